@@ -1,0 +1,167 @@
+"""
+Connections. Writes go through SQLAlchemy's pool, one unit of work each; reads go through an asyncpg pool, because
+a read on it costs a third of one through SQLAlchemy (ADR 0002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import msgspec
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from monitor.domain.errors import Unavailable
+
+UNAVAILABLE = "The database is not reachable; try again in a moment."
+BUSY = "The database took too long to answer; try again in a moment."
+
+
+class DatabaseConfig(msgspec.Struct, frozen=True):
+    """``read_pool`` and ``write_pool`` count connections of this process; the timeouts are milliseconds."""
+
+    dsn: str
+    read_pool: int = 8
+    write_pool: int = 8
+    statement_timeout_ms: int = 10_000
+    acquire_timeout_s: float = 2.0
+
+
+def raw_dsn(dsn: str) -> str:
+    """Return *dsn* as asyncpg reads it, without a SQLAlchemy driver name."""
+    return dsn.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+def sqlalchemy_url(dsn: str) -> str:
+    """Return *dsn* with the driver name that SQLAlchemy needs."""
+    return (
+        raw_dsn(dsn)
+        .replace("postgresql://", "postgresql+asyncpg://", 1)
+        .replace("postgres://", "postgresql+asyncpg://", 1)
+    )
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Turn what drivers raise when the database is away or too slow into :class:`Unavailable`.
+
+    Everything else passes: it is a bug, not an outage.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        cause = getattr(error.orig, "__cause__", None)
+        if isinstance(cause, asyncpg.PostgresError) and not is_outage(cause):
+            raise
+        if error.connection_invalidated or isinstance(cause, Exception) and is_outage(cause):
+            raise Unavailable(UNAVAILABLE) from error
+        raise
+    except PoolTimeout as error:
+        raise Unavailable(BUSY) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        if is_outage(error):
+            raise Unavailable(UNAVAILABLE) from error
+        raise
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a driver error says that the database is away, starting, stopping or too busy."""
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(
+            error,
+            asyncpg.PostgresConnectionError
+            | asyncpg.OperatorInterventionError
+            | asyncpg.InsufficientResourcesError
+            | asyncpg.LockNotAvailableError,
+        )
+    return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)
+
+
+class Database:
+    """Both pools of one process. Opening it does not wait for the database: the first use does."""
+
+    def __init__(self, config: DatabaseConfig) -> None:
+        self.config = config
+        self.dsn = raw_dsn(config.dsn)
+        self._reads: asyncpg.Pool | None = None
+        self.engine: AsyncEngine = create_async_engine(
+            sqlalchemy_url(config.dsn),
+            pool_size=config.write_pool,
+            max_overflow=0,
+            pool_timeout=config.acquire_timeout_s,
+            pool_use_lifo=True,
+            connect_args={"server_settings": self._server_settings(), "timeout": config.acquire_timeout_s},
+        )
+
+    async def __aenter__(self) -> Database:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Prepare the read pool; connections are made when first needed, so a database that is away does no harm."""
+        self._reads = await asyncpg.create_pool(
+            self.dsn,
+            min_size=0,
+            max_size=self.config.read_pool,
+            timeout=self.config.acquire_timeout_s,
+            command_timeout=self.config.statement_timeout_ms / 1000,
+            server_settings=self._server_settings(),
+        )
+
+    async def close(self) -> None:
+        if self._reads is not None:
+            self._reads.terminate()
+            self._reads = None
+        await self.engine.dispose()
+
+    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """Run one read.
+
+        Raises:
+            Unavailable: the database cannot be reached or took too long.
+        """
+        with translating():
+            rows: list[asyncpg.Record] = await self.reads.fetch(sql, *args)
+            return rows
+
+    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        """Run one read for its first row. Raises as :meth:`fetch`."""
+        with translating():
+            return await self.reads.fetchrow(sql, *args)
+
+    async def connect(self) -> asyncpg.Connection:
+        """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
+        with translating():
+            return await asyncpg.connect(
+                self.dsn, timeout=self.config.acquire_timeout_s, server_settings={"application_name": "monitor"}
+            )
+
+    @property
+    def reads(self) -> asyncpg.Pool:
+        if self._reads is None:
+            raise RuntimeError("the database is used before it was opened")
+        return self._reads
+
+    def _server_settings(self) -> dict[str, str]:
+        # jit costs more than it brings on queries of a few milliseconds.
+        return {
+            "application_name": "monitor",
+            "jit": "off",
+            "statement_timeout": str(self.config.statement_timeout_ms),
+        }
+
+
+def describe(dsn: str) -> str:
+    """Return host, port and database of *dsn* for people; never the user's password."""
+    parts = urlsplit(raw_dsn(dsn))
+    host = parts.hostname or parse_qs(parts.query).get("host", ["local socket"])[0]
+    port = f":{parts.port}" if parts.port else ""
+    return f"{host}{port}{parts.path}"

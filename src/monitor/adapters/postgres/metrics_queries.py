@@ -1,0 +1,168 @@
+"""Series, percentiles and totals from rollups: buckets are merged, raw attempts are never read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from monitor.adapters.postgres.codec import from_jsonb
+from monitor.adapters.postgres.engine import Database
+from monitor.domain.metrics import Histogram, Rollup, merge_rollups, percentile
+from monitor.domain.views import (
+    PENDING_COUNT_CAP,
+    LastHour,
+    MetricsPoint,
+    MetricsView,
+    OverviewView,
+    QueueView,
+    Traffic,
+)
+from monitor.domain.vocab import SYSTEM_ID, HealthStatus
+
+HOUR_S = 3600
+
+SERIES = """
+WITH minutes AS (
+    SELECT bucket_at, date_bin(make_interval(secs => $4), bucket_at, $2) AS at, attempts, failures, latency_sum_ms, errors
+    FROM rollups_minute WHERE webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
+), counts AS (
+    SELECT at, sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(latency_sum_ms) AS latency_sum_ms
+    FROM minutes GROUP BY at
+), errors AS (
+    SELECT at, jsonb_object_agg(key, n) AS errors FROM (
+        SELECT at, key, sum(value::int) AS n FROM minutes, jsonb_each_text(errors) GROUP BY at, key
+    ) AS e GROUP BY at
+), buckets AS (
+    SELECT at, array_agg(i ORDER BY i) AS indexes, array_agg(c ORDER BY i) AS counts FROM (
+        SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, i, sum(c)::int AS c
+        FROM histograms_minute h, unnest(h.indexes, h.counts) AS pair (i, c)
+        WHERE webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3 GROUP BY 1, i
+    ) AS b GROUP BY at
+)
+SELECT at, attempts, failures, latency_sum_ms, coalesce(errors, '{}') AS errors, indexes, counts
+FROM counts LEFT JOIN errors USING (at) LEFT JOIN buckets USING (at) ORDER BY at
+"""
+
+LAST_HOURS = """
+SELECT id, c.attempts, c.failures, b.indexes, b.counts
+FROM unnest($1::uuid[]) AS id
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(attempts), 0)::int AS attempts, coalesce(sum(failures), 0)::int AS failures
+    FROM rollups_minute r WHERE r.webhook_id = id AND r.bucket_at >= now() - interval '1 hour'
+) AS c
+CROSS JOIN LATERAL (
+    SELECT array_agg(i ORDER BY i) AS indexes, array_agg(n ORDER BY i) AS counts FROM (
+        SELECT i, sum(c)::int AS n FROM histograms_minute h, unnest(h.indexes, h.counts) AS pair (i, c)
+        WHERE h.webhook_id = id AND h.bucket_at >= now() - interval '1 hour' GROUP BY i
+    ) AS merged
+) AS b
+"""
+
+OVERVIEW = f"""
+SELECT now() AS as_of,
+    (SELECT jsonb_object_agg(health_status, n) FROM (
+        SELECT l.health_status, count(*) AS n FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
+        WHERE w.deleted_at IS NULL GROUP BY 1) AS h) AS by_health,
+    (SELECT count(*) FROM webhooks WHERE deleted_at IS NULL AND NOT enabled) AS disabled,
+    (SELECT count(*) FROM webhooks WHERE deleted_at IS NULL AND paused_at IS NOT NULL) AS paused,
+    (SELECT count(*) FROM (SELECT FROM deliveries LIMIT {PENDING_COUNT_CAP}) AS d) AS pending,
+    (SELECT count(*) FROM deliveries WHERE leased_by IS NOT NULL AND due_at > now()) AS in_flight,
+    (SELECT extract(epoch FROM now() - min(first.due_at))::float8
+     FROM webhooks w, LATERAL (
+        SELECT due_at FROM deliveries d WHERE d.webhook_id = w.id ORDER BY due_at LIMIT 1) AS first
+     WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL AND first.due_at <= now()) AS oldest_due_age_s
+"""
+
+
+async def series(database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
+    """Return the series of one webhook, or of the whole system for ``SYSTEM_ID``."""
+    rows = await database.fetch(SERIES, webhook_id, from_at, to_at, float(step_s))
+    rollups = [(row["at"], _rollup(row)) for row in rows]
+    return MetricsView(
+        from_at=from_at,
+        to_at=to_at,
+        step_s=step_s,
+        total=_point(from_at, merge_rollups(*(rollup for _, rollup in rollups))),
+        points=[_point(at, rollup) for at, rollup in rollups],
+    )
+
+
+async def last_hours(database: Database, webhook_ids: Collection[UUID]) -> dict[UUID, LastHour]:
+    """Return how the last hour of each webhook went."""
+    rows = await database.fetch(LAST_HOURS, list(webhook_ids))
+    return {
+        row["id"]: LastHour(
+            row["attempts"], _ratio(row["attempts"], row["failures"]), _rounded(percentile(histogram_of(row), 0.95))
+        )
+        for row in rows
+    }
+
+
+async def overview(database: Database) -> OverviewView:
+    """Return the totals; cost follows the number of webhooks, not of attempts."""
+    row = await database.fetchrow(OVERVIEW)
+    hour = await database.fetchrow(LAST_HOURS, [SYSTEM_ID])
+    assert row is not None
+    assert hour is not None
+    by_health = from_jsonb(row["by_health"] or {}, dict[str, int])
+    histogram = histogram_of(hour)
+    return OverviewView(
+        as_of=row["as_of"],
+        webhooks={status: by_health.get(status, 0) for status in HealthStatus},
+        disabled=row["disabled"],
+        paused=row["paused"],
+        traffic=Traffic(
+            window_s=HOUR_S,
+            attempts=hour["attempts"],
+            throughput_per_s=round(hour["attempts"] / HOUR_S, 3),
+            success_ratio=_ratio(hour["attempts"], hour["failures"]),
+            p50_ms=_rounded(percentile(histogram, 0.5)),
+            p95_ms=_rounded(percentile(histogram, 0.95)),
+            p99_ms=_rounded(percentile(histogram, 0.99)),
+        ),
+        queue=QueueView(
+            pending=row["pending"],
+            in_flight=row["in_flight"],
+            oldest_due_age_s=round(row["oldest_due_age_s"] or 0.0, 3),
+        ),
+    )
+
+
+def histogram_of(row: asyncpg.Record) -> Histogram:
+    """Read the sparse arrays of a row; null is empty."""
+    return Histogram(tuple(row["indexes"] or ()), tuple(row["counts"] or ()))
+
+
+def _rollup(row: asyncpg.Record) -> Rollup:
+    return Rollup(
+        attempts=row["attempts"],
+        failures=row["failures"],
+        errors=from_jsonb(row["errors"], dict[str, int]),
+        histogram=histogram_of(row),
+        latency_sum_ms=row["latency_sum_ms"],
+    )
+
+
+def _point(at: datetime, rollup: Rollup) -> MetricsPoint:
+    return MetricsPoint(
+        at=at,
+        attempts=rollup.attempts,
+        failures=rollup.failures,
+        success_ratio=_ratio(rollup.attempts, rollup.failures),
+        mean_ms=_rounded(rollup.latency_mean_ms),
+        p50_ms=_rounded(percentile(rollup.histogram, 0.5)),
+        p95_ms=_rounded(percentile(rollup.histogram, 0.95)),
+        p99_ms=_rounded(percentile(rollup.histogram, 0.99)),
+        errors=rollup.errors,
+    )
+
+
+def _ratio(attempts: int, failures: int) -> float | None:
+    return round(1 - failures / attempts, 6) if attempts else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

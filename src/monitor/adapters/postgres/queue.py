@@ -1,0 +1,302 @@
+"""
+The delivery queue: lanes, leases and fences.
+
+A lease is ``due_at`` in the future with ``leased_by`` set, so the rows of a dead worker fall due by themselves. The
+lane's lock makes the limits of a webhook (concurrency, rate, order, the breaker's one probe) exact across workers.
+Locks are taken lane first, delivery second, everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+
+from monitor.adapters.postgres.codec import from_jsonb
+from monitor.adapters.postgres.events import wake
+from monitor.domain.circuit import Breaker, BreakerState
+from monitor.domain.delivery import MAX_CRASHES, RetryPolicy
+from monitor.domain.errors import NotFound
+from monitor.domain.health import Health
+from monitor.domain.lanes import Lane
+from monitor.domain.ports import Claimed, Finish, Postpone
+from monitor.domain.vocab import DeliveryState, HealthStatus
+from monitor.domain.webhooks import RateLimit
+
+NO_DELIVERY = "There is no delivery with this id."
+
+_LANE_COLUMNS = """
+    l.*, w.version, w.max_concurrency, w.rate_limit, w.ordered, w.retry, w.deleted_at IS NOT NULL AS deleted
+"""
+
+LOCK_LANES = f"""
+SELECT {_LANE_COLUMNS}, 0 AS in_flight
+FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
+WHERE l.webhook_id = ANY($1) ORDER BY l.webhook_id FOR UPDATE OF l
+"""
+
+LOCK_READY_LANES = f"""
+WITH ready AS (
+    SELECT {_LANE_COLUMNS}
+    FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
+    WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
+      AND (l.breaker_state = 'closed' OR l.breaker_until <= now())
+      AND ($1::uuid[] IS NULL OR l.webhook_id = ANY($1))
+      AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.due_at <= now())
+    ORDER BY l.last_attempt_at NULLS FIRST
+    LIMIT $2
+    FOR UPDATE OF l SKIP LOCKED
+)
+SELECT ready.*, (
+    SELECT count(*) FROM deliveries d
+    WHERE d.webhook_id = ready.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()
+) AS in_flight
+FROM ready
+"""
+
+_LEASE = """
+UPDATE deliveries d
+SET due_at = now() + $3, epoch = d.epoch + 1, leased_by = $4, crashes = d.crashes + (d.leased_by IS NOT NULL)::int
+FROM picked WHERE d.id = picked.id
+RETURNING d.id, d.event_id, d.webhook_id, d.epoch, d.attempts, d.crashes
+"""
+
+TAKE = f"""
+WITH picked AS MATERIALIZED (
+    SELECT due.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, room), LATERAL (
+        SELECT d.id FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now()
+        ORDER BY d.due_at LIMIT lane.room FOR UPDATE SKIP LOCKED
+    ) AS due
+) {_LEASE}
+"""
+
+# The head of an ordered lane is waited for, not skipped: skipping it would overtake it.
+TAKE_HEADS = f"""
+WITH picked AS MATERIALIZED (
+    SELECT head.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, room), LATERAL (
+        SELECT d.id, d.due_at FROM deliveries d WHERE d.webhook_id = lane.webhook_id
+        ORDER BY d.id LIMIT 1 FOR UPDATE
+    ) AS head WHERE head.due_at <= now()
+) {_LEASE}
+"""
+
+SAVE_LANES = """
+UPDATE webhook_lanes l
+SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at, failing_since = n.failing_since,
+    health_status = n.health_status, health_reason = n.health_reason, failure_probability = n.failure_probability,
+    health_changed_at = n.health_changed_at, breaker_state = n.breaker_state, breaker_until = n.breaker_until,
+    breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at
+FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
+            $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
+            $14::timestamptz[])
+    AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
+          health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at)
+WHERE l.webhook_id = n.webhook_id
+"""
+
+FINISH = """
+WITH gone AS (
+    DELETE FROM deliveries d
+    USING unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::int[]) AS f (id, state, status_code, error, made)
+    WHERE d.id = f.id
+    RETURNING d.id, d.event_id, d.webhook_id, f.state, d.attempts + f.made AS attempts, d.epoch,
+              CASE WHEN f.made > 0 THEN f.status_code ELSE d.last_status_code END AS last_status_code,
+              CASE WHEN f.made > 0 THEN f.error ELSE d.last_error END AS last_error
+)
+INSERT INTO deliveries_finished (id, event_id, webhook_id, state, attempts, epoch, last_status_code, last_error,
+                                 finished_at)
+SELECT id, event_id, webhook_id, state, attempts, epoch, last_status_code, last_error, now() FROM gone
+"""
+
+POSTPONE = """
+UPDATE deliveries d
+SET due_at = p.due_at, leased_by = NULL, attempts = d.attempts + 1, crashes = 0,
+    last_status_code = p.status_code, last_error = p.error
+FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[]) AS p (id, due_at, status_code, error)
+WHERE d.id = p.id
+"""
+
+_MINE = "FROM unnest($1::uuid[], $2::int[]) AS lease (id, epoch) WHERE d.id = lease.id AND d.epoch = lease.epoch"
+
+
+class PostgresDeliveryQueue:
+    """See :class:`monitor.domain.ports.DeliveryQueue`."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
+        rows = await self._connection.fetch(LOCK_LANES, list(webhook_ids))
+        return {row["webhook_id"]: _lane(row) for row in rows}
+
+    async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
+        rows = await self._connection.fetch(LOCK_READY_LANES, None if hints is None else list(hints), limit)
+        return {row["webhook_id"]: _lane(row) for row in rows}
+
+    async def take(
+        self, rooms: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+    ) -> list[Claimed]:
+        lease = timedelta(seconds=lease_s)
+        leased: list[asyncpg.Record] = []
+        for sql, lanes in ((TAKE, rooms.keys() - set(ordered)), (TAKE_HEADS, rooms.keys() & set(ordered))):
+            if lanes:
+                ids = list(lanes)
+                leased += await self._connection.fetch(sql, ids, [rooms[id_] for id_ in ids], lease, worker)
+        killers = [row["id"] for row in leased if row["crashes"] >= MAX_CRASHES]
+        if killers:
+            await self.finish([Finish(id_, DeliveryState.QUARANTINED) for id_ in killers])
+        return await self._with_events([row for row in leased if row["crashes"] < MAX_CRASHES])
+
+    async def _with_events(self, leased: list[asyncpg.Record]) -> list[Claimed]:
+        if not leased:
+            return []
+        rows = await self._connection.fetch(
+            "SELECT id, type, payload FROM events WHERE id = ANY($1)", list({row["event_id"] for row in leased})
+        )
+        events = {row["id"]: row for row in rows}
+        return [
+            Claimed(
+                id=row["id"],
+                event_id=row["event_id"],
+                webhook_id=row["webhook_id"],
+                epoch=row["epoch"],
+                attempts=row["attempts"],
+                event_type=events[row["event_id"]]["type"],
+                payload=events[row["event_id"]]["payload"],
+            )
+            for row in leased
+        ]
+
+    async def save_lanes(self, lanes: Sequence[Lane]) -> None:
+        await self._connection.execute(
+            SAVE_LANES,
+            [lane.webhook_id for lane in lanes],
+            # Labels hold no spaces; PostgreSQL has no arrays of arrays of different lengths.
+            [" ".join(lane.recent) for lane in lanes],
+            [lane.last_attempt_at for lane in lanes],
+            [lane.failing_since for lane in lanes],
+            [lane.health.status for lane in lanes],
+            [lane.health.reason for lane in lanes],
+            [lane.health.failure_probability for lane in lanes],
+            [lane.health.changed_at for lane in lanes],
+            [lane.breaker.state for lane in lanes],
+            [lane.breaker.until for lane in lanes],
+            [lane.breaker.trips for lane in lanes],
+            [lane.breaker.since for lane in lanes],
+            [lane.tokens for lane in lanes],
+            [lane.tokens_at for lane in lanes],
+        )
+
+    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
+        rows = await self._connection.fetch(
+            "SELECT d.id FROM deliveries d JOIN unnest($1::uuid[], $2::int[]) AS lease (id, epoch)"
+            " ON d.id = lease.id AND d.epoch = lease.epoch AND d.leased_by IS NOT NULL FOR UPDATE OF d",
+            *_columns(leases),
+        )
+        return {row["id"] for row in rows}
+
+    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> None:
+        await self._connection.execute(
+            f"UPDATE deliveries d SET due_at = now() + $3 {_MINE} AND d.leased_by IS NOT NULL",
+            *_columns(leases),
+            timedelta(seconds=lease_s),
+        )
+
+    async def release(self, leases: Sequence[tuple[UUID, int]]) -> None:
+        rows = await self._connection.fetch(
+            f"UPDATE deliveries d SET due_at = now(), leased_by = NULL {_MINE} RETURNING d.webhook_id",
+            *_columns(leases),
+        )
+        await wake(self._connection, (row["webhook_id"] for row in rows))
+
+    async def finish(self, finished: Sequence[Finish]) -> None:
+        await self._connection.execute(
+            FINISH,
+            [f.delivery_id for f in finished],
+            [f.state for f in finished],
+            [f.status_code for f in finished],
+            [f.error for f in finished],
+            [f.made for f in finished],
+        )
+
+    async def postpone(self, postponed: Sequence[Postpone]) -> None:
+        await self._connection.execute(
+            POSTPONE,
+            [p.delivery_id for p in postponed],
+            [p.due_at for p in postponed],
+            [p.status_code for p in postponed],
+            [p.error for p in postponed],
+        )
+
+    async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
+        row = await self._connection.fetchrow(
+            "SELECT webhook_id FROM deliveries WHERE id = $1 FOR UPDATE", delivery_id
+        )
+        if row is not None:
+            return DeliveryState.PENDING, row["webhook_id"]
+        row = await self._connection.fetchrow(
+            "SELECT state, webhook_id FROM deliveries_finished WHERE id = $1 FOR UPDATE", delivery_id
+        )
+        if row is None:
+            raise NotFound(NO_DELIVERY)
+        return DeliveryState(row["state"]), row["webhook_id"]
+
+    async def requeue(self, delivery_id: UUID) -> None:
+        await self._connection.execute(
+            "WITH back AS (DELETE FROM deliveries_finished WHERE id = $1 RETURNING *)"
+            " INSERT INTO deliveries (id, event_id, webhook_id, due_at, epoch, attempts, last_status_code, last_error)"
+            " SELECT id, event_id, webhook_id, now(), epoch, attempts, last_status_code, last_error FROM back",
+            delivery_id,
+        )
+        webhook_id = await self._connection.fetchval(
+            # One that is being sent right now keeps its lease; its outcome decides.
+            "UPDATE deliveries SET due_at = CASE WHEN leased_by IS NULL OR due_at <= now() THEN now() ELSE due_at END"
+            " WHERE id = $1 RETURNING webhook_id",
+            delivery_id,
+        )
+        await wake(self._connection, [webhook_id])
+
+    async def spread(self, webhook_id: UUID, *, per_s: float) -> int:
+        released: str = await self._connection.execute(
+            "UPDATE deliveries d SET due_at = now() + make_interval(secs => waiting.position / $2::float8)"
+            " FROM (SELECT id, row_number() OVER (ORDER BY due_at, id) - 1 AS position FROM deliveries"
+            "       WHERE webhook_id = $1 AND leased_by IS NULL AND due_at <= now()) AS waiting"
+            " WHERE d.id = waiting.id",
+            webhook_id,
+            per_s,
+        )
+        await wake(self._connection, [webhook_id])
+        return int(released.rsplit(" ", 1)[-1])
+
+
+def _columns(leases: Sequence[tuple[UUID, int]]) -> tuple[list[UUID], list[int]]:
+    return [id_ for id_, _ in leases], [epoch for _, epoch in leases]
+
+
+def _lane(row: asyncpg.Record) -> Lane:
+    return Lane(
+        webhook_id=row["webhook_id"],
+        recent=tuple(row["recent"]),
+        last_attempt_at=row["last_attempt_at"],
+        failing_since=row["failing_since"],
+        health=Health(
+            HealthStatus(row["health_status"]),
+            row["health_reason"],
+            row["failure_probability"],
+            row["health_changed_at"],
+        ),
+        breaker=Breaker(
+            BreakerState(row["breaker_state"]), row["breaker_until"], row["breaker_trips"], row["breaker_since"]
+        ),
+        tokens=row["tokens"],
+        tokens_at=row["tokens_at"],
+        version=row["version"],
+        max_concurrency=row["max_concurrency"],
+        rate_limit=from_jsonb(row["rate_limit"], RateLimit) if row["rate_limit"] else None,
+        ordered=row["ordered"],
+        retry=from_jsonb(row["retry"], RetryPolicy),
+        in_flight=row["in_flight"],
+        deleted=row["deleted"],
+    )

@@ -1,0 +1,221 @@
+"""
+The schema as SQLAlchemy knows it. Private to this package.
+
+``alembic/versions`` holds the statements that make it; ``nox -s migrations`` compares the two. Tables named
+"daily" are partitioned by day: by id where ids carry time, else by their ``bucket_at`` (ADR 0003).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from advanced_alchemy.base import DefaultBase
+from advanced_alchemy.types import DateTimeUTC
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+metadata = DefaultBase.metadata
+
+
+class WebhookRow(DefaultBase):
+    """One registered destination. Deleted rows stay until retention, so that history keeps its names."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        sa.Index("ix_webhooks_event_types", "event_types", postgresql_using="gin"),
+        sa.Index("ix_webhooks_labels", "labels", postgresql_using="gin"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(sa.Text)
+    url: Mapped[str] = mapped_column(sa.Text)
+    description: Mapped[str] = mapped_column(sa.Text)
+    event_types: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    labels: Mapped[dict[str, str]] = mapped_column(JSONB)
+    header_names: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    headers_sealed: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
+    enabled: Mapped[bool]
+    disabled_reason: Mapped[str | None] = mapped_column(sa.Text)
+    paused_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+    timeout_s: Mapped[float] = mapped_column(sa.Double)
+    retry: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    max_concurrency: Mapped[int]
+    rate_limit: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    ordered: Mapped[bool]
+    signature: Mapped[str] = mapped_column(sa.Text)
+    version: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    updated_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    deleted_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+
+
+class SecretRow(DefaultBase):
+    """One signing key of a webhook, sealed. ``expires_at`` is null for the current one."""
+
+    __tablename__ = "webhook_secrets"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    webhook_id: Mapped[UUID] = mapped_column(sa.ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
+    sealed: Mapped[bytes] = mapped_column(sa.LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    expires_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+
+
+def _at(name: str, *, nullable: bool = False) -> sa.Column[datetime]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
+
+
+lanes = sa.Table(
+    # What changes with every attempt, kept apart from what people edit: its lock serialises claim and settle of
+    # one webhook and never stands in the way of a PATCH.
+    "webhook_lanes",
+    metadata,
+    sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("recent", ARRAY(sa.Text), nullable=False),
+    _at("last_attempt_at", nullable=True),
+    _at("failing_since", nullable=True),
+    sa.Column("health_status", sa.Text, nullable=False),
+    sa.Column("health_reason", sa.Text, nullable=False),
+    sa.Column("failure_probability", sa.Double, nullable=False),
+    _at("health_changed_at", nullable=True),
+    sa.Column("breaker_state", sa.Text, nullable=False),
+    _at("breaker_until", nullable=True),
+    sa.Column("breaker_trips", sa.Integer, nullable=False),
+    sa.Column("breaker_since", sa.Integer, nullable=False),
+    sa.Column("tokens", sa.Double, nullable=True),
+    _at("tokens_at", nullable=True),
+)
+
+events = sa.Table(
+    "events",  # daily by id
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("labels", JSONB, nullable=False),
+    _at("occurred_at"),
+    _at("created_at"),
+    sa.Index("ix_events_type_id", "type", "id"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+deliveries = sa.Table(
+    # Only what still has to be done; finished rows move to deliveries_finished. A lease is a due_at in the future
+    # with leased_by set, so a dead worker's rows become due again by themselves.
+    "deliveries",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("event_id", sa.Uuid, nullable=False),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    _at("due_at"),
+    sa.Column("leased_by", sa.Text, nullable=True),
+    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_status_code", sa.SmallInteger, nullable=True),
+    sa.Column("last_error", sa.Text, nullable=True),
+    sa.Index("ix_deliveries_due", "webhook_id", "due_at"),
+    sa.Index("ix_deliveries_webhook_id", "webhook_id", "id"),
+    sa.Index("ix_deliveries_event", "event_id"),
+    sa.Index("ix_deliveries_leased", "webhook_id", postgresql_where=sa.text("leased_by IS NOT NULL")),
+)
+
+deliveries_finished = sa.Table(
+    "deliveries_finished",  # daily by id
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("event_id", sa.Uuid, nullable=False),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("last_status_code", sa.SmallInteger, nullable=True),
+    sa.Column("last_error", sa.Text, nullable=True),
+    _at("finished_at"),
+    sa.Index("ix_deliveries_finished_webhook_id", "webhook_id", "id"),
+    sa.Index("ix_deliveries_finished_event", "event_id"),
+    postgresql_partition_by="RANGE (id)",
+)
+
+attempts = sa.Table(
+    # Daily by id. Its key is also the one index that the attempt log needs.
+    "attempts",
+    metadata,
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("delivery_id", sa.Uuid, nullable=True),
+    sa.Column("event_id", sa.Uuid, nullable=True),
+    sa.Column("event_type", sa.Text, nullable=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("status_code", sa.SmallInteger, nullable=True),
+    sa.Column("error", sa.Text, nullable=True),
+    sa.Column("error_detail", sa.Text, nullable=True),
+    sa.Column("latency_ms", sa.Double, nullable=False),
+    sa.Column("dns_ms", sa.REAL, nullable=True),
+    sa.Column("connect_ms", sa.REAL, nullable=True),
+    sa.Column("tls_ms", sa.REAL, nullable=True),
+    sa.Column("first_byte_ms", sa.REAL, nullable=True),
+    sa.Column("response_body", sa.LargeBinary, nullable=True),
+    sa.Index("ix_attempts_delivery", "delivery_id", postgresql_where=sa.text("delivery_id IS NOT NULL")),
+    postgresql_partition_by="RANGE (id)",
+)
+
+rollups_minute = sa.Table(
+    "rollups_minute",  # daily by bucket_at; webhook_id zero is the whole system
+    metadata,
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("latency_sum_ms", sa.Double, nullable=False),
+    sa.Column("errors", JSONB, nullable=False),
+    postgresql_partition_by="RANGE (bucket_at)",
+)
+
+histograms_minute = sa.Table(
+    # Apart from the counts, which are read far more often and stay small (ADR 0003).
+    "histograms_minute",  # daily by bucket_at
+    metadata,
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("indexes", ARRAY(sa.SmallInteger), nullable=False),
+    sa.Column("counts", ARRAY(sa.Integer), nullable=False),
+    postgresql_partition_by="RANGE (bucket_at)",
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("body_hash", sa.LargeBinary, nullable=False),
+    sa.Column("answer_sealed", sa.LargeBinary, nullable=True),
+    _at("created_at"),
+    sa.Index("ix_idempotency_keys_created_at", "created_at"),
+)
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    _at("at"),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=True),
+    sa.Column("request_id", sa.Text, nullable=True),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("before", JSONB, nullable=True),
+    sa.Column("after", JSONB, nullable=True),
+)
+
+revoked_tokens = sa.Table(
+    "revoked_tokens",
+    metadata,
+    sa.Column("jti", sa.Text, primary_key=True),
+    _at("revoked_at"),
+    _at("expires_at"),
+)

@@ -1,0 +1,74 @@
+"""One transaction as a unit of work: SQLAlchemy where a person waits, its asyncpg connection where a machine does."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from monitor.adapters.postgres.attempts import PostgresAttemptLog
+from monitor.adapters.postgres.engine import Database, translating
+from monitor.adapters.postgres.events import PostgresEventLog
+from monitor.adapters.postgres.ledger import PostgresAuditLog, PostgresIdempotencyStore
+from monitor.adapters.postgres.queue import PostgresDeliveryQueue
+from monitor.adapters.postgres.webhooks import PostgresWebhookRepository
+from monitor.adapters.vault import KeyVault
+from monitor.domain.clock import Clock
+
+
+class PostgresUnitOfWork:
+    """See :class:`monitor.domain.ports.UnitOfWork`. Used once and from one task."""
+
+    now: datetime
+    webhooks: PostgresWebhookRepository
+    events: PostgresEventLog
+    queue: PostgresDeliveryQueue
+    attempts: PostgresAttemptLog
+    idempotency: PostgresIdempotencyStore
+    audit: PostgresAuditLog
+
+    def __init__(self, database: Database, vault: KeyVault, clock: Clock) -> None:
+        self._session = AsyncSession(database.engine, expire_on_commit=False, autoflush=False)
+        self._vault = vault
+        self._clock = clock
+
+    async def __aenter__(self) -> Self:
+        with translating():
+            # SQLAlchemy begins the transaction with its first statement; asking for the time is ours.
+            self.now = await self._session.scalar(sa.select(sa.func.now()))
+            raw = await self._raw()
+        self.webhooks = PostgresWebhookRepository(self._session, raw, self._vault, self._clock, self.now)
+        self.events = PostgresEventLog(raw, self.now)
+        self.queue = PostgresDeliveryQueue(raw)
+        self.attempts = PostgresAttemptLog(raw)
+        self.idempotency = PostgresIdempotencyStore(raw, self._vault)
+        self.audit = PostgresAuditLog(raw, self._clock)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._session.close()
+        except Exception as lost:
+            # The transaction is gone with its connection; the error that ended the block tells more.
+            if error is None:
+                with translating():
+                    raise lost from None
+        if error is not None:
+            with translating():
+                raise error
+
+    async def commit(self) -> None:
+        with translating():
+            await self._session.commit()
+
+    async def _raw(self) -> asyncpg.Connection:
+        connection = await self._session.connection()
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, asyncpg.Connection)
+        return driver

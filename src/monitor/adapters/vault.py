@@ -1,0 +1,97 @@
+"""
+Encryption at rest, and signing keys.
+
+A sealed value is ``version | kid length | kid | 12-byte nonce | AES-256-GCM ciphertext and tag``. The context it was
+sealed for is authenticated with it, so a value copied into another row does not open.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from monitor.domain.clock import Clock
+from monitor.domain.vocab import SignatureScheme
+from monitor.domain.webhooks import encode_secret
+
+VERSION = 1
+KEY_BYTES = 32
+NONCE_BYTES = 12
+SEED_BYTES = 32
+PUBLIC_PREFIX = "whpk_"
+
+
+class VaultError(Exception):
+    """A sealed value does not open: another key, another row, or changed bytes. Says nothing about its content."""
+
+
+class KeyVault:
+    """Seals with the first key of its ring and opens with any of them."""
+
+    def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
+        """*keys* are ``(kid, 32 bytes)``. Raises ``ValueError`` for none, a wrong size or a kid used twice."""
+        if not keys or len(dict(keys)) != len(keys):
+            raise ValueError("give at least one encryption key, each with a kid of its own")
+        for kid, key in keys:
+            if len(key) != KEY_BYTES or not 1 <= len(kid.encode()) <= 255:
+                raise ValueError(f"encryption key {kid!r} must have {KEY_BYTES} bytes and a kid of 1 to 255 bytes")
+        self._current = keys[0][0].encode()
+        self._ciphers = {kid.encode(): AESGCM(key) for kid, key in keys}
+
+    def seal(self, plaintext: bytes, *, context: str) -> bytes:
+        """Encrypt *plaintext* for *context*, for example ``webhook_secret:<id>``."""
+        nonce = os.urandom(NONCE_BYTES)
+        head = bytes((VERSION, len(self._current))) + self._current
+        return head + nonce + self._ciphers[self._current].encrypt(nonce, plaintext, head + context.encode())
+
+    def open(self, sealed: bytes, *, context: str) -> bytes:
+        """Decrypt what :meth:`seal` made for the same *context*. Raises :class:`VaultError`."""
+        head, kid = _head(sealed)
+        cipher = self._ciphers.get(kid)
+        if cipher is None:
+            raise VaultError(f"no encryption key has the kid {kid.decode(errors='replace')!r}")
+        nonce, ciphertext = sealed[len(head) : len(head) + NONCE_BYTES], sealed[len(head) + NONCE_BYTES :]
+        try:
+            return cipher.decrypt(nonce, ciphertext, head + context.encode())
+        except (InvalidTag, ValueError):
+            raise VaultError("a stored secret does not open: it was changed, or belongs to another row") from None
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether *sealed* was sealed by the first key. Raises :class:`VaultError`."""
+        return _head(sealed)[1] == self._current
+
+
+def _head(sealed: bytes) -> tuple[bytes, bytes]:
+    if len(sealed) < 2 or sealed[0] != VERSION or len(sealed) < 2 + sealed[1] + NONCE_BYTES:
+        raise VaultError("a stored secret is not in a form that this version reads")
+    end = 2 + sealed[1]
+    return sealed[:end], sealed[2:end]
+
+
+class WebhookKeys:
+    """Makes signing keys. See :class:`monitor.domain.services.registry.Signing`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def new_key(self, scheme: SignatureScheme) -> tuple[bytes, str]:
+        key = self._clock.token_bytes(SEED_BYTES)
+        return key, encode_secret(key) if scheme is SignatureScheme.V1 else encode_public_key(key)
+
+
+def sign_v1a(key: bytes, content: bytes) -> str:
+    """Return one ``v1a`` part: Ed25519 over *content*. *key* is a 32-byte seed, with or without its public half."""
+    signature = Ed25519PrivateKey.from_private_bytes(key[:SEED_BYTES]).sign(content)
+    return "v1a," + base64.b64encode(signature).decode()
+
+
+def encode_public_key(key: bytes) -> str:
+    """Return what a receiver needs to verify ``v1a``: ``whpk_`` and base64."""
+    public = Ed25519PrivateKey.from_private_bytes(key[:SEED_BYTES]).public_key()
+    return PUBLIC_PREFIX + base64.b64encode(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()

@@ -1,0 +1,22 @@
+"""The ASGI entry point of ``monitor serve``: ``uvicorn --factory monitor.asgi:create_app``."""
+
+from __future__ import annotations
+
+import os
+
+from litestar import Litestar
+
+from monitor import log
+from monitor.bootstrap import Parts, build_app
+from monitor.settings import from_env
+
+
+def create_app() -> Litestar:
+    """Build the application from the environment. Importing this module does nothing.
+
+    Raises:
+        SettingsError: the environment is wrong.
+    """
+    settings = from_env(os.environ)
+    log.configure(settings.log.level, settings.log.format)
+    return build_app(Parts(settings))

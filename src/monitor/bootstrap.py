@@ -1,0 +1,223 @@
+"""The composition root: settings into adapters, adapters into services, services into the app and the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import structlog
+from litestar import Litestar
+
+from monitor.adapters.clock import SystemClock
+from monitor.adapters.egress.guard import EgressPolicy, parse_target
+from monitor.adapters.egress.sender import AiohttpSender
+from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.housekeeping import PostgresHousekeeping
+from monitor.adapters.postgres.listener import PostgresWakeups
+from monitor.adapters.postgres.migrate import newest_revision
+from monitor.adapters.postgres.partitions import Retention
+from monitor.adapters.postgres.queries import PostgresQueries
+from monitor.adapters.postgres.uow import PostgresUnitOfWork
+from monitor.adapters.vault import KeyVault, WebhookKeys, sign_v1a
+from monitor.domain.errors import Unavailable
+from monitor.domain.lanes import LanePolicy
+from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.measure import Measurer
+from monitor.domain.services.publish import Publisher
+from monitor.domain.services.registry import Registry
+from monitor.http import app as http_app
+from monitor.http.keys import Key, KeyRing
+from monitor.http.limits import LocalRateLimiter
+from monitor.http.services import Services
+from monitor.http.tokens import TokenPolicy, TokenVerifier
+from monitor.settings import JwtKey, Settings
+from monitor.worker.delivering import DeliveryConfig, DeliveryWorker
+from monitor.worker.periodic import Periodic
+
+REFRESH_S = 2.0
+"""How often revocations and the key file are read: a revoked token is refused everywhere within 5 s."""
+
+log = structlog.get_logger(__name__)
+
+
+class Parts:
+    """Everything a process is made of. Building it does no I/O but reading the key file; entering it opens pools."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.vault = KeyVault([(key.kid, key.decoded()) for key in settings.secrets.keys])
+        self.database = Database(
+            DatabaseConfig(
+                dsn=settings.database_url or "",
+                read_pool=settings.db.read_pool,
+                write_pool=settings.db.write_pool,
+                statement_timeout_ms=settings.db.statement_timeout_ms,
+                acquire_timeout_s=settings.db.acquire_timeout_s,
+            )
+        )
+        self.egress = EgressPolicy(
+            profile=settings.egress.profile,
+            allow_cidrs=settings.egress.allow_cidrs,
+            self_hosts=settings.egress.self_hosts,
+        )
+        self.sender = AiohttpSender(self.egress)
+        self.queries = PostgresQueries(self.database, self.vault)
+        self.ring = KeyRing([_key(key) for key in jwt_keys(settings)])
+        self.token_policy = token_policy(settings)
+        self.policy = LanePolicy()
+        self.revoked: set[str] = set()
+        self._stack = AsyncExitStack()
+
+    def unit_of_work(self) -> PostgresUnitOfWork:
+        return PostgresUnitOfWork(self.database, self.vault, self.clock)
+
+    def canonical_url(self, url: str) -> str:
+        """Return the one spelling of *url*. Raises ``UrlRefused``."""
+        return parse_target(url, self.egress).url
+
+    async def __aenter__(self) -> Parts:
+        await self._stack.enter_async_context(self.database)
+        await self._stack.enter_async_context(self.sender)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._stack.aclose()
+
+    async def refresh(self) -> None:
+        """Read again what may change while the process runs: revocations and the key file."""
+        self.revoked = await self.queries.revoked()
+        if self.settings.jwt.keys_file:
+            self.ring.replace([_key(key) for key in await asyncio.to_thread(jwt_keys, self.settings)])
+
+
+def build_services(parts: Parts) -> Services:
+    """Return what the routes call."""
+    return Services(
+        registry=Registry(
+            parts.unit_of_work, parts.queries, parts.clock, WebhookKeys(parts.clock), parts.canonical_url
+        ),
+        publisher=Publisher(parts.unit_of_work, parts.clock),
+        measurer=Measurer(parts.unit_of_work, parts.queries, parts.sender, parts.clock, sign_v1a, parts.policy),
+        queries=parts.queries,
+        readiness=lambda: readiness(parts),
+    )
+
+
+def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
+    """
+    Return the ASGI application.
+
+    Args:
+        owns_parts: opens and closes *parts* with its lifespan; ``False`` if the caller does.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            if owns_parts:
+                await stack.enter_async_context(parts)
+            refreshing = asyncio.create_task(_refresh_for_ever(parts))
+            try:
+                yield
+            finally:
+                refreshing.cancel()
+                await asyncio.gather(refreshing, return_exceptions=True)
+
+    http = parts.settings.http
+    return http_app.build(
+        build_services(parts),
+        TokenVerifier(parts.ring, parts.token_policy, is_revoked=lambda jti: jti in parts.revoked),
+        LocalRateLimiter(per_s=http.rate_limit_per_s, burst=http.rate_burst, ticks_s=time.monotonic),
+        now=time.time,
+        ticks_s=time.monotonic,
+        new_id=lambda: parts.clock.new_id().hex,
+        lifespan=[lifespan],
+        cors_origins=http.cors_origins,
+        https=http.hsts,
+        metrics_open=http.metrics_open,
+    )
+
+
+def build_worker(parts: Parts, *, name: str) -> DeliveryWorker:
+    """Return the delivery worker called *name*."""
+    worker = parts.settings.worker
+    deliverer = Deliverer(
+        parts.unit_of_work,
+        parts.queries,
+        parts.sender,
+        parts.clock,
+        sign_v1a,
+        DeliverConfig(worker=name, lease_s=worker.lease_s, policy=parts.policy),
+    )
+    return DeliveryWorker(
+        deliverer,
+        PostgresWakeups(parts.database),
+        DeliveryConfig(
+            concurrency=worker.concurrency,
+            backlog=worker.concurrency * 4,
+            poll_s=worker.poll_s,
+            renew_s=worker.renew_s,
+            drain_s=worker.drain_s,
+        ),
+    )
+
+
+def build_periodic(parts: Parts) -> Periodic:
+    """Return the jobs that run by the clock."""
+    keeper = PostgresHousekeeping(parts.database, retention(parts.settings), parts.settings.retention.audit_d)
+    return Periodic([(3600.0, keeper.maintain_partitions), (600.0, keeper.purge)])
+
+
+def retention(settings: Settings) -> Retention:
+    """Return the retention that the settings ask for."""
+    days = settings.retention
+    return Retention(days.events_d, days.deliveries_d, days.attempts_d, days.minutes_d)
+
+
+def token_policy(settings: Settings) -> TokenPolicy:
+    jwt = settings.jwt
+    return TokenPolicy(jwt.issuer, jwt.audience, float(jwt.leeway_s), float(jwt.max_lifetime_s))
+
+
+def jwt_keys(settings: Settings) -> list[JwtKey]:
+    """Return the token keys from the settings or from their file. Raises ``OSError``, ``msgspec.DecodeError``."""
+    if settings.jwt.keys_file is None:
+        return list(settings.jwt.keys)
+    return msgspec.json.decode(Path(settings.jwt.keys_file).read_bytes(), type=list[JwtKey])
+
+
+async def readiness(parts: Parts) -> list[str]:
+    """Return what keeps this process from serving, one line each."""
+    try:
+        revision = await parts.queries.revision()
+    except Unavailable as error:
+        return [error.detail]
+    newest = newest_revision()
+    if revision != newest:
+        return [f"The database schema is {revision or 'missing'}, this version needs {newest}; run `monitor migrate`."]
+    return []
+
+
+async def _refresh_for_ever(parts: Parts) -> None:
+    while True:
+        await _logged(parts.refresh, "refresh_failed")
+        await asyncio.sleep(REFRESH_S)
+
+
+async def _logged(step: Callable[[], Awaitable[None]], event: str) -> None:
+    try:
+        await step()
+    except Unavailable as error:
+        log.warning(event, detail=error.detail)
+    except Exception:
+        # The last good state stays in force; the next round tries again.
+        log.exception(event)
+
+
+def _key(key: JwtKey) -> Key:
+    return Key(key.kid, key.alg, key.key)

@@ -1,0 +1,51 @@
+"""The command line. Each command lives in a module of its own and returns an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from monitor import __version__
+from monitor.cli import doctor, migrate, openapi, serve, token, up, work
+from monitor.cli.common import CommandError
+from monitor.settings import SettingsError
+
+COMMANDS = (up, serve, work, migrate, token, doctor, openapi)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    top = argparse.ArgumentParser(
+        prog="monitor",
+        description="Monitor delivers webhooks and watches them.",
+        epilog="Start with: monitor up --demo",
+    )
+    top.add_argument("--version", action="version", version=f"monitor {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+    for module in COMMANDS:
+        name = module.__name__.rpartition(".")[2]
+        text = (module.__doc__ or "").strip()
+        sub = commands.add_parser(
+            name,
+            help=text.splitlines()[0],
+            description=text,
+            epilog=f"example: {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.arguments(sub)
+        sub.set_defaults(run=module.run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; what a person did wrong becomes one line and exit code 2."""
+    parsed = parser().parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except (SettingsError, CommandError) as error:
+        print(f"monitor {parsed.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code

@@ -1,0 +1,79 @@
+"""What the commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+
+from monitor.adapters.local_keys import LocalKeys, load_keys
+from monitor.settings import JwtKey, SecretKey, Settings, from_env, missing_for_production
+
+DEFAULT_DATA_DIR = Path("monitor-data")
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class CommandError(Exception):
+    """A command cannot go on; the text says why and what to do, in one line."""
+
+
+def add_address(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--host", default=DEFAULT_HOST, help=f"address to listen on (default {DEFAULT_HOST})")
+    sub.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"port to listen on (default {DEFAULT_PORT})")
+
+
+def add_json(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print JSON for scripts")
+
+
+def environment() -> Settings:
+    """Read the settings. Raises ``SettingsError``."""
+    return from_env(os.environ)
+
+
+def production() -> Settings:
+    """Read the settings of a production process and refuse what is missing or weak, naming all of it."""
+    settings = environment()
+    if problems := missing_for_production(settings):
+        raise CommandError("cannot start:\n  " + "\n  ".join(problems))
+    return settings
+
+
+def database_url(settings: Settings) -> str:
+    """Return the database to use. Raises :class:`CommandError` if none is set."""
+    if settings.database_url is None:
+        raise CommandError("MONITOR_DATABASE_URL is not set; give the PostgreSQL to use.")
+    return settings.database_url
+
+
+def local_jwt_key(keys: LocalKeys) -> JwtKey:
+    return JwtKey(keys.token.kid, "HS256", keys.token.key)
+
+
+def local_secret_key(keys: LocalKeys) -> SecretKey:
+    return SecretKey(keys.secrets.kid, keys.secrets.key)
+
+
+def read_local_keys(data_dir: Path) -> LocalKeys:
+    """Read the keys of a ``monitor up``. Raises :class:`CommandError` if there are none."""
+    try:
+        return load_keys(data_dir)
+    except FileNotFoundError:
+        raise CommandError(f"{data_dir} holds no keys; run `monitor up --data-dir {data_dir}` first.") from None
+    except PermissionError:
+        raise CommandError(f"the keys in {data_dir} belong to another user; run this as the user of `monitor up`.") from None
+
+
+def seconds(text: str) -> float:
+    """Read a duration: 90s, 15m, 1h or 30d."""
+    match = _DURATION.fullmatch(text)
+    if match is None or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 90s, 15m, 1h or 30d")
+    return float(match[1]) * _UNIT_S[match[2]]
+
+

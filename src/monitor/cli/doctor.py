@@ -1,0 +1,106 @@
+"""Check what Monitor needs and say what to do.
+
+Looks at keys, database, clock skew, migrations and Redis. Exits with 1 if something must be mended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from monitor.adapters.clock import SystemClock
+from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
+from monitor.adapters.postgres.migrate import newest_revision
+from monitor.adapters.postgres.queries import PostgresQueries
+from monitor.adapters.vault import KeyVault
+from monitor.bootstrap import jwt_keys
+from monitor.cli.common import add_json, environment
+from monitor.domain.errors import Unavailable
+from monitor.http.keys import Key, KeyRing
+from monitor.settings import Settings, missing_for_production
+
+EXAMPLE = "monitor doctor --json"
+MAX_SKEW_S = 2.0
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check: ``ok``, ``warning`` or ``error``, and what to do."""
+
+    check: str
+    state: str
+    text: str
+
+
+def arguments(sub: argparse.ArgumentParser) -> None:
+    add_json(sub)
+
+
+def run(args: argparse.Namespace) -> int:
+    findings = asyncio.run(examine(environment()))
+    if args.json:
+        print(json.dumps([msgspec.to_builtins(finding) for finding in findings]))
+    else:
+        marks = {"ok": "✓", "warning": "!", "error": "✗"}
+        for finding in findings:
+            print(f"{marks[finding.state]} {finding.check}: {finding.text}")
+    return 1 if any(finding.state == "error" for finding in findings) else 0
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Return every finding; never raises for what it looks at."""
+    return [*_keys(settings), *await _database(settings), await _redis(settings)]
+
+
+def _keys(settings: Settings) -> list[Finding]:
+    missing = [text for text in missing_for_production(settings) if "DATABASE_URL" not in text]
+    if missing:
+        return [Finding("keys", "error", text) for text in missing]
+    try:
+        KeyRing([Key(key.kid, key.alg, key.key) for key in jwt_keys(settings)])
+        KeyVault([(key.kid, key.decoded()) for key in settings.secrets.keys])
+    except (ValueError, OSError, msgspec.MsgspecError) as error:
+        return [Finding("keys", "error", str(error))]
+    return [Finding("keys", "ok", "token and encryption keys can be used")]
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    if settings.database_url is None:
+        return [Finding("database", "error", "set MONITOR_DATABASE_URL")]
+    where = describe(settings.database_url)
+    try:
+        async with Database(DatabaseConfig(dsn=settings.database_url)) as database:
+            queries = PostgresQueries(database, KeyVault([("-", bytes(32))]))
+            ahead_s = (await queries.now() - SystemClock().now()).total_seconds()
+            revision = await queries.revision()
+    except Unavailable:
+        return [Finding("database", "error", f"{where} does not answer; check the address and that it runs")]
+    newest = newest_revision()
+    return [
+        Finding("database", "ok", f"{where} answers"),
+        Finding("clock", "ok", f"the database's clock is {ahead_s:+.3f} s from ours")
+        if abs(ahead_s) <= MAX_SKEW_S
+        else Finding("clock", "warning", f"the database's clock is {ahead_s:+.1f} s from ours; synchronise both (NTP)"),
+        Finding("migrations", "ok", f"schema {revision}")
+        if revision == newest
+        else Finding("migrations", "error", f"schema {revision or 'missing'}, needed {newest}; run `monitor migrate`"),
+    ]
+
+
+async def _redis(settings: Settings) -> Finding:
+    if settings.redis_url is None:
+        return Finding("redis", "warning", "not set; fine for one process, needed for more (MONITOR_REDIS_URL)")
+    client = Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
+    try:
+        await client.ping()
+    except (RedisError, OSError):
+        return Finding("redis", "error", "MONITOR_REDIS_URL does not answer; check the address and that it runs")
+    finally:
+        await client.aclose()
+    return Finding("redis", "ok", "answers")
+
+

@@ -1,0 +1,89 @@
+"""Make a token, or revoke one.
+
+Prints the token alone. With --data-dir it is signed by the keys that `monitor up` keeps there, else by
+MONITOR_JWT__KEYS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+
+from monitor.adapters.clock import SystemClock
+from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.bootstrap import jwt_keys, token_policy
+from monitor.cli.common import CommandError, database_url, environment, local_jwt_key, read_local_keys, seconds
+from monitor.domain.errors import Unavailable
+from monitor.domain.vocab import Role
+from monitor.http.keys import Key, KeyRing
+from monitor.http.tokens import issue
+from monitor.settings import JwtKey, Settings
+
+EXAMPLE = "monitor token --role admin --subject ada --ttl 1h --data-dir monitor-data"
+
+
+def arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--role", choices=[role.value for role in Role], help="what the token may do")
+    sub.add_argument("--subject", help="who uses it; the audit log shows this name")
+    sub.add_argument("--ttl", type=seconds, default=3600.0, help="how long it is valid: 90s, 15m, 1h, 30d (default 1h)")
+    sub.add_argument("--data-dir", type=Path, help="data directory of the `monitor up` to make it for")
+    sub.add_argument("--revoke", metavar="JTI", help="refuse the token with this `jti` from now on, everywhere")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = environment()
+    if args.revoke is not None:
+        asyncio.run(_revoke(settings, args.revoke))
+        return 0
+    if args.role is None or args.subject is None:
+        raise CommandError("give --role and --subject.")
+    try:
+        print(make(signing_keys(settings, args.data_dir), settings, args.role, args.subject, args.ttl))
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    return 0
+
+
+def make(keys: list[JwtKey], settings: Settings, role: str, subject: str, ttl_s: float) -> str:
+    """Return a signed token. Raises ``ValueError`` if the keys or the request are not acceptable."""
+    return issue(
+        KeyRing([Key(key.kid, key.alg, key.key) for key in keys]),
+        token_policy(settings),
+        subject=subject,
+        role=Role(role),
+        ttl_s=ttl_s,
+        now=time.time(),
+        jti=SystemClock().new_id().hex,
+    )
+
+
+def signing_keys(settings: Settings, data_dir: Path | None) -> list[JwtKey]:
+    """Return the keys to sign with. Raises :class:`CommandError` if there are none."""
+    if data_dir is not None:
+        return [local_jwt_key(read_local_keys(data_dir))]
+    try:
+        keys = jwt_keys(settings)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise CommandError(f"MONITOR_JWT__KEYS_FILE cannot be read ({type(error).__name__}).") from None
+    if not keys:
+        raise CommandError("there is no key to sign with; give --data-dir, or set MONITOR_JWT__KEYS.")
+    return keys
+
+
+async def _revoke(settings: Settings, jti: str) -> None:
+    # A revocation is kept as long as any token could live, since the token itself is not at hand.
+    try:
+        async with Database(DatabaseConfig(dsn=database_url(settings))) as database:
+            await database.fetch(
+                "INSERT INTO revoked_tokens (jti, revoked_at, expires_at)"
+                " VALUES ($1, now(), now() + make_interval(secs => $2)) ON CONFLICT (jti) DO NOTHING",
+                jti,
+                float(settings.jwt.max_lifetime_s + settings.jwt.leeway_s),
+            )
+    except Unavailable as error:
+        raise CommandError(error.detail) from None
+    print(f"revoked {jti}; refused everywhere within 5 s")

@@ -1,0 +1,148 @@
+"""Run everything in one process, for a laptop or one box.
+
+Brings its own PostgreSQL, keeps everything under --data-dir, binds 127.0.0.1 and may deliver to loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import uvicorn
+
+from monitor import log as logs
+from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
+from monitor.adapters.local_keys import LocalKeys, load_or_create_keys
+from monitor.adapters.postgres.migrate import upgrade
+from monitor.bootstrap import Parts, build_app, build_periodic, build_services, build_worker, retention
+from monitor.cli.common import (
+    DEFAULT_DATA_DIR,
+    CommandError,
+    add_address,
+    environment,
+    local_jwt_key,
+    local_secret_key,
+)
+from monitor.cli.serve import server_options
+from monitor.cli.token import make
+from monitor.cli.work import worker_name
+from monitor.demo import Demo
+from monitor.settings import Settings
+
+EXAMPLE = "monitor up --demo"
+TOKEN_TTL_S = 12 * 3600
+
+
+def arguments(sub: argparse.ArgumentParser) -> None:
+    add_address(sub)
+    sub.add_argument(
+        "--data-dir", type=Path, default=DEFAULT_DATA_DIR, help=f"where all data lives (default ./{DEFAULT_DATA_DIR})"
+    )
+    sub.add_argument("--demo", action="store_true", help="add receivers on loopback and live traffic")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = environment()
+    logs.configure(settings.log.level, settings.log.format)
+    try:
+        return asyncio.run(_up(args, settings))
+    except EmbeddedError as error:
+        raise CommandError(str(error)) from None
+
+
+async def _up(args: argparse.Namespace, settings: Settings) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    args.data_dir.mkdir(parents=True, exist_ok=True)
+    async with EmbeddedPostgres(args.data_dir) as dsn:
+        settings = local_settings(settings, dsn, load_or_create_keys(args.data_dir))
+        await upgrade(dsn, retention=retention(settings))
+        async with Parts(settings) as parts:
+            await _run(args, parts, stopping)
+    return 0
+
+
+async def _run(args: argparse.Namespace, parts: Parts, stopping: asyncio.Event) -> None:
+    server = _Server(
+        uvicorn.Config(build_app(parts, owns_parts=False), host=args.host, port=args.port, **server_options())  # type: ignore[arg-type]
+    )
+    worker = build_worker(parts, name=worker_name())
+    serving = asyncio.create_task(server.serve(), name="server")
+    working = asyncio.create_task(worker.run(), name="worker")
+    side = [asyncio.create_task(build_periodic(parts).run(), name="periodic")]
+    waiting = asyncio.create_task(stopping.wait(), name="signal")
+    try:
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if server.started:
+            _announce(args, parts)
+            if args.demo:
+                side.append(asyncio.create_task(_demo(parts), name="demo"))
+        await asyncio.wait({serving, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in side:
+            task.cancel()
+        worker.stop()
+        server.should_exit = True
+        waiting.cancel()
+        results = await asyncio.gather(serving, working, *side, return_exceptions=True)
+    if not server.started:
+        raise CommandError(f"cannot listen on {args.host}:{args.port}; is the port in use?")
+    for result in results[:2]:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _demo(parts: Parts) -> None:
+    services = build_services(parts)
+    await Demo(services.registry, services.publisher, services.queries).run()
+
+
+def local_settings(settings: Settings, dsn: str, keys: LocalKeys) -> Settings:
+    """Return *settings* with the embedded database, the local keys and, unless one was chosen, the local egress."""
+    egress = settings.egress
+    if "MONITOR_EGRESS__PROFILE" not in os.environ:
+        egress = msgspec.structs.replace(egress, profile="local")
+    return msgspec.structs.replace(
+        settings,
+        database_url=dsn,
+        jwt=msgspec.structs.replace(settings.jwt, keys=(local_jwt_key(keys),), keys_file=None),
+        secrets=msgspec.structs.replace(settings.secrets, keys=(local_secret_key(keys), *settings.secrets.keys)),
+        egress=egress,
+    )
+
+
+def _announce(args: argparse.Namespace, parts: Parts) -> None:
+    token = make(list(parts.settings.jwt.keys), parts.settings, "admin", "local", TOKEN_TTL_S)
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    base = f"http://{host}:{args.port}"
+    reach = "loopback and public addresses" if parts.settings.egress.profile == "local" else "public addresses only"
+    print(
+        f"\nMonitor is ready.\n"
+        f"  Dashboard  {base}/#token={token}\n"
+        f"  API        {base}/api/v1  (document: {base}/schema/openapi.json)\n"
+        f"  Token      {token}\n"
+        f"             an admin token for 12 hours; more with: monitor token --data-dir {args.data_dir}\n"
+        f"  Data       {args.data_dir.resolve()}\n"
+        f"  Egress     {parts.settings.egress.profile}: may deliver to {reach}\n"
+        f"Stop with Ctrl-C.\n",
+        flush=True,
+    )
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to us: the worker and the database have to stop with it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+

@@ -1,0 +1,62 @@
+"""Run a delivery worker and the periodic jobs.
+
+Any number of them, on MONITOR_DATABASE_URL. SIGTERM finishes what is in flight and exits with 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+
+import msgspec
+import structlog
+
+from monitor import log as logs
+from monitor.bootstrap import Parts, build_periodic, build_worker, readiness
+from monitor.cli.common import CommandError, production
+
+EXAMPLE = "monitor work --concurrency 200"
+
+log = structlog.get_logger(__name__)
+
+
+def arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--concurrency", type=int, help="attempts that run at once (default MONITOR_WORKER__CONCURRENCY)")
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = production()
+    if args.concurrency is not None:
+        if args.concurrency < 1:
+            raise CommandError("--concurrency starts at 1.")
+        settings = msgspec.structs.replace(
+            settings, worker=msgspec.structs.replace(settings.worker, concurrency=args.concurrency)
+        )
+    logs.configure(settings.log.level, settings.log.format)
+    asyncio.run(_work(Parts(settings)))
+    return 0
+
+
+def worker_name() -> str:
+    """Return what leases of this process are signed with."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+async def _work(parts: Parts) -> None:
+    async with parts:
+        if missing := await readiness(parts):
+            raise CommandError(" ".join(missing))
+        worker = build_worker(parts, name=worker_name())
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, worker.stop)
+        periodic = asyncio.create_task(build_periodic(parts).run())
+        log.info("worker_started", worker=worker_name(), concurrency=parts.settings.worker.concurrency)
+        try:
+            await worker.run()
+        finally:
+            periodic.cancel()
+            await asyncio.gather(periodic, return_exceptions=True)

@@ -1,0 +1,175 @@
+"""The circuit breaker of one webhook, shared by all workers as one row.
+
+::
+
+             too many failures             probe sent
+    CLOSED ────────────────────► OPEN ────────────────► HALF_OPEN ─┐ probe sent again:
+       ▲                           ▲                     │  │  ▲   │ the first prober died
+       │                           └─── probe failed ────┘  │  └───┘
+       └──────────────────────────────── probe succeeded ───┘
+
+While open, results of attempts that were already under way change nothing: a failure says what is known, and a lucky
+success is no reason to release the whole queue; that is what the probe is for. The shortest opening lasts as long as
+the longest attempt, so what settles while half-open is the probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from monitor.domain.errors import Conflict
+from monitor.domain.vocab import OK_LABEL, Count, Ratio, Seconds
+
+MAX_DOUBLINGS = 32
+"""Bounds the exponent, so that a webhook that is down for a year cannot overflow a float."""
+
+
+class BreakerState(StrEnum):
+    """Whether deliveries may go out: all, none, or one to try."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Signal(StrEnum):
+    """What moves a breaker."""
+
+    TOO_MANY_FAILURES = "too_many_failures"
+    PROBE_SENT = "probe_sent"
+    PROBE_SUCCEEDED = "probe_succeeded"
+    PROBE_FAILED = "probe_failed"
+
+
+class Permit(StrEnum):
+    """What may be sent now: anything, exactly one probe, or nothing."""
+
+    ALL = "all"
+    PROBE = "probe"
+    NONE = "none"
+
+
+TRANSITIONS: dict[tuple[BreakerState, Signal], BreakerState] = {
+    (BreakerState.CLOSED, Signal.TOO_MANY_FAILURES): BreakerState.OPEN,
+    (BreakerState.OPEN, Signal.PROBE_SENT): BreakerState.HALF_OPEN,
+    (BreakerState.HALF_OPEN, Signal.PROBE_SENT): BreakerState.HALF_OPEN,
+    (BreakerState.HALF_OPEN, Signal.PROBE_SUCCEEDED): BreakerState.CLOSED,
+    (BreakerState.HALF_OPEN, Signal.PROBE_FAILED): BreakerState.OPEN,
+}
+"""Every move there is. Any other pair is illegal."""
+
+
+class BreakerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a breaker opens and for how long.
+
+    It opens at ``consecutive`` failures in a row, or when at least ``ratio`` of a full ``window`` of attempts failed.
+    Each failed probe doubles the opening, from ``base_open_s`` to ``cap_open_s``. ``base_open_s`` should not be
+    shorter than the longest attempt (30 s); ``probe_lease_s`` covers that attempt and settling it.
+    """
+
+    consecutive: Count = 5
+    ratio: Ratio = 0.5
+    window: Count = 20
+    base_open_s: Seconds = 30.0
+    cap_open_s: Seconds = 600.0
+    probe_lease_s: Seconds = 60.0
+
+
+class Breaker(msgspec.Struct, frozen=True):
+    """Where a breaker stands.
+
+    ``until`` is null while closed; while open, when the next probe may go; while half-open, when the prober is taken
+    for dead. ``trips`` counts the openings since it was last closed. ``since`` counts the outcomes since then, up to
+    the policy's window, so that failures from before a good probe do not open it again.
+    """
+
+    state: BreakerState = BreakerState.CLOSED
+    until: datetime | None = None
+    trips: int = 0
+    since: int = 0
+
+
+def permit(breaker: Breaker, now: datetime) -> Permit:
+    """Tell what may be sent at *now* (aware UTC). Pure and total; before ``until`` nothing is."""
+    if breaker.state is BreakerState.CLOSED:
+        return Permit.ALL
+    if breaker.until is None or now >= breaker.until:
+        return Permit.PROBE
+    return Permit.NONE
+
+
+def probing(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
+    """
+    Record that the one probe was taken; another is due only when its lease has run out.
+
+    Raises:
+        Conflict: no probe is due at *now*; somebody else took it, or none is needed.
+    """
+    if permit(breaker, now) is not Permit.PROBE:
+        raise Conflict(f"No probe is due: the circuit is {breaker.state}.")
+    return msgspec.structs.replace(
+        breaker,
+        state=move(breaker.state, Signal.PROBE_SENT),
+        until=now + timedelta(seconds=policy.probe_lease_s),
+    )
+
+
+def after(breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, policy: BreakerPolicy) -> Breaker:
+    """
+    Return the breaker after one attempt settled. Pure and total.
+
+    Call it once for each attempt, in the order in which they entered *recent*.
+
+    Args:
+        recent: outcome labels, oldest first, this attempt included; must reach back ``policy.window`` attempts for
+            the ratio rule to apply.
+        ok: whether this attempt succeeded.
+        now: aware UTC.
+
+    Returns:
+        An equal breaker if nothing changed, so the caller can skip the write.
+    """
+    if breaker.state is BreakerState.OPEN:
+        return breaker
+    if breaker.state is BreakerState.HALF_OPEN:
+        return _closed() if ok else _opened(breaker, Signal.PROBE_FAILED, now, policy)
+    since = min(breaker.since + 1, policy.window)
+    if _too_many_failures(recent[-since:], policy):
+        return _opened(breaker, Signal.TOO_MANY_FAILURES, now, policy)
+    return msgspec.structs.replace(breaker, since=since)
+
+
+def move(state: BreakerState, signal: Signal) -> BreakerState:
+    """
+    Look one transition up.
+
+    Raises:
+        Conflict: the table has no such move.
+    """
+    try:
+        return TRANSITIONS[state, signal]
+    except KeyError:
+        raise Conflict(f"A circuit that is {state} does not react to {signal}.") from None
+
+
+def _closed() -> Breaker:
+    return Breaker(state=move(BreakerState.HALF_OPEN, Signal.PROBE_SUCCEEDED))
+
+
+def _opened(breaker: Breaker, signal: Signal, now: datetime, policy: BreakerPolicy) -> Breaker:
+    open_s = policy.base_open_s * 2.0 ** min(breaker.trips, MAX_DOUBLINGS)
+    return Breaker(
+        state=move(breaker.state, signal),
+        until=now + timedelta(seconds=min(open_s, policy.cap_open_s)),
+        trips=breaker.trips + 1,
+    )
+
+
+def _too_many_failures(outcomes: Sequence[str], policy: BreakerPolicy) -> bool:
+    failed = [label != OK_LABEL for label in outcomes]
+    streak = len(failed) >= policy.consecutive and all(failed[-policy.consecutive :])
+    return streak or (len(failed) >= policy.window and sum(failed) >= policy.ratio * len(failed))

@@ -1,0 +1,212 @@
+"""Latency histograms and rollups that merge: minutes into hours, hours into days, webhooks into the whole.
+
+The histogram is a DDSketch (Masson, Rim, Lee: "DDSketch", VLDB 2019, section 2): bucket *i* holds the latencies in
+``(MIN_LATENCY_MS * g**(i - 1), MIN_LATENCY_MS * g**i]`` and answers with the one value that is at most ``ACCURACY``
+away, relatively, from everything in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import TypeVar
+
+import msgspec
+
+from monitor.domain.vocab import OK_LABEL
+
+K = TypeVar("K", int, str)
+
+ACCURACY = 0.024
+"""Relative error by construction. The promise is 0.025; the rest is room for floating-point rounding."""
+
+MIN_LATENCY_MS = 0.1
+"""Everything up to this falls into bucket 0 and reads as this."""
+
+MAX_LATENCY_MS = 86_400_000.0
+"""Everything longer than a day counts as a day."""
+
+_GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
+_LOG_GAMMA = math.log(_GAMMA)
+
+MAX_BUCKET = math.ceil(math.log(MAX_LATENCY_MS / MIN_LATENCY_MS) / _LOG_GAMMA)
+"""Highest bucket; 429, so an index fits PostgreSQL's smallint."""
+
+_RANK_SLACK = 1 - 1e-12
+"""Undoes the rounding that would turn rank 7 of ``0.07 * 100 == 7.000000000000001`` into 8."""
+
+_SUM_GRAIN = 1024
+"""Latencies are summed in multiples of 1/1024 ms: such float sums are exact below 2**43 ms (278 years of waiting),
+so merging stays associative to the last bit."""
+
+
+class Histogram(msgspec.Struct, frozen=True):
+    """Sparse latency counts: ``indexes`` strictly ascending in [0, MAX_BUCKET], ``counts`` positive and parallel to
+    them. The default is empty, and the identity of :func:`merge`.
+    """
+
+    indexes: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, latencies_ms: Iterable[float]) -> Histogram:
+        """
+        Count *latencies_ms*.
+
+        Raises:
+            ValueError: one of them is negative, infinite or NaN.
+        """
+        buckets: dict[int, int] = {}
+        for latency_ms in latencies_ms:
+            index = bucket_of(latency_ms)
+            buckets[index] = buckets.get(index, 0) + 1
+        return _histogram(buckets)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+
+class Rollup(msgspec.Struct, frozen=True):
+    """What some attempts add up to. ``errors`` counts the failures by :attr:`Outcome.label`, so its values sum to
+    ``failures``; ``latency_sum_ms`` and ``histogram`` cover every attempt, failed ones too. The default is empty, and
+    the identity of :func:`merge_rollups`.
+    """
+
+    attempts: int = 0
+    failures: int = 0
+    errors: dict[str, int] = {}
+    histogram: Histogram = Histogram()
+    latency_sum_ms: float = 0.0
+
+    @property
+    def latency_mean_ms(self) -> float | None:
+        """``None`` without attempts."""
+        return self.latency_sum_ms / self.attempts if self.attempts else None
+
+
+class RollupBuilder:
+    """Adds attempts up one by one, without making a struct for each."""
+
+    __slots__ = ("_attempts", "_buckets", "_errors", "_grains")
+
+    def __init__(self) -> None:
+        self._attempts = 0
+        self._grains = 0
+        self._errors: dict[str, int] = {}
+        self._buckets: dict[int, int] = {}
+
+    def add(self, label: str, latency_ms: float) -> None:
+        """
+        Count one attempt by its :attr:`Outcome.label`.
+
+        Raises:
+            ValueError: the latency is negative, infinite or NaN; nothing is counted then.
+        """
+        index = bucket_of(latency_ms)
+        self._buckets[index] = self._buckets.get(index, 0) + 1
+        self._grains += round(min(latency_ms, MAX_LATENCY_MS) * _SUM_GRAIN)
+        self._attempts += 1
+        if label != OK_LABEL:
+            self._errors[label] = self._errors.get(label, 0) + 1
+
+    def build(self) -> Rollup:
+        """Return what was added so far; adding may go on."""
+        return Rollup(
+            attempts=self._attempts,
+            failures=sum(self._errors.values()),
+            errors=dict(self._errors),
+            histogram=_histogram(self._buckets),
+            latency_sum_ms=self._grains / _SUM_GRAIN,
+        )
+
+
+def rollup_of(samples: Iterable[tuple[str, float]]) -> Rollup:
+    """
+    Add up ``(label, latency_ms)`` pairs.
+
+    Raises:
+        ValueError: a latency is negative, infinite or NaN.
+    """
+    builder = RollupBuilder()
+    for label, latency_ms in samples:
+        builder.add(label, latency_ms)
+    return builder.build()
+
+
+def bucket_of(latency_ms: float) -> int:
+    """
+    Return the bucket of *latency_ms*, in [0, MAX_BUCKET]; both ends are open-ended.
+
+    Raises:
+        ValueError: negative, infinite or NaN.
+    """
+    if not 0 <= latency_ms < math.inf:
+        raise ValueError(f"a latency is a finite number of milliseconds from 0 up, not {latency_ms}")
+    if latency_ms <= MIN_LATENCY_MS:
+        return 0
+    if latency_ms >= MAX_LATENCY_MS:
+        return MAX_BUCKET
+    return math.ceil(math.log(latency_ms / MIN_LATENCY_MS) / _LOG_GAMMA)
+
+
+def bucket_value(index: int) -> float:
+    """Return the milliseconds that stand for bucket *index*: within ``ACCURACY`` of everything in it, save that
+    bucket 0 answers its upper end and the last one knows no upper end.
+    """
+    if index == 0:
+        return MIN_LATENCY_MS
+    return float(MIN_LATENCY_MS * 2 * _GAMMA**index / (_GAMMA + 1))
+
+
+def merge(*histograms: Histogram) -> Histogram:
+    """Return the histogram of all their samples together. Associative and commutative; of none it is empty."""
+    buckets: dict[int, int] = {}
+    for histogram in histograms:
+        _add_counts(buckets, zip(histogram.indexes, histogram.counts, strict=True))
+    return _histogram(buckets)
+
+
+def merge_rollups(*rollups: Rollup) -> Rollup:
+    """Return the rollup of all their attempts together. Associative and commutative; of none it is empty."""
+    errors: dict[str, int] = {}
+    for rollup in rollups:
+        _add_counts(errors, rollup.errors.items())
+    return Rollup(
+        attempts=sum(r.attempts for r in rollups),
+        failures=sum(r.failures for r in rollups),
+        errors=errors,
+        histogram=merge(*(r.histogram for r in rollups)),
+        latency_sum_ms=sum((r.latency_sum_ms for r in rollups), 0.0),
+    )
+
+
+def percentile(histogram: Histogram, q: float) -> float | None:
+    """
+    Return the nearest-rank percentile in milliseconds, within 2.5 % of the exact one.
+
+    Args:
+        q: in [0, 1]; 0.95 for p95. 0 is the smallest sample, 1 the largest.
+
+    Returns:
+        ``None`` for an empty histogram.
+
+    Raises:
+        ValueError: *q* is outside [0, 1].
+    """
+    if not 0 <= q <= 1:
+        raise ValueError(f"a quantile lies between 0 and 1, not {q}")
+    rank = max(math.ceil(q * histogram.total * _RANK_SLACK), 1)
+    reached = zip(histogram.indexes, accumulate(histogram.counts), strict=True)
+    return next((bucket_value(index) for index, count in reached if count >= rank), None)
+
+
+def _add_counts(into: dict[K, int], pairs: Iterable[tuple[K, int]]) -> None:
+    for key, count in pairs:
+        into[key] = into.get(key, 0) + count
+
+
+def _histogram(buckets: dict[int, int]) -> Histogram:
+    indexes = tuple(sorted(buckets))
+    return Histogram(indexes, tuple(buckets[index] for index in indexes))

@@ -1,0 +1,268 @@
+"""Deliver: claim and commit, send with no transaction open, settle in a second one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.clock import Clock
+from monitor.domain.delivery import Dead, Done, Outcome, Retry, decide
+from monitor.domain.lanes import Lane, LanePolicy, charge, failed_for_good, observe, room
+from monitor.domain.metrics import RollupBuilder
+from monitor.domain.outbound import WebhookSender
+from monitor.domain.ports import (
+    AttemptRecord,
+    Claimed,
+    Destination,
+    Finish,
+    Minute,
+    Postpone,
+    Queries,
+    UnitOfWork,
+    UnitOfWorkFactory,
+)
+from monitor.domain.services.signing import AsymmetricSigner, signed_request
+from monitor.domain.vocab import DeliveryState
+
+GONE = "The receiver answered 410 Gone."
+FAILED_FOR_DAYS = "Every attempt failed for 5 days."
+
+DESTINATION_FRESH_S = 30.0
+"""A rotated key stops signing at most this long after its overlap ended."""
+
+
+class DeliverConfig(msgspec.Struct, frozen=True):
+    """``lanes_per_claim`` bounds how many webhooks one claim locks; ``undecided_s`` is how long a delivery waits
+    whose outcome no rule could judge."""
+
+    worker: str
+    lease_s: float = 30.0
+    lanes_per_claim: int = 200
+    undecided_s: float = 60.0
+    policy: LanePolicy = LanePolicy()
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What one claim brought. ``more`` names webhooks that had no room for all that is due."""
+
+    deliveries: list[Claimed]
+    more: set[UUID]
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """One attempt that was made and waits to be settled."""
+
+    delivery: Claimed
+    attempt_id: UUID
+    at: datetime
+    outcome: Outcome
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """What one settle wrote. ``lost`` were taken over by another worker, ``undecided`` postponed because judging them
+    raised; ``disabled`` webhooks get nothing more."""
+
+    settled: int
+    lost: list[UUID]
+    undecided: dict[UUID, Exception]
+    disabled: dict[UUID, str]
+
+
+class Deliverer:
+    """The three steps of a delivery, for one worker."""
+
+    def __init__(
+        self,
+        unit_of_work: UnitOfWorkFactory,
+        queries: Queries,
+        sender: WebhookSender,
+        clock: Clock,
+        sign_v1a: AsymmetricSigner,
+        config: DeliverConfig,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._queries = queries
+        self._sender = sender
+        self._clock = clock
+        self._sign_v1a = sign_v1a
+        self._config = config
+        self._destinations: dict[UUID, tuple[int, float, Destination]] = {}
+
+    async def claim(self, hints: Collection[UUID] | None, limit: int) -> Claim:
+        """
+        Lease up to *limit* due deliveries, the webhooks that waited longest first.
+
+        Args:
+            hints: look at these webhooks only; ``None`` looks at all.
+        """
+        async with self._unit_of_work() as uow:
+            lanes = await uow.queue.lock_ready_lanes(hints, self._config.lanes_per_claim)
+            rooms = share(lanes.values(), limit, uow.now)
+            ordered = {id_ for id_ in rooms if lanes[id_].ordered}
+            taken = await uow.queue.take(rooms, ordered, worker=self._config.worker, lease_s=self._config.lease_s)
+            counts = _count(taken)
+            charged = [charge(lanes[id_], n, uow.now, self._config.policy) for id_, n in counts.items()]
+            if changed := [lane for lane in charged if lane is not lanes[lane.webhook_id]]:
+                await uow.queue.save_lanes(changed)
+            await uow.commit()
+        await self._load_destinations({id_: lanes[id_].version for id_ in counts})
+        return Claim(taken, {id_ for id_ in lanes if counts.get(id_, 0) >= rooms.get(id_, 0)})
+
+    async def send(self, delivery: Claimed) -> Sent | None:
+        """Make one attempt. ``None`` means that nothing was sent because the webhook is gone."""
+        known = self._destinations.get(delivery.webhook_id)
+        if known is None:
+            return None
+        at = self._clock.now()
+        request = signed_request(
+            known[2],
+            message_id=str(delivery.event_id),
+            event_type=delivery.event_type,
+            body=delivery.payload,
+            at=at,
+            sign_v1a=self._sign_v1a,
+        )
+        outcome = await self._sender.send(request)
+        return Sent(delivery, self._clock.new_id(at), at, outcome)
+
+    async def settle(self, batch: Sequence[Sent]) -> Settlement:
+        """Write attempts, delivery states, rollups and health of *batch* in one transaction. Safe to repeat: what was
+        settled, or taken over by another worker, is left out."""
+        async with self._unit_of_work() as uow:
+            lanes = await uow.queue.lock_lanes({sent.delivery.webhook_id for sent in batch})
+            ours = await uow.queue.fence([(sent.delivery.id, sent.delivery.epoch) for sent in batch])
+            mine = sorted((sent for sent in batch if sent.delivery.id in ours), key=lambda sent: sent.at)
+            if not mine:
+                return Settlement(0, [sent.delivery.id for sent in batch], {}, {})
+            undecided, gone = await self._write_states(uow, mine, lanes)
+            await uow.attempts.add([_record(sent) for sent in mine])
+            await uow.attempts.add_minutes(minutes((s.delivery.webhook_id, s.at, s.outcome) for s in mine))
+            judged = self._judge(mine, lanes, uow.now)
+            await uow.queue.save_lanes(judged)
+            disabled = dict.fromkeys(gone, GONE) | {
+                lane.webhook_id: FAILED_FOR_DAYS
+                for lane in judged
+                if failed_for_good(lane, uow.now, self._config.policy)
+            }
+            for webhook_id, reason in disabled.items():
+                await uow.webhooks.disable([webhook_id], reason)
+            await uow.commit()
+        lost = [sent.delivery.id for sent in batch if sent.delivery.id not in ours]
+        return Settlement(len(mine), lost, undecided, disabled)
+
+    async def renew(self, deliveries: Sequence[Claimed]) -> None:
+        """Extend the leases of what is still being sent."""
+        async with self._unit_of_work() as uow:
+            await uow.queue.renew([(d.id, d.epoch) for d in deliveries], lease_s=self._config.lease_s)
+            await uow.commit()
+
+    async def release(self, deliveries: Sequence[Claimed]) -> None:
+        """Give unsent deliveries back at once."""
+        async with self._unit_of_work() as uow:
+            await uow.queue.release([(d.id, d.epoch) for d in deliveries])
+            await uow.commit()
+
+    async def _write_states(
+        self, uow: UnitOfWork, batch: Sequence[Sent], lanes: Mapping[UUID, Lane]
+    ) -> tuple[dict[UUID, Exception], set[UUID]]:
+        finished: list[Finish] = []
+        postponed: list[Postpone] = []
+        undecided: dict[UUID, Exception] = {}
+        gone: set[UUID] = set()
+        for sent in batch:
+            id_, outcome = sent.delivery.id, sent.outcome
+            try:
+                decision = decide(
+                    outcome,
+                    attempts=sent.delivery.attempts + 1,
+                    policy=lanes[sent.delivery.webhook_id].retry,
+                    now=uow.now,
+                    jitter=self._clock.jitter(),
+                )
+            except Exception as error:  # One row that cannot be judged must not stop the loop.
+                undecided[id_] = error
+                decision = Retry(uow.now + timedelta(seconds=self._config.undecided_s))
+            match decision:
+                case Done():
+                    finished.append(Finish(id_, DeliveryState.DELIVERED, outcome.status_code, None, 1))
+                case Retry(at):
+                    postponed.append(Postpone(id_, at, outcome.status_code, outcome.error))
+                case Dead(disable):
+                    finished.append(Finish(id_, DeliveryState.FAILED, outcome.status_code, outcome.error, 1))
+                    if disable:
+                        gone.add(sent.delivery.webhook_id)
+        if finished:
+            await uow.queue.finish(finished)
+        if postponed:
+            await uow.queue.postpone(postponed)
+        return undecided, gone
+
+    def _judge(self, batch: Sequence[Sent], lanes: Mapping[UUID, Lane], now: datetime) -> list[Lane]:
+        seen: dict[UUID, Lane] = {}
+        for sent in batch:
+            id_ = sent.delivery.webhook_id
+            seen[id_] = observe(seen.get(id_, lanes[id_]), sent.outcome, sent.at, now, self._config.policy)
+        return list(seen.values())
+
+    async def _load_destinations(self, versions: Mapping[UUID, int]) -> None:
+        now = self._clock.monotonic()
+        stale = [id_ for id_, version in versions.items() if not self._is_fresh(id_, version, now)]
+        if not stale:
+            return
+        found = await self._queries.destinations(stale)
+        for id_ in stale:
+            self._destinations.pop(id_, None)
+        for id_, (version, destination) in found.items():
+            self._destinations[id_] = (version, now, destination)
+
+    def _is_fresh(self, webhook_id: UUID, version: int, now: float) -> bool:
+        known = self._destinations.get(webhook_id)
+        return known is not None and known[0] >= version and now - known[1] < DESTINATION_FRESH_S
+
+
+def share(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
+    """Split *limit* over the lanes, each at most its room, in their order; a lane without room is left out."""
+    rooms = [(lane.webhook_id, n) for lane in lanes if (n := room(lane, now))]
+    shares: dict[UUID, int] = {}
+    left = limit
+    for position, (webhook_id, free) in enumerate(sorted(rooms, key=lambda pair: pair[1])):
+        # The smallest rooms first, so that what they leave over goes to the others.
+        fair = -(-left // (len(rooms) - position))
+        shares[webhook_id] = min(free, fair)
+        left -= shares[webhook_id]
+    return {webhook_id: n for webhook_id, n in shares.items() if n}
+
+
+def minutes(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[Minute]:
+    """Add attempts up per webhook and minute."""
+    builders: dict[tuple[UUID, datetime], RollupBuilder] = {}
+    for webhook_id, at, outcome in attempts:
+        key = (webhook_id, at.replace(second=0, microsecond=0))
+        builder = builders.get(key)
+        if builder is None:
+            builder = builders[key] = RollupBuilder()
+        builder.add(outcome.label, outcome.latency_ms)
+    return [Minute(webhook_id, at, builder.build()) for (webhook_id, at), builder in builders.items()]
+
+
+def _record(sent: Sent) -> AttemptRecord:
+    delivery = sent.delivery
+    return AttemptRecord(
+        id=sent.attempt_id,
+        webhook_id=delivery.webhook_id,
+        outcome=sent.outcome,
+        delivery_id=delivery.id,
+        event_id=delivery.event_id,
+        event_type=delivery.event_type,
+        number=delivery.attempts + 1,
+    )
+
+
+def _count(taken: Iterable[Claimed]) -> dict[UUID, int]:
+    counts: dict[UUID, int] = {}
+    for delivery in taken:
+        counts[delivery.webhook_id] = counts.get(delivery.webhook_id, 0) + 1
+    return counts

@@ -1,0 +1,125 @@
+"""Accept events: store them, fan them out and remember the answer, all in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.clock import Clock
+from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.ports import NewDelivery, NewEvent, Subscription, UnitOfWorkFactory
+from monitor.domain.registration import MAX_LABELS, Labels
+from monitor.domain.vocab import Actor
+from monitor.domain.webhooks import is_event_type, subscribes
+
+MAX_BATCH = 1000
+
+
+class EventIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event to deliver.
+
+    ``payload`` is any JSON and is delivered byte for byte as it stands in the request. ``occurred_at`` defaults to
+    the time of acceptance.
+    """
+
+    type: str
+    payload: msgspec.Raw
+    labels: Labels = {}
+    occurred_at: datetime | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """One event that is stored: it will be delivered to ``deliveries`` webhooks."""
+
+    id: UUID
+    type: str
+    deliveries: int
+
+
+class PublishAnswer(msgspec.Struct, frozen=True):
+    """In the order of the request."""
+
+    events: list[Accepted]
+
+
+class Publisher:
+    """Stores events with their deliveries. Safe to repeat with an Idempotency-Key."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def publish(
+        self, events: Sequence[EventIn], actor: Actor, *, key: str | None = None, body: bytes = b""
+    ) -> PublishAnswer:
+        """
+        Accept *events*, 1 to 1,000. When this returns they are committed.
+
+        Args:
+            key: the Idempotency-Key, bound to *body* for 24 hours.
+
+        Raises:
+            Invalid: an event breaks a rule; nothing is stored.
+            IdempotencyMismatch: *key* came with another body.
+        """
+        _check(events)
+        scope = f"{actor.subject} events"
+        async with self._unit_of_work() as uow:
+            if key is not None and (done := await uow.idempotency.begin(scope, key, body)) is not None:
+                return msgspec.json.decode(done, type=PublishAnswer)
+            stored = [self._stored(event, uow.now) for event in events]
+            subscriptions = await uow.events.subscriptions({event.type for event in stored})
+            deliveries = [
+                NewDelivery(self._clock.new_id(), event.id, subscription.webhook_id)
+                for event in stored
+                for subscription in subscriptions
+                if _wants(subscription, event)
+            ]
+            await uow.events.add(stored, deliveries)
+            answer = _answer(stored, deliveries)
+            if key is not None:
+                await uow.idempotency.finish(scope, key, msgspec.json.encode(answer))
+            await uow.commit()
+        return answer
+
+    def _stored(self, event: EventIn, now: datetime) -> NewEvent:
+        return NewEvent(
+            self._clock.new_id(), event.type, bytes(event.payload), event.labels, event.occurred_at or now
+        )
+
+
+def _wants(subscription: Subscription, event: NewEvent) -> bool:
+    return subscribes(
+        subscription.event_types, subscription.labels, event_type=event.type, event_labels=event.labels
+    )
+
+
+def _answer(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishAnswer:
+    counts: dict[UUID, int] = {}
+    for delivery in deliveries:
+        counts[delivery.event_id] = counts.get(delivery.event_id, 0) + 1
+    return PublishAnswer([Accepted(event.id, event.type, counts.get(event.id, 0)) for event in events])
+
+
+def _check(events: Sequence[EventIn]) -> None:
+    if not 1 <= len(events) <= MAX_BATCH:
+        raise Invalid(f"Post 1 to {MAX_BATCH} events at once.", errors=(FieldError("/events", "Split the batch."),))
+    errors = [error for i, event in enumerate(events) for error in _event_errors(event, f"/events/{i}")]
+    if errors:
+        raise Invalid("An event breaks a rule, so none was accepted; see errors.", errors=tuple(errors[:20]))
+
+
+def _event_errors(event: EventIn, pointer: str) -> list[FieldError]:
+    errors = []
+    if not is_event_type(event.type):
+        errors.append(
+            FieldError(f"{pointer}/type", "Use segments of letters, digits, _ and -, joined by dots: order.paid.")
+        )
+    if len(event.labels) > MAX_LABELS:
+        errors.append(FieldError(f"{pointer}/labels", f"Use at most {MAX_LABELS} labels."))
+    if event.occurred_at is not None and event.occurred_at.tzinfo is None:
+        errors.append(FieldError(f"{pointer}/occurred_at", "Give an RFC 3339 time with its offset."))
+    return errors

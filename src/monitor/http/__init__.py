@@ -1,0 +1,1 @@
+"""The HTTP surface: tokens, problems, bodies and the plumbing around every route."""

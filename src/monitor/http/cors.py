@@ -1,0 +1,63 @@
+"""
+Requests from pages of listed origins (https://fetch.spec.whatwg.org/#http-cors-protocol).
+
+Litestar's middleware overwrites ``Vary`` and answers a refused preflight in plain text. This one adds to ``Vary``, and
+a refusal is simply the absence of permission.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+_METHODS = b"GET, POST, PUT, PATCH, DELETE"
+_REQUEST_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID"
+_EXPOSED = b"ETag, Location, Retry-After, X-Request-ID"
+_MAX_AGE_S = b"600"
+
+
+class Cors:
+    """
+    Lets pages of *origins* (exact, such as ``https://dash.example.com``) read answers. Credentials are never allowed:
+    tokens travel in a header.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
+        self.app = app
+        self._origins = frozenset(origin.encode() for origin in origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin", b"")
+        if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+            await send({"type": "http.response.start", "status": 204, "headers": self._preflight(origin)})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._permission(origin)]
+            await send(message)
+
+        await self.app(scope, receive, answer)
+
+    def _permission(self, origin: bytes) -> list[tuple[bytes, bytes]]:
+        vary = (b"vary", b"Origin")
+        if origin not in self._origins:
+            return [vary]
+        return [vary, (b"access-control-allow-origin", origin), (b"access-control-expose-headers", _EXPOSED)]
+
+    def _preflight(self, origin: bytes) -> list[tuple[bytes, bytes]]:
+        headers = self._permission(origin)
+        if origin in self._origins:
+            headers += [
+                (b"access-control-allow-methods", _METHODS),
+                (b"access-control-allow-headers", _REQUEST_HEADERS),
+                (b"access-control-max-age", _MAX_AGE_S),
+            ]
+        return headers

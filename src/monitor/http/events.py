@@ -1,0 +1,112 @@
+"""Routes of events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.registration import Labels
+from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishAnswer
+from monitor.domain.views import EventView
+from monitor.domain.vocab import Page, Role
+from monitor.http.answers import READ, WRITE, problems
+from monitor.http.auth import actor_of, requires
+from monitor.http.limits import BATCH_BODY_BYTES
+from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
+from monitor.http.services import Services, page
+from monitor.http.webhooks import From, IdempotencyKey, To, checked
+
+_ABSENT = msgspec.Raw(b"")
+
+
+class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event, or up to 1,000 as ``events``; not both."""
+
+    type: str | None = None
+    payload: msgspec.Raw = msgspec.field(default_factory=lambda: _ABSENT)
+    labels: Labels | None = None
+    occurred_at: datetime | None = None
+    events: Annotated[list[EventIn], msgspec.Meta(min_length=1, max_length=MAX_BATCH)] | None = None
+
+    def single(self) -> EventIn | None:
+        """Return the one event, or ``None`` for a batch. Raises ``Invalid`` if it is both or neither."""
+        has_payload = bytes(self.payload) != b""
+        if self.events is not None:
+            if self.type is not None or has_payload or self.labels is not None or self.occurred_at is not None:
+                raise Invalid("Give one event or a list of events, not both.")
+            return None
+        if self.type is None or not has_payload:
+            name = "type" if self.type is None else "payload"
+            raise Invalid(f"The event lacks {name}.", errors=(FieldError(f"/{name}", "Give it."),))
+        return EventIn(type=self.type, payload=self.payload, labels=self.labels or {}, occurred_at=self.occurred_at)
+
+
+class EventController(Controller):
+    """Something happened: post it once, and every webhook that subscribed gets it."""
+
+    path = "/events"
+    tags = ("events",)
+
+    @post(
+        status_code=202,
+        summary="Publish events",
+        description="One event, or up to 1,000 as `events`. 202 is a promise: the events and their deliveries are"
+        " committed. The payload is delivered byte for byte. Role: publisher.",
+        opt=requires(Role.PUBLISHER),
+        request_max_body_size=BATCH_BODY_BYTES,
+        responses=problems(*WRITE),
+    )
+    async def publish(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        data: JSONBody[PublishRequest],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Accepted | PublishAnswer:
+        single = data.single()
+        events = [single] if single is not None else data.events or []
+        answer = await services.publisher.publish(
+            events, actor_of(request), key=idempotency_key, body=await request.body()
+        )
+        return answer if single is None else answer.events[0]
+
+    @get(
+        summary="List events",
+        description="Newest first, without payloads. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 422),
+    )
+    async def list_events(
+        self,
+        services: NamedDependency[Services],
+        type_: Annotated[str | None, QueryParameter(name="type", max_length=128, description="This type only.")] = None,
+        from_at: From = None,
+        to_at: To = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[EventView]:
+        rows = await services.queries.events(
+            event_type=type_,
+            from_at=checked(from_at, "from"),
+            to_at=checked(to_at, "to"),
+            after=decode_cursor(cursor),
+            limit=limit + 1,
+        )
+        return page(rows, limit)
+
+    @get(
+        "/{event_id:uuid}",
+        summary="Read an event",
+        description="With its payload and how many deliveries are in which state. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 404),
+    )
+    async def get_event(self, services: NamedDependency[Services], event_id: FromPath[UUID]) -> EventView:
+        return await services.queries.event(event_id)

@@ -1,0 +1,111 @@
+"""The outermost layer: request id in and out, security headers, one log line per request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+API_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+"""Set unless the answer sets its own: a page, say, brings its own content policy."""
+
+HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+def request_id_of(scope: Scope) -> str | None:
+    """Return the id that the answer carries in ``X-Request-ID``; ``None`` outside :class:`Edge`."""
+    request_id: str | None = scope["state"].get("request_id") if "state" in scope else None
+    return request_id
+
+
+def incoming_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the caller's ``X-Request-ID`` if it is 1 to 128 of ``[A-Za-z0-9._-]``, so that it can go into a log."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            return value.decode("ascii") if _REQUEST_ID.fullmatch(value) else None
+    return None
+
+
+class Edge:
+    """
+    Wraps the whole application, so that answers which no route gave (404, 405, preflight) are treated alike.
+
+    The line ``http_request`` holds the route template, never the path, and nothing that a client sent but its request
+    id and the token's subject.
+
+    Args:
+        new_id: makes a request id.
+        ticks_s: a monotonic clock in seconds.
+        observe: counts (method, route template, status, seconds) of each answer.
+        https: adds ``Strict-Transport-Security``; only right when clients reach us over TLS.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        new_id: Callable[[], str],
+        ticks_s: Callable[[], float],
+        https: bool = False,
+        log: structlog.typing.FilteringBoundLogger | None = None,
+        observe: Callable[[str, str, int, float], None] | None = None,
+    ) -> None:
+        self.app = app
+        self._observe = observe
+        self._new_id = new_id
+        self._ticks_s = ticks_s
+        self._headers = (*API_HEADERS, HSTS) if https else API_HEADERS
+        self._log = log if log is not None else structlog.get_logger().bind()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self.app(scope, receive, send)
+            return
+        started_s = self._ticks_s()
+        request_id = incoming_request_id(scope["headers"]) or self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = self._complete(message["headers"], request_id)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        finally:
+            elapsed_ms = (self._ticks_s() - started_s) * 1000
+            user: Any = scope.get("user")
+            if self._observe is not None:
+                self._observe(scope["method"], scope.get("path_template") or "", status, elapsed_ms / 1000)
+            self._log.info(
+                "http_request",
+                method=scope["method"],
+                route=scope.get("path_template"),
+                status=status,
+                ms=round(elapsed_ms, 3),
+                request_id=request_id,
+                subject=user.subject if user is not None else None,
+            )
+
+    def _complete(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+        """Return *headers* with ours behind them, where the answer did not set its own."""
+        complete = list(headers)
+        present = {name.lower() for name, _ in complete}
+        complete += [header for header in self._headers if header[0] not in present]
+        complete.append((b"x-request-id", request_id.encode()))
+        return complete

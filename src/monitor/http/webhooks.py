@@ -1,0 +1,318 @@
+"""Routes of webhooks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, delete, get, patch, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+
+from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.ports import AttemptFilter, WebhookFilter
+from monitor.domain.registration import WebhookSpec
+from monitor.domain.services.measure import Ping, Recorded, ReportedAttempt
+from monitor.domain.views import AttemptView, MetricsView, SecretView, WebhookView
+from monitor.domain.vocab import HealthStatus, Page, Role
+from monitor.http.answers import READ, WRITE, problems
+from monitor.http.auth import actor_of, requires
+from monitor.http.body import MergePatch
+from monitor.http.conditional import etag, require_version, tagged_answer
+from monitor.http.limits import BATCH_BODY_BYTES
+from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
+from monitor.http.services import Services, page
+
+MAX_POINTS = 1500
+MINUTE_S = 60
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key", min_length=1, max_length=255, description="Repeats within 24 h get the first answer."
+    ),
+]
+IfMatch = Annotated[
+    str | None,
+    HeaderParameter(name="If-Match", max_length=1000, description="The ETag that the change is based on."),
+]
+From = Annotated[datetime | None, QueryParameter(name="from", description="Start, included (RFC 3339).")]
+To = Annotated[datetime | None, QueryParameter(name="to", description="End, excluded (RFC 3339).")]
+
+
+class RotateSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the old secret signs too, in seconds; at most 7 days."""
+
+    overlap_s: Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)] = 86_400.0
+
+
+class AttemptReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Attempts that an outside sender made, 1 to 1,000."""
+
+    attempts: Annotated[list[ReportedAttempt], msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class WebhookController(Controller):
+    """Destinations: create them, change them, watch how they do."""
+
+    path = "/webhooks"
+    tags = ("webhooks",)
+
+    @get(
+        summary="List webhooks",
+        description="Newest first, each with its health and how the last hour went. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ),
+    )
+    async def list_webhooks(
+        self,
+        services: NamedDependency[Services],
+        status: Annotated[HealthStatus | None, QueryParameter(description="Only this health.")] = None,
+        enabled: Annotated[bool | None, QueryParameter(description="Only enabled, or only disabled ones.")] = None,
+        event_type: Annotated[
+            str | None, QueryParameter(max_length=128, description="Only those that get events of this type.")
+        ] = None,
+        label: Annotated[
+            str | None, QueryParameter(max_length=321, description="Only those with a label: `name` or `name=value`.")
+        ] = None,
+        q: Annotated[
+            str | None, QueryParameter(max_length=200, description="Part of name, URL or description.")
+        ] = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[WebhookView]:
+        where = WebhookFilter(status, enabled, event_type, label, q)
+        return page(await services.queries.webhooks(where, after=decode_cursor(cursor), limit=limit + 1), limit)
+
+    @post(
+        summary="Create a webhook",
+        description="The answer holds the signing secret, this once. Role: admin.",
+        opt=requires(Role.ADMIN),
+        responses=problems(*WRITE),
+    )
+    async def create_webhook(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        data: JSONBody[WebhookSpec],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[WebhookView]:
+        view = await services.registry.create(data, actor_of(request), key=idempotency_key, body=await request.body())
+        headers = {"location": f"/api/v1/webhooks/{view.id}", "etag": _etag(view)}
+        return Response(view, status_code=201, headers=headers)
+
+    @get(
+        "/{webhook_id:uuid}",
+        summary="Read a webhook",
+        description="With its health and the reason for it. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 404),
+    )
+    async def get_webhook(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+    ) -> Response[WebhookView]:
+        view = await services.queries.webhook(webhook_id)
+        return tagged_answer(request, msgspec.json.encode(view), view.version)  # type: ignore[return-value]
+
+    @put(
+        "/{webhook_id:uuid}",
+        summary="Replace a webhook",
+        description="What is left out goes back to its default. A header value of `***` keeps the stored one."
+        " Role: admin.",
+        opt=requires(Role.ADMIN),
+        responses=problems(*WRITE, 404, 409, 412),
+    )
+    async def replace_webhook(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        webhook_id: FromPath[UUID],
+        data: JSONBody[WebhookSpec],
+        if_match: IfMatch = None,
+    ) -> Response[WebhookView]:
+        view = await services.registry.replace(
+            webhook_id, data, actor_of(request), require=lambda version: require_version(if_match, version)
+        )
+        return _tagged(view)
+
+    @patch(
+        "/{webhook_id:uuid}",
+        summary="Change a webhook",
+        description="JSON merge patch (RFC 7396): null puts a member back to its default. Role: admin.",
+        opt=requires(Role.ADMIN),
+        responses=problems(*WRITE, 404, 409, 412),
+    )
+    async def patch_webhook(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        webhook_id: FromPath[UUID],
+        data: MergePatch[dict[str, Any]],
+        if_match: IfMatch = None,
+    ) -> Response[WebhookView]:
+        view = await services.registry.patch(
+            webhook_id, data, actor_of(request), require=lambda version: require_version(if_match, version)
+        )
+        return _tagged(view)
+
+    @delete(
+        "/{webhook_id:uuid}",
+        summary="Delete a webhook",
+        description="Waiting deliveries are cancelled; history stays until retention. Role: admin.",
+        opt=requires(Role.ADMIN),
+        responses=problems(*READ, 404, 412),
+    )
+    async def delete_webhook(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        webhook_id: FromPath[UUID],
+        if_match: IfMatch = None,
+    ) -> None:
+        await services.registry.remove(
+            webhook_id, actor_of(request), require=lambda version: require_version(if_match, version)
+        )
+
+    @post(
+        "/{webhook_id:uuid}/rotate-secret",
+        status_code=200,
+        summary="Rotate the signing secret",
+        description="Answers the new secret, this once; the old one signs too for `overlap_s`. Role: admin.",
+        opt=requires(Role.ADMIN),
+        responses=problems(*WRITE, 404),
+    )
+    async def rotate_secret(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        webhook_id: FromPath[UUID],
+        data: JSONBody[RotateSecret | None] = None,
+    ) -> SecretView:
+        overlap_s = (data or RotateSecret()).overlap_s
+        return await services.registry.rotate_secret(webhook_id, actor_of(request), overlap_s=overlap_s)
+
+    @post(
+        "/{webhook_id:uuid}/test",
+        status_code=200,
+        summary="Send a test message",
+        description="Sends a signed `monitor.ping` now and answers with how it went. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*READ, 404),
+    )
+    async def test_webhook(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+    ) -> Ping:
+        return await services.measurer.ping(webhook_id, actor_of(request))
+
+    @post(
+        "/{webhook_id:uuid}/pause",
+        status_code=200,
+        summary="Hold deliveries",
+        description="They are kept, none is lost. Safe to repeat. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*READ, 404),
+    )
+    async def pause_webhook(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+    ) -> Response[WebhookView]:
+        return _tagged(await services.registry.pause(webhook_id, actor_of(request)))
+
+    @post(
+        "/{webhook_id:uuid}/resume",
+        status_code=200,
+        summary="Release held deliveries",
+        description="At a bounded rate. Safe to repeat. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*READ, 404),
+    )
+    async def resume_webhook(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+    ) -> Response[WebhookView]:
+        return _tagged(await services.registry.resume(webhook_id, actor_of(request)))
+
+    @get(
+        "/{webhook_id:uuid}/attempts",
+        summary="List attempts",
+        description="Newest first. `error` takes a kind (`timeout`) or a status code (`503`). Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 404),
+    )
+    async def list_attempts(
+        self,
+        services: NamedDependency[Services],
+        webhook_id: FromPath[UUID],
+        ok: Annotated[bool | None, QueryParameter(description="Only successes, or only failures.")] = None,
+        error: Annotated[str | None, QueryParameter(max_length=32, description="Error kind or status code.")] = None,
+        from_at: From = None,
+        to_at: To = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[AttemptView]:
+        where = AttemptFilter(ok, error, checked(from_at, "from"), checked(to_at, "to"))
+        rows = await services.queries.attempts(webhook_id, where, after=decode_cursor(cursor), limit=limit + 1)
+        return page(rows, limit)
+
+    @post(
+        "/{webhook_id:uuid}/attempts",
+        status_code=202,
+        summary="Report attempts",
+        description="For teams with a sender of their own: up to 1,000 attempts, monitored like ours. Role: publisher.",
+        opt=requires(Role.PUBLISHER),
+        request_max_body_size=BATCH_BODY_BYTES,
+        responses=problems(*WRITE, 404),
+    )
+    async def report_attempts(
+        self, services: NamedDependency[Services], webhook_id: FromPath[UUID], data: JSONBody[AttemptReport]
+    ) -> Recorded:
+        return await services.measurer.report(webhook_id, data.attempts)
+
+    @get(
+        "/{webhook_id:uuid}/metrics",
+        summary="Read metrics",
+        description="A series of attempts, failures and latency percentiles; the last hour by minute unless told"
+        " otherwise. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 404, 422),
+    )
+    async def get_metrics(
+        self,
+        services: NamedDependency[Services],
+        webhook_id: FromPath[UUID],
+        from_at: From = None,
+        to_at: To = None,
+        step: Annotated[
+            int, QueryParameter(ge=MINUTE_S, le=7 * 86_400, multiple_of=MINUTE_S, description="Seconds per point.")
+        ] = MINUTE_S,
+    ) -> MetricsView:
+        start, end = await _window(services, checked(from_at, "from"), checked(to_at, "to"), step)
+        return await services.queries.metrics(webhook_id, start, end, step)
+
+
+def checked(at: datetime | None, name: str) -> datetime | None:
+    """Refuse a time without an offset: guessing one would answer for other hours than were meant."""
+    if at is not None and at.tzinfo is None:
+        raise Invalid("A time has no offset.", errors=(FieldError(f"/query/{name}", "End it with Z or +02:00."),))
+    return at
+
+
+async def _window(
+    services: NamedDependency[Services], from_at: datetime | None, to_at: datetime | None, step: int
+) -> tuple[datetime, datetime]:
+    end = to_at or (await services.queries.now()).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    start = from_at or end - timedelta(hours=1)
+    if not start < end or (end - start).total_seconds() / step > MAX_POINTS:
+        raise Invalid(
+            "The range does not fit.",
+            errors=(FieldError("/query/from", f"Let from lie before to, at most {MAX_POINTS} steps; or raise step."),),
+        )
+    return start, end
+
+
+def _etag(view: WebhookView) -> str:
+    return etag(view.version, msgspec.json.encode(view))
+
+
+def _tagged(view: WebhookView) -> Response[WebhookView]:
+    return Response(view, headers={"etag": _etag(view)})

@@ -1,0 +1,233 @@
+"""
+The delivery loop of one worker.
+
+::
+
+    NOTIFY or 1 s poll ──► claim ──► one task per delivery ──► outbox of results ──► settle in batches
+                             ▲                                                          │
+                             └──────────── room again for a webhook that had more ◄─────┘
+
+Everything in memory may be lost at any time: leases run out and another worker starts over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from monitor.domain.errors import Unavailable
+from monitor.domain.ports import Claimed, Wakeups, Woken
+from monitor.domain.services.deliver import Deliverer, Sent, Settlement
+
+log = structlog.get_logger(__name__)
+
+
+class DeliveryConfig(msgspec.Struct, frozen=True):
+    """``concurrency`` attempts run at once, plus ``backlog`` that wait to be settled; times are seconds."""
+
+    concurrency: int = 100
+    backlog: int = 400
+    settle_batch: int = 500
+    poll_s: float = 1.0
+    renew_s: float = 10.0
+    drain_s: float = 25.0
+    retry_s: float = 0.5
+
+
+class DeliveryWorker:
+    """Runs until :meth:`stop`, then drains. Every step is a method that a test can call."""
+
+    def __init__(
+        self,
+        deliverer: Deliverer,
+        wakeups: Wakeups,
+        config: DeliveryConfig,
+        *,
+        on_settled: Callable[[list[Sent], Settlement], None] | None = None,
+    ) -> None:
+        self._deliverer = deliverer
+        self._wakeups = wakeups
+        self._config = config
+        self._on_settled = on_settled
+        self._hints: set[UUID] = set()
+        self._poll_all = True
+        self._waiting_room: set[UUID] = set()
+        self._claimable = asyncio.Event()
+        self._settleable = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._in_flight: dict[UUID, tuple[Claimed, asyncio.Task[None]]] = {}
+        self._sent: deque[Sent] = deque()
+        self._settling: list[Sent] = []
+
+    @property
+    def held(self) -> int:
+        """How many deliveries are leased by this worker and not settled."""
+        return len(self._in_flight) + len(self._sent) + len(self._settling)
+
+    def stop(self) -> None:
+        """Claim nothing more and drain."""
+        self._stopping.set()
+        self._claimable.set()
+
+    async def run(self) -> None:
+        """Deliver until :meth:`stop`; then finish what is in flight for at most ``drain_s`` and release the rest."""
+        loops = [
+            asyncio.create_task(self._wakeups.listen(self.wake), name="listen"),
+            asyncio.create_task(self._poll(), name="poll"),
+            asyncio.create_task(self._every(self._config.renew_s, self.renew), name="renew"),
+            asyncio.create_task(self._settle_loop(), name="settle"),
+        ]
+        try:
+            await self._claim_loop()
+            await self._drain()
+        finally:
+            for task in (*loops, *(task for _, task in self._in_flight.values())):
+                task.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+
+    def wake(self, webhook_ids: Woken) -> None:
+        """Note that webhooks have something due."""
+        if webhook_ids is None:
+            self._poll_all = True
+        else:
+            self._hints.update(webhook_ids)
+        self._claimable.set()
+
+    async def claim(self) -> int:
+        """Take what is due and start sending it; return how many deliveries that are."""
+        free = min(self._config.concurrency - len(self._in_flight), self._config.backlog - self.held)
+        if free <= 0:
+            return 0
+        hints = None if self._poll_all else self._hints
+        self._hints, self._poll_all = set(), False
+        try:
+            claim = await self._deliverer.claim(hints, free)
+        except BaseException:
+            # Nothing was leased for certain; whatever was is due again when its lease runs out.
+            self._poll_all = True
+            raise
+        for delivery in claim.deliveries:
+            task = asyncio.create_task(self._send(delivery))
+            self._in_flight[delivery.id] = (delivery, task)
+        if len(claim.deliveries) >= free:
+            # The worker was the limit, not the webhooks: look again at all of them as soon as there is room.
+            self._poll_all = True
+        self._waiting_room |= claim.more
+        return len(claim.deliveries)
+
+    async def settle(self) -> int:
+        """Write what was sent; return how many attempts that are."""
+        while self._sent and len(self._settling) < self._config.settle_batch:
+            self._settling.append(self._sent.popleft())
+        if not self._settling:
+            return 0
+        batch = self._settling
+        settlement = await self._deliverer.settle(batch)
+        self._settling = []
+        self._report(batch, settlement)
+        freed = self._waiting_room & {sent.delivery.webhook_id for sent in batch}
+        self._waiting_room -= freed
+        if freed or self._poll_all:
+            self._hints |= freed
+            self._claimable.set()
+        return len(batch)
+
+    async def renew(self) -> None:
+        """Extend the leases of everything held."""
+        held = [delivery for delivery, _ in self._in_flight.values()]
+        held += [sent.delivery for sent in (*self._sent, *self._settling)]
+        if held:
+            await self._deliverer.renew(held)
+
+    async def _claim_loop(self) -> None:
+        while not self._stopping.is_set():
+            await self._claimable.wait()
+            self._claimable.clear()
+            if self._stopping.is_set():
+                return
+            if await self._guarded(self.claim) and (self._hints or self._poll_all):
+                self._claimable.set()
+
+    async def _settle_loop(self) -> None:
+        while True:
+            await self._settleable.wait()
+            self._settleable.clear()
+            while self._sent or self._settling:
+                await self._guarded(self.settle)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.poll_s)
+            self.wake(None)
+
+    async def _every(self, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await self._guarded(step)
+
+    async def _guarded(self, step: Callable[[], Awaitable[int | None]]) -> int:
+        """Run one step; an outage or a bug delays the loop and never ends it."""
+        try:
+            return await step() or 0
+        except Unavailable as error:
+            log.warning("database_unavailable", step=step.__name__, detail=error.detail)
+        except Exception:
+            log.exception("worker_step_failed", step=step.__name__)
+        await asyncio.sleep(self._config.retry_s)
+        return 0
+
+    async def _send(self, delivery: Claimed) -> None:
+        try:
+            sent = await self._deliverer.send(delivery)
+            if sent is not None:
+                self._sent.append(sent)
+                self._settleable.set()
+        except Exception:
+            # The lease runs out and counts as a crash, so a delivery that always fails here ends in quarantine.
+            log.exception("send_failed", delivery_id=str(delivery.id), webhook_id=str(delivery.webhook_id))
+        finally:
+            del self._in_flight[delivery.id]
+            if self._poll_all or self._hints:
+                self._claimable.set()
+
+    async def _drain(self) -> None:
+        log.info("draining", in_flight=len(self._in_flight), drain_s=self._config.drain_s)
+        try:
+            async with asyncio.timeout(self._config.drain_s):
+                while self._in_flight:
+                    await asyncio.wait([task for _, task in self._in_flight.values()])
+        except TimeoutError:
+            log.warning("drain_timed_out", in_flight=len(self._in_flight))
+        unsent = [delivery for delivery, _ in self._in_flight.values()]
+        for _, task in list(self._in_flight.values()):
+            task.cancel()
+        while self._sent or self._settling:
+            await self.settle()
+        if unsent:
+            await self._deliverer.release(unsent)
+        log.info("drained", released=len(unsent))
+
+    def _report(self, batch: list[Sent], settlement: Settlement) -> None:
+        lost = set(settlement.lost)
+        for sent in batch:
+            log.info(
+                "attempt",
+                delivery_id=str(sent.delivery.id),
+                webhook_id=str(sent.delivery.webhook_id),
+                event_id=str(sent.delivery.event_id),
+                number=sent.delivery.attempts + 1,
+                outcome=sent.outcome.label,
+                ms=round(sent.outcome.latency_ms, 1),
+                settled=sent.delivery.id not in lost,
+            )
+        for delivery_id, error in settlement.undecided.items():
+            log.error("delivery_undecided", delivery_id=str(delivery_id), exc_info=error)
+        for webhook_id, reason in settlement.disabled.items():
+            log.warning("webhook_disabled", webhook_id=str(webhook_id), reason=reason)
+        if self._on_settled is not None:
+            self._on_settled(batch, settlement)
