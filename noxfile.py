@@ -63,8 +63,8 @@ def unit(session: nox.Session) -> None:
     run(session, "pytest", "tests/unit", "-m", "not property", *coverage, *session.posargs)
 
 
-@in_dev
-def property(session: nox.Session) -> None:  # noqa: A001 - the session's name
+@nox.session(name="property", venv_backend="none", requires=["dev"])
+def laws(session: nox.Session) -> None:
     """The laws, with many examples. HYPOTHESIS_PROFILE=nightly tries far more."""
     profile = os.environ.get("HYPOTHESIS_PROFILE", "ci")
     run(session, "pytest", "tests/unit", "-m", "property", *session.posargs, HYPOTHESIS_PROFILE=profile)
@@ -78,7 +78,7 @@ def integration(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
 def migrations(session: nox.Session) -> None:
-    """Only the tests of the database schema's upgrades."""
+    """Upgrade an empty database, compare it with the tables the code knows, go down and up again."""
     run(session, "pytest", "tests/integration", "-m", "migrations", *session.posargs)
 
 
@@ -92,6 +92,18 @@ def openapi(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
+def bench(session: nox.Session) -> None:
+    """Throughput and latency beside bare yardsticks in the same run: ``nox -s bench -- NAME``."""
+    run(session, "python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["dev"], default=False)
 def detection(session: nox.Session) -> None:
     """False alarms and minutes to detect, over simulated traffic; fails under the floors."""
     run(session, "python", "-m", "benchmarks.detection", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["dev"], default=False)
+def bench(session: nox.Session) -> None:
+    """Throughput and latency against bare yardsticks in the same run; fails under the bars."""
+    run(session, "python", "-m", "benchmarks", *session.posargs)

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import structlog
@@ -80,7 +81,7 @@ class Parts:
         """Return the one spelling of *url*. Raises ``UrlRefused``."""
         return parse_target(url, self.egress).url
 
-    async def __aenter__(self) -> Parts:
+    async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.database)
         await self._stack.enter_async_context(self.sender)
         return self
@@ -133,7 +134,7 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
         build_services(parts),
         TokenVerifier(parts.ring, parts.token_policy, is_revoked=lambda jti: jti in parts.revoked),
         LocalRateLimiter(per_s=http.rate_limit_per_s, burst=http.rate_burst, ticks_s=time.monotonic),
-        now=time.time,
+        now=lambda: parts.clock.now().timestamp(),
         ticks_s=time.monotonic,
         new_id=lambda: parts.clock.new_id().hex,
         lifespan=[lifespan],
@@ -169,8 +170,10 @@ def build_worker(parts: Parts, *, name: str) -> DeliveryWorker:
 
 def build_periodic(parts: Parts) -> Periodic:
     """Return the jobs that run by the clock."""
-    keeper = PostgresHousekeeping(parts.database, retention(parts.settings), parts.settings.retention.audit_d)
-    return Periodic([(3600.0, keeper.maintain_partitions), (600.0, keeper.purge)])
+    keeper = PostgresHousekeeping(
+        parts.database, parts.vault, retention(parts.settings), parts.settings.retention.audit_d
+    )
+    return Periodic([(3600.0, keeper.maintain_partitions), (600.0, keeper.purge), (600.0, keeper.reseal)])
 
 
 def retention(settings: Settings) -> Retention:

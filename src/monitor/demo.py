@@ -21,7 +21,8 @@ from monitor.domain.vocab import Actor, Role
 ACTOR = Actor("demo", Role.ADMIN)
 LABEL = {"demo": "true"}
 EVENTS_PER_S = 2.0
-FLAKY_FAILURE_RATIO = 0.35
+FLAKY_FAILS_EVERY = 4
+"""Counted, not diced: 5 of any 20 attempts fail, which is degraded and never unavailable."""
 SLOW_S = 0.8
 RECOVERS_AFTER_S = 75.0
 
@@ -38,6 +39,7 @@ class Demo:
         self._publisher = publisher
         self._queries = queries
         self._started_at = 0.0
+        self._flaky_calls = 0
 
     async def run(self) -> None:
         self._started_at = asyncio.get_running_loop().time()
@@ -101,7 +103,8 @@ class Demo:
 
     async def _flaky(self, request: web.Request) -> web.Response:
         await request.read()
-        failed = random.random() < FLAKY_FAILURE_RATIO
+        self._flaky_calls += 1
+        failed = self._flaky_calls % FLAKY_FAILS_EVERY == 0
         return web.Response(status=503, text="try again") if failed else web.Response(text="ok")
 
     async def _recovering(self, request: web.Request) -> web.Response:

@@ -13,7 +13,19 @@ import structlog
 MASKED = "[redacted]"
 
 _SECRET_KEYS = frozenset(
-    {"authorization", "token", "secret", "password", "key", "keys", "payload", "body", "dsn", "database_url", "redis_url"}
+    {
+        "authorization",
+        "token",
+        "secret",
+        "password",
+        "key",
+        "keys",
+        "payload",
+        "body",
+        "dsn",
+        "database_url",
+        "redis_url",
+    }
 )
 _SECRET_VALUES = re.compile(
     r"whsec_[A-Za-z0-9+/=_-]+"
@@ -28,7 +40,12 @@ Event = MutableMapping[str, Any]
 def configure(level: str = "info", style: Literal["json", "console", "auto"] = "auto") -> None:
     """Send our logs and those of the libraries to stderr in one form. Safe to repeat."""
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
-    renderer: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    renderer: Any = (
+        # The default shows the local variables of every frame, and with them tokens and secrets.
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer()
+    )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

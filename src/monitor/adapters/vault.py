@@ -47,7 +47,7 @@ class KeyVault:
     def seal(self, plaintext: bytes, *, context: str) -> bytes:
         """Encrypt *plaintext* for *context*, for example ``webhook_secret:<id>``."""
         nonce = os.urandom(NONCE_BYTES)
-        head = bytes((VERSION, len(self._current))) + self._current
+        head = self.current_head
         return head + nonce + self._ciphers[self._current].encrypt(nonce, plaintext, head + context.encode())
 
     def open(self, sealed: bytes, *, context: str) -> bytes:
@@ -62,9 +62,14 @@ class KeyVault:
         except (InvalidTag, ValueError):
             raise VaultError("a stored secret does not open: it was changed, or belongs to another row") from None
 
-    def is_current(self, sealed: bytes) -> bool:
-        """Whether *sealed* was sealed by the first key. Raises :class:`VaultError`."""
-        return _head(sealed)[1] == self._current
+    @property
+    def current_head(self) -> bytes:
+        """What every value sealed by the first key begins with; others are due to be sealed again."""
+        return bytes((VERSION, len(self._current))) + self._current
+
+    def reseal(self, sealed: bytes, *, context: str) -> bytes:
+        """Seal with the first key what any key sealed. Raises :class:`VaultError`."""
+        return self.seal(self.open(sealed, context=context), context=context)
 
 
 def _head(sealed: bytes) -> tuple[bytes, bytes]:

@@ -66,7 +66,9 @@ def read_local_keys(data_dir: Path) -> LocalKeys:
     except FileNotFoundError:
         raise CommandError(f"{data_dir} holds no keys; run `monitor up --data-dir {data_dir}` first.") from None
     except PermissionError:
-        raise CommandError(f"the keys in {data_dir} belong to another user; run this as the user of `monitor up`.") from None
+        raise CommandError(
+            f"the keys in {data_dir} belong to another user; run this as the user of `monitor up`."
+        ) from None
 
 
 def seconds(text: str) -> float:
@@ -75,5 +77,3 @@ def seconds(text: str) -> float:
     if match is None or float(match[1]) <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write 90s, 15m, 1h or 30d")
     return float(match[1]) * _UNIT_S[match[2]]
-
-

@@ -102,5 +102,3 @@ async def _redis(settings: Settings) -> Finding:
     finally:
         await client.aclose()
     return Finding("redis", "ok", "answers")
-
-

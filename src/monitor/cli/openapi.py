@@ -11,7 +11,7 @@ import base64
 import msgspec
 
 from monitor.bootstrap import Parts, build_app
-from monitor.settings import JwtKey, Secrets, SecretKey, Settings
+from monitor.settings import JwtKey, SecretKey, Secrets, Settings
 
 EXAMPLE = "monitor openapi > openapi.json"
 
@@ -30,5 +30,7 @@ def document() -> bytes:
     # The routes do not depend on settings; these keys never sign or encrypt anything.
     unused = base64.urlsafe_b64encode(bytes(range(32))).decode()
     settings = Settings(database_url="postgresql://localhost/monitor", secrets=Secrets(keys=(SecretKey("-", unused),)))
-    app = build_app(Parts(msgspec.structs.replace(settings, jwt=type(settings.jwt)(keys=(JwtKey("-", "HS256", unused),)))))
+    app = build_app(
+        Parts(msgspec.structs.replace(settings, jwt=type(settings.jwt)(keys=(JwtKey("-", "HS256", unused),))))
+    )
     return msgspec.json.format(msgspec.json.encode(app.openapi_schema.to_schema()))

@@ -6,9 +6,15 @@ Any number of them, on MONITOR_DATABASE_URL and, for more than one process, MONI
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
+import uvicorn.supervisors
 
 from monitor import log as logs
 from monitor.cli.common import CommandError, add_address, production
@@ -31,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.processes > 1 and settings.redis_url is None:
         print("warning: more than one process needs MONITOR_REDIS_URL to share caches and limits", file=sys.stderr)
     logs.configure(settings.log.level, settings.log.format)
-    uvicorn.run(
+    config = uvicorn.Config(
         "monitor.asgi:create_app",
         factory=True,
         host=args.host,
@@ -39,10 +45,33 @@ def run(args: argparse.Namespace) -> int:
         workers=args.processes,
         **server_options(),
     )
-    return 0
+    if args.processes > 1:
+        uvicorn.supervisors.Multiprocess(config, [config.bind_socket()]).run()
+        return 0
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        return runner.run(_serve(Server(config)))
 
 
-def server_options() -> dict[str, object]:
+async def _serve(server: Server) -> int:
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, server.stop)
+    await server.serve()
+    return 0 if server.started else 1
+
+
+class Server(uvicorn.Server):
+    """A server that leaves signals to its command: uvicorn's own would kill the process once more on its way out."""
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def server_options() -> dict[str, Any]:
     """Return the options of every server of ours. Its access log is off: it would print query strings."""
     return {
         "access_log": False,

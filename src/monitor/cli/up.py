@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -29,7 +27,7 @@ from monitor.cli.common import (
     local_jwt_key,
     local_secret_key,
 )
-from monitor.cli.serve import server_options
+from monitor.cli.serve import Server, server_options
 from monitor.cli.token import make
 from monitor.cli.work import worker_name
 from monitor.demo import Demo
@@ -71,8 +69,8 @@ async def _up(args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _run(args: argparse.Namespace, parts: Parts, stopping: asyncio.Event) -> None:
-    server = _Server(
-        uvicorn.Config(build_app(parts, owns_parts=False), host=args.host, port=args.port, **server_options())  # type: ignore[arg-type]
+    server = Server(
+        uvicorn.Config(build_app(parts, owns_parts=False), host=args.host, port=args.port, **server_options())
     )
     worker = build_worker(parts, name=worker_name())
     serving = asyncio.create_task(server.serve(), name="server")
@@ -80,7 +78,7 @@ async def _run(args: argparse.Namespace, parts: Parts, stopping: asyncio.Event) 
     side = [asyncio.create_task(build_periodic(parts).run(), name="periodic")]
     waiting = asyncio.create_task(stopping.wait(), name="signal")
     try:
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it by this flag alone
             await asyncio.sleep(0.01)
         if server.started:
             _announce(args, parts)
@@ -91,7 +89,7 @@ async def _run(args: argparse.Namespace, parts: Parts, stopping: asyncio.Event) 
         for task in side:
             task.cancel()
         worker.stop()
-        server.should_exit = True
+        server.stop()
         waiting.cancel()
         results = await asyncio.gather(serving, working, *side, return_exceptions=True)
     if not server.started:
@@ -136,13 +134,3 @@ def _announce(args: argparse.Namespace, parts: Parts) -> None:
         f"Stop with Ctrl-C.\n",
         flush=True,
     )
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to us: the worker and the database have to stop with it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-

@@ -1,10 +1,18 @@
-"""The port to time and dice."""
+"""The port to time and dice, and the arithmetic of version 7 UUIDs (RFC 9562 section 5.7)."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 from uuid import UUID
+
+TAIL_BITS = 74
+"""Bits of a version 7 UUID that are neither time nor fixed."""
+
+_LOW_BITS = 62
+_VERSION = 7 << 76
+_VARIANT = 0b10 << _LOW_BITS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -29,3 +37,26 @@ class Clock(Protocol):
     def token_bytes(self, size: int) -> bytes:
         """Return *size* bytes fit for a key."""
         ...
+
+
+def unix_millis(at: datetime) -> int:
+    """Return the whole milliseconds from 1970 to *at*, aware, rounded down."""
+    # By integers: at.timestamp() * 1000 falls into the millisecond before for some times.
+    return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def stamp(millis: int, tail: int) -> int:
+    """Return time and *tail*, below ``2 ** TAIL_BITS``, as one number that sorts like the id made of it."""
+    return millis << TAIL_BITS | tail
+
+
+def next_stamp(last: int, millis: int, dice: int) -> int:
+    """Return a stamp of *millis* above *last*, a little later if need be (RFC 9562 section 6.2, method 2)."""
+    return max(stamp(millis, dice), last + 1)
+
+
+def uuid7(stamp_: int) -> UUID:
+    """Return the version 7 UUID that carries *stamp_*, keeping the order of stamps."""
+    millis, tail = stamp_ >> TAIL_BITS, stamp_ & ((1 << TAIL_BITS) - 1)
+    high, low = tail >> _LOW_BITS, tail & ((1 << _LOW_BITS) - 1)
+    return UUID(int=millis << 80 | _VERSION | high << 64 | _VARIANT | low)

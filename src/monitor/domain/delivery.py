@@ -16,7 +16,7 @@ MIN_WAIT_S = 0.001
 MAX_WAIT_S = 604_800.0
 """A week: no policy, jitter or header makes a delivery wait longer for its next attempt."""
 
-MAX_CRASHES = 3
+MAX_CRASHES = 5
 """Leases that may run out under one delivery before it is quarantined."""
 
 STANDARD_SCHEDULE_S: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)

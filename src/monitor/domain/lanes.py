@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -64,6 +65,19 @@ def room(lane: Lane, now: datetime) -> int:
     return max(free, 0)
 
 
+def refill_s(lane: Lane, now: datetime) -> float | None:
+    """Return the seconds until the rate limit lets one more go; ``None`` if it does not hold anything back now."""
+    if lane.rate_limit is None:
+        return None
+    missing = 1 - _tokens(lane, lane.rate_limit, now)
+    return missing / lane.rate_limit.per_s if missing > 0 else None
+
+
+def reopen(lane: Lane) -> Lane:
+    """Return *lane* for a webhook that a person enabled again: what failed before no longer counts against it."""
+    return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker())
+
+
 def charge(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     """Return *lane* after *taken* deliveries, at most its :func:`room`, were leased from it."""
     if not taken:
@@ -98,6 +112,22 @@ def observe(lane: Lane, outcome: Outcome, at: datetime, now: datetime, policy: L
         health=evaluate(recent, lane.health, policy.health, now),
     )
     return _break(seen, outcome, now, policy)
+
+
+def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
+    """
+    Return *lane* after attempts that newer ones will push out of its window. Pure and total.
+
+    Args:
+        attempts: outcome and start, oldest first. They only tell since when the webhook fails, as :func:`observe`
+            would; judging health a thousand times to keep the last verdict would cost more than storing them all.
+    """
+    failing_since, last_at = lane.failing_since, lane.last_attempt_at
+    for outcome, at in attempts:
+        if last_at is None or at >= last_at:
+            failing_since = None if outcome.ok else (failing_since or at)
+            last_at = at
+    return msgspec.structs.replace(lane, failing_since=failing_since, last_attempt_at=last_at)
 
 
 def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:

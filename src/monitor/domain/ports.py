@@ -170,7 +170,9 @@ class DeliveryQueue(Protocol):
         """Lock lanes with something due, skipping locked ones. *hints* narrows the search; ``None`` looks at all."""
         ...
 
-    async def take(self, rooms: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float) -> list[Claimed]:
+    async def take(
+        self, rooms: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+    ) -> list[Claimed]:
         """Lease at most ``rooms[webhook_id]`` due deliveries each, quarantining those that keep killing workers."""
         ...
 
@@ -306,7 +308,13 @@ class Queries(Protocol):
         ...
 
     async def events(
-        self, *, event_type: str | None, from_at: datetime | None, to_at: datetime | None, after: UUID | None, limit: int
+        self,
+        *,
+        event_type: str | None,
+        from_at: datetime | None,
+        to_at: datetime | None,
+        after: UUID | None,
+        limit: int,
     ) -> list[EventView]: ...
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:

@@ -66,7 +66,20 @@ def check(spec: WebhookSpec, *, known_headers: tuple[str, ...] = ()) -> None:
 
 def merge_patch(spec: WebhookSpec, patch: dict[str, Any]) -> Any:
     """Return *spec* with *patch* applied (JSON merge patch, RFC 7396) as plain objects, not yet validated."""
-    return _merge(msgspec.to_builtins(spec), patch)
+    return merge(msgspec.to_builtins(spec), patch)
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Return *target* with *patch* applied, both plain JSON values: MergePatch of RFC 7396 section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
 
 
 def spec_of(webhook: Webhook) -> WebhookSpec:
@@ -120,18 +133,6 @@ def _configured(spec: WebhookSpec, url: str) -> dict[str, Any]:
         "ordered": spec.ordered,
         "signature": spec.signature,
     }
-
-
-def _merge(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merge(merged.get(key), value)
-    return merged
 
 
 def _patterns(spec: WebhookSpec) -> Iterator[FieldError]:

@@ -55,7 +55,7 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     version: int
     created_at: datetime
     updated_at: datetime
-    last_hour: LastHour | None | msgspec.UnsetType = msgspec.UNSET
+    last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -15,7 +15,7 @@ import msgspec
 from monitor.domain.delivery import RetryPolicy
 from monitor.domain.vocab import SignatureScheme
 
-SECRET_PREFIX = "whsec_"
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret starts with
 MASK = "***"
 """Stands in answers for the value of a destination header; sent back, it keeps the stored value."""
 

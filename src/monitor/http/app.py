@@ -66,7 +66,8 @@ def build(
         "exposition": Provide(lambda: exposition, sync_to_thread=False, use_cache=True),
     }
     api = Router(
-        API, route_handlers=[WebhookController, EventController, DeliveryController, DashboardController, AuditController]
+        API,
+        route_handlers=[WebhookController, EventController, DeliveryController, DashboardController, AuditController],
     )
     app = Litestar(
         route_handlers=[api, live, ready, metrics_route(is_open=metrics_open), landing],
@@ -91,7 +92,8 @@ def _openapi() -> OpenAPIConfig:
         title="Monitor",
         version=__version__,
         description="Delivers webhooks and watches them. Errors are RFC 9457 problems.",
-        path="/schema",
+        # What the API looks like is no secret.
+        openapi_router=Router("/schema", route_handlers=[], opt=OPEN, include_in_schema=False),
         render_plugins=[JsonRenderPlugin(path="/openapi.json")],
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}

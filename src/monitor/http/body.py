@@ -11,7 +11,8 @@ Unreadable is 400 (``Malformed``), readable but against a rule is 422 (``Invalid
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Set
+from collections.abc import Hashable, Iterator
+from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 
@@ -127,7 +128,7 @@ class JsonBody(AbstractDTO[Any]):
         return schema
 
 
-def check_content_type(header: str | None, allowed: Set[str]) -> None:
+def check_content_type(header: str | None, allowed: AbstractSet[str]) -> None:
     """
     Raises:
         UnsupportedMedia: absent, not one of *allowed*, or in another charset than UTF-8.

@@ -120,5 +120,5 @@ def _read_pem(key: Key) -> tuple[Any, Any]:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError(f"key {key.kid!r}: not a readable, unencrypted PEM key") from None
     if not isinstance(private, RSAPrivateKey | Ed25519PrivateKey):
-        raise ValueError(f"key {key.kid!r}: only RSA and Ed25519 keys are supported")
+        raise ValueError(f"key {key.kid!r}: only RSA and Ed25519 keys are supported")  # noqa: TRY004 - a wrong value
     return private, private.public_key()

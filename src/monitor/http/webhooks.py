@@ -17,7 +17,7 @@ from monitor.domain.registration import WebhookSpec
 from monitor.domain.services.measure import Ping, Recorded, ReportedAttempt
 from monitor.domain.views import AttemptView, MetricsView, SecretView, WebhookView
 from monitor.domain.vocab import HealthStatus, Page, Role
-from monitor.http.answers import READ, WRITE, problems
+from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.auth import actor_of, requires
 from monitor.http.body import MergePatch
 from monitor.http.conditional import etag, require_version, tagged_answer
@@ -108,7 +108,7 @@ class WebhookController(Controller):
         summary="Read a webhook",
         description="With its health and the reason for it. Role: viewer.",
         opt=requires(Role.VIEWER),
-        responses=problems(*READ, 404),
+        responses=problems(*READ, 404) | NOT_MODIFIED,
     )
     async def get_webhook(
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]

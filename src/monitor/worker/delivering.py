@@ -28,7 +28,8 @@ log = structlog.get_logger(__name__)
 
 
 class DeliveryConfig(msgspec.Struct, frozen=True):
-    """``concurrency`` attempts run at once, plus ``backlog`` that wait to be settled; times are seconds."""
+    """``concurrency`` attempts run at once; ``backlog`` bounds them and those that wait to be settled. Times are
+    seconds."""
 
     concurrency: int = 100
     backlog: int = 400
@@ -60,9 +61,11 @@ class DeliveryWorker:
         self._claimable = asyncio.Event()
         self._settleable = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._in_flight: dict[UUID, tuple[Claimed, asyncio.Task[None]]] = {}
+        # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
+        self._in_flight: dict[tuple[UUID, int], tuple[Claimed, asyncio.Task[None]]] = {}
         self._sent: deque[Sent] = deque()
         self._settling: list[Sent] = []
+        self._settle_turn = asyncio.Lock()
 
     @property
     def held(self) -> int:
@@ -86,9 +89,10 @@ class DeliveryWorker:
             await self._claim_loop()
             await self._drain()
         finally:
-            for task in (*loops, *(task for _, task in self._in_flight.values())):
+            tasks = [*loops, *(task for _, task in self._in_flight.values())]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*loops, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def wake(self, webhook_ids: Woken) -> None:
         """Note that webhooks have something due."""
@@ -113,29 +117,45 @@ class DeliveryWorker:
             raise
         for delivery in claim.deliveries:
             task = asyncio.create_task(self._send(delivery))
-            self._in_flight[delivery.id] = (delivery, task)
+            self._in_flight[delivery.id, delivery.epoch] = (delivery, task)
         if len(claim.deliveries) >= free:
             # The worker was the limit, not the webhooks: look again at all of them as soon as there is room.
             self._poll_all = True
         self._waiting_room |= claim.more
+        for webhook_id, wait_s in claim.refill_s.items():
+            asyncio.get_running_loop().call_later(wait_s, self.wake, [webhook_id])
         return len(claim.deliveries)
 
     async def settle(self) -> int:
-        """Write what was sent; return how many attempts that are."""
-        while self._sent and len(self._settling) < self._config.settle_batch:
-            self._settling.append(self._sent.popleft())
-        if not self._settling:
-            return 0
-        batch = self._settling
-        settlement = await self._deliverer.settle(batch)
-        self._settling = []
-        self._report(batch, settlement)
+        """Write what was sent; return how many attempts that are. Calls take turns."""
+        async with self._settle_turn:
+            while self._sent and len(self._settling) < self._config.settle_batch:
+                self._settling.append(self._sent.popleft())
+            if not self._settling:
+                return 0
+            batch = self._settling
+            await self._write(batch)
+            self._settling = []
         freed = self._waiting_room & {sent.delivery.webhook_id for sent in batch}
         self._waiting_room -= freed
-        if freed or self._poll_all:
-            self._hints |= freed
+        self._hints |= freed
+        if self._hints or self._poll_all:
             self._claimable.set()
         return len(batch)
+
+    async def _write(self, batch: list[Sent]) -> None:
+        try:
+            self._report(batch, await self._deliverer.settle(batch))
+        except Unavailable:
+            raise
+        except Exception:
+            if len(batch) == 1:
+                # Its lease runs out and it is tried again; one that never settles ends in quarantine.
+                log.exception("settle_failed", delivery_id=str(batch[0].delivery.id))
+                return
+            # One row that the database refuses must not hold the others back.
+            for sent in batch:
+                await self._write([sent])
 
     async def renew(self) -> None:
         """Extend the leases of everything held."""
@@ -191,25 +211,27 @@ class DeliveryWorker:
             # The lease runs out and counts as a crash, so a delivery that always fails here ends in quarantine.
             log.exception("send_failed", delivery_id=str(delivery.id), webhook_id=str(delivery.webhook_id))
         finally:
-            del self._in_flight[delivery.id]
+            del self._in_flight[delivery.id, delivery.epoch]
             if self._poll_all or self._hints:
                 self._claimable.set()
 
     async def _drain(self) -> None:
         log.info("draining", in_flight=len(self._in_flight), drain_s=self._config.drain_s)
-        try:
-            async with asyncio.timeout(self._config.drain_s):
-                while self._in_flight:
-                    await asyncio.wait([task for _, task in self._in_flight.values()])
-        except TimeoutError:
-            log.warning("drain_timed_out", in_flight=len(self._in_flight))
+        if tasks := [task for _, task in self._in_flight.values()]:
+            await asyncio.wait(tasks, timeout=self._config.drain_s)
         unsent = [delivery for delivery, _ in self._in_flight.values()]
-        for _, task in list(self._in_flight.values()):
+        for task in tasks:
             task.cancel()
-        while self._sent or self._settling:
-            await self.settle()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # What an outage keeps us from writing falls due again when its lease runs out.
+        while (self._sent or self._settling) and await self._guarded(self.settle):
+            pass
         if unsent:
-            await self._deliverer.release(unsent)
+
+            async def release() -> None:
+                await self._deliverer.release(unsent)
+
+            await self._guarded(release)
         log.info("drained", released=len(unsent))
 
     def _report(self, batch: list[Sent], settlement: Settlement) -> None:

@@ -72,7 +72,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @get("/viewer/{id:uuid}", opt=requires(Role.VIEWER), sync_to_thread=False)
-def viewer(id: FromPath[UUID], request: Request[Any, Any, Any]) -> Actor:
+def viewer(id: FromPath[UUID], request: Request[Any, Any, Any]) -> Actor:  # noqa: A002 - the path's name
     return actor_of(request)
 
 

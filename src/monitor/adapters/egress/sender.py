@@ -227,7 +227,7 @@ def _explain_status(status: int) -> str | None:
     return f"answered {status}"
 
 
-def _explain(error: Exception, exchange: Exchange) -> tuple[ErrorKind, str]:
+def _explain(error: Exception, exchange: Exchange) -> tuple[ErrorKind, str]:  # noqa: C901, PLR0911 - a table of cases
     """Name what went wrong in words of our own: aiohttp's texts repeat URLs and what the receiver sent."""
     match error:
         case UrlRefused(reason="dns_failure"):

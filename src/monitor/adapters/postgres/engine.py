@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -58,7 +58,7 @@ def translating() -> Iterator[None]:
         cause = getattr(error.orig, "__cause__", None)
         if isinstance(cause, asyncpg.PostgresError) and not is_outage(cause):
             raise
-        if error.connection_invalidated or isinstance(cause, Exception) and is_outage(cause):
+        if error.connection_invalidated or (isinstance(cause, Exception) and is_outage(cause)):
             raise Unavailable(UNAVAILABLE) from error
         raise
     except PoolTimeout as error:
@@ -98,7 +98,7 @@ class Database:
             connect_args={"server_settings": self._server_settings(), "timeout": config.acquire_timeout_s},
         )
 
-    async def __aenter__(self) -> Database:
+    async def __aenter__(self) -> Self:
         await self.open()
         return self
 

@@ -26,7 +26,8 @@ HOUR_S = 3600
 
 SERIES = """
 WITH minutes AS (
-    SELECT bucket_at, date_bin(make_interval(secs => $4), bucket_at, $2) AS at, attempts, failures, latency_sum_ms, errors
+    SELECT bucket_at, date_bin(make_interval(secs => $4), bucket_at, $2) AS at,
+           attempts, failures, latency_sum_ms, errors
     FROM rollups_minute WHERE webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
 ), counts AS (
     SELECT at, sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(latency_sum_ms) AS latency_sum_ms

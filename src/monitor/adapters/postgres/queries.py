@@ -8,7 +8,6 @@ from uuid import UUID
 
 import asyncpg
 
-from monitor.adapters.postgres.codec import from_jsonb
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.metrics_queries import last_hours, overview, series
 from monitor.adapters.postgres.queue import NO_DELIVERY
@@ -119,7 +118,13 @@ class PostgresQueries:
         return event_view(row, DeliveryCounts(**{count["state"]: count["n"] for count in counts}))
 
     async def events(
-        self, *, event_type: str | None, from_at: datetime | None, to_at: datetime | None, after: UUID | None, limit: int
+        self,
+        *,
+        event_type: str | None,
+        from_at: datetime | None,
+        to_at: datetime | None,
+        after: UUID | None,
+        limit: int,
     ) -> list[EventView]:
         condition = Where()
         condition.add("type = {}", event_type)

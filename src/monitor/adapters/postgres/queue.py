@@ -45,6 +45,9 @@ WITH ready AS (
       AND (l.breaker_state = 'closed' OR l.breaker_until <= now())
       AND ($1::uuid[] IS NULL OR l.webhook_id = ANY($1))
       AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.due_at <= now())
+      -- Lanes that are full stay out, or enough slow receivers would fill the limit and hide everybody else.
+      AND (SELECT count(*) FROM deliveries d
+           WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()) < w.max_concurrency
     ORDER BY l.last_attempt_at NULLS FIRST
     LIMIT $2
     FOR UPDATE OF l SKIP LOCKED
@@ -99,7 +102,8 @@ WHERE l.webhook_id = n.webhook_id
 FINISH = """
 WITH gone AS (
     DELETE FROM deliveries d
-    USING unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::int[]) AS f (id, state, status_code, error, made)
+    USING unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::int[])
+        AS f (id, state, status_code, error, made)
     WHERE d.id = f.id
     RETURNING d.id, d.event_id, d.webhook_id, f.state, d.attempts + f.made AS attempts, d.epoch,
               CASE WHEN f.made > 0 THEN f.status_code ELSE d.last_status_code END AS last_status_code,
@@ -156,6 +160,9 @@ class PostgresDeliveryQueue:
             "SELECT id, type, payload FROM events WHERE id = ANY($1)", list({row["event_id"] for row in leased})
         )
         events = {row["id"]: row for row in rows}
+        if expired := [row["id"] for row in leased if row["event_id"] not in events]:
+            # Held longer than events are kept, by a pause for example: there is nothing left to send.
+            await self.finish([Finish(id_, DeliveryState.FAILED) for id_ in expired])
         return [
             Claimed(
                 id=row["id"],
@@ -167,6 +174,7 @@ class PostgresDeliveryQueue:
                 payload=events[row["event_id"]]["payload"],
             )
             for row in leased
+            if row["event_id"] in events
         ]
 
     async def save_lanes(self, lanes: Sequence[Lane]) -> None:
@@ -231,9 +239,7 @@ class PostgresDeliveryQueue:
         )
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
-        row = await self._connection.fetchrow(
-            "SELECT webhook_id FROM deliveries WHERE id = $1 FOR UPDATE", delivery_id
-        )
+        row = await self._connection.fetchrow("SELECT webhook_id FROM deliveries WHERE id = $1 FOR UPDATE", delivery_id)
         if row is not None:
             return DeliveryState.PENDING, row["webhook_id"]
         row = await self._connection.fetchrow(

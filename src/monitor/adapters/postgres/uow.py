@@ -18,18 +18,26 @@ from monitor.adapters.postgres.queue import PostgresDeliveryQueue
 from monitor.adapters.postgres.webhooks import PostgresWebhookRepository
 from monitor.adapters.vault import KeyVault
 from monitor.domain.clock import Clock
+from monitor.domain.ports import (
+    AttemptLog,
+    AuditLog,
+    DeliveryQueue,
+    EventLog,
+    IdempotencyStore,
+    WebhookRepository,
+)
 
 
 class PostgresUnitOfWork:
     """See :class:`monitor.domain.ports.UnitOfWork`. Used once and from one task."""
 
     now: datetime
-    webhooks: PostgresWebhookRepository
-    events: PostgresEventLog
-    queue: PostgresDeliveryQueue
-    attempts: PostgresAttemptLog
-    idempotency: PostgresIdempotencyStore
-    audit: PostgresAuditLog
+    webhooks: WebhookRepository
+    events: EventLog
+    queue: DeliveryQueue
+    attempts: AttemptLog
+    idempotency: IdempotencyStore
+    audit: AuditLog
 
     def __init__(self, database: Database, vault: KeyVault, clock: Clock) -> None:
         self._session = AsyncSession(database.engine, expire_on_commit=False, autoflush=False)
@@ -39,7 +47,7 @@ class PostgresUnitOfWork:
     async def __aenter__(self) -> Self:
         with translating():
             # SQLAlchemy begins the transaction with its first statement; asking for the time is ours.
-            self.now = await self._session.scalar(sa.select(sa.func.now()))
+            self.now = (await self._session.scalars(sa.select(sa.func.now()))).one()
             raw = await self._raw()
         self.webhooks = PostgresWebhookRepository(self._session, raw, self._vault, self._clock, self.now)
         self.events = PostgresEventLog(raw, self.now)

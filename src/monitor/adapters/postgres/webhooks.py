@@ -8,7 +8,6 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-import sqlalchemy as sa
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -94,7 +93,7 @@ class PostgresWebhookRepository:
     async def rotate_secret(self, webhook_id: UUID, secret: bytes, *, overlap_s: float) -> datetime | None:
         row = await self._row(webhook_id)
         expires_at = self._now + timedelta(seconds=overlap_s)
-        for old in await self._secrets.list(SecretRow.webhook_id == webhook_id):
+        for old in await self._secrets.get_many(SecretRow.webhook_id == webhook_id):
             if old.expires_at is None or old.expires_at > expires_at:
                 old.expires_at = expires_at
         await self._add_secret(webhook_id, secret)
@@ -120,9 +119,7 @@ class PostgresWebhookRepository:
             await self._webhooks.update(row)
 
     async def _row(self, webhook_id: UUID) -> WebhookRow:
-        row = await self._webhooks.get_one_or_none(
-            WebhookRow.deleted_at.is_(None), id=webhook_id, with_for_update=True
-        )
+        row = await self._webhooks.get_one_or_none(WebhookRow.deleted_at.is_(None), id=webhook_id, with_for_update=True)
         if row is None:
             raise NotFound(NO_WEBHOOK)
         return row

@@ -10,7 +10,7 @@ import msgspec
 
 from monitor.domain.clock import Clock
 from monitor.domain.delivery import Dead, Done, Outcome, Retry, decide
-from monitor.domain.lanes import Lane, LanePolicy, charge, failed_for_good, observe, room
+from monitor.domain.lanes import Lane, LanePolicy, charge, failed_for_good, observe, refill_s, room
 from monitor.domain.metrics import RollupBuilder
 from monitor.domain.outbound import WebhookSender
 from monitor.domain.ports import (
@@ -46,10 +46,12 @@ class DeliverConfig(msgspec.Struct, frozen=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """What one claim brought. ``more`` names webhooks that had no room for all that is due."""
+    """What one claim brought. ``more`` names webhooks that had no room for all that is due, ``refill_s`` those of them
+    that a rate limit holds back, with the seconds until it lets one more go."""
 
     deliveries: list[Claimed]
     more: set[UUID]
+    refill_s: dict[UUID, float]
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -104,12 +106,16 @@ class Deliverer:
             ordered = {id_ for id_ in rooms if lanes[id_].ordered}
             taken = await uow.queue.take(rooms, ordered, worker=self._config.worker, lease_s=self._config.lease_s)
             counts = _count(taken)
-            charged = [charge(lanes[id_], n, uow.now, self._config.policy) for id_, n in counts.items()]
-            if changed := [lane for lane in charged if lane is not lanes[lane.webhook_id]]:
+            charged = {
+                id_: charge(lane, counts.get(id_, 0), uow.now, self._config.policy) for id_, lane in lanes.items()
+            }
+            if changed := [lane for id_, lane in charged.items() if lane is not lanes[id_]]:
                 await uow.queue.save_lanes(changed)
+            refills = {id_: wait_s for id_, lane in charged.items() if (wait_s := refill_s(lane, uow.now))}
+            # Before the commit: when destinations cannot be read, nothing stays leased that nobody sends.
+            await self._load_destinations({id_: lanes[id_].version for id_ in counts})
             await uow.commit()
-        await self._load_destinations({id_: lanes[id_].version for id_ in counts})
-        return Claim(taken, {id_ for id_ in lanes if counts.get(id_, 0) >= rooms.get(id_, 0)})
+        return Claim(taken, {id_ for id_ in lanes if counts.get(id_, 0) >= rooms.get(id_, 0)}, refills)
 
     async def send(self, delivery: Claimed) -> Sent | None:
         """Make one attempt. ``None`` means that nothing was sent because the webhook is gone."""
@@ -182,7 +188,7 @@ class Deliverer:
                     now=uow.now,
                     jitter=self._clock.jitter(),
                 )
-            except Exception as error:  # One row that cannot be judged must not stop the loop.
+            except Exception as error:  # noqa: BLE001 - one row that cannot be judged must not stop the loop
                 undecided[id_] = error
                 decision = Retry(uow.now + timedelta(seconds=self._config.undecided_s))
             match decision:
@@ -224,16 +230,24 @@ class Deliverer:
 
 
 def share(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
-    """Split *limit* over the lanes, each at most its room, in their order; a lane without room is left out."""
-    rooms = [(lane.webhook_id, n) for lane in lanes if (n := room(lane, now))]
+    """
+    Split *limit* evenly over the lanes, each at most its room; a lane without room is left out.
+
+    What some leave over goes to the others, and what does not divide evenly to the first ones: a busy worker asks for
+    one delivery at a time, and must not forget who waited longest.
+    """
+    rooms = {lane.webhook_id: n for lane in lanes if (n := room(lane, now))}
     shares: dict[UUID, int] = {}
     left = limit
-    for position, (webhook_id, free) in enumerate(sorted(rooms, key=lambda pair: pair[1])):
-        # The smallest rooms first, so that what they leave over goes to the others.
-        fair = -(-left // (len(rooms) - position))
-        shares[webhook_id] = min(free, fair)
-        left -= shares[webhook_id]
-    return {webhook_id: n for webhook_id, n in shares.items() if n}
+    while left > 0 and rooms:
+        fair = max(left // len(rooms), 1)
+        for webhook_id, free in list(rooms.items())[:left]:
+            taken = min(free, fair)
+            shares[webhook_id] = shares.get(webhook_id, 0) + taken
+            rooms[webhook_id] -= taken
+            left -= taken
+        rooms = {webhook_id: free for webhook_id, free in rooms.items() if free}
+    return shares
 
 
 def minutes(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[Minute]:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from monitor.domain.clock import Clock
 from monitor.domain.delivery import Outcome
 from monitor.domain.errors import FieldError, Invalid, NotFound
-from monitor.domain.lanes import LanePolicy, observe
+from monitor.domain.lanes import LanePolicy, catch_up, observe
 from monitor.domain.outbound import WebhookSender
 from monitor.domain.ports import AttemptRecord, Queries, UnitOfWorkFactory
 from monitor.domain.services.deliver import minutes
@@ -106,8 +106,9 @@ class Measurer:
             pairs = list(zip(ordered, outcomes, strict=True))
             await uow.attempts.add_minutes(minutes((webhook_id, a.delivered_at, o) for a, o in pairs))
             breaker = lane.breaker
-            # Older ones than the window cannot matter.
-            for attempt, outcome in pairs[-self._policy.health.window :]:
+            window = self._policy.health.window
+            lane = catch_up(lane, [(outcome, attempt.delivered_at) for attempt, outcome in pairs[:-window]])
+            for attempt, outcome in pairs[-window:]:
                 lane = observe(lane, outcome, attempt.delivered_at, uow.now, self._policy)
             await uow.queue.save_lanes([msgspec.structs.replace(lane, breaker=breaker)])
             await uow.commit()

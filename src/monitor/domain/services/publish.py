@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,10 @@ from monitor.domain.vocab import Actor
 from monitor.domain.webhooks import is_event_type, subscribes
 
 MAX_BATCH = 1000
+
+_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+"""Between these, every time exists in UTC whatever its offset."""
 
 
 class EventIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,15 +90,11 @@ class Publisher:
         return answer
 
     def _stored(self, event: EventIn, now: datetime) -> NewEvent:
-        return NewEvent(
-            self._clock.new_id(), event.type, bytes(event.payload), event.labels, event.occurred_at or now
-        )
+        return NewEvent(self._clock.new_id(), event.type, bytes(event.payload), event.labels, event.occurred_at or now)
 
 
 def _wants(subscription: Subscription, event: NewEvent) -> bool:
-    return subscribes(
-        subscription.event_types, subscription.labels, event_type=event.type, event_labels=event.labels
-    )
+    return subscribes(subscription.event_types, subscription.labels, event_type=event.type, event_labels=event.labels)
 
 
 def _answer(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishAnswer:
@@ -120,6 +120,10 @@ def _event_errors(event: EventIn, pointer: str) -> list[FieldError]:
         )
     if len(event.labels) > MAX_LABELS:
         errors.append(FieldError(f"{pointer}/labels", f"Use at most {MAX_LABELS} labels."))
-    if event.occurred_at is not None and event.occurred_at.tzinfo is None:
+    if event.occurred_at is not None and not _is_instant(event.occurred_at):
         errors.append(FieldError(f"{pointer}/occurred_at", "Give an RFC 3339 time with its offset."))
     return errors
+
+
+def _is_instant(at: datetime) -> bool:
+    return at.tzinfo is not None and _EARLIEST <= at <= _LATEST

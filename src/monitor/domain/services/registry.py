@@ -10,6 +10,7 @@ import msgspec
 
 from monitor.domain.clock import Clock
 from monitor.domain.errors import Conflict
+from monitor.domain.lanes import reopen
 from monitor.domain.ports import Finish, Queries, UnitOfWork, UnitOfWorkFactory
 from monitor.domain.registration import (
     WebhookSpec,
@@ -129,6 +130,11 @@ class Registry:
             _keep_scheme(old, spec)
             new = reconfigure(old, spec, self._canonical_url(spec.url), uow.now)
             await uow.webhooks.save(new, stored_headers(spec))
+            if new.enabled and not old.enabled:
+                lanes = await uow.queue.lock_lanes([webhook_id])
+                await uow.queue.save_lanes([reopen(lane) for lane in lanes.values()])
+            if new.enabled and not old.enabled:
+                await _start_over(uow, webhook_id)
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
             await uow.commit()
         return await self._queries.webhook(webhook_id)
@@ -209,13 +215,21 @@ class Registry:
         return await self._queries.delivery(delivery_id)
 
     @staticmethod
-    async def _audit_delivery(uow: UnitOfWork, actor: Actor, action: str, delivery_id: UUID, state: DeliveryState) -> None:
+    async def _audit_delivery(
+        uow: UnitOfWork, actor: Actor, action: str, delivery_id: UUID, state: DeliveryState
+    ) -> None:
         await uow.audit.add(actor, action, f"delivery:{delivery_id}", before={"state": state}, after=None)
 
 
 def _keep_scheme(old: Webhook, spec: WebhookSpec) -> None:
     if spec.signature is not old.signature:
         raise Conflict("The signature scheme of a webhook is fixed, since its keys are; create a new webhook instead.")
+
+
+async def _start_over(uow: UnitOfWork, webhook_id: UUID) -> None:
+    """Forget since when a webhook fails, or the next failure would disable it again."""
+    lanes = await uow.queue.lock_lanes([webhook_id])
+    await uow.queue.save_lanes([msgspec.structs.replace(lane, failing_since=None) for lane in lanes.values()])
 
 
 def _target(webhook_id: UUID) -> str:
@@ -225,4 +239,3 @@ def _target(webhook_id: UUID) -> str:
 def _shown(webhook: Webhook) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(webhook)
     return shown
-

@@ -1,0 +1,130 @@
+"""``FakeDatabase``: the tables as dictionaries, and transactions that take turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.clock import Clock
+from monitor.domain.errors import Unavailable
+from monitor.domain.lanes import Lane
+from monitor.domain.metrics import Rollup
+from monitor.domain.ports import AttemptRecord, NewEvent, Woken
+from monitor.domain.views import AuditView
+from monitor.domain.vocab import DeliveryState
+from monitor.domain.webhooks import Webhook
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """One signing key; ``expires_at`` is null for the current one."""
+
+    key: bytes
+    expires_at: datetime | None = None
+
+
+class StoredWebhook(msgspec.Struct, frozen=True):
+    """``secrets`` are newest first."""
+
+    webhook: Webhook
+    headers: dict[str, str]
+    secrets: tuple[Secret, ...]
+    deleted_at: datetime | None = None
+
+
+class StoredEvent(msgspec.Struct, frozen=True):
+    event: NewEvent
+    created_at: datetime
+
+
+class StoredDelivery(msgspec.Struct, frozen=True):
+    """A row of the hot table."""
+
+    id: UUID
+    event_id: UUID
+    webhook_id: UUID
+    due_at: datetime
+    leased_by: str | None = None
+    epoch: int = 0
+    attempts: int = 0
+    crashes: int = 0
+    last_status_code: int | None = None
+    last_error: str | None = None
+
+
+class FinishedDelivery(msgspec.Struct, frozen=True):
+    """A delivery that left the hot table."""
+
+    id: UUID
+    event_id: UUID
+    webhook_id: UUID
+    state: DeliveryState
+    attempts: int
+    epoch: int
+    last_status_code: int | None
+    last_error: str | None
+    finished_at: datetime
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True):
+    body: bytes
+    created_at: datetime
+    answer: bytes = b""
+
+
+@dataclass
+class Tables:
+    """Every table. Rows are frozen, so copying the dictionaries copies everything."""
+
+    webhooks: dict[UUID, StoredWebhook] = field(default_factory=dict)
+    lanes: dict[UUID, Lane] = field(default_factory=dict)
+    events: dict[UUID, StoredEvent] = field(default_factory=dict)
+    deliveries: dict[UUID, StoredDelivery] = field(default_factory=dict)
+    finished: dict[UUID, FinishedDelivery] = field(default_factory=dict)
+    attempts: dict[UUID, AttemptRecord] = field(default_factory=dict)
+    minutes: dict[tuple[UUID, datetime], Rollup] = field(default_factory=dict)
+    idempotency_keys: dict[tuple[str, str], IdempotencyKey] = field(default_factory=dict)
+    audit: dict[UUID, AuditView] = field(default_factory=dict)
+
+    def copy(self) -> Self:
+        return type(self)(**{column.name: copy(getattr(self, column.name)) for column in fields(self)})
+
+
+class FakeDatabase:
+    """
+    What every fake of this package shares.
+
+    One transaction runs at a time and the next waits for it, which is stricter than row locks: what must work under
+    them works here, but nothing is ever skipped as locked. Its time is *clock*'s.
+
+    Attributes:
+        down: every transaction and read raises ``Unavailable``.
+        commits_fail: transactions run, but cannot be committed.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.tables = Tables()
+        self.turn = asyncio.Lock()
+        self.listeners: list[Callable[[Woken], None]] = []
+        self.down = False
+        self.commits_fail = False
+
+    def require_up(self) -> None:
+        if self.down:
+            raise Unavailable("The database is not reachable; try again in a moment.")
+
+    def commit(self, tables: Tables, woken: set[UUID]) -> None:
+        self.require_up()
+        if self.commits_fail:
+            raise Unavailable("The commit failed.")
+        self.tables = tables
+        if woken:
+            for listener in self.listeners:
+                listener(list(woken))

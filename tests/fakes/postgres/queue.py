@@ -1,0 +1,198 @@
+"""``FakeDeliveryQueue``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from monitor.domain.circuit import BreakerState
+from monitor.domain.delivery import MAX_CRASHES
+from monitor.domain.errors import NotFound
+from monitor.domain.lanes import Lane
+from monitor.domain.ports import Claimed, Finish, Postpone
+from monitor.domain.vocab import DeliveryState
+from tests.fakes.postgres.database import FinishedDelivery, StoredDelivery, Tables
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class FakeDeliveryQueue:
+    """Locks nothing, since transactions take turns: no lane is ever skipped as locked."""
+
+    def __init__(self, tables: Tables, now: datetime, woken: set[UUID]) -> None:
+        self._tables = tables
+        self._now = now
+        self._woken = woken
+
+    async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
+        return {id_: self._lane(id_) for id_ in sorted(set(webhook_ids)) if id_ in self._tables.lanes}
+
+    async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
+        ready = [id_ for id_ in self._tables.lanes if (hints is None or id_ in hints) and self._is_ready(id_)]
+        ready.sort(key=lambda id_: self._tables.lanes[id_].last_attempt_at or _LONG_AGO)
+        return {id_: replace(self._lane(id_), in_flight=self._in_flight(id_)) for id_ in ready[:limit]}
+
+    async def take(
+        self, rooms: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+    ) -> list[Claimed]:
+        taken = []
+        for webhook_id, room in rooms.items():
+            due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)[:room]
+            for delivery in due:
+                leased = replace(
+                    delivery,
+                    due_at=self._now + timedelta(seconds=lease_s),
+                    epoch=delivery.epoch + 1,
+                    leased_by=worker,
+                    crashes=delivery.crashes + (delivery.leased_by is not None),
+                )
+                if leased.crashes >= MAX_CRASHES:
+                    move_to_finished(self._tables, leased, DeliveryState.QUARANTINED, self._now)
+                elif leased.event_id not in self._tables.events:
+                    move_to_finished(self._tables, leased, DeliveryState.FAILED, self._now)
+                else:
+                    self._tables.deliveries[leased.id] = leased
+                    taken.append(self._claimed(leased))
+        return taken
+
+    async def save_lanes(self, lanes: Sequence[Lane]) -> None:
+        self._tables.lanes |= {lane.webhook_id: lane for lane in lanes if lane.webhook_id in self._tables.lanes}
+
+    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
+        return {delivery.id for delivery in self._held(leases)}
+
+    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> None:
+        for delivery in self._held(leases):
+            self._put(replace(delivery, due_at=self._now + timedelta(seconds=lease_s)))
+
+    async def release(self, leases: Sequence[tuple[UUID, int]]) -> None:
+        for delivery in self._held(leases):
+            self._put(replace(delivery, due_at=self._now, leased_by=None))
+            self._woken.add(delivery.webhook_id)
+
+    async def finish(self, finished: Sequence[Finish]) -> None:
+        for f in finished:
+            if delivery := self._tables.deliveries.get(f.delivery_id):
+                if f.made:
+                    delivery = replace(delivery, last_status_code=f.status_code, last_error=f.error)
+                delivery = replace(delivery, attempts=delivery.attempts + f.made)
+                move_to_finished(self._tables, delivery, f.state, self._now)
+
+    async def postpone(self, postponed: Sequence[Postpone]) -> None:
+        for p in postponed:
+            delivery = self._tables.deliveries[p.delivery_id]
+            self._put(
+                replace(
+                    delivery,
+                    due_at=p.due_at,
+                    leased_by=None,
+                    attempts=delivery.attempts + 1,
+                    crashes=0,
+                    last_status_code=p.status_code,
+                    last_error=p.error,
+                )
+            )
+
+    async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
+        if delivery := self._tables.deliveries.get(delivery_id):
+            return DeliveryState.PENDING, delivery.webhook_id
+        if done := self._tables.finished.get(delivery_id):
+            return done.state, done.webhook_id
+        raise NotFound("There is no delivery with this id.")
+
+    async def requeue(self, delivery_id: UUID) -> None:
+        if done := self._tables.finished.pop(delivery_id, None):
+            self._put(
+                StoredDelivery(
+                    id=done.id,
+                    event_id=done.event_id,
+                    webhook_id=done.webhook_id,
+                    due_at=self._now,
+                    epoch=done.epoch,
+                    attempts=done.attempts,
+                    last_status_code=done.last_status_code,
+                    last_error=done.last_error,
+                )
+            )
+        delivery = self._tables.deliveries[delivery_id]
+        if delivery.leased_by is None or delivery.due_at <= self._now:
+            self._put(replace(delivery, due_at=self._now))
+        self._woken.add(delivery.webhook_id)
+
+    async def spread(self, webhook_id: UUID, *, per_s: float) -> int:
+        waiting = [delivery for delivery in self._due(webhook_id) if delivery.leased_by is None]
+        for position, delivery in enumerate(waiting):
+            self._put(replace(delivery, due_at=self._now + timedelta(seconds=position / per_s)))
+        self._woken.add(webhook_id)
+        return len(waiting)
+
+    def _lane(self, webhook_id: UUID) -> Lane:
+        row = self._tables.webhooks[webhook_id]
+        return replace(
+            self._tables.lanes[webhook_id],
+            version=row.webhook.version,
+            max_concurrency=row.webhook.max_concurrency,
+            rate_limit=row.webhook.rate_limit,
+            ordered=row.webhook.ordered,
+            retry=row.webhook.retry,
+            in_flight=0,
+            deleted=row.deleted_at is not None,
+        )
+
+    def _is_ready(self, webhook_id: UUID) -> bool:
+        row, breaker = self._tables.webhooks[webhook_id], self._tables.lanes[webhook_id].breaker
+        usable = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
+        allowed = breaker.state is BreakerState.CLOSED or (breaker.until is not None and breaker.until <= self._now)
+        return usable and allowed and bool(self._due(webhook_id))
+
+    def _due(self, webhook_id: UUID) -> list[StoredDelivery]:
+        due = (d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id and d.due_at <= self._now)
+        return sorted(due, key=lambda delivery: (delivery.due_at, delivery.id))
+
+    def _head(self, webhook_id: UUID) -> list[StoredDelivery]:
+        waiting = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id]
+        head = min(waiting, key=lambda delivery: delivery.id, default=None)
+        return [head] if head is not None and head.due_at <= self._now else []
+
+    def _in_flight(self, webhook_id: UUID) -> int:
+        rows = self._tables.deliveries.values()
+        return sum(d.webhook_id == webhook_id and d.leased_by is not None and d.due_at > self._now for d in rows)
+
+    def _held(self, leases: Sequence[tuple[UUID, int]]) -> list[StoredDelivery]:
+        rows = (self._tables.deliveries.get(id_) for id_, _ in leases)
+        epochs = dict(leases)
+        return [d for d in rows if d is not None and d.leased_by is not None and d.epoch == epochs[d.id]]
+
+    def _claimed(self, delivery: StoredDelivery) -> Claimed:
+        event = self._tables.events[delivery.event_id].event
+        return Claimed(
+            id=delivery.id,
+            event_id=delivery.event_id,
+            webhook_id=delivery.webhook_id,
+            epoch=delivery.epoch,
+            attempts=delivery.attempts,
+            event_type=event.type,
+            payload=event.payload,
+        )
+
+    def _put(self, delivery: StoredDelivery) -> None:
+        self._tables.deliveries[delivery.id] = delivery
+
+
+def move_to_finished(tables: Tables, delivery: StoredDelivery, state: DeliveryState, now: datetime) -> None:
+    """Take *delivery* out of the hot table."""
+    del tables.deliveries[delivery.id]
+    tables.finished[delivery.id] = FinishedDelivery(
+        id=delivery.id,
+        event_id=delivery.event_id,
+        webhook_id=delivery.webhook_id,
+        state=state,
+        attempts=delivery.attempts,
+        epoch=delivery.epoch,
+        last_status_code=delivery.last_status_code,
+        last_error=delivery.last_error,
+        finished_at=now,
+    )

@@ -1,0 +1,65 @@
+"""``FakeUnitOfWork``: works on a copy that commit puts in place."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from monitor.domain.ports import (
+    AttemptLog,
+    AuditLog,
+    DeliveryQueue,
+    EventLog,
+    IdempotencyStore,
+    WebhookRepository,
+)
+from tests.fakes.postgres.attempts import FakeAttemptLog
+from tests.fakes.postgres.database import FakeDatabase
+from tests.fakes.postgres.events import FakeEventLog
+from tests.fakes.postgres.ledger import FakeAuditLog, FakeIdempotencyStore
+from tests.fakes.postgres.queue import FakeDeliveryQueue
+from tests.fakes.postgres.webhooks import FakeWebhookRepository
+
+
+class FakeUnitOfWork:
+    """Used once. Without :meth:`commit` the copy is dropped: nothing changed and nobody was woken."""
+
+    now: datetime
+    webhooks: WebhookRepository
+    events: EventLog
+    queue: DeliveryQueue
+    attempts: AttemptLog
+    idempotency: IdempotencyStore
+    audit: AuditLog
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+        self._woken: set[UUID] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._database.turn.acquire()
+        try:
+            self._database.require_up()
+        except BaseException:
+            self._database.turn.release()
+            raise
+        clock = self._database.clock
+        self.now = clock.now()
+        self._tables = tables = self._database.tables.copy()
+        self.webhooks = FakeWebhookRepository(tables, self.now)
+        self.events = FakeEventLog(tables, self.now, self._woken)
+        self.queue = FakeDeliveryQueue(tables, self.now, self._woken)
+        self.attempts = FakeAttemptLog(tables)
+        self.idempotency = FakeIdempotencyStore(tables, self.now)
+        self.audit = FakeAuditLog(tables, clock, self.now)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.turn.release()
+
+    async def commit(self) -> None:
+        self._database.commit(self._tables, self._woken)

@@ -1,0 +1,68 @@
+"""The migrations make the schema that ``tables`` describes, and can be taken back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from monitor.adapters.postgres import migrate
+from monitor.adapters.postgres.engine import sqlalchemy_url
+from monitor.adapters.postgres.tables import metadata
+
+pytestmark = pytest.mark.migrations
+
+PARTITION = re.compile(r"\w+_(\d{8}|default)")
+"""The days of a table, and what falls outside them. They belong to it and are in no metadata."""
+
+
+async def test_migrations_make_what_the_tables_describe_down_and_up_again(empty_database_url: str) -> None:
+    assert await migrate.upgrade(empty_database_url) == (None, migrate.newest_revision())
+    assert await on(empty_database_url, differences) == []
+    await on(empty_database_url, downgrade)
+    assert await on(empty_database_url, table_names) == {"alembic_version"}
+    assert await migrate.upgrade(empty_database_url) == (None, migrate.newest_revision())
+    assert await on(empty_database_url, differences) == []
+
+
+async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url)
+    before = await on(empty_database_url, table_names)
+    assert await migrate.upgrade(empty_database_url) == (migrate.newest_revision(), migrate.newest_revision())
+    assert await on(empty_database_url, table_names) == before
+
+
+async def on(dsn: str, work: Any) -> Any:
+    """Run *work* on a connection of its own and commit."""
+    engine = create_async_engine(sqlalchemy_url(dsn))
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    finally:
+        await engine.dispose()
+
+
+def differences(connection: Connection) -> list[Any]:
+    """Return what alembic would change to get from the database to the tables."""
+    options = {"compare_type": True, "compare_server_default": True, "include_name": is_no_partition}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def is_no_partition(name: str | None, kind: str, _parents: object) -> bool:
+    return kind != "table" or name is None or name in metadata.tables or PARTITION.fullmatch(name) is None
+
+
+def downgrade(connection: Connection) -> None:
+    config = migrate._config()
+    config.attributes["connection"] = connection
+    command.downgrade(config, "base")
+
+
+def table_names(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())

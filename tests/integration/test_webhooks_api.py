@@ -1,0 +1,446 @@
+"""Webhooks over HTTP: what is stored, shown, hidden and refused."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from standardwebhooks import Webhook, WebhookVerificationError
+from structlog.testing import capture_logs
+
+from monitor.bootstrap import Parts
+from monitor.domain.vocab import Role
+from tests.integration.support import (
+    Api,
+    Receiver,
+    assert_problem,
+    eventually,
+    execute,
+    finished,
+    sql,
+    verify,
+    working,
+)
+from tests.servers import free_port
+
+CANARY = "canary-7d1f0a5c"
+URL = "http://127.0.0.1:9/hook"
+
+
+async def test_a_new_webhook_is_answered_with_its_place_and_its_secret(api: Api) -> None:
+    response = await api.post("webhooks", json={"name": "orders", "url": URL, "event_types": ["order.*"]})
+    assert response.status_code == 201
+    created = response.json()
+    assert response.headers["location"] == f"/api/v1/webhooks/{created['id']}"
+    assert created["secret"].startswith("whsec_")
+    stored = await api.get(response.headers["location"])
+    assert stored.headers["etag"].startswith('"1.')
+    del created["secret"]
+    assert stored.json() == created
+    assert created["health"] | {"changed_at": None} == {
+        "status": "unknown",
+        "reason": "No attempts yet.",
+        "failure_probability": 0.05,
+        "changed_at": None,
+    }
+
+
+async def test_a_secret_is_shown_once_and_never_again(api: Api, parts: Parts) -> None:
+    with capture_logs() as logs:
+        created = await api.create(URL, headers={"X-Api-Key": CANARY})
+        rotated = (await api.post(f"webhooks/{created['id']}/rotate-secret")).json()
+        assert created["headers"] == {"X-Api-Key": "***"}
+        answers = [
+            await api.get(f"webhooks/{created['id']}"),
+            await api.get("webhooks"),
+            await api.call("PATCH", f"webhooks/{created['id']}", json={"name": "renamed"}),
+            await api.post(f"webhooks/{created['id']}/test"),
+            await api.get("audit-log"),
+            await api.get("/metrics"),
+        ]
+    async with sql(parts) as connection:
+        stored = [
+            str([dict(row) for row in await connection.fetch(f"SELECT * FROM {table}")])
+            for table in ("webhooks", "webhook_secrets", "audit_log", "idempotency_keys", "attempts")
+        ]
+    secrets = [created["secret"], rotated["secret"]]
+    keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in secrets]
+    for text in (*(answer.text for answer in answers), str(logs), *stored):
+        for word in (CANARY, *secrets, *(key.hex() for key in keys), *(repr(key)[2:-1] for key in keys)):
+            assert word not in text
+
+
+async def test_put_sets_what_is_left_out_back_to_its_default(api: Api) -> None:
+    created = await api.create(
+        URL, description="d", labels={"a": "b"}, headers={"X-A": "1"}, enabled=False, timeout_s=3, ordered=True
+    )
+    response = await api.call("PUT", f"webhooks/{created['id']}", json={"name": "new", "url": URL})
+    assert response.status_code == 200
+    view = response.json()
+    fresh = await api.create(URL, name="new")
+    moving = {"id", "secret", "version", "created_at", "updated_at"}
+    assert {k: v for k, v in view.items() if k not in moving} == {k: v for k, v in fresh.items() if k not in moving}
+    assert view["version"] == 2
+    assert view["created_at"] == created["created_at"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "changed"),
+    [
+        ({"name": "new"}, {"name": "new"}),
+        ({"labels": {"a": None, "c": "3"}}, {"labels": {"b": "2", "c": "3"}}),
+        ({"labels": None}, {"labels": {}}),
+        ({"description": None, "timeout_s": None}, {"description": "", "timeout_s": 15.0}),
+        ({"headers": {"X-B": "v"}}, {"headers": {"X-A": "***", "X-B": "***"}}),
+        ({"headers": {"X-A": None}}, {"headers": {}}),
+        ({"retry": {"jitter_ratio": 0}}, {"retry": {"schedule_s": [0, 1], "jitter_ratio": 0}}),
+        ({"rate_limit": {"per_s": 5}}, {"rate_limit": {"per_s": 5, "burst": 1}}),
+        ({"event_types": ["x.*", "x.*"]}, {"event_types": ["x.*"]}),
+        ({"ordered": True, "enabled": False}, {"ordered": True, "enabled": False}),
+        ({}, {}),
+    ],
+    ids=str,
+)
+async def test_patch_merges_as_rfc_7396_says(api: Api, patch: dict[str, Any], changed: dict[str, Any]) -> None:
+    created = await api.create(
+        URL,
+        description="d",
+        labels={"a": "1", "b": "2"},
+        headers={"X-A": "1"},
+        timeout_s=3,
+        retry={"schedule_s": [0, 1], "jitter_ratio": 0.5},
+    )
+    del created["secret"]
+    response = await api.call(
+        "PATCH",
+        f"webhooks/{created['id']}",
+        json=patch,
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert response.status_code == 200
+    view = response.json()
+    assert view == {**created, **changed, "version": 2, "updated_at": view["updated_at"]}
+    assert view == (await api.get(f"webhooks/{created['id']}")).json()
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "pointer"),
+    [
+        ("event_types", ["order..paid"], "/event_types/0"),
+        ("event_types", ["*.paid"], "/event_types/0"),
+        ("event_types", [], "/event_types"),
+        ("headers", {"Webhook-Id": "x"}, "/headers/Webhook-Id"),
+        ("headers", {"Host": "x"}, "/headers/Host"),
+        ("headers", {"X-A": "a\r\nX-B: b"}, "/headers/X-A"),
+        ("headers", {"X-A": "***"}, "/headers/X-A"),
+        ("headers", {"a b": "x"}, "/headers/a b"),
+        ("timeout_s", 31, "/timeout_s"),
+        ("timeout_s", 0.5, "/timeout_s"),
+        ("max_concurrency", 0, "/max_concurrency"),
+        ("retry", {"schedule_s": []}, "/retry/schedule_s"),
+        ("retry", {"jitter_ratio": 2}, "/retry/jitter_ratio"),
+        ("rate_limit", {"per_s": 0}, "/rate_limit"),
+        ("name", "", "/name"),
+        ("name", None, "/name"),
+        ("nmae", "typo", "/nmae"),
+        ("signature", "v2", "/signature"),
+    ],
+)
+async def test_a_webhook_that_breaks_a_rule_is_refused_at_the_member(
+    api: Api, member: str, value: object, pointer: str
+) -> None:
+    refused = await api.post("webhooks", json={"name": "n", "url": URL, member: value})
+    problem = assert_problem(refused, 422, "invalid")
+    assert [error["pointer"] for error in problem["errors"]] == [pointer]
+    assert await api.ids("webhooks") == []
+
+
+async def test_a_patch_that_breaks_a_rule_changes_nothing(api: Api) -> None:
+    created = await api.create(URL)
+    path = f"webhooks/{created['id']}"
+    for patch in ({"url": None}, {"name": None}, {"timeout_s": 99}, {"unknown": 1}, {"retry": 5}, {"labels": []}):
+        assert_problem(await api.call("PATCH", path, json=patch), 422)
+    assert_problem(await api.call("PATCH", path, json=[1]), 422)
+    assert_problem(await api.call("PATCH", path, json={"signature": "v1a"}), 409, "conflict")
+    assert (await api.read(path))["version"] == 1
+
+
+async def test_the_mask_keeps_a_stored_header_and_the_receiver_gets_its_value(api: Api, receiver: Receiver) -> None:
+    created = await api.create(receiver.url, headers={"X-Api-Key": CANARY, "X-Old": "old"})
+    changed = {"name": "n", "url": receiver.url, "headers": {"X-Api-Key": "***", "X-New": "new"}}
+    assert (await api.call("PUT", f"webhooks/{created['id']}", json=changed)).status_code == 200
+    assert (await api.post(f"webhooks/{created['id']}/test")).json()["ok"]
+    got = receiver.requests[0].headers
+    assert got["x-api-key"] == CANARY
+    assert got["x-new"] == "new"
+    assert "x-old" not in got
+
+
+async def test_an_etag_saves_reading_what_is_known(api: Api) -> None:
+    path = f"webhooks/{(await api.create(URL))['id']}"
+    tag = (await api.get(path)).headers["etag"]
+    for header in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        known = await api.get(path, headers={"If-None-Match": header})
+        assert known.status_code == 304
+        assert known.content == b""
+        assert known.headers["etag"] == tag
+    assert (await api.get(path, headers={"If-None-Match": '"1.00000000"'})).status_code == 200
+    await api.call("PATCH", path, json={"name": "new"})
+    assert (await api.get(path, headers={"If-None-Match": tag})).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+async def test_a_change_based_on_an_old_version_is_refused(api: Api, method: str) -> None:
+    created = await api.post("webhooks", json={"name": "n", "url": URL})
+    path, first = created.headers["location"], created.headers["etag"]
+    changed = await api.call("PATCH", path, json={"name": "new"}, headers={"If-Match": first})
+    assert changed.status_code == 200
+    body = {} if method == "DELETE" else {"json": {"name": "newer", "url": URL}}
+    assert_problem(await api.call(method, path, headers={"If-Match": first}, **body), 412, "stale")
+    assert (await api.read(path))["name"] == "new"
+    fresh = await api.call(method, path, headers={"If-Match": changed.headers["etag"]}, **body)
+    assert fresh.status_code == (204 if method == "DELETE" else 200)
+
+
+async def test_of_two_changes_based_on_the_same_version_one_wins(api: Api) -> None:
+    created = await api.post("webhooks", json={"name": "n", "url": URL})
+    match = {"If-Match": created.headers["etag"]}
+    answers = await asyncio.gather(
+        *(api.call("PATCH", created.headers["location"], json={"name": f"n{i}"}, headers=match) for i in range(8))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] + [412] * 7
+
+
+async def test_pages_hold_every_row_once_while_rows_are_added_and_removed(api: Api) -> None:
+    ids = [(await api.create(URL, name=f"w{i}"))["id"] for i in range(120)]
+    seen: list[str] = []
+    sizes = []
+    async for items in api.pages("webhooks", limit=50):
+        seen += [item["id"] for item in items]
+        sizes.append(len(items))
+        # A newer row belongs before the first page, a removed one to a page already read.
+        await api.create(URL)
+        await api.call("DELETE", f"webhooks/{seen[-1]}")
+    assert seen == ids[::-1]
+    assert sizes == [50, 50, 20]
+    assert len(await api.ids("webhooks")) == 50
+
+
+async def test_the_last_page_says_so_even_when_it_is_full(api: Api) -> None:
+    for _ in range(4):
+        await api.create(URL)
+    assert [len(items) async for items in api.pages("webhooks", limit=2)] == [2, 2]
+
+
+async def test_every_filter_finds_exactly_its_rows(api: Api, parts: Parts) -> None:
+    made = {
+        "paid": await api.create(URL, name="Paid 100%", event_types=["order.paid"], labels={"team": "a", "x": "1"}),
+        "orders": await api.create(URL, name="all_orders", event_types=["order.*"], labels={"team": "b"}),
+        "all": await api.create(URL, name="sink", description="takes ORDERS too", enabled=False),
+        "users": await api.create("http://127.0.0.1:9/users", name="users", event_types=["user.*"]),
+    }
+    await execute(parts, "UPDATE webhook_lanes SET health_status = 'degraded' WHERE webhook_id = $1", made["all"]["id"])
+    for params, names in (
+        ({"enabled": "false"}, {"all"}),
+        ({"enabled": "true"}, {"paid", "orders", "users"}),
+        ({"status": "degraded"}, {"all"}),
+        ({"status": "unknown"}, {"paid", "orders", "users"}),
+        ({"event_type": "order.paid"}, {"paid", "orders", "all"}),
+        ({"event_type": "order.refunded"}, {"orders", "all"}),
+        ({"event_type": "user.signed_up"}, {"users", "all"}),
+        ({"label": "team"}, {"paid", "orders"}),
+        ({"label": "team=a"}, {"paid"}),
+        ({"label": "team=c"}, set()),
+        ({"q": "orders"}, {"orders", "all"}),
+        ({"q": "100%"}, {"paid"}),
+        ({"q": "l_o"}, {"orders"}),
+        ({"q": "/USERS"}, {"users"}),
+        ({"q": "orders", "enabled": "true", "label": "team=b", "event_type": "order.paid"}, {"orders"}),
+    ):
+        assert set(await api.ids("webhooks", **params)) == {made[name]["id"] for name in names}, params
+
+
+async def test_a_repeated_key_gets_the_first_answer_with_its_secret(api: Api) -> None:
+    body = {"name": "n", "url": URL}
+    first, second = [
+        (await api.post("webhooks", json=body, headers={"Idempotency-Key": "k-1"})).json() for _ in range(2)
+    ]
+    assert first == second
+    assert first["secret"].startswith("whsec_")
+    other = await api.post("webhooks", json={**body, "name": "m"}, headers={"Idempotency-Key": "k-1"})
+    assert_problem(other, 422, "idempotency_mismatch")
+    # Keys belong to who sent them.
+    assert (
+        await api.post("webhooks", json=body, headers={"Idempotency-Key": "k-1"}, subject="bob")
+    ).status_code == 201
+    assert len(await api.ids("webhooks")) == 2
+
+
+async def test_a_key_is_forgotten_after_a_day(api: Api, parts: Parts) -> None:
+    for name in ("old", "new"):
+        response = await api.post("webhooks", json={"name": name, "url": URL}, headers={"Idempotency-Key": "k"})
+        assert response.status_code == 201
+        await execute(parts, "UPDATE idempotency_keys SET created_at = now() - interval '24 hours 1 second'")
+    assert len(await api.ids("webhooks")) == 2
+
+
+async def test_64_posts_at_once_with_one_key_make_one_webhook(api: Api) -> None:
+    answers = await asyncio.gather(
+        *(
+            api.post("webhooks", json={"name": "n", "url": URL}, headers={"Idempotency-Key": "same"})
+            for _ in range(64)
+        )
+    )
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    assert len(await api.ids("webhooks")) == 1
+
+
+async def test_both_secrets_sign_until_the_overlap_is_over(api: Api, receiver: Receiver, parts: Parts) -> None:
+    created = await api.create(receiver.url)
+    path = f"webhooks/{created['id']}"
+    rotated = await api.post(f"{path}/rotate-secret", json={"overlap_s": 3600})
+    assert rotated.status_code == 200
+    assert rotated.json()["previous_expires_at"] is not None
+    await api.post(f"{path}/test")
+    for secret in (created["secret"], rotated.json()["secret"]):
+        verify(secret, receiver.requests[0])
+    await execute(parts, "UPDATE webhook_secrets SET expires_at = now() WHERE expires_at IS NOT NULL")
+    await api.post(f"{path}/test")
+    verify(rotated.json()["secret"], receiver.requests[1])
+    with pytest.raises(WebhookVerificationError):
+        verify(created["secret"], receiver.requests[1])
+
+
+async def test_without_overlap_the_old_secret_ends_at_once(api: Api, receiver: Receiver) -> None:
+    created = await api.create(receiver.url)
+    rotated = await api.post(f"webhooks/{created['id']}/rotate-secret", json={"overlap_s": 0})
+    assert rotated.json()["previous_expires_at"] is None
+    await api.post(f"webhooks/{created['id']}/test")
+    verify(rotated.json()["secret"], receiver.requests[0])
+    with pytest.raises(WebhookVerificationError):
+        verify(created["secret"], receiver.requests[0])
+    assert_problem(await api.post(f"webhooks/{created['id']}/rotate-secret", json={"overlap_s": 7 * 86_400 + 1}), 422)
+
+
+async def test_deliveries_under_way_are_signed_by_a_rotated_key_too(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    created = await api.create(receiver.url)
+    async with working(parts):
+        await api.publish(1)
+        await receiver.takes(1)
+        rotated = (await api.post(f"webhooks/{created['id']}/rotate-secret")).json()
+        await api.publish(2)
+        await receiver.takes(2)
+    for secret in (created["secret"], rotated["secret"]):
+        verify(secret, receiver.requests[1])
+
+
+async def test_an_asymmetric_webhook_is_signed_with_ed25519(api: Api, receiver: Receiver) -> None:
+    created = await api.create(receiver.url, signature="v1a")
+    assert created["secret"].startswith("whpk_")
+    await api.post(f"webhooks/{created['id']}/test")
+    (got,) = receiver.requests
+    version, signature = got.headers["webhook-signature"].split(",")
+    assert version == "v1a"
+    content = f"{got.id}.{got.headers['webhook-timestamp']}.".encode() + got.body
+    public = Ed25519PublicKey.from_public_bytes(base64.b64decode(created["secret"].removeprefix("whpk_")))
+    public.verify(base64.b64decode(signature), content)
+
+
+async def test_a_ping_is_signed_sent_now_and_logged(api: Api, receiver: Receiver) -> None:
+    created = await api.create(receiver.url)
+    path = f"webhooks/{created['id']}"
+    ping = (await api.post(f"{path}/test", role=Role.OPERATOR)).json()
+    assert ping["ok"]
+    assert ping["outcome"]["status_code"] == 200
+    (got,) = receiver.requests
+    assert got.id == ping["attempt_id"]
+    assert got.headers["monitor-event-type"] == "monitor.ping"
+    Webhook(created["secret"]).verify(got.body, dict(got.headers))
+    (attempt,) = (await api.read(f"{path}/attempts"))["items"]
+    assert (attempt["id"], attempt["kind"], attempt["ok"]) == (ping["attempt_id"], "test", True)
+    assert attempt["response_body"] == "thank you"
+    assert (await api.read(path))["health"]["status"] == "unknown"
+
+
+async def test_a_ping_that_fails_says_how(api: Api) -> None:
+    created = await api.create(f"http://127.0.0.1:{free_port()}/")
+    ping = (await api.post(f"webhooks/{created['id']}/test")).json()
+    assert not ping["ok"]
+    assert (ping["outcome"]["status_code"], ping["outcome"]["error"]) == (None, "connect")
+
+
+async def test_a_paused_webhook_holds_its_deliveries_and_a_resumed_one_gets_them(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    async with Receiver() as other, working(parts):
+        created = await api.create(receiver.url)
+        await api.create(other.url)
+        path = f"webhooks/{created['id']}"
+        paused = [(await api.post(f"{path}/pause", role=Role.OPERATOR)).json() for _ in range(2)]
+        assert paused[0]["paused_at"] == paused[1]["paused_at"] is not None
+        ids = await api.publish(*range(20))
+        await other.takes(20)
+        assert receiver.requests == []
+        resumed = await api.post(f"{path}/resume", role=Role.OPERATOR)
+        assert resumed.json()["paused_at"] is None
+        await receiver.takes(20)
+        # 50 a second: the last of twenty leaves 0.38 s after the first.
+        assert receiver.requests[-1].at - receiver.requests[0].at > 0.25
+        assert sorted(receiver.ids) == sorted(ids)
+        assert {row["state"] for row in await finished(api, 40)} == {"delivered"}
+
+
+async def test_a_deleted_webhook_is_gone_and_what_waited_is_cancelled(api: Api) -> None:
+    created = await api.create(URL)
+    (event,) = await api.publish(1)
+    path = f"webhooks/{created['id']}"
+    assert (await api.call("DELETE", path)).status_code == 204
+    assert await api.ids("webhooks") == []
+    for method, sub in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test"), ("POST", "/pause")):
+        body = {"json": {}} if method == "PATCH" else {}
+        assert_problem(await api.call(method, path + sub, **body), 404, "not_found")
+    (delivery,) = (await api.read("deliveries", params={"event_id": event}))["items"]
+    assert delivery["state"] == "cancelled"
+    assert_problem(await api.post(f"deliveries/{delivery['id']}/retry"), 404, "not_found")
+    assert (await api.read(f"events/{event}"))["deliveries"]["cancelled"] == 1
+    await api.publish(2)
+    assert len(await api.ids("deliveries")) == 1
+
+
+async def test_a_list_row_tells_how_the_last_hour_went(api: Api, receiver: Receiver, parts: Parts) -> None:
+    await api.create(receiver.url)
+    async with working(parts):
+        await api.publish(*range(10))
+        await finished(api, 10)
+    (row,) = (await api.read("webhooks"))["items"]
+    assert row["last_hour"]["attempts"] == 10
+    assert row["last_hour"]["success_ratio"] == 1
+    assert row["last_hour"]["p95_ms"] > 0
+    assert row["health"]["status"] == "healthy"
+
+
+async def test_health_follows_the_attempts_and_says_why(api: Api, receiver: Receiver, parts: Parts) -> None:
+    async def answer(_: object) -> Any:
+        from aiohttp import web
+
+        return web.Response(status=503)
+
+    receiver.answer = answer
+    created = await api.create(receiver.url, retry={"schedule_s": [0], "jitter_ratio": 0}, max_concurrency=1)
+    async with working(parts):
+        await api.publish(*range(5))
+        health = await eventually(lambda: _unavailable(api, created["id"]))
+    assert "503" in health["reason"]
+    assert health["failure_probability"] > 0.5
+    assert health["changed_at"] is not None
+
+
+async def _unavailable(api: Api, webhook_id: str) -> dict[str, Any] | None:
+    health: dict[str, Any] = (await api.read(f"webhooks/{webhook_id}"))["health"]
+    return health if health["status"] == "unavailable" else None
