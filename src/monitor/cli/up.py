@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import uvicorn
+import uvloop
 
 from monitor import log as logs
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
@@ -29,7 +30,7 @@ from monitor.cli.common import (
 )
 from monitor.cli.serve import Server, server_options
 from monitor.cli.token import make
-from monitor.cli.work import worker_name
+from monitor.cli.work import spare_the_collector, worker_name
 from monitor.demo import Demo
 from monitor.settings import Settings
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     settings = environment()
     logs.configure(settings.log.level, settings.log.format)
     try:
-        return asyncio.run(_up(args, settings))
+        return uvloop.run(_up(args, settings))
     except EmbeddedError as error:
         raise CommandError(str(error)) from None
 
@@ -81,6 +82,7 @@ async def _run(args: argparse.Namespace, parts: Parts, stopping: asyncio.Event) 
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it by this flag alone
             await asyncio.sleep(0.01)
         if server.started:
+            spare_the_collector()
             _announce(args, parts)
             if args.demo:
                 side.append(asyncio.create_task(_demo(parts), name="demo"))

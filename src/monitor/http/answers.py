@@ -26,7 +26,9 @@ _PROBLEMS: Mapping[int, tuple[str, str, str]] = {
 READ = (400, 401, 403, 429, 503)
 WRITE = (*READ, 413, 415, 422)
 
-NOT_MODIFIED = {304: ResponseSpec(None, generate_examples=False, description="The copy named by If-None-Match is current")}
+NOT_MODIFIED = {
+    304: ResponseSpec(None, generate_examples=False, description="The copy named by If-None-Match is current")
+}
 """Added to the ``responses`` of a route that answers with an ETag."""
 
 

@@ -19,7 +19,7 @@ from monitor.domain.vocab import Page, Role
 from monitor.http.answers import READ, WRITE, problems
 from monitor.http.auth import actor_of, requires
 from monitor.http.limits import BATCH_BODY_BYTES
-from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
+from monitor.http.paging import DEFAULT_LIMIT, NO_NUL, Cursor, Limit, decode_cursor
 from monitor.http.services import Services, page
 from monitor.http.webhooks import From, IdempotencyKey, To, checked
 
@@ -86,7 +86,7 @@ class EventController(Controller):
     async def list_events(
         self,
         services: NamedDependency[Services],
-        type_: Annotated[str | None, QueryParameter(name="type", max_length=128, description="This type only.")] = None,
+        type_: Annotated[str | None, QueryParameter(name="type", max_length=128, pattern=NO_NUL, description="This type only.")] = None,
         from_at: From = None,
         to_at: To = None,
         limit: Limit = DEFAULT_LIMIT,

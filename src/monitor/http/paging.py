@@ -14,6 +14,9 @@ from monitor.domain.errors import FieldError, Malformed
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
+NO_NUL = r"^[^\x00]*$"
+"""The ``pattern`` of a text parameter: PostgreSQL has no NUL in text."""
+
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows in a page.")]
 """``limit: Limit = DEFAULT_LIMIT`` in a handler."""
 

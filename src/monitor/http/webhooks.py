@@ -15,6 +15,7 @@ from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports import AttemptFilter, WebhookFilter
 from monitor.domain.registration import WebhookSpec
 from monitor.domain.services.measure import Ping, Recorded, ReportedAttempt
+from monitor.domain.services.publish import is_instant
 from monitor.domain.views import AttemptView, MetricsView, SecretView, WebhookView
 from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
@@ -22,11 +23,12 @@ from monitor.http.auth import actor_of, requires
 from monitor.http.body import MergePatch
 from monitor.http.conditional import etag, require_version, tagged_answer
 from monitor.http.limits import BATCH_BODY_BYTES
-from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
+from monitor.http.paging import DEFAULT_LIMIT, NO_NUL, Cursor, Limit, decode_cursor
 from monitor.http.services import Services, page
 
 MAX_POINTS = 1500
 MINUTE_S = 60
+ERROR = "^([a-z]{1,32}|[1-5][0-9]{2})$"
 
 IdempotencyKey = Annotated[
     str | None,
@@ -72,13 +74,13 @@ class WebhookController(Controller):
         status: Annotated[HealthStatus | None, QueryParameter(description="Only this health.")] = None,
         enabled: Annotated[bool | None, QueryParameter(description="Only enabled, or only disabled ones.")] = None,
         event_type: Annotated[
-            str | None, QueryParameter(max_length=128, description="Only those that get events of this type.")
+            str | None, QueryParameter(max_length=128, pattern=NO_NUL, description="Only those that get events of this type.")
         ] = None,
         label: Annotated[
-            str | None, QueryParameter(max_length=321, description="Only those with a label: `name` or `name=value`.")
+            str | None, QueryParameter(max_length=321, pattern=NO_NUL, description="Only those with a label: `name` or `name=value`.")
         ] = None,
         q: Annotated[
-            str | None, QueryParameter(max_length=200, description="Part of name, URL or description.")
+            str | None, QueryParameter(max_length=200, pattern=NO_NUL, description="Part of name, URL or description.")
         ] = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
@@ -244,7 +246,7 @@ class WebhookController(Controller):
         services: NamedDependency[Services],
         webhook_id: FromPath[UUID],
         ok: Annotated[bool | None, QueryParameter(description="Only successes, or only failures.")] = None,
-        error: Annotated[str | None, QueryParameter(max_length=32, description="Error kind or status code.")] = None,
+        error: Annotated[str | None, QueryParameter(pattern=ERROR, description="Error kind or status code.")] = None,
         from_at: From = None,
         to_at: To = None,
         limit: Limit = DEFAULT_LIMIT,
@@ -291,8 +293,9 @@ class WebhookController(Controller):
 
 
 def checked(at: datetime | None, name: str) -> datetime | None:
-    """Refuse a time without an offset: guessing one would answer for other hours than were meant."""
-    if at is not None and at.tzinfo is None:
+    """Refuse a time without an offset, since guessing one would answer for other hours than were meant, and one that
+    does not exist in UTC."""
+    if at is not None and not is_instant(at):
         raise Invalid("A time has no offset.", errors=(FieldError(f"/query/{name}", "End it with Z or +02:00."),))
     return at
 

@@ -3,9 +3,13 @@ The delivery loop of one worker.
 
 ::
 
-    NOTIFY or 1 s poll ──► claim ──► one task per delivery ──► outbox of results ──► settle in batches
-                             ▲                                                          │
-                             └──────────── room again for a webhook that had more ◄─────┘
+    NOTIFY or 1 s poll ──► claim ──► ready ──► one task per delivery ──► outbox of results ──► settle in batches
+                             ▲                                                                   │
+                             └──────────────── room again for a webhook that had more ◄──────────┘
+
+Claim and settle take turns, since both lock the webhooks' lanes: a claim would skip what a settle of our own holds.
+Meanwhile sending goes on with what is ready. Few large claims and settles cost far less than many small ones, so a busy
+worker claims when half of its stock is used up and lets results gather; an idle one does either at once.
 
 Everything in memory may be lost at any time: leases run out and another worker starts over.
 """
@@ -28,12 +32,15 @@ log = structlog.get_logger(__name__)
 
 
 class DeliveryConfig(msgspec.Struct, frozen=True):
-    """``concurrency`` attempts run at once; ``backlog`` bounds them and those that wait to be settled. Times are
-    seconds."""
+    """``concurrency`` attempts run at once; ``backlog`` bounds all that is leased: them, and what waits to be sent or
+    settled. Of the latter, a claim brings what the worker will send in the next ``ahead_s``. Results of a busy worker
+    gather for ``gather_s``. Times are seconds."""
 
     concurrency: int = 100
-    backlog: int = 400
+    backlog: int = 1000
     settle_batch: int = 500
+    ahead_s: float = 0.1
+    gather_s: float = 0.02
     poll_s: float = 1.0
     renew_s: float = 10.0
     drain_s: float = 25.0
@@ -61,16 +68,20 @@ class DeliveryWorker:
         self._claimable = asyncio.Event()
         self._settleable = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._ready: deque[Claimed] = deque()
         # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
         self._in_flight: dict[tuple[UUID, int], tuple[Claimed, asyncio.Task[None]]] = {}
         self._sent: deque[Sent] = deque()
         self._settling: list[Sent] = []
-        self._settle_turn = asyncio.Lock()
+        self._stock = 0
+        self._stock_from = 0.0
+        self._sent_since = 0
+        self._turn = asyncio.Lock()
 
     @property
     def held(self) -> int:
         """How many deliveries are leased by this worker and not settled."""
-        return len(self._in_flight) + len(self._sent) + len(self._settling)
+        return len(self._ready) + len(self._in_flight) + len(self._sent) + len(self._settling)
 
     def stop(self) -> None:
         """Claim nothing more and drain."""
@@ -100,11 +111,15 @@ class DeliveryWorker:
             self._poll_all = True
         else:
             self._hints.update(webhook_ids)
-        self._claimable.set()
+        self._ask_for_more()
 
     async def claim(self) -> int:
         """Take what is due and start sending it; return how many deliveries that are."""
-        free = min(self._config.concurrency - len(self._in_flight), self._config.backlog - self.held)
+        async with self._turn:
+            return await self._claim()
+
+    async def _claim(self) -> int:
+        free = self._room()
         if free <= 0:
             return 0
         hints = None if self._poll_all else self._hints
@@ -115,9 +130,8 @@ class DeliveryWorker:
             # Nothing was leased for certain; whatever was is due again when its lease runs out.
             self._poll_all = True
             raise
-        for delivery in claim.deliveries:
-            task = asyncio.create_task(self._send(delivery))
-            self._in_flight[delivery.id, delivery.epoch] = (delivery, task)
+        self._ready.extend(claim.deliveries)
+        self._start_ready()
         if len(claim.deliveries) >= free:
             # The worker was the limit, not the webhooks: look again at all of them as soon as there is room.
             self._poll_all = True
@@ -126,9 +140,33 @@ class DeliveryWorker:
             asyncio.get_running_loop().call_later(wait_s, self.wake, [webhook_id])
         return len(claim.deliveries)
 
+    def _room(self) -> int:
+        """Return how many deliveries to claim: what is free, and what lacks of the stock."""
+        self._measure_pace()
+        free = self._config.concurrency - len(self._in_flight)
+        return min(free + self._stock - len(self._ready), self._config.backlog - self.held)
+
+    def _measure_pace(self) -> None:
+        """Let the stock follow what was sent lately, so that a worker whose receivers hang leases nothing ahead."""
+        now = asyncio.get_running_loop().time()
+        elapsed_s = now - self._stock_from
+        if elapsed_s >= self._config.ahead_s:
+            self._stock = int(self._sent_since * self._config.ahead_s / elapsed_s)
+            self._stock_from, self._sent_since = now, 0
+
+    def _ask_for_more(self) -> None:
+        if len(self._ready) <= self._stock // 2 and (self._hints or self._poll_all):
+            self._claimable.set()
+
+    def _start_ready(self) -> None:
+        while self._ready and len(self._in_flight) < self._config.concurrency and not self._stopping.is_set():
+            delivery = self._ready.popleft()
+            task = asyncio.create_task(self._send(delivery))
+            self._in_flight[delivery.id, delivery.epoch] = (delivery, task)
+
     async def settle(self) -> int:
         """Write what was sent; return how many attempts that are. Calls take turns."""
-        async with self._settle_turn:
+        async with self._turn:
             while self._sent and len(self._settling) < self._config.settle_batch:
                 self._settling.append(self._sent.popleft())
             if not self._settling:
@@ -139,8 +177,7 @@ class DeliveryWorker:
         freed = self._waiting_room & {sent.delivery.webhook_id for sent in batch}
         self._waiting_room -= freed
         self._hints |= freed
-        if self._hints or self._poll_all:
-            self._claimable.set()
+        self._ask_for_more()
         return len(batch)
 
     async def _write(self, batch: list[Sent]) -> None:
@@ -159,7 +196,7 @@ class DeliveryWorker:
 
     async def renew(self) -> None:
         """Extend the leases of everything held."""
-        held = [delivery for delivery, _ in self._in_flight.values()]
+        held = [*self._ready, *(delivery for delivery, _ in self._in_flight.values())]
         held += [sent.delivery for sent in (*self._sent, *self._settling)]
         if held:
             await self._deliverer.renew(held)
@@ -170,14 +207,16 @@ class DeliveryWorker:
             self._claimable.clear()
             if self._stopping.is_set():
                 return
-            if await self._guarded(self.claim) and (self._hints or self._poll_all):
-                self._claimable.set()
+            if await self._guarded(self.claim):
+                self._ask_for_more()
 
     async def _settle_loop(self) -> None:
         while True:
             await self._settleable.wait()
             self._settleable.clear()
             while self._sent or self._settling:
+                if self._ready:
+                    await asyncio.sleep(self._config.gather_s)
                 await self._guarded(self.settle)
 
     async def _poll(self) -> None:
@@ -212,27 +251,33 @@ class DeliveryWorker:
             log.exception("send_failed", delivery_id=str(delivery.id), webhook_id=str(delivery.webhook_id))
         finally:
             del self._in_flight[delivery.id, delivery.epoch]
-            if self._poll_all or self._hints:
-                self._claimable.set()
+            self._sent_since += 1
+            self._start_ready()
+            self._ask_for_more()
 
     async def _drain(self) -> None:
         log.info("draining", in_flight=len(self._in_flight), drain_s=self._config.drain_s)
+        # What was not begun can be begun by another worker at once.
+        unsent, self._ready = [*self._ready], deque()
+        await self._release(unsent)
         if tasks := [task for _, task in self._in_flight.values()]:
             await asyncio.wait(tasks, timeout=self._config.drain_s)
-        unsent = [delivery for delivery, _ in self._in_flight.values()]
+        unfinished = [delivery for delivery, _ in self._in_flight.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # What an outage keeps us from writing falls due again when its lease runs out.
         while (self._sent or self._settling) and await self._guarded(self.settle):
             pass
-        if unsent:
+        await self._release(unfinished)
+        log.info("drained", released=len(unsent) + len(unfinished))
 
-            async def release() -> None:
-                await self._deliverer.release(unsent)
+    async def _release(self, deliveries: list[Claimed]) -> None:
+        async def release() -> None:
+            await self._deliverer.release(deliveries)
 
+        if deliveries:
             await self._guarded(release)
-        log.info("drained", released=len(unsent))
 
     def _report(self, batch: list[Sent], settlement: Settlement) -> None:
         lost = set(settlement.lost)

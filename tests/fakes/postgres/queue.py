@@ -146,7 +146,8 @@ class FakeDeliveryQueue:
         row, breaker = self._tables.webhooks[webhook_id], self._tables.lanes[webhook_id].breaker
         usable = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
         allowed = breaker.state is BreakerState.CLOSED or (breaker.until is not None and breaker.until <= self._now)
-        return usable and allowed and bool(self._due(webhook_id))
+        full = self._in_flight(webhook_id) >= row.webhook.max_concurrency
+        return usable and allowed and not full and bool(self._due(webhook_id))
 
     def _due(self, webhook_id: UUID) -> list[StoredDelivery]:
         due = (d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id and d.due_at <= self._now)
@@ -162,9 +163,8 @@ class FakeDeliveryQueue:
         return sum(d.webhook_id == webhook_id and d.leased_by is not None and d.due_at > self._now for d in rows)
 
     def _held(self, leases: Sequence[tuple[UUID, int]]) -> list[StoredDelivery]:
-        rows = (self._tables.deliveries.get(id_) for id_, _ in leases)
-        epochs = dict(leases)
-        return [d for d in rows if d is not None and d.leased_by is not None and d.epoch == epochs[d.id]]
+        rows = ((self._tables.deliveries.get(id_), epoch) for id_, epoch in leases)
+        return [d for d, epoch in rows if d is not None and d.leased_by is not None and d.epoch == epoch]
 
     def _claimed(self, delivery: StoredDelivery) -> Claimed:
         event = self._tables.events[delivery.event_id].event

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -35,7 +36,7 @@ def test_ids_are_version_7_of_the_rfc_variant(clock: Clock) -> None:
 
 def test_ids_rise_strictly_also_within_a_millisecond(clock: Clock) -> None:
     ids = [clock.new_id() for _ in range(5_000)]
-    assert all(a < b for a, b in zip(ids, ids[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(ids))
 
 
 def test_an_id_carries_the_time_it_was_made(clock: Clock) -> None:

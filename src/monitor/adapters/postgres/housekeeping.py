@@ -68,6 +68,6 @@ class PostgresHousekeeping:
         try:
             sealed = self._vault.reseal(row["sealed"], context=context)
         except VaultError as error:
-            log.error("reseal_failed", context=context, error=str(error))
+            log.error("reseal_failed", context=context, error=str(error))  # noqa: TRY400 - the text says all
             return
         await self._database.fetch(statement, row["id"], row["sealed"], sealed)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -25,10 +27,12 @@ from monitor.domain.ports import Claimed, Finish, Postpone
 from monitor.domain.vocab import DeliveryState, HealthStatus
 from monitor.domain.webhooks import RateLimit
 
+T = TypeVar("T", RateLimit, RetryPolicy)
+
 NO_DELIVERY = "There is no delivery with this id."
 
 _LANE_COLUMNS = """
-    l.*, w.version, w.max_concurrency, w.rate_limit, w.ordered, w.retry, w.deleted_at IS NOT NULL AS deleted
+    l.*, w.version, w.max_concurrency, w.rate_limit::text, w.ordered, w.retry::text, w.deleted_at IS NOT NULL AS deleted
 """
 
 LOCK_LANES = f"""
@@ -214,7 +218,8 @@ class PostgresDeliveryQueue:
 
     async def release(self, leases: Sequence[tuple[UUID, int]]) -> None:
         rows = await self._connection.fetch(
-            f"UPDATE deliveries d SET due_at = now(), leased_by = NULL {_MINE} RETURNING d.webhook_id",
+            f"UPDATE deliveries d SET due_at = now(), leased_by = NULL {_MINE} AND d.leased_by IS NOT NULL"
+            " RETURNING d.webhook_id",
             *_columns(leases),
         )
         await wake(self._connection, (row["webhook_id"] for row in rows))
@@ -300,9 +305,15 @@ def _lane(row: asyncpg.Record) -> Lane:
         tokens_at=row["tokens_at"],
         version=row["version"],
         max_concurrency=row["max_concurrency"],
-        rate_limit=from_jsonb(row["rate_limit"], RateLimit) if row["rate_limit"] else None,
+        rate_limit=_policy(row["rate_limit"], RateLimit) if row["rate_limit"] else None,
         ordered=row["ordered"],
-        retry=from_jsonb(row["retry"], RetryPolicy),
+        retry=_policy(row["retry"], RetryPolicy),
         in_flight=row["in_flight"],
         deleted=row["deleted"],
     )
+
+
+@lru_cache(maxsize=1024)
+def _policy(text: str, type_: type[T]) -> T:
+    """Most lanes share a few policies, and a busy worker reads each lane many times a second."""
+    return from_jsonb(text, type_)

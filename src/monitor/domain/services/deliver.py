@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
@@ -140,7 +141,7 @@ class Deliverer:
         async with self._unit_of_work() as uow:
             lanes = await uow.queue.lock_lanes({sent.delivery.webhook_id for sent in batch})
             ours = await uow.queue.fence([(sent.delivery.id, sent.delivery.epoch) for sent in batch])
-            mine = sorted((sent for sent in batch if sent.delivery.id in ours), key=lambda sent: sent.at)
+            mine = sorted(_newest(sent for sent in batch if sent.delivery.id in ours), key=lambda sent: sent.at)
             if not mine:
                 return Settlement(0, [sent.delivery.id for sent in batch], {}, {})
             undecided, gone = await self._write_states(uow, mine, lanes)
@@ -200,6 +201,8 @@ class Deliverer:
                     finished.append(Finish(id_, DeliveryState.FAILED, outcome.status_code, outcome.error, 1))
                     if disable:
                         gone.add(sent.delivery.webhook_id)
+                case _:
+                    assert_never(decision)
         if finished:
             await uow.queue.finish(finished)
         if postponed:
@@ -260,6 +263,16 @@ def minutes(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[Minute]:
             builder = builders[key] = RollupBuilder()
         builder.add(outcome.label, outcome.latency_ms)
     return [Minute(webhook_id, at, builder.build()) for (webhook_id, at), builder in builders.items()]
+
+
+def _newest(batch: Iterable[Sent]) -> Iterable[Sent]:
+    """Keep one of each delivery: when its lease ran out in between, only the newer one can be ours."""
+    newest: dict[UUID, Sent] = {}
+    for sent in batch:
+        known = newest.get(sent.delivery.id)
+        if known is None or known.delivery.epoch < sent.delivery.epoch:
+            newest[sent.delivery.id] = sent
+    return newest.values()
 
 
 def _record(sent: Sent) -> AttemptRecord:

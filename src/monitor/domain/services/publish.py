@@ -120,10 +120,11 @@ def _event_errors(event: EventIn, pointer: str) -> list[FieldError]:
         )
     if len(event.labels) > MAX_LABELS:
         errors.append(FieldError(f"{pointer}/labels", f"Use at most {MAX_LABELS} labels."))
-    if event.occurred_at is not None and not _is_instant(event.occurred_at):
+    if event.occurred_at is not None and not is_instant(event.occurred_at):
         errors.append(FieldError(f"{pointer}/occurred_at", "Give an RFC 3339 time with its offset."))
     return errors
 
 
-def _is_instant(at: datetime) -> bool:
+def is_instant(at: datetime) -> bool:
+    """Whether *at* has an offset and exists in UTC, so that a database can hold it."""
     return at.tzinfo is not None and _EARLIEST <= at <= _LATEST

@@ -133,8 +133,6 @@ class Registry:
             if new.enabled and not old.enabled:
                 lanes = await uow.queue.lock_lanes([webhook_id])
                 await uow.queue.save_lanes([reopen(lane) for lane in lanes.values()])
-            if new.enabled and not old.enabled:
-                await _start_over(uow, webhook_id)
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
             await uow.commit()
         return await self._queries.webhook(webhook_id)
@@ -224,12 +222,6 @@ class Registry:
 def _keep_scheme(old: Webhook, spec: WebhookSpec) -> None:
     if spec.signature is not old.signature:
         raise Conflict("The signature scheme of a webhook is fixed, since its keys are; create a new webhook instead.")
-
-
-async def _start_over(uow: UnitOfWork, webhook_id: UUID) -> None:
-    """Forget since when a webhook fails, or the next failure would disable it again."""
-    lanes = await uow.queue.lock_lanes([webhook_id])
-    await uow.queue.save_lanes([msgspec.structs.replace(lane, failing_since=None) for lane in lanes.values()])
 
 
 def _target(webhook_id: UUID) -> str:

@@ -1,0 +1,35 @@
+"""The two worlds that every contract is tested in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from monitor.adapters.clock import SystemClock
+from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.queries import PostgresQueries
+from monitor.adapters.postgres.uow import PostgresUnitOfWork
+from monitor.adapters.vault import KeyVault
+from tests.fakes.clock import FakeClock
+from tests.fakes.postgres.database import FakeDatabase
+from tests.fakes.postgres.queries import FakeQueries
+from tests.fakes.postgres.uow import FakeUnitOfWork
+from tests.integration.contract.world import World
+
+
+@pytest.fixture(params=["fake", "postgres"])
+def dsn(request: pytest.FixtureRequest) -> str | None:
+    """The database to test with; ``None`` is the fake."""
+    return None if request.param == "fake" else request.getfixturevalue("database_url")
+
+
+@pytest.fixture
+async def world(dsn: str | None) -> AsyncIterator[World]:
+    if dsn is None:
+        fake = FakeDatabase(FakeClock())
+        yield World(lambda: FakeUnitOfWork(fake), FakeQueries(fake), fake.clock)
+        return
+    clock, vault = SystemClock(), KeyVault([("test", bytes(32))])
+    async with Database(DatabaseConfig(dsn, read_pool=2, write_pool=2)) as database:
+        yield World(lambda: PostgresUnitOfWork(database, vault, clock), PostgresQueries(database, vault), clock)

@@ -1,0 +1,117 @@
+"""What every ``AttemptLog`` must do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from monitor.domain.delivery import Outcome, Phases
+from monitor.domain.metrics import Rollup, merge_rollups, rollup_of
+from monitor.domain.ports import AttemptFilter, AttemptRecord, Minute
+from monitor.domain.views import MetricsPoint
+from tests import samples
+from tests.integration.contract.world import World
+
+EMPTY = Rollup()
+CALM = rollup_of([("ok", 12.5), ("ok", 13.0)])
+ROUGH = rollup_of([("ok", 12.5), ("503", 700.0), ("timeout", 15_000.0)])
+WORSE = rollup_of([("503", 3.25), ("dns", 0.0)])
+
+
+async def test_an_attempt_comes_back_as_it_was_stored(world: World) -> None:
+    made = await world.add_webhook()
+    at = world.clock.now()
+    outcome = replace(
+        samples.REFUSED, error_detail="busy", phases=Phases(1.0, 2.0, None, 4.0), response_body=b"try \xff later"
+    )
+    record = AttemptRecord(
+        id=world.clock.new_id(at),
+        webhook_id=made.id,
+        outcome=outcome,
+        delivery_id=world.clock.new_id(),
+        event_id=world.clock.new_id(),
+        event_type="order.paid",
+        number=3,
+    )
+    async with world.unit_of_work() as uow:
+        await uow.attempts.add([record])
+        await uow.commit()
+    [view] = await world.queries.attempts(made.id, AttemptFilter(), after=None, limit=10)
+    assert (view.id, view.delivery_id, view.event_id) == (record.id, record.delivery_id, record.event_id)
+    assert (view.kind, view.number, view.event_type) == ("delivery", 3, "order.paid")
+    assert (view.ok, view.status_code, view.error, view.error_detail) == (False, 503, "status", "busy")
+    assert (view.latency_ms, view.phases) == (8.0, outcome.phases)
+    assert view.response_body == "try \ufffd later"
+    assert abs(view.at - at) < timedelta(milliseconds=1)
+
+
+async def test_attempts_are_listed_newest_first_and_by_how_they_ended(world: World) -> None:
+    made = await world.add_webhook()
+    outcomes: list[Outcome] = [samples.OK, samples.REFUSED, samples.TIMED_OUT]
+    records = [AttemptRecord(id=world.clock.new_id(), webhook_id=made.id, outcome=one, kind="test") for one in outcomes]
+    async with world.unit_of_work() as uow:
+        await uow.attempts.add(records)
+        await uow.commit()
+    ok, refused, timed_out = (record.id for record in records)
+    for where, found in (
+        (AttemptFilter(), [timed_out, refused, ok]),
+        (AttemptFilter(ok=True), [ok]),
+        (AttemptFilter(ok=False), [timed_out, refused]),
+        (AttemptFilter(error="timeout"), [timed_out]),
+        (AttemptFilter(error="503"), [refused]),
+        (AttemptFilter(error="status"), [refused]),
+        (AttemptFilter(error="502"), []),
+    ):
+        page = await world.queries.attempts(made.id, where, after=None, limit=10)
+        assert [view.id for view in page] == found
+    page = await world.queries.attempts(made.id, AttemptFilter(), after=timed_out, limit=1)
+    assert [view.id for view in page] == [refused]
+
+
+async def test_minutes_added_one_by_one_are_their_merge(world: World) -> None:
+    """add_minutes(a) then add_minutes(b) stores merge_rollups(a, b), for the webhook and for the whole system."""
+    made, other = await world.add_webhook(), await world.add_webhook()
+    at = world.clock.now().replace(second=0, microsecond=0)
+    later = at + timedelta(minutes=1)
+    steps = [
+        [Minute(made.id, at, CALM), Minute(other.id, at, WORSE)],
+        [Minute(made.id, at, ROUGH), Minute(made.id, later, CALM)],
+        [Minute(made.id, at, WORSE)],
+        [Minute(made.id, later, WORSE)],
+    ]
+    for minutes in steps:
+        async with world.unit_of_work() as uow:
+            await uow.attempts.add_minutes(minutes)
+            await uow.commit()
+    view = await world.queries.metrics(made.id, at, later + timedelta(minutes=1), 60)
+    assert [point.at for point in view.points] == [at, later]
+    for point, expected in (
+        (view.points[0], merge_rollups(CALM, ROUGH, WORSE)),
+        (view.points[1], merge_rollups(CALM, WORSE)),
+        (view.total, merge_rollups(CALM, ROUGH, WORSE, CALM, WORSE)),
+    ):
+        assert_is(point, expected)
+    overview = await world.queries.overview()
+    assert overview.traffic.attempts == view.total.attempts + WORSE.attempts
+
+
+def assert_is(point: MetricsPoint, rollup: Rollup) -> None:
+    assert (point.attempts, point.failures, point.errors) == (rollup.attempts, rollup.failures, rollup.errors)
+    assert rollup.latency_mean_ms is not None
+    assert point.mean_ms == round(rollup.latency_mean_ms, 3)
+
+
+async def test_a_percentile_over_merged_minutes_sees_every_attempt(world: World) -> None:
+    made = await world.add_webhook()
+    at = world.clock.now().replace(second=0, microsecond=0)
+    fast, slow = rollup_of([("ok", 10.0)] * 90), rollup_of([("ok", 1_000.0)] * 10)
+    for rollup in (slow, fast):
+        async with world.unit_of_work() as uow:
+            await uow.attempts.add_minutes([Minute(made.id, at, rollup)])
+            await uow.commit()
+    [point] = (await world.queries.metrics(made.id, at, at + timedelta(hours=1), 3600)).points
+    assert point.p50_ms is not None
+    assert point.p95_ms is not None
+    assert abs(point.p50_ms - 10) <= 0.25
+    assert abs(point.p95_ms - 1_000) <= 25

@@ -1,0 +1,38 @@
+"""One world: a way to write, a way to read, and its clock."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from uuid import UUID
+
+from monitor.domain.clock import Clock
+from monitor.domain.lanes import Lane
+from monitor.domain.ports import Claimed, Queries, UnitOfWorkFactory
+from monitor.domain.vocab import DeliveryState
+from monitor.domain.webhooks import Webhook
+from tests import samples
+
+
+class World(NamedTuple):
+    unit_of_work: UnitOfWorkFactory
+    queries: Queries
+    clock: Clock
+
+    async def add_webhook(self, **changes: object) -> Webhook:
+        return await samples.add_webhook(self.unit_of_work, self.clock, **changes)
+
+    async def add_deliveries(self, webhook_id: UUID, count: int = 1) -> list[UUID]:
+        return await samples.add_deliveries(self.unit_of_work, self.clock, webhook_id, count)
+
+    async def take(
+        self, webhook_id: UUID, room: int = 10, *, lease_s: float = 30.0, ordered: bool = False
+    ) -> list[Claimed]:
+        return await samples.take(self.unit_of_work, webhook_id, room, lease_s=lease_s, ordered=ordered)
+
+    async def ready(self, hints: list[UUID] | None = None, limit: int = 10) -> dict[UUID, Lane]:
+        """Return the lanes that a claim would look at."""
+        async with self.unit_of_work() as uow:
+            return await uow.queue.lock_ready_lanes(hints, limit)
+
+    async def states(self, delivery_ids: list[UUID]) -> list[DeliveryState]:
+        return [(await self.queries.delivery(id_)).state for id_ in delivery_ids]

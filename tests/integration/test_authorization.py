@@ -1,0 +1,147 @@
+"""Who may call what: every route with every role, against the table of the specification."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from monitor.domain.vocab import Role
+from monitor.http.auth import undeclared_routes
+from tests.integration.support import API, Api, assert_problem
+
+CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "cases" / "jwt.json").read_text())["authz"]
+NOBODY = "00000000-0000-7000-8000-000000000000"
+
+# The specification, section 3; None is open to all. Written down again here, so that the code cannot vouch for itself.
+TABLE: dict[str, str | None] = {
+    "GET /webhooks": "viewer",
+    "POST /webhooks": "admin",
+    "GET /webhooks/{webhook_id}": "viewer",
+    "PUT /webhooks/{webhook_id}": "admin",
+    "PATCH /webhooks/{webhook_id}": "admin",
+    "DELETE /webhooks/{webhook_id}": "admin",
+    "POST /webhooks/{webhook_id}/rotate-secret": "admin",
+    "POST /webhooks/{webhook_id}/test": "operator",
+    "POST /webhooks/{webhook_id}/pause": "operator",
+    "POST /webhooks/{webhook_id}/resume": "operator",
+    "POST /webhooks/{webhook_id}/replay": "operator",
+    "GET /webhooks/{webhook_id}/attempts": "viewer",
+    "POST /webhooks/{webhook_id}/attempts": "publisher",
+    "GET /webhooks/{webhook_id}/metrics": "viewer",
+    "POST /events": "publisher",
+    "GET /events": "viewer",
+    "GET /events/{event_id}": "viewer",
+    "GET /deliveries": "viewer",
+    "GET /deliveries/{delivery_id}": "viewer",
+    "POST /deliveries/{delivery_id}/retry": "operator",
+    "POST /deliveries/{delivery_id}/cancel": "operator",
+    "GET /alerts": "viewer",
+    "GET /alerts/{alert_id}": "viewer",
+    "POST /alerts/{alert_id}/ack": "operator",
+    "POST /alerts/{alert_id}/resolve": "operator",
+    "POST /alerts/ack": "operator",
+    "GET /alerts/stats/summary": "viewer",
+    "GET /silences": "operator",
+    "POST /silences": "operator",
+    "DELETE /silences/{silence_id}": "operator",
+    "GET /dashboard": "viewer",
+    "GET /dashboard/overview": "viewer",
+    "GET /dashboard/webhooks": "viewer",
+    "GET /dashboard/performance": "viewer",
+    "GET /dashboard/anomalies": "viewer",
+    "GET /audit-log": "admin",
+}
+MAY = {
+    "viewer": {"viewer", "operator", "admin"},
+    "operator": {"operator", "admin"},
+    "admin": {"admin"},
+    "publisher": {"publisher", "admin"},
+}
+
+
+def routes(app: Litestar) -> Iterator[tuple[str, str, Any]]:
+    """Yield method, path template and declared role of every HTTP route."""
+    for route in app.routes:
+        if isinstance(route, HTTPRoute):
+            for handler in route.route_handlers:
+                for method in handler.http_methods - {"OPTIONS", "HEAD"}:
+                    yield str(method), re.sub(r":\w+\}", "}", route.path), handler.opt.get("role", "undeclared")
+
+
+def test_every_route_has_the_role_that_the_specification_gives_it(api: Api) -> None:
+    assert undeclared_routes(api.app) == []
+    found = {
+        f"{method} {path.removeprefix(API)}": role for method, path, role in routes(api.app) if path.startswith(API)
+    }
+    assert found
+    assert found == {route: Role(TABLE[route] or "") for route in found}
+
+
+def test_outside_the_api_only_metrics_wants_a_token(api: Api) -> None:
+    closed = {(method, path) for method, path, role in routes(api.app) if not path.startswith(API) and role is not None}
+    assert closed == {("GET", "/metrics")}
+
+
+async def test_every_role_is_admitted_and_refused_as_the_table_says(api: Api) -> None:
+    for method, path, declared in routes(api.app):
+        if declared is None:
+            continue
+        address = re.sub(r"\{[^}]*\}", NOBODY, path)
+        body = {"json": {}} if method in {"POST", "PUT", "PATCH"} else {}
+        nobody = await api.call(method, address, role=None, **body)
+        assert_problem(nobody, 401, "missing_token")
+        assert nobody.headers["www-authenticate"] == "Bearer"
+        for role in Role:
+            response = await api.call(method, address, role=role, **body)
+            if role in MAY[declared]:
+                assert response.status_code not in {401, 403, 500}, (method, path, role, response.text)
+            else:
+                assert_problem(response, 403, "insufficient_scope")
+
+
+async def test_a_refused_call_changes_nothing(api: Api) -> None:
+    created = await api.create("http://127.0.0.1:9/hook")
+    path = f"webhooks/{created['id']}"
+    for role in (Role.VIEWER, Role.OPERATOR, Role.PUBLISHER):
+        for method, sub in (("DELETE", ""), ("PATCH", ""), ("POST", "/rotate-secret")):
+            body = {"json": {"name": "x"}} if method == "PATCH" else {}
+            assert_problem(await api.call(method, path + sub, role=role, **body), 403)
+    assert (await api.read(path))["version"] == 1
+    assert len((await api.read("audit-log"))["items"]) == 1
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['id']} {case['name']}")
+async def test_a_call_of_the_attack_list_is_judged_as_listed(case: dict[str, Any], api: Api) -> None:
+    sent = case["send"]
+    method, path = sent["method"], sent["path"]
+    if "/alerts/" in path and not any("/alerts/" in known for _, known, _ in routes(api.app)):
+        # The route comes with alerts; until then nobody may do anything there, and nothing is there to do.
+        assert_problem(await api.call(method, path.replace("{id}", NOBODY), role=_role(sent)), 404)
+        return
+    created = await api.create("http://127.0.0.1:9/hook")
+    body = {"json": {"name": "n", "url": "http://127.0.0.1:9/"}} if method in {"POST", "PATCH"} else {}
+    response = await api.call(method, path.replace("{id}", created["id"]), role=_role(sent), **body)
+    assert response.status_code == case["expect"]["status"]
+
+
+async def test_a_hundred_subjects_at_once_are_each_named_in_the_audit_log(api: Api) -> None:
+    await asyncio.gather(
+        *(
+            api.post("webhooks", json={"name": f"w{i}", "url": "http://127.0.0.1:9/"}, subject=f"user-{i}")
+            for i in range(100)
+        )
+    )
+    rows = (await api.read("audit-log", params={"limit": 200}))["items"]
+    assert {(row["subject"], row["after"]["name"]) for row in rows} == {(f"user-{i}", f"w{i}") for i in range(100)}
+
+
+def _role(sent: dict[str, Any]) -> Role | None:
+    return None if sent["role"] is None else Role(sent["role"])

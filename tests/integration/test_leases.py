@@ -1,0 +1,362 @@
+"""Leases and fences: who may send, who may settle, and that nothing is lost when a worker or a write fails."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from statistics import median
+
+import pytest
+from aiohttp import web
+
+from monitor.bootstrap import Parts
+from monitor.domain.delivery import MAX_CRASHES
+from monitor.domain.ports import Claimed
+from monitor.domain.services.deliver import Deliverer, Sent
+from monitor.settings import Worker
+from tests.integration.support import (
+    Api,
+    Received,
+    Receiver,
+    answering,
+    delivery_of,
+    deliverer,
+    eventually,
+    execute,
+    finished,
+    settings,
+    sql,
+    working,
+)
+
+URL = "http://127.0.0.1:9/hook"
+
+
+async def claim_one(worker: Deliverer) -> Claimed | None:
+    deliveries = (await worker.claim(None, 10)).deliveries
+    return deliveries[0] if deliveries else None
+
+
+async def sent_by(worker: Deliverer, delivery: Claimed) -> Sent:
+    sent = await worker.send(delivery)
+    assert sent is not None
+    return sent
+
+
+@asynccontextmanager
+async def failing(parts: Parts, table: str, error: str) -> AsyncIterator[None]:
+    """Let every insert into *table* fail with the SQLSTATE *error*."""
+    await execute(
+        parts,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{error}'; END $$;"
+        f" CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    try:
+        yield
+    finally:
+        await execute(parts, "DROP FUNCTION refuse CASCADE")
+
+
+# Fencing ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_worker_that_lost_its_lease_settles_nothing(api: Api, receiver: Receiver, parts: Parts) -> None:
+    receiver.answer = answering(500, 200)
+    await api.create(receiver.url, retry={"schedule_s": [0, 3600], "jitter_ratio": 0})
+    (event,) = await api.publish(1)
+    a, b = deliverer(parts, "a", lease_s=0.05), deliverer(parts, "b")
+    first = await claim_one(a)
+    assert first is not None
+    late = await sent_by(a, first)
+    second = await eventually(lambda: claim_one(b))
+    assert (second.id, second.epoch) == (first.id, first.epoch + 1)
+    # The lease is B's now, whether B has settled yet or not.
+    lost = await a.settle([late])
+    assert (lost.settled, lost.lost) == (0, [first.id])
+    assert (await delivery_of(api, event))["attempt_log"] == []
+    settled = await b.settle([await sent_by(b, second)])
+    assert (settled.settled, settled.lost) == (1, [])
+    assert (await a.settle([late])).lost == [first.id]
+    await a.renew([first])
+    await a.release([first])
+    delivery = await delivery_of(api, event)
+    assert (delivery["state"], delivery["attempts"]) == ("delivered", 1)
+    assert [attempt["ok"] for attempt in delivery["attempt_log"]] == [True]
+    assert (await api.read("dashboard/overview"))["traffic"]["attempts"] == 1
+
+
+async def test_a_settle_is_safe_to_repeat(api: Api, receiver: Receiver, parts: Parts) -> None:
+    receiver.answer = answering(500)
+    await api.create(receiver.url, retry={"schedule_s": [0, 3600], "jitter_ratio": 0})
+    (event,) = await api.publish(1)
+    worker = deliverer(parts, "a")
+    delivery = await claim_one(worker)
+    assert delivery is not None
+    sent = await sent_by(worker, delivery)
+    assert (await worker.settle([sent])).settled == 1
+    due_at = (await delivery_of(api, event))["due_at"]
+    assert (await worker.settle([sent])).lost == [delivery.id]
+    # Neither may a worker that stops give back what it has postponed already.
+    await worker.release([delivery])
+    after = await delivery_of(api, event)
+    assert (after["attempts"], len(after["attempt_log"]), after["due_at"]) == (1, 1, due_at)
+
+
+async def test_a_lease_that_is_renewed_is_not_taken_over(api: Api, receiver: Receiver, parts: Parts) -> None:
+    async def answer(_: Received) -> web.Response:
+        await asyncio.sleep(1.2)
+        return web.Response()
+
+    receiver.answer = answer
+    await api.create(receiver.url)
+    brief = settings(parts.database.dsn, worker=Worker(lease_s=0.4, renew_s=0.1, poll_s=0.05))
+    async with Parts(brief) as one, Parts(brief) as two, working(one, "a"), working(two, "b"):
+        await api.publish(1)
+        (row,) = await finished(api, 1)
+    assert (row["state"], row["attempts"]) == ("delivered", 1)
+    assert len(receiver.requests) == 1
+
+
+async def test_a_dead_workers_deliveries_are_taken_over_when_the_lease_runs_out(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    await api.create(receiver.url)
+    ids = await api.publish(*range(10))
+    dead = deliverer(parts, "dead", lease_s=0.5)
+    assert len((await dead.claim(None, 100)).deliveries) == 10
+    async with working(parts):
+        await receiver.takes(10)
+        await finished(api, 10)
+    assert sorted(receiver.ids) == sorted(ids)
+
+
+async def test_a_delivery_that_keeps_killing_workers_is_quarantined_and_may_be_retried(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    await api.create(receiver.url)
+    (event,) = await api.publish(1)
+    victim = deliverer(parts, "victim", lease_s=0.01)
+    for _ in range(MAX_CRASHES):
+        assert await eventually(lambda: claim_one(victim))
+
+    async def quarantined() -> bool:
+        assert await claim_one(victim) is None
+        return bool((await delivery_of(api, event))["state"] == "quarantined")
+
+    await eventually(quarantined)
+    delivery = await delivery_of(api, event)
+    assert (await api.read(f"events/{event}"))["deliveries"]["quarantined"] == 1
+    async with working(parts):
+        assert (await api.post(f"deliveries/{delivery['id']}/retry")).status_code == 200
+        await receiver.takes(1)
+        await finished(api, 1)
+    assert (await delivery_of(api, event))["state"] == "delivered"
+
+
+# Claims ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("webhooks", [1, 20])
+async def test_claims_of_four_workers_never_overlap(api: Api, parts: Parts, webhooks: int) -> None:
+    for _ in range(webhooks):
+        await api.create(URL, max_concurrency=1000)
+    await api.publish(*range(1000 // webhooks))
+    workers = [deliverer(parts, f"w{i}") for i in range(4)]
+    claimed: list[list[Claimed]] = [[] for _ in workers]
+
+    async def claim_all(worker: Deliverer, into: list[Claimed]) -> None:
+        while sum(map(len, claimed)) < 1000:
+            into += (await worker.claim(None, 37)).deliveries
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*map(claim_all, workers, claimed))
+    ids = [delivery.id for delivery in itertools.chain(*claimed)]
+    assert len(ids) == len(set(ids)) == 1000
+    assert await claim_one(workers[0]) is None
+    async with sql(parts) as connection:
+        leases = await connection.fetch("SELECT leased_by, count(*) AS n FROM deliveries GROUP BY 1")
+    assert {row["leased_by"]: row["n"] for row in leases} == {
+        f"w{i}": len(mine) for i, mine in enumerate(claimed) if mine
+    }
+
+
+async def test_a_claim_shares_itself_out_between_webhooks(api: Api, parts: Parts) -> None:
+    greedy = await api.create(URL, event_types=["greedy"], max_concurrency=1000)
+    modest = [await api.create(URL, event_types=["modest"]) for _ in range(4)]
+    await api.publish(*range(500), type="greedy")
+    await api.publish(*range(2), type="modest")
+    counts = Counter(str(d.webhook_id) for d in (await deliverer(parts, "w").claim(None, 100)).deliveries)
+    assert counts == {greedy["id"]: 92} | {webhook["id"]: 2 for webhook in modest}
+
+
+# Failures of the write -------------------------------------------------------------------------------------------
+
+
+async def test_a_settle_that_fails_for_an_outage_is_repeated_and_nothing_is_sent_twice(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    await api.create(receiver.url)
+    async with working(parts) as worker:
+        # Attempts and states are written before rollups, so this fails in the middle.
+        async with failing(parts, "rollups_minute", "57P01"):
+            ids = await api.publish(*range(20))
+            await eventually(lambda: len(receiver.requests) >= 10 and worker.held >= 10)
+            assert {row["state"] for row in (await api.read("deliveries"))["items"]} == {"pending"}
+        rows = await finished(api, 20)
+    assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
+    assert sorted(receiver.ids) == sorted(ids)
+    assert (await api.read("dashboard/overview"))["traffic"]["attempts"] == 20
+
+
+async def test_a_settle_that_fails_for_a_bug_is_made_up_for_when_the_lease_runs_out(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    await api.create(receiver.url)
+    brief = settings(parts.database.dsn, worker=Worker(lease_s=0.5, renew_s=0.1, poll_s=0.05))
+    async with Parts(brief) as own, working(own):
+        async with failing(parts, "rollups_minute", "P0001"):
+            ids = await api.publish(*range(5))
+            await receiver.takes(5)
+        rows = await finished(api, 5)
+    assert {row["state"] for row in rows} == {"delivered"}
+    assert set(receiver.ids) == set(ids)
+
+
+async def test_a_worker_lives_through_connections_that_are_cut(api: Api, receiver: Receiver, parts: Parts) -> None:
+    await api.create(receiver.url)
+    seen: list[str] = []
+    own = settings(parts.database.dsn, worker=Worker(poll_s=0.05, lease_s=1, renew_s=0.2))
+    async with Parts(own) as victim, working(victim):
+        for i in range(5):
+            seen += await api.publish(*range(20))
+            await receiver.takes(20 * i + 5)
+            await cut_connections(parts)
+        rows = await finished(api, 100)
+    assert {row["state"] for row in rows} == {"delivered"}
+    assert set(receiver.ids) == set(seen)
+
+
+async def cut_connections(parts: Parts, which: str = "true") -> None:
+    async def cut() -> bool:
+        async with sql(parts) as connection:
+            return bool(
+                await connection.fetchval(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                    f" WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}"
+                )
+            )
+
+    await eventually(cut)
+
+
+# Stopping --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_worker_that_stops_finishes_what_is_in_flight(api: Api, receiver: Receiver, parts: Parts) -> None:
+    async def answer(_: Received) -> web.Response:
+        await asyncio.sleep(0.3)
+        return web.Response()
+
+    receiver.answer = answer
+    await api.create(receiver.url, max_concurrency=5)
+    async with working(parts):
+        await api.publish(*range(20))
+        await receiver.takes(5)
+    assert len(receiver.requests) == 5
+    states = Counter(row["state"] for row in (await api.read("deliveries"))["items"])
+    assert states == {"delivered": 5, "pending": 15}
+    async with sql(parts) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM deliveries WHERE leased_by IS NOT NULL") == 0
+
+
+async def test_a_worker_that_stops_gives_back_what_it_could_not_finish(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    hanging = asyncio.Event()
+
+    async def answer(_: Received) -> web.Response:
+        await hanging.wait()
+        return web.Response()
+
+    receiver.answer = answer
+    await api.create(receiver.url, max_concurrency=5)
+    impatient = settings(parts.database.dsn, worker=Worker(poll_s=0.1, drain_s=0.1))
+    async with Parts(impatient) as own, working(own):
+        ids = await api.publish(*range(5))
+        await receiver.takes(5)
+    hanging.set()
+    # At once: nobody waits for a lease of 30 s to run out.
+    async with working(parts):
+        await receiver.takes(10, within_s=5)
+        await finished(api, 5)
+    assert Counter(receiver.ids) == Counter(ids * 2)
+
+
+# Wake-ups --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_event_is_sent_at_once_and_not_at_the_next_poll(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    await api.create(receiver.url)
+    rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
+    delays = []
+    async with Parts(rare) as own, working(own):
+        await api.publish(0)
+        await receiver.takes(1)
+        for i in range(2, 22):
+            await api.publish(i)
+            accepted = time.monotonic()
+            (*_, request) = await receiver.takes(i)
+            delays.append(request.at - accepted)
+    assert median(delays) < 0.1
+
+
+async def test_a_lost_wake_up_is_made_up_for_by_the_poll(api: Api, receiver: Receiver, parts: Parts) -> None:
+    await api.create(receiver.url)
+    async with working(parts):
+        await api.publish(1)
+        await receiver.takes(1)
+        await finished(api, 1)
+        # As if its NOTIFY had been lost: made due by hand.
+        async with sql(parts) as connection:
+            await connection.execute(
+                "INSERT INTO deliveries (id, event_id, webhook_id, due_at)"
+                " SELECT id, event_id, webhook_id, now() FROM deliveries_finished"
+            )
+        await receiver.takes(2, within_s=5)
+
+
+async def test_a_killed_listener_comes_back_and_misses_nothing(api: Api, receiver: Receiver, parts: Parts) -> None:
+    await api.create(receiver.url)
+    rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
+    async with Parts(rare) as own, working(own):
+        await api.publish(1)
+        await receiver.takes(1)
+        for i in range(2):
+            await cut_connections(parts, "query LIKE 'LISTEN%'")
+            await api.publish(*range(5))
+            await receiver.takes(6 + 5 * i, within_s=10)
+
+
+async def test_a_retry_and_a_resume_wake_the_worker_too(api: Api, receiver: Receiver, parts: Parts) -> None:
+    receiver.answer = answering(500, 200)
+    created = await api.create(receiver.url, retry={"schedule_s": [0, 3600], "jitter_ratio": 0})
+    rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
+    async with Parts(rare) as own, working(own) as worker:
+        (event,) = await api.publish(1)
+        await receiver.takes(1)
+        await eventually(lambda: worker.held == 0)
+        (id_,) = await api.ids("deliveries", event_id=event)
+        await api.post(f"deliveries/{id_}/retry")
+        await receiver.takes(2, within_s=5)
+        await api.post(f"webhooks/{created['id']}/pause")
+        await api.publish(2)
+        await api.post(f"webhooks/{created['id']}/resume")
+        await receiver.takes(3, within_s=5)
+

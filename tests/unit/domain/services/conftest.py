@@ -1,0 +1,37 @@
+"""A database, a receiver and a clock that exist only in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.domain.ports import UnitOfWorkFactory
+from tests.fakes.clock import FakeClock
+from tests.fakes.postgres.database import FakeDatabase
+from tests.fakes.postgres.queries import FakeQueries
+from tests.fakes.postgres.uow import FakeUnitOfWork
+from tests.fakes.sender import FakeWebhookSender
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def database(clock: FakeClock) -> FakeDatabase:
+    return FakeDatabase(clock)
+
+
+@pytest.fixture
+def unit_of_work(database: FakeDatabase) -> UnitOfWorkFactory:
+    return lambda: FakeUnitOfWork(database)
+
+
+@pytest.fixture
+def queries(database: FakeDatabase) -> FakeQueries:
+    return FakeQueries(database)
+
+
+@pytest.fixture
+def sender() -> FakeWebhookSender:
+    return FakeWebhookSender()

@@ -1,0 +1,384 @@
+"""Claim, send, settle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from monitor.domain.circuit import Breaker, BreakerState
+from monitor.domain.delivery import MAX_CRASHES, Outcome, RetryPolicy
+from monitor.domain.errors import Unavailable
+from monitor.domain.lanes import Lane
+from monitor.domain.metrics import merge_rollups, rollup_of
+from monitor.domain.ports import Claimed, Destination, UnitOfWorkFactory
+from monitor.domain.services.deliver import (
+    DESTINATION_FRESH_S,
+    FAILED_FOR_DAYS,
+    GONE,
+    DeliverConfig,
+    Deliverer,
+    Sent,
+    minutes,
+)
+from monitor.domain.vocab import SYSTEM_ID, DeliveryState, HealthStatus
+from monitor.domain.webhooks import RateLimit
+from tests import samples
+from tests import strategies as our
+from tests.fakes.clock import START, FakeClock
+from tests.fakes.postgres.database import FakeDatabase
+from tests.fakes.postgres.queries import FakeQueries
+from tests.fakes.postgres.uow import FakeUnitOfWork
+from tests.fakes.sender import FakeWebhookSender
+
+
+class Bench:
+    """One worker's deliverer and everything around it."""
+
+    def __init__(
+        self, database: FakeDatabase, unit_of_work: UnitOfWorkFactory, sender: FakeWebhookSender, clock: FakeClock
+    ) -> None:
+        self.database = database
+        self.unit_of_work = unit_of_work
+        self.sender = sender
+        self.clock = clock
+        self.deliverer = self.another("worker-1")
+
+    def another(self, worker: str, lease_s: float = 30.0) -> Deliverer:
+        return Deliverer(
+            self.unit_of_work,
+            FakeQueries(self.database),
+            self.sender,
+            self.clock,
+            lambda _key, _content: "v1a,x",
+            DeliverConfig(worker, lease_s=lease_s),
+        )
+
+    async def webhook(self, deliveries: int = 1, **changes: object) -> UUID:
+        made = await samples.add_webhook(self.unit_of_work, self.clock, **changes)
+        await samples.add_deliveries(self.unit_of_work, self.clock, made.id, deliveries)
+        return made.id
+
+    async def sent(self, outcome: Outcome = samples.OK, limit: int = 10) -> list[Sent]:
+        """Claim and send what is due."""
+        self.sender.receiver = lambda _: outcome
+        claim = await self.deliverer.claim(None, limit)
+        made = [await self.deliverer.send(delivery) for delivery in claim.deliveries]
+        return [one for one in made if one is not None]
+
+    async def count(self, hints: list[UUID] | None = None, limit: int = 100) -> int:
+        return len((await self.deliverer.claim(hints, limit)).deliveries)
+
+    def lane(self, webhook_id: UUID) -> Lane:
+        return self.database.tables.lanes[webhook_id]
+
+    def states(self) -> list[DeliveryState]:
+        return [done.state for done in self.database.tables.finished.values()]
+
+
+@pytest.fixture
+def bench(
+    database: FakeDatabase, unit_of_work: UnitOfWorkFactory, sender: FakeWebhookSender, clock: FakeClock
+) -> Bench:
+    return Bench(database, unit_of_work, sender, clock)
+
+
+# ---------------------------------------------------------------------------------------------------------------- claim
+
+
+async def test_a_claim_leases_what_is_due_and_says_who_has_more(bench: Bench) -> None:
+    small, large = await bench.webhook(2), await bench.webhook(15)
+    claim = await bench.deliverer.claim(None, 100)
+    assert len(claim.deliveries) == 12
+    assert claim.more == {large}
+    assert await bench.count([small]) == 0
+
+
+async def test_a_claim_stays_within_its_limit_and_shares_it(bench: Bench) -> None:
+    first, second = await bench.webhook(5), await bench.webhook(5)
+    claim = await bench.deliverer.claim(None, 4)
+    assert sorted(delivery.webhook_id for delivery in claim.deliveries) == sorted([first, first, second, second])
+
+
+async def test_a_full_lane_gets_nothing_more_until_something_settles(bench: Bench) -> None:
+    await bench.webhook(5, max_concurrency=2)
+    sent = await bench.sent()
+    assert len(sent) == 2
+    assert await bench.count() == 0
+    await bench.deliverer.settle(sent)
+    assert await bench.count() == 2
+
+
+async def test_a_rate_limit_holds_across_claims(bench: Bench) -> None:
+    webhook_id = await bench.webhook(10, rate_limit=RateLimit(2.0, 3))
+    claim = await bench.deliverer.claim(None, 100)
+    assert len(claim.deliveries) == 3
+    assert claim.refill_s == {webhook_id: 0.5}
+    assert await bench.count() == 0
+    bench.clock.advance(1)
+    assert await bench.count() == 2
+
+
+async def test_an_ordered_webhook_gets_one_at_a_time_in_order(bench: Bench) -> None:
+    await bench.webhook(3, ordered=True)
+    order = []
+    for _ in range(3):
+        [sent] = await bench.sent()
+        order.append(sent.delivery.id)
+        await bench.deliverer.settle([sent])
+    assert order == sorted(order)
+
+
+async def test_an_open_breaker_lets_one_probe_through_and_its_success_releases_the_rest(bench: Bench) -> None:
+    webhook_id = await bench.webhook(8)
+    open_ = Breaker(BreakerState.OPEN, START + timedelta(seconds=30), 1)
+    bench.database.tables.lanes[webhook_id] = replace(bench.lane(webhook_id), breaker=open_)
+    assert await bench.count() == 0
+    bench.clock.advance(30)
+    probe = await bench.sent()
+    assert len(probe) == 1
+    assert bench.lane(webhook_id).breaker.state is BreakerState.HALF_OPEN
+    assert await bench.count() == 0
+    await bench.deliverer.settle(probe)
+    assert await bench.count() == 7
+
+
+async def test_a_claim_that_cannot_read_destinations_leases_nothing(
+    database: FakeDatabase, unit_of_work: UnitOfWorkFactory, sender: FakeWebhookSender, clock: FakeClock
+) -> None:
+    class Unreadable(FakeQueries):
+        async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
+            raise Unavailable(f"The database went away before {len(webhook_ids)} were read.")
+
+    await Bench(database, unit_of_work, sender, clock).webhook(1)
+    deliverer = Deliverer(
+        unit_of_work, Unreadable(database), sender, clock, lambda _k, _c: "", DeliverConfig("worker-1")
+    )
+    with pytest.raises(Unavailable):
+        await deliverer.claim(None, 10)
+    [delivery] = database.tables.deliveries.values()
+    assert (delivery.leased_by, delivery.epoch) == (None, 0)
+
+
+# ----------------------------------------------------------------------------------------------------------------- send
+
+
+async def test_an_event_is_sent_signed_byte_for_byte_under_its_id(bench: Bench) -> None:
+    await bench.webhook()
+    [sent] = await bench.sent()
+    [request] = bench.sender.requests
+    headers = dict(request.headers)
+    assert request.body == b'{"amount": 1}'
+    assert headers["webhook-id"] == str(sent.delivery.event_id)
+    assert headers["monitor-event-type"] == "order.paid"
+    assert headers["X-Team"] == "blue"
+    assert headers["webhook-signature"].startswith("v1,")
+
+
+async def test_a_destination_is_read_again_when_it_changes_or_grows_old(bench: Bench) -> None:
+    webhook_id = await bench.webhook()
+
+    async def signatures() -> int:
+        await samples.add_deliveries(bench.unit_of_work, bench.clock, webhook_id)
+        await bench.deliverer.settle(await bench.sent())
+        return len(dict(bench.sender.requests[-1].headers)["webhook-signature"].split(" "))
+
+    assert await signatures() == 1
+    async with bench.unit_of_work() as uow:
+        await uow.webhooks.rotate_secret(webhook_id, b"n" * 32, overlap_s=DESTINATION_FRESH_S / 2)
+        await uow.commit()
+    assert await signatures() == 2
+    bench.clock.advance(DESTINATION_FRESH_S - 1)
+    assert await signatures() == 2
+    bench.clock.advance(1)
+    assert await signatures() == 1
+
+
+async def test_nothing_is_sent_to_a_webhook_whose_destination_is_unknown(bench: Bench) -> None:
+    claimed = Claimed(UUID(int=1), UUID(int=2), UUID(int=3), 1, 0, "order.paid", b"{}")
+    assert await bench.deliverer.send(claimed) is None
+    assert bench.sender.requests == []
+
+
+def test_a_destination_never_shows_its_keys() -> None:
+    shown = repr(Destination("https://a.example/", 1.0, (("X", "secret"),), "v1", (b"key",)))  # type: ignore[arg-type]
+    assert "secret" not in shown
+    assert "key" not in shown
+
+
+# --------------------------------------------------------------------------------------------------------------- settle
+
+
+async def test_a_success_is_written_everywhere_at_once(bench: Bench) -> None:
+    webhook_id = await bench.webhook()
+    settlement = await bench.deliverer.settle(await bench.sent())
+    assert (settlement.settled, settlement.lost, settlement.undecided, settlement.disabled) == (1, [], {}, {})
+    assert bench.states() == [DeliveryState.DELIVERED]
+    [attempt] = bench.database.tables.attempts.values()
+    assert (attempt.number, attempt.outcome, attempt.kind) == (1, samples.OK, "delivery")
+    minute = START.replace(second=0)
+    expected = rollup_of([("ok", samples.OK.latency_ms)])
+    assert bench.database.tables.minutes == {(webhook_id, minute): expected, (SYSTEM_ID, minute): expected}
+    assert bench.lane(webhook_id).health.status is HealthStatus.HEALTHY
+
+
+async def test_a_failure_waits_as_its_policy_says_until_the_attempts_are_used_up(bench: Bench) -> None:
+    await bench.webhook(retry=RetryPolicy((0.0, 60.0), 0.0))
+    await bench.deliverer.settle(await bench.sent(samples.REFUSED))
+    [waiting] = bench.database.tables.deliveries.values()
+    assert waiting.due_at == START + timedelta(seconds=60)
+    assert (waiting.attempts, waiting.last_status_code, waiting.last_error) == (1, 503, "status")
+    bench.clock.advance(60)
+    [second] = await bench.sent(samples.REFUSED)
+    await bench.deliverer.settle([second])
+    assert bench.states() == [DeliveryState.FAILED]
+    assert max(attempt.number for attempt in bench.database.tables.attempts.values()) == 2
+
+
+async def test_five_failures_in_a_row_open_the_breaker(bench: Bench) -> None:
+    webhook_id = await bench.webhook(5)
+    await bench.deliverer.settle(await bench.sent(samples.TIMED_OUT))
+    assert bench.lane(webhook_id).breaker.state is BreakerState.OPEN
+    assert bench.lane(webhook_id).recent == ("timeout",) * 5
+
+
+async def test_gone_disables_the_webhook(bench: Bench) -> None:
+    webhook_id = await bench.webhook(2)
+    settlement = await bench.deliverer.settle(await bench.sent(samples.GONE))
+    assert settlement.disabled == {webhook_id: GONE}
+    assert bench.database.tables.webhooks[webhook_id].webhook.disabled_reason == GONE
+    assert bench.states() == [DeliveryState.FAILED] * 2
+
+
+async def test_five_days_of_failure_disable_the_webhook(bench: Bench) -> None:
+    webhook_id = await bench.webhook()
+    long_ago = START - timedelta(days=5)
+    bench.database.tables.lanes[webhook_id] = replace(bench.lane(webhook_id), failing_since=long_ago)
+    settlement = await bench.deliverer.settle(await bench.sent(samples.REFUSED))
+    assert settlement.disabled == {webhook_id: FAILED_FOR_DAYS}
+    assert not bench.database.tables.webhooks[webhook_id].webhook.enabled
+    assert await bench.count() == 0
+
+
+async def test_a_worker_that_lost_its_lease_settles_nothing(bench: Bench) -> None:
+    await bench.webhook()
+    [late] = await bench.sent()
+    bench.clock.advance(31)
+    other = bench.another("worker-2")
+    [taken] = (await other.claim(None, 10)).deliveries
+    settlement = await bench.deliverer.settle([late])
+    assert (settlement.settled, settlement.lost) == (0, [late.delivery.id])
+    assert bench.database.tables.attempts == {}
+    second = await other.send(taken)
+    assert second is not None
+    assert (await other.settle([second, late, second])).settled == 1
+    assert bench.states() == [DeliveryState.DELIVERED]
+    assert list(bench.database.tables.attempts) == [second.attempt_id]
+
+
+async def test_settling_is_safe_to_repeat(bench: Bench) -> None:
+    await bench.webhook(2)
+    sent = await bench.sent()
+    bench.database.commits_fail = True
+    with pytest.raises(Unavailable):
+        await bench.deliverer.settle(sent)
+    assert bench.states() == []
+    bench.database.commits_fail = False
+    assert (await bench.deliverer.settle(sent)).settled == 2
+    assert (await bench.deliverer.settle(sent)).settled == 0
+    assert len(bench.database.tables.attempts) == 2
+
+
+async def test_a_delivery_that_cannot_be_judged_waits_and_does_not_stop_the_others(bench: Bench) -> None:
+    bad = await bench.webhook(retry=RetryPolicy((0.0, "soon")))  # type: ignore[arg-type]
+    await bench.webhook()
+    settlement = await bench.deliverer.settle(await bench.sent(samples.REFUSED))
+    assert settlement.settled == 2
+    [(id_, error)] = settlement.undecided.items()
+    assert isinstance(error, TypeError)
+    waiting = bench.database.tables.deliveries[id_]
+    assert (waiting.webhook_id, waiting.due_at) == (bad, START + timedelta(seconds=60))
+
+
+async def test_a_batch_is_judged_in_the_order_of_its_attempts(bench: Bench) -> None:
+    webhook_id = await bench.webhook(2)
+    claim = await bench.deliverer.claim(None, 10)
+    bench.sender.receiver = lambda _: samples.REFUSED
+    first = await bench.deliverer.send(claim.deliveries[0])
+    bench.clock.advance(1)
+    bench.sender.receiver = lambda _: samples.OK
+    second = await bench.deliverer.send(claim.deliveries[1])
+    assert first is not None
+    assert second is not None
+    await bench.deliverer.settle([second, first])
+    assert bench.lane(webhook_id).recent == ("503", "ok")
+    assert bench.lane(webhook_id).failing_since is None
+
+
+# ------------------------------------------------------------------------------------------------------------- the rest
+
+
+async def test_a_renewed_lease_is_not_taken_over(bench: Bench) -> None:
+    await bench.webhook()
+    claim = await bench.deliverer.claim(None, 10)
+    bench.clock.advance(25)
+    await bench.deliverer.renew(claim.deliveries)
+    bench.clock.advance(25)
+    assert (await bench.another("worker-2").claim(None, 10)).deliveries == []
+
+
+async def test_what_is_released_can_be_claimed_at_once(bench: Bench) -> None:
+    await bench.webhook(3)
+    claim = await bench.deliverer.claim(None, 10)
+    await bench.deliverer.release(claim.deliveries)
+    assert len((await bench.another("worker-2").claim(None, 10)).deliveries) == 3
+
+
+async def test_a_delivery_under_which_workers_keep_dying_is_quarantined(bench: Bench) -> None:
+    await bench.webhook()
+    for _ in range(MAX_CRASHES):
+        assert await bench.count() == 1
+        bench.clock.advance(31)
+    assert await bench.count() == 0
+    assert bench.states() == [DeliveryState.QUARANTINED]
+
+
+attempts = st.lists(
+    st.tuples(st.sampled_from([UUID(int=1), UUID(int=2)]), st.integers(0, 300), our.outcomes), max_size=20
+)
+
+
+@given(attempts)
+def test_minutes_lose_no_attempt(made: list[tuple[UUID, int, Outcome]]) -> None:
+    """merge(minutes(attempts)) == rollup_of(attempts), each in the minute of its start."""
+    built = minutes((id_, START + timedelta(seconds=s), outcome) for id_, s, outcome in made)
+    assert merge_rollups(*(minute.rollup for minute in built)) == rollup_of((o.label, o.latency_ms) for _, _, o in made)
+    assert {(minute.webhook_id, minute.at) for minute in built} == {
+        (id_, START + timedelta(minutes=s // 60)) for id_, s, _ in made
+    }
+
+
+@given(st.lists(st.sampled_from([samples.OK, samples.REFUSED, samples.GONE, samples.TIMED_OUT]), max_size=12))
+async def test_every_delivery_is_counted_once_whatever_receivers_answer(outcomes: list[Outcome]) -> None:
+    """pending + finished == accepted, and attempts stored == attempts made."""
+    clock, sender = FakeClock(), FakeWebhookSender()
+    database = FakeDatabase(clock)
+    bench = Bench(database, lambda: FakeUnitOfWork(database), sender, clock)
+    await bench.webhook(5, retry=RetryPolicy((0.0, 1.0, 1.0), 0.0), max_concurrency=2)
+    made = 0
+    for outcome in outcomes:
+        sent = await bench.sent(outcome)
+        made += (await bench.deliverer.settle(sent)).settled
+        clock.advance(2)
+    tables = database.tables
+    assert len(tables.deliveries) + len(tables.finished) == 5
+    assert len(tables.attempts) == made
+    stored = [rollup for (id_, _), rollup in tables.minutes.items() if id_ == SYSTEM_ID]
+    assert sum(rollup.attempts for rollup in stored) == made
+    assert msgspec.json.encode(list(tables.lanes.values()))

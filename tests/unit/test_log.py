@@ -1,0 +1,131 @@
+"""Logs: one form for all, and no secrets in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from monitor import log
+
+CANARY = "canary5f2e"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ." + CANARY
+
+
+class Written:
+    """What went to standard error since the test began."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._text = ""
+
+    def getvalue(self) -> str:
+        self._text += self._capsys.readouterr().err
+        return self._text
+
+
+@pytest.fixture
+def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
+    """Standard error; leaves the logging of other tests as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield Written(capsys)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def lines(stream: Written) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_one_call_is_one_json_line_with_utc_time_and_level(written: Written) -> None:
+    log.configure("info", "json")
+    structlog.get_logger("t").info("delivery_settled", delivery_id="d1")
+    (line,) = lines(written)
+    assert (line["event"], line["level"], line["delivery_id"]) == ("delivery_settled", "info", "d1")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_configuring_twice_does_not_write_twice(written: Written) -> None:
+    log.configure("info", "json")
+    log.configure("info", "json")
+    logging.getLogger("alembic").warning("once")
+    assert len(lines(written)) == 1
+
+
+def test_what_is_bound_to_the_context_is_on_the_line(written: Written) -> None:
+    log.configure("info", "json")
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        structlog.get_logger("t").info("request")
+    assert lines(written)[0]["request_id"] == "r1"
+
+
+def test_lines_below_the_level_are_not_written(written: Written) -> None:
+    log.configure("warning", "json")
+    structlog.get_logger("t").info("quiet")
+    structlog.get_logger("t").warning("loud")
+    assert [line["event"] for line in lines(written)] == ["loud"]
+
+
+def test_libraries_write_in_the_same_form(written: Written) -> None:
+    log.configure("info", "json")
+    logging.getLogger("uvicorn.error").warning("took %d s", 3)
+    assert lines(written)[0]["event"] == "took 3 s"
+
+
+@pytest.mark.parametrize("name", ["uvicorn.access", "sqlalchemy.engine"])
+def test_what_prints_query_strings_and_parameters_is_silent(written: Written, name: str) -> None:
+    log.configure("debug", "json")
+    logging.getLogger(name).info("GET /ws?token=%s", CANARY)
+    assert written.getvalue() == ""
+
+
+def test_without_a_terminal_auto_means_json(written: Written) -> None:
+    log.configure("info", "auto")
+    structlog.get_logger("t").info("started")
+    assert lines(written)[0]["event"] == "started"
+
+
+def test_the_console_is_not_json(written: Written) -> None:
+    log.configure("info", "console")
+    structlog.get_logger("t").info("started")
+    assert "started" in written.getvalue()
+    assert not written.getvalue().startswith("{")
+
+
+@pytest.mark.parametrize("name", ["authorization", "token", "secret", "password", "key", "payload", "body", "dsn"])
+def test_a_value_under_a_telling_name_is_masked(written: Written, name: str) -> None:
+    log.configure("info", "json")
+    structlog.get_logger("t").info("x", **{name: CANARY})
+    assert lines(written)[0][name] == log.MASKED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"secret whsec_{CANARY}AAAA= was used",
+        f"token {JWT} expired",
+        f"connect to postgresql://monitor:{CANARY}@db/monitor failed",
+        f"sent Bearer {CANARY}",
+    ],
+)
+def test_a_secret_inside_a_text_is_masked_and_the_rest_stays(written: Written, text: str) -> None:
+    log.configure("info", "json")
+    structlog.get_logger("t").info("x", detail=text)
+    logging.getLogger("asyncpg").warning(text)
+    assert CANARY not in written.getvalue()
+    assert all(line.get("detail", line["event"]).startswith(text[:5]) for line in lines(written))
+
+
+def test_a_traceback_is_masked_in_json(written: Written) -> None:
+    log.configure("info", "json")
+    structlog.get_logger("t").error("failed", exc_info=ValueError(f"bad whsec_{CANARY}"))
+    (line,) = lines(written)
+    assert "ValueError" in line["exception"]
+    assert CANARY not in written.getvalue()

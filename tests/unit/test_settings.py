@@ -1,0 +1,141 @@
+"""Settings from the environment, and the page about them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from monitor.settings import (
+    Egress,
+    Jwt,
+    JwtKey,
+    SecretKey,
+    Secrets,
+    Settings,
+    SettingsError,
+    document,
+    from_env,
+    missing_for_production,
+)
+
+CANARY = "canary-5f2e"
+STRONG = base64.urlsafe_b64encode(bytes(range(100, 132))).decode().rstrip("=")
+CONFIGURATION = Path(__file__).parents[2] / "docs" / "CONFIGURATION.md"
+
+
+def refusal(**environ: str) -> str:
+    """Return the line with which *environ* is refused."""
+    with pytest.raises(SettingsError) as caught:
+        from_env(environ)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def production(**changes: object) -> Settings:
+    """Settings with which ``serve`` starts, but for *changes*."""
+    sound: dict[str, object] = {
+        "database_url": "postgresql://localhost/monitor",
+        "jwt": Jwt(keys=(JwtKey("a", "HS256", STRONG),)),
+        "secrets": Secrets(keys=(SecretKey("a", STRONG),)),
+    }
+    return Settings(**(sound | changes))  # type: ignore[arg-type]
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert from_env({}) == Settings()
+
+
+def test_names_outside_the_prefix_and_of_the_test_suite_are_ignored() -> None:
+    assert from_env({"PATH": "/bin", "MONITOR_TEST_DATABASE": "x"}) == Settings()
+
+
+def test_two_underscores_lead_into_a_group() -> None:
+    settings = from_env({"MONITOR_WS__MAX_PER_USER": "7", "MONITOR_HTTP__METRICS_OPEN": "true"})
+    assert settings.ws.max_per_user == 7
+    assert settings.http.metrics_open
+
+
+@pytest.mark.parametrize("text", ["10.1.0.0/16,fd00::/8", " 10.1.0.0/16 , fd00::/8 ,", '["10.1.0.0/16", "fd00::/8"]'])
+def test_a_list_is_json_or_separated_by_commas(text: str) -> None:
+    settings = from_env({"MONITOR_EGRESS__ALLOW_CIDRS": text})
+    assert settings.egress == Egress(allow_cidrs=("10.1.0.0/16", "fd00::/8"))
+
+
+def test_keys_are_a_json_list_in_order() -> None:
+    keys = [{"kid": "b", "alg": "EdDSA", "key": "pem"}, {"kid": "a", "alg": "HS256", "key": STRONG}]
+    settings = from_env({"MONITOR_JWT__KEYS": json.dumps(keys)})
+    assert [key.kid for key in settings.jwt.keys] == ["b", "a"]
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_known_one() -> None:
+    assert "MONITOR_DATABASE_URL" in refusal(MONITOR_DATABSE_URL="x")
+    assert "docs/CONFIGURATION.md" in refusal(MONITOR_ZZZZ="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MONITOR_WS__MAX_PER_USER", "0"),
+        ("MONITOR_WS__MAX_PER_USER", "many"),
+        ("MONITOR_WORKER__LEASE_S", "-1"),
+        ("MONITOR_WORKER__LEASE_S", "nan"),
+        ("MONITOR_WORKER__LEASE_S", ""),
+        ("MONITOR_HTTP__METRICS_OPEN", "perhaps"),
+        ("MONITOR_EGRESS__PROFILE", "open"),
+        ("MONITOR_JWT__KEYS", "not json"),
+        ("MONITOR_JWT__KEYS", '{"kid": "a"}'),
+        ("MONITOR_JWT__KEYS", '[{"kid": "a"}]'),
+        ("MONITOR_JWT__KEYS", '[{"kid": "a", "alg": "HS256", "key": "k", "use": "sig"}]'),
+        ("MONITOR_SECRETS__KEYS", "[1]"),
+    ],
+)
+def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(name: str, value: str) -> None:
+    assert refusal(**{name: value}).startswith(name)
+
+
+def test_keys_and_a_key_file_together_are_refused() -> None:
+    keys = json.dumps([{"kid": "a", "alg": "HS256", "key": STRONG}])
+    assert "not both" in refusal(MONITOR_JWT__KEYS=keys, MONITOR_JWT__KEYS_FILE="keys.json")
+
+
+def test_a_refusal_does_not_repeat_a_key() -> None:
+    assert CANARY not in refusal(MONITOR_JWT__KEYS=f'[{{"kid": "a", "alg": "HS256", "key": "{CANARY}"')
+    assert CANARY not in refusal(MONITOR_SECRETS__KEYS=f'[{{"kid": 1, "key": "{CANARY}"}}]')
+
+
+def test_key_material_does_not_show_in_a_repr() -> None:
+    settings = Settings(jwt=Jwt(keys=(JwtKey("a", "HS256", CANARY),)), secrets=Secrets(keys=(SecretKey("a", CANARY),)))
+    assert CANARY not in repr(settings)
+    assert CANARY not in repr(settings.jwt)
+
+
+def test_sound_settings_may_start() -> None:
+    assert missing_for_production(production()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"database_url": None}, "MONITOR_DATABASE_URL"),
+        ({"jwt": Jwt()}, "MONITOR_JWT__KEYS"),
+        ({"secrets": Secrets()}, "MONITOR_SECRETS__KEYS"),
+        ({"jwt": Jwt(keys=(JwtKey("a", "HS256", "c2hvcnQ"),))}, "MONITOR_JWT__KEYS[0]"),
+        ({"jwt": Jwt(keys=(JwtKey("a", "HS256", "A" * 60),))}, "MONITOR_JWT__KEYS[0]"),
+        ({"secrets": Secrets(keys=(SecretKey("a", "A" * 43),))}, "MONITOR_SECRETS__KEYS[0]"),
+    ],
+)
+def test_a_missing_or_weak_key_is_named(changes: dict[str, object], name: str) -> None:
+    (problem,) = missing_for_production(production(**changes))
+    assert problem.startswith(name)
+
+
+def test_a_key_file_stands_in_for_keys() -> None:
+    assert missing_for_production(production(jwt=Jwt(keys_file="keys.json"))) == []
+
+
+def test_the_page_about_settings_is_the_generated_one() -> None:
+    assert CONFIGURATION.read_text() == document(), "run: python -m monitor.settings > docs/CONFIGURATION.md"
