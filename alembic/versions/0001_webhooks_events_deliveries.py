@@ -89,6 +89,7 @@ CREATE INDEX ix_deliveries_due ON deliveries (webhook_id, due_at);
 CREATE INDEX ix_deliveries_webhook_id ON deliveries (webhook_id, id);
 CREATE INDEX ix_deliveries_event ON deliveries (event_id);
 CREATE INDEX ix_deliveries_leased ON deliveries (webhook_id) WHERE leased_by IS NOT NULL;
+CREATE INDEX ix_deliveries_error ON deliveries (last_error, id) WHERE last_error IS NOT NULL;
 
 CREATE TABLE deliveries_finished (
     id uuid CONSTRAINT pk_deliveries_finished PRIMARY KEY,
@@ -103,6 +104,8 @@ CREATE TABLE deliveries_finished (
 ) PARTITION BY RANGE (id);
 CREATE INDEX ix_deliveries_finished_webhook_id ON deliveries_finished (webhook_id, id);
 CREATE INDEX ix_deliveries_finished_event ON deliveries_finished (event_id);
+CREATE INDEX ix_deliveries_finished_state ON deliveries_finished (state, id) WHERE state <> 'delivered';
+CREATE INDEX ix_deliveries_finished_error ON deliveries_finished (last_error, id) WHERE last_error IS NOT NULL;
 CREATE TABLE deliveries_finished_default PARTITION OF deliveries_finished DEFAULT;
 
 CREATE TABLE attempts (

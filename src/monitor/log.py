@@ -6,7 +6,8 @@ import json
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -14,28 +15,21 @@ import structlog
 
 MASKED = "[redacted]"
 
-_SECRET_KEYS = frozenset(
-    {
-        "authorization",
-        "token",
-        "secret",
-        "password",
-        "key",
-        "keys",
-        "payload",
-        "body",
-        "dsn",
-        "database_url",
-        "redis_url",
-    }
+_SECRET_WORDS = frozenset(
+    {"authorization", "cookie", "token", "secret", "secrets", "password", "key", "keys", "payload", "body", "dsn"}
 )
+"""A name that has one of these among its words holds a secret."""
+
+_SECRET_NAMES = frozenset({"database_url", "redis_url"})
 _SECRET_VALUES = re.compile(
-    r"whsec_[A-Za-z0-9+/=_-]+"
+    r"wh(?:sec|sk)_[A-Za-z0-9+/=_-]+"
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
     r"|(?<=[Bb]earer )\S+"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
 )
-_SECRET_MARKS = ("whsec_", "eyJ", "://", "earer ")
+_SECRET_MARKS = ("whsec_", "whsk_", "eyJ", "://", "earer ", "PRIVATE KEY")
 """One of them is in every text that ``_SECRET_VALUES`` matches."""
 
 Event = MutableMapping[str, Any]
@@ -52,7 +46,8 @@ def configure(level: str = "info", style: Literal["json", "console", "auto"] = "
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([] if console else [structlog.processors.format_exc_info]),
+        # Before redact, which then sees the traceback as text.
+        structlog.processors.format_exc_info,
         redact,
     ]
     # Straight to the stream: by way of the standard library a line costs several times as much.
@@ -83,14 +78,34 @@ def configure(level: str = "info", style: Literal["json", "console", "auto"] = "
 
 
 def redact(_logger: object, _method: str, event: Event) -> Event:
-    """Mask values under telling keys, and anything inside a text that looks like a secret."""
-    for key, value in event.items():
-        if key.lower() in _SECRET_KEYS:
-            event[key] = MASKED
-        # Nearly no text holds a mark, and finding that out is far cheaper than the search.
-        elif isinstance(value, str) and any(mark in value for mark in _SECRET_MARKS):
-            event[key] = _SECRET_VALUES.sub(MASKED, value)
+    """Mask values under telling names, and anything inside a text that looks like a secret, at every depth."""
+    for name, value in event.items():
+        # ProcessorFormatter's own entries, taken out again before rendering.
+        if not name.startswith("_"):
+            event[name] = _clean(name, value)
     return event
+
+
+def _clean(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if _is_telling(name):
+        return MASKED
+    if isinstance(value, Mapping):
+        return {str(inner): _clean(str(inner), item) for inner, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean("", item) for item in value]
+    if isinstance(value, bytes | bytearray):
+        return f"[{len(value)} bytes]"
+    text = str(value)
+    # Nearly no text holds a mark, and finding that out is far cheaper than the search.
+    return _SECRET_VALUES.sub(MASKED, text) if any(mark in text for mark in _SECRET_MARKS) else text
+
+
+@lru_cache(maxsize=1024)
+def _is_telling(name: str) -> bool:
+    lowered = name.lower()
+    return lowered in _SECRET_NAMES or not _SECRET_WORDS.isdisjoint(re.split(r"[^a-z]+", lowered))
 
 
 def render_json(_logger: object, _method: str, event: Event) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import difflib
+import ipaddress
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -18,10 +20,20 @@ from msgspec import Meta
 
 PREFIX = "MONITOR_"
 IGNORED_PREFIX = "MONITOR_TEST_"
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 MIN_SECRET_BYTES = 32
 
 Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+
+KNOWN_KEYS = frozenset(
+    {
+        b"a-string-secret-at-least-256-bits-long",
+        b"a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
+        bytes(range(32)),
+    }
+)
+"""Example keys of jwt.io, and counting: long enough, known to everyone."""
 
 
 class SettingsError(Exception):
@@ -45,7 +57,7 @@ class SecretKey(_Private, frozen=True, forbid_unknown_fields=True):
 
     def decoded(self) -> bytes:
         """Return the key's bytes. Raises ``ValueError``."""
-        return base64.urlsafe_b64decode(self.key + "=" * (-len(self.key) % 4))
+        return _unbase64(self.key)
 
 
 def doc(text: str, unit: str = "") -> Meta:
@@ -123,6 +135,10 @@ class Log(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True):
     """All settings of one process."""
 
+    def __repr__(self) -> str:
+        # The addresses of PostgreSQL and Redis carry passwords.
+        return "Settings(…)"
+
     database_url: Annotated[str | None, doc("PostgreSQL, as postgresql://user:password@host:port/database.")] = None
     redis_url: Annotated[str | None, doc("Redis, as redis://host:port/0. Needed when more than one process runs.")] = (
         None
@@ -149,6 +165,7 @@ class Known(msgspec.Struct, frozen=True):
     path: tuple[str, ...]
     json: bool
     list_: bool
+    optional: bool
 
 
 def from_env(environ: Mapping[str, str]) -> Settings:
@@ -174,9 +191,42 @@ def from_env(environ: Mapping[str, str]) -> Settings:
         settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(_explain(str(error))) from None
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what fits its type and still cannot work. Raises ``SettingsError``."""
     if settings.jwt.keys and settings.jwt.keys_file:
         raise SettingsError("Set MONITOR_JWT__KEYS or MONITOR_JWT__KEYS_FILE, not both.")
-    return settings
+    if settings.worker.renew_s >= settings.worker.lease_s:
+        raise SettingsError("MONITOR_WORKER__RENEW_S must be less than MONITOR_WORKER__LEASE_S.")
+    _check_url("MONITOR_DATABASE_URL", settings.database_url, ("postgresql", "postgres", "postgresql+asyncpg"))
+    _check_url("MONITOR_REDIS_URL", settings.redis_url, ("redis", "rediss", "unix"))
+    for name, origins in (
+        ("MONITOR_WS__ALLOWED_ORIGINS", settings.ws.allowed_origins),
+        ("MONITOR_HTTP__CORS_ORIGINS", settings.http.cors_origins),
+    ):
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            raise SettingsError(f"{name}: expected origins like https://example.com, without a path or `*`.")
+    for cidr in settings.egress.allow_cidrs:
+        try:
+            ipaddress.ip_network(cidr)
+        except ValueError:
+            raise SettingsError("MONITOR_EGRESS__ALLOW_CIDRS: expected networks like 10.1.0.0/16.") from None
+    _check_kids("MONITOR_JWT__KEYS", settings.jwt.keys)
+    _check_kids("MONITOR_SECRETS__KEYS", settings.secrets.keys)
+
+
+def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
+    if url is not None and url.partition("://")[0] not in schemes:
+        raise SettingsError(f"{name}: expected a URL that starts with {schemes[0]}://.")
+
+
+def _check_kids(name: str, keys: tuple[JwtKey, ...] | tuple[SecretKey, ...]) -> None:
+    kids = [key.kid for key in keys]
+    if "" in kids or len(set(kids)) < len(kids):
+        raise SettingsError(f"{name}: every key needs a kid of its own.")
 
 
 def missing_for_production(settings: Settings) -> list[str]:
@@ -192,7 +242,7 @@ def missing_for_production(settings: Settings) -> list[str]:
         if key.alg == "HS256" and _is_weak(key.key):
             problems.append(f"MONITOR_JWT__KEYS[{i}] is weak; use 32 random bytes or more in base64url.")
     for i, secret in enumerate(settings.secrets.keys):
-        if _is_weak(secret.key):
+        if _is_weak(secret.key) or len(secret.decoded()) != MIN_SECRET_BYTES:
             problems.append(f"MONITOR_SECRETS__KEYS[{i}] is weak; use 32 random bytes in base64url.")
     return problems
 
@@ -218,6 +268,7 @@ def describe(struct: type = Settings, path: tuple[str, ...] = ()) -> Iterator[Kn
             path=here,
             json=origin is tuple and typing.get_args(base)[0] is not str,
             list_=origin is tuple,
+            optional=isinstance(base, types.UnionType),
         )
 
 
@@ -241,7 +292,10 @@ def document() -> str:
 
 def _value(setting: Known, text: str) -> Any:
     if not setting.list_:
-        return text
+        # Compose files and CI write an empty text for "not set".
+        return None if setting.optional and not text else text
+    if not text:
+        return []
     if setting.json or text.lstrip().startswith("["):
         try:
             return msgspec.json.decode(text)
@@ -254,7 +308,9 @@ def _explain(error: str) -> str:
     message, _, pointer = error.partition(" - at `$.")
     path = pointer.rstrip("`")
     head = path.partition("[")[0]
-    return f"{PREFIX}{head.replace('.', '__').upper()}{path[len(head) :]}: {message.lower()}."
+    # msgspec repeats a value that is none of the allowed ones; it may be a secret in the wrong place.
+    told = "not one of the values that docs/CONFIGURATION.md lists" if message.startswith("Invalid enum") else message
+    return f"{PREFIX}{head.replace('.', '__').upper()}{path[len(head) :]}: {told[0].lower()}{told[1:]}."
 
 
 def _suggestion(name: str, known: Mapping[str, Known]) -> str:
@@ -264,10 +320,15 @@ def _suggestion(name: str, known: Mapping[str, Known]) -> str:
 
 def _is_weak(key: str) -> bool:
     try:
-        raw = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4))
+        raw = _unbase64(key)
     except ValueError:
         return True
-    return len(raw) < MIN_SECRET_BYTES or len(set(raw)) < 8
+    return len(raw) < MIN_SECRET_BYTES or len(set(raw)) < 8 or raw in KNOWN_KEYS
+
+
+def _unbase64(text: str) -> bytes:
+    text = text.strip().rstrip("=")
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
 def _strip(hint: Any) -> tuple[Any, list[Meta]]:

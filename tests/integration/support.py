@@ -28,7 +28,7 @@ from monitor.cli.serve import Server, server_options
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.vocab import Role
 from monitor.http.tokens import issue
-from monitor.settings import Egress, Http, Jwt, JwtKey, Secrets, SecretKey, Settings, Worker
+from monitor.settings import Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
 from monitor.worker.delivering import DeliveryWorker
 
 API = "/api/v1"
@@ -168,7 +168,7 @@ def assert_problem(response: httpx.Response, status: int | None = None, slug: st
 async def api_of(parts: Parts) -> AsyncIterator[Api]:
     """Call the application on *parts*, which are open, without a socket and without its background refresh."""
     app = build_app(parts, owns_parts=False)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://monitor.test") as client:
         yield Api(client, app, signer(parts))
 
@@ -194,9 +194,7 @@ def signer(parts: Parts) -> Callable[[Role, str], str]:
 
     def sign(role: Role, subject: str) -> str:
         id_ = parts.clock.new_id().hex
-        return issue(
-            parts.ring, parts.token_policy, subject=subject, role=role, ttl_s=3600, now=time.time(), jti=id_
-        )
+        return issue(parts.ring, parts.token_policy, subject=subject, role=role, ttl_s=3600, now=time.time(), jti=id_)
 
     return sign
 

@@ -95,7 +95,7 @@ async def test_every_role_is_admitted_and_refused_as_the_table_says(api: Api) ->
         if declared is None:
             continue
         address = re.sub(r"\{[^}]*\}", NOBODY, path)
-        body = {"json": {}} if method in {"POST", "PUT", "PATCH"} else {}
+        body: dict[str, Any] = {"json": {}} if method in {"POST", "PUT", "PATCH"} else {}
         nobody = await api.call(method, address, role=None, **body)
         assert_problem(nobody, 401, "missing_token")
         assert nobody.headers["www-authenticate"] == "Bearer"
@@ -112,7 +112,7 @@ async def test_a_refused_call_changes_nothing(api: Api) -> None:
     path = f"webhooks/{created['id']}"
     for role in (Role.VIEWER, Role.OPERATOR, Role.PUBLISHER):
         for method, sub in (("DELETE", ""), ("PATCH", ""), ("POST", "/rotate-secret")):
-            body = {"json": {"name": "x"}} if method == "PATCH" else {}
+            body: dict[str, Any] = {"json": {"name": "x"}} if method == "PATCH" else {}
             assert_problem(await api.call(method, path + sub, role=role, **body), 403)
     assert (await api.read(path))["version"] == 1
     assert len((await api.read("audit-log"))["items"]) == 1
@@ -127,7 +127,7 @@ async def test_a_call_of_the_attack_list_is_judged_as_listed(case: dict[str, Any
         assert_problem(await api.call(method, path.replace("{id}", NOBODY), role=_role(sent)), 404)
         return
     created = await api.create("http://127.0.0.1:9/hook")
-    body = {"json": {"name": "n", "url": "http://127.0.0.1:9/"}} if method in {"POST", "PATCH"} else {}
+    body: dict[str, Any] = {"json": {"name": "n", "url": "http://127.0.0.1:9/"}} if method in {"POST", "PATCH"} else {}
     response = await api.call(method, path.replace("{id}", created["id"]), role=_role(sent), **body)
     assert response.status_code == case["expect"]["status"]
 

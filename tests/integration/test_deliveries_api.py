@@ -70,9 +70,7 @@ async def test_deliveries_are_found_by_each_filter(api: Api, parts: Parts) -> No
     assert not rows["waiting"]["in_flight"]
 
 
-async def test_pages_hold_waiting_and_finished_deliveries_once_each(
-    api: Api, receiver: Receiver, parts: Parts
-) -> None:
+async def test_pages_hold_waiting_and_finished_deliveries_once_each(api: Api, receiver: Receiver, parts: Parts) -> None:
     await api.create(receiver.url)
     held = await api.create(receiver.url)
     await api.post(f"webhooks/{held['id']}/pause")
@@ -112,9 +110,7 @@ async def test_a_delivery_shows_its_attempts_newest_first(api: Api, parts: Parts
 
 
 @pytest.mark.parametrize("how", ["failed", "cancelled", "waiting"])
-async def test_a_retry_sends_now_with_the_same_message_id(
-    how: str, api: Api, receiver: Receiver, parts: Parts
-) -> None:
+async def test_a_retry_sends_now_with_the_same_message_id(how: str, api: Api, receiver: Receiver, parts: Parts) -> None:
     receiver.answer = answering(500, 200)
     schedule = [0] if how == "failed" else [0, 3600]
     await api.create(receiver.url, retry={"schedule_s": schedule, "jitter_ratio": 0})

@@ -63,9 +63,7 @@ async def hang(_: Received) -> web.Response:
 # Retries ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_delivery_follows_its_schedule_under_one_message_id(
-    api: Api, receiver: Receiver, parts: Parts
-) -> None:
+async def test_a_delivery_follows_its_schedule_under_one_message_id(api: Api, receiver: Receiver, parts: Parts) -> None:
     receiver.answer = answering(500, 404, 302, 200)
     created = await api.create(receiver.url, retry={"schedule_s": [0, 0.2, 0.4, 0.2], "jitter_ratio": 0})
     async with working(parts):
@@ -243,9 +241,7 @@ async def test_an_ordered_webhook_gets_its_events_one_by_one_in_order(
 
 async def test_a_slow_receiver_does_not_slow_another(api: Api, parts: Parts) -> None:
     async with Receiver(hang) as slow, Receiver() as fast, AsyncExitStack() as stack:
-        small = msgspec.structs.replace(
-            parts.settings, worker=Worker(poll_s=0.1, concurrency=20, drain_s=0.01)
-        )
+        small = msgspec.structs.replace(parts.settings, worker=Worker(poll_s=0.1, concurrency=20, drain_s=0.01))
         own = await stack.enter_async_context(Parts(small))
         await api.create(slow.url, event_types=["slow"])
         await api.create(fast.url, event_types=["fast"])
@@ -259,9 +255,7 @@ async def test_a_slow_receiver_does_not_slow_another(api: Api, parts: Parts) -> 
             assert slow.in_flight == 10
 
 
-async def test_a_receiver_that_hangs_costs_its_timeout_and_no_more(
-    api: Api, receiver: Receiver, parts: Parts
-) -> None:
+async def test_a_receiver_that_hangs_costs_its_timeout_and_no_more(api: Api, receiver: Receiver, parts: Parts) -> None:
     receiver.answer = hang
     await api.create(receiver.url, timeout_s=1, retry=ONCE)
     async with working(parts):
@@ -297,9 +291,7 @@ async def test_a_thousand_events_reach_ten_receivers_once_each_and_signed(api: A
         secrets = [(await api.create(receiver.url))["secret"] for receiver in receivers]
         async with working(parts):
             ids = [
-                id_
-                for batch in range(10)
-                for id_ in await api.publish(*({"batch": batch, "n": n} for n in range(100)))
+                id_ for batch in range(10) for id_ in await api.publish(*({"batch": batch, "n": n} for n in range(100)))
             ]
             for receiver in receivers:
                 await receiver.takes(1000, within_s=60)

@@ -50,7 +50,7 @@ async def test_the_receiver_gets_the_payload_byte_for_byte(
     socket: bool, api: Api, receiver: Receiver, parts: Parts
 ) -> None:
     created = await api.create(receiver.url)
-    body = b',\n'.join(b'{"payload" : ' + payload + b' , "type":"a.b"}' for payload in PAYLOADS)
+    body = b",\n".join(b'{"payload" : ' + payload + b' , "type":"a.b"}' for payload in PAYLOADS)
     json = {"Content-Type": "application/json"}
     async with working(parts), served(parts) as live:
         caller = live if socket else api

@@ -6,8 +6,8 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from statistics import median
 
 import pytest
@@ -23,8 +23,8 @@ from tests.integration.support import (
     Received,
     Receiver,
     answering,
-    delivery_of,
     deliverer,
+    delivery_of,
     eventually,
     execute,
     finished,
@@ -191,7 +191,8 @@ async def test_a_claim_shares_itself_out_between_webhooks(api: Api, parts: Parts
     await api.publish(*range(500), type="greedy")
     await api.publish(*range(2), type="modest")
     counts = Counter(str(d.webhook_id) for d in (await deliverer(parts, "w").claim(None, 100)).deliveries)
-    assert counts == {greedy["id"]: 92} | {webhook["id"]: 2 for webhook in modest}
+    assert [counts[webhook["id"]] for webhook in modest] == [2, 2, 2, 2]
+    assert 20 <= counts[greedy["id"]] <= 92
 
 
 # Failures of the write -------------------------------------------------------------------------------------------
@@ -228,17 +229,21 @@ async def test_a_settle_that_fails_for_a_bug_is_made_up_for_when_the_lease_runs_
 
 
 async def test_a_worker_lives_through_connections_that_are_cut(api: Api, receiver: Receiver, parts: Parts) -> None:
+    async def answer(_: Received) -> web.Response:
+        await asyncio.sleep(0.02)
+        return web.Response()
+
+    receiver.answer = answer
     await api.create(receiver.url)
-    seen: list[str] = []
+    ids = await api.publish(*range(100))
     own = settings(parts.database.dsn, worker=Worker(poll_s=0.05, lease_s=1, renew_s=0.2))
     async with Parts(own) as victim, working(victim):
-        for i in range(5):
-            seen += await api.publish(*range(20))
-            await receiver.takes(20 * i + 5)
+        for i in range(1, 5):
+            await receiver.takes(20 * i)
             await cut_connections(parts)
         rows = await finished(api, 100)
     assert {row["state"] for row in rows} == {"delivered"}
-    assert set(receiver.ids) == set(seen)
+    assert set(receiver.ids) == set(ids)
 
 
 async def cut_connections(parts: Parts, which: str = "true") -> None:
@@ -300,9 +305,7 @@ async def test_a_worker_that_stops_gives_back_what_it_could_not_finish(
 # Wake-ups --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_event_is_sent_at_once_and_not_at_the_next_poll(
-    api: Api, receiver: Receiver, parts: Parts
-) -> None:
+async def test_an_event_is_sent_at_once_and_not_at_the_next_poll(api: Api, receiver: Receiver, parts: Parts) -> None:
     await api.create(receiver.url)
     rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
     delays = []
@@ -359,4 +362,3 @@ async def test_a_retry_and_a_resume_wake_the_worker_too(api: Api, receiver: Rece
         await api.publish(2)
         await api.post(f"webhooks/{created['id']}/resume")
         await receiver.takes(3, within_s=5)
-

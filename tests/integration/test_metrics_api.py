@@ -99,7 +99,9 @@ async def test_reported_attempts_are_listed_by_their_own_time(api: Api) -> None:
     assert (known["event_id"], known["event_type"]) == (webhook["id"], "order.paid")
     middle = times[60]
     recent = await api.read(path, params={"from": middle.isoformat(), "limit": 200})
-    assert {item["id"] for item in recent["items"]} == {i["id"] for i, at in zip(listed, times, strict=True) if at >= middle}
+    assert {item["id"] for item in recent["items"]} == {
+        i["id"] for i, at in zip(listed, times, strict=True) if at >= middle
+    }
     for params, keep in (
         ({"ok": "true"}, lambda a: label(a) == "ok"),
         ({"ok": "false"}, lambda a: label(a) != "ok"),
@@ -139,9 +141,7 @@ async def test_reported_attempts_move_health_but_not_the_breaker(api: Api, recei
     ],
     ids=str,
 )
-async def test_a_report_with_a_bad_attempt_is_refused_whole(
-    api: Api, attempt: dict[str, Any], pointer: str
-) -> None:
+async def test_a_report_with_a_bad_attempt_is_refused_whole(api: Api, attempt: dict[str, Any], pointer: str) -> None:
     path = f"webhooks/{(await api.create(URL))['id']}/attempts"
     good = {"delivered_at": datetime.now(UTC).isoformat(), "latency_ms": 1}
     for attempts in ([{**good, **attempt}],):

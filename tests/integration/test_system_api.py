@@ -28,7 +28,10 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture
 async def public(parts: Parts) -> AsyncIterator[Api]:
     """The API with the production's egress policy."""
-    async with Parts(settings(parts.database.dsn, egress=Egress(self_hosts=("hooks.self.example.com",)))) as strict, api_of(strict) as api:
+    async with (
+        Parts(settings(parts.database.dsn, egress=Egress(self_hosts=("hooks.self.example.com",)))) as strict,
+        api_of(strict) as api,
+    ):
         yield api
 
 
@@ -190,7 +193,7 @@ async def test_a_body_that_cannot_be_taken_is_a_problem(
     ],
 )
 async def test_a_request_that_cannot_be_answered_is_a_problem(api: Api, method: str, path: str, status: int) -> None:
-    body = {"json": {}} if method == "PATCH" else {}
+    body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
     response = await api.call(method, path, **body)
     assert response.status_code == status, response.text
     if status == 405:
@@ -227,8 +230,13 @@ async def test_too_many_requests_of_one_subject_are_held_back(parts: Parts) -> N
 async def test_without_a_database_calls_fail_fast_with_503(parts: Parts) -> None:
     gone = f"postgresql://postgres@127.0.0.1:{free_port()}/monitor"
     async with Parts(settings(gone)) as own, api_of(own) as api:
-        for method, path in (("GET", "webhooks"), ("POST", "events"), ("GET", "dashboard/overview"), ("GET", "/metrics")):
-            body = {"json": {"type": "a", "payload": 1}} if method == "POST" else {}
+        for method, path in (
+            ("GET", "webhooks"),
+            ("POST", "events"),
+            ("GET", "dashboard/overview"),
+            ("GET", "/metrics"),
+        ):
+            body: dict[str, Any] = {"json": {"type": "a", "payload": 1}} if method == "POST" else {}
             async with asyncio.timeout(3):
                 response = await api.call(method, path, **body)
             assert_problem(response, 503, "unavailable")

@@ -7,6 +7,7 @@ import base64
 from typing import Any
 
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
@@ -161,7 +162,15 @@ async def test_a_webhook_that_breaks_a_rule_is_refused_at_the_member(
 async def test_a_patch_that_breaks_a_rule_changes_nothing(api: Api) -> None:
     created = await api.create(URL)
     path = f"webhooks/{created['id']}"
-    for patch in ({"url": None}, {"name": None}, {"timeout_s": 99}, {"unknown": 1}, {"retry": 5}, {"labels": []}):
+    refused: tuple[dict[str, Any], ...] = (
+        {"url": None},
+        {"name": None},
+        {"timeout_s": 99},
+        {"unknown": 1},
+        {"retry": 5},
+        {"labels": []},
+    )
+    for patch in refused:
         assert_problem(await api.call("PATCH", path, json=patch), 422)
     assert_problem(await api.call("PATCH", path, json=[1]), 422)
     assert_problem(await api.call("PATCH", path, json={"signature": "v1a"}), 409, "conflict")
@@ -198,7 +207,7 @@ async def test_a_change_based_on_an_old_version_is_refused(api: Api, method: str
     path, first = created.headers["location"], created.headers["etag"]
     changed = await api.call("PATCH", path, json={"name": "new"}, headers={"If-Match": first})
     assert changed.status_code == 200
-    body = {} if method == "DELETE" else {"json": {"name": "newer", "url": URL}}
+    body: dict[str, Any] = {} if method == "DELETE" else {"json": {"name": "newer", "url": URL}}
     assert_problem(await api.call(method, path, headers={"If-Match": first}, **body), 412, "stale")
     assert (await api.read(path))["name"] == "new"
     fresh = await api.call(method, path, headers={"If-Match": changed.headers["etag"]}, **body)
@@ -273,9 +282,7 @@ async def test_a_repeated_key_gets_the_first_answer_with_its_secret(api: Api) ->
     other = await api.post("webhooks", json={**body, "name": "m"}, headers={"Idempotency-Key": "k-1"})
     assert_problem(other, 422, "idempotency_mismatch")
     # Keys belong to who sent them.
-    assert (
-        await api.post("webhooks", json=body, headers={"Idempotency-Key": "k-1"}, subject="bob")
-    ).status_code == 201
+    assert (await api.post("webhooks", json=body, headers={"Idempotency-Key": "k-1"}, subject="bob")).status_code == 201
     assert len(await api.ids("webhooks")) == 2
 
 
@@ -289,10 +296,7 @@ async def test_a_key_is_forgotten_after_a_day(api: Api, parts: Parts) -> None:
 
 async def test_64_posts_at_once_with_one_key_make_one_webhook(api: Api) -> None:
     answers = await asyncio.gather(
-        *(
-            api.post("webhooks", json={"name": "n", "url": URL}, headers={"Idempotency-Key": "same"})
-            for _ in range(64)
-        )
+        *(api.post("webhooks", json={"name": "n", "url": URL}, headers={"Idempotency-Key": "same"}) for _ in range(64))
     )
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
@@ -326,9 +330,7 @@ async def test_without_overlap_the_old_secret_ends_at_once(api: Api, receiver: R
     assert_problem(await api.post(f"webhooks/{created['id']}/rotate-secret", json={"overlap_s": 7 * 86_400 + 1}), 422)
 
 
-async def test_deliveries_under_way_are_signed_by_a_rotated_key_too(
-    api: Api, receiver: Receiver, parts: Parts
-) -> None:
+async def test_deliveries_under_way_are_signed_by_a_rotated_key_too(api: Api, receiver: Receiver, parts: Parts) -> None:
     created = await api.create(receiver.url)
     async with working(parts):
         await api.publish(1)
@@ -403,7 +405,7 @@ async def test_a_deleted_webhook_is_gone_and_what_waited_is_cancelled(api: Api) 
     assert (await api.call("DELETE", path)).status_code == 204
     assert await api.ids("webhooks") == []
     for method, sub in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test"), ("POST", "/pause")):
-        body = {"json": {}} if method == "PATCH" else {}
+        body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
         assert_problem(await api.call(method, path + sub, **body), 404, "not_found")
     (delivery,) = (await api.read("deliveries", params={"event_id": event}))["items"]
     assert delivery["state"] == "cancelled"
@@ -427,8 +429,6 @@ async def test_a_list_row_tells_how_the_last_hour_went(api: Api, receiver: Recei
 
 async def test_health_follows_the_attempts_and_says_why(api: Api, receiver: Receiver, parts: Parts) -> None:
     async def answer(_: object) -> Any:
-        from aiohttp import web
-
         return web.Response(status=503)
 
     receiver.answer = answer

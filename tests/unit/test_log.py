@@ -129,3 +129,48 @@ def test_a_traceback_is_masked_in_json(written: Written) -> None:
     (line,) = lines(written)
     assert "ValueError" in line["exception"]
     assert CANARY not in written.getvalue()
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"data": {"deep": [{"token": CANARY}]}},
+        {"items": [f"whsec_{CANARY}"]},
+        {"api_key": CANARY},
+        {"access_token": CANARY},
+        {"set-cookie": CANARY},
+        {"raw": CANARY.encode()},
+        {"pem": f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----"},
+        {"error": ValueError(f"whsec_{CANARY}")},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_secrets_are_masked_at_every_depth(written: Written, style: Any, values: dict[str, Any]) -> None:
+    log.configure("info", style)
+    structlog.get_logger("t").info("x", **values)
+    assert written.getvalue()
+    assert CANARY not in written.getvalue()
+
+
+def test_numbers_under_a_telling_name_stay(written: Written) -> None:
+    log.configure("info", "json")
+    structlog.get_logger("t").info("x", body_bytes=12, keys=3)
+    assert (lines(written)[0]["body_bytes"], lines(written)[0]["keys"]) == (12, 3)
+
+
+def test_a_traceback_on_the_console_shows_neither_secrets_nor_local_variables(written: Written) -> None:
+    log.configure("info", "console")
+    failure = raised(CANARY)
+    structlog.get_logger("t").error("failed", exc_info=failure)
+    assert "ValueError" in written.getvalue()
+    assert CANARY not in written.getvalue()
+
+
+def raised(local: str) -> ValueError:
+    """An error with a traceback through a frame that holds *local*."""
+    try:
+        int(f"whsec_{local}")
+    except ValueError as error:
+        return error
+    raise AssertionError

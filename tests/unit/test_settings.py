@@ -139,3 +139,50 @@ def test_a_key_file_stands_in_for_keys() -> None:
 
 def test_the_page_about_settings_is_the_generated_one() -> None:
     assert CONFIGURATION.read_text() == document(), "run: python -m monitor.settings > docs/CONFIGURATION.md"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MONITOR_WORKER__LEASE_S", "inf"),
+        ("MONITOR_DATABASE_URL", "mysql://localhost/monitor"),
+        ("MONITOR_REDIS_URL", "localhost:6379"),
+        ("MONITOR_EGRESS__ALLOW_CIDRS", "10.0.0.1/8"),
+        ("MONITOR_WS__ALLOWED_ORIGINS", "*"),
+        ("MONITOR_HTTP__CORS_ORIGINS", "https://example.com/"),
+        ("MONITOR_SECRETS__KEYS", '[{"kid": "a", "key": "x"}, {"kid": "a", "key": "y"}]'),
+        ("MONITOR_JWT__KEYS", '[{"kid": "", "alg": "HS256", "key": "x"}]'),
+    ],
+)
+def test_a_value_that_fits_its_type_and_cannot_work_is_refused(name: str, value: str) -> None:
+    assert refusal(**{name: value}).startswith(name)
+
+
+def test_a_lease_that_would_end_before_its_renewal_is_refused() -> None:
+    assert "MONITOR_WORKER__RENEW_S" in refusal(MONITOR_WORKER__LEASE_S="10")
+
+
+def test_an_empty_text_means_not_set_where_a_setting_may_be_absent() -> None:
+    assert from_env({"MONITOR_REDIS_URL": "", "MONITOR_JWT__KEYS": "", "MONITOR_EGRESS__ALLOW_CIDRS": ""}) == Settings()
+
+
+def test_a_secret_in_the_wrong_place_is_not_repeated() -> None:
+    assert CANARY not in refusal(MONITOR_JWT__KEYS=f'[{{"kid": "a", "alg": "{CANARY}", "key": "k"}}]')
+    assert CANARY not in refusal(MONITOR_EGRESS__PROFILE=CANARY)
+
+
+def test_the_password_of_a_database_does_not_show_in_a_repr() -> None:
+    assert CANARY not in repr(Settings(database_url=f"postgresql://monitor:{CANARY}@localhost/monitor"))
+
+
+@pytest.mark.parametrize("raw", [bytes(range(32)), b"a-string-secret-at-least-256-bits-long"])
+def test_a_key_from_an_example_is_weak(raw: bytes) -> None:
+    key = base64.urlsafe_b64encode(raw).decode()
+    (problem,) = missing_for_production(production(jwt=Jwt(keys=(JwtKey("a", "HS256", key),))))
+    assert problem.startswith("MONITOR_JWT__KEYS[0]")
+
+
+@pytest.mark.parametrize("key", [STRONG + "AAAA", "!!" + STRONG])
+def test_a_secrets_key_is_exactly_32_bytes_of_base64url(key: str) -> None:
+    (problem,) = missing_for_production(production(secrets=Secrets(keys=(SecretKey("a", key),))))
+    assert problem.startswith("MONITOR_SECRETS__KEYS[0]")

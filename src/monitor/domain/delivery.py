@@ -101,8 +101,8 @@ def decide(outcome: Outcome, *, attempts: int, policy: RetryPolicy, now: datetim
         jitter: fraction in [0, 1); 0.5 leaves the wait as the schedule says.
 
     Returns:
-        ``Retry(at)`` with ``now < at <= now + MAX_WAIT_S`` or a terminal ``Done`` / ``Dead``. 410 means Gone for good
-        (SPEC section 4); ``Retry-After`` on 429 and 503 can only lengthen the wait.
+        ``Retry(at)`` with ``now < at <= now + MAX_WAIT_S`` or a terminal ``Done`` / ``Dead``. 410 means gone for good
+        (Standard Webhooks); ``Retry-After`` on 429 and 503 can only lengthen the wait.
     """
     if outcome.ok:
         return Done()

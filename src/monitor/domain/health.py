@@ -37,7 +37,7 @@ WEIGHT_HALF_LIFE = 5
 class HealthPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The numbers of the table above. ``window`` counts attempts, ``*_streak`` consecutive ones.
 
-    ``warn_after_s`` and ``disable_after_s`` limit failure without a single success (SPEC section 4: 5 days); the
+    ``warn_after_s`` and ``disable_after_s`` limit failure without a single success; the
     owner has two days between the warning and the end.
     """
 

@@ -86,7 +86,9 @@ class EventController(Controller):
     async def list_events(
         self,
         services: NamedDependency[Services],
-        type_: Annotated[str | None, QueryParameter(name="type", max_length=128, pattern=NO_NUL, description="This type only.")] = None,
+        type_: Annotated[
+            str | None, QueryParameter(name="type", max_length=128, pattern=NO_NUL, description="This type only.")
+        ] = None,
         from_at: From = None,
         to_at: To = None,
         limit: Limit = DEFAULT_LIMIT,

@@ -74,10 +74,14 @@ class WebhookController(Controller):
         status: Annotated[HealthStatus | None, QueryParameter(description="Only this health.")] = None,
         enabled: Annotated[bool | None, QueryParameter(description="Only enabled, or only disabled ones.")] = None,
         event_type: Annotated[
-            str | None, QueryParameter(max_length=128, pattern=NO_NUL, description="Only those that get events of this type.")
+            str | None,
+            QueryParameter(max_length=128, pattern=NO_NUL, description="Only those that get events of this type."),
         ] = None,
         label: Annotated[
-            str | None, QueryParameter(max_length=321, pattern=NO_NUL, description="Only those with a label: `name` or `name=value`.")
+            str | None,
+            QueryParameter(
+                max_length=321, pattern=NO_NUL, description="Only those with a label: `name` or `name=value`."
+            ),
         ] = None,
         q: Annotated[
             str | None, QueryParameter(max_length=200, pattern=NO_NUL, description="Part of name, URL or description.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from monitor.domain.errors import IdempotencyMismatch
@@ -40,6 +42,11 @@ async def test_two_people_may_use_the_same_key(world: World) -> None:
 async def test_a_call_that_failed_leaves_its_key_free(world: World) -> None:
     await begin(world, "k1", b"one", commit=False)
     assert await begin(world, "k1", b"two") is None
+
+
+async def test_of_two_calls_at_once_with_the_same_key_one_does_the_work(world: World) -> None:
+    found = await asyncio.gather(begin(world, "k1", b"one"), begin(world, "k1", b"one"))
+    assert set(found) == {None, b"answer to one"}
 
 
 async def test_an_audit_row_tells_who_did_what(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -208,6 +209,25 @@ async def test_what_is_released_is_due_now_as_if_never_claimed(world: World) -> 
             await uow.commit()
         async with world.unit_of_work() as uow:
             assert await uow.queue.fence([lease(held)]) == set()
+
+
+async def test_claims_at_the_same_time_never_share_a_delivery_or_a_lane(world: World) -> None:
+    made = [await world.add_webhook(max_concurrency=5) for _ in range(4)]
+    ids = {id_ for webhook in made for id_ in await world.add_deliveries(webhook.id, 5)}
+
+    async def claim() -> list[Claimed]:
+        async with world.unit_of_work() as uow:
+            lanes = await uow.queue.lock_ready_lanes(None, 3)
+            rooms = {id_: lane.max_concurrency - lane.in_flight for id_, lane in lanes.items()}
+            taken = await uow.queue.take(rooms, [], worker="worker-1", lease_s=30)
+            await uow.commit()
+        return taken
+
+    first, second = await asyncio.gather(claim(), claim())
+    taken = [delivery.id for delivery in (*first, *second)]
+    assert len(taken) == len(set(taken))
+    assert set(taken) <= ids
+    assert not {delivery.webhook_id for delivery in first} & {delivery.webhook_id for delivery in second}
 
 
 # --------------------------------------------------------------------------------------------------- finish and so on

@@ -184,6 +184,13 @@ async def test_results_that_cannot_be_settled_stop_claiming_at_the_backlog(site:
         await until(lambda: site.delivered == 30)
 
 
+async def test_a_busy_worker_sends_each_delivery_once(site: Site) -> None:
+    await site.webhook(400, max_concurrency=1_000)
+    async with running(site.worker(DeliveryConfig(concurrency=4, ahead_s=0.001, gather_s=0.001, poll_s=0.01))):
+        await until(lambda: site.delivered == 400)
+    assert len(site.sender.requests) == len(site.database.tables.attempts) == 400
+
+
 async def test_a_hint_that_came_while_the_backlog_was_full_is_looked_at_after_the_next_settle(site: Site) -> None:
     worker = site.worker(DeliveryConfig(concurrency=1, backlog=1))
     first = await site.webhook(1)
@@ -341,6 +348,11 @@ async def test_everything_held_is_renewed(site: Site) -> None:
         await until(lambda: {d.due_at for d in site.database.tables.deliveries.values()} == {lease_end})
         site.sender.open.set()
     assert site.delivered == 2
+
+
+async def test_an_idle_worker_asks_the_database_for_no_renewal(site: Site) -> None:
+    site.database.down = True
+    await site.worker().renew()
 
 
 async def test_a_delivery_that_comes_back_while_its_first_attempt_hangs_is_settled_once(site: Site) -> None:

@@ -1,5 +1,5 @@
 """
-Which URLs and which addresses a webhook may reach. Pure; SPEC section 8.
+Which URLs and which addresses a webhook may reach. Pure.
 
 A URL is read once, strictly: two parsers that disagree about it are how a guard is passed, so whatever has a second
 spelling is refused, and the request is built from the parts of :class:`Target` alone.

@@ -36,7 +36,7 @@ KEEPALIVE_S = 15.0
 LARGE_BODY_BYTES = 1_048_576
 USER_AGENT = f"Monitor/{__version__}"
 URL_CACHE_SIZE = 16_384
-"""More than the 10,000 webhooks of SPEC section 9."""
+"""More than the 10,000 webhooks that one installation is built for."""
 
 _NOT_IN_HEADER_NAME = re.compile(r"[^A-Za-z0-9!#$%&'*+.^_`|~-]")
 _NOT_IN_HEADER_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

@@ -1,0 +1,216 @@
+"""The commands of production, as processes on a database and a Redis of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from monitor import __version__
+from monitor.adapters.postgres.migrate import newest_revision
+from monitor.cli import main
+from tests.integration.processes import (
+    Client,
+    Result,
+    environment,
+    jti_of,
+    production,
+    run,
+    running,
+)
+from tests.integration.support import Receiver, eventually, verify
+from tests.servers import free_port
+
+Invoke = Callable[..., Result]
+COMMANDS = ("up", "serve", "work", "migrate", "token", "doctor", "openapi")
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Invoke:
+    """Run a command inside this process, which spares it the start of another; only for commands that end."""
+
+    def call(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
+        for name in [name for name in os.environ if name.startswith("MONITOR_")]:
+            monkeypatch.delenv(name)
+        for name, value in (env or {}).items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return Result(code, out, err)
+
+    return call
+
+
+async def test_serve_and_work_deliver_and_a_revoked_token_ends_within_5_s(
+    database_url: str, receiver: Receiver, tmp_path: Path
+) -> None:
+    env, port = production(database_url), free_port()
+    made = [
+        await run("token", "--role", role, "--subject", "ci", "--ttl", "1h", env=env) for role in ("admin", "viewer")
+    ]
+    admin, viewer = (token.out.strip() for token in made)
+    client, reader = Client(port, admin), Client(port, viewer)
+    async with (
+        running("serve", "--port", str(port), env=env, log=tmp_path / "serve.log") as serve,
+        running("work", "--concurrency", "20", env=env, log=tmp_path / "work.log") as work,
+    ):
+        await eventually(client.ready)
+        created = (await client.call("POST", "webhooks", json={"name": "n", "url": receiver.url})).json()
+        answer = await client.call("POST", "events", json={"type": "a.b", "payload": {"x": 1}})
+        assert answer.status_code == 202
+        (request,) = await receiver.takes(1)
+        assert request.id == answer.json()["id"]
+        verify(created["secret"], request)
+
+        assert (await reader.call("GET", "webhooks")).status_code == 200
+        revoked = await run("token", "--revoke", jti_of(viewer), env=env)
+        assert (revoked.code, jti_of(viewer) in revoked.out) == (0, True)
+
+        async def is_refused() -> bool:
+            return (await reader.call("GET", "webhooks")).status_code == 401
+
+        await eventually(is_refused, within_s=5)
+        assert (await client.call("GET", "webhooks")).status_code == 200
+        assert await work.stop() == 0
+        assert await serve.stop() == 0
+    for log in ("serve.log", "work.log"):
+        text = (tmp_path / log).read_text()
+        for secret in (created["secret"], admin, viewer, "Traceback"):
+            assert secret not in text
+        # One line of JSON each, since nobody watches a terminal.
+        for line in text.splitlines():
+            assert json.loads(line)["event"]
+
+
+async def test_serve_runs_several_processes(database_url: str, tmp_path: Path) -> None:
+    env, port = production(database_url), free_port()
+    token = (await run("token", "--role", "viewer", "--subject", "ci", env=env)).out.strip()
+    client = Client(port, token)
+    arguments = ("serve", "--port", str(port), "--processes", "2")
+    async with running(*arguments, env=env, log=tmp_path / "serve.log") as serve:
+        await eventually(client.ready)
+        assert "MONITOR_REDIS_URL" in serve.output
+        assert await serve.stop() == 0
+
+
+async def test_migrate_brings_an_empty_database_to_the_newest_schema(empty_database_url: str) -> None:
+    env = production(empty_database_url)
+    first, second = [await run("migrate", "--json", env=env) for _ in range(2)]
+    newest = newest_revision()
+    assert json.loads(first.out) == {"before": None, "after": newest}
+    assert json.loads(second.out) == {"before": newest, "after": newest}
+    assert "nothing to do" in (await run("migrate", env=env)).out
+    assert (await run("migrate")).err == (
+        "monitor migrate: MONITOR_DATABASE_URL is not set; give the PostgreSQL to use.\n"
+    )
+
+
+async def test_work_refuses_a_database_that_is_not_migrated(empty_database_url: str) -> None:
+    refused = await run("work", env=production(empty_database_url))
+    assert refused.code == 2
+    assert "run `monitor migrate`" in refused.err
+    assert "Traceback" not in refused.err
+
+
+@pytest.mark.parametrize("command", ["serve", "work"])
+def test_production_names_every_key_that_is_missing_or_weak(invoke: Invoke, command: str) -> None:
+    refused = invoke(command)
+    assert refused.code == 2
+    for name in ("MONITOR_DATABASE_URL", "MONITOR_JWT__KEYS", "MONITOR_SECRETS__KEYS"):
+        assert f"{name} is not set" in refused.err
+    weak = production("postgresql://127.0.0.1/x") | {
+        "MONITOR_JWT__KEYS": '[{"kid": "a", "alg": "HS256", "key": "c2hvcnQ"}]',
+        "MONITOR_SECRETS__KEYS": '[{"kid": "a", "key": "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE"}]',
+    }
+    refused = invoke(command, env=weak)
+    assert refused.code == 2
+    assert "MONITOR_JWT__KEYS[0] is weak" in refused.err
+    assert "MONITOR_SECRETS__KEYS[0] is weak" in refused.err
+
+
+def test_a_setting_that_does_not_exist_or_fit_stops_the_start_with_one_line(invoke: Invoke) -> None:
+    for name, value, text in (
+        ("DATABSE_URL", "x", "MONITOR_DATABSE_URL is not a setting of Monitor. Did you mean MONITOR_DATABASE_URL?"),
+        ("DB__READ_POOL", "many", "MONITOR_DB__READ_POOL"),
+        ("EGRESS__PROFILE", "open", "MONITOR_EGRESS__PROFILE"),
+        ("JWT__KEYS", "{", "MONITOR_JWT__KEYS is not a JSON list."),
+    ):
+        refused = invoke("serve", env=environment(**{name: value}))
+        assert refused.code == 2
+        assert text in refused.err
+        assert len(refused.err.splitlines()) == 1
+
+
+def test_doctor_finds_everything_well(invoke: Invoke, database_url: str, redis_url: str) -> None:
+    env = production(database_url, REDIS_URL=redis_url)
+    well = invoke("doctor", "--json", env=env)
+    findings = {finding["check"]: finding for finding in json.loads(well.out)}
+    assert {name: finding["state"] for name, finding in findings.items()} == dict.fromkeys(
+        ("keys", "database", "clock", "migrations", "redis"), "ok"
+    )
+    assert well.code == 0
+    people = invoke("doctor", env=env)
+    assert people.out.count("✓") == 5
+
+
+def test_doctor_says_what_to_do_about_what_is_wrong(invoke: Invoke, empty_database_url: str) -> None:
+    dead = f"redis://127.0.0.1:{free_port()}/0"
+    ill = invoke("doctor", "--json", env=production(empty_database_url, REDIS_URL=dead))
+    states = {finding["check"]: finding["state"] for finding in json.loads(ill.out)}
+    assert ill.code == 1
+    assert states == {"keys": "ok", "database": "ok", "clock": "ok", "migrations": "error", "redis": "error"}
+    alone = invoke("doctor", "--json", env=production(f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x"))
+    findings = {finding["check"]: finding for finding in json.loads(alone.out)}
+    assert (findings["database"]["state"], findings["redis"]["state"]) == ("error", "warning")
+    assert "hunter2" not in alone.out + alone.err
+    bare = invoke("doctor", "--json")
+    assert bare.code == 1
+    assert [finding["state"] for finding in json.loads(bare.out) if finding["check"] == "keys"] == ["error", "error"]
+
+
+def test_a_token_that_nobody_would_accept_is_not_made(invoke: Invoke, tmp_path: Path) -> None:
+    env = production("postgresql://127.0.0.1/x")
+    for arguments, text in (
+        (("--role", "viewer", "--subject", "a", "--ttl", "31d"), "a token lives more than 0 and at most"),
+        (("--role", "viewer", "--subject", ""), "printable"),
+        (("--role", "viewer"), "give --role and --subject"),
+        (("--role", "root", "--subject", "a"), "invalid choice"),
+        (("--role", "viewer", "--subject", "a", "--ttl", "soon"), "is not a duration"),
+        (("--role", "viewer", "--subject", "a", "--data-dir", str(tmp_path)), "holds no keys"),
+    ):
+        refused = invoke("token", *arguments, env=env)
+        assert (refused.code, refused.out) == (2, "")
+        assert text in refused.err
+        assert "Traceback" not in refused.err
+    assert "there is no key to sign with" in (invoke("token", "--role", "viewer", "--subject", "a")).err
+
+
+def test_openapi_needs_nothing_and_prints_the_document(invoke: Invoke) -> None:
+    printed = invoke("openapi")
+    assert printed.code == 0
+    document = json.loads(printed.out)
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["version"] == __version__
+    assert "/api/v1/webhooks" in document["paths"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps_with_an_example(invoke: Invoke, command: str) -> None:
+    help_ = invoke(command, "--help")
+    assert help_.code == 0
+    assert "example: " in help_.out
+    assert f"monitor {command}" in help_.out
+
+
+async def test_a_worker_ends_with_0_when_interrupted(database_url: str, tmp_path: Path) -> None:
+    async with running("work", env=production(database_url), log=tmp_path / "work.log") as work:
+        await work.says("worker_started")
+        assert await work.stop(signal.SIGINT) == 0

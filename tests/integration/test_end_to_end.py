@@ -1,0 +1,143 @@
+"""``monitor up`` as a newcomer runs it, and as the power cut finds it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+from aiohttp import web
+
+from tests.integration.processes import Client, environment, processes_of, run, running
+from tests.integration.support import Received, Receiver, eventually, verify
+from tests.servers import free_port
+
+EVENTS = 200
+BEFORE_THE_KILL = 60
+TAKEOVER_S = 35
+
+
+@pytest.fixture
+async def directory() -> AsyncIterator[Path]:
+    """A data directory; whatever a killed process left running on it is stopped."""
+    directory = Path(tempfile.mkdtemp(prefix="monitor-up-", dir="/tmp"))
+    try:
+        yield directory / "data"
+    finally:
+        left = processes_of(directory)
+        for process in left:
+            process.terminate()
+        psutil.wait_procs(left, timeout=10)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def token(directory: Path, role: str = "admin") -> str:
+    made = await run("token", "--role", role, "--subject", "newcomer", "--ttl", "1h", "--data-dir", str(directory))
+    assert made.code == 0, made.err
+    assert made.out.count("\n") == 1
+    return made.out.strip()
+
+
+async def test_every_event_is_delivered_although_the_process_is_killed_in_the_middle(
+    directory: Path, receiver: Receiver, tmp_path: Path
+) -> None:
+    forever = asyncio.Event()
+
+    async def hang_after_some(received: Received) -> web.Response:
+        if received.number > BEFORE_THE_KILL:
+            await forever.wait()
+        return web.Response()
+
+    receiver.answer = hang_after_some
+    port = free_port()
+    command = ("up", "--data-dir", str(directory), "--port", str(port))
+    async with running(*command, env=environment(), log=tmp_path / "first.log") as first:
+        await first.says("Monitor is ready")
+        client = Client(port, await token(directory))
+        assert await client.ready()
+        created = (await client.call("POST", "webhooks", json={"name": "n", "url": receiver.url})).json()
+        accepted = []
+        publisher = Client(port, await token(directory, "publisher"))
+        for half in range(2):
+            batch = {"events": [{"type": "order.paid", "payload": {"half": half, "n": n}} for n in range(EVENTS // 2)]}
+            response = await publisher.call("POST", "events", json=batch)
+            assert response.status_code == 202
+            accepted += [event["id"] for event in response.json()["events"]]
+        await receiver.takes(BEFORE_THE_KILL + 5)
+        await first.stop(signal.SIGKILL)
+    killed_at = time.monotonic()
+    unanswered = set(receiver.ids[BEFORE_THE_KILL:])
+
+    async def take(_: Received) -> web.Response:
+        return web.Response()
+
+    receiver.answer = take
+    seen = len(receiver.requests)
+    started_at = time.monotonic()
+    async with running(*command, env=environment(), log=tmp_path / "second.log") as second:
+        await second.says("Monitor is ready")
+        assert time.monotonic() - started_at < 10
+        client = Client(port, await token(directory))
+
+        async def is_done() -> bool:
+            return bool((await client.read("dashboard/overview"))["queue"]["pending"] == 0)
+
+        await eventually(is_done, within_s=60)
+        assert set(receiver.ids) == set(accepted)
+        # What was on its way when the process died is sent again, under the same id.
+        again = receiver.requests[seen:]
+        assert unanswered <= {request.id for request in again}
+        assert max(request.at for request in again) - killed_at < TAKEOVER_S
+        for request in receiver.requests:
+            verify(created["secret"], request)
+        assert Counter(Counter(receiver.ids).values()).keys() <= {1, 2}
+        for event_id in accepted[:: EVENTS // 10]:
+            assert (await client.read(f"events/{event_id}"))["deliveries"]["delivered"] == 1
+        refused = await run(*command)
+        assert refused.code == 2
+        assert f"in use by another `monitor up` (process {second.pid})" in refused.err
+        assert "--data-dir" in refused.err
+        assert len(refused.err.splitlines()) == 1
+        assert processes_of(directory)
+        assert await second.stop() == 0
+        assert processes_of(directory) == []
+    for log in ("first.log", "second.log"):
+        text = (tmp_path / log).read_text()
+        assert created["secret"] not in text
+        assert "Traceback" not in text
+
+
+async def test_ctrl_c_during_the_demo_leaves_nothing_behind(directory: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = ("up", "--demo", "--data-dir", str(directory), "--port", str(port))
+    async with running(*command, env=environment(), log=tmp_path / "up.log") as up:
+        await up.says("Monitor is ready")
+        client = Client(port, await token(directory, "viewer"))
+
+        async def has_traffic() -> bool:
+            overview = await client.read("dashboard/overview")
+            return bool(overview["traffic"]["attempts"] > 10)
+
+        await eventually(has_traffic, within_s=30)
+        assert {row["name"] for row in (await client.read("webhooks"))["items"]} == {
+            f"Demo: {kind}" for kind in ("healthy", "slow", "flaky", "recovering", "dead")
+        }
+        assert await up.stop(signal.SIGINT) == 0
+    assert processes_of(directory) == []
+    assert "Traceback" not in (tmp_path / "up.log").read_text()
+
+
+async def test_a_port_in_use_is_said_in_one_line(directory: Path, receiver: Receiver) -> None:
+    port = receiver.url.split(":")[2].removesuffix("/hook")
+    refused = await run("up", "--data-dir", str(directory), "--port", port)
+    assert refused.code == 2
+    assert f"monitor up: cannot listen on 127.0.0.1:{port}" in refused.err
+    assert "Traceback" not in refused.err
+    assert processes_of(directory) == []
