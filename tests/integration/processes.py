@@ -133,11 +133,11 @@ class Client:
 
 def processes_of(directory: Path) -> list[psutil.Process]:
     """Return the processes that name *directory* on their command line: a server and its PostgreSQL."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(str(directory) in part for part in process.info["cmdline"] or ()):
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(directory) in part for part in process.info["cmdline"] or ())
+    ]
 
 
 def jti_of(token: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from tests.integration.processes import Client, environment, processes_of, run, running
-from tests.integration.support import Received, Receiver, eventually, verify
+from tests.integration.support import Received, Receiver, eventually, ok, verify
 from tests.servers import free_port
 
 EVENTS = 200
@@ -45,6 +45,26 @@ async def token(directory: Path, role: str = "admin") -> str:
     return made.out.strip()
 
 
+async def publish(publisher: Client) -> list[str]:
+    """Post the events in two batches and return their ids."""
+    accepted = []
+    for half in range(2):
+        batch = {"events": [{"type": "order.paid", "payload": {"half": half, "n": n}} for n in range(EVENTS // 2)]}
+        response = await publisher.call("POST", "events", json=batch)
+        assert response.status_code == 202
+        accepted += [event["id"] for event in response.json()["events"]]
+    return accepted
+
+
+async def assert_refused(command: tuple[str, ...], owner: int) -> None:
+    """Check that a second ``up`` on the same directory says in one line who is there and what to do."""
+    refused = await run(*command)
+    assert refused.code == 2
+    assert f"in use by another `monitor up` (process {owner})" in refused.err
+    assert "--data-dir" in refused.err
+    assert len(refused.err.splitlines()) == 1
+
+
 async def test_every_event_is_delivered_although_the_process_is_killed_in_the_middle(
     directory: Path, receiver: Receiver, tmp_path: Path
 ) -> None:
@@ -63,22 +83,13 @@ async def test_every_event_is_delivered_although_the_process_is_killed_in_the_mi
         client = Client(port, await token(directory))
         assert await client.ready()
         created = (await client.call("POST", "webhooks", json={"name": "n", "url": receiver.url})).json()
-        accepted = []
-        publisher = Client(port, await token(directory, "publisher"))
-        for half in range(2):
-            batch = {"events": [{"type": "order.paid", "payload": {"half": half, "n": n}} for n in range(EVENTS // 2)]}
-            response = await publisher.call("POST", "events", json=batch)
-            assert response.status_code == 202
-            accepted += [event["id"] for event in response.json()["events"]]
+        accepted = await publish(Client(port, await token(directory, "publisher")))
         await receiver.takes(BEFORE_THE_KILL + 5)
         await first.stop(signal.SIGKILL)
     killed_at = time.monotonic()
     unanswered = set(receiver.ids[BEFORE_THE_KILL:])
 
-    async def take(_: Received) -> web.Response:
-        return web.Response()
-
-    receiver.answer = take
+    receiver.answer = ok
     seen = len(receiver.requests)
     started_at = time.monotonic()
     async with running(*command, env=environment(), log=tmp_path / "second.log") as second:
@@ -100,11 +111,7 @@ async def test_every_event_is_delivered_although_the_process_is_killed_in_the_mi
         assert Counter(Counter(receiver.ids).values()).keys() <= {1, 2}
         for event_id in accepted[:: EVENTS // 10]:
             assert (await client.read(f"events/{event_id}"))["deliveries"]["delivered"] == 1
-        refused = await run(*command)
-        assert refused.code == 2
-        assert f"in use by another `monitor up` (process {second.pid})" in refused.err
-        assert "--data-dir" in refused.err
-        assert len(refused.err.splitlines()) == 1
+        await assert_refused(command, second.pid)
         assert processes_of(directory)
         assert await second.stop() == 0
         assert processes_of(directory) == []

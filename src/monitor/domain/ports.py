@@ -300,7 +300,7 @@ class Queries(Protocol):
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]: ...
 
     async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
-        """Return version and destination of each; deleted ones are left out."""
+        """Return version and destination of each; deleted ones, and those whose secrets do not open, are left out."""
         ...
 
     async def event(self, event_id: UUID) -> EventView:

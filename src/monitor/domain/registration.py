@@ -167,6 +167,8 @@ def _limits(spec: WebhookSpec) -> Iterator[FieldError]:
     schedule = spec.retry.schedule_s
     if not 1 <= len(schedule) <= MAX_ATTEMPTS or not all(0 <= wait <= MAX_RETRY_S for wait in schedule):
         yield FieldError("/retry/schedule_s", f"Give 1 to {MAX_ATTEMPTS} waits of 0 to {MAX_RETRY_S} seconds.")
+    elif schedule[0] != 0:
+        yield FieldError("/retry/schedule_s/0", "Begin with 0: the first attempt is made at once.")
     if not 0 <= spec.retry.jitter_ratio <= 1:
         yield FieldError("/retry/jitter_ratio", "Give a share from 0 to 1.")
     limit = spec.rate_limit

@@ -146,7 +146,8 @@ class FakeDeliveryQueue:
         row, breaker = self._tables.webhooks[webhook_id], self._tables.lanes[webhook_id].breaker
         usable = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
         allowed = breaker.state is BreakerState.CLOSED or (breaker.until is not None and breaker.until <= self._now)
-        full = self._in_flight(webhook_id) >= row.webhook.max_concurrency
+        closed = breaker.state is BreakerState.CLOSED
+        full = closed and self._in_flight(webhook_id) >= row.webhook.max_concurrency
         return usable and allowed and not full and bool(self._due(webhook_id))
 
     def _due(self, webhook_id: UUID) -> list[StoredDelivery]:

@@ -78,6 +78,7 @@ def test_a_name_and_an_address_are_enough() -> None:
         ({"retry": RetryPolicy((0.0,) * 50)}, []),
         ({"retry": RetryPolicy((0.0,) * 51)}, ["/retry/schedule_s"]),
         ({"retry": RetryPolicy((0.0, -1.0))}, ["/retry/schedule_s"]),
+        ({"retry": RetryPolicy((5.0, 10.0))}, ["/retry/schedule_s/0"]),
         ({"retry": RetryPolicy((math.nan,))}, ["/retry/schedule_s"]),
         ({"retry": RetryPolicy((30 * 86_400 + 1.0,))}, ["/retry/schedule_s"]),
         ({"retry": RetryPolicy(jitter_ratio=1.5)}, ["/retry/jitter_ratio"]),

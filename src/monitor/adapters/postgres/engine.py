@@ -70,13 +70,15 @@ def translating() -> Iterator[None]:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a driver error says that the database is away, starting, stopping or too busy."""
+    """Whether a driver error says that the database is away, starting, stopping, too busy or asks to try again."""
     if isinstance(error, asyncpg.PostgresError):
         return isinstance(
             error,
             asyncpg.PostgresConnectionError
             | asyncpg.OperatorInterventionError
             | asyncpg.InsufficientResourcesError
+            # A deadlock: nothing was changed, and trying again is safe.
+            | asyncpg.TransactionRollbackError
             | asyncpg.LockNotAvailableError,
         )
     return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.metrics_queries import last_hours, overview, series
@@ -14,7 +15,7 @@ from monitor.adapters.postgres.queue import NO_DELIVERY
 from monitor.adapters.postgres.rows import attempt_view, audit_view, delivery_view, event_view, webhook_view
 from monitor.adapters.postgres.sql import Where
 from monitor.adapters.postgres.webhooks import NO_WEBHOOK, open_headers, secret_context
-from monitor.adapters.vault import KeyVault
+from monitor.adapters.vault import KeyVault, VaultError
 from monitor.domain.errors import NotFound
 from monitor.domain.ports import AttemptFilter, DeliveryFilter, Destination, WebhookFilter
 from monitor.domain.views import (
@@ -29,6 +30,8 @@ from monitor.domain.views import (
 )
 from monitor.domain.vocab import DeliveryState, ErrorKind, SignatureScheme
 from monitor.domain.webhooks import patterns_for
+
+log = structlog.get_logger(__name__)
 
 _WEBHOOK = """
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at
@@ -91,7 +94,14 @@ class PostgresQueries:
             " GROUP BY w.id",
             list(webhook_ids),
         )
-        return {row["id"]: (row["version"], self._destination(row)) for row in rows}
+        found = {}
+        for row in rows:
+            try:
+                found[row["id"]] = (row["version"], self._destination(row))
+            except VaultError as error:
+                # One webhook whose secrets do not open must not stop the deliveries of the others.
+                log.error("destination_unreadable", webhook_id=str(row["id"]), error=str(error))  # noqa: TRY400
+        return found
 
     def _destination(self, row: asyncpg.Record) -> Destination:
         keys = (

@@ -1,0 +1,1 @@
+"""``python -m benchmarks`` times the product, ``python -m benchmarks.detection`` scores what it detects."""

@@ -1,0 +1,62 @@
+"""
+Command line of the benchmarks. Exits 1 when a bar of SPEC section 9 is missed.
+
+Machines differ and are noisy, so most bars are ratios, and both sides of a ratio are measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import accept, claim, deliver, ingest, startup
+from benchmarks.support import Figure
+
+BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
+    "deliver": deliver.run,
+    "accept": accept.run,
+    "startup": startup.run,
+    "claim": claim.run,
+    "ingest": ingest.run,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the chosen benchmarks and return the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.disable(logging.INFO)
+    figures: list[Figure] = []
+    for name in options.bench or BENCHES:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        for figure in asyncio.run(_measure(name)):
+            figures.append(figure)
+            print(_line(figure), flush=True)
+    if options.json is not None:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
+    return 1 if any(figure.holds is False for figure in figures) else 0
+
+
+async def _measure(name: str) -> list[Figure]:
+    return await BENCHES[name]()
+
+
+def _line(figure: Figure) -> str:
+    verdict = "" if figure.must is None else f"  must be {figure.must}: {'holds' if figure.holds else 'MISSED'}"
+    return f"{figure.bench:8} {figure.name:70} {figure.value:>12,.3f} {figure.unit}{verdict}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the product against its bars.")
+    parser.add_argument("bench", nargs="*", choices=[[], *BENCHES], help="which ones (default: all)", metavar="bench")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
