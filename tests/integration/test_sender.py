@@ -168,7 +168,7 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, str]:
     return context, str(pem)
 
 
-# What goes out ---------------------------------------------------------------------------------------------------------
+# What goes out --------------------------------------------------------------------------------------------------------
 
 
 async def test_the_request_goes_out_byte_for_byte(sender: AiohttpSender) -> None:
@@ -259,7 +259,7 @@ async def test_no_cookie_is_kept(sender: AiohttpSender) -> None:
     assert b"cookie" not in there.requests[1].lower()
 
 
-# What comes back -------------------------------------------------------------------------------------------------------
+# What comes back ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -333,7 +333,7 @@ async def test_a_gzip_bomb_stays_packed(sender: AiohttpSender) -> None:
     assert psutil.Process().memory_info().rss - before < 8 * 2**20
 
 
-# Deadlines -------------------------------------------------------------------------------------------------------------
+# Deadlines ------------------------------------------------------------------------------------------------------------
 
 
 async def drip_body(writer: Writer) -> None:
@@ -431,7 +431,7 @@ async def test_slow_receivers_do_not_hold_up_others(sender: AiohttpSender) -> No
     assert all(isinstance(result, asyncio.CancelledError) for result in results)
 
 
-# Failures --------------------------------------------------------------------------------------------------------------
+# Failures -------------------------------------------------------------------------------------------------------------
 
 
 async def reset(writer: Writer) -> None:
@@ -518,7 +518,7 @@ async def test_a_detail_repeats_neither_headers_nor_answer(sender: AiohttpSender
         assert len(outcome.error_detail) <= 200
 
 
-# TLS -------------------------------------------------------------------------------------------------------------------
+# TLS ------------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_self_signed_certificate_is_refused(sender: AiohttpSender, tmp_path: Path) -> None:
@@ -597,7 +597,7 @@ async def test_a_connection_that_breaks_in_the_handshake_is_a_tls_error(sender: 
     assert outcome.error is ErrorKind.TLS
 
 
-# The guard -------------------------------------------------------------------------------------------------------------
+# The guard ------------------------------------------------------------------------------------------------------------
 
 
 async def send_to(url: str, policy: EgressPolicy, lookup: Lookup | None = None) -> Outcome:

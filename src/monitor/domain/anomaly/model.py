@@ -1,0 +1,142 @@
+"""What a signal sees (`Sample`), what it says (`Verdict`), and the reason it keeps (`Evidence`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from math import isfinite
+from typing import Literal
+
+import msgspec
+
+from monitor.domain.errors import Invalid
+
+Severity = Literal["info", "warning", "critical"]
+
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+"""Least first."""
+
+
+class Signal(StrEnum):
+    """What departed from normal."""
+
+    FAILURES = "failures"
+    LATENCY = "latency"
+    TAIL = "tail"
+    VOLUME = "volume"
+    SILENCE = "silence"
+    VALUE = "value"
+
+
+class State(StrEnum):
+    """``OPENED`` and ``CLOSED`` are said once, at the transition; ``OPEN`` in between."""
+
+    LEARNING = "learning"
+    NORMAL = "normal"
+    OPENED = "opened"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """
+    The measurement behind an anomaly.
+
+    ``observed`` and ``expected`` share a unit that the signal fixes: a ratio (failures, tail), milliseconds (latency),
+    attempts (volume, silence) or the series' own (value). ``n`` attempts or values lay in the ``window_s`` seconds
+    before. ``p_value`` is the chance of at least this departure in normal operation.
+    """
+
+    observed: float
+    expected: float
+    n: int
+    window_s: float
+    p_value: float
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """One signal's answer to one sample. ``evidence``, ``severity`` and ``opened_at`` are set from OPENED to CLOSED."""
+
+    signal: Signal
+    state: State
+    at: float
+    sentence: str
+    severity: Severity | None = None
+    evidence: Evidence | None = None
+    opened_at: float | None = None
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The attempts of one webhook that were settled since the sample before.
+
+    ``at`` is the moment of looking, in Unix seconds, and must grow: a sample that is not newer than the baseline is a
+    repeat and changes nothing, so a tick may safely be run again. Attempts that come late count when they are seen.
+    An empty sample says that time passed.
+
+    Order matters only to runs of failures: ``run_head`` failures came before the first success, ``run_tail`` after the
+    last one (both are ``failures`` when nothing succeeded), at most ``longest_run`` in a row, in ``runs`` runs in all.
+
+    ``latencies_ms`` are pairs ``(value, count)`` of successful attempts, from raw values or histogram buckets alike. A
+    failure's latency stays out: a timeout is told by the failure rate, an instant refusal is not a fast answer.
+
+    ``held`` says that Monitor itself holds attempts back (paused, breaker open): volume and silence look away.
+
+    Raises:
+        Invalid: a number is not finite or the counts contradict each other.
+    """
+
+    at: float
+    attempts: int = 0
+    failures: int = 0
+    run_head: int = 0
+    run_tail: int = 0
+    longest_run: int = 0
+    runs: int = 0
+    latencies_ms: tuple[tuple[float, int], ...] = ()
+    held: bool = False
+
+    def __post_init__(self) -> None:
+        if not isfinite(self.at):
+            raise Invalid("The time of a sample must be a finite number.")
+        if not 0 <= self.failures <= self.attempts:
+            raise Invalid("A sample needs 0 <= failures <= attempts.")
+        runs = (self.run_head, self.run_tail, self.longest_run, self.runs)
+        if min(runs) < 0 or max(runs) > self.failures:
+            raise Invalid("The runs of a sample must lie between 0 and its failures.")
+        for value_ms, count in self.latencies_ms:
+            if not (isfinite(value_ms) and value_ms >= 0 and count > 0):
+                raise Invalid("A latency must be finite and not negative, and counted at least once.")
+
+
+def sample_of(at: float, attempts: Iterable[tuple[bool, float]], *, held: bool = False) -> Sample:
+    """
+    Aggregate *attempts*, pairs ``(succeeded, latency_ms)`` in the order they ended.
+
+    Raises:
+        Invalid: *at* or a success's latency is not finite.
+    """
+    total = failures = run = head = longest = runs = 0
+    latencies: list[tuple[float, int]] = []
+    for succeeded, latency_ms in attempts:
+        total += 1
+        if succeeded:
+            latencies.append((latency_ms, 1))
+            run = 0
+            continue
+        failures += 1
+        run += 1
+        runs += run == 1
+        head += failures == total
+        longest = max(longest, run)
+    return Sample(
+        at=at,
+        attempts=total,
+        failures=failures,
+        run_head=head,
+        run_tail=run,
+        longest_run=longest,
+        runs=runs,
+        latencies_ms=tuple(latencies),
+        held=held,
+    )

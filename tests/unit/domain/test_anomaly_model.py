@@ -1,0 +1,96 @@
+"""Samples at the edge, and hysteresis."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.domain.anomaly import Evidence, Sample, Severity, Signal, State, sample_of
+from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge
+from monitor.domain.anomaly.policy import DEFAULT_POLICY
+from monitor.domain.errors import Invalid
+
+outcomes = st.lists(st.booleans(), max_size=40)
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def alarm(severity: Severity = "warning") -> Alarm:
+    return Alarm(Evidence(0.5, 0.01, 10, 300.0, 1e-9), severity, "Half failed.")
+
+
+@given(outcomes)
+def test_a_sample_counts_its_attempts_and_runs(succeeded: list[bool]) -> None:
+    """The aggregate equals what the text of the outcomes shows."""
+    sample = sample_of(60.0, [(ok, 5.0) for ok in succeeded])
+    text = "".join("s" if ok else "f" for ok in succeeded)
+    runs = [run for run in text.split("s") if run]
+    assert (sample.attempts, sample.failures) == (len(text), text.count("f"))
+    assert (sample.runs, sample.longest_run) == (len(runs), max(map(len, runs), default=0))
+    assert sample.run_head == len(text) - len(text.lstrip("f"))
+    assert sample.run_tail == len(text) - len(text.rstrip("f"))
+    assert len(sample.latencies_ms) == text.count("s")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"at": NAN},
+        {"at": INFINITY},
+        {"at": 1.0, "attempts": 1, "failures": 2},
+        {"at": 1.0, "failures": -1},
+        {"at": 1.0, "attempts": 3, "failures": 1, "run_tail": 2},
+        {"at": 1.0, "runs": -1},
+        {"at": 1.0, "latencies_ms": ((NAN, 1),)},
+        {"at": 1.0, "latencies_ms": ((INFINITY, 1),)},
+        {"at": 1.0, "latencies_ms": ((-1.0, 1),)},
+        {"at": 1.0, "latencies_ms": ((1.0, 0),)},
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_at_the_edge(fields: dict[str, float]) -> None:
+    with pytest.raises(Invalid):
+        Sample(**fields)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["alarm", "calm", "neither"]), st.integers(1, 900)), max_size=60))
+def test_every_anomaly_opens_once_and_closes_once(story: list[tuple[str, int]]) -> None:
+    """OPENED and CLOSED alternate, OPEN only comes between them, and closing needs unbroken calm."""
+    episode, at, is_open, calm_since = None, 0.0, False, None
+    for kind, wait_s in story:
+        at += wait_s
+        episode, verdict = judge(
+            Signal.FAILURES, episode, at, alarm() if kind == "alarm" else None, kind == "calm", DEFAULT_POLICY
+        )
+        calm_since = (at if calm_since is None else calm_since) if kind == "calm" and is_open else None
+        match verdict.state:
+            case State.OPENED:
+                assert not is_open
+                is_open = True
+            case State.CLOSED:
+                assert is_open
+                assert calm_since is not None
+                assert at - calm_since >= DEFAULT_POLICY.close_after_s
+                is_open = False
+            case state:
+                assert state == (State.OPEN if is_open else State.NORMAL)
+        assert (verdict.evidence is not None) == (verdict.state is not State.NORMAL)
+
+
+def test_the_highest_severity_stays() -> None:
+    episode, _ = judge(Signal.FAILURES, None, 0.0, alarm("critical"), False, DEFAULT_POLICY)
+    episode, verdict = judge(Signal.FAILURES, episode, 60.0, alarm("warning"), False, DEFAULT_POLICY)
+    assert verdict.severity == "critical"
+
+
+def test_a_baseline_is_frozen_for_a_day_at_most() -> None:
+    episode = Episode(1_000.0, alarm())
+    assert is_frozen(episode, 1_000.0 + 86_399, DEFAULT_POLICY)
+    assert not is_frozen(episode, 1_000.0 + 86_400, DEFAULT_POLICY)
+    assert not is_frozen(None, 0.0, DEFAULT_POLICY)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(40.0, "40 seconds"), (300.0, "5 minutes"), (1_800.0, "30 minutes"), (9_000.0, "2.5 hours")]
+)
+def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
