@@ -66,7 +66,7 @@ def unit(session: nox.Session) -> None:
     """Examples, without sockets; every branch of the domain is taken."""
     # A selection cannot cover everything, so coverage is measured on the whole suite only.
     coverage = () if session.posargs else ("--cov=monitor.domain", "--cov-report=term-missing:skip-covered")
-    run(session, "pytest", "-m", "not property", *coverage, *selection(session, "tests/unit"))
+    run(session, "pytest", *coverage, *selection(session, "tests/unit"))
 
 
 @nox.session(name="property", venv_backend="none", requires=["dev"])

@@ -94,7 +94,7 @@ class Egress(msgspec.Struct, frozen=True):
 class Db(msgspec.Struct, frozen=True):
     read_pool: Annotated[Positive, doc("Connections for reads, per process.", "connections")] = 8
     write_pool: Annotated[Positive, doc("Connections for writes, per process.", "connections")] = 8
-    statement_timeout_ms: Annotated[Positive, doc("Longest single statement.", "ms")] = 10_000
+    statement_timeout_ms: Annotated[Positive, doc("Longest single statement.", "ms")] = 5_000
     acquire_timeout_s: Annotated[Seconds, doc("Longest wait for a connection before answering 503.", "s")] = 2.0
 
 

@@ -311,7 +311,7 @@ async def working(parts: Parts, name: str = "worker") -> AsyncIterator[DeliveryW
         await running
 
 
-def deliverer(parts: Parts, name: str, *, lease_s: float = 30.0) -> Deliverer:
+def deliverer(parts: Parts, name: str, *, lease_s: float = 30.0, lanes_per_claim: int = 200) -> Deliverer:
     """Return the three steps of a delivery, to be taken one by one."""
     return Deliverer(
         parts.unit_of_work,
@@ -319,7 +319,7 @@ def deliverer(parts: Parts, name: str, *, lease_s: float = 30.0) -> Deliverer:
         parts.sender,
         parts.clock,
         sign_v1a,
-        DeliverConfig(worker=name, lease_s=lease_s, policy=parts.policy),
+        DeliverConfig(worker=name, lease_s=lease_s, lanes_per_claim=lanes_per_claim, policy=parts.policy),
     )
 
 

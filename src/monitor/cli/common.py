@@ -7,7 +7,10 @@ import os
 import re
 from pathlib import Path
 
+import msgspec
+
 from monitor.adapters.local_keys import LocalKeys, load_keys
+from monitor.bootstrap import Parts
 from monitor.settings import JwtKey, SecretKey, Settings, from_env, missing_for_production
 
 DEFAULT_DATA_DIR = Path("monitor-data")
@@ -24,7 +27,7 @@ class CommandError(Exception):
 
 def add_address(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--host", default=DEFAULT_HOST, help=f"address to listen on (default {DEFAULT_HOST})")
-    sub.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"port to listen on (default {DEFAULT_PORT})")
+    sub.add_argument("--port", type=port, default=DEFAULT_PORT, help=f"port to listen on (default {DEFAULT_PORT})")
 
 
 def add_json(sub: argparse.ArgumentParser) -> None:
@@ -42,6 +45,21 @@ def production() -> Settings:
     if problems := missing_for_production(settings):
         raise CommandError("cannot start:\n  " + "\n  ".join(problems))
     return settings
+
+
+def build_parts(settings: Settings) -> Parts:
+    """Return the parts of a process. Raises :class:`CommandError` if a key or an address in *settings* is no good."""
+    try:
+        return Parts(settings)
+    except (ValueError, OSError, msgspec.MsgspecError) as error:
+        raise CommandError(f"cannot start: {error}") from None
+
+
+def port(text: str) -> int:
+    """Read a port."""
+    if not text.isdigit() or not 1 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
+    return int(text)
 
 
 def database_url(settings: Settings) -> str:
@@ -69,6 +87,19 @@ def read_local_keys(data_dir: Path) -> LocalKeys:
         raise CommandError(
             f"the keys in {data_dir} belong to another user; run this as the user of `monitor up`."
         ) from None
+
+
+def database_file(data_dir: Path) -> Path:
+    """Return where a running ``monitor up`` says which database is its own; only its user can open that database."""
+    return data_dir / "database-url"
+
+
+def local_database_url(data_dir: Path) -> str:
+    """Return the database of the ``monitor up`` on *data_dir*. Raises :class:`CommandError` if there is none."""
+    try:
+        return database_file(data_dir).read_text()
+    except OSError:
+        raise CommandError(f"there is no running `monitor up` on {data_dir}.") from None
 
 
 def seconds(text: str) -> float:

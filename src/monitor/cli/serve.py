@@ -18,7 +18,7 @@ import uvicorn
 import uvicorn.supervisors
 
 from monitor import log as logs
-from monitor.cli.common import CommandError, add_address, production
+from monitor.cli.common import CommandError, add_address, build_parts, production
 
 EXAMPLE = "monitor serve --host 0.0.0.0 --port 8000 --processes 2"
 
@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError("--processes starts at 1.")
     if args.processes > 1 and settings.redis_url is None:
         print("warning: more than one process needs MONITOR_REDIS_URL to share caches and limits", file=sys.stderr)
+    build_parts(settings)  # Says what is wrong with a key here, in one line; the server would in a traceback.
     logs.configure(settings.log.level, settings.log.format)
     config = uvicorn.Config(
         "monitor.asgi:create_app",

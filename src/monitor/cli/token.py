@@ -16,7 +16,15 @@ import msgspec
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.bootstrap import jwt_keys, token_policy
-from monitor.cli.common import CommandError, database_url, environment, local_jwt_key, read_local_keys, seconds
+from monitor.cli.common import (
+    CommandError,
+    database_url,
+    environment,
+    local_database_url,
+    local_jwt_key,
+    read_local_keys,
+    seconds,
+)
 from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
 from monitor.http.keys import Key, KeyRing
@@ -37,7 +45,8 @@ def arguments(sub: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     settings = environment()
     if args.revoke is not None:
-        asyncio.run(_revoke(settings, args.revoke))
+        dsn = database_url(settings) if args.data_dir is None else local_database_url(args.data_dir)
+        asyncio.run(_revoke(settings, dsn, args.revoke))
         return 0
     if args.role is None or args.subject is None:
         raise CommandError("give --role and --subject.")
@@ -74,10 +83,10 @@ def signing_keys(settings: Settings, data_dir: Path | None) -> list[JwtKey]:
     return keys
 
 
-async def _revoke(settings: Settings, jti: str) -> None:
+async def _revoke(settings: Settings, dsn: str, jti: str) -> None:
     # A revocation is kept as long as any token could live, since the token itself is not at hand.
     try:
-        async with Database(DatabaseConfig(dsn=database_url(settings))) as database:
+        async with Database(DatabaseConfig(dsn=dsn)) as database:
             await database.fetch(
                 "INSERT INTO revoked_tokens (jti, revoked_at, expires_at)"
                 " VALUES ($1, now(), now() + make_interval(secs => $2)) ON CONFLICT (jti) DO NOTHING",

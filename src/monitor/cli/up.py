@@ -24,6 +24,8 @@ from monitor.cli.common import (
     DEFAULT_DATA_DIR,
     CommandError,
     add_address,
+    build_parts,
+    database_file,
     environment,
     local_jwt_key,
     local_secret_key,
@@ -64,7 +66,8 @@ async def _up(args: argparse.Namespace, settings: Settings) -> int:
     async with EmbeddedPostgres(args.data_dir) as dsn:
         settings = local_settings(settings, dsn, load_or_create_keys(args.data_dir))
         await upgrade(dsn, retention=retention(settings))
-        async with Parts(settings) as parts:
+        database_file(args.data_dir).write_text(dsn)
+        async with build_parts(settings) as parts:
             await _run(args, parts, stopping)
     return 0
 

@@ -18,7 +18,7 @@ import uvloop
 
 from monitor import log as logs
 from monitor.bootstrap import Parts, build_periodic, build_worker, readiness
-from monitor.cli.common import CommandError, production
+from monitor.cli.common import CommandError, build_parts, production
 
 EXAMPLE = "monitor work --concurrency 200"
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
             settings, worker=msgspec.structs.replace(settings.worker, concurrency=args.concurrency)
         )
     logs.configure(settings.log.level, settings.log.format)
-    uvloop.run(_work(Parts(settings)))
+    uvloop.run(_work(build_parts(settings)))
     return 0
 
 

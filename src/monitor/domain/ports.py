@@ -184,8 +184,8 @@ class DeliveryQueue(Protocol):
 
     async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> None: ...
 
-    async def release(self, leases: Sequence[tuple[UUID, int]]) -> None:
-        """Give unsent deliveries back, due now, as if never claimed."""
+    async def release(self, leases: Sequence[tuple[UUID, int]], *, after_s: float = 0.0) -> None:
+        """Give unsent deliveries back, due in *after_s*, as if never claimed."""
         ...
 
     async def finish(self, finished: Sequence[Finish]) -> None: ...

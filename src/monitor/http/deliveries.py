@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Controller, Request, get, post
+import msgspec
+from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
 from monitor.domain.ports import DeliveryFilter
 from monitor.domain.views import DeliveryView
 from monitor.domain.vocab import DeliveryState, ErrorKind, Page, Role
-from monitor.http.answers import READ, problems
+from monitor.http.answers import NOT_MODIFIED, READ, problems
 from monitor.http.auth import actor_of, requires
+from monitor.http.conditional import tagged_answer
 from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
 from monitor.http.services import Services, page
 from monitor.http.webhooks import From, To, checked
@@ -51,10 +53,13 @@ class DeliveryController(Controller):
         summary="Read a delivery",
         description="With its attempts. Role: viewer.",
         opt=requires(Role.VIEWER),
-        responses=problems(*READ, 404),
+        responses=problems(*READ, 404) | NOT_MODIFIED,
     )
-    async def get_delivery(self, services: NamedDependency[Services], delivery_id: FromPath[UUID]) -> DeliveryView:
-        return await services.queries.delivery(delivery_id)
+    async def get_delivery(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], delivery_id: FromPath[UUID]
+    ) -> Response[DeliveryView]:
+        view = await services.queries.delivery(delivery_id)
+        return tagged_answer(request, msgspec.json.encode(view), 1)  # type: ignore[return-value]
 
     @post(
         "/{delivery_id:uuid}/retry",

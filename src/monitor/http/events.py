@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Request, get, post
+from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
@@ -16,8 +16,9 @@ from monitor.domain.registration import Labels
 from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishAnswer
 from monitor.domain.views import EventView
 from monitor.domain.vocab import Page, Role
-from monitor.http.answers import READ, WRITE, problems
+from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.auth import actor_of, requires
+from monitor.http.conditional import tagged_answer
 from monitor.http.limits import BATCH_BODY_BYTES
 from monitor.http.paging import DEFAULT_LIMIT, NO_NUL, Cursor, Limit, decode_cursor
 from monitor.http.services import Services, page
@@ -108,7 +109,10 @@ class EventController(Controller):
         summary="Read an event",
         description="With its payload and how many deliveries are in which state. Role: viewer.",
         opt=requires(Role.VIEWER),
-        responses=problems(*READ, 404),
+        responses=problems(*READ, 404) | NOT_MODIFIED,
     )
-    async def get_event(self, services: NamedDependency[Services], event_id: FromPath[UUID]) -> EventView:
-        return await services.queries.event(event_id)
+    async def get_event(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], event_id: FromPath[UUID]
+    ) -> Response[EventView]:
+        view = await services.queries.event(event_id)
+        return tagged_answer(request, msgspec.json.encode(view), 1)  # type: ignore[return-value]

@@ -11,10 +11,10 @@ from litestar import Controller, Request, Response, delete, get, patch, post, pu
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
-from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.errors import FieldError, Invalid, Malformed
 from monitor.domain.ports import AttemptFilter, WebhookFilter
 from monitor.domain.registration import WebhookSpec
-from monitor.domain.services.measure import Ping, Recorded, ReportedAttempt
+from monitor.domain.services.measure import Recorded, ReportedAttempt
 from monitor.domain.services.publish import is_instant
 from monitor.domain.views import AttemptView, MetricsView, SecretView, WebhookView
 from monitor.domain.vocab import HealthStatus, Page, Role
@@ -40,8 +40,13 @@ IfMatch = Annotated[
     str | None,
     HeaderParameter(name="If-Match", max_length=1000, description="The ETag that the change is based on."),
 ]
-From = Annotated[datetime | None, QueryParameter(name="from", description="Start, included (RFC 3339).")]
-To = Annotated[datetime | None, QueryParameter(name="to", description="End, excluded (RFC 3339).")]
+From = Annotated[
+    str | None,
+    QueryParameter(name="from", format="date-time", max_length=64, description="Start, included (RFC 3339)."),
+]
+To = Annotated[
+    str | None, QueryParameter(name="to", format="date-time", max_length=64, description="End, excluded (RFC 3339).")
+]
 
 
 class RotateSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -209,7 +214,7 @@ class WebhookController(Controller):
     )
     async def test_webhook(
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
-    ) -> Ping:
+    ) -> AttemptView:
         return await services.measurer.ping(webhook_id, actor_of(request))
 
     @post(
@@ -296,11 +301,25 @@ class WebhookController(Controller):
         return await services.queries.metrics(webhook_id, start, end, step)
 
 
-def checked(at: datetime | None, name: str) -> datetime | None:
-    """Refuse a time without an offset, since guessing one would answer for other hours than were meant, and one that
-    does not exist in UTC."""
-    if at is not None and not is_instant(at):
-        raise Invalid("A time has no offset.", errors=(FieldError(f"/query/{name}", "End it with Z or +02:00."),))
+def checked(text: str | None, name: str) -> datetime | None:
+    """
+    Read a time of the query string.
+
+    Raises:
+        Malformed: not a time of RFC 3339. A bare number is none either.
+        Invalid: without an offset, since guessing one would answer for other hours than were meant, or not in UTC.
+    """
+    if text is None:
+        return None
+    pointer = f"/query/{name}"
+    try:
+        # A plus sign that was not escaped arrives as a space.
+        at = msgspec.convert(text.replace(" ", "+"), datetime)
+    except (msgspec.ValidationError, ValueError):
+        detail = "Write it like 2026-01-31T23:59:00Z."
+        raise Malformed("A time cannot be read.", errors=(FieldError(pointer, detail),)) from None
+    if not is_instant(at):
+        raise Invalid("A time is not one in UTC.", errors=(FieldError(pointer, "End it with Z or +02:00."),))
     return at
 
 

@@ -31,6 +31,10 @@ from monitor.domain.services.deliver import Deliverer, Sent, Settlement
 log = structlog.get_logger(__name__)
 
 
+REFILL_SLACK_S = 0.005
+"""So that a rate limit's token is whole when the database is asked for it."""
+
+
 class DeliveryConfig(msgspec.Struct, frozen=True):
     """``concurrency`` attempts run at once; ``backlog`` bounds all that is leased: them, and what waits to be sent or
     settled. Of the latter, a claim brings what the worker will send in the next ``ahead_s``. Results of a busy worker
@@ -137,7 +141,7 @@ class DeliveryWorker:
             self._poll_all = True
         self._waiting_room |= claim.more
         for webhook_id, wait_s in claim.refill_s.items():
-            asyncio.get_running_loop().call_later(wait_s, self.wake, [webhook_id])
+            asyncio.get_running_loop().call_later(wait_s + REFILL_SLACK_S, self.wake, [webhook_id])
         return len(claim.deliveries)
 
     def _room(self) -> int:

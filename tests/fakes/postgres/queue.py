@@ -68,10 +68,11 @@ class FakeDeliveryQueue:
         for delivery in self._held(leases):
             self._put(replace(delivery, due_at=self._now + timedelta(seconds=lease_s)))
 
-    async def release(self, leases: Sequence[tuple[UUID, int]]) -> None:
+    async def release(self, leases: Sequence[tuple[UUID, int]], *, after_s: float = 0.0) -> None:
         for delivery in self._held(leases):
-            self._put(replace(delivery, due_at=self._now, leased_by=None))
-            self._woken.add(delivery.webhook_id)
+            self._put(replace(delivery, due_at=self._now + timedelta(seconds=after_s), leased_by=None))
+            if not after_s:
+                self._woken.add(delivery.webhook_id)
 
     async def finish(self, finished: Sequence[Finish]) -> None:
         for f in finished:

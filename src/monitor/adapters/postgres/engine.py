@@ -28,7 +28,7 @@ class DatabaseConfig(msgspec.Struct, frozen=True):
     dsn: str
     read_pool: int = 8
     write_pool: int = 8
-    statement_timeout_ms: int = 10_000
+    statement_timeout_ms: int = 5_000
     acquire_timeout_s: float = 2.0
 
 
@@ -97,7 +97,14 @@ class Database:
             max_overflow=0,
             pool_timeout=config.acquire_timeout_s,
             pool_use_lifo=True,
-            connect_args={"server_settings": self._server_settings(), "timeout": config.acquire_timeout_s},
+            connect_args={
+                "server_settings": self._server_settings(),
+                "timeout": config.acquire_timeout_s,
+                # The server's own limit is no help when the server itself hangs.
+                "command_timeout": config.statement_timeout_ms / 1000 + 1,
+            },
+            # Parameters hold URLs, which may be secrets, and errors are logged.
+            hide_parameters=True,
         )
 
     async def __aenter__(self) -> Self:

@@ -3,7 +3,7 @@ The delivery queue: lanes, leases and fences.
 
 A lease is ``due_at`` in the future with ``leased_by`` set, so the rows of a dead worker fall due by themselves. The
 lane's lock makes the limits of a webhook (concurrency, rate, order, the breaker's one probe) exact across workers.
-Locks are taken lane first, delivery second, everywhere.
+Locks are taken in one order everywhere, webhook, lane, delivery, so that nobody waits in a circle.
 """
 
 from __future__ import annotations
@@ -49,11 +49,16 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
   AND (l.breaker_state = 'closed' OR l.breaker_until <= now())
   AND ($1::uuid[] IS NULL OR l.webhook_id = ANY($1))
   AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.due_at <= now())
-  -- Lanes that are full stay out, or enough slow receivers would fill the limit and hide everybody else. A probe goes
-  -- out even then: what still hangs is what it is to judge.
+  -- Lanes without room (full, out of tokens, or in order with a head that is not due) stay out, or enough of them
+  -- would fill the limit and hide everybody else. A probe goes out even from a full one: what still hangs is what it
+  -- is to judge.
   AND (l.breaker_state <> 'closed' OR w.max_concurrency > (
       SELECT count(*) FROM deliveries d
       WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()))
+  AND (w.rate_limit IS NULL OR l.tokens IS NULL
+       OR l.tokens + extract(epoch FROM now() - l.tokens_at) * (w.rate_limit ->> 'per_s')::float8 >= 1)
+  AND (NOT w.ordered OR now() >= (
+      SELECT d.due_at FROM deliveries d WHERE d.webhook_id = l.webhook_id ORDER BY d.id LIMIT 1))
 ORDER BY l.last_attempt_at NULLS FIRST
 LIMIT $2
 FOR UPDATE OF l SKIP LOCKED
@@ -224,13 +229,15 @@ class PostgresDeliveryQueue:
             timedelta(seconds=lease_s),
         )
 
-    async def release(self, leases: Sequence[tuple[UUID, int]]) -> None:
+    async def release(self, leases: Sequence[tuple[UUID, int]], *, after_s: float = 0.0) -> None:
         rows = await self._connection.fetch(
-            f"UPDATE deliveries d SET due_at = now(), leased_by = NULL {_MINE} AND d.leased_by IS NOT NULL"
+            f"UPDATE deliveries d SET due_at = now() + $3, leased_by = NULL {_MINE} AND d.leased_by IS NOT NULL"
             " RETURNING d.webhook_id",
             *_columns(leases),
+            timedelta(seconds=after_s),
         )
-        await wake(self._connection, (row["webhook_id"] for row in rows))
+        if not after_s:
+            await wake(self._connection, (row["webhook_id"] for row in rows))
 
     async def finish(self, finished: Sequence[Finish]) -> None:
         await self._connection.execute(
@@ -252,6 +259,12 @@ class PostgresDeliveryQueue:
         )
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
+        # The webhook first, as whoever deletes it does; which one it is never changes.
+        await self._connection.execute(
+            "SELECT 1 FROM webhooks w WHERE w.id = (SELECT webhook_id FROM deliveries WHERE id = $1"
+            " UNION ALL SELECT webhook_id FROM deliveries_finished WHERE id = $1 LIMIT 1) FOR UPDATE",
+            delivery_id,
+        )
         row = await self._connection.fetchrow("SELECT webhook_id FROM deliveries WHERE id = $1 FOR UPDATE", delivery_id)
         if row is not None:
             return DeliveryState.PENDING, row["webhook_id"]
@@ -278,11 +291,13 @@ class PostgresDeliveryQueue:
         await wake(self._connection, [webhook_id])
 
     async def spread(self, webhook_id: UUID, *, per_s: float) -> int:
+        # Nothing is claimed from the lane meanwhile, so no live lease can be rewritten.
+        await self._connection.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", webhook_id)
         released: str = await self._connection.execute(
             "UPDATE deliveries d SET due_at = now() + make_interval(secs => waiting.position / $2::float8)"
             " FROM (SELECT id, row_number() OVER (ORDER BY due_at, id) - 1 AS position FROM deliveries"
             "       WHERE webhook_id = $1 AND leased_by IS NULL AND due_at <= now()) AS waiting"
-            " WHERE d.id = waiting.id",
+            " WHERE d.id = waiting.id AND d.leased_by IS NULL AND d.due_at <= now()",
             webhook_id,
             per_s,
         )

@@ -45,10 +45,15 @@ class PostgresUnitOfWork:
         self._clock = clock
 
     async def __aenter__(self) -> Self:
-        with translating():
-            # SQLAlchemy begins the transaction with its first statement; asking for the time is ours.
-            self.now = (await self._session.scalars(sa.select(sa.func.now()))).one()
-            raw = await self._raw()
+        try:
+            with translating():
+                # SQLAlchemy begins the transaction with its first statement; asking for the time is ours.
+                self.now = (await self._session.scalars(sa.select(sa.func.now()))).one()
+                raw = await self._raw()
+        except BaseException:
+            # Also when cancelled: nobody will leave a block that was never entered.
+            await self._session.close()
+            raise
         self.webhooks = PostgresWebhookRepository(self._session, raw, self._vault, self._clock, self.now)
         self.events = PostgresEventLog(raw, self.now)
         self.queue = PostgresDeliveryQueue(raw)

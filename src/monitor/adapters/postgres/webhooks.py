@@ -38,8 +38,8 @@ class PostgresWebhookRepository:
     def __init__(
         self, session: AsyncSession, raw: asyncpg.Connection, vault: KeyVault, clock: Clock, now: datetime
     ) -> None:
-        self._webhooks = _Webhooks(session=session)
-        self._secrets = _Secrets(session=session)
+        self._webhooks = _Webhooks(session=session, wrap_exceptions=False)
+        self._secrets = _Secrets(session=session, wrap_exceptions=False)
         self._raw = raw
         self._vault = vault
         self._clock = clock

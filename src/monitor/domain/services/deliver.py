@@ -115,6 +115,12 @@ class Deliverer:
             refills = {id_: wait_s for id_, lane in charged.items() if (wait_s := refill_s(lane, uow.now))}
             # Before the commit: when destinations cannot be read, nothing stays leased that nobody sends.
             await self._load_destinations({id_: lanes[id_].version for id_ in counts})
+            if unsendable := [d for d in taken if d.webhook_id not in self._destinations]:
+                # Their secrets do not open, or they were deleted just now: waiting costs them nothing, an expired
+                # lease would count as a crash.
+                leases = [(d.id, d.epoch) for d in unsendable]
+                await uow.queue.release(leases, after_s=self._config.undecided_s)
+                taken = [d for d in taken if d.webhook_id in self._destinations]
             await uow.commit()
         return Claim(taken, {id_ for id_ in lanes if counts.get(id_, 0) >= rooms.get(id_, 0)}, refills)
 
@@ -154,9 +160,14 @@ class Deliverer:
                 for lane in judged
                 if failed_for_good(lane, uow.now, self._config.policy)
             }
-            for webhook_id, reason in disabled.items():
-                await uow.webhooks.disable([webhook_id], reason)
             await uow.commit()
+        if disabled:
+            # In a transaction of its own: webhooks are locked before lanes everywhere. Should it get lost, the next
+            # attempt finds the same.
+            async with self._unit_of_work() as uow:
+                for webhook_id, reason in sorted(disabled.items()):
+                    await uow.webhooks.disable([webhook_id], reason)
+                await uow.commit()
         lost = [sent.delivery.id for sent in batch if sent.delivery.id not in ours]
         return Settlement(len(mine), lost, undecided, disabled)
 

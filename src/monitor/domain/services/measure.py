@@ -18,6 +18,7 @@ from monitor.domain.outbound import WebhookSender
 from monitor.domain.ports import AttemptRecord, Queries, UnitOfWorkFactory
 from monitor.domain.services.deliver import minutes
 from monitor.domain.services.signing import AsymmetricSigner, signed_request
+from monitor.domain.views import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
 
 MAX_REPORTED = 1000
@@ -44,16 +45,6 @@ class Recorded(msgspec.Struct, frozen=True):
     """How many attempts were stored."""
 
     recorded: int
-
-
-class Ping(msgspec.Struct, frozen=True):
-    """A test message that was sent: which attempt it became, and how it went."""
-
-    attempt_id: UUID
-    webhook_id: UUID
-    ok: bool
-    outcome: Outcome
-    at: datetime
 
 
 class Measurer:
@@ -107,14 +98,18 @@ class Measurer:
             await uow.attempts.add_minutes(minutes((webhook_id, a.delivered_at, o) for a, o in pairs))
             breaker = lane.breaker
             window = self._policy.health.window
-            lane = catch_up(lane, [(outcome, attempt.delivered_at) for attempt, outcome in pairs[:-window]])
+            lane = catch_up(
+                lane, [(outcome, min(attempt.delivered_at, uow.now)) for attempt, outcome in pairs[:-window]]
+            )
             for attempt, outcome in pairs[-window:]:
-                lane = observe(lane, outcome, attempt.delivered_at, uow.now, self._policy)
+                # A reported time may lie ahead; taken as it is, all until then would be late news.
+                at = min(attempt.delivered_at, uow.now)
+                lane = observe(lane, outcome, at, uow.now, self._policy)
             await uow.queue.save_lanes([msgspec.structs.replace(lane, breaker=breaker)])
             await uow.commit()
         return Recorded(len(reported))
 
-    async def ping(self, webhook_id: UUID, actor: Actor) -> Ping:
+    async def ping(self, webhook_id: UUID, actor: Actor) -> AttemptView:
         """Send a signed test message now, also to a paused or disabled webhook, and tell how it went.
 
         It is logged as an attempt but counts for nothing. Raises ``NotFound``.
@@ -135,16 +130,36 @@ class Measurer:
                 sign_v1a=self._sign_v1a,
             )
         )
+        record = AttemptRecord(id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=PING_TYPE)
         async with self._unit_of_work() as uow:
-            record = AttemptRecord(
-                id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=PING_TYPE
-            )
             await uow.attempts.add([record])
             await uow.audit.add(
                 actor, "webhook.test", f"webhook:{webhook_id}", before=None, after={"outcome": outcome.label}
             )
             await uow.commit()
-        return Ping(attempt_id, webhook_id, outcome.ok, outcome, at)
+        return attempt_view(record, at)
+
+
+def attempt_view(record: AttemptRecord, at: datetime) -> AttemptView:
+    """Return *record* as the attempt log shows it."""
+    outcome = record.outcome
+    return AttemptView(
+        id=record.id,
+        webhook_id=record.webhook_id,
+        kind=record.kind,
+        delivery_id=record.delivery_id,
+        event_id=record.event_id,
+        event_type=record.event_type,
+        number=record.number,
+        ok=outcome.ok,
+        status_code=outcome.status_code,
+        error=outcome.error,
+        error_detail=outcome.error_detail,
+        latency_ms=round(outcome.latency_ms, 3),
+        phases=outcome.phases,
+        response_body=outcome.response_body.decode(errors="replace") or None,
+        at=at,
+    )
 
 
 def _outcome(attempt: ReportedAttempt) -> Outcome:

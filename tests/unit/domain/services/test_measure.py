@@ -120,12 +120,12 @@ async def test_a_ping_is_sent_signed_and_logged_and_counts_for_nothing(
     sender.receiver = lambda _: Outcome(latency_ms=3.0, status_code=500, error=ErrorKind.STATUS)
     lane = database.tables.lanes[webhook_id]
     ping = await measurer.ping(webhook_id, samples.ACTOR)
-    assert (ping.ok, ping.outcome.label, ping.webhook_id) == (False, "500", webhook_id)
+    assert (ping.ok, ping.status_code, ping.webhook_id) == (False, 500, webhook_id)
     [request] = sender.requests
-    assert dict(request.headers)["webhook-id"] == str(ping.attempt_id)
+    assert dict(request.headers)["webhook-id"] == str(ping.id)
     assert dict(request.headers)["monitor-event-type"] == PING_TYPE
     [attempt] = database.tables.attempts.values()
-    assert (attempt.id, attempt.kind) == (ping.attempt_id, "test")
+    assert (attempt.id, attempt.kind) == (ping.id, "test")
     assert database.tables.lanes[webhook_id] == lane
     assert database.tables.minutes == {}
     [row] = database.tables.audit.values()

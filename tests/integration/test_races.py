@@ -1,0 +1,131 @@
+"""What two people, two workers or an outage do at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import msgspec
+
+from monitor.bootstrap import Parts
+from monitor.domain.services.deliver import Deliverer
+from monitor.settings import SecretKey, Secrets
+from tests.integration.support import Api, Receiver, answering, deliverer, eventually, settings, working
+
+LATER = {"schedule_s": [0, 3600], "jitter_ratio": 0}
+
+
+async def test_retrying_deliveries_of_a_webhook_that_is_being_deleted_ends_in_no_deadlock(
+    api: Api, receiver: Receiver
+) -> None:
+    for _ in range(5):
+        webhook = await api.create(receiver.url)
+        await api.publish(*range(20))
+        ids = await api.ids("deliveries", webhook_id=webhook["id"])
+        answers = await asyncio.gather(
+            *(api.post(f"deliveries/{id_}/retry") for id_ in ids), api.call("DELETE", f"webhooks/{webhook['id']}")
+        )
+        assert {answer.status_code for answer in answers} <= {200, 204, 404}
+
+
+async def test_a_receiver_that_is_gone_can_be_changed_while_its_410_is_settled(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    receiver.answer = answering(410)
+    webhook = await api.create(receiver.url)
+    await api.publish(*range(40))
+    async with working(parts):
+        statuses = set()
+        for number in range(40):
+            answer = await api.call("PATCH", f"webhooks/{webhook['id']}", json={"description": str(number)})
+            statuses.add(answer.status_code)
+    assert statuses == {200}
+
+
+async def test_resuming_leaves_a_lease_that_was_just_taken_alone(api: Api, receiver: Receiver, parts: Parts) -> None:
+    webhook = await api.create(receiver.url)
+    await api.publish(1)
+    await api.post(f"webhooks/{webhook['id']}/pause")
+    other = await asyncpg.connect(parts.database.dsn)
+    try:
+        leasing = other.transaction()
+        await leasing.start()
+        await other.execute("SELECT 1 FROM webhook_lanes FOR UPDATE")
+        await other.execute("UPDATE deliveries SET due_at = now() + '30 s', leased_by = 'other', epoch = epoch + 1")
+        resuming = asyncio.create_task(api.post(f"webhooks/{webhook['id']}/resume"))
+        await eventually(lambda: _is_waiting(parts))
+        await leasing.commit()
+        assert (await resuming).status_code == 200
+        assert await other.fetchval("SELECT due_at > now() + interval '20 s' FROM deliveries")
+    finally:
+        await other.close()
+
+
+async def _is_waiting(parts: Parts) -> bool:
+    rows = await parts.database.fetch("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    return bool(rows)
+
+
+async def test_webhooks_without_tokens_do_not_hide_the_others(api: Api, receiver: Receiver, parts: Parts) -> None:
+    worker = deliverer(parts, "w", lanes_per_claim=2)
+    for _ in range(4):
+        await api.create(receiver.url, event_types=["slow.*"], rate_limit={"per_s": 0.001, "burst": 1})
+    await api.publish(1, 2, type="slow.one")
+    while await _claimed(worker):
+        pass
+    await api.create(receiver.url, event_types=["fast.*"])
+    (event,) = await api.publish(1, type="fast.one")
+    claim = await worker.claim(None, 10)
+    assert [str(delivery.event_id) for delivery in claim.deliveries] == [event]
+
+
+async def _claimed(worker: Deliverer) -> int:
+    claim = await worker.claim(None, 10)
+    return len(claim.deliveries)
+
+
+async def test_a_webhook_whose_secret_does_not_open_waits_and_is_not_quarantined(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    await api.create(receiver.url)
+    (event,) = await api.publish(1)
+    forgotten = Secrets(keys=(SecretKey("new", "B" * 43),))
+    async with Parts(msgspec.structs.replace(settings(parts.database.dsn), secrets=forgotten)) as other:
+        claim = await deliverer(other, "w").claim(None, 10)
+    assert claim.deliveries == []
+    (row,) = await parts.database.fetch("SELECT leased_by, crashes, due_at > now() AS waits FROM deliveries")
+    assert dict(row) == {"leased_by": None, "crashes": 0, "waits": True}
+    await parts.database.fetch("UPDATE deliveries SET due_at = now()")
+    async with working(parts):
+        await eventually(lambda: [got.id for got in receiver.requests] == [event])
+
+
+async def test_a_connection_that_was_cut_makes_a_change_answer_503(api: Api, receiver: Receiver, parts: Parts) -> None:
+    webhook = await api.create(receiver.url)
+    await parts.database.fetch(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    statuses = [
+        (await api.call("PATCH", f"webhooks/{webhook['id']}", json={"name": "still there"})).status_code
+        for _ in range(20)
+    ]
+    assert set(statuses) <= {200, 503}
+    assert statuses[-1] == 200
+
+
+async def test_a_report_from_the_future_does_not_blind_us(api: Api, parts: Parts) -> None:
+    async with Receiver(answering(500)) as receiver:
+        webhook = await api.create(receiver.url, retry=LATER)
+        (row,) = await parts.database.fetch("SELECT now() + interval '4 min' AS at")
+        report = {"delivered_at": row["at"].isoformat(), "status_code": 200, "latency_ms": 3}
+        assert (await api.post(f"webhooks/{webhook['id']}/attempts", json={"attempts": [report]})).status_code == 202
+        await api.publish(*range(6))
+        async with working(parts):
+            await eventually(lambda: len(receiver.requests) >= 5)
+            await eventually(lambda: _status_is(api, webhook["id"], "unavailable"))
+
+
+async def _status_is(api: Api, webhook_id: str, status: str) -> bool:
+    health = (await api.read(f"webhooks/{webhook_id}"))["health"]
+    return bool(health["status"] == status)
