@@ -1,5 +1,5 @@
 """
-Command line of the benchmarks. Exits 1 when a bar of SPEC section 9 is missed.
+Command line of the benchmarks. Exits 1 when a bar is missed.
 
 Machines differ and are noisy, so most bars are ratios, and both sides of a ratio are measured in the same run.
 """

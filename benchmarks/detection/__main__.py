@@ -1,4 +1,4 @@
-"""Command line of the detection benchmark. Exits 1 when a floor of SPEC section 5 is missed."""
+"""Command line of the detection benchmark. Exits 1 when a floor is missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark's result as Markdown, and the floors of SPEC section 5."""
+"""The benchmark's result as Markdown, and the floors it is held to."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def render(scores: Scores, title: str) -> str:
 
 
 def floors(scores: Scores) -> list[tuple[str, str, bool]]:
-    """Return each floor of SPEC section 5: its text, what was measured, and whether it holds."""
+    """Return each floor: its text, what was measured, and whether it holds."""
     return [
         _alarm_floor(scores, "steady", 0.05),
         _alarm_floor(scores, "bursty", 0.5),

@@ -1,5 +1,5 @@
 """
-Anomalies: measured departures of a webhook from its own normal (SPEC section 5). Pure and streaming.
+Anomalies: measured departures of a webhook from its own normal. Pure and streaming.
 
 Every signal is ``observe(baseline, sample, policy) -> (baseline, verdict)``, in the module of its name: ``failures``,
 ``latency``, ``tail``, ``volume``, ``silence``, and ``series`` for a plain number. A baseline is a frozen struct of

@@ -10,7 +10,7 @@ WEEK_S = 7 * DAY_S
 
 class AnomalyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
-    One policy for all signals. SPEC section 5 fixes those marked (S).
+    One policy for all signals. Those marked (S) are promised to users; the others may be tuned.
 
     Attributes:
         learn_attempts: (S) attempts after which a baseline may judge.

@@ -22,7 +22,7 @@ from monitor.domain.anomaly.windows import Ring, add, advance, empty_ring
 Mode = Literal["learning", "watching", "frozen"]
 
 WINDOWS: tuple[tuple[float, int], ...] = ((300.0, 5), (1_800.0, 6), (7_200.0, 8))
-"""Seconds and slots of each window (SPEC section 5), shortest first."""
+"""Seconds and slots of each window, shortest first."""
 
 PRIOR_WEIGHT = 50.0
 """Attempts that the prior share is worth."""
