@@ -11,7 +11,8 @@ from msgspec import UNSET, Raw, UnsetType, structs
 
 from monitor.domain.errors import NotFound
 from monitor.domain.metrics import Rollup, merge_rollups, percentile
-from monitor.domain.ports import AttemptFilter, AttemptRecord, DeliveryFilter, Destination, WebhookFilter
+from monitor.domain.ports import AttemptFilter, DeliveryFilter, Destination, WebhookFilter
+from monitor.domain.services.measure import attempt_view
 from monitor.domain.views import (
     AttemptView,
     AuditView,
@@ -101,7 +102,7 @@ class FakeQueries:
         tables = self._tables
         if delivery_id not in tables.deliveries and delivery_id not in tables.finished:
             raise NotFound("There is no delivery with this id.")
-        made = (_attempt_view(a) for a in tables.attempts.values() if a.delivery_id == delivery_id)
+        made = (attempt_view(a, _at(a.id)) for a in tables.attempts.values() if a.delivery_id == delivery_id)
         return structs.replace(self._delivery(delivery_id), attempt_log=_page(made, None, 200))
 
     async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
@@ -123,7 +124,7 @@ class FakeQueries:
     ) -> list[AttemptView]:
         self._webhook(webhook_id)
         wanted = (
-            _attempt_view(attempt)
+            attempt_view(attempt, _at(attempt.id))
             for attempt in self._tables.attempts.values()
             if attempt.webhook_id == webhook_id
             and where.ok in (None, attempt.outcome.ok)
@@ -280,27 +281,6 @@ def _event_view(stored: StoredEvent) -> EventView:
         labels=event.labels,
         occurred_at=event.occurred_at,
         created_at=stored.created_at,
-    )
-
-
-def _attempt_view(attempt: AttemptRecord) -> AttemptView:
-    outcome = attempt.outcome
-    return AttemptView(
-        id=attempt.id,
-        webhook_id=attempt.webhook_id,
-        kind=attempt.kind,
-        delivery_id=attempt.delivery_id,
-        event_id=attempt.event_id,
-        event_type=attempt.event_type,
-        number=attempt.number,
-        ok=outcome.ok,
-        status_code=outcome.status_code,
-        error=outcome.error,
-        error_detail=outcome.error_detail,
-        latency_ms=round(outcome.latency_ms, 3),
-        phases=outcome.phases,
-        response_body=outcome.response_body.decode(errors="replace") if outcome.response_body else None,
-        at=_at(attempt.id),
     )
 
 
