@@ -124,6 +124,8 @@ class RetentionDays(msgspec.Struct, frozen=True):
     deliveries_d: Annotated[Positive, doc("Finished deliveries.", "days")] = 30
     attempts_d: Annotated[Positive, doc("Attempts.", "days")] = 14
     minutes_d: Annotated[Positive, doc("Per-minute rollups.", "days")] = 14
+    hours_d: Annotated[Positive, doc("Per-hour rollups, dropped by calendar month.", "days")] = 90
+    days_d: Annotated[Positive, doc("Per-day rollups, dropped by calendar month.", "days")] = 730
     audit_d: Annotated[Positive, doc("Audit rows.", "days")] = 365
 
 

@@ -62,11 +62,13 @@ async def test_a_series_is_what_the_attempts_add_up_to(api: Api, step: int) -> N
         answer = await api.post(f"{path}/attempts", json={"attempts": part}, role=Role.PUBLISHER)
         assert (answer.status_code, answer.json()) == (202, {"recorded": 1000})
     await api.post(f"{other}/attempts", json={"attempts": attempts[:10]}, role=Role.PUBLISHER)
-    # Not aligned to the hour: steps count from where the range begins.
-    start = (now - timedelta(hours=2, minutes=17)).replace(second=0, microsecond=0)
+    # Not aligned to the hour: steps count from where the range begins, which is at a whole hour if they are hours.
+    start = (now - timedelta(hours=2, minutes=17)).replace(minute=17, second=0, microsecond=0)
     end = start + timedelta(hours=2)
     window = {"from": start.isoformat(), "to": end.isoformat(), "step": step}
     series = await api.read(f"{path}/metrics", params=window)
+    if step == 3600:
+        start, end = start - timedelta(minutes=17), end + timedelta(minutes=43)
     expected: dict[datetime, list[dict[str, Any]]] = {}
     for attempt in attempts:
         at = datetime.fromisoformat(attempt["delivered_at"])
@@ -77,7 +79,8 @@ async def test_a_series_is_what_the_attempts_add_up_to(api: Api, step: int) -> N
     for point in series["points"]:
         assert_point(point, expected[datetime.fromisoformat(point["at"])])
     assert_point(series["total"], [attempt for part in expected.values() for attempt in part])
-    assert (series["step_s"], datetime.fromisoformat(series["from_at"])) == (step, start)
+    answered = (series["step_s"], *(datetime.fromisoformat(series[name]) for name in ("from_at", "to_at")))
+    assert answered == (step, start, end)
 
 
 async def test_reported_attempts_are_listed_by_their_own_time(api: Api) -> None:

@@ -18,8 +18,8 @@ from monitor.adapters.postgres.tables import metadata
 
 pytestmark = pytest.mark.migrations
 
-PARTITION = re.compile(r"\w+_(\d{8}|default)")
-"""The days of a table, and what falls outside them. They belong to it and are in no metadata."""
+PARTITION = re.compile(r"\w+_(\d{8}|\d{6}|default)")
+"""The days or months of a table, and what falls outside them. They belong to it and are in no metadata."""
 
 
 async def test_migrations_make_what_the_tables_describe_down_and_up_again(empty_database_url: str) -> None:

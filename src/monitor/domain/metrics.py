@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import TypeVar
 
@@ -17,6 +18,9 @@ import msgspec
 from monitor.domain.vocab import OK_LABEL
 
 K = TypeVar("K", int, str)
+
+MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
+"""Widths of the rollups that are kept; they begin at whole minutes, hours and days, UTC."""
 
 ACCURACY = 0.024
 """Relative error by construction. The promise is 0.025; the rest is room for floating-point rounding."""
@@ -35,6 +39,9 @@ MAX_BUCKET = math.ceil(math.log(MAX_LATENCY_MS / MIN_LATENCY_MS) / _LOG_GAMMA)
 
 _RANK_SLACK = 1 - 1e-12
 """Undoes the rounding that would turn rank 7 of ``0.07 * 100 == 7.000000000000001`` into 8."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 _SUM_GRAIN = 1024
 """Latencies are summed in multiples of 1/1024 ms: such float sums are exact below 2**43 ms (278 years of waiting),
@@ -200,6 +207,26 @@ def percentile(histogram: Histogram, q: float) -> float | None:
     rank = max(math.ceil(q * histogram.total * _RANK_SLACK), 1)
     reached = zip(histogram.indexes, accumulate(histogram.counts), strict=True)
     return next((bucket_value(index) for index, count in reached if count >= rank), None)
+
+
+def unit_s(step_s: int) -> int:
+    """Return the width of the widest rollups that steps of *step_s* seconds can be made of."""
+    return next((unit for unit in (DAY_S, HOUR_S) if step_s % unit == 0), MINUTE_S)
+
+
+def whole_units(from_at: datetime, to_at: datetime, step_s: int) -> tuple[datetime, datetime]:
+    """
+    Widen ``[from_at, to_at)``, both aware, to what steps of *step_s* seconds can tell apart.
+
+    Returns:
+        Whole days or hours, UTC, if the steps are made of such; else the range as it is. The end of time is no later
+        than ``datetime.max``.
+    """
+    unit = timedelta(seconds=unit_s(step_s))
+    if unit.total_seconds() == MINUTE_S:
+        return from_at, to_at
+    end = to_at + (_EPOCH - to_at) % unit if to_at <= _LAST - unit else _LAST
+    return from_at - (from_at - _EPOCH) % unit, end
 
 
 def _add_counts(into: dict[K, int], pairs: Iterable[tuple[K, int]]) -> None:

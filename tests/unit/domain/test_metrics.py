@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.metrics import (
+    DAY_S,
+    HOUR_S,
     MAX_BUCKET,
     MAX_LATENCY_MS,
     MIN_LATENCY_MS,
+    MINUTE_S,
     Histogram,
     Rollup,
     RollupBuilder,
@@ -21,6 +25,8 @@ from monitor.domain.metrics import (
     merge_rollups,
     percentile,
     rollup_of,
+    unit_s,
+    whole_units,
 )
 from tests import strategies as our
 
@@ -179,3 +185,33 @@ def test_a_built_rollup_does_not_change_when_the_builder_goes_on() -> None:
 
 def test_an_absurd_latency_counts_as_a_day() -> None:
     assert rollup_of([("timeout", 1e308)]).latency_sum_ms == MAX_LATENCY_MS
+
+
+@pytest.mark.parametrize(
+    ("step_s", "unit"),
+    [(60, MINUTE_S), (5_400, MINUTE_S), (3_600, HOUR_S), (90_000, HOUR_S), (86_400, DAY_S), (7 * 86_400, DAY_S)],
+)
+def test_steps_are_made_of_the_widest_rollups_that_fit(step_s: int, unit: int) -> None:
+    assert unit_s(step_s) == unit
+
+
+@given(our.instants, st.timedeltas(timedelta(seconds=1), timedelta(days=400)), st.sampled_from([HOUR_S, DAY_S]))
+def test_a_range_is_widened_to_whole_units_and_no_further(from_at: datetime, length: timedelta, unit: int) -> None:
+    """whole_units(a, b) encloses [a, b), ends at whole units, adds less than one to each side, and is idempotent."""
+    to_at = from_at + length
+    start, end = whole_units(from_at, to_at, unit)
+    assert start <= from_at < to_at <= end
+    assert max(from_at - start, end - to_at) < timedelta(seconds=unit)
+    assert [at.timestamp() % unit for at in (start, end)] == [0, 0]
+    assert whole_units(start, end, unit) == (start, end)
+
+
+@given(our.instants, our.instants)
+def test_a_range_in_minutes_stays_as_it_is(from_at: datetime, to_at: datetime) -> None:
+    """whole_units is the identity for steps that are no whole hours."""
+    assert whole_units(from_at, to_at, 300) == (from_at, to_at)
+
+
+def test_a_range_is_not_widened_past_the_end_of_time() -> None:
+    last = datetime.max.replace(tzinfo=UTC)
+    assert whole_units(last - timedelta(hours=1), last, DAY_S)[1] == last

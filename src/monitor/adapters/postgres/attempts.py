@@ -8,6 +8,7 @@ from datetime import datetime
 import asyncpg
 
 from monitor.adapters.postgres.codec import jsonb
+from monitor.adapters.postgres.folding import HOUR_LOCK, hour_number
 from monitor.domain.metrics import Rollup, merge_rollups
 from monitor.domain.ports import AttemptRecord, Minute
 from monitor.domain.vocab import SYSTEM_ID
@@ -17,18 +18,23 @@ COLUMNS = (
     "error_detail", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "response_body",
 )  # fmt: skip
 
-MERGE_COUNTS = """
+# Until commit, nobody may fold the hours that are written to: shared among writers, exclusive for the folder. It comes
+# before the rows, in ascending order: no deadlock.
+MERGE_COUNTS = f"""
+WITH held AS MATERIALIZED (
+    SELECT count(pg_advisory_xact_lock_shared({HOUR_LOCK}, hour)) AS hours FROM unnest($7::int[]) AS hour
+)
 INSERT INTO rollups_minute AS r (webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors)
 SELECT webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors::jsonb
-FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::int[], $5::float8[], $6::text[])
+FROM held, unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::int[], $5::float8[], $6::text[])
     AS n (webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors)
 ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET
     attempts = r.attempts + excluded.attempts,
     failures = r.failures + excluded.failures,
     latency_sum_ms = r.latency_sum_ms + excluded.latency_sum_ms,
     errors = CASE
-        WHEN excluded.errors = '{}' THEN r.errors
-        WHEN r.errors = '{}' THEN excluded.errors
+        WHEN excluded.errors = '{{}}' THEN r.errors
+        WHEN r.errors = '{{}}' THEN excluded.errors
         ELSE (SELECT jsonb_object_agg(key, n) FROM (
                 SELECT key, sum(value::int) AS n FROM (
                     SELECT * FROM jsonb_each_text(r.errors) UNION ALL SELECT * FROM jsonb_each_text(excluded.errors)
@@ -37,9 +43,17 @@ ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET
 """
 
 MERGE_HISTOGRAMS = """
+WITH n AS (
+    SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[])
+        AS n (webhook_id, bucket_at, indexes, counts)
+), late AS (
+    INSERT INTO rollups_stale (level, webhook_id, bucket_at)
+    SELECT DISTINCT 'hour', webhook_id, date_trunc('hour', bucket_at, 'UTC') AS hour FROM n
+    WHERE bucket_at < (SELECT folded_until FROM rollup_progress WHERE level = 'hour') ORDER BY webhook_id, hour
+    ON CONFLICT DO NOTHING
+)
 INSERT INTO histograms_minute AS h (webhook_id, bucket_at, indexes, counts)
-SELECT webhook_id, bucket_at, string_to_array(indexes, ',')::smallint[], string_to_array(counts, ',')::int[]
-FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[]) AS n (webhook_id, bucket_at, indexes, counts)
+SELECT webhook_id, bucket_at, string_to_array(indexes, ',')::smallint[], string_to_array(counts, ',')::int[] FROM n
 ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET (indexes, counts) = (
     SELECT array_agg(i ORDER BY i), array_agg(c ORDER BY i) FROM (
         SELECT i, sum(c)::int AS c
@@ -71,7 +85,9 @@ class PostgresAttemptLog:
             [m.rollup.failures for m in rows],
             [m.rollup.latency_sum_ms for m in rows],
             [jsonb(m.rollup.errors) for m in rows],
+            sorted({hour_number(m.at) for m in rows}),
         )
+        # The second statement sees what was folded before the lock of the first was granted.
         await self._connection.execute(
             MERGE_HISTOGRAMS,
             ids,

@@ -10,7 +10,8 @@ import asyncpg
 
 from monitor.adapters.postgres.codec import from_jsonb
 from monitor.adapters.postgres.engine import Database
-from monitor.domain.metrics import Histogram, Rollup, merge_rollups, percentile
+from monitor.adapters.postgres.series import SERIES, levels
+from monitor.domain.metrics import HOUR_S, Histogram, Rollup, merge_rollups, percentile, whole_units
 from monitor.domain.views import (
     PENDING_COUNT_CAP,
     LastHour,
@@ -20,32 +21,7 @@ from monitor.domain.views import (
     QueueView,
     Traffic,
 )
-from monitor.domain.vocab import SYSTEM_ID, HealthStatus
-
-HOUR_S = 3600
-
-SERIES = """
-WITH minutes AS (
-    SELECT bucket_at, date_bin(make_interval(secs => $4), bucket_at, $2) AS at,
-           attempts, failures, latency_sum_ms, errors
-    FROM rollups_minute WHERE webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
-), counts AS (
-    SELECT at, sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(latency_sum_ms) AS latency_sum_ms
-    FROM minutes GROUP BY at
-), errors AS (
-    SELECT at, jsonb_object_agg(key, n) AS errors FROM (
-        SELECT at, key, sum(value::int) AS n FROM minutes, jsonb_each_text(errors) GROUP BY at, key
-    ) AS e GROUP BY at
-), buckets AS (
-    SELECT at, array_agg(i ORDER BY i) AS indexes, array_agg(c ORDER BY i) AS counts FROM (
-        SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, i, sum(c)::int AS c
-        FROM histograms_minute h, unnest(h.indexes, h.counts) AS pair (i, c)
-        WHERE webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3 GROUP BY 1, i
-    ) AS b GROUP BY at
-)
-SELECT at, attempts, failures, latency_sum_ms, coalesce(errors, '{}') AS errors, indexes, counts
-FROM counts LEFT JOIN errors USING (at) LEFT JOIN buckets USING (at) ORDER BY at
-"""
+from monitor.domain.vocab import SYSTEM_ID, HealthStatus, Severity
 
 LAST_HOURS = """
 SELECT id, c.attempts, c.failures, b.indexes, b.counts
@@ -74,13 +50,18 @@ SELECT now() AS as_of,
     (SELECT extract(epoch FROM now() - min(first.due_at))::float8
      FROM webhooks w, LATERAL (
         SELECT due_at FROM deliveries d WHERE d.webhook_id = w.id ORDER BY due_at LIMIT 1) AS first
-     WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL AND first.due_at <= now()) AS oldest_due_age_s
+     WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL AND first.due_at <= now()) AS oldest_due_age_s,
+    (SELECT jsonb_object_agg(severity, n) FROM (
+        SELECT severity, count(*) AS n FROM alerts WHERE state = 'pending' GROUP BY 1) AS a) AS alerts,
+    (SELECT count(*) FROM alerts WHERE state = 'acknowledged') AS acknowledged,
+    (SELECT count(*) FROM anomalies WHERE closed_at IS NULL) AS anomalies
 """
 
 
 async def series(database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
     """Return the series of one webhook, or of the whole system for ``SYSTEM_ID``."""
-    rows = await database.fetch(SERIES, webhook_id, from_at, to_at, float(step_s))
+    from_at, to_at = whole_units(from_at, to_at, step_s)
+    rows = await database.fetch(SERIES, webhook_id, from_at, to_at, float(step_s), levels(step_s))
     rollups = [(row["at"], _rollup(row)) for row in rows]
     return MetricsView(
         from_at=from_at,
@@ -109,6 +90,7 @@ async def overview(database: Database) -> OverviewView:
     assert row is not None
     assert hour is not None
     by_health = from_jsonb(row["by_health"] or {}, dict[str, int])
+    pending = from_jsonb(row["alerts"] or {}, dict[str, int])
     histogram = histogram_of(hour)
     return OverviewView(
         as_of=row["as_of"],
@@ -129,6 +111,22 @@ async def overview(database: Database) -> OverviewView:
             in_flight=row["in_flight"],
             oldest_due_age_s=round(row["oldest_due_age_s"] or 0.0, 3),
         ),
+        alerts={severity: pending.get(severity, 0) for severity in Severity},
+        acknowledged=row["acknowledged"],
+        anomalies=row["anomalies"],
+    )
+
+
+def traffic_of(total: MetricsPoint, window_s: int) -> Traffic:
+    """Return what *total*, a window of *window_s* seconds as one point, says about traffic."""
+    return Traffic(
+        window_s=window_s,
+        attempts=total.attempts,
+        throughput_per_s=round(total.attempts / window_s, 3),
+        success_ratio=total.success_ratio,
+        p50_ms=total.p50_ms,
+        p95_ms=total.p95_ms,
+        p99_ms=total.p99_ms,
     )
 
 

@@ -12,7 +12,14 @@ import structlog
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.metrics_queries import last_hours, overview, series
 from monitor.adapters.postgres.queue import NO_DELIVERY
-from monitor.adapters.postgres.rows import attempt_view, audit_view, delivery_view, event_view, webhook_view
+from monitor.adapters.postgres.rows import (
+    attempt_view,
+    audit_view,
+    delivery_view,
+    event_view,
+    watched_webhook_view,
+    webhook_view,
+)
 from monitor.adapters.postgres.sql import Where
 from monitor.adapters.postgres.webhooks import NO_WEBHOOK, open_headers, secret_context
 from monitor.adapters.vault import KeyVault, VaultError
@@ -28,7 +35,7 @@ from monitor.domain.views import (
     OverviewView,
     WebhookView,
 )
-from monitor.domain.vocab import DeliveryState, ErrorKind, SignatureScheme
+from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, SignatureScheme
 from monitor.domain.webhooks import patterns_for
 
 log = structlog.get_logger(__name__)
@@ -36,6 +43,12 @@ log = structlog.get_logger(__name__)
 _WEBHOOK = """
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id
+"""
+
+_WATCHED_WEBHOOK = """
+SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, b.signals, b.normal
+FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
+WHERE w.id = $1 AND w.deleted_at IS NULL
 """
 
 # Both halves carry the same columns, so one page can be cut across them.
@@ -60,10 +73,10 @@ class PostgresQueries:
         self._vault = vault
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
-        row = await self._db.fetchrow(_WEBHOOK + " WHERE w.id = $1 AND w.deleted_at IS NULL", webhook_id)
+        row = await self._db.fetchrow(_WATCHED_WEBHOOK, webhook_id)
         if row is None:
             raise NotFound(NO_WEBHOOK)
-        return webhook_view(row)
+        return watched_webhook_view(row)
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         condition = Where("w.deleted_at IS NULL")
@@ -87,7 +100,7 @@ class PostgresQueries:
 
     async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
         rows = await self._db.fetch(
-            "SELECT w.id, w.version, w.url, w.timeout_s, w.signature, w.headers_sealed,"
+            "SELECT w.id, w.version, w.url, w.timeout_s, w.signature, w.body_format, w.headers_sealed,"
             "       array_agg(s.id ORDER BY s.id DESC) AS secret_ids, array_agg(s.sealed ORDER BY s.id DESC) AS sealed"
             " FROM webhooks w JOIN webhook_secrets s ON s.webhook_id = w.id"
             " WHERE w.id = ANY($1) AND w.deleted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())"
@@ -114,6 +127,7 @@ class PostgresQueries:
             headers=tuple(open_headers(self._vault, row["id"], row["headers_sealed"]).items()),
             signature=SignatureScheme(row["signature"]),
             keys=tuple(keys),
+            body_format=BodyFormat(row["body_format"]),
         )
 
     async def event(self, event_id: UUID) -> EventView:

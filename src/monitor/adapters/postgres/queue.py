@@ -19,6 +19,7 @@ import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb
 from monitor.adapters.postgres.events import wake
+from monitor.adapters.postgres.watch import decode_tally, encode_tally
 from monitor.domain.circuit import Breaker, BreakerState
 from monitor.domain.delivery import MAX_CRASHES, RetryPolicy
 from monitor.domain.errors import NotFound
@@ -102,12 +103,14 @@ UPDATE webhook_lanes l
 SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at, failing_since = n.failing_since,
     health_status = n.health_status, health_reason = n.health_reason, failure_probability = n.failure_probability,
     health_changed_at = n.health_changed_at, breaker_state = n.breaker_state, breaker_until = n.breaker_until,
-    breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at
+    breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at,
+    unseen = n.unseen, look_at = n.look_at
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
-            $14::timestamptz[])
+            $14::timestamptz[], $15::bytea[], $16::timestamptz[])
     AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
-          health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at)
+          health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at,
+          unseen, look_at)
 WHERE l.webhook_id = n.webhook_id
 """
 
@@ -212,6 +215,8 @@ class PostgresDeliveryQueue:
             [lane.breaker.since for lane in lanes],
             [lane.tokens for lane in lanes],
             [lane.tokens_at for lane in lanes],
+            [encode_tally(lane.unseen) for lane in lanes],
+            [lane.look_at for lane in lanes],
         )
 
     async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
@@ -326,6 +331,8 @@ def _lane(row: asyncpg.Record) -> Lane:
         ),
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],
+        unseen=decode_tally(row["unseen"]),
+        look_at=row["look_at"],
         version=row["version"],
         max_concurrency=row["max_concurrency"],
         rate_limit=_policy(row["rate_limit"], RateLimit) if row["rate_limit"] else None,

@@ -21,7 +21,8 @@ from monitor.domain.views import (
     LastHour,
     WebhookView,
 )
-from monitor.domain.vocab import DeliveryState, HealthStatus, SignatureScheme, id_millis
+from monitor.domain.vocab import BodyFormat, DeliveryState, HealthStatus, SignatureScheme, id_millis
+from monitor.domain.watching import WATCHED, Normal
 from monitor.domain.webhooks import MASK, RateLimit
 
 
@@ -48,16 +49,27 @@ def webhook_view(row: asyncpg.Record, last_hour: LastHour | msgspec.UnsetType = 
         rate_limit=from_jsonb(row["rate_limit"], RateLimit) if row["rate_limit"] else None,
         ordered=row["ordered"],
         signature=SignatureScheme(row["signature"]),
-        health=HealthView(
-            HealthStatus(row["health_status"]),
-            row["health_reason"],
-            row["failure_probability"],
-            row["health_changed_at"],
-        ),
+        body_format=BodyFormat(row["body_format"]),
+        health=health_view(row),
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         last_hour=last_hour,
+    )
+
+
+def health_view(row: asyncpg.Record) -> HealthView:
+    return HealthView(
+        HealthStatus(row["health_status"]), row["health_reason"], row["failure_probability"], row["health_changed_at"]
+    )
+
+
+def watched_webhook_view(row: asyncpg.Record) -> WebhookView:
+    """Read a webhook with what the detector knows of it; before the first look it is learning everything."""
+    return msgspec.structs.replace(
+        webhook_view(row),
+        signals=from_jsonb(row["signals"], dict[str, str]) if row["signals"] else dict.fromkeys(WATCHED, "learning"),
+        normal=from_jsonb(row["normal"], Normal) if row["normal"] else Normal(),
     )
 
 

@@ -46,6 +46,7 @@ class WebhookRow(DefaultBase):
     rate_limit: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     ordered: Mapped[bool]
     signature: Mapped[str] = mapped_column(sa.Text)
+    body_format: Mapped[str] = mapped_column(sa.Text, server_default="standard")
     version: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
@@ -87,6 +88,10 @@ lanes = sa.Table(
     sa.Column("breaker_since", sa.Integer, nullable=False),
     sa.Column("tokens", sa.Double, nullable=True),
     _at("tokens_at", nullable=True),
+    # What the detector has not seen yet, and when it looks next.
+    sa.Column("unseen", sa.LargeBinary, nullable=True),
+    _at("look_at", nullable=True),
+    sa.Index("ix_webhook_lanes_look_at", "look_at"),
 )
 
 events = sa.Table(
@@ -191,6 +196,53 @@ histograms_minute = sa.Table(
     postgresql_partition_by="RANGE (bucket_at)",
 )
 
+
+def _folded(level: str) -> tuple[sa.Table, sa.Table]:
+    """Return counts and histograms of one level: as those of the minutes, but by calendar month."""
+    return (
+        sa.Table(
+            f"rollups_{level}",
+            metadata,
+            sa.Column("webhook_id", sa.Uuid, primary_key=True),
+            sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
+            sa.Column("attempts", sa.Integer, nullable=False),
+            sa.Column("failures", sa.Integer, nullable=False),
+            sa.Column("latency_sum_ms", sa.Double, nullable=False),
+            sa.Column("errors", JSONB, nullable=False),
+            postgresql_partition_by="RANGE (bucket_at)",
+        ),
+        sa.Table(
+            f"histograms_{level}",
+            metadata,
+            sa.Column("webhook_id", sa.Uuid, primary_key=True),
+            sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
+            sa.Column("indexes", ARRAY(sa.SmallInteger), nullable=False),
+            sa.Column("counts", ARRAY(sa.Integer), nullable=False),
+            postgresql_partition_by="RANGE (bucket_at)",
+        ),
+    )
+
+
+rollups_hour, histograms_hour = _folded("hour")
+rollups_day, histograms_day = _folded("day")
+
+rollup_progress = sa.Table(
+    # Buckets of the level (hour, day) that end by folded_until may be read from it, save those in rollups_stale.
+    "rollup_progress",
+    metadata,
+    sa.Column("level", sa.Text, primary_key=True),
+    _at("folded_until"),
+)
+
+rollups_stale = sa.Table(
+    # Buckets that are still to be folded, or again since attempts came late: until then the finer level is read.
+    "rollups_stale",
+    metadata,
+    sa.Column("level", sa.Text, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
+)
+
 idempotency_keys = sa.Table(
     "idempotency_keys",
     metadata,
@@ -222,4 +274,98 @@ revoked_tokens = sa.Table(
     sa.Column("jti", sa.Text, primary_key=True),
     _at("revoked_at"),
     _at("expires_at"),
+)
+
+baselines = sa.Table(
+    # Large and written at every look, so apart from the lanes that every claim reads.
+    "webhook_baselines",
+    metadata,
+    sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("baselines", sa.LargeBinary, nullable=False),
+    _at("looked_at"),
+    sa.Column("signals", JSONB, nullable=False),
+    sa.Column("normal", JSONB, nullable=False),
+)
+
+anomalies = sa.Table(
+    "anomalies",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("signal", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("evidence", JSONB, nullable=False),
+    _at("opened_at"),
+    _at("closed_at", nullable=True),
+    sa.Index("ux_anomalies_open", "webhook_id", "signal", unique=True, postgresql_where=sa.text("closed_at IS NULL")),
+    sa.Index("ix_anomalies_webhook_id", "webhook_id", "id"),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("causes", ARRAY(sa.Text), nullable=False),
+    sa.Column("evidence", JSONB, nullable=False),
+    _at("raised_at"),
+    _at("acknowledged_at", nullable=True),
+    sa.Column("acknowledged_by", sa.Text, nullable=True),
+    _at("ack_expires_at", nullable=True),
+    _at("first_acknowledged_at", nullable=True),
+    sa.Column("note", sa.Text, nullable=True),
+    _at("resolved_at", nullable=True),
+    sa.Column("resolved_by", sa.Text, nullable=True),
+    sa.Column("moves", ARRAY(sa.DateTime(timezone=True)), nullable=False),
+    sa.Column("flapping", sa.Boolean, nullable=False),
+    sa.Column("told", sa.Boolean, nullable=False),
+    sa.Column("news", sa.Boolean, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    # What makes "one open alert per webhook and kind" true, whoever is first.
+    sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
+    sa.Index("ix_alerts_webhook_id", "webhook_id", "id"),
+    sa.Index("ix_alerts_resolved_at", "resolved_at", postgresql_where=sa.text("state = 'resolved'")),
+)
+
+alert_history = sa.Table(
+    "alert_history",
+    metadata,
+    sa.Column("alert_id", sa.Uuid, sa.ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    _at("at"),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=True),
+    sa.Column("severity", sa.Text, nullable=True),
+    sa.Column("title", sa.Text, nullable=True),
+    sa.Column("causes", ARRAY(sa.Text), nullable=True),
+    sa.Column("evidence", JSONB, nullable=True),
+    _at("expires_at", nullable=True),
+)
+
+silences = sa.Table(
+    "silences",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("created_by", sa.Text, nullable=False),
+    _at("created_at"),
+    sa.Column("reason", sa.Text, nullable=False),
+    _at("ends_at"),
+    sa.Column("webhook_id", sa.Uuid, nullable=True),
+    sa.Column("label", sa.Text, nullable=True),
+    sa.Column("kind", sa.Text, nullable=True),
+    sa.Index("ix_silences_ends_at", "ends_at"),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("announcement", sa.LargeBinary, nullable=False),
 )

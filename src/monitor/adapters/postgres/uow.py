@@ -10,14 +10,17 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from monitor.adapters.postgres.alerts import PostgresAlertRepository, PostgresOutbox, PostgresSilenceRepository
 from monitor.adapters.postgres.attempts import PostgresAttemptLog
 from monitor.adapters.postgres.engine import Database, translating
 from monitor.adapters.postgres.events import PostgresEventLog
 from monitor.adapters.postgres.ledger import PostgresAuditLog, PostgresIdempotencyStore
 from monitor.adapters.postgres.queue import PostgresDeliveryQueue
+from monitor.adapters.postgres.watch import PostgresWatchLog
 from monitor.adapters.postgres.webhooks import PostgresWebhookRepository
 from monitor.adapters.vault import KeyVault
 from monitor.domain.clock import Clock
+from monitor.domain.events import DomainEvent
 from monitor.domain.ports import (
     AttemptLog,
     AuditLog,
@@ -26,6 +29,7 @@ from monitor.domain.ports import (
     IdempotencyStore,
     WebhookRepository,
 )
+from monitor.domain.watch_ports import AlertRepository, Outbox, SilenceRepository, WatchLog
 
 
 class PostgresUnitOfWork:
@@ -38,11 +42,16 @@ class PostgresUnitOfWork:
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
+    watch: WatchLog
+    alerts: AlertRepository
+    silences: SilenceRepository
+    outbox: Outbox
 
     def __init__(self, database: Database, vault: KeyVault, clock: Clock) -> None:
         self._session = AsyncSession(database.engine, expire_on_commit=False, autoflush=False)
         self._vault = vault
         self._clock = clock
+        self._facts: list[DomainEvent] = []
 
     async def __aenter__(self) -> Self:
         try:
@@ -60,6 +69,10 @@ class PostgresUnitOfWork:
         self.attempts = PostgresAttemptLog(raw)
         self.idempotency = PostgresIdempotencyStore(raw, self._vault)
         self.audit = PostgresAuditLog(raw, self._clock)
+        self.watch = PostgresWatchLog(raw)
+        self.alerts = PostgresAlertRepository(raw)
+        self.silences = PostgresSilenceRepository(raw)
+        self.outbox = PostgresOutbox(raw, self._clock)
         return self
 
     async def __aexit__(
@@ -75,6 +88,9 @@ class PostgresUnitOfWork:
         if error is not None:
             with translating():
                 raise error
+
+    def record(self, *facts: DomainEvent) -> None:
+        self._facts.extend(facts)
 
     async def commit(self) -> None:
         with translating():

@@ -1,0 +1,162 @@
+"""Alerts, their history, silences, and what waits to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from monitor.adapters.postgres.codec import from_jsonb, jsonb
+from monitor.domain.alerts.announce import Announcement
+from monitor.domain.alerts.model import Alert, AlertKind, Entry
+from monitor.domain.alerts.silences import Silence
+from monitor.domain.clock import Clock
+from monitor.domain.errors import NotFound
+
+NO_ALERT = "There is no alert with this id."
+NO_SILENCE = "There is no silence with this id."
+
+FIELDS = msgspec.structs.fields(Alert)
+COLUMNS = tuple(field.name for field in FIELDS)
+"""The members of an alert are the columns of its table."""
+
+INSERT = f"""
+INSERT INTO alerts ({", ".join(COLUMNS)}) VALUES ({", ".join(f"${i}" for i in range(1, len(COLUMNS) + 1))})
+ON CONFLICT (webhook_id, kind) WHERE state <> 'resolved' DO NOTHING RETURNING id
+"""
+
+UPDATE = f"""
+UPDATE alerts SET {", ".join(f"{name} = ${i}" for i, name in enumerate(COLUMNS, 1))}
+WHERE id = $1 AND version = ${len(COLUMNS) + 1} RETURNING id
+"""
+
+# One resolved longer ago cannot be reopened, nor does a person's word on it count any more.
+LATEST = f"""
+SELECT {", ".join(COLUMNS)} FROM alerts
+WHERE webhook_id = ANY($1) AND (state <> 'resolved' OR resolved_at > now() - interval '2 days')
+ORDER BY id FOR UPDATE
+"""
+
+ADD_HISTORY = """
+INSERT INTO alert_history (alert_id, version, at, action, actor, note, severity, title, causes, evidence, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+
+
+class PostgresAlertRepository:
+    """See :class:`monitor.domain.watch_ports.AlertRepository`."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
+        rows = await self._connection.fetch(LATEST, list(webhook_ids))
+        # Ids ascend with time, so of each kind the last one stays.
+        alerts = (_alert(row) for row in rows)
+        return {(alert.webhook_id, alert.kind): alert for alert in alerts}
+
+    async def get(self, alert_id: UUID) -> Alert:
+        row = await self._connection.fetchrow(
+            f"SELECT {', '.join(COLUMNS)} FROM alerts WHERE id = $1 FOR UPDATE", alert_id
+        )
+        if row is None:
+            raise NotFound(NO_ALERT)
+        return _alert(row)
+
+    async def save(self, before: Alert | None, after: Alert, entries: Sequence[Entry]) -> bool:
+        values = [_value(after, name) for name in COLUMNS]
+        if before is None or before.id != after.id:
+            saved = await self._connection.fetchval(INSERT, *values)
+        else:
+            saved = await self._connection.fetchval(UPDATE, *values, before.version)
+        if saved is None:
+            return False
+        first = after.version - len(entries) + 1
+        await self._connection.executemany(
+            ADD_HISTORY, [(after.id, version, *_columns(entry)) for version, entry in enumerate(entries, first)]
+        )
+        return True
+
+
+class PostgresSilenceRepository:
+    """See :class:`monitor.domain.watch_ports.SilenceRepository`."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def active(self) -> list[Silence]:
+        rows = await self._connection.fetch("SELECT * FROM silences WHERE ends_at > now()")
+        return [_silence(row) for row in rows]
+
+    async def add(self, silence: Silence) -> None:
+        await self._connection.execute(
+            "INSERT INTO silences (id, created_by, created_at, reason, ends_at, webhook_id, label, kind)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            *msgspec.structs.astuple(silence),
+        )
+
+    async def end(self, silence_id: UUID) -> bool:
+        row = await self._connection.fetchrow(
+            "UPDATE silences s SET ends_at = least(s.ends_at, now()) FROM silences old"
+            " WHERE s.id = $1 AND old.id = s.id RETURNING old.ends_at > now() AS was_active",
+            silence_id,
+        )
+        if row is None:
+            raise NotFound(NO_SILENCE)
+        was_active: bool = row["was_active"]
+        return was_active
+
+
+class PostgresOutbox:
+    """See :class:`monitor.domain.watch_ports.Outbox`."""
+
+    def __init__(self, connection: asyncpg.Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+
+    async def announce(self, announcements: Sequence[Announcement]) -> None:
+        await self._connection.executemany(
+            "INSERT INTO outbox (id, announcement) VALUES ($1, $2)",
+            [(self._clock.new_id(), msgspec.msgpack.encode(announcement)) for announcement in announcements],
+        )
+
+    async def take(self, limit: int) -> list[Announcement]:
+        rows = await self._connection.fetch(
+            "WITH taken AS (DELETE FROM outbox WHERE id IN"
+            " (SELECT id FROM outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING *)"
+            " SELECT announcement FROM taken ORDER BY id",
+            limit,
+        )
+        return [msgspec.msgpack.decode(row["announcement"], type=Announcement) for row in rows]
+
+
+def _value(alert: Alert, name: str) -> Any:
+    value = getattr(alert, name)
+    return jsonb(value) if name == "evidence" else value
+
+
+def _columns(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.at,
+        entry.action,
+        entry.actor,
+        entry.note,
+        entry.severity,
+        entry.title,
+        entry.causes,
+        None if entry.evidence is None else jsonb(entry.evidence),
+        entry.expires_at,
+    )
+
+
+def _alert(row: asyncpg.Record) -> Alert:
+    members = dict(row.items())
+    members["evidence"] = from_jsonb(row["evidence"], dict[str, Any])
+    return msgspec.convert(members, Alert)
+
+
+def _silence(row: asyncpg.Record) -> Silence:
+    return msgspec.convert(dict(row.items()), Silence)

@@ -1,0 +1,119 @@
+"""Reads of the dashboard: from rollups and the webhooks' own rows, never from attempts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.metrics_queries import last_hours, overview, series, traffic_of
+from monitor.adapters.postgres.rows import health_view
+from monitor.adapters.postgres.sql import Where
+from monitor.domain.dashboard import (
+    SPARK_STEP_S,
+    SPARK_STEPS,
+    WINDOWS,
+    PerformanceView,
+    RowPosition,
+    Sparkline,
+    WebhookRow,
+    Window,
+)
+from monitor.domain.views import OverviewView
+from monitor.domain.vocab import SYSTEM_ID, WORST_FIRST, HealthStatus
+
+# One expression for the order, the filter and the cursor.
+RANK = (
+    f"CASE WHEN NOT w.enabled THEN {len(WORST_FIRST)} "
+    + " ".join(f"WHEN l.health_status = '{status}' THEN {rank}" for rank, status in enumerate(WORST_FIRST))
+    + " END"
+)
+
+ROWS = f"""
+SELECT w.id, w.name, w.enabled, w.paused_at, l.health_status, l.health_reason, l.failure_probability,
+       l.health_changed_at,
+       (SELECT count(*) FROM alerts a WHERE a.webhook_id = w.id AND a.state <> 'resolved') AS alerts,
+       (SELECT count(*) FROM anomalies a WHERE a.webhook_id = w.id AND a.closed_at IS NULL) AS anomalies
+FROM (
+    SELECT w.id, {RANK} AS rank FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id {{condition}}
+    ORDER BY rank, -l.failure_probability, w.id LIMIT {{limit}}
+) AS page
+JOIN webhooks w ON w.id = page.id JOIN webhook_lanes l ON l.webhook_id = page.id
+ORDER BY page.rank, -l.failure_probability, w.id
+"""
+
+# Steps end with the running minute, so the last one holds the present.
+SPARKLINES = f"""
+SELECT webhook_id, array_agg(attempts ORDER BY step) AS attempts, array_agg(failures ORDER BY step) AS failures
+FROM (
+    SELECT id AS webhook_id, step, coalesce(sum(r.attempts), 0)::int AS attempts,
+           coalesce(sum(r.failures), 0)::int AS failures
+    FROM unnest($1::uuid[]) AS id
+    CROSS JOIN generate_series(1, {SPARK_STEPS}) AS step
+    CROSS JOIN LATERAL (
+        SELECT date_trunc('minute', now()) + interval '1 minute'
+            - make_interval(secs => ({SPARK_STEPS} - step + 1) * {SPARK_STEP_S}) AS from_at
+    ) AS s
+    LEFT JOIN rollups_minute r ON r.webhook_id = id AND r.bucket_at >= from_at
+        AND r.bucket_at < from_at + make_interval(secs => {SPARK_STEP_S})
+        AND r.bucket_at >= now() - interval '2 hours'
+    GROUP BY id, step
+) AS steps GROUP BY webhook_id
+"""
+
+
+class PostgresDashboardQueries:
+    """See :class:`monitor.domain.dashboard.DashboardQueries`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def overview(self) -> OverviewView:
+        return await overview(self._db)
+
+    async def rows(self, *, status: HealthStatus | None, after: RowPosition | None, limit: int) -> list[WebhookRow]:
+        condition = Where("w.deleted_at IS NULL")
+        condition.add("l.health_status = {}", status)
+        if after is not None:
+            position = f"({RANK}, -l.failure_probability, w.id)"
+            condition.add(position + " > ({}::int, {}::float8, {}::uuid)", after.rank, after.unlikely, after.id)
+        found = await self._db.fetch(ROWS.format(condition=condition, limit=limit), *condition.args)
+        ids = [row["id"] for row in found]
+        hours = await last_hours(self._db, ids)
+        lines = {
+            row["webhook_id"]: Sparkline(SPARK_STEP_S, row["attempts"], row["failures"])
+            for row in await self._db.fetch(SPARKLINES, ids)
+        }
+        return [
+            WebhookRow(
+                id=row["id"],
+                name=row["name"],
+                enabled=row["enabled"],
+                paused_at=row["paused_at"],
+                health=health_view(row),
+                last_hour=hours[row["id"]],
+                sparkline=lines[row["id"]],
+                alerts=row["alerts"],
+                anomalies=row["anomalies"],
+            )
+            for row in found
+        ]
+
+    async def performance(self, window: Window) -> PerformanceView:
+        window_s, step_s = WINDOWS[window]
+        row = await self._db.fetchrow(
+            "SELECT now() AS as_of, date_bin(make_interval(secs => $1), now(), 'epoch') AS step_at", float(step_s)
+        )
+        assert row is not None
+        # The step that is running counts: the newest minute is the one people look at.
+        end = row["step_at"] + timedelta(seconds=step_s)
+        start = end - timedelta(seconds=window_s)
+        current = await series(self._db, SYSTEM_ID, start, end, step_s)
+        previous = await series(self._db, SYSTEM_ID, start - timedelta(seconds=window_s), start, step_s)
+        return PerformanceView(
+            as_of=row["as_of"],
+            window_s=window_s,
+            step_s=step_s,
+            current=traffic_of(current.total, window_s),
+            previous=traffic_of(previous.total, window_s),
+            series=current.points,
+        )

@@ -1,0 +1,395 @@
+"""Minutes fold into hours and hours into days; whatever a series is read from, it is what the attempts add up to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from monitor.adapters.postgres import migrate
+from monitor.adapters.postgres.folding import FOLDER_LOCK, PostgresFolder
+from monitor.adapters.postgres.partitions import Retention, maintain
+from monitor.bootstrap import Parts, build_periodic
+from monitor.domain.delivery import Outcome
+from monitor.domain.errors import Unavailable
+from monitor.domain.metrics import DAY_S, HOUR_S, MINUTE_S, merge_rollups, percentile, rollup_of
+from monitor.domain.ports import AttemptRecord, Minute
+from monitor.domain.services.deliver import minutes
+from monitor.domain.views import MetricsPoint
+from monitor.domain.vocab import SYSTEM_ID, ErrorKind
+from tests.integration.support import eventually, execute, sql
+from tests.samples import add_webhook
+
+HOUR, DAY = timedelta(seconds=HOUR_S), timedelta(seconds=DAY_S)
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+START = TODAY - 3 * DAY
+STEPS = (MINUTE_S, 15 * MINUTE_S, HOUR_S, 6 * HOUR_S, DAY_S, 2 * DAY_S)
+
+Attempt = tuple[UUID, datetime, Outcome]
+
+
+@pytest.fixture
+async def webhook_id(parts: Parts) -> UUID:
+    return (await add_webhook(parts.unit_of_work, parts.clock)).id
+
+
+@pytest.fixture
+def folder(parts: Parts) -> PostgresFolder:
+    return PostgresFolder(parts.database)
+
+
+def made_up(dice: Random, webhook_ids: Sequence[UUID], count: int) -> list[Attempt]:
+    """Return attempts from three days ago until now, with all kinds of endings."""
+    endings: list[dict[str, Any]] = [{"status_code": 200}] * 5 + [
+        {"status_code": 503, "error": ErrorKind.STATUS},
+        {"status_code": 404, "error": ErrorKind.STATUS},
+        {"error": ErrorKind.TIMEOUT},
+    ]
+    span_s = (datetime.now(UTC) - START).total_seconds()
+    return [
+        (
+            dice.choice(webhook_ids),
+            START + timedelta(seconds=dice.uniform(0, span_s)),
+            Outcome(**dice.choice(endings), latency_ms=dice.expovariate(1 / 300)),
+        )
+        for _ in range(count)
+    ]
+
+
+async def store(parts: Parts, attempts: Sequence[Attempt]) -> None:
+    """Store attempts and their minutes, as every service does."""
+    async with parts.unit_of_work() as uow:
+        await uow.attempts.add(
+            [AttemptRecord(id=parts.clock.new_id(at), webhook_id=id_, outcome=outcome) for id_, at, outcome in attempts]
+        )
+        await uow.attempts.add_minutes(minutes(attempts))
+        await uow.commit()
+
+
+async def assert_series_are_true(parts: Parts, attempts: Sequence[Attempt], webhook_ids: Sequence[UUID]) -> None:
+    """Rebuild every series from the attempts and compare."""
+    until = TODAY + DAY
+    for webhook_id in webhook_ids:
+        for step_s in STEPS:
+            view = await parts.queries.metrics(webhook_id, START, until, step_s)
+            expected: dict[datetime, list[tuple[str, float]]] = {}
+            for id_, at, outcome in attempts:
+                if id_ == webhook_id:
+                    start = START + (at - START) // timedelta(seconds=step_s) * timedelta(seconds=step_s)
+                    expected.setdefault(start, []).append((outcome.label, outcome.latency_ms))
+            assert [point.at for point in view.points] == sorted(expected), step_s
+            for point in view.points:
+                assert_point(point, expected[point.at])
+            assert_point(view.total, [sample for samples in expected.values() for sample in samples])
+
+
+def assert_point(point: MetricsPoint, samples: Sequence[tuple[str, float]]) -> None:
+    rollup = merge_rollups(*(rollup_of([sample]) for sample in samples))
+    assert (point.attempts, point.failures, point.errors) == (rollup.attempts, rollup.failures, rollup.errors)
+    expected = [rollup.latency_mean_ms, *(percentile(rollup.histogram, q) for q in (0.5, 0.95, 0.99))]
+    found = [point.mean_ms, point.p50_ms, point.p95_ms, point.p99_ms]
+    assert found == [value if value is None else round(value, 3) for value in expected]
+
+
+async def fold_all(folder: PostgresFolder) -> None:
+    """Tick often enough for three days."""
+    for _ in range(5):
+        await folder.fold()
+
+
+async def rows(parts: Parts, statement: str, *args: object) -> list[asyncpg.Record]:
+    async with sql(parts) as connection:
+        found: list[asyncpg.Record] = await connection.fetch(statement, *args)
+        return found
+
+
+async def progress(parts: Parts) -> dict[str, datetime]:
+    return {row["level"]: row["folded_until"] for row in await rows(parts, "SELECT * FROM rollup_progress")}
+
+
+async def stored(parts: Parts, level: str) -> dict[tuple[UUID, datetime], int]:
+    """Return the attempts of each bucket of *level*."""
+    found = await rows(parts, f"SELECT webhook_id, bucket_at, attempts FROM rollups_{level}")
+    return {(row["webhook_id"], row["bucket_at"]): row["attempts"] for row in found}
+
+
+async def one_at(parts: Parts, webhook_id: UUID, at: datetime, count: int = 1) -> None:
+    """Store *count* attempts of one moment."""
+    await store(parts, [(webhook_id, at, Outcome(status_code=200, latency_ms=5.0))] * count)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_rebuild_from_attempts_equals_the_rollups_at_every_level(
+    parts: Parts, folder: PostgresFolder, seed: int
+) -> None:
+    """For attempts that arrive in any order, before and after folding: series == merge of the raw attempts."""
+    dice = Random(seed)
+    ids = [(await add_webhook(parts.unit_of_work, parts.clock)).id for _ in range(3)]
+    attempts = made_up(dice, ids[:2], 1200)
+    early, late, later = attempts[:800], attempts[800:1000], attempts[1000:]
+    await store(parts, early)
+    await assert_series_are_true(parts, early, ids[:1])
+    await folder.fold()
+    await assert_series_are_true(parts, early, ids)
+    await fold_all(folder)
+    await assert_series_are_true(parts, early, ids)
+    # A third webhook is first heard of late.
+    late += [(ids[2], at, outcome) for _, at, outcome in late[:50]]
+    await store(parts, late)
+    await assert_series_are_true(parts, early + late, ids)
+    await fold_all(folder)
+    await assert_series_are_true(parts, early + late, ids)
+    await store(parts, later)
+    await assert_series_are_true(parts, attempts + late[-50:], ids)
+    assert await rows(parts, "SELECT FROM rollups_stale")
+    await fold_all(folder)
+    assert not await rows(parts, "SELECT FROM rollups_stale")
+    await assert_system_is_the_sum(parts)
+
+
+async def assert_system_is_the_sum(parts: Parts) -> None:
+    for level in ("minute", "hour", "day"):
+        sums: dict[datetime, int] = {}
+        system: dict[datetime, int] = {}
+        for (id_, at), attempts in (await stored(parts, level)).items():
+            into = system if id_ == SYSTEM_ID else sums
+            into[at] = into.get(at, 0) + attempts
+        assert sums == system
+        assert system
+
+
+async def test_only_hours_and_days_that_are_over_are_folded(
+    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+) -> None:
+    now = datetime.now(UTC)
+    for at in (now, now - 2 * HOUR, TODAY - HOUR):
+        await one_at(parts, webhook_id, at)
+    await fold_all(folder)
+    done = await progress(parts)
+    assert now - HOUR - timedelta(minutes=2) < done["hour"] <= now
+    assert done["hour"].minute == done["hour"].second == 0
+    assert done["day"] <= done["hour"]
+    assert all(at + HOUR <= done["hour"] for _, at in await stored(parts, "hour"))
+    assert all(at + DAY <= done["day"] for _, at in await stored(parts, "day"))
+
+
+async def test_folding_begins_at_the_oldest_minute_and_goes_on_in_bounded_steps(
+    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+) -> None:
+    await folder.fold()
+    assert await progress(parts) == {}
+    oldest = START + timedelta(hours=5, minutes=17)
+    await one_at(parts, webhook_id, oldest)
+    await folder.fold()
+    assert await progress(parts) == {"hour": START + 29 * HOUR, "day": START + DAY}
+    assert await stored(parts, "day") == {(webhook_id, START): 1, (SYSTEM_ID, START): 1}
+    await folder.fold()
+    assert await progress(parts) == {"hour": START + 53 * HOUR, "day": START + 2 * DAY}
+
+
+async def test_folding_again_changes_nothing(parts: Parts, folder: PostgresFolder, webhook_id: UUID) -> None:
+    await one_at(parts, webhook_id, START, 7)
+    await fold_all(folder)
+    before = [await stored(parts, level) for level in ("hour", "day")]
+    await execute(parts, "INSERT INTO rollups_stale VALUES ('hour', $1, $2), ('day', $1, $2)", webhook_id, START)
+    await fold_all(folder)
+    assert [await stored(parts, level) for level in ("hour", "day")] == before
+
+
+async def test_a_late_attempt_reaches_its_hour_and_its_day(
+    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+) -> None:
+    await one_at(parts, webhook_id, START)
+    await fold_all(folder)
+    # Older than everything before, in the middle, and for a day that had none.
+    for at in (START - DAY, START + timedelta(minutes=59), START + DAY + 3 * HOUR):
+        await one_at(parts, webhook_id, at)
+    await folder.fold()
+    assert {at: n for (id_, at), n in (await stored(parts, "hour")).items() if id_ == webhook_id} == {
+        START - DAY: 1,
+        START: 2,
+        START + DAY + 3 * HOUR: 1,
+    }
+    assert {at: n for (id_, at), n in (await stored(parts, "day")).items() if id_ == webhook_id} == {
+        START - DAY: 1,
+        START: 2,
+        START + DAY: 1,
+    }
+
+
+async def test_an_attempt_in_an_open_hour_sets_no_mark(parts: Parts, folder: PostgresFolder, webhook_id: UUID) -> None:
+    await one_at(parts, webhook_id, datetime.now(UTC) - DAY)
+    await fold_all(folder)
+    await one_at(parts, webhook_id, (await progress(parts))["hour"])
+    assert not await rows(parts, "SELECT FROM rollups_stale")
+
+
+async def test_a_writer_in_flight_is_waited_for_and_not_missed(
+    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+) -> None:
+    await one_at(parts, webhook_id, START)
+    async with parts.unit_of_work() as uow:
+        await uow.attempts.add_minutes([Minute(webhook_id, START, rollup_of([("ok", 1.0)]))])
+        # It holds the table, then the hour: the folder does not even begin, and later gives up waiting.
+        with pytest.raises(Unavailable):
+            await folder.fold()
+        assert await progress(parts) == {}
+        await uow.commit()
+    await fold_all(folder)
+    assert (await stored(parts, "hour"))[webhook_id, START] == 2
+    async with parts.unit_of_work() as uow:
+        await uow.attempts.add_minutes([Minute(webhook_id, START, rollup_of([("ok", 1.0)]))])
+        folding = asyncio.create_task(folder.fold())
+        await uow.commit()
+        await folding
+    await folder.fold()
+    assert (await stored(parts, "hour"))[webhook_id, START] == 3
+
+
+async def test_nothing_is_lost_while_many_write_and_some_fold(parts: Parts) -> None:
+    ids = [(await add_webhook(parts.unit_of_work, parts.clock)).id for _ in range(5)]
+    written: list[Attempt] = []
+
+    async def write(seed: int) -> None:
+        dice = Random(seed)
+        for _ in range(25):
+            batch = made_up(dice, ids, dice.randint(1, 40))
+            await store(parts, batch)
+            written.extend(batch)
+
+    async def fold_until(done: asyncio.Event) -> None:
+        folder = PostgresFolder(parts.database)
+        while not done.is_set():
+            await folder.fold()
+
+    done = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(fold_until(done))
+        await asyncio.gather(*(write(seed) for seed in range(6)))
+        done.set()
+    await assert_series_are_true(parts, written, ids)
+    await fold_all(PostgresFolder(parts.database))
+    assert not await rows(parts, "SELECT FROM rollups_stale")
+    await assert_series_are_true(parts, written, ids)
+    await assert_system_is_the_sum(parts)
+
+
+async def test_of_two_folders_at_once_one_works(parts: Parts, folder: PostgresFolder, webhook_id: UUID) -> None:
+    await one_at(parts, webhook_id, START)
+    async with sql(parts) as other, other.transaction():
+        await other.execute("SELECT pg_advisory_xact_lock($1)", FOLDER_LOCK)
+        await folder.fold()
+        assert await progress(parts) == {}
+    await asyncio.gather(*(PostgresFolder(parts.database).fold() for _ in range(4)))
+    await fold_all(folder)
+    assert (await stored(parts, "day"))[webhook_id, START] == 1
+
+
+async def test_what_a_killed_folder_left_the_next_one_does(
+    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+) -> None:
+    await one_at(parts, webhook_id, START)
+    async with sql(parts) as reader:
+        # Holds the folder in the middle of its first hour: the seal is committed, the fold is not.
+        await reader.execute("BEGIN; LOCK TABLE histograms_hour IN SHARE MODE")
+        folding = asyncio.create_task(folder.fold())
+        waiting = (
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            " AND query LIKE '%histograms_hour%'"
+        )
+        (killed,) = await eventually(lambda: rows(parts, waiting))
+        await execute(parts, "SELECT pg_terminate_backend($1)", killed["pid"])
+        with pytest.raises(Unavailable):
+            await folding
+        await reader.execute("ROLLBACK")
+    assert await stored(parts, "hour") == {}
+    view = await parts.queries.metrics(webhook_id, START, START + HOUR, HOUR_S)
+    assert view.total.attempts == 1
+    await folder.fold()
+    assert (await stored(parts, "hour"))[webhook_id, START] == 1
+
+
+async def test_workers_fold_without_being_asked(parts: Parts, webhook_id: UUID) -> None:
+    await one_at(parts, webhook_id, START)
+    running = asyncio.create_task(build_periodic(parts).run())
+    try:
+        await eventually(lambda: stored(parts, "day"))
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_range_is_answered_in_whole_hours_or_days(
+    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+) -> None:
+    for at in (START, START + timedelta(minutes=59), START + 23 * HOUR, START + DAY):
+        await one_at(parts, webhook_id, at)
+    await fold_all(folder)
+    from_at, to_at = START + timedelta(minutes=30), START + timedelta(minutes=90)
+    for step_s, start, end, count in (
+        (MINUTE_S, from_at, to_at, 1),
+        (HOUR_S, START, START + 2 * HOUR, 2),
+        (DAY_S, START, START + DAY, 3),
+    ):
+        view = await parts.queries.metrics(webhook_id, from_at, to_at, step_s)
+        assert (view.from_at, view.to_at, view.total.attempts) == (start, end, count)
+
+
+async def test_retention_drops_whole_partitions_once_the_next_level_holds_them(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url)
+    long_ago = TODAY - 1000 * DAY
+    old = [f"{table}_{long_ago:{form}}" for table, form in (("rollups_minute", "%Y%m%d"), ("rollups_hour", "%Y%m"))]
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        # Made as the product does, for a retention that reaches so far back.
+        month = long_ago.replace(day=1)
+        for name, since, until in ((old[0], long_ago, long_ago + DAY), (old[1], month, month + 28 * DAY)):
+            await connection.execute(
+                f"CREATE TABLE {name} PARTITION OF {name.rpartition('_')[0]} FOR VALUES FROM ('{since}') TO ('{until}')"
+            )
+        await maintain(connection, Retention())
+        assert await existing(connection, old) == set(old)
+        advance = (
+            "INSERT INTO rollup_progress VALUES ($1, now()) ON CONFLICT (level) DO UPDATE SET folded_until = now()"
+        )
+        await connection.execute(advance, "hour")
+        mark = "INSERT INTO rollups_stale VALUES ('hour', $1, $2)"
+        await connection.execute(mark, SYSTEM_ID, long_ago)
+        await maintain(connection, Retention())
+        assert await existing(connection, old) == set(old)
+        await connection.execute("DELETE FROM rollups_stale")
+        await maintain(connection, Retention())
+        assert await existing(connection, old) == {old[1]}
+        await connection.execute(advance, "day")
+        await maintain(connection, Retention())
+        assert await existing(connection, old) == set()
+    finally:
+        await connection.close()
+
+
+async def test_rows_that_came_before_their_partition_move_into_it(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        today = f"rollups_minute_{TODAY:%Y%m%d}"
+        await connection.execute(f"DROP TABLE {today}")
+        row = (SYSTEM_ID, TODAY, 1, 0, 5.0, "{}")
+        await connection.execute("INSERT INTO rollups_minute VALUES ($1, $2, $3, $4, $5, $6)", *row)
+        assert await connection.fetchval("SELECT count(*) FROM rollups_minute_default") == 1
+        await maintain(connection, Retention())
+        assert tuple(await connection.fetchrow(f"SELECT * FROM {today}")) == row
+        assert await connection.fetchval("SELECT count(*) FROM rollups_minute") == 1
+    finally:
+        await connection.close()
+
+
+async def existing(connection: asyncpg.Connection, names: Sequence[str]) -> set[str]:
+    found = await connection.fetch("SELECT relname FROM pg_class WHERE relname = ANY($1)", names)
+    return {row["relname"] for row in found}
