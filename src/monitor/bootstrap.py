@@ -16,7 +16,9 @@ from litestar import Litestar
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
 from monitor.adapters.egress.sender import AiohttpSender
+from monitor.adapters.postgres.alert_queries import PostgresAlertQueries
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.folding import PostgresFolder
 from monitor.adapters.postgres.housekeeping import PostgresHousekeeping
 from monitor.adapters.postgres.listener import PostgresWakeups
 from monitor.adapters.postgres.migrate import newest_revision
@@ -30,6 +32,10 @@ from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.services.measure import Measurer
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.registry import Registry
+from monitor.domain.services.relay import Relay
+from monitor.domain.services.triage import Triage
+from monitor.domain.services.watch import Watcher
+from monitor.domain.watching import WatchPolicy
 from monitor.http import app as http_app
 from monitor.http.keys import Key, KeyRing
 from monitor.http.limits import LocalRateLimiter
@@ -41,6 +47,11 @@ from monitor.worker.periodic import Periodic
 
 REFRESH_S = 2.0
 """How often revocations and the key file are read: a revoked token is refused everywhere within 5 s."""
+
+WATCH_S = 1.0
+"""How often the workers ask which webhooks are due for a look, and what is to be told."""
+
+SURVEY_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +81,9 @@ class Parts:
         self.queries = PostgresQueries(self.database, self.vault)
         self.ring = KeyRing([_key(key) for key in jwt_keys(settings)])
         self.token_policy = token_policy(settings)
+        self.alert_queries = PostgresAlertQueries(self.database)
         self.policy = LanePolicy()
+        self.watch_policy = WatchPolicy()
         self.revoked: set[str] = set()
         self._stack = AsyncExitStack()
 
@@ -104,7 +117,9 @@ def build_services(parts: Parts) -> Services:
         ),
         publisher=Publisher(parts.unit_of_work, parts.clock),
         measurer=Measurer(parts.unit_of_work, parts.queries, parts.sender, parts.clock, sign_v1a, parts.policy),
+        triage=Triage(parts.unit_of_work, parts.queries, parts.alert_queries, parts.clock, parts.watch_policy.alert),
         queries=parts.queries,
+        alert_queries=parts.alert_queries,
         readiness=lambda: readiness(parts),
     )
 
@@ -173,13 +188,25 @@ def build_periodic(parts: Parts) -> Periodic:
     keeper = PostgresHousekeeping(
         parts.database, parts.vault, retention(parts.settings), parts.settings.retention.audit_d
     )
-    return Periodic([(3600.0, keeper.maintain_partitions), (600.0, keeper.purge), (600.0, keeper.reseal)])
+    watcher = Watcher(parts.unit_of_work, parts.clock, parts.watch_policy)
+    relay = Relay(parts.unit_of_work, parts.clock)
+    return Periodic(
+        [
+            (WATCH_S, watcher.tick),
+            (SURVEY_S, watcher.survey),
+            (WATCH_S, relay.publish),
+            (3600.0, keeper.maintain_partitions),
+            (600.0, keeper.purge),
+            (600.0, keeper.reseal),
+            (60.0, PostgresFolder(parts.database).fold),
+        ]
+    )
 
 
 def retention(settings: Settings) -> Retention:
     """Return the retention that the settings ask for."""
     days = settings.retention
-    return Retention(days.events_d, days.deliveries_d, days.attempts_d, days.minutes_d)
+    return Retention(days.events_d, days.deliveries_d, days.attempts_d, days.minutes_d, days.hours_d, days.days_d)
 
 
 def token_policy(settings: Settings) -> TokenPolicy:

@@ -20,11 +20,17 @@ from monitor.domain.vocab import Actor, Role
 
 ACTOR = Actor("demo", Role.ADMIN)
 LABEL = {"demo": "true"}
-EVENTS_PER_S = 2.0
+EVENTS_PER_S = 6.0
+"""Fast enough to learn in half a minute what is normal."""
+
 FLAKY_FAILS_EVERY = 4
 """Counted, not diced: 5 of any 20 attempts fail, which is degraded and never unavailable."""
-SLOW_S = 0.8
-RECOVERS_AFTER_S = 75.0
+SLOW_S = 0.6
+SLOW_AFTER_S = 50.0
+"""Slowness is a change: until then the slow one is as quick as the healthy one, and that is learned as its normal."""
+
+RECOVERS_AFTER_S = 90.0
+"""After its alert, which takes a minute of failing, and soon enough to see it resolve."""
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +103,8 @@ class Demo:
         return web.Response(text="thank you")
 
     async def _slow(self, request: web.Request) -> web.Response:
+        if self._up_s() < SLOW_AFTER_S:
+            return await self._healthy(request)
         await request.read()
         await asyncio.sleep(SLOW_S * random.uniform(0.7, 1.3))
         return web.Response(text="sorry for the wait")
@@ -109,8 +117,11 @@ class Demo:
 
     async def _recovering(self, request: web.Request) -> web.Response:
         await request.read()
-        up_s = asyncio.get_running_loop().time() - self._started_at
-        return web.Response(text="back") if up_s > RECOVERS_AFTER_S else web.Response(status=500, text="not yet")
+        up = self._up_s() > RECOVERS_AFTER_S
+        return web.Response(text="back") if up else web.Response(status=500, text="not yet")
+
+    def _up_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._started_at
 
 
 def _closed_port() -> int:

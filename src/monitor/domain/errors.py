@@ -8,6 +8,7 @@ Every error the product raises on purpose::
     ├── Forbidden            403  the token may not do this
     ├── NotFound             404
     ├── Conflict             409  the thing is in another state
+    │   └── Raced                 another transaction was first; nothing was changed, so try again
     ├── StalePrecondition    412  If-Match names an old version
     ├── TooLarge             413
     ├── UnsupportedMedia     415
@@ -84,6 +85,10 @@ class NotFound(MonitorError):
 class Conflict(MonitorError):
     slug = "conflict"
     title = "The current state does not allow that"
+
+
+class Raced(Conflict):
+    slug = "raced"
 
 
 class StalePrecondition(MonitorError):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, merge
 from monitor.domain.circuit import Breaker, BreakerPolicy, BreakerState, Permit, after, permit, probing
 from monitor.domain.delivery import Outcome, RetryPolicy
 from monitor.domain.health import (
@@ -32,7 +33,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one webhook that changes with every attempt, and the limits it is held to.
 
     ``recent`` holds outcome labels, oldest first. ``tokens`` is the rate limit's bucket as of ``tokens_at``, null
-    while full. ``in_flight`` counts leased deliveries; ``version`` is that of the webhook's configuration.
+    while full. ``unseen`` is what the detector has not looked at yet, ``look_at`` when it does next, null for never.
+    ``in_flight`` counts leased deliveries; ``version`` is that of the webhook's configuration.
     """
 
     webhook_id: UUID
@@ -43,6 +45,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     breaker: Breaker = Breaker()
     tokens: float | None = None
     tokens_at: datetime | None = None
+    unseen: Tally = NO_ATTEMPTS
+    look_at: datetime | None = None
     version: int = 1
     max_concurrency: int = 10
     rate_limit: RateLimit | None = None
@@ -128,6 +132,16 @@ def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
             failing_since = None if outcome.ok else (failing_since or at)
             last_at = at
     return msgspec.structs.replace(lane, failing_since=failing_since, last_attempt_at=last_at)
+
+
+def notice(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
+    """
+    Return *after*, with the attempts that *made* it so of *before* left for the detector to see.
+
+    A change of status is looked at as soon as possible, everything else in its turn.
+    """
+    changed = before.health.status is not after.health.status
+    return msgspec.structs.replace(after, unseen=merge(before.unseen, made), look_at=now if changed else before.look_at)
 
 
 def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:

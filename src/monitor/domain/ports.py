@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery import Outcome
+from monitor.domain.events import DomainEvent
 from monitor.domain.lanes import Lane
 from monitor.domain.metrics import Rollup
 from monitor.domain.views import (
@@ -27,7 +28,8 @@ from monitor.domain.views import (
     OverviewView,
     WebhookView,
 )
-from monitor.domain.vocab import Actor, DeliveryState, HealthStatus, SignatureScheme
+from monitor.domain.vocab import Actor, BodyFormat, DeliveryState, HealthStatus, SignatureScheme
+from monitor.domain.watch_ports import AlertRepository, Outbox, SilenceRepository, WatchLog
 from monitor.domain.webhooks import Webhook
 
 # What crosses the boundary -------------------------------------------------------------------------------------
@@ -65,6 +67,7 @@ class Destination(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     signature: SignatureScheme
     keys: tuple[bytes, ...]
+    body_format: BodyFormat = BodyFormat.STANDARD
 
     def __repr__(self) -> str:
         return "Destination(…)"
@@ -247,12 +250,20 @@ class UnitOfWork(Protocol):
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
+    watch: WatchLog
+    alerts: AlertRepository
+    silences: SilenceRepository
+    outbox: Outbox
 
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    def record(self, *facts: DomainEvent) -> None:
+        """Note what happened, for whoever listens once it is committed."""
+        ...
 
     async def commit(self) -> None:
         """Make it so. Raises if the database did not."""

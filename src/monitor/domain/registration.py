@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from monitor.domain.delivery import RetryPolicy
 from monitor.domain.errors import FieldError, Invalid
-from monitor.domain.vocab import SignatureScheme
+from monitor.domain.vocab import BodyFormat, SignatureScheme
 from monitor.domain.webhooks import MASK, RESERVED_HEADERS, RateLimit, Webhook, is_pattern
 
 MAX_LABELS = 32
@@ -47,6 +47,9 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rate_limit: RateLimit | None = None
     ordered: bool = False
     signature: SignatureScheme = SignatureScheme.V1
+    body_format: Annotated[
+        BodyFormat, Meta(description="`standard` sends the payload as it is, the others a chat message about it.")
+    ] = BodyFormat.STANDARD
 
 
 def check(spec: WebhookSpec, *, known_headers: tuple[str, ...] = ()) -> None:
@@ -98,6 +101,7 @@ def spec_of(webhook: Webhook) -> WebhookSpec:
         rate_limit=webhook.rate_limit,
         ordered=webhook.ordered,
         signature=webhook.signature,
+        body_format=webhook.body_format,
     )
 
 
@@ -132,6 +136,7 @@ def _configured(spec: WebhookSpec, url: str) -> dict[str, Any]:
         "rate_limit": spec.rate_limit,
         "ordered": spec.ordered,
         "signature": spec.signature,
+        "body_format": spec.body_format,
     }
 
 

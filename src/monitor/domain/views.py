@@ -13,7 +13,8 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery import Phases, RetryPolicy
-from monitor.domain.vocab import DeliveryState, HealthStatus, SignatureScheme
+from monitor.domain.vocab import BodyFormat, DeliveryState, HealthStatus, Severity, SignatureScheme
+from monitor.domain.watching import Normal
 from monitor.domain.webhooks import RateLimit
 
 
@@ -33,7 +34,12 @@ class LastHour(msgspec.Struct, frozen=True):
 
 
 class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
-    """One webhook. ``headers`` shows names only, each value as ``***``; ``last_hour`` is set in lists."""
+    """
+    One webhook. ``headers`` shows names only, each value as ``***``; ``last_hour`` is set in lists.
+
+    Details tell what the detector knows: ``signals`` is ``learning``, ``normal`` or ``open`` for each signal, and
+    ``normal`` the band that the webhook is held against.
+    """
 
     id: UUID
     name: str
@@ -51,11 +57,14 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     rate_limit: RateLimit | None
     ordered: bool
     signature: SignatureScheme
+    body_format: BodyFormat
     health: HealthView
     version: int
     created_at: datetime
     updated_at: datetime
     last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
+    signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    normal: Normal | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -139,7 +148,8 @@ class MetricsPoint(msgspec.Struct, frozen=True):
 
 
 class MetricsView(msgspec.Struct, frozen=True):
-    """A series over ``[from, to)``; steps without attempts are left out. ``total`` merges all of it."""
+    """A series over ``[from, to)``; steps without attempts are left out. ``total`` merges all of it. Steps of whole
+    hours or days widen the range to whole hours or days, UTC."""
 
     from_at: datetime
     to_at: datetime
@@ -168,7 +178,12 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 class OverviewView(msgspec.Struct, frozen=True):
-    """The first line of the dashboard. ``traffic`` covers the last hour, ``webhooks`` counts by health."""
+    """
+    The first line of the dashboard. ``traffic`` covers the last hour, ``webhooks`` counts by health, ``alerts`` the
+    pending ones by severity, ``anomalies`` the open ones.
+
+    ``sockets`` and ``cache_hit_ratio`` are those of the process that counted; null where nothing is counted.
+    """
 
     as_of: datetime
     webhooks: dict[str, int]
@@ -176,6 +191,11 @@ class OverviewView(msgspec.Struct, frozen=True):
     paused: int
     traffic: Traffic
     queue: QueueView
+    alerts: dict[Severity, int]
+    acknowledged: int
+    anomalies: int
+    sockets: int | None = None
+    cache_hit_ratio: float | None = None
 
 
 class AuditView(msgspec.Struct, frozen=True):

@@ -86,6 +86,32 @@ class ErrorKind(StrEnum):
     OTHER = "other"
 
 
+class Severity(StrEnum):
+    """How much an anomaly or alert matters, least first."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+SEVERITIES = tuple(Severity)
+"""Least first."""
+
+
+def worst(*severities: Severity) -> Severity:
+    """Return the one that matters most; of none ``INFO``."""
+    return max(severities, key=SEVERITIES.index, default=Severity.INFO)
+
+
+class BodyFormat(StrEnum):
+    """What a webhook's receiver understands: the event's payload as it is, or a chat message about it."""
+
+    STANDARD = "standard"
+    SLACK = "slack"
+    DISCORD = "discord"
+    TEAMS = "teams"
+
+
 class SignatureScheme(StrEnum):
     """Standard Webhooks signature versions."""
 

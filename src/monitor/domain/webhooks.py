@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery import RetryPolicy
-from monitor.domain.vocab import SignatureScheme
+from monitor.domain.vocab import BodyFormat, SignatureScheme
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret starts with
 MASK = "***"
@@ -27,6 +27,9 @@ RESERVED_HEADERS = frozenset(
     }
 )  # fmt: skip
 """Lower-case names that a webhook's own headers may not set."""
+
+RESERVED_SEGMENT = "monitor"
+"""First segment of the types of Monitor's own events, such as ``monitor.alert.raised``."""
 
 _TYPE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?")
@@ -58,6 +61,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: RateLimit | None = None
     ordered: bool = False
     signature: SignatureScheme = SignatureScheme.V1
+    body_format: BodyFormat = BodyFormat.STANDARD
     version: int = 1
     created_at: datetime
     updated_at: datetime
@@ -73,14 +77,20 @@ def is_pattern(text: str) -> bool:
     return len(text) <= 128 and _PATTERN.fullmatch(text) is not None
 
 
+def is_reserved(event_type: str) -> bool:
+    """Whether only Monitor itself publishes events of this type."""
+    return event_type.split(".", 1)[0] == RESERVED_SEGMENT
+
+
 def patterns_for(event_type: str) -> tuple[str, ...]:
     """Return every pattern that matches *event_type*, most specific first.
 
-    ``order.paid.eu`` → ``order.paid.eu``, ``order.paid.*``, ``order.*``, ``*``.
+    ``order.paid.eu`` → ``order.paid.eu``, ``order.paid.*``, ``order.*``, ``*``. The last one is left out for Monitor's
+    own events: who wants every order has not asked to hear how other webhooks do.
     """
     parts = event_type.split(".")
     prefixes = (".".join(parts[:n]) + ".*" for n in range(len(parts) - 1, 0, -1))
-    return (event_type, *prefixes, "*")
+    return (event_type, *prefixes, *(() if is_reserved(event_type) else ("*",)))
 
 
 def subscribes(

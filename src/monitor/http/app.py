@@ -13,6 +13,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from monitor import __version__
+from monitor.http.alerts import AlertController, SilenceController
 from monitor.http.auth import OPEN
 from monitor.http.deliveries import DeliveryController
 from monitor.http.events import EventController
@@ -67,7 +68,15 @@ def build(
     }
     api = Router(
         API,
-        route_handlers=[WebhookController, EventController, DeliveryController, DashboardController, AuditController],
+        route_handlers=[
+            WebhookController,
+            EventController,
+            DeliveryController,
+            AlertController,
+            SilenceController,
+            DashboardController,
+            AuditController,
+        ],
     )
     app = Litestar(
         route_handlers=[api, live, ready, metrics_route(is_open=metrics_open), landing],

@@ -18,7 +18,7 @@ from monitor.http.auth import actor_of, requires
 from monitor.http.conditional import tagged_answer
 from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
 from monitor.http.services import Services, page
-from monitor.http.webhooks import From, To, checked
+from monitor.http.times import From, To, checked
 
 
 class DeliveryController(Controller):

@@ -22,7 +22,8 @@ from monitor.http.conditional import tagged_answer
 from monitor.http.limits import BATCH_BODY_BYTES
 from monitor.http.paging import DEFAULT_LIMIT, NO_NUL, Cursor, Limit, decode_cursor
 from monitor.http.services import Services, page
-from monitor.http.webhooks import From, IdempotencyKey, To, checked
+from monitor.http.times import From, To, checked
+from monitor.http.webhooks import IdempotencyKey
 
 _ABSENT = msgspec.Raw(b"")
 

@@ -11,7 +11,9 @@ from monitor.domain.ports import Queries
 from monitor.domain.services.measure import Measurer
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.registry import Registry
+from monitor.domain.services.triage import Triage
 from monitor.domain.vocab import Page
+from monitor.domain.watch_ports import AlertQueries
 from monitor.http.paging import encode_cursor
 
 
@@ -30,7 +32,9 @@ class Services:
     registry: Registry
     publisher: Publisher
     measurer: Measurer
+    triage: Triage
     queries: Queries
+    alert_queries: AlertQueries
     readiness: Callable[[], Awaitable[list[str]]]
 
 

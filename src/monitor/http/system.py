@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from litestar import Controller, MediaType, Response, get
 from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from monitor.domain.alerts.views import AnomalyView
 from monitor.domain.errors import Unavailable
 from monitor.domain.views import AuditView, OverviewView
 from monitor.domain.vocab import Page, Role
@@ -33,6 +36,28 @@ class DashboardController(Controller):
     )
     async def overview(self, services: NamedDependency[Services]) -> OverviewView:
         return await services.queries.overview()
+
+    @get(
+        "/anomalies",
+        summary="List anomalies",
+        description="Open ones with their evidence, newest first; `state=closed` for history. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ),
+    )
+    async def anomalies(
+        self,
+        services: NamedDependency[Services],
+        state_: Annotated[
+            Literal["open", "closed"], QueryParameter(name="state", description="Which to list.")
+        ] = "open",
+        webhook_id: Annotated[UUID | None, QueryParameter(description="Only of this webhook.")] = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[AnomalyView]:
+        rows = await services.alert_queries.anomalies(
+            is_open=state_ == "open", webhook_id=webhook_id, after=decode_cursor(cursor), limit=limit + 1
+        )
+        return page(rows, limit)
 
 
 class AuditController(Controller):

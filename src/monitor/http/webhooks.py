@@ -11,11 +11,10 @@ from litestar import Controller, Request, Response, delete, get, patch, post, pu
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
-from monitor.domain.errors import FieldError, Invalid, Malformed
+from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports import AttemptFilter, WebhookFilter
 from monitor.domain.registration import WebhookSpec
 from monitor.domain.services.measure import Recorded, ReportedAttempt
-from monitor.domain.services.publish import is_instant
 from monitor.domain.views import AttemptView, MetricsView, SecretView, WebhookView
 from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
@@ -25,6 +24,7 @@ from monitor.http.conditional import etag, require_version, tagged_answer
 from monitor.http.limits import BATCH_BODY_BYTES
 from monitor.http.paging import DEFAULT_LIMIT, NO_NUL, Cursor, Limit, decode_cursor
 from monitor.http.services import Services, page
+from monitor.http.times import From, To, checked
 
 MAX_POINTS = 1500
 MINUTE_S = 60
@@ -39,13 +39,6 @@ IdempotencyKey = Annotated[
 IfMatch = Annotated[
     str | None,
     HeaderParameter(name="If-Match", max_length=1000, description="The ETag that the change is based on."),
-]
-From = Annotated[
-    str | None,
-    QueryParameter(name="from", format="date-time", max_length=64, description="Start, included (RFC 3339)."),
-]
-To = Annotated[
-    str | None, QueryParameter(name="to", format="date-time", max_length=64, description="End, excluded (RFC 3339).")
 ]
 
 
@@ -283,7 +276,7 @@ class WebhookController(Controller):
         "/{webhook_id:uuid}/metrics",
         summary="Read metrics",
         description="A series of attempts, failures and latency percentiles; the last hour by minute unless told"
-        " otherwise. Role: viewer.",
+        " otherwise. Steps of whole hours or days widen the range to whole hours or days, UTC. Role: viewer.",
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404, 422),
     )
@@ -299,28 +292,6 @@ class WebhookController(Controller):
     ) -> MetricsView:
         start, end = await _window(services, checked(from_at, "from"), checked(to_at, "to"), step)
         return await services.queries.metrics(webhook_id, start, end, step)
-
-
-def checked(text: str | None, name: str) -> datetime | None:
-    """
-    Read a time of the query string.
-
-    Raises:
-        Malformed: not a time of RFC 3339. A bare number is none either.
-        Invalid: without an offset, since guessing one would answer for other hours than were meant, or not in UTC.
-    """
-    if text is None:
-        return None
-    pointer = f"/query/{name}"
-    try:
-        # A plus sign that was not escaped arrives as a space.
-        at = msgspec.convert(text.replace(" ", "+"), datetime)
-    except (msgspec.ValidationError, ValueError):
-        detail = "Write it like 2026-01-31T23:59:00Z."
-        raise Malformed("A time cannot be read.", errors=(FieldError(pointer, detail),)) from None
-    if not is_instant(at):
-        raise Invalid("A time is not one in UTC.", errors=(FieldError(pointer, "End it with Z or +02:00."),))
-    return at
 
 
 async def _window(

@@ -11,7 +11,7 @@ from monitor.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-Job = Callable[[], Awaitable[None]]
+Job = Callable[[], Awaitable[object]]
 
 
 class Periodic:

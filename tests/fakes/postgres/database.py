@@ -12,13 +12,19 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.alerts.announce import Announcement
+from monitor.domain.alerts.model import Alert, Entry
+from monitor.domain.alerts.silences import Silence
 from monitor.domain.clock import Clock
 from monitor.domain.errors import Unavailable
+from monitor.domain.events import DomainEvent
 from monitor.domain.lanes import Lane
 from monitor.domain.metrics import Rollup
 from monitor.domain.ports import AttemptRecord, NewEvent, Woken
 from monitor.domain.views import AuditView
 from monitor.domain.vocab import DeliveryState
+from monitor.domain.watch_ports import AnomalyRecord
+from monitor.domain.watching import Look
 from monitor.domain.webhooks import Webhook
 
 
@@ -91,6 +97,12 @@ class Tables:
     minutes: dict[tuple[UUID, datetime], Rollup] = field(default_factory=dict)
     idempotency_keys: dict[tuple[str, str], IdempotencyKey] = field(default_factory=dict)
     audit: dict[UUID, AuditView] = field(default_factory=dict)
+    looks: dict[UUID, tuple[datetime, Look]] = field(default_factory=dict)
+    anomalies: dict[UUID, AnomalyRecord] = field(default_factory=dict)
+    alerts: dict[UUID, Alert] = field(default_factory=dict)
+    history: dict[UUID, tuple[Entry, ...]] = field(default_factory=dict)
+    silences: dict[UUID, Silence] = field(default_factory=dict)
+    outbox: tuple[Announcement, ...] = ()
 
     def copy(self) -> Self:
         return type(self)(**{column.name: copy(getattr(self, column.name)) for column in fields(self)})
@@ -106,6 +118,7 @@ class FakeDatabase:
     Attributes:
         down: every transaction and read raises ``Unavailable``.
         commits_fail: transactions run, but cannot be committed.
+        facts: what was recorded and committed, oldest first.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -115,16 +128,18 @@ class FakeDatabase:
         self.listeners: list[Callable[[Woken], None]] = []
         self.down = False
         self.commits_fail = False
+        self.facts: list[DomainEvent] = []
 
     def require_up(self) -> None:
         if self.down:
             raise Unavailable("The database is not reachable; try again in a moment.")
 
-    def commit(self, tables: Tables, woken: set[UUID]) -> None:
+    def commit(self, tables: Tables, woken: set[UUID], facts: list[DomainEvent]) -> None:
         self.require_up()
         if self.commits_fail:
             raise Unavailable("The commit failed.")
         self.tables = tables
+        self.facts += facts
         if woken:
             for listener in self.listeners:
                 listener(list(woken))

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import UNSET, Raw, UnsetType, structs
 
 from monitor.domain.errors import NotFound
-from monitor.domain.metrics import Rollup, merge_rollups, percentile
+from monitor.domain.metrics import Rollup, merge_rollups, percentile, whole_units
 from monitor.domain.ports import AttemptFilter, DeliveryFilter, Destination, WebhookFilter
 from monitor.domain.services.measure import attempt_view
 from monitor.domain.views import (
@@ -29,6 +29,7 @@ from monitor.domain.views import (
     WebhookView,
 )
 from monitor.domain.vocab import SYSTEM_ID, DeliveryState, HealthStatus, id_floor, id_millis
+from monitor.domain.watching import WATCHED, Normal, normal_of
 from monitor.domain.webhooks import MASK, patterns_for
 from tests.fakes.postgres.database import FakeDatabase, FinishedDelivery, StoredDelivery, StoredEvent, Tables
 
@@ -48,7 +49,11 @@ class FakeQueries:
         self._database = database
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
-        return self._webhook(webhook_id)
+        view = self._webhook(webhook_id)
+        _, look = self._tables.looks.get(webhook_id, (None, None))
+        if look is None:
+            return structs.replace(view, signals=dict.fromkeys(WATCHED, "learning"), normal=Normal())
+        return structs.replace(view, signals=look.signals, normal=normal_of(look.baselines, look.verdicts))
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         alive = [id_ for id_, row in self._tables.webhooks.items() if row.deleted_at is None]
@@ -66,7 +71,14 @@ class FakeQueries:
             webhook = row.webhook
             found[id_] = (
                 webhook.version,
-                Destination(webhook.url, webhook.timeout_s, tuple(row.headers.items()), webhook.signature, keys),
+                Destination(
+                    webhook.url,
+                    webhook.timeout_s,
+                    tuple(row.headers.items()),
+                    webhook.signature,
+                    keys,
+                    webhook.body_format,
+                ),
             )
         return found
 
@@ -135,6 +147,7 @@ class FakeQueries:
 
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         self._webhook(webhook_id)
+        from_at, to_at = whole_units(from_at, to_at, step_s)
         steps: dict[datetime, list[Rollup]] = {}
         step = timedelta(seconds=step_s)
         for (id_, at), rollup in self._tables.minutes.items():
@@ -210,6 +223,7 @@ class FakeQueries:
             rate_limit=webhook.rate_limit,
             ordered=webhook.ordered,
             signature=webhook.signature,
+            body_format=webhook.body_format,
             health=HealthView(health.status, health.reason, health.failure_probability, health.changed_at),
             version=webhook.version,
             created_at=webhook.created_at,

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from monitor.domain.events import DomainEvent
 from monitor.domain.ports import (
     AttemptLog,
     AuditLog,
@@ -15,11 +16,14 @@ from monitor.domain.ports import (
     IdempotencyStore,
     WebhookRepository,
 )
+from monitor.domain.watch_ports import AlertRepository, Outbox, SilenceRepository, WatchLog
+from tests.fakes.postgres.alerts import FakeAlertRepository, FakeOutbox, FakeSilenceRepository
 from tests.fakes.postgres.attempts import FakeAttemptLog
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.events import FakeEventLog
 from tests.fakes.postgres.ledger import FakeAuditLog, FakeIdempotencyStore
 from tests.fakes.postgres.queue import FakeDeliveryQueue
+from tests.fakes.postgres.watch import FakeWatchLog
 from tests.fakes.postgres.webhooks import FakeWebhookRepository
 
 
@@ -33,10 +37,15 @@ class FakeUnitOfWork:
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
+    watch: WatchLog
+    alerts: AlertRepository
+    silences: SilenceRepository
+    outbox: Outbox
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
         self._woken: set[UUID] = set()
+        self._facts: list[DomainEvent] = []
 
     async def __aenter__(self) -> Self:
         await self._database.turn.acquire()
@@ -54,6 +63,10 @@ class FakeUnitOfWork:
         self.attempts = FakeAttemptLog(tables)
         self.idempotency = FakeIdempotencyStore(tables, self.now)
         self.audit = FakeAuditLog(tables, clock, self.now)
+        self.watch = FakeWatchLog(tables, self.now)
+        self.alerts = FakeAlertRepository(tables, self.now)
+        self.silences = FakeSilenceRepository(tables, self.now)
+        self.outbox = FakeOutbox(tables)
         return self
 
     async def __aexit__(
@@ -61,5 +74,8 @@ class FakeUnitOfWork:
     ) -> None:
         self._database.turn.release()
 
+    def record(self, *facts: DomainEvent) -> None:
+        self._facts.extend(facts)
+
     async def commit(self) -> None:
-        self._database.commit(self._tables, self._woken)
+        self._database.commit(self._tables, self._woken, self._facts)

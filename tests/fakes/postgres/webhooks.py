@@ -24,7 +24,7 @@ class FakeWebhookRepository:
     async def add(self, webhook: Webhook, headers: Mapping[str, str], secret: bytes) -> None:
         stored = replace(webhook, header_names=tuple(headers))
         self._tables.webhooks[webhook.id] = StoredWebhook(stored, dict(headers), (Secret(secret),))
-        self._tables.lanes[webhook.id] = Lane(webhook_id=webhook.id)
+        self._tables.lanes[webhook.id] = Lane(webhook_id=webhook.id, look_at=self._now)
 
     async def get(self, webhook_id: UUID) -> Webhook:
         return self._row(webhook_id).webhook
@@ -47,6 +47,7 @@ class FakeWebhookRepository:
         waiting = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id]
         for delivery in waiting:
             move_to_finished(self._tables, delivery, DeliveryState.CANCELLED, self._now)
+        self._look_soon(webhook_id)
         return len(waiting)
 
     async def rotate_secret(self, webhook_id: UUID, secret: bytes, *, overlap_s: float) -> datetime | None:
@@ -67,12 +68,16 @@ class FakeWebhookRepository:
             if row.webhook.enabled:
                 disabled = replace(self._next_version(row.webhook), enabled=False, disabled_reason=reason)
                 self._tables.webhooks[webhook_id] = replace(row, webhook=disabled)
+            self._look_soon(webhook_id)
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
         row = self._row(webhook_id)
         if (row.webhook.paused_at is not None) != paused:
             held = replace(self._next_version(row.webhook), paused_at=self._now if paused else None)
             self._tables.webhooks[webhook_id] = replace(row, webhook=held)
+
+    def _look_soon(self, webhook_id: UUID) -> None:
+        self._tables.lanes[webhook_id] = replace(self._tables.lanes[webhook_id], look_at=self._now)
 
     def _row(self, webhook_id: UUID) -> StoredWebhook:
         row = self._tables.webhooks.get(webhook_id)

@@ -49,6 +49,14 @@ def test_ten_times_slower_is_critical() -> None:
     assert verdicts[-1].severity == "critical"
 
 
+def test_a_young_baseline_does_not_take_a_tenfold_rise_for_its_own_scatter() -> None:
+    baseline, _ = feed(
+        latency.observe, latency.start(MONDAY), stream(MONDAY, 60.0, tick_s=15.0, per_tick=75, median_ms=20.0)
+    )
+    _, verdicts = feed(latency.observe, baseline, stream(baseline.at, 120.0, tick_s=15.0, per_tick=75, median_ms=200.0))
+    assert State.OPENED in states(verdicts)
+
+
 def test_faster_is_no_anomaly() -> None:
     baseline = settled_latency()
     _, verdicts = feed(latency.observe, baseline, stream(baseline.at, 6 * HOUR_S, per_tick=2, median_ms=30.0))

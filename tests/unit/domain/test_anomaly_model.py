@@ -6,16 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.anomaly import Evidence, Sample, Severity, Signal, State, sample_of
+from monitor.domain.anomaly import Evidence, Sample, Signal, State, sample_of
 from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge
 from monitor.domain.anomaly.policy import DEFAULT_POLICY
 from monitor.domain.errors import Invalid
+from monitor.domain.vocab import Severity
 
 outcomes = st.lists(st.booleans(), max_size=40)
 NAN, INFINITY = float("nan"), float("inf")
 
 
-def alarm(severity: Severity = "warning") -> Alarm:
+def alarm(severity: Severity = Severity.WARNING) -> Alarm:
     return Alarm(Evidence(0.5, 0.01, 10, 300.0, 1e-9), severity, "Half failed.")
 
 
@@ -77,8 +78,8 @@ def test_every_anomaly_opens_once_and_closes_once(story: list[tuple[str, int]]) 
 
 
 def test_the_highest_severity_stays() -> None:
-    episode, _ = judge(Signal.FAILURES, None, 0.0, alarm("critical"), False, DEFAULT_POLICY)
-    episode, verdict = judge(Signal.FAILURES, episode, 60.0, alarm("warning"), False, DEFAULT_POLICY)
+    episode, _ = judge(Signal.FAILURES, None, 0.0, alarm(Severity.CRITICAL), False, DEFAULT_POLICY)
+    episode, verdict = judge(Signal.FAILURES, episode, 60.0, alarm(Severity.WARNING), False, DEFAULT_POLICY)
     assert verdict.severity == "critical"
 
 

@@ -8,7 +8,7 @@ bounded size that the caller stores; time comes in the sample. :func:`observe_al
 
 from monitor.domain.anomaly.facade import Baselines, observe_all, start_baselines
 from monitor.domain.anomaly.failures import failure_probability
-from monitor.domain.anomaly.model import Evidence, Sample, Severity, Signal, State, Verdict, sample_of
+from monitor.domain.anomaly.model import Evidence, Sample, Signal, State, Verdict, sample_of
 from monitor.domain.anomaly.policy import AnomalyPolicy
 from monitor.domain.anomaly.series import Point, score_series
 
@@ -18,7 +18,6 @@ __all__ = [
     "Evidence",
     "Point",
     "Sample",
-    "Severity",
     "Signal",
     "State",
     "Verdict",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.domain.anomaly.model import SEVERITIES, Evidence, Severity, Signal, State, Verdict
+from monitor.domain.anomaly.model import Evidence, Signal, State, Verdict
 from monitor.domain.anomaly.policy import AnomalyPolicy
+from monitor.domain.vocab import Severity, worst
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -60,8 +61,7 @@ def judge(
             return None, standing(signal, None, at)
         return Episode(at, alarm), _tell(signal, State.OPENED, at, alarm, at)
     if alarm is not None and not calm:
-        worst = max(alarm.severity, episode.alarm.severity, key=SEVERITIES.index)
-        alarm = msgspec.structs.replace(alarm, severity=worst)
+        alarm = msgspec.structs.replace(alarm, severity=worst(alarm.severity, episode.alarm.severity))
         return Episode(episode.opened_at, alarm), _tell(signal, State.OPEN, at, alarm, episode.opened_at)
     if not calm:
         held = episode if episode.calm_since is None else msgspec.structs.replace(episode, calm_since=None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge, learning, standing
-from monitor.domain.anomaly.model import Evidence, Sample, Severity, Signal, Verdict
+from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DAY_S, DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.share import (
     Excess,
@@ -27,6 +27,7 @@ from monitor.domain.anomaly.share import (
     suspect,
 )
 from monitor.domain.anomaly.tails import beta_binomial_tail
+from monitor.domain.vocab import Severity
 
 PRIOR_FAILURES = 0.01
 """Share of failures expected of a webhook nobody has seen."""
@@ -180,11 +181,11 @@ def _alarm(
         per_day = max(baseline.share.n * 0.7 * DAY_S / policy.half_life_s, 1.0)
         if p_value < policy.runs_per_day / per_day:
             evidence = Evidence(1.0, mean, run, run_s, p_value)
-            return Alarm(evidence, "critical", f"{run} attempts in a row failed; {mean:.1%} failing is normal.")
+            return Alarm(evidence, Severity.CRITICAL, f"{run} attempts in a row failed; {mean:.1%} failing is normal.")
     if worst is None:
         return None
     ratio = worst.k / worst.n
-    severity: Severity = "critical" if ratio >= CRITICAL_RATIO else "warning"
+    severity = Severity.CRITICAL if ratio >= CRITICAL_RATIO else Severity.WARNING
     sentence = (
         f"{worst.k} of {worst.n} attempts in {duration(worst.window_s)} failed ({ratio:.1%}); {mean:.1%} is normal."
     )

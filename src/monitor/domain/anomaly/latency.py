@@ -14,9 +14,10 @@ import msgspec
 from monitor.domain.anomaly import level as levels
 from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge, learning, standing
 from monitor.domain.anomaly.level import Level, Rules, start_level
-from monitor.domain.anomaly.model import Evidence, Sample, Severity, Signal, Verdict
+from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.share import Mode
+from monitor.domain.vocab import Severity
 
 LEAST_MS = 5.0
 """Rise of the geometric mean below which nothing is said."""
@@ -104,7 +105,7 @@ def _alarm(level: Level, rules: Rules) -> Alarm | None:
     if observed - expected < LEAST_MS:
         return None
     factor = observed / expected
-    severity: Severity = "critical" if factor >= CRITICAL_FACTOR else "warning"
+    severity = Severity.CRITICAL if factor >= CRITICAL_FACTOR else Severity.WARNING
     took = f"Answers took {observed:.0f} ms in {duration(shift.window_s)}"
     # Values are clipped, so far beyond normal the measured rise is a lower bound.
     is_clipped = shift.mean - level.mean > (rules.clip_sd - 1) * level.sd(rules)

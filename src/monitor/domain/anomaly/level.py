@@ -28,6 +28,9 @@ PRIOR_WINDOWS = 6.0
 UNCLIPPED = 20
 """Values before the spread is known well enough to clip by it."""
 
+SUSPICIOUS_Z = 3.0
+"""Standard errors by which a window must depart for the spread to stop learning."""
+
 CALM_VALUES = 20
 CALM_FLOOR = 2
 CALM_Z = 2.5
@@ -119,6 +122,8 @@ def measure(
     rings = tuple(add(ring, n, total) for ring in level.rings)
     if mode != "watching":
         return msgspec.structs.replace(level, rings=rings)
+    if _is_suspicious(level, rings, rules):
+        return msgspec.structs.replace(level, rings=rings)
     # The variance remembers as long as the mean: its weight never exceeds the mean's by more than one batch.
     weight = min(level.variance_weight, level.weight) + n
     variance = level.variance + (squares - n * level.variance) / weight
@@ -173,6 +178,17 @@ def closed(level: Level, at: float, is_burst: bool) -> Level:
         return msgspec.structs.replace(level, spread_from=at)
     wobbles = tuple(w.learn(p.excess, p.weight, 1.0) for w, p in zip(level.wobbles, level.pending, strict=True))
     return msgspec.structs.replace(level, wobbles=wobbles)
+
+
+def _is_suspicious(level: Level, rings: tuple[Ring, ...], rules: Rules) -> bool:
+    """
+    Whether what comes in may be the onset of an anomaly.
+
+    Then it must not widen the spread that it will be judged by: a young baseline would take even a tenfold rise for its
+    own scatter before enough of it is seen.
+    """
+    shift = largest_shift(msgspec.structs.replace(level, rings=rings), rules)
+    return shift is not None and shift.z > SUSPICIOUS_Z
 
 
 def _clipped_sums(level: Level, values: Iterable[tuple[float, int]], rules: Rules) -> tuple[float, float, float]:

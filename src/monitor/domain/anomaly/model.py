@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from math import isfinite
-from typing import Literal
 
 import msgspec
 
 from monitor.domain.errors import Invalid
-
-Severity = Literal["info", "warning", "critical"]
-
-SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
-"""Least first."""
+from monitor.domain.vocab import Severity
 
 
 class Signal(StrEnum):

@@ -18,6 +18,7 @@ from monitor.domain.anomaly.model import Evidence, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.share import Mode
 from monitor.domain.errors import Invalid
+from monitor.domain.vocab import Severity
 
 HIGHEST_SCORE = 300.0
 RELATIVE_SD = 1e-3
@@ -127,7 +128,7 @@ def _judge(baseline: ValueBaseline, policy: AnomalyPolicy) -> tuple[ValueBaselin
 def _alarm(level: Level, shift: Shift) -> Alarm:
     evidence = Evidence(shift.mean, level.mean, shift.n, shift.window_s, shift.p_value)
     sentence = f"The mean of {duration(shift.window_s)} is {shift.mean:.4g}; {level.mean:.4g} is normal."
-    return Alarm(evidence, "warning", sentence)
+    return Alarm(evidence, Severity.WARNING, sentence)
 
 
 def _rules(level: Level, policy: AnomalyPolicy) -> Rules:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import msgspec
 
 from monitor.domain.anomaly.episode import Alarm, duration, judge, learning, standing
-from monitor.domain.anomaly.model import Evidence, Sample, Severity, Signal, Verdict
+from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.tails import silence_tail
 from monitor.domain.anomaly.traffic import HOURS_PER_DAY, TrafficBaseline, knows_enough, take
+from monitor.domain.vocab import Severity
 
 CRITICAL_EXPECTED = 100.0
 """Attempts missed after which silence is critical."""
@@ -51,7 +52,7 @@ def _alarm(baseline: TrafficBaseline, policy: AnomalyPolicy) -> Alarm | None:
     p_value = silence_tail(missed, baseline.profile.spread)
     if p_value >= policy.p_volume:
         return None
-    severity: Severity = "critical" if missed >= CRITICAL_EXPECTED else "warning"
+    severity = Severity.CRITICAL if missed >= CRITICAL_EXPECTED else Severity.WARNING
     silent_s = baseline.at - baseline.gap_since
     sentence = f"No attempts for {duration(silent_s)}; {missed:.0f} would be normal."
     return Alarm(Evidence(0.0, missed, 0, silent_s, p_value), severity, sentence)

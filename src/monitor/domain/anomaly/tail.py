@@ -17,6 +17,7 @@ from monitor.domain.anomaly.latency import FLOOR_MS, LEAST_LOG_SD, LEAST_MS
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.share import Excess, Mode, Share, closed, count, is_calm, opened, start_share, suspect
+from monitor.domain.vocab import Severity
 
 SLOW = 0.05
 NORMAL_P95 = 1.645
@@ -127,7 +128,7 @@ def _alarm(baseline: TailBaseline, worst: Excess | None) -> Alarm | None:
         f"{worst.k} of {worst.n} answers in {duration(worst.window_s)} took over {slow_ms:.0f} ms ({ratio:.1%}); "
         f"{normal:.1%} is normal."
     )
-    return Alarm(Evidence(ratio, normal, worst.n, worst.window_s, worst.p_value), "warning", sentence)
+    return Alarm(Evidence(ratio, normal, worst.n, worst.window_s, worst.p_value), Severity.WARNING, sentence)
 
 
 def _judge(baseline: TailBaseline, policy: AnomalyPolicy) -> tuple[TailBaseline, Verdict]:

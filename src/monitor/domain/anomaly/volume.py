@@ -10,10 +10,11 @@ from __future__ import annotations
 import msgspec
 
 from monitor.domain.anomaly.episode import Alarm, judge, learning, standing
-from monitor.domain.anomaly.model import Evidence, Sample, Severity, Signal, Verdict
+from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.tails import negative_binomial_tails
 from monitor.domain.anomaly.traffic import HOURS_PER_DAY, TrafficBaseline, knows_enough, take
+from monitor.domain.vocab import Severity
 
 LEAST_EXPECTED = 0.5
 """Attempts an hour below which a surge is measured against this: the second attempt of a quiet night is no anomaly."""
@@ -58,7 +59,7 @@ def _weigh(baseline: TrafficBaseline, expected: float, seen: int, policy: Anomal
     p_value = min(fewer, more)
     if not is_large or seen == 0 or p_value >= policy.p_volume:
         return None, p_value > CALM_P or not is_large
-    severity: Severity = "warning" if seen < mean else "info"
+    severity = Severity.WARNING if seen < mean else Severity.INFO
     window_s = baseline.ring.window_s
     sentence = f"{seen} attempts in the last hour; {expected:.0f} is normal for this hour of the week."
     return Alarm(Evidence(float(seen), expected, seen, window_s, p_value), severity, sentence), False

@@ -9,9 +9,12 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.clock import Clock
 from monitor.domain.delivery import Dead, Done, Outcome, Retry, decide
-from monitor.domain.lanes import Lane, LanePolicy, charge, failed_for_good, observe, refill_s, room
+from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
+from monitor.domain.formats import render
+from monitor.domain.lanes import Lane, LanePolicy, charge, failed_for_good, notice, observe, refill_s, room
 from monitor.domain.metrics import RollupBuilder
 from monitor.domain.outbound import WebhookSender
 from monitor.domain.ports import (
@@ -134,7 +137,7 @@ class Deliverer:
             known[2],
             message_id=str(delivery.event_id),
             event_type=delivery.event_type,
-            body=delivery.payload,
+            body=render(known[2].body_format, delivery.event_type, delivery.payload),
             at=at,
             sign_v1a=self._sign_v1a,
         )
@@ -154,6 +157,7 @@ class Deliverer:
             await uow.attempts.add([_record(sent) for sent in mine])
             await uow.attempts.add_minutes(minutes((s.delivery.webhook_id, s.at, s.outcome) for s in mine))
             judged = self._judge(mine, lanes, uow.now)
+            uow.record(*status_changes(lanes, judged, uow.now))
             await uow.queue.save_lanes(judged)
             disabled = dict.fromkeys(gone, GONE) | {
                 lane.webhook_id: FAILED_FOR_DAYS
@@ -167,6 +171,7 @@ class Deliverer:
             async with self._unit_of_work() as uow:
                 for webhook_id, reason in sorted(disabled.items()):
                     await uow.webhooks.disable([webhook_id], reason)
+                    uow.record(WebhookUpdated(webhook_id))
                 await uow.commit()
         lost = [sent.delivery.id for sent in batch if sent.delivery.id not in ours]
         return Settlement(len(mine), lost, undecided, disabled)
@@ -222,10 +227,12 @@ class Deliverer:
 
     def _judge(self, batch: Sequence[Sent], lanes: Mapping[UUID, Lane], now: datetime) -> list[Lane]:
         seen: dict[UUID, Lane] = {}
+        made: dict[UUID, list[tuple[bool, float]]] = {}
         for sent in batch:
             id_ = sent.delivery.webhook_id
             seen[id_] = observe(seen.get(id_, lanes[id_]), sent.outcome, sent.at, now, self._config.policy)
-        return list(seen.values())
+            made.setdefault(id_, []).append((sent.outcome.ok, sent.outcome.latency_ms))
+        return [notice(lanes[id_], lane, tally_of(made[id_]), now) for id_, lane in seen.items()]
 
     async def _load_destinations(self, versions: Mapping[UUID, int]) -> None:
         now = self._clock.monotonic()
@@ -262,6 +269,15 @@ def share(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
             left -= taken
         rooms = {webhook_id: free for webhook_id, free in rooms.items() if free}
     return shares
+
+
+def status_changes(before: Mapping[UUID, Lane], after: Iterable[Lane], now: datetime) -> list[WebhookStatusChanged]:
+    """Return a fact for each lane whose health status changed."""
+    return [
+        WebhookStatusChanged(lane.webhook_id, lane.health.status, lane.health.reason, now)
+        for lane in after
+        if lane.health.status is not before[lane.webhook_id].health.status
+    ]
 
 
 def minutes(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[Minute]:

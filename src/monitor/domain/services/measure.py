@@ -10,13 +10,15 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.clock import Clock
 from monitor.domain.delivery import Outcome
 from monitor.domain.errors import FieldError, Invalid, NotFound
-from monitor.domain.lanes import LanePolicy, catch_up, observe
+from monitor.domain.formats import render
+from monitor.domain.lanes import LanePolicy, catch_up, notice, observe
 from monitor.domain.outbound import WebhookSender
 from monitor.domain.ports import AttemptRecord, Queries, UnitOfWorkFactory
-from monitor.domain.services.deliver import minutes
+from monitor.domain.services.deliver import minutes, status_changes
 from monitor.domain.services.signing import AsymmetricSigner, signed_request
 from monitor.domain.views import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
@@ -96,7 +98,7 @@ class Measurer:
             )
             pairs = list(zip(ordered, outcomes, strict=True))
             await uow.attempts.add_minutes(minutes((webhook_id, a.delivered_at, o) for a, o in pairs))
-            breaker = lane.breaker
+            before = lane
             window = self._policy.health.window
             lane = catch_up(
                 lane, [(outcome, min(attempt.delivered_at, uow.now)) for attempt, outcome in pairs[:-window]]
@@ -105,7 +107,10 @@ class Measurer:
                 # A reported time may lie ahead; taken as it is, all until then would be late news.
                 at = min(attempt.delivered_at, uow.now)
                 lane = observe(lane, outcome, at, uow.now, self._policy)
-            await uow.queue.save_lanes([msgspec.structs.replace(lane, breaker=breaker)])
+            made = tally_of((outcome.ok, outcome.latency_ms) for outcome in outcomes)
+            lane = notice(before, msgspec.structs.replace(lane, breaker=before.breaker), made, uow.now)
+            uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
+            await uow.queue.save_lanes([lane])
             await uow.commit()
         return Recorded(len(reported))
 
@@ -119,7 +124,8 @@ class Measurer:
             raise NotFound("There is no webhook with this id.")
         at = self._clock.now()
         attempt_id = self._clock.new_id(at)
-        body = msgspec.json.encode({"type": PING_TYPE, "webhook_id": webhook_id, "at": at})
+        ping = msgspec.json.encode({"type": PING_TYPE, "webhook_id": webhook_id, "at": at})
+        body = render(destination[1].body_format, PING_TYPE, ping)
         outcome = await self._sender.send(
             signed_request(
                 destination[1],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports import NewDelivery, NewEvent, Subscription, UnitOfWorkFactory
 from monitor.domain.registration import MAX_LABELS, Labels
 from monitor.domain.vocab import Actor
-from monitor.domain.webhooks import is_event_type, subscribes
+from monitor.domain.webhooks import is_event_type, is_reserved, subscribes
 
 MAX_BATCH = 1000
 
@@ -76,12 +76,7 @@ class Publisher:
                 return msgspec.json.decode(done, type=PublishAnswer)
             stored = [self._stored(event, uow.now) for event in events]
             subscriptions = await uow.events.subscriptions({event.type for event in stored})
-            deliveries = [
-                NewDelivery(self._clock.new_id(), event.id, subscription.webhook_id)
-                for event in stored
-                for subscription in subscriptions
-                if _wants(subscription, event)
-            ]
+            deliveries = fan_out(stored, subscriptions, self._clock)
             await uow.events.add(stored, deliveries)
             answer = _answer(stored, deliveries)
             if key is not None:
@@ -91,6 +86,16 @@ class Publisher:
 
     def _stored(self, event: EventIn, now: datetime) -> NewEvent:
         return NewEvent(self._clock.new_id(), event.type, bytes(event.payload), event.labels, event.occurred_at or now)
+
+
+def fan_out(events: Iterable[NewEvent], subscriptions: Sequence[Subscription], clock: Clock) -> list[NewDelivery]:
+    """Return one delivery for each event and each of *subscriptions* that wants it."""
+    return [
+        NewDelivery(clock.new_id(), event.id, subscription.webhook_id)
+        for event in events
+        for subscription in subscriptions
+        if _wants(subscription, event)
+    ]
 
 
 def _wants(subscription: Subscription, event: NewEvent) -> bool:
@@ -118,6 +123,8 @@ def _event_errors(event: EventIn, pointer: str) -> list[FieldError]:
         errors.append(
             FieldError(f"{pointer}/type", "Use segments of letters, digits, _ and -, joined by dots: order.paid.")
         )
+    elif is_reserved(event.type):
+        errors.append(FieldError(f"{pointer}/type", "Use another first segment: monitor.* are Monitor's own events."))
     if len(event.labels) > MAX_LABELS:
         errors.append(FieldError(f"{pointer}/labels", f"Use at most {MAX_LABELS} labels."))
     if event.occurred_at is not None and not is_instant(event.occurred_at):

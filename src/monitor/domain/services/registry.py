@@ -10,6 +10,7 @@ import msgspec
 
 from monitor.domain.clock import Clock
 from monitor.domain.errors import Conflict
+from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.lanes import reopen
 from monitor.domain.ports import Finish, Queries, UnitOfWork, UnitOfWorkFactory
 from monitor.domain.registration import (
@@ -83,6 +84,7 @@ class Registry:
             webhook = register(spec, self._clock.new_id(), url, uow.now)
             await uow.webhooks.add(webhook, spec.headers, secret)
             await uow.audit.add(actor, "webhook.create", _target(webhook.id), before=None, after=_shown(webhook))
+            uow.record(WebhookCreated(webhook.id))
             created = _Created(webhook.id, shown)
             if key is not None:
                 await uow.idempotency.finish(scope, key, msgspec.json.encode(created))
@@ -134,6 +136,7 @@ class Registry:
                 lanes = await uow.queue.lock_lanes([webhook_id])
                 await uow.queue.save_lanes([reopen(lane) for lane in lanes.values()])
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
+            uow.record(WebhookUpdated(webhook_id))
             await uow.commit()
         return await self._queries.webhook(webhook_id)
 
@@ -145,6 +148,7 @@ class Registry:
             cancelled = await uow.webhooks.remove(webhook_id)
             after = {"cancelled_deliveries": cancelled}
             await uow.audit.add(actor, "webhook.delete", _target(webhook_id), before=_shown(old), after=after)
+            uow.record(WebhookDeleted(webhook_id))
             await uow.commit()
 
     async def rotate_secret(self, webhook_id: UUID, actor: Actor, *, overlap_s: float = DAY_S) -> SecretView:
@@ -155,6 +159,7 @@ class Registry:
             expires_at = await uow.webhooks.rotate_secret(webhook_id, secret, overlap_s=overlap_s)
             after = {"previous_expires_at": expires_at}
             await uow.audit.add(actor, "webhook.rotate_secret", _target(webhook_id), before=None, after=after)
+            uow.record(WebhookUpdated(webhook_id))
             await uow.commit()
         return SecretView(shown, expires_at)
 
@@ -163,6 +168,7 @@ class Registry:
         async with self._unit_of_work() as uow:
             await uow.webhooks.set_paused(webhook_id, True)
             await uow.audit.add(actor, "webhook.pause", _target(webhook_id), before=None, after=None)
+            uow.record(WebhookUpdated(webhook_id))
             await uow.commit()
         return await self._queries.webhook(webhook_id)
 
@@ -175,6 +181,7 @@ class Registry:
                 released = await uow.queue.spread(webhook_id, per_s=RESUME_PER_S)
                 after = {"released_deliveries": released}
                 await uow.audit.add(actor, "webhook.resume", _target(webhook_id), before=None, after=after)
+                uow.record(WebhookUpdated(webhook_id))
                 await uow.commit()
         return await self._queries.webhook(webhook_id)
 

@@ -1,0 +1,49 @@
+"""
+Alerts: what a person must look at, how it came about and what was done about it. Pure.
+
+An alert is a fold over its history: :func:`apply` decides which entries a trigger adds, and every field follows from
+the entries alone, so :func:`replay` gives the same alert. :mod:`~monitor.domain.alerts.conditions` tells what is wrong
+with a webhook; :mod:`~monitor.domain.alerts.silences` whom not to tell.
+"""
+
+from monitor.domain.alerts.conditions import Condition, Subject, Widespread, conditions_of, survey
+from monitor.domain.alerts.lifecycle import Acknowledge, Observe, Resolve, apply
+from monitor.domain.alerts.model import (
+    OPEN_STATES,
+    SYSTEM_ACTOR,
+    Action,
+    Alert,
+    AlertKind,
+    AlertPolicy,
+    AlertState,
+    Cause,
+    Entry,
+    Identity,
+    replay,
+)
+from monitor.domain.alerts.silences import Silence, SilenceSpec
+
+__all__ = [
+    "OPEN_STATES",
+    "SYSTEM_ACTOR",
+    "Acknowledge",
+    "Action",
+    "Alert",
+    "AlertKind",
+    "AlertPolicy",
+    "AlertState",
+    "Cause",
+    "Condition",
+    "Entry",
+    "Identity",
+    "Observe",
+    "Resolve",
+    "Silence",
+    "SilenceSpec",
+    "Subject",
+    "Widespread",
+    "apply",
+    "conditions_of",
+    "replay",
+    "survey",
+]

@@ -1,0 +1,88 @@
+"""
+What a webhook's attempts add up to between two looks of the detector.
+
+A tally is a monoid, so that settles may add to it one after the other and nothing of the order that runs of failures
+need is lost: ``merge(tally_of(a), tally_of(b)) == tally_of(a + b)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from monitor.domain.anomaly.model import Sample
+from monitor.domain.metrics import Histogram, bucket_value
+from monitor.domain.metrics import merge as merge_histograms
+
+
+class Tally(msgspec.Struct, frozen=True, array_like=True):
+    """Members as in :class:`monitor.domain.anomaly.Sample`; ``latencies`` counts those of successes, by bucket."""
+
+    attempts: int = 0
+    failures: int = 0
+    run_head: int = 0
+    run_tail: int = 0
+    longest_run: int = 0
+    runs: int = 0
+    latencies: Histogram = Histogram()
+
+
+NO_ATTEMPTS = Tally()
+
+
+def tally_of(attempts: Iterable[tuple[bool, float]]) -> Tally:
+    """
+    Add up *attempts*, pairs ``(succeeded, latency_ms)`` in the order they were made.
+
+    Raises:
+        ValueError: the latency of a success is negative, infinite or NaN.
+    """
+    total = failures = run = head = longest = runs = 0
+    latencies_ms: list[float] = []
+    for succeeded, latency_ms in attempts:
+        total += 1
+        if succeeded:
+            latencies_ms.append(latency_ms)
+            run = 0
+            continue
+        failures += 1
+        run += 1
+        runs += run == 1
+        head += failures == total
+        longest = max(longest, run)
+    return Tally(total, failures, head, run, longest, runs, Histogram.of(latencies_ms))
+
+
+def merge(first: Tally, then: Tally) -> Tally:
+    """Return the tally of the attempts of *first* followed by those of *then*. Associative."""
+    if not first.attempts or not then.attempts:
+        return then if then.attempts else first
+    joined = first.run_tail + then.run_head
+    return Tally(
+        attempts=first.attempts + then.attempts,
+        failures=first.failures + then.failures,
+        run_head=joined if first.failures == first.attempts else first.run_head,
+        run_tail=joined if then.failures == then.attempts else then.run_tail,
+        longest_run=max(first.longest_run, then.longest_run, joined),
+        runs=first.runs + then.runs - (first.run_tail > 0 and then.run_head > 0),
+        latencies=merge_histograms(first.latencies, then.latencies),
+    )
+
+
+def sample(tally: Tally, at: float, *, held: bool) -> Sample:
+    """Return what the detector sees of *tally* at *at* (Unix seconds); see :class:`Sample` for *held*."""
+    histogram = tally.latencies
+    return Sample(
+        at=at,
+        attempts=tally.attempts,
+        failures=tally.failures,
+        run_head=tally.run_head,
+        run_tail=tally.run_tail,
+        longest_run=tally.longest_run,
+        runs=tally.runs,
+        latencies_ms=tuple(
+            (bucket_value(index), count) for index, count in zip(histogram.indexes, histogram.counts, strict=True)
+        ),
+        held=held,
+    )

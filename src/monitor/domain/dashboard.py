@@ -1,0 +1,101 @@
+"""Read models of the dashboard, and the port that fills them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.alerts.views import AlertView, AnomalyView
+from monitor.domain.views import HealthView, LastHour, MetricsPoint, OverviewView, Traffic
+from monitor.domain.vocab import WORST_FIRST, HealthStatus
+
+Window = Literal["1h", "6h", "24h", "7d", "30d"]
+
+WINDOWS: dict[Window, tuple[int, int]] = {
+    "1h": (3_600, 60),
+    "6h": (6 * 3_600, 300),
+    "24h": (86_400, 900),
+    "7d": (7 * 86_400, 3_600),
+    "30d": (30 * 86_400, 4 * 3_600),
+}
+"""Seconds of each window, and of one point in it."""
+
+FIRST_ROWS = 20
+"""Rows of each list in the first paint."""
+
+SPARK_STEP_S = 300
+SPARK_STEPS = 12
+
+
+class Sparkline(msgspec.Struct, frozen=True):
+    """The last hour in steps of ``step_s``, oldest first; both lists are as long as there are steps."""
+
+    step_s: int
+    attempts: list[int]
+    failures: list[int]
+
+
+class WebhookRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One webhook on the dashboard; ``alerts`` and ``anomalies`` count open ones."""
+
+    id: UUID
+    name: str
+    enabled: bool
+    paused_at: datetime | None
+    health: HealthView
+    last_hour: LastHour
+    sparkline: Sparkline
+    alerts: int
+    anomalies: int
+
+
+class RowPosition(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of webhooks ends: the rank of its health, the negated failure probability, and the id."""
+
+    rank: int
+    unlikely: float
+    id: UUID
+
+
+class PerformanceView(msgspec.Struct, frozen=True):
+    """All webhooks together over a window that ends with the current step, beside the window before it."""
+
+    as_of: datetime
+    window_s: int
+    step_s: int
+    current: Traffic
+    previous: Traffic
+    series: list[MetricsPoint]
+
+
+class DashboardView(msgspec.Struct, frozen=True):
+    """Everything that the page shows at first paint; the lists hold their first rows."""
+
+    as_of: datetime
+    overview: OverviewView
+    webhooks: list[WebhookRow]
+    performance: PerformanceView
+    anomalies: list[AnomalyView]
+    alerts: list[AlertView]
+
+
+class DashboardQueries(Protocol):
+    """Reads outside any unit of work. Cost follows the number of webhooks, never of attempts."""
+
+    async def overview(self) -> OverviewView: ...
+
+    async def rows(self, *, status: HealthStatus | None, after: RowPosition | None, limit: int) -> list[WebhookRow]:
+        """Return webhooks, worst first: by health, then by the chance that the next delivery fails."""
+        ...
+
+    async def performance(self, window: Window) -> PerformanceView: ...
+
+
+def position_of(row: WebhookRow) -> RowPosition:
+    """Return where *row* stands in the order of :meth:`DashboardQueries.rows`."""
+    # A disabled webhook comes last: nothing is sent to it.
+    rank = WORST_FIRST.index(row.health.status) if row.enabled else len(WORST_FIRST)
+    return RowPosition(rank, -row.health.failure_probability, row.id)

@@ -1,0 +1,100 @@
+"""
+Facts inside the system, in the past tense: what drops cached views and goes over the live feed.
+
+They are collected in the unit of work and stored with the change they tell of. Every struct is tagged by its name, so
+a stored one reads back as itself.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.alerts.model import AlertKind
+from monitor.domain.anomaly.model import Signal
+from monitor.domain.vocab import HealthStatus, Severity
+
+
+class WebhookCreated(msgspec.Struct, frozen=True, tag=True):
+    webhook_id: UUID
+
+
+class WebhookUpdated(msgspec.Struct, frozen=True, tag=True):
+    """Configured, paused, resumed, disabled, or its secret rotated."""
+
+    webhook_id: UUID
+
+
+class WebhookDeleted(msgspec.Struct, frozen=True, tag=True):
+    webhook_id: UUID
+
+
+class WebhookStatusChanged(msgspec.Struct, frozen=True, tag=True):
+    webhook_id: UUID
+    status: HealthStatus
+    reason: str
+    at: datetime
+
+
+class AnomalyOpened(msgspec.Struct, frozen=True, tag=True):
+    anomaly_id: UUID
+    webhook_id: UUID
+    signal: Signal
+    severity: Severity
+    sentence: str
+
+
+class AnomalyClosed(msgspec.Struct, frozen=True, tag=True):
+    anomaly_id: UUID
+    webhook_id: UUID
+    signal: Signal
+
+
+class AlertRaised(msgspec.Struct, frozen=True, tag=True):
+    """Raised or reopened."""
+
+    alert_id: UUID
+    webhook_id: UUID
+    kind: AlertKind
+    severity: Severity
+    title: str
+
+
+class AlertUpdated(msgspec.Struct, frozen=True, tag=True):
+    """Its count, severity, causes or flags changed, or an acknowledgement expired."""
+
+    alert_id: UUID
+    webhook_id: UUID
+
+
+class AlertAcknowledged(msgspec.Struct, frozen=True, tag=True):
+    alert_id: UUID
+    webhook_id: UUID
+    by: str
+
+
+class AlertResolved(msgspec.Struct, frozen=True, tag=True):
+    alert_id: UUID
+    webhook_id: UUID
+    by: str
+
+
+class SilencesChanged(msgspec.Struct, frozen=True, tag=True):
+    """One was made or ended."""
+
+
+DomainEvent = (
+    WebhookCreated
+    | WebhookUpdated
+    | WebhookDeleted
+    | WebhookStatusChanged
+    | AnomalyOpened
+    | AnomalyClosed
+    | AlertRaised
+    | AlertUpdated
+    | AlertAcknowledged
+    | AlertResolved
+    | SilencesChanged
+)

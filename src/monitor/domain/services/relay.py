@@ -1,0 +1,44 @@
+"""Tells subscribers about alerts: turns what the outbox holds into events with their deliveries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from monitor.domain.alerts.announce import Announcement
+from monitor.domain.clock import Clock
+from monitor.domain.ports import NewEvent, UnitOfWorkFactory
+from monitor.domain.services.publish import fan_out
+
+BATCH = 100
+
+
+class Relay:
+    """Any number of processes may run it. Taking and publishing is one transaction, so each is told exactly once."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def publish(self) -> int:
+        """Publish what waits, the oldest first; return how many announcements that were."""
+        async with self._unit_of_work() as uow:
+            waiting = await uow.outbox.take(BATCH)
+            if not waiting:
+                return 0
+            told = [
+                (NewEvent(self._clock.new_id(), a.type, a.payload, a.labels, uow.now), a.except_webhook)
+                for a in waiting
+            ]
+            subscriptions = await uow.events.subscriptions({event.type for event, _ in told})
+            deliveries = [
+                delivery
+                for event, excepted in told
+                for delivery in fan_out([event], subscriptions, self._clock)
+                if delivery.webhook_id != excepted
+            ]
+            await uow.events.add([event for event, _ in told], deliveries)
+            await uow.commit()
+        return len(waiting)
+
+    def _event(self, announced: Announcement, now: datetime) -> NewEvent:
+        return NewEvent(self._clock.new_id(), announced.type, announced.payload, announced.labels, now)

@@ -1,0 +1,213 @@
+"""Routes of alerts and silences."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from monitor.domain.alerts.model import AlertKind, AlertState
+from monitor.domain.alerts.silences import SilenceSpec
+from monitor.domain.alerts.views import AlertStatsView, AlertView, SilencePreview, SilenceView
+from monitor.domain.services.triage import AcknowledgedMany, Acknowledgement, Decision, ManyAcknowledgements
+from monitor.domain.vocab import Page, Role, Severity
+from monitor.domain.watch_ports import AlertFilter
+from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
+from monitor.http.auth import actor_of, requires
+from monitor.http.conditional import tagged_answer
+from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
+from monitor.http.services import Services, page
+from monitor.http.times import From, To, checked
+
+MAX_DAYS = 365
+
+StateFilter = Literal["pending", "acknowledged", "resolved", "open", "all"]
+STATES: dict[str, tuple[AlertState, ...]] = {
+    "open": (AlertState.PENDING, AlertState.ACKNOWLEDGED),
+    "all": (),
+    **{state.value: (state,) for state in AlertState},
+}
+
+
+class AlertController(Controller):
+    """What a person must look at."""
+
+    path = "/alerts"
+    tags = ("alerts",)
+
+    @get(
+        summary="List alerts",
+        description="Newest first; those that are pending unless told otherwise. `open` means pending or acknowledged;"
+        " `from` and `to` are times of raising. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 422),
+    )
+    async def list_alerts(
+        self,
+        services: NamedDependency[Services],
+        state_: Annotated[
+            StateFilter, QueryParameter(name="state", description="Only in this state, or `open`, or `all`.")
+        ] = "pending",
+        severity: Annotated[Severity | None, QueryParameter(description="Only of this severity.")] = None,
+        kind: Annotated[AlertKind | None, QueryParameter(description="Only of this kind.")] = None,
+        webhook_id: Annotated[UUID | None, QueryParameter(description="Only about this webhook.")] = None,
+        from_at: From = None,
+        to_at: To = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[AlertView]:
+        where = AlertFilter(STATES[state_], severity, kind, webhook_id, checked(from_at, "from"), checked(to_at, "to"))
+        return page(await services.alert_queries.alerts(where, after=decode_cursor(cursor), limit=limit + 1), limit)
+
+    @get(
+        "/{alert_id:uuid}",
+        summary="Read an alert",
+        description="With its history and the evidence that raised it. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 404) | NOT_MODIFIED,
+    )
+    async def get_alert(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], alert_id: FromPath[UUID]
+    ) -> Response[AlertView]:
+        view = await services.alert_queries.alert(alert_id)
+        return tagged_answer(request, msgspec.json.encode(view), view.version)  # type: ignore[return-value]
+
+    @post(
+        "/{alert_id:uuid}/ack",
+        status_code=200,
+        summary="Acknowledge an alert",
+        description="The first wins; a repeat, by anybody, answers the same. It ends when the alert is resolved or gets"
+        " more severe, or at `expires_at`. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE, 404, 409),
+    )
+    async def acknowledge_alert(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        alert_id: FromPath[UUID],
+        data: JSONBody[Acknowledgement | None] = None,
+    ) -> AlertView:
+        return await services.triage.acknowledge(alert_id, data or Acknowledgement(), actor_of(request))
+
+    @post(
+        "/{alert_id:uuid}/resolve",
+        status_code=200,
+        summary="Resolve an alert",
+        description="What holds all the while stays quiet for a day; what comes back is raised again. Safe to repeat."
+        " Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE, 404, 409),
+    )
+    async def resolve_alert(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        alert_id: FromPath[UUID],
+        data: JSONBody[Decision | None] = None,
+    ) -> AlertView:
+        return await services.triage.resolve(alert_id, data or Decision(), actor_of(request))
+
+    @post(
+        "/ack",
+        status_code=200,
+        summary="Acknowledge many alerts",
+        description="Up to 200 at once; what cannot be acknowledged is skipped, with the reason. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE),
+    )
+    async def acknowledge_alerts(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        data: JSONBody[ManyAcknowledgements],
+    ) -> AcknowledgedMany:
+        return await services.triage.acknowledge_many(data, actor_of(request))
+
+    @get(
+        "/stats/summary",
+        summary="Read alert statistics",
+        description="Counts by state, severity and kind, a series per day, and the times to acknowledge and to resolve"
+        " of alerts raised in the last `days` days. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ),
+    )
+    async def stats(
+        self,
+        services: NamedDependency[Services],
+        days: Annotated[int, QueryParameter(ge=1, le=MAX_DAYS, description="Days back, today included.")] = 30,
+    ) -> AlertStatsView:
+        return await services.alert_queries.stats(days)
+
+
+class SilenceController(Controller):
+    """Whom not to tell, for a while and for a reason."""
+
+    path = "/silences"
+    tags = ("alerts",)
+
+    @get(
+        summary="List silences",
+        description="Newest first, ended ones too unless `active` is given. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*READ),
+    )
+    async def list_silences(
+        self,
+        services: NamedDependency[Services],
+        active: Annotated[bool | None, QueryParameter(description="Only active, or only ended ones.")] = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[SilenceView]:
+        rows = await services.alert_queries.silences(active=active, after=decode_cursor(cursor), limit=limit + 1)
+        return page(rows, limit)
+
+    @post(
+        summary="Silence alerts",
+        description="Alerts that match are raised and shown, marked `silenced`, but not told to subscribers; one that"
+        " is still open when the silence ends is told then. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE),
+    )
+    async def create_silence(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], data: JSONBody[SilenceSpec]
+    ) -> Response[SilenceView]:
+        view = await services.triage.silence(data, actor_of(request))
+        return Response(view, status_code=201, headers={"location": f"/api/v1/silences/{view.id}"})
+
+    @post(
+        "/preview",
+        status_code=200,
+        summary="Preview a silence",
+        description="What it would match now; nothing is stored. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE),
+    )
+    async def preview_silence(self, services: NamedDependency[Services], data: JSONBody[SilenceSpec]) -> SilencePreview:
+        return await services.triage.preview(data)
+
+    @get(
+        "/{silence_id:uuid}",
+        summary="Read a silence",
+        description="Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*READ, 404),
+    )
+    async def get_silence(self, services: NamedDependency[Services], silence_id: FromPath[UUID]) -> SilenceView:
+        return await services.alert_queries.silence(silence_id)
+
+    @delete(
+        "/{silence_id:uuid}",
+        summary="End a silence",
+        description="It stays in the list as ended. Safe to repeat. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*READ, 404),
+    )
+    async def end_silence(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], silence_id: FromPath[UUID]
+    ) -> None:
+        await services.triage.end_silence(silence_id, actor_of(request))
