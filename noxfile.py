@@ -6,7 +6,11 @@ One environment serves every session: ``dev`` builds it, the others run inside i
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
+import tarfile
 from pathlib import Path
 
 import nox
@@ -19,6 +23,40 @@ nox.options.sessions = ["lint", "types", "unit", "property", "integration"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES = ("src", "tests", "benchmarks", "alembic", "noxfile.py")
+
+PAGE = Path("src/monitor/http/static/vendor")
+BROWSER = Path("tests/browser/vendor")
+VENDORED = [
+    (
+        "preact@11.2.0",
+        "sha512-/HfHI/7N84e6GrWBJ3J280z3mLaRJiDcSvj/A+y/4AbLnND/1UlGHe1sR6oYuTGwId0nP7dqDU9OnLxMPZ7xBg==",
+        {
+            "dist/preact.mjs": PAGE / "preact.js",
+            "hooks/dist/hooks.mjs": PAGE / "preact-hooks.js",
+            "LICENSE": PAGE / "preact.LICENSE",
+        },
+    ),
+    (
+        "htm@3.1.1",
+        "sha512-983Vyg8NwUE7JkZ6NmOqpCZ+sh1bKv2iYTlUkzlWmA5JD2acKoxd4KVxbMmxX/85mtfdnDmTFoNKcg5DGAvxNQ==",
+        {"dist/htm.mjs": PAGE / "htm.js", "LICENSE": PAGE / "htm.LICENSE"},
+    ),
+    (
+        "uplot@1.6.32",
+        "sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==",
+        {
+            "dist/uPlot.esm.js": PAGE / "uplot.js",
+            "dist/uPlot.min.css": PAGE / "uplot.css",
+            "LICENSE": PAGE / "uplot.LICENSE",
+        },
+    ),
+    (
+        "axe-core@4.14.1",
+        "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==",
+        {"axe.min.js": BROWSER / "axe.js", "LICENSE": BROWSER / "axe.LICENSE"},
+    ),
+]
+"""Packages of the npm registry, what their archives must hash to, and which files of theirs are kept, and where."""
 
 in_dev = nox.session(venv_backend="none", requires=["dev"])
 
@@ -107,3 +145,35 @@ def bench(session: nox.Session) -> None:
 def detection(session: nox.Session) -> None:
     """False alarms and minutes to detect, over simulated traffic; fails under the floors."""
     run(session, "python", "-m", "benchmarks.detection", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """The page in headless Chromium, which the system provides, against a server of its own."""
+    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "browser"))
+    session.run("pytest", *selection(session, "tests/browser"))
+
+
+@nox.session(venv_backend="none", default=False)
+def vendor(session: nox.Session) -> None:
+    """Fetch again what the page and its tests have from npm. The files are committed; this is how they came here."""
+    archives = Path(session.create_tmp()).resolve()
+    for package, integrity, files in VENDORED:
+        options = ("--json", "--silent", "--pack-destination", str(archives))
+        told = session.run("npm", "pack", package, *options, external=True, silent=True, stderr=None)
+        archive = archives / json.loads(str(told))[0]["filename"]
+        digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+        if f"sha512-{digest}" != integrity:
+            session.error(f"{package} is not what it was when it was chosen: sha512-{digest}")
+        with tarfile.open(archive) as content:
+            for name, target in files.items():
+                member = content.extractfile(f"package/{name}")
+                assert member is not None
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(_for_browsers(member.read()))
+
+
+def _for_browsers(source: bytes) -> bytes:
+    """Name the one bare import by its file, since there is no import map, and no source map, since there is none."""
+    lines = source.replace(b'from"preact"', b'from"./preact.js"').splitlines(keepends=True)
+    return b"".join(line for line in lines if not line.startswith(b"//# sourceMappingURL"))

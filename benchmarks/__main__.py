@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import accept, claim, deliver, ingest, startup
+from benchmarks import accept, claim, deliver, http, ingest, startup
 from benchmarks.support import Figure
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -24,6 +24,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "startup": startup.run,
     "claim": claim.run,
     "ingest": ingest.run,
+    "http": http.run,
 }
 
 

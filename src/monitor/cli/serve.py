@@ -11,14 +11,16 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
 import uvicorn.supervisors
 
 from monitor import log as logs
+from monitor.bootstrap import build_app
 from monitor.cli.common import CommandError, add_address, build_parts, production
+from monitor.http.live.wire import LiveProtocol
 
 EXAMPLE = "monitor serve --host 0.0.0.0 --port 8000 --processes 2"
 
@@ -37,21 +39,23 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError("--processes starts at 1.")
     if args.processes > 1 and settings.redis_url is None:
         print("warning: more than one process needs MONITOR_REDIS_URL to share caches and limits", file=sys.stderr)
-    build_parts(settings)  # Says what is wrong with a key here, in one line; the server would in a traceback.
+    parts = build_parts(settings)  # Says what is wrong with a key here, in one line; the server would in a traceback.
     logs.configure(settings.log.level, settings.log.format)
-    config = uvicorn.Config(
-        "monitor.asgi:create_app",
-        factory=True,
-        host=args.host,
-        port=args.port,
-        workers=args.processes,
-        **server_options(),
-    )
     if args.processes > 1:
+        config = uvicorn.Config(
+            "monitor.asgi:create_app",
+            factory=True,
+            host=args.host,
+            port=args.port,
+            workers=args.processes,
+            **server_options(),
+        )
         uvicorn.supervisors.Multiprocess(config, [config.bind_socket()]).run()
         return 0
+    app = build_app(parts)
+    config = uvicorn.Config(app, host=args.host, port=args.port, **server_options())
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        return runner.run(_serve(Server(config)))
+        return runner.run(_serve(Server(config, app.state.hub.drain)))
 
 
 async def _serve(server: Server) -> int:
@@ -65,7 +69,13 @@ async def _serve(server: Server) -> int:
 class Server(uvicorn.Server):
     """A server that leaves signals to its command: uvicorn's own would kill the process once more on its way out."""
 
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._drain = drain
+
     def stop(self) -> None:
+        # First of all: whoever knocks until the port is closed is told to come back, and sockets say good-bye.
+        self._drain()
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -85,7 +95,7 @@ def server_options() -> dict[str, Any]:
     return {
         "access_log": False,
         "log_config": None,
-        "ws": "websockets-sansio",
+        "ws": LiveProtocol,
         "ws_max_size": MAX_MESSAGE_BYTES,
         "ws_per_message_deflate": False,
         "server_header": False,

@@ -73,9 +73,8 @@ async def _up(args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _run(args: argparse.Namespace, parts: Parts, stopping: asyncio.Event) -> None:
-    server = Server(
-        uvicorn.Config(build_app(parts, owns_parts=False), host=args.host, port=args.port, **server_options())
-    )
+    app = build_app(parts, owns_parts=False)
+    server = Server(uvicorn.Config(app, host=args.host, port=args.port, **server_options()), app.state.hub.drain)
     worker = build_worker(parts, name=worker_name())
     serving = asyncio.create_task(server.serve(), name="server")
     working = asyncio.create_task(worker.run(), name="worker")

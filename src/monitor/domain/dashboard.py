@@ -9,12 +9,14 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.alerts.views import AlertView, AnomalyView
+from monitor.domain.paging import decode_place, unreadable
 from monitor.domain.views import HealthView, LastHour, MetricsPoint, OverviewView, Traffic
 from monitor.domain.vocab import WORST_FIRST, HealthStatus
 
-Window = Literal["1h", "6h", "24h", "7d", "30d"]
+Window = Literal["15m", "1h", "6h", "24h", "7d", "30d"]
 
 WINDOWS: dict[Window, tuple[int, int]] = {
+    "15m": (900, 60),
     "1h": (3_600, 60),
     "6h": (6 * 3_600, 300),
     "24h": (86_400, 900),
@@ -94,8 +96,23 @@ class DashboardQueries(Protocol):
     async def performance(self, window: Window) -> PerformanceView: ...
 
 
-def position_of(row: WebhookRow) -> RowPosition:
-    """Return where *row* stands in the order of :meth:`DashboardQueries.rows`."""
+def place_of(row: WebhookRow) -> bytes:
+    """Return where *row* stands in the order of :meth:`DashboardQueries.rows`, for a cursor."""
     # A disabled webhook comes last: nothing is sent to it.
     rank = WORST_FIRST.index(row.health.status) if row.enabled else len(WORST_FIRST)
-    return RowPosition(rank, -row.health.failure_probability, row.id)
+    return msgspec.msgpack.encode(RowPosition(rank, -row.health.failure_probability, row.id))
+
+
+def decode_position(cursor: str | None) -> RowPosition | None:
+    """
+    Return where the page begins; ``None`` for the first page.
+
+    Raises:
+        Malformed: not a cursor of this list.
+    """
+    if cursor is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(decode_place(cursor), type=RowPosition)
+    except msgspec.DecodeError:
+        raise unreadable() from None

@@ -25,7 +25,6 @@ from monitor.domain.views import (
     DeliveryView,
     EventView,
     MetricsView,
-    OverviewView,
     WebhookView,
 )
 from monitor.domain.vocab import Actor, BodyFormat, DeliveryState, HealthStatus, SignatureScheme
@@ -345,8 +344,6 @@ class Queries(Protocol):
     async def now(self) -> datetime:
         """Return the database's time."""
         ...
-
-    async def overview(self) -> OverviewView: ...
 
     async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]: ...
 

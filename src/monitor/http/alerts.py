@@ -13,14 +13,16 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from monitor.domain.alerts.model import AlertKind, AlertState
 from monitor.domain.alerts.silences import SilenceSpec
 from monitor.domain.alerts.views import AlertStatsView, AlertView, SilencePreview, SilenceView
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.services.triage import AcknowledgedMany, Acknowledgement, Decision, ManyAcknowledgements
 from monitor.domain.vocab import Page, Role, Severity
 from monitor.domain.watch_ports import AlertFilter
 from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.auth import actor_of, requires
+from monitor.http.cached import cached_answer, encoded_answer
 from monitor.http.conditional import tagged_answer
-from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
-from monitor.http.services import Services, page
+from monitor.http.paging import Cursor, Limit
+from monitor.http.services import Services
 from monitor.http.times import From, To, checked
 
 MAX_DAYS = 365
@@ -31,6 +33,9 @@ STATES: dict[str, tuple[AlertState, ...]] = {
     "all": (),
     **{state.value: (state,) for state in AlertState},
 }
+
+PENDING = AlertFilter(STATES["pending"])
+"""What everybody looks at: the list without filters."""
 
 
 class AlertController(Controller):
@@ -44,11 +49,12 @@ class AlertController(Controller):
         description="Newest first; those that are pending unless told otherwise. `open` means pending or acknowledged;"
         " `from` and `to` are times of raising. Role: viewer.",
         opt=requires(Role.VIEWER),
-        responses=problems(*READ, 422),
+        responses=problems(*READ, 422) | NOT_MODIFIED,
     )
     async def list_alerts(
         self,
         services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
         state_: Annotated[
             StateFilter, QueryParameter(name="state", description="Only in this state, or `open`, or `all`.")
         ] = "pending",
@@ -59,9 +65,12 @@ class AlertController(Controller):
         to_at: To = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
-    ) -> Page[AlertView]:
+    ) -> Response[Page[AlertView]]:
         where = AlertFilter(STATES[state_], severity, kind, webhook_id, checked(from_at, "from"), checked(to_at, "to"))
-        return page(await services.alert_queries.alerts(where, after=decode_cursor(cursor), limit=limit + 1), limit)
+        if where == PENDING and cursor is None and limit == DEFAULT_LIMIT:
+            return await cached_answer(request, services.views, "alerts")
+        rows = await services.alert_queries.alerts(where, after=decode_cursor(cursor), limit=limit + 1)
+        return encoded_answer(request, page(rows, limit))
 
     @get(
         "/{alert_id:uuid}",
@@ -74,7 +83,7 @@ class AlertController(Controller):
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], alert_id: FromPath[UUID]
     ) -> Response[AlertView]:
         view = await services.alert_queries.alert(alert_id)
-        return tagged_answer(request, msgspec.json.encode(view), view.version)  # type: ignore[return-value]
+        return tagged_answer(request, msgspec.json.encode(view), view.version)
 
     @post(
         "/{alert_id:uuid}/ack",
@@ -134,14 +143,15 @@ class AlertController(Controller):
         description="Counts by state, severity and kind, a series per day, and the times to acknowledge and to resolve"
         " of alerts raised in the last `days` days. Role: viewer.",
         opt=requires(Role.VIEWER),
-        responses=problems(*READ),
+        responses=problems(*READ) | NOT_MODIFIED,
     )
     async def stats(
         self,
         services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
         days: Annotated[int, QueryParameter(ge=1, le=MAX_DAYS, description="Days back, today included.")] = 30,
-    ) -> AlertStatsView:
-        return await services.alert_queries.stats(days)
+    ) -> Response[AlertStatsView]:
+        return await cached_answer(request, services.views, "alert_stats", days=days)
 
 
 class SilenceController(Controller):

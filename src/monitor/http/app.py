@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from litestar import Litestar, MediaType, Response, Router, get
+from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -15,36 +15,29 @@ from litestar.openapi.spec import Components, SecurityScheme
 from monitor import __version__
 from monitor.http.alerts import AlertController, SilenceController
 from monitor.http.auth import OPEN
+from monitor.http.cached import HotPath
+from monitor.http.dashboard import DashboardController
 from monitor.http.deliveries import DeliveryController
 from monitor.http.events import EventController
 from monitor.http.exposition import Exposition
 from monitor.http.limits import RateLimiter
+from monitor.http.live import LiveEndpoint, live_route
 from monitor.http.middleware import add_edge, http_plumbing
+from monitor.http.page import load_page, page_routes
+from monitor.http.request_log import WriteLine
 from monitor.http.services import Services
-from monitor.http.system import AuditController, DashboardController, live, metrics_route, ready
+from monitor.http.system import AuditController, live, metrics_route, ready
 from monitor.http.tokens import TokenVerifier
 from monitor.http.webhooks import WebhookController
 
 API = "/api/v1"
-
-LANDING = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Monitor</title>
-<h1>Monitor</h1>
-<p>The service is up. Start with <a href="/schema/openapi.json">the OpenAPI document</a> or <code>GET
-/api/v1/dashboard/overview</code>, with <code>Authorization: Bearer &lt;token&gt;</code>.</p>
-</html>
-"""
-
-
-@get("/", opt=OPEN, include_in_schema=False, media_type=MediaType.HTML)
-async def landing() -> Response[str]:
-    return Response(LANDING, media_type=MediaType.HTML)
 
 
 def build(
     services: Services,
     verifier: TokenVerifier,
     limiter: RateLimiter,
+    feed: LiveEndpoint,
     *,
     now: Callable[[], float],
     ticks_s: Callable[[], float],
@@ -53,6 +46,7 @@ def build(
     cors_origins: Collection[str] = (),
     https: bool = False,
     metrics_open: bool = False,
+    write_line: WriteLine | None = None,
 ) -> Litestar:
     """
     Return the application. Nothing is opened before its lifespan starts.
@@ -79,21 +73,31 @@ def build(
         ],
     )
     app = Litestar(
-        route_handlers=[api, live, ready, metrics_route(is_open=metrics_open), landing],
+        route_handlers=[
+            api,
+            live,
+            ready,
+            metrics_route(is_open=metrics_open),
+            live_route(feed),
+            *page_routes(load_page()),
+        ],
         dependencies=dependencies,
         lifespan=list(lifespan),
         openapi_config=_openapi(),
         signature_types=[Services, Exposition],
         **http_plumbing(verifier=verifier, now=now, limiter=limiter),
     )
-    return add_edge(
+    edge = add_edge(
         app,
         new_id=new_id,
         ticks_s=ticks_s,
         cors_origins=cors_origins,
         https=https,
         observe=exposition.observe_request,
+        write_line=write_line,
     )
+    app.asgi_handler = HotPath(edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s)
+    return app
 
 
 def _openapi() -> OpenAPIConfig:

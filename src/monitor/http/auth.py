@@ -71,7 +71,7 @@ class Authenticate:
         self._now = now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP and scope["method"] != "OPTIONS":
+        if scope["type"] == ScopeType.HTTP and scope["method"] != "OPTIONS" and not _is_socket(scope):
             scope["user"] = self._caller(scope)
         await self.app(scope, receive, send)
 
@@ -87,6 +87,11 @@ class Authenticate:
             scope["user"] = principal
             raise Forbidden(f"This needs the role {needed.value}; the token has {principal.role.value}.")
         return principal
+
+
+def _is_socket(scope: Scope) -> bool:
+    """Whether the route answers nothing but handshakes, and to a plain request only that."""
+    return "socket" in scope["route_handler"].opt
 
 
 def actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:

@@ -10,14 +10,15 @@ from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.ports import DeliveryFilter
 from monitor.domain.views import DeliveryView
 from monitor.domain.vocab import DeliveryState, ErrorKind, Page, Role
 from monitor.http.answers import NOT_MODIFIED, READ, problems
 from monitor.http.auth import actor_of, requires
 from monitor.http.conditional import tagged_answer
-from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
-from monitor.http.services import Services, page
+from monitor.http.paging import Cursor, Limit
+from monitor.http.services import Services
 from monitor.http.times import From, To, checked
 
 
@@ -59,7 +60,7 @@ class DeliveryController(Controller):
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], delivery_id: FromPath[UUID]
     ) -> Response[DeliveryView]:
         view = await services.queries.delivery(delivery_id)
-        return tagged_answer(request, msgspec.json.encode(view), 1)  # type: ignore[return-value]
+        return tagged_answer(request, msgspec.json.encode(view), 1)
 
     @post(
         "/{delivery_id:uuid}/retry",

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.registration import Labels
 from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishAnswer
 from monitor.domain.views import EventView
@@ -20,8 +21,8 @@ from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.auth import actor_of, requires
 from monitor.http.conditional import tagged_answer
 from monitor.http.limits import BATCH_BODY_BYTES
-from monitor.http.paging import DEFAULT_LIMIT, NO_NUL, Cursor, Limit, decode_cursor
-from monitor.http.services import Services, page
+from monitor.http.paging import NO_NUL, Cursor, Limit
+from monitor.http.services import Services
 from monitor.http.times import From, To, checked
 from monitor.http.webhooks import IdempotencyKey
 
@@ -116,4 +117,4 @@ class EventController(Controller):
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], event_id: FromPath[UUID]
     ) -> Response[EventView]:
         view = await services.queries.event(event_id)
-        return tagged_answer(request, msgspec.json.encode(view), 1)  # type: ignore[return-value]
+        return tagged_answer(request, msgspec.json.encode(view), 1)

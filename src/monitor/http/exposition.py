@@ -23,6 +23,8 @@ class Exposition:
             registry=self._registry,
             buckets=BUCKETS_S,
         )
+        # By template, so there are few; looking one up through the library costs as much as counting it.
+        self._series: dict[tuple[str, str, int], Histogram] = {}
         self._webhooks = self._gauge("monitor_webhooks", "Webhooks by health", ("status",))
         self._disabled = self._gauge("monitor_webhooks_disabled", "Webhooks that are disabled")
         self._paused = self._gauge("monitor_webhooks_paused", "Webhooks whose deliveries are held")
@@ -37,7 +39,10 @@ class Exposition:
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
-        self._requests.labels(method, route, str(status)).observe(seconds)
+        series = self._series.get((method, route, status))
+        if series is None:
+            series = self._series[method, route, status] = self._requests.labels(method, route, str(status))
+        series.observe(seconds)
 
     def render(self, overview: OverviewView) -> bytes:
         """Return the text format."""

@@ -23,7 +23,7 @@ from monitor.http.body import JsonBody
 from monitor.http.cors import Cors
 from monitor.http.limits import API_BODY_BYTES, LimitRate, RateLimiter
 from monitor.http.problems import exception_handlers
-from monitor.http.request_log import Edge
+from monitor.http.request_log import Edge, WriteLine
 from monitor.http.tokens import TokenVerifier
 
 COMPRESS_FROM_BYTES = 1024
@@ -74,12 +74,14 @@ def add_edge(
     https: bool = False,
     log: structlog.typing.FilteringBoundLogger | None = None,
     observe: Callable[[str, str, int, float], None] | None = None,
-) -> Litestar:
+    write_line: WriteLine | None = None,
+) -> Edge:
     """
-    Put :class:`Edge`, and :class:`Cors` if *cors_origins* are listed, around all of *app*. Call it once, last.
+    Put :class:`Edge`, and :class:`Cors` if *cors_origins* are listed, around all of *app*, and return it. Call it once.
 
     Litestar's own middlewares stand behind its routing and would miss 404 and 405.
     """
     inner = Cors(app.asgi_handler, cors_origins) if cors_origins else app.asgi_handler
-    app.asgi_handler = Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, log=log, observe=observe)
-    return app
+    edge = Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, log=log, observe=observe, write_line=write_line)
+    app.asgi_handler = edge
+    return edge

@@ -50,6 +50,7 @@ _FRAMEWORK: dict[int, tuple[str, str, str]] = {
     405: ("method_not_allowed", "The method is not allowed", "See the Allow header for the methods of this address."),
     413: ("too_large", errors.TooLarge.title, "Send a smaller body."),
     415: ("unsupported_media_type", errors.UnsupportedMedia.title, "Send application/json."),
+    426: ("upgrade_required", "Another protocol is needed", "Connect by WebSocket."),
     429: ("too_many_requests", errors.TooManyRequests.title, "Wait before the next request."),
     500: (MonitorError.slug, MonitorError.title, "The error has been logged with the request id."),
     503: ("unavailable", errors.Unavailable.title, "Try again in a moment."),
@@ -104,6 +105,8 @@ def answer_http_exception(request: Request[Any, Any, Any], exc: HTTPException) -
     headers = {}
     if status == HTTPStatus.METHOD_NOT_ALLOWED and exc.headers:
         headers["allow"] = ", ".join(sorted(exc.headers["allow"].split(", ")))
+    if status == HTTPStatus.UPGRADE_REQUIRED:
+        headers["upgrade"] = "websocket"
     fields = _parameter_errors(exc) if isinstance(exc, ValidationException) else ()
     return _answer(request, status, *_FRAMEWORK[status], fields=fields, headers=headers)
 
@@ -119,6 +122,22 @@ def answer_unexpected(request: Request[Any, Any, Any], exc: Exception) -> Respon
     """Log what nobody expected, once, and answer 500 without a word of it."""
     _log.error("unexpected_error", request_id=request_id_of(request.scope), exc_info=exc)
     return _answer(request, 500, *_FRAMEWORK[500])
+
+
+def raw_problem(exc: MonitorError, path: str, request_id: str | None) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body for an answer that no framework sends: a refused handshake."""
+    status = status_of(type(exc))
+    problem = Problem(
+        type=TYPE_PREFIX + exc.slug,
+        title=exc.title,
+        status=status,
+        detail=exc.detail,
+        instance=quote(path),
+        request_id=request_id,
+    )
+    headers = {"content-type": MEDIA_TYPE, **_headers_of(exc)}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return status, encoded, msgspec.json.encode(problem)
 
 
 def exception_handlers() -> ExceptionHandlersMap:

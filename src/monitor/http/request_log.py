@@ -12,6 +12,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
+WriteLine = Callable[[str, str | None, int, float, str, str | None], None]
+
 API_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -48,6 +50,8 @@ class Edge:
         new_id: makes a request id.
         ticks_s: a monotonic clock in seconds.
         observe: counts (method, route template, status, seconds) of each answer.
+        write_line: takes (method, route template, status, seconds, request id, subject) of each answer; without it,
+            *log* gets the line.
         https: adds ``Strict-Transport-Security``; only right when clients reach us over TLS.
     """
 
@@ -60,12 +64,14 @@ class Edge:
         https: bool = False,
         log: structlog.typing.FilteringBoundLogger | None = None,
         observe: Callable[[str, str, int, float], None] | None = None,
+        write_line: WriteLine | None = None,
     ) -> None:
         self.app = app
+        self._write_line = write_line or self._log_line
         self._observe = observe
-        self._new_id = new_id
+        self.new_id = new_id
         self._ticks_s = ticks_s
-        self._headers = (*API_HEADERS, HSTS) if https else API_HEADERS
+        self.headers = (*API_HEADERS, HSTS) if https else API_HEADERS
         self._log = log if log is not None else structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +79,7 @@ class Edge:
             await self.app(scope, receive, send)
             return
         started_s = self._ticks_s()
-        request_id = incoming_request_id(scope["headers"]) or self._new_id()
+        request_id = incoming_request_id(scope["headers"]) or self.new_id()
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
         status = 0
@@ -88,24 +94,36 @@ class Edge:
         try:
             await self.app(scope, receive, answer)
         finally:
-            elapsed_ms = (self._ticks_s() - started_s) * 1000
             user: Any = scope.get("user")
-            if self._observe is not None:
-                self._observe(scope["method"], scope.get("path_template") or "", status, elapsed_ms / 1000)
-            self._log.info(
-                "http_request",
-                method=scope["method"],
-                route=scope.get("path_template"),
-                status=status,
-                ms=round(elapsed_ms, 3),
-                request_id=request_id,
-                subject=user.subject if user is not None else None,
-            )
+            subject = user.subject if user is not None else None
+            elapsed_s = self._ticks_s() - started_s
+            self.note(scope["method"], scope.get("path_template"), status, elapsed_s, request_id, subject)
+
+    def note(
+        self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
+    ) -> None:
+        """Count one answered request and write its line."""
+        if self._observe is not None:
+            self._observe(method, route or "", status, elapsed_s)
+        self._write_line(method, route, status, elapsed_s, request_id, subject)
+
+    def _log_line(
+        self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
+    ) -> None:
+        self._log.info(
+            "http_request",
+            method=method,
+            route=route,
+            status=status,
+            ms=round(elapsed_s * 1000, 3),
+            request_id=request_id,
+            subject=subject,
+        )
 
     def _complete(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
         """Return *headers* with ours behind them, where the answer did not set its own."""
         complete = list(headers)
         present = {name.lower() for name, _ in complete}
-        complete += [header for header in self._headers if header[0] not in present]
+        complete += [header for header in self.headers if header[0] not in present]
         complete.append((b"x-request-id", request_id.encode()))
         return complete

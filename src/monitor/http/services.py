@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
-from uuid import UUID
 
+from monitor.domain.dashboard import DashboardQueries
 from monitor.domain.ports import Queries
 from monitor.domain.services.measure import Measurer
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.registry import Registry
 from monitor.domain.services.triage import Triage
-from monitor.domain.vocab import Page
 from monitor.domain.watch_ports import AlertQueries
-from monitor.http.paging import encode_cursor
-
-
-class Identified(Protocol):
-    @property
-    def id(self) -> UUID: ...
-
-
-Row = TypeVar("Row", bound=Identified)
+from monitor.http.cached import CachedViews
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +25,6 @@ class Services:
     triage: Triage
     queries: Queries
     alert_queries: AlertQueries
+    dashboards: DashboardQueries
+    views: CachedViews
     readiness: Callable[[], Awaitable[list[str]]]
-
-
-def page(rows: list[Row], limit: int) -> Page[Row]:
-    """Cut a page of *limit* rows from a query that was asked for one more, to know whether another page follows."""
-    following = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return Page(rows[:limit], following)

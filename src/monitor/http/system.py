@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Any
 
 from litestar import Controller, MediaType, Response, get
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from monitor.domain.alerts.views import AnomalyView
 from monitor.domain.errors import Unavailable
-from monitor.domain.views import AuditView, OverviewView
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
+from monitor.domain.views import AuditView
 from monitor.domain.vocab import Page, Role
 from monitor.http.answers import READ, problems
 from monitor.http.auth import OPEN, requires
 from monitor.http.exposition import Exposition
-from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
-from monitor.http.services import Services, page
-
-
-class DashboardController(Controller):
-    """What an operator sees first."""
-
-    path = "/dashboard"
-    tags = ("dashboard",)
-
-    @get(
-        "/overview",
-        summary="Read the overview",
-        description="Webhooks by health, traffic of the last hour, queue depth and its oldest due age. Role: viewer.",
-        opt=requires(Role.VIEWER),
-        responses=problems(*READ),
-    )
-    async def overview(self, services: NamedDependency[Services]) -> OverviewView:
-        return await services.queries.overview()
-
-    @get(
-        "/anomalies",
-        summary="List anomalies",
-        description="Open ones with their evidence, newest first; `state=closed` for history. Role: viewer.",
-        opt=requires(Role.VIEWER),
-        responses=problems(*READ),
-    )
-    async def anomalies(
-        self,
-        services: NamedDependency[Services],
-        state_: Annotated[
-            Literal["open", "closed"], QueryParameter(name="state", description="Which to list.")
-        ] = "open",
-        webhook_id: Annotated[UUID | None, QueryParameter(description="Only of this webhook.")] = None,
-        limit: Limit = DEFAULT_LIMIT,
-        cursor: Cursor = None,
-    ) -> Page[AnomalyView]:
-        rows = await services.alert_queries.anomalies(
-            is_open=state_ == "open", webhook_id=webhook_id, after=decode_cursor(cursor), limit=limit + 1
-        )
-        return page(rows, limit)
+from monitor.http.paging import Cursor, Limit
+from monitor.http.services import Services
 
 
 class AuditController(Controller):
@@ -111,7 +70,7 @@ def metrics_route(*, is_open: bool) -> Any:
         responses=problems(*READ),
     )
     async def metrics(services: NamedDependency[Services], exposition: NamedDependency[Exposition]) -> Response[bytes]:
-        body = exposition.render(await services.queries.overview())
+        body = exposition.render(await services.dashboards.overview())
         return Response(body, media_type=CONTENT_TYPE_LATEST)
 
     return metrics

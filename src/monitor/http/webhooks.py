@@ -12,21 +12,26 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.ports import AttemptFilter, WebhookFilter
 from monitor.domain.registration import WebhookSpec
-from monitor.domain.services.measure import Recorded, ReportedAttempt
+from monitor.domain.services.measure import OLDEST, Recorded, ReportedAttempt
 from monitor.domain.views import AttemptView, MetricsView, SecretView, WebhookView
 from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.auth import actor_of, requires
 from monitor.http.body import MergePatch
-from monitor.http.conditional import etag, require_version, tagged_answer
+from monitor.http.cached import cached_answer, encoded_answer, versioned_answer
+from monitor.http.conditional import etag, require_version
 from monitor.http.limits import BATCH_BODY_BYTES
-from monitor.http.paging import DEFAULT_LIMIT, NO_NUL, Cursor, Limit, decode_cursor
-from monitor.http.services import Services, page
+from monitor.http.paging import NO_NUL, Cursor, Limit
+from monitor.http.services import Services
 from monitor.http.times import From, To, checked
 
 MAX_POINTS = 1500
+OPEN_TO_REPORTS = OLDEST + timedelta(hours=1)
+"""Attempts may be reported this late; a range that ends before changes no more."""
+
 MINUTE_S = 60
 ERROR = "^([a-z]{1,32}|[1-5][0-9]{2})$"
 
@@ -64,11 +69,12 @@ class WebhookController(Controller):
         summary="List webhooks",
         description="Newest first, each with its health and how the last hour went. Role: viewer.",
         opt=requires(Role.VIEWER),
-        responses=problems(*READ),
+        responses=problems(*READ) | NOT_MODIFIED,
     )
     async def list_webhooks(
         self,
         services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
         status: Annotated[HealthStatus | None, QueryParameter(description="Only this health.")] = None,
         enabled: Annotated[bool | None, QueryParameter(description="Only enabled, or only disabled ones.")] = None,
         event_type: Annotated[
@@ -86,9 +92,12 @@ class WebhookController(Controller):
         ] = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
-    ) -> Page[WebhookView]:
+    ) -> Response[Page[WebhookView]]:
         where = WebhookFilter(status, enabled, event_type, label, q)
-        return page(await services.queries.webhooks(where, after=decode_cursor(cursor), limit=limit + 1), limit)
+        if where == WebhookFilter() and cursor is None and limit == DEFAULT_LIMIT:
+            return await cached_answer(request, services.views, "webhooks")
+        rows = await services.queries.webhooks(where, after=decode_cursor(cursor), limit=limit + 1)
+        return encoded_answer(request, page(rows, limit))
 
     @post(
         summary="Create a webhook",
@@ -117,8 +126,7 @@ class WebhookController(Controller):
     async def get_webhook(
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
-        view = await services.queries.webhook(webhook_id)
-        return tagged_answer(request, msgspec.json.encode(view), view.version)  # type: ignore[return-value]
+        return versioned_answer(request, await services.views.answer("webhook", webhook_id=webhook_id))
 
     @put(
         "/{webhook_id:uuid}",
@@ -278,20 +286,24 @@ class WebhookController(Controller):
         description="A series of attempts, failures and latency percentiles; the last hour by minute unless told"
         " otherwise. Steps of whole hours or days widen the range to whole hours or days, UTC. Role: viewer.",
         opt=requires(Role.VIEWER),
-        responses=problems(*READ, 404, 422),
+        responses=problems(*READ, 404, 422) | NOT_MODIFIED,
     )
     async def get_metrics(
         self,
         services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
         webhook_id: FromPath[UUID],
         from_at: From = None,
         to_at: To = None,
         step: Annotated[
             int, QueryParameter(ge=MINUTE_S, le=7 * 86_400, multiple_of=MINUTE_S, description="Seconds per point.")
         ] = MINUTE_S,
-    ) -> MetricsView:
+    ) -> Response[MetricsView]:
         start, end = await _window(services, checked(from_at, "from"), checked(to_at, "to"), step)
-        return await services.queries.metrics(webhook_id, start, end, step)
+        if end <= await services.queries.now() - OPEN_TO_REPORTS:
+            scope = {"webhook_id": webhook_id, "from_at": start, "to_at": end, "step_s": step}
+            return await cached_answer(request, services.views, "metrics_closed", **scope)
+        return encoded_answer(request, await services.queries.metrics(webhook_id, start, end, step))
 
 
 async def _window(

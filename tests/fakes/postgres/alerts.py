@@ -24,7 +24,7 @@ class FakeAlertRepository:
         oldest = self._now - timedelta(days=2)
         return {
             (alert.webhook_id, alert.kind): alert
-            for _, alert in sorted(self._tables.alerts.items())
+            for alert in sorted(self._tables.alerts.values(), key=lambda alert: (alert.is_open, alert.id))
             if alert.webhook_id in webhook_ids and (alert.resolved_at is None or alert.resolved_at > oldest)
         }
 

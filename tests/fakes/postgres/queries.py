@@ -23,12 +23,9 @@ from monitor.domain.views import (
     LastHour,
     MetricsPoint,
     MetricsView,
-    OverviewView,
-    QueueView,
-    Traffic,
     WebhookView,
 )
-from monitor.domain.vocab import SYSTEM_ID, DeliveryState, HealthStatus, id_floor, id_millis
+from monitor.domain.vocab import DeliveryState, id_floor, id_millis
 from monitor.domain.watching import WATCHED, Normal, normal_of
 from monitor.domain.webhooks import MASK, patterns_for
 from tests.fakes.postgres.database import FakeDatabase, FinishedDelivery, StoredDelivery, StoredEvent, Tables
@@ -164,34 +161,6 @@ class FakeQueries:
     async def now(self) -> datetime:
         self._database.require_up()
         return self._database.clock.now()
-
-    async def overview(self) -> OverviewView:
-        tables, now = self._tables, self._database.clock.now()
-        alive = [row.webhook for row in tables.webhooks.values() if row.deleted_at is None]
-        statuses = [tables.lanes[webhook.id].health.status for webhook in alive]
-        usable = {webhook.id for webhook in alive if webhook.enabled and webhook.paused_at is None}
-        waits = [(now - d.due_at).total_seconds() for d in tables.deliveries.values() if d.webhook_id in usable]
-        hour = _point(now, self._minutes_of_last_hour(SYSTEM_ID))
-        return OverviewView(
-            as_of=now,
-            webhooks={status: statuses.count(status) for status in HealthStatus},
-            disabled=sum(not webhook.enabled for webhook in alive),
-            paused=sum(webhook.paused_at is not None for webhook in alive),
-            traffic=Traffic(
-                window_s=int(HOUR.total_seconds()),
-                attempts=hour.attempts,
-                throughput_per_s=round(hour.attempts / HOUR.total_seconds(), 3),
-                success_ratio=hour.success_ratio,
-                p50_ms=hour.p50_ms,
-                p95_ms=hour.p95_ms,
-                p99_ms=hour.p99_ms,
-            ),
-            queue=QueueView(
-                pending=len(tables.deliveries),
-                in_flight=sum(d.leased_by is not None and d.due_at > now for d in tables.deliveries.values()),
-                oldest_due_age_s=max([0.0, *waits]),
-            ),
-        )
 
     async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
         return _page(self._tables.audit.values(), after, limit)

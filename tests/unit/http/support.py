@@ -18,12 +18,13 @@ from litestar import Litestar, Request, get, post
 from litestar.params import FromPath, JSONBody
 
 from monitor.domain.errors import NotFound, Unavailable
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor
 from monitor.domain.vocab import Actor, Role
 from monitor.http.auth import OPEN, actor_of, requires
 from monitor.http.keys import Key
 from monitor.http.limits import BATCH_BODY_BYTES, RateLimiter
 from monitor.http.middleware import add_edge, http_plumbing
-from monitor.http.paging import DEFAULT_LIMIT, Cursor, Limit, decode_cursor
+from monitor.http.paging import Cursor, Limit
 from monitor.http.tokens import TokenPolicy, TokenVerifier
 
 NOW = 1_800_000_000.0
@@ -128,10 +129,11 @@ def make_app(verifier: TokenVerifier, limiter: RateLimiter, *, https: bool = Fal
     """An application over ``ROUTES``; its clock stands at ``NOW``, request ids count up from ``made-1``."""
     app = Litestar(ROUTES, openapi_config=None, **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter))
     numbers, ticks = itertools.count(1), itertools.count()
-    return add_edge(
+    add_edge(
         app,
         new_id=lambda: f"made-{next(numbers)}",
         ticks_s=lambda: float(next(ticks)),
         cors_origins=["https://dash.example.com"],
         https=https,
     )
+    return app

@@ -54,8 +54,8 @@ class PostgresAlertRepository:
 
     async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
         rows = await self._connection.fetch(LATEST, list(webhook_ids))
-        # Ids ascend with time, so of each kind the last one stays.
-        alerts = (_alert(row) for row in rows)
+        # Of each kind the open one stays, else the last one. Ids ascend with time, as far as clocks agree.
+        alerts = sorted((_alert(row) for row in rows), key=lambda alert: (alert.is_open, alert.id))
         return {(alert.webhook_id, alert.kind): alert for alert in alerts}
 
     async def get(self, alert_id: UUID) -> Alert:

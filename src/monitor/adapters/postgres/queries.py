@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 
 from monitor.adapters.postgres.engine import Database
-from monitor.adapters.postgres.metrics_queries import last_hours, overview, series
+from monitor.adapters.postgres.metrics_queries import last_hours, series
 from monitor.adapters.postgres.queue import NO_DELIVERY
 from monitor.adapters.postgres.rows import (
     attempt_view,
@@ -32,7 +32,6 @@ from monitor.domain.views import (
     DeliveryView,
     EventView,
     MetricsView,
-    OverviewView,
     WebhookView,
 )
 from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, SignatureScheme
@@ -214,9 +213,6 @@ class PostgresQueries:
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         await self.webhook(webhook_id)
         return await series(self._db, webhook_id, from_at, to_at, step_s)
-
-    async def overview(self) -> OverviewView:
-        return await overview(self._db)
 
     async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
         condition = Where()

@@ -369,3 +369,11 @@ outbox = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("announcement", sa.LargeBinary, nullable=False),
 )
+
+facts = sa.Table(
+    # What happened, until those who must hear of it did.
+    "facts",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("fact", sa.LargeBinary, nullable=False),
+)

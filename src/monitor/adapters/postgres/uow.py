@@ -14,13 +14,14 @@ from monitor.adapters.postgres.alerts import PostgresAlertRepository, PostgresOu
 from monitor.adapters.postgres.attempts import PostgresAttemptLog
 from monitor.adapters.postgres.engine import Database, translating
 from monitor.adapters.postgres.events import PostgresEventLog
+from monitor.adapters.postgres.facts import note
 from monitor.adapters.postgres.ledger import PostgresAuditLog, PostgresIdempotencyStore
 from monitor.adapters.postgres.queue import PostgresDeliveryQueue
 from monitor.adapters.postgres.watch import PostgresWatchLog
 from monitor.adapters.postgres.webhooks import PostgresWebhookRepository
 from monitor.adapters.vault import KeyVault
 from monitor.domain.clock import Clock
-from monitor.domain.events import DomainEvent
+from monitor.domain.events import DomainEvent, Fact, Hear
 from monitor.domain.ports import (
     AttemptLog,
     AuditLog,
@@ -33,7 +34,12 @@ from monitor.domain.watch_ports import AlertRepository, Outbox, SilenceRepositor
 
 
 class PostgresUnitOfWork:
-    """See :class:`monitor.domain.ports.UnitOfWork`. Used once and from one task."""
+    """
+    See :class:`monitor.domain.ports.UnitOfWork`. Used once and from one task.
+
+    Args:
+        hear: told, once they are committed, of the facts that were recorded; commit returns when it does.
+    """
 
     now: datetime
     webhooks: WebhookRepository
@@ -47,10 +53,11 @@ class PostgresUnitOfWork:
     silences: SilenceRepository
     outbox: Outbox
 
-    def __init__(self, database: Database, vault: KeyVault, clock: Clock) -> None:
+    def __init__(self, database: Database, vault: KeyVault, clock: Clock, hear: Hear | None = None) -> None:
         self._session = AsyncSession(database.engine, expire_on_commit=False, autoflush=False)
         self._vault = vault
         self._clock = clock
+        self._hear = hear
         self._facts: list[DomainEvent] = []
 
     async def __aenter__(self) -> Self:
@@ -63,6 +70,7 @@ class PostgresUnitOfWork:
             # Also when cancelled: nobody will leave a block that was never entered.
             await self._session.close()
             raise
+        self._raw_connection = raw
         self.webhooks = PostgresWebhookRepository(self._session, raw, self._vault, self._clock, self.now)
         self.events = PostgresEventLog(raw, self.now)
         self.queue = PostgresDeliveryQueue(raw)
@@ -93,8 +101,13 @@ class PostgresUnitOfWork:
         self._facts.extend(facts)
 
     async def commit(self) -> None:
+        noted = [Fact(self._clock.new_id(), fact) for fact in self._facts]
         with translating():
+            if noted:
+                await note(self._raw_connection, noted)
             await self._session.commit()
+        if noted and self._hear is not None:
+            await self._hear(noted)
 
     async def _raw(self) -> asyncpg.Connection:
         connection = await self._session.connection()

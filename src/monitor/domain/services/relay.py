@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from monitor.domain.alerts.announce import Announcement
 from monitor.domain.clock import Clock
 from monitor.domain.ports import NewEvent, UnitOfWorkFactory
 from monitor.domain.services.publish import fan_out
@@ -39,6 +36,3 @@ class Relay:
             await uow.events.add([event for event, _ in told], deliveries)
             await uow.commit()
         return len(waiting)
-
-    def _event(self, announced: Announcement, now: datetime) -> NewEvent:
-        return NewEvent(self._clock.new_id(), announced.type, announced.payload, announced.labels, now)

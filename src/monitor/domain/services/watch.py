@@ -8,8 +8,9 @@ lane makes looks at one webhook take turns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -18,6 +19,7 @@ from monitor.domain.alerts import Alert, AlertKind, Identity, Observe
 from monitor.domain.alerts.conditions import WEBHOOK_KINDS, Condition, survey
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.anomaly import State, Verdict
+from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.clock import Clock
 from monitor.domain.errors import Raced
 from monitor.domain.events import AnomalyClosed, AnomalyOpened
@@ -32,9 +34,13 @@ BATCH = 25
 
 TRIES = 5
 
+T = TypeVar("T")
+
 REPLACED = "Replaced by the alert about all webhooks."
 GONE = "The webhook was deleted."
 NOT_WATCHED = "Not watched any more."
+ENABLED = "The webhook was enabled again."
+NONE_SET_ASIDE = "Nothing was set aside for a day."
 
 
 class _Context(msgspec.Struct, frozen=True):
@@ -59,18 +65,22 @@ class Watcher:
             pass
 
     async def look(self) -> int:
-        """Look at up to :data:`BATCH` webhooks that are due; return how many there were."""
-        for attempt in range(1, TRIES + 1):
-            try:
-                return await self._look()
-            except Raced:
-                # A person acted on an alert at the same moment; their change is there now.
-                if attempt == TRIES:
-                    raise
-        raise AssertionError("unreachable")
+        """
+        Look at up to :data:`BATCH` webhooks that are due; return how many there were.
+
+        Raises:
+            ExceptionGroup: what kept webhooks from being judged. Everything else was stored all the same.
+        """
+        seen, failed = await _until_first(self._look)
+        if failed:
+            raise ExceptionGroup("Some webhooks could not be judged; they learn anew what is normal.", failed)
+        return seen
 
     async def survey(self) -> None:
         """Raise one alert when most webhooks begin to fail together, and resolve it when they do not any more."""
+        await _until_first(self._survey)
+
+    async def _survey(self) -> None:
         policy = self._policy.alert
         async with self._unit_of_work() as uow:
             known = (await uow.alerts.latest([SYSTEM_ID])).get((SYSTEM_ID, AlertKind.WIDESPREAD))
@@ -78,7 +88,7 @@ class Watcher:
             began = known.moves[-1] if known is not None and is_open else uow.now
             found = await uow.watch.widespread(began - timedelta(seconds=policy.widespread_s))
             condition = survey(found, is_open=is_open, policy=policy)
-            if condition is None and not (known is not None and (is_open or known.news or known.flapping)):
+            if condition is None and known is None:
                 return
             silences = await uow.silences.active()
             quiet = is_silenced(silences, SYSTEM_ID, About(), AlertKind.WIDESPREAD, uow.now)
@@ -87,27 +97,35 @@ class Watcher:
             await step(uow, known, Observe(conditions, quiet), identity=identity, about=About(), policy=policy)
             await uow.commit()
 
-    async def _look(self) -> int:
+    async def _look(self) -> tuple[int, list[Exception]]:
+        failed: list[Exception] = []
         async with self._unit_of_work() as uow:
             due = await uow.watch.due(BATCH)
             if not due:
-                return 0
+                return 0, failed
             ids = [watched.webhook_id for watched in due]
             open_anomalies: dict[UUID, list[AnomalyRecord]] = {id_: [] for id_ in ids}
             for anomaly in await uow.watch.open_anomalies(ids):
                 open_anomalies[anomaly.webhook_id].append(anomaly)
             context = await self._context(uow, ids)
-            looks = [look(watched, uow.now, self._policy) for watched in due]
+            looks = [self._judged(watched, uow.now, failed) for watched in due]
             changed = [
                 anomaly for found in looks for anomaly in self._anomalies(uow, found, open_anomalies[found.webhook_id])
             ]
             if changed:
                 await uow.watch.save_anomalies(changed)
-            for watched, found in zip(due, looks, strict=True):
-                await self._triage(uow, watched, found, context)
-            await uow.watch.save(looks)
+            triaged = [await self._triaged(uow, *pair, context) for pair in zip(due, looks, strict=True)]
+            await uow.watch.save(triaged)
             await uow.commit()
-        return len(due)
+        return len(due), failed
+
+    def _judged(self, watched: Watched, now: datetime, failed: list[Exception]) -> Look:
+        try:
+            return look(watched, now, self._policy)
+        except Exception as error:  # noqa: BLE001 - one webhook that cannot be judged must not blind us to the others
+            failed.append(error)
+            anew = msgspec.structs.replace(watched, unseen=NO_ATTEMPTS, baselines=None)
+            return look(anew, now, self._policy)
 
     async def _context(self, uow: UnitOfWork, webhook_ids: Sequence[UUID]) -> _Context:
         alerts = await uow.alerts.latest(webhook_ids)
@@ -150,23 +168,28 @@ class Watcher:
         uow.record(AnomalyClosed(anomaly.id, anomaly.webhook_id, anomaly.signal))
         return msgspec.structs.replace(anomaly, closed_at=now)
 
-    async def _triage(self, uow: UnitOfWork, watched: Watched, found: Look, context: _Context) -> None:
+    async def _triaged(self, uow: UnitOfWork, watched: Watched, found: Look, context: _Context) -> Look:
+        """Bring the alerts of a webhook up to date; return the look, to be repeated while one is still to be told."""
         about = About(watched.subject.name, watched.labels)
+        unsettled = False
         for kind in WEBHOOK_KINDS:
             known = context.alerts.get((watched.webhook_id, kind))
             conditions = found.conditions.get(kind, ())
             if known is None and not conditions:
                 continue
             conditions, why_over = self._excused(kind, known, conditions, watched, context)
-            quiet = is_silenced(context.silences, watched.webhook_id, about, kind, uow.now)
-            await step(
+            alert = await step(
                 uow,
                 known,
-                Observe(conditions, quiet, why_over),
+                Observe(conditions, is_silenced(context.silences, watched.webhook_id, about, kind, uow.now), why_over),
                 identity=Identity(self._clock.new_id(), watched.webhook_id, kind),
                 about=about,
                 policy=self._policy.alert,
             )
+            unsettled = unsettled or (alert is not None and (alert.news or alert.flapping))
+        if found.next_at is None and unsettled:
+            return msgspec.structs.replace(found, next_at=uow.now + timedelta(seconds=self._policy.idle_s))
+        return found
 
     def _excused(
         self,
@@ -186,7 +209,27 @@ class Watcher:
             together = since - timedelta(seconds=self._policy.alert.widespread_s)
             if known is None or not known.is_open or known.moves[-1] >= together:
                 return (), REPLACED
-        return conditions, f"Back to normal: {watched.subject.health.reason}"
+        return conditions, _why_over(kind, watched)
+
+
+async def _until_first(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat *attempt* when somebody else changed an alert at the same moment; their change is there then."""
+    for _ in range(TRIES - 1):
+        try:
+            return await attempt()
+        except Raced:
+            continue
+    return await attempt()
+
+
+def _why_over(kind: AlertKind, watched: Watched) -> str:
+    match kind:
+        case AlertKind.DISABLED:
+            return ENABLED
+        case AlertKind.QUARANTINED:
+            return NONE_SET_ASIDE
+        case _:
+            return f"Back to normal: {watched.subject.health.reason}"
 
 
 def _told_by(anomaly: AnomalyRecord, verdict: Verdict) -> AnomalyRecord:

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.circuit import Breaker, BreakerState
 from monitor.domain.delivery import MAX_CRASHES, Outcome, RetryPolicy
 from monitor.domain.errors import Unavailable
+from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
+from monitor.domain.formats import render
 from monitor.domain.lanes import Lane
 from monitor.domain.metrics import merge_rollups, rollup_of
 from monitor.domain.ports import Claimed, Destination, UnitOfWorkFactory
@@ -27,8 +30,8 @@ from monitor.domain.services.deliver import (
     Sent,
     minutes,
 )
-from monitor.domain.vocab import SYSTEM_ID, DeliveryState, HealthStatus
-from monitor.domain.webhooks import RateLimit
+from monitor.domain.vocab import SYSTEM_ID, BodyFormat, DeliveryState, HealthStatus
+from monitor.domain.webhooks import RateLimit, signed_content, verify_v1
 from tests import samples
 from tests import strategies as our
 from tests.fakes.clock import START, FakeClock
@@ -166,6 +169,22 @@ async def test_a_claim_that_cannot_read_destinations_leases_nothing(
     assert (delivery.leased_by, delivery.epoch) == (None, 0)
 
 
+async def test_a_webhook_whose_secrets_do_not_open_waits_unleased(
+    database: FakeDatabase, unit_of_work: UnitOfWorkFactory, sender: FakeWebhookSender, clock: FakeClock
+) -> None:
+    class Sealed(FakeQueries):
+        async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
+            return {}
+
+    await Bench(database, unit_of_work, sender, clock).webhook(1)
+    config = DeliverConfig("worker-1")
+    deliverer = Deliverer(unit_of_work, Sealed(database), sender, clock, lambda _k, _c: "", config)
+    assert (await deliverer.claim(None, 10)).deliveries == []
+    [delivery] = database.tables.deliveries.values()
+    assert (delivery.leased_by, delivery.crashes) == (None, 0)
+    assert delivery.due_at == START + timedelta(seconds=config.undecided_s)
+
+
 # ----------------------------------------------------------------------------------------------------------------- send
 
 
@@ -179,6 +198,16 @@ async def test_an_event_is_sent_signed_byte_for_byte_under_its_id(bench: Bench) 
     assert headers["monitor-event-type"] == "order.paid"
     assert headers["X-Team"] == "blue"
     assert headers["webhook-signature"].startswith("v1,")
+
+
+async def test_a_chat_gets_a_message_about_the_event_signed_as_it_is_sent(bench: Bench) -> None:
+    await bench.webhook(body_format=BodyFormat.SLACK)
+    [sent] = await bench.sent()
+    [request] = bench.sender.requests
+    assert request.body == render(BodyFormat.SLACK, "order.paid", b'{"amount": 1}') != b'{"amount": 1}'
+    headers = dict(request.headers)
+    content = signed_content(str(sent.delivery.event_id), int(headers["webhook-timestamp"]), request.body)
+    assert verify_v1(samples.KEY, content, headers["webhook-signature"])
 
 
 async def test_a_destination_is_read_again_when_it_changes_or_grows_old(bench: Bench) -> None:
@@ -241,6 +270,20 @@ async def test_a_failure_waits_as_its_policy_says_until_the_attempts_are_used_up
     assert max(attempt.number for attempt in bench.database.tables.attempts.values()) == 2
 
 
+async def test_a_change_of_status_is_told_and_looked_at_at_once(bench: Bench) -> None:
+    webhook_id = await bench.webhook(2)
+    bench.database.tables.lanes[webhook_id] = replace(bench.lane(webhook_id), look_at=None)
+    await bench.deliverer.settle(await bench.sent(limit=1))
+    [fact] = bench.database.facts
+    assert isinstance(fact, WebhookStatusChanged)
+    assert (fact.webhook_id, fact.status, fact.at) == (webhook_id, HealthStatus.HEALTHY, START)
+    assert bench.lane(webhook_id).look_at == START
+    bench.database.tables.lanes[webhook_id] = replace(bench.lane(webhook_id), look_at=None)
+    await bench.deliverer.settle(await bench.sent())
+    assert (bench.database.facts, bench.lane(webhook_id).look_at) == ([fact], None)
+    assert bench.lane(webhook_id).unseen == tally_of([(True, samples.OK.latency_ms)] * 2)
+
+
 async def test_five_failures_in_a_row_open_the_breaker(bench: Bench) -> None:
     webhook_id = await bench.webhook(5)
     await bench.deliverer.settle(await bench.sent(samples.TIMED_OUT))
@@ -254,6 +297,7 @@ async def test_gone_disables_the_webhook(bench: Bench) -> None:
     assert settlement.disabled == {webhook_id: GONE}
     assert bench.database.tables.webhooks[webhook_id].webhook.disabled_reason == GONE
     assert bench.states() == [DeliveryState.FAILED] * 2
+    assert WebhookUpdated(webhook_id) in bench.database.facts
 
 
 async def test_five_days_of_failure_disable_the_webhook(bench: Bench) -> None:

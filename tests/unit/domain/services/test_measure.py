@@ -9,9 +9,11 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.circuit import BreakerState
 from monitor.domain.delivery import Outcome
 from monitor.domain.errors import Invalid, NotFound
+from monitor.domain.events import WebhookStatusChanged
 from monitor.domain.lanes import Lane, LanePolicy
 from monitor.domain.ports import UnitOfWorkFactory
 from monitor.domain.services.measure import PING_TYPE, Measurer, ReportedAttempt
@@ -55,6 +57,18 @@ async def test_reported_attempts_count_for_health_and_rollups_but_not_for_the_br
     assert lane.failing_since == START - timedelta(seconds=5)
     assert sum(r.failures for (id_, _), r in database.tables.minutes.items() if id_ == webhook_id) == 6
     assert {attempt.kind for attempt in database.tables.attempts.values()} == {"reported"}
+
+
+async def test_what_is_reported_is_kept_for_the_detector_in_its_order(
+    measurer: Measurer, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    attempts = [reported(START - timedelta(seconds=1)), failed(START - timedelta(seconds=2))]
+    await measurer.report(webhook_id, attempts)
+    await measurer.report(webhook_id, [failed(START)])
+    lane = database.tables.lanes[webhook_id]
+    assert lane.unseen == tally_of([(False, 12.0), (True, 12.0), (False, 12.0)])
+    assert [type(fact) for fact in database.facts] == [WebhookStatusChanged]
+    assert lane.look_at == START
 
 
 async def test_a_status_or_an_error_tells_how_an_attempt_ended(

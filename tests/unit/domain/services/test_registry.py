@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from monitor.domain.circuit import Breaker, BreakerState
 from monitor.domain.errors import Conflict, IdempotencyMismatch, Invalid, NotFound, StalePrecondition, UrlRefused
+from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.lanes import Lane
 from monitor.domain.ports import Finish, UnitOfWorkFactory
 from monitor.domain.registration import WebhookSpec
@@ -70,6 +71,20 @@ def actions(database: FakeDatabase) -> Callable[[], list[str]]:
 
 
 # ------------------------------------------------------------------------------------------------------------- webhooks
+
+
+async def test_every_change_of_a_webhook_is_a_fact(registry: Registry, database: FakeDatabase) -> None:
+    webhook_id = (await registry.create(SPEC, samples.ACTOR)).id
+    await registry.patch(webhook_id, {"name": "New"}, samples.ACTOR, require=any_version)
+    await registry.pause(webhook_id, samples.ACTOR)
+    await registry.resume(webhook_id, samples.ACTOR)
+    await registry.rotate_secret(webhook_id, samples.ACTOR)
+    await registry.remove(webhook_id, samples.ACTOR, require=any_version)
+    assert database.facts == [
+        WebhookCreated(webhook_id),
+        *[WebhookUpdated(webhook_id)] * 4,
+        WebhookDeleted(webhook_id),
+    ]
 
 
 async def test_a_new_webhook_shows_its_secret_once(

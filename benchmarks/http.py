@@ -1,0 +1,100 @@
+"""Cached reads of the API against a raw ASGI application that answers the same bytes on the same server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.hammer import Hammered
+from benchmarks.support import Figure, Figures, free_port, process, scratch
+from benchmarks.up import Up, monitor_up, token
+
+CONNECTIONS = 100
+SECONDS = 3.0
+ROUNDS = 3
+OVERVIEW = "/api/v1/dashboard/overview"
+
+
+async def run() -> list[Figure]:
+    figures = Figures("http")
+    with scratch() as directory:
+        async with monitor_up(directory / "data", directory / "up.log") as up:
+            head = await _request(up, directory / "data")
+            body = directory / "body.json"
+            async with up.session.get(up.base + OVERVIEW) as answer:
+                body.write_bytes(await answer.read())
+            async with _app("raw", body, directory) as raw, _app("framework", body, directory) as framework:
+                port = int(up.base.rpartition(":")[2])
+                targets = {"raw": raw, "monitor": port, "framework": framework}
+                rounds = [await _round(targets, head) for _ in range(ROUNDS)]
+    per_s = {name: statistics.median(r[name].per_s for r in rounds) for name in rounds[0]}
+    figures.note("raw ASGI application", per_s["raw"], "requests/s")
+    figures.note("cached overview, token checked, logged", per_s["monitor"], "requests/s")
+    figures.at_least(0.7, "cached overview against raw", _ratio(rounds, "monitor", "raw"), "×")
+    figures.at_least(1.0, "cached overview against Litestar's own cache", _ratio(rounds, "monitor", "framework"), "×")
+    figures.note("cached overview, p99", statistics.median(r["monitor"].p99_ms for r in rounds), "ms")
+    return figures.all
+
+
+async def _round(targets: dict[str, int], head: bytes) -> dict[str, Hammered]:
+    """Hammer each once, one after the other: what else the machine does hits them alike."""
+    found = {}
+    for name, port in targets.items():
+        found[name] = await hammered(port, head if name == "monitor" else head.replace(OVERVIEW.encode(), b"/"))
+        if found[name].errors:
+            raise RuntimeError(f"{name} answered {found[name].errors} requests wrongly")
+    return found
+
+
+def _ratio(rounds: list[dict[str, Hammered]], name: str, to: str) -> float:
+    return statistics.median(r[name].per_s / r[to].per_s for r in rounds)
+
+
+async def hammered(port: int, head: bytes, *, connections: int = CONNECTIONS, seconds: float = SECONDS) -> Hammered:
+    """Send the request *head* again and again."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.hammer", "127.0.0.1", str(port), str(connections), str(seconds),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=os.environ,
+    )  # fmt: skip
+    printed, _ = await child.communicate(head)
+    return msgspec.json.decode(printed, type=Hammered)
+
+
+async def _request(up: Up, data: Path) -> bytes:
+    """Return the head of a read as a browser's would be, with the headers that matter."""
+    lines = (
+        f"GET {OVERVIEW} HTTP/1.1",
+        f"Host: {up.base.removeprefix('http://')}",
+        f"Authorization: Bearer {await token(data)}",
+        "Accept: application/json",
+        "User-Agent: benchmark",
+        "Connection: keep-alive",
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+@asynccontextmanager
+async def _app(name: str, body: Path, directory: Path) -> AsyncIterator[int]:
+    """Serve one of :mod:`benchmarks.http_apps` and yield its port."""
+    port = free_port()
+    command = ("-m", "benchmarks.http_apps", name, str(port))
+    async with process(*command, env={"BENCH_BODY": str(body)}, log=directory / f"{name}.log"):
+        while not await _listens(port):
+            await asyncio.sleep(0.05)
+        yield port
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -1,0 +1,170 @@
+"""
+The cached views, in one place: the query of each, how long it lives, what its answer depends on, and what drops it.
+
+A view is worth caching when it is read often for what it costs: at least twenty milliseconds of queries saved a second,
+and five reads for each time it is dropped. ``/metrics`` shows both for every view. Whatever a caller filters freely,
+and every page but the first, is asked of the database each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from monitor.cache import POLICIES, Cache, Creator, Drop, DropTable, Entry, Key, View
+from monitor.domain import events
+from monitor.domain.alerts.model import AlertState
+from monitor.domain.dashboard import FIRST_ROWS, WINDOWS, DashboardQueries, DashboardView, WebhookRow, Window, place_of
+from monitor.domain.metrics import HOUR_S
+from monitor.domain.paging import DEFAULT_LIMIT, page, page_by
+from monitor.domain.ports import Queries, WebhookFilter
+from monitor.domain.views import OverviewView, WebhookView
+from monitor.domain.vocab import Page
+from monitor.domain.watch_ports import AlertFilter, AlertQueries
+
+STATS_DAYS = 30
+
+DROPS = DropTable(
+    {
+        # What a person changes is settled: the next page they look at shows it, whichever process answers.
+        events.WebhookCreated: Drop(("webhooks", "webhook:{webhook_id}", "dashboard"), settled=True),
+        events.WebhookUpdated: Drop(("webhooks", "webhook:{webhook_id}", "dashboard"), settled=True),
+        events.WebhookDeleted: Drop(("webhooks", "webhook:{webhook_id}", "dashboard", "alerts"), settled=True),
+        events.WebhookStatusChanged: Drop(("webhooks", "webhook:{webhook_id}", "dashboard", "health")),
+        events.AnomalyOpened: Drop(("anomalies", "dashboard", "webhook:{webhook_id}")),
+        events.AnomalyClosed: Drop(("anomalies", "dashboard", "webhook:{webhook_id}")),
+        events.AlertRaised: Drop(("alerts", "dashboard")),
+        events.AlertUpdated: Drop(("alerts", "dashboard")),
+        events.AlertAcknowledged: Drop(("alerts", "dashboard"), settled=True),
+        events.AlertResolved: Drop(("alerts", "dashboard"), settled=True),
+        events.SilencesChanged: Drop(("alerts", "dashboard"), settled=True),
+    }
+)
+"""Attempts drop nothing: numbers are as fresh as ``fresh_s`` says, or every attempt would empty the cache."""
+
+Query = Callable[..., Awaitable[Any]]
+
+
+class Live(msgspec.Struct, frozen=True):
+    """What this process itself knows: its open sockets."""
+
+    sockets: int | None = None
+
+
+class Catalogue:
+    """Answers each view as encoded JSON, from the cache where it can."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        queries: Queries,
+        dashboards: DashboardQueries,
+        alerts: AlertQueries,
+        live: Callable[[], Live] = Live,
+    ) -> None:
+        self._cache = cache
+        self._queries = queries
+        self._dashboards = dashboards
+        self._alerts = alerts
+        self._live = live
+        self._views: dict[str, tuple[View, Query]] = {}
+        self._add("dashboard", self._dashboard, "dashboard")
+        self._add("overview", self._overview, "dashboard")
+        self._add("webhook_health", self._rows, "dashboard", "health")
+        self._add("performance", dashboards.performance, "health", scope=("window",))
+        self._add("performance_long", dashboards.performance, "health", scope=("window",))
+        self._add("anomalies", self._anomalies, "anomalies")
+        self._add("alerts", self._pending_alerts, "alerts")
+        self._add("alert_stats", alerts.stats, "alerts", scope=("days",))
+        self._add("webhooks", self._webhooks, "webhooks")
+        self._add("webhook", queries.webhook, "webhooks", "webhook:{webhook_id}", scope=("webhook_id",))
+        self._add(
+            "metrics_closed",
+            queries.metrics,
+            "webhook:{webhook_id}",
+            scope=("webhook_id", "from_at", "to_at", "step_s"),
+        )
+
+    def _add(self, name: str, query: Query, *tags: str, scope: tuple[str, ...] = ()) -> None:
+        self._views[name] = (View(name, POLICIES[name], tags, scope), query)
+
+    async def answer(self, name: str, **scope: Any) -> Entry:
+        """
+        Return the answer of the view *name*.
+
+        Raises:
+            NotFound: it is about something that is not there.
+            Unavailable: it could not be computed, and there is no last good one.
+        """
+        key, create = self._key(name, scope)
+        return await self._cache.get(key, create)
+
+    def text(self, name: str, **scope: Any) -> str:
+        """Return what :meth:`peek` takes."""
+        return self._key(name, scope)[0].text
+
+    def peek(self, text: str) -> Entry | None:
+        """Return the answer that memory may give without waiting, if it holds one."""
+        return self._cache.peek_past(text)
+
+    def pinned(self) -> list[tuple[Key, Creator]]:
+        """Return what is kept warm: all that the page shows first."""
+        scopes: list[tuple[str, dict[str, Any]]] = [
+            ("dashboard", {}),
+            ("overview", {}),
+            ("webhook_health", {}),
+            ("anomalies", {}),
+            ("alerts", {}),
+            ("alert_stats", {"days": STATS_DAYS}),
+            ("webhooks", {}),
+            *((performance_view(window), {"window": window}) for window in WINDOWS),
+        ]
+        return [self._key(name, scope) for name, scope in scopes]
+
+    def _key(self, name: str, scope: dict[str, Any]) -> tuple[Key, Creator]:
+        view, query = self._views[name]
+        return view.key(**scope), partial(_encoded, query, scope)
+
+    async def _overview(self) -> OverviewView:
+        overview = await self._dashboards.overview()
+        stats = self._cache.stats()
+        ratio = None if stats.hit_ratio is None else round(stats.hit_ratio, 4)
+        return msgspec.structs.replace(overview, sockets=self._live().sockets, cache_hit_ratio=ratio)
+
+    async def _dashboard(self) -> DashboardView:
+        overview, rows, performance, anomalies, alerts = await asyncio.gather(
+            self._overview(),
+            self._dashboards.rows(status=None, after=None, limit=FIRST_ROWS),
+            self._dashboards.performance("1h"),
+            self._alerts.anomalies(is_open=True, webhook_id=None, after=None, limit=FIRST_ROWS),
+            self._alerts.alerts(AlertFilter((AlertState.PENDING,)), after=None, limit=FIRST_ROWS),
+        )
+        return DashboardView(overview.as_of, overview, rows, performance, anomalies, alerts)
+
+    async def _rows(self) -> Page[WebhookRow]:
+        rows = await self._dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1)
+        return page_by(rows, DEFAULT_LIMIT, place_of)
+
+    async def _webhooks(self) -> Page[WebhookView]:
+        return page(await self._queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1), DEFAULT_LIMIT)
+
+    async def _anomalies(self) -> Page[Any]:
+        rows = await self._alerts.anomalies(is_open=True, webhook_id=None, after=None, limit=DEFAULT_LIMIT + 1)
+        return page(rows, DEFAULT_LIMIT)
+
+    async def _pending_alerts(self) -> Page[Any]:
+        where = AlertFilter((AlertState.PENDING,))
+        return page(await self._alerts.alerts(where, after=None, limit=DEFAULT_LIMIT + 1), DEFAULT_LIMIT)
+
+
+def performance_view(window: Window) -> str:
+    """Return the name of the view for *window*: from an hour on, seconds do not matter."""
+    return "performance" if WINDOWS[window][0] < HOUR_S else "performance_long"
+
+
+async def _encoded(query: Query, scope: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(await query(**scope))

@@ -1,0 +1,61 @@
+"""Who gets in: what a handshake must say before a socket is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from urllib.parse import parse_qsl
+
+from monitor.domain.errors import Forbidden, Malformed
+from monitor.domain.live.stream import Position
+
+PROTOCOL = "monitor.v1"
+_BEARER = "bearer."
+_EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SEQ = re.compile(r"\d{1,18}", re.ASCII)
+
+
+def offered_token(subprotocols: Sequence[str]) -> str | None:
+    """
+    Return the token among the offered subprotocols, where browsers have to put it.
+
+    Raises:
+        Malformed: ours is not among them although some are, or there are several tokens.
+    """
+    if subprotocols and PROTOCOL not in subprotocols:
+        raise Malformed(f"Offer the subprotocol {PROTOCOL}.")
+    tokens = [offer.removeprefix(_BEARER) for offer in subprotocols if offer.startswith(_BEARER)]
+    if len(tokens) > 1:
+        raise Malformed("Offer one token, not several.")
+    return tokens[0] if tokens else None
+
+
+def check_origin(origins: Sequence[str], allowed: Collection[str], own: str) -> None:
+    """
+    Let pages of the listed origins and of our own in, compared byte by byte (RFC 6454 section 6.1).
+
+    What sends no ``Origin`` is no browser and carries no one else's credentials.
+
+    Raises:
+        Forbidden: a page of another origin.
+    """
+    if origins and (len(origins) > 1 or (origins[0] != own and origins[0] not in allowed)):
+        raise Forbidden("Pages of this origin may not open the live feed.")
+
+
+def asked_position(query: str) -> Position | None:
+    """
+    Read ``?epoch=…&seq=…``, from where a client wants to go on.
+
+    Raises:
+        Malformed: not both, or anything else, above all a token: addresses end up in logs.
+    """
+    if not query:
+        return None
+    members = parse_qsl(query, keep_blank_values=True)
+    values = dict(members)
+    if len(members) != 2 or values.keys() != {"epoch", "seq"}:
+        raise Malformed("The address may hold epoch and seq, both once and nothing else; never a token.")
+    if not (_EPOCH.fullmatch(values["epoch"]) and _SEQ.fullmatch(values["seq"])):
+        raise Malformed("epoch or seq is not one of ours.")
+    return Position(values["epoch"], int(values["seq"]))

@@ -1,0 +1,168 @@
+"""What a connected client may say, and when it has to go."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.errors import Forbidden, Invalid, Malformed, MonitorError, TooManyRequests, Unauthenticated
+from monitor.domain.live.stream import Position
+from monitor.domain.vocab import Role
+
+FLOOD_FRAMES = 100
+FLOOD_S = 60.0
+"""A client may send so many frames in so many seconds."""
+
+FrameList = msgspec.Meta(max_length=1000)
+
+
+class CloseCode(IntEnum):
+    """Why a socket was closed: RFC 6455 section 7.4 and IANA below 4000, beyond 4000 plus the HTTP status."""
+
+    INTERNAL = 1011
+    RESTART = 1012
+    TOO_SLOW = 1013
+    MALFORMED = 4400
+    UNAUTHENTICATED = 4401
+    FORBIDDEN = 4403
+    FLOOD = 4429
+
+
+class UnknownFrame(Invalid):
+    """A ``type`` of a later version; the socket stays open."""
+
+    slug = "unknown_type"
+    title = "There is no such type of frame"
+
+
+_CLOSES: tuple[tuple[type[MonitorError], CloseCode | None], ...] = (
+    (UnknownFrame, None),
+    (Malformed, CloseCode.MALFORMED),
+    (Invalid, CloseCode.MALFORMED),
+    (Unauthenticated, CloseCode.UNAUTHENTICATED),
+    (Forbidden, CloseCode.FORBIDDEN),
+    (TooManyRequests, CloseCode.FLOOD),
+)
+
+
+def close_code_of(error: MonitorError) -> CloseCode | None:
+    """Return how the socket is closed upon *error*; ``None`` leaves it open."""
+    return next((code for kind, code in _CLOSES if isinstance(error, kind)), CloseCode.INTERNAL)
+
+
+class Pass(msgspec.Struct, frozen=True):
+    """Who holds a socket and until when, in Unix seconds without leeway."""
+
+    subject: str
+    role: Role
+    jti: str
+    expires_at: float
+
+
+class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    token: str
+    type: str = "auth"
+
+    def __repr__(self) -> str:
+        return "Auth(…)"
+
+
+class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Replaces the filter; ``None`` stands for all. The answer is a snapshot."""
+
+    topics: Annotated[list[str], FrameList] | None = None
+    webhooks: Annotated[list[UUID], FrameList] | None = None
+    type: str = "subscribe"
+
+
+class Resume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first frame of a client that was here before, with the filter it had then."""
+
+    epoch: str
+    seq: Annotated[int, msgspec.Meta(ge=0)]
+    topics: Annotated[list[str], FrameList] | None = None
+    webhooks: Annotated[list[UUID], FrameList] | None = None
+    type: str = "resume"
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.seq)
+
+
+class _AnyFrame(msgspec.Struct):
+    type: str
+
+
+_FRAMES: dict[str, type[Auth | Subscribe | Resume]] = {"auth": Auth, "subscribe": Subscribe, "resume": Resume}
+
+
+class Session:
+    """One client's standing: how often it spoke and for whom."""
+
+    __slots__ = ("_spoken", "holder")
+
+    def __init__(self, holder: Pass) -> None:
+        self.holder = holder
+        self._spoken: deque[float] | None = None
+
+    def hear(self, payload: str | bytes | None, now_s: float) -> Auth | Subscribe | Resume:
+        """
+        Read a frame.
+
+        Args:
+            payload: the text; ``None`` or bytes for a binary frame.
+
+        Raises:
+            MonitorError: see :func:`close_code_of` for what follows.
+        """
+        self._count(now_s)
+        if not isinstance(payload, str):
+            raise Malformed("Send JSON in text frames.")
+        try:
+            frame = msgspec.json.decode(payload, type=_AnyFrame)
+            kind = _FRAMES.get(frame.type)
+            if kind is None:
+                raise UnknownFrame("Known types: auth, subscribe, resume.")
+            return msgspec.json.decode(payload, type=kind)
+        except msgspec.ValidationError:
+            raise Invalid("A member of the frame is missing, unknown or of the wrong kind.") from None
+        except (ValueError, RecursionError):
+            raise Malformed("The frame is not valid JSON.") from None
+
+    def renew(self, new: Pass) -> None:
+        """
+        Go on with a newer token.
+
+        Raises:
+            Forbidden: of another subject, or with rights that the old one did not give.
+        """
+        if new.subject != self.holder.subject:
+            raise Forbidden("The new token is for another subject.")
+        if not self.holder.role.includes(new.role):
+            raise Forbidden("The new token has more rights; connect again to use them.")
+        if not new.role.includes(Role.VIEWER):
+            raise Forbidden("This needs the role viewer.")
+        self.holder = new
+
+    def check(self, now: float, is_revoked: Callable[[str], bool]) -> None:
+        """
+        Raises:
+            Unauthenticated: the token has run out at Unix second *now*, or is revoked.
+        """
+        if now >= self.holder.expires_at:
+            raise Unauthenticated("The token has expired.")
+        if is_revoked(self.holder.jti):
+            raise Unauthenticated("The token has been revoked.")
+
+    def _count(self, now_s: float) -> None:
+        if self._spoken is None:
+            # Most clients never say a word.
+            self._spoken = deque(maxlen=FLOOD_FRAMES)
+        if len(self._spoken) == FLOOD_FRAMES and now_s - self._spoken[0] < FLOOD_S:
+            raise TooManyRequests("Too many frames.", retry_after_s=FLOOD_S)
+        self._spoken.append(now_s)

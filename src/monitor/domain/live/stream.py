@@ -1,0 +1,97 @@
+"""The newest messages of a feed, and the port to the log in which its processes agree on their order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Protocol
+
+import msgspec
+
+from monitor.domain.live.messages import Entry, Message, seal
+
+RING = 1024
+"""Messages kept for all sockets together: what a client may have missed, and what a slow one may lag behind."""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in a feed: everything up to ``seq``, 0 for nothing."""
+
+    epoch: str
+    seq: int
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """A run of numbered entries, and the place where the log ended when it was read."""
+
+    end: Position
+    entries: Sequence[tuple[int, Entry]] = ()
+
+
+class FeedLog(Protocol):
+    """
+    The one order of a feed's messages, shared by its processes. Keeps at least the newest ``RING`` of them.
+
+    Every method raises ``Unavailable`` when the log cannot be reached.
+    """
+
+    async def open(self, known: Position) -> Tail:
+        """Return the newest entries; a log that has lost some of what *known* has seen begins a new epoch."""
+        ...
+
+    async def follow(self, after: Position) -> Tail:
+        """Wait about a second for entries after *after*; there may be none, or the log may be in another epoch."""
+        ...
+
+    async def append(self, first: int, entries: Sequence[Entry]) -> None:
+        """Give *entries* the next numbers. The caller counts what it appends from 1; one told twice counts once."""
+        ...
+
+    async def restart(self) -> None:
+        """Begin a new epoch: something that should be in the log is lost."""
+        ...
+
+
+class Stream:
+    """A process's copy of the end of its feed."""
+
+    def __init__(self, epoch: str, *, capacity: int = RING) -> None:
+        self.epoch = epoch
+        self.seq = 0
+        self._ring: deque[Message] = deque(maxlen=capacity)
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.seq)
+
+    def restart(self, tail: Tail) -> None:
+        """Forget everything and hold *tail*."""
+        self.epoch = tail.end.epoch
+        self._ring.clear()
+        self._ring.extend(seal(entry, self.epoch, seq) for seq, entry in tail.entries)
+        self.seq = max(tail.end.seq, self._ring[-1].seq if self._ring else 0)
+
+    def extend(self, tail: Tail) -> list[Message] | None:
+        """
+        Take what is new in *tail*; safe to repeat.
+
+        Returns:
+            The new messages, or ``None`` without a change if they do not follow upon what is here.
+        """
+        fresh = [(seq, entry) for seq, entry in tail.entries if seq > self.seq]
+        follows = [seq for seq, _ in fresh] == list(range(self.seq + 1, self.seq + len(fresh) + 1))
+        if tail.end.epoch != self.epoch or not follows or tail.end.seq > self.seq + len(fresh):
+            return None
+        messages = [seal(entry, self.epoch, seq) for seq, entry in fresh]
+        self._ring.extend(messages)
+        self.seq += len(messages)
+        return messages
+
+    def covers(self, seq: int) -> bool:
+        """Whether all that came after *seq* is still here."""
+        return self.seq - len(self._ring) <= seq <= self.seq
+
+    def after(self, seq: int) -> list[Message]:
+        """Return the messages after *seq*, which must be covered."""
+        return list(islice(self._ring, len(self._ring) - (self.seq - seq), None))

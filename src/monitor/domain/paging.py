@@ -1,0 +1,78 @@
+"""Keyset pages: cut from a query that was asked for one row more, named by the last row's place in the order."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from monitor.domain.errors import FieldError, Malformed
+from monitor.domain.vocab import Page
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+
+
+class Identified(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+Row = TypeVar("Row")
+IdentifiedRow = TypeVar("IdentifiedRow", bound=Identified)
+
+
+def page(rows: Sequence[IdentifiedRow], limit: int) -> Page[IdentifiedRow]:
+    """Cut a page of *limit* rows in the order of their ids."""
+    return page_by(rows, limit, lambda row: row.id.bytes)
+
+
+def page_by(rows: Sequence[Row], limit: int, place: Callable[[Row], bytes]) -> Page[Row]:
+    """Cut a page of *limit* rows; *place* tells where in the order a row stands."""
+    following = encode_cursor(place(rows[limit - 1])) if len(rows) > limit else None
+    return Page(list(rows[:limit]), following)
+
+
+def encode_cursor(place: bytes) -> str:
+    """Return the cursor of the page that follows *place*: opaque to clients."""
+    return base64.urlsafe_b64encode(place).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str | None) -> UUID | None:
+    """
+    Return the id after which the page begins; ``None`` for the first page.
+
+    Raises:
+        Malformed: not a cursor of a page in the order of ids.
+    """
+    if cursor is None:
+        return None
+    try:
+        return UUID(bytes=decode_place(cursor))
+    except ValueError:
+        raise unreadable() from None
+
+
+def decode_place(cursor: str) -> bytes:
+    """
+    Inverse of :func:`encode_cursor`.
+
+    Raises:
+        Malformed: it made no such text.
+    """
+    try:
+        place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except (binascii.Error, ValueError):
+        raise unreadable() from None
+    # Written back to compare: the decoder skips foreign characters and ignores spare bits.
+    if encode_cursor(place) != cursor:
+        raise unreadable()
+    return place
+
+
+def unreadable() -> Malformed:
+    """Return the error of a cursor that cannot be read."""
+    detail = "Pass next_cursor as it was answered, or leave it out."
+    return Malformed("The cursor cannot be read.", errors=(FieldError("/query/cursor", detail),))

@@ -1,0 +1,189 @@
+"""
+Answers of cached views: ready bytes with their entity tag.
+
+:func:`cached_answer` is what a controller returns. :class:`HotPath` stands in front of everything and answers again
+what was answered before, while it is fresh in memory, without routing and without the framework: it remembers which
+view a request target stands for, and does for it what the layers behind it would do, no more and no less: token, role,
+rate, entity tag, compression, headers, log line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+from litestar import MediaType, Request, Response
+from litestar.enums import ScopeType
+from litestar.types import Receive, Scope, Send
+
+from monitor.domain.encoded import entity_tag
+from monitor.domain.vocab import Role
+from monitor.http.conditional import not_modified, tagged_answer
+from monitor.http.limits import RateLimiter
+from monitor.http.middleware import COMPRESS_FROM_BYTES
+from monitor.http.request_log import Edge, incoming_request_id
+from monitor.http.tokens import Principal, TokenVerifier
+
+REMEMBERED = 4096
+"""Request targets that are remembered; the oldest goes first."""
+
+_REVALIDATE = "private, no-cache"
+
+
+class Answer(Protocol):
+    """One encoded answer. ``stale`` marks the last good one while no new one can be had."""
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def etag(self) -> str: ...
+    @property
+    def stale(self) -> bool: ...
+    @property
+    def age_s(self) -> float: ...
+
+    def gzipped(self) -> bytes: ...
+
+
+class CachedViews(Protocol):
+    """The views that are cached, by name; ``scope`` is everything that an answer depends on."""
+
+    async def answer(self, name: str, **scope: Any) -> Answer: ...
+
+    def text(self, name: str, **scope: Any) -> str: ...
+
+    def peek(self, text: str) -> Answer | None: ...
+
+
+async def cached_answer(request: Request[Any, Any, Any], views: CachedViews, name: str, **scope: Any) -> Response[Any]:
+    """
+    Answer the view *name*. Only for routes that every viewer may call.
+
+    Raises:
+        MonitorError: what the view's query raises.
+    """
+    answer = await views.answer(name, **scope)
+    if answer.stale:
+        return Response(marked_stale(answer), media_type=MediaType.JSON)
+    request.scope["state"]["cached_view"] = views.text(name, **scope)
+    headers = {"etag": answer.etag, "cache-control": _REVALIDATE}
+    if not_modified(request.headers.get("if-none-match"), answer.etag):
+        return Response(b"", status_code=304, headers=headers)
+    return Response(answer.body, media_type=MediaType.JSON, headers=headers)
+
+
+def encoded_answer(request: Request[Any, Any, Any], view: Any) -> Response[Any]:
+    """Answer *view*, which no cache holds, with the entity tag that a cached one would have."""
+    body = msgspec.json.encode(view)
+    tag = entity_tag(body)
+    headers = {"etag": tag, "cache-control": _REVALIDATE}
+    if not_modified(request.headers.get("if-none-match"), tag):
+        return Response(b"", status_code=304, headers=headers)
+    return Response(body, media_type=MediaType.JSON, headers=headers)
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+def versioned_answer(request: Request[Any, Any, Any], answer: Answer) -> Response[Any]:
+    """Answer a resource that ``If-Match`` may guard: its tag holds its version."""
+    if answer.stale:
+        return Response(marked_stale(answer), media_type=MediaType.JSON)
+    version = msgspec.json.decode(answer.body, type=_Versioned).version
+    return tagged_answer(request, answer.body, version)
+
+
+def marked_stale(answer: Answer) -> bytes:
+    """Return the body, a JSON object, with ``stale`` and ``age_s`` added."""
+    return answer.body[:-1] + b',"stale":true,"age_s":%.1f}' % answer.age_s
+
+
+class HotPath:
+    """
+    Args:
+        now: Unix seconds, against which tokens are checked.
+        ticks_s: a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        edge: Edge,
+        views: CachedViews,
+        verifier: TokenVerifier,
+        limiter: RateLimiter,
+        *,
+        now: Callable[[], float],
+        ticks_s: Callable[[], float],
+    ) -> None:
+        self._edge = edge
+        self._peek = views.peek
+        self._recall = verifier.recall
+        self._limiter = limiter
+        self._now = now
+        self._ticks_s = ticks_s
+        self._known: dict[tuple[bytes, bytes], tuple[str, str]] = {}
+        self._common = [
+            (b"content-type", b"application/json"),
+            (b"cache-control", _REVALIDATE.encode()),
+            (b"vary", b"Accept-Encoding"),
+            *(header for header in edge.headers if header[0] != b"cache-control"),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "GET":
+            await self._edge(scope, receive, send)
+            return
+        target = (scope["raw_path"], scope["query_string"])
+        known = self._known.get(target)
+        if known is None:
+            await self._edge(scope, receive, send)
+            self._learn(scope, target)
+            return
+        started_s = self._ticks_s()
+        answer = self._peek(known[0])
+        if answer is None or answer.stale or not await self._answered(scope, send, answer, known[1], started_s):
+            await self._edge(scope, receive, send)
+
+    def _learn(self, scope: Scope, target: tuple[bytes, bytes]) -> None:
+        """Remember which view *target* was answered with, if it was one."""
+        text = scope["state"].get("cached_view")
+        if text is not None:
+            if len(self._known) >= REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[target] = (text, scope.get("path_template") or "")
+
+    async def _answered(self, scope: Scope, send: Send, answer: Answer, route: str, started_s: float) -> bool:
+        """Answer, unless the caller must be refused, or needs more than this path knows."""
+        pairs = list(scope["headers"])
+        headers = dict(pairs)
+        # A header sent twice may be one that must be refused.
+        if len(headers) != len(pairs) or b"origin" in headers:
+            return False
+        principal = self._admitted(headers.get(b"authorization", b""))
+        if principal is None or await self._limiter.check(principal.subject) is not None:
+            return False
+        request_id = incoming_request_id(pairs) if b"x-request-id" in headers else None
+        request_id = request_id or self._edge.new_id()
+        fields = [*self._common, (b"etag", answer.etag.encode()), (b"x-request-id", request_id.encode())]
+        status, body = 200, answer.body
+        tag = headers.get(b"if-none-match")
+        if tag is not None and not_modified(tag.decode("latin-1"), answer.etag):
+            status, body = 304, b""
+        else:
+            if len(body) >= COMPRESS_FROM_BYTES and b"gzip" in headers.get(b"accept-encoding", b""):
+                body = answer.gzipped()
+                fields.append((b"content-encoding", b"gzip"))
+            fields.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+        self._edge.note("GET", route, status, self._ticks_s() - started_s, request_id, principal.subject)
+        return True
+
+    def _admitted(self, authorization: bytes) -> Principal | None:
+        """Return the caller if the token is known to be good and may read; every refusal is left to the long way."""
+        if not authorization.startswith(b"Bearer "):
+            return None
+        principal = self._recall(authorization[len(b"Bearer ") :], self._now())
+        return principal if principal is not None and principal.role.includes(Role.VIEWER) else None

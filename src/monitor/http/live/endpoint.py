@@ -1,0 +1,192 @@
+"""The route: refuses before the handshake is accepted, or opens a socket and listens to its client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import structlog
+from litestar import asgi
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.handlers import ASGIRouteHandler
+from litestar.types import Receive, Scope, Send
+
+from monitor.domain.errors import Forbidden, Malformed, MissingToken, MonitorError, Unauthenticated
+from monitor.domain.live import Pass, Session
+from monitor.domain.live.door import PROTOCOL, asked_position, check_origin, offered_token
+from monitor.domain.live.session import Auth
+from monitor.domain.live.stream import Position
+from monitor.domain.vocab import Role
+from monitor.http.auth import bearer_token, requires
+from monitor.http.live.hub import Hub
+from monitor.http.live.socket import Socket
+from monitor.http.live.wire import EXTENSION, AsgiWire, Wire
+from monitor.http.problems import raw_problem
+from monitor.http.request_log import API_HEADERS, incoming_request_id
+from monitor.http.tokens import Principal, TokenVerifier
+
+PATH = "/ws/dashboard"
+
+HELLO_S = 0.1
+"""How long a new client may take to say what it wants before it is sent a snapshot of everything."""
+
+log = structlog.get_logger(__name__)
+
+
+class LiveEndpoint:
+    """
+    An ASGI application.
+
+    Args:
+        now: Unix seconds, against which tokens are checked.
+        allowed_origins: pages that may connect besides our own.
+        https: clients reach us over TLS, although it may end in front of us.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        verifier: TokenVerifier,
+        *,
+        now: Callable[[], float],
+        new_id: Callable[[], str],
+        allowed_origins: Collection[str] = (),
+        https: bool = False,
+    ) -> None:
+        self._hub = hub
+        self._verifier = verifier
+        self._now = now
+        self._new_id = new_id
+        self._allowed_origins = frozenset(allowed_origins)
+        self._https = https
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.WEBSOCKET:
+            # RFC 9110 section 15.5.22.
+            raise HTTPException(status_code=426)
+        request_id = incoming_request_id(scope["headers"]) or self._new_id()
+        await receive()
+        try:
+            holder, position = self._examine(scope)
+            self._hub.admit(holder)
+        except MonitorError as error:
+            self._hub.refused[error.slug] += 1
+            log.info("live_refused", problem=error.slug, request_id=request_id)
+            await _refuse(scope, send, error, request_id)
+            return
+        socket = None
+        try:
+            await send(_acceptance(scope, request_id))
+            wire = _wire_of(scope)
+            socket = Socket(wire, Session(holder), self._now())
+            log.info("live_opened", subject=holder.subject, request_id=request_id)
+            self._hub.enter(socket)
+            await self._serve(socket, position, receive, send)
+        finally:
+            self._hub.leave(holder.subject, socket)
+
+    def _examine(self, scope: Any) -> tuple[Pass, Position | None]:
+        """Raises: MonitorError: the handshake is refused, see :mod:`monitor.domain.live.door`."""
+        headers = scope["headers"]
+        position = asked_position(scope["query_string"].decode("latin-1"))
+        offered = offered_token(scope["subprotocols"])
+        check_origin(_values(headers, b"origin"), self._allowed_origins, self._own_origin(scope))
+        principal = self._verifier.verify(_token(headers, offered), self._now())
+        if not principal.role.includes(Role.VIEWER):
+            raise Forbidden(f"This needs the role viewer; the token has {principal.role.value}.")
+        if self._now() >= principal.expires_at:
+            # No leeway: the socket would be closed at once.
+            raise Unauthenticated("The token has expired.")
+        return _pass(principal), position
+
+    def _own_origin(self, scope: Any) -> str:
+        scheme = "https" if self._https or scope["scheme"] == "wss" else "http"
+        return f"{scheme}://{''.join(_values(scope['headers'], b'host')[:1])}"
+
+    async def _serve(self, socket: Socket, position: Position | None, receive: Receive, send: Send) -> None:
+        pumping = (
+            asyncio.create_task(socket.wire.pump(send), name="live-pump") if isinstance(socket.wire, AsgiWire) else None
+        )
+        hello = None
+        if position is not None:
+            self._hub.begin(socket, position)
+        else:
+            hello = asyncio.get_running_loop().call_later(HELLO_S, self._hub.begin, socket, None)
+        try:
+            while (event := await receive())["type"] == "websocket.receive":
+                said = self._hear(socket, event.get("text"))
+                if said and hello is not None:
+                    hello.cancel()
+        finally:
+            if hello is not None:
+                hello.cancel()
+            if pumping is not None:
+                pumping.cancel()
+                await asyncio.gather(pumping, return_exceptions=True)
+
+    def _hear(self, socket: Socket, text: str | None) -> bool:
+        """Do what the client says; return whether it thereby said where to begin."""
+        if not socket.is_open:
+            return False
+        try:
+            frame = socket.session.hear(text, self._now())
+            if isinstance(frame, Auth):
+                socket.session.renew(_pass(self._verifier.verify(frame.token, self._now())))
+                return False
+            self._hub.obey(socket, frame)
+        except MonitorError as error:
+            self._hub.complain(socket, error)
+            return False
+        return True
+
+
+def live_route(endpoint: LiveEndpoint) -> ASGIRouteHandler:
+    """Return the route, which declares its role like every other; the endpoint itself holds callers to it."""
+
+    @asgi(PATH, opt={**requires(Role.VIEWER), "socket": True}, copy_scope=False)
+    async def dashboard_feed(scope: Scope, receive: Receive, send: Send) -> None:
+        await endpoint(scope, receive, send)
+
+    return dashboard_feed
+
+
+def _pass(principal: Principal) -> Pass:
+    return Pass(principal.subject, principal.role, principal.jti, principal.expires_at)
+
+
+def _token(headers: Iterable[tuple[bytes, bytes]], offered: str | None) -> str:
+    """Return the one token. Raises ``Malformed`` if there are two, ``Unauthenticated`` if there is none."""
+    if offered is None:
+        return bearer_token(headers)
+    if _values(headers, b"authorization"):
+        raise Malformed("Send the token in the header or in the subprotocol, not in both.")
+    if not offered:
+        raise MissingToken("Put a token behind the prefix bearer.")
+    return offered
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in headers if name == wanted]
+
+
+def _wire_of(scope: Any) -> Wire:
+    wire: Wire | None = scope.get("extensions", {}).get(EXTENSION)
+    return AsgiWire() if wire is None else wire
+
+
+def _acceptance(scope: Any, request_id: str) -> Any:
+    chosen = PROTOCOL if scope["subprotocols"] else None
+    return {"type": "websocket.accept", "subprotocol": chosen, "headers": [(b"x-request-id", request_id.encode())]}
+
+
+async def _refuse(scope: Any, send: Send, error: MonitorError, request_id: str) -> None:
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        # Such a server answers 403 to whatever was wrong.
+        await send({"type": "websocket.close", "code": 1008, "reason": error.slug})
+        return
+    status, headers, body = raw_problem(error, scope["path"], request_id)
+    headers += [*API_HEADERS, (b"x-request-id", request_id.encode())]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body, "more_body": False})

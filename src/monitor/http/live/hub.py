@@ -1,0 +1,311 @@
+"""All sockets of one process: gives each its snapshot, sends every message to all, and shows the door in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+
+import msgspec
+import structlog
+
+from monitor.domain.errors import MonitorError, TooManyRequests, Unavailable
+from monitor.domain.live import CloseCode, Entry, Kind, Message, Pass, Resume, Subscribe, seal, seal_error
+from monitor.domain.live.reader import WAITING, Filter
+from monitor.domain.live.stream import Position
+from monitor.domain.services.feed import LiveFeed
+from monitor.http.live.socket import Socket
+
+TICK_S = 1.0
+"""How often figures go out at most, and tokens and slow readers are looked at."""
+
+HEARTBEAT_S = 30.0
+APART_S = 5.0
+"""While this process does not hear the others, its sockets get a snapshot this often instead."""
+
+RETRY_S = 1.0
+CHUNK = 256
+"""Sockets that are written to before others get a turn: a few milliseconds."""
+
+log = structlog.get_logger(__name__)
+
+
+class SocketStatus(msgspec.Struct, frozen=True):
+    """One open socket; ``backlog`` counts the messages that it has yet to take."""
+
+    subject: str
+    since: datetime
+    backlog: int
+    congested: bool
+
+
+class HubStatus(msgspec.Struct, frozen=True):
+    """``opened`` and ``closed`` (by reason) and ``refused`` (by problem) count since the process started."""
+
+    sockets: list[SocketStatus]
+    per_user: dict[str, int]
+    opened: int
+    closed: dict[str, int]
+    refused: dict[str, int]
+    connected: bool
+    draining: bool
+
+
+class Hub:
+    """
+    Args:
+        snapshot: returns the JSON that shows everything; raises ``Unavailable`` if it cannot be had now.
+        now: Unix seconds.
+        max_per_user: sockets that one subject may hold in this process.
+        sleep: waits between ticks and tries.
+    """
+
+    def __init__(
+        self,
+        feed: LiveFeed,
+        snapshot: Callable[[], Awaitable[bytes]],
+        *,
+        now: Callable[[], float],
+        is_revoked: Callable[[str], bool],
+        max_per_user: int,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.feed = feed
+        self.stream = feed.stream
+        self.draining = False
+        self.closed: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self._snapshot = snapshot
+        self._now = now
+        self._is_revoked = is_revoked
+        self._max_per_user = max_per_user
+        self._sleep = sleep
+        self._sockets: dict[Socket, None] = {}
+        self._per_user: Counter[str] = Counter()
+        self._opened = 0
+        # To each the number that its snapshot must include.
+        self._waiting: dict[Socket, int] = {}
+        self._called = asyncio.Event()
+        feed.attach(self.deliver, self.restart)
+
+    @property
+    def count(self) -> int:
+        return len(self._sockets)
+
+    def status(self) -> HubStatus:
+        """Return who is connected, since when, and how far behind."""
+        return HubStatus(
+            sockets=[
+                SocketStatus(
+                    subject=socket.session.holder.subject,
+                    since=datetime.fromtimestamp(socket.since, UTC),
+                    backlog=socket.reader.lag(self.stream),
+                    congested=socket.wire.congested,
+                )
+                for socket in self._sockets
+            ],
+            per_user=dict(self._per_user),
+            opened=self._opened,
+            closed=dict(self.closed),
+            refused=dict(self.refused),
+            connected=self.feed.connected,
+            draining=self.draining,
+        )
+
+    # One socket ------------------------------------------------------------------------------------------------------
+
+    def admit(self, holder: Pass) -> None:
+        """
+        Take one of the holder's places; :meth:`leave` gives it back.
+
+        Raises:
+            Unavailable: the process is about to stop.
+            TooManyRequests: the holder has as many sockets as one may have.
+        """
+        if self.draining:
+            raise Unavailable("This process is about to stop; connect again.", retry_after_s=1.0)
+        if self._per_user[holder.subject] >= self._max_per_user:
+            raise TooManyRequests(f"One user may hold {self._max_per_user} live feeds.", retry_after_s=5.0)
+        self._per_user[holder.subject] += 1
+
+    def leave(self, subject: str, socket: Socket | None) -> None:
+        """Give a place back. *socket* is ``None`` if there never was one."""
+        self._per_user[subject] -= 1
+        if not self._per_user[subject]:
+            del self._per_user[subject]
+        if socket is not None:
+            socket.is_open = False
+            if socket in self._sockets:
+                del self._sockets[socket]
+                self.closed[socket.ended or "client"] += 1
+            self._waiting.pop(socket, None)
+
+    def enter(self, socket: Socket) -> None:
+        self._sockets[socket] = None
+        self._opened += 1
+        socket.wire.on_drained = lambda: self._drained(socket)
+
+    def begin(self, socket: Socket, position: Position | None) -> None:
+        """Let *socket* go on from *position*, or else from a snapshot."""
+        if position is not None and socket.resume(self.stream, position):
+            self._waiting.pop(socket, None)
+            return
+        socket.reader.wait()
+        self._waiting[socket] = self.stream.seq
+        self._called.set()
+
+    def obey(self, socket: Socket, frame: Subscribe | Resume) -> None:
+        """
+        Do what *socket*'s client asks.
+
+        Raises:
+            Invalid: it names a topic that does not exist.
+        """
+        position = frame.position if isinstance(frame, Resume) else None
+        wanted = Filter.of(frame.topics, frame.webhooks)
+        if position is not None and socket.reader.cursor != WAITING:
+            # The snapshot was faster; it tells all that a resumption could.
+            return
+        socket.reader.wanted = wanted
+        self.begin(socket, position)
+
+    def complain(self, socket: Socket, error: MonitorError) -> None:
+        """Answer a bad frame; see ``close_code_of`` for what follows."""
+        at = datetime.fromtimestamp(self._now(), UTC)
+        socket.fail(error, seal_error(error, self.stream.epoch, max(socket.reader.cursor, 0), at))
+
+    def _drained(self, socket: Socket) -> None:
+        if socket in self._waiting:
+            self._called.set()
+        else:
+            socket.catch_up(self.stream)
+
+    # All sockets -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.feed.run())
+            tasks.create_task(self._greet_for_ever())
+            tasks.create_task(self._tick_for_ever())
+
+    async def deliver(self, messages: Iterable[Message]) -> None:
+        """Send numbered messages, each to every socket before the next."""
+        for message in messages:
+            for chunk in _chunks(self._sockets):
+                now = self._now()
+                for socket in chunk:
+                    socket.offer(message, now)
+                await asyncio.sleep(0)
+
+    def restart(self) -> None:
+        """Give every socket a snapshot: the order of messages began anew."""
+        for socket in self._sockets:
+            self.begin(socket, None)
+
+    def drain(self) -> None:
+        """Let nobody in any more, and send everybody to another process. Safe to repeat."""
+        self.draining = True
+        for socket in tuple(self._sockets):
+            socket.end(CloseCode.RESTART, "restarting")
+
+    async def greet(self) -> None:
+        """Give a snapshot, the same one, to all who wait for one now. Raises ``Unavailable``; they go on waiting."""
+        self._called.clear()
+        guests = [socket for socket in self._waiting if not socket.wire.congested]
+        if not guests:
+            return
+        # The position is taken first: what happens while the snapshot is read is told again afterwards, not left out.
+        position, version = self.stream.position, self.feed.figures_version
+        snapshot = await self._sealed_snapshot(position)
+        for chunk in _chunks(guests):
+            for socket in chunk:
+                # Who asked anew meanwhile may have seen more than this snapshot does.
+                fits = self._waiting.get(socket, position.seq + 1) <= position.seq
+                if fits and socket.start(self.stream, snapshot):
+                    del self._waiting[socket]
+                    socket.figures_version = version
+            await asyncio.sleep(0)
+        if self._waiting:
+            self._called.set()
+
+    async def _sealed_snapshot(self, position: Position) -> Message:
+        data = msgspec.Raw(await self._snapshot())
+        at = datetime.fromtimestamp(self._now(), UTC)
+        return seal(Entry(Kind.SNAPSHOT, at, data), position.epoch, position.seq)
+
+    async def _greet_for_ever(self) -> None:
+        while True:
+            await self._called.wait()
+            try:
+                await self.greet()
+                continue
+            except Unavailable as error:
+                log.warning("live_snapshot_failed", detail=error.detail)
+            except Exception:
+                # Those who wait go on waiting; the next try may do better.
+                log.exception("live_snapshot_failed")
+            self._called.set()
+            await self._sleep(RETRY_S)
+
+    async def _tick_for_ever(self) -> None:
+        beats = 0
+        while True:
+            await self._sleep(TICK_S)
+            beats += 1
+            try:
+                await self.tick(beats)
+            except Unavailable as error:
+                log.warning("live_tick_failed", detail=error.detail)
+            except Exception:
+                # Tokens have to be looked at in the next second, too.
+                log.exception("live_tick_failed")
+
+    async def tick(self, beats: int) -> None:
+        """Do what is due in second number *beats*."""
+        for socket in tuple(self._sockets):
+            socket.check(self.stream, self._now(), self._is_revoked)
+        await self._send_figures()
+        if beats % round(HEARTBEAT_S / TICK_S) == 0:
+            await self._repeat(self._now_entry(Kind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S))
+        if not self.feed.connected and beats % round(APART_S / TICK_S) == 0 and self._sockets:
+            snapshot = await self._sealed_snapshot(self.stream.position)
+            await self._broadcast(snapshot, self._sockets)
+
+    async def _send_figures(self) -> None:
+        """Send the newest figures to who has not had them: all of them once they change, else the few left out then."""
+        figures, version = self.feed.figures, self.feed.figures_version
+        if figures is None:
+            return
+        owed = [socket for socket in self._sockets if socket.figures_version != version]
+        if not owed:
+            return
+        message = seal(figures, self.stream.epoch, self.stream.seq)
+        for chunk in _chunks(owed):
+            now = self._now()
+            for socket in chunk:
+                if socket.repeat(message, now):
+                    socket.figures_version = version
+            await asyncio.sleep(0)
+
+    async def _repeat(self, entry: Entry) -> None:
+        await self._broadcast(seal(entry, self.stream.epoch, self.stream.seq), self._sockets)
+
+    async def _broadcast(self, message: Message, sockets: Iterable[Socket]) -> None:
+        for chunk in _chunks(sockets):
+            now = self._now()
+            for socket in chunk:
+                socket.repeat(message, now)
+            await asyncio.sleep(0)
+
+    def _now_entry(self, kind: Kind, data: bytes) -> Entry:
+        return Entry(kind, datetime.fromtimestamp(self._now(), UTC), msgspec.Raw(data))
+
+
+def _chunks(sockets: Iterable[Socket]) -> Iterator[list[Socket]]:
+    """Cut a copy of *sockets*, which may change meanwhile."""
+    rest = iter(tuple(sockets))
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk

@@ -1,0 +1,108 @@
+"""One client's socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from monitor.domain.errors import MonitorError
+from monitor.domain.live import CloseCode, Message, Position, Reader, Session, Stream, close_code_of
+from monitor.http.live.wire import Wire
+
+STALL_S = 10.0
+"""How long a socket may stay congested."""
+
+
+class Socket:
+    """
+    Puts a reader and a session on a wire.
+
+    ``figures_version`` is that of the newest metrics update it was sent: an older one that it missed is of no use to
+    anybody, so none is kept. ``since`` is in Unix seconds, ``ended`` why we closed it.
+    """
+
+    __slots__ = ("congested_since", "ended", "figures_version", "is_open", "reader", "session", "since", "wire")
+
+    def __init__(self, wire: Wire, session: Session, since: float) -> None:
+        self.wire = wire
+        self.session = session
+        self.since = since
+        self.reader = Reader()
+        self.figures_version = 0
+        self.congested_since: float | None = None
+        self.is_open = True
+        self.ended = ""
+
+    def offer(self, message: Message, now: float) -> None:
+        """Write a numbered message, unless the socket has to be given something else before."""
+        reader, wire = self.reader, self.wire
+        if reader.cursor != message.seq - 1 or wire.congested or not self.is_open:
+            return
+        if now >= self.session.holder.expires_at:
+            self.end(CloseCode.UNAUTHENTICATED, "token expired")
+        elif reader.take(message):
+            wire.write(message)
+
+    def repeat(self, message: Message, now: float) -> bool:
+        """Write a message without a number if the socket is exactly where *message* says; return whether it is."""
+        if self.reader.cursor != message.seq or self.wire.congested or not self.is_open:
+            return False
+        if now >= self.session.holder.expires_at:
+            self.end(CloseCode.UNAUTHENTICATED, "token expired")
+        elif self.reader.wants(message):
+            self.wire.write(message)
+        return True
+
+    def start(self, stream: Stream, snapshot: Message) -> bool:
+        """Write *snapshot* and what came since; ``False`` if that is no longer all there."""
+        if not self.reader.start(stream, snapshot):
+            return False
+        self.wire.write(snapshot)
+        self.catch_up(stream)
+        return True
+
+    def resume(self, stream: Stream, position: Position) -> bool:
+        """Write what came since *position*; ``False`` if that is no longer all there."""
+        if not self.reader.resume(stream, position):
+            return False
+        self.catch_up(stream)
+        return True
+
+    def catch_up(self, stream: Stream) -> None:
+        """Write what was missed for as long as the wire takes it."""
+        if self.reader.is_lost(stream):
+            self.end(CloseCode.TOO_SLOW, "too slow")
+            return
+        if not self.is_open or self.wire.congested or self.reader.cursor < 0:
+            return
+        for message in self.reader.missed(stream):
+            self.wire.write(message)
+            if self.wire.congested:
+                return
+
+    def check(self, stream: Stream, now: float, is_revoked: Callable[[str], bool]) -> None:
+        """Close it if its token is no longer good or it reads too slowly."""
+        try:
+            self.session.check(now, is_revoked)
+        except MonitorError as error:
+            self.fail(error)
+            return
+        if not self.wire.congested:
+            self.congested_since = None
+        elif self.congested_since is None:
+            self.congested_since = now
+        if self.reader.is_lost(stream) or now - (self.congested_since or now) > STALL_S:
+            self.end(CloseCode.TOO_SLOW, "too slow")
+
+    def fail(self, error: MonitorError, told: Message | None = None) -> None:
+        """Tell the client of *error*, and close if it is of the kind that closes. The reason never holds a detail."""
+        if told is not None and self.is_open and not self.wire.congested:
+            self.wire.write(told)
+        code = close_code_of(error)
+        if code is not None:
+            self.end(code, error.slug)
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        if self.is_open:
+            self.is_open = False
+            self.ended = reason
+            self.wire.end(code, reason)

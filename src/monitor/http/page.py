@@ -1,0 +1,110 @@
+"""
+The dashboard page: one document and the modules, styles and pictures that it loads.
+
+All of it is read into memory once and looked up by name, so a request never becomes a path. Everything but the
+document stands under the digest of the whole, ``/assets/<digest>/…``: it can be kept for ever, and one page never mixes
+the files of two versions. No file holds an inline script or style, so the content policy forbids both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from monitor.domain.encoded import entity_tag
+from monitor.domain.errors import NotFound
+from monitor.http.auth import OPEN
+from monitor.http.conditional import not_modified
+
+STATIC = Path(__file__).with_name("static")
+DOCUMENT = "index.html"
+BASE = b"{{assets}}"
+"""Stands in the document for where its files are."""
+
+PRELOADS = b"<!-- preloads -->"
+"""Stands in the document for links to all modules: a browser need not find them one by one."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+"""No inline script or style; ``connect-src 'self'`` covers the live feed on the same host too."""
+
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+"""Other files, such as licences, are not served."""
+
+_FOR_EVER = "public, max-age=31536000, immutable"
+_REVALIDATE = "no-cache"
+
+
+class Asset(msgspec.Struct, frozen=True):
+    """One file as it is served; ``etag`` is quoted."""
+
+    body: bytes
+    media_type: str
+    etag: str
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The document, and its files by their name below ``/assets/<digest>/``."""
+
+    document: Asset
+    digest: str
+    files: dict[str, Asset]
+
+
+def load_page(folder: Path = STATIC) -> Page:
+    """Read the page from *folder*."""
+    files = {
+        path.relative_to(folder).as_posix(): _asset(path.read_bytes(), MEDIA_TYPES[path.suffix])
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in MEDIA_TYPES
+    }
+    digest = hashlib.sha256("".join(f"{name} {file.etag}\n" for name, file in files.items()).encode()).hexdigest()[:16]
+    base = f"/assets/{digest}"
+    preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in files if name.endswith(".js"))
+    document = (folder / DOCUMENT).read_bytes().replace(BASE, base.encode()).replace(PRELOADS, preloads.encode())
+    return Page(_asset(document, "text/html; charset=utf-8"), digest, files)
+
+
+def page_routes(page: Page) -> list[HTTPRouteHandler]:
+    """Return the routes of *page*. They are open: the page holds no data, and signs in by itself."""
+
+    @get("/", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+    def document(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _answer(request, page.document, _REVALIDATE)
+
+    @get("/assets/{version:str}/{name:path}", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+    def asset(request: Request[Any, Any, Any], version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
+        file = page.files.get(name.removeprefix("/")) if version == page.digest else None
+        if file is None:
+            raise NotFound("There is no such file in this version of the page.")
+        return _answer(request, file, _FOR_EVER)
+
+    return [document, asset]
+
+
+def _asset(body: bytes, media_type: str) -> Asset:
+    return Asset(body, media_type, entity_tag(body))
+
+
+def _answer(request: Request[Any, Any, Any], asset: Asset, cache: str) -> Response[bytes]:
+    headers = {
+        "etag": asset.etag,
+        "cache-control": cache,
+        "content-security-policy": POLICY,
+        "cross-origin-opener-policy": "same-origin",
+    }
+    if not_modified(request.headers.get("if-none-match"), asset.etag):
+        return Response(b"", status_code=304, headers=headers)
+    return Response(asset.body, media_type=asset.media_type, headers=headers)

@@ -1,0 +1,126 @@
+/** The HTTP API: one function per thing the page does. Every failure is a {@link Problem}. */
+
+import { session, signOut } from "./session.js";
+
+const TIMEOUT_MS = 20_000;
+
+/** What went wrong, ready to be shown: the members of an RFC 9457 problem. `status` is 0 when nobody answered. */
+export class Problem extends Error {
+  constructor(status, { title, detail, errors = [], request_id: requestId } = {}) {
+    super(detail || title || "The request failed.");
+    this.status = status;
+    this.title = title ?? "The request failed";
+    /** @type {{pointer: string, detail: string}[]} */
+    this.errors = errors;
+    this.requestId = requestId;
+  }
+}
+
+/**
+ * @param {{query?: object, body?: any, headers?: object, signal?: AbortSignal}} [options]
+ * @returns {Promise<{data: any, etag: string|null}>}
+ */
+async function call(method, path, { query, body, headers = {}, signal } = {}) {
+  const { token } = session.get();
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const init = {
+    method,
+    headers: { Authorization: `Bearer ${token}`, ...headers },
+    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    credentials: "omit",
+  };
+  if (body !== undefined) {
+    init.headers["Content-Type"] ??= "application/json";
+    init.body = typeof body === "string" ? body : JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(`/api/v1/${path}${queryText(query)}`, init);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Problem(0, { title: "No answer", detail: "The server does not answer." });
+  }
+  const data = await readBody(response);
+  if (response.ok) return { data, etag: response.headers.get("etag") };
+  if (response.status === 401 && session.get().token === token) signOut(`Signed out: ${data?.detail ?? "the token was refused."}`);
+  throw new Problem(response.status, data ?? {});
+}
+
+async function readBody(response) {
+  const text = await response.text();
+  try {
+    return text ? JSON.parse(text) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Leaves out what is null, undefined or empty. */
+export function queryText(query) {
+  const pairs = Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
+}
+
+const data = async (...request) => (await call(...request)).data;
+const get = (path, query, signal) => data("GET", path, { query, signal });
+const post = (path, body, headers) => data("POST", path, { body, headers });
+const enc = encodeURIComponent;
+
+export const api = {
+  dashboard: (signal) => get("dashboard", null, signal),
+  performance: (window, signal) => get("dashboard/performance", { window }, signal),
+  healthRows: (query, signal) => get("dashboard/webhooks", query, signal),
+  anomalies: (query, signal) => get("dashboard/anomalies", query, signal),
+
+  webhooks: (query, signal) => get("webhooks", query, signal),
+  /** With its entity tag, on which an edit is based. */
+  webhook: (id, signal) => call("GET", `webhooks/${enc(id)}`, { signal }),
+  createWebhook: (spec, key) => post("webhooks", spec, { "Idempotency-Key": key }),
+  changeWebhook: (id, patch, etag) =>
+    data("PATCH", `webhooks/${enc(id)}`, {
+      body: patch,
+      headers: { "Content-Type": "application/merge-patch+json", ...(etag ? { "If-Match": etag } : {}) },
+    }),
+  deleteWebhook: (id) => data("DELETE", `webhooks/${enc(id)}`),
+  rotateSecret: (id, overlap_s) => post(`webhooks/${enc(id)}/rotate-secret`, { overlap_s }),
+  testWebhook: (id) => post(`webhooks/${enc(id)}/test`),
+  pauseWebhook: (id) => post(`webhooks/${enc(id)}/pause`),
+  resumeWebhook: (id) => post(`webhooks/${enc(id)}/resume`),
+  replay: (id, spec) => post(`webhooks/${enc(id)}/replay`, spec),
+  replayJob: (id, signal) => get(`replays/${enc(id)}`, null, signal),
+  metrics: (id, query, signal) => get(`webhooks/${enc(id)}/metrics`, query, signal),
+  attempts: (id, query, signal) => get(`webhooks/${enc(id)}/attempts`, query, signal),
+
+  postEvent: (body) => post("events", body),
+  events: (query, signal) => get("events", query, signal),
+  event: (id, signal) => get(`events/${enc(id)}`, null, signal),
+  deliveries: (query, signal) => get("deliveries", query, signal),
+  delivery: (id, signal) => get(`deliveries/${enc(id)}`, null, signal),
+  retryDelivery: (id) => post(`deliveries/${enc(id)}/retry`),
+  cancelDelivery: (id) => post(`deliveries/${enc(id)}/cancel`),
+
+  alerts: (query, signal) => get("alerts", query, signal),
+  alert: (id, signal) => get(`alerts/${enc(id)}`, null, signal),
+  alertStats: (days, signal) => get("alerts/stats/summary", { days }, signal),
+  acknowledge: (id, body) => post(`alerts/${enc(id)}/ack`, body),
+  acknowledgeMany: (body) => post("alerts/ack", body),
+  resolve: (id, body) => post(`alerts/${enc(id)}/resolve`, body),
+
+  silences: (query, signal) => get("silences", query, signal),
+  silence: (spec) => post("silences", spec),
+  previewSilence: (spec) => post("silences/preview", spec),
+  endSilence: (id) => data("DELETE", `silences/${enc(id)}`),
+};
+
+/** Reads page after page, at most *cap* rows; calls *onPage* with all rows so far and whether more are to come. */
+export async function readAll(readPage, { cap, signal, onPage }) {
+  const rows = [];
+  let cursor = null;
+  do {
+    const page = await readPage({ limit: 200, cursor }, signal);
+    rows.push(...page.items);
+    cursor = page.next_cursor;
+    onPage?.([...rows], cursor !== null && rows.length < cap);
+  } while (cursor !== null && rows.length < cap);
+  return { rows, isWhole: cursor === null };
+}

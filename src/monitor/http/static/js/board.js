@@ -1,0 +1,131 @@
+/** What the live feed tells, folded into one picture: the board. Views read it, or listen to single frames. */
+
+import { clock, plural } from "./format.js";
+import { createStore } from "./store.js";
+
+const KEPT_ACTIVITY = 300;
+const KEPT_POINTS = 180;
+
+/**
+ * `known` is false until the first picture came; `staleAge` (seconds) is set when the server answers from memory
+ * because its database is away. `activity` and `points` (throughput, newest last) cover what this page has seen.
+ */
+const EMPTY = {
+  known: false, staleAge: null, asOf: null, overview: null, webhooks: [], performance: null, anomalies: [], alerts: [],
+  activity: [], points: [],
+};
+export const board = createStore(EMPTY);
+
+/** Words for screen readers and toasts: `announce` hears of every alert that was not there before. */
+let announce = () => {};
+const listeners = new Set();
+
+export function startBoard(onAlert) {
+  board.set(EMPTY);
+  announce = onAlert;
+}
+
+/** @param {(frame: {type: string, data: any}) => void} listener @returns {() => void} ends it */
+export function onFrame(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Takes the whole picture, from a snapshot or a poll. */
+export function takeDashboard(view) {
+  const { known, alerts: before, asOf } = board.get();
+  // Two ways lead here; an answer that was overtaken says nothing new.
+  if (known && asOf && view.as_of < asOf) return;
+  const held = new Map(before.map((alert) => [alert.id, alert]));
+  board.set((state) => ({
+    known: true,
+    staleAge: view.stale ? view.age_s : null,
+    asOf: view.as_of,
+    webhooks: view.webhooks,
+    performance: view.performance,
+    anomalies: view.anomalies,
+    alerts: view.alerts.map((alert) => newer(held.get(alert.id), alert)).filter(isPending),
+    ...figures(state, view.overview),
+  }));
+  if (known) view.alerts.filter((alert) => !held.has(alert.id)).forEach(announce);
+}
+
+export function takeFrame(frame) {
+  const handler = HANDLERS[frame.type];
+  if (!handler) return;
+  handler(frame.data, frame);
+  for (const listener of [...listeners]) listener(frame);
+}
+
+/** What an action of this page brought, before the feed tells it. */
+export function takeAlert(alert) {
+  board.set((state) => {
+    const others = state.alerts.filter((other) => other.id !== alert.id);
+    return { alerts: isPending(alert) ? newestFirst([alert, ...others]) : others };
+  });
+  for (const listener of [...listeners]) listener({ type: "alert_updated", data: alert });
+}
+
+const HANDLERS = {
+  snapshot: (data) => takeDashboard(data),
+  heartbeat: () => {},
+  metrics_update: (data) => board.set((state) => ({ staleAge: null, ...figures(state, data) })),
+  alert_new: (alert, frame) => {
+    board.set((state) => ({ alerts: newestFirst([alert, ...state.alerts.filter((other) => other.id !== alert.id)]) }));
+    log(frame, "alert", alert.severity, alert.title, `/alerts/${alert.id}`);
+    announce(alert);
+  },
+  alert_updated: (alert, frame) => {
+    board.set((state) => {
+      const others = state.alerts.filter((other) => other.id !== alert.id);
+      return { alerts: isPending(alert) ? newestFirst([alert, ...others]) : others };
+    });
+    log(frame, "alert", alert.severity, `${STATE_WORDS[alert.state]}: ${alert.title}`, `/alerts/${alert.id}`);
+  },
+  webhook_status_changed: (data, frame) => {
+    let name = null;
+    board.set((state) => ({
+      webhooks: state.webhooks.map((row) => {
+        if (row.id !== data.webhook_id) return row;
+        name = row.name;
+        return { ...row, health: { ...row.health, status: data.status, reason: data.reason, changed_at: data.at } };
+      }),
+    }));
+    log(frame, "health", data.status, `${name ?? "A webhook"} is ${data.status}: ${data.reason}`, `/webhooks/${data.webhook_id}`);
+  },
+  anomaly_opened: (anomaly, frame) => {
+    board.set((state) => ({ anomalies: [anomaly, ...state.anomalies.filter((other) => other.id !== anomaly.id)] }));
+    log(frame, "anomaly", anomaly.severity, `${anomaly.webhook_name}: ${anomaly.sentence}`, `/webhooks/${anomaly.webhook_id}`);
+  },
+  anomaly_closed: (anomaly, frame) => {
+    board.set((state) => ({ anomalies: state.anomalies.filter((other) => other.id !== anomaly.id) }));
+    log(frame, "anomaly", "over", `Over: ${anomaly.webhook_name}: ${anomaly.sentence}`, `/webhooks/${anomaly.webhook_id}`);
+  },
+};
+
+const STATE_WORDS = { pending: "Changed", acknowledged: "Acknowledged", resolved: "Resolved" };
+const isPending = (alert) => alert.state === "pending";
+const newer = (held, told) => (held && held.version > told.version ? held : told);
+const newestFirst = (alerts) => alerts.toSorted((a, b) => (a.id < b.id ? 1 : -1));
+
+function figures(state, overview) {
+  if (state.overview && overview.as_of <= state.overview.as_of) return {};
+  const point = { at: Date.parse(overview.as_of) / 1_000, pending: overview.queue.pending, ...overview.traffic };
+  return { overview, points: [...state.points, point].slice(-KEPT_POINTS) };
+}
+
+function log(frame, kind, level, text, to) {
+  const entry = { key: `${frame.epoch}.${frame.seq}`, at: frame.at, kind, level, text, to };
+  board.set((state) => ({ activity: [entry, ...state.activity].slice(0, KEPT_ACTIVITY) }));
+}
+
+/** Says in one sentence what a screen reader should hear of *alert*. */
+export function spoken(alert) {
+  return `New ${alert.severity} alert at ${clock(alert.raised_at)}: ${alert.title}`;
+}
+
+/** @returns {string} how many alerts wait, for the title of the document */
+export function waiting(overview) {
+  const n = overview ? Object.values(overview.alerts).reduce((sum, each) => sum + each, 0) : 0;
+  return n ? plural(n, "alert") : "";
+}

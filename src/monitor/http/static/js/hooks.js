@@ -1,0 +1,116 @@
+/** Hooks that many views share: loading with all its states, the time of day, and holding still. */
+
+import { Problem } from "./api.js";
+import { useCallback, useEffect, useRef, useState } from "./html.js";
+
+/**
+ * Loads with *read* whenever *deps* change, and again every *everyMs* while the page is seen.
+ *
+ * @template T
+ * @param {(signal: AbortSignal) => Promise<T>} read
+ * @returns {{data: T|null, error: Problem|null, isLoading: boolean, at: number|null, reload: () => void, setData: Function}}
+ *   `error` beside `data` means that the data is the last good one.
+ */
+export function useLoad(read, deps, { everyMs = 0 } = {}) {
+  const [state, setState] = useState({ data: null, error: null, isLoading: true, at: null });
+  const current = useRef(null);
+
+  const run = useCallback((keep) => {
+    current.current?.abort();
+    const controller = new AbortController();
+    current.current = controller;
+    setState((before) => (keep ? { ...before, isLoading: true } : { data: null, error: null, isLoading: true, at: null }));
+    read(controller.signal).then(
+      (data) => controller.signal.aborted || setState({ data, error: null, isLoading: false, at: Date.now() }),
+      (error) => {
+        if (controller.signal.aborted) return;
+        if (!(error instanceof Problem)) console.error(error);
+        const problem = error instanceof Problem ? error : new Problem(0, { title: "The page failed", detail: String(error) });
+        setState((before) => ({ ...before, error: problem, isLoading: false }));
+      },
+    );
+  }, deps);
+
+  useEffect(() => {
+    run(false);
+    const timer = everyMs && setInterval(() => document.hidden || run(true), everyMs);
+    return () => {
+      clearInterval(timer);
+      current.current?.abort();
+    };
+  }, [run, everyMs]);
+
+  const reload = useCallback(() => run(true), [run]);
+  const setData = useCallback((change) => setState((before) => ({ ...before, data: change(before.data) })), []);
+  return { ...state, reload, setData };
+}
+
+/** Unix milliseconds, fresh every *everyMs*. */
+export function useNow(everyMs = 5_000) {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs]);
+  return now;
+}
+
+/**
+ * Keeps rows where they are while somebody points at them or works in them: values change in place, the order does not.
+ *
+ * @param {{id: string}[]} rows in the order they should have
+ * @returns {[{id: string}[], object]} rows in the order they are shown, and handlers for the element around them
+ */
+export function useHeldOrder(rows, key) {
+  const [isHeld, setHeld] = useState(false);
+  const order = useRef({ key: null, ids: [] });
+  const shown = isHeld && order.current.key === key ? inOrder(rows, order.current.ids) : rows;
+  order.current = { key, ids: shown.map((row) => row.id) };
+  const handlers = {
+    onPointerEnter: () => setHeld(true),
+    onPointerLeave: (event) => setHeld(event.currentTarget.contains(document.activeElement)),
+    onFocusIn: () => setHeld(true),
+    onFocusOut: (event) => event.currentTarget.contains(event.relatedTarget) || setHeld(event.currentTarget.matches(":hover")),
+  };
+  return [shown, handlers];
+}
+
+function inOrder(rows, ids) {
+  const place = new Map(ids.map((id, index) => [id, index]));
+  return rows.toSorted((a, b) => (place.get(a.id) ?? Infinity) - (place.get(b.id) ?? Infinity));
+}
+
+/** Calls *action*, tells while it runs, and keeps the problem it ended with. */
+export function useAction(action) {
+  const [state, setState] = useState({ isBusy: false, problem: null });
+  const run = async (...args) => {
+    setState({ isBusy: true, problem: null });
+    try {
+      const result = await action(...args);
+      setState({ isBusy: false, problem: null });
+      return result;
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      setState({ isBusy: false, problem: error });
+      return undefined;
+    }
+  };
+  return { ...state, run };
+}
+
+/** Calls *listener* for every frame of the feed; see board.js. */
+export function useFrames(subscribe, listener) {
+  const current = useRef(listener);
+  current.current = listener;
+  useEffect(() => subscribe((frame) => current.current(frame)), [subscribe]);
+}
+
+/** *value*, once it has not changed for *waitMs*. */
+export function useSettled(value, waitMs = 250) {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), waitMs);
+    return () => clearTimeout(timer);
+  }, [value, waitMs]);
+  return settled;
+}

@@ -1,0 +1,76 @@
+/**
+ * Who is signed in. The token lives in this tab (sessionStorage) and goes out in a header, never in an address.
+ *
+ * Claims are read for display alone: what a role may do is decided by the server.
+ */
+
+import { createStore } from "./store.js";
+
+const KEY = "monitor.token";
+const RANKS = { viewer: 1, operator: 2, admin: 3 };
+
+/**
+ * @typedef {{sub: string, role: string, exp: number}} Claims
+ * @type {ReturnType<typeof createStore<{token: string|null, claims: Claims|null, notice: string|null}>>}
+ */
+export const session = createStore({ token: null, claims: null, notice: null });
+
+/** Takes `#token=…` out of the address at once, else what this tab remembers. */
+export function restore() {
+  const handed = takeFromAddress();
+  const token = handed ?? sessionStorage.getItem(KEY);
+  if (token) signIn(token);
+}
+
+/** @returns {string|null} the token of a link such as `monitor up` prints, no longer in the address or the history */
+export function takeFromAddress() {
+  const match = /^#token=([A-Za-z0-9._~+/-]+=*)/.exec(location.hash);
+  if (!match) return null;
+  history.replaceState(null, "", `${location.pathname}#/`);
+  return match[1];
+}
+
+/** @returns {string|null} why the token cannot be used, as far as its text tells */
+export function signIn(token) {
+  const claims = readClaims(token.trim());
+  const problem = problemOf(claims);
+  if (problem) {
+    session.set({ token: null, claims: null, notice: problem });
+    return problem;
+  }
+  sessionStorage.setItem(KEY, token.trim());
+  session.set({ token: token.trim(), claims, notice: null });
+  return null;
+}
+
+/** @param {string|null} notice what the sign-in form says about it */
+export function signOut(notice = null) {
+  sessionStorage.removeItem(KEY);
+  session.set({ token: null, claims: null, notice });
+}
+
+/** Whether the signed-in role may do what *role* may do; used to leave out what would be refused. */
+export function may(role) {
+  const own = session.get().claims?.role;
+  return (RANKS[own] ?? 0) >= RANKS[role];
+}
+
+function problemOf(claims) {
+  if (!claims) return "This is not a token. It has three parts with dots between them.";
+  if (claims.role === "publisher") return "This token may only post events. The dashboard needs the role viewer or above.";
+  if (!(claims.role in RANKS)) return "This token has no role that the dashboard knows.";
+  if (claims.exp * 1000 < Date.now()) return "This token has expired. Make another with: monitor token --role viewer";
+  return null;
+}
+
+/** @returns {Claims|null} */
+function readClaims(token) {
+  try {
+    const [, payload] = token.split(".");
+    const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+    const { sub, role, exp } = JSON.parse(new TextDecoder().decode(bytes));
+    return { sub: String(sub), role: String(role), exp: Number(exp) };
+  } catch {
+    return null;
+  }
+}

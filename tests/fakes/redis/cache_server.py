@@ -1,0 +1,261 @@
+"""
+``FakeRedis``, a server in memory, and ``FakeCacheServer``, one process's way to it.
+
+Both stand still until asked: nothing here waits for real time. The way can be cut for commands and for the bus apart,
+slowed before or after the server has acted, and the bus can be held so that a test delivers message by message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from monitor.cache.redis_server import ANSWER_S, TOKEN_TTL_S
+from monitor.cache.server import Dropped, Heeded, Member, Message, Pong, Released, ServerGone
+from tests.fakes.clock import FakeClock
+
+
+class FakeRedis:
+    """The state that the processes share, on the test's clock."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.up = True
+        self.run_id = 0
+        self.subscriptions: list[FakeSubscription] = []
+        self._kept: dict[str, tuple[bytes, float]] = {}
+        self._members: dict[str, float] = {}
+        self._adopted: int | None = None
+
+    def get(self, name: str) -> bytes | None:
+        value, until = self._kept.get(name, (b"", 0.0))
+        return value if until > self.clock.monotonic() else None
+
+    def set(self, name: str, value: bytes, ttl_s: float) -> None:
+        self._kept[name] = (value, self.clock.monotonic() + ttl_s)
+
+    def add(self, name: str, value: bytes, ttl_s: float) -> bool:
+        """``SET NX``."""
+        if self.get(name) is not None:
+            return False
+        self.set(name, value, ttl_s)
+        return True
+
+    def remove(self, name: str) -> None:
+        self._kept.pop(name, None)
+
+    def names(self, kind: str) -> set[str]:
+        """What there is of a *kind*: ``v`` values, ``t`` tokens, ``l`` locks."""
+        return {name[2:] for name in self._kept if name.startswith(f"{kind}:") and self.get(name) is not None}
+
+    def renew(self, member: str, lease_s: float) -> None:
+        self._members[member] = self.clock.monotonic() + lease_s
+
+    def leave(self, member: str) -> None:
+        self._members.pop(member, None)
+
+    def members(self) -> list[Member]:
+        now = self.clock.monotonic()
+        return [Member(name, until - now) for name, until in self._members.items() if until > now]
+
+    def publish(self, message: Message, member: str | None = None) -> None:
+        for subscription in self.subscriptions:
+            if member in (None, subscription.member):
+                subscription.say(message)
+
+    def adopt(self) -> bool:
+        """Return whether the server is another than the one adopted last, and adopt it."""
+        new, self._adopted = self._adopted != self.run_id, self.run_id
+        return new
+
+    def flush(self) -> None:
+        """``FLUSHALL``."""
+        self._kept.clear()
+        self._members.clear()
+        self._adopted = None
+
+    def stop(self) -> None:
+        """Be killed: connections break."""
+        self.up = False
+        for subscription in self.subscriptions:
+            subscription.break_()
+
+    def start(self, *, restored: bool = False) -> None:
+        """Come back, empty, or as *restored* from a file of the past."""
+        self.up = True
+        self.run_id += 1
+        if not restored:
+            self.flush()
+
+
+class FakeSubscription:
+    """See :class:`monitor.cache.server.Subscription`."""
+
+    def __init__(self, member: str, *, held: bool) -> None:
+        self.member = member
+        self.held = held
+        self.broken = False
+        self.queue: deque[Message | Pong] = deque()
+        self._changed = asyncio.Event()
+        self._allowed = 0
+
+    def say(self, message: Message | Pong) -> None:
+        self.queue.append(message)
+        self._changed.set()
+
+    def deliver(self, count: int = 1) -> None:
+        """Let *count* more through although held."""
+        self._allowed += count
+        self._changed.set()
+
+    def hold(self, *, held: bool) -> None:
+        self.held = held
+        self._allowed = 0
+        self._changed.set()
+
+    def break_(self) -> None:
+        self.broken = True
+        self._changed.set()
+
+    async def ping(self, payload: bytes) -> None:
+        if self.broken:
+            raise ServerGone("broken")
+        self.say(Pong(payload))
+
+    async def receive(self) -> Message | Pong:
+        while not (self.queue and (not self.held or self._allowed)):
+            if self.broken:
+                raise ServerGone("broken")
+            self._changed.clear()
+            await self._changed.wait()
+        if self.held:
+            self._allowed -= 1
+        return self.queue.popleft()
+
+
+class FakeCacheServer:
+    """See :class:`monitor.cache.server.CacheServer`."""
+
+    def __init__(self, redis: FakeRedis) -> None:
+        self.redis = redis
+        self.cut = False
+        """No command gets through, and no new subscription."""
+        self.bus_held = False
+        self.before: dict[str, asyncio.Event] = {}
+        """By operation: its requests wait for this on their way there."""
+        self.after: dict[str, asyncio.Event] = {}
+        """By operation: its answers wait for this on their way back."""
+        self.subscription: FakeSubscription | None = None
+
+    def cut_bus(self) -> None:
+        """Break the connection that brings the messages."""
+        if self.subscription is not None:
+            self.subscription.break_()
+
+    def hold_bus(self, *, held: bool) -> None:
+        self.bus_held = held
+        if self.subscription is not None:
+            self.subscription.hold(held=held)
+
+    async def close(self) -> None:
+        self.cut_bus()
+
+    async def fetch(self, key: str, tags: Sequence[str]) -> tuple[bytes | None, list[bytes | None]]:
+        async with self._way("fetch"):
+            found = self.redis.get(f"v:{key}"), [self.redis.get(f"t:{tag}") for tag in tags]
+        return found
+
+    async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
+        async with self._way("mint"):
+            for tag, token in tokens.items():
+                self.redis.add(f"t:{tag}", token, TOKEN_TTL_S)
+            held = [self.redis.get(f"t:{tag}") for tag in tokens]
+        return [token for token in held if token is not None]
+
+    async def store(self, key: str, value: bytes, ttl_s: float) -> None:
+        async with self._way("store"):
+            self.redis.set(f"v:{key}", value, ttl_s)
+
+    async def forget(self, key: str, message: Dropped) -> None:
+        async with self._way("forget"):
+            self.redis.remove(f"v:{key}")
+            self.redis.publish(message)
+
+    async def lock(self, key: str, holder: str, lease_s: float) -> bool:
+        async with self._way("lock"):
+            taken = self.redis.add(f"l:{key}", holder.encode(), lease_s)
+        return taken
+
+    async def unlock(self, key: str, holder: str) -> None:
+        async with self._way("unlock"):
+            if self.redis.get(f"l:{key}") == holder.encode():
+                self.redis.remove(f"l:{key}")
+                self.redis.publish(Released(key))
+
+    async def drop(self, tokens: Mapping[str, bytes], message: Dropped) -> list[Member]:
+        async with self._way("drop"):
+            for tag, token in tokens.items():
+                self.redis.set(f"t:{tag}", token, TOKEN_TTL_S)
+            self.redis.publish(message)
+            members = self.redis.members()
+        return members
+
+    async def renew(self, member: str, lease_s: float) -> None:
+        async with self._way("renew"):
+            self.redis.renew(member, lease_s)
+
+    async def leave(self, member: str) -> None:
+        async with self._way("leave"):
+            self.redis.leave(member)
+
+    async def heed(self, sender: str, message: Heeded) -> None:
+        async with self._way("heed"):
+            self.redis.publish(message, sender)
+
+    async def adopt(self, root_token: bytes, message: Dropped) -> bool:
+        async with self._way("adopt"):
+            new = self.redis.adopt()
+            if new:
+                for tag in message.tags:
+                    self.redis.set(f"t:{tag}", root_token, TOKEN_TTL_S)
+                self.redis.publish(message)
+        return new
+
+    async def claim(self, name: str, ttl_s: float) -> bool:
+        async with self._way("claim"):
+            first = self.redis.add(name, b"1", ttl_s)
+        return first
+
+    @asynccontextmanager
+    async def subscribe(self, member: str) -> AsyncIterator[FakeSubscription]:
+        async with self._way("subscribe"):
+            subscription = self.subscription = FakeSubscription(member, held=self.bus_held)
+            self.redis.subscriptions.append(subscription)
+        try:
+            yield subscription
+        finally:
+            self.redis.subscriptions.remove(subscription)
+
+    @asynccontextmanager
+    async def _way(self, operation: str) -> AsyncIterator[None]:
+        """The block is what the server does, at once; the way there and back takes a turn of the loop at least."""
+        await self._pass(self.before.get(operation))
+        self._check()
+        yield
+        await self._pass(self.after.get(operation))
+        self._check()
+
+    async def _pass(self, gate: asyncio.Event | None) -> None:
+        await asyncio.sleep(0)
+        if gate is not None:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await gate.wait()
+            except TimeoutError as error:
+                raise ServerGone("no answer in time") from error
+
+    def _check(self) -> None:
+        if self.cut or not self.redis.up:
+            raise ServerGone("cut off")

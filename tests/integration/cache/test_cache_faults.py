@@ -1,0 +1,92 @@
+"""What a broken Redis does to callers: nothing but a little time."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis as Client
+
+from tests.integration.cache.processes import LONG, Redis, Tunnel, redis, tunnel, workers
+
+AWAY_S = 3.0 if LONG else 1.5
+BACK_S = 1.5
+
+
+async def kill_9(server: Redis) -> None:
+    await server.kill()
+    await asyncio.sleep(AWAY_S)
+    await server.start()
+
+
+async def sigstop(server: Redis) -> None:
+    server.signal(signal.SIGSTOP)
+    await asyncio.sleep(AWAY_S)
+    server.signal(signal.SIGCONT)
+
+
+async def client_kill(server: Redis) -> None:
+    async with Client.from_url(server.url) as client:
+        for kind in ("normal", "pubsub"):
+            await client.client_kill_filter(_type=kind, skipme=True)
+
+
+async def flushall(server: Redis) -> None:
+    async with Client.from_url(server.url) as client:
+        await client.flushall()
+
+
+def report(answer: dict[str, Any], what: str, back_at: float) -> None:
+    ms = sorted(answer["ms"])
+    regained = [at - back_at for at, trusted in answer["trust"] if trusted and at >= back_at]
+    lost = any(not trusted for _, trusted in answer["trust"])
+    print(
+        f"{what}: {len(ms)} reads, {len(answer['errors'])} errors, p99 {ms[int(len(ms) * 0.99)]:.1f} max {ms[-1]:.0f} ms, "
+        f"trust {'back after %.0f ms' % (regained[0] * 1000) if regained and lost else 'kept'}"
+    )
+
+
+@pytest.mark.parametrize("harm", [kill_9, sigstop, client_kill, flushall], ids=lambda harm: harm.__name__)
+async def test_harm_to_redis_costs_no_caller_an_error(harm: Callable[[Redis], Awaitable[None]], tmp_path: Path) -> None:
+    async with redis() as server, workers(2, server.url, tmp_path) as made:
+        for worker in made:
+            await worker.begin("watch", seconds=0.5 + AWAY_S + BACK_S, creator_s=0.005)
+        await asyncio.sleep(0.5)
+        await harm(server)
+        back_at = asyncio.get_running_loop().time()
+        answers = [await worker.answer() for worker in made]
+    for answer in answers:
+        report(answer, harm.__name__, back_at)
+        assert answer["errors"] == []
+        assert answer["trust"][-1][1] is True
+        # Twice the bar, for a machine that is busy with other things.
+        assert max(answer["ms"]) < (200 if LONG else 400)
+
+
+async def test_a_process_that_is_cut_off_harms_nobody_and_comes_back(tmp_path: Path) -> None:
+    async with redis() as server, tunnel(server.url) as (url, way):
+        async with workers(1, url, tmp_path) as (cut,), workers(1, server.url, tmp_path) as (other,):
+            seconds = 0.5 + AWAY_S + BACK_S
+            await cut.begin("watch", seconds=seconds, creator_s=0.005)
+            await asyncio.sleep(0.5)
+            taken = await _write_during(way, other)
+            back_at = asyncio.get_running_loop().time()
+            answer = await cut.answer()
+    report(answer, "cut off", back_at)
+    assert taken is True
+    assert answer["errors"] == []
+    assert answer["trust"][-1][1] is True
+    assert max(answer["ms"]) < (200 if LONG else 400)
+
+
+async def _write_during(way: Tunnel, other: Any) -> bool:
+    """Cut the way, let *other* write, and open the way again; return whether the write was settled."""
+    way.shut()
+    taken: bool = (await other.order("invalidate", id=1, settled=True))["taken"]
+    await asyncio.sleep(AWAY_S - 1)
+    way.open()
+    return taken

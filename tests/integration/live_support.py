@@ -1,0 +1,182 @@
+"""The live feed behind a real server, without a database: sockets, tokens, and a feed to speak through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from litestar import Litestar
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from monitor.adapters.clock import SystemClock
+from monitor.adapters.redis.bus import RedisFeedLog
+from monitor.cli.serve import Server, server_options
+from monitor.domain.services.feed import LiveFeed
+from monitor.domain.vocab import Role
+from monitor.http.keys import Key, KeyRing
+from monitor.http.limits import LocalRateLimiter
+from monitor.http.live import Hub, LiveEndpoint, live_route
+from monitor.http.middleware import add_edge, http_plumbing
+from monitor.http.tokens import TokenPolicy, TokenVerifier, issue
+from tests import servers
+from tests.integration.support import JWT_KEY, eventually
+
+ORIGIN = "https://dash.example.com"
+POLICY = TokenPolicy("monitor", "monitor")
+CLOCK = SystemClock()
+
+
+def name() -> str:
+    return CLOCK.token_bytes(8).hex()
+
+
+@dataclass
+class LiveServer:
+    """One process's worth of sockets."""
+
+    hub: Hub
+    feed: LiveFeed
+    server: Server
+    ring: KeyRing
+    revoked: set[str]
+    state: dict[str, Any]
+    port: int
+
+    def token(self, subject: str = "ada", *, role: Role = Role.VIEWER, ttl_s: float = 300, jti: str = "") -> str:
+        return issue(self.ring, POLICY, subject=subject, role=role, ttl_s=ttl_s, now=time.time(), jti=jti or name())
+
+    def connect(self, token: str | None = None, *, query: str = "", **options: Any) -> connect:
+        """Open a socket with the token in the header; ``token=""`` sends none."""
+        token = self.token() if token is None else token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        options.setdefault("additional_headers", headers)
+        options.setdefault("compression", None)
+        return connect(f"ws://127.0.0.1:{self.port}/ws/dashboard{query}", proxy=None, **options)
+
+    def browse(self, *offers: str, origin: str = ORIGIN, **options: Any) -> connect:
+        """Open a socket as a browser does."""
+        return self.connect("", subprotocols=[Subprotocol(offer) for offer in offers], origin=origin, **options)
+
+
+@asynccontextmanager
+async def live_server(
+    redis_url: str | None = None, *, max_per_user: int = 5, prefix: str = ""
+) -> AsyncIterator[LiveServer]:
+    state: dict[str, Any] = {"told": 0}
+
+    async def snapshot() -> bytes:
+        return json.dumps(state).encode()
+
+    log = (
+        None if redis_url is None else RedisFeedLog(redis_url, producer=name(), new_epoch=name, prefix=f"{{{prefix}}}:")
+    )
+    feed = LiveFeed(log, now=CLOCK.now, new_epoch=name)
+    ring, revoked = KeyRing([Key("test", "HS256", JWT_KEY)]), set[str]()
+    verifier = TokenVerifier(ring, POLICY, is_revoked=revoked.__contains__)
+    hub = Hub(feed, snapshot, now=time.time, is_revoked=revoked.__contains__, max_per_user=max_per_user)
+    endpoint = LiveEndpoint(hub, verifier, now=time.time, new_id=name, allowed_origins=[ORIGIN])
+
+    @asynccontextmanager
+    async def lifespan(_app: Litestar) -> AsyncIterator[None]:
+        running = asyncio.create_task(hub.run())
+        yield
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
+    app = Litestar(
+        [live_route(endpoint)],
+        openapi_config=None,
+        lifespan=[lifespan],
+        **http_plumbing(verifier=verifier, now=time.time, limiter=limiter),
+    )
+    add_edge(app, new_id=name, ticks_s=time.monotonic)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = Server(uvicorn.Config(app, **server_options()), hub.drain)
+    serving = asyncio.create_task(server.serve([listener]))
+    await eventually(lambda: server.started)
+    try:
+        yield LiveServer(hub, feed, server, ring, revoked, state, listener.getsockname()[1])
+    finally:
+        server.stop()
+        await serving
+        if log is not None:
+            await log.__aexit__()
+
+
+@dataclass
+class Viewer:
+    """A client as the documentation tells one to be: keeps what it saw, and its position."""
+
+    frames: list[dict[str, Any]] = field(default_factory=list)
+    closed: tuple[int, str] | None = None
+
+    async def watch(self, socket: ClientConnection) -> None:
+        """Read until the socket is closed."""
+        try:
+            async for text in socket:
+                self.frames.append(json.loads(text))
+        except ConnectionClosed:
+            pass
+        assert socket.close_code is not None
+        self.closed = (socket.close_code, socket.close_reason or "")
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["type"] == kind]
+
+    @property
+    def query(self) -> str:
+        return f"?epoch={self.frames[-1]['epoch']}&seq={self.frames[-1]['seq']}"
+
+
+@asynccontextmanager
+async def watching(opening: connect) -> AsyncIterator[tuple[Viewer, ClientConnection]]:
+    """A viewer that reads along for the length of the block."""
+    viewer = Viewer()
+    async with opening as socket:
+        reading = asyncio.create_task(viewer.watch(socket))
+        try:
+            yield viewer, socket
+        finally:
+            await socket.close()
+            await reading
+
+
+@contextmanager
+def redis_on(port: int) -> Iterator[None]:
+    """Run a Redis that keeps nothing on a port that was chosen before."""
+    command = [servers.redis_executable(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def receive(socket: ClientConnection) -> dict[str, Any]:
+    async with asyncio.timeout(20):
+        frame: dict[str, Any] = json.loads(await socket.recv())
+    return frame
+
+
+async def close_of(socket: ClientConnection) -> tuple[int, str]:
+    """Read to the end; return code and reason."""
+    with contextlib.suppress(ConnectionClosed):
+        async with asyncio.timeout(20):
+            while True:
+                await socket.recv()
+    assert socket.close_code is not None
+    return socket.close_code, socket.close_reason or ""

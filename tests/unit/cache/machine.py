@@ -1,0 +1,270 @@
+"""
+Three processes, one server, and everything that can happen to them, for hypothesis to arrange.
+
+What is checked: a read is never older than the last settled write at its start; only a reader that the server was away
+from may be behind by a lease. Nobody creates a key that somebody else is creating, unless they have waited long enough
+or something broke. In the end nothing is left registered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from monitor.cache import Cache, CacheConfig, Entry, Key
+from monitor.domain.errors import Unavailable
+from tests.fakes.redis.cache_server import FakeCacheServer
+from tests.unit.cache.world import ONE, TWO, world
+
+CONFIG = CacheConfig()
+KEYS = st.sampled_from([ONE, ONE, ONE, TWO])
+WHO = st.integers(0, 2)
+
+
+class Read(msgspec.Struct):
+    cache: Cache
+    key: Key
+    began_at: float
+    task: asyncio.Task[Entry]
+
+
+class Write(msgspec.Struct):
+    key: Key
+    version: int
+    settled: bool
+    task: asyncio.Task[bool]
+
+
+class Creation(msgspec.Struct, eq=False):
+    """One running creator. It has read *version* and waits to be let go."""
+
+    key: Key
+    version: int
+    cache: Cache
+    gate: asyncio.Event
+    faults: int
+    """How many there had been when it was asked for; a later one may have cost it its lock."""
+    fails: bool = False
+
+
+class CacheMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self._block = world()
+        self.world = self._block.__enter__()
+        self.caches = [self.world.cache() for _ in range(3)]
+        self.versions = {ONE.text: 1, TWO.text: 1}
+        self.settled: dict[str, list[tuple[float, int]]] = {ONE.text: [], TWO.text: []}
+        self.reads: list[Read] = []
+        self.writes: list[Write] = []
+        self.creations: list[Creation] = []
+        self.troubled_at: dict[Cache, float] = {}
+        """When a process was last without the server."""
+        self.faults = 0
+        self.overlaps: list[str] = []
+        """Keys that were created while somebody was creating them."""
+
+    # What happens ------------------------------------------------------------------------------------------------
+
+    @rule(who=WHO, key=KEYS)
+    def read(self, who: int, key: Key) -> None:
+        cache = self.caches[who]
+        began_at = self.world.clock.monotonic()
+        task = self.world.start(cache.get(key, self.creator(cache, key)))
+        self.reads.append(Read(cache, key, began_at, task))
+
+    @rule(key=KEYS)
+    def read_everywhere(self, key: Key) -> None:
+        for who in range(3):
+            self.read(who, key)
+
+    @rule(who=WHO, key=KEYS)
+    def refresh(self, who: int, key: Key) -> None:
+        cache = self.caches[who]
+        self.world.start(cache.refresh(key, self.creator(cache, key)))
+
+    @rule(who=WHO, key=KEYS, settled=st.booleans(), everything=st.booleans())
+    def write(self, who: int, key: Key, *, settled: bool, everything: bool) -> None:
+        self.versions[key.text] += 1
+        tags = ["all"] if everything else [key.tags[1]]
+        task = self.world.start(self.caches[who].invalidate(tags, settled=settled))
+        self.writes.append(Write(key, self.versions[key.text], settled, task))
+
+    @precondition(lambda self: self.creations)
+    @rule()
+    def finish_creations(self) -> None:
+        for creation in list(self.creations):
+            self.world.open(creation.gate)
+
+    @precondition(lambda self: self.creations)
+    @rule(data=st.data(), fails=st.booleans())
+    def finish_creation(self, data: st.DataObject, *, fails: bool) -> None:
+        creation = data.draw(st.sampled_from(self.creations))
+        creation.fails = fails
+        self.world.open(creation.gate)
+
+    @rule(seconds=st.sampled_from([0.01, 0.2, 0.5, 1.1, 5.5, 40.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.world.pass_time(seconds)
+
+    @rule(who=WHO, count=st.integers(0, 3))
+    def slow_bus(self, who: int, count: int) -> None:
+        """Hold what is said to a process, but for the next *count*; none lets everything through."""
+        server = self.server(who)
+        server.hold_bus(held=count > 0 or not server.bus_held)
+        if server.subscription is not None and server.bus_held:
+            server.subscription.deliver(count)
+        self.world.loop.run_ready()
+
+    @rule(who=WHO, operation=st.sampled_from(["fetch", "drop", "store", "lock", "unlock", "heed", "subscribe"]))
+    def delay(self, who: int, operation: str) -> None:
+        """Keep the requests or the answers of an operation; or let all go that was kept."""
+        server = self.server(who)
+        if server.before or server.after:
+            self.clear(server)
+            self.world.loop.run_ready()
+        else:
+            self.fault(who)
+            (server.before if operation in {"drop", "heed", "subscribe"} else server.after)[operation] = asyncio.Event()
+
+    @rule(who=WHO, what=st.sampled_from(["break the bus", "cut off", "crash", "flush", "restart", "restore"]))
+    def harm(self, who: int, what: str) -> None:
+        server = self.server(who)
+        if server.cut:
+            server.cut = False
+        elif what == "break the bus":
+            server.cut_bus()
+        elif what == "cut off":
+            self.fault(who)
+            server.cut = True
+            server.cut_bus()
+        elif what == "crash":
+            self.crash(who)
+        elif what == "flush":
+            self.faults += 1
+            self.world.redis.flush()
+        else:
+            self.restart_server(restored=what == "restore")
+        self.world.loop.run_ready()
+
+    def restart_server(self, *, restored: bool) -> None:
+        for who in range(3):
+            self.fault(who)
+        self.world.redis.stop()
+        self.world.loop.run_ready()
+        self.world.redis.start(restored=restored)
+
+    def crash(self, who: int) -> None:
+        self.faults += 1
+        crashed = self.caches[who]
+        self.reads = [read for read in self.reads if read.cache is not crashed]
+        self.world.kill(crashed)
+        self.caches[who] = self.world.cache()
+
+    # What must hold ----------------------------------------------------------------------------------------------
+
+    @invariant()
+    def reads_are_never_older_than_what_was_settled_before(self) -> None:
+        self.note_trouble()
+        self.note_settled()
+        for read in [read for read in self.reads if read.task.done()]:
+            self.reads.remove(read)
+            if read.task.cancelled() or read.task.exception() is not None:
+                continue
+            entry = read.task.result()
+            assert entry.stale or int(entry.body) >= self.floor(read), (
+                f"read {entry.body!r}, settled was {self.floor(read)}"
+            )
+
+    @invariant()
+    def nobody_creates_what_somebody_is_creating(self) -> None:
+        assert self.overlaps == []
+
+    def teardown(self) -> None:
+        try:
+            self.come_to_rest()
+        finally:
+            self._block.__exit__(None, None, None)
+
+    def come_to_rest(self) -> None:
+        for who in range(3):
+            server = self.server(who)
+            server.cut = False
+            server.hold_bus(held=False)
+            self.clear(server)
+        for _ in range(3):
+            for creation in list(self.creations):
+                creation.gate.set()
+            self.world.pass_time(CONFIG.creator_s + 3)
+        self.reads_are_never_older_than_what_was_settled_before()
+        assert (self.reads, self.creations) == ([], [])
+        assert [write for write in self.writes if not write.task.done()] == []
+        for cache in self.caches:
+            stats, process = cache.stats(), cache._process
+            assert (stats.under_way, stats.owed, stats.trusted, len(process.wakes)) == (0, 0, True, 0)
+            assert (cache._tasks, process.bus._settlements, process.bus._replies) == (set(), {}, set())  # type: ignore[union-attr]
+            assert process.memory.tags <= 1 + stats.entries
+        assert self.world.redis.names("l") == set()
+
+    # Book-keeping ------------------------------------------------------------------------------------------------
+
+    def server(self, who: int) -> FakeCacheServer:
+        return self.world.server(self.caches[who])
+
+    def fault(self, who: int) -> None:
+        self.faults += 1
+        self.troubled_at[self.caches[who]] = self.world.clock.monotonic()
+
+    def clear(self, server: FakeCacheServer) -> None:
+        for gates in (server.before, server.after):
+            for gate in gates.values():
+                gate.set()
+            gates.clear()
+
+    def note_trouble(self) -> None:
+        for cache in self.caches:
+            server = self.world.server(cache)
+            if server.cut or server.before or server.after or not cache.stats().server_up or cache.stats().owed:
+                self.troubled_at[cache] = self.world.clock.monotonic()
+
+    def note_settled(self) -> None:
+        for write in [write for write in self.writes if write.task.done()]:
+            self.writes.remove(write)
+            if not write.task.cancelled() and write.task.result() and write.settled:
+                self.settled[write.key.text].append((self.world.clock.monotonic(), write.version))
+
+    def floor(self, read: Read) -> int:
+        """Return the oldest version that *read* may show."""
+        troubled = self.troubled_at.get(read.cache, float("-inf")) >= read.began_at - 1e-9
+        until = read.began_at - (CONFIG.lease_s if troubled else 0.0)
+        return max((version for at, version in self.settled[read.key.text] if at <= until), default=1)
+
+    def creator(self, cache: Cache, key: Key) -> Callable[[], Awaitable[bytes]]:
+        asked_at, faults = self.world.clock.monotonic(), self.faults
+
+        async def create() -> bytes:
+            others = [other for other in self.creations if other.key is key and other.faults == self.faults]
+            waited = self.world.clock.monotonic() - asked_at >= CONFIG.wait_s
+            if others and not waited and self.faults == faults and not self.troubled():
+                self.overlaps.append(key.text)
+            creation = Creation(key, self.versions[key.text], cache, asyncio.Event(), faults)
+            self.creations.append(creation)
+            try:
+                await creation.gate.wait()
+            finally:
+                self.creations.remove(creation)
+            if creation.fails:
+                raise Unavailable("the database is away")
+            return b"%d" % creation.version
+
+        return create
+
+    def troubled(self) -> bool:
+        self.note_trouble()
+        now: Any = self.world.clock.monotonic()
+        return any(now - at <= CONFIG.creator_s for at in self.troubled_at.values())

@@ -1,0 +1,197 @@
+"""What callers see of the cache."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+
+from sqlalchemy.util import greenlet_spawn
+
+from monitor.cache import Cache, Policy, View
+from monitor.domain.errors import Unavailable
+from tests.unit.cache.world import ONE, TWO, World
+
+
+def test_a_fresh_value_is_found_without_waiting(world: World) -> None:
+    cache = world.cache()
+    assert cache.peek(ONE.text) is None
+    entry = world.ask(cache).result()
+    assert cache.peek(ONE.text) is entry
+
+
+def test_alone_a_process_needs_no_server(world: World) -> None:
+    cache = world.cache(alone=True)
+    assert world.read(cache) == b"1"
+    assert world.write(cache).result() is True
+    assert world.read(cache) == b"2"
+    assert cache.stats().trusted
+
+
+def test_a_thousand_callers_are_one_creation(world: World) -> None:
+    cache = world.cache()
+    world.source.gate = gate = world.gate()
+    asked = [world.ask(cache) for _ in range(1000)]
+    world.open(gate)
+    assert {task.result().body for task in asked} == {b"1"}
+    assert len(world.source.calls) == 1
+
+
+def test_a_caller_that_gives_up_disturbs_nobody(world: World) -> None:
+    cache = world.cache()
+    world.source.gate = gate = world.gate()
+    first, second = world.ask(cache), world.ask(cache)
+    first.cancel()
+    world.open(gate)
+    assert second.result().body == b"1"
+    assert len(world.source.calls) == 1
+
+
+def test_when_all_have_given_up_the_value_is_made_all_the_same(world: World) -> None:
+    cache = world.cache()
+    world.source.gate = gate = world.gate()
+    world.ask(cache).cancel()
+    world.open(gate)
+    assert cache.peek(ONE.text) is not None
+
+
+def test_a_failure_without_a_last_good_value_is_told_to_everyone_and_tried_again(world: World) -> None:
+    cache = world.cache()
+    world.source.gate = gate = world.gate()
+    world.source.error = Unavailable("the database is away")
+    asked = [world.ask(cache) for _ in range(3)]
+    world.open(gate)
+    assert [type(task.exception()) for task in asked] == [Unavailable] * 3
+    assert len(world.source.calls) == 1
+    world.source.error = None
+    assert world.read(cache) == b"1"
+
+
+def test_a_writer_that_is_cancelled_has_dropped_all_the_same(world: World) -> None:
+    writer, reader = world.cache(), world.cache()
+    world.read(reader)
+    world.server(writer).before["drop"] = sent = world.gate()
+    world.cancel(world.write(writer))
+    world.open(sent)
+    world.pass_time(0.6)
+    assert world.read(reader) == b"2"
+
+
+def test_other_tags_keep_their_values(world: World) -> None:
+    cache = world.cache()
+    world.read(cache, TWO)
+    world.get(cache.invalidate(["thing:1"], settled=True))
+    assert cache.peek(TWO.text) is not None
+    world.get(cache.invalidate(["all"], settled=True))
+    assert cache.peek(TWO.text) is None
+
+
+def test_dropping_nothing_is_settled_at_once(world: World) -> None:
+    assert world.get(world.cache().invalidate([], settled=True)) is True
+
+
+def test_equal_bodies_have_equal_tags_and_one_compressed_form(world: World) -> None:
+    first, second = (world.ask(world.cache()).result() for _ in range(2))
+    assert first.etag == second.etag
+    assert gzip.decompress(first.gzipped()) == b"1"
+    assert first.gzipped() is first.aged(3, stale=True).gzipped()
+
+
+def test_a_refresh_makes_a_new_value_although_the_old_one_is_fresh(world: World) -> None:
+    cache, other = world.cache(), world.cache()
+    world.read(cache)
+    world.source.change()
+    world.clock.advance(0.1)
+    assert world.get(cache.refresh(ONE, world.source.creator(ONE))).body == b"2"
+    assert world.read(other) == b"2"
+
+
+def test_a_refresh_joins_a_creation_under_way(world: World) -> None:
+    cache = world.cache()
+    world.source.gate = gate = world.gate()
+    asked = world.ask(cache)
+    refreshing = world.start(cache.refresh(ONE, world.source.creator(ONE)))
+    world.open(gate)
+    assert refreshing.result() is asked.result()
+    assert len(world.source.calls) == 1
+
+
+def test_the_counts_say_where_answers_came_from(world: World) -> None:
+    first, second = world.cache(), world.cache()
+    world.read(first)
+    world.read(first)
+    world.read(second)
+    world.write(first)
+    (one,), (two,) = first.stats().views, second.stats().views
+    assert (one.misses, one.l1_hits, one.creations, one.invalidations) == (1, 1, 1, 1)
+    assert (two.l2_hits, two.creations, two.reads) == (1, 0, 1)
+    assert (first.stats().hit_ratio, second.stats().l2_hit_ratio) == (0.5, 1.0)
+
+
+def test_the_ratios_are_unknown_before_the_first_read(world: World) -> None:
+    stats = world.cache().stats()
+    assert (stats.hit_ratio, stats.l1_hit_ratio, stats.l2_hit_ratio) == (None, None, None)
+
+
+def test_memory_stays_within_its_bytes_and_forgets_the_tags_of_what_left(world: World) -> None:
+    cache = world.cache(alone=True)
+    view = View("many", Policy(5, 30, 600), ("many:{id}",), ("id",))
+    room = cache._process.config.l1_bytes
+
+    async def create() -> bytes:
+        return b"x" * 1_000_000
+
+    for number in range(60):
+        world.get(cache.get(view.key(id=number), create))
+    stats = cache.stats()
+    assert 0 < stats.entries < 30
+    assert stats.bytes <= room
+    assert cache._process.memory.tags == stats.entries
+
+
+def test_what_is_larger_than_memory_is_answered_and_not_kept(world: World) -> None:
+    cache = world.cache(alone=True)
+
+    async def create() -> bytes:
+        return b"x" * 30_000_000
+
+    assert len(world.get(cache.get(ONE, create)).body) == 30_000_000
+    assert cache.stats().entries == 0
+
+
+def test_a_stopped_cache_leaves_no_task_and_no_caller_waiting(world: World) -> None:
+    cache = world.cache()
+    world.source.gate = world.gate()
+    asked = world.ask(cache)
+    world.start(cache.stop())
+    assert asked.cancelled()
+    assert world.redis.names("l") == set()
+    assert cache.stats().under_way == 0
+
+
+def test_the_region_is_stock(world: World) -> None:
+    cache, other = world.cache(), world.cache()
+
+    async def play() -> list[object]:
+        seen: list[object] = []
+
+        def on(region: Cache) -> None:
+            seen.append(region.region.get("plain") or None)
+
+        await greenlet_spawn(cache.region.set, "plain", b"value")
+        await greenlet_spawn(on, cache)
+        await greenlet_spawn(on, other)
+        await greenlet_spawn(other.region.delete, "plain")
+        await asyncio.sleep(0.05)
+        await greenlet_spawn(on, cache)
+        await greenlet_spawn(cache.region.set_multi, {"plain": b"again", "more": b"m"})
+        seen.append(await greenlet_spawn(other.region.get_multi, ["plain", "more"]))
+        await greenlet_spawn(cache.region.delete_multi, ["more"])
+        await greenlet_spawn(cache.region.invalidate)
+        await greenlet_spawn(on, cache)
+        await greenlet_spawn(on, other)
+        return seen
+
+    playing = world.start(play())
+    world.pass_time(1)
+    assert playing.result() == [b"value", b"value", None, [b"again", b"m"], None, None]
+    assert type(cache.region).__module__ == "dogpile.cache.region"

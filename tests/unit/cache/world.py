@@ -1,0 +1,194 @@
+"""Several processes' caches on one loop and one clock that move only when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import dogpile.cache.region
+import dogpile.lock
+
+from monitor.cache import Cache, CacheConfig, Entry, Key, Policy, View
+from tests.fakes.clock import FakeClock
+from tests.fakes.redis.cache_server import FakeCacheServer, FakeRedis
+
+T = TypeVar("T")
+
+VIEW = View("view", Policy(fresh_s=5, stale_s=30, grace_s=600), ("all", "thing:{id}"), ("id",))
+ONE, TWO = VIEW.key(id=1), VIEW.key(id=2)
+
+
+class SteppedLoop(asyncio.SelectorEventLoop):
+    """Runs what is ready, then stands still; its timers follow the test's clock."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def time(self) -> float:
+        return self._clock.monotonic()
+
+    def run_ready(self) -> None:
+        while True:
+            self.call_soon(self.stop)
+            self.run_forever()
+            if not self._ready:  # type: ignore[attr-defined]
+                return
+
+    def pass_time(self, seconds: float) -> None:
+        """Let *seconds* pass, stopping at each timer on the way."""
+        end = self.time() + seconds
+        self.run_ready()
+        while (due := self._next()) <= end:
+            self._clock.advance(max(due - self.time(), 0.0))
+            self.run_ready()
+        self._clock.advance(max(end - self.time(), 0.0))
+        self.run_ready()
+
+    def _next(self) -> float:
+        timers = self._scheduled  # type: ignore[attr-defined]
+        return min((timer.when() for timer in timers if not timer.cancelled()), default=math.inf)
+
+
+class Source:
+    """Stands for the database: a version for each thing. What a creator returns is what it read when it began."""
+
+    def __init__(self) -> None:
+        self.versions = {ONE.text: 1, TWO.text: 1}
+        self.calls: list[str] = []
+        self.gate: asyncio.Event | None = None
+        self.error: Exception | None = None
+
+    def creator(self, key: Key) -> Callable[[], Awaitable[bytes]]:
+        async def create() -> bytes:
+            self.calls.append(key.text)
+            body = b"%d" % self.versions[key.text]
+            if self.gate is not None:
+                await self.gate.wait()
+            if self.error is not None:
+                raise self.error
+            return body
+
+        return create
+
+    def change(self, key: Key = ONE) -> None:
+        self.versions[key.text] += 1
+
+
+class World:
+    """What a scenario plays in."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.clock = FakeClock(seed=seed)
+        self.loop = SteppedLoop(self.clock)
+        self.redis = FakeRedis(self.clock)
+        self.source = Source()
+        self.caches: list[Cache] = []
+        self.servers: dict[Cache, FakeCacheServer] = {}
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def cache(self, *, alone: bool = False, config: CacheConfig | None = None) -> Cache:
+        """Start one more process."""
+        server = None if alone else FakeCacheServer(self.redis)
+        cache = Cache(self.clock, server=server, config=config)
+        self.caches.append(cache)
+        if server is not None:
+            self.servers[cache] = server
+        self.get(cache.start())
+        return cache
+
+    def server(self, cache: Cache) -> FakeCacheServer:
+        return self.servers[cache]
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run *work* as far as it comes without time passing."""
+        task = self.loop.create_task(work)
+        self._tasks.append(task)
+        self.loop.run_ready()
+        return task
+
+    def get(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of *work*, which needs no time to pass."""
+        task = self.start(work)
+        assert task.done(), "it waits for something"
+        return task.result()
+
+    def ask(self, cache: Cache, key: Key = ONE) -> asyncio.Task[Entry]:
+        return self.start(cache.get(key, self.source.creator(key)))
+
+    def read(self, cache: Cache, key: Key = ONE) -> bytes:
+        """Return what a reader sees now."""
+        return self.get(cache.get(key, self.source.creator(key))).body
+
+    def write(self, cache: Cache, key: Key = ONE, *, settled: bool = True) -> asyncio.Task[bool]:
+        """Change the thing behind *key* and drop its tag."""
+        self.source.change(key)
+        return self.start(cache.invalidate(key.tags[1:], settled=settled))
+
+    def pass_time(self, seconds: float) -> None:
+        self.loop.pass_time(seconds)
+
+    def gate(self) -> asyncio.Event:
+        return asyncio.Event()
+
+    def cancel(self, task: asyncio.Task[Any]) -> None:
+        """Let whoever runs *task* give up."""
+        task.cancel()
+        self.loop.run_ready()
+
+    def open(self, gate: asyncio.Event) -> None:
+        gate.set()
+        self.loop.run_ready()
+
+    def kill(self, cache: Cache) -> None:
+        """End a process as ``kill -9`` does: nothing more is said to anyone."""
+        server = self.servers[cache]
+        server.cut = True
+        server.cut_bus()
+        self.start(cache.stop())
+        self.pass_time(0.2)
+        self.caches.remove(cache)
+
+    def close(self) -> None:
+        for cache in self.caches:
+            self.start(cache.stop())
+        self.pass_time(1.0)
+        for task in self._tasks:
+            task.cancel()
+        self.loop.run_ready()
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.exception()
+        self.loop.close()
+
+
+class _Time:
+    """Takes the place of the ``time`` module where dogpile asks it."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+
+    def time(self) -> float:
+        return self._clock.now().timestamp()
+
+
+@contextmanager
+def world(*, seed: int = 0) -> Iterator[World]:
+    """A world in which dogpile, too, lives on the test's clock."""
+    made = World(seed=seed)
+    modules: tuple[Any, ...] = (dogpile.lock, dogpile.cache.region)
+    real = [module.time for module in modules]
+    for module in modules:
+        module.time = _Time(made.clock)
+    logging.disable(logging.CRITICAL)
+    try:
+        yield made
+    finally:
+        made.close()
+        logging.disable(logging.NOTSET)
+        for module, time in zip(modules, real, strict=True):
+            module.time = time
