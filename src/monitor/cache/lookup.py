@@ -1,0 +1,125 @@
+"""One look-up from its start to its answer, and the dogpile key that carries it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from monitor.cache.entry import Entry
+from monitor.cache.policy import Key, Policy, View
+from monitor.cache.server import ROOT
+from monitor.cache.stats import Source
+
+Creator = Callable[[], Awaitable[bytes]]
+
+DIRECT = View("region", Policy(fresh_s=60, stale_s=0, grace_s=600))
+"""The view of keys that are plain strings: of those who use the dogpile region directly."""
+
+
+class LookUp(str):  # noqa: SLOT000 - few live at a time
+    """
+    The key that dogpile passes around, together with what belongs to this one look-up.
+
+    Two look-ups of one key are not equal: while an outdated one still runs, a new one begins, and neither may be taken
+    for the other, in dogpile's registry of locks no more than in ours.
+    """
+
+    def __new__(cls, key: Key, *_args: object, **_options: object) -> Self:
+        return super().__new__(cls, key.text)
+
+    def __init__(self, key: Key, create: Creator | None, *, expires_s: float, direct: bool = False) -> None:
+        self.key = key
+        self.tags: tuple[str, ...] = (ROOT, *key.tags)
+        self.create = create
+        self.expires_s = expires_s
+        """When a value expires for this look-up: ``fresh_s`` with its jitter."""
+        self.tokens: list[bytes] | None = None
+        """Of ``tags``, read before anything was computed; ``None`` while the server did not tell."""
+        self.read_at = 0.0
+        """When the tokens were asked for, on the monotonic clock: what is found or made is true then."""
+        self.not_before = 0.0
+        """Unix seconds: an older value will not do."""
+        self.doomed = False
+        """Something it may have read has been dropped since: the result is for those who wait, not to be kept."""
+        self.fallback: tuple[bytes, float] | None = None
+        """A body that is no longer valid, and when it was made in Unix seconds."""
+        self.entry: Entry | None = None
+        self.source = Source.CREATED
+        self.direct = direct
+        """Made for a plain string, so for one call of the region only."""
+        self.deferred: Callable[[], None] | None = None
+        """The creation to run once the old value has been answered."""
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+
+def look_up_of(key: str) -> LookUp:
+    """Return *key* as a look-up; a plain string is the key of someone who uses the region directly."""
+    if isinstance(key, LookUp):
+        return key
+    return LookUp(Key(key, DIRECT, ()), None, expires_s=DIRECT.policy.fresh_s, direct=True)
+
+
+class Flight:
+    """A look-up under way and the answer that its callers share."""
+
+    __slots__ = ("answer", "begun", "look_up")
+
+    def __init__(self, look_up: LookUp) -> None:
+        self.look_up = look_up
+        self.answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        self.begun = False
+        """Whether it may have read anything. Until then, whoever joins it has read nothing older than themselves."""
+
+
+class UnderWay:
+    """
+    The look-ups in progress: for each key the one that new callers join, and all that can be doomed.
+    """
+
+    def __init__(self) -> None:
+        self._joinable: dict[str, Flight] = {}
+        self._all: set[LookUp] = set()
+
+    def __len__(self) -> int:
+        return len(self._all) + len(self._joinable)
+
+    def joinable(self, text: str) -> Flight | None:
+        return self._joinable.get(text)
+
+    def offer(self, flight: Flight) -> None:
+        """Let new callers join *flight*."""
+        self._joinable[flight.look_up.key.text] = flight
+
+    def detach(self, flight: Flight) -> None:
+        """Let new callers start anew. A successor that they have started by now stays."""
+        text = flight.look_up.key.text
+        if self._joinable.get(text) is flight:
+            del self._joinable[text]
+
+    @contextmanager
+    def track(self, look_up: LookUp) -> Iterator[None]:
+        """Let *look_up* be doomed while the block runs."""
+        self._all.add(look_up)
+        try:
+            yield
+        finally:
+            self._all.discard(look_up)
+
+    def doom(self, tags: Iterable[str], keys: Iterable[str] = ()) -> None:
+        """Doom and detach every look-up with one of *tags* or of *keys*."""
+        dropped, named = frozenset(tags), frozenset(keys)
+        for look_up in self._all:
+            if not dropped.isdisjoint(look_up.tags) or look_up.key.text in named:
+                look_up.doomed = True
+        for text, flight in list(self._joinable.items()):
+            if not dropped.isdisjoint(flight.look_up.tags) or text in named:
+                del self._joinable[text]

@@ -1,0 +1,63 @@
+"""The region: stock dogpile over the two tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from dogpile.cache import CacheRegion, register_backend
+from dogpile.cache.api import CacheMutex
+from dogpile.cache.region import RegionInvalidationStrategy
+from sqlalchemy.util import await_only
+
+from monitor.cache.backend import RedisTier
+from monitor.cache.envelope import as_bytes
+from monitor.cache.lookup import look_up_of
+from monitor.cache.process import Process
+from monitor.cache.proxy import MemoryTier
+from monitor.cache.server import ROOT
+
+BACKEND = "monitor.cache.redis"
+
+
+def build_region(process: Process) -> CacheRegion:
+    """Return a stock dogpile region; without a server there is nothing behind memory."""
+    register_backend(BACKEND, RedisTier.__module__, RedisTier.__name__)  # type: ignore[no-untyped-call]
+    region = CacheRegion("monitor", serializer=as_bytes, deserializer=bytes, async_creation_runner=defer)
+    return region.configure(
+        "dogpile.cache.null" if process.server is None else BACKEND,
+        arguments={"process": process, "server": process.server},
+        wrap=[MemoryTier(process)],
+        region_invalidator=RootInvalidation(lambda: process.bus.drop(frozenset({ROOT}), settled=True)),
+    )
+
+
+def defer(region: CacheRegion, key: str, create: Callable[[], bytes], mutex: CacheMutex) -> None:
+    """dogpile's ``async_creation_runner``: leave the creation to who answers with the old value first."""
+
+    def run() -> None:
+        try:
+            region.set(key, create())
+        finally:
+            mutex.release()
+
+    look_up_of(key).deferred = run
+
+
+class RootInvalidation(RegionInvalidationStrategy):
+    """``region.invalidate()`` drops the root tag, so that it holds in every process. No value is judged by its time."""
+
+    def __init__(self, drop_all: Callable[[], Awaitable[bool]]) -> None:
+        self._drop_all = drop_all
+
+    def invalidate(self, hard: bool = True) -> None:  # noqa: ARG002 - dogpile's signature
+        await_only(self._drop_all())
+
+    def is_invalidated(self, timestamp: float) -> bool:  # noqa: ARG002
+        return False
+
+    is_hard_invalidated = is_soft_invalidated = is_invalidated
+
+    def was_hard_invalidated(self) -> bool:
+        return False
+
+    was_soft_invalidated = was_hard_invalidated

@@ -1,0 +1,114 @@
+"""What the cache counts, and the plain structs it shows."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from monitor.cache.process import Process
+
+
+class Source(enum.Enum):
+    """Where one answer came from; the names are those of the counters."""
+
+    L1 = "l1_hits"
+    L2 = "l2_hits"
+    STALE = "stale_hits"
+    FAIL_SAFE = "fail_safe"
+    CREATED = "misses"
+
+
+class ViewStats(msgspec.Struct):
+    """
+    Counts of one view since the start. The first five are answers to callers: from memory; from the shared server; past
+    its time while a new one is computed; the last good value after a failure; waited for a creation.
+    """
+
+    view: str
+    l1_hits: int = 0
+    l2_hits: int = 0
+    stale_hits: int = 0
+    fail_safe: int = 0
+    misses: int = 0
+    creations: int = 0
+    failures: int = 0
+    creation_s: float = 0.0
+    """Total time of the creations; with the reads it tells whether caching the view pays."""
+    invalidations: int = 0
+    """Values in memory that were dropped by a tag."""
+
+    def count(self, source: Source) -> None:
+        setattr(self, source.value, getattr(self, source.value) + 1)
+
+    @property
+    def hits(self) -> int:
+        """Answers that waited for no creation."""
+        return self.l1_hits + self.l2_hits + self.stale_hits + self.fail_safe
+
+    @property
+    def reads(self) -> int:
+        return self.hits + self.misses
+
+
+class CacheStats(msgspec.Struct, frozen=True):
+    """One look at the cache of this process. Ratios are 0 to 1, ``None`` before the first read."""
+
+    views: tuple[ViewStats, ...]
+    entries: int
+    bytes: int
+    trusted: bool
+    """Whether memory may be served from."""
+    server_up: bool
+    server_failures: int
+    owed: int
+    """Tags whose drop the server has not taken yet."""
+    under_way: int
+    """Look-ups in progress."""
+    hit_ratio: float | None
+    l1_hit_ratio: float | None
+    l2_hit_ratio: float | None
+    """Of the reads that memory could not answer."""
+
+
+class Counters:
+    """The counts of all views."""
+
+    def __init__(self) -> None:
+        self._views: dict[str, ViewStats] = {}
+
+    def of(self, view: str) -> ViewStats:
+        found = self._views.get(view)
+        if found is None:
+            found = self._views[view] = ViewStats(view)
+        return found
+
+    def snapshot(self) -> tuple[ViewStats, ...]:
+        return tuple(msgspec.structs.replace(view) for view in self._views.values())
+
+
+def ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def summary(process: Process) -> CacheStats:
+    """Return the counts and the state of *process*."""
+    views = process.counters.snapshot()
+    reads = sum(view.reads for view in views)
+    l1 = sum(view.l1_hits + view.stale_hits + view.fail_safe for view in views)
+    l2 = sum(view.l2_hits for view in views)
+    return CacheStats(
+        views=views,
+        entries=len(process.memory),
+        bytes=process.memory.bytes,
+        trusted=process.trusted,
+        server_up=process.server is not None and process.link.up,
+        server_failures=process.link.failures,
+        owed=process.bus.owed,
+        under_way=len(process.under_way),
+        hit_ratio=ratio(l1 + l2, reads),
+        l1_hit_ratio=ratio(l1, reads),
+        l2_hit_ratio=ratio(l2, reads - l1),
+    )

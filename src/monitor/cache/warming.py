@@ -1,0 +1,79 @@
+"""Recomputing what will be asked for, in one process for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from monitor.cache.cache import Cache
+from monitor.cache.lookup import Creator
+from monitor.cache.policy import Key
+from monitor.cache.server import ServerGone
+
+AT_ONCE = 4
+HOTTEST = 64
+
+log = structlog.get_logger(__name__)
+
+
+class Warmer:
+    """
+    Keeps the pinned keys, and the hottest of the others, from expiring unseen.
+
+    Each tick belongs to the first process that claims it. There is no leader to elect or to lose: if that process dies,
+    one tick is missed, and the next belongs to another. The others find the new values at the server.
+
+    Args:
+        pinned: keys that are always warm. Their ``fresh_s + stale_s`` should span two ticks, so that not even
+            a missed one makes a reader wait.
+        tick_s: call :meth:`tick` about this often.
+    """
+
+    def __init__(self, cache: Cache, pinned: Sequence[tuple[Key, Creator]], *, tick_s: float = 60.0) -> None:
+        self._cache = cache
+        self._pinned = pinned
+        self._tick_s = tick_s
+
+    async def warm(self) -> int:
+        """Have every pinned key in this process, from the server where it has it; return how many could not be."""
+        return await self._each(self._pinned, anew=False)
+
+    async def tick(self) -> int | None:
+        """
+        Recompute if this tick is ours. Failures are logged and left to the next tick.
+
+        Returns:
+            How many keys were recomputed; ``None`` when another process does it, or the server is gone: there is
+            nobody to share with then.
+        """
+        hot = self._cache.expiring(self._tick_s, HOTTEST)
+        if not await self._is_ours():
+            return None
+        pinned = {key.text for key, _ in self._pinned}
+        wanted = [*self._pinned, *((key, create) for key, create in hot if key.text not in pinned)]
+        return len(wanted) - await self._each(wanted, anew=True)
+
+    async def _is_ours(self) -> bool:
+        if self._cache.server is None:
+            return True
+        number = int(self._cache.clock.now().timestamp() // self._tick_s)
+        try:
+            return await self._cache.server.claim(f"warm:{number}", 2 * self._tick_s)
+        except ServerGone:
+            return False
+
+    async def _each(self, wanted: Iterable[tuple[Key, Creator]], *, anew: bool) -> int:
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(key: Key, create: Creator) -> bool:
+            async with gate:
+                try:
+                    entry = await (self._cache.refresh if anew else self._cache.get)(key, create)
+                except Exception as error:  # noqa: BLE001 - one key must not keep the others cold
+                    log.warning("cache_warming_failed", key=key.text, error=repr(error))
+                    return False
+                return not entry.stale
+
+        return (await asyncio.gather(*(one(key, create) for key, create in wanted))).count(False)
