@@ -6,10 +6,10 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import structlog
@@ -34,7 +34,9 @@ from monitor.adapters.vault import KeyVault, WebhookKeys, sign_v1a
 from monitor.cache import Cache, RedisCacheServer, Warmer
 from monitor.catalogue import Catalogue
 from monitor.domain.errors import Unavailable
+from monitor.domain.events import DomainEvent
 from monitor.domain.lanes import LanePolicy
+from monitor.domain.live.facts import told
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.services.feed import LiveFeed
 from monitor.domain.services.measure import Measurer
@@ -59,6 +61,9 @@ from monitor.worker.periodic import Periodic
 
 REFRESH_S = 2.0
 """How often revocations and the key file are read: a revoked token is refused everywhere within 5 s."""
+
+FIGURES_S = 1.0
+"""How often the live feed asks for new figures."""
 
 WARM_S = 60.0
 """How often one process of all computes anew what the dashboard shows first."""
@@ -169,13 +174,50 @@ def build_hub(parts: Parts) -> Hub:
     async def snapshot() -> bytes:
         return (await parts.catalogue.answer("dashboard")).body
 
-    return Hub(
+    hub = Hub(
         parts.feed,
         snapshot,
         now=lambda: parts.clock.now().timestamp(),
         is_revoked=lambda jti: jti in parts.revoked,
         max_per_user=parts.settings.ws.max_per_user,
     )
+    parts.catalogue.sockets = lambda: hub.count
+    tell_feed(parts)
+    return hub
+
+
+def tell_feed(parts: Parts) -> None:
+    """Have the live feed hear of what happens in this process."""
+
+    async def tell(happened: Sequence[DomainEvent]) -> None:
+        for event in happened:
+            message = told(event)
+            if message is None:
+                continue
+            data: Any = msgspec.structs.asdict(event)
+            if message.view == "alert":
+                data = await parts.alert_queries.alert(message.id)
+            elif message.view == "anomaly":
+                data = await parts.alert_queries.anomaly(message.id)
+            parts.feed.publish(message.kind, data, message.webhook_id)
+
+    parts.hearing.tell = tell
+
+
+async def _figures_for_ever(parts: Parts) -> None:
+    """Hand the newest figures to the live feed, when they change."""
+    last = ""
+
+    async def once() -> None:
+        nonlocal last
+        overview = await parts.catalogue.answer("overview")
+        if overview.etag != last and not overview.stale:
+            last = overview.etag
+            parts.feed.metrics(overview.body)
+
+    while True:
+        await _logged(once, "figures_not_read")
+        await asyncio.sleep(FIGURES_S)
 
 
 def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
@@ -193,7 +235,9 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
         async with AsyncExitStack() as stack:
             if owns_parts:
                 await stack.enter_async_context(parts)
-            beside = [asyncio.create_task(step(parts)) for step in (_refresh_for_ever, _warm_for_ever)]
+            beside = [
+                asyncio.create_task(step(parts)) for step in (_refresh_for_ever, _warm_for_ever, _figures_for_ever)
+            ]
             beside.append(asyncio.create_task(hub.run()))
             try:
                 yield

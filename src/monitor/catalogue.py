@@ -49,12 +49,6 @@ DROPS = DropTable(
 Query = Callable[..., Awaitable[Any]]
 
 
-class Live(msgspec.Struct, frozen=True):
-    """What this process itself knows: its open sockets."""
-
-    sockets: int | None = None
-
-
 class Catalogue:
     """Answers each view as encoded JSON, from the cache where it can."""
 
@@ -64,13 +58,13 @@ class Catalogue:
         queries: Queries,
         dashboards: DashboardQueries,
         alerts: AlertQueries,
-        live: Callable[[], Live] = Live,
     ) -> None:
+        self.sockets: Callable[[], int | None] = lambda: None
+        """Counts this process's open sockets, where it has any."""
         self._cache = cache
         self._queries = queries
         self._dashboards = dashboards
         self._alerts = alerts
-        self._live = live
         self._views: dict[str, tuple[View, Query]] = {}
         self._add("dashboard", self._dashboard, "dashboard")
         self._add("overview", self._overview, "dashboard")
@@ -133,7 +127,7 @@ class Catalogue:
         overview = await self._dashboards.overview()
         stats = self._cache.stats()
         ratio = None if stats.hit_ratio is None else round(stats.hit_ratio, 4)
-        return msgspec.structs.replace(overview, sockets=self._live().sockets, cache_hit_ratio=ratio)
+        return msgspec.structs.replace(overview, sockets=self.sockets(), cache_hit_ratio=ratio)
 
     async def _dashboard(self) -> DashboardView:
         overview, rows, performance, anomalies, alerts = await asyncio.gather(

@@ -17,7 +17,7 @@ import structlog
 import uvloop
 
 from monitor import log as logs
-from monitor.bootstrap import Parts, build_periodic, build_worker, readiness
+from monitor.bootstrap import Parts, build_periodic, build_worker, readiness, tell_feed
 from monitor.cli.common import CommandError, build_parts, production
 
 EXAMPLE = "monitor work --concurrency 200"
@@ -62,10 +62,15 @@ async def _work(parts: Parts) -> None:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, worker.stop)
         spare_the_collector()
-        periodic = asyncio.create_task(build_periodic(parts).run())
+        beside = [asyncio.create_task(build_periodic(parts).run())]
+        if parts.feed_log is not None:
+            # What happens here is told by the servers' sockets.
+            tell_feed(parts)
+            beside.append(asyncio.create_task(parts.feed.run()))
         log.info("worker_started", worker=worker_name(), concurrency=parts.settings.worker.concurrency)
         try:
             await worker.run()
         finally:
-            periodic.cancel()
-            await asyncio.gather(periodic, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)

@@ -133,6 +133,10 @@ class AlertQueries(Protocol):
 
     async def preview(self, spec: SilenceSpec) -> SilencePreview: ...
 
+    async def anomaly(self, anomaly_id: UUID) -> AnomalyView:
+        """Raises ``NotFound``."""
+        ...
+
     async def anomalies(
         self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int
     ) -> list[AnomalyView]: ...

@@ -108,6 +108,13 @@ class FakeAlertQueries:
         )
         return SilencePreview(webhooks, _page((self._alert(alert) for alert in alerts), None, PREVIEWED))
 
+    async def anomaly(self, anomaly_id: UUID) -> AnomalyView:
+        anomaly = self._tables.anomalies.get(anomaly_id)
+        if anomaly is None:
+            raise NotFound("There is no anomaly with this id.")
+        name = self._tables.webhooks[anomaly.webhook_id].webhook.name
+        return AnomalyView(webhook_name=name, **structs.asdict(anomaly))
+
     async def anomalies(
         self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int
     ) -> list[AnomalyView]:

@@ -36,7 +36,7 @@ class FakeAlertRepository:
     async def save(self, before: Alert | None, after: Alert, entries: Sequence[Entry]) -> bool:
         stored = self._tables.alerts
         if before is None or before.id != after.id:
-            raised = any(
+            raised = after.is_open and any(
                 a.is_open and (a.webhook_id, a.kind) == (after.webhook_id, after.kind) for a in stored.values()
             )
             if raised:

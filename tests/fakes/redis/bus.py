@@ -27,7 +27,7 @@ class FakeFeed:
         self.end = Position(f"shared-{self._epochs}", 0)
         self.entries: deque[tuple[int, Entry]] = deque(maxlen=RING)
         self.told: dict[str, int] = {}
-        self._wake()
+        self.wake()
 
     def add(self, producer: str, first: int, entries: Sequence[Entry]) -> None:
         for number, entry in enumerate(entries, first):
@@ -35,9 +35,9 @@ class FakeFeed:
                 self.end = Position(self.end.epoch, self.end.seq + 1)
                 self.entries.append((self.end.seq, entry))
                 self.told[producer] = number
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
 

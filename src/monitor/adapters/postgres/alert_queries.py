@@ -55,6 +55,8 @@ SELECT s.*, s.ends_at > now() AS active, (
 FROM silences s
 """
 
+_ANOMALY = "SELECT a.*, w.name AS webhook_name FROM anomalies a JOIN webhooks w ON w.id = a.webhook_id"
+
 # The silence that is only thought of stands where a stored one would.
 _THOUGHT_OF = "(SELECT $1::uuid AS webhook_id, $2::text AS kind, $3::text AS label) AS s"
 
@@ -169,17 +171,19 @@ class PostgresAlertQueries:
         assert webhooks is not None
         return SilencePreview(webhooks["n"], [alert_view(row) for row in alerts])
 
+    async def anomaly(self, anomaly_id: UUID) -> AnomalyView:
+        row = await self._db.fetchrow(f"{_ANOMALY} WHERE a.id = $1", anomaly_id)
+        if row is None:
+            raise NotFound("There is no anomaly with this id.")
+        return _anomaly_view(row)
+
     async def anomalies(
         self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int
     ) -> list[AnomalyView]:
         condition = Where(f"a.closed_at IS {'' if is_open else 'NOT '}NULL")
         condition.add("a.webhook_id = {}", webhook_id)
         condition.add("a.id < {}", after)
-        rows = await self._db.fetch(
-            "SELECT a.*, w.name AS webhook_name FROM anomalies a JOIN webhooks w ON w.id = a.webhook_id"
-            f" {condition} ORDER BY a.id DESC LIMIT {limit}",
-            *condition.args,
-        )
+        rows = await self._db.fetch(f"{_ANOMALY} {condition} ORDER BY a.id DESC LIMIT {limit}", *condition.args)
         return [_anomaly_view(row) for row in rows]
 
 

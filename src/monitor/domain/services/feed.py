@@ -72,6 +72,11 @@ class LiveFeed:
         self.figures = self._entry(Kind.METRICS_UPDATE, data, None)
         self.figures_version += 1
 
+    @property
+    def waiting(self) -> int:
+        """How many messages have yet to be given a number."""
+        return len(self._outbox)
+
     def attach(self, deliver: Callable[[list[Message]], Awaitable[None]], restarted: Callable[[], None]) -> None:
         """Name who sends messages to sockets, and who gives every socket a snapshot when the order began anew."""
         self._deliver = deliver

@@ -1,0 +1,21 @@
+/** One alert in a list, with the button that matters. */
+
+import { Icon } from "../components/icons.js";
+import { Status } from "../components/status.js";
+import { ago, precisely } from "../format.js";
+import { useNow } from "../hooks.js";
+import { html } from "../html.js";
+import { may } from "../session.js";
+import { openAcknowledge } from "./alert-actions.js";
+
+export function AlertLine({ alert }) {
+  const now = useNow();
+  return html`<li class="worst-row">
+    <${Status} of=${alert.severity} />
+    <div class="grow"><a class="strong" href=${`#/alerts/${alert.id}`}>${alert.title}</a>
+      <p class="muted small"><time datetime=${alert.raised_at} title=${precisely(alert.raised_at)}>${ago(alert.raised_at, now)}</time>
+        ${alert.count > 1 && ` · raised ${alert.count} times`}${alert.silenced && " · silenced"}${alert.flapping && " · flapping"}</p></div>
+    ${may("operator") && alert.state === "pending" && html`<button type="button" class="small" onClick=${() => openAcknowledge([alert])}
+      aria-label="Acknowledge: ${alert.title}"><${Icon} name="check" size=${13} /> Ack</button>`}
+  </li>`;
+}
