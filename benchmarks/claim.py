@@ -9,8 +9,8 @@ import asyncpg
 
 from benchmarks.support import Figure, Figures, database, median, register, scratch, settings_of
 from monitor.adapters.vault import sign_v1a
-from monitor.bootstrap import Parts
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.parts import Parts
 
 SCALES = (100, 1000)
 MILLION = 1_000_000

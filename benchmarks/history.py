@@ -21,12 +21,12 @@ import msgspec
 
 from benchmarks.support import environment, settings_of
 from monitor.adapters.postgres.folding import PostgresFolder
-from monitor.bootstrap import Parts
 from monitor.domain.delivery import Outcome
 from monitor.domain.lanes import Lane, observe
 from monitor.domain.metrics import ACCURACY, MAX_BUCKET, MIN_LATENCY_MS
 from monitor.domain.registration import WebhookSpec, register
 from monitor.domain.vocab import OK_LABEL, SYSTEM_ID, ErrorKind
+from monitor.parts import Parts
 
 HOURS = 24
 LANES_PER_COMMIT = 1000

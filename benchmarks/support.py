@@ -21,9 +21,10 @@ import msgspec
 
 from monitor.adapters.embedded import EmbeddedPostgres
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.bootstrap import Parts, build_services
+from monitor.bootstrap import build_services
 from monitor.domain.registration import WebhookSpec
 from monitor.domain.vocab import Actor, Role
+from monitor.parts import Parts
 from monitor.settings import Settings, from_env
 
 ACTOR = Actor("benchmark", Role.ADMIN)

@@ -7,7 +7,8 @@ import os
 from litestar import Litestar
 
 from monitor import log
-from monitor.bootstrap import Parts, build_app
+from monitor.bootstrap import build_app
+from monitor.parts import Parts
 from monitor.settings import from_env
 
 

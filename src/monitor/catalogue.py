@@ -18,8 +18,16 @@ import msgspec
 from monitor.cache import POLICIES, Cache, Creator, Drop, DropTable, Entry, Key, View
 from monitor.domain import events
 from monitor.domain.alerts.model import AlertState
-from monitor.domain.dashboard import FIRST_ROWS, WINDOWS, DashboardQueries, DashboardView, WebhookRow, Window, place_of
-from monitor.domain.metrics import HOUR_S
+from monitor.domain.dashboard import (
+    FIRST_ROWS,
+    WINDOWS,
+    DashboardQueries,
+    DashboardView,
+    WebhookRow,
+    performance_view,
+    place_of,
+)
+from monitor.domain.errors import Unavailable
 from monitor.domain.paging import DEFAULT_LIMIT, page, page_by
 from monitor.domain.ports import Queries, WebhookFilter
 from monitor.domain.views import OverviewView, WebhookView
@@ -27,13 +35,17 @@ from monitor.domain.vocab import Page
 from monitor.domain.watch_ports import AlertFilter, AlertQueries
 
 STATS_DAYS = 30
+TOO_LONG = "This took too long to compute; try again in a moment."
+
+CONFIGURED = ("webhooks", "webhook:{webhook_id}", "dashboard", "alerts", "anomalies")
 
 DROPS = DropTable(
     {
         # What a person changes is settled: the next page they look at shows it, whichever process answers.
         events.WebhookCreated: Drop(("webhooks", "webhook:{webhook_id}", "dashboard"), settled=True),
-        events.WebhookUpdated: Drop(("webhooks", "webhook:{webhook_id}", "dashboard"), settled=True),
-        events.WebhookDeleted: Drop(("webhooks", "webhook:{webhook_id}", "dashboard", "alerts"), settled=True),
+        # Alerts and anomalies show the webhook's name, and its labels may be silenced.
+        events.WebhookUpdated: Drop(CONFIGURED, settled=True),
+        events.WebhookDeleted: Drop(CONFIGURED, settled=True),
         events.WebhookStatusChanged: Drop(("webhooks", "webhook:{webhook_id}", "dashboard", "health")),
         events.AnomalyOpened: Drop(("anomalies", "dashboard", "webhook:{webhook_id}")),
         events.AnomalyClosed: Drop(("anomalies", "dashboard", "webhook:{webhook_id}")),
@@ -75,7 +87,7 @@ class Catalogue:
         self._add("alerts", self._pending_alerts, "alerts")
         self._add("alert_stats", alerts.stats, "alerts", scope=("days",))
         self._add("webhooks", self._webhooks, "webhooks")
-        self._add("webhook", queries.webhook, "webhooks", "webhook:{webhook_id}", scope=("webhook_id",))
+        self._add("webhook", queries.webhook, "webhook:{webhook_id}", scope=("webhook_id",))
         self._add(
             "metrics_closed",
             queries.metrics,
@@ -95,7 +107,10 @@ class Catalogue:
             Unavailable: it could not be computed, and there is no last good one.
         """
         key, create = self._key(name, scope)
-        return await self._cache.get(key, create)
+        try:
+            return await self._cache.get(key, create)
+        except TimeoutError:
+            raise Unavailable(TOO_LONG) from None
 
     def text(self, name: str, **scope: Any) -> str:
         """Return what :meth:`peek` takes."""
@@ -153,11 +168,6 @@ class Catalogue:
     async def _pending_alerts(self) -> Page[Any]:
         where = AlertFilter((AlertState.PENDING,))
         return page(await self._alerts.alerts(where, after=None, limit=DEFAULT_LIMIT + 1), DEFAULT_LIMIT)
-
-
-def performance_view(window: Window) -> str:
-    """Return the name of the view for *window*: from an hour on, seconds do not matter."""
-    return "performance" if WINDOWS[window][0] < HOUR_S else "performance_long"
 
 
 async def _encoded(query: Query, scope: dict[str, Any]) -> bytes:

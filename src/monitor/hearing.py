@@ -73,9 +73,9 @@ class Hearing:
 
     async def _drop(self, facts: Sequence[Fact]) -> None:
         plan = DROPS.plan(fact.event for fact in facts)
-        # What the server could not be told is owed by the cache itself, which trusts nothing until it is paid.
-        await self._cache.invalidate(plan.tags, settled=plan.settled)
-        self._heard += [fact.id for fact in facts]
+        # What the server could not be told is owed by this process alone; kept, the fact outlives it.
+        if await self._cache.invalidate(plan.tags, settled=plan.settled):
+            self._heard += [fact.id for fact in facts]
 
     async def _forget(self) -> None:
         heard, self._heard = self._heard, []

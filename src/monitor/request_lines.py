@@ -2,13 +2,13 @@
 The request log: one JSON line per answered request, at a tenth of what a general logger costs.
 
 Lines are gathered for up to :data:`GATHER_S` and written at once, since a write per request costs more than answering
-it from memory does. A process that is killed loses the last of them.
+it from memory does. Whoever ends in peace flushes them; a process that is killed loses
+the last.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -50,7 +50,6 @@ class RequestLines:
         self._lines: list[bytes] = []
         self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
-        atexit.register(self.flush)
 
     def __call__(
         self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None

@@ -32,6 +32,7 @@ from monitor.http.tokens import TokenPolicy, TokenVerifier, issue
 from tests import servers
 from tests.integration.support import JWT_KEY, eventually
 
+Opening = connect
 ORIGIN = "https://dash.example.com"
 POLICY = TokenPolicy("monitor", "monitor")
 CLOCK = SystemClock()
@@ -56,7 +57,7 @@ class LiveServer:
     def token(self, subject: str = "ada", *, role: Role = Role.VIEWER, ttl_s: float = 300, jti: str = "") -> str:
         return issue(self.ring, POLICY, subject=subject, role=role, ttl_s=ttl_s, now=time.time(), jti=jti or name())
 
-    def connect(self, token: str | None = None, *, query: str = "", **options: Any) -> connect:
+    def connect(self, token: str | None = None, *, query: str = "", **options: Any) -> Opening:
         """Open a socket with the token in the header; ``token=""`` sends none."""
         token = self.token() if token is None else token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -64,7 +65,7 @@ class LiveServer:
         options.setdefault("compression", None)
         return connect(f"ws://127.0.0.1:{self.port}/ws/dashboard{query}", proxy=None, **options)
 
-    def browse(self, *offers: str, origin: str = ORIGIN, **options: Any) -> connect:
+    def browse(self, *offers: str, origin: str = ORIGIN, **options: Any) -> Opening:
         """Open a socket as a browser does."""
         return self.connect("", subprotocols=[Subprotocol(offer) for offer in offers], origin=origin, **options)
 
@@ -142,7 +143,7 @@ class Viewer:
 
 
 @asynccontextmanager
-async def watching(opening: connect) -> AsyncIterator[tuple[Viewer, ClientConnection]]:
+async def watching(opening: Opening) -> AsyncIterator[tuple[Viewer, ClientConnection]]:
     """A viewer that reads along for the length of the block."""
     viewer = Viewer()
     async with opening as socket:

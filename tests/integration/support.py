@@ -22,12 +22,13 @@ from litestar import Litestar
 from standardwebhooks import Webhook
 
 from monitor.adapters.vault import sign_v1a
-from monitor.bootstrap import Parts, build_app, build_worker
+from monitor.bootstrap import build_app, build_worker
 from monitor.cli.openapi import document
 from monitor.cli.serve import Server, server_options
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.vocab import Role
 from monitor.http.tokens import issue
+from monitor.parts import Parts
 from monitor.settings import Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
 from monitor.worker.delivering import DeliveryWorker
 

@@ -15,9 +15,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from monitor.bootstrap import Parts
 from monitor.domain.circuit import BreakerPolicy
 from monitor.domain.lanes import LanePolicy
+from monitor.parts import Parts
 from monitor.settings import Worker
 from tests.integration.support import (
     ONCE,

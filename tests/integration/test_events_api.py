@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.bootstrap import Parts
 from monitor.domain.vocab import Role
+from monitor.parts import Parts
 from tests.integration.support import (
     Api,
     Receiver,

@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 from asyncpg.exceptions import DeadlockDetectedError
 
-from monitor.bootstrap import Parts
 from monitor.domain.delivery import MAX_CRASHES
 from monitor.domain.ports import Claimed
 from monitor.domain.services.deliver import Deliverer, Sent
+from monitor.parts import Parts
 from monitor.settings import Worker
 from tests.integration.support import (
     Api,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.bootstrap import Parts
 from monitor.domain.vocab import Role
+from monitor.parts import Parts
 from tests.integration.support import Api, Receiver, assert_problem, finished, working
 
 URL = "http://127.0.0.1:9/hook"

@@ -7,8 +7,8 @@ import asyncio
 import asyncpg
 import msgspec
 
-from monitor.bootstrap import Parts
 from monitor.domain.services.deliver import Deliverer
+from monitor.parts import Parts
 from monitor.settings import SecretKey, Secrets
 from tests.integration.support import Api, Receiver, answering, deliverer, eventually, settings, working
 

@@ -15,7 +15,7 @@ import pytest
 from monitor.adapters.postgres import migrate
 from monitor.adapters.postgres.folding import FOLDER_LOCK, PostgresFolder
 from monitor.adapters.postgres.partitions import Retention, maintain
-from monitor.bootstrap import Parts, build_periodic
+from monitor.bootstrap import build_periodic
 from monitor.domain.delivery import Outcome
 from monitor.domain.errors import Unavailable
 from monitor.domain.metrics import DAY_S, HOUR_S, MINUTE_S, merge_rollups, percentile, rollup_of
@@ -23,6 +23,7 @@ from monitor.domain.ports import AttemptRecord, Minute
 from monitor.domain.services.deliver import minutes
 from monitor.domain.views import MetricsPoint
 from monitor.domain.vocab import SYSTEM_ID, ErrorKind
+from monitor.parts import Parts
 from tests.integration.support import eventually, execute, sql
 from tests.samples import add_webhook
 

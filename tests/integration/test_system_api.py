@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from monitor.bootstrap import Parts
 from monitor.domain.vocab import Role
+from monitor.parts import Parts
 from monitor.settings import Egress, Http
 from tests.integration.support import API, Api, Receiver, api_of, assert_problem, execute, served, settings
 from tests.integration.test_authorization import routes

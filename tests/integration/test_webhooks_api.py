@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
-from monitor.bootstrap import Parts
 from monitor.domain.vocab import Role
+from monitor.parts import Parts
 from tests.integration.support import (
     Api,
     Receiver,

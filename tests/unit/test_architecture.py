@@ -13,10 +13,11 @@ from litestar import Litestar
 
 import monitor
 from monitor import cli
-from monitor.bootstrap import Parts, build_app
+from monitor.bootstrap import build_app
 from monitor.domain.errors import MonitorError
 from monitor.http.auth import undeclared_routes
 from monitor.http.problems import STATUS_OF
+from monitor.parts import Parts
 from monitor.settings import Jwt, JwtKey, SecretKey, Secrets, Settings
 
 PACKAGE = Path(monitor.__file__).parent

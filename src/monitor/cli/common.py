@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.adapters.local_keys import LocalKeys, load_keys
-from monitor.bootstrap import Parts
+from monitor.parts import Parts
 from monitor.settings import JwtKey, SecretKey, Settings, from_env, missing_for_production
 
 DEFAULT_DATA_DIR = Path("monitor-data")

@@ -18,10 +18,10 @@ from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.queries import PostgresQueries
 from monitor.adapters.vault import KeyVault
-from monitor.bootstrap import jwt_keys
 from monitor.cli.common import add_json, environment
 from monitor.domain.errors import Unavailable
 from monitor.http.keys import Key, KeyRing
+from monitor.parts import jwt_keys
 from monitor.settings import Settings, missing_for_production
 
 EXAMPLE = "monitor doctor --json"

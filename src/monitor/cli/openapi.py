@@ -10,7 +10,8 @@ import base64
 
 import msgspec
 
-from monitor.bootstrap import Parts, build_app
+from monitor.bootstrap import build_app
+from monitor.parts import Parts
 from monitor.settings import JwtKey, SecretKey, Secrets, Settings
 
 EXAMPLE = "monitor openapi > openapi.json"

@@ -15,7 +15,6 @@ import msgspec
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
-from monitor.bootstrap import jwt_keys, token_policy
 from monitor.cli.common import (
     CommandError,
     database_url,
@@ -29,6 +28,7 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
 from monitor.http.keys import Key, KeyRing
 from monitor.http.tokens import issue
+from monitor.parts import jwt_keys, token_policy
 from monitor.settings import JwtKey, Settings
 
 EXAMPLE = "monitor token --role admin --subject ada --ttl 1h --data-dir monitor-data"

@@ -19,7 +19,7 @@ from monitor import log as logs
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
 from monitor.adapters.local_keys import LocalKeys, load_or_create_keys
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.bootstrap import Parts, build_app, build_periodic, build_services, build_worker, retention
+from monitor.bootstrap import build_app, build_periodic, build_services, build_worker
 from monitor.cli.common import (
     DEFAULT_DATA_DIR,
     CommandError,
@@ -34,6 +34,7 @@ from monitor.cli.serve import Server, server_options
 from monitor.cli.token import make
 from monitor.cli.work import spare_the_collector, worker_name
 from monitor.demo import Demo
+from monitor.parts import Parts, retention
 from monitor.settings import Settings
 
 EXAMPLE = "monitor up --demo"

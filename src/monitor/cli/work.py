@@ -17,8 +17,10 @@ import structlog
 import uvloop
 
 from monitor import log as logs
-from monitor.bootstrap import Parts, build_periodic, build_worker, readiness, tell_feed
+from monitor.background import tell_feed
+from monitor.bootstrap import build_periodic, build_worker, readiness
 from monitor.cli.common import CommandError, build_parts, production
+from monitor.parts import Parts
 
 EXAMPLE = "monitor work --concurrency 200"
 

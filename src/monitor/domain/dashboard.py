@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 from uuid import UUID
 
 import msgspec
 
 from monitor.domain.alerts.views import AlertView, AnomalyView
+from monitor.domain.metrics import HOUR_S
 from monitor.domain.paging import decode_place, unreadable
 from monitor.domain.views import HealthView, LastHour, MetricsPoint, OverviewView, Traffic
 from monitor.domain.vocab import WORST_FIRST, HealthStatus
@@ -57,8 +58,8 @@ class WebhookRow(msgspec.Struct, frozen=True, kw_only=True):
 class RowPosition(msgspec.Struct, frozen=True, array_like=True):
     """Where a page of webhooks ends: the rank of its health, the negated failure probability, and the id."""
 
-    rank: int
-    unlikely: float
+    rank: Annotated[int, msgspec.Meta(ge=0, le=len(WORST_FIRST))]
+    unlikely: Annotated[float, msgspec.Meta(ge=-1, le=0)]
     id: UUID
 
 
@@ -94,6 +95,11 @@ class DashboardQueries(Protocol):
         ...
 
     async def performance(self, window: Window) -> PerformanceView: ...
+
+
+def performance_view(window: Window) -> str:
+    """Return the name of the view that is cached for *window*: from an hour on, seconds do not matter."""
+    return "performance" if WINDOWS[window][0] < HOUR_S else "performance_long"
 
 
 def place_of(row: WebhookRow) -> bytes:

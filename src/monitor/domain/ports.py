@@ -19,6 +19,7 @@ from monitor.domain.delivery import Outcome
 from monitor.domain.events import DomainEvent
 from monitor.domain.lanes import Lane
 from monitor.domain.metrics import Rollup
+from monitor.domain.replays import Replay
 from monitor.domain.views import (
     AttemptView,
     AuditView,
@@ -207,6 +208,30 @@ class DeliveryQueue(Protocol):
         ...
 
 
+class ReplayRepository(Protocol):
+    async def count(
+        self, webhook_id: UUID, from_at: datetime, to_at: datetime, states: Collection[DeliveryState]
+    ) -> int:
+        """Count finished deliveries accepted in that range that ended so, up to ``COUNTED_MAX``."""
+        ...
+
+    async def add(self, replay: Replay) -> None: ...
+
+    async def get(self, replay_id: UUID) -> Replay:
+        """Raises ``NotFound``."""
+        ...
+
+    async def take(self) -> Replay | None:
+        """Lock and return the oldest that is not finished, skipping those that others carry on."""
+        ...
+
+    async def save(self, replay: Replay) -> None: ...
+
+    async def requeue(self, replay: Replay, *, limit: int, per_s: float, after_s: float) -> tuple[int, UUID | None]:
+        """Make the next *limit* due, the first in *after_s*, then at *per_s*; return how many, and the last one."""
+        ...
+
+
 class AttemptLog(Protocol):
     async def add(self, attempts: Sequence[AttemptRecord]) -> None: ...
 
@@ -253,6 +278,7 @@ class UnitOfWork(Protocol):
     alerts: AlertRepository
     silences: SilenceRepository
     outbox: Outbox
+    replays: ReplayRepository
 
     async def __aenter__(self) -> Self: ...
 

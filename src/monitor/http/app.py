@@ -19,11 +19,12 @@ from monitor.http.cached import HotPath
 from monitor.http.dashboard import DashboardController
 from monitor.http.deliveries import DeliveryController
 from monitor.http.events import EventController
-from monitor.http.exposition import Exposition
+from monitor.http.exposition import CacheReport, Exposition
 from monitor.http.limits import RateLimiter
-from monitor.http.live import LiveEndpoint, live_route
+from monitor.http.live import HubStatus, LiveEndpoint, live_route
 from monitor.http.middleware import add_edge, http_plumbing
 from monitor.http.page import load_page, page_routes
+from monitor.http.replays import ReplayController
 from monitor.http.request_log import WriteLine
 from monitor.http.services import Services
 from monitor.http.system import AuditController, live, metrics_route, ready
@@ -39,6 +40,8 @@ def build(
     limiter: RateLimiter,
     feed: LiveEndpoint,
     *,
+    cache_report: Callable[[], CacheReport],
+    hub_status: Callable[[], HubStatus],
     now: Callable[[], float],
     ticks_s: Callable[[], float],
     new_id: Callable[[], str],
@@ -55,7 +58,7 @@ def build(
         now: Unix seconds, for tokens.
         ticks_s: monotonic seconds, for durations.
     """
-    exposition = Exposition()
+    exposition = Exposition(cache_report, hub_status)
     dependencies: dict[str, Any] = {
         "services": Provide(lambda: services, sync_to_thread=False, use_cache=True),
         "exposition": Provide(lambda: exposition, sync_to_thread=False, use_cache=True),
@@ -68,6 +71,7 @@ def build(
             DeliveryController,
             AlertController,
             SilenceController,
+            ReplayController,
             DashboardController,
             AuditController,
         ],
@@ -96,7 +100,9 @@ def build(
         observe=exposition.observe_request,
         write_line=write_line,
     )
-    app.asgi_handler = HotPath(edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s)
+    app.asgi_handler = HotPath(
+        edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins)
+    )
     return app
 
 

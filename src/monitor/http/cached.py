@@ -28,7 +28,10 @@ from monitor.http.tokens import Principal, TokenVerifier
 REMEMBERED = 4096
 """Request targets that are remembered; the oldest goes first."""
 
+LONGEST_TARGET_BYTES = 512
+
 _REVALIDATE = "private, no-cache"
+_GZIPPED = [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
 
 
 class Answer(Protocol):
@@ -105,6 +108,7 @@ class HotPath:
     Args:
         now: Unix seconds, against which tokens are checked.
         ticks_s: a monotonic clock in seconds.
+        cors: whether an answer depends on its caller's origin; who names one takes the long way.
     """
 
     def __init__(
@@ -116,6 +120,7 @@ class HotPath:
         *,
         now: Callable[[], float],
         ticks_s: Callable[[], float],
+        cors: bool = False,
     ) -> None:
         self._edge = edge
         self._peek = views.peek
@@ -127,7 +132,7 @@ class HotPath:
         self._common = [
             (b"content-type", b"application/json"),
             (b"cache-control", _REVALIDATE.encode()),
-            (b"vary", b"Accept-Encoding"),
+            *([(b"vary", b"Origin")] if cors else []),
             *(header for header in edge.headers if header[0] != b"cache-control"),
         ]
 
@@ -140,29 +145,30 @@ class HotPath:
         if known is None:
             await self._edge(scope, receive, send)
             self._learn(scope, target)
-            return
-        started_s = self._ticks_s()
-        answer = self._peek(known[0])
-        if answer is None or answer.stale or not await self._answered(scope, send, answer, known[1], started_s):
+        elif not await self._answered(scope, send, *known):
             await self._edge(scope, receive, send)
 
     def _learn(self, scope: Scope, target: tuple[bytes, bytes]) -> None:
         """Remember which view *target* was answered with, if it was one."""
         text = scope["state"].get("cached_view")
-        if text is not None:
+        if text is not None and len(target[0]) + len(target[1]) <= LONGEST_TARGET_BYTES:
             if len(self._known) >= REMEMBERED:
                 del self._known[next(iter(self._known))]
             self._known[target] = (text, scope.get("path_template") or "")
 
-    async def _answered(self, scope: Scope, send: Send, answer: Answer, route: str, started_s: float) -> bool:
+    async def _answered(self, scope: Scope, send: Send, text: str, route: str) -> bool:
         """Answer, unless the caller must be refused, or needs more than this path knows."""
+        started_s = self._ticks_s()
         pairs = list(scope["headers"])
         headers = dict(pairs)
         # A header sent twice may be one that must be refused.
         if len(headers) != len(pairs) or b"origin" in headers:
             return False
         principal = self._admitted(headers.get(b"authorization", b""))
-        if principal is None or await self._limiter.check(principal.subject) is not None:
+        answer = None if principal is None else self._peek(text)
+        if principal is None or answer is None or answer.stale:
+            return False
+        if await self._limiter.check(principal.subject) is not None:
             return False
         request_id = incoming_request_id(pairs) if b"x-request-id" in headers else None
         request_id = request_id or self._edge.new_id()
@@ -174,7 +180,7 @@ class HotPath:
         else:
             if len(body) >= COMPRESS_FROM_BYTES and b"gzip" in headers.get(b"accept-encoding", b""):
                 body = answer.gzipped()
-                fields.append((b"content-encoding", b"gzip"))
+                fields += _GZIPPED
             fields.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body, "more_body": False})

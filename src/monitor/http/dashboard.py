@@ -11,15 +11,14 @@ from litestar.params import QueryParameter
 
 from monitor.domain.alerts.views import AnomalyView
 from monitor.domain.dashboard import (
-    WINDOWS,
     DashboardView,
     PerformanceView,
     WebhookRow,
     Window,
     decode_position,
+    performance_view,
     place_of,
 )
-from monitor.domain.metrics import HOUR_S
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page, page_by
 from monitor.domain.views import OverviewView
 from monitor.domain.vocab import HealthStatus, Page, Role
@@ -92,9 +91,7 @@ class DashboardController(Controller):
         request: Request[Any, Any, Any],
         window: Annotated[Window, QueryParameter(description="How far back.")] = "1h",
     ) -> Response[PerformanceView]:
-        # Over an hour and more, seconds do not matter.
-        name = "performance" if WINDOWS[window][0] < HOUR_S else "performance_long"
-        return await cached_answer(request, services.views, name, window=window)
+        return await cached_answer(request, services.views, performance_view(window), window=window)
 
     @get(
         "/anomalies",

@@ -10,6 +10,7 @@ from monitor.domain.ports import Queries
 from monitor.domain.services.measure import Measurer
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.registry import Registry
+from monitor.domain.services.replay import Replayer
 from monitor.domain.services.triage import Triage
 from monitor.domain.watch_ports import AlertQueries
 from monitor.http.cached import CachedViews
@@ -23,6 +24,7 @@ class Services:
     publisher: Publisher
     measurer: Measurer
     triage: Triage
+    replayer: Replayer
     queries: Queries
     alert_queries: AlertQueries
     dashboards: DashboardQueries

@@ -18,11 +18,11 @@ class Periodic:
     """Runs each job at once and then every so many seconds, until cancelled. A failing job is tried next time."""
 
     def __init__(self, jobs: Sequence[tuple[float, Job]]) -> None:
-        self._jobs = jobs
+        self.jobs = jobs
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for every_s, job in self._jobs:
+            for every_s, job in self.jobs:
                 group.create_task(self._loop(every_s, job))
 
     async def _loop(self, every_s: float, job: Job) -> None:

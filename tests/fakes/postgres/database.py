@@ -21,6 +21,7 @@ from monitor.domain.events import DomainEvent
 from monitor.domain.lanes import Lane
 from monitor.domain.metrics import Rollup
 from monitor.domain.ports import AttemptRecord, NewEvent, Woken
+from monitor.domain.replays import Replay
 from monitor.domain.views import AuditView
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.watch_ports import AnomalyRecord
@@ -103,6 +104,7 @@ class Tables:
     history: dict[UUID, tuple[Entry, ...]] = field(default_factory=dict)
     silences: dict[UUID, Silence] = field(default_factory=dict)
     outbox: tuple[Announcement, ...] = ()
+    replays: dict[UUID, Replay] = field(default_factory=dict)
 
     def copy(self) -> Self:
         return type(self)(**{column.name: copy(getattr(self, column.name)) for column in fields(self)})

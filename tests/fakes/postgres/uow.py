@@ -14,6 +14,7 @@ from monitor.domain.ports import (
     DeliveryQueue,
     EventLog,
     IdempotencyStore,
+    ReplayRepository,
     WebhookRepository,
 )
 from monitor.domain.watch_ports import AlertRepository, Outbox, SilenceRepository, WatchLog
@@ -23,6 +24,7 @@ from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.events import FakeEventLog
 from tests.fakes.postgres.ledger import FakeAuditLog, FakeIdempotencyStore
 from tests.fakes.postgres.queue import FakeDeliveryQueue
+from tests.fakes.postgres.replays import FakeReplayRepository
 from tests.fakes.postgres.watch import FakeWatchLog
 from tests.fakes.postgres.webhooks import FakeWebhookRepository
 
@@ -41,6 +43,7 @@ class FakeUnitOfWork:
     alerts: AlertRepository
     silences: SilenceRepository
     outbox: Outbox
+    replays: ReplayRepository
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
@@ -67,6 +70,7 @@ class FakeUnitOfWork:
         self.alerts = FakeAlertRepository(tables, self.now)
         self.silences = FakeSilenceRepository(tables, self.now)
         self.outbox = FakeOutbox(tables)
+        self.replays = FakeReplayRepository(tables, self.now, self._woken)
         return self
 
     async def __aexit__(

@@ -59,7 +59,8 @@ class Worker:
     def __init__(self, url: str, directory: Path) -> None:
         self.source = Source(directory)
         self.clock = SystemClock()
-        self.server = RedisCacheServer(url)
+        # Tests share a server, not a cache.
+        self.server = RedisCacheServer(url, prefix=f"{directory.name}:")
         self.cache = Cache(self.clock, server=self.server)
 
     def creator(self, key: Key, creator_s: float) -> Callable[[], Awaitable[bytes]]:

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from monitor.adapters.clock import SystemClock
+from monitor.adapters.postgres.alert_queries import PostgresAlertQueries
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.queries import PostgresQueries
 from monitor.adapters.postgres.uow import PostgresUnitOfWork
 from monitor.adapters.vault import KeyVault
 from tests.fakes.clock import FakeClock
+from tests.fakes.postgres.alert_queries import FakeAlertQueries
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queries import FakeQueries
 from tests.fakes.postgres.uow import FakeUnitOfWork
@@ -28,8 +30,13 @@ def dsn(request: pytest.FixtureRequest) -> str | None:
 async def world(dsn: str | None) -> AsyncIterator[World]:
     if dsn is None:
         fake = FakeDatabase(FakeClock())
-        yield World(lambda: FakeUnitOfWork(fake), FakeQueries(fake), fake.clock)
+        yield World(lambda: FakeUnitOfWork(fake), FakeQueries(fake), FakeAlertQueries(fake), fake.clock)
         return
     clock, vault = SystemClock(), KeyVault([("test", bytes(32))])
     async with Database(DatabaseConfig(dsn, read_pool=2, write_pool=2)) as database:
-        yield World(lambda: PostgresUnitOfWork(database, vault, clock), PostgresQueries(database, vault), clock)
+        yield World(
+            lambda: PostgresUnitOfWork(database, vault, clock),
+            PostgresQueries(database, vault),
+            PostgresAlertQueries(database),
+            clock,
+        )

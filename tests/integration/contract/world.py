@@ -9,6 +9,7 @@ from monitor.domain.clock import Clock
 from monitor.domain.lanes import Lane
 from monitor.domain.ports import Claimed, Queries, UnitOfWorkFactory
 from monitor.domain.vocab import DeliveryState
+from monitor.domain.watch_ports import AlertQueries
 from monitor.domain.webhooks import Webhook
 from tests import samples
 
@@ -16,6 +17,7 @@ from tests import samples
 class World(NamedTuple):
     unit_of_work: UnitOfWorkFactory
     queries: Queries
+    alert_queries: AlertQueries
     clock: Clock
 
     async def add_webhook(self, **changes: object) -> Webhook:

@@ -30,6 +30,8 @@ class Read(msgspec.Struct):
     cache: Cache
     key: Key
     began_at: float
+    settled: int
+    """The newest version that was settled when it began."""
     task: asyncio.Task[Entry]
 
 
@@ -59,7 +61,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.world = self._block.__enter__()
         self.caches = [self.world.cache() for _ in range(3)]
         self.versions = {ONE.text: 1, TWO.text: 1}
-        self.settled: dict[str, list[tuple[float, int]]] = {ONE.text: [], TWO.text: []}
+        self.settled: dict[str, list[tuple[float, int]]] = {ONE.text: [(0.0, 1)], TWO.text: [(0.0, 1)]}
         self.reads: list[Read] = []
         self.writes: list[Write] = []
         self.creations: list[Creation] = []
@@ -74,9 +76,9 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(who=WHO, key=KEYS)
     def read(self, who: int, key: Key) -> None:
         cache = self.caches[who]
-        began_at = self.world.clock.monotonic()
+        began_at, settled = self.world.clock.monotonic(), max(version for _, version in self.settled[key.text])
         task = self.world.start(cache.get(key, self.creator(cache, key)))
-        self.reads.append(Read(cache, key, began_at, task))
+        self.reads.append(Read(cache, key, began_at, settled, task))
 
     @rule(key=KEYS)
     def read_everywhere(self, key: Key) -> None:
@@ -240,8 +242,9 @@ class CacheMachine(RuleBasedStateMachine):
 
     def floor(self, read: Read) -> int:
         """Return the oldest version that *read* may show."""
-        troubled = self.troubled_at.get(read.cache, float("-inf")) >= read.began_at - 1e-9
-        until = read.began_at - (CONFIG.lease_s if troubled else 0.0)
+        if self.troubled_at.get(read.cache, -1.0) < read.began_at:
+            return read.settled
+        until = read.began_at - CONFIG.lease_s
         return max((version for at, version in self.settled[read.key.text] if at <= until), default=1)
 
     def creator(self, cache: Cache, key: Key) -> Callable[[], Awaitable[bytes]]:

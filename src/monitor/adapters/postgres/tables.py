@@ -377,3 +377,20 @@ facts = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("fact", sa.LargeBinary, nullable=False),
 )
+
+replays = sa.Table(
+    "replays",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    _at("from_at"),
+    _at("to_at"),
+    sa.Column("states", ARRAY(sa.Text), nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    _at("created_at"),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("queued", sa.Integer, nullable=False),
+    sa.Column("cursor", sa.Uuid, nullable=True),
+    _at("finished_at", nullable=True),
+    sa.Index("ix_replays_running", "id", postgresql_where=sa.text("finished_at IS NULL")),
+)

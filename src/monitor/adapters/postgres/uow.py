@@ -17,6 +17,7 @@ from monitor.adapters.postgres.events import PostgresEventLog
 from monitor.adapters.postgres.facts import note
 from monitor.adapters.postgres.ledger import PostgresAuditLog, PostgresIdempotencyStore
 from monitor.adapters.postgres.queue import PostgresDeliveryQueue
+from monitor.adapters.postgres.replays import PostgresReplayRepository
 from monitor.adapters.postgres.watch import PostgresWatchLog
 from monitor.adapters.postgres.webhooks import PostgresWebhookRepository
 from monitor.adapters.vault import KeyVault
@@ -28,6 +29,7 @@ from monitor.domain.ports import (
     DeliveryQueue,
     EventLog,
     IdempotencyStore,
+    ReplayRepository,
     WebhookRepository,
 )
 from monitor.domain.watch_ports import AlertRepository, Outbox, SilenceRepository, WatchLog
@@ -52,6 +54,7 @@ class PostgresUnitOfWork:
     alerts: AlertRepository
     silences: SilenceRepository
     outbox: Outbox
+    replays: ReplayRepository
 
     def __init__(self, database: Database, vault: KeyVault, clock: Clock, hear: Hear | None = None) -> None:
         self._session = AsyncSession(database.engine, expire_on_commit=False, autoflush=False)
@@ -81,6 +84,7 @@ class PostgresUnitOfWork:
         self.alerts = PostgresAlertRepository(raw)
         self.silences = PostgresSilenceRepository(raw)
         self.outbox = PostgresOutbox(raw, self._clock)
+        self.replays = PostgresReplayRepository(raw)
         return self
 
     async def __aexit__(

@@ -81,7 +81,14 @@ def encode_tally(tally: Tally) -> bytes | None:
 
 def decode_tally(stored: bytes | None) -> Tally:
     """Inverse of :func:`encode_tally`."""
-    return NO_ATTEMPTS if stored is None else _tallies.decode(stored)
+    if stored is None:
+        return NO_ATTEMPTS
+    try:
+        return _tallies.decode(stored)
+    except msgspec.DecodeError:
+        # Written by another version: the detector misses some attempts, but claims and looks go on.
+        log.warning("tally_unreadable")
+        return NO_ATTEMPTS
 
 
 class PostgresWatchLog:

@@ -91,7 +91,7 @@ class LiveEndpoint:
         """Raises: MonitorError: the handshake is refused, see :mod:`monitor.domain.live.door`."""
         headers = scope["headers"]
         position = asked_position(scope["query_string"].decode("latin-1"))
-        offered = offered_token(scope["subprotocols"])
+        offered = offered_token(_offers(scope))
         check_origin(_values(headers, b"origin"), self._allowed_origins, self._own_origin(scope))
         principal = self._verifier.verify(_token(headers, offered), self._now())
         if not principal.role.includes(Role.VIEWER):
@@ -167,6 +167,11 @@ def _token(headers: Iterable[tuple[bytes, bytes]], offered: str | None) -> str:
     return offered
 
 
+def _offers(scope: Any) -> list[str]:
+    # Some servers make one empty offer of none at all.
+    return [offer for offer in scope.get("subprotocols") or () if offer]
+
+
 def _values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
     return [value.decode("latin-1") for name, value in headers if name == wanted]
 
@@ -177,7 +182,7 @@ def _wire_of(scope: Any) -> Wire:
 
 
 def _acceptance(scope: Any, request_id: str) -> Any:
-    chosen = PROTOCOL if scope["subprotocols"] else None
+    chosen = PROTOCOL if _offers(scope) else None
     return {"type": "websocket.accept", "subprotocol": chosen, "headers": [(b"x-request-id", request_id.encode())]}
 
 

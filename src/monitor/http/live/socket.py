@@ -54,6 +54,8 @@ class Socket:
 
     def start(self, stream: Stream, snapshot: Message) -> bool:
         """Write *snapshot* and what came since; ``False`` if that is no longer all there."""
+        if not self.is_open:
+            return True
         if not self.reader.start(stream, snapshot):
             return False
         self.wire.write(snapshot)

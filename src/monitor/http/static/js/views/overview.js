@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { board } from "../board.js";
-import { LatencyChart, FailureChart, RANGES, fill } from "../charts/series.js";
+import { FailureChart, LatencyChart, RANGES, fill } from "../charts/series.js";
 import { Icon } from "../components/icons.js";
 import { Empty, Loaded, Loading } from "../components/states.js";
 import { Sparkline, Status, standing } from "../components/status.js";

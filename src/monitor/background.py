@@ -1,0 +1,89 @@
+"""What a process does beside answering: it keeps its cache warm, its keys fresh and the live feed told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from monitor.cache import Warmer
+from monitor.domain.errors import Unavailable
+from monitor.domain.events import DomainEvent
+from monitor.domain.live.facts import told
+from monitor.parts import Parts
+
+REFRESH_S = 2.0
+"""How often revocations and the key file are read: a revoked token is refused everywhere within 5 s."""
+
+FIGURES_S = 1.0
+"""How often the live feed asks for new figures."""
+
+WARM_S = 60.0
+"""How often one process of all computes anew what the dashboard shows first."""
+
+log = structlog.get_logger(__name__)
+
+
+def tell_feed(parts: Parts) -> None:
+    """Have the live feed hear of what happens in this process."""
+
+    async def tell(happened: Sequence[DomainEvent]) -> None:
+        for event in happened:
+            message = told(event)
+            if message is None:
+                continue
+            data: Any = msgspec.structs.asdict(event)
+            if message.view == "alert":
+                data = await parts.alert_queries.alert(message.id)
+            elif message.view == "anomaly":
+                data = await parts.alert_queries.anomaly(message.id)
+            parts.feed.publish(message.kind, data, message.webhook_id)
+
+    parts.hearing.tell = tell
+
+
+async def figures_for_ever(parts: Parts) -> None:
+    """Hand the newest figures to the live feed, when they change."""
+    last = ""
+
+    async def once() -> None:
+        nonlocal last
+        overview = await parts.catalogue.answer("overview")
+        if overview.etag != last and not overview.stale:
+            last = overview.etag
+            parts.feed.metrics(overview.body)
+
+    while True:
+        await _logged(once, "figures_not_read")
+        await asyncio.sleep(FIGURES_S)
+
+
+async def warm_for_ever(parts: Parts) -> None:
+    """Fill the cache before anybody is sent here, and keep it filled."""
+    warmer = Warmer(parts.cache, parts.catalogue.pinned(), tick_s=WARM_S)
+    parts.cold = True
+    while await warmer.warm():  # noqa: ASYNC110 - what is missing is tried again, there is nothing to wait for
+        await asyncio.sleep(REFRESH_S)
+    parts.cold = False
+    while True:
+        await asyncio.sleep(WARM_S)
+        await _logged(warmer.tick, "warming_failed")
+
+
+async def refresh_for_ever(parts: Parts) -> None:
+    while True:
+        await _logged(parts.refresh, "refresh_failed")
+        await asyncio.sleep(REFRESH_S)
+
+
+async def _logged(step: Callable[[], Awaitable[object]], event: str) -> None:
+    try:
+        await step()
+    except Unavailable as error:
+        log.warning(event, detail=error.detail)
+    except Exception:
+        # The last good state stays in force; the next round tries again.
+        log.exception(event)

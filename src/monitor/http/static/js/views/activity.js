@@ -1,0 +1,60 @@
+/** What happens, as it happens. */
+
+import { board } from "../board.js";
+import { Chart } from "../charts/plot.js";
+import { Icon } from "../components/icons.js";
+import { Empty } from "../components/states.js";
+import { Status } from "../components/status.js";
+import { clock, count, duration, ms, percent, perSecond, precisely, short } from "../format.js";
+import { html, useMemo, useState } from "../html.js";
+import { useKeys } from "../keys.js";
+import { link } from "../live.js";
+import { useStore } from "../store.js";
+
+const KINDS = [["", "Everything"], ["alert", "Alerts"], ["anomaly", "Anomalies"], ["health", "Health"]];
+
+export function Activity() {
+  const view = useStore(board);
+  const { mode } = useStore(link);
+  const [held, setHeld] = useState(null);
+  const [kind, setKind] = useState("");
+  const hold = () => setHeld(held ? null : view.activity);
+  useKeys({ p: hold });
+  const lines = (held ?? view.activity).filter((entry) => !kind || entry.kind === kind);
+  const fresh = held ? view.activity.indexOf(held[0]) : 0;
+  return html`<div class="title-row"><h1 tabindex="-1">Live activity</h1>
+      <button type="button" aria-pressed=${Boolean(held)} onClick=${hold}><${Icon} name=${held ? "right" : "paused"} /> ${held ? `Go on${fresh > 0 ? ` (${fresh} new)` : ""}` : "Hold still"}</button></div>
+    <${Now} view=${view} />
+    <section class="panel" aria-labelledby="stream">
+      <header class="panel-head"><h2 id="stream">Since this page was opened</h2>
+        <div class="segments" role="group" aria-label="What to show">${KINDS.map(([of, text]) => html`<button type="button" key=${of} aria-pressed=${of === kind} onClick=${() => setKind(of)}>${text}</button>`)}</div></header>
+      ${lines.length === 0
+        ? html`<${Empty} title="Nothing has happened yet" icon="activity">${mode === "live" ? "Alerts, anomalies and changes of health appear here." : "The live feed is not connected; what happens now is not listed."}<//>`
+        : html`<ol class="list stream">${lines.map((entry) => html`<li key=${entry.key} class="worst-row">
+            <time class="mono small muted" datetime=${entry.at} title=${precisely(entry.at)}>${clock(entry.at)}</time>
+            <${Status} of=${entry.level} /><a class="grow" href=${`#${entry.to}`}>${entry.text}</a></li>`)}</ol>`}
+    </section>`;
+}
+
+function Now({ view: { overview, points } }) {
+  const x = useMemo(() => points.map((point) => point.at), [points]);
+  const series = useMemo(
+    () => [
+      { label: "throughput", tone: "accent", kind: "area", format: perSecond, values: points.map((point) => point.throughput_per_s) },
+    ],
+    [points],
+  );
+  if (!overview) return null;
+  const { traffic, queue } = overview;
+  const figures = [
+    ["Throughput", perSecond(traffic.throughput_per_s)],
+    ["Success", percent(traffic.success_ratio)],
+    ["p95", ms(traffic.p95_ms)],
+    ["Waiting", short(queue.pending)],
+    ["Oldest due", duration(queue.oldest_due_age_s)],
+    ["Live pages", count(overview.sockets)],
+    ["Cache hits", percent(overview.cache_hit_ratio)],
+  ];
+  return html`<dl class="figures-row slim">${figures.map(([name, value]) => html`<div class="figure"><dt>${name}</dt><dd><span class="value">${value}</span></dd></div>`)}</dl>
+    ${points.length > 1 && html`<section class="panel"><${Chart} label="Throughput, mean of the last hour" x=${x} series=${series} format=${perSecond} height=${130} /></section>`}`;
+}

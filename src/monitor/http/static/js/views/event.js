@@ -1,0 +1,79 @@
+/** One event and its deliveries, followed until each has come to an end. */
+
+import { api } from "../api.js";
+import { board } from "../board.js";
+import { Icon } from "../components/icons.js";
+import { Empty, Loaded } from "../components/states.js";
+import { Status } from "../components/status.js";
+import { toast } from "../components/toast.js";
+import { ago, at, count, plural, precisely } from "../format.js";
+import { useAction, useLoad, useNow } from "../hooks.js";
+import { Fragment, html, useEffect, useState } from "../html.js";
+import { may } from "../session.js";
+import { useStore } from "../store.js";
+import { Exchange } from "./attempts.js";
+
+const FOLLOW_MS = 1_000;
+const CALM_MS = 15_000;
+
+export function Event({ id }) {
+  const load = useLoad((signal) => api.event(id, signal), [id]);
+  return html`<p class="crumbs"><a href="#/events"><${Icon} name="left" size=${12} /> Events</a></p>
+    <${Loaded} load=${load} what="Reading the event">${(event) => html`
+      <h1 tabindex="-1" class="mono">${event.type}</h1>
+      <p class="muted small">Happened ${at(event.occurred_at)} · accepted ${at(event.created_at)} · <code>${event.id}</code></p>
+      <p>${Object.entries(event.labels).map(([name, value]) => html`<span class="tag mono">${name}=${value}</span> `)}
+        ${Object.entries(event.deliveries ?? {}).filter(([, n]) => n).map(([state, n]) => html`<span class="tag">${count(n)} ${state}</span> `)}</p>
+      <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2></header><${Deliveries} eventId=${id} /></section>
+      <section class="panel" aria-labelledby="payload"><header class="panel-head"><h2 id="payload">Payload</h2></header>
+        <pre class="body" tabindex="0">${JSON.stringify(event.payload, null, 2)}</pre></section>`}<//>`;
+}
+
+/** Follows closely while something may still happen soon. */
+export function Deliveries({ eventId }) {
+  const [isMoving, setMoving] = useState(true);
+  const [open, setOpen] = useState(null);
+  const load = useLoad((signal) => api.deliveries({ event_id: eventId, limit: 200 }, signal), [eventId], { everyMs: isMoving ? FOLLOW_MS : CALM_MS });
+  const items = load.data?.items;
+  useEffect(() => {
+    if (items) setMoving(items.some((one) => one.state === "pending" && (one.in_flight || Date.parse(one.due_at) < Date.now() + 30_000)));
+  }, [items]);
+  return html`<${Loaded} load=${load} what="Reading deliveries" lines=${2} isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No delivery" icon="webhooks">No webhook receives this type with these labels.<//>`}>
+    ${(page) => html`<ul class="list">${page.items.map((one) => html`<${Delivery} key=${one.id} delivery=${one} isOpen=${open === one.id}
+      onToggle=${() => setOpen(open === one.id ? null : one.id)} onChange=${load.reload} />`)}</ul>`}<//>`;
+}
+
+function Delivery({ delivery, isOpen, onToggle, onChange }) {
+  const now = useNow(1_000);
+  const known = useStore(board, (state) => state.webhooks.find((row) => row.id === delivery.webhook_id));
+  const webhook = useLoad(async (signal) => (await api.webhook(delivery.webhook_id, signal)).data, [delivery.webhook_id]);
+  const act = (call, words) => async () => {
+    await call(delivery.id);
+    toast(words);
+    onChange();
+    return true;
+  };
+  const retry = useAction(act(api.retryDelivery, "It is tried again now."));
+  const cancel = useAction(act(api.cancelDelivery, "It is not tried again."));
+  const problem = retry.problem ?? cancel.problem;
+  const result = delivery.last_status_code ?? delivery.last_error;
+  return html`<li class="delivery">
+    <div class="worst-row flat">
+      <${Status} of=${delivery.state} text=${delivery.in_flight ? "In flight" : undefined} />
+      <div class="grow"><a class="strong" href=${`#/webhooks/${delivery.webhook_id}`}>${known?.name ?? webhook.data?.name ?? "Webhook"}</a>
+        <p class="small muted">${plural(delivery.attempts, "attempt")}${result ? ` · last: ${result}` : ""}${delivery.due_at && !delivery.in_flight ? ` · next ${ago(delivery.due_at, now)}` : ""}
+          ${delivery.finished_at && html` · <time datetime=${delivery.finished_at} title=${precisely(delivery.finished_at)}>${ago(delivery.finished_at, now)}</time>`}</p></div>
+      ${may("operator") && delivery.state !== "delivered" && html`<button type="button" class="small" disabled=${retry.isBusy} onClick=${retry.run}>Retry now</button>`}
+      ${may("operator") && delivery.state === "pending" && html`<button type="button" class="small" disabled=${cancel.isBusy} onClick=${cancel.run}>Cancel</button>`}
+      <button type="button" class="bare" aria-expanded=${isOpen ? "true" : "false"} aria-label="Attempts" onClick=${onToggle}><span class=${isOpen ? "turned" : ""}><${Icon} name="right" size=${13} /></span></button>
+    </div>
+    ${problem && html`<p class="field-error" role="alert">${problem.message}</p>`}
+    ${isOpen && html`<${Log} id=${delivery.id} attempts=${delivery.attempts} webhook=${webhook.data} />`}
+  </li>`;
+}
+
+function Log({ id, attempts, webhook }) {
+  const load = useLoad((signal) => api.delivery(id, signal), [id, attempts]);
+  return html`<${Loaded} load=${load} what="Reading attempts" lines=${2} isEmpty=${(one) => !one.attempt_log?.length} empty=${html`<p class="small muted">Not tried yet.</p>`}>
+    ${(one) => one.attempt_log.map((attempt) => html`<${Fragment} key=${attempt.id}><p class="small"><b>Attempt ${attempt.number}</b> ${at(attempt.at)}</p><${Exchange} attempt=${attempt} webhook=${webhook} /><//>`)}<//>`;
+}

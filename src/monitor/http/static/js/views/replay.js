@@ -1,0 +1,69 @@
+/** Delivering again: by time and state, counted before it is done. */
+
+import { api } from "../api.js";
+import { Dialog } from "../components/dialog.js";
+import { FormProblem, TextField } from "../components/fields.js";
+import { closeDialog, openDialog } from "../dialogs.js";
+import { fieldTime, plural } from "../format.js";
+import { useAction, useLoad } from "../hooks.js";
+import { html, useState } from "../html.js";
+
+const STATES = [
+  ["failed", "failed: out of attempts"],
+  ["cancelled", "cancelled"],
+  ["quarantined", "quarantined"],
+  ["delivered", "delivered: they arrive a second time"],
+];
+const OVER = new Set(["done", "finished", "failed", "cancelled"]);
+
+export function openReplay(webhook) {
+  openDialog(() => html`<${Replay} webhook=${webhook} />`);
+}
+
+function Replay({ webhook }) {
+  const now = new Date();
+  const [spec, setSpec] = useState({ from: fieldTime(new Date(now - 86_400_000)), to: fieldTime(now), states: ["failed"] });
+  const [counted, setCounted] = useState(null);
+  const [job, setJob] = useState(null);
+  const change = (patch) => (setCounted(null), setSpec({ ...spec, ...patch }));
+  const body = (dry_run) => ({ from: new Date(spec.from).toISOString(), to: new Date(spec.to).toISOString(), states: spec.states, dry_run });
+  const action = useAction(async () => {
+    if (counted === null) setCounted((await api.replay(webhook.id, body(true))).count);
+    else setJob(await api.replay(webhook.id, body(false)));
+    return true;
+  });
+  const toggle = (state) => change({ states: spec.states.includes(state) ? spec.states.filter((one) => one !== state) : [...spec.states, state] });
+  if (job) return html`<${Progress} first=${job} />`;
+  return html`<${Dialog} title="Deliver again" onClose=${closeDialog}>
+    <form onSubmit=${(event) => (event.preventDefault(), action.run())}>
+      <div class="dialog-body">
+        <p>Events that <b>${webhook.name}</b> was sent are sent once more, with the ids they had.</p>
+        <div class="row">
+          <${TextField} label="Accepted from" type="datetime-local" required value=${spec.from} onInput=${(event) => change({ from: event.target.value })} />
+          <${TextField} label="to" type="datetime-local" required value=${spec.to} onInput=${(event) => change({ to: event.target.value })} />
+        </div>
+        <fieldset><legend>Those that are</legend>
+          ${STATES.map(([state, text]) => html`<label class="check"><input type="checkbox" checked=${spec.states.includes(state)} onChange=${() => toggle(state)} /> ${text}</label>`)}
+        </fieldset>
+        <div aria-live="polite">${counted !== null && html`<p class="notice ${counted ? "info" : ""}">${counted ? `${plural(counted, "delivery", "deliveries")} will be sent again.` : "Nothing matches. Choose another time or state."}</p>`}</div>
+        <${FormProblem} problem=${action.problem} />
+      </div>
+      <footer class="dialog-foot"><button type="button" onClick=${closeDialog}>Cancel</button>
+        <button class="primary" disabled=${action.isBusy || !spec.states.length || counted === 0}>${counted ? `Send ${plural(counted, "delivery", "deliveries")}` : "Count first"}</button></footer>
+    </form>
+  <//>`;
+}
+
+function Progress({ first }) {
+  const load = useLoad((signal) => api.replayJob(first.id, signal), [first.id], { everyMs: 1_000 });
+  const job = load.data ?? first;
+  const isOver = OVER.has(job.state) || job.done >= job.total;
+  return html`<${Dialog} title="Delivering again" onClose=${closeDialog}>
+    <div class="dialog-body" aria-live="polite">
+      <progress value=${job.done} max=${Math.max(job.total, 1)} aria-label="Progress"></progress>
+      <p>${job.done} of ${plural(job.total, "delivery", "deliveries")} ${isOver ? "are queued. Done." : "are queued…"}</p>
+      <${FormProblem} problem=${load.error} />
+    </div>
+    <footer class="dialog-foot"><button type="button" class="primary" onClick=${closeDialog}>Close</button></footer>
+  <//>`;
+}

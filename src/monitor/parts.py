@@ -1,0 +1,129 @@
+"""Everything a process is made of: settings into adapters, wired to each other."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from monitor.adapters.clock import SystemClock
+from monitor.adapters.egress.guard import EgressPolicy, parse_target
+from monitor.adapters.egress.sender import AiohttpSender
+from monitor.adapters.postgres.alert_queries import PostgresAlertQueries
+from monitor.adapters.postgres.dashboard_queries import PostgresDashboardQueries
+from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.facts import PostgresFactLog
+from monitor.adapters.postgres.partitions import Retention
+from monitor.adapters.postgres.queries import PostgresQueries
+from monitor.adapters.postgres.uow import PostgresUnitOfWork
+from monitor.adapters.redis.bus import RedisFeedLog
+from monitor.adapters.vault import KeyVault
+from monitor.cache import Cache, RedisCacheServer
+from monitor.catalogue import Catalogue
+from monitor.domain.lanes import LanePolicy
+from monitor.domain.services.feed import LiveFeed
+from monitor.domain.watching import WatchPolicy
+from monitor.hearing import Hearing
+from monitor.http.keys import Key, KeyRing
+from monitor.http.tokens import TokenPolicy
+from monitor.settings import JwtKey, Settings
+
+
+class Parts:
+    """Everything a process is made of. Building it does no I/O but reading the key file; entering it opens pools."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = SystemClock()
+        self.vault = KeyVault([(key.kid, key.decoded()) for key in settings.secrets.keys])
+        self.database = Database(
+            DatabaseConfig(
+                dsn=settings.database_url or "",
+                read_pool=settings.db.read_pool,
+                write_pool=settings.db.write_pool,
+                statement_timeout_ms=settings.db.statement_timeout_ms,
+                acquire_timeout_s=settings.db.acquire_timeout_s,
+            )
+        )
+        self.egress = EgressPolicy(
+            profile=settings.egress.profile,
+            allow_cidrs=settings.egress.allow_cidrs,
+            self_hosts=settings.egress.self_hosts,
+        )
+        self.sender = AiohttpSender(self.egress)
+        self.queries = PostgresQueries(self.database, self.vault)
+        self.ring = KeyRing([_key(key) for key in jwt_keys(settings)])
+        self.token_policy = token_policy(settings)
+        self.alert_queries = PostgresAlertQueries(self.database)
+        self.dashboards = PostgresDashboardQueries(self.database)
+        server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
+        self.cache = Cache(self.clock, server=server)
+        self.catalogue = Catalogue(self.cache, self.queries, self.dashboards, self.alert_queries)
+        self.hearing = Hearing(self.cache, PostgresFactLog(self.database), self.clock)
+        self.feed_log = self._feed_log()
+        self.feed = LiveFeed(self.feed_log, now=self.clock.now, new_epoch=self._random_name)
+        """Whoever runs the process runs it: the hub of a server, or a worker."""
+        self.policy = LanePolicy()
+        self.watch_policy = WatchPolicy()
+        self.revoked: set[str] = set()
+        self.cold = False
+        """Set while a server that has just started fills its cache."""
+        self._stack = AsyncExitStack()
+
+    def unit_of_work(self) -> PostgresUnitOfWork:
+        return PostgresUnitOfWork(self.database, self.vault, self.clock, self.hearing.hear)
+
+    def _random_name(self) -> str:
+        return self.clock.token_bytes(12).hex()
+
+    def _feed_log(self) -> RedisFeedLog | None:
+        if self.settings.redis_url is None:
+            return None
+        return RedisFeedLog(self.settings.redis_url, producer=self._random_name(), new_epoch=self._random_name)
+
+    def canonical_url(self, url: str) -> str:
+        """Return the one spelling of *url*. Raises ``UrlRefused``."""
+        return parse_target(url, self.egress).url
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.database)
+        await self._stack.enter_async_context(self.sender)
+        await self._stack.enter_async_context(self.cache)
+        await self._stack.enter_async_context(self.hearing)
+        if self.feed_log is not None:
+            await self._stack.enter_async_context(self.feed_log)
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self._stack.aclose()
+
+    async def refresh(self) -> None:
+        """Read again what may change while the process runs: revocations and the key file."""
+        self.revoked = await self.queries.revoked()
+        if self.settings.jwt.keys_file:
+            self.ring.replace([_key(key) for key in await asyncio.to_thread(jwt_keys, self.settings)])
+
+
+def token_policy(settings: Settings) -> TokenPolicy:
+    jwt = settings.jwt
+    return TokenPolicy(jwt.issuer, jwt.audience, float(jwt.leeway_s), float(jwt.max_lifetime_s))
+
+
+def jwt_keys(settings: Settings) -> list[JwtKey]:
+    """Return the token keys from the settings or from their file. Raises ``OSError``, ``msgspec.DecodeError``."""
+    if settings.jwt.keys_file is None:
+        return list(settings.jwt.keys)
+    return msgspec.json.decode(Path(settings.jwt.keys_file).read_bytes(), type=list[JwtKey])
+
+
+def retention(settings: Settings) -> Retention:
+    """Return the retention that the settings ask for."""
+    days = settings.retention
+    return Retention(days.events_d, days.deliveries_d, days.attempts_d, days.minutes_d, days.hours_d, days.days_d)
+
+
+def _key(key: JwtKey) -> Key:
+    return Key(key.kid, key.alg, key.key)

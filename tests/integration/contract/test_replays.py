@@ -1,0 +1,112 @@
+"""The replay repository, in memory and in PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.domain.errors import NotFound
+from monitor.domain.ports import Finish
+from monitor.domain.replays import Replay
+from monitor.domain.vocab import DeliveryState
+from tests.integration.contract.world import World
+
+HOUR = timedelta(hours=1)
+UNKNOWN = UUID("01900000-0000-7000-8000-000000000000")
+
+
+async def failed(world: World, webhook_id: UUID, count: int) -> list[UUID]:
+    ids = await world.add_deliveries(webhook_id, count)
+    async with world.unit_of_work() as uow:
+        await uow.queue.finish([Finish(id_, DeliveryState.FAILED, 503, "status", 1) for id_ in ids])
+        await uow.commit()
+    return sorted(ids)
+
+
+async def replay_of(world: World, webhook_id: UUID, *states: DeliveryState) -> Replay:
+    wanted = states or (DeliveryState.FAILED,)
+    async with world.unit_of_work() as uow:
+        replay = Replay(
+            id=world.clock.new_id(),
+            webhook_id=webhook_id,
+            from_at=uow.now - HOUR,
+            to_at=uow.now + HOUR,
+            states=wanted,
+            created_by="ada",
+            created_at=uow.now,
+            total=await uow.replays.count(webhook_id, uow.now - HOUR, uow.now + HOUR, wanted),
+        )
+        await uow.replays.add(replay)
+        await uow.commit()
+    return replay
+
+
+async def test_only_what_is_asked_for_is_counted(world: World) -> None:
+    made = await world.add_webhook()
+    await failed(world, made.id, 3)
+    await world.add_deliveries(made.id, 2)
+    assert (await replay_of(world, made.id)).total == 3
+    assert (await replay_of(world, made.id, DeliveryState.CANCELLED)).total == 0
+    async with world.unit_of_work() as uow:
+        assert await uow.replays.count(made.id, uow.now - 2 * HOUR, uow.now - HOUR, [DeliveryState.FAILED]) == 0
+
+
+async def test_each_step_goes_on_where_the_last_one_stopped(world: World) -> None:
+    made = await world.add_webhook()
+    ids = await failed(world, made.id, 3)
+    replay = await replay_of(world, made.id)
+    async with world.unit_of_work() as uow:
+        moved, last = await uow.replays.requeue(replay, limit=2, per_s=1000.0, after_s=0.0)
+        assert (moved, last) == (2, ids[1])
+        await uow.replays.save(replace(replay, cursor=last, queued=2))
+        await uow.commit()
+    assert await world.states(ids) == [DeliveryState.PENDING, DeliveryState.PENDING, DeliveryState.FAILED]
+    async with world.unit_of_work() as uow:
+        again = await uow.replays.get(replay.id)
+        assert (again.cursor, again.queued) == (ids[1], 2)
+        assert await uow.replays.requeue(again, limit=2, per_s=1000.0, after_s=0.0) == (1, ids[2])
+        await uow.commit()
+    assert await world.states(ids) == [DeliveryState.PENDING] * 3
+
+
+async def test_what_comes_back_is_spread_over_time(world: World) -> None:
+    made = await world.add_webhook()
+    ids = await failed(world, made.id, 3)
+    replay = await replay_of(world, made.id)
+    async with world.unit_of_work() as uow:
+        now = uow.now
+        await uow.replays.requeue(replay, limit=10, per_s=0.5, after_s=60.0)
+        await uow.commit()
+    due = [(await world.queries.delivery(id_)).due_at for id_ in ids]
+    assert [round((at - now).total_seconds()) for at in due if at] == [60, 62, 64]
+
+
+async def test_a_deleted_webhook_gets_nothing_back(world: World) -> None:
+    made = await world.add_webhook()
+    ids = await failed(world, made.id, 1)
+    replay = await replay_of(world, made.id)
+    async with world.unit_of_work() as uow:
+        await uow.webhooks.remove(made.id)
+        assert await uow.replays.requeue(replay, limit=10, per_s=1.0, after_s=0.0) == (0, None)
+        await uow.commit()
+    assert await world.states(ids) == [DeliveryState.FAILED]
+
+
+async def test_a_finished_replay_is_not_taken_again(world: World) -> None:
+    made = await world.add_webhook()
+    replay = await replay_of(world, made.id)
+    async with world.unit_of_work() as uow:
+        assert (await uow.replays.take()) == replay
+        await uow.replays.save(replace(replay, finished_at=uow.now))
+        await uow.commit()
+    async with world.unit_of_work() as uow:
+        assert await uow.replays.take() is None
+
+
+async def test_an_unknown_replay_is_not_found(world: World) -> None:
+    async with world.unit_of_work() as uow:
+        with pytest.raises(NotFound):
+            await uow.replays.get(UNKNOWN)
