@@ -19,7 +19,7 @@ nox.needs_version = ">=2025.5.1"
 nox.options.reuse_venv = "yes"
 # uv does not read pip's configuration, so it is used only by those who started nox with it (`uvx nox`).
 nox.options.default_venv_backend = "uv|virtualenv" if "UV" in os.environ else "virtualenv"
-nox.options.sessions = ["lint", "types", "unit", "property", "integration"]
+nox.options.sessions = ["lint", "types", "unit", "property", "integration", "demo"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES = ("src", "tests", "benchmarks", "alembic", "noxfile.py")
@@ -117,13 +117,27 @@ def laws(session: nox.Session) -> None:
 @in_dev
 def integration(session: nox.Session) -> None:
     """Against a real PostgreSQL, a real Redis and real sockets, which the suite starts and stops itself."""
-    run(session, "pytest", *selection(session, "tests/integration"))
+    run(session, "pytest", "-m", "not demo", *selection(session, "tests/integration"))
+
+
+@nox.session(venv_backend="none", requires=["dev"], default=False)
+def cache(session: nox.Session) -> None:
+    """The long forms of the cache's tests: 60 s in 4 processes, a million keys, 500 stories of the state machine."""
+    machine = ("tests/unit/cache/test_machine.py", "tests/unit/cache/test_mutants.py")
+    run(session, "pytest", *machine, HYPOTHESIS_PROFILE="coherence")
+    run(session, "pytest", "-s", *selection(session, "tests/integration/cache"), MONITOR_TEST_LONG="1")
 
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
 def migrations(session: nox.Session) -> None:
     """Upgrade an empty database, compare it with the tables the code knows, go down and up again."""
     run(session, "pytest", "-m", "migrations", *selection(session, "tests/integration"))
+
+
+@nox.session(venv_backend="none", requires=["dev"], default=False)
+def demo(session: nox.Session) -> None:
+    """What a newcomer sees of `monitor up --demo`, in real time: two minutes."""
+    run(session, "pytest", "-m", "demo", *selection(session, "tests/integration"))
 
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)

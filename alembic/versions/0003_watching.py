@@ -62,6 +62,7 @@ CREATE TABLE alerts (
 );
 CREATE UNIQUE INDEX ux_alerts_open ON alerts (webhook_id, kind) WHERE state <> 'resolved';
 CREATE INDEX ix_alerts_webhook_id ON alerts (webhook_id, id);
+CREATE INDEX ix_alerts_raised_at ON alerts (raised_at);
 CREATE INDEX ix_alerts_resolved_at ON alerts (resolved_at) WHERE state = 'resolved';
 
 CREATE TABLE alert_history (

@@ -181,8 +181,9 @@ def build_worker(parts: Parts, *, name: str) -> DeliveryWorker:
 
 def build_periodic(parts: Parts) -> Periodic:
     """Return the jobs that run by the clock."""
+    days = parts.settings.retention
     keeper = PostgresHousekeeping(
-        parts.database, parts.vault, retention(parts.settings), parts.settings.retention.audit_d
+        parts.database, parts.vault, retention(parts.settings), audit_d=days.audit_d, alerts_d=days.alerts_d
     )
     watcher = Watcher(parts.unit_of_work, parts.clock, parts.watch_policy)
     relay = Relay(parts.unit_of_work, parts.clock)
@@ -190,7 +191,7 @@ def build_periodic(parts: Parts) -> Periodic:
         [
             (WATCH_S, watcher.tick),
             (SURVEY_S, watcher.survey),
-            (WATCH_S, relay.publish),
+            (WATCH_S, relay.run),
             (WATCH_S, Replayer(parts.unit_of_work, parts.clock).run),
             (3600.0, keeper.maintain_partitions),
             (600.0, keeper.purge),

@@ -80,6 +80,6 @@ class RequestLines:
             self._timer.cancel()
             self._timer = None
         lines, self._lines, self._bytes = self._lines, [], 0
-        if lines:
+        if lines and not self._stream.closed:
             self._stream.write(b"\n".join(lines) + b"\n")
             self._stream.flush()

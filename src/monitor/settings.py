@@ -127,6 +127,9 @@ class RetentionDays(msgspec.Struct, frozen=True):
     hours_d: Annotated[Positive, doc("Per-hour rollups, dropped by calendar month.", "days")] = 90
     days_d: Annotated[Positive, doc("Per-day rollups, dropped by calendar month.", "days")] = 730
     audit_d: Annotated[Positive, doc("Audit rows.", "days")] = 365
+    alerts_d: Annotated[
+        Positive, doc("Resolved alerts with their history, closed anomalies, ended silences, replays.", "days")
+    ] = 365
 
 
 class Log(msgspec.Struct, frozen=True):

@@ -13,9 +13,9 @@ import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from monitor.bootstrap import Parts
 from monitor.domain.vocab import Role
 from monitor.http.auth import undeclared_routes
+from monitor.parts import Parts
 from tests.integration.support import API, Api, assert_problem
 from tests.integration.watching import Watch, alert, fail
 

@@ -21,14 +21,29 @@ PURGES = (
 )
 
 
+AUDITED = "DELETE FROM audit_log WHERE at < now() - make_interval(days => $1)"
+
+AGED = (
+    # With its history.
+    "DELETE FROM alerts WHERE state = 'resolved' AND resolved_at < now() - make_interval(days => $1)",
+    "DELETE FROM anomalies WHERE closed_at < now() - make_interval(days => $1)",
+    "DELETE FROM silences WHERE ends_at < now() - make_interval(days => $1)",
+    "DELETE FROM replays WHERE finished_at < now() - make_interval(days => $1)",
+)
+"""What people may look up for long, and not for ever."""
+
+
 class PostgresHousekeeping:
     """Partitions, purges and the last step of a key rotation."""
 
-    def __init__(self, database: Database, vault: KeyVault, retention: Retention, audit_d: int) -> None:
+    def __init__(
+        self, database: Database, vault: KeyVault, retention: Retention, *, audit_d: int, alerts_d: int
+    ) -> None:
         self._vault = vault
         self._database = database
         self._retention = retention
         self._audit_d = audit_d
+        self._alerts_d = alerts_d
 
     async def maintain_partitions(self) -> None:
         """Make the partitions of the coming days, drop those past retention. Raises ``Unavailable``."""
@@ -43,7 +58,9 @@ class PostgresHousekeeping:
         """Delete what has expired. Raises ``Unavailable``."""
         for statement in PURGES:
             await self._database.fetch(statement)
-        await self._database.fetch("DELETE FROM audit_log WHERE at < now() - make_interval(days => $1)", self._audit_d)
+        await self._database.fetch(AUDITED, self._audit_d)
+        for statement in AGED:
+            await self._database.fetch(statement, self._alerts_d)
 
     async def reseal(self) -> None:
         """Seal with the newest key what an older one sealed, so that the older one can be retired.

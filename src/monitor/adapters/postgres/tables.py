@@ -330,6 +330,7 @@ alerts = sa.Table(
     # What makes "one open alert per webhook and kind" true, whoever is first.
     sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
     sa.Index("ix_alerts_webhook_id", "webhook_id", "id"),
+    sa.Index("ix_alerts_raised_at", "raised_at"),
     sa.Index("ix_alerts_resolved_at", "resolved_at", postgresql_where=sa.text("state = 'resolved'")),
 )
 

@@ -16,8 +16,13 @@ class Relay:
         self._unit_of_work = unit_of_work
         self._clock = clock
 
+    async def run(self) -> None:
+        """Publish all that waits."""
+        while await self.publish() == BATCH:
+            pass
+
     async def publish(self) -> int:
-        """Publish what waits, the oldest first; return how many announcements that were."""
+        """Publish up to :data:`BATCH` announcements, the oldest first; return how many that were."""
         async with self._unit_of_work() as uow:
             waiting = await uow.outbox.take(BATCH)
             if not waiting:

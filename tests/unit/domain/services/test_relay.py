@@ -99,3 +99,12 @@ async def test_what_could_not_be_published_waits(house: House) -> None:
     house.database.commits_fail = False
     assert await house.relay.publish() == 1
     assert len(house.database.tables.events) == 1
+
+
+async def test_a_storm_is_told_in_one_run(house: House) -> None:
+    told = [Announcement("monitor.alert.raised", b"%d" % n, {}, house.clock.new_id()) for n in range(2 * BATCH)]
+    async with house.unit_of_work() as uow:
+        await uow.outbox.announce(told)
+        await uow.commit()
+    await house.relay.run()
+    assert len(house.database.tables.events) == len(told)

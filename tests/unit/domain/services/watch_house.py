@@ -76,6 +76,11 @@ class House:
         self.database.tables.webhooks[webhook_id] = replace(row, webhook=replace(row.webhook, **changes))
         self.set(webhook_id)
 
+    def delete(self, webhook_id: UUID) -> None:
+        row = self.database.tables.webhooks[webhook_id]
+        self.database.tables.webhooks[webhook_id] = replace(row, deleted_at=self.clock.now())
+        self.set(webhook_id)
+
     def fails(self, *webhook_ids: UUID, for_s: float = MINUTE) -> None:
         """Let webhooks be unavailable, for a minute already."""
         at = self.clock.now() - timedelta(seconds=for_s)
