@@ -8,8 +8,8 @@ from monitor.parts import Parts
 from tests.integration.support import Api, execute
 
 ALERT = """
-INSERT INTO alerts (id, webhook_id, kind, severity, state, title, count, causes, evidence, raised_at, resolved_at, moves,
-                    flapping, told, news, version)
+INSERT INTO alerts (id, webhook_id, kind, severity, state, title, count, causes, evidence, raised_at, resolved_at,
+                    moves, flapping, told, news, version)
 VALUES (gen_random_uuid(), gen_random_uuid(), 'failing', 'critical', '{state}', '{title}', 1, '{{}}', '{{}}',
         now() - interval '400 days', {resolved}, '{{}}', false, false, false, 1)
 """

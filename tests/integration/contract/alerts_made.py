@@ -1,0 +1,70 @@
+"""Alerts as histories make them, stored."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from monitor.domain.alerts.model import Action, Alert, AlertKind, AlertPolicy, Cause, Entry, Identity, replay
+from monitor.domain.vocab import Severity
+from tests.integration.contract.world import World
+
+POLICY = AlertPolicy()
+
+
+async def make(
+    world: World,
+    *,
+    webhook_id: UUID,
+    at: datetime,
+    kind: AlertKind = AlertKind.FAILING,
+    severity: Severity = Severity.WARNING,
+    acknowledged_s: float | None = None,
+    resolved_s: float | None = None,
+) -> Alert:
+    """Store an alert that was raised at *at* and acknowledged and resolved so many seconds later."""
+    alert, entries = made(
+        Identity(world.clock.new_id(), webhook_id, kind),
+        at,
+        severity,
+        acknowledged_s=acknowledged_s,
+        resolved_s=resolved_s,
+    )
+    async with world.unit_of_work() as uow:
+        assert await uow.alerts.save(None, alert, entries)
+        await uow.commit()
+    return alert
+
+
+def made(
+    identity: Identity,
+    at: datetime,
+    severity: Severity = Severity.WARNING,
+    *,
+    acknowledged_s: float | None = None,
+    resolved_s: float | None = None,
+) -> tuple[Alert, list[Entry]]:
+    entries = [
+        Entry(
+            at=at,
+            action=Action.RAISED,
+            severity=severity,
+            title=f"It is {severity}.",
+            causes=(Cause.FAILURES,),
+            evidence={Cause.FAILURES: {"n": 20, "observed": 0.5}},
+        )
+    ]
+    if acknowledged_s is not None:
+        acknowledged_at = at + timedelta(seconds=acknowledged_s)
+        entries.append(
+            Entry(
+                at=acknowledged_at,
+                action=Action.ACKNOWLEDGED,
+                actor="ada",
+                note="Mine.",
+                expires_at=acknowledged_at + timedelta(days=1),
+            )
+        )
+    if resolved_s is not None:
+        entries.append(Entry(at=at + timedelta(seconds=resolved_s), action=Action.RESOLVED, causes=(), note="Over."))
+    return replay(identity, entries, POLICY), entries
