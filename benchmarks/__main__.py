@@ -15,16 +15,18 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import accept, claim, deliver, http, ingest, startup
+from benchmarks import accept, cache, claim, cold, deliver, http, ingest, startup
 from benchmarks.support import Figure
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "deliver": deliver.run,
     "accept": accept.run,
+    "cache": cache.run,
     "startup": startup.run,
     "claim": claim.run,
     "ingest": ingest.run,
     "http": http.run,
+    "cold": cold.run,
 }
 
 

@@ -7,14 +7,18 @@ import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from litestar import Litestar
+from msgspec import Struct
 
 import monitor
 from monitor import cli
 from monitor.bootstrap import build_app
+from monitor.catalogue import DROPS
 from monitor.domain.errors import MonitorError
+from monitor.domain.events import DomainEvent
 from monitor.http.auth import undeclared_routes
 from monitor.http.problems import STATUS_OF
 from monitor.parts import Parts
@@ -70,6 +74,11 @@ def leaves(error: type[MonitorError]) -> Iterator[type[MonitorError]]:
 @pytest.mark.parametrize("error", list(leaves(MonitorError)))
 def test_every_error_has_a_status_of_its_own_or_its_parent(error: type[MonitorError]) -> None:
     assert any(parent in STATUS_OF for parent in error.__mro__)
+
+
+@pytest.mark.parametrize("event", get_args(DomainEvent))
+def test_every_event_has_a_subscriber_row(event: type[Struct]) -> None:
+    assert event in DROPS._rows
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_a_failure_without_a_last_good_value_is_told_to_everyone_and_tried_again
     world.source.error = Unavailable("the database is away")
     asked = [world.ask(cache) for _ in range(3)]
     world.open(gate)
-    assert [type(task.exception()) for task in asked] == [Unavailable] * 3
+    assert [type(task.error) for task in asked] == [Unavailable] * 3
     assert len(world.source.calls) == 1
     world.source.error = None
     assert world.read(cache) == b"1"
@@ -163,7 +163,7 @@ def test_a_stopped_cache_leaves_no_task_and_no_caller_waiting(world: World) -> N
     world.source.gate = world.gate()
     asked = world.ask(cache)
     world.start(cache.stop())
-    assert asked.cancelled()
+    assert asked.cancelled
     assert world.redis.names("l") == set()
     assert cache.stats().under_way == 0
 

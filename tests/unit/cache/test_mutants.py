@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,7 +21,7 @@ from monitor.cache.process import Process
 from monitor.cache.proxy import MemoryTier
 from monitor.cache.server import TOKEN_BYTES, Dropped, Member
 from monitor.domain.errors import Unavailable
-from tests.fakes.redis.cache_server import FakeCacheServer
+from tests.fakes.redis.cache_server import FakeCacheServer, FakeRedis
 from tests.unit.cache import test_rules as rules
 from tests.unit.cache.world import World, world
 
@@ -105,7 +104,7 @@ def an_owed_drop_leaves_the_trust(patch: pytest.MonkeyPatch) -> None:
 
 def a_drop_is_tried_once(patch: pytest.MonkeyPatch) -> None:
     async def once(self: Bus, message: Dropped) -> list[Member]:
-        return await self._server.drop(self._fresh_tokens(message.tags), message)
+        return await self._server.drop(self._fresh_tokens(message.tags), message, self._config.lease_s)
 
     patch.setattr(Bus, "_announce", once)
 
@@ -131,6 +130,10 @@ def processes_are_not_members(patch: pytest.MonkeyPatch) -> None:
         return
 
     patch.setattr(FakeCacheServer, "renew", nothing)
+
+
+def a_flushed_server_has_no_members(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(FakeRedis, "count_unknown", lambda self, lease_s: None)
 
 
 def memory_is_asked_without_trust(patch: pytest.MonkeyPatch) -> None:
@@ -235,6 +238,7 @@ MUTANTS: list[tuple[int, Patch, Scenario]] = [
     (7, trust_begins_when_the_answer_comes, rules.test_a_late_answer_to_a_ping_proves_only_what_it_was_asked),
     (8, nobody_waits_for_the_members, rules.test_a_settled_drop_waits_until_every_live_process_has_heeded_it),
     (8, processes_are_not_members, rules.test_a_settled_drop_waits_until_every_live_process_has_heeded_it),
+    (8, a_flushed_server_has_no_members, rules.test_a_flushed_server_does_not_let_a_settled_drop_return_early),
     (9, memory_is_asked_without_trust, rules.test_without_trust_memory_is_not_asked),
     (
         9,
@@ -282,5 +286,5 @@ def test_without_the_rule_its_scenario_fails(mutate: Patch, scenario: Scenario) 
         scenario(unchanged)
     with pytest.MonkeyPatch.context() as patch, world() as mutated:
         mutate(patch)
-        with pytest.raises((AssertionError, asyncio.InvalidStateError, Unavailable)):
+        with pytest.raises((AssertionError, Unavailable)):
             scenario(mutated)

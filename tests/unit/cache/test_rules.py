@@ -42,7 +42,7 @@ def test_an_evicted_token_does_not_bring_a_flushed_value_back(world: World) -> N
     stored = world.redis.get(f"v:{ONE.text}")
     assert stored is not None
     world.redis.flush()
-    world.redis.set(f"v:{ONE.text}", stored, 600)
+    world.redis.put(f"v:{ONE.text}", stored, 600)
     world.source.change()
     assert world.read(second) == b"2"
 
@@ -191,10 +191,22 @@ def test_a_settled_drop_waits_until_every_live_process_has_heeded_it(world: Worl
     world.read(slow)
     world.server(slow).hold_bus(held=True)
     dropping = world.write(writer)
-    assert not dropping.done()
+    assert not dropping.done
     assert slow.peek(ONE.text) is not None
     world.server(slow).hold_bus(held=False)
     world.pass_time(0.0)
+    assert dropping.result() is True
+    assert slow.peek(ONE.text) is None
+
+
+def test_a_flushed_server_does_not_let_a_settled_drop_return_early(world: World) -> None:
+    slow, writer = world.cache(), world.cache()
+    world.read(slow)
+    world.server(slow).hold_bus(held=True)
+    world.redis.flush()
+    dropping = world.write(writer)
+    assert not dropping.done
+    world.pass_time(LEASE_S + 0.05)
     assert dropping.result() is True
     assert slow.peek(ONE.text) is None
 
@@ -210,7 +222,7 @@ def test_a_killed_process_delays_a_settled_drop_by_its_lease_at_most(world: Worl
     world.server(killed).cut = True
     world.server(killed).hold_bus(held=True)
     dropping = world.write(writer)
-    assert not dropping.done()
+    assert not dropping.done
     world.pass_time(LEASE_S)
     assert dropping.result() is True
 
@@ -295,7 +307,7 @@ def test_who_has_waited_long_enough_for_another_creates_anyway(world: World) -> 
     world.source.gate = None
     late = world.ask(waiting)
     world.pass_time(1.9)
-    assert not late.done()
+    assert not late.done
     world.pass_time(0.3)
     assert late.result().body == b"1"
 
@@ -315,7 +327,7 @@ def test_a_creator_that_takes_too_long_is_stopped(world: World) -> None:
     world.source.gate = world.gate()
     asked = world.ask(cache)
     world.pass_time(CacheConfig().creator_s + 0.1)
-    assert isinstance(asked.exception(), TimeoutError)
+    assert isinstance(asked.error, TimeoutError)
     assert world.redis.names("l") == set()
 
 
@@ -373,7 +385,7 @@ def test_a_dropped_value_is_never_answered_while_a_new_one_is_made(world: World)
     world.pass_time(6)
     world.source.gate = world.gate()
     world.write(writer)
-    assert not world.ask(reader).done()
+    assert not world.ask(reader).done
 
 
 def test_after_a_failure_the_last_good_value_says_so_and_the_creator_rests(world: World) -> None:
@@ -414,7 +426,7 @@ def test_past_its_grace_nothing_is_good_enough(world: World) -> None:
     world.read(cache)
     world.pass_time(601)
     world.source.error = Unavailable("the database is away")
-    assert isinstance(world.ask(cache).exception(), Unavailable)
+    assert isinstance(world.ask(cache).error, Unavailable)
 
 
 def test_an_answer_that_there_is_no_such_thing_is_not_hidden_behind_the_last_good_value(world: World) -> None:
@@ -422,7 +434,7 @@ def test_an_answer_that_there_is_no_such_thing_is_not_hidden_behind_the_last_goo
     world.read(cache)
     world.write(cache)
     world.source.error = NotFound("no such thing")
-    assert isinstance(world.ask(cache).exception(), NotFound)
+    assert isinstance(world.ask(cache).error, NotFound)
 
 
 # 12 and 13 --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import dogpile.cache.region
 import dogpile.lock
@@ -79,6 +79,33 @@ class Source:
         self.versions[key.text] += 1
 
 
+class Job(Generic[T]):
+    """Work under way, which a test may also leave alone."""
+
+    def __init__(self, task: asyncio.Task[T]) -> None:
+        self._task = task
+
+    @property
+    def done(self) -> bool:
+        return self._task.done()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._task.cancelled()
+
+    @property
+    def error(self) -> BaseException | None:
+        return self._task.exception()
+
+    def result(self) -> T:
+        """Return what came of it. Fails if nothing has yet."""
+        assert self._task.done(), "it still waits for something"
+        return self._task.result()
+
+    def cancel(self) -> None:
+        self._task.cancel()
+
+
 class World:
     """What a scenario plays in."""
 
@@ -89,7 +116,7 @@ class World:
         self.source = Source()
         self.caches: list[Cache] = []
         self.servers: dict[Cache, FakeCacheServer] = {}
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._jobs: list[Job[Any]] = []
 
     def cache(self, *, alone: bool = False, config: CacheConfig | None = None) -> Cache:
         """Start one more process."""
@@ -99,32 +126,33 @@ class World:
         if server is not None:
             self.servers[cache] = server
         self.get(cache.start())
+        if len(self.caches) == 1:
+            # A server that has just started does not know who was there before.
+            self.pass_time(cache.config.lease_s)
         return cache
 
     def server(self, cache: Cache) -> FakeCacheServer:
         return self.servers[cache]
 
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def start(self, work: Coroutine[Any, Any, T]) -> Job[T]:
         """Run *work* as far as it comes without time passing."""
-        task = self.loop.create_task(work)
-        self._tasks.append(task)
+        job = Job(self.loop.create_task(work))
+        self._jobs.append(job)
         self.loop.run_ready()
-        return task
+        return job
 
     def get(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of *work*, which needs no time to pass."""
-        task = self.start(work)
-        assert task.done(), "it waits for something"
-        return task.result()
+        return self.start(work).result()
 
-    def ask(self, cache: Cache, key: Key = ONE) -> asyncio.Task[Entry]:
+    def ask(self, cache: Cache, key: Key = ONE) -> Job[Entry]:
         return self.start(cache.get(key, self.source.creator(key)))
 
     def read(self, cache: Cache, key: Key = ONE) -> bytes:
         """Return what a reader sees now."""
         return self.get(cache.get(key, self.source.creator(key))).body
 
-    def write(self, cache: Cache, key: Key = ONE, *, settled: bool = True) -> asyncio.Task[bool]:
+    def write(self, cache: Cache, key: Key = ONE, *, settled: bool = True) -> Job[bool]:
         """Change the thing behind *key* and drop its tag."""
         self.source.change(key)
         return self.start(cache.invalidate(key.tags[1:], settled=settled))
@@ -135,9 +163,9 @@ class World:
     def gate(self) -> asyncio.Event:
         return asyncio.Event()
 
-    def cancel(self, task: asyncio.Task[Any]) -> None:
-        """Let whoever runs *task* give up."""
-        task.cancel()
+    def cancel(self, job: Job[Any]) -> None:
+        """Let whoever runs *job* give up."""
+        job.cancel()
         self.loop.run_ready()
 
     def open(self, gate: asyncio.Event) -> None:
@@ -157,12 +185,12 @@ class World:
         for cache in self.caches:
             self.start(cache.stop())
         self.pass_time(1.0)
-        for task in self._tasks:
-            task.cancel()
+        for job in self._jobs:
+            job.cancel()
         self.loop.run_ready()
-        for task in self._tasks:
-            if task.done() and not task.cancelled():
-                task.exception()
+        for job in self._jobs:
+            # Looked at, or asyncio complains that nobody did.
+            _ = job.cancelled or job.error
         self.loop.close()
 
 

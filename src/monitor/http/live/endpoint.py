@@ -14,7 +14,7 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from monitor.domain.errors import Forbidden, Malformed, MissingToken, MonitorError, Unauthenticated
-from monitor.domain.live import Pass, Session
+from monitor.domain.live import CloseCode, Pass, Session
 from monitor.domain.live.door import PROTOCOL, asked_position, check_origin, offered_token
 from monitor.domain.live.session import Auth
 from monitor.domain.live.stream import Position
@@ -84,6 +84,11 @@ class LiveEndpoint:
             log.info("live_opened", subject=holder.subject, request_id=request_id)
             self._hub.enter(socket)
             await self._serve(socket, position, receive, send)
+        except Exception:
+            # Not passed on: the framework would close with words of its own and say nothing in the log.
+            log.exception("live_failed", request_id=request_id)
+            if socket is not None:
+                socket.end(CloseCode.INTERNAL, "internal error")
         finally:
             self._hub.leave(holder.subject, socket)
 

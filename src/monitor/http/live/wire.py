@@ -10,6 +10,7 @@ ASGI ``send``, more slowly.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -21,8 +22,11 @@ from monitor.domain.live import Message
 
 EXTENSION = "monitor.wire"
 
-LINGER_S = 10.0
+LINGER_S = 30.0
 """How long a peer that does not read is left to take its close frame; then its buffers are freed."""
+
+KERNEL_BYTES = 128 * 1024
+"""What the kernel may hold for one socket, before it doubles it for its own books."""
 
 MAX_FRAGMENTS = 64
 ASGI_BACKLOG = 64
@@ -54,6 +58,11 @@ class LiveProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.congested = False
         self.on_drained: Callable[[], None] = _ignore
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        # Else the kernel keeps megabytes for a peer that does not read, and tells us late.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
