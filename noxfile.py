@@ -26,6 +26,7 @@ SOURCES = ("src", "tests", "benchmarks", "alembic", "noxfile.py")
 
 PAGE = Path("src/monitor/http/static/vendor")
 BROWSER = Path("tests/browser/vendor")
+REFERENCE = Path("src/monitor/http/reference")
 VENDORED = [
     (
         "preact@11.2.0",
@@ -48,6 +49,17 @@ VENDORED = [
             "dist/uPlot.esm.js": PAGE / "uplot.js",
             "dist/uPlot.min.css": PAGE / "uplot.css",
             "LICENSE": PAGE / "uplot.LICENSE",
+        },
+    ),
+    (
+        "swagger-ui-dist@5.35.0",
+        "sha512-U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ==",
+        {
+            "swagger-ui-bundle.js": REFERENCE / "swagger-ui-bundle.js",
+            "swagger-ui-bundle.js.LICENSE.txt": REFERENCE / "swagger-ui-bundle.js.LICENSE",
+            "swagger-ui.css": REFERENCE / "swagger-ui.css",
+            "LICENSE": REFERENCE / "swagger-ui.LICENSE",
+            "NOTICE": REFERENCE / "swagger-ui.NOTICE",
         },
     ),
     (
@@ -142,11 +154,16 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
 def openapi(session: nox.Session) -> None:
-    """Print the OpenAPI document into a file and validate it against OpenAPI 3.1."""
-    document = Path(session.create_tmp()) / "openapi.json"
+    """Hold the OpenAPI document against OpenAPI 3.1 and against the committed one; ``-- --write`` commits it anew."""
+    committed = Path("docs/openapi.json").resolve()
+    document = Path(session.create_tmp()).resolve() / "openapi.json"
     with document.open("w", encoding="utf-8") as file:
         session.run(str(Path(_Dev.bin) / "monitor"), "openapi", stdout=file, external=True)
     run(session, "python", "-m", "openapi_spec_validator", str(document))
+    if "--write" in session.posargs:
+        committed.write_bytes(document.read_bytes())
+    elif committed.read_bytes() != document.read_bytes():
+        session.error("docs/openapi.json is not that of the code; run: nox -s openapi -- --write")
 
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
@@ -159,6 +176,12 @@ def bench(session: nox.Session) -> None:
 def detection(session: nox.Session) -> None:
     """False alarms and minutes to detect, over simulated traffic; fails under the floors."""
     run(session, "python", "-m", "benchmarks.detection", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["dev"], default=False)
+def fuzz(session: nox.Session) -> None:
+    """schemathesis with all its checks, as every role, against a server of its own: about 15 minutes."""
+    run(session, "pytest", *selection(session, "tests/fuzz"))
 
 
 @nox.session(default=False)
@@ -190,4 +213,4 @@ def vendor(session: nox.Session) -> None:
 def _for_browsers(source: bytes) -> bytes:
     """Name the one bare import by its file, since there is no import map, and no source map, since there is none."""
     lines = source.replace(b'from"preact"', b'from"./preact.js"').splitlines(keepends=True)
-    return b"".join(line for line in lines if not line.startswith(b"//# sourceMappingURL"))
+    return b"".join(line for line in lines if not line.startswith((b"//# sourceMappingURL", b"/*# sourceMappingURL")))

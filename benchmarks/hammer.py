@@ -1,15 +1,18 @@
 """
-A load generator for one GET, in a process of its own: ``python -m benchmarks.hammer HOST PORT CONNECTIONS SECONDS``.
+A load generator for GETs, in a process of its own: ``python -m benchmarks.hammer HOST PORT CONNECTIONS SECONDS``.
 
-Takes the request's head on standard input and prints one line of JSON. A client of a web framework would be slower
-than the servers it is to measure, and would hide what tells them apart.
+Takes heads of requests on standard input and prints one line of JSON. One head is sent again and again for SECONDS;
+several are sent once each, whatever SECONDS says, so that no answer can have been remembered. A client of a web
+framework would be slower than the servers it is to measure, and would hide what tells them apart.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 import time
+from collections.abc import Iterator
 from typing import cast
 
 import msgspec
@@ -34,10 +37,11 @@ class Hammered(msgspec.Struct, frozen=True):
 
 
 class Connection(asyncio.Protocol):
-    """Sends the request again as soon as its answer is complete."""
+    """Sends the next request as soon as an answer is complete, until there is none."""
 
-    def __init__(self, request: bytes, latencies: list[float], wanted: bytes) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes], latencies: list[float], wanted: bytes) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._requests = requests
         self._latencies = latencies
         self._wanted = wanted
         self._data = b""
@@ -68,27 +72,44 @@ class Connection(asyncio.Protocol):
             self._missing = 0
             self._send()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.errors += 1
+            self.done.set_result(None)
+
     def _send(self) -> None:
+        request = next(self._requests, None)
+        if request is None:
+            self.done.set_result(None)
+            return
         self._started = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(request)
 
 
-async def hammer(host: str, port: int, connections: int, seconds: float, request: bytes, wanted: bytes) -> Hammered:
-    """Keep *connections* busy for *seconds*; an answer that does not begin with *wanted* is an error."""
+async def hammer(
+    host: str, port: int, connections: int, seconds: float, requests: list[bytes], wanted: bytes
+) -> Hammered:
+    """Keep *connections* busy; an answer that does not begin with *wanted* is an error."""
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
+    once = len(requests) > 1
+    sent = iter(requests) if once else itertools.repeat(requests[0])
+    started = time.perf_counter()
     made = [
-        await loop.create_connection(lambda: Connection(request, latencies, wanted), host, port)
+        await loop.create_connection(lambda: Connection(sent, latencies, wanted), host, port)
         for _ in range(connections)
     ]
-    await asyncio.sleep(seconds * 0.2)
-    latencies.clear()
-    started = time.perf_counter()
-    await asyncio.sleep(seconds)
+    if once:
+        await asyncio.gather(*(protocol.done for _, protocol in made))
+    else:
+        await asyncio.sleep(seconds * 0.2)
+        latencies.clear()
+        started = time.perf_counter()
+        await asyncio.sleep(seconds)
     elapsed, found = time.perf_counter() - started, sorted(latencies)
+    errors = sum(protocol.errors for _, protocol in made)
     for transport, _ in made:
         transport.abort()
-    errors = sum(protocol.errors for _, protocol in made)
     middle, late = (found[int(len(found) * q)] * 1000 if found else 0.0 for q in (0.5, 0.99))
     return Hammered(len(found), errors, elapsed, middle, late)
 
@@ -96,8 +117,8 @@ async def hammer(host: str, port: int, connections: int, seconds: float, request
 def main() -> None:
     """Run as told on the command line."""
     host, port, connections, seconds = sys.argv[1:5]
-    request = sys.stdin.buffer.read()
-    result = uvloop.run(hammer(host, int(port), int(connections), float(seconds), request, b"http/1.1 200"))
+    requests = [head + HEAD_END for head in sys.stdin.buffer.read().split(HEAD_END) if head]
+    result = uvloop.run(hammer(host, int(port), int(connections), float(seconds), requests, b"http/1.1 200"))
     print(msgspec.json.encode(result).decode())
 
 

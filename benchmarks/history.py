@@ -113,7 +113,7 @@ async def fill(dsn: str, webhooks: int, attempts: int, *, raw: bool = False) -> 
         connection = await parts.database.connect()
         try:
             started = time.perf_counter()
-            ids = await _register(parts, webhooks)
+            ids = await register_all(parts, webhooks)
             took_s["webhooks"] = time.perf_counter() - started
             took_s |= await _make(connection, ids, attempts, raw=raw)
             started = time.perf_counter()
@@ -127,7 +127,7 @@ async def fill(dsn: str, webhooks: int, attempts: int, *, raw: bool = False) -> 
     return Filled(ids, {step: round(s, 2) for step, s in took_s.items()})
 
 
-async def _register(parts: Parts, count: int) -> list[UUID]:
+async def register_all(parts: Parts, count: int) -> list[UUID]:
     """Register webhooks whose lanes look as if they had just made their last attempts."""
     ids: list[UUID] = []
     dice = random.Random(count)

@@ -13,7 +13,7 @@ from pytest_socket import disable_socket, enable_socket
 UNIT = Path(__file__).parent / "unit"
 
 # A shared machine stalls now and then; a law that is slow for one example has not failed.
-for _name, _examples in (("dev", 50), ("ci", 300), ("nightly", 5_000)):
+for _name, _examples in (("dev", 50), ("ci", 300), ("coherence", 500), ("nightly", 5_000)):
     settings.register_profile(
         _name, max_examples=_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
     )

@@ -59,8 +59,8 @@ class Parts:
         self.token_policy = token_policy(settings)
         self.alert_queries = PostgresAlertQueries(self.database)
         self.dashboards = PostgresDashboardQueries(self.database)
-        server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
-        self.cache = Cache(self.clock, server=server)
+        self._cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
+        self.cache = Cache(self.clock, server=self._cache_server)
         self.catalogue = Catalogue(self.cache, self.queries, self.dashboards, self.alert_queries)
         self.hearing = Hearing(self.cache, PostgresFactLog(self.database), self.clock)
         self.feed_log = self._feed_log()
@@ -91,6 +91,8 @@ class Parts:
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.database)
         await self._stack.enter_async_context(self.sender)
+        if self._cache_server is not None:
+            self._stack.push_async_callback(self._cache_server.close)
         await self._stack.enter_async_context(self.cache)
         await self._stack.enter_async_context(self.hearing)
         if self.feed_log is not None:

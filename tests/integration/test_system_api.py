@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from structlog.testing import capture_logs
 
 from monitor.domain.vocab import Role
 from monitor.parts import Parts
-from monitor.settings import Egress, Http
+from monitor.settings import Egress, Http, Log
 from tests.integration.support import API, Api, Receiver, api_of, assert_problem, execute, served, settings
 from tests.integration.test_authorization import routes
+from tests.integration.watching import Watch, alert, fail
 from tests.servers import free_port
 
 URL = "http://127.0.0.1:9/hook"
@@ -62,7 +64,28 @@ async def test_a_url_is_stored_in_its_one_spelling(public: Api) -> None:
     assert created["url"] == "https://hooks.example.com/a?b=c"
 
 
-async def test_every_change_by_a_person_leaves_one_row_in_the_audit_log(api: Api, receiver: Receiver) -> None:
+async def _alert_changes(api: Api, parts: Parts, change: Callable[..., Awaitable[Any]]) -> None:
+    """Do all that a person can do to alerts and silences."""
+    for ids in ("ack", "{alert_id}/ack", "{alert_id}/resolve"):
+        another = (await api.create(URL, name=ids))["id"]
+        await fail(api, another)
+        await Watch(parts).look()
+        raised = (await alert(api, another))["id"]
+        body: dict[str, Any] = {"json": {"ids": [raised]}} if ids == "ack" else {}
+        row, _ = await change("POST", f"alerts/{ids.format(alert_id=raised)}", f"alerts/{ids}", 200, **body)
+        action = "acknowledge" if ids.endswith("ack") else "resolve"
+        assert (row["action"], row["target"]) == (f"alert.{action}", f"alert:{raised}")
+    until = (parts.clock.now() + timedelta(hours=1)).isoformat()
+    silence = {"reason": "moving", "ends_at": until, "kind": "latency"}
+    row, made = await change("POST", "silences", "silences", 201, json=silence)
+    assert row["action"] == "silence.create"
+    row, _ = await change("DELETE", f"silences/{made.json()['id']}", "silences/{silence_id}", 204)
+    assert row["action"] == "silence.end"
+
+
+async def test_every_change_by_a_person_leaves_one_row_in_the_audit_log(
+    api: Api, parts: Parts, receiver: Receiver
+) -> None:
     called = set()
 
     async def change(method: str, path: str, template: str, status: int, **options: Any) -> Any:
@@ -91,12 +114,17 @@ async def test_every_change_by_a_person_leaves_one_row_in_the_audit_log(api: Api
     for action in ("cancel", "retry"):
         row, _ = await change("POST", f"deliveries/{delivery}/{action}", f"deliveries/{{delivery_id}}/{action}", 200)
         assert (row["action"], row["target"]) == (f"delivery.{action}", f"delivery:{delivery}")
+    await _alert_changes(api, parts, change)
+    past = {"from": created.json()["created_at"], "to": parts.clock.now().isoformat(), "states": ["failed"]}
+    row, _ = await change("POST", f"{hook}/replay", f"{template}/replay", 202, json=past)
+    assert row["action"] == "webhook.replay"
     row, _ = await change("DELETE", hook, template, 204)
     assert row["after"] == {"cancelled_deliveries": 1}
     by_people = {
         f"{method} {path}"
         for method, path, role in routes(api.app)
-        if method != "GET" and role in (Role.OPERATOR, Role.ADMIN)
+        # A preview changes nothing.
+        if method != "GET" and role in (Role.OPERATOR, Role.ADMIN) and not path.endswith("/preview")
     }
     assert called == by_people
     log = (await api.get("audit-log", params={"limit": 200})).text
@@ -234,13 +262,16 @@ async def test_without_a_database_calls_fail_fast_with_503(parts: Parts) -> None
             ("GET", "webhooks"),
             ("POST", "events"),
             ("GET", "dashboard/overview"),
-            ("GET", "/metrics"),
         ):
             body: dict[str, Any] = {"json": {"type": "a", "payload": 1}} if method == "POST" else {}
             async with asyncio.timeout(3):
                 response = await api.call(method, path, **body)
             assert_problem(response, 503, "unavailable")
             assert int(response.headers["retry-after"]) >= 1
+        # What a process says about itself is needed most now.
+        metrics = (await api.get("/metrics")).text
+        assert 'monitor_cache_creation_failures_total{view="overview"}' in metrics
+        assert "monitor_deliveries_pending" not in metrics
         assert_problem(await api.get("/health/ready", role=None), 503, "unavailable")
         assert (await api.get("/health/live", role=None)).json() == {"status": "live"}
 
@@ -258,10 +289,12 @@ async def test_metrics_can_be_opened_by_a_setting(parts: Parts) -> None:
         assert (await api.get("/metrics", role=None)).status_code == 200
 
 
-async def test_a_request_is_logged_in_one_line_by_its_template(api: Api) -> None:
-    with capture_logs() as logs:
-        created = await api.create(f"{URL}?canary")
-        await api.get(f"webhooks/{created['id']}", headers={"X-Request-ID": "req-9"}, params={"canary": "1"})
+async def test_a_request_is_logged_in_one_line_by_its_template(parts: Parts) -> None:
+    readable = settings(parts.database.dsn, log=Log(format="console"))
+    async with Parts(readable) as own, api_of(own) as api:
+        with capture_logs() as logs:
+            created = await api.create(f"{URL}?canary")
+            await api.get(f"webhooks/{created['id']}", headers={"X-Request-ID": "req-9"}, params={"canary": "1"})
     requests = [line for line in logs if line["event"] == "http_request"]
     assert [(line["method"], line["route"], line["status"]) for line in requests] == [
         ("POST", "/api/v1/webhooks", 201),

@@ -63,6 +63,7 @@ class Bus:
         """Tags whose drop the server has not taken, each with the number of the drop that failed last."""
         self._settlements: dict[int, _Settlement] = {}
         self._heard_at = NEVER
+        self._lost = False
         self._tried = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._replies: set[asyncio.Task[None]] = set()
@@ -130,7 +131,7 @@ class Bus:
         give_up_at = self._clock.monotonic() + (self._config.drop_s if self._link.up else 0)
         while True:
             try:
-                return await self._server.drop(self._fresh_tokens(message.tags), message)
+                return await self._server.drop(self._fresh_tokens(message.tags), message, self._config.lease_s)
             except ServerGone:
                 self._link.shut()
                 if self._clock.monotonic() >= give_up_at:
@@ -147,7 +148,7 @@ class Bus:
     async def _send_owed(self) -> None:
         while self._owed:
             owed = dict(self._owed)
-            await self._server.drop(self._fresh_tokens(owed), self.message(tags=owed))
+            await self._server.drop(self._fresh_tokens(owed), self.message(tags=owed), self._config.lease_s)
             for tag, number in owed.items():
                 # One that failed again in the meantime may speak of a later change.
                 if self._owed[tag] == number:
@@ -160,7 +161,9 @@ class Bus:
                     await self._catch_up()
                     await self._hear_and_beat(subscription)
             except ServerGone as error:
-                log.debug("cache_bus_lost", detail=str(error))
+                if not self._lost:
+                    log.warning("cache_bus_lost", detail=str(error))
+                self._lost = True
             except Exception:
                 log.exception("cache_bus_failed")
             self.trusted_until = NEVER
@@ -216,6 +219,9 @@ class Bus:
         if not self._owed:
             self.trusted_until = began_at + self._config.lease_s
             self._tried.set()
+            if self._lost:
+                self._lost = False
+                log.info("cache_bus_back")
 
     def _take(self, message: Message) -> None:
         match message:

@@ -48,7 +48,7 @@ class Cache:
         self._bus = self._process.bus
         self._slots = self._process.memory.slots
         self._under_way = self._process.under_way
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], None] = {}  # in order, so that a test can repeat itself
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -72,6 +72,10 @@ class Cache:
     @property
     def clock(self) -> Clock:
         return self._process.clock
+
+    @property
+    def config(self) -> CacheConfig:
+        return self._process.config
 
     @property
     def server(self) -> CacheServer | None:
@@ -157,8 +161,8 @@ class Cache:
         flight = Flight(look_up)
         self._under_way.offer(flight)
         task = asyncio.create_task(self._fly(flight))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
         task.add_done_callback(lambda _: flight.answer.cancel())
         return flight
 

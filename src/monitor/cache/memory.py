@@ -102,7 +102,9 @@ class Memory:
     def put(self, slot: Slot) -> None:
         """Store *slot* in place of what its key had; a value larger than all the room is not kept."""
         text = slot.key.text
-        self.remove(text)
+        if (old := self.slots.get(text)) is not None:
+            slot.hits = old.hits
+            self.remove(text)
         if size_of(slot) > self._order.maxsize:
             return
         self._order[text] = slot

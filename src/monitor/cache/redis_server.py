@@ -23,16 +23,21 @@ TOKEN_TTL_S = 2 * 24 * 3600
 
 _NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
-_DROP = f"""{_NOW_MS}
-for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[3 + i - 1], 'PX', ARGV[3]) end
-redis.call('PUBLISH', ARGV[1], ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local members = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+# A server that was flushed does not know who is a member. What it knew lives on in one that never answers.
+_UNKNOWN = "redis.call('ZADD', KEYS[1], 'NX', now + ARGV[1], '?')\n"
+
+_DROP = f"""{_NOW_MS} {_UNKNOWN}
+for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[4 + i - 1], 'PX', ARGV[4]) end
+redis.call('PUBLISH', ARGV[2], ARGV[3])
+for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
+    if gone ~= '?' then redis.call('ZREM', KEYS[1], gone) end
+end
+local members = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%d', now), '+inf', 'WITHSCORES')
 for i = 2, #members, 2 do members[i] = tostring(members[i] - now) end
 return members
 """
 
-_RENEW = f"{_NOW_MS} return redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])"
+_RENEW = f"{_NOW_MS} {_UNKNOWN} return redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])"
 
 _UNLOCK = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -58,18 +63,20 @@ class RedisCacheServer:
 
     Args:
         prefix: in front of every name in Redis, so that several products can share one.
+        patience: multiplies the time limits, for machines on which processes wait for each other.
     """
 
-    def __init__(self, url: str, *, prefix: str = "monitor:cache:1:") -> None:
+    def __init__(self, url: str, *, prefix: str = "monitor:cache:1:", patience: float = 1.0) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
-            "socket_connect_timeout": CONNECT_S,
+            "socket_connect_timeout": patience * CONNECT_S,
             "retry": Retry(NoBackoff(), 0),
             "decode_responses": False,
         }
         self._prefix = prefix
+        self._subscribe_s = patience * (CONNECT_S + ANSWER_S)
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-            url, max_connections=CONNECTIONS, timeout=ANSWER_S, socket_timeout=ANSWER_S, **common
+            url, max_connections=CONNECTIONS, timeout=patience * ANSWER_S, socket_timeout=patience * ANSWER_S, **common
         )
         # Any, since the driver's types speak of text and bytes, and of calls with and without a wait, at once.
         self._redis: Any = Redis(connection_pool=pool)
@@ -118,16 +125,16 @@ class RedisCacheServer:
         with _translated():
             await self._unlock(keys=[self._lock(key)], args=[holder, self._bus, _encode(Released(key))])
 
-    async def drop(self, tokens: Mapping[str, bytes], message: Dropped) -> list[Member]:
+    async def drop(self, tokens: Mapping[str, bytes], message: Dropped, lease_s: float) -> list[Member]:
         names = [self._members, *map(self._token, tokens)]
-        args = [self._bus, _encode(message), TOKEN_TTL_S * 1000, *tokens.values()]
+        args: list[Any] = [_ms(lease_s), self._bus, _encode(message), TOKEN_TTL_S * 1000, *tokens.values()]
         with _translated():
             flat: list[bytes] = await self._drop(keys=names, args=args)
         return [Member(name.decode(), float(ms) / 1000) for name, ms in zip(flat[::2], flat[1::2], strict=True)]
 
     async def renew(self, member: str, lease_s: float) -> None:
         with _translated():
-            await self._renew(keys=[self._members], args=[member, _ms(lease_s)])
+            await self._renew(keys=[self._members], args=[_ms(lease_s), member])
 
     async def leave(self, member: str) -> None:
         with _translated():
@@ -153,7 +160,7 @@ class RedisCacheServer:
         connection = self._listeners.make_connection()
         try:
             with _translated():
-                async with asyncio.timeout(CONNECT_S + ANSWER_S):
+                async with asyncio.timeout(self._subscribe_s):
                     await connection.connect()
                     await connection.send_command("SUBSCRIBE", self._bus, self._own_bus(member))
                     for _ in range(2):

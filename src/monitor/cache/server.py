@@ -99,8 +99,13 @@ class CacheServer(Protocol):
         """Give that right back and say so; nothing happens if *holder* has lost it."""
         ...
 
-    async def drop(self, tokens: Mapping[str, bytes], message: Dropped) -> list[Member]:
-        """Replace the tokens, tell everyone, and return who may still have missed it: the live members."""
+    async def drop(self, tokens: Mapping[str, bytes], message: Dropped, lease_s: float) -> list[Member]:
+        """
+        Replace the tokens, tell everyone, and return who may still have missed it: the live members.
+
+        A server that has lost its members (it was flushed, or is new) counts somebody unknown as one, for *lease_s*
+        from when it noticed.
+        """
         ...
 
     async def renew(self, member: str, lease_s: float) -> None:

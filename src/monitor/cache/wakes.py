@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 
 class Wakes:
-    """Events by key, there only while somebody listens."""
+    """Events by key, in the order of arrival, there only while somebody listens."""
 
     def __init__(self) -> None:
-        self._listening: dict[str, set[asyncio.Event]] = {}
+        self._listening: dict[str, list[asyncio.Event]] = {}
 
     def __len__(self) -> int:
         return len(self._listening)
@@ -20,12 +20,12 @@ class Wakes:
     def listen(self, key: str) -> Iterator[asyncio.Event]:
         """An event that is set whenever *key* is released."""
         event = asyncio.Event()
-        self._listening.setdefault(key, set()).add(event)
+        self._listening.setdefault(key, []).append(event)
         try:
             yield event
         finally:
             events = self._listening[key]
-            events.discard(event)
+            events.remove(event)
             if not events:
                 del self._listening[key]
 

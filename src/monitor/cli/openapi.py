@@ -11,6 +11,7 @@ import base64
 import msgspec
 
 from monitor.bootstrap import build_app
+from monitor.http import openapi
 from monitor.parts import Parts
 from monitor.settings import JwtKey, SecretKey, Secrets, Settings
 
@@ -34,4 +35,4 @@ def document() -> bytes:
     app = build_app(
         Parts(msgspec.structs.replace(settings, jwt=type(settings.jwt)(keys=(JwtKey("-", "HS256", unused),))))
     )
-    return msgspec.json.format(msgspec.json.encode(app.openapi_schema.to_schema()))
+    return msgspec.json.format(openapi.document(app))

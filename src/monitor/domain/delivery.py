@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from monitor.domain.vocab import OK_LABEL, ErrorKind
 
@@ -23,6 +25,16 @@ STANDARD_SCHEDULE_S: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_00
 """Seconds to wait before attempt 1, 2, …: the schedule of the Standard Webhooks specification."""
 
 
+MAX_ATTEMPTS = 50
+MAX_RETRY_S = 30 * 86_400
+_SCHEDULE = {
+    "minItems": 1,
+    "maxItems": MAX_ATTEMPTS,
+    "prefixItems": [{"const": 0}],
+    "items": {"type": "number", "minimum": 0, "maximum": MAX_RETRY_S},
+}
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often and when a delivery is tried.
 
@@ -30,8 +42,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``jitter_ratio`` spreads each wait by up to that share, both ways.
     """
 
-    schedule_s: tuple[float, ...] = STANDARD_SCHEDULE_S
-    jitter_ratio: float = 0.2
+    schedule_s: Annotated[tuple[float, ...], Meta(extra_json_schema=_SCHEDULE)] = STANDARD_SCHEDULE_S
+    jitter_ratio: Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})] = 0.2
 
 
 class Phases(msgspec.Struct, frozen=True):

@@ -11,18 +11,21 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from monitor.domain.delivery import RetryPolicy
+from monitor.domain.delivery import MAX_ATTEMPTS, MAX_RETRY_S, RetryPolicy
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.vocab import BodyFormat, SignatureScheme
-from monitor.domain.webhooks import MASK, RESERVED_HEADERS, RateLimit, Webhook, is_pattern
+from monitor.domain.webhooks import EVENT_PATTERN, MASK, RESERVED_HEADERS, RateLimit, Webhook, is_pattern
 
 MAX_LABELS = 32
 MAX_HEADERS = 32
-MAX_ATTEMPTS = 50
-MAX_RETRY_S = 30 * 86_400
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}")
+_HEADERS = {
+    "maxProperties": MAX_HEADERS,
+    "propertyNames": {"pattern": f"^{_HEADER_NAME.pattern}$"},
+    "additionalProperties": {"type": "string", "pattern": f"^{_HEADER_VALUE.pattern}$"},
+}
 
 Labels = dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)]]
 
@@ -37,9 +40,11 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     name: Annotated[str, Meta(min_length=1, max_length=200, description="What people call it.")]
     url: Annotated[str, Meta(min_length=1, max_length=2048, description="Where deliveries go, by POST.")]
     description: Annotated[str, Meta(max_length=2000)] = ""
-    event_types: Annotated[list[str], Meta(min_length=1, max_length=64)] = msgspec.field(default_factory=lambda: ["*"])
-    labels: Labels = {}
-    headers: dict[str, str] = {}
+    event_types: Annotated[
+        list[Annotated[str, Meta(extra_json_schema=EVENT_PATTERN)]], Meta(min_length=1, max_length=64)
+    ] = msgspec.field(default_factory=lambda: ["*"])
+    labels: Annotated[Labels, Meta(extra_json_schema={"maxProperties": MAX_LABELS})] = {}
+    headers: Annotated[dict[str, str], Meta(extra_json_schema=_HEADERS)] = {}
     enabled: bool = True
     timeout_s: Annotated[float, Meta(ge=1, le=30, description="Bounds one whole attempt, in seconds.")] = 15.0
     retry: RetryPolicy = RetryPolicy()

@@ -16,6 +16,9 @@ from monitor.domain.vocab import DeliveryState
 COUNTED_MAX = 1_000_000
 """Deliveries that a replay counts and sends at most: more than that is an import, not a replay."""
 
+FINISHED = [state.value for state in DeliveryState if state is not DeliveryState.PENDING]
+"""What ``states`` may name, as the documentation shows it."""
+
 UNDELIVERED = (DeliveryState.FAILED, DeliveryState.CANCELLED, DeliveryState.QUARANTINED)
 
 
@@ -31,7 +34,8 @@ class ReplaySpec(
     from_at: Annotated[datetime, Meta(tz=True, description="Accepted at or after this time.")]
     to_at: Annotated[datetime, Meta(tz=True, description="Accepted before this time.")]
     states: Annotated[
-        list[DeliveryState], Meta(min_length=1, max_length=4, description="How they ended; not `pending`.")
+        list[Annotated[DeliveryState, Meta(extra_json_schema={"enum": FINISHED})]],
+        Meta(min_length=1, max_length=4, description="How they ended."),
     ] = msgspec.field(default_factory=lambda: list(UNDELIVERED))
     dry_run: bool = False
 

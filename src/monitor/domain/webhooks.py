@@ -8,9 +8,11 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from monitor.domain.delivery import RetryPolicy
 from monitor.domain.vocab import BodyFormat, SignatureScheme
@@ -34,12 +36,16 @@ RESERVED_SEGMENT = "monitor"
 _TYPE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?")
 
+EVENT_TYPE = {"maxLength": 128, "pattern": f"^(?!monitor(\\.|$))({_TYPE.pattern})$"}
+EVENT_PATTERN = {"maxLength": 128, "pattern": f"^({_PATTERN.pattern})$"}
+"""What the documentation says of them, as JSON Schema; the functions below decide."""
+
 
 class RateLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most ``per_s`` deliveries a second on average, ``burst`` at once."""
 
-    per_s: float
-    burst: int = 1
+    per_s: Annotated[float, Meta(extra_json_schema={"minimum": 0.001, "maximum": 100_000})]
+    burst: Annotated[int, Meta(extra_json_schema={"minimum": 1, "maximum": 100_000})] = 1
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):

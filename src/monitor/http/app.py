@@ -8,13 +8,8 @@ from typing import Any
 
 from litestar import Litestar, Router
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
 
-from monitor import __version__
 from monitor.http.alerts import AlertController, SilenceController
-from monitor.http.auth import OPEN
 from monitor.http.cached import HotPath
 from monitor.http.dashboard import DashboardController
 from monitor.http.deliveries import DeliveryController
@@ -23,7 +18,9 @@ from monitor.http.exposition import CacheReport, Exposition
 from monitor.http.limits import RateLimiter
 from monitor.http.live import HubStatus, LiveEndpoint, live_route
 from monitor.http.middleware import add_edge, http_plumbing
+from monitor.http.openapi import openapi_config, reference_routes
 from monitor.http.page import load_page, page_routes
+from monitor.http.query import check_query
 from monitor.http.replays import ReplayController
 from monitor.http.request_log import WriteLine
 from monitor.http.services import Services
@@ -75,6 +72,7 @@ def build(
             DashboardController,
             AuditController,
         ],
+        before_request=check_query,
     )
     app = Litestar(
         route_handlers=[
@@ -84,10 +82,11 @@ def build(
             metrics_route(is_open=metrics_open),
             live_route(feed),
             *page_routes(load_page()),
+            *reference_routes(),
         ],
         dependencies=dependencies,
         lifespan=list(lifespan),
-        openapi_config=_openapi(),
+        openapi_config=openapi_config(),
         signature_types=[Services, Exposition],
         **http_plumbing(verifier=verifier, now=now, limiter=limiter),
     )
@@ -104,18 +103,3 @@ def build(
         edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins)
     )
     return app
-
-
-def _openapi() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Monitor",
-        version=__version__,
-        description="Delivers webhooks and watches them. Errors are RFC 9457 problems.",
-        # What the API looks like is no secret.
-        openapi_router=Router("/schema", route_handlers=[], opt=OPEN, include_in_schema=False),
-        render_plugins=[JsonRenderPlugin(path="/openapi.json")],
-        components=Components(
-            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
-        ),
-        security=[{"bearer": []}],
-    )

@@ -62,7 +62,7 @@ class Authenticate:
     """
     Verifies the token of every HTTP request to a route that is not open, and puts the principal in ``request.user``.
 
-    Sockets pass: their handshake has its own refusals. So does OPTIONS, which tells nothing but the allowed methods.
+    Sockets pass: their handshake has its own refusals.
     """
 
     def __init__(self, app: ASGIApp, verifier: TokenVerifier, now: Callable[[], float]) -> None:
@@ -71,7 +71,7 @@ class Authenticate:
         self._now = now
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP and scope["method"] != "OPTIONS" and not _is_socket(scope):
+        if scope["type"] == ScopeType.HTTP and not _is_socket(scope):
             scope["user"] = self._caller(scope)
         await self.app(scope, receive, send)
 

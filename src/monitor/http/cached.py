@@ -31,6 +31,7 @@ REMEMBERED = 4096
 LONGEST_TARGET_BYTES = 512
 
 _REVALIDATE = "private, no-cache"
+_JSON = (b"content-type", b"application/json")
 _GZIPPED = [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
 
 
@@ -129,10 +130,9 @@ class HotPath:
         self._now = now
         self._ticks_s = ticks_s
         self._known: dict[tuple[bytes, bytes], tuple[str, str]] = {}
+        self._vary = [(b"vary", b"Origin")] if cors else []
         self._common = [
-            (b"content-type", b"application/json"),
             (b"cache-control", _REVALIDATE.encode()),
-            *([(b"vary", b"Origin")] if cors else []),
             *(header for header in edge.headers if header[0] != b"cache-control"),
         ]
 
@@ -181,7 +181,8 @@ class HotPath:
             if len(body) >= COMPRESS_FROM_BYTES and b"gzip" in headers.get(b"accept-encoding", b""):
                 body = answer.gzipped()
                 fields += _GZIPPED
-            fields.append((b"content-length", b"%d" % len(body)))
+            fields += [_JSON, (b"content-length", b"%d" % len(body))]
+        fields += self._vary
         await send({"type": "http.response.start", "status": status, "headers": fields})
         await send({"type": "http.response.body", "body": body, "more_body": False})
         self._edge.note("GET", route, status, self._ticks_s() - started_s, request_id, principal.subject)

@@ -15,6 +15,9 @@ from litestar import MediaType, Request, Response
 
 from monitor.domain.errors import Malformed, StalePrecondition
 
+TAGS = r'^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'
+"""The ``pattern`` of If-Match."""
+
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
 _OURS = re.compile(r"([0-9]{1,18})\.[0-9a-f]{8}")
 

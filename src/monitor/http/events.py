@@ -10,6 +10,7 @@ import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import UNSET, UnsetType
 
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
@@ -21,34 +22,40 @@ from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.auth import actor_of, requires
 from monitor.http.conditional import tagged_answer
 from monitor.http.limits import BATCH_BODY_BYTES
+from monitor.http.openapi_document import DOCUMENTED_AS
 from monitor.http.paging import NO_NUL, Cursor, Limit
 from monitor.http.services import Services
 from monitor.http.times import From, To, checked
 from monitor.http.webhooks import IdempotencyKey
 
-_ABSENT = msgspec.Raw(b"")
+
+class EventBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """1 to 1,000 events: all are accepted, or none."""
+
+    events: Annotated[list[EventIn], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
 
 
 class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One event, or up to 1,000 as ``events``; not both."""
+    """The members of an :class:`EventIn`, or those of an :class:`EventBatch`: msgspec reads no union of the two."""
 
-    type: str | None = None
-    payload: msgspec.Raw = msgspec.field(default_factory=lambda: _ABSENT)
-    labels: Labels | None = None
-    occurred_at: datetime | None = None
-    events: Annotated[list[EventIn], msgspec.Meta(min_length=1, max_length=MAX_BATCH)] | None = None
+    type: str | UnsetType = UNSET
+    payload: msgspec.Raw | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
+    occurred_at: datetime | UnsetType | None = UNSET
+    events: Annotated[list[EventIn], msgspec.Meta(min_length=1, max_length=MAX_BATCH)] | UnsetType = UNSET
 
     def single(self) -> EventIn | None:
         """Return the one event, or ``None`` for a batch. Raises ``Invalid`` if it is both or neither."""
-        has_payload = bytes(self.payload) != b""
-        if self.events is not None:
-            if self.type is not None or has_payload or self.labels is not None or self.occurred_at is not None:
+        if self.events is not UNSET:
+            if any(member is not UNSET for member in (self.type, self.payload, self.labels, self.occurred_at)):
                 raise Invalid("Give one event or a list of events, not both.")
             return None
-        if self.type is None or not has_payload:
-            name = "type" if self.type is None else "payload"
+        if self.type is UNSET or self.payload is UNSET:
+            name = "type" if self.type is UNSET else "payload"
             raise Invalid(f"The event lacks {name}.", errors=(FieldError(f"/{name}", "Give it."),))
-        return EventIn(type=self.type, payload=self.payload, labels=self.labels or {}, occurred_at=self.occurred_at)
+        return EventIn(
+            type=self.type, payload=self.payload, labels=self.labels or {}, occurred_at=self.occurred_at or None
+        )
 
 
 class EventController(Controller):
@@ -62,7 +69,7 @@ class EventController(Controller):
         summary="Publish events",
         description="One event, or up to 1,000 as `events`. 202 is a promise: the events and their deliveries are"
         " committed. The payload is delivered byte for byte. Role: publisher.",
-        opt=requires(Role.PUBLISHER),
+        opt={**requires(Role.PUBLISHER), DOCUMENTED_AS: (EventIn, EventBatch)},
         request_max_body_size=BATCH_BODY_BYTES,
         responses=problems(*WRITE),
     )

@@ -22,11 +22,15 @@ from monitor.http.auth import Authenticate
 from monitor.http.body import JsonBody
 from monitor.http.cors import Cors
 from monitor.http.limits import API_BODY_BYTES, LimitRate, RateLimiter
+from monitor.http.options import AnswerOptions
 from monitor.http.problems import exception_handlers
 from monitor.http.request_log import Edge, WriteLine
 from monitor.http.tokens import TokenVerifier
 
 COMPRESS_FROM_BYTES = 1024
+READY = "ready"
+"""The ``opt`` of a route whose answers are compressed already, or too small to be."""
+
 GZIP_LEVEL = 4
 """Above it, time grows faster than size shrinks."""
 
@@ -51,13 +55,17 @@ def http_plumbing(*, verifier: TokenVerifier, now: Callable[[], float], limiter:
     """
     return Plumbing(
         middleware=[
+            AnswerOptions,
             DefineMiddleware(Authenticate, verifier=verifier, now=now),
             DefineMiddleware(LimitRate, limiter=limiter),
         ],
         exception_handlers=exception_handlers(),
         dto=JsonBody,
         compression_config=CompressionConfig(
-            backend="gzip", minimum_size=COMPRESS_FROM_BYTES, gzip_compress_level=GZIP_LEVEL
+            backend="gzip",
+            minimum_size=COMPRESS_FROM_BYTES,
+            gzip_compress_level=GZIP_LEVEL,
+            exclude_opt_key=READY,
         ),
         request_max_body_size=API_BODY_BYTES,
         # Litestar would set up the root logger and log exceptions a second time.

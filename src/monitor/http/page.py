@@ -8,7 +8,9 @@ the files of two versions. No file holds an inline script or style, so the conte
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from monitor.domain.encoded import entity_tag
 from monitor.domain.errors import NotFound
 from monitor.http.auth import OPEN
 from monitor.http.conditional import not_modified
+from monitor.http.middleware import COMPRESS_FROM_BYTES, READY
 
 STATIC = Path(__file__).with_name("static")
 DOCUMENT = "index.html"
@@ -37,33 +40,42 @@ POLICY = (
 """No inline script or style; ``connect-src 'self'`` covers the live feed on the same host too."""
 
 MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css",
+    ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-"""Other files, such as licences, are not served."""
+"""Text is UTF-8, which the framework adds. Other files, such as licences, are not served."""
+
+STATIC_ROUTE: dict[str, Any] = {**OPEN, READY: True}
 
 _FOR_EVER = "public, max-age=31536000, immutable"
 _REVALIDATE = "no-cache"
 
 
-class Asset(msgspec.Struct, frozen=True):
+class Asset(msgspec.Struct, frozen=True, dict=True):
     """One file as it is served; ``etag`` is quoted."""
 
     body: bytes
     media_type: str
     etag: str
 
+    @cached_property
+    def gzipped(self) -> bytes:
+        """Compressed once, not by every caller: these routes are open."""
+        return gzip.compress(self.body, mtime=0)
+
 
 class Page(msgspec.Struct, frozen=True):
-    """The document, and its files by their name below ``/assets/<digest>/``."""
+    """The document, and its files by their name below ``<under>/assets/<digest>/``; ``policy`` is what it may load."""
 
     document: Asset
     digest: str
     files: dict[str, Asset]
+    under: str
+    policy: str
 
 
-def load_page(folder: Path = STATIC) -> Page:
+def load_page(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -> Page:
     """Read the page from *folder*."""
     files = {
         path.relative_to(folder).as_posix(): _asset(path.read_bytes(), MEDIA_TYPES[path.suffix])
@@ -71,25 +83,30 @@ def load_page(folder: Path = STATIC) -> Page:
         if path.suffix in MEDIA_TYPES
     }
     digest = hashlib.sha256("".join(f"{name} {file.etag}\n" for name, file in files.items()).encode()).hexdigest()[:16]
-    base = f"/assets/{digest}"
+    base = f"{under}/assets/{digest}"
     preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in files if name.endswith(".js"))
     document = (folder / DOCUMENT).read_bytes().replace(BASE, base.encode()).replace(PRELOADS, preloads.encode())
-    return Page(_asset(document, "text/html; charset=utf-8"), digest, files)
+    return Page(_asset(document, "text/html"), digest, files, under, policy)
 
 
-def page_routes(page: Page) -> list[HTTPRouteHandler]:
-    """Return the routes of *page*. They are open: the page holds no data, and signs in by itself."""
+def page_routes(page: Page, path: str = "/") -> list[HTTPRouteHandler]:
+    """Return the routes of *page*, read at *path*. They are open: the page holds no data, and signs in by itself."""
 
-    @get("/", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+    @get(path, opt=STATIC_ROUTE, include_in_schema=False, sync_to_thread=False)
     def document(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return _answer(request, page.document, _REVALIDATE)
+        return answer_asset(request, page.document, _REVALIDATE, page.policy)
 
-    @get("/assets/{version:str}/{name:path}", opt=OPEN, include_in_schema=False, sync_to_thread=False)
+    @get(
+        f"{page.under}/assets/{{version:str}}/{{name:path}}",
+        opt=STATIC_ROUTE,
+        include_in_schema=False,
+        sync_to_thread=False,
+    )
     def asset(request: Request[Any, Any, Any], version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
         file = page.files.get(name.removeprefix("/")) if version == page.digest else None
         if file is None:
             raise NotFound("There is no such file in this version of the page.")
-        return _answer(request, file, _FOR_EVER)
+        return answer_asset(request, file, _FOR_EVER, page.policy)
 
     return [document, asset]
 
@@ -98,13 +115,18 @@ def _asset(body: bytes, media_type: str) -> Asset:
     return Asset(body, media_type, entity_tag(body))
 
 
-def _answer(request: Request[Any, Any, Any], asset: Asset, cache: str) -> Response[bytes]:
+def answer_asset(request: Request[Any, Any, Any], asset: Asset, cache: str, policy: str) -> Response[bytes]:
+    """Answer *asset*, compressed for those who take it. The route's ``opt`` is :data:`STATIC_ROUTE`."""
     headers = {
         "etag": asset.etag,
         "cache-control": cache,
-        "content-security-policy": POLICY,
+        "content-security-policy": policy,
         "cross-origin-opener-policy": "same-origin",
+        "vary": "Accept-Encoding",
     }
     if not_modified(request.headers.get("if-none-match"), asset.etag):
         return Response(b"", status_code=304, headers=headers)
+    if len(asset.body) >= COMPRESS_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"] = "gzip"
+        return Response(asset.gzipped, media_type=asset.media_type, headers=headers)
     return Response(asset.body, media_type=asset.media_type, headers=headers)

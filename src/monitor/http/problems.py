@@ -111,13 +111,6 @@ def answer_http_exception(request: Request[Any, Any, Any], exc: HTTPException) -
     return _answer(request, status, *_FRAMEWORK[status], fields=fields, headers=headers)
 
 
-def answer_undecodable(request: Request[Any, Any, Any], exc: msgspec.DecodeError) -> Response[Problem]:
-    """Answer a msgspec error that a handler let through while reading what the client sent."""
-    if isinstance(exc, msgspec.ValidationError):
-        return answer_monitor_error(request, errors.Invalid("A value breaks a rule.", errors=(field_error(exc),)))
-    return answer_monitor_error(request, errors.Malformed("A value is not valid JSON."))
-
-
 def answer_unexpected(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
     """Log what nobody expected, once, and answer 500 without a word of it."""
     _log.error("unexpected_error", request_id=request_id_of(request.scope), exc_info=exc)
@@ -145,7 +138,6 @@ def exception_handlers() -> ExceptionHandlersMap:
     return {
         MonitorError: answer_monitor_error,
         HTTPException: answer_http_exception,
-        msgspec.DecodeError: answer_undecodable,
         Exception: answer_unexpected,
     }
 

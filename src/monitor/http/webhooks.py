@@ -20,10 +20,11 @@ from monitor.domain.views import AttemptView, MetricsView, SecretView, WebhookVi
 from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.http.answers import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.auth import actor_of, requires
-from monitor.http.body import MergePatch
+from monitor.http.body import MergePatch, convert
 from monitor.http.cached import cached_answer, encoded_answer, versioned_answer
-from monitor.http.conditional import etag, require_version
+from monitor.http.conditional import TAGS, etag, require_version
 from monitor.http.limits import BATCH_BODY_BYTES
+from monitor.http.openapi_document import PATCHES
 from monitor.http.paging import NO_NUL, Cursor, Limit
 from monitor.http.services import Services
 from monitor.http.times import From, To, checked
@@ -43,7 +44,9 @@ IdempotencyKey = Annotated[
 ]
 IfMatch = Annotated[
     str | None,
-    HeaderParameter(name="If-Match", max_length=1000, description="The ETag that the change is based on."),
+    HeaderParameter(
+        name="If-Match", max_length=1000, pattern=TAGS, description="The ETag that the change is based on."
+    ),
 ]
 
 
@@ -153,7 +156,7 @@ class WebhookController(Controller):
         "/{webhook_id:uuid}",
         summary="Change a webhook",
         description="JSON merge patch (RFC 7396): null puts a member back to its default. Role: admin.",
-        opt=requires(Role.ADMIN),
+        opt={**requires(Role.ADMIN), PATCHES: WebhookSpec},
         responses=problems(*WRITE, 404, 409, 412),
     )
     async def patch_webhook(
@@ -165,7 +168,11 @@ class WebhookController(Controller):
         if_match: IfMatch = None,
     ) -> Response[WebhookView]:
         view = await services.registry.patch(
-            webhook_id, data, actor_of(request), require=lambda version: require_version(if_match, version)
+            webhook_id,
+            data,
+            actor_of(request),
+            require=lambda version: require_version(if_match, version),
+            read=lambda patched: convert(patched, WebhookSpec),
         )
         return _tagged(view)
 

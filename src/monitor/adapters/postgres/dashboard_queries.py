@@ -41,23 +41,18 @@ JOIN webhooks w ON w.id = page.id JOIN webhook_lanes l ON l.webhook_id = page.id
 ORDER BY page.rank, -l.failure_probability, w.id
 """
 
-# Steps end with the running minute, so the last one holds the present.
+# Steps end with the running minute, so the last one holds the present; those without attempts are left out.
 SPARKLINES = f"""
-SELECT webhook_id, array_agg(attempts ORDER BY step) AS attempts, array_agg(failures ORDER BY step) AS failures
-FROM (
-    SELECT id AS webhook_id, step, coalesce(sum(r.attempts), 0)::int AS attempts,
-           coalesce(sum(r.failures), 0)::int AS failures
-    FROM unnest($1::uuid[]) AS id
-    CROSS JOIN generate_series(1, {SPARK_STEPS}) AS step
-    CROSS JOIN LATERAL (
-        SELECT date_trunc('minute', now()) + interval '1 minute'
-            - make_interval(secs => ({SPARK_STEPS} - step + 1) * {SPARK_STEP_S}) AS from_at
-    ) AS s
-    LEFT JOIN rollups_minute r ON r.webhook_id = id AND r.bucket_at >= from_at
-        AND r.bucket_at < from_at + make_interval(secs => {SPARK_STEP_S})
+SELECT webhook_id, step, sum(attempts)::int AS attempts, sum(failures)::int AS failures FROM (
+    SELECT r.webhook_id, extract(epoch FROM r.bucket_at - begins_at)::int / {SPARK_STEP_S} AS step,
+           r.attempts, r.failures
+    FROM rollups_minute r
+    CROSS JOIN (
+        SELECT date_trunc('minute', now()) + interval '1 minute' - make_interval(secs => {SPARK_STEPS * SPARK_STEP_S})
+    ) AS h (begins_at)
+    WHERE r.webhook_id = ANY($1::uuid[]) AND r.bucket_at >= begins_at AND r.bucket_at <= now()
         AND r.bucket_at >= now() - interval '2 hours'
-    GROUP BY id, step
-) AS steps GROUP BY webhook_id
+) AS minutes GROUP BY webhook_id, step
 """
 
 
@@ -79,10 +74,10 @@ class PostgresDashboardQueries:
         found = await self._db.fetch(ROWS.format(condition=condition, limit=limit), *condition.args)
         ids = [row["id"] for row in found]
         hours = await last_hours(self._db, ids)
-        lines = {
-            row["webhook_id"]: Sparkline(SPARK_STEP_S, row["attempts"], row["failures"])
-            for row in await self._db.fetch(SPARKLINES, ids)
-        }
+        lines = {id_: Sparkline(SPARK_STEP_S, [0] * SPARK_STEPS, [0] * SPARK_STEPS) for id_ in ids}
+        for row in await self._db.fetch(SPARKLINES, ids):
+            line, step = lines[row["webhook_id"]], row["step"]
+            line.attempts[step], line.failures[step] = row["attempts"], row["failures"]
         return [
             WebhookRow(
                 id=row["id"],

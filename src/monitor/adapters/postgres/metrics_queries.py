@@ -23,19 +23,21 @@ from monitor.domain.views import (
 )
 from monitor.domain.vocab import SYSTEM_ID, HealthStatus, Severity
 
+# Buckets are unnested in the select list: as a table function, once for each minute, it takes twice the time.
 LAST_HOURS = """
-SELECT id, c.attempts, c.failures, b.indexes, b.counts
-FROM unnest($1::uuid[]) AS id
-CROSS JOIN LATERAL (
-    SELECT coalesce(sum(attempts), 0)::int AS attempts, coalesce(sum(failures), 0)::int AS failures
-    FROM rollups_minute r WHERE r.webhook_id = id AND r.bucket_at >= now() - interval '1 hour'
-) AS c
-CROSS JOIN LATERAL (
-    SELECT array_agg(i ORDER BY i) AS indexes, array_agg(n ORDER BY i) AS counts FROM (
-        SELECT i, sum(c)::int AS n FROM histograms_minute h, unnest(h.indexes, h.counts) AS pair (i, c)
-        WHERE h.webhook_id = id AND h.bucket_at >= now() - interval '1 hour' GROUP BY i
-    ) AS merged
-) AS b
+WITH counts AS (
+    SELECT webhook_id, sum(attempts)::int AS attempts, sum(failures)::int AS failures FROM rollups_minute
+    WHERE webhook_id = ANY($1::uuid[]) AND bucket_at >= now() - interval '1 hour' GROUP BY webhook_id
+), buckets AS (
+    SELECT webhook_id, array_agg(i ORDER BY i) AS indexes, array_agg(n ORDER BY i) AS counts FROM (
+        SELECT webhook_id, i, sum(c)::int AS n FROM (
+            SELECT webhook_id, unnest(indexes) AS i, unnest(counts) AS c FROM histograms_minute
+            WHERE webhook_id = ANY($1) AND bucket_at >= now() - interval '1 hour'
+        ) AS pairs GROUP BY webhook_id, i
+    ) AS merged GROUP BY webhook_id
+)
+SELECT id, coalesce(attempts, 0) AS attempts, coalesce(failures, 0) AS failures, indexes, buckets.counts
+FROM unnest($1) AS id LEFT JOIN counts ON counts.webhook_id = id LEFT JOIN buckets ON buckets.webhook_id = id
 """
 
 OVERVIEW = f"""

@@ -44,7 +44,7 @@ SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_ch
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id
 """
 
-_WATCHED_WEBHOOK = """
+WATCHED_WEBHOOK = """
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, b.signals, b.normal
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
 WHERE w.id = $1 AND w.deleted_at IS NULL
@@ -72,7 +72,7 @@ class PostgresQueries:
         self._vault = vault
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
-        row = await self._db.fetchrow(_WATCHED_WEBHOOK, webhook_id)
+        row = await self._db.fetchrow(WATCHED_WEBHOOK, webhook_id)
         if row is None:
             raise NotFound(NO_WEBHOOK)
         return watched_webhook_view(row)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from monitor.domain.clock import Clock
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports import NewDelivery, NewEvent, Subscription, UnitOfWorkFactory
 from monitor.domain.registration import MAX_LABELS, Labels
 from monitor.domain.vocab import Actor
-from monitor.domain.webhooks import is_event_type, is_reserved, subscribes
+from monitor.domain.webhooks import EVENT_TYPE, is_event_type, is_reserved, subscribes
 
 MAX_BATCH = 1000
 
@@ -29,9 +31,9 @@ class EventIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     the time of acceptance.
     """
 
-    type: str
+    type: Annotated[str, Meta(extra_json_schema=EVENT_TYPE)]
     payload: msgspec.Raw
-    labels: Labels = {}
+    labels: Annotated[Labels, Meta(extra_json_schema={"maxProperties": MAX_LABELS})] = {}
     occurred_at: datetime | None = None
 
 

@@ -110,12 +110,21 @@ class Registry:
         return await self._change(webhook_id, lambda _: spec, actor, require)
 
     async def patch(
-        self, webhook_id: UUID, changes: dict[str, Any], actor: Actor, *, require: Callable[[int], None]
+        self,
+        webhook_id: UUID,
+        changes: dict[str, Any],
+        actor: Actor,
+        *,
+        require: Callable[[int], None],
+        read: Callable[[Any], WebhookSpec],
     ) -> WebhookView:
-        """Apply a JSON merge patch (RFC 7396). Raises as :meth:`replace`, and ``msgspec.ValidationError``."""
-        return await self._change(
-            webhook_id, lambda old: msgspec.convert(merge_patch(spec_of(old), changes), WebhookSpec), actor, require
-        )
+        """
+        Apply a JSON merge patch (RFC 7396). Raises as :meth:`replace`.
+
+        Args:
+            read: checks the patched webhook as a request is checked. Raises ``Invalid``.
+        """
+        return await self._change(webhook_id, lambda old: read(merge_patch(spec_of(old), changes)), actor, require)
 
     async def _change(
         self,

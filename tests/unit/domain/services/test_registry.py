@@ -52,6 +52,10 @@ def stale(version: int) -> None:
     raise StalePrecondition(f"It is at version {version}.")
 
 
+def as_spec(patched: object) -> WebhookSpec:
+    return msgspec.convert(patched, WebhookSpec)
+
+
 @pytest.fixture
 def registry(unit_of_work: UnitOfWorkFactory, queries: FakeQueries, clock: FakeClock) -> Registry:
     return Registry(unit_of_work, queries, clock, FakeSigning(), canonical)
@@ -75,7 +79,7 @@ def actions(database: FakeDatabase) -> Callable[[], list[str]]:
 
 async def test_every_change_of_a_webhook_is_a_fact(registry: Registry, database: FakeDatabase) -> None:
     webhook_id = (await registry.create(SPEC, samples.ACTOR)).id
-    await registry.patch(webhook_id, {"name": "New"}, samples.ACTOR, require=any_version)
+    await registry.patch(webhook_id, {"name": "New"}, samples.ACTOR, require=any_version, read=as_spec)
     await registry.pause(webhook_id, samples.ACTOR)
     await registry.resume(webhook_id, samples.ACTOR)
     await registry.rotate_secret(webhook_id, samples.ACTOR)
@@ -141,10 +145,12 @@ async def test_a_replacement_keeps_masked_headers_and_moves_the_version(
 
 
 async def test_a_patch_changes_what_it_names(registry: Registry, webhook_id: UUID) -> None:
-    view = await registry.patch(webhook_id, {"labels": {"team": "blue"}}, samples.ACTOR, require=any_version)
+    view = await registry.patch(
+        webhook_id, {"labels": {"team": "blue"}}, samples.ACTOR, require=any_version, read=as_spec
+    )
     assert (view.name, view.labels, list(view.headers)) == ("Orders", {"team": "blue"}, ["X-Team"])
     with pytest.raises(msgspec.ValidationError):
-        await registry.patch(webhook_id, {"timeout_s": 31}, samples.ACTOR, require=any_version)
+        await registry.patch(webhook_id, {"timeout_s": 31}, samples.ACTOR, require=any_version, read=as_spec)
 
 
 async def test_a_stale_change_changes_nothing(
@@ -153,7 +159,7 @@ async def test_a_stale_change_changes_nothing(
     before = await queries.webhook(webhook_id)
     for call in (
         registry.replace(webhook_id, SPEC, samples.ACTOR, require=stale),
-        registry.patch(webhook_id, {"name": "x"}, samples.ACTOR, require=stale),
+        registry.patch(webhook_id, {"name": "x"}, samples.ACTOR, require=stale, read=as_spec),
         registry.remove(webhook_id, samples.ACTOR, require=stale),
     ):
         with pytest.raises(StalePrecondition):
@@ -164,7 +170,7 @@ async def test_a_stale_change_changes_nothing(
 
 async def test_the_signature_scheme_of_a_webhook_is_fixed(registry: Registry, webhook_id: UUID) -> None:
     with pytest.raises(Conflict):
-        await registry.patch(webhook_id, {"signature": "v1a"}, samples.ACTOR, require=any_version)
+        await registry.patch(webhook_id, {"signature": "v1a"}, samples.ACTOR, require=any_version, read=as_spec)
 
 
 async def test_a_webhook_enabled_again_gets_five_new_days_and_a_closed_circuit(
@@ -173,9 +179,9 @@ async def test_a_webhook_enabled_again_gets_five_new_days_and_a_closed_circuit(
     shut = Breaker(BreakerState.OPEN, START + timedelta(minutes=10), 9)
     failing = Lane(webhook_id=webhook_id, failing_since=START - timedelta(days=6), recent=("503",), breaker=shut)
     database.tables.lanes[webhook_id] = failing
-    await registry.patch(webhook_id, {"enabled": False}, samples.ACTOR, require=any_version)
+    await registry.patch(webhook_id, {"enabled": False}, samples.ACTOR, require=any_version, read=as_spec)
     assert database.tables.lanes[webhook_id].failing_since == failing.failing_since
-    await registry.patch(webhook_id, {"enabled": True}, samples.ACTOR, require=any_version)
+    await registry.patch(webhook_id, {"enabled": True}, samples.ACTOR, require=any_version, read=as_spec)
     lane = database.tables.lanes[webhook_id]
     assert (lane.failing_since, lane.recent, lane.breaker) == (None, ("503",), Breaker())
 

@@ -49,10 +49,16 @@ async function call(method, path, { query, body, headers = {}, signal } = {}) {
 async function readBody(response) {
   const text = await response.text();
   try {
-    return text ? JSON.parse(text) : null;
+    return text ? JSON.parse(text, exactNumbers) : null;
   } catch {
     return null;
   }
+}
+
+/** Keeps numbers that JavaScript would round as they were written: payloads are other people's. */
+function exactNumbers(_, value, context) {
+  const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
+  return isRounded && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
 }
 
 /** Leaves out what is null, undefined or empty. */

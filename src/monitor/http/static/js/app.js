@@ -5,7 +5,7 @@ import { Icon } from "./components/icons.js";
 import { Empty } from "./components/states.js";
 import { Toasts, toast } from "./components/toast.js";
 import { Dialogs, closeDialog } from "./dialogs.js";
-import { ago } from "./format.js";
+import { ago, duration } from "./format.js";
 import { useNow } from "./hooks.js";
 import { html, useEffect, useRef } from "./html.js";
 import { useKeys } from "./keys.js";
@@ -69,18 +69,30 @@ function Main() {
   const [View, role] = VIEWS[at.name] ?? [Lost, "viewer"];
   const place = at.name === "alert" ? "alerts" : `${at.name} ${at.id}`;
   useEffect(() => {
-    // Where a person went is where the focus goes; not at first, and not while somebody types.
-    if (!first.current) {
-      main.current.querySelector("h1")?.focus({ preventScroll: true });
-      scrollTo({ top: 0 });
-    }
+    const isFirst = first.current;
     first.current = false;
+    return isFirst ? undefined : arrive(main.current);
   }, [place]);
   useEffect(() => {
     const title = TABS.find(([name]) => name === (TAB_OF[at.name] ?? at.name))?.[2] ?? "Monitor";
     document.title = `${pending ? `(${pending}) ` : ""}${title} · Monitor`;
   }, [at.name, pending]);
   return html`<main id="main" ref=${main} tabindex="-1">${may(role) ? html`<${View} key=${place} id=${at.id} />` : html`<${NotAllowed} role=${role} />`}</main>`;
+}
+
+/** Puts the focus where a person went: on the heading, as soon as there is one, unless they are elsewhere by then. */
+function arrive(main) {
+  scrollTo({ top: 0 });
+  main.focus({ preventScroll: true });
+  const take = () => {
+    const heading = main.querySelector("h1");
+    if (heading && document.activeElement === main) heading.focus({ preventScroll: true });
+    if (heading) observer.disconnect();
+  };
+  const observer = new MutationObserver(take);
+  observer.observe(main, { childList: true, subtree: true });
+  take();
+  return () => observer.disconnect();
 }
 
 function Lost() {
@@ -136,7 +148,7 @@ function Banner() {
   const now = useNow(1_000);
   let text = null;
   if (mode === "offline") text = `No connection: ${pollError} ${asOf ? `What you see is from ${ago(asOf, now)}.` : ""} Trying again.`;
-  else if (staleAge !== null) text = `The database is away. What you see is from ${Math.round(staleAge)} s before the last answer.`;
+  else if (staleAge !== null) text = `The database is away. What you see was read ${duration(staleAge)} ago.`;
   else if (isSilent && mode !== "live") text = `The live feed is silent since ${ago(new Date(heardAt).toISOString(), now)}. ${mode === "polling" ? "Figures are read every 10 s instead." : "Connecting again."}`;
   return html`<div class="banner-place" role="status">${text && html`<p class="banner" id="stale"><${Icon} name="warning" /> ${text}</p>`}</div>`;
 }

@@ -5,23 +5,27 @@ import { createStore } from "./store.js";
 
 const KEPT_ACTIVITY = 300;
 const KEPT_POINTS = 180;
+const KEPT_CHANGES = 50;
 
 /**
  * `known` is false until the first picture came; `staleAge` (seconds) is set when the server answers from memory
- * because its database is away. `activity` and `points` (throughput, newest last) cover what this page has seen.
+ * because its database is away. `activity` (newest first) and `points` (newest last) cover what this page has seen;
+ * `changes` are the alerts that changed lately, with when the server said so.
  */
 const EMPTY = {
   known: false, staleAge: null, asOf: null, overview: null, webhooks: [], performance: null, anomalies: [], alerts: [],
-  activity: [], points: [],
+  activity: [], points: [], changes: [],
 };
 export const board = createStore(EMPTY);
 
 /** Words for screen readers and toasts: `announce` hears of every alert that was not there before. */
 let announce = () => {};
+const heard = new Set();
 const listeners = new Set();
 
 export function startBoard(onAlert) {
   board.set(EMPTY);
+  heard.clear();
   announce = onAlert;
 }
 
@@ -33,10 +37,14 @@ export function onFrame(listener) {
 
 /** Takes the whole picture, from a snapshot or a poll. */
 export function takeDashboard(view) {
-  const { known, alerts: before, asOf } = board.get();
+  const { known, asOf, changes } = board.get();
   // Two ways lead here; an answer that was overtaken says nothing new.
-  if (known && asOf && view.as_of < asOf) return;
-  const held = new Map(before.map((alert) => [alert.id, alert]));
+  if (known && view.as_of < asOf) {
+    if (view.stale) board.set({ staleAge: view.age_s });
+    return;
+  }
+  const later = changes.filter((change) => change.at > view.as_of);
+  const alerts = later.reduce((all, { alert }) => withAlert(all, alert), view.alerts);
   board.set((state) => ({
     known: true,
     staleAge: view.stale ? view.age_s : null,
@@ -44,10 +52,10 @@ export function takeDashboard(view) {
     webhooks: view.webhooks,
     performance: view.performance,
     anomalies: view.anomalies,
-    alerts: view.alerts.map((alert) => newer(held.get(alert.id), alert)).filter(isPending),
+    alerts,
     ...figures(state, view.overview),
   }));
-  if (known) view.alerts.filter((alert) => !held.has(alert.id)).forEach(announce);
+  alerts.forEach((alert) => hear(alert, known));
 }
 
 export function takeFrame(frame) {
@@ -59,10 +67,8 @@ export function takeFrame(frame) {
 
 /** What an action of this page brought, before the feed tells it. */
 export function takeAlert(alert) {
-  board.set((state) => {
-    const others = state.alerts.filter((other) => other.id !== alert.id);
-    return { alerts: isPending(alert) ? newestFirst([alert, ...others]) : others };
-  });
+  // The server's clock, as far as it was told: this one may be wrong.
+  changeAlert(alert, board.get().overview?.as_of ?? alert.raised_at);
   for (const listener of [...listeners]) listener({ type: "alert_updated", data: alert });
 }
 
@@ -71,15 +77,12 @@ const HANDLERS = {
   heartbeat: () => {},
   metrics_update: (data) => board.set((state) => ({ staleAge: null, ...figures(state, data) })),
   alert_new: (alert, frame) => {
-    board.set((state) => ({ alerts: newestFirst([alert, ...state.alerts.filter((other) => other.id !== alert.id)]) }));
+    changeAlert(alert, frame.at);
     log(frame, "alert", alert.severity, alert.title, `/alerts/${alert.id}`);
-    announce(alert);
+    hear(alert, true);
   },
   alert_updated: (alert, frame) => {
-    board.set((state) => {
-      const others = state.alerts.filter((other) => other.id !== alert.id);
-      return { alerts: isPending(alert) ? newestFirst([alert, ...others]) : others };
-    });
+    changeAlert(alert, frame.at);
     log(frame, "alert", alert.severity, `${STATE_WORDS[alert.state]}: ${alert.title}`, `/alerts/${alert.id}`);
   },
   webhook_status_changed: (data, frame) => {
@@ -104,9 +107,25 @@ const HANDLERS = {
 };
 
 const STATE_WORDS = { pending: "Changed", acknowledged: "Acknowledged", resolved: "Resolved" };
-const isPending = (alert) => alert.state === "pending";
-const newer = (held, told) => (held && held.version > told.version ? held : told);
-const newestFirst = (alerts) => alerts.toSorted((a, b) => (a.id < b.id ? 1 : -1));
+
+/** @returns {object[]} the waiting alerts, newest first, once *alert* is as it is now */
+function withAlert(alerts, alert) {
+  const others = alerts.filter((other) => other.id !== alert.id);
+  return alert.state === "pending" ? [alert, ...others].toSorted((a, b) => (a.id < b.id ? 1 : -1)) : others;
+}
+
+function changeAlert(alert, at) {
+  board.set((state) => ({
+    alerts: withAlert(state.alerts, alert),
+    changes: [...state.changes, { at, alert }].slice(-KEPT_CHANGES),
+  }));
+}
+
+/** Announces an alert once. */
+function hear(alert, isNews) {
+  if (isNews && !heard.has(alert.id)) announce(alert);
+  heard.add(alert.id);
+}
 
 function figures(state, overview) {
   if (state.overview && overview.as_of <= state.overview.as_of) return {};

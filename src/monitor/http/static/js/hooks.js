@@ -33,16 +33,39 @@ export function useLoad(read, deps, { everyMs = 0 } = {}) {
 
   useEffect(() => {
     run(false);
+    return () => current.current?.abort();
+  }, [run]);
+  useEffect(() => {
     const timer = everyMs && setInterval(() => document.hidden || run(true), everyMs);
-    return () => {
-      clearInterval(timer);
-      current.current?.abort();
-    };
+    return () => clearInterval(timer);
   }, [run, everyMs]);
 
   const reload = useCallback(() => run(true), [run]);
   const setData = useCallback((change) => setState((before) => ({ ...before, data: change(before.data) })), []);
   return { ...state, reload, setData };
+}
+
+/**
+ * A list that is read page by page: the first with all that `useLoad` does, older ones when somebody asks.
+ *
+ * @param {(cursor: string|null, signal?: AbortSignal) => Promise<{items: object[], next_cursor: string|null}>} read
+ */
+export function usePages(read, deps, { everyMs = 0 } = {}) {
+  const [older, setOlder] = useState([]);
+  const first = (signal) => {
+    setOlder([]);
+    return read(null, signal);
+  };
+  // Rows that move from page to page would be seen twice, so older pages stop the refreshing.
+  const load = useLoad(first, deps, { everyMs: older.length ? 0 : everyMs });
+  const pages = [load.data, ...older].filter(Boolean);
+  const cursor = pages.at(-1)?.next_cursor ?? null;
+  const action = useAction(async () => {
+    const page = await read(cursor);
+    setOlder((before) => [...before, page]);
+    return page;
+  });
+  return { load, items: pages.flatMap((page) => page.items), hasMore: cursor !== null, more: action.run, isBusy: action.isBusy, problem: action.problem };
 }
 
 /** Unix milliseconds, fresh every *everyMs*. */

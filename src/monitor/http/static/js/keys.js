@@ -5,6 +5,8 @@ import { createStore } from "./store.js";
 
 const KEY = "monitor.keys";
 const TYPING = "input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]";
+/** On these, Enter has a meaning of its own. */
+const PRESSED = "a, button, summary, input, label";
 const G_MS = 1_200;
 
 /** Single keys can be turned off (WCAG 2.1.4): they get in the way of speech input. */
@@ -34,6 +36,7 @@ export function startKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !keyboard.get().isOn) return;
     if (event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
+    if (event.key === "Enter" && event.target.closest?.(PRESSED)) return;
     const afterG = performance.now() - gPressedAt < G_MS;
     gPressedAt = event.key === "g" && !afterG ? performance.now() : 0;
     const name = afterG ? `g ${event.key}` : event.key;

@@ -8,12 +8,17 @@ import { Problem, api, queryText } from "./api.js";
 import { session, signOut } from "./session.js";
 import { createStore } from "./store.js";
 
-export const SILENT_AFTER_MS = 40_000;
+const SILENT_AFTER_MS = 40_000;
 const POLL_MS = 10_000;
+/** While live too: rows, sparklines and charts are not in the feed. */
+const REFRESH_MS = 15_000;
 const POLL_AFTER_MS = 2_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
-const CLOSED_FOR_GOOD = new Set([4401, 4403]);
+const CLOSED_FOR_GOOD = {
+  4401: "Signed out: the token has expired or was revoked.",
+  4403: "Signed out: this role may not watch the dashboard.",
+};
 
 /**
  * `mode`: `live` while a socket is open, `connecting` or `polling` while not, `offline` when polls fail too.
@@ -28,7 +33,8 @@ let position = null;
 let tries = 0;
 let downSince = 0;
 let polledAt = 0;
-let timers = [];
+let watching = 0;
+let waiting = 0;
 
 /** @param {{frame: (frame: object) => void, dashboard: (view: object) => void}} receiver */
 export function startLive(receiver) {
@@ -38,15 +44,15 @@ export function startLive(receiver) {
   tries = 0;
   downSince = Date.now();
   link.set({ mode: "connecting", heardAt: Date.now(), isSilent: false, pollError: null });
-  timers = [setInterval(watch, 1_000)];
+  watching = setInterval(watch, 1_000);
   window.addEventListener("online", reconnectNow);
   document.addEventListener("visibilitychange", onVisible);
   connect();
 }
 
 export function stopLive() {
-  timers.forEach((timer) => (clearInterval(timer), clearTimeout(timer)));
-  timers = [];
+  clearInterval(watching);
+  clearTimeout(waiting);
   window.removeEventListener("online", reconnectNow);
   document.removeEventListener("visibilitychange", onVisible);
   drop();
@@ -62,6 +68,7 @@ function drop() {
 
 function connect() {
   const { token } = session.get();
+  clearTimeout(waiting);
   if (!token) return;
   drop();
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
@@ -70,8 +77,8 @@ function connect() {
   opened.onmessage = (message) => hear(message.data);
   opened.onclose = (event) => {
     socket = null;
-    if (CLOSED_FOR_GOOD.has(event.code)) return signOut(event.code === 4401 ? "Signed out: the token has expired or was revoked." : "Signed out: the role may not watch the dashboard.");
-    retry();
+    if (event.code in CLOSED_FOR_GOOD) signOut(CLOSED_FOR_GOOD[event.code]);
+    else retry();
   };
 }
 
@@ -81,7 +88,7 @@ function retry() {
   // Half of the wait is diced: many pages that lost one server do not come back together.
   const wait = Math.min(FIRST_WAIT_MS * 2 ** tries, LONGEST_WAIT_MS) * (0.5 + Math.random() / 2);
   tries += 1;
-  timers.push(setTimeout(connect, wait));
+  waiting = setTimeout(connect, wait);
 }
 
 function hear(text) {
@@ -94,6 +101,7 @@ function hear(text) {
   tries = 0;
   if (frame.epoch) position = { epoch: frame.epoch, seq: frame.seq };
   link.set({ mode: "live", heardAt: Date.now(), isSilent: false, pollError: null });
+  if (frame.type === "snapshot") polledAt = Date.now();
   sink.frame(frame);
 }
 
@@ -109,7 +117,8 @@ function watch() {
     drop();
     connect();
   }
-  if (mode !== "live" && now - downSince > POLL_AFTER_MS && now - polledAt > POLL_MS && !document.hidden) poll();
+  const isDue = mode === "live" ? now - polledAt > REFRESH_MS : now - downSince > POLL_AFTER_MS && now - polledAt > POLL_MS;
+  if (isDue && !document.hidden) poll();
 }
 
 async function poll() {

@@ -17,7 +17,7 @@ function drawSpan({ ctx, bbox, scales, valToPos }, { from, to }) {
   const left = valToPos(Math.max(from, scales.x.min), "x", true);
   const right = valToPos(Math.min(to, scales.x.max), "x", true);
   if (right < bbox.left || left > bbox.left + bbox.width) return;
-  ctx.fillStyle = colour("tone-bad-faint");
+  ctx.fillStyle = colour("span");
   ctx.fillRect(left, bbox.top, Math.max(right - left, 2), bbox.height);
   // An edge, so that the span shows without its colour too.
   ctx.fillStyle = colour("tone-bad");

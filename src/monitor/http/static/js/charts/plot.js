@@ -45,11 +45,12 @@ export function Chart(props) {
     const next = Math.min(Math.max((index ?? x.length - (step < 0 ? 0 : 1)) + step, 0), x.length - 1);
     plot.current.setCursor({ left: plot.current.valToPos(x[next], "x"), top: 0 });
   };
-  const place = index ?? x.length - 1;
+  // Without a cursor the newest values stand there; the step that has just begun may have none.
+  const place = index ?? x.findLastIndex((_, i) => series.some((one) => one.values[i] !== null));
   return html`<figure class="chart">
     <figcaption class="legend">
       <span class="legend-title">${label}</span>
-      <span class="legend-at">${x.length ? timeLabel(x, place) : ""}</span>
+      <span class="legend-at">${place >= 0 ? timeLabel(x, place) : ""}</span>
       ${series.map((one) => html`<span class="legend-item" key=${one.label}>
         <i class="swatch tone-${one.tone} ${one.kind ?? "line"}"></i>${one.label} <b>${one.format(one.values[place] ?? null)}</b></span>`)}
       ${band && band.high !== null && html`<span class="legend-item"><i class="swatch band"></i>${band.label}</span>`}
@@ -82,7 +83,7 @@ const dataOf = ({ x, series }) => [x, ...series.map((one) => one.values)];
 
 function options(latest, width, height, setIndex) {
   const { series, format, isLog } = latest.current;
-  const scales = { x: { time: true }, y: isLog ? { distr: 3 } : { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } };
+  const scales = { x: { time: true, range: () => wholeSteps(latest.current.x) }, y: isLog ? { distr: 3, range: (_, least, most) => aroundBand(latest.current.band, least, most) } : { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } };
   if (series.some((one) => one.scale === "side")) scales.side = { range: (_, __, most) => [0, (most || 1) * 3] };
   const grid = { stroke: colour("line-faint"), width: 1 };
   const axis = { stroke: colour("muted"), font: "12px system-ui, sans-serif", grid, ticks: { show: false } };
@@ -90,12 +91,12 @@ function options(latest, width, height, setIndex) {
     width,
     height,
     scales,
-    padding: [10, 8, 0, 0],
+    padding: [10, 22, 0, 0],
     legend: { show: false },
     cursor: { points: { size: 7 }, drag: { x: false, y: false }, y: false },
     series: [{}, ...series.map(lineOf)],
     axes: [
-      { ...axis, values: timeValues, space: 70 },
+      { ...axis, values: timeValues, space: 70, size: 28 },
       { ...axis, values: (_, splits) => splits.map((value) => (value === null ? null : format(value))), size: 68 },
     ],
     hooks: {
@@ -103,6 +104,24 @@ function options(latest, width, height, setIndex) {
       setCursor: [(plot) => setIndex(plot.cursor.idx)],
     },
   };
+}
+
+/** To the end of the last step: what happens in it is drawn too. */
+function wholeSteps(x) {
+  return x.length > 1 ? [x[0], 2 * x.at(-1) - x.at(-2)] : [(x[0] ?? 0) - 60, (x[0] ?? 0) + 60];
+}
+
+/** Room around the values of a logarithmic scale, and for the band, so that one sees how far away normal is. */
+function aroundBand(band, least, most) {
+  const values = [least, most, band?.low, band?.line ?? band?.high].filter((value) => value > 0);
+  return values.length ? [round125(Math.min(...values) / 1.1, -1), round125(Math.max(...values) * 1.1, 1)] : [1, 1_000];
+}
+
+/** The next 1, 2 or 5 times a power of ten, below (-1) or above (1). */
+function round125(value, direction) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  const steps = [1, 2, 5, 10].map((step) => step * power);
+  return direction < 0 ? steps.findLast((step) => step <= value) : steps.find((step) => step >= value);
 }
 
 function lineOf({ label, tone, kind = "line", scale = "y", dash }) {

@@ -4,7 +4,7 @@ import { html, useId, useState } from "../html.js";
 import { Icon } from "./icons.js";
 
 /** @param {{label: string, hint?: any, error?: string|null, children: (attributes: object) => any}} props */
-export function Field({ label, hint, error, children }) {
+function Field({ label, hint, error, children }) {
   const id = useId();
   const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
   return html`<div class="field">

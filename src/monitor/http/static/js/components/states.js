@@ -28,6 +28,12 @@ function Stale({ load }) {
     From ${ago(load.at, now)}: ${load.error.message} <button type="button" class="link" onClick=${load.reload}>Try again</button></p>`;
 }
 
+/** The button below a list that has older rows; of `usePages`. */
+export function Older({ pages, children }) {
+  return html`${pages.problem && html`<${Failed} problem=${pages.problem} />`}
+    ${pages.hasMore && html`<button type="button" class="block" disabled=${pages.isBusy} onClick=${pages.more}>${children}</button>`}`;
+}
+
 /**
  * Shows *load* (of `useLoad`) in whichever state it is; `children` is a function of its data.
  *

@@ -40,7 +40,7 @@ function Now({ view: { overview, points } }) {
   const x = useMemo(() => points.map((point) => point.at), [points]);
   const series = useMemo(
     () => [
-      { label: "throughput", tone: "accent", kind: "area", format: perSecond, values: points.map((point) => point.throughput_per_s) },
+      { label: "waiting", tone: "accent", kind: "area", format: count, values: points.map((point) => point.pending) },
     ],
     [points],
   );
@@ -56,5 +56,5 @@ function Now({ view: { overview, points } }) {
     ["Cache hits", percent(overview.cache_hit_ratio)],
   ];
   return html`<dl class="figures-row slim">${figures.map(([name, value]) => html`<div class="figure"><dt>${name}</dt><dd><span class="value">${value}</span></dd></div>`)}</dl>
-    ${points.length > 1 && html`<section class="panel"><${Chart} label="Throughput, mean of the last hour" x=${x} series=${series} format=${perSecond} height=${130} /></section>`}`;
+    ${points.length > 1 && html`<section class="panel"><${Chart} label="Deliveries waiting" x=${x} series=${series} format=${short} height=${130} /></section>`}`;
 }

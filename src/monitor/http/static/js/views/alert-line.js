@@ -17,6 +17,6 @@ export function AlertLine({ alert, isStated = false }) {
       <p class="muted small"><time datetime=${alert.raised_at} title=${precisely(alert.raised_at)}>${ago(alert.raised_at, now)}</time>
         ${alert.count > 1 && ` · raised ${alert.count} times`}${alert.silenced && " · silenced"}${alert.flapping && " · flapping"}</p></div>
     ${may("operator") && alert.state === "pending" && html`<button type="button" class="small" onClick=${() => openAcknowledge([alert])}
-      aria-label="Acknowledge: ${alert.title}"><${Icon} name="check" size=${13} /> Ack</button>`}
+      aria-label="Ack: ${alert.title}"><${Icon} name="check" size=${13} /> Ack</button>`}
   </li>`;
 }

@@ -3,10 +3,10 @@
 import { api } from "../api.js";
 import { onFrame } from "../board.js";
 import { Icon } from "../components/icons.js";
-import { Empty, Loaded } from "../components/states.js";
+import { Empty, Loaded, Older } from "../components/states.js";
 import { AlertState, Status } from "../components/status.js";
 import { ago, capital, plural, precisely } from "../format.js";
-import { useFrames, useHeldOrder, useLoad, useNow } from "../hooks.js";
+import { useFrames, useHeldOrder, useNow, usePages } from "../hooks.js";
 import { html, useEffect, useRef, useState } from "../html.js";
 import { useKeys } from "../keys.js";
 import { go, href, route, setQuery } from "../router.js";
@@ -70,7 +70,7 @@ export function Alerts() {
           empty=${html`<${Empty} title=${state === "pending" ? "No alert is waiting" : "No alert here"} icon="healthy">${state === "pending" ? "You may go back to sleep." : "Try another state or severity."}<//>`}>
           ${() => html`<ul class="list alert-list">${items.map((alert, i) => html`<${Item} key=${alert.id} alert=${alert} isCurrent=${i === at} isShown=${alert.id === id}
               isTicked=${ticked.has(alert.id)} onTick=${() => tick(alert)} query=${query} />`)}</ul>
-            ${list.next && html`<button type="button" class="block" onClick=${list.more}>Older alerts</button>`}`}
+            <${Older} pages=${list}>Older alerts<//>`}
         <//>
       </section>
       ${name === "alert" && html`<${AlertDetail} key=${id} id=${id} back=${href("/alerts", query)} />`}
@@ -81,7 +81,7 @@ function Item({ alert, isCurrent, isShown, isTicked, onTick, query }) {
   const now = useNow(15_000);
   const element = useRef(null);
   useEffect(() => {
-    if (isCurrent) element.current.scrollIntoView({ block: "nearest" });
+    if (isCurrent && !isShown) element.current.scrollIntoView({ block: "nearest" });
   }, [isCurrent]);
   return html`<li ref=${element} class="alert-item ${isCurrent ? "current" : ""} ${isShown ? "shown" : ""}" data-alert=${alert.id}>
     ${may("operator") && html`<input type="checkbox" aria-label="Select: ${alert.title}" checked=${isTicked} disabled=${alert.state !== "pending"} onChange=${onTick} />`}
@@ -95,28 +95,27 @@ function Item({ alert, isCurrent, isShown, isTicked, onTick, query }) {
 
 /** The list as the server has it, kept up to date by the feed. */
 function useAlerts(filter) {
-  const [older, setOlder] = useState([]);
-  const deps = Object.values(filter);
-  const load = useLoad((signal) => (setOlder([]), api.alerts({ ...filter, limit: 50 }, signal)), deps);
+  const pages = usePages((cursor, signal) => api.alerts({ ...filter, limit: 50, cursor }, signal), Object.values(filter));
+  const { load } = pages;
   const fits = (alert) =>
     (filter.state === "all" || alert.state === filter.state || (filter.state === "open" && alert.state !== "resolved")) &&
     (!filter.severity || alert.severity === filter.severity) &&
     (!filter.kind || alert.kind === filter.kind) &&
     (!filter.webhook_id || alert.webhook_id === filter.webhook_id);
-  const merge = (alert) => load.setData((page) => page && { ...page, items: merged(page.items, alert, fits(alert)) });
+  const merge = (alert) => load.setData((page) => page && { ...page, items: merged(page.items, alert) });
   useFrames(onFrame, ({ type, data }) => {
-    if (type === "alert_new" || type === "alert_updated") {
-      merge(data);
-      setOlder((pages) => pages.map((page) => ({ ...page, items: page.items.filter((alert) => alert.id !== data.id) })));
-    }
+    if (type === "alert_new" || type === "alert_updated") merge(data);
     if (type === "snapshot") load.reload();
   });
-  const next = older.length ? older.at(-1).next_cursor : load.data?.next_cursor;
-  const more = async () => setOlder([...older, await api.alerts({ ...filter, limit: 50, cursor: next })]);
-  return { load, items: [load.data, ...older].flatMap((page) => page?.items ?? []), isKnown: load.data !== null, next, more };
+  return { ...pages, items: unique(pages.items).filter(fits), isKnown: load.data !== null };
 }
 
-function merged(items, alert, fits) {
-  const others = items.filter((one) => one.id !== alert.id);
-  return fits ? [...others, alert].toSorted((a, b) => (a.id < b.id ? 1 : -1)) : others;
+/** The feed puts what changed on the first page, also what stands on an older one. */
+function unique(items) {
+  const seen = new Set();
+  return items.filter((alert) => !seen.has(alert.id) && seen.add(alert.id));
+}
+
+function merged(items, alert) {
+  return [...items.filter((one) => one.id !== alert.id), alert].toSorted((a, b) => (a.id < b.id ? 1 : -1));
 }

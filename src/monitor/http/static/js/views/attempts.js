@@ -2,28 +2,23 @@
 
 import { api } from "../api.js";
 import { Icon } from "../components/icons.js";
-import { Empty, Loaded } from "../components/states.js";
+import { Empty, Loaded, Older } from "../components/states.js";
 import { Status } from "../components/status.js";
 import { clock, ms, precisely } from "../format.js";
-import { useLoad } from "../hooks.js";
+import { useLoad, usePages } from "../hooks.js";
 import { Fragment, html, useState } from "../html.js";
 
 const FILTERS = [["", "All"], ["false", "Failed"], ["true", "Succeeded"]];
 const ERRORS = ["timeout", "connect", "dns", "tls", "reset", "protocol", "blocked", "status", "other"];
-const PAGE = 50;
+const PAGE = 20;
 
 export function Attempts({ webhook }) {
   const [filter, setFilter] = useState({ ok: "", error: "" });
-  const [older, setOlder] = useState([]);
   const [open, setOpen] = useState(null);
-  const load = useLoad(
-    (signal) => (setOlder([]), api.attempts(webhook.id, { ...filter, limit: PAGE }, signal)),
-    [webhook.id, filter],
+  const pages = usePages((cursor, signal) => api.attempts(webhook.id, { ...filter, limit: PAGE, cursor }, signal), [webhook.id, filter], {
     // What somebody reads is left as it is.
-    { everyMs: open || older.length ? 0 : 10_000 },
-  );
-  const next = older.length ? older.at(-1).next_cursor : load.data?.next_cursor;
-  const more = async () => setOlder([...older, await api.attempts(webhook.id, { ...filter, limit: PAGE, cursor: next })]);
+    everyMs: open ? 0 : 10_000,
+  });
   return html`<section class="panel" aria-labelledby="attempts">
     <header class="panel-head"><h2 id="attempts">Attempts</h2>
       <div class="row">
@@ -33,13 +28,13 @@ export function Attempts({ webhook }) {
         <label class="inline">Failed by <select value=${filter.error} onChange=${(event) => setFilter({ ...filter, error: event.target.value })}>
           <option value="">anything</option>${ERRORS.map((kind) => html`<option>${kind}</option>`)}</select></label>
       </div></header>
-    <${Loaded} load=${load} what="Reading attempts" lines=${6} isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No attempt" icon="activity" />`}>
-      ${(page) => html`<div class="scroll-x"><table class="table attempts">
+    <${Loaded} load=${pages.load} what="Reading attempts" lines=${6} isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No attempt" icon="activity" />`}>
+      ${() => html`<div class="scroll-x"><table class="table attempts">
         <thead><tr><th scope="col">Result</th><th scope="col">When</th><th scope="col">Event</th><th scope="col" class="num">Try</th><th scope="col" class="num">Took</th><th scope="col"><span class="visually-hidden">Details</span></th></tr></thead>
-        <tbody>${[page, ...older].flatMap((one) => one.items).map(
+        <tbody>${pages.items.map(
           (attempt) => html`<${Attempt} key=${attempt.id} attempt=${attempt} webhook=${webhook} isOpen=${open === attempt.id} onToggle=${() => setOpen(open === attempt.id ? null : attempt.id)} />`,
         )}</tbody></table></div>
-        ${next && html`<button type="button" class="block" onClick=${more}>Older attempts</button>`}`}
+        <${Older} pages=${pages}>Older attempts<//>`}
     <//>
   </section>`;
 }

@@ -6,7 +6,7 @@ import { Icon } from "../components/icons.js";
 import { Empty, Loaded } from "../components/states.js";
 import { Status } from "../components/status.js";
 import { toast } from "../components/toast.js";
-import { ago, at, count, plural, precisely } from "../format.js";
+import { ago, at as timeOf, count, plural, precisely } from "../format.js";
 import { useAction, useLoad, useNow } from "../hooks.js";
 import { Fragment, html, useEffect, useState } from "../html.js";
 import { may } from "../session.js";
@@ -21,7 +21,7 @@ export function Event({ id }) {
   return html`<p class="crumbs"><a href="#/events"><${Icon} name="left" size=${12} /> Events</a></p>
     <${Loaded} load=${load} what="Reading the event">${(event) => html`
       <h1 tabindex="-1" class="mono">${event.type}</h1>
-      <p class="muted small">Happened ${at(event.occurred_at)} · accepted ${at(event.created_at)} · <code>${event.id}</code></p>
+      <p class="muted small">Happened ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} · <code>${event.id}</code></p>
       <p>${Object.entries(event.labels).map(([name, value]) => html`<span class="tag mono">${name}=${value}</span> `)}
         ${Object.entries(event.deliveries ?? {}).filter(([, n]) => n).map(([state, n]) => html`<span class="tag">${count(n)} ${state}</span> `)}</p>
       <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2></header><${Deliveries} eventId=${id} /></section>
@@ -61,7 +61,7 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
     <div class="worst-row flat">
       <${Status} of=${delivery.state} text=${delivery.in_flight ? "In flight" : undefined} />
       <div class="grow"><a class="strong" href=${`#/webhooks/${delivery.webhook_id}`}>${known?.name ?? webhook.data?.name ?? "Webhook"}</a>
-        <p class="small muted">${plural(delivery.attempts, "attempt")}${result ? ` · last: ${result}` : ""}${delivery.due_at && !delivery.in_flight ? ` · next ${ago(delivery.due_at, now)}` : ""}
+        <p class="small muted">${plural(delivery.attempts, "attempt")}${result ? ` · last: ${result}` : ""}${delivery.due_at && !delivery.in_flight ? ` · ${due(delivery, now)}` : ""}
           ${delivery.finished_at && html` · <time datetime=${delivery.finished_at} title=${precisely(delivery.finished_at)}>${ago(delivery.finished_at, now)}</time>`}</p></div>
       ${may("operator") && delivery.state !== "delivered" && html`<button type="button" class="small" disabled=${retry.isBusy} onClick=${retry.run}>Retry now</button>`}
       ${may("operator") && delivery.state === "pending" && html`<button type="button" class="small" disabled=${cancel.isBusy} onClick=${cancel.run}>Cancel</button>`}
@@ -72,8 +72,12 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
   </li>`;
 }
 
+function due({ due_at: at }, now) {
+  return Date.parse(at) > now ? `next ${ago(at, now)}` : `due ${ago(at, now)}, waits for its turn`;
+}
+
 function Log({ id, attempts, webhook }) {
   const load = useLoad((signal) => api.delivery(id, signal), [id, attempts]);
   return html`<${Loaded} load=${load} what="Reading attempts" lines=${2} isEmpty=${(one) => !one.attempt_log?.length} empty=${html`<p class="small muted">Not tried yet.</p>`}>
-    ${(one) => one.attempt_log.map((attempt) => html`<${Fragment} key=${attempt.id}><p class="small"><b>Attempt ${attempt.number}</b> ${at(attempt.at)}</p><${Exchange} attempt=${attempt} webhook=${webhook} /><//>`)}<//>`;
+    ${(one) => one.attempt_log.map((attempt) => html`<${Fragment} key=${attempt.id}><p class="small"><b>Attempt ${attempt.number}</b> ${timeOf(attempt.at)}</p><${Exchange} attempt=${attempt} webhook=${webhook} /><//>`)}<//>`;
 }

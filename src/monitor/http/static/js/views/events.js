@@ -3,10 +3,10 @@
 import { api } from "../api.js";
 import { AreaField, FormProblem, TextField, errorsOf } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
-import { Empty, Loaded } from "../components/states.js";
+import { Empty, Loaded, Older } from "../components/states.js";
 import { ago, plural, precisely } from "../format.js";
-import { useAction, useLoad, useNow, useSettled } from "../hooks.js";
-import { html, useRef, useState } from "../html.js";
+import { useAction, useNow, usePages, useSettled } from "../hooks.js";
+import { html, useEffect, useRef, useState } from "../html.js";
 import { useKeys } from "../keys.js";
 import { route, setQuery } from "../router.js";
 import { may } from "../session.js";
@@ -71,23 +71,23 @@ function Recent() {
   const { query } = useStore(route);
   const now = useNow();
   const [type, setType] = useState(query.type ?? "");
-  const [older, setOlder] = useState([]);
   const settled = useSettled(type.trim());
   const field = useRef(null);
-  const load = useLoad((signal) => (setOlder([]), setQuery({ type: settled }), api.events({ type: settled, limit: 30 }, signal)), [settled], { everyMs: older.length ? 0 : 10_000 });
+  const pages = usePages((cursor, signal) => api.events({ type: settled, limit: 30, cursor }, signal), [settled], { everyMs: 10_000 });
+  useEffect(() => {
+    if ((route.get().query.type ?? "") !== settled) setQuery({ type: settled });
+  }, [settled]);
   useKeys({ "/": () => field.current?.focus() });
-  const next = older.length ? older.at(-1).next_cursor : load.data?.next_cursor;
-  const more = async () => setOlder([...older, await api.events({ type: settled, limit: 50, cursor: next })]);
   return html`<section class="panel" aria-labelledby="recent">
     <header class="panel-head"><h2 id="recent">Recent events</h2>
       <label class="search small"><span class="visually-hidden">Exact type</span><${Icon} name="search" /><input ref=${field} type="search" placeholder="exact type   /" value=${type} onInput=${(event) => setType(event.target.value)} /></label></header>
-    <${Loaded} load=${load} what="Reading events" isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No event" icon="events">${settled ? "None of this type." : "Producers post them to /api/v1/events."}<//>`}>
-      ${(page) => html`<div class="scroll-x"><table class="table"><thead><tr><th scope="col">Type</th><th scope="col">Accepted</th><th scope="col">Labels</th></tr></thead>
-        <tbody>${[page, ...older].flatMap((one) => one.items).map((event) => html`<tr key=${event.id}>
+    <${Loaded} load=${pages.load} what="Reading events" isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No event" icon="events">${settled ? "None of this type." : "Producers post them to /api/v1/events."}<//>`}>
+      ${() => html`<div class="scroll-x"><table class="table"><thead><tr><th scope="col">Type</th><th scope="col">Accepted</th><th scope="col">Labels</th></tr></thead>
+        <tbody>${pages.items.map((event) => html`<tr key=${event.id}>
           <td><a class="mono" href=${`#/events/${event.id}`}>${event.type}</a></td>
           <td><time datetime=${event.created_at} title=${precisely(event.created_at)}>${ago(event.created_at, now)}</time></td>
           <td>${Object.entries(event.labels).map(([name, value]) => html`<span class="tag mono">${name}=${value}</span> `)}</td></tr>`)}</tbody></table></div>
-        ${next && html`<button type="button" class="block" onClick=${more}>Older events</button>`}`}
+        <${Older} pages=${pages}>Older events<//>`}
     <//>
   </section>`;
 }

@@ -24,11 +24,10 @@ export function Overview() {
     <${Verdict} view=${view} />
     <${Figures} overview=${view.overview} performance=${view.performance} />
     <div class="columns">
-      <${Waiting} alerts=${view.alerts} overview=${view.overview} />
+      <div class="stacked"><${Waiting} alerts=${view.alerts} overview=${view.overview} /><${Anomalies} anomalies=${view.anomalies} /></div>
       <${Worst} rows=${view.webhooks} />
     </div>
-    <${Performance} />
-    <${Anomalies} anomalies=${view.anomalies} />`;
+    <${Performance} />`;
 }
 
 /** One sentence on the whole. */
@@ -36,9 +35,14 @@ function Verdict({ view: { overview } }) {
   const { critical, warning } = overview.alerts;
   const { unavailable, degraded } = overview.webhooks;
   const troubled = [unavailable && `${count(unavailable)} unavailable`, degraded && `${count(degraded)} degraded`].filter(Boolean).join(", ");
-  if (critical || unavailable) return html`<p class="verdict bad"><${Icon} name="critical" size=${20} /> ${plural(critical + warning, "alert")} waiting${troubled && `; ${troubled}`}.</p>`;
-  if (warning || degraded) return html`<p class="verdict warn"><${Icon} name="warning" size=${20} /> ${warning ? `${plural(warning, "alert")} waiting` : "No alert is waiting"}${troubled && `; ${troubled}`}.</p>`;
-  return html`<p class="verdict ok"><${Icon} name="healthy" size=${20} /> All is well. Nothing waits for you.</p>`;
+  const tail = troubled ? `; ${troubled}.` : ".";
+  if (critical || unavailable) return html`<${Said} tone="bad" icon="critical">${plural(critical + warning, "alert")} waiting${tail}<//>`;
+  if (warning || degraded) return html`<${Said} tone="warn" icon="warning">${warning ? `${plural(warning, "alert")} waiting` : "No alert is waiting"}${tail}<//>`;
+  return html`<${Said} tone="ok" icon="healthy">All is well. Nothing waits for you.<//>`;
+}
+
+function Said({ tone, icon, children }) {
+  return html`<p class="verdict ${tone}"><${Icon} name=${icon} size=${20} /><span class="grow">${children}</span></p>`;
 }
 
 function Figures({ overview, performance }) {

@@ -6,7 +6,7 @@ import { FormProblem, TextField } from "../components/fields.js";
 import { closeDialog, openDialog } from "../dialogs.js";
 import { fieldTime, plural } from "../format.js";
 import { useAction, useLoad } from "../hooks.js";
-import { html, useState } from "../html.js";
+import { html, useEffect, useState } from "../html.js";
 
 const STATES = [
   ["failed", "failed: out of attempts"],
@@ -14,7 +14,6 @@ const STATES = [
   ["quarantined", "quarantined"],
   ["delivered", "delivered: they arrive a second time"],
 ];
-const OVER = new Set(["done", "finished", "failed", "cancelled"]);
 
 export function openReplay(webhook) {
   openDialog(() => html`<${Replay} webhook=${webhook} />`);
@@ -55,13 +54,14 @@ function Replay({ webhook }) {
 }
 
 function Progress({ first }) {
-  const load = useLoad((signal) => api.replayJob(first.id, signal), [first.id], { everyMs: 1_000 });
+  const [isOver, setOver] = useState(first.state === "done");
+  const load = useLoad((signal) => api.replayJob(first.id, signal), [first.id], { everyMs: isOver ? 0 : 1_000 });
   const job = load.data ?? first;
-  const isOver = OVER.has(job.state) || job.done >= job.total;
+  useEffect(() => setOver(job.state === "done"), [job.state]);
   return html`<${Dialog} title="Delivering again" onClose=${closeDialog}>
     <div class="dialog-body" aria-live="polite">
-      <progress value=${job.done} max=${Math.max(job.total, 1)} aria-label="Progress"></progress>
-      <p>${job.done} of ${plural(job.total, "delivery", "deliveries")} ${isOver ? "are queued. Done." : "are queued…"}</p>
+      <progress value=${job.queued} max=${Math.max(job.total, 1)} aria-label="Progress"></progress>
+      <p>${job.queued} of ${plural(job.total, "delivery", "deliveries")} ${isOver ? "are queued. Done." : "are queued…"}</p>
       <${FormProblem} problem=${load.error} />
     </div>
     <footer class="dialog-foot"><button type="button" class="primary" onClick=${closeDialog}>Close</button></footer>

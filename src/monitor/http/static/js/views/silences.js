@@ -62,7 +62,7 @@ export function NewSilence() {
     <h1 tabindex="-1">New silence</h1>
     <div class="split has-detail even">
       <form class="card form" onSubmit=${(event) => (event.preventDefault(), action.run())}>
-        <${TextField} label="Why" required maxlength="500" placeholder="Planned upgrade of the receiver" error=${wrong("/reason")} autofocus ...${bind("reason")} />
+        <${TextField} label="Why" required maxlength="500" placeholder="Planned upgrade of the receiver" error=${wrong("/reason")} ...${bind("reason")} />
         <${SelectField} label="How long" options=${LENGTHS} error=${wrong("/ends_at")} ...${bind("length")} />
         <fieldset><legend>What: all that is given must match</legend>
           ${query.webhook && html`<${SelectField} label="Webhook" options=${[[query.webhook, webhook.data?.name ?? query.webhook], ["", "any"]]} error=${wrong("/webhook_id")} ...${bind("webhook")} />`}

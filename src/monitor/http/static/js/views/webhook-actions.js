@@ -3,13 +3,12 @@
 import { api } from "../api.js";
 import { ActionDialog, Dialog } from "../components/dialog.js";
 import { Copyable, SelectField, TextField } from "../components/fields.js";
-import { Icon } from "../components/icons.js";
 import { Status } from "../components/status.js";
 import { toast } from "../components/toast.js";
 import { closeDialog, openDialog } from "../dialogs.js";
 import { ms } from "../format.js";
 import { useAction } from "../hooks.js";
-import { html } from "../html.js";
+import { html, useEffect } from "../html.js";
 import { useKeys } from "../keys.js";
 import { go } from "../router.js";
 import { may } from "../session.js";
@@ -26,7 +25,9 @@ export function Actions({ webhook, onChange }) {
     e: () => may("admin") && go(`/webhooks/${webhook.id}/edit`),
     t: () => may("operator") && openTest(webhook),
   });
-  if (hold.problem) toast(hold.problem.message, { tone: "bad" });
+  useEffect(() => {
+    if (hold.problem) toast(hold.problem.message, { tone: "bad" });
+  }, [hold.problem]);
   if (!may("operator")) return null;
   return html`<div class="actions">
     <button type="button" onClick=${() => openTest(webhook)}>Send test</button>

@@ -59,7 +59,7 @@ function Form({ first, verb, save, back, onReload }) {
     return action.run(form);
   };
   return html`<form class="card form" onSubmit=${submit}>
-    <${TextField} label="Name" required maxlength="200" error=${wrong("/name")} autofocus ...${bind("name")} />
+    <${TextField} label="Name" required maxlength="200" error=${wrong("/name")} ...${bind("name")} />
     <${TextField} label="URL" type="url" required maxlength="2048" placeholder="https://example.com/hooks" class="mono" error=${wrong("/url")} hint="Deliveries go here, by POST." ...${bind("url")} />
     <${TextField} label="Receives" required class="mono" error=${wrong("/event_types")} hint="Event types, with spaces between: order.paid, a prefix such as order.*, or * for all." ...${bind("eventTypes")} />
     <${AreaField} label="Description" maxlength="2000" error=${wrong("/description")} ...${bind("description")} />

@@ -6,7 +6,7 @@ import { FailureChart, LatencyChart, fill } from "../charts/series.js";
 import { Icon } from "../components/icons.js";
 import { Empty, Loaded } from "../components/states.js";
 import { Status, standing } from "../components/status.js";
-import { ago, at, capital, count, ms, percent, precisely, short } from "../format.js";
+import { ago, at, capital, count, ms, percent, plural, precisely } from "../format.js";
 import { useFrames, useLoad, useNow } from "../hooks.js";
 import { html, useMemo } from "../html.js";
 import { route, setQuery } from "../router.js";
@@ -105,7 +105,7 @@ function Series({ metrics, anomalies, normal }) {
   const { total } = metrics;
   const errors = Object.entries(total.errors).toSorted((a, b) => b[1] - a[1]).slice(0, 6);
   return html`
-    <p class="totals">${short(total.attempts)} attempts · <b>${percent(total.success_ratio)}</b> succeeded · p50 ${ms(total.p50_ms)} · p95 ${ms(total.p95_ms)} · p99 ${ms(total.p99_ms)}
+    <p class="totals">${plural(total.attempts, "attempt")} · <b>${percent(total.success_ratio)}</b> succeeded · p50 ${ms(total.p50_ms)} · p95 ${ms(total.p95_ms)} · p99 ${ms(total.p99_ms)}
       ${errors.length > 0 && html` · failed by ${errors.map(([label, n]) => html`<span class="tag">${label} × ${count(n)}</span> `)}`}</p>
     <div class="charts">
       <${LatencyChart} x=${x} known=${known} normal=${normal} spans=${spans.latency} />

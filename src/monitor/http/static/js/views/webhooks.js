@@ -16,6 +16,7 @@ import { useStore } from "../store.js";
 
 const CAP = 5_000;
 const REFRESH_MS = 30_000;
+const REFRESH_ROW_MS = 60;
 const RANK = { unavailable: 0, degraded: 1, paused: 2, unknown: 3, healthy: 4, disabled: 5 };
 const last = (value) => value ?? -1;
 const SORTS = {
@@ -114,7 +115,8 @@ function useRows(q, label, eventType) {
       return { rows, isCut: !isWhole };
     },
     [q, label, eventType],
-    { everyMs: REFRESH_MS },
+    // Changes of health come by the feed; the more rows, the rarer all of them are read again.
+    { everyMs: Math.max(REFRESH_MS, known.current.size * REFRESH_ROW_MS) },
   );
   const patch = useCallback((frame) => {
     if (frame.type !== "webhook_status_changed") return;

@@ -1,0 +1,136 @@
+"""
+The dashboard without its cache: at a thousand webhooks with a million and ten million attempts in a day, and the lists
+at ten thousand webhooks through HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import asyncpg
+import uvicorn
+
+from benchmarks.history import fill
+from benchmarks.support import Figure, Figures, environment, median, quantile, scratch, settings_of
+from monitor.adapters.embedded import EmbeddedPostgres
+from monitor.adapters.postgres.migrate import upgrade
+from monitor.bootstrap import build_app, readiness
+from monitor.cli.serve import Server, server_options
+from monitor.domain.dashboard import FIRST_ROWS, WINDOWS
+from monitor.domain.paging import DEFAULT_LIMIT
+from monitor.domain.ports import WebhookFilter
+from monitor.domain.vocab import Role
+from monitor.http.tokens import issue
+from monitor.parts import Parts
+
+WEBHOOKS = 1_000
+ATTEMPTS = {"1 M": 1_000_000, "10 M": 10_000_000}
+MANY = 10_000
+RUNS = int(os.environ.get("COLD_RUNS", "40"))
+
+Query = Callable[[], Awaitable[object]]
+
+
+async def run() -> list[Figure]:
+    figures = Figures("cold")
+    with scratch() as directory:
+        async with EmbeddedPostgres(directory / "database") as dsn:
+            databases = {}
+            for name, attempts in ATTEMPTS.items():
+                databases[name] = await _filled(dsn, f"cold_{attempts}", WEBHOOKS, attempts)
+            await _compare(figures, databases)
+            await _many(figures, await _filled(dsn, "cold_many", MANY, 1_000_000))
+    return figures.all
+
+
+async def _filled(dsn: str, name: str, webhooks: int, attempts: int) -> str:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    there = dsn.replace("/monitor?", f"/{name}?", 1)
+    await upgrade(there)
+    await fill(there, webhooks, attempts)
+    return there
+
+
+async def _compare(figures: Figures, databases: dict[str, str]) -> None:
+    """Ask both databases in turn, so that what else the machine does hits them alike."""
+    async with Parts(settings_of(environment(databases["1 M"]))) as small:  # noqa: SIM117
+        async with Parts(settings_of(environment(databases["10 M"]))) as large:
+            asked = {"1 M": _queries(small), "10 M": _queries(large)}
+            for query in asked["1 M"]:
+                taken: dict[str, list[float]] = {name: [] for name in asked}
+                for _ in range(RUNS):
+                    for name, queries in asked.items():
+                        taken[name].append(await _ms(queries[query]))
+                few, many = (median(taken[name]) for name in ("1 M", "10 M"))
+                figures.note(f"{query}, 1 M attempts, p50", few, "ms")
+                figures.at_most(100, f"{query}, 10 M attempts, p50", many, "ms")
+                if query == "GET /dashboard":
+                    figures.at_most(1.2, f"{query}, 10 M against 1 M", many / few, "×")
+                else:
+                    figures.note(f"{query}, 10 M against 1 M", many / few, "×")
+
+
+def _queries(parts: Parts) -> dict[str, Query]:
+    """Return what each view is computed by, its encoding included."""
+    pinned = {key.text.removesuffix("?"): create for key, create in parts.catalogue.pinned()}
+    dashboards, queries = parts.dashboards, parts.queries
+    return {
+        "GET /dashboard": pinned["dashboard"],
+        "overview": dashboards.overview,
+        "first rows": lambda: dashboards.rows(status=None, after=None, limit=FIRST_ROWS),
+        "page of rows": lambda: dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1),
+        "webhook list": lambda: queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1),
+        **{f"performance {window}": lambda window=window: dashboards.performance(window) for window in WINDOWS},  # type: ignore[misc]
+        "alert statistics": lambda: parts.alert_queries.stats(30),
+    }
+
+
+async def _ms(query: Query) -> float:
+    started = time.perf_counter()
+    await query()
+    return (time.perf_counter() - started) * 1000
+
+
+async def _many(figures: Figures, dsn: str) -> None:
+    """Read overview and lists at ten thousand webhooks through HTTP."""
+    parts = Parts(settings_of(environment(dsn)))
+    app = build_app(parts)
+    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
+    serving = asyncio.create_task(server.serve())
+    while not server.started or await readiness(parts):
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    token = issue(
+        parts.ring, parts.token_policy, subject="bench", role=Role.VIEWER, ttl_s=3600, now=time.time(), jti="bench"
+    )
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as session:
+            computed = [await _ms(_queries(parts)["GET /dashboard"]) for _ in range(RUNS)]
+            figures.at_most(1000, "10,000 webhooks, GET /dashboard computed, p95", quantile(computed, 0.95), "ms")
+            for path in ("dashboard", "dashboard/overview", "dashboard/webhooks", "webhooks"):
+                warm = [await _get(session, path) for _ in range(5 * RUNS)]
+                figures.at_most(50, f"10,000 webhooks, GET /{path} warm, p95", quantile(warm, 0.95), "ms")
+                cold = [await _get(session, f"{path}?limit={1 + i}") for i in range(RUNS) if path.endswith("webhooks")]
+                if cold:
+                    figures.note(f"10,000 webhooks, GET /{path} uncached, p95", quantile(cold, 0.95), "ms")
+    finally:
+        server.stop()
+        await serving
+
+
+async def _get(session: aiohttp.ClientSession, path: str) -> float:
+    started = time.perf_counter()
+    async with session.get(f"/api/v1/{path}") as answer:
+        await answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path} answered {answer.status}")
+    return (time.perf_counter() - started) * 1000

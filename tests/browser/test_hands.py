@@ -1,0 +1,174 @@
+"""Working with it: the keyboard, what a role is offered, editing while things change, themes, and a silent feed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from tests.browser.conftest import go, sign_in
+from tests.browser.site import Receiver, Site
+
+
+def test_the_list_of_webhooks_works_by_keyboard_alone(page: Page, site: Site, receiver: Receiver) -> None:
+    for name in ("Keys, first", "Keys, second", "Keys, third"):
+        site.create(receiver.url, name=name, event_types=["keys.*"])
+    page.keyboard.press("g")
+    page.keyboard.press("w")
+    expect(page.get_by_role("heading", name="Webhooks", exact=True)).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.type("keys,")
+    rows = page.locator("tr[data-row]")
+    expect(rows).to_have_count(3)
+    page.get_by_label("Sort").select_option("name")
+    page.get_by_role("heading", name="Webhooks", exact=True).focus()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator("tr.current")).to_contain_text("Keys, second")
+    page.keyboard.press("k")
+    expect(page.locator("tr.current")).to_contain_text("Keys, first")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Keys, first")).to_be_focused()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("link", name="Webhooks", exact=True).first.press("Enter")
+    page.get_by_role("link", name="New webhook").press("Enter")
+    expect(page.get_by_role("heading", name="New webhook")).to_be_focused()
+
+
+def test_alerts_are_acknowledged_one_or_many_and_resolved_by_keyboard(
+    page: Page, site: Site, receiver: Receiver
+) -> None:
+    receiver.status = 410
+    for name in ("Lost, first", "Lost, second", "Lost, third"):
+        site.create(receiver.url, name=name, event_types=["lost.*"])
+    site.call("POST", "events", {"type": "lost.all", "payload": {}})
+    go(page, "/alerts?kind=disabled")
+    lines = page.locator("[data-alert]").filter(has_text="Lost,")
+    expect(lines).to_have_count(3, timeout=60_000)
+    page.get_by_role("heading", name="Alerts", exact=True).focus()
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    expect(page.get_by_label("Note")).to_be_focused()
+    page.get_by_role("dialog").get_by_role("button", name="Acknowledge").press("Enter")
+    expect(lines).to_have_count(2)
+
+    for key in "kxjxa":
+        page.keyboard.press(key)
+    expect(page.get_by_role("dialog", name="Acknowledge 2 alerts")).to_be_visible()
+    page.get_by_label("I look after it").select_option("for 2 hours")
+    page.get_by_role("dialog").get_by_role("button", name="Acknowledge").press("Enter")
+    expect(lines).to_have_count(0)
+
+    page.get_by_role("link", name="Acknowledged", exact=True).press("Enter")
+    expect(lines).to_have_count(3)
+    page.get_by_role("heading", name="Alerts", exact=True).focus()
+    page.keyboard.press("j")
+    page.keyboard.press("r")
+    page.get_by_role("dialog").get_by_role("button", name="Resolve").press("Enter")
+    expect(lines).to_have_count(2)
+
+
+def test_what_a_role_may_not_do_is_not_offered(open_page: Callable[..., Page], site: Site, receiver: Receiver) -> None:
+    webhook = site.create(receiver.url, name="Of all roles", event_types=["roles.*"])["id"]
+    offers = {"viewer": set(), "operator": {"Pause", "Replay"}, "admin": {"Pause", "Replay", "Rotate secret", "Delete"}}
+    for role, offered in offers.items():
+        page = sign_in(open_page, site, token=site.issue(role))
+        go(page, f"/webhooks/{webhook}")
+        expect(page.get_by_role("heading", name="Of all roles")).to_be_visible()
+        shown = {name for name in offers["admin"] if page.get_by_role("button", name=name, exact=True).count()}
+        assert shown == offered
+        go(page, "/webhooks/new")
+        expect(page.locator("h1")).to_have_text("New webhook" if role == "admin" else "Not with this token")
+        go(page, "/events")
+        expect(page.get_by_role("button", name="Post event")).to_have_count(int(role == "admin"))
+    page = open_page(f"{site.base}/#token={site.issue('publisher')}")
+    expect(page.get_by_text("may only post events")).to_be_visible()
+
+
+def test_nothing_changes_under_the_hands_of_who_edits(page: Page, site: Site, receiver: Receiver) -> None:
+    webhook = site.create(receiver.url, name="Edited", event_types=["edited.*"])["id"]
+    go(page, f"/webhooks/{webhook}/edit")
+    page.get_by_label("Name").fill("Half a na")
+    site.call("POST", f"webhooks/{webhook}/pause")
+    with page.expect_response(re.compile("/api/v1/webhooks/")) as answer:
+        page.get_by_role("button", name="Save changes").click()
+    expect(page.get_by_label("Name")).to_have_value("Half a na")
+    if answer.value.status == 412:
+        page.get_by_role("button", name="Read it again").click()
+        expect(page.get_by_label("Name")).to_have_value("Edited")
+
+
+def test_a_webhook_is_changed_paused_rotated_and_deleted(page: Page, site: Site, receiver: Receiver) -> None:
+    webhook = site.create(receiver.url, name="Short (lived)", event_types=["short.*"], labels={"team": "a"})["id"]
+    go(page, f"/webhooks/{webhook}/edit")
+    page.get_by_text("More: labels").click()
+    page.get_by_label("Labels").fill("region=eu")
+    page.get_by_role("button", name="Save changes").click()
+    expect(page.get_by_text("region=eu")).to_be_visible()
+    assert site.call("GET", f"webhooks/{webhook}")["labels"] == {"region": "eu"}
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".verdict")).to_contain_text("Paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".verdict")).not_to_contain_text("Paused")
+    page.get_by_role("button", name="Rotate secret").click()
+    page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
+    expect(page.get_by_label("Signing secret")).to_have_value(re.compile("^whsec_"))
+    page.get_by_role("button", name="I have kept it").click()
+    page.get_by_role("button", name="Replay").click()
+    page.get_by_label("cancelled").check()
+    page.get_by_role("button", name="Count first").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Nothing matches.")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("textbox").fill("Short (lived)")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="Webhooks", exact=True)).to_be_visible()
+    assert site.call("GET", "webhooks?q=Short")["items"] == []
+
+
+def test_a_silence_tells_beforehand_what_it_covers(page: Page, site: Site, receiver: Receiver) -> None:
+    site.create(receiver.url, name="Quiet", event_types=["quiet.*"], labels={"team": "night"})
+    go(page, "/silences/new")
+    page.get_by_label("Why").fill("Planned upgrade")
+    page.get_by_label("Label of the webhook").fill("team=night")
+    expect(page.get_by_text("1 webhook, 0 open alerts.")).to_be_visible()
+    page.get_by_role("button", name="Silence", exact=True).click()
+    expect(page.get_by_role("heading", name="Silences")).to_be_visible()
+    page.get_by_role("button", name="End: Planned upgrade").click()
+    page.get_by_role("button", name="End it").click()
+    expect(page.get_by_role("button", name="End: Planned upgrade")).to_have_count(0)
+
+
+def test_the_theme_follows_the_system_until_one_is_chosen(open_page: Callable[..., Page], site: Site) -> None:
+    page = sign_in(open_page, site, color_scheme="light")
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-theme", "light")
+    page.emulate_media(color_scheme="dark")
+    expect(root).to_have_attribute("data-theme", "dark")
+    page.get_by_role("button", name="Theme: system").click()
+    page.get_by_role("button", name="Theme: dark").click()
+    expect(root).to_have_attribute("data-theme", "light")
+    page.reload()
+    expect(root).to_have_attribute("data-theme", "light")
+
+
+def test_a_silent_feed_is_said_and_polling_takes_its_place(open_page: Callable[..., Page], site: Site) -> None:
+    page = open_page(site.base)
+
+    def say_nothing(socket: WebSocketRoute) -> None:
+        socket.on_message(lambda _: None)
+
+    page.route_web_socket(re.compile("/ws/dashboard"), say_nothing)
+    page.clock.install()
+    page.goto(f"{site.base}/#token={site.token}")
+    page.clock.run_for(5_000)
+    expect(page.locator(".link-state")).to_have_attribute("data-mode", "polling")
+    expect(page.get_by_role("region", name="Alerts waiting")).to_be_visible()
+    expect(page.locator("#stale")).to_have_count(0)
+    page.clock.run_for(40_000)
+    expect(page.locator("#stale")).to_contain_text("The live feed is silent")

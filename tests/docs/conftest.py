@@ -1,0 +1,139 @@
+"""Where a document's commands run: a directory as its reader has it, with Monitor in ``.venv`` and ports of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import monitor
+import psutil
+import pytest
+
+from tests import servers
+from tests.docs.documents import Block, differences, load, script
+
+SOURCE = str(Path(monitor.__file__).parents[1])
+DEADLINE_S = 180.0
+STOP_S = 40.0
+PORTS = ("8000", *(str(port) for port in range(9000, 9010)))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    with servers.postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    with servers.redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Iterator[Path]:
+    """The library for receivers in Node.js; whoever asks for it is skipped where npm or the registry is missing."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("there is no npm")
+    with tempfile.TemporaryDirectory(prefix="monitor-npm-", dir="/tmp") as directory:
+        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", directory, "standardwebhooks@1"]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("npm cannot fetch standardwebhooks")
+        yield Path(directory) / "node_modules"
+
+
+class Reader:
+    """Somebody who types what a document says."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.ports = {name: servers.free_port() for name in PORTS}
+        bin_ = directory / ".venv" / "bin"
+        bin_.mkdir(parents=True)
+        up = f'[ "$1" = up ] && {{ shift; set -- up --port {self.ports["8000"]} "$@"; }}\n'
+        self._program(bin_ / "monitor", f'{up}exec {sys.executable} -m monitor "$@"')
+        for name in ("python", "python3"):
+            self._program(bin_ / name, f'exec {sys.executable} "$@"')
+
+    def run(self, program: list[Block], **environment: str) -> list[str]:
+        """
+        Run the blocks and return what each printed.
+
+        Raises:
+            AssertionError: a command failed, with the line of its block and what it said.
+        """
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MONITOR_")}
+        path = f"{self.directory / '.venv' / 'bin'}:{os.environ['PATH']}"
+        process = subprocess.Popen(
+            ["bash", "-c", script(program, self.ports)],
+            cwd=self.directory,
+            env=inherited | {"PATH": path, "PYTHONPATH": SOURCE} | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=(self.directory / "errors").open("wb"),
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            code = -1
+        finally:
+            self._end(process.pid)
+        printed = [self._read(f"out.{number}") for number in range(len(program))]
+        line = self._read("progress").split()[-1:]
+        assert code == 0, f"line {line} ended with {code}: {self._read('errors')[-2000:]}\n{printed[-8:]}"
+        return printed
+
+    def _read(self, name: str) -> str:
+        path = self.directory / name
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @staticmethod
+    def _program(path: Path, text: str) -> None:
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    @staticmethod
+    def _end(session: int) -> None:
+        """End everything that the shell left running; ``monitor up`` takes its PostgreSQL along."""
+        left = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if os.getsid(process.pid) == session:
+                    left.append(process)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGTERM)
+        _, alive = psutil.wait_procs(left, timeout=STOP_S)
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    # Short, since PostgreSQL's Unix socket lies inside.
+    with tempfile.TemporaryDirectory(prefix="monitor-docs-", dir="/tmp") as directory:
+        yield Reader(Path(directory))
+
+
+def check_output(program: list[Block], printed: list[str]) -> None:
+    """Check that what each block printed is what the document shows behind it, and no error unless one is shown."""
+    for number, block in enumerate(program):
+        if not block.is_run or block.mark == "background":
+            continue
+        following = program[number + 1] if number + 1 < len(program) else None
+        if following is not None and following.language == "json":
+            found = list(differences(load(following.text), load(printed[number])))
+            assert not found, f"line {following.line}: {found}"
+        else:
+            assert "urn:monitor:problem" not in printed[number], f"line {block.line}: {printed[number]}"
+        if following is not None and following.mark == "output":
+            assert printed[number] == following.text, f"line {following.line}"

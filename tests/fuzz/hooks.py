@@ -1,0 +1,129 @@
+"""
+What a schema cannot say, for schemathesis.
+
+A request that is meant to be taken gets what only this server at this time knows: addresses of receivers that exist,
+times that lie ahead, ids of things that are there. Requests that are meant to be refused are left as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+from schemathesis.generation.meta import TestPhase
+
+STAGE: dict[str, Any] = json.loads(Path(os.environ["MONITOR_FUZZ_STAGE"]).read_text())
+"""``receiver`` is a URL; ``ids`` holds existing ids by the name of their path parameter."""
+
+_numbers = count()
+
+
+def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
+    """Complete a request that follows the document."""
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    number = next(_numbers)
+    if case.path_parameters and number % 2 and case.meta.phase.name != TestPhase.STATEFUL:
+        for name in case.path_parameters:
+            known = STAGE["ids"][name]
+            case.path_parameters[name] = known[number // 2 % len(known)]
+    if case.query:
+        _complete_query(case.query, case.operation.label)
+    if "If-Match" in case.headers:
+        case.headers["If-Match"] = "*"
+    if "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = f"fuzz-{os.getpid()}-{number}"
+    if isinstance(case.body, dict):
+        case.body = _storable(case.body)
+        _BODIES.get(case.operation.label, _as_it_is)(case.body)
+
+
+def _complete_query(query: dict[str, Any], label: str) -> None:
+    # Cursors are read back from answers, by the stateful phase among others.
+    query.pop("cursor", None)
+    if label.endswith("/metrics") and ("from" in query or "to" in query):
+        query |= {"from": _text(-1800), "to": _text()}
+
+
+def _storable(value: Any) -> Any:
+    """Return *value* without NUL, and with integers written as such: to JSON Schema 5.0 is one too."""
+    if isinstance(value, dict):
+        return {_storable(name): _storable(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_storable(member) for member in value]
+    if isinstance(value, str):
+        return value.replace("\0", "0")
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+def _as_it_is(_body: dict[str, Any]) -> None:
+    pass
+
+
+def _webhook(body: dict[str, Any]) -> None:
+    if "url" in body:
+        body["url"] = STAGE["receiver"]
+    if isinstance(body.get("headers"), dict):
+        body["headers"] = {"X-Fuzz": "1"} if body["headers"] else {}
+    if isinstance(body.get("retry"), dict) and "schedule_s" in body["retry"]:
+        # What stands first in a tuple is more than the generator knows.
+        body["retry"]["schedule_s"] = [0, 5, 300]
+
+
+def _attempts(body: dict[str, Any]) -> None:
+    for attempt in body["attempts"]:
+        attempt["delivered_at"] = _text()
+        if attempt.get("status_code") is not None:
+            attempt.pop("error", None)
+        else:
+            attempt["error"] = "timeout"
+            attempt.pop("status_code", None)
+
+
+def _silence(body: dict[str, Any]) -> None:
+    body["ends_at"] = _text(3600)
+    body["kind"] = body.get("kind") or "failing"
+    if body.get("webhook_id") is not None:
+        body["webhook_id"] = STAGE["ids"]["webhook_id"][0]
+
+
+def _acknowledgement(body: dict[str, Any]) -> None:
+    if body.get("expires_at") is not None:
+        body["expires_at"] = _text(3600)
+
+
+def _replay(body: dict[str, Any]) -> None:
+    body |= {"from": _text(-3600), "to": _text()}
+
+
+def _events(body: dict[str, Any]) -> None:
+    for event in body.get("events", [body]):
+        if event.get("occurred_at") is not None:
+            event["occurred_at"] = _text()
+
+
+def _text(seconds: int = 0) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+_BODIES: dict[str, Callable[[dict[str, Any]], None]] = {
+    "POST /api/v1/webhooks": _webhook,
+    "PUT /api/v1/webhooks/{webhook_id}": _webhook,
+    "PATCH /api/v1/webhooks/{webhook_id}": _webhook,
+    "POST /api/v1/webhooks/{webhook_id}/attempts": _attempts,
+    "POST /api/v1/webhooks/{webhook_id}/replay": _replay,
+    "POST /api/v1/silences": _silence,
+    "POST /api/v1/silences/preview": _silence,
+    "POST /api/v1/alerts/ack": _acknowledgement,
+    "POST /api/v1/alerts/{alert_id}/ack": _acknowledgement,
+    "POST /api/v1/events": _events,
+}
+
+
+schemathesis.hook(before_call)

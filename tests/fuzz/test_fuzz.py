@@ -1,0 +1,22 @@
+"""
+schemathesis with all its checks, as every role: no answer that the document does not know, none of 500.
+
+``nox -s fuzz`` runs this; MONITOR_FUZZ_EXAMPLES says how many requests each operation gets in each phase.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from monitor.domain.vocab import Role
+from monitor.parts import Parts
+from tests.fuzz.fuzzing import fuzz
+
+EXAMPLES = int(os.environ.get("MONITOR_FUZZ_EXAMPLES", "200"))
+
+
+@pytest.mark.parametrize("role", [*Role, None], ids=str)
+async def test_every_answer_is_documented(parts: Parts, role: Role | None) -> None:
+    await fuzz(parts, role, "--max-examples", str(EXAMPLES))

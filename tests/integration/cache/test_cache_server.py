@@ -1,0 +1,140 @@
+"""One contract for the real server and its fake."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from monitor.cache.redis_server import RedisCacheServer
+from monitor.cache.server import CacheServer, Dropped, Heeded, Pong, Released, ServerGone
+from tests import servers
+from tests.fakes.clock import FakeClock
+from tests.fakes.redis.cache_server import FakeCacheServer, FakeRedis
+
+OLD, NEW = b"old-----", b"new-----"
+SAID = Dropped(1, "writer", ("tag",), answer=True)
+
+
+@pytest.fixture(params=["fake", "redis"])
+async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CacheServer]:
+    if request.param == "fake":
+        yield FakeCacheServer(FakeRedis(FakeClock()))
+        return
+    real = RedisCacheServer(request.getfixturevalue("redis_url"), prefix=f"{tmp_path.name}:")
+    yield real
+    await real.close()
+
+
+async def test_a_value_is_found_with_the_tokens_as_they_stand(server: CacheServer) -> None:
+    assert await server.fetch("key", ["tag", "other"]) == (None, [None, None])
+    await server.store("key", b"value", 10)
+    await server.drop({"tag": NEW}, SAID, 3)
+    assert await server.fetch("key", ["tag", "other"]) == (b"value", [NEW, None])
+
+
+async def test_a_token_is_minted_once(server: CacheServer) -> None:
+    assert await server.mint({"a": OLD, "b": OLD}) == [OLD, OLD]
+    assert await server.mint({"b": NEW, "c": NEW}) == [OLD, NEW]
+
+
+async def test_a_drop_replaces_the_token_and_tells_every_live_member(server: CacheServer) -> None:
+    await server.mint({"tag": OLD})
+    async with server.subscribe("member") as heard:
+        await server.renew("member", 5)
+        await server.renew("gone", 5)
+        await server.leave("gone")
+        members = await server.drop({"tag": NEW}, SAID, 3)
+        assert await heard.receive() == SAID
+    leases = {member.name: member.lease_s for member in members}
+    assert leases.keys() == {"member", "?"}
+    assert 0 < leases["member"] <= 5
+    assert (await server.fetch("key", ["tag"]))[1] == [NEW]
+
+
+async def test_whoever_was_forgotten_counts_as_a_member_for_one_lease(server: CacheServer) -> None:
+    first = await server.drop({"tag": NEW}, SAID, 0.001)
+    assert [member.name for member in first] == ["?"]
+    if isinstance(server, FakeCacheServer):
+        server.redis.clock.advance(0.01)
+    await asyncio.sleep(0.01)
+    assert await server.drop({"tag": NEW}, SAID, 0.001) == []
+
+
+async def test_an_answer_to_a_ping_comes_after_what_was_said_before(server: CacheServer) -> None:
+    async with server.subscribe("member") as heard:
+        await server.drop({"tag": NEW}, SAID, 3)
+        await heard.ping(b"1.5")
+        assert [await heard.receive(), await heard.receive()] == [SAID, Pong(b"1.5")]
+
+
+async def test_what_is_said_to_one_is_not_heard_by_another(server: CacheServer) -> None:
+    async with server.subscribe("writer") as writer, server.subscribe("other") as other:
+        await server.heed("writer", Heeded(1, "other"))
+        await other.ping(b"")
+        assert await writer.receive() == Heeded(1, "other")
+        assert await other.receive() == Pong(b"")
+
+
+async def test_a_lock_has_one_holder_and_tells_of_its_release(server: CacheServer) -> None:
+    async with server.subscribe("member") as heard:
+        assert await server.lock("key", "one", 10)
+        assert not await server.lock("key", "two", 10)
+        await server.unlock("key", "two")
+        assert not await server.lock("key", "two", 10)
+        await server.unlock("key", "one")
+        assert await heard.receive() == Released("key")
+        assert await server.lock("key", "two", 10)
+
+
+async def test_a_forgotten_key_is_gone_and_everyone_told(server: CacheServer) -> None:
+    await server.store("key", b"value", 10)
+    said = Dropped(2, "writer", (), ("key",))
+    async with server.subscribe("member") as heard:
+        await server.forget("key", said)
+        assert await heard.receive() == said
+    assert await server.fetch("key", []) == (None, [])
+
+
+async def test_a_server_is_adopted_once_and_loses_its_root_token_then(server: CacheServer) -> None:
+    said = Dropped(3, "member", ("*",))
+    assert await server.adopt(NEW, said)
+    assert not await server.adopt(OLD, said)
+    assert (await server.fetch("key", ["*"]))[1] == [NEW]
+
+
+async def test_a_name_is_claimed_once(server: CacheServer) -> None:
+    assert await server.claim("warm:1", 10)
+    assert not await server.claim("warm:1", 10)
+    assert await server.claim("warm:2", 10)
+
+
+async def test_a_server_that_is_not_there_is_gone_and_nothing_else() -> None:
+    nowhere = RedisCacheServer(f"redis://127.0.0.1:{servers.free_port()}/0")
+    for call in (nowhere.fetch("key", []), nowhere.renew("member", 1), nowhere.adopt(NEW, SAID)):
+        with pytest.raises(ServerGone):
+            await call
+    with pytest.raises(ServerGone):
+        async with nowhere.subscribe("member"):
+            pass
+    await nowhere.close()
+
+
+async def test_a_server_that_does_not_answer_is_gone_after_its_time(tmp_path: Path) -> None:
+    async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+
+    writers: list[asyncio.StreamWriter] = []
+    listener = await asyncio.start_server(silent, "127.0.0.1", 0)
+    mute = RedisCacheServer(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}/0")
+    with pytest.raises(ServerGone):
+        await mute.fetch("key", [])
+    with pytest.raises(ServerGone):
+        async with mute.subscribe("member"):
+            pass
+    await mute.close()
+    for writer in writers:
+        writer.close()
+    listener.close()

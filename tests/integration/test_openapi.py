@@ -1,0 +1,127 @@
+"""The OpenAPI document: complete, true, committed, and readable in a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from monitor.cli.openapi import document
+from monitor.domain.vocab import Role
+from monitor.http.openapi import POLICY
+from monitor.parts import Parts
+from tests.fuzz.fuzzing import fuzz
+from tests.integration.support import API, Api, assert_problem
+from tests.integration.test_authorization import routes
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+DOCUMENT: dict[str, Any] = msgspec.json.decode(document())
+OPERATIONS = [
+    pytest.param(path, method, operation, id=f"{method.upper()} {path}")
+    for path, item in DOCUMENT["paths"].items()
+    for method, operation in item.items()
+]
+NOBODY = "00000000-0000-7000-8000-000000000000"
+EVERYWHERE = {"400", "401", "403", "429", "503"}
+
+
+def test_the_committed_document_is_that_of_the_code() -> None:
+    assert COMMITTED.read_bytes().strip() == document().strip(), "run: monitor openapi > docs/openapi.json"
+
+
+def test_every_route_is_documented_with_its_role(api: Api) -> None:
+    documented = {
+        (method.upper(), path): operation["x-role"]
+        for path, item in DOCUMENT["paths"].items()
+        for method, operation in item.items()
+    }
+    pages = {path for path in (route.path for route in api.app.routes) if re.match(r"/(schema|assets|ws|$)", path)}
+    assert documented == {(method, path): role for method, path, role in routes(api.app) if path not in pages}
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_an_operation_is_documented_in_full(path: str, method: str, operation: dict[str, Any]) -> None:
+    assert operation["summary"]
+    role = operation["x-role"]
+    if path.startswith(API):
+        assert f"Role: {role}." in operation["description"]
+        assert operation["responses"].keys() >= EVERYWHERE
+    if "requestBody" in operation:
+        assert operation["responses"].keys() >= {"413", "415", "422"}
+    if "{" in path:
+        assert "404" in operation["responses"]
+    for parameter in operation.get("parameters", ()):
+        assert parameter["description"], parameter["name"]
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_every_example_is_what_its_schema_says(path: str, method: str, operation: dict[str, Any]) -> None:
+    media = [("request", medium) for medium in operation.get("requestBody", {}).get("content", {}).values()]
+    for status, response in operation["responses"].items():
+        if status not in {"204", "304"}:
+            media += [(status, medium) for medium in response["content"].values()]
+    for where, medium in media:
+        schema = {**medium["schema"], "components": DOCUMENT["components"]}
+        values = [example["value"] for example in medium["examples"].values()]
+        assert values, where
+        for value in values:
+            jsonschema.Draft202012Validator(schema).validate(value)
+            if isinstance(value, dict) and where[0] in "45":
+                assert value["status"] == int(where)
+
+
+@pytest.mark.parametrize("schema", DOCUMENT["components"]["schemas"].items(), ids=lambda item: item[0])
+def test_times_say_that_they_are_times(schema: tuple[str, dict[str, Any]]) -> None:
+    for name, rules in schema[1].get("properties", {}).items():
+        kinds = {kind.get("format") for kind in rules.get("anyOf", [rules]) if kind.get("type") == "string"}
+        if name.endswith("_at") or name in {"at", "as_of"}:
+            assert kinds == {"date-time"}, name
+
+
+async def test_the_page_loads_what_is_there_and_nothing_from_elsewhere(api: Api) -> None:
+    page = await api.get("/schema/swagger", role=None)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"] == POLICY
+    assert "unsafe" not in POLICY.replace("style-src 'self' 'unsafe-inline'", "")
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(addresses) == 4
+    for address in addresses:
+        assert address.startswith("/schema/")
+        assert (await api.get(address, role=None)).status_code == 200
+    assert_problem(await api.get("/schema/assets/old/open.js", role=None), 404)
+    assert_problem(await api.get("/schema/nothing", role=None), 404, "not_found")
+
+
+async def test_an_address_names_all_its_methods(api: Api) -> None:
+    methods: dict[str, set[str]] = {}
+    for method, path, _ in routes(api.app):
+        methods.setdefault(re.sub(r"\{[^}]*\}", NOBODY, path), {"OPTIONS"}).add(method)
+    for address, expected in methods.items():
+        options = await api.call("OPTIONS", address, role=None)
+        assert (options.status_code, options.headers["allow"]) == (204, ", ".join(sorted(expected)))
+        wrong = assert_problem(await api.call("TRACE", address, role=None), 405)
+        assert wrong["type"].endswith("method_not_allowed")
+
+
+def filters() -> Iterator[Any]:
+    for path, item in DOCUMENT["paths"].items():
+        for parameter in item.get("get", {}).get("parameters", ()):
+            if parameter["in"] == "query":
+                address = re.sub(r"\{[^}]*\}", NOBODY, path)
+                yield pytest.param(address, parameter["name"], id=f"{path}?{parameter['name']}")
+
+
+@pytest.mark.parametrize(("path", "name"), list(filters()))
+async def test_a_filter_that_says_nothing_or_two_things_is_refused(path: str, name: str, api: Api) -> None:
+    for query in (f"{name}=a&{name}=b", *(() if name in {"q", "label", "type", "event_type"} else (f"{name}=null",))):
+        problem = assert_problem(await api.get(f"{path}?{query}"), 400, "malformed")
+        assert f"/query/{name}" in {error["pointer"] for error in problem["errors"]}
+
+
+async def test_a_short_fuzzing_run_finds_nothing(parts: Parts) -> None:
+    await fuzz(parts, Role.ADMIN, "--phases", "examples,coverage")
