@@ -21,8 +21,8 @@ REFRESH_S = 2.0
 FIGURES_S = 1.0
 """How often the live feed asks for new figures."""
 
-WARM_S = 60.0
-"""How often one process of all computes anew what the dashboard shows first."""
+WARM_S = 30.0
+"""How often one process of all computes anew what the dashboard shows first: sooner than it would be forgotten."""
 
 log = structlog.get_logger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from tests import servers
-from tests.docs.documents import Block, differences, load, script
+from tests.docs.documents import Block, differences, script
 
 SOURCE = str(Path(monitor.__file__).parents[1])
 DEADLINE_S = 180.0
@@ -72,14 +73,15 @@ class Reader:
         """
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MONITOR_")}
         path = f"{self.directory / '.venv' / 'bin'}:{os.environ['PATH']}"
-        process = subprocess.Popen(
-            ["bash", "-c", script(program, self.ports)],
-            cwd=self.directory,
-            env=inherited | {"PATH": path, "PYTHONPATH": SOURCE} | environment,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.directory / "errors").open("wb"),
-            start_new_session=True,
-        )
+        with (self.directory / "errors").open("wb") as errors:
+            process = subprocess.Popen(
+                ["bash", "-c", script(program, self.ports)],
+                cwd=self.directory,
+                env=inherited | {"PATH": path, "PYTHONPATH": SOURCE} | environment,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
         try:
             code = process.wait(DEADLINE_S)
         except subprocess.TimeoutExpired:
@@ -126,14 +128,15 @@ def reader() -> Iterator[Reader]:
 
 def check_output(program: list[Block], printed: list[str]) -> None:
     """Check that what each block printed is what the document shows behind it, and no error unless one is shown."""
+    wrong = {}
     for number, block in enumerate(program):
         if not block.is_run or block.mark == "background":
             continue
         following = program[number + 1] if number + 1 < len(program) else None
         if following is not None and following.language == "json":
-            found = list(differences(load(following.text), load(printed[number])))
-            assert not found, f"line {following.line}: {found}"
-        else:
-            assert "urn:monitor:problem" not in printed[number], f"line {block.line}: {printed[number]}"
-        if following is not None and following.mark == "output":
-            assert printed[number] == following.text, f"line {following.line}"
+            wrong[following.line] = list(differences(json.loads(following.text), json.loads(printed[number])))
+        elif "urn:monitor:problem" in printed[number]:
+            wrong[block.line] = [printed[number]]
+        if following is not None and following.mark == "output" and printed[number] != following.text:
+            wrong[following.line] = [printed[number]]
+    assert not {line: found for line, found in wrong.items() if found}

@@ -13,7 +13,6 @@ A ``json`` block after a command holds an answer of the same shape: the same mem
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +99,3 @@ def differences(shown: Any, real: Any, pointer: str = "") -> Iterator[str]:
 
 def _kind(value: Any) -> type:
     return float if type(value) is int else type(value)
-
-
-def load(text: str) -> Any:
-    return json.loads(text)

@@ -7,12 +7,12 @@ forbids inline scripts.
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response, Router
-from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
@@ -20,9 +20,17 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.types import Method
 
 from monitor import __version__
-from monitor.http.auth import OPEN
+from monitor.domain.errors import NotFound
 from monitor.http.openapi_document import complete
-from monitor.http.page import load_page, page_routes
+from monitor.http.page import (
+    REVALIDATE,
+    STATIC_ROUTE,
+    Asset,
+    answer_asset,
+    asset_of,
+    load_page,
+    page_routes,
+)
 
 REFERENCE = Path(__file__).with_name("reference")
 PATH = "/schema"
@@ -32,6 +40,8 @@ POLICY = (
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Swagger UI styles elements in place and draws from ``data:``; scripts come from files of ours alone."""
+
+_NO_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 _DESCRIPTION = """\
 Delivers webhooks and watches them.
@@ -53,20 +63,6 @@ _TAGS = {
 }
 
 
-class _Document(JsonRenderPlugin):
-    """Answers the completed document, which is put together once."""
-
-    def __init__(self) -> None:
-        super().__init__(path=["/", "/openapi.json"])
-        self._encoded = b""
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        del openapi_schema
-        if not self._encoded:
-            self._encoded = document(request.app)
-        return self._encoded
-
-
 def document(app: Litestar) -> bytes:
     """Return the OpenAPI document of *app* as JSON."""
     return msgspec.json.encode(complete(app))
@@ -80,9 +76,12 @@ def openapi_config() -> OpenAPIConfig:
         description=_DESCRIPTION,
         operation_id_creator=_operation_id,
         tags=[Tag(name, description) for name, description in _TAGS.items()],
-        # What the API looks like is no secret.
-        openapi_router=Router(PATH, route_handlers=[], opt=OPEN, include_in_schema=False, after_request=_checked),
-        render_plugins=[_Document()],
+        # What the API looks like is no secret. Litestar's handlers below this path are answered for: they know neither
+        # the completed document nor problems.
+        openapi_router=Router(
+            PATH, route_handlers=[], opt=STATIC_ROUTE, include_in_schema=False, before_request=_Document().answer
+        ),
+        render_plugins=[JsonRenderPlugin()],
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
         ),
@@ -95,12 +94,24 @@ def reference_routes() -> list[HTTPRouteHandler]:
     return page_routes(load_page(REFERENCE, under=PATH, policy=POLICY), f"{PATH}/swagger")
 
 
+class _Document:
+    """The completed document, put together when it is first asked for, beside the event loop."""
+
+    def __init__(self) -> None:
+        self._asset: Asset | None = None
+
+    async def answer(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        if request.scope["path"].rstrip("/") not in {PATH, f"{PATH}/openapi.json"}:
+            raise NotFound("There is nothing at this address.")
+        if self._asset is None:
+            self._asset = await asyncio.to_thread(self._made, request.app)
+        return answer_asset(request, self._asset, REVALIDATE, _NO_POLICY)
+
+    def _made(self, app: Litestar) -> Asset:
+        asset = asset_of(document(app), "application/json")
+        assert asset.gzipped
+        return asset
+
+
 def _operation_id(handler: HTTPRouteHandler, _method: Method, _path: list[Any]) -> str:
     return handler.handler_name.rpartition(".")[2]
-
-
-async def _checked(response: Response[Any]) -> Response[Any]:
-    """Answer an unknown address below ``/schema`` like every other: Litestar has a page of its own for it."""
-    if response.status_code == NotFoundException.status_code:
-        raise NotFoundException
-    return response

@@ -49,7 +49,7 @@ MEDIA_TYPES = {
 STATIC_ROUTE: dict[str, Any] = {**OPEN, READY: True}
 
 _FOR_EVER = "public, max-age=31536000, immutable"
-_REVALIDATE = "no-cache"
+REVALIDATE = "no-cache"
 
 
 class Asset(msgspec.Struct, frozen=True, dict=True):
@@ -78,7 +78,7 @@ class Page(msgspec.Struct, frozen=True):
 def load_page(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -> Page:
     """Read the page from *folder*."""
     files = {
-        path.relative_to(folder).as_posix(): _asset(path.read_bytes(), MEDIA_TYPES[path.suffix])
+        path.relative_to(folder).as_posix(): asset_of(path.read_bytes(), MEDIA_TYPES[path.suffix])
         for path in sorted(folder.rglob("*"))
         if path.suffix in MEDIA_TYPES
     }
@@ -86,7 +86,7 @@ def load_page(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -
     base = f"{under}/assets/{digest}"
     preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in files if name.endswith(".js"))
     document = (folder / DOCUMENT).read_bytes().replace(BASE, base.encode()).replace(PRELOADS, preloads.encode())
-    return Page(_asset(document, "text/html"), digest, files, under, policy)
+    return Page(asset_of(document, "text/html"), digest, files, under, policy)
 
 
 def page_routes(page: Page, path: str = "/") -> list[HTTPRouteHandler]:
@@ -94,13 +94,13 @@ def page_routes(page: Page, path: str = "/") -> list[HTTPRouteHandler]:
 
     @get(path, opt=STATIC_ROUTE, include_in_schema=False, sync_to_thread=False)
     def document(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return answer_asset(request, page.document, _REVALIDATE, page.policy)
+        return answer_asset(request, page.document, REVALIDATE, page.policy)
 
     @get(
         f"{page.under}/assets/{{version:str}}/{{name:path}}",
         opt=STATIC_ROUTE,
         include_in_schema=False,
-        sync_to_thread=False,
+        sync_to_thread=True,
     )
     def asset(request: Request[Any, Any, Any], version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
         file = page.files.get(name.removeprefix("/")) if version == page.digest else None
@@ -111,7 +111,8 @@ def page_routes(page: Page, path: str = "/") -> list[HTTPRouteHandler]:
     return [document, asset]
 
 
-def _asset(body: bytes, media_type: str) -> Asset:
+def asset_of(body: bytes, media_type: str) -> Asset:
+    """Return *body* as it is served."""
     return Asset(body, media_type, entity_tag(body))
 
 
