@@ -1,8 +1,9 @@
 """
 What the product is held against, on the same server with the same options.
 
-``python -m benchmarks.http_apps raw|framework|query PORT``; what the first two answer stands in the file that
-BENCH_BODY names, what the third is to ask in MONITOR_DATABASE_URL.
+``python -m benchmarks.http_apps raw|short|framework|query PORT``. The first answers the very bytes of the product, head
+and body; the second the same body under the shortest head. They stand in the file that BENCH_ANSWER names. What the
+last is to ask stands in MONITOR_DATABASE_URL.
 """
 
 from __future__ import annotations
@@ -23,15 +24,39 @@ from litestar import Litestar, MediaType, Response, get
 from monitor.adapters.postgres.queries import WATCHED_WEBHOOK
 from monitor.cli.serve import Server, server_options
 
-BODY = Path(os.environ["BENCH_BODY"]).read_bytes() if "BENCH_BODY" in os.environ else b"{}"
-HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the product answered."""
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
-async def raw(scope: dict[str, Any], _receive: Any, send: Any) -> None:
-    """Answer everything with the body, and nothing else: as fast as a Python server can be."""
-    if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        await send({"type": "http.response.body", "body": BODY})
+ANSWER = (
+    msgspec.json.decode(Path(os.environ["BENCH_ANSWER"]).read_bytes(), type=Answer)
+    if "BENCH_ANSWER" in os.environ
+    else Answer([], b"{}")
+)
+BODY = ANSWER.body
+
+
+def same(headers: list[tuple[bytes, bytes]]) -> Any:
+    """Return what answers everything with the body under *headers*, and does nothing else."""
+
+    async def answer(scope: dict[str, Any], _receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": BODY})
+
+    return answer
+
+
+def raw() -> Any:
+    return same(ANSWER.headers)
+
+
+def short() -> Any:
+    return same([(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))])
 
 
 @get("/", cache=60, media_type=MediaType.JSON)
@@ -62,7 +87,7 @@ async def query() -> Any:
 
 async def main(name: str, port: int) -> None:
     """Serve one of them until told to stop."""
-    app: Any = await query() if name == "query" else {"raw": raw, "framework": framework()}[name]
+    app: Any = await query() if name == "query" else {"raw": raw, "short": short, "framework": framework}[name]()
     server = Server(uvicorn.Config(app, port=port, **server_options()))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     await server.serve()

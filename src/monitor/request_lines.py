@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import BinaryIO
 
 import msgspec
@@ -47,6 +48,8 @@ class RequestLines:
         self._stream = stream
         self._now = now
         self._encode = msgspec.json.Encoder().encode
+        # Who calls a lot calls again.
+        self._masked = lru_cache(maxsize=1024)(masked)
         self._lines: list[bytes] = []
         self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -61,9 +64,9 @@ class RequestLines:
                 route,
                 status,
                 round(elapsed_s * 1000, 3),
-                # What a client chose: nobody may smuggle a secret into the log.
-                masked(request_id),
-                subject if subject is None else masked(subject),
+                # Either ours, or a client's that was looked at when it came in.
+                request_id,
+                subject if subject is None else self._masked(subject),
                 datetime.fromtimestamp(self._now(), UTC),
             )
         )

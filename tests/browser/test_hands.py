@@ -117,7 +117,7 @@ def test_a_webhook_is_changed_paused_rotated_and_deleted(page: Page, site: Site,
     expect(page.locator(".verdict")).not_to_contain_text("Paused")
     page.get_by_role("button", name="Rotate secret").click()
     page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
-    expect(page.get_by_label("Signing secret")).to_have_value(re.compile("^whsec_"))
+    expect(page.get_by_role("textbox", name="Signing secret")).to_have_value(re.compile("^whsec_"))
     page.get_by_role("button", name="I have kept it").click()
     page.get_by_role("button", name="Replay").click()
     page.get_by_label("cancelled").check()

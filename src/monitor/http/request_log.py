@@ -10,6 +10,8 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from monitor.log import masked
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 WriteLine = Callable[[str, str | None, int, float, str, str | None], None]
@@ -32,10 +34,14 @@ def request_id_of(scope: Scope) -> str | None:
 
 
 def incoming_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the caller's ``X-Request-ID`` if it is 1 to 128 of ``[A-Za-z0-9._-]``, so that it can go into a log."""
+    """
+    Return the caller's ``X-Request-ID`` if it may go into a log: 1 to 128 of ``[A-Za-z0-9._-]``, and nothing that looks
+    like a secret.
+    """
     for name, value in headers:
         if name == b"x-request-id":
-            return value.decode("ascii") if _REQUEST_ID.fullmatch(value) else None
+            text = value.decode("latin-1")
+            return text if _REQUEST_ID.fullmatch(value) and masked(text) == text else None
     return None
 
 

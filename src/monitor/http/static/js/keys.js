@@ -14,7 +14,7 @@ export const keyboard = createStore({ isOn: localStorage.getItem(KEY) !== "off" 
 
 /** @type {{find: (key: string) => ((event: KeyboardEvent) => void) | undefined}[]} the last one is asked first */
 const layers = [];
-let gPressedAt = 0;
+let gPressedAt = -Infinity;
 
 export function setKeyboard(isOn) {
   localStorage.setItem(KEY, isOn ? "on" : "off");
@@ -38,7 +38,7 @@ export function startKeys() {
     if (event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
     if (event.key === "Enter" && event.target.closest?.(PRESSED)) return;
     const afterG = performance.now() - gPressedAt < G_MS;
-    gPressedAt = event.key === "g" && !afterG ? performance.now() : 0;
+    gPressedAt = event.key === "g" && !afterG ? performance.now() : -Infinity;
     const name = afterG ? `g ${event.key}` : event.key;
     const action = layers.map((layer) => layer.find(name)).findLast(Boolean);
     if (!action) return;

@@ -1,0 +1,90 @@
+"""
+One HTTP connection, held to limits that uvicorn does not have.
+
+uvicorn keeps a request head of any size in memory, and waits for ever for the rest of a request: both need no token, so
+one host could take all memory or all sockets. What is wrong before there is a request is answered as a problem, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from monitor.http.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
+from monitor.http.request_log import API_HEADERS
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """
+    Attributes:
+        head_bytes: the largest request line and headers. One read of the socket, 256 KiB, may come on top.
+        head_s: how long a head may take, counted from the connection or from its first byte.
+        request_s: how long head and body together may take.
+    """
+
+    head_bytes = 65_536
+    head_s = 10.0
+    request_s = 60.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._received = 0
+        self._in_head = True
+        self._since: float | None = self.loop.time()
+        # One timer for the whole connection, not one for each request: requests are many, and late ones are few.
+        self._timer = self.loop.call_later(self.head_s, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:
+            self._received += len(data)
+            if self._received > self.head_bytes and not self.transport.is_closing():
+                self._refuse(431, "head_too_large", "The request head is too large", "Send fewer or shorter headers.")
+
+    def on_message_begin(self) -> None:
+        self._received = 0
+        self._in_head = True
+        self._since = self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._since = None
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._timer.cancel()
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "malformed", "The request cannot be read", msg)
+
+    def _look(self) -> None:
+        waited_s = 0.0 if self._since is None else self.loop.time() - self._since
+        if waited_s >= (self.head_s if self._in_head else self.request_s):
+            self.transport.close()
+        else:
+            self._timer = self.loop.call_later(self.head_s / 2, self._look)
+
+    def _refuse(self, status: int, slug: str, title: str, detail: str) -> None:
+        problem = Problem(type=TYPE_PREFIX + slug, title=title, status=status, detail=detail, instance="")
+        body = msgspec.json.encode(problem)
+        headers: list[tuple[bytes, bytes]] = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            *API_HEADERS,
+        ]
+        head: list[Any] = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n"]
+        self.transport.write(b"".join([*head, body]))
+        self.transport.close()

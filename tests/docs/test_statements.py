@@ -1,0 +1,113 @@
+"""What the documents say in tables is what the code says: routes and roles, names, files, links."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from monitor.cli.openapi import document
+from monitor.domain.alerts import announce
+from monitor.domain.alerts.model import Action, AlertKind, AlertState
+from monitor.domain.errors import MonitorError
+from monitor.domain.live.messages import TOPICS, Kind
+from monitor.domain.live.session import CloseCode
+from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Role
+from monitor.domain.watching import WATCHED
+from tests.docs.documents import DOCUMENTS, ROOT
+
+API = "/api/v1"
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+DOCUMENTED_ROUTE = re.compile(r"^\| `(GET|POST|PUT|PATCH|DELETE) (/[^`]*)` \| (\w+|–) \|", re.MULTILINE)
+LISTED: list[type[StrEnum]] = [
+    Action, AlertKind, AlertState, BodyFormat, DeliveryState, ErrorKind, HealthStatus, Kind, Role,
+]  # fmt: skip
+
+REFERENCE = (ROOT / "docs" / "API_DOCUMENTATION.md").read_text(encoding="utf-8")
+DETECTION = (ROOT / "docs" / "DETECTION.md").read_text(encoding="utf-8")
+CHECKLIST = (ROOT / "docs" / "DEPLOYMENT_CHECKLIST.md").read_text(encoding="utf-8")
+
+
+def routes() -> dict[tuple[str, str], str]:
+    """Return the role of every operation of the OpenAPI document, ``–`` for what is open."""
+    found = {}
+    for path, item in msgspec.json.decode(document())["paths"].items():
+        for method, operation in item.items():
+            if method in {"get", "post", "put", "patch", "delete"}:
+                role = re.search(r"Role: (\w+)", operation["description"])
+                found[method.upper(), path.removeprefix(API)] = role[1] if role else "–"
+    return found
+
+
+def test_every_route_is_in_the_reference_with_its_role_and_no_other_is() -> None:
+    shown = {(method, path): role for method, path, role in DOCUMENTED_ROUTE.findall(REFERENCE)}
+    shown[("GET", "/audit-log")] = "admin"
+    for outside in (("GET", "/"), ("GET", "/schema/openapi.json")):
+        del shown[outside]
+    assert shown == routes()
+
+
+@pytest.mark.parametrize("enum", LISTED, ids=lambda enum: enum.__name__)
+def test_every_name_that_clients_meet_is_in_the_reference(enum: type[StrEnum]) -> None:
+    assert [member.value for member in enum if f"`{member.value}`" not in REFERENCE] == []
+
+
+def test_every_problem_is_in_the_reference() -> None:
+    def slugs(error: type[MonitorError]) -> set[str]:
+        return {error.slug}.union(*(slugs(child) for child in error.__subclasses__()))
+
+    # Frames have no problems of HTTP; theirs are codes.
+    assert [slug for slug in sorted(slugs(MonitorError) - {"unknown_type"}) if f"`{slug}`" not in REFERENCE] == []
+
+
+def test_the_live_feed_is_described_in_full() -> None:
+    assert [code.value for code in CloseCode if f"| {code.value} |" not in REFERENCE] == []
+    groups = TOPICS.keys() - {kind.value for kind in Kind}
+    assert [group for group in groups if f"`{group}`" not in REFERENCE] == []
+
+
+def test_every_event_about_alerts_is_in_the_reference() -> None:
+    types = (announce.RAISED, announce.ACKNOWLEDGED, announce.RESOLVED, announce.FLAPPING)
+    assert [type_ for type_ in types if f"| `{type_}` |" not in REFERENCE] == []
+
+
+def test_every_signal_is_explained() -> None:
+    assert [signal for signal in WATCHED if f"| `{signal.value}` |" not in DETECTION] == []
+
+
+def test_what_to_watch_names_metrics_that_exist() -> None:
+    source = (ROOT / "src" / "monitor" / "http" / "exposition.py").read_text(encoding="utf-8")
+    # Names are put together from a prefix and what the thing is called.
+    named = set(re.findall(r"`monitor_([a-z_]+)`", CHECKLIST))
+    assert named
+    assert [name for name in named if not any(part in source for part in (f'"{name}"', f"monitor_{name}", name))] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    broken = []
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the fragments of the headings of *path*, as forges make them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_paths_and_settings_that_a_document_names_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    configuration = (ROOT / "docs" / "CONFIGURATION.md").read_text(encoding="utf-8")
+    settings = set(re.findall(r"MONITOR_(?!TEST_)[A-Z]+(?:_[A-Z]+|__[A-Z_]+)*[A-Z]", text))
+    assert [name for name in settings if name not in configuration] == []

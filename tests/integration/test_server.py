@@ -1,0 +1,104 @@
+"""What a connection may send before anybody knows who it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from monitor.http.server import BoundedHttp
+from monitor.parts import Parts
+from tests.integration.support import Api, served
+
+HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture
+async def server(parts: Parts) -> AsyncIterator[Api]:
+    async with served(parts) as api:
+        yield api
+
+
+async def talk(api: Api, *parts: bytes) -> bytes:
+    """Send *parts* as far as they are taken, and return all that is answered until the server hangs up."""
+    reader, writer = await asyncio.open_connection(api.client.base_url.host, api.client.base_url.port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        return await asyncio.wait_for(reader.read(), 20)
+    except ConnectionError:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+def problem(answer: bytes) -> tuple[int, str]:
+    """Return status and type of the problem that *answer* is."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head
+    members = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 %d " % members["status"])
+    return members["status"], members["type"].rpartition(":")[2]
+
+
+@pytest.mark.parametrize(
+    "line", [b"X-A: " + b"a" * 5_000_000, b"X-A: a\r\n" * 600_000], ids=["one header", "many headers"]
+)
+async def test_a_head_that_does_not_end_is_not_kept(server: Api, line: bytes) -> None:
+    pieces = [line[i : i + 65_536] for i in range(0, len(line), 65_536)]
+    try:
+        answer = await talk(server, HEAD, *pieces)
+    except ConnectionError:
+        # Reset while we were still sending: the answer may be lost with it, the connection is gone all the same.
+        return
+    assert not answer or problem(answer) == (431, "head_too_large")
+
+
+async def test_a_head_that_is_a_little_too_long_is_told_so(server: Api) -> None:
+    answer = await talk(server, HEAD, b"X-A: " + b"a" * (BoundedHttp.head_bytes + 1))
+    assert problem(answer) == (431, "head_too_large")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\n",
+        b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{",
+        HEAD + b"\r\n" + b"GET /health/live HTTP/1.1\r\n",
+    ],
+    ids=["nothing", "half a head", "half a body", "half a second head"],
+)
+async def test_a_request_that_never_ends_is_hung_up_on(
+    server: Api, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedHttp, "head_s", 0.2)
+    monkeypatch.setattr(BoundedHttp, "request_s", 0.4)
+    answer = await talk(server, sent)
+    assert b"200 OK" in answer if sent.startswith(HEAD + b"\r\n") else b"200 OK" not in answer
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: x\n\n",
+    ],
+)
+async def test_what_is_no_request_is_a_problem(server: Api, sent: bytes) -> None:
+    assert problem(await talk(server, sent)) == (400, "malformed")
+
+
+async def test_an_honest_connection_is_kept(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedHttp, "head_s", 0.1)
+    for _ in range(3):
+        assert (await server.get("/health/live", role=None)).status_code == 200
+    body = json.dumps({"type": "order.paid", "payload": "x" * 300_000})
+    answer = await server.post("events", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 202
