@@ -184,6 +184,12 @@ def fuzz(session: nox.Session) -> None:
     run(session, "pytest", *selection(session, "tests/fuzz"))
 
 
+@nox.session(venv_backend="none", requires=["dev"], default=False)
+def docs(session: nox.Session) -> None:
+    """Run every example of the documents as a reader would, and hold their tables and links to the code."""
+    run(session, "pytest", *selection(session, "tests/docs"))
+
+
 @nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """The page in headless Chromium, which the system provides, against a server of its own."""

@@ -58,6 +58,9 @@ def test_an_operation_is_documented_in_full(path: str, method: str, operation: d
         assert "404" in operation["responses"]
     for parameter in operation.get("parameters", ()):
         assert parameter["description"], parameter["name"]
+        if parameter["schema"].get("format") == "date-time":
+            # One without an offset can be read, but says no time.
+            assert "422" in operation["responses"], parameter["name"]
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)

@@ -50,7 +50,7 @@ def arguments(sub: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    settings = environment()
+    settings = quiet_for_people(environment())
     logs.configure(settings.log.level, settings.log.format)
     try:
         return uvloop.run(_up(args, settings))
@@ -109,6 +109,16 @@ async def _demo(parts: Parts) -> None:
     await Demo(services.registry, services.publisher, services.queries).run()
 
 
+def quiet_for_people(settings: Settings) -> Settings:
+    """
+    Return *settings* with warnings only, unless a level was chosen, where a person reads along: a line for each attempt
+    and request would carry the dashboard's link away.
+    """
+    if "MONITOR_LOG__LEVEL" in os.environ or not logs.is_console(settings.log.format):
+        return settings
+    return msgspec.structs.replace(settings, log=msgspec.structs.replace(settings.log, level="warning"))
+
+
 def local_settings(settings: Settings, dsn: str, keys: LocalKeys) -> Settings:
     """Return *settings* with the embedded database, the local keys and, unless one was chosen, the local egress."""
     egress = settings.egress
@@ -133,7 +143,8 @@ def _announce(args: argparse.Namespace, parts: Parts) -> None:
         f"  Dashboard  {base}/#token={token}\n"
         f"  API        {base}/api/v1  (document: {base}/schema/openapi.json)\n"
         f"  Token      {token}\n"
-        f"             an admin token for 12 hours; more with: monitor token --data-dir {args.data_dir}\n"
+        f"             an admin token for 12 hours; more with:\n"
+        f"             monitor token --role viewer --subject NAME --data-dir {args.data_dir}\n"
         f"  Data       {args.data_dir.resolve()}\n"
         f"  Egress     {parts.settings.egress.profile}: may deliver to {reach}\n"
         f"Stop with Ctrl-C.\n",

@@ -14,7 +14,10 @@ NO_NUL = r"^[^\x00]*$"
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows in a page.")]
 """``limit: Limit = DEFAULT_LIMIT`` in a handler."""
 
-Cursor = Annotated[str | None, QueryParameter(
+Cursor = Annotated[
+    str | None,
+    QueryParameter(
         min_length=1, max_length=128, pattern="^[A-Za-z0-9_-]+$", description="`next_cursor` of the page before."
-    )]
+    ),
+]
 """``cursor: Cursor = None`` in a handler; read it with :func:`monitor.domain.paging.decode_cursor`."""

@@ -76,8 +76,8 @@ def metrics_route(*, is_open: bool) -> Any:
         tags=["system"],
         media_type=MediaType.TEXT,
         summary="Prometheus metrics",
-        description="Role: viewer, unless `MONITOR_HTTP__METRICS_OPEN` opens it.",
-        responses=problems(*READ),
+        description="Role: viewer, unless `MONITOR_HTTP__METRICS_OPEN` opens it. Answers without the database, too.",
+        responses=problems(400, 401, 403, 429),
     )
     async def metrics(services: NamedDependency[Services], exposition: NamedDependency[Exposition]) -> Response[bytes]:
         return Response(exposition.render(await _overview(services)), media_type=CONTENT_TYPE_LATEST)

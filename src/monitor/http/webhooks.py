@@ -256,7 +256,7 @@ class WebhookController(Controller):
         summary="List attempts",
         description="Newest first. `error` takes a kind (`timeout`) or a status code (`503`). Role: viewer.",
         opt=requires(Role.VIEWER),
-        responses=problems(*READ, 404),
+        responses=problems(*READ, 404, 422),
     )
     async def list_attempts(
         self,

@@ -1,0 +1,23 @@
+"""``monitor up`` where a person reads along."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.cli.up import quiet_for_people
+from monitor.settings import Log, Settings
+
+
+def test_on_a_terminal_only_warnings_follow_the_dashboards_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONITOR_LOG__LEVEL", raising=False)
+    assert quiet_for_people(Settings(log=Log(format="console"))).log.level == "warning"
+
+
+def test_a_level_that_was_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONITOR_LOG__LEVEL", "info")
+    assert quiet_for_people(Settings(log=Log(format="console"))).log.level == "info"
+
+
+def test_what_is_not_a_terminal_gets_a_line_for_each_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MONITOR_LOG__LEVEL", raising=False)
+    assert quiet_for_people(Settings(log=Log(format="json"))).log.level == "info"
