@@ -14,7 +14,7 @@ from monitor.domain.vocab import Role
 from monitor.parts import Parts
 from tests.fuzz.fuzzing import fuzz
 
-EXAMPLES = int(os.environ.get("MONITOR_FUZZ_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("MONITOR_FUZZ_EXAMPLES", "100"))
 
 
 @pytest.mark.parametrize("role", [*Role, None], ids=str)

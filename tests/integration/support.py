@@ -141,9 +141,10 @@ class Api:
         assert "x-request-id" in response.headers
         if response.status_code >= 400:
             assert_problem(response)
-        if method == "GET":
-            assert "whsec_" not in response.text
         path = response.request.url.path
+        # The document of the API shows what a secret looks like.
+        if method == "GET" and not path.startswith("/schema"):
+            assert "whsec_" not in response.text
         for template, methods in self._documented:
             if template.fullmatch(path) and method.lower() in methods:
                 assert response.status_code in methods[method.lower()], f"undocumented: {method} {path} {response}"
