@@ -180,7 +180,7 @@ def detection(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
 def fuzz(session: nox.Session) -> None:
-    """schemathesis with all its checks, as every role, against a server of its own: about 15 minutes."""
+    """schemathesis with all its checks, as every role, against a server of its own: several minutes."""
     run(session, "pytest", *selection(session, "tests/fuzz"))
 
 

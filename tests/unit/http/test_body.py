@@ -209,3 +209,19 @@ def test_a_merged_patch_is_held_to_the_same_rules() -> None:
 def test_a_content_type_check_names_what_is_allowed() -> None:
     with pytest.raises(UnsupportedMedia, match="application/json"):
         check_content_type("text/html", frozenset({"application/json"}))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 4_900_000,
+        b"[" * 2_400_000 + b"]" * 2_400_000,
+        b"[" * 4_800_000 + b"[" * 101 + b"]" * 101,
+        b"]" * 1_000 + b"[" * 1_000,
+        b"[]" + b"]" * 1_000_000 + b"[" * 1_000_000,
+    ],
+    ids=["open", "balanced", "shrinking slowly", "closed before it was opened", "closed too often"],
+)
+def test_the_depth_guard_is_linear_in_hostile_brackets(raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        check_raw(raw)
