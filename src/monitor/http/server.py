@@ -8,13 +8,36 @@ one host could take all memory or all sockets. What is wrong before there is a r
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from monitor.http.cached import WHOLE_ANSWER
 from monitor.http.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
 from monitor.http.request_log import API_HEADERS
+
+
+def write_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
+    """
+    Write a complete answer at once: *head* begins with its first header, *body* is as long as it says.
+
+    The two messages of ASGI are checked header by header and written apart, which costs more than everything else about
+    an answer from memory.
+
+    Returns:
+        ``False`` if nothing was written, since this connection needs the long way: it ends with this answer, or its
+        buffer is full.
+    """
+    if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or not cycle.keep_alive:
+        return False
+    defaults = b"".join(b"%b: %b\r\n" % header for header in cycle.default_headers)
+    cycle.transport.write(b"".join((STATUS_LINE[200], defaults, head, body)))
+    cycle.response_started = cycle.response_complete = True
+    cycle.message_event.set()
+    cycle.on_response()
+    return True
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -56,7 +79,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before and self.cycle is not None:
+            # The request has not begun to run: its task starts when this callback has returned.
+            extensions: dict[str, Any] = {WHOLE_ANSWER: partial(write_whole, self.cycle)}
+            self.cycle.scope["extensions"] = extensions
 
     def on_message_complete(self) -> None:
         self._since = None
