@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import accept, cache, claim, cold, deliver, http, ingest, startup
+from benchmarks import accept, cache, claim, cold, deliver, http, ingest, live, startup
 from benchmarks.support import Figure
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
@@ -26,6 +26,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "claim": claim.run,
     "ingest": ingest.run,
     "http": http.run,
+    "live": live.run,
     "cold": cold.run,
 }
 
