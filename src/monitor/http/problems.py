@@ -163,15 +163,18 @@ def field_error(exc: msgspec.ValidationError) -> FieldError:
 
 def _parameter_errors(exc: ValidationException) -> tuple[FieldError, ...]:
     extra = exc.extra if isinstance(exc.extra, list) else []
-    return tuple(
-        FieldError(
-            f"/{getattr(row.get('source'), 'value', row.get('source', 'query'))}/{row.get('key', '')}",
-            # An enum's message repeats the value, and with it a part of the query string.
-            _ENUM.sub("Not one of the allowed values", str(row.get("message", "cannot be read"))),
-        )
-        for row in extra
-        if isinstance(row, dict)
-    )
+    return tuple(_parameter_error(row) for row in extra if isinstance(row, dict))
+
+
+def _parameter_error(row: dict[str, Any]) -> FieldError:
+    source, key = row.get("source", "query"), str(row.get("key", ""))
+    if key == "data":
+        # The framework's name for a body that is not there.
+        return FieldError("", "Send a JSON body.")
+    # An argument that would hide a name of Python's or the framework's ends in an underscore; its parameter does not.
+    pointer = f"/{getattr(source, 'value', source)}/{key.rstrip('_')}"
+    # An enum's message repeats the value, and with it a part of the query string.
+    return FieldError(pointer, _ENUM.sub("Not one of the allowed values", str(row.get("message", "cannot be read"))))
 
 
 def _headers_of(exc: MonitorError) -> dict[str, str]:
