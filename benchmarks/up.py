@@ -32,7 +32,7 @@ async def monitor_up(data_dir: Path, log: Path) -> AsyncIterator[Up]:
     command = ("-m", "monitor", "up", "--data-dir", str(data_dir), "--port", str(port))
     started = time.perf_counter()
     async with process(*command, env=environment(), log=log):
-        await _until_ready(base)
+        await until_ready(base)
         ready_s = time.perf_counter() - started
         headers = {"authorization": f"Bearer {await token(data_dir)}", "content-type": "application/json"}
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
@@ -49,7 +49,8 @@ async def token(data_dir: Path) -> str:
     return printed.decode().strip()
 
 
-async def _until_ready(base: str) -> None:
+async def until_ready(base: str) -> None:
+    """Wait for the server at *base*. Raises ``TimeoutError``."""
     async with asyncio.timeout(PATIENCE_S), aiohttp.ClientSession() as session:
         while True:
             try:

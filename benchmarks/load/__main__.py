@@ -1,0 +1,199 @@
+"""
+Command line of the load test. Exits 1 when a bar is missed.
+
+Everything runs on this machine, the users included: ``--latency-slack`` widens the bars of times, and no other, for a
+machine that does something else meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import psutil
+
+import benchmarks.load
+from benchmarks.load.exchange import STAGE, TOLD, WRITTEN, Measured
+from benchmarks.load.stage import Set, product, set_stage
+from benchmarks.support import PATIENCE_S, Figures, quantile, scratch
+from benchmarks.written import Run, machine, print_figures, write_run
+
+ROOT = Path(benchmarks.load.__file__).parents[2]
+SCENARIO = ROOT / "tests" / "load_test.py"
+P95_MS, P99_MS, LIVE_P99_MS, HIT_RATIO = 20, 50, 20, 0.95
+SETTLE_S = 5.0
+
+IN_USE = """
+SELECT pid, xact_start FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND state <> 'idle'
+"""
+CONNECTED = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the load test and return the exit code."""
+    options = _parser().parse_args(arguments)
+    with scratch() as directory:
+        try:
+            run = asyncio.run(_run(options, directory))
+        except BaseException:
+            _show_logs(directory)
+            raise
+    print_figures(run.figures)
+    if options.json is not None:
+        write_run(options.json, run)
+    return 1 if any(figure.holds is False for figure in run.figures) else 0
+
+
+async def _run(options: argparse.Namespace, directory: Path) -> Run:
+    _say("setting the stage …")
+    sizes = {"users": options.users, "webhooks": options.webhooks, "attempts": options.attempts}
+    async with set_stage(directory, **sizes) as on:
+        async with product(on, directory) as running:
+            _say(f"{options.users} users for {options.minutes:g} minutes …")
+            before = {name: _used(process) for name, process in running.items()}
+            measured = await _load(on, options, directory)
+            after = {name: _used(process) for name, process in running.items()}
+            held = await _held(on.dsn)
+        left = await _connected(on.dsn)
+    figures = Figures("load")
+    _judge(figures, measured, options.latency_slack)
+    figures.at_most(0, "database connections held after the load", held, "")
+    figures.at_most(0, "database connections left by ended processes", left, "")
+    for name, (cpu_s, rss) in after.items():
+        busy_s = cpu_s - before[name][0]
+        figures.note(f"{name}, share of a core", busy_s / (measured.seconds + on.stage.warm_up_s), "")
+        figures.note(f"{name}, memory after the load", rss / 2**20, "MiB")
+    command = shlex.join(["nox", "-s", "load", "--", *sys.argv[1:]])
+    return Run("Load", command, machine(), figures.all, _routes(measured), _views(measured))
+
+
+async def _load(on: Set, options: argparse.Namespace, directory: Path) -> Measured:
+    """Let the users loose, and return what they saw."""
+    file = directory / "stage.json"
+    file.write_bytes(msgspec.json.encode(on.stage))
+    seconds = on.stage.warm_up_s + options.minutes * 60
+    users = ("--users", str(options.users), "--spawn-rate", str(max(options.users // 5, 1)))
+    with (directory / "locust.log").open("ab") as log:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "locust", "--locustfile", SCENARIO, "--headless", "--loglevel", "WARNING"),
+            *users,
+            *("--run-time", f"{seconds:.0f}s", "--stop-timeout", "5", "--only-summary"),
+            env={**os.environ, STAGE: str(file), "PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            await asyncio.wait_for(child.wait(), seconds + PATIENCE_S)
+        finally:
+            if child.returncode is None:
+                child.kill()
+    return msgspec.json.decode(Path(on.stage.result).read_bytes(), type=Measured)
+
+
+def _judge(figures: Figures, measured: Measured, slack: float) -> None:
+    http = [ms for name, samples in measured.samples.items() if _is_http(name) for ms in samples]
+    figures.note("requests a second", len(http) / measured.seconds, "1/s")
+    figures.note("all routes, P50", quantile(http, 0.5), "ms")
+    figures.at_most(P95_MS * slack, "all routes, P95", quantile(http, 0.95), "ms")
+    figures.at_most(P99_MS * slack, "all routes, P99", quantile(http, 0.99), "ms")
+    for name, told in (("live, from the write to its message", WRITTEN), ("live, from `at` to the client", TOLD)):
+        live = measured.samples.get(told, [])
+        figures.at_least(1, f"{name}, messages", len(live), "")
+        figures.note(f"{name}, P50", quantile(live or [0], 0.5), "ms")
+        figures.at_most(LIVE_P99_MS * slack, f"{name}, P99", quantile(live or [0], 0.99), "ms")
+    figures.at_most(0, "errors", sum(measured.errors.values()), "")
+    for error, count in measured.errors.items():
+        _say(f"{count} × {error}")
+    hits, reads = _hits(measured)
+    figures.note("reads of cached views a second", reads / measured.seconds, "1/s")
+    figures.at_least(HIT_RATIO, "cache hit ratio", hits / max(reads, 1), "")
+
+
+def _is_http(name: str) -> bool:
+    return not name.startswith(("WS ", "LIVE "))
+
+
+def _hits(measured: Measured) -> tuple[float, float]:
+    reads = sum(sum(by_source.values()) for by_source in measured.reads.values())
+    return reads - sum(by_source.get("created", 0) for by_source in measured.reads.values()), reads
+
+
+def _routes(measured: Measured) -> list[tuple[str, int, float, float, float]]:
+    return [
+        (name, len(samples), *(round(quantile(samples, q), 2) for q in (0.5, 0.95, 0.99)))  # type: ignore[misc]
+        for name, samples in sorted(measured.samples.items(), key=lambda item: item[0].partition(" ")[2])
+    ]
+
+
+def _views(measured: Measured) -> dict[str, dict[str, float]]:
+    return {view: dict(sorted(by_source.items())) for view, by_source in sorted(measured.reads.items())}
+
+
+async def _held(dsn: str) -> int:
+    """Count the connections whose transaction stays open although nobody calls any more."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        held = {tuple(row) for row in await connection.fetch(IN_USE)}
+        until = time.monotonic() + SETTLE_S
+        while held and time.monotonic() < until:
+            await asyncio.sleep(0.1)
+            held &= {tuple(row) for row in await connection.fetch(IN_USE)}
+    finally:
+        await connection.close()
+    return len(held)
+
+
+async def _connected(dsn: str) -> int:
+    """Count the connections to the database, which nothing of ours should have any more."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        until = time.monotonic() + SETTLE_S
+        while (left := await connection.fetchval(CONNECTED)) and time.monotonic() < until:
+            # A backend takes a moment to notice that its client is gone.
+            await asyncio.sleep(0.1)
+    finally:
+        await connection.close()
+    return int(left)
+
+
+def _used(process: psutil.Process) -> tuple[float, int]:
+    """Return seconds of processor and bytes of memory."""
+    times = process.cpu_times()
+    return times.user + times.system, process.memory_info().rss
+
+
+def _show_logs(directory: Path) -> None:
+    for log in sorted(directory.glob("*.log")):
+        _say(f"--- {log.name}\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nox -s load --", description="Put the product under load, as users would, and hold it to its bars."
+    )
+    parser.add_argument("--minutes", type=float, default=0.5, help="how long, after 10 s to warm up (default: 0.5)")
+    parser.add_argument("--users", type=int, default=100, help="half read, a fifth writes, the rest listens")
+    parser.add_argument("--webhooks", type=int, default=1000, help="with a past (default: 1000)")
+    parser.add_argument("--attempts", type=int, default=1_000_000, help="in that past, a day (default: a million)")
+    parser.add_argument("--latency-slack", type=float, default=1.0, help="widens the bars of times (default: 1)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured here, too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Measured results as files, and as lines to read: what a run measured, on which machine, by which command."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from benchmarks.support import Figure
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """What a figure depends on. ``load`` is how many processes wanted a core in the last minute, when it ended."""
+
+    at: datetime
+    cores: int
+    memory_gib: int
+    system: str
+    python: str
+    load: float
+
+
+class Run(msgspec.Struct, frozen=True):
+    """
+    One run of a benchmark.
+
+    Args:
+        command: repeats it.
+        routes: name, count, and milliseconds at P50, P95 and P99.
+        views: reads of each cached view by where the answer came from.
+    """
+
+    title: str
+    command: str
+    machine: Machine
+    figures: list[Figure]
+    routes: list[tuple[str, int, float, float, float]] = []
+    views: dict[str, dict[str, float]] = {}
+
+
+def machine() -> Machine:
+    return Machine(
+        at=datetime.now(UTC).replace(microsecond=0),
+        cores=os.cpu_count() or 0,
+        memory_gib=round(psutil.virtual_memory().total / 2**30),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        load=round(os.getloadavg()[0], 1),
+    )
+
+
+def write_run(file: Path, run: Run) -> None:
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(run)) + b"\n")
+
+
+def print_figures(figures: Iterable[Figure]) -> None:
+    for figure in figures:
+        print(line(figure), flush=True)
+
+
+def line(figure: Figure) -> str:
+    verdict = "" if figure.must is None else f"  must be {figure.must}: {'holds' if figure.holds else 'MISSED'}"
+    return f"{figure.bench:8} {figure.name:70} {figure.value:>12,.3f} {figure.unit}{verdict}"
