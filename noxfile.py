@@ -19,7 +19,7 @@ nox.needs_version = ">=2025.5.1"
 nox.options.reuse_venv = "yes"
 # uv does not read pip's configuration, so it is used only by those who started nox with it (`uvx nox`).
 nox.options.default_venv_backend = "uv|virtualenv" if "UV" in os.environ else "virtualenv"
-nox.options.sessions = ["lint", "types", "unit", "property", "integration", "demo"]
+nox.options.sessions = ["lint", "types", "unit", "property", "integration", "demo", "load"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES = ("src", "tests", "benchmarks", "alembic", "noxfile.py")
@@ -170,6 +170,18 @@ def openapi(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Throughput and latency beside bare yardsticks in the same run: ``nox -s bench -- NAME``."""
     run(session, "python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["dev"], default=False)
+def load(session: nox.Session) -> None:
+    """
+    A hundred users against servers of its own, held to the bars: ``nox -s load -- --minutes 5``.
+
+    Without arguments it is short and small, and its bars of times are wide: it shows that nothing fails, leaks, gets
+    lost on the live feed or misses the cache, on a machine that may have other things to do.
+    """
+    short = ("--minutes", "0.5", "--webhooks", "200", "--attempts", "200000", "--latency-slack", "20")
+    run(session, "python", "-m", "benchmarks.load", *(session.posargs or short))
 
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)

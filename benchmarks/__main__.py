@@ -13,10 +13,9 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import msgspec
-
 from benchmarks import accept, cache, claim, cold, deliver, http, ingest, live, startup
 from benchmarks.support import Figure
+from benchmarks.written import Run, line, machine, write_run
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "deliver": deliver.run,
@@ -40,9 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name} …", file=sys.stderr, flush=True)
         for figure in asyncio.run(_measure(name)):
             figures.append(figure)
-            print(_line(figure), flush=True)
+            print(line(figure), flush=True)
     if options.json is not None:
-        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
+        names = options.bench or list(BENCHES)
+        write_run(options.json, Run(", ".join(names), f"python -m benchmarks {' '.join(names)}", machine(), figures))
     return 1 if any(figure.holds is False for figure in figures) else 0
 
 
@@ -50,15 +50,10 @@ async def _measure(name: str) -> list[Figure]:
     return await BENCHES[name]()
 
 
-def _line(figure: Figure) -> str:
-    verdict = "" if figure.must is None else f"  must be {figure.must}: {'holds' if figure.holds else 'MISSED'}"
-    return f"{figure.bench:8} {figure.name:70} {figure.value:>12,.3f} {figure.unit}{verdict}"
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the product against its bars.")
     parser.add_argument("bench", nargs="*", choices=[[], *BENCHES], help="which ones (default: all)", metavar="bench")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too, for benchmarks.report")
     return parser
 
 

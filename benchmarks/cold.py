@@ -19,6 +19,7 @@ from benchmarks.support import Figure, Figures, environment, median, quantile, s
 from monitor.adapters.embedded import EmbeddedPostgres
 from monitor.adapters.postgres.migrate import upgrade
 from monitor.bootstrap import build_app, readiness
+from monitor.cache.server import ROOT
 from monitor.cli.serve import Server, server_options
 from monitor.domain.dashboard import FIRST_ROWS, WINDOWS
 from monitor.domain.paging import DEFAULT_LIMIT
@@ -82,8 +83,14 @@ def _queries(parts: Parts) -> dict[str, Query]:
     """Return what each view is computed by, its encoding included."""
     pinned = {key.text.removesuffix("?"): create for key, create in parts.catalogue.pinned()}
     dashboards, queries = parts.dashboards, parts.queries
+
+    async def first_paint() -> None:
+        # It is made of other views, none of which may be there already.
+        await parts.cache.invalidate([ROOT], settled=False)
+        await pinned["dashboard"]()
+
     return {
-        "GET /dashboard": pinned["dashboard"],
+        "GET /dashboard": first_paint,
         "overview": dashboards.overview,
         "first rows": lambda: dashboards.rows(status=None, after=None, limit=FIRST_ROWS),
         "page of rows": lambda: dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1),

@@ -267,10 +267,10 @@ class Watcher(User):
         self.since_s = time.perf_counter()
         try:
             with connect(f"{base}/ws/dashboard{query}", additional_headers=headers, compression=None) as socket:
-                _tell("WS", "/ws/dashboard", (time.perf_counter() - self.since_s) * 1000)
+                _tell("WS /ws/dashboard", (time.perf_counter() - self.since_s) * 1000)
                 self._listen(socket, time.monotonic() + random.uniform(*STAYS_S))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
-            _tell("WS", "/ws/dashboard", 0, error)
+            _tell("WS /ws/dashboard", 0, error)
             gevent.sleep(1)
 
     def _listen(self, socket: ClientConnection, until_s: float) -> None:
@@ -293,8 +293,8 @@ class Watcher(User):
             written_s = RECORD.flips.get((told.webhook_id, told.status))
             # What happened before this socket was there came late for good reason.
             if written_s is not None and written_s > self.since_s:
-                _tell(*WRITTEN.split(" ", 1), (time.perf_counter() - written_s) * 1000)
-                _tell(*TOLD.split(" ", 1), (datetime.now(UTC) - frame.at) / timedelta(milliseconds=1))
+                _tell(WRITTEN, (time.perf_counter() - written_s) * 1000)
+                _tell(TOLD, (datetime.now(UTC) - frame.at) / timedelta(milliseconds=1))
 
 
 def _attempts(count: int, status_code: int) -> dict[str, Any]:
@@ -308,5 +308,6 @@ def _attempts(count: int, status_code: int) -> dict[str, Any]:
     }
 
 
-def _tell(method: str, name: str, ms: float, error: BaseException | None = None) -> None:
+def _tell(name: str, ms: float, error: BaseException | None = None) -> None:
+    method, _, name = name.partition(" ")
     events.request.fire(request_type=method, name=name, response_time=ms, response_length=0, exception=error)

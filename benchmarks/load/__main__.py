@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -49,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
         except BaseException:
             _show_logs(directory)
             raise
+        finally:
+            if options.logs is not None:
+                shutil.copytree(directory, options.logs, ignore=shutil.ignore_patterns("database"), dirs_exist_ok=True)
     print_figures(run.figures)
     if options.json is not None:
         write_run(options.json, run)
@@ -74,7 +77,7 @@ async def _run(options: argparse.Namespace, directory: Path) -> Run:
         busy_s = cpu_s - before[name][0]
         figures.note(f"{name}, share of a core", busy_s / (measured.seconds + on.stage.warm_up_s), "")
         figures.note(f"{name}, memory after the load", rss / 2**20, "MiB")
-    command = shlex.join(["nox", "-s", "load", "--", *sys.argv[1:]])
+    command = f"nox -s load -- --minutes {options.minutes:g} --users {options.users} --webhooks {options.webhooks}"
     return Run("Load", command, machine(), figures.all, _routes(measured), _views(measured))
 
 
@@ -98,7 +101,11 @@ async def _load(on: Set, options: argparse.Namespace, directory: Path) -> Measur
         finally:
             if child.returncode is None:
                 child.kill()
-    return msgspec.json.decode(Path(on.stage.result).read_bytes(), type=Measured)
+    return await asyncio.to_thread(_measured, Path(on.stage.result))
+
+
+def _measured(file: Path) -> Measured:
+    return msgspec.json.decode(file.read_bytes(), type=Measured)
 
 
 def _judge(figures: Figures, measured: Measured, slack: float) -> None:
@@ -192,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attempts", type=int, default=1_000_000, help="in that past, a day (default: a million)")
     parser.add_argument("--latency-slack", type=float, default=1.0, help="widens the bars of times (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured here, too")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of all processes here")
     return parser
 
 

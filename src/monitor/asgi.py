@@ -7,17 +7,20 @@ import os
 from litestar import Litestar
 
 from monitor import log
+from monitor.background import spare_the_collector
 from monitor.bootstrap import build_app
 from monitor.parts import Parts
 from monitor.settings import from_env
 
 
 def create_app() -> Litestar:
-    """Build the application from the environment. Importing this module does nothing.
+    """Build the application of this process from the environment. Importing this module does nothing.
 
     Raises:
         SettingsError: the environment is wrong.
     """
     settings = from_env(os.environ)
     log.configure(settings.log.level, settings.log.format)
-    return build_app(Parts(settings))
+    app = build_app(Parts(settings))
+    spare_the_collector()
+    return app

@@ -20,9 +20,9 @@ from monitor.domain import events
 from monitor.domain.alerts.model import AlertState
 from monitor.domain.dashboard import (
     FIRST_ROWS,
+    FIRST_WINDOW,
     WINDOWS,
     DashboardQueries,
-    DashboardView,
     WebhookRow,
     performance_view,
     place_of,
@@ -36,6 +36,7 @@ from monitor.domain.watch_ports import AlertFilter, AlertQueries
 
 STATS_DAYS = 30
 TOO_LONG = "This took too long to compute; try again in a moment."
+PART_MISSING = "A part of the dashboard cannot be computed now; try again in a moment."
 
 CONFIGURED = ("webhooks", "webhook:{webhook_id}", "dashboard", "alerts", "anomalies")
 
@@ -78,7 +79,8 @@ class Catalogue:
         self._dashboards = dashboards
         self._alerts = alerts
         self._views: dict[str, tuple[View, Query]] = {}
-        self._add("dashboard", self._dashboard, "dashboard")
+        # Made of other views, so whatever drops one of them drops it.
+        self._add("dashboard", self._dashboard, "dashboard", "health", "anomalies", "alerts")
         self._add("overview", self._overview, "dashboard")
         self._add("webhook_health", self._rows, "dashboard", "health")
         self._add("performance", dashboards.performance, "health", scope=("window",))
@@ -144,15 +146,32 @@ class Catalogue:
         ratio = None if stats.hit_ratio is None else round(stats.hit_ratio, 4)
         return msgspec.structs.replace(overview, sockets=self.sockets(), cache_hit_ratio=ratio)
 
-    async def _dashboard(self) -> DashboardView:
+    async def _dashboard(self) -> dict[str, msgspec.Raw | list[msgspec.Raw]]:
+        """Return a :class:`DashboardView`, put together from the answers of the views that it shows."""
+        name, scope = performance_view(FIRST_WINDOW), {"window": FIRST_WINDOW}
         overview, rows, performance, anomalies, alerts = await asyncio.gather(
-            self._overview(),
-            self._dashboards.rows(status=None, after=None, limit=FIRST_ROWS),
-            self._dashboards.performance("1h"),
-            self._alerts.anomalies(is_open=True, webhook_id=None, after=None, limit=FIRST_ROWS),
-            self._alerts.alerts(AlertFilter((AlertState.PENDING,)), after=None, limit=FIRST_ROWS),
+            self._part("overview"),
+            self._part("webhook_health"),
+            self._part(name, **scope),
+            self._part("anomalies"),
+            self._part("alerts"),
         )
-        return DashboardView(overview.as_of, overview, rows, performance, anomalies, alerts)
+        return {
+            "as_of": msgspec.json.decode(overview, type=_Dated).as_of,
+            "overview": msgspec.Raw(overview),
+            "webhooks": _first_rows(rows),
+            "performance": msgspec.Raw(performance),
+            "anomalies": _first_rows(anomalies),
+            "alerts": _first_rows(alerts),
+        }
+
+    async def _part(self, name: str, **scope: Any) -> bytes:
+        key, create = self._key(name, scope)
+        entry = await self._cache.part(key, create)
+        if entry.stale:
+            # What is made of a last good value would pass for a new one.
+            raise Unavailable(PART_MISSING)
+        return entry.body
 
     async def _rows(self) -> Page[WebhookRow]:
         rows = await self._dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1)
@@ -168,6 +187,18 @@ class Catalogue:
     async def _pending_alerts(self) -> Page[Any]:
         where = AlertFilter((AlertState.PENDING,))
         return page(await self._alerts.alerts(where, after=None, limit=DEFAULT_LIMIT + 1), DEFAULT_LIMIT)
+
+
+class _Dated(msgspec.Struct):
+    as_of: msgspec.Raw
+
+
+class _Listed(msgspec.Struct):
+    items: list[msgspec.Raw]
+
+
+def _first_rows(page: bytes) -> list[msgspec.Raw]:
+    return msgspec.json.decode(page, type=_Listed).items[:FIRST_ROWS]
 
 
 async def _encoded(query: Query, scope: dict[str, Any]) -> bytes:

@@ -338,7 +338,7 @@ async def test_without_its_database_it_answers_what_it_last_knew_and_says_so(dat
                 assert body == good[page]
                 assert "etag" not in answer.headers
             # What nobody asked for before cannot be answered now.
-            for page in ("alerts", "dashboard/performance?window=7d", "dashboard/webhooks?limit=3"):
+            for page in ("alerts/stats/summary", "dashboard/performance?window=7d", "dashboard/webhooks?limit=3"):
                 assert_problem(await api.get(page), 503, "unavailable")
             metrics = await api.get("/metrics")
             assert metrics.status_code == 200
@@ -350,7 +350,7 @@ async def test_without_its_database_it_answers_what_it_last_knew_and_says_so(dat
                 return "stale" not in await api.read("dashboard/overview")
 
             await eventually(fresh)
-            assert (await api.get("alerts")).status_code == 200
+            assert (await api.get("alerts/stats/summary")).status_code == 200
 
 
 async def test_without_redis_one_process_is_coherent_by_itself(parts: Parts) -> None:

@@ -39,6 +39,7 @@ class FakeReads:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.error: Exception | None = None
+        self.found: dict[str, list[Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
         async def query(*args: Any, **kwargs: Any) -> Any:
@@ -47,6 +48,8 @@ class FakeReads:
                 raise self.error
             if name == "overview":
                 return OVERVIEW
+            if name in self.found:
+                return self.found[name]
             return {} if name in {"performance", "stats", "webhook", "metrics"} else []
 
         return query
@@ -143,22 +146,47 @@ async def test_the_overview_counts_the_sockets_and_hits_of_this_process(catalogu
     assert (overview.sockets, overview.cache_hit_ratio) == (3, 0.5)
 
 
-async def test_the_first_paint_shows_few_rows_and_a_page_one_more_than_it_shows(
-    catalogue: Catalogue, reads: FakeReads
-) -> None:
-    await catalogue.answer("dashboard")
-    assert {name: kwargs.get("limit") for name, kwargs in reads.asked} == {
-        "overview": None,
-        "performance": None,
-        "rows": FIRST_ROWS,
-        "anomalies": FIRST_ROWS,
-        "alerts": FIRST_ROWS,
-    }
-    reads.asked.clear()
+async def test_a_page_asks_for_one_row_more_than_it_shows(catalogue: Catalogue, reads: FakeReads) -> None:
     for name in ("webhook_health", "webhooks", "anomalies", "alerts"):
         await catalogue.answer(name)
     assert {kwargs["limit"] for _, kwargs in reads.asked} == {DEFAULT_LIMIT + 1}
     assert {kwargs.get("is_open") for name, kwargs in reads.asked if name == "anomalies"} == {True}
+
+
+async def test_the_first_paint_shows_the_first_rows_of_the_lists(catalogue: Catalogue, reads: FakeReads) -> None:
+    reads.found = {"anomalies": [{"id": n} for n in range(DEFAULT_LIMIT)], "alerts": [{"id": 7}]}
+    shown = msgspec.json.decode((await catalogue.answer("dashboard")).body)
+    assert shown["as_of"] == shown["overview"]["as_of"]
+    assert [row["id"] for row in shown["anomalies"]] == list(range(FIRST_ROWS))
+    assert shown["alerts"] == [{"id": 7}]
+
+
+async def test_the_first_paint_asks_for_nothing_that_another_view_has_just_answered(
+    catalogue: Catalogue, reads: FakeReads
+) -> None:
+    for name in ("overview", "webhook_health", "anomalies", "alerts"):
+        await catalogue.answer(name)
+    reads.asked.clear()
+    await catalogue.answer("dashboard")
+    assert [name for name, _ in reads.asked] == ["performance"]
+    await catalogue.answer("performance_long", window="1h")
+    assert len(reads.asked) == 1
+
+
+async def test_reads_by_the_first_paint_are_nobodys(catalogue: Catalogue, cache: Cache) -> None:
+    await catalogue.answer("overview")
+    await catalogue.answer("dashboard")
+    assert {view.view: view.reads for view in cache.stats().views if view.reads} == {"overview": 1, "dashboard": 1}
+
+
+async def test_the_first_paint_is_not_made_of_last_good_values(
+    catalogue: Catalogue, reads: FakeReads, cache: Cache
+) -> None:
+    good = await catalogue.answer("dashboard")
+    reads.error = Unavailable("The database is not reachable.")
+    await cache.invalidate(["alerts"], settled=True)
+    kept = await catalogue.answer("dashboard")
+    assert (kept.body, kept.stale) == (good.body, True)
 
 
 async def test_what_the_page_shows_first_is_kept_warm(catalogue: Catalogue) -> None:

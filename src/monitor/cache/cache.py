@@ -85,11 +85,8 @@ class Cache:
 
     def peek(self, text: str) -> Entry | None:
         """Return the fresh value in memory, if it may be answered; nothing is started otherwise."""
-        slot = self._slots.get(text)
+        slot = self._fresh(text)
         if slot is None:
-            return None
-        now = self._ticks()
-        if now >= slot.fresh_until or now >= self._bus.trusted_until:
             return None
         slot.hits += 1
         slot.stats.l1_hits += 1
@@ -120,10 +117,29 @@ class Cache:
 
     async def refresh(self, key: Key, create: Creator) -> Entry:
         """Compute *key* anew, unless that is being done. Raises what :meth:`get` raises."""
+        return await self._no_older(key, create, 0.0)
+
+    async def part(self, key: Key, create: Creator) -> Entry:
+        """
+        Return *key* for a creator whose own value is made of it: of its ``fresh_s``, and not past it as a caller may
+        get it, since both ages add up. Counts as nobody's read. Raises what :meth:`get` raises.
+        """
+        slot = self._fresh(key.text)
+        return slot.entry if slot is not None else await self._no_older(key, create, key.view.policy.fresh_s)
+
+    async def _no_older(self, key: Key, create: Creator, age_s: float) -> Entry:
+        """Return a value that was computed at most *age_s* ago, or by whoever is at it."""
         flight = self._under_way.joinable(key.text)
         if flight is None or flight.answer.done():
-            flight = self._start(key, create, not_before=self._process.unix_s())
+            flight = self._start(key, create, not_before=self._process.unix_s() - age_s)
         return await asyncio.shield(flight.answer)
+
+    def _fresh(self, text: str) -> Slot | None:
+        slot = self._slots.get(text)
+        if slot is None:
+            return None
+        now = self._ticks()
+        return slot if now < slot.fresh_until and now < self._bus.trusted_until else None
 
     def _past_fresh(self, slot: Slot, key: Key, create: Creator) -> Entry | None:
         """Return what *slot* may still answer without waiting, seeing to a newer value."""

@@ -18,6 +18,7 @@ import uvicorn
 import uvicorn.supervisors
 
 from monitor import log as logs
+from monitor.background import spare_the_collector
 from monitor.bootstrap import build_app
 from monitor.cli.common import CommandError, add_address, build_parts, production
 from monitor.http.live.wire import LiveProtocol
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         uvicorn.supervisors.Multiprocess(config, [config.bind_socket()]).run()
         return 0
     app = build_app(parts)
+    spare_the_collector()
     config = uvicorn.Config(app, host=args.host, port=args.port, **server_options())
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         return runner.run(_serve(Server(config, app.state.hub.drain)))

@@ -19,6 +19,7 @@ from monitor import log as logs
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
 from monitor.adapters.local_keys import LocalKeys, load_or_create_keys
 from monitor.adapters.postgres.migrate import upgrade
+from monitor.background import spare_the_collector
 from monitor.bootstrap import build_app, build_periodic, build_services, build_worker
 from monitor.cli.common import (
     DEFAULT_DATA_DIR,
@@ -32,7 +33,7 @@ from monitor.cli.common import (
 )
 from monitor.cli.serve import Server, server_options
 from monitor.cli.token import make
-from monitor.cli.work import spare_the_collector, worker_name
+from monitor.cli.work import worker_name
 from monitor.demo import Demo
 from monitor.parts import Parts, retention
 from monitor.settings import Settings

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -17,7 +16,7 @@ import structlog
 import uvloop
 
 from monitor import log as logs
-from monitor.background import tell_feed
+from monitor.background import spare_the_collector, tell_feed
 from monitor.bootstrap import build_periodic, build_worker, readiness
 from monitor.cli.common import CommandError, build_parts, production
 from monitor.parts import Parts
@@ -47,12 +46,6 @@ def run(args: argparse.Namespace) -> int:
 def worker_name() -> str:
     """Return what leases of this process are signed with."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def spare_the_collector() -> None:
-    """Keep what start-up made out of garbage collections; going through it again and again took a third of a worker."""
-    gc.collect()
-    gc.freeze()
 
 
 async def _work(parts: Parts) -> None:

@@ -29,6 +29,9 @@ WINDOWS: dict[Window, tuple[int, int]] = {
 FIRST_ROWS = 20
 """Rows of each list in the first paint."""
 
+FIRST_WINDOW: Window = "1h"
+"""The window that it shows the performance of."""
+
 SPARK_STEP_S = 300
 SPARK_STEPS = 12
 

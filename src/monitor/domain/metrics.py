@@ -8,6 +8,7 @@ away, relatively, from everything in it.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -202,11 +203,18 @@ def percentile(histogram: Histogram, q: float) -> float | None:
     Raises:
         ValueError: *q* is outside [0, 1].
     """
-    if not 0 <= q <= 1:
-        raise ValueError(f"a quantile lies between 0 and 1, not {q}")
-    rank = max(math.ceil(q * histogram.total * _RANK_SLACK), 1)
-    reached = zip(histogram.indexes, accumulate(histogram.counts), strict=True)
-    return next((bucket_value(index) for index, count in reached if count >= rank), None)
+    return percentiles(histogram, q)[0]
+
+
+def percentiles(histogram: Histogram, *qs: float) -> list[float | None]:
+    """Return :func:`percentile` of each of *qs*, the counts added up once for all."""
+    if not all(0 <= q <= 1 for q in qs):
+        raise ValueError(f"a quantile lies between 0 and 1, not {qs}")
+    reached = list(accumulate(histogram.counts))
+    if not reached or not reached[-1]:
+        return [None] * len(qs)
+    ranks = (max(math.ceil(q * reached[-1] * _RANK_SLACK), 1) for q in qs)
+    return [bucket_value(histogram.indexes[bisect_left(reached, rank)]) for rank in ranks]
 
 
 def unit_s(step_s: int) -> int:

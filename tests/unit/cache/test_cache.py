@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from functools import partial
 
 from sqlalchemy.util import greenlet_spawn
 
@@ -113,6 +114,18 @@ def test_a_refresh_joins_a_creation_under_way(world: World) -> None:
     world.open(gate)
     assert refreshing.result() is asked.result()
     assert len(world.source.calls) == 1
+
+
+def test_a_part_is_of_its_fresh_time_although_callers_may_get_older(world: World) -> None:
+    cache, other = world.cache(), world.cache()
+    world.read(cache)
+    world.source.change()
+    part = partial(cache.part, ONE, world.source.creator(ONE))
+    assert world.get(part()).body == b"1"
+    world.clock.advance(1.2 * ONE.view.policy.fresh_s)
+    assert world.get(part()).body == b"2"
+    assert world.get(other.part(ONE, world.source.creator(ONE))).body == b"2"
+    assert len(world.source.calls) == 2
 
 
 def test_the_counts_say_where_answers_came_from(world: World) -> None:

@@ -24,6 +24,7 @@ from monitor.domain.metrics import (
     merge,
     merge_rollups,
     percentile,
+    percentiles,
     rollup_of,
     unit_s,
     whole_units,
@@ -97,6 +98,13 @@ def test_a_higher_percentile_is_never_a_shorter_time(histogram: Histogram, a: fl
 
 def test_an_empty_histogram_has_no_percentile() -> None:
     assert percentile(Histogram(), 0.5) is None
+    assert percentile(Histogram((3,), (0,)), 0.5) is None
+
+
+@given(our.histograms, st.lists(st.floats(0, 1), max_size=4))
+def test_percentiles_are_each_the_percentile(histogram: Histogram, qs: list[float]) -> None:
+    """percentiles(H, *qs) == [percentile(H, q) for q in qs]."""
+    assert percentiles(histogram, *qs) == [percentile(histogram, q) for q in qs]
 
 
 @pytest.mark.parametrize("q", [-0.01, 1.01, math.nan])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from monitor.adapters.postgres.engine import Database
-from monitor.adapters.postgres.metrics_queries import last_hours, overview, series, traffic_of
+from monitor.adapters.postgres.metrics_queries import last_hours, overview, series, total, traffic_of
 from monitor.adapters.postgres.rows import health_view
 from monitor.adapters.postgres.sql import Where
 from monitor.domain.dashboard import (
@@ -103,12 +103,12 @@ class PostgresDashboardQueries:
         end = row["step_at"] + timedelta(seconds=step_s)
         start = end - timedelta(seconds=window_s)
         current = await series(self._db, SYSTEM_ID, start, end, step_s)
-        previous = await series(self._db, SYSTEM_ID, start - timedelta(seconds=window_s), start, step_s)
+        previous = await total(self._db, SYSTEM_ID, start - timedelta(seconds=window_s), start, step_s)
         return PerformanceView(
             as_of=row["as_of"],
             window_s=window_s,
             step_s=step_s,
             current=traffic_of(current.total, window_s),
-            previous=traffic_of(previous.total, window_s),
+            previous=traffic_of(previous, window_s),
             series=current.points,
         )

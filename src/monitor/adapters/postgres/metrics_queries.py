@@ -10,8 +10,17 @@ import asyncpg
 
 from monitor.adapters.postgres.codec import from_jsonb
 from monitor.adapters.postgres.engine import Database
-from monitor.adapters.postgres.series import SERIES, levels
-from monitor.domain.metrics import HOUR_S, Histogram, Rollup, merge_rollups, percentile, whole_units
+from monitor.adapters.postgres.series import SERIES, SERIES_AS_STORED, levels
+from monitor.domain.metrics import (
+    HOUR_S,
+    MINUTE_S,
+    Histogram,
+    Rollup,
+    merge_rollups,
+    percentile,
+    percentiles,
+    whole_units,
+)
 from monitor.domain.views import (
     PENDING_COUNT_CAP,
     LastHour,
@@ -63,7 +72,9 @@ SELECT now() AS as_of,
 async def series(database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
     """Return the series of one webhook, or of the whole system for ``SYSTEM_ID``."""
     from_at, to_at = whole_units(from_at, to_at, step_s)
-    rows = await database.fetch(SERIES, webhook_id, from_at, to_at, float(step_s), levels(step_s))
+    # What is stored by the minute needs no merging to be shown by the minute.
+    sql = SERIES_AS_STORED if step_s == MINUTE_S else SERIES
+    rows = await database.fetch(sql, webhook_id, from_at, to_at, float(step_s), levels(step_s))
     rollups = [(row["at"], _rollup(row)) for row in rows]
     return MetricsView(
         from_at=from_at,
@@ -72,6 +83,14 @@ async def series(database: Database, webhook_id: UUID, from_at: datetime, to_at:
         total=_point(from_at, merge_rollups(*(rollup for _, rollup in rollups))),
         points=[_point(at, rollup) for at, rollup in rollups],
     )
+
+
+async def total(database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsPoint:
+    """Return the ``total`` that :func:`series` would have, merged by the database."""
+    from_at, to_at = whole_units(from_at, to_at, step_s)
+    width_s = (to_at - from_at).total_seconds()
+    row = await database.fetchrow(SERIES, webhook_id, from_at, to_at, width_s, levels(step_s))
+    return _point(from_at, Rollup() if row is None else _rollup(row))
 
 
 async def last_hours(database: Database, webhook_ids: Collection[UUID]) -> dict[UUID, LastHour]:
@@ -93,7 +112,7 @@ async def overview(database: Database) -> OverviewView:
     assert hour is not None
     by_health = from_jsonb(row["by_health"] or {}, dict[str, int])
     pending = from_jsonb(row["alerts"] or {}, dict[str, int])
-    histogram = histogram_of(hour)
+    p50_ms, p95_ms, p99_ms = _percentiles(histogram_of(hour))
     return OverviewView(
         as_of=row["as_of"],
         webhooks={status: by_health.get(status, 0) for status in HealthStatus},
@@ -104,9 +123,9 @@ async def overview(database: Database) -> OverviewView:
             attempts=hour["attempts"],
             throughput_per_s=round(hour["attempts"] / HOUR_S, 3),
             success_ratio=_ratio(hour["attempts"], hour["failures"]),
-            p50_ms=_rounded(percentile(histogram, 0.5)),
-            p95_ms=_rounded(percentile(histogram, 0.95)),
-            p99_ms=_rounded(percentile(histogram, 0.99)),
+            p50_ms=p50_ms,
+            p95_ms=p95_ms,
+            p99_ms=p99_ms,
         ),
         queue=QueueView(
             pending=row["pending"],
@@ -148,17 +167,22 @@ def _rollup(row: asyncpg.Record) -> Rollup:
 
 
 def _point(at: datetime, rollup: Rollup) -> MetricsPoint:
+    p50_ms, p95_ms, p99_ms = _percentiles(rollup.histogram)
     return MetricsPoint(
         at=at,
         attempts=rollup.attempts,
         failures=rollup.failures,
         success_ratio=_ratio(rollup.attempts, rollup.failures),
         mean_ms=_rounded(rollup.latency_mean_ms),
-        p50_ms=_rounded(percentile(rollup.histogram, 0.5)),
-        p95_ms=_rounded(percentile(rollup.histogram, 0.95)),
-        p99_ms=_rounded(percentile(rollup.histogram, 0.99)),
+        p50_ms=p50_ms,
+        p95_ms=p95_ms,
+        p99_ms=p99_ms,
         errors=rollup.errors,
     )
+
+
+def _percentiles(histogram: Histogram) -> list[float | None]:
+    return [_rounded(value) for value in percentiles(histogram, 0.5, 0.95, 0.99)]
 
 
 def _ratio(attempts: int, failures: int) -> float | None:

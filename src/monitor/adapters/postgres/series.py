@@ -27,9 +27,24 @@ def _rows(kind: str, columns: str) -> str:
 
 
 # Buckets are unnested in the select list: as a table function, once for each row, it takes twice the time.
+_MERGED = f"""
+    SELECT at, array_agg(i ORDER BY i) AS indexes, array_agg(c ORDER BY i) AS counts FROM (
+        SELECT at, i, sum(c)::int AS c FROM (
+            SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, unnest(indexes) AS i, unnest(counts) AS c
+            FROM ({_rows("histograms", "indexes, counts")}) AS h
+        ) AS pairs GROUP BY at, i
+    ) AS b GROUP BY at
+"""
+_AS_STORED = f"""
+    SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, indexes, counts
+    FROM ({_rows("histograms", "indexes, counts")}) AS h
+"""
+
+
 # $1 webhook, $2 and $3 the range, $4 seconds per step, $5 the levels to use. A level that is not used counts as one
 # where nothing is folded. The range ends at whole units of each level used, and days are never ahead of hours.
-SERIES = f"""
+def _series(buckets: str) -> str:
+    return f"""
 WITH folded AS MATERIALIZED (
     SELECT coalesce(max(folded_until) FILTER (WHERE level = 'hour'), '-infinity') AS hours,
            coalesce(max(folded_until) FILTER (WHERE level = 'day'), '-infinity') AS days
@@ -57,14 +72,12 @@ WITH folded AS MATERIALIZED (
     SELECT at, jsonb_object_agg(key, n) AS errors FROM (
         SELECT at, key, sum(value::int) AS n FROM parts, jsonb_each_text(errors) GROUP BY at, key
     ) AS e GROUP BY at
-), buckets AS (
-    SELECT at, array_agg(i ORDER BY i) AS indexes, array_agg(c ORDER BY i) AS counts FROM (
-        SELECT at, i, sum(c)::int AS c FROM (
-            SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, unnest(indexes) AS i, unnest(counts) AS c
-            FROM ({_rows("histograms", "indexes, counts")}) AS h
-        ) AS pairs GROUP BY at, i
-    ) AS b GROUP BY at
-)
+), buckets AS ({buckets})
 SELECT at, attempts, failures, latency_sum_ms, coalesce(errors, '{{}}') AS errors, indexes, counts
 FROM counts LEFT JOIN errors USING (at) LEFT JOIN buckets USING (at) ORDER BY at
 """
+
+
+SERIES = _series(_MERGED)
+SERIES_AS_STORED = _series(_AS_STORED)
+"""For steps as wide as the rows, of which each then is one."""
