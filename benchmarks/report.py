@@ -40,8 +40,8 @@ showed where a caller waits:
   stored now, and the window before as one row.
 - **Percentiles went through a histogram three times**, in the event loop, for each point of a series. Its counts are
   added up once now.
-- **Garbage collections stopped a server** for as long as going through all that a start-up makes takes. That is left out
-  of collections now, as it was in workers already.
+- **Garbage collections stopped a server** for as long as it takes to go through all that a start-up makes. That is left
+  out of collections now, as it was in workers already.
 """
 
 

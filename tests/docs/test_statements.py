@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from benchmarks.report import REPORT, render, runs
 from monitor.cli.openapi import document
 from monitor.domain.alerts import announce
 from monitor.domain.alerts.model import Action, AlertKind, AlertState
@@ -111,3 +112,7 @@ def test_paths_and_settings_that_a_document_names_exist(path: Path) -> None:
     configuration = (ROOT / "docs" / "CONFIGURATION.md").read_text(encoding="utf-8")
     settings = set(re.findall(r"MONITOR_(?!TEST_)[A-Z]+(?:_[A-Z]+|__[A-Z_]+)*[A-Z]", text))
     assert [name for name in settings if name not in configuration] == []
+
+
+def test_the_page_of_measurements_is_that_of_the_files() -> None:
+    assert REPORT.read_text(encoding="utf-8") == render(runs()), "run: python -m benchmarks.report"
