@@ -20,7 +20,7 @@ async def test_a_read_asks_the_server_nothing_but_itself(parts: Parts) -> None:
 
 async def test_the_next_reader_gets_no_transaction_of_the_one_before(parts: Parts) -> None:
     async with parts.database.reads.acquire() as connection, connection.transaction():
-        await connection.execute("SET LOCAL statement_timeout = 1")
+        await connection.execute("SET LOCAL statement_timeout = 99000")
         pid = await connection.fetchval("SELECT pg_backend_pid()")
     row = await parts.database.fetchrow("SELECT pg_backend_pid() AS pid, current_setting('statement_timeout') AS limit")
     assert row is not None
