@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from monitor.domain.vocab import Role
 from monitor.http.server import BoundedHttp
 from monitor.parts import Parts
-from tests.integration.support import Api, served
+from tests.integration.support import Api, served, signer
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 
@@ -89,10 +92,93 @@ async def test_a_request_that_never_ends_is_hung_up_on(
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"GET / HTTP/1.1\nHost: x\n\n",
+        b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x/@y\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"GET /\r\n\r\n",
     ],
 )
 async def test_what_is_no_request_is_a_problem(server: Api, sent: bytes) -> None:
     assert problem(await talk(server, sent)) == (400, "malformed")
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.1\r\nHost: [::1]:8000\r\n", b"GET / HTTP/1.1\r\nHost:\r\n", b"GET / HTTP/1.0\r\n"]
+)
+async def test_a_host_may_be_any_and_an_old_client_needs_none(server: Api, head: bytes) -> None:
+    assert (await talk(server, head + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+CHUNKED = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [b"0\r\n" + b"X-A: a\r\n" * 600_000, b"0\r\nX-A: " + b"a" * 5_000_000, b"1;" + b"a" * 5_000_000],
+    ids=["many trailers", "one trailer", "an extension"],
+)
+async def test_what_lies_around_a_body_is_not_kept(server: Api, around: bytes) -> None:
+    pieces = [around[i : i + 65_536] for i in range(0, len(around), 65_536)]
+    before = time.monotonic()
+    with contextlib.suppress(ConnectionError):
+        await talk(server, CHUNKED, *pieces)
+    # Far sooner than a request that never ends is hung up on.
+    assert time.monotonic() - before < BoundedHttp.request_s / 2
+
+
+async def test_a_trailer_is_no_header(server: Api, parts: Parts) -> None:
+    token = signer(parts)(Role.ADMIN, "trailer").encode()
+    answer = await talk(
+        server,
+        b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\nAuthorization: Bearer " + token + b"\r\n\r\n",
+    )
+    assert problem(answer) == (401, "missing_token")
+
+
+async def test_a_long_body_is_no_part_of_the_next_head(server: Api) -> None:
+    body = b'{"type":"order.paid","payload":"' + b"x" * 150_000 + b'"}'
+    post = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    answer = await talk(server, post + b"GET /health/live HTTP/1.1\r\nHost: x\r\n", b"Connection: close\r\n\r\n")
+    assert b"HTTP/1.1 401 " in answer
+    assert b"HTTP/1.1 200 OK" in answer
+
+
+async def test_an_answer_is_never_taken_for_that_to_another_request(server: Api) -> None:
+    ready = b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n"
+    # Not answered yet when the second one is found to be no request; a client would take what comes for the first.
+    assert not (await talk(server, ready + b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400")
+    # Answered already, before the rest of it is found to be none.
+    reader, writer = await asyncio.open_connection(server.client.base_url.host, server.client.base_url.port)
+    writer.write(CHUNKED)
+    assert problem(await reader.readuntil(b"}")) == (401, "missing_token")
+    writer.write(b"nonsense\r\n")
+    assert await reader.read() == b""
+    writer.close()
+
+
+HANDSHAKE = (
+    b"GET /ws/dashboard HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"X-A: " + b"a" * 9_000 + b"\r\n\r\n",
+        b"".join(b"X-%d: a\r\n" % i for i in range(200)) + b"\r\n",
+        b"Content-Length: 2\r\n\r\nab",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+    ],
+    ids=["long header", "many headers", "body", "chunked body"],
+)
+async def test_a_handshake_that_cannot_be_read_is_refused_and_not_kept(server: Api, rest: bytes) -> None:
+    assert problem(await talk(server, HANDSHAKE + rest)) == (400, "malformed")
 
 
 async def test_an_honest_connection_is_kept(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:

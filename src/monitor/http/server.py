@@ -1,13 +1,17 @@
 """
 One HTTP connection, held to limits that uvicorn does not have.
 
-uvicorn keeps a request head of any size in memory, and waits for ever for the rest of a request: both need no token, so
-one host could take all memory or all sockets. What is wrong before there is a request is answered as a problem, too.
+uvicorn keeps a request head or trailers of any size in memory, and waits for ever for the rest of a request: both need
+no token, so one host could take all memory or all sockets. It takes trailers for headers, takes requests for two hosts,
+and answers what it cannot read ahead of what it has yet to answer. What is wrong before there is a request is answered
+as a problem, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import deque
 from functools import partial
 from typing import Any
 
@@ -40,10 +44,33 @@ def write_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
     return True
 
 
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+"""The characters of a ``Host`` (RFC 9110 section 7.2), which may be empty."""
+
+
+def refusal(status: int, slug: str, title: str, detail: str) -> bytes:
+    """Return a complete answer, a problem, after which the connection is closed."""
+    problem = Problem(type=TYPE_PREFIX + slug, title=title, status=status, detail=detail, instance="")
+    body = msgspec.json.encode(problem)
+    headers: list[tuple[bytes, bytes]] = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+        *API_HEADERS,
+    ]
+    return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", body])
+
+
+def malformed(detail: str) -> bytes:
+    """Return the :func:`refusal` of what is no HTTP."""
+    return refusal(400, "malformed", "The request cannot be read", detail)
+
+
 class BoundedHttp(HttpToolsProtocol):
     """
     Attributes:
-        head_bytes: the largest request line and headers. One read of the socket, 256 KiB, may come on top.
+        head_bytes: the largest request line and headers, and the most that may lie around a body: sizes of its chunks,
+            trailers. One read of the socket, 256 KiB, may come on top.
         head_s: how long a head may take, counted from the connection or from its first byte.
         request_s: how long head and body together may take.
     """
@@ -56,6 +83,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._received = 0
         self._in_head = True
+        self._moved_on = False
         self._since: float | None = self.loop.time()
         # One timer for the whole connection, not one for each request: requests are many, and late ones are few.
         self._timer = self.loop.call_later(self.head_s, self._look)
@@ -65,11 +93,16 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._moved_on = False
         super().data_received(data)
-        if self._in_head:
-            self._received += len(data)
-            if self._received > self.head_bytes and not self.transport.is_closing():
-                self._refuse(431, "head_too_large", "The request head is too large", "Send fewer or shorter headers.")
+        # What came before a complete head or a piece of body in the same read has been counted, or was short.
+        if self._since is None or self._moved_on:
+            return
+        self._received += len(data)
+        if self._received > self.head_bytes and not self.transport.is_closing():
+            self._refuse(
+                refusal(431, "head_too_large", "The request head is too large", "Send fewer or shorter headers.")
+            )
 
     def on_message_begin(self) -> None:
         self._received = 0
@@ -78,13 +111,23 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._check_host()
+        self._received = 0
         self._in_head = False
+        self._moved_on = True
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before and self.cycle is not None:
             # The request has not begun to run: its task starts when this callback has returned.
             extensions: dict[str, Any] = {WHOLE_ANSWER: partial(write_whole, self.cycle)}
             self.cycle.scope["extensions"] = extensions
+            # Trailers are no headers (RFC 9110 section 6.5.1), and uvicorn would add them without end.
+            self.headers = deque(maxlen=0)  # type: ignore[assignment]
+
+    def on_body(self, body: bytes) -> None:
+        self._received = 0
+        self._moved_on = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._since = None
@@ -95,7 +138,18 @@ class BoundedHttp(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "malformed", "The request cannot be read", msg)
+        self._refuse(malformed(msg))
+
+    def _check_host(self) -> None:
+        """
+        Raises:
+            ValueError: whom the request is for cannot be told (RFC 9112 section 3.2); the parser then gives it up.
+        """
+        hosts = [value for name, value in self.headers if name == b"host"]
+        version = self.parser.get_http_version()
+        is_clear = len(hosts) == 1 if version == "1.1" else version == "1.0" and len(hosts) <= 1
+        if not (is_clear and all(_HOST.fullmatch(host) for host in hosts)):
+            raise ValueError("HTTP/1.1 names one host")
 
     def _look(self) -> None:
         waited_s = 0.0 if self._since is None else self.loop.time() - self._since
@@ -104,15 +158,17 @@ class BoundedHttp(HttpToolsProtocol):
         else:
             self._timer = self.loop.call_later(self.head_s / 2, self._look)
 
-    def _refuse(self, status: int, slug: str, title: str, detail: str) -> None:
-        problem = Problem(type=TYPE_PREFIX + slug, title=title, status=status, detail=detail, instance="")
-        body = msgspec.json.encode(problem)
-        headers: list[tuple[bytes, bytes]] = [
-            (b"content-type", MEDIA_TYPE.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"connection", b"close"),
-            *API_HEADERS,
-        ]
-        head: list[Any] = [STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n"]
-        self.transport.write(b"".join([*head, body]))
+    def _refuse(self, answer: bytes) -> None:
+        """Hang up, and say why unless that would be taken for the answer to another request."""
+        if self._is_next_to_answer():
+            self.transport.write(answer)
         self.transport.close()
+
+    def _is_next_to_answer(self) -> bool:
+        """Whether nothing has been said to what is being read, and all before it has been answered."""
+        cycle = self.cycle
+        if cycle is None:
+            return True
+        if self._since is None or self._in_head:
+            return cycle.response_complete
+        return not self.pipeline and not cycle.response_started

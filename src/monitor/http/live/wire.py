@@ -19,6 +19,7 @@ from litestar.types import Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from monitor.domain.live import Message
+from monitor.http.server import malformed
 
 EXTENSION = "monitor.wire"
 
@@ -63,6 +64,13 @@ class LiveProtocol(WebSocketsSansIOProtocol):
         super().connection_made(transport)
         # Else the kernel keeps megabytes for a peer that does not read, and tells us late.
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():
+            # A handshake is handed over whole. Of one that its parser does not take uvicorn says nothing, and waits.
+            self.transport.write(malformed("The handshake has a body, or headers too many or too long."))
+            self.transport.close()
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
