@@ -161,6 +161,15 @@ async def test_an_answer_is_never_taken_for_that_to_another_request(server: Api)
     writer.close()
 
 
+async def test_requests_sent_far_ahead_of_their_answers_are_not_kept(server: Api) -> None:
+    live = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answers = await talk(server, live * (BoundedHttp.waiting - 1) + last)
+    assert answers.count(b"HTTP/1.1 200 OK") == BoundedHttp.waiting
+    with contextlib.suppress(ConnectionError):
+        assert (await talk(server, live * 5_000 + last)).count(b"HTTP/1.1 ") < 1_000
+
+
 HANDSHAKE = (
     b"GET /ws/dashboard HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"

@@ -71,11 +71,13 @@ class BoundedHttp(HttpToolsProtocol):
     Attributes:
         head_bytes: the largest request line and headers, and the most that may lie around a body: sizes of its chunks,
             trailers. One read of the socket, 256 KiB, may come on top.
+        waiting: how many requests one connection may send ahead of their answers. One read holds thousands.
         head_s: how long a head may take, counted from the connection or from its first byte.
         request_s: how long head and body together may take.
     """
 
     head_bytes = 65_536
+    waiting = 100
     head_s = 10.0
     request_s = 60.0
 
@@ -111,6 +113,8 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= self.waiting:
+            raise ValueError("too many requests wait for their answers")
         self._check_host()
         self._received = 0
         self._in_head = False
