@@ -13,9 +13,11 @@ import pytest
 from monitor.domain.vocab import Role
 from monitor.http.server import BoundedHttp
 from monitor.parts import Parts
-from tests.integration.support import Api, served, signer
+from tests.integration.support import API, Api, served, signer
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+OWN = {"date", "x-request-id"}
+"""Headers that no two answers share."""
 
 
 @pytest.fixture
@@ -168,6 +170,39 @@ async def test_requests_sent_far_ahead_of_their_answers_are_not_kept(server: Api
     assert answers.count(b"HTTP/1.1 200 OK") == BoundedHttp.waiting
     with contextlib.suppress(ConnectionError):
         assert (await talk(server, live * 5_000 + last)).count(b"HTTP/1.1 ") < 1_000
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "status"),
+    [
+        ("/", None, 200),
+        ("/health/live", None, 200),
+        ("webhooks?limit=1", Role.VIEWER, 200),
+        ("dashboard/overview", Role.VIEWER, 200),
+        ("dashboard/overview", None, 401),
+        ("dashboard/overview", Role.PUBLISHER, 403),
+        ("nothing", None, 404),
+    ],
+)
+async def test_head_is_answered_as_get_without_a_body(
+    server: Api, path: str, role: Role | None, status: int, parts: Parts
+) -> None:
+    headers = {"Accept-Encoding": "identity"}
+    if role is not None:
+        headers["Authorization"] = f"Bearer {signer(parts)(role, 'ada')}"
+    url = path if path.startswith("/") else f"{API}/{path}"
+    for _ in range(2):
+        # Twice, since the second GET may be answered from memory.
+        got, head = [await server.client.request(method, url, headers=headers) for method in ("GET", "HEAD")]
+        assert (got.status_code, head.status_code, head.content) == (status, status, b"")
+        assert got.content
+        same = [{name: value for name, value in answer.headers.items() if name not in OWN} for answer in (got, head)]
+        assert same[0] == same[1]
+
+
+async def test_head_where_there_is_no_get_is_refused(server: Api) -> None:
+    answer = await server.client.head(f"{API}/alerts/ack")
+    assert (answer.status_code, answer.headers["allow"], answer.content) == (405, "OPTIONS, POST", b"")
 
 
 HANDSHAKE = (

@@ -1,9 +1,9 @@
 """
 The plumbing around the routes, assembled in one place.
 
-From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, Litestar's routing,
-then per route ``Authenticate``, ``LimitRate``, compression and the handler. Errors of the per-route layers become
-problems outside of them, inside ``Edge``.
+From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``AnswerHead``,
+Litestar's routing, then per route ``Authenticate``, ``LimitRate``, compression and the handler. Errors of the per-route
+layers become problems outside of them, inside ``Edge``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from litestar.types import ExceptionHandlersMap, Middleware
 from monitor.http.auth import Authenticate
 from monitor.http.body import JsonBody
 from monitor.http.cors import Cors
+from monitor.http.head import AnswerHead
 from monitor.http.limits import API_BODY_BYTES, LimitRate, RateLimiter
 from monitor.http.options import AnswerOptions
 from monitor.http.problems import exception_handlers
@@ -89,7 +90,8 @@ def add_edge(
 
     Litestar's own middlewares stand behind its routing and would miss 404 and 405.
     """
-    inner = Cors(app.asgi_handler, cors_origins) if cors_origins else app.asgi_handler
+    answering = AnswerHead(app.asgi_handler)
+    inner = Cors(answering, cors_origins) if cors_origins else answering
     edge = Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, log=log, observe=observe, write_line=write_line)
     app.asgi_handler = edge
     return edge

@@ -9,6 +9,8 @@ from litestar.enums import ScopeType
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from monitor.http.head import with_head
+
 
 class AnswerOptions:
     """Answers OPTIONS in place of Litestar, whose own handler names the methods of a single handler."""
@@ -21,7 +23,7 @@ class AnswerOptions:
             await self.app(scope, receive, send)
             return
         methods = _methods(scope["litestar_app"], scope["path_template"])
-        allow = (b"allow", ", ".join(sorted(methods)).encode())
+        allow = (b"allow", ", ".join(with_head(methods)).encode())
         await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": [allow]})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

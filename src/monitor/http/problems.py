@@ -22,6 +22,7 @@ from litestar.types import ExceptionHandlersMap
 
 from monitor.domain import errors
 from monitor.domain.errors import FieldError, MonitorError
+from monitor.http.head import with_head
 from monitor.http.request_log import request_id_of
 
 TYPE_PREFIX = "urn:monitor:problem:"
@@ -104,7 +105,7 @@ def answer_http_exception(request: Request[Any, Any, Any], exc: HTTPException) -
         return answer_unexpected(request, exc)
     headers = {}
     if status == HTTPStatus.METHOD_NOT_ALLOWED and exc.headers:
-        headers["allow"] = ", ".join(sorted(exc.headers["allow"].split(", ")))
+        headers["allow"] = ", ".join(with_head(set(exc.headers["allow"].split(", "))))
     if status == HTTPStatus.UPGRADE_REQUIRED:
         headers["upgrade"] = "websocket"
     fields = _parameter_errors(exc) if isinstance(exc, ValidationException) else ()

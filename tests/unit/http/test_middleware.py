@@ -93,6 +93,15 @@ def test_a_refused_request_has_its_line_too(
     assert (line["route"], line["status"], line["subject"]) == (route, status, None)
 
 
+def test_head_is_logged_with_its_route_and_subject(
+    logging_app: Callable[[], Litestar], token: Callable[..., str]
+) -> None:
+    with capture_logs() as logs, TestClient(logging_app()) as client:
+        client.head("/rows", headers={"Authorization": f"Bearer {token()}"})
+    [line] = http_lines(logs)
+    assert (line["method"], line["route"], line["status"], line["subject"]) == ("HEAD", "/rows", 200, "user-1")
+
+
 def test_a_refused_role_is_logged_with_its_subject(
     logging_app: Callable[[], Litestar], token: Callable[..., str]
 ) -> None:

@@ -98,19 +98,13 @@ def test_an_unknown_path_is_a_problem_without_its_query(path: str, client: TestC
 def test_a_wrong_method_is_a_problem_that_lists_the_right_ones(method: str, client: TestClient[Litestar]) -> None:
     response = client.request(method, "/open")
     problem(response, 405, "method_not_allowed")
-    assert response.headers["allow"] == "GET, OPTIONS"
-
-
-def test_head_is_no_method_of_ours_either(client: TestClient[Litestar]) -> None:
-    response = client.head("/open")
-    assert (response.status_code, response.headers["allow"]) == (405, "GET, OPTIONS")
-    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_options_lists_the_methods_without_a_token(client: TestClient[Litestar]) -> None:
     response = client.options("/admin")
     assert response.status_code == 204
-    assert response.headers["allow"] == "GET, OPTIONS"
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_a_bad_host_header_is_a_problem(client: TestClient[Litestar]) -> None:
