@@ -13,7 +13,7 @@ profile       scheme and port             names                               ad
 
 ``allow_cidrs`` opens single networks in either profile: a host that is an address of theirs, or a name whose *every*
 answer is one, may be reached by http, on any port and under a special-use name (``Target.allowed_only``).
-``self_hosts`` are our own names; delivering to them would loop, so nothing opens them.
+``self_hosts`` are our own names and addresses; delivering to them would loop, so nothing opens them.
 
 Addresses are judged by the table below. ``ipaddress.is_global`` is no substitute: it calls multicast, NAT64 and
 6to4 relays public, and its answers change with the Python version.
@@ -135,7 +135,7 @@ def parse_target(url: str, policy: EgressPolicy) -> Target:
     ip = _parse_ip(host_text)
     host = str(ip) if ip else _parse_name(host_text)
     port = _parse_port(port_text, DEFAULT_PORTS[scheme])
-    if host in {name.lower().rstrip(".") for name in policy.self_hosts}:
+    if host in _self_hosts(policy.self_hosts):
         raise UrlRefused("the URL points back at this service; give the receiver's own address", reason="special_name")
     refusal = _public_rules(scheme, port, None if ip else host, policy)
     if refusal and not (_in_allowed(ip, policy) if ip else policy.allow_cidrs):
@@ -179,6 +179,9 @@ def _judge(ip_text: str, policy: EgressPolicy, allowed_only: bool) -> str | None
         ip = _unmapped(ip_address(ip_text))
     except ValueError:
         return None
+    if str(ip) in _self_hosts(policy.self_hosts):
+        # A name for it that is not on the list.
+        return None
     if _in_allowed(ip, policy):
         return str(ip)
     if allowed_only:
@@ -208,6 +211,19 @@ def _unmapped(ip: IPAddress) -> IPAddress:
 @lru_cache(maxsize=64)
 def _networks(cidrs: tuple[str, ...]) -> tuple[IPNetwork, ...]:
     return tuple(ip_network(cidr) for cidr in cidrs)
+
+
+@lru_cache(maxsize=64)
+def _self_hosts(names: tuple[str, ...]) -> frozenset[str]:
+    """Return *names* as hosts of targets are written, addresses without brackets and in their one spelling."""
+    return frozenset(_one_spelling(name.lower().rstrip(".")) for name in names)
+
+
+def _one_spelling(name: str) -> str:
+    try:
+        return str(_unmapped(ip_address(name.removeprefix("[").removesuffix("]"))))
+    except ValueError:
+        return name
 
 
 def _split(url: str) -> tuple[str, str, str]:

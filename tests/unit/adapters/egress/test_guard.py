@@ -168,6 +168,17 @@ def test_our_own_host_stays_closed_even_in_an_allowed_network() -> None:
     assert reason_of("http://monitor.svc/", policy) == "special_name"
 
 
+@pytest.mark.parametrize("listed", ["10.20.0.9", "2600:0:0::0001", "[2600::1]", "::ffff:10.20.0.9"])
+def test_our_own_address_stays_closed_under_any_name(listed: str) -> None:
+    policy = EgressPolicy(allow_cidrs=("10.20.0.0/16", "2600::/32"), self_hosts=(listed,))
+    address = "2600::1" if "2600" in listed else "10.20.0.9"
+    assert reason_of(f"http://{f'[{address}]' if ':' in address else address}/", policy) == "special_name"
+    # What another name may resolve to.
+    assert not admits(address, policy)
+    assert not admits(address, policy, allowed_only=True)
+    assert admits("10.20.0.10", policy)
+
+
 def test_a_policy_refuses_what_is_not_a_network() -> None:
     with pytest.raises(ValueError, match=r"10\.0\.0\.1/8"):
         EgressPolicy(allow_cidrs=("10.0.0.1/8",))
