@@ -88,7 +88,7 @@ class Egress(msgspec.Struct, frozen=True):
         Literal["public", "local"], doc("`public`: HTTPS to public addresses; `local`: also loopback and plain HTTP.")
     ] = "public"
     allow_cidrs: Annotated[tuple[str, ...], doc("Networks that may be delivered to although they are not public.")] = ()
-    self_hosts: Annotated[tuple[str, ...], doc("Our own public host names, which no webhook may point at.")] = ()
+    self_hosts: Annotated[tuple[str, ...], doc("Our own host names and addresses, which no webhook may reach.")] = ()
 
 
 class Db(msgspec.Struct, frozen=True):
@@ -100,15 +100,19 @@ class Db(msgspec.Struct, frozen=True):
 
 class Http(msgspec.Struct, frozen=True):
     cors_origins: Annotated[tuple[str, ...], doc("Origins that browsers may call from; none switches CORS off.")] = ()
-    rate_limit_per_s: Annotated[Seconds, doc("Requests a second that one subject may make on average.", "1/s")] = 200.0
-    rate_burst: Annotated[Positive, doc("Requests that one subject may make at once.", "requests")] = 1000
+    rate_limit_per_s: Annotated[
+        Seconds, doc("Requests a second that one subject may make of one process on average.", "1/s")
+    ] = 200.0
+    rate_burst: Annotated[Positive, doc("Requests that one subject may make of one process at once.", "requests")] = (
+        1000
+    )
     metrics_open: Annotated[bool, doc("Answer /metrics without a token.")] = False
     hsts: Annotated[bool, doc("Send Strict-Transport-Security; set it where TLS ends in front of Monitor.")] = False
 
 
 class Ws(msgspec.Struct, frozen=True):
     allowed_origins: Annotated[tuple[str, ...], doc("Origins that may open the live feed besides our own.")] = ()
-    max_per_user: Annotated[Positive, doc("Live feeds one subject may hold.", "sockets")] = 5
+    max_per_user: Annotated[Positive, doc("Live feeds one subject may hold in one process.", "sockets")] = 5
 
 
 class Worker(msgspec.Struct, frozen=True):
