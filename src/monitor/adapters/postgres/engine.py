@@ -5,6 +5,7 @@ a read on it costs a third of one through SQLAlchemy (ADR 0002).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
@@ -20,6 +21,9 @@ from monitor.domain.errors import Unavailable
 
 UNAVAILABLE = "The database is not reachable; try again in a moment."
 BUSY = "The database took too long to answer; try again in a moment."
+
+CLOSE_S = 1.0
+"""How long closing waits for connections that are still being used."""
 
 
 class DatabaseConfig(msgspec.Struct, frozen=True):
@@ -127,9 +131,9 @@ class Database:
         )
 
     async def close(self) -> None:
-        if self._reads is not None:
-            self._reads.terminate()
-            self._reads = None
+        reads, self._reads = self._reads, None
+        if reads is not None:
+            await _end(reads)
         await self.engine.dispose()
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
@@ -175,6 +179,15 @@ async def _as_it_is(_connection: asyncpg.Connection) -> None:
 
     Nothing here sets, locks or listens beyond a transaction, and one that is left open asyncpg rolls back all the same.
     """
+
+
+async def _end(pool: asyncpg.Pool) -> None:
+    """Close *pool* once the connections are back that cancelled callers have just let go; cut those that hang."""
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await pool.close()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        pool.terminate()
 
 
 def describe(dsn: str) -> str:
