@@ -141,6 +141,10 @@ async def test_ctrl_c_during_the_demo_leaves_nothing_behind(directory: Path, tmp
     assert "Traceback" not in (tmp_path / "up.log").read_text()
 
 
+def is_readable_by_others(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o066)
+
+
 async def test_a_port_in_use_is_said_in_one_line(directory: Path, receiver: Receiver) -> None:
     port = receiver.url.split(":")[2].removesuffix("/hook")
     refused = await run("up", "--data-dir", str(directory), "--port", port)
@@ -148,3 +152,5 @@ async def test_a_port_in_use_is_said_in_one_line(directory: Path, receiver: Rece
     assert f"monitor up: cannot listen on 127.0.0.1:{port}" in refused.err
     assert "Traceback" not in refused.err
     assert processes_of(directory) == []
+    # Under root the database's account has to pass through, but not to look.
+    assert not is_readable_by_others(directory)

@@ -64,7 +64,6 @@ async def _up(args: argparse.Namespace, settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
-    args.data_dir.mkdir(parents=True, exist_ok=True)
     async with EmbeddedPostgres(args.data_dir) as dsn:
         settings = local_settings(settings, dsn, load_or_create_keys(args.data_dir))
         await upgrade(dsn, retention=retention(settings))
