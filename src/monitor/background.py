@@ -83,10 +83,15 @@ async def warm_for_ever(parts: Parts) -> None:
         await _logged(warmer.tick, "warming_failed")
 
 
+async def refresh(parts: Parts) -> None:
+    """Read again who may come in; what was read last stays in force if that fails."""
+    await _logged(parts.refresh, "refresh_failed")
+
+
 async def refresh_for_ever(parts: Parts) -> None:
     while True:
-        await _logged(parts.refresh, "refresh_failed")
         await asyncio.sleep(REFRESH_S)
+        await refresh(parts)
 
 
 async def _logged(step: Callable[[], Awaitable[object]], event: str) -> None:

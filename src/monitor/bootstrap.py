@@ -18,7 +18,7 @@ from monitor.adapters.postgres.housekeeping import PostgresHousekeeping
 from monitor.adapters.postgres.listener import PostgresWakeups
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.vault import WebhookKeys, sign_v1a
-from monitor.background import figures_for_ever, refresh_for_ever, tell_feed, warm_for_ever
+from monitor.background import figures_for_ever, refresh, refresh_for_ever, tell_feed, warm_for_ever
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.services.measure import Measurer
@@ -99,6 +99,8 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
         async with AsyncExitStack() as stack:
             if owns_parts:
                 await stack.enter_async_context(parts)
+            # Before anybody is let in, or a token that was revoked would be good once more.
+            await refresh(parts)
             beside = [asyncio.create_task(step(parts)) for step in (refresh_for_ever, warm_for_ever, figures_for_ever)]
             beside.append(asyncio.create_task(hub.run()))
             try:

@@ -29,7 +29,7 @@ from monitor.domain.watching import WatchPolicy
 from monitor.hearing import Hearing
 from monitor.http.keys import Key, KeyRing
 from monitor.http.tokens import TokenPolicy
-from monitor.settings import JwtKey, Settings
+from monitor.settings import JwtKey, Settings, weak_keys
 
 
 class Parts:
@@ -55,7 +55,8 @@ class Parts:
         )
         self.sender = AiohttpSender(self.egress)
         self.queries = PostgresQueries(self.database, self.vault)
-        self.ring = KeyRing([_key(key) for key in jwt_keys(settings)])
+        self._keys = jwt_keys(settings)
+        self.ring = KeyRing([_key(key) for key in self._keys])
         self.token_policy = token_policy(settings)
         self.alert_queries = PostgresAlertQueries(self.database)
         self.dashboards = PostgresDashboardQueries(self.database)
@@ -106,7 +107,11 @@ class Parts:
         """Read again what may change while the process runs: revocations and the key file."""
         self.revoked = await self.queries.revoked()
         if self.settings.jwt.keys_file:
-            self.ring.replace([_key(key) for key in await asyncio.to_thread(jwt_keys, self.settings)])
+            keys = await asyncio.to_thread(jwt_keys, self.settings)
+            # A new ring forgets every token that was verified.
+            if keys != self._keys:
+                self.ring.replace([_key(key) for key in keys])
+                self._keys = keys
 
 
 def token_policy(settings: Settings) -> TokenPolicy:
@@ -115,10 +120,19 @@ def token_policy(settings: Settings) -> TokenPolicy:
 
 
 def jwt_keys(settings: Settings) -> list[JwtKey]:
-    """Return the token keys from the settings or from their file. Raises ``OSError``, ``msgspec.DecodeError``."""
+    """
+    Return the token keys from the settings or from their file.
+
+    Raises:
+        OSError, msgspec.DecodeError: the file cannot be read.
+        ValueError: one of its keys is weak.
+    """
     if settings.jwt.keys_file is None:
         return list(settings.jwt.keys)
-    return msgspec.json.decode(Path(settings.jwt.keys_file).read_bytes(), type=list[JwtKey])
+    keys = msgspec.json.decode(Path(settings.jwt.keys_file).read_bytes(), type=list[JwtKey])
+    if problems := weak_keys("MONITOR_JWT__KEYS_FILE", keys):
+        raise ValueError(" ".join(problems))
+    return keys
 
 
 def retention(settings: Settings) -> Retention:

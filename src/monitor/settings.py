@@ -12,7 +12,7 @@ import ipaddress
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -247,13 +247,20 @@ def missing_for_production(settings: Settings) -> list[str]:
         problems.append("MONITOR_JWT__KEYS is not set; give at least one key, for HS256 32 random bytes or more.")
     if not settings.secrets.keys:
         problems.append("MONITOR_SECRETS__KEYS is not set; give at least one key of 32 random bytes.")
-    for i, key in enumerate(settings.jwt.keys):
-        if key.alg == "HS256" and _is_weak(key.key):
-            problems.append(f"MONITOR_JWT__KEYS[{i}] is weak; use 32 random bytes or more in base64url.")
+    problems += weak_keys("MONITOR_JWT__KEYS", settings.jwt.keys)
     for i, secret in enumerate(settings.secrets.keys):
         if _is_weak(secret.key) or len(secret.decoded()) != MIN_SECRET_BYTES:
             problems.append(f"MONITOR_SECRETS__KEYS[{i}] is weak; use 32 random bytes in base64url.")
     return problems
+
+
+def weak_keys(name: str, keys: Sequence[JwtKey]) -> list[str]:
+    """Return one line for each of *keys*, which *name* gave, that can be guessed."""
+    return [
+        f"{name}[{i}] is weak; use 32 random bytes or more in base64url."
+        for i, key in enumerate(keys)
+        if key.alg == "HS256" and _is_weak(key.key)
+    ]
 
 
 def describe(struct: type = Settings, path: tuple[str, ...] = ()) -> Iterator[Known]:

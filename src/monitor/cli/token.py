@@ -78,6 +78,8 @@ def signing_keys(settings: Settings, data_dir: Path | None) -> list[JwtKey]:
         keys = jwt_keys(settings)
     except (OSError, msgspec.MsgspecError) as error:
         raise CommandError(f"MONITOR_JWT__KEYS_FILE cannot be read ({type(error).__name__}).") from None
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     if not keys:
         raise CommandError("there is no key to sign with; give --data-dir, or set MONITOR_JWT__KEYS.")
     return keys
