@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 
+import psutil
 import pytest
 
 from monitor.domain.vocab import Role
 from monitor.http.server import BoundedHttp
 from monitor.parts import Parts
-from tests.integration.support import API, Api, served, signer
+from tests.integration.support import API, Api, eventually, served, signer
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 OWN = {"date", "x-request-id"}
@@ -84,6 +86,24 @@ async def test_a_request_that_never_ends_is_hung_up_on(
     monkeypatch.setattr(BoundedHttp, "request_s", 0.4)
     answer = await talk(server, sent)
     assert b"200 OK" in answer if sent.startswith(HEAD + b"\r\n") else b"200 OK" not in answer
+
+
+async def test_a_client_that_reads_no_answer_is_hung_up_on(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedHttp, "head_s", 0.2)
+    monkeypatch.setattr(BoundedHttp, "request_s", 0.4)
+    address = (server.client.base_url.host, server.client.base_url.port)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(address)
+        own = client.getsockname()
+        # More than the kernel takes for both ends.
+        client.sendall(b"GET /schema/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+
+        def is_kept() -> bool:
+            return any(c.raddr == own for c in psutil.Process().net_connections("tcp"))
+
+        await eventually(is_kept)
+        await eventually(lambda: not is_kept())
 
 
 @pytest.mark.parametrize(

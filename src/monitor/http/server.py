@@ -73,7 +73,7 @@ class BoundedHttp(HttpToolsProtocol):
             trailers. One read of the socket, 256 KiB, may come on top.
         waiting: how many requests one connection may send ahead of their answers. One read holds thousands.
         head_s: how long a head may take, counted from the connection or from its first byte.
-        request_s: how long head and body together may take.
+        request_s: how long head and body together may take, and how long a client may read nothing of its answers.
     """
 
     head_bytes = 65_536
@@ -87,6 +87,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._moved_on = False
         self._since: float | None = self.loop.time()
+        self._unread = 0
+        self._unread_since = 0.0
         # One timer for the whole connection, not one for each request: requests are many, and late ones are few.
         self._timer = self.loop.call_later(self.head_s, self._look)
 
@@ -159,8 +161,18 @@ class BoundedHttp(HttpToolsProtocol):
         waited_s = 0.0 if self._since is None else self.loop.time() - self._since
         if waited_s >= (self.head_s if self._in_head else self.request_s):
             self.transport.close()
+        elif self._is_unread():
+            # Closing would wait for the client to take the rest.
+            self.transport.abort()
         else:
             self._timer = self.loop.call_later(self.head_s / 2, self._look)
+
+    def _is_unread(self) -> bool:
+        """Whether nothing of what waits for the client has left for too long."""
+        unread, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if not unread or unread != self._unread:
+            self._unread, self._unread_since = unread, now
+        return now - self._unread_since >= self.request_s
 
     def _refuse(self, answer: bytes) -> None:
         """Hang up, and say why unless that would be taken for the answer to another request."""
