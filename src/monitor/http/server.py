@@ -153,8 +153,9 @@ class BoundedHttp(HttpToolsProtocol):
         """
         hosts = [value for name, value in self.headers if name == b"host"]
         version = self.parser.get_http_version()
-        is_clear = len(hosts) == 1 if version == "1.1" else version == "1.0" and len(hosts) <= 1
-        if not (is_clear and all(_HOST.fullmatch(host) for host in hosts)):
+        # An old client may name none.
+        is_clear = len(hosts) == 1 if version == "1.1" else version == "1.0" and len(hosts) < 2
+        if not is_clear or (hosts and not _HOST.fullmatch(hosts[0])):
             raise ValueError("HTTP/1.1 names one host")
 
     def _look(self) -> None:
