@@ -6,11 +6,14 @@ import asyncio
 
 import asyncpg
 import msgspec
+import pytest
 
+from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import Deliverer
 from monitor.parts import Parts
 from monitor.settings import SecretKey, Secrets
 from tests.integration.support import Api, Receiver, answering, deliverer, eventually, settings, working
+from tests.servers import in_thread
 
 LATER = {"schedule_s": [0, 3600], "jitter_ratio": 0}
 
@@ -112,6 +115,34 @@ async def test_a_connection_that_was_cut_makes_a_change_answer_503(api: Api, rec
     ]
     assert set(statuses) <= {200, 503}
     assert statuses[-1] == 200
+
+
+@pytest.mark.parametrize("ticks", range(5))
+async def test_a_connection_cut_between_two_statements_is_an_outage_however_far_the_news_has_come(
+    parts: Parts, ticks: int
+) -> None:
+    async with parts.unit_of_work() as uow:
+        await uow.idempotency.begin("test", "key", b"")
+    with pytest.raises(Unavailable):
+        await _cut_between_statements(parts, ticks)
+
+
+async def _cut_between_statements(parts: Parts, ticks: int) -> None:
+    async with parts.unit_of_work() as uow:
+        # Blocks our loop, so the server's last words and the end of the connection wait to be read one by one.
+        in_thread(lambda: _cut_all(parts.database.dsn))
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        await uow.idempotency.begin("test", "key", b"")
+
+
+async def _cut_all(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await connection.close()
 
 
 async def test_a_report_from_the_future_does_not_blind_us(api: Api, parts: Parts) -> None:

@@ -25,6 +25,9 @@ BUSY = "The database took too long to answer; try again in a moment."
 CLOSE_S = 1.0
 """How long closing waits for connections that are still being used."""
 
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What asyncpg raises; :func:`is_outage` tells which of them are no bug."""
+
 
 class DatabaseConfig(msgspec.Struct, frozen=True):
     """``read_pool`` and ``write_pool`` count connections of this process; the timeouts are milliseconds."""
@@ -67,7 +70,7 @@ def translating() -> Iterator[None]:
         raise
     except PoolTimeout as error:
         raise Unavailable(BUSY) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DRIVER_ERRORS as error:
         if is_outage(error):
             raise Unavailable(UNAVAILABLE) from error
         raise
@@ -85,6 +88,10 @@ def is_outage(error: BaseException) -> bool:
             | asyncpg.TransactionRollbackError
             | asyncpg.LockNotAvailableError,
         )
+    if isinstance(error, asyncpg.InternalClientError):
+        # None of its kinds, but the thing itself: the server ended the connection between two statements, and the
+        # second one came after its last words were read and before the end of the connection was.
+        return type(error) is asyncpg.InternalClientError
     return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import asyncpg
 import structlog
 
-from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.engine import DRIVER_ERRORS, Database
 from monitor.adapters.postgres.events import CHANNEL, woken
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports import Woken
@@ -28,7 +27,7 @@ class PostgresWakeups:
         while True:
             try:
                 await self._listen_once(on_wake)
-            except (Unavailable, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except (Unavailable, *DRIVER_ERRORS) as error:
                 log.warning("wakeups_lost", error=type(error).__name__)
             await asyncio.sleep(RETRY_S)
 
