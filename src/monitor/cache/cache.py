@@ -149,8 +149,8 @@ class Cache:
             if now >= slot.retry_at and self._under_way.joinable(key.text) is None:
                 self._start(key, create)
             slot.hits += 1
-            slot.stats.count(Source.STALE)
-            return slot.entry.aged(age_s, stale=False)
+            slot.stats.count(Source.FAIL_SAFE if slot.failing else Source.STALE)
+            return slot.entry.aged(age_s, stale=slot.failing)
         if now < min(slot.failed_until, slot.kept_until):
             slot.stats.count(Source.FAIL_SAFE)
             return slot.entry.aged(age_s, stale=True)
@@ -212,12 +212,12 @@ class Cache:
             await greenlet_spawn(look_up.deferred)
         except Exception as error:  # noqa: BLE001 - the old value stands until its time is over
             log.warning("cache_refresh_failed", key=look_up.key.text, error=repr(error))
-            self._put_off(look_up, self._process.config.fail_safe_s)
+            self._put_off(look_up, self._process.config.fail_safe_s, failing=True)
 
-    def _put_off(self, look_up: LookUp, seconds: float) -> None:
+    def _put_off(self, look_up: LookUp, seconds: float, *, failing: bool = False) -> None:
         slot = self._slots.get(look_up.key.text)
         if slot is not None:
-            slot.retry_at = self._ticks() + seconds
+            slot.retry_at, slot.failing = self._ticks() + seconds, slot.failing or failing
 
     def _create_in_greenlet(self, look_up: LookUp) -> bytes:
         body: bytes = await_only(self._create(look_up))
@@ -245,6 +245,7 @@ class Cache:
             return
         log.warning("cache_answers_last_good", key=slot.key.text, error=repr(error))
         slot.failed_until = slot.retry_at = self._ticks() + self._process.config.fail_safe_s
+        slot.failing = True
         flight.look_up.source = Source.FAIL_SAFE
         flight.answer.set_result(slot.entry.aged(self._process.unix_s() - slot.created_at, stale=True))
 

@@ -32,6 +32,7 @@ class Slot:
         "dropped",
         "entry",
         "failed_until",
+        "failing",
         "fresh_until",
         "hits",
         "kept_until",
@@ -59,6 +60,8 @@ class Slot:
         """Nobody asks for a newer value before this."""
         self.failed_until = NEVER
         """A newer value could not be made: until then this is answered, marked stale."""
+        self.failing = False
+        """The last try to make a newer value failed."""
         self.dropped = False
         self.hits = 0
 

@@ -80,6 +80,9 @@ class MemoryTier(ProxyBackend):
         slot.kept_until = now - age_s + policy.kept_s
         look_up.entry, look_up.source = slot.entry, source
         if now >= slot.fresh_until:
-            look_up.entry, look_up.source = slot.entry.aged(age_s, stale=False), Source.STALE
+            known = self._process.memory.get(look_up.key.text)
+            # The same value found again at the server: what failed to replace it has failed all the same.
+            slot.failing = known is not None and known.failing and known.created_at == created_at
+            look_up.entry, look_up.source = slot.entry.aged(age_s, stale=slot.failing), Source.STALE
         if not look_up.doomed:
             self._process.memory.put(slot)

@@ -421,6 +421,23 @@ def test_a_failed_refresh_leaves_the_old_value_and_rests(world: World) -> None:
     assert len(world.source.calls) == 2
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_cannot_be_refreshed_says_so_from_the_first_failure_until_it_can(world: World, alone: bool) -> None:
+    cache = world.cache(alone=alone)
+    world.read(cache)
+    world.pass_time(6)
+    world.source.error = Unavailable("the database is away")
+    assert not world.ask(cache).result().stale
+    for age_s in range(6, 40):
+        entry = world.ask(cache).result()
+        assert (entry.body, entry.stale, round(entry.age_s)) == (b"1", True, age_s)
+        world.pass_time(1)
+    world.source.error = None
+    world.pass_time(2.1)
+    world.ask(cache).result()
+    assert not world.ask(cache).result().stale
+
+
 def test_past_its_grace_nothing_is_good_enough(world: World) -> None:
     cache = world.cache()
     world.read(cache)
