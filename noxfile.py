@@ -91,10 +91,10 @@ def run(session: nox.Session, *command: str, **env: str) -> None:
     session.run(str(Path(_Dev.bin) / command[0]), *command[1:], env={"PATH": path, **env}, external=True)
 
 
-def selection(session: nox.Session, suite: str) -> tuple[str, ...]:
-    """Return what pytest is to run: the arguments of the session, in *suite* unless they name files themselves."""
+def selection(session: nox.Session, *suites: str) -> tuple[str, ...]:
+    """Return what pytest is to run: the arguments of the session, in *suites* unless they name files themselves."""
     names_files = any(argument.startswith("tests/") for argument in session.posargs)
-    return (*session.posargs,) if names_files else (suite, *session.posargs)
+    return (*session.posargs,) if names_files else (*suites, *session.posargs)
 
 
 @in_dev
@@ -128,8 +128,8 @@ def laws(session: nox.Session) -> None:
 
 @in_dev
 def integration(session: nox.Session) -> None:
-    """Against a real PostgreSQL, a real Redis and real sockets, which the suite starts and stops itself."""
-    run(session, "pytest", "-m", "not demo", *selection(session, "tests/integration"))
+    """Against a real PostgreSQL, a real Redis and real sockets, which the suite starts, harms and stops itself."""
+    run(session, "pytest", "-m", "not demo", *selection(session, "tests/integration", "tests/faults"))
 
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
@@ -138,6 +138,12 @@ def cache(session: nox.Session) -> None:
     machine = ("tests/unit/cache/test_machine.py", "tests/unit/cache/test_mutants.py")
     run(session, "pytest", *machine, HYPOTHESIS_PROFILE="coherence")
     run(session, "pytest", "-s", *selection(session, "tests/integration/cache"), MONITOR_TEST_LONG="1")
+
+
+@nox.session(venv_backend="none", requires=["dev"], default=False)
+def faults(session: nox.Session) -> None:
+    """The fault proof whole: 100,000 events under kills and crashes, and the rest; ``-- --figures FILE`` keeps them."""
+    run(session, "pytest", *selection(session, "tests/faults"), MONITOR_TEST_LONG="1")
 
 
 @nox.session(venv_backend="none", requires=["dev"], default=False)
