@@ -145,6 +145,24 @@ async def _cut_all(dsn: str) -> None:
     await connection.close()
 
 
+async def test_connections_that_ended_while_nobody_used_them_cost_no_caller_an_error(
+    api: Api, receiver: Receiver, parts: Parts
+) -> None:
+    await api.create(receiver.url)
+    for _ in range(2):
+        # Several at once, so that the pool holds several.
+        statuses = await asyncio.gather(*(_status_of_a_post(api) for _ in range(4)))
+        assert set(statuses) == {202}
+        await _cut_all(parts.database.dsn)
+        for _ in range(10):
+            # The news is here; it only has to be read.
+            await asyncio.sleep(0)
+
+
+async def _status_of_a_post(api: Api) -> int:
+    return (await api.post("events", json={"type": "order.paid", "payload": 1})).status_code
+
+
 async def test_a_report_from_the_future_does_not_blind_us(api: Api, parts: Parts) -> None:
     async with Receiver(answering(500)) as receiver:
         webhook = await api.create(receiver.url, retry=LATER)

@@ -13,9 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from monitor.domain.errors import Unavailable
 
@@ -117,6 +119,7 @@ class Database:
             # Parameters hold URLs, which may be secrets, and errors are logged.
             hide_parameters=True,
         )
+        event.listen(self.engine.sync_engine, "checkout", _replace_if_closed)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -193,8 +196,15 @@ async def _end(pool: asyncpg.Pool) -> None:
     try:
         async with asyncio.timeout(CLOSE_S):
             await pool.close()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+    except DRIVER_ERRORS:
         pool.terminate()
+
+
+def _replace_if_closed(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have the pool make a new connection in place of one that ended while nobody used it. Asks nobody."""
+    driver = record.driver_connection
+    if driver is not None and driver.is_closed():
+        raise DisconnectionError
 
 
 def describe(dsn: str) -> str:
