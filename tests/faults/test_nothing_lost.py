@@ -89,16 +89,21 @@ async def test_every_accepted_event_is_delivered_whatever_dies(template: Path, f
             await made.nothing_waits()
             repeated = [number for number in list(producer.accepted)[::10] if await changes(producer, number)]
         count = await judge(figures, made, targets, producer, "under faults")
-    figures.at_least(KILLS, "worker kills (-9)", harm.done["worker"], "kills")
-    figures.at_least(len(RESTARTS), "database restarts", harm.done["database"], "restarts")
-    figures.at_least(RESTARTS.count(signal.SIGQUIT), "  of them crashes that needed recovery", harm.recoveries, "")
-    figures.at_least(REDIS_KILLS, "Redis kills", harm.done["redis"], "kills")
-    figures.at_least(SERVER_KILLS, "server kills (-9)", harm.done["server"], "kills")
-    figures.at_least(1, "deliveries in the hands of killed workers", harm.orphaned, "deliveries")
-    figures.at_least(1, "posts answered 503, and repeated", producer.refused, "posts")
-    figures.at_least(1, "posts whose connection broke, and repeated", producer.broken, "posts")
-    figures.at_most(0, "keys that answer something else when posted again", len(repeated), "keys")
-    figures.note("requests beyond one per delivery, under faults", count.requests - EVENTS, "requests")
+    figures.at_least(KILLS, "under faults: worker kills (-9)", harm.done["worker"], "kills")
+    figures.at_least(len(RESTARTS), "under faults: database restarts", harm.done["database"], "restarts")
+    figures.at_least(
+        RESTARTS.count(signal.SIGQUIT),
+        "under faults: of these, crashes that needed recovery",
+        harm.recoveries,
+        "restarts",
+    )
+    figures.at_least(REDIS_KILLS, "under faults: Redis kills (-9)", harm.done["redis"], "kills")
+    figures.at_least(SERVER_KILLS, "under faults: server kills (-9)", harm.done["server"], "kills")
+    figures.at_least(1, "under faults: deliveries in the hands of killed workers", harm.orphaned, "deliveries")
+    figures.at_least(1, "under faults: posts answered 503, and repeated", producer.refused, "posts")
+    figures.at_least(1, "under faults: posts whose connection broke, and repeated", producer.broken, "posts")
+    figures.at_most(0, "under faults: keys that answer something else when posted again", len(repeated), "keys")
+    figures.note("under faults: requests beyond one per delivery", count.requests - EVENTS, "requests")
 
 
 async def harmed(producer: Producer, faults: list[Fault]) -> None:
@@ -137,7 +142,7 @@ async def test_without_faults_every_event_is_delivered_once(template: Path, figu
             await producer.post_all(EVENTS // BATCH)
             await made.nothing_waits()
         count = await judge(figures, made, targets, producer, "without faults")
-    figures.at_most(0, "requests beyond one per delivery, without faults", count.requests - EVENTS, "requests")
+    figures.at_most(0, "without faults: requests beyond one per delivery", count.requests - EVENTS, "requests")
     assert (producer.refused, producer.broken) == (0, 0)
 
 
@@ -152,11 +157,11 @@ async def judge(figures: Figures, made: System, targets: Receivers, producer: Pr
         for row in await made.database.fetch("SELECT state, count(*) AS n FROM deliveries_finished GROUP BY state")
     }
     attempts = await made.database.value("SELECT count(*) FROM attempts")
-    figures.at_least(EVENTS, f"events answered 202, {when}", len(promised), "events")
-    figures.at_most(0, f"  of them never seen by the receiver, {when}", len(promised - arrived.keys()), "events")
-    figures.at_most(0, f"  of them not in the end `delivered`, {when}", EVENTS - states.get("delivered", 0), "events")
-    figures.at_most(0, f"events stored twice or without a 202, {when}", stored - len(promised), "events")
-    figures.at_most(0, f"errors in the logs, {when}", len(made.errors()), "lines")
+    figures.at_least(EVENTS, f"{when}: events answered 202", len(promised), "events")
+    figures.at_most(0, f"{when}: of these, never seen by their receiver", len(promised - arrived.keys()), "events")
+    figures.at_most(0, f"{when}: of these, not `delivered` in the end", EVENTS - states.get("delivered", 0), "events")
+    figures.at_most(0, f"{when}: events stored twice, or without a 202", stored - len(promised), "events")
+    figures.at_most(0, f"{when}: errors in the logs", len(made.errors()), "lines")
     assert stored == serials
     assert states.keys() == {"delivered"}
     # What was sent twice is settled once: one attempt for each delivery.

@@ -59,7 +59,7 @@ async def test_a_busy_worker_that_is_told_to_stop_ends_in_time_and_loses_nothing
         await hanging.takes(2 * HANGING, within_s=AGAIN_S + 10)
         again_s = hanging.requests[-1].at - heir_at
         await made.nothing_waits()
-        figures.at_most(0, "SIGTERM of a busy worker: exit code", code, "")
+        figures.at_most(0, "SIGTERM: exit code of a busy worker", code, "")
         figures.at_most(DRAIN_S + 2, "SIGTERM: time to the exit, with attempts that never end", took_s, "s")
         figures.at_most(0, "SIGTERM: deliveries still leased afterwards", left, "deliveries")
         figures.at_most(AGAIN_S, "SIGTERM: start of another worker to the last it gave back", again_s, "s")
@@ -110,7 +110,9 @@ async def test_a_killed_server_costs_the_other_nothing_and_the_live_feed_no_mess
         expected = [frame for frame in numbered(beside) if told[0]["seq"] <= frame["seq"] <= told[-1]["seq"]]
         figures.at_least(15, "server killed: live messages after coming back", back, "messages")
         missed = len(expected) - sum(frame in told for frame in expected)
-        figures.at_most(0, "server killed: live messages missed or told twice", missed + len(told) - len(expected), "")
+        figures.at_most(
+            0, "server killed: live messages missed or told twice", missed + len(told) - len(expected), "messages"
+        )
         assert told == expected
         assert not again.of("snapshot")
         assert made.errors() == []
