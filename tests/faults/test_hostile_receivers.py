@@ -151,6 +151,8 @@ async def test_hostile_receivers_harm_nobody(template: Path, figures: Figures) -
                 alone.append(await bench.alone())
                 beside.append(await bench.beside())
                 await eventually(lambda: none_hangs(bench), within_s=TIMEOUT_S + 20)
+        figures.note("hostile: deliveries to good ones alone", 1 / median(alone), "1/s")
+        figures.note("hostile: deliveries to good ones beside", 1 / median(beside), "1/s")
         figures.at_most(SLOWED, "hostile: time of good ones beside to alone", median(beside) / median(alone), "×")
         figures.at_most(GROWTH_MIB, "hostile: growth of the worker's memory", (max(peak) - before) / 2**20, "MiB")
         figures.at_most(TOLERANCE_S, "hostile: farthest from the deadline", await judge(bench, hostile), "s")
