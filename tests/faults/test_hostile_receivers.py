@@ -44,7 +44,7 @@ TOLERANCE_S = 0.5
 GROWTH_MIB = 32
 SLOWED = 1.5
 
-_BOMB = gzip.compress(b"\x00" * 200_000_000)
+_BOMB = gzip.compress(b"\x00" * 50_000_000)
 
 Make = Callable[[Receiver], Behaviour]
 SLOW: dict[str, Make] = {
