@@ -17,9 +17,13 @@ import asyncpg
 
 from benchmarks.support import scratch
 from monitor.adapters.embedded import EmbeddedPostgres
+from monitor.domain.vocab import Role
+from monitor.http.keys import Key, KeyRing
+from monitor.http.tokens import issue
 from tests.integration.cache.processes import Redis, redis
+from tests.integration.live_support import POLICY, name
 from tests.integration.processes import Client, Running, production, run, running
-from tests.integration.support import eventually
+from tests.integration.support import JWT_KEY, eventually
 from tests.servers import free_port
 
 PATIENCE_S = 180.0
@@ -191,8 +195,7 @@ async def system(template: Path, **settings: str) -> AsyncIterator[System]:
         try:
             async with redis() as cache, AsyncExitStack() as stack:
                 env = production(database.dsn, REDIS_URL=cache.url, **UNLIMITED, **settings)
-                token = await run("token", "--role", "admin", "--subject", "faults", "--ttl", "2h", env=env)
-                made = System(directory, database, cache, token.out.strip(), env, stack)
+                made = System(directory, database, cache, admin_token(), env, stack)
                 try:
                     yield made
                 finally:
@@ -204,6 +207,12 @@ async def system(template: Path, **settings: str) -> AsyncIterator[System]:
 
 UNLIMITED = {"HTTP__RATE_LIMIT_PER_S": "1000000", "HTTP__RATE_BURST": "1000000"}
 """One caller stands for many here."""
+
+
+def admin_token() -> str:
+    """Return a token that every system accepts: all have the same keys."""
+    ring = KeyRing([Key("test", "HS256", JWT_KEY)])
+    return issue(ring, POLICY, subject="faults", role=Role.ADMIN, ttl_s=7200, now=time.time(), jti=name())
 
 
 async def make_template(directory: Path) -> None:

@@ -33,7 +33,7 @@ from tests.integration.raw_receivers import (
 )
 from tests.integration.support import ONCE, eventually
 
-ROUNDS = 5 if LONG else 3
+ROUNDS = 5 if LONG else 2
 GOOD = 10
 EVENTS = 1000
 HOSTILE_EVENTS = 10

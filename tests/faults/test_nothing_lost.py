@@ -17,10 +17,10 @@ from tests.integration.processes import Running
 from tests.integration.support import eventually
 
 WEBHOOKS = 20
-WORKERS = 3
+WORKERS = 3 if LONG else 2
 SERVERS = 2
 EVENTS = 100_000 if LONG else 3_000
-KILLS = 20 if LONG else 3
+KILLS = 20 if LONG else 2
 RESTARTS = (signal.SIGINT, signal.SIGQUIT, signal.SIGINT) if LONG else (signal.SIGQUIT,)
 REDIS_KILLS = 2 if LONG else 1
 SERVER_KILLS = 2 if LONG else 1

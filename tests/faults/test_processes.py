@@ -23,7 +23,7 @@ DRAIN_S = 25.0 if LONG else 2.0
 AGAIN_S = 10.0
 """Far less than the 30 s that a lease lasts."""
 
-SLOW, HANGING = 500, 5
+SLOW, HANGING = 300, 5
 WEBHOOKS = 5
 NUMBERED = {"webhook_status_changed", "alert_new", "alert_updated", "anomaly_opened", "anomaly_closed"}
 

@@ -16,7 +16,7 @@ from tests.integration.processes import Running
 from tests.integration.support import Received, Receiver, eventually, ok
 
 DELIVERIES = 50
-LEASE_S, RENEW_S = (30.0, 10.0) if LONG else (6.0, 2.0)
+LEASE_S, RENEW_S = (30.0, 10.0) if LONG else (6.0, 1.5)
 """The long form has the leases that production has by default."""
 
 TAKEOVER_S = LEASE_S + 5.0
