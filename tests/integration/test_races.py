@@ -45,6 +45,31 @@ async def test_a_receiver_that_is_gone_can_be_changed_while_its_410_is_settled(
     assert statuses == {200}
 
 
+@pytest.mark.parametrize(("method", "sub"), [("DELETE", ""), ("POST", "/resume")])
+async def test_a_change_of_a_webhook_waits_for_the_first_look_at_it_and_not_the_look_for_the_change(
+    api: Api, receiver: Receiver, parts: Parts, method: str, sub: str
+) -> None:
+    webhook = await api.create(receiver.url)
+    await api.post(f"webhooks/{webhook['id']}/pause")
+    looking = await asyncpg.connect(parts.database.dsn)
+    try:
+        look = looking.transaction()
+        await look.start()
+        await looking.execute("SELECT 1 FROM webhook_lanes FOR UPDATE")
+        changing = asyncio.create_task(api.call(method, f"webhooks/{webhook['id']}{sub}"))
+        await eventually(lambda: _is_waiting(parts))
+        # A reference to the webhook, which nobody may be changing then.
+        await looking.execute(
+            "INSERT INTO webhook_baselines (webhook_id, baselines, looked_at, signals, normal)"
+            " VALUES ($1, '', now(), '{}', '{}')",
+            webhook["id"],
+        )
+        await look.commit()
+        assert (await changing).status_code in {200, 204}
+    finally:
+        await looking.close()
+
+
 async def test_resuming_leaves_a_lease_that_was_just_taken_alone(api: Api, receiver: Receiver, parts: Parts) -> None:
     webhook = await api.create(receiver.url)
     await api.publish(1)

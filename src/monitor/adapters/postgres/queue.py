@@ -264,9 +264,9 @@ class PostgresDeliveryQueue:
         )
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
-        # The webhook first, as whoever deletes it does; which one it is never changes.
+        # The lane first, as whoever deletes the webhook does; which one it is never changes.
         await self._connection.execute(
-            "SELECT 1 FROM webhooks w WHERE w.id = (SELECT webhook_id FROM deliveries WHERE id = $1"
+            "SELECT 1 FROM webhook_lanes WHERE webhook_id = (SELECT webhook_id FROM deliveries WHERE id = $1"
             " UNION ALL SELECT webhook_id FROM deliveries_finished WHERE id = $1 LIMIT 1) FOR UPDATE",
             delivery_id,
         )

@@ -62,6 +62,9 @@ class PostgresWebhookRepository:
         )
 
     async def get(self, webhook_id: UUID) -> Webhook:
+        # The lane first, as claims, settles and looks do, which then refer to the webhook or change it: whoever locked
+        # these two the other way round could wait for one of them, which waits for them.
+        await self._raw.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", webhook_id)
         return _webhook(await self._row(webhook_id))
 
     async def save(self, webhook: Webhook, headers: Mapping[str, str | None] | None) -> None:
@@ -79,7 +82,6 @@ class PostgresWebhookRepository:
         row.headers_sealed = None
         await self._webhooks.update(row)
         await self._secrets.delete_where(SecretRow.webhook_id == webhook_id)
-        # The lane first, as claim and settle do, so that no two of them wait for each other.
         await self._look_soon([webhook_id])
         cancelled: str = await self._raw.execute(
             "WITH gone AS (DELETE FROM deliveries WHERE webhook_id = $1 RETURNING *)"
