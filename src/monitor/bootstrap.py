@@ -18,6 +18,7 @@ from monitor.adapters.postgres.housekeeping import PostgresHousekeeping
 from monitor.adapters.postgres.listener import PostgresWakeups
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.vault import WebhookKeys, sign_v1a
+from monitor.attempt_lines import AttemptLines
 from monitor.background import figures_for_ever, refresh, refresh_for_ever, tell_feed, warm_for_ever
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
@@ -151,10 +152,14 @@ def request_ids(clock: SystemClock) -> Callable[[], str]:
 
 def request_lines(parts: Parts) -> RequestLines | None:
     """Return what writes the request log; ``None`` leaves it to the general logger, for people who read along."""
-    style = parts.settings.log
-    if style.level not in {"debug", "info"} or is_console(style.format):
+    if not _logs_json(parts):
         return None
     return RequestLines(sys.stderr.buffer, lambda: parts.clock.now().timestamp())
+
+
+def _logs_json(parts: Parts) -> bool:
+    style = parts.settings.log
+    return style.level in {"debug", "info"} and not is_console(style.format)
 
 
 def build_worker(parts: Parts, *, name: str) -> DeliveryWorker:
@@ -178,6 +183,7 @@ def build_worker(parts: Parts, *, name: str) -> DeliveryWorker:
             renew_s=worker.renew_s,
             drain_s=worker.drain_s,
         ),
+        log_attempts=AttemptLines(sys.stderr.buffer, parts.clock.now) if _logs_json(parts) else None,
     )
 
 

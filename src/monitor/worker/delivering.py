@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from uuid import UUID
 
 import msgspec
@@ -30,6 +30,8 @@ from monitor.domain.services.deliver import Deliverer, Sent, Settlement
 
 log = structlog.get_logger(__name__)
 
+LogAttempts = Callable[[Sequence[Sent], Collection[UUID]], None]
+"""Takes a batch and which deliveries of it were lost to another worker; writes one line per attempt."""
 
 REFILL_SLACK_S = 0.005
 """So that a rate limit's token is whole when the database is asked for it."""
@@ -60,11 +62,13 @@ class DeliveryWorker:
         wakeups: Wakeups,
         config: DeliveryConfig,
         *,
+        log_attempts: LogAttempts | None = None,
         on_settled: Callable[[list[Sent], Settlement], None] | None = None,
     ) -> None:
         self._deliverer = deliverer
         self._wakeups = wakeups
         self._config = config
+        self._log_attempts = log_attempts or say_attempts
         self._on_settled = on_settled
         self._hints: set[UUID] = set()
         self._poll_all = True
@@ -284,21 +288,25 @@ class DeliveryWorker:
             await self._guarded(release)
 
     def _report(self, batch: list[Sent], settlement: Settlement) -> None:
-        lost = set(settlement.lost)
-        for sent in batch:
-            log.info(
-                "attempt",
-                delivery_id=str(sent.delivery.id),
-                webhook_id=str(sent.delivery.webhook_id),
-                event_id=str(sent.delivery.event_id),
-                number=sent.delivery.attempts + 1,
-                outcome=sent.outcome.label,
-                ms=round(sent.outcome.latency_ms, 1),
-                settled=sent.delivery.id not in lost,
-            )
+        self._log_attempts(batch, set(settlement.lost))
         for delivery_id, error in settlement.undecided.items():
             log.error("delivery_undecided", delivery_id=str(delivery_id), exc_info=error)
         for webhook_id, reason in settlement.disabled.items():
             log.warning("webhook_disabled", webhook_id=str(webhook_id), reason=reason)
         if self._on_settled is not None:
             self._on_settled(batch, settlement)
+
+
+def say_attempts(batch: Sequence[Sent], lost: Collection[UUID]) -> None:
+    """Log attempts through the general logger."""
+    for sent in batch:
+        log.info(
+            "attempt",
+            delivery_id=str(sent.delivery.id),
+            webhook_id=str(sent.delivery.webhook_id),
+            event_id=str(sent.delivery.event_id),
+            number=sent.delivery.attempts + 1,
+            outcome=sent.outcome.label,
+            ms=round(sent.outcome.latency_ms, 1),
+            settled=sent.delivery.id not in lost,
+        )
