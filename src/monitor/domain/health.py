@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import takewhile
 from typing import Literal
 
@@ -34,7 +35,7 @@ WEIGHT_HALF_LIFE = 5
 """Attempts after which a sample counts half: failures come in runs, so what was last is what comes next."""
 
 
-class HealthPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class HealthPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """The numbers of the table above. ``window`` counts attempts, ``*_streak`` consecutive ones.
 
     ``warn_after_s`` and ``disable_after_s`` limit failure without a single success; the
@@ -96,16 +97,9 @@ def evaluate(recent: Sequence[str], previous: Health | None, policy: HealthPolic
     Returns:
         A health that, for a fixed *previous*, never improves when a success in *recent* becomes a failure.
     """
-    window = recent[-policy.window :]
     before = previous or UNKNOWN_HEALTH
-    sample = _sample(window)
-    status = _status(sample, before.status, policy)
-    return Health(
-        status=status,
-        reason=_reason(window, sample, status, policy),
-        failure_probability=failure_probability(window),
-        changed_at=before.changed_at if status is before.status else now,
-    )
+    status, reason, probability = _judge(tuple(recent[-policy.window :]), before.status, policy)
+    return Health(status, reason, probability, before.changed_at if status is before.status else now)
 
 
 def remember(recent: Sequence[str], label: str, window: int) -> tuple[str, ...]:
@@ -142,6 +136,14 @@ def continuous_failure(
     if failing_for >= timedelta(seconds=policy.disable_after_s):
         return "disable"
     return "warn" if failing_for >= timedelta(seconds=policy.warn_after_s) else "none"
+
+
+@lru_cache(maxsize=4096)
+def _judge(window: tuple[str, ...], before: HealthStatus, policy: HealthPolicy) -> tuple[HealthStatus, str, float]:
+    """Cached: most webhooks have one of a few windows, and every attempt asks."""
+    sample = _sample(window)
+    status = _status(sample, before, policy)
+    return status, _reason(window, sample, status, policy), failure_probability(window)
 
 
 def _sample(window: Sequence[str]) -> _Sample:
