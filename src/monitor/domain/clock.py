@@ -13,6 +13,7 @@ _LOW_BITS = 62
 _VERSION = 7 << 76
 _VARIANT = 0b10 << _LOW_BITS
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Clock(Protocol):
@@ -42,7 +43,7 @@ class Clock(Protocol):
 def unix_millis(at: datetime) -> int:
     """Return the whole milliseconds from 1970 to *at*, aware, rounded down."""
     # By integers: at.timestamp() * 1000 falls into the millisecond before for some times.
-    return (at - _EPOCH) // timedelta(milliseconds=1)
+    return (at - _EPOCH) // _MILLISECOND
 
 
 def stamp(millis: int, tail: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import assert_never
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from monitor.domain.delivery import Dead, Done, Outcome, Retry, decide
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
 from monitor.domain.formats import render
 from monitor.domain.lanes import Lane, LanePolicy, charge, failed_for_good, notice, observe, refill_s, room
-from monitor.domain.metrics import RollupBuilder
+from monitor.domain.metrics import MINUTE_S, RollupBuilder
 from monitor.domain.outbound import WebhookSender
 from monitor.domain.ports import (
     AttemptRecord,
@@ -282,14 +282,18 @@ def status_changes(before: Mapping[UUID, Lane], after: Iterable[Lane], now: date
 
 def minutes(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[Minute]:
     """Add attempts up per webhook and minute."""
-    builders: dict[tuple[UUID, datetime], RollupBuilder] = {}
+    # Keyed by a number: hashing a time costs more than all the rest.
+    builders: dict[tuple[UUID, int], RollupBuilder] = {}
     for webhook_id, at, outcome in attempts:
-        key = (webhook_id, at.replace(second=0, microsecond=0))
+        key = (webhook_id, int(at.timestamp()) // MINUTE_S)
         builder = builders.get(key)
         if builder is None:
             builder = builders[key] = RollupBuilder()
         builder.add(outcome.label, outcome.latency_ms)
-    return [Minute(webhook_id, at, builder.build()) for (webhook_id, at), builder in builders.items()]
+    return [
+        Minute(webhook_id, datetime.fromtimestamp(minute * MINUTE_S, UTC), builder.build())
+        for (webhook_id, minute), builder in builders.items()
+    ]
 
 
 def _newest(batch: Iterable[Sent]) -> Iterable[Sent]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import timedelta, timezone
 from uuid import UUID
 
 import msgspec
@@ -401,8 +401,9 @@ attempts = st.lists(
 
 @given(attempts)
 def test_minutes_lose_no_attempt(made: list[tuple[UUID, int, Outcome]]) -> None:
-    """merge(minutes(attempts)) == rollup_of(attempts), each in the minute of its start."""
-    built = minutes((id_, START + timedelta(seconds=s), outcome) for id_, s, outcome in made)
+    """merge(minutes(attempts)) == rollup_of(attempts), each in the minute of its start, whatever its zone."""
+    last, zone = timedelta(microseconds=999_999), timezone(timedelta(hours=5, minutes=30))
+    built = minutes((id_, (START + timedelta(seconds=s) + last).astimezone(zone), o) for id_, s, o in made)
     assert merge_rollups(*(minute.rollup for minute in built)) == rollup_of((o.label, o.latency_ms) for _, _, o in made)
     assert {(minute.webhook_id, minute.at) for minute in built} == {
         (id_, START + timedelta(minutes=s // 60)) for id_, s, _ in made
