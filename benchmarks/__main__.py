@@ -11,6 +11,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import accept, cache, claim, cold, deliver, http, ingest, live, startup
@@ -28,6 +29,10 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "live": live.run,
     "cold": cold.run,
 }
+if find_spec("pgqueuer") is not None:
+    from benchmarks import pgqueuer
+
+    BENCHES["pgqueuer"] = pgqueuer.run
 
 
 def main(arguments: list[str] | None = None) -> int:

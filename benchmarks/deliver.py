@@ -36,6 +36,8 @@ CONCURRENCY = 100
 DELIVERIES = 20_000
 BATCH = 1000
 ROUNDS = 2
+KEY = b"k" * 32
+CLOCK = SystemClock()
 
 
 async def run() -> list[Figure]:
@@ -54,7 +56,7 @@ async def run() -> list[Figure]:
                 bare_s += await loop.run_in_executor(pool, bare_posts, targets.urls, DELIVERIES, CONCURRENCY)
                 await targets.forget()
                 await publish(build_services(parts).publisher)
-                count, settled_ns = await _work(parts, targets, env, directory / "worker.log")
+                count, settled_ns = await work(parts, targets, env, directory / "worker.log")
                 worker_s += (settled_ns - count.first_ns) / 1e9
                 late_s = max(late_s, (settled_ns - count.last_ns) / 1e9)
                 figures.note("requests beyond one per delivery", count.requests - DELIVERIES, "requests")
@@ -75,15 +77,20 @@ async def publish(publisher: Publisher, deliveries: int = DELIVERIES) -> None:
         await publisher.publish(batch, ACTOR)
 
 
-async def _work(parts: Parts, targets: Receivers, env: dict[str, str], log: Path) -> tuple[Count, int]:
+async def work(parts: Parts, targets: Receivers, env: dict[str, str], log: Path) -> tuple[Count, int]:
     """Run one worker until nothing is left; return what arrived and when the last delivery was settled."""
     command = ("-m", "monitor", "work", "--concurrency", str(CONCURRENCY))
     async with process(*command, env=env, log=log):
         count = await targets.until(DELIVERIES)
-        async with asyncio.timeout(PATIENCE_S):
-            while await parts.database.fetchrow("SELECT FROM deliveries LIMIT 1") is not None:
-                await asyncio.sleep(0.005)
-        return count, time.monotonic_ns()
+        return count, await emptied_ns(parts, "deliveries")
+
+
+async def emptied_ns(parts: Parts, table: str) -> int:
+    """Wait until *table* has no rows; return when that was."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await parts.database.fetchrow(f"SELECT FROM {table} LIMIT 1") is not None:
+            await asyncio.sleep(0.005)
+    return time.monotonic_ns()
 
 
 def bare_posts(urls: list[str], total: int, concurrency: int) -> float:
@@ -92,21 +99,31 @@ def bare_posts(urls: list[str], total: int, concurrency: int) -> float:
 
 
 async def _bare_posts(urls: list[str], total: int, concurrency: int) -> float:
-    key, clock, numbers = b"k" * 32, SystemClock(), iter(range(total))
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+    numbers = iter(range(total))
+    async with bare_session() as session:
 
         async def post_on() -> None:
             for i in numbers:
-                message_id, at = str(clock.new_id()), int(time.time())
-                headers = {
-                    "content-type": "application/json",
-                    "webhook-id": message_id,
-                    "webhook-timestamp": str(at),
-                    "webhook-signature": sign_v1(key, signed_content(message_id, at, PAYLOAD)),
-                }
-                async with session.post(urls[i % len(urls)], data=PAYLOAD, headers=headers) as answer:
-                    await answer.read()
+                await post_signed(session, urls[i % len(urls)])
 
         started = time.perf_counter()
         await asyncio.gather(*(post_on() for _ in range(concurrency)))
         return time.perf_counter() - started
+
+
+def bare_session() -> aiohttp.ClientSession:
+    """Return a session without a limit of connections; needs the running loop."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+
+async def post_signed(session: aiohttp.ClientSession, url: str) -> None:
+    """Post one message, signed as the product signs, and read the answer."""
+    message_id, at = str(CLOCK.new_id()), int(time.time())
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(at),
+        "webhook-signature": sign_v1(KEY, signed_content(message_id, at, PAYLOAD)),
+    }
+    async with session.post(url, data=PAYLOAD, headers=headers) as answer:
+        await answer.read()
