@@ -1,4 +1,4 @@
-"""The ASGI entry point of ``monitor serve``: ``uvicorn --factory monitor.asgi:create_app``."""
+"""The ASGI entry point for servers other than ``monitor serve``: ``uvicorn --factory monitor.asgi:create_app``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Serve the API.
 
-Any number of them, on MONITOR_DATABASE_URL and, for more than one process, MONITOR_REDIS_URL.
+Any number of them, on MONITOR_DATABASE_URL and, for more than one process, MONITOR_REDIS_URL. SIGTERM finishes the
+requests in flight, sends live feeds elsewhere and exits with 0.
 """
 
 from __future__ import annotations
@@ -11,28 +12,34 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import uvicorn
-import uvicorn.supervisors
 
 from monitor import log as logs
 from monitor.background import spare_the_collector
 from monitor.bootstrap import build_app
 from monitor.cli.common import CommandError, add_address, build_parts, production
+from monitor.cli.processes import CANNOT_START, Family, StartFailed, when_parent_dies
 from monitor.http.live.wire import LiveProtocol
 from monitor.http.server import BoundedHttp
+from monitor.parts import Parts
 
 EXAMPLE = "monitor serve --host 0.0.0.0 --port 8000 --processes 2"
 
 MAX_MESSAGE_BYTES = 16_384
 DRAIN_S = 10
 
+HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that log rotation and service managers send to say "read again", which needs no signal here."""
+
 
 def arguments(sub: argparse.ArgumentParser) -> None:
     add_address(sub)
     sub.add_argument("--processes", type=int, default=1, help="server processes (default 1)")
+    # What a parent tells its children: the numbers of its lifeline and of the sockets to listen on.
+    sub.add_argument("--inherited", type=_numbers, default=(), help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,32 +48,82 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError("--processes starts at 1.")
     if args.processes > 1 and settings.redis_url is None:
         print("warning: more than one process needs MONITOR_REDIS_URL to share caches and limits", file=sys.stderr)
-    parts = build_parts(settings)  # Says what is wrong with a key here, in one line; the server would in a traceback.
+    parts = build_parts(settings)  # Says what is wrong with a key here, in one line; a child would for each of them.
     logs.configure(settings.log.level, settings.log.format)
-    if args.processes > 1:
-        config = uvicorn.Config(
-            "monitor.asgi:create_app",
-            factory=True,
-            host=args.host,
-            port=args.port,
-            workers=args.processes,
-            **server_options(),
-        )
-        uvicorn.supervisors.Multiprocess(config, [config.bind_socket()]).run()
-        return 0
+    for name in HARMLESS:
+        signal.signal(name, signal.SIG_IGN)
+    if args.inherited:
+        lifeline, *numbers = args.inherited
+        return _serve(parts, [socket.socket(fileno=number) for number in numbers], lifeline)
+    sockets = listen(args.host, args.port)
+    return _serve(parts, sockets) if args.processes == 1 else asyncio.run(_supervise(args.processes, sockets))
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Take *port* on every address of *host*. Raises :class:`CommandError` if that cannot be."""
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sockets.append(socket.socket(family, kind, protocol))
+            sockets[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sockets[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sockets[-1].bind(address)
+            # Two processes can bind one port; that only one can listen is what tells the second.
+            sockets[-1].listen()
+    except (OSError, UnicodeError) as error:
+        for taken in sockets:
+            taken.close()
+        raise CommandError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}.") from None
+    return sockets
+
+
+async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
+    numbers = [listener.fileno() for listener in sockets]
+
+    def command(lifeline: int) -> list[str]:
+        inherited = ",".join(map(str, (lifeline, *numbers)))
+        return [sys.executable, "-m", "monitor", "serve", "--inherited", inherited]
+
+    def stop() -> None:
+        # Else whoever comes while the children finish would wait for one that never answers.
+        for listener in sockets:
+            listener.close()
+        family.stop()
+
+    family = Family(command, count, numbers)
+    _on_stop_signals(stop)
+    try:
+        return 0 if await family.run() else 1
+    except StartFailed:
+        raise CommandError("a server process could not start; what it logged says why.") from None
+
+
+def _serve(parts: Parts, sockets: list[socket.socket], lifeline: int | None = None) -> int:
     app = build_app(parts)
     spare_the_collector()
-    config = uvicorn.Config(app, host=args.host, port=args.port, **server_options())
+    config = uvicorn.Config(app, **server_options())
+    server = Server(config, app.state.hub.drain)
+
+    async def serve() -> int:
+        _on_stop_signals(server.stop)
+        if lifeline is not None:
+            when_parent_dies(lifeline, server.stop)
+        await server.serve(sockets)
+        return 0 if server.started else CANNOT_START
+
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        return runner.run(_serve(Server(config, app.state.hub.drain)))
+        return runner.run(serve())
 
 
-async def _serve(server: Server) -> int:
-    loop = asyncio.get_running_loop()
+def _on_stop_signals(stop: Callable[[], None]) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, server.stop)
-    await server.serve()
-    return 0 if server.started else 1
+        asyncio.get_running_loop().add_signal_handler(name, stop)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 class Server(uvicorn.Server):
