@@ -94,6 +94,19 @@ async def refresh_for_ever(parts: Parts) -> None:
         await refresh(parts)
 
 
+async def fetch_keys(parts: Parts) -> None:
+    """Fetch the identity provider's keys, if there is one, once: in seconds, also when it does not answer."""
+    if parts.provider_keys is not None:
+        await _logged(parts.provider_keys.refresh, "jwks_failed")
+
+
+async def fetch_keys_for_ever(parts: Parts) -> None:
+    """Fetch them again when it is time. Has nothing to do without a provider."""
+    while parts.provider_keys is not None:
+        await parts.provider_keys.due()
+        await fetch_keys(parts)
+
+
 async def _logged(step: Callable[[], Awaitable[object]], event: str) -> None:
     try:
         await step()

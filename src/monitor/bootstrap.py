@@ -19,7 +19,15 @@ from monitor.adapters.postgres.listener import PostgresWakeups
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.vault import WebhookKeys, sign_v1a
 from monitor.attempt_lines import AttemptLines
-from monitor.background import figures_for_ever, refresh, refresh_for_ever, tell_feed, warm_for_ever
+from monitor.background import (
+    fetch_keys,
+    fetch_keys_for_ever,
+    figures_for_ever,
+    refresh,
+    refresh_for_ever,
+    tell_feed,
+    warm_for_ever,
+)
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.services.measure import Measurer
@@ -102,7 +110,10 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
                 await stack.enter_async_context(parts)
             # Before anybody is let in, or a token that was revoked would be good once more.
             await refresh(parts)
-            beside = [asyncio.create_task(step(parts)) for step in (refresh_for_ever, warm_for_ever, figures_for_ever)]
+            # Else the first callers would be refused, or, with a provider that is away, wait for ever.
+            await fetch_keys(parts)
+            loops = (refresh_for_ever, warm_for_ever, figures_for_ever, fetch_keys_for_ever)
+            beside = [asyncio.create_task(loop(parts)) for loop in loops]
             beside.append(asyncio.create_task(hub.run()))
             try:
                 yield

@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
+from monitor.adapters.egress.jwks import AiohttpKeySource
 from monitor.adapters.egress.sender import AiohttpSender
 from monitor.adapters.postgres.alert_queries import PostgresAlertQueries
 from monitor.adapters.postgres.dashboard_queries import PostgresDashboardQueries
@@ -27,6 +28,7 @@ from monitor.domain.lanes import LanePolicy
 from monitor.domain.services.feed import LiveFeed
 from monitor.domain.watching import WatchPolicy
 from monitor.hearing import Hearing
+from monitor.http.jwks import ProviderKeys
 from monitor.http.keys import Key, KeyRing
 from monitor.http.tokens import TokenPolicy
 from monitor.settings import JwtKey, Settings, weak_keys
@@ -56,7 +58,9 @@ class Parts:
         self.sender = AiohttpSender(self.egress)
         self.queries = PostgresQueries(self.database, self.vault)
         self._keys = jwt_keys(settings)
-        self.ring = KeyRing([_key(key) for key in self._keys])
+        self.ring = KeyRing([_key(key) for key in self._keys], alone=settings.jwt.jwks_url is None)
+        self.provider_keys = self._provider_keys()
+        """Whoever serves keeps them fresh."""
         self.token_policy = token_policy(settings)
         self.alert_queries = PostgresAlertQueries(self.database)
         self.dashboards = PostgresDashboardQueries(self.database)
@@ -84,6 +88,10 @@ class Parts:
         if self.settings.redis_url is None:
             return None
         return RedisFeedLog(self.settings.redis_url, producer=self._random_name(), new_epoch=self._random_name)
+
+    def _provider_keys(self) -> ProviderKeys | None:
+        url = self.settings.jwt.jwks_url
+        return None if url is None else ProviderKeys(self.ring, AiohttpKeySource(url))
 
     def canonical_url(self, url: str) -> str:
         """Return the one spelling of *url*. Raises ``UrlRefused``."""

@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -70,6 +71,13 @@ class Jwt(msgspec.Struct, frozen=True):
         doc('JSON list of {"kid", "alg", "key"}: PEM for RS256 and EdDSA, base64url for HS256. The first signs.'),
     ] = ()
     keys_file: Annotated[str | None, doc("File with the same list instead, read again when it changes.")] = None
+    jwks_url: Annotated[
+        str | None,
+        doc(
+            "Where an identity provider publishes further keys (JWKS), RS256 and EdDSA, which only verify. HTTPS, or"
+            " loopback. Fetched at start, every 10 minutes, and for an unknown `kid`, which may take 30 s."
+        ),
+    ] = None
     issuer: Annotated[str, doc("Expected and issued `iss`.")] = "monitor"
     audience: Annotated[str, doc("Expected and issued `aud`.")] = "monitor"
     max_lifetime_s: Annotated[Positive, doc("Longest life of a token.", "s")] = 30 * 86_400
@@ -223,6 +231,7 @@ def _check(settings: Settings) -> None:
             ipaddress.ip_network(cidr)
         except ValueError:
             raise SettingsError("MONITOR_EGRESS__ALLOW_CIDRS: expected networks like 10.1.0.0/16.") from None
+    _check_jwks_url(settings.jwt.jwks_url)
     _check_kids("MONITOR_JWT__KEYS", settings.jwt.keys)
     _check_kids("MONITOR_SECRETS__KEYS", settings.secrets.keys)
 
@@ -230,6 +239,27 @@ def _check(settings: Settings) -> None:
 def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
     if url is not None and url.partition("://")[0] not in schemes:
         raise SettingsError(f"{name}: expected a URL that starts with {schemes[0]}://.")
+
+
+def _check_jwks_url(url: str | None) -> None:
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or not url.isascii() or not url.isprintable() or " " in url or parts.username is not None:
+        raise SettingsError("MONITOR_JWT__JWKS_URL: expected a URL like https://example.com/jwks.json, without a user.")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise SettingsError("MONITOR_JWT__JWKS_URL: expected https://; only loopback may do without.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_kids(name: str, keys: tuple[JwtKey, ...] | tuple[SecretKey, ...]) -> None:
@@ -243,8 +273,11 @@ def missing_for_production(settings: Settings) -> list[str]:
     problems = []
     if not settings.database_url:
         problems.append("MONITOR_DATABASE_URL is not set; give the PostgreSQL to use.")
-    if not settings.jwt.keys and not settings.jwt.keys_file:
-        problems.append("MONITOR_JWT__KEYS is not set; give at least one key, for HS256 32 random bytes or more.")
+    if not settings.jwt.keys and not settings.jwt.keys_file and not settings.jwt.jwks_url:
+        problems.append(
+            "MONITOR_JWT__KEYS is not set; give at least one key, for HS256 32 random bytes or more, or"
+            " MONITOR_JWT__JWKS_URL."
+        )
     if not settings.secrets.keys:
         problems.append("MONITOR_SECRETS__KEYS is not set; give at least one key of 32 random bytes.")
     problems += weak_keys("MONITOR_JWT__KEYS", settings.jwt.keys)

@@ -137,6 +137,33 @@ def test_a_key_file_stands_in_for_keys() -> None:
     assert missing_for_production(production(jwt=Jwt(keys_file="keys.json"))) == []
 
 
+def test_the_keys_of_a_provider_stand_in_for_keys() -> None:
+    settings = from_env({"MONITOR_JWT__JWKS_URL": "https://login.example.com/jwks?tenant=a"})
+    assert missing_for_production(production(jwt=settings.jwt)) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9000/jwks", "http://[::1]/jwks", "http://localhost/jwks", "https://10.1.2.3:8443/jwks"]
+)
+def test_a_provider_may_be_inside_and_on_loopback_without_tls(url: str) -> None:
+    assert from_env({"MONITOR_JWT__JWKS_URL": url}).jwt.jwks_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://login.example.com/jwks", "http://10.1.2.3/jwks", "ftp://127.0.0.1/jwks", "login.example.com/jwks",
+        "https://", "https:///jwks", "https://ada:canary-5f2e@login.example.com/jwks", "https://[::1/jwks",
+        "https://login.example.com:port/jwks", "https://login.example.com/\njwks", "https://löschen.example/jwks",
+        "https://login.example.com/a b", "http://127.0.0.1.example.com/jwks", "https://login.example.com/\x00",
+    ],
+)  # fmt: skip
+def test_the_address_of_a_provider_is_https_or_loopback(url: str) -> None:
+    said = refusal(MONITOR_JWT__JWKS_URL=url)
+    assert said.startswith("MONITOR_JWT__JWKS_URL: expected ")
+    assert CANARY not in said
+
+
 def test_the_page_about_settings_is_the_generated_one() -> None:
     assert CONFIGURATION.read_text() == document(), "run: python -m monitor.settings > docs/CONFIGURATION.md"
 

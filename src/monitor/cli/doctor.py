@@ -1,6 +1,7 @@
 """Check what Monitor needs and say what to do.
 
-Looks at keys, database, clock skew, migrations and Redis. Exits with 1 if something must be mended.
+Looks at keys, also those of an identity provider, database, clock skew, migrations and Redis. Exits with 1 if something
+must be mended.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from monitor.adapters.clock import SystemClock
+from monitor.adapters.egress.jwks import AiohttpKeySource
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.queries import PostgresQueries
 from monitor.adapters.vault import KeyVault
 from monitor.cli.common import add_json, environment
 from monitor.domain.errors import Unavailable
+from monitor.http.jwks import read_key_set
 from monitor.http.keys import Key, KeyRing
 from monitor.parts import jwt_keys
 from monitor.settings import Settings, missing_for_production
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Return every finding; never raises for what it looks at."""
-    return [*_keys(settings), *await _database(settings), await _redis(settings)]
+    return [*_keys(settings), *await _provider_keys(settings), *await _database(settings), await _redis(settings)]
 
 
 def _keys(settings: Settings) -> list[Finding]:
@@ -61,11 +64,31 @@ def _keys(settings: Settings) -> list[Finding]:
     if missing:
         return [Finding("keys", "error", text) for text in missing]
     try:
-        KeyRing([Key(key.kid, key.alg, key.key) for key in jwt_keys(settings)])
+        keys = [Key(key.kid, key.alg, key.key) for key in jwt_keys(settings)]
+        KeyRing(keys, alone=settings.jwt.jwks_url is None)
         KeyVault([(key.kid, key.decoded()) for key in settings.secrets.keys])
     except (ValueError, OSError, msgspec.MsgspecError) as error:
         return [Finding("keys", "error", str(error))]
     return [Finding("keys", "ok", "token and encryption keys can be used")]
+
+
+async def _provider_keys(settings: Settings) -> list[Finding]:
+    url = settings.jwt.jwks_url
+    if url is None:
+        return []
+    try:
+        found = read_key_set(await AiohttpKeySource(url)())
+    except Unavailable as error:
+        return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error.detail}; check the address and the way to it")]
+    except ValueError as error:
+        return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error}; check the address")]
+    unused = "".join(f"; {key.kid!r} is not used: {key.reason}" for key in found.ignored)
+    if not found.usable:
+        return [
+            Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL publishes no RS256 or EdDSA key that can verify{unused}")
+        ]
+    kids = ", ".join(repr(key.kid) for key in found.usable)
+    return [Finding("jwks", "ok", f"MONITOR_JWT__JWKS_URL publishes {kids}{unused}")]
 
 
 async def _database(settings: Settings) -> list[Finding]:

@@ -80,6 +80,11 @@ def signing_keys(settings: Settings, data_dir: Path | None) -> list[JwtKey]:
         raise CommandError(f"MONITOR_JWT__KEYS_FILE cannot be read ({type(error).__name__}).") from None
     except ValueError as error:
         raise CommandError(str(error)) from None
+    if not keys and settings.jwt.jwks_url is not None:
+        raise CommandError(
+            "the keys of MONITOR_JWT__JWKS_URL verify tokens and cannot sign them; get the token from the identity"
+            " provider, or set MONITOR_JWT__KEYS as well."
+        )
     if not keys:
         raise CommandError("there is no key to sign with; give --data-dir, or set MONITOR_JWT__KEYS.")
     return keys

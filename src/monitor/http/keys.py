@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jwt
@@ -44,40 +44,87 @@ class LoadedKey:
         self._public = public
         self._algorithm = jwt.get_algorithm_by_name(alg)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both take the same tokens."""
+        if not isinstance(other, LoadedKey):
+            return NotImplemented
+        return (self.kid, self.alg) == (other.kid, other.alg) and bool(self._public == other._public)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def verifies(self, content: bytes, signature: bytes) -> bool:
         return bool(self._algorithm.verify(content, self._public, signature))
 
 
 class KeyRing:
     """
-    The live keys; the first one signs, all verify. ``generation`` counts replacements.
+    The live keys; the first configured one signs, all verify. ``generation`` counts changes.
+
+    Args:
+        keys: the configured ones.
+        alone: no other keys will ever come, so there must be at least one.
 
     Raises:
         ValueError: no key, a ``kid`` twice, or a key that is unreadable, too short or of another kind than its ``alg``.
     """
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: Sequence[Key], *, alone: bool = True) -> None:
         self.generation = 0
-        self._keys = _load_all(keys)
+        self.on_unknown: Callable[[], object] = lambda: None
+        """Called when a key is asked for that is not here. Must not wait."""
+        self._alone = alone
+        self._given = tuple(keys)
+        self._configured = _load_all(keys, alone=alone)
+        self._fetched: dict[str, LoadedKey] = {}
+        self._all = self._configured
 
     def replace(self, keys: Sequence[Key]) -> None:
-        """Swap all keys at once, without a restart. On ``ValueError`` the old ones stay."""
-        self._keys = _load_all(keys)
-        self.generation += 1
+        """Swap all configured keys at once, without a restart. On ``ValueError`` the old ones stay."""
+        if tuple(keys) != self._given:
+            self._configured = _load_all(keys, alone=self._alone)
+            self._given = tuple(keys)
+            self._merge()
+
+    def adopt(self, keys: Sequence[LoadedKey]) -> bool:
+        """Swap all keys that come from elsewhere and only verify; return whether that changed any."""
+        fetched = {key.kid: key for key in keys}
+        if fetched == self._fetched:
+            return False
+        self._fetched = fetched
+        self._merge()
+        return True
 
     def find(self, kid: str) -> LoadedKey | None:
-        return self._keys.get(kid)
+        key = self._all.get(kid)
+        if key is None:
+            self.on_unknown()
+        return key
+
+    def owns(self, kid: str) -> bool:
+        """Whether *kid* is a configured key."""
+        return kid in self._configured
 
     def signer(self) -> LoadedKey:
-        """Raises: ValueError: the first key is a public one."""
-        first = next(iter(self._keys.values()))
+        """Raises: ValueError: the first key is a public one, or there is none of our own."""
+        first = next(iter(self._configured.values()), None)
+        if first is None:
+            raise ValueError("no key is configured; those of an identity provider only verify")
         if first.private is None:
             raise ValueError(f"key {first.kid!r} is a public key; the first key must be able to sign")
         return first
 
+    def _merge(self) -> None:
+        self._all = merged(self._configured, self._fetched)
+        self.generation += 1
 
-def _load_all(keys: Sequence[Key]) -> dict[str, LoadedKey]:
-    if not keys:
+
+def merged(configured: Mapping[str, LoadedKey], fetched: Mapping[str, LoadedKey]) -> dict[str, LoadedKey]:
+    """Return all keys by kid. A configured one wins: else whoever publishes keys could take the place of ours."""
+    return {**fetched, **configured}
+
+
+def _load_all(keys: Sequence[Key], *, alone: bool) -> dict[str, LoadedKey]:
+    if not keys and alone:
         raise ValueError("the key ring is empty; at least one key is needed")
     loaded: dict[str, LoadedKey] = {}
     for key in keys:

@@ -109,8 +109,8 @@ class TokenVerifier:
         parts = token.split(".")
         if len(parts) != 3:
             _refuse("The token does not have three parts.")
-        key = self._key_for(_json_object(_base64url(parts[0])))
-        payload, signature = _base64url(parts[1]), _base64url(parts[2])
+        key = self._key_for(_json_object(decode_base64url(parts[0])))
+        payload, signature = decode_base64url(parts[1]), decode_base64url(parts[2])
         if not key.verifies(f"{parts[0]}.{parts[1]}".encode(), signature):
             _refuse("The signature does not match.")
         return _principal(_json_object(payload), self._policy, now)
@@ -145,7 +145,7 @@ def issue(ring: KeyRing, policy: TokenPolicy, *, subject: str, role: Role, ttl_s
     """
     if not 0 < ttl_s <= policy.max_lifetime_s:
         raise ValueError(f"a token lives more than 0 and at most {policy.max_lifetime_s:.0f} seconds, not {ttl_s:.0f}")
-    if not (_is_name(subject) and _is_name(jti)):
+    if not (is_name(subject) and is_name(jti)):
         raise ValueError(f"subject and jti are 1 to {NAME_MAX_CHARS} printable characters")
     issued_at = int(now)
     claims = {
@@ -168,7 +168,7 @@ def _principal(claims: dict[str, Any], policy: TokenPolicy, now: float) -> Princ
     if claims.get("iss") != policy.issuer or not _is_for(claims.get("aud"), policy.audience):
         _refuse("The token is from another issuer or for another audience.")
     subject, jti = claims.get("sub"), claims.get("jti")
-    if not (_is_name(subject) and _is_name(jti)):
+    if not (is_name(subject) and is_name(jti)):
         _refuse("The token needs a printable sub and jti.")
     try:
         role = Role(claims.get("role", ""))
@@ -183,7 +183,8 @@ def _is_for(audience: object, ours: str) -> bool:
     return audience == ours
 
 
-def _is_name(value: object) -> TypeGuard[str]:
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether *value* can name a subject, a token or a key."""
     return isinstance(value, str) and 0 < len(value) <= NAME_MAX_CHARS and value.isprintable()
 
 
@@ -195,8 +196,12 @@ def _time(claims: dict[str, Any], name: str) -> float:
     return float(value)
 
 
-def _base64url(part: str) -> bytes:
-    """Decode unpadded base64url, refusing every second spelling of the same bytes (RFC 7515 section 2)."""
+def decode_base64url(part: str) -> bytes:
+    """Decode unpadded base64url, refusing every second spelling of the same bytes (RFC 7515 section 2).
+
+    Raises:
+        Unauthenticated: *part* is none.
+    """
     if _BASE64URL.fullmatch(part) is None:
         _refuse("The token is not base64url.")
     try:
