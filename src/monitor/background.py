@@ -14,6 +14,7 @@ from monitor.cache import Warmer
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import DomainEvent
 from monitor.domain.live.facts import told
+from monitor.http.shared_limits import REPORT_S, SharedRateLimiter
 from monitor.parts import Parts
 
 REFRESH_S = 2.0
@@ -105,6 +106,21 @@ async def fetch_keys_for_ever(parts: Parts) -> None:
     while parts.provider_keys is not None:
         await parts.provider_keys.due()
         await fetch_keys(parts)
+
+
+async def share_rates_for_ever(limiter: SharedRateLimiter) -> None:
+    """Put together what the processes admitted. While that fails it is said once, since it is tried all the time."""
+    is_shared = True
+    while True:
+        await asyncio.sleep(REPORT_S)
+        try:
+            await limiter.report()
+        except Exception as error:
+            if is_shared:
+                log.warning("rates_not_shared", exc_info=not isinstance(error, Unavailable))
+            is_shared = False
+        else:
+            is_shared = True
 
 
 async def _logged(step: Callable[[], Awaitable[object]], event: str) -> None:

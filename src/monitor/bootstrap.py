@@ -25,6 +25,7 @@ from monitor.background import (
     figures_for_ever,
     refresh,
     refresh_for_ever,
+    share_rates_for_ever,
     tell_feed,
     warm_for_ever,
 )
@@ -41,6 +42,7 @@ from monitor.http import app as http_app
 from monitor.http.limits import LocalRateLimiter
 from monitor.http.live import Hub, LiveEndpoint
 from monitor.http.services import Services
+from monitor.http.shared_limits import SharedRateLimiter
 from monitor.http.tokens import TokenVerifier
 from monitor.log import is_console
 from monitor.parts import Parts, retention
@@ -101,6 +103,7 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
     """
 
     hub = build_hub(parts)
+    limiter = build_limiter(parts)
     lines = request_lines(parts)
 
     @asynccontextmanager
@@ -115,6 +118,8 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
             loops = (refresh_for_ever, warm_for_ever, figures_for_ever, fetch_keys_for_ever)
             beside = [asyncio.create_task(loop(parts)) for loop in loops]
             beside.append(asyncio.create_task(hub.run()))
+            if isinstance(limiter, SharedRateLimiter):
+                beside.append(asyncio.create_task(share_rates_for_ever(limiter)))
             try:
                 yield
             finally:
@@ -138,7 +143,7 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
     app = http_app.build(
         build_services(parts),
         verifier,
-        LocalRateLimiter(per_s=http.rate_limit_per_s, burst=http.rate_burst, ticks_s=time.monotonic),
+        limiter,
         feed,
         cache_report=parts.cache.stats,
         hub_status=hub.status,
@@ -153,6 +158,16 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
     )
     app.state.hub = hub
     return app
+
+
+def build_limiter(parts: Parts) -> LocalRateLimiter:
+    """Return what holds callers to their rate: over all processes where they share a Redis."""
+    http = parts.settings.http
+    if parts.rate_ledger is None:
+        return LocalRateLimiter(per_s=http.rate_limit_per_s, burst=http.rate_burst, ticks_s=time.monotonic)
+    return SharedRateLimiter(
+        parts.rate_ledger, per_s=http.rate_limit_per_s, burst=http.rate_burst, ticks_s=time.monotonic
+    )
 
 
 def request_ids(clock: SystemClock) -> Callable[[], str]:

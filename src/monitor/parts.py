@@ -21,6 +21,7 @@ from monitor.adapters.postgres.partitions import Retention
 from monitor.adapters.postgres.queries import PostgresQueries
 from monitor.adapters.postgres.uow import PostgresUnitOfWork
 from monitor.adapters.redis.bus import RedisFeedLog
+from monitor.adapters.redis.rates import RedisRateLedger
 from monitor.adapters.vault import KeyVault
 from monitor.cache import Cache, RedisCacheServer
 from monitor.catalogue import Catalogue
@@ -69,6 +70,7 @@ class Parts:
         self.catalogue = Catalogue(self.cache, self.queries, self.dashboards, self.alert_queries)
         self.hearing = Hearing(self.cache, PostgresFactLog(self.database), self.clock)
         self.feed_log = self._feed_log()
+        self.rate_ledger = self._rate_ledger()
         self.feed = LiveFeed(self.feed_log, now=self.clock.now, new_epoch=self._random_name)
         """Whoever runs the process runs it: the hub of a server, or a worker."""
         self.policy = LanePolicy()
@@ -89,6 +91,14 @@ class Parts:
             return None
         return RedisFeedLog(self.settings.redis_url, producer=self._random_name(), new_epoch=self._random_name)
 
+    def _rate_ledger(self) -> RedisRateLedger | None:
+        if self.settings.redis_url is None:
+            return None
+        http = self.settings.http
+        # Twice the burst: all of it, and as much again that processes admitted before they heard of each other.
+        longest_s = 2 * http.rate_burst / http.rate_limit_per_s
+        return RedisRateLedger(self.settings.redis_url, per_s=http.rate_limit_per_s, longest_s=longest_s)
+
     def _provider_keys(self) -> ProviderKeys | None:
         url = self.settings.jwt.jwks_url
         return None if url is None else ProviderKeys(self.ring, AiohttpKeySource(url))
@@ -106,6 +116,8 @@ class Parts:
         await self._stack.enter_async_context(self.hearing)
         if self.feed_log is not None:
             await self._stack.enter_async_context(self.feed_log)
+        if self.rate_ledger is not None:
+            await self._stack.enter_async_context(self.rate_ledger)
         return self
 
     async def __aexit__(self, *_exc: object) -> None:

@@ -14,7 +14,6 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +21,9 @@ from msgspec import Meta
 PREFIX = "MONITOR_"
 IGNORED_PREFIX = "MONITOR_TEST_"
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
+_JWKS_URL = re.compile(
+    r"(https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d{1,5})?(/[!-~]*)?"
+)
 MIN_SECRET_BYTES = 32
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -109,18 +111,16 @@ class Db(msgspec.Struct, frozen=True):
 class Http(msgspec.Struct, frozen=True):
     cors_origins: Annotated[tuple[str, ...], doc("Origins that browsers may call from; none switches CORS off.")] = ()
     rate_limit_per_s: Annotated[
-        Seconds, doc("Requests a second that one subject may make of one process on average.", "1/s")
+        Seconds, doc("Requests a second of one subject on average, at all processes on one Redis together.", "1/s")
     ] = 200.0
-    rate_burst: Annotated[Positive, doc("Requests that one subject may make of one process at once.", "requests")] = (
-        1000
-    )
+    rate_burst: Annotated[Positive, doc("Requests of one subject at once, counted likewise.", "requests")] = 1000
     metrics_open: Annotated[bool, doc("Answer /metrics without a token.")] = False
     hsts: Annotated[bool, doc("Send Strict-Transport-Security; set it where TLS ends in front of Monitor.")] = False
 
 
 class Ws(msgspec.Struct, frozen=True):
     allowed_origins: Annotated[tuple[str, ...], doc("Origins that may open the live feed besides our own.")] = ()
-    max_per_user: Annotated[Positive, doc("Live feeds one subject may hold in one process.", "sockets")] = 5
+    max_per_user: Annotated[Positive, doc("Live feeds one subject may hold in each process.", "sockets")] = 5
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -231,7 +231,8 @@ def _check(settings: Settings) -> None:
             ipaddress.ip_network(cidr)
         except ValueError:
             raise SettingsError("MONITOR_EGRESS__ALLOW_CIDRS: expected networks like 10.1.0.0/16.") from None
-    _check_jwks_url(settings.jwt.jwks_url)
+    if settings.jwt.jwks_url is not None and not _JWKS_URL.fullmatch(settings.jwt.jwks_url):
+        raise SettingsError("MONITOR_JWT__JWKS_URL: expected https://host/path without a user, or http:// on loopback.")
     _check_kids("MONITOR_JWT__KEYS", settings.jwt.keys)
     _check_kids("MONITOR_SECRETS__KEYS", settings.secrets.keys)
 
@@ -239,27 +240,6 @@ def _check(settings: Settings) -> None:
 def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
     if url is not None and url.partition("://")[0] not in schemes:
         raise SettingsError(f"{name}: expected a URL that starts with {schemes[0]}://.")
-
-
-def _check_jwks_url(url: str | None) -> None:
-    if url is None:
-        return
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or not url.isascii() or not url.isprintable() or " " in url or parts.username is not None:
-        raise SettingsError("MONITOR_JWT__JWKS_URL: expected a URL like https://example.com/jwks.json, without a user.")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise SettingsError("MONITOR_JWT__JWKS_URL: expected https://; only loopback may do without.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_kids(name: str, keys: tuple[JwtKey, ...] | tuple[SecretKey, ...]) -> None:
