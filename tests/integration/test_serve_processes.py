@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,9 @@ import psutil
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from monitor.cli.common import CommandError
 from monitor.cli.processes import CANNOT_START, Family, StartFailed, pause_s
+from monitor.cli.serve import listen
 from tests.integration.live_support import close_of, receive
 from tests.integration.processes import Client, Running, production, run, running
 from tests.integration.support import eventually
@@ -140,7 +143,7 @@ async def test_a_port_that_is_taken_ends_the_command_with_one_line(processes: st
         env = production(database_url, REDIS_URL="redis://127.0.0.1:1/0")
         refused = await run("serve", "--port", port, "--processes", processes, env=env)
     assert (refused.code, refused.out) == (2, "")
-    assert refused.err == f"monitor serve: cannot listen on 127.0.0.1:{port}: Address already in use.\n"
+    assert refused.err == f"monitor serve: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}.\n"
 
 
 async def test_a_host_that_does_not_exist_ends_the_command_with_one_line(database_url: str) -> None:
@@ -149,6 +152,26 @@ async def test_a_host_that_does_not_exist_ends_the_command_with_one_line(databas
         assert refused.code == 2
         assert refused.err.startswith(f"monitor serve: cannot listen on {host}:8000: ")
         assert len(refused.err.splitlines()) == 1
+
+
+def test_every_address_of_a_host_is_listened_on_but_those_that_this_machine_does_not_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here, elsewhere, port = "127.0.0.1", "192.0.2.1", free_port()
+
+    def resolve(*hosts: str) -> None:
+        rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in (*hosts, hosts[0])]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: rows)
+
+    resolve(elsewhere, here)
+    (listener,) = listen("name", port)
+    with listener:
+        assert listener.getsockname() == (here, port)
+        with pytest.raises(CommandError, match=os.strerror(errno.EADDRINUSE)):
+            listen("name", port)
+    resolve(elsewhere)
+    with pytest.raises(CommandError, match=os.strerror(errno.EADDRNOTAVAIL)):
+        listen("name", port)
 
 
 # The family, with children that are simpler than a server --------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import signal
 import socket
 import sys
@@ -60,23 +61,41 @@ def run(args: argparse.Namespace) -> int:
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Take *port* on every address of *host*. Raises :class:`CommandError` if that cannot be."""
+    """Take *port* on every address of *host* that this machine has. Raises :class:`CommandError` if that cannot be."""
     sockets: list[socket.socket] = []
+    missing: OSError | None = None
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            sockets.append(socket.socket(family, kind, protocol))
-            sockets[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sockets[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sockets[-1].bind(address)
-            # Two processes can bind one port; that only one can listen is what tells the second.
-            sockets[-1].listen()
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in dict.fromkeys((family, address) for family, *_, address in found):
+            try:
+                sockets.append(_listener(family, address))
+            except OSError as error:
+                # `localhost` has an address of IPv6 also where nothing else has.
+                if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                    raise
+                missing = error
+        if missing is not None and not sockets:
+            raise missing
     except (OSError, UnicodeError) as error:
         for taken in sockets:
             taken.close()
         raise CommandError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}.") from None
     return sockets
+
+
+def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        # Two processes can bind one port; that only one can listen is what tells the second.
+        listener.listen()
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
