@@ -129,7 +129,9 @@ async def test_signals_that_ask_others_to_read_again_do_no_harm(pair: Site) -> N
     for process in (psutil.Process(pair.server.pid), *children):
         for name in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             process.send_signal(name)
-    assert [await pair.client.ready() for _ in range(5)] == [True] * 5
+    # One of them may still be filling its cache.
+    for _ in range(5):
+        await eventually(pair.client.ready)
     assert pair.children == children
     assert await pair.server.stop(signal.SIGINT) == 0
 
