@@ -240,6 +240,24 @@ async def test_a_child_that_does_not_stop_is_killed(tmp_path: Path, born: Born) 
     assert not born()
 
 
+async def test_children_that_are_told_to_stop_while_they_end_still_count_as_stopped_in_good_order(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import os, pathlib, signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
+        f"pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()\n"
+        "time.sleep(600)"
+    )
+    family = Family(lambda _: child(code), 8)
+    running = asyncio.create_task(family.run())
+    await eventually(lambda: len(list(tmp_path.iterdir())) == 8)
+    while not running.done():
+        family.stop()
+        await asyncio.sleep(0)
+    assert await running
+
+
 async def test_only_the_parent_holds_the_other_end_of_the_lifeline(tmp_path: Path) -> None:
     """Else a sibling would keep the pipe open, and nobody would notice the parent's end."""
     seen = tmp_path / "seen"

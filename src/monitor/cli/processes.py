@@ -76,7 +76,7 @@ class Family:
     def stop(self) -> None:
         """Ask every child to stop, and start none any more. Safe to repeat."""
         self._stopping.set()
-        self._tell(Process.terminate)
+        self._tell(signal.SIGTERM)
 
     async def run(self) -> bool:
         """
@@ -96,7 +96,7 @@ class Family:
             _, late = await asyncio.wait(places, timeout=self._stop_s)
             if late:
                 log.error("processes_killed", count=len(late), after_s=self._stop_s)
-                self._tell(Process.kill)
+                self._tell(signal.SIGKILL)
                 await asyncio.wait(late)
             in_order = [place.result() for place in places]
             return all(in_order)
@@ -132,11 +132,11 @@ class Family:
         self._children.remove(child)
         return code, now_s() - born_s
 
-    def _tell(self, send: Callable[[Process], None]) -> None:
+    def _tell(self, what: signal.Signals) -> None:
         for child in self._children:
-            # It may have ended already, which is what it was to do.
+            # Not by asyncio, which looks first whether the child has ended, and then loses its exit code to that look.
             with contextlib.suppress(ProcessLookupError):
-                send(child)
+                os.kill(child.pid, what)
 
 
 @contextlib.contextmanager
