@@ -97,7 +97,9 @@ class Parts:
         http = self.settings.http
         # Twice the burst: all of it, and as much again that processes admitted before they heard of each other.
         longest_s = 2 * http.rate_burst / http.rate_limit_per_s
-        return RedisRateLedger(self.settings.redis_url, per_s=http.rate_limit_per_s, longest_s=longest_s)
+        # What was counted under other limits means nothing under these.
+        prefix = f"{{monitor:rate}}:{http.rate_limit_per_s:g}:{http.rate_burst}:"
+        return RedisRateLedger(self.settings.redis_url, per_s=http.rate_limit_per_s, longest_s=longest_s, prefix=prefix)
 
     def _provider_keys(self) -> ProviderKeys | None:
         url = self.settings.jwt.jwks_url

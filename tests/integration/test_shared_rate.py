@@ -36,7 +36,7 @@ async def test_a_caller_who_used_up_the_rate_at_one_process_is_soon_refused_by_t
     path: str, database_url: str, redis_url: str, stack: AsyncExitStack
 ) -> None:
     with redis.Redis.from_url(redis_url) as client:
-        client.delete("{monitor:rate}:ada")
+        client.delete(f"{{monitor:rate}}:0.1:{BURST}:ada")
     one, two = [await stack.enter_async_context(server(database_url, redis_url)) for _ in range(2)]
     assert await admits(one, BURST + 5, path) in {BURST, BURST + 1}
     admitted = 0

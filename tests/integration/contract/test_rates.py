@@ -93,6 +93,6 @@ async def test_a_clock_that_is_set_back_shuts_nobody_out_for_long(redis_url: str
 
 
 async def test_a_redis_that_is_not_there_is_unavailable() -> None:
-    async with RedisRateLedger(f"redis://127.0.0.1:{free_port()}/0", per_s=1.0, longest_s=1) as ledger:
+    async with RedisRateLedger(f"redis://127.0.0.1:{free_port()}/0", per_s=1.0, longest_s=1, prefix="{x}:") as ledger:
         with pytest.raises(Unavailable):
             await ledger.spend({"a": 1})

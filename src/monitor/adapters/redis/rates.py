@@ -39,10 +39,11 @@ class RedisRateLedger:
     Args:
         per_s: how much each subject may do in a second; more than 0.
         longest_s: how far ahead of the clock a subject can get; more is forgiven.
-        prefix: in front of every name in Redis; its braces keep the names on one node of a cluster.
+        prefix: in front of every name in Redis, and another one for every other rate; its braces keep the names on one
+            node of a cluster.
     """
 
-    def __init__(self, url: str, *, per_s: float, longest_s: float, prefix: str = "{monitor:rate}:") -> None:
+    def __init__(self, url: str, *, per_s: float, longest_s: float, prefix: str) -> None:
         # Any, since the driver's types speak of text and bytes, and of calls with and without a wait, at once.
         self._redis: Any = Redis.from_url(
             url, protocol=2, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
