@@ -58,8 +58,7 @@ class Parts:
         )
         self.sender = AiohttpSender(self.egress)
         self.queries = PostgresQueries(self.database, self.vault)
-        self._keys = jwt_keys(settings)
-        self.ring = KeyRing([_key(key) for key in self._keys], alone=settings.jwt.jwks_url is None)
+        self.ring = KeyRing([_key(key) for key in jwt_keys(settings)], alone=settings.jwt.jwks_url is None)
         self.provider_keys = self._provider_keys()
         """Whoever serves keeps them fresh."""
         self.token_policy = token_policy(settings)
@@ -129,11 +128,7 @@ class Parts:
         """Read again what may change while the process runs: revocations and the key file."""
         self.revoked = await self.queries.revoked()
         if self.settings.jwt.keys_file:
-            keys = await asyncio.to_thread(jwt_keys, self.settings)
-            # A new ring forgets every token that was verified.
-            if keys != self._keys:
-                self.ring.replace([_key(key) for key in keys])
-                self._keys = keys
+            self.ring.replace([_key(key) for key in await asyncio.to_thread(jwt_keys, self.settings)])
 
 
 def token_policy(settings: Settings) -> TokenPolicy:
