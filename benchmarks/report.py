@@ -12,8 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks.load.exchange import CREATION_MS, CREATIONS
 from benchmarks.support import Figure
 from benchmarks.written import Run
+from monitor.http.exposition import READ_FROM
 
 DOCS = Path(__file__).parents[1] / "docs"
 MEASUREMENTS = DOCS / "measurements"
@@ -89,13 +91,15 @@ def _run(run: Run) -> Iterator[str]:
 
 
 def _views(views: dict[str, dict[str, float]]) -> Iterator[str]:
-    yield from ("", "Reads of cached views, by where the answer came from:", "")
-    sources = ["memory", "server", "stale", "fail_safe", "created"]
-    yield "| view | " + " | ".join(sources) + " | hit ratio |"
-    yield "|---|" + "---|" * (len(sources) + 1)
-    for view, by_source in views.items():
-        counts = " | ".join(f"{by_source.get(source, 0):.0f}" for source in sources)
-        yield f"| {view} | {counts} | {1 - by_source.get('created', 0) / sum(by_source.values()):.3f} |"
+    yield from ("", "Reads of cached views, by where the answer came from, and what computing one took:", "")
+    yield "| view | " + " | ".join(READ_FROM) + " | hit ratio | computed | ms each |"
+    yield "|---|" + "---|" * (len(READ_FROM) + 3)
+    for name, view in views.items():
+        reads = [view.get(source, 0) for source in READ_FROM]
+        ratio = f"{1 - view.get('created', 0) / sum(reads):.3f}" if sum(reads) else ""
+        computed = view.get(CREATIONS, 0)
+        each = f"{view.get(CREATION_MS, 0) / computed:.1f}" if computed else ""
+        yield f"| {name} | " + " | ".join(f"{count:.0f}" for count in reads) + f" | {ratio} | {computed:.0f} | {each} |"
 
 
 def _compared(before: Run, after: Run) -> Iterator[str]:

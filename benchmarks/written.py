@@ -32,7 +32,7 @@ class Run(msgspec.Struct, frozen=True):
     Args:
         command: repeats it.
         routes: name, count, and milliseconds at P50, P95 and P99.
-        views: reads of each cached view by where the answer came from.
+        views: what was counted of each cached view, see :class:`benchmarks.load.exchange.Measured`.
     """
 
     title: str

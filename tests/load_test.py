@@ -24,7 +24,7 @@ from locust import FastHttpUser, User, between, constant, events, task
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import ClientConnection, connect
 
-from benchmarks.load.exchange import STAGE, TOLD, WRITTEN, Measured, Stage
+from benchmarks.load.exchange import CREATION_MS, CREATIONS, STAGE, TOLD, WRITTEN, Measured, Stage
 
 API = "/api/v1"
 FLIP = {"unavailable": 5, "healthy": 10}
@@ -32,6 +32,13 @@ FLIP = {"unavailable": 5, "healthy": 10}
 
 STAYS_S = (20.0, 60.0)
 """How long a socket stays before it comes back."""
+
+COUNTED = {
+    "monitor_cache_reads_total": "",
+    "monitor_cache_creations_total": CREATIONS,
+    "monitor_cache_creation_seconds_total": CREATION_MS,
+}
+"""By the name of the metric."""
 
 NUMBERED = {"alert_new", "alert_updated", "webhook_status_changed", "anomaly_opened", "anomaly_closed"}
 
@@ -59,10 +66,10 @@ class Record:
         self.flips: dict[tuple[str, str], float] = {}
         """When a webhook was last told to take a status."""
         self._began_s: float | None = None
-        self._reads: Counter[tuple[str, str]] = Counter()
+        self._counted: Counter[tuple[str, str]] = Counter()
 
     def begin(self) -> None:
-        self._reads = self._cache_reads()
+        self._counted = self._cache_counts()
         self._began_s = time.perf_counter()
 
     def take(self, name: str, ms: float, exception: BaseException | None) -> None:
@@ -74,22 +81,25 @@ class Record:
     def end(self) -> None:
         assert self._began_s is not None, "the run was over before the warm-up"
         seconds, self._began_s = time.perf_counter() - self._began_s, None
-        reads: dict[str, dict[str, float]] = {}
-        for (view, source), count in (self._cache_reads() - self._reads).items():
-            reads.setdefault(view, {})[source] = count
-        measured = Measured(seconds, self.samples, dict(self.errors), reads)
+        views: dict[str, dict[str, float]] = {}
+        for (view, name), count in (self._cache_counts() - self._counted).items():
+            views.setdefault(view, {})[name] = count
+        measured = Measured(seconds, self.samples, dict(self.errors), views)
         Path(self.stage.result).write_bytes(msgspec.json.encode(measured))
 
-    def _cache_reads(self) -> Counter[tuple[str, str]]:
-        reads: Counter[tuple[str, str]] = Counter()
+    def _cache_counts(self) -> Counter[tuple[str, str]]:
+        """Return, of all servers, the reads of each view by source, its creations and their milliseconds."""
+        counts: Counter[tuple[str, str]] = Counter()
         for base in self.stage.servers:
             request = Request(f"{base}/metrics", headers={"Authorization": f"Bearer {self.stage.viewers[0]}"})
             with urlopen(request) as answer:
                 for family in text_string_to_metric_families(answer.read().decode()):
-                    if family.name == "monitor_cache_reads":
-                        for sample in family.samples:
-                            reads[sample.labels["view"], sample.labels["source"]] += int(sample.value)
-        return reads
+                    for sample in family.samples:
+                        name = COUNTED.get(sample.name)
+                        if name is not None:
+                            value = sample.value * (1000 if name == CREATION_MS else 1)
+                            counts[sample.labels["view"], sample.labels.get("source", name)] += round(value)
+        return counts
 
 
 RECORD = Record(msgspec.json.decode(Path(os.environ[STAGE]).read_bytes(), type=Stage))

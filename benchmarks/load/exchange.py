@@ -10,8 +10,10 @@ STAGE = "MONITOR_TEST_LOAD_STAGE"
 LIVE = "LIVE"
 """The method of samples that are messages of the live feed."""
 
-WRITTEN = f"{LIVE} from the write to its message"
+WRITTEN = f"{LIVE} from the request to the client"
 TOLD = f"{LIVE} from `at` to the client"
+
+CREATIONS, CREATION_MS = "creations", "creation_ms"
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -51,10 +53,10 @@ class Measured(msgspec.Struct, frozen=True):
     Args:
         samples: milliseconds by method and route.
         errors: those seen, warm-up included, each with how often.
-        reads: reads of cached views by view and source, of all servers.
+        views: of all servers, the reads of each cached view by source, its creations and their milliseconds.
     """
 
     seconds: float
     samples: dict[str, list[float]]
     errors: dict[str, int]
-    reads: dict[str, dict[str, float]]
+    views: dict[str, dict[str, float]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from monitor.adapters.postgres.engine import Database
@@ -73,9 +74,9 @@ class PostgresDashboardQueries:
             condition.add(position + " > ({}::int, {}::float8, {}::uuid)", after.rank, after.unlikely, after.id)
         found = await self._db.fetch(ROWS.format(condition=condition, limit=limit), *condition.args)
         ids = [row["id"] for row in found]
-        hours = await last_hours(self._db, ids)
+        hours, steps = await asyncio.gather(last_hours(self._db, ids), self._db.fetch(SPARKLINES, ids))
         lines = {id_: Sparkline(SPARK_STEP_S, [0] * SPARK_STEPS, [0] * SPARK_STEPS) for id_ in ids}
-        for row in await self._db.fetch(SPARKLINES, ids):
+        for row in steps:
             line, step = lines[row["webhook_id"]], row["step"]
             line.attempts[step], line.failures[step] = row["attempts"], row["failures"]
         return [
@@ -102,8 +103,10 @@ class PostgresDashboardQueries:
         # The step that is running counts: the newest minute is the one people look at.
         end = row["step_at"] + timedelta(seconds=step_s)
         start = end - timedelta(seconds=window_s)
-        current = await series(self._db, SYSTEM_ID, start, end, step_s)
-        previous = await total(self._db, SYSTEM_ID, start - timedelta(seconds=window_s), start, step_s)
+        current, previous = await asyncio.gather(
+            series(self._db, SYSTEM_ID, start, end, step_s),
+            total(self._db, SYSTEM_ID, start - timedelta(seconds=window_s), start, step_s),
+        )
         return PerformanceView(
             as_of=row["as_of"],
             window_s=window_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
@@ -106,8 +107,7 @@ async def last_hours(database: Database, webhook_ids: Collection[UUID]) -> dict[
 
 async def overview(database: Database) -> OverviewView:
     """Return the totals; cost follows the number of webhooks, not of attempts."""
-    row = await database.fetchrow(OVERVIEW)
-    hour = await database.fetchrow(LAST_HOURS, [SYSTEM_ID])
+    row, hour = await asyncio.gather(database.fetchrow(OVERVIEW), database.fetchrow(LAST_HOURS, [SYSTEM_ID]))
     assert row is not None
     assert hour is not None
     by_health = from_jsonb(row["by_health"] or {}, dict[str, int])
