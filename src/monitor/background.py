@@ -74,7 +74,7 @@ async def figures_for_ever(parts: Parts) -> None:
 
 async def warm_for_ever(parts: Parts) -> None:
     """Fill the cache before anybody is sent here, and keep it filled."""
-    warmer = Warmer(parts.cache, parts.catalogue.pinned(), tick_s=WARM_S)
+    warmer = Warmer(parts.cache, parts.catalogue.pinned(), tick_s=WARM_S, spread_s=WARM_S / 4)
     parts.cold = True
     while await warmer.warm():  # noqa: ASYNC110 - what is missing is tried again, there is nothing to wait for
         await asyncio.sleep(REFRESH_S)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from monitor.cache.cache import Cache
+from monitor.cache.entry import Entry
 from monitor.cache.lookup import Creator
 from monitor.cache.policy import Key
 from monitor.cache.server import ServerGone
 
 AT_ONCE = 4
+"""Keys that a process fills together before it is ready."""
+
 HOTTEST = 64
+
+Ask = Callable[[Key, Creator], Awaitable[Entry]]
 
 log = structlog.get_logger(__name__)
 
@@ -29,16 +34,26 @@ class Warmer:
         pinned: keys that are always warm. Their ``fresh_s + stale_s`` should span two ticks, so that not even
             a missed one makes a reader wait.
         tick_s: call :meth:`tick` about this often.
+        spread_s: over how much of a tick its work is spread; done at once, it would hold up those who ask meanwhile.
     """
 
-    def __init__(self, cache: Cache, pinned: Sequence[tuple[Key, Creator]], *, tick_s: float = 60.0) -> None:
+    def __init__(
+        self, cache: Cache, pinned: Sequence[tuple[Key, Creator]], *, tick_s: float = 60.0, spread_s: float = 0.0
+    ) -> None:
         self._cache = cache
         self._pinned = pinned
         self._tick_s = tick_s
+        self._spread_s = spread_s
 
     async def warm(self) -> int:
         """Have every pinned key in this process, from the server where it has it; return how many could not be."""
-        return await self._each(self._pinned, anew=False)
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(key: Key, create: Creator) -> bool:
+            async with gate:
+                return await self._one(self._cache.get, key, create)
+
+        return (await asyncio.gather(*(one(*pinned) for pinned in self._pinned))).count(False)
 
     async def tick(self) -> int | None:
         """
@@ -53,7 +68,11 @@ class Warmer:
             return None
         pinned = {key.text for key, _ in self._pinned}
         wanted = [*self._pinned, *((key, create) for key, create in hot if key.text not in pinned)]
-        return len(wanted) - await self._each(wanted, anew=True)
+        made = 0
+        for key, create in wanted:
+            made += await self._one(self._cache.refresh, key, create)
+            await asyncio.sleep(self._spread_s / len(wanted))
+        return made
 
     async def _is_ours(self) -> bool:
         if self._cache.server is None:
@@ -64,16 +83,9 @@ class Warmer:
         except ServerGone:
             return False
 
-    async def _each(self, wanted: Iterable[tuple[Key, Creator]], *, anew: bool) -> int:
-        gate = asyncio.Semaphore(AT_ONCE)
-
-        async def one(key: Key, create: Creator) -> bool:
-            async with gate:
-                try:
-                    entry = await (self._cache.refresh if anew else self._cache.get)(key, create)
-                except Exception as error:  # noqa: BLE001 - one key must not keep the others cold
-                    log.warning("cache_warming_failed", key=key.text, error=repr(error))
-                    return False
-                return not entry.stale
-
-        return (await asyncio.gather(*(one(key, create) for key, create in wanted))).count(False)
+    async def _one(self, ask: Ask, key: Key, create: Creator) -> bool:
+        try:
+            return not (await ask(key, create)).stale
+        except Exception as error:  # noqa: BLE001 - one key must not keep the others cold
+            log.warning("cache_warming_failed", key=key.text, error=repr(error))
+            return False

@@ -54,6 +54,18 @@ def test_the_hottest_keys_are_warmed_too(world: World) -> None:
     assert world.get(warming.tick()) == 2
 
 
+def test_the_work_of_a_tick_is_spread(world: World) -> None:
+    cache = world.cache()
+    pinned = [(key, world.source.creator(key)) for key in (ONE, TWO)]
+    ticking = world.start(Warmer(cache, pinned, tick_s=TICK_S, spread_s=4).tick())
+    assert len(world.source.calls) == 1
+    world.pass_time(2.1)
+    assert len(world.source.calls) == 2
+    assert not ticking.done
+    world.pass_time(2.1)
+    assert ticking.result() == 2
+
+
 def test_a_process_is_warm_from_the_server_before_it_is_ready(world: World) -> None:
     first, second = world.cache(), world.cache()
     world.read(first)
