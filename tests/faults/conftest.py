@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from benchmarks.support import Figure, Figures, scratch
+from benchmarks.written import Run, line, machine, write_run
 from tests.faults.system import make_template
 from tests.servers import in_thread
 
@@ -47,11 +47,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         return
     terminalreporter.section("faults")
     for figure in measured:
-        terminalreporter.write_line(_line(figure))
+        terminalreporter.write_line(line(figure))
     if (file := config.getoption("figures", None)) is not None:
-        file.write_bytes(msgspec.json.format(msgspec.json.encode(measured)) + b"\n")
-
-
-def _line(figure: Figure) -> str:
-    verdict = "" if figure.must is None else f"{figure.must:>12}  {'holds' if figure.holds else 'MISSED'}"
-    return f"{figure.name:76} {figure.value:>12,.3f} {figure.unit:10} {verdict}".rstrip()
+        write_run(file, Run("Faults", "nox -s faults", machine(), measured))
