@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+import structlog
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
@@ -33,6 +34,11 @@ from monitor.http.jwks import ProviderKeys
 from monitor.http.keys import Key, KeyRing
 from monitor.http.tokens import TokenPolicy
 from monitor.settings import JwtKey, Settings, weak_keys
+
+CLOSE_S = 10.0
+"""How long closing may take; a few milliseconds, as a rule."""
+
+log = structlog.get_logger(__name__)
 
 
 class Parts:
@@ -122,7 +128,12 @@ class Parts:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        await self._stack.aclose()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._stack.aclose()
+        except TimeoutError:
+            # Nothing is lost by it: whoever ends must not wait for ever on what does not let go.
+            log.error("close_timed_out", after_s=CLOSE_S)
 
     async def refresh(self) -> None:
         """Read again what may change while the process runs: revocations and the key file."""
