@@ -133,7 +133,7 @@ class Parts:
                 await self._stack.aclose()
         except TimeoutError:
             # Nothing is lost by it: whoever ends must not wait for ever on what does not let go.
-            log.error("close_timed_out", after_s=CLOSE_S)
+            log.exception("close_timed_out", after_s=CLOSE_S)
 
     async def refresh(self) -> None:
         """Read again what may change while the process runs: revocations and the key file."""
