@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncpg
+
 from monitor.parts import Parts
+from tests.servers import in_thread
 
 LAST = "SELECT query, state FROM pg_stat_activity WHERE pid = $1"
 
@@ -25,3 +28,22 @@ async def test_the_next_reader_gets_no_transaction_of_the_one_before(parts: Part
     row = await parts.database.fetchrow("SELECT pg_backend_pid() AS pid, current_setting('statement_timeout') AS limit")
     assert row is not None
     assert (row["pid"], row["limit"]) == (pid, "5s")
+
+
+async def test_a_read_on_a_connection_that_has_just_ended_is_repeated(parts: Parts) -> None:
+    row = await parts.database.fetchrow("SELECT pg_backend_pid() AS pid")
+    assert row is not None
+
+    async def end() -> None:
+        other = await asyncpg.connect(parts.database.dsn)
+        try:
+            # With a time limit, it returns once the other one is gone.
+            assert await other.fetchval("SELECT pg_terminate_backend($1, 5000)", row["pid"])
+        finally:
+            await other.close()
+
+    # While this loop stands still, so that it cannot have heard of it.
+    in_thread(end)
+    again = await parts.database.fetchrow("SELECT pg_backend_pid() AS pid")
+    assert again is not None
+    assert again["pid"] != row["pid"]

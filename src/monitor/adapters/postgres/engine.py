@@ -6,9 +6,9 @@ a read on it costs a third of one through SQLAlchemy (ADR 0002).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -20,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from monitor.domain.errors import Unavailable
+
+T = TypeVar("T")
 
 UNAVAILABLE = "The database is not reachable; try again in a moment."
 BUSY = "The database took too long to answer; try again in a moment."
@@ -153,13 +155,13 @@ class Database:
             Unavailable: the database cannot be reached or took too long.
         """
         with translating():
-            rows: list[asyncpg.Record] = await self.reads.fetch(sql, *args)
+            rows: list[asyncpg.Record] = await _twice(lambda: self.reads.fetch(sql, *args))
             return rows
 
     async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """Run one read for its first row. Raises as :meth:`fetch`."""
         with translating():
-            return await self.reads.fetchrow(sql, *args)
+            return await _twice(lambda: self.reads.fetchrow(sql, *args))
 
     async def connect(self) -> asyncpg.Connection:
         """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
@@ -181,6 +183,19 @@ class Database:
             "jit": "off",
             "statement_timeout": str(self.config.statement_timeout_ms),
         }
+
+
+async def _twice(read: Callable[[], Awaitable[T]]) -> T:
+    """
+    Return what *read* returns, on a second connection if the first one ended under it: it may have been dead already,
+    and nobody looks before a read, which is safe to repeat.
+    """
+    try:
+        return await read()
+    except (asyncpg.ConnectionDoesNotExistError, asyncpg.AdminShutdownError, asyncpg.InternalClientError) as error:
+        if not is_outage(error):
+            raise
+    return await read()
 
 
 async def _as_it_is(_connection: asyncpg.Connection) -> None:
