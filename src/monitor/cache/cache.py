@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Iterable
+from contextvars import ContextVar
 from functools import partial
 from typing import Self
 
@@ -25,6 +26,9 @@ from monitor.domain.clock import Clock
 from monitor.domain.errors import MonitorError, Unavailable
 
 JITTER = 0.1
+
+_whole: ContextVar[LookUp] = ContextVar("whole")
+"""The look-up whose creator runs, for the parts that it asks for."""
 
 log = structlog.get_logger(__name__)
 
@@ -117,22 +121,42 @@ class Cache:
 
     async def refresh(self, key: Key, create: Creator) -> Entry:
         """Compute *key* anew, unless that is being done. Raises what :meth:`get` raises."""
-        return await self._no_older(key, create, 0.0)
+        flight = self._under_way.joinable(key.text)
+        if flight is None or flight.answer.done():
+            flight = self._start(key, create, not_before=self._process.unix_s())
+        return await asyncio.shield(flight.answer)
 
     async def part(self, key: Key, create: Creator) -> Entry:
         """
-        Return *key* for a creator whose own value is made of it: of its ``fresh_s``, and not past it as a caller may
-        get it, since both ages add up. Counts as nobody's read. Raises what :meth:`get` raises.
-        """
-        slot = self._fresh(key.text)
-        return slot.entry if slot is not None else await self._no_older(key, create, key.view.policy.fresh_s)
+        Return *key* for a creator, which calls this, whose own value is made of it.
 
-    async def _no_older(self, key: Key, create: Creator, age_s: float) -> Entry:
-        """Return a value that was computed at most *age_s* ago, or by whoever is at it."""
-        flight = self._under_way.joinable(key.text)
-        if flight is None or flight.answer.done():
-            flight = self._start(key, create, not_before=self._process.unix_s() - age_s)
-        return await asyncio.shield(flight.answer)
+        It is of its ``fresh_s``, and not past it as a caller may get it, since both ages add up. It has seen every
+        drop that the value it goes into has seen: that one is kept behind tokens which say so. Counts as nobody's read.
+
+        Raises:
+            ValueError: a tag drops *key* and not what is made of it.
+            MonitorError: as from :meth:`get`.
+            Exception: as from :meth:`get`.
+        """
+        whole = _whole.get()
+        if not set(key.tags) <= set(whole.tags):
+            raise ValueError(f"{whole} must have all the tags of {key.text}: {', '.join(key.tags)}")
+        while True:
+            slot = self._fresh(key.text)
+            if slot is not None and whole.has_seen_no_more_than(slot.tokens, key.tags):
+                return slot.entry
+            flight = self._under_way.joinable(key.text)
+            if flight is None or flight.answer.done():
+                not_before = self._process.unix_s() - key.view.policy.fresh_s
+                flight = self._start(key, create, not_before=not_before, part_of=whole)
+                return await asyncio.shield(flight.answer)
+            reads_later = not flight.begun
+            await asyncio.wait([flight.answer])
+            look_up = flight.look_up
+            if look_up.source is not Source.STALE and (
+                reads_later or (self._process.trusted and whole.has_seen_no_more_than(look_up.tokens, key.tags))
+            ):
+                return flight.answer.result()
 
     def _fresh(self, text: str) -> Slot | None:
         slot = self._slots.get(text)
@@ -170,10 +194,10 @@ class Cache:
 
     # Creating ----------------------------------------------------------------------------------------------------
 
-    def _start(self, key: Key, create: Creator, *, not_before: float = 0.0) -> Flight:
+    def _start(self, key: Key, create: Creator, *, not_before: float = 0.0, part_of: LookUp | None = None) -> Flight:
         spread = 1 + JITTER * (2 * self.clock.jitter() - 1)
         look_up = LookUp(key, create, expires_s=key.view.policy.fresh_s * spread)
-        look_up.not_before, look_up.read_at = not_before, self._ticks()
+        look_up.not_before, look_up.part_of, look_up.read_at = not_before, part_of, self._ticks()
         flight = Flight(look_up)
         self._under_way.offer(flight)
         task = asyncio.create_task(self._fly(flight))
@@ -228,6 +252,7 @@ class Cache:
         stats = self._process.counters.of(look_up.key.view.name)
         began_at = self._ticks()
         stats.creations += 1
+        outer = _whole.set(look_up)
         try:
             async with asyncio.timeout(self._process.config.creator_s):
                 return await look_up.create()
@@ -236,6 +261,7 @@ class Cache:
             raise
         finally:
             stats.creation_s += self._ticks() - began_at
+            _whole.reset(outer)
 
     def _answer_failure(self, flight: Flight, error: Exception) -> None:
         slot = None if _is_answer(error) else self._last_good(flight.look_up)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -41,6 +41,8 @@ class LookUp(str):  # noqa: SLOT000 - few live at a time
         """When the tokens were asked for, on the monotonic clock: what is found or made is true then."""
         self.not_before = 0.0
         """Unix seconds: an older value will not do."""
+        self.part_of: LookUp | None = None
+        """What this one is looked up for: a value that has seen fewer drops will not do."""
         self.doomed = False
         """Something it may have read has been dropped since: the result is for those who wait, not to be kept."""
         self.fallback: tuple[bytes, float] | None = None
@@ -51,6 +53,18 @@ class LookUp(str):  # noqa: SLOT000 - few live at a time
         """Made for a plain string, so for one call of the region only."""
         self.deferred: Callable[[], None] | None = None
         """The creation to run once the old value has been answered."""
+
+    def has_seen_no_more_than(self, tokens: Sequence[bytes] | None, tags: Sequence[str]) -> bool:
+        """
+        Return whether a value behind *tokens*, of the root and of *tags*, has seen every drop that this has seen.
+
+        Tokens have no order, so those of a later drop count as none of ours. Where the server told this look-up
+        nothing, its value is kept behind nothing, and any will do.
+        """
+        if self.tokens is None:
+            return True
+        ours = dict(zip(self.tags, self.tokens, strict=True))
+        return tokens is not None and [ours[tag] for tag in (ROOT, *tags)] == list(tokens)
 
     __hash__ = object.__hash__
 

@@ -27,7 +27,7 @@ class MemoryTier(ProxyBackend):
     def get_serialized(self, key: str) -> Any:
         look_up = look_up_of(key)
         slot = self._process.memory.get(str(look_up))
-        if slot is not None and slot.created_at < look_up.not_before:
+        if slot is not None and not self._will_do(slot, look_up):
             slot = None
         if slot is not None and self._process.trusted and self._process.clock.monotonic() < slot.fresh_until:
             return self._recall(look_up, slot)
@@ -60,6 +60,12 @@ class MemoryTier(ProxyBackend):
         for key in keys:
             self.delete(key)
 
+    def _will_do(self, slot: Slot, look_up: LookUp) -> bool:
+        whole = look_up.part_of
+        return slot.created_at >= look_up.not_before and (
+            whole is None or whole.has_seen_no_more_than(slot.tokens, slot.key.tags)
+        )
+
     def _recall(self, look_up: LookUp, slot: Slot) -> bytes:
         look_up.entry, look_up.source = slot.entry, Source.L1
         return seal(slot.entry.body, slot.created_at)
@@ -74,7 +80,7 @@ class MemoryTier(ProxyBackend):
         now, policy = self._process.clock.monotonic(), look_up.key.view.policy
         age_s = max(self._process.unix_s() - created_at, 0.0)
         slot = Slot(look_up.key, Entry(body), self._process.counters.of(look_up.key.view.name), look_up.create)
-        slot.created_at, slot.read_at = created_at, look_up.read_at
+        slot.created_at, slot.tokens, slot.read_at = created_at, look_up.tokens, look_up.read_at
         slot.fresh_until = now - age_s + look_up.expires_s
         slot.stale_until = slot.fresh_until + policy.stale_s
         slot.kept_until = now - age_s + policy.kept_s

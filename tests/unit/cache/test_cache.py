@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from functools import partial
 
+import pytest
 from sqlalchemy.util import greenlet_spawn
 
 from monitor.cache import Cache, Policy, View
 from monitor.domain.errors import Unavailable
-from tests.unit.cache.world import ONE, TWO, World
+from tests.unit.cache.world import ONE, TWO, VIEW, World, composer
 
 
 def test_a_fresh_value_is_found_without_waiting(world: World) -> None:
@@ -120,12 +120,17 @@ def test_a_part_is_of_its_fresh_time_although_callers_may_get_older(world: World
     cache, other = world.cache(), world.cache()
     world.read(cache)
     world.source.change()
-    part = partial(cache.part, ONE, world.source.creator(ONE))
-    assert world.get(part()).body == b"1"
+    assert world.compose(cache) == b"1,1"
     world.clock.advance(1.2 * ONE.view.policy.fresh_s)
-    assert world.get(part()).body == b"2"
-    assert world.get(other.part(ONE, world.source.creator(ONE))).body == b"2"
-    assert len(world.source.calls) == 2
+    assert world.compose(cache) == b"2,1"
+    assert world.compose(other) == b"2,1"
+    assert world.source.calls == [ONE.text, TWO.text, ONE.text, TWO.text]
+
+
+def test_a_part_is_dropped_by_nothing_that_leaves_the_whole(world: World) -> None:
+    cache, view = world.cache(), View("narrow", VIEW.policy, ("all", "thing:1"))
+    with pytest.raises(ValueError, match=r"narrow\? must have all the tags of view\?id=2: all, thing:2"):
+        world.get(cache.get(view.key(), composer(cache, world.source.creator)))
 
 
 def test_the_counts_say_where_answers_came_from(world: World) -> None:

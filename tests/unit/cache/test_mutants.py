@@ -39,6 +39,14 @@ def tokens_are_read_after_the_creator(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RedisTier, "_write", late)
 
 
+def any_part_will_do(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LookUp, "has_seen_no_more_than", lambda self, tokens, tags: True)
+
+
+def a_part_is_looked_up_like_any_other(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LookUp, "part_of", property(lambda self: None, lambda self, value: None), raising=False)
+
+
 def a_missing_token_is_always_the_same(patch: pytest.MonkeyPatch) -> None:
     mint = FakeCacheServer.mint
 
@@ -219,6 +227,13 @@ def another_server_is_believed(patch: pytest.MonkeyPatch) -> None:
 
 MUTANTS: list[tuple[int, Patch, Scenario]] = [
     (1, tokens_are_read_after_the_creator, rules.test_a_value_computed_before_a_drop_is_valid_for_nobody_after_it),
+    (1, any_part_will_do, rules.test_a_part_in_memory_that_has_been_dropped_elsewhere_is_not_composed),
+    (1, any_part_will_do, rules.test_a_part_whose_look_up_began_before_a_drop_is_not_composed),
+    (
+        1,
+        a_part_is_looked_up_like_any_other,
+        rules.test_a_part_in_memory_that_has_been_dropped_elsewhere_is_not_composed,
+    ),
     (2, a_missing_token_is_always_the_same, rules.test_an_evicted_token_does_not_bring_an_old_value_back),
     (2, a_missing_token_means_unchanged, rules.test_an_evicted_token_does_not_bring_a_flushed_value_back),
     (

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.cache import CacheConfig
 from monitor.domain.errors import NotFound, Unavailable
-from tests.unit.cache.world import ONE, VIEW, World
+from tests.unit.cache.world import BOTH, ONE, TWO, VIEW, World
 
 LEASE_S = CacheConfig().lease_s
 
@@ -45,6 +45,38 @@ def test_an_evicted_token_does_not_bring_a_flushed_value_back(world: World) -> N
     world.redis.put(f"v:{ONE.text}", stored, 600)
     world.source.change()
     assert world.read(second) == b"2"
+
+
+# 1 again: a value that is made of others ----------------------------------------------------------------------------
+
+
+def test_a_part_in_memory_that_has_been_dropped_elsewhere_is_not_composed(world: World) -> None:
+    deaf, writer, reader = world.cache(), world.cache(), world.cache()
+    world.read(deaf)
+    world.server(deaf).hold_bus(held=True)
+    world.write(writer, settled=False)
+    world.read(deaf, BOTH)
+    assert world.read(reader, BOTH) == b"2,1"
+
+
+def test_a_part_whose_look_up_began_before_a_drop_is_not_composed(world: World) -> None:
+    deaf, writer, reader = world.cache(), world.cache(), world.cache()
+    world.source.gate = gate = world.gate()
+    world.ask(deaf)
+    world.server(deaf).hold_bus(held=True)
+    world.write(writer, settled=False)
+    world.source.gate = None
+    composed = world.ask(deaf, BOTH)
+    world.open(gate)
+    assert composed.result().body == b"2,1"
+    assert world.read(reader, BOTH) == b"2,1"
+
+
+def test_a_part_that_nothing_has_dropped_is_taken_from_memory(world: World) -> None:
+    cache = world.cache()
+    world.read(cache, ONE)
+    world.read(cache, BOTH)
+    assert world.source.calls == [ONE.text, TWO.text]
 
 
 # 3: order ---------------------------------------------------------------------------------------------------------

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import dogpile.cache.region
 import dogpile.lock
 
-from monitor.cache import Cache, CacheConfig, Entry, Key, Policy, View
+from monitor.cache import Cache, CacheConfig, Creator, Entry, Key, Policy, View
+from monitor.domain.errors import Unavailable
 from tests.fakes.clock import FakeClock
 from tests.fakes.redis.cache_server import FakeCacheServer, FakeRedis
 
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 VIEW = View("view", Policy(fresh_s=5, stale_s=30, grace_s=600), ("all", "thing:{id}"), ("id",))
 ONE, TWO = VIEW.key(id=1), VIEW.key(id=2)
+BOTH = View("both", VIEW.policy, ("all", "thing:1", "thing:2")).key()
+"""Its value is made of those of ONE and TWO."""
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
@@ -63,7 +66,7 @@ class Source:
         self.gate: asyncio.Event | None = None
         self.error: Exception | None = None
 
-    def creator(self, key: Key) -> Callable[[], Awaitable[bytes]]:
+    def creator(self, key: Key) -> Creator:
         async def create() -> bytes:
             self.calls.append(key.text)
             body = b"%d" % self.versions[key.text]
@@ -77,6 +80,18 @@ class Source:
 
     def change(self, key: Key = ONE) -> None:
         self.versions[key.text] += 1
+
+
+def composer(cache: Cache, creator: Callable[[Key], Creator]) -> Creator:
+    """Return what makes BOTH, as *cache* has it, of parts that *creator* makes."""
+
+    async def create() -> bytes:
+        parts = await asyncio.gather(*(cache.part(key, creator(key)) for key in (ONE, TWO)))
+        if any(part.stale for part in parts):
+            raise Unavailable("a part is missing")
+        return b",".join(part.body for part in parts)
+
+    return create
 
 
 class Job(Generic[T]):
@@ -145,12 +160,19 @@ class World:
         """Return the result of *work*, which needs no time to pass."""
         return self.start(work).result()
 
+    def creator(self, cache: Cache, key: Key) -> Creator:
+        return composer(cache, self.source.creator) if key is BOTH else self.source.creator(key)
+
     def ask(self, cache: Cache, key: Key = ONE) -> Job[Entry]:
-        return self.start(cache.get(key, self.source.creator(key)))
+        return self.start(cache.get(key, self.creator(cache, key)))
 
     def read(self, cache: Cache, key: Key = ONE) -> bytes:
         """Return what a reader sees now."""
-        return self.get(cache.get(key, self.source.creator(key))).body
+        return self.get(cache.get(key, self.creator(cache, key))).body
+
+    def compose(self, cache: Cache) -> bytes:
+        """Return BOTH, put together now."""
+        return self.get(cache.refresh(BOTH, self.creator(cache, BOTH))).body
 
     def write(self, cache: Cache, key: Key = ONE, *, settled: bool = True) -> Job[bool]:
         """Change the thing behind *key* and drop its tag."""
