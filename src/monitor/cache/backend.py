@@ -77,10 +77,14 @@ class RedisTier(BytesBackend):
         """Return what is stored and the current tokens, which the look-up keeps."""
         if self._process.bus.unsent(look_up.tags):
             raise ServerGone("it has not heard of every drop yet")
-        asked_at = self._process.clock.monotonic()
-        stored, found = await self._process.link.call(self._server.fetch, str(look_up), look_up.tags)
-        tokens = [token for token in found if token is not None]
-        if len(tokens) < len(found):
+        if look_up.found is None:
+            asked_at = self._process.clock.monotonic()
+            stored, known = await self._process.link.call(self._server.fetch, str(look_up), look_up.tags)
+        else:
+            asked_at, (stored, known) = look_up.found
+            look_up.found = None
+        tokens = [token for token in known if token is not None]
+        if len(tokens) < len(known):
             # Evicted or never there: a token of our own says "changed", which costs a miss at most.
             minted = {tag: self._process.clock.token_bytes(TOKEN_BYTES) for tag in look_up.tags}
             tokens = await self._process.link.call(self._server.mint, minted)

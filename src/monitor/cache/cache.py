@@ -221,11 +221,12 @@ class Cache:
         create = partial(self._create_in_greenlet, look_up)
         try:
             await greenlet_spawn(self.region.get_or_create, look_up, create, look_up.expires_s)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told to everyone who waits
+        except Exception as error:  # whatever it is, it is told to everyone who waits
+            if flight.answer.done():
+                raise
             self._answer_failure(flight, error)
             return
-        assert look_up.entry is not None
-        flight.answer.set_result(look_up.entry)
+        flight.tell()
         if look_up.source is Source.STALE and look_up.deferred is None:
             self._put_off(look_up, POLL_S)
 

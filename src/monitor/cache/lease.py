@@ -8,8 +8,9 @@ from contextlib import suppress
 from dogpile.cache.api import CacheMutex
 from sqlalchemy.util import await_only
 
+from monitor.cache.lookup import look_up_of
 from monitor.cache.process import Process
-from monitor.cache.server import TOKEN_BYTES, CacheServer, ServerGone
+from monitor.cache.server import TOKEN_BYTES, CacheServer, Found, ServerGone
 
 POLL_S = 0.1
 """How often a waiting look-up tries the lock, should the word of its release be lost."""
@@ -26,6 +27,7 @@ class LeaseMutex(CacheMutex):
     def __init__(self, process: Process, server: CacheServer, key: str) -> None:
         self._process = process
         self._server = server
+        self._look_up = look_up_of(key)
         self._key = str(key)
         self._holder = process.clock.token_bytes(TOKEN_BYTES).hex()
         self._held = False
@@ -46,7 +48,8 @@ class LeaseMutex(CacheMutex):
             while True:
                 released.clear()
                 try:
-                    self._held = await self._lock()
+                    self._look_up.found = await self._lock()
+                    self._held = self._look_up.found is not None
                 except ServerGone:
                     return True
                 left_s = give_up_at - ticks()
@@ -56,9 +59,11 @@ class LeaseMutex(CacheMutex):
                     async with asyncio.timeout(min(left_s, POLL_S)):
                         await released.wait()
 
-    async def _lock(self) -> bool:
-        lease_s = self._process.config.creator_s
-        return await self._process.link.call(self._server.lock, self._key, self._holder, lease_s)
+    async def _lock(self) -> tuple[float, Found] | None:
+        asked_at, lease_s = self._process.clock.monotonic(), self._process.config.creator_s
+        tags = self._look_up.tags
+        found = await self._process.link.call(self._server.lock, self._key, self._holder, lease_s, tags)
+        return None if found is None else (asked_at, found)
 
     async def _release(self) -> None:
         if self._held:

@@ -9,13 +9,17 @@ from typing import Self
 
 from monitor.cache.entry import Entry
 from monitor.cache.policy import Key, Policy, View
-from monitor.cache.server import ROOT
+from monitor.cache.server import ROOT, Found
 from monitor.cache.stats import Source
 
 Creator = Callable[[], Awaitable[bytes]]
 
 DIRECT = View("region", Policy(fresh_s=60, stale_s=0, grace_s=600))
 """The view of keys that are plain strings: of those who use the dogpile region directly."""
+
+
+def _nothing() -> None:
+    """Nobody waits."""
 
 
 class LookUp(str):  # noqa: SLOT000 - few live at a time
@@ -37,6 +41,8 @@ class LookUp(str):  # noqa: SLOT000 - few live at a time
         """When a value expires for this look-up: ``fresh_s`` with its jitter."""
         self.tokens: list[bytes] | None = None
         """Of ``tags``, read before anything was computed; ``None`` while the server did not tell."""
+        self.found: tuple[float, Found] | None = None
+        """What came with the lock and has not been looked at yet, and when it was asked for."""
         self.read_at = 0.0
         """When the tokens were asked for, on the monotonic clock: what is found or made is true then."""
         self.not_before = 0.0
@@ -49,6 +55,8 @@ class LookUp(str):  # noqa: SLOT000 - few live at a time
         """A body that is no longer valid, and when it was made in Unix seconds."""
         self.entry: Entry | None = None
         self.source = Source.CREATED
+        self.made: Callable[[], None] = _nothing
+        """Called when ``entry`` has just been created, before it is stored for others."""
         self.direct = direct
         """Made for a plain string, so for one call of the region only."""
         self.deferred: Callable[[], None] | None = None
@@ -90,8 +98,15 @@ class Flight:
     def __init__(self, look_up: LookUp) -> None:
         self.look_up = look_up
         self.answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        look_up.made = self.tell
         self.begun = False
         """Whether it may have read anything. Until then, whoever joins it has read nothing older than themselves."""
+
+    def tell(self) -> None:
+        """Answer with what the look-up has, unless that is done: a stored value may have been answered before."""
+        if not self.answer.done():
+            assert self.look_up.entry is not None
+            self.answer.set_result(self.look_up.entry)
 
 
 class UnderWay:

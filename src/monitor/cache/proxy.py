@@ -45,8 +45,14 @@ class MemoryTier(ProxyBackend):
 
     def set_serialized(self, key: str, value: bytes) -> None:
         look_up = look_up_of(key)
-        self.proxied.set_serialized(look_up, value)
+        if look_up.direct:
+            # Only storing tells since when it is true.
+            self.proxied.set_serialized(look_up, value)
+            self._remember(look_up, value, Source.CREATED)
+            return
         self._remember(look_up, value, Source.CREATED)
+        look_up.made()
+        self.proxied.set_serialized(look_up, value)
 
     def set_serialized_multi(self, mapping: Mapping[str, bytes]) -> None:
         for key, value in mapping.items():

@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from monitor.cache.server import Dropped, Heeded, Member, Message, Pong, Released, ServerGone
+from monitor.cache.server import Dropped, Found, Heeded, Member, Message, Pong, Released, ServerGone
 
 CONNECTIONS = 16
 ANSWER_S = 0.15
@@ -91,9 +91,9 @@ class RedisCacheServer:
         with _translated():
             await self._redis.aclose(close_connection_pool=True)
 
-    async def fetch(self, key: str, tags: Sequence[str]) -> tuple[bytes | None, list[bytes | None]]:
+    async def fetch(self, key: str, tags: Sequence[str]) -> Found:
         with _translated():
-            value, *tokens = await self._redis.mget([self._value(key), *map(self._token, tags)])
+            value, *tokens = await self._redis.mget(self._names(key, tags))
             return value, tokens
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
@@ -117,9 +117,13 @@ class RedisCacheServer:
                 pipe.publish(self._bus, _encode(message))
                 await pipe.execute()
 
-    async def lock(self, key: str, holder: str, lease_s: float) -> bool:
+    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Found | None:
         with _translated():
-            return bool(await self._redis.set(self._lock(key), holder, nx=True, px=_ms(lease_s)))
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.set(self._lock(key), holder, nx=True, px=_ms(lease_s))
+                pipe.mget(self._names(key, tags))
+                held, (value, *tokens) = await pipe.execute()
+        return (value, tokens) if held else None
 
     async def unlock(self, key: str, holder: str) -> None:
         with _translated():
@@ -179,6 +183,9 @@ class RedisCacheServer:
 
     def _own_bus(self, member: str) -> str:
         return f"{self._prefix}bus:{member}"
+
+    def _names(self, key: str, tags: Sequence[str]) -> list[str]:
+        return [self._value(key), *map(self._token, tags)]
 
     def _value(self, key: str) -> str:
         return f"{self._prefix}v:{key}"

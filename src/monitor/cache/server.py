@@ -61,6 +61,9 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
 
 Message = Dropped | Heeded | Released
 
+Found = tuple[bytes | None, list[bytes | None]]
+"""The value of a key and the token of each of its tags, as they stood together."""
+
 
 class Subscription(Protocol):
     """What the server says, in the order in which it said it. Raises ``ServerGone`` once it can hear no more."""
@@ -77,9 +80,7 @@ class Subscription(Protocol):
 class CacheServer(Protocol):
     """The operations that must be atomic. Lifetimes are in seconds; tags and keys are plain names."""
 
-    async def fetch(self, key: str, tags: Sequence[str]) -> tuple[bytes | None, list[bytes | None]]:
-        """Return the value of *key* and the token of each of *tags*, as they stand together."""
-        ...
+    async def fetch(self, key: str, tags: Sequence[str]) -> Found: ...
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
         """Give each tag its token in *tokens* unless it has one; return the tokens that hold, in that order."""
@@ -91,8 +92,14 @@ class CacheServer(Protocol):
         """Delete the value of *key* and tell everyone."""
         ...
 
-    async def lock(self, key: str, holder: str, lease_s: float) -> bool:
-        """Take the right to create *key*, unless somebody has it."""
+    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Found | None:
+        """
+        Take the right to create *key*, unless somebody has it.
+
+        Returns:
+            What :meth:`fetch` would at that moment, since the last holder may have left a value; ``None`` if somebody
+            has it.
+        """
         ...
 
     async def unlock(self, key: str, holder: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from monitor.cache.redis_server import ANSWER_S, TOKEN_TTL_S
-from monitor.cache.server import Dropped, Heeded, Member, Message, Pong, Released, ServerGone
+from monitor.cache.server import Dropped, Found, Heeded, Member, Message, Pong, Released, ServerGone
 from tests.fakes.clock import FakeClock
 
 
@@ -167,9 +167,9 @@ class FakeCacheServer:
     async def close(self) -> None:
         self.cut_bus()
 
-    async def fetch(self, key: str, tags: Sequence[str]) -> tuple[bytes | None, list[bytes | None]]:
+    async def fetch(self, key: str, tags: Sequence[str]) -> Found:
         async with self._way("fetch"):
-            return self.redis.get(f"v:{key}"), [self.redis.get(f"t:{tag}") for tag in tags]
+            return self._found(key, tags)
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
         async with self._way("mint"):
@@ -187,9 +187,9 @@ class FakeCacheServer:
             self.redis.remove(f"v:{key}")
             self.redis.publish(message)
 
-    async def lock(self, key: str, holder: str, lease_s: float) -> bool:
+    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Found | None:
         async with self._way("lock"):
-            return self.redis.add(f"l:{key}", holder.encode(), lease_s)
+            return self._found(key, tags) if self.redis.add(f"l:{key}", holder.encode(), lease_s) else None
 
     async def unlock(self, key: str, holder: str) -> None:
         async with self._way("unlock"):
@@ -239,6 +239,9 @@ class FakeCacheServer:
             yield subscription
         finally:
             self.redis.subscriptions.remove(subscription)
+
+    def _found(self, key: str, tags: Sequence[str]) -> Found:
+        return self.redis.get(f"v:{key}"), [self.redis.get(f"t:{tag}") for tag in tags]
 
     @asynccontextmanager
     async def _way(self, operation: str) -> AsyncIterator[None]:

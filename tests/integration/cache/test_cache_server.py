@@ -80,13 +80,19 @@ async def test_what_is_said_to_one_is_not_heard_by_another(server: CacheServer) 
 
 async def test_a_lock_has_one_holder_and_tells_of_its_release(server: CacheServer) -> None:
     async with server.subscribe("member") as heard:
-        assert await server.lock("key", "one", 10)
-        assert not await server.lock("key", "two", 10)
+        assert await server.lock("key", "one", 10, []) == (None, [])
+        assert await server.lock("key", "two", 10, []) is None
         await server.unlock("key", "two")
-        assert not await server.lock("key", "two", 10)
+        assert await server.lock("key", "two", 10, []) is None
         await server.unlock("key", "one")
         assert await heard.receive() == Released("key")
-        assert await server.lock("key", "two", 10)
+        assert await server.lock("key", "two", 10, []) == (None, [])
+
+
+async def test_a_lock_comes_with_what_its_last_holder_left(server: CacheServer) -> None:
+    await server.store("key", b"value", 10)
+    await server.mint({"tag": OLD})
+    assert await server.lock("key", "one", 10, ["tag", "other"]) == (b"value", [OLD, None])
 
 
 async def test_a_forgotten_key_is_gone_and_everyone_told(server: CacheServer) -> None:

@@ -216,7 +216,7 @@ class CacheMachine(RuleBasedStateMachine):
             left = (stats.under_way, stats.owed, stats.trusted, len(process.wakes))
             assert left == (0, 0, True, 0), f"under way, owed, trusted, listening: {left}"
             assert (cache._tasks, process.bus._settlements, process.bus._replies) == ({}, {}, set())  # type: ignore[union-attr]
-            assert process.memory.tags <= 1 + stats.entries
+            assert process.memory.tags <= 1 + 2 * stats.entries
         assert self.world.redis.names("l") == set()
 
     # Book-keeping ------------------------------------------------------------------------------------------------

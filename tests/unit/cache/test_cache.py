@@ -28,6 +28,17 @@ def test_alone_a_process_needs_no_server(world: World) -> None:
     assert cache.stats().trusted
 
 
+def test_who_asked_does_not_wait_until_others_can_have_it_too(world: World) -> None:
+    cache, other = world.cache(), world.cache()
+    world.server(cache).before["store"] = stored = world.gate()
+    assert world.read(cache) == b"1"
+    asked = world.ask(other)
+    assert not asked.done
+    world.open(stored)
+    assert asked.result().body == b"1"
+    assert len(world.source.calls) == 1
+
+
 def test_a_thousand_callers_are_one_creation(world: World) -> None:
     cache = world.cache()
     world.source.gate = gate = world.gate()

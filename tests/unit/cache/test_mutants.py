@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from monitor.cache.memory import Memory, Slot
 from monitor.cache.policy import Key
 from monitor.cache.process import Process
 from monitor.cache.proxy import MemoryTier
-from monitor.cache.server import TOKEN_BYTES, Dropped, Member
+from monitor.cache.server import TOKEN_BYTES, Dropped, Found, Member
 from monitor.domain.errors import Unavailable
 from tests.fakes.redis.cache_server import FakeCacheServer, FakeRedis
 from tests.unit.cache import test_rules as rules
@@ -186,10 +186,14 @@ def waiting_has_no_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_lock_has_no_end(patch: pytest.MonkeyPatch) -> None:
-    async def lock(self: LeaseMutex) -> bool:
-        return await self._process.link.call(self._server.lock, self._key, self._holder, math.inf)
+    lock = FakeCacheServer.lock
 
-    patch.setattr(LeaseMutex, "_lock", lock)
+    async def for_ever(
+        self: FakeCacheServer, key: str, holder: str, lease_s: float, tags: Sequence[str]
+    ) -> Found | None:
+        return await lock(self, key, holder, math.inf, tags)
+
+    patch.setattr(FakeCacheServer, "lock", for_ever)
 
 
 def a_failed_release_is_an_error(patch: pytest.MonkeyPatch) -> None:

@@ -371,6 +371,7 @@ def test_a_lock_whose_server_is_gone_costs_a_query_and_no_error(world: World) ->
     world.source.gate = None
     world.open(gate)
     assert (asked.result().body, asked.result().stale) == (b"1", False)
+    assert world.failures() == []
 
 
 def test_two_processes_create_one_value_once(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 from collections.abc import Callable, Coroutine, Iterator
@@ -132,6 +133,8 @@ class World:
         self.caches: list[Cache] = []
         self.servers: dict[Cache, FakeCacheServer] = {}
         self._jobs: list[Job[Any]] = []
+        self._failures: list[str] = []
+        self.loop.set_exception_handler(lambda _, context: self._failures.append(repr(context)))
 
     def cache(self, *, alone: bool = False, config: CacheConfig | None = None) -> Cache:
         """Start one more process."""
@@ -178,6 +181,11 @@ class World:
         """Change the thing behind *key* and drop its tag."""
         self.source.change(key)
         return self.start(cache.invalidate(key.tags[1:], settled=settled))
+
+    def failures(self) -> list[str]:
+        """Return what went wrong behind the callers' backs."""
+        gc.collect()
+        return self._failures
 
     def pass_time(self, seconds: float) -> None:
         self.loop.pass_time(seconds)
