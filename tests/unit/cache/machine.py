@@ -128,6 +128,16 @@ class CacheMachine(RuleBasedStateMachine):
             server.subscription.deliver(count)
         self.world.loop.run_ready()
 
+    @rule(who=WHO, key=KEYS)
+    def compose_unheard(self, who: int, key: Key) -> None:
+        """Have a process put parts together when it has not heard of the newest drop: too rare if left to chance."""
+        self.read(who, key)
+        self.finish_creations()
+        self.server(who).hold_bus(held=True)
+        self.write((who + 1) % 3, key, settled=True, everything=False)
+        self.read(who, BOTH)
+        self.finish_creations()
+
     @rule(who=WHO, operation=st.sampled_from(["fetch", "drop", "store", "lock", "unlock", "heed", "subscribe"]))
     def delay(self, who: int, operation: str) -> None:
         """Keep the requests or the answers of an operation; or let all go that was kept."""
