@@ -5,8 +5,18 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import asyncpg
+
 from monitor.adapters.postgres.engine import Database
-from monitor.adapters.postgres.metrics_queries import last_hours, overview, series, total, traffic_of
+from monitor.adapters.postgres.metrics_queries import (
+    LATENCIES,
+    histogram_of,
+    last_hour,
+    overview,
+    series,
+    total,
+    traffic_of,
+)
 from monitor.adapters.postgres.rows import health_view
 from monitor.adapters.postgres.sql import Where
 from monitor.domain.dashboard import (
@@ -19,6 +29,7 @@ from monitor.domain.dashboard import (
     WebhookRow,
     Window,
 )
+from monitor.domain.metrics import Histogram
 from monitor.domain.views import OverviewView
 from monitor.domain.vocab import SYSTEM_ID, WORST_FIRST, HealthStatus
 
@@ -42,7 +53,8 @@ JOIN webhooks w ON w.id = page.id JOIN webhook_lanes l ON l.webhook_id = page.id
 ORDER BY page.rank, -l.failure_probability, w.id
 """
 
-# Steps end with the running minute, so the last one holds the present; those without attempts are left out.
+# Steps end with the running minute, so the last one holds the present; those without attempts are left out. Together
+# they are the minutes of LAST_HOURS.
 SPARKLINES = f"""
 SELECT webhook_id, step, sum(attempts)::int AS attempts, sum(failures)::int AS failures FROM (
     SELECT r.webhook_id, extract(epoch FROM r.bucket_at - begins_at)::int / {SPARK_STEP_S} AS step,
@@ -74,25 +86,13 @@ class PostgresDashboardQueries:
             condition.add(position + " > ({}::int, {}::float8, {}::uuid)", after.rank, after.unlikely, after.id)
         found = await self._db.fetch(ROWS.format(condition=condition, limit=limit), *condition.args)
         ids = [row["id"] for row in found]
-        hours, steps = await asyncio.gather(last_hours(self._db, ids), self._db.fetch(SPARKLINES, ids))
+        latencies, steps = await asyncio.gather(self._db.fetch(LATENCIES, ids), self._db.fetch(SPARKLINES, ids))
+        histograms = {row["webhook_id"]: histogram_of(row) for row in latencies}
         lines = {id_: Sparkline(SPARK_STEP_S, [0] * SPARK_STEPS, [0] * SPARK_STEPS) for id_ in ids}
         for row in steps:
             line, step = lines[row["webhook_id"]], row["step"]
             line.attempts[step], line.failures[step] = row["attempts"], row["failures"]
-        return [
-            WebhookRow(
-                id=row["id"],
-                name=row["name"],
-                enabled=row["enabled"],
-                paused_at=row["paused_at"],
-                health=health_view(row),
-                last_hour=hours[row["id"]],
-                sparkline=lines[row["id"]],
-                alerts=row["alerts"],
-                anomalies=row["anomalies"],
-            )
-            for row in found
-        ]
+        return [_row(row, lines[row["id"]], histograms.get(row["id"], Histogram())) for row in found]
 
     async def performance(self, window: Window) -> PerformanceView:
         window_s, step_s = WINDOWS[window]
@@ -115,3 +115,17 @@ class PostgresDashboardQueries:
             previous=traffic_of(previous, window_s),
             series=current.points,
         )
+
+
+def _row(row: asyncpg.Record, line: Sparkline, latencies: Histogram) -> WebhookRow:
+    return WebhookRow(
+        id=row["id"],
+        name=row["name"],
+        enabled=row["enabled"],
+        paused_at=row["paused_at"],
+        health=health_view(row),
+        last_hour=last_hour(sum(line.attempts), sum(line.failures), latencies),
+        sparkline=line,
+        alerts=row["alerts"],
+        anomalies=row["anomalies"],
+    )

@@ -34,18 +34,20 @@ from monitor.domain.views import (
 from monitor.domain.vocab import SYSTEM_ID, HealthStatus, Severity
 
 # Buckets are unnested in the select list: as a table function, once for each minute, it takes twice the time.
-LAST_HOURS = """
+LATENCIES = """
+SELECT webhook_id, array_agg(i ORDER BY i) AS indexes, array_agg(n ORDER BY i) AS counts FROM (
+    SELECT webhook_id, i, sum(c)::int AS n FROM (
+        SELECT webhook_id, unnest(indexes) AS i, unnest(counts) AS c FROM histograms_minute
+        WHERE webhook_id = ANY($1::uuid[]) AND bucket_at >= now() - interval '1 hour'
+    ) AS pairs GROUP BY webhook_id, i
+) AS merged GROUP BY webhook_id
+"""
+
+LAST_HOURS = f"""
 WITH counts AS (
     SELECT webhook_id, sum(attempts)::int AS attempts, sum(failures)::int AS failures FROM rollups_minute
-    WHERE webhook_id = ANY($1::uuid[]) AND bucket_at >= now() - interval '1 hour' GROUP BY webhook_id
-), buckets AS (
-    SELECT webhook_id, array_agg(i ORDER BY i) AS indexes, array_agg(n ORDER BY i) AS counts FROM (
-        SELECT webhook_id, i, sum(c)::int AS n FROM (
-            SELECT webhook_id, unnest(indexes) AS i, unnest(counts) AS c FROM histograms_minute
-            WHERE webhook_id = ANY($1) AND bucket_at >= now() - interval '1 hour'
-        ) AS pairs GROUP BY webhook_id, i
-    ) AS merged GROUP BY webhook_id
-)
+    WHERE webhook_id = ANY($1) AND bucket_at >= now() - interval '1 hour' GROUP BY webhook_id
+), buckets AS ({LATENCIES})
 SELECT id, coalesce(attempts, 0) AS attempts, coalesce(failures, 0) AS failures, indexes, buckets.counts
 FROM unnest($1) AS id LEFT JOIN counts ON counts.webhook_id = id LEFT JOIN buckets ON buckets.webhook_id = id
 """
@@ -104,12 +106,11 @@ async def total(database: Database, webhook_id: UUID, from_at: datetime, to_at: 
 async def last_hours(database: Database, webhook_ids: Collection[UUID]) -> dict[UUID, LastHour]:
     """Return how the last hour of each webhook went."""
     rows = await database.fetch(LAST_HOURS, list(webhook_ids))
-    return {
-        row["id"]: LastHour(
-            row["attempts"], _ratio(row["attempts"], row["failures"]), _rounded(percentile(histogram_of(row), 0.95))
-        )
-        for row in rows
-    }
+    return {row["id"]: last_hour(row["attempts"], row["failures"], histogram_of(row)) for row in rows}
+
+
+def last_hour(attempts: int, failures: int, latencies: Histogram) -> LastHour:
+    return LastHour(attempts, _ratio(attempts, failures), _rounded(percentile(latencies, 0.95)))
 
 
 async def overview(database: Database) -> OverviewView:
