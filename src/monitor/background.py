@@ -53,7 +53,12 @@ def tell_feed(parts: Parts) -> None:
                 data = await parts.alert_queries.anomaly(message.id)
             parts.feed.publish(message.kind, data, message.webhook_id)
 
-    parts.hearing.tell = tell
+    def missed(happened: Sequence[DomainEvent]) -> None:
+        if any(told(event) is not None for event in happened):
+            log.warning("feed_begins_anew", untold=len(happened))
+            parts.feed.begin_anew()
+
+    parts.hearing.tell, parts.hearing.missed = tell, missed
 
 
 async def figures_for_ever(parts: Parts) -> None:

@@ -3,7 +3,7 @@ Who hears of facts: the cache drops what they make untrue, and the live feed tel
 
 A fact is stored in the transaction that made it so, told right after the commit, and then forgotten. What was not told,
 because its process died in between, is found by any other process within two seconds. Dropping is safe to repeat; the
-feed is told once at most, since whoever missed something gets a snapshot.
+feed is told once at most, and where that may have been never, its readers start anew from a snapshot.
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ BATCH = 500
 log = structlog.get_logger(__name__)
 
 Tell = Callable[[Sequence[DomainEvent]], Awaitable[None]]
+Missed = Callable[[Sequence[DomainEvent]], object]
 
 
 class Hearing:
-    """One per process. ``tell`` is called with facts of this process, beside whoever waits for their commit."""
+    """
+    One per process. ``tell`` is called with facts of this process, beside whoever waits for their commit; ``missed``
+    with facts of any process that may not have been told.
+    """
 
     def __init__(self, cache: Cache, facts: FactLog, clock: Clock) -> None:
         self.tell: Tell | None = None
+        self.missed: Missed | None = None
         self._cache = cache
         self._facts = facts
         self._clock = clock
@@ -66,16 +71,21 @@ class Hearing:
     async def tidy(self) -> None:
         """Forget what was heard, and hear what nobody confirmed. Raises ``Unavailable``."""
         await self._forget()
+        if self.missed is None:
+            # One that cannot say so to the feed leaves it to one that can.
+            return
         for_long = await self._facts.overdue(self._clock.now() - OVERDUE, BATCH)
-        if for_long:
-            await self._drop(for_long)
+        if for_long and await self._drop(for_long):
+            self.missed([fact.event for fact in for_long])
             await self._forget()
 
-    async def _drop(self, facts: Sequence[Fact]) -> None:
+    async def _drop(self, facts: Sequence[Fact]) -> bool:
         plan = DROPS.plan(fact.event for fact in facts)
+        dropped = await self._cache.invalidate(plan.tags, settled=plan.settled)
         # What the server could not be told is owed by this process alone; kept, the fact outlives it.
-        if await self._cache.invalidate(plan.tags, settled=plan.settled):
+        if dropped:
             self._heard += [fact.id for fact in facts]
+        return dropped
 
     async def _forget(self) -> None:
         heard, self._heard = self._heard, []
@@ -91,8 +101,9 @@ class Hearing:
         try:
             await self.tell(events)
         except Exception:
-            # The next snapshot holds what these would have told.
             log.exception("feed_not_told")
+            if self.missed is not None:
+                self.missed(events)
 
     async def _tidy_for_ever(self) -> None:
         while True:

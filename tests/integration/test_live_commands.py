@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
+from monitor.domain.alerts.model import AlertKind
+from monitor.domain.events import AlertRaised
+from monitor.domain.vocab import Severity
+from monitor.parts import Parts
 from tests.integration.live_support import close_of, receive
 from tests.integration.processes import Client, Running, production, run, running
 from tests.integration.support import eventually
@@ -53,3 +57,27 @@ async def test_a_server_shows_the_dashboard_and_says_good_bye_when_it_stops(
     lines = [json.loads(line) for line in server.output.splitlines() if line.startswith("{")]
     assert sum(line["event"] == "live_opened" for line in lines) == 2
     assert token not in server.output
+
+
+async def test_what_a_process_did_not_live_to_tell_is_in_a_new_snapshot(
+    parts: Parts, redis_url: str, tmp_path: Path
+) -> None:
+    env, port = production(parts.database.dsn, REDIS_URL=redis_url), free_port()
+    token = (await run("token", "--role", "viewer", "--subject", "ci", "--ttl", "1h", env=env)).out.strip()
+    client = Client(port, token)
+    async with running("serve", "--port", str(port), env=env, log=tmp_path / "serve.log") as server:
+        await eventually(client.ready, within_s=60)
+        url, headers = f"ws://127.0.0.1:{port}/ws/dashboard", {"Authorization": f"Bearer {token}"}
+        async with connect(url, additional_headers=headers, proxy=None) as socket, asyncio.timeout(30):
+            first = await receive(socket)
+            # A process that is gone right after its commit: nobody is told.
+            uow = parts.unit_of_work()
+            uow._hear = None
+            async with uow:
+                about = parts.clock.new_id()
+                uow.record(AlertRaised(about, about, AlertKind.FAILING, Severity.CRITICAL, "Lost"))
+                await uow.commit()
+            while (second := await receive(socket))["type"] != "snapshot":
+                pass
+        assert second["epoch"] != first["epoch"]
+        assert await server.stop() == 0

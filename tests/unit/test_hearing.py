@@ -32,6 +32,8 @@ class Process:
         # With a server it waits for answers, and so needs a time that passes.
         self.cache = Cache(clock if server is None else SystemClock(), server=server)
         self.hearing = Hearing(self.cache, log, clock)
+        self.missed: list[DomainEvent] = []
+        self.hearing.missed = self.missed.extend
         self.value = b"old"
 
     async def read(self, key: Key = KEY) -> bytes:
@@ -172,6 +174,38 @@ async def test_a_feed_that_fails_keeps_nobody_from_being_answered(process: Proce
     await process.hearing.hear([process.fact(WebhookUpdated(WEBHOOK))])
     await process.hearing.tidy()
     assert log.kept == {}
+
+
+async def test_the_feed_learns_of_what_a_dead_process_may_not_have_told(
+    process: Process, clock: FakeClock, log: FakeFactLog
+) -> None:
+    left = process.fact(WebhookUpdated(WEBHOOK))
+    clock.advance(OVERDUE.total_seconds() + 0.1)
+    await process.hearing.tidy()
+    await process.hearing.tidy()
+    assert process.missed == [left.event]
+
+
+async def test_who_has_no_feed_leaves_what_a_dead_process_left_to_others(
+    process: Process, clock: FakeClock, log: FakeFactLog
+) -> None:
+    process.hearing.missed = None
+    left = process.fact(WebhookUpdated(WEBHOOK))
+    clock.advance(OVERDUE.total_seconds() + 0.1)
+    await process.hearing.tidy()
+    assert list(log.kept) == [left.id]
+
+
+async def test_the_feed_learns_of_what_could_not_be_told(process: Process) -> None:
+    async def tell(events: Sequence[DomainEvent]) -> None:
+        raise Unavailable("The database is not reachable.")
+
+    process.hearing.tell = tell
+    fact = process.fact(WebhookUpdated(WEBHOOK))
+    await process.hearing.hear([fact])
+    while not process.missed:
+        await asyncio.sleep(0)
+    assert process.missed == [fact.event]
 
 
 async def test_it_tidies_by_itself_through_every_failure(

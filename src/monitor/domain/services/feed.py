@@ -20,6 +20,8 @@ OUTBOX = 1000
 
 BATCH = 256
 RETRY_S = 0.5
+ANEW_S = 5.0
+"""The feed begins anew at most this often: a snapshot for every socket costs more than a message."""
 
 
 class LiveFeed:
@@ -57,6 +59,7 @@ class LiveFeed:
         self._counted = 0
         self._has_lost = False
         self._filled = asyncio.Event()
+        self._untold = asyncio.Event()
 
     def publish(self, kind: Kind | str, data: Any, webhook_id: UUID | None = None) -> None:
         """Send a numbered message to every socket of every process. *data* is JSON in bytes, or what encodes to it."""
@@ -66,6 +69,10 @@ class LiveFeed:
             self._has_lost = True
         self._outbox.append((self._counted, self._entry(Kind(kind), data, webhook_id)))
         self._filled.set()
+
+    def begin_anew(self) -> None:
+        """Have every socket of every process start from a snapshot: something may not have been told to anyone."""
+        self._untold.set()
 
     def metrics(self, data: Any) -> None:
         """Replace the figures that this process's sockets get with the next tick. Other processes read their own."""
@@ -86,14 +93,23 @@ class LiveFeed:
         """Work until cancelled, through every outage of the log."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._send())
+            tasks.create_task(self._make_good())
             if self._log is not None and self._deliver is not None:
                 tasks.create_task(self._follow(self._log))
+
+    async def _make_good(self) -> None:
+        while True:
+            await self._untold.wait()
+            self._untold.clear()
+            self._has_lost = True
+            self._filled.set()
+            await self._sleep(ANEW_S)
 
     async def _send(self) -> None:
         while True:
             await self._filled.wait()
             self._filled.clear()
-            while self._outbox:
+            while self._outbox or self._has_lost:
                 batch = [self._outbox[i] for i in range(min(BATCH, len(self._outbox)))]
                 try:
                     await self._append(batch)
@@ -101,7 +117,7 @@ class LiveFeed:
                     await self._sleep(RETRY_S)
                     continue
                 # Those that a full outbox dropped meanwhile are gone already.
-                while self._outbox and self._outbox[0][0] <= batch[-1][0]:
+                while batch and self._outbox and self._outbox[0][0] <= batch[-1][0]:
                     self._outbox.popleft()
 
     async def _append(self, batch: list[tuple[int, Entry]]) -> None:
@@ -112,7 +128,8 @@ class LiveFeed:
         if self._has_lost:
             await self._log.restart()
             self._has_lost = False
-        await self._log.append(batch[0][0], entries)
+        if batch:
+            await self._log.append(batch[0][0], entries)
 
     async def _append_here(self, entries: list[Entry]) -> None:
         stream = self.stream

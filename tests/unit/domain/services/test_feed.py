@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from monitor.domain.live import Kind, Message, Position
-from monitor.domain.services.feed import OUTBOX, LiveFeed
+from monitor.domain.services.feed import ANEW_S, OUTBOX, LiveFeed
 from monitor.domain.vocab import SYSTEM_ID
 from tests.fakes.clock import FakeClock
 from tests.fakes.redis.bus import FakeFeed, FakeFeedLog
@@ -161,6 +161,45 @@ async def test_a_log_that_lost_everything_begins_anew(stack: AsyncExitStack) -> 
     feed.publish("alert_new", 2)
     await until(lambda: ears.numbers == [1, 1])
     assert [message.epoch for message in ears.heard] == ["shared-1", "shared-2"]
+
+
+async def test_what_was_not_told_makes_every_process_begin_anew(stack: AsyncExitStack) -> None:
+    shared = FakeFeed()
+    one, two = feed_on(shared, "one"), feed_on(shared, "two")
+    near, far = [await stack.enter_async_context(running(feed)) for feed in (one, two)]
+    await until(lambda: one.connected and two.connected)
+    one.begin_anew()
+    await until(lambda: near.restarts == far.restarts == 2)
+    two.publish("alert_new", 1)
+    await until(lambda: near.numbers == far.numbers == [1])
+    assert one.stream.epoch == two.stream.epoch == "shared-2"
+
+
+async def test_it_does_not_begin_anew_again_and_again(stack: AsyncExitStack) -> None:
+    waited: list[float] = []
+    gate = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await gate.wait()
+
+    feed = LiveFeed(None, now=FakeClock().now, new_epoch=iter("abcd").__next__, sleep=sleep)
+    ears = await stack.enter_async_context(running(feed))
+    for _ in range(3):
+        feed.begin_anew()
+        await until(lambda: ears.restarts == 1)
+    assert waited == [ANEW_S]
+    gate.set()
+    await until(lambda: ears.restarts == 2)
+
+
+async def test_a_process_of_its_own_begins_anew_too(stack: AsyncExitStack) -> None:
+    feed = feed_on(None)
+    ears = await stack.enter_async_context(running(feed))
+    feed.begin_anew()
+    await until(lambda: ears.restarts == 1)
+    feed.publish("alert_new", 1)
+    await until(lambda: ears.numbers == [1])
 
 
 async def test_a_full_outbox_makes_every_process_begin_anew(stack: AsyncExitStack) -> None:
