@@ -207,7 +207,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
     try:
         settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(_explain(str(error))) from None
+        raise SettingsError(_explain(str(error), known)) from None
     _check(settings)
     return settings
 
@@ -333,17 +333,26 @@ def _value(setting: Known, text: str) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _explain(error: str) -> str:
+def _explain(error: str, known: Mapping[str, Known]) -> str:
     message, _, pointer = error.partition(" - at `$.")
     path = pointer.rstrip("`")
     head = path.partition("[")[0]
+    name = f"{PREFIX}{head.replace('.', '__').upper()}"
     # msgspec repeats a value that is none of the allowed ones; it may be a secret in the wrong place.
-    told = "not one of the values that docs/CONFIGURATION.md lists" if message.startswith("Invalid enum") else message
-    return f"{PREFIX}{head.replace('.', '__').upper()}{path[len(head) :]}: {told[0].lower()}{told[1:]}."
+    told = _allowed(known[name]) if message.startswith("Invalid enum") else message
+    return f"{name}{path[len(head) :]}: {told[0].lower()}{told[1:]}."
+
+
+def _allowed(setting: Known) -> str:
+    if setting.json:
+        return "not one of the values that docs/CONFIGURATION.md lists"
+    return f"expected {setting.type_text.replace('`', '')}"
 
 
 def _suggestion(name: str, known: Mapping[str, Known]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    # What all names begin with says nothing about which one was meant.
+    bare = {other.removeprefix(PREFIX): other for other in known}
+    close = [bare[found] for found in difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)]
     return f" Did you mean {close[0]}?" if close else " See docs/CONFIGURATION.md."
 
 

@@ -74,6 +74,11 @@ def test_keys_are_a_json_list_in_order() -> None:
 def test_an_unknown_name_is_refused_with_the_nearest_known_one() -> None:
     assert "MONITOR_DATABASE_URL" in refusal(MONITOR_DATABSE_URL="x")
     assert "docs/CONFIGURATION.md" in refusal(MONITOR_ZZZZ="x")
+    assert "docs/CONFIGURATION.md" in refusal(MONITOR_FOO="x"), "the prefix is no likeness"
+
+
+def test_a_choice_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    assert refusal(MONITOR_LOG__LEVEL="loud") == "MONITOR_LOG__LEVEL: expected debug or info or warning or error."
 
 
 @pytest.mark.parametrize(
