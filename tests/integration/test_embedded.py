@@ -129,6 +129,25 @@ async def test_a_second_owner_is_refused_in_one_line_that_names_the_first(data_d
         await connection.close()
 
 
+def test_what_cannot_be_the_data_directory_is_said_so(data_dir: Path) -> None:
+    data_dir.write_text("a file")
+    with pytest.raises(EmbeddedError) as caught:
+        EmbeddedPostgres(data_dir).claim()
+    assert str(caught.value) == f"{data_dir.resolve()} cannot be the data directory: File exists."
+
+
+async def test_a_directory_that_is_only_claimed_is_refused_to_others_until_it_is_given_free(data_dir: Path) -> None:
+    postgres = EmbeddedPostgres(data_dir)
+    postgres.claim()
+    postgres.claim()
+    with pytest.raises(EmbeddedError, match=f"process {os.getpid()}"):
+        EmbeddedPostgres(data_dir).claim()
+    await postgres.stop()
+    next_owner = EmbeddedPostgres(data_dir)
+    next_owner.claim()
+    await next_owner.stop()
+
+
 def test_ctrl_c_leaves_no_process(data_dir: Path) -> None:
     owner = own(data_dir)
     owner_ready(owner)

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ from monitor.cli.common import (
     local_jwt_key,
     local_secret_key,
 )
-from monitor.cli.serve import Server, server_options
+from monitor.cli.serve import Server, listen, server_options
 from monitor.cli.token import make
 from monitor.cli.work import worker_name
 from monitor.demo import Demo
@@ -64,20 +65,26 @@ async def _up(args: argparse.Namespace, settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
-    async with EmbeddedPostgres(args.data_dir) as dsn:
+    postgres = EmbeddedPostgres(args.data_dir)
+    try:
+        postgres.claim()
+        sockets = listen(args.host, args.port)  # Before the database, whose first start takes seconds.
+        dsn = await postgres.start()
         settings = local_settings(settings, dsn, load_or_create_keys(args.data_dir))
         await upgrade(dsn, retention=retention(settings))
         database_file(args.data_dir).write_text(dsn)
         async with build_parts(settings) as parts:
-            await _run(args, parts, stopping)
+            await _run(args, parts, sockets, stopping)
+    finally:
+        await postgres.stop()
     return 0
 
 
-async def _run(args: argparse.Namespace, parts: Parts, stopping: asyncio.Event) -> None:
+async def _run(args: argparse.Namespace, parts: Parts, sockets: list[socket.socket], stopping: asyncio.Event) -> None:
     app = build_app(parts, owns_parts=False)
-    server = Server(uvicorn.Config(app, host=args.host, port=args.port, **server_options()), app.state.hub.drain)
+    server = Server(uvicorn.Config(app, **server_options()), app.state.hub.drain)
     worker = build_worker(parts, name=worker_name())
-    serving = asyncio.create_task(server.serve(), name="server")
+    serving = asyncio.create_task(server.serve(sockets), name="server")
     working = asyncio.create_task(worker.run(), name="worker")
     side = [asyncio.create_task(build_periodic(parts).run(), name="periodic")]
     waiting = asyncio.create_task(stopping.wait(), name="signal")
@@ -98,7 +105,7 @@ async def _run(args: argparse.Namespace, parts: Parts, stopping: asyncio.Event) 
         waiting.cancel()
         results = await asyncio.gather(serving, working, *side, return_exceptions=True)
     if not server.started:
-        raise CommandError(f"cannot listen on {args.host}:{args.port}; is the port in use?")
+        raise CommandError("the server could not start; what was logged says why.")
     for result in results[:2]:
         if isinstance(result, Exception):
             raise result

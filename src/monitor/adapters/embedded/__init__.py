@@ -47,6 +47,15 @@ class EmbeddedPostgres:
     async def __aexit__(self, *_exc: object) -> None:
         await self.stop()
 
+    def claim(self) -> None:
+        """Take the directory without starting the server, so that a wait for it is not in vain. Safe to repeat.
+
+        Raises:
+            EmbeddedError: another process owns the directory, or it cannot be made or written to.
+        """
+        if self._lock is None:
+            self._acquire()
+
     async def start(self) -> str:
         """Start the server, or adopt one that a killed process left behind, and return the DSN of its database.
 
@@ -56,7 +65,7 @@ class EmbeddedPostgres:
             EmbeddedError: another process owns the directory, or PostgreSQL does not start.
         """
         try:
-            self._acquire()
+            self.claim()
             server = self._server = Server(self._data_dir / "postgres")
             await _to_the_end(server.start)
             return await _ensure_database(server.socket_dir)
@@ -80,8 +89,11 @@ class EmbeddedPostgres:
             self._lock = None
 
     def _acquire(self) -> None:
-        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (self._data_dir / LOCK_FILE).open("a+")
+        try:
+            self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (self._data_dir / LOCK_FILE).open("a+")
+        except OSError as error:
+            raise EmbeddedError(f"{self._data_dir} cannot be the data directory: {error.strerror}.") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
