@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.adapters.postgres import metrics_queries
 from monitor.domain.vocab import Role
 from monitor.parts import Parts
-from tests.integration.support import Api, Receiver, assert_problem, finished, working
+from tests.integration.support import Api, Receiver, assert_problem, execute, finished, working
 
 URL = "http://127.0.0.1:9/hook"
 ACCURACY = 0.025
@@ -212,3 +213,17 @@ async def test_the_queue_tells_how_late_its_oldest_delivery_is(api: Api, receive
     queue = (await api.read("dashboard/overview"))["queue"]
     assert queue["pending"] == 1
     assert queue["oldest_due_age_s"] > 0
+
+
+async def test_what_a_breaker_holds_back_is_late_from_the_end_of_its_pause_on(api: Api, parts: Parts) -> None:
+    await api.create(URL)
+    await api.publish(1)
+    await execute(parts, "UPDATE deliveries SET due_at = now() - interval '10 min'")
+    for seconds_ago, low, high in ((-30, 0, 0), (40, 40, 60)):
+        await execute(
+            parts,
+            "UPDATE webhook_lanes SET breaker_state = 'open', breaker_until = now() - make_interval(secs => $1)",
+            float(seconds_ago),
+        )
+        queue = (await metrics_queries.overview(parts.database)).queue
+        assert low <= queue.oldest_due_age_s <= high

@@ -160,7 +160,7 @@ class MetricsView(msgspec.Struct, frozen=True):
 
 class QueueView(msgspec.Struct, frozen=True):
     """``pending`` counts what is not finished, at most ``PENDING_COUNT_CAP``; ``oldest_due_age_s`` leaves paused and
-    disabled webhooks out."""
+    disabled webhooks out, and those whose breaker pauses."""
 
     pending: int
     in_flight: int

@@ -52,7 +52,8 @@ SELECT id, coalesce(attempts, 0) AS attempts, coalesce(failures, 0) AS failures,
 FROM unnest($1) AS id LEFT JOIN counts ON counts.webhook_id = id LEFT JOIN buckets ON buckets.webhook_id = id
 """
 
-# The first delivery of each webhook that has any, one step in the index each, however many wait behind it.
+# The first delivery of each webhook that has any, one step in the index each, however many wait behind it. What a
+# breaker holds back is late from the end of its pause on: until then no worker may take it, however many there are.
 OVERVIEW = f"""
 WITH RECURSIVE first AS (
     (SELECT webhook_id, due_at FROM deliveries ORDER BY webhook_id, due_at LIMIT 1)
@@ -69,9 +70,10 @@ SELECT now() AS as_of,
     (SELECT count(*) FROM webhooks WHERE deleted_at IS NULL AND paused_at IS NOT NULL) AS paused,
     (SELECT count(*) FROM (SELECT FROM deliveries LIMIT {PENDING_COUNT_CAP}) AS d) AS pending,
     (SELECT count(*) FROM deliveries WHERE leased_by IS NOT NULL AND due_at > now()) AS in_flight,
-    (SELECT extract(epoch FROM now() - min(first.due_at))::float8
-     FROM first JOIN webhooks w ON w.id = first.webhook_id
-     WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL AND first.due_at <= now()) AS oldest_due_age_s,
+    (SELECT extract(epoch FROM now() - min(greatest(first.due_at, l.breaker_until)))::float8
+     FROM first JOIN webhooks w ON w.id = first.webhook_id JOIN webhook_lanes l ON l.webhook_id = w.id
+     WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL
+         AND greatest(first.due_at, l.breaker_until) <= now()) AS oldest_due_age_s,
     (SELECT jsonb_object_agg(severity, n) FROM (
         SELECT severity, count(*) AS n FROM alerts WHERE state = 'pending' GROUP BY 1) AS a) AS alerts,
     (SELECT count(*) FROM alerts WHERE state = 'acknowledged') AS acknowledged,
