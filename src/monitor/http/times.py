@@ -38,5 +38,5 @@ def checked(text: str | None, name: str) -> datetime | None:
         detail = "Write it like 2026-01-31T23:59:00Z."
         raise Malformed("A time cannot be read.", errors=(FieldError(pointer, detail),)) from None
     if not is_instant(at):
-        raise Invalid("A time is not one in UTC.", errors=(FieldError(pointer, "End it with Z or +02:00."),))
+        raise Invalid("A time lacks its offset from UTC.", errors=(FieldError(pointer, "End it with Z or +02:00."),))
     return at
