@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -71,7 +74,7 @@ async def test_serve_and_work_deliver_and_a_revoked_token_ends_within_5_s(
         verify(created["secret"], request)
 
         assert (await reader.call("GET", "webhooks")).status_code == 200
-        revoked = await run("token", "--revoke", jti_of(viewer), env=env)
+        revoked = await run("token", "--revoke", viewer, env=env)
         assert (revoked.code, jti_of(viewer) in revoked.out) == (0, True)
 
         async def is_refused() -> bool:
@@ -140,7 +143,7 @@ def test_a_setting_that_does_not_exist_or_fit_stops_the_start_with_one_line(invo
     for name, value, text in (
         ("DATABSE_URL", "x", "MONITOR_DATABSE_URL is not a setting of Monitor. Did you mean MONITOR_DATABASE_URL?"),
         ("DB__READ_POOL", "many", "MONITOR_DB__READ_POOL"),
-        ("EGRESS__PROFILE", "open", "MONITOR_EGRESS__PROFILE"),
+        ("EGRESS__PROFILE", "open", "MONITOR_EGRESS__PROFILE: expected public or local."),
         ("JWT__KEYS", "{", "MONITOR_JWT__KEYS is not a JSON list."),
     ):
         refused = invoke("serve", env=environment(**{name: value}))
@@ -190,7 +193,16 @@ def test_a_token_that_nobody_would_accept_is_not_made(invoke: Invoke, tmp_path: 
         assert (refused.code, refused.out) == (2, "")
         assert text in refused.err
         assert "Traceback" not in refused.err
+    unread = invoke("token", "--revoke", "a.b.c", env=env)
+    assert (unread.code, unread.out) == (2, "")
+    assert "neither a `jti` nor a token" in unread.err
     assert "there is no key to sign with" in (invoke("token", "--role", "viewer", "--subject", "a")).err
+
+
+def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
+    command = f"{shlex.quote(sys.executable)} -m monitor openapi | head -c 1"
+    shown = subprocess.run(["sh", "-c", command], env=environment(), capture_output=True, text=True, timeout=60)
+    assert (shown.stdout, shown.stderr) == ("{", "")
 
 
 def test_openapi_needs_nothing_and_prints_the_document(invoke: Invoke) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 import msgspec
@@ -34,19 +35,23 @@ from monitor.settings import JwtKey, Settings
 EXAMPLE = "monitor token --role admin --subject ada --ttl 1h --data-dir monitor-data"
 
 
+class _Named(msgspec.Struct):
+    jti: str
+
+
 def arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--role", choices=[role.value for role in Role], help="what the token may do")
     sub.add_argument("--subject", help="who uses it; the audit log shows this name")
     sub.add_argument("--ttl", type=seconds, default=3600.0, help="how long it is valid: 90s, 15m, 1h, 30d (default 1h)")
     sub.add_argument("--data-dir", type=Path, help="data directory of the `monitor up` to make it for")
-    sub.add_argument("--revoke", metavar="JTI", help="refuse the token with this `jti` from now on, everywhere")
+    sub.add_argument("--revoke", metavar="JTI", help="refuse the token with this `jti`, or this token, everywhere")
 
 
 def run(args: argparse.Namespace) -> int:
     settings = environment()
     if args.revoke is not None:
         dsn = database_url(settings) if args.data_dir is None else local_database_url(args.data_dir)
-        asyncio.run(_revoke(settings, dsn, args.revoke))
+        asyncio.run(_revoke(settings, dsn, jti_of(args.revoke)))
         return 0
     if args.role is None or args.subject is None:
         raise CommandError("give --role and --subject.")
@@ -88,6 +93,18 @@ def signing_keys(settings: Settings, data_dir: Path | None) -> list[JwtKey]:
     if not keys:
         raise CommandError("there is no key to sign with; give --data-dir, or set MONITOR_JWT__KEYS.")
     return keys
+
+
+def jti_of(text: str) -> str:
+    """Return the ``jti`` to revoke, for *text* that is one or a whole token. Raises :class:`CommandError`."""
+    if text.count(".") != 2:
+        return text
+    payload = text.split(".")[1]
+    try:
+        jti = msgspec.json.decode(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Named).jti
+    except ValueError:
+        raise CommandError("that is neither a `jti` nor a token that can be read.") from None
+    return jti
 
 
 async def _revoke(settings: Settings, dsn: str, jti: str) -> None:

@@ -144,7 +144,10 @@ def issue(ring: KeyRing, policy: TokenPolicy, *, subject: str, role: Role, ttl_s
         ValueError: the verifier would refuse such a token, or the first key cannot sign.
     """
     if not 0 < ttl_s <= policy.max_lifetime_s:
-        raise ValueError(f"a token lives more than 0 and at most {policy.max_lifetime_s:.0f} seconds, not {ttl_s:.0f}")
+        raise ValueError(
+            f"a token lives more than 0 and at most {policy.max_lifetime_s:.0f} seconds, not {ttl_s:.0f}"
+            "; MONITOR_JWT__MAX_LIFETIME_S sets it"
+        )
     if not (is_name(subject) and is_name(jti)):
         raise ValueError(f"subject and jti are 1 to {NAME_MAX_CHARS} printable characters")
     issued_at = int(now)
