@@ -201,7 +201,9 @@ def test_a_token_that_nobody_would_accept_is_not_made(invoke: Invoke, tmp_path: 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
     command = f"{shlex.quote(sys.executable)} -m monitor openapi | head -c 1"
-    shown = subprocess.run(["sh", "-c", command], env=environment(), capture_output=True, text=True, timeout=60)
+    shown = subprocess.run(
+        ["sh", "-c", command], check=True, env=environment(), capture_output=True, text=True, timeout=60
+    )
     assert (shown.stdout, shown.stderr) == ("{", "")
 
 
