@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import msgspec
@@ -140,6 +142,12 @@ def local_settings(settings: Settings, dsn: str, keys: LocalKeys) -> Settings:
     )
 
 
+def program() -> str:
+    """Return what to type for this command once more: where it is not on PATH, the way by which it was started."""
+    started = Path(sys.argv[0])
+    return str(started) if started.name == "monitor" and shutil.which("monitor") is None else "monitor"
+
+
 def _announce(args: argparse.Namespace, parts: Parts) -> None:
     token = make(list(parts.settings.jwt.keys), parts.settings, "admin", "local", TOKEN_TTL_S)
     host = f"[{args.host}]" if ":" in args.host else args.host
@@ -148,10 +156,10 @@ def _announce(args: argparse.Namespace, parts: Parts) -> None:
     print(
         f"\nMonitor is ready.\n"
         f"  Dashboard  {base}/#token={token}\n"
-        f"  API        {base}/api/v1  (document: {base}/schema/openapi.json)\n"
+        f"  API        {base}/api/v1  (to read and try: {base}/schema/swagger)\n"
         f"  Token      {token}\n"
         f"             an admin token for 12 hours; more with:\n"
-        f"             monitor token --role viewer --subject NAME --data-dir {args.data_dir}\n"
+        f"             {program()} token --role viewer --subject NAME --data-dir {args.data_dir}\n"
         f"  Data       {args.data_dir.resolve()}\n"
         f"  Egress     {parts.settings.egress.profile}: may deliver to {reach}\n"
         f"Stop with Ctrl-C.\n",
