@@ -9,7 +9,7 @@ import msgspec
 from litestar.params import QueryParameter
 
 from monitor.domain.errors import FieldError, Invalid, Malformed
-from monitor.domain.services.publish import is_instant
+from monitor.domain.services.publish import EARLIEST, LATEST
 
 From = Annotated[
     str | None,
@@ -26,7 +26,7 @@ def checked(text: str | None, name: str) -> datetime | None:
 
     Raises:
         Malformed: not a time of RFC 3339. A bare number is none either.
-        Invalid: without an offset, since guessing one would answer for other hours than were meant, or not in UTC.
+        Invalid: without an offset, since guessing one would answer for other hours than were meant.
     """
     if text is None:
         return None
@@ -37,6 +37,7 @@ def checked(text: str | None, name: str) -> datetime | None:
     except (msgspec.ValidationError, ValueError):
         detail = "Write it like 2026-01-31T23:59:00Z."
         raise Malformed("A time cannot be read.", errors=(FieldError(pointer, detail),)) from None
-    if not is_instant(at):
+    if at.tzinfo is None:
         raise Invalid("A time lacks its offset from UTC.", errors=(FieldError(pointer, "End it with Z or +02:00."),))
-    return at
+    # Nothing is kept from the ends of the calendar, where a time with an offset may have none in UTC.
+    return min(max(at, EARLIEST), LATEST)

@@ -19,8 +19,8 @@ from monitor.domain.webhooks import EVENT_TYPE, is_event_type, is_reserved, subs
 
 MAX_BATCH = 1000
 
-_EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
-_LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 """Between these, every time exists in UTC whatever its offset."""
 
 
@@ -136,4 +136,4 @@ def _event_errors(event: EventIn, pointer: str) -> list[FieldError]:
 
 def is_instant(at: datetime) -> bool:
     """Whether *at* has an offset and exists in UTC, so that a database can hold it."""
-    return at.tzinfo is not None and _EARLIEST <= at <= _LATEST
+    return at.tzinfo is not None and EARLIEST <= at <= LATEST
