@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, log
+from random import Random  # noqa: TID251 -- seeded, so the same dice every time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.anomaly import AnomalyPolicy, Sample, State, Verdict, latency, level, tail
+from monitor.domain.anomaly import AnomalyPolicy, Sample, State, Verdict, latency, level, sample_of, tail
 from monitor.domain.anomaly.policy import DEFAULT_POLICY
 from tests.unit.domain.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, stream
 
@@ -21,6 +22,11 @@ def settled_latency(per_tick: int = 2, median_ms: float = 100.0) -> latency.Late
 def settled_tail(per_tick: int = 2, median_ms: float = 100.0) -> tail.TailBaseline:
     samples = stream(MONDAY, 2 * DAY_S, per_tick=per_tick, median_ms=median_ms)
     return feed(tail.observe, tail.start(MONDAY), samples)[0]
+
+
+def answers(count: int, median_ms: float, log_sd: float, random: Random | None = None) -> list[tuple[bool, float]]:
+    dice = random or Random(2)
+    return [(True, exp(dice.gauss(log(median_ms), log_sd))) for _ in range(count)]
 
 
 def states(verdicts: list[Verdict]) -> list[State]:
@@ -55,6 +61,58 @@ def test_a_young_baseline_does_not_take_a_tenfold_rise_for_its_own_scatter() -> 
     )
     _, verdicts = feed(latency.observe, baseline, stream(baseline.at, 120.0, tick_s=15.0, per_tick=75, median_ms=200.0))
     assert State.OPENED in states(verdicts)
+
+
+@pytest.mark.parametrize("log_sd", [0.4, 0.8])
+@pytest.mark.parametrize("per_look", [45, 60, 75, 90])
+@pytest.mark.parametrize("already_slow", [0.15, 0.3, 0.6, 0.9])
+def test_a_twentyfold_rise_is_found_whenever_it_begins_in_a_young_life(
+    log_sd: float, per_look: int, already_slow: float
+) -> None:
+    """Within three minutes. It begins in the midst of a look, the first that is judged or the last that is learned."""
+    baseline, _ = feed(
+        latency.observe,
+        latency.start(MONDAY),
+        stream(MONDAY, 60.0, tick_s=15.0, per_tick=per_look, median_ms=20.0, log_sd=log_sd),
+    )
+    slow = round(per_look * already_slow)
+    mixed = [*answers(per_look - slow, 20.0, log_sd), *answers(slow, 400.0, 0.2)]
+    baseline, verdict = latency.observe(baseline, sample_of(baseline.at + 15.0, mixed))
+    later = stream(baseline.at, 165.0, tick_s=15.0, per_tick=per_look, median_ms=400.0, log_sd=0.2, seed=3)
+    _, verdicts = feed(latency.observe, baseline, later)
+    assert State.OPENED in states([verdict, *verdicts])
+
+
+def test_a_slowness_that_ends_the_learning_is_not_learned() -> None:
+    fast = stream(MONDAY, 45.0, tick_s=15.0, per_tick=50, median_ms=20.0)
+    baseline, _ = feed(latency.observe, latency.start(MONDAY), fast)
+    slow = stream(baseline.at, 45.0, tick_s=15.0, per_tick=50, median_ms=400.0, log_sd=0.2, seed=3)
+    baseline, verdicts = feed(latency.observe, baseline, slow)
+    assert states(verdicts) == [State.LEARNING, State.LEARNING, State.OPENED]
+    assert exp(baseline.level.mean) == pytest.approx(20.0, rel=0.1)
+
+
+def test_what_the_first_answers_were_like_does_not_decide_what_is_learned() -> None:
+    cached = stream(MONDAY, 30.0, tick_s=15.0, per_tick=20, median_ms=20.0)
+    baseline, _ = feed(latency.observe, latency.start(MONDAY), cached)
+    _, verdicts = feed(
+        latency.observe, baseline, stream(baseline.at, HOUR_S, tick_s=15.0, per_tick=20, median_ms=400.0, seed=3)
+    )
+    assert set(states(verdicts)) == {State.LEARNING, State.NORMAL}
+
+
+@pytest.mark.parametrize("seed", [12, 24, 27, 33, 95])
+def test_a_young_webhook_may_wander(seed: int) -> None:
+    """Its latency rises and falls by half within minutes: scatter. Seeds that a lower bar for jumps fails."""
+    random = Random(seed)
+    baseline, at, off = latency.start(MONDAY), MONDAY, 0.0
+    seen = set()
+    for _ in range(240):
+        at += 15.0
+        off = 0.78 * off + random.gauss(0.0, 0.28)
+        baseline, verdict = latency.observe(baseline, sample_of(at, answers(75, 60.0 * exp(off), 0.45, random)))
+        seen.add(verdict.state)
+    assert seen == {State.LEARNING, State.NORMAL}
 
 
 def test_faster_is_no_anomaly() -> None:

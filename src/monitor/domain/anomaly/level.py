@@ -31,6 +31,9 @@ UNCLIPPED = 20
 SUSPICIOUS_Z = 3.0
 """Standard errors by which a window must depart for the spread to stop learning."""
 
+JUMP_VALUES = 5
+"""Values that must come at once to be judged by themselves: fewer are scatter, however wild."""
+
 CALM_VALUES = 20
 CALM_FLOOR = 2
 CALM_Z = 2.5
@@ -116,13 +119,11 @@ def measure(
         level = _pass_time(level, at, mode, rules, policy)
     if not values:
         return level
-    if mode == "learning":
+    if mode == "learning" and not _is_late_departure(level, values, rules, policy):
         level = _learn_values(level, at, values, policy)
     n, total, squares = _clipped_sums(level, values, rules)
     rings = tuple(add(ring, n, total) for ring in level.rings)
-    if mode != "watching":
-        return msgspec.structs.replace(level, rings=rings)
-    if _is_suspicious(level, rings, rules):
+    if mode != "watching" or _is_jump(level, n, total, rules) or _is_suspicious(level, rings, rules):
         return msgspec.structs.replace(level, rings=rings)
     # The variance remembers as long as the mean: its weight never exceeds the mean's by more than one batch.
     weight = min(level.variance_weight, level.weight) + n
@@ -137,12 +138,9 @@ def largest_shift(level: Level, rules: Rules) -> Shift | None:
         n = sum(ring.ns)
         if n < rules.least_values:
             continue
-        mean = sum(ring.xs) / n
-        z = (mean - level.mean) / level.error(index, n, rules)
-        if rules.both_ways:
-            z = abs(z)
-        if worst is None or z > worst.z:
-            worst = Shift(mean, int(n), ring.window_s, z, normal_tail(z) * (2 if rules.both_ways else 1))
+        shift = _shift(level, index, n, sum(ring.xs), rules)
+        if worst is None or shift.z > worst.z:
+            worst = shift
     return worst
 
 
@@ -178,6 +176,37 @@ def closed(level: Level, at: float, is_burst: bool) -> Level:
         return msgspec.structs.replace(level, spread_from=at)
     wobbles = tuple(w.learn(p.excess, p.weight, 1.0) for w, p in zip(level.wobbles, level.pending, strict=True))
     return msgspec.structs.replace(level, wobbles=wobbles)
+
+
+def _shift(level: Level, index: int, n: float, total: float, rules: Rules) -> Shift:
+    """Hold *n* values, which add up to *total*, against what window *index* may do."""
+    mean = total / n
+    z = (mean - level.mean) / level.error(index, n, rules)
+    if rules.both_ways:
+        z = abs(z)
+    return Shift(mean, int(n), level.rings[index].window_s, z, normal_tail(z) * (2 if rules.both_ways else 1))
+
+
+def _is_jump(level: Level, n: float, total: float, rules: Rules) -> bool:
+    """
+    Whether values that came at once would open an anomaly if they were a window. Then they are no scatter.
+
+    The windows tell too late: they still hold the minutes before, and one look at a busy webhook can weigh as much as
+    all that a young baseline knows. Its spread would widen to the whole rise, and no window could ever stand out again.
+    """
+    return n >= JUMP_VALUES and is_anomalous(level, _shift(level, 0, n, total, rules), rules)
+
+
+def _is_late_departure(level: Level, values: Iterable[tuple[float, int]], rules: Rules, policy: AnomalyPolicy) -> bool:
+    """
+    Whether values that come at once while learning depart from what is known, which is half of what is wanted.
+
+    Learned, they would be part of normal. Before there is that half, nobody can tell the onset from the normal.
+    """
+    if level.weight < policy.learn_attempts / 2:
+        return False
+    n, total, _ = _clipped_sums(level, values, rules)
+    return n >= JUMP_VALUES and _shift(level, 0, n, total, rules).z > SUSPICIOUS_Z
 
 
 def _is_suspicious(level: Level, rings: tuple[Ring, ...], rules: Rules) -> bool:
