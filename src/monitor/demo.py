@@ -26,8 +26,9 @@ EVENTS_PER_S = 6.0
 FLAKY_FAILS_EVERY = 4
 """Counted, not diced: 5 of any 20 attempts fail, which is degraded and never unavailable."""
 SLOW_S = 0.6
-SLOW_AFTER_S = 50.0
-"""Slowness is a change: until then the slow one is as quick as the healthy one, and that is learned as its normal."""
+SLOW_AFTER_CALLS = 250
+"""Slowness is a change: until then the slow one is as quick as the healthy one, and that is learned as its normal.
+Counted, not timed: learning takes 200 answers, and a busy machine gives fewer a minute."""
 
 RECOVERS_AFTER_S = 90.0
 """After its alert, which takes a minute of failing, and soon enough to see it resolve."""
@@ -46,6 +47,7 @@ class Demo:
         self._queries = queries
         self._started_at = 0.0
         self._flaky_calls = 0
+        self._slow_calls = 0
 
     async def run(self) -> None:
         self._started_at = asyncio.get_running_loop().time()
@@ -103,7 +105,8 @@ class Demo:
         return web.Response(text="thank you")
 
     async def _slow(self, request: web.Request) -> web.Response:
-        if self._up_s() < SLOW_AFTER_S:
+        self._slow_calls += 1
+        if self._slow_calls <= SLOW_AFTER_CALLS:
             return await self._healthy(request)
         await request.read()
         await asyncio.sleep(SLOW_S * random.uniform(0.7, 1.3))
