@@ -27,9 +27,6 @@ from monitor.domain.errors import MonitorError, Unavailable
 
 JITTER = 0.1
 
-RENEWED = 8
-"""Values at most that one drop makes anew before anybody asks; nobody is to wait behind those that nobody asks for."""
-
 _whole: ContextVar[LookUp] = ContextVar("whole")
 """The look-up whose creator runs, for the parts that it asks for."""
 
@@ -51,7 +48,6 @@ class Cache:
         self._process = Process(clock, server, config or CacheConfig())
         self.region = build_region(self._process)
         """A stock dogpile region. Call it inside ``sqlalchemy.util.greenlet_spawn``; its values are bytes."""
-        self._process.on_drop = self._renew_soon
         self._ticks = clock.monotonic
         self._bus = self._process.bus
         self._slots = self._process.memory.slots
@@ -293,20 +289,6 @@ class Cache:
                 memory.put(slot)
         return slot if slot is not None and now < slot.kept_until else None
 
-    def _renew_soon(self, dropped: list[Slot]) -> None:
-        """
-        Make anew what was being read when it was dropped: the next reader is on the way, and would have to wait for all
-        of it. Whoever is told of the drop comes first.
-        """
-        read = [slot for slot in dropped if slot.was_read and slot.create is not None]
-        if read:
-            asyncio.get_running_loop().call_soon(self._renew_all, heapq.nlargest(RENEWED, read, key=_hits))
-
-    def _renew_all(self, slots: list[Slot]) -> None:
-        for slot in slots:
-            if slot.create is not None and self._process.trusted and self._under_way.joinable(slot.key.text) is None:
-                self._start(slot.key, slot.create)
-
     # Dropping, warming, watching ---------------------------------------------------------------------------------
 
     async def invalidate(self, tags: Iterable[str], *, settled: bool) -> bool:
@@ -330,19 +312,17 @@ class Cache:
         """
         before = self._ticks() + within_s
         read = [slot for slot in self._slots.values() if slot.hits]
-        hot = heapq.nlargest(limit, (slot for slot in read if slot.fresh_until < before and slot.create), key=_hits)
+        hot = heapq.nlargest(
+            limit, (slot for slot in read if slot.fresh_until < before and slot.create), key=lambda slot: slot.hits
+        )
         found = [(slot.key, slot.create) for slot in hot if slot.create is not None]
         for slot in read:
-            slot.hits = slot.hits_before = 0
+            slot.hits = 0
         return found
 
     def stats(self) -> CacheStats:
         """Return what was counted since the start, and how things stand now."""
         return summary(self._process)
-
-
-def _hits(slot: Slot) -> int:
-    return slot.hits
 
 
 def _is_answer(error: Exception) -> bool:

@@ -35,7 +35,6 @@ class Slot:
         "failing",
         "fresh_until",
         "hits",
-        "hits_before",
         "kept_until",
         "key",
         "read_at",
@@ -68,13 +67,6 @@ class Slot:
         """The last try to make a newer value failed."""
         self.dropped = False
         self.hits = 0
-        """Of this value and of those before it, since they were last counted."""
-        self.hits_before = 0
-        """How many of them are not of this value."""
-
-    @property
-    def was_read(self) -> bool:
-        return self.hits > self.hits_before
 
     def drop(self) -> bool:
         """Make it a last good value; return whether it was more than that."""
@@ -117,7 +109,7 @@ class Memory:
         """Store *slot* in place of what its key had; a value larger than all the room is not kept."""
         text = slot.key.text
         if (old := self.slots.get(text)) is not None:
-            slot.hits = slot.hits_before = old.hits
+            slot.hits = old.hits
             self.remove(text)
         if size_of(slot) > self._order.maxsize:
             return
@@ -129,16 +121,12 @@ class Memory:
     def remove(self, text: str) -> None:
         self._order.pop(text, None)
 
-    def drop(self, tags: Iterable[str]) -> list[Slot]:
-        """Drop, in place, every value with one of *tags*; return those that were more than last good ones."""
-        dropped = []
+    def drop(self, tags: Iterable[str]) -> None:
+        """Drop, in place, every value with one of *tags*."""
         for tag in tags:
             texts = self.slots if tag == ROOT else self._by_tag.get(tag, ())
             for text in texts:
-                slot = self.slots[text]
-                if slot.drop():
-                    dropped.append(slot)
-        return dropped
+                self.slots[text].drop()
 
     def _forget(self, text: str) -> None:
         slot = self.slots.pop(text)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from monitor.cache.bus import Alone, Bus
 from monitor.cache.config import CacheConfig
 from monitor.cache.link import Link
 from monitor.cache.lookup import UnderWay
-from monitor.cache.memory import Memory, Slot
+from monitor.cache.memory import Memory
 from monitor.cache.server import CacheServer
 from monitor.cache.stats import Counters
 from monitor.cache.wakes import Wakes
@@ -27,8 +27,6 @@ class Process:
         self.memory = Memory(config.l1_bytes)
         self.counters = Counters()
         self.under_way = UnderWay()
-        self.on_drop: Callable[[list[Slot]], object] = len
-        """Told of the values in memory that have just been dropped."""
         self.bus: Bus | Alone = (
             Alone(self.drop_here)
             if server is None
@@ -45,8 +43,7 @@ class Process:
 
     def drop_here(self, tags: Iterable[str], keys: Iterable[str]) -> None:
         """Drop what is in memory in place, and doom the look-ups that may have read what is dropped."""
-        dropped = self.memory.drop(tags)
+        self.memory.drop(tags)
         for key in keys:
             self.memory.remove(key)
         self.under_way.doom(tags, keys)
-        self.on_drop(dropped)

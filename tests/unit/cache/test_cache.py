@@ -8,8 +8,7 @@ import gzip
 import pytest
 from sqlalchemy.util import greenlet_spawn
 
-from monitor.cache import Cache, Creator, Policy, View
-from monitor.cache.cache import RENEWED
+from monitor.cache import Cache, Policy, View
 from monitor.domain.errors import Unavailable
 from tests.unit.cache.world import ONE, TWO, VIEW, World, composer
 
@@ -93,54 +92,9 @@ def test_other_tags_keep_their_values(world: World) -> None:
     cache = world.cache()
     world.read(cache, TWO)
     world.get(cache.invalidate(["thing:1"], settled=True))
-    kept = cache.peek(TWO.text)
-    assert kept is not None
+    assert cache.peek(TWO.text) is not None
     world.get(cache.invalidate(["all"], settled=True))
-    assert cache.peek(TWO.text) is not kept
-
-
-def test_what_was_being_read_is_made_anew_before_anybody_asks(world: World) -> None:
-    reader, writer = world.cache(), world.cache()
-    world.read(reader, TWO)
-    for _ in range(2):
-        world.read(reader)
-    world.source.change(TWO)
-    world.write(writer)
-    world.get(writer.invalidate(TWO.tags[1:], settled=True))
-    found = reader.peek(ONE.text)
-    assert found is not None
-    assert found.body == b"2"
-    # Nobody had asked a second time for the other one.
-    assert reader.peek(TWO.text) is None
-
-
-def test_what_nobody_has_read_since_it_was_made_is_left_alone(world: World) -> None:
-    cache = world.cache()
-    for _ in range(2):
-        world.read(cache)
-    for _ in range(3):
-        world.write(cache)
-    assert len(world.source.calls) == 2
-
-
-def test_a_drop_of_everything_makes_the_most_read_values_anew_and_no_more(world: World) -> None:
-    cache = world.cache()
-    view = View("many", VIEW.policy, ("all",), ("id",))
-    made: list[int] = []
-
-    def creator(number: int) -> Creator:
-        async def create() -> bytes:
-            made.append(number)
-            return b"value"
-
-        return create
-
-    for number in range(2 * RENEWED):
-        for _ in range(number + 1):
-            world.get(cache.get(view.key(id=number), creator(number)))
-    made.clear()
-    world.get(cache.invalidate(["all"], settled=False))
-    assert made == list(reversed(range(RENEWED, 2 * RENEWED)))
+    assert cache.peek(TWO.text) is None
 
 
 def test_dropping_nothing_is_settled_at_once(world: World) -> None:
@@ -197,8 +151,7 @@ def test_the_counts_say_where_answers_came_from(world: World) -> None:
     world.read(second)
     world.write(first)
     (one,), (two,) = first.stats().views, second.stats().views
-    # What was read is made anew when it is dropped, which is nobody's read.
-    assert (one.misses, one.l1_hits, one.creations, one.invalidations) == (1, 1, 2, 1)
+    assert (one.misses, one.l1_hits, one.creations, one.invalidations) == (1, 1, 1, 1)
     assert (two.l2_hits, two.creations, two.reads) == (1, 0, 1)
     assert (first.stats().hit_ratio, second.stats().l2_hit_ratio) == (0.5, 1.0)
 

@@ -70,10 +70,9 @@ def the_process_drops_its_own_before_the_server(patch: pytest.MonkeyPatch) -> No
 
 
 def dropped_values_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    def forget(self: Memory, tags: Iterable[str]) -> list[Slot]:
+    def forget(self: Memory, tags: Iterable[str]) -> None:
         for text in list(self.slots):
             self.remove(text)
-        return []
 
     patch.setattr(Memory, "drop", forget)
 
