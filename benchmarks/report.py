@@ -44,6 +44,10 @@ showed where a caller waits:
   added up once now.
 - **Giving a read's connection back took a round trip**: the driver asked the database to reset it each time. Nothing of
   ours needs that, so it goes back as it is.
+- **A look-up asked Redis five times before anybody was answered**: for the value, for the lock, for the value again, to
+  store it and to give the lock back. The lock brings the value with it now, and who asked is answered before the value
+  is stored for others: two of the five are waited for.
+- **The rows' last hour was read twice**, for its sum and for its sparkline. It is read once and added up.
 - **Garbage collections stopped a server** for as long as it takes to go through all that a start-up makes. That is left
   out of collections now, as it was in workers already.
 """
