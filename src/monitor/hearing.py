@@ -1,9 +1,10 @@
 """
 Who hears of facts: the cache drops what they make untrue, and the live feed tells it.
 
-A fact is stored in the transaction that made it so, told right after the commit, and then forgotten. What was not told,
-because its process died in between, is found by any other process within two seconds. Dropping is safe to repeat; the
-feed is told once at most, and where that may have been never, its readers start anew from a snapshot.
+A fact is stored in the transaction that made it so, told right after the commit, and forgotten when both have heard.
+One that stays, because its process died in between, is found by any other process, which drops what it makes untrue
+within two seconds. Dropping is safe to repeat. Telling the feed is not, and nobody knows whether that was done: a
+second later its readers start anew from a snapshot.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Self
+from functools import partial
+from typing import Any, Self
 from uuid import UUID
 
 import structlog
@@ -45,7 +47,9 @@ class Hearing:
         self._facts = facts
         self._clock = clock
         self._heard: list[UUID] = []
-        self._telling: set[asyncio.Task[None]] = set()
+        self._left: dict[UUID, float] = {}
+        """Facts of others that stayed and were dropped here, and when that was by our own clock."""
+        self._telling: set[asyncio.Task[bool]] = set()
         self._tidying: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -53,7 +57,7 @@ class Hearing:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        tasks = [task for task in (self._tidying, *self._telling) if task is not None]
+        tasks: list[asyncio.Task[Any]] = [task for task in (self._tidying, *self._telling) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -61,12 +65,17 @@ class Hearing:
 
     async def hear(self, facts: Sequence[Fact]) -> None:
         """See :class:`monitor.domain.events.Hear`."""
-        events = [fact.event for fact in facts]
-        if self.tell is not None:
-            task = asyncio.create_task(self._told(events))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
-        await self._drop(facts)
+        telling = None if self.tell is None else asyncio.create_task(self._told([fact.event for fact in facts]))
+        if telling is not None:
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+        # What the server could not be told is owed by this process alone; kept, the fact outlives it.
+        if not await self._drop(facts):
+            return
+        if telling is None:
+            self._heard += [fact.id for fact in facts]
+        else:
+            telling.add_done_callback(partial(self._confirm, facts))
 
     async def tidy(self) -> None:
         """Forget what was heard, and hear what nobody confirmed. Raises ``Unavailable``."""
@@ -74,18 +83,30 @@ class Hearing:
         if self.missed is None:
             # One that cannot say so to the feed leaves it to one that can.
             return
+        now = self._clock.monotonic()
         for_long = await self._facts.overdue(self._clock.now() - OVERDUE, BATCH)
-        if for_long and await self._drop(for_long):
-            self.missed([fact.event for fact in for_long])
+        self._left = {fact.id: self._left[fact.id] for fact in for_long if fact.id in self._left}
+        new = [fact for fact in for_long if fact.id not in self._left]
+        if new and await self._drop(new):
+            self._left |= {fact.id: now for fact in new}
+        # Whoever lives has forgotten it by now, however their clock stands to ours.
+        lost = [fact for fact in for_long if now - self._left.get(fact.id, now) >= OVERDUE.total_seconds()]
+        if lost:
+            self.missed([fact.event for fact in lost])
+            self._heard += [fact.id for fact in lost]
             await self._forget()
 
     async def _drop(self, facts: Sequence[Fact]) -> bool:
         plan = DROPS.plan(fact.event for fact in facts)
-        dropped = await self._cache.invalidate(plan.tags, settled=plan.settled)
-        # What the server could not be told is owed by this process alone; kept, the fact outlives it.
-        if dropped:
-            self._heard += [fact.id for fact in facts]
-        return dropped
+        return await self._cache.invalidate(plan.tags, settled=plan.settled)
+
+    def _confirm(self, facts: Sequence[Fact], telling: asyncio.Task[bool]) -> None:
+        if telling.cancelled():
+            # This process ends; another one finds the fact.
+            return
+        if not telling.result() and self.missed is not None:
+            self.missed([fact.event for fact in facts])
+        self._heard += [fact.id for fact in facts]
 
     async def _forget(self) -> None:
         heard, self._heard = self._heard, []
@@ -96,14 +117,14 @@ class Hearing:
                 self._heard += heard
                 raise
 
-    async def _told(self, events: Sequence[DomainEvent]) -> None:
+    async def _told(self, events: Sequence[DomainEvent]) -> bool:
         assert self.tell is not None
         try:
             await self.tell(events)
         except Exception:
             log.exception("feed_not_told")
-            if self.missed is not None:
-                self.missed(events)
+            return False
+        return True
 
     async def _tidy_for_ever(self) -> None:
         while True:

@@ -334,17 +334,17 @@ def _value(setting: Known, text: str) -> Any:
 
 
 def _explain(error: str, known: Mapping[str, Known]) -> str:
-    message, _, pointer = error.partition(" - at `$.")
+    message, _, pointer = error.rpartition(" - at `$.")
     path = pointer.rstrip("`")
     head = path.partition("[")[0]
     name = f"{PREFIX}{head.replace('.', '__').upper()}"
     # msgspec repeats a value that is none of the allowed ones; it may be a secret in the wrong place.
-    told = _allowed(known[name]) if message.startswith("Invalid enum") else message
+    told = _allowed(known.get(name)) if message.startswith("Invalid enum") else message
     return f"{name}{path[len(head) :]}: {told[0].lower()}{told[1:]}."
 
 
-def _allowed(setting: Known) -> str:
-    if setting.json:
+def _allowed(setting: Known | None) -> str:
+    if setting is None or setting.json:
         return "not one of the values that docs/CONFIGURATION.md lists"
     return f"expected {setting.type_text.replace('`', '')}"
 

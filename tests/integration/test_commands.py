@@ -193,9 +193,10 @@ def test_a_token_that_nobody_would_accept_is_not_made(invoke: Invoke, tmp_path: 
         assert (refused.code, refused.out) == (2, "")
         assert text in refused.err
         assert "Traceback" not in refused.err
-    unread = invoke("token", "--revoke", "a.b.c", env=env)
-    assert (unread.code, unread.out) == (2, "")
-    assert "neither a `jti` nor a token" in unread.err
+    for text in ("", "eyJhbGciOiJIUzI1NiJ9.rubbish", "a\nb"):
+        unread = invoke("token", "--revoke", text, env=env)
+        assert (unread.code, unread.out) == (2, "")
+        assert "`jti`" in unread.err
     assert "there is no key to sign with" in (invoke("token", "--role", "viewer", "--subject", "a")).err
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
 import signal
 import stat
@@ -134,6 +136,22 @@ def test_what_cannot_be_the_data_directory_is_said_so(data_dir: Path) -> None:
     with pytest.raises(EmbeddedError) as caught:
         EmbeddedPostgres(data_dir).claim()
     assert str(caught.value) == f"{data_dir.resolve()} cannot be the data directory: File exists."
+
+
+async def test_a_directory_that_cannot_be_locked_is_named_and_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    postgres = EmbeddedPostgres(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", no_locks)
+        with pytest.raises(EmbeddedError, match="cannot be the data directory: No locks"):
+            postgres.claim()
+    other = EmbeddedPostgres(tmp_path)
+    other.claim()
+    await other.stop()
 
 
 async def test_a_directory_that_is_only_claimed_is_refused_to_others_until_it_is_given_free(data_dir: Path) -> None:

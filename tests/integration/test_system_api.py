@@ -215,8 +215,8 @@ async def test_a_body_that_cannot_be_taken_is_a_problem(
         ("GET", f"webhooks/{NOBODY}/attempts?error=70000", 400),
         ("GET", f"webhooks/{NOBODY}/attempts?error=%D9%A1%D9%A2%D9%A3", 400),
         ("GET", f"webhooks/{NOBODY}/metrics?from=0001-01-01T00:00:00%2B14:00", 422),
-        ("GET", "events?from=0001-01-01T00:00:00%2B14:00", 422),
-        ("GET", "deliveries?to=9999-12-31T23:59:59-14:00", 422),
+        ("GET", "events?from=0001-01-01T00:00:00%2B14:00", 200),
+        ("GET", "deliveries?to=9999-12-31T23:59:59-14:00", 200),
         ("PATCH", f"webhooks/{NOBODY}", 404),
     ],
 )

@@ -35,6 +35,12 @@ def refusal(**environ: str) -> str:
     return text
 
 
+def test_a_value_that_reads_like_an_error_is_not_taken_for_one() -> None:
+    text = refusal(MONITOR_LOG__LEVEL=f"{CANARY} - at `$.y")
+    assert text.startswith("MONITOR_LOG__LEVEL: ")
+    assert CANARY not in text
+
+
 def production(**changes: object) -> Settings:
     """Settings with which ``serve`` starts, but for *changes*."""
     sound: dict[str, object] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from cachetools import LRUCache
@@ -52,7 +52,7 @@ class Slot:
         self.stats = stats
         self.create = create
         self.created_at = 0.0
-        self.tokens: Sequence[bytes] | None = None
+        self.tokens: list[bytes] | None = None
         """Of the root and the key's tags, as its look-up had them."""
         self.read_at = NEVER
         """The value was true at this time, and maybe not after."""

@@ -74,6 +74,8 @@ class MemoryTier(ProxyBackend):
 
     def _recall(self, look_up: LookUp, slot: Slot) -> bytes:
         look_up.entry, look_up.source = slot.entry, Source.L1
+        # Whoever takes this for a part holds it against these, not against what was read meanwhile.
+        look_up.tokens = slot.tokens
         return seal(slot.entry.body, slot.created_at)
 
     def _recall_alone(self, look_up: LookUp, slot: Slot) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import sys
 from collections.abc import Sequence
 
@@ -49,9 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"monitor {parsed.command}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # Whoever read along, like `head`, has seen enough. Python would flush once more on its way out, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not _is_read_no_more():
+            raise
         return 141
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _is_read_no_more() -> bool:
+    """Whether who read the output, like `head`, has gone. Then what Python flushes on its way out goes nowhere."""
+    output = sys.stdout.fileno()
+    pipe = select.poll()
+    pipe.register(output, 0)
+    gone = any(event & select.POLLERR for _, event in pipe.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return gone

@@ -28,7 +28,7 @@ from monitor.cli.common import (
 from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
 from monitor.http.keys import Key, KeyRing
-from monitor.http.tokens import issue
+from monitor.http.tokens import is_name, issue
 from monitor.parts import jwt_keys, token_policy
 from monitor.settings import JwtKey, Settings
 
@@ -96,14 +96,22 @@ def signing_keys(settings: Settings, data_dir: Path | None) -> list[JwtKey]:
 
 
 def jti_of(text: str) -> str:
-    """Return the ``jti`` to revoke, for *text* that is one or a whole token. Raises :class:`CommandError`."""
-    if text.count(".") != 2:
-        return text
-    payload = text.split(".")[1]
-    try:
-        jti = msgspec.json.decode(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Named).jti
-    except ValueError:
-        raise CommandError("that is neither a `jti` nor a token that can be read.") from None
+    """
+    Return the ``jti`` to revoke, for *text* that is one or a token, with its signature or without.
+
+    Raises:
+        CommandError: it looks like a token and cannot be read, or no token can have such a ``jti``.
+    """
+    jti = text.strip().removeprefix("Bearer ")
+    # A token begins with an encoded brace and quote.
+    if jti.startswith("eyJ") and "." in jti:
+        payload = jti.split(".")[1]
+        try:
+            jti = msgspec.json.decode(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Named).jti
+        except ValueError:
+            raise CommandError("that looks like a token and cannot be read; give all of it, or its `jti`.") from None
+    if not is_name(jti):
+        raise CommandError("that is neither a `jti` nor a token.")
     return jti
 
 

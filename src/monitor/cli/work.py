@@ -22,6 +22,8 @@ from monitor.cli.common import CommandError, build_parts, production
 from monitor.parts import Parts
 
 EXAMPLE = "monitor work --concurrency 200"
+LAST_WORD_S = 1.0
+"""How long a worker that ends waits for the live feed to take its last messages."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +67,7 @@ async def _work(parts: Parts) -> None:
         log.info("worker_started", worker=worker_name(), concurrency=parts.settings.worker.concurrency)
         try:
             await worker.run()
+            await parts.feed.flush(LAST_WORD_S)
         finally:
             for task in beside:
                 task.cancel()

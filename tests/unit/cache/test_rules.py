@@ -6,8 +6,13 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.cache import CacheConfig
+from monitor.cache import CacheConfig, Entry
+from monitor.cache.lookup import LookUp
+from monitor.cache.memory import Slot
+from monitor.cache.process import Process
+from monitor.cache.proxy import MemoryTier
 from monitor.domain.errors import NotFound, Unavailable
+from tests.fakes.clock import FakeClock
 from tests.unit.cache.world import BOTH, ONE, TWO, VIEW, World
 
 LEASE_S = CacheConfig().lease_s
@@ -70,6 +75,19 @@ def test_a_part_whose_look_up_began_before_a_drop_is_not_composed(world: World) 
     world.open(gate)
     assert composed.result().body == b"2,1"
     assert world.read(reader, BOTH) == b"2,1"
+
+
+def test_what_is_recalled_from_memory_is_held_against_its_own_tokens() -> None:
+    """A look-up may have read newer ones before it found the value that another one had just put there."""
+    process = Process(FakeClock(), None, CacheConfig())
+    slot = Slot(ONE, Entry(b"1"), process.counters.of("view"))
+    slot.tokens = [b"old root", b"old all.", b"old one."]
+    look_up = LookUp(ONE, None, expires_s=5)
+    look_up.tokens = [b"old root", b"old all.", b"new one."]
+    whole = LookUp(BOTH, None, expires_s=5)
+    whole.tokens = [*look_up.tokens, b"old two."]
+    MemoryTier(process)._recall(look_up, slot)
+    assert not whole.has_seen_no_more_than(look_up.tokens, ONE.tags)
 
 
 def test_a_part_that_nothing_has_dropped_is_taken_from_memory(world: World) -> None:

@@ -84,30 +84,35 @@ class EmbeddedPostgres:
         server, self._server = self._server, None
         if server is not None:
             await _to_the_end(server.stop)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._release()
 
     def _acquire(self) -> None:
         try:
             self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = (self._data_dir / LOCK_FILE).open("a+")
+            self._lock = lock = (self._data_dir / LOCK_FILE).open("a+")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                owner = lock.read().strip() or "unknown"
+                raise EmbeddedError(
+                    f"{self._data_dir} is in use by another `monitor up` (process {owner}); stop it or choose another"
+                    " --data-dir."
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
         except OSError as error:
+            self._release()
             raise EmbeddedError(f"{self._data_dir} cannot be the data directory: {error.strerror}.") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "unknown"
+        except EmbeddedError:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
             lock.close()
-            raise EmbeddedError(
-                f"{self._data_dir} is in use by another `monitor up` (process {owner}); stop it or choose another"
-                " --data-dir."
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        self._lock = lock
 
 
 async def _to_the_end(step: Callable[[], None]) -> None:

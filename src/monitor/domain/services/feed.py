@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ OUTBOX = 1000
 
 BATCH = 256
 RETRY_S = 0.5
+FLUSH_S = 0.02
 ANEW_S = 5.0
 """The feed begins anew at most this often: a snapshot for every socket costs more than a message."""
 
@@ -79,6 +81,13 @@ class LiveFeed:
         self.figures = self._entry(Kind.METRICS_UPDATE, data, None)
         self.figures_version += 1
 
+    async def flush(self, within_s: float) -> None:
+        """Return when nothing waits any more, or after *within_s*: before an end, so that no last word is lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._outbox:
+                    await self._sleep(FLUSH_S)
+
     @property
     def waiting(self) -> int:
         """How many messages have yet to be given a number."""
@@ -126,8 +135,12 @@ class LiveFeed:
             await self._append_here(entries)
             return
         if self._has_lost:
-            await self._log.restart()
-            self._has_lost = False
+            self._has_lost = False  # Not after it: more may be lost meanwhile.
+            try:
+                await self._log.restart()
+            except BaseException:
+                self._has_lost = True
+                raise
         if batch:
             await self._log.append(batch[0][0], entries)
 

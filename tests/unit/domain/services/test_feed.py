@@ -187,10 +187,43 @@ async def test_it_does_not_begin_anew_again_and_again(stack: AsyncExitStack) -> 
     ears = await stack.enter_async_context(running(feed))
     for _ in range(3):
         feed.begin_anew()
-        await until(lambda: ears.restarts == 1)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert ears.restarts == 1
     assert waited == [ANEW_S]
     gate.set()
     await until(lambda: ears.restarts == 2)
+
+
+async def test_to_begin_anew_is_tried_until_the_log_is_back(stack: AsyncExitStack) -> None:
+    shared = FakeFeed()
+    feed = feed_on(shared)
+    ears = await stack.enter_async_context(running(feed))
+    await until(lambda: feed.connected)
+    shared.up = False
+    shared.wake()
+    feed.begin_anew()
+    await until(lambda: not feed.connected)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert ears.restarts == 1
+    shared.up = True
+    await until(lambda: ears.restarts == 2)
+
+
+async def test_the_last_words_are_waited_for_but_not_for_ever(stack: AsyncExitStack) -> None:
+    shared = FakeFeed()
+    feed = feed_on(shared)
+    await stack.enter_async_context(running(feed))
+    await until(lambda: feed.connected)
+    feed.publish("alert_new", 1)
+    await feed.flush(5)
+    assert feed.waiting == 0
+    shared.up = False
+    shared.wake()
+    feed.publish("alert_new", 2)
+    await feed.flush(0.01)
+    assert feed.waiting == 1
 
 
 async def test_a_process_of_its_own_begins_anew_too(stack: AsyncExitStack) -> None:
