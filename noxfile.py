@@ -24,9 +24,9 @@ nox.options.sessions = ["lint", "types", "unit", "property", "integration", "dem
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES = ("src", "tests", "benchmarks", "alembic", "noxfile.py")
 
-PAGE = Path("src/monitor/http/static/vendor")
+PAGE = Path("src/monitor/http/page/static/vendor")
 BROWSER = Path("tests/browser/vendor")
-REFERENCE = Path("src/monitor/http/reference")
+REFERENCE = Path("src/monitor/http/openapi/reference")
 VENDORED = [
     (
         "preact@11.2.0",

@@ -8,9 +8,9 @@ from uuid import UUID
 import asyncpg
 
 from benchmarks.support import Figure, Figures, database, median, register, scratch, settings_of
-from monitor.adapters.vault import sign_v1a
+from monitor.adapters.key_factory import sign_v1a
+from monitor.bootstrap.container import Parts
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
-from monitor.parts import Parts
 
 SCALES = (100, 1000)
 MILLION = 1_000_000

@@ -18,15 +18,15 @@ from benchmarks.history import fill
 from benchmarks.support import Figure, Figures, environment, median, quantile, scratch, settings_of
 from monitor.adapters.embedded import EmbeddedPostgres
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.bootstrap import build_app, readiness
+from monitor.auth.tokens import issue
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.server import build_app, readiness
 from monitor.cache.server import ROOT
 from monitor.cli.serve import Server, server_options
-from monitor.domain.dashboard import FIRST_ROWS, WINDOWS
 from monitor.domain.paging import DEFAULT_LIMIT
-from monitor.domain.ports import WebhookFilter
+from monitor.domain.ports.queries.resources import WebhookFilter
+from monitor.domain.views.dashboard import FIRST_ROWS, WINDOWS
 from monitor.domain.vocab import Role
-from monitor.http.tokens import issue
-from monitor.parts import Parts
 
 WEBHOOKS = 1_000
 ATTEMPTS = {"1 M": 1_000_000, "10 M": 10_000_000}

@@ -26,10 +26,10 @@ from benchmarks.support import (
     settings_of,
 )
 from monitor.adapters.clock import SystemClock
-from monitor.bootstrap import build_services
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.server import build_services
 from monitor.domain.services.publish import EventIn, Publisher
-from monitor.domain.webhooks import sign_v1, signed_content
-from monitor.parts import Parts
+from monitor.domain.webhooks.signatures import sign_v1, signed_content
 
 WEBHOOKS = 100
 CONCURRENCY = 100

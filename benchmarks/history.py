@@ -20,13 +20,14 @@ import asyncpg
 import msgspec
 
 from benchmarks.support import environment, settings_of
-from monitor.adapters.postgres.folding import PostgresFolder
-from monitor.domain.delivery import Outcome
-from monitor.domain.lanes import Lane, observe
-from monitor.domain.metrics import ACCURACY, MAX_BUCKET, MIN_LATENCY_MS
-from monitor.domain.registration import WebhookSpec, register
-from monitor.domain.vocab import OK_LABEL, SYSTEM_ID, ErrorKind
-from monitor.parts import Parts
+from monitor.adapters.postgres.maintenance.rollup_compaction import PostgresFolder
+from monitor.bootstrap.container import Parts
+from monitor.domain.delivery.lane import Lane, observe
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.monitoring.metrics import ACCURACY, MAX_BUCKET, MIN_LATENCY_MS
+from monitor.domain.vocab import OK_LABEL, ErrorKind
+from monitor.domain.webhooks.registration import WebhookSpec, register
 
 HOURS = 24
 LANES_PER_COMMIT = 1000

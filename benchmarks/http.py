@@ -19,10 +19,10 @@ from benchmarks.history import register_all
 from benchmarks.http_apps import Answer
 from benchmarks.support import Figure, Figures, database, free_port, process, scratch, settings_of
 from benchmarks.up import Up, monitor_up, token
+from monitor.auth.tokens import issue
+from monitor.bootstrap.container import Parts
 from monitor.domain.paging import DEFAULT_LIMIT
 from monitor.domain.vocab import Role
-from monitor.http.tokens import issue
-from monitor.parts import Parts
 
 CONNECTIONS = 100
 SECONDS = 3.0

@@ -21,7 +21,7 @@ import uvicorn
 import uvloop
 from litestar import Litestar, MediaType, Response, get
 
-from monitor.adapters.postgres.queries import WATCHED_WEBHOOK
+from monitor.adapters.postgres.queries.resources import WATCHED_WEBHOOK
 from monitor.cli.serve import Server, server_options
 
 

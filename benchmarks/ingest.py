@@ -14,7 +14,7 @@ import msgspec
 from benchmarks.support import Figure, Figures, scratch
 from benchmarks.up import Up, monitor_up
 from monitor.adapters.clock import SystemClock
-from monitor.adapters.postgres.attempts import COLUMNS
+from monitor.adapters.postgres.repositories.attempts import COLUMNS
 
 BATCH = 1000
 BATCHES = 40

@@ -32,8 +32,8 @@ from benchmarks.deliver import (
 )
 from benchmarks.receivers import Receivers, receivers
 from benchmarks.support import PAYLOAD, Figure, Figures, database, process, register, scratch, settings_of
-from monitor.bootstrap import build_services
-from monitor.parts import Parts
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.server import build_services
 
 ROUNDS = 2
 ENTRYPOINT = "deliver"

@@ -21,11 +21,12 @@ import msgspec
 
 from monitor.adapters.embedded import EmbeddedPostgres
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.bootstrap import build_services
-from monitor.domain.registration import WebhookSpec
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.server import build_services
 from monitor.domain.vocab import Actor, Role
-from monitor.parts import Parts
-from monitor.settings import Settings, from_env
+from monitor.domain.webhooks.registration import WebhookSpec
+from monitor.settings.environment import from_env
+from monitor.settings.schema import Settings
 
 ACTOR = Actor("benchmark", Role.ADMIN)
 PAYLOAD = b'{"order": "8f14e45f", "total": 4950, "currency": "EUR", "note": "' + b"x" * 400 + b'"}'

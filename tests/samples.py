@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from monitor.domain.clock import Clock
-from monitor.domain.delivery import Outcome
-from monitor.domain.ports import Claimed, NewDelivery, NewEvent, UnitOfWorkFactory
+from monitor.domain.delivery.fan_out import NewDelivery, NewEvent
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.queue import Claimed
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.vocab import Actor, ErrorKind, Role
-from monitor.domain.webhooks import Webhook
+from monitor.domain.webhooks.webhook import Webhook
 
 ACTOR = Actor("ada", Role.ADMIN, "request-1")
 KEY = bytes(range(32))

@@ -26,12 +26,22 @@ from monitor.domain.alerts import (
     SilenceSpec,
     Subject,
     Widespread,
-    announce,
     replay,
 )
+from monitor.domain.alerts import notification as announce
+from monitor.domain.alerts.evaluation import WATCHED, Normal, Watched
 from monitor.domain.alerts.lifecycle import Trigger
 from monitor.domain.alerts.model import IllegalTransition, evolve
-from monitor.domain.alerts.views import (
+from monitor.domain.anomaly import Baselines, Evidence, State, Verdict, observe_all, sample_of, start_baselines
+from monitor.domain.anomaly.tally import Tally, tally_of
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerPolicy, BreakerState
+from monitor.domain.delivery.outcome import Outcome, Phases
+from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import Dead, Decision, Done, Retry, RetryPolicy
+from monitor.domain.events import DomainEvent, WebhookStatusChanged
+from monitor.domain.monitoring.health import Health, HealthPolicy
+from monitor.domain.monitoring.metrics import MAX_BUCKET, Histogram, Rollup, rollup_of
+from monitor.domain.views.alerts import (
     AlertCount,
     AlertStatsView,
     AlertView,
@@ -42,24 +52,8 @@ from monitor.domain.alerts.views import (
     SilencePreview,
     SilenceView,
 )
-from monitor.domain.anomaly import (
-    Baselines,
-    Evidence,
-    State,
-    Verdict,
-    observe_all,
-    sample_of,
-    start_baselines,
-)
-from monitor.domain.anomaly.tally import Tally, tally_of
-from monitor.domain.circuit import Breaker, BreakerPolicy, BreakerState
-from monitor.domain.delivery import Dead, Decision, Done, Outcome, Phases, Retry, RetryPolicy
-from monitor.domain.events import DomainEvent, WebhookStatusChanged
-from monitor.domain.health import Health, HealthPolicy
-from monitor.domain.metrics import MAX_BUCKET, Histogram, Rollup, rollup_of
 from monitor.domain.vocab import OK_LABEL, Actor, ErrorKind, HealthStatus, Page, Role, Severity, SignatureScheme
-from monitor.domain.watching import WATCHED, Normal, Watched
-from monitor.domain.webhooks import RateLimit, Webhook
+from monitor.domain.webhooks.webhook import Webhook
 
 # ------------------------------------------------------------------------------------------------------------- values
 

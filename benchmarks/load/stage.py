@@ -17,11 +17,11 @@ from benchmarks.load.exchange import Stage
 from benchmarks.receivers import receivers
 from benchmarks.support import ACTOR, database, free_port, process, settings_of
 from benchmarks.up import until_ready
-from monitor.bootstrap import build_services
-from monitor.domain.registration import WebhookSpec
+from monitor.auth.tokens import issue
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.server import build_services
 from monitor.domain.vocab import Role
-from monitor.http.tokens import issue
-from monitor.parts import Parts
+from monitor.domain.webhooks.registration import WebhookSpec
 from tests.servers import redis
 
 SERVERS = 2

@@ -7,10 +7,10 @@ import os
 from litestar import Litestar
 
 from monitor import log
-from monitor.background import spare_the_collector
-from monitor.bootstrap import build_app
-from monitor.parts import Parts
-from monitor.settings import from_env
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.loops import spare_the_collector
+from monitor.bootstrap.server import build_app
+from monitor.settings.environment import from_env
 
 
 def create_app() -> Litestar:

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from monitor.adapters.vault import encode_public_key, sign_v1a
-from monitor.domain.webhooks import encode_secret, sign_v1, signed_content
+from monitor.adapters.key_factory import encode_public_key, sign_v1a
+from monitor.domain.webhooks.signatures import encode_secret, sign_v1, signed_content
 from tests import servers
 from tests.docs.documents import ROOT, blocks
 

@@ -11,13 +11,13 @@ import pytest
 
 from benchmarks.report import REPORT, render, runs
 from monitor.cli.openapi import document
-from monitor.domain.alerts import announce
+from monitor.domain.alerts import notification as announce
+from monitor.domain.alerts.evaluation import WATCHED
 from monitor.domain.alerts.model import Action, AlertKind, AlertState
 from monitor.domain.errors import MonitorError
 from monitor.domain.live.messages import TOPICS, Kind
 from monitor.domain.live.session import CloseCode
 from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Role
-from monitor.domain.watching import WATCHED
 from tests.docs.documents import DOCUMENTS, ROOT
 
 API = "/api/v1"

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from monitor.domain.clock import TAIL_BITS, next_stamp, stamp, unix_millis, uuid7
+from monitor.domain.ids import TAIL_BITS, next_stamp, stamp, unix_millis, uuid7
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 """A Monday noon."""

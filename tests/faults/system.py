@@ -17,9 +17,9 @@ import asyncpg
 
 from benchmarks.support import scratch
 from monitor.adapters.embedded import EmbeddedPostgres
+from monitor.auth.keys import Key, KeyRing
+from monitor.auth.tokens import issue
 from monitor.domain.vocab import Role
-from monitor.http.keys import Key, KeyRing
-from monitor.http.tokens import issue
 from tests.integration.cache.processes import Redis, redis
 from tests.integration.live_support import POLICY, name
 from tests.integration.processes import Client, Running, production, run, running

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
+from tests.integration.detection_support import Watch, alerts, fail
 from tests.integration.support import Api, Receiver, served, signer
-from tests.integration.watching import Watch, alerts, fail
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -10,8 +10,8 @@ import os
 
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
 from tests.fuzz.fuzzing import fuzz
 
 EXAMPLES = int(os.environ.get("MONITOR_FUZZ_EXAMPLES", "100"))

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from monitor.parts import Parts
+from monitor.bootstrap.container import Parts
 from tests import servers
 from tests.integration.support import Api, Receiver, api_of, settings
 

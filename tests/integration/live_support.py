@@ -20,15 +20,15 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from monitor.adapters.clock import SystemClock
-from monitor.adapters.redis.bus import RedisFeedLog
+from monitor.adapters.redis.feed_log import RedisFeedLog
+from monitor.auth.keys import Key, KeyRing
+from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
 from monitor.cli.serve import Server, server_options
-from monitor.domain.services.feed import LiveFeed
+from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
-from monitor.http.keys import Key, KeyRing
-from monitor.http.limits import LocalRateLimiter
 from monitor.http.live import Hub, LiveEndpoint, live_route
-from monitor.http.middleware import add_edge, http_plumbing
-from monitor.http.tokens import TokenPolicy, TokenVerifier, issue
+from monitor.http.middleware.rate_limit import LocalRateLimiter
+from monitor.http.middleware.stack import add_edge, http_plumbing
 from tests import servers
 from tests.integration.support import JWT_KEY, eventually
 

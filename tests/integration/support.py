@@ -21,16 +21,17 @@ from aiohttp import web
 from litestar import Litestar
 from standardwebhooks import Webhook
 
-from monitor.adapters.vault import sign_v1a
-from monitor.bootstrap import build_app, build_worker
+from monitor.adapters.key_factory import sign_v1a
+from monitor.auth.tokens import issue
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.server import build_app
+from monitor.bootstrap.worker import build_worker
 from monitor.cli.openapi import document
 from monitor.cli.serve import Server, server_options
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.vocab import Role
-from monitor.http.tokens import issue
-from monitor.parts import Parts
-from monitor.settings import Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
-from monitor.worker.delivering import DeliveryWorker
+from monitor.settings.schema import Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
+from monitor.worker.delivery_loop import DeliveryWorker
 
 API = "/api/v1"
 WITHIN_S = 20.0

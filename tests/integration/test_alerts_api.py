@@ -8,10 +8,10 @@ from uuid import UUID
 
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
+from tests.integration.detection_support import Watch, actions, alert, fail, recover
 from tests.integration.support import Api, assert_problem, execute
-from tests.integration.watching import Watch, actions, alert, fail, recover
 
 NOWHERE = "http://127.0.0.1:9/hook"
 NOBODY = "00000000-0000-7000-8000-000000000000"

@@ -17,11 +17,12 @@ from uuid import UUID
 import httpx
 import pytest
 
-from monitor.adapters.postgres.facts import PostgresFactLog
+from monitor.adapters.postgres.repositories.event_outbox import PostgresFactLog
+from monitor.bootstrap.container import Parts
 from monitor.domain.events import WebhookUpdated
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
-from monitor.settings import Db
+from monitor.settings.schema import Db
+from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.processes import Running, production, running
 from tests.integration.support import (
     API,
@@ -35,7 +36,6 @@ from tests.integration.support import (
     signer,
     sql,
 )
-from tests.integration.watching import Watch, alert, fail
 from tests.servers import free_port
 
 URL = "http://127.0.0.1:9/hook"

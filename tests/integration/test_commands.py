@@ -16,15 +16,7 @@ import pytest
 from monitor import __version__
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.cli import main
-from tests.integration.processes import (
-    Client,
-    Result,
-    environment,
-    jti_of,
-    production,
-    run,
-    running,
-)
+from tests.integration.processes import Client, Result, environment, jti_of, production, run, running
 from tests.integration.support import Receiver, eventually, verify
 from tests.servers import free_port
 

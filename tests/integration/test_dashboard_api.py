@@ -9,14 +9,14 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.anomaly import Evidence, Signal
-from monitor.domain.dashboard import FIRST_ROWS, WINDOWS
 from monitor.domain.events import AnomalyOpened
+from monitor.domain.ports.repositories.detection import AnomalyRecord
+from monitor.domain.views.dashboard import FIRST_ROWS, WINDOWS
 from monitor.domain.vocab import Role, Severity
-from monitor.domain.watch_ports import AnomalyRecord
-from monitor.parts import Parts
+from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.support import Api, api_of, assert_problem, execute
-from tests.integration.watching import Watch, alert, fail
 
 URL = "http://127.0.0.1:9/hook"
 ROUTES = ["dashboard", "dashboard/overview", "dashboard/webhooks", "dashboard/performance", "dashboard/anomalies"]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
 from tests.integration.support import (
     ONCE,
     Api,

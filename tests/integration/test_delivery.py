@@ -15,10 +15,10 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from monitor.domain.circuit import BreakerPolicy
-from monitor.domain.lanes import LanePolicy
-from monitor.parts import Parts
-from monitor.settings import Worker
+from monitor.bootstrap.container import Parts
+from monitor.domain.delivery.circuit_breaker import BreakerPolicy
+from monitor.domain.delivery.lane import LanePolicy
+from monitor.settings.schema import Worker
 from tests.integration.support import (
     ONCE,
     Answer,

@@ -7,19 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
-from tests.integration.support import (
-    Api,
-    Receiver,
-    assert_problem,
-    execute,
-    finished,
-    served,
-    sql,
-    verify,
-    working,
-)
+from tests.integration.support import Api, Receiver, assert_problem, execute, finished, served, sql, verify, working
 
 URL = "http://127.0.0.1:9/hook"
 

@@ -15,13 +15,13 @@ import httpx
 import msgspec
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.cli.openapi import document
 from monitor.domain.vocab import Role
-from monitor.http.limits import API_BODY_BYTES, BATCH_BODY_BYTES
-from monitor.parts import Parts
-from monitor.settings import Http
+from monitor.http.middleware.rate_limit import API_BODY_BYTES, BATCH_BODY_BYTES
+from monitor.settings.schema import Http
+from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.support import API, Api, Receiver, api_of, assert_problem, execute, finished, settings, working
-from tests.integration.watching import Watch, alert, fail
 from tests.servers import free_port
 
 NOBODY = "00000000-0000-7000-8000-000000000000"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from monitor.adapters.postgres.housekeeping import PostgresHousekeeping
-from monitor.adapters.postgres.partitions import Retention
-from monitor.parts import Parts
+from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
+from monitor.adapters.postgres.maintenance.partitions import Retention
+from monitor.bootstrap.container import Parts
 from tests.integration.support import Api, execute
 
 ALERT = """

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
+from monitor.adapters.egress.connector import tls_context
 from monitor.adapters.egress.jwks import LIMIT_BYTES, AiohttpKeySource
-from monitor.adapters.egress.wire import tls_context
+from monitor.bootstrap.container import Parts
 from monitor.domain.errors import Unavailable
-from monitor.parts import Parts
 from tests.integration.processes import environment, production, run
 from tests.integration.support import JWT_KEY, eventually, served, settings
 from tests.integration.test_sender import certificate
@@ -179,7 +179,7 @@ async def open_parts(database_url: str, jwks_url: str, *, keys: bool = True) -> 
 async def test_tokens_of_the_provider_are_taken_from_the_first_request_on_and_keys_rotate(
     database_url: str, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.http.jwks.APART_S", 0.05)
+    monkeypatch.setattr("monitor.auth.jwks.APART_S", 0.05)
     provider.keys = [jwk(RSA, "r"), jwk(ED25519, "test")]
     async with open_parts(database_url, provider.url) as parts, served(parts) as api:
 

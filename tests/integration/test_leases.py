@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 from asyncpg.exceptions import DeadlockDetectedError
 
-from monitor.domain.delivery import MAX_CRASHES
-from monitor.domain.ports import Claimed
+from monitor.bootstrap.container import Parts
+from monitor.domain.delivery.quarantine import MAX_CRASHES
+from monitor.domain.ports.queue import Claimed
 from monitor.domain.services.deliver import Deliverer, Sent
-from monitor.parts import Parts
-from monitor.settings import Worker
+from monitor.settings.schema import Worker
 from tests.integration.support import (
     Api,
     Received,

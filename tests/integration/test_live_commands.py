@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.alerts.model import AlertKind
 from monitor.domain.events import AlertRaised
 from monitor.domain.vocab import Severity
-from monitor.parts import Parts
 from tests.integration.live_support import close_of, receive
 from tests.integration.processes import Client, Running, production, run, running
 from tests.integration.support import eventually

@@ -9,12 +9,13 @@ import msgspec
 import pytest
 import redis
 
-from monitor.adapters.redis.bus import RedisFeedLog
+from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.domain.errors import Unavailable
 from monitor.domain.live import Entry, Kind, Position, Tail
-from monitor.domain.live.stream import RING, FeedLog
+from monitor.domain.live.stream import RING
+from monitor.domain.ports.feed_log import FeedLog
 from tests import servers
-from tests.fakes.redis.bus import FakeFeed, FakeFeedLog
+from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
 from tests.integration.live_support import CLOCK, LiveServer, live_server, name, receive, redis_on, watching
 from tests.integration.support import eventually
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.adapters.postgres import metrics_queries
+from monitor.adapters.postgres.queries import metrics as metrics_queries
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
 from tests.integration.support import Api, Receiver, assert_problem, execute, finished, working
 
 URL = "http://127.0.0.1:9/hook"

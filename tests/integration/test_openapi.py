@@ -11,10 +11,10 @@ import jsonschema
 import msgspec
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.cli.openapi import document
 from monitor.domain.vocab import Role
-from monitor.http.openapi import POLICY
-from monitor.parts import Parts
+from monitor.http.openapi.reference import POLICY
 from tests.fuzz.fuzzing import fuzz
 from tests.integration.support import API, Api, assert_problem
 from tests.integration.test_authorization import routes

@@ -8,10 +8,10 @@ import asyncpg
 import msgspec
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import Deliverer
-from monitor.parts import Parts
-from monitor.settings import SecretKey, Secrets
+from monitor.settings.schema import SecretKey, Secrets
 from tests.integration.support import Api, Receiver, answering, deliverer, eventually, settings, working
 from tests.servers import in_thread
 

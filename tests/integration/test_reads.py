@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from monitor.parts import Parts
+from monitor.bootstrap.container import Parts
 from tests.servers import in_thread
 
 LAST = "SELECT query, state FROM pg_stat_activity WHERE pid = $1"

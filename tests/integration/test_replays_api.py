@@ -7,10 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.bootstrap import build_periodic
-from monitor.domain.services.replay import Replayer
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.worker import build_periodic
+from monitor.domain.services.replays import Replayer
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
 from tests.integration.support import ONCE, Api, Received, Receiver, assert_problem, eventually, working
 
 UNKNOWN = "01900000-0000-7000-8000-000000000000"

@@ -13,17 +13,18 @@ import asyncpg
 import pytest
 
 from monitor.adapters.postgres import migrate
-from monitor.adapters.postgres.folding import FOLDER_LOCK, PostgresFolder
-from monitor.adapters.postgres.partitions import Retention, maintain
-from monitor.bootstrap import build_periodic
-from monitor.domain.delivery import Outcome
+from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
+from monitor.adapters.postgres.maintenance.rollup_compaction import FOLDER_LOCK, PostgresFolder
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.worker import build_periodic
+from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.errors import Unavailable
-from monitor.domain.metrics import DAY_S, HOUR_S, MINUTE_S, merge_rollups, percentile, rollup_of
-from monitor.domain.ports import AttemptRecord, Minute
+from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, MINUTE_S, merge_rollups, percentile, rollup_of
+from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
 from monitor.domain.services.deliver import minutes
-from monitor.domain.views import MetricsPoint
-from monitor.domain.vocab import SYSTEM_ID, ErrorKind
-from monitor.parts import Parts
+from monitor.domain.views.metrics import MetricsPoint
+from monitor.domain.vocab import ErrorKind
 from tests.integration.support import eventually, execute, sql
 from tests.samples import add_webhook
 

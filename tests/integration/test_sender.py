@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from monitor import __version__
+from monitor.adapters.egress.connector import tls_context
 from monitor.adapters.egress.guard import EgressPolicy, Target
 from monitor.adapters.egress.resolver import Lookup, Resolver
 from monitor.adapters.egress.sender import AiohttpSender
-from monitor.adapters.egress.wire import tls_context
-from monitor.domain.delivery import Outcome
-from monitor.domain.outbound import OutboundRequest
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.vocab import ErrorKind
 from tests.integration.raw_receivers import (
     OK,

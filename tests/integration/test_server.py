@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.http.server import BoundedHttp
-from monitor.parts import Parts
+from monitor.http.server.connection import BoundedHttp
 from tests.integration.support import API, Api, eventually, served, signer
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 import redis
 
-from monitor.parts import Parts
-from monitor.settings import Http
+from monitor.bootstrap.container import Parts
+from monitor.settings.schema import Http
 from tests.integration.support import Api, eventually, served, settings
 from tests.servers import free_port
 

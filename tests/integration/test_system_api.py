@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
-from monitor.settings import Egress, Http, Log
+from monitor.settings.schema import Egress, Http, Log
+from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.support import API, Api, Receiver, api_of, assert_problem, execute, served, settings
 from tests.integration.test_authorization import routes
-from tests.integration.watching import Watch, alert, fail
 from tests.servers import free_port
 
 URL = "http://127.0.0.1:9/hook"

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
-from monitor.settings import Jwt
+from monitor.settings.schema import Jwt
 from tests.integration.support import JWT_KEY, served, settings, signer
 
 OTHER_KEY = base64.urlsafe_b64encode(bytes(range(65, 97))).decode()

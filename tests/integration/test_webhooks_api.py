@@ -12,19 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.parts import Parts
-from tests.integration.support import (
-    Api,
-    Receiver,
-    assert_problem,
-    eventually,
-    execute,
-    finished,
-    sql,
-    verify,
-    working,
-)
+from tests.integration.support import Api, Receiver, assert_problem, eventually, execute, finished, sql, verify, working
 from tests.servers import free_port
 
 CANARY = "canary-7d1f0a5c"

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from monitor.bootstrap.container import Parts
 from monitor.domain.vocab import Role
-from monitor.http import server
-from monitor.parts import Parts
+from monitor.http.server import connection as server
 from tests.integration.support import API, served, signer
 
 PATH = f"{API}/dashboard/overview"
@@ -50,7 +50,7 @@ async def test_the_second_answer_is_the_first_one_again(
     parts: Parts, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[bool] = []
-    monkeypatch.setattr("monitor.http.server.write_whole", write_whole_of(written))
+    monkeypatch.setattr("monitor.http.server.connection.write_whole", write_whole_of(written))
     async with served(parts) as api, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection(api.client.base_url.host, api.client.base_url.port)
         token = signer(parts)(Role.VIEWER, "ada")

@@ -15,14 +15,14 @@ from msgspec import Struct
 
 import monitor
 from monitor import cli
-from monitor.bootstrap import build_app
-from monitor.catalogue import DROPS
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.server import build_app
+from monitor.bootstrap.subscribers import DROPS
 from monitor.domain.errors import MonitorError
 from monitor.domain.events import DomainEvent
-from monitor.http.auth import undeclared_routes
-from monitor.http.problems import STATUS_OF
-from monitor.parts import Parts
-from monitor.settings import Jwt, JwtKey, SecretKey, Secrets, Settings
+from monitor.http.middleware.authentication import undeclared_routes
+from monitor.http.responses.problems import STATUS_OF
+from monitor.settings.schema import Jwt, JwtKey, SecretKey, Secrets, Settings
 
 PACKAGE = Path(monitor.__file__).parent
 DOMAIN = PACKAGE / "domain"

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from threading import Lock
 from uuid import UUID
 
-from monitor.domain.clock import TAIL_BITS, next_stamp, stamp, unix_millis, uuid7
+from monitor.domain.ids import TAIL_BITS, next_stamp, stamp, unix_millis, uuid7
 
 _NS_PER_MS = 1_000_000
 
 
 class SystemClock:
-    """See :class:`monitor.domain.clock.Clock`. Safe to share between threads."""
+    """See :class:`monitor.domain.ports.clock.Clock`. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._last_stamp = 0

@@ -11,8 +11,8 @@ from __future__ import annotations
 from monitor.cache.cache import Cache
 from monitor.cache.config import CacheConfig
 from monitor.cache.entry import Entry
-from monitor.cache.invalidation import Drop, DropTable
-from monitor.cache.lookup import Creator
+from monitor.cache.invalidation_rules import Drop, DropTable
+from monitor.cache.load import Creator
 from monitor.cache.policy import POLICIES, Key, Policy, View
 from monitor.cache.redis_server import RedisCacheServer
 from monitor.cache.stats import CacheStats, ViewStats

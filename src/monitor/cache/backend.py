@@ -16,9 +16,9 @@ from sqlalchemy.util import await_only
 
 from monitor.cache.envelope import as_bytes, split, unseal
 from monitor.cache.lease import LeaseMutex
-from monitor.cache.lookup import LookUp, look_up_of
-from monitor.cache.process import Process
+from monitor.cache.load import LookUp, look_up_of
 from monitor.cache.server import TOKEN_BYTES, CacheServer, ServerGone
+from monitor.cache.state import Process
 
 
 class RedisTier(BytesBackend):

@@ -15,15 +15,15 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from monitor.cache.config import CacheConfig
 from monitor.cache.entry import Entry
 from monitor.cache.lease import POLL_S
-from monitor.cache.lookup import Creator, Flight, LookUp
+from monitor.cache.load import Creator, Flight, LookUp
 from monitor.cache.memory import Slot
 from monitor.cache.policy import Key
-from monitor.cache.process import Process
 from monitor.cache.region import build_region
 from monitor.cache.server import CacheServer
+from monitor.cache.state import Process
 from monitor.cache.stats import CacheStats, Source, summary
-from monitor.domain.clock import Clock
 from monitor.domain.errors import MonitorError, Unavailable
+from monitor.domain.ports.clock import Clock
 
 JITTER = 0.1
 

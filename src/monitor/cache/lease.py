@@ -8,9 +8,9 @@ from contextlib import suppress
 from dogpile.cache.api import CacheMutex
 from sqlalchemy.util import await_only
 
-from monitor.cache.lookup import look_up_of
-from monitor.cache.process import Process
+from monitor.cache.load import look_up_of
 from monitor.cache.server import TOKEN_BYTES, CacheServer, Found, ServerGone
+from monitor.cache.state import Process
 
 POLL_S = 0.1
 """How often a waiting look-up tries the lock, should the word of its release be lost."""

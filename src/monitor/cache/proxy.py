@@ -10,10 +10,10 @@ from dogpile.cache.proxy import ProxyBackend
 
 from monitor.cache.entry import Entry
 from monitor.cache.envelope import seal, unseal
-from monitor.cache.lookup import LookUp, look_up_of
+from monitor.cache.load import LookUp, look_up_of
 from monitor.cache.memory import Slot
-from monitor.cache.process import Process
 from monitor.cache.server import ServerGone
+from monitor.cache.state import Process
 from monitor.cache.stats import Source
 
 

@@ -11,10 +11,10 @@ from sqlalchemy.util import await_only
 
 from monitor.cache.backend import RedisTier
 from monitor.cache.envelope import as_bytes
-from monitor.cache.lookup import look_up_of
-from monitor.cache.process import Process
+from monitor.cache.load import look_up_of
 from monitor.cache.proxy import MemoryTier
 from monitor.cache.server import ROOT
+from monitor.cache.state import Process
 
 BACKEND = "monitor.cache.redis"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from monitor.cache.process import Process
+    from monitor.cache.state import Process
 
 
 class Source(enum.Enum):

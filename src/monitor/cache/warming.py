@@ -9,7 +9,7 @@ import structlog
 
 from monitor.cache.cache import Cache
 from monitor.cache.entry import Entry
-from monitor.cache.lookup import Creator
+from monitor.cache.load import Creator
 from monitor.cache.policy import Key
 from monitor.cache.server import ServerGone
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from monitor import __version__
 from monitor.cli import doctor, migrate, openapi, serve, token, up, work
 from monitor.cli.common import CommandError
-from monitor.settings import SettingsError
+from monitor.settings.environment import SettingsError
 
 COMMANDS = (up, serve, work, migrate, token, doctor, openapi)
 

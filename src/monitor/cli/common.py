@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 
 from monitor.adapters.local_keys import LocalKeys, load_keys
-from monitor.parts import Parts
-from monitor.settings import JwtKey, SecretKey, Settings, from_env, missing_for_production
+from monitor.bootstrap.container import Parts
+from monitor.settings.environment import from_env, missing_for_production
+from monitor.settings.schema import JwtKey, SecretKey, Settings
 
 DEFAULT_DATA_DIR = Path("monitor-data")
 DEFAULT_HOST = "127.0.0.1"

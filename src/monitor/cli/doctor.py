@@ -18,14 +18,15 @@ from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.jwks import AiohttpKeySource
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.migrate import newest_revision
-from monitor.adapters.postgres.queries import PostgresQueries
-from monitor.adapters.vault import KeyVault
+from monitor.adapters.postgres.queries.resources import PostgresQueries
+from monitor.adapters.secret_box import KeyVault
+from monitor.auth.jwks import read_key_set
+from monitor.auth.keys import Key, KeyRing
+from monitor.bootstrap.container import jwt_keys
 from monitor.cli.common import add_json, environment
 from monitor.domain.errors import Unavailable
-from monitor.http.jwks import read_key_set
-from monitor.http.keys import Key, KeyRing
-from monitor.parts import jwt_keys
-from monitor.settings import Settings, missing_for_production
+from monitor.settings.environment import missing_for_production
+from monitor.settings.schema import Settings
 
 EXAMPLE = "monitor doctor --json"
 MAX_SKEW_S = 2.0

@@ -12,9 +12,9 @@ import sys
 
 from monitor.adapters.postgres.engine import describe
 from monitor.adapters.postgres.migrate import upgrade
+from monitor.bootstrap.container import retention
 from monitor.cli.common import CommandError, add_json, database_url, environment
 from monitor.domain.errors import Unavailable
-from monitor.parts import retention
 
 EXAMPLE = "MONITOR_DATABASE_URL=postgresql://monitor:secret@db/monitor monitor migrate"
 

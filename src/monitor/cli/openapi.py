@@ -10,10 +10,10 @@ import base64
 
 import msgspec
 
-from monitor.bootstrap import build_app
-from monitor.http import openapi
-from monitor.parts import Parts
-from monitor.settings import JwtKey, SecretKey, Secrets, Settings
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.server import build_app
+from monitor.http.openapi import reference as openapi
+from monitor.settings.schema import JwtKey, SecretKey, Secrets, Settings
 
 EXAMPLE = "monitor openapi > openapi.json"
 

@@ -19,13 +19,13 @@ from typing import Any
 import uvicorn
 
 from monitor import log as logs
-from monitor.background import spare_the_collector
-from monitor.bootstrap import build_app
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.loops import spare_the_collector
+from monitor.bootstrap.server import build_app
 from monitor.cli.common import CommandError, add_address, build_parts, production
 from monitor.cli.processes import CANNOT_START, Family, StartFailed, when_parent_dies
-from monitor.http.live.wire import LiveProtocol
-from monitor.http.server import BoundedHttp
-from monitor.parts import Parts
+from monitor.http.live.frame_transport import LiveProtocol
+from monitor.http.server.connection import BoundedHttp
 
 EXAMPLE = "monitor serve --host 0.0.0.0 --port 8000 --processes 2"
 

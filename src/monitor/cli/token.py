@@ -16,6 +16,9 @@ import msgspec
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.auth.keys import Key, KeyRing
+from monitor.auth.tokens import is_name, issue
+from monitor.bootstrap.container import jwt_keys, token_policy
 from monitor.cli.common import (
     CommandError,
     database_url,
@@ -27,10 +30,7 @@ from monitor.cli.common import (
 )
 from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
-from monitor.http.keys import Key, KeyRing
-from monitor.http.tokens import is_name, issue
-from monitor.parts import jwt_keys, token_policy
-from monitor.settings import JwtKey, Settings
+from monitor.settings.schema import JwtKey, Settings
 
 EXAMPLE = "monitor token --role admin --subject ada --ttl 1h --data-dir monitor-data"
 

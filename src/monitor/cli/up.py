@@ -22,8 +22,10 @@ from monitor import log as logs
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
 from monitor.adapters.local_keys import LocalKeys, load_or_create_keys
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.background import spare_the_collector
-from monitor.bootstrap import build_app, build_periodic, build_services, build_worker
+from monitor.bootstrap.container import Parts, retention
+from monitor.bootstrap.loops import spare_the_collector
+from monitor.bootstrap.server import build_app, build_services
+from monitor.bootstrap.worker import build_periodic, build_worker
 from monitor.cli.common import (
     DEFAULT_DATA_DIR,
     CommandError,
@@ -34,12 +36,11 @@ from monitor.cli.common import (
     local_jwt_key,
     local_secret_key,
 )
+from monitor.cli.demo import Demo
 from monitor.cli.serve import Server, listen, server_options
 from monitor.cli.token import make
 from monitor.cli.work import worker_name
-from monitor.demo import Demo
-from monitor.parts import Parts, retention
-from monitor.settings import Settings
+from monitor.settings.schema import Settings
 
 EXAMPLE = "monitor up --demo"
 TOKEN_TTL_S = 12 * 3600

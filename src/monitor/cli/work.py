@@ -16,10 +16,11 @@ import structlog
 import uvloop
 
 from monitor import log as logs
-from monitor.background import spare_the_collector, tell_feed
-from monitor.bootstrap import build_periodic, build_worker, readiness
+from monitor.bootstrap.container import Parts
+from monitor.bootstrap.loops import spare_the_collector, tell_feed
+from monitor.bootstrap.server import readiness
+from monitor.bootstrap.worker import build_periodic, build_worker
 from monitor.cli.common import CommandError, build_parts, production
-from monitor.parts import Parts
 
 EXAMPLE = "monitor work --concurrency 200"
 LAST_WORD_S = 1.0

@@ -19,7 +19,7 @@ Every error the product raises on purpose::
     └── Unavailable          503  a dependency is down; safe to try again
 
 ``slug`` names the problem type, ``title`` is fixed, ``detail`` is safe to show to a client.
-The HTTP status in the drawing is assigned in ``monitor.http.problems``; nothing here knows HTTP.
+The HTTP status in the drawing is assigned in ``monitor.http.responses.problems``; nothing here knows HTTP.
 """
 
 from __future__ import annotations

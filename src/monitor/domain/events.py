@@ -7,9 +7,7 @@ a stored one reads back as itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -100,26 +98,3 @@ DomainEvent = (
     | AlertResolved
     | SilencesChanged
 )
-
-
-class Fact(msgspec.Struct, frozen=True):
-    """A domain event that is stored until it was heard. The id carries when it happened."""
-
-    id: UUID
-    event: DomainEvent
-
-
-class Hear(Protocol):
-    """Told of facts after their commit. Does not raise: what cannot be done now is done when they are told again."""
-
-    async def __call__(self, facts: Sequence[Fact]) -> None: ...
-
-
-class FactLog(Protocol):
-    """Facts that nobody has confirmed to have heard. Raises ``Unavailable`` when the database cannot be reached."""
-
-    async def forget(self, ids: Collection[UUID]) -> None: ...
-
-    async def overdue(self, before: datetime, limit: int) -> list[Fact]:
-        """Return the oldest that happened before that time."""
-        ...

@@ -1,11 +1,9 @@
-"""Ids, enums, units and the generic structs that every layer shares."""
+"""Enums, units and the generic structs that every layer shares."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Generic, TypeVar
-from uuid import UUID
 
 import msgspec
 
@@ -16,16 +14,9 @@ Ratio = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 """Positive numbers in policies, checked where settings and requests are decoded."""
 
-ID_TIME_SHIFT = 80
-"""Bits below the Unix millisecond in a version 7 UUID (RFC 9562 section 5.7)."""
-
-SYSTEM_ID = UUID(int=0)
-"""Stands for "all webhooks together" in rollups."""
 
 OK_LABEL = "ok"
 """The outcome label of an attempt that succeeded; every other label names a failure."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Role(StrEnum):
@@ -132,18 +123,3 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
     items: list[T]
     next_cursor: str | None = None
-
-
-def id_floor(at: datetime) -> UUID:
-    """Return a lower bound of the version 7 UUIDs of *at*'s millisecond, above all earlier ones.
-
-    ``id >= id_floor(a) and id < id_floor(b)`` selects the half-open time range ``[a, b)``, in whole milliseconds.
-    *at* is aware; before 1970 there are no ids, so that floor is the smallest UUID.
-    """
-    # Whole milliseconds by integer arithmetic: at.timestamp() * 1000 falls into the millisecond before for some times.
-    return UUID(int=max((at - _EPOCH) // timedelta(milliseconds=1), 0) << ID_TIME_SHIFT)
-
-
-def id_millis(id_: UUID) -> int:
-    """Return the Unix milliseconds that a version 7 UUID carries."""
-    return id_.int >> ID_TIME_SHIFT

@@ -9,24 +9,26 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.di import Provide
 
-from monitor.http.alerts import AlertController, SilenceController
-from monitor.http.cached import HotPath
-from monitor.http.dashboard import DashboardController
-from monitor.http.deliveries import DeliveryController
-from monitor.http.events import EventController
-from monitor.http.exposition import CacheReport, Exposition
-from monitor.http.limits import RateLimiter
+from monitor.auth.tokens import TokenVerifier
 from monitor.http.live import HubStatus, LiveEndpoint, live_route
-from monitor.http.middleware import add_edge, http_plumbing
-from monitor.http.openapi import openapi_config, reference_routes
-from monitor.http.page import load_page, page_routes
-from monitor.http.query import check_query
-from monitor.http.replays import ReplayController
-from monitor.http.request_log import WriteLine
-from monitor.http.services import Services
-from monitor.http.system import AuditController, live, metrics_route, ready
-from monitor.http.tokens import TokenVerifier
-from monitor.http.webhooks import WebhookController
+from monitor.http.middleware.cached_fast_path import HotPath
+from monitor.http.middleware.edge import WriteLine
+from monitor.http.middleware.rate_limit import RateLimiter
+from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.openapi.reference import openapi_config, reference_routes
+from monitor.http.page.assets import load_page, page_routes
+from monitor.http.requests.query import check_query
+from monitor.http.responses.prometheus import CacheReport, Exposition
+from monitor.http.routes.alerts import AlertController
+from monitor.http.routes.audit import AuditController
+from monitor.http.routes.dashboard import DashboardController
+from monitor.http.routes.deliveries import DeliveryController
+from monitor.http.routes.events import EventController
+from monitor.http.routes.replays import ReplayController
+from monitor.http.routes.services import Services
+from monitor.http.routes.silences import SilenceController
+from monitor.http.routes.system import live, metrics_route, ready
+from monitor.http.routes.webhooks import WebhookController
 
 API = "/api/v1"
 

@@ -12,21 +12,23 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.announce import Announcement
+from monitor.domain.alerts.evaluation import Look
 from monitor.domain.alerts.model import Alert, Entry
+from monitor.domain.alerts.notification import Announcement
 from monitor.domain.alerts.silences import Silence
-from monitor.domain.clock import Clock
+from monitor.domain.delivery.fan_out import NewEvent
+from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.replay import Replay
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import DomainEvent
-from monitor.domain.lanes import Lane
-from monitor.domain.metrics import Rollup
-from monitor.domain.ports import AttemptRecord, NewEvent, Woken
-from monitor.domain.replays import Replay
-from monitor.domain.views import AuditView
+from monitor.domain.monitoring.metrics import Rollup
+from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.repositories.attempts import AttemptRecord
+from monitor.domain.ports.repositories.detection import AnomalyRecord
+from monitor.domain.ports.wakeups import Woken
+from monitor.domain.views.audit import AuditView
 from monitor.domain.vocab import DeliveryState
-from monitor.domain.watch_ports import AnomalyRecord
-from monitor.domain.watching import Look
-from monitor.domain.webhooks import Webhook
+from monitor.domain.webhooks.webhook import Webhook
 
 
 class Secret(msgspec.Struct, frozen=True):

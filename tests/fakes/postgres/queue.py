@@ -8,11 +8,11 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.circuit import BreakerState
-from monitor.domain.delivery import MAX_CRASHES
+from monitor.domain.delivery.circuit_breaker import BreakerState
+from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.quarantine import MAX_CRASHES
 from monitor.domain.errors import NotFound
-from monitor.domain.lanes import Lane
-from monitor.domain.ports import Claimed, Finish, Postpone
+from monitor.domain.ports.queue import Claimed, Finish, Postpone
 from monitor.domain.vocab import DeliveryState
 from tests.fakes.postgres.database import FinishedDelivery, StoredDelivery, Tables
 

@@ -11,8 +11,8 @@ import pytest
 from monitor.cache.redis_server import RedisCacheServer
 from monitor.cache.server import CacheServer, Dropped, Heeded, Pong, Released, ServerGone
 from tests import servers
+from tests.fakes.cache.server import FakeCacheServer, FakeRedis
 from tests.fakes.clock import FakeClock
-from tests.fakes.redis.cache_server import FakeCacheServer, FakeRedis
 
 OLD, NEW = b"old-----", b"new-----"
 SAID = Dropped(1, "writer", ("tag",), answer=True)

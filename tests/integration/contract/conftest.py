@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 import pytest
 
 from monitor.adapters.clock import SystemClock
-from monitor.adapters.postgres.alert_queries import PostgresAlertQueries
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
-from monitor.adapters.postgres.queries import PostgresQueries
-from monitor.adapters.postgres.uow import PostgresUnitOfWork
-from monitor.adapters.vault import KeyVault
+from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
+from monitor.adapters.postgres.queries.resources import PostgresQueries
+from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from monitor.adapters.secret_box import KeyVault
 from tests.fakes.clock import FakeClock
-from tests.fakes.postgres.alert_queries import FakeAlertQueries
 from tests.fakes.postgres.database import FakeDatabase
-from tests.fakes.postgres.queries import FakeQueries
-from tests.fakes.postgres.uow import FakeUnitOfWork
+from tests.fakes.postgres.queries.alerts import FakeAlertQueries
+from tests.fakes.postgres.queries.resources import FakeQueries
+from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
 from tests.integration.contract.world import World
 
 

@@ -10,13 +10,14 @@ from uuid import UUID
 import pytest
 from msgspec import UNSET
 
-from monitor.domain.alerts.announce import Announcement
 from monitor.domain.alerts.model import Action, Alert, AlertKind, AlertState, Entry, Identity, evolve
+from monitor.domain.alerts.notification import Announcement
 from monitor.domain.alerts.silences import Silence, SilenceSpec
-from monitor.domain.alerts.views import AlertCount, Durations
 from monitor.domain.errors import NotFound
-from monitor.domain.vocab import SYSTEM_ID, Severity
-from monitor.domain.watch_ports import AlertFilter
+from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.ports.queries.alerts import AlertFilter
+from monitor.domain.views.alerts import AlertCount, Durations
+from monitor.domain.vocab import Severity
 from tests.integration.contract.alerts_made import POLICY, made, make
 from tests.integration.contract.world import World
 

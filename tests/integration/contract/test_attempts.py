@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from monitor.domain.delivery import Outcome, Phases
-from monitor.domain.metrics import Rollup, merge_rollups, rollup_of
-from monitor.domain.ports import AttemptFilter, AttemptRecord, Minute
-from monitor.domain.views import MetricsPoint
+from monitor.domain.delivery.outcome import Outcome, Phases
+from monitor.domain.monitoring.metrics import Rollup, merge_rollups, rollup_of
+from monitor.domain.ports.queries.resources import AttemptFilter
+from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
+from monitor.domain.views.metrics import MetricsPoint
 from tests import samples
 from tests.integration.contract.world import World
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from monitor.domain.delivery.fan_out import NewDelivery, Subscription
 from monitor.domain.errors import NotFound
-from monitor.domain.ports import NewDelivery, Subscription
 from monitor.domain.vocab import DeliveryState
-from monitor.domain.webhooks import Webhook
+from monitor.domain.webhooks.webhook import Webhook
 from tests import samples
 from tests.integration.contract.world import World
 

@@ -9,14 +9,15 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from monitor.domain.circuit import Breaker, BreakerState
-from monitor.domain.delivery import MAX_CRASHES, RetryPolicy
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
+from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.quarantine import MAX_CRASHES
+from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
-from monitor.domain.health import Health
-from monitor.domain.lanes import Lane
-from monitor.domain.ports import Claimed, Finish, Postpone
+from monitor.domain.monitoring.health import Health
+from monitor.domain.ports.queue import Claimed, Finish, Postpone
 from monitor.domain.vocab import DeliveryState, HealthStatus
-from monitor.domain.webhooks import RateLimit
 from tests.integration.contract.world import World
 
 

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from monitor.domain.delivery.replay import Replay
 from monitor.domain.errors import NotFound
-from monitor.domain.ports import Finish
-from monitor.domain.replays import Replay
+from monitor.domain.ports.queue import Finish
 from monitor.domain.vocab import DeliveryState
 from tests.integration.contract.world import World
 

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from monitor.domain.delivery import RetryPolicy
+from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
 from monitor.domain.vocab import DeliveryState, HealthStatus, SignatureScheme
-from monitor.domain.webhooks import MASK, RateLimit
+from monitor.domain.webhooks.webhook import MASK
 from tests import samples
 from tests.integration.contract.world import World
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 from uuid import UUID
 
-from monitor.domain.clock import Clock
-from monitor.domain.lanes import Lane
-from monitor.domain.ports import Claimed, Queries, UnitOfWorkFactory
+from monitor.domain.delivery.lane import Lane
+from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.queries.alerts import AlertQueries
+from monitor.domain.ports.queries.resources import Queries
+from monitor.domain.ports.queue import Claimed
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.vocab import DeliveryState
-from monitor.domain.watch_ports import AlertQueries
-from monitor.domain.webhooks import Webhook
+from monitor.domain.webhooks.webhook import Webhook
 from tests import samples
 
 

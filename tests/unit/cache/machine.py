@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from monitor.cache import Cache, CacheConfig, Entry, Key
 from monitor.domain.errors import Unavailable
-from tests.fakes.redis.cache_server import FakeCacheServer
+from tests.fakes.cache.server import FakeCacheServer
 from tests.unit.cache.world import BOTH, ONE, TWO, Job, composer, world
 
 CONFIG = CacheConfig()

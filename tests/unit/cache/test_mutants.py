@@ -11,17 +11,17 @@ import pytest
 from dogpile.cache.api import NO_VALUE
 
 from monitor.cache.backend import RedisTier
-from monitor.cache.bus import Bus, _Settlement
 from monitor.cache.cache import Cache
+from monitor.cache.invalidation_bus import Bus, _Settlement
 from monitor.cache.lease import LeaseMutex
-from monitor.cache.lookup import Creator, Flight, LookUp, UnderWay
+from monitor.cache.load import Creator, Flight, LookUp, UnderWay
 from monitor.cache.memory import Memory, Slot
 from monitor.cache.policy import Key
-from monitor.cache.process import Process
 from monitor.cache.proxy import MemoryTier
 from monitor.cache.server import TOKEN_BYTES, Dropped, Found, Member
+from monitor.cache.state import Process
 from monitor.domain.errors import Unavailable
-from tests.fakes.redis.cache_server import FakeCacheServer, FakeRedis
+from tests.fakes.cache.server import FakeCacheServer, FakeRedis
 from tests.unit.cache import test_rules as rules
 from tests.unit.cache.world import World, world
 

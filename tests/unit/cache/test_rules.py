@@ -7,10 +7,10 @@ from __future__ import annotations
 import pytest
 
 from monitor.cache import CacheConfig, Entry
-from monitor.cache.lookup import LookUp
+from monitor.cache.load import LookUp
 from monitor.cache.memory import Slot
-from monitor.cache.process import Process
 from monitor.cache.proxy import MemoryTier
+from monitor.cache.state import Process
 from monitor.domain.errors import NotFound, Unavailable
 from tests.fakes.clock import FakeClock
 from tests.unit.cache.world import BOTH, ONE, TWO, VIEW, World

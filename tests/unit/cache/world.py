@@ -15,8 +15,8 @@ import dogpile.lock
 
 from monitor.cache import Cache, CacheConfig, Creator, Entry, Key, Policy, View
 from monitor.domain.errors import Unavailable
+from tests.fakes.cache.server import FakeCacheServer, FakeRedis
 from tests.fakes.clock import FakeClock
-from tests.fakes.redis.cache_server import FakeCacheServer, FakeRedis
 
 T = TypeVar("T")
 

@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from litestar import Litestar, Request, get, post
 from litestar.params import FromPath, JSONBody
 
+from monitor.auth.keys import Key
+from monitor.auth.tokens import TokenPolicy, TokenVerifier
 from monitor.domain.errors import NotFound, Unavailable
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor
 from monitor.domain.vocab import Actor, Role
-from monitor.http.auth import OPEN, actor_of, requires
-from monitor.http.keys import Key
-from monitor.http.limits import BATCH_BODY_BYTES, RateLimiter
-from monitor.http.middleware import add_edge, http_plumbing
-from monitor.http.paging import Cursor, Limit
-from monitor.http.tokens import TokenPolicy, TokenVerifier
+from monitor.http.middleware.authentication import OPEN, actor_of, requires
+from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES, RateLimiter
+from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.requests.paging import Cursor, Limit
 
 NOW = 1_800_000_000.0
 POLICY = TokenPolicy(issuer="https://issuer.test", audience="monitor", max_lifetime_s=3600)

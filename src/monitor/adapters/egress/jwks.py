@@ -12,8 +12,8 @@ import ssl
 import aiohttp
 from yarl import URL
 
+from monitor.adapters.egress.connector import tls_context
 from monitor.adapters.egress.sender import HEADER_COUNT_LIMIT, HEADER_LINE_LIMIT_BYTES, USER_AGENT
-from monitor.adapters.egress.wire import tls_context
 from monitor.domain.errors import Unavailable
 
 LIMIT_BYTES = 131_072

@@ -18,12 +18,19 @@ import structlog
 from yarl import URL
 
 from monitor import __version__
+from monitor.adapters.egress.connector import (
+    CURRENT,
+    CheckedResolver,
+    Exchange,
+    GuardedRequest,
+    dial_socket,
+    tls_context,
+)
 from monitor.adapters.egress.guard import EgressPolicy, Target, parse_target
 from monitor.adapters.egress.resolver import Lookup, Resolver
-from monitor.adapters.egress.wire import CURRENT, CheckedResolver, Exchange, GuardedRequest, dial_socket, tls_context
-from monitor.domain.delivery import Outcome, Phases
+from monitor.domain.delivery.outcome import Outcome, Phases
+from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.errors import UrlRefused
-from monitor.domain.outbound import OutboundRequest
 from monitor.domain.vocab import ErrorKind
 
 READ_LIMIT_BYTES = 16_384
@@ -45,7 +52,7 @@ _log = structlog.get_logger(__name__)
 
 
 class AiohttpSender:
-    """The :class:`~monitor.domain.outbound.WebhookSender` of production.
+    """The :class:`~monitor.domain.ports.sender.WebhookSender` of production.
 
     Connections are pooled per scheme, host and port, without limits of its own: the caller caps what is under way per
     webhook, and a shared limit would let one slow receiver starve the others. A name is looked up once for each new

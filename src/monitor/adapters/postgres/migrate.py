@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from monitor.adapters.postgres.engine import raw_dsn, sqlalchemy_url, translating
-from monitor.adapters.postgres.partitions import Retention, maintain
+from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
 
 ADVISORY_LOCK = 0x6D6F6E02
 

@@ -18,16 +18,17 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb
-from monitor.adapters.postgres.events import wake
-from monitor.adapters.postgres.watch import decode_tally, encode_tally
-from monitor.domain.circuit import Breaker, BreakerState
-from monitor.domain.delivery import MAX_CRASHES, RetryPolicy
+from monitor.adapters.postgres.repositories.detection import decode_tally, encode_tally
+from monitor.adapters.postgres.repositories.events import wake
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
+from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.quarantine import MAX_CRASHES
+from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
-from monitor.domain.health import Health
-from monitor.domain.lanes import Lane
-from monitor.domain.ports import Claimed, Finish, Postpone
+from monitor.domain.monitoring.health import Health
+from monitor.domain.ports.queue import Claimed, Finish, Postpone
 from monitor.domain.vocab import DeliveryState, HealthStatus
-from monitor.domain.webhooks import RateLimit
 
 T = TypeVar("T", RateLimit, RetryPolicy)
 
@@ -141,7 +142,7 @@ _MINE = "FROM unnest($1::uuid[], $2::int[]) AS lease (id, epoch) WHERE d.id = le
 
 
 class PostgresDeliveryQueue:
-    """See :class:`monitor.domain.ports.DeliveryQueue`."""
+    """See :class:`monitor.domain.ports.queue.DeliveryQueue`."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection

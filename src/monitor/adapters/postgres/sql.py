@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
-from monitor.domain.vocab import id_floor
+from monitor.domain.ids import id_floor
 
 
 class Where:

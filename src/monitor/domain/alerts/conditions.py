@@ -10,7 +10,7 @@ import msgspec
 
 from monitor.domain.alerts.model import AlertKind, AlertPolicy, Cause
 from monitor.domain.anomaly import Signal, State, Verdict
-from monitor.domain.health import Health, HealthPolicy, continuous_failure
+from monitor.domain.monitoring.health import Health, HealthPolicy, continuous_failure
 from monitor.domain.vocab import HealthStatus, Severity
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from monitor.domain.alerts.model import AlertKind
 from monitor.domain.errors import FieldError, Invalid
-from monitor.domain.vocab import SYSTEM_ID
+from monitor.domain.ids import SYSTEM_ID
 
 LONGEST = timedelta(days=365)
 

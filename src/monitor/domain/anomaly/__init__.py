@@ -6,7 +6,7 @@ Every signal is ``observe(baseline, sample, policy) -> (baseline, verdict)``, in
 bounded size that the caller stores; time comes in the sample. :func:`observe_all` runs all five for one webhook.
 """
 
-from monitor.domain.anomaly.facade import Baselines, observe_all, start_baselines
+from monitor.domain.anomaly.detector import Baselines, observe_all, start_baselines
 from monitor.domain.anomaly.failures import failure_probability
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, State, Verdict, sample_of
 from monitor.domain.anomaly.policy import AnomalyPolicy

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import msgspec
 
+from monitor.domain.anomaly.distributions import beta_binomial_tail
 from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge, learning, standing
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DAY_S, DEFAULT_POLICY, AnomalyPolicy
-from monitor.domain.anomaly.share import (
+from monitor.domain.anomaly.proportion import (
     Excess,
     Mode,
     Share,
@@ -26,7 +27,6 @@ from monitor.domain.anomaly.share import (
     start_share,
     suspect,
 )
-from monitor.domain.anomaly.tails import beta_binomial_tail
 from monitor.domain.vocab import Severity
 
 PRIOR_FAILURES = 0.01

@@ -11,12 +11,12 @@ from math import isfinite, log10
 
 import msgspec
 
-from monitor.domain.anomaly import level as levels
+from monitor.domain.anomaly import mean_baseline as levels
 from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge, learning, standing
-from monitor.domain.anomaly.level import Level, Rules, Shift, start_level
+from monitor.domain.anomaly.mean_baseline import Level, Rules, Shift, start_level
 from monitor.domain.anomaly.model import Evidence, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
-from monitor.domain.anomaly.share import Mode
+from monitor.domain.anomaly.proportion import Mode
 from monitor.domain.errors import Invalid
 from monitor.domain.vocab import Severity
 

@@ -14,7 +14,7 @@ import msgspec
 from monitor.domain.anomaly.episode import Episode, is_frozen
 from monitor.domain.anomaly.model import Sample
 from monitor.domain.anomaly.policy import AnomalyPolicy
-from monitor.domain.anomaly.share import Spread
+from monitor.domain.anomaly.proportion import Spread
 from monitor.domain.anomaly.windows import Ring, add, advance, empty_ring
 
 HOUR_S = 3_600.0

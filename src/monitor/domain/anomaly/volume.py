@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import msgspec
 
+from monitor.domain.anomaly.distributions import negative_binomial_tails
 from monitor.domain.anomaly.episode import Alarm, judge, learning, standing
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
-from monitor.domain.anomaly.tails import negative_binomial_tails
 from monitor.domain.anomaly.traffic import HOURS_PER_DAY, TrafficBaseline, knows_enough, take
 from monitor.domain.vocab import Severity
 

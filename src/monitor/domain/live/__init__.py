@@ -13,7 +13,8 @@ never a loss, since a server that cannot send a message closes the socket instea
 from monitor.domain.live.messages import Entry, Kind, Message, seal, seal_error, text_frame
 from monitor.domain.live.reader import EVERYTHING, Filter, Reader
 from monitor.domain.live.session import CloseCode, Pass, Resume, Session, Subscribe, UnknownFrame, close_code_of
-from monitor.domain.live.stream import FeedLog, Position, Stream, Tail
+from monitor.domain.live.stream import Position, Stream, Tail
+from monitor.domain.ports.feed_log import FeedLog
 
 __all__ = [
     "EVERYTHING",

@@ -10,26 +10,21 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.anomaly.tally import tally_of
-from monitor.domain.clock import Clock
-from monitor.domain.delivery import Dead, Done, Outcome, Retry, decide
+from monitor.domain.delivery.chat_formats import render
+from monitor.domain.delivery.lane import Lane, LanePolicy, charge, failed_for_good, notice, observe, refill_s, room
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.retry import Dead, Done, Retry, decide
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
-from monitor.domain.formats import render
-from monitor.domain.lanes import Lane, LanePolicy, charge, failed_for_good, notice, observe, refill_s, room
-from monitor.domain.metrics import MINUTE_S, RollupBuilder
-from monitor.domain.outbound import WebhookSender
-from monitor.domain.ports import (
-    AttemptRecord,
-    Claimed,
-    Destination,
-    Finish,
-    Minute,
-    Postpone,
-    Queries,
-    UnitOfWork,
-    UnitOfWorkFactory,
-)
-from monitor.domain.services.signing import AsymmetricSigner, signed_request
+from monitor.domain.monitoring.metrics import MINUTE_S, RollupBuilder
+from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.queries.resources import Queries
+from monitor.domain.ports.queue import Claimed, Finish, Postpone
+from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
+from monitor.domain.ports.sender import WebhookSender
+from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.vocab import DeliveryState
+from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.signed_request import AsymmetricSigner, signed_request
 
 GONE = "The receiver answered 410 Gone."
 FAILED_FOR_DAYS = "Every attempt failed for 5 days."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -10,12 +10,13 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from monitor.domain.clock import Clock
+from monitor.domain.delivery.event_types import EVENT_TYPE, is_event_type, is_reserved
+from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, fan_out
 from monitor.domain.errors import FieldError, Invalid
-from monitor.domain.ports import NewDelivery, NewEvent, Subscription, UnitOfWorkFactory
-from monitor.domain.registration import MAX_LABELS, Labels
+from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.vocab import Actor
-from monitor.domain.webhooks import EVENT_TYPE, is_event_type, is_reserved, subscribes
+from monitor.domain.webhooks.registration import MAX_LABELS, Labels
 
 MAX_BATCH = 1000
 
@@ -88,20 +89,6 @@ class Publisher:
 
     def _stored(self, event: EventIn, now: datetime) -> NewEvent:
         return NewEvent(self._clock.new_id(), event.type, bytes(event.payload), event.labels, event.occurred_at or now)
-
-
-def fan_out(events: Iterable[NewEvent], subscriptions: Sequence[Subscription], clock: Clock) -> list[NewDelivery]:
-    """Return one delivery for each event and each of *subscriptions* that wants it."""
-    return [
-        NewDelivery(clock.new_id(), event.id, subscription.webhook_id)
-        for event in events
-        for subscription in subscriptions
-        if _wants(subscription, event)
-    ]
-
-
-def _wants(subscription: Subscription, event: NewEvent) -> bool:
-    return subscribes(subscription.event_types, subscription.labels, event_type=event.type, event_labels=event.labels)
 
 
 def _answer(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishAnswer:

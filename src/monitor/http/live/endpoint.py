@@ -13,19 +13,19 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
+from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import Forbidden, Malformed, MissingToken, MonitorError, Unauthenticated
 from monitor.domain.live import CloseCode, Pass, Session
-from monitor.domain.live.door import PROTOCOL, asked_position, check_origin, offered_token
 from monitor.domain.live.session import Auth
 from monitor.domain.live.stream import Position
 from monitor.domain.vocab import Role
-from monitor.http.auth import bearer_token, requires
+from monitor.http.live.frame_transport import EXTENSION, AsgiWire, Wire
+from monitor.http.live.handshake import PROTOCOL, asked_position, check_origin, offered_token
 from monitor.http.live.hub import Hub
 from monitor.http.live.socket import Socket
-from monitor.http.live.wire import EXTENSION, AsgiWire, Wire
-from monitor.http.problems import raw_problem
-from monitor.http.request_log import API_HEADERS, incoming_request_id
-from monitor.http.tokens import Principal, TokenVerifier
+from monitor.http.middleware.authentication import bearer_token, requires
+from monitor.http.middleware.edge import API_HEADERS, incoming_request_id
+from monitor.http.responses.problems import raw_problem
 
 PATH = "/ws/dashboard"
 
@@ -93,7 +93,7 @@ class LiveEndpoint:
             self._hub.leave(holder.subject, socket)
 
     def _examine(self, scope: Any) -> tuple[Pass, Position | None]:
-        """Raises: MonitorError: the handshake is refused, see :mod:`monitor.domain.live.door`."""
+        """Raises: MonitorError: the handshake is refused, see :mod:`monitor.http.live.handshake`."""
         headers = scope["headers"]
         position = asked_position(scope["query_string"].decode("latin-1"))
         offered = offered_token(_offers(scope))

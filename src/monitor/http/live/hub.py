@@ -15,7 +15,7 @@ from monitor.domain.errors import MonitorError, TooManyRequests, Unavailable
 from monitor.domain.live import CloseCode, Entry, Kind, Message, Pass, Resume, Subscribe, seal, seal_error
 from monitor.domain.live.reader import WAITING, Filter
 from monitor.domain.live.stream import Position
-from monitor.domain.services.feed import LiveFeed
+from monitor.domain.services.live_feed import LiveFeed
 from monitor.http.live.socket import Socket
 
 TICK_S = 1.0

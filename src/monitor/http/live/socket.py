@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from monitor.domain.errors import MonitorError
 from monitor.domain.live import CloseCode, Message, Position, Reader, Session, Stream, close_code_of
-from monitor.http.live.wire import Wire
+from monitor.http.live.frame_transport import Wire
 
 STALL_S = 10.0
 """How long a socket may stay congested."""

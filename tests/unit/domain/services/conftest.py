@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.domain.ports import UnitOfWorkFactory
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from tests.fakes.clock import FakeClock
+from tests.fakes.egress.sender import FakeWebhookSender
 from tests.fakes.postgres.database import FakeDatabase
-from tests.fakes.postgres.queries import FakeQueries
-from tests.fakes.postgres.uow import FakeUnitOfWork
-from tests.fakes.sender import FakeWebhookSender
+from tests.fakes.postgres.queries.resources import FakeQueries
+from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
 
 
 @pytest.fixture

@@ -13,14 +13,19 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from monitor.domain.anomaly.tally import tally_of
-from monitor.domain.circuit import Breaker, BreakerState
-from monitor.domain.delivery import MAX_CRASHES, Outcome, RetryPolicy
+from monitor.domain.delivery.chat_formats import render
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
+from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.quarantine import MAX_CRASHES
+from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
-from monitor.domain.formats import render
-from monitor.domain.lanes import Lane
-from monitor.domain.metrics import merge_rollups, rollup_of
-from monitor.domain.ports import Claimed, Destination, UnitOfWorkFactory
+from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.monitoring.metrics import merge_rollups, rollup_of
+from monitor.domain.ports.queue import Claimed
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.deliver import (
     DESTINATION_FRESH_S,
     FAILED_FOR_DAYS,
@@ -30,15 +35,16 @@ from monitor.domain.services.deliver import (
     Sent,
     minutes,
 )
-from monitor.domain.vocab import SYSTEM_ID, BodyFormat, DeliveryState, HealthStatus
-from monitor.domain.webhooks import RateLimit, signed_content, verify_v1
+from monitor.domain.vocab import BodyFormat, DeliveryState, HealthStatus
+from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.signatures import signed_content, verify_v1
 from tests import samples
 from tests import strategies as our
 from tests.fakes.clock import START, FakeClock
+from tests.fakes.egress.sender import FakeWebhookSender
 from tests.fakes.postgres.database import FakeDatabase
-from tests.fakes.postgres.queries import FakeQueries
-from tests.fakes.postgres.uow import FakeUnitOfWork
-from tests.fakes.sender import FakeWebhookSender
+from tests.fakes.postgres.queries.resources import FakeQueries
+from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
 
 
 class Bench:

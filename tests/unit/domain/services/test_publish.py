@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from monitor.domain.errors import IdempotencyMismatch, Invalid, Unavailable
-from monitor.domain.ports import UnitOfWorkFactory
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.publish import EventIn, PublishAnswer, Publisher
 from tests import samples
 from tests.fakes.clock import FakeClock

@@ -1,0 +1,268 @@
+"""Reads of alerts, silences and anomalies: SQL straight into view structs."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from monitor.adapters.postgres.codec import from_jsonb
+from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.repositories.alerts import NO_ALERT
+from monitor.adapters.postgres.repositories.silences import NO_SILENCE
+from monitor.adapters.postgres.sql import Where
+from monitor.domain.alerts.model import AlertKind, AlertState
+from monitor.domain.alerts.silences import SilenceSpec
+from monitor.domain.anomaly import Evidence, Signal
+from monitor.domain.errors import NotFound
+from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.ports.queries.alerts import AlertFilter
+from monitor.domain.views.alerts import (
+    AlertCount,
+    AlertStatsView,
+    AlertView,
+    AnomalyView,
+    DayOfAlerts,
+    Durations,
+    HistoryView,
+    SilencePreview,
+    SilenceView,
+)
+from monitor.domain.vocab import Severity
+
+PREVIEWED = 50
+
+# The rule of Silence.matches, in SQL: `s` is a silence, `a` an alert, `w` its webhook.
+_MATCHES = """
+(s.webhook_id IS NULL OR s.webhook_id = a.webhook_id)
+AND (s.kind IS NULL OR s.kind = a.kind)
+AND (s.label IS NULL OR (w.labels ? split_part(s.label, '=', 1)
+     AND (position('=' IN s.label) = 0
+          OR w.labels ->> split_part(s.label, '=', 1) = substr(s.label, position('=' IN s.label) + 1))))
+"""
+
+_ALERT = f"""
+SELECT a.*, w.name AS webhook_name, EXISTS (
+    SELECT FROM silences s WHERE s.ends_at > now() AND {_MATCHES}) AS silenced
+FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id
+"""
+
+_SILENCE = f"""
+SELECT s.*, s.ends_at > now() AS active, (
+    SELECT count(*) FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id
+    WHERE s.ends_at > now() AND a.state <> 'resolved' AND {_MATCHES}) AS matches
+FROM silences s
+"""
+
+_ANOMALY = "SELECT a.*, w.name AS webhook_name FROM anomalies a JOIN webhooks w ON w.id = a.webhook_id"
+
+# The silence that is only thought of stands where a stored one would.
+_THOUGHT_OF = "(SELECT $1::uuid AS webhook_id, $2::text AS kind, $3::text AS label) AS s"
+
+COUNTS = """
+SELECT state, severity, kind, count(*) AS n FROM alerts
+WHERE state <> 'resolved' OR raised_at >= $1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+DAYS = """
+SELECT day, severity, sum(raised)::int AS raised, sum(resolved)::int AS resolved FROM (
+    SELECT (raised_at AT TIME ZONE 'UTC')::date AS day, severity, 1 AS raised, 0 AS resolved
+    FROM alerts WHERE raised_at >= $1
+    UNION ALL
+    SELECT (resolved_at AT TIME ZONE 'UTC')::date, severity, 0, 1
+    FROM alerts WHERE state = 'resolved' AND resolved_at >= $1
+) AS moves GROUP BY 1, 2
+"""
+
+# The oldest by its wait: for the least time of raising, the planner would walk all alerts ever raised.
+TIMES = """
+SELECT now() AS as_of,
+    (SELECT extract(epoch FROM max(now() - raised_at))::float8 FROM alerts WHERE state = 'pending') AS oldest_s,
+    count(ack_s)::int AS ack_n, avg(ack_s) AS ack_mean,
+    percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY ack_s) AS ack,
+    count(resolve_s)::int AS resolve_n, avg(resolve_s) AS resolve_mean,
+    percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY resolve_s) AS resolve
+FROM (
+    SELECT extract(epoch FROM first_acknowledged_at - raised_at)::float8 AS ack_s,
+           extract(epoch FROM resolved_at - raised_at)::float8 AS resolve_s
+    FROM alerts WHERE raised_at >= $1
+) AS t
+"""
+
+
+class PostgresAlertQueries:
+    """See :class:`monitor.domain.ports.queries.alerts.AlertQueries`."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def alert(self, alert_id: UUID) -> AlertView:
+        row = await self._db.fetchrow(f"{_ALERT} WHERE a.id = $1", alert_id)
+        if row is None:
+            raise NotFound(NO_ALERT)
+        history = await self._db.fetch(
+            "SELECT at, action, actor, note, severity, title FROM alert_history WHERE alert_id = $1 ORDER BY version",
+            alert_id,
+        )
+        entries = [msgspec.convert(dict(entry.items()), HistoryView) for entry in history]
+        return msgspec.structs.replace(alert_view(row), history=entries)
+
+    async def alerts(self, where: AlertFilter, *, after: UUID | None, limit: int) -> list[AlertView]:
+        condition = Where()
+        condition.add("a.state = ANY({})", list(where.states) or None)
+        condition.add("a.severity = {}", where.severity)
+        condition.add("a.kind = {}", where.kind)
+        condition.add("a.webhook_id = {}", where.webhook_id)
+        condition.add("a.raised_at >= {}", where.from_at)
+        condition.add("a.raised_at < {}", where.to_at)
+        condition.add("a.id < {}", after)
+        rows = await self._db.fetch(f"{_ALERT} {condition} ORDER BY a.id DESC LIMIT {limit}", *condition.args)
+        return [alert_view(row) for row in rows]
+
+    async def stats(self, days: int) -> AlertStatsView:
+        since = await self._db.fetchrow(
+            "SELECT date_trunc('day', now(), 'UTC') - make_interval(days => $1 - 1) AS at", days
+        )
+        assert since is not None
+        first: datetime = since["at"]
+        counts = await self._db.fetch(COUNTS, first)
+        by_day = await self._db.fetch(DAYS, first)
+        times = await self._db.fetchrow(TIMES, first)
+        assert times is not None
+        return AlertStatsView(
+            as_of=times["as_of"],
+            days=days,
+            counts=[
+                AlertCount(AlertState(row["state"]), Severity(row["severity"]), AlertKind(row["kind"]), row["n"])
+                for row in counts
+            ],
+            oldest_pending_age_s=None if times["oldest_s"] is None else round(times["oldest_s"], 3),
+            series=_series(first, days, by_day),
+            time_to_acknowledge=_durations(times, "ack"),
+            time_to_resolve=_durations(times, "resolve"),
+        )
+
+    async def silence(self, silence_id: UUID) -> SilenceView:
+        row = await self._db.fetchrow(f"{_SILENCE} WHERE s.id = $1", silence_id)
+        if row is None:
+            raise NotFound(NO_SILENCE)
+        return _silence_view(row)
+
+    async def silences(self, *, active: bool | None, after: UUID | None, limit: int) -> list[SilenceView]:
+        condition = Where()
+        condition.add("s.id < {}", after)
+        condition.add("(s.ends_at > now()) = {}", active)
+        rows = await self._db.fetch(f"{_SILENCE} {condition} ORDER BY s.id DESC LIMIT {limit}", *condition.args)
+        return [_silence_view(row) for row in rows]
+
+    async def preview(self, spec: SilenceSpec) -> SilencePreview:
+        args = (spec.webhook_id, spec.kind, spec.label)
+        alerts = await self._db.fetch(
+            f"{_ALERT}, {_THOUGHT_OF} WHERE a.state <> 'resolved' AND {_MATCHES} ORDER BY a.id DESC LIMIT {PREVIEWED}",
+            *args,
+        )
+        # A webhook may get an alert of any kind, so the kind leaves the webhooks as they are.
+        webhooks = await self._db.fetchrow(
+            "SELECT count(*) AS n FROM webhooks w"
+            f" CROSS JOIN LATERAL (SELECT w.id AS webhook_id, $2::text AS kind) AS a, {_THOUGHT_OF}"
+            f" WHERE w.deleted_at IS NULL AND {_MATCHES}",
+            *args,
+        )
+        assert webhooks is not None
+        return SilencePreview(webhooks["n"], [alert_view(row) for row in alerts])
+
+    async def anomaly(self, anomaly_id: UUID) -> AnomalyView:
+        row = await self._db.fetchrow(f"{_ANOMALY} WHERE a.id = $1", anomaly_id)
+        if row is None:
+            raise NotFound("There is no anomaly with this id.")
+        return _anomaly_view(row)
+
+    async def anomalies(
+        self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int
+    ) -> list[AnomalyView]:
+        condition = Where(f"a.closed_at IS {'' if is_open else 'NOT '}NULL")
+        condition.add("a.webhook_id = {}", webhook_id)
+        condition.add("a.id < {}", after)
+        rows = await self._db.fetch(f"{_ANOMALY} {condition} ORDER BY a.id DESC LIMIT {limit}", *condition.args)
+        return [_anomaly_view(row) for row in rows]
+
+
+def alert_view(row: asyncpg.Record) -> AlertView:
+    """Read one row of :data:`_ALERT`."""
+    about_all = row["webhook_id"] == SYSTEM_ID
+    return AlertView(
+        id=row["id"],
+        kind=AlertKind(row["kind"]),
+        severity=Severity(row["severity"]),
+        state=AlertState(row["state"]),
+        webhook_id=None if about_all else row["webhook_id"],
+        webhook_name=row["webhook_name"],
+        title=row["title"],
+        count=row["count"],
+        causes=row["causes"],
+        evidence=from_jsonb(row["evidence"], dict[str, Any]),
+        raised_at=row["raised_at"],
+        acknowledged_at=row["acknowledged_at"],
+        acknowledged_by=row["acknowledged_by"],
+        ack_expires_at=row["ack_expires_at"],
+        note=row["note"],
+        resolved_at=row["resolved_at"],
+        resolved_by=row["resolved_by"],
+        silenced=row["silenced"],
+        flapping=row["flapping"],
+        version=row["version"],
+    )
+
+
+def _silence_view(row: asyncpg.Record) -> SilenceView:
+    return SilenceView(
+        id=row["id"],
+        created_by=row["created_by"],
+        created_at=row["created_at"],
+        reason=row["reason"],
+        ends_at=row["ends_at"],
+        webhook_id=row["webhook_id"],
+        label=row["label"],
+        kind=None if row["kind"] is None else AlertKind(row["kind"]),
+        active=row["active"],
+        matches=row["matches"],
+    )
+
+
+def _anomaly_view(row: asyncpg.Record) -> AnomalyView:
+    return AnomalyView(
+        id=row["id"],
+        webhook_id=row["webhook_id"],
+        webhook_name=row["webhook_name"],
+        signal=Signal(row["signal"]),
+        severity=Severity(row["severity"]),
+        sentence=row["sentence"],
+        evidence=from_jsonb(row["evidence"], Evidence),
+        opened_at=row["opened_at"],
+        closed_at=row["closed_at"],
+    )
+
+
+def _series(first: datetime, days: int, rows: list[asyncpg.Record]) -> list[DayOfAlerts]:
+    """Return every day, also those without alerts."""
+    raised = {(row["day"], row["severity"]): row["raised"] for row in rows}
+    resolved: dict[Any, int] = {}
+    for row in rows:
+        resolved[row["day"]] = resolved.get(row["day"], 0) + row["resolved"]
+    dates = [(first + timedelta(days=offset)).date() for offset in range(days)]
+    return [
+        DayOfAlerts(day, {severity: raised.get((day, severity), 0) for severity in Severity}, resolved.get(day, 0))
+        for day in dates
+    ]
+
+
+def _durations(row: asyncpg.Record, name: str) -> Durations:
+    median, p90 = row[name] or (None, None)
+    return Durations(row[f"{name}_n"], _rounded(median), _rounded(p90), _rounded(row[f"{name}_mean"]))
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

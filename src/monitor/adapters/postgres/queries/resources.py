@@ -1,0 +1,238 @@
+"""Reads: SQL straight into view structs, outside any unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.queries.metrics import last_hours, series
+from monitor.adapters.postgres.queries.rows import (
+    attempt_view,
+    audit_view,
+    delivery_view,
+    event_view,
+    watched_webhook_view,
+    webhook_view,
+)
+from monitor.adapters.postgres.queue import NO_DELIVERY
+from monitor.adapters.postgres.repositories.webhooks import NO_WEBHOOK, open_headers, secret_context
+from monitor.adapters.postgres.sql import Where
+from monitor.adapters.secret_box import KeyVault, VaultError
+from monitor.domain.delivery.event_types import patterns_for
+from monitor.domain.errors import NotFound
+from monitor.domain.ports.queries.resources import AttemptFilter, DeliveryFilter, WebhookFilter
+from monitor.domain.views.audit import AuditView
+from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
+from monitor.domain.views.metrics import MetricsView
+from monitor.domain.views.webhooks import WebhookView
+from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, SignatureScheme
+from monitor.domain.webhooks.destination import Destination
+
+log = structlog.get_logger(__name__)
+
+_WEBHOOK = """
+SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at
+FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id
+"""
+
+WATCHED_WEBHOOK = """
+SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, b.signals, b.normal
+FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
+WHERE w.id = $1 AND w.deleted_at IS NULL
+"""
+
+# Both halves carry the same columns, so one page can be cut across them.
+_DELIVERY = """
+SELECT id, event_id, webhook_id, 'pending' AS state, attempts, leased_by IS NOT NULL AND due_at > now() AS in_flight,
+       due_at, last_status_code, last_error, NULL::timestamptz AS finished_at
+FROM deliveries {pending}
+UNION ALL
+SELECT id, event_id, webhook_id, state, attempts, false, NULL, last_status_code, last_error, finished_at
+FROM deliveries_finished {finished}
+"""
+
+_ATTEMPT_LIMIT = 200
+"""Attempts shown with one delivery; the log of its webhook holds them all."""
+
+
+class PostgresQueries:
+    """See :class:`monitor.domain.ports.queries.resources.Queries`."""
+
+    def __init__(self, database: Database, vault: KeyVault) -> None:
+        self._db = database
+        self._vault = vault
+
+    async def webhook(self, webhook_id: UUID) -> WebhookView:
+        row = await self._db.fetchrow(WATCHED_WEBHOOK, webhook_id)
+        if row is None:
+            raise NotFound(NO_WEBHOOK)
+        return watched_webhook_view(row)
+
+    async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
+        condition = Where("w.deleted_at IS NULL")
+        condition.add("w.id < {}", after)
+        condition.add("l.health_status = {}", where.status)
+        condition.add("w.enabled = {}", where.enabled)
+        if where.event_type is not None:
+            condition.add("w.event_types && {}", list(patterns_for(where.event_type)))
+        if where.label is not None:
+            name, separator, value = where.label.partition("=")
+            if separator:
+                condition.add("w.labels ->> {} = {}", name, value)
+            else:
+                condition.add("w.labels ? {}", name)
+        if where.q is not None:
+            pattern = "%" + where.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+            condition.add("(w.name ILIKE {0} OR w.url ILIKE {0} OR w.description ILIKE {0})", pattern)
+        rows = await self._db.fetch(f"{_WEBHOOK} {condition} ORDER BY w.id DESC LIMIT {limit}", *condition.args)
+        hours = await last_hours(self._db, [row["id"] for row in rows])
+        return [webhook_view(row, hours[row["id"]]) for row in rows]
+
+    async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
+        rows = await self._db.fetch(
+            "SELECT w.id, w.version, w.url, w.timeout_s, w.signature, w.body_format, w.headers_sealed,"
+            "       array_agg(s.id ORDER BY s.id DESC) AS secret_ids, array_agg(s.sealed ORDER BY s.id DESC) AS sealed"
+            " FROM webhooks w JOIN webhook_secrets s ON s.webhook_id = w.id"
+            " WHERE w.id = ANY($1) AND w.deleted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())"
+            " GROUP BY w.id",
+            list(webhook_ids),
+        )
+        found = {}
+        for row in rows:
+            try:
+                found[row["id"]] = (row["version"], self._destination(row))
+            except VaultError as error:
+                # One webhook whose secrets do not open must not stop the deliveries of the others.
+                log.error("destination_unreadable", webhook_id=str(row["id"]), error=str(error))  # noqa: TRY400
+        return found
+
+    def _destination(self, row: asyncpg.Record) -> Destination:
+        keys = (
+            self._vault.open(sealed, context=secret_context(id_, row["id"]))
+            for id_, sealed in zip(row["secret_ids"], row["sealed"], strict=True)
+        )
+        return Destination(
+            url=row["url"],
+            timeout_s=row["timeout_s"],
+            headers=tuple(open_headers(self._vault, row["id"], row["headers_sealed"]).items()),
+            signature=SignatureScheme(row["signature"]),
+            keys=tuple(keys),
+            body_format=BodyFormat(row["body_format"]),
+        )
+
+    async def event(self, event_id: UUID) -> EventView:
+        row = await self._db.fetchrow("SELECT * FROM events WHERE id = $1", event_id)
+        if row is None:
+            raise NotFound("There is no event with this id.")
+        counts = await self._db.fetch(
+            "SELECT 'pending' AS state, count(*) AS n FROM deliveries WHERE event_id = $1 HAVING count(*) > 0"
+            " UNION ALL SELECT state, count(*) FROM deliveries_finished WHERE event_id = $1 GROUP BY state",
+            event_id,
+        )
+        return event_view(row, DeliveryCounts(**{count["state"]: count["n"] for count in counts}))
+
+    async def events(
+        self,
+        *,
+        event_type: str | None,
+        from_at: datetime | None,
+        to_at: datetime | None,
+        after: UUID | None,
+        limit: int,
+    ) -> list[EventView]:
+        condition = Where()
+        condition.add("type = {}", event_type)
+        condition.add_range("id", after, from_at, to_at)
+        rows = await self._db.fetch(
+            f"SELECT id, type, labels, occurred_at, created_at FROM events {condition} ORDER BY id DESC LIMIT {limit}",
+            *condition.args,
+        )
+        return [event_view(row) for row in rows]
+
+    async def delivery(self, delivery_id: UUID) -> DeliveryView:
+        both = _DELIVERY.format(pending="WHERE id = $1", finished="WHERE id = $1")
+        row = await self._db.fetchrow(f"SELECT d.* FROM ({both}) AS d", delivery_id)
+        if row is None:
+            raise NotFound(NO_DELIVERY)
+        attempts = await self._db.fetch(
+            f"SELECT * FROM attempts WHERE delivery_id = $1 ORDER BY id DESC LIMIT {_ATTEMPT_LIMIT}", delivery_id
+        )
+        return delivery_view(row, await self._event_types([row]), [attempt_view(a) for a in attempts])
+
+    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
+        condition = Where()
+        condition.add("webhook_id = {}", where.webhook_id)
+        condition.add("event_id = {}", where.event_id)
+        condition.add("last_error = {}", where.error)
+        condition.add_range("id", after, where.from_at, where.to_at)
+        pending, finished = condition.copy(), condition.copy()
+        if where.state is DeliveryState.PENDING:
+            finished.never()
+        elif where.state is not None:
+            pending.never()
+            finished.add("state = {}", where.state)
+        page = f"ORDER BY id DESC LIMIT {limit}"
+        halves = _DELIVERY.format(pending=f"{pending} {page}", finished=f"{finished} {page}").split("UNION ALL")
+        rows = await self._db.fetch(f"({halves[0]}) UNION ALL ({halves[1]}) {page}", *finished.args)
+        types = await self._event_types(rows)
+        return [delivery_view(row, types) for row in rows]
+
+    async def _event_types(self, rows: list[asyncpg.Record]) -> dict[UUID, str]:
+        found = await self._db.fetch(
+            "SELECT id, type FROM events WHERE id = ANY($1)", list({row["event_id"] for row in rows})
+        )
+        return {row["id"]: row["type"] for row in found}
+
+    async def attempts(
+        self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int
+    ) -> list[AttemptView]:
+        await self.webhook(webhook_id)
+        condition = Where()
+        condition.add("webhook_id = {}", webhook_id)
+        if where.ok is not None:
+            condition.require("error IS NULL" if where.ok else "error IS NOT NULL")
+        if where.error is not None and where.error.isdigit():
+            condition.add("status_code = {} AND error = {}", int(where.error), ErrorKind.STATUS)
+        else:
+            condition.add("error = {}", where.error)
+        condition.add_range("id", after, where.from_at, where.to_at)
+        rows = await self._db.fetch(
+            f"SELECT * FROM attempts {condition} ORDER BY id DESC LIMIT {limit}", *condition.args
+        )
+        return [attempt_view(row) for row in rows]
+
+    async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
+        await self.webhook(webhook_id)
+        return await series(self._db, webhook_id, from_at, to_at, step_s)
+
+    async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
+        condition = Where()
+        condition.add("id < {}", after)
+        rows = await self._db.fetch(
+            f"SELECT * FROM audit_log {condition} ORDER BY id DESC LIMIT {limit}", *condition.args
+        )
+        return [audit_view(row) for row in rows]
+
+    async def revoked(self) -> set[str]:
+        """Return the ids of tokens that were revoked and would still be valid."""
+        rows = await self._db.fetch("SELECT jti FROM revoked_tokens WHERE expires_at > now()")
+        return {row["jti"] for row in rows}
+
+    async def now(self) -> datetime:
+        row = await self._db.fetchrow("SELECT clock_timestamp() AS at")
+        assert row is not None
+        at: datetime = row["at"]
+        return at
+
+    async def revision(self) -> str | None:
+        """Return the schema's revision, ``None`` on a database without one. Raises ``Unavailable``."""
+        found = await self._db.fetchrow("SELECT to_regclass('alembic_version') AS name")
+        if found is None or found["name"] is None:
+            return None
+        row = await self._db.fetchrow("SELECT version_num FROM alembic_version")
+        return None if row is None else row["version_num"]

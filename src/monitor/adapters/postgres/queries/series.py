@@ -1,0 +1,83 @@
+"""Which rollups a series is read from: each moment from the widest level that may be read and that fits its steps."""
+
+from __future__ import annotations
+
+from monitor.adapters.postgres.maintenance.rollup_compaction import DAY, HOUR
+from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, unit_s
+
+
+def levels(step_s: int) -> list[str]:
+    """Return the levels above the minutes that steps of *step_s* seconds can be made of."""
+    return {DAY_S: [HOUR.name, DAY.name], HOUR_S: [HOUR.name]}.get(unit_s(step_s), [])
+
+
+def _rows(kind: str, columns: str) -> str:
+    """Return SQL for the rows of ``rollups`` or ``histograms`` that cover the range once, without gap or overlap."""
+    within = "r.webhook_id = $1 AND r.bucket_at >= s.since AND r.bucket_at < s.until"
+    return f"""
+    SELECT r.bucket_at, {columns} FROM minute_spans s JOIN {kind}_minute r ON {within}
+    UNION ALL
+    SELECT r.bucket_at, {columns} FROM hour_spans s JOIN {kind}_hour r ON {within}
+    WHERE r.bucket_at NOT IN (SELECT at FROM stale_hours)
+    UNION ALL
+    SELECT r.bucket_at, {columns} FROM folded f JOIN {kind}_day r
+        ON r.webhook_id = $1 AND r.bucket_at >= $2 AND r.bucket_at < least($3, f.days)
+    WHERE r.bucket_at NOT IN (SELECT at FROM stale_days)
+    """
+
+
+# Buckets are unnested in the select list: as a table function, once for each row, it takes twice the time.
+_MERGED = f"""
+    SELECT at, array_agg(i ORDER BY i) AS indexes, array_agg(c ORDER BY i) AS counts FROM (
+        SELECT at, i, sum(c)::int AS c FROM (
+            SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, unnest(indexes) AS i, unnest(counts) AS c
+            FROM ({_rows("histograms", "indexes, counts")}) AS h
+        ) AS pairs GROUP BY at, i
+    ) AS b GROUP BY at
+"""
+_AS_STORED = f"""
+    SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, indexes, counts
+    FROM ({_rows("histograms", "indexes, counts")}) AS h
+"""
+
+
+# $1 webhook, $2 and $3 the range, $4 seconds per step, $5 the levels to use. A level that is not used counts as one
+# where nothing is folded. The range ends at whole units of each level used, and days are never ahead of hours.
+def _series(buckets: str) -> str:
+    return f"""
+WITH folded AS MATERIALIZED (
+    SELECT coalesce(max(folded_until) FILTER (WHERE level = 'hour'), '-infinity') AS hours,
+           coalesce(max(folded_until) FILTER (WHERE level = 'day'), '-infinity') AS days
+    FROM rollup_progress WHERE level = ANY($5::text[])
+), stale_hours AS MATERIALIZED (
+    SELECT bucket_at AS at FROM rollups_stale
+    WHERE level = 'hour' AND level = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
+), stale_days AS MATERIALIZED (
+    SELECT bucket_at AS at FROM rollups_stale
+    WHERE level = 'day' AND level = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
+    UNION SELECT date_trunc('day', at, 'UTC') FROM stale_hours, folded WHERE at < days
+), minute_spans AS MATERIALIZED (
+    SELECT greatest($2, hours) AS since, $3::timestamptz AS until FROM folded
+    UNION ALL SELECT at, at + interval '1 hour' FROM stale_hours
+), hour_spans AS MATERIALIZED (
+    SELECT greatest($2, days) AS since, least($3, hours) AS until FROM folded
+    UNION ALL SELECT at, at + interval '1 day' FROM stale_days
+), parts AS MATERIALIZED (
+    SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, attempts, failures, latency_sum_ms, errors
+    FROM ({_rows("rollups", "attempts, failures, latency_sum_ms, errors")}) AS r
+), counts AS (
+    SELECT at, sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(latency_sum_ms) AS latency_sum_ms
+    FROM parts GROUP BY at
+), errors AS (
+    SELECT at, jsonb_object_agg(key, n) AS errors FROM (
+        SELECT at, key, sum(value::int) AS n FROM parts, jsonb_each_text(errors) GROUP BY at, key
+    ) AS e GROUP BY at
+), buckets AS ({buckets})
+SELECT at, attempts, failures, latency_sum_ms, coalesce(errors, '{{}}') AS errors, indexes, counts
+FROM counts LEFT JOIN errors USING (at) LEFT JOIN buckets USING (at) ORDER BY at
+"""
+
+
+SERIES = _series(_MERGED)
+SERIES_AS_STORED = _series(_AS_STORED)
+"""For steps as wide as the rows, of which each then is one."""

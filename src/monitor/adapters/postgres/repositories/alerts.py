@@ -1,0 +1,102 @@
+"""Alerts, their history, silences, and what waits to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from monitor.adapters.postgres.codec import from_jsonb, jsonb
+from monitor.domain.alerts.model import Alert, AlertKind, Entry
+from monitor.domain.errors import NotFound
+
+NO_ALERT = "There is no alert with this id."
+
+FIELDS = msgspec.structs.fields(Alert)
+COLUMNS = tuple(field.name for field in FIELDS)
+"""The members of an alert are the columns of its table."""
+
+INSERT = f"""
+INSERT INTO alerts ({", ".join(COLUMNS)}) VALUES ({", ".join(f"${i}" for i in range(1, len(COLUMNS) + 1))})
+ON CONFLICT (webhook_id, kind) WHERE state <> 'resolved' DO NOTHING RETURNING id
+"""
+
+UPDATE = f"""
+UPDATE alerts SET {", ".join(f"{name} = ${i}" for i, name in enumerate(COLUMNS, 1))}
+WHERE id = $1 AND version = ${len(COLUMNS) + 1} RETURNING id
+"""
+
+# One resolved longer ago cannot be reopened, nor does a person's word on it count any more.
+LATEST = f"""
+SELECT {", ".join(COLUMNS)} FROM alerts
+WHERE webhook_id = ANY($1) AND (state <> 'resolved' OR resolved_at > now() - interval '2 days')
+ORDER BY id FOR UPDATE
+"""
+
+ADD_HISTORY = """
+INSERT INTO alert_history (alert_id, version, at, action, actor, note, severity, title, causes, evidence, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+
+
+class PostgresAlertRepository:
+    """See :class:`monitor.domain.ports.repositories.alerts.AlertRepository`."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
+        rows = await self._connection.fetch(LATEST, list(webhook_ids))
+        # Of each kind the open one stays, else the last one. Ids ascend with time, as far as clocks agree.
+        alerts = sorted((_alert(row) for row in rows), key=lambda alert: (alert.is_open, alert.id))
+        return {(alert.webhook_id, alert.kind): alert for alert in alerts}
+
+    async def get(self, alert_id: UUID) -> Alert:
+        row = await self._connection.fetchrow(
+            f"SELECT {', '.join(COLUMNS)} FROM alerts WHERE id = $1 FOR UPDATE", alert_id
+        )
+        if row is None:
+            raise NotFound(NO_ALERT)
+        return _alert(row)
+
+    async def save(self, before: Alert | None, after: Alert, entries: Sequence[Entry]) -> bool:
+        values = [_value(after, name) for name in COLUMNS]
+        if before is None or before.id != after.id:
+            saved = await self._connection.fetchval(INSERT, *values)
+        else:
+            saved = await self._connection.fetchval(UPDATE, *values, before.version)
+        if saved is None:
+            return False
+        first = after.version - len(entries) + 1
+        await self._connection.executemany(
+            ADD_HISTORY, [(after.id, version, *_columns(entry)) for version, entry in enumerate(entries, first)]
+        )
+        return True
+
+
+def _value(alert: Alert, name: str) -> Any:
+    value = getattr(alert, name)
+    return jsonb(value) if name == "evidence" else value
+
+
+def _columns(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.at,
+        entry.action,
+        entry.actor,
+        entry.note,
+        entry.severity,
+        entry.title,
+        entry.causes,
+        None if entry.evidence is None else jsonb(entry.evidence),
+        entry.expires_at,
+    )
+
+
+def _alert(row: asyncpg.Record) -> Alert:
+    members = dict(row.items())
+    members["evidence"] = from_jsonb(row["evidence"], dict[str, Any])
+    return msgspec.convert(members, Alert)

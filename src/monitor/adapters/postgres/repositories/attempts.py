@@ -1,0 +1,128 @@
+"""Attempts and what they add up to per minute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from monitor.adapters.postgres.codec import jsonb
+from monitor.adapters.postgres.maintenance.rollup_compaction import HOUR_LOCK, hour_number
+from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.monitoring.metrics import Rollup, merge_rollups
+from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
+
+COLUMNS = (
+    "webhook_id", "id", "kind", "delivery_id", "event_id", "event_type", "number", "status_code", "error",
+    "error_detail", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "response_body",
+)  # fmt: skip
+
+# Until commit, nobody may fold the hours that are written to: shared among writers, exclusive for the folder. It comes
+# before the rows, in ascending order: no deadlock.
+MERGE_COUNTS = f"""
+WITH held AS MATERIALIZED (
+    SELECT count(pg_advisory_xact_lock_shared({HOUR_LOCK}, hour)) AS hours FROM unnest($7::int[]) AS hour
+)
+INSERT INTO rollups_minute AS r (webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors)
+SELECT webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors::jsonb
+FROM held, unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::int[], $5::float8[], $6::text[])
+    AS n (webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors)
+ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET
+    attempts = r.attempts + excluded.attempts,
+    failures = r.failures + excluded.failures,
+    latency_sum_ms = r.latency_sum_ms + excluded.latency_sum_ms,
+    errors = CASE
+        WHEN excluded.errors = '{{}}' THEN r.errors
+        WHEN r.errors = '{{}}' THEN excluded.errors
+        ELSE (SELECT jsonb_object_agg(key, n) FROM (
+                SELECT key, sum(value::int) AS n FROM (
+                    SELECT * FROM jsonb_each_text(r.errors) UNION ALL SELECT * FROM jsonb_each_text(excluded.errors)
+                ) AS both_sides GROUP BY key) AS merged)
+    END
+"""
+
+MERGE_HISTOGRAMS = """
+WITH n AS (
+    SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[])
+        AS n (webhook_id, bucket_at, indexes, counts)
+), late AS (
+    INSERT INTO rollups_stale (level, webhook_id, bucket_at)
+    SELECT DISTINCT 'hour', webhook_id, date_trunc('hour', bucket_at, 'UTC') AS hour FROM n
+    WHERE bucket_at < (SELECT folded_until FROM rollup_progress WHERE level = 'hour') ORDER BY webhook_id, hour
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO histograms_minute AS h (webhook_id, bucket_at, indexes, counts)
+SELECT webhook_id, bucket_at, string_to_array(indexes, ',')::smallint[], string_to_array(counts, ',')::int[] FROM n
+ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET (indexes, counts) = (
+    SELECT array_agg(i ORDER BY i), array_agg(c ORDER BY i) FROM (
+        SELECT i, sum(c)::int AS c
+        FROM unnest(h.indexes || excluded.indexes, h.counts || excluded.counts) AS pair (i, c) GROUP BY i
+    ) AS merged)
+"""
+
+
+class PostgresAttemptLog:
+    """See :class:`monitor.domain.ports.repositories.attempts.AttemptLog`."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def add(self, attempts: Sequence[AttemptRecord]) -> None:
+        await self._connection.copy_records_to_table(
+            "attempts", records=[_record(attempt) for attempt in attempts], columns=COLUMNS
+        )
+
+    async def add_minutes(self, minutes: Sequence[Minute]) -> None:
+        # Ordered, with the contended rows of the whole system last: no deadlock, and they are held the shortest.
+        rows = [*sorted(minutes, key=lambda m: (m.webhook_id, m.at)), *_system(minutes)]
+        ids, times = [m.webhook_id for m in rows], [m.at for m in rows]
+        await self._connection.execute(
+            MERGE_COUNTS,
+            ids,
+            times,
+            [m.rollup.attempts for m in rows],
+            [m.rollup.failures for m in rows],
+            [m.rollup.latency_sum_ms for m in rows],
+            [jsonb(m.rollup.errors) for m in rows],
+            sorted({hour_number(m.at) for m in rows}),
+        )
+        # The second statement sees what was folded before the lock of the first was granted.
+        await self._connection.execute(
+            MERGE_HISTOGRAMS,
+            ids,
+            times,
+            # PostgreSQL has no arrays of arrays of different lengths.
+            [",".join(map(str, m.rollup.histogram.indexes)) for m in rows],
+            [",".join(map(str, m.rollup.histogram.counts)) for m in rows],
+        )
+
+
+def _system(minutes: Sequence[Minute]) -> list[Minute]:
+    by_time: dict[datetime, list[Rollup]] = {}
+    for minute in minutes:
+        by_time.setdefault(minute.at, []).append(minute.rollup)
+    return [Minute(SYSTEM_ID, at, merge_rollups(*rollups)) for at, rollups in sorted(by_time.items())]
+
+
+def _record(attempt: AttemptRecord) -> tuple[object, ...]:
+    outcome = attempt.outcome
+    phases = outcome.phases
+    return (
+        attempt.webhook_id,
+        attempt.id,
+        attempt.kind,
+        attempt.delivery_id,
+        attempt.event_id,
+        attempt.event_type,
+        attempt.number,
+        outcome.status_code,
+        outcome.error,
+        outcome.error_detail,
+        outcome.latency_ms,
+        phases.dns_ms,
+        phases.connect_ms,
+        phases.tls_ms,
+        phases.first_byte_ms,
+        outcome.response_body or None,
+    )

@@ -1,0 +1,90 @@
+"""Events and who subscribed to them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from monitor.adapters.postgres.codec import from_jsonb, jsonb
+from monitor.domain.delivery.event_types import patterns_for
+from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
+
+CHANNEL = "monitor_due"
+WAKE_ALL = "*"
+WAKE_IDS_MAX = 200
+"""A NOTIFY payload holds 8,000 bytes; beyond this many ids the workers look at everything."""
+
+
+_ADD_EVENTS = """
+INSERT INTO events (id, type, payload, labels, occurred_at, created_at)
+SELECT id, type, payload, labels::jsonb, occurred_at, now()
+FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::timestamptz[])
+    AS e (id, type, payload, labels, occurred_at)
+"""
+
+# One statement, since a producer waits for each round trip.
+_ADD = f"""
+WITH events_added AS ({_ADD_EVENTS}), deliveries_added AS (
+    INSERT INTO deliveries (id, event_id, webhook_id, due_at)
+    SELECT id, event_id, webhook_id, now()
+    FROM unnest($6::uuid[], $7::uuid[], $8::uuid[]) AS d (id, event_id, webhook_id)
+)
+SELECT pg_notify('{CHANNEL}', $9)
+"""
+
+
+async def wake(connection: asyncpg.Connection, webhook_ids: Iterable[UUID]) -> None:
+    """Tell the workers at commit which webhooks have something due. One NOTIFY, whatever their number."""
+    ids = {id_.hex for id_ in webhook_ids}
+    if ids:
+        await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _payload(ids))
+
+
+def _payload(ids: Collection[str]) -> str:
+    return ",".join(ids) if len(ids) <= WAKE_IDS_MAX else WAKE_ALL
+
+
+def woken(payload: str) -> list[UUID] | None:
+    """Read what :func:`wake` sent; ``None`` means every webhook."""
+    return None if payload == WAKE_ALL else [UUID(id_) for id_ in payload.split(",")]
+
+
+class PostgresEventLog:
+    """See :class:`monitor.domain.ports.repositories.events.EventLog`."""
+
+    def __init__(self, connection: asyncpg.Connection, now: datetime) -> None:
+        self._connection = connection
+        self._now = now
+
+    async def subscriptions(self, event_types: Collection[str]) -> list[Subscription]:
+        patterns = {pattern for type_ in event_types for pattern in patterns_for(type_)}
+        # KEY SHARE holds a DELETE back until commit, so no delivery is made for a webhook that is gone.
+        rows = await self._connection.fetch(
+            "SELECT id, event_types, labels FROM webhooks"
+            " WHERE event_types && $1 AND enabled AND deleted_at IS NULL ORDER BY id FOR KEY SHARE",
+            list(patterns),
+        )
+        return [Subscription(row["id"], row["event_types"], from_jsonb(row["labels"], dict[str, str])) for row in rows]
+
+    async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:
+        columns = (
+            [e.id for e in events],
+            [e.type for e in events],
+            [e.payload for e in events],
+            [jsonb(e.labels) for e in events],
+            [e.occurred_at for e in events],
+        )
+        if not deliveries:
+            await self._connection.execute(_ADD_EVENTS, *columns)
+            return
+        await self._connection.execute(
+            _ADD,
+            *columns,
+            [d.id for d in deliveries],
+            [d.event_id for d in deliveries],
+            [d.webhook_id for d in deliveries],
+            _payload({d.webhook_id.hex for d in deliveries}),
+        )

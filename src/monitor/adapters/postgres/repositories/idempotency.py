@@ -1,0 +1,55 @@
+"""Who did what, and which calls were answered before."""
+
+from __future__ import annotations
+
+import hashlib
+
+import asyncpg
+
+from monitor.adapters.secret_box import KeyVault
+from monitor.domain.errors import IdempotencyMismatch
+
+KEPT = "24 hours"
+
+
+class PostgresIdempotencyStore:
+    """Answers are encrypted: that of a created webhook holds its secret."""
+
+    def __init__(self, connection: asyncpg.Connection, vault: KeyVault) -> None:
+        self._connection = connection
+        self._vault = vault
+
+    async def begin(self, scope: str, key: str, body: bytes) -> bytes | None:
+        body_hash = hashlib.sha256(body).digest()
+        # The insert waits for another transaction that holds the same key, so two calls never both do the work.
+        claimed = await self._connection.fetchval(
+            "INSERT INTO idempotency_keys AS k (scope, key, body_hash, created_at) VALUES ($1, $2, $3, now())"
+            " ON CONFLICT (scope, key) DO UPDATE"
+            " SET body_hash = excluded.body_hash, answer_sealed = NULL, created_at = excluded.created_at"
+            f" WHERE k.created_at < now() - interval '{KEPT}' RETURNING 1",
+            scope,
+            key,
+            body_hash,
+        )
+        if claimed:
+            return None
+        row = await self._connection.fetchrow(
+            "SELECT body_hash, answer_sealed FROM idempotency_keys WHERE scope = $1 AND key = $2", scope, key
+        )
+        if row["body_hash"] != body_hash:
+            raise IdempotencyMismatch(
+                "This Idempotency-Key came with another body in the last 24 hours; use a new key for a new request."
+            )
+        return self._vault.open(row["answer_sealed"], context=_context(scope, key))
+
+    async def finish(self, scope: str, key: str, answer: bytes) -> None:
+        await self._connection.execute(
+            "UPDATE idempotency_keys SET answer_sealed = $3 WHERE scope = $1 AND key = $2",
+            scope,
+            key,
+            self._vault.seal(answer, context=_context(scope, key)),
+        )
+
+
+def _context(scope: str, key: str) -> str:
+    return f"idempotency:{scope}:{key}"

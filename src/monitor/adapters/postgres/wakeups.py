@@ -1,0 +1,43 @@
+"""Wake-ups: LISTEN on a connection of its own, made again whenever it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from monitor.adapters.postgres.engine import DRIVER_ERRORS, Database
+from monitor.adapters.postgres.repositories.events import CHANNEL, woken
+from monitor.domain.errors import Unavailable
+from monitor.domain.ports.wakeups import Woken
+
+RETRY_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class PostgresWakeups:
+    """See :class:`monitor.domain.ports.wakeups.Wakeups`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def listen(self, on_wake: Callable[[Woken], None]) -> None:
+        while True:
+            try:
+                await self._listen_once(on_wake)
+            except (Unavailable, *DRIVER_ERRORS) as error:
+                log.warning("wakeups_lost", error=type(error).__name__)
+            await asyncio.sleep(RETRY_S)
+
+    async def _listen_once(self, on_wake: Callable[[Woken], None]) -> None:
+        connection = await self._database.connect()
+        closed = asyncio.Event()
+        connection.add_termination_listener(lambda _: closed.set())
+        try:
+            await connection.add_listener(CHANNEL, lambda _c, _pid, _channel, payload: on_wake(woken(str(payload))))
+            on_wake(None)  # Whatever was announced while nobody listened.
+            await closed.wait()
+        finally:
+            connection.terminate()

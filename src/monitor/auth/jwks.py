@@ -1,0 +1,183 @@
+"""
+The keys of an identity provider, as it publishes them: a JSON Web Key Set (RFC 7517, RFC 7518, RFC 8037).
+
+:func:`read_key_set` decides which of them may verify tokens here. :class:`ProviderKeys` keeps a ring up to date.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+
+from monitor.auth.keys import RSA_MIN_BITS, Alg, KeyRing, LoadedKey
+from monitor.auth.tokens import decode_base64url, is_name
+from monitor.domain.errors import Unauthenticated, Unavailable
+
+MAX_KEYS = 100
+RSA_MAX_BITS = 8192
+"""A longer key costs everybody who is verified by it milliseconds."""
+
+REFRESH_S = 600.0
+"""How often the keys are fetched anew."""
+
+APART_S = 30.0
+"""How far apart two fetches are at least, whatever kids callers make up."""
+
+log = structlog.get_logger(__name__)
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """A published key that is not used, and why."""
+
+    kid: str
+    reason: str
+
+
+class KeySet(msgspec.Struct, frozen=True):
+    """What a document holds: the keys that verify, and the others."""
+
+    usable: list[LoadedKey]
+    ignored: list[Ignored]
+
+
+def read_key_set(document: bytes) -> KeySet:
+    """
+    Read a JWKS document.
+
+    Raises:
+        ValueError: it is none, or holds more keys than anybody needs.
+    """
+    try:
+        entries = msgspec.json.decode(document)["keys"]
+    except (msgspec.DecodeError, RecursionError, KeyError, TypeError):
+        raise ValueError("the answer is not a JSON Web Key Set") from None
+    if not isinstance(entries, list) or len(entries) > MAX_KEYS:
+        raise ValueError(f"the answer holds no list of at most {MAX_KEYS} keys")
+    usable: dict[str, LoadedKey] = {}
+    ignored = []
+    for number, entry in enumerate(entries):
+        kid = entry.get("kid") if isinstance(entry, dict) else None
+        try:
+            key = _load(entry)
+            if key.kid in usable:
+                raise ValueError("another key before it has the same kid")  # noqa: TRY301 - told like all the others
+            usable[key.kid] = key
+        except ValueError as error:
+            ignored.append(Ignored(kid if is_name(kid) else f"#{number}", str(error)))
+    return KeySet(list(usable.values()), ignored)
+
+
+def _load(entry: Any) -> LoadedKey:
+    """Return the key that *entry* publishes. Raises ``ValueError`` with the reason why it may not verify."""
+    if not isinstance(entry, dict) or not is_name(entry.get("kid")):
+        raise ValueError("it has no kid")
+    match entry.get("kty"), entry.get("crv"):
+        case "RSA", _:
+            alg: Alg = "RS256"
+        case "OKP", "Ed25519":
+            alg = "EdDSA"
+        case _:
+            raise ValueError("it is neither an RSA nor an Ed25519 key")
+    if "d" in entry:
+        raise ValueError("it is a private key that should never have been published; replace it")
+    if entry.get("use", "sig") != "sig":
+        raise ValueError("its use is not sig")
+    operations = entry.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise ValueError("its key_ops do not include verify")
+    if entry.get("alg", alg) != alg:
+        raise ValueError(f"its alg is not {alg}")
+    return LoadedKey(entry["kid"], alg, None, _rsa(entry) if alg == "RS256" else _ed25519(entry))
+
+
+def _rsa(entry: dict[str, Any]) -> RSAPublicKey:
+    modulus, exponent = (int.from_bytes(_member(entry, name)) for name in ("n", "e"))
+    if not RSA_MIN_BITS <= modulus.bit_length() <= RSA_MAX_BITS:
+        raise ValueError(f"an RSA key has {RSA_MIN_BITS} to {RSA_MAX_BITS} bits, this has {modulus.bit_length()}")
+    try:
+        return RSAPublicNumbers(exponent, modulus).public_key()
+    except ValueError:
+        raise ValueError("its n and e are no RSA key") from None
+
+
+def _ed25519(entry: dict[str, Any]) -> Ed25519PublicKey:
+    try:
+        return Ed25519PublicKey.from_public_bytes(_member(entry, "x"))
+    except ValueError:
+        raise ValueError("its x is no Ed25519 key") from None
+
+
+def _member(entry: dict[str, Any], name: str) -> bytes:
+    value = entry.get(name)
+    try:
+        return decode_base64url(value if isinstance(value, str) else "=")
+    except Unauthenticated:
+        raise ValueError(f"its {name} is not base64url") from None
+
+
+class ProviderKeys:
+    """
+    Keeps *ring* up to date with what an identity provider publishes. Fails to the last good keys.
+
+    Fetches are never two at once, and no request waits for one: a token under a kid that is not known yet is refused,
+    and calls for a fetch.
+
+    Args:
+        fetch: returns the document; raises ``Unavailable``.
+        sleep: waits for some seconds.
+    """
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        fetch: Callable[[], Awaitable[bytes]],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._ring = ring
+        self._fetch = fetch
+        self._sleep = sleep
+        self._wanted = asyncio.Event()
+        self._trouble: str | None = None
+        self._ignored: set[Ignored] = set()
+        ring.on_unknown = self._wanted.set
+
+    async def refresh(self) -> None:
+        """Fetch the keys once. Raises nothing that the provider can cause."""
+        self._wanted.clear()
+        try:
+            found = read_key_set(await self._fetch())
+        except (Unavailable, ValueError) as error:
+            self._complain(error.detail if isinstance(error, Unavailable) else str(error))
+            return
+        self._trouble = None
+        clashing = [
+            Ignored(key.kid, "a configured key has this kid") for key in found.usable if self._ring.owns(key.kid)
+        ]
+        self._tell_ignored({*found.ignored, *clashing})
+        if self._ring.adopt(found.usable):
+            log.info("jwks_changed", kids=[key.kid for key in found.usable])
+
+    async def due(self) -> None:
+        """Wait until the next fetch should be made, counted from the last."""
+        await self._sleep(APART_S)
+        if self._trouble is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), REFRESH_S - APART_S)
+
+    def _complain(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            log.warning("jwks_not_fetched", detail=trouble)
+        self._trouble = trouble
+
+    def _tell_ignored(self, ignored: set[Ignored]) -> None:
+        for key in sorted(ignored - self._ignored, key=lambda key: key.kid):
+            log.warning("jwks_key_ignored", kid=key.kid, reason=key.reason)
+        self._ignored = ignored

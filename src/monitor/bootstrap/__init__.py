@@ -1,0 +1,1 @@
+"""Composition root: builds a process from its settings."""

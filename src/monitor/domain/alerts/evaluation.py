@@ -1,0 +1,133 @@
+"""
+One look at one webhook: the attempts since the last look meet its baselines, and out comes what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from math import exp, sqrt
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.alerts.conditions import Condition, Subject, conditions_of
+from monitor.domain.alerts.model import AlertKind, AlertPolicy
+from monitor.domain.anomaly import AnomalyPolicy, Baselines, Signal, State, Verdict, observe_all, start_baselines
+from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, sample
+from monitor.domain.monitoring.health import HealthPolicy
+from monitor.domain.vocab import HealthStatus, Seconds
+
+WATCHED = (Signal.FAILURES, Signal.LATENCY, Signal.TAIL, Signal.VOLUME, Signal.SILENCE)
+"""The signals of a webhook, in the order of their verdicts."""
+
+
+class WatchPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        busy_s: when to look again at a webhook that had attempts or is not well.
+        idle_s: when to look again at one that had none.
+        blind_s: nobody looked for longer than this, so silence may be ours: it is not judged.
+    """
+
+    busy_s: Seconds = 15.0
+    idle_s: Seconds = 60.0
+    blind_s: Seconds = 300.0
+    anomaly: AnomalyPolicy = AnomalyPolicy()
+    alert: AlertPolicy = AlertPolicy()
+    health: HealthPolicy = HealthPolicy()
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A webhook under lock, as the look finds it.
+
+    Attributes:
+        unseen: what was settled since the last look.
+        held: Monitor itself holds attempts back: paused, disabled, or the breaker is open.
+        looked_at: the last look, null before the first.
+        baselines: null before the first look, and when a stored one could not be read.
+    """
+
+    webhook_id: UUID
+    labels: Mapping[str, str]
+    subject: Subject
+    deleted: bool = False
+    held: bool = False
+    unseen: Tally = NO_ATTEMPTS
+    looked_at: datetime | None = None
+    baselines: Baselines | None = None
+
+
+class Normal(msgspec.Struct, frozen=True):
+    """
+    What is normal for a webhook, as a band to draw behind its series; null while it is being learned.
+
+    ``latency_ms`` is the geometric mean of answers, between ``latency_low_ms`` and ``latency_high_ms`` two thirds of
+    them lie; ``slow_ms`` is exceeded by one answer in twenty.
+    """
+
+    failure_ratio: float | None = None
+    latency_ms: float | None = None
+    latency_low_ms: float | None = None
+    latency_high_ms: float | None = None
+    slow_ms: float | None = None
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look found. ``next_at`` is when to look again, null for never (the webhook was deleted)."""
+
+    webhook_id: UUID
+    baselines: Baselines
+    verdicts: tuple[Verdict, ...]
+    conditions: dict[AlertKind, tuple[Condition, ...]]
+    next_at: datetime | None
+
+    @property
+    def signals(self) -> dict[str, str]:
+        """The state of each signal as people see it: ``learning``, ``normal`` or ``open``."""
+        return {verdict.signal: _STATES[verdict.state] for verdict in self.verdicts}
+
+
+_STATES = {
+    State.LEARNING: "learning",
+    State.NORMAL: "normal",
+    State.CLOSED: "normal",
+    State.OPENED: "open",
+    State.OPEN: "open",
+}
+
+
+def look(watched: Watched, now: datetime, policy: WatchPolicy) -> Look:
+    """Look at a webhook at *now*, aware UTC and after ``watched.looked_at``. Pure and total."""
+    at = now.timestamp()
+    baselines = watched.baselines or start_baselines(at - policy.busy_s)
+    blind = watched.looked_at is not None and now - watched.looked_at > timedelta(seconds=policy.blind_s)
+    baselines, verdicts = observe_all(baselines, sample(watched.unseen, at, held=watched.held or blind), policy.anomaly)
+    if watched.deleted:
+        return Look(webhook_id=watched.webhook_id, baselines=baselines, verdicts=(), conditions={}, next_at=None)
+    conditions = conditions_of(watched.subject, verdicts, now, policy=policy.alert, health=policy.health)
+    well = watched.subject.health.status in (HealthStatus.HEALTHY, HealthStatus.UNKNOWN)
+    idle = well and not watched.unseen.attempts and not any(conditions.values())
+    return Look(
+        webhook_id=watched.webhook_id,
+        baselines=baselines,
+        verdicts=verdicts,
+        conditions=conditions,
+        next_at=now + timedelta(seconds=policy.idle_s if idle else policy.busy_s),
+    )
+
+
+def normal_of(baselines: Baselines, verdicts: tuple[Verdict, ...]) -> Normal:
+    """Return the band of what is normal, without the signals that are still learning."""
+    known = {verdict.signal for verdict in verdicts if verdict.state is not State.LEARNING}
+    level, share = baselines.latency.level, baselines.failures.share
+    spread = sqrt(level.variance)
+    latency = Signal.LATENCY in known
+    return Normal(
+        failure_ratio=round(share.mean, 5) if Signal.FAILURES in known else None,
+        latency_ms=round(exp(level.mean), 3) if latency else None,
+        latency_low_ms=round(exp(level.mean - spread), 3) if latency else None,
+        latency_high_ms=round(exp(level.mean + spread), 3) if latency else None,
+        slow_ms=round(exp(baselines.tail.slow_log), 3) if Signal.TAIL in known else None,
+    )

@@ -1,0 +1,1 @@
+"""Delivery: outcome, retry schedule, circuit breaker, rate limit, fan-out. Pure."""

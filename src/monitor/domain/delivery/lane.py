@@ -1,0 +1,162 @@
+"""A lane is one webhook's way out: what limits it, and what its latest attempts say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, merge
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerPolicy, BreakerState, Permit, after, permit, probing
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.monitoring.health import (
+    UNKNOWN_HEALTH,
+    Health,
+    HealthPolicy,
+    continuous_failure,
+    evaluate,
+    remember,
+)
+
+
+class LanePolicy(msgspec.Struct, frozen=True):
+    """Every number that judges a lane."""
+
+    health: HealthPolicy = HealthPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()
+
+
+class Lane(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of one webhook that changes with every attempt, and the limits it is held to.
+
+    ``recent`` holds outcome labels, oldest first. ``tokens`` is the rate limit's bucket as of ``tokens_at``, null
+    while full. ``unseen`` is what the detector has not looked at yet, ``look_at`` when it does next, null for never.
+    ``in_flight`` counts leased deliveries; ``version`` is that of the webhook's configuration.
+    """
+
+    webhook_id: UUID
+    recent: tuple[str, ...] = ()
+    last_attempt_at: datetime | None = None
+    failing_since: datetime | None = None
+    health: Health = UNKNOWN_HEALTH
+    breaker: Breaker = Breaker()
+    tokens: float | None = None
+    tokens_at: datetime | None = None
+    unseen: Tally = NO_ATTEMPTS
+    look_at: datetime | None = None
+    version: int = 1
+    max_concurrency: int = 10
+    rate_limit: RateLimit | None = None
+    ordered: bool = False
+    retry: RetryPolicy = RetryPolicy()
+    in_flight: int = 0
+    deleted: bool = False
+
+
+def room(lane: Lane, now: datetime) -> int:
+    """Return how many deliveries may be taken from *lane* now, at least 0. Pure and total."""
+    allowed = permit(lane.breaker, now)
+    if allowed is Permit.NONE:
+        return 0
+    cap = 1 if lane.ordered or allowed is Permit.PROBE else lane.max_concurrency
+    # A probe goes out even if attempts from before the opening still hang: they are what it is to judge.
+    free = cap if allowed is Permit.PROBE else cap - lane.in_flight
+    if lane.rate_limit is not None:
+        free = min(free, int(_tokens(lane, lane.rate_limit, now)))
+    return max(free, 0)
+
+
+def refill_s(lane: Lane, now: datetime) -> float | None:
+    """Return the seconds until the rate limit lets one more go; ``None`` if it does not hold anything back now."""
+    if lane.rate_limit is None:
+        return None
+    missing = 1 - _tokens(lane, lane.rate_limit, now)
+    return missing / lane.rate_limit.per_s if missing > 0 else None
+
+
+def reopen(lane: Lane) -> Lane:
+    """Return *lane* for a webhook that a person enabled again: what failed before no longer counts against it."""
+    return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker())
+
+
+def charge(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
+    """Return *lane* after *taken* deliveries, at most its :func:`room`, were leased from it."""
+    if not taken:
+        return lane
+    changes: dict[str, object] = {}
+    if permit(lane.breaker, now) is Permit.PROBE:
+        changes["breaker"] = probing(lane.breaker, now, policy.breaker)
+    if lane.rate_limit is not None:
+        changes |= {"tokens": _tokens(lane, lane.rate_limit, now) - taken, "tokens_at": now}
+    return msgspec.structs.replace(lane, **changes) if changes else lane
+
+
+def observe(lane: Lane, outcome: Outcome, at: datetime, now: datetime, policy: LanePolicy) -> Lane:
+    """
+    Return *lane* after one more attempt. Pure and total; attempts that one settle brings come oldest first.
+
+    Args:
+        at: when the attempt started. One that started before the latest known is late news: it changes
+            nothing but a half-open breaker.
+        now: when it is settled.
+    """
+    if lane.last_attempt_at is not None and at < lane.last_attempt_at:
+        # Late news must not count twice, but it may be the probe that everybody waits for.
+        probed = lane.breaker.state is BreakerState.HALF_OPEN
+        return _break(lane, outcome, now, policy) if probed else lane
+    recent = remember(lane.recent, outcome.label, policy.health.window)
+    seen = msgspec.structs.replace(
+        lane,
+        recent=recent,
+        last_attempt_at=at,
+        failing_since=None if outcome.ok else (lane.failing_since or at),
+        health=evaluate(recent, lane.health, policy.health, now),
+    )
+    return _break(seen, outcome, now, policy)
+
+
+def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
+    """
+    Return *lane* after attempts that newer ones will push out of its window. Pure and total.
+
+    Args:
+        attempts: outcome and start, oldest first. They only tell since when the webhook fails, as :func:`observe`
+            would; judging health a thousand times to keep the last verdict would cost more than storing them all.
+    """
+    failing_since, last_at = lane.failing_since, lane.last_attempt_at
+    for outcome, at in attempts:
+        if last_at is None or at >= last_at:
+            failing_since = None if outcome.ok else (failing_since or at)
+            last_at = at
+    return msgspec.structs.replace(lane, failing_since=failing_since, last_attempt_at=last_at)
+
+
+def notice(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
+    """
+    Return *after*, with the attempts that *made* it so of *before* left for the detector to see.
+
+    A change of status is looked at as soon as possible, everything else in its turn.
+    """
+    changed = before.health.status is not after.health.status
+    return msgspec.structs.replace(after, unseen=merge(before.unseen, made), look_at=now if changed else before.look_at)
+
+
+def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:
+    """Whether the webhook failed so long without one success that it must be disabled."""
+    return continuous_failure(lane.failing_since, now, policy.health) == "disable"
+
+
+def _break(lane: Lane, outcome: Outcome, now: datetime, policy: LanePolicy) -> Lane:
+    breaker = after(lane.breaker, lane.recent, outcome.ok, now, policy.breaker)
+    return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
+
+
+def _tokens(lane: Lane, limit: RateLimit, now: datetime) -> float:
+    if lane.tokens is None or lane.tokens_at is None:
+        return float(limit.burst)
+    waited_s = max((now - lane.tokens_at).total_seconds(), 0.0)
+    return min(lane.tokens + waited_s * limit.per_s, float(limit.burst))

@@ -1,0 +1,45 @@
+"""The outcome of one HTTP attempt."""
+
+from __future__ import annotations
+
+import msgspec
+
+from monitor.domain.vocab import OK_LABEL, ErrorKind
+
+
+class Phases(msgspec.Struct, frozen=True):
+    """Milliseconds each step of one HTTP exchange took; null when it did not happen or was reused."""
+
+    dns_ms: float | None = None
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+    first_byte_ms: float | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What one HTTP exchange brought. Exactly one of ``status_code`` and a transport ``error`` tells how it ended;
+    a status outside 2xx also carries ``error = ErrorKind.STATUS``.
+
+    ``response_body`` holds at most 4 KiB; ``retry_after`` is the raw header.
+    """
+
+    latency_ms: float
+    status_code: int | None = None
+    error: ErrorKind | None = None
+    error_detail: str | None = None
+    phases: Phases = Phases()
+    response_body: bytes = b""
+    retry_after: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+    @property
+    def label(self) -> str:
+        """``ok``, the status code as text, or the error kind: what health and rollups count."""
+        if self.error is None:
+            return OK_LABEL
+        if self.status_code is not None and self.error is ErrorKind.STATUS:
+            return str(self.status_code)
+        return str(self.error)

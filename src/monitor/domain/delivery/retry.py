@@ -1,0 +1,110 @@
+"""What an attempt brought, and what happens to its delivery next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from monitor.domain.delivery.outcome import Outcome
+
+HTTP_GONE = 410
+RETRY_AFTER_STATUSES = frozenset({429, 503})
+RETRY_AFTER_CAP_S = 86_400.0
+MIN_WAIT_S = 0.001
+MAX_WAIT_S = 604_800.0
+"""A week: no policy, jitter or header makes a delivery wait longer for its next attempt."""
+
+
+STANDARD_SCHEDULE_S: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+"""Seconds to wait before attempt 1, 2, …: the schedule of the Standard Webhooks specification."""
+
+
+MAX_ATTEMPTS = 50
+MAX_RETRY_S = 30 * 86_400
+_SCHEDULE = {
+    "minItems": 1,
+    "maxItems": MAX_ATTEMPTS,
+    "prefixItems": [{"const": 0}],
+    "items": {"type": "number", "minimum": 0, "maximum": MAX_RETRY_S},
+}
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often and when a delivery is tried.
+
+    ``schedule_s[k]`` is the wait before attempt ``k + 1``; its length is the number of attempts.
+    ``jitter_ratio`` spreads each wait by up to that share, both ways.
+    """
+
+    schedule_s: Annotated[tuple[float, ...], Meta(extra_json_schema=_SCHEDULE)] = STANDARD_SCHEDULE_S
+    jitter_ratio: Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})] = 0.2
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """The receiver took it."""
+
+
+class Retry(msgspec.Struct, frozen=True, tag=True):
+    """Try again at ``at``."""
+
+    at: datetime
+
+
+class Dead(msgspec.Struct, frozen=True, tag=True):
+    """No more attempts. ``disable`` asks to disable the webhook (410 Gone)."""
+
+    disable: bool = False
+
+
+Decision = Done | Retry | Dead
+
+
+def decide(outcome: Outcome, *, attempts: int, policy: RetryPolicy, now: datetime, jitter: float) -> Decision:
+    """
+    Choose what happens to a delivery after *outcome*. Pure and total.
+
+    Args:
+        attempts: how many were made, this one included; at least 1.
+        now: aware UTC.
+        jitter: fraction in [0, 1); 0.5 leaves the wait as the schedule says.
+
+    Returns:
+        ``Retry(at)`` with ``now < at <= now + MAX_WAIT_S`` or a terminal ``Done`` / ``Dead``. 410 means gone for good
+        (Standard Webhooks); ``Retry-After`` on 429 and 503 can only lengthen the wait.
+    """
+    if outcome.ok:
+        return Done()
+    if outcome.status_code == HTTP_GONE:
+        return Dead(disable=True)
+    if attempts >= len(policy.schedule_s):
+        return Dead()
+    wait_s = policy.schedule_s[attempts] * (1 + policy.jitter_ratio * (2 * jitter - 1))
+    if outcome.status_code in RETRY_AFTER_STATUSES and outcome.retry_after is not None:
+        wait_s = max(wait_s, parse_retry_after(outcome.retry_after, now) or 0.0)
+    # In this order a NaN, which compares false with everything, becomes the shortest wait.
+    return Retry(now + timedelta(seconds=min(max(MIN_WAIT_S, wait_s), MAX_WAIT_S)))
+
+
+def parse_retry_after(value: str, now: datetime) -> float | None:
+    """
+    Read a ``Retry-After`` header (RFC 9110 section 10.2.3): seconds or an HTTP date.
+
+    Returns:
+        Seconds in [0, 86400], or ``None`` when it cannot be read.
+    """
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        # float, not int: it takes any number of digits, and turns absurdly many into infinity.
+        return min(float(text), RETRY_AFTER_CAP_S)
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if at.tzinfo is None:
+        # The asctime form has no zone; RFC 9110 section 5.6.7 makes every HTTP date UTC.
+        at = at.replace(tzinfo=UTC)
+    return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_CAP_S)

@@ -1,0 +1,63 @@
+"""Version 7 UUIDs (RFC 9562 section 5.7): made from a time and random bits, compared as times. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+SYSTEM_ID = UUID(int=0)
+"""Stands for "all webhooks together" in rollups and alerts."""
+
+TAIL_BITS = 74
+"""Bits of a version 7 UUID that are neither time nor fixed."""
+
+_TIME_SHIFT = 80
+"""Bits below the Unix millisecond."""
+
+_LOW_BITS = 62
+_VERSION = 7 << 76
+_VARIANT = 0b10 << _LOW_BITS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def unix_millis(at: datetime) -> int:
+    """Return the whole milliseconds from 1970 to *at*, aware, rounded down."""
+    # By integers: at.timestamp() * 1000 falls into the millisecond before for some times.
+    return (at - _EPOCH) // _MILLISECOND
+
+
+def id_floor(at: datetime) -> UUID:
+    """Return a lower bound of the version 7 UUIDs of *at*'s millisecond, above all earlier ones.
+
+    ``id >= id_floor(a) and id < id_floor(b)`` selects the half-open time range ``[a, b)``, in whole milliseconds.
+    *at* is aware; before 1970 there are no ids, so that floor is the smallest UUID.
+    """
+    return UUID(int=max(unix_millis(at), 0) << _TIME_SHIFT)
+
+
+def id_millis(id_: UUID) -> int:
+    """Return the Unix milliseconds that a version 7 UUID carries."""
+    return id_.int >> _TIME_SHIFT
+
+
+def id_time(id_: UUID) -> datetime:
+    """Return the time that a version 7 UUID carries, aware UTC, in whole milliseconds."""
+    return _EPOCH + id_millis(id_) * _MILLISECOND
+
+
+def stamp(millis: int, tail: int) -> int:
+    """Return time and *tail*, below ``2 ** TAIL_BITS``, as one number that sorts like the id made of it."""
+    return millis << TAIL_BITS | tail
+
+
+def next_stamp(last: int, millis: int, tail: int) -> int:
+    """Return a stamp of *millis* above *last*, a little later if need be (RFC 9562 section 6.2, method 2)."""
+    return max(stamp(millis, tail), last + 1)
+
+
+def uuid7(stamp_: int) -> UUID:
+    """Return the version 7 UUID that carries *stamp_*, keeping the order of stamps."""
+    millis, tail = stamp_ >> TAIL_BITS, stamp_ & ((1 << TAIL_BITS) - 1)
+    high, low = tail >> _LOW_BITS, tail & ((1 << _LOW_BITS) - 1)
+    return UUID(int=millis << _TIME_SHIFT | _VERSION | high << 64 | _VARIANT | low)

@@ -1,0 +1,1 @@
+"""Ports: one protocol per boundary, each with its failure policy."""

@@ -1,0 +1,15 @@
+"""Signing keys of webhooks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from monitor.domain.vocab import SignatureScheme
+
+
+class Signing(Protocol):
+    """Makes and shows signing keys."""
+
+    def new_key(self, scheme: SignatureScheme) -> tuple[bytes, str]:
+        """Return a key to store and what its receiver needs: the shared secret, or the public key for ``v1a``."""
+        ...

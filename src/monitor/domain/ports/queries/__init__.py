@@ -1,0 +1,1 @@
+"""Reads outside any unit of work."""

@@ -1,0 +1,53 @@
+"""Reads of alerts, silences and anomalies."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.alerts.model import AlertKind, AlertState
+from monitor.domain.alerts.silences import SilenceSpec
+from monitor.domain.views.alerts import AlertStatsView, AlertView, AnomalyView, SilencePreview, SilenceView
+from monitor.domain.vocab import Severity
+
+
+class AlertFilter(msgspec.Struct, frozen=True):
+    """``states`` empty means any."""
+
+    states: tuple[AlertState, ...] = ()
+    severity: Severity | None = None
+    kind: AlertKind | None = None
+    webhook_id: UUID | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+
+
+class AlertQueries(Protocol):
+    """Reads outside any unit of work. Pages are newest first; ``after`` is the last id of the page before."""
+
+    async def alert(self, alert_id: UUID) -> AlertView:
+        """Return it with its history. Raises ``NotFound``."""
+        ...
+
+    async def alerts(self, where: AlertFilter, *, after: UUID | None, limit: int) -> list[AlertView]: ...
+
+    async def stats(self, days: int) -> AlertStatsView: ...
+
+    async def silence(self, silence_id: UUID) -> SilenceView:
+        """Raises ``NotFound``."""
+        ...
+
+    async def silences(self, *, active: bool | None, after: UUID | None, limit: int) -> list[SilenceView]: ...
+
+    async def preview(self, spec: SilenceSpec) -> SilencePreview: ...
+
+    async def anomaly(self, anomaly_id: UUID) -> AnomalyView:
+        """Raises ``NotFound``."""
+        ...
+
+    async def anomalies(
+        self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int
+    ) -> list[AnomalyView]: ...

@@ -1,0 +1,89 @@
+"""Reads of webhooks, events, deliveries, attempts, metrics and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.views.audit import AuditView
+from monitor.domain.views.deliveries import AttemptView, DeliveryView, EventView
+from monitor.domain.views.metrics import MetricsView
+from monitor.domain.views.webhooks import WebhookView
+from monitor.domain.vocab import DeliveryState, HealthStatus
+from monitor.domain.webhooks.destination import Destination
+
+
+class WebhookFilter(msgspec.Struct, frozen=True):
+    status: HealthStatus | None = None
+    enabled: bool | None = None
+    event_type: str | None = None
+    label: str | None = None
+    q: str | None = None
+
+
+class DeliveryFilter(msgspec.Struct, frozen=True):
+    webhook_id: UUID | None = None
+    state: DeliveryState | None = None
+    event_id: UUID | None = None
+    error: str | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+
+
+class AttemptFilter(msgspec.Struct, frozen=True):
+    ok: bool | None = None
+    error: str | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+
+
+class Queries(Protocol):
+    """Reads outside any unit of work. Pages are newest first; ``after`` is the last id of the page before."""
+
+    async def webhook(self, webhook_id: UUID) -> WebhookView:
+        """Raises ``NotFound``."""
+        ...
+
+    async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]: ...
+
+    async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
+        """Return version and destination of each; deleted ones, and those whose secrets do not open, are left out."""
+        ...
+
+    async def event(self, event_id: UUID) -> EventView:
+        """Raises ``NotFound``."""
+        ...
+
+    async def events(
+        self,
+        *,
+        event_type: str | None,
+        from_at: datetime | None,
+        to_at: datetime | None,
+        after: UUID | None,
+        limit: int,
+    ) -> list[EventView]: ...
+
+    async def delivery(self, delivery_id: UUID) -> DeliveryView:
+        """Raises ``NotFound``."""
+        ...
+
+    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]: ...
+
+    async def attempts(
+        self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int
+    ) -> list[AttemptView]:
+        """Raises ``NotFound``."""
+        ...
+
+    async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView: ...
+
+    async def now(self) -> datetime:
+        """Return the database's time."""
+        ...
+
+    async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]: ...

@@ -1,0 +1,1 @@
+"""Writes inside one unit of work."""

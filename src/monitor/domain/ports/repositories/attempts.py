@@ -1,0 +1,42 @@
+"""Attempts and their rollups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.monitoring.metrics import Rollup
+
+
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to store; its id carries when it started."""
+
+    id: UUID
+    webhook_id: UUID
+    outcome: Outcome
+    kind: str = "delivery"
+    delivery_id: UUID | None = None
+    event_id: UUID | None = None
+    event_type: str | None = None
+    number: int = 1
+
+
+class Minute(msgspec.Struct, frozen=True):
+    """What the attempts of one webhook in one minute add up to."""
+
+    webhook_id: UUID
+    at: datetime
+    rollup: Rollup
+
+
+class AttemptLog(Protocol):
+    async def add(self, attempts: Sequence[AttemptRecord]) -> None: ...
+
+    async def add_minutes(self, minutes: Sequence[Minute]) -> None:
+        """Merge these into the stored minutes, and into those of the whole system."""
+        ...

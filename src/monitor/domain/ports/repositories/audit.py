@@ -1,0 +1,13 @@
+"""The audit log."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from monitor.domain.vocab import Actor
+
+
+class AuditLog(Protocol):
+    async def add(
+        self, actor: Actor, action: str, target: str, *, before: dict[str, Any] | None, after: dict[str, Any] | None
+    ) -> None: ...

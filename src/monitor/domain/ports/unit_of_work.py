@@ -1,0 +1,71 @@
+"""
+Every boundary that the services cross, each with what happens when the other side is away.
+
+All but the sender raise :class:`monitor.domain.errors.Unavailable` when the database cannot be reached; nothing was
+changed then, and the call may be repeated.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import TracebackType
+from typing import Protocol, Self
+
+from monitor.domain.events import DomainEvent
+from monitor.domain.ports.queue import DeliveryQueue
+from monitor.domain.ports.repositories.alerts import AlertRepository
+from monitor.domain.ports.repositories.attempts import AttemptLog
+from monitor.domain.ports.repositories.audit import AuditLog
+from monitor.domain.ports.repositories.detection import WatchLog
+from monitor.domain.ports.repositories.events import EventLog
+from monitor.domain.ports.repositories.idempotency import IdempotencyStore
+from monitor.domain.ports.repositories.notifications import Outbox
+from monitor.domain.ports.repositories.replays import ReplayRepository
+from monitor.domain.ports.repositories.silences import SilenceRepository
+from monitor.domain.ports.repositories.webhooks import WebhookRepository
+
+# What crosses the boundary -------------------------------------------------------------------------------------
+
+
+# Inside one unit of work ---------------------------------------------------------------------------------------
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving the block without :meth:`commit` rolls back.
+
+    ``now`` is the database's time at its start, aware UTC: the only clock that decides anything about deliveries.
+    """
+
+    now: datetime
+    webhooks: WebhookRepository
+    events: EventLog
+    queue: DeliveryQueue
+    attempts: AttemptLog
+    idempotency: IdempotencyStore
+    audit: AuditLog
+    watch: WatchLog
+    alerts: AlertRepository
+    silences: SilenceRepository
+    outbox: Outbox
+    replays: ReplayRepository
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def record(self, *facts: DomainEvent) -> None:
+        """Note what happened, for whoever listens once it is committed."""
+        ...
+
+    async def commit(self) -> None:
+        """Make it so. Raises if the database did not."""
+        ...
+
+
+class UnitOfWorkFactory(Protocol):
+    def __call__(self) -> UnitOfWork: ...
+
+
+# Reads ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,194 @@
+"""Attempts that come from elsewhere: those an outside sender reports, and pings that a person asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from monitor.domain.anomaly.tally import tally_of
+from monitor.domain.delivery.chat_formats import render
+from monitor.domain.delivery.lane import LanePolicy, catch_up, notice, observe
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.errors import FieldError, Invalid, NotFound
+from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.queries.resources import Queries
+from monitor.domain.ports.repositories.attempts import AttemptRecord
+from monitor.domain.ports.sender import WebhookSender
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.services.deliver import minutes, status_changes
+from monitor.domain.views.deliveries import AttemptView
+from monitor.domain.vocab import Actor, ErrorKind
+from monitor.domain.webhooks.signed_request import AsymmetricSigner, signed_request
+
+MAX_REPORTED = 1000
+OLDEST = timedelta(days=1)
+NEWEST = timedelta(minutes=5)
+"""How far a reported time may lie behind and ahead of the database's."""
+
+PING_TYPE = "monitor.ping"
+
+
+class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One attempt that an outside sender made. Give ``status_code`` if an answer came, else ``error``: one of
+    ``dns``, ``connect``, ``tls``, ``timeout``, ``reset``, ``protocol`` or ``other``."""
+
+    delivered_at: datetime
+    latency_ms: Annotated[float, Meta(ge=0, le=86_400_000)]
+    status_code: Annotated[int, Meta(ge=100, le=599)] | None = None
+    error: ErrorKind | None = None
+    event_id: UUID | None = None
+    event_type: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """How many attempts were stored."""
+
+    recorded: int
+
+
+class Measurer:
+    """Records attempts that no delivery made."""
+
+    def __init__(
+        self,
+        unit_of_work: UnitOfWorkFactory,
+        queries: Queries,
+        sender: WebhookSender,
+        clock: Clock,
+        sign_v1a: AsymmetricSigner,
+        policy: LanePolicy,
+    ) -> None:
+        self._unit_of_work = unit_of_work
+        self._queries = queries
+        self._sender = sender
+        self._clock = clock
+        self._sign_v1a = sign_v1a
+        self._policy = policy
+
+    async def report(self, webhook_id: UUID, reported: Sequence[ReportedAttempt]) -> Recorded:
+        """
+        Store 1 to 1,000 attempts; they count for health and rollups like our own, but never move the breaker.
+
+        Raises:
+            Invalid: one breaks a rule; none is stored then.
+            NotFound: there is no such webhook.
+        """
+        async with self._unit_of_work() as uow:
+            _check(reported, uow.now)
+            lane = (await uow.queue.lock_lanes([webhook_id])).get(webhook_id)
+            if lane is None or lane.deleted:
+                raise NotFound("There is no webhook with this id.")
+            ordered = sorted(reported, key=lambda attempt: attempt.delivered_at)
+            outcomes = [_outcome(attempt) for attempt in ordered]
+            await uow.attempts.add(
+                [
+                    AttemptRecord(
+                        id=self._clock.new_id(attempt.delivered_at),
+                        webhook_id=webhook_id,
+                        outcome=outcome,
+                        kind="reported",
+                        event_id=attempt.event_id,
+                        event_type=attempt.event_type,
+                    )
+                    for attempt, outcome in zip(ordered, outcomes, strict=True)
+                ]
+            )
+            pairs = list(zip(ordered, outcomes, strict=True))
+            await uow.attempts.add_minutes(minutes((webhook_id, a.delivered_at, o) for a, o in pairs))
+            before = lane
+            window = self._policy.health.window
+            lane = catch_up(
+                lane, [(outcome, min(attempt.delivered_at, uow.now)) for attempt, outcome in pairs[:-window]]
+            )
+            for attempt, outcome in pairs[-window:]:
+                # A reported time may lie ahead; taken as it is, all until then would be late news.
+                at = min(attempt.delivered_at, uow.now)
+                lane = observe(lane, outcome, at, uow.now, self._policy)
+            made = tally_of((outcome.ok, outcome.latency_ms) for outcome in outcomes)
+            lane = notice(before, msgspec.structs.replace(lane, breaker=before.breaker), made, uow.now)
+            uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
+            await uow.queue.save_lanes([lane])
+            await uow.commit()
+        return Recorded(len(reported))
+
+    async def ping(self, webhook_id: UUID, actor: Actor) -> AttemptView:
+        """Send a signed test message now, also to a paused or disabled webhook, and tell how it went.
+
+        It is logged as an attempt but counts for nothing. Raises ``NotFound``.
+        """
+        destination = (await self._queries.destinations([webhook_id])).get(webhook_id)
+        if destination is None:
+            raise NotFound("There is no webhook with this id.")
+        at = self._clock.now()
+        attempt_id = self._clock.new_id(at)
+        ping = msgspec.json.encode({"type": PING_TYPE, "webhook_id": webhook_id, "at": at})
+        body = render(destination[1].body_format, PING_TYPE, ping)
+        outcome = await self._sender.send(
+            signed_request(
+                destination[1],
+                message_id=str(attempt_id),
+                event_type=PING_TYPE,
+                body=body,
+                at=at,
+                sign_v1a=self._sign_v1a,
+            )
+        )
+        record = AttemptRecord(id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=PING_TYPE)
+        async with self._unit_of_work() as uow:
+            await uow.attempts.add([record])
+            await uow.audit.add(
+                actor, "webhook.test", f"webhook:{webhook_id}", before=None, after={"outcome": outcome.label}
+            )
+            await uow.commit()
+        return attempt_view(record, at)
+
+
+def attempt_view(record: AttemptRecord, at: datetime) -> AttemptView:
+    """Return *record* as the attempt log shows it."""
+    outcome = record.outcome
+    return AttemptView(
+        id=record.id,
+        webhook_id=record.webhook_id,
+        kind=record.kind,
+        delivery_id=record.delivery_id,
+        event_id=record.event_id,
+        event_type=record.event_type,
+        number=record.number,
+        ok=outcome.ok,
+        status_code=outcome.status_code,
+        error=outcome.error,
+        error_detail=outcome.error_detail,
+        latency_ms=round(outcome.latency_ms, 3),
+        phases=outcome.phases,
+        response_body=outcome.response_body.decode(errors="replace") or None,
+        at=at,
+    )
+
+
+def _outcome(attempt: ReportedAttempt) -> Outcome:
+    failed = attempt.status_code is not None and not 200 <= attempt.status_code < 300
+    error = attempt.error if attempt.error is not None else (ErrorKind.STATUS if failed else None)
+    return Outcome(latency_ms=attempt.latency_ms, status_code=attempt.status_code, error=error)
+
+
+def _check(reported: Sequence[ReportedAttempt], now: datetime) -> None:
+    if not 1 <= len(reported) <= MAX_REPORTED:
+        raise Invalid(
+            f"Report 1 to {MAX_REPORTED} attempts at once.", errors=(FieldError("/attempts", "Split the report."),)
+        )
+    errors: list[FieldError] = []
+    for i, attempt in enumerate(reported):
+        if (attempt.status_code is None) == (attempt.error is None):
+            errors.append(FieldError(f"/attempts/{i}", "Give either status_code or error."))
+        at = attempt.delivered_at
+        if at.tzinfo is None or not now - OLDEST <= at <= now + NEWEST:
+            errors.append(
+                FieldError(f"/attempts/{i}/delivered_at", "Give an RFC 3339 time with offset, at most a day old.")
+            )
+    if errors:
+        raise Invalid("An attempt breaks a rule, so none was stored; see errors.", errors=tuple(errors[:20]))

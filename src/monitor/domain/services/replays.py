@@ -1,0 +1,79 @@
+"""Replays as people start them, and the job that carries them out step by step."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.delivery.replay import Replay, ReplayCount, ReplaySpec, ReplayView, advance, check_replay, shown
+from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.vocab import Actor
+
+STEP = 1_000
+"""Deliveries that one step makes due again, in one transaction."""
+
+PER_S = 50.0
+"""Deliveries a second that a replay asks of the receiver, like the release of a pause."""
+
+
+class Replayer:
+    """Any number of processes may run :meth:`step`; each replay is carried out by one at a time."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
+        self._unit_of_work = unit_of_work
+        self._clock = clock
+
+    async def start(self, webhook_id: UUID, spec: ReplaySpec, actor: Actor) -> ReplayView | ReplayCount:
+        """
+        Count, and unless it is a dry run, begin to send again what *spec* chooses.
+
+        Raises:
+            NotFound: there is no such webhook.
+            Invalid: the description breaks a rule.
+        """
+        check_replay(spec)
+        async with self._unit_of_work() as uow:
+            await uow.webhooks.get(webhook_id)
+            total = await uow.replays.count(webhook_id, spec.from_at, spec.to_at, spec.states)
+            if spec.dry_run:
+                return ReplayCount(total)
+            replay = Replay(
+                id=self._clock.new_id(),
+                webhook_id=webhook_id,
+                from_at=spec.from_at,
+                to_at=spec.to_at,
+                states=tuple(spec.states),
+                created_by=actor.subject,
+                created_at=uow.now,
+                total=total,
+            )
+            await uow.replays.add(replay)
+            after = msgspec.to_builtins(spec) | {"total": total}
+            await uow.audit.add(actor, "webhook.replay", f"webhook:{webhook_id}", before=None, after=after)
+            await uow.commit()
+        return shown(replay)
+
+    async def show(self, replay_id: UUID) -> ReplayView:
+        """Raises ``NotFound``."""
+        async with self._unit_of_work() as uow:
+            return shown(await uow.replays.get(replay_id))
+
+    async def step(self) -> bool:
+        """Make the next deliveries of one replay due; return whether there was one to carry on."""
+        async with self._unit_of_work() as uow:
+            replay = await uow.replays.take()
+            if replay is None:
+                return False
+            # Each step follows the one before at the same pace, however fast the steps are made.
+            ahead_s = max(replay.queued / PER_S - (uow.now - replay.created_at).total_seconds(), 0.0)
+            moved, last = await uow.replays.requeue(replay, limit=STEP, per_s=PER_S, after_s=ahead_s)
+            await uow.replays.save(advance(replay, moved, last, full=moved == STEP, now=uow.now))
+            await uow.commit()
+        return True
+
+    async def run(self) -> None:
+        """Carry on until no replay has anything left to do."""
+        while await self.step():
+            pass

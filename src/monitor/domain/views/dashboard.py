@@ -1,0 +1,160 @@
+"""Read models of the dashboard, and the port that fills them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.monitoring.metrics import HOUR_S
+from monitor.domain.paging import decode_place, unreadable
+from monitor.domain.views.alerts import AlertView, AnomalyView
+from monitor.domain.views.metrics import MetricsPoint
+from monitor.domain.views.webhooks import HealthView, LastHour
+from monitor.domain.vocab import WORST_FIRST, Severity
+
+Window = Literal["15m", "1h", "6h", "24h", "7d", "30d"]
+
+WINDOWS: dict[Window, tuple[int, int]] = {
+    "15m": (900, 60),
+    "1h": (3_600, 60),
+    "6h": (6 * 3_600, 300),
+    "24h": (86_400, 3_600),
+    "7d": (7 * 86_400, 3_600),
+    "30d": (30 * 86_400, 4 * 3_600),
+}
+"""Seconds of each window, and of one point in it."""
+
+FIRST_ROWS = 20
+"""Rows of each list in the first paint."""
+
+FIRST_WINDOW: Window = "1h"
+"""The window that it shows the performance of."""
+
+SPARK_STEP_S = 300
+SPARK_STEPS = 12
+
+
+class Sparkline(msgspec.Struct, frozen=True):
+    """The last hour in steps of ``step_s``, oldest first; both lists are as long as there are steps."""
+
+    step_s: int
+    attempts: list[int]
+    failures: list[int]
+
+
+class WebhookRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One webhook on the dashboard; ``alerts`` and ``anomalies`` count open ones."""
+
+    id: UUID
+    name: str
+    enabled: bool
+    paused_at: datetime | None
+    health: HealthView
+    last_hour: LastHour
+    sparkline: Sparkline
+    alerts: int
+    anomalies: int
+
+
+class RowPosition(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page of webhooks ends: the rank of its health, the negated failure probability, and the id."""
+
+    rank: Annotated[int, msgspec.Meta(ge=0, le=len(WORST_FIRST))]
+    unlikely: Annotated[float, msgspec.Meta(ge=-1, le=0)]
+    id: UUID
+
+
+class PerformanceView(msgspec.Struct, frozen=True):
+    """All webhooks together over a window that ends with the current step, beside the window before it."""
+
+    as_of: datetime
+    window_s: int
+    step_s: int
+    current: Traffic
+    previous: Traffic
+    series: list[MetricsPoint]
+
+
+class DashboardView(msgspec.Struct, frozen=True):
+    """Everything that the page shows at first paint; the lists hold their first rows."""
+
+    as_of: datetime
+    overview: OverviewView
+    webhooks: list[WebhookRow]
+    performance: PerformanceView
+    anomalies: list[AnomalyView]
+    alerts: list[AlertView]
+
+
+def performance_view(window: Window) -> str:
+    """Return the name of the view that is cached for *window*: from an hour on, seconds do not matter."""
+    return "performance" if WINDOWS[window][0] < HOUR_S else "performance_long"
+
+
+def place_of(row: WebhookRow) -> bytes:
+    """Return where *row* stands in the order of :meth:`DashboardQueries.rows`, for a cursor."""
+    # A disabled webhook comes last: nothing is sent to it.
+    rank = WORST_FIRST.index(row.health.status) if row.enabled else len(WORST_FIRST)
+    return msgspec.msgpack.encode(RowPosition(rank, -row.health.failure_probability, row.id))
+
+
+def decode_position(cursor: str | None) -> RowPosition | None:
+    """
+    Return where the page begins; ``None`` for the first page.
+
+    Raises:
+        Malformed: not a cursor of this list.
+    """
+    if cursor is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(decode_place(cursor), type=RowPosition)
+    except msgspec.DecodeError:
+        raise unreadable() from None
+
+
+class QueueView(msgspec.Struct, frozen=True):
+    """``pending`` counts what is not finished, at most ``PENDING_COUNT_CAP``; ``oldest_due_age_s`` leaves paused and
+    disabled webhooks out, and those whose breaker pauses."""
+
+    pending: int
+    in_flight: int
+    oldest_due_age_s: float
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    window_s: int
+    attempts: int
+    throughput_per_s: float
+    success_ratio: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+class OverviewView(msgspec.Struct, frozen=True):
+    """
+    The first line of the dashboard. ``traffic`` covers the last hour, ``webhooks`` counts by health, ``alerts`` the
+    pending ones by severity, ``anomalies`` the open ones.
+
+    ``sockets`` and ``cache_hit_ratio`` are those of the process that counted; null where nothing is counted.
+    """
+
+    as_of: datetime
+    webhooks: dict[str, int]
+    disabled: int
+    paused: int
+    traffic: Traffic
+    queue: QueueView
+    alerts: dict[Severity, int]
+    acknowledged: int
+    anomalies: int
+    sockets: int | None = None
+    cache_hit_ratio: float | None = None
+
+
+PENDING_COUNT_CAP = 100_000
+"""Counting further costs more than it tells."""

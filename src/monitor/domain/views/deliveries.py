@@ -1,0 +1,69 @@
+"""Read models of events, deliveries and attempts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.delivery.outcome import Phases
+from monitor.domain.vocab import DeliveryState
+
+
+class DeliveryCounts(msgspec.Struct, frozen=True):
+    pending: int = 0
+    delivered: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    quarantined: int = 0
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """One event. ``payload`` is the JSON exactly as it was posted; lists leave it out."""
+
+    id: UUID
+    type: str
+    labels: dict[str, str]
+    occurred_at: datetime
+    created_at: datetime
+    payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    deliveries: DeliveryCounts | msgspec.UnsetType = msgspec.UNSET
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP try. ``kind`` is ``delivery``, ``test`` or ``reported``; ``number`` counts from 1 within a delivery."""
+
+    id: UUID
+    webhook_id: UUID
+    kind: str
+    delivery_id: UUID | None
+    event_id: UUID | None
+    event_type: str | None
+    number: int
+    ok: bool
+    status_code: int | None
+    error: str | None
+    error_detail: str | None
+    latency_ms: float
+    phases: Phases
+    response_body: str | None
+    at: datetime
+
+
+class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
+    """One event for one webhook. ``due_at`` is null once it is finished; details hold ``attempt_log``, newest first."""
+
+    id: UUID
+    event_id: UUID
+    webhook_id: UUID
+    event_type: str | None
+    state: DeliveryState
+    attempts: int
+    in_flight: bool
+    due_at: datetime | None
+    last_status_code: int | None
+    last_error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    attempt_log: list[AttemptView] | msgspec.UnsetType = msgspec.UNSET

@@ -1,0 +1,32 @@
+"""Read models of metrics."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+
+class MetricsPoint(msgspec.Struct, frozen=True):
+    """One step of a series; ``at`` is its start."""
+
+    at: datetime
+    attempts: int
+    failures: int
+    success_ratio: float | None
+    mean_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    errors: dict[str, int]
+
+
+class MetricsView(msgspec.Struct, frozen=True):
+    """A series over ``[from, to)``; steps without attempts are left out. ``total`` merges all of it. Steps of whole
+    hours or days widen the range to whole hours or days, UTC."""
+
+    from_at: datetime
+    to_at: datetime
+    step_s: int
+    total: MetricsPoint
+    points: list[MetricsPoint]

@@ -1,0 +1,74 @@
+"""
+Read models: exactly what a client sees. Filled by SQL, never by entities.
+
+Names end in ``_at`` (RFC 3339 UTC), ``_ms``, ``_s``, ``_ratio`` (0 to 1); a ratio or percentile of nothing is null.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.alerts.evaluation import Normal
+from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.vocab import BodyFormat, HealthStatus, SignatureScheme
+
+
+class HealthView(msgspec.Struct, frozen=True):
+    status: HealthStatus
+    reason: str
+    failure_probability: float
+    changed_at: datetime | None
+
+
+class LastHour(msgspec.Struct, frozen=True):
+    """How the last 60 minutes went."""
+
+    attempts: int
+    success_ratio: float | None
+    p95_ms: float | None
+
+
+class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """
+    One webhook. ``headers`` shows names only, each value as ``***``; ``last_hour`` is set in lists.
+
+    Details tell what the detector knows: ``signals`` is ``learning``, ``normal`` or ``open`` for each signal, and
+    ``normal`` the band that the webhook is held against.
+    """
+
+    id: UUID
+    name: str
+    url: str
+    description: str
+    event_types: list[str]
+    labels: dict[str, str]
+    headers: dict[str, str]
+    enabled: bool
+    disabled_reason: str | None
+    paused_at: datetime | None
+    timeout_s: float
+    retry: RetryPolicy
+    max_concurrency: int
+    rate_limit: RateLimit | None
+    ordered: bool
+    signature: SignatureScheme
+    body_format: BodyFormat
+    health: HealthView
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
+    signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    normal: Normal | msgspec.UnsetType = msgspec.UNSET
+    secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class SecretView(msgspec.Struct, frozen=True):
+    """A signing secret, shown once. ``previous_expires_at`` tells until when the one before signs too."""
+
+    secret: str
+    previous_expires_at: datetime | None

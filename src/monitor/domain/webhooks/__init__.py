@@ -1,0 +1,1 @@
+"""Webhooks: configuration, registration, signatures."""

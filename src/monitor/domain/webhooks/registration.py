@@ -1,0 +1,188 @@
+"""What a person may ask of a webhook: the shape of the request and the rules it must meet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from monitor.domain.delivery.event_types import EVENT_PATTERN, is_pattern
+from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import MAX_ATTEMPTS, MAX_RETRY_S, RetryPolicy
+from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.vocab import BodyFormat, SignatureScheme
+from monitor.domain.webhooks.webhook import MASK, RESERVED_HEADERS, Webhook
+
+MAX_LABELS = 32
+MAX_HEADERS = 32
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]{0,4096}")
+_HEADERS = {
+    "maxProperties": MAX_HEADERS,
+    "propertyNames": {"pattern": f"^{_HEADER_NAME.pattern}$"},
+    "additionalProperties": {"type": "string", "pattern": f"^{_HEADER_VALUE.pattern}$"},
+}
+
+Labels = dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)]]
+
+
+class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A webhook as a person describes it.
+
+    ``event_types`` holds exact types, prefixes (``order.*``) or ``*``. An event must carry every one of ``labels`` to
+    reach the webhook. A header value of ``***`` keeps the stored one.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=200, description="What people call it.")]
+    url: Annotated[str, Meta(min_length=1, max_length=2048, description="Where deliveries go, by POST.")]
+    description: Annotated[str, Meta(max_length=2000)] = ""
+    event_types: Annotated[
+        list[Annotated[str, Meta(extra_json_schema=EVENT_PATTERN)]], Meta(min_length=1, max_length=64)
+    ] = msgspec.field(default_factory=lambda: ["*"])
+    labels: Annotated[Labels, Meta(extra_json_schema={"maxProperties": MAX_LABELS})] = {}
+    headers: Annotated[dict[str, str], Meta(extra_json_schema=_HEADERS)] = {}
+    enabled: bool = True
+    timeout_s: Annotated[float, Meta(ge=1, le=30, description="Bounds one whole attempt, in seconds.")] = 15.0
+    retry: RetryPolicy = RetryPolicy()
+    max_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 10
+    rate_limit: RateLimit | None = None
+    ordered: bool = False
+    signature: SignatureScheme = SignatureScheme.V1
+    body_format: Annotated[
+        BodyFormat, Meta(description="`standard` sends the payload as it is, the others a chat message about it.")
+    ] = BodyFormat.STANDARD
+
+
+def check(spec: WebhookSpec, *, known_headers: tuple[str, ...] = ()) -> None:
+    """
+    Apply the rules that a type cannot express.
+
+    Args:
+        known_headers: names whose stored values ``***`` may keep.
+
+    Raises:
+        Invalid: with one error for each wrong member.
+    """
+    errors = (*_patterns(spec), *_labels(spec), *_headers(spec, known_headers), *_limits(spec))
+    if errors:
+        raise Invalid("The webhook breaks a rule; see errors.", errors=errors)
+
+
+def merge_patch(spec: WebhookSpec, patch: dict[str, Any]) -> Any:
+    """Return *spec* with *patch* applied (JSON merge patch, RFC 7396) as plain objects, not yet validated."""
+    return merge(msgspec.to_builtins(spec), patch)
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Return *target* with *patch* applied, both plain JSON values: MergePatch of RFC 7396 section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def spec_of(webhook: Webhook) -> WebhookSpec:
+    """Return what a person would send to get *webhook* as it is."""
+    return WebhookSpec(
+        name=webhook.name,
+        url=webhook.url,
+        description=webhook.description,
+        event_types=list(webhook.event_types),
+        labels=webhook.labels,
+        headers=dict.fromkeys(webhook.header_names, MASK),
+        enabled=webhook.enabled,
+        timeout_s=webhook.timeout_s,
+        retry=webhook.retry,
+        max_concurrency=webhook.max_concurrency,
+        rate_limit=webhook.rate_limit,
+        ordered=webhook.ordered,
+        signature=webhook.signature,
+        body_format=webhook.body_format,
+    )
+
+
+def register(spec: WebhookSpec, id_: UUID, url: str, now: datetime) -> Webhook:
+    """Return the new webhook that *spec* describes; *url* is its canonical form."""
+    return Webhook(id=id_, created_at=now, updated_at=now, version=1, **_configured(spec, url))
+
+
+def reconfigure(webhook: Webhook, spec: WebhookSpec, url: str, now: datetime) -> Webhook:
+    """Return *webhook* as *spec* wants it, one version on. Enabling it again forgets why it was disabled."""
+    changed = msgspec.structs.replace(webhook, updated_at=now, version=webhook.version + 1, **_configured(spec, url))
+    return msgspec.structs.replace(changed, disabled_reason=None) if spec.enabled else changed
+
+
+def stored_headers(spec: WebhookSpec) -> dict[str, str | None]:
+    """Return the headers to store; ``None`` keeps the stored value."""
+    return {name: None if value == MASK else value for name, value in spec.headers.items()}
+
+
+def _configured(spec: WebhookSpec, url: str) -> dict[str, Any]:
+    return {
+        "name": spec.name,
+        "url": url,
+        "description": spec.description,
+        "event_types": tuple(dict.fromkeys(spec.event_types)),
+        "labels": spec.labels,
+        "header_names": tuple(spec.headers),
+        "enabled": spec.enabled,
+        "timeout_s": spec.timeout_s,
+        "retry": spec.retry,
+        "max_concurrency": spec.max_concurrency,
+        "rate_limit": spec.rate_limit,
+        "ordered": spec.ordered,
+        "signature": spec.signature,
+        "body_format": spec.body_format,
+    }
+
+
+def _patterns(spec: WebhookSpec) -> Iterator[FieldError]:
+    for i, pattern in enumerate(spec.event_types):
+        if not is_pattern(pattern):
+            yield FieldError(f"/event_types/{i}", "Use an event type (order.paid), a prefix (order.*) or *.")
+
+
+def _labels(spec: WebhookSpec) -> Iterator[FieldError]:
+    if len(spec.labels) > MAX_LABELS:
+        yield FieldError("/labels", f"Use at most {MAX_LABELS} labels.")
+
+
+def _headers(spec: WebhookSpec, known: tuple[str, ...]) -> Iterator[FieldError]:
+    if len(spec.headers) > MAX_HEADERS:
+        yield FieldError("/headers", f"Use at most {MAX_HEADERS} headers.")
+    seen: set[str] = set()
+    for name, value in spec.headers.items():
+        pointer = "/headers/" + name.replace("~", "~0").replace("/", "~1")
+        if not _HEADER_NAME.fullmatch(name):
+            yield FieldError(pointer, "A header name is 1 to 128 letters, digits or !#$%&'*+.^_`|~-.")
+        elif name.lower() in RESERVED_HEADERS or name.lower() in seen:
+            yield FieldError(pointer, "Leave this header out: it is set by Monitor, or given twice.")
+        elif value == MASK and name not in known:
+            yield FieldError(pointer, f"Give a value: {MASK} only keeps one that is stored.")
+        elif not _HEADER_VALUE.fullmatch(value):
+            yield FieldError(pointer, "A header value is at most 4,096 visible ASCII characters, spaces and tabs.")
+        seen.add(name.lower())
+
+
+def _limits(spec: WebhookSpec) -> Iterator[FieldError]:
+    schedule = spec.retry.schedule_s
+    if not 1 <= len(schedule) <= MAX_ATTEMPTS or not all(0 <= wait <= MAX_RETRY_S for wait in schedule):
+        yield FieldError("/retry/schedule_s", f"Give 1 to {MAX_ATTEMPTS} waits of 0 to {MAX_RETRY_S} seconds.")
+    elif schedule[0] != 0:
+        yield FieldError("/retry/schedule_s/0", "Begin with 0: the first attempt is made at once.")
+    if not 0 <= spec.retry.jitter_ratio <= 1:
+        yield FieldError("/retry/jitter_ratio", "Give a share from 0 to 1.")
+    limit = spec.rate_limit
+    if limit is not None and not (0.001 <= limit.per_s <= 100_000 and 1 <= limit.burst <= 100_000):
+        yield FieldError("/rate_limit", "per_s runs from 0.001 to 100000, burst from 1 to 100000.")

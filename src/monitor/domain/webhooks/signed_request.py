@@ -1,0 +1,42 @@
+"""Build the signed request of one message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from monitor.domain.delivery.request import OutboundRequest
+from monitor.domain.vocab import SignatureScheme
+from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.signatures import sign_v1, signed_content
+
+AsymmetricSigner = Callable[[bytes, bytes], str]
+"""Takes an Ed25519 key and the content, returns one ``v1a`` signature part."""
+
+
+def signed_request(
+    destination: Destination, *, message_id: str, event_type: str, body: bytes, at: datetime, sign_v1a: AsymmetricSigner
+) -> OutboundRequest:
+    """
+    Return the POST that carries *body*, signed with every live key of *destination*.
+
+    Args:
+        message_id: the same over all tries of one message; receivers drop repeats by it.
+        at: when this try is made; receivers refuse messages more than five minutes old.
+    """
+    timestamp_s = int(at.timestamp())
+    content = signed_content(message_id, timestamp_s, body)
+    sign = sign_v1 if destination.signature is SignatureScheme.V1 else sign_v1a
+    return OutboundRequest(
+        url=destination.url,
+        headers=(
+            ("content-type", "application/json"),
+            ("webhook-id", message_id),
+            ("webhook-timestamp", str(timestamp_s)),
+            ("webhook-signature", " ".join(sign(key, content) for key in destination.keys)),
+            ("monitor-event-type", event_type),
+            *destination.headers,
+        ),
+        body=body,
+        timeout_s=destination.timeout_s,
+    )

@@ -1,0 +1,49 @@
+"""Webhooks: what one is, which events reach it, and how a message to it is signed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.vocab import BodyFormat, SignatureScheme
+
+MASK = "***"
+"""Stands in answers for the value of a destination header; sent back, it keeps the stored value."""
+
+RESERVED_HEADERS = frozenset(
+    {
+        "connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive",
+        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+        "accept-encoding", "monitor-event-type", "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp",
+    }
+)  # fmt: skip
+"""Lower-case names that a webhook's own headers may not set."""
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered destination as a person configured it. Secrets and header values live elsewhere, encrypted."""
+
+    id: UUID
+    name: str
+    url: str
+    description: str = ""
+    event_types: tuple[str, ...] = ("*",)
+    labels: dict[str, str] = {}
+    header_names: tuple[str, ...] = ()
+    enabled: bool = True
+    disabled_reason: str | None = None
+    paused_at: datetime | None = None
+    timeout_s: float = 15.0
+    retry: RetryPolicy = RetryPolicy()
+    max_concurrency: int = 10
+    rate_limit: RateLimit | None = None
+    ordered: bool = False
+    signature: SignatureScheme = SignatureScheme.V1
+    body_format: BodyFormat = BodyFormat.STANDARD
+    version: int = 1
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,113 @@
+"""
+Who may call which route.
+
+Every route declares its role in ``opt``: ``@get("/x", opt=requires(Role.VIEWER))``, or ``opt=OPEN`` for the health
+probes. A route that declares nothing is refused to everyone; :func:`undeclared_routes` lists such routes so that a test
+can fail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from litestar import Litestar
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from monitor.auth.tokens import Principal, TokenVerifier
+from monitor.domain.errors import Forbidden, MissingToken, Unauthenticated
+from monitor.domain.vocab import Actor, Role
+from monitor.http.middleware.edge import request_id_of
+
+OPEN: dict[str, Any] = {"role": None}
+
+_UNDECLARED = object()
+_SCHEME = b"bearer "
+_B64TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
+
+
+def requires(role: Role) -> dict[str, Any]:
+    """Return the ``opt`` of a route that *role* and every role above it may call."""
+    return {"role": role}
+
+
+def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """
+    Read the one ``Authorization: Bearer`` header (RFC 6750 section 2.1), spaces counted strictly.
+
+    Raises:
+        MissingToken: no header, or another scheme (RFC 6750 section 3.1 wants no error code for either).
+        Unauthenticated: several headers, or no single ``b64token`` after the scheme.
+    """
+    values = [value for name, value in headers if name == b"authorization"]
+    if not values:
+        raise MissingToken("Send a token: Authorization: Bearer <token>.")
+    if len(values) > 1:
+        raise Unauthenticated("Send one Authorization header, not several.")
+    value = values[0]
+    scheme = value[: len(_SCHEME)].lower()
+    if scheme.strip() != _SCHEME.strip():
+        raise MissingToken("Only the Bearer scheme is understood: Authorization: Bearer <token>.")
+    token = value[len(_SCHEME) :]
+    if scheme != _SCHEME or _B64TOKEN.fullmatch(token) is None:
+        raise Unauthenticated("Send one token after a single space: Authorization: Bearer <token>.")
+    return token.decode("ascii")
+
+
+class Authenticate:
+    """
+    Verifies the token of every HTTP request to a route that is not open, and puts the principal in ``request.user``.
+
+    Sockets pass: their handshake has its own refusals.
+    """
+
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier, now: Callable[[], float]) -> None:
+        self.app = app
+        self._verifier = verifier
+        self._now = now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and not _is_socket(scope):
+            scope["user"] = self._caller(scope)
+        await self.app(scope, receive, send)
+
+    def _caller(self, scope: Scope) -> Principal | None:
+        needed = scope["route_handler"].opt.get("role", _UNDECLARED)
+        if needed is None:
+            return None
+        principal = self._verifier.verify(bearer_token(scope["headers"]), self._now())
+        if not isinstance(needed, Role):
+            raise Forbidden("Nobody may call this route.")
+        if not principal.role.includes(needed):
+            # Known from here on: the log line of a refusal names the caller.
+            scope["user"] = principal
+            raise Forbidden(f"This needs the role {needed.value}; the token has {principal.role.value}.")
+        return principal
+
+
+def _is_socket(scope: Scope) -> bool:
+    """Whether the route answers nothing but handshakes, and to a plain request only that."""
+    return "socket" in scope["route_handler"].opt
+
+
+def actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
+    """Return who the audit log names for this request. Only for routes that are not open."""
+    principal: Principal = connection.user
+    return Actor(principal.subject, principal.role, request_id_of(connection.scope))
+
+
+def undeclared_routes(app: Litestar) -> list[str]:
+    """Return ``METHOD /path`` (``WS /path`` for sockets) of every route without a declared role."""
+    missing = set()
+    for route in app.routes:
+        handlers = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
+        for handler in handlers:
+            methods = getattr(handler, "http_methods", {"WS"}) - {"OPTIONS"}
+            declared = handler.opt.get("role", _UNDECLARED)
+            if declared is not None and not isinstance(declared, Role):
+                missing |= {f"{method} {route.path}" for method in methods}
+    return sorted(missing)

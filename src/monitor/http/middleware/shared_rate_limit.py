@@ -1,0 +1,78 @@
+"""One rate limit for all processes, at the price of one that knows only itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+
+from monitor.domain.ports.rate_ledger import RateLedger
+from monitor.http.middleware.rate_limit import LocalRateLimiter
+
+REPORT_S = 0.1
+"""How often a process tells the others what it admitted."""
+
+SUBJECTS_AT_ONCE = 1000
+"""Reported in one call, which takes about a millisecond of the ledger's time."""
+
+
+class SharedRateLimiter(LocalRateLimiter):
+    """
+    The local buckets, lowered every ``REPORT_S`` by what other processes admitted.
+
+    No request waits for another process. Until a process has heard what others admitted, it may admit too much: beyond
+    rate and burst, all together at most what each of them admits between two of its reports, and never more than a
+    bucket each. That is counted like the rest, and so paid back before more is admitted; of it at most a whole burst.
+    Without the ledger each process goes by its own buckets.
+
+    Args:
+        ledger: what is shared.
+    """
+
+    def __init__(
+        self,
+        ledger: RateLedger,
+        *,
+        per_s: float,
+        burst: int,
+        ticks_s: Callable[[], float],
+        max_subjects: int = 10_000,
+    ) -> None:
+        super().__init__(per_s=per_s, burst=burst, ticks_s=ticks_s, max_subjects=max_subjects)
+        self._ledger = ledger
+        self._admitted: dict[str, int] = {}
+
+    async def check(self, subject: str) -> float | None:
+        wait_s = await super().check(subject)
+        if wait_s is None:
+            self._admitted[subject] = self._admitted.get(subject, 0) + 1
+        return wait_s
+
+    async def report(self) -> None:
+        """
+        Tell what was admitted since the last report, and learn what others did. Costs nothing when nothing was.
+
+        Raises:
+            Unavailable: the ledger is away. What was to be told is forgotten: told later, it would hold callers back
+                for what each process had found within their rate.
+        """
+        admitted, self._admitted = self._admitted, {}
+        for chunk in _chunks(admitted):
+            owed_s = await self._ledger.spend(chunk)
+            for subject, seconds in zip(chunk, owed_s, strict=True):
+                self._lower(subject, self._burst - seconds * self._per_s)
+
+    def _lower(self, subject: str, left: float) -> None:
+        """Learn that *left* was all that remained for *subject* when its last report was counted."""
+        if subject not in self._buckets:
+            return
+        now_s = self._ticks_s()
+        tokens, since_s = self._buckets[subject]
+        tokens = min(self._burst, tokens + (now_s - since_s) * self._per_s)
+        # Never raised: a ledger that lost its memory knows of less than this process does.
+        self._buckets[subject] = (min(tokens, left - self._admitted.get(subject, 0)), now_s)
+
+
+def _chunks(admitted: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    rest = iter(admitted.items())
+    while chunk := dict(islice(rest, SUBJECTS_AT_ONCE)):
+        yield chunk

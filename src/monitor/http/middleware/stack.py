@@ -1,0 +1,97 @@
+"""
+The plumbing around the routes, assembled in one place.
+
+From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``AnswerHead``,
+Litestar's routing, then per route ``Authenticate``, ``LimitRate``, compression and the handler. Errors of the per-route
+layers become problems outside of them, inside ``Edge``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TypedDict
+
+import structlog
+from litestar import Litestar
+from litestar.config.compression import CompressionConfig
+from litestar.dto import AbstractDTO
+from litestar.middleware import DefineMiddleware
+from litestar.types import ExceptionHandlersMap, Middleware
+
+from monitor.auth.tokens import TokenVerifier
+from monitor.http.middleware.authentication import Authenticate
+from monitor.http.middleware.cors import Cors
+from monitor.http.middleware.edge import Edge, WriteLine
+from monitor.http.middleware.head_requests import AnswerHead
+from monitor.http.middleware.options_requests import AnswerOptions
+from monitor.http.middleware.rate_limit import API_BODY_BYTES, LimitRate, RateLimiter
+from monitor.http.requests.body import JsonBody
+from monitor.http.responses.problems import exception_handlers
+
+COMPRESS_FROM_BYTES = 1024
+READY = "ready"
+"""The ``opt`` of a route whose answers are compressed already, or too small to be."""
+
+GZIP_LEVEL = 4
+"""Above it, time grows faster than size shrinks."""
+
+
+class Plumbing(TypedDict):
+    """Keyword arguments for ``Litestar(…)``."""
+
+    middleware: list[Middleware]
+    exception_handlers: ExceptionHandlersMap
+    dto: type[AbstractDTO[object]]
+    compression_config: CompressionConfig
+    request_max_body_size: int
+    logging_config: None
+
+
+def http_plumbing(*, verifier: TokenVerifier, now: Callable[[], float], limiter: RateLimiter) -> Plumbing:
+    """
+    Return what every application of ours passes to Litestar: ``Litestar(routes, **http_plumbing(…))``.
+
+    Args:
+        now: Unix seconds, against which tokens are checked.
+    """
+    return Plumbing(
+        middleware=[
+            AnswerOptions,
+            DefineMiddleware(Authenticate, verifier=verifier, now=now),
+            DefineMiddleware(LimitRate, limiter=limiter),
+        ],
+        exception_handlers=exception_handlers(),
+        dto=JsonBody,
+        compression_config=CompressionConfig(
+            backend="gzip",
+            minimum_size=COMPRESS_FROM_BYTES,
+            gzip_compress_level=GZIP_LEVEL,
+            exclude_opt_key=READY,
+        ),
+        request_max_body_size=API_BODY_BYTES,
+        # Litestar would set up the root logger and log exceptions a second time.
+        logging_config=None,
+    )
+
+
+def add_edge(
+    app: Litestar,
+    *,
+    new_id: Callable[[], str],
+    ticks_s: Callable[[], float],
+    cors_origins: Collection[str] = (),
+    https: bool = False,
+    log: structlog.typing.FilteringBoundLogger | None = None,
+    observe: Callable[[str, str, int, float], None] | None = None,
+    write_line: WriteLine | None = None,
+) -> Edge:
+    """
+    Put :class:`Edge`, and :class:`Cors` if *cors_origins* are listed, around all of *app*, and return it. Call it once.
+
+    Litestar's own middlewares stand behind its routing and would miss 404 and 405.
+    """
+    answering = AnswerHead(app.asgi_handler)
+    inner = Cors(answering, cors_origins) if cors_origins else answering
+    edge = Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, log=log, observe=observe, write_line=write_line)
+    app.asgi_handler = edge
+    return edge

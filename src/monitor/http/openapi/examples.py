@@ -1,0 +1,333 @@
+"""
+One example of every request and answer, for the OpenAPI document.
+
+Answers are made of the structs that routes return, so that an example cannot miss a member. Requests are what a person
+would type; the tests send every one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.alerts.evaluation import Normal
+from monitor.domain.alerts.model import Action, AlertKind, AlertState, Cause
+from monitor.domain.anomaly.model import Evidence, Signal
+from monitor.domain.delivery.outcome import Phases
+from monitor.domain.delivery.replay import ReplayCount, ReplayState, ReplayView
+from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.services.alerts import AcknowledgedMany, Skipped
+from monitor.domain.services.attempts import Recorded
+from monitor.domain.services.publish import Accepted, PublishAnswer
+from monitor.domain.views.alerts import (
+    AlertCount,
+    AlertStatsView,
+    AlertView,
+    AnomalyView,
+    DayOfAlerts,
+    Durations,
+    HistoryView,
+    SilencePreview,
+    SilenceView,
+)
+from monitor.domain.views.audit import AuditView
+from monitor.domain.views.dashboard import (
+    DashboardView,
+    OverviewView,
+    PerformanceView,
+    QueueView,
+    Sparkline,
+    Traffic,
+    WebhookRow,
+)
+from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
+from monitor.domain.views.metrics import MetricsPoint, MetricsView
+from monitor.domain.views.webhooks import HealthView, LastHour, SecretView, WebhookView
+from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Page, Severity, SignatureScheme
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+EARLIER = NOW - timedelta(hours=2)
+
+WEBHOOK_ID = UUID("019cad3b-1c00-7a5e-9c1f-0d6b1f0c2a11")
+EVENT_ID = UUID("019cad3b-2000-7b61-8a40-5a3c2d1e0f22")
+DELIVERY_ID = UUID("019cad3b-2001-7d02-b3aa-91f2e4c8d733")
+ATTEMPT_ID = UUID("019cad3b-2400-7c13-8e55-6b7a8c9d0e44")
+ALERT_ID = UUID("019cad3b-2800-7e24-9d66-1c2b3a4d5e55")
+SILENCE_ID = UUID("019cad3b-2c00-7f35-8f77-2d3c4b5a6e66")
+ANOMALY_ID = UUID("019cad3b-3000-7046-9a88-3e4d5c6b7f77")
+AUDIT_ID = UUID("019cad3b-3400-7157-8b99-4f5e6d7c8a88")
+REPLAY_ID = UUID("019cad3b-3800-7268-9caa-5a6f7e8d9b99")
+CURSOR = "AZytOxwAel6cHw1rHwwqEQ"
+SECRET = "whsec_bW9uaXRvci1leGFtcGxlLXNlY3JldA=="  # noqa: S105 - an example
+REQUEST_ID = "5f0c8a3be1d24c6799b000000000001a"
+
+WEBHOOK = WebhookView(
+    id=WEBHOOK_ID,
+    name="Orders to the warehouse",
+    url="https://hooks.example.com/orders",
+    description="Picks and ships.",
+    event_types=["order.*"],
+    labels={"team": "shipping"},
+    headers={"X-Tenant": "***"},
+    enabled=True,
+    disabled_reason=None,
+    paused_at=None,
+    timeout_s=15.0,
+    retry=RetryPolicy(),
+    max_concurrency=10,
+    rate_limit=None,
+    ordered=False,
+    signature=SignatureScheme.V1,
+    body_format=BodyFormat.STANDARD,
+    health=HealthView(HealthStatus.DEGRADED, "6 of the last 20 attempts failed: 503.", 0.29, EARLIER),
+    version=3,
+    created_at=EARLIER,
+    updated_at=EARLIER,
+)
+LAST_HOUR = LastHour(60, 0.9, 180.0)
+DETAILS = msgspec.structs.replace(
+    WEBHOOK,
+    signals={"failures": "open", "latency": "normal", "tail": "normal", "volume": "learning", "silence": "learning"},
+    normal=Normal(0.004, 120.0, 90.0, 160.0, 210.0),
+)
+EVENT = EventView(id=EVENT_ID, type="order.paid", labels={"team": "shipping"}, occurred_at=EARLIER, created_at=EARLIER)
+ATTEMPT = AttemptView(
+    id=ATTEMPT_ID,
+    webhook_id=WEBHOOK_ID,
+    kind="delivery",
+    delivery_id=DELIVERY_ID,
+    event_id=EVENT_ID,
+    event_type="order.paid",
+    number=1,
+    ok=False,
+    status_code=503,
+    error=ErrorKind.STATUS,
+    error_detail=None,
+    latency_ms=182.4,
+    phases=Phases(0.8, 14.2, 31.0, 180.1),
+    response_body="try later",
+    at=EARLIER,
+)
+DELIVERY = DeliveryView(
+    id=DELIVERY_ID,
+    event_id=EVENT_ID,
+    webhook_id=WEBHOOK_ID,
+    event_type="order.paid",
+    state=DeliveryState.PENDING,
+    attempts=1,
+    in_flight=False,
+    due_at=NOW,
+    last_status_code=503,
+    last_error="503",
+    created_at=EARLIER,
+    finished_at=None,
+)
+EVIDENCE = Evidence(observed=0.3, expected=0.004, n=20, window_s=300.0, p_value=3.1e-9)
+ALERT = AlertView(
+    id=ALERT_ID,
+    kind=AlertKind.FAILING,
+    severity=Severity.WARNING,
+    state=AlertState.PENDING,
+    webhook_id=WEBHOOK_ID,
+    webhook_name=WEBHOOK.name,
+    title="6 of 20 attempts in 5 min failed; 0.4 % is normal.",
+    count=2,
+    causes=[Cause.FAILURES],
+    evidence={"failures": msgspec.to_builtins(EVIDENCE)},
+    raised_at=EARLIER,
+    acknowledged_at=None,
+    acknowledged_by=None,
+    ack_expires_at=None,
+    note=None,
+    resolved_at=None,
+    resolved_by=None,
+    silenced=False,
+    flapping=False,
+    version=2,
+)
+RAISED = HistoryView(EARLIER, Action.RAISED, "system", None, Severity.WARNING, ALERT.title)
+ACKNOWLEDGED = msgspec.structs.replace(
+    ALERT,
+    state=AlertState.ACKNOWLEDGED,
+    acknowledged_at=NOW,
+    acknowledged_by="grace",
+    note="Calling them.",
+    version=3,
+    history=[RAISED, HistoryView(NOW, Action.ACKNOWLEDGED, "grace", "Calling them.", None, None)],
+)
+SILENCE = SilenceView(
+    id=SILENCE_ID,
+    created_by="grace",
+    created_at=EARLIER,
+    reason="The warehouse moves its servers.",
+    ends_at=NOW + timedelta(hours=6),
+    webhook_id=None,
+    label="team=shipping",
+    kind=None,
+    active=True,
+    matches=1,
+)
+ANOMALY = AnomalyView(
+    id=ANOMALY_ID,
+    webhook_id=WEBHOOK_ID,
+    webhook_name=WEBHOOK.name,
+    signal=Signal.FAILURES,
+    severity=Severity.WARNING,
+    sentence=ALERT.title,
+    evidence=EVIDENCE,
+    opened_at=EARLIER,
+    closed_at=None,
+)
+POINT = MetricsPoint(EARLIER, 60, 6, 0.9, 121.0, 110.0, 180.0, 240.0, {"503": 6})
+TRAFFIC = Traffic(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)
+OVERVIEW = OverviewView(
+    as_of=NOW,
+    webhooks={"healthy": 11, "degraded": 1, "unavailable": 0, "unknown": 0},
+    disabled=0,
+    paused=0,
+    traffic=TRAFFIC,
+    queue=QueueView(4, 1, 0.2),
+    alerts={Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0},
+    acknowledged=0,
+    anomalies=1,
+    sockets=3,
+    cache_hit_ratio=0.98,
+)
+ROW = WebhookRow(
+    id=WEBHOOK_ID,
+    name=WEBHOOK.name,
+    enabled=True,
+    paused_at=None,
+    health=WEBHOOK.health,
+    last_hour=LAST_HOUR,
+    sparkline=Sparkline(300, [5] * 12, [0] * 10 + [3, 3]),
+    alerts=1,
+    anomalies=1,
+)
+PERFORMANCE = PerformanceView(NOW, 3600, 60, TRAFFIC, TRAFFIC, [POINT])
+AUDIT = AuditView(
+    id=AUDIT_ID,
+    at=EARLIER,
+    subject="grace",
+    role="admin",
+    request_id=REQUEST_ID,
+    action="webhook.update",
+    target=f"webhook:{WEBHOOK_ID}",
+    before={"timeout_s": 10.0},
+    after={"timeout_s": 15.0},
+)
+REPLAY = ReplayView(
+    id=REPLAY_ID,
+    webhook_id=WEBHOOK_ID,
+    state=ReplayState.RUNNING,
+    total=412,
+    queued=200,
+    created_by="grace",
+    created_at=NOW,
+    finished_at=None,
+)
+ACCEPTED = Accepted(EVENT_ID, "order.paid", 1)
+
+ANSWERS: Mapping[Any, object] = {
+    WebhookView: WEBHOOK,
+    SecretView: SecretView(SECRET, NOW + timedelta(days=1)),
+    EventView: msgspec.structs.replace(
+        EVENT, payload=msgspec.Raw(b'{"order":7,"total":"12.50"}'), deliveries=DeliveryCounts(pending=1)
+    ),
+    Accepted: ACCEPTED,
+    PublishAnswer: PublishAnswer([ACCEPTED]),
+    DeliveryView: msgspec.structs.replace(DELIVERY, attempt_log=[ATTEMPT]),
+    AttemptView: ATTEMPT,
+    Recorded: Recorded(2),
+    MetricsView: MetricsView(EARLIER, NOW, 3600, POINT, [POINT]),
+    AlertView: ACKNOWLEDGED,
+    AcknowledgedMany: AcknowledgedMany([ALERT_ID], [Skipped(ANOMALY_ID, "There is no alert with this id.")]),
+    AlertStatsView: AlertStatsView(
+        as_of=NOW,
+        days=30,
+        counts=[AlertCount(AlertState.PENDING, Severity.WARNING, AlertKind.FAILING, 1)],
+        oldest_pending_age_s=7200.0,
+        series=[DayOfAlerts(date(2026, 3, 2), {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0}, 0)],
+        time_to_acknowledge=Durations(4, 95.0, 310.0, 140.5),
+        time_to_resolve=Durations(3, 1260.0, 3900.0, 1810.0),
+    ),
+    SilenceView: SILENCE,
+    SilencePreview: SilencePreview(3, [ALERT]),
+    ReplayView: REPLAY,
+    ReplayCount: ReplayCount(412),
+    DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
+    OverviewView: OVERVIEW,
+    PerformanceView: PERFORMANCE,
+    Page[WebhookView]: Page([msgspec.structs.replace(WEBHOOK, last_hour=LAST_HOUR)], CURSOR),
+    Page[EventView]: Page([EVENT], CURSOR),
+    Page[DeliveryView]: Page([DELIVERY], CURSOR),
+    Page[AttemptView]: Page([ATTEMPT], CURSOR),
+    Page[AlertView]: Page([ALERT], CURSOR),
+    Page[SilenceView]: Page([SILENCE], None),
+    Page[AnomalyView]: Page([ANOMALY], None),
+    Page[WebhookRow]: Page([ROW], CURSOR),
+    Page[AuditView]: Page([AUDIT], CURSOR),
+}
+"""By what a route returns."""
+
+ANSWERS_OF: Mapping[str, object] = {
+    "create_webhook": msgspec.structs.replace(WEBHOOK, version=1, secret=SECRET),
+    "get_webhook": DETAILS,
+    "live": {"status": "live"},
+    "ready": {"status": "ready"},
+    "metrics": 'monitor_webhooks{status="healthy"} 11.0\n',
+}
+"""By operation id, where several routes return the same type, or none of ours."""
+
+_WEBHOOK = {
+    "name": "Orders to the warehouse",
+    "url": "https://hooks.example.com/orders",
+    "event_types": ["order.*"],
+    "labels": {"team": "shipping"},
+    "headers": {"X-Tenant": "7"},
+}
+_EVENT = {"type": "order.paid", "payload": {"order": 7, "total": "12.50"}, "labels": {"team": "shipping"}}
+_RANGE = {"from": "2026-03-02T10:00:00Z", "to": "2026-03-02T12:00:00Z"}
+_SILENCE = {"reason": "The warehouse moves its servers.", "ends_at": "2026-03-02T18:00:00Z", "label": "team=shipping"}
+
+REQUESTS: Mapping[str, Mapping[str, object]] = {
+    "create_webhook": {"A webhook": _WEBHOOK},
+    "replace_webhook": {"A webhook": _WEBHOOK, "Keep a stored header": _WEBHOOK | {"headers": {"X-Tenant": "***"}}},
+    "patch_webhook": {"Two members": {"timeout_s": 10, "rate_limit": {"per_s": 5, "burst": 10}}},
+    "rotate_secret": {"The old one signs for an hour": {"overlap_s": 3600}},
+    "replay": {"Count only": _RANGE | {"dry_run": True}, "Send again": _RANGE | {"states": ["failed"]}},
+    "report_attempts": {
+        "An answer and a failure": {
+            "attempts": [
+                {"delivered_at": "2026-03-02T11:59:00Z", "latency_ms": 182.4, "status_code": 200},
+                {"delivered_at": "2026-03-02T11:59:01Z", "latency_ms": 15000, "error": "timeout"},
+            ]
+        }
+    },
+    "publish": {"One event": _EVENT, "A batch": {"events": [_EVENT, {"type": "order.sent", "payload": [7]}]}},
+    "acknowledge_alert": {"For two hours": {"note": "Calling them.", "expires_at": "2026-03-02T14:00:00Z"}},
+    "resolve_alert": {"With a note": {"note": "They fixed it."}},
+    "acknowledge_alerts": {"Two at once": {"ids": [str(ALERT_ID), str(ANOMALY_ID)], "note": "One cause."}},
+    "create_silence": {"By label": _SILENCE},
+    "preview_silence": {"By label": _SILENCE},
+}
+"""By operation id, each with what it shows."""
+
+PARAMETERS: Mapping[str, object] = {
+    "webhook_id": str(WEBHOOK_ID),
+    "event_id": str(EVENT_ID),
+    "delivery_id": str(DELIVERY_ID),
+    "alert_id": str(ALERT_ID),
+    "silence_id": str(SILENCE_ID),
+    "replay_id": str(REPLAY_ID),
+    "cursor": CURSOR,
+    "from": "2026-03-02T11:00:00Z",
+    "to": "2026-03-02T12:00:00Z",
+    "Idempotency-Key": "order-7-paid",
+    "If-Match": '"3.0a1b2c3d"',
+}
+"""By name, for parameters whose type alone does not show what to give."""

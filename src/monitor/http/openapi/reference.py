@@ -1,0 +1,110 @@
+"""
+What the API looks like: the OpenAPI document, and a page to read it and to try it. Both are open to everyone.
+
+The page is Swagger UI, served from here like the dashboard: no other host is asked for anything, and its content policy
+forbids inline scripts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, Response, Router
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme, Tag
+from litestar.types import Method
+
+from monitor import __version__
+from monitor.domain.errors import NotFound
+from monitor.http.openapi.document import complete
+from monitor.http.page.assets import REVALIDATE, STATIC_ROUTE, Asset, answer_asset, asset_of, load_page, page_routes
+
+REFERENCE = Path(__file__).with_name("reference")
+PATH = "/schema"
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI styles elements in place and draws from ``data:``; scripts come from files of ours alone."""
+
+_NO_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+_DESCRIPTION = """\
+Delivers webhooks and watches them.
+
+Send a token: `Authorization: Bearer <token>`. Each operation names the role it needs: `viewer` < `operator` < `admin`;
+`publisher` may post events and attempts alone, `admin` may too.
+
+Errors are problems (RFC 9457). Lists come in pages: pass `next_cursor` as `cursor`. Times are RFC 3339, in UTC.
+"""
+
+_TAGS = {
+    "webhooks": "Destinations: create them, change them, watch how they do.",
+    "events": "Something happened: post it once, and every webhook that subscribed gets it.",
+    "deliveries": "One event for one webhook, and how far it got.",
+    "alerts": "What a person must look at, and whom not to tell.",
+    "dashboard": "What an operator sees first; the last good answer, with `stale` and `age_s`, if there is no new one.",
+    "audit": "Who changed what.",
+    "system": "Probes and metrics.",
+}
+
+
+def document(app: Litestar) -> bytes:
+    """Return the OpenAPI document of *app* as JSON."""
+    return msgspec.json.encode(complete(app))
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Return what ``Litestar(openapi_config=…)`` needs to serve the document."""
+    return OpenAPIConfig(
+        title="Monitor",
+        version=__version__,
+        description=_DESCRIPTION,
+        operation_id_creator=_operation_id,
+        tags=[Tag(name, description) for name, description in _TAGS.items()],
+        # What the API looks like is no secret. Litestar's handlers below this path are answered for: they know neither
+        # the completed document nor problems.
+        openapi_router=Router(
+            PATH, route_handlers=[], opt=STATIC_ROUTE, include_in_schema=False, before_request=_Document().answer
+        ),
+        render_plugins=[JsonRenderPlugin()],
+        components=Components(
+            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        ),
+        security=[{"bearer": []}],
+    )
+
+
+def reference_routes() -> list[HTTPRouteHandler]:
+    """Return the routes of the page."""
+    return page_routes(load_page(REFERENCE, under=PATH, policy=POLICY), f"{PATH}/swagger")
+
+
+class _Document:
+    """The completed document, put together when it is first asked for, beside the event loop."""
+
+    def __init__(self) -> None:
+        self._asset: Asset | None = None
+
+    async def answer(self, request: Request[Any, Any, Any]) -> Response[bytes]:
+        if request.scope["path"].rstrip("/") not in {PATH, f"{PATH}/openapi.json"}:
+            raise NotFound("There is nothing at this address.")
+        if self._asset is None:
+            self._asset = await asyncio.to_thread(self._made, request.app)
+        return answer_asset(request, self._asset, REVALIDATE, _NO_POLICY)
+
+    def _made(self, app: Litestar) -> Asset:
+        asset = asset_of(document(app), "application/json")
+        # Compressed here, too: the event loop has others to serve.
+        _ = asset.gzipped
+        return asset
+
+
+def _operation_id(handler: HTTPRouteHandler, _method: Method, _path: list[Any]) -> str:
+    return handler.handler_name.rpartition(".")[2]

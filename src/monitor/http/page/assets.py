@@ -1,0 +1,133 @@
+"""
+The dashboard page: one document and the modules, styles and pictures that it loads.
+
+All of it is read into memory once and looked up by name, so a request never becomes a path. Everything but the
+document stands under the digest of the whole, ``/assets/<digest>/…``: it can be kept for ever, and one page never mixes
+the files of two versions. No file holds an inline script or style, so the content policy forbids both.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from monitor.domain.encoded import entity_tag
+from monitor.domain.errors import NotFound
+from monitor.http.middleware.authentication import OPEN
+from monitor.http.middleware.stack import COMPRESS_FROM_BYTES, READY
+from monitor.http.responses.conditional import not_modified
+
+STATIC = Path(__file__).with_name("static")
+DOCUMENT = "index.html"
+BASE = b"{{assets}}"
+"""Stands in the document for where its files are."""
+
+PRELOADS = b"<!-- preloads -->"
+"""Stands in the document for links to all modules: a browser need not find them one by one."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+"""No inline script or style; ``connect-src 'self'`` covers the live feed on the same host too."""
+
+MEDIA_TYPES = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+"""Text is UTF-8, which the framework adds. Other files, such as licences, are not served."""
+
+STATIC_ROUTE: dict[str, Any] = {**OPEN, READY: True}
+
+_FOR_EVER = "public, max-age=31536000, immutable"
+REVALIDATE = "no-cache"
+
+
+class Asset(msgspec.Struct, frozen=True, dict=True):
+    """One file as it is served; ``etag`` is quoted."""
+
+    body: bytes
+    media_type: str
+    etag: str
+
+    @cached_property
+    def gzipped(self) -> bytes:
+        """Compressed once, not by every caller: these routes are open."""
+        return gzip.compress(self.body, mtime=0)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """The document, and its files by their name below ``<under>/assets/<digest>/``; ``policy`` is what it may load."""
+
+    document: Asset
+    digest: str
+    files: dict[str, Asset]
+    under: str
+    policy: str
+
+
+def load_page(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -> Page:
+    """Read the page from *folder*."""
+    files = {
+        path.relative_to(folder).as_posix(): asset_of(path.read_bytes(), MEDIA_TYPES[path.suffix])
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in MEDIA_TYPES
+    }
+    digest = hashlib.sha256("".join(f"{name} {file.etag}\n" for name, file in files.items()).encode()).hexdigest()[:16]
+    base = f"{under}/assets/{digest}"
+    preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in files if name.endswith(".js"))
+    document = (folder / DOCUMENT).read_bytes().replace(BASE, base.encode()).replace(PRELOADS, preloads.encode())
+    return Page(asset_of(document, "text/html"), digest, files, under, policy)
+
+
+def page_routes(page: Page, path: str = "/") -> list[HTTPRouteHandler]:
+    """Return the routes of *page*, read at *path*. They are open: the page holds no data, and signs in by itself."""
+
+    @get(path, opt=STATIC_ROUTE, include_in_schema=False, sync_to_thread=False)
+    def document(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return answer_asset(request, page.document, REVALIDATE, page.policy)
+
+    @get(
+        f"{page.under}/assets/{{version:str}}/{{name:path}}",
+        opt=STATIC_ROUTE,
+        include_in_schema=False,
+        sync_to_thread=True,
+    )
+    def asset(request: Request[Any, Any, Any], version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
+        file = page.files.get(name.removeprefix("/")) if version == page.digest else None
+        if file is None:
+            raise NotFound("There is no such file in this version of the page.")
+        return answer_asset(request, file, _FOR_EVER, page.policy)
+
+    return [document, asset]
+
+
+def asset_of(body: bytes, media_type: str) -> Asset:
+    """Return *body* as it is served."""
+    return Asset(body, media_type, entity_tag(body))
+
+
+def answer_asset(request: Request[Any, Any, Any], asset: Asset, cache: str, policy: str) -> Response[bytes]:
+    """Answer *asset*, compressed for those who take it. The route's ``opt`` is :data:`STATIC_ROUTE`."""
+    headers = {
+        "etag": asset.etag,
+        "cache-control": cache,
+        "content-security-policy": policy,
+        "cross-origin-opener-policy": "same-origin",
+        "vary": "Accept-Encoding",
+    }
+    if not_modified(request.headers.get("if-none-match"), asset.etag):
+        return Response(b"", status_code=304, headers=headers)
+    if len(asset.body) >= COMPRESS_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        headers["content-encoding"] = "gzip"
+        return Response(asset.gzipped, media_type=asset.media_type, headers=headers)
+    return Response(asset.body, media_type=asset.media_type, headers=headers)

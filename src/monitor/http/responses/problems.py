@@ -1,0 +1,210 @@
+"""
+Every error answer is an RFC 9457 problem (``application/problem+json``).
+
+``type`` is ``urn:monitor:problem:<slug>``: a name, not an address. The slug is that of the ``MonitorError``; errors of
+the framework get one from the table below. What a client reads is written here or in the domain: neither the query
+string nor a driver's or framework's own text is ever passed on.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
+from litestar.types import ExceptionHandlersMap
+
+from monitor.domain import errors
+from monitor.domain.errors import FieldError, MonitorError
+from monitor.http.middleware.edge import request_id_of
+from monitor.http.middleware.head_requests import with_head
+
+TYPE_PREFIX = "urn:monitor:problem:"
+MEDIA_TYPE = "application/problem+json"
+
+STATUS_OF: dict[type[MonitorError], int] = {
+    errors.Malformed: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.StalePrecondition: 412,
+    errors.TooLarge: 413,
+    errors.UnsupportedMedia: 415,
+    errors.Invalid: 422,
+    errors.TooManyRequests: 429,
+    errors.Unavailable: 503,
+}
+"""Subclasses inherit the row of their parent."""
+
+_FRAMEWORK: dict[int, tuple[str, str, str]] = {
+    400: ("malformed", errors.Malformed.title, "The request, or one of its parameters, cannot be read."),
+    401: ("invalid_token", errors.Unauthenticated.title, "A valid token is needed."),
+    403: ("insufficient_scope", errors.Forbidden.title, "The token may not do this."),
+    404: ("not_found", errors.NotFound.title, "There is nothing at this address."),
+    405: ("method_not_allowed", "The method is not allowed", "See the Allow header for the methods of this address."),
+    413: ("too_large", errors.TooLarge.title, "Send a smaller body."),
+    415: ("unsupported_media_type", errors.UnsupportedMedia.title, "Send application/json."),
+    426: ("upgrade_required", "Another protocol is needed", "Connect by WebSocket."),
+    429: ("too_many_requests", errors.TooManyRequests.title, "Wait before the next request."),
+    500: (MonitorError.slug, MonitorError.title, "The error has been logged with the request id."),
+    503: ("unavailable", errors.Unavailable.title, "Try again in a moment."),
+}
+
+_DISCONNECTED = "client disconnected prematurely"
+_ENUM = re.compile(r"Invalid enum value .*")
+_log = structlog.get_logger()
+
+
+class ProblemField(msgspec.Struct, frozen=True):
+    """One wrong member. ``pointer`` is a JSON Pointer into the body, or ``/query/…``, ``/path/…``, ``/header/…``,
+    ``/cookie/…`` for a parameter."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error as clients see it. ``instance`` is the path that was asked for."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str | None = None
+    errors: list[ProblemField] = []
+
+
+def status_of(error: type[MonitorError]) -> int:
+    """Return the HTTP status of an error class; 500 for one without a row."""
+    return next((STATUS_OF[cls] for cls in error.__mro__ if cls in STATUS_OF), 500)
+
+
+def answer_monitor_error(request: Request[Any, Any, Any], exc: MonitorError) -> Response[Problem]:
+    """Answer an error raised on purpose."""
+    status = status_of(type(exc))
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer_unexpected(request, exc)
+    return _answer(request, status, exc.slug, exc.title, exc.detail, fields=exc.errors, headers=_headers_of(exc))
+
+
+def answer_http_exception(request: Request[Any, Any, Any], exc: HTTPException) -> Response[Problem]:
+    """Answer an error of the framework: unknown path, wrong method, bad parameter, body too large."""
+    status = exc.status_code
+    if isinstance(exc, InternalServerException) and exc.detail == _DISCONNECTED:
+        # Litestar calls a caller who hung up mid-body a 500; nobody reads this answer, and it is no fault of ours.
+        status = HTTPStatus.BAD_REQUEST
+    if status not in _FRAMEWORK or status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer_unexpected(request, exc)
+    headers = {}
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and exc.headers:
+        headers["allow"] = ", ".join(with_head(set(exc.headers["allow"].split(", "))))
+    if status == HTTPStatus.UPGRADE_REQUIRED:
+        headers["upgrade"] = "websocket"
+    fields = _parameter_errors(exc) if isinstance(exc, ValidationException) else ()
+    return _answer(request, status, *_FRAMEWORK[status], fields=fields, headers=headers)
+
+
+def answer_unexpected(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
+    """Log what nobody expected, once, and answer 500 without a word of it."""
+    _log.error("unexpected_error", request_id=request_id_of(request.scope), exc_info=exc)
+    return _answer(request, 500, *_FRAMEWORK[500])
+
+
+def raw_problem(exc: MonitorError, path: str, request_id: str | None) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body for an answer that no framework sends: a refused handshake."""
+    status = status_of(type(exc))
+    problem = Problem(
+        type=TYPE_PREFIX + exc.slug,
+        title=exc.title,
+        status=status,
+        detail=exc.detail,
+        instance=quote(path),
+        request_id=request_id,
+    )
+    headers = {"content-type": MEDIA_TYPE, **_headers_of(exc)}
+    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+    return status, encoded, msgspec.json.encode(problem)
+
+
+def exception_handlers() -> ExceptionHandlersMap:
+    """Return the handlers for ``Litestar(exception_handlers=…)``."""
+    return {
+        MonitorError: answer_monitor_error,
+        HTTPException: answer_http_exception,
+        Exception: answer_unexpected,
+    }
+
+
+def field_error(exc: msgspec.ValidationError) -> FieldError:
+    """Turn msgspec's "… - at `$.a[0].b`" into a pointer ``/a/0/b``.
+
+    A missing or unknown member becomes the last segment. msgspec does not tell the key of a mapping (``[...]``), so the
+    pointer ends at the mapping.
+    """
+    text, _, path = str(exc).partition(" - at `")
+    segments = []
+    if not path.startswith("key` in "):
+        member = re.search(r"(?:missing required|unknown) field `(.*)`", text)
+        segments = [member[1]] if member else []
+    else:
+        path = path.removeprefix("key` in `")
+    for name, index in re.findall(r"\.([^.\[`]+)|\[([^\]]*)\]", path)[::-1]:
+        segments = [] if index == "..." else [name or index, *segments]
+    pointer = "".join("/" + segment.replace("~", "~0").replace("/", "~1") for segment in segments)
+    return FieldError(pointer, _ENUM.sub("Not one of the allowed values", text))
+
+
+def _parameter_errors(exc: ValidationException) -> tuple[FieldError, ...]:
+    extra = exc.extra if isinstance(exc.extra, list) else []
+    return tuple(_parameter_error(row) for row in extra if isinstance(row, dict))
+
+
+def _parameter_error(row: dict[str, Any]) -> FieldError:
+    source, key = row.get("source", "query"), str(row.get("key", ""))
+    if key == "data":
+        # The framework's name for a body that is not there.
+        return FieldError("", "Send a JSON body.")
+    # An argument that would hide a name of Python's or the framework's ends in an underscore; its parameter does not.
+    pointer = f"/{getattr(source, 'value', source)}/{key.rstrip('_')}"
+    # An enum's message repeats the value, and with it a part of the query string.
+    return FieldError(pointer, _ENUM.sub("Not one of the allowed values", str(row.get("message", "cannot be read"))))
+
+
+def _headers_of(exc: MonitorError) -> dict[str, str]:
+    if isinstance(exc, errors.Unauthenticated):
+        return {"www-authenticate": f'Bearer error="{exc.code}"' if exc.code else "Bearer"}
+    if isinstance(exc, errors.Forbidden):
+        return {"www-authenticate": 'Bearer error="insufficient_scope"'}
+    if isinstance(exc, errors.TooManyRequests | errors.Unavailable):
+        return {"retry-after": str(max(1, math.ceil(exc.retry_after_s)))}
+    return {}
+
+
+def _answer(
+    request: Request[Any, Any, Any],
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    *,
+    fields: tuple[FieldError, ...] = (),
+    headers: dict[str, str] | None = None,
+) -> Response[Problem]:
+    problem = Problem(
+        type=TYPE_PREFIX + slug,
+        title=title,
+        status=status,
+        detail=detail,
+        instance=quote(request.scope["path"]),
+        request_id=request_id_of(request.scope),
+        errors=[ProblemField(field.pointer, field.detail) for field in fields],
+    )
+    return Response(problem, status_code=status, media_type=MEDIA_TYPE, headers=headers)

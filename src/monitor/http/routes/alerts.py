@@ -1,0 +1,153 @@
+"""Routes of alerts and silences."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from monitor.domain.alerts.model import AlertKind, AlertState
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
+from monitor.domain.ports.queries.alerts import AlertFilter
+from monitor.domain.services.alerts import AcknowledgedMany, Acknowledgement, Decision, ManyAcknowledgements
+from monitor.domain.views.alerts import AlertStatsView, AlertView
+from monitor.domain.vocab import Page, Role, Severity
+from monitor.http.middleware.authentication import actor_of, requires
+from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
+from monitor.http.requests.paging import Cursor, Limit
+from monitor.http.requests.times import From, To, checked
+from monitor.http.responses.cached import cached_answer, encoded_answer
+from monitor.http.responses.conditional import tagged_answer
+from monitor.http.routes.services import Services
+
+MAX_DAYS = 365
+
+StateFilter = Literal["pending", "acknowledged", "resolved", "open", "all"]
+STATES: dict[str, tuple[AlertState, ...]] = {
+    "open": (AlertState.PENDING, AlertState.ACKNOWLEDGED),
+    "all": (),
+    **{state.value: (state,) for state in AlertState},
+}
+
+PENDING = AlertFilter(STATES["pending"])
+"""What everybody looks at: the list without filters."""
+
+
+class AlertController(Controller):
+    """What a person must look at."""
+
+    path = "/alerts"
+    tags = ("alerts",)
+
+    @get(
+        summary="List alerts",
+        description="Newest first; those that are pending unless told otherwise. `open` means pending or acknowledged;"
+        " `from` and `to` are times of raising. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 422) | NOT_MODIFIED,
+    )
+    async def list_alerts(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        state_: Annotated[
+            StateFilter, QueryParameter(name="state", description="Only in this state, or `open`, or `all`.")
+        ] = "pending",
+        severity: Annotated[Severity | None, QueryParameter(description="Only of this severity.")] = None,
+        kind: Annotated[AlertKind | None, QueryParameter(description="Only of this kind.")] = None,
+        webhook_id: Annotated[UUID | None, QueryParameter(description="Only about this webhook.")] = None,
+        from_at: From = None,
+        to_at: To = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Response[Page[AlertView]]:
+        where = AlertFilter(STATES[state_], severity, kind, webhook_id, checked(from_at, "from"), checked(to_at, "to"))
+        if where == PENDING and cursor is None and limit == DEFAULT_LIMIT:
+            return await cached_answer(request, services.views, "alerts")
+        rows = await services.alert_queries.alerts(where, after=decode_cursor(cursor), limit=limit + 1)
+        return encoded_answer(request, page(rows, limit))
+
+    @get(
+        "/{alert_id:uuid}",
+        summary="Read an alert",
+        description="With its history and the evidence that raised it. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 404) | NOT_MODIFIED,
+    )
+    async def get_alert(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], alert_id: FromPath[UUID]
+    ) -> Response[AlertView]:
+        view = await services.alert_queries.alert(alert_id)
+        return tagged_answer(request, msgspec.json.encode(view), view.version)
+
+    @post(
+        "/{alert_id:uuid}/ack",
+        status_code=200,
+        summary="Acknowledge an alert",
+        description="The first wins; a repeat, by anybody, answers the same. It ends when the alert is resolved or gets"
+        " more severe, or at `expires_at`. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE, 404, 409),
+    )
+    async def acknowledge_alert(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        alert_id: FromPath[UUID],
+        data: JSONBody[Acknowledgement | None] = None,
+    ) -> AlertView:
+        return await services.triage.acknowledge(alert_id, data or Acknowledgement(), actor_of(request))
+
+    @post(
+        "/{alert_id:uuid}/resolve",
+        status_code=200,
+        summary="Resolve an alert",
+        description="What holds all the while stays quiet for a day; what comes back is raised again. Safe to repeat."
+        " Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE, 404, 409),
+    )
+    async def resolve_alert(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        alert_id: FromPath[UUID],
+        data: JSONBody[Decision | None] = None,
+    ) -> AlertView:
+        return await services.triage.resolve(alert_id, data or Decision(), actor_of(request))
+
+    @post(
+        "/ack",
+        status_code=200,
+        summary="Acknowledge many alerts",
+        description="Up to 200 at once; what cannot be acknowledged is skipped, with the reason. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE),
+    )
+    async def acknowledge_alerts(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        data: JSONBody[ManyAcknowledgements],
+    ) -> AcknowledgedMany:
+        return await services.triage.acknowledge_many(data, actor_of(request))
+
+    @get(
+        "/stats/summary",
+        summary="Read alert statistics",
+        description="Counts by state, severity and kind, a series per day, and the times to acknowledge and to resolve"
+        " of alerts raised in the last `days` days. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ) | NOT_MODIFIED,
+    )
+    async def stats(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        days: Annotated[int, QueryParameter(ge=1, le=MAX_DAYS, description="Days back, today included.")] = 30,
+    ) -> Response[AlertStatsView]:
+        return await cached_answer(request, services.views, "alert_stats", days=days)

@@ -1,0 +1,32 @@
+"""The audit log: every mutating call."""
+
+from __future__ import annotations
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
+from monitor.domain.views.audit import AuditView
+from monitor.domain.vocab import Page, Role
+from monitor.http.middleware.authentication import requires
+from monitor.http.openapi.responses import READ, problems
+from monitor.http.requests.paging import Cursor, Limit
+from monitor.http.routes.services import Services
+
+
+class AuditController(Controller):
+    """Who changed what."""
+
+    path = "/audit-log"
+    tags = ("audit",)
+
+    @get(
+        summary="List changes",
+        description="Every mutating call, newest first, without secrets. Role: admin.",
+        opt=requires(Role.ADMIN),
+        responses=problems(*READ),
+    )
+    async def audit_log(
+        self, services: NamedDependency[Services], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+    ) -> Page[AuditView]:
+        return page(await services.queries.audit_log(after=decode_cursor(cursor), limit=limit + 1), limit)

@@ -1,0 +1,127 @@
+"""Routes of events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+from msgspec import UNSET, UnsetType
+
+from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
+from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishAnswer
+from monitor.domain.views.deliveries import EventView
+from monitor.domain.vocab import Page, Role
+from monitor.domain.webhooks.registration import Labels
+from monitor.http.middleware.authentication import actor_of, requires
+from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
+from monitor.http.openapi.document import DOCUMENTED_AS
+from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
+from monitor.http.requests.paging import NO_NUL, Cursor, Limit
+from monitor.http.requests.times import From, To, checked
+from monitor.http.responses.conditional import tagged_answer
+from monitor.http.routes.services import Services
+from monitor.http.routes.webhooks import IdempotencyKey
+
+
+class EventBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """1 to 1,000 events: all are accepted, or none."""
+
+    events: Annotated[list[EventIn], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+
+
+class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The members of an :class:`EventIn`, or those of an :class:`EventBatch`: msgspec reads no union of the two."""
+
+    type: str | UnsetType = UNSET
+    payload: msgspec.Raw | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
+    occurred_at: datetime | UnsetType | None = UNSET
+    events: Annotated[list[EventIn], msgspec.Meta(min_length=1, max_length=MAX_BATCH)] | UnsetType = UNSET
+
+    def single(self) -> EventIn | None:
+        """Return the one event, or ``None`` for a batch. Raises ``Invalid`` if it is both or neither."""
+        if self.events is not UNSET:
+            if any(member is not UNSET for member in (self.type, self.payload, self.labels, self.occurred_at)):
+                raise Invalid("Give one event or a list of events, not both.")
+            return None
+        if self.type is UNSET or self.payload is UNSET:
+            name = "type" if self.type is UNSET else "payload"
+            raise Invalid(f"The event lacks {name}.", errors=(FieldError(f"/{name}", "Give it."),))
+        return EventIn(
+            type=self.type, payload=self.payload, labels=self.labels or {}, occurred_at=self.occurred_at or None
+        )
+
+
+class EventController(Controller):
+    """Something happened: post it once, and every webhook that subscribed gets it."""
+
+    path = "/events"
+    tags = ("events",)
+
+    @post(
+        status_code=202,
+        summary="Publish events",
+        description="One event, or up to 1,000 as `events`. 202 is a promise: the events and their deliveries are"
+        " committed. The payload is delivered byte for byte. Role: publisher.",
+        opt={**requires(Role.PUBLISHER), DOCUMENTED_AS: (EventIn, EventBatch)},
+        request_max_body_size=BATCH_BODY_BYTES,
+        responses=problems(*WRITE),
+    )
+    async def publish(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        data: JSONBody[PublishRequest],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Accepted | PublishAnswer:
+        single = data.single()
+        events = [single] if single is not None else data.events or []
+        answer = await services.publisher.publish(
+            events, actor_of(request), key=idempotency_key, body=await request.body()
+        )
+        return answer if single is None else answer.events[0]
+
+    @get(
+        summary="List events",
+        description="Newest first, without payloads. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 422),
+    )
+    async def list_events(
+        self,
+        services: NamedDependency[Services],
+        type_: Annotated[
+            str | None, QueryParameter(name="type", max_length=128, pattern=NO_NUL, description="This type only.")
+        ] = None,
+        from_at: From = None,
+        to_at: To = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[EventView]:
+        rows = await services.queries.events(
+            event_type=type_,
+            from_at=checked(from_at, "from"),
+            to_at=checked(to_at, "to"),
+            after=decode_cursor(cursor),
+            limit=limit + 1,
+        )
+        return page(rows, limit)
+
+    @get(
+        "/{event_id:uuid}",
+        summary="Read an event",
+        description="With its payload and how many deliveries are in which state. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 404) | NOT_MODIFIED,
+    )
+    async def get_event(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], event_id: FromPath[UUID]
+    ) -> Response[EventView]:
+        view = await services.queries.event(event_id)
+        return tagged_answer(request, msgspec.json.encode(view), 1)

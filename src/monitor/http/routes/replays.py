@@ -1,0 +1,56 @@
+"""Routes of replays."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from litestar import Controller, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, JSONBody
+
+from monitor.domain.delivery.replay import ReplayCount, ReplaySpec, ReplayView
+from monitor.domain.vocab import Role
+from monitor.http.middleware.authentication import actor_of, requires
+from monitor.http.openapi.responses import READ, WRITE, problems
+from monitor.http.routes.services import Services
+
+COUNTED = {200: ResponseSpec(ReplayCount, generate_examples=False, description="What a dry run counted")}
+
+
+class ReplayController(Controller):
+    """Deliveries that are sent again."""
+
+    tags = ("deliveries",)
+
+    @post(
+        "/webhooks/{webhook_id:uuid}/replay",
+        status_code=202,
+        summary="Replay deliveries",
+        description="Sends again what was accepted in a time range and ended in one of `states`, at a bounded rate;"
+        " `dry_run` only counts. The answer is a job; follow it at its `Location`. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE, 404) | COUNTED,
+    )
+    async def replay(
+        self,
+        services: NamedDependency[Services],
+        request: Request[Any, Any, Any],
+        webhook_id: FromPath[UUID],
+        data: JSONBody[ReplaySpec],
+    ) -> Response[ReplayView | ReplayCount]:
+        view = await services.replayer.start(webhook_id, data, actor_of(request))
+        if isinstance(view, ReplayCount):
+            return Response(view, status_code=200)
+        return Response(view, status_code=202, headers={"location": f"/api/v1/replays/{view.id}"})
+
+    @get(
+        "/replays/{replay_id:uuid}",
+        summary="Read a replay",
+        description="With its progress. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 404),
+    )
+    async def get_replay(self, services: NamedDependency[Services], replay_id: FromPath[UUID]) -> ReplayView:
+        return await services.replayer.show(replay_id)

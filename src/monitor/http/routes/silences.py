@@ -1,0 +1,88 @@
+"""Silences: mutes of notifications, with matchers and a time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Controller, Request, Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from monitor.domain.alerts.silences import SilenceSpec
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
+from monitor.domain.views.alerts import SilencePreview, SilenceView
+from monitor.domain.vocab import Page, Role
+from monitor.http.middleware.authentication import actor_of, requires
+from monitor.http.openapi.responses import READ, WRITE, problems
+from monitor.http.requests.paging import Cursor, Limit
+from monitor.http.routes.services import Services
+
+
+class SilenceController(Controller):
+    """Whom not to tell, for a while and for a reason."""
+
+    path = "/silences"
+    tags = ("alerts",)
+
+    @get(
+        summary="List silences",
+        description="Newest first, ended ones too unless `active` is given. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*READ),
+    )
+    async def list_silences(
+        self,
+        services: NamedDependency[Services],
+        active: Annotated[bool | None, QueryParameter(description="Only active, or only ended ones.")] = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[SilenceView]:
+        rows = await services.alert_queries.silences(active=active, after=decode_cursor(cursor), limit=limit + 1)
+        return page(rows, limit)
+
+    @post(
+        summary="Silence alerts",
+        description="Alerts that match are raised and shown, marked `silenced`, but not told to subscribers; one that"
+        " is still open when the silence ends is told then. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE),
+    )
+    async def create_silence(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], data: JSONBody[SilenceSpec]
+    ) -> Response[SilenceView]:
+        view = await services.triage.silence(data, actor_of(request))
+        return Response(view, status_code=201, headers={"location": f"/api/v1/silences/{view.id}"})
+
+    @post(
+        "/preview",
+        status_code=200,
+        summary="Preview a silence",
+        description="What it would match now; nothing is stored. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE),
+    )
+    async def preview_silence(self, services: NamedDependency[Services], data: JSONBody[SilenceSpec]) -> SilencePreview:
+        return await services.triage.preview(data)
+
+    @get(
+        "/{silence_id:uuid}",
+        summary="Read a silence",
+        description="Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*READ, 404),
+    )
+    async def get_silence(self, services: NamedDependency[Services], silence_id: FromPath[UUID]) -> SilenceView:
+        return await services.alert_queries.silence(silence_id)
+
+    @delete(
+        "/{silence_id:uuid}",
+        summary="End a silence",
+        description="It stays in the list as ended. Safe to repeat. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*READ, 404),
+    )
+    async def end_silence(
+        self, services: NamedDependency[Services], request: Request[Any, Any, Any], silence_id: FromPath[UUID]
+    ) -> None:
+        await services.triage.end_silence(silence_id, actor_of(request))

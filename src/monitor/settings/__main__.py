@@ -1,0 +1,5 @@
+"""``python -m monitor.settings`` prints docs/CONFIGURATION.md."""
+
+from monitor.settings.document import document
+
+print(document(), end="")

@@ -1,0 +1,177 @@
+"""Settings from the environment: the only reader of ``MONITOR_`` names."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from monitor.settings.document import PREFIX, Known, describe
+from monitor.settings.schema import JwtKey, SecretKey, Settings, _unbase64
+
+IGNORED_PREFIX = "MONITOR_TEST_"
+
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
+
+
+_JWKS_URL = re.compile(
+    r"(https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d{1,5})?(/[!-~]*)?"
+)
+
+
+MIN_SECRET_BYTES = 32
+
+
+KNOWN_KEYS = frozenset(
+    {
+        b"a-string-secret-at-least-256-bits-long",
+        b"a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
+        bytes(range(32)),
+    }
+)
+"""Example keys of jwt.io, and counting: long enough, known to everyone."""
+
+
+class SettingsError(Exception):
+    """One line that names the variable and says what it should hold; never the value of a secret."""
+
+
+def from_env(environ: Mapping[str, str]) -> Settings:
+    """
+    Build the settings.
+
+    Raises:
+        SettingsError: a ``MONITOR_`` name is unknown or a value does not fit.
+    """
+    known = {setting.name: setting for setting in describe()}
+    tree: dict[str, Any] = {}
+    for name, text in sorted(environ.items()):
+        if not name.startswith(PREFIX) or name.startswith(IGNORED_PREFIX):
+            continue
+        setting = known.get(name)
+        if setting is None:
+            raise SettingsError(f"{name} is not a setting of Monitor.{_suggestion(name, known)}")
+        node = tree
+        for part in setting.path[:-1]:
+            node = node.setdefault(part, {})
+        node[setting.path[-1]] = _value(setting, text)
+    try:
+        settings = msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_explain(str(error), known)) from None
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what fits its type and still cannot work. Raises ``SettingsError``."""
+    if settings.jwt.keys and settings.jwt.keys_file:
+        raise SettingsError("Set MONITOR_JWT__KEYS or MONITOR_JWT__KEYS_FILE, not both.")
+    if settings.worker.renew_s >= settings.worker.lease_s:
+        raise SettingsError("MONITOR_WORKER__RENEW_S must be less than MONITOR_WORKER__LEASE_S.")
+    _check_url("MONITOR_DATABASE_URL", settings.database_url, ("postgresql", "postgres", "postgresql+asyncpg"))
+    _check_url("MONITOR_REDIS_URL", settings.redis_url, ("redis", "rediss", "unix"))
+    for name, origins in (
+        ("MONITOR_WS__ALLOWED_ORIGINS", settings.ws.allowed_origins),
+        ("MONITOR_HTTP__CORS_ORIGINS", settings.http.cors_origins),
+    ):
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            raise SettingsError(f"{name}: expected origins like https://example.com, without a path or `*`.")
+    for cidr in settings.egress.allow_cidrs:
+        try:
+            ipaddress.ip_network(cidr)
+        except ValueError:
+            raise SettingsError("MONITOR_EGRESS__ALLOW_CIDRS: expected networks like 10.1.0.0/16.") from None
+    if settings.jwt.jwks_url is not None and not _JWKS_URL.fullmatch(settings.jwt.jwks_url):
+        raise SettingsError("MONITOR_JWT__JWKS_URL: expected https://host/path without a user, or http:// on loopback.")
+    _check_kids("MONITOR_JWT__KEYS", settings.jwt.keys)
+    _check_kids("MONITOR_SECRETS__KEYS", settings.secrets.keys)
+
+
+def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
+    if url is not None and url.partition("://")[0] not in schemes:
+        raise SettingsError(f"{name}: expected a URL that starts with {schemes[0]}://.")
+
+
+def _check_kids(name: str, keys: tuple[JwtKey, ...] | tuple[SecretKey, ...]) -> None:
+    kids = [key.kid for key in keys]
+    if "" in kids or len(set(kids)) < len(kids):
+        raise SettingsError(f"{name}: every key needs a kid of its own.")
+
+
+def missing_for_production(settings: Settings) -> list[str]:
+    """Return what ``serve`` and ``work`` refuse to start without, one line each."""
+    problems = []
+    if not settings.database_url:
+        problems.append("MONITOR_DATABASE_URL is not set; give the PostgreSQL to use.")
+    if not settings.jwt.keys and not settings.jwt.keys_file and not settings.jwt.jwks_url:
+        problems.append(
+            "MONITOR_JWT__KEYS is not set; give at least one key, for HS256 32 random bytes or more, or"
+            " MONITOR_JWT__JWKS_URL."
+        )
+    if not settings.secrets.keys:
+        problems.append("MONITOR_SECRETS__KEYS is not set; give at least one key of 32 random bytes.")
+    problems += weak_keys("MONITOR_JWT__KEYS", settings.jwt.keys)
+    for i, secret in enumerate(settings.secrets.keys):
+        if _is_weak(secret.key) or len(secret.decoded()) != MIN_SECRET_BYTES:
+            problems.append(f"MONITOR_SECRETS__KEYS[{i}] is weak; use 32 random bytes in base64url.")
+    return problems
+
+
+def weak_keys(name: str, keys: Sequence[JwtKey]) -> list[str]:
+    """Return one line for each of *keys*, which *name* gave, that can be guessed."""
+    return [
+        f"{name}[{i}] is weak; use 32 random bytes or more in base64url."
+        for i, key in enumerate(keys)
+        if key.alg == "HS256" and _is_weak(key.key)
+    ]
+
+
+def _value(setting: Known, text: str) -> Any:
+    if not setting.list_:
+        # Compose files and CI write an empty text for "not set".
+        return None if setting.optional and not text else text
+    if not text:
+        return []
+    if setting.json or text.lstrip().startswith("["):
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            raise SettingsError(f"{setting.name} is not a JSON list.") from None
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _explain(error: str, known: Mapping[str, Known]) -> str:
+    message, _, pointer = error.rpartition(" - at `$.")
+    path = pointer.rstrip("`")
+    head = path.partition("[")[0]
+    name = f"{PREFIX}{head.replace('.', '__').upper()}"
+    # msgspec repeats a value that is none of the allowed ones; it may be a secret in the wrong place.
+    told = _allowed(known.get(name)) if message.startswith("Invalid enum") else message
+    return f"{name}{path[len(head) :]}: {told[0].lower()}{told[1:]}."
+
+
+def _allowed(setting: Known | None) -> str:
+    if setting is None or setting.json:
+        return "not one of the values that docs/CONFIGURATION.md lists"
+    return f"expected {setting.type_text.replace('`', '')}"
+
+
+def _suggestion(name: str, known: Mapping[str, Known]) -> str:
+    # What all names begin with says nothing about which one was meant.
+    bare = {other.removeprefix(PREFIX): other for other in known}
+    close = [bare[found] for found in difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)]
+    return f" Did you mean {close[0]}?" if close else " See docs/CONFIGURATION.md."
+
+
+def _is_weak(key: str) -> bool:
+    try:
+        raw = _unbase64(key)
+    except ValueError:
+        return True
+    return len(raw) < MIN_SECRET_BYTES or len(set(raw)) < 8 or raw in KNOWN_KEYS

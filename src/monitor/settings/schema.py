@@ -1,0 +1,149 @@
+"""
+Settings, from the environment only: ``MONITOR_DB__READ_POOL`` becomes ``Settings.db.read_pool``.
+
+:func:`from_env` is the only reader of the environment. ``python -m monitor.settings`` prints docs/CONFIGURATION.md.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0, le=1e9)]
+
+
+class _Private(msgspec.Struct, frozen=True):
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class JwtKey(_Private, frozen=True, forbid_unknown_fields=True):
+    kid: str
+    alg: Literal["HS256", "RS256", "EdDSA"]
+    key: str
+
+
+class SecretKey(_Private, frozen=True, forbid_unknown_fields=True):
+    kid: str
+    key: str
+
+    def decoded(self) -> bytes:
+        """Return the key's bytes. Raises ``ValueError``."""
+        return _unbase64(self.key)
+
+
+def doc(text: str, unit: str = "") -> Meta:
+    return Meta(description=text, extra={"unit": unit})
+
+
+class Jwt(msgspec.Struct, frozen=True):
+    keys: Annotated[
+        tuple[JwtKey, ...],
+        doc('JSON list of {"kid", "alg", "key"}: PEM for RS256 and EdDSA, base64url for HS256. The first signs.'),
+    ] = ()
+    keys_file: Annotated[str | None, doc("File with the same list instead, read again when it changes.")] = None
+    jwks_url: Annotated[
+        str | None,
+        doc(
+            "Where an identity provider publishes further keys (JWKS), RS256 and EdDSA, which only verify. HTTPS, or"
+            " loopback. Fetched at start, every 10 minutes, and for an unknown `kid`, which may take 30 s."
+        ),
+    ] = None
+    issuer: Annotated[str, doc("Expected and issued `iss`.")] = "monitor"
+    audience: Annotated[str, doc("Expected and issued `aud`.")] = "monitor"
+    max_lifetime_s: Annotated[Positive, doc("Longest life of a token.", "s")] = 30 * 86_400
+    leeway_s: Annotated[int, Meta(ge=0, le=300), doc("Clock difference that is forgiven.", "s")] = 10
+
+
+class Secrets(msgspec.Struct, frozen=True):
+    keys: Annotated[
+        tuple[SecretKey, ...],
+        doc('JSON list of {"kid", "key"}, 32 bytes in base64url. The first encrypts, all decrypt.'),
+    ] = ()
+
+
+class Egress(msgspec.Struct, frozen=True):
+    profile: Annotated[
+        Literal["public", "local"], doc("`public`: HTTPS to public addresses; `local`: also loopback and plain HTTP.")
+    ] = "public"
+    allow_cidrs: Annotated[tuple[str, ...], doc("Networks that may be delivered to although they are not public.")] = ()
+    self_hosts: Annotated[tuple[str, ...], doc("Our own host names and addresses, which no webhook may reach.")] = ()
+
+
+class Db(msgspec.Struct, frozen=True):
+    read_pool: Annotated[Positive, doc("Connections for reads, per process.", "connections")] = 8
+    write_pool: Annotated[Positive, doc("Connections for writes, per process.", "connections")] = 8
+    statement_timeout_ms: Annotated[Positive, doc("Longest single statement.", "ms")] = 5_000
+    acquire_timeout_s: Annotated[Seconds, doc("Longest wait for a connection before answering 503.", "s")] = 2.0
+
+
+class Http(msgspec.Struct, frozen=True):
+    cors_origins: Annotated[tuple[str, ...], doc("Origins that browsers may call from; none switches CORS off.")] = ()
+    rate_limit_per_s: Annotated[
+        Seconds, doc("Requests a second of one subject on average, at all processes on one Redis together.", "1/s")
+    ] = 200.0
+    rate_burst: Annotated[Positive, doc("Requests of one subject at once, counted likewise.", "requests")] = 1000
+    metrics_open: Annotated[bool, doc("Answer /metrics without a token.")] = False
+    hsts: Annotated[bool, doc("Send Strict-Transport-Security; set it where TLS ends in front of Monitor.")] = False
+
+
+class Ws(msgspec.Struct, frozen=True):
+    allowed_origins: Annotated[tuple[str, ...], doc("Origins that may open the live feed besides our own.")] = ()
+    max_per_user: Annotated[Positive, doc("Live feeds one subject may hold in each process.", "sockets")] = 5
+
+
+class Worker(msgspec.Struct, frozen=True):
+    concurrency: Annotated[Positive, doc("Attempts that run at once in one worker.", "attempts")] = 100
+    lease_s: Annotated[Seconds, doc("How long a claimed delivery stays with its worker.", "s")] = 30.0
+    renew_s: Annotated[Seconds, doc("How often leases are renewed.", "s")] = 10.0
+    poll_s: Annotated[Seconds, doc("How often the queue is looked at without a wake-up.", "s")] = 1.0
+    drain_s: Annotated[Seconds, doc("How long SIGTERM waits for attempts in flight.", "s")] = 25.0
+
+
+class RetentionDays(msgspec.Struct, frozen=True):
+    events_d: Annotated[Positive, doc("Events with their payloads.", "days")] = 30
+    deliveries_d: Annotated[Positive, doc("Finished deliveries.", "days")] = 30
+    attempts_d: Annotated[Positive, doc("Attempts.", "days")] = 14
+    minutes_d: Annotated[Positive, doc("Per-minute rollups.", "days")] = 14
+    hours_d: Annotated[Positive, doc("Per-hour rollups, dropped by calendar month.", "days")] = 90
+    days_d: Annotated[Positive, doc("Per-day rollups, dropped by calendar month.", "days")] = 730
+    audit_d: Annotated[Positive, doc("Audit rows.", "days")] = 365
+    alerts_d: Annotated[
+        Positive, doc("Resolved alerts with their history, closed anomalies, ended silences, replays.", "days")
+    ] = 365
+
+
+class Log(msgspec.Struct, frozen=True):
+    level: Annotated[Literal["debug", "info", "warning", "error"], doc("Least severity that is written.")] = "info"
+    format: Annotated[Literal["json", "console", "auto"], doc("`auto`: console on a terminal, else JSON.")] = "auto"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """All settings of one process."""
+
+    def __repr__(self) -> str:
+        # The addresses of PostgreSQL and Redis carry passwords.
+        return "Settings(…)"
+
+    database_url: Annotated[str | None, doc("PostgreSQL, as postgresql://user:password@host:port/database.")] = None
+    redis_url: Annotated[str | None, doc("Redis, as redis://host:port/0. Needed when more than one process runs.")] = (
+        None
+    )
+    jwt: Jwt = Jwt()
+    secrets: Secrets = Secrets()
+    egress: Egress = Egress()
+    db: Db = Db()
+    http: Http = Http()
+    ws: Ws = Ws()
+    worker: Worker = Worker()
+    retention: RetentionDays = RetentionDays()
+    log: Log = Log()
+
+
+def _unbase64(text: str) -> bytes:
+    text = text.strip().rstrip("=")
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -1,0 +1,32 @@
+"""``FakeWebhookSender``: answers from a script and keeps what it was given."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.request import OutboundRequest
+
+Receiver = Callable[[OutboundRequest], Outcome]
+
+
+class FakeWebhookSender:
+    """
+    Answers each request with what *receiver* says; 200 by default.
+
+    Attributes:
+        requests: everything sent, in order.
+        open: while cleared, requests hang as at a receiver that does not answer.
+    """
+
+    def __init__(self, receiver: Receiver | None = None) -> None:
+        self.receiver = receiver or (lambda _: Outcome(latency_ms=5.0, status_code=200))
+        self.requests: list[OutboundRequest] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def send(self, request: OutboundRequest) -> Outcome:
+        self.requests.append(request)
+        await self.open.wait()
+        return self.receiver(request)

@@ -1,0 +1,181 @@
+"""``FakeAlertQueries``: the committed alerts, silences and anomalies as views."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from math import floor
+from statistics import fmean
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from msgspec import convert, structs
+
+from monitor.domain.alerts.model import Alert, AlertKind, AlertState
+from monitor.domain.alerts.silences import Silence, SilenceSpec
+from monitor.domain.errors import NotFound
+from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.ports.queries.alerts import AlertFilter
+from monitor.domain.views.alerts import (
+    AlertCount,
+    AlertStatsView,
+    AlertView,
+    AnomalyView,
+    DayOfAlerts,
+    Durations,
+    HistoryView,
+    SilencePreview,
+    SilenceView,
+)
+from monitor.domain.vocab import Severity
+from tests.fakes.postgres.database import FakeDatabase, Tables
+
+PREVIEWED = 50
+
+
+class _Row(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+R = TypeVar("R", bound=_Row)
+
+
+class FakeAlertQueries:
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    async def alert(self, alert_id: UUID) -> AlertView:
+        if alert_id not in self._tables.alerts:
+            raise NotFound("There is no alert with this id.")
+        entries = self._tables.history[alert_id]
+        history = [HistoryView(e.at, e.action, e.actor, e.note, e.severity, e.title) for e in entries]
+        return structs.replace(self._alert(self._tables.alerts[alert_id]), history=history)
+
+    async def alerts(self, where: AlertFilter, *, after: UUID | None, limit: int) -> list[AlertView]:
+        wanted = (
+            self._alert(alert)
+            for alert in self._tables.alerts.values()
+            if (not where.states or alert.state in where.states)
+            and where.severity in (None, alert.severity)
+            and where.kind in (None, alert.kind)
+            and where.webhook_id in (None, alert.webhook_id)
+            and (where.from_at is None or alert.raised_at >= where.from_at)
+            and (where.to_at is None or alert.raised_at < where.to_at)
+        )
+        return _page(wanted, after, limit)
+
+    async def stats(self, days: int) -> AlertStatsView:
+        now, alerts = self._now, list(self._tables.alerts.values())
+        first = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
+        raised = [alert for alert in alerts if alert.raised_at >= first]
+        counted = Counter((a.state, a.severity, a.kind) for a in alerts if a.is_open or a.raised_at >= first)
+        pending = [now - alert.raised_at for alert in alerts if alert.state is AlertState.PENDING]
+        dates = [(first + timedelta(days=offset)).date() for offset in range(days)]
+        return AlertStatsView(
+            as_of=now,
+            days=days,
+            counts=[AlertCount(*key, n) for key, n in sorted(counted.items())],
+            oldest_pending_age_s=max(pending).total_seconds() if pending else None,
+            series=[
+                DayOfAlerts(
+                    day,
+                    {s: sum(a.severity is s and _day(a.raised_at) == day for a in raised) for s in Severity},
+                    sum(a.resolved_at is not None and _day(a.resolved_at) == day for a in alerts),
+                )
+                for day in dates
+            ],
+            time_to_acknowledge=_durations((a.first_acknowledged_at, a.raised_at) for a in raised),
+            time_to_resolve=_durations((a.resolved_at, a.raised_at) for a in raised),
+        )
+
+    async def silence(self, silence_id: UUID) -> SilenceView:
+        if silence_id not in self._tables.silences:
+            raise NotFound("There is no silence with this id.")
+        return self._silence(self._tables.silences[silence_id])
+
+    async def silences(self, *, active: bool | None, after: UUID | None, limit: int) -> list[SilenceView]:
+        views = (self._silence(silence) for silence in self._tables.silences.values())
+        return _page((view for view in views if active in (None, view.active)), after, limit)
+
+    async def preview(self, spec: SilenceSpec) -> SilencePreview:
+        silence = Silence(id=SYSTEM_ID, created_by="", created_at=self._now, **structs.asdict(spec))
+        alerts = (alert for alert in self._tables.alerts.values() if alert.is_open and self._matches(silence, alert))
+        webhooks = sum(
+            silence.matches(id_, row.webhook.labels, spec.kind or AlertKind.FAILING, self._now)
+            for id_, row in self._tables.webhooks.items()
+            if row.deleted_at is None
+        )
+        return SilencePreview(webhooks, _page((self._alert(alert) for alert in alerts), None, PREVIEWED))
+
+    async def anomaly(self, anomaly_id: UUID) -> AnomalyView:
+        anomaly = self._tables.anomalies.get(anomaly_id)
+        if anomaly is None:
+            raise NotFound("There is no anomaly with this id.")
+        name = self._tables.webhooks[anomaly.webhook_id].webhook.name
+        return AnomalyView(webhook_name=name, **structs.asdict(anomaly))
+
+    async def anomalies(
+        self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int
+    ) -> list[AnomalyView]:
+        views = (
+            AnomalyView(webhook_name=self._tables.webhooks[a.webhook_id].webhook.name, **structs.asdict(a))
+            for a in self._tables.anomalies.values()
+            if (a.closed_at is None) is is_open and webhook_id in (None, a.webhook_id)
+        )
+        return _page(views, after, limit)
+
+    @property
+    def _tables(self) -> Tables:
+        self._database.require_up()
+        return self._database.tables
+
+    @property
+    def _now(self) -> datetime:
+        return self._database.clock.now()
+
+    def _matches(self, silence: Silence, alert: Alert) -> bool:
+        row = self._tables.webhooks.get(alert.webhook_id)
+        return silence.matches(alert.webhook_id, {} if row is None else row.webhook.labels, alert.kind, self._now)
+
+    def _alert(self, alert: Alert) -> AlertView:
+        row = self._tables.webhooks.get(alert.webhook_id)
+        shown = structs.asdict(alert) | {
+            "webhook_id": None if alert.webhook_id == SYSTEM_ID else alert.webhook_id,
+            "webhook_name": None if row is None else row.webhook.name,
+            "silenced": any(self._matches(silence, alert) for silence in self._tables.silences.values()),
+        }
+        return convert(shown, AlertView)
+
+    def _silence(self, silence: Silence) -> SilenceView:
+        alerts = self._tables.alerts.values()
+        return SilenceView(
+            **structs.asdict(silence),
+            active=silence.ends_at > self._now,
+            matches=sum(alert.is_open and self._matches(silence, alert) for alert in alerts),
+        )
+
+
+def _page(rows: Iterable[R], after: UUID | None, limit: int) -> list[R]:
+    newest_first = sorted(rows, key=lambda row: row.id, reverse=True)
+    return [row for row in newest_first if after is None or row.id < after][:limit]
+
+
+def _day(at: datetime) -> date:
+    return at.astimezone(UTC).date()
+
+
+def _durations(moments: Iterable[tuple[datetime | None, datetime]]) -> Durations:
+    """Return what passed until each first moment from its second one."""
+    passed = sorted((end - begin).total_seconds() for end, begin in moments if end is not None)
+    if not passed:
+        return Durations(0, None, None, None)
+    return Durations(len(passed), *(round(value, 3) for value in (_at(passed, 0.5), _at(passed, 0.9), fmean(passed))))
+
+
+def _at(ordered: Sequence[float], share: float) -> float:
+    """Return the value at *share* of the way, between two values in proportion, as ``percentile_cont`` does."""
+    place = share * (len(ordered) - 1)
+    low = floor(place)
+    return ordered[low] + (ordered[min(low + 1, len(ordered) - 1)] - ordered[low]) * (place - low)

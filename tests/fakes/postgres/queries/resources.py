@@ -1,0 +1,277 @@
+"""``FakeQueries``: the committed tables as views."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from msgspec import UNSET, Raw, UnsetType, structs
+
+from monitor.domain.alerts.evaluation import WATCHED, Normal, normal_of
+from monitor.domain.delivery.event_types import patterns_for
+from monitor.domain.errors import NotFound
+from monitor.domain.ids import id_floor, id_time
+from monitor.domain.monitoring.metrics import Rollup, merge_rollups, percentile, whole_units
+from monitor.domain.ports.queries.resources import AttemptFilter, DeliveryFilter, WebhookFilter
+from monitor.domain.services.attempts import attempt_view
+from monitor.domain.views.audit import AuditView
+from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
+from monitor.domain.views.metrics import MetricsPoint, MetricsView
+from monitor.domain.views.webhooks import HealthView, LastHour, WebhookView
+from monitor.domain.vocab import DeliveryState
+from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.webhook import MASK
+from tests.fakes.postgres.database import FakeDatabase, FinishedDelivery, StoredDelivery, StoredEvent, Tables
+
+HOUR = timedelta(hours=1)
+
+
+class _Row(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+R = TypeVar("R", bound=_Row)
+
+
+class FakeQueries:
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    async def webhook(self, webhook_id: UUID) -> WebhookView:
+        view = self._webhook(webhook_id)
+        _, look = self._tables.looks.get(webhook_id, (None, None))
+        if look is None:
+            return structs.replace(view, signals=dict.fromkeys(WATCHED, "learning"), normal=Normal())
+        return structs.replace(view, signals=look.signals, normal=normal_of(look.baselines, look.verdicts))
+
+    async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
+        alive = [id_ for id_, row in self._tables.webhooks.items() if row.deleted_at is None]
+        views = [self._webhook(id_, self._last_hour(id_)) for id_ in alive]
+        return _page((view for view in views if _matches(view, where)), after, limit)
+
+    async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
+        tables, now = self._tables, self._database.clock.now()
+        found = {}
+        for id_ in webhook_ids:
+            row = tables.webhooks.get(id_)
+            if row is None or row.deleted_at is not None:
+                continue
+            keys = tuple(s.key for s in row.secrets if s.expires_at is None or s.expires_at > now)
+            webhook = row.webhook
+            found[id_] = (
+                webhook.version,
+                Destination(
+                    webhook.url,
+                    webhook.timeout_s,
+                    tuple(row.headers.items()),
+                    webhook.signature,
+                    keys,
+                    webhook.body_format,
+                ),
+            )
+        return found
+
+    async def event(self, event_id: UUID) -> EventView:
+        tables = self._tables
+        if event_id not in tables.events:
+            raise NotFound("There is no event with this id.")
+        stored = tables.events[event_id]
+        counts = dict.fromkeys(DeliveryState, 0)
+        counts[DeliveryState.PENDING] = sum(d.event_id == event_id for d in tables.deliveries.values())
+        for done in tables.finished.values():
+            counts[done.state] += done.event_id == event_id
+        return structs.replace(
+            _event_view(stored),
+            payload=Raw(stored.event.payload),
+            deliveries=DeliveryCounts(**{str(state): n for state, n in counts.items()}),
+        )
+
+    async def events(
+        self,
+        *,
+        event_type: str | None,
+        from_at: datetime | None,
+        to_at: datetime | None,
+        after: UUID | None,
+        limit: int,
+    ) -> list[EventView]:
+        views = (_event_view(stored) for stored in self._tables.events.values())
+        wanted = (view for view in views if event_type in (None, view.type) and _within(view.id, from_at, to_at))
+        return _page(wanted, after, limit)
+
+    async def delivery(self, delivery_id: UUID) -> DeliveryView:
+        tables = self._tables
+        if delivery_id not in tables.deliveries and delivery_id not in tables.finished:
+            raise NotFound("There is no delivery with this id.")
+        made = (attempt_view(a, id_time(a.id)) for a in tables.attempts.values() if a.delivery_id == delivery_id)
+        return structs.replace(self._delivery(delivery_id), attempt_log=_page(made, None, 200))
+
+    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
+        tables = self._tables
+        views = (self._delivery(id_) for id_ in (*tables.deliveries, *tables.finished))
+        wanted = (
+            view
+            for view in views
+            if where.webhook_id in (None, view.webhook_id)
+            and where.state in (None, view.state)
+            and where.event_id in (None, view.event_id)
+            and where.error in (None, view.last_error)
+            and _within(view.id, where.from_at, where.to_at)
+        )
+        return _page(wanted, after, limit)
+
+    async def attempts(
+        self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int
+    ) -> list[AttemptView]:
+        self._webhook(webhook_id)
+        wanted = (
+            attempt_view(attempt, id_time(attempt.id))
+            for attempt in self._tables.attempts.values()
+            if attempt.webhook_id == webhook_id
+            and where.ok in (None, attempt.outcome.ok)
+            and where.error in (None, attempt.outcome.error, attempt.outcome.label)
+            and _within(attempt.id, where.from_at, where.to_at)
+        )
+        return _page(wanted, after, limit)
+
+    async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
+        self._webhook(webhook_id)
+        from_at, to_at = whole_units(from_at, to_at, step_s)
+        steps: dict[datetime, list[Rollup]] = {}
+        step = timedelta(seconds=step_s)
+        for (id_, at), rollup in self._tables.minutes.items():
+            if id_ == webhook_id and from_at <= at < to_at:
+                steps.setdefault(from_at + (at - from_at) // step * step, []).append(rollup)
+        return MetricsView(
+            from_at=from_at,
+            to_at=to_at,
+            step_s=step_s,
+            total=_point(from_at, [rollup for rollups in steps.values() for rollup in rollups]),
+            points=[_point(at, rollups) for at, rollups in sorted(steps.items())],
+        )
+
+    async def now(self) -> datetime:
+        self._database.require_up()
+        return self._database.clock.now()
+
+    async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
+        return _page(self._tables.audit.values(), after, limit)
+
+    @property
+    def _tables(self) -> Tables:
+        self._database.require_up()
+        return self._database.tables
+
+    def _webhook(self, webhook_id: UUID, last_hour: LastHour | UnsetType = UNSET) -> WebhookView:
+        row = self._tables.webhooks.get(webhook_id)
+        if row is None or row.deleted_at is not None:
+            raise NotFound("There is no webhook with this id.")
+        webhook, health = row.webhook, self._tables.lanes[webhook_id].health
+        return WebhookView(
+            id=webhook.id,
+            name=webhook.name,
+            url=webhook.url,
+            description=webhook.description,
+            event_types=list(webhook.event_types),
+            labels=webhook.labels,
+            headers=dict.fromkeys(webhook.header_names, MASK),
+            enabled=webhook.enabled,
+            disabled_reason=webhook.disabled_reason,
+            paused_at=webhook.paused_at,
+            timeout_s=webhook.timeout_s,
+            retry=webhook.retry,
+            max_concurrency=webhook.max_concurrency,
+            rate_limit=webhook.rate_limit,
+            ordered=webhook.ordered,
+            signature=webhook.signature,
+            body_format=webhook.body_format,
+            health=HealthView(health.status, health.reason, health.failure_probability, health.changed_at),
+            version=webhook.version,
+            created_at=webhook.created_at,
+            updated_at=webhook.updated_at,
+            last_hour=last_hour,
+        )
+
+    def _minutes_of_last_hour(self, webhook_id: UUID) -> list[Rollup]:
+        since = self._database.clock.now() - HOUR
+        return [rollup for (id_, at), rollup in self._tables.minutes.items() if id_ == webhook_id and at >= since]
+
+    def _last_hour(self, webhook_id: UUID) -> LastHour:
+        point = _point(self._database.clock.now(), self._minutes_of_last_hour(webhook_id))
+        return LastHour(point.attempts, point.success_ratio, point.p95_ms)
+
+    def _delivery(self, delivery_id: UUID) -> DeliveryView:
+        row = self._tables.deliveries.get(delivery_id) or self._tables.finished[delivery_id]
+        event = self._tables.events.get(row.event_id)
+        return DeliveryView(
+            id=row.id,
+            event_id=row.event_id,
+            webhook_id=row.webhook_id,
+            event_type=None if event is None else event.event.type,
+            state=row.state if isinstance(row, FinishedDelivery) else DeliveryState.PENDING,
+            attempts=row.attempts,
+            in_flight=isinstance(row, StoredDelivery)
+            and row.leased_by is not None
+            and row.due_at > self._database.clock.now(),
+            due_at=row.due_at if isinstance(row, StoredDelivery) else None,
+            last_status_code=row.last_status_code,
+            last_error=row.last_error,
+            created_at=id_time(row.id),
+            finished_at=row.finished_at if isinstance(row, FinishedDelivery) else None,
+        )
+
+
+def _page(rows: Iterable[R], after: UUID | None, limit: int) -> list[R]:
+    newest_first = sorted(rows, key=lambda row: row.id, reverse=True)
+    return [row for row in newest_first if after is None or row.id < after][:limit]
+
+
+def _matches(view: WebhookView, where: WebhookFilter) -> bool:
+    types = None if where.event_type is None else patterns_for(where.event_type)
+    name, separator, value = (where.label or "").partition("=")
+    labelled = view.labels.get(name) == value if separator else name in view.labels
+    texts = (view.name.lower(), view.url.lower(), view.description.lower())
+    return (
+        where.status in (None, view.health.status)
+        and where.enabled in (None, view.enabled)
+        and (types is None or not set(types).isdisjoint(view.event_types))
+        and (where.label is None or labelled)
+        and (where.q is None or any(where.q.lower() in text for text in texts))
+    )
+
+
+def _within(id_: UUID, from_at: datetime | None, to_at: datetime | None) -> bool:
+    return (from_at is None or id_ >= id_floor(from_at)) and (to_at is None or id_ < id_floor(to_at))
+
+
+def _event_view(stored: StoredEvent) -> EventView:
+    event = stored.event
+    return EventView(
+        id=event.id,
+        type=event.type,
+        labels=event.labels,
+        occurred_at=event.occurred_at,
+        created_at=stored.created_at,
+    )
+
+
+def _point(at: datetime, rollups: Iterable[Rollup]) -> MetricsPoint:
+    whole = merge_rollups(*rollups)
+    mean, p50, p95, p99 = (
+        None if value is None else round(value, 3)
+        for value in (whole.latency_mean_ms, *(percentile(whole.histogram, q) for q in (0.5, 0.95, 0.99)))
+    )
+    return MetricsPoint(
+        at=at,
+        attempts=whole.attempts,
+        failures=whole.failures,
+        success_ratio=round(1 - whole.failures / whole.attempts, 6) if whole.attempts else None,
+        mean_ms=mean,
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        errors=whole.errors,
+    )

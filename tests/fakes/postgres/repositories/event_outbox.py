@@ -1,0 +1,36 @@
+"""``FakeFactLog``: facts in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from monitor.domain.errors import Unavailable
+from monitor.domain.ids import id_floor
+from monitor.domain.ports.repositories.event_outbox import Fact
+
+
+class FakeFactLog:
+    """See :class:`monitor.domain.events.FactLog`. ``up`` says whether the database can be reached."""
+
+    def __init__(self, *facts: Fact) -> None:
+        self.kept = {fact.id: fact for fact in facts}
+        self.up = True
+
+    def note(self, *facts: Fact) -> None:
+        """Store what a transaction committed."""
+        self.kept |= {fact.id: fact for fact in facts}
+
+    async def forget(self, ids: Collection[UUID]) -> None:
+        self._require_up()
+        for id_ in ids:
+            self.kept.pop(id_, None)
+
+    async def overdue(self, before: datetime, limit: int) -> list[Fact]:
+        self._require_up()
+        return [self.kept[id_] for id_ in sorted(self.kept) if id_ < id_floor(before)][:limit]
+
+    def _require_up(self) -> None:
+        if not self.up:
+            raise Unavailable("The database is not reachable.")

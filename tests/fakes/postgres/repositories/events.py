@@ -1,0 +1,53 @@
+"""``FakeEventLog`` and ``FakeWakeups``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from monitor.domain.delivery.event_types import patterns_for
+from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
+from monitor.domain.ports.wakeups import Woken
+from tests.fakes.postgres.database import FakeDatabase, StoredDelivery, StoredEvent, Tables
+
+
+class FakeEventLog:
+    """Transactions take turns, so no webhook can be deleted meanwhile."""
+
+    def __init__(self, tables: Tables, now: datetime, woken: set[UUID]) -> None:
+        self._tables = tables
+        self._now = now
+        self._woken = woken
+
+    async def subscriptions(self, event_types: Collection[str]) -> list[Subscription]:
+        patterns = {pattern for type_ in event_types for pattern in patterns_for(type_)}
+        rows = sorted(self._tables.webhooks.values(), key=lambda row: row.webhook.id)
+        return [
+            Subscription(row.webhook.id, list(row.webhook.event_types), row.webhook.labels)
+            for row in rows
+            if row.webhook.enabled and row.deleted_at is None and patterns & set(row.webhook.event_types)
+        ]
+
+    async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:
+        for event in events:
+            self._tables.events[event.id] = StoredEvent(event, self._now)
+        for d in deliveries:
+            self._tables.deliveries[d.id] = StoredDelivery(d.id, d.event_id, d.webhook_id, self._now)
+            self._woken.add(d.webhook_id)
+
+
+class FakeWakeups:
+    """Hears every commit of *database*, at once."""
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+
+    async def listen(self, on_wake: Callable[[Woken], None]) -> None:
+        self._database.listeners.append(on_wake)
+        try:
+            on_wake(None)
+            await asyncio.Event().wait()
+        finally:
+            self._database.listeners.remove(on_wake)

@@ -1,0 +1,86 @@
+"""``FakeUnitOfWork``: works on a copy that commit puts in place."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from monitor.domain.events import DomainEvent
+from monitor.domain.ports.queue import DeliveryQueue
+from monitor.domain.ports.repositories.alerts import AlertRepository
+from monitor.domain.ports.repositories.attempts import AttemptLog
+from monitor.domain.ports.repositories.audit import AuditLog
+from monitor.domain.ports.repositories.detection import WatchLog
+from monitor.domain.ports.repositories.events import EventLog
+from monitor.domain.ports.repositories.idempotency import IdempotencyStore
+from monitor.domain.ports.repositories.notifications import Outbox
+from monitor.domain.ports.repositories.replays import ReplayRepository
+from monitor.domain.ports.repositories.silences import SilenceRepository
+from monitor.domain.ports.repositories.webhooks import WebhookRepository
+from tests.fakes.postgres.database import FakeDatabase
+from tests.fakes.postgres.queue import FakeDeliveryQueue
+from tests.fakes.postgres.repositories.alerts import FakeAlertRepository, FakeOutbox, FakeSilenceRepository
+from tests.fakes.postgres.repositories.attempts import FakeAttemptLog
+from tests.fakes.postgres.repositories.detection import FakeWatchLog
+from tests.fakes.postgres.repositories.events import FakeEventLog
+from tests.fakes.postgres.repositories.idempotency import FakeAuditLog, FakeIdempotencyStore
+from tests.fakes.postgres.repositories.replays import FakeReplayRepository
+from tests.fakes.postgres.repositories.webhooks import FakeWebhookRepository
+
+
+class FakeUnitOfWork:
+    """Used once. Without :meth:`commit` the copy is dropped: nothing changed and nobody was woken."""
+
+    now: datetime
+    webhooks: WebhookRepository
+    events: EventLog
+    queue: DeliveryQueue
+    attempts: AttemptLog
+    idempotency: IdempotencyStore
+    audit: AuditLog
+    watch: WatchLog
+    alerts: AlertRepository
+    silences: SilenceRepository
+    outbox: Outbox
+    replays: ReplayRepository
+
+    def __init__(self, database: FakeDatabase) -> None:
+        self._database = database
+        self._woken: set[UUID] = set()
+        self._facts: list[DomainEvent] = []
+
+    async def __aenter__(self) -> Self:
+        await self._database.turn.acquire()
+        try:
+            self._database.require_up()
+        except BaseException:
+            self._database.turn.release()
+            raise
+        clock = self._database.clock
+        self.now = clock.now()
+        self._tables = tables = self._database.tables.copy()
+        self.webhooks = FakeWebhookRepository(tables, self.now)
+        self.events = FakeEventLog(tables, self.now, self._woken)
+        self.queue = FakeDeliveryQueue(tables, self.now, self._woken)
+        self.attempts = FakeAttemptLog(tables)
+        self.idempotency = FakeIdempotencyStore(tables, self.now)
+        self.audit = FakeAuditLog(tables, clock, self.now)
+        self.watch = FakeWatchLog(tables, self.now)
+        self.alerts = FakeAlertRepository(tables, self.now)
+        self.silences = FakeSilenceRepository(tables, self.now)
+        self.outbox = FakeOutbox(tables)
+        self.replays = FakeReplayRepository(tables, self.now, self._woken)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.turn.release()
+
+    def record(self, *facts: DomainEvent) -> None:
+        self._facts.extend(facts)
+
+    async def commit(self) -> None:
+        self._database.commit(self._tables, self._woken, self._facts)

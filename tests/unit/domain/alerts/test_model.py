@@ -1,0 +1,102 @@
+"""The table of an alert's transitions, and the fold of its history."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import product
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+
+from monitor.domain.alerts import Action, Alert, AlertKind, AlertPolicy, AlertState, Entry, Identity, replay
+from monitor.domain.alerts.model import MOVES, TRANSITIONS, IllegalTransition, evolve, recent_moves
+from monitor.domain.vocab import Severity
+from tests import strategies as our
+from tests.unit.domain.alerts.alert_stories import NOW, POLICY
+
+IDENTITY = Identity(UUID(int=1), UUID(int=2), AlertKind.FAILING)
+INTO: dict[AlertState, tuple[Action, ...]] = {
+    AlertState.PENDING: (Action.RAISED,),
+    AlertState.ACKNOWLEDGED: (Action.RAISED, Action.ACKNOWLEDGED),
+    AlertState.RESOLVED: (Action.RAISED, Action.RESOLVED),
+}
+
+
+def entry(action: Action, after_s: float = 0) -> Entry:
+    return Entry(at=NOW + timedelta(seconds=after_s), action=action, actor="ada", severity=None)
+
+
+def in_state(state: AlertState) -> Alert:
+    return replay(IDENTITY, [entry(action) for action in INTO[state]], POLICY)
+
+
+@pytest.mark.parametrize(("state", "action"), list(product(AlertState, Action)))
+def test_only_the_moves_of_the_table_exist(state: AlertState, action: Action) -> None:
+    """An action leads where the table says from the states it names, and raises from every other."""
+    allowed, following = TRANSITIONS[action]
+    alert = in_state(state)
+    if state in allowed:
+        moved = evolve(alert, entry(action), IDENTITY, POLICY)
+        assert moved.state is (following or state)
+        assert moved.version == alert.version + 1
+    else:
+        with pytest.raises(IllegalTransition, match=f"{action} cannot follow {state}"):
+            evolve(alert, entry(action), IDENTITY, POLICY)
+        assert alert == in_state(state)
+
+
+def test_the_table_covers_every_action() -> None:
+    assert set(TRANSITIONS) == set(Action)
+    assert MOVES.issubset(Action)
+
+
+@pytest.mark.parametrize("action", [action for action in Action if action is not Action.RAISED])
+def test_nothing_but_raising_begins_an_alert(action: Action) -> None:
+    with pytest.raises(IllegalTransition, match=f"{action} cannot begin"):
+        evolve(None, entry(action), IDENTITY, POLICY)
+
+
+def test_an_empty_history_is_no_alert() -> None:
+    with pytest.raises(IllegalTransition, match="at least one entry"):
+        replay(IDENTITY, [], POLICY)
+
+
+def test_a_bare_beginning_is_a_warning_without_words() -> None:
+    alert = in_state(AlertState.PENDING)
+    assert (alert.severity, alert.title, alert.count, alert.causes) == (Severity.WARNING, "", 1, ())
+    assert (alert.id, alert.webhook_id, alert.kind) == (IDENTITY.id, IDENTITY.webhook_id, IDENTITY.kind)
+
+
+def test_moves_are_forgotten_when_flapping_looks_at_them_no_more() -> None:
+    alert = evolve(in_state(AlertState.PENDING), entry(Action.RESOLVED, 3_599), IDENTITY, POLICY)
+    assert len(alert.moves) == 2
+    assert len(recent_moves(alert, NOW + timedelta(seconds=3_600), POLICY)) == 1
+    again = evolve(alert, entry(Action.REOPENED, 3_600), IDENTITY, POLICY)
+    assert again.moves == (NOW + timedelta(seconds=3_599), NOW + timedelta(seconds=3_600))
+
+
+@given(our.histories())
+def test_a_history_tells_of_one_sound_alert(history: tuple[Identity, list[Entry]]) -> None:
+    """The fold is deterministic; it counts its entries, keeps its identity, and is resolved exactly if it says when."""
+    identity, entries = history
+    alert = replay(identity, entries, POLICY)
+    assert alert == replay(identity, iter(entries), POLICY)
+    assert (alert.id, alert.webhook_id, alert.kind) == (identity.id, identity.webhook_id, identity.kind)
+    assert alert.version == len(entries)
+    assert alert.is_open == (alert.resolved_at is None) == (alert.resolved_by is None)
+    assert (alert.acknowledged_at is None) == (alert.acknowledged_by is None)
+    assert alert.count == 1 + sum(e.action in (Action.REPEATED, Action.ESCALATED, Action.REOPENED) for e in entries)
+    assert alert.raised_at == entries[0].at
+    assert alert.moves
+
+
+@given(our.alerts, our.entries, our.identities, our.alert_policies)
+def test_alerts_entries_and_policies_survive_storage(
+    alert: Alert, entry: Entry, identity: Identity, policy: AlertPolicy
+) -> None:
+    """decode(encode(x)) == x."""
+    for value in (alert, entry, identity, policy):
+        assert msgspec.json.decode(msgspec.json.encode(value), type=type(value)) == value
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=type(value)) == value

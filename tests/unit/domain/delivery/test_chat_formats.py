@@ -1,0 +1,230 @@
+"""Events as chat messages: whatever the payload, a service accepts it, and nobody is called or misled by it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.domain.alerts import Alert
+from monitor.domain.alerts.notification import FLAPPING, RAISED, RESOLVED, announcement
+from monitor.domain.delivery.chat_formats import ALERTS, TEXT_MAX, TITLE_MAX, Message, message_of, render
+from monitor.domain.vocab import BodyFormat, Severity
+from tests import strategies as our
+from tests.unit.domain.alerts.alert_stories import DOWN, Story
+
+CHATS = [BodyFormat.SLACK, BodyFormat.DISCORD, BodyFormat.TEAMS]
+MOST_BYTES = 28_000
+"""What Teams takes; the others take more."""
+
+hostile_texts = st.lists(
+    st.sampled_from(
+        [
+            "@everyone",
+            "<!channel>",
+            "<@U1>",
+            "<at>",
+            "&",
+            "[a](http://x)",
+            "*",
+            "\\",
+            "\x00",
+            '"',
+            "\U0001f600",
+            "a" * 900,
+        ]
+    ),
+    max_size=4,
+).map("".join)
+alert_parts = st.fixed_dictionaries(
+    {
+        "title": hostile_texts,
+        "severity": st.sampled_from(Severity),
+        "kind": hostile_texts,
+        "count": st.integers(-(2**63), 2**63 - 1),
+    },
+    optional={"acknowledged_by": st.none() | hostile_texts, "note": st.none() | hostile_texts},
+)
+alert_payloads = st.builds(
+    lambda alert, name: msgspec.json.encode({"data": {"alert": alert, "webhook": name}}),
+    alert_parts,
+    st.none() | st.fixed_dictionaries({"name": st.none() | hostile_texts}),
+)
+payloads = st.binary(max_size=300) | alert_payloads | hostile_texts.map(str.encode)
+types = our.event_types | our.alert_event_types | st.text(max_size=600).map(ALERTS.__add__)
+
+
+def alert_payload(event_type: str = RAISED, webhook: str = "Orders", **changes: Any) -> bytes:
+    story = Story()
+    story.see(DOWN)
+    alert = msgspec.structs.replace(story.alert, **changes)
+    return announcement(event_type, alert, webhook, {}).payload
+
+
+def sent(body_format: BodyFormat, event_type: str, payload: bytes) -> Any:
+    return msgspec.json.decode(render(body_format, event_type, payload))
+
+
+def blocks(card: Any) -> list[Any]:
+    body: list[Any] = card["attachments"][0]["content"]["body"]
+    return body
+
+
+@given(types, st.binary())
+def test_the_standard_body_is_the_payload(event_type: str, payload: bytes) -> None:
+    """Byte for byte, whatever it is."""
+    assert render(BodyFormat.STANDARD, event_type, payload) is payload
+
+
+@given(st.sampled_from(CHATS), types, payloads)
+def test_any_event_makes_a_message(body_format: BodyFormat, event_type: str, payload: bytes) -> None:
+    """Total: the body is a JSON object of a size that every service takes."""
+    body = render(body_format, event_type, payload)
+    assert isinstance(msgspec.json.decode(body), dict)
+    assert len(body) <= MOST_BYTES
+
+
+@given(types, payloads)
+def test_a_message_keeps_within_its_limits(event_type: str, payload: bytes) -> None:
+    """Titles and facts are short, texts are cut, and no fact is blank."""
+    message = message_of(event_type, payload)
+    assert len(message.title) <= TITLE_MAX
+    assert len(message.text) <= TEXT_MAX
+    assert all(label.strip() and value.strip() and len(value) <= TITLE_MAX for label, value in message.facts)
+
+
+@given(types, payloads)
+def test_discord_takes_it(event_type: str, payload: bytes) -> None:
+    """The limits of an embed hold, and no mention is parsed."""
+    body = sent(BodyFormat.DISCORD, event_type, payload)
+    (embed,) = body["embeds"]
+    texts = [embed["title"], embed["description"], *(field["value"] for field in embed["fields"])]
+    assert len(embed["title"]) <= 256
+    assert len(embed["description"]) <= 4_096
+    assert all(1 <= len(field["value"]) <= 1_024 for field in embed["fields"])
+    assert sum(map(len, texts)) + sum(len(field["name"]) for field in embed["fields"]) <= 6_000
+    assert 0 <= embed["color"] <= 0xFFFFFF
+    assert body["allowed_mentions"] == {"parse": []}
+    for text in texts[1:]:
+        assert not re.search(r"(?<!\\)(\\\\)*[<>\[\]*`~|_]", text)
+
+
+@given(types, payloads)
+def test_slack_sees_neither_mentions_nor_links(event_type: str, payload: bytes) -> None:
+    """No text holds a bare angle bracket, and every ampersand begins an entity."""
+    body = sent(BodyFormat.SLACK, event_type, payload)
+    (attachment,) = body["attachments"]
+    for text in [body["text"], attachment["text"], *(field["value"] for field in attachment["fields"])]:
+        assert not re.search(r"[<>]|&(?!(amp|lt|gt);)", text)
+    assert attachment["mrkdwn_in"] == []
+    assert re.fullmatch(r"#[0-9a-f]{6}", attachment["color"])
+
+
+@given(types, payloads)
+def test_teams_hides_no_link(event_type: str, payload: bytes) -> None:
+    """No text or fact holds a Markdown link, and there is no list of facts without facts."""
+    title, text, *facts = blocks(sent(BodyFormat.TEAMS, event_type, payload))
+    assert title["color"] in {"default", "accent", "good", "warning", "attention"}
+    assert "](" not in text["text"]
+    for block in facts:
+        assert block["facts"]
+        assert all("](" not in fact["value"] for fact in block["facts"])
+
+
+def test_an_alert_is_told_by_its_sentence() -> None:
+    payload = alert_payload(acknowledged_by="ada", note="Looking.")
+    assert message_of(RAISED, payload) == Message(
+        title="Critical alert raised",
+        text="Orders is unavailable.",
+        facts=(
+            ("Webhook", "Orders"),
+            ("Severity", "critical"),
+            ("Kind", "failing"),
+            ("Times", "1"),
+            ("Acknowledged by", "ada"),
+            ("Note", "Looking."),
+        ),
+        colour=0xC53030,
+        teams_colour="attention",
+    )
+
+
+@pytest.mark.parametrize("body_format", CHATS)
+def test_the_sentence_of_an_alert_reaches_every_chat(body_format: BodyFormat) -> None:
+    body = render(body_format, RAISED, alert_payload()).decode()
+    assert "Critical alert raised" in body
+    assert "Orders is unavailable." in body
+
+
+def test_an_alert_about_all_webhooks_names_none() -> None:
+    payload = msgspec.json.decode(alert_payload())
+    payload["data"]["webhook"] = None
+    assert "Webhook" not in dict(message_of(RAISED, msgspec.json.encode(payload)).facts)
+
+
+@pytest.mark.parametrize(
+    ("severity", "event_type", "colours"),
+    [
+        (Severity.INFO, RAISED, (0x2B6CB0, "accent")),
+        (Severity.WARNING, FLAPPING, (0xB7791F, "warning")),
+        (Severity.CRITICAL, RAISED, (0xC53030, "attention")),
+        (Severity.CRITICAL, RESOLVED, (0x2F855A, "good")),
+    ],
+)
+def test_the_colour_says_how_much_it_matters(severity: Severity, event_type: str, colours: tuple[int, str]) -> None:
+    message = message_of(event_type, alert_payload(event_type, severity=severity))
+    assert (message.colour, message.teams_colour) == colours
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b'{"data": {"alert": {}}}',
+        b'{"data": {"alert": {"title": "x", "severity": "grave", "kind": "k", "count": 1}}}',
+        b'{"data": {"alert": {"title": "\xff", "severity": "info", "kind": "k", "count": 1}}}',
+        b'{"data": {"alert": {"title": "\\ud800", "severity": "info", "kind": "k", "count": 1}}}',
+        b'{"x": ' + b"[" * 50_000,
+    ],
+    ids=["empty", "text", "list", "members missing", "severity", "utf-8", "surrogate", "deep"],
+)
+def test_an_alert_that_cannot_be_read_is_shown_as_it_is(payload: bytes) -> None:
+    message = message_of(RAISED, payload)
+    assert message.title == RAISED
+    assert message.facts == ()
+    assert message.text[:20] == payload.decode(errors="replace")[:20]
+
+
+def test_any_other_event_is_shown_by_its_type_and_payload() -> None:
+    assert message_of("order.paid", b'{"amount": 1}') == Message("order.paid", '{"amount": 1}')
+
+
+def test_long_payloads_end_with_an_ellipsis() -> None:
+    assert message_of("order.paid", b"x" * TEXT_MAX).text == "x" * TEXT_MAX
+    assert message_of("order.paid", b"x" * (TEXT_MAX + 1)).text == "x" * (TEXT_MAX - 1) + "…"
+
+
+def test_a_payload_can_call_nobody() -> None:
+    slack = sent(BodyFormat.SLACK, "order.paid", b"<!channel> <@U1> & @here")
+    assert slack["attachments"][0]["text"] == "&lt;!channel&gt; &lt;@U1&gt; &amp; @here"
+    discord = sent(BodyFormat.DISCORD, "order.paid", b"<@1> [safe](http://evil)")
+    assert discord["embeds"][0]["description"] == r"\<@1\> \[safe\](http://evil)"
+    _, text = blocks(sent(BodyFormat.TEAMS, "order.paid", b"[safe](http://evil)"))
+    assert text["text"] == "[safe]\u200b(http://evil)"
+
+
+@given(st.sampled_from(CHATS), our.alert_event_types, our.alerts)
+def test_every_announcement_is_understood(body_format: BodyFormat, event_type: str, alert: Alert) -> None:
+    """What Monitor tells of an alert is never shown as raw JSON."""
+    made = announcement(event_type, alert, "Orders", {})
+    message = message_of(event_type, made.payload)
+    assert message.title == f"{alert.severity.capitalize()} alert {event_type.removeprefix(ALERTS)}"
+    assert message.text == alert.title
+    assert ("Times", str(alert.count)) in message.facts
+    assert isinstance(sent(body_format, event_type, made.payload), dict)

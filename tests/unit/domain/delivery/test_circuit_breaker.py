@@ -1,0 +1,209 @@
+"""The breaker: its table of transitions, its clock, and its memory of what came before a good probe."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from monitor.domain.delivery.circuit_breaker import (
+    TRANSITIONS,
+    Breaker,
+    BreakerPolicy,
+    BreakerState,
+    Permit,
+    Signal,
+    after,
+    move,
+    permit,
+    probing,
+)
+from monitor.domain.errors import Conflict
+from monitor.domain.monitoring.health import remember
+from tests import strategies as our
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+POLICY = BreakerPolicy()
+MOMENT = timedelta(microseconds=1)
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)
+
+
+def settle(attempts: str, breaker: Breaker = Breaker(), recent: tuple[str, ...] = ()) -> Breaker:  # noqa: B008
+    """Settle a picture of attempts in order: ``.`` succeeded, ``x`` failed; *recent* came before."""
+    for char in attempts:
+        recent = remember(recent, "ok" if char == "." else "503", POLICY.window)
+        breaker = after(breaker, recent, char == ".", NOW, POLICY)
+    return breaker
+
+
+def tripped(trips: int = 1) -> Breaker:
+    return Breaker(BreakerState.OPEN, until=NOW, trips=trips)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "state"),
+    [
+        ("", "closed"),
+        ("xxxx", "closed"),
+        ("xxxx.xxxx", "closed"),
+        ("xxxxx", "open"),
+        ("..............xxxxx", "open"),
+        ("x.x.x.x.x.x.x.x.x.x", "closed"),
+        ("x.x.x.x.x.x.x.x.x.x.", "open"),
+        (".x.x.x.x.x.x.x.x.x.x", "open"),
+        ("..x.x.x.x.x.x.x.x.x.x", "open"),
+        ("...x.x.x.x.x.x.x.x.x", "closed"),
+    ],
+)
+def test_it_opens_at_five_failures_in_a_row_or_half_of_twenty(attempts: str, state: str) -> None:
+    assert settle(attempts).state == state
+
+
+def test_it_opens_for_the_base_time_first() -> None:
+    assert settle("xxxxx") == Breaker(BreakerState.OPEN, until=NOW + seconds(30), trips=1)
+
+
+@pytest.mark.parametrize(("trips", "open_s"), [(1, 60), (2, 120), (4, 480), (5, 600), (10_000, 600)])
+def test_each_failed_probe_doubles_the_time_up_to_the_cap(trips: int, open_s: float) -> None:
+    half_open = probing(tripped(trips), NOW, POLICY)
+    assert settle("x", half_open) == Breaker(BreakerState.OPEN, until=NOW + seconds(open_s), trips=trips + 1)
+
+
+def test_a_good_probe_closes_it_and_forgets_the_trips() -> None:
+    assert settle(".", probing(tripped(7), NOW, POLICY)) == Breaker()
+
+
+def test_failures_from_before_a_good_probe_do_not_open_it_again() -> None:
+    outage = ("503",) * 20
+    closed = settle(".", probing(tripped(), NOW, POLICY), outage)
+    assert settle("xxxx", closed, (*outage[1:], "ok")).state is BreakerState.CLOSED
+    assert settle("xxxxx", closed, (*outage[1:], "ok")).state is BreakerState.OPEN
+
+
+def test_the_ratio_needs_a_full_window_since_it_closed() -> None:
+    """Nineteen outcomes since a good probe, ten of them failures, are not yet half of twenty."""
+    outage = ("503",) * 20
+    closed = settle(".", probing(tripped(), NOW, POLICY), outage)
+    assert settle("x.x.x.x.x.x.x.x.x.x", closed, outage).state is BreakerState.CLOSED
+    assert settle("x.x.x.x.x.x.x.x.x.x.", closed, outage).state is BreakerState.OPEN
+
+
+@pytest.mark.parametrize("attempt", [".", "x"])
+def test_a_result_that_was_under_way_when_it_opened_changes_nothing(attempt: str) -> None:
+    assert settle(attempt, tripped()) == tripped()
+
+
+def test_a_steady_webhook_settles_into_an_unchanging_breaker() -> None:
+    steady = settle("." * POLICY.window)
+    assert settle(".", steady, ("ok",) * POLICY.window) == steady
+
+
+def test_only_one_worker_gets_the_probe() -> None:
+    taken = probing(tripped(), NOW, POLICY)
+    assert permit(taken, NOW) is Permit.NONE
+    with pytest.raises(Conflict, match="half_open"):
+        probing(taken, NOW, POLICY)
+
+
+def test_the_probe_is_offered_again_when_its_prober_died() -> None:
+    taken = probing(tripped(), NOW, POLICY)
+    lease_end = NOW + seconds(POLICY.probe_lease_s)
+    assert permit(taken, lease_end - MOMENT) is Permit.NONE
+    assert permit(taken, lease_end) is Permit.PROBE
+    again = probing(taken, lease_end, POLICY)
+    assert again == Breaker(BreakerState.HALF_OPEN, until=lease_end + seconds(POLICY.probe_lease_s), trips=1)
+
+
+def test_a_closed_breaker_needs_no_probe() -> None:
+    assert permit(Breaker(), NOW) is Permit.ALL
+    with pytest.raises(Conflict, match="closed"):
+        probing(Breaker(), NOW, POLICY)
+
+
+def test_an_opening_without_an_end_is_probed_rather_than_kept_for_ever() -> None:
+    assert permit(Breaker(BreakerState.OPEN), NOW) is Permit.PROBE
+
+
+@given(our.tripped_breakers, our.instants, our.breaker_policies)
+def test_nothing_is_sent_before_the_time_is_up(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> None:
+    """An open or half-open breaker permits nothing before ``until``, and at most one probe from then on."""
+    assert breaker.until is not None
+    assert permit(breaker, now) is (Permit.PROBE if now >= breaker.until else Permit.NONE)
+    if now >= breaker.until:
+        assert permit(probing(breaker, now, policy), now) is Permit.NONE
+
+
+@pytest.mark.parametrize(("state", "signal"), list(product(BreakerState, Signal)))
+def test_only_the_moves_of_the_table_exist(state: BreakerState, signal: Signal) -> None:
+    """A move is in the table, or raises."""
+    if (state, signal) in TRANSITIONS:
+        assert move(state, signal) in BreakerState
+    else:
+        with pytest.raises(Conflict, match=f"{state} does not react to {signal}"):
+            move(state, signal)
+
+
+@given(our.breakers, our.recents, our.labels, our.instants, our.breaker_policies)
+def test_every_result_leaves_a_sound_breaker(
+    breaker: Breaker, recent: tuple[str, ...], label: str, now: datetime, policy: BreakerPolicy
+) -> None:
+    """after is total: closed has no ``until``; open and half-open have one and at least one trip; a breaker that
+    opens stays open between the base time and the cap."""
+    moved = after(breaker, (*recent, label), label == "ok", now, policy)
+    assert (moved.state is BreakerState.CLOSED) == (moved.until is None) == (moved.trips == 0)
+    assert 0 <= moved.since <= policy.window
+    if moved.state is BreakerState.OPEN and moved != breaker:
+        assert moved.until is not None
+        assert policy.base_open_s <= (moved.until - now).total_seconds() + 1e-6
+        assert (moved.until - now).total_seconds() <= policy.cap_open_s + 1e-6
+
+
+class BreakerLife(RuleBasedStateMachine):
+    """Workers, a receiver and a clock play with one breaker.
+
+    Law: between opening and ``until`` nothing is let out, and between then and closing one probe per lease.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        self.now = NOW
+        self.breaker = Breaker()
+        self.recent: tuple[str, ...] = ()
+        self.quiet_until = NOW
+
+    @rule(seconds_passed=st.sampled_from([0.001, 1, 29.999, 30, 60, 600]))
+    def time_passes(self, seconds_passed: float) -> None:
+        self.now += seconds(seconds_passed)
+
+    @rule()
+    def a_worker_asks(self) -> None:
+        granted = permit(self.breaker, self.now)
+        assert granted is Permit.NONE or self.now >= self.quiet_until
+        if granted is Permit.PROBE:
+            self.breaker = probing(self.breaker, self.now, POLICY)
+            self.quiet_until = self.now + seconds(POLICY.probe_lease_s)
+
+    @rule(label=our.labels)
+    def an_attempt_settles(self, label: str) -> None:
+        before = self.breaker
+        self.recent = remember(self.recent, label, POLICY.window)
+        self.breaker = after(before, self.recent, label == "ok", self.now, POLICY)
+        if self.breaker.state is BreakerState.CLOSED:
+            self.quiet_until = self.now
+        elif before.state is not BreakerState.OPEN:
+            self.quiet_until = self.now + seconds(min(30 * 2 ** (self.breaker.trips - 1), 600))
+
+    @invariant()
+    def it_says_how_long_it_is_quiet(self) -> None:
+        if self.breaker.state is not BreakerState.CLOSED:
+            assert self.breaker.until == self.quiet_until
+
+
+test_a_breaker_keeps_quiet_through_its_whole_life = BreakerLife.TestCase

@@ -1,0 +1,392 @@
+"""The live feed without sockets: frames, the ring, filters, what a client may say, and who gets in."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+
+from monitor.bootstrap.live_messages import told
+from monitor.domain import events
+from monitor.domain.alerts.model import AlertKind
+from monitor.domain.anomaly.model import Signal
+from monitor.domain.errors import (
+    Forbidden,
+    Invalid,
+    Malformed,
+    MonitorError,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
+from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.live import (
+    CloseCode,
+    Entry,
+    Filter,
+    Kind,
+    Message,
+    Pass,
+    Position,
+    Reader,
+    Resume,
+    Session,
+    Stream,
+    Subscribe,
+    Tail,
+    UnknownFrame,
+    close_code_of,
+    seal,
+    seal_error,
+    text_frame,
+)
+from monitor.domain.live.messages import NUMBERED, TOPICS
+from monitor.domain.live.session import FLOOD_FRAMES, FLOOD_S, Auth
+from monitor.domain.vocab import HealthStatus, Role, Severity
+from monitor.http.live.handshake import asked_position, check_origin, offered_token
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+HOOK, OTHER = UUID(int=1), UUID(int=2)
+
+
+def entry(kind: Kind = Kind.ALERT_NEW, data: Any = None, webhook_id: UUID | None = None) -> Entry:
+    return Entry(kind, AT, msgspec.Raw(msgspec.json.encode(data)), webhook_id)
+
+
+def stream_of(count: int, *, capacity: int = 8) -> Stream:
+    """A stream that has seen *count* messages."""
+    stream = Stream("e", capacity=capacity)
+    assert stream.extend(Tail(Position("e", count), [(i, entry(data=i)) for i in range(1, count + 1)])) is not None
+    return stream
+
+
+def numbers(messages: list[Message]) -> list[int]:
+    return [message.seq for message in messages]
+
+
+# Frames ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from([0, 1, 125, 126, 127, 65_535, 65_536, 70_000]))
+def test_a_frame_is_what_an_independent_implementation_makes_of_the_text(size: int) -> None:
+    """text_frame(p) == websockets' unmasked text frame of p, at every width of the length."""
+    payload = b"x" * size
+    assert text_frame(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+def test_a_message_holds_its_envelope() -> None:
+    message = seal(entry(data={"a": "ü"}), "e", 7)
+    assert msgspec.json.decode(message.text) == {
+        "type": "alert_new",
+        "epoch": "e",
+        "seq": 7,
+        "at": "2026-01-02T03:04:05Z",
+        "data": {"a": "ü"},
+    }
+    assert message.frame == text_frame(message.text.encode())
+
+
+def test_an_error_says_what_was_wrong_by_code_and_sentence() -> None:
+    told_ = msgspec.json.decode(seal_error(UnknownFrame("Known types: …"), "e", 3, AT).text)
+    assert (told_["type"], told_["code"], told_["seq"]) == ("error", "unknown_type", 3)
+    assert told_["data"] == {"title": UnknownFrame.title, "detail": "Known types: …"}
+
+
+# The stream ------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_takes_what_follows_and_nothing_twice() -> None:
+    stream = stream_of(3)
+    tail = Tail(Position("e", 5), [(i, entry()) for i in (2, 3, 4, 5)])
+    assert numbers(stream.extend(tail) or []) == [4, 5]
+    assert stream.extend(tail) == []
+    assert stream.position == Position("e", 5)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        Tail(Position("e", 5), [(5, entry())]),
+        Tail(Position("e", 6), [(4, entry()), (6, entry())]),
+        Tail(Position("e", 4)),
+        Tail(Position("f", 4), [(4, entry())]),
+    ],
+    ids=["a gap before", "a gap inside", "more at the end", "another epoch"],
+)
+def test_a_stream_refuses_what_does_not_follow(tail: Tail) -> None:
+    stream = stream_of(3)
+    assert stream.extend(tail) is None
+    assert (stream.position, numbers(stream.after(0))) == (Position("e", 3), [1, 2, 3])
+
+
+def test_a_stream_begins_anew_with_the_end_of_another() -> None:
+    stream = stream_of(3)
+    stream.restart(Tail(Position("f", 9), [(8, entry()), (9, entry())]))
+    assert (stream.position, stream.covers(7), stream.covers(6)) == (Position("f", 9), True, False)
+    stream.restart(Tail(Position("g", 4)))
+    assert (stream.position, stream.after(4), stream.covers(3)) == (Position("g", 4), [], False)
+
+
+@given(st.integers(0, 30), st.integers(1, 10), st.integers(-2, 32))
+def test_what_is_covered_is_returned_whole(count: int, capacity: int, seq: int) -> None:
+    """covers(s) ⟺ max(0, n - capacity) <= s <= n, and then after(s) is exactly s+1 … n."""
+    stream = stream_of(count, capacity=capacity)
+    assert stream.covers(seq) == (max(0, count - capacity) <= seq <= count)
+    if stream.covers(seq):
+        assert numbers(stream.after(seq)) == list(range(seq + 1, count + 1))
+
+
+# Readers ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_reader_goes_on_where_it_was_if_all_is_still_there() -> None:
+    stream, reader = stream_of(20), Reader()
+    assert reader.resume(stream, Position("e", 15))
+    assert (reader.lag(stream), numbers(list(reader.missed(stream)))) == (5, [16, 17, 18, 19, 20])
+    assert (reader.cursor, reader.lag(stream)) == (20, 0)
+    for unknown in (Position("e", 11), Position("e", 21), Position("f", 15)):
+        assert not reader.resume(stream, unknown)
+    assert reader.cursor == 20
+
+
+def test_a_reader_that_stops_early_keeps_the_rest() -> None:
+    stream, reader = stream_of(5), Reader()
+    reader.resume(stream, Position("e", 0))
+    assert next(reader.missed(stream)).seq == 1
+    assert numbers(list(reader.missed(stream))) == [2, 3, 4, 5]
+
+
+def test_a_reader_that_lags_behind_the_ring_is_lost_but_one_that_waits_is_not() -> None:
+    stream, reader = stream_of(8), Reader()
+    assert (reader.is_lost(stream), reader.lag(stream)) == (False, 0)
+    assert reader.start(stream, seal(entry(Kind.SNAPSHOT), "e", 0))
+    assert not reader.is_lost(stream)
+    stream.extend(Tail(Position("e", 9), [(9, entry())]))
+    assert reader.is_lost(stream)
+    reader.wait()
+    assert not reader.is_lost(stream)
+
+
+@pytest.mark.parametrize(
+    ("topics", "webhooks", "passed"),
+    [
+        (None, None, {"alert", "anomaly", "system alert", "metrics"}),
+        (["alerts"], None, {"alert", "system alert"}),
+        (["alert_new", "metrics"], [OTHER], {"system alert", "metrics"}),
+        (None, [HOOK], {"alert", "anomaly", "system alert", "metrics"}),
+        ([], None, set()),
+    ],
+)
+def test_a_filter_passes_what_was_asked_for(
+    topics: list[str] | None, webhooks: list[UUID] | None, passed: set[str]
+) -> None:
+    filter_ = Filter.of(topics, webhooks)
+    about = {
+        "alert": (Kind.ALERT_NEW, HOOK),
+        "anomaly": (Kind.ANOMALY_OPENED, HOOK),
+        "system alert": (Kind.ALERT_NEW, None),
+        "metrics": (Kind.METRICS_UPDATE, None),
+    }
+    assert {name for name, what in about.items() if filter_.passes(*what)} == passed
+    assert filter_.passes(Kind.HEARTBEAT, None)
+    assert filter_.passes(Kind.SNAPSHOT, None)
+
+
+def test_a_filtered_reader_is_handed_what_it_wants_and_moves_over_the_rest() -> None:
+    stream, reader = Stream("e"), Reader()
+    reader.wanted = Filter.of(["anomalies"], None)
+    reader.resume(stream, Position("e", 0))
+    stream.extend(Tail(Position("e", 2), [(1, entry(Kind.ANOMALY_OPENED)), (2, entry(Kind.ALERT_NEW))]))
+    assert numbers(list(reader.missed(stream))) == [1]
+    assert reader.cursor == 2
+
+
+def test_an_unknown_topic_is_pointed_at() -> None:
+    with pytest.raises(Invalid) as refused:
+        Filter.of(["alerts", "weather"], None)
+    assert refused.value.errors[0].pointer == "/topics/1"
+
+
+def test_every_numbered_kind_has_a_topic_of_its_name_and_is_in_a_group() -> None:
+    for kind in NUMBERED:
+        assert TOPICS[kind.value] == {kind}
+        assert any(kind in TOPICS[group] for group in ("alerts", "anomalies", "webhooks"))
+
+
+# What a client says ----------------------------------------------------------------------------------------------
+
+
+def session(role: Role = Role.OPERATOR) -> Session:
+    return Session(Pass("ada", role, "jti", 100.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "frame"),
+    [
+        ('{"type":"auth","token":"t"}', Auth("t")),
+        ('{"type":"subscribe"}', Subscribe()),
+        ('{"type":"subscribe","topics":["alerts"],"webhooks":null}', Subscribe(["alerts"], None)),
+        ('{"type":"resume","epoch":"e","seq":3}', Resume("e", 3)),
+    ],
+)
+def test_a_frame_is_read(text: str, frame: Any) -> None:
+    assert session().hear(text, 0.0) == frame
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "secret" not in repr(Auth("secret"))
+
+
+def test_a_resumption_names_a_position() -> None:
+    assert Resume("e", 3).position == Position("e", 3)
+
+
+@pytest.mark.parametrize(
+    ("payload", "error", "code"),
+    [
+        ('{"type":"drop_tables"}', UnknownFrame, None),
+        ('{"type":"auth"}', Invalid, CloseCode.MALFORMED),
+        ('{"type":"auth","token":"t","more":1}', Invalid, CloseCode.MALFORMED),
+        ('{"type":"resume","epoch":"e","seq":-1}', Invalid, CloseCode.MALFORMED),
+        ('{"type":"subscribe","webhooks":["no id"]}', Invalid, CloseCode.MALFORMED),
+        ("[]", Invalid, CloseCode.MALFORMED),
+        ("{", Malformed, CloseCode.MALFORMED),
+        ('{"x":' + "[" * 16_000, Malformed, CloseCode.MALFORMED),
+        ('{"type":"auth","token":"\udc80"}', Malformed, CloseCode.MALFORMED),
+        (b"{}", Malformed, CloseCode.MALFORMED),
+        (None, Malformed, CloseCode.MALFORMED),
+    ],
+)
+def test_a_bad_frame_has_an_error_and_a_close_code(
+    payload: str | bytes | None, error: type[MonitorError], code: CloseCode | None
+) -> None:
+    with pytest.raises(error) as refused:
+        session().hear(payload, 0.0)
+    assert close_code_of(refused.value) is code
+
+
+@given(st.text() | st.binary())
+def test_whatever_is_said_there_is_an_answer(payload: str | bytes) -> None:
+    """hear is total: a frame or a MonitorError, whatever comes."""
+    with contextlib.suppress(MonitorError):
+        session().hear(payload, 0.0)
+
+
+def test_who_speaks_too_often_has_to_go_and_who_spreads_it_may_stay() -> None:
+    busy = session()
+    for i in range(FLOOD_FRAMES * 2):
+        busy.hear('{"type":"subscribe"}', i * (FLOOD_S + 1) / FLOOD_FRAMES)
+    for i in range(FLOOD_FRAMES - 1):
+        busy.hear('{"type":"subscribe"}', 1000.0 + i * 0.01)
+    busy.hear('{"type":"subscribe"}', 1001.0)
+    with pytest.raises(TooManyRequests) as refused:
+        busy.hear('{"type":"subscribe"}', 1002.0)
+    assert close_code_of(refused.value) is CloseCode.FLOOD
+
+
+def test_a_newer_token_may_say_less_but_not_more() -> None:
+    held = session(Role.OPERATOR)
+    held.renew(Pass("ada", Role.VIEWER, "jti-2", 200.0))
+    assert held.holder.expires_at == 200.0
+    for worse in (Pass("bob", Role.VIEWER, "j", 300.0), Pass("ada", Role.OPERATOR, "j", 300.0)):
+        with pytest.raises(Forbidden) as refused:
+            held.renew(worse)
+        assert close_code_of(refused.value) is CloseCode.FORBIDDEN
+    with pytest.raises(Forbidden, match="role viewer"):
+        session(Role.ADMIN).renew(Pass("ada", Role.PUBLISHER, "j", 300.0))
+    assert held.holder.expires_at == 200.0
+
+
+def test_a_token_ends_when_it_says_and_when_it_is_revoked() -> None:
+    held = session()
+    held.check(99.9, set[str]().__contains__)
+    for now, revoked in ((100.0, set[str]()), (1.0, {"jti"})):
+        with pytest.raises(Unauthenticated) as refused:
+            held.check(now, revoked.__contains__)
+        assert close_code_of(refused.value) is CloseCode.UNAUTHENTICATED
+
+
+def test_an_error_without_a_rule_closes_as_our_fault() -> None:
+    assert close_code_of(Unavailable("away")) is CloseCode.INTERNAL
+
+
+# Who gets in -----------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_found_among_the_subprotocols() -> None:
+    assert offered_token([]) is None
+    assert offered_token(["monitor.v1"]) is None
+    assert offered_token(["monitor.v1", "bearer.a.b.c"]) == "a.b.c"
+    for bad in (["bearer.t"], ["chat"], ["monitor.v1", "bearer.t", "bearer.u"]):
+        with pytest.raises(Malformed):
+            offered_token(bad)
+
+
+def test_only_listed_pages_and_our_own_get_in() -> None:
+    allowed, own = {"https://dash.example.com"}, "https://monitor.example.com"
+    for origins in ([], [own], ["https://dash.example.com"]):
+        check_origin(origins, allowed, own)
+    for foreign in (
+        ["https://evil.test"],
+        ["null"],
+        ["https://DASH.example.com"],
+        [own, own],
+        ["http://monitor.example.com"],
+    ):
+        with pytest.raises(Forbidden):
+            check_origin(foreign, allowed, own)
+
+
+def test_an_address_may_hold_a_position_and_nothing_else() -> None:
+    assert asked_position("") is None
+    assert asked_position("epoch=ab-C_1&seq=12") == Position("ab-C_1", 12)
+    for bad in ("seq=1", "epoch=e", "epoch=e&seq=1&token=t", "epoch=e&seq=x", "epoch=e&epoch=f", "epoch=e&seq=-1",
+                "epoch=a.b&seq=1", "access_token=t", "epoch=&seq=1", "epoch=e&seq=٣"):  # fmt: skip
+        with pytest.raises(Malformed):
+            asked_position(bad)
+
+
+# What is told ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "webhook_id", "view"),
+    [
+        (events.AlertRaised(OTHER, HOOK, AlertKind.FAILING, Severity.WARNING, "t"), Kind.ALERT_NEW, HOOK, "alert"),
+        (events.AlertUpdated(OTHER, SYSTEM_ID), Kind.ALERT_UPDATED, None, "alert"),
+        (events.AlertAcknowledged(OTHER, HOOK, "ada"), Kind.ALERT_UPDATED, HOOK, "alert"),
+        (events.AlertResolved(OTHER, HOOK, "ada"), Kind.ALERT_UPDATED, HOOK, "alert"),
+        (
+            events.AnomalyOpened(OTHER, HOOK, Signal.FAILURES, Severity.WARNING, "s"),
+            Kind.ANOMALY_OPENED,
+            HOOK,
+            "anomaly",
+        ),
+        (events.AnomalyClosed(OTHER, HOOK, Signal.FAILURES), Kind.ANOMALY_CLOSED, HOOK, "anomaly"),
+        (
+            events.WebhookStatusChanged(HOOK, HealthStatus.DEGRADED, "r", AT),
+            Kind.WEBHOOK_STATUS_CHANGED,
+            HOOK,
+            "event",
+        ),
+    ],
+)
+def test_a_domain_event_is_told_as_its_kind(
+    event: events.DomainEvent, kind: Kind, webhook_id: UUID | None, view: str
+) -> None:
+    found = told(event)
+    assert found is not None
+    assert (found.kind, found.webhook_id, found.view) == (kind, webhook_id, view)
+    assert found.id == (HOOK if view == "event" else OTHER)
+
+
+def test_the_rest_is_not_told() -> None:
+    assert told(events.WebhookCreated(HOOK)) is None
+    assert told(events.SilencesChanged()) is None

@@ -1,0 +1,153 @@
+"""Attempts that no delivery made."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.domain.anomaly.tally import tally_of
+from monitor.domain.delivery.circuit_breaker import BreakerState
+from monitor.domain.delivery.lane import Lane, LanePolicy
+from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.errors import Invalid, NotFound
+from monitor.domain.events import WebhookStatusChanged
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.services.attempts import PING_TYPE, Measurer, ReportedAttempt
+from monitor.domain.vocab import ErrorKind, HealthStatus
+from tests import samples
+from tests.fakes.clock import START, FakeClock
+from tests.fakes.egress.sender import FakeWebhookSender
+from tests.fakes.postgres.database import FakeDatabase
+from tests.fakes.postgres.queries.resources import FakeQueries
+
+
+@pytest.fixture
+def measurer(
+    unit_of_work: UnitOfWorkFactory, queries: FakeQueries, sender: FakeWebhookSender, clock: FakeClock
+) -> Measurer:
+    return Measurer(unit_of_work, queries, sender, clock, lambda _key, _content: "v1a,x", LanePolicy())
+
+
+@pytest.fixture
+async def webhook_id(unit_of_work: UnitOfWorkFactory, clock: FakeClock) -> UUID:
+    return (await samples.add_webhook(unit_of_work, clock)).id
+
+
+def reported(at: datetime = START, status_code: int | None = 200, **fields: Any) -> ReportedAttempt:
+    return ReportedAttempt(delivered_at=at, latency_ms=12.0, status_code=status_code, **fields)
+
+
+def failed(at: datetime) -> ReportedAttempt:
+    return reported(at, None, error=ErrorKind.TIMEOUT)
+
+
+async def test_reported_attempts_count_for_health_and_rollups_but_not_for_the_breaker(
+    measurer: Measurer, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    attempts = [reported(START - timedelta(seconds=n), 503) for n in range(6)]
+    assert (await measurer.report(webhook_id, attempts)).recorded == 6
+    lane = database.tables.lanes[webhook_id]
+    assert lane.recent == ("503",) * 6
+    assert lane.health.status is HealthStatus.UNAVAILABLE
+    assert lane.breaker.state is BreakerState.CLOSED
+    assert lane.failing_since == START - timedelta(seconds=5)
+    assert sum(r.failures for (id_, _), r in database.tables.minutes.items() if id_ == webhook_id) == 6
+    assert {attempt.kind for attempt in database.tables.attempts.values()} == {"reported"}
+
+
+async def test_what_is_reported_is_kept_for_the_detector_in_its_order(
+    measurer: Measurer, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    attempts = [reported(START - timedelta(seconds=1)), failed(START - timedelta(seconds=2))]
+    await measurer.report(webhook_id, attempts)
+    await measurer.report(webhook_id, [failed(START)])
+    lane = database.tables.lanes[webhook_id]
+    assert lane.unseen == tally_of([(False, 12.0), (True, 12.0), (False, 12.0)])
+    assert [type(fact) for fact in database.facts] == [WebhookStatusChanged]
+    assert lane.look_at == START
+
+
+async def test_a_status_or_an_error_tells_how_an_attempt_ended(
+    measurer: Measurer, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    await measurer.report(webhook_id, [reported(status_code=code) for code in (204, 302, 500)] + [failed(START)])
+    stored = [attempt.outcome.label for attempt in database.tables.attempts.values()]
+    assert sorted(stored) == ["302", "500", "ok", "timeout"]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "pointers"),
+    [
+        (reported(status_code=None), ["/attempts/1"]),
+        (reported(error=ErrorKind.TIMEOUT), ["/attempts/1"]),
+        (reported(START.replace(tzinfo=None)), ["/attempts/1/delivered_at"]),
+        (reported(START - timedelta(days=1, seconds=1)), ["/attempts/1/delivered_at"]),
+        (reported(START + timedelta(minutes=6)), ["/attempts/1/delivered_at"]),
+    ],
+)
+async def test_one_bad_attempt_refuses_the_report(
+    measurer: Measurer, database: FakeDatabase, webhook_id: UUID, attempt: ReportedAttempt, pointers: list[str]
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        await measurer.report(webhook_id, [reported(), attempt])
+    assert [error.pointer for error in refused.value.errors] == pointers
+    assert database.tables.attempts == {}
+
+
+@pytest.mark.parametrize("count", [0, 1_001])
+async def test_a_report_holds_one_to_a_thousand_attempts(measurer: Measurer, webhook_id: UUID, count: int) -> None:
+    with pytest.raises(Invalid):
+        await measurer.report(webhook_id, [reported()] * count)
+
+
+async def test_a_long_report_still_tells_since_when_the_webhook_fails(
+    measurer: Measurer, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    # Before the report it failed for four days; in its older part it worked once.
+    lane = Lane(webhook_id=webhook_id, failing_since=START - timedelta(days=4))
+    database.tables.lanes[webhook_id] = lane
+    at = [START - timedelta(minutes=n) for n in range(100, 0, -1)]
+    await measurer.report(webhook_id, [failed(at[0]), reported(at[1]), *(failed(one) for one in at[2:])])
+    assert database.tables.lanes[webhook_id].failing_since == at[2]
+
+
+async def test_nothing_is_reported_of_an_unknown_or_deleted_webhook(
+    measurer: Measurer, unit_of_work: UnitOfWorkFactory, clock: FakeClock, webhook_id: UUID
+) -> None:
+    async with unit_of_work() as uow:
+        await uow.webhooks.remove(webhook_id)
+        await uow.commit()
+    for id_ in (webhook_id, clock.new_id()):
+        with pytest.raises(NotFound):
+            await measurer.report(id_, [reported()])
+        with pytest.raises(NotFound):
+            await measurer.ping(id_, samples.ACTOR)
+
+
+async def test_a_ping_is_sent_signed_and_logged_and_counts_for_nothing(
+    measurer: Measurer, sender: FakeWebhookSender, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    sender.receiver = lambda _: Outcome(latency_ms=3.0, status_code=500, error=ErrorKind.STATUS)
+    lane = database.tables.lanes[webhook_id]
+    ping = await measurer.ping(webhook_id, samples.ACTOR)
+    assert (ping.ok, ping.status_code, ping.webhook_id) == (False, 500, webhook_id)
+    [request] = sender.requests
+    assert dict(request.headers)["webhook-id"] == str(ping.id)
+    assert dict(request.headers)["monitor-event-type"] == PING_TYPE
+    [attempt] = database.tables.attempts.values()
+    assert (attempt.id, attempt.kind) == (ping.id, "test")
+    assert database.tables.lanes[webhook_id] == lane
+    assert database.tables.minutes == {}
+    [row] = database.tables.audit.values()
+    assert (row.action, row.after) == ("webhook.test", {"outcome": "500"})
+
+
+async def test_a_paused_webhook_can_be_pinged(measurer: Measurer, database: FakeDatabase, webhook_id: UUID) -> None:
+    row = database.tables.webhooks[webhook_id]
+    held = replace(row.webhook, paused_at=START, enabled=False)
+    database.tables.webhooks[webhook_id] = replace(row, webhook=held)
+    assert (await measurer.ping(webhook_id, samples.ACTOR)).ok

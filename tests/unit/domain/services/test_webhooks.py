@@ -1,0 +1,283 @@
+"""What people do to webhooks and deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
+from monitor.domain.delivery.lane import Lane
+from monitor.domain.errors import Conflict, IdempotencyMismatch, Invalid, NotFound, StalePrecondition, UrlRefused
+from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
+from monitor.domain.ports.queue import Finish
+from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.services.webhooks import RESUME_PER_S, Registry
+from monitor.domain.vocab import DeliveryState, SignatureScheme
+from monitor.domain.webhooks.registration import WebhookSpec
+from tests import samples
+from tests.fakes.clock import START, FakeClock
+from tests.fakes.postgres.database import FakeDatabase
+from tests.fakes.postgres.queries.resources import FakeQueries
+
+SPEC = WebhookSpec(name="Orders", url="https://Orders.example/hook", headers={"X-Team": "blue"})
+
+
+class FakeSigning:
+    """Keys that can be told apart: the first is all ones."""
+
+    def __init__(self) -> None:
+        self._made = 0
+
+    def new_key(self, scheme: SignatureScheme) -> tuple[bytes, str]:
+        self._made += 1
+        return bytes([self._made]) * 32, f"secret-{scheme}-{self._made}"
+
+
+def canonical(url: str) -> str:
+    if "internal" in url:
+        raise UrlRefused("This address is not public.", reason="ip_not_public")
+    return url.lower()
+
+
+def any_version(_version: int) -> None:
+    """Accept whatever is stored."""
+
+
+def stale(version: int) -> None:
+    raise StalePrecondition(f"It is at version {version}.")
+
+
+def as_spec(patched: object) -> WebhookSpec:
+    return msgspec.convert(patched, WebhookSpec)
+
+
+@pytest.fixture
+def registry(unit_of_work: UnitOfWorkFactory, queries: FakeQueries, clock: FakeClock) -> Registry:
+    return Registry(unit_of_work, queries, clock, FakeSigning(), canonical)
+
+
+@pytest.fixture
+async def webhook_id(registry: Registry, database: FakeDatabase) -> UUID:
+    """A webhook whose creation is not in the audit log."""
+    created = (await registry.create(SPEC, samples.ACTOR)).id
+    database.tables.audit.clear()
+    return created
+
+
+@pytest.fixture
+def actions(database: FakeDatabase) -> Callable[[], list[str]]:
+    return lambda: [row.action for row in database.tables.audit.values()]
+
+
+# ------------------------------------------------------------------------------------------------------------- webhooks
+
+
+async def test_every_change_of_a_webhook_is_a_fact(registry: Registry, database: FakeDatabase) -> None:
+    webhook_id = (await registry.create(SPEC, samples.ACTOR)).id
+    await registry.patch(webhook_id, {"name": "New"}, samples.ACTOR, require=any_version, read=as_spec)
+    await registry.pause(webhook_id, samples.ACTOR)
+    await registry.resume(webhook_id, samples.ACTOR)
+    await registry.rotate_secret(webhook_id, samples.ACTOR)
+    await registry.remove(webhook_id, samples.ACTOR, require=any_version)
+    assert database.facts == [
+        WebhookCreated(webhook_id),
+        *[WebhookUpdated(webhook_id)] * 4,
+        WebhookDeleted(webhook_id),
+    ]
+
+
+async def test_a_new_webhook_shows_its_secret_once(
+    registry: Registry, queries: FakeQueries, actions: Callable[[], list[str]], database: FakeDatabase
+) -> None:
+    view = await registry.create(SPEC, samples.ACTOR)
+    assert view.secret == "secret-v1-1"
+    assert view.url == "https://orders.example/hook"
+    again = await queries.webhook(view.id)
+    assert again.secret is msgspec.UNSET
+    assert actions() == ["webhook.create"]
+    assert b"secret" not in msgspec.json.encode(list(database.tables.audit.values()))
+    assert b"blue" not in msgspec.json.encode(list(database.tables.audit.values()))
+
+
+async def test_a_repeated_creation_answers_the_same_webhook_with_its_secret(
+    registry: Registry, database: FakeDatabase
+) -> None:
+    first = await registry.create(SPEC, samples.ACTOR, key="k", body=b"one")
+    assert await registry.create(SPEC, samples.ACTOR, key="k", body=b"one") == first
+    assert len(database.tables.webhooks) == 1
+    with pytest.raises(IdempotencyMismatch):
+        await registry.create(SPEC, samples.ACTOR, key="k", body=b"two")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"event_types": ["?"]}, Invalid),
+        ({"url": "https://internal/"}, UrlRefused),
+        ({"headers": {"X": "***"}}, Invalid),
+    ],
+)
+async def test_a_bad_description_creates_nothing(
+    registry: Registry, database: FakeDatabase, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await registry.create(replace(SPEC, **changes), samples.ACTOR)
+    assert database.tables.webhooks == {}
+
+
+async def test_a_replacement_keeps_masked_headers_and_moves_the_version(
+    registry: Registry, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    wanted = replace(SPEC, name="Refunds", headers={"X-Team": "***", "X-Env": "test"})
+    view = await registry.replace(webhook_id, wanted, samples.ACTOR, require=any_version)
+    assert (view.name, view.version) == ("Refunds", 2)
+    assert database.tables.webhooks[webhook_id].headers == {"X-Team": "blue", "X-Env": "test"}
+    [row] = database.tables.audit.values()
+    assert row.action == "webhook.update"
+    assert row.before is not None
+    assert row.after is not None
+    assert (row.before["name"], row.after["name"]) == ("Orders", "Refunds")
+
+
+async def test_a_patch_changes_what_it_names(registry: Registry, webhook_id: UUID) -> None:
+    view = await registry.patch(
+        webhook_id, {"labels": {"team": "blue"}}, samples.ACTOR, require=any_version, read=as_spec
+    )
+    assert (view.name, view.labels, list(view.headers)) == ("Orders", {"team": "blue"}, ["X-Team"])
+    with pytest.raises(msgspec.ValidationError):
+        await registry.patch(webhook_id, {"timeout_s": 31}, samples.ACTOR, require=any_version, read=as_spec)
+
+
+async def test_a_stale_change_changes_nothing(
+    registry: Registry, webhook_id: UUID, queries: FakeQueries, actions: Callable[[], list[str]]
+) -> None:
+    before = await queries.webhook(webhook_id)
+    for call in (
+        registry.replace(webhook_id, SPEC, samples.ACTOR, require=stale),
+        registry.patch(webhook_id, {"name": "x"}, samples.ACTOR, require=stale, read=as_spec),
+        registry.remove(webhook_id, samples.ACTOR, require=stale),
+    ):
+        with pytest.raises(StalePrecondition):
+            await call
+    assert await queries.webhook(webhook_id) == before
+    assert actions() == []
+
+
+async def test_the_signature_scheme_of_a_webhook_is_fixed(registry: Registry, webhook_id: UUID) -> None:
+    with pytest.raises(Conflict):
+        await registry.patch(webhook_id, {"signature": "v1a"}, samples.ACTOR, require=any_version, read=as_spec)
+
+
+async def test_a_webhook_enabled_again_gets_five_new_days_and_a_closed_circuit(
+    registry: Registry, webhook_id: UUID, database: FakeDatabase
+) -> None:
+    shut = Breaker(BreakerState.OPEN, START + timedelta(minutes=10), 9)
+    failing = Lane(webhook_id=webhook_id, failing_since=START - timedelta(days=6), recent=("503",), breaker=shut)
+    database.tables.lanes[webhook_id] = failing
+    await registry.patch(webhook_id, {"enabled": False}, samples.ACTOR, require=any_version, read=as_spec)
+    assert database.tables.lanes[webhook_id].failing_since == failing.failing_since
+    await registry.patch(webhook_id, {"enabled": True}, samples.ACTOR, require=any_version, read=as_spec)
+    lane = database.tables.lanes[webhook_id]
+    assert (lane.failing_since, lane.recent, lane.breaker) == (None, ("503",), Breaker())
+
+
+async def test_a_removed_webhook_is_gone(
+    registry: Registry, webhook_id: UUID, unit_of_work: UnitOfWorkFactory, clock: FakeClock, database: FakeDatabase
+) -> None:
+    await samples.add_deliveries(unit_of_work, clock, webhook_id, 2)
+    await registry.remove(webhook_id, samples.ACTOR, require=any_version)
+    [row] = database.tables.audit.values()
+    assert (row.action, row.after) == ("webhook.delete", {"cancelled_deliveries": 2})
+    with pytest.raises(NotFound):
+        await registry.remove(webhook_id, samples.ACTOR, require=any_version)
+
+
+async def test_a_rotated_secret_leaves_the_old_one_its_overlap(
+    registry: Registry, webhook_id: UUID, queries: FakeQueries, clock: FakeClock
+) -> None:
+    view = await registry.rotate_secret(webhook_id, samples.ACTOR)
+    assert view.secret == "secret-v1-2"
+    assert view.previous_expires_at == clock.now() + timedelta(days=1)
+
+    async def live_keys() -> list[int]:
+        _, destination = (await queries.destinations([webhook_id]))[webhook_id]
+        return [key[0] for key in destination.keys]
+
+    assert await live_keys() == [2, 1]
+    clock.advance(86_400)
+    assert await live_keys() == [2]
+
+
+async def test_pausing_holds_and_resuming_releases_at_a_bounded_rate(
+    registry: Registry,
+    webhook_id: UUID,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    database: FakeDatabase,
+    actions: Callable[[], list[str]],
+) -> None:
+    assert (await registry.resume(webhook_id, samples.ACTOR)).paused_at is None
+    assert actions() == []
+    assert (await registry.pause(webhook_id, samples.ACTOR)).paused_at == START
+    await samples.add_deliveries(unit_of_work, clock, webhook_id, 3)
+    assert (await registry.resume(webhook_id, samples.ACTOR)).paused_at is None
+    waits = sorted((d.due_at - START).total_seconds() for d in database.tables.deliveries.values())
+    assert waits == pytest.approx([0, 1 / RESUME_PER_S, 2 / RESUME_PER_S])
+    assert actions() == ["webhook.pause", "webhook.resume"]
+
+
+# ----------------------------------------------------------------------------------------------------------- deliveries
+
+
+@pytest.fixture
+async def delivery_id(unit_of_work: UnitOfWorkFactory, clock: FakeClock, webhook_id: UUID) -> UUID:
+    [made] = await samples.add_deliveries(unit_of_work, clock, webhook_id)
+    return made
+
+
+async def finish(unit_of_work: UnitOfWorkFactory, delivery_id: UUID, state: DeliveryState) -> None:
+    async with unit_of_work() as uow:
+        await uow.queue.finish([Finish(delivery_id, state)])
+        await uow.commit()
+
+
+@pytest.mark.parametrize("state", [DeliveryState.FAILED, DeliveryState.CANCELLED, DeliveryState.QUARANTINED])
+async def test_a_delivery_that_ended_badly_can_be_retried(
+    registry: Registry, unit_of_work: UnitOfWorkFactory, delivery_id: UUID, state: DeliveryState, database: FakeDatabase
+) -> None:
+    await finish(unit_of_work, delivery_id, state)
+    view = await registry.retry_delivery(delivery_id, samples.ACTOR)
+    assert (view.state, view.due_at) == (DeliveryState.PENDING, START)
+    [row] = database.tables.audit.values()
+    assert (row.action, row.target, row.before) == ("delivery.retry", f"delivery:{delivery_id}", {"state": state})
+
+
+async def test_a_delivered_delivery_is_neither_retried_nor_cancelled(
+    registry: Registry, unit_of_work: UnitOfWorkFactory, delivery_id: UUID
+) -> None:
+    await finish(unit_of_work, delivery_id, DeliveryState.DELIVERED)
+    for call in (registry.retry_delivery, registry.cancel_delivery):
+        with pytest.raises(Conflict):
+            await call(delivery_id, samples.ACTOR)
+
+
+async def test_a_delivery_of_a_removed_webhook_cannot_be_retried(
+    registry: Registry, webhook_id: UUID, delivery_id: UUID
+) -> None:
+    await registry.remove(webhook_id, samples.ACTOR, require=any_version)
+    with pytest.raises(NotFound):
+        await registry.retry_delivery(delivery_id, samples.ACTOR)
+
+
+async def test_cancelling_is_safe_to_repeat(
+    registry: Registry, delivery_id: UUID, actions: Callable[[], list[str]]
+) -> None:
+    for _ in range(2):
+        assert (await registry.cancel_delivery(delivery_id, samples.ACTOR)).state is DeliveryState.CANCELLED
+    assert actions() == ["delivery.cancel"]

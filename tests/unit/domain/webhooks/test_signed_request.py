@@ -1,0 +1,60 @@
+"""Signed requests, checked by the reference verifier where it can."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook as Verifier
+
+from monitor.domain.vocab import SignatureScheme
+from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.signatures import encode_secret
+from monitor.domain.webhooks.signed_request import signed_request
+
+BODY = b'{"amount":  1}'
+NEW, OLD = b"n" * 32, b"o" * 32
+
+
+def destination(signature: SignatureScheme = SignatureScheme.V1) -> Destination:
+    return Destination("https://orders.example/hook", 7.5, (("X-Team", "blue"),), signature, (NEW, OLD))
+
+
+def headers(signature: SignatureScheme = SignatureScheme.V1, at: datetime | None = None) -> dict[str, str]:
+    request = signed_request(
+        destination(signature),
+        message_id="msg_1",
+        event_type="order.paid",
+        body=BODY,
+        at=at or datetime(2026, 3, 1, 12, 0, 0, 999_999, tzinfo=UTC),
+        sign_v1a=lambda key, content: f"v1a,{key[:1].decode()}:{len(content)}",
+    )
+    assert (request.url, request.body, request.timeout_s) == ("https://orders.example/hook", BODY, 7.5)
+    return dict(request.headers)
+
+
+def test_a_request_carries_the_standard_headers_and_then_its_own() -> None:
+    made = headers()
+    assert list(made) == [
+        "content-type",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+        "monitor-event-type",
+        "X-Team",
+    ]
+    assert made["webhook-timestamp"] == "1772366400"
+    assert made["monitor-event-type"] == "order.paid"
+
+
+def test_every_live_key_signs_so_that_receivers_can_rotate() -> None:
+    # The reference verifier compares with the real time.
+    now = datetime.fromtimestamp(time.time(), UTC)  # noqa: TID251
+    made = headers(at=now)
+    for key in (NEW, OLD):
+        assert Verifier(encode_secret(key)).verify(BODY, made) == {"amount": 1}
+
+
+def test_a_webhook_that_chose_ed25519_is_signed_by_it() -> None:
+    length = len(b"msg_1.1772366400.") + len(BODY)
+    assert headers(SignatureScheme.V1A)["webhook-signature"] == f"v1a,n:{length} v1a,o:{length}"

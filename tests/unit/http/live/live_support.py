@@ -1,0 +1,214 @@
+"""The live feed behind wires that remember, on a clock that stands until it is moved."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from monitor.auth.tokens import TokenVerifier
+from monitor.domain.live import Message, Pass, Session
+from monitor.domain.services.live_feed import LiveFeed
+from monitor.domain.vocab import Role
+from monitor.http.live import Hub, LiveEndpoint
+from monitor.http.live.frame_transport import EXTENSION
+from monitor.http.live.socket import Socket
+from tests.unit.http.support import NOW
+
+ORIGIN = "https://dash.example.com"
+OWN = "monitor.test"
+
+
+class FakeWire:
+    """Remembers what was written; congested when the test says so."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.ended: tuple[int, str] | None = None
+        self.congested = False
+        self.on_drained: Callable[[], None] = lambda: None
+
+    def write(self, message: Message) -> None:
+        assert self.ended is None
+        self.messages.append(message)
+
+    def end(self, code: int, reason: str) -> None:
+        assert self.ended is None
+        assert len(reason.encode()) <= 123
+        self.ended = (code, reason)
+
+    def drain(self) -> None:
+        self.congested = False
+        self.on_drained()
+
+    @property
+    def written(self) -> list[dict[str, Any]]:
+        return [json.loads(message.text) for message in self.messages]
+
+    @property
+    def seen(self) -> list[tuple[str, int]]:
+        return [(message.kind.value, message.seq) for message in self.messages]
+
+
+class World:
+    """One process: a feed, a hub, and the state that snapshots show."""
+
+    def __init__(self, *, max_per_user: int = 5) -> None:
+        self.now = NOW
+        self.state: Any = {}
+        self.failure: Exception | None = None
+        self.revoked: set[str] = set()
+        self.reading: Callable[[], None] = lambda: None
+        self._epochs = 0
+        self.feed = LiveFeed(None, now=lambda: datetime.fromtimestamp(self.now, UTC), new_epoch=self._epoch)
+        self.stream = self.feed.stream
+        self.hub = Hub(
+            self.feed,
+            self._snapshot,
+            now=lambda: self.now,
+            is_revoked=self.revoked.__contains__,
+            max_per_user=max_per_user,
+            sleep=self._sleep,
+        )
+        self._slept = asyncio.Event()
+
+    def open(self, subject: str = "ada", *, expires_in_s: float = 300) -> tuple[Socket, FakeWire]:
+        """Enter a socket that has yet to be begun."""
+        wire = FakeWire()
+        holder = Pass(subject, Role.VIEWER, f"jti-{subject}", self.now + expires_in_s)
+        self.hub.admit(holder)
+        socket = Socket(wire, Session(holder), self.now)
+        self.hub.enter(socket)
+        return socket, wire
+
+    async def watch(self, subject: str = "ada", **options: Any) -> tuple[Socket, FakeWire]:
+        """Enter a socket and give it its snapshot."""
+        socket, wire = self.open(subject, **options)
+        self.hub.begin(socket, None)
+        await self.hub.greet()
+        return socket, wire
+
+    async def tell(self, *data: Any, kind: str = "alert_new", webhook_id: Any = None) -> None:
+        """Publish and deliver."""
+        for datum in data:
+            self.feed.publish(kind, datum, webhook_id)
+        task = asyncio.create_task(self.feed.run())
+        while self.feed.waiting:
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _snapshot(self) -> bytes:
+        self.reading()
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        return json.dumps(self.state).encode()
+
+    def _epoch(self) -> str:
+        self._epochs += 1
+        return f"epoch-{self._epochs}"
+
+    async def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class Client:
+    """One connection to an ASGI application, as a server would hold it."""
+
+    def __init__(self, app: Any, scope: dict[str, Any]) -> None:
+        self._app = app
+        self.scope = scope
+        self.sent: list[dict[str, Any]] = []
+        self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._incoming.put_nowait({"type": "websocket.connect"})
+
+    async def run(self) -> None:
+        await self._app(self.scope, self._incoming.get, self._send)
+
+    def say(self, payload: Any) -> None:
+        text = payload if isinstance(payload, str) else json.dumps(payload)
+        self._incoming.put_nowait({"type": "websocket.receive", "text": text})
+
+    def leave(self) -> None:
+        self._incoming.put_nowait({"type": "websocket.disconnect", "code": 1000})
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        self.sent.append(message)
+
+    @property
+    def status(self) -> int | None:
+        """101 once accepted, else that of the refusal."""
+        for message in self.sent:
+            if message["type"] == "websocket.accept":
+                return 101
+            if message["type"] == "websocket.http.response.start":
+                status: int = message["status"]
+                return status
+        return None
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        return [json.loads(message["text"]) for message in self.sent if message["type"] == "websocket.send"]
+
+
+def handshake(
+    token: str | None = None,
+    *,
+    offers: tuple[str, ...] = (),
+    origin: str | None = None,
+    query: str = "",
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+    wire: FakeWire | None = None,
+) -> dict[str, Any]:
+    """Return the ASGI scope of a handshake; with *wire* that of our own server."""
+    sent = [(b"host", OWN.encode()), *headers]
+    if token is not None:
+        sent.append((b"authorization", f"Bearer {token}".encode()))
+    if origin is not None:
+        sent.append((b"origin", origin.encode()))
+    extensions: dict[str, Any] = {"websocket.http.response": {}}
+    if wire is not None:
+        extensions[EXTENSION] = wire
+    return {
+        "type": "websocket",
+        "scheme": "wss",
+        "path": "/ws/dashboard",
+        "query_string": query.encode(),
+        "headers": sent,
+        "subprotocols": list(offers),
+        "extensions": extensions,
+    }
+
+
+def endpoint_of(world: World, verifier: TokenVerifier, **options: Any) -> LiveEndpoint:
+    return LiveEndpoint(
+        world.hub, verifier, now=lambda: world.now, new_id=lambda: "made", allowed_origins=[ORIGIN], **options
+    )
+
+
+@asynccontextmanager
+async def connected(endpoint: LiveEndpoint, scope: dict[str, Any]) -> AsyncIterator[Client]:
+    """A client whose connection is served for the length of the block."""
+    client = Client(endpoint, scope)
+    serving = asyncio.create_task(client.run())
+    await until(lambda: client.status is not None)
+    try:
+        yield client
+    finally:
+        client.leave()
+        await serving
+
+
+async def until(holds: Callable[[], object], *, turns: int = 20_000) -> None:
+    """Let the event loop turn until *holds*."""
+    for _ in range(turns):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("never so")

@@ -1,0 +1,384 @@
+"""Answers of cached views: the long way through the framework and the hot path in front of it, which must be alike."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from litestar import Litestar, Request, Response, get
+
+from monitor.auth.tokens import TokenVerifier
+from monitor.domain.encoded import entity_tag
+from monitor.domain.errors import Unavailable
+from monitor.domain.vocab import Role
+from monitor.http.middleware.authentication import requires
+from monitor.http.middleware.cached_fast_path import LONGEST_TARGET_BYTES, REMEMBERED, HotPath
+from monitor.http.middleware.rate_limit import LocalRateLimiter
+from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.requests.paging import Limit
+from monitor.http.responses.cached import cached_answer, encoded_answer, versioned_answer
+from tests.unit.http.support import NOW
+
+ORIGIN = "https://dash.example.com"
+LARGE = msgspec.json.encode({"version": 3, "text": "x" * 3000})
+SMALL = b'{"version":3}'
+
+
+class FakeAnswer:
+    """See :class:`monitor.http.responses.cached.Answer`."""
+
+    def __init__(self, body: bytes, *, stale: bool = False, age_s: float = 0.0) -> None:
+        self.body = body
+        self.stale = stale
+        self.age_s = age_s
+        self.packings = 0
+        self._packed = b""
+
+    @property
+    def etag(self) -> str:
+        return entity_tag(self.body)
+
+    def gzipped(self) -> bytes:
+        if not self._packed:
+            self.packings += 1
+            self._packed = gzip.compress(self.body, mtime=0)
+        return self._packed
+
+
+class FakeViews:
+    """See :class:`monitor.http.responses.cached.CachedViews`. ``warm`` says whether memory may be answered from."""
+
+    def __init__(self, body: bytes = LARGE) -> None:
+        self.now = FakeAnswer(body)
+        self.warm = True
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    @property
+    def long(self) -> int:
+        """How often the long way was taken to the end."""
+        return len(self.asked)
+
+    async def answer(self, name: str, **scope: Any) -> FakeAnswer:
+        self.asked.append((name, scope))
+        return self.now
+
+    def text(self, name: str, **scope: Any) -> str:
+        return f"{name}?{scope}"
+
+    def peek(self, text: str) -> FakeAnswer | None:
+        assert text.startswith("things")
+        return self.now if self.warm else None
+
+
+class Site:
+    """A small application with both ways, and what it counted and wrote."""
+
+    def __init__(
+        self, views: FakeViews, verifier: TokenVerifier, token: str, *, burst: int = 10_000, **edge: Any
+    ) -> None:
+        @get("/things", opt=requires(Role.VIEWER))
+        async def things(request: Request[Any, Any, Any], limit: Limit = 50) -> Response[Any]:
+            return await cached_answer(request, views, "things", limit=limit)
+
+        @get("/thing", opt=requires(Role.VIEWER))
+        async def thing(request: Request[Any, Any, Any]) -> Response[Any]:
+            return versioned_answer(request, await views.answer("thing"))
+
+        @get("/fresh", opt=requires(Role.VIEWER))
+        async def fresh(request: Request[Any, Any, Any]) -> Response[Any]:
+            return encoded_answer(request, {"fresh": True})
+
+        @get("/down", opt=requires(Role.VIEWER))
+        async def down(request: Request[Any, Any, Any]) -> Response[Any]:
+            raise Unavailable("Not now.")
+
+        self.views = views
+        self.token = token
+        self.counted: list[tuple[str, str, int]] = []
+        self.lines: list[tuple[str, str | None, int, str, str | None]] = []
+        numbers, ticks = itertools.count(1), itertools.count()
+        limiter = LocalRateLimiter(per_s=1, burst=burst, ticks_s=lambda: 0.0)
+        app = Litestar(
+            [things, thing, fresh, down],
+            openapi_config=None,
+            **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter),
+        )
+        around = add_edge(
+            app,
+            new_id=lambda: f"made-{next(numbers)}",
+            ticks_s=lambda: float(next(ticks)),
+            observe=lambda method, route, status, _: self.counted.append((method, route, status)),
+            write_line=lambda *line: self.lines.append((line[0], line[1], line[2], line[4], line[5])),
+            **edge,
+        )
+        self.hot = HotPath(
+            around, views, verifier, limiter, now=lambda: NOW, ticks_s=lambda: 0.0, cors="cors_origins" in edge
+        )
+        app.asgi_handler = self.hot
+        self._transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+
+    def call(self, target: str = "/things", *, method: str = "GET", headers: Any = None) -> httpx.Response:
+        """Send exactly *headers*, pairs or a mapping, and the token."""
+        sent = [("authorization", f"Bearer {self.token}"), *dict(headers or {}).items()]
+        return self.send(sent, target, method=method)
+
+    def send(self, headers: list[tuple[str, str]], target: str = "/things", *, method: str = "GET") -> httpx.Response:
+        async def send() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://monitor.test") as client:
+                client.headers.clear()
+                return await client.request(method, target, headers=headers)
+
+        return asyncio.run(send())
+
+    def is_hot(self, **call: Any) -> bool:
+        """Whether a call is answered without the framework."""
+        before = self.views.long
+        assert self.call(**call).status_code in {200, 304}
+        return self.views.long == before
+
+
+@pytest.fixture
+def views() -> FakeViews:
+    return FakeViews()
+
+
+@pytest.fixture
+def site(views: FakeViews, verifier: TokenVerifier, token: Callable[..., str]) -> Site:
+    return Site(views, verifier, token())
+
+
+def test_the_first_answer_is_the_frameworks_and_the_next_ones_are_not(site: Site) -> None:
+    assert [site.is_hot(), site.is_hot(), site.is_hot()] == [False, True, True]
+
+
+@pytest.mark.parametrize("body", [SMALL, LARGE])
+@pytest.mark.parametrize("accepted", [{}, {"accept-encoding": "gzip, br"}, {"accept-encoding": "br"}])
+@pytest.mark.parametrize(
+    "condition", [{}, {"if-none-match": "current"}, {"if-none-match": '"old"'}, {"if-none-match": "*"}]
+)
+@pytest.mark.parametrize("edge", [{}, {"https": True}, {"cors_origins": [ORIGIN]}])
+def test_both_ways_answer_alike(
+    body: bytes,
+    accepted: dict[str, str],
+    condition: dict[str, str],
+    edge: dict[str, Any],
+    verifier: TokenVerifier,
+    token: Callable[..., str],
+) -> None:
+    views = FakeViews(body)
+    site = Site(views, verifier, token(), **edge)
+    tag = {name: views.now.etag if value == "current" else value for name, value in condition.items()}
+    headers = {"x-request-id": "mine", **accepted, **tag}
+    long, hot = site.call(headers=headers), site.call(headers=headers)
+    assert views.long == 1
+    assert (hot.status_code, hot.content) == (long.status_code, long.content)
+    same = [{k: v for k, v in answer.headers.items() if k != "content-length"} for answer in (hot, long)]
+    assert same[0] == same[1]
+    assert hot.headers.get("content-length") == (None if hot.status_code == 304 else str(hot.num_bytes_downloaded))
+    assert site.counted[0] == site.counted[1]
+    assert site.lines[0] == site.lines[1] == ("GET", "/things", long.status_code, "mine", "user-1")
+
+
+def test_a_large_body_is_packed_once_for_all(site: Site) -> None:
+    for _ in range(4):
+        answer = site.call(headers={"accept-encoding": "gzip"})
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.content == LARGE
+    assert site.views.now.packings == 1
+
+
+def test_who_holds_the_current_answer_gets_none(site: Site) -> None:
+    tag = site.call().headers["etag"]
+    answer = site.call(headers={"if-none-match": f'"other", W/{tag}'})
+    assert (answer.status_code, answer.content, site.views.long) == (304, b"", 1)
+    assert site.counted[-1] == ("GET", "/things", 304)
+
+
+def test_an_answer_given_as_unchanged_teaches_as_well(site: Site) -> None:
+    assert site.call(headers={"if-none-match": "*"}).status_code == 304
+    assert site.is_hot()
+
+
+def test_a_request_id_is_made_if_none_came_or_a_bad_one(site: Site) -> None:
+    site.call()
+    assert site.call().headers["x-request-id"] == "made-2"
+    assert site.call(headers={"x-request-id": "not good"}).headers["x-request-id"] == "made-3"
+    assert site.call(headers={"x-request-id": "mine"}).headers["x-request-id"] == "mine"
+    assert [line[3] for line in site.lines] == ["made-1", "made-2", "made-3", "mine"]
+
+
+def test_what_a_view_depends_on_is_kept_apart(site: Site) -> None:
+    site.call("/things?limit=1")
+    assert site.is_hot(target="/things?limit=1")
+    assert not site.is_hot(target="/things?limit=2")
+    assert not site.is_hot()
+
+
+@pytest.mark.parametrize("target", ["/fresh", "/thing"])
+def test_what_is_no_cached_view_is_never_hot(target: str, site: Site) -> None:
+    for _ in range(3):
+        assert site.call(target).status_code == 200
+    assert site.call("/nowhere").status_code == 404
+    assert site.call("/down").status_code == 503
+    assert not site.hot._known
+
+
+def test_another_method_goes_the_long_way(site: Site) -> None:
+    site.call()
+    assert site.call(method="POST").status_code == 405
+    assert site.call(method="OPTIONS").status_code == 204
+
+
+def test_a_role_that_may_not_read_is_refused(site: Site, token: Callable[..., str]) -> None:
+    site.call()
+    for _ in range(2):
+        answer = site.send([("authorization", f"Bearer {token(Role.PUBLISHER, subject='shop', jti='jti-2')}")])
+        assert (answer.status_code, answer.json()["type"]) == (403, "urn:monitor:problem:insufficient_scope")
+    assert site.views.long == 1
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ADMIN])
+def test_every_role_that_may_read_is_answered(role: Role, site: Site, token: Callable[..., str]) -> None:
+    site.call()
+    site.token = token(role, subject="other", jti="jti-2")
+    assert [site.is_hot(), site.is_hot()] == [False, True]
+    assert site.lines[-1][4] == "other"
+
+
+def test_a_token_is_verified_before_it_is_trusted(site: Site, token: Callable[..., str]) -> None:
+    site.call()
+    good = token(jti="jti-2")
+    for sent in (f"Bearer {good[:-4]}AAAA", "Bearer ", "Bearer x", f"Basic {good}", f"Bearer  {good}", good):
+        assert site.send([("authorization", sent)]).status_code == 401
+    assert site.send([]).status_code == 401
+    assert site.views.long == 1
+
+
+def test_a_token_that_was_revoked_is_refused_at_once(site: Site, revoked: set[str]) -> None:
+    site.call()
+    revoked.add("jti-1")
+    assert site.call().status_code == 401
+
+
+def test_a_token_that_has_expired_is_refused(
+    views: FakeViews, verifier: TokenVerifier, token: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(views, verifier, token(ttl_s=300))
+    assert [site.is_hot(), site.is_hot()] == [False, True]
+    # The leeway of ten seconds counts on both ways.
+    monkeypatch.setattr("tests.unit.http.middleware.test_cached_fast_path.NOW", NOW + 309)
+    assert site.is_hot()
+    monkeypatch.setattr("tests.unit.http.middleware.test_cached_fast_path.NOW", NOW + 310)
+    assert site.call().status_code == 401
+
+
+def test_a_header_that_comes_twice_goes_the_long_way(site: Site) -> None:
+    site.call()
+    twice = [("authorization", f"Bearer {site.token}")] * 2
+    assert site.send(twice).status_code == 401
+    tags = [("authorization", f"Bearer {site.token}"), ("if-none-match", '"a"'), ("if-none-match", '"b"')]
+    assert site.send(tags).status_code == 200
+    assert site.views.long == 2
+
+
+def test_a_page_of_another_origin_goes_the_long_way(
+    views: FakeViews, verifier: TokenVerifier, token: Callable[..., str]
+) -> None:
+    site = Site(views, verifier, token(), cors_origins=[ORIGIN])
+    site.call()
+    answer = site.call(headers={"origin": ORIGIN})
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert views.long == 2
+
+
+def test_a_caller_over_the_rate_is_refused(
+    views: FakeViews, verifier: TokenVerifier, token: Callable[..., str]
+) -> None:
+    site = Site(views, verifier, token(), burst=3)
+    assert [site.call().status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert int(site.call().headers["retry-after"]) >= 1
+
+
+def test_a_hot_answer_counts_once_against_the_rate(
+    views: FakeViews, verifier: TokenVerifier, token: Callable[..., str]
+) -> None:
+    site = Site(views, verifier, token(), burst=4)
+    site.call()
+    views.warm = False
+    assert [site.call().status_code for _ in range(4)] == [200, 200, 200, 429]
+
+
+def test_what_memory_may_not_answer_goes_the_long_way(site: Site) -> None:
+    site.call()
+    site.views.warm = False
+    assert not site.is_hot()
+    site.views.warm = True
+    assert site.is_hot()
+
+
+def test_a_last_good_answer_is_marked_and_never_hot(site: Site) -> None:
+    site.call()
+    tag = site.views.now.etag
+    site.views.now = FakeAnswer(SMALL, stale=True, age_s=12.34)
+    for _ in range(2):
+        answer = site.call(headers={"if-none-match": tag})
+        assert answer.json() == {"version": 3, "stale": True, "age_s": 12.3}
+        assert "etag" not in answer.headers
+        assert answer.headers["cache-control"] == "no-store"
+    assert site.views.long == 3
+
+
+def test_a_last_good_resource_is_marked_too(site: Site) -> None:
+    site.views.now = FakeAnswer(SMALL, stale=True, age_s=600)
+    assert site.call("/thing").json() == {"version": 3, "stale": True, "age_s": 600.0}
+
+
+def test_a_resource_has_its_version_in_its_tag(site: Site) -> None:
+    site.views.now = FakeAnswer(SMALL)
+    tag = site.call("/thing").headers["etag"]
+    assert tag.startswith('"3.')
+    assert site.call("/thing", headers={"if-none-match": tag}).status_code == 304
+
+
+def test_an_answer_that_no_cache_holds_has_a_tag_as_well(site: Site) -> None:
+    answer = site.call("/fresh")
+    assert answer.headers["etag"] == entity_tag(answer.content)
+    assert answer.headers["cache-control"] == "private, no-cache"
+    assert site.call("/fresh", headers={"if-none-match": answer.headers["etag"]}).status_code == 304
+
+
+def test_targets_are_remembered_up_to_a_number(site: Site) -> None:
+    for number in range(REMEMBERED):
+        site.hot._known[b"/other", b"%d" % number] = ("things", "/other")
+    site.call()
+    assert len(site.hot._known) == REMEMBERED
+    assert (b"/other", b"0") not in site.hot._known
+    assert site.is_hot()
+
+
+def test_a_target_may_be_too_long_to_remember(site: Site) -> None:
+    longest = "x" * (LONGEST_TARGET_BYTES - len("/things"))
+    site.call(f"/things?{longest}")
+    site.call(f"/things?{longest}x")
+    assert [len(query) for _, query in site.hot._known] == [len(longest)]
+
+
+def test_a_socket_passes(site: Site) -> None:
+    seen = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    site.hot._edge.app = inner
+
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError("neither reads nor answers")
+
+    asyncio.run(site.hot({"type": "websocket"}, nothing, nothing))  # type: ignore[arg-type]
+    assert seen == ["websocket"]
