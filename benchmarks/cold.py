@@ -19,7 +19,7 @@ from benchmarks.support import Figure, Figures, environment, median, quantile, s
 from monitor.adapters.embedded import EmbeddedPostgres
 from monitor.adapters.postgres.migrate import upgrade
 from monitor.auth.tokens import issue
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app, readiness
 from monitor.cache.server import ROOT
 from monitor.cli.serve import Server, server_options
@@ -62,8 +62,8 @@ async def _filled(dsn: str, name: str, webhooks: int, attempts: int) -> str:
 
 async def _compare(figures: Figures, databases: dict[str, str]) -> None:
     """Ask both databases in turn, so that what else the machine does hits them alike."""
-    async with Parts(settings_of(environment(databases["1 M"]))) as small:  # noqa: SIM117
-        async with Parts(settings_of(environment(databases["10 M"]))) as large:
+    async with Container(settings_of(environment(databases["1 M"]))) as small:  # noqa: SIM117
+        async with Container(settings_of(environment(databases["10 M"]))) as large:
             asked = {"1 M": _queries(small), "10 M": _queries(large)}
             for query in asked["1 M"]:
                 taken: dict[str, list[float]] = {name: [] for name in asked}
@@ -79,7 +79,7 @@ async def _compare(figures: Figures, databases: dict[str, str]) -> None:
                     figures.note(f"{query}, 10 M against 1 M", many / few, "×")
 
 
-def _queries(parts: Parts) -> dict[str, Query]:
+def _queries(parts: Container) -> dict[str, Query]:
     """Return what each view is computed by, its encoding included."""
     pinned = {key.text.removesuffix("?"): create for key, create in parts.catalogue.pinned()}
     dashboards, queries = parts.dashboards, parts.queries
@@ -108,7 +108,7 @@ async def _ms(query: Query) -> float:
 
 async def _many(figures: Figures, dsn: str) -> None:
     """Read overview and lists at ten thousand webhooks through HTTP."""
-    parts = Parts(settings_of(environment(dsn)))
+    parts = Container(settings_of(environment(dsn)))
     app = build_app(parts)
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
     serving = asyncio.create_task(server.serve())

@@ -8,7 +8,7 @@ from uuid import UUID
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.ports.clock import Clock
-from monitor.domain.ports.queue import Claimed
+from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.vocab import Actor, ErrorKind, Role
 from monitor.domain.webhooks.webhook import Webhook
@@ -72,10 +72,10 @@ async def take(
     lease_s: float = 30.0,
     ordered: bool = False,
     worker: str = "worker-1",
-) -> list[Claimed]:
+) -> list[ClaimedDelivery]:
     """Lease what is due of one webhook."""
     async with unit_of_work() as uow:
-        taken = await uow.queue.take(
+        taken = await uow.queue.lease(
             {webhook_id: room}, [webhook_id] if ordered else [], worker=worker, lease_s=lease_s
         )
         await uow.commit()

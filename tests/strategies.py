@@ -18,20 +18,20 @@ from monitor.domain.alerts import (
     AlertPolicy,
     Cause,
     Condition,
-    Entry,
+    HistoryEntry,
     Identity,
+    MassFailure,
     Observe,
     Resolve,
     Silence,
     SilenceSpec,
     Subject,
-    Widespread,
     replay,
 )
 from monitor.domain.alerts import notification as announce
-from monitor.domain.alerts.evaluation import WATCHED, Normal, Watched
+from monitor.domain.alerts.evaluation import EVALUATED_SIGNALS, EvaluationInput, Normal
 from monitor.domain.alerts.lifecycle import Trigger
-from monitor.domain.alerts.model import IllegalTransition, evolve
+from monitor.domain.alerts.model import IllegalTransition, apply_entry
 from monitor.domain.anomaly import Baselines, Evidence, State, Verdict, observe_all, sample_of, start_baselines
 from monitor.domain.anomaly.tally import Tally, tally_of
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerPolicy, BreakerState
@@ -203,14 +203,14 @@ evidences = st.builds(
 )
 calm_verdicts = st.builds(
     Verdict,
-    signal=st.sampled_from(WATCHED),
+    signal=st.sampled_from(EVALUATED_SIGNALS),
     state=st.sampled_from([State.LEARNING, State.NORMAL]),
     at=st.floats(0, 4e9),
     sentence=segments,
 )
 alarmed_verdicts = st.builds(
     Verdict,
-    signal=st.sampled_from(WATCHED),
+    signal=st.sampled_from(EVALUATED_SIGNALS),
     state=st.sampled_from([State.OPENED, State.OPEN, State.CLOSED]),
     at=st.floats(0, 4e9),
     sentence=segments,
@@ -226,12 +226,12 @@ alert_policies = st.builds(
     AlertPolicy,
     reopen_s=st.floats(1, 3_600),
     flap_s=st.floats(1, 7_200),
-    flap_moves=st.integers(1, 8),
-    overruled_s=st.floats(1, 172_800),
+    flap_transitions=st.integers(1, 8),
+    suppress_s=st.floats(1, 172_800),
     unavailable_s=st.floats(1, 600),
-    widespread_ratio=ratios,
-    widespread_min=st.integers(1, 20),
-    widespread_s=st.floats(1, 3_600),
+    mass_failure_ratio=ratios,
+    mass_failure_min=st.integers(1, 20),
+    mass_failure_s=st.floats(1, 3_600),
 )
 identities = st.builds(Identity, id=st.uuids(), webhook_id=st.uuids(), kind=st.sampled_from(AlertKind))
 cause_conditions = st.builds(
@@ -249,7 +249,7 @@ triggers: st.SearchStrategy[Trigger] = st.one_of(
     st.builds(Resolve, segments, notes, st.booleans()),
 )
 entries = st.builds(
-    Entry,
+    HistoryEntry,
     at=instants,
     action=st.sampled_from(Action),
     actor=segments,
@@ -263,12 +263,12 @@ entries = st.builds(
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Identity, list[Entry]]:
+def histories(draw: st.DrawFn) -> tuple[Identity, list[HistoryEntry]]:
     """An alert's identity and a history that the table of transitions allows, beginning with ``RAISED``."""
     identity, alert, told = draw(identities), None, []
     for entry in [msgspec.structs.replace(draw(entries), action=Action.RAISED), *draw(st.lists(entries, max_size=8))]:
         try:
-            alert = evolve(alert, entry, identity, AlertPolicy())
+            alert = apply_entry(alert, entry, identity, AlertPolicy())
         except IllegalTransition:
             continue
         told.append(entry)
@@ -286,7 +286,7 @@ subjects = st.builds(
     quarantined=st.integers(0, 5),
 )
 surveys = st.integers(0, 1_000).flatmap(
-    lambda watched: st.builds(Widespread, failing=st.integers(0, watched), watched=st.just(watched))
+    lambda watched: st.builds(MassFailure, failing=st.integers(0, watched), tried=st.just(watched))
 )
 scopes: dict[str, st.SearchStrategy[Any]] = {
     "webhook_id": st.none() | st.uuids(),
@@ -299,17 +299,17 @@ silences = st.builds(
 )
 alert_event_types = st.sampled_from([announce.RAISED, announce.ACKNOWLEDGED, announce.RESOLVED, announce.FLAPPING])
 announcements = st.builds(
-    announce.announcement, event_type=alert_event_types, alert=alerts, webhook_name=segments, labels=label_maps
+    announce.notification_of, event_type=alert_event_types, alert=alerts, webhook_name=segments, labels=label_maps
 )
 watched_webhooks = st.builds(
-    Watched,
+    EvaluationInput,
     webhook_id=st.uuids(),
     labels=label_maps,
     subject=subjects,
     deleted=st.booleans(),
     held=st.booleans(),
-    unseen=tallies,
-    looked_at=st.none() | instants,
+    unevaluated=tallies,
+    evaluated_at=st.none() | instants,
 )
 normals = st.builds(
     Normal,

@@ -41,7 +41,7 @@ class Incident:
 
 
 FAILING = frozenset({"failures"})
-SLOWING = frozenset({"latency", "tail"})
+SLOWING = frozenset({"latency", "latency_tail"})
 
 INCIDENTS = (
     Incident("total outage", FAILING, fail_ratio=1.0),
@@ -51,7 +51,7 @@ INCIDENTS = (
     Incident("slow ×2", SLOWING, slow_factor=2.0),
     Incident("slow ×5", SLOWING, slow_factor=5.0),
     Incident("tail only", SLOWING, tail_ratio=0.2),
-    Incident("silence", frozenset({"silence", "volume"}), is_silent=True),
+    Incident("silence", frozenset({"no_data", "volume"}), is_silent=True),
 )
 
 CALM = Incident("none", frozenset())

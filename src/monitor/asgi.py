@@ -7,8 +7,8 @@ import os
 from litestar import Litestar
 
 from monitor import log
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.loops import spare_the_collector
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app
 from monitor.settings.environment import from_env
 
@@ -21,6 +21,6 @@ def create_app() -> Litestar:
     """
     settings = from_env(os.environ)
     log.configure(settings.log.level, settings.log.format)
-    app = build_app(Parts(settings))
-    spare_the_collector()
+    app = build_app(Container(settings))
+    freeze_gc()
     return app

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from tests import servers
 from tests.integration.support import Api, Receiver, api_of, settings
 
@@ -37,13 +37,13 @@ async def empty_database_url(postgres: servers.Postgres) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def parts(database_url: str) -> AsyncIterator[Parts]:
-    async with Parts(settings(database_url)) as parts:
+async def parts(database_url: str) -> AsyncIterator[Container]:
+    async with Container(settings(database_url)) as parts:
         yield parts
 
 
 @pytest.fixture
-async def api(parts: Parts) -> AsyncIterator[Api]:
+async def api(parts: Container) -> AsyncIterator[Api]:
     async with api_of(parts) as api:
         yield api
 

@@ -23,7 +23,7 @@ from standardwebhooks import Webhook
 
 from monitor.adapters.key_factory import sign_v1a
 from monitor.auth.tokens import issue
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
 from monitor.bootstrap.worker import build_worker
 from monitor.cli.openapi import document
@@ -168,7 +168,7 @@ def assert_problem(response: httpx.Response, status: int | None = None, slug: st
 
 
 @asynccontextmanager
-async def api_of(parts: Parts) -> AsyncIterator[Api]:
+async def api_of(parts: Container) -> AsyncIterator[Api]:
     """Call the application on *parts*, which are open, without a socket and without its background refresh."""
     app = build_app(parts, owns_parts=False)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
@@ -177,7 +177,7 @@ async def api_of(parts: Parts) -> AsyncIterator[Api]:
 
 
 @asynccontextmanager
-async def served(parts: Parts) -> AsyncIterator[Api]:
+async def served(parts: Container) -> AsyncIterator[Api]:
     """The same on a real uvicorn and a real socket."""
     app = build_app(parts, owns_parts=False)
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
@@ -192,7 +192,7 @@ async def served(parts: Parts) -> AsyncIterator[Api]:
         await serving
 
 
-def signer(parts: Parts) -> Callable[[Role, str], str]:
+def signer(parts: Container) -> Callable[[Role, str], str]:
     """Return what makes tokens that *parts* accept."""
 
     def sign(role: Role, subject: str) -> str:
@@ -303,7 +303,7 @@ def verify(secret: str, received: Received) -> None:
 
 
 @asynccontextmanager
-async def working(parts: Parts, name: str = "worker") -> AsyncIterator[DeliveryWorker]:
+async def working(parts: Container, name: str = "worker") -> AsyncIterator[DeliveryWorker]:
     """Run a delivery worker; it drains at the end and must not have failed."""
     worker = build_worker(parts, name=name)
     running = asyncio.create_task(worker.run())
@@ -314,7 +314,7 @@ async def working(parts: Parts, name: str = "worker") -> AsyncIterator[DeliveryW
         await running
 
 
-def deliverer(parts: Parts, name: str, *, lease_s: float = 30.0, lanes_per_claim: int = 200) -> Deliverer:
+def deliverer(parts: Container, name: str, *, lease_s: float = 30.0, lanes_per_claim: int = 200) -> Deliverer:
     """Return the three steps of a delivery, to be taken one by one."""
     return Deliverer(
         parts.unit_of_work,
@@ -327,7 +327,7 @@ def deliverer(parts: Parts, name: str, *, lease_s: float = 30.0, lanes_per_claim
 
 
 @asynccontextmanager
-async def sql(parts: Parts) -> AsyncIterator[asyncpg.Connection]:
+async def sql(parts: Container) -> AsyncIterator[asyncpg.Connection]:
     """A connection for what no route does."""
     connection = await asyncpg.connect(parts.database.dsn)
     try:
@@ -336,7 +336,7 @@ async def sql(parts: Parts) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def execute(parts: Parts, statement: str, *args: object) -> None:
+async def execute(parts: Container, statement: str, *args: object) -> None:
     async with sql(parts) as connection:
         await connection.execute(statement, *args)
 

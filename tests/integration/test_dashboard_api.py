@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.anomaly import Evidence, Signal
 from monitor.domain.events import AnomalyOpened
 from monitor.domain.ports.repositories.detection import AnomalyRecord
@@ -26,7 +26,7 @@ TAGS = ["dashboard", "health", "alerts", "anomalies", "webhooks"]
 class Seen:
     """Reads that never show what was cached before."""
 
-    def __init__(self, api: Api, parts: Parts) -> None:
+    def __init__(self, api: Api, parts: Container) -> None:
         self.api = api
         self._parts = parts
 
@@ -42,13 +42,13 @@ class Seen:
         """Open the webhook's anomaly of failures, or close it at *at*."""
         clock = self._parts.clock
         async with self._parts.unit_of_work() as uow:
-            known = await uow.watch.open_anomalies([UUID(webhook_id)])
+            known = await uow.detection.open_anomalies([UUID(webhook_id)])
             evidence = Evidence(observed=0.5, expected=0.01, n=20, window_s=300.0, p_value=1e-9)
             record = known[0] if known else AnomalyRecord(
                 id=clock.new_id(), webhook_id=UUID(webhook_id), signal=Signal.FAILURES, severity=Severity.CRITICAL,
                 sentence="10 of 20 attempts failed.", evidence=evidence, opened_at=uow.now,
             )  # fmt: skip
-            await uow.watch.save_anomalies([msgspec.structs.replace(record, closed_at=at)])
+            await uow.detection.save_anomalies([msgspec.structs.replace(record, closed_at=at)])
             uow.record(AnomalyOpened(record.id, record.webhook_id, record.signal, record.severity, record.sentence))
             await uow.commit()
 
@@ -69,7 +69,7 @@ def _ago(minute: datetime, minutes: float) -> datetime:
 
 
 @pytest.fixture
-def seen(api: Api, parts: Parts) -> Seen:
+def seen(api: Api, parts: Container) -> Seen:
     return Seen(api, parts)
 
 
@@ -87,7 +87,7 @@ async def test_an_empty_system_has_an_empty_dashboard(seen: Seen) -> None:
     assert first["performance"]["series"] == []
 
 
-async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Container) -> None:
     good, bad, off, held = [(await api.create(URL, name=name))["id"] for name in ("good", "bad", "off", "held")]
     await seen.report(good, *[(1, 200, 10.0)] * 30)
     await seen.report(bad, *[(1, 503, 200.0)] * 10)
@@ -110,7 +110,9 @@ async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Pa
     assert 40 <= overview["queue"]["oldest_due_age_s"] < 60
 
 
-async def test_alerts_are_counted_by_severity_until_they_are_acknowledged(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_alerts_are_counted_by_severity_until_they_are_acknowledged(
+    seen: Seen, api: Api, parts: Container
+) -> None:
     ids = [(await api.create(URL, name=f"w{i}"))["id"] for i in range(5)]
     await fail(api, ids[0])
     await Watch(parts).look()
@@ -129,7 +131,7 @@ async def test_alerts_are_counted_by_severity_until_they_are_acknowledged(seen: 
     assert (await api.read("dashboard"))["alerts"] == []
 
 
-async def test_anomalies_are_listed_while_open_and_afterwards(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_anomalies_are_listed_while_open_and_afterwards(seen: Seen, api: Api, parts: Container) -> None:
     one, other = [(await api.create(URL, name=name))["id"] for name in ("one", "other")]
     await seen.depart(one)
     await seen.depart(other)
@@ -245,7 +247,7 @@ async def test_the_first_paint_is_the_routes_together(seen: Seen, api: Api) -> N
     assert first["performance"]["window_s"] == 3600
 
 
-async def test_metrics_tell_of_the_cache_the_alerts_and_the_sockets(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_metrics_tell_of_the_cache_the_alerts_and_the_sockets(seen: Seen, api: Api, parts: Container) -> None:
     id_ = (await api.create(URL))["id"]
     await api.create(URL, name="another")
     await fail(api, id_)
@@ -309,7 +311,7 @@ async def test_a_question_that_makes_no_sense_is_refused(path: str, params: dict
     assert_problem(await api.get(f"dashboard/{path}", params=params), 400)
 
 
-async def test_a_large_answer_is_packed_for_who_can_unpack_it(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_a_large_answer_is_packed_for_who_can_unpack_it(seen: Seen, api: Api, parts: Container) -> None:
     for i in range(10):
         await api.create(URL, name=f"w{i}")
     async with api_of(parts) as other:

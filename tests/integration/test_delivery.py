@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.delivery.circuit_breaker import BreakerPolicy
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.settings.schema import Worker
@@ -40,9 +40,9 @@ OFTEN: dict[str, Any] = {"schedule_s": [0] + [0.001] * 40, "jitter_ratio": 0}
 
 
 @pytest.fixture
-async def twin(parts: Parts) -> AsyncIterator[Parts]:
+async def twin(parts: Container) -> AsyncIterator[Container]:
     """A second process on the same database, with the same policies."""
-    async with Parts(parts.settings) as twin:
+    async with Container(parts.settings) as twin:
         twin.policy = parts.policy
         yield twin
 
@@ -63,7 +63,9 @@ async def hang(_: Received) -> web.Response:
 # Retries ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_delivery_follows_its_schedule_under_one_message_id(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_delivery_follows_its_schedule_under_one_message_id(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
     receiver.answer = answering(500, 404, 302, 200)
     created = await api.create(receiver.url, retry={"schedule_s": [0, 0.2, 0.4, 0.2], "jitter_ratio": 0})
     async with working(parts):
@@ -83,7 +85,7 @@ async def test_a_delivery_follows_its_schedule_under_one_message_id(api: Api, re
 
 
 async def test_a_delivery_fails_for_good_when_its_attempts_are_used_up(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     receiver.answer = answering(500)
     await api.create(receiver.url, retry={"schedule_s": [0, 0.01, 0.01], "jitter_ratio": 0})
@@ -108,7 +110,7 @@ async def test_a_delivery_fails_for_good_when_its_attempts_are_used_up(
     ],
 )
 async def test_retry_after_lengthens_the_wait_on_429_and_503(
-    status: int, header: str, waits_s: tuple[float, float], api: Api, receiver: Receiver, parts: Parts
+    status: int, header: str, waits_s: tuple[float, float], api: Api, receiver: Receiver, parts: Container
 ) -> None:
     if header == "date":
         header = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
@@ -123,7 +125,7 @@ async def test_retry_after_lengthens_the_wait_on_429_and_503(
     assert waits_s[0] <= wait_s < waits_s[1] + 2
 
 
-async def test_410_disables_the_webhook(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_410_disables_the_webhook(api: Api, receiver: Receiver, parts: Container) -> None:
     receiver.answer = answering(410)
     created = await api.create(receiver.url)
     async with working(parts):
@@ -142,7 +144,7 @@ async def test_410_disables_the_webhook(api: Api, receiver: Receiver, parts: Par
 
 
 async def test_a_webhook_that_fails_for_five_days_is_disabled_and_may_start_over(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     receiver.answer = answering(500)
     created = await api.create(receiver.url, retry=ONCE)
@@ -166,7 +168,7 @@ async def test_a_webhook_that_fails_for_five_days_is_disabled_and_may_start_over
 
 
 async def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through(
-    api: Api, receiver: Receiver, parts: Parts, twin: Parts
+    api: Api, receiver: Receiver, parts: Container, twin: Container
 ) -> None:
     open_s = 0.6
     for part in (parts, twin):
@@ -194,7 +196,7 @@ async def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through(
 
 
 async def test_a_webhook_is_never_sent_more_at_once_than_it_allows(
-    api: Api, receiver: Receiver, parts: Parts, twin: Parts
+    api: Api, receiver: Receiver, parts: Container, twin: Container
 ) -> None:
     receiver.answer = held_for(0.03)
     await api.create(receiver.url, max_concurrency=3)
@@ -206,7 +208,7 @@ async def test_a_webhook_is_never_sent_more_at_once_than_it_allows(
 
 
 async def test_a_rate_limit_holds_over_every_stretch_of_time(
-    api: Api, receiver: Receiver, parts: Parts, twin: Parts
+    api: Api, receiver: Receiver, parts: Container, twin: Container
 ) -> None:
     per_s, burst = 20, 5
     await api.create(receiver.url, rate_limit={"per_s": per_s, "burst": burst}, max_concurrency=100)
@@ -222,7 +224,7 @@ async def test_a_rate_limit_holds_over_every_stretch_of_time(
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_an_ordered_webhook_gets_its_events_one_by_one_in_order(
-    workers: int, api: Api, receiver: Receiver, parts: Parts, twin: Parts
+    workers: int, api: Api, receiver: Receiver, parts: Container, twin: Container
 ) -> None:
     async def answer(received: Received) -> web.Response:
         return web.Response(status=500 if received.number in {4, 5, 9} else 200)
@@ -239,10 +241,10 @@ async def test_an_ordered_webhook_gets_its_events_one_by_one_in_order(
     assert receiver.most_in_flight == 1
 
 
-async def test_a_slow_receiver_does_not_slow_another(api: Api, parts: Parts) -> None:
+async def test_a_slow_receiver_does_not_slow_another(api: Api, parts: Container) -> None:
     async with Receiver(hang) as slow, Receiver() as fast, AsyncExitStack() as stack:
         small = msgspec.structs.replace(parts.settings, worker=Worker(poll_s=0.1, concurrency=20, drain_s=0.01))
-        own = await stack.enter_async_context(Parts(small))
+        own = await stack.enter_async_context(Container(small))
         await api.create(slow.url, event_types=["slow"])
         await api.create(fast.url, event_types=["fast"])
         async with working(own):
@@ -255,7 +257,9 @@ async def test_a_slow_receiver_does_not_slow_another(api: Api, parts: Parts) -> 
             assert slow.in_flight == 10
 
 
-async def test_a_receiver_that_hangs_costs_its_timeout_and_no_more(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_receiver_that_hangs_costs_its_timeout_and_no_more(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
     receiver.answer = hang
     await api.create(receiver.url, timeout_s=1, retry=ONCE)
     async with working(parts):
@@ -266,7 +270,7 @@ async def test_a_receiver_that_hangs_costs_its_timeout_and_no_more(api: Api, rec
     assert 1000 <= attempt["latency_ms"] < 1500
 
 
-async def test_a_change_of_a_webhook_holds_for_what_still_waits(api: Api, parts: Parts) -> None:
+async def test_a_change_of_a_webhook_holds_for_what_still_waits(api: Api, parts: Container) -> None:
     async with Receiver(answering(500)) as old, Receiver() as new, working(parts):
         created = await api.create(old.url, retry={"schedule_s": [0, 0.01] + [0.01] * 48, "jitter_ratio": 0})
         (event,) = await api.publish(1)
@@ -285,7 +289,7 @@ async def test_a_change_of_a_webhook_holds_for_what_still_waits(api: Api, parts:
 # All of it -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_thousand_events_reach_ten_receivers_once_each_and_signed(api: Api, parts: Parts) -> None:
+async def test_a_thousand_events_reach_ten_receivers_once_each_and_signed(api: Api, parts: Container) -> None:
     async with AsyncExitStack() as stack:
         receivers = [await stack.enter_async_context(Receiver()) for _ in range(10)]
         secrets = [(await api.create(receiver.url))["secret"] for receiver in receivers]
@@ -308,12 +312,12 @@ async def test_a_thousand_events_reach_ten_receivers_once_each_and_signed(api: A
 
 
 async def test_two_workers_share_the_work_and_send_nothing_twice(
-    api: Api, parts: Parts, twin: Parts, receiver: Receiver
+    api: Api, parts: Container, twin: Container, receiver: Receiver
 ) -> None:
     receiver.answer = held_for(0.01)
     await api.create(receiver.url, max_concurrency=50)
     own = settings(parts.database.dsn, worker=Worker(poll_s=0.1, concurrency=10))
-    async with Parts(own) as third, working(third, "c"), working(parts, "a"), working(twin, "b"):
+    async with Container(own) as third, working(third, "c"), working(parts, "a"), working(twin, "b"):
         ids = await api.publish(*range(500))
         rows = await finished(api, 200)
     assert sorted(receiver.ids) == sorted(ids)

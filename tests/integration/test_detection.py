@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from monitor.adapters.postgres.repositories.detection import encode_tally
-from monitor.bootstrap.container import Parts
-from monitor.domain.alerts.model import AlertKind, AlertPolicy, Entry, Identity, replay
+from monitor.bootstrap.container import Container
+from monitor.domain.alerts.model import AlertKind, AlertPolicy, HistoryEntry, Identity, replay
 from monitor.domain.anomaly.tally import Tally
 from monitor.domain.delivery.quarantine import MAX_CRASHES
-from monitor.domain.services.detection import GONE, REPLACED, Watcher
+from monitor.domain.services.detection import GONE, REPLACED, Detector
 from monitor.domain.vocab import Role
 from tests.integration.detection_support import AT_ONCE, Watch, actions, alert, alerts, fail, recover, report
 from tests.integration.support import (
@@ -36,21 +36,24 @@ FAST: dict[str, Any] = {"schedule_s": [0, 0.01, 0.01, 0.01, 0.01, 0.01], "jitter
 
 
 @pytest.fixture
-def watch(parts: Parts) -> Watch:
+def watch(parts: Container) -> Watch:
     return Watch(parts)
 
 
-async def replayed(parts: Parts, alert_id: str) -> bool:
+async def replayed(parts: Container, alert_id: str) -> bool:
     """Whether the stored history makes the stored alert."""
     async with sql(parts) as connection:
         row = await connection.fetchrow("SELECT * FROM alerts WHERE id = $1", UUID(alert_id))
         lines = await connection.fetch("SELECT * FROM alert_history WHERE alert_id = $1 ORDER BY version", row["id"])
     entries = [
-        msgspec.convert({**line, "evidence": line["evidence"] and msgspec.json.decode(line["evidence"])}, Entry)
+        msgspec.convert({**line, "evidence": line["evidence"] and msgspec.json.decode(line["evidence"])}, HistoryEntry)
         for line in lines
     ]
     alert = replay(Identity(row["id"], row["webhook_id"], AlertKind(row["kind"])), entries, AlertPolicy())
-    shown = msgspec.structs.asdict(alert) | {"moves": list(alert.moves), "causes": [str(c) for c in alert.causes]}
+    shown = msgspec.structs.asdict(alert) | {
+        "transitions": list(alert.transitions),
+        "causes": [str(c) for c in alert.causes],
+    }
     return shown == {**row, "evidence": msgspec.json.decode(row["evidence"])}
 
 
@@ -58,7 +61,7 @@ async def replayed(parts: Parts, alert_id: str) -> bool:
 
 
 async def test_a_failing_webhook_raises_one_critical_alert_resolves_by_itself_and_reopens(
-    api: Api, parts: Parts, receiver: Receiver, watch: Watch
+    api: Api, parts: Container, receiver: Receiver, watch: Watch
 ) -> None:
     receiver.answer = answering(500)
     webhook_id = (await api.create(receiver.url, name="Orders", retry=FAST))["id"]
@@ -77,7 +80,7 @@ async def test_a_failing_webhook_raises_one_critical_alert_resolves_by_itself_an
         )
         assert raised["title"].startswith("Orders is unavailable: all of the last 5 attempts failed: 500")
         assert raised["evidence"]["health"]["status"] == "unavailable"
-        assert actions(raised) == ["raised", "announced"]
+        assert actions(raised) == ["raised", "notified"]
         receiver.answer = answering(200)
         await execute(parts, "UPDATE webhook_lanes SET breaker_until = now() WHERE breaker_state <> 'closed'")
         await api.publish(*range(20))
@@ -89,7 +92,7 @@ async def test_a_failing_webhook_raises_one_critical_alert_resolves_by_itself_an
     await watch.look()
     reopened = await alert(api, webhook_id)
     assert (reopened["id"], reopened["state"], reopened["count"]) == (raised["id"], "pending", 2)
-    assert actions(reopened) == ["raised", "announced", "resolved", "announced", "reopened", "announced"]
+    assert actions(reopened) == ["raised", "notified", "resolved", "notified", "reopened", "notified"]
     assert await replayed(parts, raised["id"])
 
 
@@ -97,7 +100,7 @@ async def status_is(api: Api, webhook_id: str, status: str) -> bool:
     return bool((await api.read(f"webhooks/{webhook_id}"))["health"]["status"] == status)
 
 
-async def test_410_raises_that_it_is_disabled(api: Api, parts: Parts, receiver: Receiver, watch: Watch) -> None:
+async def test_410_raises_that_it_is_disabled(api: Api, parts: Container, receiver: Receiver, watch: Watch) -> None:
     receiver.answer = answering(410)
     webhook_id = (await api.create(receiver.url))["id"]
     async with working(parts):
@@ -118,7 +121,7 @@ async def disabled_at_once(api: Api, watch: Watch, webhook_id: str) -> bool:
 
 
 async def test_who_fails_for_days_is_warned_of_and_then_disabled(
-    api: Api, parts: Parts, receiver: Receiver, watch: Watch
+    api: Api, parts: Container, receiver: Receiver, watch: Watch
 ) -> None:
     receiver.answer = answering(500)
     webhook_id = (await api.create(receiver.url, retry=ONCE))["id"]
@@ -136,7 +139,7 @@ async def test_who_fails_for_days_is_warned_of_and_then_disabled(
     assert (await alert(api, webhook_id, "disabled"))["state"] == "pending"
 
 
-async def test_deleting_a_webhook_resolves_its_alerts(api: Api, parts: Parts, watch: Watch) -> None:
+async def test_deleting_a_webhook_resolves_its_alerts(api: Api, parts: Container, watch: Watch) -> None:
     webhook_id = (await api.create(NOWHERE))["id"]
     await fail(api, webhook_id)
     await watch.look()
@@ -144,11 +147,11 @@ async def test_deleting_a_webhook_resolves_its_alerts(api: Api, parts: Parts, wa
     await watch.watcher.tick()
     found = await alert(api, webhook_id)
     assert (found["state"], found["note"], found["webhook_name"]) == ("resolved", GONE, "test")
-    rows = await parts.database.fetch("SELECT look_at FROM webhook_lanes")
-    assert [row["look_at"] for row in rows] == [None]
+    rows = await parts.database.fetch("SELECT evaluate_at FROM webhook_lanes")
+    assert [row["evaluate_at"] for row in rows] == [None]
 
 
-async def test_a_delivery_that_kills_workers_is_an_alert(api: Api, parts: Parts, watch: Watch) -> None:
+async def test_a_delivery_that_kills_workers_is_an_alert(api: Api, parts: Container, watch: Watch) -> None:
     webhook_id = (await api.create(NOWHERE))["id"]
     await api.publish(1)
     await execute(parts, "UPDATE deliveries SET leased_by = 'dead', crashes = $1, due_at = now()", MAX_CRASHES - 1)
@@ -161,24 +164,24 @@ async def test_a_delivery_that_kills_workers_is_an_alert(api: Api, parts: Parts,
 
 
 async def test_a_webhook_whose_counts_cannot_be_true_does_not_blind_us_to_the_others(
-    api: Api, parts: Parts, watch: Watch
+    api: Api, parts: Container, watch: Watch
 ) -> None:
     poisoned, failing = [(await api.create(NOWHERE))["id"] for _ in range(2)]
     await fail(api, failing)
-    unseen = encode_tally(Tally(attempts=1, failures=2))
-    await execute(parts, "UPDATE webhook_lanes SET unseen = $2 WHERE webhook_id = $1", UUID(poisoned), unseen)
+    unevaluated = encode_tally(Tally(attempts=1, failures=2))
+    await execute(parts, "UPDATE webhook_lanes SET unevaluated = $2 WHERE webhook_id = $1", UUID(poisoned), unevaluated)
     with pytest.raises(ExceptionGroup):
         await watch.look()
     await watch.look()
     assert (await alert(api, failing))["state"] == "pending"
 
 
-async def test_what_cannot_be_read_is_learned_anew(api: Api, parts: Parts, watch: Watch) -> None:
+async def test_what_cannot_be_read_is_learned_anew(api: Api, parts: Container, watch: Watch) -> None:
     webhook_id = (await api.create(NOWHERE))["id"]
     await fail(api, webhook_id)
     await watch.look()
     await execute(parts, "UPDATE webhook_baselines SET baselines = 'other'")
-    await execute(parts, "UPDATE webhook_lanes SET unseen = 'other'")
+    await execute(parts, "UPDATE webhook_lanes SET unevaluated = 'other'")
     await watch.look()
     assert (await api.read(f"webhooks/{webhook_id}"))["signals"]["failures"] == "learning"
     assert (await alert(api, webhook_id))["state"] == "pending"
@@ -187,28 +190,30 @@ async def test_what_cannot_be_read_is_learned_anew(api: Api, parts: Parts, watch
 # ---------------------------------------------------------------------------------------------------------------- races
 
 
-async def test_64_failures_and_looks_at_once_raise_exactly_one_alert(api: Api, parts: Parts) -> None:
+async def test_64_failures_and_looks_at_once_raise_exactly_one_alert(api: Api, parts: Container) -> None:
     webhook_id = (await api.create(NOWHERE))["id"]
-    watchers = [Watcher(parts.unit_of_work, parts.clock, AT_ONCE) for _ in range(64)]
+    watchers = [Detector(parts.unit_of_work, parts.clock, AT_ONCE) for _ in range(64)]
     await asyncio.gather(*(report(api, webhook_id, 503) for _ in range(64)), *(watcher.tick() for watcher in watchers))
-    await execute(parts, "UPDATE webhook_lanes SET look_at = now()")
-    await asyncio.gather(*(watcher.tick() for watcher in watchers), *(watcher.survey() for watcher in watchers))
+    await execute(parts, "UPDATE webhook_lanes SET evaluate_at = now()")
+    await asyncio.gather(
+        *(watcher.tick() for watcher in watchers), *(watcher.check_mass_failure() for watcher in watchers)
+    )
     found = await alert(api, webhook_id)
-    assert (found["count"], actions(found)) == (1, ["raised", "announced"])
-    (row,) = await parts.database.fetch("SELECT count(*) AS n FROM outbox")
+    assert (found["count"], actions(found)) == (1, ["raised", "notified"])
+    (row,) = await parts.database.fetch("SELECT count(*) AS n FROM alert_notifications")
     assert row["n"] == 1
 
 
-async def test_64_surveys_at_once_raise_exactly_one_alert(api: Api, parts: Parts) -> None:
+async def test_64_surveys_at_once_raise_exactly_one_alert(api: Api, parts: Container) -> None:
     await fail(api, *[(await api.create(NOWHERE))["id"] for _ in range(6)])
-    watchers = [Watcher(parts.unit_of_work, parts.clock, AT_ONCE) for _ in range(64)]
-    await asyncio.gather(*(watcher.survey() for watcher in watchers))
-    (found,) = await alerts(api, kind="widespread")
+    watchers = [Detector(parts.unit_of_work, parts.clock, AT_ONCE) for _ in range(64)]
+    await asyncio.gather(*(watcher.check_mass_failure() for watcher in watchers))
+    (found,) = await alerts(api, kind="mass_failure")
     assert (found["count"], found["version"]) == (1, 2)
 
 
 async def test_two_people_acknowledge_at_once_and_both_are_told_who_owns_it(
-    api: Api, parts: Parts, watch: Watch
+    api: Api, parts: Container, watch: Watch
 ) -> None:
     for number in range(5):
         webhook_id = (await api.create(NOWHERE))["id"]
@@ -229,13 +234,13 @@ async def test_two_people_acknowledge_at_once_and_both_are_told_who_owns_it(
         assert await replayed(parts, found["id"])
 
 
-async def test_acknowledgements_and_looks_at_once_lose_neither(api: Api, parts: Parts, watch: Watch) -> None:
+async def test_acknowledgements_and_looks_at_once_lose_neither(api: Api, parts: Container, watch: Watch) -> None:
     ids = [(await api.create(NOWHERE))["id"] for _ in range(4)]
     await fail(api, *ids)
     await watch.look()
     found = [one["id"] for one in await alerts(api, kind="failing")]
     await recover(api, *ids[:2])
-    await execute(parts, "UPDATE webhook_lanes SET look_at = now()")
+    await execute(parts, "UPDATE webhook_lanes SET evaluate_at = now()")
     answers, *_ = await asyncio.gather(
         api.post("alerts/ack", json={"ids": found}),
         watch.watcher.tick(),
@@ -249,10 +254,10 @@ async def test_acknowledgements_and_looks_at_once_lose_neither(api: Api, parts: 
         assert await replayed(parts, id_)
 
 
-async def test_what_another_transaction_looks_at_is_passed_by(api: Api, parts: Parts) -> None:
+async def test_what_another_transaction_looks_at_is_passed_by(api: Api, parts: Container) -> None:
     ids = {(await api.create(NOWHERE))["id"] for _ in range(3)}
     async with parts.unit_of_work() as first, parts.unit_of_work() as second:
-        mine, theirs = await first.watch.due(2), await second.watch.due(10)
+        mine, theirs = await first.detection.due(2), await second.detection.due(10)
         assert (len(mine), len(theirs)) == (2, 1)
         assert {str(watched.webhook_id) for watched in (*mine, *theirs)} == ids
 
@@ -266,17 +271,21 @@ async def test_ten_that_fail_together_are_one_alert(api: Api, watch: Watch) -> N
     await fail(api, ids[0])
     await watch.look()
     await fail(api, *ids[1:10])
-    await watch.watcher.survey()
+    await watch.watcher.check_mass_failure()
     await watch.look()
-    (widespread,) = await alerts(api, kind="widespread")
-    assert (widespread["state"], widespread["severity"], widespread["webhook_id"]) == ("pending", "critical", None)
-    assert widespread["title"] == "10 of 12 webhooks began to fail together; look at what they share."
+    (mass_failure,) = await alerts(api, kind="mass_failure")
+    assert (mass_failure["state"], mass_failure["severity"], mass_failure["webhook_id"]) == (
+        "pending",
+        "critical",
+        None,
+    )
+    assert mass_failure["title"] == "10 of 12 webhooks began to fail together; look at what they share."
     assert [(one["webhook_id"], one["state"], one["note"]) for one in await alerts(api, kind="failing")] == [
         (ids[0], "resolved", REPLACED)
     ]
     await recover(api, *ids[:9])
     await watch.look()
-    assert (await api.read(f"alerts/{widespread['id']}"))["state"] == "resolved"
+    assert (await api.read(f"alerts/{mass_failure['id']}"))["state"] == "resolved"
     await watch.look()
     assert [one["webhook_id"] for one in await alerts(api, state="pending")] == [ids[9]]
 
@@ -285,7 +294,7 @@ async def test_ten_that_fail_together_are_one_alert(api: Api, watch: Watch) -> N
 
 
 async def test_subscribers_hear_of_alerts_signed_but_never_through_the_webhook_concerned(
-    api: Api, parts: Parts, watch: Watch, stack: AsyncExitStack
+    api: Api, parts: Container, watch: Watch, stack: AsyncExitStack
 ) -> None:
     pager, itself, everything = [await stack.enter_async_context(Receiver()) for _ in range(3)]
     secret = (await api.create(pager.url, event_types=["monitor.alert.*"]))["secret"]
@@ -314,7 +323,7 @@ async def test_subscribers_hear_of_alerts_signed_but_never_through_the_webhook_c
 
 
 async def test_labels_select_whose_alerts_one_hears_of(
-    api: Api, parts: Parts, watch: Watch, stack: AsyncExitStack
+    api: Api, parts: Container, watch: Watch, stack: AsyncExitStack
 ) -> None:
     blue, red, warnings = [await stack.enter_async_context(Receiver()) for _ in range(3)]
     for receiver, labels in ((blue, {"team": "blue"}), (red, {"team": "red"}), (warnings, {"severity": "warning"})):
@@ -330,7 +339,7 @@ async def test_labels_select_whose_alerts_one_hears_of(
 
 @pytest.mark.parametrize("body_format", ["slack", "discord", "teams"])
 async def test_a_chat_gets_a_message_it_understands_signed_over_what_is_sent(
-    body_format: str, api: Api, parts: Parts, watch: Watch, receiver: Receiver
+    body_format: str, api: Api, parts: Container, watch: Watch, receiver: Receiver
 ) -> None:
     chat = await api.create(receiver.url, event_types=["monitor.alert.raised"], body_format=body_format)
     failing = (await api.create(NOWHERE, name="Orders", event_types=["order.*"]))["id"]
@@ -357,7 +366,7 @@ async def test_a_chat_gets_a_message_it_understands_signed_over_what_is_sent(
 
 
 async def test_a_silenced_alert_is_told_when_the_silence_ends(
-    api: Api, parts: Parts, watch: Watch, receiver: Receiver
+    api: Api, parts: Container, watch: Watch, receiver: Receiver
 ) -> None:
     await api.create(receiver.url, event_types=["monitor.alert.*"])
     failing = (await api.create(NOWHERE, event_types=["order.*"], labels={"team": "blue"}))["id"]
@@ -386,10 +395,10 @@ async def test_nobody_publishes_in_monitors_name(api: Api, event_type: str) -> N
     assert refused.status_code == 422
 
 
-async def test_two_relays_at_once_tell_each_alert_once(api: Api, parts: Parts, watch: Watch) -> None:
+async def test_two_relays_at_once_tell_each_alert_once(api: Api, parts: Container, watch: Watch) -> None:
     ids = [(await api.create(NOWHERE, event_types=["order.*"]))["id"] for _ in range(4)]
     await fail(api, *ids)
-    await execute(parts, "UPDATE webhook_lanes SET look_at = now()")
+    await execute(parts, "UPDATE webhook_lanes SET evaluate_at = now()")
     await watch.watcher.tick()
     await asyncio.gather(*(Watch(parts).tell() for _ in range(10)))
     assert len((await api.read("events"))["items"]) == 4

@@ -19,7 +19,7 @@ from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
 from monitor.adapters.egress.connector import tls_context
 from monitor.adapters.egress.jwks import LIMIT_BYTES, AiohttpKeySource
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.errors import Unavailable
 from tests.integration.processes import environment, production, run
 from tests.integration.support import JWT_KEY, eventually, served, settings
@@ -169,10 +169,10 @@ async def test_a_provider_that_is_not_there_is_told_without_its_address() -> Non
 
 
 @asynccontextmanager
-async def open_parts(database_url: str, jwks_url: str, *, keys: bool = True) -> AsyncIterator[Parts]:
+async def open_parts(database_url: str, jwks_url: str, *, keys: bool = True) -> AsyncIterator[Container]:
     sound = settings(database_url)
     jwt_settings = msgspec.structs.replace(sound.jwt, jwks_url=jwks_url, keys=sound.jwt.keys if keys else ())
-    async with Parts(msgspec.structs.replace(sound, jwt=jwt_settings)) as parts:
+    async with Container(msgspec.structs.replace(sound, jwt=jwt_settings)) as parts:
         yield parts
 
 

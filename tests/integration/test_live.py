@@ -124,7 +124,7 @@ async def test_figures_go_out_once_a_second_and_only_the_newest(live: LiveServer
     async with watching(live.connect()) as (viewer, _):
         await eventually(lambda: viewer.frames)
         for i in range(1000):
-            live.feed.metrics({"i": i})
+            live.feed.set_metrics({"i": i})
         await eventually(lambda: viewer.of("metrics_update"))
         live.feed.publish("alert_new", {})
         await eventually(lambda: viewer.of("alert_new"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.alerts.model import AlertKind
 from monitor.domain.events import AlertRaised
 from monitor.domain.vocab import Severity
@@ -60,7 +60,7 @@ async def test_a_server_shows_the_dashboard_and_says_good_bye_when_it_stops(
 
 
 async def test_what_a_process_did_not_live_to_tell_is_in_a_new_snapshot(
-    parts: Parts, redis_url: str, tmp_path: Path
+    parts: Container, redis_url: str, tmp_path: Path
 ) -> None:
     env, port = production(parts.database.dsn, REDIS_URL=redis_url), free_port()
     token = (await run("token", "--role", "viewer", "--subject", "ci", "--ttl", "1h", env=env)).out.strip()
@@ -72,7 +72,7 @@ async def test_what_a_process_did_not_live_to_tell_is_in_a_new_snapshot(
             first = await receive(socket)
             # A process that is gone right after its commit: nobody is told.
             uow = parts.unit_of_work()
-            uow._hear = None
+            uow._dispatch = None
             async with uow:
                 about = parts.clock.new_id()
                 uow.record(AlertRaised(about, about, AlertKind.FAILING, Severity.CRITICAL, "Lost"))

@@ -11,7 +11,7 @@ import redis
 
 from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.domain.errors import Unavailable
-from monitor.domain.live import Entry, Kind, Position, Tail
+from monitor.domain.live import FeedEntry, Kind, Position, Tail
 from monitor.domain.live.stream import RING
 from monitor.domain.ports.feed_log import FeedLog
 from tests import servers
@@ -121,8 +121,8 @@ async def logs(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[tup
         yield one, two
 
 
-def entries(*texts: str) -> list[Entry]:
-    return [Entry(Kind.ALERT_NEW, CLOCK.now(), msgspec.Raw(msgspec.json.encode(text))) for text in texts]
+def entries(*texts: str) -> list[FeedEntry]:
+    return [FeedEntry(Kind.ALERT_NEW, CLOCK.now(), msgspec.Raw(msgspec.json.encode(text))) for text in texts]
 
 
 def texts(tail: Tail) -> list[tuple[int, str]]:

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.adapters.postgres.queries import metrics as metrics_queries
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.integration.support import Api, Receiver, assert_problem, execute, finished, working
 
@@ -117,7 +117,9 @@ async def test_reported_attempts_are_listed_by_their_own_time(api: Api) -> None:
         assert len(found) == sum(map(keep, attempts)), params
 
 
-async def test_reported_attempts_move_health_but_not_the_breaker(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_reported_attempts_move_health_but_not_the_breaker(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
     webhook = await api.create(receiver.url)
     now = datetime.now(UTC)
     failures = [
@@ -175,7 +177,7 @@ async def test_a_range_that_makes_no_sense_is_refused(api: Api) -> None:
     assert (await api.read(path))["points"] == []
 
 
-async def test_the_overview_counts_what_happened(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_the_overview_counts_what_happened(api: Api, receiver: Receiver, parts: Container) -> None:
     healthy = await api.create(receiver.url)
     await api.create(URL, enabled=False)
     paused = await api.create(receiver.url)
@@ -215,7 +217,7 @@ async def test_the_queue_tells_how_late_its_oldest_delivery_is(api: Api, receive
     assert queue["oldest_due_age_s"] > 0
 
 
-async def test_what_a_breaker_holds_back_is_late_from_the_end_of_its_pause_on(api: Api, parts: Parts) -> None:
+async def test_what_a_breaker_holds_back_is_late_from_the_end_of_its_pause_on(api: Api, parts: Container) -> None:
     await api.create(URL)
     await api.publish(1)
     await execute(parts, "UPDATE deliveries SET due_at = now() - interval '10 min'")

@@ -11,7 +11,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.cli.openapi import document
 from monitor.domain.vocab import Role
 from monitor.http.openapi.reference import POLICY
@@ -130,5 +130,5 @@ async def test_a_filter_that_says_nothing_or_two_things_is_refused(path: str, na
         assert f"/query/{name}" in {error["pointer"] for error in problem["errors"]}
 
 
-async def test_a_short_fuzzing_run_finds_nothing(parts: Parts) -> None:
+async def test_a_short_fuzzing_run_finds_nothing(parts: Container) -> None:
     await fuzz(parts, Role.ADMIN, "--phases", "examples,coverage")

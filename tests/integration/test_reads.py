@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncpg
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from tests.servers import in_thread
 
 LAST = "SELECT query, state FROM pg_stat_activity WHERE pid = $1"
 
 
-async def test_a_read_asks_the_server_nothing_but_itself(parts: Parts) -> None:
+async def test_a_read_asks_the_server_nothing_but_itself(parts: Container) -> None:
     read = "SELECT pg_backend_pid() AS pid, 'only this' AS text"
     row = await parts.database.fetchrow(read)
     assert row is not None
@@ -21,7 +21,7 @@ async def test_a_read_asks_the_server_nothing_but_itself(parts: Parts) -> None:
         await looking.close()
 
 
-async def test_the_next_reader_gets_no_transaction_of_the_one_before(parts: Parts) -> None:
+async def test_the_next_reader_gets_no_transaction_of_the_one_before(parts: Container) -> None:
     async with parts.database.reads.acquire() as connection, connection.transaction():
         await connection.execute("SET LOCAL statement_timeout = 99000")
         pid = await connection.fetchval("SELECT pg_backend_pid()")
@@ -30,7 +30,7 @@ async def test_the_next_reader_gets_no_transaction_of_the_one_before(parts: Part
     assert (row["pid"], row["limit"]) == (pid, "5s")
 
 
-async def test_a_read_on_a_connection_that_has_just_ended_is_repeated(parts: Parts) -> None:
+async def test_a_read_on_a_connection_that_has_just_ended_is_repeated(parts: Container) -> None:
     row = await parts.database.fetchrow("SELECT pg_backend_pid() AS pid")
     assert row is not None
 

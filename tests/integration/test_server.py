@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from monitor.http.server.connection import BoundedHttp
 from tests.integration.support import API, Api, eventually, served, signer
@@ -23,7 +23,7 @@ OWN = {"date", "x-request-id"}
 
 
 @pytest.fixture
-async def server(parts: Parts) -> AsyncIterator[Api]:
+async def server(parts: Container) -> AsyncIterator[Api]:
     async with served(parts) as api:
         yield api
 
@@ -152,7 +152,7 @@ async def test_what_lies_around_a_body_is_not_kept(server: Api, around: bytes) -
     assert time.monotonic() - before < BoundedHttp.request_s / 2
 
 
-async def test_a_trailer_is_no_header(server: Api, parts: Parts) -> None:
+async def test_a_trailer_is_no_header(server: Api, parts: Container) -> None:
     token = signer(parts)(Role.ADMIN, "trailer").encode()
     answer = await talk(
         server,
@@ -205,7 +205,7 @@ async def test_requests_sent_far_ahead_of_their_answers_are_not_kept(server: Api
     ],
 )
 async def test_head_is_answered_as_get_without_a_body(
-    server: Api, path: str, role: Role | None, status: int, parts: Parts
+    server: Api, path: str, role: Role | None, status: int, parts: Container
 ) -> None:
     headers = {"Accept-Encoding": "identity"}
     if role is not None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import redis
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.settings.schema import Http
 from tests.integration.support import Api, eventually, served, settings
 from tests.servers import free_port
@@ -21,7 +21,7 @@ LIMITS = Http(rate_limit_per_s=0.1, rate_burst=BURST)
 @asynccontextmanager
 async def server(database_url: str, redis_url: str | None) -> AsyncIterator[Api]:
     sound = settings(database_url, http=LIMITS)
-    async with Parts(msgspec.structs.replace(sound, redis_url=redis_url)) as parts, served(parts) as api:
+    async with Container(msgspec.structs.replace(sound, redis_url=redis_url)) as parts, served(parts) as api:
         yield api
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.integration.support import Api, Receiver, assert_problem, eventually, execute, finished, sql, verify, working
 from tests.servers import free_port
@@ -39,7 +39,7 @@ async def test_a_new_webhook_is_answered_with_its_place_and_its_secret(api: Api)
     }
 
 
-async def test_a_secret_is_shown_once_and_never_again(api: Api, parts: Parts) -> None:
+async def test_a_secret_is_shown_once_and_never_again(api: Api, parts: Container) -> None:
     with capture_logs() as logs:
         created = await api.create(URL, headers={"X-Api-Key": CANARY})
         rotated = (await api.post(f"webhooks/{created['id']}/rotate-secret")).json()
@@ -234,7 +234,7 @@ async def test_the_last_page_says_so_even_when_it_is_full(api: Api) -> None:
     assert [len(items) async for items in api.pages("webhooks", limit=2)] == [2, 2]
 
 
-async def test_every_filter_finds_exactly_its_rows(api: Api, parts: Parts) -> None:
+async def test_every_filter_finds_exactly_its_rows(api: Api, parts: Container) -> None:
     made = {
         "paid": await api.create(URL, name="Paid 100%", event_types=["order.paid"], labels={"team": "a", "x": "1"}),
         "orders": await api.create(URL, name="all_orders", event_types=["order.*"], labels={"team": "b"}),
@@ -276,7 +276,7 @@ async def test_a_repeated_key_gets_the_first_answer_with_its_secret(api: Api) ->
     assert len(await api.ids("webhooks")) == 2
 
 
-async def test_a_key_is_forgotten_after_a_day(api: Api, parts: Parts) -> None:
+async def test_a_key_is_forgotten_after_a_day(api: Api, parts: Container) -> None:
     for name in ("old", "new"):
         response = await api.post("webhooks", json={"name": name, "url": URL}, headers={"Idempotency-Key": "k"})
         assert response.status_code == 201
@@ -293,7 +293,7 @@ async def test_64_posts_at_once_with_one_key_make_one_webhook(api: Api) -> None:
     assert len(await api.ids("webhooks")) == 1
 
 
-async def test_both_secrets_sign_until_the_overlap_is_over(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_both_secrets_sign_until_the_overlap_is_over(api: Api, receiver: Receiver, parts: Container) -> None:
     created = await api.create(receiver.url)
     path = f"webhooks/{created['id']}"
     rotated = await api.post(f"{path}/rotate-secret", json={"overlap_s": 3600})
@@ -320,7 +320,9 @@ async def test_without_overlap_the_old_secret_ends_at_once(api: Api, receiver: R
     assert_problem(await api.post(f"webhooks/{created['id']}/rotate-secret", json={"overlap_s": 7 * 86_400 + 1}), 422)
 
 
-async def test_deliveries_under_way_are_signed_by_a_rotated_key_too(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_deliveries_under_way_are_signed_by_a_rotated_key_too(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
     created = await api.create(receiver.url)
     async with working(parts):
         await api.publish(1)
@@ -369,7 +371,7 @@ async def test_a_ping_that_fails_says_how(api: Api) -> None:
 
 
 async def test_a_paused_webhook_holds_its_deliveries_and_a_resumed_one_gets_them(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     async with Receiver() as other, working(parts):
         created = await api.create(receiver.url)
@@ -406,7 +408,7 @@ async def test_a_deleted_webhook_is_gone_and_what_waited_is_cancelled(api: Api) 
     assert len(await api.ids("deliveries")) == 1
 
 
-async def test_a_list_row_tells_how_the_last_hour_went(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_list_row_tells_how_the_last_hour_went(api: Api, receiver: Receiver, parts: Container) -> None:
     await api.create(receiver.url)
     async with working(parts):
         await api.publish(*range(10))
@@ -418,7 +420,7 @@ async def test_a_list_row_tells_how_the_last_hour_went(api: Api, receiver: Recei
     assert row["health"]["status"] == "healthy"
 
 
-async def test_health_follows_the_attempts_and_says_why(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_health_follows_the_attempts_and_says_why(api: Api, receiver: Receiver, parts: Container) -> None:
     async def answer(_: object) -> Any:
         return web.Response(status=503)
 

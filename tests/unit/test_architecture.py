@@ -15,9 +15,9 @@ from msgspec import Struct
 
 import monitor
 from monitor import cli
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
-from monitor.bootstrap.subscribers import DROPS
+from monitor.bootstrap.subscribers import INVALIDATION_RULES
 from monitor.domain.errors import MonitorError
 from monitor.domain.events import DomainEvent
 from monitor.http.middleware.authentication import undeclared_routes
@@ -78,7 +78,7 @@ def test_every_error_has_a_status_of_its_own_or_its_parent(error: type[MonitorEr
 
 @pytest.mark.parametrize("event", get_args(DomainEvent))
 def test_every_event_has_a_subscriber_row(event: type[Struct]) -> None:
-    assert event in DROPS._rows
+    assert event in INVALIDATION_RULES._rows
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def app() -> Litestar:
         secrets=Secrets(keys=(SecretKey("unused", unused),)),
         jwt=Jwt(keys=(JwtKey("unused", "HS256", unused),)),
     )
-    return build_app(Parts(settings))
+    return build_app(Container(settings))
 
 
 def test_every_route_declares_who_may_call_it(app: Litestar) -> None:

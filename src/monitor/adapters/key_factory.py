@@ -17,7 +17,7 @@ SEED_BYTES = 32
 PUBLIC_PREFIX = "whpk_"
 
 
-class WebhookKeys:
+class WebhookKeyFactory:
     """Makes signing keys. See :class:`monitor.domain.ports.key_factory.Signing`."""
 
     def __init__(self, clock: Clock) -> None:

@@ -18,11 +18,11 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 
 
-class VaultError(Exception):
+class SecretBoxError(Exception):
     """A sealed value does not open: another key, another row, or changed bytes. Says nothing about its content."""
 
 
-class KeyVault:
+class SecretBox:
     """Seals with the first key of its ring and opens with any of them."""
 
     def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
@@ -46,12 +46,12 @@ class KeyVault:
         head, kid = _head(sealed)
         cipher = self._ciphers.get(kid)
         if cipher is None:
-            raise VaultError(f"no encryption key has the kid {kid.decode(errors='replace')!r}")
+            raise SecretBoxError(f"no encryption key has the kid {kid.decode(errors='replace')!r}")
         nonce, ciphertext = sealed[len(head) : len(head) + NONCE_BYTES], sealed[len(head) + NONCE_BYTES :]
         try:
             return cipher.decrypt(nonce, ciphertext, head + context.encode())
         except (InvalidTag, ValueError):
-            raise VaultError("a stored secret does not open: it was changed, or belongs to another row") from None
+            raise SecretBoxError("a stored secret does not open: it was changed, or belongs to another row") from None
 
     @property
     def current_head(self) -> bytes:
@@ -65,6 +65,6 @@ class KeyVault:
 
 def _head(sealed: bytes) -> tuple[bytes, bytes]:
     if len(sealed) < 2 or sealed[0] != VERSION or len(sealed) < 2 + sealed[1] + NONCE_BYTES:
-        raise VaultError("a stored secret is not in a form that this version reads")
+        raise SecretBoxError("a stored secret is not in a form that this version reads")
     end = 2 + sealed[1]
     return sealed[:end], sealed[2:end]

@@ -19,18 +19,18 @@ from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.dashboard import PostgresDashboardQueries
 from monitor.adapters.postgres.queries.resources import PostgresQueries
-from monitor.adapters.postgres.repositories.event_outbox import PostgresFactLog
+from monitor.adapters.postgres.repositories.event_outbox import PostgresEventOutbox
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.adapters.redis.rate_ledger import RedisRateLedger
-from monitor.adapters.secret_box import KeyVault
+from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import ProviderKeys
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy
-from monitor.bootstrap.event_dispatch import Hearing
+from monitor.bootstrap.event_dispatch import EventDispatcher
 from monitor.cache import Cache, RedisCacheServer
-from monitor.cache.views import Catalogue
-from monitor.domain.alerts.evaluation import WatchPolicy
+from monitor.cache.views import CachedViews
+from monitor.domain.alerts.evaluation import DetectionPolicy
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.settings.environment import weak_keys
@@ -42,13 +42,13 @@ CLOSE_S = 10.0
 log = structlog.get_logger(__name__)
 
 
-class Parts:
+class Container:
     """Everything a process is made of. Building it does no I/O but reading the key file; entering it opens pools."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.clock = SystemClock()
-        self.vault = KeyVault([(key.kid, key.decoded()) for key in settings.secrets.keys])
+        self.vault = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
         self.database = Database(
             DatabaseConfig(
                 dsn=settings.database_url or "",
@@ -73,21 +73,21 @@ class Parts:
         self.dashboards = PostgresDashboardQueries(self.database)
         self._cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
         self.cache = Cache(self.clock, server=self._cache_server)
-        self.catalogue = Catalogue(self.cache, self.queries, self.dashboards, self.alert_queries)
-        self.hearing = Hearing(self.cache, PostgresFactLog(self.database), self.clock)
+        self.catalogue = CachedViews(self.cache, self.queries, self.dashboards, self.alert_queries)
+        self.hearing = EventDispatcher(self.cache, PostgresEventOutbox(self.database), self.clock)
         self.feed_log = self._feed_log()
         self.rate_ledger = self._rate_ledger()
         self.feed = LiveFeed(self.feed_log, now=self.clock.now, new_epoch=self._random_name)
         """Whoever runs the process runs it: the hub of a server, or a worker."""
         self.policy = LanePolicy()
-        self.watch_policy = WatchPolicy()
+        self.watch_policy = DetectionPolicy()
         self.revoked: set[str] = set()
         self.cold = False
         """Set while a server that has just started fills its cache."""
         self._stack = AsyncExitStack()
 
     def unit_of_work(self) -> PostgresUnitOfWork:
-        return PostgresUnitOfWork(self.database, self.vault, self.clock, self.hearing.hear)
+        return PostgresUnitOfWork(self.database, self.vault, self.clock, self.hearing.dispatch)
 
     def _random_name(self) -> str:
         return self.clock.token_bytes(12).hex()

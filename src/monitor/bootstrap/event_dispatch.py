@@ -18,12 +18,12 @@ from uuid import UUID
 
 import structlog
 
-from monitor.bootstrap.subscribers import DROPS
+from monitor.bootstrap.subscribers import INVALIDATION_RULES
 from monitor.cache import Cache
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import DomainEvent
 from monitor.domain.ports.clock import Clock
-from monitor.domain.ports.repositories.event_outbox import Fact, FactLog
+from monitor.domain.ports.repositories.event_outbox import EventOutbox, StoredEvent
 
 TIDY_S = 0.5
 OVERDUE = timedelta(seconds=1)
@@ -35,13 +35,13 @@ Tell = Callable[[Sequence[DomainEvent]], Awaitable[None]]
 Missed = Callable[[Sequence[DomainEvent]], object]
 
 
-class Hearing:
+class EventDispatcher:
     """
     One per process. ``tell`` is called with facts of this process, beside whoever waits for their commit; ``missed``
     with facts of any process that may not have been told.
     """
 
-    def __init__(self, cache: Cache, facts: FactLog, clock: Clock) -> None:
+    def __init__(self, cache: Cache, facts: EventOutbox, clock: Clock) -> None:
         self.tell: Tell | None = None
         self.missed: Missed | None = None
         self._cache = cache
@@ -64,7 +64,7 @@ class Hearing:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._guarded(self._forget)
 
-    async def hear(self, facts: Sequence[Fact]) -> None:
+    async def dispatch(self, facts: Sequence[StoredEvent]) -> None:
         """See :class:`monitor.domain.events.Hear`."""
         telling = None if self.tell is None else asyncio.create_task(self._told([fact.event for fact in facts]))
         if telling is not None:
@@ -78,14 +78,14 @@ class Hearing:
         else:
             telling.add_done_callback(partial(self._confirm, facts))
 
-    async def tidy(self) -> None:
+    async def sweep(self) -> None:
         """Forget what was heard, and hear what nobody confirmed. Raises ``Unavailable``."""
         await self._forget()
         if self.missed is None:
             # One that cannot say so to the feed leaves it to one that can.
             return
         now = self._clock.monotonic()
-        for_long = await self._facts.overdue(self._clock.now() - OVERDUE, BATCH)
+        for_long = await self._facts.undispatched(self._clock.now() - OVERDUE, BATCH)
         self._left = {fact.id: self._left[fact.id] for fact in for_long if fact.id in self._left}
         new = [fact for fact in for_long if fact.id not in self._left]
         if new and await self._drop(new):
@@ -97,11 +97,11 @@ class Hearing:
             self._heard += [fact.id for fact in lost]
             await self._forget()
 
-    async def _drop(self, facts: Sequence[Fact]) -> bool:
-        plan = DROPS.plan(fact.event for fact in facts)
+    async def _drop(self, facts: Sequence[StoredEvent]) -> bool:
+        plan = INVALIDATION_RULES.plan(fact.event for fact in facts)
         return await self._cache.invalidate(plan.tags, settled=plan.settled)
 
-    def _confirm(self, facts: Sequence[Fact], telling: asyncio.Task[bool]) -> None:
+    def _confirm(self, facts: Sequence[StoredEvent], telling: asyncio.Task[bool]) -> None:
         if telling.cancelled():
             # This process ends; another one finds the fact.
             return
@@ -113,7 +113,7 @@ class Hearing:
         heard, self._heard = self._heard, []
         if heard:
             try:
-                await self._facts.forget(heard)
+                await self._facts.delete(heard)
             except BaseException:
                 self._heard += heard
                 raise
@@ -130,7 +130,7 @@ class Hearing:
     async def _tidy_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TIDY_S)
-            await self._guarded(self.tidy)
+            await self._guarded(self.sweep)
 
     async def _guarded(self, step: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -13,7 +13,7 @@ from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.live.messages import Kind
 
 
-class Told(msgspec.Struct, frozen=True):
+class LiveMessageSpec(msgspec.Struct, frozen=True):
     """``view`` names what to read by ``id`` for the data; ``event`` means the event itself."""
 
     kind: Kind
@@ -22,23 +22,23 @@ class Told(msgspec.Struct, frozen=True):
     id: UUID
 
 
-def told(event: DomainEvent) -> Told | None:
+def live_message_for(event: DomainEvent) -> LiveMessageSpec | None:
     """Return what sockets hear of *event*; ``None`` for nothing."""
     match event:
         case events.AlertRaised(alert_id, webhook_id):
-            return Told(Kind.ALERT_NEW, _about(webhook_id), "alert", alert_id)
+            return LiveMessageSpec(Kind.ALERT_NEW, _about(webhook_id), "alert", alert_id)
         case (
             events.AlertUpdated(alert_id, webhook_id)
             | events.AlertAcknowledged(alert_id, webhook_id)
             | events.AlertResolved(alert_id, webhook_id)
         ):
-            return Told(Kind.ALERT_UPDATED, _about(webhook_id), "alert", alert_id)
+            return LiveMessageSpec(Kind.ALERT_UPDATED, _about(webhook_id), "alert", alert_id)
         case events.AnomalyOpened(anomaly_id, webhook_id):
-            return Told(Kind.ANOMALY_OPENED, _about(webhook_id), "anomaly", anomaly_id)
+            return LiveMessageSpec(Kind.ANOMALY_OPENED, _about(webhook_id), "anomaly", anomaly_id)
         case events.AnomalyClosed(anomaly_id, webhook_id):
-            return Told(Kind.ANOMALY_CLOSED, _about(webhook_id), "anomaly", anomaly_id)
+            return LiveMessageSpec(Kind.ANOMALY_CLOSED, _about(webhook_id), "anomaly", anomaly_id)
         case events.WebhookStatusChanged(webhook_id):
-            return Told(Kind.WEBHOOK_STATUS_CHANGED, webhook_id, "event", webhook_id)
+            return LiveMessageSpec(Kind.WEBHOOK_STATUS_CHANGED, webhook_id, "event", webhook_id)
         case _:
             return None
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.live_messages import told
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.live_messages import live_message_for
 from monitor.cache import Warmer
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import DomainEvent
@@ -29,7 +29,7 @@ WARM_S = 30.0
 log = structlog.get_logger(__name__)
 
 
-def spare_the_collector() -> None:
+def freeze_gc() -> None:
     """
     Keep what start-up made out of garbage collections. Going through it again and again took a third of a worker, and
     from a server's callers a tenth of a second at a time.
@@ -38,12 +38,12 @@ def spare_the_collector() -> None:
     gc.freeze()
 
 
-def tell_feed(parts: Parts) -> None:
+def tell_feed(parts: Container) -> None:
     """Have the live feed hear of what happens in this process."""
 
     async def tell(happened: Sequence[DomainEvent]) -> None:
         for event in happened:
-            message = told(event)
+            message = live_message_for(event)
             if message is None:
                 continue
             data: Any = msgspec.structs.asdict(event)
@@ -54,14 +54,14 @@ def tell_feed(parts: Parts) -> None:
             parts.feed.publish(message.kind, data, message.webhook_id)
 
     def missed(happened: Sequence[DomainEvent]) -> None:
-        if any(told(event) is not None for event in happened):
+        if any(live_message_for(event) is not None for event in happened):
             log.warning("feed_begins_anew", untold=len(happened))
-            parts.feed.begin_anew()
+            parts.feed.reset()
 
     parts.hearing.tell, parts.hearing.missed = tell, missed
 
 
-async def figures_for_ever(parts: Parts) -> None:
+async def metrics_loop(parts: Container) -> None:
     """Hand the newest figures to the live feed, when they change."""
     last = ""
 
@@ -70,14 +70,14 @@ async def figures_for_ever(parts: Parts) -> None:
         overview = await parts.catalogue.answer("overview")
         if overview.etag != last and not overview.stale:
             last = overview.etag
-            parts.feed.metrics(overview.body)
+            parts.feed.set_metrics(overview.body)
 
     while True:
         await _logged(once, "figures_not_read")
         await asyncio.sleep(FIGURES_S)
 
 
-async def warm_for_ever(parts: Parts) -> None:
+async def warm_loop(parts: Container) -> None:
     """Fill the cache before anybody is sent here, and keep it filled."""
     warmer = Warmer(parts.cache, parts.catalogue.pinned(), tick_s=WARM_S, spread_s=WARM_S / 4)
     parts.cold = True
@@ -89,31 +89,31 @@ async def warm_for_ever(parts: Parts) -> None:
         await _logged(warmer.tick, "warming_failed")
 
 
-async def refresh(parts: Parts) -> None:
+async def refresh(parts: Container) -> None:
     """Read again who may come in; what was read last stays in force if that fails."""
     await _logged(parts.refresh, "refresh_failed")
 
 
-async def refresh_for_ever(parts: Parts) -> None:
+async def refresh_loop(parts: Container) -> None:
     while True:
         await asyncio.sleep(REFRESH_S)
         await refresh(parts)
 
 
-async def fetch_keys(parts: Parts) -> None:
+async def fetch_keys(parts: Container) -> None:
     """Fetch the identity provider's keys, if there is one, once: in seconds, also when it does not answer."""
     if parts.provider_keys is not None:
         await _logged(parts.provider_keys.refresh, "jwks_failed")
 
 
-async def fetch_keys_for_ever(parts: Parts) -> None:
+async def fetch_keys_loop(parts: Container) -> None:
     """Fetch them again when it is time. Has nothing to do without a provider."""
     while parts.provider_keys is not None:
         await parts.provider_keys.due()
         await fetch_keys(parts)
 
 
-async def share_rates_for_ever(limiter: SharedRateLimiter) -> None:
+async def share_rates_loop(limiter: SharedRateLimiter) -> None:
     """Put together what the processes admitted. While that fails it is said once, since it is tried all the time."""
     is_shared = True
     while True:

@@ -13,29 +13,29 @@ import structlog
 from litestar import Litestar
 
 from monitor.adapters.clock import SystemClock
-from monitor.adapters.key_factory import WebhookKeys, sign_v1a
+from monitor.adapters.key_factory import WebhookKeyFactory, sign_v1a
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.auth.tokens import TokenVerifier
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import (
     fetch_keys,
-    fetch_keys_for_ever,
-    figures_for_ever,
+    fetch_keys_loop,
+    metrics_loop,
     refresh,
-    refresh_for_ever,
-    share_rates_for_ever,
+    refresh_loop,
+    share_rates_loop,
     tell_feed,
-    warm_for_ever,
+    warm_loop,
 )
 from monitor.domain.errors import Unavailable
-from monitor.domain.services.alerts import Triage
-from monitor.domain.services.attempts import Measurer
+from monitor.domain.services.alerts import AlertCommands
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.publish import Publisher
-from monitor.domain.services.replays import Replayer
-from monitor.domain.services.webhooks import Registry
+from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http import app as http_app
 from monitor.http.live import Hub, LiveEndpoint
-from monitor.http.middleware.access_log import RequestLines
+from monitor.http.middleware.access_log import AccessLogWriter
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.shared_rate_limit import SharedRateLimiter
 from monitor.http.routes.services import Services
@@ -44,16 +44,18 @@ from monitor.log import is_console
 log = structlog.get_logger(__name__)
 
 
-def build_services(parts: Parts) -> Services:
+def build_services(parts: Container) -> Services:
     """Return what the routes call."""
     return Services(
-        registry=Registry(
-            parts.unit_of_work, parts.queries, parts.clock, WebhookKeys(parts.clock), parts.canonical_url
+        registry=WebhookCommands(
+            parts.unit_of_work, parts.queries, parts.clock, WebhookKeyFactory(parts.clock), parts.canonical_url
         ),
         publisher=Publisher(parts.unit_of_work, parts.clock),
-        measurer=Measurer(parts.unit_of_work, parts.queries, parts.sender, parts.clock, sign_v1a, parts.policy),
-        replayer=Replayer(parts.unit_of_work, parts.clock),
-        triage=Triage(parts.unit_of_work, parts.queries, parts.alert_queries, parts.clock, parts.watch_policy.alert),
+        measurer=AttemptRecorder(parts.unit_of_work, parts.queries, parts.sender, parts.clock, sign_v1a, parts.policy),
+        replayer=ReplayCommands(parts.unit_of_work, parts.clock),
+        triage=AlertCommands(
+            parts.unit_of_work, parts.queries, parts.alert_queries, parts.clock, parts.watch_policy.alert
+        ),
         queries=parts.queries,
         alert_queries=parts.alert_queries,
         dashboards=parts.dashboards,
@@ -62,7 +64,7 @@ def build_services(parts: Parts) -> Services:
     )
 
 
-def build_hub(parts: Parts) -> Hub:
+def build_hub(parts: Container) -> Hub:
     """Return the live feed's sockets."""
 
     async def snapshot() -> bytes:
@@ -80,7 +82,7 @@ def build_hub(parts: Parts) -> Hub:
     return hub
 
 
-def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
+def build_app(parts: Container, *, owns_parts: bool = True) -> Litestar:
     """
     Return the ASGI application.
 
@@ -101,11 +103,11 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
             await refresh(parts)
             # Else the first callers would be refused, or, with a provider that is away, wait for ever.
             await fetch_keys(parts)
-            loops = (refresh_for_ever, warm_for_ever, figures_for_ever, fetch_keys_for_ever)
+            loops = (refresh_loop, warm_loop, metrics_loop, fetch_keys_loop)
             beside = [asyncio.create_task(loop(parts)) for loop in loops]
             beside.append(asyncio.create_task(hub.run()))
             if isinstance(limiter, SharedRateLimiter):
-                beside.append(asyncio.create_task(share_rates_for_ever(limiter)))
+                beside.append(asyncio.create_task(share_rates_loop(limiter)))
             try:
                 yield
             finally:
@@ -146,7 +148,7 @@ def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
     return app
 
 
-def build_limiter(parts: Parts) -> LocalRateLimiter:
+def build_limiter(parts: Container) -> LocalRateLimiter:
     """Return what holds callers to their rate: over all processes where they share a Redis."""
     http = parts.settings.http
     if parts.rate_ledger is None:
@@ -162,19 +164,19 @@ def request_ids(clock: SystemClock) -> Callable[[], str]:
     return lambda: f"{prefix}{next(numbers):012x}"
 
 
-def request_lines(parts: Parts) -> RequestLines | None:
+def request_lines(parts: Container) -> AccessLogWriter | None:
     """Return what writes the request log; ``None`` leaves it to the general logger, for people who read along."""
     if not _logs_json(parts):
         return None
-    return RequestLines(sys.stderr.buffer, lambda: parts.clock.now().timestamp())
+    return AccessLogWriter(sys.stderr.buffer, lambda: parts.clock.now().timestamp())
 
 
-def _logs_json(parts: Parts) -> bool:
+def _logs_json(parts: Container) -> bool:
     style = parts.settings.log
     return style.level in {"debug", "info"} and not is_console(style.format)
 
 
-async def readiness(parts: Parts) -> list[str]:
+async def readiness(parts: Container) -> list[str]:
     """Return what keeps this process from serving, one line each."""
     try:
         revision = await parts.queries.revision()

@@ -8,7 +8,7 @@ from monitor.domain import events
 CONFIGURED = ("webhooks", "webhook:{webhook_id}", "dashboard", "alerts", "anomalies")
 
 
-DROPS = DropTable(
+INVALIDATION_RULES = DropTable(
     {
         # What a person changes is settled: the next page they look at shows it, whichever process answers.
         events.WebhookCreated: Drop(("webhooks", "webhook:{webhook_id}", "dashboard"), settled=True),

@@ -42,7 +42,7 @@ PART_MISSING = "A part of the dashboard cannot be computed now; try again in a m
 Query = Callable[..., Awaitable[Any]]
 
 
-class Catalogue:
+class CachedViews:
     """Answers each view as encoded JSON, from the cache where it can."""
 
     def __init__(

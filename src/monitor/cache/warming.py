@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 class Warmer:
     """
-    Keeps the pinned keys, and the hottest of the others, from expiring unseen.
+    Keeps the pinned keys, and the hottest of the others, from expiring unevaluated.
 
     Each tick belongs to the first process that claims it. There is no leader to elect or to lose: if that process dies,
     one tick is missed, and the next belongs to another. The others find the new values at the server.

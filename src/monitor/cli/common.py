@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.adapters.local_keys import LocalKeys, load_keys
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.settings.environment import from_env, missing_for_production
 from monitor.settings.schema import JwtKey, SecretKey, Settings
 
@@ -48,10 +48,10 @@ def production() -> Settings:
     return settings
 
 
-def build_parts(settings: Settings) -> Parts:
+def build_parts(settings: Settings) -> Container:
     """Return the parts of a process. Raises :class:`CommandError` if a key or an address in *settings* is no good."""
     try:
-        return Parts(settings)
+        return Container(settings)
     except (ValueError, OSError, msgspec.MsgspecError) as error:
         raise CommandError(f"cannot start: {error}") from None
 

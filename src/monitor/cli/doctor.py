@@ -19,7 +19,7 @@ from monitor.adapters.egress.jwks import AiohttpKeySource
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.queries.resources import PostgresQueries
-from monitor.adapters.secret_box import KeyVault
+from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import read_key_set
 from monitor.auth.keys import Key, KeyRing
 from monitor.bootstrap.container import jwt_keys
@@ -67,7 +67,7 @@ def _keys(settings: Settings) -> list[Finding]:
     try:
         keys = [Key(key.kid, key.alg, key.key) for key in jwt_keys(settings)]
         KeyRing(keys, alone=settings.jwt.jwks_url is None)
-        KeyVault([(key.kid, key.decoded()) for key in settings.secrets.keys])
+        SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
     except (ValueError, OSError, msgspec.MsgspecError) as error:
         return [Finding("keys", "error", str(error))]
     return [Finding("keys", "ok", "token and encryption keys can be used")]
@@ -98,7 +98,7 @@ async def _database(settings: Settings) -> list[Finding]:
     where = describe(settings.database_url)
     try:
         async with Database(DatabaseConfig(dsn=settings.database_url)) as database:
-            queries = PostgresQueries(database, KeyVault([("-", bytes(32))]))
+            queries = PostgresQueries(database, SecretBox([("-", bytes(32))]))
             ahead_s = (await queries.now() - SystemClock().now()).total_seconds()
             revision = await queries.revision()
     except Unavailable:

@@ -19,8 +19,8 @@ from typing import Any
 import uvicorn
 
 from monitor import log as logs
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.loops import spare_the_collector
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app
 from monitor.cli.common import CommandError, add_address, build_parts, production
 from monitor.cli.processes import CANNOT_START, Family, StartFailed, when_parent_dies
@@ -119,9 +119,9 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
         raise CommandError("a server process could not start; what it logged says why.") from None
 
 
-def _serve(parts: Parts, sockets: list[socket.socket], lifeline: int | None = None) -> int:
+def _serve(parts: Container, sockets: list[socket.socket], lifeline: int | None = None) -> int:
     app = build_app(parts)
-    spare_the_collector()
+    freeze_gc()
     config = uvicorn.Config(app, **server_options())
     server = Server(config, app.state.hub.drain)
 

@@ -22,10 +22,10 @@ from monitor import log as logs
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
 from monitor.adapters.local_keys import LocalKeys, load_or_create_keys
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.bootstrap.container import Parts, retention
-from monitor.bootstrap.loops import spare_the_collector
+from monitor.bootstrap.container import Container, retention
+from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app, build_services
-from monitor.bootstrap.worker import build_periodic, build_worker
+from monitor.bootstrap.worker import build_scheduler, build_worker
 from monitor.cli.common import (
     DEFAULT_DATA_DIR,
     CommandError,
@@ -83,19 +83,21 @@ async def _up(args: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-async def _run(args: argparse.Namespace, parts: Parts, sockets: list[socket.socket], stopping: asyncio.Event) -> None:
+async def _run(
+    args: argparse.Namespace, parts: Container, sockets: list[socket.socket], stopping: asyncio.Event
+) -> None:
     app = build_app(parts, owns_parts=False)
     server = Server(uvicorn.Config(app, **server_options()), app.state.hub.drain)
     worker = build_worker(parts, name=worker_name())
     serving = asyncio.create_task(server.serve(sockets), name="server")
     working = asyncio.create_task(worker.run(), name="worker")
-    side = [asyncio.create_task(build_periodic(parts).run(), name="periodic")]
+    side = [asyncio.create_task(build_scheduler(parts).run(), name="periodic")]
     waiting = asyncio.create_task(stopping.wait(), name="signal")
     try:
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it by this flag alone
             await asyncio.sleep(0.01)
         if server.started:
-            spare_the_collector()
+            freeze_gc()
             _announce(args, parts)
             if args.demo:
                 side.append(asyncio.create_task(_demo(parts), name="demo"))
@@ -114,7 +116,7 @@ async def _run(args: argparse.Namespace, parts: Parts, sockets: list[socket.sock
             raise result
 
 
-async def _demo(parts: Parts) -> None:
+async def _demo(parts: Container) -> None:
     services = build_services(parts)
     await Demo(services.registry, services.publisher, services.queries).run()
 
@@ -149,7 +151,7 @@ def program() -> str:
     return str(started) if started.name == "monitor" and shutil.which("monitor") is None else "monitor"
 
 
-def _announce(args: argparse.Namespace, parts: Parts) -> None:
+def _announce(args: argparse.Namespace, parts: Container) -> None:
     token = make(list(parts.settings.jwt.keys), parts.settings, "admin", "local", TOKEN_TTL_S)
     host = f"[{args.host}]" if ":" in args.host else args.host
     base = f"http://{host}:{args.port}"

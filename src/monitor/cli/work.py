@@ -16,10 +16,10 @@ import structlog
 import uvloop
 
 from monitor import log as logs
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.loops import spare_the_collector, tell_feed
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.loops import freeze_gc, tell_feed
 from monitor.bootstrap.server import readiness
-from monitor.bootstrap.worker import build_periodic, build_worker
+from monitor.bootstrap.worker import build_scheduler, build_worker
 from monitor.cli.common import CommandError, build_parts, production
 
 EXAMPLE = "monitor work --concurrency 200"
@@ -51,7 +51,7 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-async def _work(parts: Parts) -> None:
+async def _work(parts: Container) -> None:
     async with parts:
         if missing := await readiness(parts):
             raise CommandError(" ".join(missing))
@@ -59,8 +59,8 @@ async def _work(parts: Parts) -> None:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, worker.stop)
-        spare_the_collector()
-        beside = [asyncio.create_task(build_periodic(parts).run())]
+        freeze_gc()
+        beside = [asyncio.create_task(build_scheduler(parts).run())]
         if parts.feed_log is not None:
             # What happens here is told by the servers' sockets.
             tell_feed(parts)

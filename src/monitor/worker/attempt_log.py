@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.services.deliver import Sent
+from monitor.domain.services.deliver import SentDelivery
 
 
 class AttemptLine(msgspec.Struct):
@@ -28,7 +28,7 @@ class AttemptLine(msgspec.Struct):
     level: str = "info"
 
 
-class AttemptLines:
+class AttemptLogWriter:
     """
     Writes attempt lines to *stream*.
 
@@ -41,14 +41,14 @@ class AttemptLines:
         self._now = now
         self._encode_lines = msgspec.json.Encoder().encode_lines
 
-    def __call__(self, batch: Sequence[Sent], lost: Collection[UUID]) -> None:
+    def __call__(self, batch: Sequence[SentDelivery], lost: Collection[UUID]) -> None:
         """Write a line for each of *batch*; *lost* are the deliveries that were not ours to settle."""
         at = self._now()
         self._stream.write(self._encode_lines([_line(sent, at, sent.delivery.id not in lost) for sent in batch]))
         self._stream.flush()
 
 
-def _line(sent: Sent, at: datetime, settled: bool) -> AttemptLine:
+def _line(sent: SentDelivery, at: datetime, settled: bool) -> AttemptLine:
     delivery, outcome = sent.delivery, sent.outcome
     return AttemptLine(
         delivery.id,

@@ -25,13 +25,13 @@ import msgspec
 import structlog
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.ports.queue import Claimed
+from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.wakeups import Wakeups, Woken
-from monitor.domain.services.deliver import Deliverer, Sent, Settlement
+from monitor.domain.services.deliver import Deliverer, SentDelivery, Settlement
 
 log = structlog.get_logger(__name__)
 
-LogAttempts = Callable[[Sequence[Sent], Collection[UUID]], None]
+LogAttempts = Callable[[Sequence[SentDelivery], Collection[UUID]], None]
 """Takes a batch and which deliveries of it were lost to another worker; writes one line per attempt."""
 
 REFILL_SLACK_S = 0.005
@@ -64,12 +64,12 @@ class DeliveryWorker:
         config: DeliveryConfig,
         *,
         log_attempts: LogAttempts | None = None,
-        on_settled: Callable[[list[Sent], Settlement], None] | None = None,
+        on_settled: Callable[[list[SentDelivery], Settlement], None] | None = None,
     ) -> None:
         self._deliverer = deliverer
         self._wakeups = wakeups
         self._config = config
-        self._log_attempts = log_attempts or say_attempts
+        self._log_attempts = log_attempts or log_through_structlog
         self._on_settled = on_settled
         self._hints: set[UUID] = set()
         self._poll_all = True
@@ -77,11 +77,11 @@ class DeliveryWorker:
         self._claimable = asyncio.Event()
         self._settleable = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._ready: deque[Claimed] = deque()
+        self._ready: deque[ClaimedDelivery] = deque()
         # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
-        self._in_flight: dict[tuple[UUID, int], tuple[Claimed, asyncio.Task[None]]] = {}
-        self._sent: deque[Sent] = deque()
-        self._settling: list[Sent] = []
+        self._in_flight: dict[tuple[UUID, int], tuple[ClaimedDelivery, asyncio.Task[None]]] = {}
+        self._sent: deque[SentDelivery] = deque()
+        self._settling: list[SentDelivery] = []
         self._stock = 0
         self._stock_from = 0.0
         self._sent_since = 0
@@ -144,7 +144,7 @@ class DeliveryWorker:
         if len(claim.deliveries) >= free:
             # The worker was the limit, not the webhooks: look again at all of them as soon as there is room.
             self._poll_all = True
-        self._waiting_room |= claim.more
+        self._waiting_room |= claim.exhausted
         for webhook_id, wait_s in claim.refill_s.items():
             asyncio.get_running_loop().call_later(wait_s + REFILL_SLACK_S, self.wake, [webhook_id])
         return len(claim.deliveries)
@@ -171,7 +171,7 @@ class DeliveryWorker:
         while self._ready and len(self._in_flight) < self._config.concurrency and not self._stopping.is_set():
             delivery = self._ready.popleft()
             task = asyncio.create_task(self._send(delivery))
-            self._in_flight[delivery.id, delivery.epoch] = (delivery, task)
+            self._in_flight[delivery.id, delivery.fencing_token] = (delivery, task)
 
     async def settle(self) -> int:
         """Write what was sent; return how many attempts that are. Calls take turns."""
@@ -189,7 +189,7 @@ class DeliveryWorker:
         self._ask_for_more()
         return len(batch)
 
-    async def _write(self, batch: list[Sent]) -> None:
+    async def _write(self, batch: list[SentDelivery]) -> None:
         try:
             self._report(batch, await self._deliverer.settle(batch))
         except Unavailable:
@@ -249,7 +249,7 @@ class DeliveryWorker:
         await asyncio.sleep(self._config.retry_s)
         return 0
 
-    async def _send(self, delivery: Claimed) -> None:
+    async def _send(self, delivery: ClaimedDelivery) -> None:
         try:
             sent = await self._deliverer.send(delivery)
             if sent is not None:
@@ -259,7 +259,7 @@ class DeliveryWorker:
             # The lease runs out and counts as a crash, so a delivery that always fails here ends in quarantine.
             log.exception("send_failed", delivery_id=str(delivery.id), webhook_id=str(delivery.webhook_id))
         finally:
-            del self._in_flight[delivery.id, delivery.epoch]
+            del self._in_flight[delivery.id, delivery.fencing_token]
             self._sent_since += 1
             self._start_ready()
             self._ask_for_more()
@@ -281,14 +281,14 @@ class DeliveryWorker:
         await self._release(unfinished)
         log.info("drained", released=len(unsent) + len(unfinished))
 
-    async def _release(self, deliveries: list[Claimed]) -> None:
+    async def _release(self, deliveries: list[ClaimedDelivery]) -> None:
         async def release() -> None:
             await self._deliverer.release(deliveries)
 
         if deliveries:
             await self._guarded(release)
 
-    def _report(self, batch: list[Sent], settlement: Settlement) -> None:
+    def _report(self, batch: list[SentDelivery], settlement: Settlement) -> None:
         self._log_attempts(batch, set(settlement.lost))
         for delivery_id, error in settlement.undecided.items():
             log.error("delivery_undecided", delivery_id=str(delivery_id), exc_info=error)
@@ -298,7 +298,7 @@ class DeliveryWorker:
             self._on_settled(batch, settlement)
 
 
-def say_attempts(batch: Sequence[Sent], lost: Collection[UUID]) -> None:
+def log_through_structlog(batch: Sequence[SentDelivery], lost: Collection[UUID]) -> None:
     """Log attempts through the general logger."""
     for sent in batch:
         log.info(

@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 Job = Callable[[], Awaitable[object]]
 
 
-class Periodic:
+class Scheduler:
     """Runs each job at once and then every so many seconds, until cancelled. A failing job is tried next time."""
 
     def __init__(self, jobs: Sequence[tuple[float, Job]]) -> None:

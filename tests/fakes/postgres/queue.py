@@ -12,7 +12,7 @@ from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.quarantine import MAX_CRASHES
 from monitor.domain.errors import NotFound
-from monitor.domain.ports.queue import Claimed, Finish, Postpone
+from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.vocab import DeliveryState
 from tests.fakes.postgres.database import FinishedDelivery, StoredDelivery, Tables
 
@@ -35,17 +35,17 @@ class FakeDeliveryQueue:
         ready.sort(key=lambda id_: self._tables.lanes[id_].last_attempt_at or _LONG_AGO)
         return {id_: replace(self._lane(id_), in_flight=self._in_flight(id_)) for id_ in ready[:limit]}
 
-    async def take(
-        self, rooms: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
-    ) -> list[Claimed]:
+    async def lease(
+        self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+    ) -> list[ClaimedDelivery]:
         taken = []
-        for webhook_id, room in rooms.items():
+        for webhook_id, room in capacities.items():
             due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)[:room]
             for delivery in due:
                 leased = replace(
                     delivery,
                     due_at=self._now + timedelta(seconds=lease_s),
-                    epoch=delivery.epoch + 1,
+                    fencing_token=delivery.fencing_token + 1,
                     leased_by=worker,
                     crashes=delivery.crashes + (delivery.leased_by is not None),
                 )
@@ -112,7 +112,7 @@ class FakeDeliveryQueue:
                     event_id=done.event_id,
                     webhook_id=done.webhook_id,
                     due_at=self._now,
-                    epoch=done.epoch,
+                    fencing_token=done.fencing_token,
                     attempts=done.attempts,
                     last_status_code=done.last_status_code,
                     last_error=done.last_error,
@@ -123,7 +123,7 @@ class FakeDeliveryQueue:
             self._put(replace(delivery, due_at=self._now))
         self._woken.add(delivery.webhook_id)
 
-    async def spread(self, webhook_id: UUID, *, per_s: float) -> int:
+    async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
         waiting = [delivery for delivery in self._due(webhook_id) if delivery.leased_by is None]
         for position, delivery in enumerate(waiting):
             self._put(replace(delivery, due_at=self._now + timedelta(seconds=position / per_s)))
@@ -165,16 +165,20 @@ class FakeDeliveryQueue:
         return sum(d.webhook_id == webhook_id and d.leased_by is not None and d.due_at > self._now for d in rows)
 
     def _held(self, leases: Sequence[tuple[UUID, int]]) -> list[StoredDelivery]:
-        rows = ((self._tables.deliveries.get(id_), epoch) for id_, epoch in leases)
-        return [d for d, epoch in rows if d is not None and d.leased_by is not None and d.epoch == epoch]
+        rows = ((self._tables.deliveries.get(id_), fencing_token) for id_, fencing_token in leases)
+        return [
+            d
+            for d, fencing_token in rows
+            if d is not None and d.leased_by is not None and d.fencing_token == fencing_token
+        ]
 
-    def _claimed(self, delivery: StoredDelivery) -> Claimed:
+    def _claimed(self, delivery: StoredDelivery) -> ClaimedDelivery:
         event = self._tables.events[delivery.event_id].event
-        return Claimed(
+        return ClaimedDelivery(
             id=delivery.id,
             event_id=delivery.event_id,
             webhook_id=delivery.webhook_id,
-            epoch=delivery.epoch,
+            fencing_token=delivery.fencing_token,
             attempts=delivery.attempts,
             event_type=event.type,
             payload=event.payload,
@@ -193,7 +197,7 @@ def move_to_finished(tables: Tables, delivery: StoredDelivery, state: DeliverySt
         webhook_id=delivery.webhook_id,
         state=state,
         attempts=delivery.attempts,
-        epoch=delivery.epoch,
+        fencing_token=delivery.fencing_token,
         last_status_code=delivery.last_status_code,
         last_error=delivery.last_error,
         finished_at=now,

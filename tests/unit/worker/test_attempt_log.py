@@ -9,10 +9,10 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery.outcome import Outcome
-from monitor.domain.ports.queue import Claimed
-from monitor.domain.services.deliver import Sent
+from monitor.domain.ports.queue import ClaimedDelivery
+from monitor.domain.services.deliver import SentDelivery
 from monitor.domain.vocab import ErrorKind
-from monitor.worker.attempt_log import AttemptLines
+from monitor.worker.attempt_log import AttemptLogWriter
 
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
 WEBHOOK, EVENT = UUID(int=7), UUID(int=8)
@@ -28,14 +28,14 @@ class Stream(io.BytesIO):
         return super().write(data)
 
 
-def sent(number: int, outcome: Outcome) -> Sent:
-    claimed = Claimed(UUID(int=number), EVENT, WEBHOOK, 1, number - 1, "order.paid", b'{"secret": "canary"}')
-    return Sent(claimed, UUID(int=100 + number), NOW, outcome)
+def sent(number: int, outcome: Outcome) -> SentDelivery:
+    claimed = ClaimedDelivery(UUID(int=number), EVENT, WEBHOOK, 1, number - 1, "order.paid", b'{"secret": "canary"}')
+    return SentDelivery(claimed, UUID(int=100 + number), NOW, outcome)
 
 
 def test_a_batch_is_one_write_with_a_line_for_each_attempt() -> None:
     stream = Stream()
-    write = AttemptLines(stream, lambda: NOW)
+    write = AttemptLogWriter(stream, lambda: NOW)
     failed = Outcome(9.96, error=ErrorKind.TIMEOUT, error_detail="canary")
     write([sent(1, Outcome(12.345, 200, response_body=b"canary")), sent(2, failed)], {UUID(int=2)})
     assert stream.writes == 1
@@ -55,6 +55,6 @@ def test_a_batch_is_one_write_with_a_line_for_each_attempt() -> None:
 
 def test_lines_are_flushed_with_their_batch() -> None:
     beneath = io.BytesIO()
-    write = AttemptLines(io.BufferedWriter(beneath), lambda: NOW)
+    write = AttemptLogWriter(io.BufferedWriter(beneath), lambda: NOW)
     write([sent(1, Outcome(1.0, 200))], set())
     assert beneath.getvalue().count(b"\n") == 1

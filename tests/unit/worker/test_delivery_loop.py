@@ -17,7 +17,7 @@ from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Unavailable
-from monitor.domain.services.deliver import DeliverConfig, Deliverer, Sent, Settlement
+from monitor.domain.services.deliver import DeliverConfig, Deliverer, SentDelivery, Settlement
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.destination import Destination
 from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
@@ -58,7 +58,7 @@ class Site:
     def worker(self, config: DeliveryConfig = QUIET, deliverer: Deliverer | None = None) -> DeliveryWorker:
         return DeliveryWorker(deliverer or self.deliverer(), FakeWakeups(self.database), config, on_settled=self._note)
 
-    def _note(self, _batch: list[Sent], settlement: Settlement) -> None:
+    def _note(self, _batch: list[SentDelivery], settlement: Settlement) -> None:
         self.settlements.append(settlement)
 
     async def webhook(self, deliveries: int = 0, **changes: object) -> UUID:
@@ -303,7 +303,7 @@ async def test_a_webhook_deleted_between_claim_and_send_gets_nothing(site: Site)
 
 async def test_one_result_that_the_database_refuses_does_not_hold_the_others_back(site: Site) -> None:
     class Refusing(Deliverer):
-        async def settle(self, batch: Sequence[Sent]) -> Settlement:
+        async def settle(self, batch: Sequence[SentDelivery]) -> Settlement:
             if any(sent.delivery.id == bad for sent in batch):
                 raise ValueError("a value that no column takes")
             return await super().settle(batch)

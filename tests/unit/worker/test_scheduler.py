@@ -7,7 +7,7 @@ import asyncio
 import structlog.testing
 
 from monitor.domain.errors import Unavailable
-from monitor.worker.scheduler import Periodic
+from monitor.worker.scheduler import Scheduler
 
 
 async def test_each_job_runs_at_once_and_again_whatever_the_others_do() -> None:
@@ -28,7 +28,7 @@ async def test_each_job_runs_at_once_and_again_whatever_the_others_do() -> None:
         raise ValueError("a bug")
 
     with structlog.testing.capture_logs() as logs:
-        running = asyncio.create_task(Periodic([(0.0, steady), (0.0, away), (0.0, broken)]).run())
+        running = asyncio.create_task(Scheduler([(0.0, steady), (0.0, away), (0.0, broken)]).run())
         async with asyncio.timeout(5):
             await enough.wait()
         assert not running.done()
@@ -47,7 +47,7 @@ async def test_a_job_waits_its_interval() -> None:
         nonlocal runs
         runs += 1
 
-    running = asyncio.create_task(Periodic([(3_600.0, job)]).run())
+    running = asyncio.create_task(Scheduler([(3_600.0, job)]).run())
     for _ in range(10):
         await asyncio.sleep(0)
     running.cancel()

@@ -139,7 +139,7 @@ class Database:
             timeout=self.config.acquire_timeout_s,
             command_timeout=self.config.statement_timeout_ms / 1000,
             server_settings=self._server_settings(),
-            reset=_as_it_is,
+            reset=_no_reset,
         )
 
     async def close(self) -> None:
@@ -155,13 +155,13 @@ class Database:
             Unavailable: the database cannot be reached or took too long.
         """
         with translating():
-            rows: list[asyncpg.Record] = await _twice(lambda: self.reads.fetch(sql, *args))
+            rows: list[asyncpg.Record] = await _retry_once(lambda: self.reads.fetch(sql, *args))
             return rows
 
     async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """Run one read for its first row. Raises as :meth:`fetch`."""
         with translating():
-            return await _twice(lambda: self.reads.fetchrow(sql, *args))
+            return await _retry_once(lambda: self.reads.fetchrow(sql, *args))
 
     async def connect(self) -> asyncpg.Connection:
         """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
@@ -185,7 +185,7 @@ class Database:
         }
 
 
-async def _twice(read: Callable[[], Awaitable[T]]) -> T:
+async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
     """
     Return what *read* returns, on a second connection if the first one ended under it: it may have been dead already,
     and nobody looks before a read, which is safe to repeat.
@@ -198,7 +198,7 @@ async def _twice(read: Callable[[], Awaitable[T]]) -> T:
     return await read()
 
 
-async def _as_it_is(_connection: asyncpg.Connection) -> None:
+async def _no_reset(_connection: asyncpg.Connection) -> None:
     """
     Give a connection back without asking the server to reset it, which takes as long as a small read itself.
 

@@ -27,7 +27,7 @@ from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
 from monitor.domain.monitoring.health import Health
-from monitor.domain.ports.queue import Claimed, Finish, Postpone
+from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.vocab import DeliveryState, HealthStatus
 
 T = TypeVar("T", RateLimit, RetryPolicy)
@@ -75,16 +75,17 @@ WHERE webhook_id = ANY($1) AND leased_by IS NOT NULL AND due_at > now() GROUP BY
 
 _LEASE = """
 UPDATE deliveries d
-SET due_at = now() + $3, epoch = d.epoch + 1, leased_by = $4, crashes = d.crashes + (d.leased_by IS NOT NULL)::int
+SET due_at = now() + $3, fencing_token = d.fencing_token + 1, leased_by = $4,
+    crashes = d.crashes + (d.leased_by IS NOT NULL)::int
 FROM picked WHERE d.id = picked.id
-RETURNING d.id, d.event_id, d.webhook_id, d.epoch, d.attempts, d.crashes
+RETURNING d.id, d.event_id, d.webhook_id, d.fencing_token, d.attempts, d.crashes
 """
 
 TAKE = f"""
 WITH picked AS MATERIALIZED (
-    SELECT due.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, room), LATERAL (
+    SELECT due.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
         SELECT d.id FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now()
-        ORDER BY d.due_at LIMIT lane.room FOR UPDATE SKIP LOCKED
+        ORDER BY d.due_at LIMIT lane.capacity FOR UPDATE SKIP LOCKED
     ) AS due
 ) {_LEASE}
 """
@@ -92,7 +93,7 @@ WITH picked AS MATERIALIZED (
 # The head of an ordered lane is waited for, not skipped: skipping it would overtake it.
 TAKE_HEADS = f"""
 WITH picked AS MATERIALIZED (
-    SELECT head.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, room), LATERAL (
+    SELECT head.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
         SELECT d.id, d.due_at FROM deliveries d WHERE d.webhook_id = lane.webhook_id
         ORDER BY d.id LIMIT 1 FOR UPDATE
     ) AS head WHERE head.due_at <= now()
@@ -105,13 +106,13 @@ SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at
     health_status = n.health_status, health_reason = n.health_reason, failure_probability = n.failure_probability,
     health_changed_at = n.health_changed_at, breaker_state = n.breaker_state, breaker_until = n.breaker_until,
     breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at,
-    unseen = n.unseen, look_at = n.look_at
+    unevaluated = n.unevaluated, evaluate_at = n.evaluate_at
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
             $14::timestamptz[], $15::bytea[], $16::timestamptz[])
     AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
           health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at,
-          unseen, look_at)
+          unevaluated, evaluate_at)
 WHERE l.webhook_id = n.webhook_id
 """
 
@@ -121,13 +122,13 @@ WITH gone AS (
     USING unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::int[])
         AS f (id, state, status_code, error, made)
     WHERE d.id = f.id
-    RETURNING d.id, d.event_id, d.webhook_id, f.state, d.attempts + f.made AS attempts, d.epoch,
+    RETURNING d.id, d.event_id, d.webhook_id, f.state, d.attempts + f.made AS attempts, d.fencing_token,
               CASE WHEN f.made > 0 THEN f.status_code ELSE d.last_status_code END AS last_status_code,
               CASE WHEN f.made > 0 THEN f.error ELSE d.last_error END AS last_error
 )
-INSERT INTO deliveries_finished (id, event_id, webhook_id, state, attempts, epoch, last_status_code, last_error,
+INSERT INTO deliveries_finished (id, event_id, webhook_id, state, attempts, fencing_token, last_status_code, last_error,
                                  finished_at)
-SELECT id, event_id, webhook_id, state, attempts, epoch, last_status_code, last_error, now() FROM gone
+SELECT id, event_id, webhook_id, state, attempts, fencing_token, last_status_code, last_error, now() FROM gone
 """
 
 POSTPONE = """
@@ -138,7 +139,10 @@ FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[]) AS p (id,
 WHERE d.id = p.id
 """
 
-_MINE = "FROM unnest($1::uuid[], $2::int[]) AS lease (id, epoch) WHERE d.id = lease.id AND d.epoch = lease.epoch"
+_HELD = (
+    "FROM unnest($1::uuid[], $2::int[]) AS lease (id, fencing_token)"
+    " WHERE d.id = lease.id AND d.fencing_token = lease.fencing_token AND d.leased_by IS NOT NULL"
+)
 
 
 class PostgresDeliveryQueue:
@@ -160,21 +164,21 @@ class PostgresDeliveryQueue:
                 lanes[id_] = msgspec.structs.replace(lanes[id_], in_flight=row["in_flight"])
         return lanes
 
-    async def take(
-        self, rooms: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
-    ) -> list[Claimed]:
+    async def lease(
+        self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+    ) -> list[ClaimedDelivery]:
         lease = timedelta(seconds=lease_s)
         leased: list[asyncpg.Record] = []
-        for sql, lanes in ((TAKE, rooms.keys() - set(ordered)), (TAKE_HEADS, rooms.keys() & set(ordered))):
+        for sql, lanes in ((TAKE, capacities.keys() - set(ordered)), (TAKE_HEADS, capacities.keys() & set(ordered))):
             if lanes:
                 ids = list(lanes)
-                leased += await self._connection.fetch(sql, ids, [rooms[id_] for id_ in ids], lease, worker)
+                leased += await self._connection.fetch(sql, ids, [capacities[id_] for id_ in ids], lease, worker)
         killers = [row["id"] for row in leased if row["crashes"] >= MAX_CRASHES]
         if killers:
             await self.finish([Finish(id_, DeliveryState.QUARANTINED) for id_ in killers])
         return await self._with_events([row for row in leased if row["crashes"] < MAX_CRASHES])
 
-    async def _with_events(self, leased: list[asyncpg.Record]) -> list[Claimed]:
+    async def _with_events(self, leased: list[asyncpg.Record]) -> list[ClaimedDelivery]:
         if not leased:
             return []
         rows = await self._connection.fetch(
@@ -185,11 +189,11 @@ class PostgresDeliveryQueue:
             # Held longer than events are kept, by a pause for example: there is nothing left to send.
             await self.finish([Finish(id_, DeliveryState.FAILED) for id_ in expired])
         return [
-            Claimed(
+            ClaimedDelivery(
                 id=row["id"],
                 event_id=row["event_id"],
                 webhook_id=row["webhook_id"],
-                epoch=row["epoch"],
+                fencing_token=row["fencing_token"],
                 attempts=row["attempts"],
                 event_type=events[row["event_id"]]["type"],
                 payload=events[row["event_id"]]["payload"],
@@ -216,29 +220,28 @@ class PostgresDeliveryQueue:
             [lane.breaker.since for lane in lanes],
             [lane.tokens for lane in lanes],
             [lane.tokens_at for lane in lanes],
-            [encode_tally(lane.unseen) for lane in lanes],
-            [lane.look_at for lane in lanes],
+            [encode_tally(lane.unevaluated) for lane in lanes],
+            [lane.evaluate_at for lane in lanes],
         )
 
     async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
         rows = await self._connection.fetch(
-            "SELECT d.id FROM deliveries d JOIN unnest($1::uuid[], $2::int[]) AS lease (id, epoch)"
-            " ON d.id = lease.id AND d.epoch = lease.epoch AND d.leased_by IS NOT NULL FOR UPDATE OF d",
+            "SELECT d.id FROM deliveries d JOIN unnest($1::uuid[], $2::int[]) AS lease (id, fencing_token)"
+            " ON d.id = lease.id AND d.fencing_token = lease.fencing_token AND d.leased_by IS NOT NULL FOR UPDATE OF d",
             *_columns(leases),
         )
         return {row["id"] for row in rows}
 
     async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> None:
         await self._connection.execute(
-            f"UPDATE deliveries d SET due_at = now() + $3 {_MINE} AND d.leased_by IS NOT NULL",
+            f"UPDATE deliveries d SET due_at = now() + $3 {_HELD}",
             *_columns(leases),
             timedelta(seconds=lease_s),
         )
 
     async def release(self, leases: Sequence[tuple[UUID, int]], *, after_s: float = 0.0) -> None:
         rows = await self._connection.fetch(
-            f"UPDATE deliveries d SET due_at = now() + $3, leased_by = NULL {_MINE} AND d.leased_by IS NOT NULL"
-            " RETURNING d.webhook_id",
+            f"UPDATE deliveries d SET due_at = now() + $3, leased_by = NULL {_HELD} RETURNING d.webhook_id",
             *_columns(leases),
             timedelta(seconds=after_s),
         )
@@ -284,8 +287,9 @@ class PostgresDeliveryQueue:
     async def requeue(self, delivery_id: UUID) -> None:
         await self._connection.execute(
             "WITH back AS (DELETE FROM deliveries_finished WHERE id = $1 RETURNING *)"
-            " INSERT INTO deliveries (id, event_id, webhook_id, due_at, epoch, attempts, last_status_code, last_error)"
-            " SELECT id, event_id, webhook_id, now(), epoch, attempts, last_status_code, last_error FROM back",
+            " INSERT INTO deliveries"
+            " (id, event_id, webhook_id, due_at, fencing_token, attempts, last_status_code, last_error)"
+            " SELECT id, event_id, webhook_id, now(), fencing_token, attempts, last_status_code, last_error FROM back",
             delivery_id,
         )
         webhook_id = await self._connection.fetchval(
@@ -296,7 +300,7 @@ class PostgresDeliveryQueue:
         )
         await wake(self._connection, [webhook_id])
 
-    async def spread(self, webhook_id: UUID, *, per_s: float) -> int:
+    async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
         # Nothing is claimed from the lane meanwhile, so no live lease can be rewritten.
         await self._connection.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", webhook_id)
         released: str = await self._connection.execute(
@@ -312,7 +316,7 @@ class PostgresDeliveryQueue:
 
 
 def _columns(leases: Sequence[tuple[UUID, int]]) -> tuple[list[UUID], list[int]]:
-    return [id_ for id_, _ in leases], [epoch for _, epoch in leases]
+    return [id_ for id_, _ in leases], [fencing_token for _, fencing_token in leases]
 
 
 def _lane(row: asyncpg.Record) -> Lane:
@@ -332,8 +336,8 @@ def _lane(row: asyncpg.Record) -> Lane:
         ),
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],
-        unseen=decode_tally(row["unseen"]),
-        look_at=row["look_at"],
+        unevaluated=decode_tally(row["unevaluated"]),
+        evaluate_at=row["evaluate_at"],
         version=row["version"],
         max_concurrency=row["max_concurrency"],
         rate_limit=_policy(row["rate_limit"], RateLimit) if row["rate_limit"] else None,

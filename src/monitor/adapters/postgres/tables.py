@@ -88,10 +88,10 @@ lanes = sa.Table(
     sa.Column("breaker_since", sa.Integer, nullable=False),
     sa.Column("tokens", sa.Double, nullable=True),
     _at("tokens_at", nullable=True),
-    # What the detector has not seen yet, and when it looks next.
-    sa.Column("unseen", sa.LargeBinary, nullable=True),
-    _at("look_at", nullable=True),
-    sa.Index("ix_webhook_lanes_look_at", "look_at"),
+    # What the detector has not evaluated yet, and when it is due.
+    sa.Column("unevaluated", sa.LargeBinary, nullable=True),
+    _at("evaluate_at", nullable=True),
+    sa.Index("ix_webhook_lanes_evaluate_at", "evaluate_at"),
 )
 
 events = sa.Table(
@@ -117,7 +117,7 @@ deliveries = sa.Table(
     sa.Column("webhook_id", sa.Uuid, nullable=False),
     _at("due_at"),
     sa.Column("leased_by", sa.Text, nullable=True),
-    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("fencing_token", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_status_code", sa.SmallInteger, nullable=True),
@@ -137,7 +137,7 @@ deliveries_finished = sa.Table(
     sa.Column("webhook_id", sa.Uuid, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("fencing_token", sa.Integer, nullable=False),
     sa.Column("last_status_code", sa.SmallInteger, nullable=True),
     sa.Column("last_error", sa.Text, nullable=True),
     _at("finished_at"),
@@ -227,18 +227,18 @@ rollups_hour, histograms_hour = _folded("hour")
 rollups_day, histograms_day = _folded("day")
 
 rollup_progress = sa.Table(
-    # Buckets of the level (hour, day) that end by folded_until may be read from it, save those in rollups_stale.
+    # Buckets of the level (hour, day) that end by compacted_until may be read from it, save those in rollups_stale.
     "rollup_progress",
     metadata,
-    sa.Column("level", sa.Text, primary_key=True),
-    _at("folded_until"),
+    sa.Column("resolution", sa.Text, primary_key=True),
+    _at("compacted_until"),
 )
 
 rollups_stale = sa.Table(
     # Buckets that are still to be folded, or again since attempts came late: until then the finer level is read.
     "rollups_stale",
     metadata,
-    sa.Column("level", sa.Text, primary_key=True),
+    sa.Column("resolution", sa.Text, primary_key=True),
     sa.Column("webhook_id", sa.Uuid, primary_key=True),
     sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
 )
@@ -277,12 +277,12 @@ revoked_tokens = sa.Table(
 )
 
 baselines = sa.Table(
-    # Large and written at every look, so apart from the lanes that every claim reads.
+    # Large and written at every evaluation, so apart from the lanes that every claim reads.
     "webhook_baselines",
     metadata,
     sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("baselines", sa.LargeBinary, nullable=False),
-    _at("looked_at"),
+    _at("evaluated_at"),
     sa.Column("signals", JSONB, nullable=False),
     sa.Column("normal", JSONB, nullable=False),
 )
@@ -322,10 +322,10 @@ alerts = sa.Table(
     sa.Column("note", sa.Text, nullable=True),
     _at("resolved_at", nullable=True),
     sa.Column("resolved_by", sa.Text, nullable=True),
-    sa.Column("moves", ARRAY(sa.DateTime(timezone=True)), nullable=False),
+    sa.Column("transitions", ARRAY(sa.DateTime(timezone=True)), nullable=False),
     sa.Column("flapping", sa.Boolean, nullable=False),
-    sa.Column("told", sa.Boolean, nullable=False),
-    sa.Column("news", sa.Boolean, nullable=False),
+    sa.Column("notified", sa.Boolean, nullable=False),
+    sa.Column("pending_notification", sa.Boolean, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     # What makes "one open alert per webhook and kind" true, whoever is first.
     sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
@@ -364,19 +364,19 @@ silences = sa.Table(
     sa.Index("ix_silences_ends_at", "ends_at"),
 )
 
-outbox = sa.Table(
-    "outbox",
+alert_notifications = sa.Table(
+    "alert_notifications",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("announcement", sa.LargeBinary, nullable=False),
+    sa.Column("notification", sa.LargeBinary, nullable=False),
 )
 
-facts = sa.Table(
-    # What happened, until those who must hear of it did.
-    "facts",
+event_outbox = sa.Table(
+    # Domain events, until they were dispatched.
+    "event_outbox",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("fact", sa.LargeBinary, nullable=False),
+    sa.Column("event", sa.LargeBinary, nullable=False),
 )
 
 replays = sa.Table(

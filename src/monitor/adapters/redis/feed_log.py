@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.live import Entry, Position, Tail
+from monitor.domain.live import FeedEntry, Position, Tail
 from monitor.domain.live.stream import RING
 
 CONNECT_S = 1.0
@@ -65,7 +65,7 @@ redis.call('SET', KEYS[3], told, 'EX', ARGV[3])
 )
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Entry).decode
+_decode = msgspec.json.Decoder(FeedEntry).decode
 
 
 class RedisFeedLog:
@@ -116,7 +116,7 @@ class RedisFeedLog:
             entries = [_entry(row) for row in rows]
             return Tail(Position(rows[0][1][b"epoch"].decode(), entries[-1][0]), entries)
 
-    async def append(self, first: int, entries: Sequence[Entry]) -> None:
+    async def append(self, first: int, entries: Sequence[FeedEntry]) -> None:
         packed = [_encode(entry) for entry in entries]
         args: list[Any] = [self._new_epoch(), RING, PRODUCER_TTL_S, first, *packed]
         with _translated():
@@ -134,7 +134,7 @@ class RedisFeedLog:
             return Tail(Position(epoch.decode(), seq), entries)
 
 
-def _entry(row: Any) -> tuple[int, Entry]:
+def _entry(row: Any) -> tuple[int, FeedEntry]:
     """Read one row of the stream: from a script its members are a flat list, else a mapping."""
     id_, members = row
     packed = members[b"entry"] if isinstance(members, dict) else members[members.index(b"entry") + 1]

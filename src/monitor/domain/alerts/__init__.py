@@ -6,8 +6,8 @@ the entries alone, so :func:`replay` gives the same alert. :mod:`~monitor.domain
 with a webhook; :mod:`~monitor.domain.alerts.silences` whom not to tell.
 """
 
-from monitor.domain.alerts.conditions import Condition, Subject, Widespread, conditions_of, survey
-from monitor.domain.alerts.lifecycle import Acknowledge, Observe, Resolve, apply
+from monitor.domain.alerts.conditions import Condition, MassFailure, Subject, check_mass_failure, conditions_of
+from monitor.domain.alerts.lifecycle import Acknowledge, Observe, Resolve, apply_trigger
 from monitor.domain.alerts.model import (
     OPEN_STATES,
     SYSTEM_ACTOR,
@@ -17,7 +17,7 @@ from monitor.domain.alerts.model import (
     AlertPolicy,
     AlertState,
     Cause,
-    Entry,
+    HistoryEntry,
     Identity,
     replay,
 )
@@ -34,16 +34,16 @@ __all__ = [
     "AlertState",
     "Cause",
     "Condition",
-    "Entry",
+    "HistoryEntry",
     "Identity",
+    "MassFailure",
     "Observe",
     "Resolve",
     "Silence",
     "SilenceSpec",
     "Subject",
-    "Widespread",
-    "apply",
+    "apply_trigger",
+    "check_mass_failure",
     "conditions_of",
     "replay",
-    "survey",
 ]

@@ -34,22 +34,22 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
 
 
-class Widespread(msgspec.Struct, frozen=True):
+class MassFailure(msgspec.Struct, frozen=True):
     """How many of the webhooks that were tried lately began to fail lately."""
 
     failing: int
-    watched: int
+    tried: int
 
 
 _SIGNALS: dict[Signal, tuple[AlertKind, Cause]] = {
     Signal.FAILURES: (AlertKind.FAILING, Cause.FAILURES),
     Signal.LATENCY: (AlertKind.LATENCY, Cause.LATENCY),
-    Signal.TAIL: (AlertKind.LATENCY, Cause.TAIL),
+    Signal.LATENCY_TAIL: (AlertKind.LATENCY, Cause.LATENCY_TAIL),
     Signal.VOLUME: (AlertKind.VOLUME, Cause.VOLUME),
-    Signal.SILENCE: (AlertKind.VOLUME, Cause.SILENCE),
+    Signal.NO_DATA: (AlertKind.VOLUME, Cause.NO_DATA),
 }
 
-WEBHOOK_KINDS = tuple(kind for kind in AlertKind if kind is not AlertKind.WIDESPREAD)
+WEBHOOK_KINDS = tuple(kind for kind in AlertKind if kind is not AlertKind.MASS_FAILURE)
 """The kinds that one webhook can have."""
 
 
@@ -80,26 +80,26 @@ def conditions_of(
     return {kind: tuple(conditions) for kind, conditions in found.items()}
 
 
-def survey(found: Widespread, *, is_open: bool, policy: AlertPolicy) -> Condition | None:
+def check_mass_failure(found: MassFailure, *, is_open: bool, policy: AlertPolicy) -> Condition | None:
     """
     Judge all webhooks together; *is_open* tells that the alert is there, which takes less to keep than to raise.
 
     Returns:
         What holds if more than half of the webhooks began to fail together, else ``None``.
     """
-    least = policy.widespread_min
-    ratio = found.failing / found.watched if found.watched else 0.0
+    least = policy.mass_failure_min
+    ratio = found.failing / found.tried if found.tried else 0.0
     if is_open:
-        least, wanted = 1, policy.widespread_ratio / 2
+        least, wanted = 1, policy.mass_failure_ratio / 2
     else:
-        wanted = policy.widespread_ratio
+        wanted = policy.mass_failure_ratio
     if found.failing < least or ratio <= wanted:
         return None
     return Condition(
-        Cause.WIDESPREAD,
+        Cause.MASS_FAILURE,
         Severity.CRITICAL,
-        f"{found.failing} of {found.watched} webhooks began to fail together; look at what they share.",
-        {"failing": found.failing, "watched": found.watched},
+        f"{found.failing} of {found.tried} webhooks began to fail together; look at what they share.",
+        {"failing": found.failing, "watched": found.tried},
     )
 
 

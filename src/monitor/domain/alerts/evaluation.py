@@ -18,11 +18,11 @@ from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, sample
 from monitor.domain.monitoring.health import HealthPolicy
 from monitor.domain.vocab import HealthStatus, Seconds
 
-WATCHED = (Signal.FAILURES, Signal.LATENCY, Signal.TAIL, Signal.VOLUME, Signal.SILENCE)
+EVALUATED_SIGNALS = (Signal.FAILURES, Signal.LATENCY, Signal.LATENCY_TAIL, Signal.VOLUME, Signal.NO_DATA)
 """The signals of a webhook, in the order of their verdicts."""
 
 
-class WatchPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DetectionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     Attributes:
         busy_s: when to look again at a webhook that had attempts or is not well.
@@ -38,14 +38,14 @@ class WatchPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     health: HealthPolicy = HealthPolicy()
 
 
-class Watched(msgspec.Struct, frozen=True, kw_only=True):
+class EvaluationInput(msgspec.Struct, frozen=True, kw_only=True):
     """
     A webhook under lock, as the look finds it.
 
     Attributes:
-        unseen: what was settled since the last look.
+        unevaluated: what was settled since the last look.
         held: Monitor itself holds attempts back: paused, disabled, or the breaker is open.
-        looked_at: the last look, null before the first.
+        evaluated_at: the last look, null before the first.
         baselines: null before the first look, and when a stored one could not be read.
     """
 
@@ -54,8 +54,8 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     subject: Subject
     deleted: bool = False
     held: bool = False
-    unseen: Tally = NO_ATTEMPTS
-    looked_at: datetime | None = None
+    unevaluated: Tally = NO_ATTEMPTS
+    evaluated_at: datetime | None = None
     baselines: Baselines | None = None
 
 
@@ -74,14 +74,14 @@ class Normal(msgspec.Struct, frozen=True):
     slow_ms: float | None = None
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look found. ``next_at`` is when to look again, null for never (the webhook was deleted)."""
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look found. ``evaluate_at`` is when it is due again, null for never (the webhook was deleted)."""
 
     webhook_id: UUID
     baselines: Baselines
     verdicts: tuple[Verdict, ...]
     conditions: dict[AlertKind, tuple[Condition, ...]]
-    next_at: datetime | None
+    evaluate_at: datetime | None
 
     @property
     def signals(self) -> dict[str, str]:
@@ -98,23 +98,27 @@ _STATES = {
 }
 
 
-def look(watched: Watched, now: datetime, policy: WatchPolicy) -> Look:
-    """Look at a webhook at *now*, aware UTC and after ``watched.looked_at``. Pure and total."""
+def evaluate(watched: EvaluationInput, now: datetime, policy: DetectionPolicy) -> Evaluation:
+    """Look at a webhook at *now*, aware UTC and after ``watched.evaluated_at``. Pure and total."""
     at = now.timestamp()
     baselines = watched.baselines or start_baselines(at - policy.busy_s)
-    blind = watched.looked_at is not None and now - watched.looked_at > timedelta(seconds=policy.blind_s)
-    baselines, verdicts = observe_all(baselines, sample(watched.unseen, at, held=watched.held or blind), policy.anomaly)
+    blind = watched.evaluated_at is not None and now - watched.evaluated_at > timedelta(seconds=policy.blind_s)
+    baselines, verdicts = observe_all(
+        baselines, sample(watched.unevaluated, at, held=watched.held or blind), policy.anomaly
+    )
     if watched.deleted:
-        return Look(webhook_id=watched.webhook_id, baselines=baselines, verdicts=(), conditions={}, next_at=None)
+        return Evaluation(
+            webhook_id=watched.webhook_id, baselines=baselines, verdicts=(), conditions={}, evaluate_at=None
+        )
     conditions = conditions_of(watched.subject, verdicts, now, policy=policy.alert, health=policy.health)
     well = watched.subject.health.status in (HealthStatus.HEALTHY, HealthStatus.UNKNOWN)
-    idle = well and not watched.unseen.attempts and not any(conditions.values())
-    return Look(
+    idle = well and not watched.unevaluated.attempts and not any(conditions.values())
+    return Evaluation(
         webhook_id=watched.webhook_id,
         baselines=baselines,
         verdicts=verdicts,
         conditions=conditions,
-        next_at=now + timedelta(seconds=policy.idle_s if idle else policy.busy_s),
+        evaluate_at=now + timedelta(seconds=policy.idle_s if idle else policy.busy_s),
     )
 
 
@@ -129,5 +133,5 @@ def normal_of(baselines: Baselines, verdicts: tuple[Verdict, ...]) -> Normal:
         latency_ms=round(exp(level.mean), 3) if latency else None,
         latency_low_ms=round(exp(level.mean - spread), 3) if latency else None,
         latency_high_ms=round(exp(level.mean + spread), 3) if latency else None,
-        slow_ms=round(exp(baselines.tail.slow_log), 3) if Signal.TAIL in known else None,
+        slow_ms=round(exp(baselines.tail.slow_log), 3) if Signal.LATENCY_TAIL in known else None,
     )

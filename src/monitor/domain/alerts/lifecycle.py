@@ -16,10 +16,10 @@ from monitor.domain.alerts.model import (
     AlertPolicy,
     AlertState,
     Cause,
-    Entry,
+    HistoryEntry,
     Identity,
-    evolve,
-    recent_moves,
+    apply_entry,
+    recent_transitions,
 )
 from monitor.domain.errors import Conflict
 from monitor.domain.vocab import SEVERITIES, worst
@@ -32,13 +32,13 @@ class Observe(msgspec.Struct, frozen=True):
     Somebody looked: *conditions* are all that holds now, none if all is well.
 
     Args:
-        quiet: a silence matches, so nobody is told.
+        silenced: a silence matches, so nobody is told.
         why_over: said in the history when nothing holds any more.
     """
 
     conditions: Sequence[Condition] = ()
-    quiet: bool = False
-    why_over: str = BACK_TO_NORMAL
+    silenced: bool = False
+    resolve_note: str = BACK_TO_NORMAL
 
 
 class Acknowledge(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ class Acknowledge(msgspec.Struct, frozen=True):
     by: str
     note: str | None = None
     expires_at: datetime | None = None
-    quiet: bool = False
+    silenced: bool = False
 
 
 class Resolve(msgspec.Struct, frozen=True):
@@ -55,15 +55,15 @@ class Resolve(msgspec.Struct, frozen=True):
 
     by: str
     note: str | None = None
-    quiet: bool = False
+    silenced: bool = False
 
 
 Trigger = Observe | Acknowledge | Resolve
 
 
-def apply(
+def apply_trigger(
     alert: Alert | None, trigger: Trigger, now: datetime, *, identity: Identity, policy: AlertPolicy
-) -> tuple[Alert | None, tuple[Entry, ...]]:
+) -> tuple[Alert | None, tuple[HistoryEntry, ...]]:
     """
     Return the alert after *trigger* and the entries that it adds, none if it changes nothing. Safe to repeat.
 
@@ -75,7 +75,7 @@ def apply(
     Raises:
         Conflict: an acknowledgement of a resolved alert.
     """
-    scribe = _Scribe(alert, now, identity, policy)
+    scribe = _HistoryWriter(alert, now, identity, policy)
     match trigger:
         case Observe():
             _observe(scribe, trigger)
@@ -85,40 +85,40 @@ def apply(
             _resolve(scribe, trigger)
         case _:
             assert_never(trigger)
-    _settle(scribe, quiet=trigger.quiet)
+    _settle(scribe, silenced=trigger.silenced)
     return scribe.alert, tuple(scribe.entries)
 
 
-class _Scribe:
+class _HistoryWriter:
     """Writes entries and keeps the alert that they make."""
 
     def __init__(self, alert: Alert | None, now: datetime, identity: Identity, policy: AlertPolicy) -> None:
         self.alert = alert
         self.now = now
         self.policy = policy
-        self.entries: list[Entry] = []
+        self.entries: list[HistoryEntry] = []
         self._new = identity
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: HistoryEntry) -> None:
         alert = self.alert
         known = self._new if alert is None else Identity(alert.id, alert.webhook_id, alert.kind)
-        self.alert = evolve(alert, entry, known, self.policy)
+        self.alert = apply_entry(alert, entry, known, self.policy)
         self.entries.append(entry)
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: HistoryEntry) -> None:
         """Start a new alert, whatever came before."""
         self.alert = None
         self.write(entry)
 
 
-def _observe(scribe: _Scribe, trigger: Observe) -> None:
+def _observe(scribe: _HistoryWriter, trigger: Observe) -> None:
     alert, now = scribe.alert, scribe.now
     if alert is None or not alert.is_open:
         _observe_resolved(scribe, trigger)
         return
     held = _by_cause(trigger.conditions)
     if not held:
-        scribe.write(Entry(at=now, action=Action.RESOLVED, causes=(), note=trigger.why_over))
+        scribe.write(HistoryEntry(at=now, action=Action.RESOLVED, causes=(), note=trigger.resolve_note))
         return
     _expire(scribe, alert)
     lead = _lead(trigger.conditions)
@@ -129,13 +129,13 @@ def _observe(scribe: _Scribe, trigger: Observe) -> None:
         entry = _entry(now, Action.REPEATED, trigger.conditions, lead)
         scribe.write(msgspec.structs.replace(entry, severity=None, title=None))
     elif set(alert.causes) - held.keys():
-        scribe.write(Entry(at=now, action=Action.EASED, causes=tuple(held)))
+        scribe.write(HistoryEntry(at=now, action=Action.CAUSE_CLEARED, causes=tuple(held)))
 
 
-def _observe_resolved(scribe: _Scribe, trigger: Observe) -> None:
+def _observe_resolved(scribe: _HistoryWriter, trigger: Observe) -> None:
     alert, now = scribe.alert, scribe.now
     held = _by_cause(trigger.conditions).keys()
-    overruled = _overruled(alert, now, scribe.policy) & held
+    overruled = _suppressed(alert, now, scribe.policy) & held
     if held - overruled:
         # Once open it tells of all that holds, overruled or not: else the next look would take the rest for a change.
         lead = _lead(trigger.conditions)
@@ -145,7 +145,9 @@ def _observe_resolved(scribe: _Scribe, trigger: Observe) -> None:
             scribe.begin(_entry(now, Action.RAISED, trigger.conditions, lead))
     elif alert is not None and overruled != set(alert.causes):
         # A cause that went away is new when it comes back.
-        scribe.write(Entry(at=now, action=Action.EASED, causes=tuple(c for c in alert.causes if c in overruled)))
+        scribe.write(
+            HistoryEntry(at=now, action=Action.CAUSE_CLEARED, causes=tuple(c for c in alert.causes if c in overruled))
+        )
 
 
 def _is_recent(alert: Alert, now: datetime, policy: AlertPolicy) -> bool:
@@ -153,21 +155,21 @@ def _is_recent(alert: Alert, now: datetime, policy: AlertPolicy) -> bool:
     return alert.flapping or now - _resolved_at(alert) < timedelta(seconds=policy.reopen_s)
 
 
-def _overruled(alert: Alert | None, now: datetime, policy: AlertPolicy) -> set[Cause]:
+def _suppressed(alert: Alert | None, now: datetime, policy: AlertPolicy) -> set[Cause]:
     """Return the causes that a person who resolved *alert* knew of, as long as their word counts."""
-    if alert is None or now - _resolved_at(alert) >= timedelta(seconds=policy.overruled_s):
+    if alert is None or now - _resolved_at(alert) >= timedelta(seconds=policy.suppress_s):
         return set()
     return set(alert.causes)
 
 
-def _acknowledge(scribe: _Scribe, trigger: Acknowledge) -> None:
+def _acknowledge(scribe: _HistoryWriter, trigger: Acknowledge) -> None:
     if scribe.alert is None or not scribe.alert.is_open:
         raise Conflict("This alert is resolved; there is nothing to acknowledge.")
     _expire(scribe, scribe.alert)
     if scribe.alert.state is AlertState.ACKNOWLEDGED:
         return
     scribe.write(
-        Entry(
+        HistoryEntry(
             at=scribe.now,
             action=Action.ACKNOWLEDGED,
             actor=trigger.by,
@@ -177,34 +179,34 @@ def _acknowledge(scribe: _Scribe, trigger: Acknowledge) -> None:
     )
 
 
-def _expire(scribe: _Scribe, alert: Alert) -> None:
+def _expire(scribe: _HistoryWriter, alert: Alert) -> None:
     if alert.ack_expires_at is not None and scribe.now >= alert.ack_expires_at:
-        scribe.write(Entry(at=scribe.now, action=Action.ACK_EXPIRED))
+        scribe.write(HistoryEntry(at=scribe.now, action=Action.ACK_EXPIRED))
 
 
-def _resolve(scribe: _Scribe, trigger: Resolve) -> None:
+def _resolve(scribe: _HistoryWriter, trigger: Resolve) -> None:
     if scribe.alert is not None and scribe.alert.is_open:
-        scribe.write(Entry(at=scribe.now, action=Action.RESOLVED, actor=trigger.by, note=trigger.note))
+        scribe.write(HistoryEntry(at=scribe.now, action=Action.RESOLVED, actor=trigger.by, note=trigger.note))
 
 
-def _settle(scribe: _Scribe, *, quiet: bool) -> None:
+def _settle(scribe: _HistoryWriter, *, silenced: bool) -> None:
     """Judge flapping, then tell subscribers what they do not know yet."""
     alert = scribe.alert
     if alert is None:
         return
-    moves = len(recent_moves(alert, scribe.now, scribe.policy))
-    if alert.flapping and moves <= scribe.policy.flap_moves:
-        scribe.write(Entry(at=scribe.now, action=Action.STEADIED))
-    elif not alert.flapping and moves > scribe.policy.flap_moves and alert.news and not quiet:
-        scribe.write(Entry(at=scribe.now, action=Action.FLAPPING))
+    moves = len(recent_transitions(alert, scribe.now, scribe.policy))
+    if alert.flapping and moves <= scribe.policy.flap_transitions:
+        scribe.write(HistoryEntry(at=scribe.now, action=Action.FLAPPING_ENDED))
+    elif not alert.flapping and moves > scribe.policy.flap_transitions and alert.pending_notification and not silenced:
+        scribe.write(HistoryEntry(at=scribe.now, action=Action.FLAPPING))
     alert = scribe.alert
     assert alert is not None
-    if alert.news and not quiet and not alert.flapping:
-        scribe.write(Entry(at=scribe.now, action=Action.ANNOUNCED))
+    if alert.pending_notification and not silenced and not alert.flapping:
+        scribe.write(HistoryEntry(at=scribe.now, action=Action.NOTIFIED))
 
 
-def _entry(now: datetime, action: Action, conditions: Sequence[Condition], lead: Condition) -> Entry:
-    return Entry(
+def _entry(now: datetime, action: Action, conditions: Sequence[Condition], lead: Condition) -> HistoryEntry:
+    return HistoryEntry(
         at=now,
         action=action,
         actor=SYSTEM_ACTOR,

@@ -40,7 +40,7 @@ class AlertKind(StrEnum):
     DISABLING = "disabling"
     DISABLED = "disabled"
     QUARANTINED = "quarantined"
-    WIDESPREAD = "widespread"
+    MASS_FAILURE = "mass_failure"
 
 
 class Cause(StrEnum):
@@ -49,13 +49,13 @@ class Cause(StrEnum):
     HEALTH = "health"
     FAILURES = "failures"
     LATENCY = "latency"
-    TAIL = "tail"
+    LATENCY_TAIL = "latency_tail"
     VOLUME = "volume"
-    SILENCE = "silence"
+    NO_DATA = "no_data"
     FAILING_FOR_DAYS = "failing_for_days"
     DISABLED = "disabled"
     QUARANTINED = "quarantined"
-    WIDESPREAD = "widespread"
+    MASS_FAILURE = "mass_failure"
 
 
 class AlertState(StrEnum):
@@ -74,15 +74,15 @@ class Action(StrEnum):
 
     RAISED = "raised"
     REPEATED = "repeated"
-    EASED = "eased"
+    CAUSE_CLEARED = "cause_cleared"
     ESCALATED = "escalated"
     ACKNOWLEDGED = "acknowledged"
     ACK_EXPIRED = "ack_expired"
     RESOLVED = "resolved"
     REOPENED = "reopened"
-    ANNOUNCED = "announced"
+    NOTIFIED = "notified"
     FLAPPING = "flapping"
-    STEADIED = "steadied"
+    FLAPPING_ENDED = "flapping_ended"
 
 
 _ANY = frozenset(AlertState)
@@ -91,19 +91,19 @@ _OPEN = frozenset(OPEN_STATES)
 TRANSITIONS: dict[Action, tuple[frozenset[AlertState], AlertState | None]] = {
     Action.RAISED: (frozenset(), AlertState.PENDING),
     Action.REPEATED: (_OPEN, None),
-    Action.EASED: (_ANY, None),
+    Action.CAUSE_CLEARED: (_ANY, None),
     Action.ESCALATED: (_OPEN, AlertState.PENDING),
     Action.ACKNOWLEDGED: (frozenset({AlertState.PENDING}), AlertState.ACKNOWLEDGED),
     Action.ACK_EXPIRED: (frozenset({AlertState.ACKNOWLEDGED}), AlertState.PENDING),
     Action.RESOLVED: (_OPEN, AlertState.RESOLVED),
     Action.REOPENED: (frozenset({AlertState.RESOLVED}), AlertState.PENDING),
-    Action.ANNOUNCED: (_ANY, None),
+    Action.NOTIFIED: (_ANY, None),
     Action.FLAPPING: (_ANY, None),
-    Action.STEADIED: (_ANY, None),
+    Action.FLAPPING_ENDED: (_ANY, None),
 }
 """From which states an action leads where; ``None`` stays. ``RAISED`` makes the alert."""
 
-MOVES = frozenset({Action.RAISED, Action.REOPENED, Action.RESOLVED})
+COUNTED_TRANSITIONS = frozenset({Action.RAISED, Action.REOPENED, Action.RESOLVED})
 """The actions that flapping counts."""
 
 
@@ -112,22 +112,22 @@ class AlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         reopen_s: a cause that holds again within this time of resolving reopens the same alert.
         flap_s: the time over which moves are counted.
-        flap_moves: more moves than this in that time are flapping.
+        flap_transitions: more moves than this in that time are flapping.
         overruled_s: how long a person's "resolved" keeps a cause quiet that holds all the while.
         unavailable_s: how long a webhook must have been unavailable: a hiccup of seconds is nobody's trouble.
-        widespread_ratio: more than this share of the webhooks failing together is one trouble, not many.
-        widespread_min: fewer than this are never "many".
-        widespread_s: webhooks that began to fail within this time fail together.
+        mass_failure_ratio: more than this share of the webhooks failing together is one trouble, not many.
+        mass_failure_min: fewer than this are never "many".
+        mass_failure_s: webhooks that began to fail within this time fail together.
     """
 
     reopen_s: Seconds = 900.0
     flap_s: Seconds = 3_600.0
-    flap_moves: Count = 4
-    overruled_s: Seconds = 86_400.0
+    flap_transitions: Count = 4
+    suppress_s: Seconds = 86_400.0
     unavailable_s: Seconds = 60.0
-    widespread_ratio: Ratio = 0.5
-    widespread_min: Count = 5
-    widespread_s: Seconds = 900.0
+    mass_failure_ratio: Ratio = 0.5
+    mass_failure_min: Count = 5
+    mass_failure_s: Seconds = 900.0
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -138,7 +138,7 @@ class Identity(msgspec.Struct, frozen=True):
     kind: AlertKind
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
     One line of an alert's history. Append-only.
 
@@ -189,10 +189,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
     resolved_at: datetime | None = None
     resolved_by: str | None = None
-    moves: tuple[datetime, ...] = ()
+    transitions: tuple[datetime, ...] = ()
     flapping: bool = False
-    told: bool = False
-    news: bool = True
+    notified: bool = False
+    pending_notification: bool = True
     version: int = 1
 
     @property
@@ -204,7 +204,7 @@ class IllegalTransition(ValueError):
     """A history that the table of this module does not allow."""
 
 
-def evolve(alert: Alert | None, entry: Entry, identity: Identity, policy: AlertPolicy) -> Alert:
+def apply_entry(alert: Alert | None, entry: HistoryEntry, identity: Identity, policy: AlertPolicy) -> Alert:
     """
     Return the alert after *entry*.
 
@@ -222,13 +222,13 @@ def evolve(alert: Alert | None, entry: Entry, identity: Identity, policy: AlertP
     changes |= {name: value for name in ("severity", "title", "causes") if (value := getattr(entry, name)) is not None}
     if entry.evidence is not None:
         changes["evidence"] = alert.evidence | entry.evidence
-    if entry.action in MOVES:
-        changes["moves"] = (*recent_moves(alert, entry.at, policy), entry.at)
+    if entry.action in COUNTED_TRANSITIONS:
+        changes["transitions"] = (*recent_transitions(alert, entry.at, policy), entry.at)
     changes |= _effects(alert, entry)
     return msgspec.structs.replace(alert, **changes)
 
 
-def replay(identity: Identity, entries: Iterable[Entry], policy: AlertPolicy) -> Alert:
+def replay(identity: Identity, entries: Iterable[HistoryEntry], policy: AlertPolicy) -> Alert:
     """
     Return the alert that *entries*, oldest first and at least one, tell of.
 
@@ -237,19 +237,19 @@ def replay(identity: Identity, entries: Iterable[Entry], policy: AlertPolicy) ->
     """
     alert = None
     for entry in entries:
-        alert = evolve(alert, entry, identity, policy)
+        alert = apply_entry(alert, entry, identity, policy)
     if alert is None:
         raise IllegalTransition("a history has at least one entry")
     return alert
 
 
-def recent_moves(alert: Alert, now: datetime, policy: AlertPolicy) -> tuple[datetime, ...]:
+def recent_transitions(alert: Alert, now: datetime, policy: AlertPolicy) -> tuple[datetime, ...]:
     """Return when *alert* moved within the time that flapping looks at."""
     after = now - timedelta(seconds=policy.flap_s)
-    return tuple(at for at in alert.moves if at > after)
+    return tuple(at for at in alert.transitions if at > after)
 
 
-def _begin(entry: Entry, identity: Identity) -> Alert:
+def _begin(entry: HistoryEntry, identity: Identity) -> Alert:
     return Alert(
         id=identity.id,
         webhook_id=identity.webhook_id,
@@ -261,7 +261,7 @@ def _begin(entry: Entry, identity: Identity) -> Alert:
         causes=entry.causes or (),
         evidence=entry.evidence or {},
         raised_at=entry.at,
-        moves=(entry.at,),
+        transitions=(entry.at,),
     )
 
 
@@ -270,13 +270,13 @@ _END_ACK = frozenset({Action.ESCALATED, Action.ACK_EXPIRED, Action.REOPENED})
 _NO_ACK: dict[str, Any] = {"acknowledged_at": None, "acknowledged_by": None, "ack_expires_at": None, "note": None}
 
 
-def _effects(alert: Alert, entry: Entry) -> dict[str, Any]:
+def _effects(alert: Alert, entry: HistoryEntry) -> dict[str, Any]:
     """Return what an action changes beside the state and what the entry names."""
     changes: dict[str, Any] = {}
     if entry.action in _COUNTED:
         changes["count"] = alert.count + 1
     if entry.action in _END_ACK:
-        changes |= {**_NO_ACK, "news": True}
+        changes |= {**_NO_ACK, "pending_notification": True}
     match entry.action:
         case Action.ACKNOWLEDGED:
             changes |= {
@@ -287,17 +287,17 @@ def _effects(alert: Alert, entry: Entry) -> dict[str, Any]:
                 "note": entry.note,
             }
         case Action.RESOLVED:
-            changes |= {"resolved_at": entry.at, "resolved_by": entry.actor, "news": alert.told}
+            changes |= {"resolved_at": entry.at, "resolved_by": entry.actor, "pending_notification": alert.notified}
             changes |= {} if entry.note is None else {"note": entry.note}
         case Action.REOPENED:
             changes |= {"resolved_at": None, "resolved_by": None}
-        case Action.ANNOUNCED:
-            changes |= {"told": alert.is_open, "news": False}
+        case Action.NOTIFIED:
+            changes |= {"notified": alert.is_open, "pending_notification": False}
         case Action.FLAPPING:
-            changes |= {"flapping": True, "told": True, "news": False}
-        case Action.STEADIED:
+            changes |= {"flapping": True, "notified": True, "pending_notification": False}
+        case Action.FLAPPING_ENDED:
             # Whatever it came to rest at, subscribers heard of the moves only, not of where they ended.
-            changes |= {"flapping": False, "news": True}
+            changes |= {"flapping": False, "pending_notification": True}
         case _:
             pass
     return changes

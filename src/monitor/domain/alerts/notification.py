@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.model import Action, Alert, AlertState, Entry
+from monitor.domain.alerts.model import Action, Alert, AlertState, HistoryEntry
 from monitor.domain.ids import SYSTEM_ID
 
 RAISED = "monitor.alert.raised"
@@ -18,7 +18,7 @@ FLAPPING = "monitor.alert.flapping"
 LABELS_MAX = 32
 
 
-class Announcement(msgspec.Struct, frozen=True):
+class AlertNotification(msgspec.Struct, frozen=True):
     """
     An event to publish. ``labels`` are those of the webhook concerned with ``severity`` and ``kind``, so a subscriber
     may choose by them; ``except_webhook`` never gets it, since what is broken cannot tell about itself.
@@ -30,28 +30,30 @@ class Announcement(msgspec.Struct, frozen=True):
     except_webhook: UUID
 
 
-def event_types(before: Alert | None, after: Alert, entries: Sequence[Entry], *, quiet: bool) -> list[str]:
+def event_types(before: Alert | None, after: Alert, entries: Sequence[HistoryEntry], *, silenced: bool) -> list[str]:
     """Return the types of the events that *entries* make, in their order, each at most once."""
-    was_told = before is not None and before.told
+    was_told = before is not None and before.notified
     types = []
     for entry in entries:
-        if entry.action is Action.ANNOUNCED:
+        if entry.action is Action.NOTIFIED:
             types.append(_standing(after, was_told=was_told))
         elif entry.action is Action.FLAPPING:
             types.append(FLAPPING)
-        elif entry.action is Action.ACKNOWLEDGED and was_told and not quiet:
+        elif entry.action is Action.ACKNOWLEDGED and was_told and not silenced:
             types.append(ACKNOWLEDGED)
     return list(dict.fromkeys(types))
 
 
-def announcement(event_type: str, alert: Alert, webhook_name: str | None, labels: Mapping[str, str]) -> Announcement:
+def notification_of(
+    event_type: str, alert: Alert, webhook_name: str | None, labels: Mapping[str, str]
+) -> AlertNotification:
     """Return the event that tells of *alert*; *webhook_name* is ``None`` for an alert about all webhooks."""
     about = None if alert.webhook_id == SYSTEM_ID else {"id": alert.webhook_id, "name": webhook_name}
-    at = max(alert.moves[-1], alert.acknowledged_at or alert.raised_at)
+    at = max(alert.transitions[-1], alert.acknowledged_at or alert.raised_at)
     payload = {"type": event_type, "timestamp": at, "data": {"alert": shown(alert), "webhook": about}}
     own = {"severity": str(alert.severity), "kind": str(alert.kind)}
     kept = dict(list(labels.items())[: LABELS_MAX - len(own)])
-    return Announcement(event_type, msgspec.json.encode(payload), kept | own, alert.webhook_id)
+    return AlertNotification(event_type, msgspec.json.encode(payload), kept | own, alert.webhook_id)
 
 
 def _standing(alert: Alert, *, was_told: bool) -> str:

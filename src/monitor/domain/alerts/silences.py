@@ -70,7 +70,7 @@ def check_silence(spec: SilenceSpec, now: datetime) -> None:
     if spec.webhook_id is None and spec.label is None and spec.kind is None:
         errors.append(FieldError("", "Name what to silence: webhook_id, label or kind."))
     if spec.webhook_id == SYSTEM_ID:
-        errors.append(FieldError("/webhook_id", "Silence the kind widespread instead."))
+        errors.append(FieldError("/webhook_id", "Silence the kind mass_failure instead."))
     if not now < spec.ends_at <= now + LONGEST:
         errors.append(FieldError("/ends_at", f"Let it end in the future, within {LONGEST.days} days."))
     if errors:

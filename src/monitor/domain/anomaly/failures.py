@@ -16,15 +16,15 @@ from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, 
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DAY_S, DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.proportion import (
+    Dispersion,
     Excess,
     Mode,
-    Share,
-    Spread,
+    Proportion,
     closed,
     count,
     is_calm,
     opened,
-    start_share,
+    start_proportion,
     suspect,
 )
 from monitor.domain.vocab import Severity
@@ -55,13 +55,13 @@ class FailureBaseline(msgspec.Struct, frozen=True):
 
     at: float
     started_at: float
-    share: Share
+    share: Proportion
     attempts: int = 0
     run: int = 0
     run_since: float = 0.0
-    follows: Spread = Spread()
+    follows: Dispersion = Dispersion()
     follows_at: float = 0.0
-    pending: Spread = Spread()
+    pending: Dispersion = Dispersion()
     episode: Episode | None = None
 
     @property
@@ -73,7 +73,9 @@ class FailureBaseline(msgspec.Struct, frozen=True):
 
 def start(at: float) -> FailureBaseline:
     """Return the baseline of a webhook first seen at *at* (Unix seconds)."""
-    return FailureBaseline(at=at, started_at=at, share=start_share(at, PRIOR_FAILURES), run_since=at, follows_at=at)
+    return FailureBaseline(
+        at=at, started_at=at, share=start_proportion(at, PRIOR_FAILURES), run_since=at, follows_at=at
+    )
 
 
 def observe(
@@ -197,7 +199,7 @@ def _turn(
 ) -> FailureBaseline:
     """Store the episode; at its beginning and end tell the baseline."""
     if before is None:
-        return msgspec.structs.replace(baseline, episode=after, share=opened(baseline.share), pending=Spread())
+        return msgspec.structs.replace(baseline, episode=after, share=opened(baseline.share), pending=Dispersion())
     if after is not None:
         return msgspec.structs.replace(baseline, episode=after)
     is_burst = baseline.at - before.opened_at <= policy.burst_s

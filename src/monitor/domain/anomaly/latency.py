@@ -13,7 +13,7 @@ import msgspec
 
 from monitor.domain.anomaly import mean_baseline as levels
 from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge, learning, standing
-from monitor.domain.anomaly.mean_baseline import Level, Rules, start_level
+from monitor.domain.anomaly.mean_baseline import MeanBaseline, Rules, start_mean_baseline
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.proportion import Mode
@@ -34,14 +34,14 @@ class LatencyBaseline(msgspec.Struct, frozen=True):
 
     at: float
     started_at: float
-    level: Level
+    level: MeanBaseline
     answers: int = 0
     episode: Episode | None = None
 
 
 def start(at: float) -> LatencyBaseline:
     """Return the baseline of a webhook first seen at *at* (Unix seconds)."""
-    return LatencyBaseline(at=at, started_at=at, level=start_level(at))
+    return LatencyBaseline(at=at, started_at=at, level=start_mean_baseline(at))
 
 
 def rules_of(policy: AnomalyPolicy) -> Rules:
@@ -97,7 +97,7 @@ def _judge(baseline: LatencyBaseline, policy: AnomalyPolicy) -> tuple[LatencyBas
     return msgspec.structs.replace(baseline, level=level, episode=episode), verdict
 
 
-def _alarm(level: Level, rules: Rules) -> Alarm | None:
+def _alarm(level: MeanBaseline, rules: Rules) -> Alarm | None:
     shift = levels.largest_shift(level, rules)
     if shift is None or not levels.is_anomalous(level, shift, rules):
         return None

@@ -16,7 +16,17 @@ from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, 
 from monitor.domain.anomaly.latency import FLOOR_MS, LEAST_LOG_SD, LEAST_MS
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
-from monitor.domain.anomaly.proportion import Excess, Mode, Share, closed, count, is_calm, opened, start_share, suspect
+from monitor.domain.anomaly.proportion import (
+    Excess,
+    Mode,
+    Proportion,
+    closed,
+    count,
+    is_calm,
+    opened,
+    start_proportion,
+    suspect,
+)
 from monitor.domain.vocab import Severity
 
 SLOW = 0.05
@@ -46,7 +56,7 @@ class TailBaseline(msgspec.Struct, frozen=True):
 
     at: float
     started_at: float
-    share: Share
+    share: Proportion
     answers: int = 0
     guessed_from: int = 0
     mean: float = 0.0
@@ -57,7 +67,7 @@ class TailBaseline(msgspec.Struct, frozen=True):
 
 def start(at: float) -> TailBaseline:
     """Return the baseline of a webhook first seen at *at* (Unix seconds)."""
-    return TailBaseline(at=at, started_at=at, share=start_share(at, SLOW))
+    return TailBaseline(at=at, started_at=at, share=start_proportion(at, SLOW))
 
 
 def observe(
@@ -78,8 +88,8 @@ def observe(
             return _judge(baseline, policy)
     if not known:
         sentence = f"Learning what is normal: {baseline.answers} of {policy.learn_attempts} answers seen."
-        return baseline, learning(Signal.TAIL, at, sentence)
-    return baseline, standing(Signal.TAIL, baseline.episode, at)
+        return baseline, learning(Signal.LATENCY_TAIL, at, sentence)
+    return baseline, standing(Signal.LATENCY_TAIL, baseline.episode, at)
 
 
 def _take(baseline: TailBaseline, sample: Sample, known: bool, policy: AnomalyPolicy) -> TailBaseline:
@@ -135,7 +145,7 @@ def _judge(baseline: TailBaseline, policy: AnomalyPolicy) -> tuple[TailBaseline,
     before = baseline.episode
     calm = before is not None and is_calm(baseline.share, policy)
     share, worst = suspect(baseline.share, baseline.at, policy)
-    episode, verdict = judge(Signal.TAIL, before, baseline.at, _alarm(baseline, worst), calm, policy)
+    episode, verdict = judge(Signal.LATENCY_TAIL, before, baseline.at, _alarm(baseline, worst), calm, policy)
     if before is None and episode is not None:
         share = opened(share)
     elif before is not None and episode is None:

@@ -19,7 +19,7 @@ import msgspec
 
 from monitor.domain.anomaly.distributions import normal_tail
 from monitor.domain.anomaly.policy import AnomalyPolicy
-from monitor.domain.anomaly.proportion import WINDOWS, Mode, Spread
+from monitor.domain.anomaly.proportion import WINDOWS, Dispersion, Mode
 from monitor.domain.anomaly.windows import Ring, add, advance, empty_ring
 
 PRIOR_WINDOWS = 6.0
@@ -64,7 +64,7 @@ class Rules(msgspec.Struct, frozen=True):
     both_ways: bool = False
 
 
-class Level(msgspec.Struct, frozen=True):
+class MeanBaseline(msgspec.Struct, frozen=True):
     """
     The learned level and the windows before now. ``weight`` and ``variance_weight`` are decayed counts.
 
@@ -79,8 +79,8 @@ class Level(msgspec.Struct, frozen=True):
     mean: float = 0.0
     variance_weight: float = 0.0
     variance: float = 0.0
-    wobbles: tuple[Spread, ...] = (Spread(),) * len(WINDOWS)
-    pending: tuple[Spread, ...] = (Spread(),) * len(WINDOWS)
+    wobbles: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
+    pending: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
 
     def sd(self, rules: Rules) -> float:
         return max(sqrt(self.variance), rules.least_sd)
@@ -105,15 +105,15 @@ class Shift(msgspec.Struct, frozen=True):
     p_value: float
 
 
-def start_level(at: float) -> Level:
+def start_mean_baseline(at: float) -> MeanBaseline:
     """Return a level that knows nothing."""
     rings = tuple(empty_ring(window_s, slots, at) for window_s, slots in WINDOWS)
-    return Level(rings=rings, learned_at=at, mean_from=at, spread_from=at)
+    return MeanBaseline(rings=rings, learned_at=at, mean_from=at, spread_from=at)
 
 
 def measure(
-    level: Level, at: float, values: Iterable[tuple[float, int]], mode: Mode, rules: Rules, policy: AnomalyPolicy
-) -> Level:
+    level: MeanBaseline, at: float, values: Iterable[tuple[float, int]], mode: Mode, rules: Rules, policy: AnomalyPolicy
+) -> MeanBaseline:
     """Move the windows to *at*, learn what *mode* allows, and add *values*, pairs ``(value, count)``."""
     if at >= (level.rings[0].head + 1) * level.rings[0].slot_s:
         level = _pass_time(level, at, mode, rules, policy)
@@ -131,7 +131,7 @@ def measure(
     return msgspec.structs.replace(level, rings=rings, variance=max(variance, 0.0), variance_weight=weight)
 
 
-def largest_shift(level: Level, rules: Rules) -> Shift | None:
+def largest_shift(level: MeanBaseline, rules: Rules) -> Shift | None:
     """Return the window that departs most significantly, whatever its size; ``None`` while no window has enough."""
     worst: Shift | None = None
     for index, ring in enumerate(level.rings):
@@ -144,13 +144,13 @@ def largest_shift(level: Level, rules: Rules) -> Shift | None:
     return worst
 
 
-def is_anomalous(level: Level, shift: Shift, rules: Rules) -> bool:
+def is_anomalous(level: MeanBaseline, shift: Shift, rules: Rules) -> bool:
     """Whether *shift* is both improbable and large enough to matter."""
     departure = shift.mean - level.mean
     return shift.p_value < rules.p_open and (abs(departure) if rules.both_ways else departure) >= rules.least_shift
 
 
-def is_calm(level: Level, rules: Rules) -> bool:
+def is_calm(level: MeanBaseline, rules: Rules) -> bool:
     """Whether recent values, enough of them, look like the baseline again."""
     for index, ring in enumerate(level.rings):
         n = sum(ring.ns)
@@ -164,21 +164,21 @@ def is_calm(level: Level, rules: Rules) -> bool:
     return departure < max(CALM_Z * level.error(index, n, rules), rules.least_shift / 2)
 
 
-def opened(level: Level) -> Level:
+def opened(level: MeanBaseline) -> MeanBaseline:
     """Begin to collect the windows of an anomaly."""
-    return msgspec.structs.replace(level, pending=(Spread(),) * len(WINDOWS))
+    return msgspec.structs.replace(level, pending=(Dispersion(),) * len(WINDOWS))
 
 
-def closed(level: Level, at: float, is_burst: bool) -> Level:
+def closed(level: MeanBaseline, at: float, is_burst: bool) -> MeanBaseline:
     """Forget a long anomaly; let a short one teach how this series wobbles. The windows begin anew."""
-    level = msgspec.structs.replace(level, rings=start_level(at).rings, mean_from=at)
+    level = msgspec.structs.replace(level, rings=start_mean_baseline(at).rings, mean_from=at)
     if not is_burst:
         return msgspec.structs.replace(level, spread_from=at)
     wobbles = tuple(w.learn(p.excess, p.weight, 1.0) for w, p in zip(level.wobbles, level.pending, strict=True))
     return msgspec.structs.replace(level, wobbles=wobbles)
 
 
-def _shift(level: Level, index: int, n: float, total: float, rules: Rules) -> Shift:
+def _shift(level: MeanBaseline, index: int, n: float, total: float, rules: Rules) -> Shift:
     """Hold *n* values, which add up to *total*, against what window *index* may do."""
     mean = total / n
     z = (mean - level.mean) / level.error(index, n, rules)
@@ -187,7 +187,7 @@ def _shift(level: Level, index: int, n: float, total: float, rules: Rules) -> Sh
     return Shift(mean, int(n), level.rings[index].window_s, z, normal_tail(z) * (2 if rules.both_ways else 1))
 
 
-def _is_jump(level: Level, n: float, total: float, rules: Rules) -> bool:
+def _is_jump(level: MeanBaseline, n: float, total: float, rules: Rules) -> bool:
     """
     Whether values that came at once would open an anomaly if they were a window. Then they are no scatter.
 
@@ -197,7 +197,9 @@ def _is_jump(level: Level, n: float, total: float, rules: Rules) -> bool:
     return n >= JUMP_VALUES and is_anomalous(level, _shift(level, 0, n, total, rules), rules)
 
 
-def _is_late_departure(level: Level, values: Iterable[tuple[float, int]], rules: Rules, policy: AnomalyPolicy) -> bool:
+def _is_late_departure(
+    level: MeanBaseline, values: Iterable[tuple[float, int]], rules: Rules, policy: AnomalyPolicy
+) -> bool:
     """
     Whether values that come at once while learning depart from what is known, which is half of what is wanted.
 
@@ -209,7 +211,7 @@ def _is_late_departure(level: Level, values: Iterable[tuple[float, int]], rules:
     return n >= JUMP_VALUES and _shift(level, 0, n, total, rules).z > SUSPICIOUS_Z
 
 
-def _is_suspicious(level: Level, rings: tuple[Ring, ...], rules: Rules) -> bool:
+def _is_suspicious(level: MeanBaseline, rings: tuple[Ring, ...], rules: Rules) -> bool:
     """
     Whether what comes in may be the onset of an anomaly.
 
@@ -220,7 +222,7 @@ def _is_suspicious(level: Level, rings: tuple[Ring, ...], rules: Rules) -> bool:
     return shift is not None and shift.z > SUSPICIOUS_Z
 
 
-def _clipped_sums(level: Level, values: Iterable[tuple[float, int]], rules: Rules) -> tuple[float, float, float]:
+def _clipped_sums(level: MeanBaseline, values: Iterable[tuple[float, int]], rules: Rules) -> tuple[float, float, float]:
     """Return the count, the sum of the clipped values, and their squared distances from the mean."""
     mean = level.mean
     limit = rules.clip_sd * level.sd(rules) if level.variance_weight >= UNCLIPPED else float("inf")
@@ -233,7 +235,9 @@ def _clipped_sums(level: Level, values: Iterable[tuple[float, int]], rules: Rule
     return n, total, squares
 
 
-def _learn_values(level: Level, at: float, values: Iterable[tuple[float, int]], policy: AnomalyPolicy) -> Level:
+def _learn_values(
+    level: MeanBaseline, at: float, values: Iterable[tuple[float, int]], policy: AnomalyPolicy
+) -> MeanBaseline:
     """Take in values at once (West 1979, *CACM* 22:532): there is no baseline yet that they could spoil."""
     weight = level.weight * 0.5 ** ((at - level.learned_at) / policy.half_life_s)
     mean, squares = level.mean, level.variance * weight
@@ -254,7 +258,7 @@ def _learn_values(level: Level, at: float, values: Iterable[tuple[float, int]], 
     )
 
 
-def _pass_time(level: Level, at: float, mode: Mode, rules: Rules, policy: AnomalyPolicy) -> Level:
+def _pass_time(level: MeanBaseline, at: float, mode: Mode, rules: Rules, policy: AnomalyPolicy) -> MeanBaseline:
     rings, wobbles, pending = [], list(level.wobbles), list(level.pending)
     variance = level.sd(rules) ** 2
     for index, ring in enumerate(level.rings):

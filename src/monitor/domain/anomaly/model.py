@@ -17,9 +17,9 @@ class Signal(StrEnum):
 
     FAILURES = "failures"
     LATENCY = "latency"
-    TAIL = "tail"
+    LATENCY_TAIL = "latency_tail"
     VOLUME = "volume"
-    SILENCE = "silence"
+    NO_DATA = "no_data"
     VALUE = "value"
 
 

@@ -33,15 +33,15 @@ def observe(
     if sample.at <= baseline.silence_at:
         if not knows_enough(baseline):
             return baseline, _learning(baseline)
-        return baseline, standing(Signal.SILENCE, baseline.silence, baseline.silence_at)
+        return baseline, standing(Signal.NO_DATA, baseline.silence, baseline.silence_at)
     baseline = msgspec.structs.replace(take(baseline, sample, policy), silence_at=sample.at)
     if not knows_enough(baseline):
         return baseline, _learning(baseline)
     alarm = _alarm(baseline, policy)
     if alarm is None and baseline.silence is None:
-        return baseline, standing(Signal.SILENCE, None, sample.at)
+        return baseline, standing(Signal.NO_DATA, None, sample.at)
     calm = alarm is None and not sample.held
-    episode, verdict = judge(Signal.SILENCE, baseline.silence, sample.at, alarm, calm, policy)
+    episode, verdict = judge(Signal.NO_DATA, baseline.silence, sample.at, alarm, calm, policy)
     return msgspec.structs.replace(baseline, silence=episode), verdict
 
 
@@ -60,4 +60,4 @@ def _alarm(baseline: TrafficBaseline, policy: AnomalyPolicy) -> Alarm | None:
 
 def _learning(baseline: TrafficBaseline) -> Verdict:
     sentence = f"Learning what is normal: {baseline.hours_seen} of {HOURS_PER_DAY} hours seen."
-    return learning(Signal.SILENCE, baseline.silence_at, sentence)
+    return learning(Signal.NO_DATA, baseline.silence_at, sentence)

@@ -57,18 +57,18 @@ CALM_FLOOR = 2
 CALM_P = 0.01
 
 
-class Spread(msgspec.Struct, frozen=True, array_like=True):
+class Dispersion(msgspec.Struct, frozen=True, array_like=True):
     """Decayed sums whose ratio is a dispersion: ``excess`` over what the plain law explains, per ``weight``."""
 
     excess: float = 0.0
     weight: float = 0.0
 
-    def learn(self, excess: float, weight: float, keep: float) -> Spread:
+    def learn(self, excess: float, weight: float, keep: float) -> Dispersion:
         """Fade to *keep* of what is known, and add."""
-        return Spread(self.excess * keep + excess, self.weight * keep + weight)
+        return Dispersion(self.excess * keep + excess, self.weight * keep + weight)
 
 
-class Share(msgspec.Struct, frozen=True):
+class Proportion(msgspec.Struct, frozen=True):
     """
     The learned share and the windows before now. ``n`` and ``k`` are decayed sums as of ``learned_at``.
 
@@ -87,8 +87,8 @@ class Share(msgspec.Struct, frozen=True):
     spread_from: float
     n: float = 0.0
     k: float = 0.0
-    spreads: tuple[Spread, ...] = (Spread(),) * len(WINDOWS)
-    pending: tuple[Spread, ...] = (Spread(),) * len(WINDOWS)
+    spreads: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
+    pending: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
     peaks: tuple[float, ...] = (0.0,) * len(WINDOWS)
     waiting_peaks: tuple[float, ...] = (0.0,) * len(WINDOWS)
     pending_peaks: tuple[float, ...] = (0.0,) * len(WINDOWS)
@@ -121,13 +121,13 @@ class Excess(msgspec.Struct, frozen=True):
     p_value: float
 
 
-def start_share(at: float, prior: float) -> Share:
+def start_proportion(at: float, prior: float) -> Proportion:
     """Return a share that knows only its prior mean, in (0, 1)."""
     rings = tuple(empty_ring(window_s, slots, at) for window_s, slots in WINDOWS)
-    return Share(prior=prior, rings=rings, learned_at=at, mean_from=at, spread_from=at)
+    return Proportion(prior=prior, rings=rings, learned_at=at, mean_from=at, spread_from=at)
 
 
-def count(share: Share, at: float, n: int, k: int, mode: Mode, policy: AnomalyPolicy) -> Share:
+def count(share: Proportion, at: float, n: int, k: int, mode: Mode, policy: AnomalyPolicy) -> Proportion:
     """Move the windows to *at*, learn what *mode* allows, and add *k* of *n* to the newest slots."""
     rings = share.rings
     if at >= (rings[0].head + 1) * rings[0].slot_s:
@@ -145,7 +145,7 @@ def count(share: Share, at: float, n: int, k: int, mode: Mode, policy: AnomalyPo
     )
 
 
-def suspect(share: Share, at: float, policy: AnomalyPolicy) -> tuple[Share, Excess | None]:
+def suspect(share: Proportion, at: float, policy: AnomalyPolicy) -> tuple[Proportion, Excess | None]:
     """
     Look for an excess that lasts.
 
@@ -168,7 +168,7 @@ def suspect(share: Share, at: float, policy: AnomalyPolicy) -> tuple[Share, Exce
     return share, worst if is_fresh and at - since >= policy.hold_s else None
 
 
-def excess(share: Share, policy: AnomalyPolicy) -> Excess | None:
+def excess(share: Proportion, policy: AnomalyPolicy) -> Excess | None:
     """Return the least likely window that breaks all three limits of *policy*, if any does."""
     worst: Excess | None = None
     mean = share.mean
@@ -185,7 +185,7 @@ def excess(share: Share, policy: AnomalyPolicy) -> Excess | None:
     return worst
 
 
-def is_calm(share: Share, policy: AnomalyPolicy) -> bool:
+def is_calm(share: Proportion, policy: AnomalyPolicy) -> bool:
     """Whether recent attempts, enough of them, look like the baseline again."""
     for index, ring in enumerate(share.rings):
         n, k = sum(ring.ns), sum(ring.xs)
@@ -199,15 +199,17 @@ def is_calm(share: Share, policy: AnomalyPolicy) -> bool:
     return beta_binomial_tail(int(k), int(n), share.mean, share.rho(index)) > CALM_P
 
 
-def opened(share: Share) -> Share:
+def opened(share: Proportion) -> Proportion:
     """Begin to collect the windows of an anomaly."""
-    nothing, no_peaks = (Spread(),) * len(WINDOWS), (0.0,) * len(WINDOWS)
+    nothing, no_peaks = (Dispersion(),) * len(WINDOWS), (0.0,) * len(WINDOWS)
     return msgspec.structs.replace(share, pending=nothing, pending_peaks=share.waiting_peaks, waiting_peaks=no_peaks)
 
 
-def closed(share: Share, at: float, is_burst: bool) -> Share:
+def closed(share: Proportion, at: float, is_burst: bool) -> Proportion:
     """Forget a long anomaly; let a short one teach how this webhook wobbles. The windows begin anew."""
-    share = msgspec.structs.replace(share, rings=start_share(at, share.prior).rings, mean_from=at, suspected_at=0.0)
+    share = msgspec.structs.replace(
+        share, rings=start_proportion(at, share.prior).rings, mean_from=at, suspected_at=0.0
+    )
     if not is_burst:
         return msgspec.structs.replace(share, spread_from=at)
     spreads = tuple(s.learn(p.excess, p.weight, 1.0) for s, p in zip(share.spreads, share.pending, strict=True))
@@ -215,7 +217,7 @@ def closed(share: Share, at: float, is_burst: bool) -> Share:
     return msgspec.structs.replace(share, spreads=spreads, peaks=peaks)
 
 
-def _pass_time(share: Share, at: float, mode: Mode, policy: AnomalyPolicy) -> Share:
+def _pass_time(share: Proportion, at: float, mode: Mode, policy: AnomalyPolicy) -> Proportion:
     mean = share.mean
     rings, spreads, pending = [], list(share.spreads), list(share.pending)
     peaks, waiting = list(share.peaks), list(share.waiting_peaks)
@@ -259,7 +261,7 @@ def _burst_height(n: float, k: float, mean: float, policy: AnomalyPolicy) -> flo
     return k / n - mean if beta_binomial_tail(int(k), int(n), mean, LEAST_RHO) < SURPRISE_P else 0.0
 
 
-def _higher_peaks(share: Share, rings: tuple[Ring, ...], policy: AnomalyPolicy) -> tuple[float, ...]:
+def _higher_peaks(share: Proportion, rings: tuple[Ring, ...], policy: AnomalyPolicy) -> tuple[float, ...]:
     """Raise the pending peaks to what the windows of an open anomaly show."""
     peaks = []
     for ring, peak in zip(rings, share.pending_peaks, strict=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from monitor.domain.anomaly import mean_baseline as levels
 from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge, learning, standing
-from monitor.domain.anomaly.mean_baseline import Level, Rules, Shift, start_level
+from monitor.domain.anomaly.mean_baseline import MeanBaseline, Rules, Shift, start_mean_baseline
 from monitor.domain.anomaly.model import Evidence, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.proportion import Mode
@@ -48,7 +48,7 @@ class ValueBaseline(msgspec.Struct, frozen=True):
 
     at: float
     started_at: float
-    level: Level
+    level: MeanBaseline
     values: int = 0
     score: float = 0.0
     episode: Episode | None = None
@@ -56,7 +56,7 @@ class ValueBaseline(msgspec.Struct, frozen=True):
 
 def start(at: float) -> ValueBaseline:
     """Return the baseline of a series; the first point must come after *at* (Unix seconds)."""
-    return ValueBaseline(at=at, started_at=at, level=start_level(at))
+    return ValueBaseline(at=at, started_at=at, level=start_mean_baseline(at))
 
 
 def observe(
@@ -125,13 +125,13 @@ def _judge(baseline: ValueBaseline, policy: AnomalyPolicy) -> tuple[ValueBaselin
     return msgspec.structs.replace(baseline, level=level, episode=episode, score=score), verdict
 
 
-def _alarm(level: Level, shift: Shift) -> Alarm:
+def _alarm(level: MeanBaseline, shift: Shift) -> Alarm:
     evidence = Evidence(shift.mean, level.mean, shift.n, shift.window_s, shift.p_value)
     sentence = f"The mean of {duration(shift.window_s)} is {shift.mean:.4g}; {level.mean:.4g} is normal."
     return Alarm(evidence, Severity.WARNING, sentence)
 
 
-def _rules(level: Level, policy: AnomalyPolicy) -> Rules:
+def _rules(level: MeanBaseline, policy: AnomalyPolicy) -> Rules:
     return Rules(
         least_sd=max(RELATIVE_SD * abs(level.mean), LEAST_SD),
         least_shift=0.0,

@@ -14,7 +14,7 @@ import msgspec
 from monitor.domain.anomaly.episode import Episode, is_frozen
 from monitor.domain.anomaly.model import Sample
 from monitor.domain.anomaly.policy import AnomalyPolicy
-from monitor.domain.anomaly.proportion import Spread
+from monitor.domain.anomaly.proportion import Dispersion
 from monitor.domain.anomaly.windows import Ring, add, advance, empty_ring
 
 HOUR_S = 3_600.0
@@ -53,7 +53,7 @@ class Profile(msgspec.Struct, frozen=True):
     level: Hour = Hour()
     days: tuple[Hour, ...] = (Hour(),) * HOURS_PER_DAY
     weeks: tuple[Hour, ...] = (Hour(),) * HOURS_PER_WEEK
-    dispersion: Spread = Spread()
+    dispersion: Dispersion = Dispersion()
 
     @property
     def spread(self) -> float:

@@ -36,7 +36,7 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
-class Signal(StrEnum):
+class BreakerEvent(StrEnum):
     """What moves a breaker."""
 
     TOO_MANY_FAILURES = "too_many_failures"
@@ -53,12 +53,12 @@ class Permit(StrEnum):
     NONE = "none"
 
 
-TRANSITIONS: dict[tuple[BreakerState, Signal], BreakerState] = {
-    (BreakerState.CLOSED, Signal.TOO_MANY_FAILURES): BreakerState.OPEN,
-    (BreakerState.OPEN, Signal.PROBE_SENT): BreakerState.HALF_OPEN,
-    (BreakerState.HALF_OPEN, Signal.PROBE_SENT): BreakerState.HALF_OPEN,
-    (BreakerState.HALF_OPEN, Signal.PROBE_SUCCEEDED): BreakerState.CLOSED,
-    (BreakerState.HALF_OPEN, Signal.PROBE_FAILED): BreakerState.OPEN,
+TRANSITIONS: dict[tuple[BreakerState, BreakerEvent], BreakerState] = {
+    (BreakerState.CLOSED, BreakerEvent.TOO_MANY_FAILURES): BreakerState.OPEN,
+    (BreakerState.OPEN, BreakerEvent.PROBE_SENT): BreakerState.HALF_OPEN,
+    (BreakerState.HALF_OPEN, BreakerEvent.PROBE_SENT): BreakerState.HALF_OPEN,
+    (BreakerState.HALF_OPEN, BreakerEvent.PROBE_SUCCEEDED): BreakerState.CLOSED,
+    (BreakerState.HALF_OPEN, BreakerEvent.PROBE_FAILED): BreakerState.OPEN,
 }
 """Every move there is. Any other pair is illegal."""
 
@@ -102,7 +102,7 @@ def permit(breaker: Breaker, now: datetime) -> Permit:
     return Permit.NONE
 
 
-def probing(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
+def start_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
     """
     Record that the one probe was taken; another is due only when its lease has run out.
 
@@ -113,12 +113,12 @@ def probing(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
         raise Conflict(f"No probe is due: the circuit is {breaker.state}.")
     return msgspec.structs.replace(
         breaker,
-        state=move(breaker.state, Signal.PROBE_SENT),
+        state=transition(breaker.state, BreakerEvent.PROBE_SENT),
         until=now + timedelta(seconds=policy.probe_lease_s),
     )
 
 
-def after(breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, policy: BreakerPolicy) -> Breaker:
+def record_outcome(breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, policy: BreakerPolicy) -> Breaker:
     """
     Return the breaker after one attempt settled. Pure and total.
 
@@ -136,14 +136,14 @@ def after(breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, poli
     if breaker.state is BreakerState.OPEN:
         return breaker
     if breaker.state is BreakerState.HALF_OPEN:
-        return _closed() if ok else _opened(breaker, Signal.PROBE_FAILED, now, policy)
+        return _closed() if ok else _opened(breaker, BreakerEvent.PROBE_FAILED, now, policy)
     since = min(breaker.since + 1, policy.window)
     if _too_many_failures(recent[-since:], policy):
-        return _opened(breaker, Signal.TOO_MANY_FAILURES, now, policy)
+        return _opened(breaker, BreakerEvent.TOO_MANY_FAILURES, now, policy)
     return msgspec.structs.replace(breaker, since=since)
 
 
-def move(state: BreakerState, signal: Signal) -> BreakerState:
+def transition(state: BreakerState, signal: BreakerEvent) -> BreakerState:
     """
     Look one transition up.
 
@@ -157,13 +157,13 @@ def move(state: BreakerState, signal: Signal) -> BreakerState:
 
 
 def _closed() -> Breaker:
-    return Breaker(state=move(BreakerState.HALF_OPEN, Signal.PROBE_SUCCEEDED))
+    return Breaker(state=transition(BreakerState.HALF_OPEN, BreakerEvent.PROBE_SUCCEEDED))
 
 
-def _opened(breaker: Breaker, signal: Signal, now: datetime, policy: BreakerPolicy) -> Breaker:
+def _opened(breaker: Breaker, signal: BreakerEvent, now: datetime, policy: BreakerPolicy) -> Breaker:
     open_s = policy.base_open_s * 2.0 ** min(breaker.trips, MAX_DOUBLINGS)
     return Breaker(
-        state=move(breaker.state, signal),
+        state=transition(breaker.state, signal),
         until=now + timedelta(seconds=min(open_s, policy.cap_open_s)),
         trips=breaker.trips + 1,
     )

@@ -9,7 +9,15 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, merge
-from monitor.domain.delivery.circuit_breaker import Breaker, BreakerPolicy, BreakerState, Permit, after, permit, probing
+from monitor.domain.delivery.circuit_breaker import (
+    Breaker,
+    BreakerPolicy,
+    BreakerState,
+    Permit,
+    permit,
+    record_outcome,
+    start_probe,
+)
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
@@ -34,7 +42,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     """The state of one webhook that changes with every attempt, and the limits it is held to.
 
     ``recent`` holds outcome labels, oldest first. ``tokens`` is the rate limit's bucket as of ``tokens_at``, null
-    while full. ``unseen`` is what the detector has not looked at yet, ``look_at`` when it does next, null for never.
+    while full. ``unevaluated`` is what the detector has yet to evaluate, at ``evaluate_at``, null for never.
     ``in_flight`` counts leased deliveries; ``version`` is that of the webhook's configuration.
     """
 
@@ -46,8 +54,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     breaker: Breaker = Breaker()
     tokens: float | None = None
     tokens_at: datetime | None = None
-    unseen: Tally = NO_ATTEMPTS
-    look_at: datetime | None = None
+    unevaluated: Tally = NO_ATTEMPTS
+    evaluate_at: datetime | None = None
     version: int = 1
     max_concurrency: int = 10
     rate_limit: RateLimit | None = None
@@ -57,7 +65,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
 
-def room(lane: Lane, now: datetime) -> int:
+def capacity(lane: Lane, now: datetime) -> int:
     """Return how many deliveries may be taken from *lane* now, at least 0. Pure and total."""
     allowed = permit(lane.breaker, now)
     if allowed is Permit.NONE:
@@ -83,19 +91,19 @@ def reopen(lane: Lane) -> Lane:
     return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker())
 
 
-def charge(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
+def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     """Return *lane* after *taken* deliveries, at most its :func:`room`, were leased from it."""
     if not taken:
         return lane
     changes: dict[str, object] = {}
     if permit(lane.breaker, now) is Permit.PROBE:
-        changes["breaker"] = probing(lane.breaker, now, policy.breaker)
+        changes["breaker"] = start_probe(lane.breaker, now, policy.breaker)
     if lane.rate_limit is not None:
         changes |= {"tokens": _tokens(lane, lane.rate_limit, now) - taken, "tokens_at": now}
     return msgspec.structs.replace(lane, **changes) if changes else lane
 
 
-def observe(lane: Lane, outcome: Outcome, at: datetime, now: datetime, policy: LanePolicy) -> Lane:
+def record_attempt(lane: Lane, outcome: Outcome, at: datetime, now: datetime, policy: LanePolicy) -> Lane:
     """
     Return *lane* after one more attempt. Pure and total; attempts that one settle brings come oldest first.
 
@@ -135,14 +143,16 @@ def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
     return msgspec.structs.replace(lane, failing_since=failing_since, last_attempt_at=last_at)
 
 
-def notice(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
+def accumulate(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
     """
     Return *after*, with the attempts that *made* it so of *before* left for the detector to see.
 
     A change of status is looked at as soon as possible, everything else in its turn.
     """
     changed = before.health.status is not after.health.status
-    return msgspec.structs.replace(after, unseen=merge(before.unseen, made), look_at=now if changed else before.look_at)
+    return msgspec.structs.replace(
+        after, unevaluated=merge(before.unevaluated, made), evaluate_at=now if changed else before.evaluate_at
+    )
 
 
 def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:
@@ -151,7 +161,7 @@ def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:
 
 
 def _break(lane: Lane, outcome: Outcome, now: datetime, policy: LanePolicy) -> Lane:
-    breaker = after(lane.breaker, lane.recent, outcome.ok, now, policy.breaker)
+    breaker = record_outcome(lane.breaker, lane.recent, outcome.ok, now, policy.breaker)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
 
 

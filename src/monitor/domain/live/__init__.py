@@ -10,25 +10,25 @@ A client without a filter sees every number. One with a filter sees numbers jump
 never a loss, since a server that cannot send a message closes the socket instead of leaving it out.
 """
 
-from monitor.domain.live.messages import Entry, Kind, Message, seal, seal_error, text_frame
+from monitor.domain.live.messages import FeedEntry, Kind, Message, seal, seal_error, text_frame
 from monitor.domain.live.reader import EVERYTHING, Filter, Reader
-from monitor.domain.live.session import CloseCode, Pass, Resume, Session, Subscribe, UnknownFrame, close_code_of
+from monitor.domain.live.session import CloseCode, Resume, Session, SocketGrant, Subscribe, UnknownFrame, close_code_of
 from monitor.domain.live.stream import Position, Stream, Tail
 from monitor.domain.ports.feed_log import FeedLog
 
 __all__ = [
     "EVERYTHING",
     "CloseCode",
-    "Entry",
+    "FeedEntry",
     "FeedLog",
     "Filter",
     "Kind",
     "Message",
-    "Pass",
     "Position",
     "Reader",
     "Resume",
     "Session",
+    "SocketGrant",
     "Stream",
     "Subscribe",
     "Tail",

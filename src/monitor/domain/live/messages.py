@@ -41,7 +41,7 @@ TOPICS: dict[str, frozenset[Kind]] = {
 """What a client may subscribe to: a type of frame, or a group of them."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class FeedEntry(msgspec.Struct, frozen=True):
     """A message before it has a number. ``data`` is JSON; ``webhook_id`` is null if it is about all webhooks."""
 
     kind: Kind
@@ -82,7 +82,7 @@ class _ErrorEnvelope(msgspec.Struct):
     data: dict[str, Any]
 
 
-def seal(entry: Entry, epoch: str, seq: int) -> Message:
+def seal(entry: FeedEntry, epoch: str, seq: int) -> Message:
     """Put *entry* into its envelope."""
     text = msgspec.json.encode(_Envelope(entry.kind, epoch, seq, entry.at, entry.data))
     return _message(entry.kind, epoch, seq, entry.webhook_id, text)

@@ -55,7 +55,7 @@ def close_code_of(error: MonitorError) -> CloseCode | None:
     return next((code for kind, code in _CLOSES if isinstance(error, kind)), CloseCode.INTERNAL)
 
 
-class Pass(msgspec.Struct, frozen=True):
+class SocketGrant(msgspec.Struct, frozen=True):
     """Who holds a socket and until when, in Unix seconds without leeway."""
 
     subject: str
@@ -106,7 +106,7 @@ class Session:
 
     __slots__ = ("_spoken", "holder")
 
-    def __init__(self, holder: Pass) -> None:
+    def __init__(self, holder: SocketGrant) -> None:
         self.holder = holder
         self._spoken: deque[float] | None = None
 
@@ -134,7 +134,7 @@ class Session:
         except (ValueError, RecursionError):
             raise Malformed("The frame is not valid JSON.") from None
 
-    def renew(self, new: Pass) -> None:
+    def renew(self, new: SocketGrant) -> None:
         """
         Go on with a newer token.
 

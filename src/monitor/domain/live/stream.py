@@ -8,7 +8,7 @@ from itertools import islice
 
 import msgspec
 
-from monitor.domain.live.messages import Entry, Message, seal
+from monitor.domain.live.messages import FeedEntry, Message, seal
 
 RING = 1024
 """Messages kept for all sockets together: what a client may have missed, and what a slow one may lag behind."""
@@ -25,7 +25,7 @@ class Tail(msgspec.Struct, frozen=True):
     """A run of numbered entries, and the place where the log ended when it was read."""
 
     end: Position
-    entries: Sequence[tuple[int, Entry]] = ()
+    entries: Sequence[tuple[int, FeedEntry]] = ()
 
 
 class Stream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from monitor.domain.live.messages import Entry
+from monitor.domain.live.messages import FeedEntry
 from monitor.domain.live.stream import Position, Tail
 
 
@@ -24,7 +24,7 @@ class FeedLog(Protocol):
         """Wait about a second for entries after *after*; there may be none, or the log may be in another epoch."""
         ...
 
-    async def append(self, first: int, entries: Sequence[Entry]) -> None:
+    async def append(self, first: int, entries: Sequence[FeedEntry]) -> None:
         """Give *entries* the next numbers. The caller counts what it appends from 1; one told twice counts once."""
         ...
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from monitor.domain.vocab import SignatureScheme
 
 
-class Signing(Protocol):
+class KeyFactory(Protocol):
     """Makes and shows signing keys."""
 
     def new_key(self, scheme: SignatureScheme) -> tuple[bytes, str]:

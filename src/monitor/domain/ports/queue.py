@@ -13,13 +13,13 @@ from monitor.domain.delivery.lane import Lane
 from monitor.domain.vocab import DeliveryState
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class ClaimedDelivery(msgspec.Struct, frozen=True):
     """A delivery under lease. ``attempts`` were made before."""
 
     id: UUID
     event_id: UUID
     webhook_id: UUID
-    epoch: int
+    fencing_token: int
     attempts: int
     event_type: str
     payload: bytes
@@ -55,9 +55,9 @@ class DeliveryQueue(Protocol):
         """Lock lanes with something due, skipping locked ones. *hints* narrows the search; ``None`` looks at all."""
         ...
 
-    async def take(
-        self, rooms: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
-    ) -> list[Claimed]:
+    async def lease(
+        self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+    ) -> list[ClaimedDelivery]:
         """Lease at most ``rooms[webhook_id]`` due deliveries each, quarantining those that keep killing workers."""
         ...
 
@@ -85,6 +85,6 @@ class DeliveryQueue(Protocol):
         """Make it due now, finished or not, and wake a worker."""
         ...
 
-    async def spread(self, webhook_id: UUID, *, per_s: float) -> int:
+    async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
         """Re-schedule what is due so that it goes out at *per_s*; return how many deliveries that are."""
         ...

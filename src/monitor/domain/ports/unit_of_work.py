@@ -16,10 +16,10 @@ from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
 from monitor.domain.ports.repositories.audit import AuditLog
-from monitor.domain.ports.repositories.detection import WatchLog
+from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.events import EventLog
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
-from monitor.domain.ports.repositories.notifications import Outbox
+from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
 from monitor.domain.ports.repositories.replays import ReplayRepository
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
@@ -43,10 +43,10 @@ class UnitOfWork(Protocol):
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
-    watch: WatchLog
+    detection: DetectionStore
     alerts: AlertRepository
     silences: SilenceRepository
-    outbox: Outbox
+    notifications: AlertNotificationQueue
     replays: ReplayRepository
 
     async def __aenter__(self) -> Self: ...
@@ -55,8 +55,8 @@ class UnitOfWork(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def record(self, *facts: DomainEvent) -> None:
-        """Note what happened, for whoever listens once it is committed."""
+    def record(self, *events: DomainEvent) -> None:
+        """Store *events* with the commit and dispatch them after it."""
         ...
 
     async def commit(self) -> None:

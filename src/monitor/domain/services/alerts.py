@@ -10,9 +10,19 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from monitor.domain.alerts import Acknowledge, Action, Alert, AlertKind, AlertPolicy, Entry, Identity, Resolve, apply
+from monitor.domain.alerts import (
+    Acknowledge,
+    Action,
+    Alert,
+    AlertKind,
+    AlertPolicy,
+    HistoryEntry,
+    Identity,
+    Resolve,
+    apply_trigger,
+)
 from monitor.domain.alerts.lifecycle import Trigger
-from monitor.domain.alerts.notification import announcement, event_types
+from monitor.domain.alerts.notification import event_types, notification_of
 from monitor.domain.alerts.silences import Silence, SilenceSpec, check_silence
 from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, Raced
 from monitor.domain.events import (
@@ -64,14 +74,14 @@ class AcknowledgedMany(msgspec.Struct, frozen=True):
     skipped: list[Skipped]
 
 
-class About(msgspec.Struct, frozen=True):
+class WebhookRef(msgspec.Struct, frozen=True):
     """The webhook that an alert is about, as far as telling of it needs; no name for all of them."""
 
     name: str | None = None
     labels: Mapping[str, str] = {}
 
 
-class Triage:
+class AlertCommands:
     """Commands on alerts and silences. Each writes one audit row in its transaction."""
 
     def __init__(
@@ -121,9 +131,11 @@ class Triage:
         """Say that an alert is over. Safe to repeat. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             before = await uow.alerts.get(alert_id)
-            about, quiet = await self._about(uow, before)
-            trigger = Resolve(actor.subject, said.note, quiet)
-            after = await step(uow, before, trigger, identity=_identity(before), about=about, policy=self._policy)
+            about, silenced = await self._about(uow, before)
+            trigger = Resolve(actor.subject, said.note, silenced)
+            after = await transition_alert(
+                uow, before, trigger, identity=_identity(before), webhook=about, policy=self._policy
+            )
             if after is not before:
                 await _audit(uow, actor, "alert.resolve", before, said.note)
             await uow.commit()
@@ -162,31 +174,33 @@ class Triage:
             detail = "Let it expire in the future, or leave it out."
             raise Invalid("The acknowledgement breaks a rule.", errors=(FieldError("/expires_at", detail),))
         before = await uow.alerts.get(alert_id)
-        about, quiet = await self._about(uow, before)
-        trigger = Acknowledge(actor.subject, said.note, said.expires_at, quiet)
-        after = await step(uow, before, trigger, identity=_identity(before), about=about, policy=self._policy)
+        about, silenced = await self._about(uow, before)
+        trigger = Acknowledge(actor.subject, said.note, said.expires_at, silenced)
+        after = await transition_alert(
+            uow, before, trigger, identity=_identity(before), webhook=about, policy=self._policy
+        )
         if after is not before:
             await _audit(uow, actor, "alert.acknowledge", before, said.note)
 
-    async def _about(self, uow: UnitOfWork, alert: Alert) -> tuple[About, bool]:
+    async def _about(self, uow: UnitOfWork, alert: Alert) -> tuple[WebhookRef, bool]:
         """Return whom *alert* is about, and whether a silence matches."""
-        about = About()
+        about = WebhookRef()
         if alert.webhook_id != SYSTEM_ID:
             try:
                 webhook = await self._queries.webhook(alert.webhook_id)
-                about = About(webhook.name, webhook.labels)
+                about = WebhookRef(webhook.name, webhook.labels)
             except NotFound:
-                about = About("a deleted webhook")
+                about = WebhookRef("a deleted webhook")
         return about, is_silenced(await uow.silences.active(), alert.webhook_id, about, alert.kind, uow.now)
 
 
-async def step(
+async def transition_alert(
     uow: UnitOfWork,
     before: Alert | None,
     trigger: Trigger,
     *,
     identity: Identity,
-    about: About,
+    webhook: WebhookRef,
     policy: AlertPolicy,
 ) -> Alert | None:
     """
@@ -199,19 +213,19 @@ async def step(
         Conflict: the transition is not allowed.
         Raced: nothing was stored; roll back and begin again.
     """
-    after, entries = apply(before, trigger, uow.now, identity=identity, policy=policy)
+    after, entries = apply_trigger(before, trigger, uow.now, identity=identity, policy=policy)
     if not entries or after is None:
         return before
     if not await uow.alerts.save(before, after, entries):
         raise Raced("The alert was changed at the same time; try again.")
-    told = event_types(before, after, entries, quiet=trigger.quiet)
+    told = event_types(before, after, entries, silenced=trigger.silenced)
     if told:
-        await uow.outbox.announce([announcement(type_, after, about.name, about.labels) for type_ in told])
-    uow.record(fact_of(after, entries))
+        await uow.notifications.add([notification_of(type_, after, webhook.name, webhook.labels) for type_ in told])
+    uow.record(domain_event_of(after, entries))
     return after
 
 
-def fact_of(alert: Alert, entries: Sequence[Entry]) -> DomainEvent:
+def domain_event_of(alert: Alert, entries: Sequence[HistoryEntry]) -> DomainEvent:
     """Return what *entries*, at least one, amount to."""
     by_action = {entry.action: entry for entry in entries}
     if by_action.keys() & {Action.RAISED, Action.REOPENED}:
@@ -223,9 +237,11 @@ def fact_of(alert: Alert, entries: Sequence[Entry]) -> DomainEvent:
     return AlertUpdated(alert.id, alert.webhook_id)
 
 
-def is_silenced(silences: Sequence[Silence], webhook_id: UUID, about: About, kind: AlertKind, now: datetime) -> bool:
+def is_silenced(
+    silences: Sequence[Silence], webhook_id: UUID, webhook: WebhookRef, kind: AlertKind, now: datetime
+) -> bool:
     """Whether any of *silences* matches an alert of *kind* about the webhook."""
-    return any(silence.matches(webhook_id, about.labels, kind, now) for silence in silences)
+    return any(silence.matches(webhook_id, webhook.labels, kind, now) for silence in silences)
 
 
 def _identity(alert: Alert) -> Identity:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
-from monitor.domain.delivery.lane import LanePolicy, catch_up, notice, observe
+from monitor.domain.delivery.lane import LanePolicy, accumulate, catch_up, record_attempt
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.errors import FieldError, Invalid, NotFound
 from monitor.domain.ports.clock import Clock
@@ -20,7 +20,7 @@ from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.deliver import minutes, status_changes
+from monitor.domain.services.deliver import minute_rollups, status_changes
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
 from monitor.domain.webhooks.signed_request import AsymmetricSigner, signed_request
@@ -51,7 +51,7 @@ class Recorded(msgspec.Struct, frozen=True):
     recorded: int
 
 
-class Measurer:
+class AttemptRecorder:
     """Records attempts that no delivery made."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Measurer:
                 ]
             )
             pairs = list(zip(ordered, outcomes, strict=True))
-            await uow.attempts.add_minutes(minutes((webhook_id, a.delivered_at, o) for a, o in pairs))
+            await uow.attempts.add_minutes(minute_rollups((webhook_id, a.delivered_at, o) for a, o in pairs))
             before = lane
             window = self._policy.health.window
             lane = catch_up(
@@ -108,9 +108,9 @@ class Measurer:
             for attempt, outcome in pairs[-window:]:
                 # A reported time may lie ahead; taken as it is, all until then would be late news.
                 at = min(attempt.delivered_at, uow.now)
-                lane = observe(lane, outcome, at, uow.now, self._policy)
+                lane = record_attempt(lane, outcome, at, uow.now, self._policy)
             made = tally_of((outcome.ok, outcome.latency_ms) for outcome in outcomes)
-            lane = notice(before, msgspec.structs.replace(lane, breaker=before.breaker), made, uow.now)
+            lane = accumulate(before, msgspec.structs.replace(lane, breaker=before.breaker), made, uow.now)
             uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
             await uow.queue.save_lanes([lane])
             await uow.commit()

@@ -11,15 +11,24 @@ import msgspec
 
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
-from monitor.domain.delivery.lane import Lane, LanePolicy, charge, failed_for_good, notice, observe, refill_s, room
+from monitor.domain.delivery.lane import (
+    Lane,
+    LanePolicy,
+    accumulate,
+    capacity,
+    failed_for_good,
+    record_attempt,
+    refill_s,
+    reserve,
+)
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.retry import Dead, Done, Retry, decide
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
 from monitor.domain.monitoring.metrics import MINUTE_S, RollupBuilder
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
-from monitor.domain.ports.queue import Claimed, Finish, Postpone
-from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
+from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
+from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.vocab import DeliveryState
@@ -44,19 +53,19 @@ class DeliverConfig(msgspec.Struct, frozen=True):
     policy: LanePolicy = LanePolicy()
 
 
-class Claim(msgspec.Struct, frozen=True):
+class ClaimResult(msgspec.Struct, frozen=True):
     """What one claim brought. ``more`` names webhooks that had no room for all that is due, ``refill_s`` those of them
     that a rate limit holds back, with the seconds until it lets one more go."""
 
-    deliveries: list[Claimed]
-    more: set[UUID]
+    deliveries: list[ClaimedDelivery]
+    exhausted: set[UUID]
     refill_s: dict[UUID, float]
 
 
-class Sent(msgspec.Struct, frozen=True):
+class SentDelivery(msgspec.Struct, frozen=True):
     """One attempt that was made and waits to be settled."""
 
-    delivery: Claimed
+    delivery: ClaimedDelivery
     attempt_id: UUID
     at: datetime
     outcome: Outcome
@@ -92,7 +101,7 @@ class Deliverer:
         self._config = config
         self._destinations: dict[UUID, tuple[int, float, Destination]] = {}
 
-    async def claim(self, hints: Collection[UUID] | None, limit: int) -> Claim:
+    async def claim(self, hints: Collection[UUID] | None, limit: int) -> ClaimResult:
         """
         Lease up to *limit* due deliveries, the webhooks that waited longest first.
 
@@ -101,12 +110,12 @@ class Deliverer:
         """
         async with self._unit_of_work() as uow:
             lanes = await uow.queue.lock_ready_lanes(hints, self._config.lanes_per_claim)
-            rooms = share(lanes.values(), limit, uow.now)
+            rooms = allot(lanes.values(), limit, uow.now)
             ordered = {id_ for id_ in rooms if lanes[id_].ordered}
-            taken = await uow.queue.take(rooms, ordered, worker=self._config.worker, lease_s=self._config.lease_s)
+            taken = await uow.queue.lease(rooms, ordered, worker=self._config.worker, lease_s=self._config.lease_s)
             counts = _count(taken)
             charged = {
-                id_: charge(lane, counts.get(id_, 0), uow.now, self._config.policy) for id_, lane in lanes.items()
+                id_: reserve(lane, counts.get(id_, 0), uow.now, self._config.policy) for id_, lane in lanes.items()
             }
             if changed := [lane for id_, lane in charged.items() if lane is not lanes[id_]]:
                 await uow.queue.save_lanes(changed)
@@ -116,13 +125,13 @@ class Deliverer:
             if unsendable := [d for d in taken if d.webhook_id not in self._destinations]:
                 # Their secrets do not open, or they were deleted just now: waiting costs them nothing, an expired
                 # lease would count as a crash.
-                leases = [(d.id, d.epoch) for d in unsendable]
+                leases = [(d.id, d.fencing_token) for d in unsendable]
                 await uow.queue.release(leases, after_s=self._config.undecided_s)
                 taken = [d for d in taken if d.webhook_id in self._destinations]
             await uow.commit()
-        return Claim(taken, {id_ for id_ in lanes if counts.get(id_, 0) >= rooms.get(id_, 0)}, refills)
+        return ClaimResult(taken, {id_ for id_ in lanes if counts.get(id_, 0) >= rooms.get(id_, 0)}, refills)
 
-    async def send(self, delivery: Claimed) -> Sent | None:
+    async def send(self, delivery: ClaimedDelivery) -> SentDelivery | None:
         """Make one attempt. ``None`` means that nothing was sent because the webhook is gone."""
         known = self._destinations.get(delivery.webhook_id)
         if known is None:
@@ -137,20 +146,20 @@ class Deliverer:
             sign_v1a=self._sign_v1a,
         )
         outcome = await self._sender.send(request)
-        return Sent(delivery, self._clock.new_id(at), at, outcome)
+        return SentDelivery(delivery, self._clock.new_id(at), at, outcome)
 
-    async def settle(self, batch: Sequence[Sent]) -> Settlement:
+    async def settle(self, batch: Sequence[SentDelivery]) -> Settlement:
         """Write attempts, delivery states, rollups and health of *batch* in one transaction. Safe to repeat: what was
         settled, or taken over by another worker, is left out."""
         async with self._unit_of_work() as uow:
             lanes = await uow.queue.lock_lanes({sent.delivery.webhook_id for sent in batch})
-            ours = await uow.queue.fence([(sent.delivery.id, sent.delivery.epoch) for sent in batch])
+            ours = await uow.queue.fence([(sent.delivery.id, sent.delivery.fencing_token) for sent in batch])
             mine = sorted(_newest(sent for sent in batch if sent.delivery.id in ours), key=lambda sent: sent.at)
             if not mine:
                 return Settlement(0, [sent.delivery.id for sent in batch], {}, {})
             undecided, gone = await self._write_states(uow, mine, lanes)
             await uow.attempts.add([_record(sent) for sent in mine])
-            await uow.attempts.add_minutes(minutes((s.delivery.webhook_id, s.at, s.outcome) for s in mine))
+            await uow.attempts.add_minutes(minute_rollups((s.delivery.webhook_id, s.at, s.outcome) for s in mine))
             judged = self._judge(mine, lanes, uow.now)
             uow.record(*status_changes(lanes, judged, uow.now))
             await uow.queue.save_lanes(judged)
@@ -171,20 +180,20 @@ class Deliverer:
         lost = [sent.delivery.id for sent in batch if sent.delivery.id not in ours]
         return Settlement(len(mine), lost, undecided, disabled)
 
-    async def renew(self, deliveries: Sequence[Claimed]) -> None:
+    async def renew(self, deliveries: Sequence[ClaimedDelivery]) -> None:
         """Extend the leases of what is still being sent."""
         async with self._unit_of_work() as uow:
-            await uow.queue.renew([(d.id, d.epoch) for d in deliveries], lease_s=self._config.lease_s)
+            await uow.queue.renew([(d.id, d.fencing_token) for d in deliveries], lease_s=self._config.lease_s)
             await uow.commit()
 
-    async def release(self, deliveries: Sequence[Claimed]) -> None:
+    async def release(self, deliveries: Sequence[ClaimedDelivery]) -> None:
         """Give unsent deliveries back at once."""
         async with self._unit_of_work() as uow:
-            await uow.queue.release([(d.id, d.epoch) for d in deliveries])
+            await uow.queue.release([(d.id, d.fencing_token) for d in deliveries])
             await uow.commit()
 
     async def _write_states(
-        self, uow: UnitOfWork, batch: Sequence[Sent], lanes: Mapping[UUID, Lane]
+        self, uow: UnitOfWork, batch: Sequence[SentDelivery], lanes: Mapping[UUID, Lane]
     ) -> tuple[dict[UUID, Exception], set[UUID]]:
         finished: list[Finish] = []
         postponed: list[Postpone] = []
@@ -220,14 +229,14 @@ class Deliverer:
             await uow.queue.postpone(postponed)
         return undecided, gone
 
-    def _judge(self, batch: Sequence[Sent], lanes: Mapping[UUID, Lane], now: datetime) -> list[Lane]:
+    def _judge(self, batch: Sequence[SentDelivery], lanes: Mapping[UUID, Lane], now: datetime) -> list[Lane]:
         seen: dict[UUID, Lane] = {}
         made: dict[UUID, list[tuple[bool, float]]] = {}
         for sent in batch:
             id_ = sent.delivery.webhook_id
-            seen[id_] = observe(seen.get(id_, lanes[id_]), sent.outcome, sent.at, now, self._config.policy)
+            seen[id_] = record_attempt(seen.get(id_, lanes[id_]), sent.outcome, sent.at, now, self._config.policy)
             made.setdefault(id_, []).append((sent.outcome.ok, sent.outcome.latency_ms))
-        return [notice(lanes[id_], lane, tally_of(made[id_]), now) for id_, lane in seen.items()]
+        return [accumulate(lanes[id_], lane, tally_of(made[id_]), now) for id_, lane in seen.items()]
 
     async def _load_destinations(self, versions: Mapping[UUID, int]) -> None:
         now = self._clock.monotonic()
@@ -245,14 +254,14 @@ class Deliverer:
         return known is not None and known[0] >= version and now - known[1] < DESTINATION_FRESH_S
 
 
-def share(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
+def allot(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
     """
     Split *limit* evenly over the lanes, each at most its room; a lane without room is left out.
 
     What some leave over goes to the others, and what does not divide evenly to the first ones: a busy worker asks for
     one delivery at a time, and must not forget who waited longest.
     """
-    rooms = {lane.webhook_id: n for lane in lanes if (n := room(lane, now))}
+    rooms = {lane.webhook_id: n for lane in lanes if (n := capacity(lane, now))}
     shares: dict[UUID, int] = {}
     left = limit
     while left > 0 and rooms:
@@ -275,7 +284,7 @@ def status_changes(before: Mapping[UUID, Lane], after: Iterable[Lane], now: date
     ]
 
 
-def minutes(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[Minute]:
+def minute_rollups(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[MinuteRollup]:
     """Add attempts up per webhook and minute."""
     # Keyed by a number: hashing a time costs more than all the rest.
     builders: dict[tuple[UUID, int], RollupBuilder] = {}
@@ -286,22 +295,22 @@ def minutes(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[Minute]:
             builder = builders[key] = RollupBuilder()
         builder.add(outcome.label, outcome.latency_ms)
     return [
-        Minute(webhook_id, datetime.fromtimestamp(minute * MINUTE_S, UTC), builder.build())
+        MinuteRollup(webhook_id, datetime.fromtimestamp(minute * MINUTE_S, UTC), builder.build())
         for (webhook_id, minute), builder in builders.items()
     ]
 
 
-def _newest(batch: Iterable[Sent]) -> Iterable[Sent]:
+def _newest(batch: Iterable[SentDelivery]) -> Iterable[SentDelivery]:
     """Keep one of each delivery: when its lease ran out in between, only the newer one can be ours."""
-    newest: dict[UUID, Sent] = {}
+    newest: dict[UUID, SentDelivery] = {}
     for sent in batch:
         known = newest.get(sent.delivery.id)
-        if known is None or known.delivery.epoch < sent.delivery.epoch:
+        if known is None or known.delivery.fencing_token < sent.delivery.fencing_token:
             newest[sent.delivery.id] = sent
     return newest.values()
 
 
-def _record(sent: Sent) -> AttemptRecord:
+def _record(sent: SentDelivery) -> AttemptRecord:
     delivery = sent.delivery
     return AttemptRecord(
         id=sent.attempt_id,
@@ -314,7 +323,7 @@ def _record(sent: Sent) -> AttemptRecord:
     )
 
 
-def _count(taken: Iterable[Claimed]) -> dict[UUID, int]:
+def _count(taken: Iterable[ClaimedDelivery]) -> dict[UUID, int]:
     counts: dict[UUID, int] = {}
     for delivery in taken:
         counts[delivery.webhook_id] = counts.get(delivery.webhook_id, 0) + 1

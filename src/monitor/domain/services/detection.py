@@ -16,8 +16,8 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.alerts import Alert, AlertKind, Identity, Observe
-from monitor.domain.alerts.conditions import WEBHOOK_KINDS, Condition, survey
-from monitor.domain.alerts.evaluation import Look, Watched, WatchPolicy, look
+from monitor.domain.alerts.conditions import WEBHOOK_KINDS, Condition, check_mass_failure
+from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation, EvaluationInput, evaluate
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.anomaly import State, Verdict
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
@@ -27,7 +27,7 @@ from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.repositories.detection import AnomalyRecord
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
-from monitor.domain.services.alerts import About, is_silenced, step
+from monitor.domain.services.alerts import WebhookRef, is_silenced, transition_alert
 
 BATCH = 25
 """Webhooks per transaction. Their lanes are locked meanwhile, and claims pass by: a few milliseconds, seldom."""
@@ -44,27 +44,27 @@ NONE_SET_ASIDE = "Nothing was set aside for a day."
 
 
 class _Context(msgspec.Struct, frozen=True):
-    """What every look of one transaction shares. ``widespread_since`` is set while all webhooks are in trouble."""
+    """What every look of one transaction shares. ``mass_failure_since`` is set while all webhooks are in trouble."""
 
     silences: Sequence[Silence]
     alerts: dict[tuple[UUID, AlertKind], Alert]
-    widespread_since: datetime | None
+    mass_failure_since: datetime | None
 
 
-class Watcher:
+class Detector:
     """The periodic jobs of watching. Any number of processes may run them."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock, policy: WatchPolicy) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock, policy: DetectionPolicy) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._policy = policy
 
     async def tick(self) -> None:
         """Look at every webhook that is due."""
-        while await self.look() == BATCH:
+        while await self.evaluate_due() == BATCH:
             pass
 
-    async def look(self) -> int:
+    async def evaluate_due(self) -> int:
         """
         Look at up to :data:`BATCH` webhooks that are due; return how many there were.
 
@@ -76,36 +76,38 @@ class Watcher:
             raise ExceptionGroup("Some webhooks could not be judged; they learn anew what is normal.", failed)
         return seen
 
-    async def survey(self) -> None:
+    async def check_mass_failure(self) -> None:
         """Raise one alert when most webhooks begin to fail together, and resolve it when they do not any more."""
         await _until_first(self._survey)
 
     async def _survey(self) -> None:
         policy = self._policy.alert
         async with self._unit_of_work() as uow:
-            known = (await uow.alerts.latest([SYSTEM_ID])).get((SYSTEM_ID, AlertKind.WIDESPREAD))
+            known = (await uow.alerts.latest([SYSTEM_ID])).get((SYSTEM_ID, AlertKind.MASS_FAILURE))
             is_open = known is not None and known.is_open
-            began = known.moves[-1] if known is not None and is_open else uow.now
-            found = await uow.watch.widespread(began - timedelta(seconds=policy.widespread_s))
-            condition = survey(found, is_open=is_open, policy=policy)
+            began = known.transitions[-1] if known is not None and is_open else uow.now
+            found = await uow.detection.mass_failure(began - timedelta(seconds=policy.mass_failure_s))
+            condition = check_mass_failure(found, is_open=is_open, policy=policy)
             if condition is None and known is None:
                 return
             silences = await uow.silences.active()
-            quiet = is_silenced(silences, SYSTEM_ID, About(), AlertKind.WIDESPREAD, uow.now)
+            quiet = is_silenced(silences, SYSTEM_ID, WebhookRef(), AlertKind.MASS_FAILURE, uow.now)
             conditions = () if condition is None else (condition,)
-            identity = Identity(self._clock.new_id(), SYSTEM_ID, AlertKind.WIDESPREAD)
-            await step(uow, known, Observe(conditions, quiet), identity=identity, about=About(), policy=policy)
+            identity = Identity(self._clock.new_id(), SYSTEM_ID, AlertKind.MASS_FAILURE)
+            await transition_alert(
+                uow, known, Observe(conditions, quiet), identity=identity, webhook=WebhookRef(), policy=policy
+            )
             await uow.commit()
 
     async def _look(self) -> tuple[int, list[Exception]]:
         failed: list[Exception] = []
         async with self._unit_of_work() as uow:
-            due = await uow.watch.due(BATCH)
+            due = await uow.detection.due(BATCH)
             if not due:
                 return 0, failed
             ids = [watched.webhook_id for watched in due]
             open_anomalies: dict[UUID, list[AnomalyRecord]] = {id_: [] for id_ in ids}
-            for anomaly in await uow.watch.open_anomalies(ids):
+            for anomaly in await uow.detection.open_anomalies(ids):
                 open_anomalies[anomaly.webhook_id].append(anomaly)
             context = await self._context(uow, ids)
             looks = [self._judged(watched, uow.now, failed) for watched in due]
@@ -113,25 +115,25 @@ class Watcher:
                 anomaly for found in looks for anomaly in self._anomalies(uow, found, open_anomalies[found.webhook_id])
             ]
             if changed:
-                await uow.watch.save_anomalies(changed)
+                await uow.detection.save_anomalies(changed)
             triaged = [await self._triaged(uow, *pair, context) for pair in zip(due, looks, strict=True)]
-            await uow.watch.save(triaged)
+            await uow.detection.save(triaged)
             await uow.commit()
         return len(due), failed
 
-    def _judged(self, watched: Watched, now: datetime, failed: list[Exception]) -> Look:
+    def _judged(self, watched: EvaluationInput, now: datetime, failed: list[Exception]) -> Evaluation:
         try:
-            return look(watched, now, self._policy)
+            return evaluate(watched, now, self._policy)
         except Exception as error:  # noqa: BLE001 - one webhook that cannot be judged must not blind us to the others
             failed.append(error)
-            anew = msgspec.structs.replace(watched, unseen=NO_ATTEMPTS, baselines=None)
-            return look(anew, now, self._policy)
+            anew = msgspec.structs.replace(watched, unevaluated=NO_ATTEMPTS, baselines=None)
+            return evaluate(anew, now, self._policy)
 
     async def _context(self, uow: UnitOfWork, webhook_ids: Sequence[UUID]) -> _Context:
         alerts = await uow.alerts.latest(webhook_ids)
-        return _Context(await uow.silences.active(), alerts, await uow.watch.widespread_since())
+        return _Context(await uow.silences.active(), alerts, await uow.detection.mass_failure_since())
 
-    def _anomalies(self, uow: UnitOfWork, found: Look, stored: Sequence[AnomalyRecord]) -> list[AnomalyRecord]:
+    def _anomalies(self, uow: UnitOfWork, found: Evaluation, stored: Sequence[AnomalyRecord]) -> list[AnomalyRecord]:
         """Return what must be stored so that exactly the open verdicts are open."""
         by_signal = {anomaly.signal: anomaly for anomaly in stored}
         changed = []
@@ -168,9 +170,11 @@ class Watcher:
         uow.record(AnomalyClosed(anomaly.id, anomaly.webhook_id, anomaly.signal))
         return msgspec.structs.replace(anomaly, closed_at=now)
 
-    async def _triaged(self, uow: UnitOfWork, watched: Watched, found: Look, context: _Context) -> Look:
+    async def _triaged(
+        self, uow: UnitOfWork, watched: EvaluationInput, found: Evaluation, context: _Context
+    ) -> Evaluation:
         """Bring the alerts of a webhook up to date; return the look, to be repeated while one is still to be told."""
-        about = About(watched.subject.name, watched.labels)
+        about = WebhookRef(watched.subject.name, watched.labels)
         unsettled = False
         for kind in WEBHOOK_KINDS:
             known = context.alerts.get((watched.webhook_id, kind))
@@ -178,17 +182,17 @@ class Watcher:
             if known is None and not conditions:
                 continue
             conditions, why_over = self._excused(kind, known, conditions, watched, context)
-            alert = await step(
+            alert = await transition_alert(
                 uow,
                 known,
                 Observe(conditions, is_silenced(context.silences, watched.webhook_id, about, kind, uow.now), why_over),
                 identity=Identity(self._clock.new_id(), watched.webhook_id, kind),
-                about=about,
+                webhook=about,
                 policy=self._policy.alert,
             )
-            unsettled = unsettled or (alert is not None and (alert.news or alert.flapping))
-        if found.next_at is None and unsettled:
-            return msgspec.structs.replace(found, next_at=uow.now + timedelta(seconds=self._policy.idle_s))
+            unsettled = unsettled or (alert is not None and (alert.pending_notification or alert.flapping))
+        if found.evaluate_at is None and unsettled:
+            return msgspec.structs.replace(found, evaluate_at=uow.now + timedelta(seconds=self._policy.idle_s))
         return found
 
     def _excused(
@@ -196,7 +200,7 @@ class Watcher:
         kind: AlertKind,
         known: Alert | None,
         conditions: tuple[Condition, ...],
-        watched: Watched,
+        watched: EvaluationInput,
         context: _Context,
     ) -> tuple[tuple[Condition, ...], str]:
         """Return the conditions that count, and what to say when none does."""
@@ -204,10 +208,10 @@ class Watcher:
             return (), GONE
         if not watched.subject.enabled and kind is not AlertKind.DISABLED:
             return conditions, watched.subject.disabled_reason or NOT_WATCHED
-        since = context.widespread_since
+        since = context.mass_failure_since
         if kind is AlertKind.FAILING and since is not None:
-            together = since - timedelta(seconds=self._policy.alert.widespread_s)
-            if known is None or not known.is_open or known.moves[-1] >= together:
+            together = since - timedelta(seconds=self._policy.alert.mass_failure_s)
+            if known is None or not known.is_open or known.transitions[-1] >= together:
                 return (), REPLACED
         return conditions, _why_over(kind, watched)
 
@@ -222,7 +226,7 @@ async def _until_first(attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
-def _why_over(kind: AlertKind, watched: Watched) -> str:
+def _why_over(kind: AlertKind, watched: EvaluationInput) -> str:
     match kind:
         case AlertKind.DISABLED:
             return ENABLED

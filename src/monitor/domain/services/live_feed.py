@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.live.messages import Entry, Kind, Message
+from monitor.domain.live.messages import FeedEntry, Kind, Message
 from monitor.domain.live.stream import Stream, Tail
 from monitor.domain.ports.feed_log import FeedLog
 
@@ -54,11 +54,11 @@ class LiveFeed:
         self._new_epoch = new_epoch
         self.stream = Stream(new_epoch())
         self.connected = log is None
-        self.figures: Entry | None = None
-        self.figures_version = 0
+        self.latest_metrics: FeedEntry | None = None
+        self.metrics_version = 0
         self._deliver: Callable[[list[Message]], Awaitable[None]] | None = None
         self._restarted: Callable[[], None] | None = None
-        self._outbox: deque[tuple[int, Entry]] = deque()
+        self._outbox: deque[tuple[int, FeedEntry]] = deque()
         self._counted = 0
         self._has_lost = False
         self._filled = asyncio.Event()
@@ -73,14 +73,14 @@ class LiveFeed:
         self._outbox.append((self._counted, self._entry(Kind(kind), data, webhook_id)))
         self._filled.set()
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Have every socket of every process start from a snapshot: something may not have been told to anyone."""
         self._untold.set()
 
-    def metrics(self, data: Any) -> None:
+    def set_metrics(self, data: Any) -> None:
         """Replace the figures that this process's sockets get with the next tick. Other processes read their own."""
-        self.figures = self._entry(Kind.METRICS_UPDATE, data, None)
-        self.figures_version += 1
+        self.latest_metrics = self._entry(Kind.METRICS_UPDATE, data, None)
+        self.metrics_version += 1
 
     async def flush(self, within_s: float) -> None:
         """Return when nothing waits any more, or after *within_s*: before an end, so that no last word is lost."""
@@ -130,7 +130,7 @@ class LiveFeed:
                 while batch and self._outbox and self._outbox[0][0] <= batch[-1][0]:
                     self._outbox.popleft()
 
-    async def _append(self, batch: list[tuple[int, Entry]]) -> None:
+    async def _append(self, batch: list[tuple[int, FeedEntry]]) -> None:
         entries = [entry for _, entry in batch]
         if self._log is None:
             await self._append_here(entries)
@@ -145,7 +145,7 @@ class LiveFeed:
         if batch:
             await self._log.append(batch[0][0], entries)
 
-    async def _append_here(self, entries: list[Entry]) -> None:
+    async def _append_here(self, entries: list[FeedEntry]) -> None:
         stream = self.stream
         if self._has_lost:
             self._has_lost = False
@@ -184,6 +184,6 @@ class LiveFeed:
         if messages and self._deliver is not None:
             await self._deliver(messages)
 
-    def _entry(self, kind: Kind, data: Any, webhook_id: UUID | None) -> Entry:
+    def _entry(self, kind: Kind, data: Any, webhook_id: UUID | None) -> FeedEntry:
         raw = data if isinstance(data, bytes) else msgspec.json.encode(data)
-        return Entry(kind, self._now(), msgspec.Raw(raw), webhook_id)
+        return FeedEntry(kind, self._now(), msgspec.Raw(raw), webhook_id)

@@ -9,7 +9,7 @@ from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 BATCH = 100
 
 
-class Relay:
+class AlertNotifier:
     """Any number of processes may run it. Taking and publishing is one transaction, so each is told exactly once."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
@@ -24,7 +24,7 @@ class Relay:
     async def publish(self) -> int:
         """Publish up to :data:`BATCH` announcements, the oldest first; return how many that were."""
         async with self._unit_of_work() as uow:
-            waiting = await uow.outbox.take(BATCH)
+            waiting = await uow.notifications.take(BATCH)
             if not waiting:
                 return 0
             told = [

@@ -46,7 +46,7 @@ class Accepted(msgspec.Struct, frozen=True):
     deliveries: int
 
 
-class PublishAnswer(msgspec.Struct, frozen=True):
+class PublishResult(msgspec.Struct, frozen=True):
     """In the order of the request."""
 
     events: list[Accepted]
@@ -61,7 +61,7 @@ class Publisher:
 
     async def publish(
         self, events: Sequence[EventIn], actor: Actor, *, key: str | None = None, body: bytes = b""
-    ) -> PublishAnswer:
+    ) -> PublishResult:
         """
         Accept *events*, 1 to 1,000. When this returns they are committed.
 
@@ -76,7 +76,7 @@ class Publisher:
         scope = f"{actor.subject} events"
         async with self._unit_of_work() as uow:
             if key is not None and (done := await uow.idempotency.begin(scope, key, body)) is not None:
-                return msgspec.json.decode(done, type=PublishAnswer)
+                return msgspec.json.decode(done, type=PublishResult)
             stored = [self._stored(event, uow.now) for event in events]
             subscriptions = await uow.events.subscriptions({event.type for event in stored})
             deliveries = fan_out(stored, subscriptions, self._clock)
@@ -91,11 +91,11 @@ class Publisher:
         return NewEvent(self._clock.new_id(), event.type, bytes(event.payload), event.labels, event.occurred_at or now)
 
 
-def _answer(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishAnswer:
+def _answer(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishResult:
     counts: dict[UUID, int] = {}
     for delivery in deliveries:
         counts[delivery.event_id] = counts.get(delivery.event_id, 0) + 1
-    return PublishAnswer([Accepted(event.id, event.type, counts.get(event.id, 0)) for event in events])
+    return PublishResult([Accepted(event.id, event.type, counts.get(event.id, 0)) for event in events])
 
 
 def _check(events: Sequence[EventIn]) -> None:

@@ -18,7 +18,7 @@ PER_S = 50.0
 """Deliveries a second that a replay asks of the receiver, like the release of a pause."""
 
 
-class Replayer:
+class ReplayCommands:
     """Any number of processes may run :meth:`step`; each replay is carried out by one at a time."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:

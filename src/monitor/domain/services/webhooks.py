@@ -12,7 +12,7 @@ from monitor.domain.delivery.lane import reopen
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.ports.clock import Clock
-from monitor.domain.ports.key_factory import Signing
+from monitor.domain.ports.key_factory import KeyFactory
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
@@ -42,7 +42,7 @@ class _Created(msgspec.Struct, frozen=True):
     secret: str
 
 
-class Registry:
+class WebhookCommands:
     """Commands on webhooks and deliveries."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Registry:
         unit_of_work: UnitOfWorkFactory,
         queries: Queries,
         clock: Clock,
-        signing: Signing,
+        signing: KeyFactory,
         canonical_url: Callable[[str], str],
     ) -> None:
         self._unit_of_work = unit_of_work
@@ -183,7 +183,7 @@ class Registry:
             webhook = await uow.webhooks.get(webhook_id)
             if webhook.paused_at is not None:
                 await uow.webhooks.set_paused(webhook_id, False)
-                released = await uow.queue.spread(webhook_id, per_s=RESUME_PER_S)
+                released = await uow.queue.reschedule(webhook_id, per_s=RESUME_PER_S)
                 after = {"released_deliveries": released}
                 await uow.audit.add(actor, "webhook.resume", _target(webhook_id), before=None, after=after)
                 uow.record(WebhookUpdated(webhook_id))

@@ -15,7 +15,7 @@ from litestar.types import Receive, Scope, Send
 
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import Forbidden, Malformed, MissingToken, MonitorError, Unauthenticated
-from monitor.domain.live import CloseCode, Pass, Session
+from monitor.domain.live import CloseCode, Session, SocketGrant
 from monitor.domain.live.session import Auth
 from monitor.domain.live.stream import Position
 from monitor.domain.vocab import Role
@@ -92,7 +92,7 @@ class LiveEndpoint:
         finally:
             self._hub.leave(holder.subject, socket)
 
-    def _examine(self, scope: Any) -> tuple[Pass, Position | None]:
+    def _examine(self, scope: Any) -> tuple[SocketGrant, Position | None]:
         """Raises: MonitorError: the handshake is refused, see :mod:`monitor.http.live.handshake`."""
         headers = scope["headers"]
         position = asked_position(scope["query_string"].decode("latin-1"))
@@ -157,8 +157,8 @@ def live_route(endpoint: LiveEndpoint) -> ASGIRouteHandler:
     return dashboard_feed
 
 
-def _pass(principal: Principal) -> Pass:
-    return Pass(principal.subject, principal.role, principal.jti, principal.expires_at)
+def _pass(principal: Principal) -> SocketGrant:
+    return SocketGrant(principal.subject, principal.role, principal.jti, principal.expires_at)
 
 
 def _token(headers: Iterable[tuple[bytes, bytes]], offered: str | None) -> str:

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from monitor.domain.errors import MonitorError, TooManyRequests, Unavailable
-from monitor.domain.live import CloseCode, Entry, Kind, Message, Pass, Resume, Subscribe, seal, seal_error
+from monitor.domain.live import CloseCode, FeedEntry, Kind, Message, Resume, SocketGrant, Subscribe, seal, seal_error
 from monitor.domain.live.reader import WAITING, Filter
 from monitor.domain.live.stream import Position
 from monitor.domain.services.live_feed import LiveFeed
@@ -116,7 +116,7 @@ class Hub:
 
     # One socket ------------------------------------------------------------------------------------------------------
 
-    def admit(self, holder: Pass) -> None:
+    def admit(self, holder: SocketGrant) -> None:
         """
         Take one of the holder's places; :meth:`leave` gives it back.
 
@@ -218,7 +218,7 @@ class Hub:
         if not guests:
             return
         # The position is taken first: what happens while the snapshot is read is told again afterwards, not left out.
-        position, version = self.stream.position, self.feed.figures_version
+        position, version = self.stream.position, self.feed.metrics_version
         snapshot = await self._sealed_snapshot(position)
         for chunk in _chunks(guests):
             for socket in chunk:
@@ -234,7 +234,7 @@ class Hub:
     async def _sealed_snapshot(self, position: Position) -> Message:
         data = msgspec.Raw(await self._snapshot())
         at = datetime.fromtimestamp(self._now(), UTC)
-        return seal(Entry(Kind.SNAPSHOT, at, data), position.epoch, position.seq)
+        return seal(FeedEntry(Kind.SNAPSHOT, at, data), position.epoch, position.seq)
 
     async def _greet_for_ever(self) -> None:
         while True:
@@ -276,7 +276,7 @@ class Hub:
 
     async def _send_figures(self) -> None:
         """Send the newest figures to who has not had them: all of them once they change, else the few left out then."""
-        figures, version = self.feed.figures, self.feed.figures_version
+        figures, version = self.feed.latest_metrics, self.feed.metrics_version
         if figures is None:
             return
         owed = [socket for socket in self._sockets if socket.figures_version != version]
@@ -290,7 +290,7 @@ class Hub:
                     socket.figures_version = version
             await asyncio.sleep(0)
 
-    async def _repeat(self, entry: Entry) -> None:
+    async def _repeat(self, entry: FeedEntry) -> None:
         await self._broadcast(seal(entry, self.stream.epoch, self.stream.seq), self._sockets)
 
     async def _broadcast(self, message: Message, sockets: Iterable[Socket]) -> None:
@@ -300,8 +300,8 @@ class Hub:
                 socket.repeat(message, now)
             await asyncio.sleep(0)
 
-    def _now_entry(self, kind: Kind, data: bytes) -> Entry:
-        return Entry(kind, datetime.fromtimestamp(self._now(), UTC), msgspec.Raw(data))
+    def _now_entry(self, kind: Kind, data: bytes) -> FeedEntry:
+        return FeedEntry(kind, datetime.fromtimestamp(self._now(), UTC), msgspec.Raw(data))
 
 
 def _chunks(sockets: Iterable[Socket]) -> Iterator[list[Socket]]:

@@ -36,7 +36,7 @@ class RequestLine(msgspec.Struct):
     level: str = "info"
 
 
-class RequestLines:
+class AccessLogWriter:
     """
     Writes request lines to *stream*.
 

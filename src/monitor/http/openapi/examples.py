@@ -22,7 +22,7 @@ from monitor.domain.delivery.replay import ReplayCount, ReplayState, ReplayView
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.services.alerts import AcknowledgedMany, Skipped
 from monitor.domain.services.attempts import Recorded
-from monitor.domain.services.publish import Accepted, PublishAnswer
+from monitor.domain.services.publish import Accepted, PublishResult
 from monitor.domain.views.alerts import (
     AlertCount,
     AlertStatsView,
@@ -91,7 +91,13 @@ WEBHOOK = WebhookView(
 LAST_HOUR = LastHour(60, 0.9, 180.0)
 DETAILS = msgspec.structs.replace(
     WEBHOOK,
-    signals={"failures": "open", "latency": "normal", "tail": "normal", "volume": "learning", "silence": "learning"},
+    signals={
+        "failures": "open",
+        "latency": "normal",
+        "latency_tail": "normal",
+        "volume": "learning",
+        "no_data": "learning",
+    },
     normal=Normal(0.004, 120.0, 90.0, 160.0, 210.0),
 )
 EVENT = EventView(id=EVENT_ID, type="order.paid", labels={"team": "shipping"}, occurred_at=EARLIER, created_at=EARLIER)
@@ -239,7 +245,7 @@ ANSWERS: Mapping[Any, object] = {
         EVENT, payload=msgspec.Raw(b'{"order":7,"total":"12.50"}'), deliveries=DeliveryCounts(pending=1)
     ),
     Accepted: ACCEPTED,
-    PublishAnswer: PublishAnswer([ACCEPTED]),
+    PublishResult: PublishResult([ACCEPTED]),
     DeliveryView: msgspec.structs.replace(DELIVERY, attempt_log=[ATTEMPT]),
     AttemptView: ATTEMPT,
     Recorded: Recorded(2),

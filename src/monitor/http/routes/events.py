@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
-from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishAnswer
+from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishResult
 from monitor.domain.views.deliveries import EventView
 from monitor.domain.vocab import Page, Role
 from monitor.domain.webhooks.registration import Labels
@@ -79,7 +79,7 @@ class EventController(Controller):
         request: Request[Any, Any, Any],
         data: JSONBody[PublishRequest],
         idempotency_key: IdempotencyKey = None,
-    ) -> Accepted | PublishAnswer:
+    ) -> Accepted | PublishResult:
         single = data.single()
         events = [single] if single is not None else data.events or []
         answer = await services.publisher.publish(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries
-from monitor.domain.services.alerts import Triage
-from monitor.domain.services.attempts import Measurer
+from monitor.domain.services.alerts import AlertCommands
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.publish import Publisher
-from monitor.domain.services.replays import Replayer
-from monitor.domain.services.webhooks import Registry
+from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http.responses.cached import CachedViews
 
 
@@ -20,11 +20,11 @@ from monitor.http.responses.cached import CachedViews
 class Services:
     """Everything behind the routes. ``readiness`` returns what is not ready, one line each."""
 
-    registry: Registry
+    registry: WebhookCommands
     publisher: Publisher
-    measurer: Measurer
-    triage: Triage
-    replayer: Replayer
+    measurer: AttemptRecorder
+    triage: AlertCommands
+    replayer: ReplayCommands
     queries: Queries
     alert_queries: AlertQueries
     dashboards: DashboardQueries

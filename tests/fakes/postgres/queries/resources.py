@@ -9,7 +9,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Raw, UnsetType, structs
 
-from monitor.domain.alerts.evaluation import WATCHED, Normal, normal_of
+from monitor.domain.alerts.evaluation import EVALUATED_SIGNALS, Normal, normal_of
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
@@ -42,9 +42,9 @@ class FakeQueries:
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
         view = self._webhook(webhook_id)
-        _, look = self._tables.looks.get(webhook_id, (None, None))
+        _, look = self._tables.evaluations.get(webhook_id, (None, None))
         if look is None:
-            return structs.replace(view, signals=dict.fromkeys(WATCHED, "learning"), normal=Normal())
+            return structs.replace(view, signals=dict.fromkeys(EVALUATED_SIGNALS, "learning"), normal=Normal())
         return structs.replace(view, signals=look.signals, normal=normal_of(look.baselines, look.verdicts))
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:

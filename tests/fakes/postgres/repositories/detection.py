@@ -8,8 +8,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.alerts.conditions import Subject, Widespread
-from monitor.domain.alerts.evaluation import Look, Watched
+from monitor.domain.alerts.conditions import MassFailure, Subject
+from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput
 from monitor.domain.alerts.model import AlertKind
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.delivery.circuit_breaker import BreakerState
@@ -19,23 +19,25 @@ from monitor.domain.vocab import DeliveryState, HealthStatus
 from tests.fakes.postgres.database import Tables
 
 
-class FakeWatchLog:
+class FakeDetectionStore:
     """Skips nothing as locked, since transactions take turns."""
 
     def __init__(self, tables: Tables, now: datetime) -> None:
         self._tables = tables
         self._now = now
 
-    async def due(self, limit: int) -> list[Watched]:
+    async def due(self, limit: int) -> list[EvaluationInput]:
         lanes = self._tables.lanes.values()
-        due = sorted((lane.look_at, lane.webhook_id) for lane in lanes if lane.look_at and lane.look_at <= self._now)
+        due = sorted(
+            (lane.evaluate_at, lane.webhook_id) for lane in lanes if lane.evaluate_at and lane.evaluate_at <= self._now
+        )
         return [self._watched(webhook_id) for _, webhook_id in due[:limit]]
 
-    async def save(self, looks: Sequence[Look]) -> None:
+    async def save(self, looks: Sequence[Evaluation]) -> None:
         for look in looks:
             lane = self._tables.lanes[look.webhook_id]
-            self._tables.lanes[look.webhook_id] = replace(lane, unseen=NO_ATTEMPTS, look_at=look.next_at)
-            self._tables.looks[look.webhook_id] = (self._now, look)
+            self._tables.lanes[look.webhook_id] = replace(lane, unevaluated=NO_ATTEMPTS, evaluate_at=look.evaluate_at)
+            self._tables.evaluations[look.webhook_id] = (self._now, look)
 
     async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]:
         anomalies = self._tables.anomalies.values()
@@ -44,7 +46,7 @@ class FakeWatchLog:
     async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None:
         self._tables.anomalies |= {anomaly.id: anomaly for anomaly in anomalies}
 
-    async def widespread(self, since: datetime) -> Widespread:
+    async def mass_failure(self, since: datetime) -> MassFailure:
         failing = watched = 0
         for webhook_id, lane in self._tables.lanes.items():
             row = self._tables.webhooks[webhook_id]
@@ -55,20 +57,20 @@ class FakeWatchLog:
             changed_at = lane.health.changed_at
             unavailable = lane.health.status is HealthStatus.UNAVAILABLE
             failing += unavailable and changed_at is not None and changed_at > since
-        return Widespread(failing, watched)
+        return MassFailure(failing, watched)
 
-    async def widespread_since(self) -> datetime | None:
+    async def mass_failure_since(self) -> datetime | None:
         for alert in self._tables.alerts.values():
-            if alert.webhook_id == SYSTEM_ID and alert.kind is AlertKind.WIDESPREAD and alert.is_open:
-                return alert.moves[-1]
+            if alert.webhook_id == SYSTEM_ID and alert.kind is AlertKind.MASS_FAILURE and alert.is_open:
+                return alert.transitions[-1]
         return None
 
-    def _watched(self, webhook_id: UUID) -> Watched:
+    def _watched(self, webhook_id: UUID) -> EvaluationInput:
         lane, row = self._tables.lanes[webhook_id], self._tables.webhooks[webhook_id]
-        looked_at, look = self._tables.looks.get(webhook_id, (None, None))
+        evaluated_at, look = self._tables.evaluations.get(webhook_id, (None, None))
         webhook = row.webhook
         held = not webhook.enabled or webhook.paused_at is not None or lane.breaker.state is not BreakerState.CLOSED
-        return Watched(
+        return EvaluationInput(
             webhook_id=webhook_id,
             labels=webhook.labels,
             subject=Subject(
@@ -81,8 +83,8 @@ class FakeWatchLog:
             ),
             deleted=row.deleted_at is not None,
             held=held,
-            unseen=lane.unseen,
-            looked_at=looked_at,
+            unevaluated=lane.unevaluated,
+            evaluated_at=evaluated_at,
             baselines=None if look is None else look.baselines,
         )
 

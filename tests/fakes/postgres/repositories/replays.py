@@ -51,7 +51,7 @@ class FakeReplayRepository:
                 event_id=done.event_id,
                 webhook_id=done.webhook_id,
                 due_at=self._now + timedelta(seconds=after_s + position / per_s),
-                epoch=done.epoch,
+                fencing_token=done.fencing_token,
                 attempts=done.attempts,
                 last_status_code=done.last_status_code,
                 last_error=done.last_error,

@@ -24,7 +24,7 @@ class FakeWebhookRepository:
     async def add(self, webhook: Webhook, headers: Mapping[str, str], secret: bytes) -> None:
         stored = replace(webhook, header_names=tuple(headers))
         self._tables.webhooks[webhook.id] = StoredWebhook(stored, dict(headers), (Secret(secret),))
-        self._tables.lanes[webhook.id] = Lane(webhook_id=webhook.id, look_at=self._now)
+        self._tables.lanes[webhook.id] = Lane(webhook_id=webhook.id, evaluate_at=self._now)
 
     async def get(self, webhook_id: UUID) -> Webhook:
         return self._row(webhook_id).webhook
@@ -77,7 +77,7 @@ class FakeWebhookRepository:
             self._tables.webhooks[webhook_id] = replace(row, webhook=held)
 
     def _look_soon(self, webhook_id: UUID) -> None:
-        self._tables.lanes[webhook_id] = replace(self._tables.lanes[webhook_id], look_at=self._now)
+        self._tables.lanes[webhook_id] = replace(self._tables.lanes[webhook_id], evaluate_at=self._now)
 
     def _row(self, webhook_id: UUID) -> StoredWebhook:
         row = self._tables.webhooks.get(webhook_id)

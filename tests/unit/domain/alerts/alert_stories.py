@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from monitor.domain.alerts import Alert, AlertKind, AlertPolicy, Cause, Condition, Entry, Identity, Observe, apply
+from monitor.domain.alerts import (
+    Alert,
+    AlertKind,
+    AlertPolicy,
+    Cause,
+    Condition,
+    HistoryEntry,
+    Identity,
+    Observe,
+    apply_trigger,
+)
 from monitor.domain.alerts.lifecycle import Acknowledge, Resolve, Trigger
 from monitor.domain.alerts.notification import event_types
 from monitor.domain.vocab import Severity
@@ -16,7 +26,7 @@ WEBHOOK = UUID(int=7)
 
 DOWN = Condition(Cause.HEALTH, Severity.CRITICAL, "Orders is unavailable.", {"reason": "503"})
 FAILURES = Condition(Cause.FAILURES, Severity.WARNING, "Orders: 3 of 20 attempts failed.", {"n": 20})
-SLOW = Condition(Cause.TAIL, Severity.INFO, "Orders: some answers are slow.", {"n": 9})
+SLOW = Condition(Cause.LATENCY_TAIL, Severity.INFO, "Orders: some answers are slow.", {"n": 9})
 
 
 class Story:
@@ -30,8 +40,8 @@ class Story:
         self.policy = policy
         self.now = NOW
         self.latest: Alert | None = None
-        self.entries: tuple[Entry, ...] = ()
-        self.histories: dict[UUID, list[Entry]] = {}
+        self.entries: tuple[HistoryEntry, ...] = ()
+        self.histories: dict[UUID, list[HistoryEntry]] = {}
         self._ids = 0
 
     @property
@@ -49,19 +59,19 @@ class Story:
         identity = Identity(UUID(int=self._ids), WEBHOOK, AlertKind.FAILING)
         self.entries = ()
         before = self.latest
-        self.latest, self.entries = apply(before, trigger, self.now, identity=identity, policy=self.policy)
+        self.latest, self.entries = apply_trigger(before, trigger, self.now, identity=identity, policy=self.policy)
         if self.latest is None:
             return []
         self.histories.setdefault(self.latest.id, []).extend(self.entries)
-        heard = event_types(before, self.latest, self.entries, quiet=trigger.quiet)
+        heard = event_types(before, self.latest, self.entries, silenced=trigger.silenced)
         return [event_type.rpartition(".")[2] for event_type in heard]
 
     def wait(self, seconds: float) -> Story:
         self.now += timedelta(seconds=seconds)
         return self
 
-    def see(self, *conditions: Condition, quiet: bool = False) -> list[str]:
-        return self.tell(Observe(conditions, quiet))
+    def see(self, *conditions: Condition, silenced: bool = False) -> list[str]:
+        return self.tell(Observe(conditions, silenced))
 
     def ack(self, by: str = "ada", note: str | None = None, for_s: float | None = None) -> list[str]:
         expires_at = None if for_s is None else self.now + timedelta(seconds=for_s)
@@ -70,12 +80,12 @@ class Story:
     def resolve(self, by: str = "ada", note: str | None = None) -> list[str]:
         return self.tell(Resolve(by, note))
 
-    def flap(self, every_s: float = 60, *, quiet: bool = False) -> list[str]:
+    def flap(self, every_s: float = 60, *, silenced: bool = False) -> list[str]:
         """Raise it and let it go until it moved five times; it is open in the end."""
         heard = []
         for _ in range(2):
-            heard += self.see(DOWN, quiet=quiet)
+            heard += self.see(DOWN, silenced=silenced)
             self.wait(every_s)
-            heard += self.see(quiet=quiet)
+            heard += self.see(silenced=silenced)
             self.wait(every_s)
-        return heard + self.see(DOWN, quiet=quiet)
+        return heard + self.see(DOWN, silenced=silenced)

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.alerts import AlertKind, AlertPolicy, Cause, Condition, Subject, Widespread, conditions_of, survey
+from monitor.domain.alerts import (
+    AlertKind,
+    AlertPolicy,
+    Cause,
+    Condition,
+    MassFailure,
+    Subject,
+    check_mass_failure,
+    conditions_of,
+)
 from monitor.domain.alerts.conditions import WEBHOOK_KINDS
 from monitor.domain.anomaly import Evidence, Signal, State, Verdict
 from monitor.domain.monitoring.health import Health, HealthPolicy
@@ -71,9 +80,9 @@ def test_a_degraded_webhook_is_the_anomalies_business() -> None:
     [
         (Signal.FAILURES, AlertKind.FAILING, Cause.FAILURES),
         (Signal.LATENCY, AlertKind.LATENCY, Cause.LATENCY),
-        (Signal.TAIL, AlertKind.LATENCY, Cause.TAIL),
+        (Signal.LATENCY_TAIL, AlertKind.LATENCY, Cause.LATENCY_TAIL),
         (Signal.VOLUME, AlertKind.VOLUME, Cause.VOLUME),
-        (Signal.SILENCE, AlertKind.VOLUME, Cause.SILENCE),
+        (Signal.NO_DATA, AlertKind.VOLUME, Cause.NO_DATA),
     ],
 )
 def test_an_open_anomaly_is_a_cause(state: State, signal: Signal, kind: AlertKind, cause: Cause) -> None:
@@ -175,16 +184,16 @@ def test_conditions_are_total_and_their_evidence_is_plain_json(
 def test_more_than_half_failing_together_is_one_trouble_until_a_quarter_is_left(
     failing: int, watched: int, is_open: bool, holds: bool
 ) -> None:
-    condition = survey(Widespread(failing, watched), is_open=is_open, policy=POLICY)
+    condition = check_mass_failure(MassFailure(failing, watched), is_open=is_open, policy=POLICY)
     assert (condition is not None) is holds
     if condition is not None:
-        assert (condition.cause, condition.severity) == (Cause.WIDESPREAD, Severity.CRITICAL)
+        assert (condition.cause, condition.severity) == (Cause.MASS_FAILURE, Severity.CRITICAL)
         assert condition.title == (f"{failing} of {watched} webhooks began to fail together; look at what they share.")
         assert condition.evidence == {"failing": failing, "watched": watched}
 
 
 @given(our.surveys, our.alert_policies)
-def test_what_raises_the_alert_about_all_keeps_it(seen: Widespread, policy: AlertPolicy) -> None:
+def test_what_raises_the_alert_about_all_keeps_it(seen: MassFailure, policy: AlertPolicy) -> None:
     """Hysteresis: keeping never takes more than raising."""
-    raised = survey(seen, is_open=False, policy=policy)
-    assert raised is None or survey(seen, is_open=True, policy=policy) == raised
+    raised = check_mass_failure(seen, is_open=False, policy=policy)
+    assert raised is None or check_mass_failure(seen, is_open=True, policy=policy) == raised

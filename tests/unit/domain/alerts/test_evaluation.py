@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from monitor.domain.alerts import AlertKind, Subject
 from monitor.domain.alerts.conditions import WEBHOOK_KINDS
-from monitor.domain.alerts.evaluation import WATCHED, Normal, Watched, WatchPolicy, look, normal_of
+from monitor.domain.alerts.evaluation import (
+    EVALUATED_SIGNALS,
+    DetectionPolicy,
+    EvaluationInput,
+    Normal,
+    evaluate,
+    normal_of,
+)
 from monitor.domain.anomaly import Baselines, Signal, State, Verdict, observe_all, sample_of, start_baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, tally_of
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH, Health
@@ -21,16 +28,16 @@ from tests import strategies as our
 from tests.unit.domain.alerts.alert_stories import NOW, WEBHOOK
 from tests.unit.domain.anomaly.anomaly_streams import DAY_S, stream
 
-POLICY = WatchPolicy()
+POLICY = DetectionPolicy()
 BUSY, IDLE = NOW + timedelta(seconds=15), NOW + timedelta(seconds=60)
 HEALTHY = Health(HealthStatus.HEALTHY, "The last attempt succeeded.", 0.02)
 UNAVAILABLE = Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, NOW)
 MADE = tally_of([(True, 80.0)])
 
 
-def watched(health: Health = HEALTHY, subject: dict[str, Any] | None = None, **fields: Any) -> Watched:
-    known: dict[str, Any] = {"webhook_id": WEBHOOK, "labels": {}, "looked_at": NOW - timedelta(seconds=15)}
-    return Watched(subject=Subject(name="Orders", health=health, **(subject or {})), **known | fields)
+def watched(health: Health = HEALTHY, subject: dict[str, Any] | None = None, **fields: Any) -> EvaluationInput:
+    known: dict[str, Any] = {"webhook_id": WEBHOOK, "labels": {}, "evaluated_at": NOW - timedelta(seconds=15)}
+    return EvaluationInput(subject=Subject(name="Orders", health=health, **(subject or {})), **known | fields)
 
 
 def learned(until: datetime, days: int = 2, **traffic: Any) -> Baselines:
@@ -47,16 +54,16 @@ BUSY_BASELINES = learned(LEARNED_AT, per_tick=10)
 
 
 @given(our.watched_webhooks, our.instants, our.baselines)
-def test_a_look_is_total_and_pure(seen: Watched, now: datetime, baselines: Baselines) -> None:
+def test_a_look_is_total_and_pure(seen: EvaluationInput, now: datetime, baselines: Baselines) -> None:
     """Any webhook can be looked at at any time; the same look finds the same; it is due again unless deleted."""
     for one in (seen, msgspec.structs.replace(seen, baselines=baselines)):
-        found = look(one, now, POLICY)
-        assert found == look(one, now, POLICY)
+        found = evaluate(one, now, POLICY)
+        assert found == evaluate(one, now, POLICY)
         assert found.webhook_id == one.webhook_id
-        assert (found.next_at is None) is one.deleted
+        assert (found.evaluate_at is None) is one.deleted
         if not one.deleted:
             assert tuple(found.conditions) == WEBHOOK_KINDS
-            assert tuple(found.signals) == WATCHED
+            assert tuple(found.signals) == EVALUATED_SIGNALS
             assert set(found.signals.values()) <= {"learning", "normal", "open"}
 
 
@@ -73,7 +80,7 @@ def test_bands_survive_the_wire(normal: Normal) -> None:
 
 
 def test_the_first_look_begins_to_learn_with_what_it_finds() -> None:
-    found = look(watched(unseen=tally_of([(True, 80.0)] * 3), looked_at=None), NOW, POLICY)
+    found = evaluate(watched(unevaluated=tally_of([(True, 80.0)] * 3), evaluated_at=None), NOW, POLICY)
     assert found.baselines.failures.attempts == 3
     assert found.baselines.failures.started_at == NOW.timestamp() - POLICY.busy_s
     assert set(found.signals.values()) == {"learning"}
@@ -81,7 +88,7 @@ def test_the_first_look_begins_to_learn_with_what_it_finds() -> None:
 
 def test_a_look_takes_the_attempts_in_as_the_detector_does() -> None:
     attempts = [(True, 0.1)] * 5 + [(False, 9.0)] * 3
-    found = look(watched(unseen=tally_of(attempts), baselines=BUSY_BASELINES), NOW, POLICY)
+    found = evaluate(watched(unevaluated=tally_of(attempts), baselines=BUSY_BASELINES), NOW, POLICY)
     expected, verdicts = observe_all(BUSY_BASELINES, sample_of(NOW.timestamp(), attempts))
     assert found.baselines.failures == expected.failures
     assert found.verdicts[0] == verdicts[0]
@@ -89,7 +96,7 @@ def test_a_look_takes_the_attempts_in_as_the_detector_does() -> None:
 
 def test_what_is_wrong_is_found() -> None:
     outage = tally_of([(False, 9.0)] * 50)
-    found = look(watched(unseen=outage, baselines=BUSY_BASELINES), NOW, POLICY)
+    found = evaluate(watched(unevaluated=outage, baselines=BUSY_BASELINES), NOW, POLICY)
     assert found.signals["failures"] == "open"
     assert found.conditions[AlertKind.FAILING]
 
@@ -99,21 +106,21 @@ def test_what_is_wrong_is_found() -> None:
     [
         ({}, IDLE),
         ({"health": UNKNOWN_HEALTH}, IDLE),
-        ({"unseen": MADE}, BUSY),
+        ({"unevaluated": MADE}, BUSY),
         ({"health": UNAVAILABLE}, BUSY),
         ({"health": Health(HealthStatus.DEGRADED, "2 of the last 9 attempts failed: 503.", 0.2, NOW)}, BUSY),
         ({"subject": {"quarantined": 1}}, BUSY),
         ({"subject": {"enabled": False, "disabled_reason": "The receiver is gone."}}, BUSY),
         ({"subject": {"enabled": False}}, IDLE),
-        ({"deleted": True, "unseen": MADE}, None),
+        ({"deleted": True, "unevaluated": MADE}, None),
     ],
 )
 def test_a_webhook_is_looked_at_as_often_as_something_happens(fields: dict[str, Any], next_at: datetime | None) -> None:
-    assert look(watched(**fields), NOW, POLICY).next_at == next_at
+    assert evaluate(watched(**fields), NOW, POLICY).evaluate_at == next_at
 
 
 def test_of_a_deleted_webhook_nothing_holds() -> None:
-    found = look(watched(UNAVAILABLE, {"quarantined": 3}, deleted=True, baselines=BUSY_BASELINES), NOW, POLICY)
+    found = evaluate(watched(UNAVAILABLE, {"quarantined": 3}, deleted=True, baselines=BUSY_BASELINES), NOW, POLICY)
     assert (found.verdicts, found.signals) == ((), {})
     assert not any(found.conditions.values())
     assert normal_of(found.baselines, found.verdicts) == Normal()
@@ -125,17 +132,17 @@ def test_of_a_deleted_webhook_nothing_holds() -> None:
 )
 def test_silence_is_judged_only_when_somebody_watched(after_s: float, held: bool, state: str) -> None:
     """Attempts that Monitor holds back or did not look at are not missing."""
-    seen = watched(baselines=BUSY_BASELINES, held=held, looked_at=LEARNED_AT)
-    assert look(seen, LEARNED_AT + timedelta(seconds=after_s), POLICY).signals["silence"] == state
+    seen = watched(baselines=BUSY_BASELINES, held=held, evaluated_at=LEARNED_AT)
+    assert evaluate(seen, LEARNED_AT + timedelta(seconds=after_s), POLICY).signals["no_data"] == state
 
 
 def test_what_is_being_learned_has_no_normal() -> None:
-    found = look(watched(unseen=MADE), NOW, POLICY)
+    found = evaluate(watched(unevaluated=MADE), NOW, POLICY)
     assert normal_of(found.baselines, found.verdicts) == Normal()
 
 
 def test_the_band_of_what_is_normal_holds_what_was_seen() -> None:
-    found = look(watched(baselines=BUSY_BASELINES), NOW, POLICY)
+    found = evaluate(watched(baselines=BUSY_BASELINES), NOW, POLICY)
     band = normal_of(found.baselines, found.verdicts)
     assert band.failure_ratio == pytest.approx(0.01, abs=0.005)
     assert band.latency_ms == pytest.approx(100, rel=0.1)
@@ -144,15 +151,16 @@ def test_the_band_of_what_is_normal_holds_what_was_seen() -> None:
     assert band.slow_ms == pytest.approx(193, rel=0.15)
 
 
-@given(our.baselines, st.sets(st.sampled_from(WATCHED)))
+@given(our.baselines, st.sets(st.sampled_from(EVALUATED_SIGNALS)))
 def test_a_band_is_null_exactly_where_it_is_being_learned(baselines: Baselines, known: set[Signal]) -> None:
     """Each member hangs on its own signal; low <= middle <= high."""
     verdicts = tuple(
-        Verdict(signal, State.NORMAL if signal in known else State.LEARNING, 0.0, "Said.") for signal in WATCHED
+        Verdict(signal, State.NORMAL if signal in known else State.LEARNING, 0.0, "Said.")
+        for signal in EVALUATED_SIGNALS
     )
     band = normal_of(baselines, verdicts)
     assert (band.failure_ratio is not None) == (Signal.FAILURES in known)
-    assert (band.slow_ms is not None) == (Signal.TAIL in known)
+    assert (band.slow_ms is not None) == (Signal.LATENCY_TAIL in known)
     latencies = (band.latency_low_ms, band.latency_ms, band.latency_high_ms)
     assert all((value is not None) == (Signal.LATENCY in known) for value in latencies)
     if None not in latencies:
@@ -161,12 +169,12 @@ def test_a_band_is_null_exactly_where_it_is_being_learned(baselines: Baselines, 
 
 def test_the_signals_of_a_webhook_are_those_that_are_judged() -> None:
     _, verdicts = observe_all(start_baselines(0.0), sample_of(60.0, []))
-    assert tuple(verdict.signal for verdict in verdicts) == WATCHED
-    assert watched().unseen == NO_ATTEMPTS
+    assert tuple(verdict.signal for verdict in verdicts) == EVALUATED_SIGNALS
+    assert watched().unevaluated == NO_ATTEMPTS
 
 
 def test_any_open_anomaly_is_open_and_one_that_closed_is_normal() -> None:
-    found = look(watched(), NOW, POLICY)
+    found = evaluate(watched(), NOW, POLICY)
     states = dict(zip(State, ["learning", "normal", "open", "open", "normal"], strict=True))
     for state, shown in states.items():
         verdict = Verdict(Signal.VOLUME, state, 0.0, "Said.")

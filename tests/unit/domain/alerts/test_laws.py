@@ -18,7 +18,7 @@ from monitor.domain.alerts import (
     Identity,
     Observe,
     Resolve,
-    apply,
+    apply_trigger,
     replay,
 )
 from monitor.domain.alerts.lifecycle import Trigger
@@ -34,11 +34,11 @@ LATER = NOW + timedelta(days=10)
 
 waits_s = st.sampled_from([0, 0, 1, *[60] * 12, 300, 300, 899, 900, 2_000, HOUR_S, DAY_S])
 sights = st.sampled_from([(), (), (), (DOWN,), (DOWN,), (FAILURES,), (SLOW,), (SLOW, FAILURES), (FAILURES, DOWN)])
-looks = st.builds(Observe, sights, quiet=st.sampled_from([False, False, False, True]))
+looks = st.builds(Observe, sights, silenced=st.sampled_from([False, False, False, True]))
 words: st.SearchStrategy[Trigger] = st.one_of(
-    st.builds(Acknowledge, st.sampled_from(["ada", "ben"]), quiet=st.booleans()),
+    st.builds(Acknowledge, st.sampled_from(["ada", "ben"]), silenced=st.booleans()),
     st.builds(Acknowledge, st.just("ada"), expires_at=st.sampled_from([NOW + timedelta(hours=3), LATER])),
-    st.builds(Resolve, st.sampled_from(["ada", "ben"]), quiet=st.booleans()),
+    st.builds(Resolve, st.sampled_from(["ada", "ben"]), silenced=st.booleans()),
 )
 steps = st.tuples(waits_s, st.one_of(looks, looks, looks, words))
 
@@ -82,7 +82,7 @@ class Checked(Story):
 
     def _a_repeat_changes_nothing(self, trigger: Trigger) -> None:
         identity = Identity(UUID(int=0), WEBHOOK, AlertKind.FAILING)
-        again, entries = apply(self.latest, trigger, self.now, identity=identity, policy=self.policy)
+        again, entries = apply_trigger(self.latest, trigger, self.now, identity=identity, policy=self.policy)
         assert (again, entries) == (self.latest, ())
 
     def _the_alert_is_its_history(self, before: Alert | None) -> None:
@@ -100,7 +100,7 @@ class Checked(Story):
 
     def _subscribers_are_told_the_truth(self, trigger: Trigger, before: Alert | None, heard: list[str]) -> None:
         alert = self.alert
-        assert not (heard and trigger.quiet)
+        assert not (heard and trigger.silenced)
         assert len(heard) <= 1 or heard == ["acknowledged", "flapping"]
         if alert.flapping and before is not None and before.flapping:
             assert heard in ([], ["acknowledged"])
@@ -111,9 +111,9 @@ class Checked(Story):
                 self.known.discard(alert.id)
             else:
                 self.known.add(alert.id)
-        if not trigger.quiet and not alert.flapping:
-            assert not alert.news
-            assert alert.told == alert.is_open == (alert.id in self.known)
+        if not trigger.silenced and not alert.flapping:
+            assert not alert.pending_notification
+            assert alert.notified == alert.is_open == (alert.id in self.known)
 
 
 # A story of a hundred steps takes minutes to shrink; the law below finds the short one.

@@ -22,7 +22,7 @@ HOUR_S, DAY_S = 3_600, 86_400
 def test_a_cause_raises_an_alert_and_its_end_resolves_it() -> None:
     story = Story()
     assert story.see(DOWN) == ["raised"]
-    assert story.actions == ["raised", "announced"]
+    assert story.actions == ["raised", "notified"]
     assert (story.alert.severity, story.alert.title) == (Severity.CRITICAL, DOWN.title)
     assert story.alert.evidence == {"health": {"reason": "503"}}
     assert story.wait(60).see() == ["resolved"]
@@ -44,7 +44,7 @@ def test_a_second_cause_raises_the_count_and_its_end_does_not() -> None:
     assert (story.actions, story.alert.count) == (["repeated"], 2)
     assert (story.alert.title, set(story.alert.evidence)) == (DOWN.title, {"health", "failures"})
     story.see(FAILURES)
-    assert (story.actions, story.alert.count, story.alert.causes) == (["eased"], 2, (FAILURES.cause,))
+    assert (story.actions, story.alert.count, story.alert.causes) == (["cause_cleared"], 2, (FAILURES.cause,))
     assert story.alert.severity is Severity.CRITICAL
     story.see(DOWN, FAILURES)
     assert (story.actions, story.alert.count) == (["repeated"], 3)
@@ -60,7 +60,7 @@ def test_a_rise_in_severity_is_told() -> None:
     story = Story()
     story.see(FAILURES)
     assert story.see(FAILURES, DOWN) == ["raised"]
-    assert (story.actions, story.alert.count) == (["escalated", "announced"], 2)
+    assert (story.actions, story.alert.count) == (["escalated", "notified"], 2)
     assert (story.alert.severity, story.alert.title) == (Severity.CRITICAL, DOWN.title)
 
 
@@ -136,7 +136,7 @@ def test_after_it_expired_somebody_else_may_take_it_before_anybody_looked() -> N
     story.see(DOWN)
     story.ack("ada", for_s=60)
     assert story.wait(60).ack("ben") == ["acknowledged"]
-    assert story.actions == ["ack_expired", "acknowledged", "announced"]
+    assert story.actions == ["ack_expired", "acknowledged", "notified"]
     assert (story.alert.acknowledged_by, story.alert.ack_expires_at) == ("ben", None)
 
 
@@ -198,7 +198,7 @@ def test_a_cause_that_went_away_is_new_when_it_comes_back(after_s: float, same: 
     story.resolve()
     first = story.alert.id
     assert story.wait(after_s).see(FAILURES) == []
-    assert (story.actions, story.alert.causes) == (["eased"], (FAILURES.cause,))
+    assert (story.actions, story.alert.causes) == (["cause_cleared"], (FAILURES.cause,))
     assert story.see(DOWN, FAILURES) == ["raised"]
     assert (story.alert.id == first) is same
 
@@ -208,7 +208,7 @@ def test_what_was_overruled_and_ended_leaves_a_clean_alert() -> None:
     story.see(DOWN)
     story.resolve()
     assert story.wait(2 * DAY_S).see() == []
-    assert (story.actions, story.alert.causes) == (["eased"], ())
+    assert (story.actions, story.alert.causes) == (["cause_cleared"], ())
     story.see()
     assert story.actions == []
 
@@ -225,7 +225,7 @@ def test_flapping_is_told_once_and_where_it_ends_when_it_steadies() -> None:
     assert story.see(DOWN) == []
     assert story.wait(60).see() == []
     assert story.wait(HOUR_S).see() == ["resolved"]
-    assert (story.actions, story.alert.flapping) == (["steadied", "announced"], False)
+    assert (story.actions, story.alert.flapping) == (["flapping_ended", "notified"], False)
 
 
 def test_what_steadies_open_is_told_as_raised() -> None:
@@ -262,15 +262,15 @@ def test_a_person_may_take_a_flapping_alert() -> None:
 
 def test_flapping_under_a_silence_is_told_when_the_silence_ends() -> None:
     story = Story()
-    assert story.flap(quiet=True) == []
+    assert story.flap(silenced=True) == []
     assert not story.alert.flapping
     assert story.wait(60).see(DOWN) == ["flapping"]
 
 
 def test_flapping_that_began_and_ended_under_a_silence_is_nobodys_news() -> None:
     story = Story()
-    story.flap(quiet=True)
-    story.see(quiet=True)
+    story.flap(silenced=True)
+    story.see(silenced=True)
     assert story.wait(60).see() == []
     assert not story.alert.flapping
 
@@ -278,8 +278,8 @@ def test_flapping_that_began_and_ended_under_a_silence_is_nobodys_news() -> None
 def test_what_steadies_under_a_silence_is_told_after_it() -> None:
     story = Story()
     story.flap()
-    assert story.wait(HOUR_S).see(DOWN, quiet=True) == []
-    assert story.actions == ["steadied"]
+    assert story.wait(HOUR_S).see(DOWN, silenced=True) == []
+    assert story.actions == ["flapping_ended"]
     assert story.wait(60).see(DOWN) == ["raised"]
 
 
@@ -288,15 +288,15 @@ def test_what_steadies_under_a_silence_is_told_after_it() -> None:
 
 def test_what_still_holds_when_the_silence_ends_is_told_then() -> None:
     story = Story()
-    assert story.see(DOWN, quiet=True) == []
-    assert story.wait(60).see(DOWN, quiet=True) == []
+    assert story.see(DOWN, silenced=True) == []
+    assert story.wait(60).see(DOWN, silenced=True) == []
     assert story.wait(60).see(DOWN) == ["raised"]
     assert story.wait(60).see(DOWN) == []
 
 
 def test_what_was_never_told_as_raised_is_never_told_as_resolved() -> None:
     story = Story()
-    story.see(DOWN, quiet=True)
+    story.see(DOWN, silenced=True)
     assert story.wait(60).see() == []
     assert story.wait(60).see() == []
     assert story.wait(60).see(DOWN) == ["raised"]
@@ -305,14 +305,14 @@ def test_what_was_never_told_as_raised_is_never_told_as_resolved() -> None:
 def test_what_was_told_as_raised_is_told_as_resolved_after_the_silence() -> None:
     story = Story()
     story.see(DOWN)
-    assert story.wait(60).see(quiet=True) == []
+    assert story.wait(60).see(silenced=True) == []
     assert story.wait(60).see() == ["resolved"]
 
 
 def test_what_a_person_took_under_a_silence_is_told_as_raised_after_it() -> None:
     story = Story()
-    story.see(DOWN, quiet=True)
-    assert story.tell(Acknowledge("ada", quiet=True)) == []
+    story.see(DOWN, silenced=True)
+    assert story.tell(Acknowledge("ada", silenced=True)) == []
     assert story.wait(60).see(DOWN) == ["raised"]
     assert story.alert.state is AlertState.ACKNOWLEDGED
 
@@ -320,6 +320,6 @@ def test_what_a_person_took_under_a_silence_is_told_as_raised_after_it() -> None
 def test_what_got_worse_and_was_taken_under_a_silence_is_told_as_taken_after_it() -> None:
     story = Story()
     story.see(FAILURES)
-    story.see(DOWN, quiet=True)
-    assert story.tell(Acknowledge("ada", quiet=True)) == []
+    story.see(DOWN, silenced=True)
+    assert story.tell(Acknowledge("ada", silenced=True)) == []
     assert story.wait(60).see(DOWN) == ["acknowledged"]

@@ -10,8 +10,14 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from monitor.domain.alerts import Action, Alert, AlertKind, AlertPolicy, AlertState, Entry, Identity, replay
-from monitor.domain.alerts.model import MOVES, TRANSITIONS, IllegalTransition, evolve, recent_moves
+from monitor.domain.alerts import Action, Alert, AlertKind, AlertPolicy, AlertState, HistoryEntry, Identity, replay
+from monitor.domain.alerts.model import (
+    COUNTED_TRANSITIONS,
+    TRANSITIONS,
+    IllegalTransition,
+    apply_entry,
+    recent_transitions,
+)
 from monitor.domain.vocab import Severity
 from tests import strategies as our
 from tests.unit.domain.alerts.alert_stories import NOW, POLICY
@@ -24,8 +30,8 @@ INTO: dict[AlertState, tuple[Action, ...]] = {
 }
 
 
-def entry(action: Action, after_s: float = 0) -> Entry:
-    return Entry(at=NOW + timedelta(seconds=after_s), action=action, actor="ada", severity=None)
+def entry(action: Action, after_s: float = 0) -> HistoryEntry:
+    return HistoryEntry(at=NOW + timedelta(seconds=after_s), action=action, actor="ada", severity=None)
 
 
 def in_state(state: AlertState) -> Alert:
@@ -38,24 +44,24 @@ def test_only_the_moves_of_the_table_exist(state: AlertState, action: Action) ->
     allowed, following = TRANSITIONS[action]
     alert = in_state(state)
     if state in allowed:
-        moved = evolve(alert, entry(action), IDENTITY, POLICY)
+        moved = apply_entry(alert, entry(action), IDENTITY, POLICY)
         assert moved.state is (following or state)
         assert moved.version == alert.version + 1
     else:
         with pytest.raises(IllegalTransition, match=f"{action} cannot follow {state}"):
-            evolve(alert, entry(action), IDENTITY, POLICY)
+            apply_entry(alert, entry(action), IDENTITY, POLICY)
         assert alert == in_state(state)
 
 
 def test_the_table_covers_every_action() -> None:
     assert set(TRANSITIONS) == set(Action)
-    assert MOVES.issubset(Action)
+    assert COUNTED_TRANSITIONS.issubset(Action)
 
 
 @pytest.mark.parametrize("action", [action for action in Action if action is not Action.RAISED])
 def test_nothing_but_raising_begins_an_alert(action: Action) -> None:
     with pytest.raises(IllegalTransition, match=f"{action} cannot begin"):
-        evolve(None, entry(action), IDENTITY, POLICY)
+        apply_entry(None, entry(action), IDENTITY, POLICY)
 
 
 def test_an_empty_history_is_no_alert() -> None:
@@ -70,15 +76,15 @@ def test_a_bare_beginning_is_a_warning_without_words() -> None:
 
 
 def test_moves_are_forgotten_when_flapping_looks_at_them_no_more() -> None:
-    alert = evolve(in_state(AlertState.PENDING), entry(Action.RESOLVED, 3_599), IDENTITY, POLICY)
-    assert len(alert.moves) == 2
-    assert len(recent_moves(alert, NOW + timedelta(seconds=3_600), POLICY)) == 1
-    again = evolve(alert, entry(Action.REOPENED, 3_600), IDENTITY, POLICY)
-    assert again.moves == (NOW + timedelta(seconds=3_599), NOW + timedelta(seconds=3_600))
+    alert = apply_entry(in_state(AlertState.PENDING), entry(Action.RESOLVED, 3_599), IDENTITY, POLICY)
+    assert len(alert.transitions) == 2
+    assert len(recent_transitions(alert, NOW + timedelta(seconds=3_600), POLICY)) == 1
+    again = apply_entry(alert, entry(Action.REOPENED, 3_600), IDENTITY, POLICY)
+    assert again.transitions == (NOW + timedelta(seconds=3_599), NOW + timedelta(seconds=3_600))
 
 
 @given(our.histories())
-def test_a_history_tells_of_one_sound_alert(history: tuple[Identity, list[Entry]]) -> None:
+def test_a_history_tells_of_one_sound_alert(history: tuple[Identity, list[HistoryEntry]]) -> None:
     """The fold is deterministic; it counts its entries, keeps its identity, and is resolved exactly if it says when."""
     identity, entries = history
     alert = replay(identity, entries, POLICY)
@@ -89,12 +95,12 @@ def test_a_history_tells_of_one_sound_alert(history: tuple[Identity, list[Entry]
     assert (alert.acknowledged_at is None) == (alert.acknowledged_by is None)
     assert alert.count == 1 + sum(e.action in (Action.REPEATED, Action.ESCALATED, Action.REOPENED) for e in entries)
     assert alert.raised_at == entries[0].at
-    assert alert.moves
+    assert alert.transitions
 
 
 @given(our.alerts, our.entries, our.identities, our.alert_policies)
 def test_alerts_entries_and_policies_survive_storage(
-    alert: Alert, entry: Entry, identity: Identity, policy: AlertPolicy
+    alert: Alert, entry: HistoryEntry, identity: Identity, policy: AlertPolicy
 ) -> None:
     """decode(encode(x)) == x."""
     for value in (alert, entry, identity, policy):

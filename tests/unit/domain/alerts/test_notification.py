@@ -15,9 +15,9 @@ from monitor.domain.alerts.notification import (
     LABELS_MAX,
     RAISED,
     RESOLVED,
-    Announcement,
-    announcement,
+    AlertNotification,
     event_types,
+    notification_of,
     shown,
 )
 from monitor.domain.delivery.event_types import is_event_type, is_reserved
@@ -46,14 +46,14 @@ SHOWN = [
 
 
 def told(alert: Alert, event_type: str = RAISED) -> dict[str, Any]:
-    payload: dict[str, Any] = msgspec.json.decode(announcement(event_type, alert, "Orders", {}).payload)
+    payload: dict[str, Any] = msgspec.json.decode(notification_of(event_type, alert, "Orders", {}).payload)
     return payload
 
 
 def test_nothing_happened_so_nothing_is_told() -> None:
     story = Story()
     story.see(DOWN)
-    assert event_types(story.alert, story.alert, (), quiet=False) == []
+    assert event_types(story.alert, story.alert, (), silenced=False) == []
 
 
 def test_repeats_and_easing_are_not_told() -> None:
@@ -66,7 +66,7 @@ def test_repeats_and_easing_are_not_told() -> None:
 def test_an_acknowledgement_under_a_silence_is_not_told() -> None:
     story = Story()
     story.see(DOWN)
-    assert story.tell(Acknowledge("ada", quiet=True)) == []
+    assert story.tell(Acknowledge("ada", silenced=True)) == []
 
 
 def test_the_payload_tells_of_the_alert_and_the_webhook() -> None:
@@ -99,8 +99,8 @@ def test_the_timestamp_is_of_the_latest_that_happened() -> None:
 def test_an_alert_about_all_webhooks_names_none() -> None:
     story = Story()
     story.see(DOWN)
-    alert = msgspec.structs.replace(story.alert, webhook_id=SYSTEM_ID, kind=AlertKind.WIDESPREAD)
-    made = announcement(RAISED, alert, None, {})
+    alert = msgspec.structs.replace(story.alert, webhook_id=SYSTEM_ID, kind=AlertKind.MASS_FAILURE)
+    made = notification_of(RAISED, alert, None, {})
     payload = msgspec.json.decode(made.payload)
     assert payload["data"]["webhook"] is None
     assert payload["data"]["alert"]["webhook_id"] is None
@@ -112,7 +112,7 @@ def test_labels_are_those_of_the_webhook_as_far_as_there_is_room(count: int) -> 
     story = Story()
     story.see(DOWN)
     labels = {f"label-{i}": "x" for i in range(count)}
-    made = announcement(RAISED, story.alert, "Orders", labels).labels
+    made = notification_of(RAISED, story.alert, "Orders", labels).labels
     assert made["severity"] == "critical"
     assert made["kind"] == "failing"
     assert len(made) == min(count + 2, LABELS_MAX)
@@ -122,14 +122,14 @@ def test_labels_are_those_of_the_webhook_as_far_as_there_is_room(count: int) -> 
 def test_labels_of_its_own_win() -> None:
     story = Story()
     story.see(DOWN)
-    made = announcement(RAISED, story.alert, "Orders", {"severity": "gold", "team": "blue"})
+    made = notification_of(RAISED, story.alert, "Orders", {"severity": "gold", "team": "blue"})
     assert made.labels == {"severity": "critical", "team": "blue", "kind": "failing"}
 
 
 @given(our.alerts, our.alert_event_types, st.dictionaries(our.segments, our.segments, max_size=40))
 def test_every_alert_can_be_told(alert: Alert, event_type: str, labels: dict[str, str]) -> None:
     """Total: the type is one of Monitor's own, the payload is JSON, and the webhook concerned is left out."""
-    made = announcement(event_type, alert, "Orders", labels)
+    made = notification_of(event_type, alert, "Orders", labels)
     assert is_event_type(made.type)
     assert is_reserved(made.type)
     assert len(made.labels) <= LABELS_MAX
@@ -139,6 +139,6 @@ def test_every_alert_can_be_told(alert: Alert, event_type: str, labels: dict[str
 
 
 @given(our.announcements)
-def test_announcements_survive_storage(made: Announcement) -> None:
+def test_announcements_survive_storage(made: AlertNotification) -> None:
     """decode(encode(x)) == x."""
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=Announcement) == made
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=AlertNotification) == made

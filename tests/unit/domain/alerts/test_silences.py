@@ -85,7 +85,7 @@ def test_a_webhook_has_its_own_labels(labels: Mapping[str, str]) -> None:
     [
         {},
         {"webhook_id": None, "label": "team"},
-        {"webhook_id": None, "kind": AlertKind.WIDESPREAD},
+        {"webhook_id": None, "kind": AlertKind.MASS_FAILURE},
         {"ends_at": NOW + MOMENT},
         {"ends_at": NOW + LONGEST},
     ],

@@ -153,7 +153,7 @@ def test_a_webhook_that_always_fails_has_that_as_its_normal() -> None:
 
 def test_closing_needs_more_than_few_lucky_attempts() -> None:
     """With under twenty attempts in every shorter window, two hours must look normal."""
-    fresh = share.start_share(MONDAY, 0.01)
+    fresh = share.start_proportion(MONDAY, 0.01)
     policy = AnomalyPolicy()
     assert not share.is_calm(fresh, policy)
     one_bad = share.count(fresh, MONDAY + 1, 3, 2, "watching", policy)
@@ -190,7 +190,7 @@ def test_the_cut_into_samples_does_not_change_runs(outcomes: list[list[bool]]) -
     finished = text.rstrip("f")
     assert baseline.run == len(text) - len(finished)
     runs = [run for run in finished.split("s") if run]
-    longest_allowed = share.Spread(float(finished.count("f") - len(runs)), float(finished.count("f")))
+    longest_allowed = share.Dispersion(float(finished.count("f") - len(runs)), float(finished.count("f")))
     assert baseline.follows.excess == pytest.approx(longest_allowed.excess, rel=1e-6)
     assert baseline.follows.weight == pytest.approx(longest_allowed.weight, rel=1e-6)
 
@@ -199,7 +199,7 @@ def test_the_cut_into_samples_does_not_change_runs(outcomes: list[list[bool]]) -
 def test_every_attempt_is_learned_once_or_still_in_the_window(moves: list[tuple[int, int, int]]) -> None:
     """Streaming equals batch: without fading, learned plus windowed attempts are all attempts."""
     policy = AnomalyPolicy(half_life_s=1e18)
-    known, at, total = share.start_share(MONDAY, 0.01), MONDAY, 0
+    known, at, total = share.start_proportion(MONDAY, 0.01), MONDAY, 0
     for wait_s, ok, failed in moves:
         at += wait_s
         known = share.count(known, at, ok + failed, failed, "watching", policy)

@@ -201,7 +201,7 @@ def test_a_tail_that_the_mean_hardly_shows_is_found() -> None:
 
 
 def test_a_level_is_not_judged_before_it_has_values() -> None:
-    fresh = level.start_level(MONDAY)
+    fresh = level.start_mean_baseline(MONDAY)
     rules = latency.rules_of(DEFAULT_POLICY)
     assert level.largest_shift(fresh, rules) is None
     assert not level.is_calm(fresh, rules)
@@ -223,7 +223,7 @@ def test_the_learned_mean_is_the_mean_of_what_left_the_window(moves: list[tuple[
     """Streaming equals batch: without fading or clipping, mean and windows together are the mean of all values."""
     policy = AnomalyPolicy(half_life_s=1e18)
     rules = level.Rules(least_sd=1e9, least_shift=0.0, p_open=0.0)
-    known, at = level.start_level(MONDAY), MONDAY
+    known, at = level.start_mean_baseline(MONDAY), MONDAY
     everything: list[float] = []
     for wait_s, values in moves:
         at += wait_s

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.alerts import Alert
-from monitor.domain.alerts.notification import FLAPPING, RAISED, RESOLVED, announcement
+from monitor.domain.alerts.notification import FLAPPING, RAISED, RESOLVED, notification_of
 from monitor.domain.delivery.chat_formats import ALERTS, TEXT_MAX, TITLE_MAX, Message, message_of, render
 from monitor.domain.vocab import BodyFormat, Severity
 from tests import strategies as our
@@ -62,7 +62,7 @@ def alert_payload(event_type: str = RAISED, webhook: str = "Orders", **changes: 
     story = Story()
     story.see(DOWN)
     alert = msgspec.structs.replace(story.alert, **changes)
-    return announcement(event_type, alert, webhook, {}).payload
+    return notification_of(event_type, alert, webhook, {}).payload
 
 
 def sent(body_format: BodyFormat, event_type: str, payload: bytes) -> Any:
@@ -222,7 +222,7 @@ def test_a_payload_can_call_nobody() -> None:
 @given(st.sampled_from(CHATS), our.alert_event_types, our.alerts)
 def test_every_announcement_is_understood(body_format: BodyFormat, event_type: str, alert: Alert) -> None:
     """What Monitor tells of an alert is never shown as raw JSON."""
-    made = announcement(event_type, alert, "Orders", {})
+    made = notification_of(event_type, alert, "Orders", {})
     message = message_of(event_type, made.payload)
     assert message.title == f"{alert.severity.capitalize()} alert {event_type.removeprefix(ALERTS)}"
     assert message.text == alert.title

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from monitor.bootstrap.live_messages import told
+from monitor.bootstrap.live_messages import live_message_for
 from monitor.domain import events
 from monitor.domain.alerts.model import AlertKind
 from monitor.domain.anomaly.model import Signal
@@ -29,15 +29,15 @@ from monitor.domain.errors import (
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.live import (
     CloseCode,
-    Entry,
+    FeedEntry,
     Filter,
     Kind,
     Message,
-    Pass,
     Position,
     Reader,
     Resume,
     Session,
+    SocketGrant,
     Stream,
     Subscribe,
     Tail,
@@ -56,8 +56,8 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOOK, OTHER = UUID(int=1), UUID(int=2)
 
 
-def entry(kind: Kind = Kind.ALERT_NEW, data: Any = None, webhook_id: UUID | None = None) -> Entry:
-    return Entry(kind, AT, msgspec.Raw(msgspec.json.encode(data)), webhook_id)
+def entry(kind: Kind = Kind.ALERT_NEW, data: Any = None, webhook_id: UUID | None = None) -> FeedEntry:
+    return FeedEntry(kind, AT, msgspec.Raw(msgspec.json.encode(data)), webhook_id)
 
 
 def stream_of(count: int, *, capacity: int = 8) -> Stream:
@@ -224,7 +224,7 @@ def test_every_numbered_kind_has_a_topic_of_its_name_and_is_in_a_group() -> None
 
 
 def session(role: Role = Role.OPERATOR) -> Session:
-    return Session(Pass("ada", role, "jti", 100.0))
+    return Session(SocketGrant("ada", role, "jti", 100.0))
 
 
 @pytest.mark.parametrize(
@@ -293,14 +293,14 @@ def test_who_speaks_too_often_has_to_go_and_who_spreads_it_may_stay() -> None:
 
 def test_a_newer_token_may_say_less_but_not_more() -> None:
     held = session(Role.OPERATOR)
-    held.renew(Pass("ada", Role.VIEWER, "jti-2", 200.0))
+    held.renew(SocketGrant("ada", Role.VIEWER, "jti-2", 200.0))
     assert held.holder.expires_at == 200.0
-    for worse in (Pass("bob", Role.VIEWER, "j", 300.0), Pass("ada", Role.OPERATOR, "j", 300.0)):
+    for worse in (SocketGrant("bob", Role.VIEWER, "j", 300.0), SocketGrant("ada", Role.OPERATOR, "j", 300.0)):
         with pytest.raises(Forbidden) as refused:
             held.renew(worse)
         assert close_code_of(refused.value) is CloseCode.FORBIDDEN
     with pytest.raises(Forbidden, match="role viewer"):
-        session(Role.ADMIN).renew(Pass("ada", Role.PUBLISHER, "j", 300.0))
+        session(Role.ADMIN).renew(SocketGrant("ada", Role.PUBLISHER, "j", 300.0))
     assert held.holder.expires_at == 200.0
 
 
@@ -381,12 +381,12 @@ def test_an_address_may_hold_a_position_and_nothing_else() -> None:
 def test_a_domain_event_is_told_as_its_kind(
     event: events.DomainEvent, kind: Kind, webhook_id: UUID | None, view: str
 ) -> None:
-    found = told(event)
+    found = live_message_for(event)
     assert found is not None
     assert (found.kind, found.webhook_id, found.view) == (kind, webhook_id, view)
     assert found.id == (HOOK if view == "event" else OTHER)
 
 
 def test_the_rest_is_not_told() -> None:
-    assert told(events.WebhookCreated(HOOK)) is None
-    assert told(events.SilencesChanged()) is None
+    assert live_message_for(events.WebhookCreated(HOOK)) is None
+    assert live_message_for(events.SilencesChanged()) is None

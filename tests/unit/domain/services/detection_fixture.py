@@ -12,15 +12,15 @@ from msgspec import json
 from msgspec.structs import replace
 
 from monitor.domain.alerts import Alert, AlertKind, AlertPolicy, Silence, replay
-from monitor.domain.alerts.evaluation import Look, WatchPolicy
+from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation
 from monitor.domain.alerts.model import Identity
 from monitor.domain.anomaly import Baselines, observe_all, start_baselines
 from monitor.domain.anomaly.tally import Tally, tally_of
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.health import Health
-from monitor.domain.services.alerts import Triage
-from monitor.domain.services.detection import Watcher
-from monitor.domain.services.notifications import Relay
+from monitor.domain.services.alerts import AlertCommands
+from monitor.domain.services.detection import Detector
+from monitor.domain.services.notifications import AlertNotifier
 from monitor.domain.vocab import HealthStatus
 from tests import samples
 from tests.fakes.clock import START, FakeClock
@@ -30,7 +30,7 @@ from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
 from tests.unit.domain.anomaly.anomaly_streams import DAY_S, stream
 
-POLICY = WatchPolicy()
+POLICY = DetectionPolicy()
 MINUTE = 60.0
 OUTAGE: tuple[tuple[bool, float], ...] = ((False, 5.0),) * 50
 CALM: tuple[tuple[bool, float], ...] = ((True, 100.0),) * 10
@@ -52,9 +52,9 @@ class House:
         self.database = FakeDatabase(self.clock)
         self.queries = FakeQueries(self.database)
         self.alert_queries = FakeAlertQueries(self.database)
-        self.watcher = Watcher(self.unit_of_work, self.clock, POLICY)
-        self.triage = Triage(self.unit_of_work, self.queries, self.alert_queries, self.clock, POLICY.alert)
-        self.relay = Relay(self.unit_of_work, self.clock)
+        self.watcher = Detector(self.unit_of_work, self.clock, POLICY)
+        self.triage = AlertCommands(self.unit_of_work, self.queries, self.alert_queries, self.clock, POLICY.alert)
+        self.relay = AlertNotifier(self.unit_of_work, self.clock)
 
     def unit_of_work(self) -> FakeUnitOfWork:
         return FakeUnitOfWork(self.database)
@@ -64,13 +64,13 @@ class House:
 
     def knows(self, webhook_id: UUID) -> None:
         """Let the detector know what is normal for a webhook."""
-        look = Look(webhook_id=webhook_id, baselines=learned(), verdicts=(), conditions={}, next_at=None)
-        self.database.tables.looks[webhook_id] = (self.clock.now() - timedelta(seconds=MINUTE), look)
+        look = Evaluation(webhook_id=webhook_id, baselines=learned(), verdicts=(), conditions={}, evaluate_at=None)
+        self.database.tables.evaluations[webhook_id] = (self.clock.now() - timedelta(seconds=MINUTE), look)
 
     def set(self, webhook_id: UUID, **lane: Any) -> None:
         """Change the lane of a webhook; it is due for a look then."""
         lanes = self.database.tables.lanes
-        lanes[webhook_id] = replace(lanes[webhook_id], **{"look_at": self.clock.now()} | lane)
+        lanes[webhook_id] = replace(lanes[webhook_id], **{"evaluate_at": self.clock.now()} | lane)
 
     def configure(self, webhook_id: UUID, **changes: Any) -> None:
         row = self.database.tables.webhooks[webhook_id]
@@ -99,19 +99,19 @@ class House:
         self.made(webhook_id, tally_of(attempts))
 
     def made(self, webhook_id: UUID, tally: Tally) -> None:
-        self.set(webhook_id, unseen=tally)
+        self.set(webhook_id, unevaluated=tally)
 
     async def look(self, after_s: float = 0.0) -> None:
         """Let time pass, then look at everything, due or not."""
         self.clock.advance(after_s)
         for webhook_id, lane in self.database.tables.lanes.items():
-            if lane.look_at is not None:
+            if lane.evaluate_at is not None:
                 self.set(webhook_id)
         await self.watcher.tick()
 
     async def survey(self, after_s: float = 0.0) -> None:
         self.clock.advance(after_s)
-        await self.watcher.survey()
+        await self.watcher.check_mass_failure()
 
     async def silence(self, for_s: float, **scope: Any) -> None:
         now = self.clock.now()
@@ -142,19 +142,21 @@ class House:
 
     def heard(self) -> list[str]:
         """Take what waits to be told; return the last words of the types."""
-        waiting, self.database.tables.outbox = self.database.tables.outbox, ()
+        waiting, self.database.tables.notifications = self.database.tables.notifications, ()
         return [announced.type.rpartition(".")[2] for announced in waiting]
 
-    def facts(self) -> list[str]:
+    def domain_events(self) -> list[str]:
         """Take what was recorded; return the names."""
-        facts = [type(fact).__name__ for fact in self.database.facts]
-        self.database.facts.clear()
+        facts = [type(fact).__name__ for fact in self.database.domain_events]
+        self.database.domain_events.clear()
         return facts
 
     def state(self) -> bytes:
         """Everything that a look may change, without the time of the look itself."""
         tables = self.database.tables
-        return json.encode([self.alerts, list(tables.anomalies.values()), list(tables.history.values()), tables.outbox])
+        return json.encode(
+            [self.alerts, list(tables.anomalies.values()), list(tables.history.values()), tables.notifications]
+        )
 
     def check_replay(self, policy: AlertPolicy = POLICY.alert) -> None:
         """Every alert is what its history tells."""

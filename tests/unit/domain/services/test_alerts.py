@@ -34,7 +34,7 @@ async def alert_id(house: House, webhook_id: UUID) -> UUID:
     house.fails(webhook_id)
     await house.look()
     assert house.heard() == ["raised"]
-    house.facts()
+    house.domain_events()
     return house.alert(webhook_id).id
 
 
@@ -51,7 +51,7 @@ async def test_the_first_to_acknowledge_owns_it_and_the_second_gets_the_same_ans
     house.clock.advance(1)
     assert await house.triage.acknowledge(alert_id, Acknowledgement("No, mine."), GRACE) == first
     assert audited(house) == [("alert.acknowledge", "ada")]
-    assert (house.heard(), house.facts()) == (["acknowledged"], ["AlertAcknowledged"])
+    assert (house.heard(), house.domain_events()) == (["acknowledged"], ["AlertAcknowledged"])
     house.check_replay()
 
 
@@ -73,7 +73,7 @@ async def test_an_acknowledgement_ends_when_it_said(house: House, alert_id: UUID
     assert house.alert(webhook_id).state is AlertState.ACKNOWLEDGED
     await house.look(after_s=1)
     assert (house.alert(webhook_id).state, house.heard()) == (AlertState.PENDING, ["acknowledged", "raised"])
-    assert house.facts() == ["AlertAcknowledged", "AlertUpdated"]
+    assert house.domain_events() == ["AlertAcknowledged", "AlertUpdated"]
 
 
 async def test_an_acknowledgement_that_ended_unseen_makes_room_for_the_next(house: House, alert_id: UUID) -> None:
@@ -100,7 +100,7 @@ async def test_a_resolved_alert_cannot_be_acknowledged(house: House, alert_id: U
         await house.triage.acknowledge(alert_id, Acknowledgement(), GRACE)
     assert await house.triage.resolve(alert_id, Decision("Or me."), GRACE) == view
     assert audited(house) == [("alert.resolve", "ada")]
-    assert (house.heard(), house.facts()) == (["resolved"], ["AlertResolved"])
+    assert (house.heard(), house.domain_events()) == (["resolved"], ["AlertResolved"])
 
 
 async def test_what_a_person_resolved_stays_quiet_while_it_holds(
@@ -147,7 +147,7 @@ async def test_an_alert_of_a_deleted_webhook_can_be_handled(house: House, alert_
         await uow.webhooks.remove(webhook_id)
         await uow.commit()
     await house.triage.acknowledge(alert_id, Acknowledgement(), samples.ACTOR)
-    [announced] = house.database.tables.outbox
+    [announced] = house.database.tables.notifications
     assert b'"a deleted webhook"' in announced.payload
 
 
@@ -155,9 +155,9 @@ async def test_the_alert_about_all_can_be_handled(house: House) -> None:
     house.fails(*[await house.add() for _ in range(6)])
     await house.survey()
     assert house.heard() == ["raised"]
-    view = await house.triage.acknowledge(house.alert(kind=AlertKind.WIDESPREAD).id, Acknowledgement(), samples.ACTOR)
+    view = await house.triage.acknowledge(house.alert(kind=AlertKind.MASS_FAILURE).id, Acknowledgement(), samples.ACTOR)
     assert (view.webhook_id, view.webhook_name, view.acknowledged_by) == (None, None, "ada")
-    [announced] = house.database.tables.outbox
+    [announced] = house.database.tables.notifications
     assert b'"webhook":null' in announced.payload
 
 
@@ -181,7 +181,7 @@ async def test_a_silence_is_kept_with_who_made_it_and_ended_once(house: House, w
     ended = await house.alert_queries.silence(made.id)
     assert (ended.active, ended.ends_at) == (False, house.clock.now())
     assert audited(house) == [("silence.create", "ada"), ("silence.end", "grace")]
-    assert house.facts() == ["SilencesChanged"] * 2
+    assert house.domain_events() == ["SilencesChanged"] * 2
     with pytest.raises(NotFound):
         await house.triage.end_silence(house.clock.new_id(), GRACE)
 

@@ -24,7 +24,7 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import merge_rollups, rollup_of
-from monitor.domain.ports.queue import Claimed
+from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.deliver import (
     DESTINATION_FRESH_S,
@@ -32,8 +32,8 @@ from monitor.domain.services.deliver import (
     GONE,
     DeliverConfig,
     Deliverer,
-    Sent,
-    minutes,
+    SentDelivery,
+    minute_rollups,
 )
 from monitor.domain.vocab import BodyFormat, DeliveryState, HealthStatus
 from monitor.domain.webhooks.destination import Destination
@@ -74,7 +74,7 @@ class Bench:
         await samples.add_deliveries(self.unit_of_work, self.clock, made.id, deliveries)
         return made.id
 
-    async def sent(self, outcome: Outcome = samples.OK, limit: int = 10) -> list[Sent]:
+    async def sent(self, outcome: Outcome = samples.OK, limit: int = 10) -> list[SentDelivery]:
         """Claim and send what is due."""
         self.sender.receiver = lambda _: outcome
         claim = await self.deliverer.claim(None, limit)
@@ -105,7 +105,7 @@ async def test_a_claim_leases_what_is_due_and_says_who_has_more(bench: Bench) ->
     small, large = await bench.webhook(2), await bench.webhook(15)
     claim = await bench.deliverer.claim(None, 100)
     assert len(claim.deliveries) == 12
-    assert claim.more == {large}
+    assert claim.exhausted == {large}
     assert await bench.count([small]) == 0
 
 
@@ -172,7 +172,7 @@ async def test_a_claim_that_cannot_read_destinations_leases_nothing(
     with pytest.raises(Unavailable):
         await deliverer.claim(None, 10)
     [delivery] = database.tables.deliveries.values()
-    assert (delivery.leased_by, delivery.epoch) == (None, 0)
+    assert (delivery.leased_by, delivery.fencing_token) == (None, 0)
 
 
 async def test_a_webhook_whose_secrets_do_not_open_waits_unleased(
@@ -237,7 +237,7 @@ async def test_a_destination_is_read_again_when_it_changes_or_grows_old(bench: B
 
 
 async def test_nothing_is_sent_to_a_webhook_whose_destination_is_unknown(bench: Bench) -> None:
-    claimed = Claimed(UUID(int=1), UUID(int=2), UUID(int=3), 1, 0, "order.paid", b"{}")
+    claimed = ClaimedDelivery(UUID(int=1), UUID(int=2), UUID(int=3), 1, 0, "order.paid", b"{}")
     assert await bench.deliverer.send(claimed) is None
     assert bench.sender.requests == []
 
@@ -279,16 +279,16 @@ async def test_a_failure_waits_as_its_policy_says_until_the_attempts_are_used_up
 
 async def test_a_change_of_status_is_told_and_looked_at_at_once(bench: Bench) -> None:
     webhook_id = await bench.webhook(2)
-    bench.database.tables.lanes[webhook_id] = replace(bench.lane(webhook_id), look_at=None)
+    bench.database.tables.lanes[webhook_id] = replace(bench.lane(webhook_id), evaluate_at=None)
     await bench.deliverer.settle(await bench.sent(limit=1))
-    [fact] = bench.database.facts
+    [fact] = bench.database.domain_events
     assert isinstance(fact, WebhookStatusChanged)
     assert (fact.webhook_id, fact.status, fact.at) == (webhook_id, HealthStatus.HEALTHY, START)
-    assert bench.lane(webhook_id).look_at == START
-    bench.database.tables.lanes[webhook_id] = replace(bench.lane(webhook_id), look_at=None)
+    assert bench.lane(webhook_id).evaluate_at == START
+    bench.database.tables.lanes[webhook_id] = replace(bench.lane(webhook_id), evaluate_at=None)
     await bench.deliverer.settle(await bench.sent())
-    assert (bench.database.facts, bench.lane(webhook_id).look_at) == ([fact], None)
-    assert bench.lane(webhook_id).unseen == tally_of([(True, samples.OK.latency_ms)] * 2)
+    assert (bench.database.domain_events, bench.lane(webhook_id).evaluate_at) == ([fact], None)
+    assert bench.lane(webhook_id).unevaluated == tally_of([(True, samples.OK.latency_ms)] * 2)
 
 
 async def test_five_failures_in_a_row_open_the_breaker(bench: Bench) -> None:
@@ -304,7 +304,7 @@ async def test_gone_disables_the_webhook(bench: Bench) -> None:
     assert settlement.disabled == {webhook_id: GONE}
     assert bench.database.tables.webhooks[webhook_id].webhook.disabled_reason == GONE
     assert bench.states() == [DeliveryState.FAILED] * 2
-    assert WebhookUpdated(webhook_id) in bench.database.facts
+    assert WebhookUpdated(webhook_id) in bench.database.domain_events
 
 
 async def test_five_days_of_failure_disable_the_webhook(bench: Bench) -> None:
@@ -409,7 +409,7 @@ attempts = st.lists(
 def test_minutes_lose_no_attempt(made: list[tuple[UUID, int, Outcome]]) -> None:
     """merge(minutes(attempts)) == rollup_of(attempts), each in the minute of its start, whatever its zone."""
     last, zone = timedelta(microseconds=999_999), timezone(timedelta(hours=5, minutes=30))
-    built = minutes((id_, (START + timedelta(seconds=s) + last).astimezone(zone), o) for id_, s, o in made)
+    built = minute_rollups((id_, (START + timedelta(seconds=s) + last).astimezone(zone), o) for id_, s, o in made)
     assert merge_rollups(*(minute.rollup for minute in built)) == rollup_of((o.label, o.latency_ms) for _, _, o in made)
     assert {(minute.webhook_id, minute.at) for minute in built} == {
         (id_, START + timedelta(minutes=s // 60)) for id_, s, _ in made

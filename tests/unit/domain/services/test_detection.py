@@ -36,8 +36,8 @@ async def test_a_webhook_that_does_well_gives_no_trouble(house: House, webhook_i
     house.works(webhook_id)
     house.makes(webhook_id, CALM)
     await house.look()
-    assert (house.alerts, house.heard(), house.facts()) == ([], [], [])
-    assert house.database.tables.lanes[webhook_id].unseen == Tally()
+    assert (house.alerts, house.heard(), house.domain_events()) == ([], [], [])
+    assert house.database.tables.lanes[webhook_id].unevaluated == Tally()
 
 
 async def test_a_webhook_unavailable_for_a_minute_raises_one_critical_alert_and_resolves_by_itself(
@@ -50,14 +50,14 @@ async def test_a_webhook_unavailable_for_a_minute_raises_one_critical_alert_and_
     alert = house.alert(webhook_id)
     assert (alert.state, alert.severity, alert.count) == (PENDING, Severity.CRITICAL, 1)
     assert alert.title == "Orders is unavailable: all of the last 5 attempts failed: 503."
-    assert (house.heard(), house.facts()) == (["raised"], ["AlertRaised"])
+    assert (house.heard(), house.domain_events()) == (["raised"], ["AlertRaised"])
     await house.look(after_s=15)
     assert house.alert(webhook_id) == alert
     house.works(webhook_id)
     await house.look(after_s=15)
     assert (house.alert(webhook_id).state, house.alert(webhook_id).resolved_by) == (RESOLVED, "system")
     assert house.alert(webhook_id).note == "Back to normal: All of the last 20 attempts succeeded."
-    assert (house.heard(), house.facts()) == (["resolved"], ["AlertResolved"])
+    assert (house.heard(), house.domain_events()) == (["resolved"], ["AlertResolved"])
     house.check_replay()
 
 
@@ -133,7 +133,7 @@ async def test_a_deleted_webhook_leaves_nothing_open_and_is_not_looked_at_again(
     await house.watcher.tick()
     assert [(alert.state, alert.note) for alert in house.alerts] == [(RESOLVED, GONE)]
     assert None not in {a.closed_at for a in house.database.tables.anomalies.values()}
-    assert house.database.tables.lanes[webhook_id].look_at is None
+    assert house.database.tables.lanes[webhook_id].evaluate_at is None
     assert house.heard() == ["raised", "resolved"]
 
 
@@ -151,7 +151,7 @@ async def test_of_a_deleted_webhook_is_told_when_its_silence_ends(house: House, 
         house.clock.advance(POLICY.idle_s)
         await house.watcher.tick()
     assert house.heard() == ["resolved"]
-    assert house.database.tables.lanes[webhook_id].look_at is None
+    assert house.database.tables.lanes[webhook_id].evaluate_at is None
 
 
 async def test_a_silenced_alert_is_raised_but_told_only_when_the_silence_ends(house: House, webhook_id: UUID) -> None:
@@ -185,7 +185,7 @@ async def test_a_departure_from_normal_opens_an_anomaly_and_an_alert_and_closes_
     [anomaly] = house.database.tables.anomalies.values()
     assert (anomaly.signal, anomaly.closed_at, anomaly.evidence.n) == ("failures", None, 50)
     assert anomaly.opened_at == house.clock.now()
-    assert house.facts() == ["AnomalyOpened", "AlertRaised"]
+    assert house.domain_events() == ["AnomalyOpened", "AlertRaised"]
     assert house.alert(webhook_id).causes == ("failures",)
     for _ in range(60):
         house.makes(webhook_id, CALM)
@@ -193,7 +193,7 @@ async def test_a_departure_from_normal_opens_an_anomaly_and_an_alert_and_closes_
     [anomaly] = house.database.tables.anomalies.values()
     assert anomaly.closed_at is not None
     assert house.alert(webhook_id).state is RESOLVED
-    assert house.facts() == ["AnomalyClosed", "AlertResolved"]
+    assert house.domain_events() == ["AnomalyClosed", "AlertResolved"]
     house.check_replay()
 
 
@@ -216,7 +216,7 @@ async def test_an_anomaly_that_no_baseline_knows_is_closed(house: House, webhook
     house.knows(webhook_id)
     house.makes(webhook_id, OUTAGE)
     await house.look()
-    del house.database.tables.looks[webhook_id]
+    del house.database.tables.evaluations[webhook_id]
     await house.look(after_s=MINUTE)
     assert [a.closed_at for a in house.database.tables.anomalies.values()] == [house.clock.now()]
 
@@ -228,11 +228,11 @@ async def test_one_webhook_that_cannot_be_judged_does_not_keep_the_others_from_i
     house.fails(webhook_id, other)
     house.made(webhook_id, Tally(attempts=1, failures=2))
     with pytest.raises(ExceptionGroup) as failed:
-        await house.watcher.look()
+        await house.watcher.evaluate_due()
     assert len(failed.value.exceptions) == 1
     assert {house.alert(id_).state for id_ in (webhook_id, other)} == {PENDING}
     await house.watcher.tick()
-    assert house.database.tables.lanes[webhook_id].unseen == Tally()
+    assert house.database.tables.lanes[webhook_id].unevaluated == Tally()
 
 
 # ----------------------------------------------------------------------------------------------------------------- held

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.alerts import Alert, AlertState, Entry
+from monitor.domain.alerts import Alert, AlertState, HistoryEntry
 from monitor.domain.errors import Raced, Unavailable
 from monitor.domain.services.alerts import Acknowledgement, Decision
-from monitor.domain.services.detection import BATCH, TRIES, Watcher
+from monitor.domain.services.detection import BATCH, TRIES, Detector
 from tests import samples
 from tests.fakes.postgres.repositories.alerts import FakeAlertRepository
 from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
@@ -106,7 +106,7 @@ async def test_lost_looks_come_to_rest_at_the_same_state(story: list[tuple[int, 
 
 async def test_64_looks_at_once_raise_one_alert(house: House, webhook_id: UUID) -> None:
     house.fails(webhook_id)
-    watchers = [Watcher(house.unit_of_work, house.clock, POLICY) for _ in range(64)]
+    watchers = [Detector(house.unit_of_work, house.clock, POLICY) for _ in range(64)]
     await asyncio.gather(*(watcher.tick() for watcher in watchers))
     assert (len(house.alerts), house.alert(webhook_id).count, house.heard()) == (1, 1, ["raised"])
 
@@ -114,8 +114,8 @@ async def test_64_looks_at_once_raise_one_alert(house: House, webhook_id: UUID) 
 async def test_a_tick_looks_at_every_webhook_that_is_due(house: House) -> None:
     ids = [await house.add() for _ in range(2 * BATCH + 1)]
     await house.watcher.tick()
-    assert set(house.database.tables.looks) == set(ids)
-    assert await house.watcher.look() == 0
+    assert set(house.database.tables.evaluations) == set(ids)
+    assert await house.watcher.evaluate_due() == 0
 
 
 async def test_nothing_is_raised_that_was_not_committed(house: House, webhook_id: UUID) -> None:
@@ -123,7 +123,7 @@ async def test_nothing_is_raised_that_was_not_committed(house: House, webhook_id
     house.database.commits_fail = True
     with pytest.raises(Unavailable):
         await house.look()
-    assert (house.alerts, house.facts()) == ([], [])
+    assert (house.alerts, house.domain_events()) == ([], [])
     house.database.commits_fail = False
     await house.look()
     assert house.alert(webhook_id).count == 1
@@ -134,7 +134,7 @@ class RacingAlerts(FakeAlertRepository):
 
     losses = 0
 
-    async def save(self, before: Alert | None, after: Alert, entries: Sequence[Entry]) -> bool:
+    async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         if RacingAlerts.losses > 0:
             RacingAlerts.losses -= 1
             return False
@@ -148,10 +148,10 @@ class RacingUnitOfWork(FakeUnitOfWork):
         return self
 
 
-@pytest.mark.parametrize("job", ["look", "survey"])
+@pytest.mark.parametrize("job", ["evaluate_due", "check_mass_failure"])
 async def test_a_lost_race_is_run_again(house: House, job: str) -> None:
     house.fails(*[await house.add() for _ in range(6)])
-    watcher = Watcher(lambda: RacingUnitOfWork(house.database), house.clock, POLICY)
+    watcher = Detector(lambda: RacingUnitOfWork(house.database), house.clock, POLICY)
     RacingAlerts.losses = TRIES - 1
     await getattr(watcher, job)()
     assert {alert.count for alert in house.alerts} == {1}

@@ -96,10 +96,14 @@ async def test_a_process_of_its_own_numbers_its_messages_itself() -> None:
 
 async def test_figures_replace_each_other_and_take_no_number() -> None:
     feed = feed_on(None)
-    feed.metrics({"i": 1})
-    feed.metrics({"i": 2})
-    assert feed.figures is not None
-    assert (feed.figures.kind, bytes(feed.figures.data), feed.figures_version) == ("metrics_update", b'{"i":2}', 2)
+    feed.set_metrics({"i": 1})
+    feed.set_metrics({"i": 2})
+    assert feed.latest_metrics is not None
+    assert (feed.latest_metrics.kind, bytes(feed.latest_metrics.data), feed.metrics_version) == (
+        "metrics_update",
+        b'{"i":2}',
+        2,
+    )
     assert feed.stream.seq == 0
 
 
@@ -174,7 +178,7 @@ async def test_what_was_not_told_makes_every_process_begin_anew(stack: AsyncExit
     one, two = feed_on(shared, "one"), feed_on(shared, "two")
     near, far = [await stack.enter_async_context(running(feed)) for feed in (one, two)]
     await until(lambda: one.connected and two.connected)
-    one.begin_anew()
+    one.reset()
     await until(lambda: near.restarts == far.restarts == 2)
     two.publish("alert_new", 1)
     await until(lambda: near.numbers == far.numbers == [1])
@@ -192,7 +196,7 @@ async def test_it_does_not_begin_anew_again_and_again(stack: AsyncExitStack) -> 
     feed = LiveFeed(None, now=FakeClock().now, new_epoch=iter("abcd").__next__, sleep=sleep)
     ears = await stack.enter_async_context(running(feed))
     for _ in range(3):
-        feed.begin_anew()
+        feed.reset()
         await settle()
         assert ears.restarts == 1
     assert waited == [ANEW_S]
@@ -207,7 +211,7 @@ async def test_to_begin_anew_is_tried_until_the_log_is_back(stack: AsyncExitStac
     await until(lambda: feed.connected)
     shared.up = False
     shared.wake()
-    feed.begin_anew()
+    feed.reset()
     await until(lambda: not feed.connected)
     await settle()
     assert ears.restarts == 1
@@ -233,7 +237,7 @@ async def test_the_last_words_are_waited_for_but_not_for_ever(stack: AsyncExitSt
 async def test_a_process_of_its_own_begins_anew_too(stack: AsyncExitStack) -> None:
     feed = feed_on(None)
     ears = await stack.enter_async_context(running(feed))
-    feed.begin_anew()
+    feed.reset()
     await until(lambda: ears.restarts == 1)
     feed.publish("alert_new", 1)
     await until(lambda: ears.numbers == [1])

@@ -37,15 +37,15 @@ async def test_webhooks_that_fail_together_are_one_alert_that_replaces_the_many(
     assert len(house.alerts) == 6
     assert house.heard() == ["raised"] * 6
     await house.survey()
-    widespread = house.alert(kind=AlertKind.WIDESPREAD)
-    assert widespread.title == "6 of 10 webhooks began to fail together; look at what they share."
+    mass_failure = house.alert(kind=AlertKind.MASS_FAILURE)
+    assert mass_failure.title == "6 of 10 webhooks began to fail together; look at what they share."
     assert house.heard() == ["raised"]
     await house.look(after_s=15)
     assert {(a.state, a.note) for a in house.alerts if a.kind is AlertKind.FAILING} == {(RESOLVED, REPLACED)}
     assert house.heard() == ["resolved"] * 6
     house.works(*ids)
     await house.survey(after_s=15)
-    assert house.alert(kind=AlertKind.WIDESPREAD).state is RESOLVED
+    assert house.alert(kind=AlertKind.MASS_FAILURE).state is RESOLVED
     await house.look(after_s=15)
     assert (len(house.alerts), house.heard()) == (7, ["resolved"])
     house.check_replay()
@@ -56,7 +56,7 @@ async def test_who_fails_on_after_the_others_is_told_of_by_itself(house: House) 
     house.fails(*ids[:6])
     await house.survey()
     await house.look()
-    assert [alert.kind for alert in house.alerts] == [AlertKind.WIDESPREAD]
+    assert [alert.kind for alert in house.alerts] == [AlertKind.MASS_FAILURE]
     house.works(*ids[1:])
     await house.survey(after_s=15)
     await house.look()
@@ -67,7 +67,7 @@ async def test_who_failed_long_before_the_others_keeps_its_own_alert(house: Hous
     ids = await many(house)
     house.fails(ids[0])
     await house.look()
-    house.clock.advance(POLICY.alert.widespread_s + 1)
+    house.clock.advance(POLICY.alert.mass_failure_s + 1)
     house.works(*ids[1:])
     house.fails(*ids[1:8])
     await house.survey()
@@ -80,7 +80,7 @@ async def test_few_or_half_are_not_widespread(house: House, count: int, failing:
     ids = await many(house, count)
     house.fails(*ids[:failing])
     await house.survey()
-    assert bool(house.alerts) is (failing >= POLICY.alert.widespread_min and failing * 2 > count)
+    assert bool(house.alerts) is (failing >= POLICY.alert.mass_failure_min and failing * 2 > count)
 
 
 @pytest.mark.parametrize("changes", [{"enabled": False}, {"paused_at": START}, {"deleted": True}])
@@ -98,10 +98,10 @@ async def test_who_gets_nothing_does_not_count(house: House, changes: dict[str, 
 
 async def test_a_silence_of_the_kind_keeps_the_alert_about_all_quiet(house: House) -> None:
     ids = await many(house)
-    await house.silence(MINUTE, kind=AlertKind.WIDESPREAD)
+    await house.silence(MINUTE, kind=AlertKind.MASS_FAILURE)
     house.fails(*ids)
     await house.survey()
-    assert (house.alert(kind=AlertKind.WIDESPREAD).state, house.heard()) == (PENDING, [])
+    assert (house.alert(kind=AlertKind.MASS_FAILURE).state, house.heard()) == (PENDING, [])
     await house.survey(after_s=MINUTE)
     assert house.heard() == ["raised"]
 
@@ -110,10 +110,10 @@ async def test_a_trouble_of_all_that_a_person_called_over_is_raised_when_it_come
     ids = await many(house)
     house.fails(*ids)
     await house.survey()
-    first = house.alert(kind=AlertKind.WIDESPREAD)
+    first = house.alert(kind=AlertKind.MASS_FAILURE)
     await house.triage.resolve(first.id, Decision("We know."), samples.ACTOR)
     await house.survey(after_s=MINUTE)
-    assert house.alert(kind=AlertKind.WIDESPREAD).state is RESOLVED
+    assert house.alert(kind=AlertKind.MASS_FAILURE).state is RESOLVED
     house.works(*ids)
     await house.survey(after_s=MINUTE)
     house.clock.advance(POLICY.alert.reopen_s)
@@ -129,8 +129,8 @@ async def test_flapping_of_all_steadies_by_itself(house: House) -> None:
         await house.survey(after_s=MINUTE)
         house.works(*ids)
         await house.survey(after_s=MINUTE)
-    assert house.alert(kind=AlertKind.WIDESPREAD).flapping
+    assert house.alert(kind=AlertKind.MASS_FAILURE).flapping
     assert house.heard().count("flapping") == 1
     await house.survey(after_s=POLICY.alert.flap_s)
-    assert not house.alert(kind=AlertKind.WIDESPREAD).flapping
+    assert not house.alert(kind=AlertKind.MASS_FAILURE).flapping
     assert house.heard() == ["resolved"]

@@ -8,9 +8,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from monitor.domain.alerts.notification import Announcement
+from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.errors import Unavailable
-from monitor.domain.services.notifications import BATCH, Relay
+from monitor.domain.services.notifications import BATCH, AlertNotifier
 from tests.unit.domain.services.detection_fixture import House
 
 
@@ -80,11 +80,11 @@ async def test_the_alert_about_all_reaches_also_those_that_fail(house: House) ->
 
 async def test_each_is_told_once_in_its_order_whoever_publishes(house: House) -> None:
     await house.add(event_types=("monitor.*",))
-    told = [Announcement("monitor.alert.raised", b"%d" % n, {}, house.clock.new_id()) for n in range(BATCH + 20)]
+    told = [AlertNotification("monitor.alert.raised", b"%d" % n, {}, house.clock.new_id()) for n in range(BATCH + 20)]
     async with house.unit_of_work() as uow:
-        await uow.outbox.announce(told)
+        await uow.notifications.add(told)
         await uow.commit()
-    relays = [Relay(house.unit_of_work, house.clock) for _ in range(5)]
+    relays = [AlertNotifier(house.unit_of_work, house.clock) for _ in range(5)]
     assert sum(await asyncio.gather(*(relay.publish() for relay in relays))) == len(told)
     events = sorted(house.database.tables.events.items())
     assert [stored.event.payload for _, stored in events] == [announced.payload for announced in told]
@@ -102,9 +102,9 @@ async def test_what_could_not_be_published_waits(house: House) -> None:
 
 
 async def test_a_storm_is_told_in_one_run(house: House) -> None:
-    told = [Announcement("monitor.alert.raised", b"%d" % n, {}, house.clock.new_id()) for n in range(2 * BATCH)]
+    told = [AlertNotification("monitor.alert.raised", b"%d" % n, {}, house.clock.new_id()) for n in range(2 * BATCH)]
     async with house.unit_of_work() as uow:
-        await uow.outbox.announce(told)
+        await uow.notifications.add(told)
         await uow.commit()
     await house.relay.run()
     assert len(house.database.tables.events) == len(told)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitor.auth.tokens import TokenVerifier
-from monitor.domain.live import Message, Pass, Session
+from monitor.domain.live import Message, Session, SocketGrant
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint
@@ -78,7 +78,7 @@ class World:
     def open(self, subject: str = "ada", *, expires_in_s: float = 300) -> tuple[Socket, FakeWire]:
         """Enter a socket that has yet to be begun."""
         wire = FakeWire()
-        holder = Pass(subject, Role.VIEWER, f"jti-{subject}", self.now + expires_in_s)
+        holder = SocketGrant(subject, Role.VIEWER, f"jti-{subject}", self.now + expires_in_s)
         self.hub.admit(holder)
         socket = Socket(wire, Session(holder), self.now)
         self.hub.enter(socket)

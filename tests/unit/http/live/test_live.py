@@ -17,7 +17,7 @@ from litestar.testing import TestClient
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.domain.errors import Invalid, Unavailable
-from monitor.domain.live import CloseCode, Entry, Kind, Position, Resume, Subscribe, Tail
+from monitor.domain.live import CloseCode, FeedEntry, Kind, Position, Resume, Subscribe, Tail
 from monitor.domain.live.session import FLOOD_FRAMES
 from monitor.domain.live.stream import RING
 from monitor.domain.vocab import Role
@@ -365,7 +365,7 @@ async def test_a_snapshot_that_is_older_than_what_a_socket_has_seen_is_not_given
         # Its resumption succeeds, it is told a message, and then it asks for a snapshot again.
         world.reading = lambda: None
         world.hub.begin(socket, world.stream.position)
-        entry = Entry(Kind.ALERT_NEW, datetime.fromtimestamp(NOW, UTC), msgspec.Raw(b"1"))
+        entry = FeedEntry(Kind.ALERT_NEW, datetime.fromtimestamp(NOW, UTC), msgspec.Raw(b"1"))
         (message,) = world.stream.extend(Tail(Position(world.stream.epoch, 1), [(1, entry)])) or []
         socket.offer(message, NOW)
         world.hub.obey(socket, Subscribe())
@@ -415,10 +415,10 @@ async def test_figures_go_out_once_a_tick_and_only_the_newest(world: World) -> N
     _, slow = await world.watch("bob")
     slow.congested = True
     for i in range(5):
-        world.feed.metrics({"i": i})
+        world.feed.set_metrics({"i": i})
     for beat in (1, 2, 3):
         await world.hub.tick(beat)
-    world.feed.metrics({"i": 5})
+    world.feed.set_metrics({"i": 5})
     await world.hub.tick(4)
     slow.drain()
     await world.hub.tick(5)
@@ -442,7 +442,7 @@ async def test_a_socket_gets_no_frame_after_its_token_ran_out(world: World) -> N
     await world.tell(1)
     assert one.ended == two.ended == (4401, "token expired")
     _, three = await world.watch("eve", expires_in_s=3)
-    world.feed.metrics({})
+    world.feed.set_metrics({})
     world.now += 3
     await world.hub._send_figures()
     assert three.ended == (4401, "token expired")

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from monitor.http.middleware import access_log as request_lines
-from monitor.http.middleware.access_log import GATHER_BYTES, RequestLines
+from monitor.http.middleware.access_log import GATHER_BYTES, AccessLogWriter
 
 NOW = 1_800_000_000.25
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.canary5f2e"
@@ -39,15 +39,15 @@ def stream() -> Stream:
 
 
 @pytest.fixture
-def lines(stream: Stream) -> RequestLines:
-    return RequestLines(stream, lambda: NOW)
+def lines(stream: Stream) -> AccessLogWriter:
+    return AccessLogWriter(stream, lambda: NOW)
 
 
-def note(lines: RequestLines, *, request_id: str = "req-1", subject: str | None = "ada") -> None:
+def note(lines: AccessLogWriter, *, request_id: str = "req-1", subject: str | None = "ada") -> None:
     lines("GET", "/api/v1/webhooks/{webhook_id}", 200, 0.0123456, request_id, subject)
 
 
-async def test_a_line_holds_what_the_general_logger_would_say(lines: RequestLines, stream: Stream) -> None:
+async def test_a_line_holds_what_the_general_logger_would_say(lines: AccessLogWriter, stream: Stream) -> None:
     note(lines)
     lines.flush()
     assert stream.lines == [
@@ -65,7 +65,7 @@ async def test_a_line_holds_what_the_general_logger_would_say(lines: RequestLine
     ]
 
 
-async def test_a_subject_cannot_smuggle_a_secret_in(lines: RequestLines, stream: Stream) -> None:
+async def test_a_subject_cannot_smuggle_a_secret_in(lines: AccessLogWriter, stream: Stream) -> None:
     note(lines, subject=f"shop {TOKEN}")
     lines.flush()
     assert b"canary5f2e" not in b"".join(stream.flushed)
@@ -73,7 +73,7 @@ async def test_a_subject_cannot_smuggle_a_secret_in(lines: RequestLines, stream:
 
 
 async def test_lines_are_gathered_and_written_at_once(
-    lines: RequestLines, stream: Stream, monkeypatch: pytest.MonkeyPatch
+    lines: AccessLogWriter, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_lines, "GATHER_S", 0.0)
     note(lines)
@@ -88,7 +88,7 @@ async def test_lines_are_gathered_and_written_at_once(
     assert [line["subject"] for line in stream.lines] == ["ada", "bob", "eve"]
 
 
-async def test_many_lines_do_not_wait(lines: RequestLines, stream: Stream) -> None:
+async def test_many_lines_do_not_wait(lines: AccessLogWriter, stream: Stream) -> None:
     while not stream.flushed:
         note(lines)
     assert GATHER_BYTES < len(stream.flushed[0]) < GATHER_BYTES + 1000
@@ -97,7 +97,7 @@ async def test_many_lines_do_not_wait(lines: RequestLines, stream: Stream) -> No
     assert stream.flushed[1].count(b"\n") == 1
 
 
-async def test_flushing_nothing_writes_nothing(lines: RequestLines, stream: Stream) -> None:
+async def test_flushing_nothing_writes_nothing(lines: AccessLogWriter, stream: Stream) -> None:
     lines.flush()
     note(lines)
     lines.flush()

@@ -8,7 +8,7 @@ import structlog
 from monitor.adapters.postgres.engine import Database, translating
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
 from monitor.adapters.postgres.repositories.webhooks import headers_context, secret_context
-from monitor.adapters.secret_box import KeyVault, VaultError
+from monitor.adapters.secret_box import SecretBox, SecretBoxError
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class PostgresHousekeeping:
     """Partitions, purges and the last step of a key rotation."""
 
     def __init__(
-        self, database: Database, vault: KeyVault, retention: Retention, *, audit_d: int, alerts_d: int
+        self, database: Database, vault: SecretBox, retention: Retention, *, audit_d: int, alerts_d: int
     ) -> None:
         self._vault = vault
         self._database = database
@@ -84,7 +84,7 @@ class PostgresHousekeeping:
     async def _replace(self, statement: str, row: asyncpg.Record, context: str) -> None:
         try:
             sealed = self._vault.reseal(row["sealed"], context=context)
-        except VaultError as error:
+        except SecretBoxError as error:
             log.error("reseal_failed", context=context, error=str(error))  # noqa: TRY400 - the text says all
             return
         await self._database.fetch(statement, row["id"], row["sealed"], sealed)

@@ -23,7 +23,8 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Until when a level is complete that holds nothing yet."""
 
 FOLDED = """
-SELECT level, least(folded_until, (SELECT min(bucket_at) FROM rollups_stale s WHERE s.level = p.level)) AS until
+SELECT resolution, least(compacted_until, (
+    SELECT min(bucket_at) FROM rollups_stale s WHERE s.resolution = p.resolution)) AS until
 FROM rollup_progress p
 """
 
@@ -90,7 +91,7 @@ async def maintain(connection: asyncpg.Connection, retention: Retention) -> None
                 "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
             )
         }
-        folded = {row["level"]: row["until"] for row in await connection.fetch(FOLDED)}
+        folded = {row["resolution"]: row["until"] for row in await connection.fetch(FOLDED)}
         for plan in plans(today, retention, folded):
             for name, lower, upper in plan.wanted():
                 if name not in existing:

@@ -40,7 +40,7 @@ BATCH = 500
 LOCK_TIMEOUT_MS = 2000
 
 
-class Level(msgspec.Struct, frozen=True):
+class Resolution(msgspec.Struct, frozen=True):
     """One step of folding; ``source`` and ``name`` are the suffixes of the tables it reads and writes."""
 
     name: str
@@ -84,7 +84,7 @@ class Level(msgspec.Struct, frozen=True):
     def mark_all(self) -> str:
         """SQL: mark the bucket from $1 to $2 for every webhook with rows in it."""
         return f"""
-        INSERT INTO rollups_stale (level, webhook_id, bucket_at)
+        INSERT INTO rollups_stale (resolution, webhook_id, bucket_at)
         SELECT '{self.name}', id, $1 FROM (SELECT id FROM webhooks UNION ALL VALUES ('{SYSTEM_ID}'::uuid)) AS w
         WHERE EXISTS (
             SELECT FROM rollups_{self.source} r WHERE r.webhook_id = id AND r.bucket_at >= $1 AND r.bucket_at < $2)
@@ -92,48 +92,48 @@ class Level(msgspec.Struct, frozen=True):
         """
 
 
-HOUR = Level("hour", "minute", timedelta(seconds=HOUR_S))
-DAY = Level("day", "hour", timedelta(seconds=DAY_S))
+HOUR = Resolution("hour", "minute", timedelta(seconds=HOUR_S))
+DAY = Resolution("day", "hour", timedelta(seconds=DAY_S))
 
 # The system's rows are there whenever any webhook's are.
 BEGIN_PROGRESS = f"""
-INSERT INTO rollup_progress (level, folded_until)
-SELECT level, date_trunc(level, min(bucket_at), 'UTC')
-FROM rollups_minute, (VALUES ('{HOUR.name}'), ('{DAY.name}')) AS levels (level)
-WHERE webhook_id = '{SYSTEM_ID}' GROUP BY level
+INSERT INTO rollup_progress (resolution, compacted_until)
+SELECT resolution, date_trunc(resolution, min(bucket_at), 'UTC')
+FROM rollups_minute, (VALUES ('{HOUR.name}'), ('{DAY.name}')) AS resolutions (resolution)
+WHERE webhook_id = '{SYSTEM_ID}' GROUP BY resolution
 """
 
 # A day may be sealed when all its hours are, an hour when its grace is over.
 NEXT = """
-SELECT p.folded_until AS at, now() - $2::interval AS over_until, hours.folded_until AS hours_until
-FROM rollup_progress p, rollup_progress hours WHERE p.level = $1 AND hours.level = 'hour'
+SELECT p.compacted_until AS at, now() - $2::interval AS over_until, hours.compacted_until AS hours_until
+FROM rollup_progress p, rollup_progress hours WHERE p.resolution = $1 AND hours.resolution = 'hour'
 """
 
-SEAL = "UPDATE rollup_progress SET folded_until = $2 WHERE level = $1"
+SEAL = "UPDATE rollup_progress SET compacted_until = $2 WHERE resolution = $1"
 
-MARKED = "SELECT DISTINCT bucket_at FROM rollups_stale WHERE level = $1 ORDER BY bucket_at"
+MARKED = "SELECT DISTINCT bucket_at FROM rollups_stale WHERE resolution = $1 ORDER BY bucket_at"
 
 UNMARK = f"""
-DELETE FROM rollups_stale WHERE level = $1 AND bucket_at = $2 AND webhook_id IN (
-    SELECT webhook_id FROM rollups_stale WHERE level = $1 AND bucket_at = $2 ORDER BY webhook_id LIMIT {BATCH})
+DELETE FROM rollups_stale WHERE resolution = $1 AND bucket_at = $2 AND webhook_id IN (
+    SELECT webhook_id FROM rollups_stale WHERE resolution = $1 AND bucket_at = $2 ORDER BY webhook_id LIMIT {BATCH})
 RETURNING webhook_id
 """
 
 MARK_DAY = """
-INSERT INTO rollups_stale (level, webhook_id, bucket_at)
-SELECT level, id, date_trunc('day', $1, 'UTC') FROM rollup_progress, unnest($2::uuid[]) AS id
-WHERE level = 'day' AND $1 < folded_until
+INSERT INTO rollups_stale (resolution, webhook_id, bucket_at)
+SELECT resolution, id, date_trunc('day', $1, 'UTC') FROM rollup_progress, unnest($2::uuid[]) AS id
+WHERE resolution = 'day' AND $1 < compacted_until
 ON CONFLICT DO NOTHING
 """
 
 
-class PostgresFolder:
+class RollupCompactor:
     """Any number may run; of two at the same moment one works and the other leaves it alone."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def fold(self) -> None:
+    async def compact(self) -> None:
         """Seal what is over, at most :data:`SEALS_PER_TICK` buckets of each level, and fold what is marked.
 
         Safe to repeat, and to kill at any moment. Raises ``Unavailable``.
@@ -149,9 +149,9 @@ class PostgresFolder:
                             pass
 
 
-async def _seal(connection: asyncpg.Connection, level: Level) -> bool:
+async def _seal(connection: asyncpg.Connection, level: Resolution) -> bool:
     """Seal the oldest bucket that is not; ``False`` if it is not over yet, or another one is at work."""
-    async with _alone(connection) as works:
+    async with _advisory_lock(connection) as works:
         if not works:
             return False
         progress = await connection.fetchrow(NEXT, level.name, GRACE) or await _begin(connection, level)
@@ -167,16 +167,16 @@ async def _seal(connection: asyncpg.Connection, level: Level) -> bool:
         return True
 
 
-async def _begin(connection: asyncpg.Connection, level: Level) -> asyncpg.Record | None:
+async def _begin(connection: asyncpg.Connection, level: Resolution) -> asyncpg.Record | None:
     """Start at the oldest minute there is. Nobody is writing an older one: they wait, or are waited for."""
     await connection.execute("LOCK TABLE ONLY rollups_minute IN SHARE MODE")
     await connection.execute(BEGIN_PROGRESS)
     return await connection.fetchrow(NEXT, level.name, GRACE)
 
 
-async def _fold(connection: asyncpg.Connection, level: Level, at: datetime) -> int:
+async def _fold(connection: asyncpg.Connection, level: Resolution, at: datetime) -> int:
     """Fold one bucket of up to :data:`BATCH` marked webhooks and return of how many; 0 if another one is at work."""
-    async with _alone(connection) as works:
+    async with _advisory_lock(connection) as works:
         if not works:
             return 0
         if level is HOUR:
@@ -190,7 +190,7 @@ async def _fold(connection: asyncpg.Connection, level: Level, at: datetime) -> i
 
 
 @asynccontextmanager
-async def _alone(connection: asyncpg.Connection) -> AsyncIterator[bool]:
+async def _advisory_lock(connection: asyncpg.Connection) -> AsyncIterator[bool]:
     """A transaction, and whether it is the only folding one."""
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")

@@ -22,7 +22,7 @@ from monitor.adapters.postgres.queries.rows import (
 from monitor.adapters.postgres.queue import NO_DELIVERY
 from monitor.adapters.postgres.repositories.webhooks import NO_WEBHOOK, open_headers, secret_context
 from monitor.adapters.postgres.sql import Where
-from monitor.adapters.secret_box import KeyVault, VaultError
+from monitor.adapters.secret_box import SecretBox, SecretBoxError
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.errors import NotFound
 from monitor.domain.ports.queries.resources import AttemptFilter, DeliveryFilter, WebhookFilter
@@ -63,7 +63,7 @@ _ATTEMPT_LIMIT = 200
 class PostgresQueries:
     """See :class:`monitor.domain.ports.queries.resources.Queries`."""
 
-    def __init__(self, database: Database, vault: KeyVault) -> None:
+    def __init__(self, database: Database, vault: SecretBox) -> None:
         self._db = database
         self._vault = vault
 
@@ -106,7 +106,7 @@ class PostgresQueries:
         for row in rows:
             try:
                 found[row["id"]] = (row["version"], self._destination(row))
-            except VaultError as error:
+            except SecretBoxError as error:
                 # One webhook whose secrets do not open must not stop the deliveries of the others.
                 log.error("destination_unreadable", webhook_id=str(row["id"]), error=str(error))  # noqa: TRY400
         return found

@@ -46,15 +46,15 @@ _AS_STORED = f"""
 def _series(buckets: str) -> str:
     return f"""
 WITH folded AS MATERIALIZED (
-    SELECT coalesce(max(folded_until) FILTER (WHERE level = 'hour'), '-infinity') AS hours,
-           coalesce(max(folded_until) FILTER (WHERE level = 'day'), '-infinity') AS days
-    FROM rollup_progress WHERE level = ANY($5::text[])
+    SELECT coalesce(max(compacted_until) FILTER (WHERE resolution = 'hour'), '-infinity') AS hours,
+           coalesce(max(compacted_until) FILTER (WHERE resolution = 'day'), '-infinity') AS days
+    FROM rollup_progress WHERE resolution = ANY($5::text[])
 ), stale_hours AS MATERIALIZED (
     SELECT bucket_at AS at FROM rollups_stale
-    WHERE level = 'hour' AND level = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
+    WHERE resolution = 'hour' AND resolution = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
 ), stale_days AS MATERIALIZED (
     SELECT bucket_at AS at FROM rollups_stale
-    WHERE level = 'day' AND level = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
+    WHERE resolution = 'day' AND resolution = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
     UNION SELECT date_trunc('day', at, 'UTC') FROM stale_hours, folded WHERE at < days
 ), minute_spans AS MATERIALIZED (
     SELECT greatest($2, hours) AS since, $3::timestamptz AS until FROM folded

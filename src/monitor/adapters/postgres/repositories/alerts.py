@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, jsonb
-from monitor.domain.alerts.model import Alert, AlertKind, Entry
+from monitor.domain.alerts.model import Alert, AlertKind, HistoryEntry
 from monitor.domain.errors import NotFound
 
 NO_ALERT = "There is no alert with this id."
@@ -62,7 +62,7 @@ class PostgresAlertRepository:
             raise NotFound(NO_ALERT)
         return _alert(row)
 
-    async def save(self, before: Alert | None, after: Alert, entries: Sequence[Entry]) -> bool:
+    async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         values = [_value(after, name) for name in COLUMNS]
         if before is None or before.id != after.id:
             saved = await self._connection.fetchval(INSERT, *values)
@@ -82,7 +82,7 @@ def _value(alert: Alert, name: str) -> Any:
     return jsonb(value) if name == "evidence" else value
 
 
-def _columns(entry: Entry) -> tuple[Any, ...]:
+def _columns(entry: HistoryEntry) -> tuple[Any, ...]:
     return (
         entry.at,
         entry.action,

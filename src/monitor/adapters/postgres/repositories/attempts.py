@@ -11,7 +11,7 @@ from monitor.adapters.postgres.codec import jsonb
 from monitor.adapters.postgres.maintenance.rollup_compaction import HOUR_LOCK, hour_number
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups
-from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
+from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 
 COLUMNS = (
     "webhook_id", "id", "kind", "delivery_id", "event_id", "event_type", "number", "status_code", "error",
@@ -47,9 +47,9 @@ WITH n AS (
     SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[])
         AS n (webhook_id, bucket_at, indexes, counts)
 ), late AS (
-    INSERT INTO rollups_stale (level, webhook_id, bucket_at)
+    INSERT INTO rollups_stale (resolution, webhook_id, bucket_at)
     SELECT DISTINCT 'hour', webhook_id, date_trunc('hour', bucket_at, 'UTC') AS hour FROM n
-    WHERE bucket_at < (SELECT folded_until FROM rollup_progress WHERE level = 'hour') ORDER BY webhook_id, hour
+    WHERE bucket_at < (SELECT compacted_until FROM rollup_progress WHERE resolution = 'hour') ORDER BY webhook_id, hour
     ON CONFLICT DO NOTHING
 )
 INSERT INTO histograms_minute AS h (webhook_id, bucket_at, indexes, counts)
@@ -73,7 +73,7 @@ class PostgresAttemptLog:
             "attempts", records=[_record(attempt) for attempt in attempts], columns=COLUMNS
         )
 
-    async def add_minutes(self, minutes: Sequence[Minute]) -> None:
+    async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
         # Ordered, with the contended rows of the whole system last: no deadlock, and they are held the shortest.
         rows = [*sorted(minutes, key=lambda m: (m.webhook_id, m.at)), *_system(minutes)]
         ids, times = [m.webhook_id for m in rows], [m.at for m in rows]
@@ -98,11 +98,11 @@ class PostgresAttemptLog:
         )
 
 
-def _system(minutes: Sequence[Minute]) -> list[Minute]:
+def _system(minutes: Sequence[MinuteRollup]) -> list[MinuteRollup]:
     by_time: dict[datetime, list[Rollup]] = {}
     for minute in minutes:
         by_time.setdefault(minute.at, []).append(minute.rollup)
-    return [Minute(SYSTEM_ID, at, merge_rollups(*rollups)) for at, rollups in sorted(by_time.items())]
+    return [MinuteRollup(SYSTEM_ID, at, merge_rollups(*rollups)) for at, rollups in sorted(by_time.items())]
 
 
 def _record(attempt: AttemptRecord) -> tuple[object, ...]:

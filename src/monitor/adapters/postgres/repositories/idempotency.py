@@ -6,7 +6,7 @@ import hashlib
 
 import asyncpg
 
-from monitor.adapters.secret_box import KeyVault
+from monitor.adapters.secret_box import SecretBox
 from monitor.domain.errors import IdempotencyMismatch
 
 KEPT = "24 hours"
@@ -15,7 +15,7 @@ KEPT = "24 hours"
 class PostgresIdempotencyStore:
     """Answers are encrypted: that of a created webhook holds its secret."""
 
-    def __init__(self, connection: asyncpg.Connection, vault: KeyVault) -> None:
+    def __init__(self, connection: asyncpg.Connection, vault: SecretBox) -> None:
         self._connection = connection
         self._vault = vault
 

@@ -40,8 +40,8 @@ WITH chosen AS MATERIALIZED (
     DELETE FROM deliveries_finished d USING chosen WHERE d.id = chosen.id AND d.webhook_id = $1
     RETURNING d.*, chosen.position
 ), queued AS (
-    INSERT INTO deliveries (id, event_id, webhook_id, due_at, epoch, attempts, last_status_code, last_error)
-    SELECT id, event_id, webhook_id, now() + make_interval(secs => $8 + position / $7::float8), epoch, attempts,
+    INSERT INTO deliveries (id, event_id, webhook_id, due_at, fencing_token, attempts, last_status_code, last_error)
+    SELECT id, event_id, webhook_id, now() + make_interval(secs => $8 + position / $7::float8), fencing_token, attempts,
            last_status_code, last_error
     FROM back
     RETURNING id

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from monitor.adapters.postgres.codec import from_jsonb
 from monitor.adapters.postgres.tables import SecretRow, WebhookRow
-from monitor.adapters.secret_box import KeyVault
+from monitor.adapters.secret_box import SecretBox
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
@@ -37,7 +37,7 @@ class PostgresWebhookRepository:
     """See :class:`monitor.domain.ports.repositories.webhooks.WebhookRepository`."""
 
     def __init__(
-        self, session: AsyncSession, raw: asyncpg.Connection, vault: KeyVault, clock: Clock, now: datetime
+        self, session: AsyncSession, raw: asyncpg.Connection, vault: SecretBox, clock: Clock, now: datetime
     ) -> None:
         self._webhooks = _Webhooks(session=session, wrap_exceptions=False)
         self._secrets = _Secrets(session=session, wrap_exceptions=False)
@@ -54,7 +54,7 @@ class PostgresWebhookRepository:
         await self._add_secret(webhook.id, secret)
         await self._raw.execute(
             "INSERT INTO webhook_lanes (webhook_id, recent, health_status, health_reason, failure_probability,"
-            " breaker_state, breaker_trips, breaker_since, look_at)"
+            " breaker_state, breaker_trips, breaker_since, evaluate_at)"
             " VALUES ($1, '{}', $2, $3, $4, 'closed', 0, 0, now())",
             webhook.id,
             UNKNOWN_HEALTH.status,
@@ -86,10 +86,10 @@ class PostgresWebhookRepository:
         await self._look_soon([webhook_id])
         cancelled: str = await self._raw.execute(
             "WITH gone AS (DELETE FROM deliveries WHERE webhook_id = $1 RETURNING *)"
-            " INSERT INTO deliveries_finished (id, event_id, webhook_id, state, attempts, epoch, last_status_code,"
-            " last_error, finished_at)"
-            " SELECT id, event_id, webhook_id, 'cancelled', attempts, epoch, last_status_code, last_error, now()"
-            " FROM gone",
+            " INSERT INTO deliveries_finished"
+            " (id, event_id, webhook_id, state, attempts, fencing_token, last_status_code, last_error, finished_at)"
+            " SELECT id, event_id, webhook_id, 'cancelled', attempts, fencing_token, last_status_code, last_error,"
+            " now() FROM gone",
             webhook_id,
         )
         return int(cancelled.rsplit(" ", 1)[-1])
@@ -127,7 +127,7 @@ class PostgresWebhookRepository:
     async def _look_soon(self, webhook_ids: Collection[UUID]) -> None:
         """Have the detector see the change at its next tick, not a minute later."""
         await self._raw.execute(
-            "UPDATE webhook_lanes SET look_at = now() WHERE webhook_id = ANY($1)", list(webhook_ids)
+            "UPDATE webhook_lanes SET evaluate_at = now() WHERE webhook_id = ANY($1)", list(webhook_ids)
         )
 
     async def _row(self, webhook_id: UUID) -> WebhookRow:
@@ -163,7 +163,7 @@ def headers_context(webhook_id: UUID) -> str:
     return f"webhook_headers:{webhook_id}"
 
 
-def open_headers(vault: KeyVault, webhook_id: UUID, sealed: bytes | None) -> dict[str, str]:
+def open_headers(vault: SecretBox, webhook_id: UUID, sealed: bytes | None) -> dict[str, str]:
     """Return the destination headers of a webhook in clear."""
     if sealed is None:
         return {}

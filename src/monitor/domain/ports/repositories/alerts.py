@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from monitor.domain.alerts.model import Alert, AlertKind, Entry
+from monitor.domain.alerts.model import Alert, AlertKind, HistoryEntry
 
 
 class AlertRepository(Protocol):
@@ -22,7 +22,7 @@ class AlertRepository(Protocol):
         """Lock and return it. Raises ``NotFound``."""
         ...
 
-    async def save(self, before: Alert | None, after: Alert, entries: Sequence[Entry]) -> bool:
+    async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         """
         Store *after* and append *entries*, if *before* is still what is stored.
 

@@ -26,7 +26,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 1
 
 
-class Minute(msgspec.Struct, frozen=True):
+class MinuteRollup(msgspec.Struct, frozen=True):
     """What the attempts of one webhook in one minute add up to."""
 
     webhook_id: UUID
@@ -37,6 +37,6 @@ class Minute(msgspec.Struct, frozen=True):
 class AttemptLog(Protocol):
     async def add(self, attempts: Sequence[AttemptRecord]) -> None: ...
 
-    async def add_minutes(self, minutes: Sequence[Minute]) -> None:
+    async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
         """Merge these into the stored minutes, and into those of the whole system."""
         ...

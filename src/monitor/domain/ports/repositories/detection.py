@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.conditions import Widespread
-from monitor.domain.alerts.evaluation import Look, Watched
+from monitor.domain.alerts.conditions import MassFailure
+from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.vocab import Severity
 
@@ -28,12 +28,12 @@ class AnomalyRecord(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: datetime | None = None
 
 
-class WatchLog(Protocol):
-    async def due(self, limit: int) -> list[Watched]:
+class DetectionStore(Protocol):
+    async def due(self, limit: int) -> list[EvaluationInput]:
         """Lock webhooks whose next look is due, the longest waiting first, skipping those locked by others."""
         ...
 
-    async def save(self, looks: Sequence[Look]) -> None:
+    async def save(self, evaluations: Sequence[Evaluation]) -> None:
         """Store the baselines, forget what was seen, and set when to look again."""
         ...
 
@@ -41,10 +41,10 @@ class WatchLog(Protocol):
 
     async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None: ...
 
-    async def widespread(self, since: datetime) -> Widespread:
+    async def mass_failure(self, since: datetime) -> MassFailure:
         """Count enabled, unpaused webhooks tried in the last hour, and those that became unavailable after *since*."""
         ...
 
-    async def widespread_since(self) -> datetime | None:
+    async def mass_failure_since(self) -> datetime | None:
         """Return since when the alert about all webhooks is open, ``None`` when it is not. Locks nothing."""
         ...

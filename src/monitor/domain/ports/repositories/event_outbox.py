@@ -12,24 +12,24 @@ import msgspec
 from monitor.domain.events import DomainEvent
 
 
-class Fact(msgspec.Struct, frozen=True):
+class StoredEvent(msgspec.Struct, frozen=True):
     """A domain event that is stored until it was heard. The id carries when it happened."""
 
     id: UUID
     event: DomainEvent
 
 
-class Hear(Protocol):
+class EventHandler(Protocol):
     """Told of facts after their commit. Does not raise: what cannot be done now is done when they are told again."""
 
-    async def __call__(self, facts: Sequence[Fact]) -> None: ...
+    async def __call__(self, facts: Sequence[StoredEvent]) -> None: ...
 
 
-class FactLog(Protocol):
+class EventOutbox(Protocol):
     """Facts that nobody has confirmed to have heard. Raises ``Unavailable`` when the database cannot be reached."""
 
-    async def forget(self, ids: Collection[UUID]) -> None: ...
+    async def delete(self, ids: Collection[UUID]) -> None: ...
 
-    async def overdue(self, before: datetime, limit: int) -> list[Fact]:
+    async def undispatched(self, before: datetime, limit: int) -> list[StoredEvent]:
         """Return the oldest that happened before that time."""
         ...

@@ -43,8 +43,8 @@ function Detail({ alert }) {
     <ol class="timeline">${(alert.history ?? []).toReversed().map((entry) => html`<${Entry} entry=${entry} />`)}</ol>`;
 }
 
-const RATIOS = new Set(["failures", "tail"]);
-const UNITS = { latency: ms, volume: count, silence: count };
+const RATIOS = new Set(["failures", "latency_tail"]);
+const UNITS = { latency: ms, volume: count, no_data: count };
 
 function Evidence({ cause, evidence, holds }) {
   const unit = RATIOS.has(cause) ? percent : UNITS[cause];
@@ -67,9 +67,9 @@ function shown(name, value) {
 }
 
 const ACTIONS = {
-  raised: ["alerts", "raised"], repeated: ["alerts", "raised again"], eased: ["info", "eased"], escalated: ["critical", "got worse"],
+  raised: ["alerts", "raised"], repeated: ["alerts", "raised again"], cause_cleared: ["info", "a cause cleared"], escalated: ["critical", "got worse"],
   acknowledged: ["check", "acknowledged"], ack_expired: ["pending", "acknowledgement ended"], resolved: ["healthy", "resolved"],
-  reopened: ["alerts", "reopened"], announced: ["events", "told to subscribers"], flapping: ["activity", "flapping"], steadied: ["healthy", "steady again"],
+  reopened: ["alerts", "reopened"], notified: ["events", "subscribers notified"], flapping: ["activity", "flapping"], steadied: ["healthy", "steady again"],
 };
 
 function Entry({ entry }) {

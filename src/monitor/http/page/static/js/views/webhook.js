@@ -113,7 +113,7 @@ function Series({ metrics, anomalies, normal }) {
     </div>`;
 }
 
-const OF_LATENCY = new Set(["latency", "tail"]);
+const OF_LATENCY = new Set(["latency", "latency_tail"]);
 
 function spansOf(anomalies) {
   const spans = { latency: [], failures: [] };
