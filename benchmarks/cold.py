@@ -81,7 +81,7 @@ async def _compare(figures: Figures, databases: dict[str, str]) -> None:
 
 def _queries(parts: Container) -> dict[str, Query]:
     """Return what each view is computed by, its encoding included."""
-    pinned = {key.text.removesuffix("?"): create for key, create in parts.catalogue.pinned()}
+    pinned = {key.text.removesuffix("?"): create for key, create in parts.views.pinned()}
     dashboards, queries = parts.dashboards, parts.queries
 
     async def first_paint() -> None:

@@ -26,6 +26,7 @@ from benchmarks.support import PATIENCE_S, Figure, Figures, median, process, qua
 from monitor.adapters.clock import SystemClock
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
+from monitor.bootstrap.supervise import Supervisor
 from monitor.cli.serve import Server, server_options
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
@@ -309,9 +310,8 @@ def _feed(key: str) -> tuple[Litestar, Callable[[int], None]]:
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        running = asyncio.create_task(hub.run())
-        yield
-        running.cancel()
+        async with Supervisor().running({**hub.loops(), **feed.loops(follow=True)}):
+            yield
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
     plumbing = http_plumbing(verifier=verifier, now=time.time, limiter=limiter)

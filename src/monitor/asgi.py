@@ -20,7 +20,7 @@ def create_app() -> Litestar:
         SettingsError: the environment is wrong.
     """
     settings = from_env(os.environ)
-    log.configure(settings.log.level, settings.log.format)
-    app = build_app(Container(settings))
+    stream = log.configure(settings.log.level, settings.log.format)
+    app = build_app(Container(settings, stream=stream))
     freeze_gc()
     return app

@@ -23,6 +23,7 @@ from monitor.adapters.clock import SystemClock
 from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
+from monitor.bootstrap.supervise import Supervisor
 from monitor.cli.serve import Server, server_options
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
@@ -90,10 +91,8 @@ async def live_server(
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        running = asyncio.create_task(hub.run())
-        yield
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with Supervisor().running({**hub.loops(), **feed.loops(follow=True)}):
+            yield
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
     app = Litestar(

@@ -170,7 +170,7 @@ def assert_problem(response: httpx.Response, status: int | None = None, slug: st
 @asynccontextmanager
 async def api_of(parts: Container) -> AsyncIterator[Api]:
     """Call the application on *parts*, which are open, without a socket and without its background refresh."""
-    app = build_app(parts, owns_parts=False)
+    app = build_app(parts, owns_container=False)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://monitor.test") as client:
         yield Api(client, app, signer(parts))
@@ -179,7 +179,7 @@ async def api_of(parts: Container) -> AsyncIterator[Api]:
 @asynccontextmanager
 async def served(parts: Container) -> AsyncIterator[Api]:
     """The same on a real uvicorn and a real socket."""
-    app = build_app(parts, owns_parts=False)
+    app = build_app(parts, owns_container=False)
     server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
     serving = asyncio.create_task(server.serve())
     try:
@@ -306,12 +306,13 @@ def verify(secret: str, received: Received) -> None:
 async def working(parts: Container, name: str = "worker") -> AsyncIterator[DeliveryWorker]:
     """Run a delivery worker; it drains at the end and must not have failed."""
     worker = build_worker(parts, name=name)
-    running = asyncio.create_task(worker.run())
-    try:
-        yield worker
-    finally:
-        worker.stop()
-        await running
+    async with parts.supervisor.running(worker.loops()):
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            await running
 
 
 def deliverer(parts: Container, name: str, *, lease_s: float = 30.0, lanes_per_claim: int = 200) -> Deliverer:

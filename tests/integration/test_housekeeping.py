@@ -25,7 +25,7 @@ async def test_old_history_goes_and_what_is_open_stays(api: Api, parts: Containe
         " (gen_random_uuid(), gen_random_uuid(), 'volume', 'info', 'old', '{}', now(), now() - interval '2 years'),"
         " (gen_random_uuid(), gen_random_uuid(), 'volume', 'info', 'open', '{}', now() - interval '2 years', NULL)",
     )
-    keeper = PostgresHousekeeping(parts.database, parts.vault, Retention(), audit_d=365, alerts_d=365)
+    keeper = PostgresHousekeeping(parts.database, parts.secret_box, Retention(), audit_d=365, alerts_d=365)
     await keeper.purge()
     listed = await api.read("alerts", params={"state": "all"})
     assert {alert["title"] for alert in listed["items"]} == {"lately", "open"}

@@ -55,8 +55,8 @@ async def test_what_failed_while_the_receiver_was_down_arrives_after_a_replay(ap
 
 
 async def test_the_workers_carry_replays_out(parts: Container) -> None:
-    jobs = [job.__qualname__ for _, job in build_scheduler(parts).jobs]
-    assert "Replayer.run" in jobs
+    _, job = build_scheduler(parts).jobs["replay"]
+    assert job.__qualname__ == "ReplayCommands.run"
 
 
 async def test_a_replay_that_cannot_be_is_refused(api: Api) -> None:

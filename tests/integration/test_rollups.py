@@ -320,14 +320,10 @@ async def test_what_a_killed_folder_left_the_next_one_does(
     assert (await stored(parts, "hour"))[webhook_id, START] == 1
 
 
-async def test_workers_fold_without_being_asked(parts: Container, webhook_id: UUID) -> None:
+async def test_workers_compact_rollups_by_themselves(parts: Container, webhook_id: UUID) -> None:
     await one_at(parts, webhook_id, START)
-    running = asyncio.create_task(build_scheduler(parts).run())
-    try:
+    async with parts.supervisor.running(build_scheduler(parts).loops()):
         await eventually(lambda: stored(parts, "day"))
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_range_is_answered_in_whole_hours_or_days(

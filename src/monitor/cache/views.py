@@ -43,7 +43,12 @@ Query = Callable[..., Awaitable[Any]]
 
 
 class CachedViews:
-    """Answers each view as encoded JSON, from the cache where it can."""
+    """
+    The cached views: encoded JSON, from the cache where possible.
+
+    Args:
+        sockets: counts the open sockets of this process; ``None`` where it has none by design.
+    """
 
     def __init__(
         self,
@@ -51,9 +56,10 @@ class CachedViews:
         queries: Queries,
         dashboards: DashboardQueries,
         alerts: AlertQueries,
+        *,
+        sockets: Callable[[], int | None],
     ) -> None:
-        self.sockets: Callable[[], int | None] = lambda: None
-        """Counts this process's open sockets, where it has any."""
+        self._sockets = sockets
         self._cache = cache
         self._queries = queries
         self._dashboards = dashboards
@@ -124,7 +130,7 @@ class CachedViews:
         overview = await self._dashboards.overview()
         stats = self._cache.stats()
         ratio = None if stats.hit_ratio is None else round(stats.hit_ratio, 4)
-        return msgspec.structs.replace(overview, sockets=self.sockets(), cache_hit_ratio=ratio)
+        return msgspec.structs.replace(overview, sockets=self._sockets(), cache_hit_ratio=ratio)
 
     async def _dashboard(self) -> dict[str, msgspec.Raw | list[msgspec.Raw]]:
         """Return a :class:`DashboardView`, put together from the answers of the views that it shows."""

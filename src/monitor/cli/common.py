@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.adapters.local_keys import LocalKeys, load_keys
 from monitor.bootstrap.container import Container
+from monitor.log import LogStream
 from monitor.settings.environment import from_env, missing_for_production
 from monitor.settings.schema import JwtKey, SecretKey, Settings
 
@@ -48,10 +49,10 @@ def production() -> Settings:
     return settings
 
 
-def build_parts(settings: Settings) -> Container:
-    """Return the parts of a process. Raises :class:`CommandError` if a key or an address in *settings* is no good."""
+def build_container(settings: Settings, stream: LogStream, *, serves: bool = True) -> Container:
+    """Return what the process owns. Raises :class:`CommandError` if a key or an address in *settings* is unusable."""
     try:
-        return Container(settings)
+        return Container(settings, serves=serves, stream=stream)
     except (ValueError, OSError, msgspec.MsgspecError) as error:
         raise CommandError(f"cannot start: {error}") from None
 

@@ -22,7 +22,7 @@ from monitor import log as logs
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app
-from monitor.cli.common import CommandError, add_address, build_parts, production
+from monitor.cli.common import CommandError, add_address, build_container, production
 from monitor.cli.processes import CANNOT_START, Family, StartFailed, when_parent_dies
 from monitor.http.live.frame_transport import LiveProtocol
 from monitor.http.server.connection import BoundedHttp
@@ -49,15 +49,16 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError("--processes starts at 1.")
     if args.processes > 1 and settings.redis_url is None:
         print("warning: more than one process needs MONITOR_REDIS_URL to share caches and limits", file=sys.stderr)
-    parts = build_parts(settings)  # Says what is wrong with a key here, in one line; a child would for each of them.
-    logs.configure(settings.log.level, settings.log.format)
+    stream = logs.configure(settings.log.level, settings.log.format)
+    # Before children are started: each of them would report a bad key.
+    container = build_container(settings, stream)
     for name in HARMLESS:
         signal.signal(name, signal.SIG_IGN)
     if args.inherited:
         lifeline, *numbers = args.inherited
-        return _serve(parts, [socket.socket(fileno=number) for number in numbers], lifeline)
+        return _serve(container, [socket.socket(fileno=number) for number in numbers], lifeline)
     sockets = listen(args.host, args.port)
-    return _serve(parts, sockets) if args.processes == 1 else asyncio.run(_supervise(args.processes, sockets))
+    return _serve(container, sockets) if args.processes == 1 else asyncio.run(_supervise(args.processes, sockets))
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -119,11 +120,11 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
         raise CommandError("a server process could not start; what it logged says why.") from None
 
 
-def _serve(parts: Container, sockets: list[socket.socket], lifeline: int | None = None) -> int:
-    app = build_app(parts)
+def _serve(container: Container, sockets: list[socket.socket], lifeline: int | None = None) -> int:
+    app = build_app(container)
     freeze_gc()
     config = uvicorn.Config(app, **server_options())
-    server = Server(config, app.state.hub.drain)
+    server = Server(config, container.hub.drain)
 
     async def serve() -> int:
         _on_stop_signals(server.stop)

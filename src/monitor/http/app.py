@@ -18,7 +18,7 @@ from monitor.http.middleware.stack import add_edge, http_plumbing
 from monitor.http.openapi.reference import openapi_config, reference_routes
 from monitor.http.page.assets import load_page, page_routes
 from monitor.http.requests.query import check_query
-from monitor.http.responses.prometheus import CacheReport, Exposition
+from monitor.http.responses.prometheus import CacheReport, Exposition, LogReport, TaskReport
 from monitor.http.routes.alerts import AlertController
 from monitor.http.routes.audit import AuditController
 from monitor.http.routes.dashboard import DashboardController
@@ -41,6 +41,8 @@ def build(
     *,
     cache_report: Callable[[], CacheReport],
     hub_status: Callable[[], HubStatus],
+    task_report: TaskReport,
+    log_stream: LogReport,
     now: Callable[[], float],
     ticks_s: Callable[[], float],
     new_id: Callable[[], str],
@@ -57,7 +59,7 @@ def build(
         now: Unix seconds, for tokens.
         ticks_s: monotonic seconds, for durations.
     """
-    exposition = Exposition(cache_report, hub_status)
+    exposition = Exposition(cache_report, hub_status, task_report, log_stream)
     dependencies: dict[str, Any] = {
         "services": Provide(lambda: services, sync_to_thread=False, use_cache=True),
         "exposition": Provide(lambda: exposition, sync_to_thread=False, use_cache=True),

@@ -39,6 +39,7 @@ class FakeReads:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.error: Exception | None = None
+        self.sockets: int | None = None
         self.found: dict[str, list[Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -69,7 +70,7 @@ async def cache() -> AsyncIterator[Cache]:
 @pytest.fixture
 def catalogue(cache: Cache, reads: FakeReads) -> CachedViews:
     fake: Any = reads
-    return CachedViews(cache, fake, fake, fake)
+    return CachedViews(cache, fake, fake, fake, sockets=lambda: reads.sockets)
 
 
 @given(strategies.domain_events)
@@ -136,10 +137,12 @@ async def test_the_webhook_of_one_id_is_not_that_of_another(catalogue: CachedVie
     assert [name for name, _ in reads.asked] == ["webhook", "webhook"]
 
 
-async def test_the_overview_counts_the_sockets_and_hits_of_this_process(catalogue: CachedViews, cache: Cache) -> None:
+async def test_the_overview_counts_the_sockets_and_hits_of_this_process(
+    catalogue: CachedViews, cache: Cache, reads: FakeReads
+) -> None:
     overview = msgspec.json.decode((await catalogue.answer("overview")).body, type=OverviewView)
     assert (overview.sockets, overview.cache_hit_ratio) == (None, None)
-    catalogue.sockets = lambda: 3
+    reads.sockets = 3
     assert await catalogue.answer("overview")
     await cache.invalidate(["dashboard"], settled=True)
     overview = msgspec.json.decode((await catalogue.answer("overview")).body, type=OverviewView)

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 import structlog.testing
 from structlog.typing import EventDict
 
+from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.request import OutboundRequest
@@ -40,7 +42,8 @@ class Site:
         self.clock = FakeClock()
         self.database = FakeDatabase(self.clock)
         self.sender = FakeWebhookSender()
-        self.settlements: list[Settlement] = []
+        self.logged: list[tuple[SentDelivery, bool]] = []
+        """Each attempt that was reported, and whether its delivery was lost to another worker."""
 
     def unit_of_work(self) -> FakeUnitOfWork:
         return FakeUnitOfWork(self.database)
@@ -56,10 +59,10 @@ class Site:
         )
 
     def worker(self, config: DeliveryConfig = QUIET, deliverer: Deliverer | None = None) -> DeliveryWorker:
-        return DeliveryWorker(deliverer or self.deliverer(), FakeWakeups(self.database), config, on_settled=self._note)
+        return DeliveryWorker(deliverer or self.deliverer(), FakeWakeups(self.database), config, log_attempts=self.log)
 
-    def _note(self, _batch: list[SentDelivery], settlement: Settlement) -> None:
-        self.settlements.append(settlement)
+    def log(self, batch: Sequence[SentDelivery], lost: Collection[UUID]) -> None:
+        self.logged += [(sent, sent.delivery.id in lost) for sent in batch]
 
     async def webhook(self, deliveries: int = 0, **changes: object) -> UUID:
         made = await samples.add_webhook(self.unit_of_work, self.clock, **changes)
@@ -81,20 +84,26 @@ def site() -> Site:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until *condition* holds, at most five seconds."""
-    async with asyncio.timeout(5):
+    """Wait until *condition* holds."""
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.001)
 
 
 @asynccontextmanager
 async def running(worker: DeliveryWorker) -> AsyncIterator[asyncio.Task[None]]:
-    """Run *worker*, and drain it at the end."""
-    task = asyncio.create_task(worker.run())
-    yield task
-    worker.stop()
-    async with asyncio.timeout(5):
-        await task
+    """Run *worker* with its loops under supervision, and drain it at the end."""
+    async with Supervisor(sleep=at_once).running(worker.loops()):
+        task = asyncio.create_task(worker.run())
+        yield task
+        worker.stop()
+        async with asyncio.timeout(20):
+            await task
+
+
+async def at_once(_seconds: float) -> None:
+    """Wait no longer than it takes others to have their turn."""
+    await asyncio.sleep(0)
 
 
 def events(logs: list[EventDict]) -> list[str]:
@@ -268,7 +277,7 @@ async def test_a_bug_in_one_step_is_logged_and_the_loop_goes_on(site: Site) -> N
     with structlog.testing.capture_logs() as logs:
         async with running(worker):
             await until(lambda: site.delivered == 1)
-    assert "worker_step_failed" in events(logs)
+    assert "background_task_failed" in events(logs)
 
 
 async def test_a_sender_that_breaks_its_promise_stops_only_its_delivery(site: Site) -> None:
@@ -424,10 +433,12 @@ async def test_a_cancelled_worker_leaves_no_task_behind(site: Site) -> None:
     await site.webhook(3)
     site.sender.open.clear()
     before = asyncio.all_tasks()
-    task = asyncio.create_task(site.worker().run())
-    await until(lambda: len(site.sender.requests) == 3)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    worker = site.worker()
+    async with Supervisor().running(worker.loops()):
+        task = asyncio.create_task(worker.run())
+        await until(lambda: len(site.sender.requests) == 3)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
     assert asyncio.all_tasks() == before
 
 
@@ -438,23 +449,59 @@ async def test_settling_takes_turns(site: Site) -> None:
     await until(lambda: not worker._in_flight)
     assert sorted(await asyncio.gather(worker.settle(), worker.settle(), worker.settle())) == [0, 2, 2]
     assert site.delivered == 4
-    assert [settlement.lost for settlement in site.settlements] == [[], []]
+    assert not any(lost for _, lost in site.logged)
 
 
 # -------------------------------------------------------------------------------------------------------------- reports
 
 
-async def test_each_attempt_is_one_line_without_secrets(site: Site) -> None:
+async def test_each_attempt_is_reported_once_without_secrets(site: Site) -> None:
     webhook_id = await site.webhook(1, retry=RetryPolicy((0.0,), 0.0))
     site.sender.receiver = lambda _: samples.GONE
     with structlog.testing.capture_logs() as logs:
         async with running(site.worker()):
-            await until(lambda: bool(site.settlements))
-    [line] = [line for line in logs if line["event"] == "attempt"]
-    assert (line["outcome"], line["number"], line["settled"]) == ("410", 1, True)
+            await until(lambda: bool(site.logged))
+    [(sent, lost)] = site.logged
+    assert (sent.outcome.label, sent.delivery.attempts, lost) == ("410", 0, False)
     [disabled] = [line for line in logs if line["event"] == "webhook_disabled"]
     assert disabled["webhook_id"] == str(webhook_id)
     assert "blue" not in str(logs)
+
+
+async def test_a_report_that_fails_leaves_the_results_settled_and_the_loop_running(site: Site) -> None:
+    class Broken(Site):
+        def log(self, batch: Sequence[SentDelivery], lost: Collection[UUID]) -> None:
+            super().log(batch, lost)
+            if len(self.logged) == 1:
+                raise OSError(28, "No space left on device")
+
+    broken = Broken()
+    webhook_id = await broken.webhook(1)
+    with structlog.testing.capture_logs() as logs:
+        async with running(broken.worker()):
+            await until(lambda: "background_task_failed" in events(logs))
+            await broken.publish(webhook_id)
+            await until(lambda: broken.delivered == 2)
+    assert len(broken.sender.requests) == 2
+    assert [line["task"] for line in logs if line["event"] == "background_task_failed"] == ["worker.settle"]
+
+
+async def test_leases_are_renewed_only_while_results_are_being_settled(site: Site) -> None:
+    await site.webhook(2)
+    worker = site.worker(msgspec.structs.replace(QUIET, lease_s=0.0))
+    await worker.claim()
+    await until(lambda: not worker._in_flight)
+    before = {d.due_at for d in site.database.tables.deliveries.values()}
+    site.clock.advance(10)
+
+    with structlog.testing.capture_logs() as logs:
+        await asyncio.sleep(0.001)
+        await worker.renew()
+    assert events(logs) == ["lease_renewal_stopped"]
+    assert {d.due_at for d in site.database.tables.deliveries.values()} == before
+
+    await worker.settle()
+    assert site.delivered == 2
 
 
 async def test_a_delivery_that_cannot_be_judged_is_logged(site: Site) -> None:
@@ -462,12 +509,5 @@ async def test_a_delivery_that_cannot_be_judged_is_logged(site: Site) -> None:
     site.sender.receiver = lambda _: samples.REFUSED
     with structlog.testing.capture_logs() as logs:
         async with running(site.worker()):
-            await until(lambda: bool(site.settlements))
+            await until(lambda: bool(site.logged))
     assert "delivery_undecided" in events(logs)
-
-
-async def test_a_worker_without_a_listener_reports_to_the_log_alone(site: Site) -> None:
-    await site.webhook(1)
-    worker = DeliveryWorker(site.deliverer(), FakeWakeups(site.database), QUIET)
-    async with running(worker):
-        await until(lambda: site.delivered == 1)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ OUTBOX = 1000
 BATCH = 256
 RETRY_S = 0.5
 FLUSH_S = 0.02
-ANEW_S = 5.0
+RESET_APART_S = 5.0
 """The feed begins anew at most this often: a snapshot for every socket costs more than a message."""
 
 
@@ -62,7 +63,7 @@ class LiveFeed:
         self._counted = 0
         self._has_lost = False
         self._filled = asyncio.Event()
-        self._untold = asyncio.Event()
+        self._reset_wanted = asyncio.Event()
 
     def publish(self, kind: Kind | str, data: Any, webhook_id: UUID | None = None) -> None:
         """Send a numbered message to every socket of every process. *data* is JSON in bytes, or what encodes to it."""
@@ -75,7 +76,7 @@ class LiveFeed:
 
     def reset(self) -> None:
         """Have every socket of every process start from a snapshot: something may not have been told to anyone."""
-        self._untold.set()
+        self._reset_wanted.set()
 
     def set_metrics(self, data: Any) -> None:
         """Replace the figures that this process's sockets get with the next tick. Other processes read their own."""
@@ -99,26 +100,31 @@ class LiveFeed:
         self._deliver = deliver
         self._restarted = restarted
 
-    async def run(self) -> None:
-        """Work until cancelled, through every outage of the log."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send())
-            tasks.create_task(self._make_good())
-            if self._log is not None and self._deliver is not None:
-                tasks.create_task(self._follow(self._log))
+    def loops(self, *, follow: bool) -> dict[str, Callable[[], Awaitable[None]]]:
+        """
+        Return the loops to run under supervision, by name.
 
-    async def _make_good(self) -> None:
+        Args:
+            follow: read the log of all processes; for a process that has sockets.
+        """
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "live_feed.send": self._send_loop,
+            "live_feed.reset": self._reset_loop,
+        }
+        if follow and self._log is not None:
+            loops["live_feed.follow"] = partial(self._follow_loop, self._log)
+        return loops
+
+    async def _reset_loop(self) -> None:
         while True:
-            await self._untold.wait()
-            self._untold.clear()
+            await self._reset_wanted.wait()
+            self._reset_wanted.clear()
             self._has_lost = True
             self._filled.set()
-            await self._sleep(ANEW_S)
+            await self._sleep(RESET_APART_S)
 
-    async def _send(self) -> None:
+    async def _send_loop(self) -> None:
         while True:
-            await self._filled.wait()
-            self._filled.clear()
             while self._outbox or self._has_lost:
                 batch = [self._outbox[i] for i in range(min(BATCH, len(self._outbox)))]
                 try:
@@ -126,9 +132,11 @@ class LiveFeed:
                 except Unavailable:
                     await self._sleep(RETRY_S)
                     continue
-                # Those that a full outbox dropped meanwhile are gone already.
+                # A full outbox may have dropped some of them meanwhile.
                 while batch and self._outbox and self._outbox[0][0] <= batch[-1][0]:
                     self._outbox.popleft()
+            self._filled.clear()
+            await self._filled.wait()
 
     async def _append(self, batch: list[tuple[int, FeedEntry]]) -> None:
         entries = [entry for _, entry in batch]
@@ -153,7 +161,7 @@ class LiveFeed:
         numbered = list(enumerate(entries, stream.seq + 1))
         await self._hand_on(stream.extend(Tail(stream.position, numbered)) or [])
 
-    async def _follow(self, log: FeedLog) -> None:
+    async def _follow_loop(self, log: FeedLog) -> None:
         while True:
             try:
                 if self.connected:

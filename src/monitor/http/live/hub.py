@@ -184,12 +184,9 @@ class Hub:
 
     # All sockets -----------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Work until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.feed.run())
-            tasks.create_task(self._greet_for_ever())
-            tasks.create_task(self._tick_for_ever())
+    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the loops to run under supervision, by name."""
+        return {"live_hub.snapshots": self._snapshot_loop, "live_hub.ticks": self._tick_loop}
 
     async def deliver(self, messages: Iterable[Message]) -> None:
         """Send numbered messages, each to every socket before the next."""
@@ -236,21 +233,21 @@ class Hub:
         at = datetime.fromtimestamp(self._now(), UTC)
         return seal(FeedEntry(Kind.SNAPSHOT, at, data), position.epoch, position.seq)
 
-    async def _greet_for_ever(self) -> None:
+    async def _snapshot_loop(self) -> None:
         while True:
             await self._called.wait()
             try:
                 await self.greet()
-                continue
             except Unavailable as error:
                 log.warning("live_snapshot_failed", detail=error.detail)
-            except Exception:
-                # Those who wait go on waiting; the next try may do better.
-                log.exception("live_snapshot_failed")
-            self._called.set()
-            await self._sleep(RETRY_S)
+                self._called.set()
+                await self._sleep(RETRY_S)
+            except BaseException:
+                # For the loop that is started after this one.
+                self._called.set()
+                raise
 
-    async def _tick_for_ever(self) -> None:
+    async def _tick_loop(self) -> None:
         beats = 0
         while True:
             await self._sleep(TICK_S)
@@ -259,9 +256,6 @@ class Hub:
                 await self.tick(beats)
             except Unavailable as error:
                 log.warning("live_tick_failed", detail=error.detail)
-            except Exception:
-                # Tokens have to be looked at in the next second, too.
-                log.exception("live_tick_failed")
 
     async def tick(self, beats: int) -> None:
         """Do what is due in second number *beats*."""

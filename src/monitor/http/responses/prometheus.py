@@ -55,6 +55,22 @@ class CacheReport(Protocol):
     def owed(self) -> int: ...
 
 
+class TaskReport(Protocol):
+    """The background tasks of this process: whether each is up, and how often it failed."""
+
+    @property
+    def tasks(self) -> Mapping[str, bool]: ...
+    @property
+    def failures(self) -> Mapping[str, int]: ...
+
+
+class LogReport(Protocol):
+    """The log of this process. ``dropped`` counts writes that failed."""
+
+    @property
+    def dropped(self) -> int: ...
+
+
 class Exposition:
     """
     One registry per application, so that two in a process do not mix.
@@ -64,9 +80,13 @@ class Exposition:
         hub: looks at its sockets.
     """
 
-    def __init__(self, cache: Callable[[], CacheReport], hub: Callable[[], HubStatus]) -> None:
+    def __init__(
+        self, cache: Callable[[], CacheReport], hub: Callable[[], HubStatus], tasks: TaskReport, log: LogReport
+    ) -> None:
         self._cache = cache
         self._hub = hub
+        self._tasks = tasks
+        self._log = log
         self._overview: OverviewView | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -98,6 +118,8 @@ class Exposition:
         """Called by the registry for what is looked at now and not counted as it happens."""
         yield from _cache_metrics(self._cache())
         yield from _socket_metrics(self._hub())
+        yield from _task_metrics(self._tasks)
+        yield CounterMetricFamily("monitor_log_writes_dropped", "Log writes that failed", self._log.dropped)
         if self._overview is not None:
             yield from _overview_metrics(self._overview)
 
@@ -143,6 +165,16 @@ def _socket_metrics(hub: HubStatus) -> Iterator[Metric]:
         for value, count in counts.items():
             family.add_metric((value,), count)
         yield family
+
+
+def _task_metrics(report: TaskReport) -> Iterator[Metric]:
+    up = GaugeMetricFamily("monitor_background_task_up", "1 while the task runs", labels=("task",))
+    failures = CounterMetricFamily("monitor_background_task_failures", "Failures of the task", labels=("task",))
+    for name, is_up in report.tasks.items():
+        up.add_metric((name,), float(is_up))
+        failures.add_metric((name,), report.failures.get(name, 0))
+    yield up
+    yield failures
 
 
 def _overview_metrics(overview: OverviewView) -> Iterator[Metric]:

@@ -13,10 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from monitor.bootstrap.live_messages import live_message_for
-from monitor.domain import events
-from monitor.domain.alerts.model import AlertKind
-from monitor.domain.anomaly.model import Signal
 from monitor.domain.errors import (
     Forbidden,
     Invalid,
@@ -26,7 +22,6 @@ from monitor.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
-from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.live import (
     CloseCode,
     FeedEntry,
@@ -49,7 +44,7 @@ from monitor.domain.live import (
 )
 from monitor.domain.live.messages import NUMBERED, TOPICS
 from monitor.domain.live.session import FLOOD_FRAMES, FLOOD_S, Auth
-from monitor.domain.vocab import HealthStatus, Role, Severity
+from monitor.domain.vocab import Role
 from monitor.http.live.handshake import asked_position, check_origin, offered_token
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -351,42 +346,3 @@ def test_an_address_may_hold_a_position_and_nothing_else() -> None:
                 "epoch=a.b&seq=1", "access_token=t", "epoch=&seq=1", "epoch=e&seq=٣"):  # fmt: skip
         with pytest.raises(Malformed):
             asked_position(bad)
-
-
-# What is told ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("event", "kind", "webhook_id", "view"),
-    [
-        (events.AlertRaised(OTHER, HOOK, AlertKind.FAILING, Severity.WARNING, "t"), Kind.ALERT_NEW, HOOK, "alert"),
-        (events.AlertUpdated(OTHER, SYSTEM_ID), Kind.ALERT_UPDATED, None, "alert"),
-        (events.AlertAcknowledged(OTHER, HOOK, "ada"), Kind.ALERT_UPDATED, HOOK, "alert"),
-        (events.AlertResolved(OTHER, HOOK, "ada"), Kind.ALERT_UPDATED, HOOK, "alert"),
-        (
-            events.AnomalyOpened(OTHER, HOOK, Signal.FAILURES, Severity.WARNING, "s"),
-            Kind.ANOMALY_OPENED,
-            HOOK,
-            "anomaly",
-        ),
-        (events.AnomalyClosed(OTHER, HOOK, Signal.FAILURES), Kind.ANOMALY_CLOSED, HOOK, "anomaly"),
-        (
-            events.WebhookStatusChanged(HOOK, HealthStatus.DEGRADED, "r", AT),
-            Kind.WEBHOOK_STATUS_CHANGED,
-            HOOK,
-            "event",
-        ),
-    ],
-)
-def test_a_domain_event_is_told_as_its_kind(
-    event: events.DomainEvent, kind: Kind, webhook_id: UUID | None, view: str
-) -> None:
-    found = live_message_for(event)
-    assert found is not None
-    assert (found.kind, found.webhook_id, found.view) == (kind, webhook_id, view)
-    assert found.id == (HOOK if view == "event" else OTHER)
-
-
-def test_the_rest_is_not_told() -> None:
-    assert live_message_for(events.WebhookCreated(HOOK)) is None
-    assert live_message_for(events.SilencesChanged()) is None

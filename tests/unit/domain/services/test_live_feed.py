@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.live import Kind, Message, Position
-from monitor.domain.services.live_feed import ANEW_S, OUTBOX, LiveFeed
+from monitor.domain.services.live_feed import OUTBOX, RESET_APART_S, LiveFeed
 from tests.fakes.clock import FakeClock
 from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
 
@@ -69,12 +70,8 @@ async def running(feed: LiveFeed, *, listens: bool = True) -> AsyncIterator[Ears
     ears = Ears()
     if listens:
         feed.attach(ears.deliver, ears.restarted)
-    task = asyncio.create_task(feed.run())
-    try:
+    async with Supervisor(sleep=no_time).running(feed.loops(follow=listens)):
         yield ears
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.fixture
@@ -199,7 +196,7 @@ async def test_it_does_not_begin_anew_again_and_again(stack: AsyncExitStack) -> 
         feed.reset()
         await settle()
         assert ears.restarts == 1
-    assert waited == [ANEW_S]
+    assert waited == [RESET_APART_S]
     gate.set()
     await until(lambda: ears.restarts == 2)
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitor.auth.tokens import TokenVerifier
+from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.live import Message, Session, SocketGrant
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
@@ -95,11 +96,9 @@ class World:
         """Publish and deliver."""
         for datum in data:
             self.feed.publish(kind, datum, webhook_id)
-        task = asyncio.create_task(self.feed.run())
-        while self.feed.waiting:
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with Supervisor().running(self.feed.loops(follow=True)):
+            while self.feed.waiting:
+                await asyncio.sleep(0)
 
     async def _snapshot(self) -> bytes:
         self.reading()
@@ -203,6 +202,11 @@ async def connected(endpoint: LiveEndpoint, scope: dict[str, Any]) -> AsyncItera
     finally:
         client.leave()
         await serving
+
+
+async def at_once(_seconds: float) -> None:
+    """Wait no longer than one turn of the event loop."""
+    await asyncio.sleep(0)
 
 
 async def until(holds: Callable[[], object], *, turns: int = 20_000) -> None:

@@ -16,6 +16,7 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.testing import TestClient
 
 from monitor.auth.tokens import TokenVerifier
+from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.errors import Invalid, Unavailable
 from monitor.domain.live import CloseCode, FeedEntry, Kind, Position, Resume, Subscribe, Tail
 from monitor.domain.live.session import FLOOD_FRAMES
@@ -34,6 +35,7 @@ from tests.unit.http.live.live_support import (
     Client,
     FakeWire,
     World,
+    at_once,
     connected,
     endpoint_of,
     handshake,
@@ -402,10 +404,8 @@ async def test_without_a_snapshot_clients_wait_and_get_it_later(world: World) ->
     for failure in (Unavailable("The database is away."), RuntimeError("a bug")):
         world.failure = failure
         world.hub._called.set()
-        running = asyncio.create_task(world.hub.run())
-        await until(lambda: wire.messages)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with Supervisor(sleep=at_once).running(world.hub.loops()):
+            await until(lambda: wire.messages)
         wire.messages.clear()
         world.hub.begin(socket, None)
 
@@ -548,10 +548,8 @@ async def test_a_tick_that_fails_is_followed_by_the_next(world: World) -> None:
     for failure in (Unavailable("away"), RuntimeError("a bug")):
         wire.messages.clear()
         world.failure = failure
-        running = asyncio.create_task(world.hub.run())
-        await until(lambda: wire.messages)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with Supervisor(sleep=at_once).running(world.hub.loops()):
+            await until(lambda: wire.messages)
     assert wire.seen[0] == ("snapshot", 0)
 
 
