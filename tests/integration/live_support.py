@@ -43,6 +43,11 @@ def name() -> str:
     return CLOCK.token_bytes(8).hex()
 
 
+def feed_log(redis_url: str, prefix: str, producer: str | None = None) -> RedisFeedLog:
+    """Return a log under *prefix*."""
+    return RedisFeedLog(redis_url, producer=producer or name(), new_epoch=name, now=CLOCK.now, prefix=f"{{{prefix}}}:")
+
+
 @dataclass
 class LiveServer:
     """One process's worth of sockets."""
@@ -80,9 +85,7 @@ async def live_server(
     async def snapshot() -> bytes:
         return json.dumps(state).encode()
 
-    log = (
-        None if redis_url is None else RedisFeedLog(redis_url, producer=name(), new_epoch=name, prefix=f"{{{prefix}}}:")
-    )
+    log = None if redis_url is None else feed_log(redis_url, prefix)
     feed = LiveFeed(log, now=CLOCK.now, new_epoch=name)
     ring, revoked = KeyRing([Key("test", "HS256", JWT_KEY)]), set[str]()
     verifier = TokenVerifier(ring, POLICY, is_revoked=revoked.__contains__)

@@ -16,7 +16,7 @@ from monitor.domain.live.stream import RING
 from monitor.domain.ports.feed_log import FeedLog
 from tests import servers
 from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
-from tests.integration.live_support import CLOCK, LiveServer, live_server, name, receive, redis_on, watching
+from tests.integration.live_support import CLOCK, LiveServer, feed_log, live_server, name, receive, redis_on, watching
 from tests.integration.support import eventually
 
 
@@ -116,7 +116,7 @@ async def logs(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[tup
         yield FakeFeedLog(feed, "one"), FakeFeedLog(feed, "two")
         return
     url = request.getfixturevalue("redis_url")
-    one, two = (RedisFeedLog(url, producer=p, new_epoch=name, prefix=f"{{{prefix}}}:") for p in ("one", "two"))
+    one, two = (feed_log(url, prefix, p) for p in ("one", "two"))
     async with one, two:
         yield one, two
 
@@ -183,7 +183,7 @@ async def test_a_log_keeps_what_a_ring_holds(logs: tuple[FeedLog, FeedLog]) -> N
 
 
 async def test_a_redis_that_is_not_there_is_unavailable(prefix: str) -> None:
-    async with RedisFeedLog(f"redis://127.0.0.1:{servers.free_port()}/0", producer="p", new_epoch=name) as log:
+    async with feed_log(f"redis://127.0.0.1:{servers.free_port()}/0", "x") as log:
         with pytest.raises(Unavailable):
             await log.open(NOWHERE)
         with pytest.raises(Unavailable):
@@ -192,12 +192,3 @@ async def test_a_redis_that_is_not_there_is_unavailable(prefix: str) -> None:
             await log.append(1, [])
         with pytest.raises(Unavailable):
             await log.restart()
-
-
-async def test_what_a_later_version_wrote_stops_this_one_instead_of_being_skipped(redis_url: str, prefix: str) -> None:
-    async with RedisFeedLog(redis_url, producer="p", new_epoch=name, prefix=f"{{{prefix}}}:") as log:
-        start = (await log.open(NOWHERE)).end
-        with redis.Redis.from_url(redis_url) as client:
-            client.xadd(f"{{{prefix}}}:stream", {"epoch": start.epoch, "entry": '{"kind":"later"}'}, id="1-0")
-        with pytest.raises(Unavailable, match="cannot read"):
-            await log.follow(start)

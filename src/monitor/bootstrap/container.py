@@ -89,7 +89,12 @@ class Container:
         self.cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
         self.cache = Cache(self.clock, server=self.cache_server)
         self.feed_log = self._feed_log()
-        self.feed = LiveFeed(self.feed_log, now=self.clock.now, new_epoch=self._random_name)
+        self.feed = LiveFeed(
+            self.feed_log,
+            now=self.clock.now,
+            new_epoch=self._random_name,
+            on_disconnected=lambda error: log.warning("live_feed_disconnected", detail=error.detail),
+        )
         self.views = CachedViews(
             self.cache,
             self.queries,
@@ -185,7 +190,12 @@ class Container:
     def _feed_log(self) -> RedisFeedLog | None:
         if self.settings.redis_url is None:
             return None
-        return RedisFeedLog(self.settings.redis_url, producer=self._random_name(), new_epoch=self._random_name)
+        return RedisFeedLog(
+            self.settings.redis_url,
+            producer=self._random_name(),
+            new_epoch=self._random_name,
+            now=self.clock.now,
+        )
 
     def _rate_ledger(self) -> RedisRateLedger | None:
         if self.settings.redis_url is None:

@@ -386,14 +386,13 @@ async def test_stopping_finishes_what_is_in_flight_and_claims_nothing_more(site:
     site.sender.open.clear()
     worker = site.worker()
     with structlog.testing.capture_logs() as logs:
-        task = asyncio.create_task(worker.run())
-        await until(lambda: len(site.sender.requests) == 3)
-        worker.stop()
-        await until(lambda: "draining" in events(logs))
-        await site.publish(webhook_id)
-        site.sender.open.set()
-        async with asyncio.timeout(5):
-            await task
+        async with running(worker) as task:
+            await until(lambda: len(site.sender.requests) == 3)
+            worker.stop()
+            await until(lambda: "draining" in events(logs))
+            await site.publish(webhook_id)
+            site.sender.open.set()
+            await until(task.done)
     assert (site.delivered, worker.held, len(site.sender.requests)) == (3, 0, 3)
 
 

@@ -36,6 +36,7 @@ class LiveFeed:
         log: ``None`` in a process of its own, which then numbers its messages itself.
         new_epoch: makes a name that no feed had before.
         sleep: waits between tries while the log is away.
+        on_disconnected: called when the log cannot be followed any more.
 
     ``connected`` tells whether this process hears the others; while it does not, its own messages wait too, so that
     their order stays one.
@@ -48,10 +49,12 @@ class LiveFeed:
         now: Callable[[], datetime],
         new_epoch: Callable[[], str],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_disconnected: Callable[[Unavailable], object] = lambda _error: None,
     ) -> None:
         self._log = log
         self._now = now
         self._sleep = sleep
+        self._on_disconnected = on_disconnected
         self._new_epoch = new_epoch
         self.stream = Stream(new_epoch())
         self.connected = log is None
@@ -168,7 +171,9 @@ class LiveFeed:
                     tail = await log.follow(self.stream.position)
                 else:
                     tail = await log.open(self.stream.position)
-            except Unavailable:
+            except Unavailable as error:
+                if self.connected:
+                    self._on_disconnected(error)
                 self.connected = False
                 await self._sleep(RETRY_S)
                 continue

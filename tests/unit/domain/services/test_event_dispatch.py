@@ -95,9 +95,7 @@ async def test_what_is_heard_is_dropped_before_the_commit_returns(process: Proce
     assert await process.read() == b"new"
 
 
-async def test_an_event_is_deleted_once_it_is_dispatched_and_not_before(
-    process: Process, log: FakeEventOutbox
-) -> None:
+async def test_an_event_is_deleted_once_it_is_dispatched_and_not_before(process: Process, log: FakeEventOutbox) -> None:
     process.dispatcher = process.new_dispatcher(has_feed=False)
     fact = process.fact(WebhookUpdated(WEBHOOK))
     await process.dispatcher.dispatch([fact])
