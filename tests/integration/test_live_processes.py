@@ -9,7 +9,6 @@ import msgspec
 import pytest
 import redis
 
-from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.domain.errors import Unavailable
 from monitor.domain.live import FeedEntry, Kind, Position, Tail
 from monitor.domain.live.stream import RING

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,7 +17,7 @@ from monitor.domain.live import FeedEntry, Kind, Position
 from tests.integration.live_support import CLOCK, feed_log, live_server, name, watching
 from tests.integration.support import eventually
 
-Damage = Callable[[redis.Redis, str, str], object]
+Damage = Callable[[Any, str, str], object]
 
 DAMAGES: dict[str, Damage] = {
     "an entry of something else": lambda client, _state, stream: client.xadd(stream, {"hello": "world"}),
