@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Self
 
-import msgspec
 import structlog
 
 from monitor.adapters.clock import SystemClock
@@ -25,16 +23,15 @@ from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.adapters.redis.rate_ledger import RedisRateLedger
 from monitor.adapters.secret_box import KeyVault
 from monitor.auth.jwks import ProviderKeys
-from monitor.auth.keys import Key, KeyRing
-from monitor.auth.tokens import TokenPolicy
+from monitor.auth.keys import KeyRing
 from monitor.bootstrap.event_dispatch import Hearing
+from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cache import Cache, RedisCacheServer
 from monitor.cache.views import Catalogue
 from monitor.domain.alerts.evaluation import WatchPolicy
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.services.live_feed import LiveFeed
-from monitor.settings.environment import weak_keys
-from monitor.settings.schema import JwtKey, Settings
+from monitor.settings.schema import Settings
 
 CLOSE_S = 10.0
 """How long closing may take; a few milliseconds, as a rule."""
@@ -65,7 +62,7 @@ class Parts:
         )
         self.sender = AiohttpSender(self.egress)
         self.queries = PostgresQueries(self.database, self.vault)
-        self.ring = KeyRing([_key(key) for key in jwt_keys(settings)], alone=settings.jwt.jwks_url is None)
+        self.ring = KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None)
         self.provider_keys = self._provider_keys()
         """Whoever serves keeps them fresh."""
         self.token_policy = token_policy(settings)
@@ -140,35 +137,10 @@ class Parts:
         """Read again what may change while the process runs: revocations and the key file."""
         self.revoked = await self.queries.revoked()
         if self.settings.jwt.keys_file:
-            self.ring.replace([_key(key) for key in await asyncio.to_thread(jwt_keys, self.settings)])
-
-
-def token_policy(settings: Settings) -> TokenPolicy:
-    jwt = settings.jwt
-    return TokenPolicy(jwt.issuer, jwt.audience, float(jwt.leeway_s), float(jwt.max_lifetime_s))
-
-
-def jwt_keys(settings: Settings) -> list[JwtKey]:
-    """
-    Return the token keys from the settings or from their file.
-
-    Raises:
-        OSError, msgspec.DecodeError: the file cannot be read.
-        ValueError: one of its keys is weak.
-    """
-    if settings.jwt.keys_file is None:
-        return list(settings.jwt.keys)
-    keys = msgspec.json.decode(Path(settings.jwt.keys_file).read_bytes(), type=list[JwtKey])
-    if problems := weak_keys("MONITOR_JWT__KEYS_FILE", keys):
-        raise ValueError(" ".join(problems))
-    return keys
+            self.ring.replace(await asyncio.to_thread(jwt_keys, self.settings))
 
 
 def retention(settings: Settings) -> Retention:
     """Return the retention that the settings ask for."""
     days = settings.retention
     return Retention(days.events_d, days.deliveries_d, days.attempts_d, days.minutes_d, days.hours_d, days.days_d)
-
-
-def _key(key: JwtKey) -> Key:
-    return Key(key.kid, key.alg, key.key)

@@ -22,8 +22,9 @@ from monitor import log as logs
 from monitor.bootstrap.container import Parts
 from monitor.bootstrap.loops import spare_the_collector
 from monitor.bootstrap.server import build_app
-from monitor.cli.common import CommandError, add_address, build_parts, production
+from monitor.cli.common import CommandError, add_address, count
 from monitor.cli.processes import CANNOT_START, Family, StartFailed, when_parent_dies
+from monitor.cli.start import build_parts, production
 from monitor.http.live.frame_transport import LiveProtocol
 from monitor.http.server.connection import BoundedHttp
 
@@ -38,15 +39,13 @@ HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 def arguments(sub: argparse.ArgumentParser) -> None:
     add_address(sub)
-    sub.add_argument("--processes", type=int, default=1, help="server processes (default 1)")
+    sub.add_argument("--processes", type=count, default=1, help="server processes (default 1)")
     # What a parent tells its children: the numbers of its lifeline and of the sockets to listen on.
     sub.add_argument("--inherited", type=_numbers, default=(), help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
     settings = production()
-    if args.processes < 1:
-        raise CommandError("--processes starts at 1.")
     if args.processes > 1 and settings.redis_url is None:
         print("warning: more than one process needs MONITOR_REDIS_URL to share caches and limits", file=sys.stderr)
     parts = build_parts(settings)  # Says what is wrong with a key here, in one line; a child would for each of them.

@@ -25,12 +25,12 @@ from monitor.adapters.postgres.migrate import upgrade
 from monitor.bootstrap.container import Parts, retention
 from monitor.bootstrap.loops import spare_the_collector
 from monitor.bootstrap.server import build_app, build_services
+from monitor.bootstrap.token_keys import jwt_keys
 from monitor.bootstrap.worker import build_periodic, build_worker
 from monitor.cli.common import (
     DEFAULT_DATA_DIR,
     CommandError,
     add_address,
-    build_parts,
     database_file,
     environment,
     local_jwt_key,
@@ -38,6 +38,7 @@ from monitor.cli.common import (
 )
 from monitor.cli.demo import Demo
 from monitor.cli.serve import Server, listen, server_options
+from monitor.cli.start import build_parts
 from monitor.cli.token import make
 from monitor.cli.work import worker_name
 from monitor.settings.schema import Settings
@@ -150,7 +151,7 @@ def program() -> str:
 
 
 def _announce(args: argparse.Namespace, parts: Parts) -> None:
-    token = make(list(parts.settings.jwt.keys), parts.settings, "admin", "local", TOKEN_TTL_S)
+    token = make(jwt_keys(parts.settings), parts.settings, "admin", "local", TOKEN_TTL_S)
     host = f"[{args.host}]" if ":" in args.host else args.host
     base = f"http://{host}:{args.port}"
     reach = "loopback and public addresses" if parts.settings.egress.profile == "local" else "public addresses only"
