@@ -23,7 +23,7 @@ from monitor.bootstrap.container import Parts
 from monitor.bootstrap.loops import spare_the_collector
 from monitor.bootstrap.server import build_app
 from monitor.cli.common import CommandError, add_address, count
-from monitor.cli.processes import CANNOT_START, Family, StartFailed, when_parent_dies
+from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, when_parent_dies
 from monitor.cli.start import build_parts, production
 from monitor.http.live.frame_transport import LiveProtocol
 from monitor.http.server.connection import BoundedHttp
@@ -108,12 +108,12 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
         # Else whoever comes while the children finish would wait for one that never answers.
         for listener in sockets:
             listener.close()
-        family.stop()
+        group.stop()
 
-    family = Family(command, count, numbers)
+    group = ProcessGroup(command, count, numbers)
     _on_stop_signals(stop)
     try:
-        return 0 if await family.run() else 1
+        return 0 if await group.run() else 1
     except StartFailed:
         raise CommandError("a server process could not start; what it logged says why.") from None
 
