@@ -14,6 +14,7 @@ import tarfile
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.5.1"
 nox.options.reuse_venv = "yes"
@@ -226,6 +227,24 @@ def lock(session: nox.Session) -> None:
     session.run(*command, *how, *groups, "--output-file", LOCKS[1])
     if "--check" in session.posargs and before != [file.read_bytes() for file in LOCKS]:
         session.error("the lock did not fit pyproject.toml; it does now, commit it")
+
+
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """The lowest versions that pyproject.toml allows: a demo that delivers one event, and the unit tests."""
+    dependencies = [*PYPROJECT["project"]["dependencies"], *nox.project.dependency_groups(PYPROJECT, "test")]
+    pins = Path(session.create_tmp()).resolve() / "lowest.txt"
+    pins.write_text("".join(f"{_lowest(dependency)}\n" for dependency in dependencies), encoding="utf-8")
+    session.install(".", *nox.project.dependency_groups(PYPROJECT, "test"), "-c", str(pins))
+    session.run("python", "tests/smoke.py", f"{session.bin}/monitor up --demo")
+    session.run("pytest", "-m", "not property", *selection(session, "tests/unit"))
+
+
+def _lowest(dependency: str) -> str:
+    """Return a constraint to the lower bound of *dependency*, without its extras, which constraints cannot have."""
+    requirement = Requirement(dependency)
+    (version,) = [one.version for one in requirement.specifier if one.operator == ">="]
+    return f"{requirement.name}=={version}" + (f"; {requirement.marker}" if requirement.marker else "")
 
 
 @nox.session(default=False)
