@@ -14,6 +14,7 @@ import tarfile
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.5.1"
 nox.options.reuse_venv = "yes"
@@ -22,6 +23,8 @@ nox.options.default_venv_backend = "uv|virtualenv" if "UV" in os.environ else "v
 nox.options.sessions = ["lint", "types", "unit", "property", "integration", "demo", "load"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+LOCKS = (Path("requirements/lock.txt"), Path("requirements/ci.txt"))
+"""Pins for deployments, with hashes, and for CI, without: in an editable install pip cannot check them."""
 SOURCES = ("src", "tests", "benchmarks", "alembic", "noxfile.py")
 
 PAGE = Path("src/monitor/http/page/static/vendor")
@@ -75,8 +78,9 @@ in_dev = nox.session(venv_backend="none", requires=["dev"])
 
 @nox.session(default=False)
 def dev(session: nox.Session) -> None:
-    """Build the environment that the other sessions share."""
-    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "dev"))
+    """Build the environment that the other sessions share: of the newest versions, in CI of the locked ones."""
+    locked = ("-c", LOCKS[1]) if os.environ.get("CI") == "true" else ()
+    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "dev"), *locked)
     _Dev.bin = session.bin
 
 
@@ -207,6 +211,40 @@ def fuzz(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run every example of the documents as a reader would, and hold their tables and links to the code."""
     run(session, "pytest", *selection(session, "tests/docs"))
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Fit the lock to pyproject.toml; ``-- --upgrade`` takes the newest versions, ``-- --check`` fails on a change."""
+    session.install("uv")
+    before = [file.read_bytes() for file in LOCKS]
+    # One resolution for every platform and Python; pins that still fit are kept.
+    command = ("uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11", "--quiet")
+    asked = [option for option in session.posargs if option != "--check"]
+    how = ("--no-annotate", "--custom-compile-command", "nox -s lock", *asked)
+    session.run(*command, *how, "--generate-hashes", "--output-file", LOCKS[0])
+    groups = ("--group", "dev", "--group", "browser", "--constraint", LOCKS[0])
+    session.run(*command, *how, *groups, "--output-file", LOCKS[1])
+    if "--check" in session.posargs and before != [file.read_bytes() for file in LOCKS]:
+        session.error("the lock did not fit pyproject.toml; it does now, commit it")
+
+
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """The lowest versions that pyproject.toml allows: a demo that delivers one event, and the unit tests."""
+    dependencies = [*PYPROJECT["project"]["dependencies"], *nox.project.dependency_groups(PYPROJECT, "test")]
+    pins = Path(session.create_tmp()).resolve() / "lowest.txt"
+    pins.write_text("".join(f"{_lowest(dependency)}\n" for dependency in dependencies), encoding="utf-8")
+    session.install(".", *nox.project.dependency_groups(PYPROJECT, "test"), "-c", str(pins))
+    session.run("python", "tests/smoke.py", f"{session.bin}/monitor up --demo")
+    session.run("pytest", "-m", "not property", *selection(session, "tests/unit"))
+
+
+def _lowest(dependency: str) -> str:
+    """Return a constraint to the lower bound of *dependency*, without its extras, which constraints cannot have."""
+    requirement = Requirement(dependency)
+    (version,) = [one.version for one in requirement.specifier if one.operator == ">="]
+    return f"{requirement.name}=={version}" + (f"; {requirement.marker}" if requirement.marker else "")
 
 
 @nox.session(default=False)

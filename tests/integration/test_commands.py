@@ -15,13 +15,12 @@ import pytest
 
 from monitor import __version__
 from monitor.adapters.postgres.migrate import newest_revision
-from monitor.cli import main
+from monitor.cli import COMMANDS, main
 from tests.integration.processes import Client, Result, environment, jti_of, production, run, running
 from tests.integration.support import Receiver, eventually, verify
 from tests.servers import free_port
 
 Invoke = Callable[..., Result]
-COMMANDS = ("up", "serve", "work", "migrate", "token", "doctor", "openapi")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from monitor.cli.common import CommandError
-from monitor.cli.processes import CANNOT_START, Family, StartFailed, pause_s
+from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, pause_s
 from monitor.cli.serve import listen
 from tests.integration.live_support import close_of, receive
 from tests.integration.processes import Client, Running, production, run, running
@@ -176,7 +176,7 @@ def test_every_address_of_a_host_is_listened_on_but_those_that_this_machine_does
         listen("name", port)
 
 
-# The family, with children that are simpler than a server --------------------------------------------------------
+# The process group, with children that are simpler than a server ------------------------------------------------------
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ async def test_first_children_that_cannot_start_end_the_parent_and_their_sibling
         f"sys.exit({CANNOT_START})"
     )
     with pytest.raises(StartFailed):
-        await asyncio.wait_for(Family(lambda _: child(code), 2).run(), 20)
+        await asyncio.wait_for(ProcessGroup(lambda _: child(code), 2).run(), 20)
     assert not born()
 
 
@@ -217,10 +217,10 @@ async def test_a_replacement_that_cannot_start_is_tried_again(tmp_path: Path) ->
         f"if born == 2: sys.exit({CANNOT_START})\n"
         f"time.sleep(600)"
     )
-    family = Family(lambda _: child(code), 1)
-    running = asyncio.create_task(family.run())
+    group = ProcessGroup(lambda _: child(code), 1)
+    running = asyncio.create_task(group.run())
     await eventually(lambda: count.exists() and count.stat().st_size == 3)
-    family.stop()
+    group.stop()
     assert await asyncio.wait_for(running, 20)
 
 
@@ -232,10 +232,10 @@ async def test_a_child_that_does_not_stop_is_killed(tmp_path: Path, born: Born) 
         f"pathlib.Path({str(deaf)!r}).touch()\n"
         "time.sleep(600)"
     )
-    family = Family(lambda _: child(code), 1, stop_s=0.2)
-    running = asyncio.create_task(family.run())
+    group = ProcessGroup(lambda _: child(code), 1, stop_s=0.2)
+    running = asyncio.create_task(group.run())
     await eventually(deaf.exists)
-    family.stop()
+    group.stop()
     assert not await asyncio.wait_for(running, 20)
     assert not born()
 
@@ -249,11 +249,11 @@ async def test_children_that_are_told_to_stop_while_they_end_still_count_as_stop
         f"pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()\n"
         "time.sleep(600)"
     )
-    family = Family(lambda _: child(code), 8)
-    running = asyncio.create_task(family.run())
+    group = ProcessGroup(lambda _: child(code), 8)
+    running = asyncio.create_task(group.run())
     await eventually(lambda: len(list(tmp_path.iterdir())) == 8)
     while not running.done():
-        family.stop()
+        group.stop()
         await asyncio.sleep(0)
     assert await running
 
@@ -277,10 +277,10 @@ async def test_only_the_parent_holds_the_other_end_of_the_lifeline(tmp_path: Pat
         lifelines.append(lifeline)
         return child(code)
 
-    family = Family(command, 1, [inherited])
-    running = asyncio.create_task(family.run())
+    group = ProcessGroup(command, 1, [inherited])
+    running = asyncio.create_task(group.run())
     await eventually(lambda: seen.exists() and seen.read_text().endswith("]"))
-    family.stop()
+    group.stop()
     assert await asyncio.wait_for(running, 20)
     assert json.loads(seen.read_text()) == sorted([inherited, *lifelines])
     os.close(inherited)

@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+from jwt import PyJWK, PyJWTError
 
 from monitor.auth.keys import RSA_MIN_BITS, Alg, KeyRing, LoadedKey
 from monitor.auth.tokens import decode_base64url, is_name
@@ -94,32 +93,24 @@ def _load(entry: Any) -> LoadedKey:
         raise ValueError("its key_ops do not include verify")
     if entry.get("alg", alg) != alg:
         raise ValueError(f"its alg is not {alg}")
-    return LoadedKey(entry["kid"], alg, None, _rsa(entry) if alg == "RS256" else _ed25519(entry))
+    return LoadedKey(entry["kid"], alg, None, _public(entry, alg))
 
 
-def _rsa(entry: dict[str, Any]) -> RSAPublicKey:
-    modulus, exponent = (int.from_bytes(_member(entry, name)) for name in ("n", "e"))
-    if not RSA_MIN_BITS <= modulus.bit_length() <= RSA_MAX_BITS:
-        raise ValueError(f"an RSA key has {RSA_MIN_BITS} to {RSA_MAX_BITS} bits, this has {modulus.bit_length()}")
+def _public(entry: dict[str, Any], alg: Alg) -> Any:
+    """Return the public key. PyJWT alone accepts padding, characters outside base64url and RSA keys of any size."""
+    members = ("n", "e") if alg == "RS256" else ("x",)
+    for name in members:
+        try:
+            decode_base64url(entry.get(name, "="))
+        except (Unauthenticated, TypeError):
+            raise ValueError(f"its {name} is not base64url") from None
     try:
-        return RSAPublicNumbers(exponent, modulus).public_key()
-    except ValueError:
-        raise ValueError("its n and e are no RSA key") from None
-
-
-def _ed25519(entry: dict[str, Any]) -> Ed25519PublicKey:
-    try:
-        return Ed25519PublicKey.from_public_bytes(_member(entry, "x"))
-    except ValueError:
-        raise ValueError("its x is no Ed25519 key") from None
-
-
-def _member(entry: dict[str, Any], name: str) -> bytes:
-    value = entry.get(name)
-    try:
-        return decode_base64url(value if isinstance(value, str) else "=")
-    except Unauthenticated:
-        raise ValueError(f"its {name} is not base64url") from None
+        key = PyJWK(entry, alg).key
+    except PyJWTError:
+        raise ValueError(f"no {entry['kty']} key has its {' and '.join(members)}") from None
+    if alg == "RS256" and not RSA_MIN_BITS <= key.key_size <= RSA_MAX_BITS:
+        raise ValueError(f"an RSA key has {RSA_MIN_BITS} to {RSA_MAX_BITS} bits, this has {key.key_size}")
+    return key
 
 
 class ProviderKeys:

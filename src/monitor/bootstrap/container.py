@@ -8,10 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Self
 
-import msgspec
 import structlog
 
 from monitor.adapters.clock import SystemClock
@@ -29,10 +27,10 @@ from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.adapters.redis.rate_ledger import RedisRateLedger
 from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import ProviderKeys
-from monitor.auth.keys import Key, KeyRing
-from monitor.auth.tokens import TokenPolicy
+from monitor.auth.keys import KeyRing
 from monitor.bootstrap.subscribers import invalidator, is_live, live_publisher
 from monitor.bootstrap.supervise import Supervisor
+from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cache import Cache, RedisCacheServer
 from monitor.cache.views import CachedViews
 from monitor.domain.alerts.evaluation import DetectionPolicy
@@ -45,8 +43,7 @@ from monitor.http.live import Hub
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.shared_rate_limit import SharedRateLimiter
 from monitor.log import LogStream, line_log
-from monitor.settings.environment import weak_keys
-from monitor.settings.schema import JwtKey, Settings
+from monitor.settings.schema import Settings
 
 CLOSE_S = 10.0
 """How long closing may take; a few milliseconds, as a rule."""
@@ -83,7 +80,7 @@ class Container:
             self_hosts=settings.egress.self_hosts,
         )
         self.sender = AiohttpSender(self.egress)
-        self.ring = KeyRing([_key(key) for key in jwt_keys(settings)], alone=settings.jwt.jwks_url is None)
+        self.ring = KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None)
         self.provider_keys = _provider_keys(settings, self.ring)
         self.token_policy = token_policy(settings)
         self.cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
@@ -172,7 +169,7 @@ class Container:
         """Read again what may change while the process runs: revocations and the key file."""
         self.revoked = await self.queries.revoked()
         if self.settings.jwt.keys_file:
-            self.ring.replace([_key(key) for key in await asyncio.to_thread(jwt_keys, self.settings)])
+            self.ring.replace(await asyncio.to_thread(jwt_keys, self.settings))
 
     # Parts -----------------------------------------------------------------------------------------------------------
 
@@ -219,27 +216,6 @@ class Container:
         return SharedRateLimiter(ledger, per_s=per_s, burst=burst, ticks_s=time.monotonic)
 
 
-def token_policy(settings: Settings) -> TokenPolicy:
-    jwt = settings.jwt
-    return TokenPolicy(jwt.issuer, jwt.audience, float(jwt.leeway_s), float(jwt.max_lifetime_s))
-
-
-def jwt_keys(settings: Settings) -> list[JwtKey]:
-    """
-    Return the token keys from the settings or from their file.
-
-    Raises:
-        OSError, msgspec.DecodeError: the file cannot be read.
-        ValueError: one of its keys is weak.
-    """
-    if settings.jwt.keys_file is None:
-        return list(settings.jwt.keys)
-    keys = msgspec.json.decode(Path(settings.jwt.keys_file).read_bytes(), type=list[JwtKey])
-    if problems := weak_keys("MONITOR_JWT__KEYS_FILE", keys):
-        raise ValueError(" ".join(problems))
-    return keys
-
-
 def retention(settings: Settings) -> Retention:
     """Return the retention that the settings ask for."""
     days = settings.retention
@@ -259,10 +235,6 @@ def _database_config(settings: Settings) -> DatabaseConfig:
 def _provider_keys(settings: Settings, ring: KeyRing) -> ProviderKeys | None:
     url = settings.jwt.jwks_url
     return None if url is None else ProviderKeys(ring, AiohttpKeySource(url))
-
-
-def _key(key: JwtKey) -> Key:
-    return Key(key.kid, key.alg, key.key)
 
 
 def _log_dispatch_error(event: str, error: Exception) -> None:

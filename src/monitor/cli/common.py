@@ -7,12 +7,8 @@ import os
 import re
 from pathlib import Path
 
-import msgspec
-
 from monitor.adapters.local_keys import LocalKeys, load_keys
-from monitor.bootstrap.container import Container
-from monitor.log import LogStream
-from monitor.settings.environment import from_env, missing_for_production
+from monitor.settings.environment import from_env
 from monitor.settings.schema import JwtKey, SecretKey, Settings
 
 DEFAULT_DATA_DIR = Path("monitor-data")
@@ -41,25 +37,16 @@ def environment() -> Settings:
     return from_env(os.environ)
 
 
-def production() -> Settings:
-    """Read the settings of a production process and refuse what is missing or weak, naming all of it."""
-    settings = environment()
-    if problems := missing_for_production(settings):
-        raise CommandError("cannot start:\n  " + "\n  ".join(problems))
-    return settings
-
-
-def build_container(settings: Settings, stream: LogStream, *, serves: bool = True) -> Container:
-    """Return what the process owns. Raises :class:`CommandError` if a key or an address in *settings* is unusable."""
-    try:
-        return Container(settings, serves=serves, stream=stream)
-    except (ValueError, OSError, msgspec.MsgspecError) as error:
-        raise CommandError(f"cannot start: {error}") from None
+def count(text: str) -> int:
+    """Read how many of something there are, at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count; give a whole number from 1")
+    return int(text)
 
 
 def port(text: str) -> int:
     """Read a port."""
-    if not text.isdigit() or not 1 <= int(text) <= 65_535:
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
     return int(text)
 

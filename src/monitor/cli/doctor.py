@@ -21,8 +21,8 @@ from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import read_key_set
-from monitor.auth.keys import Key, KeyRing
-from monitor.bootstrap.container import jwt_keys
+from monitor.auth.keys import KeyRing
+from monitor.bootstrap.token_keys import jwt_keys
 from monitor.cli.common import add_json, environment
 from monitor.domain.errors import Unavailable
 from monitor.settings.environment import missing_for_production
@@ -65,8 +65,7 @@ def _keys(settings: Settings) -> list[Finding]:
     if missing:
         return [Finding("keys", "error", text) for text in missing]
     try:
-        keys = [Key(key.kid, key.alg, key.key) for key in jwt_keys(settings)]
-        KeyRing(keys, alone=settings.jwt.jwks_url is None)
+        KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None)
         SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
     except (ValueError, OSError, msgspec.MsgspecError) as error:
         return [Finding("keys", "error", str(error))]

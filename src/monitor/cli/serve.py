@@ -22,8 +22,9 @@ from monitor import log as logs
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app
-from monitor.cli.common import CommandError, add_address, build_container, production
-from monitor.cli.processes import CANNOT_START, Family, StartFailed, when_parent_dies
+from monitor.cli.common import CommandError, add_address, count
+from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, when_parent_dies
+from monitor.cli.start import build_container, production
 from monitor.http.live.frame_transport import LiveProtocol
 from monitor.http.server.connection import BoundedHttp
 
@@ -38,15 +39,13 @@ HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 def arguments(sub: argparse.ArgumentParser) -> None:
     add_address(sub)
-    sub.add_argument("--processes", type=int, default=1, help="server processes (default 1)")
+    sub.add_argument("--processes", type=count, default=1, help="server processes (default 1)")
     # What a parent tells its children: the numbers of its lifeline and of the sockets to listen on.
     sub.add_argument("--inherited", type=_numbers, default=(), help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
     settings = production()
-    if args.processes < 1:
-        raise CommandError("--processes starts at 1.")
     if args.processes > 1 and settings.redis_url is None:
         print("warning: more than one process needs MONITOR_REDIS_URL to share caches and limits", file=sys.stderr)
     stream = logs.configure(settings.log.level, settings.log.format)
@@ -110,12 +109,12 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
         # Else whoever comes while the children finish would wait for one that never answers.
         for listener in sockets:
             listener.close()
-        family.stop()
+        group.stop()
 
-    family = Family(command, count, numbers)
+    group = ProcessGroup(command, count, numbers)
     _on_stop_signals(stop)
     try:
-        return 0 if await family.run() else 1
+        return 0 if await group.run() else 1
     except StartFailed:
         raise CommandError("a server process could not start; what it logged says why.") from None
 

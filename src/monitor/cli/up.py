@@ -26,12 +26,12 @@ from monitor.bootstrap.container import Container, retention
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app, build_services
 from monitor.bootstrap.supervise import Loop
+from monitor.bootstrap.token_keys import jwt_keys
 from monitor.bootstrap.worker import build_scheduler, build_worker
 from monitor.cli.common import (
     DEFAULT_DATA_DIR,
     CommandError,
     add_address,
-    build_container,
     database_file,
     environment,
     local_jwt_key,
@@ -39,6 +39,7 @@ from monitor.cli.common import (
 )
 from monitor.cli.demo import Demo
 from monitor.cli.serve import Server, listen, server_options
+from monitor.cli.start import build_container
 from monitor.cli.token import make
 from monitor.cli.work import worker_name
 from monitor.log import LogStream
@@ -165,7 +166,7 @@ def program() -> str:
 
 
 def _announce(args: argparse.Namespace, container: Container) -> None:
-    token = make(list(container.settings.jwt.keys), container.settings, "admin", "local", TOKEN_TTL_S)
+    token = make(jwt_keys(container.settings), container.settings, "admin", "local", TOKEN_TTL_S)
     host = f"[{args.host}]" if ":" in args.host else args.host
     base = f"http://{host}:{args.port}"
     reach = "loopback and public addresses" if container.settings.egress.profile == "local" else "public addresses only"

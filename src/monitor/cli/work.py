@@ -20,7 +20,8 @@ from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import readiness
 from monitor.bootstrap.worker import build_scheduler, build_worker
-from monitor.cli.common import CommandError, build_container, production
+from monitor.cli.common import CommandError, count
+from monitor.cli.start import build_container, production
 
 EXAMPLE = "monitor work --concurrency 200"
 LAST_MESSAGES_S = 1.0
@@ -30,14 +31,14 @@ log = structlog.get_logger(__name__)
 
 
 def arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--concurrency", type=int, help="attempts that run at once (default MONITOR_WORKER__CONCURRENCY)")
+    sub.add_argument(
+        "--concurrency", type=count, help="attempts that run at once (default MONITOR_WORKER__CONCURRENCY)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     settings = production()
     if args.concurrency is not None:
-        if args.concurrency < 1:
-            raise CommandError("--concurrency starts at 1.")
         settings = msgspec.structs.replace(
             settings, worker=msgspec.structs.replace(settings.worker, concurrency=args.concurrency)
         )

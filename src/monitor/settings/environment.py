@@ -37,6 +37,12 @@ KNOWN_KEYS = frozenset(
 """Example keys of jwt.io, and counting: long enough, known to everyone."""
 
 
+_TYPE_WORDS = {
+    "int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "array": "a list",
+    "object": "an object",
+}  # fmt: skip
+
+
 class SettingsError(Exception):
     """One line that names the variable and says what it should hold; never the value of a secret."""
 
@@ -152,8 +158,9 @@ def _explain(error: str, known: Mapping[str, Known]) -> str:
     head = path.partition("[")[0]
     name = f"{PREFIX}{head.replace('.', '__').upper()}"
     # msgspec repeats a value that is none of the allowed ones; it may be a secret in the wrong place.
-    told = _allowed(known.get(name)) if message.startswith("Invalid enum") else message
-    return f"{name}{path[len(head) :]}: {told[0].lower()}{told[1:]}."
+    text = _allowed(known.get(name)) if message.startswith("Invalid enum") else message
+    text = re.sub(r"`(\w+)`", lambda type_: _TYPE_WORDS.get(type_[1], type_[0]), text)
+    return f"{name}{path[len(head) :]}: {text[0].lower()}{text[1:]}."
 
 
 def _allowed(setting: Known | None) -> str:
