@@ -147,7 +147,7 @@ def configure(level: str = "info", style: Style = "auto") -> LogStream:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # Our own request log says it better, and these two print every statement and query string.
+    # The access log replaces the first; both print every query string or statement.
     for name in ("uvicorn.access", "sqlalchemy.engine"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

@@ -217,7 +217,7 @@ class Container:
 
 
 def retention(settings: Settings) -> Retention:
-    """Return the retention that the settings ask for."""
+    """Return the configured retention."""
     days = settings.retention
     return Retention(days.events_d, days.deliveries_d, days.attempts_d, days.minutes_d, days.hours_d, days.days_d)
 

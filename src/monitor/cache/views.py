@@ -65,7 +65,7 @@ class CachedViews:
         self._dashboards = dashboards
         self._alerts = alerts
         self._views: dict[str, tuple[View, Query]] = {}
-        # Made of other views, so whatever drops one of them drops it.
+        # Composed of other views, so what drops one of them drops it.
         self._add("dashboard", self._dashboard, "dashboard", "health", "anomalies", "alerts")
         self._add("overview", self._overview, "dashboard")
         self._add("webhook_health", self._rows, "dashboard", "health")

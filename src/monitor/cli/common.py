@@ -79,7 +79,7 @@ def read_local_keys(data_dir: Path) -> LocalKeys:
 
 
 def database_file(data_dir: Path) -> Path:
-    """Return where a running ``monitor up`` says which database is its own; only its user can open that database."""
+    """Return the file with the database of a running ``monitor up``; only its user can open that database."""
     return data_dir / "database-url"
 
 

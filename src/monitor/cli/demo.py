@@ -128,7 +128,7 @@ class Demo:
 
 
 def _closed_port() -> int:
-    """Return a loopback port where nobody listens."""
+    """Return a loopback port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

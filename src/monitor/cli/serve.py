@@ -34,13 +34,13 @@ MAX_MESSAGE_BYTES = 16_384
 DRAIN_S = 10
 
 HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that log rotation and service managers send to say "read again", which needs no signal here."""
+"""Signals by which log rotation and service managers request a reload, which needs none here."""
 
 
 def arguments(sub: argparse.ArgumentParser) -> None:
     add_address(sub)
     sub.add_argument("--processes", type=count, default=1, help="server processes (default 1)")
-    # What a parent tells its children: the numbers of its lifeline and of the sockets to listen on.
+    # From a parent to its children: descriptors of the lifeline and of the sockets to listen on.
     sub.add_argument("--inherited", type=_numbers, default=(), help=argparse.SUPPRESS)
 
 
@@ -90,7 +90,7 @@ def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        # Two processes can bind one port; that only one can listen is what tells the second.
+        # Two processes can bind one port; only one of them can listen.
         listener.listen()
     except OSError:
         listener.close()
@@ -106,7 +106,7 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
         return [sys.executable, "-m", "monitor", "serve", "--inherited", inherited]
 
     def stop() -> None:
-        # Else whoever comes while the children finish would wait for one that never answers.
+        # Or a client that connects while the children finish would wait without an answer.
         for listener in sockets:
             listener.close()
         group.stop()
@@ -153,12 +153,12 @@ class Server(uvicorn.Server):
         self._drain = drain
 
     def stop(self) -> None:
-        # First of all: whoever knocks until the port is closed is told to come back, and sockets say good-bye.
+        # First: connections until the port is closed get 503, and sockets their close frame.
         self._drain()
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # An address that is taken would end the process from in here, over the head of whoever runs beside the server.
+        # uvicorn exits the process when an address is taken, whatever else runs in it.
         try:
             await super().startup(sockets)
         except SystemExit:

@@ -3,7 +3,7 @@ The delivery loop of one worker.
 
 ::
 
-    NOTIFY or 1 s poll ──► claim ──► ready ──► one task per delivery ──► outbox of results ──► settle in batches
+    NOTIFY or 1 s poll ──► claim ──► ready ──► one task per delivery ──► results ──► settle in batches
                              ▲                                                                   │
                              └──────────────── room again for a webhook that had more ◄──────────┘
 
@@ -33,13 +33,16 @@ from monitor.worker.attempt_log import LogAttempts
 log = structlog.get_logger(__name__)
 
 REFILL_SLACK_S = 0.005
-"""So that a rate limit's token is whole when the database is asked for it."""
+"""Added to the wait for a rate limit, so that the token is whole by the clock of the database."""
 
 
 class DeliveryConfig(msgspec.Struct, frozen=True):
-    """``concurrency`` attempts run at once; ``backlog`` bounds all that is leased: them, and what waits to be sent or
-    settled. Of the latter, a claim brings what the worker will send in the next ``ahead_s``. Results of a busy worker
-    gather for ``gather_s``. Times are seconds."""
+    """
+    Limits of one worker. Times are seconds.
+
+    ``concurrency`` attempts run at once; ``backlog`` bounds everything under lease. A claim brings what the worker is
+    expected to send in the next ``ahead_s``; results of a busy worker gather for ``gather_s``.
+    """
 
     concurrency: int = 100
     backlog: int = 1000

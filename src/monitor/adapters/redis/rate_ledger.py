@@ -11,7 +11,7 @@ CONNECT_S = 0.5
 ANSWER_S = 0.5
 
 # A subject's key holds the time at which nothing is left of what was admitted for it (GCRA's theoretical arrival time),
-# and ends then, so that only who is active takes room. It is written as text, since a number in a reply loses its
+# and ends then, so that only active subjects take memory. It is written as text, since a number in a reply loses its
 # fraction.
 _SPEND = """
 local t = redis.call('TIME')

@@ -1,4 +1,4 @@
-"""The live feed of one process: takes messages from anywhere, agrees on their order with the others, hands them on."""
+"""The live feed of one process: publishes messages in one order over all processes, and delivers them to sockets."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ from monitor.domain.live.stream import Stream, Tail
 from monitor.domain.ports.feed_log import FeedLog
 
 OUTBOX = 1000
-"""Messages that wait for the log; when there are more, all readers start anew from a snapshot."""
+"""Most messages that wait for the log; with more, all readers start from a snapshot."""
 
 BATCH = 256
 RETRY_S = 0.5
 FLUSH_S = 0.02
 RESET_APART_S = 5.0
-"""The feed begins anew at most this often: a snapshot for every socket costs more than a message."""
+"""Least time between two resets: a snapshot for every socket costs more than a message."""
 
 
 class LiveFeed:
     """
-    ``publish`` and ``metrics`` return at once and may be called from any place in the event loop.
+    ``publish`` and ``set_metrics`` return at once and may be called from anywhere in the event loop.
 
     Args:
-        log: ``None`` in a process of its own, which then numbers its messages itself.
+        log: ``None`` in a single process, which then numbers its messages itself.
         new_epoch: makes a name that no feed had before.
         sleep: waits between tries while the log is away.
         on_disconnected: called when the log cannot be followed any more.
 
-    ``connected`` tells whether this process hears the others; while it does not, its own messages wait too, so that
-    their order stays one.
+    While it is not ``connected`` to the log, the messages of this process wait too, so that there is one order.
     """
 
     def __init__(
@@ -78,16 +77,16 @@ class LiveFeed:
         self._filled.set()
 
     def reset(self) -> None:
-        """Have every socket of every process start from a snapshot: something may not have been told to anyone."""
+        """Make every socket of every process start from a snapshot, since a message may be lost."""
         self._reset_wanted.set()
 
     def set_metrics(self, data: Any) -> None:
-        """Replace the figures that this process's sockets get with the next tick. Other processes read their own."""
+        """Replace the metrics that the sockets of this process get with the next tick."""
         self.latest_metrics = self._entry(Kind.METRICS_UPDATE, data, None)
         self.metrics_version += 1
 
     async def flush(self, within_s: float) -> None:
-        """Return when nothing waits any more, or after *within_s*: before an end, so that no last word is lost."""
+        """Return when no message waits any more, or after *within_s*; called before the process ends."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while self._outbox:
@@ -95,11 +94,11 @@ class LiveFeed:
 
     @property
     def waiting(self) -> int:
-        """How many messages have yet to be given a number."""
+        """How many messages have no number yet."""
         return len(self._outbox)
 
     def attach(self, deliver: Callable[[list[Message]], Awaitable[None]], restarted: Callable[[], None]) -> None:
-        """Name who sends messages to sockets, and who gives every socket a snapshot when the order began anew."""
+        """Set the functions that send messages to sockets, and a snapshot to each when a new epoch begins."""
         self._deliver = deliver
         self._restarted = restarted
 
