@@ -1,4 +1,4 @@
-"""Tables, columns and stored values by the terms of docs/GLOSSARY.md."""
+"""Tables, columns and stored values by the terms of docs/GLOSSARY.md, and when a delivery was leased."""
 
 from alembic import op
 
@@ -43,6 +43,7 @@ def upgrade() -> None:
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
     for old, new in INDEXES:
         op.execute(f"ALTER INDEX {old} RENAME TO {new}")
+    op.execute("ALTER TABLE deliveries ADD COLUMN leased_at timestamptz")
     _rename_values(KINDS, CAUSES, ACTIONS)
     # Encoded with the old names. Without them cached views expire, and live feeds start from a snapshot.
     op.execute("DELETE FROM event_outbox")
@@ -51,6 +52,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     _rename_values(*(tuple((new, old) for old, new in pairs) for pairs in (KINDS, CAUSES, ACTIONS)))
     op.execute("DELETE FROM event_outbox")
+    op.execute("ALTER TABLE deliveries DROP COLUMN leased_at")
     for old, new in INDEXES:
         op.execute(f"ALTER INDEX {new} RENAME TO {old}")
     for table, old, new in COLUMNS:

@@ -81,7 +81,7 @@ async def test_an_empty_system_has_an_empty_dashboard(seen: Seen) -> None:
         "window_s": 3600, "attempts": 0, "throughput_per_s": 0.0, "success_ratio": None,
         "p50_ms": None, "p95_ms": None, "p99_ms": None,
     }  # fmt: skip
-    assert overview["queue"] == {"pending": 0, "in_flight": 0, "oldest_due_age_s": 0.0}
+    assert overview["queue"] == {"pending": 0, "in_flight": 0, "oldest_lease_age_s": 0.0, "oldest_due_age_s": 0.0}
     assert overview["alerts"] == {"info": 0, "warning": 0, "critical": 0}
     assert [first[name] for name in ("webhooks", "anomalies", "alerts")] == [[], [], []]
     assert first["performance"]["series"] == []
@@ -96,7 +96,10 @@ async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Co
     await api.publish(1, 2, 3)
     await execute(parts, "UPDATE deliveries SET due_at = now() - interval '40 s'")
     await execute(
-        parts, "UPDATE deliveries SET leased_by = 'w', due_at = now() + interval '30 s' WHERE webhook_id = $1", bad
+        parts,
+        "UPDATE deliveries SET leased_by = 'w', leased_at = now() - interval '50 s', due_at = now() + interval '30 s'"
+        " WHERE webhook_id = $1",
+        bad,
     )
     overview = await seen.read("/overview")
     assert overview["webhooks"] == {"healthy": 1, "degraded": 0, "unavailable": 1, "unknown": 2}
@@ -108,6 +111,7 @@ async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Co
     # Three webhooks of the four get the events; what the paused one holds is not late.
     assert (overview["queue"]["pending"], overview["queue"]["in_flight"]) == (9, 3)
     assert 40 <= overview["queue"]["oldest_due_age_s"] < 60
+    assert 50 <= overview["queue"]["oldest_lease_age_s"] < 80
 
 
 async def test_alerts_are_counted_by_severity_until_they_are_acknowledged(

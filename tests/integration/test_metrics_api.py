@@ -196,7 +196,7 @@ async def test_the_overview_counts_what_happened(api: Api, receiver: Receiver, p
     assert overview["traffic"]["attempts"] == 30
     assert overview["traffic"]["success_ratio"] == 1
     assert 0 < overview["traffic"]["p50_ms"] <= overview["traffic"]["p95_ms"] <= overview["traffic"]["p99_ms"]
-    assert overview["queue"] == {"pending": 30, "in_flight": 0, "oldest_due_age_s": 0}
+    assert overview["queue"] == {"pending": 30, "in_flight": 0, "oldest_lease_age_s": 0, "oldest_due_age_s": 0}
     metrics = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families((await api.get("/metrics", role=Role.VIEWER)).text)

@@ -30,7 +30,9 @@ from tests.fakes.clock import START, FakeClock
 
 WEBHOOK = UUID(int=7)
 BY_A_PERSON = (WebhookCreated, WebhookUpdated, WebhookDeleted, AlertAcknowledged, AlertResolved, SilencesChanged)
-OVERVIEW = OverviewView(START, {}, 0, 0, Traffic(3600, 0, 0.0, None, None, None, None), QueueView(0, 0, 0.0), {}, 0, 0)
+OVERVIEW = OverviewView(
+    START, {}, 0, 0, Traffic(3600, 0, 0.0, None, None, None, None), QueueView(0, 0, 0.0, 0.0), {}, 0, 0
+)
 
 
 class FakeReads:

@@ -75,7 +75,7 @@ WHERE webhook_id = ANY($1) AND leased_by IS NOT NULL AND due_at > now() GROUP BY
 
 _LEASE = """
 UPDATE deliveries d
-SET due_at = now() + $3, fencing_token = d.fencing_token + 1, leased_by = $4,
+SET due_at = now() + $3, fencing_token = d.fencing_token + 1, leased_by = $4, leased_at = now(),
     crashes = d.crashes + (d.leased_by IS NOT NULL)::int
 FROM picked WHERE d.id = picked.id
 RETURNING d.id, d.event_id, d.webhook_id, d.fencing_token, d.attempts, d.crashes

@@ -117,6 +117,7 @@ deliveries = sa.Table(
     sa.Column("webhook_id", sa.Uuid, nullable=False),
     _at("due_at"),
     sa.Column("leased_by", sa.Text, nullable=True),
+    _at("leased_at", nullable=True),
     sa.Column("fencing_token", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),

@@ -118,10 +118,11 @@ def decode_position(cursor: str | None) -> RowPosition | None:
 
 class QueueView(msgspec.Struct, frozen=True):
     """``pending`` counts what is not finished, at most ``PENDING_COUNT_CAP``; ``oldest_due_age_s`` leaves paused and
-    disabled webhooks out, and those whose breaker pauses."""
+    disabled webhooks out, and those whose breaker is open; ``oldest_lease_age_s`` is that of the oldest live lease."""
 
     pending: int
     in_flight: int
+    oldest_lease_age_s: float
     oldest_due_age_s: float
 
 

@@ -185,6 +185,7 @@ def _overview_metrics(overview: OverviewView) -> Iterator[Metric]:
     yield _gauge("webhooks_paused", "Webhooks whose deliveries are held", overview.paused)
     yield _gauge("deliveries_pending", "Deliveries that are not finished", queue.pending)
     yield _gauge("deliveries_in_flight", "Deliveries under lease", queue.in_flight)
+    yield _gauge("oldest_lease_age_seconds", "How long the oldest live lease has been held", queue.oldest_lease_age_s)
     yield _gauge("oldest_due_age_seconds", "How late the oldest due delivery is", queue.oldest_due_age_s)
     yield _gauge("attempts_last_hour", "Attempts in the last hour", traffic.attempts)
     yield _gauge("success_ratio_last_hour", "Share of those that succeeded", traffic.success_ratio)
