@@ -98,8 +98,8 @@ class Hearing:
             await self._forget()
 
     async def _drop(self, facts: Sequence[Fact]) -> bool:
-        plan = DROPS.plan(fact.event for fact in facts)
-        return await self._cache.invalidate(plan.tags, settled=plan.settled)
+        plan = DROPS.invalidation_for(fact.event for fact in facts)
+        return await self._cache.invalidate(plan.tags, acknowledged=plan.acknowledged)
 
     def _confirm(self, facts: Sequence[Fact], telling: asyncio.Task[bool]) -> None:
         if telling.cancelled():

@@ -11,7 +11,7 @@ from __future__ import annotations
 from monitor.cache.cache import Cache
 from monitor.cache.config import CacheConfig
 from monitor.cache.entry import Entry
-from monitor.cache.invalidation_rules import Drop, DropTable
+from monitor.cache.invalidation_rules import Invalidation, InvalidationRules
 from monitor.cache.load import Creator
 from monitor.cache.policy import POLICIES, Key, Policy, View
 from monitor.cache.redis_server import RedisCacheServer
@@ -24,9 +24,9 @@ __all__ = [
     "CacheConfig",
     "CacheStats",
     "Creator",
-    "Drop",
-    "DropTable",
     "Entry",
+    "Invalidation",
+    "InvalidationRules",
     "Key",
     "Policy",
     "RedisCacheServer",

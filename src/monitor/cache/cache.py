@@ -15,19 +15,19 @@ from sqlalchemy.util import await_only, greenlet_spawn
 from monitor.cache.config import CacheConfig
 from monitor.cache.entry import Entry
 from monitor.cache.lease import POLL_S
-from monitor.cache.load import Creator, Flight, LookUp
+from monitor.cache.load import Creator, Load, SharedLoad
 from monitor.cache.memory import Slot
 from monitor.cache.policy import Key
 from monitor.cache.region import build_region
 from monitor.cache.server import CacheServer
-from monitor.cache.state import Process
+from monitor.cache.state import CacheState
 from monitor.cache.stats import CacheStats, Source, summary
 from monitor.domain.errors import MonitorError, Unavailable
 from monitor.domain.ports.clock import Clock
 
 JITTER = 0.1
 
-_whole: ContextVar[LookUp] = ContextVar("whole")
+_parent: ContextVar[Load] = ContextVar("parent")
 """The look-up whose creator runs, for the parts that it asks for."""
 
 log = structlog.get_logger(__name__)
@@ -45,13 +45,13 @@ class Cache:
     """
 
     def __init__(self, clock: Clock, *, server: CacheServer | None = None, config: CacheConfig | None = None) -> None:
-        self._process = Process(clock, server, config or CacheConfig())
-        self.region = build_region(self._process)
+        self._state = CacheState(clock, server, config or CacheConfig())
+        self.region = build_region(self._state)
         """A stock dogpile region. Call it inside ``sqlalchemy.util.greenlet_spawn``; its values are bytes."""
         self._ticks = clock.monotonic
-        self._bus = self._process.bus
-        self._slots = self._process.memory.slots
-        self._under_way = self._process.under_way
+        self._bus = self._state.bus
+        self._slots = self._state.memory.slots
+        self._in_flight = self._state.in_flight
         self._tasks: dict[asyncio.Task[None], None] = {}  # in order, so that a test can repeat itself
 
     async def __aenter__(self) -> Self:
@@ -75,15 +75,15 @@ class Cache:
 
     @property
     def clock(self) -> Clock:
-        return self._process.clock
+        return self._state.clock
 
     @property
     def config(self) -> CacheConfig:
-        return self._process.config
+        return self._state.config
 
     @property
     def server(self) -> CacheServer | None:
-        return self._process.server
+        return self._state.server
 
     # Reading -----------------------------------------------------------------------------------------------------
 
@@ -96,13 +96,13 @@ class Cache:
         slot.stats.l1_hits += 1
         return slot.entry
 
-    def peek_past(self, text: str) -> Entry | None:
+    def peek_stale(self, text: str) -> Entry | None:
         """Return what memory may answer without waiting, seeing to a newer value if it is past its time."""
         entry = self.peek(text)
         if entry is not None:
             return entry
         slot = self._slots.get(text)
-        return None if slot is None or slot.create is None else self._past_fresh(slot, slot.key, slot.create)
+        return None if slot is None or slot.create is None else self._serve_stale(slot, slot.key, slot.create)
 
     async def get(self, key: Key, create: Creator) -> Entry:
         """
@@ -115,18 +115,18 @@ class Cache:
         entry = self.peek(key.text)
         if entry is not None:
             return entry
-        slot = self._process.memory.get(key.text)
-        entry = None if slot is None else self._past_fresh(slot, key, create)
+        slot = self._state.memory.get(key.text)
+        entry = None if slot is None else self._serve_stale(slot, key, create)
         return await self._join(key, create) if entry is None else entry
 
     async def refresh(self, key: Key, create: Creator) -> Entry:
         """Compute *key* anew, unless that is being done. Raises what :meth:`get` raises."""
-        flight = self._under_way.joinable(key.text)
-        if flight is None or flight.answer.done():
-            flight = self._start(key, create, not_before=self._process.unix_s())
-        return await asyncio.shield(flight.answer)
+        shared = self._in_flight.joinable(key.text)
+        if shared is None or shared.future.done():
+            shared = self._start(key, create, not_before=self._state.unix_s())
+        return await asyncio.shield(shared.future)
 
-    async def part(self, key: Key, create: Creator) -> Entry:
+    async def dependency(self, key: Key, create: Creator) -> Entry:
         """
         Return *key* for a creator, which calls this, whose own value is made of it.
 
@@ -138,25 +138,25 @@ class Cache:
             MonitorError: as from :meth:`get`.
             Exception: as from :meth:`get`.
         """
-        whole = _whole.get()
-        if not set(key.tags) <= set(whole.tags):
-            raise ValueError(f"{whole} must have all the tags of {key.text}: {', '.join(key.tags)}")
+        parent = _parent.get()
+        if not set(key.tags) <= set(parent.tags):
+            raise ValueError(f"{parent} must have all the tags of {key.text}: {', '.join(key.tags)}")
         while True:
             slot = self._fresh(key.text)
-            if slot is not None and whole.has_seen_no_more_than(slot.tokens, key.tags):
+            if slot is not None and parent.accepts(slot.tokens, key.tags):
                 return slot.entry
-            flight = self._under_way.joinable(key.text)
-            if flight is None or flight.answer.done():
-                not_before = self._process.unix_s() - key.view.policy.fresh_s
-                flight = self._start(key, create, not_before=not_before, part_of=whole)
-                return await asyncio.shield(flight.answer)
-            reads_later = not flight.begun
-            await asyncio.wait([flight.answer])
-            look_up = flight.look_up
-            if look_up.source is not Source.STALE and (
-                reads_later or (self._process.trusted and whole.has_seen_no_more_than(look_up.tokens, key.tags))
+            shared = self._in_flight.joinable(key.text)
+            if shared is None or shared.future.done():
+                not_before = self._state.unix_s() - key.view.policy.fresh_s
+                shared = self._start(key, create, not_before=not_before, parent=parent)
+                return await asyncio.shield(shared.future)
+            reads_later = not shared.started
+            await asyncio.wait([shared.future])
+            load = shared.load
+            if load.source is not Source.STALE and (
+                reads_later or (self._state.trusted and parent.accepts(load.tokens, key.tags))
             ):
-                return flight.answer.result()
+                return shared.future.result()
 
     def _fresh(self, text: str) -> Slot | None:
         slot = self._slots.get(text)
@@ -165,12 +165,12 @@ class Cache:
         now = self._ticks()
         return slot if now < slot.fresh_until and now < self._bus.trusted_until else None
 
-    def _past_fresh(self, slot: Slot, key: Key, create: Creator) -> Entry | None:
+    def _serve_stale(self, slot: Slot, key: Key, create: Creator) -> Entry | None:
         """Return what *slot* may still answer without waiting, seeing to a newer value."""
         now = self._ticks()
-        age_s = self._process.unix_s() - slot.created_at
-        if now < slot.stale_until and self._process.trusted:
-            if now >= slot.retry_at and self._under_way.joinable(key.text) is None:
+        age_s = self._state.unix_s() - slot.created_at
+        if now < slot.stale_until and self._state.trusted:
+            if now >= slot.retry_at and self._in_flight.joinable(key.text) is None:
                 self._start(key, create)
             slot.hits += 1
             slot.stats.count(Source.FAIL_SAFE if slot.failing else Source.STALE)
@@ -182,116 +182,116 @@ class Cache:
 
     async def _join(self, key: Key, create: Creator) -> Entry:
         while True:
-            flight = self._under_way.joinable(key.text)
-            if flight is None or flight.answer.done():
-                flight = self._start(key, create)
-            if not flight.begun or self._process.trusted:
-                entry = await asyncio.shield(flight.answer)
-                self._process.counters.of(key.view.name).count(flight.look_up.source)
+            shared = self._in_flight.joinable(key.text)
+            if shared is None or shared.future.done():
+                shared = self._start(key, create)
+            if not shared.started or self._state.trusted:
+                entry = await asyncio.shield(shared.future)
+                self._state.counters.of(key.view.name).count(shared.load.source)
                 return entry
             # Nobody told us what was dropped since it read; the next one reads after we asked.
-            await asyncio.wait([flight.answer])
+            await asyncio.wait([shared.future])
 
     # Creating ----------------------------------------------------------------------------------------------------
 
-    def _start(self, key: Key, create: Creator, *, not_before: float = 0.0, part_of: LookUp | None = None) -> Flight:
+    def _start(self, key: Key, create: Creator, *, not_before: float = 0.0, parent: Load | None = None) -> SharedLoad:
         spread = 1 + JITTER * (2 * self.clock.jitter() - 1)
-        look_up = LookUp(key, create, expires_s=key.view.policy.fresh_s * spread)
-        look_up.not_before, look_up.part_of, look_up.read_at = not_before, part_of, self._ticks()
-        flight = Flight(look_up)
-        self._under_way.offer(flight)
-        task = asyncio.create_task(self._fly(flight))
+        load = Load(key, create, expires_s=key.view.policy.fresh_s * spread)
+        load.not_before, load.parent, load.read_at = not_before, parent, self._ticks()
+        shared = SharedLoad(load)
+        self._in_flight.add(shared)
+        task = asyncio.create_task(self._run(shared))
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
-        task.add_done_callback(lambda _: flight.answer.cancel())
-        return flight
+        task.add_done_callback(lambda _: shared.future.cancel())
+        return shared
 
-    async def _fly(self, flight: Flight) -> None:
-        look_up, flight.begun = flight.look_up, True
+    async def _run(self, shared: SharedLoad) -> None:
+        load, shared.started = shared.load, True
         try:
-            with self._under_way.track(look_up):
-                await self._answer(flight)
-                if look_up.deferred is not None:
-                    await self._renew(look_up)
+            with self._in_flight.track(load):
+                await self._answer(shared)
+                if load.deferred is not None:
+                    await self._renew(load)
         finally:
-            self._under_way.detach(flight)
+            self._in_flight.detach(shared)
 
-    async def _answer(self, flight: Flight) -> None:
-        look_up = flight.look_up
-        create = partial(self._create_in_greenlet, look_up)
+    async def _answer(self, shared: SharedLoad) -> None:
+        load = shared.load
+        create = partial(self._create_in_greenlet, load)
         try:
-            await greenlet_spawn(self.region.get_or_create, look_up, create, look_up.expires_s)
+            await greenlet_spawn(self.region.get_or_create, load, create, load.expires_s)
         except Exception as error:  # whatever it is, it is told to everyone who waits
-            if flight.answer.done():
+            if shared.future.done():
                 raise
-            self._answer_failure(flight, error)
+            self._answer_failure(shared, error)
             return
-        flight.tell()
-        if look_up.source is Source.STALE and look_up.deferred is None:
-            self._put_off(look_up, POLL_S)
+        shared.resolve()
+        if load.source is Source.STALE and load.deferred is None:
+            self._put_off(load, POLL_S)
 
-    async def _renew(self, look_up: LookUp) -> None:
+    async def _renew(self, load: Load) -> None:
         """Compute the value behind the old one that has been answered."""
-        assert look_up.deferred is not None
+        assert load.deferred is not None
         try:
-            await greenlet_spawn(look_up.deferred)
+            await greenlet_spawn(load.deferred)
         except Exception as error:  # noqa: BLE001 - the old value stands until its time is over
-            log.warning("cache_refresh_failed", key=look_up.key.text, error=repr(error))
-            self._put_off(look_up, self._process.config.fail_safe_s, failing=True)
+            log.warning("cache_refresh_failed", key=load.key.text, error=repr(error))
+            self._put_off(load, self._state.config.fail_safe_s, failing=True)
 
-    def _put_off(self, look_up: LookUp, seconds: float, *, failing: bool = False) -> None:
-        slot = self._slots.get(look_up.key.text)
+    def _put_off(self, load: Load, seconds: float, *, failing: bool = False) -> None:
+        slot = self._slots.get(load.key.text)
         if slot is not None:
             slot.retry_at, slot.failing = self._ticks() + seconds, slot.failing or failing
 
-    def _create_in_greenlet(self, look_up: LookUp) -> bytes:
-        body: bytes = await_only(self._create(look_up))
+    def _create_in_greenlet(self, load: Load) -> bytes:
+        body: bytes = await_only(self._create(load))
         return body
 
-    async def _create(self, look_up: LookUp) -> bytes:
-        assert look_up.create is not None
-        stats = self._process.counters.of(look_up.key.view.name)
+    async def _create(self, load: Load) -> bytes:
+        assert load.create is not None
+        stats = self._state.counters.of(load.key.view.name)
         began_at = self._ticks()
         stats.creations += 1
-        outer = _whole.set(look_up)
+        outer = _parent.set(load)
         try:
-            async with asyncio.timeout(self._process.config.creator_s):
-                return await look_up.create()
+            async with asyncio.timeout(self._state.config.creator_timeout_s):
+                return await load.create()
         except BaseException:
             stats.failures += 1
             raise
         finally:
             stats.creation_s += self._ticks() - began_at
-            _whole.reset(outer)
+            _parent.reset(outer)
 
-    def _answer_failure(self, flight: Flight, error: Exception) -> None:
-        slot = None if _is_answer(error) else self._last_good(flight.look_up)
+    def _answer_failure(self, shared: SharedLoad, error: Exception) -> None:
+        slot = None if _is_definitive(error) else self._last_good(shared.load)
         if slot is None:
-            flight.answer.set_exception(error)
-            flight.answer.exception()  # nobody may be left to hear it
+            shared.future.set_exception(error)
+            shared.future.exception()  # nobody may be left to hear it
             return
-        log.warning("cache_answers_last_good", key=slot.key.text, error=repr(error))
-        slot.failed_until = slot.retry_at = self._ticks() + self._process.config.fail_safe_s
+        log.warning("cache_served_stale", key=slot.key.text, error=repr(error))
+        slot.failed_until = slot.retry_at = self._ticks() + self._state.config.fail_safe_s
         slot.failing = True
-        flight.look_up.source = Source.FAIL_SAFE
-        flight.answer.set_result(slot.entry.aged(self._process.unix_s() - slot.created_at, stale=True))
+        shared.load.source = Source.FAIL_SAFE
+        shared.future.set_result(slot.entry.aged(self._state.unix_s() - slot.created_at, stale=True))
 
-    def _last_good(self, look_up: LookUp) -> Slot | None:
+    def _last_good(self, load: Load) -> Slot | None:
         """Return the newest value within its grace, from memory or as it was found at the server."""
-        memory, now = self._process.memory, self._ticks()
-        slot = memory.get(look_up.key.text)
-        if look_up.fallback is not None:
-            body, created_at = look_up.fallback
+        memory, now = self._state.memory, self._ticks()
+        slot = memory.get(load.key.text)
+        if load.fallback is not None:
+            body, created_at = load.fallback
             if slot is None or created_at > slot.created_at:
-                slot = Slot(look_up.key, Entry(body), self._process.counters.of(look_up.key.view.name), look_up.create)
-                slot.created_at, slot.dropped = created_at, True
-                slot.kept_until = now + look_up.key.view.policy.kept_s - (self._process.unix_s() - created_at)
+                slot = Slot(load.key, Entry(body), self._state.counters.of(load.key.view.name), load.create)
+                slot.created_at, slot.invalidated = created_at, True
+                slot.kept_until = now + load.key.view.policy.kept_s - (self._state.unix_s() - created_at)
                 memory.put(slot)
         return slot if slot is not None and now < slot.kept_until else None
 
     # Dropping, warming, watching ---------------------------------------------------------------------------------
 
-    async def invalidate(self, tags: Iterable[str], *, settled: bool) -> bool:
+    async def invalidate(self, tags: Iterable[str], *, acknowledged: bool) -> bool:
         """
         Make every value with one of *tags* untrue, in all processes. Call it after the commit. Safe to repeat.
 
@@ -304,7 +304,7 @@ class Cache:
             memory again; until then others may answer with the older value.
         """
         dropped = frozenset(tags)
-        return not dropped or await self._bus.drop(dropped, settled=settled)
+        return not dropped or await self._bus.invalidate(dropped, acknowledged=acknowledged)
 
     def expiring(self, within_s: float, limit: int) -> list[tuple[Key, Creator]]:
         """
@@ -322,9 +322,9 @@ class Cache:
 
     def stats(self) -> CacheStats:
         """Return what was counted since the start, and how things stand now."""
-        return summary(self._process)
+        return summary(self._state)
 
 
-def _is_answer(error: Exception) -> bool:
+def _is_definitive(error: Exception) -> bool:
     """Whether the creator has found something out (there is no such webhook) and not failed."""
     return isinstance(error, MonitorError) and not isinstance(error, Unavailable)

@@ -11,26 +11,26 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Link:
+class ConnectionGate:
     """Reads fail fast: while the way is shut nobody waits for a time limit of their own."""
 
     def __init__(self) -> None:
-        self.up = True
+        self.is_open = True
         self.failures = 0
 
     async def call(self, operation: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Carry out *operation*. Raises ``ServerGone``, at once while the way is shut."""
-        if not self.up:
+        if not self.is_open:
             raise ServerGone("shut until the next heartbeat")
         try:
             return await operation(*args, **kwargs)
         except ServerGone:
-            self.shut()
+            self.close()
             raise
 
-    def shut(self) -> None:
-        self.up = False
+    def close(self) -> None:
+        self.is_open = False
         self.failures += 1
 
     def open(self) -> None:
-        self.up = True
+        self.is_open = True

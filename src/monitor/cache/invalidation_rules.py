@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 
-class Drop(msgspec.Struct, frozen=True):
+class Invalidation(msgspec.Struct, frozen=True):
     """
     What one kind of event drops.
 
@@ -16,27 +16,27 @@ class Drop(msgspec.Struct, frozen=True):
     """
 
     tags: tuple[str, ...] = ()
-    settled: bool = False
+    acknowledged: bool = False
 
 
 class Plan(msgspec.Struct, frozen=True):
     """One invalidation for all the events of a unit of work."""
 
     tags: frozenset[str] = frozenset()
-    settled: bool = False
+    acknowledged: bool = False
 
 
-class DropTable:
+class InvalidationRules:
     """
     The one table from events to tags. An event without a row is an error: that nothing is dropped must be said.
 
     Collect the events in the unit of work; send the plan after the commit and before the answer, none after a rollback.
     """
 
-    def __init__(self, rows: Mapping[type[msgspec.Struct], Drop]) -> None:
+    def __init__(self, rows: Mapping[type[msgspec.Struct], Invalidation]) -> None:
         self._rows = dict(rows)
 
-    def plan(self, events: Iterable[msgspec.Struct]) -> Plan:
+    def invalidation_for(self, events: Iterable[msgspec.Struct]) -> Plan:
         """
         Return what *events* drop together; nothing if there are none.
 
@@ -49,5 +49,5 @@ class DropTable:
             drop = self._rows[type(event)]
             fields = msgspec.structs.asdict(event)
             tags.update(template.format_map(fields) for template in drop.tags)
-            settled = settled or drop.settled
+            settled = settled or drop.acknowledged
         return Plan(frozenset(tags), settled)

@@ -9,7 +9,7 @@ from typing import Self
 
 from monitor.cache.entry import Entry
 from monitor.cache.policy import Key, Policy, View
-from monitor.cache.server import ROOT, Found
+from monitor.cache.server import ROOT, Fetched
 from monitor.cache.stats import Source
 
 Creator = Callable[[], Awaitable[bytes]]
@@ -22,7 +22,7 @@ def _nothing() -> None:
     """Nobody waits."""
 
 
-class LookUp(str):  # noqa: SLOT000 - few live at a time
+class Load(str):  # noqa: SLOT000 - few live at a time
     """
     The key that dogpile passes around, together with what belongs to this one look-up.
 
@@ -41,28 +41,28 @@ class LookUp(str):  # noqa: SLOT000 - few live at a time
         """When a value expires for this look-up: ``fresh_s`` with its jitter."""
         self.tokens: list[bytes] | None = None
         """Of ``tags``, read before anything was computed; ``None`` while the server did not tell."""
-        self.found: tuple[float, Found] | None = None
+        self.prefetched: tuple[float, Fetched] | None = None
         """What came with the lock and has not been looked at yet, and when it was asked for."""
         self.read_at = 0.0
         """When the tokens were asked for, on the monotonic clock: what is found or made is true then."""
         self.not_before = 0.0
         """Unix seconds: an older value will not do."""
-        self.part_of: LookUp | None = None
+        self.parent: Load | None = None
         """What this one is looked up for: a value that has seen fewer drops will not do."""
-        self.doomed = False
+        self.superseded = False
         """Something it may have read has been dropped since: the result is for those who wait, not to be kept."""
         self.fallback: tuple[bytes, float] | None = None
         """A body that is no longer valid, and when it was made in Unix seconds."""
         self.entry: Entry | None = None
         self.source = Source.CREATED
-        self.made: Callable[[], None] = _nothing
+        self.on_created: Callable[[], None] = _nothing
         """Called when ``entry`` has just been created, before it is stored for others."""
         self.direct = direct
         """Made for a plain string, so for one call of the region only."""
         self.deferred: Callable[[], None] | None = None
         """The creation to run once the old value has been answered."""
 
-    def has_seen_no_more_than(self, tokens: Sequence[bytes] | None, tags: Sequence[str]) -> bool:
+    def accepts(self, tokens: Sequence[bytes] | None, tags: Sequence[str]) -> bool:
         """
         Return whether a value behind *tokens*, of the root and of *tags*, has seen every drop that this has seen.
 
@@ -83,72 +83,72 @@ class LookUp(str):  # noqa: SLOT000 - few live at a time
         return self is not other
 
 
-def look_up_of(key: str) -> LookUp:
+def load_of(key: str) -> Load:
     """Return *key* as a look-up; a plain string is the key of someone who uses the region directly."""
-    if isinstance(key, LookUp):
+    if isinstance(key, Load):
         return key
-    return LookUp(Key(key, DIRECT, ()), None, expires_s=DIRECT.policy.fresh_s, direct=True)
+    return Load(Key(key, DIRECT, ()), None, expires_s=DIRECT.policy.fresh_s, direct=True)
 
 
-class Flight:
+class SharedLoad:
     """A look-up under way and the answer that its callers share."""
 
-    __slots__ = ("answer", "begun", "look_up")
+    __slots__ = ("future", "load", "started")
 
-    def __init__(self, look_up: LookUp) -> None:
-        self.look_up = look_up
-        self.answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
-        look_up.made = self.tell
-        self.begun = False
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        load.on_created = self.resolve
+        self.started = False
         """Whether it may have read anything. Until then, whoever joins it has read nothing older than themselves."""
 
-    def tell(self) -> None:
+    def resolve(self) -> None:
         """Answer with what the look-up has, unless that is done: a stored value may have been answered before."""
-        if not self.answer.done():
-            assert self.look_up.entry is not None
-            self.answer.set_result(self.look_up.entry)
+        if not self.future.done():
+            assert self.load.entry is not None
+            self.future.set_result(self.load.entry)
 
 
-class UnderWay:
+class InFlight:
     """
     The look-ups in progress: for each key the one that new callers join, and all that can be doomed.
     """
 
     def __init__(self) -> None:
-        self._joinable: dict[str, Flight] = {}
-        self._all: set[LookUp] = set()
+        self._joinable: dict[str, SharedLoad] = {}
+        self._all: set[Load] = set()
 
     def __len__(self) -> int:
         return len(self._all) + len(self._joinable)
 
-    def joinable(self, text: str) -> Flight | None:
+    def joinable(self, text: str) -> SharedLoad | None:
         return self._joinable.get(text)
 
-    def offer(self, flight: Flight) -> None:
-        """Let new callers join *flight*."""
-        self._joinable[flight.look_up.key.text] = flight
+    def add(self, shared: SharedLoad) -> None:
+        """Let new callers join *shared*."""
+        self._joinable[shared.load.key.text] = shared
 
-    def detach(self, flight: Flight) -> None:
+    def detach(self, shared: SharedLoad) -> None:
         """Let new callers start anew. A successor that they have started by now stays."""
-        text = flight.look_up.key.text
-        if self._joinable.get(text) is flight:
+        text = shared.load.key.text
+        if self._joinable.get(text) is shared:
             del self._joinable[text]
 
     @contextmanager
-    def track(self, look_up: LookUp) -> Iterator[None]:
-        """Let *look_up* be doomed while the block runs."""
-        self._all.add(look_up)
+    def track(self, load: Load) -> Iterator[None]:
+        """Let *load* be doomed while the block runs."""
+        self._all.add(load)
         try:
             yield
         finally:
-            self._all.discard(look_up)
+            self._all.discard(load)
 
-    def doom(self, tags: Iterable[str], keys: Iterable[str] = ()) -> None:
+    def supersede(self, tags: Iterable[str], keys: Iterable[str] = ()) -> None:
         """Doom and detach every look-up with one of *tags* or of *keys*."""
         dropped, named = frozenset(tags), frozenset(keys)
-        for look_up in self._all:
-            if not dropped.isdisjoint(look_up.tags) or look_up.key.text in named:
-                look_up.doomed = True
-        for text, flight in list(self._joinable.items()):
-            if not dropped.isdisjoint(flight.look_up.tags) or text in named:
+        for load in self._all:
+            if not dropped.isdisjoint(load.tags) or load.key.text in named:
+                load.superseded = True
+        for text, shared in list(self._joinable.items()):
+            if not dropped.isdisjoint(shared.load.tags) or text in named:
                 del self._joinable[text]

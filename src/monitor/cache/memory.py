@@ -29,12 +29,12 @@ class Slot:
     __slots__ = (
         "create",
         "created_at",
-        "dropped",
         "entry",
         "failed_until",
         "failing",
         "fresh_until",
         "hits",
+        "invalidated",
         "kept_until",
         "key",
         "read_at",
@@ -65,12 +65,12 @@ class Slot:
         """A newer value could not be made: until then this is answered, marked stale."""
         self.failing = False
         """The last try to make a newer value failed."""
-        self.dropped = False
+        self.invalidated = False
         self.hits = 0
 
-    def drop(self) -> bool:
+    def invalidate(self) -> bool:
         """Make it a last good value; return whether it was more than that."""
-        was, self.dropped = self.dropped, True
+        was, self.invalidated = self.invalidated, True
         self.fresh_until = self.stale_until = self.read_at = NEVER
         if not was:
             self.stats.invalidations += 1
@@ -87,7 +87,7 @@ class Memory:
         self.slots: dict[str, Slot] = {}
         """For reading; the fast path goes straight here."""
         self._by_tag: dict[str, set[str]] = {}
-        self._order = _Bounded(max_bytes, self._forget)
+        self._order = _SizedLRU(max_bytes, self._unindex)
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -121,14 +121,14 @@ class Memory:
     def remove(self, text: str) -> None:
         self._order.pop(text, None)
 
-    def drop(self, tags: Iterable[str]) -> None:
+    def invalidate(self, tags: Iterable[str]) -> None:
         """Drop, in place, every value with one of *tags*."""
         for tag in tags:
             texts = self.slots if tag == ROOT else self._by_tag.get(tag, ())
             for text in texts:
-                self.slots[text].drop()
+                self.slots[text].invalidate()
 
-    def _forget(self, text: str) -> None:
+    def _unindex(self, text: str) -> None:
         slot = self.slots.pop(text)
         for tag in slot.key.tags:
             texts = self._by_tag[tag]
@@ -142,7 +142,7 @@ def size_of(slot: Slot) -> int:
     return SLOT_BYTES + 2 * len(slot.entry.body)
 
 
-class _Bounded(LRUCache[str, Slot]):
+class _SizedLRU(LRUCache[str, Slot]):
     """Tells of every key that leaves, whatever made it leave."""
 
     def __init__(self, max_bytes: int, forget: Callable[[str], None]) -> None:

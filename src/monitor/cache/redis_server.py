@@ -13,7 +13,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from monitor.cache.server import Dropped, Found, Heeded, Member, Message, Pong, Released, ServerGone
+from monitor.cache.server import Acked, BusMessage, Fetched, Invalidated, Member, Pong, Released, ServerGone
+
+PREFIX = "monitor:cache:2:"
+"""The number is that of the formats: processes that read others do not meet."""
 
 CONNECTIONS = 16
 ANSWER_S = 0.15
@@ -54,7 +57,7 @@ return 1
 """
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Message).decode
+_decode = msgspec.msgpack.Decoder(BusMessage).decode
 
 
 class RedisCacheServer:
@@ -66,7 +69,7 @@ class RedisCacheServer:
         patience: multiplies the time limits, for machines on which processes wait for each other.
     """
 
-    def __init__(self, url: str, *, prefix: str = "monitor:cache:1:", patience: float = 1.0) -> None:
+    def __init__(self, url: str, *, prefix: str = PREFIX, patience: float = 1.0) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
             "socket_connect_timeout": patience * CONNECT_S,
@@ -91,7 +94,7 @@ class RedisCacheServer:
         with _translated():
             await self._redis.aclose(close_connection_pool=True)
 
-    async def fetch(self, key: str, tags: Sequence[str]) -> Found:
+    async def fetch(self, key: str, tags: Sequence[str]) -> Fetched:
         with _translated():
             value, *tokens = await self._redis.mget(self._names(key, tags))
             return value, tokens
@@ -110,14 +113,14 @@ class RedisCacheServer:
         with _translated():
             await self._redis.set(self._value(key), value, px=_ms(ttl_s))
 
-    async def forget(self, key: str, message: Dropped) -> None:
+    async def delete(self, key: str, message: Invalidated) -> None:
         with _translated():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.delete(self._value(key))
                 pipe.publish(self._bus, _encode(message))
                 await pipe.execute()
 
-    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Found | None:
+    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Fetched | None:
         with _translated():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.set(self._lock(key), holder, nx=True, px=_ms(lease_s))
@@ -129,7 +132,7 @@ class RedisCacheServer:
         with _translated():
             await self._unlock(keys=[self._lock(key)], args=[holder, self._bus, _encode(Released(key))])
 
-    async def drop(self, tokens: Mapping[str, bytes], message: Dropped, lease_s: float) -> list[Member]:
+    async def invalidate(self, tokens: Mapping[str, bytes], message: Invalidated, lease_s: float) -> list[Member]:
         names = [self._members, *map(self._token, tokens)]
         args: list[Any] = [_ms(lease_s), self._bus, _encode(message), TOKEN_TTL_S * 1000, *tokens.values()]
         with _translated():
@@ -144,11 +147,11 @@ class RedisCacheServer:
         with _translated():
             await self._redis.zrem(self._members, member)
 
-    async def heed(self, sender: str, message: Heeded) -> None:
+    async def ack(self, sender: str, message: Acked) -> None:
         with _translated():
             await self._redis.publish(self._own_bus(sender), _encode(message))
 
-    async def adopt(self, root_token: bytes, message: Dropped) -> bool:
+    async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
         with _translated():
             run_id = (await self._redis.info("server"))["run_id"]
             args: list[Any] = [run_id, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message)]
@@ -210,7 +213,7 @@ class RedisSubscription:
         with _translated():
             await self._connection.send_command("PING", payload)
 
-    async def receive(self) -> Message | Pong:
+    async def receive(self) -> BusMessage | Pong:
         with _translated():
             kind, *rest = await self._connection.read_response()
         return Pong(rest[-1]) if kind == b"pong" else _decode(rest[-1])

@@ -30,17 +30,17 @@ class Member(msgspec.Struct, frozen=True):
     lease_s: float
 
 
-class Dropped(msgspec.Struct, frozen=True, tag="dropped"):
+class Invalidated(msgspec.Struct, frozen=True, tag="invalidated"):
     """*tags*, and *keys* by name, are no longer true. With *answer*, the sender waits to hear that it was heeded."""
 
     id: int
     sender: str
     tags: tuple[str, ...]
     keys: tuple[str, ...] = ()
-    answer: bool = False
+    needs_ack: bool = False
 
 
-class Heeded(msgspec.Struct, frozen=True, tag="heeded"):
+class Acked(msgspec.Struct, frozen=True, tag="acked"):
     """*member* has carried out the message *id*."""
 
     id: int
@@ -59,20 +59,20 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     payload: bytes
 
 
-Message = Dropped | Heeded | Released
+BusMessage = Invalidated | Acked | Released
 
-Found = tuple[bytes | None, list[bytes | None]]
+Fetched = tuple[bytes | None, list[bytes | None]]
 """The value of a key and the token of each of its tags, as they stood together."""
 
 
-class Subscription(Protocol):
+class BusSubscription(Protocol):
     """What the server says, in the order in which it said it. Raises ``ServerGone`` once it can hear no more."""
 
     async def ping(self, payload: bytes) -> None:
         """Ask for a :class:`Pong` with *payload* behind all that has been sent."""
         ...
 
-    async def receive(self) -> Message | Pong:
+    async def receive(self) -> BusMessage | Pong:
         """Wait for the next one."""
         ...
 
@@ -80,7 +80,7 @@ class Subscription(Protocol):
 class CacheServer(Protocol):
     """The operations that must be atomic. Lifetimes are in seconds; tags and keys are plain names."""
 
-    async def fetch(self, key: str, tags: Sequence[str]) -> Found: ...
+    async def fetch(self, key: str, tags: Sequence[str]) -> Fetched: ...
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
         """Give each tag its token in *tokens* unless it has one; return the tokens that hold, in that order."""
@@ -88,11 +88,11 @@ class CacheServer(Protocol):
 
     async def store(self, key: str, value: bytes, ttl_s: float) -> None: ...
 
-    async def forget(self, key: str, message: Dropped) -> None:
+    async def delete(self, key: str, message: Invalidated) -> None:
         """Delete the value of *key* and tell everyone."""
         ...
 
-    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Found | None:
+    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Fetched | None:
         """
         Take the right to create *key*, unless somebody has it.
 
@@ -106,7 +106,7 @@ class CacheServer(Protocol):
         """Give that right back and say so; nothing happens if *holder* has lost it."""
         ...
 
-    async def drop(self, tokens: Mapping[str, bytes], message: Dropped, lease_s: float) -> list[Member]:
+    async def invalidate(self, tokens: Mapping[str, bytes], message: Invalidated, lease_s: float) -> list[Member]:
         """
         Replace the tokens, tell everyone, and return who may still have missed it: the live members.
 
@@ -121,11 +121,11 @@ class CacheServer(Protocol):
 
     async def leave(self, member: str) -> None: ...
 
-    async def heed(self, sender: str, message: Heeded) -> None:
+    async def ack(self, sender: str, message: Acked) -> None:
         """Tell *sender* alone."""
         ...
 
-    async def adopt(self, root_token: bytes, message: Dropped) -> bool:
+    async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
         """
         Drop the root tag if this server is not the one that was adopted last; say whether that was so.
 
@@ -137,7 +137,7 @@ class CacheServer(Protocol):
         """Be the first to take *name*."""
         ...
 
-    def subscribe(self, member: str) -> AbstractAsyncContextManager[Subscription]:
+    def subscribe(self, member: str) -> AbstractAsyncContextManager[BusSubscription]:
         """Hear what is said to everyone and to *member*: all of it from when the block is entered."""
         ...
 

@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from monitor.cache.config import CacheConfig
-from monitor.cache.connection_gate import Link
-from monitor.cache.invalidation_bus import Alone, Bus
-from monitor.cache.load import UnderWay
+from monitor.cache.connection_gate import ConnectionGate
+from monitor.cache.invalidation_bus import InvalidationBus, LocalBus
+from monitor.cache.load import InFlight
 from monitor.cache.memory import Memory
 from monitor.cache.server import CacheServer
 from monitor.cache.stats import Counters
-from monitor.cache.waiters import Wakes
+from monitor.cache.waiters import Waiters
 from monitor.domain.ports.clock import Clock
 
 
-class Process:
+class CacheState:
     """The state of one process. Building it does no I/O."""
 
     def __init__(self, clock: Clock, server: CacheServer | None, config: CacheConfig) -> None:
         self.clock = clock
         self.config = config
         self.server = server
-        self.link = Link()
-        self.wakes = Wakes()
+        self.gate = ConnectionGate()
+        self.waiters = Waiters()
         self.memory = Memory(config.l1_bytes)
         self.counters = Counters()
-        self.under_way = UnderWay()
-        self.bus: Bus | Alone = (
-            Alone(self.drop_here)
+        self.in_flight = InFlight()
+        self.bus: InvalidationBus | LocalBus = (
+            LocalBus(self.apply_invalidation)
             if server is None
-            else Bus(server, self.link, self.wakes, clock, config, self.drop_here)
+            else InvalidationBus(server, self.gate, self.waiters, clock, config, self.apply_invalidation)
         )
 
     @property
@@ -41,9 +41,9 @@ class Process:
     def unix_s(self) -> float:
         return self.clock.now().timestamp()
 
-    def drop_here(self, tags: Iterable[str], keys: Iterable[str]) -> None:
+    def apply_invalidation(self, tags: Iterable[str], keys: Iterable[str]) -> None:
         """Drop what is in memory in place, and doom the look-ups that may have read what is dropped."""
-        self.memory.drop(tags)
+        self.memory.invalidate(tags)
         for key in keys:
             self.memory.remove(key)
-        self.under_way.doom(tags, keys)
+        self.in_flight.supersede(tags, keys)

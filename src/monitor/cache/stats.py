@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from monitor.cache.state import Process
+    from monitor.cache.state import CacheState
 
 
 class Source(enum.Enum):
@@ -54,7 +54,7 @@ class ViewStats(msgspec.Struct):
 
 
 class CacheStats(msgspec.Struct, frozen=True):
-    """One look at the cache of this process. Ratios are 0 to 1, ``None`` before the first read."""
+    """One look at the cache of this state. Ratios are 0 to 1, ``None`` before the first read."""
 
     views: tuple[ViewStats, ...]
     entries: int
@@ -63,9 +63,9 @@ class CacheStats(msgspec.Struct, frozen=True):
     """Whether memory may be served from."""
     server_up: bool
     server_failures: int
-    owed: int
+    pending_invalidations: int
     """Tags whose drop the server has not taken yet."""
-    under_way: int
+    in_flight: int
     """Look-ups in progress."""
     hit_ratio: float | None
     l1_hit_ratio: float | None
@@ -93,21 +93,21 @@ def ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def summary(process: Process) -> CacheStats:
-    """Return the counts and the state of *process*."""
-    views = process.counters.snapshot()
+def summary(state: CacheState) -> CacheStats:
+    """Return the counts and the state of *state*."""
+    views = state.counters.snapshot()
     reads = sum(view.reads for view in views)
     l1 = sum(view.l1_hits + view.stale_hits + view.fail_safe for view in views)
     l2 = sum(view.l2_hits for view in views)
     return CacheStats(
         views=views,
-        entries=len(process.memory),
-        bytes=process.memory.bytes,
-        trusted=process.trusted,
-        server_up=process.server is not None and process.link.up,
-        server_failures=process.link.failures,
-        owed=process.bus.owed,
-        under_way=len(process.under_way),
+        entries=len(state.memory),
+        bytes=state.memory.bytes,
+        trusted=state.trusted,
+        server_up=state.server is not None and state.gate.is_open,
+        server_failures=state.gate.failures,
+        pending_invalidations=state.bus.pending_invalidations,
+        in_flight=len(state.in_flight),
         hit_ratio=ratio(l1 + l2, reads),
         l1_hit_ratio=ratio(l1, reads),
         l2_hit_ratio=ratio(l2, reads - l1),

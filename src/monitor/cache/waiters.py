@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Wakes:
+class Waiters:
     """Events by key, in the order of arrival, there only while somebody listens."""
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Wakes:
         return len(self._listening)
 
     @contextmanager
-    def listen(self, key: str) -> Iterator[asyncio.Event]:
+    def register(self, key: str) -> Iterator[asyncio.Event]:
         """An event that is set whenever *key* is released."""
         event = asyncio.Event()
         self._listening.setdefault(key, []).append(event)
@@ -29,6 +29,6 @@ class Wakes:
             if not events:
                 del self._listening[key]
 
-    def wake(self, key: str) -> None:
+    def notify(self, key: str) -> None:
         for event in self._listening.get(key, ()):
             event.set()

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from monitor.cache.redis_server import ANSWER_S, TOKEN_TTL_S
-from monitor.cache.server import Dropped, Found, Heeded, Member, Message, Pong, Released, ServerGone
+from monitor.cache.server import Acked, BusMessage, Fetched, Invalidated, Member, Pong, Released, ServerGone
 from tests.fakes.clock import FakeClock
 
 
@@ -65,7 +65,7 @@ class FakeRedis:
         now = self.clock.monotonic()
         return [Member(name, until - now) for name, until in self._members.items() if until > now]
 
-    def publish(self, message: Message, member: str | None = None) -> None:
+    def publish(self, message: BusMessage, member: str | None = None) -> None:
         for subscription in self.subscriptions:
             if member in (None, subscription.member):
                 subscription.say(message)
@@ -102,11 +102,11 @@ class FakeSubscription:
         self.member = member
         self.held = held
         self.broken = False
-        self.queue: deque[Message | Pong] = deque()
+        self.queue: deque[BusMessage | Pong] = deque()
         self._changed = asyncio.Event()
         self._allowed = 0
 
-    def say(self, message: Message | Pong) -> None:
+    def say(self, message: BusMessage | Pong) -> None:
         self.queue.append(message)
         self._changed.set()
 
@@ -129,7 +129,7 @@ class FakeSubscription:
             raise ServerGone("broken")
         self.say(Pong(payload))
 
-    async def receive(self) -> Message | Pong:
+    async def receive(self) -> BusMessage | Pong:
         while not (self.queue and (not self.held or self._allowed)):
             if self.broken:
                 raise ServerGone("broken")
@@ -167,7 +167,7 @@ class FakeCacheServer:
     async def close(self) -> None:
         self.cut_bus()
 
-    async def fetch(self, key: str, tags: Sequence[str]) -> Found:
+    async def fetch(self, key: str, tags: Sequence[str]) -> Fetched:
         async with self._way("fetch"):
             return self._found(key, tags)
 
@@ -182,12 +182,12 @@ class FakeCacheServer:
         async with self._way("store"):
             self.redis.put(f"v:{key}", value, ttl_s)
 
-    async def forget(self, key: str, message: Dropped) -> None:
-        async with self._way("forget"):
+    async def delete(self, key: str, message: Invalidated) -> None:
+        async with self._way("delete"):
             self.redis.remove(f"v:{key}")
             self.redis.publish(message)
 
-    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Found | None:
+    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Fetched | None:
         async with self._way("lock"):
             return self._found(key, tags) if self.redis.add(f"l:{key}", holder.encode(), lease_s) else None
 
@@ -197,8 +197,8 @@ class FakeCacheServer:
                 self.redis.remove(f"l:{key}")
                 self.redis.publish(Released(key))
 
-    async def drop(self, tokens: Mapping[str, bytes], message: Dropped, lease_s: float) -> list[Member]:
-        async with self._way("drop"):
+    async def invalidate(self, tokens: Mapping[str, bytes], message: Invalidated, lease_s: float) -> list[Member]:
+        async with self._way("invalidate"):
             self.redis.count_unknown(lease_s)
             for tag, token in tokens.items():
                 self.redis.put(f"t:{tag}", token, TOKEN_TTL_S)
@@ -213,12 +213,12 @@ class FakeCacheServer:
         async with self._way("leave"):
             self.redis.leave(member)
 
-    async def heed(self, sender: str, message: Heeded) -> None:
-        async with self._way("heed"):
+    async def ack(self, sender: str, message: Acked) -> None:
+        async with self._way("ack"):
             self.redis.publish(message, sender)
 
-    async def adopt(self, root_token: bytes, message: Dropped) -> bool:
-        async with self._way("adopt"):
+    async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
+        async with self._way("reset_if_server_changed"):
             new = self.redis.adopt()
             if new:
                 for tag in message.tags:
@@ -240,7 +240,7 @@ class FakeCacheServer:
         finally:
             self.redis.subscriptions.remove(subscription)
 
-    def _found(self, key: str, tags: Sequence[str]) -> Found:
+    def _found(self, key: str, tags: Sequence[str]) -> Fetched:
         return self.redis.get(f"v:{key}"), [self.redis.get(f"t:{tag}") for tag in tags]
 
     @asynccontextmanager

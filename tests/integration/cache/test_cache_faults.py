@@ -86,9 +86,9 @@ async def test_a_process_that_is_cut_off_harms_nobody_and_comes_back(tmp_path: P
 
 
 async def _write_during(way: Tunnel, other: Any) -> bool:
-    """Cut the way, let *other* write, and open the way again; return whether the write was settled."""
+    """Cut the way, let *other* write, and open the way again; return whether the write was acknowledged."""
     way.shut()
-    taken: bool = (await other.order("invalidate", id=1, settled=True))["taken"]
+    taken: bool = (await other.order("invalidate", id=1, acknowledged=True))["taken"]
     await asyncio.sleep(AWAY_S - 1)
     way.open()
     return taken

@@ -98,7 +98,7 @@ class Worker:
         return {}
 
     async def live(self, *, seconds: float, reads_per_s: float, writes_per_s: float) -> dict[str, Any]:
-        """Read by a Zipf law and write now and then; return each read and each settled write with its times."""
+        """Read by a Zipf law and write now and then; return each read and each acknowledged write with its times."""
         dice = random.Random(os.getpid())
         weights = [1 / (rank + 1) for rank in range(KEYS)]
         end = time.monotonic() + seconds
@@ -121,9 +121,9 @@ class Worker:
             number = dice.choices(range(KEYS), weights)[0]
             key = VIEW.key(id=number)
             version, written_at = self.source.change(key), time.monotonic()
-            settled = dice.random() < 0.5
-            taken = await self.cache.invalidate([key.tags[1]], settled=settled)
-            writes.append((number, version, written_at, time.monotonic(), settled and taken))
+            acknowledged = dice.random() < 0.5
+            taken = await self.cache.invalidate([key.tags[1]], acknowledged=acknowledged)
+            writes.append((number, version, written_at, time.monotonic(), acknowledged and taken))
 
         async def at_rate(per_s: float, act: Callable[[], Awaitable[None]], tasks: set[asyncio.Task[None]]) -> None:
             while time.monotonic() < end:
@@ -155,10 +155,10 @@ class Worker:
             await asyncio.sleep(0.005)
         return {"ms": ms, "errors": errors, "trust": untrusted}
 
-    async def invalidate(self, *, id: int, settled: bool) -> dict[str, Any]:  # noqa: A002
+    async def invalidate(self, *, id: int, acknowledged: bool) -> dict[str, Any]:  # noqa: A002
         key = VIEW.key(id=id)
         self.source.change(key)
-        return {"taken": await self.cache.invalidate([key.tags[1]], settled=settled)}
+        return {"taken": await self.cache.invalidate([key.tags[1]], acknowledged=acknowledged)}
 
     async def warm(self, *, seconds: float, tick_s: float, ids: list[int], creator_s: float) -> dict[str, Any]:
         """Tick and read, by a policy that spans two ticks; return how many ticks were ours and which reads waited."""
@@ -195,13 +195,13 @@ class Worker:
 
         before = psutil.Process().memory_info().rss
         await asyncio.gather(*(some(range(first, keys, 16)) for first in range(16)))
-        stats, process = cache.stats(), cache._process
+        stats, process = cache.stats(), cache._state
         return {
             "grown_bytes": psutil.Process().memory_info().rss - before,
             "entries": stats.entries,
             "bytes": stats.bytes,
-            "under_way": stats.under_way,
-            "listening": len(process.wakes),
+            "under_way": stats.in_flight,
+            "listening": len(process.waiters),
             "tags": process.memory.tags,
         }
 

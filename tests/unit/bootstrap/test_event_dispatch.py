@@ -147,7 +147,7 @@ async def test_a_caller_who_gives_up_leaves_the_fact_to_be_heard_again(clock: Fa
     server = FakeCacheServer(FakeRedis(clock))
     process = Process(clock, log, server)
     async with process.cache:
-        server.before["drop"] = gate = asyncio.Event()
+        server.before["invalidate"] = gate = asyncio.Event()
         hearing = asyncio.create_task(process.hearing.hear([process.fact(WebhookUpdated(WEBHOOK))]))
         await asyncio.sleep(0)
         hearing.cancel()

@@ -1,7 +1,7 @@
 """
 Three processes, one server, and everything that can happen to them, for hypothesis to arrange.
 
-What is checked: a read is never older than the last settled write at its start, of all that it is made of; only a
+What is checked: a read is never older than the last acknowledged write at its start, of all that it is made of; only a
 reader that the server was away from may be behind by a lease. Nobody creates a key that somebody else is creating,
 unless they have waited long enough or something broke. In the end nothing is left registered.
 """
@@ -31,15 +31,15 @@ class Read(msgspec.Struct):
     cache: Cache
     parts: tuple[Key, ...]
     began_at: float
-    settled: list[int]
-    """The newest version of each part that was settled when it began."""
+    acknowledged: list[int]
+    """The newest version of each part that was acknowledged when it began."""
     job: Job[Entry]
 
 
 class Write(msgspec.Struct):
     key: Key
     version: int
-    settled: bool
+    acknowledged: bool
     job: Job[bool]
 
 
@@ -63,7 +63,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.world = self._block.__enter__()
         self.caches = [self.world.cache() for _ in range(3)]
         self.versions = {ONE.text: 1, TWO.text: 1}
-        self.settled: dict[str, list[tuple[float, int]]] = {ONE.text: [(0.0, 1)], TWO.text: [(0.0, 1)]}
+        self.acknowledged: dict[str, list[tuple[float, int]]] = {ONE.text: [(0.0, 1)], TWO.text: [(0.0, 1)]}
         self.reads: list[Read] = []
         self.writes: list[Write] = []
         self.creations: list[Creation] = []
@@ -81,9 +81,9 @@ class CacheMachine(RuleBasedStateMachine):
     def read(self, who: int, key: Key) -> None:
         cache, parts = self.caches[who], PARTS[key]
         began_at = self.world.clock.monotonic()
-        settled = [max(version for _, version in self.settled[part.text]) for part in parts]
+        acknowledged = [max(version for _, version in self.acknowledged[part.text]) for part in parts]
         create = composer(cache, self.creator) if key is BOTH else self.creator(key)
-        self.reads.append(Read(cache, parts, began_at, settled, self.world.start(cache.get(key, create))))
+        self.reads.append(Read(cache, parts, began_at, acknowledged, self.world.start(cache.get(key, create))))
 
     @rule(key=KEYS | st.just(BOTH))
     def read_everywhere(self, key: Key) -> None:
@@ -95,12 +95,12 @@ class CacheMachine(RuleBasedStateMachine):
         cache = self.caches[who]
         self.world.start(cache.refresh(key, self.creator(key)))
 
-    @rule(who=WHO, key=KEYS, settled=st.booleans(), everything=st.booleans())
-    def write(self, who: int, key: Key, *, settled: bool, everything: bool) -> None:
+    @rule(who=WHO, key=KEYS, acknowledged=st.booleans(), everything=st.booleans())
+    def write(self, who: int, key: Key, *, acknowledged: bool, everything: bool) -> None:
         self.versions[key.text] += 1
         tags = ["all"] if everything else [key.tags[1]]
-        job = self.world.start(self.caches[who].invalidate(tags, settled=settled))
-        self.writes.append(Write(key, self.versions[key.text], settled, job))
+        job = self.world.start(self.caches[who].invalidate(tags, acknowledged=acknowledged))
+        self.writes.append(Write(key, self.versions[key.text], acknowledged, job))
 
     @precondition(lambda self: self.creations)
     @rule()
@@ -134,11 +134,11 @@ class CacheMachine(RuleBasedStateMachine):
         self.read(who, key)
         self.finish_creations()
         self.server(who).hold_bus(held=True)
-        self.write((who + 1) % 3, key, settled=True, everything=False)
+        self.write((who + 1) % 3, key, acknowledged=True, everything=False)
         self.read(who, BOTH)
         self.finish_creations()
 
-    @rule(who=WHO, operation=st.sampled_from(["fetch", "drop", "store", "lock", "unlock", "heed", "subscribe"]))
+    @rule(who=WHO, operation=st.sampled_from(["fetch", "invalidate", "store", "lock", "unlock", "ack", "subscribe"]))
     def delay(self, who: int, operation: str) -> None:
         """Keep the requests or the answers of an operation; or let all go that was kept."""
         server = self.server(who)
@@ -147,7 +147,9 @@ class CacheMachine(RuleBasedStateMachine):
             self.world.loop.run_ready()
         else:
             self.fault(who)
-            (server.before if operation in {"drop", "heed", "subscribe"} else server.after)[operation] = asyncio.Event()
+            (server.before if operation in {"invalidate", "ack", "subscribe"} else server.after)[operation] = (
+                asyncio.Event()
+            )
 
     @rule(who=WHO, what=st.sampled_from(["break the bus", "cut off", "crash", "flush", "restart", "restore"]))
     def harm(self, who: int, what: str) -> None:
@@ -186,9 +188,9 @@ class CacheMachine(RuleBasedStateMachine):
     # What must hold ----------------------------------------------------------------------------------------------
 
     @invariant()
-    def reads_are_never_older_than_what_was_settled_before(self) -> None:
+    def reads_are_never_older_than_what_was_acknowledged_before(self) -> None:
         self.note_trouble()
-        self.note_settled()
+        self.note_acknowledged()
         for read in [read for read in self.reads if read.job.done]:
             self.reads.remove(read)
             if read.job.cancelled or read.job.error is not None:
@@ -196,7 +198,7 @@ class CacheMachine(RuleBasedStateMachine):
             entry = read.job.result()
             read_versions = [int(body) for body in entry.body.split(b",")]
             behind = any(got < floor for got, floor in zip(read_versions, self.floors(read), strict=True))
-            assert entry.stale or not behind, f"read {read_versions}, settled was {self.floors(read)}"
+            assert entry.stale or not behind, f"read {read_versions}, acknowledged was {self.floors(read)}"
 
     @invariant()
     def nobody_creates_what_somebody_is_creating(self) -> None:
@@ -217,15 +219,15 @@ class CacheMachine(RuleBasedStateMachine):
         self.resting = True
         for creation in self.creations:
             creation.gate.set()
-        self.world.pass_time(CONFIG.creator_s + 3)
-        self.reads_are_never_older_than_what_was_settled_before()
+        self.world.pass_time(CONFIG.creator_timeout_s + 3)
+        self.reads_are_never_older_than_what_was_acknowledged_before()
         assert (self.reads, self.creations) == ([], [])
         assert [write for write in self.writes if not write.job.done] == []
         for cache in self.caches:
-            stats, process = cache.stats(), cache._process
-            left = (stats.under_way, stats.owed, stats.trusted, len(process.wakes))
+            stats, process = cache.stats(), cache._state
+            left = (stats.in_flight, stats.pending_invalidations, stats.trusted, len(process.waiters))
             assert left == (0, 0, True, 0), f"under way, owed, trusted, listening: {left}"
-            assert (cache._tasks, process.bus._settlements, process.bus._replies) == ({}, {}, set())  # type: ignore[union-attr]
+            assert (cache._tasks, process.bus._ack_collectors, process.bus._acks) == ({}, {}, set())  # type: ignore[union-attr]
             assert process.memory.tags <= 1 + 2 * stats.entries
         assert self.world.redis.names("l") == set()
 
@@ -247,29 +249,36 @@ class CacheMachine(RuleBasedStateMachine):
     def note_trouble(self) -> None:
         for cache in self.caches:
             server = self.world.server(cache)
-            if server.cut or server.before or server.after or not cache.stats().server_up or cache.stats().owed:
+            if (
+                server.cut
+                or server.before
+                or server.after
+                or not cache.stats().server_up
+                or cache.stats().pending_invalidations
+            ):
                 self.troubled_at[cache] = self.world.clock.monotonic()
 
-    def note_settled(self) -> None:
+    def note_acknowledged(self) -> None:
         for write in [write for write in self.writes if write.job.done]:
             self.writes.remove(write)
-            if not write.job.cancelled and write.job.result() and write.settled:
-                self.settled[write.key.text].append((self.world.clock.monotonic(), write.version))
+            if not write.job.cancelled and write.job.result() and write.acknowledged:
+                self.acknowledged[write.key.text].append((self.world.clock.monotonic(), write.version))
 
     def floors(self, read: Read) -> list[int]:
         """Return the oldest version of each part that *read* may show."""
         if self.troubled_at.get(read.cache, -1.0) < read.began_at:
-            return read.settled
+            return read.acknowledged
         until = read.began_at - CONFIG.lease_s
         return [
-            max((version for at, version in self.settled[part.text] if at <= until), default=1) for part in read.parts
+            max((version for at, version in self.acknowledged[part.text] if at <= until), default=1)
+            for part in read.parts
         ]
 
     def creator(self, key: Key) -> Callable[[], Awaitable[bytes]]:
         asked_at, faults = self.world.clock.monotonic(), self.faults
 
         async def create() -> bytes:
-            waited = self.world.clock.monotonic() - asked_at >= CONFIG.wait_s - 0.001
+            waited = self.world.clock.monotonic() - asked_at >= CONFIG.lock_wait_s - 0.001
             sound = self.faults == faults and not waited and not self.troubled()
             others = [other for other in self.creations if other.key is key and other.faults == faults and other.sound]
             if sound and others:
@@ -290,4 +299,4 @@ class CacheMachine(RuleBasedStateMachine):
     def troubled(self) -> bool:
         self.note_trouble()
         now: Any = self.world.clock.monotonic()
-        return any(now - at <= CONFIG.creator_s for at in self.troubled_at.values())
+        return any(now - at <= CONFIG.creator_timeout_s for at in self.troubled_at.values())

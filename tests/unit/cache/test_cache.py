@@ -81,7 +81,7 @@ def test_a_failure_without_a_last_good_value_is_told_to_everyone_and_tried_again
 def test_a_writer_that_is_cancelled_has_dropped_all_the_same(world: World) -> None:
     writer, reader = world.cache(), world.cache()
     world.read(reader)
-    world.server(writer).before["drop"] = sent = world.gate()
+    world.server(writer).before["invalidate"] = sent = world.gate()
     world.cancel(world.write(writer))
     world.open(sent)
     world.pass_time(0.6)
@@ -91,14 +91,14 @@ def test_a_writer_that_is_cancelled_has_dropped_all_the_same(world: World) -> No
 def test_other_tags_keep_their_values(world: World) -> None:
     cache = world.cache()
     world.read(cache, TWO)
-    world.get(cache.invalidate(["thing:1"], settled=True))
+    world.get(cache.invalidate(["thing:1"], acknowledged=True))
     assert cache.peek(TWO.text) is not None
-    world.get(cache.invalidate(["all"], settled=True))
+    world.get(cache.invalidate(["all"], acknowledged=True))
     assert cache.peek(TWO.text) is None
 
 
-def test_dropping_nothing_is_settled_at_once(world: World) -> None:
-    assert world.get(world.cache().invalidate([], settled=True)) is True
+def test_dropping_nothing_is_acknowledged_at_once(world: World) -> None:
+    assert world.get(world.cache().invalidate([], acknowledged=True)) is True
 
 
 def test_equal_bodies_have_equal_tags_and_one_compressed_form(world: World) -> None:
@@ -164,7 +164,7 @@ def test_the_ratios_are_unknown_before_the_first_read(world: World) -> None:
 def test_memory_stays_within_its_bytes_and_forgets_the_tags_of_what_left(world: World) -> None:
     cache = world.cache(alone=True)
     view = View("many", Policy(5, 30, 600), ("many:{id}",), ("id",))
-    room = cache._process.config.l1_bytes
+    room = cache._state.config.l1_bytes
 
     async def create() -> bytes:
         return b"x" * 1_000_000
@@ -174,7 +174,7 @@ def test_memory_stays_within_its_bytes_and_forgets_the_tags_of_what_left(world: 
     stats = cache.stats()
     assert 0 < stats.entries < 30
     assert stats.bytes <= room
-    assert cache._process.memory.tags == stats.entries
+    assert cache._state.memory.tags == stats.entries
 
 
 def test_what_is_larger_than_memory_is_answered_and_not_kept(world: World) -> None:
@@ -194,7 +194,7 @@ def test_a_stopped_cache_leaves_no_task_and_no_caller_waiting(world: World) -> N
     world.start(cache.stop())
     assert asked.cancelled
     assert world.redis.names("l") == set()
-    assert cache.stats().under_way == 0
+    assert cache.stats().in_flight == 0
 
 
 def test_the_region_is_stock(world: World) -> None:

@@ -12,14 +12,14 @@ from dogpile.cache.api import NO_VALUE
 
 from monitor.cache.backend import RedisTier
 from monitor.cache.cache import Cache
-from monitor.cache.invalidation_bus import Bus, _Settlement
+from monitor.cache.invalidation_bus import InvalidationBus, _AckCollector
 from monitor.cache.lease import LeaseMutex
-from monitor.cache.load import Creator, Flight, LookUp, UnderWay
+from monitor.cache.load import Creator, InFlight, Load, SharedLoad
 from monitor.cache.memory import Memory, Slot
 from monitor.cache.policy import Key
 from monitor.cache.proxy import MemoryTier
-from monitor.cache.server import TOKEN_BYTES, Dropped, Found, Member
-from monitor.cache.state import Process
+from monitor.cache.server import TOKEN_BYTES, Fetched, Invalidated, Member
+from monitor.cache.state import CacheState
 from monitor.domain.errors import Unavailable
 from tests.fakes.cache.server import FakeCacheServer, FakeRedis
 from tests.unit.cache import test_rules as rules
@@ -32,19 +32,19 @@ Scenario = Callable[[World], None]
 def tokens_are_read_after_the_creator(patch: pytest.MonkeyPatch) -> None:
     write = RedisTier._write
 
-    async def late(self: RedisTier, look_up: LookUp, envelope: bytes) -> None:
-        look_up.direct = True
-        await write(self, look_up, envelope)
+    async def late(self: RedisTier, load: Load, envelope: bytes) -> None:
+        load.direct = True
+        await write(self, load, envelope)
 
     patch.setattr(RedisTier, "_write", late)
 
 
 def any_part_will_do(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LookUp, "has_seen_no_more_than", lambda self, tokens, tags: True)
+    patch.setattr(Load, "accepts", lambda self, tokens, tags: True)
 
 
 def a_part_is_looked_up_like_any_other(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LookUp, "part_of", property(lambda self: None, lambda self, value: None), raising=False)
+    patch.setattr(Load, "parent", property(lambda self: None, lambda self, value: None), raising=False)
 
 
 def a_missing_token_is_always_the_same(patch: pytest.MonkeyPatch) -> None:
@@ -61,12 +61,12 @@ def a_missing_token_means_unchanged(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_process_drops_its_own_before_the_server(patch: pytest.MonkeyPatch) -> None:
-    async def here_first(self: Bus, tags: frozenset[str], *, settled: bool) -> bool:
-        self._heed(tags, ())
-        await self._announce(self.message(tags=tags))
+    async def here_first(self: InvalidationBus, tags: frozenset[str], *, acknowledged: bool) -> bool:
+        self._apply(tags, ())
+        await self._publish(self.message(tags=tags))
         return True
 
-    patch.setattr(Bus, "drop", here_first)
+    patch.setattr(InvalidationBus, "invalidate", here_first)
 
 
 def dropped_values_are_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -74,63 +74,65 @@ def dropped_values_are_forgotten(patch: pytest.MonkeyPatch) -> None:
         for text in list(self.slots):
             self.remove(text)
 
-    patch.setattr(Memory, "drop", forget)
+    patch.setattr(Memory, "invalidate", forget)
 
 
-def look_ups_are_not_doomed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LookUp, "doomed", property(lambda self: False, lambda self, value: None), raising=False)
+def loads_are_not_superseded(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Load, "superseded", property(lambda self: False, lambda self, value: None), raising=False)
 
 
-def look_ups_are_not_detached(patch: pytest.MonkeyPatch) -> None:
-    def doom(self: UnderWay, tags: Iterable[str], keys: Iterable[str] = ()) -> None:
-        for look_up in self._all:
-            look_up.doomed = True
+def loads_are_not_detached(patch: pytest.MonkeyPatch) -> None:
+    def doom(self: InFlight, tags: Iterable[str], keys: Iterable[str] = ()) -> None:
+        for load in self._all:
+            load.superseded = True
 
-    patch.setattr(UnderWay, "doom", doom)
+    patch.setattr(InFlight, "supersede", doom)
 
 
-def look_ups_of_one_key_are_equal(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LookUp, "__eq__", str.__eq__)
-    patch.setattr(LookUp, "__hash__", str.__hash__)
+def loads_of_one_key_are_equal(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Load, "__eq__", str.__eq__)
+    patch.setattr(Load, "__hash__", str.__hash__)
 
 
 def what_could_not_be_sent_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Bus, "_owe", lambda self, message: None)
+    patch.setattr(InvalidationBus, "_add_pending", lambda self, message: None)
 
 
 def an_owed_drop_leaves_the_tokens_believed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Bus, "unsent", lambda self, tags: False)
+    patch.setattr(InvalidationBus, "has_pending", lambda self, tags: False)
 
 
 def an_owed_drop_leaves_the_trust(patch: pytest.MonkeyPatch) -> None:
-    def owe(self: Bus, message: Dropped) -> None:
-        self._owed.update(dict.fromkeys(message.tags, message.id))
+    def owe(self: InvalidationBus, message: Invalidated) -> None:
+        self._pending.update(dict.fromkeys(message.tags, message.id))
         self.trusted_until = math.inf
 
-    patch.setattr(Bus, "_owe", owe)
+    patch.setattr(InvalidationBus, "_add_pending", owe)
 
 
 def a_drop_is_tried_once(patch: pytest.MonkeyPatch) -> None:
-    async def once(self: Bus, message: Dropped) -> list[Member]:
-        return await self._server.drop(self._fresh_tokens(message.tags), message, self._config.lease_s)
+    async def once(self: InvalidationBus, message: Invalidated) -> list[Member]:
+        return await self._server.invalidate(self._fresh_tokens(message.tags), message, self._config.lease_s)
 
-    patch.setattr(Bus, "_announce", once)
+    patch.setattr(InvalidationBus, "_publish", once)
 
 
 def trust_never_ends(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Bus, "trusted_until", property(lambda self: math.inf, lambda self, value: None), raising=False)
+    patch.setattr(
+        InvalidationBus, "trusted_until", property(lambda self: math.inf, lambda self, value: None), raising=False
+    )
 
 
 def trust_begins_when_the_answer_comes(patch: pytest.MonkeyPatch) -> None:
-    trust = Bus._trust
-    patch.setattr(Bus, "_trust", lambda self, began_at: trust(self, self._clock.monotonic()))
+    trust = InvalidationBus._extend_trust
+    patch.setattr(InvalidationBus, "_extend_trust", lambda self, began_at: trust(self, self._clock.monotonic()))
 
 
 def nobody_waits_for_the_members(patch: pytest.MonkeyPatch) -> None:
-    async def at_once(self: _Settlement, members: Iterable[Member]) -> None:
+    async def at_once(self: _AckCollector, members: Iterable[Member]) -> None:
         list(members)
 
-    patch.setattr(_Settlement, "wait", at_once)
+    patch.setattr(_AckCollector, "wait", at_once)
 
 
 def processes_are_not_members(patch: pytest.MonkeyPatch) -> None:
@@ -154,32 +156,32 @@ def memory_is_asked_without_trust(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Cache, "peek", trusting)
 
 
-def look_ups_are_joined_without_trust(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Flight, "begun", property(lambda self: False, lambda self, value: None), raising=False)
+def loads_are_joined_without_trust(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SharedLoad, "started", property(lambda self: False, lambda self, value: None), raising=False)
 
 
 def memory_does_not_answer_in_an_outage(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(MemoryTier, "_recall_alone", lambda self, look_up, slot: NO_VALUE)
+    patch.setattr(MemoryTier, "_serve_within_lease", lambda self, load, slot: NO_VALUE)
 
 
 def memory_answers_with_anything_in_an_outage(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(MemoryTier, "_recall_alone", MemoryTier._recall)
+    patch.setattr(MemoryTier, "_serve_within_lease", MemoryTier._serve)
 
 
 def lost_messages_are_not_made_up_for(patch: pytest.MonkeyPatch) -> None:
-    drop_here = Process.drop_here
+    drop_here = CacheState.apply_invalidation
 
-    def but_root(self: Process, tags: Iterable[str], keys: Iterable[str]) -> None:
+    def but_root(self: CacheState, tags: Iterable[str], keys: Iterable[str]) -> None:
         drop_here(self, [tag for tag in tags if tag != "*"], keys)
 
-    patch.setattr(Process, "drop_here", but_root)
+    patch.setattr(CacheState, "apply_invalidation", but_root)
 
 
 def waiting_has_no_end(patch: pytest.MonkeyPatch) -> None:
     acquire = LeaseMutex._acquire
 
     async def for_ever(self: LeaseMutex, *, wait: bool) -> bool:
-        self._process.config = msgspec.structs.replace(self._process.config, wait_s=math.inf)
+        self._state.config = msgspec.structs.replace(self._state.config, wait_s=math.inf)
         return await acquire(self, wait=wait)
 
     patch.setattr(LeaseMutex, "_acquire", for_ever)
@@ -190,7 +192,7 @@ def a_lock_has_no_end(patch: pytest.MonkeyPatch) -> None:
 
     async def for_ever(
         self: FakeCacheServer, key: str, holder: str, lease_s: float, tags: Sequence[str]
-    ) -> Found | None:
+    ) -> Fetched | None:
         return await lock(self, key, holder, math.inf, tags)
 
     patch.setattr(FakeCacheServer, "lock", for_ever)
@@ -208,31 +210,31 @@ def dropped_values_are_answered_while_a_new_one_is_made(patch: pytest.MonkeyPatc
         self.fresh_until = -math.inf
         return True
 
-    patch.setattr(Slot, "drop", softly)
+    patch.setattr(Slot, "invalidate", softly)
 
 
 def a_failed_creator_does_not_rest(patch: pytest.MonkeyPatch) -> None:
     def restless(self: Cache, slot: Slot, key: Key, create: Creator) -> None:
         return None
 
-    patch.setattr(Cache, "_past_fresh", restless)
+    patch.setattr(Cache, "_serve_stale", restless)
 
 
 def failure_hides_every_answer(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("monitor.cache.cache._is_answer", lambda error: False)
+    patch.setattr("monitor.cache.cache._is_definitive", lambda error: False)
 
 
 def another_server_is_believed(patch: pytest.MonkeyPatch) -> None:
-    async def never(self: FakeCacheServer, root_token: bytes, message: Dropped) -> bool:
+    async def never(self: FakeCacheServer, root_token: bytes, message: Invalidated) -> bool:
         return False
 
-    patch.setattr(FakeCacheServer, "adopt", never)
+    patch.setattr(FakeCacheServer, "reset_if_server_changed", never)
 
 
 MUTANTS: list[tuple[int, Patch, Scenario]] = [
     (1, tokens_are_read_after_the_creator, rules.test_a_value_computed_before_a_drop_is_valid_for_nobody_after_it),
     (1, any_part_will_do, rules.test_a_part_in_memory_that_has_been_dropped_elsewhere_is_not_composed),
-    (1, any_part_will_do, rules.test_a_part_whose_look_up_began_before_a_drop_is_not_composed),
+    (1, any_part_will_do, rules.test_a_part_whose_load_began_before_a_drop_is_not_composed),
     (
         1,
         a_part_is_looked_up_like_any_other,
@@ -243,26 +245,30 @@ MUTANTS: list[tuple[int, Patch, Scenario]] = [
     (
         3,
         the_process_drops_its_own_before_the_server,
-        rules.test_a_look_up_between_the_two_steps_of_a_drop_leaves_nothing_old_behind,
+        rules.test_a_load_between_the_two_steps_of_a_drop_leaves_nothing_old_behind,
     ),
     (4, dropped_values_are_forgotten, rules.test_a_dropped_value_is_still_the_last_good_one),
-    (4, look_ups_are_not_doomed, rules.test_an_answer_that_was_on_its_way_when_the_drop_came_is_not_kept),
-    (4, look_ups_are_not_detached, rules.test_who_asks_after_a_drop_does_not_join_a_look_up_from_before_it),
-    (5, look_ups_of_one_key_are_equal, rules.test_a_second_look_up_of_a_key_is_doomed_even_after_the_first_has_ended),
+    (4, loads_are_not_superseded, rules.test_an_answer_that_was_on_its_way_when_the_drop_came_is_not_kept),
+    (4, loads_are_not_detached, rules.test_who_asks_after_a_drop_does_not_join_a_load_from_before_it),
+    (5, loads_of_one_key_are_equal, rules.test_a_second_load_of_a_key_is_superseded_even_after_the_first_has_ended),
     (6, what_could_not_be_sent_is_forgotten, rules.test_a_drop_that_could_not_be_sent_goes_out_later),
     (6, an_owed_drop_leaves_the_tokens_believed, rules.test_while_a_drop_is_owed_the_tokens_prove_nothing),
     (6, an_owed_drop_leaves_the_trust, rules.test_there_is_no_trust_while_a_drop_is_owed),
     (6, a_drop_is_tried_once, rules.test_a_drop_is_tried_again_at_once_when_a_connection_breaks),
     (7, trust_never_ends, rules.test_a_deaf_process_stops_serving_from_memory),
     (7, trust_begins_when_the_answer_comes, rules.test_a_late_answer_to_a_ping_proves_only_what_it_was_asked),
-    (8, nobody_waits_for_the_members, rules.test_a_settled_drop_waits_until_every_live_process_has_heeded_it),
-    (8, processes_are_not_members, rules.test_a_settled_drop_waits_until_every_live_process_has_heeded_it),
-    (8, a_flushed_server_has_no_members, rules.test_a_flushed_server_does_not_let_a_settled_drop_return_early),
+    (
+        8,
+        nobody_waits_for_the_members,
+        rules.test_an_acknowledged_drop_waits_until_every_live_process_has_acknowledged_it,
+    ),
+    (8, processes_are_not_members, rules.test_an_acknowledged_drop_waits_until_every_live_process_has_acknowledged_it),
+    (8, a_flushed_server_has_no_members, rules.test_a_flushed_server_does_not_let_an_acknowledged_drop_return_early),
     (9, memory_is_asked_without_trust, rules.test_without_trust_memory_is_not_asked),
     (
         9,
-        look_ups_are_joined_without_trust,
-        rules.test_without_trust_nobody_joins_a_look_up_that_may_have_read_already,
+        loads_are_joined_without_trust,
+        rules.test_without_trust_nobody_joins_a_load_that_may_have_read_already,
     ),
     (
         9,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.cache import POLICIES, Drop, DropTable, Policy, View
+from monitor.cache import POLICIES, Invalidation, InvalidationRules, Policy, View
 from monitor.cache.policy import performance_policy
 
 VIEW = View("list", Policy(10, 60, 600), ("lists", "list:{id}"), ("id", "role"))
@@ -22,7 +22,9 @@ class Measured(msgspec.Struct, frozen=True):
     count: int
 
 
-TABLE = DropTable({Created: Drop(("webhooks", "webhook:{webhook_id}"), settled=True), Measured: Drop()})
+TABLE = InvalidationRules(
+    {Created: Invalidation(("webhooks", "webhook:{webhook_id}"), acknowledged=True), Measured: Invalidation()}
+)
 
 
 @given(one=st.tuples(TEXTS, TEXTS), two=st.tuples(TEXTS, TEXTS))
@@ -49,14 +51,14 @@ def test_a_last_good_value_outlives_a_fresh_one(name: str) -> None:
 
 
 def test_one_plan_covers_all_the_events_of_a_unit_of_work() -> None:
-    plan = TABLE.plan([Created("a"), Measured(3), Created("b")])
+    plan = TABLE.invalidation_for([Created("a"), Measured(3), Created("b")])
     assert plan.tags == {"webhooks", "webhook:a", "webhook:b"}
-    assert plan.settled is True
+    assert plan.acknowledged is True
 
 
 def test_no_events_drop_nothing() -> None:
-    plan = TABLE.plan([])
-    assert (plan.tags, plan.settled) == (frozenset(), False)
+    plan = TABLE.invalidation_for([])
+    assert (plan.tags, plan.acknowledged) == (frozenset(), False)
 
 
 def test_an_event_without_a_row_is_an_error() -> None:
@@ -64,4 +66,4 @@ def test_an_event_without_a_row_is_an_error() -> None:
         pass
 
     with pytest.raises(KeyError):
-        TABLE.plan([Unknown()])
+        TABLE.invalidation_for([Unknown()])

@@ -7,10 +7,10 @@ from __future__ import annotations
 import pytest
 
 from monitor.cache import CacheConfig, Entry
-from monitor.cache.load import LookUp
+from monitor.cache.load import Load
 from monitor.cache.memory import Slot
 from monitor.cache.proxy import MemoryTier
-from monitor.cache.state import Process
+from monitor.cache.state import CacheState
 from monitor.domain.errors import NotFound, Unavailable
 from tests.fakes.clock import FakeClock
 from tests.unit.cache.world import BOTH, ONE, TWO, VIEW, World
@@ -26,7 +26,7 @@ def test_a_value_computed_before_a_drop_is_valid_for_nobody_after_it(world: Worl
     world.source.gate = gate = world.gate()
     world.ask(deaf)
     world.server(deaf).hold_bus(held=True)
-    world.write(writer, settled=False)
+    world.write(writer, acknowledged=False)
     world.source.gate = None
     world.open(gate)
     assert world.redis.names("v") == {ONE.text}
@@ -59,17 +59,17 @@ def test_a_part_in_memory_that_has_been_dropped_elsewhere_is_not_composed(world:
     deaf, writer, reader = world.cache(), world.cache(), world.cache()
     world.read(deaf)
     world.server(deaf).hold_bus(held=True)
-    world.write(writer, settled=False)
+    world.write(writer, acknowledged=False)
     world.read(deaf, BOTH)
     assert world.read(reader, BOTH) == b"2,1"
 
 
-def test_a_part_whose_look_up_began_before_a_drop_is_not_composed(world: World) -> None:
+def test_a_part_whose_load_began_before_a_drop_is_not_composed(world: World) -> None:
     deaf, writer, reader = world.cache(), world.cache(), world.cache()
     world.source.gate = gate = world.gate()
     world.ask(deaf)
     world.server(deaf).hold_bus(held=True)
-    world.write(writer, settled=False)
+    world.write(writer, acknowledged=False)
     world.source.gate = None
     composed = world.ask(deaf, BOTH)
     world.open(gate)
@@ -79,15 +79,15 @@ def test_a_part_whose_look_up_began_before_a_drop_is_not_composed(world: World) 
 
 def test_what_is_recalled_from_memory_is_held_against_its_own_tokens() -> None:
     """A look-up may have read newer ones before it found the value that another one had just put there."""
-    process = Process(FakeClock(), None, CacheConfig())
+    process = CacheState(FakeClock(), None, CacheConfig())
     slot = Slot(ONE, Entry(b"1"), process.counters.of("view"))
     slot.tokens = [b"old root", b"old all.", b"old one."]
-    look_up = LookUp(ONE, None, expires_s=5)
-    look_up.tokens = [b"old root", b"old all.", b"new one."]
-    whole = LookUp(BOTH, None, expires_s=5)
-    whole.tokens = [*look_up.tokens, b"old two."]
-    MemoryTier(process)._recall(look_up, slot)
-    assert not whole.has_seen_no_more_than(look_up.tokens, ONE.tags)
+    load = Load(ONE, None, expires_s=5)
+    load.tokens = [b"old root", b"old all.", b"new one."]
+    whole = Load(BOTH, None, expires_s=5)
+    whole.tokens = [*load.tokens, b"old two."]
+    MemoryTier(process)._serve(load, slot)
+    assert not whole.accepts(load.tokens, ONE.tags)
 
 
 def test_a_part_that_nothing_has_dropped_is_taken_from_memory(world: World) -> None:
@@ -100,10 +100,10 @@ def test_a_part_that_nothing_has_dropped_is_taken_from_memory(world: World) -> N
 # 3: order ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_look_up_between_the_two_steps_of_a_drop_leaves_nothing_old_behind(world: World) -> None:
+def test_a_load_between_the_two_steps_of_a_drop_leaves_nothing_old_behind(world: World) -> None:
     cache, other = world.cache(), world.cache()
     world.read(other)
-    world.server(cache).before["drop"] = sent = world.gate()
+    world.server(cache).before["invalidate"] = sent = world.gate()
     dropping = world.write(cache)
     world.read(cache)
     world.open(sent)
@@ -135,7 +135,7 @@ def test_an_answer_that_was_on_its_way_when_the_drop_came_is_not_kept(world: Wor
     assert world.read(reader) == b"2"
 
 
-def test_who_asks_after_a_drop_does_not_join_a_look_up_from_before_it(world: World) -> None:
+def test_who_asks_after_a_drop_does_not_join_a_load_from_before_it(world: World) -> None:
     reader, writer = world.cache(), world.cache()
     world.source.gate = gate = world.gate()
     early = world.ask(reader)
@@ -146,7 +146,7 @@ def test_who_asks_after_a_drop_does_not_join_a_look_up_from_before_it(world: Wor
     assert (early.result().body, late.result().body) == (b"1", b"2")
 
 
-def test_a_second_look_up_of_a_key_is_doomed_even_after_the_first_has_ended(world: World) -> None:
+def test_a_second_load_of_a_key_is_superseded_even_after_the_first_has_ended(world: World) -> None:
     reader, writer = world.cache(), world.cache()
     world.source.gate = first_gate = world.gate()
     world.ask(reader)
@@ -168,32 +168,32 @@ def test_a_second_look_up_of_a_key_is_doomed_even_after_the_first_has_ended(worl
 def test_a_drop_that_could_not_be_sent_goes_out_later(world: World) -> None:
     writer, reader = world.cache(), world.cache()
     world.read(reader)
-    world.server(writer).before["drop"] = world.gate()
+    world.server(writer).before["invalidate"] = world.gate()
     dropping = world.write(writer)
     world.pass_time(0.5)
     assert dropping.result() is False
-    del world.server(writer).before["drop"]
+    del world.server(writer).before["invalidate"]
     world.pass_time(0.6)
     assert world.read(reader) == b"2"
-    assert writer.stats().owed == 0
+    assert writer.stats().pending_invalidations == 0
 
 
 def test_while_a_drop_is_owed_the_tokens_prove_nothing(world: World) -> None:
     writer, reader = world.cache(), world.cache()
     world.read(reader)
-    world.server(writer).before["drop"] = world.gate()
+    world.server(writer).before["invalidate"] = world.gate()
     world.cancel(world.write(writer))
     assert world.read(writer) == b"2"
 
 
 def test_there_is_no_trust_while_a_drop_is_owed(world: World) -> None:
     writer = world.cache()
-    world.server(writer).before["drop"] = world.gate()
+    world.server(writer).before["invalidate"] = world.gate()
     world.cancel(world.write(writer))
     assert not writer.stats().trusted
     world.pass_time(3.0)
     assert not writer.stats().trusted
-    del world.server(writer).before["drop"]
+    del world.server(writer).before["invalidate"]
     world.pass_time(0.6)
     assert writer.stats().trusted
 
@@ -236,7 +236,7 @@ def test_a_late_answer_to_a_ping_proves_only_what_it_was_asked(world: World) -> 
     assert slow.peek(ONE.text) is None
 
 
-def test_a_settled_drop_waits_until_every_live_process_has_heeded_it(world: World) -> None:
+def test_an_acknowledged_drop_waits_until_every_live_process_has_acknowledged_it(world: World) -> None:
     slow, writer = world.cache(), world.cache()
     world.read(slow)
     world.server(slow).hold_bus(held=True)
@@ -249,7 +249,7 @@ def test_a_settled_drop_waits_until_every_live_process_has_heeded_it(world: Worl
     assert slow.peek(ONE.text) is None
 
 
-def test_a_flushed_server_does_not_let_a_settled_drop_return_early(world: World) -> None:
+def test_a_flushed_server_does_not_let_an_acknowledged_drop_return_early(world: World) -> None:
     slow, writer = world.cache(), world.cache()
     world.read(slow)
     world.server(slow).hold_bus(held=True)
@@ -264,10 +264,10 @@ def test_a_flushed_server_does_not_let_a_settled_drop_return_early(world: World)
 def test_a_drop_that_need_not_settle_waits_for_nobody(world: World) -> None:
     slow, writer = world.cache(), world.cache()
     world.server(slow).hold_bus(held=True)
-    assert world.write(writer, settled=False).result() is True
+    assert world.write(writer, acknowledged=False).result() is True
 
 
-def test_a_killed_process_delays_a_settled_drop_by_its_lease_at_most(world: World) -> None:
+def test_a_killed_process_delays_an_acknowledged_drop_by_its_lease_at_most(world: World) -> None:
     killed, writer = world.cache(), world.cache()
     world.server(killed).cut = True
     world.server(killed).hold_bus(held=True)
@@ -292,7 +292,7 @@ def test_without_trust_memory_is_not_asked(world: World) -> None:
     assert world.read(deaf) == b"2"
 
 
-def test_without_trust_nobody_joins_a_look_up_that_may_have_read_already(world: World) -> None:
+def test_without_trust_nobody_joins_a_load_that_may_have_read_already(world: World) -> None:
     deaf, writer = world.cache(), world.cache()
     world.server(deaf).before["subscribe"] = world.gate()
     world.server(deaf).cut_bus()
@@ -340,7 +340,7 @@ def test_what_was_said_while_nobody_listened_is_made_up_for(world: World) -> Non
     cache, writer = world.cache(), world.cache()
     world.read(cache)
     world.server(cache).cut_bus()
-    world.write(writer, settled=False)
+    world.write(writer, acknowledged=False)
     world.pass_time(0.5)
     assert cache.stats().trusted
     assert world.read(cache) == b"2"
@@ -368,7 +368,7 @@ def test_a_lock_ends_with_the_longest_time_a_creator_may_take(world: World) -> N
     world.ask(killed)
     assert world.redis.names("l") == {ONE.text}
     world.kill(killed)
-    world.pass_time(CacheConfig().creator_s)
+    world.pass_time(CacheConfig().creator_timeout_s)
     assert world.redis.names("l") == set()
 
 
@@ -376,7 +376,7 @@ def test_a_creator_that_takes_too_long_is_stopped(world: World) -> None:
     cache = world.cache()
     world.source.gate = world.gate()
     asked = world.ask(cache)
-    world.pass_time(CacheConfig().creator_s + 0.1)
+    world.pass_time(CacheConfig().creator_timeout_s + 0.1)
     assert isinstance(asked.error, TimeoutError)
     assert world.redis.names("l") == set()
 

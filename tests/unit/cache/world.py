@@ -87,7 +87,7 @@ def composer(cache: Cache, creator: Callable[[Key], Creator]) -> Creator:
     """Return what makes BOTH, as *cache* has it, of parts that *creator* makes."""
 
     async def create() -> bytes:
-        parts = await asyncio.gather(*(cache.part(key, creator(key)) for key in (ONE, TWO)))
+        parts = await asyncio.gather(*(cache.dependency(key, creator(key)) for key in (ONE, TWO)))
         if any(part.stale for part in parts):
             raise Unavailable("a part is missing")
         return b",".join(part.body for part in parts)
@@ -177,10 +177,10 @@ class World:
         """Return BOTH, put together now."""
         return self.get(cache.refresh(BOTH, self.creator(cache, BOTH))).body
 
-    def write(self, cache: Cache, key: Key = ONE, *, settled: bool = True) -> Job[bool]:
+    def write(self, cache: Cache, key: Key = ONE, *, acknowledged: bool = True) -> Job[bool]:
         """Change the thing behind *key* and drop its tag."""
         self.source.change(key)
-        return self.start(cache.invalidate(key.tags[1:], settled=settled))
+        return self.start(cache.invalidate(key.tags[1:], acknowledged=acknowledged))
 
     def failures(self) -> list[str]:
         """Return what went wrong behind the callers' backs."""
