@@ -21,7 +21,7 @@ from monitor.cache.policy import Key
 from monitor.cache.region import build_region
 from monitor.cache.server import CacheServer
 from monitor.cache.state import CacheState
-from monitor.cache.stats import CacheStats, Source, summary
+from monitor.cache.stats import CacheStats, Source
 from monitor.domain.errors import MonitorError, Unavailable
 from monitor.domain.ports.clock import Clock
 
@@ -321,8 +321,8 @@ class Cache:
         return found
 
     def stats(self) -> CacheStats:
-        """Return what was counted since the start, and how things stand now."""
-        return summary(self._state)
+        """Return the counts since the start and the state at this moment."""
+        return self._state.stats()
 
 
 def _is_definitive(error: Exception) -> bool:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
 import msgspec
-
-if TYPE_CHECKING:
-    from monitor.cache.state import CacheState
 
 
 class Source(enum.Enum):
@@ -91,24 +87,3 @@ class Counters:
 
 def ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def summary(state: CacheState) -> CacheStats:
-    """Return the counts and the state of *state*."""
-    views = state.counters.snapshot()
-    reads = sum(view.reads for view in views)
-    l1 = sum(view.l1_hits + view.stale_hits + view.fail_safe for view in views)
-    l2 = sum(view.l2_hits for view in views)
-    return CacheStats(
-        views=views,
-        entries=len(state.memory),
-        bytes=state.memory.bytes,
-        trusted=state.trusted,
-        server_up=state.server is not None and state.gate.is_open,
-        server_failures=state.gate.failures,
-        pending_invalidations=state.bus.pending_invalidations,
-        in_flight=len(state.in_flight),
-        hit_ratio=ratio(l1 + l2, reads),
-        l1_hit_ratio=ratio(l1, reads),
-        l2_hit_ratio=ratio(l2, reads - l1),
-    )
