@@ -1,4 +1,4 @@
-"""The way to the shared server, which a failure shuts for all and the heartbeat opens again."""
+"""The gate in front of the cache server."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ T = TypeVar("T")
 
 
 class ConnectionGate:
-    """Reads fail fast: while the way is shut nobody waits for a time limit of their own."""
+    """
+    Circuit breaker for the cache server: closed to calls by a failed one, opened again by the next heartbeat.
+
+    Reads fail fast: in an outage one call waits for the timeout, not each of them.
+    """
 
     def __init__(self) -> None:
         self.is_open = True
         self.failures = 0
 
     async def call(self, operation: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Carry out *operation*. Raises ``ServerGone``, at once while the way is shut."""
+        """Call *operation*. Raises ``ServerGone``, at once while the gate is closed."""
         if not self.is_open:
-            raise ServerGone("shut until the next heartbeat")
+            raise ServerGone("closed until the next heartbeat")
         try:
             return await operation(*args, **kwargs)
         except ServerGone:

@@ -1,4 +1,4 @@
-"""L1 as a dogpile proxy in front of whatever is behind it."""
+"""L1 as a dogpile proxy in front of L2, or of nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from monitor.cache.stats import Source
 
 
 class MemoryTier(ProxyBackend):
-    """Answers from memory what may be answered from it, and keeps what passes through unless it is doomed."""
+    """Serves from memory what is fresh and trusted, and keeps what passes through unless its load is superseded."""
 
     def __init__(self, state: CacheState) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -45,11 +45,6 @@ class MemoryTier(ProxyBackend):
 
     def set_serialized(self, key: str, value: bytes) -> None:
         load = load_of(key)
-        if load.direct:
-            # Only storing tells since when it is true.
-            self.proxied.set_serialized(load, value)
-            self._keep(load, value, Source.CREATED)
-            return
         self._keep(load, value, Source.CREATED)
         load.on_created()
         self.proxied.set_serialized(load, value)
@@ -72,12 +67,12 @@ class MemoryTier(ProxyBackend):
 
     def _serve(self, load: Load, slot: Slot) -> bytes:
         load.entry, load.source = slot.entry, Source.L1
-        # Whoever takes this for a part holds it against these, not against what was read meanwhile.
+        # A parent compares these with its own, not the newer ones that the load may have read meanwhile.
         load.tokens = slot.tokens
         return seal(slot.entry.body, slot.created_at)
 
     def _serve_within_lease(self, load: Load, slot: Slot) -> Any:
-        """Without tokens to ask, what was true a moment ago will do: no staler than trust would have allowed."""
+        """Without the server's tokens, serve what was true less than a lease ago: no staler than trust allows."""
         age_s = self._state.clock.monotonic() - slot.read_at
         return self._serve(load, slot) if age_s <= self._state.config.lease_s else NO_VALUE
 
@@ -92,9 +87,9 @@ class MemoryTier(ProxyBackend):
         slot.kept_until = now - age_s + policy.kept_s
         load.entry, load.source = slot.entry, source
         if now >= slot.fresh_until:
-            known = self._state.memory.get(load.key.text)
-            # The same value found again at the server: what failed to replace it has failed all the same.
-            slot.failing = known is not None and known.failing and known.created_at == created_at
+            previous = self._state.memory.get(load.key.text)
+            # The same value read again from the server: the refresh that failed has not succeeded by that.
+            slot.failing = previous is not None and previous.failing and previous.created_at == created_at
             load.entry, load.source = slot.entry.aged(age_s, stale=slot.failing), Source.STALE
         if not load.superseded:
             self._state.memory.put(slot)

@@ -25,14 +25,14 @@ def build_region(state: CacheState) -> CacheRegion:
     region = CacheRegion("monitor", serializer=as_bytes, deserializer=bytes, async_creation_runner=defer)
     return region.configure(
         "dogpile.cache.null" if state.server is None else BACKEND,
-        arguments={"state": state, "server": state.server},
+        arguments={"state": state, "server": state.server, "bus": state.bus},
         wrap=[MemoryTier(state)],
         region_invalidator=RootInvalidation(lambda: state.bus.invalidate(frozenset({ROOT}), acknowledged=True)),
     )
 
 
 def defer(region: CacheRegion, key: str, create: Callable[[], bytes], mutex: CacheMutex) -> None:
-    """dogpile's ``async_creation_runner``: leave the creation to who answers with the old value first."""
+    """dogpile's ``async_creation_runner``: leave the creation to the load, which serves the stale value first."""
 
     def run() -> None:
         try:
@@ -44,13 +44,13 @@ def defer(region: CacheRegion, key: str, create: Callable[[], bytes], mutex: Cac
 
 
 class RootInvalidation(RegionInvalidationStrategy):
-    """``region.invalidate()`` drops the root tag, so that it holds in every state. No value is judged by its time."""
+    """``region.invalidate()`` invalidates the root tag, so in every process. No value is judged by its time."""
 
-    def __init__(self, drop_all: Callable[[], Awaitable[bool]]) -> None:
-        self._drop_all = drop_all
+    def __init__(self, invalidate_all: Callable[[], Awaitable[bool]]) -> None:
+        self._invalidate_all = invalidate_all
 
     def invalidate(self, hard: bool = True) -> None:  # noqa: ARG002 - dogpile's signature
-        await_only(self._drop_all())
+        await_only(self._invalidate_all())
 
     def is_invalidated(self, timestamp: float) -> bool:  # noqa: ARG002
         return False

@@ -1,4 +1,4 @@
-"""What the parts of one process's cache have in common."""
+"""The state that the modules of one process's cache share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from monitor.cache.config import CacheConfig
 from monitor.cache.connection_gate import ConnectionGate
-from monitor.cache.invalidation_bus import InvalidationBus, LocalBus
+from monitor.cache.invalidation_bus import InvalidationBus, LocalBus, Supervise
 from monitor.cache.load import InFlight
 from monitor.cache.memory import Memory
 from monitor.cache.server import CacheServer
@@ -16,9 +16,9 @@ from monitor.domain.ports.clock import Clock
 
 
 class CacheState:
-    """The state of one process. Building it does no I/O."""
+    """Everything that one process's cache consists of. Building it does no I/O."""
 
-    def __init__(self, clock: Clock, server: CacheServer | None, config: CacheConfig) -> None:
+    def __init__(self, clock: Clock, server: CacheServer | None, config: CacheConfig, supervise: Supervise) -> None:
         self.clock = clock
         self.config = config
         self.server = server
@@ -30,19 +30,21 @@ class CacheState:
         self.bus: InvalidationBus | LocalBus = (
             LocalBus(self.apply_invalidation)
             if server is None
-            else InvalidationBus(server, self.gate, self.waiters, clock, config, self.apply_invalidation)
+            else InvalidationBus(
+                server, self.gate, self.waiters, clock, config, apply=self.apply_invalidation, supervise=supervise
+            )
         )
 
     @property
     def trusted(self) -> bool:
-        """Whether memory may be served from: everything that was dropped has been dropped here."""
+        """Whether memory may be served: every invalidation has been applied to it."""
         return self.clock.monotonic() < self.bus.trusted_until
 
     def unix_s(self) -> float:
         return self.clock.now().timestamp()
 
     def apply_invalidation(self, tags: Iterable[str], keys: Iterable[str]) -> None:
-        """Drop what is in memory in place, and doom the look-ups that may have read what is dropped."""
+        """Invalidate values in memory and supersede the loads that may have read what is no longer true."""
         self.memory.invalidate(tags)
         for key in keys:
             self.memory.remove(key)

@@ -1,4 +1,4 @@
-"""What the cache counts, and the plain structs it shows."""
+"""Counters of the cache."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Source(enum.Enum):
-    """Where one answer came from; the names are those of the counters."""
+    """Where a value came from; the values are the names of the counters."""
 
     L1 = "l1_hits"
     L2 = "l2_hits"
@@ -19,8 +19,8 @@ class Source(enum.Enum):
 
 class ViewStats(msgspec.Struct):
     """
-    Counts of one view since the start. The first five are answers to callers: from memory; from the shared server; past
-    its time while a new one is computed; the last good value after a failure; waited for a creation.
+    Counts of one view since the start. The first five are reads: served from memory; from the shared server; past
+    ``fresh_s`` while a new value is computed; the last good value after a failure; after waiting for a creation.
     """
 
     view: str
@@ -32,16 +32,16 @@ class ViewStats(msgspec.Struct):
     creations: int = 0
     failures: int = 0
     creation_s: float = 0.0
-    """Total time of the creations; with the reads it tells whether caching the view pays."""
+    """Total time of the creations; set against the reads, it shows whether caching the view pays."""
     invalidations: int = 0
-    """Values in memory that were dropped by a tag."""
+    """Values in memory that an invalidated tag made untrue."""
 
     def count(self, source: Source) -> None:
         setattr(self, source.value, getattr(self, source.value) + 1)
 
     @property
     def hits(self) -> int:
-        """Answers that waited for no creation."""
+        """Reads that waited for no creation."""
         return self.l1_hits + self.l2_hits + self.stale_hits + self.fail_safe
 
     @property
@@ -50,23 +50,23 @@ class ViewStats(msgspec.Struct):
 
 
 class CacheStats(msgspec.Struct, frozen=True):
-    """One look at the cache of this state. Ratios are 0 to 1, ``None`` before the first read."""
+    """The cache of this process at one moment. Ratios are 0 to 1, ``None`` before the first read."""
 
     views: tuple[ViewStats, ...]
     entries: int
     bytes: int
     trusted: bool
-    """Whether memory may be served from."""
+    """Whether memory may be served."""
     server_up: bool
     server_failures: int
     pending_invalidations: int
-    """Tags whose drop the server has not taken yet."""
+    """Tags whose invalidation the server has not taken yet."""
     in_flight: int
-    """Look-ups in progress."""
+    """Loads in progress."""
     hit_ratio: float | None
     l1_hit_ratio: float | None
     l2_hit_ratio: float | None
-    """Of the reads that memory could not answer."""
+    """Of the reads that memory did not serve."""
 
 
 class Counters:
@@ -85,5 +85,5 @@ class Counters:
         return tuple(msgspec.structs.replace(view) for view in self._views.values())
 
 
-def ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def ratio(hits: int, reads: int) -> float | None:
+    return hits / reads if reads else None

@@ -6,14 +6,17 @@ import asyncio
 import gc
 import logging
 import math
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import dogpile.cache.region
 import dogpile.lock
 
-from monitor.cache import Cache, CacheConfig, Creator, Entry, Key, Policy, View
+from monitor.cache import Cache, Creator, Entry, Key, Policy, View
+from monitor.cache.cache import unsupervised
+from monitor.cache.invalidation_bus import Supervise
 from monitor.domain.errors import Unavailable
 from tests.fakes.cache.server import FakeCacheServer, FakeRedis
 from tests.fakes.clock import FakeClock
@@ -136,13 +139,20 @@ class World:
         self._failures: list[str] = []
         self.loop.set_exception_handler(lambda _, context: self._failures.append(repr(context)))
 
-    def cache(self, *, alone: bool = False, config: CacheConfig | None = None) -> Cache:
-        """Start one more process."""
+    def cache(
+        self,
+        *,
+        alone: bool = False,
+        errors: Mapping[str, Exception] = MappingProxyType({}),
+        supervise: Supervise = unsupervised,
+    ) -> Cache:
+        """Start one more process. *errors* are what its server raises, by operation."""
         server = None if alone else FakeCacheServer(self.redis)
-        cache = Cache(self.clock, server=server, config=config)
+        cache = Cache(self.clock, server=server, supervise=supervise)
         self.caches.append(cache)
         if server is not None:
             self.servers[cache] = server
+            server.errors.update(errors)
         self.get(cache.start())
         if len(self.caches) == 1:
             # A server that has just started does not know who was there before.
