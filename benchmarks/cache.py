@@ -1,6 +1,6 @@
 """
 The cache's own speed, in one process beside a Redis on the same machine: what a hit costs in memory and at the server,
-what a stampede and an acknowledged drop cost, and how much memory a flood of keys takes.
+what a stampede and an acknowledged invalidation cost, and how much memory a flood of keys takes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ async def run() -> list[Figure]:
     with servers.redis() as url:
         async with _cache(url) as cache, _cache(url) as other:
             await _hits(figures, cache, other, url)
-            await _drops(figures, cache, other)
+            await _invalidations(figures, cache, other)
             await _stampede(figures, cache, other)
     await _flood(figures)
     return figures.all
@@ -73,16 +73,16 @@ async def _hits(figures: Figures, cache: Cache, other: Cache, url: str) -> None:
     figures.at_most(2.5, "hit at the server to bare MGET", median(hits) / median(bare), "×")
 
 
-async def _drops(figures: Figures, cache: Cache, other: Cache) -> None:
+async def _invalidations(figures: Figures, cache: Cache, other: Cache) -> None:
     key = VIEW.key(id=1)
-    acknowledged: list[float] = []
+    ms: list[float] = []
     for _ in range(300):
         await other.get(key, _create)
-        acknowledged.append(await _ms(lambda: cache.invalidate([key.tags[1]], acknowledged=True)))
+        ms.append(await _ms(lambda: cache.invalidate([key.tags[1]], acknowledged=True)))
         if other.peek(key.text) is not None:
-            raise RuntimeError("a acknowledged drop left a value behind")
-    figures.note("acknowledged drop, 2 caches, p50", median(acknowledged), "ms")
-    figures.note("acknowledged drop, 2 caches, p99", quantile(acknowledged, 0.99), "ms")
+            raise RuntimeError("an acknowledged invalidation left a value behind")
+    figures.note("acknowledged invalidation, 2 caches, p50", median(ms), "ms")
+    figures.note("acknowledged invalidation, 2 caches, p99", quantile(ms, 0.99), "ms")
 
 
 async def _stampede(figures: Figures, cache: Cache, other: Cache) -> None:

@@ -15,14 +15,12 @@ from monitor.cache.invalidation_rules import Invalidation, InvalidationRules
 from monitor.cache.load import Creator
 from monitor.cache.policy import POLICIES, Key, Policy, View
 from monitor.cache.redis_server import RedisCacheServer
-from monitor.cache.stats import CacheStats, ViewStats
 from monitor.cache.warming import Warmer
 
 __all__ = [
     "POLICIES",
     "Cache",
     "CacheConfig",
-    "CacheStats",
     "Creator",
     "Entry",
     "Invalidation",
@@ -31,6 +29,5 @@ __all__ = [
     "Policy",
     "RedisCacheServer",
     "View",
-    "ViewStats",
     "Warmer",
 ]

@@ -6,7 +6,6 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
-from functools import partial
 from typing import Self
 
 import structlog
@@ -68,7 +67,10 @@ class Cache:
         config: CacheConfig | None = None,
         supervise: Supervise = unsupervised,
     ) -> None:
-        self._state = CacheState(clock, server, config or CacheConfig(), supervise)
+        self.clock = clock
+        self.server = server
+        self.config = config or CacheConfig()
+        self._state = CacheState(clock, server, self.config, supervise)
         self.region = build_region(self._state)
         """
         A stock dogpile region. Call it inside ``sqlalchemy.util.greenlet_spawn``. Its keys are loads, its values
@@ -95,18 +97,6 @@ class Cache:
         """Cancel the loads in flight and leave the bus. Closing the server is left to its owner."""
         await cancel(list(self._tasks))
         await self._bus.stop()
-
-    @property
-    def clock(self) -> Clock:
-        return self._state.clock
-
-    @property
-    def config(self) -> CacheConfig:
-        return self._state.config
-
-    @property
-    def server(self) -> CacheServer | None:
-        return self._state.server
 
     # Reading -----------------------------------------------------------------------------------------------------
 
@@ -238,9 +228,10 @@ class Cache:
 
     async def _get_or_create(self, shared: SharedLoad) -> None:
         load = shared.load
-        create = partial(self._create_in_greenlet, load)
         try:
-            await greenlet_spawn(self.region.get_or_create, load, create, load.expires_s)
+            await greenlet_spawn(
+                self.region.get_or_create, load, lambda: await_only(self._create(load)), load.expires_s
+            )
             shared.resolve()
         except Exception as error:  # whatever it is, every caller gets it
             if shared.future.done():
@@ -255,7 +246,7 @@ class Cache:
         try:
             await greenlet_spawn(create)
         except Exception as error:  # noqa: BLE001 - the stale value stays until its time is over
-            self._delay_refresh(load, self._state.config.fail_safe_s, failing=True)
+            self._delay_refresh(load, self.config.fail_safe_s, failing=True)
             log.warning("cache_refresh_failed", key=load.key.text, error=repr(error))
 
     def _delay_refresh(self, load: Load, seconds: float, *, failing: bool = False) -> None:
@@ -263,17 +254,13 @@ class Cache:
         if slot is not None:
             slot.retry_at, slot.failing = self._ticks() + seconds, slot.failing or failing
 
-    def _create_in_greenlet(self, load: Load) -> bytes:
-        body: bytes = await_only(self._create(load))
-        return body
-
     async def _create(self, load: Load) -> bytes:
         stats = self._state.counters.of(load.key.view.name)
         began_at = self._ticks()
         stats.creations += 1
         outer = _parent.set(load)
         try:
-            async with asyncio.timeout(self._state.config.creator_timeout_s):
+            async with asyncio.timeout(self.config.creator_timeout_s):
                 return await load.create()
         except BaseException:
             stats.failures += 1
@@ -289,7 +276,7 @@ class Cache:
             shared.future.set_exception(error)
             shared.future.exception()  # or asyncio complains when every caller has been cancelled
             return
-        slot.failed_until = slot.retry_at = self._ticks() + self._state.config.fail_safe_s
+        slot.failed_until = slot.retry_at = self._ticks() + self.config.fail_safe_s
         slot.failing = True
         shared.load.source = Source.FAIL_SAFE
         shared.future.set_result(slot.entry.aged(self._state.unix_s() - slot.created_at, stale=True))

@@ -20,7 +20,6 @@ class ConnectionGate:
 
     def __init__(self) -> None:
         self.is_open = True
-        self.failures = 0
 
     async def call(self, operation: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call *operation*. Raises ``ServerGone``, at once while the gate is closed."""
@@ -34,7 +33,6 @@ class ConnectionGate:
 
     def close(self) -> None:
         self.is_open = False
-        self.failures += 1
 
     def open(self) -> None:
         self.is_open = True

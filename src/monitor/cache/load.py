@@ -108,9 +108,6 @@ class InFlight:
         self._by_key: dict[str, SharedLoad] = {}
         self._all: set[Load] = set()
 
-    def __len__(self) -> int:
-        return len(self._all) + len(self._by_key)
-
     def __contains__(self, text: str) -> bool:
         return text in self._by_key
 

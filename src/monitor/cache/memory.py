@@ -93,11 +93,6 @@ class Memory:
     def bytes(self) -> int:
         return int(self._order.currsize)
 
-    @property
-    def tags(self) -> int:
-        """Number of tags with a value in memory."""
-        return len(self._by_tag)
-
     def get(self, text: str) -> Slot | None:
         """Return the slot and mark it as recently used."""
         return self._order.get(text)

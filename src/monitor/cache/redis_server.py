@@ -92,6 +92,8 @@ class RedisCacheServer:
             "decode_responses": False,
         }
         self._prefix = prefix
+        self._bus = f"{prefix}bus"
+        self._members = f"{prefix}members"
         self._subscribe_s = patience * (CONNECT_S + ANSWER_S)
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
             url, max_connections=CONNECTIONS, timeout=patience * ANSWER_S, socket_timeout=patience * ANSWER_S, **common
@@ -194,16 +196,8 @@ class RedisCacheServer:
         finally:
             await connection.disconnect(nowait=True)
 
-    @property
-    def _bus(self) -> str:
-        return f"{self._prefix}bus"
-
-    @property
-    def _members(self) -> str:
-        return f"{self._prefix}members"
-
     def _own_bus(self, member: str) -> str:
-        return f"{self._prefix}bus:{member}"
+        return f"{self._bus}:{member}"
 
     def _names(self, key: str, tags: Sequence[str]) -> list[str]:
         return [self._value(key), *map(self._token, tags)]

@@ -70,11 +70,9 @@ class BusSubscription(Protocol):
 
     async def ping(self, payload: bytes) -> None:
         """Request a :class:`Pong` with *payload*, which arrives behind all that was published before."""
-        ...
 
     async def receive(self) -> BusMessage | Pong:
         """Wait for the next message."""
-        ...
 
 
 class CacheServer(Protocol):
@@ -82,19 +80,15 @@ class CacheServer(Protocol):
 
     async def fetch(self, key: str, tags: Sequence[str]) -> Fetched:
         """Read the value of *key* and the tokens of *tags*, in that order; ``None`` for what is not there."""
-        ...
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
         """Give each tag its token in *tokens* unless it has one; return the tokens that hold, in that order."""
-        ...
 
     async def store(self, key: str, value: bytes, ttl_s: float) -> None:
         """Store *value* for *ttl_s*, in place of what was there."""
-        ...
 
     async def delete(self, key: str, message: Invalidated) -> None:
         """Delete the value of *key* and publish *message*."""
-        ...
 
     async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Fetched | None:
         """
@@ -104,11 +98,9 @@ class CacheServer(Protocol):
             What :meth:`fetch` would at that moment, since the last holder may have stored a value; ``None`` if the
             lock is held.
         """
-        ...
 
     async def unlock(self, key: str, holder: str) -> None:
         """Free the lock and publish :class:`Released`; nothing happens if *holder* has lost it."""
-        ...
 
     async def invalidate(self, tokens: Mapping[str, bytes], message: Invalidated, lease_s: float) -> list[Member]:
         """
@@ -117,19 +109,15 @@ class CacheServer(Protocol):
         A server without its list of members (flushed, or new) counts an unnamed one, for *lease_s* from its first
         call.
         """
-        ...
 
     async def renew(self, member: str, lease_s: float) -> None:
         """Make *member* a live member for *lease_s* from now."""
-        ...
 
     async def leave(self, member: str) -> None:
         """End the membership at once. Nothing happens without one."""
-        ...
 
     async def ack(self, sender: str, message: Acked) -> None:
         """Publish *message* to *sender* alone."""
-        ...
 
     async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
         """
@@ -137,16 +125,12 @@ class CacheServer(Protocol):
 
         A server restored from a file, or one that took over from another, may hold tokens and values of the past.
         """
-        ...
 
     async def claim(self, name: str, ttl_s: float) -> bool:
         """Return whether this is the first claim of *name* within *ttl_s*."""
-        ...
 
     def subscribe(self, member: str) -> AbstractAsyncContextManager[BusSubscription]:
         """Receive what is published to all and to *member*: everything from the moment the block is entered."""
-        ...
 
     async def close(self) -> None:
         """Close all connections."""
-        ...

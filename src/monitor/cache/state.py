@@ -10,7 +10,7 @@ from monitor.cache.invalidation_bus import InvalidationBus, LocalBus, Supervise
 from monitor.cache.load import InFlight
 from monitor.cache.memory import Memory
 from monitor.cache.server import CacheServer
-from monitor.cache.stats import CacheStats, Counters, ratio
+from monitor.cache.stats import CacheStats, Counters
 from monitor.cache.waiters import Waiters
 from monitor.domain.ports.clock import Clock
 
@@ -54,18 +54,11 @@ class CacheState:
         """Return the counts since the start and the state at this moment."""
         views = self.counters.snapshot()
         reads = sum(view.reads for view in views)
-        l1 = sum(view.l1_hits + view.stale_hits + view.fail_safe for view in views)
-        l2 = sum(view.l2_hits for view in views)
         return CacheStats(
             views=views,
             entries=len(self.memory),
             bytes=self.memory.bytes,
             trusted=self.trusted,
-            server_up=self.server is not None and self.gate.is_open,
-            server_failures=self.gate.failures,
             pending_invalidations=self.bus.pending_invalidations,
-            in_flight=len(self.in_flight),
-            hit_ratio=ratio(l1 + l2, reads),
-            l1_hit_ratio=ratio(l1, reads),
-            l2_hit_ratio=ratio(l2, reads - l1),
+            hit_ratio=sum(view.hits for view in views) / reads if reads else None,
         )

@@ -50,23 +50,17 @@ class ViewStats(msgspec.Struct):
 
 
 class CacheStats(msgspec.Struct, frozen=True):
-    """The cache of this process at one moment. Ratios are 0 to 1, ``None`` before the first read."""
+    """The cache of this process at one moment."""
 
     views: tuple[ViewStats, ...]
     entries: int
     bytes: int
     trusted: bool
     """Whether memory may be served."""
-    server_up: bool
-    server_failures: int
     pending_invalidations: int
     """Tags whose invalidation the server has not taken yet."""
-    in_flight: int
-    """Loads in progress."""
     hit_ratio: float | None
-    l1_hit_ratio: float | None
-    l2_hit_ratio: float | None
-    """Of the reads that memory did not serve."""
+    """Reads that waited for no creation, 0 to 1; ``None`` before the first read."""
 
 
 class Counters:
@@ -83,7 +77,3 @@ class Counters:
 
     def snapshot(self) -> tuple[ViewStats, ...]:
         return tuple(msgspec.structs.replace(view) for view in self._views.values())
-
-
-def ratio(hits: int, reads: int) -> float | None:
-    return hits / reads if reads else None

@@ -13,9 +13,6 @@ class Waiters:
     def __init__(self) -> None:
         self._events: dict[str, list[asyncio.Event]] = {}
 
-    def __len__(self) -> int:
-        return len(self._events)
-
     @contextmanager
     def register(self, key: str) -> Iterator[asyncio.Event]:
         """Yield an event that is set whenever *key* is released."""

@@ -1,9 +1,9 @@
 """
-Three processes, one server, and everything that can happen to them, for hypothesis to arrange.
+Three processes, one server, and everything that can happen to them, in an order that hypothesis chooses.
 
-What is checked: a read is never older than the last acknowledged write at its start, of all that it is made of; only a
-reader that the server was away from may be behind by a lease. Nobody creates a key that somebody else is creating,
-unless they have waited long enough or something broke. In the end nothing is left registered.
+Checked are: a read is never older than the last acknowledged write at its start, of everything it is made of; only a
+reader cut off from the server may be behind by a lease. No key is created twice at a time, unless the second has
+waited long enough or something broke. In the end nothing is left registered.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ from tests.unit.cache.world import BOTH, ONE, TWO, Job, composer, world
 
 CONFIG = CacheConfig()
 KEYS = st.sampled_from([ONE, ONE, ONE, TWO])
-PARTS = {ONE: (ONE,), TWO: (TWO,), BOTH: (ONE, TWO)}
-WHO = st.integers(0, 2)
+SOURCES = {ONE: (ONE,), TWO: (TWO,), BOTH: (ONE, TWO)}
+PROCESSES = st.integers(0, 2)
+DELAYED = ["fetch", "invalidate", "store", "lock", "unlock", "ack", "subscribe"]
 
 
 class Read(msgspec.Struct):
     cache: Cache
-    parts: tuple[Key, ...]
+    sources: tuple[Key, ...]
+    """The keys that the value is made of."""
     began_at: float
     acknowledged: list[int]
-    """The newest version of each part that was acknowledged when it began."""
+    """The newest acknowledged version of each source when it began."""
     job: Job[Entry]
 
 
@@ -44,15 +46,15 @@ class Write(msgspec.Struct):
 
 
 class Creation(msgspec.Struct, eq=False):
-    """One running creator. It has read *version* and waits to be let go."""
+    """One running creator. It has read *version* and waits for its gate."""
 
     key: Key
     version: int
     gate: asyncio.Event
     faults: int
-    """How many there had been when it was asked for; a later one may have cost it its lock."""
+    """How many there had been when it was requested; a later one may have cost it its lock."""
     sound: bool
-    """Whether it has its lock for certain: it did not tire of waiting, and nothing had just broken."""
+    """Whether it holds its lock for certain: its wait did not time out, and nothing had just broken."""
     fails: bool = False
 
 
@@ -68,38 +70,38 @@ class CacheMachine(RuleBasedStateMachine):
         self.writes: list[Write] = []
         self.creations: list[Creation] = []
         self.troubled_at: dict[Cache, float] = {}
-        """When a process was last without the server."""
+        """When a process was last cut off from the server."""
         self.faults = 0
         self.resting = False
         """Whether creators return at once."""
         self.overlaps: list[str] = []
-        """Keys that were created while somebody was creating them."""
+        """Keys that were created twice at a time."""
 
     # What happens ------------------------------------------------------------------------------------------------
 
-    @rule(who=WHO, key=KEYS | st.just(BOTH))
-    def read(self, who: int, key: Key) -> None:
-        cache, parts = self.caches[who], PARTS[key]
+    @rule(process=PROCESSES, key=KEYS | st.just(BOTH))
+    def read(self, process: int, key: Key) -> None:
+        cache, sources = self.caches[process], SOURCES[key]
         began_at = self.world.clock.monotonic()
-        acknowledged = [max(version for _, version in self.acknowledged[part.text]) for part in parts]
+        acknowledged = [max(version for _, version in self.acknowledged[source.text]) for source in sources]
         create = composer(cache, self.creator) if key is BOTH else self.creator(key)
-        self.reads.append(Read(cache, parts, began_at, acknowledged, self.world.start(cache.get(key, create))))
+        self.reads.append(Read(cache, sources, began_at, acknowledged, self.world.start(cache.get(key, create))))
 
     @rule(key=KEYS | st.just(BOTH))
     def read_everywhere(self, key: Key) -> None:
-        for who in range(3):
-            self.read(who, key)
+        for process in range(3):
+            self.read(process, key)
 
-    @rule(who=WHO, key=KEYS)
-    def refresh(self, who: int, key: Key) -> None:
-        cache = self.caches[who]
+    @rule(process=PROCESSES, key=KEYS)
+    def refresh(self, process: int, key: Key) -> None:
+        cache = self.caches[process]
         self.world.start(cache.refresh(key, self.creator(key)))
 
-    @rule(who=WHO, key=KEYS, acknowledged=st.booleans(), everything=st.booleans())
-    def write(self, who: int, key: Key, *, acknowledged: bool, everything: bool) -> None:
+    @rule(process=PROCESSES, key=KEYS, acknowledged=st.booleans(), everything=st.booleans())
+    def write(self, process: int, key: Key, *, acknowledged: bool, everything: bool) -> None:
         self.versions[key.text] += 1
         tags = ["all"] if everything else [key.tags[1]]
-        job = self.world.start(self.caches[who].invalidate(tags, acknowledged=acknowledged))
+        job = self.world.start(self.caches[process].invalidate(tags, acknowledged=acknowledged))
         self.writes.append(Write(key, self.versions[key.text], acknowledged, job))
 
     @precondition(lambda self: self.creations)
@@ -119,51 +121,54 @@ class CacheMachine(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self.world.pass_time(seconds)
 
-    @rule(who=WHO, count=st.integers(0, 3))
-    def slow_bus(self, who: int, count: int) -> None:
-        """Hold what is said to a process, but for the next *count*; none lets everything through."""
-        server = self.server(who)
+    @rule(process=PROCESSES, count=st.integers(0, 3))
+    def slow_bus(self, process: int, count: int) -> None:
+        """Hold the messages to a process, but for the next *count*; 0 holds them, or lets all through."""
+        server = self.server(process)
         server.hold_bus(held=count > 0 or not server.bus_held)
         if server.subscription is not None and server.bus_held:
             server.subscription.deliver(count)
         self.world.loop.run_ready()
 
-    @rule(who=WHO, key=KEYS)
-    def compose_unheard(self, who: int, key: Key) -> None:
-        """Have a process put parts together when it has not heard of the newest drop: too rare if left to chance."""
-        self.read(who, key)
+    @rule(process=PROCESSES, key=KEYS)
+    def compose_outdated(self, process: int, key: Key) -> None:
+        """Compose a value in a process that has yet to receive the newest invalidation: too rare if left to chance."""
+        self.read(process, key)
         self.finish_creations()
-        self.server(who).hold_bus(held=True)
-        self.write((who + 1) % 3, key, acknowledged=True, everything=False)
-        self.read(who, BOTH)
+        self.server(process).hold_bus(held=True)
+        self.write((process + 1) % 3, key, acknowledged=True, everything=False)
+        self.read(process, BOTH)
         self.finish_creations()
 
-    @rule(who=WHO, operation=st.sampled_from(["fetch", "invalidate", "store", "lock", "unlock", "ack", "subscribe"]))
-    def delay(self, who: int, operation: str) -> None:
-        """Keep the requests or the answers of an operation; or let all go that was kept."""
-        server = self.server(who)
+    @rule(
+        process=PROCESSES,
+        operation=st.sampled_from(["fetch", "invalidate", "store", "lock", "unlock", "ack", "subscribe"]),
+    )
+    def delay(self, process: int, operation: str) -> None:
+        """Delay the requests or the answers of an operation; or end all such delays."""
+        server = self.server(process)
         if server.before or server.after:
             self.clear(server)
             self.world.loop.run_ready()
         else:
-            self.fault(who)
+            self.fault(process)
             (server.before if operation in {"invalidate", "ack", "subscribe"} else server.after)[operation] = (
                 asyncio.Event()
             )
 
-    @rule(who=WHO, what=st.sampled_from(["break the bus", "cut off", "crash", "flush", "restart", "restore"]))
-    def harm(self, who: int, what: str) -> None:
-        server = self.server(who)
+    @rule(process=PROCESSES, what=st.sampled_from(["break the bus", "cut off", "crash", "flush", "restart", "restore"]))
+    def harm(self, process: int, what: str) -> None:
+        server = self.server(process)
         if server.cut:
             server.cut = False
         elif what == "break the bus":
             server.cut_bus()
         elif what == "cut off":
-            self.fault(who)
+            self.fault(process)
             server.cut = True
             server.cut_bus()
         elif what == "crash":
-            self.crash(who)
+            self.crash(process)
         elif what == "flush":
             self.faults += 1
             self.world.redis.flush()
@@ -172,18 +177,18 @@ class CacheMachine(RuleBasedStateMachine):
         self.world.loop.run_ready()
 
     def restart_server(self, *, restored: bool) -> None:
-        for who in range(3):
-            self.fault(who)
+        for process in range(3):
+            self.fault(process)
         self.world.redis.stop()
         self.world.loop.run_ready()
         self.world.redis.start(restored=restored)
 
-    def crash(self, who: int) -> None:
+    def crash(self, process: int) -> None:
         self.faults += 1
-        crashed = self.caches[who]
+        crashed = self.caches[process]
         self.reads = [read for read in self.reads if read.cache is not crashed]
         self.world.kill(crashed)
-        self.caches[who] = self.world.cache()
+        self.caches[process] = self.world.cache()
 
     # What must hold ----------------------------------------------------------------------------------------------
 
@@ -201,7 +206,7 @@ class CacheMachine(RuleBasedStateMachine):
             assert entry.stale or not behind, f"read {read_versions}, acknowledged was {self.floors(read)}"
 
     @invariant()
-    def nobody_creates_what_somebody_is_creating(self) -> None:
+    def no_key_is_created_twice_at_a_time(self) -> None:
         assert self.overlaps == []
 
     def teardown(self) -> None:
@@ -211,8 +216,8 @@ class CacheMachine(RuleBasedStateMachine):
             self._block.__exit__(None, None, None)
 
     def come_to_rest(self) -> None:
-        for who in range(3):
-            server = self.server(who)
+        for process in range(3):
+            server = self.server(process)
             server.cut = False
             server.hold_bus(held=False)
             self.clear(server)
@@ -224,21 +229,21 @@ class CacheMachine(RuleBasedStateMachine):
         assert (self.reads, self.creations) == ([], [])
         assert [write for write in self.writes if not write.job.done] == []
         for cache in self.caches:
-            stats, process = cache.stats(), cache._state
-            left = (stats.in_flight, stats.pending_invalidations, stats.trusted, len(process.waiters))
-            assert left == (0, 0, True, 0), f"under way, owed, trusted, listening: {left}"
-            assert (cache._tasks, process.bus._ack_collectors, process.bus._acks) == ({}, {}, set())  # type: ignore[union-attr]
-            assert process.memory.tags <= 1 + 2 * stats.entries
+            stats, state = cache.stats(), cache._state
+            assert (stats.pending_invalidations, stats.trusted) == (0, True)
+            assert (state.in_flight._all, state.in_flight._by_key, state.waiters._events) == (set(), {}, {})
+            assert (cache._tasks, state.bus._ack_collectors, state.bus._acks) == ({}, {}, set())  # type: ignore[union-attr]
+            assert len(state.memory._by_tag) <= 1 + 2 * stats.entries
         assert self.world.redis.names("l") == set()
 
     # Book-keeping ------------------------------------------------------------------------------------------------
 
-    def server(self, who: int) -> FakeCacheServer:
-        return self.world.server(self.caches[who])
+    def server(self, process: int) -> FakeCacheServer:
+        return self.world.server(self.caches[process])
 
-    def fault(self, who: int) -> None:
+    def fault(self, process: int) -> None:
         self.faults += 1
-        self.troubled_at[self.caches[who]] = self.world.clock.monotonic()
+        self.troubled_at[self.caches[process]] = self.world.clock.monotonic()
 
     def clear(self, server: FakeCacheServer) -> None:
         for gates in (server.before, server.after):
@@ -253,7 +258,7 @@ class CacheMachine(RuleBasedStateMachine):
                 server.cut
                 or server.before
                 or server.after
-                or not cache.stats().server_up
+                or not cache._state.gate.is_open
                 or cache.stats().pending_invalidations
             ):
                 self.troubled_at[cache] = self.world.clock.monotonic()
@@ -265,20 +270,20 @@ class CacheMachine(RuleBasedStateMachine):
                 self.acknowledged[write.key.text].append((self.world.clock.monotonic(), write.version))
 
     def floors(self, read: Read) -> list[int]:
-        """Return the oldest version of each part that *read* may show."""
+        """Return the oldest version of each source that *read* may show."""
         if self.troubled_at.get(read.cache, -1.0) < read.began_at:
             return read.acknowledged
         until = read.began_at - CONFIG.lease_s
         return [
-            max((version for at, version in self.acknowledged[part.text] if at <= until), default=1)
-            for part in read.parts
+            max((version for at, version in self.acknowledged[source.text] if at <= until), default=1)
+            for source in read.sources
         ]
 
     def creator(self, key: Key) -> Callable[[], Awaitable[bytes]]:
-        asked_at, faults = self.world.clock.monotonic(), self.faults
+        requested_at, faults = self.world.clock.monotonic(), self.faults
 
         async def create() -> bytes:
-            waited = self.world.clock.monotonic() - asked_at >= CONFIG.lock_wait_s - 0.001
+            waited = self.world.clock.monotonic() - requested_at >= CONFIG.lock_wait_s - 0.001
             sound = self.faults == faults and not waited and not self.troubled()
             others = [other for other in self.creations if other.key is key and other.faults == faults and other.sound]
             if sound and others:

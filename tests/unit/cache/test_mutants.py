@@ -1,4 +1,4 @@
-"""Each rule is needed: with it taken out, the scenario that stands for it fails."""
+"""Each rule is needed: without it, its scenario fails."""
 
 from __future__ import annotations
 

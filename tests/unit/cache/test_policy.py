@@ -1,4 +1,4 @@
-"""Keys, policies and the table of what events drop."""
+"""Keys, policies and the rules of what events invalidate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Measured(msgspec.Struct, frozen=True):
     count: int
 
 
-TABLE = InvalidationRules(
+RULES = InvalidationRules(
     {Created: Invalidation(("webhooks", "webhook:{webhook_id}"), acknowledged=True), Measured: Invalidation()}
 )
 
@@ -44,20 +44,20 @@ def test_a_last_good_value_outlives_a_fresh_one(name: str) -> None:
     assert policy.kept_s >= policy.fresh_s + policy.stale_s
 
 
-def test_one_plan_covers_all_the_events_of_a_unit_of_work() -> None:
-    plan = TABLE.invalidation_for([Created("a"), Measured(3), Created("b")])
-    assert plan.tags == {"webhooks", "webhook:a", "webhook:b"}
-    assert plan.acknowledged is True
+def test_one_invalidation_covers_all_the_events_of_a_unit_of_work() -> None:
+    invalidation = RULES.invalidation_for([Created("a"), Measured(3), Created("b")])
+    assert invalidation.tags == {"webhooks", "webhook:a", "webhook:b"}
+    assert invalidation.acknowledged is True
 
 
-def test_no_events_drop_nothing() -> None:
-    plan = TABLE.invalidation_for([])
-    assert (plan.tags, plan.acknowledged) == (frozenset(), False)
+def test_no_events_invalidate_nothing() -> None:
+    invalidation = RULES.invalidation_for([])
+    assert (invalidation.tags, invalidation.acknowledged) == (frozenset(), False)
 
 
-def test_an_event_without_a_row_is_an_error() -> None:
+def test_an_event_without_a_rule_is_an_error() -> None:
     class Unknown(msgspec.Struct, frozen=True):
         pass
 
     with pytest.raises(KeyError):
-        TABLE.invalidation_for([Unknown()])
+        RULES.invalidation_for([Unknown()])
