@@ -86,7 +86,7 @@ def _queries(parts: Container) -> dict[str, Query]:
 
     async def first_paint() -> None:
         # It is made of other views, none of which may be there already.
-        await parts.cache.invalidate([ROOT], settled=False)
+        await parts.cache.invalidate([ROOT], acknowledged=False)
         await pinned["dashboard"]()
 
     return {

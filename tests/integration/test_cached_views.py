@@ -330,7 +330,7 @@ async def test_without_its_database_it_answers_what_it_last_knew_and_says_so(dat
             pages = ["dashboard", "dashboard/overview", "dashboard/webhooks", "webhooks", path]
             good = {page: await api.read(page) for page in pages}
             way.cut()
-            await parts.cache.invalidate(["dashboard", "webhooks", f"webhook:{created['id']}"], settled=True)
+            await parts.cache.invalidate(["dashboard", "webhooks", f"webhook:{created['id']}"], acknowledged=True)
             for page in pages:
                 answer = await api.get(page)
                 assert answer.status_code == 200

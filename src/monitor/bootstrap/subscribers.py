@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.cache import Cache, Drop, DropTable
+from monitor.cache import Cache, Invalidation, InvalidationRules
 from monitor.domain import events
 from monitor.domain.events import DomainEvent
 from monitor.domain.ids import SYSTEM_ID
@@ -22,38 +22,44 @@ CONFIGURED = ("webhooks", "webhook:{webhook_id}", "dashboard", "alerts", "anomal
 class Subscriber(msgspec.Struct, frozen=True):
     """What follows from one kind of event. ``live`` is the type of its live message, null for none."""
 
-    drops: Drop
+    drops: Invalidation
     live: Kind | None = None
 
 
-# ``settled``: a change that a person made is visible in every process before it is answered.
+# ``acknowledged``: a change that a person made is visible in every process before it is answered.
 SUBSCRIBERS: Mapping[type[DomainEvent], Subscriber] = {
-    events.WebhookCreated: Subscriber(Drop(("webhooks", "webhook:{webhook_id}", "dashboard"), settled=True)),
-    # Alerts and anomalies show the webhook's name, and its labels may be silenced.
-    events.WebhookUpdated: Subscriber(Drop(CONFIGURED, settled=True)),
-    events.WebhookDeleted: Subscriber(Drop(CONFIGURED, settled=True)),
-    events.WebhookStatusChanged: Subscriber(
-        Drop(("webhooks", "webhook:{webhook_id}", "dashboard", "health")), Kind.WEBHOOK_STATUS_CHANGED
+    events.WebhookCreated: Subscriber(
+        Invalidation(("webhooks", "webhook:{webhook_id}", "dashboard"), acknowledged=True)
     ),
-    events.AnomalyOpened: Subscriber(Drop(("anomalies", "dashboard", "webhook:{webhook_id}")), Kind.ANOMALY_OPENED),
-    events.AnomalyClosed: Subscriber(Drop(("anomalies", "dashboard", "webhook:{webhook_id}")), Kind.ANOMALY_CLOSED),
-    events.AlertRaised: Subscriber(Drop(("alerts", "dashboard")), Kind.ALERT_NEW),
-    events.AlertUpdated: Subscriber(Drop(("alerts", "dashboard")), Kind.ALERT_UPDATED),
-    events.AlertAcknowledged: Subscriber(Drop(("alerts", "dashboard"), settled=True), Kind.ALERT_UPDATED),
-    events.AlertResolved: Subscriber(Drop(("alerts", "dashboard"), settled=True), Kind.ALERT_UPDATED),
-    events.SilencesChanged: Subscriber(Drop(("alerts", "dashboard"), settled=True)),
+    # Alerts and anomalies show the webhook's name, and its labels may be silenced.
+    events.WebhookUpdated: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
+    events.WebhookDeleted: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
+    events.WebhookStatusChanged: Subscriber(
+        Invalidation(("webhooks", "webhook:{webhook_id}", "dashboard", "health")), Kind.WEBHOOK_STATUS_CHANGED
+    ),
+    events.AnomalyOpened: Subscriber(
+        Invalidation(("anomalies", "dashboard", "webhook:{webhook_id}")), Kind.ANOMALY_OPENED
+    ),
+    events.AnomalyClosed: Subscriber(
+        Invalidation(("anomalies", "dashboard", "webhook:{webhook_id}")), Kind.ANOMALY_CLOSED
+    ),
+    events.AlertRaised: Subscriber(Invalidation(("alerts", "dashboard")), Kind.ALERT_NEW),
+    events.AlertUpdated: Subscriber(Invalidation(("alerts", "dashboard")), Kind.ALERT_UPDATED),
+    events.AlertAcknowledged: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True), Kind.ALERT_UPDATED),
+    events.AlertResolved: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True), Kind.ALERT_UPDATED),
+    events.SilencesChanged: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True)),
 }
 """An event without a row fails the tests. Attempts drop nothing, or each would empty the cache."""
 
-INVALIDATION_RULES = DropTable({event: row.drops for event, row in SUBSCRIBERS.items()})
+INVALIDATION_RULES = InvalidationRules({event: row.drops for event, row in SUBSCRIBERS.items()})
 
 
 def invalidator(cache: Cache) -> Callable[[Sequence[DomainEvent]], Awaitable[bool]]:
     """Return a function that drops the tags of events from *cache*."""
 
     async def invalidate(happened: Sequence[DomainEvent]) -> bool:
-        plan = INVALIDATION_RULES.plan(happened)
-        return await cache.invalidate(plan.tags, settled=plan.settled)
+        invalidation = INVALIDATION_RULES.invalidation_for(happened)
+        return await cache.invalidate(invalidation.tags, acknowledged=invalidation.acknowledged)
 
     return invalidate
 

@@ -106,7 +106,7 @@ class CachedViews:
 
     def peek(self, text: str) -> Entry | None:
         """Return the answer that memory may give without waiting, if it holds one."""
-        return self._cache.peek_past(text)
+        return self._cache.peek_stale(text)
 
     def pinned(self) -> list[tuple[Key, Creator]]:
         """Return what is kept warm: all that the page shows first."""
@@ -153,7 +153,7 @@ class CachedViews:
 
     async def _part(self, name: str, **scope: Any) -> bytes:
         key, create = self._key(name, scope)
-        entry = await self._cache.part(key, create)
+        entry = await self._cache.dependency(key, create)
         if entry.stale:
             # What is made of a last good value would pass for a new one.
             raise Unavailable(PART_MISSING)

@@ -78,19 +78,19 @@ def catalogue(cache: Cache, reads: FakeReads) -> CachedViews:
 @given(strategies.domain_events)
 def test_every_event_says_what_it_drops(event: DomainEvent) -> None:
     """Law: the table has a row for each event, and its templates fit the event's fields."""
-    plan = INVALIDATION_RULES.plan([event])
+    plan = INVALIDATION_RULES.invalidation_for([event])
     assert plan.tags
-    assert plan.settled == isinstance(event, BY_A_PERSON)
+    assert plan.acknowledged == isinstance(event, BY_A_PERSON)
 
 
 @given(strategies.domain_events)
 def test_every_event_changes_the_dashboard(event: DomainEvent) -> None:
     """Law: the first paint shows a bit of everything, so whatever happens makes it untrue."""
-    assert "dashboard" in INVALIDATION_RULES.plan([event]).tags
+    assert "dashboard" in INVALIDATION_RULES.invalidation_for([event]).tags
 
 
 def test_a_change_of_a_webhook_drops_all_that_shows_its_name() -> None:
-    tags = INVALIDATION_RULES.plan([WebhookUpdated(WEBHOOK)]).tags
+    tags = INVALIDATION_RULES.invalidation_for([WebhookUpdated(WEBHOOK)]).tags
     assert tags == {tag.format(webhook_id=WEBHOOK) for tag in CONFIGURED}
     assert tags >= {"webhooks", f"webhook:{WEBHOOK}", "alerts", "anomalies"}
 
@@ -146,7 +146,7 @@ async def test_the_overview_counts_the_sockets_and_hits_of_this_process(
     assert (overview.sockets, overview.cache_hit_ratio) == (None, None)
     reads.sockets = 3
     assert await catalogue.answer("overview")
-    await cache.invalidate(["dashboard"], settled=True)
+    await cache.invalidate(["dashboard"], acknowledged=True)
     overview = msgspec.json.decode((await catalogue.answer("overview")).body, type=OverviewView)
     assert (overview.sockets, overview.cache_hit_ratio) == (3, 0.5)
 
@@ -189,7 +189,7 @@ async def test_the_first_paint_is_not_made_of_last_good_values(
 ) -> None:
     good = await catalogue.answer("dashboard")
     reads.error = Unavailable("The database is not reachable.")
-    await cache.invalidate(["alerts"], settled=True)
+    await cache.invalidate(["alerts"], acknowledged=True)
     kept = await catalogue.answer("dashboard")
     assert (kept.body, kept.stale) == (good.body, True)
 
@@ -213,7 +213,7 @@ async def test_the_last_good_answer_stands_in_for_a_database_that_is_away(
 ) -> None:
     good = await catalogue.answer("overview")
     reads.error = Unavailable("The database is not reachable.")
-    await cache.invalidate(["dashboard"], settled=True)
+    await cache.invalidate(["dashboard"], acknowledged=True)
     kept = await catalogue.answer("overview")
     assert (kept.body, kept.stale) == (good.body, True)
     with pytest.raises(Unavailable):

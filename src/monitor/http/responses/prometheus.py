@@ -41,7 +41,7 @@ class ViewCounts(Protocol):
 
 
 class CacheReport(Protocol):
-    """The cache of this process. ``owed`` counts tags whose drop the shared server has not taken."""
+    """The cache of this process. ``pending_invalidations`` counts tags whose invalidation Redis has not taken."""
 
     @property
     def views(self) -> Sequence[ViewCounts]: ...
@@ -52,7 +52,7 @@ class CacheReport(Protocol):
     @property
     def trusted(self) -> bool: ...
     @property
-    def owed(self) -> int: ...
+    def pending_invalidations(self) -> int: ...
 
 
 class TaskReport(Protocol):
@@ -140,7 +140,8 @@ def _cache_metrics(report: CacheReport) -> Iterator[Metric]:
     yield _gauge("cache_entries", "Values in memory", report.entries)
     yield _gauge("cache_bytes", "What the values in memory take", report.bytes)
     yield _gauge("cache_trusted", "1 while memory may be answered from", report.trusted)
-    yield _gauge("cache_owed_tags", "Drops that the shared server has not taken yet", report.owed)
+    pending = report.pending_invalidations
+    yield _gauge("cache_pending_invalidations", "Tags whose invalidation Redis has not taken yet", pending)
 
 
 def _by_view(name: str, text: str, counts: Iterable[tuple[str, float]]) -> Metric:
