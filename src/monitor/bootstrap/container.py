@@ -84,7 +84,7 @@ class Container:
         self.provider_keys = _provider_keys(settings, self.ring)
         self.token_policy = token_policy(settings)
         self.cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
-        self.cache = Cache(self.clock, server=self.cache_server)
+        self.cache = Cache(self.clock, server=self.cache_server, supervise=self.supervisor.start)
         self.feed_log = self._feed_log()
         self.feed = LiveFeed(
             self.feed_log,

@@ -66,10 +66,14 @@ class Supervisor:
             if not is_up
         ]
 
+    def start(self, name: str, loop: Loop) -> asyncio.Task[None]:
+        """Keep *loop* running until the returned task is cancelled."""
+        return asyncio.create_task(self._keep(_Task(name), loop), name=name)
+
     @asynccontextmanager
     async def running(self, loops: Mapping[str, Loop]) -> AsyncIterator[None]:
         """Keep *loops* running inside the block; leaving it cancels them and waits for their end."""
-        tasks = [asyncio.create_task(self._keep(_Task(name), loop), name=name) for name, loop in loops.items()]
+        tasks = [self.start(name, loop) for name, loop in loops.items()]
         try:
             yield
         finally:
