@@ -36,17 +36,20 @@ def freeze_gc() -> None:
 
 
 class CacheWarming:
-    """Warming of the cache. ``is_cold`` from the start until every pinned view was computed once."""
+    """Warming of the cache. ``is_cold`` from the first start of the loop until every pinned view was computed once."""
 
     def __init__(self, container: Container) -> None:
-        self.is_cold = True
+        self.is_cold = False
+        self._was_warm = False
         self._warmer = Warmer(container.cache, container.views.pinned(), tick_s=WARM_S, spread_s=WARM_S / 4)
 
     async def loop(self) -> None:
+        self.is_cold = not self._was_warm
         while self.is_cold:
-            self.is_cold = bool(await self._warmer.warm())
-            if self.is_cold:
+            if await self._warmer.warm():
                 await asyncio.sleep(REFRESH_S)
+            else:
+                self._was_warm, self.is_cold = True, False
         while True:
             await asyncio.sleep(WARM_S)
             await postponed(self._warmer.tick, "warming_failed")
