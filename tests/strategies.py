@@ -29,18 +29,18 @@ from monitor.domain.alerts import (
     replay,
 )
 from monitor.domain.alerts import notification as announce
-from monitor.domain.alerts.evaluation import EVALUATED_SIGNALS, EvaluationInput, Normal
+from monitor.domain.alerts.evaluation import EvaluationInput, Normal
 from monitor.domain.alerts.lifecycle import Trigger
 from monitor.domain.alerts.model import IllegalTransition, apply_entry
-from monitor.domain.anomaly import Baselines, Evidence, State, Verdict, observe_all, sample_of, start_baselines
-from monitor.domain.anomaly.tally import Tally, tally_of
+from monitor.domain.anomaly import Baselines, Evidence, Signal, State, Verdict, observe_all, start_baselines
+from monitor.domain.anomaly.tally import Tally, tally_of, to_sample
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerPolicy, BreakerState
 from monitor.domain.delivery.outcome import Outcome, Phases
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import Dead, Decision, Done, Retry, RetryPolicy
 from monitor.domain.events import DomainEvent, WebhookStatusChanged
 from monitor.domain.monitoring.health import Health, HealthPolicy
-from monitor.domain.monitoring.metrics import MAX_BUCKET, Histogram, Rollup, rollup_of
+from monitor.domain.monitoring.metrics import MAX_BUCKET, Histogram, Rollup
 from monitor.domain.views.alerts import (
     AlertCount,
     AlertStatsView,
@@ -54,6 +54,7 @@ from monitor.domain.views.alerts import (
 )
 from monitor.domain.vocab import OK_LABEL, Actor, ErrorKind, HealthStatus, Page, Role, Severity, SignatureScheme
 from monitor.domain.webhooks.webhook import Webhook
+from tests.samples import rollup_of
 
 # ------------------------------------------------------------------------------------------------------------- values
 
@@ -203,14 +204,14 @@ evidences = st.builds(
 )
 calm_verdicts = st.builds(
     Verdict,
-    signal=st.sampled_from(EVALUATED_SIGNALS),
+    signal=st.sampled_from(Signal),
     state=st.sampled_from([State.LEARNING, State.NORMAL]),
     at=st.floats(0, 4e9),
     sentence=segments,
 )
 alarmed_verdicts = st.builds(
     Verdict,
-    signal=st.sampled_from(EVALUATED_SIGNALS),
+    signal=st.sampled_from(Signal),
     state=st.sampled_from([State.OPENED, State.OPEN, State.CLOSED]),
     at=st.floats(0, 4e9),
     sentence=segments,
@@ -321,7 +322,7 @@ normals = st.builds(
 )
 baselines: st.SearchStrategy[Baselines] = st.lists(made_attempts, max_size=5).map(
     lambda batches: reduce(
-        lambda known, batch: observe_all(known, sample_of(known.failures.at + 60, batch))[0],
+        lambda known, batch: observe_all(known, to_sample(tally_of(batch), known.failures.at + 60, held=False))[0],
         batches,
         start_baselines(0.0),
     )

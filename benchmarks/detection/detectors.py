@@ -8,7 +8,7 @@ from typing import Protocol
 
 from benchmarks.detection.traffic import DAY_S, Attempt
 from monitor.domain.anomaly import Baselines, State, observe_all, start_baselines
-from monitor.domain.anomaly.tally import sample, tally_of
+from monitor.domain.anomaly.tally import tally_of, to_sample
 
 
 class Detector(Protocol):
@@ -44,7 +44,7 @@ class Monitor:
         return cls(start_baselines(at))
 
     def observe(self, at: float, attempts: list[Attempt]) -> list[str]:
-        self.baselines, verdicts = observe_all(self.baselines, sample(tally_of(attempts), at, held=False))
+        self.baselines, verdicts = observe_all(self.baselines, to_sample(tally_of(attempts), at, held=False))
         self._learning = verdicts[0].state is State.LEARNING
         # Identity comparisons keep the benchmark's own share of the time small.
         opened = [str(v.signal) for v in verdicts if v.state is State.OPENED]

@@ -14,12 +14,9 @@ import msgspec
 from monitor.domain.alerts.conditions import Condition, Subject, conditions_of
 from monitor.domain.alerts.model import AlertKind, AlertPolicy
 from monitor.domain.anomaly import AnomalyPolicy, Baselines, Signal, State, Verdict, observe_all, start_baselines
-from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, sample
+from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, to_sample
 from monitor.domain.monitoring.health import HealthPolicy
 from monitor.domain.vocab import HealthStatus, Seconds
-
-EVALUATED_SIGNALS = (Signal.FAILURES, Signal.LATENCY, Signal.LATENCY_TAIL, Signal.VOLUME, Signal.NO_DATA)
-"""The signals of a webhook, in the order of their verdicts."""
 
 
 class DetectionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,7 +101,7 @@ def evaluate(watched: EvaluationInput, now: datetime, policy: DetectionPolicy) -
     baselines = watched.baselines or start_baselines(at - policy.busy_s)
     blind = watched.evaluated_at is not None and now - watched.evaluated_at > timedelta(seconds=policy.blind_s)
     baselines, verdicts = observe_all(
-        baselines, sample(watched.unevaluated, at, held=watched.held or blind), policy.anomaly
+        baselines, to_sample(watched.unevaluated, at, held=watched.held or blind), policy.anomaly
     )
     if watched.deleted:
         return Evaluation(

@@ -41,9 +41,6 @@ LONGEST_RUN_LEARNED = 20
 
 CRITICAL_RATIO = 0.5
 
-TROUBLE = 1e-3
-"""Chance that a webhook is in trouble at a given moment, before anything is seen."""
-
 
 class FailureBaseline(msgspec.Struct, frozen=True):
     """
@@ -111,26 +108,6 @@ def observe(
     if episode is before:
         return baseline, verdict
     return _turn(baseline, before, episode, policy), verdict
-
-
-def failure_probability(baseline: FailureBaseline) -> float:
-    """
-    Return the chance that the next attempt fails, in (0, 1).
-
-    A webhook is either as usual, and then fails like its baseline says, or in trouble (with the prior chance
-    ``TROUBLE``), and then any failure ratio is as likely as another. Bayes' rule weighs the two by what the last five
-    minutes brought, or by the present run of failures when that is more. Laplace's rule of succession does the rest.
-    """
-    share = baseline.share
-    mean, rho = share.mean, share.rho(0)
-    n, k = int(sum(share.rings[0].ns)), int(sum(share.rings[0].xs))
-    if baseline.run > k:
-        n, k = n + baseline.run - k, baseline.run
-    at_least, more = beta_binomial_tail(k, n, mean, rho), beta_binomial_tail(k + 1, n, mean, rho)
-    usual = (1 - TROUBLE) * max(at_least - more, 0.0)
-    trouble = TROUBLE / (n + 1)
-    weight = (1 - rho) / rho
-    return (usual * (weight * mean + k) / (weight + n) + trouble * (k + 1) / (n + 2)) / (usual + trouble)
 
 
 def _take(baseline: FailureBaseline, sample: Sample, mode: Mode, policy: AnomalyPolicy) -> FailureBaseline:

@@ -50,7 +50,6 @@ class Rules(msgspec.Struct, frozen=True):
         clip_sd: values are clipped so many standard deviations from the mean.
         least_shift: smaller departures are of no interest.
         least_values: windows with fewer are not judged.
-        both_ways: whether a fall counts too.
         p_open: tail probability below which a window opens an anomaly.
     """
 
@@ -61,7 +60,6 @@ class Rules(msgspec.Struct, frozen=True):
     least_wobble_sd: float = 0.06
     clip_sd: float = 5.0
     least_values: int = 5
-    both_ways: bool = False
 
 
 class MeanBaseline(msgspec.Struct, frozen=True):
@@ -146,8 +144,7 @@ def largest_shift(level: MeanBaseline, rules: Rules) -> Shift | None:
 
 def is_anomalous(level: MeanBaseline, shift: Shift, rules: Rules) -> bool:
     """Whether *shift* is both improbable and large enough to matter."""
-    departure = shift.mean - level.mean
-    return shift.p_value < rules.p_open and (abs(departure) if rules.both_ways else departure) >= rules.least_shift
+    return shift.p_value < rules.p_open and shift.mean - level.mean >= rules.least_shift
 
 
 def is_calm(level: MeanBaseline, rules: Rules) -> bool:
@@ -159,8 +156,6 @@ def is_calm(level: MeanBaseline, rules: Rules) -> bool:
     else:
         return False
     departure = sum(ring.xs) / n - level.mean
-    if rules.both_ways:
-        departure = abs(departure)
     return departure < max(CALM_Z * level.error(index, n, rules), rules.least_shift / 2)
 
 
@@ -182,9 +177,7 @@ def _shift(level: MeanBaseline, index: int, n: float, total: float, rules: Rules
     """Hold *n* values, which add up to *total*, against what window *index* may do."""
     mean = total / n
     z = (mean - level.mean) / level.error(index, n, rules)
-    if rules.both_ways:
-        z = abs(z)
-    return Shift(mean, int(n), level.rings[index].window_s, z, normal_tail(z) * (2 if rules.both_ways else 1))
+    return Shift(mean, int(n), level.rings[index].window_s, z, normal_tail(z))
 
 
 def _is_jump(level: MeanBaseline, n: float, total: float, rules: Rules) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from math import isfinite
 
@@ -20,7 +19,6 @@ class Signal(StrEnum):
     LATENCY_TAIL = "latency_tail"
     VOLUME = "volume"
     NO_DATA = "no_data"
-    VALUE = "value"
 
 
 class State(StrEnum):
@@ -37,9 +35,9 @@ class Evidence(msgspec.Struct, frozen=True):
     """
     The measurement behind an anomaly.
 
-    ``observed`` and ``expected`` share a unit that the signal fixes: a ratio (failures, tail), milliseconds (latency),
-    attempts (volume, silence) or the series' own (value). ``n`` attempts or values lay in the ``window_s`` seconds
-    before. ``p_value`` is the chance of at least this departure in normal operation.
+    The signal fixes the unit of ``observed`` and ``expected``: a ratio (failures, latency tail), milliseconds (latency)
+    or attempts (volume, no data). ``n`` attempts lay in the ``window_s`` seconds before. ``p_value`` is the probability
+    of at least this deviation in normal operation.
     """
 
     observed: float
@@ -102,36 +100,3 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         for value_ms, count in self.latencies_ms:
             if not (isfinite(value_ms) and value_ms >= 0 and count > 0):
                 raise Invalid("A latency must be finite and not negative, and counted at least once.")
-
-
-def sample_of(at: float, attempts: Iterable[tuple[bool, float]], *, held: bool = False) -> Sample:
-    """
-    Aggregate *attempts*, pairs ``(succeeded, latency_ms)`` in the order they ended.
-
-    Raises:
-        Invalid: *at* or a success's latency is not finite.
-    """
-    total = failures = run = head = longest = runs = 0
-    latencies: list[tuple[float, int]] = []
-    for succeeded, latency_ms in attempts:
-        total += 1
-        if succeeded:
-            latencies.append((latency_ms, 1))
-            run = 0
-            continue
-        failures += 1
-        run += 1
-        runs += run == 1
-        head += failures == total
-        longest = max(longest, run)
-    return Sample(
-        at=at,
-        attempts=total,
-        failures=failures,
-        run_head=head,
-        run_tail=run,
-        longest_run=longest,
-        runs=runs,
-        latencies_ms=tuple(latencies),
-        held=held,
-    )

@@ -2,7 +2,7 @@
 What a webhook's attempts add up to between two looks of the detector.
 
 A tally is a monoid, so that settles may add to it one after the other and nothing of the order that runs of failures
-need is lost: ``merge(tally_of(a), tally_of(b)) == tally_of(a + b)``.
+need is lost: ``merge_tallies(tally_of(a), tally_of(b)) == tally_of(a + b)``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def tally_of(attempts: Iterable[tuple[bool, float]]) -> Tally:
     return Tally(total, failures, head, run, longest, runs, Histogram.of(latencies_ms))
 
 
-def merge(first: Tally, then: Tally) -> Tally:
+def merge_tallies(first: Tally, then: Tally) -> Tally:
     """Return the tally of the attempts of *first* followed by those of *then*. Associative."""
     if not first.attempts or not then.attempts:
         return then if then.attempts else first
@@ -70,7 +70,7 @@ def merge(first: Tally, then: Tally) -> Tally:
     )
 
 
-def sample(tally: Tally, at: float, *, held: bool) -> Sample:
+def to_sample(tally: Tally, at: float, *, held: bool) -> Sample:
     """Return what the detector sees of *tally* at *at* (Unix seconds); see :class:`Sample` for *held*."""
     histogram = tally.latencies
     return Sample(

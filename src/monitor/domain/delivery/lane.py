@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, merge
+from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, merge_tallies
 from monitor.domain.delivery.circuit_breaker import (
     Breaker,
     BreakerPolicy,
@@ -151,7 +151,7 @@ def accumulate(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
     """
     changed = before.health.status is not after.health.status
     return msgspec.structs.replace(
-        after, unevaluated=merge(before.unevaluated, made), evaluate_at=now if changed else before.evaluate_at
+        after, unevaluated=merge_tallies(before.unevaluated, made), evaluate_at=now if changed else before.evaluate_at
     )
 
 

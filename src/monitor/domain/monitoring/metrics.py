@@ -130,19 +130,6 @@ class RollupBuilder:
         )
 
 
-def rollup_of(samples: Iterable[tuple[str, float]]) -> Rollup:
-    """
-    Add up ``(label, latency_ms)`` pairs.
-
-    Raises:
-        ValueError: a latency is negative, infinite or NaN.
-    """
-    builder = RollupBuilder()
-    for label, latency_ms in samples:
-        builder.add(label, latency_ms)
-    return builder.build()
-
-
 def bucket_of(latency_ms: float) -> int:
     """
     Return the bucket of *latency_ms*, in [0, MAX_BUCKET]; both ends are open-ended.

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from msgspec import UNSET, Raw, UnsetType, structs
 
-from monitor.domain.alerts.evaluation import EVALUATED_SIGNALS, Normal, normal_of
+from monitor.domain.alerts.evaluation import Normal, normal_of
+from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
@@ -44,7 +45,7 @@ class FakeQueries:
         view = self._webhook(webhook_id)
         _, look = self._tables.evaluations.get(webhook_id, (None, None))
         if look is None:
-            return structs.replace(view, signals=dict.fromkeys(EVALUATED_SIGNALS, "learning"), normal=Normal())
+            return structs.replace(view, signals=dict.fromkeys(Signal, "learning"), normal=Normal())
         return structs.replace(view, signals=look.signals, normal=normal_of(look.baselines, look.verdicts))
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:

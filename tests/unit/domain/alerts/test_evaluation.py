@@ -13,20 +13,19 @@ from hypothesis import strategies as st
 from monitor.domain.alerts import AlertKind, Subject
 from monitor.domain.alerts.conditions import WEBHOOK_KINDS
 from monitor.domain.alerts.evaluation import (
-    EVALUATED_SIGNALS,
     DetectionPolicy,
     EvaluationInput,
     Normal,
     evaluate,
     normal_of,
 )
-from monitor.domain.anomaly import Baselines, Signal, State, Verdict, observe_all, sample_of, start_baselines
+from monitor.domain.anomaly import Baselines, Signal, State, Verdict, observe_all, start_baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, tally_of
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH, Health
 from monitor.domain.vocab import HealthStatus
 from tests import strategies as our
 from tests.unit.domain.alerts.alert_stories import NOW, WEBHOOK
-from tests.unit.domain.anomaly.anomaly_streams import DAY_S, stream
+from tests.unit.domain.anomaly.anomaly_streams import DAY_S, sample_of, stream
 
 POLICY = DetectionPolicy()
 BUSY, IDLE = NOW + timedelta(seconds=15), NOW + timedelta(seconds=60)
@@ -63,7 +62,7 @@ def test_a_look_is_total_and_pure(seen: EvaluationInput, now: datetime, baseline
         assert (found.evaluate_at is None) is one.deleted
         if not one.deleted:
             assert tuple(found.conditions) == WEBHOOK_KINDS
-            assert tuple(found.signals) == EVALUATED_SIGNALS
+            assert tuple(found.signals) == tuple(Signal)
             assert set(found.signals.values()) <= {"learning", "normal", "open"}
 
 
@@ -151,12 +150,11 @@ def test_the_band_of_what_is_normal_holds_what_was_seen() -> None:
     assert band.slow_ms == pytest.approx(193, rel=0.15)
 
 
-@given(our.baselines, st.sets(st.sampled_from(EVALUATED_SIGNALS)))
+@given(our.baselines, st.sets(st.sampled_from(Signal)))
 def test_a_band_is_null_exactly_where_it_is_being_learned(baselines: Baselines, known: set[Signal]) -> None:
     """Each member hangs on its own signal; low <= middle <= high."""
     verdicts = tuple(
-        Verdict(signal, State.NORMAL if signal in known else State.LEARNING, 0.0, "Said.")
-        for signal in EVALUATED_SIGNALS
+        Verdict(signal, State.NORMAL if signal in known else State.LEARNING, 0.0, "Said.") for signal in Signal
     )
     band = normal_of(baselines, verdicts)
     assert (band.failure_ratio is not None) == (Signal.FAILURES in known)
@@ -169,7 +167,7 @@ def test_a_band_is_null_exactly_where_it_is_being_learned(baselines: Baselines, 
 
 def test_the_signals_of_a_webhook_are_those_that_are_judged() -> None:
     _, verdicts = observe_all(start_baselines(0.0), sample_of(60.0, []))
-    assert tuple(verdict.signal for verdict in verdicts) == EVALUATED_SIGNALS
+    assert tuple(verdict.signal for verdict in verdicts) == tuple(Signal)
     assert watched().unevaluated == NO_ATTEMPTS
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.anomaly import AnomalyPolicy, State, failure_probability, sample_of
+from monitor.domain.anomaly import AnomalyPolicy, State
 from monitor.domain.anomaly import proportion as share
 from monitor.domain.anomaly.failures import FailureBaseline, observe, start
-from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, stream
+from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, sample_of, stream
 
 OK, FAILED = (True, 100.0), (False, 100.0)
 batches = st.lists(st.lists(st.booleans(), max_size=8), max_size=30)
@@ -160,24 +160,6 @@ def test_closing_needs_more_than_few_lucky_attempts() -> None:
     assert not share.is_calm(one_bad, policy)
     busy = share.count(fresh, MONDAY + 1, 1_000, 40, "watching", policy)
     assert share.is_calm(busy, policy), "5 points are the least excess, and half of it is tolerated or explained"
-
-
-def test_the_chance_of_failure_follows_the_present() -> None:
-    baseline = settled()
-    assert failure_probability(baseline) == pytest.approx(0.01, abs=0.02)
-    failing, _ = feed(observe, baseline, stream(baseline.at, 1_200, fail_ratio=1.0))
-    assert failure_probability(failing) > 0.9
-    later, _ = feed(observe, failing, stream(failing.at, HOUR_S, per_tick=0))
-    assert failure_probability(later) > 0.9, "the run is the last that is known"
-
-
-@given(batches)
-def test_the_chance_of_failure_is_a_chance(outcomes: list[list[bool]]) -> None:
-    """Total: strictly between 0 and 1 whatever was seen."""
-    baseline = start(MONDAY)
-    for batch in outcomes:
-        baseline, _ = observe(baseline, sample_of(baseline.at + 30.0, [(ok, 1.0) for ok in batch]))
-        assert 0 < failure_probability(baseline) < 1
 
 
 @given(batches)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.anomaly import AnomalyPolicy, Sample, State, Verdict, latency, sample_of
+from monitor.domain.anomaly import AnomalyPolicy, Sample, State, Verdict, latency
 from monitor.domain.anomaly import latency_tail as tail
 from monitor.domain.anomaly import mean_baseline as level
 from monitor.domain.anomaly.policy import DEFAULT_POLICY
-from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, stream
+from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, sample_of, stream
 
 
 def settled_latency(per_tick: int = 2, median_ms: float = 100.0) -> latency.LatencyBaseline:

@@ -6,31 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.anomaly import Evidence, Sample, Signal, State, sample_of
+from monitor.domain.anomaly import Evidence, Sample, Signal, State
 from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge
 from monitor.domain.anomaly.policy import DEFAULT_POLICY
 from monitor.domain.errors import Invalid
 from monitor.domain.vocab import Severity
 
-outcomes = st.lists(st.booleans(), max_size=40)
 NAN, INFINITY = float("nan"), float("inf")
 
 
 def alarm(severity: Severity = Severity.WARNING) -> Alarm:
     return Alarm(Evidence(0.5, 0.01, 10, 300.0, 1e-9), severity, "Half failed.")
-
-
-@given(outcomes)
-def test_a_sample_counts_its_attempts_and_runs(succeeded: list[bool]) -> None:
-    """The aggregate equals what the text of the outcomes shows."""
-    sample = sample_of(60.0, [(ok, 5.0) for ok in succeeded])
-    text = "".join("s" if ok else "f" for ok in succeeded)
-    runs = [run for run in text.split("s") if run]
-    assert (sample.attempts, sample.failures) == (len(text), text.count("f"))
-    assert (sample.runs, sample.longest_run) == (len(runs), max(map(len, runs), default=0))
-    assert sample.run_head == len(text) - len(text.lstrip("f"))
-    assert sample.run_tail == len(text) - len(text.rstrip("f"))
-    assert len(sample.latencies_ms) == text.count("s")
 
 
 @pytest.mark.parametrize(

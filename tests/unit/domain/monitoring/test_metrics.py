@@ -25,11 +25,11 @@ from monitor.domain.monitoring.metrics import (
     merge_rollups,
     percentile,
     percentiles,
-    rollup_of,
     unit_s,
     whole_units,
 )
 from tests import strategies as our
+from tests.samples import rollup_of
 
 PROMISE = 0.025
 MEASURABLE_MS = st.floats(MIN_LATENCY_MS, MAX_LATENCY_MS)
