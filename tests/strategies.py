@@ -32,7 +32,7 @@ from monitor.domain.alerts import notification as announce
 from monitor.domain.alerts.evaluation import EvaluationInput, Normal
 from monitor.domain.alerts.lifecycle import Trigger
 from monitor.domain.alerts.model import IllegalTransition, apply_entry
-from monitor.domain.anomaly import Baselines, Evidence, Signal, State, Verdict, observe_all, start_baselines
+from monitor.domain.anomaly import Baselines, Evidence, Signal, SignalState, Verdict, observe_all, start_baselines
 from monitor.domain.anomaly.tally import Tally, tally_of, to_sample
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerPolicy, BreakerState
 from monitor.domain.delivery.outcome import Outcome, Phases
@@ -205,14 +205,14 @@ evidences = st.builds(
 calm_verdicts = st.builds(
     Verdict,
     signal=st.sampled_from(Signal),
-    state=st.sampled_from([State.LEARNING, State.NORMAL]),
+    state=st.sampled_from([SignalState.LEARNING, SignalState.NORMAL]),
     at=st.floats(0, 4e9),
     sentence=segments,
 )
 alarmed_verdicts = st.builds(
     Verdict,
     signal=st.sampled_from(Signal),
-    state=st.sampled_from([State.OPENED, State.OPEN, State.CLOSED]),
+    state=st.sampled_from([SignalState.OPENED, SignalState.OPEN, SignalState.CLOSED]),
     at=st.floats(0, 4e9),
     sentence=segments,
     severity=st.sampled_from(Severity),

@@ -7,7 +7,7 @@ from math import sqrt
 from typing import Protocol
 
 from benchmarks.detection.traffic import DAY_S, Attempt
-from monitor.domain.anomaly import Baselines, State, observe_all, start_baselines
+from monitor.domain.anomaly import Baselines, SignalState, observe_all, start_baselines
 from monitor.domain.anomaly.tally import tally_of, to_sample
 
 
@@ -45,10 +45,10 @@ class Monitor:
 
     def observe(self, at: float, attempts: list[Attempt]) -> list[str]:
         self.baselines, verdicts = observe_all(self.baselines, to_sample(tally_of(attempts), at, held=False))
-        self._learning = verdicts[0].state is State.LEARNING
+        self._learning = verdicts[0].state is SignalState.LEARNING
         # Identity comparisons keep the benchmark's own share of the time small.
-        opened = [str(v.signal) for v in verdicts if v.state is State.OPENED]
-        self._open = frozenset(str(v.signal) for v in verdicts if v.state is State.OPEN).union(opened)
+        opened = [str(v.signal) for v in verdicts if v.state is SignalState.OPENED]
+        self._open = frozenset(str(v.signal) for v in verdicts if v.state is SignalState.OPEN).union(opened)
         return opened
 
     def open_signals(self) -> set[str]:

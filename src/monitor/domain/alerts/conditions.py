@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from monitor.domain.alerts.model import AlertKind, AlertPolicy, Cause
-from monitor.domain.anomaly import Signal, State, Verdict
+from monitor.domain.anomaly import Signal, SignalState, Verdict
 from monitor.domain.monitoring.health import Health, HealthPolicy, continuous_failure
 from monitor.domain.vocab import HealthStatus, Severity
 
@@ -69,7 +69,7 @@ def conditions_of(
         if (unavailable := _unavailable(subject, now, policy)) is not None:
             found[AlertKind.FAILING].append(unavailable)
         for verdict in verdicts:
-            if verdict.state in (State.OPENED, State.OPEN):
+            if verdict.state in (SignalState.OPENED, SignalState.OPEN):
                 kind, cause = _SIGNALS[verdict.signal]
                 found[kind].append(_departed(subject, verdict, cause))
         since = subject.failing_since

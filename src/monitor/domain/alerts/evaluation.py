@@ -13,7 +13,7 @@ import msgspec
 
 from monitor.domain.alerts.conditions import Condition, Subject, conditions_of
 from monitor.domain.alerts.model import AlertKind, AlertPolicy
-from monitor.domain.anomaly import AnomalyPolicy, Baselines, Signal, State, Verdict, observe_all, start_baselines
+from monitor.domain.anomaly import AnomalyPolicy, Baselines, Signal, SignalState, Verdict, observe_all, start_baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, to_sample
 from monitor.domain.monitoring.health import HealthPolicy
 from monitor.domain.vocab import HealthStatus, Seconds
@@ -87,11 +87,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _STATES = {
-    State.LEARNING: "learning",
-    State.NORMAL: "normal",
-    State.CLOSED: "normal",
-    State.OPENED: "open",
-    State.OPEN: "open",
+    SignalState.LEARNING: "learning",
+    SignalState.NORMAL: "normal",
+    SignalState.CLOSED: "normal",
+    SignalState.OPENED: "open",
+    SignalState.OPEN: "open",
 }
 
 
@@ -121,14 +121,14 @@ def evaluate(watched: EvaluationInput, now: datetime, policy: DetectionPolicy) -
 
 def normal_of(baselines: Baselines, verdicts: tuple[Verdict, ...]) -> Normal:
     """Return the band of what is normal, without the signals that are still learning."""
-    known = {verdict.signal for verdict in verdicts if verdict.state is not State.LEARNING}
-    level, share = baselines.latency.level, baselines.failures.share
-    spread = sqrt(level.variance)
+    known = {verdict.signal for verdict in verdicts if verdict.state is not SignalState.LEARNING}
+    log_latency = baselines.latency.log_latency
+    sd = sqrt(log_latency.variance)
     latency = Signal.LATENCY in known
     return Normal(
-        failure_ratio=round(share.mean, 5) if Signal.FAILURES in known else None,
-        latency_ms=round(exp(level.mean), 3) if latency else None,
-        latency_low_ms=round(exp(level.mean - spread), 3) if latency else None,
-        latency_high_ms=round(exp(level.mean + spread), 3) if latency else None,
-        slow_ms=round(exp(baselines.tail.slow_log), 3) if Signal.LATENCY_TAIL in known else None,
+        failure_ratio=round(baselines.failures.proportion.mean, 5) if Signal.FAILURES in known else None,
+        latency_ms=round(exp(log_latency.mean), 3) if latency else None,
+        latency_low_ms=round(exp(log_latency.mean - sd), 3) if latency else None,
+        latency_high_ms=round(exp(log_latency.mean + sd), 3) if latency else None,
+        slow_ms=round(exp(baselines.latency_tail.log_threshold), 3) if Signal.LATENCY_TAIL in known else None,
     )

@@ -1,13 +1,13 @@
 """
-Anomalies: measured departures of a webhook from its own normal. Pure and streaming.
+Anomaly detection: statistically significant departures of a webhook from its own baseline. Pure and streaming.
 
-Every signal is ``observe(baseline, sample, policy) -> (baseline, verdict)``, in the module of its name: ``failures``,
-``latency``, ``tail``, ``volume``, ``silence``. A baseline is a frozen struct of
-bounded size that the caller stores; time comes in the sample. :func:`observe_all` runs all five for one webhook.
+Each signal has a function ``observe_*(baseline, sample, policy) -> (baseline, verdict)`` in the module of its name; a
+sample that is not newer than the baseline returns it unchanged, with the current verdict. A baseline is a frozen struct
+of bounded size that the caller stores; time comes with the sample. :func:`observe_all` runs every signal.
 """
 
 from monitor.domain.anomaly.detector import Baselines, observe_all, start_baselines
-from monitor.domain.anomaly.model import Evidence, Sample, Signal, State, Verdict
+from monitor.domain.anomaly.model import Evidence, Sample, Signal, SignalState, Verdict
 from monitor.domain.anomaly.policy import AnomalyPolicy
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "Evidence",
     "Sample",
     "Signal",
-    "State",
+    "SignalState",
     "Verdict",
     "observe_all",
     "start_baselines",

@@ -1,4 +1,4 @@
-"""What a signal sees (`Sample`), what it says (`Verdict`), and the reason it keeps (`Evidence`)."""
+"""Input of the detector (`Sample`), its result (`Verdict`), and the measurement behind it (`Evidence`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.domain.vocab import Severity
 
 
 class Signal(StrEnum):
-    """What departed from normal."""
+    """A measured property of a webhook, compared with its baseline. In the order of the verdicts."""
 
     FAILURES = "failures"
     LATENCY = "latency"
@@ -21,8 +21,8 @@ class Signal(StrEnum):
     NO_DATA = "no_data"
 
 
-class State(StrEnum):
-    """``OPENED`` and ``CLOSED`` are said once, at the transition; ``OPEN`` in between."""
+class SignalState(StrEnum):
+    """``OPENED`` and ``CLOSED`` are returned once, at the transition; ``OPEN`` in between."""
 
     LEARNING = "learning"
     NORMAL = "normal"
@@ -48,10 +48,10 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """One signal's answer to one sample. ``evidence``, ``severity`` and ``opened_at`` are set from OPENED to CLOSED."""
+    """The result of one signal for one sample. The optional members are set from OPENED to CLOSED."""
 
     signal: Signal
-    state: State
+    state: SignalState
     at: float
     sentence: str
     severity: Severity | None = None
@@ -63,17 +63,17 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """
     The attempts of one webhook that were settled since the sample before.
 
-    ``at`` is the moment of looking, in Unix seconds, and must grow: a sample that is not newer than the baseline is a
-    repeat and changes nothing, so a tick may safely be run again. Attempts that come late count when they are seen.
-    An empty sample says that time passed.
+    ``at`` is the time of the evaluation, in Unix seconds, and must increase: a sample that is not newer than the
+    baseline is a repeat and changes nothing, so a tick may safely be run again. Late attempts belong to the sample in
+    which they arrive. An empty sample only advances time.
 
     Order matters only to runs of failures: ``run_head`` failures came before the first success, ``run_tail`` after the
     last one (both are ``failures`` when nothing succeeded), at most ``longest_run`` in a row, in ``runs`` runs in all.
 
     ``latencies_ms`` are pairs ``(value, count)`` of successful attempts, from raw values or histogram buckets alike. A
-    failure's latency stays out: a timeout is told by the failure rate, an instant refusal is not a fast answer.
+    failure's latency is left out: a timeout shows in the failure rate, and an instant refusal is not a fast response.
 
-    ``held`` says that Monitor itself holds attempts back (paused, breaker open): volume and silence look away.
+    ``held``: Monitor itself holds attempts back (paused, breaker open), so volume and no data are not judged.
 
     Raises:
         Invalid: a number is not finite or the counts contradict each other.

@@ -1,8 +1,8 @@
 """
-What a webhook's attempts add up to between two looks of the detector.
+Attempts of a webhook, counted between two evaluations.
 
-A tally is a monoid, so that settles may add to it one after the other and nothing of the order that runs of failures
-need is lost: ``merge_tallies(tally_of(a), tally_of(b)) == tally_of(a + b)``.
+Tallies form a monoid that keeps the order needed for runs of failures, so each settlement can add its own:
+``merge_tallies(tally_of(a), tally_of(b)) == tally_of(a + b)``.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def merge_tallies(first: Tally, then: Tally) -> Tally:
 
 
 def to_sample(tally: Tally, at: float, *, held: bool) -> Sample:
-    """Return what the detector sees of *tally* at *at* (Unix seconds); see :class:`Sample` for *held*."""
+    """Return *tally* as the sample of time *at* (Unix seconds); see :class:`Sample` for *held*."""
     histogram = tally.latencies
     return Sample(
         at=at,

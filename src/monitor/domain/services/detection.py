@@ -19,7 +19,7 @@ from monitor.domain.alerts import Alert, AlertKind, Identity, Observe
 from monitor.domain.alerts.conditions import WEBHOOK_KINDS, Condition, check_mass_failure
 from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation, EvaluationInput, evaluate
 from monitor.domain.alerts.silences import Silence
-from monitor.domain.anomaly import State, Verdict
+from monitor.domain.anomaly import SignalState, Verdict
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.errors import Raced
 from monitor.domain.events import AnomalyClosed, AnomalyOpened
@@ -139,7 +139,7 @@ class Detector:
         changed = []
         for verdict in found.verdicts:
             known = by_signal.pop(verdict.signal, None)
-            is_open = verdict.state in (State.OPENED, State.OPEN)
+            is_open = verdict.state in (SignalState.OPENED, SignalState.OPEN)
             if is_open and known is None:
                 opened = self._opened(found.webhook_id, verdict)
                 changed.append(opened)

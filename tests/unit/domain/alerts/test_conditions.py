@@ -21,7 +21,7 @@ from monitor.domain.alerts import (
     conditions_of,
 )
 from monitor.domain.alerts.conditions import WEBHOOK_KINDS
-from monitor.domain.anomaly import Evidence, Signal, State, Verdict
+from monitor.domain.anomaly import Evidence, Signal, SignalState, Verdict
 from monitor.domain.monitoring.health import Health, HealthPolicy
 from monitor.domain.vocab import HealthStatus, Severity
 from tests import strategies as our
@@ -39,7 +39,7 @@ def unavailable(since: datetime | None) -> Health:
     return Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, since)
 
 
-def verdict(signal: Signal, state: State, severity: Severity = Severity.WARNING) -> Verdict:
+def verdict(signal: Signal, state: SignalState, severity: Severity = Severity.WARNING) -> Verdict:
     return Verdict(signal, state, 60.0, "It departed.", severity, Evidence(0.5, 0.01, 20, 300.0, 1e-9), 60.0)
 
 
@@ -74,7 +74,7 @@ def test_a_degraded_webhook_is_the_anomalies_business() -> None:
     assert found(health=Health(HealthStatus.DEGRADED, "2 of the last 20 attempts failed: 503.", 0.1, ago(days=1))) == {}
 
 
-@pytest.mark.parametrize("state", [State.OPENED, State.OPEN])
+@pytest.mark.parametrize("state", [SignalState.OPENED, SignalState.OPEN])
 @pytest.mark.parametrize(
     ("signal", "kind", "cause"),
     [
@@ -85,20 +85,20 @@ def test_a_degraded_webhook_is_the_anomalies_business() -> None:
         (Signal.NO_DATA, AlertKind.VOLUME, Cause.NO_DATA),
     ],
 )
-def test_an_open_anomaly_is_a_cause(state: State, signal: Signal, kind: AlertKind, cause: Cause) -> None:
+def test_an_open_anomaly_is_a_cause(state: SignalState, signal: Signal, kind: AlertKind, cause: Cause) -> None:
     (condition,) = found(verdict(signal, state, Severity.CRITICAL))[kind]
     assert (condition.cause, condition.severity) == (cause, Severity.CRITICAL)
     assert condition.title == "Orders: it departed."
     assert condition.evidence == {"observed": 0.5, "expected": 0.01, "n": 20, "window_s": 300.0, "p_value": 1e-9}
 
 
-@pytest.mark.parametrize("state", [State.LEARNING, State.NORMAL, State.CLOSED])
-def test_an_anomaly_that_is_not_open_is_no_cause(state: State) -> None:
+@pytest.mark.parametrize("state", [SignalState.LEARNING, SignalState.NORMAL, SignalState.CLOSED])
+def test_an_anomaly_that_is_not_open_is_no_cause(state: SignalState) -> None:
     assert found(verdict(Signal.FAILURES, state)) == {}
 
 
 def test_one_alert_may_have_several_causes() -> None:
-    causes = found(verdict(Signal.FAILURES, State.OPEN), health=unavailable(ago(hours=1)))[AlertKind.FAILING]
+    causes = found(verdict(Signal.FAILURES, SignalState.OPEN), health=unavailable(ago(hours=1)))[AlertKind.FAILING]
     assert [condition.cause for condition in causes] == [Cause.HEALTH, Cause.FAILURES]
 
 
@@ -119,7 +119,7 @@ def test_the_warning_stays_until_the_webhook_is_disabled() -> None:
 
 def test_being_disabled_replaces_how_it_did() -> None:
     troubles: dict[str, Any] = {"health": unavailable(ago(days=5)), "failing_since": ago(days=5)}
-    anomalies = [verdict(signal, State.OPEN) for signal in Signal]
+    anomalies = [verdict(signal, SignalState.OPEN) for signal in Signal]
     assert set(found(*anomalies, **troubles)) == {
         AlertKind.FAILING,
         AlertKind.LATENCY,

@@ -19,7 +19,7 @@ from monitor.domain.alerts.evaluation import (
     evaluate,
     normal_of,
 )
-from monitor.domain.anomaly import Baselines, Signal, State, Verdict, observe_all, start_baselines
+from monitor.domain.anomaly import Baselines, Signal, SignalState, Verdict, observe_all, start_baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, tally_of
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH, Health
 from monitor.domain.vocab import HealthStatus
@@ -154,7 +154,8 @@ def test_the_band_of_what_is_normal_holds_what_was_seen() -> None:
 def test_a_band_is_null_exactly_where_it_is_being_learned(baselines: Baselines, known: set[Signal]) -> None:
     """Each member hangs on its own signal; low <= middle <= high."""
     verdicts = tuple(
-        Verdict(signal, State.NORMAL if signal in known else State.LEARNING, 0.0, "Said.") for signal in Signal
+        Verdict(signal, SignalState.NORMAL if signal in known else SignalState.LEARNING, 0.0, "Said.")
+        for signal in Signal
     )
     band = normal_of(baselines, verdicts)
     assert (band.failure_ratio is not None) == (Signal.FAILURES in known)
@@ -173,7 +174,7 @@ def test_the_signals_of_a_webhook_are_those_that_are_judged() -> None:
 
 def test_any_open_anomaly_is_open_and_one_that_closed_is_normal() -> None:
     found = evaluate(watched(), NOW, POLICY)
-    states = dict(zip(State, ["learning", "normal", "open", "open", "normal"], strict=True))
+    states = dict(zip(SignalState, ["learning", "normal", "open", "open", "normal"], strict=True))
     for state, shown in states.items():
         verdict = Verdict(Signal.VOLUME, state, 0.0, "Said.")
         assert msgspec.structs.replace(found, verdicts=(verdict,)).signals == {"volume": shown}

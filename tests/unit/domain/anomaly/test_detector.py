@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.anomaly import AnomalyPolicy, Baselines, Signal, State, observe_all, start_baselines
+from monitor.domain.anomaly import AnomalyPolicy, Baselines, Signal, SignalState, observe_all, start_baselines
 from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, sample_of, stream
 
 attempts = st.tuples(st.booleans(), st.floats(0, 60_000))
@@ -42,7 +42,7 @@ def test_every_sample_gets_one_verdict_per_signal(story: list[tuple[float, list]
         assert [verdict.signal for verdict in verdicts] == list(Signal)
         for verdict in verdicts:
             assert verdict.sentence
-            is_wrong = verdict.state in {State.OPENED, State.OPEN, State.CLOSED}
+            is_wrong = verdict.state in {SignalState.OPENED, SignalState.OPEN, SignalState.CLOSED}
             assert is_wrong == (verdict.evidence is not None) == (verdict.severity is not None)
             if verdict.evidence is not None:
                 assert 0 <= verdict.evidence.p_value < 1
@@ -57,7 +57,7 @@ def test_a_repeated_sample_changes_nothing(story: list[tuple[float, list]]) -> N
         baselines, _ = observe_all(baselines, sample_of(at, batch), QUICK)
         again, verdicts = observe_all(baselines, sample_of(at, batch), QUICK)
         assert again == baselines
-        assert all(verdict.state is not State.OPENED for verdict in verdicts)
+        assert all(verdict.state is not SignalState.OPENED for verdict in verdicts)
 
 
 def test_the_baselines_stay_small() -> None:
@@ -76,5 +76,5 @@ def test_an_outage_opens_failures_alone() -> None:
     opened = set()
     for sample in stream(MONDAY + 2 * DAY_S, 6 * HOUR_S, per_tick=8, fail_ratio=0.9, median_ms=100 * exp(2)):
         baselines, verdicts = observe_all(baselines, sample)
-        opened |= {verdict.signal for verdict in verdicts if verdict.state is State.OPENED}
+        opened |= {verdict.signal for verdict in verdicts if verdict.state is SignalState.OPENED}
     assert opened == {Signal.FAILURES}
