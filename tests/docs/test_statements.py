@@ -12,7 +12,7 @@ import pytest
 from benchmarks.report import REPORT, render, runs
 from monitor.cli.openapi import document
 from monitor.domain.alerts import notification as announce
-from monitor.domain.alerts.model import Action, AlertKind, AlertState
+from monitor.domain.alerts.alert import Action, AlertKind, AlertState
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.errors import MonitorError
 from monitor.domain.live.messages import TOPICS, Kind

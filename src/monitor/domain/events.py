@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.model import AlertKind
+from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.vocab import HealthStatus, Severity
 

@@ -50,12 +50,12 @@ def decode_cursor(cursor: str | None) -> UUID | None:
     if cursor is None:
         return None
     try:
-        return UUID(bytes=decode_place(cursor))
+        return UUID(bytes=decode_cursor_bytes(cursor))
     except ValueError:
-        raise unreadable() from None
+        raise malformed_cursor() from None
 
 
-def decode_place(cursor: str) -> bytes:
+def decode_cursor_bytes(cursor: str) -> bytes:
     """
     Inverse of :func:`encode_cursor`.
 
@@ -65,14 +65,14 @@ def decode_place(cursor: str) -> bytes:
     try:
         place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except (binascii.Error, ValueError):
-        raise unreadable() from None
+        raise malformed_cursor() from None
     # Written back to compare: the decoder skips foreign characters and ignores spare bits.
     if encode_cursor(place) != cursor:
-        raise unreadable()
+        raise malformed_cursor()
     return place
 
 
-def unreadable() -> Malformed:
+def malformed_cursor() -> Malformed:
     """Return the error of a cursor that cannot be read."""
     detail = "Pass next_cursor as it was answered, or leave it out."
     return Malformed("The cursor cannot be read.", errors=(FieldError("/query/cursor", detail),))

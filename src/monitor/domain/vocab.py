@@ -89,7 +89,7 @@ SEVERITIES = tuple(Severity)
 """Least first."""
 
 
-def worst(*severities: Severity) -> Severity:
+def highest_severity(*severities: Severity) -> Severity:
     """Return the one that matters most; of none ``INFO``."""
     return max(severities, key=SEVERITIES.index, default=Severity.INFO)
 

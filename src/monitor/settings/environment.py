@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.settings.document import PREFIX, Known, describe
+from monitor.settings.document import PREFIX, DocumentedSetting, describe
 from monitor.settings.schema import JwtKey, SecretKey, Settings, _unbase64
 
 IGNORED_PREFIX = "MONITOR_TEST_"
@@ -138,7 +138,7 @@ def weak_keys(name: str, keys: Sequence[JwtKey]) -> list[str]:
     ]
 
 
-def _value(setting: Known, text: str) -> Any:
+def _value(setting: DocumentedSetting, text: str) -> Any:
     if not setting.list_:
         # Compose files and CI write an empty text for "not set".
         return None if setting.optional and not text else text
@@ -152,7 +152,7 @@ def _value(setting: Known, text: str) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _explain(error: str, known: Mapping[str, Known]) -> str:
+def _explain(error: str, known: Mapping[str, DocumentedSetting]) -> str:
     message, _, pointer = error.rpartition(" - at `$.")
     path = pointer.rstrip("`")
     head = path.partition("[")[0]
@@ -163,13 +163,13 @@ def _explain(error: str, known: Mapping[str, Known]) -> str:
     return f"{name}{path[len(head) :]}: {text[0].lower()}{text[1:]}."
 
 
-def _allowed(setting: Known | None) -> str:
+def _allowed(setting: DocumentedSetting | None) -> str:
     if setting is None or setting.json:
         return "not one of the values that docs/CONFIGURATION.md lists"
     return f"expected {setting.type_text.replace('`', '')}"
 
 
-def _suggestion(name: str, known: Mapping[str, Known]) -> str:
+def _suggestion(name: str, known: Mapping[str, DocumentedSetting]) -> str:
     # What all names begin with says nothing about which one was meant.
     bare = {other.removeprefix(PREFIX): other for other in known}
     close = [bare[found] for found in difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)]

@@ -8,7 +8,7 @@ import msgspec
 
 from monitor.domain.anomaly.model import Evidence, Signal, SignalState, Verdict
 from monitor.domain.anomaly.policy import AnomalyPolicy
-from monitor.domain.vocab import Severity, worst
+from monitor.domain.vocab import Severity, highest_severity
 
 LearningMode = Literal["learning", "detecting", "frozen"]
 """What a baseline does with new observations: learn them at once, when they have left the windows, or not at all."""
@@ -78,7 +78,9 @@ def update_episode(
             return None, current_verdict(signal, None, at)
         return Episode(at, deviation), _verdict(signal, SignalState.OPENED, at, deviation, at)
     if deviation is not None and not is_normal:
-        deviation = msgspec.structs.replace(deviation, severity=worst(deviation.severity, episode.deviation.severity))
+        deviation = msgspec.structs.replace(
+            deviation, severity=highest_severity(deviation.severity, episode.deviation.severity)
+        )
         verdict = _verdict(signal, SignalState.OPEN, at, deviation, episode.opened_at)
         return Episode(episode.opened_at, deviation), verdict
     if not is_normal:

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from monitor.domain.anomaly.model import Sample
-from monitor.domain.monitoring.metrics import Histogram, bucket_value
-from monitor.domain.monitoring.metrics import merge as merge_histograms
+from monitor.domain.monitoring.metrics import Histogram, bucket_value, merge_histograms
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):

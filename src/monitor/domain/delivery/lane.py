@@ -25,9 +25,9 @@ from monitor.domain.monitoring.health import (
     UNKNOWN_HEALTH,
     Health,
     HealthPolicy,
+    append_outcome,
     continuous_failure,
-    evaluate,
-    remember,
+    evaluate_health,
 )
 
 
@@ -116,13 +116,13 @@ def record_attempt(lane: Lane, outcome: Outcome, at: datetime, now: datetime, po
         # Late news must not count twice, but it may be the probe that everybody waits for.
         probed = lane.breaker.state is BreakerState.HALF_OPEN
         return _break(lane, outcome, now, policy) if probed else lane
-    recent = remember(lane.recent, outcome.label, policy.health.window)
+    recent = append_outcome(lane.recent, outcome.label, policy.health.window)
     seen = msgspec.structs.replace(
         lane,
         recent=recent,
         last_attempt_at=at,
         failing_since=None if outcome.ok else (lane.failing_since or at),
-        health=evaluate(recent, lane.health, policy.health, now),
+        health=evaluate_health(recent, lane.health, policy.health, now),
     )
     return _break(seen, outcome, now, policy)
 

@@ -85,7 +85,7 @@ class _Sample(msgspec.Struct, frozen=True):
         return self.failures / self.size
 
 
-def evaluate(recent: Sequence[str], previous: Health | None, policy: HealthPolicy, now: datetime) -> Health:
+def evaluate_health(recent: Sequence[str], previous: Health | None, policy: HealthPolicy, now: datetime) -> Health:
     """
     Judge a webhook by its *recent* attempts. Pure and total; safe to repeat.
 
@@ -98,11 +98,11 @@ def evaluate(recent: Sequence[str], previous: Health | None, policy: HealthPolic
         A health that, for a fixed *previous*, never improves when a success in *recent* becomes a failure.
     """
     before = previous or UNKNOWN_HEALTH
-    status, reason, probability = _judge(tuple(recent[-policy.window :]), before.status, policy)
+    status, reason, probability = _assess(tuple(recent[-policy.window :]), before.status, policy)
     return Health(status, reason, probability, before.changed_at if status is before.status else now)
 
 
-def remember(recent: Sequence[str], label: str, window: int) -> tuple[str, ...]:
+def append_outcome(recent: Sequence[str], label: str, window: int) -> tuple[str, ...]:
     """Append the newest *label* and drop what no longer fits into *window*, at least 1."""
     return (*recent, label)[-window:]
 
@@ -139,7 +139,7 @@ def continuous_failure(
 
 
 @lru_cache(maxsize=4096)
-def _judge(window: tuple[str, ...], before: HealthStatus, policy: HealthPolicy) -> tuple[HealthStatus, str, float]:
+def _assess(window: tuple[str, ...], before: HealthStatus, policy: HealthPolicy) -> tuple[HealthStatus, str, float]:
     """Cached: most webhooks have one of a few windows, and every attempt asks."""
     sample = _sample(window)
     status = _status(sample, before, policy)

@@ -155,7 +155,7 @@ def bucket_value(index: int) -> float:
     return float(MIN_LATENCY_MS * 2 * _GAMMA**index / (_GAMMA + 1))
 
 
-def merge(*histograms: Histogram) -> Histogram:
+def merge_histograms(*histograms: Histogram) -> Histogram:
     """Return the histogram of all their samples together. Associative and commutative; of none it is empty."""
     buckets: dict[int, int] = {}
     for histogram in histograms:
@@ -172,7 +172,7 @@ def merge_rollups(*rollups: Rollup) -> Rollup:
         attempts=sum(r.attempts for r in rollups),
         failures=sum(r.failures for r in rollups),
         errors=errors,
-        histogram=merge(*(r.histogram for r in rollups)),
+        histogram=merge_histograms(*(r.histogram for r in rollups)),
         latency_sum_ms=sum((r.latency_sum_ms for r in rollups), 0.0),
     )
 

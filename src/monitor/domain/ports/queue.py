@@ -32,7 +32,7 @@ class Finish(msgspec.Struct, frozen=True):
     state: DeliveryState
     status_code: int | None = None
     error: str | None = None
-    made: int = 0
+    new_attempts: int = 0
 
 
 class Postpone(msgspec.Struct, frozen=True):

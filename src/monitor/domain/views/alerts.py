@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.model import Action, AlertKind, AlertState, Cause
+from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.vocab import Severity
 
@@ -60,7 +60,7 @@ class AlertCount(msgspec.Struct, frozen=True):
     count: int
 
 
-class DayOfAlerts(msgspec.Struct, frozen=True):
+class AlertsPerDay(msgspec.Struct, frozen=True):
     """One UTC day; ``raised`` counts by severity, ``resolved`` all."""
 
     day: date
@@ -87,7 +87,7 @@ class AlertStatsView(msgspec.Struct, frozen=True):
     days: int
     counts: list[AlertCount]
     oldest_pending_age_s: float | None
-    series: list[DayOfAlerts]
+    series: list[AlertsPerDay]
     time_to_acknowledge: Durations
     time_to_resolve: Durations
 

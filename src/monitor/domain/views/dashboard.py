@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.monitoring.metrics import HOUR_S
-from monitor.domain.paging import decode_place, unreadable
+from monitor.domain.paging import decode_cursor_bytes, malformed_cursor
 from monitor.domain.views.alerts import AlertView, AnomalyView
 from monitor.domain.views.metrics import MetricsPoint
 from monitor.domain.views.webhooks import HealthView, LastHour
@@ -27,10 +27,10 @@ WINDOWS: dict[Window, tuple[int, int]] = {
 }
 """Seconds of each window, and of one point in it."""
 
-FIRST_ROWS = 20
+INITIAL_ROWS = 20
 """Rows of each list in the first paint."""
 
-FIRST_WINDOW: Window = "1h"
+INITIAL_WINDOW: Window = "1h"
 """The window that it shows the performance of."""
 
 SPARK_STEP_S = 300
@@ -63,7 +63,7 @@ class RowPosition(msgspec.Struct, frozen=True, array_like=True):
     """Where a page of webhooks ends: the rank of its health, the negated failure probability, and the id."""
 
     rank: Annotated[int, msgspec.Meta(ge=0, le=len(WORST_FIRST))]
-    unlikely: Annotated[float, msgspec.Meta(ge=-1, le=0)]
+    negated_failure_probability: Annotated[float, msgspec.Meta(ge=-1, le=0)]
     id: UUID
 
 
@@ -73,8 +73,8 @@ class PerformanceView(msgspec.Struct, frozen=True):
     as_of: datetime
     window_s: int
     step_s: int
-    current: Traffic
-    previous: Traffic
+    current: TrafficSummary
+    previous: TrafficSummary
     series: list[MetricsPoint]
 
 
@@ -94,14 +94,14 @@ def performance_view(window: Window) -> str:
     return "performance" if WINDOWS[window][0] < HOUR_S else "performance_long"
 
 
-def place_of(row: WebhookRow) -> bytes:
+def cursor_position(row: WebhookRow) -> bytes:
     """Return where *row* stands in the order of :meth:`DashboardQueries.rows`, for a cursor."""
     # A disabled webhook comes last: nothing is sent to it.
     rank = WORST_FIRST.index(row.health.status) if row.enabled else len(WORST_FIRST)
     return msgspec.msgpack.encode(RowPosition(rank, -row.health.failure_probability, row.id))
 
 
-def decode_position(cursor: str | None) -> RowPosition | None:
+def decode_row_cursor(cursor: str | None) -> RowPosition | None:
     """
     Return where the page begins; ``None`` for the first page.
 
@@ -111,9 +111,9 @@ def decode_position(cursor: str | None) -> RowPosition | None:
     if cursor is None:
         return None
     try:
-        return msgspec.msgpack.decode(decode_place(cursor), type=RowPosition)
+        return msgspec.msgpack.decode(decode_cursor_bytes(cursor), type=RowPosition)
     except msgspec.DecodeError:
-        raise unreadable() from None
+        raise malformed_cursor() from None
 
 
 class QueueView(msgspec.Struct, frozen=True):
@@ -126,7 +126,7 @@ class QueueView(msgspec.Struct, frozen=True):
     oldest_due_age_s: float
 
 
-class Traffic(msgspec.Struct, frozen=True):
+class TrafficSummary(msgspec.Struct, frozen=True):
     window_s: int
     attempts: int
     throughput_per_s: float
@@ -148,7 +148,7 @@ class OverviewView(msgspec.Struct, frozen=True):
     webhooks: dict[str, int]
     disabled: int
     paused: int
-    traffic: Traffic
+    traffic: TrafficSummary
     queue: QueueView
     alerts: dict[Severity, int]
     acknowledged: int

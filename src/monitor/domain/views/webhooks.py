@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.evaluation import Normal
+from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.vocab import BodyFormat, HealthStatus, SignatureScheme
@@ -63,7 +63,7 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     updated_at: datetime
     last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
     signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    normal: Normal | msgspec.UnsetType = msgspec.UNSET
+    normal: NormalBand | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.alerts.model import Alert, AlertKind, HistoryEntry
+from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.errors import NotFound

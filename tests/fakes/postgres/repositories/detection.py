@@ -8,9 +8,9 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.alerts.conditions import MassFailure, Subject
+from monitor.domain.alerts.alert import AlertKind
+from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
 from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput
-from monitor.domain.alerts.model import AlertKind
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.ids import SYSTEM_ID
@@ -73,7 +73,7 @@ class FakeDetectionStore:
         return EvaluationInput(
             webhook_id=webhook_id,
             labels=webhook.labels,
-            subject=Subject(
+            webhook=WebhookSnapshot(
                 name=webhook.name,
                 health=lane.health,
                 failing_since=lane.failing_since,

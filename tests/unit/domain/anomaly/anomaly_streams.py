@@ -38,7 +38,7 @@ def stream(
     log_sd: float = 0.4,
     seed: int = 1,
 ) -> Iterator[Sample]:
-    """Yield a sample each tick after *at*; ``slow_ratio`` of the answers take ten times as long."""
+    """Yield a sample each tick after *at*; ``slow_ratio`` of the responses take ten times as long."""
     random = Random(seed)
     for number in range(round(length_s / tick_s)):
         attempts = []

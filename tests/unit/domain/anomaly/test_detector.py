@@ -69,7 +69,7 @@ def test_the_baselines_stay_small() -> None:
 
 
 def test_an_outage_opens_failures_alone() -> None:
-    """Without answers, with retries and a breaker, the other signals have nothing to say."""
+    """During an outage the other signals get no samples."""
     baselines = start_baselines(MONDAY)
     for sample in stream(MONDAY, 2 * DAY_S, per_tick=2):
         baselines, _ = observe_all(baselines, sample)

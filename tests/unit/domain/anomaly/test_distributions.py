@@ -63,8 +63,8 @@ def test_without_dispersion_it_is_the_poisson_law(x: int, mean: float) -> None:
 
 
 @given(st.floats(0, 100), st.floats(0, 1))
-def test_silence_is_the_zero_term_of_the_count_law(mean: float, dispersion: float) -> None:
-    """No attempt is as likely as the law of counts says; Poisson when nothing is dispersed."""
+def test_the_zero_count_has_the_probability_of_the_count_law(mean: float, dispersion: float) -> None:
+    """P(X = 0) equals the tail of the negative binomial law, and of the Poisson law without dispersion."""
     assert isclose(zero_count_probability(mean, 0.0), exp(-mean))
     assert isclose(
         zero_count_probability(mean + 0.1, dispersion),

@@ -17,7 +17,7 @@ batches = st.lists(st.lists(st.booleans(), max_size=8), max_size=30)
 
 
 def settled(fail_ratio: float = 0.01, per_tick: int = 1) -> FailureBaseline:
-    """Return the baseline of a webhook that was watched for two days."""
+    """Return the baseline of a webhook after two days."""
     return feed(
         observe_failures,
         start_failure_baseline(MONDAY),
@@ -62,7 +62,7 @@ def test_a_run_inside_one_sample_is_found() -> None:
 def test_a_breaker_that_stops_attempts_does_not_hide_the_run() -> None:
     baseline = settled(fail_ratio=0.002)
     baseline, verdict = observe_failures(baseline, sample_of(baseline.at + 10.0, [FAILED] * 6))
-    assert verdict.state is SignalState.NORMAL, "ten seconds are a hiccup"
+    assert verdict.state is SignalState.NORMAL, "ten seconds are too short"
     baseline, verdict = observe_failures(baseline, sample_of(baseline.at + 60.0, []))
     assert verdict.state is SignalState.OPENED
 
@@ -84,7 +84,7 @@ def test_half_failing_is_critical() -> None:
     assert verdicts[-1].severity == "critical"
 
 
-def test_it_closes_after_ten_calm_minutes_and_says_how_long_it_took() -> None:
+def test_it_closes_after_ten_normal_minutes_and_shows_its_duration() -> None:
     baseline = settled(per_tick=10)
     baseline, _ = feed(observe_failures, baseline, stream(baseline.at, 1_200, per_tick=10, fail_ratio=1.0))
     baseline, verdicts = feed(observe_failures, baseline, stream(baseline.at, HOUR_S, per_tick=10))
@@ -121,7 +121,7 @@ def test_a_long_outage_leaves_no_trace_in_the_baseline() -> None:
     assert baseline.proportion.peaks == pytest.approx(before.peaks, abs=0.05)
 
 
-def test_a_burst_that_passed_by_itself_is_remembered() -> None:
+def test_a_burst_raises_the_peak_for_the_next_one() -> None:
     baseline = settled(per_tick=10)
     baseline, first = feed(observe_failures, baseline, stream(baseline.at, 600, per_tick=10, fail_ratio=0.4))
     baseline, _ = feed(observe_failures, baseline, stream(baseline.at, 6 * HOUR_S, per_tick=10))
@@ -132,7 +132,7 @@ def test_a_burst_that_passed_by_itself_is_remembered() -> None:
     assert set(states(second)) == {SignalState.NORMAL}
 
 
-def test_a_completed_burst_below_the_alarm_raises_the_peak() -> None:
+def test_a_completed_burst_without_an_anomaly_raises_the_peak() -> None:
     baseline = settled(fail_ratio=0.0, per_tick=10)
     burst = [[FAILED] * 3 + [OK] * 7] + [[OK] * 10] * 14
     for number, attempts in enumerate(burst):
@@ -155,7 +155,7 @@ def test_a_webhook_that_always_fails_has_that_as_its_normal() -> None:
     assert set(states(verdicts)) == {SignalState.LEARNING, SignalState.NORMAL}
 
 
-def test_closing_needs_more_than_few_lucky_attempts() -> None:
+def test_closing_needs_more_than_a_few_successes() -> None:
     """With under twenty attempts in every shorter window, two hours must look normal."""
     fresh = start_proportion(MONDAY, 0.01)
     policy = AnomalyPolicy()
@@ -163,7 +163,7 @@ def test_closing_needs_more_than_few_lucky_attempts() -> None:
     one_bad = add_attempts(fresh, MONDAY + 1, 3, 2, "detecting", policy)
     assert not has_recovered(one_bad, policy)
     busy = add_attempts(fresh, MONDAY + 1, 1_000, 40, "detecting", policy)
-    assert has_recovered(busy, policy), "5 points are the least excess, and half of it is tolerated or explained"
+    assert has_recovered(busy, policy), "half of the minimum excess of 5 points is tolerated"
 
 
 @given(batches)
@@ -207,7 +207,7 @@ def test_a_repeated_or_late_sample_changes_nothing(outcomes: list[list[bool]]) -
             assert repeated.state is not SignalState.OPENED
 
 
-def test_a_repeat_tells_the_present_state() -> None:
+def test_a_repeat_returns_the_present_state() -> None:
     baseline = settled()
     normal = observe_failures(baseline, sample_of(baseline.at, []))[1]
     baseline, _ = feed(observe_failures, baseline, stream(baseline.at, 1_200, fail_ratio=1.0))

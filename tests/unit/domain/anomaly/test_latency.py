@@ -31,7 +31,7 @@ def settled_tail(per_tick: int = 2, median_ms: float = 100.0) -> LatencyTailBase
     return feed(observe_latency_tail, start_latency_tail_baseline(MONDAY), samples)[0]
 
 
-def answers(count: int, median_ms: float, log_sd: float, random: Random | None = None) -> list[tuple[bool, float]]:
+def responses(count: int, median_ms: float, log_sd: float, random: Random | None = None) -> list[tuple[bool, float]]:
     dice = random or Random(2)
     return [(True, exp(dice.gauss(log(median_ms), log_sd))) for _ in range(count)]
 
@@ -40,7 +40,7 @@ def states(verdicts: list[Verdict]) -> list[SignalState]:
     return [verdict.state for verdict in verdicts]
 
 
-def test_the_level_is_the_geometric_mean_and_spread_of_the_answers() -> None:
+def test_the_baseline_is_the_geometric_mean_and_deviation_of_the_responses() -> None:
     baseline = settled_latency()
     assert exp(baseline.log_latency.mean) == pytest.approx(100.0, rel=0.05)
     assert baseline.log_latency.variance**0.5 == pytest.approx(0.4, rel=0.05)
@@ -62,7 +62,7 @@ def test_ten_times_slower_is_critical() -> None:
     assert verdicts[-1].severity == "critical"
 
 
-def test_a_young_baseline_does_not_take_a_tenfold_rise_for_its_own_scatter() -> None:
+def test_a_young_baseline_does_not_learn_a_tenfold_rise_as_scatter() -> None:
     baseline, _ = feed(
         observe_latency, start_latency_baseline(MONDAY), stream(MONDAY, 60.0, tick_s=15.0, per_tick=75, median_ms=20.0)
     )
@@ -71,21 +71,21 @@ def test_a_young_baseline_does_not_take_a_tenfold_rise_for_its_own_scatter() -> 
 
 
 @pytest.mark.parametrize("log_sd", [0.4, 0.8])
-@pytest.mark.parametrize("per_look", [45, 60, 75, 90])
+@pytest.mark.parametrize("per_sample", [45, 60, 75, 90])
 @pytest.mark.parametrize("already_slow", [0.15, 0.3, 0.6, 0.9])
-def test_a_twentyfold_rise_is_found_whenever_it_begins_in_a_young_life(
-    log_sd: float, per_look: int, already_slow: float
+def test_a_twentyfold_rise_is_found_whenever_it_begins_during_learning(
+    log_sd: float, per_sample: int, already_slow: float
 ) -> None:
-    """Within three minutes. It begins in the midst of a look, the first that is judged or the last that is learned."""
+    """Within three minutes, although it begins inside the sample in which learning ends."""
     baseline, _ = feed(
         observe_latency,
         start_latency_baseline(MONDAY),
-        stream(MONDAY, 60.0, tick_s=15.0, per_tick=per_look, median_ms=20.0, log_sd=log_sd),
+        stream(MONDAY, 60.0, tick_s=15.0, per_tick=per_sample, median_ms=20.0, log_sd=log_sd),
     )
-    slow = round(per_look * already_slow)
-    mixed = [*answers(per_look - slow, 20.0, log_sd), *answers(slow, 400.0, 0.2)]
+    slow = round(per_sample * already_slow)
+    mixed = [*responses(per_sample - slow, 20.0, log_sd), *responses(slow, 400.0, 0.2)]
     baseline, verdict = observe_latency(baseline, sample_of(baseline.at + 15.0, mixed))
-    later = stream(baseline.at, 165.0, tick_s=15.0, per_tick=per_look, median_ms=400.0, log_sd=0.2, seed=3)
+    later = stream(baseline.at, 165.0, tick_s=15.0, per_tick=per_sample, median_ms=400.0, log_sd=0.2, seed=3)
     _, verdicts = feed(observe_latency, baseline, later)
     assert SignalState.OPENED in states([verdict, *verdicts])
 
@@ -99,7 +99,7 @@ def test_a_slowness_that_ends_the_learning_is_not_learned() -> None:
     assert exp(baseline.log_latency.mean) == pytest.approx(20.0, rel=0.1)
 
 
-def test_what_the_first_answers_were_like_does_not_decide_what_is_learned() -> None:
+def test_the_first_responses_do_not_decide_what_is_learned() -> None:
     cached = stream(MONDAY, 30.0, tick_s=15.0, per_tick=20, median_ms=20.0)
     baseline, _ = feed(observe_latency, start_latency_baseline(MONDAY), cached)
     _, verdicts = feed(
@@ -109,15 +109,15 @@ def test_what_the_first_answers_were_like_does_not_decide_what_is_learned() -> N
 
 
 @pytest.mark.parametrize("seed", [12, 24, 27, 33, 95])
-def test_a_young_webhook_may_wander(seed: int) -> None:
-    """Its latency rises and falls by half within minutes: scatter. Seeds that a lower bar for jumps fails."""
+def test_the_latency_of_a_new_webhook_may_drift(seed: int) -> None:
+    """Its latency rises and falls by half within minutes, which is scatter. Lower limits for jumps fail here."""
     random = Random(seed)
     baseline, at, off = start_latency_baseline(MONDAY), MONDAY, 0.0
     seen = set()
     for _ in range(240):
         at += 15.0
         off = 0.78 * off + random.gauss(0.0, 0.28)
-        baseline, verdict = observe_latency(baseline, sample_of(at, answers(75, 60.0 * exp(off), 0.45, random)))
+        baseline, verdict = observe_latency(baseline, sample_of(at, responses(75, 60.0 * exp(off), 0.45, random)))
         seen.add(verdict.state)
     assert seen == {SignalState.LEARNING, SignalState.NORMAL}
 
@@ -128,7 +128,7 @@ def test_faster_is_no_anomaly() -> None:
     assert set(states(verdicts)) == {SignalState.NORMAL}
 
 
-def test_milliseconds_are_nobodys_trouble() -> None:
+def test_a_rise_of_a_few_milliseconds_is_no_anomaly() -> None:
     baseline = settled_latency(median_ms=1.0)
     _, verdicts = feed(observe_latency, baseline, stream(baseline.at, HOUR_S, per_tick=2, median_ms=3.0))
     assert set(states(verdicts)) == {SignalState.NORMAL}
@@ -137,7 +137,7 @@ def test_milliseconds_are_nobodys_trouble() -> None:
     assert set(states(verdicts)) == {SignalState.NORMAL}
 
 
-def test_one_wild_answer_is_no_anomaly() -> None:
+def test_one_outlier_is_no_anomaly() -> None:
     baseline = settled_latency()
     _, verdict = observe_latency(baseline, Sample(at=baseline.at + 60, attempts=1, latencies_ms=((1e6, 1),)))
     assert verdict.state is SignalState.NORMAL
@@ -162,21 +162,21 @@ def test_a_short_slowness_raises_the_dispersion_between_windows() -> None:
     assert baseline.log_latency.dispersions[0].excess > before + 1.0
 
 
-def test_an_open_anomaly_without_answers_stays_open() -> None:
+def test_an_open_anomaly_without_responses_stays_open() -> None:
     baseline = settled_latency()
     baseline, _ = feed(observe_latency, baseline, stream(baseline.at, HOUR_S, per_tick=2, median_ms=500.0))
     _, verdicts = feed(observe_latency, baseline, stream(baseline.at, 3 * HOUR_S, per_tick=0))
     assert set(states(verdicts)) == {SignalState.OPEN}
 
 
-def test_it_is_learning_until_answers_are_enough() -> None:
+def test_it_is_learning_until_there_are_enough_responses() -> None:
     _, verdicts = feed(observe_latency, start_latency_baseline(MONDAY), stream(MONDAY, 2 * DAY_S, per_tick=0))
     assert set(states(verdicts)) == {SignalState.LEARNING}
     _, verdicts = feed(observe_latency_tail, start_latency_tail_baseline(MONDAY), stream(MONDAY, 2 * DAY_S, per_tick=0))
     assert set(states(verdicts)) == {SignalState.LEARNING}
 
 
-def test_repeats_change_nothing_and_tell_the_state() -> None:
+def test_repeats_change_nothing_and_return_the_state() -> None:
     slow, late = settled_latency(), settled_tail()
     sample = Sample(at=slow.at - 60.0, attempts=1, latencies_ms=((1e6, 1),))
     assert observe_latency(slow, sample)[0] is slow
@@ -205,7 +205,7 @@ def test_a_tail_that_the_mean_hardly_shows_is_found() -> None:
     assert states(verdicts).count(SignalState.CLOSED) == 1
 
 
-def test_a_level_is_not_judged_before_it_has_values() -> None:
+def test_a_baseline_without_values_has_no_shift() -> None:
     fresh = mean_baseline.start_mean_baseline(MONDAY)
     criteria = latency_shift_criteria(DEFAULT_POLICY)
     assert mean_baseline.largest_shift(fresh, criteria) is None

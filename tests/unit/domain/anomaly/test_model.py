@@ -34,14 +34,14 @@ def deviation(severity: Severity = Severity.WARNING) -> Deviation:
         {"at": 1.0, "latencies_ms": ((1.0, 0),)},
     ],
 )
-def test_numbers_that_cannot_be_are_refused_at_the_edge(fields: dict[str, float]) -> None:
+def test_impossible_numbers_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(Invalid):
         Sample(**fields)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["alarm", "calm", "neither"]), st.integers(1, 900)), max_size=60))
 def test_every_anomaly_opens_once_and_closes_once(story: list[tuple[str, int]]) -> None:
-    """OPENED and CLOSED alternate, OPEN only comes between them, and closing needs unbroken calm."""
+    """OPENED and CLOSED alternate, OPEN only comes between them, and closing needs an unbroken normal period."""
     episode, at, is_open, normal_since = None, 0.0, False, None
     for kind, wait_s in story:
         at += wait_s
@@ -79,7 +79,7 @@ def test_a_baseline_is_frozen_for_a_day_at_most() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(40.0, "40 seconds"), (300.0, "5 minutes"), (1_800.0, "30 minutes"), (9_000.0, "2.5 hours")]
+    ("seconds", "text"), [(40.0, "40 seconds"), (300.0, "5 minutes"), (1_800.0, "30 minutes"), (9_000.0, "2.5 hours")]
 )
-def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert format_duration(seconds) == said
+def test_durations_are_written_in_the_largest_fitting_unit(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

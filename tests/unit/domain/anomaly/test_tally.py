@@ -1,4 +1,4 @@
-"""What attempts add up to between two looks."""
+"""Tallies of attempts between two evaluations."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Attempts = list[tuple[bool, float]]
 
 
 @given(our.made_attempts, our.made_attempts)
-def test_adding_up_in_parts_is_adding_up_at_once(a: Attempts, b: Attempts) -> None:
+def test_merging_the_parts_gives_the_tally_of_the_whole(a: Attempts, b: Attempts) -> None:
     """merge_tallies(tally_of(a), tally_of(b)) == tally_of(a + b)."""
     assert merge_tallies(tally_of(a), tally_of(b)) == tally_of(a + b)
 
 
 @given(our.tallies, our.tallies, our.tallies)
-def test_it_does_not_matter_which_parts_meet_first(a: Tally, b: Tally, c: Tally) -> None:
-    """merge is associative."""
+def test_merging_is_associative(a: Tally, b: Tally, c: Tally) -> None:
+    """merge_tallies is associative."""
     assert merge_tallies(merge_tallies(a, b), c) == merge_tallies(a, merge_tallies(b, c))
 
 
 @given(our.tallies)
 def test_no_attempts_change_nothing(tally: Tally) -> None:
-    """The empty tally is the identity of merge, on either side."""
+    """The empty tally is the identity of merge_tallies, on either side."""
     assert merge_tallies(NO_ATTEMPTS, tally) == tally == merge_tallies(tally, NO_ATTEMPTS)
     assert tally_of([]) == NO_ATTEMPTS
 
@@ -63,12 +63,12 @@ def test_a_sample_has_the_counts_of_its_tally_and_each_latency_as_its_bucket(att
     assert latencies_ms == sorted(bucket_value(bucket_of(value)) for succeeded, value in attempts if succeeded)
 
 
-def test_how_long_a_failure_took_is_not_counted() -> None:
+def test_the_latency_of_a_failure_is_not_counted() -> None:
     assert tally_of([(False, float("inf")), (True, 0.1)]).latencies == Histogram((0,), (1,))
 
 
 @pytest.mark.parametrize("latency_ms", [-1.0, float("inf"), float("nan")])
-def test_an_answer_took_a_finite_time(latency_ms: float) -> None:
+def test_the_latency_of_a_success_must_be_finite(latency_ms: float) -> None:
     with pytest.raises(ValueError, match="finite"):
         tally_of([(True, latency_ms)])
 

@@ -1,4 +1,4 @@
-"""Volume and silence, and the hour-of-the-week profile beneath them."""
+"""Volume and no data, and the hour-of-week profile that both use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def settled(per_tick: int = 1, tick_s: float = 60.0, days: int = 3) -> TrafficBa
 
 
 def observe_both(baseline: TrafficBaseline, sample: Sample) -> tuple[TrafficBaseline, Verdict]:
-    """Judge by both signals; return silence's verdict."""
+    """Add *sample* to both signals; return the verdict of no data."""
     baseline, _ = observe_volume(baseline, sample)
     return observe_no_data(baseline, sample)
 
@@ -63,7 +63,7 @@ def test_the_hour_of_the_week_is_learned_after_weeks() -> None:
     assert expected_count(profile, saturday_noon) < 0.6 * expected_count(profile, wednesday_noon)
 
 
-def test_a_surge_is_told_and_ends() -> None:
+def test_a_surge_opens_and_closes() -> None:
     baseline = settled()
     baseline, verdicts = feed(observe_volume, baseline, stream(baseline.at, HOUR_S, per_tick=10))
     opened = verdicts[states(verdicts).index(SignalState.OPENED)]
@@ -82,7 +82,7 @@ def test_a_drop_is_a_warning() -> None:
     assert "is normal for this hour of the week" in opened.sentence
 
 
-def test_silence_is_told_and_ends() -> None:
+def test_no_data_opens_and_closes() -> None:
     baseline = settled()
     baseline, verdicts = feed(observe_no_data, baseline, stream(baseline.at, 2 * HOUR_S, per_tick=0))
     opened = verdicts[states(verdicts).index(SignalState.OPENED)]
@@ -95,7 +95,7 @@ def test_silence_is_told_and_ends() -> None:
     assert baseline.longest_gap < 5, "an outage does not become the longest normal gap"
 
 
-def test_an_hour_of_silence_is_not_told_as_low_volume() -> None:
+def test_an_hour_without_attempts_is_not_low_volume() -> None:
     baseline = settled()
     _, verdicts = feed(observe_volume, baseline, stream(baseline.at + HOUR_S, 600, per_tick=0))
     assert set(states(verdicts)) == {SignalState.NORMAL}
@@ -109,14 +109,14 @@ def test_the_hours_of_an_outage_are_not_learned() -> None:
     assert after.profile.level.mean == pytest.approx(before.level.mean, rel=0.06)
 
 
-def test_a_webhook_with_long_pauses_must_be_silent_for_longer() -> None:
+def test_a_webhook_with_long_gaps_needs_a_longer_one_for_an_anomaly() -> None:
     """Ten attempts at once each two hours: its own gap is 20 expected attempts, so 20 missed ones are normal."""
     clumps = (Sample(at=MONDAY + (n + 1) * 600.0, attempts=10 if n % 12 == 0 else 0) for n in range(6 * 24 * 6))
     _, verdicts = feed(observe_both, start_traffic_baseline(MONDAY), clumps)
     assert set(states(verdicts)) == {SignalState.LEARNING, SignalState.NORMAL}
 
 
-def test_held_time_is_no_silence_and_no_drop() -> None:
+def test_held_time_is_neither_no_data_nor_a_drop() -> None:
     baseline = settled()
     samples = [Sample(at=baseline.at + (n + 1) * 60.0, held=True) for n in range(300)]
     for observe in (observe_volume, observe_no_data):
@@ -135,7 +135,7 @@ def test_a_held_webhook_keeps_what_is_open() -> None:
         assert set(states(verdicts)) == {SignalState.OPEN}
 
 
-def test_time_that_nobody_watched_is_no_silence() -> None:
+def test_time_without_samples_does_not_count() -> None:
     baseline = settled()
     baseline, verdict = observe_no_data(baseline, Sample(at=baseline.at + DAY_S))
     assert verdict.state is SignalState.NORMAL
@@ -150,20 +150,20 @@ def test_the_second_attempt_of_a_dormant_webhook_is_no_surge() -> None:
     assert SignalState.OPENED not in states(verdicts)
 
 
-def test_repeats_change_nothing_and_tell_the_state() -> None:
-    fresh, known = start_traffic_baseline(MONDAY), settled()
+def test_repeats_change_nothing_and_return_the_state() -> None:
+    fresh, learned = start_traffic_baseline(MONDAY), settled()
     for observe in (observe_volume, observe_no_data):
         old = Sample(at=MONDAY - 60.0, attempts=10**6)
         assert observe(fresh, old) == (fresh, observe(fresh, old)[1])
         assert observe(fresh, old)[1].state is SignalState.LEARNING
-        again = Sample(at=known.at - 60.0, attempts=10**6)
-        assert observe(known, again)[0] == known
-        assert observe(known, msgspec.structs.replace(again, attempts=0))[1].state is SignalState.NORMAL
+        again = Sample(at=learned.at - 60.0, attempts=10**6)
+        assert observe(learned, again)[0] == learned
+        assert observe(learned, msgspec.structs.replace(again, attempts=0))[1].state is SignalState.NORMAL
 
 
 @given(st.lists(st.tuples(st.integers(1, 899), st.integers(0, 30)), max_size=80))
-def test_volume_and_silence_may_see_a_sample_in_either_order(moves: list[tuple[int, int]]) -> None:
-    """The shared baseline counts a sample once, whichever signal sees it first."""
+def test_volume_and_no_data_may_get_a_sample_in_either_order(moves: list[tuple[int, int]]) -> None:
+    """The shared baseline counts a sample once, whichever signal gets it first."""
     one, other = start_traffic_baseline(MONDAY), start_traffic_baseline(MONDAY)
     at = MONDAY
     for wait_s, attempts in moves:
@@ -176,7 +176,7 @@ def test_volume_and_silence_may_see_a_sample_in_either_order(moves: list[tuple[i
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=200))
 def test_the_profile_is_the_mean_of_whole_hours(counts: list[int]) -> None:
-    """Streaming equals batch: without fading, the level is the mean count of the hours watched from end to end."""
+    """Streaming equals batch: without fading, the level is the mean count of the completely observed hours."""
     policy = AnomalyPolicy(half_life_s=1e18, p_volume=0.0)
     baseline = start_traffic_baseline(MONDAY)
     for number, attempts in enumerate(counts):

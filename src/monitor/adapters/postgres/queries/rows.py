@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb
-from monitor.domain.alerts.evaluation import Normal
+from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.delivery.rate_limit import RateLimit
@@ -60,7 +60,7 @@ def watched_webhook_view(row: asyncpg.Record) -> WebhookView:
     return msgspec.structs.replace(
         webhook_view(row),
         signals=from_jsonb(row["signals"], dict[str, str]) if row["signals"] else dict.fromkeys(Signal, "learning"),
-        normal=from_jsonb(row["normal"], Normal) if row["normal"] else Normal(),
+        normal=from_jsonb(row["normal"], NormalBand) if row["normal"] else NormalBand(),
     )
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.model import AlertKind, AlertState
+from monitor.domain.alerts.alert import AlertKind, AlertState
 from monitor.domain.alerts.silences import SilenceSpec
 from monitor.domain.views.alerts import AlertStatsView, AlertView, AnomalyView, SilencePreview, SilenceView
 from monitor.domain.vocab import Severity

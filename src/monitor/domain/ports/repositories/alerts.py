@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from monitor.domain.alerts.model import Alert, AlertKind, HistoryEntry
+from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 
 
 class AlertRepository(Protocol):
