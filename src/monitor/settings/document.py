@@ -16,7 +16,7 @@ PREFIX = "MONITOR_"
 
 
 class DocumentedSetting(msgspec.Struct, frozen=True):
-    """One setting as people see it."""
+    """One setting as the reference document shows it."""
 
     name: str
     type_text: str

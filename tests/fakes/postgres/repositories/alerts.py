@@ -1,4 +1,4 @@
-"""``FakeAlertRepository``, ``FakeSilenceRepository`` and ``FakeOutbox``."""
+"""Fakes of the repositories of alerts, silences and notifications."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ class FakeAlertNotificationQueue:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def add(self, announcements: Sequence[AlertNotification]) -> None:
-        self._tables.notifications = (*self._tables.notifications, *announcements)
+    async def add(self, notifications: Sequence[AlertNotification]) -> None:
+        self._tables.notifications = (*self._tables.notifications, *notifications)
 
     async def take(self, limit: int) -> list[AlertNotification]:
         taken, self._tables.notifications = self._tables.notifications[:limit], self._tables.notifications[limit:]
