@@ -14,13 +14,11 @@ from monitor.domain.live.messages import FeedEntry, Kind, Message, seal, seal_er
 from monitor.domain.live.reader import EVERYTHING, Filter, Reader
 from monitor.domain.live.session import CloseCode, Resume, Session, SocketGrant, Subscribe, UnknownFrame, close_code_of
 from monitor.domain.live.stream import Position, Stream, Tail
-from monitor.domain.ports.feed_log import FeedLog
 
 __all__ = [
     "EVERYTHING",
     "CloseCode",
     "FeedEntry",
-    "FeedLog",
     "Filter",
     "Kind",
     "Message",

@@ -36,7 +36,7 @@ class AlertNotifier:
                 events.append(event)
                 deliveries += [
                     delivery
-                    for delivery in fan_out([event], subscriptions, self._clock)
+                    for delivery in fan_out([event], subscriptions, self._clock.new_id)
                     if delivery.webhook_id != notification.except_webhook
                 ]
             await uow.events.add(events, deliveries)
