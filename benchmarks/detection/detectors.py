@@ -17,20 +17,20 @@ class Detector(Protocol):
     name: str
 
     def observe(self, at: float, attempts: list[Attempt]) -> list[str]:
-        """Take in the attempts since the last call; return the signals that open now."""
+        """Add the attempts since the last call; return the signals that open now."""
 
     def open_signals(self) -> set[str]:
         """Return the signals that are open."""
 
     def is_learning(self) -> bool:
-        """Return whether it does not judge failures yet."""
+        """Return whether it cannot open failures yet."""
 
     def copy(self) -> Detector:
         """Return an independent detector in the same state."""
 
 
 class Monitor:
-    """The product's own."""
+    """The detector of the product."""
 
     name = "Monitor"
 
@@ -65,7 +65,7 @@ class Monitor:
 
 @dataclass
 class FiveInARow:
-    """Opens at the fifth failure in a row, closes at a success. Knows nothing of latency or volume."""
+    """Opens at the fifth failure in a row, closes at a success. Ignores latency and volume."""
 
     name: str = "5 in a row"
     run: int = 0
@@ -127,7 +127,7 @@ class MinuteZ:
         if self.started is None:
             self.started = self.minute = minute
         if minute != self.minute:
-            opened = self._judge()
+            opened = self._finish_minute()
             self.minute, self.attempts, self.failures, self.latency_ms = minute, 0, 0, 0.0
         for succeeded, latency_ms in attempts:
             self.attempts += 1
@@ -135,7 +135,7 @@ class MinuteZ:
             self.latency_ms += latency_ms if succeeded else 0.0
         return opened
 
-    def _judge(self) -> list[str]:
+    def _finish_minute(self) -> list[str]:
         self.seen += self.attempts
         self.minutes += 1
         values = {"volume": float(self.attempts)}
