@@ -25,7 +25,7 @@ from monitor.cache.server import ROOT
 from monitor.cli.serve import Server, server_options
 from monitor.domain.paging import DEFAULT_LIMIT
 from monitor.domain.ports.queries.resources import WebhookFilter
-from monitor.domain.views.dashboard import FIRST_ROWS, WINDOWS
+from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS
 from monitor.domain.vocab import Role
 
 WEBHOOKS = 1_000
@@ -92,7 +92,7 @@ def _queries(parts: Container) -> dict[str, Query]:
     return {
         "GET /dashboard": first_paint,
         "overview": dashboards.overview,
-        "first rows": lambda: dashboards.rows(status=None, after=None, limit=FIRST_ROWS),
+        "first rows": lambda: dashboards.rows(status=None, after=None, limit=INITIAL_ROWS),
         "page of rows": lambda: dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1),
         "webhook list": lambda: queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1),
         **{f"performance {window}": lambda window=window: dashboards.performance(window) for window in WINDOWS},  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Simulated attempts of one webhook: four kinds of normal, and what can go wrong with them."""
+"""Simulated attempts of one webhook: four kinds of normal traffic, and incidents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Incident:
         slow_factor: what every latency is multiplied by.
         tail_ratio: share of answers that take ``tail_factor`` times as long.
         is_silent: whether attempts stop.
-        signals: the signals that are right to open.
+        signals: the signals that should open.
     """
 
     name: str

@@ -12,8 +12,8 @@ import pytest
 from benchmarks.report import REPORT, render, runs
 from monitor.cli.openapi import document
 from monitor.domain.alerts import notification as announce
-from monitor.domain.alerts.evaluation import EVALUATED_SIGNALS
-from monitor.domain.alerts.model import Action, AlertKind, AlertState
+from monitor.domain.alerts.alert import Action, AlertKind, AlertState
+from monitor.domain.anomaly.model import Signal
 from monitor.domain.errors import MonitorError
 from monitor.domain.live.messages import TOPICS, Kind
 from monitor.domain.live.session import CloseCode
@@ -76,7 +76,7 @@ def test_every_event_about_alerts_is_in_the_reference() -> None:
 
 
 def test_every_signal_is_explained() -> None:
-    assert [signal for signal in EVALUATED_SIGNALS if f"| `{signal.value}` |" not in DETECTION] == []
+    assert [signal for signal in Signal if f"| `{signal.value}` |" not in DETECTION] == []
 
 
 def test_what_to_watch_names_metrics_that_exist() -> None:

@@ -103,7 +103,7 @@ async def test_migrate_brings_an_empty_database_to_the_newest_schema(empty_datab
     assert json.loads(second.out) == {"before": newest, "after": newest}
     assert "nothing to do" in (await run("migrate", env=env)).out
     assert (await run("migrate")).err == (
-        "monitor migrate: MONITOR_DATABASE_URL is not set; give the PostgreSQL to use.\n"
+        "monitor migrate: MONITOR_DATABASE_URL is not set; it needs the URL of PostgreSQL.\n"
     )
 
 

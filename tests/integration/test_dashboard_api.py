@@ -13,7 +13,7 @@ from monitor.bootstrap.container import Container
 from monitor.domain.anomaly import Evidence, Signal
 from monitor.domain.events import AnomalyOpened
 from monitor.domain.ports.repositories.detection import AnomalyRecord
-from monitor.domain.views.dashboard import FIRST_ROWS, WINDOWS
+from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS
 from monitor.domain.vocab import Role, Severity
 from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.support import Api, api_of, assert_problem, execute
@@ -242,12 +242,12 @@ async def test_every_window_counts_what_lies_in_it(window: str, seen: Seen, api:
 
 
 async def test_the_first_paint_is_the_routes_together(seen: Seen, api: Api) -> None:
-    for i in range(FIRST_ROWS + 1):
+    for i in range(INITIAL_ROWS + 1):
         await api.create(URL, name=f"w{i}")
     first = await seen.read()
-    assert len(first["webhooks"]) == FIRST_ROWS
-    assert first["webhooks"] == (await seen.rows())[:FIRST_ROWS]
-    assert first["overview"]["webhooks"]["unknown"] == FIRST_ROWS + 1
+    assert len(first["webhooks"]) == INITIAL_ROWS
+    assert first["webhooks"] == (await seen.rows())[:INITIAL_ROWS]
+    assert first["overview"]["webhooks"]["unknown"] == INITIAL_ROWS + 1
     assert first["performance"]["window_s"] == 3600
 
 

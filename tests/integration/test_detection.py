@@ -12,10 +12,10 @@ import pytest
 
 from monitor.adapters.postgres.repositories.detection import encode_tally
 from monitor.bootstrap.container import Container
-from monitor.domain.alerts.model import AlertKind, AlertPolicy, HistoryEntry, Identity, replay
+from monitor.domain.alerts.alert import AlertKind, AlertPolicy, HistoryEntry, Identity, replay
 from monitor.domain.anomaly.tally import Tally
 from monitor.domain.delivery.quarantine import MAX_CRASHES
-from monitor.domain.services.detection import GONE, REPLACED, Detector
+from monitor.domain.services.detection import NOTE_DELETED, NOTE_MASS_FAILURE, Detector
 from monitor.domain.vocab import Role
 from tests.integration.detection_support import AT_ONCE, Watch, actions, alert, alerts, fail, recover, report
 from tests.integration.support import (
@@ -146,7 +146,7 @@ async def test_deleting_a_webhook_resolves_its_alerts(api: Api, parts: Container
     assert (await api.call("DELETE", f"webhooks/{webhook_id}")).status_code == 204
     await watch.watcher.tick()
     found = await alert(api, webhook_id)
-    assert (found["state"], found["note"], found["webhook_name"]) == ("resolved", GONE, "test")
+    assert (found["state"], found["note"], found["webhook_name"]) == ("resolved", NOTE_DELETED, "test")
     rows = await parts.database.fetch("SELECT evaluate_at FROM webhook_lanes")
     assert [row["evaluate_at"] for row in rows] == [None]
 
@@ -159,7 +159,7 @@ async def test_a_delivery_that_kills_workers_is_an_alert(api: Api, parts: Contai
         await finished(api, 1)
     await watch.look()
     found = await alert(api, webhook_id, "quarantined")
-    assert found["title"] == "test: 1 delivery was set aside, since workers stopped while sending it."
+    assert found["title"] == "test: 1 delivery was quarantined because workers stopped while sending it."
     assert found["evidence"] == {"quarantined": {"quarantined": 1}}
 
 
@@ -279,9 +279,9 @@ async def test_ten_that_fail_together_are_one_alert(api: Api, watch: Watch) -> N
         "critical",
         None,
     )
-    assert mass_failure["title"] == "10 of 12 webhooks began to fail together; look at what they share."
+    assert mass_failure["title"] == "10 of 12 webhooks began to fail together; check what they have in common."
     assert [(one["webhook_id"], one["state"], one["note"]) for one in await alerts(api, kind="failing")] == [
-        (ids[0], "resolved", REPLACED)
+        (ids[0], "resolved", NOTE_MASS_FAILURE)
     ]
     await recover(api, *ids[:9])
     await watch.look()

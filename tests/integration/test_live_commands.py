@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from monitor.bootstrap.container import Container
-from monitor.domain.alerts.model import AlertKind
+from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.events import AlertRaised
 from monitor.domain.vocab import Severity
 from tests.integration.live_support import close_of, receive

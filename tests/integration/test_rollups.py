@@ -20,13 +20,13 @@ from monitor.bootstrap.worker import build_scheduler
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.errors import Unavailable
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, MINUTE_S, merge_rollups, percentile, rollup_of
+from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, MINUTE_S, merge_rollups, percentile
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.services.deliver import minute_rollups
 from monitor.domain.views.metrics import MetricsPoint
 from monitor.domain.vocab import ErrorKind
 from tests.integration.support import eventually, execute, sql
-from tests.samples import add_webhook
+from tests.samples import add_webhook, rollup_of
 
 HOUR, DAY = timedelta(seconds=HOUR_S), timedelta(seconds=DAY_S)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

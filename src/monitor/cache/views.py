@@ -16,20 +16,20 @@ from typing import Any
 import msgspec
 
 from monitor.cache import POLICIES, Cache, Creator, Entry, Key, View
-from monitor.domain.alerts.model import AlertState
+from monitor.domain.alerts.alert import AlertState
 from monitor.domain.errors import Unavailable
 from monitor.domain.paging import DEFAULT_LIMIT, page, page_by
 from monitor.domain.ports.queries.alerts import AlertFilter, AlertQueries
 from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries, WebhookFilter
 from monitor.domain.views.dashboard import (
-    FIRST_ROWS,
-    FIRST_WINDOW,
+    INITIAL_ROWS,
+    INITIAL_WINDOW,
     WINDOWS,
     OverviewView,
     WebhookRow,
+    cursor_position,
     performance_view,
-    place_of,
 )
 from monitor.domain.views.webhooks import WebhookView
 from monitor.domain.vocab import Page
@@ -134,7 +134,7 @@ class CachedViews:
 
     async def _dashboard(self) -> dict[str, msgspec.Raw | list[msgspec.Raw]]:
         """Return a :class:`DashboardView`, put together from the answers of the views that it shows."""
-        name, scope = performance_view(FIRST_WINDOW), {"window": FIRST_WINDOW}
+        name, scope = performance_view(INITIAL_WINDOW), {"window": INITIAL_WINDOW}
         overview, rows, performance, anomalies, alerts = await asyncio.gather(
             self._part("overview"),
             self._part("webhook_health"),
@@ -161,7 +161,7 @@ class CachedViews:
 
     async def _rows(self) -> Page[WebhookRow]:
         rows = await self._dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1)
-        return page_by(rows, DEFAULT_LIMIT, place_of)
+        return page_by(rows, DEFAULT_LIMIT, cursor_position)
 
     async def _webhooks(self) -> Page[WebhookView]:
         return page(await self._queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1), DEFAULT_LIMIT)
@@ -184,7 +184,7 @@ class _Listed(msgspec.Struct):
 
 
 def _first_rows(page: bytes) -> list[msgspec.Raw]:
-    return msgspec.json.decode(page, type=_Listed).items[:FIRST_ROWS]
+    return msgspec.json.decode(page, type=_Listed).items[:INITIAL_ROWS]
 
 
 async def _encoded(query: Query, scope: dict[str, Any]) -> bytes:

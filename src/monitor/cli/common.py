@@ -54,7 +54,7 @@ def port(text: str) -> int:
 def database_url(settings: Settings) -> str:
     """Return the database to use. Raises :class:`CommandError` if none is set."""
     if settings.database_url is None:
-        raise CommandError("MONITOR_DATABASE_URL is not set; give the PostgreSQL to use.")
+        raise CommandError("MONITOR_DATABASE_URL is not set; it needs the URL of PostgreSQL.")
     return settings.database_url
 
 

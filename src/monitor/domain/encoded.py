@@ -1,4 +1,4 @@
-"""Answers as bytes."""
+"""Entity tags of encoded responses."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ import structlog
 
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.queue import ClaimedDelivery
-from monitor.domain.ports.wakeups import Wakeups, Woken
+from monitor.domain.ports.wakeups import DueWebhooks, Wakeups
 from monitor.domain.services.deliver import Deliverer, SentDelivery, Settlement
 from monitor.worker.attempt_log import LogAttempts
 
@@ -120,7 +120,7 @@ class DeliveryWorker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def wake(self, webhook_ids: Woken) -> None:
+    def wake(self, webhook_ids: DueWebhooks) -> None:
         """Note that webhooks have something due."""
         if webhook_ids is None:
             self._poll_all = True

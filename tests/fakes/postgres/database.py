@@ -12,8 +12,8 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.alerts.alert import Alert, HistoryEntry
 from monitor.domain.alerts.evaluation import Evaluation
-from monitor.domain.alerts.model import Alert, HistoryEntry
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.delivery.fan_out import NewEvent
@@ -25,7 +25,7 @@ from monitor.domain.monitoring.metrics import Rollup
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.repositories.detection import AnomalyRecord
-from monitor.domain.ports.wakeups import Woken
+from monitor.domain.ports.wakeups import DueWebhooks
 from monitor.domain.views.audit import AuditView
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.webhook import Webhook
@@ -129,7 +129,7 @@ class FakeDatabase:
         self.clock = clock
         self.tables = Tables()
         self.turn = asyncio.Lock()
-        self.listeners: list[Callable[[Woken], None]] = []
+        self.listeners: list[Callable[[DueWebhooks], None]] = []
         self.down = False
         self.commits_fail = False
         self.domain_events: list[DomainEvent] = []

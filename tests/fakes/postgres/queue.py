@@ -77,9 +77,9 @@ class FakeDeliveryQueue:
     async def finish(self, finished: Sequence[Finish]) -> None:
         for f in finished:
             if delivery := self._tables.deliveries.get(f.delivery_id):
-                if f.made:
+                if f.new_attempts:
                     delivery = replace(delivery, last_status_code=f.status_code, last_error=f.error)
-                delivery = replace(delivery, attempts=delivery.attempts + f.made)
+                delivery = replace(delivery, attempts=delivery.attempts + f.new_attempts)
                 move_to_finished(self._tables, delivery, f.state, self._now)
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:

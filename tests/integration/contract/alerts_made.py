@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from monitor.domain.alerts.model import Action, Alert, AlertKind, AlertPolicy, Cause, HistoryEntry, Identity, replay
+from monitor.domain.alerts.alert import Action, Alert, AlertKind, AlertPolicy, Cause, HistoryEntry, Identity, replay
 from monitor.domain.vocab import Severity
 from tests.integration.contract.world import World
 

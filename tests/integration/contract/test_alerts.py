@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from msgspec import UNSET
 
-from monitor.domain.alerts.model import Action, Alert, AlertKind, AlertState, HistoryEntry, Identity, apply_entry
+from monitor.domain.alerts.alert import Action, Alert, AlertKind, AlertState, HistoryEntry, Identity, apply_entry
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence, SilenceSpec
 from monitor.domain.errors import NotFound

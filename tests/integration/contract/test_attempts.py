@@ -7,12 +7,13 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from monitor.domain.delivery.outcome import Outcome, Phases
-from monitor.domain.monitoring.metrics import Rollup, merge_rollups, rollup_of
+from monitor.domain.monitoring.metrics import Rollup, merge_rollups
 from monitor.domain.ports.queries.resources import AttemptFilter
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.views.metrics import MetricsPoint
 from tests import samples
 from tests.integration.contract.world import World
+from tests.samples import rollup_of
 
 EMPTY = Rollup()
 CALM = rollup_of([("ok", 12.5), ("ok", 13.0)])

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from monitor.domain.alerts.conditions import MassFailure, Subject
-from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation, EvaluationInput, evaluate, normal_of
-from monitor.domain.alerts.model import AlertKind
+from monitor.domain.alerts.alert import AlertKind
+from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
+from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation, EvaluationInput, evaluate_webhook, normal_band
 from monitor.domain.anomaly import Evidence, Signal
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, tally_of
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
@@ -44,7 +44,7 @@ async def due(world: World, limit: int = 10) -> list[EvaluationInput]:
 async def evaluate_at(world: World) -> list[Evaluation]:
     """Look at all that is due and store it."""
     async with world.unit_of_work() as uow:
-        looks = [evaluate(watched, uow.now, DetectionPolicy()) for watched in await uow.detection.due(10)]
+        looks = [evaluate_webhook(watched, uow.now, DetectionPolicy()) for watched in await uow.detection.due(10)]
         await uow.detection.save(looks)
         await uow.commit()
     return looks
@@ -57,7 +57,7 @@ async def test_a_new_webhook_is_due_and_nothing_is_known_of_it(world: World) -> 
     made = await world.add_webhook(labels={"team": "blue"})
     assert await due(world) == [
         EvaluationInput(
-            webhook_id=made.id, labels={"team": "blue"}, subject=Subject(name=made.name, health=UNKNOWN_HEALTH)
+            webhook_id=made.id, labels={"team": "blue"}, webhook=WebhookSnapshot(name=made.name, health=UNKNOWN_HEALTH)
         )
     ]
 
@@ -80,7 +80,7 @@ async def test_a_look_finds_a_webhook_as_it_is(world: World) -> None:
         await uow.commit()
     [watched] = await due(world)
     assert (watched.unevaluated, watched.deleted, watched.held) == (TRIED, False, True)
-    assert watched.subject == Subject(
+    assert watched.webhook == WebhookSnapshot(
         name=made.name, health=health, failing_since=at, enabled=False, disabled_reason="It is gone."
     )
 
@@ -91,7 +91,7 @@ async def test_what_was_saved_is_known_at_the_next_look(world: World) -> None:
     [saved] = await evaluate_at(world)
     assert await due(world) == []
     view = await world.queries.webhook(made.id)
-    assert (view.signals, view.normal) == (saved.signals, normal_of(saved.baselines, saved.verdicts))
+    assert (view.signals, view.normal) == (saved.signals, normal_band(saved.baselines, saved.verdicts))
     await change_lane(world, made.id, evaluate_at=timedelta(0))
     [watched] = await due(world)
     assert watched.unevaluated == NO_ATTEMPTS
@@ -105,7 +105,7 @@ async def test_a_look_that_was_not_committed_is_taken_again(world: World) -> Non
     await change_lane(world, made.id, unevaluated=TRIED)
     async with world.unit_of_work() as uow:
         await uow.detection.save(
-            [evaluate(watched, uow.now, DetectionPolicy()) for watched in await uow.detection.due(10)]
+            [evaluate_webhook(watched, uow.now, DetectionPolicy()) for watched in await uow.detection.due(10)]
         )
     [watched] = await due(world)
     assert (watched.unevaluated, watched.baselines, watched.evaluated_at) == (TRIED, None, None)
@@ -142,7 +142,7 @@ async def test_deliveries_set_aside_are_counted(world: World) -> None:
     await world.add_deliveries(other.id, 1)
     for _ in range(MAX_CRASHES + 1):
         await world.take(made.id, lease_s=0)
-    assert {w.webhook_id: w.subject.quarantined for w in await due(world)} == {made.id: 2, other.id: 0}
+    assert {w.webhook_id: w.webhook.quarantined for w in await due(world)} == {made.id: 2, other.id: 0}
 
 
 # ------------------------------------------------------------------------------------------------------------ anomalies

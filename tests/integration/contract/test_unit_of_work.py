@@ -6,13 +6,13 @@ import pytest
 
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent
 from monitor.domain.errors import NotFound
-from monitor.domain.monitoring.metrics import rollup_of
 from monitor.domain.ports.queries.resources import DeliveryFilter, WebhookFilter
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.views.webhooks import LastHour
 from monitor.domain.vocab import DeliveryState
 from tests import samples
 from tests.integration.contract.world import World
+from tests.samples import rollup_of
 
 
 class Interrupted(Exception):

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.bootstrap.subscribers import SUBSCRIBERS, is_live, live_publisher
 from monitor.domain import events
-from monitor.domain.alerts.model import AlertKind
+from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.events import DomainEvent
 from monitor.domain.ids import SYSTEM_ID

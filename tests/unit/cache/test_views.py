@@ -24,14 +24,14 @@ from monitor.domain.events import (
     WebhookUpdated,
 )
 from monitor.domain.paging import DEFAULT_LIMIT
-from monitor.domain.views.dashboard import FIRST_ROWS, WINDOWS, OverviewView, QueueView, Traffic
+from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS, OverviewView, QueueView, TrafficSummary
 from tests import strategies
 from tests.fakes.clock import START, FakeClock
 
 WEBHOOK = UUID(int=7)
 BY_A_PERSON = (WebhookCreated, WebhookUpdated, WebhookDeleted, AlertAcknowledged, AlertResolved, SilencesChanged)
 OVERVIEW = OverviewView(
-    START, {}, 0, 0, Traffic(3600, 0, 0.0, None, None, None, None), QueueView(0, 0, 0.0, 0.0), {}, 0, 0
+    START, {}, 0, 0, TrafficSummary(3600, 0, 0.0, None, None, None, None), QueueView(0, 0, 0.0, 0.0), {}, 0, 0
 )
 
 
@@ -162,7 +162,7 @@ async def test_the_first_paint_shows_the_first_rows_of_the_lists(catalogue: Cach
     reads.found = {"anomalies": [{"id": n} for n in range(DEFAULT_LIMIT)], "alerts": [{"id": 7}]}
     shown = msgspec.json.decode((await catalogue.answer("dashboard")).body)
     assert shown["as_of"] == shown["overview"]["as_of"]
-    assert [row["id"] for row in shown["anomalies"]] == list(range(FIRST_ROWS))
+    assert [row["id"] for row in shown["anomalies"]] == list(range(INITIAL_ROWS))
     assert shown["alerts"] == [{"id": 7}]
 
 

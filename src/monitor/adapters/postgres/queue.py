@@ -255,7 +255,7 @@ class PostgresDeliveryQueue:
             [f.state for f in finished],
             [f.status_code for f in finished],
             [f.error for f in finished],
-            [f.made for f in finished],
+            [f.new_attempts for f in finished],
         )
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:

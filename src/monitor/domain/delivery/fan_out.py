@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
 from monitor.domain.delivery.event_types import subscribes
-from monitor.domain.ports.clock import Clock
 
 
 class NewEvent(msgspec.Struct, frozen=True):
@@ -36,10 +35,12 @@ class Subscription(msgspec.Struct, frozen=True):
     labels: dict[str, str]
 
 
-def fan_out(events: Iterable[NewEvent], subscriptions: Sequence[Subscription], clock: Clock) -> list[NewDelivery]:
+def fan_out(
+    events: Iterable[NewEvent], subscriptions: Sequence[Subscription], new_id: Callable[[], UUID]
+) -> list[NewDelivery]:
     """Return one delivery for each event and each of *subscriptions* that wants it."""
     return [
-        NewDelivery(clock.new_id(), event.id, subscription.webhook_id)
+        NewDelivery(new_id(), event.id, subscription.webhook_id)
         for event in events
         for subscription in subscriptions
         if _wants(subscription, event)

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, merge
+from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, merge_tallies
 from monitor.domain.delivery.circuit_breaker import (
     Breaker,
     BreakerPolicy,
@@ -25,9 +25,9 @@ from monitor.domain.monitoring.health import (
     UNKNOWN_HEALTH,
     Health,
     HealthPolicy,
+    append_outcome,
     continuous_failure,
-    evaluate,
-    remember,
+    evaluate_health,
 )
 
 
@@ -116,13 +116,13 @@ def record_attempt(lane: Lane, outcome: Outcome, at: datetime, now: datetime, po
         # Late news must not count twice, but it may be the probe that everybody waits for.
         probed = lane.breaker.state is BreakerState.HALF_OPEN
         return _break(lane, outcome, now, policy) if probed else lane
-    recent = remember(lane.recent, outcome.label, policy.health.window)
+    recent = append_outcome(lane.recent, outcome.label, policy.health.window)
     seen = msgspec.structs.replace(
         lane,
         recent=recent,
         last_attempt_at=at,
         failing_since=None if outcome.ok else (lane.failing_since or at),
-        health=evaluate(recent, lane.health, policy.health, now),
+        health=evaluate_health(recent, lane.health, policy.health, now),
     )
     return _break(seen, outcome, now, policy)
 
@@ -151,7 +151,7 @@ def accumulate(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
     """
     changed = before.health.status is not after.health.status
     return msgspec.structs.replace(
-        after, unevaluated=merge(before.unevaluated, made), evaluate_at=now if changed else before.evaluate_at
+        after, unevaluated=merge_tallies(before.unevaluated, made), evaluate_at=now if changed else before.evaluate_at
     )
 
 

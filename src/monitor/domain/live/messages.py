@@ -1,4 +1,4 @@
-"""What goes over the feed, encoded once for all sockets."""
+"""Messages of the feed, encoded once for all sockets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 NUMBERED = frozenset(
     {Kind.ALERT_NEW, Kind.ALERT_UPDATED, Kind.WEBHOOK_STATUS_CHANGED, Kind.ANOMALY_OPENED, Kind.ANOMALY_CLOSED}
 )
-"""Each of these takes the next ``seq``."""
+"""The kinds that take the next ``seq``."""
 
 TOPICS: dict[str, frozenset[Kind]] = {
     **{kind.value: frozenset({kind}) for kind in (*sorted(NUMBERED), Kind.METRICS_UPDATE)},
@@ -38,11 +38,11 @@ TOPICS: dict[str, frozenset[Kind]] = {
     "metrics": frozenset({Kind.METRICS_UPDATE}),
     "webhooks": frozenset({Kind.WEBHOOK_STATUS_CHANGED}),
 }
-"""What a client may subscribe to: a type of frame, or a group of them."""
+"""What a client may subscribe to: a kind of message, or a group of kinds."""
 
 
 class FeedEntry(msgspec.Struct, frozen=True):
-    """A message before it has a number. ``data`` is JSON; ``webhook_id`` is null if it is about all webhooks."""
+    """A message without a number yet. ``data`` is JSON; ``webhook_id`` is ``None`` if it is about all webhooks."""
 
     kind: Kind
     at: datetime
@@ -51,7 +51,7 @@ class FeedEntry(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A frame ready for any socket: ``frame`` is its RFC 6455 form, of which the first ``head`` bytes are no text."""
+    """A message ready for any socket: ``frame`` is its RFC 6455 frame, with a header of ``head`` bytes."""
 
     kind: Kind
     epoch: str
@@ -83,13 +83,13 @@ class _ErrorEnvelope(msgspec.Struct):
 
 
 def seal(entry: FeedEntry, epoch: str, seq: int) -> Message:
-    """Put *entry* into its envelope."""
+    """Return *entry* with its number, encoded in its envelope."""
     text = msgspec.json.encode(_Envelope(entry.kind, epoch, seq, entry.at, entry.data))
     return _message(entry.kind, epoch, seq, entry.webhook_id, text)
 
 
 def seal_error(error: MonitorError, epoch: str, seq: int, at: datetime) -> Message:
-    """Tell one client what was wrong with its frame: ``code`` is the error's slug, ``data`` what a person may read."""
+    """Return the message for a client's invalid frame: ``code`` is the error's slug, ``data`` its title and detail."""
     data = {"title": error.title, "detail": error.detail}
     text = msgspec.json.encode(_ErrorEnvelope(Kind.ERROR, error.slug, epoch, max(seq, 0), at, data))
     return _message(Kind.ERROR, epoch, seq, None, text)

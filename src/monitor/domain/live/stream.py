@@ -1,4 +1,4 @@
-"""The newest messages of a feed, and the port to the log in which its processes agree on their order."""
+"""One process's ring of the newest messages of a feed."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import msgspec
 from monitor.domain.live.messages import FeedEntry, Message, seal
 
 RING = 1024
-"""Messages kept for all sockets together: what a client may have missed, and what a slow one may lag behind."""
+"""Messages kept, for all sockets together: the maximum that a client may have missed or lag behind."""
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A place in a feed: everything up to ``seq``, 0 for nothing."""
+    """A position in a feed: after message ``seq``, 0 before the first."""
 
     epoch: str
     seq: int
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """A run of numbered entries, and the place where the log ended when it was read."""
+    """Consecutive numbered entries, and the end of the log when it was read."""
 
     end: Position
     entries: Sequence[tuple[int, FeedEntry]] = ()
 
 
 class Stream:
-    """A process's copy of the end of its feed."""
+    """The newest messages of a feed, at most *capacity*."""
 
     def __init__(self, epoch: str, *, capacity: int = RING) -> None:
         self.epoch = epoch
@@ -41,7 +41,7 @@ class Stream:
         return Position(self.epoch, self.seq)
 
     def restart(self, tail: Tail) -> None:
-        """Forget everything and hold *tail*."""
+        """Replace all messages by *tail*."""
         self.epoch = tail.end.epoch
         self._ring.clear()
         self._ring.extend(seal(entry, self.epoch, seq) for seq, entry in tail.entries)
@@ -49,10 +49,10 @@ class Stream:
 
     def extend(self, tail: Tail) -> list[Message] | None:
         """
-        Take what is new in *tail*; safe to repeat.
+        Append the new entries of *tail*; safe to repeat.
 
         Returns:
-            The new messages, or ``None`` without a change if they do not follow upon what is here.
+            The new messages, or ``None`` without a change if they do not continue the stream.
         """
         fresh = [(seq, entry) for seq, entry in tail.entries if seq > self.seq]
         follows = [seq for seq, _ in fresh] == list(range(self.seq + 1, self.seq + len(fresh) + 1))
@@ -64,7 +64,7 @@ class Stream:
         return messages
 
     def covers(self, seq: int) -> bool:
-        """Whether all that came after *seq* is still here."""
+        """Whether all messages after *seq* are in the ring."""
         return self.seq - len(self._ring) <= seq <= self.seq
 
     def after(self, seq: int) -> list[Message]:

@@ -8,8 +8,8 @@ from monitor.domain.vocab import SignatureScheme
 
 
 class KeyFactory(Protocol):
-    """Makes and shows signing keys."""
+    """Generates signing keys. Never fails."""
 
     def new_key(self, scheme: SignatureScheme) -> tuple[bytes, str]:
-        """Return a key to store and what its receiver needs: the shared secret, or the public key for ``v1a``."""
+        """Return a new key, and what its receiver needs: the shared secret, or the public key for ``v1a``."""
         ...

@@ -1,4 +1,4 @@
-"""One outbound HTTP exchange and the port that makes it."""
+"""Outbound HTTP requests to webhooks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from monitor.domain.delivery.request import OutboundRequest
 
 
 class WebhookSender(Protocol):
-    """Sends one request and tells how it went.
+    """Sends HTTP requests. Fails closed: no byte is sent to a URL or address that the egress rules refuse."""
 
-    Never raises but ``CancelledError``: whatever goes wrong is an :class:`Outcome`. Fails closed: a URL or an address
-    that the egress rules refuse gets no byte. Not safe to repeat: every call may reach the receiver.
-    """
+    async def send(self, request: OutboundRequest) -> Outcome:
+        """
+        Send *request* once and return the outcome; every failure is an :class:`Outcome`, not an exception.
 
-    async def send(self, request: OutboundRequest) -> Outcome: ...
+        Not safe to repeat: every call may reach the receiver.
+        """
+        ...

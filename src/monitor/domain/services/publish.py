@@ -79,7 +79,7 @@ class Publisher:
                 return msgspec.json.decode(done, type=PublishResult)
             stored = [self._stored(event, uow.now) for event in events]
             subscriptions = await uow.events.subscriptions({event.type for event in stored})
-            deliveries = fan_out(stored, subscriptions, self._clock)
+            deliveries = fan_out(stored, subscriptions, self._clock.new_id)
             await uow.events.add(stored, deliveries)
             answer = _answer(stored, deliveries)
             if key is not None:

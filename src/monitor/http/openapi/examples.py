@@ -14,21 +14,21 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.evaluation import Normal
-from monitor.domain.alerts.model import Action, AlertKind, AlertState, Cause
+from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
+from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.delivery.replay import ReplayCount, ReplayState, ReplayView
 from monitor.domain.delivery.retry import RetryPolicy
-from monitor.domain.services.alerts import AcknowledgedMany, Skipped
+from monitor.domain.services.alerts import BulkAcknowledgementResult, SkippedAlert
 from monitor.domain.services.attempts import Recorded
 from monitor.domain.services.publish import Accepted, PublishResult
 from monitor.domain.views.alerts import (
     AlertCount,
+    AlertsPerDay,
     AlertStatsView,
     AlertView,
     AnomalyView,
-    DayOfAlerts,
     Durations,
     HistoryView,
     SilencePreview,
@@ -41,7 +41,7 @@ from monitor.domain.views.dashboard import (
     PerformanceView,
     QueueView,
     Sparkline,
-    Traffic,
+    TrafficSummary,
     WebhookRow,
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
@@ -98,7 +98,7 @@ DETAILS = msgspec.structs.replace(
         "volume": "learning",
         "no_data": "learning",
     },
-    normal=Normal(0.004, 120.0, 90.0, 160.0, 210.0),
+    normal=NormalBand(0.004, 120.0, 90.0, 160.0, 210.0),
 )
 EVENT = EventView(id=EVENT_ID, type="order.paid", labels={"team": "shipping"}, occurred_at=EARLIER, created_at=EARLIER)
 ATTEMPT = AttemptView(
@@ -189,7 +189,7 @@ ANOMALY = AnomalyView(
     closed_at=None,
 )
 POINT = MetricsPoint(EARLIER, 60, 6, 0.9, 121.0, 110.0, 180.0, 240.0, {"503": 6})
-TRAFFIC = Traffic(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)
+TRAFFIC = TrafficSummary(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)
 OVERVIEW = OverviewView(
     as_of=NOW,
     webhooks={"healthy": 11, "degraded": 1, "unavailable": 0, "unknown": 0},
@@ -251,13 +251,15 @@ ANSWERS: Mapping[Any, object] = {
     Recorded: Recorded(2),
     MetricsView: MetricsView(EARLIER, NOW, 3600, POINT, [POINT]),
     AlertView: ACKNOWLEDGED,
-    AcknowledgedMany: AcknowledgedMany([ALERT_ID], [Skipped(ANOMALY_ID, "There is no alert with this id.")]),
+    BulkAcknowledgementResult: BulkAcknowledgementResult(
+        [ALERT_ID], [SkippedAlert(ANOMALY_ID, "There is no alert with this id.")]
+    ),
     AlertStatsView: AlertStatsView(
         as_of=NOW,
         days=30,
         counts=[AlertCount(AlertState.PENDING, Severity.WARNING, AlertKind.FAILING, 1)],
         oldest_pending_age_s=7200.0,
-        series=[DayOfAlerts(date(2026, 3, 2), {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0}, 0)],
+        series=[AlertsPerDay(date(2026, 3, 2), {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0}, 0)],
         time_to_acknowledge=Durations(4, 95.0, 310.0, 140.5),
         time_to_resolve=Durations(3, 1260.0, 3900.0, 1810.0),
     ),

@@ -12,15 +12,15 @@ from monitor.http.responses.problems import MEDIA_TYPE, TYPE_PREFIX, Problem, Pr
 _PROBLEMS: Mapping[int, tuple[str, str, str]] = {
     400: ("malformed", "The request cannot be read", "The request, or one of its parameters, cannot be read."),
     401: ("missing_token", "A valid token is needed", "Send a token: Authorization: Bearer <token>."),
-    403: ("insufficient_scope", "This token may not do that", "This needs the role {role}; the token has {less}."),
-    404: ("not_found", "There is no such thing", "There is no {noun} with this id."),
-    409: ("conflict", "The current state does not allow that", "The {noun} is in a state that does not allow this."),
+    403: ("insufficient_scope", "The token does not allow this", "This needs the role {role}; the token has {less}."),
+    404: ("not_found", "The resource does not exist", "There is no {noun} with this id."),
+    409: ("conflict", "The current state does not allow this", "The {noun} is in a state that does not allow this."),
     412: ("stale", "The resource has changed since it was read", "Read the resource again and repeat the change."),
     413: ("too_large", "The request body is too large", "Send at most {limit_kib} KiB."),
     415: ("unsupported_media_type", "The content type is not supported", "Send application/json, in UTF-8."),
     422: ("invalid", "The request breaks a rule", "A value breaks a rule; see errors."),
     429: ("too_many_requests", "Too many requests", "Wait 1 s before the next request."),
-    503: ("unavailable", "A part of the service is not reachable", "The database is not reachable; try again."),
+    503: ("unavailable", "A dependency is not available", "The database is not reachable; try again."),
 }
 
 _EXAMPLE_ID = "5f0c8a3be1d24c6799b000000000001a"

@@ -10,10 +10,10 @@ from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from monitor.domain.alerts.model import AlertKind, AlertState
+from monitor.domain.alerts.alert import AlertKind, AlertState
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.ports.queries.alerts import AlertFilter
-from monitor.domain.services.alerts import AcknowledgedMany, Acknowledgement, Decision, ManyAcknowledgements
+from monitor.domain.services.alerts import Acknowledgement, AlertNote, BulkAcknowledgement, BulkAcknowledgementResult
 from monitor.domain.views.alerts import AlertStatsView, AlertView
 from monitor.domain.vocab import Page, Role, Severity
 from monitor.http.middleware.authentication import actor_of, requires
@@ -116,9 +116,9 @@ class AlertController(Controller):
         services: NamedDependency[Services],
         request: Request[Any, Any, Any],
         alert_id: FromPath[UUID],
-        data: JSONBody[Decision | None] = None,
+        data: JSONBody[AlertNote | None] = None,
     ) -> AlertView:
-        return await services.triage.resolve(alert_id, data or Decision(), actor_of(request))
+        return await services.triage.resolve(alert_id, data or AlertNote(), actor_of(request))
 
     @post(
         "/ack",
@@ -132,8 +132,8 @@ class AlertController(Controller):
         self,
         services: NamedDependency[Services],
         request: Request[Any, Any, Any],
-        data: JSONBody[ManyAcknowledgements],
-    ) -> AcknowledgedMany:
+        data: JSONBody[BulkAcknowledgement],
+    ) -> BulkAcknowledgementResult:
         return await services.triage.acknowledge_many(data, actor_of(request))
 
     @get(

@@ -17,9 +17,9 @@ from monitor.domain.views.dashboard import (
     PerformanceView,
     WebhookRow,
     Window,
-    decode_position,
+    cursor_position,
+    decode_row_cursor,
     performance_view,
-    place_of,
 )
 from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.http.middleware.authentication import requires
@@ -75,8 +75,8 @@ class DashboardController(Controller):
     ) -> Response[Page[WebhookRow]]:
         if status is None and cursor is None and limit == DEFAULT_LIMIT:
             return await cached_answer(request, services.views, "webhook_health")
-        rows = await services.dashboards.rows(status=status, after=decode_position(cursor), limit=limit + 1)
-        return encoded_answer(request, page_by(rows, limit, place_of))
+        rows = await services.dashboards.rows(status=status, after=decode_row_cursor(cursor), limit=limit + 1)
+        return encoded_answer(request, page_by(rows, limit, cursor_position))
 
     @get(
         "/performance",

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from msgspec import UNSET, Raw, UnsetType, structs
 
-from monitor.domain.alerts.evaluation import EVALUATED_SIGNALS, Normal, normal_of
+from monitor.domain.alerts.evaluation import NormalBand, normal_band
+from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
@@ -44,8 +45,8 @@ class FakeQueries:
         view = self._webhook(webhook_id)
         _, look = self._tables.evaluations.get(webhook_id, (None, None))
         if look is None:
-            return structs.replace(view, signals=dict.fromkeys(EVALUATED_SIGNALS, "learning"), normal=Normal())
-        return structs.replace(view, signals=look.signals, normal=normal_of(look.baselines, look.verdicts))
+            return structs.replace(view, signals=dict.fromkeys(Signal, "learning"), normal=NormalBand())
+        return structs.replace(view, signals=look.signals, normal=normal_band(look.baselines, look.verdicts))
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         alive = [id_ for id_, row in self._tables.webhooks.items() if row.deleted_at is None]

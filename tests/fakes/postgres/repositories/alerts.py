@@ -1,4 +1,4 @@
-"""``FakeAlertRepository``, ``FakeSilenceRepository`` and ``FakeOutbox``."""
+"""Fakes of the repositories of alerts, silences and notifications."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.alerts.model import Alert, AlertKind, HistoryEntry
+from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.errors import NotFound
@@ -73,8 +73,8 @@ class FakeAlertNotificationQueue:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def add(self, announcements: Sequence[AlertNotification]) -> None:
-        self._tables.notifications = (*self._tables.notifications, *announcements)
+    async def add(self, notifications: Sequence[AlertNotification]) -> None:
+        self._tables.notifications = (*self._tables.notifications, *notifications)
 
     async def take(self, limit: int) -> list[AlertNotification]:
         taken, self._tables.notifications = self._tables.notifications[:limit], self._tables.notifications[limit:]

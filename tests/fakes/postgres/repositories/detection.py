@@ -1,4 +1,4 @@
-"""``FakeWatchLog``."""
+"""``FakeDetectionStore``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.alerts.conditions import MassFailure, Subject
+from monitor.domain.alerts.alert import AlertKind
+from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
 from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput
-from monitor.domain.alerts.model import AlertKind
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.ids import SYSTEM_ID
@@ -31,13 +31,15 @@ class FakeDetectionStore:
         due = sorted(
             (lane.evaluate_at, lane.webhook_id) for lane in lanes if lane.evaluate_at and lane.evaluate_at <= self._now
         )
-        return [self._watched(webhook_id) for _, webhook_id in due[:limit]]
+        return [self._evaluation_input(webhook_id) for _, webhook_id in due[:limit]]
 
-    async def save(self, looks: Sequence[Evaluation]) -> None:
-        for look in looks:
-            lane = self._tables.lanes[look.webhook_id]
-            self._tables.lanes[look.webhook_id] = replace(lane, unevaluated=NO_ATTEMPTS, evaluate_at=look.evaluate_at)
-            self._tables.evaluations[look.webhook_id] = (self._now, look)
+    async def save(self, evaluations: Sequence[Evaluation]) -> None:
+        for evaluation in evaluations:
+            lane = self._tables.lanes[evaluation.webhook_id]
+            self._tables.lanes[evaluation.webhook_id] = replace(
+                lane, unevaluated=NO_ATTEMPTS, evaluate_at=evaluation.evaluate_at
+            )
+            self._tables.evaluations[evaluation.webhook_id] = (self._now, evaluation)
 
     async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]:
         anomalies = self._tables.anomalies.values()
@@ -47,17 +49,17 @@ class FakeDetectionStore:
         self._tables.anomalies |= {anomaly.id: anomaly for anomaly in anomalies}
 
     async def mass_failure(self, since: datetime) -> MassFailure:
-        failing = watched = 0
+        failing = tried = 0
         for webhook_id, lane in self._tables.lanes.items():
             row = self._tables.webhooks[webhook_id]
             usable = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
             if not usable or lane.last_attempt_at is None or lane.last_attempt_at <= self._now - timedelta(hours=1):
                 continue
-            watched += 1
+            tried += 1
             changed_at = lane.health.changed_at
             unavailable = lane.health.status is HealthStatus.UNAVAILABLE
             failing += unavailable and changed_at is not None and changed_at > since
-        return MassFailure(failing, watched)
+        return MassFailure(failing, tried)
 
     async def mass_failure_since(self) -> datetime | None:
         for alert in self._tables.alerts.values():
@@ -65,15 +67,15 @@ class FakeDetectionStore:
                 return alert.transitions[-1]
         return None
 
-    def _watched(self, webhook_id: UUID) -> EvaluationInput:
+    def _evaluation_input(self, webhook_id: UUID) -> EvaluationInput:
         lane, row = self._tables.lanes[webhook_id], self._tables.webhooks[webhook_id]
-        evaluated_at, look = self._tables.evaluations.get(webhook_id, (None, None))
+        evaluated_at, evaluation = self._tables.evaluations.get(webhook_id, (None, None))
         webhook = row.webhook
         held = not webhook.enabled or webhook.paused_at is not None or lane.breaker.state is not BreakerState.CLOSED
         return EvaluationInput(
             webhook_id=webhook_id,
             labels=webhook.labels,
-            subject=Subject(
+            webhook=WebhookSnapshot(
                 name=webhook.name,
                 health=lane.health,
                 failing_since=lane.failing_since,
@@ -85,7 +87,7 @@ class FakeDetectionStore:
             held=held,
             unevaluated=lane.unevaluated,
             evaluated_at=evaluated_at,
-            baselines=None if look is None else look.baselines,
+            baselines=None if evaluation is None else evaluation.baselines,
         )
 
     def _quarantined(self, webhook_id: UUID) -> int:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
-from monitor.domain.ports.wakeups import Woken
+from monitor.domain.ports.wakeups import DueWebhooks
 from tests.fakes.postgres.database import FakeDatabase, StoredDelivery, StoredEvent, Tables
 
 
@@ -44,7 +44,7 @@ class FakeWakeups:
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
-    async def listen(self, on_wake: Callable[[Woken], None]) -> None:
+    async def listen(self, on_wake: Callable[[DueWebhooks], None]) -> None:
         self._database.listeners.append(on_wake)
         try:
             on_wake(None)

@@ -1,4 +1,4 @@
-"""Stories of alerts for the tests: triggers one after the other, and what subscribers hear of them."""
+"""Sequences of triggers on one alert for the tests, and the notifications that result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monitor.domain.alerts import (
     Condition,
     HistoryEntry,
     Identity,
-    Observe,
+    UpdateConditions,
     apply_trigger,
 )
 from monitor.domain.alerts.lifecycle import Acknowledge, Resolve, Trigger
@@ -31,9 +31,9 @@ SLOW = Condition(Cause.LATENCY_TAIL, Severity.INFO, "Orders: some answers are sl
 
 class Story:
     """
-    One webhook's alerts of one kind, as the triggers make them.
+    The alerts of one webhook and kind under a sequence of triggers.
 
-    ``histories`` holds the entries by alert; each call returns the last words of the event types that subscribers hear.
+    ``histories`` holds the entries by alert. Each call returns the last segments of the published event types.
     """
 
     def __init__(self, policy: AlertPolicy = POLICY) -> None:
@@ -51,10 +51,10 @@ class Story:
 
     @property
     def actions(self) -> list[str]:
-        """What the last trigger added to the history."""
+        """The entries that the last trigger added to the history."""
         return [entry.action.value for entry in self.entries]
 
-    def tell(self, trigger: Trigger) -> list[str]:
+    def apply(self, trigger: Trigger) -> list[str]:
         self._ids += 1
         identity = Identity(UUID(int=self._ids), WEBHOOK, AlertKind.FAILING)
         self.entries = ()
@@ -63,29 +63,29 @@ class Story:
         if self.latest is None:
             return []
         self.histories.setdefault(self.latest.id, []).extend(self.entries)
-        heard = event_types(before, self.latest, self.entries, silenced=trigger.silenced)
-        return [event_type.rpartition(".")[2] for event_type in heard]
+        published = event_types(before, self.latest, self.entries, silenced=trigger.silenced)
+        return [event_type.rpartition(".")[2] for event_type in published]
 
     def wait(self, seconds: float) -> Story:
         self.now += timedelta(seconds=seconds)
         return self
 
-    def see(self, *conditions: Condition, silenced: bool = False) -> list[str]:
-        return self.tell(Observe(conditions, silenced))
+    def update(self, *conditions: Condition, silenced: bool = False) -> list[str]:
+        return self.apply(UpdateConditions(conditions, silenced))
 
     def ack(self, by: str = "ada", note: str | None = None, for_s: float | None = None) -> list[str]:
         expires_at = None if for_s is None else self.now + timedelta(seconds=for_s)
-        return self.tell(Acknowledge(by, note, expires_at))
+        return self.apply(Acknowledge(by, note, expires_at))
 
     def resolve(self, by: str = "ada", note: str | None = None) -> list[str]:
-        return self.tell(Resolve(by, note))
+        return self.apply(Resolve(by, note))
 
     def flap(self, every_s: float = 60, *, silenced: bool = False) -> list[str]:
-        """Raise it and let it go until it moved five times; it is open in the end."""
-        heard = []
+        """Raise and resolve it for five transitions in all; it is open in the end."""
+        published = []
         for _ in range(2):
-            heard += self.see(DOWN, silenced=silenced)
+            published += self.update(DOWN, silenced=silenced)
             self.wait(every_s)
-            heard += self.see(silenced=silenced)
+            published += self.update(silenced=silenced)
             self.wait(every_s)
-        return heard + self.see(DOWN, silenced=silenced)
+        return published + self.update(DOWN, silenced=silenced)

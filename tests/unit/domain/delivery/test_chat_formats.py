@@ -60,7 +60,7 @@ types = our.event_types | our.alert_event_types | st.text(max_size=600).map(ALER
 
 def alert_payload(event_type: str = RAISED, webhook: str = "Orders", **changes: Any) -> bytes:
     story = Story()
-    story.see(DOWN)
+    story.update(DOWN)
     alert = msgspec.structs.replace(story.alert, **changes)
     return notification_of(event_type, alert, webhook, {}).payload
 

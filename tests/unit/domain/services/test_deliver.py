@@ -23,7 +23,7 @@ from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.monitoring.metrics import merge_rollups, rollup_of
+from monitor.domain.monitoring.metrics import merge_rollups
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.deliver import (
@@ -45,6 +45,7 @@ from tests.fakes.egress.sender import FakeWebhookSender
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
+from tests.samples import rollup_of
 
 
 class Bench:

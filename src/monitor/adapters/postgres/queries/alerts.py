@@ -14,7 +14,7 @@ from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.repositories.alerts import NO_ALERT
 from monitor.adapters.postgres.repositories.silences import NO_SILENCE
 from monitor.adapters.postgres.sql import Where
-from monitor.domain.alerts.model import AlertKind, AlertState
+from monitor.domain.alerts.alert import AlertKind, AlertState
 from monitor.domain.alerts.silences import SilenceSpec
 from monitor.domain.anomaly import Evidence, Signal
 from monitor.domain.errors import NotFound
@@ -22,10 +22,10 @@ from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.queries.alerts import AlertFilter
 from monitor.domain.views.alerts import (
     AlertCount,
+    AlertsPerDay,
     AlertStatsView,
     AlertView,
     AnomalyView,
-    DayOfAlerts,
     Durations,
     HistoryView,
     SilencePreview,
@@ -246,7 +246,7 @@ def _anomaly_view(row: asyncpg.Record) -> AnomalyView:
     )
 
 
-def _series(first: datetime, days: int, rows: list[asyncpg.Record]) -> list[DayOfAlerts]:
+def _series(first: datetime, days: int, rows: list[asyncpg.Record]) -> list[AlertsPerDay]:
     """Return every day, also those without alerts."""
     raised = {(row["day"], row["severity"]): row["raised"] for row in rows}
     resolved: dict[Any, int] = {}
@@ -254,7 +254,7 @@ def _series(first: datetime, days: int, rows: list[asyncpg.Record]) -> list[DayO
         resolved[row["day"]] = resolved.get(row["day"], 0) + row["resolved"]
     dates = [(first + timedelta(days=offset)).date() for offset in range(days)]
     return [
-        DayOfAlerts(day, {severity: raised.get((day, severity), 0) for severity in Severity}, resolved.get(day, 0))
+        AlertsPerDay(day, {severity: raised.get((day, severity), 0) for severity in Severity}, resolved.get(day, 0))
         for day in dates
     ]
 

@@ -84,7 +84,9 @@ class PostgresDashboardQueries:
         condition.add("l.health_status = {}", status)
         if after is not None:
             position = f"({RANK}, -l.failure_probability, w.id)"
-            condition.add(position + " > ({}::int, {}::float8, {}::uuid)", after.rank, after.unlikely, after.id)
+            condition.add(
+                position + " > ({}::int, {}::float8, {}::uuid)", after.rank, after.negated_failure_probability, after.id
+            )
         found = await self._db.fetch(ROWS.format(condition=condition, limit=limit), *condition.args)
         ids = [row["id"] for row in found]
         latencies, steps = await asyncio.gather(self._db.fetch(LATENCIES, ids), self._db.fetch(SPARKLINES, ids))

@@ -23,7 +23,7 @@ from monitor.domain.monitoring.metrics import (
     percentiles,
     whole_units,
 )
-from monitor.domain.views.dashboard import PENDING_COUNT_CAP, OverviewView, QueueView, Traffic
+from monitor.domain.views.dashboard import PENDING_COUNT_CAP, OverviewView, QueueView, TrafficSummary
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.webhooks import LastHour
 from monitor.domain.vocab import HealthStatus, Severity
@@ -125,7 +125,7 @@ async def overview(database: Database) -> OverviewView:
         webhooks={status: by_health.get(status, 0) for status in HealthStatus},
         disabled=row["disabled"],
         paused=row["paused"],
-        traffic=Traffic(
+        traffic=TrafficSummary(
             window_s=HOUR_S,
             attempts=hour["attempts"],
             throughput_per_s=round(hour["attempts"] / HOUR_S, 3),
@@ -146,9 +146,9 @@ async def overview(database: Database) -> OverviewView:
     )
 
 
-def traffic_of(total: MetricsPoint, window_s: int) -> Traffic:
+def traffic_of(total: MetricsPoint, window_s: int) -> TrafficSummary:
     """Return what *total*, a window of *window_s* seconds as one point, says about traffic."""
-    return Traffic(
+    return TrafficSummary(
         window_s=window_s,
         attempts=total.attempts,
         throughput_per_s=round(total.attempts / window_s, 3),

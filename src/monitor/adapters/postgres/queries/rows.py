@@ -9,7 +9,8 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb
-from monitor.domain.alerts.evaluation import EVALUATED_SIGNALS, Normal
+from monitor.domain.alerts.evaluation import NormalBand
+from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
@@ -58,10 +59,8 @@ def watched_webhook_view(row: asyncpg.Record) -> WebhookView:
     """Read a webhook with what the detector knows of it; before the first look it is learning everything."""
     return msgspec.structs.replace(
         webhook_view(row),
-        signals=from_jsonb(row["signals"], dict[str, str])
-        if row["signals"]
-        else dict.fromkeys(EVALUATED_SIGNALS, "learning"),
-        normal=from_jsonb(row["normal"], Normal) if row["normal"] else Normal(),
+        signals=from_jsonb(row["signals"], dict[str, str]) if row["signals"] else dict.fromkeys(Signal, "learning"),
+        normal=from_jsonb(row["normal"], NormalBand) if row["normal"] else NormalBand(),
     )
 
 

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, jsonb
-from monitor.domain.alerts.model import Alert, AlertKind, HistoryEntry
+from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.errors import NotFound
 
 NO_ALERT = "There is no alert with this id."

@@ -11,9 +11,9 @@ import msgspec
 import structlog
 
 from monitor.adapters.postgres.codec import from_jsonb, jsonb
-from monitor.domain.alerts.conditions import MassFailure, Subject
-from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput, normal_of
-from monitor.domain.alerts.model import AlertKind
+from monitor.domain.alerts.alert import AlertKind
+from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
+from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput, normal_band
 from monitor.domain.anomaly import Baselines, Evidence, Signal
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally
 from monitor.domain.delivery.circuit_breaker import BreakerState
@@ -115,7 +115,7 @@ class PostgresDetectionStore:
             ids,
             [_encoder.encode(evaluation.baselines) for evaluation in evaluations],
             [jsonb(evaluation.signals) for evaluation in evaluations],
-            [jsonb(normal_of(evaluation.baselines, evaluation.verdicts)) for evaluation in evaluations],
+            [jsonb(normal_band(evaluation.baselines, evaluation.verdicts)) for evaluation in evaluations],
         )
 
     async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]:
@@ -157,7 +157,7 @@ def _evaluation_input(row: asyncpg.Record, quarantined: int) -> EvaluationInput:
     return EvaluationInput(
         webhook_id=row["webhook_id"],
         labels=from_jsonb(row["labels"], dict[str, str]),
-        subject=Subject(
+        webhook=WebhookSnapshot(
             name=row["name"],
             health=Health(
                 HealthStatus(row["health_status"]),

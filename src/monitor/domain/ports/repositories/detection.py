@@ -1,4 +1,4 @@
-"""What the detector evaluates and stores."""
+"""Input and results of detection."""
 
 from __future__ import annotations
 
@@ -29,22 +29,28 @@ class AnomalyRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DetectionStore(Protocol):
+    """Webhooks due for evaluation, their baselines and their anomalies."""
+
     async def due(self, limit: int) -> list[EvaluationInput]:
-        """Lock webhooks whose next look is due, the longest waiting first, skipping those locked by others."""
+        """Lock up to *limit* webhooks due for evaluation, the longest overdue first, skipping locked ones."""
         ...
 
     async def save(self, evaluations: Sequence[Evaluation]) -> None:
-        """Store the baselines, forget what was seen, and set when to look again."""
+        """Store the baselines, clear the evaluated attempts, and set the time of the next evaluation."""
         ...
 
-    async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]: ...
+    async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]:
+        """Return the open anomalies of these webhooks."""
+        ...
 
-    async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None: ...
+    async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None:
+        """Insert or update *anomalies* by id."""
+        ...
 
     async def mass_failure(self, since: datetime) -> MassFailure:
-        """Count enabled, unpaused webhooks tried in the last hour, and those that became unavailable after *since*."""
+        """Count active webhooks with attempts in the last hour, and of those the ones unavailable since *since*."""
         ...
 
     async def mass_failure_since(self) -> datetime | None:
-        """Return since when the alert about all webhooks is open, ``None`` when it is not. Locks nothing."""
+        """Return when the open mass failure alert was raised, ``None`` without one. Locks nothing."""
         ...

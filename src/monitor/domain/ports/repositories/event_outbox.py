@@ -24,7 +24,7 @@ EventHandler = Callable[[Sequence[StoredEvent]], Awaitable[None]]
 
 
 class EventOutbox(Protocol):
-    """Committed events that are not known to be dispatched. Raises ``Unavailable`` when the database is away."""
+    """Committed events not yet confirmed as dispatched. Raises ``Unavailable`` when the database is away."""
 
     async def delete(self, ids: Collection[UUID]) -> None:
         """Delete dispatched events. Safe to repeat; unknown ids are ignored."""

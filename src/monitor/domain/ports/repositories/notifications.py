@@ -1,4 +1,4 @@
-"""Notifications of alerts, stored with the change that caused them."""
+"""Queued alert notifications."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from monitor.domain.alerts.notification import AlertNotification
 
 
 class AlertNotificationQueue(Protocol):
-    """What must be told, stored with the change that it tells of."""
+    """Alert notifications, stored in the transaction that changed the alert."""
 
-    async def add(self, announcements: Sequence[AlertNotification]) -> None: ...
+    async def add(self, notifications: Sequence[AlertNotification]) -> None:
+        """Append *notifications* to the queue."""
+        ...
 
     async def take(self, limit: int) -> list[AlertNotification]:
-        """Remove and return the oldest, skipping those that another transaction is taking."""
+        """Remove and return up to *limit* notifications, oldest first, skipping locked ones."""
         ...

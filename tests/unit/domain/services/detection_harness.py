@@ -1,4 +1,4 @@
-"""A house of webhooks that are watched: how they do is set by hand, and looks are taken when a test says so."""
+"""Detection over fakes: tests set the health of webhooks directly and run evaluations explicitly."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from msgspec import json
 from msgspec.structs import replace
 
 from monitor.domain.alerts import Alert, AlertKind, AlertPolicy, Silence, replay
+from monitor.domain.alerts.alert import Identity
 from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation
-from monitor.domain.alerts.model import Identity
 from monitor.domain.anomaly import Baselines, observe_all, start_baselines
 from monitor.domain.anomaly.tally import Tally, tally_of
 from monitor.domain.ids import SYSTEM_ID
@@ -38,7 +38,7 @@ CALM: tuple[tuple[bool, float], ...] = ((True, 100.0),) * 10
 
 @cache
 def learned() -> Baselines:
-    """What is known after two days of ten good attempts a minute, until a minute before the clock starts."""
+    """Return the baselines after two days of ten good attempts a minute, ending a minute before the clock starts."""
     begin = START.timestamp() - 2 * DAY_S - MINUTE
     baselines = start_baselines(begin)
     for sample in stream(begin, 2 * DAY_S, per_tick=10):
@@ -46,15 +46,15 @@ def learned() -> Baselines:
     return baselines
 
 
-class House:
+class DetectionHarness:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.database = FakeDatabase(self.clock)
         self.queries = FakeQueries(self.database)
         self.alert_queries = FakeAlertQueries(self.database)
-        self.watcher = Detector(self.unit_of_work, self.clock, POLICY)
-        self.triage = AlertCommands(self.unit_of_work, self.queries, self.alert_queries, self.clock, POLICY.alert)
-        self.relay = AlertNotifier(self.unit_of_work, self.clock)
+        self.detector = Detector(self.unit_of_work, self.clock, POLICY)
+        self.commands = AlertCommands(self.unit_of_work, self.queries, self.alert_queries, self.clock, POLICY.alert)
+        self.notifier = AlertNotifier(self.unit_of_work, self.clock)
 
     def unit_of_work(self) -> FakeUnitOfWork:
         return FakeUnitOfWork(self.database)
@@ -62,56 +62,58 @@ class House:
     async def add(self, **changes: Any) -> UUID:
         return (await samples.add_webhook(self.unit_of_work, self.clock, **changes)).id
 
-    def knows(self, webhook_id: UUID) -> None:
-        """Let the detector know what is normal for a webhook."""
-        look = Evaluation(webhook_id=webhook_id, baselines=learned(), verdicts=(), conditions={}, evaluate_at=None)
-        self.database.tables.evaluations[webhook_id] = (self.clock.now() - timedelta(seconds=MINUTE), look)
+    def learn_normal(self, webhook_id: UUID) -> None:
+        """Give a webhook learned baselines."""
+        evaluation = Evaluation(
+            webhook_id=webhook_id, baselines=learned(), verdicts=(), conditions={}, evaluate_at=None
+        )
+        self.database.tables.evaluations[webhook_id] = (self.clock.now() - timedelta(seconds=MINUTE), evaluation)
 
-    def set(self, webhook_id: UUID, **lane: Any) -> None:
-        """Change the lane of a webhook; it is due for a look then."""
+    def set_lane(self, webhook_id: UUID, **lane: Any) -> None:
+        """Change the lane of a webhook and make it due for evaluation."""
         lanes = self.database.tables.lanes
         lanes[webhook_id] = replace(lanes[webhook_id], **{"evaluate_at": self.clock.now()} | lane)
 
     def configure(self, webhook_id: UUID, **changes: Any) -> None:
         row = self.database.tables.webhooks[webhook_id]
         self.database.tables.webhooks[webhook_id] = replace(row, webhook=replace(row.webhook, **changes))
-        self.set(webhook_id)
+        self.set_lane(webhook_id)
 
     def delete(self, webhook_id: UUID) -> None:
         row = self.database.tables.webhooks[webhook_id]
         self.database.tables.webhooks[webhook_id] = replace(row, deleted_at=self.clock.now())
-        self.set(webhook_id)
+        self.set_lane(webhook_id)
 
-    def fails(self, *webhook_ids: UUID, for_s: float = MINUTE) -> None:
-        """Let webhooks be unavailable, for a minute already."""
+    def make_unavailable(self, *webhook_ids: UUID, for_s: float = MINUTE) -> None:
+        """Make webhooks unavailable since *for_s* ago."""
         at = self.clock.now() - timedelta(seconds=for_s)
         health = Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, at)
         for webhook_id in webhook_ids:
-            self.set(webhook_id, health=health, last_attempt_at=self.clock.now())
+            self.set_lane(webhook_id, health=health, last_attempt_at=self.clock.now())
 
-    def works(self, *webhook_ids: UUID) -> None:
+    def make_healthy(self, *webhook_ids: UUID) -> None:
         health = Health(HealthStatus.HEALTHY, "All of the last 20 attempts succeeded.", 0.02, self.clock.now())
         for webhook_id in webhook_ids:
-            self.set(webhook_id, health=health, last_attempt_at=self.clock.now())
+            self.set_lane(webhook_id, health=health, last_attempt_at=self.clock.now())
 
-    def makes(self, webhook_id: UUID, attempts: Iterable[tuple[bool, float]]) -> None:
-        """Let attempts be made that nobody has looked at."""
-        self.made(webhook_id, tally_of(attempts))
+    def add_attempts(self, webhook_id: UUID, attempts: Iterable[tuple[bool, float]]) -> None:
+        """Add attempts that are not evaluated yet."""
+        self.add_tally(webhook_id, tally_of(attempts))
 
-    def made(self, webhook_id: UUID, tally: Tally) -> None:
-        self.set(webhook_id, unevaluated=tally)
+    def add_tally(self, webhook_id: UUID, tally: Tally) -> None:
+        self.set_lane(webhook_id, unevaluated=tally)
 
-    async def look(self, after_s: float = 0.0) -> None:
-        """Let time pass, then look at everything, due or not."""
+    async def evaluate_all(self, after_s: float = 0.0) -> None:
+        """Advance the clock, then evaluate every webhook, due or not."""
         self.clock.advance(after_s)
         for webhook_id, lane in self.database.tables.lanes.items():
             if lane.evaluate_at is not None:
-                self.set(webhook_id)
-        await self.watcher.tick()
+                self.set_lane(webhook_id)
+        await self.detector.tick()
 
-    async def survey(self, after_s: float = 0.0) -> None:
+    async def check_mass_failure(self, after_s: float = 0.0) -> None:
         self.clock.advance(after_s)
-        await self.watcher.check_mass_failure()
+        await self.detector.check_mass_failure()
 
     async def silence(self, for_s: float, **scope: Any) -> None:
         now = self.clock.now()
@@ -140,26 +142,26 @@ class House:
     def actions(self, alert: Alert) -> list[str]:
         return [entry.action.value for entry in self.database.tables.history[alert.id]]
 
-    def heard(self) -> list[str]:
-        """Take what waits to be told; return the last words of the types."""
-        waiting, self.database.tables.notifications = self.database.tables.notifications, ()
-        return [announced.type.rpartition(".")[2] for announced in waiting]
+    def take_notifications(self) -> list[str]:
+        """Remove the queued notifications; return the last segments of their types."""
+        queued, self.database.tables.notifications = self.database.tables.notifications, ()
+        return [notification.type.rpartition(".")[2] for notification in queued]
 
-    def domain_events(self) -> list[str]:
-        """Take what was recorded; return the names."""
-        facts = [type(fact).__name__ for fact in self.database.domain_events]
+    def take_domain_events(self) -> list[str]:
+        """Remove the recorded domain events; return their names."""
+        names = [type(event).__name__ for event in self.database.domain_events]
         self.database.domain_events.clear()
-        return facts
+        return names
 
-    def state(self) -> bytes:
-        """Everything that a look may change, without the time of the look itself."""
+    def stored_state(self) -> bytes:
+        """Everything that an evaluation may change, without its time."""
         tables = self.database.tables
         return json.encode(
             [self.alerts, list(tables.anomalies.values()), list(tables.history.values()), tables.notifications]
         )
 
     def check_replay(self, policy: AlertPolicy = POLICY.alert) -> None:
-        """Every alert is what its history tells."""
+        """Check that replaying each history gives the stored alert."""
         for alert in self.alerts:
             identity = Identity(alert.id, alert.webhook_id, alert.kind)
             assert replay(identity, self.database.tables.history[alert.id], policy) == alert

@@ -1,18 +1,18 @@
 """
-What an alert is, and how its history makes it::
+An alert, and the state machine that derives it from its history::
 
-    action        from                        to             meaning
-    raised        –                           pending        a cause holds
-    repeated      pending, acknowledged       same           one more cause holds, or one holds again
-    eased         any                         same           a cause holds no more, others do
-    escalated     pending, acknowledged       pending        more severe; an acknowledgement was for less
-    acknowledged  pending                     acknowledged   somebody looks after it
-    ack_expired   acknowledged                pending        for as long as they said
-    resolved      pending, acknowledged       resolved       no cause holds, or somebody says so
-    reopened      resolved                    pending        a cause holds again soon after
-    announced     any                         same           subscribers were told the present state
-    flapping      any                         same           too many moves; subscribers hear no more of them
-    steadied      any                         same           few enough again
+    action          from                    to             meaning
+    raised          –                       pending        a cause holds
+    repeated        pending, acknowledged   same           one more cause holds, or one holds again
+    cause_cleared   any                     same           a cause holds no longer, others do
+    escalated       pending, acknowledged   pending        more severe; ends the acknowledgement
+    acknowledged    pending                 acknowledged   a user works on it
+    ack_expired     acknowledged            pending        the acknowledgement reached its end
+    resolved        pending, acknowledged   resolved       no cause holds, or a user resolved it
+    reopened        resolved                pending        a cause holds again soon after
+    notified        any                     same           a notification of the present state was queued
+    flapping        any                     same           too many transitions; notifications pause
+    flapping_ended  any                     same           few enough again
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ import msgspec
 from monitor.domain.vocab import Count, Ratio, Seconds, Severity
 
 SYSTEM_ACTOR = "system"
-"""Who acts when nobody does. No token's subject is this: subjects of people are never taken from here."""
+"""Actor of automatic transitions. No token may have this subject."""
 
 
 class AlertKind(StrEnum):
-    """What is the matter. A webhook has at most one open alert of each kind."""
+    """Subject of an alert. A webhook has at most one open alert of each kind."""
 
     FAILING = "failing"
     LATENCY = "latency"
@@ -44,7 +44,7 @@ class AlertKind(StrEnum):
 
 
 class Cause(StrEnum):
-    """What makes an alert hold; one alert may have several."""
+    """A reason why an alert is open; one alert may have several."""
 
     HEALTH = "health"
     FAILURES = "failures"
@@ -59,7 +59,7 @@ class Cause(StrEnum):
 
 
 class AlertState(StrEnum):
-    """Where an alert stands. Silenced and flapping are flags beside it."""
+    """State of an alert. Silenced and flapping are flags beside it."""
 
     PENDING = "pending"
     ACKNOWLEDGED = "acknowledged"
@@ -70,7 +70,7 @@ OPEN_STATES = (AlertState.PENDING, AlertState.ACKNOWLEDGED)
 
 
 class Action(StrEnum):
-    """What a history entry records; see the table of this module."""
+    """The transition that a history entry records; see the table of this module."""
 
     RAISED = "raised"
     REPEATED = "repeated"
@@ -101,22 +101,22 @@ TRANSITIONS: dict[Action, tuple[frozenset[AlertState], AlertState | None]] = {
     Action.FLAPPING: (_ANY, None),
     Action.FLAPPING_ENDED: (_ANY, None),
 }
-"""From which states an action leads where; ``None`` stays. ``RAISED`` makes the alert."""
+"""By action: states it is allowed in, and the state after it, ``None`` if unchanged. ``RAISED`` creates the alert."""
 
 COUNTED_TRANSITIONS = frozenset({Action.RAISED, Action.REOPENED, Action.RESOLVED})
-"""The actions that flapping counts."""
+"""Actions that count towards flapping."""
 
 
 class AlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     Attributes:
         reopen_s: a cause that holds again within this time of resolving reopens the same alert.
-        flap_s: the time over which moves are counted.
-        flap_transitions: more moves than this in that time are flapping.
-        overruled_s: how long a person's "resolved" keeps a cause quiet that holds all the while.
-        unavailable_s: how long a webhook must have been unavailable: a hiccup of seconds is nobody's trouble.
-        mass_failure_ratio: more than this share of the webhooks failing together is one trouble, not many.
-        mass_failure_min: fewer than this are never "many".
+        flap_s: the time over which transitions are counted.
+        flap_transitions: more transitions than this in that time are flapping.
+        suppress_s: how long a cause that still holds is suppressed after a user resolved its alert.
+        unavailable_s: how long a webhook must have been unavailable before it raises an alert.
+        mass_failure_ratio: if more than this fraction of the webhooks fail together, one alert replaces theirs.
+        mass_failure_min: minimum number of failing webhooks for a mass failure.
         mass_failure_s: webhooks that began to fail within this time fail together.
     """
 
@@ -131,7 +131,7 @@ class AlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Which alert it is; ``webhook_id`` is ``SYSTEM_ID`` for one about all of them."""
+    """Key of an alert; ``webhook_id`` is ``SYSTEM_ID`` for one about all webhooks."""
 
     id: UUID
     webhook_id: UUID
@@ -142,7 +142,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
     One line of an alert's history. Append-only.
 
-    ``actor`` is a token's subject or :data:`SYSTEM_ACTOR`. What does not change is null.
+    ``actor`` is a token's subject or :data:`SYSTEM_ACTOR`. Members that do not change are ``None``.
     """
 
     at: datetime
@@ -158,18 +158,19 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One trouble from raising to resolving.
+    An incident from raising to resolving.
 
     Attributes:
         title: one sentence.
-        count: how often it was raised, repeated or reopened.
-        causes: those that hold; after a person resolved it, those that were overruled and still hold.
-        evidence: what was measured, by cause; plain JSON values.
-        first_acknowledged_at: kept for statistics when an acknowledgement dies.
-        note: the last word on it: of who acknowledged it, then of why it is over.
-        moves: when it was raised, reopened or resolved lately, oldest first; what flapping is judged by.
-        told: subscribers know of it as open. ``news`` waits to be told.
-        version: counts the entries.
+        count: number of ``raised``, ``repeated``, ``escalated`` and ``reopened`` entries.
+        causes: those that hold; after a user resolved it, those that are suppressed and still hold.
+        evidence: measurements by cause; plain JSON values.
+        first_acknowledged_at: kept for statistics when an acknowledgement ends.
+        note: of the acknowledgement, later of the resolution.
+        transitions: recent times of raising, reopening and resolving, oldest first; the input of flapping.
+        notified: subscribers were notified of it as open.
+        pending_notification: its state changed since the last notification.
+        version: number of entries.
     """
 
     id: UUID
@@ -201,7 +202,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IllegalTransition(ValueError):
-    """A history that the table of this module does not allow."""
+    """The entries do not form a history that :data:`TRANSITIONS` allows."""
 
 
 def apply_entry(alert: Alert | None, entry: HistoryEntry, identity: Identity, policy: AlertPolicy) -> Alert:
@@ -209,12 +210,12 @@ def apply_entry(alert: Alert | None, entry: HistoryEntry, identity: Identity, po
     Return the alert after *entry*.
 
     Raises:
-        IllegalTransition: the entry cannot follow.
+        IllegalTransition: the action is not allowed in this state.
     """
     if alert is None:
         if entry.action is not Action.RAISED:
             raise IllegalTransition(f"{entry.action} cannot begin an alert")
-        return _begin(entry, identity)
+        return _raised(entry, identity)
     allowed, following = TRANSITIONS[entry.action]
     if alert.state not in allowed:
         raise IllegalTransition(f"{entry.action} cannot follow {alert.state}")
@@ -230,10 +231,10 @@ def apply_entry(alert: Alert | None, entry: HistoryEntry, identity: Identity, po
 
 def replay(identity: Identity, entries: Iterable[HistoryEntry], policy: AlertPolicy) -> Alert:
     """
-    Return the alert that *entries*, oldest first and at least one, tell of.
+    Return the alert with the history *entries*, oldest first, at least one.
 
     Raises:
-        IllegalTransition: they are not a history.
+        IllegalTransition: an entry is not allowed, or there is none.
     """
     alert = None
     for entry in entries:
@@ -244,12 +245,12 @@ def replay(identity: Identity, entries: Iterable[HistoryEntry], policy: AlertPol
 
 
 def recent_transitions(alert: Alert, now: datetime, policy: AlertPolicy) -> tuple[datetime, ...]:
-    """Return when *alert* moved within the time that flapping looks at."""
+    """Return the transitions of *alert* within ``policy.flap_s`` before *now*."""
     after = now - timedelta(seconds=policy.flap_s)
     return tuple(at for at in alert.transitions if at > after)
 
 
-def _begin(entry: HistoryEntry, identity: Identity) -> Alert:
+def _raised(entry: HistoryEntry, identity: Identity) -> Alert:
     return Alert(
         id=identity.id,
         webhook_id=identity.webhook_id,
@@ -271,7 +272,7 @@ _NO_ACK: dict[str, Any] = {"acknowledged_at": None, "acknowledged_by": None, "ac
 
 
 def _effects(alert: Alert, entry: HistoryEntry) -> dict[str, Any]:
-    """Return what an action changes beside the state and what the entry names."""
+    """Return the changes of an action beside the state and the members of the entry."""
     changes: dict[str, Any] = {}
     if entry.action in _COUNTED:
         changes["count"] = alert.count + 1
@@ -296,7 +297,7 @@ def _effects(alert: Alert, entry: HistoryEntry) -> dict[str, Any]:
         case Action.FLAPPING:
             changes |= {"flapping": True, "notified": True, "pending_notification": False}
         case Action.FLAPPING_ENDED:
-            # Whatever it came to rest at, subscribers heard of the moves only, not of where they ended.
+            # Subscribers were notified of the flapping, not of the final state.
             changes |= {"flapping": False, "pending_notification": True}
         case _:
             pass

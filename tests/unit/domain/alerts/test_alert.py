@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from monitor.domain.alerts import Action, Alert, AlertKind, AlertPolicy, AlertState, HistoryEntry, Identity, replay
-from monitor.domain.alerts.model import (
+from monitor.domain.alerts.alert import (
     COUNTED_TRANSITIONS,
     TRANSITIONS,
     IllegalTransition,
@@ -39,14 +39,14 @@ def in_state(state: AlertState) -> Alert:
 
 
 @pytest.mark.parametrize(("state", "action"), list(product(AlertState, Action)))
-def test_only_the_moves_of_the_table_exist(state: AlertState, action: Action) -> None:
-    """An action leads where the table says from the states it names, and raises from every other."""
+def test_only_the_transitions_of_the_table_are_allowed(state: AlertState, action: Action) -> None:
+    """An action has the result of the table in the states it names, and raises in every other."""
     allowed, following = TRANSITIONS[action]
     alert = in_state(state)
     if state in allowed:
-        moved = apply_entry(alert, entry(action), IDENTITY, POLICY)
-        assert moved.state is (following or state)
-        assert moved.version == alert.version + 1
+        after = apply_entry(alert, entry(action), IDENTITY, POLICY)
+        assert after.state is (following or state)
+        assert after.version == alert.version + 1
     else:
         with pytest.raises(IllegalTransition, match=f"{action} cannot follow {state}"):
             apply_entry(alert, entry(action), IDENTITY, POLICY)
@@ -59,7 +59,7 @@ def test_the_table_covers_every_action() -> None:
 
 
 @pytest.mark.parametrize("action", [action for action in Action if action is not Action.RAISED])
-def test_nothing_but_raising_begins_an_alert(action: Action) -> None:
+def test_only_raised_creates_an_alert(action: Action) -> None:
     with pytest.raises(IllegalTransition, match=f"{action} cannot begin"):
         apply_entry(None, entry(action), IDENTITY, POLICY)
 
@@ -69,13 +69,13 @@ def test_an_empty_history_is_no_alert() -> None:
         replay(IDENTITY, [], POLICY)
 
 
-def test_a_bare_beginning_is_a_warning_without_words() -> None:
+def test_an_alert_raised_without_details_is_a_warning_without_title() -> None:
     alert = in_state(AlertState.PENDING)
     assert (alert.severity, alert.title, alert.count, alert.causes) == (Severity.WARNING, "", 1, ())
     assert (alert.id, alert.webhook_id, alert.kind) == (IDENTITY.id, IDENTITY.webhook_id, IDENTITY.kind)
 
 
-def test_moves_are_forgotten_when_flapping_looks_at_them_no_more() -> None:
+def test_transitions_before_the_flapping_window_are_dropped() -> None:
     alert = apply_entry(in_state(AlertState.PENDING), entry(Action.RESOLVED, 3_599), IDENTITY, POLICY)
     assert len(alert.transitions) == 2
     assert len(recent_transitions(alert, NOW + timedelta(seconds=3_600), POLICY)) == 1
@@ -84,8 +84,8 @@ def test_moves_are_forgotten_when_flapping_looks_at_them_no_more() -> None:
 
 
 @given(our.histories())
-def test_a_history_tells_of_one_sound_alert(history: tuple[Identity, list[HistoryEntry]]) -> None:
-    """The fold is deterministic; it counts its entries, keeps its identity, and is resolved exactly if it says when."""
+def test_a_history_gives_one_consistent_alert(history: tuple[Identity, list[HistoryEntry]]) -> None:
+    """The fold is deterministic; it counts its entries, keeps its identity; resolved means resolved_at is set."""
     identity, entries = history
     alert = replay(identity, entries, POLICY)
     assert alert == replay(identity, iter(entries), POLICY)
