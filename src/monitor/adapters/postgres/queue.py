@@ -44,21 +44,21 @@ FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
 WHERE l.webhook_id = ANY($1) ORDER BY l.webhook_id FOR UPDATE OF l
 """
 
+# The rule of domain.delivery.ready. Lanes without capacity stay out, or enough of them would fill the limit and hide
+# the others. A probe goes out even from a full lane: what still hangs is what it is to judge.
 LOCK_READY_LANES = f"""
 SELECT {_LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
 WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
-  AND (l.breaker_state = 'closed' OR l.breaker_until <= now())
+  AND (l.breaker_state = 'closed' OR coalesce(l.breaker_until <= now(), true))
   AND ($1::uuid[] IS NULL OR l.webhook_id = ANY($1))
   AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.due_at <= now())
-  -- Lanes without room (full, out of tokens, or in order with a head that is not due) stay out, or enough of them
-  -- would fill the limit and hide everybody else. A probe goes out even from a full one: what still hangs is what it
-  -- is to judge.
-  AND (l.breaker_state <> 'closed' OR w.max_concurrency > (
+  AND (l.breaker_state <> 'closed' OR CASE WHEN w.ordered THEN 1 ELSE w.max_concurrency END > (
       SELECT count(*) FROM deliveries d
       WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()))
-  AND (w.rate_limit IS NULL OR l.tokens IS NULL
-       OR l.tokens + extract(epoch FROM now() - l.tokens_at) * (w.rate_limit ->> 'per_s')::float8 >= 1)
+  AND (w.rate_limit IS NULL OR coalesce(
+      l.tokens + extract(epoch FROM greatest(now(), l.tokens_at) - l.tokens_at)
+          * (w.rate_limit ->> 'per_s')::float8 >= 1, true))
   AND (NOT w.ordered OR now() >= (
       SELECT d.due_at FROM deliveries d WHERE d.webhook_id = l.webhook_id ORDER BY d.id LIMIT 1))
 ORDER BY l.last_attempt_at NULLS FIRST
