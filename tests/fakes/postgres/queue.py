@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.quarantine import MAX_CRASHES
+from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.ready import is_ready, next_due_at
 from monitor.domain.errors import NotFound
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
@@ -50,10 +50,9 @@ class FakeDeliveryQueue:
                     leased_by=worker,
                     crashes=delivery.crashes + (delivery.leased_by is not None),
                 )
-                if leased.crashes >= MAX_CRASHES:
-                    move_to_finished(self._tables, leased, DeliveryState.QUARANTINED, self._now)
-                elif leased.event_id not in self._tables.events:
-                    move_to_finished(self._tables, leased, DeliveryState.FAILED, self._now)
+                state = end_without_attempt(leased.crashes, event_stored=leased.event_id in self._tables.events)
+                if state is not None:
+                    move_to_finished(self._tables, leased, state, self._now)
                 else:
                     self._tables.deliveries[leased.id] = leased
                     taken.append(self._claimed(leased))

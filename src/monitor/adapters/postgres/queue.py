@@ -22,7 +22,7 @@ from monitor.adapters.postgres.repositories.detection import decode_tally, encod
 from monitor.adapters.postgres.repositories.events import wake
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.quarantine import MAX_CRASHES
+from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
@@ -173,21 +173,17 @@ class PostgresDeliveryQueue:
             if lanes:
                 ids = list(lanes)
                 leased += await self._connection.fetch(sql, ids, [capacities[id_] for id_ in ids], lease, worker)
-        killers = [row["id"] for row in leased if row["crashes"] >= MAX_CRASHES]
-        if killers:
-            await self.finish([Finish(id_, DeliveryState.QUARANTINED) for id_ in killers])
-        return await self._with_events([row for row in leased if row["crashes"] < MAX_CRASHES])
-
-    async def _with_events(self, leased: list[asyncpg.Record]) -> list[ClaimedDelivery]:
         if not leased:
             return []
         rows = await self._connection.fetch(
             "SELECT id, type, payload FROM events WHERE id = ANY($1)", list({row["event_id"] for row in leased})
         )
         events = {row["id"]: row for row in rows}
-        if expired := [row["id"] for row in leased if row["event_id"] not in events]:
-            # Held longer than events are kept, by a pause for example: there is nothing left to send.
-            await self.finish([Finish(id_, DeliveryState.FAILED) for id_ in expired])
+        ends = {
+            row["id"]: end_without_attempt(row["crashes"], event_stored=row["event_id"] in events) for row in leased
+        }
+        if unsent := [Finish(id_, state) for id_, state in ends.items() if state is not None]:
+            await self.finish(unsent)
         return [
             ClaimedDelivery(
                 id=row["id"],
@@ -199,7 +195,7 @@ class PostgresDeliveryQueue:
                 payload=events[row["event_id"]]["payload"],
             )
             for row in leased
-            if row["event_id"] in events
+            if ends[row["id"]] is None
         ]
 
     async def save_lanes(self, lanes: Sequence[Lane]) -> None:
