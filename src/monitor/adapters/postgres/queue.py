@@ -17,7 +17,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from monitor.adapters.postgres.codec import from_jsonb
+from monitor.adapters.postgres.codec import from_jsonb, health_of
 from monitor.adapters.postgres.repositories.detection import decode_tally, encode_tally
 from monitor.adapters.postgres.repositories.events import wake
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
@@ -28,7 +28,7 @@ from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
 from monitor.domain.monitoring.health import Health
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
-from monitor.domain.vocab import DeliveryState, HealthStatus
+from monitor.domain.vocab import DeliveryState
 
 T = TypeVar("T", RateLimit, RetryPolicy)
 
@@ -316,17 +316,13 @@ def _columns(leases: Sequence[tuple[UUID, int]]) -> tuple[list[UUID], list[int]]
 
 
 def _lane(row: asyncpg.Record) -> Lane:
+    """Read a lane member by member: a claim reads hundreds, and ``from_row`` takes twice the time."""
     return Lane(
         webhook_id=row["webhook_id"],
         recent=tuple(row["recent"]),
         last_attempt_at=row["last_attempt_at"],
         failing_since=row["failing_since"],
-        health=Health(
-            HealthStatus(row["health_status"]),
-            row["health_reason"],
-            row["failure_probability"],
-            row["health_changed_at"],
-        ),
+        health=health_of(row, Health),
         breaker=Breaker(
             BreakerState(row["breaker_state"]), row["breaker_until"], row["breaker_trips"], row["breaker_since"]
         ),
