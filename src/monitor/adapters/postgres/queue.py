@@ -3,7 +3,7 @@ The delivery queue: lanes, leases and fences.
 
 A lease is ``due_at`` in the future with ``leased_by`` set, so the rows of a dead worker fall due by themselves. The
 lane's lock makes the limits of a webhook (concurrency, rate, order, the breaker's one probe) exact across workers.
-Locks are taken in one order everywhere, webhook, lane, delivery, so that nobody waits in a circle.
+Locks are taken in one order everywhere, lane, webhook, delivery, which excludes deadlocks.
 """
 
 from __future__ import annotations

@@ -90,14 +90,14 @@ class PostgresReplayRepository:
         )
 
     async def requeue(self, replay: Replay, *, limit: int, per_s: float, after_s: float) -> tuple[int, UUID | None]:
-        alive = await self._connection.fetchval(
-            "SELECT 1 FROM webhooks WHERE id = $1 AND deleted_at IS NULL FOR KEY SHARE", replay.webhook_id
-        )
-        if alive is None:
-            return 0, None
         await self._connection.execute(
             "SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", replay.webhook_id
         )
+        alive = await self._connection.fetchval(
+            "SELECT 1 FROM webhooks WHERE id = $1 AND deleted_at IS NULL", replay.webhook_id
+        )
+        if alive is None:
+            return 0, None
         row = await self._connection.fetchrow(
             REQUEUE,
             replay.webhook_id,

@@ -62,8 +62,7 @@ class PostgresWebhookRepository:
         )
 
     async def get(self, webhook_id: UUID) -> Webhook:
-        # The lane first, as claims, settles and looks do, which then refer to the webhook or change it: whoever locked
-        # these two the other way round could wait for one of them, which waits for them.
+        # The lane first, as everywhere: claims, settles and evaluations refer to the webhook or change it later.
         await self._raw.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", webhook_id)
         return msgspec.convert(await self._row(webhook_id), Webhook, from_attributes=True)
 
@@ -84,7 +83,7 @@ class PostgresWebhookRepository:
         row.headers_sealed = None
         await self._webhooks.update(row)
         await self._secrets.delete_where(SecretRow.webhook_id == webhook_id)
-        await self._look_soon([webhook_id])
+        await self._evaluate_soon([webhook_id])
         cancelled: str = await self._raw.execute(
             "WITH gone AS (DELETE FROM deliveries WHERE webhook_id = $1 RETURNING *)"
             " INSERT INTO deliveries_finished"
@@ -108,14 +107,13 @@ class PostgresWebhookRepository:
         return expires_at if overlap_s else None
 
     async def disable(self, webhook_ids: Collection[UUID], reason: str) -> None:
+        await self._evaluate_soon(webhook_ids)
         await self._raw.execute(
             "UPDATE webhooks SET enabled = false, disabled_reason = $2, version = version + 1, updated_at = now()"
             " WHERE id = ANY($1) AND enabled",
             list(webhook_ids),
             reason,
         )
-
-        await self._look_soon(webhook_ids)
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
         row = await self._row(webhook_id)
@@ -125,7 +123,7 @@ class PostgresWebhookRepository:
             row.updated_at = self._now
             await self._webhooks.update(row)
 
-    async def _look_soon(self, webhook_ids: Collection[UUID]) -> None:
+    async def _evaluate_soon(self, webhook_ids: Collection[UUID]) -> None:
         """Have the detector see the change at its next tick, not a minute later."""
         await self._raw.execute(
             "UPDATE webhook_lanes SET evaluate_at = now() WHERE webhook_id = ANY($1)", list(webhook_ids)
