@@ -21,7 +21,7 @@ import uvicorn
 import uvloop
 from litestar import Litestar, MediaType, Response, get
 
-from monitor.adapters.postgres.queries.resources import WATCHED_WEBHOOK
+from monitor.adapters.postgres.queries.resources import EVALUATED_WEBHOOK
 from monitor.cli.serve import Server, server_options
 
 
@@ -76,7 +76,7 @@ async def query() -> Any:
     async def answer(scope: dict[str, Any], _receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        row = await pool.fetchrow(WATCHED_WEBHOOK, scope["path"].rpartition("/")[2])
+        row = await pool.fetchrow(EVALUATED_WEBHOOK, scope["path"].rpartition("/")[2])
         shown = msgspec.json.encode(dict(row), enc_hook=str)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(shown))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

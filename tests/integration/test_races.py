@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 import asyncpg
 import msgspec
 import pytest
 
 from monitor.bootstrap.container import Container
+from monitor.domain.delivery.replay import Replay
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import Deliverer
+from monitor.domain.vocab import DeliveryState
 from monitor.settings.schema import SecretKey, Secrets
+from tests import samples
 from tests.integration.support import Api, Receiver, answering, deliverer, eventually, settings, working
 from tests.servers import in_thread
 
@@ -70,6 +75,48 @@ async def test_a_change_of_a_webhook_waits_for_the_first_look_at_it_and_not_the_
         await looking.close()
 
 
+async def _disable(parts: Container, webhook_id: UUID) -> None:
+    async with parts.unit_of_work() as uow:
+        await uow.webhooks.disable([webhook_id], "It is gone.")
+        await uow.commit()
+
+
+async def _replay(parts: Container, webhook_id: UUID) -> None:
+    async with parts.unit_of_work() as uow:
+        states = (DeliveryState.FAILED,)
+        replay = Replay(
+            id=parts.clock.new_id(),
+            webhook_id=webhook_id,
+            from_at=uow.now,
+            to_at=uow.now,
+            states=states,
+            created_by="ada",
+            created_at=uow.now,
+            total=0,
+        )
+        await uow.replays.requeue(replay, limit=10, per_s=1.0, after_s=0.0)
+        await uow.commit()
+
+
+@pytest.mark.parametrize("change", [_disable, _replay])
+async def test_whatever_changes_a_webhook_locks_its_lane_first(
+    parts: Container, change: Callable[[Container, UUID], Awaitable[None]]
+) -> None:
+    webhook = await samples.add_webhook(parts.unit_of_work, parts.clock)
+    other = await asyncpg.connect(parts.database.dsn)
+    try:
+        holding = other.transaction()
+        await holding.start()
+        await other.execute("SELECT 1 FROM webhook_lanes FOR UPDATE")
+        changing = asyncio.ensure_future(change(parts, webhook.id))
+        await eventually(lambda: _is_waiting(parts))
+        await other.execute("SELECT 1 FROM webhooks FOR UPDATE NOWAIT")
+        await holding.commit()
+        await changing
+    finally:
+        await other.close()
+
+
 async def test_resuming_leaves_a_lease_that_was_just_taken_alone(
     api: Api, receiver: Receiver, parts: Container
 ) -> None:
@@ -81,7 +128,9 @@ async def test_resuming_leaves_a_lease_that_was_just_taken_alone(
         leasing = other.transaction()
         await leasing.start()
         await other.execute("SELECT 1 FROM webhook_lanes FOR UPDATE")
-        await other.execute("UPDATE deliveries SET due_at = now() + '30 s', leased_by = 'other', epoch = epoch + 1")
+        await other.execute(
+            "UPDATE deliveries SET due_at = now() + '30 s', leased_by = 'other', fencing_token = fencing_token + 1"
+        )
         resuming = asyncio.create_task(api.post(f"webhooks/{webhook['id']}/resume"))
         await eventually(lambda: _is_waiting(parts))
         await leasing.commit()

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.quarantine import MAX_CRASHES
+from monitor.domain.delivery.quarantine import end_without_attempt
+from monitor.domain.delivery.ready import is_ready, next_due_at
 from monitor.domain.errors import NotFound
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.vocab import DeliveryState
@@ -31,9 +31,10 @@ class FakeDeliveryQueue:
         return {id_: self._lane(id_) for id_ in sorted(set(webhook_ids)) if id_ in self._tables.lanes}
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
-        ready = [id_ for id_ in self._tables.lanes if (hints is None or id_ in hints) and self._is_ready(id_)]
-        ready.sort(key=lambda id_: self._tables.lanes[id_].last_attempt_at or _LONG_AGO)
-        return {id_: replace(self._lane(id_), in_flight=self._in_flight(id_)) for id_ in ready[:limit]}
+        wanted = [id_ for id_ in self._tables.lanes if hints is None or id_ in hints]
+        lanes = (replace(self._lane(id_), in_flight=self._in_flight(id_)) for id_ in wanted)
+        ready = sorted(filter(self._is_ready, lanes), key=lambda lane: lane.last_attempt_at or _LONG_AGO)
+        return {lane.webhook_id: lane for lane in ready[:limit]}
 
     async def lease(
         self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
@@ -49,10 +50,9 @@ class FakeDeliveryQueue:
                     leased_by=worker,
                     crashes=delivery.crashes + (delivery.leased_by is not None),
                 )
-                if leased.crashes >= MAX_CRASHES:
-                    move_to_finished(self._tables, leased, DeliveryState.QUARANTINED, self._now)
-                elif leased.event_id not in self._tables.events:
-                    move_to_finished(self._tables, leased, DeliveryState.FAILED, self._now)
+                state = end_without_attempt(leased.crashes, event_stored=leased.event_id in self._tables.events)
+                if state is not None:
+                    move_to_finished(self._tables, leased, state, self._now)
                 else:
                     self._tables.deliveries[leased.id] = leased
                     taken.append(self._claimed(leased))
@@ -143,13 +143,16 @@ class FakeDeliveryQueue:
             deleted=row.deleted_at is not None,
         )
 
-    def _is_ready(self, webhook_id: UUID) -> bool:
-        row, breaker = self._tables.webhooks[webhook_id], self._tables.lanes[webhook_id].breaker
-        usable = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
-        allowed = breaker.state is BreakerState.CLOSED or (breaker.until is not None and breaker.until <= self._now)
-        closed = breaker.state is BreakerState.CLOSED
-        full = closed and self._in_flight(webhook_id) >= row.webhook.max_concurrency
-        return usable and allowed and not full and bool(self._due(webhook_id))
+    def _is_ready(self, lane: Lane) -> bool:
+        webhook = self._tables.webhooks[lane.webhook_id].webhook
+        due_at = {d.id: d.due_at for d in self._tables.deliveries.values() if d.webhook_id == lane.webhook_id}
+        return is_ready(
+            lane,
+            enabled=webhook.enabled,
+            paused=webhook.paused_at is not None,
+            due_at=next_due_at(due_at, ordered=lane.ordered),
+            now=self._now,
+        )
 
     def _due(self, webhook_id: UUID) -> list[StoredDelivery]:
         due = (d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id and d.due_at <= self._now)

@@ -26,7 +26,7 @@ async def test_subscriptions_are_the_enabled_webhooks_with_a_pattern_for_one_of_
             return await uow.events.subscriptions(types)
 
     def subscription(webhook: Webhook) -> Subscription:
-        return Subscription(webhook.id, list(webhook.event_types), webhook.labels)
+        return Subscription(webhook.id, frozenset(webhook.event_types), webhook.labels)
 
     assert await found("order.paid") == [subscription(w) for w in (exact, prefix, everything)]
     assert await found("order") == [subscription(everything)]

@@ -170,8 +170,8 @@ class Deliverer:
             }
             await uow.commit()
         if disabled:
-            # In a transaction of its own: webhooks are locked before lanes everywhere. Should it get lost, the next
-            # attempt finds the same.
+            # In a transaction of its own: deliveries, locked by the first one, come after webhooks in the order of
+            # locks. If it fails, the next attempt leads to the same.
             async with self._unit_of_work() as uow:
                 for webhook_id, reason in sorted(disabled.items()):
                     await uow.webhooks.disable([webhook_id], reason)

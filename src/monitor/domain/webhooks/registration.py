@@ -93,23 +93,9 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def spec_of(webhook: Webhook) -> WebhookSpec:
-    """Return what a person would send to get *webhook* as it is."""
-    return WebhookSpec(
-        name=webhook.name,
-        url=webhook.url,
-        description=webhook.description,
-        event_types=list(webhook.event_types),
-        labels=webhook.labels,
-        headers=dict.fromkeys(webhook.header_names, MASK),
-        enabled=webhook.enabled,
-        timeout_s=webhook.timeout_s,
-        retry=webhook.retry,
-        max_concurrency=webhook.max_concurrency,
-        rate_limit=webhook.rate_limit,
-        ordered=webhook.ordered,
-        signature=webhook.signature,
-        body_format=webhook.body_format,
-    )
+    """Return the request that would configure *webhook* as it is; header values are masked."""
+    headers = dict.fromkeys(webhook.header_names, MASK)
+    return WebhookSpec(**_shared(webhook) | {"event_types": list(webhook.event_types), "headers": headers})
 
 
 def register(spec: WebhookSpec, id_: UUID, url: str, now: datetime) -> Webhook:
@@ -128,23 +114,14 @@ def stored_headers(spec: WebhookSpec) -> dict[str, str | None]:
     return {name: None if value == MASK else value for name, value in spec.headers.items()}
 
 
+def _shared(source: WebhookSpec | Webhook) -> dict[str, Any]:
+    """Return the members that a webhook and its specification have in common."""
+    return {name: getattr(source, name) for name in Webhook.__struct_fields__ if name in WebhookSpec.__struct_fields__}
+
+
 def _configured(spec: WebhookSpec, url: str) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "url": url,
-        "description": spec.description,
-        "event_types": tuple(dict.fromkeys(spec.event_types)),
-        "labels": spec.labels,
-        "header_names": tuple(spec.headers),
-        "enabled": spec.enabled,
-        "timeout_s": spec.timeout_s,
-        "retry": spec.retry,
-        "max_concurrency": spec.max_concurrency,
-        "rate_limit": spec.rate_limit,
-        "ordered": spec.ordered,
-        "signature": spec.signature,
-        "body_format": spec.body_format,
-    }
+    event_types = tuple(dict.fromkeys(spec.event_types))
+    return _shared(spec) | {"url": url, "event_types": event_types, "header_names": tuple(spec.headers)}
 
 
 def _patterns(spec: WebhookSpec) -> Iterator[FieldError]:

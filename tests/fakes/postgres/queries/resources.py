@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from msgspec import UNSET, Raw, UnsetType, structs
+from msgspec import UNSET, Raw, UnsetType, convert, structs
 
 from monitor.domain.alerts.evaluation import NormalBand, normal_band
 from monitor.domain.anomaly.model import Signal
@@ -170,31 +170,11 @@ class FakeQueries:
         row = self._tables.webhooks.get(webhook_id)
         if row is None or row.deleted_at is not None:
             raise NotFound("There is no webhook with this id.")
-        webhook, health = row.webhook, self._tables.lanes[webhook_id].health
-        return WebhookView(
-            id=webhook.id,
-            name=webhook.name,
-            url=webhook.url,
-            description=webhook.description,
-            event_types=list(webhook.event_types),
-            labels=webhook.labels,
-            headers=dict.fromkeys(webhook.header_names, MASK),
-            enabled=webhook.enabled,
-            disabled_reason=webhook.disabled_reason,
-            paused_at=webhook.paused_at,
-            timeout_s=webhook.timeout_s,
-            retry=webhook.retry,
-            max_concurrency=webhook.max_concurrency,
-            rate_limit=webhook.rate_limit,
-            ordered=webhook.ordered,
-            signature=webhook.signature,
-            body_format=webhook.body_format,
-            health=HealthView(health.status, health.reason, health.failure_probability, health.changed_at),
-            version=webhook.version,
-            created_at=webhook.created_at,
-            updated_at=webhook.updated_at,
-            last_hour=last_hour,
-        )
+        members = structs.asdict(row.webhook) | {
+            "headers": dict.fromkeys(row.webhook.header_names, MASK),
+            "health": HealthView(*structs.astuple(self._tables.lanes[webhook_id].health)),
+        }
+        return structs.replace(convert(members, WebhookView), last_hour=last_hour)
 
     def _minutes_of_last_hour(self, webhook_id: UUID) -> list[Rollup]:
         since = self._database.clock.now() - HOUR

@@ -25,7 +25,7 @@ class FakeEventLog:
         patterns = {pattern for type_ in event_types for pattern in patterns_for(type_)}
         rows = sorted(self._tables.webhooks.values(), key=lambda row: row.webhook.id)
         return [
-            Subscription(row.webhook.id, list(row.webhook.event_types), row.webhook.labels)
+            Subscription(row.webhook.id, frozenset(row.webhook.event_types), row.webhook.labels)
             for row in rows
             if row.webhook.enabled and row.deleted_at is None and patterns & set(row.webhook.event_types)
         ]

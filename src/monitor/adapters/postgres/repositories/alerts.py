@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from monitor.adapters.postgres.codec import from_jsonb, jsonb
+from monitor.adapters.postgres.codec import from_row, jsonb
 from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.errors import NotFound
 
@@ -51,7 +51,7 @@ class PostgresAlertRepository:
     async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
         rows = await self._connection.fetch(LATEST, list(webhook_ids))
         # Of each kind the open one stays, else the last one. Ids ascend with time, as far as clocks agree.
-        alerts = sorted((_alert(row) for row in rows), key=lambda alert: (alert.is_open, alert.id))
+        alerts = sorted((from_row(row, Alert, "evidence") for row in rows), key=lambda alert: (alert.is_open, alert.id))
         return {(alert.webhook_id, alert.kind): alert for alert in alerts}
 
     async def get(self, alert_id: UUID) -> Alert:
@@ -60,7 +60,7 @@ class PostgresAlertRepository:
         )
         if row is None:
             raise NotFound(NO_ALERT)
-        return _alert(row)
+        return from_row(row, Alert, "evidence")
 
     async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         values = [_value(after, name) for name in COLUMNS]
@@ -94,9 +94,3 @@ def _columns(entry: HistoryEntry) -> tuple[Any, ...]:
         None if entry.evidence is None else jsonb(entry.evidence),
         entry.expires_at,
     )
-
-
-def _alert(row: asyncpg.Record) -> Alert:
-    members = dict(row.items())
-    members["evidence"] = from_jsonb(row["evidence"], dict[str, Any])
-    return msgspec.convert(members, Alert)

@@ -10,17 +10,16 @@ import asyncpg
 import msgspec
 import structlog
 
-from monitor.adapters.postgres.codec import from_jsonb, jsonb
+from monitor.adapters.postgres.codec import from_jsonb, from_row, health_of, jsonb
 from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
 from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput, normal_band
-from monitor.domain.anomaly import Baselines, Evidence, Signal
+from monitor.domain.anomaly import Baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.health import Health
 from monitor.domain.ports.repositories.detection import AnomalyRecord
-from monitor.domain.vocab import HealthStatus, Severity
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +121,7 @@ class PostgresDetectionStore:
         rows = await self._connection.fetch(
             "SELECT * FROM anomalies WHERE webhook_id = ANY($1) AND closed_at IS NULL", list(webhook_ids)
         )
-        return [_anomaly(row) for row in rows]
+        return [from_row(row, AnomalyRecord, "evidence") for row in rows]
 
     async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None:
         # Closed ones first: a signal may close and open again between two evaluations.
@@ -159,12 +158,7 @@ def _evaluation_input(row: asyncpg.Record, quarantined: int) -> EvaluationInput:
         labels=from_jsonb(row["labels"], dict[str, str]),
         webhook=WebhookSnapshot(
             name=row["name"],
-            health=Health(
-                HealthStatus(row["health_status"]),
-                row["health_reason"],
-                row["failure_probability"],
-                row["health_changed_at"],
-            ),
+            health=health_of(row, Health),
             failing_since=row["failing_since"],
             enabled=row["enabled"],
             disabled_reason=row["disabled_reason"],
@@ -187,16 +181,3 @@ def _read_baselines(webhook_id: UUID, stored: bytes | None) -> Baselines | None:
         # Written by another version: learning anew costs a day, a crash every tick would cost everything.
         log.warning("baselines_unreadable", webhook_id=str(webhook_id))
         return None
-
-
-def _anomaly(row: asyncpg.Record) -> AnomalyRecord:
-    return AnomalyRecord(
-        id=row["id"],
-        webhook_id=row["webhook_id"],
-        signal=Signal(row["signal"]),
-        severity=Severity(row["severity"]),
-        sentence=row["sentence"],
-        evidence=from_jsonb(row["evidence"], Evidence),
-        opened_at=row["opened_at"],
-        closed_at=row["closed_at"],
-    )

@@ -67,7 +67,10 @@ class PostgresEventLog:
             " WHERE event_types && $1 AND enabled AND deleted_at IS NULL ORDER BY id FOR KEY SHARE",
             list(patterns),
         )
-        return [Subscription(row["id"], row["event_types"], from_jsonb(row["labels"], dict[str, str])) for row in rows]
+        return [
+            Subscription(row["id"], frozenset(row["event_types"]), from_jsonb(row["labels"], dict[str, str]))
+            for row in rows
+        ]
 
     async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:
         columns = (

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from monitor.adapters.postgres.codec import from_row
 from monitor.adapters.postgres.repositories.events import wake
 from monitor.domain.delivery.replay import COUNTED_MAX, Replay
 from monitor.domain.errors import NotFound
@@ -71,13 +72,13 @@ class PostgresReplayRepository:
         row = await self._connection.fetchrow("SELECT * FROM replays WHERE id = $1", replay_id)
         if row is None:
             raise NotFound("There is no replay with this id.")
-        return _replay(row)
+        return from_row(row, Replay)
 
     async def take(self) -> Replay | None:
         row = await self._connection.fetchrow(
             "SELECT * FROM replays WHERE finished_at IS NULL ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"
         )
-        return None if row is None else _replay(row)
+        return None if row is None else from_row(row, Replay)
 
     async def save(self, replay: Replay) -> None:
         await self._connection.execute(
@@ -89,14 +90,14 @@ class PostgresReplayRepository:
         )
 
     async def requeue(self, replay: Replay, *, limit: int, per_s: float, after_s: float) -> tuple[int, UUID | None]:
-        alive = await self._connection.fetchval(
-            "SELECT 1 FROM webhooks WHERE id = $1 AND deleted_at IS NULL FOR KEY SHARE", replay.webhook_id
-        )
-        if alive is None:
-            return 0, None
         await self._connection.execute(
             "SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", replay.webhook_id
         )
+        alive = await self._connection.fetchval(
+            "SELECT 1 FROM webhooks WHERE id = $1 AND deleted_at IS NULL", replay.webhook_id
+        )
+        if alive is None:
+            return 0, None
         row = await self._connection.fetchrow(
             REQUEUE,
             replay.webhook_id,
@@ -110,7 +111,3 @@ class PostgresReplayRepository:
         )
         await wake(self._connection, [replay.webhook_id])
         return row["moved"], row["last"]
-
-
-def _replay(row: asyncpg.Record) -> Replay:
-    return msgspec.convert(dict(row.items()), Replay)

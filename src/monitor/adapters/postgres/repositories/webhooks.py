@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -11,18 +12,17 @@ import msgspec
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from monitor.adapters.postgres.codec import from_jsonb
 from monitor.adapters.postgres.tables import SecretRow, WebhookRow
 from monitor.adapters.secret_box import SecretBox
-from monitor.domain.delivery.rate_limit import RateLimit
-from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH
 from monitor.domain.ports.clock import Clock
-from monitor.domain.vocab import BodyFormat, SignatureScheme
 from monitor.domain.webhooks.webhook import Webhook
 
 NO_WEBHOOK = "There is no webhook with this id."
+
+KEPT = ("id", "created_at", "header_names")
+"""Columns that saving a webhook leaves alone."""
 
 
 class _Webhooks(SQLAlchemyAsyncRepository[WebhookRow]):
@@ -47,8 +47,7 @@ class PostgresWebhookRepository:
         self._now = now
 
     async def add(self, webhook: Webhook, headers: Mapping[str, str], secret: bytes) -> None:
-        row = WebhookRow(id=webhook.id, created_at=webhook.created_at, headers_sealed=None, header_names=[])
-        _configure(row, webhook)
+        row = WebhookRow(**_columns(webhook))
         self._seal_headers(row, dict(headers))
         await self._webhooks.add(row)
         await self._add_secret(webhook.id, secret)
@@ -63,14 +62,15 @@ class PostgresWebhookRepository:
         )
 
     async def get(self, webhook_id: UUID) -> Webhook:
-        # The lane first, as claims, settles and looks do, which then refer to the webhook or change it: whoever locked
-        # these two the other way round could wait for one of them, which waits for them.
+        # The lane first, as everywhere: claims, settles and evaluations refer to the webhook or change it later.
         await self._raw.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", webhook_id)
-        return _webhook(await self._row(webhook_id))
+        return msgspec.convert(await self._row(webhook_id), Webhook, from_attributes=True)
 
     async def save(self, webhook: Webhook, headers: Mapping[str, str | None] | None) -> None:
         row = await self._row(webhook.id)
-        _configure(row, webhook)
+        for name, value in _columns(webhook).items():
+            if name not in KEPT:
+                setattr(row, name, value)
         if headers is not None:
             stored = self._open_headers(row)
             self._seal_headers(row, {k: stored[k] if v is None else v for k, v in headers.items()})
@@ -83,7 +83,7 @@ class PostgresWebhookRepository:
         row.headers_sealed = None
         await self._webhooks.update(row)
         await self._secrets.delete_where(SecretRow.webhook_id == webhook_id)
-        await self._look_soon([webhook_id])
+        await self._evaluate_soon([webhook_id])
         cancelled: str = await self._raw.execute(
             "WITH gone AS (DELETE FROM deliveries WHERE webhook_id = $1 RETURNING *)"
             " INSERT INTO deliveries_finished"
@@ -107,14 +107,13 @@ class PostgresWebhookRepository:
         return expires_at if overlap_s else None
 
     async def disable(self, webhook_ids: Collection[UUID], reason: str) -> None:
+        await self._evaluate_soon(webhook_ids)
         await self._raw.execute(
             "UPDATE webhooks SET enabled = false, disabled_reason = $2, version = version + 1, updated_at = now()"
             " WHERE id = ANY($1) AND enabled",
             list(webhook_ids),
             reason,
         )
-
-        await self._look_soon(webhook_ids)
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
         row = await self._row(webhook_id)
@@ -124,7 +123,7 @@ class PostgresWebhookRepository:
             row.updated_at = self._now
             await self._webhooks.update(row)
 
-    async def _look_soon(self, webhook_ids: Collection[UUID]) -> None:
+    async def _evaluate_soon(self, webhook_ids: Collection[UUID]) -> None:
         """Have the detector see the change at its next tick, not a minute later."""
         await self._raw.execute(
             "UPDATE webhook_lanes SET evaluate_at = now() WHERE webhook_id = ANY($1)", list(webhook_ids)
@@ -170,46 +169,6 @@ def open_headers(vault: SecretBox, webhook_id: UUID, sealed: bytes | None) -> di
     return msgspec.json.decode(vault.open(sealed, context=headers_context(webhook_id)), type=dict[str, str])
 
 
-def _configure(row: WebhookRow, webhook: Webhook) -> None:
-    row.name = webhook.name
-    row.url = webhook.url
-    row.description = webhook.description
-    row.event_types = list(webhook.event_types)
-    row.labels = webhook.labels
-    row.enabled = webhook.enabled
-    row.disabled_reason = webhook.disabled_reason
-    row.paused_at = webhook.paused_at
-    row.timeout_s = webhook.timeout_s
-    row.retry = msgspec.to_builtins(webhook.retry)
-    row.max_concurrency = webhook.max_concurrency
-    row.rate_limit = msgspec.to_builtins(webhook.rate_limit)
-    row.ordered = webhook.ordered
-    row.signature = webhook.signature
-    row.body_format = webhook.body_format
-    row.version = webhook.version
-    row.updated_at = webhook.updated_at
-
-
-def _webhook(row: WebhookRow) -> Webhook:
-    return Webhook(
-        id=row.id,
-        name=row.name,
-        url=row.url,
-        description=row.description,
-        event_types=tuple(row.event_types),
-        labels=row.labels,
-        header_names=tuple(row.header_names),
-        enabled=row.enabled,
-        disabled_reason=row.disabled_reason,
-        paused_at=row.paused_at,
-        timeout_s=row.timeout_s,
-        retry=from_jsonb(row.retry, RetryPolicy),
-        max_concurrency=row.max_concurrency,
-        rate_limit=from_jsonb(row.rate_limit, RateLimit) if row.rate_limit else None,
-        ordered=row.ordered,
-        signature=SignatureScheme(row.signature),
-        body_format=BodyFormat(row.body_format),
-        version=row.version,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
+def _columns(webhook: Webhook) -> dict[str, Any]:
+    columns: dict[str, Any] = msgspec.to_builtins(webhook, builtin_types=(UUID, datetime))
+    return columns
