@@ -11,12 +11,12 @@ from litestar.di import Provide
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.live import HubStatus, LiveEndpoint, live_route
-from monitor.http.middleware.cached_fast_path import HotPath
+from monitor.http.middleware.cached_fast_path import CachedFastPath
 from monitor.http.middleware.edge import WriteLine
 from monitor.http.middleware.rate_limit import RateLimiter
 from monitor.http.middleware.stack import add_edge, http_plumbing
 from monitor.http.openapi.reference import openapi_config, reference_routes
-from monitor.http.page.assets import load_page, page_routes
+from monitor.http.page.assets import asset_routes, load_assets
 from monitor.http.requests.query import check_query
 from monitor.http.responses.prometheus import CacheReport, Exposition
 from monitor.http.routes.alerts import AlertController
@@ -83,7 +83,7 @@ def build(
             ready,
             metrics_route(is_open=metrics_open),
             live_route(feed),
-            *page_routes(load_page()),
+            *asset_routes(load_assets()),
             *reference_routes(),
         ],
         dependencies=dependencies,
@@ -101,7 +101,7 @@ def build(
         observe=exposition.observe_request,
         write_line=write_line,
     )
-    app.asgi_handler = HotPath(
+    app.asgi_handler = CachedFastPath(
         edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins)
     )
     return app

@@ -23,7 +23,7 @@ OUTBOX = 1000
 BATCH = 256
 RETRY_S = 0.5
 FLUSH_S = 0.02
-ANEW_S = 5.0
+RESET_INTERVAL_S = 5.0
 """The feed begins anew at most this often: a snapshot for every socket costs more than a message."""
 
 
@@ -62,7 +62,7 @@ class LiveFeed:
         self._counted = 0
         self._has_lost = False
         self._filled = asyncio.Event()
-        self._untold = asyncio.Event()
+        self._reset_requested = asyncio.Event()
 
     def publish(self, kind: Kind | str, data: Any, webhook_id: UUID | None = None) -> None:
         """Send a numbered message to every socket of every process. *data* is JSON in bytes, or what encodes to it."""
@@ -75,7 +75,7 @@ class LiveFeed:
 
     def reset(self) -> None:
         """Have every socket of every process start from a snapshot: something may not have been told to anyone."""
-        self._untold.set()
+        self._reset_requested.set()
 
     def set_metrics(self, data: Any) -> None:
         """Replace the figures that this process's sockets get with the next tick. Other processes read their own."""
@@ -109,11 +109,11 @@ class LiveFeed:
 
     async def _make_good(self) -> None:
         while True:
-            await self._untold.wait()
-            self._untold.clear()
+            await self._reset_requested.wait()
+            self._reset_requested.clear()
             self._has_lost = True
             self._filled.set()
-            await self._sleep(ANEW_S)
+            await self._sleep(RESET_INTERVAL_S)
 
     async def _send(self) -> None:
         while True:
@@ -149,9 +149,9 @@ class LiveFeed:
         stream = self.stream
         if self._has_lost:
             self._has_lost = False
-            self._begin(Tail(Stream(self._new_epoch()).position))
+            self._restart(Tail(Stream(self._new_epoch()).position))
         numbered = list(enumerate(entries, stream.seq + 1))
-        await self._hand_on(stream.extend(Tail(stream.position, numbered)) or [])
+        await self._deliver_all(stream.extend(Tail(stream.position, numbered)) or [])
 
     async def _follow(self, log: FeedLog) -> None:
         while True:
@@ -167,20 +167,20 @@ class LiveFeed:
             messages = self.stream.extend(tail)
             if messages is not None:
                 self.connected = True
-                await self._hand_on(messages)
+                await self._deliver_all(messages)
             elif self.connected:
                 # Read the whole end of the log: there may be nothing missing but a moment.
                 self.connected = False
             else:
-                self._begin(tail)
+                self._restart(tail)
                 self.connected = True
 
-    def _begin(self, tail: Tail) -> None:
+    def _restart(self, tail: Tail) -> None:
         self.stream.restart(tail)
         if self._restarted is not None:
             self._restarted()
 
-    async def _hand_on(self, messages: list[Message]) -> None:
+    async def _deliver_all(self, messages: list[Message]) -> None:
         if messages and self._deliver is not None:
             await self._deliver(messages)
 

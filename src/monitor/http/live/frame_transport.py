@@ -1,10 +1,10 @@
 """
 How frames reach a socket.
 
-:class:`LiveProtocol` is uvicorn's ``websockets-sansio`` protocol, told to the server as its ``ws`` class. It offers
-itself to the application as the ASGI extension ``monitor.wire``: one encoded frame goes to each transport as it is, and
-a socket whose peer does not read can be seen, and cut off. On any other server :class:`AsgiWire` does the same by the
-ASGI ``send``, more slowly.
+:class:`LiveProtocol`, the ``ws`` class of our server, is uvicorn's ``websockets-sansio`` protocol. It offers itself to
+the application as the ASGI extension ``monitor.frame_transport``: one encoded frame goes to each connection unchanged,
+and a peer that does not read can be detected and cut off. On any other server :class:`AsgiFrameTransport` does the
+same by the ASGI ``send``, more slowly.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from monitor.domain.live import Message
 from monitor.http.server.connection import malformed
 
-EXTENSION = "monitor.wire"
+EXTENSION = "monitor.frame_transport"
 
 LINGER_S = 30.0
 """How long a peer that does not read is left to take its close frame; then its buffers are freed."""
@@ -34,7 +34,7 @@ ASGI_BACKLOG = 64
 """Frames that wait for a foreign server before its socket counts as congested."""
 
 
-class Wire(Protocol):
+class FrameTransport(Protocol):
     """One open socket. Nothing here waits or raises; on a socket that is closing nothing happens."""
 
     on_drained: Callable[[], None]
@@ -127,8 +127,8 @@ class LiveProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
 
-class AsgiWire:
-    """A wire on any ASGI server: what is written waits in line for :meth:`pump`."""
+class AsgiFrameTransport:
+    """A transport on any ASGI server: what is written waits in line for :meth:`pump`."""
 
     def __init__(self) -> None:
         self.on_drained: Callable[[], None] = _ignore

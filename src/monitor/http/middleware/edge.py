@@ -103,9 +103,9 @@ class Edge:
             user: Any = scope.get("user")
             subject = user.subject if user is not None else None
             elapsed_s = self._ticks_s() - started_s
-            self.note(scope["method"], scope.get("path_template"), status, elapsed_s, request_id, subject)
+            self.record(scope["method"], scope.get("path_template"), status, elapsed_s, request_id, subject)
 
-    def note(
+    def record(
         self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
     ) -> None:
         """Count one answered request and write its line."""

@@ -9,7 +9,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class AnswerHead:
+class HeadRequests:
     """Asks the application for a GET, so that no route has to know of HEAD, and keeps the body back."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,7 +1,7 @@
 """
 The plumbing around the routes, assembled in one place.
 
-From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``AnswerHead``,
+From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``HeadRequests``,
 Litestar's routing, then per route ``Authenticate``, ``LimitRate``, compression and the handler. Errors of the per-route
 layers become problems outside of them, inside ``Edge``.
 """
@@ -22,8 +22,8 @@ from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.authentication import Authenticate
 from monitor.http.middleware.cors import Cors
 from monitor.http.middleware.edge import Edge, WriteLine
-from monitor.http.middleware.head_requests import AnswerHead
-from monitor.http.middleware.options_requests import AnswerOptions
+from monitor.http.middleware.head_requests import HeadRequests
+from monitor.http.middleware.options_requests import OptionsRequests
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, LimitRate, RateLimiter
 from monitor.http.requests.body import JsonBody
 from monitor.http.responses.problems import exception_handlers
@@ -56,7 +56,7 @@ def http_plumbing(*, verifier: TokenVerifier, now: Callable[[], float], limiter:
     """
     return Plumbing(
         middleware=[
-            AnswerOptions,
+            OptionsRequests,
             DefineMiddleware(Authenticate, verifier=verifier, now=now),
             DefineMiddleware(LimitRate, limiter=limiter),
         ],
@@ -90,7 +90,7 @@ def add_edge(
 
     Litestar's own middlewares stand behind its routing and would miss 404 and 405.
     """
-    answering = AnswerHead(app.asgi_handler)
+    answering = HeadRequests(app.asgi_handler)
     inner = Cors(answering, cors_origins) if cors_origins else answering
     edge = Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, log=log, observe=observe, write_line=write_line)
     app.asgi_handler = edge

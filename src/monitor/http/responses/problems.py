@@ -87,22 +87,22 @@ def status_of(error: type[MonitorError]) -> int:
     return next((STATUS_OF[cls] for cls in error.__mro__ if cls in STATUS_OF), 500)
 
 
-def answer_monitor_error(request: Request[Any, Any, Any], exc: MonitorError) -> Response[Problem]:
+def monitor_error_response(request: Request[Any, Any, Any], exc: MonitorError) -> Response[Problem]:
     """Answer an error raised on purpose."""
     status = status_of(type(exc))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return answer_unexpected(request, exc)
+        return unexpected_error_response(request, exc)
     return _answer(request, status, exc.slug, exc.title, exc.detail, fields=exc.errors, headers=_headers_of(exc))
 
 
-def answer_http_exception(request: Request[Any, Any, Any], exc: HTTPException) -> Response[Problem]:
+def http_exception_response(request: Request[Any, Any, Any], exc: HTTPException) -> Response[Problem]:
     """Answer an error of the framework: unknown path, wrong method, bad parameter, body too large."""
     status = exc.status_code
     if isinstance(exc, InternalServerException) and exc.detail == _DISCONNECTED:
         # Litestar calls a caller who hung up mid-body a 500; nobody reads this answer, and it is no fault of ours.
         status = HTTPStatus.BAD_REQUEST
     if status not in _FRAMEWORK or status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return answer_unexpected(request, exc)
+        return unexpected_error_response(request, exc)
     headers = {}
     if status == HTTPStatus.METHOD_NOT_ALLOWED and exc.headers:
         headers["allow"] = ", ".join(with_head(set(exc.headers["allow"].split(", "))))
@@ -112,7 +112,7 @@ def answer_http_exception(request: Request[Any, Any, Any], exc: HTTPException) -
     return _answer(request, status, *_FRAMEWORK[status], fields=fields, headers=headers)
 
 
-def answer_unexpected(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
+def unexpected_error_response(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
     """Log what nobody expected, once, and answer 500 without a word of it."""
     _log.error("unexpected_error", request_id=request_id_of(request.scope), exc_info=exc)
     return _answer(request, 500, *_FRAMEWORK[500])
@@ -137,9 +137,9 @@ def raw_problem(exc: MonitorError, path: str, request_id: str | None) -> tuple[i
 def exception_handlers() -> ExceptionHandlersMap:
     """Return the handlers for ``Litestar(exception_handlers=…)``."""
     return {
-        MonitorError: answer_monitor_error,
-        HTTPException: answer_http_exception,
-        Exception: answer_unexpected,
+        MonitorError: monitor_error_response,
+        HTTPException: http_exception_response,
+        Exception: unexpected_error_response,
     }
 
 

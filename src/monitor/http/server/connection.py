@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from monitor.http.middleware.cached_fast_path import WHOLE_ANSWER
+from monitor.http.middleware.cached_fast_path import FULL_RESPONSE
 from monitor.http.middleware.edge import API_HEADERS
 from monitor.http.responses.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
 
 
-def write_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
+def write_full_response(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
     """
     Write a complete answer at once: *head* begins with its first header, *body* is as long as it says.
 
@@ -77,7 +77,7 @@ class BoundedHttp(HttpToolsProtocol):
     """
 
     head_bytes = 65_536
-    waiting = 100
+    max_pipelined = 100
     head_s = 10.0
     request_s = 60.0
 
@@ -85,22 +85,22 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._received = 0
         self._in_head = True
-        self._moved_on = False
+        self._has_progress = False
         self._since: float | None = self.loop.time()
         self._unread = 0
         self._unread_since = 0.0
         # One timer for the whole connection, not one for each request: requests are many, and late ones are few.
-        self._timer = self.loop.call_later(self.head_s, self._look)
+        self._timer = self.loop.call_later(self.head_s, self._check_timeouts)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._moved_on = False
+        self._has_progress = False
         super().data_received(data)
         # What came before a complete head or a piece of body in the same read has been counted, or was short.
-        if self._since is None or self._moved_on:
+        if self._since is None or self._has_progress:
             return
         self._received += len(data)
         if self._received > self.head_bytes and not self.transport.is_closing():
@@ -115,24 +115,24 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        if len(self.pipeline) >= self.waiting:
+        if len(self.pipeline) >= self.max_pipelined:
             raise ValueError("too many requests wait for their answers")
         self._check_host()
         self._received = 0
         self._in_head = False
-        self._moved_on = True
+        self._has_progress = True
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before and self.cycle is not None:
             # The request has not begun to run: its task starts when this callback has returned.
-            extensions: dict[str, Any] = {WHOLE_ANSWER: partial(write_whole, self.cycle)}
+            extensions: dict[str, Any] = {FULL_RESPONSE: partial(write_full_response, self.cycle)}
             self.cycle.scope["extensions"] = extensions
             # Trailers are no headers (RFC 9110 section 6.5.1), and uvicorn would add them without end.
             self.headers = deque(maxlen=0)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         self._received = 0
-        self._moved_on = True
+        self._has_progress = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -158,7 +158,7 @@ class BoundedHttp(HttpToolsProtocol):
         if not is_clear or (hosts and not _HOST.fullmatch(hosts[0])):
             raise ValueError("HTTP/1.1 names one host")
 
-    def _look(self) -> None:
+    def _check_timeouts(self) -> None:
         waited_s = 0.0 if self._since is None else self.loop.time() - self._since
         if waited_s >= (self.head_s if self._in_head else self.request_s):
             self.transport.close()
@@ -166,7 +166,7 @@ class BoundedHttp(HttpToolsProtocol):
             # Closing would wait for the client to take the rest.
             self.transport.abort()
         else:
-            self._timer = self.loop.call_later(self.head_s / 2, self._look)
+            self._timer = self.loop.call_later(self.head_s / 2, self._check_timeouts)
 
     def _is_unread(self) -> bool:
         """Whether nothing of what waits for the client has left for too long."""

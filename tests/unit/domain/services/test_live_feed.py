@@ -12,7 +12,7 @@ import pytest
 
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.live import Kind, Message, Position
-from monitor.domain.services.live_feed import ANEW_S, OUTBOX, LiveFeed
+from monitor.domain.services.live_feed import OUTBOX, RESET_INTERVAL_S, LiveFeed
 from tests.fakes.clock import FakeClock
 from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
 
@@ -199,7 +199,7 @@ async def test_it_does_not_begin_anew_again_and_again(stack: AsyncExitStack) -> 
         feed.reset()
         await settle()
         assert ears.restarts == 1
-    assert waited == [ANEW_S]
+    assert waited == [RESET_INTERVAL_S]
     gate.set()
     await until(lambda: ears.restarts == 2)
 
