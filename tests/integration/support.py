@@ -16,7 +16,6 @@ from uuid import UUID
 import asyncpg
 import httpx
 import msgspec
-import uvicorn
 from aiohttp import web
 from litestar import Litestar
 from standardwebhooks import Webhook
@@ -27,9 +26,9 @@ from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
 from monitor.bootstrap.worker import build_worker
 from monitor.cli.openapi import document
-from monitor.cli.serve import Server, server_options
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.vocab import Role
+from monitor.http.server.server import Server
 from monitor.settings.schema import Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
 from monitor.worker.delivery_loop import DeliveryWorker
 
@@ -180,7 +179,7 @@ async def api_of(parts: Container) -> AsyncIterator[Api]:
 async def served(parts: Container) -> AsyncIterator[Api]:
     """The same on a real uvicorn and a real socket."""
     app = build_app(parts, owns_parts=False)
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
+    server = Server(app, host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)

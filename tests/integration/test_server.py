@@ -14,7 +14,7 @@ import pytest
 
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
-from monitor.http.server.connection import BoundedHttp
+from monitor.http.server.http_protocol import BoundedHttp
 from tests.integration.support import API, Api, eventually, served, signer
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"

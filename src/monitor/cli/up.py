@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 import msgspec
-import uvicorn
 import uvloop
 
 from monitor import log as logs
@@ -37,9 +36,10 @@ from monitor.cli.common import (
     local_secret_key,
 )
 from monitor.cli.demo import Demo
-from monitor.cli.serve import Server, listen, server_options
+from monitor.cli.serve import listen
 from monitor.cli.token import make
 from monitor.cli.work import worker_name
+from monitor.http.server.server import Server
 from monitor.settings.schema import Settings
 
 EXAMPLE = "monitor up --demo"
@@ -87,7 +87,7 @@ async def _run(
     args: argparse.Namespace, parts: Container, sockets: list[socket.socket], stopping: asyncio.Event
 ) -> None:
     app = build_app(parts, owns_parts=False)
-    server = Server(uvicorn.Config(app, **server_options()), app.state.hub.drain)
+    server = Server(app, app.state.hub.drain)
     worker = build_worker(parts, name=worker_name())
     serving = asyncio.create_task(server.serve(sockets), name="server")
     working = asyncio.create_task(worker.run(), name="worker")

@@ -18,12 +18,12 @@ from monitor.http.middleware.stack import add_edge, http_plumbing
 from monitor.http.openapi.reference import openapi_config, reference_routes
 from monitor.http.page.assets import asset_routes, load_assets
 from monitor.http.requests.query import check_query
-from monitor.http.responses.prometheus import CacheReport, Exposition
 from monitor.http.routes.alerts import AlertController
 from monitor.http.routes.audit import AuditController
 from monitor.http.routes.dashboard import DashboardController
 from monitor.http.routes.deliveries import DeliveryController
 from monitor.http.routes.events import EventController
+from monitor.http.routes.prometheus import CacheReport, Exposition
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
 from monitor.http.routes.silences import SilenceController

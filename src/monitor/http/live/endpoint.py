@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 from litestar import asgi
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
@@ -24,8 +23,8 @@ from monitor.http.live.handshake import PROTOCOL, check_origin, requested_positi
 from monitor.http.live.hub import Hub
 from monitor.http.live.socket import Socket
 from monitor.http.middleware.authentication import bearer_token, requires
-from monitor.http.middleware.edge import API_HEADERS, incoming_request_id
-from monitor.http.responses.problems import raw_problem
+from monitor.http.responses.headers import API_HEADERS, incoming_request_id
+from monitor.http.responses.problems import UpgradeRequired, raw_problem
 
 PATH = "/ws/dashboard"
 
@@ -65,7 +64,7 @@ class LiveEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.WEBSOCKET:
             # RFC 9110 section 15.5.22.
-            raise HTTPException(status_code=426)
+            raise UpgradeRequired("Connect by WebSocket.")
         request_id = incoming_request_id(scope["headers"]) or self._new_id()
         await receive()
         try:

@@ -16,11 +16,12 @@ from litestar.types import Receive, Scope, Send
 
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.vocab import Role
-from monitor.http.middleware.edge import Edge, incoming_request_id
+from monitor.http.middleware.edge import Edge
 from monitor.http.middleware.rate_limit import RateLimiter
 from monitor.http.middleware.stack import COMPRESS_FROM_BYTES
 from monitor.http.responses.cached import _REVALIDATE, Answer, CachedViews
 from monitor.http.responses.conditional import not_modified
+from monitor.http.responses.headers import incoming_request_id
 
 MAX_TARGETS = 4096
 """Request targets that are remembered; the oldest goes first."""

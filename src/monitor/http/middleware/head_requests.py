@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from litestar.enums import ScopeType
@@ -33,8 +32,3 @@ class HeadRequests:
             # Who asked, and for which route, is told in the log line of the request.
             asked["method"] = "HEAD"
             scope.update(asked)
-
-
-def with_head(methods: AbstractSet[str]) -> list[str]:
-    """Return *methods*, and HEAD where there is GET, in the order of an ``Allow`` header."""
-    return sorted(methods | {"HEAD"} if "GET" in methods else methods)

@@ -9,7 +9,7 @@ from litestar.enums import ScopeType
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from monitor.http.middleware.head_requests import with_head
+from monitor.http.responses.headers import with_head
 
 
 class OptionsRequests:

@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.cors import Cors
-from monitor.http.middleware.edge import Edge, request_id_of
+from monitor.http.middleware.edge import Edge
 from monitor.http.middleware.rate_limit import LocalRateLimiter
+from monitor.http.responses.headers import request_id_of
 from tests.unit.http.support import make_app
 
 ORIGIN = "https://dash.example.com"
