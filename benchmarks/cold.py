@@ -108,7 +108,7 @@ async def _ms(query: Query) -> float:
 async def _many(figures: Figures, dsn: str) -> None:
     """Read overview and lists at ten thousand webhooks through HTTP."""
     parts = Container(settings_of(environment(dsn)))
-    app = build_app(parts)
+    app = build_app(parts).asgi
     server = Server(app, host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     while not server.started or await readiness(parts):

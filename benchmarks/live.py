@@ -29,7 +29,7 @@ from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.server.server import Server
 
 SIZES = (1000, 5000)
@@ -292,7 +292,7 @@ class Bare:
             await send({"type": "websocket.send", "text": text})
 
 
-def _feed(key: str) -> tuple[Litestar, Callable[[int], None]]:
+def _feed(key: str) -> tuple[Application, Callable[[int], None]]:
     clock = SystemClock()
 
     async def snapshot() -> bytes:
@@ -314,8 +314,8 @@ def _feed(key: str) -> tuple[Litestar, Callable[[int], None]]:
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
     plumbing = http_plumbing(verifier=verifier, now=time.time, limiter=limiter)
-    app = Litestar([live_route(endpoint)], openapi_config=None, lifespan=[lifespan], **plumbing)
-    add_edge(app, new_id=name, ticks_s=time.monotonic)
+    litestar = Litestar([live_route(endpoint)], openapi_config=None, lifespan=[lifespan], **plumbing)
+    app = Application(litestar, build_edge(litestar, new_id=name, ticks_s=time.monotonic))
     return app, lambda times: feed.publish("alert_new", {"sent": time.monotonic(), "pad": PAD * times})
 
 

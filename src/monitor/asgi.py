@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 
-from litestar import Litestar
-
 from monitor import log
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app
+from monitor.http.middleware.stack import Application
 from monitor.settings.environment import from_env
 
 
-def create_app() -> Litestar:
+def create_app() -> Application:
     """Build the application of this process from the environment. Importing this module does nothing.
 
     Raises:
@@ -21,6 +20,6 @@ def create_app() -> Litestar:
     """
     settings = from_env(os.environ)
     log.configure(settings.log.level, settings.log.format)
-    app = build_app(Container(settings))
+    app = build_app(Container(settings)).asgi
     freeze_gc()
     return app

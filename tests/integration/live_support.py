@@ -26,7 +26,7 @@ from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.server.server import Server
 from tests import servers
 from tests.integration.support import JWT_KEY, eventually
@@ -95,13 +95,13 @@ async def live_server(
         await asyncio.gather(running, return_exceptions=True)
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
-    app = Litestar(
+    litestar = Litestar(
         [live_route(endpoint)],
         openapi_config=None,
         lifespan=[lifespan],
         **http_plumbing(verifier=verifier, now=time.time, limiter=limiter),
     )
-    add_edge(app, new_id=name, ticks_s=time.monotonic)
+    app = Application(litestar, build_edge(litestar, new_id=name, ticks_s=time.monotonic))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = Server(app, hub.drain)

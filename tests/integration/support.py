@@ -169,23 +169,23 @@ def assert_problem(response: httpx.Response, status: int | None = None, slug: st
 @asynccontextmanager
 async def api_of(parts: Container) -> AsyncIterator[Api]:
     """Call the application on *parts*, which are open, without a socket and without its background refresh."""
-    app = build_app(parts, owns_parts=False)
+    app = build_app(parts, owns_parts=False).asgi
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://monitor.test") as client:
-        yield Api(client, app, signer(parts))
+        yield Api(client, app.litestar, signer(parts))
 
 
 @asynccontextmanager
 async def served(parts: Container) -> AsyncIterator[Api]:
     """The same on a real uvicorn and a real socket."""
-    app = build_app(parts, owns_parts=False)
+    app = build_app(parts, owns_parts=False).asgi
     server = Server(app, host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            yield Api(client, app, signer(parts))
+            yield Api(client, app.litestar, signer(parts))
     finally:
         server.stop()
         await serving

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 from litestar import Litestar
@@ -38,6 +39,7 @@ from monitor.http.live import Hub, LiveEndpoint
 from monitor.http.middleware.access_log import AccessLogWriter
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.shared_rate_limit import SharedRateLimiter
+from monitor.http.middleware.stack import Application
 from monitor.http.routes.services import Services
 from monitor.log import is_console
 
@@ -82,7 +84,15 @@ def build_hub(parts: Container) -> Hub:
     return hub
 
 
-def build_app(parts: Container, *, owns_parts: bool = True) -> Litestar:
+@dataclass(frozen=True)
+class ServerApp:
+    """The ASGI application, and the hub of its sockets."""
+
+    asgi: Application
+    hub: Hub
+
+
+def build_app(parts: Container, *, owns_parts: bool = True) -> ServerApp:
     """
     Return the ASGI application.
 
@@ -144,8 +154,7 @@ def build_app(parts: Container, *, owns_parts: bool = True) -> Litestar:
         metrics_open=http.metrics_open,
         write_line=lines,
     )
-    app.state.hub = hub
-    return app
+    return ServerApp(app, hub)
 
 
 def build_limiter(parts: Container) -> LocalRateLimiter:

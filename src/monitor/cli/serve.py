@@ -115,7 +115,7 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
 def _serve(parts: Container, sockets: list[socket.socket], lifeline: int | None = None) -> int:
     app = build_app(parts)
     freeze_gc()
-    server = Server(app, app.state.hub.drain)
+    server = Server(app.asgi, app.hub.drain)
 
     async def serve() -> int:
         _on_stop_signals(server.stop)

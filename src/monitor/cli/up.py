@@ -87,7 +87,7 @@ async def _run(
     args: argparse.Namespace, parts: Container, sockets: list[socket.socket], stopping: asyncio.Event
 ) -> None:
     app = build_app(parts, owns_parts=False)
-    server = Server(app, app.state.hub.drain)
+    server = Server(app.asgi, app.hub.drain)
     worker = build_worker(parts, name=worker_name())
     serving = asyncio.create_task(server.serve(sockets), name="server")
     working = asyncio.create_task(worker.run(), name="worker")

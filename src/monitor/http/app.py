@@ -14,7 +14,7 @@ from monitor.http.live import HubStatus, LiveEndpoint, live_route
 from monitor.http.middleware.cached_fast_path import CachedFastPath
 from monitor.http.middleware.edge import WriteLine
 from monitor.http.middleware.rate_limit import RateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.openapi.reference import openapi_config, reference_routes
 from monitor.http.page.assets import asset_routes, load_assets
 from monitor.http.requests.query import check_query
@@ -49,7 +49,7 @@ def build(
     https: bool = False,
     metrics_open: bool = False,
     write_line: WriteLine | None = None,
-) -> Litestar:
+) -> Application:
     """
     Return the application. Nothing is opened before its lifespan starts.
 
@@ -76,7 +76,7 @@ def build(
         ],
         before_request=check_query,
     )
-    app = Litestar(
+    litestar = Litestar(
         route_handlers=[
             api,
             live,
@@ -92,8 +92,8 @@ def build(
         signature_types=[Services, Exposition],
         **http_plumbing(verifier=verifier, now=now, limiter=limiter),
     )
-    edge = add_edge(
-        app,
+    edge = build_edge(
+        litestar,
         new_id=new_id,
         ticks_s=ticks_s,
         cors_origins=cors_origins,
@@ -101,7 +101,7 @@ def build(
         observe=exposition.observe_request,
         write_line=write_line,
     )
-    app.asgi_handler = CachedFastPath(
+    fast_path = CachedFastPath(
         edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins)
     )
-    return app
+    return Application(litestar, fast_path)

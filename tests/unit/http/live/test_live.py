@@ -27,7 +27,7 @@ from monitor.http.live.hub import DISCONNECTED_SNAPSHOT_S, HEARTBEAT_S
 from monitor.http.live.socket import STALL_S
 from monitor.http.middleware.authentication import undeclared_routes
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from tests.unit.http.live.live_support import (
     ORIGIN,
     OWN,
@@ -192,21 +192,20 @@ async def test_a_server_that_cannot_answer_a_handshake_closes_it(endpoint: LiveE
 
 
 @pytest.fixture
-def app(endpoint: LiveEndpoint, verifier: TokenVerifier) -> Litestar:
+def app(endpoint: LiveEndpoint, verifier: TokenVerifier) -> Application:
     limiter = LocalRateLimiter(per_s=1, burst=5, ticks_s=lambda: 0.0)
     plumbing = http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter)
-    app = Litestar([live_route(endpoint)], openapi_config=None, **plumbing)
-    add_edge(app, new_id=lambda: "made", ticks_s=lambda: 0.0)
-    return app
+    litestar = Litestar([live_route(endpoint)], openapi_config=None, **plumbing)
+    return Application(litestar, build_edge(litestar, new_id=lambda: "made", ticks_s=lambda: 0.0))
 
 
-def test_the_route_declares_its_role(app: Litestar) -> None:
-    assert undeclared_routes(app) == []
-    (route,) = app.routes
+def test_the_route_declares_its_role(app: Application) -> None:
+    assert undeclared_routes(app.litestar) == []
+    (route,) = app.litestar.routes
     assert route.route_handler.opt["role"] is Role.VIEWER  # type: ignore[union-attr]
 
 
-def test_a_plain_request_is_told_to_upgrade(client: TestClient[Litestar]) -> None:
+def test_a_plain_request_is_told_to_upgrade(client: TestClient[Application]) -> None:
     answer = client.get("/ws/dashboard")
     assert answer.status_code in case("W26")["expect"]["http"]
     assert (answer.headers["upgrade"], answer.headers["x-request-id"]) == ("websocket", "made")
@@ -214,7 +213,7 @@ def test_a_plain_request_is_told_to_upgrade(client: TestClient[Litestar]) -> Non
 
 
 def test_on_any_asgi_server_the_feed_works_through_the_application(
-    client: TestClient[Litestar], token: Callable[..., str], world: World
+    client: TestClient[Application], token: Callable[..., str], world: World
 ) -> None:
     headers = {"Authorization": f"Bearer {token()}"}
     with client.websocket_connect("/ws/dashboard", headers=headers) as socket:

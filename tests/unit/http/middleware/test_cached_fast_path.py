@@ -20,7 +20,7 @@ from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import requires
 from monitor.http.middleware.cached_fast_path import MAX_TARGET_BYTES, MAX_TARGETS, CachedFastPath
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.requests.paging import Limit
 from monitor.http.responses.cached import cached_response, encoded_response, versioned_response
 from tests.unit.http.support import NOW
@@ -104,13 +104,13 @@ class Site:
         self.lines: list[tuple[str, str | None, int, str, str | None]] = []
         numbers, ticks = itertools.count(1), itertools.count()
         limiter = LocalRateLimiter(per_s=1, burst=burst, ticks_s=lambda: 0.0)
-        app = Litestar(
+        litestar = Litestar(
             [things, thing, fresh, down],
             openapi_config=None,
             **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter),
         )
-        around = add_edge(
-            app,
+        edge_layer = build_edge(
+            litestar,
             new_id=lambda: f"made-{next(numbers)}",
             ticks_s=lambda: float(next(ticks)),
             observe=lambda method, route, status, _: self.counted.append((method, route, status)),
@@ -118,10 +118,9 @@ class Site:
             **edge,
         )
         self.hot = CachedFastPath(
-            around, views, verifier, limiter, now=lambda: NOW, ticks_s=lambda: 0.0, cors="cors_origins" in edge
+            edge_layer, views, verifier, limiter, now=lambda: NOW, ticks_s=lambda: 0.0, cors="cors_origins" in edge
         )
-        app.asgi_handler = self.hot
-        self._transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        self._transport = httpx.ASGITransport(Application(litestar, self.hot))  # type: ignore[arg-type]
 
     def call(self, target: str = "/things", *, method: str = "GET", headers: Any = None) -> httpx.Response:
         """Send exactly *headers*, pairs or a mapping, and the token."""
