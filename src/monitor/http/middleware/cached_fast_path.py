@@ -60,7 +60,7 @@ class CachedFastPath:
         self._limiter = limiter
         self._now = now
         self._ticks_s = ticks_s
-        self._targets: dict[tuple[bytes, bytes], tuple[str, str]] = {}
+        self._targets: dict[tuple[bytes, bytes], tuple[str, str, Role]] = {}
         # By what names the bytes: equal tags are equal bodies.
         self._heads: dict[tuple[str, bool], bytes] = {}
         self._vary = [(b"vary", b"Origin")] if cors else []
@@ -74,22 +74,25 @@ class CachedFastPath:
             await self._edge(scope, receive, send)
             return
         target = (scope["raw_path"], scope["query_string"])
-        known = self._targets.get(target)
-        if known is None:
+        remembered = self._targets.get(target)
+        if remembered is None:
             await self._edge(scope, receive, send)
             self._remember_target(scope, target)
-        elif not await self._respond(scope, send, *known):
+        elif not await self._respond(scope, send, *remembered):
             await self._edge(scope, receive, send)
 
     def _remember_target(self, scope: Scope, target: tuple[bytes, bytes]) -> None:
-        """Remember which view *target* was answered with, if it was one."""
-        text = scope["state"].get("cached_view")
-        if text is not None and len(target[0]) + len(target[1]) <= MAX_TARGET_BYTES:
+        """Remember view, route and role of *target*, if a cached view was its answer and a token is needed for it."""
+        view = scope["state"].get("cached_view")
+        if view is None or len(target[0]) + len(target[1]) > MAX_TARGET_BYTES:
+            return
+        role = scope["route_handler"].opt["role"]
+        if isinstance(role, Role):
             if len(self._targets) >= MAX_TARGETS:
                 del self._targets[next(iter(self._targets))]
-            self._targets[target] = (text, scope.get("path_template") or "")
+            self._targets[target] = (view, scope.get("path_template") or "", role)
 
-    async def _respond(self, scope: Scope, send: Send, text: str, route: str) -> bool:
+    async def _respond(self, scope: Scope, send: Send, view: str, route: str, role: Role) -> bool:
         """Answer, unless the caller must be refused, or needs more than this path knows."""
         started_s = self._ticks_s()
         pairs = list(scope["headers"])
@@ -97,8 +100,8 @@ class CachedFastPath:
         # A header sent twice may be one that must be refused.
         if len(headers) != len(pairs) or b"origin" in headers:
             return False
-        principal = self._authorize(headers.get(b"authorization", b""))
-        answer = None if principal is None else self._peek(text)
+        principal = self._authorize(headers.get(b"authorization", b""), role)
+        answer = None if principal is None else self._peek(view)
         if principal is None or answer is None or answer.stale:
             return False
         if await self._limiter.check(principal.subject) is not None:
@@ -151,9 +154,9 @@ class CachedFastPath:
     def _body(answer: Answer, *, packed: bool) -> bytes:
         return answer.gzipped() if packed else answer.body
 
-    def _authorize(self, authorization: bytes) -> Principal | None:
-        """Return the caller if the token is known to be good and may read; every refusal is left to the long way."""
+    def _authorize(self, authorization: bytes, role: Role) -> Principal | None:
+        """Return the principal of a token verified before that includes *role*; refusals are left to the full path."""
         if not authorization.startswith(b"Bearer "):
             return None
         principal = self._recall(authorization[len(b"Bearer ") :], self._now())
-        return principal if principal is not None and principal.role.includes(Role.VIEWER) else None
+        return principal if principal is not None and principal.role.includes(role) else None

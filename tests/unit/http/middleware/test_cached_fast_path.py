@@ -17,7 +17,7 @@ from monitor.auth.tokens import TokenVerifier
 from monitor.domain.encoded import entity_tag
 from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
-from monitor.http.middleware.authentication import requires
+from monitor.http.middleware.authentication import OPEN, requires
 from monitor.http.middleware.cached_fast_path import MAX_TARGET_BYTES, MAX_TARGETS, CachedFastPath
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.stack import Application, build_edge, http_plumbing
@@ -86,6 +86,14 @@ class Site:
         async def things(request: Request[Any, Any, Any], limit: Limit = 50) -> Response[Any]:
             return await cached_response(request, views, "things", limit=limit)
 
+        @get("/admins", opt=requires(Role.ADMIN))
+        async def admins(request: Request[Any, Any, Any]) -> Response[Any]:
+            return await cached_response(request, views, "things")
+
+        @get("/open", opt=OPEN)
+        async def open_route(request: Request[Any, Any, Any]) -> Response[Any]:
+            return await cached_response(request, views, "things")
+
         @get("/thing", opt=requires(Role.VIEWER))
         async def thing(request: Request[Any, Any, Any]) -> Response[Any]:
             return versioned_response(request, await views.answer("thing"))
@@ -105,7 +113,7 @@ class Site:
         numbers, ticks = itertools.count(1), itertools.count()
         limiter = LocalRateLimiter(per_s=1, burst=burst, ticks_s=lambda: 0.0)
         litestar = Litestar(
-            [things, thing, fresh, down],
+            [things, admins, open_route, thing, fresh, down],
             openapi_config=None,
             **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter),
         )
@@ -242,6 +250,21 @@ def test_a_role_that_may_not_read_is_refused(site: Site, token: Callable[..., st
     assert site.views.long == 1
 
 
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.PUBLISHER])
+def test_a_view_for_admins_is_answered_to_no_other_role(role: Role, site: Site, token: Callable[..., str]) -> None:
+    admin = [("authorization", f"Bearer {token(Role.ADMIN, jti='jti-2')}")]
+    other = [("authorization", f"Bearer {token(role, jti='jti-3')}")]
+    assert site.send(other, "/admins").status_code == 403
+    assert [site.send(admin, "/admins").status_code for _ in range(2)] == [200, 200]
+    assert site.views.long == 1
+    assert site.send(other, "/admins").status_code == 403
+
+
+def test_an_open_route_stays_open_after_its_first_answer(site: Site) -> None:
+    assert [site.send([], "/open").status_code for _ in range(2)] == [200, 200]
+    assert not site.hot._targets
+
+
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ADMIN])
 def test_every_role_that_may_read_is_answered(role: Role, site: Site, token: Callable[..., str]) -> None:
     site.call()
@@ -354,7 +377,7 @@ def test_an_answer_that_no_cache_holds_has_a_tag_as_well(site: Site) -> None:
 
 def test_targets_are_remembered_up_to_a_number(site: Site) -> None:
     for number in range(MAX_TARGETS):
-        site.hot._targets[b"/other", b"%d" % number] = ("things", "/other")
+        site.hot._targets[b"/other", b"%d" % number] = ("things", "/other", Role.VIEWER)
     site.call()
     assert len(site.hot._targets) == MAX_TARGETS
     assert (b"/other", b"0") not in site.hot._targets
