@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 import asyncpg
-import uvicorn
 
 from benchmarks.history import fill
 from benchmarks.support import Figure, Figures, environment, median, quantile, scratch, settings_of
@@ -22,11 +21,11 @@ from monitor.auth.tokens import issue
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app, readiness
 from monitor.cache.server import ROOT
-from monitor.cli.serve import Server, server_options
 from monitor.domain.paging import DEFAULT_LIMIT
 from monitor.domain.ports.queries.resources import WebhookFilter
 from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS
 from monitor.domain.vocab import Role
+from monitor.http.server.server import Server
 
 WEBHOOKS = 1_000
 ATTEMPTS = {"1 M": 1_000_000, "10 M": 10_000_000}
@@ -110,7 +109,7 @@ async def _many(figures: Figures, dsn: str) -> None:
     """Read overview and lists at ten thousand webhooks through HTTP."""
     parts = Container(settings_of(environment(dsn)))
     app = build_app(parts)
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
+    server = Server(app, host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     while not server.started or await readiness(parts):
         await asyncio.sleep(0.01)

@@ -17,12 +17,11 @@ from typing import Any
 
 import asyncpg
 import msgspec
-import uvicorn
 import uvloop
 from litestar import Litestar, MediaType, Response, get
 
 from monitor.adapters.postgres.queries.resources import EVALUATED_WEBHOOK
-from monitor.cli.serve import Server, server_options
+from monitor.http.server.server import Server
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -88,7 +87,7 @@ async def query() -> Any:
 async def main(name: str, port: int) -> None:
     """Serve one of them until told to stop."""
     app: Any = await query() if name == "query" else {"raw": raw, "short": short, "framework": framework}[name]()
-    server = Server(uvicorn.Config(app, port=port, **server_options()))
+    server = Server(app, port=port)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     await server.serve()
 

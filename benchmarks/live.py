@@ -19,7 +19,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import psutil
-import uvicorn
 from litestar import Litestar
 
 from benchmarks.support import PATIENCE_S, Figure, Figures, median, process, quantile, scratch
@@ -27,12 +26,12 @@ from monitor.adapters.clock import SystemClock
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
 from monitor.bootstrap.supervise import Supervisor
-from monitor.cli.serve import Server, server_options
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
+from monitor.http.server.server import Server
 
 SIZES = (1000, 5000)
 ROUNDS = 200
@@ -294,7 +293,7 @@ class Bare:
             await send({"type": "websocket.send", "text": text})
 
 
-def _feed(key: str) -> tuple[Litestar, Callable[[int], None]]:
+def _feed(key: str) -> tuple[Application, Callable[[int], None]]:
     clock = SystemClock()
 
     async def snapshot() -> bytes:
@@ -315,18 +314,18 @@ def _feed(key: str) -> tuple[Litestar, Callable[[int], None]]:
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
     plumbing = http_plumbing(verifier=verifier, now=time.time, limiter=limiter)
-    app = Litestar([live_route(endpoint)], openapi_config=None, lifespan=[lifespan], **plumbing)
-    add_edge(app, new_id=name, ticks_s=time.monotonic)
+    litestar = Litestar([live_route(endpoint)], openapi_config=None, lifespan=[lifespan], **plumbing)
+    app = Application(litestar, build_edge(litestar, new_id=name, ticks_s=time.monotonic))
     return app, lambda times: feed.publish("alert_new", {"sent": time.monotonic(), "pad": PAD * times})
 
 
 async def _serve(kind: str) -> None:
-    options = server_options()
+    options: dict[str, Any] = {}
     if kind == "bare":
         bare = Bare()
         app: Any = bare
         publish: Callable[[int], None]
-        options |= {"ws": "websockets-sansio", "lifespan": "off"}
+        options = {"ws": "websockets-sansio", "lifespan": "off"}
 
         def publish_bare(times: int) -> None:
             tasks.add(task := asyncio.create_task(bare.publish(times)))
@@ -338,7 +337,7 @@ async def _serve(kind: str) -> None:
     tasks: set[asyncio.Task[None]] = set()
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = Server(uvicorn.Config(app, backlog=4096, **options))
+    server = Server(app, backlog=4096, **options)
     serving = asyncio.create_task(server.serve([listener]))
     while not server.started:
         await asyncio.sleep(0.01)

@@ -15,7 +15,7 @@ import msgspec
 from benchmarks.load.exchange import CREATION_MS, CREATIONS
 from benchmarks.support import Figure
 from benchmarks.written import Run
-from monitor.http.responses.prometheus import READ_FROM
+from monitor.http.routes.prometheus import READ_FROM
 
 DOCS = Path(__file__).parents[1] / "docs"
 MEASUREMENTS = DOCS / "measurements"

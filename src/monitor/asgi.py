@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 
-from litestar import Litestar
-
 from monitor import log
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app
+from monitor.http.middleware.stack import Application
 from monitor.settings.environment import from_env
 
 
-def create_app() -> Litestar:
+def create_app() -> Application:
     """Build the application of this process from the environment. Importing this module does nothing.
 
     Raises:

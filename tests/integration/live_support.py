@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from litestar import Litestar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -24,12 +23,12 @@ from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
 from monitor.bootstrap.supervise import Supervisor
-from monitor.cli.serve import Server, server_options
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
+from monitor.http.server.server import Server
 from tests import servers
 from tests.integration.support import JWT_KEY, eventually
 
@@ -98,16 +97,16 @@ async def live_server(
             yield
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
-    app = Litestar(
+    litestar = Litestar(
         [live_route(endpoint)],
         openapi_config=None,
         lifespan=[lifespan],
         **http_plumbing(verifier=verifier, now=time.time, limiter=limiter),
     )
-    add_edge(app, new_id=name, ticks_s=time.monotonic)
+    app = Application(litestar, build_edge(litestar, new_id=name, ticks_s=time.monotonic))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = Server(uvicorn.Config(app, **server_options()), hub.drain)
+    server = Server(app, hub.drain)
     serving = asyncio.create_task(server.serve([listener]))
     await eventually(lambda: server.started)
     try:

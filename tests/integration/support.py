@@ -16,7 +16,6 @@ from uuid import UUID
 import asyncpg
 import httpx
 import msgspec
-import uvicorn
 from aiohttp import web
 from litestar import Litestar
 from standardwebhooks import Webhook
@@ -27,9 +26,9 @@ from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
 from monitor.bootstrap.worker import build_worker
 from monitor.cli.openapi import document
-from monitor.cli.serve import Server, server_options
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.vocab import Role
+from monitor.http.server.server import Server
 from monitor.settings.schema import Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
 from monitor.worker.delivery_loop import DeliveryWorker
 
@@ -173,20 +172,20 @@ async def api_of(parts: Container) -> AsyncIterator[Api]:
     app = build_app(parts, owns_container=False)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://monitor.test") as client:
-        yield Api(client, app, signer(parts))
+        yield Api(client, app.litestar, signer(parts))
 
 
 @asynccontextmanager
 async def served(parts: Container) -> AsyncIterator[Api]:
     """The same on a real uvicorn and a real socket."""
     app = build_app(parts, owns_container=False)
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
+    server = Server(app, host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            yield Api(client, app, signer(parts))
+            yield Api(client, app.litestar, signer(parts))
     finally:
         server.stop()
         await serving

@@ -158,7 +158,7 @@ async def test_a_newer_token_keeps_the_socket_open(live: LiveServer) -> None:
         await socket.send(json.dumps({"type": "auth", "token": live.token(ttl_s=300)}))
         await receive(socket)
         (held,) = live.hub._sockets
-        await eventually(lambda: held.session.holder.expires_at - held.since > 100)
+        await eventually(lambda: held.session.grant.expires_at - held.since > 100)
     await eventually(lambda: live.hub.count == 0)
     assert live.hub.closed == {"client": 1}
 

@@ -14,7 +14,7 @@ import pytest
 
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
-from monitor.http.server.connection import BoundedHttp
+from monitor.http.server.http_protocol import BoundedHttp
 from tests.integration.support import API, Api, eventually, served, signer
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
@@ -186,8 +186,8 @@ async def test_an_answer_is_never_taken_for_that_to_another_request(server: Api)
 async def test_requests_sent_far_ahead_of_their_answers_are_not_kept(server: Api) -> None:
     live = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answers = await talk(server, live * (BoundedHttp.waiting - 1) + last)
-    assert answers.count(b"HTTP/1.1 200 OK") == BoundedHttp.waiting
+    answers = await talk(server, live * (BoundedHttp.max_pipelined - 1) + last)
+    assert answers.count(b"HTTP/1.1 200 OK") == BoundedHttp.max_pipelined
     with contextlib.suppress(ConnectionError):
         assert (await talk(server, live * 5_000 + last)).count(b"HTTP/1.1 ") < 1_000
 

@@ -89,7 +89,7 @@ def app() -> Litestar:
         secrets=Secrets(keys=(SecretKey("unused", unused),)),
         jwt=Jwt(keys=(JwtKey("unused", "HS256", unused),)),
     )
-    return build_app(Container(settings))
+    return build_app(Container(settings)).litestar
 
 
 def test_every_route_declares_who_may_call_it(app: Litestar) -> None:

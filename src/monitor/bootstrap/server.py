@@ -22,6 +22,7 @@ from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http import app as http_app
 from monitor.http.live import LiveEndpoint
 from monitor.http.middleware.access_log import access_log
+from monitor.http.middleware.stack import Application
 from monitor.http.routes.services import Services
 
 
@@ -42,7 +43,7 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
     )
 
 
-def build_app(container: Container, *, owns_container: bool = True) -> Litestar:
+def build_app(container: Container, *, owns_container: bool = True) -> Application:
     """
     Return the ASGI application.
 

@@ -35,4 +35,4 @@ def document() -> bytes:
     app = build_app(
         Container(msgspec.structs.replace(settings, jwt=type(settings.jwt)(keys=(JwtKey("-", "HS256", unused),))))
     )
-    return msgspec.json.format(openapi.document(app))
+    return msgspec.json.format(openapi.document(app.litestar))

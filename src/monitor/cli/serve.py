@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import errno
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-
-import uvicorn
 
 from monitor import log as logs
 from monitor.bootstrap.container import Container
@@ -25,13 +22,9 @@ from monitor.bootstrap.server import build_app
 from monitor.cli.common import CommandError, add_address, count
 from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, when_parent_dies
 from monitor.cli.start import build_container, production
-from monitor.http.live.frame_transport import LiveProtocol
-from monitor.http.server.connection import BoundedHttp
+from monitor.http.server.server import Server
 
 EXAMPLE = "monitor serve --host 0.0.0.0 --port 8000 --processes 2"
-
-MAX_MESSAGE_BYTES = 16_384
-DRAIN_S = 10
 
 HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals by which log rotation and service managers request a reload, which needs none here."""
@@ -122,8 +115,7 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
 def _serve(container: Container, sockets: list[socket.socket], lifeline: int | None = None) -> int:
     app = build_app(container)
     freeze_gc()
-    config = uvicorn.Config(app, **server_options())
-    server = Server(config, container.hub.drain)
+    server = Server(app, container.hub.drain)
 
     async def serve() -> int:
         _on_stop_signals(server.stop)
@@ -132,7 +124,7 @@ def _serve(container: Container, sockets: list[socket.socket], lifeline: int | N
         await server.serve(sockets)
         return 0 if server.started else CANNOT_START
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         return runner.run(serve())
 
 
@@ -143,41 +135,3 @@ def _on_stop_signals(stop: Callable[[], None]) -> None:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
-
-
-class Server(uvicorn.Server):
-    """A server that leaves signals to its command: uvicorn's own would kill the process once more on its way out."""
-
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None] = lambda: None) -> None:
-        super().__init__(config)
-        self._drain = drain
-
-    def stop(self) -> None:
-        # First: connections until the port is closed get 503, and sockets their close frame.
-        self._drain()
-        self.should_exit = True
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # uvicorn exits the process when an address is taken, whatever else runs in it.
-        try:
-            await super().startup(sockets)
-        except SystemExit:
-            self.should_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def server_options() -> dict[str, Any]:
-    """Return the options of every server of ours. Its access log is off: it would print query strings."""
-    return {
-        "access_log": False,
-        "log_config": None,
-        "http": BoundedHttp,
-        "ws": LiveProtocol,
-        "ws_max_size": MAX_MESSAGE_BYTES,
-        "ws_per_message_deflate": False,
-        "server_header": False,
-        "timeout_graceful_shutdown": DRAIN_S,
-    }

@@ -15,7 +15,6 @@ import sys
 from pathlib import Path
 
 import msgspec
-import uvicorn
 import uvloop
 
 from monitor import log as logs
@@ -38,10 +37,11 @@ from monitor.cli.common import (
     local_secret_key,
 )
 from monitor.cli.demo import Demo
-from monitor.cli.serve import Server, listen, server_options
+from monitor.cli.serve import listen
 from monitor.cli.start import build_container
 from monitor.cli.token import make
 from monitor.cli.work import worker_name
+from monitor.http.server.server import Server
 from monitor.log import LogStream
 from monitor.settings.schema import Settings
 
@@ -90,7 +90,7 @@ async def _run(
     args: argparse.Namespace, container: Container, sockets: list[socket.socket], stopping: asyncio.Event
 ) -> None:
     app = build_app(container, owns_container=False)
-    server = Server(uvicorn.Config(app, **server_options()), container.hub.drain)
+    server = Server(app, container.hub.drain)
     worker = build_worker(container, name=worker_name())
     loops = {**worker.loops(), **build_scheduler(container).loops()}
     if args.demo:

@@ -24,7 +24,7 @@ from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor
 from monitor.domain.vocab import Actor, Role
 from monitor.http.middleware.authentication import OPEN, actor_of, requires
 from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES, RateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.requests.paging import Cursor, Limit
 
 NOW = 1_800_000_000.0
@@ -125,15 +125,17 @@ def down() -> None:
 ROUTES = [viewer, rows, admin, orders, batch, open_route, forgotten, broken, missing, down]
 
 
-def make_app(verifier: TokenVerifier, limiter: RateLimiter, *, https: bool = False) -> Litestar:
+def make_app(verifier: TokenVerifier, limiter: RateLimiter, *, https: bool = False) -> Application:
     """An application over ``ROUTES``; its clock stands at ``NOW``, request ids count up from ``made-1``."""
-    app = Litestar(ROUTES, openapi_config=None, **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter))
+    litestar = Litestar(
+        ROUTES, openapi_config=None, **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter)
+    )
     numbers, ticks = itertools.count(1), itertools.count()
-    add_edge(
-        app,
+    edge = build_edge(
+        litestar,
         new_id=lambda: f"made-{next(numbers)}",
         ticks_s=lambda: float(next(ticks)),
         cors_origins=["https://dash.example.com"],
         https=https,
     )
-    return app
+    return Application(litestar, edge)

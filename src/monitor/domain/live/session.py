@@ -104,13 +104,13 @@ _FRAMES: dict[str, type[Auth | Subscribe | Resume]] = {"auth": Auth, "subscribe"
 class Session:
     """One client's standing: how often it spoke and for whom."""
 
-    __slots__ = ("_spoken", "holder")
+    __slots__ = ("_frame_times", "grant")
 
-    def __init__(self, holder: SocketGrant) -> None:
-        self.holder = holder
-        self._spoken: deque[float] | None = None
+    def __init__(self, grant: SocketGrant) -> None:
+        self.grant = grant
+        self._frame_times: deque[float] | None = None
 
-    def hear(self, payload: str | bytes | None, now_s: float) -> Auth | Subscribe | Resume:
+    def read_frame(self, payload: str | bytes | None, now_s: float) -> Auth | Subscribe | Resume:
         """
         Read a frame.
 
@@ -141,28 +141,28 @@ class Session:
         Raises:
             Forbidden: of another subject, or with rights that the old one did not give.
         """
-        if new.subject != self.holder.subject:
+        if new.subject != self.grant.subject:
             raise Forbidden("The new token is for another subject.")
-        if not self.holder.role.includes(new.role):
+        if not self.grant.role.includes(new.role):
             raise Forbidden("The new token has more rights; connect again to use them.")
         if not new.role.includes(Role.VIEWER):
             raise Forbidden("This needs the role viewer.")
-        self.holder = new
+        self.grant = new
 
     def check(self, now: float, is_revoked: Callable[[str], bool]) -> None:
         """
         Raises:
             Unauthenticated: the token has run out at Unix second *now*, or is revoked.
         """
-        if now >= self.holder.expires_at:
+        if now >= self.grant.expires_at:
             raise Unauthenticated("The token has expired.")
-        if is_revoked(self.holder.jti):
+        if is_revoked(self.grant.jti):
             raise Unauthenticated("The token has been revoked.")
 
     def _count(self, now_s: float) -> None:
-        if self._spoken is None:
+        if self._frame_times is None:
             # Most clients never say a word.
-            self._spoken = deque(maxlen=FLOOD_FRAMES)
-        if len(self._spoken) == FLOOD_FRAMES and now_s - self._spoken[0] < FLOOD_S:
+            self._frame_times = deque(maxlen=FLOOD_FRAMES)
+        if len(self._frame_times) == FLOOD_FRAMES and now_s - self._frame_times[0] < FLOOD_S:
             raise TooManyRequests("Too many frames.", retry_after_s=FLOOD_S)
-        self._spoken.append(now_s)
+        self._frame_times.append(now_s)

@@ -24,8 +24,8 @@ OUTBOX = 1000
 BATCH = 256
 RETRY_S = 0.5
 FLUSH_S = 0.02
-RESET_APART_S = 5.0
-"""Least time between two resets: a snapshot for every socket costs more than a message."""
+RESET_INTERVAL_S = 5.0
+"""The feed begins anew at most this often: a snapshot for every socket costs more than a message."""
 
 
 class LiveFeed:
@@ -65,7 +65,7 @@ class LiveFeed:
         self._counted = 0
         self._has_lost = False
         self._filled = asyncio.Event()
-        self._reset_wanted = asyncio.Event()
+        self._reset_requested = asyncio.Event()
 
     def publish(self, kind: Kind | str, data: Any, webhook_id: UUID | None = None) -> None:
         """Send a numbered message to every socket of every process. *data* is JSON in bytes, or what encodes to it."""
@@ -78,7 +78,7 @@ class LiveFeed:
 
     def reset(self) -> None:
         """Make every socket of every process start from a snapshot, since a message may be lost."""
-        self._reset_wanted.set()
+        self._reset_requested.set()
 
     def set_metrics(self, data: Any) -> None:
         """Replace the metrics that the sockets of this process get with the next tick."""
@@ -119,11 +119,11 @@ class LiveFeed:
 
     async def _reset_loop(self) -> None:
         while True:
-            await self._reset_wanted.wait()
-            self._reset_wanted.clear()
+            await self._reset_requested.wait()
+            self._reset_requested.clear()
             self._has_lost = True
             self._filled.set()
-            await self._sleep(RESET_APART_S)
+            await self._sleep(RESET_INTERVAL_S)
 
     async def _send_loop(self) -> None:
         while True:
@@ -159,9 +159,9 @@ class LiveFeed:
         stream = self.stream
         if self._has_lost:
             self._has_lost = False
-            self._begin(Tail(Stream(self._new_epoch()).position))
+            self._restart(Tail(Stream(self._new_epoch()).position))
         numbered = list(enumerate(entries, stream.seq + 1))
-        await self._hand_on(stream.extend(Tail(stream.position, numbered)) or [])
+        await self._deliver_all(stream.extend(Tail(stream.position, numbered)) or [])
 
     async def _follow_loop(self, log: FeedLog) -> None:
         while True:
@@ -179,20 +179,20 @@ class LiveFeed:
             messages = self.stream.extend(tail)
             if messages is not None:
                 self.connected = True
-                await self._hand_on(messages)
+                await self._deliver_all(messages)
             elif self.connected:
                 # Read the whole end of the log: there may be nothing missing but a moment.
                 self.connected = False
             else:
-                self._begin(tail)
+                self._restart(tail)
                 self.connected = True
 
-    def _begin(self, tail: Tail) -> None:
+    def _restart(self, tail: Tail) -> None:
         self.stream.restart(tail)
         if self._restarted is not None:
             self._restarted()
 
-    async def _hand_on(self, messages: list[Message]) -> None:
+    async def _deliver_all(self, messages: list[Message]) -> None:
         if messages and self._deliver is not None:
             await self._deliver(messages)
 

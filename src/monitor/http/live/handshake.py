@@ -15,7 +15,7 @@ _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SEQ = re.compile(r"\d{1,18}", re.ASCII)
 
 
-def offered_token(subprotocols: Sequence[str]) -> str | None:
+def subprotocol_token(subprotocols: Sequence[str]) -> str | None:
     """
     Return the token among the offered subprotocols, where browsers have to put it.
 
@@ -43,7 +43,7 @@ def check_origin(origins: Sequence[str], allowed: Collection[str], own: str) -> 
         raise Forbidden("Pages of this origin may not open the live feed.")
 
 
-def asked_position(query: str) -> Position | None:
+def requested_position(query: str) -> Position | None:
     """
     Read ``?epoch=…&seq=…``, from where a client wants to go on.
 

@@ -22,7 +22,7 @@ TICK_S = 1.0
 """How often figures go out at most, and tokens and slow readers are looked at."""
 
 HEARTBEAT_S = 30.0
-APART_S = 5.0
+DISCONNECTED_SNAPSHOT_S = 5.0
 """While this process does not hear the others, its sockets get a snapshot this often instead."""
 
 RETRY_S = 1.0
@@ -87,7 +87,7 @@ class Hub:
         self._opened = 0
         # To each the number that its snapshot must include.
         self._waiting: dict[Socket, int] = {}
-        self._called = asyncio.Event()
+        self._snapshot_needed = asyncio.Event()
         feed.attach(self.deliver, self.restart)
 
     @property
@@ -99,10 +99,10 @@ class Hub:
         return HubStatus(
             sockets=[
                 SocketStatus(
-                    subject=socket.session.holder.subject,
+                    subject=socket.session.grant.subject,
                     since=datetime.fromtimestamp(socket.since, UTC),
                     backlog=socket.reader.lag(self.stream),
-                    congested=socket.wire.congested,
+                    congested=socket.transport.congested,
                 )
                 for socket in self._sockets
             ],
@@ -116,21 +116,21 @@ class Hub:
 
     # One socket ------------------------------------------------------------------------------------------------------
 
-    def admit(self, holder: SocketGrant) -> None:
+    def reserve(self, grant: SocketGrant) -> None:
         """
-        Take one of the holder's places; :meth:`leave` gives it back.
+        Take one of the grant's places; :meth:`leave` gives it back.
 
         Raises:
             Unavailable: the process is about to stop.
-            TooManyRequests: the holder has as many sockets as one may have.
+            TooManyRequests: the grant has as many sockets as one may have.
         """
         if self.draining:
             raise Unavailable("This process is about to stop; connect again.", retry_after_s=1.0)
-        if self._per_user[holder.subject] >= self._max_per_user:
+        if self._per_user[grant.subject] >= self._max_per_user:
             raise TooManyRequests(f"One user may hold {self._max_per_user} live feeds.", retry_after_s=5.0)
-        self._per_user[holder.subject] += 1
+        self._per_user[grant.subject] += 1
 
-    def leave(self, subject: str, socket: Socket | None) -> None:
+    def release(self, subject: str, socket: Socket | None) -> None:
         """Give a place back. *socket* is ``None`` if there never was one."""
         self._per_user[subject] -= 1
         if not self._per_user[subject]:
@@ -139,13 +139,13 @@ class Hub:
             socket.is_open = False
             if socket in self._sockets:
                 del self._sockets[socket]
-                self.closed[socket.ended or "client"] += 1
+                self.closed[socket.close_reason or "client"] += 1
             self._waiting.pop(socket, None)
 
-    def enter(self, socket: Socket) -> None:
+    def add(self, socket: Socket) -> None:
         self._sockets[socket] = None
         self._opened += 1
-        socket.wire.on_drained = lambda: self._drained(socket)
+        socket.transport.on_drained = lambda: self._drained(socket)
 
     def begin(self, socket: Socket, position: Position | None) -> None:
         """Let *socket* go on from *position*, or else from a snapshot."""
@@ -154,9 +154,9 @@ class Hub:
             return
         socket.reader.wait()
         self._waiting[socket] = self.stream.seq
-        self._called.set()
+        self._snapshot_needed.set()
 
-    def obey(self, socket: Socket, frame: Subscribe | Resume) -> None:
+    def handle(self, socket: Socket, frame: Subscribe | Resume) -> None:
         """
         Do what *socket*'s client asks.
 
@@ -168,17 +168,17 @@ class Hub:
         if position is not None and socket.reader.cursor != WAITING:
             # The snapshot was faster; it tells all that a resumption could.
             return
-        socket.reader.wanted = wanted
+        socket.reader.filter = wanted
         self.begin(socket, position)
 
-    def complain(self, socket: Socket, error: MonitorError) -> None:
+    def report_error(self, socket: Socket, error: MonitorError) -> None:
         """Answer a bad frame; see ``close_code_of`` for what follows."""
         at = datetime.fromtimestamp(self._now(), UTC)
         socket.fail(error, seal_error(error, self.stream.epoch, max(socket.reader.cursor, 0), at))
 
     def _drained(self, socket: Socket) -> None:
         if socket in self._waiting:
-            self._called.set()
+            self._snapshot_needed.set()
         else:
             socket.catch_up(self.stream)
 
@@ -194,7 +194,7 @@ class Hub:
             for chunk in _chunks(self._sockets):
                 now = self._now()
                 for socket in chunk:
-                    socket.offer(message, now)
+                    socket.send_numbered(message, now)
                 await asyncio.sleep(0)
 
     def restart(self) -> None:
@@ -208,43 +208,43 @@ class Hub:
         for socket in tuple(self._sockets):
             socket.end(CloseCode.RESTART, "restarting")
 
-    async def greet(self) -> None:
+    async def send_snapshots(self) -> None:
         """Give a snapshot, the same one, to all who wait for one now. Raises ``Unavailable``; they go on waiting."""
-        self._called.clear()
-        guests = [socket for socket in self._waiting if not socket.wire.congested]
+        self._snapshot_needed.clear()
+        guests = [socket for socket in self._waiting if not socket.transport.congested]
         if not guests:
             return
         # The position is taken first: what happens while the snapshot is read is told again afterwards, not left out.
         position, version = self.stream.position, self.feed.metrics_version
-        snapshot = await self._sealed_snapshot(position)
+        snapshot = await self._snapshot_message(position)
         for chunk in _chunks(guests):
             for socket in chunk:
                 # Who asked anew meanwhile may have seen more than this snapshot does.
                 fits = self._waiting.get(socket, position.seq + 1) <= position.seq
                 if fits and socket.start(self.stream, snapshot):
                     del self._waiting[socket]
-                    socket.figures_version = version
+                    socket.metrics_version = version
             await asyncio.sleep(0)
         if self._waiting:
-            self._called.set()
+            self._snapshot_needed.set()
 
-    async def _sealed_snapshot(self, position: Position) -> Message:
+    async def _snapshot_message(self, position: Position) -> Message:
         data = msgspec.Raw(await self._snapshot())
         at = datetime.fromtimestamp(self._now(), UTC)
         return seal(FeedEntry(Kind.SNAPSHOT, at, data), position.epoch, position.seq)
 
     async def _snapshot_loop(self) -> None:
         while True:
-            await self._called.wait()
+            await self._snapshot_needed.wait()
             try:
-                await self.greet()
+                await self.send_snapshots()
             except Unavailable as error:
                 log.warning("live_snapshot_failed", detail=error.detail)
-                self._called.set()
+                self._snapshot_needed.set()
                 await self._sleep(RETRY_S)
             except BaseException:
                 # For the loop that is started after this one.
-                self._called.set()
+                self._snapshot_needed.set()
                 raise
 
     async def _tick_loop(self) -> None:
@@ -261,27 +261,27 @@ class Hub:
         """Do what is due in second number *beats*."""
         for socket in tuple(self._sockets):
             socket.check(self.stream, self._now(), self._is_revoked)
-        await self._send_figures()
+        await self._send_metrics()
         if beats % round(HEARTBEAT_S / TICK_S) == 0:
             await self._repeat(self._now_entry(Kind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S))
-        if not self.feed.connected and beats % round(APART_S / TICK_S) == 0 and self._sockets:
-            snapshot = await self._sealed_snapshot(self.stream.position)
+        if not self.feed.connected and beats % round(DISCONNECTED_SNAPSHOT_S / TICK_S) == 0 and self._sockets:
+            snapshot = await self._snapshot_message(self.stream.position)
             await self._broadcast(snapshot, self._sockets)
 
-    async def _send_figures(self) -> None:
+    async def _send_metrics(self) -> None:
         """Send the newest figures to who has not had them: all of them once they change, else the few left out then."""
         figures, version = self.feed.latest_metrics, self.feed.metrics_version
         if figures is None:
             return
-        owed = [socket for socket in self._sockets if socket.figures_version != version]
+        owed = [socket for socket in self._sockets if socket.metrics_version != version]
         if not owed:
             return
         message = seal(figures, self.stream.epoch, self.stream.seq)
         for chunk in _chunks(owed):
             now = self._now()
             for socket in chunk:
-                if socket.repeat(message, now):
-                    socket.figures_version = version
+                if socket.send_unnumbered(message, now):
+                    socket.metrics_version = version
             await asyncio.sleep(0)
 
     async def _repeat(self, entry: FeedEntry) -> None:
@@ -291,7 +291,7 @@ class Hub:
         for chunk in _chunks(sockets):
             now = self._now()
             for socket in chunk:
-                socket.repeat(message, now)
+                socket.send_unnumbered(message, now)
             await asyncio.sleep(0)
 
     def _now_entry(self, kind: Kind, data: bytes) -> FeedEntry:

@@ -21,7 +21,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import Forbidden, MissingToken, Unauthenticated
 from monitor.domain.vocab import Actor, Role
-from monitor.http.middleware.edge import request_id_of
+from monitor.http.responses.headers import request_id_of
 
 OPEN: dict[str, Any] = {"role": None}
 

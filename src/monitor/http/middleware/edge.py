@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from monitor.log import masked
-
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+from monitor.http.responses.headers import API_HEADERS, HSTS, Headers, incoming_request_id
 
 WriteLine = Callable[[str, str | None, int, float, str, str | None], None]
-
-API_HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
-"""Set unless the answer sets its own: a page, say, brings its own content policy."""
-
-HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
-
-
-def request_id_of(scope: Scope) -> str | None:
-    """Return the id that the answer carries in ``X-Request-ID``; ``None`` outside :class:`Edge`."""
-    request_id: str | None = scope["state"].get("request_id") if "state" in scope else None
-    return request_id
-
-
-def incoming_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """
-    Return the caller's ``X-Request-ID`` if it may go into a log: 1 to 128 of ``[A-Za-z0-9._-]``, and nothing that looks
-    like a secret.
-    """
-    for name, value in headers:
-        if name == b"x-request-id":
-            text = value.decode("latin-1")
-            return text if _REQUEST_ID.fullmatch(value) and masked(text) == text else None
-    return None
 
 
 class Edge:
@@ -103,9 +72,9 @@ class Edge:
             user: Any = scope.get("user")
             subject = user.subject if user is not None else None
             elapsed_s = self._ticks_s() - started_s
-            self.note(scope["method"], scope.get("path_template"), status, elapsed_s, request_id, subject)
+            self.record(scope["method"], scope.get("path_template"), status, elapsed_s, request_id, subject)
 
-    def note(
+    def record(
         self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
     ) -> None:
         """Count one answered request and write its line."""
@@ -126,7 +95,7 @@ class Edge:
             subject=subject,
         )
 
-    def _complete(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    def _complete(self, headers: Headers, request_id: str) -> list[tuple[bytes, bytes]]:
         """Return *headers* with ours behind them, where the answer did not set its own."""
         complete = list(headers)
         present = {name.lower() for name, _ in complete}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class AnswerHead:
+class HeadRequests:
     """Asks the application for a GET, so that no route has to know of HEAD, and keeps the body back."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -33,8 +32,3 @@ class AnswerHead:
             # Who asked, and for which route, is told in the log line of the request.
             asked["method"] = "HEAD"
             scope.update(asked)
-
-
-def with_head(methods: AbstractSet[str]) -> list[str]:
-    """Return *methods*, and HEAD where there is GET, in the order of an ``Allow`` header."""
-    return sorted(methods | {"HEAD"} if "GET" in methods else methods)

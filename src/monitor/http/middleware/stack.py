@@ -1,7 +1,7 @@
 """
 The plumbing around the routes, assembled in one place.
 
-From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``AnswerHead``,
+From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``HeadRequests``,
 Litestar's routing, then per route ``Authenticate``, ``LimitRate``, compression and the handler. Errors of the per-route
 layers become problems outside of them, inside ``Edge``.
 """
@@ -16,14 +16,14 @@ from litestar import Litestar
 from litestar.config.compression import CompressionConfig
 from litestar.dto import AbstractDTO
 from litestar.middleware import DefineMiddleware
-from litestar.types import ExceptionHandlersMap, Middleware
+from litestar.types import ASGIApp, ExceptionHandlersMap, Middleware, Receive, Scope, Send
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.authentication import Authenticate
 from monitor.http.middleware.cors import Cors
 from monitor.http.middleware.edge import Edge, WriteLine
-from monitor.http.middleware.head_requests import AnswerHead
-from monitor.http.middleware.options_requests import AnswerOptions
+from monitor.http.middleware.head_requests import HeadRequests
+from monitor.http.middleware.options_requests import OptionsRequests
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, LimitRate, RateLimiter
 from monitor.http.requests.body import JsonBody
 from monitor.http.responses.problems import exception_handlers
@@ -56,7 +56,7 @@ def http_plumbing(*, verifier: TokenVerifier, now: Callable[[], float], limiter:
     """
     return Plumbing(
         middleware=[
-            AnswerOptions,
+            OptionsRequests,
             DefineMiddleware(Authenticate, verifier=verifier, now=now),
             DefineMiddleware(LimitRate, limiter=limiter),
         ],
@@ -74,8 +74,19 @@ def http_plumbing(*, verifier: TokenVerifier, now: Callable[[], float], limiter:
     )
 
 
-def add_edge(
-    app: Litestar,
+class Application:
+    """ASGI application: Litestar inside *layers*, which also cover what its routing refuses (404, 405)."""
+
+    def __init__(self, litestar: Litestar, layers: ASGIApp) -> None:
+        self.litestar = litestar
+        self._layers = layers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._layers(scope, receive, send)
+
+
+def build_edge(
+    app: ASGIApp,
     *,
     new_id: Callable[[], str],
     ticks_s: Callable[[], float],
@@ -85,13 +96,8 @@ def add_edge(
     observe: Callable[[str, str, int, float], None] | None = None,
     write_line: WriteLine | None = None,
 ) -> Edge:
-    """
-    Put :class:`Edge`, and :class:`Cors` if *cors_origins* are listed, around all of *app*, and return it. Call it once.
-
-    Litestar's own middlewares stand behind its routing and would miss 404 and 405.
-    """
-    answering = AnswerHead(app.asgi_handler)
-    inner = Cors(answering, cors_origins) if cors_origins else answering
-    edge = Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, log=log, observe=observe, write_line=write_line)
-    app.asgi_handler = edge
-    return edge
+    """Return :class:`Edge`, and inside of it :class:`Cors` if *cors_origins* are listed, around all of *app*."""
+    inner: ASGIApp = HeadRequests(app)
+    if cors_origins:
+        inner = Cors(inner, cors_origins)
+    return Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, log=log, observe=observe, write_line=write_line)

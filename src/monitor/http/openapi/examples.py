@@ -238,7 +238,7 @@ REPLAY = ReplayView(
 )
 ACCEPTED = Accepted(EVENT_ID, "order.paid", 1)
 
-ANSWERS: Mapping[Any, object] = {
+RESPONSES: Mapping[Any, object] = {
     WebhookView: WEBHOOK,
     SecretView: SecretView(SECRET, NOW + timedelta(days=1)),
     EventView: msgspec.structs.replace(
@@ -282,7 +282,7 @@ ANSWERS: Mapping[Any, object] = {
 }
 """By what a route returns."""
 
-ANSWERS_OF: Mapping[str, object] = {
+RESPONSES_OF: Mapping[str, object] = {
     "create_webhook": msgspec.structs.replace(WEBHOOK, version=1, secret=SECRET),
     "get_webhook": DETAILS,
     "live": {"status": "live"},

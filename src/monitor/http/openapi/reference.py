@@ -22,7 +22,15 @@ from litestar.types import Method
 from monitor import __version__
 from monitor.domain.errors import NotFound
 from monitor.http.openapi.document import complete
-from monitor.http.page.assets import REVALIDATE, STATIC_ROUTE, Asset, answer_asset, asset_of, load_page, page_routes
+from monitor.http.page.assets import (
+    REVALIDATE,
+    STATIC_ROUTE,
+    Asset,
+    asset_of,
+    asset_response,
+    asset_routes,
+    load_assets,
+)
 
 REFERENCE = Path(__file__).with_name("reference")
 PATH = "/schema"
@@ -83,7 +91,7 @@ def openapi_config() -> OpenAPIConfig:
 
 def reference_routes() -> list[HTTPRouteHandler]:
     """Return the routes of the page."""
-    return page_routes(load_page(REFERENCE, under=PATH, policy=POLICY), f"{PATH}/swagger")
+    return asset_routes(load_assets(REFERENCE, under=PATH, policy=POLICY), f"{PATH}/swagger")
 
 
 class _Document:
@@ -97,7 +105,7 @@ class _Document:
             raise NotFound("There is nothing at this address.")
         if self._asset is None:
             self._asset = await asyncio.to_thread(self._made, request.app)
-        return answer_asset(request, self._asset, REVALIDATE, _NO_POLICY)
+        return asset_response(request, self._asset, REVALIDATE, _NO_POLICY)
 
     def _made(self, app: Litestar) -> Asset:
         asset = asset_of(document(app), "application/json")

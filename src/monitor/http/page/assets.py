@@ -65,7 +65,7 @@ class Asset(msgspec.Struct, frozen=True, dict=True):
         return gzip.compress(self.body, mtime=0)
 
 
-class Page(msgspec.Struct, frozen=True):
+class AssetBundle(msgspec.Struct, frozen=True):
     """The document, and its files by their name below ``<under>/assets/<digest>/``; ``policy`` is what it may load."""
 
     document: Asset
@@ -75,7 +75,7 @@ class Page(msgspec.Struct, frozen=True):
     policy: str
 
 
-def load_page(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -> Page:
+def load_assets(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -> AssetBundle:
     """Read the page from *folder*."""
     files = {
         path.relative_to(folder).as_posix(): asset_of(path.read_bytes(), MEDIA_TYPES[path.suffix])
@@ -86,15 +86,15 @@ def load_page(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -
     base = f"{under}/assets/{digest}"
     preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in files if name.endswith(".js"))
     document = (folder / DOCUMENT).read_bytes().replace(BASE, base.encode()).replace(PRELOADS, preloads.encode())
-    return Page(asset_of(document, "text/html"), digest, files, under, policy)
+    return AssetBundle(asset_of(document, "text/html"), digest, files, under, policy)
 
 
-def page_routes(page: Page, path: str = "/") -> list[HTTPRouteHandler]:
+def asset_routes(page: AssetBundle, path: str = "/") -> list[HTTPRouteHandler]:
     """Return the routes of *page*, read at *path*. They are open: the page holds no data, and signs in by itself."""
 
     @get(path, opt=STATIC_ROUTE, include_in_schema=False, sync_to_thread=False)
     def document(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return answer_asset(request, page.document, REVALIDATE, page.policy)
+        return asset_response(request, page.document, REVALIDATE, page.policy)
 
     @get(
         f"{page.under}/assets/{{version:str}}/{{name:path}}",
@@ -106,7 +106,7 @@ def page_routes(page: Page, path: str = "/") -> list[HTTPRouteHandler]:
         file = page.files.get(name.removeprefix("/")) if version == page.digest else None
         if file is None:
             raise NotFound("There is no such file in this version of the page.")
-        return answer_asset(request, file, _FOR_EVER, page.policy)
+        return asset_response(request, file, _FOR_EVER, page.policy)
 
     return [document, asset]
 
@@ -116,7 +116,7 @@ def asset_of(body: bytes, media_type: str) -> Asset:
     return Asset(body, media_type, entity_tag(body))
 
 
-def answer_asset(request: Request[Any, Any, Any], asset: Asset, cache: str, policy: str) -> Response[bytes]:
+def asset_response(request: Request[Any, Any, Any], asset: Asset, cache: str, policy: str) -> Response[bytes]:
     """Answer *asset*, compressed for those who take it. The route's ``opt`` is :data:`STATIC_ROUTE`."""
     headers = {
         "etag": asset.etag,

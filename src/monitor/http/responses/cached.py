@@ -8,7 +8,7 @@ import msgspec
 from litestar import MediaType, Request, Response
 
 from monitor.domain.encoded import entity_tag
-from monitor.http.responses.conditional import not_modified, tagged_answer
+from monitor.http.responses.conditional import not_modified, tagged_response
 
 _REVALIDATE = "private, no-cache"
 
@@ -38,7 +38,9 @@ class CachedViews(Protocol):
     def peek(self, text: str) -> Answer | None: ...
 
 
-async def cached_answer(request: Request[Any, Any, Any], views: CachedViews, name: str, **scope: Any) -> Response[Any]:
+async def cached_response(
+    request: Request[Any, Any, Any], views: CachedViews, name: str, **scope: Any
+) -> Response[Any]:
     """
     Answer the view *name*. Only for routes that every viewer may call.
 
@@ -55,7 +57,7 @@ async def cached_answer(request: Request[Any, Any, Any], views: CachedViews, nam
     return Response(answer.body, media_type=MediaType.JSON, headers=headers)
 
 
-def encoded_answer(request: Request[Any, Any, Any], view: Any) -> Response[Any]:
+def encoded_response(request: Request[Any, Any, Any], view: Any) -> Response[Any]:
     """Answer *view*, which no cache holds, with the entity tag that a cached one would have."""
     body = msgspec.json.encode(view)
     tag = entity_tag(body)
@@ -69,12 +71,12 @@ class _Versioned(msgspec.Struct):
     version: int
 
 
-def versioned_answer(request: Request[Any, Any, Any], answer: Answer) -> Response[Any]:
+def versioned_response(request: Request[Any, Any, Any], answer: Answer) -> Response[Any]:
     """Answer a resource that ``If-Match`` may guard: its tag holds its version."""
     if answer.stale:
         return Response(marked_stale(answer), media_type=MediaType.JSON)
     version = msgspec.json.decode(answer.body, type=_Versioned).version
-    return tagged_answer(request, answer.body, version)
+    return tagged_response(request, answer.body, version)
 
 
 def marked_stale(answer: Answer) -> bytes:

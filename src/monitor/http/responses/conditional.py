@@ -67,7 +67,7 @@ def not_modified(header: str | None, tag: str) -> bool:
     return tags is None or any(f'"{opaque}"' == tag for _, opaque in tags)
 
 
-def tagged_answer(request: Request[Any, Any, Any], body: bytes, version: int) -> Response[Any]:
+def tagged_response(request: Request[Any, Any, Any], body: bytes, version: int) -> Response[Any]:
     """Answer a read with the encoded JSON *body* and its tag, or with 304 and no body."""
     tag = etag(version, body)
     headers = {"etag": tag, "cache-control": "private, no-cache"}

@@ -20,8 +20,8 @@ from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.paging import Cursor, Limit
 from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.cached import cached_answer, encoded_answer
-from monitor.http.responses.conditional import tagged_answer
+from monitor.http.responses.cached import cached_response, encoded_response
+from monitor.http.responses.conditional import tagged_response
 from monitor.http.routes.services import Services
 
 MAX_DAYS = 365
@@ -67,9 +67,9 @@ class AlertController(Controller):
     ) -> Response[Page[AlertView]]:
         where = AlertFilter(STATES[state_], severity, kind, webhook_id, checked(from_at, "from"), checked(to_at, "to"))
         if where == PENDING and cursor is None and limit == DEFAULT_LIMIT:
-            return await cached_answer(request, services.views, "alerts")
+            return await cached_response(request, services.views, "alerts")
         rows = await services.alert_queries.alerts(where, after=decode_cursor(cursor), limit=limit + 1)
-        return encoded_answer(request, page(rows, limit))
+        return encoded_response(request, page(rows, limit))
 
     @get(
         "/{alert_id:uuid}",
@@ -82,7 +82,7 @@ class AlertController(Controller):
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], alert_id: FromPath[UUID]
     ) -> Response[AlertView]:
         view = await services.alert_queries.alert(alert_id)
-        return tagged_answer(request, msgspec.json.encode(view), view.version)
+        return tagged_response(request, msgspec.json.encode(view), view.version)
 
     @post(
         "/{alert_id:uuid}/ack",
@@ -150,4 +150,4 @@ class AlertController(Controller):
         request: Request[Any, Any, Any],
         days: Annotated[int, QueryParameter(ge=1, le=MAX_DAYS, description="Days back, today included.")] = 30,
     ) -> Response[AlertStatsView]:
-        return await cached_answer(request, services.views, "alert_stats", days=days)
+        return await cached_response(request, services.views, "alert_stats", days=days)

@@ -25,7 +25,7 @@ from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.http.middleware.authentication import requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, problems
 from monitor.http.requests.paging import Cursor, Limit
-from monitor.http.responses.cached import cached_answer, encoded_answer
+from monitor.http.responses.cached import cached_response, encoded_response
 from monitor.http.routes.services import Services
 
 
@@ -44,7 +44,7 @@ class DashboardController(Controller):
     async def dashboard(
         self, services: NamedDependency[Services], request: Request[Any, Any, Any]
     ) -> Response[DashboardView]:
-        return await cached_answer(request, services.views, "dashboard")
+        return await cached_response(request, services.views, "dashboard")
 
     @get(
         "/overview",
@@ -56,7 +56,7 @@ class DashboardController(Controller):
     async def overview(
         self, services: NamedDependency[Services], request: Request[Any, Any, Any]
     ) -> Response[OverviewView]:
-        return await cached_answer(request, services.views, "overview")
+        return await cached_response(request, services.views, "overview")
 
     @get(
         "/webhooks",
@@ -74,9 +74,9 @@ class DashboardController(Controller):
         cursor: Cursor = None,
     ) -> Response[Page[WebhookRow]]:
         if status is None and cursor is None and limit == DEFAULT_LIMIT:
-            return await cached_answer(request, services.views, "webhook_health")
+            return await cached_response(request, services.views, "webhook_health")
         rows = await services.dashboards.rows(status=status, after=decode_row_cursor(cursor), limit=limit + 1)
-        return encoded_answer(request, page_by(rows, limit, cursor_position))
+        return encoded_response(request, page_by(rows, limit, cursor_position))
 
     @get(
         "/performance",
@@ -91,7 +91,7 @@ class DashboardController(Controller):
         request: Request[Any, Any, Any],
         window: Annotated[Window, QueryParameter(description="How far back.")] = "1h",
     ) -> Response[PerformanceView]:
-        return await cached_answer(request, services.views, performance_view(window), window=window)
+        return await cached_response(request, services.views, performance_view(window), window=window)
 
     @get(
         "/anomalies",
@@ -111,8 +111,8 @@ class DashboardController(Controller):
         cursor: Cursor = None,
     ) -> Response[Page[AnomalyView]]:
         if state_ == "open" and webhook_id is None and cursor is None and limit == DEFAULT_LIMIT:
-            return await cached_answer(request, services.views, "anomalies")
+            return await cached_response(request, services.views, "anomalies")
         rows = await services.alert_queries.anomalies(
             is_open=state_ == "open", webhook_id=webhook_id, after=decode_cursor(cursor), limit=limit + 1
         )
-        return encoded_answer(request, page(rows, limit))
+        return encoded_response(request, page(rows, limit))

@@ -14,7 +14,7 @@ from monitor.domain.views.dashboard import OverviewView
 from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import OPEN, requires
 from monitor.http.openapi.responses import problems
-from monitor.http.responses.prometheus import Exposition
+from monitor.http.routes.prometheus import Exposition
 from monitor.http.routes.services import Services
 
 

@@ -27,7 +27,7 @@ from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.body import MergePatch, convert
 from monitor.http.requests.paging import NO_NUL, Cursor, Limit
 from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.cached import cached_answer, encoded_answer, versioned_answer
+from monitor.http.responses.cached import cached_response, encoded_response, versioned_response
 from monitor.http.responses.conditional import TAGS, etag, require_version
 from monitor.http.routes.services import Services
 
@@ -100,9 +100,9 @@ class WebhookController(Controller):
     ) -> Response[Page[WebhookView]]:
         where = WebhookFilter(status, enabled, event_type, label, q)
         if where == WebhookFilter() and cursor is None and limit == DEFAULT_LIMIT:
-            return await cached_answer(request, services.views, "webhooks")
+            return await cached_response(request, services.views, "webhooks")
         rows = await services.queries.webhooks(where, after=decode_cursor(cursor), limit=limit + 1)
-        return encoded_answer(request, page(rows, limit))
+        return encoded_response(request, page(rows, limit))
 
     @post(
         summary="Create a webhook",
@@ -131,7 +131,7 @@ class WebhookController(Controller):
     async def get_webhook(
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
-        return versioned_answer(request, await services.views.answer("webhook", webhook_id=webhook_id))
+        return versioned_response(request, await services.views.answer("webhook", webhook_id=webhook_id))
 
     @put(
         "/{webhook_id:uuid}",
@@ -311,8 +311,8 @@ class WebhookController(Controller):
         start, end = await _window(services, checked(from_at, "from"), checked(to_at, "to"), step)
         if end <= await services.queries.now() - OPEN_TO_REPORTS:
             scope = {"webhook_id": webhook_id, "from_at": start, "to_at": end, "step_s": step}
-            return await cached_answer(request, services.views, "metrics_closed", **scope)
-        return encoded_answer(request, await services.queries.metrics(webhook_id, start, end, step))
+            return await cached_response(request, services.views, "metrics_closed", **scope)
+        return encoded_response(request, await services.queries.metrics(webhook_id, start, end, step))
 
 
 async def _window(

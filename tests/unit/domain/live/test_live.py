@@ -45,7 +45,7 @@ from monitor.domain.live import (
 from monitor.domain.live.messages import NUMBERED, TOPICS
 from monitor.domain.live.session import FLOOD_FRAMES, FLOOD_S, Auth
 from monitor.domain.vocab import Role
-from monitor.http.live.handshake import asked_position, check_origin, offered_token
+from monitor.http.live.handshake import check_origin, requested_position, subprotocol_token
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOOK, OTHER = UUID(int=1), UUID(int=2)
@@ -196,7 +196,7 @@ def test_a_filter_passes_what_was_asked_for(
 
 def test_a_filtered_reader_is_handed_what_it_wants_and_moves_over_the_rest() -> None:
     stream, reader = Stream("e"), Reader()
-    reader.wanted = Filter.of(["anomalies"], None)
+    reader.filter = Filter.of(["anomalies"], None)
     reader.resume(stream, Position("e", 0))
     stream.extend(Tail(Position("e", 2), [(1, entry(Kind.ANOMALY_OPENED)), (2, entry(Kind.ALERT_NEW))]))
     assert numbers(list(reader.missed(stream))) == [1]
@@ -232,7 +232,7 @@ def session(role: Role = Role.OPERATOR) -> Session:
     ],
 )
 def test_a_frame_is_read(text: str, frame: Any) -> None:
-    assert session().hear(text, 0.0) == frame
+    assert session().read_frame(text, 0.0) == frame
 
 
 def test_a_token_is_not_shown() -> None:
@@ -263,7 +263,7 @@ def test_a_bad_frame_has_an_error_and_a_close_code(
     payload: str | bytes | None, error: type[MonitorError], code: CloseCode | None
 ) -> None:
     with pytest.raises(error) as refused:
-        session().hear(payload, 0.0)
+        session().read_frame(payload, 0.0)
     assert close_code_of(refused.value) is code
 
 
@@ -271,32 +271,32 @@ def test_a_bad_frame_has_an_error_and_a_close_code(
 def test_whatever_is_said_there_is_an_answer(payload: str | bytes) -> None:
     """hear is total: a frame or a MonitorError, whatever comes."""
     with contextlib.suppress(MonitorError):
-        session().hear(payload, 0.0)
+        session().read_frame(payload, 0.0)
 
 
 def test_who_speaks_too_often_has_to_go_and_who_spreads_it_may_stay() -> None:
     busy = session()
     for i in range(FLOOD_FRAMES * 2):
-        busy.hear('{"type":"subscribe"}', i * (FLOOD_S + 1) / FLOOD_FRAMES)
+        busy.read_frame('{"type":"subscribe"}', i * (FLOOD_S + 1) / FLOOD_FRAMES)
     for i in range(FLOOD_FRAMES - 1):
-        busy.hear('{"type":"subscribe"}', 1000.0 + i * 0.01)
-    busy.hear('{"type":"subscribe"}', 1001.0)
+        busy.read_frame('{"type":"subscribe"}', 1000.0 + i * 0.01)
+    busy.read_frame('{"type":"subscribe"}', 1001.0)
     with pytest.raises(TooManyRequests) as refused:
-        busy.hear('{"type":"subscribe"}', 1002.0)
+        busy.read_frame('{"type":"subscribe"}', 1002.0)
     assert close_code_of(refused.value) is CloseCode.FLOOD
 
 
 def test_a_newer_token_may_say_less_but_not_more() -> None:
     held = session(Role.OPERATOR)
     held.renew(SocketGrant("ada", Role.VIEWER, "jti-2", 200.0))
-    assert held.holder.expires_at == 200.0
+    assert held.grant.expires_at == 200.0
     for worse in (SocketGrant("bob", Role.VIEWER, "j", 300.0), SocketGrant("ada", Role.OPERATOR, "j", 300.0)):
         with pytest.raises(Forbidden) as refused:
             held.renew(worse)
         assert close_code_of(refused.value) is CloseCode.FORBIDDEN
     with pytest.raises(Forbidden, match="role viewer"):
         session(Role.ADMIN).renew(SocketGrant("ada", Role.PUBLISHER, "j", 300.0))
-    assert held.holder.expires_at == 200.0
+    assert held.grant.expires_at == 200.0
 
 
 def test_a_token_ends_when_it_says_and_when_it_is_revoked() -> None:
@@ -316,12 +316,12 @@ def test_an_error_without_a_rule_closes_as_our_fault() -> None:
 
 
 def test_a_token_is_found_among_the_subprotocols() -> None:
-    assert offered_token([]) is None
-    assert offered_token(["monitor.v1"]) is None
-    assert offered_token(["monitor.v1", "bearer.a.b.c"]) == "a.b.c"
+    assert subprotocol_token([]) is None
+    assert subprotocol_token(["monitor.v1"]) is None
+    assert subprotocol_token(["monitor.v1", "bearer.a.b.c"]) == "a.b.c"
     for bad in (["bearer.t"], ["chat"], ["monitor.v1", "bearer.t", "bearer.u"]):
         with pytest.raises(Malformed):
-            offered_token(bad)
+            subprotocol_token(bad)
 
 
 def test_only_listed_pages_and_our_own_get_in() -> None:
@@ -340,9 +340,9 @@ def test_only_listed_pages_and_our_own_get_in() -> None:
 
 
 def test_an_address_may_hold_a_position_and_nothing_else() -> None:
-    assert asked_position("") is None
-    assert asked_position("epoch=ab-C_1&seq=12") == Position("ab-C_1", 12)
+    assert requested_position("") is None
+    assert requested_position("epoch=ab-C_1&seq=12") == Position("ab-C_1", 12)
     for bad in ("seq=1", "epoch=e", "epoch=e&seq=1&token=t", "epoch=e&seq=x", "epoch=e&epoch=f", "epoch=e&seq=-1",
                 "epoch=a.b&seq=1", "access_token=t", "epoch=&seq=1", "epoch=e&seq=٣"):  # fmt: skip
         with pytest.raises(Malformed):
-            asked_position(bad)
+            requested_position(bad)

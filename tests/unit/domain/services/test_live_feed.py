@@ -13,7 +13,7 @@ import pytest
 from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.live import Kind, Message, Position
-from monitor.domain.services.live_feed import OUTBOX, RESET_APART_S, LiveFeed
+from monitor.domain.services.live_feed import OUTBOX, RESET_INTERVAL_S, LiveFeed
 from tests.fakes.clock import FakeClock
 from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
 
@@ -196,7 +196,7 @@ async def test_it_does_not_begin_anew_again_and_again(stack: AsyncExitStack) -> 
         feed.reset()
         await settle()
         assert ears.restarts == 1
-    assert waited == [RESET_APART_S]
+    assert waited == [RESET_INTERVAL_S]
     gate.set()
     await until(lambda: ears.restarts == 2)
 

@@ -23,7 +23,7 @@ ORIGIN = "https://dash.example.com"
 OWN = "monitor.test"
 
 
-class FakeWire:
+class FakeFrameTransport:
     """Remembers what was written; congested when the test says so."""
 
     def __init__(self) -> None:
@@ -76,21 +76,21 @@ class World:
         )
         self._slept = asyncio.Event()
 
-    def open(self, subject: str = "ada", *, expires_in_s: float = 300) -> tuple[Socket, FakeWire]:
+    def open(self, subject: str = "ada", *, expires_in_s: float = 300) -> tuple[Socket, FakeFrameTransport]:
         """Enter a socket that has yet to be begun."""
-        wire = FakeWire()
-        holder = SocketGrant(subject, Role.VIEWER, f"jti-{subject}", self.now + expires_in_s)
-        self.hub.admit(holder)
-        socket = Socket(wire, Session(holder), self.now)
-        self.hub.enter(socket)
-        return socket, wire
+        transport = FakeFrameTransport()
+        grant = SocketGrant(subject, Role.VIEWER, f"jti-{subject}", self.now + expires_in_s)
+        self.hub.reserve(grant)
+        socket = Socket(transport, Session(grant), self.now)
+        self.hub.add(socket)
+        return socket, transport
 
-    async def watch(self, subject: str = "ada", **options: Any) -> tuple[Socket, FakeWire]:
+    async def watch(self, subject: str = "ada", **options: Any) -> tuple[Socket, FakeFrameTransport]:
         """Enter a socket and give it its snapshot."""
-        socket, wire = self.open(subject, **options)
+        socket, transport = self.open(subject, **options)
         self.hub.begin(socket, None)
-        await self.hub.greet()
-        return socket, wire
+        await self.hub.send_snapshots()
+        return socket, transport
 
     async def tell(self, *data: Any, kind: str = "alert_new", webhook_id: Any = None) -> None:
         """Publish and deliver."""
@@ -163,17 +163,17 @@ def handshake(
     origin: str | None = None,
     query: str = "",
     headers: tuple[tuple[bytes, bytes], ...] = (),
-    wire: FakeWire | None = None,
+    transport: FakeFrameTransport | None = None,
 ) -> dict[str, Any]:
-    """Return the ASGI scope of a handshake; with *wire* that of our own server."""
+    """Return the ASGI scope of a handshake; with *transport* that of our own server."""
     sent = [(b"host", OWN.encode()), *headers]
     if token is not None:
         sent.append((b"authorization", f"Bearer {token}".encode()))
     if origin is not None:
         sent.append((b"origin", origin.encode()))
     extensions: dict[str, Any] = {"websocket.http.response": {}}
-    if wire is not None:
-        extensions[EXTENSION] = wire
+    if transport is not None:
+        extensions[EXTENSION] = transport
     return {
         "type": "websocket",
         "scheme": "wss",

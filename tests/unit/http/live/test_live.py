@@ -23,17 +23,17 @@ from monitor.domain.live.session import FLOOD_FRAMES
 from monitor.domain.live.stream import RING
 from monitor.domain.vocab import Role
 from monitor.http.live import LiveEndpoint, live_route
-from monitor.http.live.frame_transport import ASGI_BACKLOG, AsgiWire
-from monitor.http.live.hub import APART_S, HEARTBEAT_S
+from monitor.http.live.frame_transport import ASGI_BACKLOG, AsgiFrameTransport
+from monitor.http.live.hub import DISCONNECTED_SNAPSHOT_S, HEARTBEAT_S
 from monitor.http.live.socket import STALL_S
 from monitor.http.middleware.authentication import undeclared_routes
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from tests.unit.http.live.live_support import (
     ORIGIN,
     OWN,
     Client,
-    FakeWire,
+    FakeFrameTransport,
     World,
     at_once,
     connected,
@@ -93,7 +93,7 @@ async def test_a_handshake_of_the_attack_list_is_judged_as_listed(
     sent = case["send"]
     cookies = ((b"cookie", filled(sent["cookie"]).encode()),) if "cookie" in sent else ()
     offers = tuple(filled(offer) for offer in sent["subprotocols"])
-    scope = handshake(offers=offers, origin=sent["origin"], headers=cookies, wire=FakeWire())
+    scope = handshake(offers=offers, origin=sent["origin"], headers=cookies, transport=FakeFrameTransport())
     async with connected(endpoint, scope) as client:
         assert client.status == case["expect"]["http"]
         assert client.sent[0].get("subprotocol") == case["expect"].get("selected_subprotocol")
@@ -106,7 +106,7 @@ async def test_the_sixth_socket_of_one_user_is_refused_and_the_first_five_stay(
     row = case("W24")
     async with AsyncExitStack() as stack:
         clients = [
-            await stack.enter_async_context(connected(endpoint, handshake(token(), wire=FakeWire())))
+            await stack.enter_async_context(connected(endpoint, handshake(token(), transport=FakeFrameTransport())))
             for _ in range(row["send"]["repeat"])
         ]
         assert [client.status for client in clients] == [101] * 5 + [row["expect"]["http"]]
@@ -119,7 +119,7 @@ async def test_nobody_gets_in_while_the_process_stops(
     endpoint: LiveEndpoint, token: Callable[..., str], world: World
 ) -> None:
     world.hub.drain()
-    async with connected(endpoint, handshake(token(), wire=FakeWire())) as client:
+    async with connected(endpoint, handshake(token(), transport=FakeFrameTransport())) as client:
         assert client.status == case("W28")["expect"]["http"]
     assert world.hub.refused == {"unavailable": 1}
 
@@ -152,7 +152,7 @@ async def test_a_refusal_is_a_problem_with_an_id_and_the_usual_headers(endpoint:
 async def test_a_handshake_with_the_token_in_the_header(
     options: dict[str, Any], status: int, endpoint: LiveEndpoint, token: Callable[..., str]
 ) -> None:
-    async with connected(endpoint, handshake(token(), wire=FakeWire(), **options)) as client:
+    async with connected(endpoint, handshake(token(), transport=FakeFrameTransport(), **options)) as client:
         assert client.status == status
 
 
@@ -165,7 +165,7 @@ async def test_where_tls_ends_in_front_of_us_our_own_pages_are_secure_ones(
     world: World, verifier: TokenVerifier, token: Callable[..., str]
 ) -> None:
     endpoint = endpoint_of(world, verifier, https=True)
-    scope = handshake(token(), origin=f"https://{OWN}", wire=FakeWire()) | {"scheme": "ws"}
+    scope = handshake(token(), origin=f"https://{OWN}", transport=FakeFrameTransport()) | {"scheme": "ws"}
     async with connected(endpoint, scope) as client:
         assert client.status == 101
 
@@ -194,21 +194,20 @@ async def test_a_server_that_cannot_answer_a_handshake_closes_it(endpoint: LiveE
 
 
 @pytest.fixture
-def app(endpoint: LiveEndpoint, verifier: TokenVerifier) -> Litestar:
+def app(endpoint: LiveEndpoint, verifier: TokenVerifier) -> Application:
     limiter = LocalRateLimiter(per_s=1, burst=5, ticks_s=lambda: 0.0)
     plumbing = http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter)
-    app = Litestar([live_route(endpoint)], openapi_config=None, **plumbing)
-    add_edge(app, new_id=lambda: "made", ticks_s=lambda: 0.0)
-    return app
+    litestar = Litestar([live_route(endpoint)], openapi_config=None, **plumbing)
+    return Application(litestar, build_edge(litestar, new_id=lambda: "made", ticks_s=lambda: 0.0))
 
 
-def test_the_route_declares_its_role(app: Litestar) -> None:
-    assert undeclared_routes(app) == []
-    (route,) = app.routes
+def test_the_route_declares_its_role(app: Application) -> None:
+    assert undeclared_routes(app.litestar) == []
+    (route,) = app.litestar.routes
     assert route.route_handler.opt["role"] is Role.VIEWER  # type: ignore[union-attr]
 
 
-def test_a_plain_request_is_told_to_upgrade(client: TestClient[Litestar]) -> None:
+def test_a_plain_request_is_told_to_upgrade(client: TestClient[Application]) -> None:
     answer = client.get("/ws/dashboard")
     assert answer.status_code in case("W26")["expect"]["http"]
     assert (answer.headers["upgrade"], answer.headers["x-request-id"]) == ("websocket", "made")
@@ -216,7 +215,7 @@ def test_a_plain_request_is_told_to_upgrade(client: TestClient[Litestar]) -> Non
 
 
 def test_on_any_asgi_server_the_feed_works_through_the_application(
-    client: TestClient[Litestar], token: Callable[..., str], world: World
+    client: TestClient[Application], token: Callable[..., str], world: World
 ) -> None:
     headers = {"Authorization": f"Bearer {token()}"}
     with client.websocket_connect("/ws/dashboard", headers=headers) as socket:
@@ -231,95 +230,105 @@ def test_on_any_asgi_server_the_feed_works_through_the_application(
 
 
 @pytest.fixture
-def wire() -> FakeWire:
-    return FakeWire()
+def transport() -> FakeFrameTransport:
+    return FakeFrameTransport()
 
 
 @pytest.fixture
-async def talking(endpoint: LiveEndpoint, token: Callable[..., str], wire: FakeWire) -> AsyncIterator[Client]:
-    """A client on *wire* that has its snapshot."""
-    async with connected(endpoint, handshake(token(), wire=wire)) as client:
+async def talking(
+    endpoint: LiveEndpoint, token: Callable[..., str], transport: FakeFrameTransport
+) -> AsyncIterator[Client]:
+    """A client on *transport* that has its snapshot."""
+    async with connected(endpoint, handshake(token(), transport=transport)) as client:
         yield client
 
 
 async def test_a_newer_token_moves_the_end(
-    talking: Client, wire: FakeWire, token: Callable[..., str], world: World
+    talking: Client, transport: FakeFrameTransport, token: Callable[..., str], world: World
 ) -> None:
     world.now = NOW + 200
     talking.say({"type": "auth", "token": token(jti="jti-2", ttl_s=400)})
     (socket,) = world.hub._sockets
-    await until(lambda: socket.session.holder.jti == "jti-2")
+    await until(lambda: socket.session.grant.jti == "jti-2")
     world.now = NOW + 399
     await world.hub.tick(1)
-    assert wire.ended is None
+    assert transport.ended is None
     world.now = NOW + 400
     await world.hub.tick(2)
-    assert wire.ended == (4401, "invalid_token")
+    assert transport.ended == (4401, "invalid_token")
 
 
-async def test_a_renewal_as_another_user_is_refused(talking: Client, wire: FakeWire, token: Callable[..., str]) -> None:
+async def test_a_renewal_as_another_user_is_refused(
+    talking: Client, transport: FakeFrameTransport, token: Callable[..., str]
+) -> None:
     talking.say({"type": "auth", "token": token(subject="user-2")})
-    await until(lambda: wire.ended)
-    assert wire.ended == (case("W31")["expect"]["close"], "insufficient_scope")
+    await until(lambda: transport.ended)
+    assert transport.ended == (case("W31")["expect"]["close"], "insufficient_scope")
 
 
 async def test_a_renewal_with_more_rights_is_refused(
-    talking: Client, wire: FakeWire, token: Callable[..., str]
+    talking: Client, transport: FakeFrameTransport, token: Callable[..., str]
 ) -> None:
     talking.say({"type": "auth", "token": token(Role.ADMIN)})
-    await until(lambda: wire.ended)
-    assert wire.ended == (4403, "insufficient_scope")
+    await until(lambda: transport.ended)
+    assert transport.ended == (4403, "insufficient_scope")
 
 
-async def test_a_renewal_with_a_bad_token_is_refused_without_a_word_of_it(talking: Client, wire: FakeWire) -> None:
+async def test_a_renewal_with_a_bad_token_is_refused_without_a_word_of_it(
+    talking: Client, transport: FakeFrameTransport
+) -> None:
     talking.say({"type": "auth", "token": "a.secret.b"})
-    await until(lambda: wire.ended)
-    assert wire.ended == (case("W33")["expect"]["close"], "invalid_token")
-    assert [frame["code"] for frame in wire.written if frame["type"] == "error"] == ["invalid_token"]
-    assert "secret" not in str(wire.written)
+    await until(lambda: transport.ended)
+    assert transport.ended == (case("W33")["expect"]["close"], "invalid_token")
+    assert [frame["code"] for frame in transport.written if frame["type"] == "error"] == ["invalid_token"]
+    assert "secret" not in str(transport.written)
 
 
-async def test_an_unknown_type_is_answered_and_tolerated(talking: Client, wire: FakeWire) -> None:
+async def test_an_unknown_type_is_answered_and_tolerated(talking: Client, transport: FakeFrameTransport) -> None:
     row = case("W39")
     talking.say(row["send"]["text"])
-    await until(lambda: wire.messages)
-    assert {name: wire.written[0][name] for name in row["expect"]["reply"]} == row["expect"]["reply"]
-    assert (wire.ended is None) == row["expect"]["stays_open"]
+    await until(lambda: transport.messages)
+    assert {name: transport.written[0][name] for name in row["expect"]["reply"]} == row["expect"]["reply"]
+    assert (transport.ended is None) == row["expect"]["stays_open"]
 
 
-async def test_a_flood_closes(talking: Client, wire: FakeWire) -> None:
+async def test_a_flood_closes(talking: Client, transport: FakeFrameTransport) -> None:
     for _ in range(FLOOD_FRAMES + 1):
         talking.say({"type": "noise"})
-    await until(lambda: wire.ended)
-    assert wire.ended == (case("W41")["expect"]["close"], "too_many_requests")
+    await until(lambda: transport.ended)
+    assert transport.ended == (case("W41")["expect"]["close"], "too_many_requests")
     talking.say({"type": "noise"})
 
 
-async def test_a_client_that_says_where_it_was_gets_no_snapshot(talking: Client, wire: FakeWire, world: World) -> None:
+async def test_a_client_that_says_where_it_was_gets_no_snapshot(
+    talking: Client, transport: FakeFrameTransport, world: World
+) -> None:
     await world.tell(1, 2, 3)
     talking.say({"type": "resume", "epoch": world.stream.epoch, "seq": 1})
-    await until(lambda: wire.messages)
-    assert wire.seen == [("alert_new", 2), ("alert_new", 3)]
+    await until(lambda: transport.messages)
+    assert transport.seen == [("alert_new", 2), ("alert_new", 3)]
 
 
-async def test_a_client_that_says_nothing_gets_a_snapshot_soon(talking: Client, wire: FakeWire, world: World) -> None:
+async def test_a_client_that_says_nothing_gets_a_snapshot_soon(
+    talking: Client, transport: FakeFrameTransport, world: World
+) -> None:
     async with asyncio.timeout(20):
-        while not wire.messages:
-            await world.hub.greet()
+        while not transport.messages:
+            await world.hub.send_snapshots()
             await asyncio.sleep(0.01)
-    assert wire.seen == [("snapshot", 0)]
+    assert transport.seen == [("snapshot", 0)]
 
 
 async def test_a_fault_of_ours_closes_the_socket_without_a_word_of_it(
-    talking: Client, wire: FakeWire, world: World, monkeypatch: pytest.MonkeyPatch
+    talking: Client, transport: FakeFrameTransport, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_args: Any) -> None:
         raise RuntimeError("password=hunter2")
 
-    monkeypatch.setattr(world.hub, "obey", broken)
+    monkeypatch.setattr(world.hub, "handle", broken)
     talking.say({"type": "subscribe"})
-    await until(lambda: wire.ended)
-    assert wire.ended == (1011, "internal error")
+    await until(lambda: transport.ended)
+    assert transport.ended == (1011, "internal error")
     await until(lambda: world.hub.count == 0)
 
 
@@ -332,35 +341,35 @@ async def test_one_snapshot_serves_all_who_wait(world: World) -> None:
     sockets = [world.open(f"user-{i}") for i in range(3)]
     for socket, _ in sockets:
         world.hub.begin(socket, None)
-    await world.hub.greet()
-    await world.hub.greet()
-    assert [wire.seen for _, wire in sockets] == [[("snapshot", 0)]] * 3
+    await world.hub.send_snapshots()
+    await world.hub.send_snapshots()
+    assert [transport.seen for _, transport in sockets] == [[("snapshot", 0)]] * 3
     assert len(read) == 1
 
 
 async def test_what_happens_while_a_snapshot_is_read_is_told_after_it(world: World) -> None:
-    socket, wire = world.open()
+    socket, transport = world.open()
     world.hub.begin(socket, None)
-    await asyncio.gather(world.hub.greet(), world.tell(1, 2))
-    assert wire.seen == [("snapshot", 0), ("alert_new", 1), ("alert_new", 2)]
+    await asyncio.gather(world.hub.send_snapshots(), world.tell(1, 2))
+    assert transport.seen == [("snapshot", 0), ("alert_new", 1), ("alert_new", 2)]
 
 
 async def test_a_subscription_is_answered_by_a_snapshot_and_a_late_resumption_by_nothing(world: World) -> None:
-    socket, wire = await world.watch()
-    world.hub.obey(socket, Resume(world.stream.epoch, 0))
+    socket, transport = await world.watch()
+    world.hub.handle(socket, Resume(world.stream.epoch, 0))
     assert world.hub._waiting == {}
-    world.hub.obey(socket, Subscribe(["anomalies"]))
+    world.hub.handle(socket, Subscribe(["anomalies"]))
     await world.tell(1)
-    await world.hub.greet()
+    await world.hub.send_snapshots()
     await world.tell(2)
     await world.tell(3, kind="anomaly_opened")
-    assert wire.seen == [("snapshot", 0), ("snapshot", 1), ("anomaly_opened", 3)]
+    assert transport.seen == [("snapshot", 0), ("snapshot", 1), ("anomaly_opened", 3)]
     with pytest.raises(Invalid):
-        world.hub.obey(socket, Subscribe(["weather"]))
+        world.hub.handle(socket, Subscribe(["weather"]))
 
 
 async def test_a_snapshot_that_is_older_than_what_a_socket_has_seen_is_not_given_to_it(world: World) -> None:
-    socket, wire = world.open()
+    socket, transport = world.open()
     world.hub.begin(socket, None)
 
     def meanwhile() -> None:
@@ -369,18 +378,18 @@ async def test_a_snapshot_that_is_older_than_what_a_socket_has_seen_is_not_given
         world.hub.begin(socket, world.stream.position)
         entry = FeedEntry(Kind.ALERT_NEW, datetime.fromtimestamp(NOW, UTC), msgspec.Raw(b"1"))
         (message,) = world.stream.extend(Tail(Position(world.stream.epoch, 1), [(1, entry)])) or []
-        socket.offer(message, NOW)
-        world.hub.obey(socket, Subscribe())
+        socket.send_numbered(message, NOW)
+        world.hub.handle(socket, Subscribe())
 
     world.reading = meanwhile
-    await world.hub.greet()
-    assert wire.seen == [("alert_new", 1)]
-    await world.hub.greet()
-    assert wire.seen == [("alert_new", 1), ("snapshot", 1)]
+    await world.hub.send_snapshots()
+    assert transport.seen == [("alert_new", 1)]
+    await world.hub.send_snapshots()
+    assert transport.seen == [("alert_new", 1), ("snapshot", 1)]
 
 
 async def test_a_snapshot_of_an_older_epoch_is_given_to_nobody(world: World) -> None:
-    socket, wire = world.open()
+    socket, transport = world.open()
     world.hub.begin(socket, None)
 
     def meanwhile() -> None:
@@ -389,29 +398,29 @@ async def test_a_snapshot_of_an_older_epoch_is_given_to_nobody(world: World) -> 
         world.hub.restart()
 
     world.reading = meanwhile
-    await world.hub.greet()
-    assert wire.messages == []
-    await world.hub.greet()
-    assert [(frame["epoch"], frame["seq"]) for frame in wire.written] == [("later", 0)]
+    await world.hub.send_snapshots()
+    assert transport.messages == []
+    await world.hub.send_snapshots()
+    assert [(frame["epoch"], frame["seq"]) for frame in transport.written] == [("later", 0)]
 
 
 async def test_without_a_snapshot_clients_wait_and_get_it_later(world: World) -> None:
-    socket, wire = world.open()
+    socket, transport = world.open()
     world.hub.begin(socket, None)
     world.failure = Unavailable("The database is away.")
     with pytest.raises(Unavailable):
-        await world.hub.greet()
+        await world.hub.send_snapshots()
     for failure in (Unavailable("The database is away."), RuntimeError("a bug")):
         world.failure = failure
-        world.hub._called.set()
+        world.hub._snapshot_needed.set()
         async with Supervisor(sleep=at_once).running(world.hub.loops()):
-            await until(lambda: wire.messages)
-        wire.messages.clear()
+            await until(lambda: transport.messages)
+        transport.messages.clear()
         world.hub.begin(socket, None)
 
 
 async def test_figures_go_out_once_a_tick_and_only_the_newest(world: World) -> None:
-    _, wire = await world.watch()
+    _, transport = await world.watch()
     _, slow = await world.watch("bob")
     slow.congested = True
     for i in range(5):
@@ -422,16 +431,16 @@ async def test_figures_go_out_once_a_tick_and_only_the_newest(world: World) -> N
     await world.hub.tick(4)
     slow.drain()
     await world.hub.tick(5)
-    assert [frame["data"] for frame in wire.written[1:]] == [{"i": 4}, {"i": 5}]
+    assert [frame["data"] for frame in transport.written[1:]] == [{"i": 4}, {"i": 5}]
     assert [frame["data"] for frame in slow.written[1:]] == [{"i": 5}]
 
 
 async def test_a_heart_beats_every_thirty_seconds(world: World) -> None:
-    _, wire = await world.watch()
+    _, transport = await world.watch()
     await world.tell(1)
     for beat in range(1, 61):
         await world.hub.tick(beat)
-    assert wire.seen[2:] == [("heartbeat", 1)] * 2
+    assert transport.seen[2:] == [("heartbeat", 1)] * 2
     assert HEARTBEAT_S == 30
 
 
@@ -444,17 +453,17 @@ async def test_a_socket_gets_no_frame_after_its_token_ran_out(world: World) -> N
     _, three = await world.watch("eve", expires_in_s=3)
     world.feed.set_metrics({})
     world.now += 3
-    await world.hub._send_figures()
+    await world.hub._send_metrics()
     assert three.ended == (4401, "token expired")
-    assert [len(wire.messages) for wire in (one, two, three)] == [1, 1, 1]
+    assert [len(transport.messages) for transport in (one, two, three)] == [1, 1, 1]
 
 
 async def test_a_revoked_token_closes_its_sockets(world: World) -> None:
-    _, wire = await world.watch()
+    _, transport = await world.watch()
     _, other = await world.watch("bob")
     world.revoked.add("jti-ada")
     await world.hub.tick(1)
-    assert (wire.ended, other.ended) == ((4401, "invalid_token"), None)
+    assert (transport.ended, other.ended) == ((4401, "invalid_token"), None)
 
 
 async def test_a_slow_reader_is_caught_up_from_the_ring(world: World) -> None:
@@ -490,81 +499,81 @@ async def test_a_reader_that_stalls_or_falls_out_of_the_ring_is_closed(world: Wo
 
 
 async def test_a_reader_that_recovers_may_stall_again(world: World) -> None:
-    _, wire = await world.watch()
+    _, transport = await world.watch()
     for _ in range(3):
-        wire.congested = True
+        transport.congested = True
         await world.hub.tick(1)
         world.now += STALL_S - 1
         await world.hub.tick(2)
-        wire.drain()
+        transport.drain()
         await world.hub.tick(3)
-    assert wire.ended is None
+    assert transport.ended is None
 
 
 async def test_a_congested_newcomer_gets_its_snapshot_when_it_reads(world: World) -> None:
-    socket, wire = world.open()
-    wire.congested = True
+    socket, transport = world.open()
+    transport.congested = True
     world.hub.begin(socket, None)
-    await world.hub.greet()
-    assert wire.messages == []
-    wire.drain()
-    await world.hub.greet()
-    assert wire.seen == [("snapshot", 0)]
+    await world.hub.send_snapshots()
+    assert transport.messages == []
+    transport.drain()
+    await world.hub.send_snapshots()
+    assert transport.seen == [("snapshot", 0)]
 
 
 async def test_a_long_replay_stops_where_the_peer_stops_reading(world: World) -> None:
     await world.tell(*range(10))
-    socket, wire = world.open()
+    socket, transport = world.open()
 
-    class Narrow(FakeWire):
+    class Narrow(FakeFrameTransport):
         def write(self, message: Any) -> None:
             super().write(message)
             self.congested = len(self.messages) % 4 == 0
 
-    socket.wire = wire = Narrow()
-    wire.on_drained = lambda: world.hub._drained(socket)
+    socket.transport = transport = Narrow()
+    transport.on_drained = lambda: world.hub._drained(socket)
     world.hub.begin(socket, Position(world.stream.epoch, 0))
     for count in (4, 8, 10):
-        assert len(wire.messages) == count
-        wire.drain()
-    assert [seq for _, seq in wire.seen] == list(range(1, 11))
+        assert len(transport.messages) == count
+        transport.drain()
+    assert [seq for _, seq in transport.seen] == list(range(1, 11))
 
 
 async def test_while_the_others_are_not_heard_snapshots_stand_in(world: World) -> None:
-    _, wire = await world.watch()
+    _, transport = await world.watch()
     world.feed.connected = False
     for beat in range(1, 11):
         await world.hub.tick(beat)
-    assert wire.seen == [("snapshot", 0)] * 3
-    assert APART_S == 5
+    assert transport.seen == [("snapshot", 0)] * 3
+    assert DISCONNECTED_SNAPSHOT_S == 5
     world.failure = Unavailable("The database is away, too.")
     with pytest.raises(Unavailable):
         await world.hub.tick(15)
 
 
 async def test_a_tick_that_fails_is_followed_by_the_next(world: World) -> None:
-    _, wire = await world.watch()
+    _, transport = await world.watch()
     world.feed.connected = False
     for failure in (Unavailable("away"), RuntimeError("a bug")):
-        wire.messages.clear()
+        transport.messages.clear()
         world.failure = failure
         async with Supervisor(sleep=at_once).running(world.hub.loops()):
-            await until(lambda: wire.messages)
-    assert wire.seen[0] == ("snapshot", 0)
+            await until(lambda: transport.messages)
+    assert transport.seen[0] == ("snapshot", 0)
 
 
 async def test_when_the_process_stops_every_socket_is_sent_away_once(world: World) -> None:
-    _, wire = await world.watch()
+    _, transport = await world.watch()
     for _ in range(2):
         world.hub.drain()
-    assert wire.ended == (case("W46")["expect"]["close"], "restarting")
+    assert transport.ended == (case("W46")["expect"]["close"], "restarting")
 
 
 async def test_the_status_tells_who_is_connected_and_what_became_of_the_others(world: World) -> None:
     socket, _ = await world.watch()
     await world.watch("bob")
     socket.end(CloseCode.TOO_SLOW, "too slow")
-    world.hub.leave("ada", socket)
+    world.hub.release("ada", socket)
     status = world.hub.status()
     assert [(row.subject, row.since.timestamp(), row.backlog, row.congested) for row in status.sockets] == [
         ("bob", NOW, 0, False)
@@ -574,37 +583,37 @@ async def test_the_status_tells_who_is_connected_and_what_became_of_the_others(w
 
 
 async def test_who_leaves_while_waiting_is_forgotten(world: World) -> None:
-    socket, wire = world.open()
+    socket, transport = world.open()
     world.hub.begin(socket, None)
-    world.hub.leave("ada", socket)
-    await world.hub.greet()
-    assert (wire.messages, world.hub._waiting) == ([], {})
+    world.hub.release("ada", socket)
+    await world.hub.send_snapshots()
+    assert (transport.messages, world.hub._waiting) == ([], {})
 
 
-# The wire for foreign servers ------------------------------------------------------------------------------------
+# The transport for foreign servers ------------------------------------------------------------------------------------
 
 
 async def test_a_foreign_server_is_sent_frames_in_order_and_counts_as_congested_beyond_its_line(world: World) -> None:
-    wire = AsgiWire()
+    transport = AsgiFrameTransport()
     sent: list[dict[str, Any]] = []
     drained: list[int] = []
-    wire.on_drained = lambda: drained.append(len(sent))
+    transport.on_drained = lambda: drained.append(len(sent))
     await world.tell(*range(ASGI_BACKLOG + 10))
     messages = world.stream.after(0)
     for message in messages:
-        wire.write(message)
-    assert wire.congested
-    wire.end(1012, "restarting")
-    wire.end(1012, "restarting")
+        transport.write(message)
+    assert transport.congested
+    transport.end(1012, "restarting")
+    transport.end(1012, "restarting")
 
     async def send(event: Any) -> None:
         sent.append(event)
 
-    await wire.pump(send)
+    await transport.pump(send)
     assert [event.get("text") for event in sent] == [message.text for message in messages] + [None]
     assert sent[-1] == {"type": "websocket.close", "code": 1012, "reason": "restarting"}
     assert drained == [12]
-    assert not wire.congested
+    assert not transport.congested
 
 
 def test_the_page_of_the_list_is_the_one_that_is_allowed() -> None:

@@ -17,12 +17,12 @@ from monitor.auth.tokens import TokenVerifier
 from monitor.domain.encoded import entity_tag
 from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
-from monitor.http.middleware.authentication import requires
-from monitor.http.middleware.cached_fast_path import LONGEST_TARGET_BYTES, REMEMBERED, HotPath
+from monitor.http.middleware.authentication import OPEN, requires
+from monitor.http.middleware.cached_fast_path import MAX_TARGET_BYTES, MAX_TARGETS, CachedFastPath
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.requests.paging import Limit
-from monitor.http.responses.cached import cached_answer, encoded_answer, versioned_answer
+from monitor.http.responses.cached import cached_response, encoded_response, versioned_response
 from tests.unit.http.support import NOW
 
 ORIGIN = "https://dash.example.com"
@@ -84,15 +84,23 @@ class Site:
     ) -> None:
         @get("/things", opt=requires(Role.VIEWER))
         async def things(request: Request[Any, Any, Any], limit: Limit = 50) -> Response[Any]:
-            return await cached_answer(request, views, "things", limit=limit)
+            return await cached_response(request, views, "things", limit=limit)
+
+        @get("/admins", opt=requires(Role.ADMIN))
+        async def admins(request: Request[Any, Any, Any]) -> Response[Any]:
+            return await cached_response(request, views, "things")
+
+        @get("/open", opt=OPEN)
+        async def open_route(request: Request[Any, Any, Any]) -> Response[Any]:
+            return await cached_response(request, views, "things")
 
         @get("/thing", opt=requires(Role.VIEWER))
         async def thing(request: Request[Any, Any, Any]) -> Response[Any]:
-            return versioned_answer(request, await views.answer("thing"))
+            return versioned_response(request, await views.answer("thing"))
 
         @get("/fresh", opt=requires(Role.VIEWER))
         async def fresh(request: Request[Any, Any, Any]) -> Response[Any]:
-            return encoded_answer(request, {"fresh": True})
+            return encoded_response(request, {"fresh": True})
 
         @get("/down", opt=requires(Role.VIEWER))
         async def down(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -104,24 +112,23 @@ class Site:
         self.lines: list[tuple[str, str | None, int, str, str | None]] = []
         numbers, ticks = itertools.count(1), itertools.count()
         limiter = LocalRateLimiter(per_s=1, burst=burst, ticks_s=lambda: 0.0)
-        app = Litestar(
-            [things, thing, fresh, down],
+        litestar = Litestar(
+            [things, admins, open_route, thing, fresh, down],
             openapi_config=None,
             **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter),
         )
-        around = add_edge(
-            app,
+        edge_layer = build_edge(
+            litestar,
             new_id=lambda: f"made-{next(numbers)}",
             ticks_s=lambda: float(next(ticks)),
             observe=lambda method, route, status, _: self.counted.append((method, route, status)),
             write_line=lambda *line: self.lines.append((line[0], line[1], line[2], line[4], line[5])),
             **edge,
         )
-        self.hot = HotPath(
-            around, views, verifier, limiter, now=lambda: NOW, ticks_s=lambda: 0.0, cors="cors_origins" in edge
+        self.hot = CachedFastPath(
+            edge_layer, views, verifier, limiter, now=lambda: NOW, ticks_s=lambda: 0.0, cors="cors_origins" in edge
         )
-        app.asgi_handler = self.hot
-        self._transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        self._transport = httpx.ASGITransport(Application(litestar, self.hot))  # type: ignore[arg-type]
 
     def call(self, target: str = "/things", *, method: str = "GET", headers: Any = None) -> httpx.Response:
         """Send exactly *headers*, pairs or a mapping, and the token."""
@@ -226,7 +233,7 @@ def test_what_is_no_cached_view_is_never_hot(target: str, site: Site) -> None:
         assert site.call(target).status_code == 200
     assert site.call("/nowhere").status_code == 404
     assert site.call("/down").status_code == 503
-    assert not site.hot._known
+    assert not site.hot._targets
 
 
 def test_another_method_goes_the_long_way(site: Site) -> None:
@@ -241,6 +248,21 @@ def test_a_role_that_may_not_read_is_refused(site: Site, token: Callable[..., st
         answer = site.send([("authorization", f"Bearer {token(Role.PUBLISHER, subject='shop', jti='jti-2')}")])
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:monitor:problem:insufficient_scope")
     assert site.views.long == 1
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.PUBLISHER])
+def test_a_view_for_admins_is_answered_to_no_other_role(role: Role, site: Site, token: Callable[..., str]) -> None:
+    admin = [("authorization", f"Bearer {token(Role.ADMIN, jti='jti-2')}")]
+    other = [("authorization", f"Bearer {token(role, jti='jti-3')}")]
+    assert site.send(other, "/admins").status_code == 403
+    assert [site.send(admin, "/admins").status_code for _ in range(2)] == [200, 200]
+    assert site.views.long == 1
+    assert site.send(other, "/admins").status_code == 403
+
+
+def test_an_open_route_stays_open_after_its_first_answer(site: Site) -> None:
+    assert [site.send([], "/open").status_code for _ in range(2)] == [200, 200]
+    assert not site.hot._targets
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ADMIN])
@@ -354,19 +376,19 @@ def test_an_answer_that_no_cache_holds_has_a_tag_as_well(site: Site) -> None:
 
 
 def test_targets_are_remembered_up_to_a_number(site: Site) -> None:
-    for number in range(REMEMBERED):
-        site.hot._known[b"/other", b"%d" % number] = ("things", "/other")
+    for number in range(MAX_TARGETS):
+        site.hot._targets[b"/other", b"%d" % number] = ("things", "/other", Role.VIEWER)
     site.call()
-    assert len(site.hot._known) == REMEMBERED
-    assert (b"/other", b"0") not in site.hot._known
+    assert len(site.hot._targets) == MAX_TARGETS
+    assert (b"/other", b"0") not in site.hot._targets
     assert site.is_hot()
 
 
 def test_a_target_may_be_too_long_to_remember(site: Site) -> None:
-    longest = "x" * (LONGEST_TARGET_BYTES - len("/things"))
+    longest = "x" * (MAX_TARGET_BYTES - len("/things"))
     site.call(f"/things?{longest}")
     site.call(f"/things?{longest}x")
-    assert [len(query) for _, query in site.hot._known] == [len(longest)]
+    assert [len(query) for _, query in site.hot._targets] == [len(longest)]
 
 
 def test_a_socket_passes(site: Site) -> None:

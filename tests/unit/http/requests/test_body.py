@@ -16,6 +16,7 @@ from litestar.testing import TestClient, create_test_client
 
 from monitor.domain.errors import Invalid, Malformed, UnsupportedMedia
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, BATCH_BODY_BYTES
+from monitor.http.middleware.stack import Application
 from monitor.http.requests.body import MAX_DEPTH, JsonBody, MergePatch, check_content_type, check_raw, convert, read
 from monitor.http.responses.problems import TYPE_PREFIX, exception_handlers
 from tests.unit.http.support import Order
@@ -42,7 +43,7 @@ def slug_of(response: Any) -> str:
     "payload",
     [b'{"b": 1,  "a":[ 1.50, 1e999 ]}', b'"\\u0000\\ud83d\\ude00"', b"123456789012345678901234567890", b"null"],
 )
-def test_a_raw_member_keeps_its_exact_bytes(payload: bytes, client: TestClient[Litestar]) -> None:
+def test_a_raw_member_keeps_its_exact_bytes(payload: bytes, client: TestClient[Application]) -> None:
     response = client.post("/orders", content=b'{"name":"a","payload": %b }' % payload, headers=JSON)
     assert (response.status_code, response.content) == (201, payload)
 
@@ -58,7 +59,7 @@ def test_a_raw_member_keeps_its_exact_bytes(payload: bytes, client: TestClient[L
     ],
     ids=lambda body: repr(body[:40]),
 )  # fmt: skip
-def test_an_unreadable_body_is_malformed(body: bytes, client: TestClient[Litestar]) -> None:
+def test_an_unreadable_body_is_malformed(body: bytes, client: TestClient[Application]) -> None:
     response = client.post("/orders", content=body, headers=JSON)
     assert (response.status_code, slug_of(response)) == (400, "malformed")
 
@@ -83,7 +84,7 @@ def test_an_unreadable_body_is_malformed(body: bytes, client: TestClient[Litesta
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_a_body_against_a_rule_is_pointed_at(body: str, pointers: list[str], client: TestClient[Litestar]) -> None:
+def test_a_body_against_a_rule_is_pointed_at(body: str, pointers: list[str], client: TestClient[Application]) -> None:
     response = client.post("/orders", content=body, headers=JSON)
     assert (response.status_code, slug_of(response)) == (422, "invalid")
     assert [error["pointer"] for error in response.json()["errors"]] == pointers
@@ -96,7 +97,7 @@ def test_a_body_against_a_rule_is_pointed_at(body: str, pointers: list[str], cli
         "application/json; charset=utf-16", "application/merge-patch+json", "application/json, text/plain",
     ],
 )  # fmt: skip
-def test_another_content_type_is_not_supported(content_type: str | None, client: TestClient[Litestar]) -> None:
+def test_another_content_type_is_not_supported(content_type: str | None, client: TestClient[Application]) -> None:
     headers = {} if content_type is None else {"content-type": content_type}
     response = client.post("/orders", content=b'{"name":"a"}', headers=headers)
     assert (response.status_code, slug_of(response)) == (415, "unsupported_media_type")
@@ -106,7 +107,7 @@ def test_another_content_type_is_not_supported(content_type: str | None, client:
     "content_type",
     ["application/json", "Application/JSON", "application/json;charset=UTF-8", 'application/json; charset="utf-8"'],
 )
-def test_json_in_utf8_is_supported_however_it_is_written(content_type: str, client: TestClient[Litestar]) -> None:
+def test_json_in_utf8_is_supported_however_it_is_written(content_type: str, client: TestClient[Application]) -> None:
     response = client.post("/orders", content=b'{"name":"a"}', headers={"content-type": content_type})
     assert response.status_code == 201
 
@@ -135,12 +136,12 @@ def test_the_schema_describes_the_struct() -> None:
     assert posted["required"] == ["payload", "type"]
 
 
-def test_an_announced_body_over_the_limit_is_refused(client: TestClient[Litestar]) -> None:
+def test_an_announced_body_over_the_limit_is_refused(client: TestClient[Application]) -> None:
     response = client.post("/orders", content=b"x" * (API_BODY_BYTES + 1), headers=JSON)
     assert (response.status_code, slug_of(response)) == (413, "too_large")
 
 
-def test_a_streamed_body_over_the_limit_is_refused(client: TestClient[Litestar]) -> None:
+def test_a_streamed_body_over_the_limit_is_refused(client: TestClient[Application]) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(API_BODY_BYTES // 1024 + 1):
             yield b" " * 1024
@@ -150,7 +151,7 @@ def test_a_streamed_body_over_the_limit_is_refused(client: TestClient[Litestar])
     assert (response.status_code, slug_of(response)) == (413, "too_large")
 
 
-def test_a_batch_route_takes_more(client: TestClient[Litestar]) -> None:
+def test_a_batch_route_takes_more(client: TestClient[Application]) -> None:
     body = json.dumps({"name": "x" * (BATCH_BODY_BYTES - 100)})
     assert client.post("/batch", content=body, headers=JSON).status_code == 201
     assert client.post("/batch", content=body + " " * 200, headers=JSON).status_code == 413

@@ -11,7 +11,7 @@ from litestar import Request, Response, get
 from litestar.testing import create_test_client
 
 from monitor.domain.errors import Malformed, StalePrecondition
-from monitor.http.responses.conditional import etag, matches_version, not_modified, require_version, tagged_answer
+from monitor.http.responses.conditional import etag, matches_version, not_modified, require_version, tagged_response
 
 
 @given(version=st.integers(1, 10**9), body=st.binary(), other=st.binary())
@@ -62,7 +62,7 @@ def test_without_if_none_match_the_answer_is_full() -> None:
 def test_an_unchanged_resource_is_answered_without_a_body() -> None:
     @get("/", sync_to_thread=False)
     def read(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return tagged_answer(request, b'{"a":1}', 7)
+        return tagged_response(request, b'{"a":1}', 7)
 
     with create_test_client(read, logging_config=None, openapi_config=None) as client:
         first = client.get("/")

@@ -1,10 +1,10 @@
 """
-One HTTP connection, held to limits that uvicorn does not have.
+The server's HTTP protocol: uvicorn's ``httptools``, with limits that uvicorn does not have.
 
-uvicorn keeps a request head or trailers of any size in memory, and waits for ever for the rest of a request: both need
-no token, so one host could take all memory or all sockets. It takes trailers for headers, takes requests for two hosts,
-and answers what it cannot read ahead of what it has yet to answer. What is wrong before there is a request is answered
-as a problem, too.
+uvicorn keeps a request head or trailers of any size in memory and waits without end for the rest of a request: both
+need no token, so one host could take all memory or all sockets. It also treats trailers as headers, accepts requests
+for two hosts, and answers an unreadable request ahead of responses that are still due. What is wrong before there is
+a request is answered as a problem, too.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from collections import deque
 from functools import partial
 from typing import Any
 
-import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from monitor.http.middleware.cached_fast_path import WHOLE_ANSWER
-from monitor.http.middleware.edge import API_HEADERS
-from monitor.http.responses.problems import MEDIA_TYPE, TYPE_PREFIX, Problem
+from monitor.domain.errors import Malformed, MonitorError
+from monitor.http.middleware.cached_fast_path import FULL_RESPONSE
+from monitor.http.responses.headers import API_HEADERS
+from monitor.http.responses.problems import HeadTooLarge, raw_problem
 
 
-def write_whole(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
+def write_full_response(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
     """
-    Write a complete answer at once: *head* begins with its first header, *body* is as long as it says.
+    Write a complete 200 response at once: *head* begins with its first header, *body* is as long as it declares.
 
-    The two messages of ASGI are checked header by header and written apart, which costs more than everything else about
-    an answer from memory.
+    ASGI's two messages are checked header by header and written separately, which costs more than everything else about
+    a response from memory.
 
     Returns:
-        ``False`` if nothing was written, since this connection needs the long way: it ends with this answer, or its
-        buffer is full.
+        ``False`` if nothing was written, since this connection needs ASGI's messages: it closes after this response, or
+        its buffer is full.
     """
     if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or not cycle.keep_alive:
         return False
@@ -48,22 +48,11 @@ _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 """The characters of a ``Host`` (RFC 9110 section 7.2), which may be empty."""
 
 
-def refusal(status: int, slug: str, title: str, detail: str) -> bytes:
-    """Return a complete answer, a problem, after which the connection is closed."""
-    problem = Problem(type=TYPE_PREFIX + slug, title=title, status=status, detail=detail, instance="")
-    body = msgspec.json.encode(problem)
-    headers: list[tuple[bytes, bytes]] = [
-        (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-        *API_HEADERS,
-    ]
-    return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % header for header in headers), b"\r\n", body])
-
-
-def malformed(detail: str) -> bytes:
-    """Return the :func:`refusal` of what is no HTTP."""
-    return refusal(400, "malformed", "The request cannot be read", detail)
+def refusal(error: MonitorError) -> bytes:
+    """Return a complete problem response, after which the connection is closed."""
+    status, headers, body = raw_problem(error, "", None)
+    fields = [*headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close"), *API_HEADERS]
+    return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % field for field in fields), b"\r\n", body])
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -71,13 +60,13 @@ class BoundedHttp(HttpToolsProtocol):
     Attributes:
         head_bytes: the largest request line and headers, and the most that may lie around a body: sizes of its chunks,
             trailers. One read of the socket, 256 KiB, may come on top.
-        waiting: how many requests one connection may send ahead of their answers. One read holds thousands.
+        max_pipelined: how many requests one connection may send ahead of their responses. One read holds thousands.
         head_s: how long a head may take, counted from the connection or from its first byte.
-        request_s: how long head and body together may take, and how long a client may read nothing of its answers.
+        request_s: how long head and body together may take, and how long a client may read nothing of its responses.
     """
 
     head_bytes = 65_536
-    waiting = 100
+    max_pipelined = 100
     head_s = 10.0
     request_s = 60.0
 
@@ -85,28 +74,26 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._received = 0
         self._in_head = True
-        self._moved_on = False
+        self._has_progress = False
         self._since: float | None = self.loop.time()
         self._unread = 0
         self._unread_since = 0.0
         # One timer for the whole connection, not one for each request: requests are many, and late ones are few.
-        self._timer = self.loop.call_later(self.head_s, self._look)
+        self._timer = self.loop.call_later(self.head_s, self._check_timeouts)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._moved_on = False
+        self._has_progress = False
         super().data_received(data)
         # What came before a complete head or a piece of body in the same read has been counted, or was short.
-        if self._since is None or self._moved_on:
+        if self._since is None or self._has_progress:
             return
         self._received += len(data)
         if self._received > self.head_bytes and not self.transport.is_closing():
-            self._refuse(
-                refusal(431, "head_too_large", "The request head is too large", "Send fewer or shorter headers.")
-            )
+            self._refuse(HeadTooLarge("Send fewer or shorter headers."))
 
     def on_message_begin(self) -> None:
         self._received = 0
@@ -115,24 +102,24 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        if len(self.pipeline) >= self.waiting:
-            raise ValueError("too many requests wait for their answers")
+        if len(self.pipeline) >= self.max_pipelined:
+            raise ValueError("too many requests are waiting for their responses")
         self._check_host()
         self._received = 0
         self._in_head = False
-        self._moved_on = True
+        self._has_progress = True
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before and self.cycle is not None:
             # The request has not begun to run: its task starts when this callback has returned.
-            extensions: dict[str, Any] = {WHOLE_ANSWER: partial(write_whole, self.cycle)}
+            extensions: dict[str, Any] = {FULL_RESPONSE: partial(write_full_response, self.cycle)}
             self.cycle.scope["extensions"] = extensions
-            # Trailers are no headers (RFC 9110 section 6.5.1), and uvicorn would add them without end.
+            # Trailers are no headers (RFC 9110 section 6.5.1), and uvicorn would append them without bound.
             self.headers = deque(maxlen=0)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
         self._received = 0
-        self._moved_on = True
+        self._has_progress = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -144,21 +131,21 @@ class BoundedHttp(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(malformed(msg))
+        self._refuse(Malformed(msg))
 
     def _check_host(self) -> None:
         """
         Raises:
-            ValueError: whom the request is for cannot be told (RFC 9112 section 3.2); the parser then gives it up.
+            ValueError: not exactly one valid host (RFC 9112 section 3.2); the parser then rejects the request.
         """
         hosts = [value for name, value in self.headers if name == b"host"]
         version = self.parser.get_http_version()
-        # An old client may name none.
+        # HTTP/1.0 has no required Host.
         is_clear = len(hosts) == 1 if version == "1.1" else version == "1.0" and len(hosts) < 2
         if not is_clear or (hosts and not _HOST.fullmatch(hosts[0])):
             raise ValueError("HTTP/1.1 names one host")
 
-    def _look(self) -> None:
+    def _check_timeouts(self) -> None:
         waited_s = 0.0 if self._since is None else self.loop.time() - self._since
         if waited_s >= (self.head_s if self._in_head else self.request_s):
             self.transport.close()
@@ -166,23 +153,23 @@ class BoundedHttp(HttpToolsProtocol):
             # Closing would wait for the client to take the rest.
             self.transport.abort()
         else:
-            self._timer = self.loop.call_later(self.head_s / 2, self._look)
+            self._timer = self.loop.call_later(self.head_s / 2, self._check_timeouts)
 
     def _is_unread(self) -> bool:
-        """Whether nothing of what waits for the client has left for too long."""
+        """Whether the client has read nothing of what is buffered for it for too long."""
         unread, now = self.transport.get_write_buffer_size(), self.loop.time()
         if not unread or unread != self._unread:
             self._unread, self._unread_since = unread, now
         return now - self._unread_since >= self.request_s
 
-    def _refuse(self, answer: bytes) -> None:
-        """Hang up, and say why unless that would be taken for the answer to another request."""
-        if self._is_next_to_answer():
-            self.transport.write(answer)
+    def _refuse(self, error: MonitorError) -> None:
+        """Close, after a problem response unless that would be taken for the response to another request."""
+        if self._is_next_in_line():
+            self.transport.write(refusal(error))
         self.transport.close()
 
-    def _is_next_to_answer(self) -> bool:
-        """Whether nothing has been said to what is being read, and all before it has been answered."""
+    def _is_next_in_line(self) -> bool:
+        """Whether the request being read has no response yet, and all requests before it have theirs."""
         cycle = self.cycle
         if cycle is None:
             return True
