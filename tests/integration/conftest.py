@@ -20,7 +20,15 @@ def postgres() -> Iterator[servers.Postgres]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
+    """A Redis that all processes of the run share: every name that a test uses there has a prefix of its own."""
     with servers.redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def own_redis_url() -> Iterator[str]:
+    """A Redis for whole servers, whose names in it are fixed."""
+    with servers.own_redis() as url:
         yield url
 
 

@@ -21,6 +21,8 @@ from tests.integration.processes import Client, environment, processes_of, run, 
 from tests.integration.support import Received, Receiver, eventually, ok, verify
 from tests.servers import free_port
 
+pytestmark = pytest.mark.processes
+
 EVENTS = 200
 BEFORE_THE_KILL = 60
 TAKEOVER_S = 35

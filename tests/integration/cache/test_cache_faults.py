@@ -13,6 +13,8 @@ from redis.asyncio import Redis as Client
 
 from tests.integration.cache.processes import LONG, BlockingProxy, Redis, proxy_to, redis, workers
 
+pytestmark = pytest.mark.processes
+
 AWAY_S = 3.0 if LONG else 1.5
 BACK_S = 1.5
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.integration.cache.processes import LONG, Worker, redis, workers
 
+pytestmark = pytest.mark.processes
+
 PROCESSES = 4
 CREATOR_S = 0.05
 
