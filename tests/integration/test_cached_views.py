@@ -372,11 +372,11 @@ async def test_without_redis_one_process_is_coherent_by_itself(parts: Container)
             assert [hook["name"] for hook in (await api.read("webhooks"))["items"]] == [f"v{version}"]
 
 
-async def test_a_view_is_computed_once_for_all_who_ask_at_the_same_time(parts: Container) -> None:
-    async with api_of(parts) as api:
+async def test_a_view_is_computed_once_for_all_who_ask_at_the_same_time(own_parts: Container) -> None:
+    async with api_of(own_parts) as api:
         await api.create(URL)
         await asyncio.gather(*(api.read("dashboard") for _ in range(50)))
-        views = {view.view: view for view in parts.cache.stats().views}
+        views = {view.view: view for view in own_parts.cache.stats().views}
         assert (views["dashboard"].creations, views["dashboard"].reads) == (1, 50)
 
 
