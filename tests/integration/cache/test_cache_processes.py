@@ -84,7 +84,9 @@ async def test_no_read_is_older_than_an_acknowledged_write_before_it(redis_url: 
     assert oldest_ms < 1000
 
 
-async def test_after_a_killed_creator_the_next_caller_gives_up_waiting_and_creates(redis_url: str, tmp_path: Path) -> None:
+async def test_after_a_killed_creator_the_next_caller_gives_up_waiting_and_creates(
+    redis_url: str, tmp_path: Path
+) -> None:
     async with workers(2, redis_url, tmp_path) as (killed, other):
         await killed.call("create_endlessly", id=7)
         await killed.kill()
