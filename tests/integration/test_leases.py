@@ -84,7 +84,7 @@ async def test_a_worker_that_lost_its_lease_settles_nothing(api: Api, receiver: 
     assert first is not None
     late = await sent_by(a, first)
     second = await eventually(lambda: claim_one(b))
-    assert (second.id, second.epoch) == (first.id, first.fencing_token + 1)
+    assert (second.id, second.fencing_token) == (first.id, first.fencing_token + 1)
     # The lease is B's now, whether B has settled yet or not.
     lost = await a.settle([late])
     assert (lost.settled, lost.lost) == (0, [first.id])
