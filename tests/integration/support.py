@@ -29,7 +29,7 @@ from monitor.cli.openapi import document
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.vocab import Role
 from monitor.http.server.server import Server
-from monitor.settings.schema import Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
+from monitor.settings.schema import Db, Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
 from monitor.worker.delivery_loop import DeliveryWorker
 
 API = "/api/v1"
@@ -49,6 +49,8 @@ def settings(dsn: str, **changes: Any) -> Settings:
             database_url=dsn,
             jwt=Jwt(keys=(JwtKey("test", "HS256", JWT_KEY),)),
             secrets=Secrets(keys=(SecretKey("test", SECRET_KEY),)),
+            # A busy machine is slow, not down.
+            db=Db(acquire_timeout_s=WITHIN_S),
             egress=Egress(profile="local"),
             http=Http(rate_limit_per_s=1e6, rate_burst=1_000_000),
             worker=Worker(poll_s=0.1),

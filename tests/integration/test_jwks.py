@@ -223,6 +223,7 @@ def alone(database_url: str, **changes: str) -> dict[str, str]:
     return env
 
 
+@pytest.mark.processes
 async def test_the_token_command_says_that_the_provider_s_keys_do_not_sign() -> None:
     env = alone("postgresql://127.0.0.1/x", JWT__JWKS_URL="https://login.example.com/jwks")
     refused = await run("token", "--role", "viewer", "--subject", "ada", env=env)
@@ -236,6 +237,7 @@ async def test_the_token_command_says_that_the_provider_s_keys_do_not_sign() -> 
     assert (made.code, len(made.out.split("."))) == (0, 3)
 
 
+@pytest.mark.processes
 async def test_doctor_looks_at_the_provider(database_url: str, provider: Provider) -> None:
     env = alone(database_url, JWT__JWKS_URL=provider.url)
 

@@ -84,7 +84,7 @@ async def test_a_worker_that_lost_its_lease_settles_nothing(api: Api, receiver: 
     assert first is not None
     late = await sent_by(a, first)
     second = await eventually(lambda: claim_one(b))
-    assert (second.id, second.epoch) == (first.id, first.fencing_token + 1)
+    assert (second.id, second.fencing_token) == (first.id, first.fencing_token + 1)
     # The lease is B's now, whether B has settled yet or not.
     lost = await a.settle([late])
     assert (lost.settled, lost.lost) == (0, [first.id])
@@ -118,15 +118,21 @@ async def test_a_settle_is_safe_to_repeat(api: Api, receiver: Receiver, parts: C
 
 
 async def test_a_lease_that_is_renewed_is_not_taken_over(api: Api, receiver: Receiver, parts: Container) -> None:
+    ended = asyncio.Event()
+
     async def answer(_: Received) -> web.Response:
-        await asyncio.sleep(1.2)
+        await ended.wait()
         return web.Response()
 
     receiver.answer = answer
     await api.create(receiver.url)
-    brief = settings(parts.database.dsn, worker=Worker(lease_s=0.4, renew_s=0.1, poll_s=0.05))
-    async with Container(brief) as one, Container(brief) as two, working(one, "a"), working(two, "b"):
+    brief = settings(parts.database.dsn, worker=Worker(lease_s=3, renew_s=0.3, poll_s=0.05))
+    async with Container(brief) as one, Container(brief) as two, working(one, "a"), working(two, "b"), sql(parts) as db:
         await api.publish(1)
+        await receiver.takes(1)
+        until = await db.fetchval("SELECT due_at FROM deliveries")
+        await eventually(lambda: db.fetchval("SELECT now() > $1", until))
+        ended.set()
         (row,) = await finished(api, 1)
     assert (row["state"], row["attempts"]) == ("delivered", 1)
     assert len(receiver.requests) == 1
@@ -307,7 +313,7 @@ async def test_a_worker_that_stops_gives_back_what_it_could_not_finish(
     hanging.set()
     # At once: nobody waits for a lease of 30 s to run out.
     async with working(parts):
-        await receiver.takes(10, within_s=5)
+        await receiver.takes(10)
         await finished(api, 5)
     assert Counter(receiver.ids) == Counter(ids * 2)
 
@@ -329,7 +335,7 @@ async def test_an_event_is_sent_at_once_and_not_at_the_next_poll(
             accepted = time.monotonic()
             (*_, request) = await receiver.takes(i)
             delays.append(request.at - accepted)
-    assert median(delays) < 0.1
+    assert median(delays) < 1
 
 
 async def test_a_lost_wake_up_is_made_up_for_by_the_poll(api: Api, receiver: Receiver, parts: Container) -> None:
@@ -344,7 +350,7 @@ async def test_a_lost_wake_up_is_made_up_for_by_the_poll(api: Api, receiver: Rec
                 "INSERT INTO deliveries (id, event_id, webhook_id, due_at)"
                 " SELECT id, event_id, webhook_id, now() FROM deliveries_finished"
             )
-        await receiver.takes(2, within_s=5)
+        await receiver.takes(2)
 
 
 async def test_a_killed_listener_comes_back_and_misses_nothing(api: Api, receiver: Receiver, parts: Container) -> None:
@@ -356,7 +362,7 @@ async def test_a_killed_listener_comes_back_and_misses_nothing(api: Api, receive
         for i in range(2):
             await cut_connections(parts, "query LIKE 'LISTEN%'")
             await api.publish(*range(5))
-            await receiver.takes(6 + 5 * i, within_s=10)
+            await receiver.takes(6 + 5 * i)
 
 
 async def test_a_retry_and_a_resume_wake_the_worker_too(api: Api, receiver: Receiver, parts: Container) -> None:
@@ -369,8 +375,8 @@ async def test_a_retry_and_a_resume_wake_the_worker_too(api: Api, receiver: Rece
         await eventually(lambda: worker.held == 0)
         (id_,) = await api.ids("deliveries", event_id=event)
         await api.post(f"deliveries/{id_}/retry")
-        await receiver.takes(2, within_s=5)
+        await receiver.takes(2)
         await api.post(f"webhooks/{created['id']}/pause")
         await api.publish(2)
         await api.post(f"webhooks/{created['id']}/resume")
-        await receiver.takes(3, within_s=5)
+        await receiver.takes(3)

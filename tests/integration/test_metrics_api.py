@@ -177,20 +177,20 @@ async def test_a_range_that_makes_no_sense_is_refused(api: Api) -> None:
     assert (await api.read(path))["points"] == []
 
 
-async def test_the_overview_counts_what_happened(api: Api, receiver: Receiver, parts: Container) -> None:
-    healthy = await api.create(receiver.url)
-    await api.create(URL, enabled=False)
-    paused = await api.create(receiver.url)
-    await api.post(f"webhooks/{paused['id']}/pause")
-    async with working(parts):
-        await api.publish(*range(30))
+async def test_the_overview_counts_what_happened(own_api: Api, receiver: Receiver, own_parts: Container) -> None:
+    healthy = await own_api.create(receiver.url)
+    await own_api.create(URL, enabled=False)
+    paused = await own_api.create(receiver.url)
+    await own_api.post(f"webhooks/{paused['id']}/pause")
+    async with working(own_parts):
+        await own_api.publish(*range(30))
         await receiver.takes(30)
 
         async def is_healthy() -> bool:
-            return bool((await api.read(f"webhooks/{healthy['id']}"))["health"]["status"] == "healthy")
+            return bool((await own_api.read(f"webhooks/{healthy['id']}"))["health"]["status"] == "healthy")
 
     assert await is_healthy()
-    overview = await api.read("dashboard/overview")
+    overview = await own_api.read("dashboard/overview")
     assert overview["webhooks"] == {"healthy": 1, "degraded": 0, "unavailable": 0, "unknown": 2}
     assert (overview["disabled"], overview["paused"]) == (1, 1)
     assert overview["traffic"]["attempts"] == 30
@@ -199,7 +199,7 @@ async def test_the_overview_counts_what_happened(api: Api, receiver: Receiver, p
     assert overview["queue"] == {"pending": 30, "in_flight": 0, "oldest_lease_age_s": 0, "oldest_due_age_s": 0}
     metrics = {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families((await api.get("/metrics", role=Role.VIEWER)).text)
+        for family in text_string_to_metric_families((await own_api.get("/metrics", role=Role.VIEWER)).text)
         for sample in family.samples
     }
     assert metrics["monitor_webhooks", "healthy"] == 1

@@ -133,8 +133,8 @@ async def test_the_rebuild_from_attempts_equals_the_rollups_at_every_level(
     """For attempts that arrive in any order, before and after folding: series == merge of the raw attempts."""
     dice = Random(seed)
     ids = [(await add_webhook(parts.unit_of_work, parts.clock)).id for _ in range(3)]
-    attempts = made_up(dice, ids[:2], 1200)
-    early, late, later = attempts[:800], attempts[800:1000], attempts[1000:]
+    attempts = made_up(dice, ids[:2], 600)
+    early, late, later = attempts[:400], attempts[400:500], attempts[500:]
     await store(parts, early)
     await assert_series_are_true(parts, early, ids[:1])
     await folder.compact()
@@ -262,7 +262,7 @@ async def test_nothing_is_lost_while_many_write_and_some_fold(parts: Container) 
 
     async def write(seed: int) -> None:
         dice = Random(seed)
-        for _ in range(25):
+        for _ in range(10):
             batch = made_up(dice, ids, dice.randint(1, 40))
             await store(parts, batch)
             written.extend(batch)

@@ -25,6 +25,8 @@ from tests.integration.processes import Client, Running, production, run, runnin
 from tests.integration.support import eventually
 from tests.servers import free_port
 
+pytestmark = pytest.mark.processes
+
 Born = Callable[[], list[psutil.Process]]
 RESTARTING = (1012, "restarting")
 
@@ -54,8 +56,8 @@ class Site:
 
 
 @asynccontextmanager
-async def site(processes: int, database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Site]:
-    env, port = production(database_url, REDIS_URL=redis_url), free_port()
+async def site(processes: int, database_url: str, own_redis_url: str, tmp_path: Path) -> AsyncIterator[Site]:
+    env, port = production(database_url, REDIS_URL=own_redis_url), free_port()
     admin = (await run("token", "--role", "admin", "--subject", "ci", env=env)).out.strip()
     arguments = ("serve", "--port", str(port), "--processes", str(processes))
     async with running(*arguments, env=env, log=tmp_path / "serve.log") as server:
@@ -67,8 +69,8 @@ async def site(processes: int, database_url: str, redis_url: str, tmp_path: Path
 
 
 @pytest.fixture
-async def pair(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Site]:
-    async with site(2, database_url, redis_url, tmp_path) as it:
+async def pair(database_url: str, own_redis_url: str, tmp_path: Path) -> AsyncIterator[Site]:
+    async with site(2, database_url, own_redis_url, tmp_path) as it:
         yield it
 
 
@@ -85,9 +87,9 @@ async def test_children_of_a_parent_that_is_killed_say_good_bye_and_end(pair: Si
 
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_a_stop_lets_requests_finish_and_sends_live_feeds_elsewhere(
-    processes: int, database_url: str, redis_url: str, tmp_path: Path, stack: AsyncExitStack
+    processes: int, database_url: str, own_redis_url: str, tmp_path: Path, stack: AsyncExitStack
 ) -> None:
-    async with site(processes, database_url, redis_url, tmp_path) as it:
+    async with site(processes, database_url, own_redis_url, tmp_path) as it:
         sockets = await it.watch_all(stack)
         body = json.dumps({"type": "order.paid", "payload": {}}).encode()
         head = (

@@ -7,7 +7,6 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
 
 import psutil
 import pytest
@@ -15,17 +14,11 @@ import pytest
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from monitor.http.server.http_protocol import BoundedHttp
-from tests.integration.support import API, Api, eventually, served, signer
+from tests.integration.support import API, Api, eventually, signer
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 OWN = {"date", "x-request-id"}
 """Headers that no two answers share."""
-
-
-@pytest.fixture
-async def server(parts: Container) -> AsyncIterator[Api]:
-    async with served(parts) as api:
-        yield api
 
 
 async def talk(api: Api, *parts: bytes) -> bytes:

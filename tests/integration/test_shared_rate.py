@@ -33,11 +33,11 @@ async def admits(api: Api, requests: int, path: str = "dashboard/overview") -> i
 
 @pytest.mark.parametrize("path", ["dashboard/overview", "audit-log"])
 async def test_a_caller_who_used_up_the_rate_at_one_process_is_soon_refused_by_the_other(
-    path: str, database_url: str, redis_url: str, stack: AsyncExitStack
+    path: str, database_url: str, own_redis_url: str, stack: AsyncExitStack
 ) -> None:
-    with redis.Redis.from_url(redis_url) as client:
+    with redis.Redis.from_url(own_redis_url) as client:
         client.delete(f"{{monitor:rate}}:0.1:{BURST}:ada")
-    one, two = [await stack.enter_async_context(server(database_url, redis_url)) for _ in range(2)]
+    one, two = [await stack.enter_async_context(server(database_url, own_redis_url)) for _ in range(2)]
     assert await admits(one, BURST + 5, path) in {BURST, BURST + 1}
     admitted = 0
 
