@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -77,7 +78,7 @@ async def test_a_change_of_a_webhook_waits_for_the_first_look_at_it_and_not_the_
 
 async def _disable(parts: Container, webhook_id: UUID) -> None:
     async with parts.unit_of_work() as uow:
-        await uow.webhooks.disable([webhook_id], "It is gone.")
+        await uow.webhooks.disable(webhook_id, "It is gone.")
         await uow.commit()
 
 
@@ -94,13 +95,13 @@ async def _replay(parts: Container, webhook_id: UUID) -> None:
             created_at=uow.now,
             total=0,
         )
-        await uow.replays.requeue(replay, limit=10, per_s=1.0, after_s=0.0)
+        await uow.queue.requeue_finished(replay, limit=10, per_s=1.0, after_s=0.0)
         await uow.commit()
 
 
 @pytest.mark.parametrize("change", [_disable, _replay])
 async def test_whatever_changes_a_webhook_locks_its_lane_first(
-    parts: Container, change: Callable[[Container, UUID], Awaitable[None]]
+    parts: Container, change: Callable[[Container, UUID], Coroutine[Any, Any, None]]
 ) -> None:
     webhook = await samples.add_webhook(parts.unit_of_work, parts.clock)
     other = await asyncpg.connect(parts.database.dsn)

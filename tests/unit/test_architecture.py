@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from advanced_alchemy.base import DefaultBase
 from litestar import Litestar
 from msgspec import Struct
 
@@ -29,6 +30,7 @@ DOMAIN = PACKAGE / "domain"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 PURE = [path for path in SOURCES if path.is_relative_to(DOMAIN) and not path.is_relative_to(DOMAIN / "services")]
 MAX_LINES = 400
+WRITTEN = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|copy_records_to_table\()\s*\"?([a-z_]+)")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 
 
@@ -60,6 +62,15 @@ def test_a_file_can_be_read_in_one_go(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_nothing_is_left_for_later(path: Path) -> None:
     assert UNFINISHED.findall(path.read_text()) == []
+
+
+def test_a_table_is_written_by_repositories_or_by_sql_and_never_by_both() -> None:
+    """ADR 0002: what is configured is mapped and written through repositories; all else is not mapped."""
+    mapped = {str(mapper.local_table) for mapper in DefaultBase.registry.mappers}
+    assert mapped == {"webhooks", "webhook_secrets", "silences", "replays"}
+    written = {table for path in SOURCES for table in WRITTEN.findall(path.read_text())}
+    assert {"deliveries", "attempts", "webhook_lanes"} < written
+    assert mapped.isdisjoint(written)
 
 
 def leaves(error: type[MonitorError]) -> Iterator[type[MonitorError]]:

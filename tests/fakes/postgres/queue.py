@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.ready import is_ready, next_due_at
+from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
 from monitor.domain.errors import NotFound
+from monitor.domain.ids import id_floor
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.vocab import DeliveryState
 from tests.fakes.postgres.database import FinishedDelivery, StoredDelivery, Tables
@@ -105,19 +107,8 @@ class FakeDeliveryQueue:
         raise NotFound("There is no delivery with this id.")
 
     async def requeue(self, delivery_id: UUID) -> None:
-        if done := self._tables.finished.pop(delivery_id, None):
-            self._put(
-                StoredDelivery(
-                    id=done.id,
-                    event_id=done.event_id,
-                    webhook_id=done.webhook_id,
-                    due_at=self._now,
-                    fencing_token=done.fencing_token,
-                    attempts=done.attempts,
-                    last_status_code=done.last_status_code,
-                    last_error=done.last_error,
-                )
-            )
+        if done := self._tables.finished.get(delivery_id):
+            self._move_back(done, self._now)
         delivery = self._tables.deliveries[delivery_id]
         if delivery.leased_by is None or delivery.due_at <= self._now:
             self._put(replace(delivery, due_at=self._now))
@@ -129,6 +120,48 @@ class FakeDeliveryQueue:
             self._put(replace(delivery, due_at=self._now + timedelta(seconds=position / per_s)))
         self._woken.add(webhook_id)
         return len(waiting)
+
+    async def cancel_all(self, webhook_id: UUID) -> int:
+        waiting = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id]
+        for delivery in waiting:
+            move_to_finished(self._tables, delivery, DeliveryState.CANCELLED, self._now)
+        return len(waiting)
+
+    async def count_finished(self, webhook_id: UUID, spec: ReplaySpec) -> int:
+        return min(len(self._chosen(webhook_id, spec)), COUNTED_MAX)
+
+    async def requeue_finished(
+        self, replay: Replay, *, limit: int, per_s: float, after_s: float
+    ) -> tuple[int, UUID | None]:
+        row = self._tables.webhooks.get(replay.webhook_id)
+        if row is None or row.deleted_at is not None:
+            return 0, None
+        chosen = self._chosen(replay.webhook_id, replay)
+        rest = [done for done in chosen if replay.cursor is None or done.id > replay.cursor][:limit]
+        for position, done in enumerate(rest):
+            self._move_back(done, self._now + timedelta(seconds=after_s + position / per_s))
+        self._woken.add(replay.webhook_id)
+        return len(rest), rest[-1].id if rest else None
+
+    def _chosen(self, webhook_id: UUID, where: ReplaySpec | Replay) -> list[FinishedDelivery]:
+        lower, upper = id_floor(where.from_at), id_floor(where.to_at)
+        finished = (done for _, done in sorted(self._tables.finished.items()))
+        return [d for d in finished if d.webhook_id == webhook_id and lower <= d.id < upper and d.state in where.states]
+
+    def _move_back(self, done: FinishedDelivery, due_at: datetime) -> None:
+        del self._tables.finished[done.id]
+        self._put(
+            StoredDelivery(
+                id=done.id,
+                event_id=done.event_id,
+                webhook_id=done.webhook_id,
+                due_at=due_at,
+                fencing_token=done.fencing_token,
+                attempts=done.attempts,
+                last_status_code=done.last_status_code,
+                last_error=done.last_error,
+            )
+        )
 
     def _lane(self, webhook_id: UUID) -> Lane:
         row = self._tables.webhooks[webhook_id]

@@ -75,7 +75,7 @@ class FakeUnitOfWork:
         self.alerts = FakeAlertRepository(tables, self.now)
         self.silences = FakeSilenceRepository(tables, self.now)
         self.notifications = FakeAlertNotificationQueue(tables)
-        self.replays = FakeReplayRepository(tables, self.now, self._woken)
+        self.replays = FakeReplayRepository(tables)
         return self
 
     async def __aexit__(

@@ -76,7 +76,7 @@ async def test_a_look_finds_a_webhook_as_it_is(world: World) -> None:
     health = Health(HealthStatus.DEGRADED, "2 of the last 9 attempts failed: 503.", 0.25, at)
     await change_lane(world, made.id, unevaluated=TRIED, failing_since=at, health=health)
     async with world.unit_of_work() as uow:
-        await uow.webhooks.disable([made.id], "It is gone.")
+        await uow.webhooks.disable(made.id, "It is gone.")
         await uow.commit()
     [watched] = await due(world)
     assert (watched.unevaluated, watched.deleted, watched.held) == (TRIED, False, True)
@@ -242,7 +242,7 @@ async def test_those_that_get_nothing_do_not_count(world: World) -> None:
         await change_lane(world, webhook_id, health=unavailable(world.clock.now()), last_attempt_at=timedelta(0))
     async with world.unit_of_work() as uow:
         await uow.webhooks.set_paused(ids[0], True)
-        await uow.webhooks.disable([ids[1]], "It is gone.")
+        await uow.webhooks.disable(ids[1], "It is gone.")
         await uow.webhooks.remove(ids[2])
         await uow.commit()
     assert await mass_failure(world) == MassFailure(failing=1, tried=1)

@@ -83,7 +83,7 @@ async def test_a_paused_or_disabled_webhook_is_never_ready(world: World) -> None
         await world.add_deliveries(made.id)
     async with world.unit_of_work() as uow:
         await uow.webhooks.set_paused(paused.id, True)
-        await uow.webhooks.disable([disabled.id], "It is gone.")
+        await uow.webhooks.disable(disabled.id, "It is gone.")
         await uow.commit()
     assert await world.ready() == {}
 

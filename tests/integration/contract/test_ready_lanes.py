@@ -122,7 +122,7 @@ async def store(uow: UnitOfWork, clock: Clock, case: Case) -> tuple[UUID, list[U
     await uow.webhooks.add(webhook, {}, samples.KEY)
     match case.gate:
         case Gate.DISABLED:
-            await uow.webhooks.disable([webhook.id], "It is gone.")
+            await uow.webhooks.disable(webhook.id, "It is gone.")
         case Gate.PAUSED:
             await uow.webhooks.set_paused(webhook.id, True)
         case Gate.DELETED:

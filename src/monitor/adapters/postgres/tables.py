@@ -65,6 +65,41 @@ class SecretRow(DefaultBase):
     expires_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
 
 
+class SilenceRow(DefaultBase):
+    """One silence of alerts. Ended ones stay until retention."""
+
+    __tablename__ = "silences"
+    __table_args__ = (sa.Index("ix_silences_ends_at", "ends_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    created_by: Mapped[str] = mapped_column(sa.Text)
+    created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    reason: Mapped[str] = mapped_column(sa.Text)
+    ends_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    webhook_id: Mapped[UUID | None]
+    label: Mapped[str | None] = mapped_column(sa.Text)
+    kind: Mapped[str | None] = mapped_column(sa.Text)
+
+
+class ReplayRow(DefaultBase):
+    """One replay of finished deliveries, with its progress."""
+
+    __tablename__ = "replays"
+    __table_args__ = (sa.Index("ix_replays_running", "id", postgresql_where=sa.text("finished_at IS NULL")),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    webhook_id: Mapped[UUID]
+    from_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    to_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    states: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    created_by: Mapped[str] = mapped_column(sa.Text)
+    created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    total: Mapped[int]
+    queued: Mapped[int]
+    cursor: Mapped[UUID | None]
+    finished_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+
+
 def _at(name: str, *, nullable: bool = False) -> sa.Column[datetime]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
@@ -174,35 +209,15 @@ attempts = sa.Table(
     postgresql_partition_by="RANGE (id)",
 )
 
-rollups_minute = sa.Table(
-    "rollups_minute",  # daily by bucket_at; webhook_id zero is the whole system
-    metadata,
-    sa.Column("webhook_id", sa.Uuid, primary_key=True),
-    sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("latency_sum_ms", sa.Double, nullable=False),
-    sa.Column("errors", JSONB, nullable=False),
-    postgresql_partition_by="RANGE (bucket_at)",
-)
 
-histograms_minute = sa.Table(
-    # Apart from the counts, which are read far more often and stay small (ADR 0003).
-    "histograms_minute",  # daily by bucket_at
-    metadata,
-    sa.Column("webhook_id", sa.Uuid, primary_key=True),
-    sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
-    sa.Column("indexes", ARRAY(sa.SmallInteger), nullable=False),
-    sa.Column("counts", ARRAY(sa.Integer), nullable=False),
-    postgresql_partition_by="RANGE (bucket_at)",
-)
+def _rollups(resolution: str) -> tuple[sa.Table, sa.Table]:
+    """Return counts and histograms of one resolution. Counts are read far more often and stay small (ADR 0003).
 
-
-def _folded(level: str) -> tuple[sa.Table, sa.Table]:
-    """Return counts and histograms of one level: as those of the minutes, but by calendar month."""
+    Minutes are partitioned by day, hours and days by calendar month. ``webhook_id`` zero is the whole system.
+    """
     return (
         sa.Table(
-            f"rollups_{level}",
+            f"rollups_{resolution}",
             metadata,
             sa.Column("webhook_id", sa.Uuid, primary_key=True),
             sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
@@ -213,7 +228,7 @@ def _folded(level: str) -> tuple[sa.Table, sa.Table]:
             postgresql_partition_by="RANGE (bucket_at)",
         ),
         sa.Table(
-            f"histograms_{level}",
+            f"histograms_{resolution}",
             metadata,
             sa.Column("webhook_id", sa.Uuid, primary_key=True),
             sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
@@ -224,8 +239,9 @@ def _folded(level: str) -> tuple[sa.Table, sa.Table]:
     )
 
 
-rollups_hour, histograms_hour = _folded("hour")
-rollups_day, histograms_day = _folded("day")
+rollups_minute, histograms_minute = _rollups("minute")
+rollups_hour, histograms_hour = _rollups("hour")
+rollups_day, histograms_day = _rollups("day")
 
 rollup_progress = sa.Table(
     # Buckets of the level (hour, day) that end by compacted_until may be read from it, save those in rollups_stale.
@@ -351,20 +367,6 @@ alert_history = sa.Table(
     _at("expires_at", nullable=True),
 )
 
-silences = sa.Table(
-    "silences",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("created_by", sa.Text, nullable=False),
-    _at("created_at"),
-    sa.Column("reason", sa.Text, nullable=False),
-    _at("ends_at"),
-    sa.Column("webhook_id", sa.Uuid, nullable=True),
-    sa.Column("label", sa.Text, nullable=True),
-    sa.Column("kind", sa.Text, nullable=True),
-    sa.Index("ix_silences_ends_at", "ends_at"),
-)
-
 alert_notifications = sa.Table(
     "alert_notifications",
     metadata,
@@ -378,21 +380,4 @@ event_outbox = sa.Table(
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("event", sa.LargeBinary, nullable=False),
-)
-
-replays = sa.Table(
-    "replays",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("webhook_id", sa.Uuid, nullable=False),
-    _at("from_at"),
-    _at("to_at"),
-    sa.Column("states", ARRAY(sa.Text), nullable=False),
-    sa.Column("created_by", sa.Text, nullable=False),
-    _at("created_at"),
-    sa.Column("total", sa.Integer, nullable=False),
-    sa.Column("queued", sa.Integer, nullable=False),
-    sa.Column("cursor", sa.Uuid, nullable=True),
-    _at("finished_at", nullable=True),
-    sa.Index("ix_replays_running", "id", postgresql_where=sa.text("finished_at IS NULL")),
 )

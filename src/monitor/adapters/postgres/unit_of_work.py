@@ -89,9 +89,9 @@ class PostgresUnitOfWork:
         self.audit = PostgresAuditLog(raw, self._clock)
         self.detection = PostgresDetectionStore(raw)
         self.alerts = PostgresAlertRepository(raw)
-        self.silences = PostgresSilenceRepository(raw)
+        self.silences = PostgresSilenceRepository(self._session, self.now)
         self.notifications = PostgresAlertNotificationQueue(raw, self._clock)
-        self.replays = PostgresReplayRepository(raw)
+        self.replays = PostgresReplayRepository(self._session)
         return self
 
     async def __aexit__(

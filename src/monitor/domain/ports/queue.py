@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.replay import Replay, ReplaySpec
 from monitor.domain.vocab import DeliveryState
 
 
@@ -95,4 +96,26 @@ class DeliveryQueue(Protocol):
 
     async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
         """Spread the due deliveries of a webhook over time at *per_s*; return how many there are."""
+        ...
+
+    async def cancel_all(self, webhook_id: UUID) -> int:
+        """Finish every delivery of a webhook as cancelled, leased ones included; return how many there were."""
+        ...
+
+    async def count_finished(self, webhook_id: UUID, spec: ReplaySpec) -> int:
+        """Count the finished deliveries that *spec* chooses, up to ``COUNTED_MAX``; 0 for an unknown webhook."""
+        ...
+
+    async def requeue_finished(
+        self, replay: Replay, *, limit: int, per_s: float, after_s: float
+    ) -> tuple[int, UUID | None]:
+        """
+        Make the next deliveries of *replay* after its cursor due again, in the order of their ids.
+
+        Args:
+            after_s: when the first one is due, in seconds from now; the others follow at *per_s*.
+
+        Returns:
+            How many, at most *limit*, and the last one; ``(0, None)`` if none is left or the webhook is deleted.
+        """
         ...

@@ -174,7 +174,7 @@ class Deliverer:
             # locks. If it fails, the next attempt leads to the same.
             async with self._unit_of_work() as uow:
                 for webhook_id, reason in sorted(disabled.items()):
-                    await uow.webhooks.disable([webhook_id], reason)
+                    await uow.webhooks.disable(webhook_id, reason)
                     uow.record(WebhookUpdated(webhook_id))
                 await uow.commit()
         lost = [sent.delivery.id for sent in batch if sent.delivery.id not in ours]

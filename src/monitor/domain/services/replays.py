@@ -36,7 +36,7 @@ class ReplayCommands:
         check_replay(spec)
         async with self._unit_of_work() as uow:
             await uow.webhooks.get(webhook_id)
-            total = await uow.replays.count(webhook_id, spec.from_at, spec.to_at, spec.states)
+            total = await uow.queue.count_finished(webhook_id, spec)
             if spec.dry_run:
                 return ReplayCount(total)
             replay = Replay(
@@ -68,7 +68,7 @@ class ReplayCommands:
                 return False
             # Each step follows the one before at the same pace, however fast the steps are made.
             ahead_s = max(replay.queued / PER_S - (uow.now - replay.created_at).total_seconds(), 0.0)
-            moved, last = await uow.replays.requeue(replay, limit=STEP, per_s=PER_S, after_s=ahead_s)
+            moved, last = await uow.queue.requeue_finished(replay, limit=STEP, per_s=PER_S, after_s=ahead_s)
             await uow.replays.save(advance(replay, moved, last, full=moved == STEP, now=uow.now))
             await uow.commit()
         return True

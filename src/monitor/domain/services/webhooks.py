@@ -150,8 +150,8 @@ class WebhookCommands:
         async with self._unit_of_work() as uow:
             old = await uow.webhooks.get(webhook_id)
             require(old.version)
-            cancelled = await uow.webhooks.remove(webhook_id)
-            after = {"cancelled_deliveries": cancelled}
+            await uow.webhooks.remove(webhook_id)
+            after = {"cancelled_deliveries": await uow.queue.cancel_all(webhook_id)}
             await uow.audit.add(actor, "webhook.delete", _target(webhook_id), before=_shown(old), after=after)
             uow.record(WebhookDeleted(webhook_id))
             await uow.commit()

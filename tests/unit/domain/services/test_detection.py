@@ -80,7 +80,7 @@ async def test_a_webhook_disabled_by_410_is_an_alert_until_it_is_enabled_again(
     harness.make_unavailable(webhook_id)
     await harness.evaluate_all()
     async with harness.unit_of_work() as uow:
-        await uow.webhooks.disable([webhook_id], "The receiver answered 410 Gone.")
+        await uow.webhooks.disable(webhook_id, "The receiver answered 410 Gone.")
         await uow.commit()
     await harness.detector.tick()
     disabled = harness.alert(webhook_id, AlertKind.DISABLED)

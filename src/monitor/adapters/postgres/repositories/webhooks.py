@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,11 +25,11 @@ KEPT = ("id", "created_at", "header_names")
 """Columns that saving a webhook leaves alone."""
 
 
-class _Webhooks(SQLAlchemyAsyncRepository[WebhookRow]):
+class Webhooks(SQLAlchemyAsyncRepository[WebhookRow]):
     model_type = WebhookRow
 
 
-class _Secrets(SQLAlchemyAsyncRepository[SecretRow]):
+class Secrets(SQLAlchemyAsyncRepository[SecretRow]):
     model_type = SecretRow
 
 
@@ -39,8 +39,8 @@ class PostgresWebhookRepository:
     def __init__(
         self, session: AsyncSession, raw: asyncpg.Connection, vault: SecretBox, clock: Clock, now: datetime
     ) -> None:
-        self._webhooks = _Webhooks(session=session, wrap_exceptions=False)
-        self._secrets = _Secrets(session=session, wrap_exceptions=False)
+        self._webhooks = Webhooks(session=session, wrap_exceptions=False)
+        self._secrets = Secrets(session=session, wrap_exceptions=False)
         self._raw = raw
         self._vault = vault
         self._clock = clock
@@ -76,23 +76,14 @@ class PostgresWebhookRepository:
             self._seal_headers(row, {k: stored[k] if v is None else v for k, v in headers.items()})
         await self._webhooks.update(row)
 
-    async def remove(self, webhook_id: UUID) -> int:
+    async def remove(self, webhook_id: UUID) -> None:
         row = await self._row(webhook_id)
         row.deleted_at = self._now
         row.enabled = False
         row.headers_sealed = None
         await self._webhooks.update(row)
         await self._secrets.delete_where(SecretRow.webhook_id == webhook_id)
-        await self._evaluate_soon([webhook_id])
-        cancelled: str = await self._raw.execute(
-            "WITH gone AS (DELETE FROM deliveries WHERE webhook_id = $1 RETURNING *)"
-            " INSERT INTO deliveries_finished"
-            " (id, event_id, webhook_id, state, attempts, fencing_token, last_status_code, last_error, finished_at)"
-            " SELECT id, event_id, webhook_id, 'cancelled', attempts, fencing_token, last_status_code, last_error,"
-            " now() FROM gone",
-            webhook_id,
-        )
-        return int(cancelled.rsplit(" ", 1)[-1])
+        await self._evaluate_soon(webhook_id)
 
     async def rotate_secret(self, webhook_id: UUID, secret: bytes, *, overlap_s: float) -> datetime | None:
         row = await self._row(webhook_id)
@@ -101,33 +92,31 @@ class PostgresWebhookRepository:
             if old.expires_at is None or old.expires_at > expires_at:
                 old.expires_at = expires_at
         await self._add_secret(webhook_id, secret)
-        row.version += 1
-        row.updated_at = self._now
-        await self._webhooks.update(row)
+        await self._change(row)
         return expires_at if overlap_s else None
 
-    async def disable(self, webhook_ids: Collection[UUID], reason: str) -> None:
-        await self._evaluate_soon(webhook_ids)
-        await self._raw.execute(
-            "UPDATE webhooks SET enabled = false, disabled_reason = $2, version = version + 1, updated_at = now()"
-            " WHERE id = ANY($1) AND enabled",
-            list(webhook_ids),
-            reason,
-        )
+    async def disable(self, webhook_id: UUID, reason: str) -> None:
+        await self._evaluate_soon(webhook_id)
+        row = await self._webhooks.get_one_or_none(WebhookRow.enabled.is_(True), id=webhook_id, with_for_update=True)
+        if row is not None:
+            row.enabled = False
+            row.disabled_reason = reason
+            await self._change(row)
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
         row = await self._row(webhook_id)
         if (row.paused_at is not None) != paused:
             row.paused_at = self._now if paused else None
-            row.version += 1
-            row.updated_at = self._now
-            await self._webhooks.update(row)
+            await self._change(row)
 
-    async def _evaluate_soon(self, webhook_ids: Collection[UUID]) -> None:
+    async def _change(self, row: WebhookRow) -> None:
+        row.version += 1
+        row.updated_at = self._now
+        await self._webhooks.update(row)
+
+    async def _evaluate_soon(self, webhook_id: UUID) -> None:
         """Have the detector see the change at its next tick, not a minute later."""
-        await self._raw.execute(
-            "UPDATE webhook_lanes SET evaluate_at = now() WHERE webhook_id = ANY($1)", list(webhook_ids)
-        )
+        await self._raw.execute("UPDATE webhook_lanes SET evaluate_at = now() WHERE webhook_id = $1", webhook_id)
 
     async def _row(self, webhook_id: UUID) -> WebhookRow:
         row = await self._webhooks.get_one_or_none(WebhookRow.deleted_at.is_(None), id=webhook_id, with_for_update=True)

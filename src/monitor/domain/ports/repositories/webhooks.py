@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -25,16 +25,16 @@ class WebhookRepository(Protocol):
         """Update the configuration. *headers* of ``None`` keeps all header values, a value of ``None`` that one."""
         ...
 
-    async def remove(self, webhook_id: UUID) -> int:
-        """Delete a webhook and cancel its pending deliveries; return how many. Raises ``NotFound``."""
+    async def remove(self, webhook_id: UUID) -> None:
+        """Mark a webhook as deleted; delete its secrets and headers. Raises ``NotFound``."""
         ...
 
     async def rotate_secret(self, webhook_id: UUID, secret: bytes, *, overlap_s: float) -> datetime | None:
         """Make *secret* the current one; return until when the previous one signs too, ``None`` if it does not."""
         ...
 
-    async def disable(self, webhook_ids: Collection[UUID], reason: str) -> None:
-        """Disable webhooks automatically, for *reason*."""
+    async def disable(self, webhook_id: UUID, reason: str) -> None:
+        """Disable a webhook automatically; the first *reason* stays. Safe to repeat; unknown ids are ignored."""
         ...
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
