@@ -68,8 +68,8 @@ async def metrics_loop(parts: Container) -> None:
     async def once() -> None:
         nonlocal last
         overview = await parts.catalogue.answer("overview")
-        if overview.etag != last and not overview.stale:
-            last = overview.etag
+        if overview.digest != last and not overview.stale:
+            last = overview.digest
             parts.feed.set_metrics(overview.body)
 
     while True:
