@@ -103,8 +103,8 @@ async def _metrics_loop(container: Container) -> None:
     async def once() -> None:
         nonlocal last
         overview = await container.views.answer("overview")
-        if overview.etag != last and not overview.stale:
-            last = overview.etag
+        if overview.digest != last and not overview.stale:
+            last = overview.digest
             container.feed.set_metrics(overview.body)
 
     while True:

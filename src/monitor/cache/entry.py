@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 
-from monitor.domain.encoded import entity_tag
+from monitor.domain.digest import body_digest
 
 
 class Entry:
@@ -15,26 +15,26 @@ class Entry:
     invalidated since; a value that is merely past its ``fresh_s`` is not stale. ``age_s`` is 0 on a fresh hit.
     """
 
-    __slots__ = ("_packed", "age_s", "body", "etag", "stale")
+    __slots__ = ("_packed", "age_s", "body", "digest", "stale")
 
     def __init__(
         self,
         body: bytes,
         *,
-        etag: str | None = None,
+        digest: str | None = None,
         age_s: float = 0.0,
         stale: bool = False,
         packed: list[bytes] | None = None,
     ) -> None:
         self.body = body
-        self.etag = etag or entity_tag(body)
+        self.digest = digest or body_digest(body)
         self.age_s = age_s
         self.stale = stale
         self._packed = [] if packed is None else packed
 
     def aged(self, age_s: float, *, stale: bool) -> Entry:
-        """Return the same body with another age; both share one compressed form."""
-        return Entry(self.body, etag=self.etag, age_s=max(age_s, 0.0), stale=stale, packed=self._packed)
+        """Return the same bytes with another age; they share one compressed form."""
+        return Entry(self.body, digest=self.digest, age_s=max(age_s, 0.0), stale=stale, packed=self._packed)
 
     def gzipped(self) -> bytes:
         """Return the body compressed, which is done once."""

@@ -9,6 +9,7 @@ line.
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from litestar.enums import ScopeType
@@ -18,21 +19,17 @@ from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.vocab import Role
 from monitor.http.middleware.edge import Edge
 from monitor.http.middleware.rate_limit import RateLimiter
-from monitor.http.middleware.stack import COMPRESS_FROM_BYTES
-from monitor.http.responses.cached import _REVALIDATE, Answer, CachedViews
-from monitor.http.responses.conditional import not_modified
-from monitor.http.responses.headers import incoming_request_id
+from monitor.http.responses.cached import CachedViews
+from monitor.http.responses.conditional import PRIVATE, Representation, Selected, accepts_gzip, entity_tag, select
+from monitor.http.responses.headers import encoded, incoming_request_id
 
 MAX_TARGETS = 4096
 """Request targets that are remembered; the oldest goes first."""
 
 MAX_TARGET_BYTES = 512
 
-
 FULL_RESPONSE = "monitor.full_response"
 """The ASGI extension of our own server: a callable that takes the head and the body of a 200, and writes both."""
-_JSON = (b"content-type", b"application/json")
-_GZIPPED = [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
 
 
 class CachedFastPath:
@@ -40,7 +37,7 @@ class CachedFastPath:
     Args:
         now: Unix seconds, against which tokens are checked.
         ticks_s: a monotonic clock in seconds.
-        cors: whether an answer depends on its caller's origin; who names one takes the long way.
+        cors: whether a response depends on its request's origin; a request with one takes the full path.
     """
 
     def __init__(
@@ -61,11 +58,11 @@ class CachedFastPath:
         self._now = now
         self._ticks_s = ticks_s
         self._targets: dict[tuple[bytes, bytes], tuple[str, str, Role]] = {}
-        # By what names the bytes: equal tags are equal bodies.
-        self._heads: dict[tuple[str, bool], bytes] = {}
+        # By digest and whether gzip is acceptable: equal digests are equal bodies.
+        self._heads: dict[tuple[str, bool], tuple[bytes, bool]] = {}
         self._vary = [(b"vary", b"Origin")] if cors else []
         self._common = [
-            (b"cache-control", _REVALIDATE.encode()),
+            *encoded(PRIVATE),
             *(header for header in edge.headers if header[0] != b"cache-control"),
         ]
 
@@ -93,7 +90,7 @@ class CachedFastPath:
             self._targets[target] = (view, scope.get("path_template") or "", role)
 
     async def _respond(self, scope: Scope, send: Send, view: str, route: str, role: Role) -> bool:
-        """Answer, unless the caller must be refused, or needs more than this path knows."""
+        """Respond, unless the request must be refused or needs the full path; return whether it had its response."""
         started_s = self._ticks_s()
         pairs = list(scope["headers"])
         headers = dict(pairs)
@@ -108,51 +105,48 @@ class CachedFastPath:
             return False
         request_id = incoming_request_id(pairs) if b"x-request-id" in headers else None
         request_id = request_id or self._edge.new_id()
+        accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
+        known = headers.get(b"if-none-match")
         extensions: dict[str, Any] = scope.get("extensions") or {}
-        whole = extensions.get(FULL_RESPONSE)
-        if whole is not None and self._write_full(whole, answer, headers, request_id):
-            self._edge.record("GET", route, 200, self._ticks_s() - started_s, request_id, principal.subject)
-            return True
-        fields = [*self._common, (b"etag", answer.etag.encode()), (b"x-request-id", request_id.encode())]
-        status, body = 200, answer.body
-        tag = headers.get(b"if-none-match")
-        if tag is not None and not_modified(tag.decode("latin-1"), answer.etag):
-            status, body = 304, b""
-        else:
-            if len(body) >= COMPRESS_FROM_BYTES and b"gzip" in headers.get(b"accept-encoding", b""):
-                body = answer.gzipped()
-                fields += _GZIPPED
-            fields += [_JSON, (b"content-length", b"%d" % len(body))]
-        fields += self._vary
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        write = extensions.get(FULL_RESPONSE)
+        status = 200
+        if write is None or known is not None or not self._write_full(write, answer, accepted, request_id):
+            if_none_match = None if known is None else known.decode("latin-1")
+            selected = self._select(answer, accepted, if_none_match)
+            status = selected.status
+            fields = [*self._fields(selected), (b"x-request-id", request_id.encode())]
+            await send({"type": "http.response.start", "status": status, "headers": fields})
+            await send({"type": "http.response.body", "body": selected.body, "more_body": False})
         self._edge.record("GET", route, status, self._ticks_s() - started_s, request_id, principal.subject)
         return True
 
     def _write_full(
-        self, write: Callable[[bytes, bytes], bool], answer: Answer, headers: dict[bytes, bytes], request_id: str
+        self, write: Callable[[bytes, bytes], bool], answer: Representation, accepted: str, request_id: str
     ) -> bool:
-        """Answer in one piece if nothing but the whole body is asked for."""
-        if b"if-none-match" in headers:
-            return False
-        packed = len(answer.body) >= COMPRESS_FROM_BYTES and b"gzip" in headers.get(b"accept-encoding", b"")
-        known = self._heads.get((answer.etag, packed))
-        if known is None:
-            known = self._head(answer, packed=packed)
+        """Write a 200 in one piece, with headers encoded once for all responses with this body."""
+        key = (answer.digest, accepts_gzip(accepted))
+        found = self._heads.get(key)
+        if found is None:
+            selected = self._select(answer, accepted, None)
+            head = b"".join(b"%b: %b\r\n" % field for field in self._fields(selected))
             if len(self._heads) >= MAX_TARGETS:
                 self._heads.clear()
-            self._heads[answer.etag, packed] = known
-        return write(b"%bx-request-id: %b\r\n\r\n" % (known, request_id.encode()), self._body(answer, packed=packed))
-
-    def _head(self, answer: Answer, *, packed: bool) -> bytes:
-        """Return the headers of *answer* as they are written, but for the request's id."""
-        fields = [*self._common, (b"etag", answer.etag.encode()), *(_GZIPPED if packed else ()), _JSON]
-        length = (b"content-length", b"%d" % len(self._body(answer, packed=packed)))
-        return b"".join(b"%b: %b\r\n" % field for field in (*fields, length, *self._vary))
+            found = self._heads[key] = (head, "content-encoding" in selected.headers)
+        head, is_gzipped = found
+        body = answer.gzipped() if is_gzipped else answer.body
+        return write(b"%bx-request-id: %b\r\n\r\n" % (head, request_id.encode()), body)
 
     @staticmethod
-    def _body(answer: Answer, *, packed: bool) -> bytes:
-        return answer.gzipped() if packed else answer.body
+    def _select(answer: Representation, accepted: str, if_none_match: str | None) -> Selected:
+        tag = entity_tag(answer.digest)
+        return select(answer.body, accepted, tag=tag, if_none_match=if_none_match, gzipped=answer.gzipped)
+
+    def _fields(self, selected: Selected) -> list[tuple[bytes, bytes]]:
+        """Return all headers but the request's id."""
+        fields = [*self._common, *encoded(selected.headers), *self._vary]
+        if selected.status == HTTPStatus.OK:
+            fields += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(selected.body))]
+        return fields
 
     def _authorize(self, authorization: bytes, role: Role) -> Principal | None:
         """Return the principal of a token verified before that includes *role*; refusals are left to the full path."""

@@ -2,8 +2,8 @@
 The plumbing around the routes, assembled in one place.
 
 From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``HeadRequests``,
-Litestar's routing, then per route ``Authenticate``, ``LimitRate``, compression and the handler. Errors of the per-route
-layers become problems outside of them, inside ``Edge``.
+Litestar's routing, then per route ``Authenticate``, ``LimitRate``, ``Compress`` and the handler. Errors of the layers
+per route become problems outside of them, inside ``Edge``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import TypedDict
 
 import structlog
 from litestar import Litestar
-from litestar.config.compression import CompressionConfig
 from litestar.dto import AbstractDTO
 from litestar.middleware import DefineMiddleware
 from litestar.types import ASGIApp, ExceptionHandlersMap, Middleware, Receive, Scope, Send
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.authentication import Authenticate
+from monitor.http.middleware.compression import Compress
 from monitor.http.middleware.cors import Cors
 from monitor.http.middleware.edge import Edge, WriteLine
 from monitor.http.middleware.head_requests import HeadRequests
@@ -28,13 +28,6 @@ from monitor.http.middleware.rate_limit import API_BODY_BYTES, LimitRate, RateLi
 from monitor.http.requests.body import JsonBody
 from monitor.http.responses.problems import exception_handlers
 
-COMPRESS_FROM_BYTES = 1024
-READY = "ready"
-"""The ``opt`` of a route whose answers are compressed already, or too small to be."""
-
-GZIP_LEVEL = 4
-"""Above it, time grows faster than size shrinks."""
-
 
 class Plumbing(TypedDict):
     """Keyword arguments for ``Litestar(…)``."""
@@ -42,7 +35,6 @@ class Plumbing(TypedDict):
     middleware: list[Middleware]
     exception_handlers: ExceptionHandlersMap
     dto: type[AbstractDTO[object]]
-    compression_config: CompressionConfig
     request_max_body_size: int
     logging_config: None
 
@@ -59,15 +51,10 @@ def http_plumbing(*, verifier: TokenVerifier, now: Callable[[], float], limiter:
             OptionsRequests,
             DefineMiddleware(Authenticate, verifier=verifier, now=now),
             DefineMiddleware(LimitRate, limiter=limiter),
+            Compress,
         ],
         exception_handlers=exception_handlers(),
         dto=JsonBody,
-        compression_config=CompressionConfig(
-            backend="gzip",
-            minimum_size=COMPRESS_FROM_BYTES,
-            gzip_compress_level=GZIP_LEVEL,
-            exclude_opt_key=READY,
-        ),
         request_max_body_size=API_BODY_BYTES,
         # Litestar would set up the root logger and log exceptions a second time.
         logging_config=None,

@@ -21,10 +21,10 @@ from litestar.types import Method
 
 from monitor import __version__
 from monitor.domain.errors import NotFound
+from monitor.http.middleware.authentication import OPEN
 from monitor.http.openapi.document import complete
 from monitor.http.page.assets import (
     REVALIDATE,
-    STATIC_ROUTE,
     Asset,
     asset_of,
     asset_response,
@@ -79,7 +79,7 @@ def openapi_config() -> OpenAPIConfig:
         # What the API looks like is no secret. Litestar's handlers below this path are answered for: they know neither
         # the completed document nor problems.
         openapi_router=Router(
-            PATH, route_handlers=[], opt=STATIC_ROUTE, include_in_schema=False, before_request=_Document().answer
+            PATH, route_handlers=[], opt=OPEN, include_in_schema=False, before_request=_Document().answer
         ),
         render_plugins=[JsonRenderPlugin()],
         components=Components(
@@ -110,7 +110,7 @@ class _Document:
     def _made(self, app: Litestar) -> Asset:
         asset = asset_of(document(app), "application/json")
         # Compressed here, too: the event loop has others to serve.
-        _ = asset.gzipped
+        _ = asset.gzipped()
         return asset
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 from litestar.types import Scope
@@ -11,6 +11,7 @@ from litestar.types import Scope
 from monitor.log import masked
 
 Headers = Iterable[tuple[bytes, bytes]]
+"""As ASGI has them; names are in lower case."""
 
 API_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -46,3 +47,8 @@ def incoming_request_id(headers: Headers) -> str | None:
 def with_head(methods: AbstractSet[str]) -> list[str]:
     """Return *methods*, and HEAD where there is GET, in the order of an ``Allow`` header."""
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+
+
+def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return *headers* as ASGI has them."""
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -22,7 +22,7 @@ from litestar.types import ExceptionHandlersMap
 
 from monitor.domain import errors
 from monitor.domain.errors import FieldError, MonitorError
-from monitor.http.responses.headers import request_id_of, with_head
+from monitor.http.responses.headers import encoded, request_id_of, with_head
 
 TYPE_PREFIX = "urn:monitor:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -135,10 +135,9 @@ def unexpected_error_response(request: Request[Any, Any, Any], exc: Exception) -
 
 def raw_problem(exc: MonitorError, path: str, request_id: str | None) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Return status, headers and body for a response that no framework sends: a refused handshake, say."""
-    headers = {"content-type": MEDIA_TYPE, **_headers_of(exc)}
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
     problem = _problem(exc, path, request_id)
-    return problem.status, encoded, msgspec.json.encode(problem)
+    headers = encoded({"content-type": MEDIA_TYPE, **_headers_of(exc)})
+    return problem.status, headers, msgspec.json.encode(problem)
 
 
 def exception_handlers() -> ExceptionHandlersMap:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
@@ -20,8 +19,8 @@ from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.paging import Cursor, Limit
 from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.cached import cached_response, encoded_response
-from monitor.http.responses.conditional import tagged_response
+from monitor.http.responses.cached import cached_response
+from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import Services
 
 MAX_DAYS = 365
@@ -82,7 +81,7 @@ class AlertController(Controller):
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], alert_id: FromPath[UUID]
     ) -> Response[AlertView]:
         view = await services.alert_queries.alert(alert_id)
-        return tagged_response(request, msgspec.json.encode(view), view.version)
+        return encoded_response(request, view, view.version)
 
     @post(
         "/{alert_id:uuid}/ack",

@@ -25,7 +25,8 @@ from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.http.middleware.authentication import requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, problems
 from monitor.http.requests.paging import Cursor, Limit
-from monitor.http.responses.cached import cached_response, encoded_response
+from monitor.http.responses.cached import cached_response
+from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import Services
 
 

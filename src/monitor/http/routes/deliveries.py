@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
@@ -18,7 +17,7 @@ from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, problems
 from monitor.http.requests.paging import Cursor, Limit
 from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.conditional import tagged_response
+from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import Services
 
 
@@ -60,7 +59,7 @@ class DeliveryController(Controller):
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], delivery_id: FromPath[UUID]
     ) -> Response[DeliveryView]:
         view = await services.queries.delivery(delivery_id)
-        return tagged_response(request, msgspec.json.encode(view), 1)
+        return encoded_response(request, view)
 
     @post(
         "/{delivery_id:uuid}/retry",

@@ -24,7 +24,7 @@ from monitor.http.openapi.document import DOCUMENTED_AS
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.paging import NO_NUL, Cursor, Limit
 from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.conditional import tagged_response
+from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import Services
 from monitor.http.routes.webhooks import IdempotencyKey
 
@@ -124,4 +124,4 @@ class EventController(Controller):
         self, services: NamedDependency[Services], request: Request[Any, Any, Any], event_id: FromPath[UUID]
     ) -> Response[EventView]:
         view = await services.queries.event(event_id)
-        return tagged_response(request, msgspec.json.encode(view), 1)
+        return encoded_response(request, view)

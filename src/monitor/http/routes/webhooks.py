@@ -11,6 +11,7 @@ from litestar import Controller, Request, Response, delete, get, patch, post, pu
 from litestar.di import NamedDependency
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
+from monitor.domain.digest import body_digest
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.ports.queries.resources import AttemptFilter, WebhookFilter
@@ -27,8 +28,8 @@ from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.body import MergePatch, convert
 from monitor.http.requests.paging import NO_NUL, Cursor, Limit
 from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.cached import cached_response, encoded_response, versioned_response
-from monitor.http.responses.conditional import TAGS, etag, require_version
+from monitor.http.responses.cached import cached_response, versioned_response
+from monitor.http.responses.conditional import TAGS, encoded_response, entity_tag, require_version
 from monitor.http.routes.services import Services
 
 MAX_POINTS = 1500
@@ -329,7 +330,7 @@ async def _window(
 
 
 def _etag(view: WebhookView) -> str:
-    return etag(view.version, msgspec.json.encode(view))
+    return entity_tag(body_digest(msgspec.json.encode(view)), view.version)
 
 
 def _tagged(view: WebhookView) -> Response[WebhookView]:

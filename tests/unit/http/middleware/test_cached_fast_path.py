@@ -14,7 +14,7 @@ import pytest
 from litestar import Litestar, Request, Response, get
 
 from monitor.auth.tokens import TokenVerifier
-from monitor.domain.encoded import entity_tag
+from monitor.domain.digest import body_digest
 from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import OPEN, requires
@@ -22,7 +22,8 @@ from monitor.http.middleware.cached_fast_path import MAX_TARGET_BYTES, MAX_TARGE
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.requests.paging import Limit
-from monitor.http.responses.cached import cached_response, encoded_response, versioned_response
+from monitor.http.responses.cached import cached_response, versioned_response
+from monitor.http.responses.conditional import encoded_response, entity_tag
 from tests.unit.http.support import NOW
 
 ORIGIN = "https://dash.example.com"
@@ -31,7 +32,7 @@ SMALL = b'{"version":3}'
 
 
 class FakeAnswer:
-    """See :class:`monitor.http.responses.cached.Answer`."""
+    """See :class:`monitor.http.responses.conditional.Representation`."""
 
     def __init__(self, body: bytes, *, stale: bool = False, age_s: float = 0.0) -> None:
         self.body = body
@@ -41,8 +42,8 @@ class FakeAnswer:
         self._packed = b""
 
     @property
-    def etag(self) -> str:
-        return entity_tag(self.body)
+    def digest(self) -> str:
+        return body_digest(self.body)
 
     def gzipped(self) -> bytes:
         if not self._packed:
@@ -165,7 +166,9 @@ def test_the_first_answer_is_the_frameworks_and_the_next_ones_are_not(site: Site
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE])
-@pytest.mark.parametrize("accepted", [{}, {"accept-encoding": "gzip, br"}, {"accept-encoding": "br"}])
+@pytest.mark.parametrize(
+    "accepted", [{}, *({"accept-encoding": codings} for codings in ("gzip, br", "br", "gzip;q=0"))]
+)
 @pytest.mark.parametrize(
     "condition", [{}, {"if-none-match": "current"}, {"if-none-match": '"old"'}, {"if-none-match": "*"}]
 )
@@ -180,7 +183,7 @@ def test_both_ways_answer_alike(
 ) -> None:
     views = FakeViews(body)
     site = Site(views, verifier, token(), **edge)
-    tag = {name: views.now.etag if value == "current" else value for name, value in condition.items()}
+    tag = {name: entity_tag(views.now.digest) if value == "current" else value for name, value in condition.items()}
     headers = {"x-request-id": "mine", **accepted, **tag}
     long, hot = site.call(headers=headers), site.call(headers=headers)
     assert views.long == 1
@@ -190,6 +193,22 @@ def test_both_ways_answer_alike(
     assert hot.headers.get("content-length") == (None if hot.status_code == 304 else str(hot.num_bytes_downloaded))
     assert site.counted[0] == site.counted[1]
     assert site.lines[0] == site.lines[1] == ("GET", "/things", long.status_code, "mine", "user-1")
+
+
+@pytest.mark.parametrize("codings", ["gzip;q=0", "gzip ; Q=0.000, *;q=1", "br", "*;q=0", ""])
+def test_a_compressible_answer_sent_as_it_is_varies_by_encoding_as_well(codings: str, site: Site) -> None:
+    for target in ("/things", "/things", "/thing"):
+        answer = site.call(target, headers={"accept-encoding": codings})
+        assert answer.headers["vary"] == "Accept-Encoding"
+        assert "content-encoding" not in answer.headers
+    unchanged = site.call(headers={"accept-encoding": codings, "if-none-match": "*"})
+    assert (unchanged.status_code, unchanged.headers["vary"]) == (304, "Accept-Encoding")
+
+
+def test_a_small_answer_does_not_vary(verifier: TokenVerifier, token: Callable[..., str]) -> None:
+    site = Site(FakeViews(SMALL), verifier, token())
+    for _ in range(2):
+        assert "vary" not in site.call(headers={"accept-encoding": "gzip"}).headers
 
 
 def test_a_large_body_is_packed_once_for_all(site: Site) -> None:
@@ -346,7 +365,7 @@ def test_what_memory_may_not_answer_goes_the_long_way(site: Site) -> None:
 
 def test_a_last_good_answer_is_marked_and_never_hot(site: Site) -> None:
     site.call()
-    tag = site.views.now.etag
+    tag = entity_tag(site.views.now.digest)
     site.views.now = FakeAnswer(SMALL, stale=True, age_s=12.34)
     for _ in range(2):
         answer = site.call(headers={"if-none-match": tag})
@@ -370,7 +389,7 @@ def test_a_resource_has_its_version_in_its_tag(site: Site) -> None:
 
 def test_an_answer_that_no_cache_holds_has_a_tag_as_well(site: Site) -> None:
     answer = site.call("/fresh")
-    assert answer.headers["etag"] == entity_tag(answer.content)
+    assert answer.headers["etag"] == entity_tag(body_digest(answer.content))
     assert answer.headers["cache-control"] == "private, no-cache"
     assert site.call("/fresh", headers={"if-none-match": answer.headers["etag"]}).status_code == 304
 

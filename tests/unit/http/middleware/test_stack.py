@@ -182,6 +182,23 @@ def test_long_answers_are_compressed_and_short_ones_are_not(client: TestClient[A
     assert "content-encoding" not in short.headers
 
 
+@pytest.mark.parametrize(
+    ("codings", "is_compressed"),
+    [
+        ("gzip", True), ("br, GZIP;q=0.5", True), ("x-gzip", True), ("*", True), ("br, *;q=0.1", True),
+        ("gzip;q=0", False), ("gzip; q=0.000", False), ("*, gzip;q=0", False), ("*;q=0", False), ("identity", False),
+        ("notgzip", False), ("", False),
+    ],
+)  # fmt: skip
+def test_gzip_is_sent_only_where_it_is_acceptable(
+    codings: str, *, is_compressed: bool, client: TestClient[Application]
+) -> None:
+    answer = client.get("/open", headers={"Accept-Encoding": codings})
+    assert ("content-encoding" in answer.headers) is is_compressed
+    assert answer.headers["vary"] == "Accept-Encoding, Origin"
+    assert answer.text == "x" * 2000
+
+
 @given(waits=st.lists(st.floats(0, 5), min_size=1, max_size=60), burst=st.integers(1, 5), per_s=st.floats(0.1, 10))
 def test_a_bucket_never_admits_more_than_burst_and_rate_allow(waits: list[float], burst: int, per_s: float) -> None:
     """Law: in any run of requests at most ``burst + rate * time`` are admitted, and the told wait is enough."""

@@ -14,6 +14,7 @@ from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.page.assets import MEDIA_TYPES, POLICY, STATIC, AssetBundle, asset_routes, load_assets
+from monitor.http.responses.conditional import entity_tag
 
 MAX_LINES = 300
 MODULES = sorted((STATIC / "js").rglob("*.js"))
@@ -46,6 +47,13 @@ def test_the_document_is_open_and_revalidated(client: TestClient[Application]) -
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_files_are_compressed_only_where_gzip_is_acceptable(client: TestClient[Application], page: AssetBundle) -> None:
+    longest = max(page.files, key=lambda name: len(page.files[name].body))
+    for codings, encoding in (("gzip", "gzip"), ("gzip;q=0", None)):
+        answer = client.get(f"/assets/{page.digest}/{longest}", headers={"Accept-Encoding": codings})
+        assert (answer.headers.get("content-encoding"), answer.headers["vary"]) == (encoding, "Accept-Encoding")
+
+
 def test_the_policy_allows_no_inline_script_or_style() -> None:
     assert "unsafe" not in POLICY
     assert "default-src 'none'" in POLICY
@@ -69,7 +77,7 @@ def test_files_are_kept_for_ever_under_their_digest(client: TestClient[Applicati
         assert answer.content == file.body
         assert answer.headers["content-type"].removesuffix("; charset=utf-8") == MEDIA_TYPES[Path(name).suffix]
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-        assert client.get(answer.url.path, headers={"If-None-Match": file.etag}).status_code == 304
+        assert client.get(answer.url.path, headers={"If-None-Match": entity_tag(file.digest)}).status_code == 304
 
 
 def test_a_file_that_changes_moves_all_of_them(tmp_path: Path) -> None:
