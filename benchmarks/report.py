@@ -35,18 +35,18 @@ COMPARED = """\
 The load test before and after, on the same machine. A profile of a server (`py-spy`) and the times of single queries
 showed where requests wait:
 
-- **An invalidation made everything be computed at once.** The first paint ran five queries of its own although other views
-  had just run the same ones. It is composed of their bodies now, each computed once for both.
-- **An hour by the minute was merged without need.** The database unnested, grouped and sorted sixty histograms to return
-  them unchanged, and the preceding window in sixty steps to add them up. Minutes are returned as stored now, and the
-  preceding window as one row.
+- **An invalidation made everything be computed at once.** The first paint ran five queries of its own although other
+  views had just run the same ones. It is composed of their bodies now, each computed once for both.
+- **An hour by the minute was merged without need.** The database unnested, grouped and sorted sixty histograms to
+  return them unchanged, and the preceding window in sixty steps to add them up. Minutes are returned as stored now, and
+  the preceding window as one row.
 - **Percentiles went through a histogram three times**, in the event loop, for each point of a series. Its counts are
   added up once now.
-- **Returning a read's connection took a round trip**: the driver asked the database to reset it each time. No read needs
-  that, so connections are returned without a reset.
-- **A load called Redis five times before its caller was answered**: for the value, for the lock, for the value again, to
-  store it and to release the lock. The lock returns the value with it now, and the caller is answered before the value
-  is stored for other processes: two of the five calls are waited for.
+- **Returning a read's connection took a round trip**: the driver asked the database to reset it each time. No read
+  needs that, so connections are returned without a reset.
+- **A load called Redis five times before its caller was answered**: for the value, for the lock, for the value again,
+  to store it and to release the lock. The lock returns the value with it now, and the caller is answered before the
+  value is stored for other processes: two of the five calls are waited for.
 - **The rows' last hour was read twice**, for its sum and for its sparkline. It is read once and added up.
 - **Garbage collections stopped a server** for as long as it takes to traverse all objects made at the start. They are
   excluded from collections now, as in workers before.
