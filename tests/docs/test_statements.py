@@ -23,10 +23,17 @@ from tests.docs.documents import DOCUMENTS, ROOT
 API = "/api/v1"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 DOCUMENTED_ROUTE = re.compile(r"^\| `(GET|POST|PUT|PATCH|DELETE) (/[^`]*)` \| (\w+|–) \|", re.MULTILINE)
+PATH = re.compile(r"`([\w/]+\.py|[a-z_]+(?:/[a-z_]+)*/)`")
+"""A Python file or a folder, from the root of the repository or of the package."""
+TABLE_ROW = re.compile(r"^\| .* \|$", re.MULTILINE)
+QUOTED = re.compile(r'"([A-Z][^"]+)"')
+ROOTS = (ROOT, ROOT / "src" / "monitor")
+EXAMPLES = {"receiver.py"}
 LISTED: list[type[StrEnum]] = [
     Action, AlertKind, AlertState, BodyFormat, DeliveryState, ErrorKind, HealthStatus, Kind, Role,
 ]  # fmt: skip
 
+ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "API_DOCUMENTATION.md").read_text(encoding="utf-8")
 DETECTION = (ROOT / "docs" / "DETECTION.md").read_text(encoding="utf-8")
 CHECKLIST = (ROOT / "docs" / "DEPLOYMENT_CHECKLIST.md").read_text(encoding="utf-8")
@@ -80,11 +87,18 @@ def test_every_signal_is_explained() -> None:
 
 
 def test_what_to_watch_names_metrics_that_exist() -> None:
-    source = (ROOT / "src" / "monitor" / "http" / "exposition.py").read_text(encoding="utf-8")
-    # Names are put together from a prefix and what the thing is called.
-    named = set(re.findall(r"`monitor_([a-z_]+)`", CHECKLIST))
+    (exposition,) = (ROOT / "src" / "monitor" / "http").rglob("prometheus.py")
+    source = exposition.read_text(encoding="utf-8")
+    # A name is composed of a prefix and the rest; a counter gets its suffix from the library.
+    named = {name.removesuffix("_total") for name in re.findall(r"`monitor_([a-z_]+)`", CHECKLIST)}
     assert named
     assert [name for name in named if not any(part in source for part in (f'"{name}"', f"monitor_{name}", name))] == []
+
+
+def test_every_package_is_in_the_architecture() -> None:
+    source = ROOT / "src" / "monitor"
+    packages = [init.parent.relative_to(source).as_posix() for init in source.glob("*/**/__init__.py")]
+    assert [package for package in packages if f"`{package}/`" not in ARCHITECTURE] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -112,6 +126,15 @@ def test_paths_and_settings_that_a_document_names_exist(path: Path) -> None:
     configuration = (ROOT / "docs" / "CONFIGURATION.md").read_text(encoding="utf-8")
     settings = set(re.findall(r"MONITOR_(?!TEST_)[A-Z]+(?:_[A-Z]+|__[A-Z_]+)*[A-Z]", text))
     assert [name for name in settings if name not in configuration] == []
+    paths = [path for path in PATH.findall(text) if path not in EXAMPLES]
+    assert [path for path in paths if not any((root / path).exists() for root in ROOTS)] == []
+
+
+def test_every_import_contract_that_a_record_names_exists() -> None:
+    contracts = set(re.findall(r'^name = "(.*)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE))
+    records = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "adr").glob("0*.md")]
+    named = {name for record in records for row in TABLE_ROW.findall(record) for name in QUOTED.findall(row)}
+    assert named - contracts == set()
 
 
 def test_the_page_of_measurements_is_that_of_the_files() -> None:

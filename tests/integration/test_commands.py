@@ -192,7 +192,7 @@ def test_a_token_that_nobody_would_accept_is_not_made(invoke: Invoke, tmp_path: 
         unread = invoke("token", "--revoke", text, env=env)
         assert (unread.code, unread.out) == (2, "")
         assert "`jti`" in unread.err
-    assert "there is no key to sign with" in (invoke("token", "--role", "viewer", "--subject", "a")).err
+    assert "no signing key" in (invoke("token", "--role", "viewer", "--subject", "a")).err
 
 
 @pytest.mark.processes

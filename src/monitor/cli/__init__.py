@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     top = argparse.ArgumentParser(
         prog="monitor",
-        description="Monitor delivers webhooks and watches them.",
+        description="Monitor delivers webhooks and monitors them.",
         epilog="Start with: monitor up --demo",
     )
     top.add_argument("--version", action="version", version=f"monitor {__version__}")

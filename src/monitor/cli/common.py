@@ -20,7 +20,7 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class CommandError(Exception):
-    """A command cannot go on; the text says why and what to do, in one line."""
+    """A command cannot continue; the text is one line with reason and remedy."""
 
 
 def add_address(sub: argparse.ArgumentParser) -> None:

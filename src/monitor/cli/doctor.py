@@ -1,7 +1,6 @@
-"""Check what Monitor needs and say what to do.
+"""Check the environment and print remedies.
 
-Looks at keys, also those of an identity provider, database, clock skew, migrations and Redis. Exits with 1 if something
-must be mended.
+Checks keys, also those of an identity provider, database, clock skew, migrations and Redis. Exits with 1 on any error.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MAX_SKEW_S = 2.0
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One check: ``ok``, ``warning`` or ``error``, and what to do."""
+    """One check: ``ok``, ``warning`` or ``error``, with its remedy."""
 
     check: str
     state: str
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Return every finding; never raises for what it looks at."""
+    """Return every finding; never raises because of a failing check."""
     return [*_keys(settings), *await _provider_keys(settings), *await _database(settings), await _redis(settings)]
 
 
@@ -69,7 +68,7 @@ def _keys(settings: Settings) -> list[Finding]:
         SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
     except (ValueError, OSError, msgspec.MsgspecError) as error:
         return [Finding("keys", "error", str(error))]
-    return [Finding("keys", "ok", "token and encryption keys can be used")]
+    return [Finding("keys", "ok", "token and encryption keys are valid")]
 
 
 async def _provider_keys(settings: Settings) -> list[Finding]:
@@ -79,7 +78,7 @@ async def _provider_keys(settings: Settings) -> list[Finding]:
     try:
         found = read_key_set(await AiohttpKeySource(url)())
     except Unavailable as error:
-        return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error.detail}; check the address and the way to it")]
+        return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error.detail}; check the address and the network")]
     except ValueError as error:
         return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error}; check the address")]
     unused = "".join(f"; {key.kid!r} is not used: {key.reason}" for key in found.ignored)
@@ -105,9 +104,11 @@ async def _database(settings: Settings) -> list[Finding]:
     newest = newest_revision()
     return [
         Finding("database", "ok", f"{where} answers"),
-        Finding("clock", "ok", f"the database's clock is {ahead_s:+.3f} s from ours")
+        Finding("clock", "ok", f"the database's clock is {ahead_s:+.3f} s from the host's")
         if abs(ahead_s) <= MAX_SKEW_S
-        else Finding("clock", "warning", f"the database's clock is {ahead_s:+.1f} s from ours; synchronise both (NTP)"),
+        else Finding(
+            "clock", "warning", f"the database's clock is {ahead_s:+.1f} s from the host's; synchronise both (NTP)"
+        ),
         Finding("migrations", "ok", f"schema {revision}")
         if revision == newest
         else Finding("migrations", "error", f"schema {revision or 'missing'}, needed {newest}; run `monitor migrate`"),
@@ -116,7 +117,7 @@ async def _database(settings: Settings) -> list[Finding]:
 
 async def _redis(settings: Settings) -> Finding:
     if settings.redis_url is None:
-        return Finding("redis", "warning", "not set; fine for one process, needed for more (MONITOR_REDIS_URL)")
+        return Finding("redis", "warning", "MONITOR_REDIS_URL is not set; required for more than one process")
     client = Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
     try:
         await client.ping()

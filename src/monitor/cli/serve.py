@@ -1,7 +1,7 @@
 """Serve the API.
 
-Any number of them, on MONITOR_DATABASE_URL and, for more than one process, MONITOR_REDIS_URL. SIGTERM finishes the
-requests in flight, sends live feeds elsewhere and exits with 0.
+Any number of them share MONITOR_DATABASE_URL and, with more than one process, MONITOR_REDIS_URL. SIGTERM finishes the
+requests in flight, closes live feeds for reconnection and exits with 0.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def arguments(sub: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     settings = production()
     if args.processes > 1 and settings.redis_url is None:
-        print("warning: more than one process needs MONITOR_REDIS_URL to share caches and limits", file=sys.stderr)
+        print("warning: without MONITOR_REDIS_URL, processes share neither caches nor rate limits", file=sys.stderr)
     stream = logs.configure(settings.log.level, settings.log.format)
     # Before children are started: each of them would report a bad key.
     container = build_container(settings, stream)
@@ -109,7 +109,7 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
     try:
         return 0 if await group.run() else 1
     except StartFailed:
-        raise CommandError("a server process could not start; what it logged says why.") from None
+        raise CommandError("a server process could not start; the log has the reason.") from None
 
 
 def _serve(container: Container, sockets: list[socket.socket], lifeline: int | None = None) -> int:

@@ -1,7 +1,6 @@
-"""Make a token, or revoke one.
+"""Create or revoke a token.
 
-Prints the token alone. With --data-dir it is signed by the keys that `monitor up` keeps there, else by
-MONITOR_JWT__KEYS.
+Prints only the token. With --data-dir it is signed with the key of that `monitor up`, else with MONITOR_JWT__KEYS.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ class _Named(msgspec.Struct):
 
 
 def arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--role", choices=[role.value for role in Role], help="what the token may do")
-    sub.add_argument("--subject", help="who uses it; the audit log shows this name")
-    sub.add_argument("--ttl", type=seconds, default=3600.0, help="how long it is valid: 90s, 15m, 1h, 30d (default 1h)")
-    sub.add_argument("--data-dir", type=Path, help="data directory of the `monitor up` to make it for")
-    sub.add_argument("--revoke", metavar="JTI", help="refuse the token with this `jti`, or this token, everywhere")
+    sub.add_argument("--role", choices=[role.value for role in Role], help="role of the token")
+    sub.add_argument("--subject", help="subject of the token, shown in the audit log")
+    sub.add_argument("--ttl", type=seconds, default=3600.0, help="lifetime: 90s, 15m, 1h, 30d (default 1h)")
+    sub.add_argument("--data-dir", type=Path, help="data directory of the `monitor up` that the token is for")
+    sub.add_argument("--revoke", metavar="JTI", help="revoke a token, given as a whole or by its `jti`")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,7 +93,7 @@ def signing_keys(settings: Settings, data_dir: Path | None) -> list[Key]:
             " provider, or set MONITOR_JWT__KEYS as well."
         )
     if not keys:
-        raise CommandError("there is no key to sign with; give --data-dir, or set MONITOR_JWT__KEYS.")
+        raise CommandError("no signing key; give --data-dir or set MONITOR_JWT__KEYS.")
     return keys
 
 
@@ -112,7 +111,7 @@ def jti_of(text: str) -> str:
         try:
             jti = msgspec.json.decode(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Named).jti
         except ValueError:
-            raise CommandError("that looks like a token and cannot be read; give all of it, or its `jti`.") from None
+            raise CommandError("this token cannot be read; give the whole token or its `jti`.") from None
     if not is_name(jti):
-        raise CommandError("that is neither a `jti` nor a token.")
+        raise CommandError("this is neither a `jti` nor a token.")
     return jti

@@ -1,6 +1,6 @@
-"""Run everything in one process, for a laptop or one box.
+"""Run everything in one process, for one machine.
 
-Brings its own PostgreSQL, keeps everything under --data-dir, binds 127.0.0.1 and may deliver to loopback.
+Starts its own PostgreSQL, keeps all data in --data-dir, binds 127.0.0.1 and may deliver to loopback.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ TOKEN_TTL_S = 12 * 3600
 def arguments(sub: argparse.ArgumentParser) -> None:
     add_address(sub)
     sub.add_argument(
-        "--data-dir", type=Path, default=DEFAULT_DATA_DIR, help=f"where all data lives (default ./{DEFAULT_DATA_DIR})"
+        "--data-dir", type=Path, default=DEFAULT_DATA_DIR, help=f"directory of all data (default ./{DEFAULT_DATA_DIR})"
     )
     sub.add_argument("--demo", action="store_true", help="add receivers on loopback and live traffic")
 
@@ -111,7 +111,7 @@ async def _run(
             waiting.cancel()
             results = await asyncio.gather(serving, working, return_exceptions=True)
     if not server.started:
-        raise CommandError("the server could not start; what was logged says why.")
+        raise CommandError("the server could not start; the log has the reason.")
     for result in results:
         if isinstance(result, Exception):
             raise result
@@ -173,9 +173,9 @@ def _announce(args: argparse.Namespace, container: Container) -> None:
     print(
         f"\nMonitor is ready.\n"
         f"  Dashboard  {base}/#token={token}\n"
-        f"  API        {base}/api/v1  (to read and try: {base}/schema/swagger)\n"
+        f"  API        {base}/api/v1  (reference: {base}/schema/swagger)\n"
         f"  Token      {token}\n"
-        f"             an admin token for 12 hours; more with:\n"
+        f"             admin, valid for 12 hours; create others with:\n"
         f"             {program()} token --role viewer --subject NAME --data-dir {args.data_dir}\n"
         f"  Data       {args.data_dir.resolve()}\n"
         f"  Egress     {container.settings.egress.profile}: may deliver to {reach}\n"

@@ -1,6 +1,6 @@
 """Run a delivery worker and the periodic jobs.
 
-Any number of them, on MONITOR_DATABASE_URL. SIGTERM finishes what is in flight and exits with 0.
+Any number of them share MONITOR_DATABASE_URL. SIGTERM finishes deliveries in flight and exits with 0.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 def arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--concurrency", type=count, help="attempts that run at once (default MONITOR_WORKER__CONCURRENCY)"
-    )
+    sub.add_argument("--concurrency", type=count, help="concurrent attempts (default MONITOR_WORKER__CONCURRENCY)")
 
 
 def run(args: argparse.Namespace) -> int:
