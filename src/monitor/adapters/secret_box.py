@@ -19,7 +19,7 @@ NONCE_BYTES = 12
 
 
 class SecretBoxError(Exception):
-    """A sealed value does not open: another key, another row, or changed bytes. Says nothing about its content."""
+    """A sealed value does not open: another key, another row, or changed bytes. Reveals nothing of its content."""
 
 
 class SecretBox:

@@ -21,10 +21,10 @@ from monitor.domain.errors import Unauthenticated, Unavailable
 
 MAX_KEYS = 100
 RSA_MAX_BITS = 8192
-"""A longer key costs everybody who is verified by it milliseconds."""
+"""A longer key costs milliseconds at each verification."""
 
 REFRESH_S = 600.0
-"""How often the keys are fetched anew."""
+"""How often the keys are fetched."""
 
 APART_S = 30.0
 """How far apart two fetches are at least, whatever kids callers make up."""
@@ -51,7 +51,7 @@ def read_key_set(document: bytes) -> KeySet:
     Read a JWKS document.
 
     Raises:
-        ValueError: it is none, or holds more keys than anybody needs.
+        ValueError: it is none, or holds too many keys.
     """
     try:
         entries = msgspec.json.decode(document)["keys"]
@@ -117,7 +117,7 @@ class ProviderKeys:
     """
     Keeps *ring* up to date with what an identity provider publishes. Fails to the last good keys.
 
-    Fetches are never two at once, and no request waits for one: a token under a kid that is not known yet is refused,
+    Fetches are never two at once, and no request waits for one: a token under an unknown kid is refused,
     and calls for a fetch.
 
     Args:

@@ -144,7 +144,7 @@ class Cache:
         Return *key* for the value of another, from within that one's creator. Not counted as a read.
 
         It is within its ``fresh_s``, never served past it, since both ages add up; and it reflects every invalidation
-        that the parent has read, since the parent is stored behind tokens which say so.
+        that the parent has read, since the parent is stored behind those tokens.
 
         Raises:
             ValueError: *key* has a tag that its parent lacks.

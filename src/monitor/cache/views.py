@@ -3,7 +3,7 @@ The cached views, in one place: the query of each, how long it lives, what its a
 
 A view is worth caching when it is read often for what it costs: at least twenty milliseconds of queries saved a second,
 and five reads for each time it is dropped. ``/metrics`` shows both for every view. Whatever a caller filters freely,
-and every page but the first, is asked of the database each time.
+and every page but the first, is read from the database each time.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ CLOSE_S = 1.0
 """How long closing waits for connections that are still being used."""
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-"""What asyncpg raises; :func:`is_outage` tells which of them are no bug."""
+"""What asyncpg raises; :func:`is_outage` separates outages from bugs."""
 
 
 class DatabaseConfig(msgspec.Struct, frozen=True):
@@ -188,7 +188,7 @@ class Database:
 async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
     """
     Return what *read* returns, on a second connection if the first one ended under it: it may have been dead already,
-    and nobody looks before a read, which is safe to repeat.
+    and a read is not preceded by a check, since it is safe to repeat.
     """
     try:
         return await read()
@@ -216,7 +216,7 @@ async def _end(pool: asyncpg.Pool) -> None:
 
 
 def _replace_if_closed(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Have the pool make a new connection in place of one that ended while nobody used it. Asks nobody."""
+    """Have the pool make a new connection in place of one that ended while idle, without a round trip."""
     driver = record.driver_connection
     if driver is not None and driver.is_closed():
         raise DisconnectionError

@@ -1,5 +1,5 @@
 """
-The schema as SQLAlchemy knows it. Private to this package.
+The schema as SQLAlchemy metadata. Private to this package.
 
 ``alembic/versions`` holds the statements that make it; ``nox -s migrations`` compares the two. Tables named
 "daily" are partitioned by day: by id where ids carry time, else by their ``bucket_at`` (ADR 0003).
@@ -344,7 +344,7 @@ alerts = sa.Table(
     sa.Column("notified", sa.Boolean, nullable=False),
     sa.Column("pending_notification", sa.Boolean, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
-    # What makes "one open alert per webhook and kind" true, whoever is first.
+    # What makes "one open alert per webhook and kind" true, under any race.
     sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
     sa.Index("ix_alerts_webhook_id", "webhook_id", "id"),
     sa.Index("ix_alerts_raised_at", "raised_at"),

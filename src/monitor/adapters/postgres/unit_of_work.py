@@ -100,7 +100,7 @@ class PostgresUnitOfWork:
         try:
             await self._session.close()
         except Exception as lost:
-            # The transaction is gone with its connection; the error that ended the block tells more.
+            # The transaction is gone with its connection; the error that ended the block explains more.
             if error is None:
                 with translating():
                     raise lost from None

@@ -8,7 +8,7 @@
        │                           └─── probe failed ────┘  │  └───┘
        └──────────────────────────────── probe succeeded ───┘
 
-While open, results of attempts that were already under way change nothing: a failure says what is known, and a lucky
+While open, results of attempts that were already under way change nothing: a failure adds no information, and a lucky
 success is no reason to release the whole queue; that is what the probe is for. The shortest opening lasts as long as
 the longest attempt, so what settles while half-open is the probe.
 """
@@ -94,7 +94,7 @@ class Breaker(msgspec.Struct, frozen=True):
 
 
 def permit(breaker: Breaker, now: datetime) -> Permit:
-    """Tell what may be sent at *now* (aware UTC). Pure and total; before ``until`` nothing is."""
+    """Return what may be sent at *now* (aware UTC). Pure and total; before ``until`` nothing is."""
     if breaker.state is BreakerState.CLOSED:
         return Permit.ALL
     if breaker.until is None or now >= breaker.until:
@@ -107,7 +107,7 @@ def start_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Break
     Record that the one probe was taken; another is due only when its lease has run out.
 
     Raises:
-        Conflict: no probe is due at *now*; somebody else took it, or none is needed.
+        Conflict: no probe is due at *now*; another worker took it, or none is needed.
     """
     if permit(breaker, now) is not Permit.PROBE:
         raise Conflict(f"No probe is due: the circuit is {breaker.state}.")

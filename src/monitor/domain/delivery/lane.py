@@ -1,4 +1,4 @@
-"""A lane is one webhook's way out: what limits it, and what its latest attempts say about it."""
+"""Lane: the limits of one webhook, and the state that its latest attempts leave."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ def record_attempt(lane: Lane, outcome: Outcome, at: datetime, now: datetime, po
     Return *lane* after one more attempt. Pure and total; attempts that one settle brings come oldest first.
 
     Args:
-        at: when the attempt started. One that started before the latest known is late news: it changes
+        at: when the attempt started. One that started before the latest recorded is late: it changes
             nothing but a half-open breaker.
         now: when it is settled.
     """
     if lane.last_attempt_at is not None and at < lane.last_attempt_at:
-        # Late news must not count twice, but it may be the probe that everybody waits for.
+        # Late news must not count twice, but it may be the awaited probe.
         probed = lane.breaker.state is BreakerState.HALF_OPEN
         return _break(lane, outcome, now, policy) if probed else lane
     recent = append_outcome(lane.recent, outcome.label, policy.health.window)
@@ -132,7 +132,7 @@ def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
     Return *lane* after attempts that newer ones will push out of its window. Pure and total.
 
     Args:
-        attempts: outcome and start, oldest first. They only tell since when the webhook fails, as :func:`observe`
+        attempts: outcome and start, oldest first. Only ``failing_since`` follows from these, as :func:`observe`
             would; judging health a thousand times to keep the last verdict would cost more than storing them all.
     """
     failing_since, last_at = lane.failing_since, lane.last_attempt_at

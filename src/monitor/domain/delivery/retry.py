@@ -70,7 +70,7 @@ def decide(outcome: Outcome, *, attempts: int, policy: RetryPolicy, now: datetim
     Args:
         attempts: how many were made, this one included; at least 1.
         now: aware UTC.
-        jitter: fraction in [0, 1); 0.5 leaves the wait as the schedule says.
+        jitter: fraction in [0, 1); 0.5 leaves the wait as scheduled.
 
     Returns:
         ``Retry(at)`` with ``now < at <= now + MAX_WAIT_S`` or a terminal ``Done`` / ``Dead``. 410 means gone for good

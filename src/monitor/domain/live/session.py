@@ -1,4 +1,4 @@
-"""What a connected client may say, and when it has to go."""
+"""Frames that a connected client may send, and when its socket is closed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def close_code_of(error: MonitorError) -> CloseCode | None:
 
 
 class SocketGrant(msgspec.Struct, frozen=True):
-    """Who holds a socket and until when, in Unix seconds without leeway."""
+    """Grant of a socket: subject, role and expiry in Unix seconds without leeway."""
 
     subject: str
     role: Role
@@ -102,7 +102,7 @@ _FRAMES: dict[str, type[Auth | Subscribe | Resume]] = {"auth": Auth, "subscribe"
 
 
 class Session:
-    """One client's standing: how often it spoke and for whom."""
+    """Session of one client: its grant and its rate of frames."""
 
     __slots__ = ("_frame_times", "grant")
 
@@ -161,7 +161,7 @@ class Session:
 
     def _count(self, now_s: float) -> None:
         if self._frame_times is None:
-            # Most clients never say a word.
+            # Most clients never send a frame.
             self._frame_times = deque(maxlen=FLOOD_FRAMES)
         if len(self._frame_times) == FLOOD_FRAMES and now_s - self._frame_times[0] < FLOOD_S:
             raise TooManyRequests("Too many frames.", retry_after_s=FLOOD_S)

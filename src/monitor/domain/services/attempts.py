@@ -1,4 +1,4 @@
-"""Attempts that come from elsewhere: those an outside sender reports, and pings that a person asks for."""
+"""Attempts that come from elsewhere: those an outside sender reports, and pings on request."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class AttemptRecorder:
         return Recorded(len(reported))
 
     async def ping(self, webhook_id: UUID, actor: Actor) -> AttemptView:
-        """Send a signed test message now, also to a paused or disabled webhook, and tell how it went.
+        """Send a signed test message now, also to a paused or disabled webhook, and return the attempt.
 
         It is logged as an attempt but counts for nothing. Raises ``NotFound``.
         """

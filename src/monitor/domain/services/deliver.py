@@ -120,7 +120,7 @@ class Deliverer:
             if changed := [lane for id_, lane in charged.items() if lane is not lanes[id_]]:
                 await uow.queue.save_lanes(changed)
             refills = {id_: wait_s for id_, lane in charged.items() if (wait_s := refill_s(lane, uow.now))}
-            # Before the commit: when destinations cannot be read, nothing stays leased that nobody sends.
+            # Before the commit: when destinations cannot be read, nothing stays leased.
             await self._load_destinations({id_: lanes[id_].version for id_ in counts})
             if unsendable := [d for d in taken if d.webhook_id not in self._destinations]:
                 # Their secrets do not open, or they were deleted just now: waiting costs them nothing, an expired
@@ -258,8 +258,8 @@ def allot(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
     """
     Split *limit* evenly over the lanes, each at most its room; a lane without room is left out.
 
-    What some leave over goes to the others, and what does not divide evenly to the first ones: a busy worker asks for
-    one delivery at a time, and must not forget who waited longest.
+    What some leave over goes to the others, and what does not divide evenly to the first ones: a busy worker claims
+    one delivery at a time, and must serve the longest waiting first.
     """
     rooms = {lane.webhook_id: n for lane in lanes if (n := capacity(lane, now))}
     shares: dict[UUID, int] = {}
@@ -276,7 +276,7 @@ def allot(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
 
 
 def status_changes(before: Mapping[UUID, Lane], after: Iterable[Lane], now: datetime) -> list[WebhookStatusChanged]:
-    """Return a fact for each lane whose health status changed."""
+    """Return a domain event for each lane whose health status changed."""
     return [
         WebhookStatusChanged(lane.webhook_id, lane.health.status, lane.health.reason, now)
         for lane in after

@@ -25,7 +25,7 @@ BATCH = 256
 RETRY_S = 0.5
 FLUSH_S = 0.02
 RESET_INTERVAL_S = 5.0
-"""The feed begins anew at most this often: a snapshot for every socket costs more than a message."""
+"""Least time between two resets: a snapshot for every socket costs more than a message."""
 
 
 class LiveFeed:

@@ -15,7 +15,7 @@ STEP = 1_000
 """Deliveries that one step makes due again, in one transaction."""
 
 PER_S = 50.0
-"""Deliveries a second that a replay asks of the receiver, like the release of a pause."""
+"""Deliveries a second that a replay sends to the receiver, like the release of a pause."""
 
 
 class ReplayCommands:

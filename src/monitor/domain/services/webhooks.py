@@ -94,7 +94,7 @@ class WebhookCommands:
         self, webhook_id: UUID, spec: WebhookSpec, actor: Actor, *, require: Callable[[int], None]
     ) -> WebhookView:
         """
-        Configure a webhook anew.
+        Replace the configuration of a webhook.
 
         Args:
             require: raises unless the stored version is the one the caller means.

@@ -1,4 +1,4 @@
-"""What a person may ask of a webhook: the shape of the request and the rules it must meet."""
+"""Registration of a webhook: the shape of the request and its rules."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def register(spec: WebhookSpec, id_: UUID, url: str, now: datetime) -> Webhook:
 
 
 def reconfigure(webhook: Webhook, spec: WebhookSpec, url: str, now: datetime) -> Webhook:
-    """Return *webhook* as *spec* wants it, one version on. Enabling it again forgets why it was disabled."""
+    """Return *webhook* as *spec* wants it, one version on. Enabling it clears the reason why it was disabled."""
     changed = msgspec.structs.replace(webhook, updated_at=now, version=webhook.version + 1, **_configured(spec, url))
     return msgspec.structs.replace(changed, disabled_reason=None) if spec.enabled else changed
 

@@ -29,7 +29,7 @@ from monitor.http.responses.problems import UpgradeRequired, raw_problem
 PATH = "/ws/dashboard"
 
 FIRST_FRAME_S = 0.1
-"""How long a new client may take to say what it wants before it is sent a snapshot of everything."""
+"""How long a new client may take to send its first frame before it gets a snapshot of everything."""
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ class LiveEndpoint:
             self._hub.add(socket)
             await self._serve(socket, position, receive, send)
         except Exception:
-            # Not passed on: the framework would close with words of its own and say nothing in the log.
+            # Not passed on: the framework would close with a reason of its own and without a log line.
             log.exception("live_failed", request_id=request_id)
             if socket is not None:
                 socket.end(CloseCode.INTERNAL, "internal error")
@@ -133,7 +133,7 @@ class LiveEndpoint:
                 await asyncio.gather(pumping, return_exceptions=True)
 
     def _handle_text(self, socket: Socket, text: str | None) -> bool:
-        """Do what the client says; return whether it thereby said where to begin."""
+        """Handle the frame of a client; return whether it chose where to begin."""
         if not socket.is_open:
             return False
         try:

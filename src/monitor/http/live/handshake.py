@@ -1,4 +1,4 @@
-"""Who gets in: what a handshake must say before a socket is opened."""
+"""Handshake of a live feed: token, origin and position, checked before a socket is opened."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ TICK_S = 1.0
 
 HEARTBEAT_S = 30.0
 DISCONNECTED_SNAPSHOT_S = 5.0
-"""While this process does not hear the others, its sockets get a snapshot this often instead."""
+"""How often sockets get a snapshot while this process is not connected to the log."""
 
 RETRY_S = 1.0
 CHUNK = 256
@@ -95,7 +95,7 @@ class Hub:
         return len(self._sockets)
 
     def status(self) -> HubStatus:
-        """Return who is connected, since when, and how far behind."""
+        """Return the open sockets: subject, since when, and backlog."""
         return HubStatus(
             sockets=[
                 SocketStatus(
@@ -158,7 +158,7 @@ class Hub:
 
     def handle(self, socket: Socket, frame: Subscribe | Resume) -> None:
         """
-        Do what *socket*'s client asks.
+        Handle a frame of *socket*.
 
         Raises:
             Invalid: it names a topic that does not exist.
@@ -166,7 +166,7 @@ class Hub:
         position = frame.position if isinstance(frame, Resume) else None
         wanted = Filter.of(frame.topics, frame.webhooks)
         if position is not None and socket.reader.cursor != WAITING:
-            # The snapshot was faster; it tells all that a resumption could.
+            # The snapshot was faster, and covers the resumption.
             return
         socket.reader.filter = wanted
         self.begin(socket, position)
@@ -198,28 +198,28 @@ class Hub:
                 await asyncio.sleep(0)
 
     def restart(self) -> None:
-        """Give every socket a snapshot: the order of messages began anew."""
+        """Give every socket a snapshot: a new epoch began."""
         for socket in self._sockets:
             self.begin(socket, None)
 
     def drain(self) -> None:
-        """Let nobody in any more, and send everybody to another process. Safe to repeat."""
+        """Refuse new sockets, and close the open ones with 1012. Safe to repeat."""
         self.draining = True
         for socket in tuple(self._sockets):
             socket.end(CloseCode.RESTART, "restarting")
 
     async def send_snapshots(self) -> None:
-        """Give a snapshot, the same one, to all who wait for one now. Raises ``Unavailable``; they go on waiting."""
+        """Send one snapshot to all sockets that wait for it. Raises ``Unavailable``; then all go on waiting."""
         self._snapshot_needed.clear()
         guests = [socket for socket in self._waiting if not socket.transport.congested]
         if not guests:
             return
-        # The position is taken first: what happens while the snapshot is read is told again afterwards, not left out.
+        # The position is taken first: what happens while the snapshot is read is sent again afterwards.
         position, version = self.stream.position, self.feed.metrics_version
         snapshot = await self._snapshot_message(position)
         for chunk in _chunks(guests):
             for socket in chunk:
-                # Who asked anew meanwhile may have seen more than this snapshot does.
+                # A socket that subscribed again meanwhile may be ahead of this snapshot.
                 fits = self._waiting.get(socket, position.seq + 1) <= position.seq
                 if fits and socket.start(self.stream, snapshot):
                     del self._waiting[socket]
@@ -269,7 +269,7 @@ class Hub:
             await self._broadcast(snapshot, self._sockets)
 
     async def _send_metrics(self) -> None:
-        """Send the newest figures to who has not had them: all of them once they change, else the few left out then."""
+        """Send the newest metrics to the sockets that lack that version."""
         figures, version = self.feed.latest_metrics, self.feed.metrics_version
         if figures is None:
             return

@@ -105,7 +105,7 @@ class Socket:
             self.end(CloseCode.TOO_SLOW, "too slow")
 
     def fail(self, error: MonitorError, told: Message | None = None) -> None:
-        """Tell the client of *error*, and close if it is of the kind that closes. The reason never holds a detail."""
+        """Send *error* to the client, and close if it is of the kind that closes. The reason never holds a detail."""
         if told is not None and self.is_open and not self.transport.congested:
             self.transport.write(told)
         code = close_code_of(error)

@@ -1,5 +1,5 @@
 """
-Who may call which route.
+Authentication and the role of each route.
 
 Every route declares its role in ``opt``: ``@get("/x", opt=requires(Role.VIEWER))``, or ``opt=OPEN`` for the health
 probes. A route that declares nothing is refused to everyone; :func:`undeclared_routes` lists such routes so that a test
@@ -83,7 +83,7 @@ class Authenticate:
         if not isinstance(needed, Role):
             raise Forbidden("Nobody may call this route.")
         if not principal.role.includes(needed):
-            # Known from here on: the log line of a refusal names the caller.
+            # Set here, so that the log line of a refusal names the caller.
             scope["user"] = principal
             raise Forbidden(f"This needs the role {needed.value}; the token has {principal.role.value}.")
         return principal
@@ -95,7 +95,7 @@ def _is_socket(scope: Scope) -> bool:
 
 
 def actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
-    """Return who the audit log names for this request. Only for routes that are not open."""
+    """Return the actor of this request, for the audit log. Only for routes that are not open."""
     principal: Principal = connection.user
     return Actor(principal.subject, principal.role, request_id_of(connection.scope))
 

@@ -1,4 +1,4 @@
-"""HEAD (RFC 9110 section 9.3.2): what GET would answer, without its body. Load balancers and ``curl -I`` ask so."""
+"""HEAD (RFC 9110 section 9.3.2): what GET would answer, without its body. Used by load balancers and ``curl -I``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadRequests:
-    """Asks the application for a GET, so that no route has to know of HEAD, and keeps the body back."""
+    """Passes HEAD on as GET and drops the body, so that no route handles HEAD itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -29,6 +29,6 @@ class HeadRequests:
         try:
             await self.app(asked, receive, answer)
         finally:
-            # Who asked, and for which route, is told in the log line of the request.
+            # Subject and route, for the log line of the request.
             asked["method"] = "HEAD"
             scope.update(asked)

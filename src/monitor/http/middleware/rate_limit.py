@@ -33,7 +33,7 @@ class LocalRateLimiter:
         per_s: requests a second in the long run; more than 0.
         burst: requests at once; at least 1.
         ticks_s: a monotonic clock in seconds.
-        max_subjects: buckets kept; beyond, the one longest unused is forgotten, which can only admit more.
+        max_subjects: buckets kept; beyond, the one longest unused is dropped, which can only admit more.
     """
 
     def __init__(self, *, per_s: float, burst: int, ticks_s: Callable[[], float], max_subjects: int = 10_000) -> None:
@@ -56,7 +56,7 @@ class LocalRateLimiter:
 
 
 class LimitRate:
-    """Asks the limiter about every authenticated HTTP request. Stands behind ``Authenticate``."""
+    """Checks every authenticated HTTP request against the limiter. Stands behind ``Authenticate``."""
 
     def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
         self.app = app

@@ -1,5 +1,5 @@
 """
-The OpenAPI document: what Litestar knows of the routes, with the schemas of the library that does the checking.
+The OpenAPI document: what Litestar generates from the routes, with the schemas of the library that does the checking.
 
 Litestar finds paths, parameters and declared statuses. The rest is put in here. Schemas come from msgspec, which reads
 every body and writes every answer, so that documentation and behaviour cannot differ. Every operation gets its role,
@@ -249,7 +249,7 @@ def _headers(status: int, operation: dict[str, Any]) -> Iterator[tuple[str, dict
 
 
 def _tidy(schema: dict[str, Any]) -> None:
-    """Write docstrings as Markdown, and say which texts are times."""
+    """Write docstrings as Markdown, and mark texts that are times."""
     if "description" in schema:
         schema["description"] = inspect.cleandoc(schema["description"]).replace("``", "`")
     for member, rules in schema.get("properties", {}).items():

@@ -1,7 +1,7 @@
 """
 What the API looks like: the OpenAPI document, and a page to read it and to try it. Both are open to everyone.
 
-The page is Swagger UI, served from here like the dashboard: no other host is asked for anything, and its content policy
+The page is Swagger UI, served from here like the dashboard: no request goes to another host, and its content policy
 forbids inline scripts.
 """
 
@@ -56,9 +56,9 @@ _TAGS = {
     "webhooks": "Destinations: create them, change them, watch how they do.",
     "events": "Something happened: post it once, and every webhook that subscribed gets it.",
     "deliveries": "One event for one webhook, and how far it got.",
-    "alerts": "What a person must look at, and whom not to tell.",
+    "alerts": "Conditions that need attention, and mutes of their notifications.",
     "dashboard": "What an operator sees first; the last good answer, with `stale` and `age_s`, if there is no new one.",
-    "audit": "Who changed what.",
+    "audit": "Every mutating call: subject, action, before and after.",
     "system": "Probes and metrics.",
 }
 
@@ -95,7 +95,7 @@ def reference_routes() -> list[HTTPRouteHandler]:
 
 
 class _Document:
-    """The completed document, put together when it is first asked for, beside the event loop."""
+    """The completed document, built at the first request, beside the event loop."""
 
     def __init__(self) -> None:
         self._asset: Asset | None = None

@@ -113,7 +113,7 @@ class JsonBody(AbstractDTO[Any]):
 
     @classmethod
     def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:
-        # Asked for the return type only: answers are encoded by Litestar.
+        # Needed for the return type only: answers are encoded by Litestar.
         return False
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Query strings that say two things, or nothing: Litestar drops such a filter, and everything would be listed."""
+"""Query strings that are ambiguous or empty: Litestar drops such a filter, and everything would be listed."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def unexpected_error_response(request: Request[Any, Any, Any], exc: Exception) -
 
 
 def raw_problem(exc: MonitorError, path: str, request_id: str | None) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, headers and body for a response that no framework sends: a refused handshake, say."""
+    """Return status, headers and body for a response outside the framework, such as a refused handshake."""
     problem = _problem(exc, path, request_id)
     headers = encoded({"content-type": MEDIA_TYPE, **_headers_of(exc)})
     return problem.status, headers, msgspec.json.encode(problem)

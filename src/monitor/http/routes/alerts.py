@@ -33,7 +33,7 @@ STATES: dict[str, tuple[AlertState, ...]] = {
 }
 
 PENDING = AlertFilter(STATES["pending"])
-"""What everybody looks at: the list without filters."""
+"""The list without filters, which is cached."""
 
 
 class AlertController(Controller):

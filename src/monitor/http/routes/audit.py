@@ -15,7 +15,7 @@ from monitor.http.routes.services import Services
 
 
 class AuditController(Controller):
-    """Who changed what."""
+    """The audit log."""
 
     path = "/audit-log"
     tags = ("audit",)

@@ -1,5 +1,5 @@
 """
-The Prometheus exposition of one process: its requests, cache and sockets, and what the database says about all of them.
+The Prometheus exposition of one process: its requests, cache and sockets, and figures of the database about all.
 
 Whether caching a view pays can be read off its counters: reads a second times seconds per creation, and reads per
 invalidation.
@@ -110,7 +110,7 @@ class Exposition:
         series.observe(seconds)
 
     def render(self, overview: OverviewView | None) -> bytes:
-        """Return the text format. Without *overview*, when the database is away, it tells of this process alone."""
+        """Return the text format. Without *overview*, when the database is away, it covers this process alone."""
         self._overview = overview
         return generate_latest(self._registry)
 

@@ -20,7 +20,7 @@ from monitor.http.routes.services import Services
 
 
 class SilenceController(Controller):
-    """Whom not to tell, for a while and for a reason."""
+    """Mutes of notifications, for a while and for a reason."""
 
     path = "/silences"
     tags = ("alerts",)

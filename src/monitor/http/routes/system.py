@@ -39,7 +39,7 @@ async def ready(services: NamedDependency[Services]) -> dict[str, str]:
 
 
 async def _overview(services: Services) -> OverviewView | None:
-    # What this process says about itself is needed most while the database is away.
+    # The metrics of this process are needed most while the database is away.
     try:
         answer = await services.views.answer("overview")
     except Unavailable:

@@ -66,7 +66,7 @@ class AttemptReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebhookController(Controller):
-    """Destinations: create them, change them, watch how they do."""
+    """Destinations: create them, change them, see their health."""
 
     path = "/webhooks"
     tags = ("webhooks",)

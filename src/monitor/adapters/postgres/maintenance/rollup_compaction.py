@@ -4,8 +4,8 @@ Minutes into hours, hours into days.
 A bucket of a level is *sealed* once it is over: ``rollup_progress`` moves past it, and every webhook with attempts in
 it gets a mark in ``rollups_stale``. Folding replaces the bucket of marked webhooks by what the finer level adds up to,
 and takes the marks away in the same transaction. Attempts that come after the seal set the mark again. So a bucket is
-true if it is sealed and not marked, else the finer level is; whoever dies half-way leaves marks behind, and the next
-one goes on from there.
+true if it is sealed and not marked, else the finer level is; a process that dies half-way leaves marks
+behind, and the next one goes on from there.
 
 Writers lock each hour they write to, shared, until they commit; sealing and folding an hour need it alone. So a writer
 either committed before the seal, and is folded, or sees the seal, and sets a mark.
@@ -168,7 +168,7 @@ async def _seal(connection: asyncpg.Connection, level: Resolution) -> bool:
 
 
 async def _begin(connection: asyncpg.Connection, level: Resolution) -> asyncpg.Record | None:
-    """Start at the oldest minute there is. Nobody is writing an older one: they wait, or are waited for."""
+    """Start at the oldest minute there is. No older one is being written: writers wait, or are waited for."""
     await connection.execute("LOCK TABLE ONLY rollups_minute IN SHARE MODE")
     await connection.execute(BEGIN_PROGRESS)
     return await connection.fetchrow(NEXT, level.name, GRACE)
@@ -198,7 +198,7 @@ async def _advisory_lock(connection: asyncpg.Connection) -> AsyncIterator[bool]:
 
 
 async def _lock_hour(connection: asyncpg.Connection, at: datetime) -> None:
-    """Wait for those who write to this hour, and let the next ones wait for the end of the transaction."""
+    """Wait for the writers of this hour, and let the next ones wait for the end of the transaction."""
     await connection.execute("SELECT pg_advisory_xact_lock($1, $2)", HOUR_LOCK, hour_number(at))
 
 

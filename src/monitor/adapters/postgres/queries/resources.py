@@ -47,7 +47,7 @@ WHERE w.id = $1 AND w.deleted_at IS NULL
 """
 
 _ATTEMPT_LIMIT = 200
-"""Attempts shown with one delivery; the log of its webhook holds them all."""
+"""Attempts shown with one delivery; the log of its webhook holds all."""
 
 
 class PostgresQueries:

@@ -1,4 +1,4 @@
-"""Alerts, their history, silences, and what waits to be told."""
+"""Alerts and their history."""
 
 from __future__ import annotations
 

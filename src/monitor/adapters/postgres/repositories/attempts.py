@@ -1,4 +1,4 @@
-"""Attempts and what they add up to per minute."""
+"""Attempts and their rollups per minute."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COLUMNS = (
     "error_detail", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "response_body",
 )  # fmt: skip
 
-# Until commit, nobody may fold the hours that are written to: shared among writers, exclusive for the folder. It comes
-# before the rows, in ascending order: no deadlock.
+# Until commit, no process may compact the hours that are written to: the lock is shared among writers and exclusive for
+# compaction. It comes before the rows, in ascending order: no deadlock.
 MERGE_COUNTS = f"""
 WITH held AS MATERIALIZED (
     SELECT count(pg_advisory_xact_lock_shared({HOUR_LOCK}, hour)) AS hours FROM unnest($7::int[]) AS hour

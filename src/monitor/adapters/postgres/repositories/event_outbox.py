@@ -1,4 +1,4 @@
-"""Facts that are committed and may not have been heard: whoever recorded them may have died in between."""
+"""Domain events that are committed and may not have been dispatched, since their process may have died."""
 
 from __future__ import annotations
 

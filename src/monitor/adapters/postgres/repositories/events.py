@@ -1,4 +1,4 @@
-"""Events and who subscribed to them."""
+"""Events and their subscriptions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SELECT pg_notify('{CHANNEL}', $9)
 
 
 async def wake(connection: asyncpg.Connection, webhook_ids: Iterable[UUID]) -> None:
-    """Tell the workers at commit which webhooks have something due. One NOTIFY, whatever their number."""
+    """Wake the workers at commit, for webhooks that have something due. One NOTIFY, whatever their number."""
     ids = {id_.hex for id_ in webhook_ids}
     if ids:
         await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _payload(ids))

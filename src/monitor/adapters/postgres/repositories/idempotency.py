@@ -1,4 +1,4 @@
-"""Who did what, and which calls were answered before."""
+"""Answers of earlier calls."""
 
 from __future__ import annotations
 
