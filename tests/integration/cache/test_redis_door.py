@@ -20,6 +20,8 @@ from tests.integration.support import eventually
 
 KEY = View("view", Policy(5, 30, 600), ("tag",)).key()
 TOKEN = b"token---"
+PATIENCE = 20.0
+"""With a healthy server: a busy machine must not look like an outage."""
 SENT = Invalidated(1, "writer", ("tag",), needs_ack=True)
 
 ANSWERS = {
@@ -112,7 +114,7 @@ def prefix(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["t:tag", "t:*", "members", "run", "v:view?"])
 async def test_a_name_that_holds_something_else_is_taken_back(redis_url: str, prefix: str, name: str) -> None:
-    server = RedisCacheServer(redis_url, prefix=prefix)
+    server = RedisCacheServer(redis_url, prefix=prefix, patience=PATIENCE)
     async with Redis.from_url(redis_url) as client:
         await client.rpush(f"{prefix}{name}", "hello", "world")
 
@@ -123,11 +125,11 @@ async def test_a_name_that_holds_something_else_is_taken_back(redis_url: str, pr
         await writer.get(KEY, create)
         await reader.get(KEY, create)
         from_the_server = reader.stats().views[0].l2_hits
-        trusted = reader.stats().trusted
+        await eventually(lambda: reader.stats().trusted)
         taken = await writer.invalidate(["tag"], acknowledged=True)
     await server.close()
 
-    assert (from_the_server, trusted, taken) == (1, True, True)
+    assert (from_the_server, taken) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ async def test_a_name_that_holds_something_else_is_taken_back(redis_url: str, pr
 async def test_after_an_unreadable_message_no_value_in_memory_is_served(
     redis_url: str, prefix: str, message: bytes
 ) -> None:
-    server = RedisCacheServer(redis_url, prefix=prefix)
+    server = RedisCacheServer(redis_url, prefix=prefix, patience=PATIENCE)
 
     async def create() -> bytes:
         return b"1"
@@ -147,12 +149,12 @@ async def test_after_an_unreadable_message_no_value_in_memory_is_served(
         assert cache.peek(KEY.text) is not None
         await client.publish(f"{prefix}bus", message)
         await eventually(lambda: cache.peek(KEY.text) is None)
-        trusted = cache.stats().trusted
+        await eventually(lambda: cache.stats().trusted)
         await cache.get(KEY, create)
         from_the_server = cache.stats().views[0].l2_hits
     await server.close()
 
-    assert (trusted, from_the_server) == (True, 1)
+    assert from_the_server == 1
 
 
 async def test_a_process_recovers_from_a_server_that_answered_nonsense(redis_url: str, prefix: str) -> None:
@@ -172,7 +174,7 @@ async def test_a_process_recovers_from_a_server_that_answered_nonsense(redis_url
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     server = RedisCacheServer(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}/0", prefix=prefix)
-    other = RedisCacheServer(redis_url, prefix=prefix)
+    other = RedisCacheServer(redis_url, prefix=prefix, patience=PATIENCE)
     (old,) = await other.mint({"tag": TOKEN})
     async with Cache(SystemClock(), server=server) as cache:
         taken = await cache.invalidate(["tag"], acknowledged=True)

@@ -30,6 +30,7 @@ RULES = InvalidationRules(
 def test_different_scopes_have_different_keys(one: tuple[str, str], two: tuple[str, str]) -> None:
     """``key(a).text == key(b).text`` exactly when ``a == b``."""
     texts = [VIEW.key(id=scope[0], role=scope[1]).text for scope in (one, two)]
+
     assert (texts[0] == texts[1]) == (one == two)
 
 
@@ -40,18 +41,21 @@ def test_tags_are_filled_in_from_the_scope() -> None:
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_last_good_value_outlives_a_fresh_one(name: str) -> None:
     policy = POLICIES[name]
+
     assert policy.fresh_s <= policy.grace_s
     assert policy.kept_s >= policy.fresh_s + policy.stale_s
 
 
 def test_one_invalidation_covers_all_the_events_of_a_unit_of_work() -> None:
     invalidation = RULES.invalidation_for([Created("a"), Measured(3), Created("b")])
+
     assert invalidation.tags == {"webhooks", "webhook:a", "webhook:b"}
     assert invalidation.acknowledged is True
 
 
 def test_no_events_invalidate_nothing() -> None:
     invalidation = RULES.invalidation_for([])
+
     assert (invalidation.tags, invalidation.acknowledged) == (frozenset(), False)
 
 
