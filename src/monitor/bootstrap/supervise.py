@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -18,6 +18,8 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 1.0
 """A restarted task counts as up again after this time; one that lived ten times as long starts with a short pause."""
+
+CANCEL_AGAIN_S = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +79,7 @@ class Supervisor:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _cancel(tasks)
 
     async def _keep(self, task: _Task, loop: Loop) -> None:
         now_s = asyncio.get_running_loop().time
@@ -110,3 +110,11 @@ class Supervisor:
         task.is_up = False
         self.failures[task.name] += 1
         log.error("background_task_failed", task=task.name, failures=self.failures[task.name], exc_info=error)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel *tasks* until they end: once may not be enough, since ``wait_for`` of Python 3.11 can swallow it."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
