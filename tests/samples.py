@@ -77,7 +77,7 @@ async def add_deliveries(unit_of_work: UnitOfWorkFactory, clock: Clock, webhook_
 async def take(
     unit_of_work: UnitOfWorkFactory,
     webhook_id: UUID,
-    room: int = 10,
+    capacity: int = 10,
     *,
     lease_s: float = 30.0,
     ordered: bool = False,
@@ -86,7 +86,7 @@ async def take(
     """Lease what is due of one webhook."""
     async with unit_of_work() as uow:
         taken = await uow.queue.lease(
-            {webhook_id: room}, [webhook_id] if ordered else [], worker=worker, lease_s=lease_s
+            {webhook_id: capacity}, [webhook_id] if ordered else [], worker=worker, lease_s=lease_s
         )
         await uow.commit()
     return taken

@@ -14,7 +14,7 @@ import pytest
 
 from monitor.adapters.postgres import migrate
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
-from monitor.adapters.postgres.maintenance.rollup_compaction import FOLDER_LOCK, RollupCompactor
+from monitor.adapters.postgres.maintenance.rollup_compaction import COMPACTION_LOCK, RollupCompactor
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.worker import build_scheduler
 from monitor.domain.delivery.outcome import Outcome
@@ -288,7 +288,7 @@ async def test_nothing_is_lost_while_many_write_and_some_fold(parts: Container) 
 async def test_of_two_folders_at_once_one_works(parts: Container, folder: RollupCompactor, webhook_id: UUID) -> None:
     await one_at(parts, webhook_id, START)
     async with sql(parts) as other, other.transaction():
-        await other.execute("SELECT pg_advisory_xact_lock($1)", FOLDER_LOCK)
+        await other.execute("SELECT pg_advisory_xact_lock($1)", COMPACTION_LOCK)
         await folder.compact()
         assert await progress(parts) == {}
     await asyncio.gather(*(RollupCompactor(parts.database).compact() for _ in range(4)))

@@ -19,7 +19,7 @@ NONCE_BYTES = 12
 
 
 class SecretBoxError(Exception):
-    """A sealed value does not open: another key, another row, or changed bytes. Reveals nothing of its content."""
+    """A sealed value does not open: another key, another row, or changed bytes. Holds nothing of its content."""
 
 
 class SecretBox:
@@ -42,7 +42,7 @@ class SecretBox:
         return head + nonce + self._ciphers[self._current].encrypt(nonce, plaintext, head + context.encode())
 
     def open(self, sealed: bytes, *, context: str) -> bytes:
-        """Decrypt what :meth:`seal` made for the same *context*. Raises :class:`VaultError`."""
+        """Decrypt the result of :meth:`seal` for the same *context*. Raises :class:`SecretBoxError`."""
         head, kid = _head(sealed)
         cipher = self._ciphers.get(kid)
         if cipher is None:
@@ -55,11 +55,11 @@ class SecretBox:
 
     @property
     def current_head(self) -> bytes:
-        """What every value sealed by the first key begins with; others are due to be sealed again."""
+        """First bytes of every value sealed by the first key; others are due to be resealed."""
         return bytes((VERSION, len(self._current))) + self._current
 
     def reseal(self, sealed: bytes, *, context: str) -> bytes:
-        """Seal with the first key what any key sealed. Raises :class:`VaultError`."""
+        """Open with any key and seal with the first. Raises :class:`SecretBoxError`."""
         return self.seal(self.open(sealed, context=context), context=context)
 
 

@@ -42,8 +42,8 @@ class FakeDeliveryQueue:
         self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
     ) -> list[ClaimedDelivery]:
         taken = []
-        for webhook_id, room in capacities.items():
-            due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)[:room]
+        for webhook_id, capacity in capacities.items():
+            due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)[:capacity]
             for delivery in due:
                 leased = replace(
                     delivery,

@@ -35,7 +35,7 @@ from tests.fakes.postgres.repositories.webhooks import FakeWebhookRepository
 
 
 class FakeUnitOfWork:
-    """Used once. Without :meth:`commit` the copy is dropped: nothing changed and nobody was woken."""
+    """Used once. Without :meth:`commit` the copy is dropped: nothing changed and no worker was woken."""
 
     now: datetime
     webhooks: WebhookRepository

@@ -170,7 +170,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_fences_the_first_holder(wo
         assert await uow.queue.fence([lease(second)]) == {second.id}
 
 
-async def test_a_delivery_that_keeps_killing_workers_is_quarantined(world: World) -> None:
+async def test_a_delivery_that_keeps_crashing_workers_is_quarantined(world: World) -> None:
     made = await world.add_webhook()
     [id_] = await world.add_deliveries(made.id)
     for _ in range(MAX_CRASHES):
@@ -273,7 +273,7 @@ async def test_a_delivery_cancelled_between_attempts_keeps_what_its_last_one_bro
     assert (view.state, view.attempts, view.last_error) == (DeliveryState.CANCELLED, 1, "timeout")
 
 
-async def test_a_postponed_delivery_waits_and_forgets_its_crashes(world: World) -> None:
+async def test_a_postponed_delivery_waits_with_its_crashes_reset(world: World) -> None:
     made = await world.add_webhook()
     [id_] = await world.add_deliveries(made.id)
     for _ in range(MAX_CRASHES):
@@ -293,7 +293,7 @@ async def test_a_postponed_delivery_waits_and_forgets_its_crashes(world: World) 
     assert again.attempts == 1
 
 
-async def test_getting_a_delivery_tells_its_state_and_webhook(world: World) -> None:
+async def test_getting_a_delivery_returns_its_state_and_webhook(world: World) -> None:
     made = await world.add_webhook()
     [id_] = await world.add_deliveries(made.id)
     async with world.unit_of_work() as uow:
@@ -328,7 +328,7 @@ async def test_requeueing_what_is_being_sent_leaves_its_lease(world: World) -> N
         assert await uow.queue.fence([lease(held)]) == {id_}
 
 
-async def test_spreading_releases_what_is_due_at_a_bounded_rate(world: World) -> None:
+async def test_rescheduling_releases_due_deliveries_at_a_bounded_rate(world: World) -> None:
     made = await world.add_webhook()
     ids = [id_ for _ in range(4) for id_ in await world.add_deliveries(made.id)]
     [held] = await world.take(made.id, 1)

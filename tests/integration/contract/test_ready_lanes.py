@@ -1,4 +1,4 @@
-"""One rule says which lanes are ready: the pure function, the fake and the SQL agree on random rows."""
+"""Readiness has one rule: the pure function, the fake and the SQL agree on random rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Gate(Enum):
 
 
 class Lease(Enum):
-    """A delivery waits, is held by a worker, or was held by one whose lease runs out this very moment."""
+    """Not leased, leased, or leased until this very moment."""
 
     NONE = "none"
     HELD = "held"
@@ -93,7 +93,7 @@ waiting = st.builds(Waiting, st.just(Lease.NONE), around_now_s) | st.sampled_fro
 )
 cases = st.builds(
     Case,
-    # Most webhooks are as usual, so that the rarer conditions decide.
+    # Most webhooks are enabled, so that the other conditions decide.
     gate=st.sampled_from([Gate.OPEN] * 5 + [Gate.DISABLED, Gate.PAUSED, Gate.DELETED]),
     ordered=st.booleans(),
     max_concurrency=st.integers(1, 3),
@@ -135,7 +135,7 @@ async def store(uow: UnitOfWork, clock: Clock, case: Case) -> tuple[UUID, list[U
 
 
 async def schedule(uow: UnitOfWork, rows: dict[UUID, tuple[Case, list[UUID]]]) -> None:
-    """Lease what *rows* says is or was leased, then let the rest wait until its time."""
+    """Make the leases of *rows*, then set the due times of the deliveries without one."""
     order = count()
     first = {Lease.HELD: HELD_ORDER, Lease.EXPIRED: EXPIRED_ORDER, Lease.NONE: LATER}
     every = [(d, one) for case, ids in rows.values() for d, one in zip(ids, case.deliveries, strict=True)]
@@ -159,7 +159,7 @@ async def schedule(uow: UnitOfWork, rows: dict[UUID, tuple[Case, list[UUID]]]) -
 @given(some=st.lists(cases, min_size=1, max_size=8))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_exactly_the_ready_lanes_are_locked_and_each_has_capacity(world: World, some: list[Case]) -> None:
-    """A lane is locked iff ``is_ready`` says so of its row; what is locked has ``capacity``."""
+    """A lane is locked iff ``is_ready`` holds for its row; each locked lane has ``capacity``."""
     async with world.unit_of_work() as uow:  # Never committed, so that each example begins with empty tables.
         rows = {}
         for case in some:

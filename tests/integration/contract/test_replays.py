@@ -45,7 +45,7 @@ async def replay_of(world: World, webhook_id: UUID, *states: DeliveryState) -> R
     return replay
 
 
-async def test_only_what_is_asked_for_is_counted(world: World) -> None:
+async def test_only_chosen_deliveries_are_counted(world: World) -> None:
     made = await world.add_webhook()
     await failed(world, made.id, 3)
     await world.add_deliveries(made.id, 2)
@@ -56,7 +56,7 @@ async def test_only_what_is_asked_for_is_counted(world: World) -> None:
         assert await uow.queue.count_finished(made.id, earlier) == 0
 
 
-async def test_each_step_goes_on_where_the_last_one_stopped(world: World) -> None:
+async def test_each_step_continues_after_the_last_one(world: World) -> None:
     made = await world.add_webhook()
     ids = await failed(world, made.id, 3)
     replay = await replay_of(world, made.id)
@@ -74,7 +74,7 @@ async def test_each_step_goes_on_where_the_last_one_stopped(world: World) -> Non
     assert await world.states(ids) == [DeliveryState.PENDING] * 3
 
 
-async def test_what_comes_back_is_spread_over_time(world: World) -> None:
+async def test_requeued_deliveries_are_spread_over_time(world: World) -> None:
     made = await world.add_webhook()
     ids = await failed(world, made.id, 3)
     replay = await replay_of(world, made.id)

@@ -124,7 +124,7 @@ async def test_a_removed_webhook_is_gone_and_what_waited_is_cancelled(world: Wor
         assert [s.webhook_id for s in await uow.events.subscriptions(["order.paid"])] == [other.id]
 
 
-async def test_disabling_tells_why_and_happens_once(world: World) -> None:
+async def test_disabling_keeps_its_first_reason(world: World) -> None:
     made = await world.add_webhook()
     for reason in ("It is gone.", "It is still gone."):
         async with world.unit_of_work() as uow:

@@ -29,9 +29,9 @@ class World(NamedTuple):
         return await samples.add_deliveries(self.unit_of_work, self.clock, webhook_id, count)
 
     async def take(
-        self, webhook_id: UUID, room: int = 10, *, lease_s: float = 30.0, ordered: bool = False
+        self, webhook_id: UUID, capacity: int = 10, *, lease_s: float = 30.0, ordered: bool = False
     ) -> list[ClaimedDelivery]:
-        return await samples.take(self.unit_of_work, webhook_id, room, lease_s=lease_s, ordered=ordered)
+        return await samples.take(self.unit_of_work, webhook_id, capacity, lease_s=lease_s, ordered=ordered)
 
     async def ready(self, hints: list[UUID] | None = None, limit: int = 10) -> dict[UUID, Lane]:
         """Return the lanes that a claim would look at."""

@@ -81,7 +81,7 @@ def translating() -> Iterator[None]:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a driver error says that the database is away, starting, stopping, too busy or asks to try again."""
+    """Whether a driver error means that the database is away, starting, stopping or too busy, or asks for a retry."""
     if isinstance(error, asyncpg.PostgresError):
         return isinstance(
             error,
@@ -93,8 +93,8 @@ def is_outage(error: BaseException) -> bool:
             | asyncpg.LockNotAvailableError,
         )
     if isinstance(error, asyncpg.InternalClientError):
-        # None of its kinds, but the thing itself: the server ended the connection between two statements, and the
-        # second one came after its last words were read and before the end of the connection was.
+        # The class itself and no subclass: the server ended the connection between two statements, and the second one
+        # came between the last message and the end of the stream.
         return type(error) is asyncpg.InternalClientError
     return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)
 
@@ -187,8 +187,8 @@ class Database:
 
 async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
     """
-    Return what *read* returns, on a second connection if the first one ended under it: it may have been dead already,
-    and a read is not preceded by a check, since it is safe to repeat.
+    Return what *read* returns, on a second connection if the first one ended: pooled connections are not checked
+    before a read, which is safe to repeat.
     """
     try:
         return await read()
@@ -202,12 +202,12 @@ async def _no_reset(_connection: asyncpg.Connection) -> None:
     """
     Give a connection back without asking the server to reset it, which takes as long as a small read itself.
 
-    Nothing here sets, locks or listens beyond a transaction, and one that is left open asyncpg rolls back all the same.
+    No statement here sets, locks or listens beyond a transaction, and asyncpg rolls an open one back in any case.
     """
 
 
 async def _end(pool: asyncpg.Pool) -> None:
-    """Close *pool* once the connections are back that cancelled callers have just let go; cut those that hang."""
+    """Close *pool* once cancelled callers have released their connections; terminate those still in use then."""
     try:
         async with asyncio.timeout(CLOSE_S):
             await pool.close()
@@ -216,14 +216,14 @@ async def _end(pool: asyncpg.Pool) -> None:
 
 
 def _replace_if_closed(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Have the pool make a new connection in place of one that ended while idle, without a round trip."""
+    """Have the pool replace a connection that ended while idle. Sends nothing."""
     driver = record.driver_connection
     if driver is not None and driver.is_closed():
         raise DisconnectionError
 
 
 def describe(dsn: str) -> str:
-    """Return host, port and database of *dsn* for people; never the user's password."""
+    """Return host, port and database of *dsn*, without user and password."""
     parts = urlsplit(raw_dsn(dsn))
     host = parts.hostname or parse_qs(parts.query).get("host", ["local socket"])[0]
     port = f":{parts.port}" if parts.port else ""

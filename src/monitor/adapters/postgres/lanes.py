@@ -30,8 +30,8 @@ FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
 WHERE l.webhook_id = ANY($1) ORDER BY l.webhook_id FOR UPDATE OF l
 """
 
-# The rule of domain.delivery.ready. Lanes without capacity stay out, or enough of them would fill the limit and hide
-# the others. A probe goes out even from a full lane: what still hangs is what it is to judge.
+# The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
+# hide others. A probe is sent even from a full lane.
 LOCK_READY_LANES = f"""
 SELECT {_LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
@@ -52,8 +52,8 @@ LIMIT $2
 FOR UPDATE OF l SKIP LOCKED
 """
 
-# A statement of its own, after the locks: in the snapshot of the locking one, what another worker leased just before
-# it let go of a lane could be missing.
+# A separate statement, after the locks: the snapshot of the locking one may lack leases that were committed just before
+# the lane was released.
 IN_FLIGHT = """
 SELECT webhook_id, count(*) AS in_flight FROM deliveries
 WHERE webhook_id = ANY($1) AND leased_by IS NOT NULL AND due_at > now() GROUP BY webhook_id

@@ -1,5 +1,5 @@
 """
-The schema as SQLAlchemy metadata. Private to this package.
+The schema for SQLAlchemy. Private to this package; mapped classes are written through repositories (ADR 0002).
 
 ``alembic/versions`` holds the statements that make it; ``nox -s migrations`` compares the two. Tables named
 "daily" are partitioned by day: by id where ids carry time, else by their ``bucket_at`` (ADR 0003).
@@ -105,8 +105,8 @@ def _at(name: str, *, nullable: bool = False) -> sa.Column[datetime]:
 
 
 lanes = sa.Table(
-    # What changes with every attempt, kept apart from what people edit: its lock serialises claim and settle of
-    # one webhook and never stands in the way of a PATCH.
+    # State that changes with every attempt, apart from the configuration: its lock serialises claim and settle of one
+    # webhook.
     "webhook_lanes",
     metadata,
     sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
@@ -179,7 +179,7 @@ deliveries_finished = sa.Table(
     _at("finished_at"),
     sa.Index("ix_deliveries_finished_webhook_id", "webhook_id", "id"),
     sa.Index("ix_deliveries_finished_event", "event_id"),
-    # Rare among a million delivered ones, and what people look for.
+    # Rare among a million delivered ones, and searched for.
     sa.Index("ix_deliveries_finished_state", "state", "id", postgresql_where=sa.text("state <> 'delivered'")),
     sa.Index("ix_deliveries_finished_error", "last_error", "id", postgresql_where=sa.text("last_error IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
@@ -244,7 +244,7 @@ rollups_hour, histograms_hour = _rollups("hour")
 rollups_day, histograms_day = _rollups("day")
 
 rollup_progress = sa.Table(
-    # Buckets of the level (hour, day) that end by compacted_until may be read from it, save those in rollups_stale.
+    # Buckets of the resolution (hour, day) that end by compacted_until are valid, except those in rollups_stale.
     "rollup_progress",
     metadata,
     sa.Column("resolution", sa.Text, primary_key=True),
@@ -252,7 +252,7 @@ rollup_progress = sa.Table(
 )
 
 rollups_stale = sa.Table(
-    # Buckets that are still to be folded, or again since attempts came late: until then the finer level is read.
+    # Buckets that are to be compacted, or compacted again since attempts arrived late: the finer resolution is valid.
     "rollups_stale",
     metadata,
     sa.Column("resolution", sa.Text, primary_key=True),
@@ -344,7 +344,7 @@ alerts = sa.Table(
     sa.Column("notified", sa.Boolean, nullable=False),
     sa.Column("pending_notification", sa.Boolean, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
-    # What makes "one open alert per webhook and kind" true, under any race.
+    # Ensures one open alert per webhook and kind under concurrency.
     sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
     sa.Index("ix_alerts_webhook_id", "webhook_id", "id"),
     sa.Index("ix_alerts_raised_at", "raised_at"),
@@ -375,7 +375,7 @@ alert_notifications = sa.Table(
 )
 
 event_outbox = sa.Table(
-    # Domain events, until they were dispatched.
+    # Domain events until their dispatch.
     "event_outbox",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),

@@ -1,4 +1,4 @@
-"""One transaction as a unit of work: SQLAlchemy where a person waits, its asyncpg connection where a machine does."""
+"""One transaction as a unit of work: a SQLAlchemy session, and SQL on its asyncpg connection (ADR 0002)."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class PostgresUnitOfWork:
     async def __aenter__(self) -> Self:
         try:
             with translating():
-                # SQLAlchemy begins the transaction with its first statement; asking for the time is ours.
+                # SQLAlchemy begins the transaction with its first statement.
                 self.now = (await self._session.scalars(sa.select(sa.func.now()))).one()
                 raw = await self._raw()
         except BaseException:
-            # Also when cancelled: a block that was never entered is never left.
+            # Also when cancelled: ``__aexit__`` does not run for a block that was not entered.
             await self._session.close()
             raise
         self._raw_connection = raw
@@ -100,7 +100,7 @@ class PostgresUnitOfWork:
         try:
             await self._session.close()
         except Exception as lost:
-            # The transaction is gone with its connection; the error that ended the block explains more.
+            # The transaction ended with its connection; the error that ended the block is the cause.
             if error is None:
                 with translating():
                     raise lost from None

@@ -37,7 +37,7 @@ class PostgresWakeups:
         connection.add_termination_listener(lambda _: closed.set())
         try:
             await connection.add_listener(CHANNEL, lambda _c, _pid, _channel, payload: on_wake(woken(str(payload))))
-            on_wake(None)  # For notifications sent while the listener was away.
+            on_wake(None)  # Messages may be lost before.
             await closed.wait()
         finally:
             connection.terminate()

@@ -1,4 +1,4 @@
-"""Lane: the limits of one webhook, and the state that its latest attempts leave."""
+"""Lane: the limits of one webhook's deliveries, and the state that its latest attempts leave."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from monitor.domain.monitoring.health import (
 
 
 class LanePolicy(msgspec.Struct, frozen=True):
-    """Every number that judges a lane."""
+    """Thresholds of health and breaker."""
 
     health: HealthPolicy = HealthPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of one webhook that changes with every attempt, and the limits it is held to.
+    """State of one webhook that changes with every attempt, and the limits of its configuration.
 
     ``recent`` holds outcome labels, oldest first. ``tokens`` is the rate limit's bucket as of ``tokens_at``, null
     while full. ``unevaluated`` is what the detector has yet to evaluate, at ``evaluate_at``, null for never.
@@ -66,12 +66,12 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def capacity(lane: Lane, now: datetime) -> int:
-    """Return how many deliveries may be taken from *lane* now, at least 0. Pure and total."""
+    """Return how many deliveries may be leased from *lane* now, at least 0. Pure and total."""
     allowed = permit(lane.breaker, now)
     if allowed is Permit.NONE:
         return 0
     cap = 1 if lane.ordered or allowed is Permit.PROBE else lane.max_concurrency
-    # A probe goes out even if attempts from before the opening still hang: they are what it is to judge.
+    # A probe is sent even if attempts from before the opening still hang.
     free = cap if allowed is Permit.PROBE else cap - lane.in_flight
     if lane.rate_limit is not None:
         free = min(free, int(_tokens(lane, lane.rate_limit, now)))
@@ -79,7 +79,7 @@ def capacity(lane: Lane, now: datetime) -> int:
 
 
 def refill_s(lane: Lane, now: datetime) -> float | None:
-    """Return the seconds until the rate limit lets one more go; ``None`` if it does not hold anything back now."""
+    """Return the seconds until the rate limit has a token; ``None`` if it has one now, or there is no limit."""
     if lane.rate_limit is None:
         return None
     missing = 1 - _tokens(lane, lane.rate_limit, now)
@@ -87,7 +87,7 @@ def refill_s(lane: Lane, now: datetime) -> float | None:
 
 
 def reopen(lane: Lane) -> Lane:
-    """Return *lane* for a webhook that a person enabled again: what failed before no longer counts against it."""
+    """Return *lane* for a webhook that was enabled again: earlier failures no longer count."""
     return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker())
 
 
@@ -105,26 +105,25 @@ def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
 
 def record_attempt(lane: Lane, outcome: Outcome, at: datetime, now: datetime, policy: LanePolicy) -> Lane:
     """
-    Return *lane* after one more attempt. Pure and total; attempts that one settle brings come oldest first.
+    Return *lane* after one more attempt. Pure and total; call it in the order in which the attempts started.
 
     Args:
-        at: when the attempt started. One that started before the latest recorded is late: it changes
-            nothing but a half-open breaker.
+        at: when the attempt started. One that started before the lane's latest changes a half-open breaker only.
         now: when it is settled.
     """
     if lane.last_attempt_at is not None and at < lane.last_attempt_at:
-        # Late news must not count twice, but it may be the awaited probe.
+        # It may be the probe.
         probed = lane.breaker.state is BreakerState.HALF_OPEN
         return _break(lane, outcome, now, policy) if probed else lane
     recent = append_outcome(lane.recent, outcome.label, policy.health.window)
-    seen = msgspec.structs.replace(
+    recorded = msgspec.structs.replace(
         lane,
         recent=recent,
         last_attempt_at=at,
         failing_since=None if outcome.ok else (lane.failing_since or at),
         health=evaluate_health(recent, lane.health, policy.health, now),
     )
-    return _break(seen, outcome, now, policy)
+    return _break(recorded, outcome, now, policy)
 
 
 def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
@@ -132,8 +131,9 @@ def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
     Return *lane* after attempts that newer ones will push out of its window. Pure and total.
 
     Args:
-        attempts: outcome and start, oldest first. Only ``failing_since`` follows from these, as :func:`observe`
-            would; judging health a thousand times to keep the last verdict would cost more than storing them all.
+        attempts: outcome and start, oldest first. Only ``failing_since`` and ``last_attempt_at`` follow them, as in
+            :func:`record_attempt`: evaluating health a thousand times to keep the last result costs more than storing
+            them all.
     """
     failing_since, last_at = lane.failing_since, lane.last_attempt_at
     for outcome, at in attempts:
@@ -145,9 +145,9 @@ def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
 
 def accumulate(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
     """
-    Return *after*, with the attempts that *made* it so of *before* left for the detector to see.
+    Return *after* with *made*, the attempts since *before*, added to what the detector has yet to evaluate.
 
-    A change of status is looked at as soon as possible, everything else in its turn.
+    A change of status is evaluated as soon as possible, anything else at the time that was set before.
     """
     changed = before.health.status is not after.health.status
     return msgspec.structs.replace(

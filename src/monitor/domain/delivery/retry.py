@@ -1,4 +1,4 @@
-"""What an attempt brought, and what happens to its delivery next."""
+"""Retry schedule: what happens to a delivery after an attempt."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """The receiver took it."""
+    """Delivered."""
 
 
 class Retry(msgspec.Struct, frozen=True, tag=True):
@@ -98,7 +98,7 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
     """
     text = value.strip()
     if text.isascii() and text.isdigit():
-        # float, not int: it takes any number of digits, and turns absurdly many into infinity.
+        # float, not int: it accepts any number of digits; very many become infinity.
         return min(float(text), RETRY_AFTER_CAP_S)
     try:
         at = parsedate_to_datetime(text)

@@ -1,4 +1,4 @@
-"""Attempts that come from elsewhere: those an outside sender reports, and pings on request."""
+"""Attempts without a delivery: reported by an outside sender, or pings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class AttemptRecorder:
-    """Records attempts that no delivery made."""
+    """Records attempts without a delivery."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class AttemptRecorder:
 
     async def report(self, webhook_id: UUID, reported: Sequence[ReportedAttempt]) -> Recorded:
         """
-        Store 1 to 1,000 attempts; they count for health and rollups like our own, but never move the breaker.
+        Store 1 to 1,000 attempts; they count for health and rollups like Monitor's own, but not for the breaker.
 
         Raises:
             Invalid: one breaks a rule; none is stored then.
@@ -106,11 +106,11 @@ class AttemptRecorder:
                 lane, [(outcome, min(attempt.delivered_at, uow.now)) for attempt, outcome in pairs[:-window]]
             )
             for attempt, outcome in pairs[-window:]:
-                # A reported time may lie ahead; taken as it is, all until then would be late news.
+                # A reported time may lie ahead of the clock: stored as it is, all attempts until then would be late.
                 at = min(attempt.delivered_at, uow.now)
                 lane = record_attempt(lane, outcome, at, uow.now, self._policy)
-            made = tally_of((outcome.ok, outcome.latency_ms) for outcome in outcomes)
-            lane = accumulate(before, msgspec.structs.replace(lane, breaker=before.breaker), made, uow.now)
+            reported_tally = tally_of((outcome.ok, outcome.latency_ms) for outcome in outcomes)
+            lane = accumulate(before, msgspec.structs.replace(lane, breaker=before.breaker), reported_tally, uow.now)
             uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
             await uow.queue.save_lanes([lane])
             await uow.commit()
@@ -119,7 +119,7 @@ class AttemptRecorder:
     async def ping(self, webhook_id: UUID, actor: Actor) -> AttemptView:
         """Send a signed test message now, also to a paused or disabled webhook, and return the attempt.
 
-        It is logged as an attempt but counts for nothing. Raises ``NotFound``.
+        It is stored in the attempt log but counts neither for health nor for rollups. Raises ``NotFound``.
         """
         destination = (await self._queries.destinations([webhook_id])).get(webhook_id)
         if destination is None:
@@ -149,7 +149,7 @@ class AttemptRecorder:
 
 
 def attempt_view(record: AttemptRecord, at: datetime) -> AttemptView:
-    """Return *record* as the attempt log shows it."""
+    """Return the view of *record*, which started at *at*."""
     outcome = record.outcome
     return AttemptView(
         id=record.id,

@@ -1,7 +1,8 @@
-"""Accept events: store them, fan them out and remember the answer, all in one transaction."""
+"""Accept events: store, fan out and keep the response for repeats, all in one transaction."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -39,7 +40,7 @@ class EventIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """One event that is stored: it will be delivered to ``deliveries`` webhooks."""
+    """One stored event; ``deliveries`` is the number of webhooks that get it."""
 
     id: UUID
     type: str
@@ -81,21 +82,19 @@ class Publisher:
             subscriptions = await uow.events.subscriptions({event.type for event in stored})
             deliveries = fan_out(stored, subscriptions, self._clock.new_id)
             await uow.events.add(stored, deliveries)
-            answer = _answer(stored, deliveries)
+            result = _result(stored, deliveries)
             if key is not None:
-                await uow.idempotency.finish(scope, key, msgspec.json.encode(answer))
+                await uow.idempotency.finish(scope, key, msgspec.json.encode(result))
             await uow.commit()
-        return answer
+        return result
 
     def _stored(self, event: EventIn, now: datetime) -> NewEvent:
         return NewEvent(self._clock.new_id(), event.type, bytes(event.payload), event.labels, event.occurred_at or now)
 
 
-def _answer(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishResult:
-    counts: dict[UUID, int] = {}
-    for delivery in deliveries:
-        counts[delivery.event_id] = counts.get(delivery.event_id, 0) + 1
-    return PublishResult([Accepted(event.id, event.type, counts.get(event.id, 0)) for event in events])
+def _result(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishResult:
+    counts = Counter(delivery.event_id for delivery in deliveries)
+    return PublishResult([Accepted(event.id, event.type, counts[event.id]) for event in events])
 
 
 def _check(events: Sequence[EventIn]) -> None:
@@ -122,5 +121,5 @@ def _event_errors(event: EventIn, pointer: str) -> list[FieldError]:
 
 
 def is_instant(at: datetime) -> bool:
-    """Whether *at* has an offset and exists in UTC, so that a database can hold it."""
+    """Whether *at* has an offset and exists in UTC, so that it can be stored."""
     return at.tzinfo is not None and EARLIEST <= at <= LATEST

@@ -1,4 +1,4 @@
-"""Replays as people start them, and the job that carries them out step by step."""
+"""Replays: started by a request, worked off in steps by a background task."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ STEP = 1_000
 """Deliveries that one step makes due again, in one transaction."""
 
 PER_S = 50.0
-"""Deliveries a second that a replay sends to the receiver, like the release of a pause."""
+"""Deliveries a second that a replay makes due for its webhook."""
 
 
 class ReplayCommands:
-    """Any number of processes may run :meth:`step`; each replay is carried out by one at a time."""
+    """Any number of processes may run :meth:`step`; each replay is locked by one at a time."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
@@ -27,11 +27,11 @@ class ReplayCommands:
 
     async def start(self, webhook_id: UUID, spec: ReplaySpec, actor: Actor) -> ReplayView | ReplayCount:
         """
-        Count, and unless it is a dry run, begin to send again what *spec* chooses.
+        Count the deliveries that *spec* chooses and, unless it is a dry run, store a replay of them.
 
         Raises:
             NotFound: there is no such webhook.
-            Invalid: the description breaks a rule.
+            Invalid: *spec* breaks a rule.
         """
         check_replay(spec)
         async with self._unit_of_work() as uow:
@@ -56,12 +56,12 @@ class ReplayCommands:
         return shown(replay)
 
     async def show(self, replay_id: UUID) -> ReplayView:
-        """Raises ``NotFound``."""
+        """Return a replay with its progress. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             return shown(await uow.replays.get(replay_id))
 
     async def step(self) -> bool:
-        """Make the next deliveries of one replay due; return whether there was one to carry on."""
+        """Make the next deliveries of one replay due; ``False`` if no replay is unfinished."""
         async with self._unit_of_work() as uow:
             replay = await uow.replays.take()
             if replay is None:
@@ -74,6 +74,6 @@ class ReplayCommands:
         return True
 
     async def run(self) -> None:
-        """Carry on until no replay has anything left to do."""
+        """Run steps until no replay is unfinished."""
         while await self.step():
             pass

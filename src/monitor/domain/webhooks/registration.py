@@ -1,4 +1,4 @@
-"""Registration of a webhook: the shape of the request and its rules."""
+"""Registration: the request that configures a webhook, and the rules it must meet."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Labels = dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, 
 
 
 class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A webhook as a person describes it.
+    """Request to configure a webhook.
 
     ``event_types`` holds exact types, prefixes (``order.*``) or ``*``. An event must carry every one of ``labels`` to
     reach the webhook. A header value of ``***`` keeps the stored one.
     """
 
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="What people call it.")]
+    name: Annotated[str, Meta(min_length=1, max_length=200, description="Display name.")]
     url: Annotated[str, Meta(min_length=1, max_length=2048, description="Where deliveries go, by POST.")]
     description: Annotated[str, Meta(max_length=2000)] = ""
     event_types: Annotated[
@@ -104,13 +104,13 @@ def register(spec: WebhookSpec, id_: UUID, url: str, now: datetime) -> Webhook:
 
 
 def reconfigure(webhook: Webhook, spec: WebhookSpec, url: str, now: datetime) -> Webhook:
-    """Return *webhook* as *spec* wants it, one version on. Enabling it clears the reason why it was disabled."""
+    """Return *webhook* configured by *spec*, with the next version. Enabling it clears ``disabled_reason``."""
     changed = msgspec.structs.replace(webhook, updated_at=now, version=webhook.version + 1, **_configured(spec, url))
     return msgspec.structs.replace(changed, disabled_reason=None) if spec.enabled else changed
 
 
 def stored_headers(spec: WebhookSpec) -> dict[str, str | None]:
-    """Return the headers to store; ``None`` keeps the stored value."""
+    """Return the headers to store; a value of ``None`` keeps the stored one."""
     return {name: None if value == MASK else value for name, value in spec.headers.items()}
 
 

@@ -6,11 +6,11 @@ import base64
 import hashlib
 import hmac
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret starts with
+SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix is no secret
 
 
 def encode_secret(key: bytes) -> str:
-    """Write a symmetric signing key the way Standard Webhooks does: ``whsec_`` and base64."""
+    """Return a symmetric signing key in the form of Standard Webhooks: ``whsec_`` and base64."""
     return SECRET_PREFIX + base64.b64encode(key).decode()
 
 

@@ -43,10 +43,12 @@ class FakeQueries:
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
         view = self._webhook(webhook_id)
-        _, look = self._tables.evaluations.get(webhook_id, (None, None))
-        if look is None:
+        _, evaluation = self._tables.evaluations.get(webhook_id, (None, None))
+        if evaluation is None:
             return structs.replace(view, signals=dict.fromkeys(Signal, "learning"), normal=NormalBand())
-        return structs.replace(view, signals=look.signals, normal=normal_band(look.baselines, look.verdicts))
+        return structs.replace(
+            view, signals=evaluation.signals, normal=normal_band(evaluation.baselines, evaluation.verdicts)
+        )
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         alive = [id_ for id_, row in self._tables.webhooks.items() if row.deleted_at is None]

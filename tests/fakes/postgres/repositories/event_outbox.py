@@ -1,4 +1,4 @@
-"""``FakeFactLog``: facts in memory."""
+"""``FakeEventOutbox``: events in memory."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from monitor.domain.ports.repositories.event_outbox import StoredEvent
 
 
 class FakeEventOutbox:
-    """See :class:`monitor.domain.events.FactLog`. ``up`` says whether the database can be reached."""
+    """``up`` is whether the database can be reached."""
 
-    def __init__(self, *facts: StoredEvent) -> None:
-        self.kept = {fact.id: fact for fact in facts}
+    def __init__(self, *events: StoredEvent) -> None:
+        self.kept = {event.id: event for event in events}
         self.up = True
 
-    def append(self, *facts: StoredEvent) -> None:
+    def append(self, *events: StoredEvent) -> None:
         """Store what a transaction committed."""
-        self.kept |= {fact.id: fact for fact in facts}
+        self.kept |= {event.id: event for event in events}
 
     async def delete(self, ids: Collection[UUID]) -> None:
         self._require_up()

@@ -39,7 +39,7 @@ class FakeEventLog:
 
 
 class FakeWakeups:
-    """Hears every commit of *database*, at once."""
+    """Wakes at every commit of *database*."""
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database

@@ -201,7 +201,7 @@ class BreakerLife(RuleBasedStateMachine):
             self.quiet_until = self.now + seconds(min(30 * 2 ** (self.breaker.trips - 1), 600))
 
     @invariant()
-    def it_says_how_long_it_is_quiet(self) -> None:
+    def it_stays_open_for_the_time_of_its_trips(self) -> None:
         if self.breaker.state is not BreakerState.CLOSED:
             assert self.breaker.until == self.quiet_until
 

@@ -59,12 +59,12 @@ def lanes(draw: st.DrawFn) -> Lane:
     )
 
 
-# ------------------------------------------------------------------------------------------------------ room and charge
+# --------------------------------------------------------------------------------------------------- capacity, reserve
 
 
 @given(lanes())
-def test_room_stays_between_nothing_and_every_cap(lane: Lane) -> None:
-    """0 <= room <= max_concurrency, <= 1 when ordered or probing, <= burst, and 0 while the breaker is shut."""
+def test_capacity_stays_between_zero_and_every_limit(lane: Lane) -> None:
+    """0 <= capacity <= max_concurrency, <= 1 when ordered or probing, <= burst, and 0 while the breaker is shut."""
     free = capacity(lane, NOW)
     caps = [lane.max_concurrency]
     if lane.ordered or permit(lane.breaker, NOW) is Permit.PROBE:
@@ -77,20 +77,20 @@ def test_room_stays_between_nothing_and_every_cap(lane: Lane) -> None:
 
 
 @given(lanes(), st.integers(1, 20), st.floats(0, 3_600))
-def test_a_charge_conserves_tokens_and_they_never_leave_their_bucket(lane: Lane, wish: int, later_s: float) -> None:
-    """0 <= tokens <= burst at every time; charging n at one instant costs exactly n of room."""
+def test_reserving_conserves_tokens_within_their_bucket(lane: Lane, wish: int, later_s: float) -> None:
+    """0 <= tokens <= burst at every time; reserving n at one instant costs exactly n of capacity."""
     taken = min(wish, capacity(lane, NOW))
-    charged = reserve(lane, taken, NOW, POLICY)
+    reserved = reserve(lane, taken, NOW, POLICY)
     if lane.rate_limit is None or not taken:
-        assert charged.tokens == lane.tokens
+        assert reserved.tokens == lane.tokens
         return
-    assert charged.tokens is not None
-    assert 0 <= charged.tokens <= lane.rate_limit.burst
+    assert reserved.tokens is not None
+    assert 0 <= reserved.tokens <= lane.rate_limit.burst
     if lane.breaker.state is BreakerState.CLOSED and not lane.ordered:
         # Without the other caps, what is left is what was there less what was taken.
         wide = replace(lane, max_concurrency=1_000, in_flight=0)
         assert capacity(reserve(wide, taken, NOW, POLICY), NOW) == capacity(wide, NOW) - taken
-    assert capacity(charged, NOW + timedelta(seconds=later_s)) <= lane.rate_limit.burst
+    assert capacity(reserved, NOW + timedelta(seconds=later_s)) <= lane.rate_limit.burst
 
 
 @given(lanes(), st.lists(st.tuples(st.floats(0, 10), st.integers(0, 5)), max_size=20))
@@ -116,7 +116,7 @@ def test_an_unlimited_lane_with_a_closed_breaker_is_not_written() -> None:
     assert reserve(LANE, 3, NOW, POLICY) is LANE
 
 
-def test_deliveries_in_flight_take_room() -> None:
+def test_deliveries_in_flight_take_capacity() -> None:
     assert capacity(replace(LANE, in_flight=7), NOW) == 3
     assert capacity(replace(LANE, in_flight=12), NOW) == 0
 

@@ -163,7 +163,7 @@ class PostgresAlertQueries:
             f"{_ALERT}, {_THOUGHT_OF} WHERE a.state <> 'resolved' AND {_MATCHES} ORDER BY a.id DESC LIMIT {PREVIEWED}",
             *args,
         )
-        # A webhook may get an alert of any kind, so the kind leaves the webhooks as they are.
+        # A webhook may get an alert of any kind, so the kind does not restrict the webhooks.
         webhooks = await self._db.fetchrow(
             "SELECT count(*) AS n FROM webhooks w"
             f" CROSS JOIN LATERAL (SELECT w.id AS webhook_id, $2::text AS kind) AS a, {_THOUGHT_OF}"

@@ -104,7 +104,7 @@ class PostgresDashboardQueries:
             "SELECT now() AS as_of, date_bin(make_interval(secs => $1), now(), 'epoch') AS step_at", float(step_s)
         )
         assert row is not None
-        # The step that is running counts: the newest minute is the one people look at.
+        # The running step counts: the newest minute matters most.
         end = row["step_at"] + timedelta(seconds=step_s)
         start = end - timedelta(seconds=window_s)
         current, previous = await asyncio.gather(

@@ -147,7 +147,7 @@ async def overview(database: Database) -> OverviewView:
 
 
 def traffic_of(total: MetricsPoint, window_s: int) -> TrafficSummary:
-    """Return what *total*, a window of *window_s* seconds as one point, as traffic."""
+    """Return the traffic of a window of *window_s* seconds whose rollups add up to *total*."""
     return TrafficSummary(
         window_s=window_s,
         attempts=total.attempts,

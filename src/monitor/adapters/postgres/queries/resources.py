@@ -47,7 +47,7 @@ WHERE w.id = $1 AND w.deleted_at IS NULL
 """
 
 _ATTEMPT_LIMIT = 200
-"""Attempts shown with one delivery; the log of its webhook holds all."""
+"""Attempts in the view of one delivery; the attempt log of its webhook has all."""
 
 
 class PostgresQueries:
@@ -97,7 +97,7 @@ class PostgresQueries:
             try:
                 found[row["id"]] = (row["version"], self._destination(row))
             except SecretBoxError as error:
-                # One webhook whose secrets do not open must not stop the deliveries of the others.
+                # One webhook with unreadable secrets must not stop the deliveries of others.
                 log.error("destination_unreadable", webhook_id=str(row["id"]), error=str(error))  # noqa: TRY400
         return found
 

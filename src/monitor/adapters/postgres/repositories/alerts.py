@@ -1,4 +1,4 @@
-"""Alerts and their history."""
+"""``AlertRepository`` on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UPDATE alerts SET {", ".join(f"{name} = ${i}" for i, name in enumerate(COLUMNS, 
 WHERE id = $1 AND version = ${len(COLUMNS) + 1} RETURNING id
 """
 
-# One resolved longer ago cannot be reopened, nor does a person's word on it count any more.
+# An alert that was resolved longer ago is neither reopened nor suppressed.
 LATEST = f"""
 SELECT {", ".join(COLUMNS)} FROM alerts
 WHERE webhook_id = ANY($1) AND (state <> 'resolved' OR resolved_at > now() - interval '2 days')
@@ -50,7 +50,7 @@ class PostgresAlertRepository:
 
     async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
         rows = await self._connection.fetch(LATEST, list(webhook_ids))
-        # Of each kind the open one stays, else the last one. Ids ascend with time, as far as clocks agree.
+        # Of each kind the open one stays, else the last one. Ids ascend with time, within the skew of clocks.
         alerts = sorted((from_row(row, Alert, "evidence") for row in rows), key=lambda alert: (alert.is_open, alert.id))
         return {(alert.webhook_id, alert.kind): alert for alert in alerts}
 

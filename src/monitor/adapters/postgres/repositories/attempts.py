@@ -1,4 +1,4 @@
-"""Attempts and their rollups per minute."""
+"""``AttemptLog`` on PostgreSQL: attempts, and their rollups by minute."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COLUMNS = (
     "error_detail", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "response_body",
 )  # fmt: skip
 
-# Until commit, no process may compact the hours that are written to: the lock is shared among writers and exclusive for
-# compaction. It comes before the rows, in ascending order: no deadlock.
+# Until commit, the hours that are written to may not be compacted: the lock is shared among writers. It is taken before
+# the rows, in ascending order, which excludes deadlocks.
 MERGE_COUNTS = f"""
 WITH held AS MATERIALIZED (
     SELECT count(pg_advisory_xact_lock_shared({HOUR_LOCK}, hour)) AS hours FROM unnest($7::int[]) AS hour
@@ -74,7 +74,7 @@ class PostgresAttemptLog:
         )
 
     async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
-        # Ordered, with the contended rows of the whole system last: no deadlock, and they are held the shortest.
+        # Ordered against deadlocks; the contended rows of the whole system last, so that these are locked the shortest.
         rows = [*sorted(minutes, key=lambda m: (m.webhook_id, m.at)), *_system(minutes)]
         ids, times = [m.webhook_id for m in rows], [m.at for m in rows]
         await self._connection.execute(
@@ -87,7 +87,7 @@ class PostgresAttemptLog:
             [jsonb(m.rollup.errors) for m in rows],
             sorted({hour_number(m.at) for m in rows}),
         )
-        # The second statement sees what was folded before the lock of the first was granted.
+        # The second statement sees what was compacted before the lock of the first was granted.
         await self._connection.execute(
             MERGE_HISTOGRAMS,
             ids,

@@ -1,4 +1,4 @@
-"""Which webhooks are due for evaluation, their baselines, and their anomalies."""
+"""``DetectionStore`` on PostgreSQL: due evaluations, baselines and anomalies."""
 
 from __future__ import annotations
 
@@ -178,6 +178,6 @@ def _read_baselines(webhook_id: UUID, stored: bytes | None) -> Baselines | None:
     try:
         return _baselines.decode(stored)
     except msgspec.DecodeError:
-        # Written by another version: learning again costs a day, a crash every tick would cost everything.
+        # Written by another version: learning again takes a day, an error at every tick would stop all detection.
         log.warning("baselines_unreadable", webhook_id=str(webhook_id))
         return None

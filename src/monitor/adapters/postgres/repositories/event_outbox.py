@@ -1,4 +1,4 @@
-"""Domain events that are committed and may not have been dispatched, since their process may have died."""
+"""``EventOutbox`` on PostgreSQL: committed events whose dispatch may not have happened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def append_events(connection: asyncpg.Connection, events: Sequence[StoredE
 
 
 class PostgresEventOutbox:
-    """See :class:`monitor.domain.events.FactLog`."""
+    """See :class:`monitor.domain.ports.repositories.event_outbox.EventOutbox`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database

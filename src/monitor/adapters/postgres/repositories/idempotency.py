@@ -1,4 +1,4 @@
-"""Answers of earlier calls."""
+"""``IdempotencyStore`` on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEPT = "24 hours"
 
 
 class PostgresIdempotencyStore:
-    """Answers are encrypted: that of a created webhook holds its secret."""
+    """Responses are encrypted: that of a created webhook holds its secret."""
 
     def __init__(self, connection: asyncpg.Connection, vault: SecretBox) -> None:
         self._connection = connection
@@ -21,7 +21,7 @@ class PostgresIdempotencyStore:
 
     async def begin(self, scope: str, key: str, body: bytes) -> bytes | None:
         body_hash = hashlib.sha256(body).digest()
-        # The insert waits for another transaction that holds the same key, so two calls never both do the work.
+        # The insert waits for another transaction that holds the same key, so only one of two calls does the work.
         claimed = await self._connection.fetchval(
             "INSERT INTO idempotency_keys AS k (scope, key, body_hash, created_at) VALUES ($1, $2, $3, now())"
             " ON CONFLICT (scope, key) DO UPDATE"

@@ -12,7 +12,7 @@ from monitor.domain.ports.clock import Clock
 
 
 class PostgresAlertNotificationQueue:
-    """See :class:`monitor.domain.ports.repositories.notifications.Outbox`."""
+    """See :class:`monitor.domain.ports.repositories.notifications.AlertNotificationQueue`."""
 
     def __init__(self, connection: asyncpg.Connection, clock: Clock) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""What people configured, through advanced-alchemy's repository."""
+"""``WebhookRepository`` on PostgreSQL: webhooks and their secrets."""
 
 from __future__ import annotations
 
