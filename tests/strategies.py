@@ -52,7 +52,17 @@ from monitor.domain.views.alerts import (
     SilencePreview,
     SilenceView,
 )
-from monitor.domain.vocab import OK_LABEL, Actor, ErrorKind, HealthStatus, Page, Role, Severity, SignatureScheme
+from monitor.domain.vocab import (
+    OK_LABEL,
+    Actor,
+    BodyFormat,
+    ErrorKind,
+    HealthStatus,
+    Page,
+    Role,
+    Severity,
+    SignatureScheme,
+)
 from monitor.domain.webhooks.webhook import Webhook
 from tests.samples import rollup_of
 
@@ -109,6 +119,7 @@ webhooks = st.builds(
     rate_limit=st.none() | rate_limits,
     ordered=st.booleans(),
     signature=st.sampled_from(SignatureScheme),
+    body_format=st.sampled_from(BodyFormat),
     version=st.integers(1, 1_000),
     created_at=instants,
     updated_at=instants,

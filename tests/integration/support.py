@@ -26,6 +26,7 @@ from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
 from monitor.bootstrap.worker import build_worker
 from monitor.cli.openapi import document
+from monitor.domain.ids import id_millis
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.vocab import Role
 from monitor.http.server.server import Server
@@ -363,4 +364,4 @@ async def delivery_of(api: Api, event_id: str) -> dict[str, Any]:
 
 def uuid_ms(id_: str) -> int:
     """Return the Unix milliseconds of a version 7 UUID."""
-    return UUID(id_).int >> 80
+    return id_millis(UUID(id_))
