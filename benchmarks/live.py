@@ -25,9 +25,11 @@ from benchmarks.support import PATIENCE_S, Figure, Figures, median, process, qua
 from monitor.adapters.clock import SystemClock
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
+from monitor.domain.live import Stream
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
+from monitor.http.live.frames import encode_entry
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.server.server import Server
@@ -302,15 +304,17 @@ def _feed(key: str) -> tuple[Application, Callable[[int], None]]:
         return clock.new_id().hex
 
     verifier = TokenVerifier(KeyRing([Key("bench", "HS256", key)]), POLICY, is_revoked=lambda _jti: False)
-    feed = LiveFeed(None, now=clock.now, new_epoch=name)
-    hub = Hub(feed, snapshot, now=time.time, is_revoked=lambda _jti: False, max_per_user=100_000)
+    stream = Stream(name(), encode_entry)
+    hub = Hub(stream, snapshot, now=time.time, is_revoked=lambda _jti: False, max_per_user=100_000)
+    feed = LiveFeed(None, stream, hub, now=clock.now, new_epoch=name)
     endpoint = LiveEndpoint(hub, verifier, now=time.time, new_id=name)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        running = asyncio.create_task(hub.run())
+        running = [asyncio.ensure_future(loop()) for loop in (hub.loops() | feed.loops()).values()]
         yield
-        running.cancel()
+        for task in running:
+            task.cancel()
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
     plumbing = http_plumbing(verifier=verifier, now=time.time, limiter=limiter)

@@ -32,7 +32,9 @@ from monitor.cache import Cache, RedisCacheServer
 from monitor.cache.views import CachedViews
 from monitor.domain.alerts.evaluation import DetectionPolicy
 from monitor.domain.delivery.lane import LanePolicy
-from monitor.domain.services.live_feed import LiveFeed
+from monitor.domain.live import Stream
+from monitor.domain.services.live_feed import FeedSink, LiveFeed
+from monitor.http.live.frames import encode_entry
 from monitor.settings.environment import weak_keys
 from monitor.settings.schema import JwtKey, Settings
 
@@ -77,8 +79,7 @@ class Container:
         self.hearing = EventDispatcher(self.cache, PostgresEventOutbox(self.database), self.clock)
         self.feed_log = self._feed_log()
         self.rate_ledger = self._rate_ledger()
-        self.feed = LiveFeed(self.feed_log, now=self.clock.now, new_epoch=self._random_name)
-        """Whoever runs the process runs it: the hub of a server, or a worker."""
+        self.stream = Stream(self._random_name(), encode_entry)
         self.policy = LanePolicy()
         self.watch_policy = DetectionPolicy()
         self.revoked: set[str] = set()
@@ -88,6 +89,10 @@ class Container:
 
     def unit_of_work(self) -> PostgresUnitOfWork:
         return PostgresUnitOfWork(self.database, self.vault, self.clock, self.hearing.dispatch)
+
+    def build_feed(self, sink: FeedSink | None = None) -> LiveFeed:
+        """Return the live feed of this process; without *sink* one that only publishes."""
+        return LiveFeed(self.feed_log, self.stream, sink, now=self.clock.now, new_epoch=self._random_name)
 
     def _random_name(self) -> str:
         return self.clock.token_bytes(12).hex()

@@ -15,6 +15,8 @@ from monitor.bootstrap.live_messages import live_message_for
 from monitor.cache import Warmer
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import DomainEvent
+from monitor.domain.services.live_feed import LiveFeed
+from monitor.http.live import Hub
 from monitor.http.middleware.shared_rate_limit import REPORT_S, SharedRateLimiter
 
 REFRESH_S = 2.0
@@ -23,6 +25,7 @@ REFRESH_S = 2.0
 FIGURES_S = 1.0
 """How often the live feed asks for new figures."""
 
+RESTART_S = 1.0
 WARM_S = 30.0
 """How often one process of all computes anew what the dashboard shows first: sooner than it would be forgotten."""
 
@@ -38,7 +41,7 @@ def freeze_gc() -> None:
     gc.freeze()
 
 
-def tell_feed(parts: Container) -> None:
+def tell_feed(parts: Container, feed: LiveFeed) -> None:
     """Have the live feed hear of what happens in this process."""
 
     async def tell(happened: Sequence[DomainEvent]) -> None:
@@ -51,17 +54,17 @@ def tell_feed(parts: Container) -> None:
                 data = await parts.alert_queries.alert(message.id)
             elif message.view == "anomaly":
                 data = await parts.alert_queries.anomaly(message.id)
-            parts.feed.publish(message.kind, data, message.webhook_id)
+            feed.publish(message.kind, data, message.webhook_id)
 
     def missed(happened: Sequence[DomainEvent]) -> None:
         if any(live_message_for(event) is not None for event in happened):
             log.warning("feed_begins_anew", untold=len(happened))
-            parts.feed.reset()
+            feed.reset()
 
     parts.hearing.tell, parts.hearing.missed = tell, missed
 
 
-async def metrics_loop(parts: Container) -> None:
+async def metrics_loop(parts: Container, hub: Hub) -> None:
     """Hand the newest figures to the live feed, when they change."""
     last = ""
 
@@ -70,7 +73,7 @@ async def metrics_loop(parts: Container) -> None:
         overview = await parts.catalogue.answer("overview")
         if overview.digest != last and not overview.stale:
             last = overview.digest
-            parts.feed.set_metrics(overview.body)
+            hub.set_metrics(overview.body)
 
     while True:
         await _logged(once, "figures_not_read")
@@ -126,6 +129,16 @@ async def share_rates_loop(limiter: SharedRateLimiter) -> None:
             is_shared = False
         else:
             is_shared = True
+
+
+async def restart_forever(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Run *loop*, and start it again after an error."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            log.exception("task_failed", task=name)
+        await asyncio.sleep(RESTART_S)
 
 
 async def _logged(step: Callable[[], Awaitable[object]], event: str) -> None:

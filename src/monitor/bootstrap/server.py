@@ -24,6 +24,7 @@ from monitor.bootstrap.loops import (
     metrics_loop,
     refresh,
     refresh_loop,
+    restart_forever,
     share_rates_loop,
     tell_feed,
     warm_loop,
@@ -73,14 +74,13 @@ def build_hub(parts: Container) -> Hub:
         return (await parts.catalogue.answer("dashboard")).body
 
     hub = Hub(
-        parts.feed,
+        parts.stream,
         snapshot,
         now=lambda: parts.clock.now().timestamp(),
         is_revoked=lambda jti: jti in parts.revoked,
         max_per_user=parts.settings.ws.max_per_user,
     )
     parts.catalogue.sockets = lambda: hub.count
-    tell_feed(parts)
     return hub
 
 
@@ -101,6 +101,8 @@ def build_app(parts: Container, *, owns_parts: bool = True) -> ServerApp:
     """
 
     hub = build_hub(parts)
+    feed = parts.build_feed(hub)
+    tell_feed(parts, feed)
     limiter = build_limiter(parts)
     lines = request_lines(parts)
 
@@ -113,9 +115,11 @@ def build_app(parts: Container, *, owns_parts: bool = True) -> ServerApp:
             await refresh(parts)
             # Else the first callers would be refused, or, with a provider that is away, wait for ever.
             await fetch_keys(parts)
-            loops = (refresh_loop, warm_loop, metrics_loop, fetch_keys_loop)
+            loops = (refresh_loop, warm_loop, fetch_keys_loop)
             beside = [asyncio.create_task(loop(parts)) for loop in loops]
-            beside.append(asyncio.create_task(hub.run()))
+            beside.append(asyncio.create_task(metrics_loop(parts, hub)))
+            restartable = hub.loops() | feed.loops()
+            beside += [asyncio.create_task(restart_forever(name, loop)) for name, loop in restartable.items()]
             if isinstance(limiter, SharedRateLimiter):
                 beside.append(asyncio.create_task(share_rates_loop(limiter)))
             try:
@@ -130,7 +134,7 @@ def build_app(parts: Container, *, owns_parts: bool = True) -> ServerApp:
 
     http = parts.settings.http
     verifier = TokenVerifier(parts.ring, parts.token_policy, is_revoked=lambda jti: jti in parts.revoked)
-    feed = LiveEndpoint(
+    endpoint = LiveEndpoint(
         hub,
         verifier,
         now=lambda: parts.clock.now().timestamp(),
@@ -142,7 +146,7 @@ def build_app(parts: Container, *, owns_parts: bool = True) -> ServerApp:
         build_services(parts),
         verifier,
         limiter,
-        feed,
+        endpoint,
         cache_report=parts.cache.stats,
         hub_status=hub.status,
         now=lambda: parts.clock.now().timestamp(),

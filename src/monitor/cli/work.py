@@ -17,7 +17,7 @@ import uvloop
 
 from monitor import log as logs
 from monitor.bootstrap.container import Container
-from monitor.bootstrap.loops import freeze_gc, tell_feed
+from monitor.bootstrap.loops import freeze_gc, restart_forever, tell_feed
 from monitor.bootstrap.server import readiness
 from monitor.bootstrap.worker import build_scheduler, build_worker
 from monitor.cli.common import CommandError, build_parts, production
@@ -61,14 +61,15 @@ async def _work(parts: Container) -> None:
             loop.add_signal_handler(name, worker.stop)
         freeze_gc()
         beside = [asyncio.create_task(build_scheduler(parts).run())]
+        feed = parts.build_feed()
         if parts.feed_log is not None:
-            # What happens here is told by the servers' sockets.
-            tell_feed(parts)
-            beside.append(asyncio.create_task(parts.feed.run()))
+            # What happens here is sent by the servers' sockets.
+            tell_feed(parts, feed)
+            beside += [asyncio.create_task(restart_forever(name, loop)) for name, loop in feed.loops().items()]
         log.info("worker_started", worker=worker_name(), concurrency=parts.settings.worker.concurrency)
         try:
             await worker.run()
-            await parts.feed.flush(LAST_WORD_S)
+            await feed.flush(LAST_WORD_S)
         finally:
             for task in beside:
                 task.cancel()
