@@ -16,8 +16,8 @@ from monitor.domain.alerts.alert import Action, AlertKind, AlertState
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.errors import MonitorError
 from monitor.domain.live.messages import TOPICS, Kind
-from monitor.domain.live.session import CloseCode
 from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Role
+from monitor.http.live.close_codes import CloseCode
 from tests.docs.documents import DOCUMENTS, ROOT
 
 API = "/api/v1"

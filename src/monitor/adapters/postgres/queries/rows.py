@@ -10,6 +10,7 @@ import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row, health_of
 from monitor.domain.alerts.evaluation import NormalBand
+from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.ids import id_time
 from monitor.domain.views.deliveries import AttemptView, DeliveryView
@@ -28,7 +29,7 @@ def evaluated_webhook_view(row: asyncpg.Record) -> WebhookView:
     signals = from_jsonb(row["signals"], dict[str, str]) if row["signals"] else None
     return webhook_view(
         row,
-        signals=signals or dict.fromkeys("learning"),
+        signals=signals or dict.fromkeys(Signal, "learning"),
         normal=from_jsonb(row["normal"], NormalBand) if row["normal"] else NormalBand(),
     )
 
