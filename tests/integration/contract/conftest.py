@@ -32,11 +32,11 @@ async def world(dsn: str | None) -> AsyncIterator[World]:
         fake = FakeDatabase(FakeClock())
         yield World(lambda: FakeUnitOfWork(fake), FakeQueries(fake), FakeAlertQueries(fake), fake.clock)
         return
-    clock, vault = SystemClock(), SecretBox([("test", bytes(32))])
+    clock, secret_box = SystemClock(), SecretBox([("test", bytes(32))])
     async with Database(DatabaseConfig(dsn, read_pool=2, write_pool=2)) as database:
         yield World(
-            lambda: PostgresUnitOfWork(database, vault, clock),
-            PostgresQueries(database, vault),
+            lambda: PostgresUnitOfWork(database, secret_box, clock),
+            PostgresQueries(database, secret_box),
             PostgresAlertQueries(database),
             clock,
         )

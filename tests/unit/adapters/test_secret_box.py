@@ -29,42 +29,42 @@ VECTOR_SIGNATURE = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFy
 @given(plaintext=st.binary(max_size=500), context=st.text(max_size=50))
 def test_what_was_sealed_opens_again(plaintext: bytes, context: str) -> None:
     """open(seal(p, c), c) == p."""
-    vault = SecretBox([NEW])
-    assert vault.open(vault.seal(plaintext, context=context), context=context) == plaintext
+    secret_box = SecretBox([NEW])
+    assert secret_box.open(secret_box.seal(plaintext, context=context), context=context) == plaintext
 
 
 @given(plaintext=st.binary(max_size=100), data=st.data())
 def test_any_changed_byte_fails(plaintext: bytes, data: st.DataObject) -> None:
     """A sealed value with one byte altered does not open, wherever the byte is."""
-    vault = SecretBox([NEW, OLD])
-    sealed = bytearray(vault.seal(plaintext, context=CONTEXT))
+    secret_box = SecretBox([NEW, OLD])
+    sealed = bytearray(secret_box.seal(plaintext, context=CONTEXT))
     sealed[data.draw(st.integers(0, len(sealed) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(SecretBoxError):
-        vault.open(bytes(sealed), context=CONTEXT)
+        secret_box.open(bytes(sealed), context=CONTEXT)
 
 
 @given(st.data())
 def test_a_cut_value_fails(data: st.DataObject) -> None:
     """No proper prefix of a sealed value opens."""
-    vault = SecretBox([NEW])
-    sealed = vault.seal(b"secret", context=CONTEXT)
+    secret_box = SecretBox([NEW])
+    sealed = secret_box.seal(b"secret", context=CONTEXT)
     with pytest.raises(SecretBoxError):
-        vault.open(sealed[: data.draw(st.integers(0, len(sealed) - 1))], context=CONTEXT)
+        secret_box.open(sealed[: data.draw(st.integers(0, len(sealed) - 1))], context=CONTEXT)
 
 
 @given(mine=st.text(max_size=50), other=st.text(max_size=50))
 def test_a_value_does_not_open_in_another_context(mine: str, other: str) -> None:
     """c != d implies that open(seal(p, c), d) fails."""
-    vault = SecretBox([NEW])
-    sealed = vault.seal(b"secret", context=mine)
+    secret_box = SecretBox([NEW])
+    sealed = secret_box.seal(b"secret", context=mine)
     if mine != other:
         with pytest.raises(SecretBoxError):
-            vault.open(sealed, context=other)
+            secret_box.open(sealed, context=other)
 
 
 def test_equal_secrets_are_sealed_differently() -> None:
-    vault = SecretBox([NEW])
-    assert vault.seal(b"secret", context=CONTEXT) != vault.seal(b"secret", context=CONTEXT)
+    secret_box = SecretBox([NEW])
+    assert secret_box.seal(b"secret", context=CONTEXT) != secret_box.seal(b"secret", context=CONTEXT)
 
 
 def test_after_a_rotation_old_values_open_and_are_told_from_new_ones() -> None:

@@ -33,7 +33,7 @@ FROM picked WHERE d.id = picked.id
 RETURNING d.id, d.event_id, d.webhook_id, d.fencing_token, d.attempts, d.crashes
 """
 
-TAKE = f"""
+LEASE_DUE = f"""
 WITH picked AS MATERIALIZED (
     SELECT due.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
         SELECT d.id FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now()
@@ -43,7 +43,7 @@ WITH picked AS MATERIALIZED (
 """
 
 # The head of an ordered lane is waited for, not skipped: skipping it would overtake it.
-TAKE_HEADS = f"""
+LEASE_HEADS = f"""
 WITH picked AS MATERIALIZED (
     SELECT head.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
         SELECT d.id, d.due_at FROM deliveries d WHERE d.webhook_id = lane.webhook_id
@@ -121,7 +121,10 @@ class PostgresDeliveryQueue(PostgresLanes):
     ) -> list[ClaimedDelivery]:
         lease = timedelta(seconds=lease_s)
         leased: list[asyncpg.Record] = []
-        for sql, lanes in ((TAKE, capacities.keys() - set(ordered)), (TAKE_HEADS, capacities.keys() & set(ordered))):
+        for sql, lanes in (
+            (LEASE_DUE, capacities.keys() - set(ordered)),
+            (LEASE_HEADS, capacities.keys() & set(ordered)),
+        ):
             if lanes:
                 ids = list(lanes)
                 leased += await self._connection.fetch(sql, ids, [capacities[id_] for id_ in ids], lease, worker)

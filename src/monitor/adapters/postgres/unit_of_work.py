@@ -62,10 +62,10 @@ class PostgresUnitOfWork:
     replays: ReplayRepository
 
     def __init__(
-        self, database: Database, vault: SecretBox, clock: Clock, dispatch: EventHandler | None = None
+        self, database: Database, secret_box: SecretBox, clock: Clock, dispatch: EventHandler | None = None
     ) -> None:
         self._session = AsyncSession(database.engine, expire_on_commit=False, autoflush=False)
-        self._vault = vault
+        self._secret_box = secret_box
         self._clock = clock
         self._dispatch = dispatch
         self._recorded: list[DomainEvent] = []
@@ -81,11 +81,11 @@ class PostgresUnitOfWork:
             await self._session.close()
             raise
         self._raw_connection = raw
-        self.webhooks = PostgresWebhookRepository(self._session, raw, self._vault, self._clock, self.now)
+        self.webhooks = PostgresWebhookRepository(self._session, raw, self._secret_box, self._clock, self.now)
         self.events = PostgresEventLog(raw, self.now)
         self.queue = PostgresDeliveryQueue(raw)
         self.attempts = PostgresAttemptLog(raw)
-        self.idempotency = PostgresIdempotencyStore(raw, self._vault)
+        self.idempotency = PostgresIdempotencyStore(raw, self._secret_box)
         self.audit = PostgresAuditLog(raw, self._clock)
         self.detection = PostgresDetectionStore(raw)
         self.alerts = PostgresAlertRepository(raw)

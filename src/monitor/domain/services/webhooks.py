@@ -50,13 +50,13 @@ class WebhookCommands:
         unit_of_work: UnitOfWorkFactory,
         queries: Queries,
         clock: Clock,
-        signing: KeyFactory,
+        key_factory: KeyFactory,
         canonical_url: Callable[[str], str],
     ) -> None:
         self._unit_of_work = unit_of_work
         self._queries = queries
         self._clock = clock
-        self._signing = signing
+        self._key_factory = key_factory
         self._canonical_url = canonical_url
 
     async def create(
@@ -72,7 +72,7 @@ class WebhookCommands:
         """
         check(spec)
         url = self._canonical_url(spec.url)
-        secret, shown = self._signing.new_key(spec.signature)
+        secret, shown = self._key_factory.new_key(spec.signature)
         scope = f"{actor.subject} webhooks"
         async with self._unit_of_work() as uow:
             if key is not None and (done := await uow.idempotency.begin(scope, key, body)) is not None:
@@ -160,7 +160,7 @@ class WebhookCommands:
         """Make a new secret, returned only here; the old one signs too for *overlap_s*. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             webhook = await uow.webhooks.get(webhook_id)
-            secret, shown = self._signing.new_key(webhook.signature)
+            secret, shown = self._key_factory.new_key(webhook.signature)
             expires_at = await uow.webhooks.rotate_secret(webhook_id, secret, overlap_s=overlap_s)
             after = {"previous_expires_at": expires_at}
             await uow.audit.add(actor, "webhook.rotate_secret", _target(webhook_id), before=None, after=after)

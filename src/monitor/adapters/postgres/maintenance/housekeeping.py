@@ -42,10 +42,10 @@ class PostgresHousekeeping:
     """Partitions, purges and resealing; each step is safe to repeat and raises ``Unavailable``."""
 
     def __init__(
-        self, database: Database, vault: SecretBox, retention: Retention, *, audit_d: int, alerts_d: int
+        self, database: Database, secret_box: SecretBox, retention: Retention, *, audit_d: int, alerts_d: int
     ) -> None:
         """*audit_d* and *alerts_d* are days: for audit rows, and for alerts, anomalies, silences and replays."""
-        self._vault = vault
+        self._secret_box = secret_box
         self._database = database
         self._retention = retention
         self._audit_d = audit_d
@@ -80,7 +80,7 @@ class PostgresHousekeeping:
 
         A value that does not open is logged and left alone.
         """
-        head = self._vault.current_head
+        head = self._secret_box.current_head
         where = _SEALED_BEFORE.format("sealed")
         for row in await self._database.fetch(f"SELECT id FROM webhook_secrets WHERE {where}", head):
             async with self._transaction() as session:
@@ -97,7 +97,7 @@ class PostgresHousekeeping:
 
     def _resealed(self, sealed: bytes, context: str) -> bytes:
         try:
-            return self._vault.reseal(sealed, context=context)
+            return self._secret_box.reseal(sealed, context=context)
         except SecretBoxError as error:
             log.error("reseal_failed", context=context, error=str(error))  # noqa: TRY400 - the text says all
             return sealed

@@ -53,9 +53,9 @@ _ATTEMPT_LIMIT = 200
 class PostgresQueries:
     """See :class:`monitor.domain.ports.queries.resources.Queries`."""
 
-    def __init__(self, database: Database, vault: SecretBox) -> None:
+    def __init__(self, database: Database, secret_box: SecretBox) -> None:
         self._db = database
-        self._vault = vault
+        self._secret_box = secret_box
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
         row = await self._db.fetchrow(EVALUATED_WEBHOOK, webhook_id)
@@ -103,10 +103,10 @@ class PostgresQueries:
 
     def _destination(self, row: asyncpg.Record) -> Destination:
         keys = (
-            self._vault.open(sealed, context=secret_context(id_, row["id"]))
+            self._secret_box.open(sealed, context=secret_context(id_, row["id"]))
             for id_, sealed in zip(row["secret_ids"], row["sealed"], strict=True)
         )
-        headers = open_headers(self._vault, row["id"], row["headers_sealed"])
+        headers = open_headers(self._secret_box, row["id"], row["headers_sealed"])
         return from_row(row, Destination, headers=tuple(headers.items()), keys=tuple(keys))
 
     async def event(self, event_id: UUID) -> EventView:

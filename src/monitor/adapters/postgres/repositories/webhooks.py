@@ -37,12 +37,12 @@ class PostgresWebhookRepository:
     """See :class:`monitor.domain.ports.repositories.webhooks.WebhookRepository`."""
 
     def __init__(
-        self, session: AsyncSession, raw: asyncpg.Connection, vault: SecretBox, clock: Clock, now: datetime
+        self, session: AsyncSession, raw: asyncpg.Connection, secret_box: SecretBox, clock: Clock, now: datetime
     ) -> None:
         self._webhooks = Webhooks(session=session, wrap_exceptions=False)
         self._secrets = Secrets(session=session, wrap_exceptions=False)
         self._raw = raw
-        self._vault = vault
+        self._secret_box = secret_box
         self._clock = clock
         self._now = now
 
@@ -126,18 +126,18 @@ class PostgresWebhookRepository:
 
     async def _add_secret(self, webhook_id: UUID, secret: bytes) -> None:
         id_ = self._clock.new_id()
-        sealed = self._vault.seal(secret, context=secret_context(id_, webhook_id))
+        sealed = self._secret_box.seal(secret, context=secret_context(id_, webhook_id))
         await self._secrets.add(
             SecretRow(id=id_, webhook_id=webhook_id, sealed=sealed, created_at=self._now, expires_at=None)
         )
 
     def _open_headers(self, row: WebhookRow) -> dict[str, str]:
-        return open_headers(self._vault, row.id, row.headers_sealed)
+        return open_headers(self._secret_box, row.id, row.headers_sealed)
 
     def _seal_headers(self, row: WebhookRow, headers: dict[str, str]) -> None:
         row.header_names = list(headers)
         row.headers_sealed = (
-            self._vault.seal(msgspec.json.encode(headers), context=headers_context(row.id)) if headers else None
+            self._secret_box.seal(msgspec.json.encode(headers), context=headers_context(row.id)) if headers else None
         )
 
 
@@ -151,11 +151,11 @@ def headers_context(webhook_id: UUID) -> str:
     return f"webhook_headers:{webhook_id}"
 
 
-def open_headers(vault: SecretBox, webhook_id: UUID, sealed: bytes | None) -> dict[str, str]:
+def open_headers(secret_box: SecretBox, webhook_id: UUID, sealed: bytes | None) -> dict[str, str]:
     """Return the destination headers of a webhook in clear."""
     if sealed is None:
         return {}
-    return msgspec.json.decode(vault.open(sealed, context=headers_context(webhook_id)), type=dict[str, str])
+    return msgspec.json.decode(secret_box.open(sealed, context=headers_context(webhook_id)), type=dict[str, str])
 
 
 def _columns(webhook: Webhook) -> dict[str, Any]:
