@@ -26,9 +26,11 @@ from monitor.adapters.clock import SystemClock
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
 from monitor.bootstrap.supervise import Supervisor
+from monitor.domain.live import Stream
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
+from monitor.http.live.frames import encode_entry
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.server.server import Server
@@ -303,13 +305,14 @@ def _feed(key: str) -> tuple[Application, Callable[[int], None]]:
         return clock.new_id().hex
 
     verifier = TokenVerifier(KeyRing([Key("bench", "HS256", key)]), POLICY, is_revoked=lambda _jti: False)
-    feed = LiveFeed(None, now=clock.now, new_epoch=name)
-    hub = Hub(feed, snapshot, now=time.time, is_revoked=lambda _jti: False, max_per_user=100_000)
+    stream = Stream(name(), encode_entry)
+    hub = Hub(stream, snapshot, now=time.time, is_revoked=lambda _jti: False, max_per_user=100_000)
+    feed = LiveFeed(None, stream, hub, now=clock.now, new_epoch=name)
     endpoint = LiveEndpoint(hub, verifier, now=time.time, new_id=name)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with Supervisor().running({**hub.loops(), **feed.loops(follow=True)}):
+        async with Supervisor().running({**hub.loops(), **feed.loops()}):
             yield
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)

@@ -16,8 +16,8 @@ from monitor.domain.alerts.alert import Action, AlertKind, AlertState
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.errors import MonitorError
 from monitor.domain.live.messages import TOPICS, Kind
-from monitor.domain.live.session import CloseCode
 from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Role
+from monitor.http.live.close_codes import CloseCode
 from tests.docs.documents import DOCUMENTS, ROOT
 
 API = "/api/v1"
@@ -25,8 +25,6 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 DOCUMENTED_ROUTE = re.compile(r"^\| `(GET|POST|PUT|PATCH|DELETE) (/[^`]*)` \| (\w+|–) \|", re.MULTILINE)
 PATH = re.compile(r"`([\w/]+\.py|[a-z_]+(?:/[a-z_]+)*/)`")
 """A Python file or a folder, from the root of the repository or of the package."""
-TABLE_ROW = re.compile(r"^\| .* \|$", re.MULTILINE)
-QUOTED = re.compile(r'"([A-Z][^"]+)"')
 ROOTS = (ROOT, ROOT / "src" / "monitor")
 EXAMPLES = {"receiver.py"}
 LISTED: list[type[StrEnum]] = [
@@ -128,13 +126,6 @@ def test_paths_and_settings_that_a_document_names_exist(path: Path) -> None:
     assert [name for name in settings if name not in configuration] == []
     paths = [path for path in PATH.findall(text) if path not in EXAMPLES]
     assert [path for path in paths if not any((root / path).exists() for root in ROOTS)] == []
-
-
-def test_every_import_contract_that_a_record_names_exists() -> None:
-    contracts = set(re.findall(r'^name = "(.*)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE))
-    records = [path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "adr").glob("0*.md")]
-    named = {name for record in records for row in TABLE_ROW.findall(record) for name in QUOTED.findall(row)}
-    assert named - contracts == set()
 
 
 def test_the_page_of_measurements_is_that_of_the_files() -> None:

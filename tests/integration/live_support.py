@@ -23,9 +23,11 @@ from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
 from monitor.bootstrap.supervise import Supervisor
+from monitor.domain.live import Stream
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
+from monitor.http.live.frames import encode_entry
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.stack import Application, build_edge, http_plumbing
 from monitor.http.server.server import Server
@@ -85,15 +87,16 @@ async def live_server(
         return json.dumps(state).encode()
 
     log = None if redis_url is None else feed_log(redis_url, prefix)
-    feed = LiveFeed(log, now=CLOCK.now, new_epoch=name)
+    stream = Stream(name(), encode_entry)
     ring, revoked = KeyRing([Key("test", "HS256", JWT_KEY)]), set[str]()
     verifier = TokenVerifier(ring, POLICY, is_revoked=revoked.__contains__)
-    hub = Hub(feed, snapshot, now=time.time, is_revoked=revoked.__contains__, max_per_user=max_per_user)
+    hub = Hub(stream, snapshot, now=time.time, is_revoked=revoked.__contains__, max_per_user=max_per_user)
+    feed = LiveFeed(log, stream, hub, now=CLOCK.now, new_epoch=name)
     endpoint = LiveEndpoint(hub, verifier, now=time.time, new_id=name, allowed_origins=[ORIGIN])
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        async with Supervisor().running({**hub.loops(), **feed.loops(follow=True)}):
+        async with Supervisor().running({**hub.loops(), **feed.loops()}):
             yield
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)

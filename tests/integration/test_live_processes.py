@@ -27,7 +27,7 @@ def prefix() -> str:
 @pytest.fixture
 async def pair(redis_url: str, prefix: str) -> AsyncIterator[tuple[LiveServer, LiveServer]]:
     async with live_server(redis_url, prefix=prefix) as one, live_server(redis_url, prefix=prefix) as two:
-        await eventually(lambda: one.feed.connected and two.feed.connected)
+        await eventually(lambda: one.feed.stream.connected and two.feed.stream.connected)
         yield one, two
 
 
@@ -57,7 +57,7 @@ async def test_a_client_may_come_back_to_another_process_even_one_that_is_new(
         one.feed.publish("alert_new", {})
     await eventually(lambda: two.feed.stream.seq == 4)
     async with live_server(redis_url, prefix=prefix) as three:
-        await eventually(lambda: three.feed.connected)
+        await eventually(lambda: three.feed.stream.connected)
         for server in (two, three):
             async with server.connect(query=viewer.query) as socket:
                 assert [(await receive(socket))["seq"] for _ in range(3)] == [2, 3, 4]
@@ -95,7 +95,7 @@ async def test_while_redis_is_away_sockets_stay_and_get_snapshots_and_then_what_
             await eventually(lambda: any(frame["data"]["told"] for frame in viewer.of("snapshot")))
             assert not viewer.of("alert_new")
             stack.enter_context(redis_on(port))
-            await eventually(lambda: live.feed.connected)
+            await eventually(lambda: live.feed.stream.connected)
             # The message waited: clients have it from the stream or from the snapshot that began it, once.
             await eventually(lambda: viewer.frames[-1]["seq"] == 1)
             live.feed.publish("alert_new", {"i": 2})

@@ -40,7 +40,7 @@ def entry(number: int) -> FeedEntry:
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 async def test_a_damaged_key_begins_a_new_epoch_and_messages_go_on(redis_url: str, prefix: str, damage: Damage) -> None:
     async with live_server(redis_url, prefix=prefix) as server, watching(server.connect()) as (viewer, _):
-        await eventually(lambda: server.feed.connected and viewer.frames)
+        await eventually(lambda: server.feed.stream.connected and viewer.frames)
         server.feed.publish("alert_new", {"n": 1})
         await eventually(lambda: viewer.of("alert_new"))
 
@@ -121,14 +121,14 @@ async def test_nonsense_is_an_outage_and_the_feed_comes_back(redis_url: str, pre
         live_server(garbler.url, prefix=prefix) as server,
         watching(server.connect()) as (viewer, _),
     ):
-        await eventually(lambda: server.feed.connected and viewer.frames)
+        await eventually(lambda: server.feed.stream.connected and viewer.frames)
         garbler.nonsense = nonsense
-        await eventually(lambda: not server.feed.connected)
+        await eventually(lambda: not server.feed.stream.connected)
         async with feed_log(garbler.url, prefix) as log:
             with pytest.raises(Unavailable):
                 await log.append(1, [entry(1)])
 
         garbler.nonsense = None
-        await eventually(lambda: server.feed.connected)
+        await eventually(lambda: server.feed.stream.connected)
         server.feed.publish("alert_new", {"n": 1})
         await eventually(lambda: viewer.of("alert_new"))

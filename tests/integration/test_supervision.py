@@ -86,7 +86,7 @@ async def test_each_task_that_fails_once_is_counted_and_the_process_goes_on(
             assert await readiness(container, warming) == []
             assert set(supervisor.failures.values()) == {1}
             container.feed.publish("alert_new", msgspec.json.encode({"n": 1}))
-            await eventually(lambda: container.feed.stream.seq > 0 and container.feed.connected)
+            await eventually(lambda: container.feed.stream.seq > 0 and container.feed.stream.connected)
             worker.stop()
             await worker.run()
 

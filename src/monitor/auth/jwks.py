@@ -106,7 +106,7 @@ def _public(entry: dict[str, Any], alg: Alg) -> Any:
             raise ValueError(f"its {name} is not base64url") from None
     try:
         key = PyJWK(entry, alg).key
-    except PyJWTError:
+    except (PyJWTError, ValueError):
         raise ValueError(f"no {entry['kty']} key has its {' and '.join(members)}") from None
     if alg == "RS256" and not RSA_MIN_BITS <= key.key_size <= RSA_MAX_BITS:
         raise ValueError(f"an RSA key has {RSA_MIN_BITS} to {RSA_MAX_BITS} bits, this has {key.key_size}")

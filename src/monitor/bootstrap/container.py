@@ -37,9 +37,11 @@ from monitor.domain.alerts.evaluation import DetectionPolicy
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import DomainEvent
+from monitor.domain.live import Stream
 from monitor.domain.services.event_dispatch import EventDispatcher
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.http.live import Hub
+from monitor.http.live.frames import encode_entry
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.shared_rate_limit import SharedRateLimiter
 from monitor.log import LogStream, line_log
@@ -62,8 +64,8 @@ class Container:
 
     def __init__(self, settings: Settings, *, serves: bool = True, stream: LogStream | None = None) -> None:
         self.settings = settings
-        self.stream = stream or LogStream(sys.stderr.buffer)
-        self.lines = line_log(self.stream, settings.log.level, settings.log.format)
+        self.log_stream = stream or LogStream(sys.stderr.buffer)
+        self.lines = line_log(self.log_stream, settings.log.level, settings.log.format)
         self.clock = SystemClock()
         self.supervisor = Supervisor()
         self.policy = LanePolicy()
@@ -86,12 +88,6 @@ class Container:
         self.cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
         self.cache = Cache(self.clock, server=self.cache_server, supervise=self.supervisor.start)
         self.feed_log = self._feed_log()
-        self.feed = LiveFeed(
-            self.feed_log,
-            now=self.clock.now,
-            new_epoch=self._random_name,
-            on_disconnected=lambda error: log.warning("live_feed_disconnected", detail=error.detail),
-        )
         self.views = CachedViews(
             self.cache,
             self.queries,
@@ -99,12 +95,21 @@ class Container:
             self.alert_queries,
             sockets=lambda: self.hub.count if serves else None,
         )
+        feed_stream = Stream(self._random_name(), encode_entry)
         self.hub = Hub(
-            self.feed,
+            feed_stream,
             self._snapshot,
             now=self.unix_s,
             is_revoked=self.is_revoked,
             max_per_user=settings.ws.max_per_user,
+        )
+        self.feed = LiveFeed(
+            self.feed_log,
+            feed_stream,
+            self.hub if serves else None,
+            now=self.clock.now,
+            new_epoch=self._random_name,
+            on_disconnected=lambda error: log.warning("live_feed_disconnected", detail=error.detail),
         )
         self.has_feed = serves or self.feed_log is not None
         self.dispatcher = EventDispatcher(

@@ -20,6 +20,7 @@ REFRESH_S = 2.0
 METRICS_S = 1.0
 """How often the live feed reads new metrics."""
 
+RESTART_S = 1.0
 WARM_S = 30.0
 """How often one process of all computes the first views of the dashboard again: before they expire."""
 
@@ -62,7 +63,7 @@ def server_loops(container: Container, warming: CacheWarming) -> Mapping[str, Lo
         "cache_warming": warming.loop,
         "live_feed.metrics": lambda: _metrics_loop(container),
         **container.hub.loops(),
-        **container.feed.loops(follow=True),
+        **container.feed.loops(),
     }
     if container.provider_keys is not None:
         loops["jwks_refresh"] = lambda: _fetch_keys_loop(container)
@@ -105,7 +106,7 @@ async def _metrics_loop(container: Container) -> None:
         overview = await container.views.answer("overview")
         if overview.digest != last and not overview.stale:
             last = overview.digest
-            container.feed.set_metrics(overview.body)
+            container.hub.set_metrics(overview.body)
 
     while True:
         await postponed(once, "metrics_refresh_failed")

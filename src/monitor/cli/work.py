@@ -62,7 +62,7 @@ async def _work(container: Container) -> None:
         loops = {**worker.loops(), **build_scheduler(container).loops()}
         if container.has_feed:
             # Messages go out through the sockets of the serving processes.
-            loops |= container.feed.loops(follow=False)
+            loops |= container.feed.loops()
         async with container.supervisor.running(loops):
             log.info("worker_started", worker=worker_name(), concurrency=container.settings.worker.concurrency)
             await worker.run()

@@ -84,7 +84,7 @@ _decode = msgspec.json.Decoder(FeedEntry).decode
 
 class RedisFeedLog:
     """
-    See :class:`monitor.domain.live.FeedLog`. Connects when first used, and again after any failure.
+    See :class:`monitor.domain.ports.feed_log.FeedLog`. Connects when first used, and again after any failure.
 
     Args:
         producer: names this process among all that append, never used before.

@@ -1,16 +1,15 @@
-"""Frames that a connected client may send, and when its socket is closed."""
+"""What a connected client may send, and how long it may stay connected."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 
-from monitor.domain.errors import Forbidden, Invalid, Malformed, MonitorError, TooManyRequests, Unauthenticated
+from monitor.domain.errors import Forbidden, Invalid, Malformed, TooManyRequests, Unauthenticated
 from monitor.domain.live.stream import Position
 from monitor.domain.vocab import Role
 
@@ -21,18 +20,6 @@ FLOOD_S = 60.0
 FrameList = msgspec.Meta(max_length=1000)
 
 
-class CloseCode(IntEnum):
-    """Why a socket was closed: RFC 6455 section 7.4 and IANA below 4000, beyond 4000 plus the HTTP status."""
-
-    INTERNAL = 1011
-    RESTART = 1012
-    TOO_SLOW = 1013
-    MALFORMED = 4400
-    UNAUTHENTICATED = 4401
-    FORBIDDEN = 4403
-    FLOOD = 4429
-
-
 class UnknownFrame(Invalid):
     """A ``type`` of a later version; the socket stays open."""
 
@@ -40,23 +27,8 @@ class UnknownFrame(Invalid):
     title = "There is no such type of frame"
 
 
-_CLOSES: tuple[tuple[type[MonitorError], CloseCode | None], ...] = (
-    (UnknownFrame, None),
-    (Malformed, CloseCode.MALFORMED),
-    (Invalid, CloseCode.MALFORMED),
-    (Unauthenticated, CloseCode.UNAUTHENTICATED),
-    (Forbidden, CloseCode.FORBIDDEN),
-    (TooManyRequests, CloseCode.FLOOD),
-)
-
-
-def close_code_of(error: MonitorError) -> CloseCode | None:
-    """Return how the socket is closed upon *error*; ``None`` leaves it open."""
-    return next((code for kind, code in _CLOSES if isinstance(error, kind)), CloseCode.INTERNAL)
-
-
 class SocketGrant(msgspec.Struct, frozen=True):
-    """Grant of a socket: subject, role and expiry in Unix seconds without leeway."""
+    """The token by which a socket is open, until Unix second ``expires_at`` without leeway."""
 
     subject: str
     role: Role
@@ -81,7 +53,7 @@ class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Resume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first frame of a client that was here before, with the filter it had then."""
+    """The first frame of a client that reconnects, with the filter it had before."""
 
     epoch: str
     seq: Annotated[int, msgspec.Meta(ge=0)]
@@ -102,7 +74,7 @@ _FRAMES: dict[str, type[Auth | Subscribe | Resume]] = {"auth": Auth, "subscribe"
 
 
 class Session:
-    """Session of one client: its grant and its rate of frames."""
+    """One client's token, and the times of its newest frames."""
 
     __slots__ = ("_frame_times", "grant")
 
@@ -118,7 +90,7 @@ class Session:
             payload: the text; ``None`` or bytes for a binary frame.
 
         Raises:
-            MonitorError: see :func:`close_code_of` for what follows.
+            MonitorError: the frame is refused; most errors close the socket.
         """
         self._count(now_s)
         if not isinstance(payload, str):
@@ -136,10 +108,10 @@ class Session:
 
     def renew(self, new: SocketGrant) -> None:
         """
-        Go on with a newer token.
+        Replace the token by a newer one.
 
         Raises:
-            Forbidden: of another subject, or with rights that the old one did not give.
+            Forbidden: it is of another subject, or gives rights that the old one did not.
         """
         if new.subject != self.grant.subject:
             raise Forbidden("The new token is for another subject.")

@@ -1,71 +1,81 @@
-"""The live feed of one process: publishes messages in one order over all processes, and delivers them to sockets."""
+"""The live feed of one process: agrees with the other processes on the order of messages, and delivers them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.live.messages import FeedEntry, Kind, Message
-from monitor.domain.live.stream import Stream, Tail
+from monitor.domain.live import FeedEntry, Kind, Message, Position, Stream, Tail
 from monitor.domain.ports.feed_log import FeedLog
 
 OUTBOX = 1000
-"""Most messages that wait for the log; with more, all readers start from a snapshot."""
+"""Messages that wait for the log; beyond, every socket of every process starts over from a snapshot."""
 
 BATCH = 256
 RETRY_S = 0.5
 FLUSH_S = 0.02
 RESET_INTERVAL_S = 5.0
-"""Least time between two resets: a snapshot for every socket costs more than a message."""
+"""Least time between resets: a snapshot for every socket costs more than a message."""
+
+
+class FeedSink(Protocol):
+    """The sockets of this process."""
+
+    async def deliver(self, messages: Sequence[Message]) -> None:
+        """Send *messages*, which follow upon those before."""
+
+    def restart(self) -> None:
+        """Start every socket over from a snapshot: the feed is in a new epoch."""
 
 
 class LiveFeed:
     """
-    ``publish`` and ``set_metrics`` return at once and may be called from anywhere in the event loop.
+    ``publish`` and ``reset`` return at once and may be called from anywhere in the event loop.
+
+    While this process does not follow the log, its own messages wait too, so that there is one order.
 
     Args:
-        log: ``None`` in a single process, which then numbers its messages itself.
+        log: ``None`` in a process of its own, which then numbers its messages itself.
+        stream: this process's copy of the end of the feed.
+        sink: ``None`` in a process without sockets, which only publishes.
         new_epoch: makes a name that no feed had before.
         sleep: waits between tries while the log is away.
         on_disconnected: called when the log cannot be followed any more.
-
-    While it is not ``connected`` to the log, the messages of this process wait too, so that there is one order.
     """
 
     def __init__(
         self,
         log: FeedLog | None,
+        stream: Stream,
+        sink: FeedSink | None = None,
         *,
         now: Callable[[], datetime],
         new_epoch: Callable[[], str],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_disconnected: Callable[[Unavailable], object] = lambda _error: None,
     ) -> None:
+        self.stream = stream
+        self._on_disconnected = on_disconnected
         self._log = log
+        self._sink = sink
         self._now = now
         self._sleep = sleep
-        self._on_disconnected = on_disconnected
         self._new_epoch = new_epoch
-        self.stream = Stream(new_epoch())
-        self.connected = log is None
-        self.latest_metrics: FeedEntry | None = None
-        self.metrics_version = 0
-        self._deliver: Callable[[list[Message]], Awaitable[None]] | None = None
-        self._restarted: Callable[[], None] | None = None
         self._outbox: deque[tuple[int, FeedEntry]] = deque()
         self._counted = 0
         self._has_lost = False
         self._filled = asyncio.Event()
         self._reset_requested = asyncio.Event()
+        if log is not None:
+            stream.disconnect()
 
     def publish(self, kind: Kind | str, data: Any, webhook_id: UUID | None = None) -> None:
         """Send a numbered message to every socket of every process. *data* is JSON in bytes, or what encodes to it."""
@@ -73,20 +83,16 @@ class LiveFeed:
         if len(self._outbox) >= OUTBOX:
             self._outbox.clear()
             self._has_lost = True
-        self._outbox.append((self._counted, self._entry(Kind(kind), data, webhook_id)))
+        raw = data if isinstance(data, bytes) else msgspec.json.encode(data)
+        self._outbox.append((self._counted, FeedEntry(Kind(kind), self._now(), msgspec.Raw(raw), webhook_id)))
         self._filled.set()
 
     def reset(self) -> None:
-        """Make every socket of every process start from a snapshot, since a message may be lost."""
+        """Start every socket of every process over from a snapshot: a message may be lost."""
         self._reset_requested.set()
 
-    def set_metrics(self, data: Any) -> None:
-        """Replace the metrics that the sockets of this process get with the next tick."""
-        self.latest_metrics = self._entry(Kind.METRICS_UPDATE, data, None)
-        self.metrics_version += 1
-
     async def flush(self, within_s: float) -> None:
-        """Return when no message waits any more, or after *within_s*; called before the process ends."""
+        """Return when no message waits any more, or after *within_s*: before the process ends."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while self._outbox:
@@ -94,30 +100,18 @@ class LiveFeed:
 
     @property
     def waiting(self) -> int:
-        """How many messages have no number yet."""
+        """How many messages have yet to be given a number."""
         return len(self._outbox)
 
-    def attach(self, deliver: Callable[[list[Message]], Awaitable[None]], restarted: Callable[[], None]) -> None:
-        """Set the functions that send messages to sockets, and a snapshot to each when a new epoch begins."""
-        self._deliver = deliver
-        self._restarted = restarted
-
-    def loops(self, *, follow: bool) -> dict[str, Callable[[], Awaitable[None]]]:
-        """
-        Return the loops to run under supervision, by name.
-
-        Args:
-            follow: read the log of all processes; for a process that has sockets.
-        """
+    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the background tasks by name. Each runs until cancelled, and may be started again after a failure."""
         loops: dict[str, Callable[[], Awaitable[None]]] = {
-            "live_feed.send": self._send_loop,
-            "live_feed.reset": self._reset_loop,
+            "live_feed.send": self._send,
+            "live_feed.reset": self._reset,
         }
-        if follow and self._log is not None:
-            loops["live_feed.follow"] = partial(self._follow_loop, self._log)
-        return loops
+        return loops if self._log is None or self._sink is None else loops | {"live_feed.follow": self._follow}
 
-    async def _reset_loop(self) -> None:
+    async def _reset(self) -> None:
         while True:
             await self._reset_requested.wait()
             self._reset_requested.clear()
@@ -125,8 +119,9 @@ class LiveFeed:
             self._filled.set()
             await self._sleep(RESET_INTERVAL_S)
 
-    async def _send_loop(self) -> None:
+    async def _send(self) -> None:
         while True:
+            await self._filled.wait()
             while self._outbox or self._has_lost:
                 batch = [self._outbox[i] for i in range(min(BATCH, len(self._outbox)))]
                 try:
@@ -134,11 +129,11 @@ class LiveFeed:
                 except Unavailable:
                     await self._sleep(RETRY_S)
                     continue
-                # A full outbox may have dropped some of them meanwhile.
+                # Those that a full outbox dropped meanwhile are gone already.
                 while batch and self._outbox and self._outbox[0][0] <= batch[-1][0]:
                     self._outbox.popleft()
+            # Not before: after a failure, what still waits is sent by the next start.
             self._filled.clear()
-            await self._filled.wait()
 
     async def _append(self, batch: list[tuple[int, FeedEntry]]) -> None:
         entries = [entry for _, entry in batch]
@@ -159,43 +154,42 @@ class LiveFeed:
         stream = self.stream
         if self._has_lost:
             self._has_lost = False
-            self._restart(Tail(Stream(self._new_epoch()).position))
+            self._restart(Tail(Position(self._new_epoch(), 0)))
         numbered = list(enumerate(entries, stream.seq + 1))
-        await self._deliver_all(stream.extend(Tail(stream.position, numbered)) or [])
+        await self._deliver(stream.extend(Tail(stream.position, numbered)) or [])
 
-    async def _follow_loop(self, log: FeedLog) -> None:
+    async def _follow(self) -> None:
+        log, stream = self._log, self.stream
+        assert log is not None
         while True:
             try:
-                if self.connected:
-                    tail = await log.follow(self.stream.position)
-                else:
-                    tail = await log.open(self.stream.position)
+                tail = await (log.follow(stream.position) if stream.connected else log.open(stream.position))
             except Unavailable as error:
-                if self.connected:
+                if stream.connected:
                     self._on_disconnected(error)
-                self.connected = False
+                stream.disconnect()
                 await self._sleep(RETRY_S)
                 continue
-            messages = self.stream.extend(tail)
+            messages = stream.extend(tail)
             if messages is not None:
-                self.connected = True
-                await self._deliver_all(messages)
-            elif self.connected:
-                # Read the whole end of the log: there may be nothing missing but a moment.
-                self.connected = False
+                await self._deliver(messages)
+            elif stream.connected:
+                # Read the whole end of the log next: perhaps nothing is missing.
+                stream.disconnect()
             else:
                 self._restart(tail)
-                self.connected = True
 
     def _restart(self, tail: Tail) -> None:
         self.stream.restart(tail)
-        if self._restarted is not None:
-            self._restarted()
+        if self._sink is not None:
+            self._sink.restart()
 
-    async def _deliver_all(self, messages: list[Message]) -> None:
-        if messages and self._deliver is not None:
-            await self._deliver(messages)
-
-    def _entry(self, kind: Kind, data: Any, webhook_id: UUID | None) -> FeedEntry:
-        raw = data if isinstance(data, bytes) else msgspec.json.encode(data)
-        return FeedEntry(kind, self._now(), msgspec.Raw(raw), webhook_id)
+    async def _deliver(self, messages: list[Message]) -> None:
+        if not messages or self._sink is None:
+            return
+        try:
+            await self._sink.deliver(messages)
+        except Exception:
+            # Some sockets have them and some have not.
+            self._sink.restart()
+            raise

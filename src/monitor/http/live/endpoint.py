@@ -14,10 +14,10 @@ from litestar.types import Receive, Scope, Send
 
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import Forbidden, Malformed, MissingToken, MonitorError, Unauthenticated
-from monitor.domain.live import CloseCode, Session, SocketGrant
+from monitor.domain.live import Position, Session, SocketGrant
 from monitor.domain.live.session import Auth
-from monitor.domain.live.stream import Position
 from monitor.domain.vocab import Role
+from monitor.http.live.close_codes import CloseCode
 from monitor.http.live.frame_transport import EXTENSION, AsgiFrameTransport, FrameTransport
 from monitor.http.live.handshake import PROTOCOL, check_origin, requested_position, subprotocol_token
 from monitor.http.live.hub import Hub

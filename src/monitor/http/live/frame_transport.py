@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from litestar.types import Send
 
 from monitor.domain.live import Message
+from monitor.http.live.frames import text_of
 
 EXTENSION = "monitor.frame_transport"
 
@@ -55,7 +56,7 @@ class AsgiFrameTransport:
         return len(self._queue) >= ASGI_BACKLOG
 
     def write(self, message: Message) -> None:
-        self._put({"type": "websocket.send", "text": message.text})
+        self._put({"type": "websocket.send", "text": text_of(message)})
 
     def end(self, code: int, reason: str) -> None:
         self._put({"type": "websocket.close", "code": code, "reason": reason})

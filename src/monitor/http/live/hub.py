@@ -1,4 +1,4 @@
-"""All sockets of one process: gives each its snapshot, sends every message to all, and shows the door in time."""
+"""The sockets of one process: snapshots, messages to all of them, and closing those whose time is over."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import msgspec
 import structlog
 
 from monitor.domain.errors import MonitorError, TooManyRequests, Unavailable
-from monitor.domain.live import CloseCode, FeedEntry, Kind, Message, Resume, SocketGrant, Subscribe, seal, seal_error
-from monitor.domain.live.reader import WAITING, Filter
-from monitor.domain.live.stream import Position
-from monitor.domain.services.live_feed import LiveFeed
+from monitor.domain.live import FeedEntry, Filter, Kind, Message, Position, Resume, SocketGrant, Stream, Subscribe
+from monitor.domain.live.reader import WAITING
+from monitor.http.live.close_codes import CloseCode
+from monitor.http.live.frames import encode_entry, encode_error
 from monitor.http.live.socket import Socket
 
 TICK_S = 1.0
-"""How often figures go out at most, and tokens and slow readers are looked at."""
+"""How often metrics are sent at most, and tokens and slow readers are checked."""
 
 HEARTBEAT_S = 30.0
 DISCONNECTED_SNAPSHOT_S = 5.0
-"""How often sockets get a snapshot while this process is not connected to the log."""
+"""While this process does not follow the log, its sockets get a snapshot this often instead."""
 
 RETRY_S = 1.0
 CHUNK = 256
-"""Sockets that are written to before others get a turn: a few milliseconds."""
+"""Sockets that are written to before other tasks run: a few milliseconds."""
 
 log = structlog.get_logger(__name__)
 
 
 class SocketStatus(msgspec.Struct, frozen=True):
-    """One open socket; ``backlog`` counts the messages that it has yet to take."""
+    """One open socket; ``backlog`` counts the messages that it has yet to be sent."""
 
     subject: str
     since: datetime
@@ -64,7 +64,7 @@ class Hub:
 
     def __init__(
         self,
-        feed: LiveFeed,
+        stream: Stream,
         snapshot: Callable[[], Awaitable[bytes]],
         *,
         now: Callable[[], float],
@@ -72,8 +72,7 @@ class Hub:
         max_per_user: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.feed = feed
-        self.stream = feed.stream
+        self.stream = stream
         self.draining = False
         self.closed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -85,17 +84,19 @@ class Hub:
         self._sockets: dict[Socket, None] = {}
         self._per_user: Counter[str] = Counter()
         self._opened = 0
-        # To each the number that its snapshot must include.
+        self._ticks = 0
+        self._metrics: FeedEntry | None = None
+        self._metrics_version = 0
+        # By socket, the number that its snapshot must include.
         self._waiting: dict[Socket, int] = {}
         self._snapshot_needed = asyncio.Event()
-        feed.attach(self.deliver, self.restart)
 
     @property
     def count(self) -> int:
         return len(self._sockets)
 
     def status(self) -> HubStatus:
-        """Return the open sockets: subject, since when, and backlog."""
+        """Return the open sockets, and counts of all since the start."""
         return HubStatus(
             sockets=[
                 SocketStatus(
@@ -110,7 +111,7 @@ class Hub:
             opened=self._opened,
             closed=dict(self.closed),
             refused=dict(self.refused),
-            connected=self.feed.connected,
+            connected=self.stream.connected,
             draining=self.draining,
         )
 
@@ -118,11 +119,11 @@ class Hub:
 
     def reserve(self, grant: SocketGrant) -> None:
         """
-        Take one of the grant's places; :meth:`leave` gives it back.
+        Reserve a place for a socket of *grant*'s subject; :meth:`release` gives it back.
 
         Raises:
             Unavailable: the process is about to stop.
-            TooManyRequests: the grant has as many sockets as one may have.
+            TooManyRequests: the subject has as many sockets as one may have.
         """
         if self.draining:
             raise Unavailable("This process is about to stop; connect again.", retry_after_s=1.0)
@@ -131,7 +132,7 @@ class Hub:
         self._per_user[grant.subject] += 1
 
     def release(self, subject: str, socket: Socket | None) -> None:
-        """Give a place back. *socket* is ``None`` if there never was one."""
+        """Give a place back. *socket* is ``None`` if none was opened."""
         self._per_user[subject] -= 1
         if not self._per_user[subject]:
             del self._per_user[subject]
@@ -148,7 +149,7 @@ class Hub:
         socket.transport.on_drained = lambda: self._drained(socket)
 
     def begin(self, socket: Socket, position: Position | None) -> None:
-        """Let *socket* go on from *position*, or else from a snapshot."""
+        """Start *socket* from *position*, or else from a snapshot."""
         if position is not None and socket.resume(self.stream, position):
             self._waiting.pop(socket, None)
             return
@@ -158,7 +159,7 @@ class Hub:
 
     def handle(self, socket: Socket, frame: Subscribe | Resume) -> None:
         """
-        Handle a frame of *socket*.
+        Apply a frame of *socket*'s client.
 
         Raises:
             Invalid: it names a topic that does not exist.
@@ -166,15 +167,15 @@ class Hub:
         position = frame.position if isinstance(frame, Resume) else None
         wanted = Filter.of(frame.topics, frame.webhooks)
         if position is not None and socket.reader.cursor != WAITING:
-            # The snapshot was faster, and covers the resumption.
+            # The snapshot was faster; it holds all that a resumption could.
             return
         socket.reader.filter = wanted
         self.begin(socket, position)
 
     def report_error(self, socket: Socket, error: MonitorError) -> None:
-        """Answer a bad frame; see ``close_code_of`` for what follows."""
+        """Send the error of a bad frame, and close the socket if ``close_code_of`` demands it."""
         at = datetime.fromtimestamp(self._now(), UTC)
-        socket.fail(error, seal_error(error, self.stream.epoch, max(socket.reader.cursor, 0), at))
+        socket.fail(error, encode_error(error, self.stream.epoch, socket.reader.cursor, at))
 
     def _drained(self, socket: Socket) -> None:
         if socket in self._waiting:
@@ -185,8 +186,13 @@ class Hub:
     # All sockets -----------------------------------------------------------------------------------------------------
 
     def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Return the loops to run under supervision, by name."""
+        """Return the background tasks by name. Each runs until cancelled, and may be started again after a failure."""
         return {"live_hub.snapshots": self._snapshot_loop, "live_hub.ticks": self._tick_loop}
+
+    def set_metrics(self, data: bytes) -> None:
+        """Replace the metrics, as JSON, that this process's sockets get with the next tick."""
+        self._metrics = self._entry(Kind.METRICS_UPDATE, data)
+        self._metrics_version += 1
 
     async def deliver(self, messages: Iterable[Message]) -> None:
         """Send numbered messages, each to every socket before the next."""
@@ -198,28 +204,28 @@ class Hub:
                 await asyncio.sleep(0)
 
     def restart(self) -> None:
-        """Give every socket a snapshot: a new epoch began."""
+        """Start every socket over from a snapshot: the stream is in a new epoch."""
         for socket in self._sockets:
             self.begin(socket, None)
 
     def drain(self) -> None:
-        """Refuse new sockets, and close the open ones with 1012. Safe to repeat."""
+        """Refuse new sockets and close the open ones, so that clients connect to another process. Safe to repeat."""
         self.draining = True
         for socket in tuple(self._sockets):
             socket.end(CloseCode.RESTART, "restarting")
 
     async def send_snapshots(self) -> None:
-        """Send one snapshot to all sockets that wait for it. Raises ``Unavailable``; then all go on waiting."""
+        """Send one snapshot to all sockets that wait for one. Raises ``Unavailable``; they go on waiting."""
         self._snapshot_needed.clear()
-        guests = [socket for socket in self._waiting if not socket.transport.congested]
-        if not guests:
+        waiting = [socket for socket in self._waiting if not socket.transport.congested]
+        if not waiting:
             return
-        # The position is taken first: what happens while the snapshot is read is sent again afterwards.
-        position, version = self.stream.position, self.feed.metrics_version
+        # The position is taken first: what happens while the snapshot is read is sent again after it, not left out.
+        position, version = self.stream.position, self._metrics_version
         snapshot = await self._snapshot_message(position)
-        for chunk in _chunks(guests):
+        for chunk in _chunks(waiting):
             for socket in chunk:
-                # A socket that subscribed again meanwhile may be ahead of this snapshot.
+                # A socket that asked again meanwhile may have been sent more than this snapshot shows.
                 fits = self._waiting.get(socket, position.seq + 1) <= position.seq
                 if fits and socket.start(self.stream, snapshot):
                     del self._waiting[socket]
@@ -229,72 +235,64 @@ class Hub:
             self._snapshot_needed.set()
 
     async def _snapshot_message(self, position: Position) -> Message:
-        data = msgspec.Raw(await self._snapshot())
-        at = datetime.fromtimestamp(self._now(), UTC)
-        return seal(FeedEntry(Kind.SNAPSHOT, at, data), position.epoch, position.seq)
+        return encode_entry(self._entry(Kind.SNAPSHOT, await self._snapshot()), position.epoch, position.seq)
 
     async def _snapshot_loop(self) -> None:
         while True:
             await self._snapshot_needed.wait()
             try:
                 await self.send_snapshots()
-            except Unavailable as error:
+            except BaseException as error:
+                self._snapshot_needed.set()
+                if not isinstance(error, Unavailable):
+                    raise
                 log.warning("live_snapshot_failed", detail=error.detail)
-                self._snapshot_needed.set()
                 await self._sleep(RETRY_S)
-            except BaseException:
-                # For the loop that is started after this one.
-                self._snapshot_needed.set()
-                raise
 
     async def _tick_loop(self) -> None:
-        beats = 0
         while True:
             await self._sleep(TICK_S)
-            beats += 1
+            self._ticks += 1
             try:
-                await self.tick(beats)
+                await self.tick(self._ticks)
             except Unavailable as error:
                 log.warning("live_tick_failed", detail=error.detail)
 
-    async def tick(self, beats: int) -> None:
-        """Do what is due in second number *beats*."""
+    async def tick(self, ticks: int) -> None:
+        """Do what is due in second number *ticks*."""
         for socket in tuple(self._sockets):
             socket.check(self.stream, self._now(), self._is_revoked)
         await self._send_metrics()
-        if beats % round(HEARTBEAT_S / TICK_S) == 0:
-            await self._repeat(self._now_entry(Kind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S))
-        if not self.feed.connected and beats % round(DISCONNECTED_SNAPSHOT_S / TICK_S) == 0 and self._sockets:
-            snapshot = await self._snapshot_message(self.stream.position)
-            await self._broadcast(snapshot, self._sockets)
+        if ticks % round(HEARTBEAT_S / TICK_S) == 0:
+            heartbeat = self._entry(Kind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S)
+            await self._broadcast(encode_entry(heartbeat, self.stream.epoch, self.stream.seq))
+        if not self.stream.connected and ticks % round(DISCONNECTED_SNAPSHOT_S / TICK_S) == 0 and self._sockets:
+            await self._broadcast(await self._snapshot_message(self.stream.position))
 
     async def _send_metrics(self) -> None:
-        """Send the newest metrics to the sockets that lack that version."""
-        figures, version = self.feed.latest_metrics, self.feed.metrics_version
-        if figures is None:
+        """Send the newest metrics to every socket that lacks them: all once they change, else those skipped then."""
+        metrics, version = self._metrics, self._metrics_version
+        if metrics is None:
             return
-        owed = [socket for socket in self._sockets if socket.metrics_version != version]
-        if not owed:
+        lacking = [socket for socket in self._sockets if socket.metrics_version != version]
+        if not lacking:
             return
-        message = seal(figures, self.stream.epoch, self.stream.seq)
-        for chunk in _chunks(owed):
+        message = encode_entry(metrics, self.stream.epoch, self.stream.seq)
+        for chunk in _chunks(lacking):
             now = self._now()
             for socket in chunk:
                 if socket.send_unnumbered(message, now):
                     socket.metrics_version = version
             await asyncio.sleep(0)
 
-    async def _repeat(self, entry: FeedEntry) -> None:
-        await self._broadcast(seal(entry, self.stream.epoch, self.stream.seq), self._sockets)
-
-    async def _broadcast(self, message: Message, sockets: Iterable[Socket]) -> None:
-        for chunk in _chunks(sockets):
+    async def _broadcast(self, message: Message) -> None:
+        for chunk in _chunks(self._sockets):
             now = self._now()
             for socket in chunk:
                 socket.send_unnumbered(message, now)
             await asyncio.sleep(0)
 
-    def _now_entry(self, kind: Kind, data: bytes) -> FeedEntry:
+    def _entry(self, kind: Kind, data: bytes) -> FeedEntry:
         return FeedEntry(kind, datetime.fromtimestamp(self._now(), UTC), msgspec.Raw(data))
 
 

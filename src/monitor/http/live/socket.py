@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from monitor.domain.errors import MonitorError
-from monitor.domain.live import CloseCode, Message, Position, Reader, Session, Stream, close_code_of
+from monitor.domain.live import Message, Position, Reader, Session, Stream
+from monitor.http.live.close_codes import CloseCode, close_code_of
 from monitor.http.live.frame_transport import FrameTransport
 
 STALL_S = 10.0
@@ -14,10 +15,10 @@ STALL_S = 10.0
 
 class Socket:
     """
-    Puts a reader and a session on a transport.
+    A reader and a session on a transport.
 
-    ``metrics_version`` is that of the newest metrics update it was sent: an older one that it missed is of no use to
-    anybody, so none is kept. ``since`` is in Unix seconds, ``ended`` why we closed it.
+    ``metrics_version`` is that of the newest metrics it was sent: older ones that it missed are of no use, so none are
+    kept. ``since`` is in Unix seconds; ``close_reason`` is empty while this side has not closed it.
     """
 
     __slots__ = (
@@ -42,7 +43,7 @@ class Socket:
         self.close_reason = ""
 
     def send_numbered(self, message: Message, now: float) -> None:
-        """Write a numbered message, unless the socket has to be given something else before."""
+        """Write a numbered message, unless the socket must be sent another one first."""
         reader, transport = self.reader, self.transport
         if reader.cursor != message.seq - 1 or transport.congested or not self.is_open:
             return
@@ -104,10 +105,10 @@ class Socket:
         if self.reader.is_lost(stream) or now - (self.congested_since or now) > STALL_S:
             self.end(CloseCode.TOO_SLOW, "too slow")
 
-    def fail(self, error: MonitorError, told: Message | None = None) -> None:
-        """Send *error* to the client, and close if it is of the kind that closes. The reason never holds a detail."""
-        if told is not None and self.is_open and not self.transport.congested:
-            self.transport.write(told)
+    def fail(self, error: MonitorError, message: Message | None = None) -> None:
+        """Send *error* as *message*, and close if it is of a kind that closes. The reason never holds a detail."""
+        if message is not None and self.is_open and not self.transport.congested:
+            self.transport.write(message)
         code = close_code_of(error)
         if code is not None:
             self.end(code, error.slug)

@@ -61,7 +61,7 @@ class LiveProtocol(WebSocketsSansIOProtocol):
 
     def write(self, message: Message) -> None:
         if not self.close_sent and not self.transport.is_closing():
-            self.transport.write(message.frame)
+            self.transport.write(message.encoded)
 
     def end(self, code: int, reason: str) -> None:
         if self.close_sent or self.transport.is_closing():

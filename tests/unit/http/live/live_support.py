@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from monitor.auth.tokens import TokenVerifier
-from monitor.bootstrap.supervise import Supervisor
-from monitor.domain.live import Message, Session, SocketGrant
+from monitor.domain.live import Message, Session, SocketGrant, Stream
+from monitor.domain.live.stream import RING
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint
 from monitor.http.live.frame_transport import EXTENSION
+from monitor.http.live.frames import encode_entry, text_of
 from monitor.http.live.socket import Socket
 from tests.unit.http.support import NOW
 
@@ -47,7 +48,7 @@ class FakeFrameTransport:
 
     @property
     def written(self) -> list[dict[str, Any]]:
-        return [json.loads(message.text) for message in self.messages]
+        return [json.loads(text_of(message)) for message in self.messages]
 
     @property
     def seen(self) -> list[tuple[str, int]]:
@@ -57,24 +58,29 @@ class FakeFrameTransport:
 class World:
     """One process: a feed, a hub, and the state that snapshots show."""
 
-    def __init__(self, *, max_per_user: int = 5) -> None:
+    def __init__(self, *, max_per_user: int = 5, capacity: int = RING) -> None:
         self.now = NOW
         self.state: Any = {}
         self.failure: Exception | None = None
         self.revoked: set[str] = set()
         self.reading: Callable[[], None] = lambda: None
         self._epochs = 0
-        self.feed = LiveFeed(None, now=lambda: datetime.fromtimestamp(self.now, UTC), new_epoch=self._epoch)
-        self.stream = self.feed.stream
+        self.stream = Stream(self._epoch(), encode_entry, capacity=capacity)
         self.hub = Hub(
-            self.feed,
+            self.stream,
             self._snapshot,
             now=lambda: self.now,
             is_revoked=self.revoked.__contains__,
             max_per_user=max_per_user,
             sleep=self._sleep,
         )
-        self._slept = asyncio.Event()
+        self.feed = LiveFeed(
+            None,
+            self.stream,
+            self.hub,
+            now=lambda: datetime.fromtimestamp(self.now, UTC),
+            new_epoch=self._epoch,
+        )
 
     def open(self, subject: str = "ada", *, expires_in_s: float = 300) -> tuple[Socket, FakeFrameTransport]:
         """Enter a socket that has yet to be begun."""
@@ -96,7 +102,7 @@ class World:
         """Publish and deliver."""
         for datum in data:
             self.feed.publish(kind, datum, webhook_id)
-        async with Supervisor().running(self.feed.loops(follow=True)):
+        async with running(self.feed.loops()):
             while self.feed.waiting:
                 await asyncio.sleep(0)
 
@@ -115,6 +121,24 @@ class World:
     async def _sleep(self, seconds: float) -> None:
         self.now += seconds
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(loops: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
+    """Run background tasks for the length of the block, each started again after an error."""
+
+    async def restarted(loop: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            with suppress(RuntimeError):
+                await loop()
+
+    tasks = [asyncio.create_task(restarted(loop)) for loop in loops.values()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Client:
@@ -202,11 +226,6 @@ async def connected(endpoint: LiveEndpoint, scope: dict[str, Any]) -> AsyncItera
     finally:
         client.leave()
         await serving
-
-
-async def at_once(_seconds: float) -> None:
-    """Wait no longer than one turn of the event loop."""
-    await asyncio.sleep(0)
 
 
 async def until(holds: Callable[[], object], *, turns: int = 20_000) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random  # noqa: TID251 - the dice of the simulation, thrown from a seed
-from collections import deque
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from hypothesis import settings
 
 from monitor.domain.live import Position, Tail
 from monitor.domain.live.reader import Filter
+from monitor.http.live.frames import text_of
 from monitor.http.live.socket import Socket
 from tests.unit.http.live.live_support import FakeFrameTransport, World
 
@@ -64,7 +64,7 @@ class Viewer:
         messages = self.transport.messages[self._read :][:count]
         self._read += len(messages)
         for message in messages:
-            self.take(json.loads(message.text))
+            self.take(json.loads(text_of(message)))
 
     def take(self, frame: dict[str, Any]) -> None:
         position = Position(frame["epoch"], frame["seq"])
@@ -89,9 +89,8 @@ class Simulation:
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
-        self.world = World(max_per_user=1)
+        self.world = World(max_per_user=1, capacity=RING)
         self.world.state = 0
-        self.world.stream._ring = deque(maxlen=RING)
         self.world.reading = self.interfere
         self.facts: list[str] = []
         self.viewers = [Viewer(f"user-{i}", None if i % 3 else ["alerts"]) for i in range(CLIENTS)]

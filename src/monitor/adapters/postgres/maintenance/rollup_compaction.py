@@ -21,13 +21,11 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.engine import Database, translating
+from monitor.adapters.postgres.repositories.attempts import HOUR_LOCK, hour_number
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S
 
 COMPACTION_LOCK = 0x6D6F6E03
-HOUR_LOCK = 0x6D6F6E04
-"""First key of the locks on hours; the second is :func:`hour_number`."""
-
 GRACE = timedelta(minutes=2)
 """Time from the end of an hour to its seal. Later attempts are not lost: the hour is compacted again."""
 
@@ -200,8 +198,3 @@ async def _advisory_lock(connection: asyncpg.Connection) -> AsyncIterator[bool]:
 async def _lock_hour(connection: asyncpg.Connection, at: datetime) -> None:
     """Exclude writers of this hour until the end of the transaction."""
     await connection.execute("SELECT pg_advisory_xact_lock($1, $2)", HOUR_LOCK, hour_number(at))
-
-
-def hour_number(at: datetime) -> int:
-    """Return the hours since 1970."""
-    return int(at.timestamp()) // HOUR_S

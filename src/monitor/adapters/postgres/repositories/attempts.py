@@ -8,15 +8,17 @@ from datetime import datetime
 import asyncpg
 
 from monitor.adapters.postgres.codec import jsonb
-from monitor.adapters.postgres.maintenance.rollup_compaction import HOUR_LOCK, hour_number
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.monitoring.metrics import Rollup, merge_rollups
+from monitor.domain.monitoring.metrics import HOUR_S, Rollup, merge_rollups
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 
 COLUMNS = (
     "webhook_id", "id", "kind", "delivery_id", "event_id", "event_type", "number", "status_code", "error",
     "error_detail", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "response_body",
 )  # fmt: skip
+
+HOUR_LOCK = 0x6D6F6E04
+"""First key of the locks on hours; the second is :func:`hour_number`."""
 
 # Until commit, the hours that are written to may not be compacted: the lock is shared among writers. It is taken before
 # the rows, in ascending order, which excludes deadlocks.
@@ -96,6 +98,11 @@ class PostgresAttemptLog:
             [",".join(map(str, m.rollup.histogram.indexes)) for m in rows],
             [",".join(map(str, m.rollup.histogram.counts)) for m in rows],
         )
+
+
+def hour_number(at: datetime) -> int:
+    """Return the hours since 1970."""
+    return int(at.timestamp()) // HOUR_S
 
 
 def _system(minutes: Sequence[MinuteRollup]) -> list[MinuteRollup]:
