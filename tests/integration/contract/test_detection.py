@@ -1,4 +1,4 @@
-"""What every ``WatchLog`` must do."""
+"""What every ``DetectionStore`` must do."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def capacity(lane: Lane, now: datetime) -> int:
     # A probe is sent even if attempts from before the opening still hang.
     free = cap if allowed is Permit.PROBE else cap - lane.in_flight
     if lane.rate_limit is not None:
-        free = min(free, int(_tokens(lane, lane.rate_limit, now)))
+        free = min(free, int(lane.rate_limit.available(lane.tokens, lane.tokens_at, now)))
     return max(free, 0)
 
 
@@ -82,7 +82,7 @@ def refill_s(lane: Lane, now: datetime) -> float | None:
     """Return the seconds until the rate limit has a token; ``None`` if it has one now, or there is no limit."""
     if lane.rate_limit is None:
         return None
-    missing = 1 - _tokens(lane, lane.rate_limit, now)
+    missing = 1 - lane.rate_limit.available(lane.tokens, lane.tokens_at, now)
     return missing / lane.rate_limit.per_s if missing > 0 else None
 
 
@@ -92,14 +92,14 @@ def reopen(lane: Lane) -> Lane:
 
 
 def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
-    """Return *lane* after *taken* deliveries, at most its :func:`room`, were leased from it."""
+    """Return *lane* after *taken* deliveries, at most its :func:`capacity`, were leased from it."""
     if not taken:
         return lane
     changes: dict[str, object] = {}
     if permit(lane.breaker, now) is Permit.PROBE:
         changes["breaker"] = start_probe(lane.breaker, now, policy.breaker)
     if lane.rate_limit is not None:
-        changes |= {"tokens": _tokens(lane, lane.rate_limit, now) - taken, "tokens_at": now}
+        changes |= {"tokens": lane.rate_limit.available(lane.tokens, lane.tokens_at, now) - taken, "tokens_at": now}
     return msgspec.structs.replace(lane, **changes) if changes else lane
 
 
@@ -163,10 +163,3 @@ def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:
 def _break(lane: Lane, outcome: Outcome, now: datetime, policy: LanePolicy) -> Lane:
     breaker = record_outcome(lane.breaker, lane.recent, outcome.ok, now, policy.breaker)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
-
-
-def _tokens(lane: Lane, limit: RateLimit, now: datetime) -> float:
-    if lane.tokens is None or lane.tokens_at is None:
-        return float(limit.burst)
-    waited_s = max((now - lane.tokens_at).total_seconds(), 0.0)
-    return min(lane.tokens + waited_s * limit.per_s, float(limit.burst))

@@ -93,7 +93,7 @@ def decode_tally(stored: bytes | None) -> Tally:
 
 
 class PostgresDetectionStore:
-    """See :class:`monitor.domain.ports.repositories.detection.WatchLog`."""
+    """See :class:`monitor.domain.ports.repositories.detection.DetectionStore`."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
