@@ -266,7 +266,7 @@ async def test_metrics_tell_of_the_cache_the_alerts_and_the_sockets(seen: Seen, 
     assert samples['monitor_cache_invalidations_total{view="overview"}'] >= 1
     assert samples["monitor_cache_entries"] >= 1
     assert samples["monitor_cache_bytes"] > 1000
-    assert (samples["monitor_cache_trusted"], samples["monitor_cache_owed_tags"]) == (1, 0)
+    assert (samples["monitor_cache_trusted"], samples["monitor_cache_pending_invalidations"]) == (1, 0)
     assert samples[f'monitor_alerts_pending{{severity="{raised["severity"]}"}}'] == 1
     assert samples["monitor_anomalies_open"] == 1
     assert samples["monitor_sockets"] == 0

@@ -1,9 +1,8 @@
 """
-The request log: one JSON line per answered request, at a tenth of what a general logger costs.
+The access log: one JSON line per request, at a tenth of what a general logger costs.
 
-Lines are gathered for up to :data:`GATHER_S` and written at once, since a write per request costs more than answering
-it from memory does. Whoever ends in peace flushes them; a process that is killed loses
-the last.
+Lines are gathered for up to :data:`GATHER_S` and written together, since one write costs more than a response from
+memory. An orderly shutdown flushes them; a process that is killed loses the last.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ GATHER_BYTES = 64 * 1024
 
 
 class RequestLine(msgspec.Struct):
-    """One line. ``ms`` is the time to answer."""
+    """One line. ``ms`` is the time to respond."""
 
     method: str
     route: str | None
@@ -48,7 +47,7 @@ class AccessLogWriter:
         self._stream = stream
         self._now = now
         self._encode = msgspec.json.Encoder().encode
-        # Who calls a lot calls again.
+        # Few subjects make most requests.
         self._masked = lru_cache(maxsize=1024)(masked)
         self._lines: list[bytes] = []
         self._bytes = 0
@@ -64,7 +63,7 @@ class AccessLogWriter:
                 route,
                 status,
                 round(elapsed_s * 1000, 3),
-                # Either ours, or a client's that was looked at when it came in.
+                # Ours, or a client's that was checked on arrival.
                 request_id,
                 subject if subject is None else self._masked(subject),
                 datetime.fromtimestamp(self._now(), UTC),
