@@ -32,7 +32,7 @@ from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
 from monitor.http.live.frames import encode_entry
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import Application, build_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
 from monitor.http.server.server import Server
 
 SIZES = (1000, 5000)
@@ -316,8 +316,8 @@ def _feed(key: str) -> tuple[Application, Callable[[int], None]]:
             yield
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
-    plumbing = http_plumbing(verifier=verifier, now=time.time, limiter=limiter)
-    litestar = Litestar([live_route(endpoint)], openapi_config=None, lifespan=[lifespan], **plumbing)
+    options = litestar_options(verifier=verifier, now=time.time, limiter=limiter)
+    litestar = Litestar([live_route(endpoint)], openapi_config=None, lifespan=[lifespan], **options)
     app = Application(litestar, build_edge(litestar, new_id=name, ticks_s=time.monotonic))
     return app, lambda times: feed.publish("alert_new", {"sent": time.monotonic(), "pad": PAD * times})
 

@@ -29,7 +29,7 @@ from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
 from monitor.http.live.frames import encode_entry
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import Application, build_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
 from monitor.http.server.server import Server
 from tests import servers
 from tests.integration.support import JWT_KEY, eventually
@@ -104,7 +104,7 @@ async def live_server(
         [live_route(endpoint)],
         openapi_config=None,
         lifespan=[lifespan],
-        **http_plumbing(verifier=verifier, now=time.time, limiter=limiter),
+        **litestar_options(verifier=verifier, now=time.time, limiter=limiter),
     )
     app = Application(litestar, build_edge(litestar, new_id=name, ticks_s=time.monotonic))
     listener = socket.socket()

@@ -15,9 +15,9 @@ from litestar.routes import HTTPRoute
 
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
-from monitor.http.middleware.authentication import undeclared_routes
 from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.support import API, Api, assert_problem
+from tests.unit.http.support import undeclared_routes
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "cases" / "jwt.json").read_text())["authz"]
 NOBODY = "00000000-0000-7000-8000-000000000000"

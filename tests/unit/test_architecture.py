@@ -21,9 +21,9 @@ from monitor.bootstrap.server import build_app
 from monitor.bootstrap.subscribers import INVALIDATION_RULES
 from monitor.domain.errors import MonitorError
 from monitor.domain.events import DomainEvent
-from monitor.http.middleware.authentication import undeclared_routes
 from monitor.http.responses.problems import STATUS_OF
 from monitor.settings.schema import Jwt, JwtKey, SecretKey, Secrets, Settings
+from tests.unit.http.support import undeclared_routes
 
 PACKAGE = Path(monitor.__file__).parent
 DOMAIN = PACKAGE / "domain"

@@ -28,7 +28,7 @@ NAME_MAX_CHARS = 255
 """Longest ``sub`` and ``jti``."""
 
 _LATEST_TIME_S = 1e11
-"""Roughly the year 5138: whatever lies beyond is milliseconds, or nonsense."""
+"""Roughly the year 5138: a later time is in milliseconds, or nonsense."""
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 

@@ -14,7 +14,7 @@ from monitor.http.live import HubStatus, LiveEndpoint, live_route
 from monitor.http.middleware.cached_fast_path import CachedFastPath
 from monitor.http.middleware.edge import WriteLine
 from monitor.http.middleware.rate_limit import RateLimiter
-from monitor.http.middleware.stack import Application, build_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
 from monitor.http.openapi.reference import openapi_config, reference_routes
 from monitor.http.page.assets import asset_routes, load_assets
 from monitor.http.requests.query import check_query
@@ -92,7 +92,7 @@ def build(
         lifespan=list(lifespan),
         openapi_config=openapi_config(),
         signature_types=[Services, Exposition],
-        **http_plumbing(verifier=verifier, now=now, limiter=limiter),
+        **litestar_options(verifier=verifier, now=now, limiter=limiter),
     )
     edge = build_edge(
         litestar,

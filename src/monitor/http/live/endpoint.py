@@ -1,4 +1,4 @@
-"""The route: refuses before the handshake is accepted, or opens a socket and listens to its client."""
+"""The route of the live feed: handshake, then one socket until it is closed."""
 
 from __future__ import annotations
 
@@ -110,27 +110,19 @@ class LiveEndpoint:
         return f"{scheme}://{''.join(_header_values(scope['headers'], b'host')[:1])}"
 
     async def _serve(self, socket: Socket, position: Position | None, receive: Receive, send: Send) -> None:
-        pumping = (
-            asyncio.create_task(socket.transport.pump(send), name="live-pump")
-            if isinstance(socket.transport, AsgiFrameTransport)
-            else None
-        )
-        hello = None
-        if position is not None:
-            self._hub.begin(socket, position)
-        else:
-            hello = asyncio.get_running_loop().call_later(FIRST_FRAME_S, self._hub.begin, socket, None)
+        loop, tasks = asyncio.get_running_loop(), []
+        if isinstance(socket.transport, AsgiFrameTransport):
+            tasks.append(loop.create_task(socket.transport.pump(send), name="live-pump"))
+        start = loop.call_later(FIRST_FRAME_S if position is None else 0.0, self._hub.begin, socket, position)
         try:
             while (event := await receive())["type"] == "websocket.receive":
-                said = self._handle_text(socket, event.get("text"))
-                if said and hello is not None:
-                    hello.cancel()
+                if self._handle_text(socket, event.get("text")):
+                    start.cancel()
         finally:
-            if hello is not None:
-                hello.cancel()
-            if pumping is not None:
-                pumping.cancel()
-                await asyncio.gather(pumping, return_exceptions=True)
+            start.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _handle_text(self, socket: Socket, text: str | None) -> bool:
         """Handle the frame of a client; return whether it chose where to begin."""
@@ -149,7 +141,7 @@ class LiveEndpoint:
 
 
 def live_route(endpoint: LiveEndpoint) -> ASGIRouteHandler:
-    """Return the route, which declares its role like every other; the endpoint itself holds callers to it."""
+    """Return the route, which declares its role like every other; the endpoint itself enforces it."""
 
     @asgi(PATH, opt={**requires(Role.VIEWER), "socket": True}, copy_scope=False)
     async def dashboard_feed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,7 +166,7 @@ def _token(headers: Iterable[tuple[bytes, bytes]], offered: str | None) -> str:
 
 
 def _subprotocols(scope: Any) -> list[str]:
-    # Some servers make one empty offer of none at all.
+    # Some servers pass one empty string for none.
     return [offer for offer in scope.get("subprotocols") or () if offer]
 
 
@@ -194,7 +186,7 @@ def _acceptance(scope: Any, request_id: str) -> Any:
 
 async def _refuse(scope: Any, send: Send, error: MonitorError, request_id: str) -> None:
     if "websocket.http.response" not in (scope.get("extensions") or {}):
-        # Such a server answers 403 to whatever was wrong.
+        # Such a server answers 403 to every refusal.
         await send({"type": "websocket.close", "code": 1008, "reason": error.slug})
         return
     status, headers, body = raw_problem(error, scope["path"], request_id)

@@ -32,7 +32,7 @@ class FrameTransport(Protocol):
 
     @property
     def congested(self) -> bool:
-        """Whether the peer takes less than it was sent. Writing more now would pile up in memory."""
+        """Whether the peer reads slower than it is sent to. More would pile up in memory."""
         ...
 
     def write(self, message: Message) -> None: ...

@@ -11,34 +11,26 @@ from monitor.domain.errors import MonitorError
 from monitor.domain.live import FeedEntry, Kind, Message
 
 
-class _Envelope(msgspec.Struct):
+class _Envelope(msgspec.Struct, kw_only=True):
     type: Kind
+    code: str | msgspec.UnsetType = msgspec.UNSET
     epoch: str
     seq: int
     at: datetime
-    data: msgspec.Raw
-
-
-class _ErrorEnvelope(msgspec.Struct):
-    type: Kind
-    code: str
-    epoch: str
-    seq: int
-    at: datetime
-    data: dict[str, Any]
+    data: Any
 
 
 def encode_entry(entry: FeedEntry, epoch: str, seq: int) -> Message:
     """Return *entry* as a message whose ``encoded`` is a text frame."""
-    text = msgspec.json.encode(_Envelope(entry.kind, epoch, seq, entry.at, entry.data))
+    text = msgspec.json.encode(_Envelope(type=entry.kind, epoch=epoch, seq=seq, at=entry.at, data=entry.data))
     return Message(entry.kind, epoch, seq, entry.webhook_id, text_frame(text))
 
 
 def encode_error(error: MonitorError, epoch: str, seq: int, at: datetime) -> Message:
     """Return the response to a client's bad frame: ``code`` is the error's slug, ``data`` its title and detail."""
     data = {"title": error.title, "detail": error.detail}
-    text = msgspec.json.encode(_ErrorEnvelope(Kind.ERROR, error.slug, epoch, max(seq, 0), at, data))
-    return Message(Kind.ERROR, epoch, seq, None, text_frame(text))
+    envelope = _Envelope(type=Kind.ERROR, code=error.slug, epoch=epoch, seq=max(seq, 0), at=at, data=data)
+    return Message(Kind.ERROR, epoch, seq, None, text_frame(msgspec.json.encode(envelope)))
 
 
 def text_frame(payload: bytes) -> bytes:

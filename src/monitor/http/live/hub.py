@@ -1,4 +1,4 @@
-"""The sockets of one process: snapshots, messages to all of them, and closing those whose time is over."""
+"""The sockets of one process: snapshots, messages to all, and closing when a token ends or a reader stalls."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class HubStatus(msgspec.Struct, frozen=True):
 class Hub:
     """
     Args:
-        snapshot: returns the JSON that shows everything; raises ``Unavailable`` if it cannot be had now.
+        snapshot: returns the JSON of the dashboard; raises ``Unavailable`` if it cannot be had now.
         now: Unix seconds.
         max_per_user: sockets that one subject may hold in this process.
         sleep: waits between ticks and tries.
@@ -114,8 +114,6 @@ class Hub:
             connected=self.stream.connected,
             draining=self.draining,
         )
-
-    # One socket ------------------------------------------------------------------------------------------------------
 
     def reserve(self, grant: SocketGrant) -> None:
         """
@@ -183,8 +181,6 @@ class Hub:
         else:
             socket.catch_up(self.stream)
 
-    # All sockets -----------------------------------------------------------------------------------------------------
-
     def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the background tasks by name. Each runs until cancelled, and may be started again after a failure."""
         return {"live_hub.snapshots": self._snapshot_loop, "live_hub.ticks": self._tick_loop}
@@ -215,7 +211,7 @@ class Hub:
             socket.end(CloseCode.RESTART, "restarting")
 
     async def send_snapshots(self) -> None:
-        """Send one snapshot to all sockets that wait for one. Raises ``Unavailable``; they go on waiting."""
+        """Send one snapshot to all sockets that wait for one. Raises ``Unavailable``: the wait goes on."""
         self._snapshot_needed.clear()
         waiting = [socket for socket in self._waiting if not socket.transport.congested]
         if not waiting:
@@ -265,32 +261,27 @@ class Hub:
         await self._send_metrics()
         if ticks % round(HEARTBEAT_S / TICK_S) == 0:
             heartbeat = self._entry(Kind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S)
-            await self._broadcast(encode_entry(heartbeat, self.stream.epoch, self.stream.seq))
+            await self._broadcast(encode_entry(heartbeat, self.stream.epoch, self.stream.seq), self._sockets)
         if not self.stream.connected and ticks % round(DISCONNECTED_SNAPSHOT_S / TICK_S) == 0 and self._sockets:
-            await self._broadcast(await self._snapshot_message(self.stream.position))
+            await self._broadcast(await self._snapshot_message(self.stream.position), self._sockets)
 
     async def _send_metrics(self) -> None:
         """Send the newest metrics to every socket that lacks them: all once they change, else those skipped then."""
         metrics, version = self._metrics, self._metrics_version
-        if metrics is None:
-            return
         lacking = [socket for socket in self._sockets if socket.metrics_version != version]
-        if not lacking:
-            return
-        message = encode_entry(metrics, self.stream.epoch, self.stream.seq)
-        for chunk in _chunks(lacking):
-            now = self._now()
-            for socket in chunk:
-                if socket.send_unnumbered(message, now):
-                    socket.metrics_version = version
-            await asyncio.sleep(0)
+        if metrics is not None and lacking:
+            message = encode_entry(metrics, self.stream.epoch, self.stream.seq)
+            for socket in await self._broadcast(message, lacking):
+                socket.metrics_version = version
 
-    async def _broadcast(self, message: Message) -> None:
-        for chunk in _chunks(self._sockets):
+    async def _broadcast(self, message: Message, sockets: Iterable[Socket]) -> list[Socket]:
+        """Send a message without a number; return the sockets that were at its position."""
+        reached = []
+        for chunk in _chunks(sockets):
             now = self._now()
-            for socket in chunk:
-                socket.send_unnumbered(message, now)
+            reached += [socket for socket in chunk if socket.send_unnumbered(message, now)]
             await asyncio.sleep(0)
+        return reached
 
     def _entry(self, kind: Kind, data: bytes) -> FeedEntry:
         return FeedEntry(kind, datetime.fromtimestamp(self._now(), UTC), msgspec.Raw(data))

@@ -22,15 +22,8 @@ class Socket:
     """
 
     __slots__ = (
-        "close_reason",
-        "congested_since",
-        "is_open",
-        "metrics_version",
-        "reader",
-        "session",
-        "since",
-        "transport",
-    )
+        "close_reason", "congested_since", "is_open", "metrics_version", "reader", "session", "since", "transport",
+    )  # fmt: skip
 
     def __init__(self, transport: FrameTransport, session: Session, since: float) -> None:
         self.transport = transport
@@ -53,7 +46,7 @@ class Socket:
             transport.write(message)
 
     def send_unnumbered(self, message: Message, now: float) -> bool:
-        """Write a message without a number if the socket is exactly where *message* says; return whether it is."""
+        """Write a message without a number if the socket is at its position; return whether it is."""
         if self.reader.cursor != message.seq or self.transport.congested or not self.is_open:
             return False
         if now >= self.session.grant.expires_at:
@@ -63,7 +56,7 @@ class Socket:
         return True
 
     def start(self, stream: Stream, snapshot: Message) -> bool:
-        """Write *snapshot* and what came since; ``False`` if that is no longer all there."""
+        """Write *snapshot* and the messages since; ``False`` if some of them are no longer there."""
         if not self.is_open:
             return True
         if not self.reader.start(stream, snapshot):
@@ -73,14 +66,14 @@ class Socket:
         return True
 
     def resume(self, stream: Stream, position: Position) -> bool:
-        """Write what came since *position*; ``False`` if that is no longer all there."""
+        """Write the messages since *position*; ``False`` if some of them are no longer there."""
         if not self.reader.resume(stream, position):
             return False
         self.catch_up(stream)
         return True
 
     def catch_up(self, stream: Stream) -> None:
-        """Write what was missed for as long as the transport takes it."""
+        """Write missed messages until the transport is congested."""
         if self.reader.is_lost(stream):
             self.end(CloseCode.TOO_SLOW, "too slow")
             return

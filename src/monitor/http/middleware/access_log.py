@@ -13,7 +13,7 @@ from monitor.log import LineLog, masked
 
 
 class RequestLine(msgspec.Struct):
-    """One line. ``ms`` is the time to answer."""
+    """One line. ``ms`` is the time to respond."""
 
     method: str
     route: str | None

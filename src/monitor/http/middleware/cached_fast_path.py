@@ -1,9 +1,8 @@
 """
-Answers a cached view from memory, in front of routing and the framework.
+Serves a cached view from memory, in front of routing and the framework.
 
-:class:`CachedFastPath` remembers which view a request target was answered with. While that view is fresh in memory it
-does what the layers behind it would do, no more and no less: token, role, rate, entity tag, compression, headers, log
-line.
+:class:`CachedFastPath` remembers the view that a request target showed. While that view is fresh in memory, it does
+what the layers behind it would do, no more and no less: token, role, rate, entity tag, compression, headers, log line.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class CachedFastPath:
             await self._edge(scope, receive, send)
 
     def _remember_target(self, scope: Scope, target: tuple[bytes, bytes]) -> None:
-        """Remember view, route and role of *target*, if a cached view was its answer and a token is needed for it."""
+        """Remember view, route and role of *target*, if it showed a cached view to a token."""
         view = scope["state"].get("cached_view")
         if view is None or len(target[0]) + len(target[1]) > MAX_TARGET_BYTES:
             return

@@ -11,12 +11,14 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.http.responses.headers import API_HEADERS, HSTS, Headers, incoming_request_id
 
+_log = structlog.get_logger()
+
 WriteLine = Callable[[str, str | None, int, float, str, str | None], None]
 
 
 class Edge:
     """
-    Wraps the whole application, so that answers which no route gave (404, 405, preflight) are treated alike.
+    Wraps the whole application, so that responses of no route (404, 405, preflight) are treated alike.
 
     The line ``http_request`` holds the route template, never the path, and nothing that a client sent but its request
     id and the token's subject.
@@ -24,9 +26,9 @@ class Edge:
     Args:
         new_id: makes a request id.
         ticks_s: a monotonic clock in seconds.
-        observe: counts (method, route template, status, seconds) of each answer.
-        write_line: takes (method, route template, status, seconds, request id, subject) of each answer; without it,
-            *log* gets the line.
+        observe: counts (method, route template, status, seconds) of each response.
+        write_line: takes (method, route template, status, seconds, request id, subject) of each response; without it,
+            the general logger gets the line.
         https: adds ``Strict-Transport-Security``; only right when clients reach us over TLS.
     """
 
@@ -37,7 +39,6 @@ class Edge:
         new_id: Callable[[], str],
         ticks_s: Callable[[], float],
         https: bool = False,
-        log: structlog.typing.FilteringBoundLogger | None = None,
         observe: Callable[[str, str, int, float], None] | None = None,
         write_line: WriteLine | None = None,
     ) -> None:
@@ -47,7 +48,6 @@ class Edge:
         self.new_id = new_id
         self._ticks_s = ticks_s
         self.headers = (*API_HEADERS, HSTS) if https else API_HEADERS
-        self._log = log if log is not None else structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -77,7 +77,7 @@ class Edge:
     def record(
         self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
     ) -> None:
-        """Count one answered request and write its line."""
+        """Count one response and write its line."""
         if self._observe is not None:
             self._observe(method, route or "", status, elapsed_s)
         self._write_line(method, route, status, elapsed_s, request_id, subject)
@@ -85,7 +85,7 @@ class Edge:
     def _log_line(
         self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
     ) -> None:
-        self._log.info(
+        _log.info(
             "http_request",
             method=method,
             route=route,
@@ -96,7 +96,7 @@ class Edge:
         )
 
     def _complete(self, headers: Headers, request_id: str) -> list[tuple[bytes, bytes]]:
-        """Return *headers* with ours behind them, where the answer did not set its own."""
+        """Return *headers* and, behind them, those of ours that the response did not set."""
         complete = list(headers)
         present = {name.lower() for name, _ in complete}
         complete += [header for header in self.headers if header[0] not in present]

@@ -1,4 +1,4 @@
-"""HEAD (RFC 9110 section 9.3.2): what GET would answer, without its body. Used by load balancers and ``curl -I``."""
+"""HEAD (RFC 9110 section 9.3.2): the response to GET without its body, as load balancers and ``curl -I`` request it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadRequests:
-    """Passes HEAD on as GET and drops the body, so that no route handles HEAD itself."""
+    """Turns HEAD into GET for all routes, and drops the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -24,11 +24,11 @@ class HeadRequests:
                 message["body"] = b""
             await send(message)
 
-        # A copy: the server looks at the original to learn that no body follows the length of one.
-        asked: Any = {**scope, "method": "GET"}
+        # A copy: by the original the server sees that no body follows its Content-Length.
+        as_get: Any = {**scope, "method": "GET"}
         try:
-            await self.app(asked, receive, answer)
+            await self.app(as_get, receive, answer)
         finally:
-            # Subject and route, for the log line of the request.
-            asked["method"] = "HEAD"
-            scope.update(asked)
+            # The log line of the request holds subject and route.
+            as_get["method"] = "HEAD"
+            scope.update(as_get)

@@ -13,7 +13,7 @@ from monitor.http.responses.headers import with_head
 
 
 class OptionsRequests:
-    """Answers OPTIONS in place of Litestar, whose own handler names the methods of a single handler."""
+    """Handles OPTIONS in place of Litestar, whose own handler names the methods of a single handler."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -15,7 +15,7 @@ API_BODY_BYTES = 256 * 1024
 """Largest body, set as Litestar's ``request_max_body_size``: checked against Content-Length and while reading."""
 
 BATCH_BODY_BYTES = 5 * 1024 * 1024
-"""The same for event batches; such a route says ``request_max_body_size=BATCH_BODY_BYTES``."""
+"""The same for event batches, as ``request_max_body_size`` of their routes."""
 
 
 class RateLimiter(Protocol):

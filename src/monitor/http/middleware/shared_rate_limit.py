@@ -57,12 +57,12 @@ class SharedRateLimiter(LocalRateLimiter):
         """
         admitted, self._admitted = self._admitted, {}
         for chunk in _chunks(admitted):
-            owed_s = await self._ledger.spend(chunk)
-            for subject, seconds in zip(chunk, owed_s, strict=True):
+            spent_s = await self._ledger.spend(chunk)
+            for subject, seconds in zip(chunk, spent_s, strict=True):
                 self._lower(subject, self._burst - seconds * self._per_s)
 
     def _lower(self, subject: str, left: float) -> None:
-        """Learn that *left* was all that remained for *subject* when its last report was counted."""
+        """Lower the bucket of *subject*, which held *left* tokens when its last report was counted."""
         if subject not in self._buckets:
             return
         now_s = self._ticks_s()

@@ -1,5 +1,5 @@
 """
-The plumbing around the routes, assembled in one place.
+The layers around the routes, assembled in one place.
 
 From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``HeadRequests``,
 Litestar's routing, then per route ``Authenticate``, ``LimitRate``, ``Compress`` and the handler. Errors of the layers
@@ -9,13 +9,11 @@ per route become problems outside of them, inside ``Edge``.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TypedDict
+from typing import Any
 
-import structlog
 from litestar import Litestar
-from litestar.dto import AbstractDTO
 from litestar.middleware import DefineMiddleware
-from litestar.types import ASGIApp, ExceptionHandlersMap, Middleware, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.authentication import Authenticate
@@ -29,36 +27,26 @@ from monitor.http.requests.body import JsonBody
 from monitor.http.responses.problems import exception_handlers
 
 
-class Plumbing(TypedDict):
-    """Keyword arguments for ``Litestar(…)``."""
-
-    middleware: list[Middleware]
-    exception_handlers: ExceptionHandlersMap
-    dto: type[AbstractDTO[object]]
-    request_max_body_size: int
-    logging_config: None
-
-
-def http_plumbing(*, verifier: TokenVerifier, now: Callable[[], float], limiter: RateLimiter) -> Plumbing:
+def litestar_options(*, verifier: TokenVerifier, now: Callable[[], float], limiter: RateLimiter) -> dict[str, Any]:
     """
-    Return what every application of ours passes to Litestar: ``Litestar(routes, **http_plumbing(…))``.
+    Return what every application of ours passes to Litestar: ``Litestar(routes, **litestar_options(…))``.
 
     Args:
         now: Unix seconds, against which tokens are checked.
     """
-    return Plumbing(
-        middleware=[
+    return {
+        "middleware": [
             OptionsRequests,
             DefineMiddleware(Authenticate, verifier=verifier, now=now),
             DefineMiddleware(LimitRate, limiter=limiter),
             Compress,
         ],
-        exception_handlers=exception_handlers(),
-        dto=JsonBody,
-        request_max_body_size=API_BODY_BYTES,
+        "exception_handlers": exception_handlers(),
+        "dto": JsonBody,
+        "request_max_body_size": API_BODY_BYTES,
         # Litestar would set up the root logger and log exceptions a second time.
-        logging_config=None,
-    )
+        "logging_config": None,
+    }
 
 
 class Application:
@@ -79,7 +67,6 @@ def build_edge(
     ticks_s: Callable[[], float],
     cors_origins: Collection[str] = (),
     https: bool = False,
-    log: structlog.typing.FilteringBoundLogger | None = None,
     observe: Callable[[str, str, int, float], None] | None = None,
     write_line: WriteLine | None = None,
 ) -> Edge:
@@ -87,4 +74,4 @@ def build_edge(
     inner: ASGIApp = HeadRequests(app)
     if cors_origins:
         inner = Cors(inner, cors_origins)
-    return Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, log=log, observe=observe, write_line=write_line)
+    return Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, observe=observe, write_line=write_line)

@@ -1,9 +1,9 @@
 """
 The OpenAPI document: what Litestar generates from the routes, with the schemas of the library that does the checking.
 
-Litestar finds paths, parameters and declared statuses. The rest is put in here. Schemas come from msgspec, which reads
-every body and writes every answer, so that documentation and behaviour cannot differ. Every operation gets its role,
-examples (:mod:`monitor.http.openapi.examples`) and the headers of its answers; every error a problem of its own.
+Litestar finds paths, parameters and declared statuses. The rest is added here. Schemas come from msgspec, which reads
+every request body and writes every response body, so that documentation and behaviour cannot differ. Every operation
+gets its role, examples (:mod:`monitor.http.openapi.examples`) and response headers; every error a problem of its own.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _request_types(handler: HTTPRouteHandler) -> Sequence[Any]:
 
 
 def _response_types(handler: HTTPRouteHandler) -> dict[int, list[Any]]:
-    """Return the types of JSON answers by their status; several are alternatives."""
+    """Return the types of JSON responses by status; several are alternatives."""
     field = handler.parsed_return_field
     returned = field.inner_types[0] if field.is_subclass_of(Response) else field
     found = {
@@ -207,8 +207,8 @@ def _complete_response(
 ) -> None:
     response["description"] = f"{HTTPStatus(status).phrase}."
     types = _response_types(handler).get(status, [])
-    told = RESPONSES_OF.get(operation["operationId"])
-    examples = [RESPONSES[type_] for type_ in types] if told is None else [told]
+    own = RESPONSES_OF.get(operation["operationId"])
+    examples = [RESPONSES[type_] for type_ in types] if own is None else [own]
     schemas = [schema_of[type_] for type_ in types] or [{"type": "string"}]
     response["content"] = {
         JSON if types else "text/plain": {

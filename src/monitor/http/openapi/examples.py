@@ -1,8 +1,8 @@
 """
-One example of every request and answer, for the OpenAPI document.
+One example of every request and response, for the OpenAPI document.
 
-Answers are made of the structs that routes return, so that an example cannot miss a member. Requests are what a person
-would type; the tests send every one of them.
+Responses are made of the structs that routes return, so that an example cannot miss a member. Requests are what a
+person would type; the tests send every one of them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-What the API looks like: the OpenAPI document, and a page to read it and to try it. Both are open to everyone.
+The API reference: the OpenAPI document, and a page to read it and to try it. Both are open.
 
 The page is Swagger UI, served from here like the dashboard: no request goes to another host, and its content policy
 forbids inline scripts.
@@ -54,9 +54,9 @@ Errors are problems (RFC 9457). Lists come in pages: pass `next_cursor` as `curs
 
 _TAGS = {
     "webhooks": "Destinations: create them, change them, watch how they do.",
-    "events": "Something happened: post it once, and every webhook that subscribed gets it.",
+    "events": "Post an event once, and every webhook that subscribed gets it.",
     "deliveries": "One event for one webhook, and how far it got.",
-    "alerts": "Conditions that need attention, and mutes of their notifications.",
+    "alerts": "Conditions that need attention, and silences that hold back their notifications.",
     "dashboard": "What an operator sees first; the last good answer, with `stale` and `age_s`, if there is no new one.",
     "audit": "Every mutating call: subject, action, before and after.",
     "system": "Probes and metrics.",
@@ -76,8 +76,7 @@ def openapi_config() -> OpenAPIConfig:
         description=_DESCRIPTION,
         operation_id_creator=_operation_id,
         tags=[Tag(name, description) for name, description in _TAGS.items()],
-        # What the API looks like is no secret. Litestar's handlers below this path are answered for: they know neither
-        # the completed document nor problems.
+        # Litestar's handlers below this path serve neither the completed document nor problems.
         openapi_router=Router(
             PATH, route_handlers=[], opt=OPEN, include_in_schema=False, before_request=_Document().answer
         ),
@@ -109,7 +108,7 @@ class _Document:
 
     def _made(self, app: Litestar) -> Asset:
         asset = asset_of(document(app), "application/json")
-        # Compressed here, too: the event loop has others to serve.
+        # Compressed here as well, beside the event loop.
         _ = asset.gzipped()
         return asset
 

@@ -35,7 +35,7 @@ WRITE = (*READ, 413, 415, 422)
 NOT_MODIFIED = {
     304: ResponseSpec(None, generate_examples=False, description="The copy named by If-None-Match is current")
 }
-"""Added to the ``responses`` of a route that answers with an ETag."""
+"""Added to the ``responses`` of a route with an ETag."""
 
 
 def problems(*statuses: int) -> dict[int, ResponseSpec]:

@@ -2,8 +2,8 @@
 The dashboard page: one document and the modules, styles and pictures that it loads.
 
 All of it is read into memory once and looked up by name, so a request never becomes a path. Everything but the
-document stands under the digest of the whole, ``/assets/<digest>/…``: it can be kept for ever, and one page never mixes
-the files of two versions. No file holds an inline script or style, so the content policy forbids both.
+document stands under the digest of the whole, ``/assets/<digest>/…``: caches keep it without end, and one page never
+mixes the files of two versions. No file holds an inline script or style, so the content policy forbids both.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from monitor.http.responses.conditional import conditional_response, entity_tag
 STATIC = Path(__file__).with_name("static")
 DOCUMENT = "index.html"
 BASE = b"{{assets}}"
-"""Stands in the document for where its files are."""
+"""Placeholder in the document for the path of its files."""
 
 PRELOADS = b"<!-- preloads -->"
-"""Stands in the document for links to all modules: a browser need not find them one by one."""
+"""Placeholder in the document for links to all modules, so that a browser loads all at once."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -117,16 +117,6 @@ def asset_of(body: bytes, media_type: str) -> Asset:
 
 def asset_response(request: Request[Any, Any, Any], asset: Asset, cache: str, policy: str) -> Response[bytes]:
     """Respond with *asset*."""
-    headers = {
-        "cache-control": cache,
-        "content-security-policy": policy,
-        "cross-origin-opener-policy": "same-origin",
-    }
-    return conditional_response(
-        request,
-        asset.body,
-        entity_tag(asset.digest),
-        gzipped=asset.gzipped,
-        media_type=asset.media_type,
-        headers=headers,
-    )
+    headers = {"cache-control": cache, "content-security-policy": policy, "cross-origin-opener-policy": "same-origin"}
+    tag, media_type = entity_tag(asset.digest), asset.media_type
+    return conditional_response(request, asset.body, tag, gzipped=asset.gzipped, media_type=media_type, headers=headers)

@@ -11,7 +11,7 @@ from monitor.http.responses.conditional import Representation, view_response
 
 
 class CachedViews(Protocol):
-    """The views that are cached, by name; ``scope`` is everything that an answer depends on."""
+    """The views that are cached, by name; ``scope`` is everything that the answer depends on."""
 
     async def answer(self, name: str, **scope: Any) -> Representation: ...
 

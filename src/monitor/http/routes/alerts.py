@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar import Controller, Request, Response, get, post
-from litestar.di import NamedDependency
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from monitor.domain.alerts.alert import AlertKind, AlertState
@@ -17,11 +16,10 @@ from monitor.domain.views.alerts import AlertStatsView, AlertView
 from monitor.domain.vocab import Page, Role, Severity
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
-from monitor.http.requests.paging import Cursor, Limit
-from monitor.http.requests.times import From, To, checked
+from monitor.http.requests.query import Cursor, From, Limit, To, time_range
 from monitor.http.responses.cached import cached_response
 from monitor.http.responses.conditional import encoded_response
-from monitor.http.routes.services import Services
+from monitor.http.routes.services import AnyRequest, Injected
 
 MAX_DAYS = 365
 
@@ -33,11 +31,11 @@ STATES: dict[str, tuple[AlertState, ...]] = {
 }
 
 PENDING = AlertFilter(STATES["pending"])
-"""The list without filters, which is cached."""
+"""The filter of the cached list."""
 
 
 class AlertController(Controller):
-    """What a person must look at."""
+    """Conditions that need attention."""
 
     path = "/alerts"
     tags = ("alerts",)
@@ -51,8 +49,8 @@ class AlertController(Controller):
     )
     async def list_alerts(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         state_: Annotated[
             StateFilter, QueryParameter(name="state", description="Only in this state, or `open`, or `all`.")
         ] = "pending",
@@ -64,7 +62,7 @@ class AlertController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Response[Page[AlertView]]:
-        where = AlertFilter(STATES[state_], severity, kind, webhook_id, checked(from_at, "from"), checked(to_at, "to"))
+        where = AlertFilter(STATES[state_], severity, kind, webhook_id, *time_range(from_at, to_at))
         if where == PENDING and cursor is None and limit == DEFAULT_LIMIT:
             return await cached_response(request, services.views, "alerts")
         rows = await services.alert_queries.alerts(where, after=decode_cursor(cursor), limit=limit + 1)
@@ -77,9 +75,7 @@ class AlertController(Controller):
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404) | NOT_MODIFIED,
     )
-    async def get_alert(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], alert_id: FromPath[UUID]
-    ) -> Response[AlertView]:
+    async def get_alert(self, services: Injected, request: AnyRequest, alert_id: FromPath[UUID]) -> Response[AlertView]:
         view = await services.alert_queries.alert(alert_id)
         return encoded_response(request, view, view.version)
 
@@ -94,8 +90,8 @@ class AlertController(Controller):
     )
     async def acknowledge_alert(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         alert_id: FromPath[UUID],
         data: JSONBody[Acknowledgement | None] = None,
     ) -> AlertView:
@@ -111,11 +107,7 @@ class AlertController(Controller):
         responses=problems(*WRITE, 404, 409),
     )
     async def resolve_alert(
-        self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
-        alert_id: FromPath[UUID],
-        data: JSONBody[AlertNote | None] = None,
+        self, services: Injected, request: AnyRequest, alert_id: FromPath[UUID], data: JSONBody[AlertNote | None] = None
     ) -> AlertView:
         return await services.triage.resolve(alert_id, data or AlertNote(), actor_of(request))
 
@@ -128,10 +120,7 @@ class AlertController(Controller):
         responses=problems(*WRITE),
     )
     async def acknowledge_alerts(
-        self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
-        data: JSONBody[BulkAcknowledgement],
+        self, services: Injected, request: AnyRequest, data: JSONBody[BulkAcknowledgement]
     ) -> BulkAcknowledgementResult:
         return await services.triage.acknowledge_many(data, actor_of(request))
 
@@ -145,8 +134,8 @@ class AlertController(Controller):
     )
     async def stats(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         days: Annotated[int, QueryParameter(ge=1, le=MAX_DAYS, description="Days back, today included.")] = 30,
     ) -> Response[AlertStatsView]:
         return await cached_response(request, services.views, "alert_stats", days=days)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar import Controller, Request, Response, get
-from litestar.di import NamedDependency
+from litestar import Controller, Response, get
 from litestar.params import QueryParameter
 
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page, page_by
@@ -24,10 +23,10 @@ from monitor.domain.views.dashboard import (
 from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.http.middleware.authentication import requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, problems
-from monitor.http.requests.paging import Cursor, Limit
+from monitor.http.requests.query import Cursor, Limit
 from monitor.http.responses.cached import cached_response
 from monitor.http.responses.conditional import encoded_response
-from monitor.http.routes.services import Services
+from monitor.http.routes.services import AnyRequest, Injected
 
 
 class DashboardController(Controller):
@@ -42,9 +41,7 @@ class DashboardController(Controller):
         description="Everything the page shows at first paint, in one request. Role: viewer.",
         responses=problems(*READ) | NOT_MODIFIED,
     )
-    async def dashboard(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any]
-    ) -> Response[DashboardView]:
+    async def dashboard(self, services: Injected, request: AnyRequest) -> Response[DashboardView]:
         return await cached_response(request, services.views, "dashboard")
 
     @get(
@@ -54,9 +51,7 @@ class DashboardController(Controller):
         " severity, open anomalies, open sockets and the cache hit ratio. Role: viewer.",
         responses=problems(*READ) | NOT_MODIFIED,
     )
-    async def overview(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any]
-    ) -> Response[OverviewView]:
+    async def overview(self, services: Injected, request: AnyRequest) -> Response[OverviewView]:
         return await cached_response(request, services.views, "overview")
 
     @get(
@@ -68,8 +63,8 @@ class DashboardController(Controller):
     )
     async def webhooks(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         status: Annotated[HealthStatus | None, QueryParameter(description="Only this health.")] = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
@@ -88,8 +83,8 @@ class DashboardController(Controller):
     )
     async def performance(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         window: Annotated[Window, QueryParameter(description="How far back.")] = "1h",
     ) -> Response[PerformanceView]:
         return await cached_response(request, services.views, performance_view(window), window=window)
@@ -102,8 +97,8 @@ class DashboardController(Controller):
     )
     async def anomalies(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         state_: Annotated[
             Literal["open", "closed"], QueryParameter(name="state", description="Which to list.")
         ] = "open",

@@ -22,7 +22,7 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10
 READ_FROM = {
     "memory": "l1_hits", "server": "l2_hits", "stale": "stale_hits", "fail_safe": "fail_safe", "created": "misses",
 }  # fmt: skip
-"""Where an answer came from, and the count of it."""
+"""Label of a source of answers, and the field of its count."""
 
 
 class ViewCounts(Protocol):
@@ -103,7 +103,7 @@ class Exposition:
         self._registry.register(self)
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answered request."""
+        """Count one response."""
         series = self._series.get((method, route, status))
         if series is None:
             series = self._series[method, route, status] = self._requests.labels(method, route, str(status))
@@ -115,7 +115,7 @@ class Exposition:
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Called by the registry for what is looked at now and not counted as it happens."""
+        """Called by the registry for values that are read now rather than counted as they change."""
         yield from _cache_metrics(self._cache())
         yield from _socket_metrics(self._hub())
         yield from _task_metrics(self._tasks)
@@ -126,9 +126,7 @@ class Exposition:
 
 def _cache_metrics(report: CacheReport) -> Iterator[Metric]:
     views = report.views
-    reads = CounterMetricFamily(
-        "monitor_cache_reads", "Reads of a cached view, by where the answer came from", labels=("view", "source")
-    )
+    reads = CounterMetricFamily("monitor_cache_reads", "Reads of a cached view, by source", labels=("view", "source"))
     for view in views:
         for source, count in READ_FROM.items():
             reads.add_metric((view.view, source), getattr(view, count))
@@ -154,9 +152,9 @@ def _by_view(name: str, text: str, counts: Iterable[tuple[str, float]]) -> Metri
 def _socket_metrics(hub: HubStatus) -> Iterator[Metric]:
     yield _gauge("sockets", "Open live feeds", len(hub.sockets))
     yield _gauge("socket_users", "Subjects that hold one", len(hub.per_user))
-    yield _gauge("socket_backlog", "Messages that sockets have yet to take", sum(s.backlog for s in hub.sockets))
-    yield _gauge("sockets_congested", "Sockets that take nothing at the moment", sum(s.congested for s in hub.sockets))
-    yield _gauge("feed_connected", "1 while this process hears the others", hub.connected)
+    yield _gauge("socket_backlog", "Messages that sockets have yet to be sent", sum(s.backlog for s in hub.sockets))
+    yield _gauge("sockets_congested", "Sockets whose peer does not read", sum(s.congested for s in hub.sockets))
+    yield _gauge("feed_connected", "1 while this process follows the log of the live feed", hub.connected)
     yield CounterMetricFamily("monitor_sockets_opened", "Live feeds opened", hub.opened)
     for name, text, label, counts in (
         ("closed", "Live feeds closed", "reason", hub.closed),
@@ -193,8 +191,8 @@ def _overview_metrics(overview: OverviewView) -> Iterator[Metric]:
     latencies = {"0.5": traffic.p50_ms, "0.95": traffic.p95_ms, "0.99": traffic.p99_ms}
     seconds = {quantile: None if ms is None else ms / 1000 for quantile, ms in latencies.items()}
     yield _by("attempt_latency_seconds_last_hour", "Attempt latency in the last hour", "quantile", seconds)
-    yield _by("alerts_pending", "Alerts that nobody has acknowledged", "severity", overview.alerts)
-    yield _gauge("alerts_acknowledged", "Alerts that somebody has seen to", overview.acknowledged)
+    yield _by("alerts_pending", "Alerts that are not acknowledged", "severity", overview.alerts)
+    yield _gauge("alerts_acknowledged", "Alerts that are acknowledged and not resolved", overview.acknowledged)
     yield _gauge("anomalies_open", "Departures from a webhook's normal", overview.anomalies)
 
 

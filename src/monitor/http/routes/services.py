@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request
+from litestar.di import NamedDependency
 
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.dashboard import DashboardQueries
@@ -30,3 +34,7 @@ class Services:
     dashboards: DashboardQueries
     views: CachedViews
     readiness: Callable[[], Awaitable[list[str]]]
+
+
+Injected = NamedDependency[Services]
+AnyRequest = Request[Any, Any, Any]

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Request, Response, delete, get, patch, post, put
-from litestar.di import NamedDependency
+from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
 from monitor.domain.digest import body_digest
@@ -26,11 +25,10 @@ from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
 from monitor.http.openapi.document import PATCHES
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.body import MergePatch, convert
-from monitor.http.requests.paging import NO_NUL, Cursor, Limit
-from monitor.http.requests.times import From, To, checked
+from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, time_range
 from monitor.http.responses.cached import cached_response, versioned_response
 from monitor.http.responses.conditional import TAGS, encoded_response, entity_tag, require_version
-from monitor.http.routes.services import Services
+from monitor.http.routes.services import AnyRequest, Injected
 
 MAX_POINTS = 1500
 OPEN_TO_REPORTS = OLDEST + timedelta(hours=1)
@@ -79,8 +77,8 @@ class WebhookController(Controller):
     )
     async def list_webhooks(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         status: Annotated[HealthStatus | None, QueryParameter(description="Only this health.")] = None,
         enabled: Annotated[bool | None, QueryParameter(description="Only enabled, or only disabled ones.")] = None,
         event_type: Annotated[
@@ -113,8 +111,8 @@ class WebhookController(Controller):
     )
     async def create_webhook(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         data: JSONBody[WebhookSpec],
         idempotency_key: IdempotencyKey = None,
     ) -> Response[WebhookView]:
@@ -130,7 +128,7 @@ class WebhookController(Controller):
         responses=problems(*READ, 404) | NOT_MODIFIED,
     )
     async def get_webhook(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
         return versioned_response(request, await services.views.answer("webhook", webhook_id=webhook_id))
 
@@ -144,8 +142,8 @@ class WebhookController(Controller):
     )
     async def replace_webhook(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         webhook_id: FromPath[UUID],
         data: JSONBody[WebhookSpec],
         if_match: IfMatch = None,
@@ -164,8 +162,8 @@ class WebhookController(Controller):
     )
     async def patch_webhook(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         webhook_id: FromPath[UUID],
         data: MergePatch[dict[str, Any]],
         if_match: IfMatch = None,
@@ -187,11 +185,7 @@ class WebhookController(Controller):
         responses=problems(*READ, 404, 412),
     )
     async def delete_webhook(
-        self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
-        webhook_id: FromPath[UUID],
-        if_match: IfMatch = None,
+        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID], if_match: IfMatch = None
     ) -> None:
         await services.registry.remove(
             webhook_id, actor_of(request), require=lambda version: require_version(if_match, version)
@@ -207,8 +201,8 @@ class WebhookController(Controller):
     )
     async def rotate_secret(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         webhook_id: FromPath[UUID],
         data: JSONBody[RotateSecret | None] = None,
     ) -> SecretView:
@@ -223,9 +217,7 @@ class WebhookController(Controller):
         opt=requires(Role.OPERATOR),
         responses=problems(*READ, 404),
     )
-    async def test_webhook(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
-    ) -> AttemptView:
+    async def test_webhook(self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]) -> AttemptView:
         return await services.measurer.ping(webhook_id, actor_of(request))
 
     @post(
@@ -237,7 +229,7 @@ class WebhookController(Controller):
         responses=problems(*READ, 404),
     )
     async def pause_webhook(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
         return _tagged(await services.registry.pause(webhook_id, actor_of(request)))
 
@@ -250,7 +242,7 @@ class WebhookController(Controller):
         responses=problems(*READ, 404),
     )
     async def resume_webhook(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
         return _tagged(await services.registry.resume(webhook_id, actor_of(request)))
 
@@ -263,7 +255,7 @@ class WebhookController(Controller):
     )
     async def list_attempts(
         self,
-        services: NamedDependency[Services],
+        services: Injected,
         webhook_id: FromPath[UUID],
         ok: Annotated[bool | None, QueryParameter(description="Only successes, or only failures.")] = None,
         error: Annotated[str | None, QueryParameter(pattern=ERROR, description="Error kind or status code.")] = None,
@@ -272,7 +264,7 @@ class WebhookController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Page[AttemptView]:
-        where = AttemptFilter(ok, error, checked(from_at, "from"), checked(to_at, "to"))
+        where = AttemptFilter(ok, error, *time_range(from_at, to_at))
         rows = await services.queries.attempts(webhook_id, where, after=decode_cursor(cursor), limit=limit + 1)
         return page(rows, limit)
 
@@ -286,7 +278,7 @@ class WebhookController(Controller):
         responses=problems(*WRITE, 404),
     )
     async def report_attempts(
-        self, services: NamedDependency[Services], webhook_id: FromPath[UUID], data: JSONBody[AttemptReport]
+        self, services: Injected, webhook_id: FromPath[UUID], data: JSONBody[AttemptReport]
     ) -> Recorded:
         return await services.measurer.report(webhook_id, data.attempts)
 
@@ -300,8 +292,8 @@ class WebhookController(Controller):
     )
     async def get_metrics(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         webhook_id: FromPath[UUID],
         from_at: From = None,
         to_at: To = None,
@@ -309,7 +301,7 @@ class WebhookController(Controller):
             int, QueryParameter(ge=MINUTE_S, le=7 * 86_400, multiple_of=MINUTE_S, description="Seconds per point.")
         ] = MINUTE_S,
     ) -> Response[MetricsView]:
-        start, end = await _window(services, checked(from_at, "from"), checked(to_at, "to"), step)
+        start, end = await _window(services, *time_range(from_at, to_at), step)
         if end <= await services.queries.now() - OPEN_TO_REPORTS:
             scope = {"webhook_id": webhook_id, "from_at": start, "to_at": end, "step_s": step}
             return await cached_response(request, services.views, "metrics_closed", **scope)
@@ -317,7 +309,7 @@ class WebhookController(Controller):
 
 
 async def _window(
-    services: NamedDependency[Services], from_at: datetime | None, to_at: datetime | None, step: int
+    services: Injected, from_at: datetime | None, to_at: datetime | None, step: int
 ) -> tuple[datetime, datetime]:
     end = to_at or (await services.queries.now()).replace(second=0, microsecond=0) + timedelta(minutes=1)
     start = from_at or end - timedelta(hours=1)

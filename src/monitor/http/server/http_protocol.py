@@ -3,8 +3,8 @@ The server's HTTP protocol: uvicorn's ``httptools``, with limits that uvicorn do
 
 uvicorn keeps a request head or trailers of any size in memory and waits without end for the rest of a request: both
 need no token, so one host could take all memory or all sockets. It also treats trailers as headers, accepts requests
-for two hosts, and answers an unreadable request ahead of responses that are still due. What is wrong before there is
-a request is answered as a problem, too.
+for two hosts, and responds to an unreadable request ahead of responses that are still due. Errors before there is a
+request are problems, too.
 """
 
 from __future__ import annotations

@@ -17,9 +17,8 @@ from monitor.auth.tokens import TokenVerifier
 from monitor.domain.live.session import FLOOD_FRAMES
 from monitor.domain.vocab import Role
 from monitor.http.live import LiveEndpoint, live_route
-from monitor.http.middleware.authentication import undeclared_routes
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import Application, build_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
 from tests.unit.http.live.live_support import (
     ORIGIN,
     OWN,
@@ -32,7 +31,7 @@ from tests.unit.http.live.live_support import (
     until,
 )
 from tests.unit.http.middleware.test_authentication import CASES, forge
-from tests.unit.http.support import NOW, Keys
+from tests.unit.http.support import NOW, Keys, undeclared_routes
 
 TOKENS = {case["name"]: case for case in CASES["rest_tokens"]}
 
@@ -186,8 +185,8 @@ async def test_a_server_that_cannot_answer_a_handshake_closes_it(endpoint: LiveE
 @pytest.fixture
 def app(endpoint: LiveEndpoint, verifier: TokenVerifier) -> Application:
     limiter = LocalRateLimiter(per_s=1, burst=5, ticks_s=lambda: 0.0)
-    plumbing = http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter)
-    litestar = Litestar([live_route(endpoint)], openapi_config=None, **plumbing)
+    options = litestar_options(verifier=verifier, now=lambda: NOW, limiter=limiter)
+    litestar = Litestar([live_route(endpoint)], openapi_config=None, **options)
     return Application(litestar, build_edge(litestar, new_id=lambda: "made", ticks_s=lambda: 0.0))
 
 

@@ -18,8 +18,8 @@ from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import OPEN, requires
 from monitor.http.middleware.cached_fast_path import CachedFastPath
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import Application, build_edge, http_plumbing
-from monitor.http.requests.paging import Limit
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
+from monitor.http.requests.query import Limit
 from monitor.http.responses.cached import cached_response, versioned_response
 from monitor.http.responses.conditional import encoded_response
 from tests.unit.http.support import NOW
@@ -114,7 +114,7 @@ class Site:
         litestar = Litestar(
             [things, admins, open_route, thing, fresh, down],
             openapi_config=None,
-            **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter),
+            **litestar_options(verifier=verifier, now=lambda: NOW, limiter=limiter),
         )
         edge_layer = build_edge(
             litestar,

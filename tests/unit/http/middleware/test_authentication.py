@@ -14,10 +14,10 @@ from litestar.testing import TestClient
 
 from monitor.domain.errors import Unauthenticated
 from monitor.domain.vocab import Role
-from monitor.http.middleware.authentication import bearer_token, undeclared_routes
+from monitor.http.middleware.authentication import bearer_token
 from monitor.http.middleware.stack import Application
 from monitor.http.responses.problems import TYPE_PREFIX
-from tests.unit.http.support import NOW, Keys, b64, public_pem
+from tests.unit.http.support import NOW, Keys, b64, public_pem, undeclared_routes
 
 CASES: dict[str, Any] = json.loads((Path(__file__).parents[3] / "cases" / "jwt.json").read_text())
 ROUTE = "/viewer/00000000-0000-7000-8000-000000000000"

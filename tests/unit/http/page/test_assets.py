@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import Application, build_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
 from monitor.http.page.assets import MEDIA_TYPES, POLICY, STATIC, AssetBundle, asset_routes, load_assets
 from monitor.http.responses.conditional import entity_tag
 
@@ -29,7 +29,7 @@ def page() -> AssetBundle:
 def client(page: AssetBundle, verifier: TokenVerifier) -> Iterator[TestClient[Application]]:
     limiter = LocalRateLimiter(per_s=1, burst=1, ticks_s=lambda: 0.0)
     litestar = Litestar(
-        asset_routes(page), openapi_config=None, **http_plumbing(verifier=verifier, now=lambda: 0.0, limiter=limiter)
+        asset_routes(page), openapi_config=None, **litestar_options(verifier=verifier, now=lambda: 0.0, limiter=limiter)
     )
     edge = build_edge(litestar, new_id=lambda: "id", ticks_s=lambda: 0.0)
     with TestClient(Application(litestar, edge)) as client:
