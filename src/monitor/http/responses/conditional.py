@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -82,6 +83,7 @@ def select(
     return Selected(200, headers, body)
 
 
+@lru_cache(maxsize=128)
 def accepts_gzip(header: str) -> bool:
     """Whether *header*, an ``Accept-Encoding``, gives gzip another weight than 0 (RFC 9110 section 12.5.3)."""
     accepted = {}
