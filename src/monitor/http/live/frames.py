@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from monitor.domain.errors import MonitorError
-from monitor.domain.live import FeedEntry, Kind, Message
+from monitor.domain.live import FeedEntry, Message, MessageKind
 
 
 class _Envelope(msgspec.Struct):
-    type: Kind
+    type: MessageKind
     epoch: str
     seq: int
     at: datetime
@@ -20,7 +20,7 @@ class _Envelope(msgspec.Struct):
 
 
 class _ErrorEnvelope(msgspec.Struct):
-    type: Kind
+    type: MessageKind
     code: str
     epoch: str
     seq: int
@@ -37,8 +37,8 @@ def encode_entry(entry: FeedEntry, epoch: str, seq: int) -> Message:
 def encode_error(error: MonitorError, epoch: str, seq: int, at: datetime) -> Message:
     """Return the response to a client's bad frame: ``code`` is the error's slug, ``data`` its title and detail."""
     data = {"title": error.title, "detail": error.detail}
-    text = msgspec.json.encode(_ErrorEnvelope(Kind.ERROR, error.slug, epoch, max(seq, 0), at, data))
-    return Message(Kind.ERROR, epoch, seq, None, text_frame(text))
+    text = msgspec.json.encode(_ErrorEnvelope(MessageKind.ERROR, error.slug, epoch, max(seq, 0), at, data))
+    return Message(MessageKind.ERROR, epoch, seq, None, text_frame(text))
 
 
 def text_frame(payload: bytes) -> bytes:
