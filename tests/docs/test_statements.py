@@ -15,7 +15,7 @@ from monitor.domain.alerts import notification as announce
 from monitor.domain.alerts.alert import Action, AlertKind, AlertState
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.errors import MonitorError
-from monitor.domain.live.messages import TOPICS, Kind
+from monitor.domain.live.messages import TOPICS, MessageKind
 from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Role
 from monitor.http.live.close_codes import CloseCode
 from tests.docs.documents import DOCUMENTS, ROOT
@@ -28,7 +28,7 @@ PATH = re.compile(r"`([\w/]+\.py|[a-z_]+(?:/[a-z_]+)*/)`")
 ROOTS = (ROOT, ROOT / "src" / "monitor")
 EXAMPLES = {"receiver.py"}
 LISTED: list[type[StrEnum]] = [
-    Action, AlertKind, AlertState, BodyFormat, DeliveryState, ErrorKind, HealthStatus, Kind, Role,
+    Action, AlertKind, AlertState, BodyFormat, DeliveryState, ErrorKind, HealthStatus, MessageKind, Role,
 ]  # fmt: skip
 
 ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_every_problem_is_in_the_reference() -> None:
 
 def test_the_live_feed_is_described_in_full() -> None:
     assert [code.value for code in CloseCode if f"| {code.value} |" not in REFERENCE] == []
-    groups = TOPICS.keys() - {kind.value for kind in Kind}
+    groups = TOPICS.keys() - {kind.value for kind in MessageKind}
     assert [group for group in groups if f"`{group}`" not in REFERENCE] == []
 
 

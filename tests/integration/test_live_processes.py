@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.live import FeedEntry, Kind, Position, Tail
-from monitor.domain.live.stream import RING
+from monitor.domain.live import FeedEntry, FeedTail, MessageKind, Position
+from monitor.domain.live.stream import RING_MESSAGES
 from monitor.domain.ports.feed_log import FeedLog
 from tests import servers
 from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
@@ -121,10 +121,10 @@ async def logs(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[tup
 
 
 def entries(*texts: str) -> list[FeedEntry]:
-    return [FeedEntry(Kind.ALERT_NEW, CLOCK.now(), msgspec.Raw(msgspec.json.encode(text))) for text in texts]
+    return [FeedEntry(MessageKind.ALERT_NEW, CLOCK.now(), msgspec.Raw(msgspec.json.encode(text))) for text in texts]
 
 
-def texts(tail: Tail) -> list[tuple[int, str]]:
+def texts(tail: FeedTail) -> list[tuple[int, str]]:
     return [(seq, msgspec.json.decode(entry.data)) for seq, entry in tail.entries]
 
 
@@ -176,9 +176,9 @@ async def test_a_log_that_has_lost_what_a_reader_saw_begins_anew(logs: tuple[Fee
 
 async def test_a_log_keeps_what_a_ring_holds(logs: tuple[FeedLog, FeedLog]) -> None:
     one, _ = logs
-    await one.append(1, entries(*map(str, range(RING + 5))))
+    await one.append(1, entries(*map(str, range(RING_MESSAGES + 5))))
     tail = await one.open(NOWHERE)
-    assert (len(tail.entries), tail.entries[-1][0]) == (RING, RING + 5)
+    assert (len(tail.entries), tail.entries[-1][0]) == (RING_MESSAGES, RING_MESSAGES + 5)
 
 
 async def test_a_redis_that_is_not_there_is_unavailable(prefix: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.live import FeedEntry, Kind, Position
+from monitor.domain.live import FeedEntry, MessageKind, Position
 from tests.integration.live_support import CLOCK, feed_log, live_server, name, watching
 from tests.integration.support import eventually
 
@@ -34,7 +34,7 @@ def prefix() -> str:
 
 
 def entry(number: int) -> FeedEntry:
-    return FeedEntry(Kind.ALERT_NEW, CLOCK.now(), msgspec.Raw(b"%d" % number))
+    return FeedEntry(MessageKind.ALERT_NEW, CLOCK.now(), msgspec.Raw(b"%d" % number))
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -70,9 +70,9 @@ async def test_an_entry_that_this_version_cannot_read_is_skipped_and_counted(red
 
     assert tail.end == Position(epoch.decode(), 3)
     assert [(seq, one.kind) for seq, one in tail.entries] == [
-        (1, Kind.ALERT_NEW),
-        (2, Kind.HEARTBEAT),
-        (3, Kind.ALERT_NEW),
+        (1, MessageKind.ALERT_NEW),
+        (2, MessageKind.HEARTBEAT),
+        (3, MessageKind.ALERT_NEW),
     ]
     assert log.unreadable == 1
 

@@ -12,7 +12,7 @@ from monitor.cache import Cache, Invalidation, InvalidationRules
 from monitor.domain import events
 from monitor.domain.events import DomainEvent
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.live.messages import Kind
+from monitor.domain.live.messages import MessageKind
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.services.live_feed import LiveFeed
 
@@ -23,7 +23,7 @@ class Subscriber(msgspec.Struct, frozen=True):
     """What follows from one kind of event. ``live`` is the type of its live message, null for none."""
 
     drops: Invalidation
-    live: Kind | None = None
+    live: MessageKind | None = None
 
 
 # ``acknowledged``: a change that a person made is visible in every process before it is answered.
@@ -35,18 +35,22 @@ SUBSCRIBERS: Mapping[type[DomainEvent], Subscriber] = {
     events.WebhookUpdated: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
     events.WebhookDeleted: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
     events.WebhookStatusChanged: Subscriber(
-        Invalidation(("webhooks", "webhook:{webhook_id}", "dashboard", "health")), Kind.WEBHOOK_STATUS_CHANGED
+        Invalidation(("webhooks", "webhook:{webhook_id}", "dashboard", "health")), MessageKind.WEBHOOK_STATUS_CHANGED
     ),
     events.AnomalyOpened: Subscriber(
-        Invalidation(("anomalies", "dashboard", "webhook:{webhook_id}")), Kind.ANOMALY_OPENED
+        Invalidation(("anomalies", "dashboard", "webhook:{webhook_id}")), MessageKind.ANOMALY_OPENED
     ),
     events.AnomalyClosed: Subscriber(
-        Invalidation(("anomalies", "dashboard", "webhook:{webhook_id}")), Kind.ANOMALY_CLOSED
+        Invalidation(("anomalies", "dashboard", "webhook:{webhook_id}")), MessageKind.ANOMALY_CLOSED
     ),
-    events.AlertRaised: Subscriber(Invalidation(("alerts", "dashboard")), Kind.ALERT_NEW),
-    events.AlertUpdated: Subscriber(Invalidation(("alerts", "dashboard")), Kind.ALERT_UPDATED),
-    events.AlertAcknowledged: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True), Kind.ALERT_UPDATED),
-    events.AlertResolved: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True), Kind.ALERT_UPDATED),
+    events.AlertRaised: Subscriber(Invalidation(("alerts", "dashboard")), MessageKind.ALERT_NEW),
+    events.AlertUpdated: Subscriber(Invalidation(("alerts", "dashboard")), MessageKind.ALERT_UPDATED),
+    events.AlertAcknowledged: Subscriber(
+        Invalidation(("alerts", "dashboard"), acknowledged=True), MessageKind.ALERT_UPDATED
+    ),
+    events.AlertResolved: Subscriber(
+        Invalidation(("alerts", "dashboard"), acknowledged=True), MessageKind.ALERT_UPDATED
+    ),
     events.SilencesChanged: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True)),
 }
 """An event without a row fails the tests. Attempts drop nothing, or each would empty the cache."""

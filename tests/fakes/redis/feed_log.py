@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.live import FeedEntry, Position, Tail
-from monitor.domain.live.stream import RING
+from monitor.domain.live import FeedEntry, FeedTail, Position
+from monitor.domain.live.stream import RING_MESSAGES
 
 
 class FakeFeed:
@@ -25,7 +25,7 @@ class FakeFeed:
         """Lose everything and start anew, as a server without persistence does."""
         self._epochs += 1
         self.end = Position(f"shared-{self._epochs}", 0)
-        self.entries: deque[tuple[int, FeedEntry]] = deque(maxlen=RING)
+        self.entries: deque[tuple[int, FeedEntry]] = deque(maxlen=RING_MESSAGES)
         self.told: dict[str, int] = {}
         self.wake()
 
@@ -49,22 +49,22 @@ class FakeFeedLog:
         self._feed = feed
         self._producer = producer
 
-    async def open(self, known: Position) -> Tail:
+    async def open(self, known: Position) -> FeedTail:
         self._reach()
         end = self._feed.end
         if end.epoch == known.epoch and end.seq < known.seq:
             self._feed.begin()
-        return Tail(self._feed.end, list(self._feed.entries))
+        return FeedTail(self._feed.end, list(self._feed.entries))
 
-    async def follow(self, after: Position) -> Tail:
+    async def follow(self, after: Position) -> FeedTail:
         self._reach()
         changed = self._feed.changed
         if self._feed.end == after:
             await changed.wait()
             self._reach()
         if self._feed.end.epoch != after.epoch:
-            return Tail(self._feed.end)
-        return Tail(self._feed.end, [(seq, entry) for seq, entry in self._feed.entries if seq > after.seq])
+            return FeedTail(self._feed.end)
+        return FeedTail(self._feed.end, [(seq, entry) for seq, entry in self._feed.entries if seq > after.seq])
 
     async def append(self, first: int, entries: Sequence[FeedEntry]) -> None:
         self._reach()

@@ -15,7 +15,7 @@ from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.events import DomainEvent
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.live.messages import Kind
+from monitor.domain.live.messages import MessageKind
 from monitor.domain.vocab import HealthStatus, Severity
 
 HOOK, OTHER = UUID(int=7), UUID(int=8)
@@ -32,9 +32,9 @@ class FakeReads:
         return "anomaly", anomaly_id
 
 
-async def published(event: DomainEvent) -> list[tuple[Kind, Any, UUID | None]]:
+async def published(event: DomainEvent) -> list[tuple[MessageKind, Any, UUID | None]]:
     """Return the live messages of *event*."""
-    sent: list[tuple[Kind, Any, UUID | None]] = []
+    sent: list[tuple[MessageKind, Any, UUID | None]] = []
     feed: Any = SimpleNamespace(publish=lambda kind, data, webhook_id: sent.append((kind, data, webhook_id)))
     reads: Any = FakeReads()
     await live_publisher(feed, reads)([event])
@@ -49,21 +49,26 @@ def test_every_event_has_a_row(event: type[DomainEvent]) -> None:
 @pytest.mark.parametrize(
     ("event", "kind", "webhook_id", "view"),
     [
-        (events.AlertRaised(OTHER, HOOK, AlertKind.FAILING, Severity.WARNING, "t"), Kind.ALERT_NEW, HOOK, "alert"),
-        (events.AlertUpdated(OTHER, SYSTEM_ID), Kind.ALERT_UPDATED, None, "alert"),
-        (events.AlertAcknowledged(OTHER, HOOK, "ada"), Kind.ALERT_UPDATED, HOOK, "alert"),
-        (events.AlertResolved(OTHER, HOOK, "ada"), Kind.ALERT_UPDATED, HOOK, "alert"),
+        (
+            events.AlertRaised(OTHER, HOOK, AlertKind.FAILING, Severity.WARNING, "t"),
+            MessageKind.ALERT_NEW,
+            HOOK,
+            "alert",
+        ),
+        (events.AlertUpdated(OTHER, SYSTEM_ID), MessageKind.ALERT_UPDATED, None, "alert"),
+        (events.AlertAcknowledged(OTHER, HOOK, "ada"), MessageKind.ALERT_UPDATED, HOOK, "alert"),
+        (events.AlertResolved(OTHER, HOOK, "ada"), MessageKind.ALERT_UPDATED, HOOK, "alert"),
         (
             events.AnomalyOpened(OTHER, HOOK, Signal.FAILURES, Severity.WARNING, "s"),
-            Kind.ANOMALY_OPENED,
+            MessageKind.ANOMALY_OPENED,
             HOOK,
             "anomaly",
         ),
-        (events.AnomalyClosed(OTHER, HOOK, Signal.FAILURES), Kind.ANOMALY_CLOSED, HOOK, "anomaly"),
+        (events.AnomalyClosed(OTHER, HOOK, Signal.FAILURES), MessageKind.ANOMALY_CLOSED, HOOK, "anomaly"),
     ],
 )
 async def test_an_event_of_an_alert_or_anomaly_is_published_with_its_view(
-    event: DomainEvent, kind: Kind, webhook_id: UUID | None, view: str
+    event: DomainEvent, kind: MessageKind, webhook_id: UUID | None, view: str
 ) -> None:
     assert await published(event) == [(kind, (view, OTHER), webhook_id)]
 
@@ -71,7 +76,7 @@ async def test_an_event_of_an_alert_or_anomaly_is_published_with_its_view(
 async def test_a_change_of_health_is_published_with_its_own_members() -> None:
     event = events.WebhookStatusChanged(HOOK, HealthStatus.DEGRADED, "r", AT)
     members = {"webhook_id": HOOK, "status": HealthStatus.DEGRADED, "reason": "r", "at": AT}
-    assert await published(event) == [(Kind.WEBHOOK_STATUS_CHANGED, members, HOOK)]
+    assert await published(event) == [(MessageKind.WEBHOOK_STATUS_CHANGED, members, HOOK)]
 
 
 @pytest.mark.parametrize("event", [events.WebhookCreated(HOOK), events.SilencesChanged()])

@@ -10,9 +10,9 @@ import msgspec
 import structlog
 
 from monitor.adapters.redis.client import connect, translating
-from monitor.domain.live import FeedEntry, Position, Tail
-from monitor.domain.live.messages import Kind
-from monitor.domain.live.stream import RING
+from monitor.domain.live import FeedEntry, FeedTail, Position
+from monitor.domain.live.messages import MessageKind
+from monitor.domain.live.stream import RING_MESSAGES
 
 CONNECT_S = 1.0
 ANSWER_S = 2.0
@@ -119,10 +119,10 @@ class RedisFeedLog:
         async with translating(self._redis):
             await self._redis.aclose()
 
-    async def open(self, known: Position) -> Tail:
-        return await self._read(known, RING)
+    async def open(self, known: Position) -> FeedTail:
+        return await self._read(known, RING_MESSAGES)
 
-    async def follow(self, after: Position) -> Tail:
+    async def follow(self, after: Position) -> FeedTail:
         async with translating(self._redis):
             found = await self._redis.xread({self._stream: f"{after.seq}-0"}, count=READ_COUNT, block=BLOCK_MS)
             if found:
@@ -130,13 +130,13 @@ class RedisFeedLog:
                 # A new epoch begins with an empty stream, so one read never spans two.
                 entries = [self._entry(row) for row in rows if _is_ours(row)]
                 if entries:
-                    return Tail(Position(rows[0][1][b"epoch"].decode(), entries[-1][0]), entries)
+                    return FeedTail(Position(rows[0][1][b"epoch"].decode(), entries[-1][0]), entries)
         # Nothing new, or an entry that something else wrote: then opening begins a new epoch.
         return await self._read(after, 0)
 
     async def append(self, first: int, entries: Sequence[FeedEntry]) -> None:
         packed = [_encode(entry) for entry in entries]
-        args: list[Any] = [self._new_epoch(), RING, PRODUCER_TTL_S, first, *packed]
+        args: list[Any] = [self._new_epoch(), RING_MESSAGES, PRODUCER_TTL_S, first, *packed]
         async with translating(self._redis):
             await self._append(keys=[self._state, self._stream, self._appended], args=args)
 
@@ -144,14 +144,14 @@ class RedisFeedLog:
         async with translating(self._redis):
             await self._restart(keys=[self._state, self._stream], args=[self._new_epoch()])
 
-    async def _read(self, known: Position, count: int) -> Tail:
+    async def _read(self, known: Position, count: int) -> FeedTail:
         args: list[Any] = [self._new_epoch(), known.epoch, known.seq, max(count, 1)]
         async with translating(self._redis):
             epoch, seq, rows = await self._open(keys=[self._state, self._stream], args=args)
             # From a script, the members of a row are a flat list.
             mapped = [(id_, dict(zip(members[::2], members[1::2], strict=True))) for id_, members in rows[::-1]]
             entries = [self._entry(row) for row in mapped if _is_ours(row)] if count else []
-            return Tail(Position(epoch.decode(), int(seq)), entries)
+            return FeedTail(Position(epoch.decode(), int(seq)), entries)
 
     def _entry(self, row: _Row) -> tuple[int, FeedEntry]:
         id_, members = row
@@ -162,7 +162,7 @@ class RedisFeedLog:
             # Written by a later version. Clients get a heartbeat with its number, so none waits for it.
             self.unreadable += 1
             log.warning("live_entry_unreadable", seq=number)
-            return number, FeedEntry(Kind.HEARTBEAT, self._now(), msgspec.Raw(b"{}"))
+            return number, FeedEntry(MessageKind.HEARTBEAT, self._now(), msgspec.Raw(b"{}"))
 
 
 def _is_ours(row: _Row) -> bool:

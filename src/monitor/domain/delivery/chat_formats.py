@@ -33,7 +33,7 @@ _DISCORD_MARKUP = re.compile(r"[\\`*_~|<>\[\]]")
 _TEAMS = {Severity.INFO: "accent", Severity.WARNING: "warning", Severity.CRITICAL: "attention"}
 
 
-class Message(msgspec.Struct, frozen=True):
+class ChatMessage(msgspec.Struct, frozen=True):
     """One chat message before a service shapes it. ``facts`` are pairs of label and value, neither blank."""
 
     title: str
@@ -52,7 +52,7 @@ def render(body_format: BodyFormat, event_type: str, payload: bytes) -> bytes:
     return msgspec.json.encode(shapes[body_format](message))
 
 
-def message_of(event_type: str, payload: bytes) -> Message:
+def message_of(event_type: str, payload: bytes) -> ChatMessage:
     """Return an alert's sentence as the message of an event about it, of any other event its type and payload."""
     if not event_type.startswith(ALERTS):
         return _plain(event_type, payload)
@@ -85,7 +85,7 @@ class _Payload(msgspec.Struct):
     data: _Data
 
 
-def _alert_message(verb: str, data: _Data) -> Message:
+def _alert_message(verb: str, data: _Data) -> ChatMessage:
     alert = data.alert
     facts = {
         "Webhook": data.webhook and data.webhook.name,
@@ -96,7 +96,7 @@ def _alert_message(verb: str, data: _Data) -> Message:
         "Note": alert.note,
     }
     resolved = verb == "resolved"
-    return Message(
+    return ChatMessage(
         title=_cut(f"{alert.severity.capitalize()} alert {verb}", TITLE_MAX),
         text=_cut(alert.title, TEXT_MAX),
         facts=tuple((label, _cut(value, TITLE_MAX)) for label, value in facts.items() if value and value.strip()),
@@ -105,15 +105,15 @@ def _alert_message(verb: str, data: _Data) -> Message:
     )
 
 
-def _plain(event_type: str, payload: bytes) -> Message:
-    return Message(_cut(event_type, TITLE_MAX), _cut(payload.decode(errors="replace"), TEXT_MAX))
+def _plain(event_type: str, payload: bytes) -> ChatMessage:
+    return ChatMessage(_cut(event_type, TITLE_MAX), _cut(payload.decode(errors="replace"), TEXT_MAX))
 
 
 def _cut(text: str, max_length: int) -> str:
     return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
-def _slack(message: Message) -> dict[str, Any]:
+def _slack(message: ChatMessage) -> dict[str, Any]:
     fields = [
         {"title": _slack_text(label), "value": _slack_text(value), "short": True} for label, value in message.facts
     ]
@@ -130,7 +130,7 @@ def _slack_text(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _discord(message: Message) -> dict[str, Any]:
+def _discord(message: ChatMessage) -> dict[str, Any]:
     fields = [{"name": label, "value": _discord_text(value), "inline": True} for label, value in message.facts]
     text = _discord_text(message.text)
     embed = {"title": message.title, "description": text, "color": message.colour, "fields": fields}
@@ -142,7 +142,7 @@ def _discord_text(text: str) -> str:
     return _DISCORD_MARKUP.sub(r"\\\g<0>", text)
 
 
-def _teams(message: Message) -> dict[str, Any]:
+def _teams(message: ChatMessage) -> dict[str, Any]:
     title = {"text": message.title, "weight": "bolder", "color": message.teams_colour}
     facts = [{"title": label, "value": _teams_text(value)} for label, value in message.facts]
     card = {

@@ -1,27 +1,28 @@
 """
-The live feed, without sockets: messages in one order, a ring to resume from, and what a client may send.
+The live feed without sockets: ordered messages, a ring to resume from, and the frames of clients.
 
 A *feed* is one sequence of messages, named by its ``epoch`` and counted by ``seq`` from 1, shared by all processes.
 Alerts, anomalies and health changes each take the next number. A snapshot, a metrics update and a heartbeat take none:
-they repeat the last number that their socket was sent. So on one socket ``seq`` never falls, and a client resumes from
-the last one it received, on whatever frame.
+each repeats the last number of its socket. So on one socket ``seq`` never falls, and a client resumes from the last one
+it received, in a frame of any type.
 
 A client without a filter gets every number. One with a filter gets numbers with gaps where messages were filtered out;
-a gap is never a loss, since a server that cannot send a message closes the socket instead of leaving it out.
+a gap is never a loss, since a server that cannot send a message closes the socket.
 """
 
-from monitor.domain.live.messages import Encode, FeedEntry, Kind, Message
-from monitor.domain.live.reader import EVERYTHING, Filter, Reader
+from monitor.domain.live.messages import Encode, FeedEntry, Message, MessageKind
+from monitor.domain.live.reader import NO_FILTER, Filter, Reader
 from monitor.domain.live.session import Resume, Session, SocketGrant, Subscribe, UnknownFrame
-from monitor.domain.live.stream import Position, Stream, Tail
+from monitor.domain.live.stream import FeedTail, Position, Stream
 
 __all__ = [
-    "EVERYTHING",
+    "NO_FILTER",
     "Encode",
     "FeedEntry",
+    "FeedTail",
     "Filter",
-    "Kind",
     "Message",
+    "MessageKind",
     "Position",
     "Reader",
     "Resume",
@@ -29,6 +30,5 @@ __all__ = [
     "SocketGrant",
     "Stream",
     "Subscribe",
-    "Tail",
     "UnknownFrame",
 ]

@@ -1,4 +1,4 @@
-"""What goes over the feed."""
+"""Messages of the feed, and the topics that select them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """The ``type`` of a frame."""
 
     SNAPSHOT = "snapshot"
@@ -25,33 +25,39 @@ class Kind(StrEnum):
 
 
 NUMBERED = frozenset(
-    {Kind.ALERT_NEW, Kind.ALERT_UPDATED, Kind.WEBHOOK_STATUS_CHANGED, Kind.ANOMALY_OPENED, Kind.ANOMALY_CLOSED}
+    {
+        MessageKind.ALERT_NEW,
+        MessageKind.ALERT_UPDATED,
+        MessageKind.WEBHOOK_STATUS_CHANGED,
+        MessageKind.ANOMALY_OPENED,
+        MessageKind.ANOMALY_CLOSED,
+    }
 )
-"""Each of these takes the next ``seq``."""
+"""The kinds that take the next ``seq``."""
 
-TOPICS: dict[str, frozenset[Kind]] = {
-    **{kind.value: frozenset({kind}) for kind in (*sorted(NUMBERED), Kind.METRICS_UPDATE)},
-    "alerts": frozenset({Kind.ALERT_NEW, Kind.ALERT_UPDATED}),
-    "anomalies": frozenset({Kind.ANOMALY_OPENED, Kind.ANOMALY_CLOSED}),
-    "metrics": frozenset({Kind.METRICS_UPDATE}),
-    "webhooks": frozenset({Kind.WEBHOOK_STATUS_CHANGED}),
+TOPICS: dict[str, frozenset[MessageKind]] = {
+    **{kind.value: frozenset({kind}) for kind in (*sorted(NUMBERED), MessageKind.METRICS_UPDATE)},
+    "alerts": frozenset({MessageKind.ALERT_NEW, MessageKind.ALERT_UPDATED}),
+    "anomalies": frozenset({MessageKind.ANOMALY_OPENED, MessageKind.ANOMALY_CLOSED}),
+    "metrics": frozenset({MessageKind.METRICS_UPDATE}),
+    "webhooks": frozenset({MessageKind.WEBHOOK_STATUS_CHANGED}),
 }
-"""What a client may subscribe to: a type of frame, or a group of them."""
+"""What a client may subscribe to: a kind of message, or a group of kinds."""
 
 
 class FeedEntry(msgspec.Struct, frozen=True):
-    """A message before it has a number. ``data`` is JSON; ``webhook_id`` is null if it is about all webhooks."""
+    """A message without a number yet. ``data`` is JSON; ``webhook_id`` is ``None`` if it is about all webhooks."""
 
-    kind: Kind
+    kind: MessageKind
     at: datetime
     data: msgspec.Raw
     webhook_id: UUID | None = None
 
 
 class Message(msgspec.Struct, frozen=True):
-    """An entry in its place in the feed; ``encoded`` is its form for sockets, made once for all of them."""
+    """A numbered entry; ``encoded`` is its form for sockets, encoded once for all."""
 
-    kind: Kind
+    kind: MessageKind
     epoch: str
     seq: int
     webhook_id: UUID | None
@@ -59,4 +65,4 @@ class Message(msgspec.Struct, frozen=True):
 
 
 Encode = Callable[[FeedEntry, str, int], Message]
-"""Puts an entry in its place, given by epoch and ``seq``."""
+"""Returns the message of an entry, epoch and ``seq``."""

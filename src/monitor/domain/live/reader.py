@@ -1,4 +1,4 @@
-"""How far one socket has read, and what it wants to read."""
+"""The cursor and filter of one socket."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.errors import FieldError, Invalid
-from monitor.domain.live.messages import TOPICS, Kind, Message
+from monitor.domain.live.messages import TOPICS, Message, MessageKind
 from monitor.domain.live.stream import Position, Stream
 
-ALWAYS = frozenset({Kind.SNAPSHOT, Kind.HEARTBEAT})
-"""What no filter holds back."""
+ALWAYS = frozenset({MessageKind.SNAPSHOT, MessageKind.HEARTBEAT})
+"""Kinds that pass every filter."""
 
-WAITING = -1
-"""The cursor of a reader that has to be given a snapshot first."""
+NO_CURSOR = -1
+"""The cursor of a reader that waits for a snapshot."""
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """``None`` stands for all. Messages about no single webhook pass any list of webhooks."""
+    """``None`` matches all. Messages about no single webhook pass every list of webhooks."""
 
-    kinds: frozenset[Kind] | None = None
+    kinds: frozenset[MessageKind] | None = None
     webhooks: frozenset[UUID] | None = None
 
     @classmethod
     def of(cls, topics: Sequence[str] | None, webhooks: Sequence[UUID] | None) -> Filter:
-        """Raises ``Invalid``: a topic that does not exist."""
+        """Return the filter of a client's topics and webhooks. Raises ``Invalid``: a topic does not exist."""
         kinds = None
         if topics is not None:
             unknown = next((i for i, topic in enumerate(topics) if topic not in TOPICS), None)
@@ -35,60 +35,60 @@ class Filter(msgspec.Struct, frozen=True):
             kinds = ALWAYS.union(*(TOPICS[topic] for topic in topics))
         return cls(kinds, None if webhooks is None else frozenset(webhooks))
 
-    def passes(self, kind: Kind, webhook_id: UUID | None) -> bool:
+    def passes(self, kind: MessageKind, webhook_id: UUID | None) -> bool:
         about = self.webhooks is None or webhook_id is None or webhook_id in self.webhooks
         return about and (self.kinds is None or kind in self.kinds)
 
 
-EVERYTHING = Filter()
+NO_FILTER = Filter()
 
 
 class Reader:
     """
-    A cursor into the stream: the ring is the backlog of every socket, so a slow one holds no memory of its own.
+    A cursor into the stream. The ring is the backlog of every socket, so a slow one needs no memory of its own.
 
-    ``cursor`` is the last ``seq`` that was handed out, wanted or not, or ``WAITING``.
+    ``cursor`` is the last ``seq`` that was read or filtered out, or ``NO_CURSOR``.
     """
 
     __slots__ = ("cursor", "filter")
 
     def __init__(self) -> None:
-        self.cursor = WAITING
-        self.filter = EVERYTHING
+        self.cursor = NO_CURSOR
+        self.filter = NO_FILTER
 
     def resume(self, stream: Stream, position: Position) -> bool:
-        """Go on from *position* if everything since is still there."""
+        """Continue after *position*; return ``False`` if later messages have left the ring."""
         if position.epoch != stream.epoch or not stream.covers(position.seq):
             return False
         self.cursor = position.seq
         return True
 
     def start(self, stream: Stream, snapshot: Message) -> bool:
-        """Go on from *snapshot* if everything since is still there."""
+        """Continue after *snapshot*; return ``False`` if later messages have left the ring."""
         return self.resume(stream, Position(snapshot.epoch, snapshot.seq))
 
-    def wait(self) -> None:
-        """Take nothing until the next snapshot."""
-        self.cursor = WAITING
+    def await_snapshot(self) -> None:
+        """Read nothing until the next snapshot."""
+        self.cursor = NO_CURSOR
 
     def advance(self, message: Message) -> bool:
-        """Pass over *message*, which must be the next one; return whether it is wanted."""
+        """Move the cursor to *message*, which must be the next one; return whether it passes the filter."""
         self.cursor = message.seq
         return self.passes(message)
 
     def passes(self, message: Message) -> bool:
-        return self.filter is EVERYTHING or self.filter.passes(message.kind, message.webhook_id)
+        return self.filter is NO_FILTER or self.filter.passes(message.kind, message.webhook_id)
 
     def is_lost(self, stream: Stream) -> bool:
-        """Whether it lags so far behind that the ring has moved on."""
-        return self.cursor != WAITING and not stream.covers(self.cursor)
+        """Whether the next message has left the ring."""
+        return self.cursor != NO_CURSOR and not stream.covers(self.cursor)
 
     def lag(self, stream: Stream) -> int:
-        """Return how many messages it has yet to be handed."""
-        return 0 if self.cursor == WAITING else stream.seq - self.cursor
+        """Return the number of messages after the cursor."""
+        return 0 if self.cursor == NO_CURSOR else stream.seq - self.cursor
 
-    def missed(self, stream: Stream) -> Iterator[Message]:
-        """Yield what is wanted after the cursor, moving it along; stopping early keeps the rest for later."""
+    def unread(self, stream: Stream) -> Iterator[Message]:
+        """Yield the messages after the cursor that pass the filter, moving it; stopping early keeps the rest."""
         for message in stream.after(self.cursor):
             if self.advance(message):
                 yield message

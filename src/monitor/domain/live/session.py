@@ -1,4 +1,4 @@
-"""What a connected client may send, and how long it may stay connected."""
+"""Frames of a client, their rate, and the token of its socket."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from monitor.domain.errors import Forbidden, Invalid, Malformed, TooManyRequests
 from monitor.domain.live.stream import Position
 from monitor.domain.vocab import Role
 
-FLOOD_FRAMES = 100
-FLOOD_S = 60.0
-"""A client may send so many frames in so many seconds."""
+MAX_FRAMES = 100
+RATE_WINDOW_S = 60.0
+"""A client may send this many frames in this many seconds."""
 
 FrameList = msgspec.Meta(max_length=1000)
 
@@ -24,7 +24,7 @@ class UnknownFrame(Invalid):
     """A ``type`` of a later version; the socket stays open."""
 
     slug = "unknown_type"
-    title = "There is no such type of frame"
+    title = "The type of frame does not exist"
 
 
 class SocketGrant(msgspec.Struct, frozen=True):
@@ -37,6 +37,8 @@ class SocketGrant(msgspec.Struct, frozen=True):
 
 
 class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Replaces the token before it expires."""
+
     token: str
     type: str = "auth"
 
@@ -45,7 +47,7 @@ class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Replaces the filter; ``None`` stands for all. The answer is a snapshot."""
+    """Replaces the filter; ``None`` matches all. The response is a snapshot."""
 
     topics: Annotated[list[str], FrameList] | None = None
     webhooks: Annotated[list[UUID], FrameList] | None = None
@@ -92,7 +94,7 @@ class Session:
         Raises:
             MonitorError: the frame is refused; most errors close the socket.
         """
-        self._count(now_s)
+        self._limit_rate(now_s)
         if not isinstance(payload, str):
             raise Malformed("Send JSON in text frames.")
         try:
@@ -106,7 +108,7 @@ class Session:
         except (ValueError, RecursionError):
             raise Malformed("The frame is not valid JSON.") from None
 
-    def renew(self, new: SocketGrant) -> None:
+    def renew_token(self, new: SocketGrant) -> None:
         """
         Replace the token by a newer one.
 
@@ -121,20 +123,22 @@ class Session:
             raise Forbidden("This needs the role viewer.")
         self.grant = new
 
-    def check(self, now: float, is_revoked: Callable[[str], bool]) -> None:
+    def check_token(self, now: float, is_revoked: Callable[[str], bool]) -> None:
         """
+        Check the token at Unix second *now*.
+
         Raises:
-            Unauthenticated: the token has run out at Unix second *now*, or is revoked.
+            Unauthenticated: it has expired or is revoked.
         """
         if now >= self.grant.expires_at:
             raise Unauthenticated("The token has expired.")
         if is_revoked(self.grant.jti):
             raise Unauthenticated("The token has been revoked.")
 
-    def _count(self, now_s: float) -> None:
+    def _limit_rate(self, now_s: float) -> None:
         if self._frame_times is None:
             # Most clients never send a frame.
-            self._frame_times = deque(maxlen=FLOOD_FRAMES)
-        if len(self._frame_times) == FLOOD_FRAMES and now_s - self._frame_times[0] < FLOOD_S:
-            raise TooManyRequests("Too many frames.", retry_after_s=FLOOD_S)
+            self._frame_times = deque(maxlen=MAX_FRAMES)
+        if len(self._frame_times) == MAX_FRAMES and now_s - self._frame_times[0] < RATE_WINDOW_S:
+            raise TooManyRequests("Too many frames.", retry_after_s=RATE_WINDOW_S)
         self._frame_times.append(now_s)

@@ -10,19 +10,19 @@ import msgspec
 
 from monitor.domain.live.messages import Encode, FeedEntry, Message
 
-RING = 1024
-"""Messages kept for all sockets together: how far a client may be behind and still resume."""
+RING_MESSAGES = 1024
+"""Messages kept, for all sockets together: how far a client may be behind and still resume."""
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A place in a feed: everything up to ``seq``, 0 for nothing."""
+    """A position in a feed: after message ``seq``, 0 before the first."""
 
     epoch: str
     seq: int
 
 
-class Tail(msgspec.Struct, frozen=True):
-    """A run of numbered entries, and the place where the log ended when it was read."""
+class FeedTail(msgspec.Struct, frozen=True):
+    """Consecutive numbered entries, and the end of the log when it was read."""
 
     end: Position
     entries: Sequence[tuple[int, FeedEntry]] = ()
@@ -30,15 +30,15 @@ class Tail(msgspec.Struct, frozen=True):
 
 class Stream:
     """
-    A process's copy of the end of its feed.
+    One process's ring of the newest messages of a feed.
 
     Args:
         encode: called once for each message.
 
-    ``connected`` is whether it is kept up to date; a process without a log has nothing to be behind of.
+    ``connected`` is whether it is up to date with the log; always true without one.
     """
 
-    def __init__(self, epoch: str, encode: Encode, *, capacity: int = RING) -> None:
+    def __init__(self, epoch: str, encode: Encode, *, capacity: int = RING_MESSAGES) -> None:
         self.epoch = epoch
         self.seq = 0
         self.connected = True
@@ -50,23 +50,23 @@ class Stream:
         return Position(self.epoch, self.seq)
 
     def disconnect(self) -> None:
-        """Note that other processes' messages may be missing, until the next tail."""
+        """Mark the stream as possibly behind the log, until the next tail."""
         self.connected = False
 
-    def restart(self, tail: Tail) -> None:
-        """Replace everything by *tail*."""
+    def restart(self, tail: FeedTail) -> None:
+        """Replace all messages by *tail*."""
         self.epoch = tail.end.epoch
         self._ring.clear()
         self._ring.extend(self._encode(entry, self.epoch, seq) for seq, entry in tail.entries)
         self.seq = max(tail.end.seq, self._ring[-1].seq if self._ring else 0)
         self.connected = True
 
-    def extend(self, tail: Tail) -> list[Message] | None:
+    def extend(self, tail: FeedTail) -> list[Message] | None:
         """
-        Add what is new in *tail*; safe to repeat.
+        Append the new entries of *tail*; safe to repeat.
 
         Returns:
-            The new messages, or ``None`` without a change if they do not follow upon what is here.
+            The new messages, or ``None`` without a change if they do not continue the stream.
         """
         fresh = [(seq, entry) for seq, entry in tail.entries if seq > self.seq]
         follows = [seq for seq, _ in fresh] == list(range(self.seq + 1, self.seq + len(fresh) + 1))
@@ -79,7 +79,7 @@ class Stream:
         return messages
 
     def covers(self, seq: int) -> bool:
-        """Whether all that came after *seq* is still here."""
+        """Whether all messages after *seq* are in the ring."""
         return self.seq - len(self._ring) <= seq <= self.seq
 
     def after(self, seq: int) -> list[Message]:

@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from monitor.domain.live.messages import FeedEntry
-from monitor.domain.live.stream import Position, Tail
+from monitor.domain.live.stream import FeedTail, Position
 
 
 class FeedLog(Protocol):
     """
-    The order of a feed's messages, shared by all processes. Keeps at least the newest ``RING`` messages.
+    The order of a feed's messages, shared by all processes. Keeps at least the newest ``RING_MESSAGES`` messages.
 
     Every method raises ``Unavailable`` when the log cannot be reached.
     """
 
-    async def open(self, known: Position) -> Tail:
+    async def open(self, known: Position) -> FeedTail:
         """Return the newest entries. A log without the entry at *known* starts a new epoch first."""
         ...
 
-    async def follow(self, after: Position) -> Tail:
+    async def follow(self, after: Position) -> FeedTail:
         """Return the entries after *after*, waiting about a second for one; the log may be in another epoch."""
         ...
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.live import FeedEntry, Kind, Message, Position, Stream, Tail
+from monitor.domain.live import FeedEntry, FeedTail, Message, MessageKind, Position, Stream
 from monitor.domain.ports.feed_log import FeedLog
 
 OUTBOX = 1000
@@ -77,14 +77,14 @@ class LiveFeed:
         if log is not None:
             stream.disconnect()
 
-    def publish(self, kind: Kind | str, data: Any, webhook_id: UUID | None = None) -> None:
+    def publish(self, kind: MessageKind | str, data: Any, webhook_id: UUID | None = None) -> None:
         """Send a numbered message to every socket of every process. *data* is JSON in bytes, or what encodes to it."""
         self._counted += 1
         if len(self._outbox) >= OUTBOX:
             self._outbox.clear()
             self._has_lost = True
         raw = data if isinstance(data, bytes) else msgspec.json.encode(data)
-        self._outbox.append((self._counted, FeedEntry(Kind(kind), self._now(), msgspec.Raw(raw), webhook_id)))
+        self._outbox.append((self._counted, FeedEntry(MessageKind(kind), self._now(), msgspec.Raw(raw), webhook_id)))
         self._filled.set()
 
     def reset(self) -> None:
@@ -154,9 +154,9 @@ class LiveFeed:
         stream = self.stream
         if self._has_lost:
             self._has_lost = False
-            self._restart(Tail(Position(self._new_epoch(), 0)))
+            self._restart(FeedTail(Position(self._new_epoch(), 0)))
         numbered = list(enumerate(entries, stream.seq + 1))
-        await self._deliver(stream.extend(Tail(stream.position, numbered)) or [])
+        await self._deliver(stream.extend(FeedTail(stream.position, numbered)) or [])
 
     async def _follow(self) -> None:
         log, stream = self._log, self.stream
@@ -179,7 +179,7 @@ class LiveFeed:
             else:
                 self._restart(tail)
 
-    def _restart(self, tail: Tail) -> None:
+    def _restart(self, tail: FeedTail) -> None:
         self.stream.restart(tail)
         if self._sink is not None:
             self._sink.restart()

@@ -131,7 +131,7 @@ class LiveEndpoint:
         try:
             frame = socket.session.read_frame(text, self._now())
             if isinstance(frame, Auth):
-                socket.session.renew(_grant_for(self._verifier.verify(frame.token, self._now())))
+                socket.session.renew_token(_grant_for(self._verifier.verify(frame.token, self._now())))
                 return False
             self._hub.handle(socket, frame)
         except MonitorError as error:

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from monitor.domain.errors import MonitorError
-from monitor.domain.live import FeedEntry, Kind, Message
+from monitor.domain.live import FeedEntry, Message, MessageKind
 
 
 class _Envelope(msgspec.Struct, kw_only=True):
-    type: Kind
+    type: MessageKind
     code: str | msgspec.UnsetType = msgspec.UNSET
     epoch: str
     seq: int
@@ -29,8 +29,8 @@ def encode_entry(entry: FeedEntry, epoch: str, seq: int) -> Message:
 def encode_error(error: MonitorError, epoch: str, seq: int, at: datetime) -> Message:
     """Return the response to a client's bad frame: ``code`` is the error's slug, ``data`` its title and detail."""
     data = {"title": error.title, "detail": error.detail}
-    envelope = _Envelope(type=Kind.ERROR, code=error.slug, epoch=epoch, seq=max(seq, 0), at=at, data=data)
-    return Message(Kind.ERROR, epoch, seq, None, text_frame(msgspec.json.encode(envelope)))
+    envelope = _Envelope(type=MessageKind.ERROR, code=error.slug, epoch=epoch, seq=max(seq, 0), at=at, data=data)
+    return Message(MessageKind.ERROR, epoch, seq, None, text_frame(msgspec.json.encode(envelope)))
 
 
 def text_frame(payload: bytes) -> bytes:

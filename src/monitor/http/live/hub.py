@@ -12,8 +12,18 @@ import msgspec
 import structlog
 
 from monitor.domain.errors import MonitorError, TooManyRequests, Unavailable
-from monitor.domain.live import FeedEntry, Filter, Kind, Message, Position, Resume, SocketGrant, Stream, Subscribe
-from monitor.domain.live.reader import WAITING
+from monitor.domain.live import (
+    FeedEntry,
+    Filter,
+    Message,
+    MessageKind,
+    Position,
+    Resume,
+    SocketGrant,
+    Stream,
+    Subscribe,
+)
+from monitor.domain.live.reader import NO_CURSOR
 from monitor.http.live.close_codes import CloseCode
 from monitor.http.live.frames import encode_entry, encode_error
 from monitor.http.live.socket import Socket
@@ -151,7 +161,7 @@ class Hub:
         if position is not None and socket.resume(self.stream, position):
             self._waiting.pop(socket, None)
             return
-        socket.reader.wait()
+        socket.reader.await_snapshot()
         self._waiting[socket] = self.stream.seq
         self._snapshot_needed.set()
 
@@ -164,7 +174,7 @@ class Hub:
         """
         position = frame.position if isinstance(frame, Resume) else None
         wanted = Filter.of(frame.topics, frame.webhooks)
-        if position is not None and socket.reader.cursor != WAITING:
+        if position is not None and socket.reader.cursor != NO_CURSOR:
             # The snapshot was faster; it holds all that a resumption could.
             return
         socket.reader.filter = wanted
@@ -187,7 +197,7 @@ class Hub:
 
     def set_metrics(self, data: bytes) -> None:
         """Replace the metrics, as JSON, that this process's sockets get with the next tick."""
-        self._metrics = self._entry(Kind.METRICS_UPDATE, data)
+        self._metrics = self._entry(MessageKind.METRICS_UPDATE, data)
         self._metrics_version += 1
 
     async def deliver(self, messages: Iterable[Message]) -> None:
@@ -231,7 +241,7 @@ class Hub:
             self._snapshot_needed.set()
 
     async def _snapshot_message(self, position: Position) -> Message:
-        return encode_entry(self._entry(Kind.SNAPSHOT, await self._snapshot()), position.epoch, position.seq)
+        return encode_entry(self._entry(MessageKind.SNAPSHOT, await self._snapshot()), position.epoch, position.seq)
 
     async def _snapshot_loop(self) -> None:
         while True:
@@ -260,7 +270,7 @@ class Hub:
             socket.check(self.stream, self._now(), self._is_revoked)
         await self._send_metrics()
         if ticks % round(HEARTBEAT_S / TICK_S) == 0:
-            heartbeat = self._entry(Kind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S)
+            heartbeat = self._entry(MessageKind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S)
             await self._broadcast(encode_entry(heartbeat, self.stream.epoch, self.stream.seq), self._sockets)
         if not self.stream.connected and ticks % round(DISCONNECTED_SNAPSHOT_S / TICK_S) == 0 and self._sockets:
             await self._broadcast(await self._snapshot_message(self.stream.position), self._sockets)
@@ -283,7 +293,7 @@ class Hub:
             await asyncio.sleep(0)
         return reached
 
-    def _entry(self, kind: Kind, data: bytes) -> FeedEntry:
+    def _entry(self, kind: MessageKind, data: bytes) -> FeedEntry:
         return FeedEntry(kind, datetime.fromtimestamp(self._now(), UTC), msgspec.Raw(data))
 
 

@@ -79,7 +79,7 @@ class Socket:
             return
         if not self.is_open or self.transport.congested or self.reader.cursor < 0:
             return
-        for message in self.reader.missed(stream):
+        for message in self.reader.unread(stream):
             self.transport.write(message)
             if self.transport.congested:
                 return
@@ -87,7 +87,7 @@ class Socket:
     def check(self, stream: Stream, now: float, is_revoked: Callable[[str], bool]) -> None:
         """Close it if its token is no longer good or it reads too slowly."""
         try:
-            self.session.check(now, is_revoked)
+            self.session.check_token(now, is_revoked)
         except MonitorError as error:
             self.fail(error)
             return

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.domain.alerts import Alert
 from monitor.domain.alerts.notification import FLAPPING, RAISED, RESOLVED, notification_of
-from monitor.domain.delivery.chat_formats import ALERTS, TEXT_MAX, TITLE_MAX, Message, message_of, render
+from monitor.domain.delivery.chat_formats import ALERTS, TEXT_MAX, TITLE_MAX, ChatMessage, message_of, render
 from monitor.domain.vocab import BodyFormat, Severity
 from tests import strategies as our
 from tests.unit.domain.alerts.alert_stories import DOWN, Story
@@ -137,7 +137,7 @@ def test_teams_hides_no_link(event_type: str, payload: bytes) -> None:
 
 def test_an_alert_is_shown_as_its_sentence() -> None:
     payload = alert_payload(acknowledged_by="ada", note="Looking.")
-    assert message_of(RAISED, payload) == Message(
+    assert message_of(RAISED, payload) == ChatMessage(
         title="Critical alert raised",
         text="Orders is unavailable.",
         facts=(
@@ -202,7 +202,7 @@ def test_an_alert_that_cannot_be_read_is_shown_as_it_is(payload: bytes) -> None:
 
 
 def test_any_other_event_is_shown_by_its_type_and_payload() -> None:
-    assert message_of("order.paid", b'{"amount": 1}') == Message("order.paid", '{"amount": 1}')
+    assert message_of("order.paid", b'{"amount": 1}') == ChatMessage("order.paid", '{"amount": 1}')
 
 
 def test_long_payloads_end_with_an_ellipsis() -> None:

@@ -1,4 +1,4 @@
-"""The live feed without sockets: the ring, filters, and what a client may send."""
+"""The live feed without sockets: the ring, filters, and the frames of clients."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from monitor.domain.errors import (
 )
 from monitor.domain.live import (
     FeedEntry,
+    FeedTail,
     Filter,
-    Kind,
     Message,
+    MessageKind,
     Position,
     Reader,
     Resume,
@@ -32,18 +33,17 @@ from monitor.domain.live import (
     SocketGrant,
     Stream,
     Subscribe,
-    Tail,
     UnknownFrame,
 )
 from monitor.domain.live.messages import NUMBERED, TOPICS
-from monitor.domain.live.session import FLOOD_FRAMES, FLOOD_S, Auth
+from monitor.domain.live.session import MAX_FRAMES, RATE_WINDOW_S, Auth
 from monitor.domain.vocab import Role
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOOK, OTHER = UUID(int=1), UUID(int=2)
 
 
-def entry(kind: Kind = Kind.ALERT_NEW, data: Any = None, webhook_id: UUID | None = None) -> FeedEntry:
+def entry(kind: MessageKind = MessageKind.ALERT_NEW, data: Any = None, webhook_id: UUID | None = None) -> FeedEntry:
     return FeedEntry(kind, AT, msgspec.Raw(msgspec.json.encode(data)), webhook_id)
 
 
@@ -52,9 +52,9 @@ def encode(entry: FeedEntry, epoch: str, seq: int) -> Message:
 
 
 def stream_of(count: int, *, capacity: int = 8) -> Stream:
-    """A stream that has seen *count* messages."""
+    """Return a stream after *count* messages."""
     stream = Stream("e", encode, capacity=capacity)
-    assert stream.extend(Tail(Position("e", count), [(i, entry(data=i)) for i in range(1, count + 1)])) is not None
+    assert stream.extend(FeedTail(Position("e", count), [(i, entry(data=i)) for i in range(1, count + 1)])) is not None
     return stream
 
 
@@ -65,9 +65,9 @@ def numbers(messages: list[Message]) -> list[int]:
 # The stream ------------------------------------------------------------------------------------------------------
 
 
-def test_a_stream_takes_what_follows_and_nothing_twice() -> None:
+def test_a_stream_appends_the_following_entries_once() -> None:
     stream = stream_of(3)
-    tail = Tail(Position("e", 5), [(i, entry()) for i in (2, 3, 4, 5)])
+    tail = FeedTail(Position("e", 5), [(i, entry()) for i in (2, 3, 4, 5)])
     assert numbers(stream.extend(tail) or []) == [4, 5]
     assert stream.extend(tail) == []
     assert stream.position == Position("e", 5)
@@ -76,29 +76,29 @@ def test_a_stream_takes_what_follows_and_nothing_twice() -> None:
 @pytest.mark.parametrize(
     "tail",
     [
-        Tail(Position("e", 5), [(5, entry())]),
-        Tail(Position("e", 6), [(4, entry()), (6, entry())]),
-        Tail(Position("e", 4)),
-        Tail(Position("f", 4), [(4, entry())]),
+        FeedTail(Position("e", 5), [(5, entry())]),
+        FeedTail(Position("e", 6), [(4, entry()), (6, entry())]),
+        FeedTail(Position("e", 4)),
+        FeedTail(Position("f", 4), [(4, entry())]),
     ],
     ids=["a gap before", "a gap inside", "more at the end", "another epoch"],
 )
-def test_a_stream_refuses_what_does_not_follow(tail: Tail) -> None:
+def test_a_stream_refuses_entries_that_do_not_continue_it(tail: FeedTail) -> None:
     stream = stream_of(3)
     assert stream.extend(tail) is None
     assert (stream.position, numbers(stream.after(0))) == (Position("e", 3), [1, 2, 3])
 
 
-def test_a_stream_begins_anew_with_the_end_of_another() -> None:
+def test_a_stream_restarts_with_a_tail() -> None:
     stream = stream_of(3)
-    stream.restart(Tail(Position("f", 9), [(8, entry()), (9, entry())]))
+    stream.restart(FeedTail(Position("f", 9), [(8, entry()), (9, entry())]))
     assert (stream.position, stream.covers(7), stream.covers(6)) == (Position("f", 9), True, False)
-    stream.restart(Tail(Position("g", 4)))
+    stream.restart(FeedTail(Position("g", 4)))
     assert (stream.position, stream.after(4), stream.covers(3)) == (Position("g", 4), [], False)
 
 
 @given(st.integers(0, 30), st.integers(1, 10), st.integers(-2, 32))
-def test_what_is_covered_is_returned_whole(count: int, capacity: int, seq: int) -> None:
+def test_a_covered_position_has_all_messages_after_it(count: int, capacity: int, seq: int) -> None:
     """covers(s) ⟺ max(0, n - capacity) <= s <= n, and then after(s) is exactly s+1 … n."""
     stream = stream_of(count, capacity=capacity)
     assert stream.covers(seq) == (max(0, count - capacity) <= seq <= count)
@@ -109,10 +109,10 @@ def test_what_is_covered_is_returned_whole(count: int, capacity: int, seq: int) 
 # Readers ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_reader_goes_on_where_it_was_if_all_is_still_there() -> None:
+def test_a_reader_resumes_if_all_later_messages_are_in_the_ring() -> None:
     stream, reader = stream_of(20), Reader()
     assert reader.resume(stream, Position("e", 15))
-    assert (reader.lag(stream), numbers(list(reader.missed(stream)))) == (5, [16, 17, 18, 19, 20])
+    assert (reader.lag(stream), numbers(list(reader.unread(stream)))) == (5, [16, 17, 18, 19, 20])
     assert (reader.cursor, reader.lag(stream)) == (20, 0)
     for unknown in (Position("e", 11), Position("e", 21), Position("f", 15)):
         assert not reader.resume(stream, unknown)
@@ -122,18 +122,18 @@ def test_a_reader_goes_on_where_it_was_if_all_is_still_there() -> None:
 def test_a_reader_that_stops_early_keeps_the_rest() -> None:
     stream, reader = stream_of(5), Reader()
     reader.resume(stream, Position("e", 0))
-    assert next(reader.missed(stream)).seq == 1
-    assert numbers(list(reader.missed(stream))) == [2, 3, 4, 5]
+    assert next(reader.unread(stream)).seq == 1
+    assert numbers(list(reader.unread(stream))) == [2, 3, 4, 5]
 
 
-def test_a_reader_that_lags_behind_the_ring_is_lost_but_one_that_waits_is_not() -> None:
+def test_a_reader_behind_the_ring_is_lost_but_one_that_awaits_a_snapshot_is_not() -> None:
     stream, reader = stream_of(8), Reader()
     assert (reader.is_lost(stream), reader.lag(stream)) == (False, 0)
-    assert reader.start(stream, encode(entry(Kind.SNAPSHOT), "e", 0))
+    assert reader.start(stream, encode(entry(MessageKind.SNAPSHOT), "e", 0))
     assert not reader.is_lost(stream)
-    stream.extend(Tail(Position("e", 9), [(9, entry())]))
+    stream.extend(FeedTail(Position("e", 9), [(9, entry())]))
     assert reader.is_lost(stream)
-    reader.wait()
+    reader.await_snapshot()
     assert not reader.is_lost(stream)
 
 
@@ -147,27 +147,29 @@ def test_a_reader_that_lags_behind_the_ring_is_lost_but_one_that_waits_is_not() 
         ([], None, set()),
     ],
 )
-def test_a_filter_passes_what_was_asked_for(
+def test_a_filter_passes_its_topics_and_webhooks(
     topics: list[str] | None, webhooks: list[UUID] | None, passed: set[str]
 ) -> None:
     filter_ = Filter.of(topics, webhooks)
     about = {
-        "alert": (Kind.ALERT_NEW, HOOK),
-        "anomaly": (Kind.ANOMALY_OPENED, HOOK),
-        "system alert": (Kind.ALERT_NEW, None),
-        "metrics": (Kind.METRICS_UPDATE, None),
+        "alert": (MessageKind.ALERT_NEW, HOOK),
+        "anomaly": (MessageKind.ANOMALY_OPENED, HOOK),
+        "system alert": (MessageKind.ALERT_NEW, None),
+        "metrics": (MessageKind.METRICS_UPDATE, None),
     }
     assert {name for name, what in about.items() if filter_.passes(*what)} == passed
-    assert filter_.passes(Kind.HEARTBEAT, None)
-    assert filter_.passes(Kind.SNAPSHOT, None)
+    assert filter_.passes(MessageKind.HEARTBEAT, None)
+    assert filter_.passes(MessageKind.SNAPSHOT, None)
 
 
-def test_a_filtered_reader_is_handed_what_it_wants_and_moves_over_the_rest() -> None:
+def test_a_filtered_reader_yields_what_passes_and_moves_over_the_rest() -> None:
     stream, reader = Stream("e", encode), Reader()
     reader.filter = Filter.of(["anomalies"], None)
     reader.resume(stream, Position("e", 0))
-    stream.extend(Tail(Position("e", 2), [(1, entry(Kind.ANOMALY_OPENED)), (2, entry(Kind.ALERT_NEW))]))
-    assert numbers(list(reader.missed(stream))) == [1]
+    stream.extend(
+        FeedTail(Position("e", 2), [(1, entry(MessageKind.ANOMALY_OPENED)), (2, entry(MessageKind.ALERT_NEW))])
+    )
+    assert numbers(list(reader.unread(stream))) == [1]
     assert reader.cursor == 2
 
 
@@ -183,7 +185,7 @@ def test_every_numbered_kind_has_a_topic_of_its_name_and_is_in_a_group() -> None
         assert any(kind in TOPICS[group] for group in ("alerts", "anomalies", "webhooks"))
 
 
-# What a client says ----------------------------------------------------------------------------------------------
+# Frames of a client ----------------------------------------------------------------------------------------------
 
 
 def session(role: Role = Role.OPERATOR) -> Session:
@@ -233,38 +235,38 @@ def test_a_bad_frame_is_refused(payload: str | bytes | None, error: type[Monitor
 
 
 @given(st.text() | st.binary())
-def test_whatever_is_said_there_is_an_answer(payload: str | bytes) -> None:
-    """hear is total: a frame or a MonitorError, whatever comes."""
+def test_any_frame_is_read_or_refused(payload: str | bytes) -> None:
+    """read_frame is total: a frame or a MonitorError for any payload."""
     with contextlib.suppress(MonitorError):
         session().read_frame(payload, 0.0)
 
 
-def test_who_speaks_too_often_has_to_go_and_who_spreads_it_may_stay() -> None:
+def test_too_many_frames_in_a_minute_are_refused() -> None:
     busy = session()
-    for i in range(FLOOD_FRAMES * 2):
-        busy.read_frame('{"type":"subscribe"}', i * (FLOOD_S + 1) / FLOOD_FRAMES)
-    for i in range(FLOOD_FRAMES - 1):
+    for i in range(MAX_FRAMES * 2):
+        busy.read_frame('{"type":"subscribe"}', i * (RATE_WINDOW_S + 1) / MAX_FRAMES)
+    for i in range(MAX_FRAMES - 1):
         busy.read_frame('{"type":"subscribe"}', 1000.0 + i * 0.01)
     busy.read_frame('{"type":"subscribe"}', 1001.0)
     with pytest.raises(TooManyRequests):
         busy.read_frame('{"type":"subscribe"}', 1002.0)
 
 
-def test_a_newer_token_may_say_less_but_not_more() -> None:
+def test_a_newer_token_may_have_fewer_rights_but_not_more() -> None:
     held = session(Role.OPERATOR)
-    held.renew(SocketGrant("ada", Role.VIEWER, "jti-2", 200.0))
+    held.renew_token(SocketGrant("ada", Role.VIEWER, "jti-2", 200.0))
     assert held.grant.expires_at == 200.0
     for worse in (SocketGrant("bob", Role.VIEWER, "j", 300.0), SocketGrant("ada", Role.OPERATOR, "j", 300.0)):
         with pytest.raises(Forbidden):
-            held.renew(worse)
+            held.renew_token(worse)
     with pytest.raises(Forbidden, match="role viewer"):
-        session(Role.ADMIN).renew(SocketGrant("ada", Role.PUBLISHER, "j", 300.0))
+        session(Role.ADMIN).renew_token(SocketGrant("ada", Role.PUBLISHER, "j", 300.0))
     assert held.grant.expires_at == 200.0
 
 
-def test_a_token_ends_when_it_says_and_when_it_is_revoked() -> None:
+def test_a_token_ends_when_it_expires_and_when_it_is_revoked() -> None:
     held = session()
-    held.check(99.9, set[str]().__contains__)
+    held.check_token(99.9, set[str]().__contains__)
     for now, revoked in ((100.0, set[str]()), (1.0, {"jti"})):
         with pytest.raises(Unauthenticated):
-            held.check(now, revoked.__contains__)
+            held.check_token(now, revoked.__contains__)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.live import FeedEntry, Kind, Message, Position, Stream
+from monitor.domain.live import FeedEntry, Message, MessageKind, Position, Stream
 from monitor.domain.services.live_feed import OUTBOX, RESET_INTERVAL_S, LiveFeed
 from tests.fakes.clock import FakeClock
 from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
@@ -113,7 +113,7 @@ async def test_a_process_of_its_own_numbers_its_messages_itself() -> None:
     feed = feed_on(None)
     async with running(feed) as sink:
         feed.publish("alert_new", b'{"raw":1}', SYSTEM_ID)
-        feed.publish(Kind.ALERT_UPDATED, {"encoded": 2})
+        feed.publish(MessageKind.ALERT_UPDATED, {"encoded": 2})
         await until(lambda: len(sink.messages) == 2)
     assert feed.stream.connected
     assert (sink.numbers, sink.data) == ([1, 2], [{"raw": 1}, {"encoded": 2}])

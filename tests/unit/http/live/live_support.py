@@ -11,7 +11,7 @@ from typing import Any
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.domain.live import Message, Session, SocketGrant, Stream
-from monitor.domain.live.stream import RING
+from monitor.domain.live.stream import RING_MESSAGES
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint
@@ -58,7 +58,7 @@ class FakeFrameTransport:
 class World:
     """One process: a feed, a hub, and the state that snapshots show."""
 
-    def __init__(self, *, max_per_user: int = 5, capacity: int = RING) -> None:
+    def __init__(self, *, max_per_user: int = 5, capacity: int = RING_MESSAGES) -> None:
         self.now = NOW
         self.state: Any = {}
         self.failure: Exception | None = None

@@ -14,7 +14,7 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.testing import TestClient
 
 from monitor.auth.tokens import TokenVerifier
-from monitor.domain.live.session import FLOOD_FRAMES
+from monitor.domain.live.session import MAX_FRAMES
 from monitor.domain.vocab import Role
 from monitor.http.live import LiveEndpoint, live_route
 from monitor.http.middleware.rate_limit import LocalRateLimiter
@@ -282,7 +282,7 @@ async def test_an_unknown_type_is_answered_and_tolerated(talking: Client, transp
 
 
 async def test_a_flood_closes(talking: Client, transport: FakeFrameTransport) -> None:
-    for _ in range(FLOOD_FRAMES + 1):
+    for _ in range(MAX_FRAMES + 1):
         talking.say({"type": "noise"})
     await until(lambda: transport.ended)
     assert transport.ended == (case("W41")["expect"]["close"], "too_many_requests")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from monitor.domain.live import FeedEntry, Kind, Message, UnknownFrame
+from monitor.domain.live import FeedEntry, Message, MessageKind, UnknownFrame
 from monitor.http.live.frames import encode_entry, encode_error, text_frame, text_of
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -21,11 +21,11 @@ def test_a_frame_is_what_an_independent_implementation_makes_of_the_text(size: i
     payload = b"x" * size
     frame = text_frame(payload)
     assert frame == Frame(Opcode.TEXT, payload).serialize(mask=False)
-    assert text_of(Message(Kind.HEARTBEAT, "e", 0, None, frame)) == payload.decode()
+    assert text_of(Message(MessageKind.HEARTBEAT, "e", 0, None, frame)) == payload.decode()
 
 
 def test_a_message_holds_its_envelope() -> None:
-    message = encode_entry(FeedEntry(Kind.ALERT_NEW, AT, msgspec.Raw(b'{"a":"\xc3\xbc"}')), "e", 7)
+    message = encode_entry(FeedEntry(MessageKind.ALERT_NEW, AT, msgspec.Raw(b'{"a":"\xc3\xbc"}')), "e", 7)
     assert msgspec.json.decode(text_of(message)) == {
         "type": "alert_new",
         "epoch": "e",

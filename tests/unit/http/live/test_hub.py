@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from monitor.domain.errors import Invalid, Unavailable
-from monitor.domain.live import FeedEntry, Kind, Position, Resume, Subscribe, Tail
-from monitor.domain.live.stream import RING
+from monitor.domain.live import FeedEntry, FeedTail, MessageKind, Position, Resume, Subscribe
+from monitor.domain.live.stream import RING_MESSAGES
 from monitor.http.live.close_codes import CloseCode
 from monitor.http.live.hub import DISCONNECTED_SNAPSHOT_S, HEARTBEAT_S
 from monitor.http.live.socket import STALL_S
@@ -76,8 +76,8 @@ async def test_a_snapshot_that_is_older_than_what_a_socket_has_seen_is_not_given
         # Its resumption succeeds, it is told a message, and then it asks for a snapshot again.
         world.reading = lambda: None
         world.hub.begin(socket, world.stream.position)
-        entry = FeedEntry(Kind.ALERT_NEW, datetime.fromtimestamp(NOW, UTC), msgspec.Raw(b"1"))
-        (message,) = world.stream.extend(Tail(Position(world.stream.epoch, 1), [(1, entry)])) or []
+        entry = FeedEntry(MessageKind.ALERT_NEW, datetime.fromtimestamp(NOW, UTC), msgspec.Raw(b"1"))
+        (message,) = world.stream.extend(FeedTail(Position(world.stream.epoch, 1), [(1, entry)])) or []
         socket.send_numbered(message, NOW)
         world.hub.handle(socket, Subscribe())
 
@@ -94,7 +94,7 @@ async def test_a_snapshot_of_an_older_epoch_is_given_to_nobody(world: World) -> 
 
     def meanwhile() -> None:
         world.reading = lambda: None
-        world.stream.restart(Tail(Position("later", 0)))
+        world.stream.restart(FeedTail(Position("later", 0)))
         world.hub.restart()
 
     world.reading = meanwhile
@@ -185,7 +185,7 @@ async def test_a_reader_that_stalls_or_falls_out_of_the_ring_is_closed(world: Wo
         _, lost = await world.watch(way)
         lost.congested = True
         for _ in range(2):
-            await world.tell(*range(RING // 2 + 1))
+            await world.tell(*range(RING_MESSAGES // 2 + 1))
         if way == "tick":
             await world.hub.tick(3)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from monitor.domain.live import Position, Tail
+from monitor.domain.live import FeedTail, Position
 from monitor.domain.live.reader import Filter
 from monitor.http.live.frames import text_of
 from monitor.http.live.socket import Socket
@@ -120,7 +120,7 @@ class Simulation:
             self.disconnects += 1
 
     def begin_anew(self) -> None:
-        self.world.stream.restart(Tail(Position(f"anew-{self.disconnects}", self.dice.randrange(5))))
+        self.world.stream.restart(FeedTail(Position(f"anew-{self.disconnects}", self.dice.randrange(5))))
         self.world.hub.restart()
 
     async def step(self) -> None:
