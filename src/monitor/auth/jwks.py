@@ -117,8 +117,8 @@ class ProviderKeys:
     """
     Keeps *ring* up to date with what an identity provider publishes. Fails to the last good keys.
 
-    Fetches are never two at once, and no request waits for one: a token under an unknown kid is refused,
-    and calls for a fetch.
+    At most one fetch runs at a time, and no request waits for it: a token under an unknown kid is refused, and the next
+    fetch comes earlier.
 
     Args:
         fetch: returns the document; raises ``Unavailable``.
@@ -135,40 +135,38 @@ class ProviderKeys:
         self._ring = ring
         self._fetch = fetch
         self._sleep = sleep
-        self._wanted = asyncio.Event()
-        self._trouble: str | None = None
+        self._failure: str | None = None
         self._ignored: set[Ignored] = set()
-        ring.on_unknown = self._wanted.set
 
     async def refresh(self) -> None:
         """Fetch the keys once. Raises nothing that the provider can cause."""
-        self._wanted.clear()
+        self._ring.unknown.clear()
         try:
             found = read_key_set(await self._fetch())
         except (Unavailable, ValueError) as error:
-            self._complain(error.detail if isinstance(error, Unavailable) else str(error))
+            self._log_failure(error.detail if isinstance(error, Unavailable) else str(error))
             return
-        self._trouble = None
+        self._failure = None
         clashing = [
             Ignored(key.kid, "a configured key has this kid") for key in found.usable if self._ring.owns(key.kid)
         ]
-        self._tell_ignored({*found.ignored, *clashing})
+        self._log_ignored({*found.ignored, *clashing})
         if self._ring.adopt(found.usable):
             log.info("jwks_changed", kids=[key.kid for key in found.usable])
 
     async def due(self) -> None:
         """Wait until the next fetch should be made, counted from the last."""
         await self._sleep(APART_S)
-        if self._trouble is None:
+        if self._failure is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), REFRESH_S - APART_S)
+                await asyncio.wait_for(self._ring.unknown.wait(), REFRESH_S - APART_S)
 
-    def _complain(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            log.warning("jwks_not_fetched", detail=trouble)
-        self._trouble = trouble
+    def _log_failure(self, failure: str) -> None:
+        if failure != self._failure:
+            log.warning("jwks_not_fetched", detail=failure)
+        self._failure = failure
 
-    def _tell_ignored(self, ignored: set[Ignored]) -> None:
+    def _log_ignored(self, ignored: set[Ignored]) -> None:
         for key in sorted(ignored - self._ignored, key=lambda key: key.kid):
             log.warning("jwks_key_ignored", kid=key.kid, reason=key.reason)
         self._ignored = ignored

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jwt
@@ -70,8 +71,8 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[Key], *, alone: bool = True) -> None:
         self.generation = 0
-        self.on_unknown: Callable[[], object] = lambda: None
-        """Called when a key is missing. Must not wait."""
+        self.unknown = asyncio.Event()
+        """Set when a key is missing; cleared by what fetches keys."""
         self._alone = alone
         self._given = tuple(keys)
         self._configured = _load_all(keys, alone=alone)
@@ -97,7 +98,7 @@ class KeyRing:
     def find(self, kid: str) -> LoadedKey | None:
         key = self._all.get(kid)
         if key is None:
-            self.on_unknown()
+            self.unknown.set()
         return key
 
     def owns(self, kid: str) -> bool:
@@ -119,7 +120,7 @@ class KeyRing:
 
 
 def merged(configured: Mapping[str, LoadedKey], fetched: Mapping[str, LoadedKey]) -> dict[str, LoadedKey]:
-    """Return all keys by kid. A configured one wins: or a publisher of keys could replace it."""
+    """Return all keys by kid. A configured key wins: otherwise a provider could replace it."""
     return {**fetched, **configured}
 
 
