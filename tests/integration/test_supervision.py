@@ -44,8 +44,10 @@ def under_way(loop: Loop) -> Loop:
             return
         task = asyncio.ensure_future(loop())
         await asyncio.wait([task], timeout=0.3)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # As the supervisor does: a library that is about to return may swallow one cancellation.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=0.1)
         raise RuntimeError("a bug")
 
     return run
