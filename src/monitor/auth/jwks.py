@@ -122,6 +122,7 @@ class ProviderKeys:
 
     Args:
         fetch: returns the document; raises ``Unavailable``.
+        wanted: set by the ring when a key is missing.
         sleep: waits for some seconds.
     """
 
@@ -129,18 +130,20 @@ class ProviderKeys:
         self,
         ring: KeyRing,
         fetch: Callable[[], Awaitable[bytes]],
+        wanted: asyncio.Event,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._ring = ring
         self._fetch = fetch
+        self._wanted = wanted
         self._sleep = sleep
         self._failure: str | None = None
         self._ignored: set[Ignored] = set()
 
     async def refresh(self) -> None:
         """Fetch the keys once. Raises nothing that the provider can cause."""
-        self._ring.unknown.clear()
+        self._wanted.clear()
         try:
             found = read_key_set(await self._fetch())
         except (Unavailable, ValueError) as error:
@@ -159,7 +162,7 @@ class ProviderKeys:
         await self._sleep(APART_S)
         if self._failure is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ring.unknown.wait(), REFRESH_S - APART_S)
+                await asyncio.wait_for(self._wanted.wait(), REFRESH_S - APART_S)
 
     def _log_failure(self, failure: str) -> None:
         if failure != self._failure:

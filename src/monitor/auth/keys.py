@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jwt
@@ -64,15 +63,17 @@ class KeyRing:
     Args:
         keys: the configured ones.
         alone: no other keys will ever come, so there must be at least one.
+        on_unknown: called when a key is missing. Must not wait.
 
     Raises:
         ValueError: no key, a ``kid`` twice, or a key that is unreadable, too short or of another kind than its ``alg``.
     """
 
-    def __init__(self, keys: Sequence[Key], *, alone: bool = True) -> None:
+    def __init__(
+        self, keys: Sequence[Key], *, alone: bool = True, on_unknown: Callable[[], object] = lambda: None
+    ) -> None:
         self.generation = 0
-        self.unknown = asyncio.Event()
-        """Set when a key is missing; cleared by what fetches keys."""
+        self._on_unknown = on_unknown
         self._alone = alone
         self._given = tuple(keys)
         self._configured = _load_all(keys, alone=alone)
@@ -98,7 +99,7 @@ class KeyRing:
     def find(self, kid: str) -> LoadedKey | None:
         key = self._all.get(kid)
         if key is None:
-            self.unknown.set()
+            self._on_unknown()
         return key
 
     def owns(self, kid: str) -> bool:

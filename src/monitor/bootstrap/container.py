@@ -82,8 +82,9 @@ class Container:
             self_hosts=settings.egress.self_hosts,
         )
         self.sender = AiohttpSender(self.egress)
-        self.ring = KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None)
-        self.provider_keys = _provider_keys(settings, self.ring)
+        key_wanted = asyncio.Event()
+        self.ring = KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None, on_unknown=key_wanted.set)
+        self.provider_keys = _provider_keys(settings, self.ring, key_wanted)
         self.token_policy = token_policy(settings)
         self.cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
         self.cache = Cache(self.clock, server=self.cache_server, supervise=self.supervisor.start)
@@ -237,9 +238,9 @@ def _database_config(settings: Settings) -> DatabaseConfig:
     )
 
 
-def _provider_keys(settings: Settings, ring: KeyRing) -> ProviderKeys | None:
+def _provider_keys(settings: Settings, ring: KeyRing, wanted: asyncio.Event) -> ProviderKeys | None:
     url = settings.jwt.jwks_url
-    return None if url is None else ProviderKeys(ring, AiohttpKeySource(url))
+    return None if url is None else ProviderKeys(ring, AiohttpKeySource(url), wanted)
 
 
 def _log_dispatch_error(event: str, error: Exception) -> None:

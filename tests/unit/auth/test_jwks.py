@@ -247,8 +247,18 @@ def provider() -> Provider:
 
 
 @pytest.fixture
-def provider_keys(provider: Provider, ring: KeyRing) -> ProviderKeys:
-    return ProviderKeys(ring, provider.fetch, sleep=provider.sleep)
+def wanted() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+def ring(keys: Keys, wanted: asyncio.Event) -> KeyRing:
+    return KeyRing(keys.configured(), on_unknown=wanted.set)
+
+
+@pytest.fixture
+def provider_keys(provider: Provider, ring: KeyRing, wanted: asyncio.Event) -> ProviderKeys:
+    return ProviderKeys(ring, provider.fetch, wanted, sleep=provider.sleep)
 
 
 async def test_a_fetch_that_fails_keeps_the_last_good_keys_and_is_told_once(
