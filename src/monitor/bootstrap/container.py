@@ -12,8 +12,8 @@ import structlog
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
-from monitor.adapters.egress.jwks import AiohttpKeySource
-from monitor.adapters.egress.sender import AiohttpSender
+from monitor.adapters.egress.jwks import HttpKeySource
+from monitor.adapters.egress.sender import HttpSender
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
@@ -63,7 +63,7 @@ class Parts:
             allow_cidrs=settings.egress.allow_cidrs,
             self_hosts=settings.egress.self_hosts,
         )
-        self.sender = AiohttpSender(self.egress)
+        self.sender = HttpSender(self.egress)
         self.queries = PostgresQueries(self.database, self.vault)
         self.ring = KeyRing([_key(key) for key in jwt_keys(settings)], alone=settings.jwt.jwks_url is None)
         self.provider_keys = self._provider_keys()
@@ -109,7 +109,7 @@ class Parts:
 
     def _provider_keys(self) -> ProviderKeys | None:
         url = self.settings.jwt.jwks_url
-        return None if url is None else ProviderKeys(self.ring, AiohttpKeySource(url))
+        return None if url is None else ProviderKeys(self.ring, HttpKeySource(url))
 
     def canonical_url(self, url: str) -> str:
         """Return the one spelling of *url*. Raises ``UrlRefused``."""

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from monitor.adapters.clock import SystemClock
-from monitor.adapters.egress.jwks import AiohttpKeySource
+from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.queries.resources import PostgresQueries
@@ -78,7 +78,7 @@ async def _provider_keys(settings: Settings) -> list[Finding]:
     if url is None:
         return []
     try:
-        found = read_key_set(await AiohttpKeySource(url)())
+        found = read_key_set(await HttpKeySource(url)())
     except Unavailable as error:
         return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error.detail}; check the address and the way to it")]
     except ValueError as error:
