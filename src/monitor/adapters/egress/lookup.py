@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Sequence
 
 import aiodns
 
-FIRST_TIMEOUT_S = 1.5
+FIRST_TIMEOUT_S = 1.0
 TRIES = 4
-"""c-ares learns how fast a name server is and lowers the first timeout to a quarter of a second, then doubles it."""
+"""c-ares doubles the timeout each time, and lowers the first to a quarter of a second when a name server is quick."""
+GIVE_UP_S = 4.5
 
 SILENT_NAMES = 3
 """So many names without an answer, and no answer between, are a name server that is away, not names that are dead."""
@@ -39,7 +41,10 @@ class DnsLookup:
         if self._resolver is None:
             self._resolver = aiodns.DNSResolver(self._servers or None, timeout=FIRST_TIMEOUT_S, tries=TRIES)
         try:
-            found = await self._resolver.getaddrinfo(host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
+            async with asyncio.timeout(GIVE_UP_S):
+                found = await self._resolver.getaddrinfo(host, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
+        except TimeoutError:
+            raise self._failure(host, aiodns.error.ARES_ETIMEOUT) from None
         except aiodns.error.DNSError as error:
             raise self._failure(host, error.args[0]) from None
         self._unanswered.clear()
