@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,7 @@ from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
 from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.egress.sender import HttpSender
+from monitor.adapters.egress.tls import tls_context
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
@@ -63,7 +65,8 @@ class Parts:
             allow_cidrs=settings.egress.allow_cidrs,
             self_hosts=settings.egress.self_hosts,
         )
-        self.sender = HttpSender(self.egress)
+        self.tls = outbound_tls(settings)
+        self.sender = HttpSender(self.egress, tls=self.tls)
         self.queries = PostgresQueries(self.database, self.vault)
         self.ring = KeyRing([_key(key) for key in jwt_keys(settings)], alone=settings.jwt.jwks_url is None)
         self.provider_keys = self._provider_keys()
@@ -109,7 +112,7 @@ class Parts:
 
     def _provider_keys(self) -> ProviderKeys | None:
         url = self.settings.jwt.jwks_url
-        return None if url is None else ProviderKeys(self.ring, HttpKeySource(url))
+        return None if url is None else ProviderKeys(self.ring, HttpKeySource(url, tls=self.tls))
 
     def canonical_url(self, url: str) -> str:
         """Return the one spelling of *url*. Raises ``UrlRefused``."""
@@ -141,6 +144,14 @@ class Parts:
         self.revoked = await self.queries.revoked()
         if self.settings.jwt.keys_file:
             self.ring.replace([_key(key) for key in await asyncio.to_thread(jwt_keys, self.settings)])
+
+
+def outbound_tls(settings: Settings) -> ssl.SSLContext:
+    """Return the TLS context of everything outbound. Raises ``ValueError`` for files that are no good."""
+    egress = settings.egress
+    return tls_context(
+        ca_file=egress.ca_file, client_cert_file=egress.client_cert_file, client_key_file=egress.client_key_file
+    )
 
 
 def token_policy(settings: Settings) -> TokenPolicy:

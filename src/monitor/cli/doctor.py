@@ -22,7 +22,7 @@ from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.secret_box import KeyVault
 from monitor.auth.jwks import read_key_set
 from monitor.auth.keys import Key, KeyRing
-from monitor.bootstrap.container import jwt_keys
+from monitor.bootstrap.container import jwt_keys, outbound_tls
 from monitor.cli.common import add_json, environment
 from monitor.domain.errors import Unavailable
 from monitor.settings.environment import missing_for_production
@@ -57,7 +57,13 @@ def run(args: argparse.Namespace) -> int:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Return every finding; never raises for what it looks at."""
-    return [*_keys(settings), *await _provider_keys(settings), *await _database(settings), await _redis(settings)]
+    return [
+        *_keys(settings),
+        *_tls_files(settings),
+        *await _provider_keys(settings),
+        *await _database(settings),
+        await _redis(settings),
+    ]
 
 
 def _keys(settings: Settings) -> list[Finding]:
@@ -73,12 +79,27 @@ def _keys(settings: Settings) -> list[Finding]:
     return [Finding("keys", "ok", "token and encryption keys can be used")]
 
 
+def _tls_files(settings: Settings) -> list[Finding]:
+    if not settings.egress.ca_file and not settings.egress.client_cert_file:
+        return []
+    try:
+        outbound_tls(settings)
+    except ValueError as error:
+        return [Finding("tls", "error", str(error))]
+    return [Finding("tls", "ok", "the certificates for outbound TLS can be used")]
+
+
 async def _provider_keys(settings: Settings) -> list[Finding]:
     url = settings.jwt.jwks_url
     if url is None:
         return []
     try:
-        found = read_key_set(await HttpKeySource(url)())
+        tls = outbound_tls(settings)
+    except ValueError:
+        # Said by the finding on the files themselves.
+        return []
+    try:
+        found = read_key_set(await HttpKeySource(url, tls=tls)())
     except Unavailable as error:
         return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error.detail}; check the address and the way to it")]
     except ValueError as error:

@@ -72,6 +72,13 @@ class Egress(msgspec.Struct, frozen=True):
     ] = "public"
     allow_cidrs: Annotated[tuple[str, ...], doc("Networks that may be delivered to although they are not public.")] = ()
     self_hosts: Annotated[tuple[str, ...], doc("Our own host names and addresses, which no webhook may reach.")] = ()
+    ca_file: Annotated[
+        str | None, doc("PEM file of further certificate authorities, of receivers and of the identity provider.")
+    ] = None
+    client_cert_file: Annotated[str | None, doc("PEM file of the certificate for receivers that ask for one.")] = None
+    client_key_file: Annotated[
+        str | None, doc("PEM file of its key, without a passphrase, unless the same file holds both.")
+    ] = None
 
 
 class Db(msgspec.Struct, frozen=True):

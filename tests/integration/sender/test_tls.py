@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 from monitor.adapters.egress.sender import HttpSender
@@ -55,6 +56,20 @@ async def test_a_trusted_receiver_gets_tls_with_its_time_recorded_once(tmp_path:
     assert second.phases.tls_ms is None
     assert large.ok
     assert there.connections == 1
+
+
+async def test_a_receiver_that_asks_for_a_certificate_gets_the_one_of_the_settings(tmp_path: Path) -> None:
+    server_tls, pem = certificate(tmp_path)
+    server_tls.verify_mode = ssl.CERT_REQUIRED
+    server_tls.load_verify_locations(cafile=pem)
+    async with receiver(answering(OK), tls=server_tls) as there:
+        async with HttpSender(LOCAL, tls=tls_context(ca_file=pem, client_cert_file=pem)) as sender:
+            assert (await sender.send(request(there.url(scheme="https")))).ok
+        async with HttpSender(LOCAL, tls=tls_context(ca_file=pem)) as sender:
+            outcome = await sender.send(request(there.url(scheme="https")))
+    # TLS 1.3 refuses behind the handshake, so that it is the connection that ends.
+    assert outcome.error in {ErrorKind.TLS, ErrorKind.RESET}
+    assert len(there.requests) == 1
 
 
 async def test_an_endless_answer_over_tls_is_cut(tmp_path: Path) -> None:
