@@ -26,7 +26,7 @@ class AiohttpSender:
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             max_field_size=HEADER_LINE_LIMIT_BYTES,

