@@ -85,9 +85,18 @@ class Connection(asyncio.Protocol):
         # TLS pauses at its limit, TCP above it.
         transport.set_write_buffer_limits(high=1, low=0)
 
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
     def is_silent(self) -> bool:
         """Whether it is open and nothing waits to be read: neither bytes that no request asked for, nor its end."""
-        return self._transport is not None and not self._transport.is_closing() and not self._idle_poll.poll(0)
+        return self.is_open() and not self._idle_poll.poll(0)
+
+    async def quiet(self, for_s: float) -> None:
+        """Wait for bytes that the receiver sends before it has a request, and let the loop read what is there."""
+        await asyncio.sleep(for_s)
+        while self.is_open() and not self.is_tls and not self.is_silent():  # noqa: ASYNC110 - it polls a socket
+            await asyncio.sleep(0)
 
     def begin(self, exchange: PendingExchange) -> None:
         """Write the request."""

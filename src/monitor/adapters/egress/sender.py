@@ -100,8 +100,9 @@ class HttpSender:
 
     async def send(self, request: OutboundRequest) -> Outcome:
         """POST *request* and return how it went; see the port for what never happens."""
-        waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        exchange = self.start(request, waiting.set_result)
+        waiting: asyncio.Future[Outcome] = self._loop.create_future()
+        # It is cancelled a turn before this goes on.
+        exchange = self.start(request, lambda outcome: waiting.done() or waiting.set_result(outcome))
         try:
             return await waiting
         finally:
@@ -162,7 +163,7 @@ class HttpSender:
                 assert secured is not None
                 connection.secured(secured)
             exchange.opened_at = clock()
-            await asyncio.sleep(QUIET_S)
+            await connection.quiet(QUIET_S)
         except BaseException:
             connection.drop()
             raise
