@@ -90,7 +90,8 @@ async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "header", [("X-A", "a\r\nX-B: b"), ("X-A", "a\nb"), ("X-A\r\nX-B", "a"), ("X-A", "a\x00b"), ("", "a")]
+    "header",
+    [("X-A", "a\r\nX-B: b"), ("X-A", "a\nb"), ("X-A\r\nX-B", "a"), ("X-A", "a\x00b"), ("", "a"), ("X-A", "\ud800")],
 )
 async def test_a_header_that_would_inject_another_is_refused(sender: HttpSender, header: tuple[str, str]) -> None:
     async with receiver(answering(OK)) as there:

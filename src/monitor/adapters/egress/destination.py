@@ -49,7 +49,11 @@ class Destination:
         # Both rules forbid single characters, so all values are searched at one go; what is printable needs no search.
         if not joined.isprintable() and _NOT_IN_HEADER_VALUE.search(joined):
             raise _forbidden()
-        return (template % (*values, len(request.body))).encode()
+        try:
+            return (template % (*values, len(request.body))).encode()
+        except UnicodeEncodeError:
+            # Half of a surrogate pair.
+            raise _forbidden() from None
 
     def _template(self, names: tuple[str, ...]) -> str:
         if not all(names) or _NOT_IN_HEADER_NAME.search("".join(names)):

@@ -228,12 +228,14 @@ class HttpSender:
     def _tick(self) -> None:
         """Look after the deadlines of all exchanges under way."""
         now = self._clock()
-        for exchange in [exchange for exchange in self._pending if exchange.deadline <= now]:
-            self._expire(exchange, now)
-        for exchange in list(self._pending):
-            if exchange.connection is not None:
-                exchange.connection.look_again()
-        self._tick_handle = self._loop.call_later(TICK_S, self._tick) if self._pending else None
+        try:
+            for exchange in list(self._pending):
+                if exchange.deadline <= now:
+                    self._expire(exchange, now)
+                elif exchange.connection is not None:
+                    exchange.connection.look_again()
+        finally:
+            self._tick_handle = self._loop.call_later(TICK_S, self._tick) if self._pending else None
 
     def _expire(self, exchange: PendingExchange, now: float) -> None:
         connection = exchange.connection
