@@ -1,7 +1,7 @@
 """
 The project's checks: ``nox`` runs the default ones, ``nox -s NAME -- ARGUMENTS`` one of them, ``nox --list`` names all.
 
-One environment serves every session: ``dev`` builds it, the others run inside it.
+One environment serves every session: ``dev`` builds it, the others run inside it; three install what only they need.
 """
 
 from __future__ import annotations
@@ -10,18 +10,25 @@ import base64
 import hashlib
 import json
 import os
+import subprocess
 import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.5.1"
 nox.options.reuse_venv = "yes"
 # uv does not read pip's configuration, so it is used only by those who started nox with it (`uvx nox`).
 nox.options.default_venv_backend = "uv|virtualenv" if "UV" in os.environ else "virtualenv"
-nox.options.sessions = ["lint", "types", "unit", "property", "integration", "demo", "load"]
+nox.options.sessions = ["lint", "tests"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
+LOCKS = (Path("requirements/lock.txt"), Path("requirements/ci.txt"))
+"""Pins for deployments, with hashes, and for CI, without: in an editable install pip cannot check them."""
 SOURCES = ("src", "tests", "benchmarks", "alembic", "noxfile.py")
 
 PAGE = Path("src/monitor/http/page/static/vendor")
@@ -70,31 +77,73 @@ VENDORED = [
 ]
 """Packages of the npm registry, what their archives must hash to, and which files of theirs are kept, and where."""
 
-in_dev = nox.session(venv_backend="none", requires=["dev"])
+TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
+QUICK = "not (processes or demo or migrations)"
+"""What runs by default; each of the other markers has a session of its own, named for it."""
+
+in_dev = nox.session(venv_backend="none", requires=["dev"], default=False)
 
 
 @nox.session(default=False)
 def dev(session: nox.Session) -> None:
-    """Build the environment that the other sessions share."""
-    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "dev"))
-    _Dev.bin = session.bin
+    """Build the environment that the other sessions share: of the newest versions, in CI of the locked ones."""
+    _Dev.session = session
+    install("dev", "-e", ".")
 
 
 class _Dev:
-    bin = ""
-    """Where ``dev`` put its programs. Sessions run in this process, after ``dev``."""
+    session: nox.Session
+    """What ``dev`` ran in. Sessions run in this process, after ``dev``."""
+
+
+def install(group: str, *also: str) -> None:
+    """Add a dependency group to the shared environment."""
+    locked = ("-c", LOCKS[1]) if os.environ.get("CI") == "true" else ()
+    _Dev.session.install(*also, *nox.project.dependency_groups(PYPROJECT, group), *locked)
+
+
+def program(name: str) -> str:
+    """Return the path of a program of the shared environment."""
+    return str(Path(_Dev.session.bin) / name)
+
+
+def environment(**env: str) -> dict[str, str]:
+    return {"PATH": os.pathsep.join((_Dev.session.bin, os.environ["PATH"])), **env}
 
 
 def run(session: nox.Session, *command: str, **env: str) -> None:
     """Run *command* in the shared environment."""
-    path = os.pathsep.join((_Dev.bin, os.environ["PATH"]))
-    session.run(str(Path(_Dev.bin) / command[0]), *command[1:], env={"PATH": path, **env}, external=True)
+    session.run(program(command[0]), *command[1:], env=environment(**env), external=True)
 
 
-def selection(session: nox.Session, *suites: str) -> tuple[str, ...]:
-    """Return what pytest is to run: the arguments of the session, in *suites* unless they name files themselves."""
+@contextmanager
+def beside(session: nox.Session, *command: str) -> Iterator[None]:
+    """Run *command* in the idle time of what the block runs, print its output after it, and fail if it failed."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        nice = ("nice", "-n", "10", program(command[0]), *command[1:])
+        with subprocess.Popen(nice, stdout=output, stderr=output, env={**os.environ, **environment()}) as process:
+            try:
+                yield
+            finally:
+                code = process.wait()
+                output.seek(0)
+                session.log(f"{' '.join(command)}, which ran beside it:\n{output.read()}")
+    if code:
+        session.error(f"{command[0]} exited with code {code}")
+
+
+def run_tests(session: nox.Session, *suites: str, marked: str = "", together: bool = True, **env: str) -> None:
+    """
+    Run *suites*, or the files that the arguments of the session name, in the shared environment.
+
+    Args:
+        marked: expression of pytest's ``-m``.
+        together: split the files over two processes, unless arguments select some.
+    """
     names_files = any(argument.startswith("tests/") for argument in session.posargs)
-    return (*session.posargs,) if names_files else (*suites, *session.posargs)
+    selected = session.posargs if names_files else (*suites, *session.posargs)
+    split = TWO_PROCESSES if together and not session.posargs else ()
+    run(session, "pytest", *split, *(("-m", marked) if marked else ()), *selected, **env)
 
 
 @in_dev
@@ -106,6 +155,14 @@ def lint(session: nox.Session) -> None:
 
 
 @in_dev
+def tests(session: nox.Session) -> None:
+    """The sessions `integration` and `unit` in one run, with `types` beside them."""
+    with beside(session, "mypy"):
+        # Integration first: its files are the longest, and the end is reached together by many short ones.
+        run_tests(session, "tests/integration", "tests/unit", marked=QUICK)
+
+
+@in_dev
 def types(session: nox.Session) -> None:
     """mypy --strict over everything."""
     run(session, "mypy", *session.posargs)
@@ -113,58 +170,73 @@ def types(session: nox.Session) -> None:
 
 @in_dev
 def unit(session: nox.Session) -> None:
-    """Examples, without sockets; every branch of the domain is taken."""
-    # A selection cannot cover everything, so coverage is measured on the whole suite only.
-    coverage = () if session.posargs else ("--cov=monitor.domain", "--cov-report=term-missing:skip-covered")
-    run(session, "pytest", *coverage, *selection(session, "tests/unit"))
-
-
-@nox.session(name="property", venv_backend="none", requires=["dev"])
-def laws(session: nox.Session) -> None:
-    """The laws, with many examples. HYPOTHESIS_PROFILE=nightly tries far more."""
-    profile = os.environ.get("HYPOTHESIS_PROFILE", "ci")
-    run(session, "pytest", "-m", "property", *selection(session, "tests/unit"), HYPOTHESIS_PROFILE=profile)
+    """Examples and laws, without sockets."""
+    run_tests(session, "tests/unit")
 
 
 @in_dev
 def integration(session: nox.Session) -> None:
-    """Against a real PostgreSQL, a real Redis and real sockets, which the suite starts, harms and stops itself."""
-    run(session, "pytest", "-m", "not demo", *selection(session, "tests/integration", "tests/faults"))
+    """Against a real PostgreSQL, a real Redis and real sockets, which the suite starts and stops itself."""
+    run_tests(session, "tests/integration", marked=QUICK)
 
 
-@nox.session(venv_backend="none", requires=["dev"], default=False)
+@nox.session(name="property", venv_backend="none", requires=["dev"], default=False)
+def laws(session: nox.Session) -> None:
+    """The laws, with many examples. HYPOTHESIS_PROFILE=nightly tries far more."""
+    profile = os.environ.get("HYPOTHESIS_PROFILE", "ci")
+    run_tests(session, "tests/unit", marked="property", HYPOTHESIS_PROFILE=profile)
+
+
+@in_dev
+def coverage(session: nox.Session) -> None:
+    """Unit tests take every branch of the domain."""
+    report = ("--cov=monitor.domain", "--cov-report=term-missing:skip-covered")
+    run(session, "pytest", *TWO_PROCESSES, *report, "tests/unit")
+
+
+@in_dev
+def processes(session: nox.Session) -> None:
+    """Servers and workers in numbers, as processes that are killed, stopped and started again."""
+    run_tests(session, "tests/integration", marked="processes", together=False)
+
+
+@in_dev
+def faults(session: nox.Session) -> None:
+    """
+    Nothing is lost under kills, crashes and hostile receivers, in the short form; ``-- --figures FILE`` keeps figures.
+
+    MONITOR_TEST_LONG=1 runs it whole: 100,000 events.
+    """
+    run_tests(session, "tests/faults", together=False)
+
+
+@in_dev
 def cache(session: nox.Session) -> None:
     """The long forms of the cache's tests: 60 s in 4 processes, a million keys, 500 stories of the state machine."""
     machine = ("tests/unit/cache/test_machine.py", "tests/unit/cache/test_mutants.py")
     run(session, "pytest", *machine, HYPOTHESIS_PROFILE="coherence")
-    run(session, "pytest", "-s", *selection(session, "tests/integration/cache"), MONITOR_TEST_LONG="1")
+    run_tests(session, "-s", "tests/integration/cache", together=False, MONITOR_TEST_LONG="1")
 
 
-@nox.session(venv_backend="none", requires=["dev"], default=False)
-def faults(session: nox.Session) -> None:
-    """The fault proof whole: 100,000 events under kills and crashes, and the rest; ``-- --figures FILE`` keeps them."""
-    run(session, "pytest", *selection(session, "tests/faults"), MONITOR_TEST_LONG="1")
-
-
-@nox.session(venv_backend="none", requires=["dev"], default=False)
+@in_dev
 def migrations(session: nox.Session) -> None:
     """Upgrade an empty database, compare it with the tables the code knows, go down and up again."""
-    run(session, "pytest", "-m", "migrations", *selection(session, "tests/integration"))
+    run_tests(session, "tests/integration", marked="migrations", together=False)
 
 
-@nox.session(venv_backend="none", requires=["dev"], default=False)
+@in_dev
 def demo(session: nox.Session) -> None:
     """What a newcomer sees of `monitor up --demo`, in real time: two minutes."""
-    run(session, "pytest", "-m", "demo", *selection(session, "tests/integration"))
+    run_tests(session, "tests/integration", marked="demo", together=False)
 
 
-@nox.session(venv_backend="none", requires=["dev"], default=False)
+@in_dev
 def openapi(session: nox.Session) -> None:
     """Hold the OpenAPI document against OpenAPI 3.1 and against the committed one; ``-- --write`` commits it anew."""
     committed = Path("docs/openapi.json").resolve()
     document = Path(session.create_tmp()).resolve() / "openapi.json"
     with document.open("w", encoding="utf-8") as file:
-        session.run(str(Path(_Dev.bin) / "monitor"), "openapi", stdout=file, external=True)
+        session.run(program("monitor"), "openapi", stdout=file, external=True)
     run(session, "python", "-m", "openapi_spec_validator", str(document))
     if "--write" in session.posargs:
         committed.write_bytes(document.read_bytes())
@@ -172,13 +244,13 @@ def openapi(session: nox.Session) -> None:
         session.error("docs/openapi.json is not that of the code; run: nox -s openapi -- --write")
 
 
-@nox.session(venv_backend="none", requires=["dev"], default=False)
+@in_dev
 def bench(session: nox.Session) -> None:
     """Throughput and latency beside bare yardsticks in the same run: ``nox -s bench -- NAME``."""
     run(session, "python", "-m", "benchmarks", *session.posargs)
 
 
-@nox.session(venv_backend="none", requires=["dev"], default=False)
+@in_dev
 def load(session: nox.Session) -> None:
     """
     A hundred users against servers of its own, held to the bars: ``nox -s load -- --minutes 5``.
@@ -186,34 +258,70 @@ def load(session: nox.Session) -> None:
     Without arguments it is short and small, and its bars of times are wide: it shows that nothing fails, leaks, gets
     lost on the live feed or misses the cache, on a machine that may have other things to do.
     """
+    install("load")
     small = ("--minutes", "0.5", "--webhooks", "200", "--attempts", "200000")
     short = (*small, "--latency-slack", "20", "--hit-ratio", "0.8")
     run(session, "python", "-m", "benchmarks.load", *(session.posargs or short))
 
 
-@nox.session(venv_backend="none", requires=["dev"], default=False)
+@in_dev
 def detection(session: nox.Session) -> None:
     """False alarms and minutes to detect, over simulated traffic; fails under the floors."""
     run(session, "python", "-m", "benchmarks.detection", *session.posargs)
 
 
-@nox.session(venv_backend="none", requires=["dev"], default=False)
+@in_dev
 def fuzz(session: nox.Session) -> None:
     """schemathesis with all its checks, as every role, against a server of its own: several minutes."""
-    run(session, "pytest", *selection(session, "tests/fuzz"))
+    install("fuzz")
+    run_tests(session, "tests/fuzz", together=False)
 
 
-@nox.session(venv_backend="none", requires=["dev"], default=False)
+@in_dev
 def docs(session: nox.Session) -> None:
     """Run every example of the documents as a reader would, and hold their tables and links to the code."""
-    run(session, "pytest", *selection(session, "tests/docs"))
+    run_tests(session, "tests/docs", together=False)
 
 
 @nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Fit the lock to pyproject.toml; ``-- --upgrade`` takes the newest versions, ``-- --check`` fails on a change."""
+    session.install("uv")
+    before = [file.read_bytes() for file in LOCKS]
+    # One resolution for every platform and Python; pins that still fit are kept.
+    command = ("uv", "pip", "compile", "pyproject.toml", "--universal", "--python-version", "3.11", "--quiet")
+    asked = [option for option in session.posargs if option != "--check"]
+    how = ("--no-annotate", "--custom-compile-command", "nox -s lock", *asked)
+    session.run(*command, *how, "--generate-hashes", "--output-file", LOCKS[0])
+    groups = [part for group in ("dev", "browser", "fuzz", "load") for part in ("--group", group)]
+    session.run(*command, *how, *groups, "--constraint", LOCKS[0], "--output-file", LOCKS[1])
+    if "--check" in session.posargs and before != [file.read_bytes() for file in LOCKS]:
+        session.error("the lock did not fit pyproject.toml; it does now, commit it")
+
+
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """The lowest versions that pyproject.toml allows: a demo that delivers one event, and the unit tests."""
+    dependencies = [*PYPROJECT["project"]["dependencies"], *nox.project.dependency_groups(PYPROJECT, "test")]
+    pins = Path(session.create_tmp()).resolve() / "lowest.txt"
+    pins.write_text("".join(f"{_lowest(dependency)}\n" for dependency in dependencies), encoding="utf-8")
+    session.install(".", *nox.project.dependency_groups(PYPROJECT, "test"), "-c", str(pins))
+    session.run("python", "tests/smoke.py", f"{session.bin}/monitor up --demo")
+    session.run("pytest", "-m", "not property", *(session.posargs or ("tests/unit",)))
+
+
+def _lowest(dependency: str) -> str:
+    """Return a constraint to the lower bound of *dependency*, without its extras, which constraints cannot have."""
+    requirement = Requirement(dependency)
+    (version,) = [one.version for one in requirement.specifier if one.operator == ">="]
+    return f"{requirement.name}=={version}" + (f"; {requirement.marker}" if requirement.marker else "")
+
+
+@in_dev
 def browser(session: nox.Session) -> None:
     """The page in headless Chromium, which the system provides, against a server of its own."""
-    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "browser"))
-    session.run("pytest", *selection(session, "tests/browser"))
+    install("browser")
+    run_tests(session, "tests/browser", together=False)
 
 
 @nox.session(venv_backend="none", default=False)

@@ -1,6 +1,6 @@
 """
 The cache's own speed, in one process beside a Redis on the same machine: what a hit costs in memory and at the server,
-what a stampede and a settled drop cost, and how much memory a flood of keys takes.
+what a stampede and an acknowledged invalidation cost, and how much memory a flood of keys takes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from benchmarks.support import Figure, Figures, median, quantile
 from monitor.adapters.clock import SystemClock
 from monitor.cache import Cache, Policy, RedisCacheServer, View
+from monitor.cache.redis_server import PREFIX
 from tests import servers
 
 VIEW = View("bench", Policy(600, 600, 600), ("all", "thing:{id}"), ("id",))
@@ -32,7 +33,7 @@ async def run() -> list[Figure]:
     with servers.redis() as url:
         async with _cache(url) as cache, _cache(url) as other:
             await _hits(figures, cache, other, url)
-            await _drops(figures, cache, other)
+            await _invalidations(figures, cache, other)
             await _stampede(figures, cache, other)
     await _flood(figures)
     return figures.all
@@ -59,12 +60,12 @@ async def _hits(figures: Figures, cache: Cache, other: Cache, url: str) -> None:
     for _ in range(PEEKS):
         cache.peek(key.text)
     figures.note("hit in memory", (time.perf_counter() - began_at) / PEEKS * 1e9, "ns")
-    names = [f"monitor:cache:1:{name}" for name in (f"v:{key.text}", "t:*", *(f"t:{tag}" for tag in key.tags))]
+    names = [f"{PREFIX}{name}" for name in (f"v:{key.text}", "t:*", *(f"t:{tag}" for tag in key.tags))]
     hits: list[float] = []
     bare: list[float] = []
     async with Redis.from_url(url) as client:
         for _ in range(READS):
-            cache._process.memory.remove(key.text)  # noqa: SLF001 - only so does the next read go to the server
+            cache._state.memory.remove(key.text)  # noqa: SLF001 - only so does the next read go to the server
             hits.append(await _ms(lambda: cache.get(key, _create)))
             bare.append(await _ms(lambda: client.mget(names)))
     figures.note("hit at the server, p50", median(hits), "ms")
@@ -72,16 +73,16 @@ async def _hits(figures: Figures, cache: Cache, other: Cache, url: str) -> None:
     figures.at_most(2.5, "hit at the server to bare MGET", median(hits) / median(bare), "×")
 
 
-async def _drops(figures: Figures, cache: Cache, other: Cache) -> None:
+async def _invalidations(figures: Figures, cache: Cache, other: Cache) -> None:
     key = VIEW.key(id=1)
-    settled: list[float] = []
+    ms: list[float] = []
     for _ in range(300):
         await other.get(key, _create)
-        settled.append(await _ms(lambda: cache.invalidate([key.tags[1]], settled=True)))
+        ms.append(await _ms(lambda: cache.invalidate([key.tags[1]], acknowledged=True)))
         if other.peek(key.text) is not None:
-            raise RuntimeError("a settled drop left a value behind")
-    figures.note("settled drop, 2 caches, p50", median(settled), "ms")
-    figures.note("settled drop, 2 caches, p99", quantile(settled, 0.99), "ms")
+            raise RuntimeError("an acknowledged invalidation left a value behind")
+    figures.note("acknowledged invalidation, 2 caches, p50", median(ms), "ms")
+    figures.note("acknowledged invalidation, 2 caches, p99", quantile(ms, 0.99), "ms")
 
 
 async def _stampede(figures: Figures, cache: Cache, other: Cache) -> None:

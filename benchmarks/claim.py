@@ -9,7 +9,7 @@ import asyncpg
 
 from benchmarks.support import Figure, Figures, database, median, register, scratch, settings_of
 from monitor.adapters.key_factory import sign_v1a
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 
 SCALES = (100, 1000)
@@ -54,12 +54,12 @@ async def run() -> list[Figure]:
     figures = Figures("claim")
     for webhooks in SCALES:
         with scratch() as directory:
-            async with database(directory) as env, Parts(settings_of(env)) as parts:
+            async with database(directory) as env, Container(settings_of(env)) as parts:
                 await _compare(figures, parts, webhooks)
     return figures.all
 
 
-async def _compare(figures: Figures, parts: Parts, webhooks: int) -> None:
+async def _compare(figures: Figures, parts: Container, webhooks: int) -> None:
     ids = await register(parts, [f"http://127.0.0.1:9/{i}" for i in range(webhooks)])
     connection = await parts.database.connect()
     try:
@@ -76,7 +76,7 @@ async def _compare(figures: Figures, parts: Parts, webhooks: int) -> None:
     figures.at_most(2, f"full to empty, {webhooks} webhooks", full_ms / empty_ms, "×")
 
 
-async def _claim_ms(parts: Parts, connection: asyncpg.Connection, ids: list[UUID]) -> float:
+async def _claim_ms(parts: Container, connection: asyncpg.Connection, ids: list[UUID]) -> float:
     """Return the median time of a claim over fresh due deliveries, and leave none of them behind."""
     event = parts.clock.new_id()
     await connection.execute(_EVENT, event)

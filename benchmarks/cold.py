@@ -12,21 +12,20 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 import asyncpg
-import uvicorn
 
 from benchmarks.history import fill
 from benchmarks.support import Figure, Figures, environment, median, quantile, scratch, settings_of
 from monitor.adapters.embedded import EmbeddedPostgres
 from monitor.adapters.postgres.migrate import upgrade
 from monitor.auth.tokens import issue
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app, readiness
 from monitor.cache.server import ROOT
-from monitor.cli.serve import Server, server_options
 from monitor.domain.paging import DEFAULT_LIMIT
 from monitor.domain.ports.queries.resources import WebhookFilter
-from monitor.domain.views.dashboard import FIRST_ROWS, WINDOWS
+from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS
 from monitor.domain.vocab import Role
+from monitor.http.server.server import Server
 
 WEBHOOKS = 1_000
 ATTEMPTS = {"1 M": 1_000_000, "10 M": 10_000_000}
@@ -62,8 +61,8 @@ async def _filled(dsn: str, name: str, webhooks: int, attempts: int) -> str:
 
 async def _compare(figures: Figures, databases: dict[str, str]) -> None:
     """Ask both databases in turn, so that what else the machine does hits them alike."""
-    async with Parts(settings_of(environment(databases["1 M"]))) as small:  # noqa: SIM117
-        async with Parts(settings_of(environment(databases["10 M"]))) as large:
+    async with Container(settings_of(environment(databases["1 M"]))) as small:  # noqa: SIM117
+        async with Container(settings_of(environment(databases["10 M"]))) as large:
             asked = {"1 M": _queries(small), "10 M": _queries(large)}
             for query in asked["1 M"]:
                 taken: dict[str, list[float]] = {name: [] for name in asked}
@@ -79,20 +78,20 @@ async def _compare(figures: Figures, databases: dict[str, str]) -> None:
                     figures.note(f"{query}, 10 M against 1 M", many / few, "×")
 
 
-def _queries(parts: Parts) -> dict[str, Query]:
+def _queries(parts: Container) -> dict[str, Query]:
     """Return what each view is computed by, its encoding included."""
-    pinned = {key.text.removesuffix("?"): create for key, create in parts.catalogue.pinned()}
+    pinned = {key.text.removesuffix("?"): create for key, create in parts.views.pinned()}
     dashboards, queries = parts.dashboards, parts.queries
 
     async def first_paint() -> None:
         # It is made of other views, none of which may be there already.
-        await parts.cache.invalidate([ROOT], settled=False)
+        await parts.cache.invalidate([ROOT], acknowledged=False)
         await pinned["dashboard"]()
 
     return {
         "GET /dashboard": first_paint,
         "overview": dashboards.overview,
-        "first rows": lambda: dashboards.rows(status=None, after=None, limit=FIRST_ROWS),
+        "first rows": lambda: dashboards.rows(status=None, after=None, limit=INITIAL_ROWS),
         "page of rows": lambda: dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1),
         "webhook list": lambda: queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1),
         **{f"performance {window}": lambda window=window: dashboards.performance(window) for window in WINDOWS},  # type: ignore[misc]
@@ -108,9 +107,9 @@ async def _ms(query: Query) -> float:
 
 async def _many(figures: Figures, dsn: str) -> None:
     """Read overview and lists at ten thousand webhooks through HTTP."""
-    parts = Parts(settings_of(environment(dsn)))
+    parts = Container(settings_of(environment(dsn)))
     app = build_app(parts)
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
+    server = Server(app, host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     while not server.started or await readiness(parts):
         await asyncio.sleep(0.01)

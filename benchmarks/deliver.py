@@ -26,7 +26,7 @@ from benchmarks.support import (
     settings_of,
 )
 from monitor.adapters.clock import SystemClock
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_services
 from monitor.domain.services.publish import EventIn, Publisher
 from monitor.domain.webhooks.signatures import sign_v1, signed_content
@@ -48,7 +48,7 @@ async def run() -> list[Figure]:
         async with (
             receivers(WEBHOOKS, directory / "receivers.log") as targets,
             database(directory) as env,
-            Parts(settings_of(env)) as parts,
+            Container(settings_of(env)) as parts,
         ):
             await register(parts, targets.urls)
             loop = asyncio.get_running_loop()
@@ -77,7 +77,7 @@ async def publish(publisher: Publisher, deliveries: int = DELIVERIES) -> None:
         await publisher.publish(batch, ACTOR)
 
 
-async def work(parts: Parts, targets: Receivers, env: dict[str, str], log: Path) -> tuple[Count, int]:
+async def work(parts: Container, targets: Receivers, env: dict[str, str], log: Path) -> tuple[Count, int]:
     """Run one worker until nothing is left; return what arrived and when the last delivery was settled."""
     command = ("-m", "monitor", "work", "--concurrency", str(CONCURRENCY))
     async with process(*command, env=env, log=log):
@@ -85,7 +85,7 @@ async def work(parts: Parts, targets: Receivers, env: dict[str, str], log: Path)
         return count, await emptied_ns(parts, "deliveries")
 
 
-async def emptied_ns(parts: Parts, table: str) -> int:
+async def emptied_ns(parts: Container, table: str) -> int:
     """Wait until *table* has no rows; return when that was."""
     async with asyncio.timeout(PATIENCE_S):
         while await parts.database.fetchrow(f"SELECT FROM {table} LIMIT 1") is not None:

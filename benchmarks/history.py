@@ -20,9 +20,9 @@ import asyncpg
 import msgspec
 
 from benchmarks.support import environment, settings_of
-from monitor.adapters.postgres.maintenance.rollup_compaction import PostgresFolder
-from monitor.bootstrap.container import Parts
-from monitor.domain.delivery.lane import Lane, observe
+from monitor.adapters.postgres.maintenance.rollup_compaction import RollupCompactor
+from monitor.bootstrap.container import Container
+from monitor.domain.delivery.lane import Lane, record_attempt
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import ACCURACY, MAX_BUCKET, MIN_LATENCY_MS
@@ -110,7 +110,7 @@ async def fill(dsn: str, webhooks: int, attempts: int, *, raw: bool = False) -> 
         raw: store the attempts, too, not only what they add up to.
     """
     took_s: dict[str, float] = {}
-    async with Parts(settings_of(environment(dsn))) as parts:
+    async with Container(settings_of(environment(dsn))) as parts:
         connection = await parts.database.connect()
         try:
             started = time.perf_counter()
@@ -118,7 +118,7 @@ async def fill(dsn: str, webhooks: int, attempts: int, *, raw: bool = False) -> 
             took_s["webhooks"] = time.perf_counter() - started
             took_s |= await _make(connection, ids, attempts, raw=raw)
             started = time.perf_counter()
-            await _fold(connection, PostgresFolder(parts.database))
+            await _fold(connection, RollupCompactor(parts.database))
             took_s["fold"] = time.perf_counter() - started
             started = time.perf_counter()
             await connection.execute("VACUUM ANALYZE")
@@ -128,7 +128,7 @@ async def fill(dsn: str, webhooks: int, attempts: int, *, raw: bool = False) -> 
     return Filled(ids, {step: round(s, 2) for step, s in took_s.items()})
 
 
-async def register_all(parts: Parts, count: int) -> list[UUID]:
+async def register_all(parts: Container, count: int) -> list[UUID]:
     """Register webhooks whose lanes look as if they had just made their last attempts."""
     ids: list[UUID] = []
     dice = random.Random(count)
@@ -146,13 +146,13 @@ async def register_all(parts: Parts, count: int) -> list[UUID]:
     return ids
 
 
-def _lane(parts: Parts, webhook_id: UUID, failure_ratio: float, now: datetime, dice: random.Random) -> Lane:
+def _lane(parts: Container, webhook_id: UUID, failure_ratio: float, now: datetime, dice: random.Random) -> Lane:
     lane = Lane(webhook_id=webhook_id)
     for ago in range(parts.policy.health.window, 0, -1):
         failed = dice.random() < failure_ratio
         outcome = Outcome(latency_ms=50, status_code=503 if failed else 200, error=ErrorKind.STATUS if failed else None)
         at = now - timedelta(seconds=ago)
-        lane = observe(lane, outcome, at, at, parts.policy)
+        lane = record_attempt(lane, outcome, at, at, parts.policy)
     return lane
 
 
@@ -181,12 +181,12 @@ async def _make(connection: asyncpg.Connection, ids: list[UUID], attempts: int, 
     return took_s
 
 
-async def _fold(connection: asyncpg.Connection, folder: PostgresFolder) -> None:
+async def _fold(connection: asyncpg.Connection, folder: RollupCompactor) -> None:
     """Tick until nothing is left to fold."""
     before = None
     while (now := await connection.fetch("TABLE rollup_progress")) != before or now == []:
         before = now
-        await folder.fold()
+        await folder.compact()
 
 
 def main(arguments: list[str] | None = None) -> None:

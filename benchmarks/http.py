@@ -20,7 +20,7 @@ from benchmarks.http_apps import Answer
 from benchmarks.support import Figure, Figures, database, free_port, process, scratch, settings_of
 from benchmarks.up import Up, monitor_up, token
 from monitor.auth.tokens import issue
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.paging import DEFAULT_LIMIT
 from monitor.domain.vocab import Role
 
@@ -65,7 +65,7 @@ async def run() -> list[Figure]:
 
 async def _uncached(figures: Figures, env: dict[str, str], directory: Path) -> None:
     """Read each of many webhooks once, and one page again and again: from the cache, and a row shorter past it."""
-    async with Parts(settings_of(env)) as parts:
+    async with Container(settings_of(env)) as parts:
         ids = await register_all(parts, WEBHOOKS)
         signed = issue(
             parts.ring, parts.token_policy, subject="bench", role=Role.VIEWER, ttl_s=3600, now=time.time(), jti="bench"

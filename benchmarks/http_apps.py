@@ -17,12 +17,11 @@ from typing import Any
 
 import asyncpg
 import msgspec
-import uvicorn
 import uvloop
 from litestar import Litestar, MediaType, Response, get
 
-from monitor.adapters.postgres.queries.resources import WATCHED_WEBHOOK
-from monitor.cli.serve import Server, server_options
+from monitor.adapters.postgres.queries.resources import EVALUATED_WEBHOOK
+from monitor.http.server.server import Server
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -76,7 +75,7 @@ async def query() -> Any:
     async def answer(scope: dict[str, Any], _receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        row = await pool.fetchrow(WATCHED_WEBHOOK, scope["path"].rpartition("/")[2])
+        row = await pool.fetchrow(EVALUATED_WEBHOOK, scope["path"].rpartition("/")[2])
         shown = msgspec.json.encode(dict(row), enc_hook=str)
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(shown))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -88,7 +87,7 @@ async def query() -> Any:
 async def main(name: str, port: int) -> None:
     """Serve one of them until told to stop."""
     app: Any = await query() if name == "query" else {"raw": raw, "short": short, "framework": framework}[name]()
-    server = Server(uvicorn.Config(app, port=port, **server_options()))
+    server = Server(app, port=port)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.stop)
     await server.serve()
 

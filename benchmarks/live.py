@@ -19,19 +19,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import psutil
-import uvicorn
 from litestar import Litestar
 
 from benchmarks.support import PATIENCE_S, Figure, Figures, median, process, quantile, scratch
 from monitor.adapters.clock import SystemClock
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
-from monitor.cli.serve import Server, server_options
+from monitor.bootstrap.supervise import Supervisor
+from monitor.domain.live import Stream
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
+from monitor.http.live.frames import encode_entry
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
+from monitor.http.server.server import Server
 
 SIZES = (1000, 5000)
 ROUNDS = 200
@@ -293,7 +295,7 @@ class Bare:
             await send({"type": "websocket.send", "text": text})
 
 
-def _feed(key: str) -> tuple[Litestar, Callable[[int], None]]:
+def _feed(key: str) -> tuple[Application, Callable[[int], None]]:
     clock = SystemClock()
 
     async def snapshot() -> bytes:
@@ -303,30 +305,30 @@ def _feed(key: str) -> tuple[Litestar, Callable[[int], None]]:
         return clock.new_id().hex
 
     verifier = TokenVerifier(KeyRing([Key("bench", "HS256", key)]), POLICY, is_revoked=lambda _jti: False)
-    feed = LiveFeed(None, now=clock.now, new_epoch=name)
-    hub = Hub(feed, snapshot, now=time.time, is_revoked=lambda _jti: False, max_per_user=100_000)
+    stream = Stream(name(), encode_entry)
+    hub = Hub(stream, snapshot, now=time.time, is_revoked=lambda _jti: False, max_per_user=100_000)
+    feed = LiveFeed(None, stream, hub, now=clock.now, new_epoch=name)
     endpoint = LiveEndpoint(hub, verifier, now=time.time, new_id=name)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        running = asyncio.create_task(hub.run())
-        yield
-        running.cancel()
+        async with Supervisor().running({**hub.loops(), **feed.loops()}):
+            yield
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
-    plumbing = http_plumbing(verifier=verifier, now=time.time, limiter=limiter)
-    app = Litestar([live_route(endpoint)], openapi_config=None, lifespan=[lifespan], **plumbing)
-    add_edge(app, new_id=name, ticks_s=time.monotonic)
+    options = litestar_options(verifier=verifier, now=time.time, limiter=limiter)
+    litestar = Litestar([live_route(endpoint)], openapi_config=None, lifespan=[lifespan], **options)
+    app = Application(litestar, build_edge(litestar, new_id=name, ticks_s=time.monotonic))
     return app, lambda times: feed.publish("alert_new", {"sent": time.monotonic(), "pad": PAD * times})
 
 
 async def _serve(kind: str) -> None:
-    options = server_options()
+    options: dict[str, Any] = {}
     if kind == "bare":
         bare = Bare()
         app: Any = bare
         publish: Callable[[int], None]
-        options |= {"ws": "websockets-sansio", "lifespan": "off"}
+        options = {"ws": "websockets-sansio", "lifespan": "off"}
 
         def publish_bare(times: int) -> None:
             tasks.add(task := asyncio.create_task(bare.publish(times)))
@@ -338,7 +340,7 @@ async def _serve(kind: str) -> None:
     tasks: set[asyncio.Task[None]] = set()
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = Server(uvicorn.Config(app, backlog=4096, **options))
+    server = Server(app, backlog=4096, **options)
     serving = asyncio.create_task(server.serve([listener]))
     while not server.started:
         await asyncio.sleep(0.01)

@@ -32,7 +32,7 @@ from benchmarks.deliver import (
 )
 from benchmarks.receivers import Receivers, receivers
 from benchmarks.support import PAYLOAD, Figure, Figures, database, process, register, scratch, settings_of
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_services
 
 ROUNDS = 2
@@ -47,7 +47,7 @@ async def run() -> list[Figure]:
         async with (
             receivers(WEBHOOKS, directory / "receivers.log") as targets,
             database(directory) as env,
-            Parts(settings_of(env)) as parts,
+            Container(settings_of(env)) as parts,
         ):
             await register(parts, targets.urls)
             connection = await asyncpg.connect(parts.database.dsn)
@@ -73,7 +73,7 @@ async def _enqueue(queries: Queries) -> None:
         await queries.enqueue([ENTRYPOINT] * BATCH, [PAYLOAD] * BATCH, [0] * BATCH)
 
 
-async def _pgqueuer(parts: Parts, targets: Receivers, log: Path) -> float:
+async def _pgqueuer(parts: Container, targets: Receivers, log: Path) -> float:
     """Let PgQueuer drain its queue; return the seconds from the first arrival to the last job's end."""
     async with process("-m", "benchmarks.pgqueuer", env={}, log=log) as child:
         assert child.stdin is not None

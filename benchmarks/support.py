@@ -21,7 +21,7 @@ import msgspec
 
 from monitor.adapters.embedded import EmbeddedPostgres
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_services
 from monitor.domain.vocab import Actor, Role
 from monitor.domain.webhooks.registration import WebhookSpec
@@ -117,7 +117,7 @@ async def database(directory: Path) -> AsyncIterator[dict[str, str]]:
         yield environment(dsn)
 
 
-async def register(parts: Parts, urls: Sequence[str], *, max_concurrency: int = 10) -> list[UUID]:
+async def register(parts: Container, urls: Sequence[str], *, max_concurrency: int = 10) -> list[UUID]:
     """Register one webhook per URL; number i subscribes to ``bench.i``."""
     registry = build_services(parts).registry
     return [

@@ -1,7 +1,11 @@
-"""What holds for every test: how hard hypothesis tries, which tests are laws, and that unit tests open no socket."""
+"""
+What holds for every test: how hard hypothesis tries, which tests are laws, that unit tests open no socket, and that the
+processes of one run share their servers.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -9,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket
+
+from tests import servers
 
 UNIT = Path(__file__).parent / "unit"
 
@@ -21,8 +27,21 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 def pytest_configure() -> None:
-    # As Ctrl-C does: fixtures are torn down, so a run that a time limit ends leaves no server behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A run that a time limit ends tears its fixtures down and leaves no server behind. A shell's background job begins
+    # with SIGINT ignored, and so would the programs that it starts.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the servers before the workers of xdist, which inherit the environment."""
+    config = session.config
+    only_unit = all((config.invocation_params.dir / path).is_relative_to(UNIT) for path in config.args)
+    if config.pluginmanager.hasplugin("dsession") and not only_unit:
+        stack = contextlib.ExitStack()
+        config.add_cleanup(stack.close)
+        stack.enter_context(servers.shared())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent
 from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.monitoring.metrics import Rollup, RollupBuilder
 from monitor.domain.ports.clock import Clock
-from monitor.domain.ports.queue import Claimed
+from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.vocab import Actor, ErrorKind, Role
 from monitor.domain.webhooks.webhook import Webhook
@@ -19,6 +21,14 @@ OK = Outcome(latency_ms=12.5, status_code=204)
 REFUSED = Outcome(latency_ms=8.0, status_code=503, error=ErrorKind.STATUS)
 GONE = Outcome(latency_ms=3.0, status_code=410, error=ErrorKind.STATUS)
 TIMED_OUT = Outcome(latency_ms=15_000.0, error=ErrorKind.TIMEOUT)
+
+
+def rollup_of(attempts: Iterable[tuple[str, float]]) -> Rollup:
+    """Add up pairs ``(label, latency_ms)``."""
+    builder = RollupBuilder()
+    for label, latency_ms in attempts:
+        builder.add(label, latency_ms)
+    return builder.build()
 
 
 def webhook(clock: Clock, **changes: Any) -> Webhook:
@@ -67,16 +77,16 @@ async def add_deliveries(unit_of_work: UnitOfWorkFactory, clock: Clock, webhook_
 async def take(
     unit_of_work: UnitOfWorkFactory,
     webhook_id: UUID,
-    room: int = 10,
+    capacity: int = 10,
     *,
     lease_s: float = 30.0,
     ordered: bool = False,
     worker: str = "worker-1",
-) -> list[Claimed]:
+) -> list[ClaimedDelivery]:
     """Lease what is due of one webhook."""
     async with unit_of_work() as uow:
-        taken = await uow.queue.take(
-            {webhook_id: room}, [webhook_id] if ordered else [], worker=worker, lease_s=lease_s
+        taken = await uow.queue.lease(
+            {webhook_id: capacity}, [webhook_id] if ordered else [], worker=worker, lease_s=lease_s
         )
         await uow.commit()
     return taken

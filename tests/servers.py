@@ -1,5 +1,5 @@
 """
-The real servers that the suite runs against: one PostgreSQL for the session, one Redis for who asks for it.
+The real servers that the suite runs against: one PostgreSQL and one Redis, shared by all processes of a run.
 
 PostgreSQL is the one that ``MONITOR_TEST_DATABASE_URL`` names (its user must be allowed to create databases), else the
 embedded one, else ``initdb`` and ``postgres`` from the PATH. One database is migrated; the others are copies of it.
@@ -32,11 +32,15 @@ T = TypeVar("T")
 
 START_S = 30.0
 
+DATABASE_URL, REDIS_URL = "MONITOR_TEST_DATABASE_URL", "MONITOR_TEST_REDIS_URL"
+"""Variables that name the servers to borrow."""
+
 FASTER = ("fsync = off", "full_page_writes = off", "max_connections = 300")
 """A test's data need not survive a power cut. The last one is for a server of our own from the PATH only."""
 
 WIPE = """
 DO $$ DECLARE t regclass; BEGIN
+    SET LOCAL lock_timeout = '20s';
     SET LOCAL session_replication_role = replica;
     DROP FUNCTION IF EXISTS refuse CASCADE;
     FOR t IN SELECT oid FROM pg_class
@@ -45,7 +49,8 @@ DO $$ DECLARE t regclass; BEGIN
 END $$
 """
 """DELETE, since TRUNCATE makes files anew; as a replica, since then no foreign key asks for an order. The function is
-the one by which tests let a write fail: one that is left behind must not spread to the tests that follow."""
+the one by which tests let a write fail: one that is left behind must not spread to the tests that follow. A transaction
+that is left behind is an error here and not a wait without end."""
 
 
 class Postgres:
@@ -84,6 +89,10 @@ class Postgres:
         finally:
             await self._drop(name)
 
+    async def wipe(self, dsn: str) -> None:
+        """Delete every row of a database that stays in use."""
+        await self._execute(WIPE, dsn)
+
     def clean(self) -> None:
         """Drop what is left, so that a server which was lent is given back as it was."""
         for name in self._made[::-1]:
@@ -101,7 +110,7 @@ class Postgres:
 
     async def _wipe(self, name: str) -> None:
         await self._execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-        await self._execute(WIPE, with_database(self.dsn, name))
+        await self.wipe(with_database(self.dsn, name))
         self._wiped.append(name)
 
     async def _execute(self, statement: str, dsn: str | None = None) -> None:
@@ -113,11 +122,22 @@ class Postgres:
 
 
 @contextmanager
+def shared() -> Iterator[None]:
+    """Run the servers that no variable names, and set the variables for the processes that are started meanwhile."""
+    with contextlib.ExitStack() as stack:
+        for variable, server in ((DATABASE_URL, _own_postgres), (REDIS_URL, own_redis)):
+            if variable not in os.environ:
+                os.environ[variable] = stack.enter_context(server())
+                stack.callback(os.environ.pop, variable)
+        yield
+
+
+@contextmanager
 def postgres() -> Iterator[Postgres]:
     """Run or borrow a server; it is as it was afterwards, whatever happened."""
     with contextlib.ExitStack() as stack:
-        lent = os.environ.get("MONITOR_TEST_DATABASE_URL")
-        server = Postgres(lent or stack.enter_context(_own_server()))
+        lent = os.environ.get(DATABASE_URL)
+        server = Postgres(lent or stack.enter_context(_own_postgres()))
         stack.callback(server.clean)
         server.prepare()
         yield server
@@ -125,10 +145,17 @@ def postgres() -> Iterator[Postgres]:
 
 @contextmanager
 def redis() -> Iterator[str]:
-    """Borrow the Redis of ``MONITOR_TEST_REDIS_URL``, or run the one (or its fork Valkey) of a wheel; its URL."""
-    if lent := os.environ.get("MONITOR_TEST_REDIS_URL"):
+    """Borrow the Redis of ``MONITOR_TEST_REDIS_URL``, or run one; its URL."""
+    if lent := os.environ.get(REDIS_URL):
         yield lent
         return
+    with own_redis() as url:
+        yield url
+
+
+@contextmanager
+def own_redis() -> Iterator[str]:
+    """Run the Redis (or its fork Valkey) of a wheel; its URL."""
     port = free_port()
     with (
         tempfile.TemporaryDirectory(prefix="monitor-redis-", dir="/tmp") as directory,
@@ -164,7 +191,7 @@ def _authority(dsn: str) -> str:
 
 
 @contextmanager
-def _own_server() -> Iterator[str]:
+def _own_postgres() -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="monitor-tests-", dir="/tmp"))
     try:
         with _embedded(directory) if _has_embedded() else _from_path(directory) as dsn:

@@ -60,7 +60,7 @@ class _Hook(BaseHTTPRequestHandler):
 
 
 def main(command: str) -> None:
-    receiver = Receiver()
+    receiver, program = Receiver(), next(word for word in command.split() if word.endswith("bin/monitor"))
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
     # Short, since PostgreSQL's Unix socket lies inside.
     with TemporaryDirectory(prefix="monitor-smoke-", dir="/tmp") as name:
@@ -72,7 +72,7 @@ def main(command: str) -> None:
         try:
             base = f"http://127.0.0.1:{port}"
             eventually(lambda: is_ready(shell, base), READY_DEADLINE_S, "ready")
-            deliver_one_event(base, data_dir, receiver)
+            deliver_one_event(base, program, data_dir, receiver)
             family = relatives(shell.pid, str(data_dir))
             os.kill(monitor_process(family), signal.SIGTERM)
             code = shell.wait(STOP_DEADLINE_S)
@@ -85,10 +85,10 @@ def main(command: str) -> None:
     say("passed")
 
 
-def deliver_one_event(base: str, data_dir: Path, receiver: Receiver) -> None:
+def deliver_one_event(base: str, program: str, data_dir: Path, receiver: Receiver) -> None:
     """Make a token, a webhook and an event, and check what arrives."""
     token = subprocess.run(
-        [".venv/bin/monitor", "token", "--role", "admin", "--subject", "smoke", "--data-dir", str(data_dir)],
+        [program, "token", "--role", "admin", "--subject", "smoke", "--data-dir", str(data_dir)],
         check=True,
         capture_output=True,
         text=True,

@@ -18,42 +18,53 @@ from monitor.domain.alerts import (
     AlertPolicy,
     Cause,
     Condition,
-    Entry,
+    HistoryEntry,
     Identity,
-    Observe,
+    MassFailure,
     Resolve,
     Silence,
     SilenceSpec,
-    Subject,
-    Widespread,
+    UpdateConditions,
+    WebhookSnapshot,
     replay,
 )
 from monitor.domain.alerts import notification as announce
-from monitor.domain.alerts.evaluation import WATCHED, Normal, Watched
+from monitor.domain.alerts.alert import IllegalTransition, apply_entry
+from monitor.domain.alerts.evaluation import EvaluationInput, NormalBand
 from monitor.domain.alerts.lifecycle import Trigger
-from monitor.domain.alerts.model import IllegalTransition, evolve
-from monitor.domain.anomaly import Baselines, Evidence, State, Verdict, observe_all, sample_of, start_baselines
-from monitor.domain.anomaly.tally import Tally, tally_of
+from monitor.domain.anomaly import Baselines, Evidence, Signal, SignalState, Verdict, observe_all, start_baselines
+from monitor.domain.anomaly.tally import Tally, tally_of, to_sample
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerPolicy, BreakerState
 from monitor.domain.delivery.outcome import Outcome, Phases
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import Dead, Decision, Done, Retry, RetryPolicy
 from monitor.domain.events import DomainEvent, WebhookStatusChanged
 from monitor.domain.monitoring.health import Health, HealthPolicy
-from monitor.domain.monitoring.metrics import MAX_BUCKET, Histogram, Rollup, rollup_of
+from monitor.domain.monitoring.metrics import MAX_BUCKET, Histogram, Rollup
 from monitor.domain.views.alerts import (
     AlertCount,
+    AlertsPerDay,
     AlertStatsView,
     AlertView,
     AnomalyView,
-    DayOfAlerts,
     Durations,
     HistoryView,
     SilencePreview,
     SilenceView,
 )
-from monitor.domain.vocab import OK_LABEL, Actor, ErrorKind, HealthStatus, Page, Role, Severity, SignatureScheme
+from monitor.domain.vocab import (
+    OK_LABEL,
+    Actor,
+    BodyFormat,
+    ErrorKind,
+    HealthStatus,
+    Page,
+    Role,
+    Severity,
+    SignatureScheme,
+)
 from monitor.domain.webhooks.webhook import Webhook
+from tests.samples import rollup_of
 
 # ------------------------------------------------------------------------------------------------------------- values
 
@@ -108,6 +119,7 @@ webhooks = st.builds(
     rate_limit=st.none() | rate_limits,
     ordered=st.booleans(),
     signature=st.sampled_from(SignatureScheme),
+    body_format=st.sampled_from(BodyFormat),
     version=st.integers(1, 1_000),
     created_at=instants,
     updated_at=instants,
@@ -203,15 +215,15 @@ evidences = st.builds(
 )
 calm_verdicts = st.builds(
     Verdict,
-    signal=st.sampled_from(WATCHED),
-    state=st.sampled_from([State.LEARNING, State.NORMAL]),
+    signal=st.sampled_from(Signal),
+    state=st.sampled_from([SignalState.LEARNING, SignalState.NORMAL]),
     at=st.floats(0, 4e9),
     sentence=segments,
 )
 alarmed_verdicts = st.builds(
     Verdict,
-    signal=st.sampled_from(WATCHED),
-    state=st.sampled_from([State.OPENED, State.OPEN, State.CLOSED]),
+    signal=st.sampled_from(Signal),
+    state=st.sampled_from([SignalState.OPENED, SignalState.OPEN, SignalState.CLOSED]),
     at=st.floats(0, 4e9),
     sentence=segments,
     severity=st.sampled_from(Severity),
@@ -226,12 +238,12 @@ alert_policies = st.builds(
     AlertPolicy,
     reopen_s=st.floats(1, 3_600),
     flap_s=st.floats(1, 7_200),
-    flap_moves=st.integers(1, 8),
-    overruled_s=st.floats(1, 172_800),
+    flap_transitions=st.integers(1, 8),
+    suppress_s=st.floats(1, 172_800),
     unavailable_s=st.floats(1, 600),
-    widespread_ratio=ratios,
-    widespread_min=st.integers(1, 20),
-    widespread_s=st.floats(1, 3_600),
+    mass_failure_ratio=ratios,
+    mass_failure_min=st.integers(1, 20),
+    mass_failure_s=st.floats(1, 3_600),
 )
 identities = st.builds(Identity, id=st.uuids(), webhook_id=st.uuids(), kind=st.sampled_from(AlertKind))
 cause_conditions = st.builds(
@@ -244,12 +256,12 @@ cause_conditions = st.builds(
 condition_lists = st.lists(cause_conditions, max_size=3, unique_by=lambda condition: condition.cause)
 notes = st.none() | segments
 triggers: st.SearchStrategy[Trigger] = st.one_of(
-    st.builds(Observe, condition_lists.map(tuple), st.booleans()),
+    st.builds(UpdateConditions, condition_lists.map(tuple), st.booleans()),
     st.builds(Acknowledge, segments, notes, st.none() | instants, st.booleans()),
     st.builds(Resolve, segments, notes, st.booleans()),
 )
 entries = st.builds(
-    Entry,
+    HistoryEntry,
     at=instants,
     action=st.sampled_from(Action),
     actor=segments,
@@ -263,21 +275,21 @@ entries = st.builds(
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Identity, list[Entry]]:
+def histories(draw: st.DrawFn) -> tuple[Identity, list[HistoryEntry]]:
     """An alert's identity and a history that the table of transitions allows, beginning with ``RAISED``."""
-    identity, alert, told = draw(identities), None, []
+    identity, alert, history = draw(identities), None, []
     for entry in [msgspec.structs.replace(draw(entries), action=Action.RAISED), *draw(st.lists(entries, max_size=8))]:
         try:
-            alert = evolve(alert, entry, identity, AlertPolicy())
+            alert = apply_entry(alert, entry, identity, AlertPolicy())
         except IllegalTransition:
             continue
-        told.append(entry)
-    return identity, told
+        history.append(entry)
+    return identity, history
 
 
 alerts: st.SearchStrategy[Alert] = histories().map(lambda history: replay(*history, AlertPolicy()))
-subjects = st.builds(
-    Subject,
+webhook_snapshots = st.builds(
+    WebhookSnapshot,
     name=segments,
     health=healths,
     failing_since=st.none() | instants,
@@ -285,8 +297,8 @@ subjects = st.builds(
     disabled_reason=st.none() | segments,
     quarantined=st.integers(0, 5),
 )
-surveys = st.integers(0, 1_000).flatmap(
-    lambda watched: st.builds(Widespread, failing=st.integers(0, watched), watched=st.just(watched))
+mass_failures = st.integers(0, 1_000).flatmap(
+    lambda tried: st.builds(MassFailure, failing=st.integers(0, tried), tried=st.just(tried))
 )
 scopes: dict[str, st.SearchStrategy[Any]] = {
     "webhook_id": st.none() | st.uuids(),
@@ -298,21 +310,21 @@ silences = st.builds(
     Silence, id=st.uuids(), created_by=segments, created_at=instants, reason=segments, ends_at=instants, **scopes
 )
 alert_event_types = st.sampled_from([announce.RAISED, announce.ACKNOWLEDGED, announce.RESOLVED, announce.FLAPPING])
-announcements = st.builds(
-    announce.announcement, event_type=alert_event_types, alert=alerts, webhook_name=segments, labels=label_maps
+alert_notifications = st.builds(
+    announce.notification_of, event_type=alert_event_types, alert=alerts, webhook_name=segments, labels=label_maps
 )
-watched_webhooks = st.builds(
-    Watched,
+evaluation_inputs = st.builds(
+    EvaluationInput,
     webhook_id=st.uuids(),
     labels=label_maps,
-    subject=subjects,
+    webhook=webhook_snapshots,
     deleted=st.booleans(),
     held=st.booleans(),
-    unseen=tallies,
-    looked_at=st.none() | instants,
+    unevaluated=tallies,
+    evaluated_at=st.none() | instants,
 )
 normals = st.builds(
-    Normal,
+    NormalBand,
     failure_ratio=st.none() | st.floats(0, 1),
     latency_ms=phase_times,
     latency_low_ms=phase_times,
@@ -321,13 +333,15 @@ normals = st.builds(
 )
 baselines: st.SearchStrategy[Baselines] = st.lists(made_attempts, max_size=5).map(
     lambda batches: reduce(
-        lambda known, batch: observe_all(known, sample_of(known.failures.at + 60, batch))[0],
+        lambda learned, batch: observe_all(learned, to_sample(tally_of(batch), learned.failures.at + 60, held=False))[
+            0
+        ],
         batches,
         start_baselines(0.0),
     )
 )
 
-# ------------------------------------------------------------------------------------------- views of alerts, and facts
+# ------------------------------------------------------------------------------------------- views of alerts, events
 
 counts = st.integers(0, 1_000)
 lapses_s = st.none() | st.floats(0, 1e6)
@@ -343,7 +357,7 @@ alert_views = st.builds(
 )
 alert_counts = st.builds(AlertCount, count=counts)
 days_of_alerts = st.builds(
-    DayOfAlerts, raised=st.dictionaries(st.sampled_from(Severity), counts, max_size=3), resolved=counts
+    AlertsPerDay, raised=st.dictionaries(st.sampled_from(Severity), counts, max_size=3), resolved=counts
 )
 durations = st.builds(Durations, n=counts, median_s=lapses_s, p90_s=lapses_s, mean_s=lapses_s)
 alert_stats_views = st.builds(
@@ -366,5 +380,5 @@ silence_previews = st.builds(SilencePreview, webhooks=counts, alerts=st.lists(al
 anomaly_views = st.builds(AnomalyView, evidence=evidences, opened_at=instants, closed_at=st.none() | instants)
 domain_events: st.SearchStrategy[DomainEvent] = st.one_of(
     st.builds(WebhookStatusChanged, at=instants),
-    *(st.builds(fact) for fact in get_args(DomainEvent) if fact is not WebhookStatusChanged),
+    *(st.builds(event) for event in get_args(DomainEvent) if event is not WebhookStatusChanged),
 )

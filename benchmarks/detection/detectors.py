@@ -7,8 +7,8 @@ from math import sqrt
 from typing import Protocol
 
 from benchmarks.detection.traffic import DAY_S, Attempt
-from monitor.domain.anomaly import Baselines, State, observe_all, start_baselines
-from monitor.domain.anomaly.tally import sample, tally_of
+from monitor.domain.anomaly import Baselines, SignalState, observe_all, start_baselines
+from monitor.domain.anomaly.tally import tally_of, to_sample
 
 
 class Detector(Protocol):
@@ -17,20 +17,20 @@ class Detector(Protocol):
     name: str
 
     def observe(self, at: float, attempts: list[Attempt]) -> list[str]:
-        """Take in the attempts since the last call; return the signals that open now."""
+        """Add the attempts since the last call; return the signals that open now."""
 
     def open_signals(self) -> set[str]:
         """Return the signals that are open."""
 
     def is_learning(self) -> bool:
-        """Return whether it does not judge failures yet."""
+        """Return whether it cannot open failures yet."""
 
     def copy(self) -> Detector:
         """Return an independent detector in the same state."""
 
 
 class Monitor:
-    """The product's own."""
+    """The detector of the product."""
 
     name = "Monitor"
 
@@ -44,11 +44,11 @@ class Monitor:
         return cls(start_baselines(at))
 
     def observe(self, at: float, attempts: list[Attempt]) -> list[str]:
-        self.baselines, verdicts = observe_all(self.baselines, sample(tally_of(attempts), at, held=False))
-        self._learning = verdicts[0].state is State.LEARNING
+        self.baselines, verdicts = observe_all(self.baselines, to_sample(tally_of(attempts), at, held=False))
+        self._learning = verdicts[0].state is SignalState.LEARNING
         # Identity comparisons keep the benchmark's own share of the time small.
-        opened = [str(v.signal) for v in verdicts if v.state is State.OPENED]
-        self._open = frozenset(str(v.signal) for v in verdicts if v.state is State.OPEN).union(opened)
+        opened = [str(v.signal) for v in verdicts if v.state is SignalState.OPENED]
+        self._open = frozenset(str(v.signal) for v in verdicts if v.state is SignalState.OPEN).union(opened)
         return opened
 
     def open_signals(self) -> set[str]:
@@ -65,7 +65,7 @@ class Monitor:
 
 @dataclass
 class FiveInARow:
-    """Opens at the fifth failure in a row, closes at a success. Knows nothing of latency or volume."""
+    """Opens at the fifth failure in a row, closes at a success. Ignores latency and volume."""
 
     name: str = "5 in a row"
     run: int = 0
@@ -127,7 +127,7 @@ class MinuteZ:
         if self.started is None:
             self.started = self.minute = minute
         if minute != self.minute:
-            opened = self._judge()
+            opened = self._finish_minute()
             self.minute, self.attempts, self.failures, self.latency_ms = minute, 0, 0, 0.0
         for succeeded, latency_ms in attempts:
             self.attempts += 1
@@ -135,7 +135,7 @@ class MinuteZ:
             self.latency_ms += latency_ms if succeeded else 0.0
         return opened
 
-    def _judge(self) -> list[str]:
+    def _finish_minute(self) -> list[str]:
         self.seen += self.attempts
         self.minutes += 1
         values = {"volume": float(self.attempts)}

@@ -1,4 +1,4 @@
-"""Runs every detector over clean traffic, and branches off incidents from states it passed through."""
+"""Runs every detector over clean traffic, and tries incidents on copies of its state on the way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Plan:
     How long one rate is simulated.
 
     Attributes:
-        tick_s: how often the detector looks.
+        tick_s: interval of the samples.
         days: length of the clean traffic of one webhook; incidents branch off after the second day, once a day.
         webhooks: how many webhooks of each kind.
         give_up_s: an incident not found by then is missed.
@@ -102,7 +102,7 @@ def _run_webhook(traffic: Traffic, plan: Plan, scores: dict[str, Score]) -> None
 def _branch(
     traffic: Traffic, detectors: list[Detector], incident: Incident, at: float, plan: Plan, scores: dict[str, Score]
 ) -> None:
-    """Try *incident* on copies. A detector with a fitting signal already open is left out: it would win for nothing."""
+    """Try *incident* on copies. A detector with a fitting signal already open is left out."""
     traffic = copy(traffic)
     traffic.random = Random(f"{traffic.random.random()}/{incident.name}")
     waiting = [d.copy() for d in detectors if not d.open_signals() & incident.signals]
@@ -122,7 +122,7 @@ def _branch(
 
 
 def _can_find(detector: Detector, incident: Incident) -> bool:
-    """Whether it is worth going on for *detector* alone: counting failures finds no slowness."""
+    """Whether *detector* can find *incident* at all: counting failures finds no slowness."""
     return detector.name != "5 in a row" or "failures" in incident.signals
 
 

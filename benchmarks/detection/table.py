@@ -14,7 +14,7 @@ Scores = dict[tuple[str, float], dict[str, Score]]
 TIMES_NOTE = (
     "Minutes from the first second of an incident until a fitting signal opens, over the incidents found; in brackets "
     "the share found before the benchmark gives up (24 h at 0.02 attempts a minute, 12 h at 0.1, 6 h at 1, 3 h at 10, "
-    "2 h at 60). A detector that often alarms for nothing is often right by luck: so read both tables."
+    "2 h at 60). A detector with many false alarms is often right by luck, so read both tables."
 )
 
 
@@ -89,8 +89,8 @@ def _by_signal(scores: Scores) -> str:
         total = Score()
         for rate in RATES_PER_MIN:
             total.merge(scores[kind, rate]["Monitor"])
-        said = ", ".join(f"{signal} {n}" for signal, n in sorted(total.alarms.items())) or "none"
-        counts.append(f"{kind} {said}")
+        counted = ", ".join(f"{signal} {n}" for signal, n in sorted(total.alarms.items())) or "none"
+        counts.append(f"{kind} {counted}")
     return "; ".join(counts)
 
 

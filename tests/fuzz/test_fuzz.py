@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.fuzz.fuzzing import fuzz
 
@@ -18,5 +18,5 @@ EXAMPLES = int(os.environ.get("MONITOR_FUZZ_EXAMPLES", "100"))
 
 
 @pytest.mark.parametrize("role", [*Role, None], ids=str)
-async def test_every_answer_is_documented(parts: Parts, role: Role | None) -> None:
+async def test_every_answer_is_documented(parts: Container, role: Role | None) -> None:
     await fuzz(parts, role, "--max-examples", str(EXAMPLES))

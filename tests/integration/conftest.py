@@ -1,4 +1,10 @@
-"""Servers for the session, a database for each test, and the product on top of them."""
+"""
+Servers for the session, a database for each test, and the product on top of them.
+
+Building the product takes longer than most of its tests, so ``parts``, ``api`` and ``server`` are those of the module,
+on a database that is wiped after each test. A test that harms the product, or asks for its counts since the start,
+takes ``own_parts`` and ``own_api``.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +13,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
+from monitor.cache.server import ROOT
 from tests import servers
-from tests.integration.support import Api, Receiver, api_of, settings
+from tests.integration.support import Api, Receiver, api_of, served, settings
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +27,15 @@ def postgres() -> Iterator[servers.Postgres]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
+    """A Redis that all processes of the run share: every name that a test uses there has a prefix of its own."""
     with servers.redis() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def own_redis_url() -> Iterator[str]:
+    """A Redis for whole servers, whose names in it are fixed."""
+    with servers.own_redis() as url:
         yield url
 
 
@@ -36,15 +51,51 @@ async def empty_database_url(postgres: servers.Postgres) -> AsyncIterator[str]:
         yield dsn
 
 
+@pytest.fixture(scope="module")
+async def module_parts(postgres: servers.Postgres) -> AsyncIterator[Container]:
+    async with postgres.database() as dsn, Container(settings(dsn)) as parts:
+        yield parts
+
+
+@pytest.fixture(scope="module")
+async def module_api(module_parts: Container) -> AsyncIterator[Api]:
+    async with api_of(module_parts) as api:
+        yield api
+
+
 @pytest.fixture
-async def parts(database_url: str) -> AsyncIterator[Parts]:
-    async with Parts(settings(database_url)) as parts:
+async def parts(module_parts: Container, postgres: servers.Postgres) -> AsyncIterator[Container]:
+    yield module_parts
+    await postgres.wipe(module_parts.database.dsn)
+    await module_parts.cache.invalidate([ROOT], acknowledged=True)
+
+
+@pytest.fixture
+def api(parts: Container, module_api: Api) -> Api:
+    return module_api
+
+
+@pytest.fixture(scope="module")
+async def module_server(module_parts: Container) -> AsyncIterator[Api]:
+    async with served(module_parts) as api:
+        yield api
+
+
+@pytest.fixture
+def server(parts: Container, module_server: Api) -> Api:
+    """The product on a real socket."""
+    return module_server
+
+
+@pytest.fixture
+async def own_parts(database_url: str) -> AsyncIterator[Container]:
+    async with Container(settings(database_url)) as parts:
         yield parts
 
 
 @pytest.fixture
-async def api(parts: Parts) -> AsyncIterator[Api]:
-    async with api_of(parts) as api:
+async def own_api(own_parts: Container) -> AsyncIterator[Api]:
+    async with api_of(own_parts) as api:
         yield api
 
 

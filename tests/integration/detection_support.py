@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.alerts import AlertPolicy
-from monitor.domain.alerts.evaluation import WatchPolicy
-from monitor.domain.services.detection import Watcher
-from monitor.domain.services.notifications import Relay
+from monitor.domain.alerts.evaluation import DetectionPolicy
+from monitor.domain.services.detection import Detector
+from monitor.domain.services.notifications import AlertNotifier
 from tests.integration.support import Api, execute
 
-AT_ONCE = WatchPolicy(busy_s=0.001, idle_s=0.001, alert=AlertPolicy(unavailable_s=0.001))
+AT_ONCE = DetectionPolicy(busy_s=0.001, idle_s=0.001, alert=AlertPolicy(unavailable_s=0.001))
 """Who is due for a look is so again at the next one, and unavailable is trouble at once."""
 
 
 class Watch:
-    def __init__(self, parts: Parts, policy: WatchPolicy = AT_ONCE) -> None:
+    def __init__(self, parts: Container, policy: DetectionPolicy = AT_ONCE) -> None:
         self._parts = parts
-        self.watcher = Watcher(parts.unit_of_work, parts.clock, policy)
-        self._relay = Relay(parts.unit_of_work, parts.clock)
+        self.watcher = Detector(parts.unit_of_work, parts.clock, policy)
+        self._relay = AlertNotifier(parts.unit_of_work, parts.clock)
 
     async def look(self) -> None:
         """Look at every webhook, survey all of them, and publish what is to be told."""
-        await execute(self._parts, "UPDATE webhook_lanes SET look_at = now() WHERE look_at IS NOT NULL")
+        await execute(self._parts, "UPDATE webhook_lanes SET evaluate_at = now() WHERE evaluate_at IS NOT NULL")
         await self.watcher.tick()
-        await self.watcher.survey()
+        await self.watcher.check_mass_failure()
         await self.tell()
 
     async def tell(self) -> None:

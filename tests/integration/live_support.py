@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from litestar import Litestar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -23,12 +22,15 @@ from monitor.adapters.clock import SystemClock
 from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import TokenPolicy, TokenVerifier, issue
-from monitor.cli.serve import Server, server_options
+from monitor.bootstrap.supervise import Supervisor
+from monitor.domain.live import Stream
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint, live_route
+from monitor.http.live.frames import encode_entry
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
+from monitor.http.server.server import Server
 from tests import servers
 from tests.integration.support import JWT_KEY, eventually
 
@@ -40,6 +42,11 @@ CLOCK = SystemClock()
 
 def name() -> str:
     return CLOCK.token_bytes(8).hex()
+
+
+def feed_log(redis_url: str, prefix: str, producer: str | None = None) -> RedisFeedLog:
+    """Return a log under *prefix*."""
+    return RedisFeedLog(redis_url, producer=producer or name(), new_epoch=name, now=CLOCK.now, prefix=f"{{{prefix}}}:")
 
 
 @dataclass
@@ -79,33 +86,30 @@ async def live_server(
     async def snapshot() -> bytes:
         return json.dumps(state).encode()
 
-    log = (
-        None if redis_url is None else RedisFeedLog(redis_url, producer=name(), new_epoch=name, prefix=f"{{{prefix}}}:")
-    )
-    feed = LiveFeed(log, now=CLOCK.now, new_epoch=name)
+    log = None if redis_url is None else feed_log(redis_url, prefix)
+    stream = Stream(name(), encode_entry)
     ring, revoked = KeyRing([Key("test", "HS256", JWT_KEY)]), set[str]()
     verifier = TokenVerifier(ring, POLICY, is_revoked=revoked.__contains__)
-    hub = Hub(feed, snapshot, now=time.time, is_revoked=revoked.__contains__, max_per_user=max_per_user)
+    hub = Hub(stream, snapshot, now=time.time, is_revoked=revoked.__contains__, max_per_user=max_per_user)
+    feed = LiveFeed(log, stream, hub, now=CLOCK.now, new_epoch=name)
     endpoint = LiveEndpoint(hub, verifier, now=time.time, new_id=name, allowed_origins=[ORIGIN])
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
-        running = asyncio.create_task(hub.run())
-        yield
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        async with Supervisor().running({**hub.loops(), **feed.loops()}):
+            yield
 
     limiter = LocalRateLimiter(per_s=1e6, burst=1_000_000, ticks_s=time.monotonic)
-    app = Litestar(
+    litestar = Litestar(
         [live_route(endpoint)],
         openapi_config=None,
         lifespan=[lifespan],
-        **http_plumbing(verifier=verifier, now=time.time, limiter=limiter),
+        **litestar_options(verifier=verifier, now=time.time, limiter=limiter),
     )
-    add_edge(app, new_id=name, ticks_s=time.monotonic)
+    app = Application(litestar, build_edge(litestar, new_id=name, ticks_s=time.monotonic))
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = Server(uvicorn.Config(app, **server_options()), hub.drain)
+    server = Server(app, hub.drain)
     serving = asyncio.create_task(server.serve([listener]))
     await eventually(lambda: server.started)
     try:

@@ -16,21 +16,21 @@ from uuid import UUID
 import asyncpg
 import httpx
 import msgspec
-import uvicorn
 from aiohttp import web
 from litestar import Litestar
 from standardwebhooks import Webhook
 
 from monitor.adapters.key_factory import sign_v1a
 from monitor.auth.tokens import issue
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
 from monitor.bootstrap.worker import build_worker
 from monitor.cli.openapi import document
-from monitor.cli.serve import Server, server_options
+from monitor.domain.ids import id_millis
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
 from monitor.domain.vocab import Role
-from monitor.settings.schema import Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
+from monitor.http.server.server import Server
+from monitor.settings.schema import Db, Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
 from monitor.worker.delivery_loop import DeliveryWorker
 
 API = "/api/v1"
@@ -50,6 +50,8 @@ def settings(dsn: str, **changes: Any) -> Settings:
             database_url=dsn,
             jwt=Jwt(keys=(JwtKey("test", "HS256", JWT_KEY),)),
             secrets=Secrets(keys=(SecretKey("test", SECRET_KEY),)),
+            # A busy machine is slow, not down.
+            db=Db(acquire_timeout_s=WITHIN_S),
             egress=Egress(profile="local"),
             http=Http(rate_limit_per_s=1e6, rate_burst=1_000_000),
             worker=Worker(poll_s=0.1),
@@ -168,31 +170,31 @@ def assert_problem(response: httpx.Response, status: int | None = None, slug: st
 
 
 @asynccontextmanager
-async def api_of(parts: Parts) -> AsyncIterator[Api]:
+async def api_of(parts: Container) -> AsyncIterator[Api]:
     """Call the application on *parts*, which are open, without a socket and without its background refresh."""
-    app = build_app(parts, owns_parts=False)
+    app = build_app(parts, owns_container=False)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://monitor.test") as client:
-        yield Api(client, app, signer(parts))
+        yield Api(client, app.litestar, signer(parts))
 
 
 @asynccontextmanager
-async def served(parts: Parts) -> AsyncIterator[Api]:
+async def served(parts: Container) -> AsyncIterator[Api]:
     """The same on a real uvicorn and a real socket."""
-    app = build_app(parts, owns_parts=False)
-    server = Server(uvicorn.Config(app, host="127.0.0.1", port=0, **server_options()))
+    app = build_app(parts, owns_container=False)
+    server = Server(app, host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-            yield Api(client, app, signer(parts))
+            yield Api(client, app.litestar, signer(parts))
     finally:
         server.stop()
         await serving
 
 
-def signer(parts: Parts) -> Callable[[Role, str], str]:
+def signer(parts: Container) -> Callable[[Role, str], str]:
     """Return what makes tokens that *parts* accept."""
 
     def sign(role: Role, subject: str) -> str:
@@ -303,18 +305,19 @@ def verify(secret: str, received: Received) -> None:
 
 
 @asynccontextmanager
-async def working(parts: Parts, name: str = "worker") -> AsyncIterator[DeliveryWorker]:
+async def working(parts: Container, name: str = "worker") -> AsyncIterator[DeliveryWorker]:
     """Run a delivery worker; it drains at the end and must not have failed."""
     worker = build_worker(parts, name=name)
-    running = asyncio.create_task(worker.run())
-    try:
-        yield worker
-    finally:
-        worker.stop()
-        await running
+    async with parts.supervisor.running(worker.loops()):
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            await running
 
 
-def deliverer(parts: Parts, name: str, *, lease_s: float = 30.0, lanes_per_claim: int = 200) -> Deliverer:
+def deliverer(parts: Container, name: str, *, lease_s: float = 30.0, lanes_per_claim: int = 200) -> Deliverer:
     """Return the three steps of a delivery, to be taken one by one."""
     return Deliverer(
         parts.unit_of_work,
@@ -327,7 +330,7 @@ def deliverer(parts: Parts, name: str, *, lease_s: float = 30.0, lanes_per_claim
 
 
 @asynccontextmanager
-async def sql(parts: Parts) -> AsyncIterator[asyncpg.Connection]:
+async def sql(parts: Container) -> AsyncIterator[asyncpg.Connection]:
     """A connection for what no route does."""
     connection = await asyncpg.connect(parts.database.dsn)
     try:
@@ -336,7 +339,7 @@ async def sql(parts: Parts) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
-async def execute(parts: Parts, statement: str, *args: object) -> None:
+async def execute(parts: Container, statement: str, *args: object) -> None:
     async with sql(parts) as connection:
         await connection.execute(statement, *args)
 
@@ -361,4 +364,4 @@ async def delivery_of(api: Api, event_id: str) -> dict[str, Any]:
 
 def uuid_ms(id_: str) -> int:
     """Return the Unix milliseconds of a version 7 UUID."""
-    return UUID(id_).int >> 80
+    return id_millis(UUID(id_))

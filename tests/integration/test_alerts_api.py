@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.integration.detection_support import Watch, actions, alert, fail, recover
 from tests.integration.support import Api, assert_problem, execute
@@ -18,7 +18,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
 @pytest.fixture
-def watch(parts: Parts) -> Watch:
+def watch(parts: Container) -> Watch:
     return Watch(parts)
 
 
@@ -54,7 +54,7 @@ async def test_an_alert_tells_what_is_wrong_with_its_history_and_evidence(
     assert found["evidence"]["health"]["reason"] == "All of the last 5 attempts failed: 503."
     assert [(line["action"], line["actor"]) for line in found["history"]] == [
         ("raised", "system"),
-        ("announced", "system"),
+        ("notified", "system"),
     ]
     unset = ("acknowledged_at", "acknowledged_by", "ack_expires_at", "note", "resolved_at", "resolved_by")
     assert {found[name] for name in unset} == {None}
@@ -91,7 +91,7 @@ async def test_pending_alerts_are_listed_unless_told_otherwise(api: Api, watch: 
     assert await api.ids("alerts") == []
 
 
-async def test_alerts_are_found_by_each_filter(api: Api, parts: Parts, watch: Watch, alert_id: str) -> None:
+async def test_alerts_are_found_by_each_filter(api: Api, parts: Container, watch: Watch, alert_id: str) -> None:
     other = (await api.create(NOWHERE))["id"]
     await execute(
         parts,
@@ -148,7 +148,7 @@ async def test_statistics_cover_a_day_to_a_year(api: Api, days: str) -> None:
 
 
 async def test_statistics_count_alerts_and_time_people(
-    api: Api, parts: Parts, watch: Watch, alert_id: str, webhook_id: str
+    api: Api, parts: Container, watch: Watch, alert_id: str, webhook_id: str
 ) -> None:
     await api.post(f"alerts/{alert_id}/ack")
     await recover(api, webhook_id)
@@ -191,7 +191,7 @@ async def test_the_first_to_acknowledge_owns_it_and_a_repeat_answers_the_same(ap
         "Mine.",
     )
     assert datetime.fromisoformat(first.json()["ack_expires_at"]) == datetime.fromisoformat(expires_at)
-    assert actions(first.json()) == ["raised", "announced", "acknowledged"]
+    assert actions(first.json()) == ["raised", "notified", "acknowledged"]
     rows = [row for row in (await api.read("audit-log"))["items"] if row["target"] == f"alert:{alert_id}"]
     assert [(row["action"], row["subject"], row["before"], row["after"]) for row in rows] == [
         ("alert.acknowledge", "grace", {"state": "pending"}, {"note": "Mine."})
@@ -278,12 +278,13 @@ async def test_a_list_of_alerts_to_acknowledge_makes_sense(api: Api, body: Any) 
     assert_problem(await api.post("alerts/ack", json=body), 422)
 
 
-async def test_200_alerts_are_acknowledged_at_once(api: Api, parts: Parts) -> None:
+async def test_200_alerts_are_acknowledged_at_once(api: Api, parts: Container) -> None:
     await execute(
         parts,
-        "INSERT INTO alerts (id, webhook_id, kind, severity, state, title, count, causes, evidence, raised_at, moves,"
-        " flapping, told, news, version) SELECT gen_random_uuid(), gen_random_uuid(), 'failing', 'critical', 'pending',"
-        " 'It fails.', 1, ARRAY['health'], '{}', now(), ARRAY[now()], false, true, false, 1"
+        "INSERT INTO alerts (id, webhook_id, kind, severity, state, title, count, causes, evidence, raised_at,"
+        " transitions, flapping, notified, pending_notification, version)"
+        " SELECT gen_random_uuid(), gen_random_uuid(), 'failing', 'critical', 'pending', 'It fails.', 1,"
+        " ARRAY['health'], '{}', now(), ARRAY[now()], false, true, false, 1"
         " FROM generate_series(1, 200)",
     )
     ids = await api.ids("alerts", limit=200)
@@ -359,7 +360,7 @@ async def test_a_silence_that_breaks_a_rule_is_refused(api: Api, changes: dict[s
 # ------------------------------------------------------------------------------------------------------------ anomalies
 
 
-async def test_anomalies_are_listed_open_or_closed(api: Api, parts: Parts, webhook_id: str) -> None:
+async def test_anomalies_are_listed_open_or_closed(api: Api, parts: Container, webhook_id: str) -> None:
     await execute(
         parts,
         "INSERT INTO anomalies (id, webhook_id, signal, severity, sentence, evidence, opened_at, closed_at)"

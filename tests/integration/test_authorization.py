@@ -13,11 +13,11 @@ import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
-from monitor.http.middleware.authentication import undeclared_routes
 from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.support import API, Api, assert_problem
+from tests.unit.http.support import undeclared_routes
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "cases" / "jwt.json").read_text())["authz"]
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -123,7 +123,7 @@ async def test_a_refused_call_changes_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['id']} {case['name']}")
-async def test_a_call_of_the_attack_list_is_judged_as_listed(case: dict[str, Any], api: Api, parts: Parts) -> None:
+async def test_a_call_of_the_attack_list_is_judged_as_listed(case: dict[str, Any], api: Api, parts: Container) -> None:
     sent = case["send"]
     method, path = sent["method"], sent["path"]
     id_ = (await api.create("http://127.0.0.1:9/hook"))["id"]

@@ -9,11 +9,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.anomaly import Evidence, Signal
 from monitor.domain.events import AnomalyOpened
 from monitor.domain.ports.repositories.detection import AnomalyRecord
-from monitor.domain.views.dashboard import FIRST_ROWS, WINDOWS
+from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS
 from monitor.domain.vocab import Role, Severity
 from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.support import Api, api_of, assert_problem, execute
@@ -26,12 +26,12 @@ TAGS = ["dashboard", "health", "alerts", "anomalies", "webhooks"]
 class Seen:
     """Reads that never show what was cached before."""
 
-    def __init__(self, api: Api, parts: Parts) -> None:
+    def __init__(self, api: Api, parts: Container) -> None:
         self.api = api
         self._parts = parts
 
     async def read(self, path: str = "", **params: Any) -> Any:
-        await self._parts.cache.invalidate(TAGS, settled=True)
+        await self._parts.cache.invalidate(TAGS, acknowledged=True)
         return await self.api.read(f"dashboard{path}", params=params)
 
     async def rows(self, **params: Any) -> list[dict[str, Any]]:
@@ -42,13 +42,13 @@ class Seen:
         """Open the webhook's anomaly of failures, or close it at *at*."""
         clock = self._parts.clock
         async with self._parts.unit_of_work() as uow:
-            known = await uow.watch.open_anomalies([UUID(webhook_id)])
+            known = await uow.detection.open_anomalies([UUID(webhook_id)])
             evidence = Evidence(observed=0.5, expected=0.01, n=20, window_s=300.0, p_value=1e-9)
             record = known[0] if known else AnomalyRecord(
                 id=clock.new_id(), webhook_id=UUID(webhook_id), signal=Signal.FAILURES, severity=Severity.CRITICAL,
                 sentence="10 of 20 attempts failed.", evidence=evidence, opened_at=uow.now,
             )  # fmt: skip
-            await uow.watch.save_anomalies([msgspec.structs.replace(record, closed_at=at)])
+            await uow.detection.save_anomalies([msgspec.structs.replace(record, closed_at=at)])
             uow.record(AnomalyOpened(record.id, record.webhook_id, record.signal, record.severity, record.sentence))
             await uow.commit()
 
@@ -69,7 +69,7 @@ def _ago(minute: datetime, minutes: float) -> datetime:
 
 
 @pytest.fixture
-def seen(api: Api, parts: Parts) -> Seen:
+def seen(api: Api, parts: Container) -> Seen:
     return Seen(api, parts)
 
 
@@ -81,13 +81,13 @@ async def test_an_empty_system_has_an_empty_dashboard(seen: Seen) -> None:
         "window_s": 3600, "attempts": 0, "throughput_per_s": 0.0, "success_ratio": None,
         "p50_ms": None, "p95_ms": None, "p99_ms": None,
     }  # fmt: skip
-    assert overview["queue"] == {"pending": 0, "in_flight": 0, "oldest_due_age_s": 0.0}
+    assert overview["queue"] == {"pending": 0, "in_flight": 0, "oldest_lease_age_s": 0.0, "oldest_due_age_s": 0.0}
     assert overview["alerts"] == {"info": 0, "warning": 0, "critical": 0}
     assert [first[name] for name in ("webhooks", "anomalies", "alerts")] == [[], [], []]
     assert first["performance"]["series"] == []
 
 
-async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Container) -> None:
     good, bad, off, held = [(await api.create(URL, name=name))["id"] for name in ("good", "bad", "off", "held")]
     await seen.report(good, *[(1, 200, 10.0)] * 30)
     await seen.report(bad, *[(1, 503, 200.0)] * 10)
@@ -96,7 +96,10 @@ async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Pa
     await api.publish(1, 2, 3)
     await execute(parts, "UPDATE deliveries SET due_at = now() - interval '40 s'")
     await execute(
-        parts, "UPDATE deliveries SET leased_by = 'w', due_at = now() + interval '30 s' WHERE webhook_id = $1", bad
+        parts,
+        "UPDATE deliveries SET leased_by = 'w', leased_at = now() - interval '50 s', due_at = now() + interval '30 s'"
+        " WHERE webhook_id = $1",
+        bad,
     )
     overview = await seen.read("/overview")
     assert overview["webhooks"] == {"healthy": 1, "degraded": 0, "unavailable": 1, "unknown": 2}
@@ -108,9 +111,12 @@ async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Pa
     # Three webhooks of the four get the events; what the paused one holds is not late.
     assert (overview["queue"]["pending"], overview["queue"]["in_flight"]) == (9, 3)
     assert 40 <= overview["queue"]["oldest_due_age_s"] < 60
+    assert 50 <= overview["queue"]["oldest_lease_age_s"] < 80
 
 
-async def test_alerts_are_counted_by_severity_until_they_are_acknowledged(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_alerts_are_counted_by_severity_until_they_are_acknowledged(
+    seen: Seen, api: Api, parts: Container
+) -> None:
     ids = [(await api.create(URL, name=f"w{i}"))["id"] for i in range(5)]
     await fail(api, ids[0])
     await Watch(parts).look()
@@ -129,7 +135,7 @@ async def test_alerts_are_counted_by_severity_until_they_are_acknowledged(seen: 
     assert (await api.read("dashboard"))["alerts"] == []
 
 
-async def test_anomalies_are_listed_while_open_and_afterwards(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_anomalies_are_listed_while_open_and_afterwards(seen: Seen, api: Api, parts: Container) -> None:
     one, other = [(await api.create(URL, name=name))["id"] for name in ("one", "other")]
     await seen.depart(one)
     await seen.depart(other)
@@ -236,16 +242,16 @@ async def test_every_window_counts_what_lies_in_it(window: str, seen: Seen, api:
 
 
 async def test_the_first_paint_is_the_routes_together(seen: Seen, api: Api) -> None:
-    for i in range(FIRST_ROWS + 1):
+    for i in range(INITIAL_ROWS + 1):
         await api.create(URL, name=f"w{i}")
     first = await seen.read()
-    assert len(first["webhooks"]) == FIRST_ROWS
-    assert first["webhooks"] == (await seen.rows())[:FIRST_ROWS]
-    assert first["overview"]["webhooks"]["unknown"] == FIRST_ROWS + 1
+    assert len(first["webhooks"]) == INITIAL_ROWS
+    assert first["webhooks"] == (await seen.rows())[:INITIAL_ROWS]
+    assert first["overview"]["webhooks"]["unknown"] == INITIAL_ROWS + 1
     assert first["performance"]["window_s"] == 3600
 
 
-async def test_metrics_tell_of_the_cache_the_alerts_and_the_sockets(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_metrics_tell_of_the_cache_the_alerts_and_the_sockets(seen: Seen, api: Api, parts: Container) -> None:
     id_ = (await api.create(URL))["id"]
     await api.create(URL, name="another")
     await fail(api, id_)
@@ -264,7 +270,7 @@ async def test_metrics_tell_of_the_cache_the_alerts_and_the_sockets(seen: Seen, 
     assert samples['monitor_cache_invalidations_total{view="overview"}'] >= 1
     assert samples["monitor_cache_entries"] >= 1
     assert samples["monitor_cache_bytes"] > 1000
-    assert (samples["monitor_cache_trusted"], samples["monitor_cache_owed_tags"]) == (1, 0)
+    assert (samples["monitor_cache_trusted"], samples["monitor_cache_pending_invalidations"]) == (1, 0)
     assert samples[f'monitor_alerts_pending{{severity="{raised["severity"]}"}}'] == 1
     assert samples["monitor_anomalies_open"] == 1
     assert samples["monitor_sockets"] == 0
@@ -309,7 +315,7 @@ async def test_a_question_that_makes_no_sense_is_refused(path: str, params: dict
     assert_problem(await api.get(f"dashboard/{path}", params=params), 400)
 
 
-async def test_a_large_answer_is_packed_for_who_can_unpack_it(seen: Seen, api: Api, parts: Parts) -> None:
+async def test_a_large_answer_is_packed_for_who_can_unpack_it(seen: Seen, api: Api, parts: Container) -> None:
     for i in range(10):
         await api.create(URL, name=f"w{i}")
     async with api_of(parts) as other:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.integration.support import (
     ONCE,
@@ -26,7 +26,7 @@ from tests.integration.support import (
 from tests.servers import free_port
 
 
-async def test_deliveries_are_found_by_each_filter(api: Api, parts: Parts) -> None:
+async def test_deliveries_are_found_by_each_filter(api: Api, parts: Container) -> None:
     async with Receiver() as good, Receiver(answering(503)) as bad, working(parts):
         made = {
             "good": await api.create(good.url),
@@ -70,7 +70,9 @@ async def test_deliveries_are_found_by_each_filter(api: Api, parts: Parts) -> No
     assert not rows["waiting"]["in_flight"]
 
 
-async def test_pages_hold_waiting_and_finished_deliveries_once_each(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_pages_hold_waiting_and_finished_deliveries_once_each(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
     await api.create(receiver.url)
     held = await api.create(receiver.url)
     await api.post(f"webhooks/{held['id']}/pause")
@@ -84,7 +86,7 @@ async def test_pages_hold_waiting_and_finished_deliveries_once_each(api: Api, re
     assert ids == sorted(set(ids), reverse=True)
 
 
-async def test_a_delivery_shows_its_attempts_newest_first(api: Api, parts: Parts) -> None:
+async def test_a_delivery_shows_its_attempts_newest_first(api: Api, parts: Container) -> None:
     async def answer(received: Received) -> web.Response:
         return web.Response(status=500 if received.number < 3 else 200, body=b"\xff" * 5000)
 
@@ -110,7 +112,9 @@ async def test_a_delivery_shows_its_attempts_newest_first(api: Api, parts: Parts
 
 
 @pytest.mark.parametrize("how", ["failed", "cancelled", "waiting"])
-async def test_a_retry_sends_now_with_the_same_message_id(how: str, api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_retry_sends_now_with_the_same_message_id(
+    how: str, api: Api, receiver: Receiver, parts: Container
+) -> None:
     receiver.answer = answering(500, 200)
     schedule = [0] if how == "failed" else [0, 3600]
     await api.create(receiver.url, retry={"schedule_s": schedule, "jitter_ratio": 0})
@@ -133,7 +137,7 @@ async def test_a_retry_sends_now_with_the_same_message_id(how: str, api: Api, re
 
 
 async def test_what_is_finished_cannot_be_cancelled_and_what_arrived_cannot_be_retried(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     await api.create(receiver.url)
     async with working(parts):
@@ -149,7 +153,7 @@ async def test_what_is_finished_cannot_be_cancelled_and_what_arrived_cannot_be_r
 
 
 async def test_a_cancelled_delivery_is_not_sent_and_cancelling_again_is_harmless(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     await api.create(receiver.url)
     first, second = await api.publish(1, 2)
@@ -163,7 +167,7 @@ async def test_a_cancelled_delivery_is_not_sent_and_cancelling_again_is_harmless
 
 
 async def test_a_delivery_cancelled_while_it_is_sent_stays_cancelled(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     answered = False
 

@@ -41,7 +41,7 @@ async def test_a_newcomer_sees_an_outage_a_slowdown_and_a_recovery(tmp_path: Pat
         assert dead["state"] == "pending"
         (slow,) = await eventually(lambda: alerts("slow", kind="latency"), within_s=PROMISED_S)
         assert slow["state"] == "pending"
-        assert {one["signal"] for one in await anomalies("slow")} <= {"latency", "tail"}
+        assert {one["signal"] for one in await anomalies("slow")} <= {"latency", "latency_tail"}
         assert await anomalies("slow")
         (recovered,) = await eventually(
             lambda: alerts("recovering", kind="failing", state="resolved"), within_s=PROMISED_S

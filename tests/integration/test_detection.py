@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +10,11 @@ import msgspec
 import pytest
 
 from monitor.adapters.postgres.repositories.detection import encode_tally
-from monitor.bootstrap.container import Parts
-from monitor.domain.alerts.model import AlertKind, AlertPolicy, Entry, Identity, replay
+from monitor.bootstrap.container import Container
+from monitor.domain.alerts.alert import AlertKind, AlertPolicy, HistoryEntry, Identity, replay
 from monitor.domain.anomaly.tally import Tally
 from monitor.domain.delivery.quarantine import MAX_CRASHES
-from monitor.domain.services.detection import GONE, REPLACED, Watcher
+from monitor.domain.services.detection import NOTE_DELETED, NOTE_MASS_FAILURE, Detector
 from monitor.domain.vocab import Role
 from tests.integration.detection_support import AT_ONCE, Watch, actions, alert, alerts, fail, recover, report
 from tests.integration.support import (
@@ -27,7 +26,6 @@ from tests.integration.support import (
     execute,
     finished,
     sql,
-    verify,
     working,
 )
 
@@ -36,21 +34,24 @@ FAST: dict[str, Any] = {"schedule_s": [0, 0.01, 0.01, 0.01, 0.01, 0.01], "jitter
 
 
 @pytest.fixture
-def watch(parts: Parts) -> Watch:
+def watch(parts: Container) -> Watch:
     return Watch(parts)
 
 
-async def replayed(parts: Parts, alert_id: str) -> bool:
+async def replayed(parts: Container, alert_id: str) -> bool:
     """Whether the stored history makes the stored alert."""
     async with sql(parts) as connection:
         row = await connection.fetchrow("SELECT * FROM alerts WHERE id = $1", UUID(alert_id))
         lines = await connection.fetch("SELECT * FROM alert_history WHERE alert_id = $1 ORDER BY version", row["id"])
     entries = [
-        msgspec.convert({**line, "evidence": line["evidence"] and msgspec.json.decode(line["evidence"])}, Entry)
+        msgspec.convert({**line, "evidence": line["evidence"] and msgspec.json.decode(line["evidence"])}, HistoryEntry)
         for line in lines
     ]
     alert = replay(Identity(row["id"], row["webhook_id"], AlertKind(row["kind"])), entries, AlertPolicy())
-    shown = msgspec.structs.asdict(alert) | {"moves": list(alert.moves), "causes": [str(c) for c in alert.causes]}
+    shown = msgspec.structs.asdict(alert) | {
+        "transitions": list(alert.transitions),
+        "causes": [str(c) for c in alert.causes],
+    }
     return shown == {**row, "evidence": msgspec.json.decode(row["evidence"])}
 
 
@@ -58,7 +59,7 @@ async def replayed(parts: Parts, alert_id: str) -> bool:
 
 
 async def test_a_failing_webhook_raises_one_critical_alert_resolves_by_itself_and_reopens(
-    api: Api, parts: Parts, receiver: Receiver, watch: Watch
+    api: Api, parts: Container, receiver: Receiver, watch: Watch
 ) -> None:
     receiver.answer = answering(500)
     webhook_id = (await api.create(receiver.url, name="Orders", retry=FAST))["id"]
@@ -77,7 +78,7 @@ async def test_a_failing_webhook_raises_one_critical_alert_resolves_by_itself_an
         )
         assert raised["title"].startswith("Orders is unavailable: all of the last 5 attempts failed: 500")
         assert raised["evidence"]["health"]["status"] == "unavailable"
-        assert actions(raised) == ["raised", "announced"]
+        assert actions(raised) == ["raised", "notified"]
         receiver.answer = answering(200)
         await execute(parts, "UPDATE webhook_lanes SET breaker_until = now() WHERE breaker_state <> 'closed'")
         await api.publish(*range(20))
@@ -89,7 +90,7 @@ async def test_a_failing_webhook_raises_one_critical_alert_resolves_by_itself_an
     await watch.look()
     reopened = await alert(api, webhook_id)
     assert (reopened["id"], reopened["state"], reopened["count"]) == (raised["id"], "pending", 2)
-    assert actions(reopened) == ["raised", "announced", "resolved", "announced", "reopened", "announced"]
+    assert actions(reopened) == ["raised", "notified", "resolved", "notified", "reopened", "notified"]
     assert await replayed(parts, raised["id"])
 
 
@@ -97,7 +98,7 @@ async def status_is(api: Api, webhook_id: str, status: str) -> bool:
     return bool((await api.read(f"webhooks/{webhook_id}"))["health"]["status"] == status)
 
 
-async def test_410_raises_that_it_is_disabled(api: Api, parts: Parts, receiver: Receiver, watch: Watch) -> None:
+async def test_410_raises_that_it_is_disabled(api: Api, parts: Container, receiver: Receiver, watch: Watch) -> None:
     receiver.answer = answering(410)
     webhook_id = (await api.create(receiver.url))["id"]
     async with working(parts):
@@ -118,7 +119,7 @@ async def disabled_at_once(api: Api, watch: Watch, webhook_id: str) -> bool:
 
 
 async def test_who_fails_for_days_is_warned_of_and_then_disabled(
-    api: Api, parts: Parts, receiver: Receiver, watch: Watch
+    api: Api, parts: Container, receiver: Receiver, watch: Watch
 ) -> None:
     receiver.answer = answering(500)
     webhook_id = (await api.create(receiver.url, retry=ONCE))["id"]
@@ -136,19 +137,19 @@ async def test_who_fails_for_days_is_warned_of_and_then_disabled(
     assert (await alert(api, webhook_id, "disabled"))["state"] == "pending"
 
 
-async def test_deleting_a_webhook_resolves_its_alerts(api: Api, parts: Parts, watch: Watch) -> None:
+async def test_deleting_a_webhook_resolves_its_alerts(api: Api, parts: Container, watch: Watch) -> None:
     webhook_id = (await api.create(NOWHERE))["id"]
     await fail(api, webhook_id)
     await watch.look()
     assert (await api.call("DELETE", f"webhooks/{webhook_id}")).status_code == 204
     await watch.watcher.tick()
     found = await alert(api, webhook_id)
-    assert (found["state"], found["note"], found["webhook_name"]) == ("resolved", GONE, "test")
-    rows = await parts.database.fetch("SELECT look_at FROM webhook_lanes")
-    assert [row["look_at"] for row in rows] == [None]
+    assert (found["state"], found["note"], found["webhook_name"]) == ("resolved", NOTE_DELETED, "test")
+    rows = await parts.database.fetch("SELECT evaluate_at FROM webhook_lanes")
+    assert [row["evaluate_at"] for row in rows] == [None]
 
 
-async def test_a_delivery_that_kills_workers_is_an_alert(api: Api, parts: Parts, watch: Watch) -> None:
+async def test_a_delivery_that_kills_workers_is_an_alert(api: Api, parts: Container, watch: Watch) -> None:
     webhook_id = (await api.create(NOWHERE))["id"]
     await api.publish(1)
     await execute(parts, "UPDATE deliveries SET leased_by = 'dead', crashes = $1, due_at = now()", MAX_CRASHES - 1)
@@ -156,29 +157,29 @@ async def test_a_delivery_that_kills_workers_is_an_alert(api: Api, parts: Parts,
         await finished(api, 1)
     await watch.look()
     found = await alert(api, webhook_id, "quarantined")
-    assert found["title"] == "test: 1 delivery was set aside, since workers stopped while sending it."
+    assert found["title"] == "test: 1 delivery was quarantined because workers stopped while sending it."
     assert found["evidence"] == {"quarantined": {"quarantined": 1}}
 
 
 async def test_a_webhook_whose_counts_cannot_be_true_does_not_blind_us_to_the_others(
-    api: Api, parts: Parts, watch: Watch
+    api: Api, parts: Container, watch: Watch
 ) -> None:
     poisoned, failing = [(await api.create(NOWHERE))["id"] for _ in range(2)]
     await fail(api, failing)
-    unseen = encode_tally(Tally(attempts=1, failures=2))
-    await execute(parts, "UPDATE webhook_lanes SET unseen = $2 WHERE webhook_id = $1", UUID(poisoned), unseen)
+    unevaluated = encode_tally(Tally(attempts=1, failures=2))
+    await execute(parts, "UPDATE webhook_lanes SET unevaluated = $2 WHERE webhook_id = $1", UUID(poisoned), unevaluated)
     with pytest.raises(ExceptionGroup):
         await watch.look()
     await watch.look()
     assert (await alert(api, failing))["state"] == "pending"
 
 
-async def test_what_cannot_be_read_is_learned_anew(api: Api, parts: Parts, watch: Watch) -> None:
+async def test_what_cannot_be_read_is_learned_anew(api: Api, parts: Container, watch: Watch) -> None:
     webhook_id = (await api.create(NOWHERE))["id"]
     await fail(api, webhook_id)
     await watch.look()
     await execute(parts, "UPDATE webhook_baselines SET baselines = 'other'")
-    await execute(parts, "UPDATE webhook_lanes SET unseen = 'other'")
+    await execute(parts, "UPDATE webhook_lanes SET unevaluated = 'other'")
     await watch.look()
     assert (await api.read(f"webhooks/{webhook_id}"))["signals"]["failures"] == "learning"
     assert (await alert(api, webhook_id))["state"] == "pending"
@@ -187,28 +188,30 @@ async def test_what_cannot_be_read_is_learned_anew(api: Api, parts: Parts, watch
 # ---------------------------------------------------------------------------------------------------------------- races
 
 
-async def test_64_failures_and_looks_at_once_raise_exactly_one_alert(api: Api, parts: Parts) -> None:
+async def test_64_failures_and_looks_at_once_raise_exactly_one_alert(api: Api, parts: Container) -> None:
     webhook_id = (await api.create(NOWHERE))["id"]
-    watchers = [Watcher(parts.unit_of_work, parts.clock, AT_ONCE) for _ in range(64)]
+    watchers = [Detector(parts.unit_of_work, parts.clock, AT_ONCE) for _ in range(64)]
     await asyncio.gather(*(report(api, webhook_id, 503) for _ in range(64)), *(watcher.tick() for watcher in watchers))
-    await execute(parts, "UPDATE webhook_lanes SET look_at = now()")
-    await asyncio.gather(*(watcher.tick() for watcher in watchers), *(watcher.survey() for watcher in watchers))
+    await execute(parts, "UPDATE webhook_lanes SET evaluate_at = now()")
+    await asyncio.gather(
+        *(watcher.tick() for watcher in watchers), *(watcher.check_mass_failure() for watcher in watchers)
+    )
     found = await alert(api, webhook_id)
-    assert (found["count"], actions(found)) == (1, ["raised", "announced"])
-    (row,) = await parts.database.fetch("SELECT count(*) AS n FROM outbox")
+    assert (found["count"], actions(found)) == (1, ["raised", "notified"])
+    (row,) = await parts.database.fetch("SELECT count(*) AS n FROM alert_notifications")
     assert row["n"] == 1
 
 
-async def test_64_surveys_at_once_raise_exactly_one_alert(api: Api, parts: Parts) -> None:
+async def test_64_surveys_at_once_raise_exactly_one_alert(api: Api, parts: Container) -> None:
     await fail(api, *[(await api.create(NOWHERE))["id"] for _ in range(6)])
-    watchers = [Watcher(parts.unit_of_work, parts.clock, AT_ONCE) for _ in range(64)]
-    await asyncio.gather(*(watcher.survey() for watcher in watchers))
-    (found,) = await alerts(api, kind="widespread")
+    watchers = [Detector(parts.unit_of_work, parts.clock, AT_ONCE) for _ in range(64)]
+    await asyncio.gather(*(watcher.check_mass_failure() for watcher in watchers))
+    (found,) = await alerts(api, kind="mass_failure")
     assert (found["count"], found["version"]) == (1, 2)
 
 
 async def test_two_people_acknowledge_at_once_and_both_are_told_who_owns_it(
-    api: Api, parts: Parts, watch: Watch
+    api: Api, parts: Container, watch: Watch
 ) -> None:
     for number in range(5):
         webhook_id = (await api.create(NOWHERE))["id"]
@@ -229,13 +232,13 @@ async def test_two_people_acknowledge_at_once_and_both_are_told_who_owns_it(
         assert await replayed(parts, found["id"])
 
 
-async def test_acknowledgements_and_looks_at_once_lose_neither(api: Api, parts: Parts, watch: Watch) -> None:
+async def test_acknowledgements_and_looks_at_once_lose_neither(api: Api, parts: Container, watch: Watch) -> None:
     ids = [(await api.create(NOWHERE))["id"] for _ in range(4)]
     await fail(api, *ids)
     await watch.look()
     found = [one["id"] for one in await alerts(api, kind="failing")]
     await recover(api, *ids[:2])
-    await execute(parts, "UPDATE webhook_lanes SET look_at = now()")
+    await execute(parts, "UPDATE webhook_lanes SET evaluate_at = now()")
     answers, *_ = await asyncio.gather(
         api.post("alerts/ack", json={"ids": found}),
         watch.watcher.tick(),
@@ -249,10 +252,10 @@ async def test_acknowledgements_and_looks_at_once_lose_neither(api: Api, parts: 
         assert await replayed(parts, id_)
 
 
-async def test_what_another_transaction_looks_at_is_passed_by(api: Api, parts: Parts) -> None:
+async def test_what_another_transaction_looks_at_is_passed_by(api: Api, parts: Container) -> None:
     ids = {(await api.create(NOWHERE))["id"] for _ in range(3)}
     async with parts.unit_of_work() as first, parts.unit_of_work() as second:
-        mine, theirs = await first.watch.due(2), await second.watch.due(10)
+        mine, theirs = await first.detection.due(2), await second.detection.due(10)
         assert (len(mine), len(theirs)) == (2, 1)
         assert {str(watched.webhook_id) for watched in (*mine, *theirs)} == ids
 
@@ -266,130 +269,20 @@ async def test_ten_that_fail_together_are_one_alert(api: Api, watch: Watch) -> N
     await fail(api, ids[0])
     await watch.look()
     await fail(api, *ids[1:10])
-    await watch.watcher.survey()
+    await watch.watcher.check_mass_failure()
     await watch.look()
-    (widespread,) = await alerts(api, kind="widespread")
-    assert (widespread["state"], widespread["severity"], widespread["webhook_id"]) == ("pending", "critical", None)
-    assert widespread["title"] == "10 of 12 webhooks began to fail together; look at what they share."
+    (mass_failure,) = await alerts(api, kind="mass_failure")
+    assert (mass_failure["state"], mass_failure["severity"], mass_failure["webhook_id"]) == (
+        "pending",
+        "critical",
+        None,
+    )
+    assert mass_failure["title"] == "10 of 12 webhooks began to fail together; check what they have in common."
     assert [(one["webhook_id"], one["state"], one["note"]) for one in await alerts(api, kind="failing")] == [
-        (ids[0], "resolved", REPLACED)
+        (ids[0], "resolved", NOTE_MASS_FAILURE)
     ]
     await recover(api, *ids[:9])
     await watch.look()
-    assert (await api.read(f"alerts/{widespread['id']}"))["state"] == "resolved"
+    assert (await api.read(f"alerts/{mass_failure['id']}"))["state"] == "resolved"
     await watch.look()
     assert [one["webhook_id"] for one in await alerts(api, state="pending")] == [ids[9]]
-
-
-# ----------------------------------------------------------------------------------------------------------- being told
-
-
-async def test_subscribers_hear_of_alerts_signed_but_never_through_the_webhook_concerned(
-    api: Api, parts: Parts, watch: Watch, stack: AsyncExitStack
-) -> None:
-    pager, itself, everything = [await stack.enter_async_context(Receiver()) for _ in range(3)]
-    secret = (await api.create(pager.url, event_types=["monitor.alert.*"]))["secret"]
-    await api.create(everything.url, event_types=["*"])
-    failing = (await api.create(itself.url, name="Orders", event_types=["monitor.*"], labels={}))["id"]
-    await fail(api, failing)
-    await watch.look()
-    found = await alert(api, failing)
-    await api.post(f"alerts/{found['id']}/ack", json={"note": "On it."}, subject="grace")
-    await recover(api, failing)
-    await watch.look()
-    async with working(parts):
-        requests = await pager.takes(3)
-        await finished(api, 3)
-    told = {request.headers["monitor-event-type"]: request for request in requests}
-    assert set(told) == {f"monitor.alert.{verb}" for verb in ("raised", "acknowledged", "resolved")}
-    for event_type, request in told.items():
-        verify(secret, request)
-        body = msgspec.json.decode(request.body)
-        assert body["type"] == event_type
-        assert body["data"]["alert"]["id"] == found["id"]
-        assert body["data"]["webhook"] == {"id": failing, "name": "Orders"}
-    assert msgspec.json.decode(told["monitor.alert.acknowledged"].body)["data"]["alert"]["acknowledged_by"] == "grace"
-    assert (itself.requests, everything.requests) == ([], [])
-    assert {event["type"] for event in (await api.read("events"))["items"]} == set(told)
-
-
-async def test_labels_select_whose_alerts_one_hears_of(
-    api: Api, parts: Parts, watch: Watch, stack: AsyncExitStack
-) -> None:
-    blue, red, warnings = [await stack.enter_async_context(Receiver()) for _ in range(3)]
-    for receiver, labels in ((blue, {"team": "blue"}), (red, {"team": "red"}), (warnings, {"severity": "warning"})):
-        await api.create(receiver.url, event_types=["monitor.alert.raised"], labels=labels)
-    failing = (await api.create(NOWHERE, event_types=["order.*"], labels={"team": "blue"}))["id"]
-    await fail(api, failing)
-    await watch.look()
-    async with working(parts):
-        await blue.takes(1)
-        await finished(api, 1)
-    assert (len(blue.requests), red.requests, warnings.requests) == (1, [], [])
-
-
-@pytest.mark.parametrize("body_format", ["slack", "discord", "teams"])
-async def test_a_chat_gets_a_message_it_understands_signed_over_what_is_sent(
-    body_format: str, api: Api, parts: Parts, watch: Watch, receiver: Receiver
-) -> None:
-    chat = await api.create(receiver.url, event_types=["monitor.alert.raised"], body_format=body_format)
-    failing = (await api.create(NOWHERE, name="Orders", event_types=["order.*"]))["id"]
-    await fail(api, failing)
-    await watch.look()
-    async with working(parts):
-        (request,) = await receiver.takes(1)
-    verify(chat["secret"], request)
-    assert request.headers["content-type"].startswith("application/json")
-    body = msgspec.json.decode(request.body)
-    assert (
-        set(body)
-        == {
-            "slack": {"text", "attachments"},
-            "discord": {"embeds", "allowed_mentions"},
-            "teams": {"type", "attachments"},
-        }[body_format]
-    )
-    assert b"Orders is unavailable: all of the last 5 attempts failed: 503." in request.body
-    ping = await api.post(f"webhooks/{chat['id']}/test")
-    assert ping.json()["ok"]
-    verify(chat["secret"], receiver.requests[-1])
-    assert set(msgspec.json.decode(receiver.requests[-1].body)) == set(body)
-
-
-async def test_a_silenced_alert_is_told_when_the_silence_ends(
-    api: Api, parts: Parts, watch: Watch, receiver: Receiver
-) -> None:
-    await api.create(receiver.url, event_types=["monitor.alert.*"])
-    failing = (await api.create(NOWHERE, event_types=["order.*"], labels={"team": "blue"}))["id"]
-    spec = {"reason": "Maintenance.", "ends_at": "2199-01-01T00:00:00Z", "label": "team=blue"}
-    refused = await api.post("silences", json=spec)
-    assert refused.status_code == 422
-    now = (await api.read("dashboard/overview"))["as_of"]
-    year = str(int(now[:4]) + 1)
-    silence = (await api.post("silences", json=spec | {"ends_at": f"{year}-01-01T00:00:00Z"})).json()
-    await fail(api, failing)
-    await watch.look()
-    found = await alert(api, failing)
-    assert (found["state"], found["silenced"], actions(found)) == ("pending", True, ["raised"])
-    assert (await api.read("events"))["items"] == []
-    assert (await api.call("DELETE", f"silences/{silence['id']}")).status_code == 204
-    await watch.look()
-    async with working(parts):
-        (request,) = await receiver.takes(1)
-    assert request.headers["monitor-event-type"] == "monitor.alert.raised"
-    assert (await alert(api, failing))["silenced"] is False
-
-
-@pytest.mark.parametrize("event_type", ["monitor.alert.raised", "monitor", "monitor.x"])
-async def test_nobody_publishes_in_monitors_name(api: Api, event_type: str) -> None:
-    refused = await api.post("events", json={"type": event_type, "payload": 1})
-    assert refused.status_code == 422
-
-
-async def test_two_relays_at_once_tell_each_alert_once(api: Api, parts: Parts, watch: Watch) -> None:
-    ids = [(await api.create(NOWHERE, event_types=["order.*"]))["id"] for _ in range(4)]
-    await fail(api, *ids)
-    await execute(parts, "UPDATE webhook_lanes SET look_at = now()")
-    await watch.watcher.tick()
-    await asyncio.gather(*(Watch(parts).tell() for _ in range(10)))
-    assert len((await api.read("events"))["items"]) == 4

@@ -24,6 +24,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
 from monitor.adapters.local_keys import FILE, load_keys, load_or_create_keys
 
+pytestmark = pytest.mark.processes
+
 OWNER = """
 import asyncio, sys
 from pathlib import Path

@@ -21,9 +21,12 @@ from tests.integration.processes import Client, environment, processes_of, run, 
 from tests.integration.support import Received, Receiver, eventually, ok, verify
 from tests.servers import free_port
 
+pytestmark = pytest.mark.processes
+
 EVENTS = 200
 BEFORE_THE_KILL = 60
-TAKEOVER_S = 35
+TAKEOVER_S = 60
+"""A lease of 30 s, and as much again for a machine that is busy."""
 
 
 @pytest.fixture
@@ -93,16 +96,14 @@ async def test_every_event_is_delivered_although_the_process_is_killed_in_the_mi
 
     receiver.answer = ok
     seen = len(receiver.requests)
-    started_at = time.monotonic()
     async with running(*command, env=environment(), log=tmp_path / "second.log") as second:
         await second.says("Monitor is ready")
-        assert time.monotonic() - started_at < 10
         client = Client(port, await token(directory))
 
         async def is_done() -> bool:
             return bool((await client.read("dashboard/overview"))["queue"]["pending"] == 0)
 
-        await eventually(is_done, within_s=60)
+        await eventually(is_done, within_s=TAKEOVER_S)
         assert set(receiver.ids) == set(accepted)
         # What was on its way when the process died is sent again, under the same id.
         again = receiver.requests[seen:]

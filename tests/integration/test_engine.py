@@ -40,6 +40,6 @@ async def test_closing_does_not_wait_for_a_query_that_hangs(database_url: str) -
         await asyncio.sleep(0.01)
     started_at = time.monotonic()
     await database.close()
-    assert time.monotonic() - started_at < CLOSE_S + 2
+    assert time.monotonic() - started_at < CLOSE_S + 10
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
         await hanging

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.integration.support import Api, Receiver, assert_problem, execute, finished, served, sql, verify, working
 
@@ -37,7 +37,7 @@ PAYLOADS = [
 
 @pytest.mark.parametrize("socket", [False, True], ids=["in process", "on a socket"])
 async def test_the_receiver_gets_the_payload_byte_for_byte(
-    socket: bool, api: Api, receiver: Receiver, parts: Parts
+    socket: bool, api: Api, receiver: Receiver, parts: Container
 ) -> None:
     created = await api.create(receiver.url)
     body = b",\n".join(b'{"payload" : ' + payload + b' , "type":"a.b"}' for payload in PAYLOADS)
@@ -61,7 +61,7 @@ async def test_the_receiver_gets_the_payload_byte_for_byte(
             assert b'"payload":' + payload in detail.content
 
 
-async def test_an_event_reaches_exactly_the_webhooks_that_subscribed(api: Api, parts: Parts) -> None:
+async def test_an_event_reaches_exactly_the_webhooks_that_subscribed(api: Api, parts: Container) -> None:
     webhooks = {
         "exact": await api.create(URL, event_types=["order.paid"]),
         "prefix": await api.create(URL, event_types=["order.*"]),
@@ -139,7 +139,7 @@ async def test_one_event_and_a_batch_at_once_are_refused(api: Api) -> None:
     assert_problem(await api.post("events", json=both), 422, "invalid")
 
 
-async def test_a_batch_of_a_thousand_is_accepted_in_its_order(api: Api, parts: Parts) -> None:
+async def test_a_batch_of_a_thousand_is_accepted_in_its_order(api: Api, parts: Container) -> None:
     await api.create(URL)
     ids = await api.publish(*range(1000))
     assert ids == sorted(ids)
@@ -176,7 +176,7 @@ async def test_posts_at_once_with_one_key_publish_once(api: Api) -> None:
     assert len(await api.ids("events")) == 1
 
 
-async def test_a_commit_that_fails_is_not_answered_with_202(api: Api, parts: Parts) -> None:
+async def test_a_commit_that_fails_is_not_answered_with_202(api: Api, parts: Container) -> None:
     await api.create(URL)
     post = {"json": {"type": "a", "payload": 1}, "headers": {"Idempotency-Key": "k"}}
     # The error of a server that shuts down, raised by COMMIT itself.
@@ -215,7 +215,7 @@ async def test_events_are_listed_by_type_and_time_without_payloads(api: Api) -> 
     assert await api.ids("events", **{"from": (datetime.now(UTC) + hour).isoformat()}) == []
 
 
-async def test_an_event_tells_where_its_deliveries_stand(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_an_event_tells_where_its_deliveries_stand(api: Api, receiver: Receiver, parts: Container) -> None:
     await api.create(receiver.url)
     await api.create(receiver.url)
     held = await api.create(receiver.url)

@@ -15,7 +15,7 @@ import httpx
 import msgspec
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.cli.openapi import document
 from monitor.domain.vocab import Role
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, BATCH_BODY_BYTES
@@ -77,7 +77,7 @@ class Stage:
         self.now = now
         self.ids: dict[str, str] = {}
 
-    async def set(self, parts: Parts, receiver: Receiver) -> None:
+    async def set(self, parts: Container, receiver: Receiver) -> None:
         self.url = receiver.url
         self.ids["webhook_id"] = (await self.api.create(receiver.url))["id"]
         (self.ids["event_id"],) = await self.api.publish(1)
@@ -125,7 +125,7 @@ class Nobodies(dict[str, str]):
 
 
 @pytest.fixture
-async def stage(api: Api, parts: Parts, receiver: Receiver) -> Stage:
+async def stage(api: Api, parts: Container, receiver: Receiver) -> Stage:
     stage = Stage(api, parts.clock.now)
     await stage.set(parts, receiver)
     return stage
@@ -194,7 +194,7 @@ async def test_what_is_not_there_404(stage: Stage) -> None:
         assert_problem(await stage.call(operation, ids=Nobodies()), 404, "not_found")
 
 
-async def test_what_its_state_forbids_409(stage: Stage, parts: Parts) -> None:
+async def test_what_its_state_forbids_409(stage: Stage, parts: Container) -> None:
     async with working(parts):
         await finished(stage.api, 1)
     resolve = next(operation for operation in OPERATIONS if operation.id == "resolve_alert")
@@ -238,9 +238,9 @@ async def test_what_breaks_a_rule_422(stage: Stage) -> None:
         assert_problem(response, 422, "invalid")
 
 
-async def test_too_many_requests_429(parts: Parts, stage: Stage) -> None:
+async def test_too_many_requests_429(parts: Container, stage: Stage) -> None:
     limited = settings(parts.database.dsn, http=Http(rate_limit_per_s=0.001, rate_burst=1))
-    async with Parts(limited) as own, api_of(own) as api:
+    async with Container(limited) as own, api_of(own) as api:
         held = Stage(api, parts.clock.now)
         held.ids, held.url = stage.ids, stage.url
         for operation in answering(429):
@@ -250,9 +250,9 @@ async def test_too_many_requests_429(parts: Parts, stage: Stage) -> None:
             assert int(response.headers["retry-after"]) >= 1
 
 
-async def test_without_a_database_503(parts: Parts, stage: Stage) -> None:
+async def test_without_a_database_503(parts: Container, stage: Stage) -> None:
     gone = settings(f"postgresql://postgres@127.0.0.1:{free_port()}/monitor")
-    async with Parts(gone) as own, api_of(own) as api:
+    async with Container(gone) as own, api_of(own) as api:
         alone = Stage(api, parts.clock.now)
         alone.ids, alone.url = stage.ids, stage.url
         for operation in answering(503):

@@ -19,7 +19,7 @@ from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
 from monitor.adapters.egress.jwks import LIMIT_BYTES, HttpKeySource
 from monitor.adapters.egress.tls import tls_context
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.errors import Unavailable
 from tests.integration.processes import environment, production, run
 from tests.integration.sender.support import certificate
@@ -169,10 +169,10 @@ async def test_a_provider_that_is_not_there_is_told_without_its_address() -> Non
 
 
 @asynccontextmanager
-async def open_parts(database_url: str, jwks_url: str, *, keys: bool = True) -> AsyncIterator[Parts]:
+async def open_parts(database_url: str, jwks_url: str, *, keys: bool = True) -> AsyncIterator[Container]:
     sound = settings(database_url)
     jwt_settings = msgspec.structs.replace(sound.jwt, jwks_url=jwks_url, keys=sound.jwt.keys if keys else ())
-    async with Parts(msgspec.structs.replace(sound, jwt=jwt_settings)) as parts:
+    async with Container(msgspec.structs.replace(sound, jwt=jwt_settings)) as parts:
         yield parts
 
 
@@ -223,6 +223,7 @@ def alone(database_url: str, **changes: str) -> dict[str, str]:
     return env
 
 
+@pytest.mark.processes
 async def test_the_token_command_says_that_the_provider_s_keys_do_not_sign() -> None:
     env = alone("postgresql://127.0.0.1/x", JWT__JWKS_URL="https://login.example.com/jwks")
     refused = await run("token", "--role", "viewer", "--subject", "ada", env=env)
@@ -236,6 +237,7 @@ async def test_the_token_command_says_that_the_provider_s_keys_do_not_sign() -> 
     assert (made.code, len(made.out.split("."))) == (0, 3)
 
 
+@pytest.mark.processes
 async def test_doctor_looks_at_the_provider(database_url: str, provider: Provider) -> None:
     env = alone(database_url, JWT__JWKS_URL=provider.url)
 

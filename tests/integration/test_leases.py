@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 from asyncpg.exceptions import DeadlockDetectedError
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.delivery.quarantine import MAX_CRASHES
-from monitor.domain.ports.queue import Claimed
-from monitor.domain.services.deliver import Deliverer, Sent
+from monitor.domain.ports.queue import ClaimedDelivery
+from monitor.domain.services.deliver import Deliverer, SentDelivery
 from monitor.settings.schema import Worker
 from tests.integration.support import (
     Api,
@@ -37,19 +37,19 @@ from tests.integration.support import (
 URL = "http://127.0.0.1:9/hook"
 
 
-async def claim_one(worker: Deliverer) -> Claimed | None:
+async def claim_one(worker: Deliverer) -> ClaimedDelivery | None:
     deliveries = (await worker.claim(None, 10)).deliveries
     return deliveries[0] if deliveries else None
 
 
-async def sent_by(worker: Deliverer, delivery: Claimed) -> Sent:
+async def sent_by(worker: Deliverer, delivery: ClaimedDelivery) -> SentDelivery:
     sent = await worker.send(delivery)
     assert sent is not None
     return sent
 
 
 @asynccontextmanager
-async def failing(parts: Parts, table: str, error: str) -> AsyncIterator[None]:
+async def failing(parts: Container, table: str, error: str) -> AsyncIterator[None]:
     """Let every insert into *table* fail with the SQLSTATE *error*."""
     await execute(
         parts,
@@ -63,7 +63,7 @@ async def failing(parts: Parts, table: str, error: str) -> AsyncIterator[None]:
         await eventually(lambda: dropped(parts))
 
 
-async def dropped(parts: Parts) -> bool:
+async def dropped(parts: Container) -> bool:
     """Try to remove the trigger; a worker that settles right now may hold what that needs, and need what it holds."""
     try:
         await execute(parts, "DROP FUNCTION refuse CASCADE")
@@ -75,7 +75,7 @@ async def dropped(parts: Parts) -> bool:
 # Fencing ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_worker_that_lost_its_lease_settles_nothing(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_worker_that_lost_its_lease_settles_nothing(api: Api, receiver: Receiver, parts: Container) -> None:
     receiver.answer = answering(500, 200)
     await api.create(receiver.url, retry={"schedule_s": [0, 3600], "jitter_ratio": 0})
     (event,) = await api.publish(1)
@@ -84,7 +84,7 @@ async def test_a_worker_that_lost_its_lease_settles_nothing(api: Api, receiver: 
     assert first is not None
     late = await sent_by(a, first)
     second = await eventually(lambda: claim_one(b))
-    assert (second.id, second.epoch) == (first.id, first.epoch + 1)
+    assert (second.id, second.fencing_token) == (first.id, first.fencing_token + 1)
     # The lease is B's now, whether B has settled yet or not.
     lost = await a.settle([late])
     assert (lost.settled, lost.lost) == (0, [first.id])
@@ -100,7 +100,7 @@ async def test_a_worker_that_lost_its_lease_settles_nothing(api: Api, receiver: 
     assert (await api.read("dashboard/overview"))["traffic"]["attempts"] == 1
 
 
-async def test_a_settle_is_safe_to_repeat(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_settle_is_safe_to_repeat(api: Api, receiver: Receiver, parts: Container) -> None:
     receiver.answer = answering(500)
     await api.create(receiver.url, retry={"schedule_s": [0, 3600], "jitter_ratio": 0})
     (event,) = await api.publish(1)
@@ -117,23 +117,29 @@ async def test_a_settle_is_safe_to_repeat(api: Api, receiver: Receiver, parts: P
     assert (after["attempts"], len(after["attempt_log"]), after["due_at"]) == (1, 1, due_at)
 
 
-async def test_a_lease_that_is_renewed_is_not_taken_over(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_lease_that_is_renewed_is_not_taken_over(api: Api, receiver: Receiver, parts: Container) -> None:
+    ended = asyncio.Event()
+
     async def answer(_: Received) -> web.Response:
-        await asyncio.sleep(1.2)
+        await ended.wait()
         return web.Response()
 
     receiver.answer = answer
     await api.create(receiver.url)
-    brief = settings(parts.database.dsn, worker=Worker(lease_s=0.4, renew_s=0.1, poll_s=0.05))
-    async with Parts(brief) as one, Parts(brief) as two, working(one, "a"), working(two, "b"):
+    brief = settings(parts.database.dsn, worker=Worker(lease_s=3, renew_s=0.3, poll_s=0.05))
+    async with Container(brief) as one, Container(brief) as two, working(one, "a"), working(two, "b"), sql(parts) as db:
         await api.publish(1)
+        await receiver.takes(1)
+        until = await db.fetchval("SELECT due_at FROM deliveries")
+        await eventually(lambda: db.fetchval("SELECT now() > $1", until))
+        ended.set()
         (row,) = await finished(api, 1)
     assert (row["state"], row["attempts"]) == ("delivered", 1)
     assert len(receiver.requests) == 1
 
 
 async def test_a_dead_workers_deliveries_are_taken_over_when_the_lease_runs_out(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     await api.create(receiver.url)
     ids = await api.publish(*range(10))
@@ -146,7 +152,7 @@ async def test_a_dead_workers_deliveries_are_taken_over_when_the_lease_runs_out(
 
 
 async def test_a_delivery_that_keeps_killing_workers_is_quarantined_and_may_be_retried(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     await api.create(receiver.url)
     (event,) = await api.publish(1)
@@ -172,14 +178,14 @@ async def test_a_delivery_that_keeps_killing_workers_is_quarantined_and_may_be_r
 
 
 @pytest.mark.parametrize("webhooks", [1, 20])
-async def test_claims_of_four_workers_never_overlap(api: Api, parts: Parts, webhooks: int) -> None:
+async def test_claims_of_four_workers_never_overlap(api: Api, parts: Container, webhooks: int) -> None:
     for _ in range(webhooks):
         await api.create(URL, max_concurrency=1000)
     await api.publish(*range(1000 // webhooks))
     workers = [deliverer(parts, f"w{i}") for i in range(4)]
-    claimed: list[list[Claimed]] = [[] for _ in workers]
+    claimed: list[list[ClaimedDelivery]] = [[] for _ in workers]
 
-    async def claim_all(worker: Deliverer, into: list[Claimed]) -> None:
+    async def claim_all(worker: Deliverer, into: list[ClaimedDelivery]) -> None:
         while sum(map(len, claimed)) < 1000:
             into += (await worker.claim(None, 37)).deliveries
 
@@ -195,7 +201,7 @@ async def test_claims_of_four_workers_never_overlap(api: Api, parts: Parts, webh
     }
 
 
-async def test_a_claim_shares_itself_out_between_webhooks(api: Api, parts: Parts) -> None:
+async def test_a_claim_shares_itself_out_between_webhooks(api: Api, parts: Container) -> None:
     greedy = await api.create(URL, event_types=["greedy"], max_concurrency=1000)
     modest = [await api.create(URL, event_types=["modest"]) for _ in range(4)]
     await api.publish(*range(500), type="greedy")
@@ -209,7 +215,7 @@ async def test_a_claim_shares_itself_out_between_webhooks(api: Api, parts: Parts
 
 
 async def test_a_settle_that_fails_for_an_outage_is_repeated_and_nothing_is_sent_twice(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     await api.create(receiver.url)
     async with working(parts) as worker:
@@ -225,11 +231,11 @@ async def test_a_settle_that_fails_for_an_outage_is_repeated_and_nothing_is_sent
 
 
 async def test_a_settle_that_fails_for_a_bug_is_made_up_for_when_the_lease_runs_out(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     await api.create(receiver.url)
     brief = settings(parts.database.dsn, worker=Worker(lease_s=0.5, renew_s=0.1, poll_s=0.05))
-    async with Parts(brief) as own, working(own):
+    async with Container(brief) as own, working(own):
         async with failing(parts, "rollups_minute", "P0001"):
             ids = await api.publish(*range(5))
             await receiver.takes(5)
@@ -238,7 +244,7 @@ async def test_a_settle_that_fails_for_a_bug_is_made_up_for_when_the_lease_runs_
     assert set(receiver.ids) == set(ids)
 
 
-async def test_a_worker_lives_through_connections_that_are_cut(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_worker_lives_through_connections_that_are_cut(api: Api, receiver: Receiver, parts: Container) -> None:
     async def answer(_: Received) -> web.Response:
         await asyncio.sleep(0.02)
         return web.Response()
@@ -247,7 +253,7 @@ async def test_a_worker_lives_through_connections_that_are_cut(api: Api, receive
     await api.create(receiver.url)
     ids = await api.publish(*range(100))
     own = settings(parts.database.dsn, worker=Worker(poll_s=0.05, lease_s=1, renew_s=0.2))
-    async with Parts(own) as victim, working(victim):
+    async with Container(own) as victim, working(victim):
         for i in range(1, 5):
             await receiver.takes(20 * i)
             await cut_connections(parts)
@@ -256,7 +262,7 @@ async def test_a_worker_lives_through_connections_that_are_cut(api: Api, receive
     assert set(receiver.ids) == set(ids)
 
 
-async def cut_connections(parts: Parts, which: str = "true") -> None:
+async def cut_connections(parts: Container, which: str = "true") -> None:
     async def cut() -> bool:
         async with sql(parts) as connection:
             return bool(
@@ -272,7 +278,7 @@ async def cut_connections(parts: Parts, which: str = "true") -> None:
 # Stopping --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_worker_that_stops_finishes_what_is_in_flight(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_worker_that_stops_finishes_what_is_in_flight(api: Api, receiver: Receiver, parts: Container) -> None:
     async def answer(_: Received) -> web.Response:
         await asyncio.sleep(0.3)
         return web.Response()
@@ -290,7 +296,7 @@ async def test_a_worker_that_stops_finishes_what_is_in_flight(api: Api, receiver
 
 
 async def test_a_worker_that_stops_gives_back_what_it_could_not_finish(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     hanging = asyncio.Event()
 
@@ -301,13 +307,13 @@ async def test_a_worker_that_stops_gives_back_what_it_could_not_finish(
     receiver.answer = answer
     await api.create(receiver.url, max_concurrency=5)
     impatient = settings(parts.database.dsn, worker=Worker(poll_s=0.1, drain_s=0.1))
-    async with Parts(impatient) as own, working(own):
+    async with Container(impatient) as own, working(own):
         ids = await api.publish(*range(5))
         await receiver.takes(5)
     hanging.set()
     # At once: nobody waits for a lease of 30 s to run out.
     async with working(parts):
-        await receiver.takes(10, within_s=5)
+        await receiver.takes(10)
         await finished(api, 5)
     assert Counter(receiver.ids) == Counter(ids * 2)
 
@@ -315,11 +321,13 @@ async def test_a_worker_that_stops_gives_back_what_it_could_not_finish(
 # Wake-ups --------------------------------------------------------------------------------------------------------
 
 
-async def test_an_event_is_sent_at_once_and_not_at_the_next_poll(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_an_event_is_sent_at_once_and_not_at_the_next_poll(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
     await api.create(receiver.url)
     rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
     delays = []
-    async with Parts(rare) as own, working(own):
+    async with Container(rare) as own, working(own):
         await api.publish(0)
         await receiver.takes(1)
         for i in range(2, 22):
@@ -327,10 +335,10 @@ async def test_an_event_is_sent_at_once_and_not_at_the_next_poll(api: Api, recei
             accepted = time.monotonic()
             (*_, request) = await receiver.takes(i)
             delays.append(request.at - accepted)
-    assert median(delays) < 0.1
+    assert median(delays) < 1
 
 
-async def test_a_lost_wake_up_is_made_up_for_by_the_poll(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_lost_wake_up_is_made_up_for_by_the_poll(api: Api, receiver: Receiver, parts: Container) -> None:
     await api.create(receiver.url)
     async with working(parts):
         await api.publish(1)
@@ -342,33 +350,33 @@ async def test_a_lost_wake_up_is_made_up_for_by_the_poll(api: Api, receiver: Rec
                 "INSERT INTO deliveries (id, event_id, webhook_id, due_at)"
                 " SELECT id, event_id, webhook_id, now() FROM deliveries_finished"
             )
-        await receiver.takes(2, within_s=5)
+        await receiver.takes(2)
 
 
-async def test_a_killed_listener_comes_back_and_misses_nothing(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_killed_listener_comes_back_and_misses_nothing(api: Api, receiver: Receiver, parts: Container) -> None:
     await api.create(receiver.url)
     rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
-    async with Parts(rare) as own, working(own):
+    async with Container(rare) as own, working(own):
         await api.publish(1)
         await receiver.takes(1)
         for i in range(2):
             await cut_connections(parts, "query LIKE 'LISTEN%'")
             await api.publish(*range(5))
-            await receiver.takes(6 + 5 * i, within_s=10)
+            await receiver.takes(6 + 5 * i)
 
 
-async def test_a_retry_and_a_resume_wake_the_worker_too(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_retry_and_a_resume_wake_the_worker_too(api: Api, receiver: Receiver, parts: Container) -> None:
     receiver.answer = answering(500, 200)
     created = await api.create(receiver.url, retry={"schedule_s": [0, 3600], "jitter_ratio": 0})
     rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
-    async with Parts(rare) as own, working(own) as worker:
+    async with Container(rare) as own, working(own) as worker:
         (event,) = await api.publish(1)
         await receiver.takes(1)
         await eventually(lambda: worker.held == 0)
         (id_,) = await api.ids("deliveries", event_id=event)
         await api.post(f"deliveries/{id_}/retry")
-        await receiver.takes(2, within_s=5)
+        await receiver.takes(2)
         await api.post(f"webhooks/{created['id']}/pause")
         await api.publish(2)
         await api.post(f"webhooks/{created['id']}/resume")
-        await receiver.takes(3, within_s=5)
+        await receiver.takes(3)

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
-from monitor.bootstrap.container import Parts
-from monitor.domain.alerts.model import AlertKind
+from monitor.bootstrap.container import Container
+from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.events import AlertRaised
 from monitor.domain.vocab import Severity
 from tests.integration.live_support import close_of, receive
 from tests.integration.processes import Client, Running, production, run, running
 from tests.integration.support import eventually
 from tests.servers import free_port
+
+pytestmark = pytest.mark.processes
 
 
 async def watch_the_end(server: Running, port: int, token: str) -> None:
@@ -39,9 +41,9 @@ async def watch_the_end(server: Running, port: int, token: str) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_a_server_shows_the_dashboard_and_says_good_bye_when_it_stops(
-    processes: int, database_url: str, redis_url: str, tmp_path: Path
+    processes: int, database_url: str, own_redis_url: str, tmp_path: Path
 ) -> None:
-    env, port = production(database_url, REDIS_URL=redis_url), free_port()
+    env, port = production(database_url, REDIS_URL=own_redis_url), free_port()
     token = (await run("token", "--role", "viewer", "--subject", "ci", "--ttl", "1h", env=env)).out.strip()
     client = Client(port, token)
     arguments = ("serve", "--port", str(port), "--processes", str(processes))
@@ -60,9 +62,9 @@ async def test_a_server_shows_the_dashboard_and_says_good_bye_when_it_stops(
 
 
 async def test_what_a_process_did_not_live_to_tell_is_in_a_new_snapshot(
-    parts: Parts, redis_url: str, tmp_path: Path
+    parts: Container, own_redis_url: str, tmp_path: Path
 ) -> None:
-    env, port = production(parts.database.dsn, REDIS_URL=redis_url), free_port()
+    env, port = production(parts.database.dsn, REDIS_URL=own_redis_url), free_port()
     token = (await run("token", "--role", "viewer", "--subject", "ci", "--ttl", "1h", env=env)).out.strip()
     client = Client(port, token)
     async with running("serve", "--port", str(port), env=env, log=tmp_path / "serve.log") as server:
@@ -72,7 +74,7 @@ async def test_what_a_process_did_not_live_to_tell_is_in_a_new_snapshot(
             first = await receive(socket)
             # A process that is gone right after its commit: nobody is told.
             uow = parts.unit_of_work()
-            uow._hear = None
+            uow._dispatch = None
             async with uow:
                 about = parts.clock.new_id()
                 uow.record(AlertRaised(about, about, AlertKind.FAILING, Severity.CRITICAL, "Lost"))

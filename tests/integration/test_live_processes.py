@@ -9,14 +9,13 @@ import msgspec
 import pytest
 import redis
 
-from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.domain.errors import Unavailable
-from monitor.domain.live import Entry, Kind, Position, Tail
+from monitor.domain.live import FeedEntry, Kind, Position, Tail
 from monitor.domain.live.stream import RING
 from monitor.domain.ports.feed_log import FeedLog
 from tests import servers
 from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
-from tests.integration.live_support import CLOCK, LiveServer, live_server, name, receive, redis_on, watching
+from tests.integration.live_support import CLOCK, LiveServer, feed_log, live_server, name, receive, redis_on, watching
 from tests.integration.support import eventually
 
 
@@ -28,7 +27,7 @@ def prefix() -> str:
 @pytest.fixture
 async def pair(redis_url: str, prefix: str) -> AsyncIterator[tuple[LiveServer, LiveServer]]:
     async with live_server(redis_url, prefix=prefix) as one, live_server(redis_url, prefix=prefix) as two:
-        await eventually(lambda: one.feed.connected and two.feed.connected)
+        await eventually(lambda: one.feed.stream.connected and two.feed.stream.connected)
         yield one, two
 
 
@@ -58,7 +57,7 @@ async def test_a_client_may_come_back_to_another_process_even_one_that_is_new(
         one.feed.publish("alert_new", {})
     await eventually(lambda: two.feed.stream.seq == 4)
     async with live_server(redis_url, prefix=prefix) as three:
-        await eventually(lambda: three.feed.connected)
+        await eventually(lambda: three.feed.stream.connected)
         for server in (two, three):
             async with server.connect(query=viewer.query) as socket:
                 assert [(await receive(socket))["seq"] for _ in range(3)] == [2, 3, 4]
@@ -96,7 +95,7 @@ async def test_while_redis_is_away_sockets_stay_and_get_snapshots_and_then_what_
             await eventually(lambda: any(frame["data"]["told"] for frame in viewer.of("snapshot")))
             assert not viewer.of("alert_new")
             stack.enter_context(redis_on(port))
-            await eventually(lambda: live.feed.connected)
+            await eventually(lambda: live.feed.stream.connected)
             # The message waited: clients have it from the stream or from the snapshot that began it, once.
             await eventually(lambda: viewer.frames[-1]["seq"] == 1)
             live.feed.publish("alert_new", {"i": 2})
@@ -116,13 +115,13 @@ async def logs(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[tup
         yield FakeFeedLog(feed, "one"), FakeFeedLog(feed, "two")
         return
     url = request.getfixturevalue("redis_url")
-    one, two = (RedisFeedLog(url, producer=p, new_epoch=name, prefix=f"{{{prefix}}}:") for p in ("one", "two"))
+    one, two = (feed_log(url, prefix, p) for p in ("one", "two"))
     async with one, two:
         yield one, two
 
 
-def entries(*texts: str) -> list[Entry]:
-    return [Entry(Kind.ALERT_NEW, CLOCK.now(), msgspec.Raw(msgspec.json.encode(text))) for text in texts]
+def entries(*texts: str) -> list[FeedEntry]:
+    return [FeedEntry(Kind.ALERT_NEW, CLOCK.now(), msgspec.Raw(msgspec.json.encode(text))) for text in texts]
 
 
 def texts(tail: Tail) -> list[tuple[int, str]]:
@@ -183,7 +182,7 @@ async def test_a_log_keeps_what_a_ring_holds(logs: tuple[FeedLog, FeedLog]) -> N
 
 
 async def test_a_redis_that_is_not_there_is_unavailable(prefix: str) -> None:
-    async with RedisFeedLog(f"redis://127.0.0.1:{servers.free_port()}/0", producer="p", new_epoch=name) as log:
+    async with feed_log(f"redis://127.0.0.1:{servers.free_port()}/0", "x") as log:
         with pytest.raises(Unavailable):
             await log.open(NOWHERE)
         with pytest.raises(Unavailable):
@@ -192,12 +191,3 @@ async def test_a_redis_that_is_not_there_is_unavailable(prefix: str) -> None:
             await log.append(1, [])
         with pytest.raises(Unavailable):
             await log.restart()
-
-
-async def test_what_a_later_version_wrote_stops_this_one_instead_of_being_skipped(redis_url: str, prefix: str) -> None:
-    async with RedisFeedLog(redis_url, producer="p", new_epoch=name, prefix=f"{{{prefix}}}:") as log:
-        start = (await log.open(NOWHERE)).end
-        with redis.Redis.from_url(redis_url) as client:
-            client.xadd(f"{{{prefix}}}:stream", {"epoch": start.epoch, "entry": '{"kind":"later"}'}, id="1-0")
-        with pytest.raises(Unavailable, match="cannot read"):
-            await log.follow(start)

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.adapters.postgres.queries import metrics as metrics_queries
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.integration.support import Api, Receiver, assert_problem, execute, finished, working
 
@@ -117,7 +117,9 @@ async def test_reported_attempts_are_listed_by_their_own_time(api: Api) -> None:
         assert len(found) == sum(map(keep, attempts)), params
 
 
-async def test_reported_attempts_move_health_but_not_the_breaker(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_reported_attempts_move_health_but_not_the_breaker(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
     webhook = await api.create(receiver.url)
     now = datetime.now(UTC)
     failures = [
@@ -175,29 +177,29 @@ async def test_a_range_that_makes_no_sense_is_refused(api: Api) -> None:
     assert (await api.read(path))["points"] == []
 
 
-async def test_the_overview_counts_what_happened(api: Api, receiver: Receiver, parts: Parts) -> None:
-    healthy = await api.create(receiver.url)
-    await api.create(URL, enabled=False)
-    paused = await api.create(receiver.url)
-    await api.post(f"webhooks/{paused['id']}/pause")
-    async with working(parts):
-        await api.publish(*range(30))
+async def test_the_overview_counts_what_happened(own_api: Api, receiver: Receiver, own_parts: Container) -> None:
+    healthy = await own_api.create(receiver.url)
+    await own_api.create(URL, enabled=False)
+    paused = await own_api.create(receiver.url)
+    await own_api.post(f"webhooks/{paused['id']}/pause")
+    async with working(own_parts):
+        await own_api.publish(*range(30))
         await receiver.takes(30)
 
         async def is_healthy() -> bool:
-            return bool((await api.read(f"webhooks/{healthy['id']}"))["health"]["status"] == "healthy")
+            return bool((await own_api.read(f"webhooks/{healthy['id']}"))["health"]["status"] == "healthy")
 
     assert await is_healthy()
-    overview = await api.read("dashboard/overview")
+    overview = await own_api.read("dashboard/overview")
     assert overview["webhooks"] == {"healthy": 1, "degraded": 0, "unavailable": 0, "unknown": 2}
     assert (overview["disabled"], overview["paused"]) == (1, 1)
     assert overview["traffic"]["attempts"] == 30
     assert overview["traffic"]["success_ratio"] == 1
     assert 0 < overview["traffic"]["p50_ms"] <= overview["traffic"]["p95_ms"] <= overview["traffic"]["p99_ms"]
-    assert overview["queue"] == {"pending": 30, "in_flight": 0, "oldest_due_age_s": 0}
+    assert overview["queue"] == {"pending": 30, "in_flight": 0, "oldest_lease_age_s": 0, "oldest_due_age_s": 0}
     metrics = {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families((await api.get("/metrics", role=Role.VIEWER)).text)
+        for family in text_string_to_metric_families((await own_api.get("/metrics", role=Role.VIEWER)).text)
         for sample in family.samples
     }
     assert metrics["monitor_webhooks", "healthy"] == 1
@@ -215,7 +217,7 @@ async def test_the_queue_tells_how_late_its_oldest_delivery_is(api: Api, receive
     assert queue["oldest_due_age_s"] > 0
 
 
-async def test_what_a_breaker_holds_back_is_late_from_the_end_of_its_pause_on(api: Api, parts: Parts) -> None:
+async def test_what_a_breaker_holds_back_is_late_from_the_end_of_its_pause_on(api: Api, parts: Container) -> None:
     await api.create(URL)
     await api.publish(1)
     await execute(parts, "UPDATE deliveries SET due_at = now() - interval '10 min'")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.adapters.postgres import migrate
 from monitor.adapters.postgres.engine import sqlalchemy_url
 from monitor.adapters.postgres.tables import metadata
+from monitor.domain.anomaly import Baselines
 
 pytestmark = pytest.mark.migrations
 
@@ -36,6 +39,35 @@ async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
     before = await on(empty_database_url, table_names)
     assert await migrate.upgrade(empty_database_url) == (migrate.newest_revision(), migrate.newest_revision())
     assert await on(empty_database_url, table_names) == before
+
+
+def test_baselines_stored_under_the_old_names_keep_what_they_learned() -> None:
+    window = {"learned_at": 0.0, "mean_from": 0.0, "spread_from": 4.0, "rings": []}
+    share = {**window, "prior": 0.01, "suspected_at": 5.0, "spreads": [[1.0, 2.0]] * 3}
+    old = {
+        "failures": {"at": 1.0, "started_at": 0.0, "share": share, "follows": [3.0, 4.0]},
+        "latency": {"at": 1.0, "started_at": 0.0, "level": {**window, "wobbles": [[1.0, 2.0]] * 3}, "answers": 7},
+        "tail": {"at": 1.0, "started_at": 0.0, "share": share, "slow_log": 6.0},
+        "traffic": {
+            "at": 1.0,
+            "started_at": 0.0,
+            "hour": 0,
+            "ring": [600.0, 0, [], []],
+            "profile": {"level": [8.0, 9.0]},
+            "silence_at": 1.0,
+        },
+    }
+    migration = ScriptDirectory.from_config(migrate._config()).get_revision("0005")
+
+    new = msgspec.msgpack.decode(migration.module.renamed_baselines(msgspec.msgpack.encode(old)), type=Baselines)
+
+    assert new.failures.proportion.excess_at == 5.0
+    assert new.failures.continuation.excess == 3.0
+    assert new.latency.log_latency.dispersions[0].weight == 2.0
+    assert new.latency.responses == 7
+    assert new.latency_tail.log_threshold == 6.0
+    assert new.traffic.profile.level.mean == 8.0
+    assert new.traffic.no_data_at == 1.0
 
 
 async def on(dsn: str, work: Any) -> Any:

@@ -11,11 +11,8 @@ import jsonschema
 import msgspec
 import pytest
 
-from monitor.bootstrap.container import Parts
 from monitor.cli.openapi import document
-from monitor.domain.vocab import Role
 from monitor.http.openapi.reference import POLICY
-from tests.fuzz.fuzzing import fuzz
 from tests.integration.support import API, Api, assert_problem
 from tests.integration.test_authorization import routes
 
@@ -128,7 +125,3 @@ async def test_a_filter_that_says_nothing_or_two_things_is_refused(path: str, na
     for query in (f"{name}=a&{name}=b", *(() if name in {"q", "label", "type", "event_type"} else (f"{name}=null",))):
         problem = assert_problem(await api.get(f"{path}?{query}"), 400, "malformed")
         assert f"/query/{name}" in {error["pointer"] for error in problem["errors"]}
-
-
-async def test_a_short_fuzzing_run_finds_nothing(parts: Parts) -> None:
-    await fuzz(parts, Role.ADMIN, "--phases", "examples,coverage")

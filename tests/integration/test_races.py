@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
+from monitor.domain.delivery.replay import Replay
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import Deliverer
+from monitor.domain.vocab import DeliveryState
 from monitor.settings.schema import SecretKey, Secrets
+from tests import samples
 from tests.integration.support import Api, Receiver, answering, deliverer, eventually, settings, working
 from tests.servers import in_thread
 
@@ -32,7 +38,7 @@ async def test_retrying_deliveries_of_a_webhook_that_is_being_deleted_ends_in_no
 
 
 async def test_a_receiver_that_is_gone_can_be_changed_while_its_410_is_settled(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     receiver.answer = answering(410)
     webhook = await api.create(receiver.url)
@@ -47,7 +53,7 @@ async def test_a_receiver_that_is_gone_can_be_changed_while_its_410_is_settled(
 
 @pytest.mark.parametrize(("method", "sub"), [("DELETE", ""), ("POST", "/resume")])
 async def test_a_change_of_a_webhook_waits_for_the_first_look_at_it_and_not_the_look_for_the_change(
-    api: Api, receiver: Receiver, parts: Parts, method: str, sub: str
+    api: Api, receiver: Receiver, parts: Container, method: str, sub: str
 ) -> None:
     webhook = await api.create(receiver.url)
     await api.post(f"webhooks/{webhook['id']}/pause")
@@ -60,7 +66,7 @@ async def test_a_change_of_a_webhook_waits_for_the_first_look_at_it_and_not_the_
         await eventually(lambda: _is_waiting(parts))
         # A reference to the webhook, which nobody may be changing then.
         await looking.execute(
-            "INSERT INTO webhook_baselines (webhook_id, baselines, looked_at, signals, normal)"
+            "INSERT INTO webhook_baselines (webhook_id, baselines, evaluated_at, signals, normal)"
             " VALUES ($1, '', now(), '{}', '{}')",
             webhook["id"],
         )
@@ -70,7 +76,51 @@ async def test_a_change_of_a_webhook_waits_for_the_first_look_at_it_and_not_the_
         await looking.close()
 
 
-async def test_resuming_leaves_a_lease_that_was_just_taken_alone(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def _disable(parts: Container, webhook_id: UUID) -> None:
+    async with parts.unit_of_work() as uow:
+        await uow.webhooks.disable(webhook_id, "It is gone.")
+        await uow.commit()
+
+
+async def _replay(parts: Container, webhook_id: UUID) -> None:
+    async with parts.unit_of_work() as uow:
+        states = (DeliveryState.FAILED,)
+        replay = Replay(
+            id=parts.clock.new_id(),
+            webhook_id=webhook_id,
+            from_at=uow.now,
+            to_at=uow.now,
+            states=states,
+            created_by="ada",
+            created_at=uow.now,
+            total=0,
+        )
+        await uow.queue.requeue_finished(replay, limit=10, per_s=1.0, after_s=0.0)
+        await uow.commit()
+
+
+@pytest.mark.parametrize("change", [_disable, _replay])
+async def test_whatever_changes_a_webhook_locks_its_lane_first(
+    parts: Container, change: Callable[[Container, UUID], Coroutine[Any, Any, None]]
+) -> None:
+    webhook = await samples.add_webhook(parts.unit_of_work, parts.clock)
+    other = await asyncpg.connect(parts.database.dsn)
+    try:
+        holding = other.transaction()
+        await holding.start()
+        await other.execute("SELECT 1 FROM webhook_lanes FOR UPDATE")
+        changing = asyncio.ensure_future(change(parts, webhook.id))
+        await eventually(lambda: _is_waiting(parts))
+        await other.execute("SELECT 1 FROM webhooks FOR UPDATE NOWAIT")
+        await holding.commit()
+        await changing
+    finally:
+        await other.close()
+
+
+async def test_resuming_leaves_a_lease_that_was_just_taken_alone(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
     webhook = await api.create(receiver.url)
     await api.publish(1)
     await api.post(f"webhooks/{webhook['id']}/pause")
@@ -79,7 +129,9 @@ async def test_resuming_leaves_a_lease_that_was_just_taken_alone(api: Api, recei
         leasing = other.transaction()
         await leasing.start()
         await other.execute("SELECT 1 FROM webhook_lanes FOR UPDATE")
-        await other.execute("UPDATE deliveries SET due_at = now() + '30 s', leased_by = 'other', epoch = epoch + 1")
+        await other.execute(
+            "UPDATE deliveries SET due_at = now() + '30 s', leased_by = 'other', fencing_token = fencing_token + 1"
+        )
         resuming = asyncio.create_task(api.post(f"webhooks/{webhook['id']}/resume"))
         await eventually(lambda: _is_waiting(parts))
         await leasing.commit()
@@ -89,12 +141,12 @@ async def test_resuming_leaves_a_lease_that_was_just_taken_alone(api: Api, recei
         await other.close()
 
 
-async def _is_waiting(parts: Parts) -> bool:
+async def _is_waiting(parts: Container) -> bool:
     rows = await parts.database.fetch("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     return bool(rows)
 
 
-async def test_webhooks_without_tokens_do_not_hide_the_others(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_webhooks_without_tokens_do_not_hide_the_others(api: Api, receiver: Receiver, parts: Container) -> None:
     worker = deliverer(parts, "w", lanes_per_claim=2)
     for _ in range(4):
         await api.create(receiver.url, event_types=["slow.*"], rate_limit={"per_s": 0.001, "burst": 1})
@@ -113,12 +165,12 @@ async def _claimed(worker: Deliverer) -> int:
 
 
 async def test_a_webhook_whose_secret_does_not_open_waits_and_is_not_quarantined(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     await api.create(receiver.url)
     (event,) = await api.publish(1)
     forgotten = Secrets(keys=(SecretKey("new", "B" * 43),))
-    async with Parts(msgspec.structs.replace(settings(parts.database.dsn), secrets=forgotten)) as other:
+    async with Container(msgspec.structs.replace(settings(parts.database.dsn), secrets=forgotten)) as other:
         claim = await deliverer(other, "w").claim(None, 10)
     assert claim.deliveries == []
     (row,) = await parts.database.fetch("SELECT leased_by, crashes, due_at > now() AS waits FROM deliveries")
@@ -128,7 +180,9 @@ async def test_a_webhook_whose_secret_does_not_open_waits_and_is_not_quarantined
         await eventually(lambda: [got.id for got in receiver.requests] == [event])
 
 
-async def test_a_connection_that_was_cut_makes_a_change_answer_503(api: Api, receiver: Receiver, parts: Parts) -> None:
+async def test_a_connection_that_was_cut_makes_a_change_answer_503(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
     webhook = await api.create(receiver.url)
     await parts.database.fetch(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -144,7 +198,7 @@ async def test_a_connection_that_was_cut_makes_a_change_answer_503(api: Api, rec
 
 @pytest.mark.parametrize("ticks", range(5))
 async def test_a_connection_cut_between_two_statements_is_an_outage_however_far_the_news_has_come(
-    parts: Parts, ticks: int
+    parts: Container, ticks: int
 ) -> None:
     async with parts.unit_of_work() as uow:
         await uow.idempotency.begin("test", "key", b"")
@@ -152,7 +206,7 @@ async def test_a_connection_cut_between_two_statements_is_an_outage_however_far_
         await _cut_between_statements(parts, ticks)
 
 
-async def _cut_between_statements(parts: Parts, ticks: int) -> None:
+async def _cut_between_statements(parts: Container, ticks: int) -> None:
     async with parts.unit_of_work() as uow:
         # Blocks our loop, so the server's last words and the end of the connection wait to be read one by one.
         in_thread(lambda: _cut_all(parts.database.dsn))
@@ -171,7 +225,7 @@ async def _cut_all(dsn: str) -> None:
 
 
 async def test_connections_that_ended_while_nobody_used_them_cost_no_caller_an_error(
-    api: Api, receiver: Receiver, parts: Parts
+    api: Api, receiver: Receiver, parts: Container
 ) -> None:
     await api.create(receiver.url)
     for _ in range(2):
@@ -188,7 +242,7 @@ async def _status_of_a_post(api: Api) -> int:
     return (await api.post("events", json={"type": "order.paid", "payload": 1})).status_code
 
 
-async def test_a_report_from_the_future_does_not_blind_us(api: Api, parts: Parts) -> None:
+async def test_a_report_from_the_future_does_not_blind_us(api: Api, parts: Container) -> None:
     async with Receiver(answering(500)) as receiver:
         webhook = await api.create(receiver.url, retry=LATER)
         (row,) = await parts.database.fetch("SELECT now() + interval '4 min' AS at")

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.worker import build_periodic
-from monitor.domain.services.replays import Replayer
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.worker import build_scheduler
+from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.vocab import Role
 from tests.integration.support import ONCE, Api, Received, Receiver, assert_problem, eventually, working
 
@@ -21,7 +21,7 @@ def last_hour(**members: Any) -> dict[str, Any]:
     return {"from": (now - timedelta(hours=1)).isoformat(), "to": (now + timedelta(hours=1)).isoformat(), **members}
 
 
-async def test_what_failed_while_the_receiver_was_down_arrives_after_a_replay(api: Api, parts: Parts) -> None:
+async def test_what_failed_while_the_receiver_was_down_arrives_after_a_replay(api: Api, parts: Container) -> None:
     down = True
 
     async def answer(_: Received) -> web.Response:
@@ -43,7 +43,7 @@ async def test_what_failed_while_the_receiver_was_down_arrives_after_a_replay(ap
         started = await api.post(path, json=last_hour(), role=Role.OPERATOR)
         assert started.status_code == 202
         assert started.headers["location"] == f"/api/v1/replays/{started.json()['id']}"
-        await Replayer(parts.unit_of_work, parts.clock).run()
+        await ReplayCommands(parts.unit_of_work, parts.clock).run()
 
         async def delivered() -> bool:
             return len(await api.ids("deliveries", webhook_id=webhook["id"], state="delivered")) == 3
@@ -54,9 +54,9 @@ async def test_what_failed_while_the_receiver_was_down_arrives_after_a_replay(ap
     assert {request.headers["webhook-id"] for request in receiver.requests[3:]} == set(events)
 
 
-async def test_the_workers_carry_replays_out(parts: Parts) -> None:
-    jobs = [job.__qualname__ for _, job in build_periodic(parts).jobs]
-    assert "Replayer.run" in jobs
+async def test_the_workers_carry_replays_out(parts: Container) -> None:
+    _, job = build_scheduler(parts).jobs["replay"]
+    assert job.__qualname__ == "ReplayCommands.run"
 
 
 async def test_a_replay_that_cannot_be_is_refused(api: Api) -> None:

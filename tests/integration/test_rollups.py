@@ -14,19 +14,19 @@ import pytest
 
 from monitor.adapters.postgres import migrate
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
-from monitor.adapters.postgres.maintenance.rollup_compaction import FOLDER_LOCK, PostgresFolder
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.worker import build_periodic
+from monitor.adapters.postgres.maintenance.rollup_compaction import COMPACTION_LOCK, RollupCompactor
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.worker import build_scheduler
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.errors import Unavailable
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, MINUTE_S, merge_rollups, percentile, rollup_of
-from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
-from monitor.domain.services.deliver import minutes
+from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, MINUTE_S, merge_rollups, percentile
+from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
+from monitor.domain.services.deliver import minute_rollups
 from monitor.domain.views.metrics import MetricsPoint
 from monitor.domain.vocab import ErrorKind
 from tests.integration.support import eventually, execute, sql
-from tests.samples import add_webhook
+from tests.samples import add_webhook, rollup_of
 
 HOUR, DAY = timedelta(seconds=HOUR_S), timedelta(seconds=DAY_S)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -37,13 +37,13 @@ Attempt = tuple[UUID, datetime, Outcome]
 
 
 @pytest.fixture
-async def webhook_id(parts: Parts) -> UUID:
+async def webhook_id(parts: Container) -> UUID:
     return (await add_webhook(parts.unit_of_work, parts.clock)).id
 
 
 @pytest.fixture
-def folder(parts: Parts) -> PostgresFolder:
-    return PostgresFolder(parts.database)
+def folder(parts: Container) -> RollupCompactor:
+    return RollupCompactor(parts.database)
 
 
 def made_up(dice: Random, webhook_ids: Sequence[UUID], count: int) -> list[Attempt]:
@@ -64,17 +64,17 @@ def made_up(dice: Random, webhook_ids: Sequence[UUID], count: int) -> list[Attem
     ]
 
 
-async def store(parts: Parts, attempts: Sequence[Attempt]) -> None:
+async def store(parts: Container, attempts: Sequence[Attempt]) -> None:
     """Store attempts and their minutes, as every service does."""
     async with parts.unit_of_work() as uow:
         await uow.attempts.add(
             [AttemptRecord(id=parts.clock.new_id(at), webhook_id=id_, outcome=outcome) for id_, at, outcome in attempts]
         )
-        await uow.attempts.add_minutes(minutes(attempts))
+        await uow.attempts.add_minutes(minute_rollups(attempts))
         await uow.commit()
 
 
-async def assert_series_are_true(parts: Parts, attempts: Sequence[Attempt], webhook_ids: Sequence[UUID]) -> None:
+async def assert_series_are_true(parts: Container, attempts: Sequence[Attempt], webhook_ids: Sequence[UUID]) -> None:
     """Rebuild every series from the attempts and compare."""
     until = TODAY + DAY
     for webhook_id in webhook_ids:
@@ -99,45 +99,45 @@ def assert_point(point: MetricsPoint, samples: Sequence[tuple[str, float]]) -> N
     assert found == [value if value is None else round(value, 3) for value in expected]
 
 
-async def fold_all(folder: PostgresFolder) -> None:
+async def fold_all(folder: RollupCompactor) -> None:
     """Tick often enough for three days."""
     for _ in range(5):
-        await folder.fold()
+        await folder.compact()
 
 
-async def rows(parts: Parts, statement: str, *args: object) -> list[asyncpg.Record]:
+async def rows(parts: Container, statement: str, *args: object) -> list[asyncpg.Record]:
     async with sql(parts) as connection:
         found: list[asyncpg.Record] = await connection.fetch(statement, *args)
         return found
 
 
-async def progress(parts: Parts) -> dict[str, datetime]:
-    return {row["level"]: row["folded_until"] for row in await rows(parts, "SELECT * FROM rollup_progress")}
+async def progress(parts: Container) -> dict[str, datetime]:
+    return {row["resolution"]: row["compacted_until"] for row in await rows(parts, "SELECT * FROM rollup_progress")}
 
 
-async def stored(parts: Parts, level: str) -> dict[tuple[UUID, datetime], int]:
+async def stored(parts: Container, level: str) -> dict[tuple[UUID, datetime], int]:
     """Return the attempts of each bucket of *level*."""
     found = await rows(parts, f"SELECT webhook_id, bucket_at, attempts FROM rollups_{level}")
     return {(row["webhook_id"], row["bucket_at"]): row["attempts"] for row in found}
 
 
-async def one_at(parts: Parts, webhook_id: UUID, at: datetime, count: int = 1) -> None:
+async def one_at(parts: Container, webhook_id: UUID, at: datetime, count: int = 1) -> None:
     """Store *count* attempts of one moment."""
     await store(parts, [(webhook_id, at, Outcome(status_code=200, latency_ms=5.0))] * count)
 
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_the_rebuild_from_attempts_equals_the_rollups_at_every_level(
-    parts: Parts, folder: PostgresFolder, seed: int
+    parts: Container, folder: RollupCompactor, seed: int
 ) -> None:
     """For attempts that arrive in any order, before and after folding: series == merge of the raw attempts."""
     dice = Random(seed)
     ids = [(await add_webhook(parts.unit_of_work, parts.clock)).id for _ in range(3)]
-    attempts = made_up(dice, ids[:2], 1200)
-    early, late, later = attempts[:800], attempts[800:1000], attempts[1000:]
+    attempts = made_up(dice, ids[:2], 600)
+    early, late, later = attempts[:400], attempts[400:500], attempts[500:]
     await store(parts, early)
     await assert_series_are_true(parts, early, ids[:1])
-    await folder.fold()
+    await folder.compact()
     await assert_series_are_true(parts, early, ids)
     await fold_all(folder)
     await assert_series_are_true(parts, early, ids)
@@ -155,7 +155,7 @@ async def test_the_rebuild_from_attempts_equals_the_rollups_at_every_level(
     await assert_system_is_the_sum(parts)
 
 
-async def assert_system_is_the_sum(parts: Parts) -> None:
+async def assert_system_is_the_sum(parts: Container) -> None:
     for level in ("minute", "hour", "day"):
         sums: dict[datetime, int] = {}
         system: dict[datetime, int] = {}
@@ -167,7 +167,7 @@ async def assert_system_is_the_sum(parts: Parts) -> None:
 
 
 async def test_only_hours_and_days_that_are_over_are_folded(
-    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+    parts: Container, folder: RollupCompactor, webhook_id: UUID
 ) -> None:
     now = datetime.now(UTC)
     for at in (now, now - 2 * HOUR, TODAY - HOUR):
@@ -182,20 +182,20 @@ async def test_only_hours_and_days_that_are_over_are_folded(
 
 
 async def test_folding_begins_at_the_oldest_minute_and_goes_on_in_bounded_steps(
-    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+    parts: Container, folder: RollupCompactor, webhook_id: UUID
 ) -> None:
-    await folder.fold()
+    await folder.compact()
     assert await progress(parts) == {}
     oldest = START + timedelta(hours=5, minutes=17)
     await one_at(parts, webhook_id, oldest)
-    await folder.fold()
+    await folder.compact()
     assert await progress(parts) == {"hour": START + 29 * HOUR, "day": START + DAY}
     assert await stored(parts, "day") == {(webhook_id, START): 1, (SYSTEM_ID, START): 1}
-    await folder.fold()
+    await folder.compact()
     assert await progress(parts) == {"hour": START + 53 * HOUR, "day": START + 2 * DAY}
 
 
-async def test_folding_again_changes_nothing(parts: Parts, folder: PostgresFolder, webhook_id: UUID) -> None:
+async def test_folding_again_changes_nothing(parts: Container, folder: RollupCompactor, webhook_id: UUID) -> None:
     await one_at(parts, webhook_id, START, 7)
     await fold_all(folder)
     before = [await stored(parts, level) for level in ("hour", "day")]
@@ -205,14 +205,14 @@ async def test_folding_again_changes_nothing(parts: Parts, folder: PostgresFolde
 
 
 async def test_a_late_attempt_reaches_its_hour_and_its_day(
-    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+    parts: Container, folder: RollupCompactor, webhook_id: UUID
 ) -> None:
     await one_at(parts, webhook_id, START)
     await fold_all(folder)
     # Older than everything before, in the middle, and for a day that had none.
     for at in (START - DAY, START + timedelta(minutes=59), START + DAY + 3 * HOUR):
         await one_at(parts, webhook_id, at)
-    await folder.fold()
+    await folder.compact()
     assert {at: n for (id_, at), n in (await stored(parts, "hour")).items() if id_ == webhook_id} == {
         START - DAY: 1,
         START: 2,
@@ -225,7 +225,9 @@ async def test_a_late_attempt_reaches_its_hour_and_its_day(
     }
 
 
-async def test_an_attempt_in_an_open_hour_sets_no_mark(parts: Parts, folder: PostgresFolder, webhook_id: UUID) -> None:
+async def test_an_attempt_in_an_open_hour_sets_no_mark(
+    parts: Container, folder: RollupCompactor, webhook_id: UUID
+) -> None:
     await one_at(parts, webhook_id, datetime.now(UTC) - DAY)
     await fold_all(folder)
     await one_at(parts, webhook_id, (await progress(parts))["hour"])
@@ -233,42 +235,42 @@ async def test_an_attempt_in_an_open_hour_sets_no_mark(parts: Parts, folder: Pos
 
 
 async def test_a_writer_in_flight_is_waited_for_and_not_missed(
-    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+    parts: Container, folder: RollupCompactor, webhook_id: UUID
 ) -> None:
     await one_at(parts, webhook_id, START)
     async with parts.unit_of_work() as uow:
-        await uow.attempts.add_minutes([Minute(webhook_id, START, rollup_of([("ok", 1.0)]))])
+        await uow.attempts.add_minutes([MinuteRollup(webhook_id, START, rollup_of([("ok", 1.0)]))])
         # It holds the table, then the hour: the folder does not even begin, and later gives up waiting.
         with pytest.raises(Unavailable):
-            await folder.fold()
+            await folder.compact()
         assert await progress(parts) == {}
         await uow.commit()
     await fold_all(folder)
     assert (await stored(parts, "hour"))[webhook_id, START] == 2
     async with parts.unit_of_work() as uow:
-        await uow.attempts.add_minutes([Minute(webhook_id, START, rollup_of([("ok", 1.0)]))])
-        folding = asyncio.create_task(folder.fold())
+        await uow.attempts.add_minutes([MinuteRollup(webhook_id, START, rollup_of([("ok", 1.0)]))])
+        folding = asyncio.create_task(folder.compact())
         await uow.commit()
         await folding
-    await folder.fold()
+    await folder.compact()
     assert (await stored(parts, "hour"))[webhook_id, START] == 3
 
 
-async def test_nothing_is_lost_while_many_write_and_some_fold(parts: Parts) -> None:
+async def test_nothing_is_lost_while_many_write_and_some_fold(parts: Container) -> None:
     ids = [(await add_webhook(parts.unit_of_work, parts.clock)).id for _ in range(5)]
     written: list[Attempt] = []
 
     async def write(seed: int) -> None:
         dice = Random(seed)
-        for _ in range(25):
+        for _ in range(10):
             batch = made_up(dice, ids, dice.randint(1, 40))
             await store(parts, batch)
             written.extend(batch)
 
     async def fold_until(done: asyncio.Event) -> None:
-        folder = PostgresFolder(parts.database)
+        folder = RollupCompactor(parts.database)
         while not done.is_set():
-            await folder.fold()
+            await folder.compact()
 
     done = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -277,31 +279,31 @@ async def test_nothing_is_lost_while_many_write_and_some_fold(parts: Parts) -> N
         await asyncio.gather(*(write(seed) for seed in range(6)))
         done.set()
     await assert_series_are_true(parts, written, ids)
-    await fold_all(PostgresFolder(parts.database))
+    await fold_all(RollupCompactor(parts.database))
     assert not await rows(parts, "SELECT FROM rollups_stale")
     await assert_series_are_true(parts, written, ids)
     await assert_system_is_the_sum(parts)
 
 
-async def test_of_two_folders_at_once_one_works(parts: Parts, folder: PostgresFolder, webhook_id: UUID) -> None:
+async def test_of_two_folders_at_once_one_works(parts: Container, folder: RollupCompactor, webhook_id: UUID) -> None:
     await one_at(parts, webhook_id, START)
     async with sql(parts) as other, other.transaction():
-        await other.execute("SELECT pg_advisory_xact_lock($1)", FOLDER_LOCK)
-        await folder.fold()
+        await other.execute("SELECT pg_advisory_xact_lock($1)", COMPACTION_LOCK)
+        await folder.compact()
         assert await progress(parts) == {}
-    await asyncio.gather(*(PostgresFolder(parts.database).fold() for _ in range(4)))
+    await asyncio.gather(*(RollupCompactor(parts.database).compact() for _ in range(4)))
     await fold_all(folder)
     assert (await stored(parts, "day"))[webhook_id, START] == 1
 
 
 async def test_what_a_killed_folder_left_the_next_one_does(
-    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+    parts: Container, folder: RollupCompactor, webhook_id: UUID
 ) -> None:
     await one_at(parts, webhook_id, START)
     async with sql(parts) as reader:
         # Holds the folder in the middle of its first hour: the seal is committed, the fold is not.
         await reader.execute("BEGIN; LOCK TABLE histograms_hour IN SHARE MODE")
-        folding = asyncio.create_task(folder.fold())
+        folding = asyncio.create_task(folder.compact())
         waiting = (
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             " AND query LIKE '%histograms_hour%'"
@@ -314,22 +316,18 @@ async def test_what_a_killed_folder_left_the_next_one_does(
     assert await stored(parts, "hour") == {}
     view = await parts.queries.metrics(webhook_id, START, START + HOUR, HOUR_S)
     assert view.total.attempts == 1
-    await folder.fold()
+    await folder.compact()
     assert (await stored(parts, "hour"))[webhook_id, START] == 1
 
 
-async def test_workers_fold_without_being_asked(parts: Parts, webhook_id: UUID) -> None:
+async def test_workers_compact_rollups_by_themselves(parts: Container, webhook_id: UUID) -> None:
     await one_at(parts, webhook_id, START)
-    running = asyncio.create_task(build_periodic(parts).run())
-    try:
+    async with parts.supervisor.running(build_scheduler(parts).loops()):
         await eventually(lambda: stored(parts, "day"))
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_range_is_answered_in_whole_hours_or_days(
-    parts: Parts, folder: PostgresFolder, webhook_id: UUID
+    parts: Container, folder: RollupCompactor, webhook_id: UUID
 ) -> None:
     for at in (START, START + timedelta(minutes=59), START + 23 * HOUR, START + DAY):
         await one_at(parts, webhook_id, at)
@@ -359,7 +357,8 @@ async def test_retention_drops_whole_partitions_once_the_next_level_holds_them(e
         await maintain(connection, Retention())
         assert await existing(connection, old) == set(old)
         advance = (
-            "INSERT INTO rollup_progress VALUES ($1, now()) ON CONFLICT (level) DO UPDATE SET folded_until = now()"
+            "INSERT INTO rollup_progress VALUES ($1, now())"
+            " ON CONFLICT (resolution) DO UPDATE SET compacted_until = now()"
         )
         await connection.execute(advance, "hour")
         mark = "INSERT INTO rollups_stale VALUES ('hour', $1, $2)"

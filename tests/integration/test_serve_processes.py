@@ -18,12 +18,14 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from monitor.cli.common import CommandError
-from monitor.cli.processes import CANNOT_START, Family, StartFailed, pause_s
+from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, pause_s
 from monitor.cli.serve import listen
 from tests.integration.live_support import close_of, receive
 from tests.integration.processes import Client, Running, production, run, running
 from tests.integration.support import eventually
 from tests.servers import free_port
+
+pytestmark = pytest.mark.processes
 
 Born = Callable[[], list[psutil.Process]]
 RESTARTING = (1012, "restarting")
@@ -54,8 +56,8 @@ class Site:
 
 
 @asynccontextmanager
-async def site(processes: int, database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Site]:
-    env, port = production(database_url, REDIS_URL=redis_url), free_port()
+async def site(processes: int, database_url: str, own_redis_url: str, tmp_path: Path) -> AsyncIterator[Site]:
+    env, port = production(database_url, REDIS_URL=own_redis_url), free_port()
     admin = (await run("token", "--role", "admin", "--subject", "ci", env=env)).out.strip()
     arguments = ("serve", "--port", str(port), "--processes", str(processes))
     async with running(*arguments, env=env, log=tmp_path / "serve.log") as server:
@@ -67,8 +69,8 @@ async def site(processes: int, database_url: str, redis_url: str, tmp_path: Path
 
 
 @pytest.fixture
-async def pair(database_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Site]:
-    async with site(2, database_url, redis_url, tmp_path) as it:
+async def pair(database_url: str, own_redis_url: str, tmp_path: Path) -> AsyncIterator[Site]:
+    async with site(2, database_url, own_redis_url, tmp_path) as it:
         yield it
 
 
@@ -85,9 +87,9 @@ async def test_children_of_a_parent_that_is_killed_say_good_bye_and_end(pair: Si
 
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_a_stop_lets_requests_finish_and_sends_live_feeds_elsewhere(
-    processes: int, database_url: str, redis_url: str, tmp_path: Path, stack: AsyncExitStack
+    processes: int, database_url: str, own_redis_url: str, tmp_path: Path, stack: AsyncExitStack
 ) -> None:
-    async with site(processes, database_url, redis_url, tmp_path) as it:
+    async with site(processes, database_url, own_redis_url, tmp_path) as it:
         sockets = await it.watch_all(stack)
         body = json.dumps({"type": "order.paid", "payload": {}}).encode()
         head = (
@@ -176,7 +178,7 @@ def test_every_address_of_a_host_is_listened_on_but_those_that_this_machine_does
         listen("name", port)
 
 
-# The family, with children that are simpler than a server --------------------------------------------------------
+# The process group, with children that are simpler than a server ------------------------------------------------------
 
 
 @pytest.fixture
@@ -202,7 +204,7 @@ async def test_first_children_that_cannot_start_end_the_parent_and_their_sibling
         f"sys.exit({CANNOT_START})"
     )
     with pytest.raises(StartFailed):
-        await asyncio.wait_for(Family(lambda _: child(code), 2).run(), 20)
+        await asyncio.wait_for(ProcessGroup(lambda _: child(code), 2).run(), 20)
     assert not born()
 
 
@@ -217,10 +219,10 @@ async def test_a_replacement_that_cannot_start_is_tried_again(tmp_path: Path) ->
         f"if born == 2: sys.exit({CANNOT_START})\n"
         f"time.sleep(600)"
     )
-    family = Family(lambda _: child(code), 1)
-    running = asyncio.create_task(family.run())
+    group = ProcessGroup(lambda _: child(code), 1)
+    running = asyncio.create_task(group.run())
     await eventually(lambda: count.exists() and count.stat().st_size == 3)
-    family.stop()
+    group.stop()
     assert await asyncio.wait_for(running, 20)
 
 
@@ -232,10 +234,10 @@ async def test_a_child_that_does_not_stop_is_killed(tmp_path: Path, born: Born) 
         f"pathlib.Path({str(deaf)!r}).touch()\n"
         "time.sleep(600)"
     )
-    family = Family(lambda _: child(code), 1, stop_s=0.2)
-    running = asyncio.create_task(family.run())
+    group = ProcessGroup(lambda _: child(code), 1, stop_s=0.2)
+    running = asyncio.create_task(group.run())
     await eventually(deaf.exists)
-    family.stop()
+    group.stop()
     assert not await asyncio.wait_for(running, 20)
     assert not born()
 
@@ -249,11 +251,11 @@ async def test_children_that_are_told_to_stop_while_they_end_still_count_as_stop
         f"pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()\n"
         "time.sleep(600)"
     )
-    family = Family(lambda _: child(code), 8)
-    running = asyncio.create_task(family.run())
+    group = ProcessGroup(lambda _: child(code), 8)
+    running = asyncio.create_task(group.run())
     await eventually(lambda: len(list(tmp_path.iterdir())) == 8)
     while not running.done():
-        family.stop()
+        group.stop()
         await asyncio.sleep(0)
     assert await running
 
@@ -277,10 +279,10 @@ async def test_only_the_parent_holds_the_other_end_of_the_lifeline(tmp_path: Pat
         lifelines.append(lifeline)
         return child(code)
 
-    family = Family(command, 1, [inherited])
-    running = asyncio.create_task(family.run())
+    group = ProcessGroup(command, 1, [inherited])
+    running = asyncio.create_task(group.run())
     await eventually(lambda: seen.exists() and seen.read_text().endswith("]"))
-    family.stop()
+    group.stop()
     assert await asyncio.wait_for(running, 20)
     assert json.loads(seen.read_text()) == sorted([inherited, *lifelines])
     os.close(inherited)

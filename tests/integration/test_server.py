@@ -7,25 +7,18 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
 
 import psutil
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
-from monitor.http.server.connection import BoundedHttp
-from tests.integration.support import API, Api, eventually, served, signer
+from monitor.http.server.http_protocol import BoundedHttp
+from tests.integration.support import API, Api, eventually, signer
 
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 OWN = {"date", "x-request-id"}
 """Headers that no two answers share."""
-
-
-@pytest.fixture
-async def server(parts: Parts) -> AsyncIterator[Api]:
-    async with served(parts) as api:
-        yield api
 
 
 async def talk(api: Api, *parts: bytes) -> bytes:
@@ -152,7 +145,7 @@ async def test_what_lies_around_a_body_is_not_kept(server: Api, around: bytes) -
     assert time.monotonic() - before < BoundedHttp.request_s / 2
 
 
-async def test_a_trailer_is_no_header(server: Api, parts: Parts) -> None:
+async def test_a_trailer_is_no_header(server: Api, parts: Container) -> None:
     token = signer(parts)(Role.ADMIN, "trailer").encode()
     answer = await talk(
         server,
@@ -186,8 +179,8 @@ async def test_an_answer_is_never_taken_for_that_to_another_request(server: Api)
 async def test_requests_sent_far_ahead_of_their_answers_are_not_kept(server: Api) -> None:
     live = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    answers = await talk(server, live * (BoundedHttp.waiting - 1) + last)
-    assert answers.count(b"HTTP/1.1 200 OK") == BoundedHttp.waiting
+    answers = await talk(server, live * (BoundedHttp.max_pipelined - 1) + last)
+    assert answers.count(b"HTTP/1.1 200 OK") == BoundedHttp.max_pipelined
     with contextlib.suppress(ConnectionError):
         assert (await talk(server, live * 5_000 + last)).count(b"HTTP/1.1 ") < 1_000
 
@@ -205,7 +198,7 @@ async def test_requests_sent_far_ahead_of_their_answers_are_not_kept(server: Api
     ],
 )
 async def test_head_is_answered_as_get_without_a_body(
-    server: Api, path: str, role: Role | None, status: int, parts: Parts
+    server: Api, path: str, role: Role | None, status: int, parts: Container
 ) -> None:
     headers = {"Accept-Encoding": "identity"}
     if role is not None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import redis
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.settings.schema import Http
 from tests.integration.support import Api, eventually, served, settings
 from tests.servers import free_port
@@ -21,7 +21,7 @@ LIMITS = Http(rate_limit_per_s=0.1, rate_burst=BURST)
 @asynccontextmanager
 async def server(database_url: str, redis_url: str | None) -> AsyncIterator[Api]:
     sound = settings(database_url, http=LIMITS)
-    async with Parts(msgspec.structs.replace(sound, redis_url=redis_url)) as parts, served(parts) as api:
+    async with Container(msgspec.structs.replace(sound, redis_url=redis_url)) as parts, served(parts) as api:
         yield api
 
 
@@ -33,11 +33,11 @@ async def admits(api: Api, requests: int, path: str = "dashboard/overview") -> i
 
 @pytest.mark.parametrize("path", ["dashboard/overview", "audit-log"])
 async def test_a_caller_who_used_up_the_rate_at_one_process_is_soon_refused_by_the_other(
-    path: str, database_url: str, redis_url: str, stack: AsyncExitStack
+    path: str, database_url: str, own_redis_url: str, stack: AsyncExitStack
 ) -> None:
-    with redis.Redis.from_url(redis_url) as client:
+    with redis.Redis.from_url(own_redis_url) as client:
         client.delete(f"{{monitor:rate}}:0.1:{BURST}:ada")
-    one, two = [await stack.enter_async_context(server(database_url, redis_url)) for _ in range(2)]
+    one, two = [await stack.enter_async_context(server(database_url, own_redis_url)) for _ in range(2)]
     assert await admits(one, BURST + 5, path) in {BURST, BURST + 1}
     admitted = 0
 

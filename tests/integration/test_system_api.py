@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from monitor.settings.schema import Egress, Http, Log
 from tests.integration.detection_support import Watch, alert, fail
@@ -28,10 +28,10 @@ JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-async def public(parts: Parts) -> AsyncIterator[Api]:
+async def public(parts: Container) -> AsyncIterator[Api]:
     """The API with the production's egress policy."""
     async with (
-        Parts(settings(parts.database.dsn, egress=Egress(self_hosts=("hooks.self.example.com",)))) as strict,
+        Container(settings(parts.database.dsn, egress=Egress(self_hosts=("hooks.self.example.com",)))) as strict,
         api_of(strict) as api,
     ):
         yield api
@@ -64,7 +64,7 @@ async def test_a_url_is_stored_in_its_one_spelling(public: Api) -> None:
     assert created["url"] == "https://hooks.example.com/a?b=c"
 
 
-async def _alert_changes(api: Api, parts: Parts, change: Callable[..., Awaitable[Any]]) -> None:
+async def _alert_changes(api: Api, parts: Container, change: Callable[..., Awaitable[Any]]) -> None:
     """Do all that a person can do to alerts and silences."""
     for ids in ("ack", "{alert_id}/ack", "{alert_id}/resolve"):
         another = (await api.create(URL, name=ids))["id"]
@@ -84,7 +84,7 @@ async def _alert_changes(api: Api, parts: Parts, change: Callable[..., Awaitable
 
 
 async def test_every_change_by_a_person_leaves_one_row_in_the_audit_log(
-    api: Api, parts: Parts, receiver: Receiver
+    api: Api, parts: Container, receiver: Receiver
 ) -> None:
     called = set()
 
@@ -132,7 +132,7 @@ async def test_every_change_by_a_person_leaves_one_row_in_the_audit_log(
     assert "whsec_" not in log
 
 
-async def test_a_change_that_fails_leaves_no_row_in_the_audit_log(api: Api, parts: Parts) -> None:
+async def test_a_change_that_fails_leaves_no_row_in_the_audit_log(api: Api, parts: Container) -> None:
     created = await api.create(URL)
     await api.call("PATCH", f"webhooks/{created['id']}", json={"url": None})
     await api.call("PATCH", f"webhooks/{NOBODY}", json={"name": "x"})
@@ -243,9 +243,9 @@ async def test_odd_filters_find_nothing_and_break_nothing(api: Api) -> None:
         assert await api.ids(path, **params) == []
 
 
-async def test_too_many_requests_of_one_subject_are_held_back(parts: Parts) -> None:
+async def test_too_many_requests_of_one_subject_are_held_back(parts: Container) -> None:
     limited = settings(parts.database.dsn, http=Http(rate_limit_per_s=0.5, rate_burst=3))
-    async with Parts(limited) as own, api_of(own) as api:
+    async with Container(limited) as own, api_of(own) as api:
         statuses = [(await api.get("webhooks")).status_code for _ in range(4)]
         assert statuses == [200, 200, 200, 429]
         refused = await api.get("webhooks")
@@ -255,9 +255,9 @@ async def test_too_many_requests_of_one_subject_are_held_back(parts: Parts) -> N
         assert (await api.get("/health/live", role=None)).status_code == 200
 
 
-async def test_without_a_database_calls_fail_fast_with_503(parts: Parts) -> None:
+async def test_without_a_database_calls_fail_fast_with_503(parts: Container) -> None:
     gone = f"postgresql://postgres@127.0.0.1:{free_port()}/monitor"
-    async with Parts(settings(gone)) as own, api_of(own) as api:
+    async with Container(settings(gone)) as own, api_of(own) as api:
         for method, path in (
             ("GET", "webhooks"),
             ("POST", "events"),
@@ -278,20 +278,20 @@ async def test_without_a_database_calls_fail_fast_with_503(parts: Parts) -> None
 
 async def test_the_probes_tell_alive_from_ready(api: Api, empty_database_url: str) -> None:
     assert (await api.get("/health/ready", role=None)).json() == {"status": "ready"}
-    async with Parts(settings(empty_database_url)) as bare, api_of(bare) as unready:
+    async with Container(settings(empty_database_url)) as bare, api_of(bare) as unready:
         problem = assert_problem(await unready.get("/health/ready", role=None), 503)
         assert "monitor migrate" in problem["detail"]
 
 
-async def test_metrics_can_be_opened_by_a_setting(parts: Parts) -> None:
+async def test_metrics_can_be_opened_by_a_setting(parts: Container) -> None:
     opened = settings(parts.database.dsn, http=Http(metrics_open=True))
-    async with Parts(opened) as own, api_of(own) as api:
+    async with Container(opened) as own, api_of(own) as api:
         assert (await api.get("/metrics", role=None)).status_code == 200
 
 
-async def test_a_request_is_logged_in_one_line_by_its_template(parts: Parts) -> None:
+async def test_a_request_is_logged_in_one_line_by_its_template(parts: Container) -> None:
     readable = settings(parts.database.dsn, log=Log(format="console"))
-    async with Parts(readable) as own, api_of(own) as api:
+    async with Container(readable) as own, api_of(own) as api:
         with capture_logs() as logs:
             created = await api.create(f"{URL}?canary")
             await api.get(f"webhooks/{created['id']}", headers={"X-Request-ID": "req-9"}, params={"canary": "1"})
@@ -304,7 +304,7 @@ async def test_a_request_is_logged_in_one_line_by_its_template(parts: Parts) -> 
     assert "canary" not in str(logs)
 
 
-async def test_on_a_real_socket_answers_are_compressed_and_carry_their_headers(parts: Parts) -> None:
+async def test_on_a_real_socket_answers_are_compressed_and_carry_their_headers(parts: Container) -> None:
     async with served(parts) as api:
         for i in range(20):
             await api.create(URL, name=f"w{i}")

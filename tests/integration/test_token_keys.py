@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from monitor.settings.schema import Jwt
 from tests.integration.support import JWT_KEY, served, settings, signer
@@ -19,7 +19,7 @@ WEAK_KEY = base64.urlsafe_b64encode(b"a" * 32).decode()
 
 
 async def test_a_revoked_token_is_refused_from_the_first_request_on(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
+    parts: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = signer(parts)(Role.VIEWER, "ada")
     jti = msgspec.json.decode(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["jti"]
@@ -46,7 +46,7 @@ def write(file: Path, *keys: str) -> None:
 
 async def test_the_key_file_is_taken_when_it_changes_and_only_then(key_file: Path, database_url: str) -> None:
     write(key_file, JWT_KEY)
-    async with Parts(settings(database_url, jwt=Jwt(keys_file=str(key_file)))) as parts:
+    async with Container(settings(database_url, jwt=Jwt(keys_file=str(key_file)))) as parts:
         await parts.refresh()
         assert parts.ring.generation == 0
         write(key_file, OTHER_KEY, JWT_KEY)
@@ -58,9 +58,9 @@ async def test_the_key_file_is_taken_when_it_changes_and_only_then(key_file: Pat
 async def test_a_weak_key_is_taken_from_no_file(key_file: Path, database_url: str) -> None:
     write(key_file, WEAK_KEY)
     with pytest.raises(ValueError, match=r"MONITOR_JWT__KEYS_FILE\[0\] is weak"):
-        Parts(settings(database_url, jwt=Jwt(keys_file=str(key_file))))
+        Container(settings(database_url, jwt=Jwt(keys_file=str(key_file))))
     write(key_file, JWT_KEY)
-    async with Parts(settings(database_url, jwt=Jwt(keys_file=str(key_file)))) as parts:
+    async with Container(settings(database_url, jwt=Jwt(keys_file=str(key_file)))) as parts:
         write(key_file, JWT_KEY, WEAK_KEY)
         with pytest.raises(ValueError, match=r"MONITOR_JWT__KEYS_FILE\[1\] is weak"):
             await parts.refresh()

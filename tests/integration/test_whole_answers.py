@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
-from monitor.http.server import connection as server
+from monitor.http.server import http_protocol as server
 from tests.integration.support import API, served, signer
 
 PATH = f"{API}/dashboard/overview"
@@ -34,23 +34,23 @@ async def read(reader: asyncio.StreamReader) -> Answer:
     return Answer(int(lines[0].split(" ")[1]), headers, await reader.readexactly(int(headers.get("content-length", 0))))
 
 
-def write_whole_of(written: list[bool]) -> Callable[..., bool]:
+def write_full_response_of(written: list[bool]) -> Callable[..., bool]:
     """Return the real thing, noting in *written* what it returned."""
-    real = server.write_whole
+    real = server.write_full_response
 
-    def write_whole(*args: Any) -> bool:
+    def write_full_response(*args: Any) -> bool:
         written.append(real(*args))
         return written[-1]
 
-    return write_whole
+    return write_full_response
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_the_second_answer_is_the_first_one_again(
-    parts: Parts, encoding: str, monkeypatch: pytest.MonkeyPatch
+    parts: Container, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[bool] = []
-    monkeypatch.setattr("monitor.http.server.connection.write_whole", write_whole_of(written))
+    monkeypatch.setattr("monitor.http.server.http_protocol.write_full_response", write_full_response_of(written))
     async with served(parts) as api, asyncio.timeout(20):
         reader, writer = await asyncio.open_connection(api.client.base_url.host, api.client.base_url.port)
         token = signer(parts)(Role.VIEWER, "ada")
@@ -72,7 +72,7 @@ async def test_the_second_answer_is_the_first_one_again(
         writer.close()
 
 
-async def test_many_in_a_row_are_answered_in_their_order(parts: Parts) -> None:
+async def test_many_in_a_row_are_answered_in_their_order(parts: Container) -> None:
     async with served(parts) as api, asyncio.timeout(20):
         token = signer(parts)(Role.VIEWER, "ada")
         reader, writer = await asyncio.open_connection(api.client.base_url.host, api.client.base_url.port)
@@ -86,7 +86,7 @@ async def test_many_in_a_row_are_answered_in_their_order(parts: Parts) -> None:
         writer.close()
 
 
-async def test_a_connection_that_ends_is_ended(parts: Parts) -> None:
+async def test_a_connection_that_ends_is_ended(parts: Container) -> None:
     async with served(parts) as api, asyncio.timeout(20):
         token = signer(parts)(Role.VIEWER, "ada")
         host, port = api.client.base_url.host, api.client.base_url.port

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from litestar import Litestar
 from litestar.testing import TestClient
 
 from monitor.auth.keys import KeyRing
 from monitor.auth.tokens import TokenVerifier, issue
 from monitor.domain.vocab import Role
 from monitor.http.middleware.rate_limit import LocalRateLimiter
+from monitor.http.middleware.stack import Application
 from tests.unit.http.support import NOW, POLICY, Keys, make_app
 
 
@@ -48,11 +48,11 @@ def token(ring: KeyRing) -> Callable[..., str]:
 
 
 @pytest.fixture
-def app(verifier: TokenVerifier) -> Litestar:
+def app(verifier: TokenVerifier) -> Application:
     return make_app(verifier, LocalRateLimiter(per_s=0.4, burst=3, ticks_s=lambda: 0.0))
 
 
 @pytest.fixture
-def client(app: Litestar) -> Iterator[TestClient[Litestar]]:
+def client(app: Application) -> Iterator[TestClient[Application]]:
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client

@@ -10,26 +10,27 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from advanced_alchemy.base import DefaultBase
 from litestar import Litestar
 from msgspec import Struct
 
 import monitor
 from monitor import cli
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
-from monitor.bootstrap.subscribers import DROPS
+from monitor.bootstrap.subscribers import INVALIDATION_RULES
 from monitor.domain.errors import MonitorError
 from monitor.domain.events import DomainEvent
-from monitor.http.middleware.authentication import undeclared_routes
 from monitor.http.responses.problems import STATUS_OF
 from monitor.settings.schema import Jwt, JwtKey, SecretKey, Secrets, Settings
+from tests.unit.http.support import undeclared_routes
 
 PACKAGE = Path(monitor.__file__).parent
 DOMAIN = PACKAGE / "domain"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 PURE = [path for path in SOURCES if path.is_relative_to(DOMAIN) and not path.is_relative_to(DOMAIN / "services")]
 MAX_LINES = 400
-COMMANDS = [vars(module)["__name__"].rpartition(".")[2] for module in cli.COMMANDS]
+WRITTEN = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|copy_records_to_table\()\s*\"?([a-z_]+)")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
 
 
@@ -63,6 +64,15 @@ def test_nothing_is_left_for_later(path: Path) -> None:
     assert UNFINISHED.findall(path.read_text()) == []
 
 
+def test_a_table_is_written_by_repositories_or_by_sql_and_never_by_both() -> None:
+    """ADR 0002: what is configured is mapped and written through repositories; all else is not mapped."""
+    mapped = {str(mapper.local_table) for mapper in DefaultBase.registry.mappers}
+    assert mapped == {"webhooks", "webhook_secrets", "silences", "replays"}
+    written = {table for path in SOURCES for table in WRITTEN.findall(path.read_text())}
+    assert {"deliveries", "attempts", "webhook_lanes"} < written
+    assert mapped.isdisjoint(written)
+
+
 def leaves(error: type[MonitorError]) -> Iterator[type[MonitorError]]:
     below = error.__subclasses__()
     if not below:
@@ -78,7 +88,7 @@ def test_every_error_has_a_status_of_its_own_or_its_parent(error: type[MonitorEr
 
 @pytest.mark.parametrize("event", get_args(DomainEvent))
 def test_every_event_has_a_subscriber_row(event: type[Struct]) -> None:
-    assert event in DROPS._rows
+    assert event in INVALIDATION_RULES._rows
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +100,7 @@ def app() -> Litestar:
         secrets=Secrets(keys=(SecretKey("unused", unused),)),
         jwt=Jwt(keys=(JwtKey("unused", "HS256", unused),)),
     )
-    return build_app(Parts(settings))
+    return build_app(Container(settings)).litestar
 
 
 def test_every_route_declares_who_may_call_it(app: Litestar) -> None:
@@ -107,7 +117,7 @@ def test_few_routes_are_open(app: Litestar) -> None:
     assert {path for path in open_paths if path.startswith("/api/")} == set()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import io
 import json
 import logging
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
@@ -174,3 +178,117 @@ def raised(local: str) -> ValueError:
     except ValueError as error:
         return error
     raise AssertionError
+
+
+# Requests and attempts -------------------------------------------------------------------------------------------
+
+
+class Line(msgspec.Struct):
+    """A line as requests and attempts have it."""
+
+    number: int
+    timestamp: str = "2027-01-15T08:00:00Z"
+    event: str = "counted"
+    level: str = "info"
+
+
+class Writes(io.BytesIO):
+    """Remembers each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.each: list[bytes] = []
+
+    def write(self, data: Any, /) -> int:
+        self.each.append(bytes(data))
+        return len(data)
+
+
+async def test_lines_are_gathered_and_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "GATHER_S", 0.0)
+    writes = Writes()
+    line_log = log.LineLog(log.LogStream(writes), style="json")
+    line_log.write([Line(1)])
+    line_log.write([Line(2), Line(3)])
+    assert writes.each == []
+    while not writes.each:
+        await asyncio.sleep(0)
+    assert [json.loads(line)["number"] for line in b"".join(writes.each).splitlines()] == [1, 2, 3]
+    assert len(writes.each) == 1
+
+
+async def test_many_lines_do_not_wait() -> None:
+    writes = Writes()
+    line_log = log.LineLog(log.LogStream(writes), style="json")
+    while not writes.each:
+        line_log.write([Line(1)])
+    assert log.GATHER_BYTES < len(writes.each[0]) < log.GATHER_BYTES + 1000
+    line_log.flush()
+    assert len(writes.each) == 1
+
+
+async def test_in_a_terminal_lines_go_through_the_general_logger(written: Written) -> None:
+    stream = log.configure("info", "console")
+    log.line_log(stream, "info", "console").write([Line(7)])
+    text = written.getvalue()
+    assert "counted" in text
+    assert "number" in text
+
+
+async def test_a_level_above_info_writes_no_lines(written: Written) -> None:
+    line_log = log.line_log(log.configure("warning", "json"), "warning", "json")
+    line_log.write([Line(1)])
+    line_log.flush()
+    assert written.getvalue() == ""
+
+
+# A log that cannot be written ------------------------------------------------------------------------------------
+
+
+class Broken(io.RawIOBase):
+    """A stream whose disk is full, or whose reader is gone."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self._error = error
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _data: Any, /) -> int:
+        raise self._error
+
+
+class Slow(io.RawIOBase):
+    """Takes three bytes of a write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = b""
+
+    def write(self, data: Any, /) -> int:
+        self.taken += bytes(data[:3])
+        return min(3, len(data))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), BrokenPipeError()])
+def test_a_line_that_cannot_be_written_is_counted_and_raises_nothing(error: OSError) -> None:
+    stream = log.LogStream(Broken(error))  # type: ignore[arg-type]
+    stream.write("a line\n")
+    stream.write(b"another\n")
+    stream.flush()
+    assert stream.dropped == 2
+
+
+def test_a_closed_stream_raises_nothing() -> None:
+    beneath = io.BytesIO()
+    beneath.close()
+    stream = log.LogStream(beneath)
+    stream.write("a line\n")
+    assert stream.dropped == 1
+
+
+def test_what_is_written_in_parts_arrives_whole() -> None:
+    slow = Slow()
+    log.LogStream(slow).write("grüße\n")  # type: ignore[arg-type]
+    assert slow.taken.decode() == "grüße\n"

@@ -1,4 +1,4 @@
-"""The only reader of clock and dice."""
+"""The only reader of the clock and of random bits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._last_stamp = 0
-        self._turn = Lock()
+        self._lock = Lock()
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -28,11 +28,11 @@ class SystemClock:
         return time.monotonic()
 
     def new_id(self, at: datetime | None = None) -> UUID:
-        dice = random.getrandbits(TAIL_BITS)
+        random_bits = random.getrandbits(TAIL_BITS)
         if at is not None:
-            return uuid7(stamp(unix_millis(at), dice))
-        with self._turn:
-            self._last_stamp = next_stamp(self._last_stamp, time.time_ns() // _NS_PER_MS, dice)
+            return uuid7(stamp(unix_millis(at), random_bits))
+        with self._lock:
+            self._last_stamp = next_stamp(self._last_stamp, time.time_ns() // _NS_PER_MS, random_bits)
             return uuid7(self._last_stamp)
 
     def jitter(self) -> float:

@@ -12,13 +12,11 @@ from monitor.domain.vocab import SignatureScheme
 from monitor.domain.webhooks.signatures import encode_secret
 
 SEED_BYTES = 32
-
-
 PUBLIC_PREFIX = "whpk_"
 
 
-class WebhookKeys:
-    """Makes signing keys. See :class:`monitor.domain.ports.key_factory.Signing`."""
+class WebhookKeyFactory:
+    """See :class:`monitor.domain.ports.key_factory.KeyFactory`."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

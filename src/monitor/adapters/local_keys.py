@@ -14,7 +14,7 @@ FILE = "keys.json"
 
 
 class LocalKey(msgspec.Struct, frozen=True):
-    """32 random bytes as base64url text without padding, and the id they go by."""
+    """32 random bytes as base64url text without padding, and their key id."""
 
     kid: str
     key: str

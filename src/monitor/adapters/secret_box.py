@@ -18,11 +18,11 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 
 
-class VaultError(Exception):
-    """A sealed value does not open: another key, another row, or changed bytes. Says nothing about its content."""
+class SecretBoxError(Exception):
+    """A sealed value does not open: another key, another row, or changed bytes. Holds nothing of its content."""
 
 
-class KeyVault:
+class SecretBox:
     """Seals with the first key of its ring and opens with any of them."""
 
     def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
@@ -42,29 +42,29 @@ class KeyVault:
         return head + nonce + self._ciphers[self._current].encrypt(nonce, plaintext, head + context.encode())
 
     def open(self, sealed: bytes, *, context: str) -> bytes:
-        """Decrypt what :meth:`seal` made for the same *context*. Raises :class:`VaultError`."""
+        """Decrypt the result of :meth:`seal` for the same *context*. Raises :class:`SecretBoxError`."""
         head, kid = _head(sealed)
         cipher = self._ciphers.get(kid)
         if cipher is None:
-            raise VaultError(f"no encryption key has the kid {kid.decode(errors='replace')!r}")
+            raise SecretBoxError(f"no encryption key has the kid {kid.decode(errors='replace')!r}")
         nonce, ciphertext = sealed[len(head) : len(head) + NONCE_BYTES], sealed[len(head) + NONCE_BYTES :]
         try:
             return cipher.decrypt(nonce, ciphertext, head + context.encode())
         except (InvalidTag, ValueError):
-            raise VaultError("a stored secret does not open: it was changed, or belongs to another row") from None
+            raise SecretBoxError("a stored secret does not open: it was changed, or belongs to another row") from None
 
     @property
     def current_head(self) -> bytes:
-        """What every value sealed by the first key begins with; others are due to be sealed again."""
+        """First bytes of every value sealed by the first key; others are due to be resealed."""
         return bytes((VERSION, len(self._current))) + self._current
 
     def reseal(self, sealed: bytes, *, context: str) -> bytes:
-        """Seal with the first key what any key sealed. Raises :class:`VaultError`."""
+        """Open with any key and seal with the first. Raises :class:`SecretBoxError`."""
         return self.seal(self.open(sealed, context=context), context=context)
 
 
 def _head(sealed: bytes) -> tuple[bytes, bytes]:
     if len(sealed) < 2 or sealed[0] != VERSION or len(sealed) < 2 + sealed[1] + NONCE_BYTES:
-        raise VaultError("a stored secret is not in a form that this version reads")
+        raise SecretBoxError("a stored secret is not in a form that this version reads")
     end = 2 + sealed[1]
     return sealed[:end], sealed[2:end]

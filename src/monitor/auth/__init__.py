@@ -1,1 +1,1 @@
-"""Bearer tokens and the keys that verify them. Knows neither HTTP nor SQL."""
+"""Bearer tokens and the keys that verify them. Independent of HTTP and SQL."""

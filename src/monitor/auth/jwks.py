@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+from jwt import PyJWK, PyJWTError
 
 from monitor.auth.keys import RSA_MIN_BITS, Alg, KeyRing, LoadedKey
 from monitor.auth.tokens import decode_base64url, is_name
@@ -22,10 +21,10 @@ from monitor.domain.errors import Unauthenticated, Unavailable
 
 MAX_KEYS = 100
 RSA_MAX_BITS = 8192
-"""A longer key costs everybody who is verified by it milliseconds."""
+"""A longer key costs milliseconds at each verification."""
 
 REFRESH_S = 600.0
-"""How often the keys are fetched anew."""
+"""How often the keys are fetched."""
 
 APART_S = 30.0
 """How far apart two fetches are at least, whatever kids callers make up."""
@@ -52,7 +51,7 @@ def read_key_set(document: bytes) -> KeySet:
     Read a JWKS document.
 
     Raises:
-        ValueError: it is none, or holds more keys than anybody needs.
+        ValueError: it is none, or holds too many keys.
     """
     try:
         entries = msgspec.json.decode(document)["keys"]
@@ -94,39 +93,31 @@ def _load(entry: Any) -> LoadedKey:
         raise ValueError("its key_ops do not include verify")
     if entry.get("alg", alg) != alg:
         raise ValueError(f"its alg is not {alg}")
-    return LoadedKey(entry["kid"], alg, None, _rsa(entry) if alg == "RS256" else _ed25519(entry))
+    return LoadedKey(entry["kid"], alg, None, _public(entry, alg))
 
 
-def _rsa(entry: dict[str, Any]) -> RSAPublicKey:
-    modulus, exponent = (int.from_bytes(_member(entry, name)) for name in ("n", "e"))
-    if not RSA_MIN_BITS <= modulus.bit_length() <= RSA_MAX_BITS:
-        raise ValueError(f"an RSA key has {RSA_MIN_BITS} to {RSA_MAX_BITS} bits, this has {modulus.bit_length()}")
+def _public(entry: dict[str, Any], alg: Alg) -> Any:
+    """Return the public key. PyJWT alone accepts padding, characters outside base64url and RSA keys of any size."""
+    members = ("n", "e") if alg == "RS256" else ("x",)
+    for name in members:
+        try:
+            decode_base64url(entry.get(name, "="))
+        except (Unauthenticated, TypeError):
+            raise ValueError(f"its {name} is not base64url") from None
     try:
-        return RSAPublicNumbers(exponent, modulus).public_key()
-    except ValueError:
-        raise ValueError("its n and e are no RSA key") from None
-
-
-def _ed25519(entry: dict[str, Any]) -> Ed25519PublicKey:
-    try:
-        return Ed25519PublicKey.from_public_bytes(_member(entry, "x"))
-    except ValueError:
-        raise ValueError("its x is no Ed25519 key") from None
-
-
-def _member(entry: dict[str, Any], name: str) -> bytes:
-    value = entry.get(name)
-    try:
-        return decode_base64url(value if isinstance(value, str) else "=")
-    except Unauthenticated:
-        raise ValueError(f"its {name} is not base64url") from None
+        key = PyJWK(entry, alg).key
+    except (PyJWTError, ValueError):
+        raise ValueError(f"no {entry['kty']} key has its {' and '.join(members)}") from None
+    if alg == "RS256" and not RSA_MIN_BITS <= key.key_size <= RSA_MAX_BITS:
+        raise ValueError(f"an RSA key has {RSA_MIN_BITS} to {RSA_MAX_BITS} bits, this has {key.key_size}")
+    return key
 
 
 class ProviderKeys:
     """
     Keeps *ring* up to date with what an identity provider publishes. Fails to the last good keys.
 
-    Fetches are never two at once, and no request waits for one: a token under a kid that is not known yet is refused,
+    Fetches are never two at once, and no request waits for one: a token under an unknown kid is refused,
     and calls for a fetch.
 
     Args:

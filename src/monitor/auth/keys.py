@@ -71,7 +71,7 @@ class KeyRing:
     def __init__(self, keys: Sequence[Key], *, alone: bool = True) -> None:
         self.generation = 0
         self.on_unknown: Callable[[], object] = lambda: None
-        """Called when a key is asked for that is not here. Must not wait."""
+        """Called when a key is missing. Must not wait."""
         self._alone = alone
         self._given = tuple(keys)
         self._configured = _load_all(keys, alone=alone)
@@ -119,7 +119,7 @@ class KeyRing:
 
 
 def merged(configured: Mapping[str, LoadedKey], fetched: Mapping[str, LoadedKey]) -> dict[str, LoadedKey]:
-    """Return all keys by kid. A configured one wins: else whoever publishes keys could take the place of ours."""
+    """Return all keys by kid. A configured one wins: or a publisher of keys could replace it."""
     return {**fetched, **configured}
 
 

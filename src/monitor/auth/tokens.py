@@ -1,5 +1,5 @@
 """
-JSON Web Tokens: who a caller is and what the caller may do.
+JSON Web Tokens: the identity and the rights of a caller.
 
 PyJWT supplies the signatures; everything around them is checked here, because its strictest settings still let through
 ``exp`` as text or in milliseconds, duplicate claims, foreign header members and tokens of any size. The order matters:
@@ -28,13 +28,13 @@ NAME_MAX_CHARS = 255
 """Longest ``sub`` and ``jti``."""
 
 _LATEST_TIME_S = 1e11
-"""Roughly the year 5138: whatever lies beyond is milliseconds, or nonsense."""
+"""Roughly the year 5138: a later time is in milliseconds, or nonsense."""
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 
 
 class TokenPolicy(msgspec.Struct, frozen=True):
-    """What a token must say besides being signed. ``max_lifetime_s`` bounds ``exp - iat``."""
+    """Claims that a token must have, besides a signature. ``max_lifetime_s`` bounds ``exp - iat``."""
 
     issuer: str
     audience: str
@@ -57,8 +57,8 @@ class TokenVerifier:
     Turns tokens into principals, for HTTP and for the socket alike. Fails closed.
 
     Args:
-        is_revoked: asked by ``jti`` on every call, also when the token itself is remembered.
-        remembered: how many verified tokens are kept by digest; the oldest goes first. A new ring forgets all.
+        is_revoked: called with the ``jti`` on every call, also when the token itself is remembered.
+        remembered: how many verified tokens are kept by digest; the oldest goes first. A new ring drops all.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class TokenVerifier:
 
     def verify(self, token: str, now: float) -> Principal:
         """
-        Return who *token* speaks for at Unix second *now*.
+        Return the principal of *token* at Unix second *now*.
 
         Raises:
             Unauthenticated: not a valid token of this issuer for this audience now, or revoked.
@@ -97,7 +97,7 @@ class TokenVerifier:
         return principal
 
     def recall(self, token: bytes, now: float) -> Principal | None:
-        """Return who *token* speaks for if it was verified before and still is good; ``None`` to be verified anew."""
+        """Return the principal of *token* if it was verified before and is still valid; else ``None``."""
         if self._generation != self._ring.generation:
             return None
         principal = self._verified.get(hashlib.sha256(token).digest())

@@ -1,42 +1,53 @@
-"""Everything a process is made of: settings into adapters, wired to each other."""
+"""Container: everything that one process owns, built from its settings by constructor arguments."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import ssl
+import sys
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Self
 
-import msgspec
 import structlog
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
 from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.egress.sender import HttpSender
-from monitor.adapters.egress.tls import tls_context
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.dashboard import PostgresDashboardQueries
 from monitor.adapters.postgres.queries.resources import PostgresQueries
-from monitor.adapters.postgres.repositories.event_outbox import PostgresFactLog
+from monitor.adapters.postgres.repositories.event_outbox import PostgresEventOutbox
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.adapters.redis.rate_ledger import RedisRateLedger
-from monitor.adapters.secret_box import KeyVault
+from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import ProviderKeys
-from monitor.auth.keys import Key, KeyRing
-from monitor.auth.tokens import TokenPolicy
-from monitor.bootstrap.event_dispatch import Hearing
+from monitor.auth.keys import KeyRing
+from monitor.bootstrap.outbound import outbound_tls
+from monitor.bootstrap.subscribers import invalidator, is_live, live_publisher
+from monitor.bootstrap.supervise import Supervisor
+from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cache import Cache, RedisCacheServer
-from monitor.cache.views import Catalogue
-from monitor.domain.alerts.evaluation import WatchPolicy
+from monitor.cache.views import CachedViews
+from monitor.domain.alerts.evaluation import DetectionPolicy
 from monitor.domain.delivery.lane import LanePolicy
+from monitor.domain.errors import Unavailable
+from monitor.domain.events import DomainEvent
+from monitor.domain.live import Stream
+from monitor.domain.services.event_dispatch import EventDispatcher
 from monitor.domain.services.live_feed import LiveFeed
-from monitor.settings.environment import weak_keys
-from monitor.settings.schema import JwtKey, Settings
+from monitor.http.live import Hub
+from monitor.http.live.frames import encode_entry
+from monitor.http.middleware.rate_limit import LocalRateLimiter
+from monitor.http.middleware.shared_rate_limit import SharedRateLimiter
+from monitor.log import LogStream, line_log
+from monitor.settings.schema import Settings
 
 CLOSE_S = 10.0
 """How long closing may take; a few milliseconds, as a rule."""
@@ -44,91 +55,113 @@ CLOSE_S = 10.0
 log = structlog.get_logger(__name__)
 
 
-class Parts:
-    """Everything a process is made of. Building it does no I/O but reading the key file; entering it opens pools."""
+class Container:
+    """
+    Everything that one process owns. Building it does no I/O but reading the key file; entering it opens pools.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        serves: the process answers the API and live feeds; a worker does not.
+        stream: what :func:`monitor.log.configure` returned.
+    """
+
+    def __init__(self, settings: Settings, *, serves: bool = True, stream: LogStream | None = None) -> None:
         self.settings = settings
+        self.log_stream = stream or LogStream(sys.stderr.buffer)
+        self.lines = line_log(self.log_stream, settings.log.level, settings.log.format)
         self.clock = SystemClock()
-        self.vault = KeyVault([(key.kid, key.decoded()) for key in settings.secrets.keys])
-        self.database = Database(
-            DatabaseConfig(
-                dsn=settings.database_url or "",
-                read_pool=settings.db.read_pool,
-                write_pool=settings.db.write_pool,
-                statement_timeout_ms=settings.db.statement_timeout_ms,
-                acquire_timeout_s=settings.db.acquire_timeout_s,
-            )
-        )
+        self.supervisor = Supervisor()
+        self.policy = LanePolicy()
+        self.detection_policy = DetectionPolicy()
+        self.revoked: set[str] = set()
+        self.secret_box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
+        self.database = Database(_database_config(settings))
+        self.queries = PostgresQueries(self.database, self.secret_box)
+        self.alert_queries = PostgresAlertQueries(self.database)
+        self.dashboards = PostgresDashboardQueries(self.database)
         self.egress = EgressPolicy(
             profile=settings.egress.profile,
             allow_cidrs=settings.egress.allow_cidrs,
             self_hosts=settings.egress.self_hosts,
         )
-        self.tls = outbound_tls(settings)
-        self.sender = HttpSender(self.egress, tls=self.tls)
-        self.queries = PostgresQueries(self.database, self.vault)
-        self.ring = KeyRing([_key(key) for key in jwt_keys(settings)], alone=settings.jwt.jwks_url is None)
-        self.provider_keys = self._provider_keys()
-        """Whoever serves keeps them fresh."""
+        tls = outbound_tls(settings)
+        self.sender = HttpSender(self.egress, tls=tls)
+        self.ring = KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None)
+        self.provider_keys = _provider_keys(settings, self.ring, tls)
         self.token_policy = token_policy(settings)
-        self.alert_queries = PostgresAlertQueries(self.database)
-        self.dashboards = PostgresDashboardQueries(self.database)
-        self._cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
-        self.cache = Cache(self.clock, server=self._cache_server)
-        self.catalogue = Catalogue(self.cache, self.queries, self.dashboards, self.alert_queries)
-        self.hearing = Hearing(self.cache, PostgresFactLog(self.database), self.clock)
+        self.cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
+        self.cache = Cache(self.clock, server=self.cache_server, supervise=self.supervisor.start)
         self.feed_log = self._feed_log()
+        self.views = CachedViews(
+            self.cache,
+            self.queries,
+            self.dashboards,
+            self.alert_queries,
+            sockets=lambda: self.hub.count if serves else None,
+        )
+        feed_stream = Stream(self._random_name(), encode_entry)
+        self.hub = Hub(
+            feed_stream,
+            self._snapshot,
+            now=self.unix_s,
+            is_revoked=self.is_revoked,
+            max_per_user=settings.ws.max_per_user,
+        )
+        self.feed = LiveFeed(
+            self.feed_log,
+            feed_stream,
+            self.hub if serves else None,
+            now=self.clock.now,
+            new_epoch=self._random_name,
+            on_disconnected=lambda error: log.warning("live_feed_disconnected", detail=error.detail),
+        )
+        self.has_feed = serves or self.feed_log is not None
+        self.dispatcher = EventDispatcher(
+            PostgresEventOutbox(self.database),
+            self.clock,
+            invalidate=invalidator(self.cache),
+            publish=live_publisher(self.feed, self.alert_queries) if self.has_feed else None,
+            on_undelivered=self._reset_feed,
+            on_error=_log_dispatch_error,
+        )
         self.rate_ledger = self._rate_ledger()
-        self.feed = LiveFeed(self.feed_log, now=self.clock.now, new_epoch=self._random_name)
-        """Whoever runs the process runs it: the hub of a server, or a worker."""
-        self.policy = LanePolicy()
-        self.watch_policy = WatchPolicy()
-        self.revoked: set[str] = set()
-        self.cold = False
-        """Set while a server that has just started fills its cache."""
+        self.limiter = self._limiter(self.rate_ledger)
         self._stack = AsyncExitStack()
 
+    # Functions that others take as arguments -------------------------------------------------------------------------
+
     def unit_of_work(self) -> PostgresUnitOfWork:
-        return PostgresUnitOfWork(self.database, self.vault, self.clock, self.hearing.hear)
+        return PostgresUnitOfWork(self.database, self.secret_box, self.clock, self.dispatcher.dispatch)
 
-    def _random_name(self) -> str:
-        return self.clock.token_bytes(12).hex()
+    def unix_s(self) -> float:
+        return self.clock.now().timestamp()
 
-    def _feed_log(self) -> RedisFeedLog | None:
-        if self.settings.redis_url is None:
-            return None
-        return RedisFeedLog(self.settings.redis_url, producer=self._random_name(), new_epoch=self._random_name)
-
-    def _rate_ledger(self) -> RedisRateLedger | None:
-        if self.settings.redis_url is None:
-            return None
-        http = self.settings.http
-        # Twice the burst: all of it, and as much again that processes admitted before they heard of each other.
-        longest_s = 2 * http.rate_burst / http.rate_limit_per_s
-        # What was counted under other limits means nothing under these.
-        prefix = f"{{monitor:rate}}:{http.rate_limit_per_s:g}:{http.rate_burst}:"
-        return RedisRateLedger(self.settings.redis_url, per_s=http.rate_limit_per_s, longest_s=longest_s, prefix=prefix)
-
-    def _provider_keys(self) -> ProviderKeys | None:
-        url = self.settings.jwt.jwks_url
-        return None if url is None else ProviderKeys(self.ring, HttpKeySource(url, tls=self.tls))
+    def is_revoked(self, jti: str) -> bool:
+        return jti in self.revoked
 
     def canonical_url(self, url: str) -> str:
         """Return the one spelling of *url*. Raises ``UrlRefused``."""
         return parse_target(url, self.egress).url
 
+    def request_ids(self) -> Callable[[], str]:
+        """Return a function that makes request ids: unique, at a tenth of the cost of a UUID."""
+        prefix, numbers = self.clock.token_bytes(10).hex(), itertools.count(1)
+        return lambda: f"{prefix}{next(numbers):012x}"
+
+    # Life ------------------------------------------------------------------------------------------------------------
+
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self.database)
-        await self._stack.enter_async_context(self.sender)
-        if self._cache_server is not None:
-            self._stack.push_async_callback(self._cache_server.close)
-        await self._stack.enter_async_context(self.cache)
-        await self._stack.enter_async_context(self.hearing)
+        stack = self._stack
+        await stack.enter_async_context(self.database)
+        await stack.enter_async_context(self.sender)
+        if self.cache_server is not None:
+            stack.push_async_callback(self.cache_server.close)
+        await stack.enter_async_context(self.cache)
+        stack.push_async_callback(self.dispatcher.close)
         if self.feed_log is not None:
-            await self._stack.enter_async_context(self.feed_log)
+            await stack.enter_async_context(self.feed_log)
         if self.rate_ledger is not None:
-            await self._stack.enter_async_context(self.rate_ledger)
+            await stack.enter_async_context(self.rate_ledger)
+        await stack.enter_async_context(self.supervisor.running({"event_dispatch.sweep": self.dispatcher.sweep_loop}))
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
@@ -136,50 +169,81 @@ class Parts:
             async with asyncio.timeout(CLOSE_S):
                 await self._stack.aclose()
         except TimeoutError:
-            # Nothing is lost by it: whoever ends must not wait for ever on what does not let go.
+            # Nothing is lost: leases run out, events stay in the outbox.
             log.exception("close_timed_out", after_s=CLOSE_S)
+        self.lines.flush()
 
     async def refresh(self) -> None:
         """Read again what may change while the process runs: revocations and the key file."""
         self.revoked = await self.queries.revoked()
         if self.settings.jwt.keys_file:
-            self.ring.replace([_key(key) for key in await asyncio.to_thread(jwt_keys, self.settings)])
+            self.ring.replace(await asyncio.to_thread(jwt_keys, self.settings))
 
+    # Parts -----------------------------------------------------------------------------------------------------------
 
-def outbound_tls(settings: Settings) -> ssl.SSLContext:
-    """Return the TLS context of everything outbound. Raises ``ValueError`` for files that are no good."""
-    egress = settings.egress
-    return tls_context(
-        ca_file=egress.ca_file, client_cert_file=egress.client_cert_file, client_key_file=egress.client_key_file
-    )
+    async def _snapshot(self) -> bytes:
+        return (await self.views.answer("dashboard")).body
 
+    def _reset_feed(self, undelivered: Sequence[DomainEvent]) -> None:
+        if any(is_live(event) for event in undelivered):
+            log.warning("live_feed_reset", undelivered=len(undelivered))
+            self.feed.reset()
 
-def token_policy(settings: Settings) -> TokenPolicy:
-    jwt = settings.jwt
-    return TokenPolicy(jwt.issuer, jwt.audience, float(jwt.leeway_s), float(jwt.max_lifetime_s))
+    def _random_name(self) -> str:
+        return self.clock.token_bytes(12).hex()
 
+    def _feed_log(self) -> RedisFeedLog | None:
+        if self.settings.redis_url is None:
+            return None
+        return RedisFeedLog(
+            self.settings.redis_url,
+            producer=self._random_name(),
+            new_epoch=self._random_name,
+            now=self.clock.now,
+        )
 
-def jwt_keys(settings: Settings) -> list[JwtKey]:
-    """
-    Return the token keys from the settings or from their file.
+    def _rate_ledger(self) -> RedisRateLedger | None:
+        if self.settings.redis_url is None:
+            return None
+        http = self.settings.http
+        return RedisRateLedger(
+            self.settings.redis_url,
+            per_s=http.rate_limit_per_s,
+            # All of the burst, and as much again that processes admitted before they exchanged their counts.
+            longest_s=2 * http.rate_burst / http.rate_limit_per_s,
+            # Counts under other limits are meaningless under these.
+            prefix=f"{{monitor:rate}}:{http.rate_limit_per_s:g}:{http.rate_burst}:",
+        )
 
-    Raises:
-        OSError, msgspec.DecodeError: the file cannot be read.
-        ValueError: one of its keys is weak.
-    """
-    if settings.jwt.keys_file is None:
-        return list(settings.jwt.keys)
-    keys = msgspec.json.decode(Path(settings.jwt.keys_file).read_bytes(), type=list[JwtKey])
-    if problems := weak_keys("MONITOR_JWT__KEYS_FILE", keys):
-        raise ValueError(" ".join(problems))
-    return keys
+    def _limiter(self, ledger: RedisRateLedger | None) -> LocalRateLimiter:
+        """Return the rate limiter of callers: over all processes where a Redis is shared."""
+        http = self.settings.http
+        per_s, burst = http.rate_limit_per_s, http.rate_burst
+        if ledger is None:
+            return LocalRateLimiter(per_s=per_s, burst=burst, ticks_s=time.monotonic)
+        return SharedRateLimiter(ledger, per_s=per_s, burst=burst, ticks_s=time.monotonic)
 
 
 def retention(settings: Settings) -> Retention:
-    """Return the retention that the settings ask for."""
+    """Return the configured retention."""
     days = settings.retention
     return Retention(days.events_d, days.deliveries_d, days.attempts_d, days.minutes_d, days.hours_d, days.days_d)
 
 
-def _key(key: JwtKey) -> Key:
-    return Key(key.kid, key.alg, key.key)
+def _database_config(settings: Settings) -> DatabaseConfig:
+    return DatabaseConfig(
+        dsn=settings.database_url or "",
+        read_pool=settings.db.read_pool,
+        write_pool=settings.db.write_pool,
+        statement_timeout_ms=settings.db.statement_timeout_ms,
+        acquire_timeout_s=settings.db.acquire_timeout_s,
+    )
+
+
+def _provider_keys(settings: Settings, ring: KeyRing, tls: ssl.SSLContext) -> ProviderKeys | None:
+    url = settings.jwt.jwks_url
+    return None if url is None else ProviderKeys(ring, HttpKeySource(url, tls=tls))
+
+
+def _log_dispatch_error(event: str, error: Exception) -> None:
+    log.warning(event, detail=str(error), exc_info=not isinstance(error, Unavailable))

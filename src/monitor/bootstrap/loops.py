@@ -1,138 +1,135 @@
-"""What a process does beside answering: it keeps its cache warm, its keys fresh and the live feed told."""
+"""Loops of a serving process: keys and revocations stay fresh, the cache warm, the live feed's metrics current."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
-import msgspec
 import structlog
 
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.live_messages import told
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.supervise import Loop
 from monitor.cache import Warmer
 from monitor.domain.errors import Unavailable
-from monitor.domain.events import DomainEvent
 from monitor.http.middleware.shared_rate_limit import REPORT_S, SharedRateLimiter
 
 REFRESH_S = 2.0
 """How often revocations and the key file are read: a revoked token is refused everywhere within 5 s."""
 
-FIGURES_S = 1.0
-"""How often the live feed asks for new figures."""
+METRICS_S = 1.0
+"""How often the live feed reads new metrics."""
 
+RESTART_S = 1.0
 WARM_S = 30.0
-"""How often one process of all computes anew what the dashboard shows first: sooner than it would be forgotten."""
+"""How often one process of all computes the first views of the dashboard again: before they expire."""
 
 log = structlog.get_logger(__name__)
 
 
-def spare_the_collector() -> None:
+def freeze_gc() -> None:
     """
     Keep what start-up made out of garbage collections. Going through it again and again took a third of a worker, and
-    from a server's callers a tenth of a second at a time.
+    a tenth of a second at a time from a server's callers.
     """
     gc.collect()
     gc.freeze()
 
 
-def tell_feed(parts: Parts) -> None:
-    """Have the live feed hear of what happens in this process."""
+class CacheWarming:
+    """Warming of the cache. ``is_cold`` from the first start of the loop until every pinned view was computed once."""
 
-    async def tell(happened: Sequence[DomainEvent]) -> None:
-        for event in happened:
-            message = told(event)
-            if message is None:
-                continue
-            data: Any = msgspec.structs.asdict(event)
-            if message.view == "alert":
-                data = await parts.alert_queries.alert(message.id)
-            elif message.view == "anomaly":
-                data = await parts.alert_queries.anomaly(message.id)
-            parts.feed.publish(message.kind, data, message.webhook_id)
+    def __init__(self, container: Container) -> None:
+        self.is_cold = False
+        self._was_warm = False
+        self._warmer = Warmer(container.cache, container.views.pinned(), tick_s=WARM_S, spread_s=WARM_S / 4)
 
-    def missed(happened: Sequence[DomainEvent]) -> None:
-        if any(told(event) is not None for event in happened):
-            log.warning("feed_begins_anew", untold=len(happened))
-            parts.feed.begin_anew()
-
-    parts.hearing.tell, parts.hearing.missed = tell, missed
+    async def loop(self) -> None:
+        self.is_cold = not self._was_warm
+        while self.is_cold:
+            if await self._warmer.warm():
+                await asyncio.sleep(REFRESH_S)
+            else:
+                self._was_warm, self.is_cold = True, False
+        while True:
+            await asyncio.sleep(WARM_S)
+            await postponed(self._warmer.tick, "warming_failed")
 
 
-async def figures_for_ever(parts: Parts) -> None:
-    """Hand the newest figures to the live feed, when they change."""
+def server_loops(container: Container, warming: CacheWarming) -> Mapping[str, Loop]:
+    """Return the loops of a serving process by name, those of the live feed among them."""
+    loops: dict[str, Loop] = {
+        "access_refresh": lambda: _refresh_loop(container),
+        "cache_warming": warming.loop,
+        "live_feed.metrics": lambda: _metrics_loop(container),
+        **container.hub.loops(),
+        **container.feed.loops(),
+    }
+    if container.provider_keys is not None:
+        loops["jwks_refresh"] = lambda: _fetch_keys_loop(container)
+    limiter = container.limiter
+    if isinstance(limiter, SharedRateLimiter):
+        loops["rate_limit_sync"] = lambda: _share_rates_loop(limiter)
+    return loops
+
+
+async def refresh(container: Container) -> None:
+    """Read revocations and the key file once. What was read last stays in force if that fails."""
+    await postponed(container.refresh, "refresh_failed")
+
+
+async def fetch_keys(container: Container) -> None:
+    """Fetch the identity provider's keys once, if there is one: within seconds, also when it does not answer."""
+    if container.provider_keys is not None:
+        await postponed(container.provider_keys.refresh, "jwks_failed")
+
+
+async def postponed(step: Callable[[], Awaitable[object]], event: str) -> None:
+    """Run *step*; an outage is logged as *event*, and the next round tries again."""
+    try:
+        await step()
+    except Unavailable as error:
+        log.warning(event, detail=error.detail)
+
+
+async def _refresh_loop(container: Container) -> None:
+    while True:
+        await refresh(container)
+        await asyncio.sleep(REFRESH_S)
+
+
+async def _metrics_loop(container: Container) -> None:
     last = ""
 
     async def once() -> None:
         nonlocal last
-        overview = await parts.catalogue.answer("overview")
-        if overview.etag != last and not overview.stale:
-            last = overview.etag
-            parts.feed.metrics(overview.body)
+        overview = await container.views.answer("overview")
+        if overview.digest != last and not overview.stale:
+            last = overview.digest
+            container.hub.set_metrics(overview.body)
 
     while True:
-        await _logged(once, "figures_not_read")
-        await asyncio.sleep(FIGURES_S)
+        await postponed(once, "metrics_refresh_failed")
+        await asyncio.sleep(METRICS_S)
 
 
-async def warm_for_ever(parts: Parts) -> None:
-    """Fill the cache before anybody is sent here, and keep it filled."""
-    warmer = Warmer(parts.cache, parts.catalogue.pinned(), tick_s=WARM_S, spread_s=WARM_S / 4)
-    parts.cold = True
-    while await warmer.warm():  # noqa: ASYNC110 - what is missing is tried again, there is nothing to wait for
-        await asyncio.sleep(REFRESH_S)
-    parts.cold = False
+async def _fetch_keys_loop(container: Container) -> None:
+    keys = container.provider_keys
+    assert keys is not None
     while True:
-        await asyncio.sleep(WARM_S)
-        await _logged(warmer.tick, "warming_failed")
+        await keys.due()
+        await fetch_keys(container)
 
 
-async def refresh(parts: Parts) -> None:
-    """Read again who may come in; what was read last stays in force if that fails."""
-    await _logged(parts.refresh, "refresh_failed")
-
-
-async def refresh_for_ever(parts: Parts) -> None:
-    while True:
-        await asyncio.sleep(REFRESH_S)
-        await refresh(parts)
-
-
-async def fetch_keys(parts: Parts) -> None:
-    """Fetch the identity provider's keys, if there is one, once: in seconds, also when it does not answer."""
-    if parts.provider_keys is not None:
-        await _logged(parts.provider_keys.refresh, "jwks_failed")
-
-
-async def fetch_keys_for_ever(parts: Parts) -> None:
-    """Fetch them again when it is time. Has nothing to do without a provider."""
-    while parts.provider_keys is not None:
-        await parts.provider_keys.due()
-        await fetch_keys(parts)
-
-
-async def share_rates_for_ever(limiter: SharedRateLimiter) -> None:
-    """Put together what the processes admitted. While that fails it is said once, since it is tried all the time."""
+async def _share_rates_loop(limiter: SharedRateLimiter) -> None:
+    # Logged once per outage, since it is tried ten times a second.
     is_shared = True
     while True:
         await asyncio.sleep(REPORT_S)
         try:
             await limiter.report()
-        except Exception as error:
-            if is_shared:
-                log.warning("rates_not_shared", exc_info=not isinstance(error, Unavailable))
-            is_shared = False
-        else:
             is_shared = True
-
-
-async def _logged(step: Callable[[], Awaitable[object]], event: str) -> None:
-    try:
-        await step()
-    except Unavailable as error:
-        log.warning(event, detail=error.detail)
-    except Exception:
-        # The last good state stays in force; the next round tries again.
-        log.exception(event)
+        except Unavailable as error:
+            if is_shared:
+                log.warning("rate_limit_sync_failed", detail=error.detail)
+            is_shared = False

@@ -1,186 +1,110 @@
-"""The composition root: settings into adapters, adapters into services, services into the app and the worker."""
+"""Builds the ASGI application of a serving process."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import structlog
 from litestar import Litestar
 
-from monitor.adapters.clock import SystemClock
-from monitor.adapters.key_factory import WebhookKeys, sign_v1a
+from monitor.adapters.key_factory import WebhookKeyFactory, sign_v1a
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.auth.tokens import TokenVerifier
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.loops import (
-    fetch_keys,
-    fetch_keys_for_ever,
-    figures_for_ever,
-    refresh,
-    refresh_for_ever,
-    share_rates_for_ever,
-    tell_feed,
-    warm_for_ever,
-)
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.loops import CacheWarming, fetch_keys, refresh, server_loops
 from monitor.domain.errors import Unavailable
-from monitor.domain.services.alerts import Triage
-from monitor.domain.services.attempts import Measurer
+from monitor.domain.services.alerts import AlertCommands
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.publish import Publisher
-from monitor.domain.services.replays import Replayer
-from monitor.domain.services.webhooks import Registry
+from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http import app as http_app
-from monitor.http.live import Hub, LiveEndpoint
-from monitor.http.middleware.access_log import RequestLines
-from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.shared_rate_limit import SharedRateLimiter
+from monitor.http.live import LiveEndpoint
+from monitor.http.middleware.access_log import access_log
+from monitor.http.middleware.stack import Application
 from monitor.http.routes.services import Services
-from monitor.log import is_console
-
-log = structlog.get_logger(__name__)
 
 
-def build_services(parts: Parts) -> Services:
+def build_services(container: Container, warming: CacheWarming | None = None) -> Services:
     """Return what the routes call."""
+    c = container
     return Services(
-        registry=Registry(
-            parts.unit_of_work, parts.queries, parts.clock, WebhookKeys(parts.clock), parts.canonical_url
-        ),
-        publisher=Publisher(parts.unit_of_work, parts.clock),
-        measurer=Measurer(parts.unit_of_work, parts.queries, parts.sender, parts.clock, sign_v1a, parts.policy),
-        replayer=Replayer(parts.unit_of_work, parts.clock),
-        triage=Triage(parts.unit_of_work, parts.queries, parts.alert_queries, parts.clock, parts.watch_policy.alert),
-        queries=parts.queries,
-        alert_queries=parts.alert_queries,
-        dashboards=parts.dashboards,
-        views=parts.catalogue,
-        readiness=lambda: readiness(parts),
+        registry=WebhookCommands(c.unit_of_work, c.queries, c.clock, WebhookKeyFactory(c.clock), c.canonical_url),
+        publisher=Publisher(c.unit_of_work, c.clock),
+        measurer=AttemptRecorder(c.unit_of_work, c.queries, c.sender, c.clock, sign_v1a, c.policy),
+        replayer=ReplayCommands(c.unit_of_work, c.clock),
+        triage=AlertCommands(c.unit_of_work, c.queries, c.alert_queries, c.clock, c.detection_policy.alert),
+        queries=c.queries,
+        alert_queries=c.alert_queries,
+        dashboards=c.dashboards,
+        views=c.views,
+        readiness=lambda: readiness(c, warming),
     )
 
 
-def build_hub(parts: Parts) -> Hub:
-    """Return the live feed's sockets."""
-
-    async def snapshot() -> bytes:
-        return (await parts.catalogue.answer("dashboard")).body
-
-    hub = Hub(
-        parts.feed,
-        snapshot,
-        now=lambda: parts.clock.now().timestamp(),
-        is_revoked=lambda jti: jti in parts.revoked,
-        max_per_user=parts.settings.ws.max_per_user,
-    )
-    parts.catalogue.sockets = lambda: hub.count
-    tell_feed(parts)
-    return hub
-
-
-def build_app(parts: Parts, *, owns_parts: bool = True) -> Litestar:
+def build_app(container: Container, *, owns_container: bool = True) -> Application:
     """
     Return the ASGI application.
 
     Args:
-        owns_parts: opens and closes *parts* with its lifespan; ``False`` if the caller does.
+        owns_container: opens and closes *container* with its lifespan; ``False`` if the caller does.
     """
-
-    hub = build_hub(parts)
-    limiter = build_limiter(parts)
-    lines = request_lines(parts)
+    c, http = container, container.settings.http
+    warming = CacheWarming(c)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            if owns_parts:
-                await stack.enter_async_context(parts)
-            # Before anybody is let in, or a token that was revoked would be good once more.
-            await refresh(parts)
-            # Else the first callers would be refused, or, with a provider that is away, wait for ever.
-            await fetch_keys(parts)
-            loops = (refresh_for_ever, warm_for_ever, figures_for_ever, fetch_keys_for_ever)
-            beside = [asyncio.create_task(loop(parts)) for loop in loops]
-            beside.append(asyncio.create_task(hub.run()))
-            if isinstance(limiter, SharedRateLimiter):
-                beside.append(asyncio.create_task(share_rates_for_ever(limiter)))
-            try:
-                yield
-            finally:
-                hub.drain()
-                for task in beside:
-                    task.cancel()
-                await asyncio.gather(*beside, return_exceptions=True)
-                if lines is not None:
-                    lines.flush()
+            if owns_container:
+                await stack.enter_async_context(c)
+            # Before the first request: a revoked token must not be good once more, and without the provider's keys the
+            # first callers would be refused.
+            await refresh(c)
+            await fetch_keys(c)
+            await stack.enter_async_context(c.supervisor.running(server_loops(c, warming)))
+            stack.callback(c.lines.flush)
+            stack.callback(c.hub.drain)
+            yield
 
-    http = parts.settings.http
-    verifier = TokenVerifier(parts.ring, parts.token_policy, is_revoked=lambda jti: jti in parts.revoked)
+    verifier = TokenVerifier(c.ring, c.token_policy, is_revoked=c.is_revoked)
     feed = LiveEndpoint(
-        hub,
+        c.hub,
         verifier,
-        now=lambda: parts.clock.now().timestamp(),
-        new_id=request_ids(parts.clock),
-        allowed_origins=parts.settings.ws.allowed_origins,
+        now=c.unix_s,
+        new_id=c.request_ids(),
+        allowed_origins=c.settings.ws.allowed_origins,
         https=http.hsts,
     )
-    app = http_app.build(
-        build_services(parts),
+    return http_app.build(
+        build_services(c, warming),
         verifier,
-        limiter,
+        c.limiter,
         feed,
-        cache_report=parts.cache.stats,
-        hub_status=hub.status,
-        now=lambda: parts.clock.now().timestamp(),
+        cache_report=c.cache.stats,
+        hub_status=c.hub.status,
+        task_report=c.supervisor,
+        log_stream=c.log_stream,
+        now=c.unix_s,
         ticks_s=time.monotonic,
-        new_id=request_ids(parts.clock),
+        new_id=c.request_ids(),
         lifespan=[lifespan],
         cors_origins=http.cors_origins,
         https=http.hsts,
         metrics_open=http.metrics_open,
-        write_line=lines,
-    )
-    app.state.hub = hub
-    return app
-
-
-def build_limiter(parts: Parts) -> LocalRateLimiter:
-    """Return what holds callers to their rate: over all processes where they share a Redis."""
-    http = parts.settings.http
-    if parts.rate_ledger is None:
-        return LocalRateLimiter(per_s=http.rate_limit_per_s, burst=http.rate_burst, ticks_s=time.monotonic)
-    return SharedRateLimiter(
-        parts.rate_ledger, per_s=http.rate_limit_per_s, burst=http.rate_burst, ticks_s=time.monotonic
+        write_line=access_log(c.lines, c.unix_s),
     )
 
 
-def request_ids(clock: SystemClock) -> Callable[[], str]:
-    """Return what makes ids of requests: unique, and a tenth of the price of a UUID."""
-    prefix, numbers = clock.token_bytes(10).hex(), itertools.count(1)
-    return lambda: f"{prefix}{next(numbers):012x}"
-
-
-def request_lines(parts: Parts) -> RequestLines | None:
-    """Return what writes the request log; ``None`` leaves it to the general logger, for people who read along."""
-    if not _logs_json(parts):
-        return None
-    return RequestLines(sys.stderr.buffer, lambda: parts.clock.now().timestamp())
-
-
-def _logs_json(parts: Parts) -> bool:
-    style = parts.settings.log
-    return style.level in {"debug", "info"} and not is_console(style.format)
-
-
-async def readiness(parts: Parts) -> list[str]:
+async def readiness(container: Container, warming: CacheWarming | None = None) -> list[str]:
     """Return what keeps this process from serving, one line each."""
     try:
-        revision = await parts.queries.revision()
+        revision = await container.queries.revision()
     except Unavailable as error:
         return [error.detail]
     newest = newest_revision()
     if revision != newest:
         return [f"The database schema is {revision or 'missing'}, this version needs {newest}; run `monitor migrate`."]
-    return ["The cache is being filled; try again in a moment."] if parts.cold else []
+    if warming is not None and warming.is_cold:
+        return ["The cache is being filled; try again in a moment."]
+    return container.supervisor.problems()

@@ -1,28 +1,96 @@
-"""Subscribers of domain events: what each invalidates in the cache."""
+"""Subscribers of domain events: for each event, the tags it drops from the cache and the live message it makes."""
 
 from __future__ import annotations
 
-from monitor.cache import Drop, DropTable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from monitor.cache import Cache, Invalidation, InvalidationRules
 from monitor.domain import events
+from monitor.domain.events import DomainEvent
+from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.live.messages import Kind
+from monitor.domain.ports.queries.alerts import AlertQueries
+from monitor.domain.services.live_feed import LiveFeed
 
 CONFIGURED = ("webhooks", "webhook:{webhook_id}", "dashboard", "alerts", "anomalies")
 
 
-DROPS = DropTable(
-    {
-        # What a person changes is settled: the next page they look at shows it, whichever process answers.
-        events.WebhookCreated: Drop(("webhooks", "webhook:{webhook_id}", "dashboard"), settled=True),
-        # Alerts and anomalies show the webhook's name, and its labels may be silenced.
-        events.WebhookUpdated: Drop(CONFIGURED, settled=True),
-        events.WebhookDeleted: Drop(CONFIGURED, settled=True),
-        events.WebhookStatusChanged: Drop(("webhooks", "webhook:{webhook_id}", "dashboard", "health")),
-        events.AnomalyOpened: Drop(("anomalies", "dashboard", "webhook:{webhook_id}")),
-        events.AnomalyClosed: Drop(("anomalies", "dashboard", "webhook:{webhook_id}")),
-        events.AlertRaised: Drop(("alerts", "dashboard")),
-        events.AlertUpdated: Drop(("alerts", "dashboard")),
-        events.AlertAcknowledged: Drop(("alerts", "dashboard"), settled=True),
-        events.AlertResolved: Drop(("alerts", "dashboard"), settled=True),
-        events.SilencesChanged: Drop(("alerts", "dashboard"), settled=True),
-    }
-)
-"""Attempts drop nothing: numbers are as fresh as ``fresh_s`` says, or every attempt would empty the cache."""
+class Subscriber(msgspec.Struct, frozen=True):
+    """What follows from one kind of event. ``live`` is the type of its live message, null for none."""
+
+    drops: Invalidation
+    live: Kind | None = None
+
+
+# ``acknowledged``: a change that a person made is visible in every process before it is answered.
+SUBSCRIBERS: Mapping[type[DomainEvent], Subscriber] = {
+    events.WebhookCreated: Subscriber(
+        Invalidation(("webhooks", "webhook:{webhook_id}", "dashboard"), acknowledged=True)
+    ),
+    # Alerts and anomalies show the webhook's name, and its labels may be silenced.
+    events.WebhookUpdated: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
+    events.WebhookDeleted: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
+    events.WebhookStatusChanged: Subscriber(
+        Invalidation(("webhooks", "webhook:{webhook_id}", "dashboard", "health")), Kind.WEBHOOK_STATUS_CHANGED
+    ),
+    events.AnomalyOpened: Subscriber(
+        Invalidation(("anomalies", "dashboard", "webhook:{webhook_id}")), Kind.ANOMALY_OPENED
+    ),
+    events.AnomalyClosed: Subscriber(
+        Invalidation(("anomalies", "dashboard", "webhook:{webhook_id}")), Kind.ANOMALY_CLOSED
+    ),
+    events.AlertRaised: Subscriber(Invalidation(("alerts", "dashboard")), Kind.ALERT_NEW),
+    events.AlertUpdated: Subscriber(Invalidation(("alerts", "dashboard")), Kind.ALERT_UPDATED),
+    events.AlertAcknowledged: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True), Kind.ALERT_UPDATED),
+    events.AlertResolved: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True), Kind.ALERT_UPDATED),
+    events.SilencesChanged: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True)),
+}
+"""An event without a row fails the tests. Attempts drop nothing, or each would empty the cache."""
+
+INVALIDATION_RULES = InvalidationRules({event: row.drops for event, row in SUBSCRIBERS.items()})
+
+
+def invalidator(cache: Cache) -> Callable[[Sequence[DomainEvent]], Awaitable[bool]]:
+    """Return a function that drops the tags of events from *cache*."""
+
+    async def invalidate(happened: Sequence[DomainEvent]) -> bool:
+        invalidation = INVALIDATION_RULES.invalidation_for(happened)
+        return await cache.invalidate(invalidation.tags, acknowledged=invalidation.acknowledged)
+
+    return invalidate
+
+
+def live_publisher(feed: LiveFeed, alert_queries: AlertQueries) -> Callable[[Sequence[DomainEvent]], Awaitable[None]]:
+    """Return a function that publishes the live messages of events, with the views as they are now."""
+
+    async def publish(happened: Sequence[DomainEvent]) -> None:
+        for event in happened:
+            kind = SUBSCRIBERS[type(event)].live
+            if kind is not None:
+                feed.publish(kind, await _data(event, alert_queries), _webhook_id(event))
+
+    return publish
+
+
+def is_live(event: DomainEvent) -> bool:
+    """Whether the live feed has a message for *event*."""
+    return SUBSCRIBERS[type(event)].live is not None
+
+
+async def _data(event: DomainEvent, alert_queries: AlertQueries) -> Any:
+    match event:
+        case events.AnomalyOpened() | events.AnomalyClosed():
+            return await alert_queries.anomaly(event.anomaly_id)
+        case events.AlertRaised() | events.AlertUpdated() | events.AlertAcknowledged() | events.AlertResolved():
+            return await alert_queries.alert(event.alert_id)
+        case _:
+            return msgspec.structs.asdict(event)
+
+
+def _webhook_id(event: DomainEvent) -> UUID | None:
+    webhook_id: UUID | None = getattr(event, "webhook_id", None)
+    return None if webhook_id == SYSTEM_ID else webhook_id

@@ -1,72 +1,68 @@
-"""Builds a delivery worker and its periodic jobs."""
+"""Builds a delivery worker and the scheduler of its periodic jobs."""
 
 from __future__ import annotations
 
-import sys
-
 from monitor.adapters.key_factory import sign_v1a
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
-from monitor.adapters.postgres.maintenance.rollup_compaction import PostgresFolder
+from monitor.adapters.postgres.maintenance.rollup_compaction import RollupCompactor
 from monitor.adapters.postgres.wakeups import PostgresWakeups
-from monitor.bootstrap.container import Parts, retention
-from monitor.bootstrap.server import _logs_json
+from monitor.bootstrap.container import Container, retention
 from monitor.domain.services.deliver import DeliverConfig, Deliverer
-from monitor.domain.services.detection import Watcher
-from monitor.domain.services.notifications import Relay
-from monitor.domain.services.replays import Replayer
-from monitor.worker.attempt_log import AttemptLines
+from monitor.domain.services.detection import Detector
+from monitor.domain.services.notifications import AlertNotifier
+from monitor.domain.services.replays import ReplayCommands
+from monitor.worker.attempt_log import attempt_log
 from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
-from monitor.worker.scheduler import Periodic
+from monitor.worker.scheduler import Scheduler
 
-WATCH_S = 1.0
-"""How often the workers ask which webhooks are due for a look, and what is to be told."""
+EVALUATE_S = 1.0
+"""How often the workers look for webhooks that are due for evaluation, and for notifications."""
+
+MASS_FAILURE_S = 5.0
 
 
-SURVEY_S = 5.0
-
-
-def build_worker(parts: Parts, *, name: str) -> DeliveryWorker:
+def build_worker(container: Container, *, name: str) -> DeliveryWorker:
     """Return the delivery worker called *name*."""
-    worker = parts.settings.worker
+    c, worker = container, container.settings.worker
     deliverer = Deliverer(
-        parts.unit_of_work,
-        parts.queries,
-        parts.sender,
-        parts.clock,
+        c.unit_of_work,
+        c.queries,
+        c.sender,
+        c.clock,
         sign_v1a,
-        DeliverConfig(worker=name, lease_s=worker.lease_s, policy=parts.policy),
+        DeliverConfig(worker=name, lease_s=worker.lease_s, policy=c.policy),
     )
     return DeliveryWorker(
         deliverer,
-        PostgresWakeups(parts.database),
+        PostgresWakeups(c.database),
         DeliveryConfig(
             concurrency=worker.concurrency,
             backlog=worker.concurrency * 10,
             poll_s=worker.poll_s,
             renew_s=worker.renew_s,
+            lease_s=worker.lease_s,
             drain_s=worker.drain_s,
         ),
-        log_attempts=AttemptLines(sys.stderr.buffer, parts.clock.now) if _logs_json(parts) else None,
+        log_attempts=attempt_log(c.lines, c.clock.now),
     )
 
 
-def build_periodic(parts: Parts) -> Periodic:
-    """Return the jobs that run by the clock."""
-    days = parts.settings.retention
+def build_scheduler(container: Container) -> Scheduler:
+    """Return the periodic jobs."""
+    c, days = container, container.settings.retention
     keeper = PostgresHousekeeping(
-        parts.database, parts.vault, retention(parts.settings), audit_d=days.audit_d, alerts_d=days.alerts_d
+        c.database, c.secret_box, retention(c.settings), audit_d=days.audit_d, alerts_d=days.alerts_d
     )
-    watcher = Watcher(parts.unit_of_work, parts.clock, parts.watch_policy)
-    relay = Relay(parts.unit_of_work, parts.clock)
-    return Periodic(
-        [
-            (WATCH_S, watcher.tick),
-            (SURVEY_S, watcher.survey),
-            (WATCH_S, relay.run),
-            (WATCH_S, Replayer(parts.unit_of_work, parts.clock).run),
-            (3600.0, keeper.maintain_partitions),
-            (600.0, keeper.purge),
-            (600.0, keeper.reseal),
-            (60.0, PostgresFolder(parts.database).fold),
-        ]
+    detector = Detector(c.unit_of_work, c.clock, c.detection_policy)
+    return Scheduler(
+        {
+            "evaluate_webhooks": (EVALUATE_S, detector.tick),
+            "check_mass_failure": (MASS_FAILURE_S, detector.check_mass_failure),
+            "notify": (EVALUATE_S, AlertNotifier(c.unit_of_work, c.clock).run),
+            "replay": (EVALUATE_S, ReplayCommands(c.unit_of_work, c.clock).run),
+            "maintain_partitions": (3600.0, keeper.maintain_partitions),
+            "purge": (600.0, keeper.purge),
+            "reseal": (600.0, keeper.reseal),
+            "compact_rollups": (60.0, RollupCompactor(c.database).compact),
+        }
     )

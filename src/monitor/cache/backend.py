@@ -7,101 +7,90 @@ dogpile is synchronous. The region therefore runs in a greenlet on the event loo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 from dogpile.cache.api import NO_VALUE, BytesBackend
 from sqlalchemy.util import await_only
 
 from monitor.cache.envelope import as_bytes, split, unseal
+from monitor.cache.invalidation_bus import InvalidationBus
 from monitor.cache.lease import LeaseMutex
-from monitor.cache.load import LookUp, look_up_of
+from monitor.cache.load import Load, load_of
 from monitor.cache.server import TOKEN_BYTES, CacheServer, ServerGone
-from monitor.cache.state import Process
+from monitor.cache.state import CacheState
 
 
 class RedisTier(BytesBackend):
     """
-    A value is stored behind the tokens its look-up read first, and is returned only while they are current.
+    Stores a value behind the tokens that its load read first, and returns it only while they are current.
 
-    Reading raises ``ServerGone``; writing does not, since losing a write costs a query only.
+    Reading raises ``ServerGone``; writing does not, since a lost write costs no more than a query. The proxy in front
+    never passes on more than one key.
     """
 
     serializer = staticmethod(as_bytes)
     deserializer = staticmethod(bytes)
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
-        self._process: Process = arguments["process"]
+        self._state: CacheState = arguments["state"]
         self._server: CacheServer = arguments["server"]
+        self._bus: InvalidationBus = arguments["bus"]
 
     def get_mutex(self, key: str) -> LeaseMutex:
-        return LeaseMutex(self._process, self._server, key)
+        return LeaseMutex(self._state, self._server, load_of(key))
 
     def get_serialized(self, key: str) -> Any:
-        return await_only(self._read(look_up_of(key)))
-
-    def get_serialized_multi(self, keys: Iterable[str]) -> Sequence[Any]:
-        return [self.get_serialized(key) for key in keys]
+        return await_only(self._read(load_of(key)))
 
     def set_serialized(self, key: str, value: bytes) -> None:
-        await_only(self._write(look_up_of(key), value))
-
-    def set_serialized_multi(self, mapping: Mapping[str, bytes]) -> None:
-        for key, value in mapping.items():
-            self.set_serialized(key, value)
+        await_only(self._write(load_of(key), value))
 
     def delete(self, key: str) -> None:
         await_only(self._delete(str(key)))
 
-    def delete_multi(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self.delete(key)
-
-    async def _read(self, look_up: LookUp) -> Any:
-        stored, tokens = await self._fetch(look_up)
+    async def _read(self, load: Load) -> Any:
+        stored, tokens = await self._fetch(load)
         if stored is None:
             return NO_VALUE
         valid, envelope = split(stored, tokens)
         try:
             body, created_at = unseal(envelope)
-        except (ValueError, KeyError, TypeError):
+        except msgspec.MsgspecError:
             return NO_VALUE
-        age_s = self._process.unix_s() - created_at
-        if not valid or age_s > look_up.expires_s + look_up.key.view.policy.stale_s:
-            look_up.fallback = (body, created_at)
+        age_s = self._state.unix_s() - created_at
+        if not valid or age_s > load.expires_s + load.key.view.policy.stale_s:
+            load.fallback = (body, created_at)
             return NO_VALUE
         return envelope
 
-    async def _fetch(self, look_up: LookUp) -> tuple[bytes | None, list[bytes]]:
-        """Return what is stored and the current tokens, which the look-up keeps."""
-        if self._process.bus.unsent(look_up.tags):
-            raise ServerGone("it has not heard of every drop yet")
-        if look_up.found is None:
-            asked_at = self._process.clock.monotonic()
-            stored, known = await self._process.link.call(self._server.fetch, str(look_up), look_up.tags)
+    async def _fetch(self, load: Load) -> tuple[bytes | None, list[bytes]]:
+        """Return the stored value and the current tokens, which the load keeps."""
+        if self._bus.has_pending(load.tags):
+            raise ServerGone("its tokens are older than a pending invalidation")
+        if load.prefetched is None:
+            requested_at = self._state.clock.monotonic()
+            stored, found = await self._state.gate.call(self._server.fetch, str(load), load.tags)
         else:
-            asked_at, (stored, known) = look_up.found
-            look_up.found = None
-        tokens = [token for token in known if token is not None]
-        if len(tokens) < len(known):
-            # Evicted or never there: a token of our own says "changed", which costs a miss at most.
-            minted = {tag: self._process.clock.token_bytes(TOKEN_BYTES) for tag in look_up.tags}
-            tokens = await self._process.link.call(self._server.mint, minted)
-        look_up.tokens, look_up.read_at = tokens, asked_at
+            requested_at, (stored, found) = load.prefetched
+            load.prefetched = None
+        tokens = [token for token in found if token is not None]
+        if len(tokens) < len(found):
+            # Evicted or never there. A new token means "changed", which costs a miss at most.
+            minted = {tag: self._state.clock.token_bytes(TOKEN_BYTES) for tag in load.tags}
+            tokens = await self._state.gate.call(self._server.mint, minted)
+        load.tokens, load.read_at = tokens, requested_at
         return stored, tokens
 
-    async def _write(self, look_up: LookUp, envelope: bytes) -> None:
+    async def _write(self, load: Load, envelope: bytes) -> None:
+        if load.tokens is None or load.superseded:
+            return
+        stored = b"".join((*load.tokens, envelope))
         with suppress(ServerGone):
-            if look_up.direct:
-                # A value that is set without a look-up before it is true as of now.
-                await self._fetch(look_up)
-            if look_up.tokens is not None and not look_up.doomed:
-                stored = b"".join((*look_up.tokens, envelope))
-                kept_s = look_up.key.view.policy.kept_s
-                await self._process.link.call(self._server.store, str(look_up), stored, kept_s)
+            await self._state.gate.call(self._server.store, str(load), stored, load.key.view.policy.kept_s)
 
     async def _delete(self, text: str) -> None:
-        message = self._process.bus.message(keys=[text])
         with suppress(ServerGone):
-            await self._process.link.call(self._server.forget, text, message)
+            await self._state.gate.call(self._server.delete, text, self._bus.message(keys=[text]))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
-from functools import partial
 from typing import Self
 
 import structlog
@@ -14,44 +13,73 @@ from sqlalchemy.util import await_only, greenlet_spawn
 
 from monitor.cache.config import CacheConfig
 from monitor.cache.entry import Entry
+from monitor.cache.invalidation_bus import Supervise, cancel
 from monitor.cache.lease import POLL_S
-from monitor.cache.load import Creator, Flight, LookUp
+from monitor.cache.load import Creator, Load, SharedLoad
 from monitor.cache.memory import Slot
 from monitor.cache.policy import Key
 from monitor.cache.region import build_region
 from monitor.cache.server import CacheServer
-from monitor.cache.state import Process
-from monitor.cache.stats import CacheStats, Source, summary
+from monitor.cache.state import CacheState
+from monitor.cache.stats import CacheStats, Source
 from monitor.domain.errors import MonitorError, Unavailable
 from monitor.domain.ports.clock import Clock
 
-JITTER = 0.1
+JITTER_RATIO = 0.1
+RESTART_S = 0.5
 
-_whole: ContextVar[LookUp] = ContextVar("whole")
-"""The look-up whose creator runs, for the parts that it asks for."""
+_parent: ContextVar[Load] = ContextVar("parent")
+"""The load whose creator runs, for the dependencies that it reads."""
 
 log = structlog.get_logger(__name__)
 
 
+def unsupervised(name: str, loop: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+    """For a process without a supervisor: start *loop* again a moment after each failure."""
+
+    async def run() -> None:
+        while True:
+            try:
+                await loop()
+            except Exception:
+                log.exception("cache_task_failed", task=name)
+            await asyncio.sleep(RESTART_S)
+
+    return asyncio.create_task(run(), name=name)
+
+
 class Cache:
     """
-    Answers with encoded bytes, computed once for all who ask at the same time, in all processes.
+    Coherent cache of encoded answers; each is computed once for concurrent callers, in all processes.
 
-    After a settled :meth:`invalidate`, no process answers with what was true before it, unless marked ``stale``.
-    Without a *server* this process is alone, and memory is all there is.
+    After an acknowledged :meth:`invalidate`, no process serves an older value, unless marked ``stale``. Without a
+    *server* the process shares nothing, and memory is the only tier.
 
     Creators return the encoded answer. They must open a session of their own when called, and keep nothing of a
-    request: they may run again to warm the cache, when the request that brought them is long gone.
+    request: they may run again to warm the cache, long after the request that brought them.
     """
 
-    def __init__(self, clock: Clock, *, server: CacheServer | None = None, config: CacheConfig | None = None) -> None:
-        self._process = Process(clock, server, config or CacheConfig())
-        self.region = build_region(self._process)
-        """A stock dogpile region. Call it inside ``sqlalchemy.util.greenlet_spawn``; its values are bytes."""
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        server: CacheServer | None = None,
+        config: CacheConfig | None = None,
+        supervise: Supervise = unsupervised,
+    ) -> None:
+        self.clock = clock
+        self.server = server
+        self.config = config or CacheConfig()
+        self._state = CacheState(clock, server, self.config, supervise)
+        self.region = build_region(self._state)
+        """
+        A stock dogpile region. Call it inside ``sqlalchemy.util.greenlet_spawn``. Its keys are loads, its values
+        bytes; only what a load has looked up before can be set, since it is stored behind the tokens found then.
+        """
         self._ticks = clock.monotonic
-        self._bus = self._process.bus
-        self._slots = self._process.memory.slots
-        self._under_way = self._process.under_way
+        self._bus = self._state.bus
+        self._slots = self._state.memory.slots
+        self._in_flight = self._state.in_flight
         self._tasks: dict[asyncio.Task[None], None] = {}  # in order, so that a test can repeat itself
 
     async def __aenter__(self) -> Self:
@@ -62,33 +90,18 @@ class Cache:
         await self.stop()
 
     async def start(self) -> None:
-        """Return once the server is heard, or once it is known not to be there. The cache works either way."""
+        """Return once memory is trusted, or the server could not be reached. The cache works either way."""
         await self._bus.start()
 
     async def stop(self) -> None:
-        """End what is under way. The server itself is left to whoever opened it."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel the loads in flight and leave the bus. Closing the server is left to its owner."""
+        await cancel(list(self._tasks))
         await self._bus.stop()
-
-    @property
-    def clock(self) -> Clock:
-        return self._process.clock
-
-    @property
-    def config(self) -> CacheConfig:
-        return self._process.config
-
-    @property
-    def server(self) -> CacheServer | None:
-        return self._process.server
 
     # Reading -----------------------------------------------------------------------------------------------------
 
     def peek(self, text: str) -> Entry | None:
-        """Return the fresh value in memory, if it may be answered; nothing is started otherwise."""
+        """Return the fresh value in memory, if it is trusted; starts nothing otherwise."""
         slot = self._fresh(text)
         if slot is None:
             return None
@@ -96,17 +109,17 @@ class Cache:
         slot.stats.l1_hits += 1
         return slot.entry
 
-    def peek_past(self, text: str) -> Entry | None:
-        """Return what memory may answer without waiting, seeing to a newer value if it is past its time."""
+    def peek_stale(self, text: str) -> Entry | None:
+        """Return what memory can serve without waiting; past ``fresh_s``, also start a refresh."""
         entry = self.peek(text)
         if entry is not None:
             return entry
         slot = self._slots.get(text)
-        return None if slot is None or slot.create is None else self._past_fresh(slot, slot.key, slot.create)
+        return None if slot is None else self._serve_stale(slot, slot.key, slot.create)
 
     async def get(self, key: Key, create: Creator) -> Entry:
         """
-        Return the value of *key*, by *create* if need be. The caller's cancellation disturbs nobody else.
+        Return the value of *key*, computed by *create* if need be. Cancelling one caller does not affect the others.
 
         Raises:
             MonitorError: *create* raised it, and it is an answer (``NotFound``), not an outage.
@@ -115,48 +128,47 @@ class Cache:
         entry = self.peek(key.text)
         if entry is not None:
             return entry
-        slot = self._process.memory.get(key.text)
-        entry = None if slot is None else self._past_fresh(slot, key, create)
+        slot = self._state.memory.get(key.text)
+        entry = None if slot is None else self._serve_stale(slot, key, create)
         return await self._join(key, create) if entry is None else entry
 
     async def refresh(self, key: Key, create: Creator) -> Entry:
-        """Compute *key* anew, unless that is being done. Raises what :meth:`get` raises."""
-        flight = self._under_way.joinable(key.text)
-        if flight is None or flight.answer.done():
-            flight = self._start(key, create, not_before=self._process.unix_s())
-        return await asyncio.shield(flight.answer)
+        """Compute *key* even if it is fresh, or join a load in flight. Raises what :meth:`get` raises."""
+        shared = self._in_flight.joinable(key.text)
+        if shared is None:
+            shared = self._start(key, create, not_before=self._state.unix_s())
+        return await asyncio.shield(shared.future)
 
-    async def part(self, key: Key, create: Creator) -> Entry:
+    async def dependency(self, key: Key, create: Creator) -> Entry:
         """
-        Return *key* for a creator, which calls this, whose own value is made of it.
+        Return *key* for the value of another, from within that one's creator. Not counted as a read.
 
-        It is of its ``fresh_s``, and not past it as a caller may get it, since both ages add up. It has seen every
-        drop that the value it goes into has seen: that one is kept behind tokens which say so. Counts as nobody's read.
+        It is within its ``fresh_s``, never served past it, since both ages add up; and it reflects every invalidation
+        that the parent has read, since the parent is stored behind those tokens.
 
         Raises:
-            ValueError: a tag drops *key* and not what is made of it.
+            ValueError: *key* has a tag that its parent lacks.
             MonitorError: as from :meth:`get`.
             Exception: as from :meth:`get`.
         """
-        whole = _whole.get()
-        if not set(key.tags) <= set(whole.tags):
-            raise ValueError(f"{whole} must have all the tags of {key.text}: {', '.join(key.tags)}")
+        parent = _parent.get()
+        if not set(key.tags) <= set(parent.tags):
+            raise ValueError(f"{parent} must have all the tags of {key.text}: {', '.join(key.tags)}")
         while True:
             slot = self._fresh(key.text)
-            if slot is not None and whole.has_seen_no_more_than(slot.tokens, key.tags):
+            if slot is not None and parent.accepts(slot.tokens, key.tags):
                 return slot.entry
-            flight = self._under_way.joinable(key.text)
-            if flight is None or flight.answer.done():
-                not_before = self._process.unix_s() - key.view.policy.fresh_s
-                flight = self._start(key, create, not_before=not_before, part_of=whole)
-                return await asyncio.shield(flight.answer)
-            reads_later = not flight.begun
-            await asyncio.wait([flight.answer])
-            look_up = flight.look_up
-            if look_up.source is not Source.STALE and (
-                reads_later or (self._process.trusted and whole.has_seen_no_more_than(look_up.tokens, key.tags))
+            shared = self._in_flight.joinable(key.text)
+            if shared is None:
+                not_before = self._state.unix_s() - key.view.policy.fresh_s
+                shared = self._start(key, create, not_before=not_before, parent=parent)
+                return await asyncio.shield(shared.future)
+            reads_later, load = not shared.started, shared.load
+            await asyncio.wait([shared.future])
+            if load.source is not Source.STALE and (
+                reads_later or (self._state.trusted and parent.accepts(load.tokens, key.tags))
             ):
-                return flight.answer.result()
+                return shared.future.result()
 
     def _fresh(self, text: str) -> Slot | None:
         slot = self._slots.get(text)
@@ -165,12 +177,12 @@ class Cache:
         now = self._ticks()
         return slot if now < slot.fresh_until and now < self._bus.trusted_until else None
 
-    def _past_fresh(self, slot: Slot, key: Key, create: Creator) -> Entry | None:
-        """Return what *slot* may still answer without waiting, seeing to a newer value."""
+    def _serve_stale(self, slot: Slot, key: Key, create: Creator) -> Entry | None:
+        """Return what *slot* can still serve without waiting, starting a refresh unless one runs or has just failed."""
         now = self._ticks()
-        age_s = self._process.unix_s() - slot.created_at
-        if now < slot.stale_until and self._process.trusted:
-            if now >= slot.retry_at and self._under_way.joinable(key.text) is None:
+        age_s = self._state.unix_s() - slot.created_at
+        if now < slot.stale_until and self._state.trusted:
+            if now >= slot.retry_at and key.text not in self._in_flight:
                 self._start(key, create)
             slot.hits += 1
             slot.stats.count(Source.FAIL_SAFE if slot.failing else Source.STALE)
@@ -182,149 +194,138 @@ class Cache:
 
     async def _join(self, key: Key, create: Creator) -> Entry:
         while True:
-            flight = self._under_way.joinable(key.text)
-            if flight is None or flight.answer.done():
-                flight = self._start(key, create)
-            if not flight.begun or self._process.trusted:
-                entry = await asyncio.shield(flight.answer)
-                self._process.counters.of(key.view.name).count(flight.look_up.source)
+            shared = self._in_flight.joinable(key.text) or self._start(key, create)
+            if not shared.started or self._state.trusted:
+                entry = await asyncio.shield(shared.future)
+                self._state.counters.of(key.view.name).count(shared.load.source)
                 return entry
-            # Nobody told us what was dropped since it read; the next one reads after we asked.
-            await asyncio.wait([flight.answer])
+            # Untrusted, so it may have missed an invalidation since it read; the next load reads after this call.
+            await asyncio.wait([shared.future])
 
     # Creating ----------------------------------------------------------------------------------------------------
 
-    def _start(self, key: Key, create: Creator, *, not_before: float = 0.0, part_of: LookUp | None = None) -> Flight:
-        spread = 1 + JITTER * (2 * self.clock.jitter() - 1)
-        look_up = LookUp(key, create, expires_s=key.view.policy.fresh_s * spread)
-        look_up.not_before, look_up.part_of, look_up.read_at = not_before, part_of, self._ticks()
-        flight = Flight(look_up)
-        self._under_way.offer(flight)
-        task = asyncio.create_task(self._fly(flight))
+    def _start(self, key: Key, create: Creator, *, not_before: float = 0.0, parent: Load | None = None) -> SharedLoad:
+        spread = 1 + JITTER_RATIO * (2 * self.clock.jitter() - 1)
+        load = Load(key, create, expires_s=key.view.policy.fresh_s * spread)
+        load.not_before, load.parent, load.read_at = not_before, parent, self._ticks()
+        shared = SharedLoad(load)
+        self._in_flight.add(shared)
+        task = asyncio.create_task(self._run(shared))
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
-        task.add_done_callback(lambda _: flight.answer.cancel())
-        return flight
+        task.add_done_callback(lambda _: shared.future.cancel())
+        return shared
 
-    async def _fly(self, flight: Flight) -> None:
-        look_up, flight.begun = flight.look_up, True
+    async def _run(self, shared: SharedLoad) -> None:
+        load, shared.started = shared.load, True
         try:
-            with self._under_way.track(look_up):
-                await self._answer(flight)
-                if look_up.deferred is not None:
-                    await self._renew(look_up)
+            with self._in_flight.track(load):
+                await self._get_or_create(shared)
+                if load.deferred is not None:
+                    await self._create_deferred(load, load.deferred)
         finally:
-            self._under_way.detach(flight)
+            self._in_flight.detach(shared)
 
-    async def _answer(self, flight: Flight) -> None:
-        look_up = flight.look_up
-        create = partial(self._create_in_greenlet, look_up)
+    async def _get_or_create(self, shared: SharedLoad) -> None:
+        load = shared.load
         try:
-            await greenlet_spawn(self.region.get_or_create, look_up, create, look_up.expires_s)
-        except Exception as error:  # whatever it is, it is told to everyone who waits
-            if flight.answer.done():
+            await greenlet_spawn(
+                self.region.get_or_create, load, lambda: await_only(self._create(load)), load.expires_s
+            )
+            shared.resolve()
+        except Exception as error:  # whatever it is, every caller gets it
+            if shared.future.done():
                 raise
-            self._answer_failure(flight, error)
+            self._fail(shared, error)
             return
-        flight.tell()
-        if look_up.source is Source.STALE and look_up.deferred is None:
-            self._put_off(look_up, POLL_S)
+        if load.source is Source.STALE and load.deferred is None:
+            self._delay_refresh(load, POLL_S)
 
-    async def _renew(self, look_up: LookUp) -> None:
-        """Compute the value behind the old one that has been answered."""
-        assert look_up.deferred is not None
+    async def _create_deferred(self, load: Load, create: Callable[[], None]) -> None:
+        """Compute the value after the stale one has been served."""
         try:
-            await greenlet_spawn(look_up.deferred)
-        except Exception as error:  # noqa: BLE001 - the old value stands until its time is over
-            log.warning("cache_refresh_failed", key=look_up.key.text, error=repr(error))
-            self._put_off(look_up, self._process.config.fail_safe_s, failing=True)
+            await greenlet_spawn(create)
+        except Exception as error:  # noqa: BLE001 - the stale value stays until its time is over
+            self._delay_refresh(load, self.config.fail_safe_s, failing=True)
+            log.warning("cache_refresh_failed", key=load.key.text, error=repr(error))
 
-    def _put_off(self, look_up: LookUp, seconds: float, *, failing: bool = False) -> None:
-        slot = self._slots.get(look_up.key.text)
+    def _delay_refresh(self, load: Load, seconds: float, *, failing: bool = False) -> None:
+        slot = self._slots.get(load.key.text)
         if slot is not None:
             slot.retry_at, slot.failing = self._ticks() + seconds, slot.failing or failing
 
-    def _create_in_greenlet(self, look_up: LookUp) -> bytes:
-        body: bytes = await_only(self._create(look_up))
-        return body
-
-    async def _create(self, look_up: LookUp) -> bytes:
-        assert look_up.create is not None
-        stats = self._process.counters.of(look_up.key.view.name)
+    async def _create(self, load: Load) -> bytes:
+        stats = self._state.counters.of(load.key.view.name)
         began_at = self._ticks()
         stats.creations += 1
-        outer = _whole.set(look_up)
+        outer = _parent.set(load)
         try:
-            async with asyncio.timeout(self._process.config.creator_s):
-                return await look_up.create()
+            async with asyncio.timeout(self.config.creator_timeout_s):
+                return await load.create()
         except BaseException:
             stats.failures += 1
             raise
         finally:
             stats.creation_s += self._ticks() - began_at
-            _whole.reset(outer)
+            _parent.reset(outer)
 
-    def _answer_failure(self, flight: Flight, error: Exception) -> None:
-        slot = None if _is_answer(error) else self._last_good(flight.look_up)
+    def _fail(self, shared: SharedLoad, error: Exception) -> None:
+        """Serve the last good value in place of *error*, or the error if there is none or it is itself an answer."""
+        slot = None if _is_definitive(error) else self._last_good(shared.load)
         if slot is None:
-            flight.answer.set_exception(error)
-            flight.answer.exception()  # nobody may be left to hear it
+            shared.future.set_exception(error)
+            shared.future.exception()  # or asyncio complains when every caller has been cancelled
             return
-        log.warning("cache_answers_last_good", key=slot.key.text, error=repr(error))
-        slot.failed_until = slot.retry_at = self._ticks() + self._process.config.fail_safe_s
+        slot.failed_until = slot.retry_at = self._ticks() + self.config.fail_safe_s
         slot.failing = True
-        flight.look_up.source = Source.FAIL_SAFE
-        flight.answer.set_result(slot.entry.aged(self._process.unix_s() - slot.created_at, stale=True))
+        shared.load.source = Source.FAIL_SAFE
+        shared.future.set_result(slot.entry.aged(self._state.unix_s() - slot.created_at, stale=True))
+        log.warning("cache_served_stale", key=slot.key.text, error=repr(error))
 
-    def _last_good(self, look_up: LookUp) -> Slot | None:
+    def _last_good(self, load: Load) -> Slot | None:
         """Return the newest value within its grace, from memory or as it was found at the server."""
-        memory, now = self._process.memory, self._ticks()
-        slot = memory.get(look_up.key.text)
-        if look_up.fallback is not None:
-            body, created_at = look_up.fallback
+        memory, now = self._state.memory, self._ticks()
+        slot = memory.get(load.key.text)
+        if load.fallback is not None:
+            body, created_at = load.fallback
             if slot is None or created_at > slot.created_at:
-                slot = Slot(look_up.key, Entry(body), self._process.counters.of(look_up.key.view.name), look_up.create)
-                slot.created_at, slot.dropped = created_at, True
-                slot.kept_until = now + look_up.key.view.policy.kept_s - (self._process.unix_s() - created_at)
+                slot = Slot(load.key, Entry(body), self._state.counters.of(load.key.view.name), load.create)
+                slot.created_at, slot.invalidated = created_at, True
+                slot.kept_until = now + load.key.view.policy.kept_s - (self._state.unix_s() - created_at)
                 memory.put(slot)
         return slot if slot is not None and now < slot.kept_until else None
 
-    # Dropping, warming, watching ---------------------------------------------------------------------------------
+    # Invalidating, warming, observing ----------------------------------------------------------------------------
 
-    async def invalidate(self, tags: Iterable[str], *, settled: bool) -> bool:
+    async def invalidate(self, tags: Iterable[str], *, acknowledged: bool) -> bool:
         """
-        Make every value with one of *tags* untrue, in all processes. Call it after the commit. Safe to repeat.
+        Invalidate every value with one of *tags*, in all processes. Call it after the commit. Safe to repeat.
 
         Args:
-            settled: return only when no live process can answer with an older value any more, a few milliseconds
-                as a rule and at most a second; for what a person has changed and will look at.
+            acknowledged: return only when no live process can serve an older value, as a rule within milliseconds
+                and at the latest after a second; for what a person has changed and will look at.
 
         Returns:
-            Whether that is so. ``False``: the server could not be told. It will be, before this process serves from
-            memory again; until then others may answer with the older value.
+            Whether that is so. ``False``: the server could not be reached; until the invalidation is sent, which
+            happens before this process serves from memory again, other processes may serve the older value.
         """
-        dropped = frozenset(tags)
-        return not dropped or await self._bus.drop(dropped, settled=settled)
+        changed = frozenset(tags)
+        return not changed or await self._bus.invalidate(changed, acknowledged=acknowledged)
 
     def expiring(self, within_s: float, limit: int) -> list[tuple[Key, Creator]]:
-        """
-        Return the keys that have been read most since the last call and expire *within_s*, hottest first.
-        """
+        """Return the keys that were read since the last call and expire *within_s*: *limit* of them, hottest first."""
         before = self._ticks() + within_s
         read = [slot for slot in self._slots.values() if slot.hits]
-        hot = heapq.nlargest(
-            limit, (slot for slot in read if slot.fresh_until < before and slot.create), key=lambda slot: slot.hits
-        )
-        found = [(slot.key, slot.create) for slot in hot if slot.create is not None]
+        hot = heapq.nlargest(limit, (slot for slot in read if slot.fresh_until < before), key=lambda slot: slot.hits)
         for slot in read:
             slot.hits = 0
-        return found
+        return [(slot.key, slot.create) for slot in hot]
 
     def stats(self) -> CacheStats:
-        """Return what was counted since the start, and how things stand now."""
-        return summary(self._process)
+        """Return the counts since the start and the state at this moment."""
+        return self._state.stats()
 
 
-def _is_answer(error: Exception) -> bool:
-    """Whether the creator has found something out (there is no such webhook) and not failed."""
+def _is_definitive(error: Exception) -> bool:
+    """Return whether *error* is an answer (there is no such webhook) and not a failure to compute one."""
     return isinstance(error, MonitorError) and not isinstance(error, Unavailable)

@@ -1,4 +1,4 @@
-"""How patient the cache is."""
+"""Sizes and time limits of the cache."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ MIB = 2**20
 
 
 class CacheConfig(msgspec.Struct, frozen=True):
-    """Times are in seconds."""
+    """Every process on one server needs the same ``lease_s``."""
 
     l1_bytes: int = 48 * MIB
-    """Room for values in memory, what they cost beside their bodies included."""
+    """Bound of L1, overhead of the slots included."""
     lease_s: float = 1.0
-    """How long a process may serve from memory after it last proved that it hears of drops."""
-    ping_s: float = 0.25
-    creator_s: float = 10.0
-    """The longest a creator may take; a creation is nobody's for no longer than this."""
-    wait_s: float = 2.0
+    """How long memory may be served after the last proof that all invalidations have arrived."""
+    ping_interval_s: float = 0.25
+    creator_timeout_s: float = 10.0
+    """The longest a creator may run, and the lease of its lock."""
+    lock_wait_s: float = 2.0
     """How long to wait for another process's creation before creating anyway."""
     fail_safe_s: float = 2.0
-    """After a failed creation the last good value is answered for so long before the next try."""
-    reconnect_s: float = 0.1
-    drop_s: float = 0.15
-    """How long a drop is tried before it is owed instead."""
+    """Pause after a failed creation; meanwhile the last good value is served."""
+    reconnect_delay_s: float = 0.1
+    invalidate_timeout_s: float = 0.15
+    """How long an invalidation is retried before it becomes a pending one."""

@@ -1,4 +1,4 @@
-"""The way to the shared server, which a failure shuts for all and the heartbeat opens again."""
+"""The gate in front of the cache server."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Link:
-    """Reads fail fast: while the way is shut nobody waits for a time limit of their own."""
+class ConnectionGate:
+    """
+    Circuit breaker for the cache server: closed to calls by a failed one, opened again by the next heartbeat.
+
+    Reads fail fast: in an outage one call waits for the timeout, not each of them.
+    """
 
     def __init__(self) -> None:
-        self.up = True
-        self.failures = 0
+        self.is_open = True
 
     async def call(self, operation: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Carry out *operation*. Raises ``ServerGone``, at once while the way is shut."""
-        if not self.up:
-            raise ServerGone("shut until the next heartbeat")
+        """Call *operation*. Raises ``ServerGone``, at once while the gate is closed."""
+        if not self.is_open:
+            raise ServerGone("closed until the next heartbeat")
         try:
             return await operation(*args, **kwargs)
         except ServerGone:
-            self.shut()
+            self.close()
             raise
 
-    def shut(self) -> None:
-        self.up = False
-        self.failures += 1
+    def close(self) -> None:
+        self.is_open = False
 
     def open(self) -> None:
-        self.up = True
+        self.is_open = True

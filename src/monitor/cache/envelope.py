@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from dogpile.cache.api import MetaDataType
+import msgspec
 from dogpile.cache.region import value_version
 
 from monitor.cache.server import TOKEN_BYTES
+
+
+class _Metadata(msgspec.Struct):
+    """What dogpile stores in front of a value: its creation in Unix seconds and the version of the format."""
+
+    ct: float
+    v: int
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Metadata).decode
 
 
 def as_bytes(value: object) -> bytes:
@@ -19,15 +29,14 @@ def as_bytes(value: object) -> bytes:
 
 
 def seal(body: bytes, created_at: float) -> bytes:
-    """Return dogpile's envelope of *body*, made at *created_at* in Unix seconds."""
-    metadata: MetaDataType = {"ct": created_at, "v": value_version}
-    return b"%b|%b" % (json.dumps(metadata).encode(), body)
+    """Return dogpile's envelope of *body*, created at *created_at* in Unix seconds."""
+    return b"%b|%b" % (_encode(_Metadata(created_at, value_version)), body)
 
 
 def unseal(envelope: bytes) -> tuple[bytes, float]:
-    """Return the body and when it was made. Raises ``ValueError``, ``KeyError`` or ``TypeError``."""
+    """Return the body and its creation in Unix seconds. Raises ``msgspec.MsgspecError``."""
     metadata, _, body = envelope.partition(b"|")
-    return body, float(json.loads(metadata)["ct"])
+    return body, _decode(metadata).ct
 
 
 def split(stored: bytes, tokens: Sequence[bytes]) -> tuple[bool, bytes]:

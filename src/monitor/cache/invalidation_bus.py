@@ -1,295 +1,309 @@
 """
-What the processes tell each other, and the proof that this one hears it.
+Invalidations from process to process, and the proof that this one receives them.
 
-Memory may be served from only under trust, which a process earns by rounds: *renew the membership, then ping on the
-connection that brings the messages*. Once the answer is here, so is everything that was said before the ping, and until
-``lease_s`` after the round began this process counts as a live member. A writer that has replaced the tokens
-therefore needs to wait only for the members it then sees: each of them heeds the message, or loses its trust.
+Memory may be served only under trust, which a process earns in rounds: *renew the membership, then ping on the
+connection that brings the messages*. The pong arrives behind everything published before the ping, and until
+``lease_s`` after the round began the process counts as a live member. A writer that has replaced the tokens therefore
+waits only for the members it then finds: each of them applies the message and acknowledges it, or loses its trust.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 
 import structlog
 
 from monitor.cache.config import CacheConfig
-from monitor.cache.connection_gate import Link
+from monitor.cache.connection_gate import ConnectionGate
 from monitor.cache.server import (
     ROOT,
     TOKEN_BYTES,
+    Acked,
+    BusMessage,
+    BusSubscription,
     CacheServer,
-    Dropped,
-    Heeded,
+    Invalidated,
     Member,
-    Message,
     Pong,
     Released,
     ServerGone,
-    Subscription,
 )
-from monitor.cache.waiters import Wakes
+from monitor.cache.waiters import Waiters
 from monitor.domain.ports.clock import Clock
 
 RETRY_S = 0.02
+CANCEL_AGAIN_S = 0.5
 NEVER = -math.inf
 
 log = structlog.get_logger(__name__)
 
-Heed = Callable[[Iterable[str], Iterable[str]], None]
-"""Carries out a drop of tags and of keys in this process, without waiting."""
+ApplyInvalidation = Callable[[Iterable[str], Iterable[str]], None]
+"""Applies the invalidation of tags and of keys in this process, without waiting."""
+
+Supervise = Callable[[str, Callable[[], Awaitable[None]]], "asyncio.Task[None]"]
+"""Runs a loop under a name and starts it again when it fails. Cancelling the task ends it."""
 
 
-class Bus:
-    """Runs from ``start`` to ``stop``; whatever fails in between costs trust, never an error."""
+class InvalidationBus:
+    """Runs from ``start`` to ``stop``. Whatever fails in between costs trust, never an error to a caller."""
 
     def __init__(
-        self, server: CacheServer, link: Link, wakes: Wakes, clock: Clock, config: CacheConfig, heed: Heed
+        self,
+        server: CacheServer,
+        gate: ConnectionGate,
+        waiters: Waiters,
+        clock: Clock,
+        config: CacheConfig,
+        *,
+        apply: ApplyInvalidation,
+        supervise: Supervise,
     ) -> None:
         self.trusted_until = NEVER
-        """Memory may be served from before this, on the monotonic clock."""
+        """Memory may be served before this, on the monotonic clock."""
         self._server = server
-        self._link = link
-        self._wakes = wakes
+        self._gate = gate
+        self._waiters = waiters
         self._clock = clock
         self._config = config
-        self._heed = heed
+        self._apply = apply
+        self._supervise = supervise
         self._member = clock.token_bytes(TOKEN_BYTES).hex()
         self._last_id = 0
-        self._owed: dict[str, int] = {}
-        """Tags whose drop the server has not taken, each with the number of the drop that failed last."""
-        self._settlements: dict[int, _Settlement] = {}
-        self._heard_at = NEVER
+        self._pending: dict[str, int] = {}
+        """Tags whose invalidation the server has not taken, each with the id of the last that failed."""
+        self._ack_collectors: dict[int, _AckCollector] = {}
+        self._pings: dict[bytes, float] = {}
+        """Payloads of the pings that have not been answered, each with the beginning of its round."""
+        self._last_pong_at = NEVER
         self._lost = False
-        self._tried = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
-        self._replies: set[asyncio.Task[None]] = set()
+        self._attempted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._acks: set[asyncio.Task[None]] = set()
 
     @property
-    def owed(self) -> int:
-        return len(self._owed)
+    def pending_invalidations(self) -> int:
+        return len(self._pending)
 
-    def unsent(self, tags: Iterable[str]) -> bool:
-        """Whether the server has yet to hear that one of *tags* was dropped."""
-        return bool(self._owed) and not self._owed.keys().isdisjoint(tags)
+    def has_pending(self, tags: Iterable[str]) -> bool:
+        """Return whether the server has yet to take the invalidation of one of *tags*."""
+        return bool(self._pending) and not self._pending.keys().isdisjoint(tags)
 
     async def start(self) -> None:
-        """Return once trusted, or once it is known that the server is not there."""
-        self._running = asyncio.create_task(self._run())
-        await self._tried.wait()
+        """Return once memory is trusted, or the first attempt at that has failed."""
+        self._task = self._supervise("cache_bus", self.run)
+        await self._attempted.wait()
 
     async def stop(self) -> None:
-        """Leave, so that no writer waits for this process."""
-        self.trusted_until = NEVER
-        tasks = [task for task in (self._running, *self._replies) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(ServerGone):
-            await self._server.leave(self._member)
+        await cancel([task for task in (self._task, *self._acks) if task is not None])
 
-    def message(self, *, tags: Iterable[str] = (), keys: Iterable[str] = (), answer: bool = False) -> Dropped:
-        """Return a message of ours, with a number of its own."""
+    def message(self, *, tags: Iterable[str] = (), keys: Iterable[str] = (), needs_ack: bool = False) -> Invalidated:
+        """Return a message from this process, with an id of its own."""
         self._last_id += 1
-        return Dropped(self._last_id, self._member, tuple(tags), tuple(keys), answer)
+        return Invalidated(self._last_id, self._member, tuple(tags), tuple(keys), needs_ack)
 
-    async def drop(self, tags: frozenset[str], *, settled: bool) -> bool:
+    async def invalidate(self, tags: frozenset[str], *, acknowledged: bool) -> bool:
         """
-        Drop *tags* for all: at the server first, then here.
+        Invalidate *tags* in all processes: at the server first, then here.
 
         Returns:
-            Whether the server has taken it. If not, it is owed: sent before this process is trusted again. With
-            *settled*, that by now no live process can answer with an older value.
+            Whether the server has taken it; if not, it is pending: sent before this process is trusted again. With
+            *acknowledged*, also that no live process can serve an older value any more.
         """
-        message = self.message(tags=tags, answer=settled)
-        settlement = self._settlements[message.id] = _Settlement(self._clock.monotonic)
+        message = self.message(tags=tags, needs_ack=acknowledged)
+        collector = self._ack_collectors[message.id] = _AckCollector(self._clock.monotonic, self._config.lease_s)
         taken = False
         try:
-            members = await self._announce(message)
+            members = await self._publish(message)
             taken = True
         except ServerGone:
             return False
         finally:
-            # Also when the caller was cancelled: the change it speaks of is committed.
+            # Also when the caller was cancelled: the change behind it is committed.
             if not taken:
-                self._owe(message)
-            self._heed(tags, ())
-            if not (taken and settled):
-                del self._settlements[message.id]
-        if settled:
+                self._add_pending(message)
+            self._apply(tags, ())
+            if not (taken and acknowledged):
+                del self._ack_collectors[message.id]
+        if acknowledged:
             try:
-                await settlement.wait(member for member in members if member.name != self._member)
+                await collector.wait(member for member in members if member.name != self._member)
             finally:
-                del self._settlements[message.id]
+                del self._ack_collectors[message.id]
         return True
 
-    async def _announce(self, message: Dropped) -> list[Member]:
-        """Unlike reads, try for a while, and also while the way is shut. Raises ``ServerGone``."""
-        give_up_at = self._clock.monotonic() + (self._config.drop_s if self._link.up else 0)
+    async def _publish(self, message: Invalidated) -> list[Member]:
+        """Unlike reads, retry for a while, and try also while the gate is closed. Raises ``ServerGone``."""
+        give_up_at = self._clock.monotonic() + (self._config.invalidate_timeout_s if self._gate.is_open else 0)
         while True:
             try:
-                return await self._server.drop(self._fresh_tokens(message.tags), message, self._config.lease_s)
+                return await self._server.invalidate(self._new_tokens(message.tags), message, self._config.lease_s)
             except ServerGone:
-                self._link.shut()
+                self._gate.close()
                 if self._clock.monotonic() >= give_up_at:
                     raise
             await asyncio.sleep(RETRY_S)
 
-    def _fresh_tokens(self, tags: Iterable[str]) -> dict[str, bytes]:
+    def _new_tokens(self, tags: Iterable[str]) -> dict[str, bytes]:
         return {tag: self._clock.token_bytes(TOKEN_BYTES) for tag in tags}
 
-    def _owe(self, message: Dropped) -> None:
+    def _add_pending(self, message: Invalidated) -> None:
         self.trusted_until = NEVER
-        self._owed.update(dict.fromkeys(message.tags, message.id))
+        self._pending.update(dict.fromkeys(message.tags, message.id))
 
-    async def _send_owed(self) -> None:
-        while self._owed:
-            owed = dict(self._owed)
-            await self._server.drop(self._fresh_tokens(owed), self.message(tags=owed), self._config.lease_s)
-            for tag, number in owed.items():
-                # One that failed again in the meantime may speak of a later change.
-                if self._owed[tag] == number:
-                    del self._owed[tag]
+    async def _send_pending(self) -> None:
+        while self._pending:
+            sent = dict(self._pending)
+            await self._server.invalidate(self._new_tokens(sent), self.message(tags=sent), self._config.lease_s)
+            for tag, number in sent.items():
+                # One that has failed again meanwhile may belong to a later change.
+                if self._pending[tag] == number:
+                    del self._pending[tag]
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Stay subscribed, and subscribe again after every outage. After any other failure, start it again."""
         while True:
             try:
                 async with self._server.subscribe(self._member) as subscription:
                     await self._catch_up()
-                    await self._hear_and_beat(subscription)
+                    await self._receive_and_ping(subscription)
             except ServerGone as error:
                 if not self._lost:
                     log.warning("cache_bus_lost", detail=str(error))
+            finally:
                 self._lost = True
-            except Exception:
-                log.exception("cache_bus_failed")
-            self.trusted_until = NEVER
-            await self._step_back()
-            self._tried.set()
-            await asyncio.sleep(self._config.reconnect_s)
+                self.trusted_until = NEVER
+                await self._leave()
+            await asyncio.sleep(self._config.reconnect_delay_s)
 
-    async def _step_back(self) -> None:
-        """Let no writer wait for a process that cannot hear; this also tells whether the server takes commands."""
+    async def _leave(self) -> None:
+        """Let no writer wait for a process that cannot receive; this also shows whether the server takes commands."""
         try:
             await self._server.leave(self._member)
-            self._link.open()
+            self._gate.open()
         except ServerGone:
-            self._link.shut()
+            self._gate.close()
+        finally:
+            self._attempted.set()
 
     async def _catch_up(self) -> None:
-        """Make up for what was said while nobody listened here."""
+        """Make up for the messages that were published before the subscription."""
         root = self.message(tags=(ROOT,))
-        if await self._server.adopt(self._clock.token_bytes(TOKEN_BYTES), root):
-            log.info("cache_server_adopted")
-        await self._send_owed()
-        self._heed((ROOT,), ())
-        self._heard_at = self._clock.monotonic()
+        if await self._server.reset_if_server_changed(self._clock.token_bytes(TOKEN_BYTES), root):
+            log.info("cache_server_changed")
+        await self._send_pending()
+        self._apply((ROOT,), ())
+        self._pings.clear()
+        self._last_pong_at = self._clock.monotonic()
 
-    async def _hear_and_beat(self, subscription: Subscription) -> None:
-        hearing = asyncio.create_task(self._hear(subscription))
+    async def _receive_and_ping(self, subscription: BusSubscription) -> None:
+        receiving = asyncio.create_task(self._receive(subscription))
         try:
-            while not hearing.done():
-                await self._send_owed()
+            while not receiving.done():
+                await self._send_pending()
                 began_at = self._clock.monotonic()
-                if began_at - self._heard_at > self._config.lease_s:
+                if began_at - self._last_pong_at > self._config.lease_s:
                     raise ServerGone("pings are not answered")
                 await self._server.renew(self._member, self._config.lease_s)
-                self._link.open()
-                await subscription.ping(repr(began_at).encode())
-                await asyncio.wait([hearing], timeout=self._config.ping_s)
-            await hearing
+                self._gate.open()
+                self._pings[payload := self._clock.token_bytes(TOKEN_BYTES)] = began_at
+                await subscription.ping(payload)
+                await asyncio.wait([receiving], timeout=self._config.ping_interval_s)
+            await receiving
         finally:
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
 
-    async def _hear(self, subscription: Subscription) -> None:
+    async def _receive(self, subscription: BusSubscription) -> None:
         while True:
-            heard = await subscription.receive()
-            if isinstance(heard, Pong):
-                self._trust(float(heard.payload))
+            received = await subscription.receive()
+            if not isinstance(received, Pong):
+                self._handle(received)
+            elif received.payload in self._pings:
+                self._extend_trust(self._pings.pop(received.payload))
             else:
-                self._take(heard)
+                raise ServerGone("a pong without its ping")
 
-    def _trust(self, began_at: float) -> None:
-        """Trust for the lease of the round that began at *began_at*."""
-        self._heard_at = self._clock.monotonic()
-        if not self._owed:
+    def _extend_trust(self, began_at: float) -> None:
+        """Trust memory for the lease of the round that began at *began_at*."""
+        self._last_pong_at = self._clock.monotonic()
+        if not self._pending:
             self.trusted_until = began_at + self._config.lease_s
-            self._tried.set()
+            self._attempted.set()
             if self._lost:
                 self._lost = False
-                log.info("cache_bus_back")
+                log.info("cache_bus_reconnected")
 
-    def _take(self, message: Message) -> None:
+    def _handle(self, message: BusMessage) -> None:
         match message:
             case Released():
-                self._wakes.wake(message.key)
-            case Heeded():
-                if (settlement := self._settlements.get(message.id)) is not None:
-                    settlement.heeded(message.member)
-            case Dropped() if message.sender != self._member:
-                # Ours was carried out before `drop` returned; what was made since then is true.
-                self._heed(message.tags, message.keys)
-                if message.answer:
-                    self._reply(message)
+                self._waiters.notify(message.key)
+            case Acked():
+                if (collector := self._ack_collectors.get(message.id)) is not None:
+                    collector.add(message.member)
+            case Invalidated() if message.sender != self._member:
+                # Our own were applied before `invalidate` returned; values created since then are true.
+                self._apply(message.tags, message.keys)
+                if message.needs_ack:
+                    task = asyncio.create_task(self._send_ack(message))
+                    self._acks.add(task)
+                    task.add_done_callback(self._acks.discard)
 
-    def _reply(self, message: Dropped) -> None:
-        task = asyncio.create_task(self._say_heeded(message))
-        self._replies.add(task)
-        task.add_done_callback(self._replies.discard)
-
-    async def _say_heeded(self, message: Dropped) -> None:
-        # If this is lost, the sender waits for our lease to end.
+    async def _send_ack(self, message: Invalidated) -> None:
+        # If it is lost, the sender waits for our lease to end.
         with suppress(ServerGone):
-            await self._link.call(self._server.heed, message.sender, Heeded(message.id, self._member))
+            await self._gate.call(self._server.ack, message.sender, Acked(message.id, self._member))
 
 
-class _Settlement:
-    """One writer's wait for the members that may not have heard it."""
+class _AckCollector:
+    """The acks of one invalidation."""
 
-    def __init__(self, ticks: Callable[[], float]) -> None:
+    def __init__(self, ticks: Callable[[], float], lease_s: float) -> None:
         self._ticks = ticks
-        self._heeded: set[str] = set()
+        self._lease_s = lease_s
+        self._acked: set[str] = set()
         self._changed = asyncio.Event()
 
-    def heeded(self, member: str) -> None:
-        self._heeded.add(member)
+    def add(self, member: str) -> None:
+        self._acked.add(member)
         self._changed.set()
 
     async def wait(self, members: Iterable[Member]) -> None:
-        """Return when each of *members* has heeded or its lease has ended."""
+        """Return when each of *members* has acknowledged or its lease has ended."""
         now = self._ticks()
-        until = {member.name: now + member.lease_s for member in members}
-        while left := [end for name, end in until.items() if name not in self._heeded and end > self._ticks()]:
+        # No lease is longer than ours, whatever the server's clock has done since it was written down.
+        until = {member.name: now + min(self._lease_s, member.lease_s) for member in members}
+        while left := [end for name, end in until.items() if name not in self._acked and end > self._ticks()]:
             self._changed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(left) - self._ticks()):
                     await self._changed.wait()
 
 
-class Alone:
-    """The bus of a process that shares with nobody: what is dropped here is dropped everywhere."""
+async def cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel *tasks* until they end: once may not be enough, since ``wait_for`` of Python 3.11 can swallow it."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
-    def __init__(self, heed: Heed) -> None:
+
+class LocalBus:
+    """The bus of a process that shares nothing: an invalidation here is one everywhere."""
+
+    def __init__(self, apply: ApplyInvalidation) -> None:
         self.trusted_until = math.inf
-        self.owed = 0
-        self._heed = heed
+        self.pending_invalidations = 0
+        self._apply = apply
 
     async def start(self) -> None:
-        """Nothing to wait for."""
+        """Nothing to start."""
 
     async def stop(self) -> None:
-        """Nobody to leave."""
+        """Nothing to stop."""
 
-    def unsent(self, tags: Iterable[str]) -> bool:  # noqa: ARG002
-        return False
-
-    def message(self, *, tags: Iterable[str] = (), keys: Iterable[str] = ()) -> Dropped:
-        return Dropped(0, "", tuple(tags), tuple(keys))
-
-    async def drop(self, tags: frozenset[str], *, settled: bool) -> bool:  # noqa: ARG002
-        self._heed(tags, ())
+    async def invalidate(self, tags: frozenset[str], *, acknowledged: bool) -> bool:  # noqa: ARG002
+        self._apply(tags, ())
         return True

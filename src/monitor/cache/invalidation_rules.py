@@ -1,53 +1,46 @@
-"""Which tags a domain event drops. The table itself stands where events and views are known."""
+"""From domain events to the tags they invalidate. The table of rules stands where both are in view."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 
-class Drop(msgspec.Struct, frozen=True):
+class Invalidation(msgspec.Struct, frozen=True):
     """
-    What one kind of event drops.
+    What an event, or all the events of a unit of work, invalidate.
 
-    ``tags`` are templates over the event's fields: ``webhook:{webhook_id}``. ``settled`` is for what a person has
-    changed and will look at: the answer to the change waits until no process can show the older value.
-    """
-
-    tags: tuple[str, ...] = ()
-    settled: bool = False
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """One invalidation for all the events of a unit of work."""
-
-    tags: frozenset[str] = frozenset()
-    settled: bool = False
-
-
-class DropTable:
-    """
-    The one table from events to tags. An event without a row is an error: that nothing is dropped must be said.
-
-    Collect the events in the unit of work; send the plan after the commit and before the answer, none after a rollback.
+    In a rule, ``tags`` are templates over the event's fields: ``webhook:{webhook_id}``. ``acknowledged`` is for changes
+    made by hand: the response to one waits until no process can serve the older value.
     """
 
-    def __init__(self, rows: Mapping[type[msgspec.Struct], Drop]) -> None:
+    tags: Collection[str] = ()
+    acknowledged: bool = False
+
+
+class InvalidationRules:
+    """
+    One rule per kind of event. A missing rule is an error: that an event invalidates nothing has to be written down.
+
+    Collect the events in the unit of work; invalidate after the commit and before the response, never after a rollback.
+    """
+
+    def __init__(self, rows: Mapping[type[msgspec.Struct], Invalidation]) -> None:
         self._rows = dict(rows)
 
-    def plan(self, events: Iterable[msgspec.Struct]) -> Plan:
+    def invalidation_for(self, events: Iterable[msgspec.Struct]) -> Invalidation:
         """
-        Return what *events* drop together; nothing if there are none.
+        Return what *events* invalidate together; nothing if there are none.
 
         Raises:
-            KeyError: a kind of event has no row, or a template names a field that the event lacks.
+            KeyError: an event has no rule, or a template names a field that the event lacks.
         """
         tags: set[str] = set()
-        settled = False
+        acknowledged = False
         for event in events:
-            drop = self._rows[type(event)]
+            rule = self._rows[type(event)]
             fields = msgspec.structs.asdict(event)
-            tags.update(template.format_map(fields) for template in drop.tags)
-            settled = settled or drop.settled
-        return Plan(frozenset(tags), settled)
+            tags.update(template.format_map(fields) for template in rule.tags)
+            acknowledged = acknowledged or rule.acknowledged
+        return Invalidation(frozenset(tags), acknowledged)

@@ -8,28 +8,27 @@ from contextlib import suppress
 from dogpile.cache.api import CacheMutex
 from sqlalchemy.util import await_only
 
-from monitor.cache.load import look_up_of
-from monitor.cache.server import TOKEN_BYTES, CacheServer, Found, ServerGone
-from monitor.cache.state import Process
+from monitor.cache.load import Load
+from monitor.cache.server import TOKEN_BYTES, CacheServer, Fetched, ServerGone
+from monitor.cache.state import CacheState
 
 POLL_S = 0.1
-"""How often a waiting look-up tries the lock, should the word of its release be lost."""
+"""How often a waiting load tries the lock, in case the message of its release was lost."""
 
 
 class LeaseMutex(CacheMutex):
     """
-    The right to create one key, for as long as a creator may take and no longer.
+    Lock on creating one key, leased for as long as a creator may run.
 
-    It makes creations rare, not values right: whoever has waited long enough, or cannot reach the server, goes ahead
-    without it. Nothing here raises.
+    It makes creations rare, not values right: a load that has waited long enough, or cannot reach the server, goes
+    ahead without it. Nothing here raises.
     """
 
-    def __init__(self, process: Process, server: CacheServer, key: str) -> None:
-        self._process = process
+    def __init__(self, state: CacheState, server: CacheServer, load: Load) -> None:
+        self._state = state
         self._server = server
-        self._look_up = look_up_of(key)
-        self._key = str(key)
-        self._holder = process.clock.token_bytes(TOKEN_BYTES).hex()
+        self._load = load
+        self._holder = state.clock.token_bytes(TOKEN_BYTES).hex()
         self._held = False
 
     def acquire(self, wait: bool = True) -> bool:
@@ -42,14 +41,14 @@ class LeaseMutex(CacheMutex):
         return self._held
 
     async def _acquire(self, *, wait: bool) -> bool:
-        ticks = self._process.clock.monotonic
-        give_up_at = ticks() + self._process.config.wait_s
-        with self._process.wakes.listen(self._key) as released:
+        ticks = self._state.clock.monotonic
+        give_up_at = ticks() + self._state.config.lock_wait_s
+        with self._state.waiters.register(str(self._load)) as released:
             while True:
                 released.clear()
                 try:
-                    self._look_up.found = await self._lock()
-                    self._held = self._look_up.found is not None
+                    self._load.prefetched = await self._lock()
+                    self._held = self._load.prefetched is not None
                 except ServerGone:
                     return True
                 left_s = give_up_at - ticks()
@@ -59,14 +58,14 @@ class LeaseMutex(CacheMutex):
                     async with asyncio.timeout(min(left_s, POLL_S)):
                         await released.wait()
 
-    async def _lock(self) -> tuple[float, Found] | None:
-        asked_at, lease_s = self._process.clock.monotonic(), self._process.config.creator_s
-        tags = self._look_up.tags
-        found = await self._process.link.call(self._server.lock, self._key, self._holder, lease_s, tags)
-        return None if found is None else (asked_at, found)
+    async def _lock(self) -> tuple[float, Fetched] | None:
+        requested_at, lease_s = self._state.clock.monotonic(), self._state.config.creator_timeout_s
+        key, tags = str(self._load), self._load.tags
+        fetched = await self._state.gate.call(self._server.lock, key, self._holder, lease_s, tags)
+        return None if fetched is None else (requested_at, fetched)
 
     async def _release(self) -> None:
         if self._held:
             self._held = False
             with suppress(ServerGone):
-                await self._process.link.call(self._server.unlock, self._key, self._holder)
+                await self._state.gate.call(self._server.unlock, str(self._load), self._holder)

@@ -1,4 +1,4 @@
-"""One look-up from its start to its answer, and the dogpile key that carries it."""
+"""Loads: single computations of a key's value, and the registry of those in flight."""
 
 from __future__ import annotations
 
@@ -8,66 +8,58 @@ from contextlib import contextmanager
 from typing import Self
 
 from monitor.cache.entry import Entry
-from monitor.cache.policy import Key, Policy, View
-from monitor.cache.server import ROOT, Found
+from monitor.cache.policy import Key
+from monitor.cache.server import ROOT, Fetched
 from monitor.cache.stats import Source
 
 Creator = Callable[[], Awaitable[bytes]]
 
-DIRECT = View("region", Policy(fresh_s=60, stale_s=0, grace_s=600))
-"""The view of keys that are plain strings: of those who use the dogpile region directly."""
 
-
-def _nothing() -> None:
-    """Nobody waits."""
-
-
-class LookUp(str):  # noqa: SLOT000 - few live at a time
+class Load(str):  # noqa: SLOT000 - few live at a time
     """
-    The key that dogpile passes around, together with what belongs to this one look-up.
+    The key that dogpile passes around, with the state of one load.
 
-    Two look-ups of one key are not equal: while an outdated one still runs, a new one begins, and neither may be taken
-    for the other, in dogpile's registry of locks no more than in ours.
+    Loads compare by identity: a superseded load runs on beside its successor, and neither dogpile's registry of locks
+    nor ours may take one for the other.
     """
 
     def __new__(cls, key: Key, *_args: object, **_options: object) -> Self:
         return super().__new__(cls, key.text)
 
-    def __init__(self, key: Key, create: Creator | None, *, expires_s: float, direct: bool = False) -> None:
+    def __init__(self, key: Key, create: Creator, *, expires_s: float) -> None:
         self.key = key
         self.tags: tuple[str, ...] = (ROOT, *key.tags)
         self.create = create
         self.expires_s = expires_s
-        """When a value expires for this look-up: ``fresh_s`` with its jitter."""
+        """``fresh_s`` with its jitter."""
         self.tokens: list[bytes] | None = None
-        """Of ``tags``, read before anything was computed; ``None`` while the server did not tell."""
-        self.found: tuple[float, Found] | None = None
-        """What came with the lock and has not been looked at yet, and when it was asked for."""
+        """Of ``tags``, read before the creator ran; ``None`` if the server could not be read."""
+        self.prefetched: tuple[float, Fetched] | None = None
+        """What came with the lock and has not been used yet, and the monotonic time of its request."""
         self.read_at = 0.0
-        """When the tokens were asked for, on the monotonic clock: what is found or made is true then."""
+        """When the tokens were requested, on the monotonic clock: the value found or created is true at that time."""
         self.not_before = 0.0
-        """Unix seconds: an older value will not do."""
-        self.part_of: LookUp | None = None
-        """What this one is looked up for: a value that has seen fewer drops will not do."""
-        self.doomed = False
-        """Something it may have read has been dropped since: the result is for those who wait, not to be kept."""
+        """Values created before this Unix time are not good enough."""
+        self.parent: Load | None = None
+        """The load that needs this one as a dependency."""
+        self.superseded = False
+        """A tag was invalidated since the load began: the result is for its callers and is not stored."""
         self.fallback: tuple[bytes, float] | None = None
-        """A body that is no longer valid, and when it was made in Unix seconds."""
+        """A body that is no longer valid, and its creation in Unix seconds."""
         self.entry: Entry | None = None
         self.source = Source.CREATED
-        self.made: Callable[[], None] = _nothing
-        """Called when ``entry`` has just been created, before it is stored for others."""
-        self.direct = direct
-        """Made for a plain string, so for one call of the region only."""
+        self.on_created: Callable[[], None] = lambda: None
+        """Called once ``entry`` has been created, before it is stored at the server."""
         self.deferred: Callable[[], None] | None = None
-        """The creation to run once the old value has been answered."""
+        """The creation to run once the stale value has been served."""
 
-    def has_seen_no_more_than(self, tokens: Sequence[bytes] | None, tags: Sequence[str]) -> bool:
+    def accepts(self, tokens: Sequence[bytes] | None, tags: Sequence[str]) -> bool:
         """
-        Return whether a value behind *tokens*, of the root and of *tags*, has seen every drop that this has seen.
+        Return whether a value behind *tokens*, those of the root and of *tags*, may become part of this load's value:
+        whether it reflects every invalidation that this load has read.
 
-        Tokens have no order, so those of a later drop count as none of ours. Where the server told this look-up
-        nothing, its value is kept behind nothing, and any will do.
+        Tokens have no order, so tokens newer than ours do not match either. A load without tokens accepts anything,
+        since its own value is not stored at the server.
         """
         if self.tokens is None:
             return True
@@ -83,72 +75,70 @@ class LookUp(str):  # noqa: SLOT000 - few live at a time
         return self is not other
 
 
-def look_up_of(key: str) -> LookUp:
-    """Return *key* as a look-up; a plain string is the key of someone who uses the region directly."""
-    if isinstance(key, LookUp):
-        return key
-    return LookUp(Key(key, DIRECT, ()), None, expires_s=DIRECT.policy.fresh_s, direct=True)
+def load_of(key: str) -> Load:
+    """Return *key* as the load it is. Raises ``TypeError`` for a plain string, which has no tags to be valid by."""
+    if not isinstance(key, Load):
+        raise TypeError(f"the keys of this region are loads, not {type(key).__name__}")
+    return key
 
 
-class Flight:
-    """A look-up under way and the answer that its callers share."""
+class SharedLoad:
+    """A load in flight and the future that its callers share."""
 
-    __slots__ = ("answer", "begun", "look_up")
+    __slots__ = ("future", "load", "started")
 
-    def __init__(self, look_up: LookUp) -> None:
-        self.look_up = look_up
-        self.answer: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
-        look_up.made = self.tell
-        self.begun = False
-        """Whether it may have read anything. Until then, whoever joins it has read nothing older than themselves."""
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.future: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        load.on_created = self.resolve
+        self.started = False
+        """Whether it may have read anything. A caller that joins before gets nothing older than its own call."""
 
-    def tell(self) -> None:
-        """Answer with what the look-up has, unless that is done: a stored value may have been answered before."""
-        if not self.answer.done():
-            assert self.look_up.entry is not None
-            self.answer.set_result(self.look_up.entry)
+    def resolve(self) -> None:
+        """Resolve the future with the entry of the load; nothing happens if a stale value has resolved it before."""
+        if not self.future.done():
+            assert self.load.entry is not None
+            self.future.set_result(self.load.entry)
 
 
-class UnderWay:
-    """
-    The look-ups in progress: for each key the one that new callers join, and all that can be doomed.
-    """
+class InFlight:
+    """Loads in flight: by key the one that new callers join, and all that an invalidation can supersede."""
 
     def __init__(self) -> None:
-        self._joinable: dict[str, Flight] = {}
-        self._all: set[LookUp] = set()
+        self._by_key: dict[str, SharedLoad] = {}
+        self._all: set[Load] = set()
 
-    def __len__(self) -> int:
-        return len(self._all) + len(self._joinable)
+    def __contains__(self, text: str) -> bool:
+        return text in self._by_key
 
-    def joinable(self, text: str) -> Flight | None:
-        return self._joinable.get(text)
+    def joinable(self, text: str) -> SharedLoad | None:
+        """Return the load that new callers of the key *text* can join: not one that has been answered already."""
+        shared = self._by_key.get(text)
+        return None if shared is None or shared.future.done() else shared
 
-    def offer(self, flight: Flight) -> None:
-        """Let new callers join *flight*."""
-        self._joinable[flight.look_up.key.text] = flight
+    def add(self, shared: SharedLoad) -> None:
+        self._by_key[shared.load.key.text] = shared
 
-    def detach(self, flight: Flight) -> None:
-        """Let new callers start anew. A successor that they have started by now stays."""
-        text = flight.look_up.key.text
-        if self._joinable.get(text) is flight:
-            del self._joinable[text]
+    def detach(self, shared: SharedLoad) -> None:
+        """Let new callers start their own load; a successor of *shared* stays."""
+        if self._by_key.get(shared.load.key.text) is shared:
+            del self._by_key[shared.load.key.text]
 
     @contextmanager
-    def track(self, look_up: LookUp) -> Iterator[None]:
-        """Let *look_up* be doomed while the block runs."""
-        self._all.add(look_up)
+    def track(self, load: Load) -> Iterator[None]:
+        """Make *load* subject to :meth:`supersede` while the block runs."""
+        self._all.add(load)
         try:
             yield
         finally:
-            self._all.discard(look_up)
+            self._all.discard(load)
 
-    def doom(self, tags: Iterable[str], keys: Iterable[str] = ()) -> None:
-        """Doom and detach every look-up with one of *tags* or of *keys*."""
-        dropped, named = frozenset(tags), frozenset(keys)
-        for look_up in self._all:
-            if not dropped.isdisjoint(look_up.tags) or look_up.key.text in named:
-                look_up.doomed = True
-        for text, flight in list(self._joinable.items()):
-            if not dropped.isdisjoint(flight.look_up.tags) or text in named:
-                del self._joinable[text]
+    def supersede(self, tags: Iterable[str], keys: Iterable[str] = ()) -> None:
+        """Mark and detach every load with one of *tags* or of *keys*."""
+        invalidated, named = frozenset(tags), frozenset(keys)
+        for load in self._all:
+            if not invalidated.isdisjoint(load.tags) or load.key.text in named:
+                load.superseded = True
+        for text, shared in list(self._by_key.items()):
+            if not invalidated.isdisjoint(shared.load.tags) or text in named:
+                del self._by_key[text]

@@ -1,4 +1,4 @@
-"""L1: the values in this process, bounded in bytes, each reachable by the tags that drop it."""
+"""L1: the values in the memory of this process, bounded in bytes and indexed by tag."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Slot:
     """
     One value in memory. All times but ``created_at`` (Unix seconds) are on the monotonic clock.
 
-    A dropped slot is kept as the last good value; it is never fresh again.
+    An invalidated slot stays as the last good value and is never fresh again.
     """
 
     __slots__ = (
         "create",
         "created_at",
-        "dropped",
         "entry",
         "failed_until",
         "failing",
         "fresh_until",
         "hits",
+        "invalidated",
         "kept_until",
         "key",
         "read_at",
@@ -44,50 +44,47 @@ class Slot:
         "tokens",
     )
 
-    def __init__(
-        self, key: Key, entry: Entry, stats: ViewStats, create: Callable[[], Awaitable[bytes]] | None = None
-    ) -> None:
+    def __init__(self, key: Key, entry: Entry, stats: ViewStats, create: Callable[[], Awaitable[bytes]]) -> None:
         self.key = key
         self.entry = entry
         self.stats = stats
         self.create = create
         self.created_at = 0.0
         self.tokens: list[bytes] | None = None
-        """Of the root and the key's tags, as its look-up had them."""
+        """Of the root and the key's tags, as its load read them."""
         self.read_at = NEVER
-        """The value was true at this time, and maybe not after."""
+        """The value was true at this time; later is not proven."""
         self.fresh_until = NEVER
         self.stale_until = NEVER
         self.kept_until = NEVER
         self.retry_at = NEVER
-        """Nobody asks for a newer value before this."""
+        """No refresh starts before this."""
         self.failed_until = NEVER
-        """A newer value could not be made: until then this is answered, marked stale."""
+        """The last load failed: until then this value is served, marked stale."""
         self.failing = False
-        """The last try to make a newer value failed."""
-        self.dropped = False
+        """The last refresh failed."""
+        self.invalidated = False
         self.hits = 0
 
-    def drop(self) -> bool:
-        """Make it a last good value; return whether it was more than that."""
-        was, self.dropped = self.dropped, True
-        self.fresh_until = self.stale_until = self.read_at = NEVER
-        if not was:
+    def invalidate(self) -> None:
+        """Keep it as a last good value only."""
+        if not self.invalidated:
             self.stats.invalidations += 1
-        return not was
+        self.invalidated = True
+        self.fresh_until = self.stale_until = self.read_at = NEVER
 
 
 class Memory:
     """
-    Slots by key text. The least recently stored or looked up go first; a value that is read is stored again each time
-    it expires, so the fast path need not note every read.
+    Slots by key text. The least recently stored or looked up leave first; a value that is read is stored again each
+    time it expires, so the fast path need not record its reads.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.slots: dict[str, Slot] = {}
-        """For reading; the fast path goes straight here."""
+        """Read-only for others; the fast path reads it directly."""
         self._by_tag: dict[str, set[str]] = {}
-        self._order = _Bounded(max_bytes, self._forget)
+        self._order = _SizedLRU(max_bytes, self._unindex)
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -96,17 +93,12 @@ class Memory:
     def bytes(self) -> int:
         return int(self._order.currsize)
 
-    @property
-    def tags(self) -> int:
-        """Tags with a value in memory."""
-        return len(self._by_tag)
-
     def get(self, text: str) -> Slot | None:
-        """Return the slot and count it as used."""
+        """Return the slot and mark it as recently used."""
         return self._order.get(text)
 
     def put(self, slot: Slot) -> None:
-        """Store *slot* in place of what its key had; a value larger than all the room is not kept."""
+        """Replace the slot of the key; a value larger than the whole memory is not kept."""
         text = slot.key.text
         if (old := self.slots.get(text)) is not None:
             slot.hits = old.hits
@@ -121,14 +113,14 @@ class Memory:
     def remove(self, text: str) -> None:
         self._order.pop(text, None)
 
-    def drop(self, tags: Iterable[str]) -> None:
-        """Drop, in place, every value with one of *tags*."""
+    def invalidate(self, tags: Iterable[str]) -> None:
+        """Invalidate, in place, every value with one of *tags*."""
         for tag in tags:
             texts = self.slots if tag == ROOT else self._by_tag.get(tag, ())
             for text in texts:
-                self.slots[text].drop()
+                self.slots[text].invalidate()
 
-    def _forget(self, text: str) -> None:
+    def _unindex(self, text: str) -> None:
         slot = self.slots.pop(text)
         for tag in slot.key.tags:
             texts = self._by_tag[tag]
@@ -142,13 +134,13 @@ def size_of(slot: Slot) -> int:
     return SLOT_BYTES + 2 * len(slot.entry.body)
 
 
-class _Bounded(LRUCache[str, Slot]):
-    """Tells of every key that leaves, whatever made it leave."""
+class _SizedLRU(LRUCache[str, Slot]):
+    """Calls *on_removed* for every key that leaves, evicted or deleted."""
 
-    def __init__(self, max_bytes: int, forget: Callable[[str], None]) -> None:
+    def __init__(self, max_bytes: int, on_removed: Callable[[str], None]) -> None:
         super().__init__(max_bytes, getsizeof=size_of)
-        self._forget = forget
+        self._on_removed = on_removed
 
     def __delitem__(self, text: str, *args: Any) -> None:
         super().__delitem__(text, *args)
-        self._forget(text)
+        self._on_removed(text)

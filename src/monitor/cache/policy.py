@@ -1,4 +1,4 @@
-"""What is cached: how long each view lives, which tags drop it, and the key it is stored under."""
+"""What is cached: how long each view lives, its tags, and the key it is stored under."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from urllib.parse import quote
 
 import msgspec
 
-HOUR_S = 3600
-DAY_S = 24 * HOUR_S
+from monitor.domain.monitoring.metrics import DAY_S
 
 
 class Policy(msgspec.Struct, frozen=True):
     """
-    The life of a value, in seconds from when it was computed.
+    Lifetime of a value, in seconds from its computation.
 
-    A value is answered as it is for ``fresh_s`` (± 10 %), then for ``stale_s`` more while a new one is computed behind
-    it, and for ``grace_s`` in all as the last good value if that fails.
+    It is served as it is for ``fresh_s`` (± 10 %), for ``stale_s`` more while a new one is computed in the background,
+    and until ``grace_s`` as the last good value if that fails.
     """
 
     fresh_s: float
@@ -26,7 +25,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     @property
     def kept_s(self) -> float:
-        """How long anything can be done with a value."""
+        """How long a value is of any use."""
         return max(self.fresh_s + self.stale_s, self.grace_s)
 
 
@@ -48,17 +47,12 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
 """By view. Never cached: permissions, mutations, free filters, deep pages, exports."""
 
 
-def performance_policy(window_s: float) -> Policy:
-    """Return the policy of the performance view over *window_s*: from an hour on, seconds no longer matter."""
-    return POLICIES["performance_long" if window_s >= HOUR_S else "performance"]
-
-
 class View(msgspec.Struct, frozen=True):
     """
     One kind of answer.
 
     ``scope`` names everything its bytes depend on (the role, where it matters): a key without all of it is refused, so
-    no caller can be given what was computed for another. ``tags`` are templates over the scope: ``webhook:{id}``.
+    no caller gets what was computed for another. ``tags`` are templates over the scope: ``webhook:{id}``.
     """
 
     name: str

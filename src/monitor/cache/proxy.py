@@ -1,4 +1,4 @@
-"""L1 as a dogpile proxy in front of whatever is behind it."""
+"""L1 as a dogpile proxy in front of L2, or of nothing."""
 
 from __future__ import annotations
 
@@ -10,49 +10,44 @@ from dogpile.cache.proxy import ProxyBackend
 
 from monitor.cache.entry import Entry
 from monitor.cache.envelope import seal, unseal
-from monitor.cache.load import LookUp, look_up_of
+from monitor.cache.load import Load, load_of
 from monitor.cache.memory import Slot
 from monitor.cache.server import ServerGone
-from monitor.cache.state import Process
+from monitor.cache.state import CacheState
 from monitor.cache.stats import Source
 
 
 class MemoryTier(ProxyBackend):
-    """Answers from memory what may be answered from it, and keeps what passes through unless it is doomed."""
+    """Serves from memory what is fresh and trusted, and keeps what passes through unless its load is superseded."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, state: CacheState) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._process = process
+        self._state = state
 
     def get_serialized(self, key: str) -> Any:
-        look_up = look_up_of(key)
-        slot = self._process.memory.get(str(look_up))
-        if slot is not None and not self._will_do(slot, look_up):
+        load = load_of(key)
+        slot = self._state.memory.get(str(load))
+        if slot is not None and not self._is_usable(slot, load):
             slot = None
-        if slot is not None and self._process.trusted and self._process.clock.monotonic() < slot.fresh_until:
-            return self._recall(look_up, slot)
+        if slot is not None and self._state.trusted and self._state.clock.monotonic() < slot.fresh_until:
+            return self._serve(load, slot)
         try:
-            found = self.proxied.get_serialized(look_up)
+            found = self.proxied.get_serialized(load)
         except ServerGone:
-            return NO_VALUE if slot is None else self._recall_alone(look_up, slot)
-        if found is NO_VALUE or unseal(found)[1] < look_up.not_before:
+            return NO_VALUE if slot is None else self._serve_within_lease(load, slot)
+        if found is NO_VALUE or unseal(found)[1] < load.not_before:
             return NO_VALUE
-        self._remember(look_up, found, Source.L2)
+        self._keep(load, found, Source.L2)
         return found
 
     def get_serialized_multi(self, keys: Iterable[str]) -> Sequence[Any]:
         return [self.get_serialized(key) for key in keys]
 
     def set_serialized(self, key: str, value: bytes) -> None:
-        look_up = look_up_of(key)
-        if look_up.direct:
-            # Only storing tells since when it is true.
-            self.proxied.set_serialized(look_up, value)
-            self._remember(look_up, value, Source.CREATED)
-            return
-        self._remember(look_up, value, Source.CREATED)
-        look_up.made()
-        self.proxied.set_serialized(look_up, value)
+        load = load_of(key)
+        self._keep(load, value, Source.CREATED)
+        load.on_created()
+        self.proxied.set_serialized(load, value)
 
     def set_serialized_multi(self, mapping: Mapping[str, bytes]) -> None:
         for key, value in mapping.items():
@@ -60,43 +55,41 @@ class MemoryTier(ProxyBackend):
 
     def delete(self, key: str) -> None:
         self.proxied.delete(key)
-        self._process.drop_here((), (str(key),))
+        self._state.apply_invalidation((), (str(key),))
 
     def delete_multi(self, keys: Iterable[str]) -> None:
         for key in keys:
             self.delete(key)
 
-    def _will_do(self, slot: Slot, look_up: LookUp) -> bool:
-        whole = look_up.part_of
-        return slot.created_at >= look_up.not_before and (
-            whole is None or whole.has_seen_no_more_than(slot.tokens, slot.key.tags)
-        )
+    def _is_usable(self, slot: Slot, load: Load) -> bool:
+        parent = load.parent
+        return slot.created_at >= load.not_before and (parent is None or parent.accepts(slot.tokens, slot.key.tags))
 
-    def _recall(self, look_up: LookUp, slot: Slot) -> bytes:
-        look_up.entry, look_up.source = slot.entry, Source.L1
-        # Whoever takes this for a part holds it against these, not against what was read meanwhile.
-        look_up.tokens = slot.tokens
+    def _serve(self, load: Load, slot: Slot) -> bytes:
+        load.entry, load.source = slot.entry, Source.L1
+        # A parent compares these with its own, not the newer ones that the load may have read meanwhile.
+        load.tokens = slot.tokens
         return seal(slot.entry.body, slot.created_at)
 
-    def _recall_alone(self, look_up: LookUp, slot: Slot) -> Any:
-        """Without tokens to ask, what was true a moment ago will do: no staler than trust would have allowed."""
-        age_s = self._process.clock.monotonic() - slot.read_at
-        return self._recall(look_up, slot) if age_s <= self._process.config.lease_s else NO_VALUE
+    def _serve_within_lease(self, load: Load, slot: Slot) -> Any:
+        """Without the server's tokens, serve what was true less than a lease ago: no staler than trust allows."""
+        age_s = self._state.clock.monotonic() - slot.read_at
+        return self._serve(load, slot) if age_s <= self._state.config.lease_s else NO_VALUE
 
-    def _remember(self, look_up: LookUp, envelope: bytes, source: Source) -> None:
+    def _keep(self, load: Load, envelope: bytes, source: Source) -> None:
         body, created_at = unseal(envelope)
-        now, policy = self._process.clock.monotonic(), look_up.key.view.policy
-        age_s = max(self._process.unix_s() - created_at, 0.0)
-        slot = Slot(look_up.key, Entry(body), self._process.counters.of(look_up.key.view.name), look_up.create)
-        slot.created_at, slot.tokens, slot.read_at = created_at, look_up.tokens, look_up.read_at
-        slot.fresh_until = now - age_s + look_up.expires_s
+        now, policy = self._state.clock.monotonic(), load.key.view.policy
+        age_s = max(self._state.unix_s() - created_at, 0.0)
+        slot = Slot(load.key, Entry(body), self._state.counters.of(load.key.view.name), load.create)
+        slot.created_at, slot.tokens, slot.read_at = created_at, load.tokens, load.read_at
+        slot.fresh_until = now - age_s + load.expires_s
         slot.stale_until = slot.fresh_until + policy.stale_s
         slot.kept_until = now - age_s + policy.kept_s
-        look_up.entry, look_up.source = slot.entry, source
+        load.entry, load.source = slot.entry, source
         if now >= slot.fresh_until:
-            known = self._process.memory.get(look_up.key.text)
-            # The same value found again at the server: what failed to replace it has failed all the same.
-            slot.failing = known is not None and known.failing and known.created_at == created_at
-            look_up.entry, look_up.source = slot.entry.aged(age_s, stale=slot.failing), Source.STALE
-        if not look_up.doomed:
-            self._process.memory.put(slot)
+            previous = self._state.memory.get(load.key.text)
+            # The same value read again from the server: the refresh that failed has not succeeded by that.
+            slot.failing = previous is not None and previous.failing and previous.created_at == created_at
+            load.entry, load.source = slot.entry.aged(age_s, stale=slot.failing), Source.STALE
+        if not load.superseded:
+            self._state.memory.put(slot)

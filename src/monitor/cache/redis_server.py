@@ -8,25 +8,34 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import msgspec
+import structlog
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from monitor.cache.server import Dropped, Found, Heeded, Member, Message, Pong, Released, ServerGone
+from monitor.cache.server import ROOT, Acked, BusMessage, Fetched, Invalidated, Member, Pong, Released, ServerGone
+from monitor.domain.monitoring.metrics import DAY_S
+
+PREFIX = "monitor:cache:2:"
+"""With the version of the formats, so that processes with others do not meet."""
 
 CONNECTIONS = 16
 ANSWER_S = 0.15
 CONNECT_S = 0.1
-TOKEN_TTL_S = 2 * 24 * 3600
+TOKEN_TTL_S = 2 * DAY_S
 """Longer than any value lives, so that no value outlives the tokens in front of it."""
 
 _NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
-# A server that was flushed does not know who is a member. What it knew lives on in one that never answers.
-_UNKNOWN = "redis.call('ZADD', KEYS[1], 'NX', now + ARGV[1], '?')\n"
+# Flushed, or a name taken by something else: a server without its list of members counts an unnamed one, for a lease.
+_MEMBERS = """
+if redis.call('TYPE', KEYS[1]).ok ~= 'zset' then redis.call('DEL', KEYS[1]) end
+redis.call('ZADD', KEYS[1], 'NX', now + ARGV[1], '?')
+"""
 
-_DROP = f"""{_NOW_MS} {_UNKNOWN}
+# The first string shows that it is this script that has answered. The unnamed member stays when its lease has ended.
+_INVALIDATE = f"""{_NOW_MS} {_MEMBERS}
 for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[4 + i - 1], 'PX', ARGV[4]) end
 redis.call('PUBLISH', ARGV[2], ARGV[3])
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
@@ -34,10 +43,17 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
 end
 local members = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. string.format('%d', now), '+inf', 'WITHSCORES')
 for i = 2, #members, 2 do members[i] = tostring(members[i] - now) end
-return members
+return {{'invalidated', unpack(members)}}
 """
 
-_RENEW = f"{_NOW_MS} {_UNKNOWN} return redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])"
+_RENEW = f"{_NOW_MS} {_MEMBERS} return redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])"
+
+_MINT = """
+for i, key in ipairs(KEYS) do
+    if redis.call('TYPE', key).ok ~= 'string' then redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1]) end
+end
+return redis.call('MGET', unpack(KEYS))
+"""
 
 _UNLOCK = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -45,8 +61,8 @@ redis.call('DEL', KEYS[1])
 return redis.call('PUBLISH', ARGV[2], ARGV[3])
 """
 
-_ADOPT = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
+_RESET_IF_SERVER_CHANGED = """
+if redis.pcall('GET', KEYS[1]) == ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('PUBLISH', ARGV[4], ARGV[5])
@@ -54,7 +70,9 @@ return 1
 """
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Message).decode
+_decode = msgspec.msgpack.Decoder(BusMessage).decode
+
+log = structlog.get_logger(__name__)
 
 
 class RedisCacheServer:
@@ -66,7 +84,7 @@ class RedisCacheServer:
         patience: multiplies the time limits, for machines on which processes wait for each other.
     """
 
-    def __init__(self, url: str, *, prefix: str = "monitor:cache:1:", patience: float = 1.0) -> None:
+    def __init__(self, url: str, *, prefix: str = PREFIX, patience: float = 1.0) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
             "socket_connect_timeout": patience * CONNECT_S,
@@ -74,67 +92,70 @@ class RedisCacheServer:
             "decode_responses": False,
         }
         self._prefix = prefix
+        self._bus = f"{prefix}bus"
+        self._members = f"{prefix}members"
         self._subscribe_s = patience * (CONNECT_S + ANSWER_S)
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
             url, max_connections=CONNECTIONS, timeout=patience * ANSWER_S, socket_timeout=patience * ANSWER_S, **common
         )
-        # Any, since the driver's types speak of text and bytes, and of calls with and without a wait, at once.
+        # Any, since the driver's types cover text and bytes, and calls with and without a wait, at once.
         self._redis: Any = Redis(connection_pool=pool)
-        # A subscriber waits for as long as nothing is said; that it hears at all is proven by pings.
+        # A subscriber waits for as long as nothing is published; pings prove that the connection still works.
         self._listeners: Any = ConnectionPool.from_url(url, socket_timeout=None, **common)
-        self._drop = self._redis.register_script(_DROP)
+        self._invalidate = self._redis.register_script(_INVALIDATE)
         self._renew = self._redis.register_script(_RENEW)
+        self._mint = self._redis.register_script(_MINT)
         self._unlock = self._redis.register_script(_UNLOCK)
-        self._adopt = self._redis.register_script(_ADOPT)
+        self._reset_if_server_changed = self._redis.register_script(_RESET_IF_SERVER_CHANGED)
 
     async def close(self) -> None:
         with _translated():
             await self._redis.aclose(close_connection_pool=True)
 
-    async def fetch(self, key: str, tags: Sequence[str]) -> Found:
+    async def fetch(self, key: str, tags: Sequence[str]) -> Fetched:
         with _translated():
-            value, *tokens = await self._redis.mget(self._names(key, tags))
+            value, *tokens = _strings(await self._redis.mget(self._names(key, tags)), 1 + len(tags))
             return value, tokens
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
         names = [self._token(tag) for tag in tokens]
+        args: list[Any] = [TOKEN_TTL_S * 1000, *tokens.values()]
         with _translated():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                for name, token in zip(names, tokens.values(), strict=True):
-                    pipe.set(name, token, nx=True, ex=TOKEN_TTL_S)
-                pipe.mget(names)
-                held: list[bytes] = (await pipe.execute())[-1]
-        return held
+            held: list[bytes] = _strings(await self._mint(keys=names, args=args), len(names))
+            return held
 
     async def store(self, key: str, value: bytes, ttl_s: float) -> None:
         with _translated():
             await self._redis.set(self._value(key), value, px=_ms(ttl_s))
 
-    async def forget(self, key: str, message: Dropped) -> None:
+    async def delete(self, key: str, message: Invalidated) -> None:
         with _translated():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.delete(self._value(key))
                 pipe.publish(self._bus, _encode(message))
                 await pipe.execute()
 
-    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Found | None:
+    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Fetched | None:
         with _translated():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.set(self._lock(key), holder, nx=True, px=_ms(lease_s))
                 pipe.mget(self._names(key, tags))
-                held, (value, *tokens) = await pipe.execute()
-        return (value, tokens) if held else None
+                held, answer = await pipe.execute()
+            value, *tokens = _strings(answer, 1 + len(tags))
+            return (value, tokens) if held else None
 
     async def unlock(self, key: str, holder: str) -> None:
         with _translated():
             await self._unlock(keys=[self._lock(key)], args=[holder, self._bus, _encode(Released(key))])
 
-    async def drop(self, tokens: Mapping[str, bytes], message: Dropped, lease_s: float) -> list[Member]:
+    async def invalidate(self, tokens: Mapping[str, bytes], message: Invalidated, lease_s: float) -> list[Member]:
         names = [self._members, *map(self._token, tokens)]
         args: list[Any] = [_ms(lease_s), self._bus, _encode(message), TOKEN_TTL_S * 1000, *tokens.values()]
         with _translated():
-            flat: list[bytes] = await self._drop(keys=names, args=args)
-        return [Member(name.decode(), float(ms) / 1000) for name, ms in zip(flat[::2], flat[1::2], strict=True)]
+            done, *flat = await self._invalidate(keys=names, args=args)
+            if done != b"invalidated":
+                raise ValueError("not the answer of the script")
+            return [Member(name.decode(), float(ms) / 1000) for name, ms in zip(flat[::2], flat[1::2], strict=True)]
 
     async def renew(self, member: str, lease_s: float) -> None:
         with _translated():
@@ -144,16 +165,16 @@ class RedisCacheServer:
         with _translated():
             await self._redis.zrem(self._members, member)
 
-    async def heed(self, sender: str, message: Heeded) -> None:
+    async def ack(self, sender: str, message: Acked) -> None:
         with _translated():
             await self._redis.publish(self._own_bus(sender), _encode(message))
 
-    async def adopt(self, root_token: bytes, message: Dropped) -> bool:
+    async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
         with _translated():
             run_id = (await self._redis.info("server"))["run_id"]
             args: list[Any] = [run_id, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message)]
             names = [f"{self._prefix}run", *map(self._token, message.tags)]
-            return bool(await self._adopt(keys=names, args=args))
+            return bool(await self._reset_if_server_changed(keys=names, args=args))
 
     async def claim(self, name: str, ttl_s: float) -> bool:
         with _translated():
@@ -168,21 +189,15 @@ class RedisCacheServer:
                     await connection.connect()
                     await connection.send_command("SUBSCRIBE", self._bus, self._own_bus(member))
                     for _ in range(2):
-                        await connection.read_response()
+                        kind, *_ = await connection.read_response()
+                        if kind != b"subscribe":
+                            raise ValueError("not subscribed")
             yield RedisSubscription(connection)
         finally:
             await connection.disconnect(nowait=True)
 
-    @property
-    def _bus(self) -> str:
-        return f"{self._prefix}bus"
-
-    @property
-    def _members(self) -> str:
-        return f"{self._prefix}members"
-
     def _own_bus(self, member: str) -> str:
-        return f"{self._prefix}bus:{member}"
+        return f"{self._bus}:{member}"
 
     def _names(self, key: str, tags: Sequence[str]) -> list[str]:
         return [self._value(key), *map(self._token, tags)]
@@ -199,8 +214,8 @@ class RedisCacheServer:
 
 class RedisSubscription:
     """
-    See :class:`monitor.cache.server.Subscription`. A bare connection, because redis-py's ``PubSub`` connects again on
-    its own, and nobody would learn that messages were lost in between.
+    See :class:`monitor.cache.server.BusSubscription`. A bare connection, because redis-py's ``PubSub`` reconnects on
+    its own, which hides that messages were lost in between.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -210,19 +225,38 @@ class RedisSubscription:
         with _translated():
             await self._connection.send_command("PING", payload)
 
-    async def receive(self) -> Message | Pong:
+    async def receive(self) -> BusMessage | Pong:
         with _translated():
-            kind, *rest = await self._connection.read_response()
-        return Pong(rest[-1]) if kind == b"pong" else _decode(rest[-1])
+            kind, *_, payload = await self._connection.read_response()
+            if kind == b"pong":
+                return Pong(payload)
+            if kind != b"message":
+                raise ValueError(f"not a message: {kind!r}")
+            try:
+                return _decode(payload)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                # It may have been about any value.
+                log.warning("cache_message_unreadable", error=repr(error))
+                return Invalidated(0, "", (ROOT,))
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Turn every failure of the driver into ``ServerGone``."""
+    """Turn every failure into ``ServerGone``, an answer of the wrong shape included."""
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, OSError) as error:
         raise ServerGone(str(error)) from error
+    except Exception as error:
+        log.warning("cache_server_answer_unreadable", error=repr(error))
+        raise ServerGone(f"unreadable answer: {error!r}") from error
+
+
+def _strings(answer: Any, count: int) -> Any:
+    """Return *answer* if it is a list of *count* strings, each of which may be missing. Raises ``ValueError``."""
+    if isinstance(answer, list) and len(answer) == count and {bytes, type(None)}.issuperset(map(type, answer)):
+        return answer
+    raise ValueError(f"not {count} strings")
 
 
 def _ms(seconds: float) -> int:

@@ -1,8 +1,8 @@
 """
-The port to the server that the processes share, and what they tell each other through it.
+Port to the server that the processes share, and the messages of its invalidation bus.
 
-Every call raises :class:`ServerGone` when the server does not answer in time, and nothing else. After that it is not
-known whether the call was carried out; each is safe to repeat.
+Every call raises :class:`ServerGone` when the server does not answer in time or not as expected, and nothing else.
+Whether the call took effect is unknown then; each is safe to repeat.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Protocol
 import msgspec
 
 ROOT = "*"
-"""The tag that every value carries."""
+"""The tag of every value."""
 
 TOKEN_BYTES = 8
 
 
 class ServerGone(Exception):
-    """The shared server did not answer, or not in time."""
+    """The shared server did not answer, not in time, or with something that is no answer."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -30,115 +30,107 @@ class Member(msgspec.Struct, frozen=True):
     lease_s: float
 
 
-class Dropped(msgspec.Struct, frozen=True, tag="dropped"):
-    """*tags*, and *keys* by name, are no longer true. With *answer*, the sender waits to hear that it was heeded."""
+class Invalidated(msgspec.Struct, frozen=True, tag="invalidated"):
+    """Values with one of *tags*, and those of *keys*, are no longer true. *needs_ack*: the sender waits for acks."""
 
     id: int
     sender: str
     tags: tuple[str, ...]
     keys: tuple[str, ...] = ()
-    answer: bool = False
+    needs_ack: bool = False
 
 
-class Heeded(msgspec.Struct, frozen=True, tag="heeded"):
-    """*member* has carried out the message *id*."""
+class Acked(msgspec.Struct, frozen=True, tag="acked"):
+    """*member* has applied the invalidation *id*."""
 
     id: int
     member: str
 
 
 class Released(msgspec.Struct, frozen=True, tag="released"):
-    """Nobody creates *key* any more."""
+    """The lock on creating *key* is free."""
 
     key: str
 
 
-class Pong(msgspec.Struct, frozen=True, tag="pong"):
-    """The server's answer to a ping: everything sent before it has been received."""
+class Pong(msgspec.Struct, frozen=True):
+    """The server's answer to a ping: everything published before it has been received."""
 
     payload: bytes
 
 
-Message = Dropped | Heeded | Released
+BusMessage = Invalidated | Acked | Released
 
-Found = tuple[bytes | None, list[bytes | None]]
-"""The value of a key and the token of each of its tags, as they stood together."""
+Fetched = tuple[bytes | None, list[bytes | None]]
+"""The value of a key and the token of each of its tags, read at one moment."""
 
 
-class Subscription(Protocol):
-    """What the server says, in the order in which it said it. Raises ``ServerGone`` once it can hear no more."""
+class BusSubscription(Protocol):
+    """Messages in the order of their publication. Raises ``ServerGone`` once some may have been lost."""
 
     async def ping(self, payload: bytes) -> None:
-        """Ask for a :class:`Pong` with *payload* behind all that has been sent."""
-        ...
+        """Request a :class:`Pong` with *payload*, which arrives behind all that was published before."""
 
-    async def receive(self) -> Message | Pong:
-        """Wait for the next one."""
-        ...
+    async def receive(self) -> BusMessage | Pong:
+        """Wait for the next message."""
 
 
 class CacheServer(Protocol):
-    """The operations that must be atomic. Lifetimes are in seconds; tags and keys are plain names."""
+    """The operations that have to be atomic. Lifetimes are in seconds; tags and keys are plain names."""
 
-    async def fetch(self, key: str, tags: Sequence[str]) -> Found: ...
+    async def fetch(self, key: str, tags: Sequence[str]) -> Fetched:
+        """Read the value of *key* and the tokens of *tags*, in that order; ``None`` for what is not there."""
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
         """Give each tag its token in *tokens* unless it has one; return the tokens that hold, in that order."""
-        ...
 
-    async def store(self, key: str, value: bytes, ttl_s: float) -> None: ...
+    async def store(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Store *value* for *ttl_s*, in place of what was there."""
 
-    async def forget(self, key: str, message: Dropped) -> None:
-        """Delete the value of *key* and tell everyone."""
-        ...
+    async def delete(self, key: str, message: Invalidated) -> None:
+        """Delete the value of *key* and publish *message*."""
 
-    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Found | None:
+    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Fetched | None:
         """
-        Take the right to create *key*, unless somebody has it.
+        Take the lock on creating *key* for *lease_s*.
 
         Returns:
-            What :meth:`fetch` would at that moment, since the last holder may have left a value; ``None`` if somebody
-            has it.
+            What :meth:`fetch` would at that moment, since the last holder may have stored a value; ``None`` if the
+            lock is held.
         """
-        ...
 
     async def unlock(self, key: str, holder: str) -> None:
-        """Give that right back and say so; nothing happens if *holder* has lost it."""
-        ...
+        """Free the lock and publish :class:`Released`; nothing happens if *holder* has lost it."""
 
-    async def drop(self, tokens: Mapping[str, bytes], message: Dropped, lease_s: float) -> list[Member]:
+    async def invalidate(self, tokens: Mapping[str, bytes], message: Invalidated, lease_s: float) -> list[Member]:
         """
-        Replace the tokens, tell everyone, and return who may still have missed it: the live members.
+        Replace the tokens, publish *message*, and return the live members: those that may not have received it yet.
 
-        A server that has lost its members (it was flushed, or is new) counts somebody unknown as one, for *lease_s*
-        from when it noticed.
+        A server without its list of members (flushed, or new) counts an unnamed one, for *lease_s* from its first
+        call.
         """
-        ...
 
     async def renew(self, member: str, lease_s: float) -> None:
-        """Be a member for *lease_s* from now."""
-        ...
+        """Make *member* a live member for *lease_s* from now."""
 
-    async def leave(self, member: str) -> None: ...
+    async def leave(self, member: str) -> None:
+        """End the membership at once. Nothing happens without one."""
 
-    async def heed(self, sender: str, message: Heeded) -> None:
-        """Tell *sender* alone."""
-        ...
+    async def ack(self, sender: str, message: Acked) -> None:
+        """Publish *message* to *sender* alone."""
 
-    async def adopt(self, root_token: bytes, message: Dropped) -> bool:
+    async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
         """
-        Drop the root tag if this server is not the one that was adopted last; say whether that was so.
+        Invalidate the root tag if this is another server than at the last call of any process; return whether it is.
 
-        A server that came back from a file, or took over from another, may hold tokens and values of the past.
+        A server restored from a file, or one that took over from another, may hold tokens and values of the past.
         """
-        ...
 
     async def claim(self, name: str, ttl_s: float) -> bool:
-        """Be the first to take *name*."""
-        ...
+        """Return whether this is the first claim of *name* within *ttl_s*."""
 
-    def subscribe(self, member: str) -> AbstractAsyncContextManager[Subscription]:
-        """Hear what is said to everyone and to *member*: all of it from when the block is entered."""
-        ...
+    def subscribe(self, member: str) -> AbstractAsyncContextManager[BusSubscription]:
+        """Receive what is published to all and to *member*: everything from the moment the block is entered."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close all connections."""

@@ -1,49 +1,64 @@
-"""What the parts of one process's cache have in common."""
+"""The state that the modules of one process's cache share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from monitor.cache.config import CacheConfig
-from monitor.cache.connection_gate import Link
-from monitor.cache.invalidation_bus import Alone, Bus
-from monitor.cache.load import UnderWay
+from monitor.cache.connection_gate import ConnectionGate
+from monitor.cache.invalidation_bus import InvalidationBus, LocalBus, Supervise
+from monitor.cache.load import InFlight
 from monitor.cache.memory import Memory
 from monitor.cache.server import CacheServer
-from monitor.cache.stats import Counters
-from monitor.cache.waiters import Wakes
+from monitor.cache.stats import CacheStats, Counters
+from monitor.cache.waiters import Waiters
 from monitor.domain.ports.clock import Clock
 
 
-class Process:
-    """The state of one process. Building it does no I/O."""
+class CacheState:
+    """Everything that one process's cache consists of. Building it does no I/O."""
 
-    def __init__(self, clock: Clock, server: CacheServer | None, config: CacheConfig) -> None:
+    def __init__(self, clock: Clock, server: CacheServer | None, config: CacheConfig, supervise: Supervise) -> None:
         self.clock = clock
         self.config = config
         self.server = server
-        self.link = Link()
-        self.wakes = Wakes()
+        self.gate = ConnectionGate()
+        self.waiters = Waiters()
         self.memory = Memory(config.l1_bytes)
         self.counters = Counters()
-        self.under_way = UnderWay()
-        self.bus: Bus | Alone = (
-            Alone(self.drop_here)
+        self.in_flight = InFlight()
+        self.bus: InvalidationBus | LocalBus = (
+            LocalBus(self.apply_invalidation)
             if server is None
-            else Bus(server, self.link, self.wakes, clock, config, self.drop_here)
+            else InvalidationBus(
+                server, self.gate, self.waiters, clock, config, apply=self.apply_invalidation, supervise=supervise
+            )
         )
 
     @property
     def trusted(self) -> bool:
-        """Whether memory may be served from: everything that was dropped has been dropped here."""
+        """Whether memory may be served: every invalidation has been applied to it."""
         return self.clock.monotonic() < self.bus.trusted_until
 
     def unix_s(self) -> float:
         return self.clock.now().timestamp()
 
-    def drop_here(self, tags: Iterable[str], keys: Iterable[str]) -> None:
-        """Drop what is in memory in place, and doom the look-ups that may have read what is dropped."""
-        self.memory.drop(tags)
+    def apply_invalidation(self, tags: Iterable[str], keys: Iterable[str]) -> None:
+        """Invalidate values in memory and supersede the loads that may have read what is no longer true."""
+        self.memory.invalidate(tags)
         for key in keys:
             self.memory.remove(key)
-        self.under_way.doom(tags, keys)
+        self.in_flight.supersede(tags, keys)
+
+    def stats(self) -> CacheStats:
+        """Return the counts since the start and the state at this moment."""
+        views = self.counters.snapshot()
+        reads = sum(view.reads for view in views)
+        return CacheStats(
+            views=views,
+            entries=len(self.memory),
+            bytes=self.memory.bytes,
+            trusted=self.trusted,
+            pending_invalidations=self.bus.pending_invalidations,
+            hit_ratio=sum(view.hits for view in views) / reads if reads else None,
+        )

@@ -1,18 +1,14 @@
-"""What the cache counts, and the plain structs it shows."""
+"""Counters of the cache."""
 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    from monitor.cache.state import Process
-
 
 class Source(enum.Enum):
-    """Where one answer came from; the names are those of the counters."""
+    """Where a value came from; the values are the names of the counters."""
 
     L1 = "l1_hits"
     L2 = "l2_hits"
@@ -23,8 +19,8 @@ class Source(enum.Enum):
 
 class ViewStats(msgspec.Struct):
     """
-    Counts of one view since the start. The first five are answers to callers: from memory; from the shared server; past
-    its time while a new one is computed; the last good value after a failure; waited for a creation.
+    Counts of one view since the start. The first five are reads: served from memory; from the shared server; past
+    ``fresh_s`` while a new value is computed; the last good value after a failure; after waiting for a creation.
     """
 
     view: str
@@ -36,16 +32,16 @@ class ViewStats(msgspec.Struct):
     creations: int = 0
     failures: int = 0
     creation_s: float = 0.0
-    """Total time of the creations; with the reads it tells whether caching the view pays."""
+    """Total time of the creations; set against the reads, it shows whether caching the view pays."""
     invalidations: int = 0
-    """Values in memory that were dropped by a tag."""
+    """Values in memory that an invalidated tag made untrue."""
 
     def count(self, source: Source) -> None:
         setattr(self, source.value, getattr(self, source.value) + 1)
 
     @property
     def hits(self) -> int:
-        """Answers that waited for no creation."""
+        """Reads that waited for no creation."""
         return self.l1_hits + self.l2_hits + self.stale_hits + self.fail_safe
 
     @property
@@ -54,23 +50,17 @@ class ViewStats(msgspec.Struct):
 
 
 class CacheStats(msgspec.Struct, frozen=True):
-    """One look at the cache of this process. Ratios are 0 to 1, ``None`` before the first read."""
+    """The cache of this process at one moment."""
 
     views: tuple[ViewStats, ...]
     entries: int
     bytes: int
     trusted: bool
-    """Whether memory may be served from."""
-    server_up: bool
-    server_failures: int
-    owed: int
-    """Tags whose drop the server has not taken yet."""
-    under_way: int
-    """Look-ups in progress."""
+    """Whether memory may be served."""
+    pending_invalidations: int
+    """Tags whose invalidation the server has not taken yet."""
     hit_ratio: float | None
-    l1_hit_ratio: float | None
-    l2_hit_ratio: float | None
-    """Of the reads that memory could not answer."""
+    """Reads that waited for no creation, 0 to 1; ``None`` before the first read."""
 
 
 class Counters:
@@ -87,28 +77,3 @@ class Counters:
 
     def snapshot(self) -> tuple[ViewStats, ...]:
         return tuple(msgspec.structs.replace(view) for view in self._views.values())
-
-
-def ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
-def summary(process: Process) -> CacheStats:
-    """Return the counts and the state of *process*."""
-    views = process.counters.snapshot()
-    reads = sum(view.reads for view in views)
-    l1 = sum(view.l1_hits + view.stale_hits + view.fail_safe for view in views)
-    l2 = sum(view.l2_hits for view in views)
-    return CacheStats(
-        views=views,
-        entries=len(process.memory),
-        bytes=process.memory.bytes,
-        trusted=process.trusted,
-        server_up=process.server is not None and process.link.up,
-        server_failures=process.link.failures,
-        owed=process.bus.owed,
-        under_way=len(process.under_way),
-        hit_ratio=ratio(l1 + l2, reads),
-        l1_hit_ratio=ratio(l1, reads),
-        l2_hit_ratio=ratio(l2, reads - l1),
-    )

@@ -3,7 +3,7 @@ The cached views, in one place: the query of each, how long it lives, what its a
 
 A view is worth caching when it is read often for what it costs: at least twenty milliseconds of queries saved a second,
 and five reads for each time it is dropped. ``/metrics`` shows both for every view. Whatever a caller filters freely,
-and every page but the first, is asked of the database each time.
+and every page but the first, is read from the database each time.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from typing import Any
 import msgspec
 
 from monitor.cache import POLICIES, Cache, Creator, Entry, Key, View
-from monitor.domain.alerts.model import AlertState
+from monitor.domain.alerts.alert import AlertState
 from monitor.domain.errors import Unavailable
 from monitor.domain.paging import DEFAULT_LIMIT, page, page_by
 from monitor.domain.ports.queries.alerts import AlertFilter, AlertQueries
 from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries, WebhookFilter
 from monitor.domain.views.dashboard import (
-    FIRST_ROWS,
-    FIRST_WINDOW,
+    INITIAL_ROWS,
+    INITIAL_WINDOW,
     WINDOWS,
     OverviewView,
     WebhookRow,
+    cursor_position,
     performance_view,
-    place_of,
 )
 from monitor.domain.views.webhooks import WebhookView
 from monitor.domain.vocab import Page
@@ -42,8 +42,13 @@ PART_MISSING = "A part of the dashboard cannot be computed now; try again in a m
 Query = Callable[..., Awaitable[Any]]
 
 
-class Catalogue:
-    """Answers each view as encoded JSON, from the cache where it can."""
+class CachedViews:
+    """
+    The cached views: encoded JSON, from the cache where possible.
+
+    Args:
+        sockets: counts the open sockets of this process; ``None`` where it has none by design.
+    """
 
     def __init__(
         self,
@@ -51,15 +56,16 @@ class Catalogue:
         queries: Queries,
         dashboards: DashboardQueries,
         alerts: AlertQueries,
+        *,
+        sockets: Callable[[], int | None],
     ) -> None:
-        self.sockets: Callable[[], int | None] = lambda: None
-        """Counts this process's open sockets, where it has any."""
+        self._sockets = sockets
         self._cache = cache
         self._queries = queries
         self._dashboards = dashboards
         self._alerts = alerts
         self._views: dict[str, tuple[View, Query]] = {}
-        # Made of other views, so whatever drops one of them drops it.
+        # Composed of other views, so what drops one of them drops it.
         self._add("dashboard", self._dashboard, "dashboard", "health", "anomalies", "alerts")
         self._add("overview", self._overview, "dashboard")
         self._add("webhook_health", self._rows, "dashboard", "health")
@@ -100,7 +106,7 @@ class Catalogue:
 
     def peek(self, text: str) -> Entry | None:
         """Return the answer that memory may give without waiting, if it holds one."""
-        return self._cache.peek_past(text)
+        return self._cache.peek_stale(text)
 
     def pinned(self) -> list[tuple[Key, Creator]]:
         """Return what is kept warm: all that the page shows first."""
@@ -124,11 +130,11 @@ class Catalogue:
         overview = await self._dashboards.overview()
         stats = self._cache.stats()
         ratio = None if stats.hit_ratio is None else round(stats.hit_ratio, 4)
-        return msgspec.structs.replace(overview, sockets=self.sockets(), cache_hit_ratio=ratio)
+        return msgspec.structs.replace(overview, sockets=self._sockets(), cache_hit_ratio=ratio)
 
     async def _dashboard(self) -> dict[str, msgspec.Raw | list[msgspec.Raw]]:
         """Return a :class:`DashboardView`, put together from the answers of the views that it shows."""
-        name, scope = performance_view(FIRST_WINDOW), {"window": FIRST_WINDOW}
+        name, scope = performance_view(INITIAL_WINDOW), {"window": INITIAL_WINDOW}
         overview, rows, performance, anomalies, alerts = await asyncio.gather(
             self._part("overview"),
             self._part("webhook_health"),
@@ -147,7 +153,7 @@ class Catalogue:
 
     async def _part(self, name: str, **scope: Any) -> bytes:
         key, create = self._key(name, scope)
-        entry = await self._cache.part(key, create)
+        entry = await self._cache.dependency(key, create)
         if entry.stale:
             # What is made of a last good value would pass for a new one.
             raise Unavailable(PART_MISSING)
@@ -155,7 +161,7 @@ class Catalogue:
 
     async def _rows(self) -> Page[WebhookRow]:
         rows = await self._dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1)
-        return page_by(rows, DEFAULT_LIMIT, place_of)
+        return page_by(rows, DEFAULT_LIMIT, cursor_position)
 
     async def _webhooks(self) -> Page[WebhookView]:
         return page(await self._queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1), DEFAULT_LIMIT)
@@ -178,7 +184,7 @@ class _Listed(msgspec.Struct):
 
 
 def _first_rows(page: bytes) -> list[msgspec.Raw]:
-    return msgspec.json.decode(page, type=_Listed).items[:FIRST_ROWS]
+    return msgspec.json.decode(page, type=_Listed).items[:INITIAL_ROWS]
 
 
 async def _encoded(query: Query, scope: dict[str, Any]) -> bytes:

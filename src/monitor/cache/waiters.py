@@ -1,4 +1,4 @@
-"""Who waits for the release of which key."""
+"""Loads that wait for a lock to be released, by key."""
 
 from __future__ import annotations
 
@@ -7,28 +7,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Wakes:
-    """Events by key, in the order of arrival, there only while somebody listens."""
+class Waiters:
+    """Events by key, in order of arrival; a key without a waiter takes no memory."""
 
     def __init__(self) -> None:
-        self._listening: dict[str, list[asyncio.Event]] = {}
-
-    def __len__(self) -> int:
-        return len(self._listening)
+        self._events: dict[str, list[asyncio.Event]] = {}
 
     @contextmanager
-    def listen(self, key: str) -> Iterator[asyncio.Event]:
-        """An event that is set whenever *key* is released."""
+    def register(self, key: str) -> Iterator[asyncio.Event]:
+        """Yield an event that is set whenever *key* is released."""
         event = asyncio.Event()
-        self._listening.setdefault(key, []).append(event)
+        self._events.setdefault(key, []).append(event)
         try:
             yield event
         finally:
-            events = self._listening[key]
+            events = self._events[key]
             events.remove(event)
             if not events:
-                del self._listening[key]
+                del self._events[key]
 
-    def wake(self, key: str) -> None:
-        for event in self._listening.get(key, ()):
+    def notify(self, key: str) -> None:
+        for event in self._events.get(key, ()):
             event.set()

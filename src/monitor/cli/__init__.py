@@ -1,4 +1,4 @@
-"""The command line. Each command lives in a module of its own and returns an exit code."""
+"""The command line. Each command is a module, imported when it is called, and returns an exit code."""
 
 from __future__ import annotations
 
@@ -7,41 +7,48 @@ import os
 import select
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from monitor import __version__
-from monitor.cli import doctor, migrate, openapi, serve, token, up, work
 from monitor.cli.common import CommandError
 from monitor.settings.environment import SettingsError
 
-COMMANDS = (up, serve, work, migrate, token, doctor, openapi)
+COMMANDS = ("up", "serve", "work", "migrate", "token", "doctor", "openapi")
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Parser of one command, whose module it imports at first use: importing all of them takes seconds of CPU."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        module = import_module(f"{__name__}.{self.prog.rpartition(' ')[2]}")
+        self.description, self.epilog = (module.__doc__ or "").strip(), f"example: {module.EXAMPLE}"
+        module.arguments(self)
+        self.set_defaults(run=module.run)
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            # Left to the parser above, this error would show the usage of `monitor` instead of the command's.
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     top = argparse.ArgumentParser(
         prog="monitor",
-        description="Monitor delivers webhooks and watches them.",
+        description="Monitor delivers webhooks and monitors them.",
         epilog="Start with: monitor up --demo",
     )
     top.add_argument("--version", action="version", version=f"monitor {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="command")
-    for module in COMMANDS:
-        name = module.__name__.rpartition(".")[2]
-        text = (module.__doc__ or "").strip()
-        sub = commands.add_parser(
-            name,
-            help=text.splitlines()[0],
-            description=text,
-            epilog=f"example: {module.EXAMPLE}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.arguments(sub)
-        sub.set_defaults(run=module.run)
+    commands = top.add_subparsers(dest="command", required=True, metavar="command", parser_class=_CommandParser)
+    for name in COMMANDS:
+        commands.add_parser(name, help=_summary(name), formatter_class=argparse.RawDescriptionHelpFormatter)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; what a person did wrong becomes one line and exit code 2."""
+    """Run one command; an error of usage or of settings becomes one line and exit code 2."""
     parsed = parser().parse_args(arguments)
     try:
         code: int = parsed.run(parsed)
@@ -50,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"monitor {parsed.command}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        if not _is_read_no_more():
+        if not _is_output_closed():
             raise
         return 141
     except KeyboardInterrupt:
@@ -58,12 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _is_read_no_more() -> bool:
-    """Whether who read the output, like `head`, has gone. Then what Python flushes on its way out goes nowhere."""
+def _summary(command: str) -> str:
+    """Return the first line of the docstring of *command*, read from its source, since importing it is slow."""
+    with Path(__file__).with_name(f"{command}.py").open(encoding="utf-8") as source:
+        return source.readline().strip().strip('"')
+
+
+def _is_output_closed() -> bool:
+    """Whether the reader of the output, like `head`, has closed it. Then what is left in the buffer is discarded."""
     output = sys.stdout.fileno()
     pipe = select.poll()
     pipe.register(output, 0)
-    gone = any(event & select.POLLERR for _, event in pipe.poll(0))
-    if gone:
+    closed = any(event & select.POLLERR for _, event in pipe.poll(0))
+    if closed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), output)
-    return gone
+    return closed

@@ -7,11 +7,8 @@ import os
 import re
 from pathlib import Path
 
-import msgspec
-
 from monitor.adapters.local_keys import LocalKeys, load_keys
-from monitor.bootstrap.container import Parts
-from monitor.settings.environment import from_env, missing_for_production
+from monitor.settings.environment import from_env
 from monitor.settings.schema import JwtKey, SecretKey, Settings
 
 DEFAULT_DATA_DIR = Path("monitor-data")
@@ -23,7 +20,7 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class CommandError(Exception):
-    """A command cannot go on; the text says why and what to do, in one line."""
+    """A command cannot continue; the text is one line with reason and remedy."""
 
 
 def add_address(sub: argparse.ArgumentParser) -> None:
@@ -40,25 +37,16 @@ def environment() -> Settings:
     return from_env(os.environ)
 
 
-def production() -> Settings:
-    """Read the settings of a production process and refuse what is missing or weak, naming all of it."""
-    settings = environment()
-    if problems := missing_for_production(settings):
-        raise CommandError("cannot start:\n  " + "\n  ".join(problems))
-    return settings
-
-
-def build_parts(settings: Settings) -> Parts:
-    """Return the parts of a process. Raises :class:`CommandError` if a key or an address in *settings* is no good."""
-    try:
-        return Parts(settings)
-    except (ValueError, OSError, msgspec.MsgspecError) as error:
-        raise CommandError(f"cannot start: {error}") from None
+def count(text: str) -> int:
+    """Read how many of something there are, at least one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count; give a whole number from 1")
+    return int(text)
 
 
 def port(text: str) -> int:
     """Read a port."""
-    if not text.isdigit() or not 1 <= int(text) <= 65_535:
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
     return int(text)
 
@@ -66,7 +54,7 @@ def port(text: str) -> int:
 def database_url(settings: Settings) -> str:
     """Return the database to use. Raises :class:`CommandError` if none is set."""
     if settings.database_url is None:
-        raise CommandError("MONITOR_DATABASE_URL is not set; give the PostgreSQL to use.")
+        raise CommandError("MONITOR_DATABASE_URL is not set; it needs the URL of PostgreSQL.")
     return settings.database_url
 
 
@@ -91,7 +79,7 @@ def read_local_keys(data_dir: Path) -> LocalKeys:
 
 
 def database_file(data_dir: Path) -> Path:
-    """Return where a running ``monitor up`` says which database is its own; only its user can open that database."""
+    """Return the file with the database of a running ``monitor up``; only its user can open that database."""
     return data_dir / "database-url"
 
 

@@ -14,7 +14,7 @@ import structlog
 from monitor.domain.errors import MonitorError
 from monitor.domain.ports.queries.resources import Queries, WebhookFilter
 from monitor.domain.services.publish import EventIn, Publisher
-from monitor.domain.services.webhooks import Registry
+from monitor.domain.services.webhooks import WebhookCommands
 from monitor.domain.vocab import Actor, Role
 from monitor.domain.webhooks.registration import WebhookSpec
 
@@ -41,7 +41,7 @@ Handler = Callable[[], Awaitable[tuple[int, str]]]
 class Demo:
     """Runs until cancelled: starts receivers, registers a webhook for each, and publishes events."""
 
-    def __init__(self, registry: Registry, publisher: Publisher, queries: Queries) -> None:
+    def __init__(self, registry: WebhookCommands, publisher: Publisher, queries: Queries) -> None:
         self._registry = registry
         self._publisher = publisher
         self._queries = queries
@@ -124,7 +124,7 @@ class Demo:
 
 
 def _closed_port() -> int:
-    """Return a loopback port where nobody listens."""
+    """Return a loopback port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,7 +1,6 @@
-"""Check what Monitor needs and say what to do.
+"""Check the environment and print remedies.
 
-Looks at keys, also those of an identity provider, database, clock skew, migrations and Redis. Exits with 1 if something
-must be mended.
+Checks keys, also those of an identity provider, database, clock skew, migrations and Redis. Exits with 1 on any error.
 """
 
 from __future__ import annotations
@@ -19,10 +18,11 @@ from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.queries.resources import PostgresQueries
-from monitor.adapters.secret_box import KeyVault
+from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import read_key_set
-from monitor.auth.keys import Key, KeyRing
-from monitor.bootstrap.container import jwt_keys, outbound_tls
+from monitor.auth.keys import KeyRing
+from monitor.bootstrap.outbound import outbound_tls
+from monitor.bootstrap.token_keys import jwt_keys
 from monitor.cli.common import add_json, environment
 from monitor.domain.errors import Unavailable
 from monitor.settings.environment import missing_for_production
@@ -33,7 +33,7 @@ MAX_SKEW_S = 2.0
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One check: ``ok``, ``warning`` or ``error``, and what to do."""
+    """One check: ``ok``, ``warning`` or ``error``, with its remedy."""
 
     check: str
     state: str
@@ -56,14 +56,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Return every finding; never raises for what it looks at."""
-    return [
-        *_keys(settings),
-        *_tls_files(settings),
-        *await _provider_keys(settings),
-        *await _database(settings),
-        await _redis(settings),
-    ]
+    """Return every finding; never raises because of a failing check."""
+    checks = [*_keys(settings), *_tls_files(settings), *await _provider_keys(settings)]
+    return [*checks, *await _database(settings), await _redis(settings)]
 
 
 def _keys(settings: Settings) -> list[Finding]:
@@ -71,12 +66,11 @@ def _keys(settings: Settings) -> list[Finding]:
     if missing:
         return [Finding("keys", "error", text) for text in missing]
     try:
-        keys = [Key(key.kid, key.alg, key.key) for key in jwt_keys(settings)]
-        KeyRing(keys, alone=settings.jwt.jwks_url is None)
-        KeyVault([(key.kid, key.decoded()) for key in settings.secrets.keys])
+        KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None)
+        SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
     except (ValueError, OSError, msgspec.MsgspecError) as error:
         return [Finding("keys", "error", str(error))]
-    return [Finding("keys", "ok", "token and encryption keys can be used")]
+    return [Finding("keys", "ok", "token and encryption keys are valid")]
 
 
 def _tls_files(settings: Settings) -> list[Finding]:
@@ -101,7 +95,7 @@ async def _provider_keys(settings: Settings) -> list[Finding]:
     try:
         found = read_key_set(await HttpKeySource(url, tls=tls)())
     except Unavailable as error:
-        return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error.detail}; check the address and the way to it")]
+        return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error.detail}; check the address and the network")]
     except ValueError as error:
         return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error}; check the address")]
     unused = "".join(f"; {key.kid!r} is not used: {key.reason}" for key in found.ignored)
@@ -119,7 +113,7 @@ async def _database(settings: Settings) -> list[Finding]:
     where = describe(settings.database_url)
     try:
         async with Database(DatabaseConfig(dsn=settings.database_url)) as database:
-            queries = PostgresQueries(database, KeyVault([("-", bytes(32))]))
+            queries = PostgresQueries(database, SecretBox([("-", bytes(32))]))
             ahead_s = (await queries.now() - SystemClock().now()).total_seconds()
             revision = await queries.revision()
     except Unavailable:
@@ -127,9 +121,11 @@ async def _database(settings: Settings) -> list[Finding]:
     newest = newest_revision()
     return [
         Finding("database", "ok", f"{where} answers"),
-        Finding("clock", "ok", f"the database's clock is {ahead_s:+.3f} s from ours")
+        Finding("clock", "ok", f"the database's clock is {ahead_s:+.3f} s from the host's")
         if abs(ahead_s) <= MAX_SKEW_S
-        else Finding("clock", "warning", f"the database's clock is {ahead_s:+.1f} s from ours; synchronise both (NTP)"),
+        else Finding(
+            "clock", "warning", f"the database's clock is {ahead_s:+.1f} s from the host's; synchronise both (NTP)"
+        ),
         Finding("migrations", "ok", f"schema {revision}")
         if revision == newest
         else Finding("migrations", "error", f"schema {revision or 'missing'}, needed {newest}; run `monitor migrate`"),
@@ -138,7 +134,7 @@ async def _database(settings: Settings) -> list[Finding]:
 
 async def _redis(settings: Settings) -> Finding:
     if settings.redis_url is None:
-        return Finding("redis", "warning", "not set; fine for one process, needed for more (MONITOR_REDIS_URL)")
+        return Finding("redis", "warning", "MONITOR_REDIS_URL is not set; required for more than one process")
     client = Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
     try:
         await client.ping()

@@ -1,4 +1,4 @@
-"""Bring the database to the schema this version needs.
+"""Migrate the database to the schema of this version.
 
 Safe to repeat and to run from several machines at once.
 """

@@ -10,7 +10,7 @@ import base64
 
 import msgspec
 
-from monitor.bootstrap.container import Parts
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
 from monitor.http.openapi import reference as openapi
 from monitor.settings.schema import JwtKey, SecretKey, Secrets, Settings
@@ -33,6 +33,6 @@ def document() -> bytes:
     unused = base64.urlsafe_b64encode(bytes(range(32))).decode()
     settings = Settings(database_url="postgresql://localhost/monitor", secrets=Secrets(keys=(SecretKey("-", unused),)))
     app = build_app(
-        Parts(msgspec.structs.replace(settings, jwt=type(settings.jwt)(keys=(JwtKey("-", "HS256", unused),))))
+        Container(msgspec.structs.replace(settings, jwt=type(settings.jwt)(keys=(JwtKey("-", "HS256", unused),))))
     )
-    return msgspec.json.format(openapi.document(app))
+    return msgspec.json.format(openapi.document(app.litestar))

@@ -1,8 +1,8 @@
 """
-Several processes that do the same: started, replaced when they die, stopped together.
+Process group: starts several processes of one command, replaces those that exit, stops all of them together.
 
-A child finds out that its parent is gone, however that ended, by a pipe of which only the parent holds the other end:
-the kernel closes it. The child then stops as it does on SIGTERM.
+A child detects the exit of its parent, even by SIGKILL, by a pipe of which only the parent holds the other end: the
+kernel closes it. The child then stops as it does on SIGTERM. Why not uvicorn's supervisor: docs/adr/0010.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 
 CANNOT_START = 3
-"""The exit code of a child that would only fail again."""
+"""Exit code of a child whose next start would fail in the same way."""
 
 USAGE = 2
-"""The exit code of a command that was told something wrong."""
+"""Exit code of a command with a wrong argument or setting."""
 
 STOP_S = 20.0
-"""How long children may take to stop before they are killed: longer than they give the requests in flight."""
+"""Time for children to stop before SIGKILL: longer than their drain of requests in flight."""
 
 SETTLED_S = 30.0
-"""Who lived this long is replaced at once."""
+"""Lifetime after which a child that exits is replaced without a pause."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 
@@ -34,12 +34,12 @@ log = structlog.get_logger(__name__)
 
 
 class StartFailed(Exception):
-    """A child ended before it ever worked, and would again; it has said why."""
+    """A first child could not start, and the next one could not either. The child has logged the reason."""
 
 
 def pause_s(early_deaths: int) -> float:
-    """Return how long to wait before the next child, after *early_deaths* in a row that did not live long."""
-    # Doubled no further than it matters: floats end somewhere.
+    """Return the backoff before the next child, after *early_deaths* in a row before ``SETTLED_S``."""
+    # The exponent is capped, since 2.0 ** 1024 overflows.
     return min(FIRST_PAUSE_S * 2.0 ** min(early_deaths - 1, 30), LONGEST_PAUSE_S) if early_deaths else 0.0
 
 
@@ -54,13 +54,14 @@ def when_parent_dies(lifeline: int, stop: Callable[[], None]) -> None:
     loop.add_reader(lifeline, closed)
 
 
-class Family:
+class ProcessGroup:
     """
+    Keeps *count* slots filled with a child each.
+
     Args:
-        command: returns the command of a child, given the number of its end of the lifeline.
-        count: how many children there are.
+        command: returns the command line of a child, given the file descriptor of its end of the lifeline.
         shared: file descriptors that every child inherits under the same numbers.
-        stop_s: how long they may take to stop.
+        stop_s: time for the children to stop before SIGKILL.
     """
 
     def __init__(
@@ -74,40 +75,40 @@ class Family:
         self._children: set[Process] = set()
 
     def stop(self) -> None:
-        """Ask every child to stop, and start none any more. Safe to repeat."""
+        """Send SIGTERM to every child, and start no more. Safe to repeat."""
         self._stopping.set()
-        self._tell(signal.SIGTERM)
+        self._send(signal.SIGTERM)
 
     async def run(self) -> bool:
         """
         Keep the children alive until :meth:`stop`, and return when all have ended.
 
         Returns:
-            whether all of them stopped in good order.
+            whether the last child of every slot stopped cleanly.
 
         Raises:
-            StartFailed: one of the first children could not start; the others have been stopped.
+            StartFailed: the first child of a slot could not start; the others have been stopped.
         """
         with _pipe() as lifeline:
-            places = [asyncio.create_task(self._keep(lifeline)) for _ in range(self._count)]
-            for place in places:
-                place.add_done_callback(lambda _: self.stop())
+            slots = [asyncio.create_task(self._keep(lifeline)) for _ in range(self._count)]
+            for slot in slots:
+                slot.add_done_callback(lambda _: self.stop())
             await self._stopping.wait()
-            _, late = await asyncio.wait(places, timeout=self._stop_s)
+            _, late = await asyncio.wait(slots, timeout=self._stop_s)
             if late:
                 log.error("processes_killed", count=len(late), after_s=self._stop_s)
-                self._tell(signal.SIGKILL)
+                self._send(signal.SIGKILL)
                 await asyncio.wait(late)
-            in_order = [place.result() for place in places]
-            return all(in_order)
+            stopped_cleanly = [slot.result() for slot in slots]
+            return all(stopped_cleanly)
 
     async def _keep(self, lifeline: int) -> bool:
-        """Keep one place filled; return whether its last child stopped in good order."""
+        """Keep one slot filled; return whether its last child stopped cleanly."""
         replaced, early_deaths = False, 0
         while not self._stopping.is_set():
             code, lived_s = await self._live(lifeline)
             if self._stopping.is_set():
-                # One that had not come so far as to hear of signals served nobody.
+                # A child that had not installed its handlers yet dies of SIGTERM, and had no requests in flight.
                 return code in {0, -signal.SIGTERM}
             if code in {CANNOT_START, USAGE} and not replaced:
                 raise StartFailed
@@ -118,10 +119,10 @@ class Family:
         return True
 
     async def _live(self, lifeline: int) -> tuple[int, float]:
-        """Start a child and wait for its end; return its exit code, and for how many seconds it lived."""
+        """Run one child; return its exit code and its lifetime in seconds."""
         now_s = asyncio.get_running_loop().time
         born_s = now_s()
-        # In a session of its own: Ctrl-C is for the parent to pass on, and would come before a child can hear it.
+        # In its own session, since a Ctrl-C that comes before its handlers are installed would kill it.
         child = await asyncio.create_subprocess_exec(
             *self._command(lifeline), pass_fds=(lifeline, *self._shared), start_new_session=True
         )
@@ -132,19 +133,19 @@ class Family:
         self._children.remove(child)
         return code, now_s() - born_s
 
-    def _tell(self, what: signal.Signals) -> None:
+    def _send(self, what: signal.Signals) -> None:
         for child in self._children:
-            # Not by asyncio, which looks first whether the child has ended, and then loses its exit code to that look.
+            # Not `child.send_signal`: its poll can reap the child first, and then asyncio loses the exit code.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, what)
 
 
 @contextlib.contextmanager
 def _pipe() -> Iterator[int]:
-    """Yield the end of a pipe to hand down; the other one stays here, and closes with this process at the latest."""
-    hand_down, keep = os.pipe()
+    """Yield the end of a pipe to inherit; the other end stays here, and closes with this process at the latest."""
+    inherited, keep = os.pipe()
     try:
-        yield hand_down
+        yield inherited
     finally:
-        os.close(hand_down)
+        os.close(inherited)
         os.close(keep)

@@ -1,63 +1,56 @@
 """Serve the API.
 
-Any number of them, on MONITOR_DATABASE_URL and, for more than one process, MONITOR_REDIS_URL. SIGTERM finishes the
-requests in flight, sends live feeds elsewhere and exits with 0.
+Any number of them share MONITOR_DATABASE_URL and, with more than one process, MONITOR_REDIS_URL. SIGTERM finishes the
+requests in flight, closes live feeds for reconnection and exits with 0.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import errno
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import uvicorn
-
 from monitor import log as logs
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.loops import spare_the_collector
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app
-from monitor.cli.common import CommandError, add_address, build_parts, production
-from monitor.cli.processes import CANNOT_START, Family, StartFailed, when_parent_dies
-from monitor.http.live.frame_transport import LiveProtocol
-from monitor.http.server.connection import BoundedHttp
+from monitor.cli.common import CommandError, add_address, count
+from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, when_parent_dies
+from monitor.cli.start import build_container, production
+from monitor.http.server.server import Server
 
 EXAMPLE = "monitor serve --host 0.0.0.0 --port 8000 --processes 2"
 
-MAX_MESSAGE_BYTES = 16_384
-DRAIN_S = 10
-
 HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that log rotation and service managers send to say "read again", which needs no signal here."""
+"""Signals by which log rotation and service managers request a reload, which needs none here."""
 
 
 def arguments(sub: argparse.ArgumentParser) -> None:
     add_address(sub)
-    sub.add_argument("--processes", type=int, default=1, help="server processes (default 1)")
-    # What a parent tells its children: the numbers of its lifeline and of the sockets to listen on.
+    sub.add_argument("--processes", type=count, default=1, help="server processes (default 1)")
+    # From a parent to its children: descriptors of the lifeline and of the sockets to listen on.
     sub.add_argument("--inherited", type=_numbers, default=(), help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
     settings = production()
-    if args.processes < 1:
-        raise CommandError("--processes starts at 1.")
     if args.processes > 1 and settings.redis_url is None:
-        print("warning: more than one process needs MONITOR_REDIS_URL to share caches and limits", file=sys.stderr)
-    parts = build_parts(settings)  # Says what is wrong with a key here, in one line; a child would for each of them.
-    logs.configure(settings.log.level, settings.log.format)
+        print("warning: without MONITOR_REDIS_URL, processes share neither caches nor rate limits", file=sys.stderr)
+    stream = logs.configure(settings.log.level, settings.log.format)
+    # Before children are started: each of them would report a bad key.
+    container = build_container(settings, stream)
     for name in HARMLESS:
         signal.signal(name, signal.SIG_IGN)
     if args.inherited:
         lifeline, *numbers = args.inherited
-        return _serve(parts, [socket.socket(fileno=number) for number in numbers], lifeline)
+        return _serve(container, [socket.socket(fileno=number) for number in numbers], lifeline)
     sockets = listen(args.host, args.port)
-    return _serve(parts, sockets) if args.processes == 1 else asyncio.run(_supervise(args.processes, sockets))
+    return _serve(container, sockets) if args.processes == 1 else asyncio.run(_supervise(args.processes, sockets))
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -90,7 +83,7 @@ def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        # Two processes can bind one port; that only one can listen is what tells the second.
+        # Two processes can bind one port; only one of them can listen.
         listener.listen()
     except OSError:
         listener.close()
@@ -106,24 +99,23 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
         return [sys.executable, "-m", "monitor", "serve", "--inherited", inherited]
 
     def stop() -> None:
-        # Else whoever comes while the children finish would wait for one that never answers.
+        # Or a client that connects while the children finish would wait without an answer.
         for listener in sockets:
             listener.close()
-        family.stop()
+        group.stop()
 
-    family = Family(command, count, numbers)
+    group = ProcessGroup(command, count, numbers)
     _on_stop_signals(stop)
     try:
-        return 0 if await family.run() else 1
+        return 0 if await group.run() else 1
     except StartFailed:
-        raise CommandError("a server process could not start; what it logged says why.") from None
+        raise CommandError("a server process could not start; the log has the reason.") from None
 
 
-def _serve(parts: Parts, sockets: list[socket.socket], lifeline: int | None = None) -> int:
-    app = build_app(parts)
-    spare_the_collector()
-    config = uvicorn.Config(app, **server_options())
-    server = Server(config, app.state.hub.drain)
+def _serve(container: Container, sockets: list[socket.socket], lifeline: int | None = None) -> int:
+    app = build_app(container)
+    freeze_gc()
+    server = Server(app, container.hub.drain)
 
     async def serve() -> int:
         _on_stop_signals(server.stop)
@@ -132,7 +124,7 @@ def _serve(parts: Parts, sockets: list[socket.socket], lifeline: int | None = No
         await server.serve(sockets)
         return 0 if server.started else CANNOT_START
 
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         return runner.run(serve())
 
 
@@ -143,41 +135,3 @@ def _on_stop_signals(stop: Callable[[], None]) -> None:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
-
-
-class Server(uvicorn.Server):
-    """A server that leaves signals to its command: uvicorn's own would kill the process once more on its way out."""
-
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None] = lambda: None) -> None:
-        super().__init__(config)
-        self._drain = drain
-
-    def stop(self) -> None:
-        # First of all: whoever knocks until the port is closed is told to come back, and sockets say good-bye.
-        self._drain()
-        self.should_exit = True
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        # An address that is taken would end the process from in here, over the head of whoever runs beside the server.
-        try:
-            await super().startup(sockets)
-        except SystemExit:
-            self.should_exit = True
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def server_options() -> dict[str, Any]:
-    """Return the options of every server of ours. Its access log is off: it would print query strings."""
-    return {
-        "access_log": False,
-        "log_config": None,
-        "http": BoundedHttp,
-        "ws": LiveProtocol,
-        "ws_max_size": MAX_MESSAGE_BYTES,
-        "ws_per_message_deflate": False,
-        "server_header": False,
-        "timeout_graceful_shutdown": DRAIN_S,
-    }

@@ -1,13 +1,11 @@
-"""Make a token, or revoke one.
+"""Create or revoke a token.
 
-Prints the token alone. With --data-dir it is signed by the keys that `monitor up` keeps there, else by
-MONITOR_JWT__KEYS.
+Prints only the token. With --data-dir it is signed with the key of that `monitor up`, else with MONITOR_JWT__KEYS.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
@@ -15,22 +13,19 @@ from pathlib import Path
 import msgspec
 
 from monitor.adapters.clock import SystemClock
-from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.auth.keys import Key, KeyRing
 from monitor.auth.tokens import is_name, issue
-from monitor.bootstrap.container import jwt_keys, token_policy
+from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cli.common import (
     CommandError,
     database_url,
     environment,
     local_database_url,
-    local_jwt_key,
     read_local_keys,
     seconds,
 )
-from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
-from monitor.settings.schema import JwtKey, Settings
+from monitor.settings.schema import Settings
 
 EXAMPLE = "monitor token --role admin --subject ada --ttl 1h --data-dir monitor-data"
 
@@ -40,18 +35,24 @@ class _Named(msgspec.Struct):
 
 
 def arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--role", choices=[role.value for role in Role], help="what the token may do")
-    sub.add_argument("--subject", help="who uses it; the audit log shows this name")
-    sub.add_argument("--ttl", type=seconds, default=3600.0, help="how long it is valid: 90s, 15m, 1h, 30d (default 1h)")
-    sub.add_argument("--data-dir", type=Path, help="data directory of the `monitor up` to make it for")
-    sub.add_argument("--revoke", metavar="JTI", help="refuse the token with this `jti`, or this token, everywhere")
+    sub.add_argument("--role", choices=[role.value for role in Role], help="role of the token")
+    sub.add_argument("--subject", help="subject of the token, shown in the audit log")
+    sub.add_argument("--ttl", type=seconds, default=3600.0, help="lifetime: 90s, 15m, 1h, 30d (default 1h)")
+    sub.add_argument("--data-dir", type=Path, help="data directory of the `monitor up` that the token is for")
+    sub.add_argument("--revoke", metavar="JTI", help="revoke a token, given as a whole or by its `jti`")
 
 
 def run(args: argparse.Namespace) -> int:
     settings = environment()
     if args.revoke is not None:
         dsn = database_url(settings) if args.data_dir is None else local_database_url(args.data_dir)
-        asyncio.run(_revoke(settings, dsn, jti_of(args.revoke)))
+        jti = jti_of(args.revoke)
+        # Kept as long as any token could live, since the token itself is not at hand.
+        keep_s = float(settings.jwt.max_lifetime_s + settings.jwt.leeway_s)
+        from monitor.cli.revocation import revoke  # noqa: PLC0415 - brings the database's libraries
+
+        revoke(dsn, jti, keep_s)
+        print(f"revoked {jti}; refused everywhere within 5 s")
         return 0
     if args.role is None or args.subject is None:
         raise CommandError("give --role and --subject.")
@@ -62,10 +63,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make(keys: list[JwtKey], settings: Settings, role: str, subject: str, ttl_s: float) -> str:
+def make(keys: list[Key], settings: Settings, role: str, subject: str, ttl_s: float) -> str:
     """Return a signed token. Raises ``ValueError`` if the keys or the request are not acceptable."""
     return issue(
-        KeyRing([Key(key.kid, key.alg, key.key) for key in keys]),
+        KeyRing(keys),
         token_policy(settings),
         subject=subject,
         role=Role(role),
@@ -75,10 +76,11 @@ def make(keys: list[JwtKey], settings: Settings, role: str, subject: str, ttl_s:
     )
 
 
-def signing_keys(settings: Settings, data_dir: Path | None) -> list[JwtKey]:
+def signing_keys(settings: Settings, data_dir: Path | None) -> list[Key]:
     """Return the keys to sign with. Raises :class:`CommandError` if there are none."""
     if data_dir is not None:
-        return [local_jwt_key(read_local_keys(data_dir))]
+        local = read_local_keys(data_dir).token
+        return [Key(local.kid, "HS256", local.key)]
     try:
         keys = jwt_keys(settings)
     except (OSError, msgspec.MsgspecError) as error:
@@ -91,7 +93,7 @@ def signing_keys(settings: Settings, data_dir: Path | None) -> list[JwtKey]:
             " provider, or set MONITOR_JWT__KEYS as well."
         )
     if not keys:
-        raise CommandError("there is no key to sign with; give --data-dir, or set MONITOR_JWT__KEYS.")
+        raise CommandError("no signing key; give --data-dir or set MONITOR_JWT__KEYS.")
     return keys
 
 
@@ -109,22 +111,7 @@ def jti_of(text: str) -> str:
         try:
             jti = msgspec.json.decode(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Named).jti
         except ValueError:
-            raise CommandError("that looks like a token and cannot be read; give all of it, or its `jti`.") from None
+            raise CommandError("this token cannot be read; give the whole token or its `jti`.") from None
     if not is_name(jti):
-        raise CommandError("that is neither a `jti` nor a token.")
+        raise CommandError("this is neither a `jti` nor a token.")
     return jti
-
-
-async def _revoke(settings: Settings, dsn: str, jti: str) -> None:
-    # A revocation is kept as long as any token could live, since the token itself is not at hand.
-    try:
-        async with Database(DatabaseConfig(dsn=dsn)) as database:
-            await database.fetch(
-                "INSERT INTO revoked_tokens (jti, revoked_at, expires_at)"
-                " VALUES ($1, now(), now() + make_interval(secs => $2)) ON CONFLICT (jti) DO NOTHING",
-                jti,
-                float(settings.jwt.max_lifetime_s + settings.jwt.leeway_s),
-            )
-    except Unavailable as error:
-        raise CommandError(error.detail) from None
-    print(f"revoked {jti}; refused everywhere within 5 s")

@@ -1,6 +1,6 @@
-"""Run everything in one process, for a laptop or one box.
+"""Run everything in one process, for one machine.
 
-Brings its own PostgreSQL, keeps everything under --data-dir, binds 127.0.0.1 and may deliver to loopback.
+Starts its own PostgreSQL, keeps all data in --data-dir, binds 127.0.0.1 and may deliver to loopback.
 """
 
 from __future__ import annotations
@@ -15,31 +15,34 @@ import sys
 from pathlib import Path
 
 import msgspec
-import uvicorn
 import uvloop
 
 from monitor import log as logs
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
 from monitor.adapters.local_keys import LocalKeys, load_or_create_keys
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.bootstrap.container import Parts, retention
-from monitor.bootstrap.loops import spare_the_collector
+from monitor.bootstrap.container import Container, retention
+from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app, build_services
-from monitor.bootstrap.worker import build_periodic, build_worker
+from monitor.bootstrap.supervise import Loop
+from monitor.bootstrap.token_keys import jwt_keys
+from monitor.bootstrap.worker import build_scheduler, build_worker
 from monitor.cli.common import (
     DEFAULT_DATA_DIR,
     CommandError,
     add_address,
-    build_parts,
     database_file,
     environment,
     local_jwt_key,
     local_secret_key,
 )
 from monitor.cli.demo import Demo
-from monitor.cli.serve import Server, listen, server_options
+from monitor.cli.serve import listen
+from monitor.cli.start import build_container
 from monitor.cli.token import make
 from monitor.cli.work import worker_name
+from monitor.http.server.server import Server
+from monitor.log import LogStream
 from monitor.settings.schema import Settings
 
 EXAMPLE = "monitor up --demo"
@@ -49,21 +52,21 @@ TOKEN_TTL_S = 12 * 3600
 def arguments(sub: argparse.ArgumentParser) -> None:
     add_address(sub)
     sub.add_argument(
-        "--data-dir", type=Path, default=DEFAULT_DATA_DIR, help=f"where all data lives (default ./{DEFAULT_DATA_DIR})"
+        "--data-dir", type=Path, default=DEFAULT_DATA_DIR, help=f"directory of all data (default ./{DEFAULT_DATA_DIR})"
     )
     sub.add_argument("--demo", action="store_true", help="add receivers on loopback and live traffic")
 
 
 def run(args: argparse.Namespace) -> int:
     settings = quiet_for_people(environment())
-    logs.configure(settings.log.level, settings.log.format)
+    stream = logs.configure(settings.log.level, settings.log.format)
     try:
-        return uvloop.run(_up(args, settings))
+        return uvloop.run(_up(args, settings, stream))
     except EmbeddedError as error:
         raise CommandError(str(error)) from None
 
 
-async def _up(args: argparse.Namespace, settings: Settings) -> int:
+async def _up(args: argparse.Namespace, settings: Settings, stream: LogStream) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -76,47 +79,60 @@ async def _up(args: argparse.Namespace, settings: Settings) -> int:
         settings = local_settings(settings, dsn, load_or_create_keys(args.data_dir))
         await upgrade(dsn, retention=retention(settings))
         database_file(args.data_dir).write_text(dsn)
-        async with build_parts(settings) as parts:
-            await _run(args, parts, sockets, stopping)
+        async with build_container(settings, stream) as container:
+            await _run(args, container, sockets, stopping)
     finally:
         await postgres.stop()
     return 0
 
 
-async def _run(args: argparse.Namespace, parts: Parts, sockets: list[socket.socket], stopping: asyncio.Event) -> None:
-    app = build_app(parts, owns_parts=False)
-    server = Server(uvicorn.Config(app, **server_options()), app.state.hub.drain)
-    worker = build_worker(parts, name=worker_name())
-    serving = asyncio.create_task(server.serve(sockets), name="server")
-    working = asyncio.create_task(worker.run(), name="worker")
-    side = [asyncio.create_task(build_periodic(parts).run(), name="periodic")]
-    waiting = asyncio.create_task(stopping.wait(), name="signal")
-    try:
-        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it by this flag alone
-            await asyncio.sleep(0.01)
-        if server.started:
-            spare_the_collector()
-            _announce(args, parts)
-            if args.demo:
-                side.append(asyncio.create_task(_demo(parts), name="demo"))
-        await asyncio.wait({serving, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in side:
-            task.cancel()
-        worker.stop()
-        server.stop()
-        waiting.cancel()
-        results = await asyncio.gather(serving, working, *side, return_exceptions=True)
+async def _run(
+    args: argparse.Namespace, container: Container, sockets: list[socket.socket], stopping: asyncio.Event
+) -> None:
+    app = build_app(container, owns_container=False)
+    server = Server(app, container.hub.drain)
+    worker = build_worker(container, name=worker_name())
+    loops = {**worker.loops(), **build_scheduler(container).loops()}
+    if args.demo:
+        loops["demo"] = demo(container, server)
+    async with container.supervisor.running(loops):
+        serving = asyncio.create_task(server.serve(sockets), name="server")
+        working = asyncio.create_task(worker.run(), name="worker")
+        waiting = asyncio.create_task(stopping.wait(), name="signal")
+        try:
+            await started(server, serving)
+            if server.started:
+                freeze_gc()
+                _announce(args, container)
+            await asyncio.wait({serving, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            worker.stop()
+            server.stop()
+            waiting.cancel()
+            results = await asyncio.gather(serving, working, return_exceptions=True)
     if not server.started:
-        raise CommandError("the server could not start; what was logged says why.")
-    for result in results[:2]:
+        raise CommandError("the server could not start; the log has the reason.")
+    for result in results:
         if isinstance(result, Exception):
             raise result
 
 
-async def _demo(parts: Parts) -> None:
-    services = build_services(parts)
-    await Demo(services.registry, services.publisher, services.queries).run()
+async def started(server: Server, serving: asyncio.Task[None]) -> None:
+    """Return when *server* has started, or ended."""
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers this flag alone
+        await asyncio.sleep(0.01)
+
+
+def demo(container: Container, server: Server) -> Loop:
+    """Return the loop of the demo: receivers on loopback and live traffic."""
+    services = build_services(container)
+
+    async def loop() -> None:
+        while not server.started:  # noqa: ASYNC110 - uvicorn offers this flag alone
+            await asyncio.sleep(0.05)
+        await Demo(services.registry, services.publisher, services.queries).run()
+
+    return loop
 
 
 def quiet_for_people(settings: Settings) -> Settings:
@@ -149,20 +165,20 @@ def program() -> str:
     return str(started) if started.name == "monitor" and shutil.which("monitor") is None else "monitor"
 
 
-def _announce(args: argparse.Namespace, parts: Parts) -> None:
-    token = make(list(parts.settings.jwt.keys), parts.settings, "admin", "local", TOKEN_TTL_S)
+def _announce(args: argparse.Namespace, container: Container) -> None:
+    token = make(jwt_keys(container.settings), container.settings, "admin", "local", TOKEN_TTL_S)
     host = f"[{args.host}]" if ":" in args.host else args.host
     base = f"http://{host}:{args.port}"
-    reach = "loopback and public addresses" if parts.settings.egress.profile == "local" else "public addresses only"
+    reach = "loopback and public addresses" if container.settings.egress.profile == "local" else "public addresses only"
     print(
         f"\nMonitor is ready.\n"
         f"  Dashboard  {base}/#token={token}\n"
-        f"  API        {base}/api/v1  (to read and try: {base}/schema/swagger)\n"
+        f"  API        {base}/api/v1  (reference: {base}/schema/swagger)\n"
         f"  Token      {token}\n"
-        f"             an admin token for 12 hours; more with:\n"
+        f"             admin, valid for 12 hours; create others with:\n"
         f"             {program()} token --role viewer --subject NAME --data-dir {args.data_dir}\n"
         f"  Data       {args.data_dir.resolve()}\n"
-        f"  Egress     {parts.settings.egress.profile}: may deliver to {reach}\n"
+        f"  Egress     {container.settings.egress.profile}: may deliver to {reach}\n"
         f"Stop with Ctrl-C.\n",
         flush=True,
     )

@@ -1,6 +1,6 @@
 """Run a delivery worker and the periodic jobs.
 
-Any number of them, on MONITOR_DATABASE_URL. SIGTERM finishes what is in flight and exits with 0.
+Any number of them share MONITOR_DATABASE_URL. SIGTERM finishes deliveries in flight and exits with 0.
 """
 
 from __future__ import annotations
@@ -16,60 +16,54 @@ import structlog
 import uvloop
 
 from monitor import log as logs
-from monitor.bootstrap.container import Parts
-from monitor.bootstrap.loops import spare_the_collector, tell_feed
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import readiness
-from monitor.bootstrap.worker import build_periodic, build_worker
-from monitor.cli.common import CommandError, build_parts, production
+from monitor.bootstrap.worker import build_scheduler, build_worker
+from monitor.cli.common import CommandError, count
+from monitor.cli.start import build_container, production
 
 EXAMPLE = "monitor work --concurrency 200"
-LAST_WORD_S = 1.0
+LAST_MESSAGES_S = 1.0
 """How long a worker that ends waits for the live feed to take its last messages."""
 
 log = structlog.get_logger(__name__)
 
 
 def arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--concurrency", type=int, help="attempts that run at once (default MONITOR_WORKER__CONCURRENCY)")
+    sub.add_argument("--concurrency", type=count, help="concurrent attempts (default MONITOR_WORKER__CONCURRENCY)")
 
 
 def run(args: argparse.Namespace) -> int:
     settings = production()
     if args.concurrency is not None:
-        if args.concurrency < 1:
-            raise CommandError("--concurrency starts at 1.")
         settings = msgspec.structs.replace(
             settings, worker=msgspec.structs.replace(settings.worker, concurrency=args.concurrency)
         )
-    logs.configure(settings.log.level, settings.log.format)
-    uvloop.run(_work(build_parts(settings)))
+    stream = logs.configure(settings.log.level, settings.log.format)
+    uvloop.run(_work(build_container(settings, stream, serves=False)))
     return 0
 
 
 def worker_name() -> str:
-    """Return what leases of this process are signed with."""
+    """Return the name under which this process holds leases."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-async def _work(parts: Parts) -> None:
-    async with parts:
-        if missing := await readiness(parts):
+async def _work(container: Container) -> None:
+    async with container:
+        if missing := await readiness(container):
             raise CommandError(" ".join(missing))
-        worker = build_worker(parts, name=worker_name())
+        worker = build_worker(container, name=worker_name())
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, worker.stop)
-        spare_the_collector()
-        beside = [asyncio.create_task(build_periodic(parts).run())]
-        if parts.feed_log is not None:
-            # What happens here is told by the servers' sockets.
-            tell_feed(parts)
-            beside.append(asyncio.create_task(parts.feed.run()))
-        log.info("worker_started", worker=worker_name(), concurrency=parts.settings.worker.concurrency)
-        try:
+        freeze_gc()
+        loops = {**worker.loops(), **build_scheduler(container).loops()}
+        if container.has_feed:
+            # Messages go out through the sockets of the serving processes.
+            loops |= container.feed.loops()
+        async with container.supervisor.running(loops):
+            log.info("worker_started", worker=worker_name(), concurrency=container.settings.worker.concurrency)
             await worker.run()
-            await parts.feed.flush(LAST_WORD_S)
-        finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            await container.feed.flush(LAST_MESSAGES_S)

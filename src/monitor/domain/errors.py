@@ -1,5 +1,5 @@
 """
-Every error the product raises on purpose::
+Every error that the product raises on purpose::
 
     MonitorError
     ├── Malformed            400  the input cannot be read
@@ -7,8 +7,8 @@ Every error the product raises on purpose::
     │   └── MissingToken          no token at all
     ├── Forbidden            403  the token may not do this
     ├── NotFound             404
-    ├── Conflict             409  the thing is in another state
-    │   └── Raced                 another transaction was first; nothing was changed, so try again
+    ├── Conflict             409  the resource is in another state
+    │   └── Raced                 another transaction was first; nothing was changed, so repeat the call
     ├── StalePrecondition    412  If-Match names an old version
     ├── TooLarge             413
     ├── UnsupportedMedia     415
@@ -19,7 +19,7 @@ Every error the product raises on purpose::
     └── Unavailable          503  a dependency is down; safe to try again
 
 ``slug`` names the problem type, ``title`` is fixed, ``detail`` is safe to show to a client.
-The HTTP status in the drawing is assigned in ``monitor.http.responses.problems``; nothing here knows HTTP.
+The HTTP status in the drawing is assigned in ``monitor.http.responses.problems``; nothing here depends on HTTP.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class MonitorError(Exception):
 
 
 class FieldError:
-    """One wrong member of a request: ``pointer`` is a JSON Pointer (RFC 6901), ``detail`` tells what to do."""
+    """One wrong member of a request: ``pointer`` is a JSON Pointer (RFC 6901), ``detail`` describes what to change."""
 
     __slots__ = ("detail", "pointer")
 
@@ -74,17 +74,17 @@ class MissingToken(Unauthenticated):
 
 class Forbidden(MonitorError):
     slug = "insufficient_scope"
-    title = "This token may not do that"
+    title = "The token does not allow this"
 
 
 class NotFound(MonitorError):
     slug = "not_found"
-    title = "There is no such thing"
+    title = "The resource does not exist"
 
 
 class Conflict(MonitorError):
     slug = "conflict"
-    title = "The current state does not allow that"
+    title = "The current state does not allow this"
 
 
 class Raced(Conflict):
@@ -138,7 +138,7 @@ class TooManyRequests(MonitorError):
 
 class Unavailable(MonitorError):
     slug = "unavailable"
-    title = "A part of the service is not reachable"
+    title = "A dependency is not available"
 
     def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(detail)

@@ -1,8 +1,8 @@
 """
-Facts inside the system, in the past tense: what drops cached views and goes over the live feed.
+Domain events, in the past tense: the cause of cache invalidations and live messages.
 
-They are collected in the unit of work and stored with the change they tell of. Every struct is tagged by its name, so
-a stored one reads back as itself.
+The unit of work stores each with the change that caused it. Every struct is tagged by its name, so a stored one is
+decoded as the same type.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.model import AlertKind
+from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.vocab import HealthStatus, Severity
 
@@ -82,7 +82,7 @@ class AlertResolved(msgspec.Struct, frozen=True, tag=True):
 
 
 class SilencesChanged(msgspec.Struct, frozen=True, tag=True):
-    """One was made or ended."""
+    """A silence was created or ended."""
 
 
 DomainEvent = (

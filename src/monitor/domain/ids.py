@@ -1,4 +1,4 @@
-"""Version 7 UUIDs (RFC 9562 section 5.7): made from a time and random bits, compared as times. Pure."""
+"""Version 7 UUIDs (RFC 9562 section 5.7): built from a time and random bits, ordered by time. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 SYSTEM_ID = UUID(int=0)
-"""Stands for "all webhooks together" in rollups and alerts."""
+"""Represents all webhooks together in rollups and alerts."""
 
 TAIL_BITS = 74
 """Bits of a version 7 UUID that are neither time nor fixed."""
@@ -23,7 +23,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def unix_millis(at: datetime) -> int:
     """Return the whole milliseconds from 1970 to *at*, aware, rounded down."""
-    # By integers: at.timestamp() * 1000 falls into the millisecond before for some times.
+    # In integers, since at.timestamp() * 1000 rounds some times into the millisecond before.
     return (at - _EPOCH) // _MILLISECOND
 
 
@@ -47,12 +47,12 @@ def id_time(id_: UUID) -> datetime:
 
 
 def stamp(millis: int, tail: int) -> int:
-    """Return time and *tail*, below ``2 ** TAIL_BITS``, as one number that sorts like the id made of it."""
+    """Return time and *tail*, below ``2 ** TAIL_BITS``, as one number that sorts like the id built from it."""
     return millis << TAIL_BITS | tail
 
 
 def next_stamp(last: int, millis: int, tail: int) -> int:
-    """Return a stamp of *millis* above *last*, a little later if need be (RFC 9562 section 6.2, method 2)."""
+    """Return a stamp of *millis* above *last*, slightly later if necessary (RFC 9562 section 6.2, method 2)."""
     return max(stamp(millis, tail), last + 1)
 
 

@@ -1,4 +1,4 @@
-"""Keyset pages: cut from a query that was asked for one row more, named by the last row's place in the order."""
+"""Keyset pages, cut from a query for one row more than a page. A cursor encodes the position of the last row."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def page(rows: Sequence[IdentifiedRow], limit: int) -> Page[IdentifiedRow]:
     return page_by(rows, limit, lambda row: row.id.bytes)
 
 
-def page_by(rows: Sequence[Row], limit: int, place: Callable[[Row], bytes]) -> Page[Row]:
-    """Cut a page of *limit* rows; *place* tells where in the order a row stands."""
-    following = encode_cursor(place(rows[limit - 1])) if len(rows) > limit else None
+def page_by(rows: Sequence[Row], limit: int, position: Callable[[Row], bytes]) -> Page[Row]:
+    """Cut a page of *limit* rows; *position* returns a row's position in the order."""
+    following = encode_cursor(position(rows[limit - 1])) if len(rows) > limit else None
     return Page(list(rows[:limit]), following)
 
 
-def encode_cursor(place: bytes) -> str:
-    """Return the cursor of the page that follows *place*: opaque to clients."""
-    return base64.urlsafe_b64encode(place).rstrip(b"=").decode()
+def encode_cursor(position: bytes) -> str:
+    """Return the cursor of the page after *position*: opaque to clients."""
+    return base64.urlsafe_b64encode(position).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str | None) -> UUID | None:
@@ -45,34 +45,34 @@ def decode_cursor(cursor: str | None) -> UUID | None:
     Return the id after which the page begins; ``None`` for the first page.
 
     Raises:
-        Malformed: not a cursor of a page in the order of ids.
+        Malformed: not the cursor of a page in the order of ids.
     """
     if cursor is None:
         return None
     try:
-        return UUID(bytes=decode_place(cursor))
+        return UUID(bytes=decode_cursor_bytes(cursor))
     except ValueError:
-        raise unreadable() from None
+        raise malformed_cursor() from None
 
 
-def decode_place(cursor: str) -> bytes:
+def decode_cursor_bytes(cursor: str) -> bytes:
     """
     Inverse of :func:`encode_cursor`.
 
     Raises:
-        Malformed: it made no such text.
+        Malformed: not an output of it.
     """
     try:
-        place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        position = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except (binascii.Error, ValueError):
-        raise unreadable() from None
-    # Written back to compare: the decoder skips foreign characters and ignores spare bits.
-    if encode_cursor(place) != cursor:
-        raise unreadable()
-    return place
+        raise malformed_cursor() from None
+    # Encoded again to compare, since the decoder skips foreign characters and ignores spare bits.
+    if encode_cursor(position) != cursor:
+        raise malformed_cursor()
+    return position
 
 
-def unreadable() -> Malformed:
+def malformed_cursor() -> Malformed:
     """Return the error of a cursor that cannot be read."""
-    detail = "Pass next_cursor as it was answered, or leave it out."
+    detail = "Pass next_cursor unchanged, or leave it out."
     return Malformed("The cursor cannot be read.", errors=(FieldError("/query/cursor", detail),))

@@ -12,7 +12,7 @@ T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Ratio = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
-"""Positive numbers in policies, checked where settings and requests are decoded."""
+"""Positive numbers in policies, validated when settings and requests are decoded."""
 
 
 OK_LABEL = "ok"
@@ -41,7 +41,7 @@ _INCLUDED: dict[Role, frozenset[Role]] = {
 
 
 class HealthStatus(StrEnum):
-    """How a webhook does; :data:`WORST_FIRST` orders them."""
+    """Status of a webhook's health; :data:`WORST_FIRST` orders them."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -50,11 +50,11 @@ class HealthStatus(StrEnum):
 
 
 WORST_FIRST = (HealthStatus.UNAVAILABLE, HealthStatus.DEGRADED, HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
-"""Every status in the order in which a person should look at them."""
+"""Every status in the order of urgency."""
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands. All but ``PENDING`` are terminal until a person retries."""
+    """State of a delivery. All but ``PENDING`` are terminal until a user retries."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -64,7 +64,7 @@ class DeliveryState(StrEnum):
 
 
 class ErrorKind(StrEnum):
-    """Why an attempt failed, as far as the sender can tell."""
+    """Why an attempt failed, as classified by the sender."""
 
     DNS = "dns"
     BLOCKED = "blocked"
@@ -78,7 +78,7 @@ class ErrorKind(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much an anomaly or alert matters, least first."""
+    """Severity of an anomaly or alert, least first."""
 
     INFO = "info"
     WARNING = "warning"
@@ -89,13 +89,13 @@ SEVERITIES = tuple(Severity)
 """Least first."""
 
 
-def worst(*severities: Severity) -> Severity:
-    """Return the one that matters most; of none ``INFO``."""
+def highest_severity(*severities: Severity) -> Severity:
+    """Return the highest of *severities*; ``INFO`` without any."""
     return max(severities, key=SEVERITIES.index, default=Severity.INFO)
 
 
 class BodyFormat(StrEnum):
-    """What a webhook's receiver understands: the event's payload as it is, or a chat message about it."""
+    """Format of the request body: the event's payload unchanged, or a chat message about it."""
 
     STANDARD = "standard"
     SLACK = "slack"
@@ -111,7 +111,7 @@ class SignatureScheme(StrEnum):
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who caused a change: the token's subject, or ``system``."""
+    """Cause of a change: the token's subject, or ``system``."""
 
     subject: str
     role: Role | None = None

@@ -11,19 +11,19 @@ from litestar.di import Provide
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.live import HubStatus, LiveEndpoint, live_route
-from monitor.http.middleware.cached_fast_path import HotPath
+from monitor.http.middleware.cached_fast_path import CachedFastPath
 from monitor.http.middleware.edge import WriteLine
 from monitor.http.middleware.rate_limit import RateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
 from monitor.http.openapi.reference import openapi_config, reference_routes
-from monitor.http.page.assets import load_page, page_routes
+from monitor.http.page.assets import asset_routes, load_assets
 from monitor.http.requests.query import check_query
-from monitor.http.responses.prometheus import CacheReport, Exposition
 from monitor.http.routes.alerts import AlertController
 from monitor.http.routes.audit import AuditController
 from monitor.http.routes.dashboard import DashboardController
 from monitor.http.routes.deliveries import DeliveryController
 from monitor.http.routes.events import EventController
+from monitor.http.routes.prometheus import CacheReport, Exposition, LogReport, TaskReport
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
 from monitor.http.routes.silences import SilenceController
@@ -41,6 +41,8 @@ def build(
     *,
     cache_report: Callable[[], CacheReport],
     hub_status: Callable[[], HubStatus],
+    task_report: TaskReport,
+    log_stream: LogReport,
     now: Callable[[], float],
     ticks_s: Callable[[], float],
     new_id: Callable[[], str],
@@ -49,7 +51,7 @@ def build(
     https: bool = False,
     metrics_open: bool = False,
     write_line: WriteLine | None = None,
-) -> Litestar:
+) -> Application:
     """
     Return the application. Nothing is opened before its lifespan starts.
 
@@ -57,7 +59,7 @@ def build(
         now: Unix seconds, for tokens.
         ticks_s: monotonic seconds, for durations.
     """
-    exposition = Exposition(cache_report, hub_status)
+    exposition = Exposition(cache_report, hub_status, task_report, log_stream)
     dependencies: dict[str, Any] = {
         "services": Provide(lambda: services, sync_to_thread=False, use_cache=True),
         "exposition": Provide(lambda: exposition, sync_to_thread=False, use_cache=True),
@@ -76,24 +78,24 @@ def build(
         ],
         before_request=check_query,
     )
-    app = Litestar(
+    litestar = Litestar(
         route_handlers=[
             api,
             live,
             ready,
             metrics_route(is_open=metrics_open),
             live_route(feed),
-            *page_routes(load_page()),
+            *asset_routes(load_assets()),
             *reference_routes(),
         ],
         dependencies=dependencies,
         lifespan=list(lifespan),
         openapi_config=openapi_config(),
         signature_types=[Services, Exposition],
-        **http_plumbing(verifier=verifier, now=now, limiter=limiter),
+        **litestar_options(verifier=verifier, now=now, limiter=limiter),
     )
-    edge = add_edge(
-        app,
+    edge = build_edge(
+        litestar,
         new_id=new_id,
         ticks_s=ticks_s,
         cors_origins=cors_origins,
@@ -101,7 +103,7 @@ def build(
         observe=exposition.observe_request,
         write_line=write_line,
     )
-    app.asgi_handler = HotPath(
+    fast_path = CachedFastPath(
         edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins)
     )
-    return app
+    return Application(litestar, fast_path)

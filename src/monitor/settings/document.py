@@ -15,8 +15,8 @@ from monitor.settings.schema import Settings
 PREFIX = "MONITOR_"
 
 
-class Known(msgspec.Struct, frozen=True):
-    """One setting as people see it."""
+class DocumentedSetting(msgspec.Struct, frozen=True):
+    """One setting as the reference document shows it."""
 
     name: str
     type_text: str
@@ -29,7 +29,7 @@ class Known(msgspec.Struct, frozen=True):
     optional: bool
 
 
-def describe(struct: type = Settings, path: tuple[str, ...] = ()) -> Iterator[Known]:
+def describe(struct: type = Settings, path: tuple[str, ...] = ()) -> Iterator[DocumentedSetting]:
     """Yield every setting with its type, unit and default, in the order of the code."""
     hints = typing.get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
@@ -41,7 +41,7 @@ def describe(struct: type = Settings, path: tuple[str, ...] = ()) -> Iterator[Kn
         base, metas = _strip(hint)
         texts = [meta for meta in metas if meta.description]
         origin = typing.get_origin(base)
-        yield Known(
+        yield DocumentedSetting(
             name=PREFIX + "__".join(here).upper(),
             type_text=_type_text(base),
             unit=(texts[0].extra or {}).get("unit", "") if texts else "",

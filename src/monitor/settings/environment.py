@@ -10,15 +10,12 @@ from typing import Any
 
 import msgspec
 
-from monitor.settings.document import PREFIX, Known, describe
-from monitor.settings.schema import JwtKey, SecretKey, Settings, _unbase64
+from monitor.settings.document import PREFIX, DocumentedSetting, describe
+from monitor.settings.schema import JwtKey, SecretKey, Settings, decode_base64url
 
 IGNORED_PREFIX = "MONITOR_TEST_"
 
-
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
-
-
 _JWKS_URL = re.compile(
     r"(https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d{1,5})?(/[!-~]*)?"
 )
@@ -26,19 +23,24 @@ _JWKS_URL = re.compile(
 
 MIN_SECRET_BYTES = 32
 
-
-KNOWN_KEYS = frozenset(
+EXAMPLE_KEYS = frozenset(
     {
         b"a-string-secret-at-least-256-bits-long",
         b"a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
         bytes(range(32)),
     }
 )
-"""Example keys of jwt.io, and counting: long enough, known to everyone."""
+"""Public example keys: of jwt.io, and the bytes 0 to 31."""
+
+
+_TYPE_WORDS = {
+    "int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "array": "a list",
+    "object": "an object",
+}  # fmt: skip
 
 
 class SettingsError(Exception):
-    """One line that names the variable and says what it should hold; never the value of a secret."""
+    """One line with the name of the variable and the expected value; never the value of a secret."""
 
 
 def from_env(environ: Mapping[str, str]) -> Settings:
@@ -46,7 +48,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
     Build the settings.
 
     Raises:
-        SettingsError: a ``MONITOR_`` name is unknown or a value does not fit.
+        SettingsError: a ``MONITOR_`` name is unknown or a value is invalid.
     """
     known = {setting.name: setting for setting in describe()}
     tree: dict[str, Any] = {}
@@ -69,7 +71,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
 
 
 def _check(settings: Settings) -> None:
-    """Refuse what fits its type and still cannot work. Raises ``SettingsError``."""
+    """Check the rules that the types do not express. Raises ``SettingsError``."""
     if settings.jwt.keys and settings.jwt.keys_file:
         raise SettingsError("Set MONITOR_JWT__KEYS or MONITOR_JWT__KEYS_FILE, not both.")
     if settings.worker.renew_s >= settings.worker.lease_s:
@@ -103,21 +105,21 @@ def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
 def _check_kids(name: str, keys: tuple[JwtKey, ...] | tuple[SecretKey, ...]) -> None:
     kids = [key.kid for key in keys]
     if "" in kids or len(set(kids)) < len(kids):
-        raise SettingsError(f"{name}: every key needs a kid of its own.")
+        raise SettingsError(f"{name}: every key needs a different kid.")
 
 
 def missing_for_production(settings: Settings) -> list[str]:
-    """Return what ``serve`` and ``work`` refuse to start without, one line each."""
+    """Return the missing settings without which ``serve`` and ``work`` do not start, one line each."""
     problems = []
     if not settings.database_url:
-        problems.append("MONITOR_DATABASE_URL is not set; give the PostgreSQL to use.")
+        problems.append("MONITOR_DATABASE_URL is not set; it needs the URL of PostgreSQL.")
     if not settings.jwt.keys and not settings.jwt.keys_file and not settings.jwt.jwks_url:
         problems.append(
-            "MONITOR_JWT__KEYS is not set; give at least one key, for HS256 32 random bytes or more, or"
-            " MONITOR_JWT__JWKS_URL."
+            "MONITOR_JWT__KEYS is not set; it needs at least one key, for HS256 of 32 random bytes or more, or"
+            " set MONITOR_JWT__JWKS_URL."
         )
     if not settings.secrets.keys:
-        problems.append("MONITOR_SECRETS__KEYS is not set; give at least one key of 32 random bytes.")
+        problems.append("MONITOR_SECRETS__KEYS is not set; it needs at least one key of 32 random bytes.")
     problems += weak_keys("MONITOR_JWT__KEYS", settings.jwt.keys)
     for i, secret in enumerate(settings.secrets.keys):
         if _is_weak(secret.key) or len(secret.decoded()) != MIN_SECRET_BYTES:
@@ -126,7 +128,7 @@ def missing_for_production(settings: Settings) -> list[str]:
 
 
 def weak_keys(name: str, keys: Sequence[JwtKey]) -> list[str]:
-    """Return one line for each of *keys*, which *name* gave, that can be guessed."""
+    """Return one line for each guessable key of *keys*, the value of setting *name*."""
     return [
         f"{name}[{i}] is weak; use 32 random bytes or more in base64url."
         for i, key in enumerate(keys)
@@ -134,9 +136,9 @@ def weak_keys(name: str, keys: Sequence[JwtKey]) -> list[str]:
     ]
 
 
-def _value(setting: Known, text: str) -> Any:
+def _value(setting: DocumentedSetting, text: str) -> Any:
     if not setting.list_:
-        # Compose files and CI write an empty text for "not set".
+        # Compose files and CI pass an empty text for an unset variable.
         return None if setting.optional and not text else text
     if not text:
         return []
@@ -148,24 +150,25 @@ def _value(setting: Known, text: str) -> Any:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _explain(error: str, known: Mapping[str, Known]) -> str:
+def _explain(error: str, known: Mapping[str, DocumentedSetting]) -> str:
     message, _, pointer = error.rpartition(" - at `$.")
     path = pointer.rstrip("`")
     head = path.partition("[")[0]
     name = f"{PREFIX}{head.replace('.', '__').upper()}"
-    # msgspec repeats a value that is none of the allowed ones; it may be a secret in the wrong place.
-    told = _allowed(known.get(name)) if message.startswith("Invalid enum") else message
-    return f"{name}{path[len(head) :]}: {told[0].lower()}{told[1:]}."
+    # For an enum msgspec includes the invalid value, which may be a secret set in the wrong place.
+    text = _allowed(known.get(name)) if message.startswith("Invalid enum") else message
+    text = re.sub(r"`(\w+)`", lambda type_: _TYPE_WORDS.get(type_[1], type_[0]), text)
+    return f"{name}{path[len(head) :]}: {text[0].lower()}{text[1:]}."
 
 
-def _allowed(setting: Known | None) -> str:
+def _allowed(setting: DocumentedSetting | None) -> str:
     if setting is None or setting.json:
         return "not one of the values that docs/CONFIGURATION.md lists"
     return f"expected {setting.type_text.replace('`', '')}"
 
 
-def _suggestion(name: str, known: Mapping[str, Known]) -> str:
-    # What all names begin with says nothing about which one was meant.
+def _suggestion(name: str, known: Mapping[str, DocumentedSetting]) -> str:
+    # Without the common prefix, which would make all names similar.
     bare = {other.removeprefix(PREFIX): other for other in known}
     close = [bare[found] for found in difflib.get_close_matches(name.removeprefix(PREFIX), bare, n=1)]
     return f" Did you mean {close[0]}?" if close else " See docs/CONFIGURATION.md."
@@ -173,7 +176,7 @@ def _suggestion(name: str, known: Mapping[str, Known]) -> str:
 
 def _is_weak(key: str) -> bool:
     try:
-        raw = _unbase64(key)
+        raw = decode_base64url(key)
     except ValueError:
         return True
-    return len(raw) < MIN_SECRET_BYTES or len(set(raw)) < 8 or raw in KNOWN_KEYS
+    return len(raw) < MIN_SECRET_BYTES or len(set(raw)) < 8 or raw in EXAMPLE_KEYS

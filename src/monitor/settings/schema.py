@@ -33,7 +33,7 @@ class SecretKey(_Private, frozen=True, forbid_unknown_fields=True):
 
     def decoded(self) -> bytes:
         """Return the key's bytes. Raises ``ValueError``."""
-        return _unbase64(self.key)
+        return decode_base64url(self.key)
 
 
 def doc(text: str, unit: str = "") -> Meta:
@@ -49,14 +49,14 @@ class Jwt(msgspec.Struct, frozen=True):
     jwks_url: Annotated[
         str | None,
         doc(
-            "Where an identity provider publishes further keys (JWKS), RS256 and EdDSA, which only verify. HTTPS, or"
+            "URL of further keys of an identity provider (JWKS), RS256 and EdDSA, which only verify. HTTPS, or"
             " loopback. Fetched at start, every 10 minutes, and for an unknown `kid`, which may take 30 s."
         ),
     ] = None
     issuer: Annotated[str, doc("Expected and issued `iss`.")] = "monitor"
     audience: Annotated[str, doc("Expected and issued `aud`.")] = "monitor"
-    max_lifetime_s: Annotated[Positive, doc("Longest life of a token.", "s")] = 30 * 86_400
-    leeway_s: Annotated[int, Meta(ge=0, le=300), doc("Clock difference that is forgiven.", "s")] = 10
+    max_lifetime_s: Annotated[Positive, doc("Maximum lifetime of a token.", "s")] = 30 * 86_400
+    leeway_s: Annotated[int, Meta(ge=0, le=300), doc("Accepted clock difference.", "s")] = 10
 
 
 class Secrets(msgspec.Struct, frozen=True):
@@ -70,45 +70,51 @@ class Egress(msgspec.Struct, frozen=True):
     profile: Annotated[
         Literal["public", "local"], doc("`public`: HTTPS to public addresses; `local`: also loopback and plain HTTP.")
     ] = "public"
-    allow_cidrs: Annotated[tuple[str, ...], doc("Networks that may be delivered to although they are not public.")] = ()
-    self_hosts: Annotated[tuple[str, ...], doc("Our own host names and addresses, which no webhook may reach.")] = ()
+    allow_cidrs: Annotated[tuple[str, ...], doc("Private networks to which deliveries are allowed.")] = ()
+    self_hosts: Annotated[
+        tuple[str, ...], doc("Host names and addresses of Monitor itself, which no webhook may reach.")
+    ] = ()
     ca_file: Annotated[
-        str | None, doc("PEM file of further certificate authorities, of receivers and of the identity provider.")
+        str | None, doc("PEM file of further certificate authorities, for receivers and the identity provider.")
     ] = None
-    client_cert_file: Annotated[str | None, doc("PEM file of the certificate for receivers that ask for one.")] = None
+    client_cert_file: Annotated[
+        str | None, doc("PEM file of the client certificate for receivers that request one.")
+    ] = None
     client_key_file: Annotated[
-        str | None, doc("PEM file of its key, without a passphrase, unless the same file holds both.")
+        str | None, doc("PEM file of its key, without a passphrase; not needed if the certificate's file holds it.")
     ] = None
 
 
 class Db(msgspec.Struct, frozen=True):
     read_pool: Annotated[Positive, doc("Connections for reads, per process.", "connections")] = 8
     write_pool: Annotated[Positive, doc("Connections for writes, per process.", "connections")] = 8
-    statement_timeout_ms: Annotated[Positive, doc("Longest single statement.", "ms")] = 5_000
-    acquire_timeout_s: Annotated[Seconds, doc("Longest wait for a connection before answering 503.", "s")] = 2.0
+    statement_timeout_ms: Annotated[Positive, doc("Maximum duration of one statement.", "ms")] = 5_000
+    acquire_timeout_s: Annotated[Seconds, doc("Maximum wait for a connection before the response is 503.", "s")] = 2.0
 
 
 class Http(msgspec.Struct, frozen=True):
-    cors_origins: Annotated[tuple[str, ...], doc("Origins that browsers may call from; none switches CORS off.")] = ()
+    cors_origins: Annotated[
+        tuple[str, ...], doc("Origins of pages that may call the API; without any, CORS is off.")
+    ] = ()
     rate_limit_per_s: Annotated[
-        Seconds, doc("Requests a second of one subject on average, at all processes on one Redis together.", "1/s")
+        Seconds, doc("Requests per second of one subject, on average over all processes on one Redis.", "1/s")
     ] = 200.0
-    rate_burst: Annotated[Positive, doc("Requests of one subject at once, counted likewise.", "requests")] = 1000
-    metrics_open: Annotated[bool, doc("Answer /metrics without a token.")] = False
-    hsts: Annotated[bool, doc("Send Strict-Transport-Security; set it where TLS ends in front of Monitor.")] = False
+    rate_burst: Annotated[Positive, doc("Requests of one subject at once, over the same processes.", "requests")] = 1000
+    metrics_open: Annotated[bool, doc("Serve /metrics without a token.")] = False
+    hsts: Annotated[bool, doc("Send Strict-Transport-Security; for use behind a proxy that terminates TLS.")] = False
 
 
 class Ws(msgspec.Struct, frozen=True):
-    allowed_origins: Annotated[tuple[str, ...], doc("Origins that may open the live feed besides our own.")] = ()
-    max_per_user: Annotated[Positive, doc("Live feeds one subject may hold in each process.", "sockets")] = 5
+    allowed_origins: Annotated[tuple[str, ...], doc("Origins of other pages that may open the live feed.")] = ()
+    max_per_user: Annotated[Positive, doc("Open live feeds of one subject in each process.", "sockets")] = 5
 
 
 class Worker(msgspec.Struct, frozen=True):
-    concurrency: Annotated[Positive, doc("Attempts that run at once in one worker.", "attempts")] = 100
-    lease_s: Annotated[Seconds, doc("How long a claimed delivery stays with its worker.", "s")] = 30.0
-    renew_s: Annotated[Seconds, doc("How often leases are renewed.", "s")] = 10.0
-    poll_s: Annotated[Seconds, doc("How often the queue is looked at without a wake-up.", "s")] = 1.0
-    drain_s: Annotated[Seconds, doc("How long SIGTERM waits for attempts in flight.", "s")] = 25.0
+    concurrency: Annotated[Positive, doc("Concurrent attempts of one worker.", "attempts")] = 100
+    lease_s: Annotated[Seconds, doc("Lease of a claimed delivery.", "s")] = 30.0
+    renew_s: Annotated[Seconds, doc("Interval at which leases are renewed.", "s")] = 10.0
+    poll_s: Annotated[Seconds, doc("Interval at which the queue is polled without a wake-up.", "s")] = 1.0
+    drain_s: Annotated[Seconds, doc("How long a worker waits for attempts in flight after SIGTERM.", "s")] = 25.0
 
 
 class RetentionDays(msgspec.Struct, frozen=True):
@@ -125,7 +131,7 @@ class RetentionDays(msgspec.Struct, frozen=True):
 
 
 class Log(msgspec.Struct, frozen=True):
-    level: Annotated[Literal["debug", "info", "warning", "error"], doc("Least severity that is written.")] = "info"
+    level: Annotated[Literal["debug", "info", "warning", "error"], doc("Lowest severity that is written.")] = "info"
     format: Annotated[Literal["json", "console", "auto"], doc("`auto`: console on a terminal, else JSON.")] = "auto"
 
 
@@ -133,7 +139,7 @@ class Settings(msgspec.Struct, frozen=True):
     """All settings of one process."""
 
     def __repr__(self) -> str:
-        # The addresses of PostgreSQL and Redis carry passwords.
+        # The URLs of PostgreSQL and Redis contain passwords.
         return "Settings(…)"
 
     database_url: Annotated[str | None, doc("PostgreSQL, as postgresql://user:password@host:port/database.")] = None
@@ -151,6 +157,6 @@ class Settings(msgspec.Struct, frozen=True):
     log: Log = Log()
 
 
-def _unbase64(text: str) -> bytes:
+def decode_base64url(text: str) -> bytes:
     text = text.strip().rstrip("=")
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

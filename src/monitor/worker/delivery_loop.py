@@ -3,7 +3,7 @@ The delivery loop of one worker.
 
 ::
 
-    NOTIFY or 1 s poll ──► claim ──► ready ──► one task per delivery ──► outbox of results ──► settle in batches
+    NOTIFY or 1 s poll ──► claim ──► ready ──► one task per delivery ──► results ──► settle in batches
                              ▲                                                                   │
                              └──────────────── room again for a webhook that had more ◄──────────┘
 
@@ -18,30 +18,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import msgspec
 import structlog
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.ports.queue import Claimed
-from monitor.domain.ports.wakeups import Wakeups, Woken
-from monitor.domain.services.deliver import Deliverer, Sent, Settlement
+from monitor.domain.ports.queue import ClaimedDelivery
+from monitor.domain.ports.wakeups import DueWebhooks, Wakeups
+from monitor.domain.services.deliver import Deliverer, SentDelivery, Settlement
+from monitor.worker.attempt_log import LogAttempts
 
 log = structlog.get_logger(__name__)
 
-LogAttempts = Callable[[Sequence[Sent], Collection[UUID]], None]
-"""Takes a batch and which deliveries of it were lost to another worker; writes one line per attempt."""
-
 REFILL_SLACK_S = 0.005
-"""So that a rate limit's token is whole when the database is asked for it."""
+"""Added to the wait for a rate limit, so that the token is whole by the clock of the database."""
 
 
 class DeliveryConfig(msgspec.Struct, frozen=True):
-    """``concurrency`` attempts run at once; ``backlog`` bounds all that is leased: them, and what waits to be sent or
-    settled. Of the latter, a claim brings what the worker will send in the next ``ahead_s``. Results of a busy worker
-    gather for ``gather_s``. Times are seconds."""
+    """
+    Limits of one worker. Times are seconds.
+
+    ``concurrency`` attempts run at once; ``backlog`` bounds everything under lease. A claim brings what the worker is
+    expected to send in the next ``ahead_s``; results of a busy worker gather for ``gather_s``.
+    """
 
     concurrency: int = 100
     backlog: int = 1000
@@ -50,6 +51,7 @@ class DeliveryConfig(msgspec.Struct, frozen=True):
     gather_s: float = 0.02
     poll_s: float = 1.0
     renew_s: float = 10.0
+    lease_s: float = 30.0
     drain_s: float = 25.0
     retry_s: float = 0.5
 
@@ -63,29 +65,29 @@ class DeliveryWorker:
         wakeups: Wakeups,
         config: DeliveryConfig,
         *,
-        log_attempts: LogAttempts | None = None,
-        on_settled: Callable[[list[Sent], Settlement], None] | None = None,
+        log_attempts: LogAttempts,
     ) -> None:
         self._deliverer = deliverer
         self._wakeups = wakeups
         self._config = config
-        self._log_attempts = log_attempts or say_attempts
-        self._on_settled = on_settled
+        self._log_attempts = log_attempts
         self._hints: set[UUID] = set()
         self._poll_all = True
-        self._waiting_room: set[UUID] = set()
+        self._exhausted: set[UUID] = set()
         self._claimable = asyncio.Event()
         self._settleable = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._ready: deque[Claimed] = deque()
+        self._ready: deque[ClaimedDelivery] = deque()
         # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
-        self._in_flight: dict[tuple[UUID, int], tuple[Claimed, asyncio.Task[None]]] = {}
-        self._sent: deque[Sent] = deque()
-        self._settling: list[Sent] = []
+        self._in_flight: dict[tuple[UUID, int], tuple[ClaimedDelivery, asyncio.Task[None]]] = {}
+        self._sent: deque[SentDelivery] = deque()
+        self._settling: list[SentDelivery] = []
         self._stock = 0
         self._stock_from = 0.0
         self._sent_since = 0
         self._turn = asyncio.Lock()
+        self._settled_at = 0.0
+        """When a settle last succeeded, or a first result began to wait, by the clock of the event loop."""
 
     @property
     def held(self) -> int:
@@ -97,24 +99,28 @@ class DeliveryWorker:
         self._stopping.set()
         self._claimable.set()
 
+    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the loops to run under supervision, beside :meth:`run`, by name."""
+        return {
+            "worker.listen": self._listen_loop,
+            "worker.poll": self._poll_loop,
+            "worker.claim": self._claim_loop,
+            "worker.settle": self._settle_loop,
+            "worker.renew": self._renew_loop,
+        }
+
     async def run(self) -> None:
-        """Deliver until :meth:`stop`; then finish what is in flight for at most ``drain_s`` and release the rest."""
-        loops = [
-            asyncio.create_task(self._wakeups.listen(self.wake), name="listen"),
-            asyncio.create_task(self._poll(), name="poll"),
-            asyncio.create_task(self._every(self._config.renew_s, self.renew), name="renew"),
-            asyncio.create_task(self._settle_loop(), name="settle"),
-        ]
+        """Return after :meth:`stop`, when what was in flight is finished, at most ``drain_s`` later."""
         try:
-            await self._claim_loop()
+            await self._stopping.wait()
             await self._drain()
         finally:
-            tasks = [*loops, *(task for _, task in self._in_flight.values())]
+            tasks = [task for _, task in self._in_flight.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def wake(self, webhook_ids: Woken) -> None:
+    def wake(self, webhook_ids: DueWebhooks) -> None:
         """Note that webhooks have something due."""
         if webhook_ids is None:
             self._poll_all = True
@@ -144,7 +150,7 @@ class DeliveryWorker:
         if len(claim.deliveries) >= free:
             # The worker was the limit, not the webhooks: look again at all of them as soon as there is room.
             self._poll_all = True
-        self._waiting_room |= claim.more
+        self._exhausted |= claim.exhausted
         for webhook_id, wait_s in claim.refill_s.items():
             asyncio.get_running_loop().call_later(wait_s + REFILL_SLACK_S, self.wake, [webhook_id])
         return len(claim.deliveries)
@@ -171,7 +177,7 @@ class DeliveryWorker:
         while self._ready and len(self._in_flight) < self._config.concurrency and not self._stopping.is_set():
             delivery = self._ready.popleft()
             task = asyncio.create_task(self._send(delivery))
-            self._in_flight[delivery.id, delivery.epoch] = (delivery, task)
+            self._in_flight[delivery.id, delivery.fencing_token] = (delivery, task)
 
     async def settle(self) -> int:
         """Write what was sent; return how many attempts that are. Calls take turns."""
@@ -181,88 +187,104 @@ class DeliveryWorker:
             if not self._settling:
                 return 0
             batch = self._settling
-            await self._write(batch)
+            settlements = await self._write(batch)
             self._settling = []
-        freed = self._waiting_room & {sent.delivery.webhook_id for sent in batch}
-        self._waiting_room -= freed
+        self._settled_at = asyncio.get_running_loop().time()
+        freed = self._exhausted & {sent.delivery.webhook_id for sent in batch}
+        self._exhausted -= freed
         self._hints |= freed
         self._ask_for_more()
+        # Reported only now: what happens to a log line must not decide what happens to a result.
+        for part, settlement in settlements:
+            self._report(part, settlement)
         return len(batch)
 
-    async def _write(self, batch: list[Sent]) -> None:
+    async def _write(self, batch: list[SentDelivery]) -> list[tuple[list[SentDelivery], Settlement]]:
         try:
-            self._report(batch, await self._deliverer.settle(batch))
+            return [(batch, await self._deliverer.settle(batch))]
         except Unavailable:
             raise
         except Exception:
             if len(batch) == 1:
                 # Its lease runs out and it is tried again; one that never settles ends in quarantine.
                 log.exception("settle_failed", delivery_id=str(batch[0].delivery.id))
-                return
+                return []
             # One row that the database refuses must not hold the others back.
-            for sent in batch:
-                await self._write([sent])
+            return [one for sent in batch for one in await self._write([sent])]
 
     async def renew(self) -> None:
-        """Extend the leases of everything held."""
+        """
+        Extend the leases of everything held, as long as results are being settled.
+
+        A worker that cannot settle lets its leases run out, so that another one takes over.
+        """
         held = [*self._ready, *(delivery for delivery, _ in self._in_flight.values())]
-        held += [sent.delivery for sent in (*self._sent, *self._settling)]
-        if held:
-            await self._deliverer.renew(held)
+        results = [sent.delivery for sent in (*self._sent, *self._settling)]
+        stalled_s = asyncio.get_running_loop().time() - self._settled_at
+        if results and stalled_s > self._config.lease_s:
+            log.error("lease_renewal_stopped", unsettled=len(results), stalled_s=round(stalled_s, 1))
+            return
+        if held or results:
+            await self._deliverer.renew(held + results)
+
+    async def _listen_loop(self) -> None:
+        await self._wakeups.listen(self.wake)
 
     async def _claim_loop(self) -> None:
-        while not self._stopping.is_set():
+        while True:
             await self._claimable.wait()
             self._claimable.clear()
-            if self._stopping.is_set():
-                return
-            if await self._guarded(self.claim):
+            if not self._stopping.is_set() and await self._unless_unavailable(self.claim):
                 self._ask_for_more()
 
     async def _settle_loop(self) -> None:
         while True:
             await self._settleable.wait()
-            self._settleable.clear()
             while self._sent or self._settling:
                 if self._ready:
                     await asyncio.sleep(self._config.gather_s)
-                await self._guarded(self.settle)
+                await self._unless_unavailable(self.settle)
+            # Cleared last: a loop that failed in between finds the results when it is started again.
+            self._settleable.clear()
 
-    async def _poll(self) -> None:
+    async def _poll_loop(self) -> None:
         while True:
             await asyncio.sleep(self._config.poll_s)
             self.wake(None)
 
-    async def _every(self, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+    async def _renew_loop(self) -> None:
         while True:
-            await asyncio.sleep(seconds)
-            await self._guarded(step)
+            await asyncio.sleep(self._config.renew_s)
+            await self._unless_unavailable(self.renew)
 
-    async def _guarded(self, step: Callable[[], Awaitable[int | None]]) -> int:
-        """Run one step; an outage or a bug delays the loop and never ends it."""
+    async def _unless_unavailable(self, step: Callable[[], Awaitable[int | None]]) -> int:
+        """Run one step; an outage of the database delays the loop."""
         try:
             return await step() or 0
         except Unavailable as error:
             log.warning("database_unavailable", step=step.__name__, detail=error.detail)
-        except Exception:
-            log.exception("worker_step_failed", step=step.__name__)
         await asyncio.sleep(self._config.retry_s)
         return 0
 
-    async def _send(self, delivery: Claimed) -> None:
+    async def _send(self, delivery: ClaimedDelivery) -> None:
         try:
             sent = await self._deliverer.send(delivery)
             if sent is not None:
-                self._sent.append(sent)
-                self._settleable.set()
+                self._keep_result(sent)
         except Exception:
             # The lease runs out and counts as a crash, so a delivery that always fails here ends in quarantine.
             log.exception("send_failed", delivery_id=str(delivery.id), webhook_id=str(delivery.webhook_id))
         finally:
-            del self._in_flight[delivery.id, delivery.epoch]
+            del self._in_flight[delivery.id, delivery.fencing_token]
             self._sent_since += 1
             self._start_ready()
             self._ask_for_more()
+
+    def _keep_result(self, sent: SentDelivery) -> None:
+        if not self._sent and not self._settling:
+            self._settled_at = asyncio.get_running_loop().time()
+        self._sent.append(sent)
+        self._settleable.set()
 
     async def _drain(self) -> None:
         log.info("draining", in_flight=len(self._in_flight), drain_s=self._config.drain_s)
@@ -276,38 +298,21 @@ class DeliveryWorker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # What an outage keeps us from writing falls due again when its lease runs out.
-        while (self._sent or self._settling) and await self._guarded(self.settle):
+        while (self._sent or self._settling) and await self._unless_unavailable(self.settle):
             pass
         await self._release(unfinished)
         log.info("drained", released=len(unsent) + len(unfinished))
 
-    async def _release(self, deliveries: list[Claimed]) -> None:
+    async def _release(self, deliveries: list[ClaimedDelivery]) -> None:
         async def release() -> None:
             await self._deliverer.release(deliveries)
 
         if deliveries:
-            await self._guarded(release)
+            await self._unless_unavailable(release)
 
-    def _report(self, batch: list[Sent], settlement: Settlement) -> None:
+    def _report(self, batch: list[SentDelivery], settlement: Settlement) -> None:
         self._log_attempts(batch, set(settlement.lost))
         for delivery_id, error in settlement.undecided.items():
             log.error("delivery_undecided", delivery_id=str(delivery_id), exc_info=error)
         for webhook_id, reason in settlement.disabled.items():
             log.warning("webhook_disabled", webhook_id=str(webhook_id), reason=reason)
-        if self._on_settled is not None:
-            self._on_settled(batch, settlement)
-
-
-def say_attempts(batch: Sequence[Sent], lost: Collection[UUID]) -> None:
-    """Log attempts through the general logger."""
-    for sent in batch:
-        log.info(
-            "attempt",
-            delivery_id=str(sent.delivery.id),
-            webhook_id=str(sent.delivery.webhook_id),
-            event_id=str(sent.delivery.event_id),
-            number=sent.delivery.attempts + 1,
-            outcome=sent.outcome.label,
-            ms=round(sent.outcome.latency_ms, 1),
-            settled=sent.delivery.id not in lost,
-        )

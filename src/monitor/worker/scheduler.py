@@ -1,9 +1,10 @@
-"""Jobs that run by the clock, each in its own loop."""
+"""Periodic jobs, each in its own loop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -14,27 +15,26 @@ log = structlog.get_logger(__name__)
 Job = Callable[[], Awaitable[object]]
 
 
-class Periodic:
-    """Runs each job at once and then every so many seconds, until cancelled. A failing job is tried next time."""
+class Scheduler:
+    """
+    Runs each job at once and then every so many seconds.
 
-    def __init__(self, jobs: Sequence[tuple[float, Job]]) -> None:
+    Args:
+        jobs: interval in seconds and job, by name.
+    """
+
+    def __init__(self, jobs: Mapping[str, tuple[float, Job]]) -> None:
         self.jobs = jobs
 
-    async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for every_s, job in self.jobs:
-                group.create_task(self._loop(every_s, job))
+    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return one loop for each job, to be run under supervision."""
+        return {f"job.{name}": partial(_loop, name, every_s, job) for name, (every_s, job) in self.jobs.items()}
 
-    async def _loop(self, every_s: float, job: Job) -> None:
-        while True:
-            await self.tick(job)
-            await asyncio.sleep(every_s)
 
-    async def tick(self, job: Job) -> None:
-        """Run *job* once; what goes wrong is logged."""
+async def _loop(name: str, every_s: float, job: Job) -> None:
+    while True:
         try:
             await job()
         except Unavailable as error:
-            log.warning("job_postponed", job=job.__name__, detail=error.detail)
-        except Exception:
-            log.exception("job_failed", job=job.__name__)
+            log.warning("job_postponed", job=name, detail=error.detail)
+        await asyncio.sleep(every_s)

@@ -1,8 +1,8 @@
 """
-``FakeRedis``, a server in memory, and ``FakeCacheServer``, one process's way to it.
+``FakeRedis``, a server in memory, and ``FakeCacheServer``, the connection of one process to it.
 
-Both stand still until asked: nothing here waits for real time. The way can be cut for commands and for the bus apart,
-slowed before or after the server has acted, and the bus can be held so that a test delivers message by message.
+Nothing here waits for real time. The connection can be cut for commands and for the bus apart, delayed before or after
+the server has acted, or made to fail in other ways; the bus can be held, so that a test delivers message by message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from monitor.cache.redis_server import ANSWER_S, TOKEN_TTL_S
-from monitor.cache.server import Dropped, Found, Heeded, Member, Message, Pong, Released, ServerGone
+from monitor.cache.server import Acked, BusMessage, Fetched, Invalidated, Member, Pong, Released, ServerGone
 from tests.fakes.clock import FakeClock
 
 
@@ -27,7 +27,7 @@ class FakeRedis:
         self.subscriptions: list[FakeSubscription] = []
         self._kept: dict[str, tuple[bytes, float]] = {}
         self._members: dict[str, float] = {}
-        self._adopted: int | None = None
+        self._last_run_id: int | None = None
 
     def get(self, name: str) -> bytes | None:
         value, until = self._kept.get(name, (b"", 0.0))
@@ -47,11 +47,11 @@ class FakeRedis:
         self._kept.pop(name, None)
 
     def names(self, kind: str) -> set[str]:
-        """What there is of a *kind*: ``v`` values, ``t`` tokens, ``l`` locks."""
+        """Return the names of a *kind*: ``v`` values, ``t`` tokens, ``l`` locks."""
         return {name[2:] for name in self._kept if name.startswith(f"{kind}:") and self.get(name) is not None}
 
     def count_unknown(self, lease_s: float) -> None:
-        """Count somebody unknown as a member if it is not known any more who is."""
+        """Count an unnamed member if the list of members was lost."""
         self._members.setdefault("?", self.clock.monotonic() + lease_s)
 
     def renew(self, member: str, lease_s: float) -> None:
@@ -65,21 +65,21 @@ class FakeRedis:
         now = self.clock.monotonic()
         return [Member(name, until - now) for name, until in self._members.items() if until > now]
 
-    def publish(self, message: Message, member: str | None = None) -> None:
+    def publish(self, message: BusMessage, member: str | None = None) -> None:
         for subscription in self.subscriptions:
             if member in (None, subscription.member):
-                subscription.say(message)
+                subscription.add(message)
 
-    def adopt(self) -> bool:
-        """Return whether the server is another than the one adopted last, and adopt it."""
-        new, self._adopted = self._adopted != self.run_id, self.run_id
-        return new
+    def has_changed(self) -> bool:
+        """Return whether this is another server than at the last call."""
+        changed, self._last_run_id = self._last_run_id != self.run_id, self.run_id
+        return changed
 
     def flush(self) -> None:
         """``FLUSHALL``."""
         self._kept.clear()
         self._members.clear()
-        self._adopted = None
+        self._last_run_id = None
 
     def stop(self) -> None:
         """Be killed: connections break."""
@@ -96,17 +96,17 @@ class FakeRedis:
 
 
 class FakeSubscription:
-    """See :class:`monitor.cache.server.Subscription`."""
+    """See :class:`monitor.cache.server.BusSubscription`."""
 
     def __init__(self, member: str, *, held: bool) -> None:
         self.member = member
         self.held = held
         self.broken = False
-        self.queue: deque[Message | Pong] = deque()
+        self.queue: deque[BusMessage | Pong] = deque()
         self._changed = asyncio.Event()
         self._allowed = 0
 
-    def say(self, message: Message | Pong) -> None:
+    def add(self, message: BusMessage | Pong) -> None:
         self.queue.append(message)
         self._changed.set()
 
@@ -127,9 +127,9 @@ class FakeSubscription:
     async def ping(self, payload: bytes) -> None:
         if self.broken:
             raise ServerGone("broken")
-        self.say(Pong(payload))
+        self.add(Pong(payload))
 
-    async def receive(self) -> Message | Pong:
+    async def receive(self) -> BusMessage | Pong:
         while not (self.queue and (not self.held or self._allowed)):
             if self.broken:
                 raise ServerGone("broken")
@@ -149,9 +149,11 @@ class FakeCacheServer:
         """No command gets through, and no new subscription."""
         self.bus_held = False
         self.before: dict[str, asyncio.Event] = {}
-        """By operation: its requests wait for this on their way there."""
+        """By operation: its requests wait for this before they arrive."""
         self.after: dict[str, asyncio.Event] = {}
-        """By operation: its answers wait for this on their way back."""
+        """By operation: its answers wait for this before they arrive."""
+        self.errors: dict[str, Exception] = {}
+        """By operation: what it raises, against the rules of the port."""
         self.subscription: FakeSubscription | None = None
 
     def cut_bus(self) -> None:
@@ -167,38 +169,38 @@ class FakeCacheServer:
     async def close(self) -> None:
         self.cut_bus()
 
-    async def fetch(self, key: str, tags: Sequence[str]) -> Found:
-        async with self._way("fetch"):
-            return self._found(key, tags)
+    async def fetch(self, key: str, tags: Sequence[str]) -> Fetched:
+        async with self._call("fetch"):
+            return self._fetched(key, tags)
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
-        async with self._way("mint"):
+        async with self._call("mint"):
             for tag, token in tokens.items():
                 self.redis.add(f"t:{tag}", token, TOKEN_TTL_S)
             held = [self.redis.get(f"t:{tag}") for tag in tokens]
             return [token for token in held if token is not None]
 
     async def store(self, key: str, value: bytes, ttl_s: float) -> None:
-        async with self._way("store"):
+        async with self._call("store"):
             self.redis.put(f"v:{key}", value, ttl_s)
 
-    async def forget(self, key: str, message: Dropped) -> None:
-        async with self._way("forget"):
+    async def delete(self, key: str, message: Invalidated) -> None:
+        async with self._call("delete"):
             self.redis.remove(f"v:{key}")
             self.redis.publish(message)
 
-    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Found | None:
-        async with self._way("lock"):
-            return self._found(key, tags) if self.redis.add(f"l:{key}", holder.encode(), lease_s) else None
+    async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Fetched | None:
+        async with self._call("lock"):
+            return self._fetched(key, tags) if self.redis.add(f"l:{key}", holder.encode(), lease_s) else None
 
     async def unlock(self, key: str, holder: str) -> None:
-        async with self._way("unlock"):
+        async with self._call("unlock"):
             if self.redis.get(f"l:{key}") == holder.encode():
                 self.redis.remove(f"l:{key}")
                 self.redis.publish(Released(key))
 
-    async def drop(self, tokens: Mapping[str, bytes], message: Dropped, lease_s: float) -> list[Member]:
-        async with self._way("drop"):
+    async def invalidate(self, tokens: Mapping[str, bytes], message: Invalidated, lease_s: float) -> list[Member]:
+        async with self._call("invalidate"):
             self.redis.count_unknown(lease_s)
             for tag, token in tokens.items():
                 self.redis.put(f"t:{tag}", token, TOKEN_TTL_S)
@@ -206,33 +208,33 @@ class FakeCacheServer:
             return self.redis.members()
 
     async def renew(self, member: str, lease_s: float) -> None:
-        async with self._way("renew"):
+        async with self._call("renew"):
             self.redis.renew(member, lease_s)
 
     async def leave(self, member: str) -> None:
-        async with self._way("leave"):
+        async with self._call("leave"):
             self.redis.leave(member)
 
-    async def heed(self, sender: str, message: Heeded) -> None:
-        async with self._way("heed"):
+    async def ack(self, sender: str, message: Acked) -> None:
+        async with self._call("ack"):
             self.redis.publish(message, sender)
 
-    async def adopt(self, root_token: bytes, message: Dropped) -> bool:
-        async with self._way("adopt"):
-            new = self.redis.adopt()
-            if new:
+    async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
+        async with self._call("reset_if_server_changed"):
+            changed = self.redis.has_changed()
+            if changed:
                 for tag in message.tags:
                     self.redis.put(f"t:{tag}", root_token, TOKEN_TTL_S)
                 self.redis.publish(message)
-            return new
+            return changed
 
     async def claim(self, name: str, ttl_s: float) -> bool:
-        async with self._way("claim"):
+        async with self._call("claim"):
             return self.redis.add(name, b"1", ttl_s)
 
     @asynccontextmanager
     async def subscribe(self, member: str) -> AsyncIterator[FakeSubscription]:
-        async with self._way("subscribe"):
+        async with self._call("subscribe"):
             subscription = self.subscription = FakeSubscription(member, held=self.bus_held)
             self.redis.subscriptions.append(subscription)
         try:
@@ -240,19 +242,21 @@ class FakeCacheServer:
         finally:
             self.redis.subscriptions.remove(subscription)
 
-    def _found(self, key: str, tags: Sequence[str]) -> Found:
+    def _fetched(self, key: str, tags: Sequence[str]) -> Fetched:
         return self.redis.get(f"v:{key}"), [self.redis.get(f"t:{tag}") for tag in tags]
 
     @asynccontextmanager
-    async def _way(self, operation: str) -> AsyncIterator[None]:
-        """The block is what the server does, at once; the way there and back takes a turn of the loop at least."""
-        await self._pass(self.before.get(operation))
+    async def _call(self, operation: str) -> AsyncIterator[None]:
+        """The block is what the server does, at once; request and answer take a turn of the loop each, at least."""
+        await self._travel(self.before.get(operation))
         self._check()
+        if operation in self.errors:
+            raise self.errors[operation]
         yield
-        await self._pass(self.after.get(operation))
+        await self._travel(self.after.get(operation))
         self._check()
 
-    async def _pass(self, gate: asyncio.Event | None) -> None:
+    async def _travel(self, gate: asyncio.Event | None) -> None:
         await asyncio.sleep(0)
         if gate is not None:
             try:

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.evaluation import Look
-from monitor.domain.alerts.model import Alert, Entry
-from monitor.domain.alerts.notification import Announcement
+from monitor.domain.alerts.alert import Alert, HistoryEntry
+from monitor.domain.alerts.evaluation import Evaluation
+from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.delivery.fan_out import NewEvent
 from monitor.domain.delivery.lane import Lane
@@ -25,7 +25,7 @@ from monitor.domain.monitoring.metrics import Rollup
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.repositories.detection import AnomalyRecord
-from monitor.domain.ports.wakeups import Woken
+from monitor.domain.ports.wakeups import DueWebhooks
 from monitor.domain.views.audit import AuditView
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.webhook import Webhook
@@ -60,7 +60,7 @@ class StoredDelivery(msgspec.Struct, frozen=True):
     webhook_id: UUID
     due_at: datetime
     leased_by: str | None = None
-    epoch: int = 0
+    fencing_token: int = 0
     attempts: int = 0
     crashes: int = 0
     last_status_code: int | None = None
@@ -75,7 +75,7 @@ class FinishedDelivery(msgspec.Struct, frozen=True):
     webhook_id: UUID
     state: DeliveryState
     attempts: int
-    epoch: int
+    fencing_token: int
     last_status_code: int | None
     last_error: str | None
     finished_at: datetime
@@ -100,12 +100,12 @@ class Tables:
     minutes: dict[tuple[UUID, datetime], Rollup] = field(default_factory=dict)
     idempotency_keys: dict[tuple[str, str], IdempotencyKey] = field(default_factory=dict)
     audit: dict[UUID, AuditView] = field(default_factory=dict)
-    looks: dict[UUID, tuple[datetime, Look]] = field(default_factory=dict)
+    evaluations: dict[UUID, tuple[datetime, Evaluation]] = field(default_factory=dict)
     anomalies: dict[UUID, AnomalyRecord] = field(default_factory=dict)
     alerts: dict[UUID, Alert] = field(default_factory=dict)
-    history: dict[UUID, tuple[Entry, ...]] = field(default_factory=dict)
+    history: dict[UUID, tuple[HistoryEntry, ...]] = field(default_factory=dict)
     silences: dict[UUID, Silence] = field(default_factory=dict)
-    outbox: tuple[Announcement, ...] = ()
+    notifications: tuple[AlertNotification, ...] = ()
     replays: dict[UUID, Replay] = field(default_factory=dict)
 
     def copy(self) -> Self:
@@ -122,28 +122,28 @@ class FakeDatabase:
     Attributes:
         down: every transaction and read raises ``Unavailable``.
         commits_fail: transactions run, but cannot be committed.
-        facts: what was recorded and committed, oldest first.
+        domain_events: what was recorded and committed, oldest first.
     """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.tables = Tables()
         self.turn = asyncio.Lock()
-        self.listeners: list[Callable[[Woken], None]] = []
+        self.listeners: list[Callable[[DueWebhooks], None]] = []
         self.down = False
         self.commits_fail = False
-        self.facts: list[DomainEvent] = []
+        self.domain_events: list[DomainEvent] = []
 
     def require_up(self) -> None:
         if self.down:
             raise Unavailable("The database is not reachable; try again in a moment.")
 
-    def commit(self, tables: Tables, woken: set[UUID], facts: list[DomainEvent]) -> None:
+    def commit(self, tables: Tables, woken: set[UUID], domain_events: list[DomainEvent]) -> None:
         self.require_up()
         if self.commits_fail:
             raise Unavailable("The commit failed.")
         self.tables = tables
-        self.facts += facts
+        self.domain_events += domain_events
         if woken:
             for listener in self.listeners:
                 listener(list(woken))

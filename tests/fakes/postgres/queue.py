@@ -8,11 +8,13 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.quarantine import MAX_CRASHES
+from monitor.domain.delivery.quarantine import end_without_attempt
+from monitor.domain.delivery.ready import is_ready, next_due_at
+from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
 from monitor.domain.errors import NotFound
-from monitor.domain.ports.queue import Claimed, Finish, Postpone
+from monitor.domain.ids import id_floor
+from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.vocab import DeliveryState
 from tests.fakes.postgres.database import FinishedDelivery, StoredDelivery, Tables
 
@@ -31,28 +33,28 @@ class FakeDeliveryQueue:
         return {id_: self._lane(id_) for id_ in sorted(set(webhook_ids)) if id_ in self._tables.lanes}
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
-        ready = [id_ for id_ in self._tables.lanes if (hints is None or id_ in hints) and self._is_ready(id_)]
-        ready.sort(key=lambda id_: self._tables.lanes[id_].last_attempt_at or _LONG_AGO)
-        return {id_: replace(self._lane(id_), in_flight=self._in_flight(id_)) for id_ in ready[:limit]}
+        wanted = [id_ for id_ in self._tables.lanes if hints is None or id_ in hints]
+        lanes = (replace(self._lane(id_), in_flight=self._in_flight(id_)) for id_ in wanted)
+        ready = sorted(filter(self._is_ready, lanes), key=lambda lane: lane.last_attempt_at or _LONG_AGO)
+        return {lane.webhook_id: lane for lane in ready[:limit]}
 
-    async def take(
-        self, rooms: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
-    ) -> list[Claimed]:
+    async def lease(
+        self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+    ) -> list[ClaimedDelivery]:
         taken = []
-        for webhook_id, room in rooms.items():
-            due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)[:room]
+        for webhook_id, capacity in capacities.items():
+            due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)[:capacity]
             for delivery in due:
                 leased = replace(
                     delivery,
                     due_at=self._now + timedelta(seconds=lease_s),
-                    epoch=delivery.epoch + 1,
+                    fencing_token=delivery.fencing_token + 1,
                     leased_by=worker,
                     crashes=delivery.crashes + (delivery.leased_by is not None),
                 )
-                if leased.crashes >= MAX_CRASHES:
-                    move_to_finished(self._tables, leased, DeliveryState.QUARANTINED, self._now)
-                elif leased.event_id not in self._tables.events:
-                    move_to_finished(self._tables, leased, DeliveryState.FAILED, self._now)
+                state = end_without_attempt(leased.crashes, event_stored=leased.event_id in self._tables.events)
+                if state is not None:
+                    move_to_finished(self._tables, leased, state, self._now)
                 else:
                     self._tables.deliveries[leased.id] = leased
                     taken.append(self._claimed(leased))
@@ -77,9 +79,9 @@ class FakeDeliveryQueue:
     async def finish(self, finished: Sequence[Finish]) -> None:
         for f in finished:
             if delivery := self._tables.deliveries.get(f.delivery_id):
-                if f.made:
+                if f.new_attempts:
                     delivery = replace(delivery, last_status_code=f.status_code, last_error=f.error)
-                delivery = replace(delivery, attempts=delivery.attempts + f.made)
+                delivery = replace(delivery, attempts=delivery.attempts + f.new_attempts)
                 move_to_finished(self._tables, delivery, f.state, self._now)
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:
@@ -105,30 +107,61 @@ class FakeDeliveryQueue:
         raise NotFound("There is no delivery with this id.")
 
     async def requeue(self, delivery_id: UUID) -> None:
-        if done := self._tables.finished.pop(delivery_id, None):
-            self._put(
-                StoredDelivery(
-                    id=done.id,
-                    event_id=done.event_id,
-                    webhook_id=done.webhook_id,
-                    due_at=self._now,
-                    epoch=done.epoch,
-                    attempts=done.attempts,
-                    last_status_code=done.last_status_code,
-                    last_error=done.last_error,
-                )
-            )
+        if done := self._tables.finished.get(delivery_id):
+            self._move_back(done, self._now)
         delivery = self._tables.deliveries[delivery_id]
         if delivery.leased_by is None or delivery.due_at <= self._now:
             self._put(replace(delivery, due_at=self._now))
         self._woken.add(delivery.webhook_id)
 
-    async def spread(self, webhook_id: UUID, *, per_s: float) -> int:
+    async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
         waiting = [delivery for delivery in self._due(webhook_id) if delivery.leased_by is None]
         for position, delivery in enumerate(waiting):
             self._put(replace(delivery, due_at=self._now + timedelta(seconds=position / per_s)))
         self._woken.add(webhook_id)
         return len(waiting)
+
+    async def cancel_all(self, webhook_id: UUID) -> int:
+        waiting = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id]
+        for delivery in waiting:
+            move_to_finished(self._tables, delivery, DeliveryState.CANCELLED, self._now)
+        return len(waiting)
+
+    async def count_finished(self, webhook_id: UUID, spec: ReplaySpec) -> int:
+        return min(len(self._chosen(webhook_id, spec)), COUNTED_MAX)
+
+    async def requeue_finished(
+        self, replay: Replay, *, limit: int, per_s: float, after_s: float
+    ) -> tuple[int, UUID | None]:
+        row = self._tables.webhooks.get(replay.webhook_id)
+        if row is None or row.deleted_at is not None:
+            return 0, None
+        chosen = self._chosen(replay.webhook_id, replay)
+        rest = [done for done in chosen if replay.cursor is None or done.id > replay.cursor][:limit]
+        for position, done in enumerate(rest):
+            self._move_back(done, self._now + timedelta(seconds=after_s + position / per_s))
+        self._woken.add(replay.webhook_id)
+        return len(rest), rest[-1].id if rest else None
+
+    def _chosen(self, webhook_id: UUID, where: ReplaySpec | Replay) -> list[FinishedDelivery]:
+        lower, upper = id_floor(where.from_at), id_floor(where.to_at)
+        finished = (done for _, done in sorted(self._tables.finished.items()))
+        return [d for d in finished if d.webhook_id == webhook_id and lower <= d.id < upper and d.state in where.states]
+
+    def _move_back(self, done: FinishedDelivery, due_at: datetime) -> None:
+        del self._tables.finished[done.id]
+        self._put(
+            StoredDelivery(
+                id=done.id,
+                event_id=done.event_id,
+                webhook_id=done.webhook_id,
+                due_at=due_at,
+                fencing_token=done.fencing_token,
+                attempts=done.attempts,
+                last_status_code=done.last_status_code,
+                last_error=done.last_error,
+            )
+        )
 
     def _lane(self, webhook_id: UUID) -> Lane:
         row = self._tables.webhooks[webhook_id]
@@ -143,13 +176,16 @@ class FakeDeliveryQueue:
             deleted=row.deleted_at is not None,
         )
 
-    def _is_ready(self, webhook_id: UUID) -> bool:
-        row, breaker = self._tables.webhooks[webhook_id], self._tables.lanes[webhook_id].breaker
-        usable = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
-        allowed = breaker.state is BreakerState.CLOSED or (breaker.until is not None and breaker.until <= self._now)
-        closed = breaker.state is BreakerState.CLOSED
-        full = closed and self._in_flight(webhook_id) >= row.webhook.max_concurrency
-        return usable and allowed and not full and bool(self._due(webhook_id))
+    def _is_ready(self, lane: Lane) -> bool:
+        webhook = self._tables.webhooks[lane.webhook_id].webhook
+        due_at = {d.id: d.due_at for d in self._tables.deliveries.values() if d.webhook_id == lane.webhook_id}
+        return is_ready(
+            lane,
+            enabled=webhook.enabled,
+            paused=webhook.paused_at is not None,
+            due_at=next_due_at(due_at, ordered=lane.ordered),
+            now=self._now,
+        )
 
     def _due(self, webhook_id: UUID) -> list[StoredDelivery]:
         due = (d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id and d.due_at <= self._now)
@@ -165,16 +201,20 @@ class FakeDeliveryQueue:
         return sum(d.webhook_id == webhook_id and d.leased_by is not None and d.due_at > self._now for d in rows)
 
     def _held(self, leases: Sequence[tuple[UUID, int]]) -> list[StoredDelivery]:
-        rows = ((self._tables.deliveries.get(id_), epoch) for id_, epoch in leases)
-        return [d for d, epoch in rows if d is not None and d.leased_by is not None and d.epoch == epoch]
+        rows = ((self._tables.deliveries.get(id_), fencing_token) for id_, fencing_token in leases)
+        return [
+            d
+            for d, fencing_token in rows
+            if d is not None and d.leased_by is not None and d.fencing_token == fencing_token
+        ]
 
-    def _claimed(self, delivery: StoredDelivery) -> Claimed:
+    def _claimed(self, delivery: StoredDelivery) -> ClaimedDelivery:
         event = self._tables.events[delivery.event_id].event
-        return Claimed(
+        return ClaimedDelivery(
             id=delivery.id,
             event_id=delivery.event_id,
             webhook_id=delivery.webhook_id,
-            epoch=delivery.epoch,
+            fencing_token=delivery.fencing_token,
             attempts=delivery.attempts,
             event_type=event.type,
             payload=event.payload,
@@ -193,7 +233,7 @@ def move_to_finished(tables: Tables, delivery: StoredDelivery, state: DeliverySt
         webhook_id=delivery.webhook_id,
         state=state,
         attempts=delivery.attempts,
-        epoch=delivery.epoch,
+        fencing_token=delivery.fencing_token,
         last_status_code=delivery.last_status_code,
         last_error=delivery.last_error,
         finished_at=now,

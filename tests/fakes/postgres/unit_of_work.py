@@ -12,18 +12,22 @@ from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
 from monitor.domain.ports.repositories.audit import AuditLog
-from monitor.domain.ports.repositories.detection import WatchLog
+from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.events import EventLog
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
-from monitor.domain.ports.repositories.notifications import Outbox
+from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
 from monitor.domain.ports.repositories.replays import ReplayRepository
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queue import FakeDeliveryQueue
-from tests.fakes.postgres.repositories.alerts import FakeAlertRepository, FakeOutbox, FakeSilenceRepository
+from tests.fakes.postgres.repositories.alerts import (
+    FakeAlertNotificationQueue,
+    FakeAlertRepository,
+    FakeSilenceRepository,
+)
 from tests.fakes.postgres.repositories.attempts import FakeAttemptLog
-from tests.fakes.postgres.repositories.detection import FakeWatchLog
+from tests.fakes.postgres.repositories.detection import FakeDetectionStore
 from tests.fakes.postgres.repositories.events import FakeEventLog
 from tests.fakes.postgres.repositories.idempotency import FakeAuditLog, FakeIdempotencyStore
 from tests.fakes.postgres.repositories.replays import FakeReplayRepository
@@ -31,7 +35,7 @@ from tests.fakes.postgres.repositories.webhooks import FakeWebhookRepository
 
 
 class FakeUnitOfWork:
-    """Used once. Without :meth:`commit` the copy is dropped: nothing changed and nobody was woken."""
+    """Used once. Without :meth:`commit` the copy is dropped: nothing changed and no worker was woken."""
 
     now: datetime
     webhooks: WebhookRepository
@@ -40,16 +44,16 @@ class FakeUnitOfWork:
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
-    watch: WatchLog
+    detection: DetectionStore
     alerts: AlertRepository
     silences: SilenceRepository
-    outbox: Outbox
+    notifications: AlertNotificationQueue
     replays: ReplayRepository
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
         self._woken: set[UUID] = set()
-        self._facts: list[DomainEvent] = []
+        self._recorded: list[DomainEvent] = []
 
     async def __aenter__(self) -> Self:
         await self._database.turn.acquire()
@@ -67,11 +71,11 @@ class FakeUnitOfWork:
         self.attempts = FakeAttemptLog(tables)
         self.idempotency = FakeIdempotencyStore(tables, self.now)
         self.audit = FakeAuditLog(tables, clock, self.now)
-        self.watch = FakeWatchLog(tables, self.now)
+        self.detection = FakeDetectionStore(tables, self.now)
         self.alerts = FakeAlertRepository(tables, self.now)
         self.silences = FakeSilenceRepository(tables, self.now)
-        self.outbox = FakeOutbox(tables)
-        self.replays = FakeReplayRepository(tables, self.now, self._woken)
+        self.notifications = FakeAlertNotificationQueue(tables)
+        self.replays = FakeReplayRepository(tables)
         return self
 
     async def __aexit__(
@@ -79,8 +83,8 @@ class FakeUnitOfWork:
     ) -> None:
         self._database.turn.release()
 
-    def record(self, *facts: DomainEvent) -> None:
-        self._facts.extend(facts)
+    def record(self, *events: DomainEvent) -> None:
+        self._recorded.extend(events)
 
     async def commit(self) -> None:
-        self._database.commit(self._tables, self._woken, self._facts)
+        self._database.commit(self._tables, self._woken, self._recorded)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.live import Entry, Position, Tail
+from monitor.domain.live import FeedEntry, Position, Tail
 from monitor.domain.live.stream import RING
 
 
@@ -25,11 +25,11 @@ class FakeFeed:
         """Lose everything and start anew, as a server without persistence does."""
         self._epochs += 1
         self.end = Position(f"shared-{self._epochs}", 0)
-        self.entries: deque[tuple[int, Entry]] = deque(maxlen=RING)
+        self.entries: deque[tuple[int, FeedEntry]] = deque(maxlen=RING)
         self.told: dict[str, int] = {}
         self.wake()
 
-    def add(self, producer: str, first: int, entries: Sequence[Entry]) -> None:
+    def add(self, producer: str, first: int, entries: Sequence[FeedEntry]) -> None:
         for number, entry in enumerate(entries, first):
             if number > self.told.get(producer, 0):
                 self.end = Position(self.end.epoch, self.end.seq + 1)
@@ -66,7 +66,7 @@ class FakeFeedLog:
             return Tail(self._feed.end)
         return Tail(self._feed.end, [(seq, entry) for seq, entry in self._feed.entries if seq > after.seq])
 
-    async def append(self, first: int, entries: Sequence[Entry]) -> None:
+    async def append(self, first: int, entries: Sequence[FeedEntry]) -> None:
         self._reach()
         self._feed.add(self._producer, first, entries)
         if self._feed.deaf:

@@ -1,4 +1,4 @@
-"""Worker processes, and a Redis of one's own to harm."""
+"""Worker processes, and a private Redis that tests can break."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from tests.integration.support import eventually
 
 ROOT = Path(__file__).parents[3]
 LONG = bool(os.environ.get("MONITOR_TEST_LONG"))
-"""Whether the long forms were asked for: ``nox -s cache``."""
+"""Whether to run the long forms: ``nox -s cache``."""
 
 
-class Process:
-    """A worker that takes orders."""
+class Worker:
+    """A worker process, driven by lines of JSON."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def order(self, what: str, **arguments: Any) -> dict[str, Any]:
-        """Give an order and return what came of it."""
-        await self.begin(what, **arguments)
-        return await self.answer()
+    async def call(self, what: str, **arguments: Any) -> dict[str, Any]:
+        """Send a command and return its result."""
+        await self.send(what, **arguments)
+        return await self.result()
 
-    async def begin(self, what: str, **arguments: Any) -> None:
+    async def send(self, what: str, **arguments: Any) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": what, **arguments}).encode() + b"\n")
         await self._process.stdin.drain()
 
-    async def answer(self, *, within_s: float = 120.0) -> dict[str, Any]:
-        """Return the next line it writes."""
+    async def result(self, *, within_s: float = 120.0) -> dict[str, Any]:
+        """Return the next line of its output."""
         assert self._process.stdout is not None
         async with asyncio.timeout(within_s):
             line = await self._process.stdout.readline()
         assert line, "it ended"
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        result: dict[str, Any] = json.loads(line)
+        return result
 
     async def kill(self) -> None:
         if self._process.returncode is None:
@@ -54,12 +54,12 @@ class Process:
 
 
 @asynccontextmanager
-async def workers(count: int, url: str, directory: Path, *, patience: float = 20.0) -> AsyncIterator[list[Process]]:
+async def workers(count: int, url: str, directory: Path, *, patience: float = 20.0) -> AsyncIterator[list[Worker]]:
     """
-    *count* processes that are trusted, killed at the end.
+    Yield *count* processes whose memory is trusted; kill them at the end.
 
     Args:
-        patience: with Redis. Much where no outage is meant: a busy machine must not look like one.
+        patience: of the Redis client. High where no outage is meant: a busy machine must not look like one.
     """
     env = {"PYTHONPATH": f"{Path(monitor.__file__).parents[1]}{os.pathsep}{ROOT}", "PATH": os.environ["PATH"]}
     async with AsyncExitStack() as stack:
@@ -75,16 +75,16 @@ async def workers(count: int, url: str, directory: Path, *, patience: float = 20
                 stderr=asyncio.subprocess.DEVNULL,
                 limit=2**27,
             )
-            worker = Process(process)
+            worker = Worker(process)
             stack.push_async_callback(worker.kill)
             made.append(worker)
         for worker in made:
-            assert await worker.answer() == {"trusted": True}
+            assert await worker.result() == {"trusted": True}
         yield made
 
 
 class Redis:
-    """A Redis on a port of its own that can be killed, stopped and started again."""
+    """A Redis on its own port that can be killed, stopped and started again."""
 
     def __init__(self, port: int, directory: Path) -> None:
         self.url = f"redis://127.0.0.1:{port}/0"
@@ -100,9 +100,9 @@ class Redis:
         )
         await eventually(lambda: servers.accepts(self._port))
 
-    def signal(self, what: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        self._process.send_signal(what)
+        self._process.send_signal(number)
 
     async def kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -121,8 +121,8 @@ async def redis() -> AsyncIterator[Redis]:
             await server.kill()
 
 
-class Tunnel:
-    """A way to a server that can be shut: connections in use stall, new ones are not answered."""
+class BlockingProxy:
+    """A TCP proxy that can be blocked: open connections stall, new ones are not answered."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -130,24 +130,24 @@ class Tunnel:
         self._open.set()
         self.port = 0
 
-    def shut(self) -> None:
+    def block(self) -> None:
         self._open.clear()
 
-    def open(self) -> None:
+    def unblock(self) -> None:
         self._open.set()
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._open.wait()
         there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        ways = [asyncio.create_task(self._carry(a, b)) for a, b in ((reader, back), (there, writer))]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+        copies = [asyncio.create_task(self._copy(a, b)) for a, b in ((reader, back), (there, writer))]
+        await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+        for copy in copies:
+            copy.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)
         for end in (back, writer):
             end.close()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             await self._open.wait()
             writer.write(data)
@@ -155,13 +155,13 @@ class Tunnel:
 
 
 @asynccontextmanager
-async def tunnel(url: str) -> AsyncIterator[tuple[str, Tunnel]]:
-    """A URL that leads to *url* by a :class:`Tunnel`."""
+async def proxy_to(url: str) -> AsyncIterator[tuple[str, BlockingProxy]]:
+    """Yield a URL that leads to *url*, and the proxy in between."""
     port = int(url.rsplit(":", 1)[1].split("/", maxsplit=1)[0])
-    way = Tunnel(port)
-    server = await asyncio.start_server(way.connect, "127.0.0.1", 0)
+    proxy = BlockingProxy(port)
+    server = await asyncio.start_server(proxy.connect, "127.0.0.1", 0)
     try:
-        yield url.replace(str(port), str(server.sockets[0].getsockname()[1])), way
+        yield url.replace(str(port), str(server.sockets[0].getsockname()[1])), proxy
     finally:
-        way.open()
+        proxy.unblock()
         server.close()

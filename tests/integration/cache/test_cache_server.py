@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from monitor.cache.redis_server import RedisCacheServer
-from monitor.cache.server import CacheServer, Dropped, Heeded, Pong, Released, ServerGone
+from monitor.cache.server import Acked, CacheServer, Invalidated, Pong, Released, ServerGone
 from tests import servers
 from tests.fakes.cache.server import FakeCacheServer, FakeRedis
 from tests.fakes.clock import FakeClock
 
 OLD, NEW = b"old-----", b"new-----"
-SAID = Dropped(1, "writer", ("tag",), answer=True)
+SENT = Invalidated(1, "writer", ("tag",), needs_ack=True)
 
 
 @pytest.fixture(params=["fake", "redis"])
@@ -31,7 +31,7 @@ async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 async def test_a_value_is_found_with_the_tokens_as_they_stand(server: CacheServer) -> None:
     assert await server.fetch("key", ["tag", "other"]) == (None, [None, None])
     await server.store("key", b"value", 10)
-    await server.drop({"tag": NEW}, SAID, 3)
+    await server.invalidate({"tag": NEW}, SENT, 3)
     assert await server.fetch("key", ["tag", "other"]) == (b"value", [NEW, None])
 
 
@@ -40,74 +40,74 @@ async def test_a_token_is_minted_once(server: CacheServer) -> None:
     assert await server.mint({"b": NEW, "c": NEW}) == [OLD, NEW]
 
 
-async def test_a_drop_replaces_the_token_and_tells_every_live_member(server: CacheServer) -> None:
+async def test_an_invalidation_replaces_the_token_and_reaches_every_live_member(server: CacheServer) -> None:
     await server.mint({"tag": OLD})
-    async with server.subscribe("member") as heard:
+    async with server.subscribe("member") as subscription:
         await server.renew("member", 5)
         await server.renew("gone", 5)
         await server.leave("gone")
-        members = await server.drop({"tag": NEW}, SAID, 3)
-        assert await heard.receive() == SAID
+        members = await server.invalidate({"tag": NEW}, SENT, 3)
+        assert await subscription.receive() == SENT
     leases = {member.name: member.lease_s for member in members}
     assert leases.keys() == {"member", "?"}
     assert 0 < leases["member"] <= 5
     assert (await server.fetch("key", ["tag"]))[1] == [NEW]
 
 
-async def test_whoever_was_forgotten_counts_as_a_member_for_one_lease(server: CacheServer) -> None:
-    first = await server.drop({"tag": NEW}, SAID, 0.001)
+async def test_a_lost_list_of_members_counts_as_one_member_for_a_lease(server: CacheServer) -> None:
+    first = await server.invalidate({"tag": NEW}, SENT, 0.001)
     assert [member.name for member in first] == ["?"]
     if isinstance(server, FakeCacheServer):
         server.redis.clock.advance(0.01)
     await asyncio.sleep(0.01)
-    assert await server.drop({"tag": NEW}, SAID, 0.001) == []
+    assert await server.invalidate({"tag": NEW}, SENT, 0.001) == []
 
 
-async def test_an_answer_to_a_ping_comes_after_what_was_said_before(server: CacheServer) -> None:
-    async with server.subscribe("member") as heard:
-        await server.drop({"tag": NEW}, SAID, 3)
-        await heard.ping(b"1.5")
-        assert [await heard.receive(), await heard.receive()] == [SAID, Pong(b"1.5")]
+async def test_a_pong_arrives_after_everything_published_before_its_ping(server: CacheServer) -> None:
+    async with server.subscribe("member") as subscription:
+        await server.invalidate({"tag": NEW}, SENT, 3)
+        await subscription.ping(b"1.5")
+        assert [await subscription.receive(), await subscription.receive()] == [SENT, Pong(b"1.5")]
 
 
-async def test_what_is_said_to_one_is_not_heard_by_another(server: CacheServer) -> None:
+async def test_a_message_to_one_process_does_not_reach_another(server: CacheServer) -> None:
     async with server.subscribe("writer") as writer, server.subscribe("other") as other:
-        await server.heed("writer", Heeded(1, "other"))
+        await server.ack("writer", Acked(1, "other"))
         await other.ping(b"")
-        assert await writer.receive() == Heeded(1, "other")
+        assert await writer.receive() == Acked(1, "other")
         assert await other.receive() == Pong(b"")
 
 
-async def test_a_lock_has_one_holder_and_tells_of_its_release(server: CacheServer) -> None:
-    async with server.subscribe("member") as heard:
+async def test_a_lock_has_one_holder_and_its_release_is_published(server: CacheServer) -> None:
+    async with server.subscribe("member") as subscription:
         assert await server.lock("key", "one", 10, []) == (None, [])
         assert await server.lock("key", "two", 10, []) is None
         await server.unlock("key", "two")
         assert await server.lock("key", "two", 10, []) is None
         await server.unlock("key", "one")
-        assert await heard.receive() == Released("key")
+        assert await subscription.receive() == Released("key")
         assert await server.lock("key", "two", 10, []) == (None, [])
 
 
-async def test_a_lock_comes_with_what_its_last_holder_left(server: CacheServer) -> None:
+async def test_a_lock_comes_with_the_value_that_its_last_holder_stored(server: CacheServer) -> None:
     await server.store("key", b"value", 10)
     await server.mint({"tag": OLD})
     assert await server.lock("key", "one", 10, ["tag", "other"]) == (b"value", [OLD, None])
 
 
-async def test_a_forgotten_key_is_gone_and_everyone_told(server: CacheServer) -> None:
+async def test_a_deleted_key_is_gone_and_its_message_published(server: CacheServer) -> None:
     await server.store("key", b"value", 10)
-    said = Dropped(2, "writer", (), ("key",))
-    async with server.subscribe("member") as heard:
-        await server.forget("key", said)
-        assert await heard.receive() == said
+    sent = Invalidated(2, "writer", (), ("key",))
+    async with server.subscribe("member") as subscription:
+        await server.delete("key", sent)
+        assert await subscription.receive() == sent
     assert await server.fetch("key", []) == (None, [])
 
 
-async def test_a_server_is_adopted_once_and_loses_its_root_token_then(server: CacheServer) -> None:
-    said = Dropped(3, "member", ("*",))
-    assert await server.adopt(NEW, said)
-    assert not await server.adopt(OLD, said)
+async def test_a_server_is_reset_once_and_loses_its_root_token_then(server: CacheServer) -> None:
+    sent = Invalidated(3, "member", ("*",))
+    assert await server.reset_if_server_changed(NEW, sent)
+    assert not await server.reset_if_server_changed(OLD, sent)
     assert (await server.fetch("key", ["*"]))[1] == [NEW]
 
 
@@ -117,9 +117,9 @@ async def test_a_name_is_claimed_once(server: CacheServer) -> None:
     assert await server.claim("warm:2", 10)
 
 
-async def test_a_server_that_is_not_there_is_gone_and_nothing_else() -> None:
+async def test_a_server_that_is_not_there_raises_server_gone_and_nothing_else() -> None:
     nowhere = RedisCacheServer(f"redis://127.0.0.1:{servers.free_port()}/0")
-    for call in (nowhere.fetch("key", []), nowhere.renew("member", 1), nowhere.adopt(NEW, SAID)):
+    for call in (nowhere.fetch("key", []), nowhere.renew("member", 1), nowhere.reset_if_server_changed(NEW, SENT)):
         with pytest.raises(ServerGone):
             await call
     with pytest.raises(ServerGone):
@@ -128,7 +128,7 @@ async def test_a_server_that_is_not_there_is_gone_and_nothing_else() -> None:
     await nowhere.close()
 
 
-async def test_a_server_that_does_not_answer_is_gone_after_its_time(tmp_path: Path) -> None:
+async def test_a_server_that_does_not_answer_is_gone_after_the_time_limit(tmp_path: Path) -> None:
     async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
 

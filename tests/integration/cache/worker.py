@@ -1,8 +1,8 @@
 """
-One process with a cache, told what to do by lines of JSON: ``… worker URL DIRECTORY PATIENCE``.
+One process with a cache, driven by lines of JSON: ``… worker URL DIRECTORY PATIENCE``.
 
-The database is a directory: a file for each key with its version, appended to by whoever writes, and a file with one
-byte for each creation. Files are locked while they are read and written, so a version is a true order of writes.
+The database is a directory: for each key a file that every write appends to, whose size is the version, and a file with
+one byte for each creation. Files are locked while read and written, so versions are the true order of the writes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VIEW = View("thing", Policy(fresh_s=5, stale_s=30, grace_s=600), ("things", "thi
 
 
 class Source:
-    """The directory."""
+    """The database: see above."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -39,7 +39,7 @@ class Source:
         return self._with(key, lambda file: os.fstat(file).st_size)
 
     def change(self, key: Key) -> int:
-        """Make a new version and return it."""
+        """Write a new version and return it."""
         return self._with(key, lambda file: (os.write(file, b"."), os.fstat(file).st_size)[1])
 
     def count_creation(self, key: Key) -> None:
@@ -73,7 +73,7 @@ class Worker:
         return create
 
     async def stampede(self, *, ids: list[int], callers: int, creator_s: float) -> dict[str, Any]:
-        """Ask for each of *ids* *callers* times at once; return the times it took, in ms."""
+        """Read each of *ids* *callers* times at once; return the times of the reads in ms."""
 
         async def one(key: Key) -> float:
             began_at = time.perf_counter()
@@ -83,8 +83,8 @@ class Worker:
         keys = [VIEW.key(id=number) for number in ids]
         return {"ms": await asyncio.gather(*(one(key) for key in keys for _ in range(callers)))}
 
-    async def create_for_ever(self, *, id: int) -> dict[str, Any]:  # noqa: A002
-        """Begin a creation that does not end; return once it has begun."""
+    async def create_endlessly(self, *, id: int) -> dict[str, Any]:  # noqa: A002
+        """Start a creation that never ends; return once it runs."""
         begun = asyncio.Event()
 
         async def create() -> bytes:
@@ -98,7 +98,7 @@ class Worker:
         return {}
 
     async def live(self, *, seconds: float, reads_per_s: float, writes_per_s: float) -> dict[str, Any]:
-        """Read by a Zipf law and write now and then; return each read and each settled write with its times."""
+        """Read by a Zipf law and write now and then; return each read and each write with its times."""
         dice = random.Random(os.getpid())
         weights = [1 / (rank + 1) for rank in range(KEYS)]
         end = time.monotonic() + seconds
@@ -121,9 +121,9 @@ class Worker:
             number = dice.choices(range(KEYS), weights)[0]
             key = VIEW.key(id=number)
             version, written_at = self.source.change(key), time.monotonic()
-            settled = dice.random() < 0.5
-            taken = await self.cache.invalidate([key.tags[1]], settled=settled)
-            writes.append((number, version, written_at, time.monotonic(), settled and taken))
+            acknowledged = dice.random() < 0.5
+            taken = await self.cache.invalidate([key.tags[1]], acknowledged=acknowledged)
+            writes.append((number, version, written_at, time.monotonic(), acknowledged and taken))
 
         async def at_rate(per_s: float, act: Callable[[], Awaitable[None]], tasks: set[asyncio.Task[None]]) -> None:
             while time.monotonic() < end:
@@ -138,9 +138,9 @@ class Worker:
         return {"reads": reads, "writes": writes, "errors": errors}
 
     async def watch(self, *, seconds: float, creator_s: float) -> dict[str, Any]:
-        """Read a few keys without a pause; return the times in ms, the errors, and how long trust was away at most."""
+        """Read a few keys without a pause; return the times in ms, the errors, and each change of trust."""
         keys = [VIEW.key(id=number) for number in range(5)]
-        end, ms, errors, untrusted = time.monotonic() + seconds, [], [], [(time.monotonic(), True)]
+        end, ms, errors, trust = time.monotonic() + seconds, [], [], [(time.monotonic(), True)]
         while time.monotonic() < end:
             for key in keys:
                 began_at = time.perf_counter()
@@ -150,18 +150,18 @@ class Worker:
                     errors.append(repr(error))
                 ms.append((time.perf_counter() - began_at) * 1000)
             trusted = self.cache.stats().trusted
-            if trusted != untrusted[-1][1]:
-                untrusted.append((time.monotonic(), trusted))
+            if trusted != trust[-1][1]:
+                trust.append((time.monotonic(), trusted))
             await asyncio.sleep(0.005)
-        return {"ms": ms, "errors": errors, "trust": untrusted}
+        return {"ms": ms, "errors": errors, "trust": trust}
 
-    async def invalidate(self, *, id: int, settled: bool) -> dict[str, Any]:  # noqa: A002
+    async def invalidate(self, *, id: int, acknowledged: bool) -> dict[str, Any]:  # noqa: A002
         key = VIEW.key(id=id)
         self.source.change(key)
-        return {"taken": await self.cache.invalidate([key.tags[1]], settled=settled)}
+        return {"taken": await self.cache.invalidate([key.tags[1]], acknowledged=acknowledged)}
 
     async def warm(self, *, seconds: float, tick_s: float, ids: list[int], creator_s: float) -> dict[str, Any]:
-        """Tick and read, by a policy that spans two ticks; return how many ticks were ours and which reads waited."""
+        """Tick and read, by a policy that spans two ticks; return the own ticks and the reads that waited."""
         view = View("warm", Policy(tick_s, 2 * tick_s, 600), (), ("id",))
         pinned = []
         for number in ids:
@@ -182,7 +182,7 @@ class Worker:
         return {"ours": ours, "missing": missing, "misses": self._misses("warm") - before}
 
     async def flood(self, *, keys: int) -> dict[str, Any]:
-        """Ask a cache without a server for *keys* different keys; return by how much memory grew and what is left."""
+        """Read *keys* different keys by a cache without a server; return the growth of memory and what is left."""
         cache = Cache(self.clock)
         body = b'{"text": "' + b"x" * 400 + b'"}'
 
@@ -195,14 +195,14 @@ class Worker:
 
         before = psutil.Process().memory_info().rss
         await asyncio.gather(*(some(range(first, keys, 16)) for first in range(16)))
-        stats, process = cache.stats(), cache._process
+        stats, state = cache.stats(), cache._state
         return {
             "grown_bytes": psutil.Process().memory_info().rss - before,
             "entries": stats.entries,
             "bytes": stats.bytes,
-            "under_way": stats.under_way,
-            "listening": len(process.wakes),
-            "tags": process.memory.tags,
+            "in_flight": len(state.in_flight._all) + len(state.in_flight._by_key),
+            "waiting": len(state.waiters._events),
+            "tags": len(state.memory._by_tag),
         }
 
     def _misses(self, name: str) -> int:
@@ -210,15 +210,15 @@ class Worker:
 
 
 async def main(url: str, directory: Path, patience: float) -> None:
-    # The output is for answers.
+    # The output is for results.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     worker = Worker(url, directory, patience)
     loop = asyncio.get_running_loop()
     async with worker.cache:
         print(json.dumps({"trusted": worker.cache.stats().trusted}), flush=True)
         while line := await loop.run_in_executor(None, sys.stdin.readline):
-            order = json.loads(line)
-            result = await getattr(worker, order.pop("do"))(**order)
+            command = json.loads(line)
+            result = await getattr(worker, command.pop("do"))(**command)
             print(json.dumps(result), flush=True)
     await worker.server.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from monitor.domain.alerts.model import Action, Alert, AlertKind, AlertPolicy, Cause, Entry, Identity, replay
+from monitor.domain.alerts.alert import Action, Alert, AlertKind, AlertPolicy, Cause, HistoryEntry, Identity, replay
 from monitor.domain.vocab import Severity
 from tests.integration.contract.world import World
 
@@ -43,9 +43,9 @@ def made(
     *,
     acknowledged_s: float | None = None,
     resolved_s: float | None = None,
-) -> tuple[Alert, list[Entry]]:
+) -> tuple[Alert, list[HistoryEntry]]:
     entries = [
-        Entry(
+        HistoryEntry(
             at=at,
             action=Action.RAISED,
             severity=severity,
@@ -57,7 +57,7 @@ def made(
     if acknowledged_s is not None:
         acknowledged_at = at + timedelta(seconds=acknowledged_s)
         entries.append(
-            Entry(
+            HistoryEntry(
                 at=acknowledged_at,
                 action=Action.ACKNOWLEDGED,
                 actor="ada",
@@ -66,5 +66,7 @@ def made(
             )
         )
     if resolved_s is not None:
-        entries.append(Entry(at=at + timedelta(seconds=resolved_s), action=Action.RESOLVED, causes=(), note="Over."))
+        entries.append(
+            HistoryEntry(at=at + timedelta(seconds=resolved_s), action=Action.RESOLVED, causes=(), note="Over.")
+        )
     return replay(identity, entries, POLICY), entries

@@ -11,7 +11,7 @@ from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
-from monitor.adapters.secret_box import KeyVault
+from monitor.adapters.secret_box import SecretBox
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queries.alerts import FakeAlertQueries
@@ -32,11 +32,11 @@ async def world(dsn: str | None) -> AsyncIterator[World]:
         fake = FakeDatabase(FakeClock())
         yield World(lambda: FakeUnitOfWork(fake), FakeQueries(fake), FakeAlertQueries(fake), fake.clock)
         return
-    clock, vault = SystemClock(), KeyVault([("test", bytes(32))])
+    clock, secret_box = SystemClock(), SecretBox([("test", bytes(32))])
     async with Database(DatabaseConfig(dsn, read_pool=2, write_pool=2)) as database:
         yield World(
-            lambda: PostgresUnitOfWork(database, vault, clock),
-            PostgresQueries(database, vault),
+            lambda: PostgresUnitOfWork(database, secret_box, clock),
+            PostgresQueries(database, secret_box),
             PostgresAlertQueries(database),
             clock,
         )

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 from msgspec import UNSET
 
-from monitor.domain.alerts.model import Action, Alert, AlertKind, AlertState, Entry, Identity, evolve
-from monitor.domain.alerts.notification import Announcement
+from monitor.domain.alerts.alert import Action, Alert, AlertKind, AlertState, HistoryEntry, Identity, apply_entry
+from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence, SilenceSpec
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import SYSTEM_ID
@@ -31,16 +31,16 @@ async def latest(world: World, *webhook_ids: UUID) -> dict[tuple[UUID, AlertKind
         return await uow.alerts.latest(webhook_ids)
 
 
-async def save(world: World, before: Alert | None, after: Alert, *entries: Entry) -> bool:
+async def save(world: World, before: Alert | None, after: Alert, *entries: HistoryEntry) -> bool:
     async with world.unit_of_work() as uow:
         saved = await uow.alerts.save(before, after, entries)
         await uow.commit()
     return saved
 
 
-def then(alert: Alert, action: Action, at: datetime, **members: Any) -> tuple[Alert, Entry]:
-    entry = Entry(at=at, action=action, **members)
-    return evolve(alert, entry, Identity(alert.id, alert.webhook_id, alert.kind), POLICY), entry
+def then(alert: Alert, action: Action, at: datetime, **members: Any) -> tuple[Alert, HistoryEntry]:
+    entry = HistoryEntry(at=at, action=action, **members)
+    return apply_entry(alert, entry, Identity(alert.id, alert.webhook_id, alert.kind), POLICY), entry
 
 
 # --------------------------------------------------------------------------------------------------------------- alerts
@@ -96,7 +96,7 @@ async def test_64_savers_at_once_raise_one_alert(world: World) -> None:
 async def test_the_history_grows_in_its_order(world: World) -> None:
     webhook_id, at = (await world.add_webhook()).id, world.clock.now()
     alert = await make(world, webhook_id=webhook_id, at=at)
-    for action, note in ((Action.ANNOUNCED, None), (Action.RESOLVED, "Over."), (Action.REOPENED, None)):
+    for action, note in ((Action.NOTIFIED, None), (Action.RESOLVED, "Over."), (Action.REOPENED, None)):
         after, entry = then(alert, action, at, note=note)
         assert await save(world, alert, after, entry)
         alert = after
@@ -104,7 +104,7 @@ async def test_the_history_grows_in_its_order(world: World) -> None:
     assert view.history is not UNSET
     assert [(line.action.value, line.note) for line in view.history] == [
         ("raised", None),
-        ("announced", None),
+        ("notified", None),
         ("resolved", "Over."),
         ("reopened", None),
     ]
@@ -137,7 +137,7 @@ async def test_alerts_are_found_by_each_filter_newest_first(world: World) -> Non
     a = await make(world, webhook_id=one.id, at=now - 3 * DAY, severity=CRITICAL, resolved_s=60)
     b = await make(world, webhook_id=one.id, at=now - 2 * DAY, severity=INFO, kind=AlertKind.LATENCY, acknowledged_s=9)
     c = await make(world, webhook_id=two.id, at=now - DAY)
-    d = await make(world, webhook_id=SYSTEM_ID, at=now, severity=CRITICAL, kind=AlertKind.WIDESPREAD)
+    d = await make(world, webhook_id=SYSTEM_ID, at=now, severity=CRITICAL, kind=AlertKind.MASS_FAILURE)
 
     async def ids(after: UUID | None = None, limit: int = 10, **where: Any) -> list[UUID]:
         return [view.id for view in await world.alert_queries.alerts(AlertFilter(**where), after=after, limit=limit)]
@@ -276,7 +276,7 @@ async def test_silences_are_listed_newest_first(world: World) -> None:
         ({"label": "link"}, {"red"}, 1),
         ({"label": "link=a=b"}, {"red"}, 1),
         ({"label": "other"}, set(), 0),
-        ({"kind": AlertKind.WIDESPREAD}, {"all"}, 3),
+        ({"kind": AlertKind.MASS_FAILURE}, {"all"}, 3),
         ({"kind": AlertKind.FAILING}, {"blue", "red"}, 3),
         ({"kind": AlertKind.FAILING, "label": "team=red"}, {"red"}, 1),
         ({"kind": AlertKind.VOLUME, "label": "team=red"}, set(), 1),
@@ -294,7 +294,7 @@ async def test_a_silence_matches_by_webhook_label_and_kind(
     alerts = {
         "blue": await make(world, webhook_id=blue.id, at=now),
         "red": await make(world, webhook_id=red.id, at=now),
-        "all": await make(world, webhook_id=SYSTEM_ID, at=now, kind=AlertKind.WIDESPREAD),
+        "all": await make(world, webhook_id=SYSTEM_ID, at=now, kind=AlertKind.MASS_FAILURE),
     }
     await make(world, webhook_id=blue.id, at=now - DAY, kind=AlertKind.FAILING, resolved_s=1)
     scope = scope | ({"webhook_id": blue.id} if "webhook_id" in scope else {})
@@ -317,17 +317,17 @@ async def test_a_silence_matches_by_webhook_label_and_kind(
 # --------------------------------------------------------------------------------------------------------------- outbox
 
 
-async def announce(world: World, *names: str) -> list[Announcement]:
-    told = [Announcement(f"monitor.{name}", b'{"a": 1}', {"team": "blue"}, world.clock.new_id()) for name in names]
+async def announce(world: World, *names: str) -> list[AlertNotification]:
+    told = [AlertNotification(f"monitor.{name}", b'{"a": 1}', {"team": "blue"}, world.clock.new_id()) for name in names]
     async with world.unit_of_work() as uow:
-        await uow.outbox.announce(told)
+        await uow.notifications.add(told)
         await uow.commit()
     return told
 
 
-async def take(world: World, limit: int = 10, *, commit: bool = True) -> list[Announcement]:
+async def take(world: World, limit: int = 10, *, commit: bool = True) -> list[AlertNotification]:
     async with world.unit_of_work() as uow:
-        taken = await uow.outbox.take(limit)
+        taken = await uow.notifications.take(limit)
         if commit:
             await uow.commit()
     return taken

@@ -7,12 +7,13 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from monitor.domain.delivery.outcome import Outcome, Phases
-from monitor.domain.monitoring.metrics import Rollup, merge_rollups, rollup_of
+from monitor.domain.monitoring.metrics import Rollup, merge_rollups
 from monitor.domain.ports.queries.resources import AttemptFilter
-from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
+from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.views.metrics import MetricsPoint
 from tests import samples
 from tests.integration.contract.world import World
+from tests.samples import rollup_of
 
 EMPTY = Rollup()
 CALM = rollup_of([("ok", 12.5), ("ok", 13.0)])
@@ -76,10 +77,10 @@ async def test_minutes_added_one_by_one_are_their_merge(world: World) -> None:
     at = world.clock.now().replace(second=0, microsecond=0)
     later = at + timedelta(minutes=1)
     steps = [
-        [Minute(made.id, at, CALM), Minute(other.id, at, WORSE)],
-        [Minute(made.id, at, ROUGH), Minute(made.id, later, CALM)],
-        [Minute(made.id, at, WORSE)],
-        [Minute(made.id, later, WORSE)],
+        [MinuteRollup(made.id, at, CALM), MinuteRollup(other.id, at, WORSE)],
+        [MinuteRollup(made.id, at, ROUGH), MinuteRollup(made.id, later, CALM)],
+        [MinuteRollup(made.id, at, WORSE)],
+        [MinuteRollup(made.id, later, WORSE)],
     ]
     for minutes in steps:
         async with world.unit_of_work() as uow:
@@ -107,7 +108,7 @@ async def test_a_percentile_over_merged_minutes_sees_every_attempt(world: World)
     fast, slow = rollup_of([("ok", 10.0)] * 90), rollup_of([("ok", 1_000.0)] * 10)
     for rollup in (slow, fast):
         async with world.unit_of_work() as uow:
-            await uow.attempts.add_minutes([Minute(made.id, at, rollup)])
+            await uow.attempts.add_minutes([MinuteRollup(made.id, at, rollup)])
             await uow.commit()
     [point] = (await world.queries.metrics(made.id, at, at + timedelta(hours=1), 3600)).points
     assert point.p50_ms is not None

@@ -1,4 +1,4 @@
-"""What every ``WatchLog`` must do."""
+"""What every ``DetectionStore`` must do."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from monitor.domain.alerts.conditions import Subject, Widespread
-from monitor.domain.alerts.evaluation import Look, Watched, WatchPolicy, look, normal_of
-from monitor.domain.alerts.model import AlertKind
+from monitor.domain.alerts.alert import AlertKind
+from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
+from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation, EvaluationInput, evaluate_webhook, normal_band
 from monitor.domain.anomaly import Evidence, Signal
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, tally_of
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
@@ -36,16 +36,16 @@ async def change_lane(world: World, webhook_id: UUID, **changes: Any) -> None:
         await uow.commit()
 
 
-async def due(world: World, limit: int = 10) -> list[Watched]:
+async def due(world: World, limit: int = 10) -> list[EvaluationInput]:
     async with world.unit_of_work() as uow:
-        return await uow.watch.due(limit)
+        return await uow.detection.due(limit)
 
 
-async def look_at(world: World) -> list[Look]:
+async def evaluate_at(world: World) -> list[Evaluation]:
     """Look at all that is due and store it."""
     async with world.unit_of_work() as uow:
-        looks = [look(watched, uow.now, WatchPolicy()) for watched in await uow.watch.due(10)]
-        await uow.watch.save(looks)
+        looks = [evaluate_webhook(watched, uow.now, DetectionPolicy()) for watched in await uow.detection.due(10)]
+        await uow.detection.save(looks)
         await uow.commit()
     return looks
 
@@ -56,14 +56,16 @@ async def look_at(world: World) -> list[Look]:
 async def test_a_new_webhook_is_due_and_nothing_is_known_of_it(world: World) -> None:
     made = await world.add_webhook(labels={"team": "blue"})
     assert await due(world) == [
-        Watched(webhook_id=made.id, labels={"team": "blue"}, subject=Subject(name=made.name, health=UNKNOWN_HEALTH))
+        EvaluationInput(
+            webhook_id=made.id, labels={"team": "blue"}, webhook=WebhookSnapshot(name=made.name, health=UNKNOWN_HEALTH)
+        )
     ]
 
 
 async def test_those_that_waited_longest_are_due_first_and_others_not_yet(world: World) -> None:
     last, first, later, never = [(await world.add_webhook()).id for _ in range(4)]
     for webhook_id, at in ((last, -HOUR), (first, -2 * HOUR), (later, HOUR), (never, None)):
-        await change_lane(world, webhook_id, look_at=at)
+        await change_lane(world, webhook_id, evaluate_at=at)
     assert [watched.webhook_id for watched in await due(world)] == [first, last]
     assert [watched.webhook_id for watched in await due(world, limit=1)] == [first]
 
@@ -72,39 +74,41 @@ async def test_a_look_finds_a_webhook_as_it_is(world: World) -> None:
     made = await world.add_webhook()
     at = world.clock.now()
     health = Health(HealthStatus.DEGRADED, "2 of the last 9 attempts failed: 503.", 0.25, at)
-    await change_lane(world, made.id, unseen=TRIED, failing_since=at, health=health)
+    await change_lane(world, made.id, unevaluated=TRIED, failing_since=at, health=health)
     async with world.unit_of_work() as uow:
-        await uow.webhooks.disable([made.id], "It is gone.")
+        await uow.webhooks.disable(made.id, "It is gone.")
         await uow.commit()
     [watched] = await due(world)
-    assert (watched.unseen, watched.deleted, watched.held) == (TRIED, False, True)
-    assert watched.subject == Subject(
+    assert (watched.unevaluated, watched.deleted, watched.held) == (TRIED, False, True)
+    assert watched.webhook == WebhookSnapshot(
         name=made.name, health=health, failing_since=at, enabled=False, disabled_reason="It is gone."
     )
 
 
 async def test_what_was_saved_is_known_at_the_next_look(world: World) -> None:
     made = await world.add_webhook()
-    await change_lane(world, made.id, unseen=TRIED)
-    [saved] = await look_at(world)
+    await change_lane(world, made.id, unevaluated=TRIED)
+    [saved] = await evaluate_at(world)
     assert await due(world) == []
     view = await world.queries.webhook(made.id)
-    assert (view.signals, view.normal) == (saved.signals, normal_of(saved.baselines, saved.verdicts))
-    await change_lane(world, made.id, look_at=timedelta(0))
+    assert (view.signals, view.normal) == (saved.signals, normal_band(saved.baselines, saved.verdicts))
+    await change_lane(world, made.id, evaluate_at=timedelta(0))
     [watched] = await due(world)
-    assert watched.unseen == NO_ATTEMPTS
+    assert watched.unevaluated == NO_ATTEMPTS
     assert watched.baselines == saved.baselines
-    assert watched.looked_at is not None
-    assert watched.looked_at <= await world.queries.now()
+    assert watched.evaluated_at is not None
+    assert watched.evaluated_at <= await world.queries.now()
 
 
 async def test_a_look_that_was_not_committed_is_taken_again(world: World) -> None:
     made = await world.add_webhook()
-    await change_lane(world, made.id, unseen=TRIED)
+    await change_lane(world, made.id, unevaluated=TRIED)
     async with world.unit_of_work() as uow:
-        await uow.watch.save([look(watched, uow.now, WatchPolicy()) for watched in await uow.watch.due(10)])
+        await uow.detection.save(
+            [evaluate_webhook(watched, uow.now, DetectionPolicy()) for watched in await uow.detection.due(10)]
+        )
     [watched] = await due(world)
-    assert (watched.unseen, watched.baselines, watched.looked_at) == (TRIED, None, None)
+    assert (watched.unevaluated, watched.baselines, watched.evaluated_at) == (TRIED, None, None)
 
 
 @pytest.mark.parametrize("why", ["paused", "open breaker", "half-open breaker"])
@@ -122,13 +126,13 @@ async def test_what_monitor_holds_back_is_marked(world: World, why: str) -> None
 
 async def test_a_deleted_webhook_is_due_once_more_and_then_never(world: World) -> None:
     made = await world.add_webhook()
-    await look_at(world)
+    await evaluate_at(world)
     async with world.unit_of_work() as uow:
         await uow.webhooks.remove(made.id)
         await uow.commit()
     assert [watched.deleted for watched in await due(world)] == [True]
-    await look_at(world)
-    await change_lane(world, made.id, unseen=TRIED)
+    await evaluate_at(world)
+    await change_lane(world, made.id, unevaluated=TRIED)
     assert await due(world) == []
 
 
@@ -138,7 +142,7 @@ async def test_deliveries_set_aside_are_counted(world: World) -> None:
     await world.add_deliveries(other.id, 1)
     for _ in range(MAX_CRASHES + 1):
         await world.take(made.id, lease_s=0)
-    assert {w.webhook_id: w.subject.quarantined for w in await due(world)} == {made.id: 2, other.id: 0}
+    assert {w.webhook_id: w.webhook.quarantined for w in await due(world)} == {made.id: 2, other.id: 0}
 
 
 # ------------------------------------------------------------------------------------------------------------ anomalies
@@ -159,13 +163,13 @@ def anomaly(world: World, webhook_id: UUID, **changes: Any) -> AnomalyRecord:
 
 async def save(world: World, *anomalies: AnomalyRecord) -> None:
     async with world.unit_of_work() as uow:
-        await uow.watch.save_anomalies(anomalies)
+        await uow.detection.save_anomalies(anomalies)
         await uow.commit()
 
 
 async def open_ones(world: World, *webhook_ids: UUID) -> list[AnomalyRecord]:
     async with world.unit_of_work() as uow:
-        return sorted(await uow.watch.open_anomalies(webhook_ids), key=lambda one: one.id)
+        return sorted(await uow.detection.open_anomalies(webhook_ids), key=lambda one: one.id)
 
 
 async def test_an_open_anomaly_comes_back_as_it_was_saved_until_it_is_closed(world: World) -> None:
@@ -212,9 +216,9 @@ async def test_anomalies_are_listed_newest_first_open_or_closed(world: World) ->
 # ------------------------------------------------------------------------------------------------------------- together
 
 
-async def widespread(world: World, since: timedelta = -HOUR / 4) -> Widespread:
+async def mass_failure(world: World, since: timedelta = -HOUR / 4) -> MassFailure:
     async with world.unit_of_work() as uow:
-        return await uow.watch.widespread(uow.now + since)
+        return await uow.detection.mass_failure(uow.now + since)
 
 
 def unavailable(at: datetime) -> Health:
@@ -228,8 +232,8 @@ async def test_those_count_that_were_tried_lately_and_fail_since_lately(world: W
         made = await world.add_webhook()
         await change_lane(world, made.id, health=health, last_attempt_at=tried)
     await world.add_webhook()
-    assert await widespread(world) == Widespread(failing=1, watched=3)
-    assert await widespread(world, -2 * HOUR) == Widespread(failing=2, watched=3)
+    assert await mass_failure(world) == MassFailure(failing=1, tried=3)
+    assert await mass_failure(world, -2 * HOUR) == MassFailure(failing=2, tried=3)
 
 
 async def test_those_that_get_nothing_do_not_count(world: World) -> None:
@@ -238,22 +242,22 @@ async def test_those_that_get_nothing_do_not_count(world: World) -> None:
         await change_lane(world, webhook_id, health=unavailable(world.clock.now()), last_attempt_at=timedelta(0))
     async with world.unit_of_work() as uow:
         await uow.webhooks.set_paused(ids[0], True)
-        await uow.webhooks.disable([ids[1]], "It is gone.")
+        await uow.webhooks.disable(ids[1], "It is gone.")
         await uow.webhooks.remove(ids[2])
         await uow.commit()
-    assert await widespread(world) == Widespread(failing=1, watched=1)
+    assert await mass_failure(world) == MassFailure(failing=1, tried=1)
 
 
 async def test_the_alert_about_all_tells_since_when(world: World) -> None:
     async def since() -> datetime | None:
         async with world.unit_of_work() as uow:
-            return await uow.watch.widespread_since()
+            return await uow.detection.mass_failure_since()
 
     assert await since() is None
     now = world.clock.now()
     await make(world, webhook_id=(await world.add_webhook()).id, at=now)
     assert await since() is None
-    await make(world, webhook_id=SYSTEM_ID, kind=AlertKind.WIDESPREAD, at=now - HOUR, resolved_s=60)
+    await make(world, webhook_id=SYSTEM_ID, kind=AlertKind.MASS_FAILURE, at=now - HOUR, resolved_s=60)
     assert await since() is None
-    await make(world, webhook_id=SYSTEM_ID, kind=AlertKind.WIDESPREAD, at=now - HOUR / 2)
+    await make(world, webhook_id=SYSTEM_ID, kind=AlertKind.MASS_FAILURE, at=now - HOUR / 2)
     assert await since() == now - HOUR / 2

@@ -16,13 +16,13 @@ from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
 from monitor.domain.monitoring.health import Health
-from monitor.domain.ports.queue import Claimed, Finish, Postpone
+from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.vocab import DeliveryState, HealthStatus
 from tests.integration.contract.world import World
 
 
-def lease(claimed: Claimed) -> tuple[UUID, int]:
-    return claimed.id, claimed.epoch
+def lease(claimed: ClaimedDelivery) -> tuple[UUID, int]:
+    return claimed.id, claimed.fencing_token
 
 
 # ---------------------------------------------------------------------------------------------------------------- lanes
@@ -60,8 +60,8 @@ async def test_the_lane_of_a_new_webhook_is_empty(world: World) -> None:
     async with world.unit_of_work() as uow:
         lanes = await uow.queue.lock_lanes([made.id])
     # The detector looks at it at once.
-    assert lanes == {made.id: Lane(webhook_id=made.id, look_at=lanes[made.id].look_at)}
-    assert lanes[made.id].look_at is not None
+    assert lanes == {made.id: Lane(webhook_id=made.id, evaluate_at=lanes[made.id].evaluate_at)}
+    assert lanes[made.id].evaluate_at is not None
 
 
 async def test_a_lane_is_ready_only_with_something_due_that_may_go_out(world: World) -> None:
@@ -83,7 +83,7 @@ async def test_a_paused_or_disabled_webhook_is_never_ready(world: World) -> None
         await world.add_deliveries(made.id)
     async with world.unit_of_work() as uow:
         await uow.webhooks.set_paused(paused.id, True)
-        await uow.webhooks.disable([disabled.id], "It is gone.")
+        await uow.webhooks.disable(disabled.id, "It is gone.")
         await uow.commit()
     assert await world.ready() == {}
 
@@ -136,7 +136,7 @@ async def test_taking_leases_at_most_the_room_oldest_first(world: World) -> None
     ids = [id_ for _ in range(3) for id_ in await world.add_deliveries(made.id)]
     taken = await world.take(made.id, 2)
     assert sorted(delivery.id for delivery in taken) == ids[:2]
-    assert {delivery.epoch for delivery in taken} == {1}
+    assert {delivery.fencing_token for delivery in taken} == {1}
     assert taken[0].payload == b'{"amount": 1}'
     assert taken[0].event_type == "order.paid"
     assert [delivery.id for delivery in await world.take(made.id)] == ids[2:]
@@ -164,13 +164,13 @@ async def test_a_lease_that_ran_out_is_taken_over_and_fences_the_first_holder(wo
     await world.add_deliveries(made.id)
     [first] = await world.take(made.id, lease_s=0)
     [second] = await world.take(made.id)
-    assert second.epoch == first.epoch + 1
+    assert second.fencing_token == first.fencing_token + 1
     async with world.unit_of_work() as uow:
         assert await uow.queue.fence([lease(first)]) == set()
         assert await uow.queue.fence([lease(second)]) == {second.id}
 
 
-async def test_a_delivery_that_keeps_killing_workers_is_quarantined(world: World) -> None:
+async def test_a_delivery_that_keeps_crashing_workers_is_quarantined(world: World) -> None:
     made = await world.add_webhook()
     [id_] = await world.add_deliveries(made.id)
     for _ in range(MAX_CRASHES):
@@ -219,11 +219,11 @@ async def test_claims_at_the_same_time_never_share_a_delivery_or_a_lane(world: W
     made = [await world.add_webhook(max_concurrency=5) for _ in range(4)]
     ids = {id_ for webhook in made for id_ in await world.add_deliveries(webhook.id, 5)}
 
-    async def claim() -> list[Claimed]:
+    async def claim() -> list[ClaimedDelivery]:
         async with world.unit_of_work() as uow:
             lanes = await uow.queue.lock_ready_lanes(None, 3)
             rooms = {id_: lane.max_concurrency - lane.in_flight for id_, lane in lanes.items()}
-            taken = await uow.queue.take(rooms, [], worker="worker-1", lease_s=30)
+            taken = await uow.queue.lease(rooms, [], worker="worker-1", lease_s=30)
             await uow.commit()
         return taken
 
@@ -273,7 +273,7 @@ async def test_a_delivery_cancelled_between_attempts_keeps_what_its_last_one_bro
     assert (view.state, view.attempts, view.last_error) == (DeliveryState.CANCELLED, 1, "timeout")
 
 
-async def test_a_postponed_delivery_waits_and_forgets_its_crashes(world: World) -> None:
+async def test_a_postponed_delivery_waits_with_its_crashes_reset(world: World) -> None:
     made = await world.add_webhook()
     [id_] = await world.add_deliveries(made.id)
     for _ in range(MAX_CRASHES):
@@ -293,7 +293,7 @@ async def test_a_postponed_delivery_waits_and_forgets_its_crashes(world: World) 
     assert again.attempts == 1
 
 
-async def test_getting_a_delivery_tells_its_state_and_webhook(world: World) -> None:
+async def test_getting_a_delivery_returns_its_state_and_webhook(world: World) -> None:
     made = await world.add_webhook()
     [id_] = await world.add_deliveries(made.id)
     async with world.unit_of_work() as uow:
@@ -313,7 +313,7 @@ async def test_a_finished_delivery_is_requeued_with_its_history(world: World) ->
         await uow.queue.requeue(id_)
         await uow.commit()
     [again] = await world.take(made.id)
-    assert (again.id, again.attempts, again.epoch) == (id_, 1, held.epoch + 1)
+    assert (again.id, again.attempts, again.fencing_token) == (id_, 1, held.fencing_token + 1)
 
 
 async def test_requeueing_what_is_being_sent_leaves_its_lease(world: World) -> None:
@@ -328,12 +328,12 @@ async def test_requeueing_what_is_being_sent_leaves_its_lease(world: World) -> N
         assert await uow.queue.fence([lease(held)]) == {id_}
 
 
-async def test_spreading_releases_what_is_due_at_a_bounded_rate(world: World) -> None:
+async def test_rescheduling_releases_due_deliveries_at_a_bounded_rate(world: World) -> None:
     made = await world.add_webhook()
     ids = [id_ for _ in range(4) for id_ in await world.add_deliveries(made.id)]
     [held] = await world.take(made.id, 1)
     async with world.unit_of_work() as uow:
-        assert await uow.queue.spread(made.id, per_s=0.01) == 3
+        assert await uow.queue.reschedule(made.id, per_s=0.01) == 3
         start = uow.now
         await uow.commit()
     waits = [(await world.queries.delivery(id_)).due_at for id_ in ids[1:]]

@@ -6,13 +6,13 @@ import pytest
 
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent
 from monitor.domain.errors import NotFound
-from monitor.domain.monitoring.metrics import rollup_of
 from monitor.domain.ports.queries.resources import DeliveryFilter, WebhookFilter
-from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
+from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.views.webhooks import LastHour
 from monitor.domain.vocab import DeliveryState
 from tests import samples
 from tests.integration.contract.world import World
+from tests.samples import rollup_of
 
 
 class Interrupted(Exception):
@@ -27,7 +27,7 @@ async def write_everywhere(world: World, *, commit: bool, fail: bool) -> NewEven
         await uow.events.add([event], [NewDelivery(world.clock.new_id(), event.id, made.id)])
         await uow.attempts.add([AttemptRecord(id=world.clock.new_id(), webhook_id=made.id, outcome=samples.OK)])
         await uow.attempts.add_minutes(
-            [Minute(made.id, uow.now.replace(second=0, microsecond=0), rollup_of([("ok", 1.0)]))]
+            [MinuteRollup(made.id, uow.now.replace(second=0, microsecond=0), rollup_of([("ok", 1.0)]))]
         )
         await uow.audit.add(samples.ACTOR, "webhook.create", f"webhook:{made.id}", before=None, after=None)
         if fail:

@@ -9,7 +9,7 @@ from monitor.domain.delivery.lane import Lane
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.resources import Queries
-from monitor.domain.ports.queue import Claimed
+from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.webhook import Webhook
@@ -29,9 +29,9 @@ class World(NamedTuple):
         return await samples.add_deliveries(self.unit_of_work, self.clock, webhook_id, count)
 
     async def take(
-        self, webhook_id: UUID, room: int = 10, *, lease_s: float = 30.0, ordered: bool = False
-    ) -> list[Claimed]:
-        return await samples.take(self.unit_of_work, webhook_id, room, lease_s=lease_s, ordered=ordered)
+        self, webhook_id: UUID, capacity: int = 10, *, lease_s: float = 30.0, ordered: bool = False
+    ) -> list[ClaimedDelivery]:
+        return await samples.take(self.unit_of_work, webhook_id, capacity, lease_s=lease_s, ordered=ordered)
 
     async def ready(self, hints: list[UUID] | None = None, limit: int = 10) -> dict[UUID, Lane]:
         """Return the lanes that a claim would look at."""

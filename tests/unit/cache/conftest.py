@@ -1,4 +1,4 @@
-"""A world for each test."""
+"""One world per test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache is coherent whatever happens, in whatever order."""
+"""The cache is coherent whatever happens, in any order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each rule is needed: with it taken out, the scenario that stands for it fails."""
+"""Each rule is needed: without it, its scenario fails."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from dogpile.cache.api import NO_VALUE
 
 from monitor.cache.backend import RedisTier
 from monitor.cache.cache import Cache
-from monitor.cache.invalidation_bus import Bus, _Settlement
+from monitor.cache.invalidation_bus import InvalidationBus, _AckCollector
 from monitor.cache.lease import LeaseMutex
-from monitor.cache.load import Creator, Flight, LookUp, UnderWay
+from monitor.cache.load import Creator, InFlight, Load, SharedLoad
 from monitor.cache.memory import Memory, Slot
 from monitor.cache.policy import Key
 from monitor.cache.proxy import MemoryTier
-from monitor.cache.server import TOKEN_BYTES, Dropped, Found, Member
-from monitor.cache.state import Process
+from monitor.cache.server import TOKEN_BYTES, Fetched, Invalidated, Member
+from monitor.cache.state import CacheState
 from monitor.domain.errors import Unavailable
 from tests.fakes.cache.server import FakeCacheServer, FakeRedis
-from tests.unit.cache import test_rules as rules
+from tests.unit.cache import test_locks_and_fail_safe as locks
+from tests.unit.cache import test_tokens_and_messages as tokens
+from tests.unit.cache import test_trust as trust
 from tests.unit.cache.world import World, world
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -32,19 +34,19 @@ Scenario = Callable[[World], None]
 def tokens_are_read_after_the_creator(patch: pytest.MonkeyPatch) -> None:
     write = RedisTier._write
 
-    async def late(self: RedisTier, look_up: LookUp, envelope: bytes) -> None:
-        look_up.direct = True
-        await write(self, look_up, envelope)
+    async def late(self: RedisTier, load: Load, envelope: bytes) -> None:
+        await self._fetch(load)
+        await write(self, load, envelope)
 
     patch.setattr(RedisTier, "_write", late)
 
 
-def any_part_will_do(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LookUp, "has_seen_no_more_than", lambda self, tokens, tags: True)
+def any_dependency_is_accepted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Load, "accepts", lambda self, tokens, tags: True)
 
 
-def a_part_is_looked_up_like_any_other(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LookUp, "part_of", property(lambda self: None, lambda self, value: None), raising=False)
+def a_dependency_is_loaded_like_any_other_key(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Load, "parent", property(lambda self: None, lambda self, value: None), raising=False)
 
 
 def a_missing_token_is_always_the_same(patch: pytest.MonkeyPatch) -> None:
@@ -60,77 +62,83 @@ def a_missing_token_means_unchanged(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("monitor.cache.backend.split", lambda stored, tokens: (True, stored[TOKEN_BYTES * len(tokens) :]))
 
 
-def the_process_drops_its_own_before_the_server(patch: pytest.MonkeyPatch) -> None:
-    async def here_first(self: Bus, tags: frozenset[str], *, settled: bool) -> bool:
-        self._heed(tags, ())
-        await self._announce(self.message(tags=tags))
+def the_process_invalidates_its_own_memory_before_the_server(patch: pytest.MonkeyPatch) -> None:
+    async def here_first(self: InvalidationBus, tags: frozenset[str], *, acknowledged: bool) -> bool:
+        self._apply(tags, ())
+        await self._publish(self.message(tags=tags))
         return True
 
-    patch.setattr(Bus, "drop", here_first)
+    patch.setattr(InvalidationBus, "invalidate", here_first)
 
 
-def dropped_values_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    def forget(self: Memory, tags: Iterable[str]) -> None:
+def invalidated_values_are_removed(patch: pytest.MonkeyPatch) -> None:
+    def remove_all(self: Memory, tags: Iterable[str]) -> None:
         for text in list(self.slots):
             self.remove(text)
 
-    patch.setattr(Memory, "drop", forget)
+    patch.setattr(Memory, "invalidate", remove_all)
 
 
-def look_ups_are_not_doomed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LookUp, "doomed", property(lambda self: False, lambda self, value: None), raising=False)
+def loads_are_not_superseded(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Load, "superseded", property(lambda self: False, lambda self, value: None), raising=False)
 
 
-def look_ups_are_not_detached(patch: pytest.MonkeyPatch) -> None:
-    def doom(self: UnderWay, tags: Iterable[str], keys: Iterable[str] = ()) -> None:
-        for look_up in self._all:
-            look_up.doomed = True
+def loads_are_not_detached(patch: pytest.MonkeyPatch) -> None:
+    def supersede(self: InFlight, tags: Iterable[str], keys: Iterable[str] = ()) -> None:
+        for load in self._all:
+            load.superseded = True
 
-    patch.setattr(UnderWay, "doom", doom)
-
-
-def look_ups_of_one_key_are_equal(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LookUp, "__eq__", str.__eq__)
-    patch.setattr(LookUp, "__hash__", str.__hash__)
+    patch.setattr(InFlight, "supersede", supersede)
 
 
-def what_could_not_be_sent_is_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Bus, "_owe", lambda self, message: None)
+def loads_of_one_key_are_equal(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Load, "__eq__", str.__eq__)
+    patch.setattr(Load, "__hash__", str.__hash__)
 
 
-def an_owed_drop_leaves_the_tokens_believed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Bus, "unsent", lambda self, tags: False)
+def a_failed_invalidation_is_given_up(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(InvalidationBus, "_add_pending", lambda self, message: None)
 
 
-def an_owed_drop_leaves_the_trust(patch: pytest.MonkeyPatch) -> None:
-    def owe(self: Bus, message: Dropped) -> None:
-        self._owed.update(dict.fromkeys(message.tags, message.id))
+def the_tokens_are_believed_while_an_invalidation_is_pending(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(InvalidationBus, "has_pending", lambda self, tags: False)
+
+
+def memory_is_trusted_while_an_invalidation_is_pending(patch: pytest.MonkeyPatch) -> None:
+    def add_pending(self: InvalidationBus, message: Invalidated) -> None:
+        self._pending.update(dict.fromkeys(message.tags, message.id))
         self.trusted_until = math.inf
 
-    patch.setattr(Bus, "_owe", owe)
+    patch.setattr(InvalidationBus, "_add_pending", add_pending)
 
 
-def a_drop_is_tried_once(patch: pytest.MonkeyPatch) -> None:
-    async def once(self: Bus, message: Dropped) -> list[Member]:
-        return await self._server.drop(self._fresh_tokens(message.tags), message, self._config.lease_s)
+def an_invalidation_is_tried_once(patch: pytest.MonkeyPatch) -> None:
+    async def once(self: InvalidationBus, message: Invalidated) -> list[Member]:
+        return await self._server.invalidate(self._new_tokens(message.tags), message, self._config.lease_s)
 
-    patch.setattr(Bus, "_announce", once)
+    patch.setattr(InvalidationBus, "_publish", once)
 
 
 def trust_never_ends(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Bus, "trusted_until", property(lambda self: math.inf, lambda self, value: None), raising=False)
+    patch.setattr(
+        InvalidationBus, "trusted_until", property(lambda self: math.inf, lambda self, value: None), raising=False
+    )
 
 
-def trust_begins_when_the_answer_comes(patch: pytest.MonkeyPatch) -> None:
-    trust = Bus._trust
-    patch.setattr(Bus, "_trust", lambda self, began_at: trust(self, self._clock.monotonic()))
+def trust_begins_when_the_pong_arrives(patch: pytest.MonkeyPatch) -> None:
+    extend = InvalidationBus._extend_trust
+    patch.setattr(InvalidationBus, "_extend_trust", lambda self, began_at: extend(self, self._clock.monotonic()))
 
 
-def nobody_waits_for_the_members(patch: pytest.MonkeyPatch) -> None:
-    async def at_once(self: _Settlement, members: Iterable[Member]) -> None:
+def acknowledgements_are_not_awaited(patch: pytest.MonkeyPatch) -> None:
+    async def at_once(self: _AckCollector, members: Iterable[Member]) -> None:
         list(members)
 
-    patch.setattr(_Settlement, "wait", at_once)
+    patch.setattr(_AckCollector, "wait", at_once)
+
+
+def leases_are_as_long_as_the_server_says(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_AckCollector, "_lease_s", property(lambda self: math.inf, lambda self, value: None), raising=False)
 
 
 def processes_are_not_members(patch: pytest.MonkeyPatch) -> None:
@@ -144,7 +152,7 @@ def a_flushed_server_has_no_members(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(FakeRedis, "count_unknown", lambda self, lease_s: None)
 
 
-def memory_is_asked_without_trust(patch: pytest.MonkeyPatch) -> None:
+def memory_is_served_without_trust(patch: pytest.MonkeyPatch) -> None:
     peek = Cache.peek
 
     def trusting(self: Cache, text: str) -> Any:
@@ -154,32 +162,32 @@ def memory_is_asked_without_trust(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Cache, "peek", trusting)
 
 
-def look_ups_are_joined_without_trust(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Flight, "begun", property(lambda self: False, lambda self, value: None), raising=False)
+def loads_are_joined_without_trust(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SharedLoad, "started", property(lambda self: False, lambda self, value: None), raising=False)
 
 
-def memory_does_not_answer_in_an_outage(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(MemoryTier, "_recall_alone", lambda self, look_up, slot: NO_VALUE)
+def memory_is_not_served_in_an_outage(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(MemoryTier, "_serve_within_lease", lambda self, load, slot: NO_VALUE)
 
 
-def memory_answers_with_anything_in_an_outage(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(MemoryTier, "_recall_alone", MemoryTier._recall)
+def memory_of_any_age_is_served_in_an_outage(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(MemoryTier, "_serve_within_lease", MemoryTier._serve)
 
 
 def lost_messages_are_not_made_up_for(patch: pytest.MonkeyPatch) -> None:
-    drop_here = Process.drop_here
+    apply = CacheState.apply_invalidation
 
-    def but_root(self: Process, tags: Iterable[str], keys: Iterable[str]) -> None:
-        drop_here(self, [tag for tag in tags if tag != "*"], keys)
+    def but_root(self: CacheState, tags: Iterable[str], keys: Iterable[str]) -> None:
+        apply(self, [tag for tag in tags if tag != "*"], keys)
 
-    patch.setattr(Process, "drop_here", but_root)
+    patch.setattr(CacheState, "apply_invalidation", but_root)
 
 
 def waiting_has_no_end(patch: pytest.MonkeyPatch) -> None:
     acquire = LeaseMutex._acquire
 
     async def for_ever(self: LeaseMutex, *, wait: bool) -> bool:
-        self._process.config = msgspec.structs.replace(self._process.config, wait_s=math.inf)
+        self._state.config = msgspec.structs.replace(self._state.config, lock_wait_s=math.inf)
         return await acquire(self, wait=wait)
 
     patch.setattr(LeaseMutex, "_acquire", for_ever)
@@ -190,7 +198,7 @@ def a_lock_has_no_end(patch: pytest.MonkeyPatch) -> None:
 
     async def for_ever(
         self: FakeCacheServer, key: str, holder: str, lease_s: float, tags: Sequence[str]
-    ) -> Found | None:
+    ) -> Fetched | None:
         return await lock(self, key, holder, math.inf, tags)
 
     patch.setattr(FakeCacheServer, "lock", for_ever)
@@ -198,102 +206,110 @@ def a_lock_has_no_end(patch: pytest.MonkeyPatch) -> None:
 
 def a_failed_release_is_an_error(patch: pytest.MonkeyPatch) -> None:
     async def release(self: LeaseMutex) -> None:
-        await self._server.unlock(self._key, self._holder)
+        await self._server.unlock(str(self._load), self._holder)
 
     patch.setattr(LeaseMutex, "_release", release)
 
 
-def dropped_values_are_answered_while_a_new_one_is_made(patch: pytest.MonkeyPatch) -> None:
-    def softly(self: Slot) -> bool:
+def invalidated_values_are_served_while_a_new_one_is_created(patch: pytest.MonkeyPatch) -> None:
+    def softly(self: Slot) -> None:
         self.fresh_until = -math.inf
-        return True
 
-    patch.setattr(Slot, "drop", softly)
+    patch.setattr(Slot, "invalidate", softly)
 
 
-def a_failed_creator_does_not_rest(patch: pytest.MonkeyPatch) -> None:
-    def restless(self: Cache, slot: Slot, key: Key, create: Creator) -> None:
+def a_failed_creator_does_not_pause(patch: pytest.MonkeyPatch) -> None:
+    def no_pause(self: Cache, slot: Slot, key: Key, create: Creator) -> None:
         return None
 
-    patch.setattr(Cache, "_past_fresh", restless)
+    patch.setattr(Cache, "_serve_stale", no_pause)
 
 
 def failure_hides_every_answer(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("monitor.cache.cache._is_answer", lambda error: False)
+    patch.setattr("monitor.cache.cache._is_definitive", lambda error: False)
 
 
-def another_server_is_believed(patch: pytest.MonkeyPatch) -> None:
-    async def never(self: FakeCacheServer, root_token: bytes, message: Dropped) -> bool:
+def another_server_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
+    async def never(self: FakeCacheServer, root_token: bytes, message: Invalidated) -> bool:
         return False
 
-    patch.setattr(FakeCacheServer, "adopt", never)
+    patch.setattr(FakeCacheServer, "reset_if_server_changed", never)
 
 
 MUTANTS: list[tuple[int, Patch, Scenario]] = [
-    (1, tokens_are_read_after_the_creator, rules.test_a_value_computed_before_a_drop_is_valid_for_nobody_after_it),
-    (1, any_part_will_do, rules.test_a_part_in_memory_that_has_been_dropped_elsewhere_is_not_composed),
-    (1, any_part_will_do, rules.test_a_part_whose_look_up_began_before_a_drop_is_not_composed),
     (
         1,
-        a_part_is_looked_up_like_any_other,
-        rules.test_a_part_in_memory_that_has_been_dropped_elsewhere_is_not_composed,
+        tokens_are_read_after_the_creator,
+        tokens.test_a_value_computed_before_an_invalidation_is_valid_nowhere_after_it,
     ),
-    (2, a_missing_token_is_always_the_same, rules.test_an_evicted_token_does_not_bring_an_old_value_back),
-    (2, a_missing_token_means_unchanged, rules.test_an_evicted_token_does_not_bring_a_flushed_value_back),
+    (1, any_dependency_is_accepted, tokens.test_a_dependency_in_memory_that_was_invalidated_elsewhere_is_not_used),
+    (1, any_dependency_is_accepted, tokens.test_a_dependency_whose_load_began_before_an_invalidation_is_not_used),
+    (
+        1,
+        a_dependency_is_loaded_like_any_other_key,
+        tokens.test_a_dependency_in_memory_that_was_invalidated_elsewhere_is_not_used,
+    ),
+    (2, a_missing_token_is_always_the_same, tokens.test_an_evicted_token_does_not_bring_an_old_value_back),
+    (2, a_missing_token_means_unchanged, tokens.test_an_evicted_token_does_not_bring_a_flushed_value_back),
     (
         3,
-        the_process_drops_its_own_before_the_server,
-        rules.test_a_look_up_between_the_two_steps_of_a_drop_leaves_nothing_old_behind,
+        the_process_invalidates_its_own_memory_before_the_server,
+        tokens.test_a_load_between_the_two_steps_of_an_invalidation_leaves_nothing_old_behind,
     ),
-    (4, dropped_values_are_forgotten, rules.test_a_dropped_value_is_still_the_last_good_one),
-    (4, look_ups_are_not_doomed, rules.test_an_answer_that_was_on_its_way_when_the_drop_came_is_not_kept),
-    (4, look_ups_are_not_detached, rules.test_who_asks_after_a_drop_does_not_join_a_look_up_from_before_it),
-    (5, look_ups_of_one_key_are_equal, rules.test_a_second_look_up_of_a_key_is_doomed_even_after_the_first_has_ended),
-    (6, what_could_not_be_sent_is_forgotten, rules.test_a_drop_that_could_not_be_sent_goes_out_later),
-    (6, an_owed_drop_leaves_the_tokens_believed, rules.test_while_a_drop_is_owed_the_tokens_prove_nothing),
-    (6, an_owed_drop_leaves_the_trust, rules.test_there_is_no_trust_while_a_drop_is_owed),
-    (6, a_drop_is_tried_once, rules.test_a_drop_is_tried_again_at_once_when_a_connection_breaks),
-    (7, trust_never_ends, rules.test_a_deaf_process_stops_serving_from_memory),
-    (7, trust_begins_when_the_answer_comes, rules.test_a_late_answer_to_a_ping_proves_only_what_it_was_asked),
-    (8, nobody_waits_for_the_members, rules.test_a_settled_drop_waits_until_every_live_process_has_heeded_it),
-    (8, processes_are_not_members, rules.test_a_settled_drop_waits_until_every_live_process_has_heeded_it),
-    (8, a_flushed_server_has_no_members, rules.test_a_flushed_server_does_not_let_a_settled_drop_return_early),
-    (9, memory_is_asked_without_trust, rules.test_without_trust_memory_is_not_asked),
+    (4, invalidated_values_are_removed, tokens.test_an_invalidated_value_is_still_the_last_good_one),
+    (4, loads_are_not_superseded, tokens.test_an_answer_on_its_way_when_the_invalidation_arrives_is_not_stored),
+    (4, loads_are_not_detached, tokens.test_a_caller_after_an_invalidation_does_not_join_a_load_from_before_it),
+    (5, loads_of_one_key_are_equal, tokens.test_a_second_load_of_a_key_is_superseded_even_after_the_first_has_ended),
+    (6, a_failed_invalidation_is_given_up, tokens.test_an_invalidation_that_could_not_be_sent_goes_out_later),
+    (
+        6,
+        the_tokens_are_believed_while_an_invalidation_is_pending,
+        tokens.test_while_an_invalidation_is_pending_the_tokens_prove_nothing,
+    ),
+    (
+        6,
+        memory_is_trusted_while_an_invalidation_is_pending,
+        tokens.test_there_is_no_trust_while_an_invalidation_is_pending,
+    ),
+    (6, an_invalidation_is_tried_once, tokens.test_an_invalidation_is_retried_at_once_when_a_connection_breaks),
+    (7, trust_never_ends, trust.test_a_process_that_receives_nothing_stops_serving_from_memory),
+    (7, trust_begins_when_the_pong_arrives, trust.test_a_late_pong_proves_only_the_time_of_its_ping),
+    (8, acknowledgements_are_not_awaited, trust.test_an_acknowledged_invalidation_waits_for_every_live_process),
+    (8, processes_are_not_members, trust.test_an_acknowledged_invalidation_waits_for_every_live_process),
+    (
+        8,
+        a_flushed_server_has_no_members,
+        trust.test_a_flushed_server_does_not_let_an_acknowledged_invalidation_return_early,
+    ),
+    (
+        8,
+        leases_are_as_long_as_the_server_says,
+        trust.test_a_lease_that_a_clock_set_back_has_lengthened_delays_an_invalidation_no_longer,
+    ),
+    (9, memory_is_served_without_trust, trust.test_without_trust_memory_is_not_served),
     (
         9,
-        look_ups_are_joined_without_trust,
-        rules.test_without_trust_nobody_joins_a_look_up_that_may_have_read_already,
+        loads_are_joined_without_trust,
+        trust.test_without_trust_no_caller_joins_a_load_that_may_have_read_already,
     ),
-    (
-        9,
-        memory_does_not_answer_in_an_outage,
-        rules.test_alone_in_an_outage_memory_answers_with_what_was_true_a_moment_ago,
-    ),
-    (
-        9,
-        memory_answers_with_anything_in_an_outage,
-        rules.test_alone_in_an_outage_nothing_older_than_the_lease_is_answered,
-    ),
-    (9, lost_messages_are_not_made_up_for, rules.test_what_was_said_while_nobody_listened_is_made_up_for),
-    (10, waiting_has_no_end, rules.test_who_has_waited_long_enough_for_another_creates_anyway),
-    (10, a_lock_has_no_end, rules.test_a_lock_ends_with_the_longest_time_a_creator_may_take),
-    (10, a_failed_release_is_an_error, rules.test_a_lock_whose_server_is_gone_costs_a_query_and_no_error),
+    (9, memory_is_not_served_in_an_outage, trust.test_in_an_outage_memory_serves_what_was_true_less_than_a_lease_ago),
+    (9, memory_of_any_age_is_served_in_an_outage, trust.test_in_an_outage_nothing_older_than_the_lease_is_served),
+    (9, lost_messages_are_not_made_up_for, trust.test_messages_published_without_a_subscription_are_made_up_for),
+    (10, waiting_has_no_end, locks.test_a_load_that_has_waited_long_enough_for_another_creates_anyway),
+    (10, a_lock_has_no_end, locks.test_a_lock_ends_with_the_longest_time_a_creator_may_run),
+    (10, a_failed_release_is_an_error, locks.test_a_lock_whose_server_is_gone_costs_a_query_and_no_error),
     (
         11,
-        dropped_values_are_answered_while_a_new_one_is_made,
-        rules.test_a_dropped_value_is_never_answered_while_a_new_one_is_made,
+        invalidated_values_are_served_while_a_new_one_is_created,
+        locks.test_an_invalidated_value_is_never_served_while_a_new_one_is_created,
     ),
     (
         11,
-        a_failed_creator_does_not_rest,
-        rules.test_after_a_failure_the_last_good_value_says_so_and_the_creator_rests,
+        a_failed_creator_does_not_pause,
+        locks.test_after_a_failure_the_last_good_value_is_marked_and_the_creator_pauses,
     ),
-    (
-        11,
-        failure_hides_every_answer,
-        rules.test_an_answer_that_there_is_no_such_thing_is_not_hidden_behind_the_last_good_value,
-    ),
-    (13, another_server_is_believed, rules.test_a_server_that_came_back_with_the_past_is_not_believed),
+    (11, failure_hides_every_answer, locks.test_a_not_found_is_not_hidden_behind_the_last_good_value),
+    (13, another_server_is_not_noticed, locks.test_the_values_of_a_server_restored_from_the_past_are_not_valid),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Keys, policies and the table of what events drop."""
+"""Keys, policies and the rules of what events invalidate."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.cache import POLICIES, Drop, DropTable, Policy, View
-from monitor.cache.policy import performance_policy
+from monitor.cache import POLICIES, Invalidation, InvalidationRules, Policy, View
 
 VIEW = View("list", Policy(10, 60, 600), ("lists", "list:{id}"), ("id", "role"))
 TEXTS = st.text(max_size=8)
@@ -22,13 +21,16 @@ class Measured(msgspec.Struct, frozen=True):
     count: int
 
 
-TABLE = DropTable({Created: Drop(("webhooks", "webhook:{webhook_id}"), settled=True), Measured: Drop()})
+RULES = InvalidationRules(
+    {Created: Invalidation(("webhooks", "webhook:{webhook_id}"), acknowledged=True), Measured: Invalidation()}
+)
 
 
 @given(one=st.tuples(TEXTS, TEXTS), two=st.tuples(TEXTS, TEXTS))
 def test_different_scopes_have_different_keys(one: tuple[str, str], two: tuple[str, str]) -> None:
     """``key(a).text == key(b).text`` exactly when ``a == b``."""
     texts = [VIEW.key(id=scope[0], role=scope[1]).text for scope in (one, two)]
+
     assert (texts[0] == texts[1]) == (one == two)
 
 
@@ -36,32 +38,30 @@ def test_tags_are_filled_in_from_the_scope() -> None:
     assert VIEW.key(id=7, role="viewer").tags == ("lists", "list:7")
 
 
-@pytest.mark.parametrize(("window_s", "fresh_s"), [(300, 10), (3599, 10), (3600, 60), (86400, 60)])
-def test_long_windows_live_longer(window_s: float, fresh_s: float) -> None:
-    assert performance_policy(window_s).fresh_s == fresh_s
-
-
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_last_good_value_outlives_a_fresh_one(name: str) -> None:
     policy = POLICIES[name]
+
     assert policy.fresh_s <= policy.grace_s
     assert policy.kept_s >= policy.fresh_s + policy.stale_s
 
 
-def test_one_plan_covers_all_the_events_of_a_unit_of_work() -> None:
-    plan = TABLE.plan([Created("a"), Measured(3), Created("b")])
-    assert plan.tags == {"webhooks", "webhook:a", "webhook:b"}
-    assert plan.settled is True
+def test_one_invalidation_covers_all_the_events_of_a_unit_of_work() -> None:
+    invalidation = RULES.invalidation_for([Created("a"), Measured(3), Created("b")])
+
+    assert invalidation.tags == {"webhooks", "webhook:a", "webhook:b"}
+    assert invalidation.acknowledged is True
 
 
-def test_no_events_drop_nothing() -> None:
-    plan = TABLE.plan([])
-    assert (plan.tags, plan.settled) == (frozenset(), False)
+def test_no_events_invalidate_nothing() -> None:
+    invalidation = RULES.invalidation_for([])
+
+    assert (invalidation.tags, invalidation.acknowledged) == (frozenset(), False)
 
 
-def test_an_event_without_a_row_is_an_error() -> None:
+def test_an_event_without_a_rule_is_an_error() -> None:
     class Unknown(msgspec.Struct, frozen=True):
         pass
 
     with pytest.raises(KeyError):
-        TABLE.plan([Unknown()])
+        RULES.invalidation_for([Unknown()])

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from monitor.bootstrap.subscribers import CONFIGURED, DROPS
+from monitor.bootstrap.subscribers import CONFIGURED, INVALIDATION_RULES
 from monitor.cache import POLICIES, Cache
-from monitor.cache.views import STATS_DAYS, Catalogue
+from monitor.cache.views import STATS_DAYS, CachedViews
 from monitor.domain.errors import NotFound, Unavailable
 from monitor.domain.events import (
     AlertAcknowledged,
@@ -24,13 +24,15 @@ from monitor.domain.events import (
     WebhookUpdated,
 )
 from monitor.domain.paging import DEFAULT_LIMIT
-from monitor.domain.views.dashboard import FIRST_ROWS, WINDOWS, OverviewView, QueueView, Traffic
+from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS, OverviewView, QueueView, TrafficSummary
 from tests import strategies
 from tests.fakes.clock import START, FakeClock
 
 WEBHOOK = UUID(int=7)
 BY_A_PERSON = (WebhookCreated, WebhookUpdated, WebhookDeleted, AlertAcknowledged, AlertResolved, SilencesChanged)
-OVERVIEW = OverviewView(START, {}, 0, 0, Traffic(3600, 0, 0.0, None, None, None, None), QueueView(0, 0, 0.0), {}, 0, 0)
+OVERVIEW = OverviewView(
+    START, {}, 0, 0, TrafficSummary(3600, 0, 0.0, None, None, None, None), QueueView(0, 0, 0.0, 0.0), {}, 0, 0
+)
 
 
 class FakeReads:
@@ -39,6 +41,7 @@ class FakeReads:
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.error: Exception | None = None
+        self.sockets: int | None = None
         self.found: dict[str, list[Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -67,27 +70,27 @@ async def cache() -> AsyncIterator[Cache]:
 
 
 @pytest.fixture
-def catalogue(cache: Cache, reads: FakeReads) -> Catalogue:
+def catalogue(cache: Cache, reads: FakeReads) -> CachedViews:
     fake: Any = reads
-    return Catalogue(cache, fake, fake, fake)
+    return CachedViews(cache, fake, fake, fake, sockets=lambda: reads.sockets)
 
 
 @given(strategies.domain_events)
 def test_every_event_says_what_it_drops(event: DomainEvent) -> None:
     """Law: the table has a row for each event, and its templates fit the event's fields."""
-    plan = DROPS.plan([event])
+    plan = INVALIDATION_RULES.invalidation_for([event])
     assert plan.tags
-    assert plan.settled == isinstance(event, BY_A_PERSON)
+    assert plan.acknowledged == isinstance(event, BY_A_PERSON)
 
 
 @given(strategies.domain_events)
 def test_every_event_changes_the_dashboard(event: DomainEvent) -> None:
     """Law: the first paint shows a bit of everything, so whatever happens makes it untrue."""
-    assert "dashboard" in DROPS.plan([event]).tags
+    assert "dashboard" in INVALIDATION_RULES.invalidation_for([event]).tags
 
 
 def test_a_change_of_a_webhook_drops_all_that_shows_its_name() -> None:
-    tags = DROPS.plan([WebhookUpdated(WEBHOOK)]).tags
+    tags = INVALIDATION_RULES.invalidation_for([WebhookUpdated(WEBHOOK)]).tags
     assert tags == {tag.format(webhook_id=WEBHOOK) for tag in CONFIGURED}
     assert tags >= {"webhooks", f"webhook:{WEBHOOK}", "alerts", "anomalies"}
 
@@ -102,26 +105,26 @@ SCOPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", POLICIES)
-async def test_every_policy_has_a_view_that_is_asked_once(name: str, catalogue: Catalogue, reads: FakeReads) -> None:
+async def test_every_policy_has_a_view_that_is_asked_once(name: str, catalogue: CachedViews, reads: FakeReads) -> None:
     first = await catalogue.answer(name, **SCOPES.get(name, {}))
     asked = len(reads.asked)
     again = await catalogue.answer(name, **SCOPES.get(name, {}))
     assert asked >= 1
     assert len(reads.asked) == asked
-    assert again.etag == first.etag
+    assert again.digest == first.digest
 
 
 @pytest.mark.parametrize("name", POLICIES)
-async def test_every_view_can_be_dropped_by_an_event(name: str, catalogue: Catalogue) -> None:
+async def test_every_view_can_be_dropped_by_an_event(name: str, catalogue: CachedViews) -> None:
     view, _ = catalogue._views[name]
     tags = set(view.key(**SCOPES.get(name, {})).tags)
     facts = [kind for kind in get_args(DomainEvent) if hasattr(kind, "webhook_id")]
-    dropped = set().union(*(drop.tags for drop in DROPS._rows.values()))
+    dropped = set().union(*(drop.tags for drop in INVALIDATION_RULES._rows.values()))
     assert facts
     assert tags <= {tag.format(webhook_id=WEBHOOK) for tag in dropped}
 
 
-async def test_what_was_answered_can_be_peeked_at_by_its_text(catalogue: Catalogue) -> None:
+async def test_what_was_answered_can_be_peeked_at_by_its_text(catalogue: CachedViews) -> None:
     text = catalogue.text("webhook", webhook_id=WEBHOOK)
     assert catalogue.peek(text) is None
     answer = await catalogue.answer("webhook", webhook_id=WEBHOOK)
@@ -130,39 +133,41 @@ async def test_what_was_answered_can_be_peeked_at_by_its_text(catalogue: Catalog
     assert peeked.body == answer.body
 
 
-async def test_the_webhook_of_one_id_is_not_that_of_another(catalogue: Catalogue, reads: FakeReads) -> None:
+async def test_the_webhook_of_one_id_is_not_that_of_another(catalogue: CachedViews, reads: FakeReads) -> None:
     await catalogue.answer("webhook", webhook_id=WEBHOOK)
     await catalogue.answer("webhook", webhook_id=UUID(int=8))
     assert [name for name, _ in reads.asked] == ["webhook", "webhook"]
 
 
-async def test_the_overview_counts_the_sockets_and_hits_of_this_process(catalogue: Catalogue, cache: Cache) -> None:
+async def test_the_overview_counts_the_sockets_and_hits_of_this_process(
+    catalogue: CachedViews, cache: Cache, reads: FakeReads
+) -> None:
     overview = msgspec.json.decode((await catalogue.answer("overview")).body, type=OverviewView)
     assert (overview.sockets, overview.cache_hit_ratio) == (None, None)
-    catalogue.sockets = lambda: 3
+    reads.sockets = 3
     assert await catalogue.answer("overview")
-    await cache.invalidate(["dashboard"], settled=True)
+    await cache.invalidate(["dashboard"], acknowledged=True)
     overview = msgspec.json.decode((await catalogue.answer("overview")).body, type=OverviewView)
     assert (overview.sockets, overview.cache_hit_ratio) == (3, 0.5)
 
 
-async def test_a_page_asks_for_one_row_more_than_it_shows(catalogue: Catalogue, reads: FakeReads) -> None:
+async def test_a_page_asks_for_one_row_more_than_it_shows(catalogue: CachedViews, reads: FakeReads) -> None:
     for name in ("webhook_health", "webhooks", "anomalies", "alerts"):
         await catalogue.answer(name)
     assert {kwargs["limit"] for _, kwargs in reads.asked} == {DEFAULT_LIMIT + 1}
     assert {kwargs.get("is_open") for name, kwargs in reads.asked if name == "anomalies"} == {True}
 
 
-async def test_the_first_paint_shows_the_first_rows_of_the_lists(catalogue: Catalogue, reads: FakeReads) -> None:
+async def test_the_first_paint_shows_the_first_rows_of_the_lists(catalogue: CachedViews, reads: FakeReads) -> None:
     reads.found = {"anomalies": [{"id": n} for n in range(DEFAULT_LIMIT)], "alerts": [{"id": 7}]}
     shown = msgspec.json.decode((await catalogue.answer("dashboard")).body)
     assert shown["as_of"] == shown["overview"]["as_of"]
-    assert [row["id"] for row in shown["anomalies"]] == list(range(FIRST_ROWS))
+    assert [row["id"] for row in shown["anomalies"]] == list(range(INITIAL_ROWS))
     assert shown["alerts"] == [{"id": 7}]
 
 
 async def test_the_first_paint_asks_for_nothing_that_another_view_has_just_answered(
-    catalogue: Catalogue, reads: FakeReads
+    catalogue: CachedViews, reads: FakeReads
 ) -> None:
     for name in ("overview", "webhook_health", "anomalies", "alerts"):
         await catalogue.answer(name)
@@ -173,23 +178,23 @@ async def test_the_first_paint_asks_for_nothing_that_another_view_has_just_answe
     assert len(reads.asked) == 1
 
 
-async def test_reads_by_the_first_paint_are_nobodys(catalogue: Catalogue, cache: Cache) -> None:
+async def test_reads_by_the_first_paint_are_nobodys(catalogue: CachedViews, cache: Cache) -> None:
     await catalogue.answer("overview")
     await catalogue.answer("dashboard")
     assert {view.view: view.reads for view in cache.stats().views if view.reads} == {"overview": 1, "dashboard": 1}
 
 
 async def test_the_first_paint_is_not_made_of_last_good_values(
-    catalogue: Catalogue, reads: FakeReads, cache: Cache
+    catalogue: CachedViews, reads: FakeReads, cache: Cache
 ) -> None:
     good = await catalogue.answer("dashboard")
     reads.error = Unavailable("The database is not reachable.")
-    await cache.invalidate(["alerts"], settled=True)
+    await cache.invalidate(["alerts"], acknowledged=True)
     kept = await catalogue.answer("dashboard")
     assert (kept.body, kept.stale) == (good.body, True)
 
 
-async def test_what_the_page_shows_first_is_kept_warm(catalogue: Catalogue, cache: Cache) -> None:
+async def test_what_the_page_shows_first_is_kept_warm(catalogue: CachedViews, cache: Cache) -> None:
     texts = [key.text for key, _ in catalogue.pinned()]
     assert len(texts) == 7 + len(WINDOWS)
     assert {text.partition("?")[0] for text in texts} == POLICIES.keys() - {"webhook", "metrics_closed"}
@@ -197,25 +202,25 @@ async def test_what_the_page_shows_first_is_kept_warm(catalogue: Catalogue, cach
         assert (await cache.refresh(key, create)).body
 
 
-async def test_nothing_there_is_an_answer_and_not_an_outage(catalogue: Catalogue, reads: FakeReads) -> None:
+async def test_nothing_there_is_an_answer_and_not_an_outage(catalogue: CachedViews, reads: FakeReads) -> None:
     reads.error = NotFound("There is no webhook with this id.")
     with pytest.raises(NotFound):
         await catalogue.answer("webhook", webhook_id=WEBHOOK)
 
 
 async def test_the_last_good_answer_stands_in_for_a_database_that_is_away(
-    catalogue: Catalogue, reads: FakeReads, cache: Cache
+    catalogue: CachedViews, reads: FakeReads, cache: Cache
 ) -> None:
     good = await catalogue.answer("overview")
     reads.error = Unavailable("The database is not reachable.")
-    await cache.invalidate(["dashboard"], settled=True)
+    await cache.invalidate(["dashboard"], acknowledged=True)
     kept = await catalogue.answer("overview")
     assert (kept.body, kept.stale) == (good.body, True)
     with pytest.raises(Unavailable):
         await catalogue.answer("webhooks")
 
 
-async def test_a_creation_that_takes_too_long_is_an_outage(catalogue: Catalogue, reads: FakeReads) -> None:
+async def test_a_creation_that_takes_too_long_is_an_outage(catalogue: CachedViews, reads: FakeReads) -> None:
     reads.error = TimeoutError()
     with pytest.raises(Unavailable):
         await catalogue.answer("webhooks")

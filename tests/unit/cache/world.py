@@ -1,4 +1,4 @@
-"""Several processes' caches on one loop and one clock that move only when a test says so."""
+"""The caches of several processes on one loop and one clock, which move only when a test moves both."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import asyncio
 import gc
 import logging
 import math
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import dogpile.cache.region
 import dogpile.lock
 
-from monitor.cache import Cache, CacheConfig, Creator, Entry, Key, Policy, View
+from monitor.cache import Cache, Creator, Entry, Key, Policy, View
+from monitor.cache.cache import unsupervised
+from monitor.cache.invalidation_bus import Supervise
 from monitor.domain.errors import Unavailable
 from tests.fakes.cache.server import FakeCacheServer, FakeRedis
 from tests.fakes.clock import FakeClock
@@ -59,7 +62,7 @@ class SteppedLoop(asyncio.SelectorEventLoop):
 
 
 class Source:
-    """Stands for the database: a version for each thing. What a creator returns is what it read when it began."""
+    """Stands for the database: a version for each thing. A creator returns the version that it read when it began."""
 
     def __init__(self) -> None:
         self.versions = {ONE.text: 1, TWO.text: 1}
@@ -84,19 +87,19 @@ class Source:
 
 
 def composer(cache: Cache, creator: Callable[[Key], Creator]) -> Creator:
-    """Return what makes BOTH, as *cache* has it, of parts that *creator* makes."""
+    """Return the creator of BOTH in *cache*, with dependencies created by *creator*."""
 
     async def create() -> bytes:
-        parts = await asyncio.gather(*(cache.part(key, creator(key)) for key in (ONE, TWO)))
-        if any(part.stale for part in parts):
-            raise Unavailable("a part is missing")
-        return b",".join(part.body for part in parts)
+        entries = await asyncio.gather(*(cache.dependency(key, creator(key)) for key in (ONE, TWO)))
+        if any(entry.stale for entry in entries):
+            raise Unavailable("a dependency is missing")
+        return b",".join(entry.body for entry in entries)
 
     return create
 
 
 class Job(Generic[T]):
-    """Work under way, which a test may also leave alone."""
+    """A coroutine in progress, which a test may leave unfinished."""
 
     def __init__(self, task: asyncio.Task[T]) -> None:
         self._task = task
@@ -114,8 +117,8 @@ class Job(Generic[T]):
         return self._task.exception()
 
     def result(self) -> T:
-        """Return what came of it. Fails if nothing has yet."""
-        assert self._task.done(), "it still waits for something"
+        """Return its result. Fails if it has not ended."""
+        assert self._task.done(), "it has not ended"
         return self._task.result()
 
     def cancel(self) -> None:
@@ -123,7 +126,7 @@ class Job(Generic[T]):
 
 
 class World:
-    """What a scenario plays in."""
+    """The surroundings of a scenario."""
 
     def __init__(self, *, seed: int = 0) -> None:
         self.clock = FakeClock(seed=seed)
@@ -136,16 +139,23 @@ class World:
         self._failures: list[str] = []
         self.loop.set_exception_handler(lambda _, context: self._failures.append(repr(context)))
 
-    def cache(self, *, alone: bool = False, config: CacheConfig | None = None) -> Cache:
-        """Start one more process."""
+    def cache(
+        self,
+        *,
+        alone: bool = False,
+        errors: Mapping[str, Exception] = MappingProxyType({}),
+        supervise: Supervise = unsupervised,
+    ) -> Cache:
+        """Start one more process. *errors* are what its server raises, by operation."""
         server = None if alone else FakeCacheServer(self.redis)
-        cache = Cache(self.clock, server=server, config=config)
+        cache = Cache(self.clock, server=server, supervise=supervise)
         self.caches.append(cache)
         if server is not None:
             self.servers[cache] = server
+            server.errors.update(errors)
         self.get(cache.start())
         if len(self.caches) == 1:
-            # A server that has just started does not know who was there before.
+            # A server that has just started counts an unnamed member for a lease.
             self.pass_time(cache.config.lease_s)
         return cache
 
@@ -153,7 +163,7 @@ class World:
         return self.servers[cache]
 
     def start(self, work: Coroutine[Any, Any, T]) -> Job[T]:
-        """Run *work* as far as it comes without time passing."""
+        """Run *work* until it waits for time to pass."""
         job = Job(self.loop.create_task(work))
         self._jobs.append(job)
         self.loop.run_ready()
@@ -170,20 +180,20 @@ class World:
         return self.start(cache.get(key, self.creator(cache, key)))
 
     def read(self, cache: Cache, key: Key = ONE) -> bytes:
-        """Return what a reader sees now."""
+        """Return what a reader gets now."""
         return self.get(cache.get(key, self.creator(cache, key))).body
 
     def compose(self, cache: Cache) -> bytes:
-        """Return BOTH, put together now."""
+        """Return BOTH, composed now."""
         return self.get(cache.refresh(BOTH, self.creator(cache, BOTH))).body
 
-    def write(self, cache: Cache, key: Key = ONE, *, settled: bool = True) -> Job[bool]:
-        """Change the thing behind *key* and drop its tag."""
+    def write(self, cache: Cache, key: Key = ONE, *, acknowledged: bool = True) -> Job[bool]:
+        """Change the thing behind *key* and invalidate its tag."""
         self.source.change(key)
-        return self.start(cache.invalidate(key.tags[1:], settled=settled))
+        return self.start(cache.invalidate(key.tags[1:], acknowledged=acknowledged))
 
     def failures(self) -> list[str]:
-        """Return what went wrong behind the callers' backs."""
+        """Return the errors that reached the loop and no caller."""
         gc.collect()
         return self._failures
 
@@ -194,7 +204,7 @@ class World:
         return asyncio.Event()
 
     def cancel(self, job: Job[Any]) -> None:
-        """Let whoever runs *job* give up."""
+        """Cancel the caller of *job*."""
         job.cancel()
         self.loop.run_ready()
 
@@ -203,7 +213,7 @@ class World:
         self.loop.run_ready()
 
     def kill(self, cache: Cache) -> None:
-        """End a process as ``kill -9`` does: nothing more is said to anyone."""
+        """End a process as ``kill -9`` does: it sends nothing more."""
         server = self.servers[cache]
         server.cut = True
         server.cut_bus()
@@ -219,13 +229,13 @@ class World:
             job.cancel()
         self.loop.run_ready()
         for job in self._jobs:
-            # Looked at, or asyncio complains that nobody did.
+            # Retrieved, or asyncio complains.
             _ = job.cancelled or job.error
         self.loop.close()
 
 
 class _Time:
-    """Takes the place of the ``time`` module where dogpile asks it."""
+    """Replaces the ``time`` module in dogpile."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
@@ -236,7 +246,7 @@ class _Time:
 
 @contextmanager
 def world(*, seed: int = 0) -> Iterator[World]:
-    """A world in which dogpile, too, lives on the test's clock."""
+    """A world in which dogpile, too, runs on the test's clock."""
     made = World(seed=seed)
     modules: tuple[Any, ...] = (dogpile.lock, dogpile.cache.region)
     real = [module.time for module in modules]

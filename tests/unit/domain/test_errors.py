@@ -28,7 +28,7 @@ def test_every_error_has_its_own_slug() -> None:
     assert all(re.fullmatch(r"[a-z_]+", slug) for slug in slugs)
 
 
-def test_an_error_carries_what_a_client_may_read() -> None:
+def test_an_error_carries_the_detail_for_the_client() -> None:
     error = Conflict("It is resolved.", errors=(FieldError("/state", "wait"),))
     assert (str(error), error.detail) == ("It is resolved.", "It is resolved.")
     assert [(field.pointer, field.detail) for field in error.errors] == [("/state", "wait")]
@@ -39,7 +39,7 @@ def test_a_missing_token_has_no_error_code_and_a_bad_one_has() -> None:
     assert MissingToken("none").code is None
 
 
-def test_a_refused_url_points_at_the_member_and_names_the_reason() -> None:
+def test_a_refused_url_points_at_the_member_and_has_a_reason() -> None:
     error = UrlRefused("It is private.", reason="ip_not_public")
     assert error.reason == "ip_not_public"
     assert [(field.pointer, field.detail) for field in error.errors] == [("/url", "It is private.")]
@@ -48,5 +48,5 @@ def test_a_refused_url_points_at_the_member_and_names_the_reason() -> None:
 @pytest.mark.parametrize(
     "error", [TooManyRequests("slower", retry_after_s=2.5), Unavailable("down", retry_after_s=2.5)]
 )
-def test_errors_that_pass_say_when_to_come_back(error: TooManyRequests | Unavailable) -> None:
+def test_temporary_errors_have_a_time_to_retry_after(error: TooManyRequests | Unavailable) -> None:
     assert error.retry_after_s == 2.5

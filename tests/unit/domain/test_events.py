@@ -1,4 +1,4 @@
-"""Facts in storage and between processes."""
+"""Domain events in storage and between processes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests import strategies as our
 
 
 @given(our.domain_events)
-def test_a_stored_fact_reads_back_as_itself(fact: DomainEvent) -> None:
+def test_a_stored_event_reads_back_as_itself(event: DomainEvent) -> None:
     """decode(encode(x)) == x, and of the same type."""
     for codec in (msgspec.json, msgspec.msgpack):
-        read = codec.decode(codec.encode(fact), type=DomainEvent)
-        assert read == fact
-        assert type(read) is type(fact)
+        read = codec.decode(codec.encode(event), type=DomainEvent)
+        assert read == event
+        assert type(read) is type(event)
 
 
-def test_every_fact_is_tagged_by_its_name() -> None:
-    for fact in get_args(DomainEvent):
-        assert fact.__struct_config__.tag == fact.__name__
-        assert fact.__struct_config__.frozen
+def test_every_event_is_tagged_by_its_name() -> None:
+    for event in get_args(DomainEvent):
+        assert event.__struct_config__.tag == event.__name__
+        assert event.__struct_config__.frozen

@@ -29,7 +29,7 @@ def test_a_floor_lies_below_the_ids_of_its_millisecond_and_above_all_earlier_one
 
 
 @given(st.integers(0, 2**42))
-def test_an_id_tells_its_millisecond_exactly(milliseconds: int) -> None:
+def test_an_id_carries_its_millisecond_exactly(milliseconds: int) -> None:
     """id_millis and id_time invert id_floor; no millisecond is lost to float rounding."""
     at = EPOCH + milliseconds * MILLISECOND
     assert id_millis(id_floor(at)) == milliseconds

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.vocab import SEVERITIES, WORST_FIRST, Actor, BodyFormat, HealthStatus, Page, Role, Severity, worst
+from monitor.domain.vocab import (
+    SEVERITIES,
+    WORST_FIRST,
+    Actor,
+    BodyFormat,
+    HealthStatus,
+    Page,
+    Role,
+    Severity,
+    highest_severity,
+)
 from tests import strategies as our
 
 
@@ -33,25 +43,25 @@ def test_rights_are_reflexive_and_transitive(a: Role, b: Role, c: Role) -> None:
     assert a.includes(c) or not (a.includes(b) and b.includes(c))
 
 
-def test_every_status_has_a_place_in_the_order_of_worry() -> None:
+def test_every_status_has_a_place_in_the_order_of_severity() -> None:
     assert sorted(WORST_FIRST) == sorted(HealthStatus)
     assert (WORST_FIRST[0], WORST_FIRST[-1]) == (HealthStatus.UNAVAILABLE, HealthStatus.HEALTHY)
 
 
-def test_severities_are_in_the_order_of_worry() -> None:
+def test_severities_are_in_the_order_of_severity() -> None:
     assert SEVERITIES == (Severity.INFO, Severity.WARNING, Severity.CRITICAL)
 
 
 @given(st.lists(st.sampled_from(Severity)))
-def test_the_worst_severity_is_the_last_in_that_order(severities: list[Severity]) -> None:
-    """worst(*x) is the greatest of x by its place in SEVERITIES, whatever the order, and INFO of none."""
-    found = worst(*severities)
+def test_the_highest_severity_is_the_last_in_that_order(severities: list[Severity]) -> None:
+    """highest_severity(*x) is the greatest of x by its place in SEVERITIES, whatever the order, and INFO of none."""
+    found = highest_severity(*severities)
     assert found in (severities or [Severity.INFO])
     assert all(SEVERITIES.index(severity) <= SEVERITIES.index(found) for severity in severities)
-    assert worst(*reversed(severities)) is found
+    assert highest_severity(*reversed(severities)) is found
 
 
-def test_the_formats_of_bodies_are_named_as_people_name_them() -> None:
+def test_the_formats_of_bodies_have_their_product_names() -> None:
     assert [*BodyFormat] == ["standard", "slack", "discord", "teams"]
 
 

@@ -1,4 +1,4 @@
-"""Keys and a small application that carries the whole HTTP plumbing."""
+"""Keys and a small application that carries the whole HTTP options."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from litestar import Litestar, Request, get, post
 from litestar.params import FromPath, JSONBody
+from litestar.routes import HTTPRoute
 
 from monitor.auth.keys import Key
 from monitor.auth.tokens import TokenPolicy, TokenVerifier
@@ -24,8 +25,8 @@ from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor
 from monitor.domain.vocab import Actor, Role
 from monitor.http.middleware.authentication import OPEN, actor_of, requires
 from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES, RateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
-from monitor.http.requests.paging import Cursor, Limit
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
+from monitor.http.requests.query import Cursor, Limit
 
 NOW = 1_800_000_000.0
 POLICY = TokenPolicy(issuer="https://issuer.test", audience="monitor", max_lifetime_s=3600)
@@ -125,15 +126,30 @@ def down() -> None:
 ROUTES = [viewer, rows, admin, orders, batch, open_route, forgotten, broken, missing, down]
 
 
-def make_app(verifier: TokenVerifier, limiter: RateLimiter, *, https: bool = False) -> Litestar:
+def make_app(verifier: TokenVerifier, limiter: RateLimiter, *, https: bool = False) -> Application:
     """An application over ``ROUTES``; its clock stands at ``NOW``, request ids count up from ``made-1``."""
-    app = Litestar(ROUTES, openapi_config=None, **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter))
+    litestar = Litestar(
+        ROUTES, openapi_config=None, **litestar_options(verifier=verifier, now=lambda: NOW, limiter=limiter)
+    )
     numbers, ticks = itertools.count(1), itertools.count()
-    add_edge(
-        app,
+    edge = build_edge(
+        litestar,
         new_id=lambda: f"made-{next(numbers)}",
         ticks_s=lambda: float(next(ticks)),
         cors_origins=["https://dash.example.com"],
         https=https,
     )
-    return app
+    return Application(litestar, edge)
+
+
+def undeclared_routes(app: Litestar) -> list[str]:
+    """Return ``METHOD /path`` (``WS /path`` for sockets) of every route without a declared role."""
+    missing = set()
+    for route in app.routes:
+        handlers = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
+        for handler in handlers:
+            methods = getattr(handler, "http_methods", {"WS"}) - {"OPTIONS"}
+            declared = handler.opt.get("role", "none")
+            if declared is not None and not isinstance(declared, Role):
+                missing |= {f"{method} {route.path}" for method in methods}
+    return sorted(missing)

@@ -99,6 +99,19 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_variable(name: str, v
     assert refusal(**{name: value}).startswith(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("MONITOR_WS__MAX_PER_USER", "many", "expected an integer, got text."),
+        ("MONITOR_WORKER__LEASE_S", "0", "expected a number > 0.0."),
+        ("MONITOR_HTTP__METRICS_OPEN", "perhaps", "expected true or false, got text."),
+        ("MONITOR_JWT__KEYS", '{"kid": "a"}', "expected a list, got an object."),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_refused_in_words(name: str, value: str, says: str) -> None:
+    assert refusal(**{name: value}) == f"{name}: {says}"
+
+
 def test_keys_and_a_key_file_together_are_refused() -> None:
     keys = json.dumps([{"kid": "a", "alg": "HS256", "key": STRONG}])
     assert "not both" in refusal(MONITOR_JWT__KEYS=keys, MONITOR_JWT__KEYS_FILE="keys.json")

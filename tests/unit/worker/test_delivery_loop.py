@@ -3,103 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
-import pytest
 import structlog.testing
-from structlog.typing import EventDict
 
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.request import OutboundRequest
-from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Unavailable
-from monitor.domain.services.deliver import DeliverConfig, Deliverer, Sent, Settlement
-from monitor.domain.vocab import DeliveryState
+from monitor.domain.services.deliver import DeliverConfig, Deliverer, SentDelivery, Settlement
 from monitor.domain.webhooks.destination import Destination
-from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
-from tests import samples
-from tests.fakes.clock import FakeClock
-from tests.fakes.egress.sender import FakeWebhookSender
-from tests.fakes.postgres.database import FakeDatabase
+from monitor.worker.delivery_loop import DeliveryConfig
 from tests.fakes.postgres.queries.resources import FakeQueries
-from tests.fakes.postgres.repositories.events import FakeWakeups
-from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
-
-QUIET = DeliveryConfig(poll_s=3_600.0, renew_s=3_600.0, retry_s=0.001, drain_s=5.0)
-"""Nothing happens by the clock; a failed step is tried again at once."""
-
-
-class Site:
-    """One database, one receiver, any number of workers."""
-
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.database = FakeDatabase(self.clock)
-        self.sender = FakeWebhookSender()
-        self.settlements: list[Settlement] = []
-
-    def unit_of_work(self) -> FakeUnitOfWork:
-        return FakeUnitOfWork(self.database)
-
-    def deliverer(self) -> Deliverer:
-        return Deliverer(
-            self.unit_of_work,
-            FakeQueries(self.database),
-            self.sender,
-            self.clock,
-            lambda _key, _content: "v1a,x",
-            DeliverConfig("worker-1"),
-        )
-
-    def worker(self, config: DeliveryConfig = QUIET, deliverer: Deliverer | None = None) -> DeliveryWorker:
-        return DeliveryWorker(deliverer or self.deliverer(), FakeWakeups(self.database), config, on_settled=self._note)
-
-    def _note(self, _batch: list[Sent], settlement: Settlement) -> None:
-        self.settlements.append(settlement)
-
-    async def webhook(self, deliveries: int = 0, **changes: object) -> UUID:
-        made = await samples.add_webhook(self.unit_of_work, self.clock, **changes)
-        if deliveries:
-            await self.publish(made.id, deliveries)
-        return made.id
-
-    async def publish(self, webhook_id: UUID, count: int = 1) -> None:
-        await samples.add_deliveries(self.unit_of_work, self.clock, webhook_id, count)
-
-    @property
-    def delivered(self) -> int:
-        return sum(done.state is DeliveryState.DELIVERED for done in self.database.tables.finished.values())
-
-
-@pytest.fixture
-def site() -> Site:
-    return Site()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until *condition* holds, at most five seconds."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
-@asynccontextmanager
-async def running(worker: DeliveryWorker) -> AsyncIterator[asyncio.Task[None]]:
-    """Run *worker*, and drain it at the end."""
-    task = asyncio.create_task(worker.run())
-    yield task
-    worker.stop()
-    async with asyncio.timeout(5):
-        await task
-
-
-def events(logs: list[EventDict]) -> list[str]:
-    return [line["event"] for line in logs]
-
+from tests.unit.worker.delivery_site import Site, events, running, until
 
 # ------------------------------------------------------------------------------------------------------ claims and room
 
@@ -268,7 +185,7 @@ async def test_a_bug_in_one_step_is_logged_and_the_loop_goes_on(site: Site) -> N
     with structlog.testing.capture_logs() as logs:
         async with running(worker):
             await until(lambda: site.delivered == 1)
-    assert "worker_step_failed" in events(logs)
+    assert "background_task_failed" in events(logs)
 
 
 async def test_a_sender_that_breaks_its_promise_stops_only_its_delivery(site: Site) -> None:
@@ -303,7 +220,7 @@ async def test_a_webhook_deleted_between_claim_and_send_gets_nothing(site: Site)
 
 async def test_one_result_that_the_database_refuses_does_not_hold_the_others_back(site: Site) -> None:
     class Refusing(Deliverer):
-        async def settle(self, batch: Sequence[Sent]) -> Settlement:
+        async def settle(self, batch: Sequence[SentDelivery]) -> Settlement:
             if any(sent.delivery.id == bad for sent in batch):
                 raise ValueError("a value that no column takes")
             return await super().settle(batch)
@@ -334,140 +251,3 @@ async def test_a_rate_limited_webhook_is_looked_at_again_when_its_next_token_com
         await until(lambda: site.delivered == 2)
         site.clock.advance(0.01)
         await until(lambda: site.delivered == 3)
-
-
-# ------------------------------------------------------------------------------------------------------- leases, drains
-
-
-async def test_everything_held_is_renewed(site: Site) -> None:
-    await site.webhook(2)
-    site.sender.open.clear()
-    async with running(site.worker(DeliveryConfig(poll_s=3_600.0, renew_s=0.005))):
-        await until(lambda: len(site.sender.requests) == 2)
-        site.clock.advance(25)
-        lease_end = site.clock.now() + timedelta(seconds=30)
-        await until(lambda: {d.due_at for d in site.database.tables.deliveries.values()} == {lease_end})
-        site.sender.open.set()
-    assert site.delivered == 2
-
-
-async def test_an_idle_worker_asks_the_database_for_no_renewal(site: Site) -> None:
-    site.database.down = True
-    await site.worker().renew()
-
-
-async def test_a_delivery_that_comes_back_while_its_first_attempt_hangs_is_settled_once(site: Site) -> None:
-    await site.webhook(1)
-    site.sender.open.clear()
-    worker = site.worker()
-    await worker.claim()
-    site.clock.advance(31)
-    worker.wake(None)
-    assert await worker.claim() == 1
-    assert worker.held == 2
-    site.sender.open.set()
-    await until(lambda: not worker._in_flight)
-    assert await worker.settle() == 2
-    assert site.delivered == 1
-    assert len(site.database.tables.attempts) == 1
-
-
-async def test_stopping_finishes_what_is_in_flight_and_claims_nothing_more(site: Site) -> None:
-    webhook_id = await site.webhook(3)
-    site.sender.open.clear()
-    worker = site.worker()
-    with structlog.testing.capture_logs() as logs:
-        task = asyncio.create_task(worker.run())
-        await until(lambda: len(site.sender.requests) == 3)
-        worker.stop()
-        await until(lambda: "draining" in events(logs))
-        await site.publish(webhook_id)
-        site.sender.open.set()
-        async with asyncio.timeout(5):
-            await task
-    assert (site.delivered, worker.held, len(site.sender.requests)) == (3, 0, 3)
-
-
-async def test_what_does_not_finish_in_time_is_released_for_others(site: Site) -> None:
-    await site.webhook(3)
-    site.sender.open.clear()
-    worker = site.worker(DeliveryConfig(poll_s=3_600.0, drain_s=0.01))
-    async with running(worker):
-        await until(lambda: len(site.sender.requests) == 3)
-    assert worker.held == 0
-    rows = site.database.tables.deliveries.values()
-    assert [(row.leased_by, row.due_at, row.attempts) for row in rows] == [(None, site.clock.now(), 0)] * 3
-
-
-async def test_a_worker_stops_also_while_the_database_is_away(site: Site) -> None:
-    await site.webhook(2)
-    site.sender.open.clear()
-    worker = site.worker(DeliveryConfig(poll_s=3_600.0, drain_s=0.01, retry_s=0.001))
-    with structlog.testing.capture_logs() as logs:
-        async with running(worker):
-            await until(lambda: len(site.sender.requests) == 2)
-            site.database.down = True
-    assert events(logs)[-1] == "drained"
-    assert all(row.leased_by == "worker-1" for row in site.database.tables.deliveries.values())
-
-
-async def test_a_worker_told_to_stop_before_it_runs_ends_at_once(site: Site) -> None:
-    await site.webhook(1)
-    worker = site.worker()
-    worker.stop()
-    async with asyncio.timeout(5):
-        await worker.run()
-    assert site.sender.requests == []
-
-
-async def test_a_cancelled_worker_leaves_no_task_behind(site: Site) -> None:
-    await site.webhook(3)
-    site.sender.open.clear()
-    before = asyncio.all_tasks()
-    task = asyncio.create_task(site.worker().run())
-    await until(lambda: len(site.sender.requests) == 3)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert asyncio.all_tasks() == before
-
-
-async def test_settling_takes_turns(site: Site) -> None:
-    await site.webhook(4)
-    worker = site.worker(DeliveryConfig(settle_batch=2))
-    await worker.claim()
-    await until(lambda: not worker._in_flight)
-    assert sorted(await asyncio.gather(worker.settle(), worker.settle(), worker.settle())) == [0, 2, 2]
-    assert site.delivered == 4
-    assert [settlement.lost for settlement in site.settlements] == [[], []]
-
-
-# -------------------------------------------------------------------------------------------------------------- reports
-
-
-async def test_each_attempt_is_one_line_without_secrets(site: Site) -> None:
-    webhook_id = await site.webhook(1, retry=RetryPolicy((0.0,), 0.0))
-    site.sender.receiver = lambda _: samples.GONE
-    with structlog.testing.capture_logs() as logs:
-        async with running(site.worker()):
-            await until(lambda: bool(site.settlements))
-    [line] = [line for line in logs if line["event"] == "attempt"]
-    assert (line["outcome"], line["number"], line["settled"]) == ("410", 1, True)
-    [disabled] = [line for line in logs if line["event"] == "webhook_disabled"]
-    assert disabled["webhook_id"] == str(webhook_id)
-    assert "blue" not in str(logs)
-
-
-async def test_a_delivery_that_cannot_be_judged_is_logged(site: Site) -> None:
-    await site.webhook(1, retry=RetryPolicy((0.0, "soon")))  # type: ignore[arg-type]
-    site.sender.receiver = lambda _: samples.REFUSED
-    with structlog.testing.capture_logs() as logs:
-        async with running(site.worker()):
-            await until(lambda: bool(site.settlements))
-    assert "delivery_undecided" in events(logs)
-
-
-async def test_a_worker_without_a_listener_reports_to_the_log_alone(site: Site) -> None:
-    await site.webhook(1)
-    worker = DeliveryWorker(site.deliverer(), FakeWakeups(site.database), QUIET)
-    async with running(worker):
-        await until(lambda: site.delivered == 1)

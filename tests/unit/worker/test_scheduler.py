@@ -1,4 +1,4 @@
-"""Jobs that run by the clock."""
+"""Periodic jobs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import asyncio
 
 import structlog.testing
 
+from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.errors import Unavailable
-from monitor.worker.scheduler import Periodic
+from monitor.worker.scheduler import Scheduler
+
+
+async def at_once(_seconds: float) -> None:
+    await asyncio.sleep(0)
 
 
 async def test_each_job_runs_at_once_and_again_whatever_the_others_do() -> None:
@@ -27,16 +32,16 @@ async def test_each_job_runs_at_once_and_again_whatever_the_others_do() -> None:
         runs["broken"] += 1
         raise ValueError("a bug")
 
+    supervisor = Supervisor(sleep=at_once)
+    jobs = Scheduler({"steady": (0.0, steady), "away": (0.0, away), "broken": (0.0, broken)})
     with structlog.testing.capture_logs() as logs:
-        running = asyncio.create_task(Periodic([(0.0, steady), (0.0, away), (0.0, broken)]).run())
-        async with asyncio.timeout(5):
+        async with supervisor.running(jobs.loops()), asyncio.timeout(20):
             await enough.wait()
-        assert not running.done()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    assert {(line["event"], line["job"], line["log_level"]) for line in logs} == {
+
+    assert set(supervisor.failures) == {"job.broken"}
+    assert {(line["event"], line.get("job", line.get("task")), line["log_level"]) for line in logs} == {
         ("job_postponed", "away", "warning"),
-        ("job_failed", "broken", "error"),
+        ("background_task_failed", "job.broken", "error"),
     }
 
 
@@ -47,9 +52,7 @@ async def test_a_job_waits_its_interval() -> None:
         nonlocal runs
         runs += 1
 
-    running = asyncio.create_task(Periodic([(3_600.0, job)]).run())
-    for _ in range(10):
-        await asyncio.sleep(0)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with Supervisor().running(Scheduler({"job": (3_600.0, job)}).loops()):
+        for _ in range(10):
+            await asyncio.sleep(0)
     assert runs == 1

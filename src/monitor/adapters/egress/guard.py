@@ -65,7 +65,7 @@ FORBIDDEN_NETWORKS: tuple[IPNetwork, ...] = tuple(
     )
 )
 GLOBAL_UNICAST_V6 = IPv6Network("2000::/3")
-"""All that IANA hands out as public IPv6 (RFC 4291); the rest of the space is refused unseen."""
+"""All that IANA hands out as public IPv6 (RFC 4291); the rest of the space is refused unevaluated."""
 
 LOOPBACK_NETWORKS: tuple[IPNetwork, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 

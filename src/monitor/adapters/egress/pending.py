@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -17,17 +18,24 @@ from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.errors import UrlRefused
 from monitor.domain.vocab import ErrorKind
 
-if TYPE_CHECKING:
-    import asyncio
-
-    from monitor.adapters.egress.connection import Connection
-
 DETAIL_LIMIT_CHARS = 200
 
 LOCAL_ERRNOS = frozenset({errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What this machine lacks: ports, descriptors, memory."""
 
 _log = structlog.get_logger(__name__)
+
+
+class Carrier(Protocol):
+    """The connection that carries an exchange."""
+
+    reader: AnswerReader
+
+    def drop(self) -> None: ...
+
+    def has_verdict(self) -> bool: ...
+
+    def look_again(self) -> None: ...
 
 
 class PendingExchange:
@@ -54,7 +62,7 @@ class PendingExchange:
         self.deadline = started + request.timeout_s
         self.head = b""
         self.destination: Destination | None = None
-        self.connection: Connection | None = None
+        self.connection: Carrier | None = None
         self.dialling: asyncio.Task[None] | None = None
         self.done = False
         self.forget_times()

@@ -101,8 +101,13 @@ class HttpSender:
     async def send(self, request: OutboundRequest) -> Outcome:
         """POST *request* and return how it went; see the port for what never happens."""
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
-        # It is cancelled a turn before this goes on.
-        exchange = self.start(request, lambda outcome: waiting.done() or waiting.set_result(outcome))
+
+        def take(outcome: Outcome) -> None:
+            # It may have been cancelled in this turn of the loop.
+            if not waiting.done():
+                waiting.set_result(outcome)
+
+        exchange = self.start(request, take)
         try:
             return await waiting
         finally:

@@ -33,7 +33,7 @@ class EmbeddedPostgres:
     """One server on one data directory, owned by this process. Use as an async context manager.
 
     The server outlives a killed owner, and the next owner adopts it. It is not in our process group, so Ctrl-C reaches
-    it only through :meth:`stop`, after whoever uses it.
+    it only through :meth:`stop`, after all its users.
     """
 
     def __init__(self, data_dir: Path) -> None:

@@ -172,7 +172,7 @@ class Server:
             )
 
     def _wait_until_ready(self, process: psutil.Process, deadline: float) -> None:
-        # Kept before the wait, so that whoever gives up on us can still stop it.
+        # Kept before the wait, so that a caller that gives up can still stop it.
         self._process = process
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             recorded = self._recorded()
@@ -229,7 +229,7 @@ def _tail(log: Path) -> str:
 
 
 def _last_line(text: str) -> str:
-    """Return the line that says why: the last FATAL or error, else the last."""
+    """Return the line with the reason: the last FATAL or error, else the last."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [line for line in lines if "FATAL" in line or "error" in line]
     return (telling or lines or ["no output"])[-1]

@@ -30,7 +30,7 @@ CLOSE_S = 1.0
 """How long closing waits for connections that are still being used."""
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-"""What asyncpg raises; :func:`is_outage` tells which of them are no bug."""
+"""What asyncpg raises; :func:`is_outage` separates outages from bugs."""
 
 
 class DatabaseConfig(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ def translating() -> Iterator[None]:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether a driver error says that the database is away, starting, stopping, too busy or asks to try again."""
+    """Whether a driver error means that the database is away, starting, stopping or too busy, or asks for a retry."""
     if isinstance(error, asyncpg.PostgresError):
         return isinstance(
             error,
@@ -93,8 +93,8 @@ def is_outage(error: BaseException) -> bool:
             | asyncpg.LockNotAvailableError,
         )
     if isinstance(error, asyncpg.InternalClientError):
-        # None of its kinds, but the thing itself: the server ended the connection between two statements, and the
-        # second one came after its last words were read and before the end of the connection was.
+        # The class itself and no subclass: the server ended the connection between two statements, and the second one
+        # came between the last message and the end of the stream.
         return type(error) is asyncpg.InternalClientError
     return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)
 
@@ -139,7 +139,7 @@ class Database:
             timeout=self.config.acquire_timeout_s,
             command_timeout=self.config.statement_timeout_ms / 1000,
             server_settings=self._server_settings(),
-            reset=_as_it_is,
+            reset=_no_reset,
         )
 
     async def close(self) -> None:
@@ -155,13 +155,13 @@ class Database:
             Unavailable: the database cannot be reached or took too long.
         """
         with translating():
-            rows: list[asyncpg.Record] = await _twice(lambda: self.reads.fetch(sql, *args))
+            rows: list[asyncpg.Record] = await _retry_once(lambda: self.reads.fetch(sql, *args))
             return rows
 
     async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """Run one read for its first row. Raises as :meth:`fetch`."""
         with translating():
-            return await _twice(lambda: self.reads.fetchrow(sql, *args))
+            return await _retry_once(lambda: self.reads.fetchrow(sql, *args))
 
     async def connect(self) -> asyncpg.Connection:
         """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
@@ -185,10 +185,10 @@ class Database:
         }
 
 
-async def _twice(read: Callable[[], Awaitable[T]]) -> T:
+async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
     """
-    Return what *read* returns, on a second connection if the first one ended under it: it may have been dead already,
-    and nobody looks before a read, which is safe to repeat.
+    Return what *read* returns, on a second connection if the first one ended: pooled connections are not checked
+    before a read, which is safe to repeat.
     """
     try:
         return await read()
@@ -198,16 +198,16 @@ async def _twice(read: Callable[[], Awaitable[T]]) -> T:
     return await read()
 
 
-async def _as_it_is(_connection: asyncpg.Connection) -> None:
+async def _no_reset(_connection: asyncpg.Connection) -> None:
     """
     Give a connection back without asking the server to reset it, which takes as long as a small read itself.
 
-    Nothing here sets, locks or listens beyond a transaction, and one that is left open asyncpg rolls back all the same.
+    No statement here sets, locks or listens beyond a transaction, and asyncpg rolls an open one back in any case.
     """
 
 
 async def _end(pool: asyncpg.Pool) -> None:
-    """Close *pool* once the connections are back that cancelled callers have just let go; cut those that hang."""
+    """Close *pool* once cancelled callers have released their connections; terminate those still in use then."""
     try:
         async with asyncio.timeout(CLOSE_S):
             await pool.close()
@@ -216,14 +216,14 @@ async def _end(pool: asyncpg.Pool) -> None:
 
 
 def _replace_if_closed(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Have the pool make a new connection in place of one that ended while nobody used it. Asks nobody."""
+    """Have the pool replace a connection that ended while idle. Sends nothing."""
     driver = record.driver_connection
     if driver is not None and driver.is_closed():
         raise DisconnectionError
 
 
 def describe(dsn: str) -> str:
-    """Return host, port and database of *dsn* for people; never the user's password."""
+    """Return host, port and database of *dsn*, without user and password."""
     parts = urlsplit(raw_dsn(dsn))
     host = parts.hostname or parse_qs(parts.query).get("host", ["local socket"])[0]
     port = f":{parts.port}" if parts.port else ""

@@ -1,5 +1,5 @@
 """
-The schema as SQLAlchemy knows it. Private to this package.
+The schema for SQLAlchemy. Private to this package; mapped classes are written through repositories (ADR 0002).
 
 ``alembic/versions`` holds the statements that make it; ``nox -s migrations`` compares the two. Tables named
 "daily" are partitioned by day: by id where ids carry time, else by their ``bucket_at`` (ADR 0003).
@@ -65,13 +65,48 @@ class SecretRow(DefaultBase):
     expires_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
 
 
+class SilenceRow(DefaultBase):
+    """One silence of alerts. Ended ones stay until retention."""
+
+    __tablename__ = "silences"
+    __table_args__ = (sa.Index("ix_silences_ends_at", "ends_at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    created_by: Mapped[str] = mapped_column(sa.Text)
+    created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    reason: Mapped[str] = mapped_column(sa.Text)
+    ends_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    webhook_id: Mapped[UUID | None]
+    label: Mapped[str | None] = mapped_column(sa.Text)
+    kind: Mapped[str | None] = mapped_column(sa.Text)
+
+
+class ReplayRow(DefaultBase):
+    """One replay of finished deliveries, with its progress."""
+
+    __tablename__ = "replays"
+    __table_args__ = (sa.Index("ix_replays_running", "id", postgresql_where=sa.text("finished_at IS NULL")),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    webhook_id: Mapped[UUID]
+    from_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    to_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    states: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    created_by: Mapped[str] = mapped_column(sa.Text)
+    created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    total: Mapped[int]
+    queued: Mapped[int]
+    cursor: Mapped[UUID | None]
+    finished_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+
+
 def _at(name: str, *, nullable: bool = False) -> sa.Column[datetime]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
 
 
 lanes = sa.Table(
-    # What changes with every attempt, kept apart from what people edit: its lock serialises claim and settle of
-    # one webhook and never stands in the way of a PATCH.
+    # State that changes with every attempt, apart from the configuration: its lock serialises claim and settle of one
+    # webhook.
     "webhook_lanes",
     metadata,
     sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
@@ -88,10 +123,10 @@ lanes = sa.Table(
     sa.Column("breaker_since", sa.Integer, nullable=False),
     sa.Column("tokens", sa.Double, nullable=True),
     _at("tokens_at", nullable=True),
-    # What the detector has not seen yet, and when it looks next.
-    sa.Column("unseen", sa.LargeBinary, nullable=True),
-    _at("look_at", nullable=True),
-    sa.Index("ix_webhook_lanes_look_at", "look_at"),
+    # What the detector has not evaluated yet, and when it is due.
+    sa.Column("unevaluated", sa.LargeBinary, nullable=True),
+    _at("evaluate_at", nullable=True),
+    sa.Index("ix_webhook_lanes_evaluate_at", "evaluate_at"),
 )
 
 events = sa.Table(
@@ -117,7 +152,8 @@ deliveries = sa.Table(
     sa.Column("webhook_id", sa.Uuid, nullable=False),
     _at("due_at"),
     sa.Column("leased_by", sa.Text, nullable=True),
-    sa.Column("epoch", sa.Integer, nullable=False, server_default="0"),
+    _at("leased_at", nullable=True),
+    sa.Column("fencing_token", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_status_code", sa.SmallInteger, nullable=True),
@@ -137,13 +173,13 @@ deliveries_finished = sa.Table(
     sa.Column("webhook_id", sa.Uuid, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("fencing_token", sa.Integer, nullable=False),
     sa.Column("last_status_code", sa.SmallInteger, nullable=True),
     sa.Column("last_error", sa.Text, nullable=True),
     _at("finished_at"),
     sa.Index("ix_deliveries_finished_webhook_id", "webhook_id", "id"),
     sa.Index("ix_deliveries_finished_event", "event_id"),
-    # Rare among a million delivered ones, and what people look for.
+    # Rare among a million delivered ones, and searched for.
     sa.Index("ix_deliveries_finished_state", "state", "id", postgresql_where=sa.text("state <> 'delivered'")),
     sa.Index("ix_deliveries_finished_error", "last_error", "id", postgresql_where=sa.text("last_error IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
@@ -173,35 +209,15 @@ attempts = sa.Table(
     postgresql_partition_by="RANGE (id)",
 )
 
-rollups_minute = sa.Table(
-    "rollups_minute",  # daily by bucket_at; webhook_id zero is the whole system
-    metadata,
-    sa.Column("webhook_id", sa.Uuid, primary_key=True),
-    sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("latency_sum_ms", sa.Double, nullable=False),
-    sa.Column("errors", JSONB, nullable=False),
-    postgresql_partition_by="RANGE (bucket_at)",
-)
 
-histograms_minute = sa.Table(
-    # Apart from the counts, which are read far more often and stay small (ADR 0003).
-    "histograms_minute",  # daily by bucket_at
-    metadata,
-    sa.Column("webhook_id", sa.Uuid, primary_key=True),
-    sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
-    sa.Column("indexes", ARRAY(sa.SmallInteger), nullable=False),
-    sa.Column("counts", ARRAY(sa.Integer), nullable=False),
-    postgresql_partition_by="RANGE (bucket_at)",
-)
+def _rollups(resolution: str) -> tuple[sa.Table, sa.Table]:
+    """Return counts and histograms of one resolution. Counts are read far more often and stay small (ADR 0003).
 
-
-def _folded(level: str) -> tuple[sa.Table, sa.Table]:
-    """Return counts and histograms of one level: as those of the minutes, but by calendar month."""
+    Minutes are partitioned by day, hours and days by calendar month. ``webhook_id`` zero is the whole system.
+    """
     return (
         sa.Table(
-            f"rollups_{level}",
+            f"rollups_{resolution}",
             metadata,
             sa.Column("webhook_id", sa.Uuid, primary_key=True),
             sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
@@ -212,7 +228,7 @@ def _folded(level: str) -> tuple[sa.Table, sa.Table]:
             postgresql_partition_by="RANGE (bucket_at)",
         ),
         sa.Table(
-            f"histograms_{level}",
+            f"histograms_{resolution}",
             metadata,
             sa.Column("webhook_id", sa.Uuid, primary_key=True),
             sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
@@ -223,22 +239,23 @@ def _folded(level: str) -> tuple[sa.Table, sa.Table]:
     )
 
 
-rollups_hour, histograms_hour = _folded("hour")
-rollups_day, histograms_day = _folded("day")
+rollups_minute, histograms_minute = _rollups("minute")
+rollups_hour, histograms_hour = _rollups("hour")
+rollups_day, histograms_day = _rollups("day")
 
 rollup_progress = sa.Table(
-    # Buckets of the level (hour, day) that end by folded_until may be read from it, save those in rollups_stale.
+    # Buckets of the resolution (hour, day) that end by compacted_until are valid, except those in rollups_stale.
     "rollup_progress",
     metadata,
-    sa.Column("level", sa.Text, primary_key=True),
-    _at("folded_until"),
+    sa.Column("resolution", sa.Text, primary_key=True),
+    _at("compacted_until"),
 )
 
 rollups_stale = sa.Table(
-    # Buckets that are still to be folded, or again since attempts came late: until then the finer level is read.
+    # Buckets that are to be compacted, or compacted again since attempts arrived late: the finer resolution is valid.
     "rollups_stale",
     metadata,
-    sa.Column("level", sa.Text, primary_key=True),
+    sa.Column("resolution", sa.Text, primary_key=True),
     sa.Column("webhook_id", sa.Uuid, primary_key=True),
     sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
 )
@@ -277,12 +294,12 @@ revoked_tokens = sa.Table(
 )
 
 baselines = sa.Table(
-    # Large and written at every look, so apart from the lanes that every claim reads.
+    # Large and written at every evaluation, so apart from the lanes that every claim reads.
     "webhook_baselines",
     metadata,
     sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("baselines", sa.LargeBinary, nullable=False),
-    _at("looked_at"),
+    _at("evaluated_at"),
     sa.Column("signals", JSONB, nullable=False),
     sa.Column("normal", JSONB, nullable=False),
 )
@@ -322,12 +339,12 @@ alerts = sa.Table(
     sa.Column("note", sa.Text, nullable=True),
     _at("resolved_at", nullable=True),
     sa.Column("resolved_by", sa.Text, nullable=True),
-    sa.Column("moves", ARRAY(sa.DateTime(timezone=True)), nullable=False),
+    sa.Column("transitions", ARRAY(sa.DateTime(timezone=True)), nullable=False),
     sa.Column("flapping", sa.Boolean, nullable=False),
-    sa.Column("told", sa.Boolean, nullable=False),
-    sa.Column("news", sa.Boolean, nullable=False),
+    sa.Column("notified", sa.Boolean, nullable=False),
+    sa.Column("pending_notification", sa.Boolean, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
-    # What makes "one open alert per webhook and kind" true, whoever is first.
+    # Ensures one open alert per webhook and kind under concurrency.
     sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
     sa.Index("ix_alerts_webhook_id", "webhook_id", "id"),
     sa.Index("ix_alerts_raised_at", "raised_at"),
@@ -350,48 +367,17 @@ alert_history = sa.Table(
     _at("expires_at", nullable=True),
 )
 
-silences = sa.Table(
-    "silences",
+alert_notifications = sa.Table(
+    "alert_notifications",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("created_by", sa.Text, nullable=False),
-    _at("created_at"),
-    sa.Column("reason", sa.Text, nullable=False),
-    _at("ends_at"),
-    sa.Column("webhook_id", sa.Uuid, nullable=True),
-    sa.Column("label", sa.Text, nullable=True),
-    sa.Column("kind", sa.Text, nullable=True),
-    sa.Index("ix_silences_ends_at", "ends_at"),
+    sa.Column("notification", sa.LargeBinary, nullable=False),
 )
 
-outbox = sa.Table(
-    "outbox",
+event_outbox = sa.Table(
+    # Domain events until their dispatch.
+    "event_outbox",
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("announcement", sa.LargeBinary, nullable=False),
-)
-
-facts = sa.Table(
-    # What happened, until those who must hear of it did.
-    "facts",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("fact", sa.LargeBinary, nullable=False),
-)
-
-replays = sa.Table(
-    "replays",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("webhook_id", sa.Uuid, nullable=False),
-    _at("from_at"),
-    _at("to_at"),
-    sa.Column("states", ARRAY(sa.Text), nullable=False),
-    sa.Column("created_by", sa.Text, nullable=False),
-    _at("created_at"),
-    sa.Column("total", sa.Integer, nullable=False),
-    sa.Column("queued", sa.Integer, nullable=False),
-    sa.Column("cursor", sa.Uuid, nullable=True),
-    _at("finished_at", nullable=True),
-    sa.Index("ix_replays_running", "id", postgresql_where=sa.text("finished_at IS NULL")),
+    sa.Column("event", sa.LargeBinary, nullable=False),
 )

@@ -1,4 +1,4 @@
-"""One transaction as a unit of work: SQLAlchemy where a person waits, its asyncpg connection where a machine does."""
+"""One transaction as a unit of work: a SQLAlchemy session, and SQL on its asyncpg connection (ADR 0002)."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from monitor.adapters.postgres.queue import PostgresDeliveryQueue
 from monitor.adapters.postgres.repositories.alerts import PostgresAlertRepository
 from monitor.adapters.postgres.repositories.attempts import PostgresAttemptLog
 from monitor.adapters.postgres.repositories.audit import PostgresAuditLog
-from monitor.adapters.postgres.repositories.detection import PostgresWatchLog
-from monitor.adapters.postgres.repositories.event_outbox import note
+from monitor.adapters.postgres.repositories.detection import PostgresDetectionStore
+from monitor.adapters.postgres.repositories.event_outbox import append_events
 from monitor.adapters.postgres.repositories.events import PostgresEventLog
 from monitor.adapters.postgres.repositories.idempotency import PostgresIdempotencyStore
-from monitor.adapters.postgres.repositories.notifications import PostgresOutbox
+from monitor.adapters.postgres.repositories.notifications import PostgresAlertNotificationQueue
 from monitor.adapters.postgres.repositories.replays import PostgresReplayRepository
 from monitor.adapters.postgres.repositories.silences import PostgresSilenceRepository
 from monitor.adapters.postgres.repositories.webhooks import PostgresWebhookRepository
-from monitor.adapters.secret_box import KeyVault
+from monitor.adapters.secret_box import SecretBox
 from monitor.domain.events import DomainEvent
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
 from monitor.domain.ports.repositories.audit import AuditLog
-from monitor.domain.ports.repositories.detection import WatchLog
-from monitor.domain.ports.repositories.event_outbox import Fact, Hear
+from monitor.domain.ports.repositories.detection import DetectionStore
+from monitor.domain.ports.repositories.event_outbox import EventHandler, StoredEvent
 from monitor.domain.ports.repositories.events import EventLog
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
-from monitor.domain.ports.repositories.notifications import Outbox
+from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
 from monitor.domain.ports.repositories.replays import ReplayRepository
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
@@ -45,7 +45,7 @@ class PostgresUnitOfWork:
     See :class:`monitor.domain.ports.unit_of_work.UnitOfWork`. Used once and from one task.
 
     Args:
-        hear: told, once they are committed, of the facts that were recorded; commit returns when it does.
+        dispatch: called with the recorded domain events once they are committed; commit returns when it does.
     """
 
     now: datetime
@@ -55,41 +55,43 @@ class PostgresUnitOfWork:
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
-    watch: WatchLog
+    detection: DetectionStore
     alerts: AlertRepository
     silences: SilenceRepository
-    outbox: Outbox
+    notifications: AlertNotificationQueue
     replays: ReplayRepository
 
-    def __init__(self, database: Database, vault: KeyVault, clock: Clock, hear: Hear | None = None) -> None:
+    def __init__(
+        self, database: Database, secret_box: SecretBox, clock: Clock, dispatch: EventHandler | None = None
+    ) -> None:
         self._session = AsyncSession(database.engine, expire_on_commit=False, autoflush=False)
-        self._vault = vault
+        self._secret_box = secret_box
         self._clock = clock
-        self._hear = hear
-        self._facts: list[DomainEvent] = []
+        self._dispatch = dispatch
+        self._recorded: list[DomainEvent] = []
 
     async def __aenter__(self) -> Self:
         try:
             with translating():
-                # SQLAlchemy begins the transaction with its first statement; asking for the time is ours.
+                # SQLAlchemy begins the transaction with its first statement.
                 self.now = (await self._session.scalars(sa.select(sa.func.now()))).one()
                 raw = await self._raw()
         except BaseException:
-            # Also when cancelled: nobody will leave a block that was never entered.
+            # Also when cancelled: ``__aexit__`` does not run for a block that was not entered.
             await self._session.close()
             raise
         self._raw_connection = raw
-        self.webhooks = PostgresWebhookRepository(self._session, raw, self._vault, self._clock, self.now)
+        self.webhooks = PostgresWebhookRepository(self._session, raw, self._secret_box, self._clock, self.now)
         self.events = PostgresEventLog(raw, self.now)
         self.queue = PostgresDeliveryQueue(raw)
         self.attempts = PostgresAttemptLog(raw)
-        self.idempotency = PostgresIdempotencyStore(raw, self._vault)
+        self.idempotency = PostgresIdempotencyStore(raw, self._secret_box)
         self.audit = PostgresAuditLog(raw, self._clock)
-        self.watch = PostgresWatchLog(raw)
+        self.detection = PostgresDetectionStore(raw)
         self.alerts = PostgresAlertRepository(raw)
-        self.silences = PostgresSilenceRepository(raw)
-        self.outbox = PostgresOutbox(raw, self._clock)
-        self.replays = PostgresReplayRepository(raw)
+        self.silences = PostgresSilenceRepository(self._session, self.now)
+        self.notifications = PostgresAlertNotificationQueue(raw, self._clock)
+        self.replays = PostgresReplayRepository(self._session)
         return self
 
     async def __aexit__(
@@ -98,7 +100,7 @@ class PostgresUnitOfWork:
         try:
             await self._session.close()
         except Exception as lost:
-            # The transaction is gone with its connection; the error that ended the block tells more.
+            # The transaction ended with its connection; the error that ended the block is the cause.
             if error is None:
                 with translating():
                     raise lost from None
@@ -106,17 +108,17 @@ class PostgresUnitOfWork:
             with translating():
                 raise error
 
-    def record(self, *facts: DomainEvent) -> None:
-        self._facts.extend(facts)
+    def record(self, *events: DomainEvent) -> None:
+        self._recorded.extend(events)
 
     async def commit(self) -> None:
-        noted = [Fact(self._clock.new_id(), fact) for fact in self._facts]
+        stored = [StoredEvent(self._clock.new_id(), event) for event in self._recorded]
         with translating():
-            if noted:
-                await note(self._raw_connection, noted)
+            if stored:
+                await append_events(self._raw_connection, stored)
             await self._session.commit()
-        if noted and self._hear is not None:
-            await self._hear(noted)
+        if stored and self._dispatch is not None:
+            await self._dispatch(stored)
 
     async def _raw(self) -> asyncpg.Connection:
         connection = await self._session.connection()

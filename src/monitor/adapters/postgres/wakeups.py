@@ -10,7 +10,7 @@ import structlog
 from monitor.adapters.postgres.engine import DRIVER_ERRORS, Database
 from monitor.adapters.postgres.repositories.events import CHANNEL, woken
 from monitor.domain.errors import Unavailable
-from monitor.domain.ports.wakeups import Woken
+from monitor.domain.ports.wakeups import DueWebhooks
 
 RETRY_S = 1.0
 
@@ -23,7 +23,7 @@ class PostgresWakeups:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def listen(self, on_wake: Callable[[Woken], None]) -> None:
+    async def listen(self, on_wake: Callable[[DueWebhooks], None]) -> None:
         while True:
             try:
                 await self._listen_once(on_wake)
@@ -31,13 +31,13 @@ class PostgresWakeups:
                 log.warning("wakeups_lost", error=type(error).__name__)
             await asyncio.sleep(RETRY_S)
 
-    async def _listen_once(self, on_wake: Callable[[Woken], None]) -> None:
+    async def _listen_once(self, on_wake: Callable[[DueWebhooks], None]) -> None:
         connection = await self._database.connect()
         closed = asyncio.Event()
         connection.add_termination_listener(lambda _: closed.set())
         try:
             await connection.add_listener(CHANNEL, lambda _c, _pid, _channel, payload: on_wake(woken(str(payload))))
-            on_wake(None)  # Whatever was announced while nobody listened.
+            on_wake(None)  # Messages may be lost before.
             await closed.wait()
         finally:
             connection.terminate()

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
-from monitor.domain.errors import Unavailable
+from monitor.adapters.redis.client import connect, translating
 
 CONNECT_S = 0.5
 ANSWER_S = 0.5
 
 # A subject's key holds the time at which nothing is left of what was admitted for it (GCRA's theoretical arrival time),
-# and ends then, so that only who is active takes room. It is written as text, since a number in a reply loses its
+# and ends then, so that only active subjects take memory. It is written as text, since a number in a reply loses its
 # fraction.
 _SPEND = """
 local t = redis.call('TIME')
 local now = t[1] + t[2] / 1000000
-local owed = {}
+local ahead = {}
 for i, key in ipairs(KEYS) do
     local clear = math.max(tonumber(redis.call('GET', key) or '0'), now) + ARGV[i + 2] / ARGV[1]
     clear = math.min(clear, now + ARGV[2])
     redis.call('SET', key, string.format('%.6f', clear), 'PX', math.ceil((clear - now) * 1000))
-    owed[i] = string.format('%.6f', clear - now)
+    ahead[i] = string.format('%.6f', clear - now)
 end
-return owed
+return ahead
 """
 
 
@@ -44,10 +39,7 @@ class RedisRateLedger:
     """
 
     def __init__(self, url: str, *, per_s: float, longest_s: float, prefix: str) -> None:
-        # Any, since the driver's types speak of text and bytes, and of calls with and without a wait, at once.
-        self._redis: Any = Redis.from_url(
-            url, protocol=2, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
-        )
+        self._redis = connect(url, connect_s=CONNECT_S, answer_s=ANSWER_S)
         self._rate = (per_s, longest_s)
         self._prefix = prefix
         self._spend = self._redis.register_script(_SPEND)
@@ -60,8 +52,6 @@ class RedisRateLedger:
 
     async def spend(self, admitted: Mapping[str, int]) -> list[float]:
         keys = [self._prefix + subject for subject in admitted]
-        try:
-            owed = await self._spend(keys=keys, args=[*self._rate, *admitted.values()])
-        except (RedisError, OSError) as error:
-            raise Unavailable("Redis does not answer.") from error
-        return [float(seconds) for seconds in owed]
+        async with translating(self._redis):
+            ahead_s = await self._spend(keys=keys, args=[*self._rate, *admitted.values()])
+            return [float(seconds) for seconds in ahead_s]

@@ -1,14 +1,12 @@
 """
-Alerts: what a person must look at, how it came about and what was done about it. Pure.
+Alerts: conditions that need attention, their lifecycle, silences and notifications. Pure.
 
-An alert is a fold over its history: :func:`apply` decides which entries a trigger adds, and every field follows from
-the entries alone, so :func:`replay` gives the same alert. :mod:`~monitor.domain.alerts.conditions` tells what is wrong
-with a webhook; :mod:`~monitor.domain.alerts.silences` whom not to tell.
+An alert is a fold over its history: :func:`apply_trigger` decides which entries a trigger adds, and every field follows
+from the entries alone, so :func:`replay` gives the same alert. :mod:`~monitor.domain.alerts.evaluation` turns attempts
+into conditions, :mod:`~monitor.domain.alerts.lifecycle` conditions and commands into entries.
 """
 
-from monitor.domain.alerts.conditions import Condition, Subject, Widespread, conditions_of, survey
-from monitor.domain.alerts.lifecycle import Acknowledge, Observe, Resolve, apply
-from monitor.domain.alerts.model import (
+from monitor.domain.alerts.alert import (
     OPEN_STATES,
     SYSTEM_ACTOR,
     Action,
@@ -17,10 +15,12 @@ from monitor.domain.alerts.model import (
     AlertPolicy,
     AlertState,
     Cause,
-    Entry,
+    HistoryEntry,
     Identity,
     replay,
 )
+from monitor.domain.alerts.conditions import Condition, MassFailure, WebhookSnapshot, check_mass_failure, conditions_of
+from monitor.domain.alerts.lifecycle import Acknowledge, Resolve, UpdateConditions, apply_trigger
 from monitor.domain.alerts.silences import Silence, SilenceSpec
 
 __all__ = [
@@ -34,16 +34,16 @@ __all__ = [
     "AlertState",
     "Cause",
     "Condition",
-    "Entry",
+    "HistoryEntry",
     "Identity",
-    "Observe",
+    "MassFailure",
     "Resolve",
     "Silence",
     "SilenceSpec",
-    "Subject",
-    "Widespread",
-    "apply",
+    "UpdateConditions",
+    "WebhookSnapshot",
+    "apply_trigger",
+    "check_mass_failure",
     "conditions_of",
     "replay",
-    "survey",
 ]

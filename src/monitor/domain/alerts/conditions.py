@@ -1,4 +1,4 @@
-"""What is wrong with a webhook now, and with all of them together."""
+"""Alert conditions of one webhook, and of all webhooks together."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from monitor.domain.alerts.model import AlertKind, AlertPolicy, Cause
-from monitor.domain.anomaly import Signal, State, Verdict
+from monitor.domain.alerts.alert import AlertKind, AlertPolicy, Cause
+from monitor.domain.anomaly import Signal, SignalState, Verdict
 from monitor.domain.monitoring.health import Health, HealthPolicy, continuous_failure
 from monitor.domain.vocab import HealthStatus, Severity
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One cause that holds. ``title`` is a sentence that names the webhook, ``evidence`` holds plain JSON values."""
+    """A cause that holds. ``title`` is a sentence that names the webhook, ``evidence`` holds plain JSON values."""
 
     cause: Cause
     severity: Severity
@@ -23,8 +23,8 @@ class Condition(msgspec.Struct, frozen=True):
     evidence: dict[str, Any]
 
 
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one webhook when it is looked at. ``quarantined`` counts its deliveries of the last day."""
+class WebhookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """One webhook at the time of an evaluation. ``quarantined`` counts its deliveries quarantined in the last day."""
 
     name: str
     health: Health
@@ -34,77 +34,74 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
 
 
-class Widespread(msgspec.Struct, frozen=True):
-    """How many of the webhooks that were tried lately began to fail lately."""
+class MassFailure(msgspec.Struct, frozen=True):
+    """Of the ``tried`` webhooks with recent attempts, ``failing`` became unavailable recently."""
 
     failing: int
-    watched: int
+    tried: int
 
 
 _SIGNALS: dict[Signal, tuple[AlertKind, Cause]] = {
     Signal.FAILURES: (AlertKind.FAILING, Cause.FAILURES),
     Signal.LATENCY: (AlertKind.LATENCY, Cause.LATENCY),
-    Signal.TAIL: (AlertKind.LATENCY, Cause.TAIL),
+    Signal.LATENCY_TAIL: (AlertKind.LATENCY, Cause.LATENCY_TAIL),
     Signal.VOLUME: (AlertKind.VOLUME, Cause.VOLUME),
-    Signal.SILENCE: (AlertKind.VOLUME, Cause.SILENCE),
+    Signal.NO_DATA: (AlertKind.VOLUME, Cause.NO_DATA),
 }
 
-WEBHOOK_KINDS = tuple(kind for kind in AlertKind if kind is not AlertKind.WIDESPREAD)
-"""The kinds that one webhook can have."""
+WEBHOOK_KINDS = tuple(kind for kind in AlertKind if kind is not AlertKind.MASS_FAILURE)
+"""The kinds of alert about one webhook."""
 
 
 def conditions_of(
-    subject: Subject, verdicts: Sequence[Verdict], now: datetime, *, policy: AlertPolicy, health: HealthPolicy
+    webhook: WebhookSnapshot, verdicts: Sequence[Verdict], now: datetime, *, policy: AlertPolicy, health: HealthPolicy
 ) -> dict[AlertKind, tuple[Condition, ...]]:
     """
-    Return what holds for a webhook, by the kind of alert it belongs to; every kind of a webhook is a key.
+    Return the conditions of a webhook by kind of alert; every kind of :data:`WEBHOOK_KINDS` is a key.
 
-    One that is disabled gets nothing, so how it last did is no trouble any more; that it was disabled by itself is.
+    A disabled webhook gets no deliveries, so only the automatic disabling is a condition, not its last failures.
     """
     found: dict[AlertKind, list[Condition]] = {kind: [] for kind in WEBHOOK_KINDS}
-    if not subject.enabled:
-        if subject.disabled_reason is not None:
-            found[AlertKind.DISABLED].append(_disabled(subject, subject.disabled_reason))
+    if not webhook.enabled:
+        if webhook.disabled_reason is not None:
+            found[AlertKind.DISABLED].append(_disabled(webhook, webhook.disabled_reason))
     else:
-        if (unavailable := _unavailable(subject, now, policy)) is not None:
+        if (unavailable := _unavailable(webhook, now, policy)) is not None:
             found[AlertKind.FAILING].append(unavailable)
         for verdict in verdicts:
-            if verdict.state in (State.OPENED, State.OPEN):
+            if verdict.state in (SignalState.OPENED, SignalState.OPEN):
                 kind, cause = _SIGNALS[verdict.signal]
-                found[kind].append(_departed(subject, verdict, cause))
-        since = subject.failing_since
+                found[kind].append(_anomalous(webhook, verdict, cause))
+        since = webhook.failing_since
         if since is not None and continuous_failure(since, now, health) != "none":
-            found[AlertKind.DISABLING].append(_disabling(subject, since, health))
-    if subject.quarantined:
-        found[AlertKind.QUARANTINED].append(_quarantined(subject))
+            found[AlertKind.DISABLING].append(_to_be_disabled(webhook, since, health))
+    if webhook.quarantined:
+        found[AlertKind.QUARANTINED].append(_quarantined(webhook))
     return {kind: tuple(conditions) for kind, conditions in found.items()}
 
 
-def survey(found: Widespread, *, is_open: bool, policy: AlertPolicy) -> Condition | None:
+def check_mass_failure(found: MassFailure, *, is_open: bool, policy: AlertPolicy) -> Condition | None:
     """
-    Judge all webhooks together; *is_open* tells that the alert is there, which takes less to keep than to raise.
+    Return the condition that more than ``policy.mass_failure_ratio`` of the webhooks began to fail together.
 
-    Returns:
-        What holds if more than half of the webhooks began to fail together, else ``None``.
+    With hysteresis: while the alert *is_open*, half of that ratio is enough.
     """
-    least = policy.widespread_min
-    ratio = found.failing / found.watched if found.watched else 0.0
+    ratio = found.failing / found.tried if found.tried else 0.0
+    minimum, threshold = policy.mass_failure_min, policy.mass_failure_ratio
     if is_open:
-        least, wanted = 1, policy.widespread_ratio / 2
-    else:
-        wanted = policy.widespread_ratio
-    if found.failing < least or ratio <= wanted:
+        minimum, threshold = 1, threshold / 2
+    if found.failing < minimum or ratio <= threshold:
         return None
     return Condition(
-        Cause.WIDESPREAD,
+        Cause.MASS_FAILURE,
         Severity.CRITICAL,
-        f"{found.failing} of {found.watched} webhooks began to fail together; look at what they share.",
-        {"failing": found.failing, "watched": found.watched},
+        f"{found.failing} of {found.tried} webhooks began to fail together; check what they have in common.",
+        {"failing": found.failing, "tried": found.tried},
     )
 
 
-def _unavailable(subject: Subject, now: datetime, policy: AlertPolicy) -> Condition | None:
-    health = subject.health
+def _unavailable(webhook: WebhookSnapshot, now: datetime, policy: AlertPolicy) -> Condition | None:
+    health = webhook.health
     if health.status is not HealthStatus.UNAVAILABLE or health.changed_at is None:
         return None
     if now - health.changed_at < timedelta(seconds=policy.unavailable_s):
@@ -112,7 +109,7 @@ def _unavailable(subject: Subject, now: datetime, policy: AlertPolicy) -> Condit
     return Condition(
         Cause.HEALTH,
         Severity.CRITICAL,
-        f"{subject.name} is unavailable: {_lower_first(health.reason)}",
+        f"{webhook.name} is unavailable: {_lower_first(health.reason)}",
         msgspec.to_builtins(
             {
                 "status": health.status,
@@ -124,43 +121,44 @@ def _unavailable(subject: Subject, now: datetime, policy: AlertPolicy) -> Condit
     )
 
 
-def _departed(subject: Subject, verdict: Verdict, cause: Cause) -> Condition:
+def _anomalous(webhook: WebhookSnapshot, verdict: Verdict, cause: Cause) -> Condition:
     return Condition(
         cause,
         verdict.severity or Severity.WARNING,
-        f"{subject.name}: {_lower_first(verdict.sentence)}",
+        f"{webhook.name}: {_lower_first(verdict.sentence)}",
         msgspec.to_builtins(verdict.evidence) or {},
     )
 
 
-def _disabling(subject: Subject, since: datetime, health: HealthPolicy) -> Condition:
+def _to_be_disabled(webhook: WebhookSnapshot, since: datetime, health: HealthPolicy) -> Condition:
     ends_at = since + timedelta(seconds=health.disable_after_s)
     return Condition(
         Cause.FAILING_FOR_DAYS,
         Severity.CRITICAL,
-        f"{subject.name} has failed since {since:%d %B, %H:%M} UTC without one success; it will be"
+        f"{webhook.name} has failed since {since:%d %B, %H:%M} UTC without one success; it will be"
         f" disabled on {ends_at:%d %B, %H:%M} UTC.",
         msgspec.to_builtins({"failing_since": since, "disabled_at": ends_at}),
     )
 
 
-def _disabled(subject: Subject, reason: str) -> Condition:
+def _disabled(webhook: WebhookSnapshot, reason: str) -> Condition:
     return Condition(
         Cause.DISABLED,
         Severity.CRITICAL,
-        f"{subject.name} was disabled: {_lower_first(reason)}",
+        f"{webhook.name} was disabled: {_lower_first(reason)}",
         {"reason": reason},
     )
 
 
-def _quarantined(subject: Subject) -> Condition:
-    several = subject.quarantined > 1
-    deliveries = f"{subject.quarantined} deliveries were" if several else "1 delivery was"
+def _quarantined(webhook: WebhookSnapshot) -> Condition:
+    several = webhook.quarantined > 1
+    deliveries = f"{webhook.quarantined} deliveries were" if several else "1 delivery was"
+    cause = f"workers stopped while sending {'them' if several else 'it'}"
     return Condition(
         Cause.QUARANTINED,
         Severity.WARNING,
-        f"{subject.name}: {deliveries} set aside, since workers stopped while sending {'them' if several else 'it'}.",
-        {"quarantined": subject.quarantined},
+        f"{webhook.name}: {deliveries} quarantined because {cause}.",
+        {"quarantined": webhook.quarantined},
     )
 
 

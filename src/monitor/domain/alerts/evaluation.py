@@ -1,6 +1,4 @@
-"""
-One look at one webhook: the attempts since the last look meet its baselines, and out comes what is wrong with it.
-"""
+"""Evaluation of one webhook: the attempts since the last evaluation against its baselines, giving alert conditions."""
 
 from __future__ import annotations
 
@@ -11,60 +9,57 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.conditions import Condition, Subject, conditions_of
-from monitor.domain.alerts.model import AlertKind, AlertPolicy
-from monitor.domain.anomaly import AnomalyPolicy, Baselines, Signal, State, Verdict, observe_all, start_baselines
-from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, sample
+from monitor.domain.alerts.alert import AlertKind, AlertPolicy
+from monitor.domain.alerts.conditions import Condition, WebhookSnapshot, conditions_of
+from monitor.domain.anomaly import AnomalyPolicy, Baselines, Signal, SignalState, Verdict, observe_all, start_baselines
+from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, to_sample
 from monitor.domain.monitoring.health import HealthPolicy
 from monitor.domain.vocab import HealthStatus, Seconds
 
-WATCHED = (Signal.FAILURES, Signal.LATENCY, Signal.TAIL, Signal.VOLUME, Signal.SILENCE)
-"""The signals of a webhook, in the order of their verdicts."""
 
-
-class WatchPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DetectionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     Attributes:
-        busy_s: when to look again at a webhook that had attempts or is not well.
-        idle_s: when to look again at one that had none.
-        blind_s: nobody looked for longer than this, so silence may be ours: it is not judged.
+        busy_s: interval of evaluations of a webhook with attempts or conditions.
+        idle_s: interval of evaluations of any other webhook.
+        max_gap_s: after a longer time without evaluation, Monitor itself may have been down: volume is not judged.
     """
 
     busy_s: Seconds = 15.0
     idle_s: Seconds = 60.0
-    blind_s: Seconds = 300.0
+    max_gap_s: Seconds = 300.0
     anomaly: AnomalyPolicy = AnomalyPolicy()
     alert: AlertPolicy = AlertPolicy()
     health: HealthPolicy = HealthPolicy()
 
 
-class Watched(msgspec.Struct, frozen=True, kw_only=True):
+class EvaluationInput(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A webhook under lock, as the look finds it.
+    A webhook to evaluate, under lock.
 
     Attributes:
-        unseen: what was settled since the last look.
+        unevaluated: the attempts settled since the last evaluation.
         held: Monitor itself holds attempts back: paused, disabled, or the breaker is open.
-        looked_at: the last look, null before the first.
-        baselines: null before the first look, and when a stored one could not be read.
+        evaluated_at: the last evaluation, ``None`` before the first.
+        baselines: ``None`` before the first evaluation, and if the stored ones could not be read.
     """
 
     webhook_id: UUID
     labels: Mapping[str, str]
-    subject: Subject
+    webhook: WebhookSnapshot
     deleted: bool = False
     held: bool = False
-    unseen: Tally = NO_ATTEMPTS
-    looked_at: datetime | None = None
+    unevaluated: Tally = NO_ATTEMPTS
+    evaluated_at: datetime | None = None
     baselines: Baselines | None = None
 
 
-class Normal(msgspec.Struct, frozen=True):
+class NormalBand(msgspec.Struct, frozen=True):
     """
-    What is normal for a webhook, as a band to draw behind its series; null while it is being learned.
+    The normal range of a webhook, as a band behind its charts; null while it is being learned.
 
-    ``latency_ms`` is the geometric mean of answers, between ``latency_low_ms`` and ``latency_high_ms`` two thirds of
-    them lie; ``slow_ms`` is exceeded by one answer in twenty.
+    ``latency_ms`` is the geometric mean of responses; two thirds of them lie between ``latency_low_ms`` and
+    ``latency_high_ms``; one in twenty exceeds ``slow_ms``.
     """
 
     failure_ratio: float | None = None
@@ -74,60 +69,64 @@ class Normal(msgspec.Struct, frozen=True):
     slow_ms: float | None = None
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look found. ``next_at`` is when to look again, null for never (the webhook was deleted)."""
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an evaluation. ``evaluate_at`` is when the next is due, ``None`` for a deleted webhook."""
 
     webhook_id: UUID
     baselines: Baselines
     verdicts: tuple[Verdict, ...]
     conditions: dict[AlertKind, tuple[Condition, ...]]
-    next_at: datetime | None
+    evaluate_at: datetime | None
 
     @property
     def signals(self) -> dict[str, str]:
-        """The state of each signal as people see it: ``learning``, ``normal`` or ``open``."""
+        """The state of each signal as the API shows it: ``learning``, ``normal`` or ``open``."""
         return {verdict.signal: _STATES[verdict.state] for verdict in self.verdicts}
 
 
 _STATES = {
-    State.LEARNING: "learning",
-    State.NORMAL: "normal",
-    State.CLOSED: "normal",
-    State.OPENED: "open",
-    State.OPEN: "open",
+    SignalState.LEARNING: "learning",
+    SignalState.NORMAL: "normal",
+    SignalState.CLOSED: "normal",
+    SignalState.OPENED: "open",
+    SignalState.OPEN: "open",
 }
 
 
-def look(watched: Watched, now: datetime, policy: WatchPolicy) -> Look:
-    """Look at a webhook at *now*, aware UTC and after ``watched.looked_at``. Pure and total."""
+def evaluate_webhook(target: EvaluationInput, now: datetime, policy: DetectionPolicy) -> Evaluation:
+    """Evaluate a webhook at *now*, aware UTC and after ``target.evaluated_at``. Pure and total."""
     at = now.timestamp()
-    baselines = watched.baselines or start_baselines(at - policy.busy_s)
-    blind = watched.looked_at is not None and now - watched.looked_at > timedelta(seconds=policy.blind_s)
-    baselines, verdicts = observe_all(baselines, sample(watched.unseen, at, held=watched.held or blind), policy.anomaly)
-    if watched.deleted:
-        return Look(webhook_id=watched.webhook_id, baselines=baselines, verdicts=(), conditions={}, next_at=None)
-    conditions = conditions_of(watched.subject, verdicts, now, policy=policy.alert, health=policy.health)
-    well = watched.subject.health.status in (HealthStatus.HEALTHY, HealthStatus.UNKNOWN)
-    idle = well and not watched.unseen.attempts and not any(conditions.values())
-    return Look(
-        webhook_id=watched.webhook_id,
+    baselines = target.baselines or start_baselines(at - policy.busy_s)
+    after_gap = target.evaluated_at is not None and now - target.evaluated_at > timedelta(seconds=policy.max_gap_s)
+    baselines, verdicts = observe_all(
+        baselines, to_sample(target.unevaluated, at, held=target.held or after_gap), policy.anomaly
+    )
+    if target.deleted:
+        return Evaluation(
+            webhook_id=target.webhook_id, baselines=baselines, verdicts=(), conditions={}, evaluate_at=None
+        )
+    conditions = conditions_of(target.webhook, verdicts, now, policy=policy.alert, health=policy.health)
+    is_well = target.webhook.health.status in (HealthStatus.HEALTHY, HealthStatus.UNKNOWN)
+    idle = is_well and not target.unevaluated.attempts and not any(conditions.values())
+    return Evaluation(
+        webhook_id=target.webhook_id,
         baselines=baselines,
         verdicts=verdicts,
         conditions=conditions,
-        next_at=now + timedelta(seconds=policy.idle_s if idle else policy.busy_s),
+        evaluate_at=now + timedelta(seconds=policy.idle_s if idle else policy.busy_s),
     )
 
 
-def normal_of(baselines: Baselines, verdicts: tuple[Verdict, ...]) -> Normal:
-    """Return the band of what is normal, without the signals that are still learning."""
-    known = {verdict.signal for verdict in verdicts if verdict.state is not State.LEARNING}
-    level, share = baselines.latency.level, baselines.failures.share
-    spread = sqrt(level.variance)
-    latency = Signal.LATENCY in known
-    return Normal(
-        failure_ratio=round(share.mean, 5) if Signal.FAILURES in known else None,
-        latency_ms=round(exp(level.mean), 3) if latency else None,
-        latency_low_ms=round(exp(level.mean - spread), 3) if latency else None,
-        latency_high_ms=round(exp(level.mean + spread), 3) if latency else None,
-        slow_ms=round(exp(baselines.tail.slow_log), 3) if Signal.TAIL in known else None,
+def normal_band(baselines: Baselines, verdicts: tuple[Verdict, ...]) -> NormalBand:
+    """Return the normal range, without the signals that are still learning."""
+    learned = {verdict.signal for verdict in verdicts if verdict.state is not SignalState.LEARNING}
+    log_latency = baselines.latency.log_latency
+    sd = sqrt(log_latency.variance)
+    latency = Signal.LATENCY in learned
+    return NormalBand(
+        failure_ratio=round(baselines.failures.proportion.mean, 5) if Signal.FAILURES in learned else None,
+        latency_ms=round(exp(log_latency.mean), 3) if latency else None,
+        latency_low_ms=round(exp(log_latency.mean - sd), 3) if latency else None,
+        latency_high_ms=round(exp(log_latency.mean + sd), 3) if latency else None,
+        slow_ms=round(exp(baselines.latency_tail.log_threshold), 3) if Signal.LATENCY_TAIL in learned else None,
     )

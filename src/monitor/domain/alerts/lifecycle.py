@@ -1,4 +1,4 @@
-"""What a trigger does to an alert: decide the history entries, then let them make the alert."""
+"""Lifecycle of an alert: which history entries a trigger adds, and the alert that results."""
 
 from __future__ import annotations
 
@@ -8,167 +8,167 @@ from typing import assert_never
 
 import msgspec
 
-from monitor.domain.alerts.conditions import Condition
-from monitor.domain.alerts.model import (
+from monitor.domain.alerts.alert import (
     SYSTEM_ACTOR,
     Action,
     Alert,
     AlertPolicy,
     AlertState,
     Cause,
-    Entry,
+    HistoryEntry,
     Identity,
-    evolve,
-    recent_moves,
+    apply_entry,
+    recent_transitions,
 )
+from monitor.domain.alerts.conditions import Condition
 from monitor.domain.errors import Conflict
-from monitor.domain.vocab import SEVERITIES, worst
+from monitor.domain.vocab import SEVERITIES, highest_severity
 
-BACK_TO_NORMAL = "Back to normal."
+NOTE_BACK_TO_NORMAL = "Back to normal."
 
 
-class Observe(msgspec.Struct, frozen=True):
+class UpdateConditions(msgspec.Struct, frozen=True):
     """
-    Somebody looked: *conditions* are all that holds now, none if all is well.
+    The result of an evaluation: *conditions* are all that hold now.
 
     Args:
-        quiet: a silence matches, so nobody is told.
-        why_over: said in the history when nothing holds any more.
+        silenced: a silence matches, so no notification is sent.
+        resolve_note: note of the history entry if no condition holds any more.
     """
 
     conditions: Sequence[Condition] = ()
-    quiet: bool = False
-    why_over: str = BACK_TO_NORMAL
+    silenced: bool = False
+    resolve_note: str = NOTE_BACK_TO_NORMAL
 
 
 class Acknowledge(msgspec.Struct, frozen=True):
-    """*by* looks after it, until ``expires_at`` if given, which lies ahead."""
+    """User *by* works on the alert, until ``expires_at`` if given, which lies in the future."""
 
     by: str
     note: str | None = None
     expires_at: datetime | None = None
-    quiet: bool = False
+    silenced: bool = False
 
 
 class Resolve(msgspec.Struct, frozen=True):
-    """*by* says that it is over."""
+    """User *by* ends the alert; causes that still hold are suppressed for ``policy.suppress_s``."""
 
     by: str
     note: str | None = None
-    quiet: bool = False
+    silenced: bool = False
 
 
-Trigger = Observe | Acknowledge | Resolve
+Trigger = UpdateConditions | Acknowledge | Resolve
 
 
-def apply(
+def apply_trigger(
     alert: Alert | None, trigger: Trigger, now: datetime, *, identity: Identity, policy: AlertPolicy
-) -> tuple[Alert | None, tuple[Entry, ...]]:
+) -> tuple[Alert | None, tuple[HistoryEntry, ...]]:
     """
     Return the alert after *trigger* and the entries that it adds, none if it changes nothing. Safe to repeat.
 
     Args:
         alert: the latest of this webhook and kind, resolved or not; ``None`` if there never was one.
-        identity: of the alert, or of the new one should one be raised: ``identity.id`` differs from ``alert.id`` in an
-            alert that began here.
+        identity: key of a new alert, used only if one is raised.
 
     Raises:
         Conflict: an acknowledgement of a resolved alert.
     """
-    scribe = _Scribe(alert, now, identity, policy)
+    history = _HistoryWriter(alert, now, identity, policy)
     match trigger:
-        case Observe():
-            _observe(scribe, trigger)
+        case UpdateConditions():
+            _update_conditions(history, trigger)
         case Acknowledge():
-            _acknowledge(scribe, trigger)
+            _acknowledge(history, trigger)
         case Resolve():
-            _resolve(scribe, trigger)
+            _resolve(history, trigger)
         case _:
             assert_never(trigger)
-    _settle(scribe, quiet=trigger.quiet)
-    return scribe.alert, tuple(scribe.entries)
+    _update_notification(history, silenced=trigger.silenced)
+    return history.alert, tuple(history.entries)
 
 
-class _Scribe:
-    """Writes entries and keeps the alert that they make."""
+class _HistoryWriter:
+    """Collects entries and applies each to the alert."""
 
     def __init__(self, alert: Alert | None, now: datetime, identity: Identity, policy: AlertPolicy) -> None:
         self.alert = alert
         self.now = now
         self.policy = policy
-        self.entries: list[Entry] = []
+        self.entries: list[HistoryEntry] = []
         self._new = identity
 
-    def write(self, entry: Entry) -> None:
+    def append(self, entry: HistoryEntry) -> None:
         alert = self.alert
-        known = self._new if alert is None else Identity(alert.id, alert.webhook_id, alert.kind)
-        self.alert = evolve(alert, entry, known, self.policy)
+        identity = self._new if alert is None else Identity(alert.id, alert.webhook_id, alert.kind)
+        self.alert = apply_entry(alert, entry, identity, self.policy)
         self.entries.append(entry)
 
-    def begin(self, entry: Entry) -> None:
-        """Start a new alert, whatever came before."""
+    def raise_new(self, entry: HistoryEntry) -> None:
+        """Raise a new alert, whatever came before."""
         self.alert = None
-        self.write(entry)
+        self.append(entry)
 
 
-def _observe(scribe: _Scribe, trigger: Observe) -> None:
-    alert, now = scribe.alert, scribe.now
+def _update_conditions(history: _HistoryWriter, trigger: UpdateConditions) -> None:
+    alert, now = history.alert, history.now
     if alert is None or not alert.is_open:
-        _observe_resolved(scribe, trigger)
+        _update_resolved(history, trigger)
         return
-    held = _by_cause(trigger.conditions)
-    if not held:
-        scribe.write(Entry(at=now, action=Action.RESOLVED, causes=(), note=trigger.why_over))
+    current = _by_cause(trigger.conditions)
+    if not current:
+        history.append(HistoryEntry(at=now, action=Action.RESOLVED, causes=(), note=trigger.resolve_note))
         return
-    _expire(scribe, alert)
-    lead = _lead(trigger.conditions)
-    if SEVERITIES.index(lead.severity) > SEVERITIES.index(alert.severity):
-        scribe.write(_entry(now, Action.ESCALATED, trigger.conditions, lead))
-    elif held.keys() - set(alert.causes):
-        # The severity never falls while it is open: an alert tells of the worst of it.
-        entry = _entry(now, Action.REPEATED, trigger.conditions, lead)
-        scribe.write(msgspec.structs.replace(entry, severity=None, title=None))
-    elif set(alert.causes) - held.keys():
-        scribe.write(Entry(at=now, action=Action.EASED, causes=tuple(held)))
+    _expire(history, alert)
+    severity = highest_severity(*(condition.severity for condition in trigger.conditions))
+    if SEVERITIES.index(severity) > SEVERITIES.index(alert.severity):
+        history.append(_conditions_entry(now, Action.ESCALATED, trigger.conditions))
+    elif current.keys() - set(alert.causes):
+        # The severity of an open alert never falls.
+        entry = _conditions_entry(now, Action.REPEATED, trigger.conditions)
+        history.append(msgspec.structs.replace(entry, severity=None, title=None))
+    elif set(alert.causes) - current.keys():
+        history.append(HistoryEntry(at=now, action=Action.CAUSE_CLEARED, causes=tuple(current)))
 
 
-def _observe_resolved(scribe: _Scribe, trigger: Observe) -> None:
-    alert, now = scribe.alert, scribe.now
-    held = _by_cause(trigger.conditions).keys()
-    overruled = _overruled(alert, now, scribe.policy) & held
-    if held - overruled:
-        # Once open it tells of all that holds, overruled or not: else the next look would take the rest for a change.
-        lead = _lead(trigger.conditions)
-        if alert is not None and _is_recent(alert, now, scribe.policy):
-            scribe.write(_entry(now, Action.REOPENED, trigger.conditions, lead))
+def _update_resolved(history: _HistoryWriter, trigger: UpdateConditions) -> None:
+    alert, now = history.alert, history.now
+    current = _by_cause(trigger.conditions).keys()
+    suppressed = _suppressed_causes(alert, now, history.policy) & current
+    if current - suppressed:
+        # An open alert has all causes that hold, suppressed or not, or the next evaluation would add the others.
+        if alert is not None and _is_recent(alert, now, history.policy):
+            history.append(_conditions_entry(now, Action.REOPENED, trigger.conditions))
         else:
-            scribe.begin(_entry(now, Action.RAISED, trigger.conditions, lead))
-    elif alert is not None and overruled != set(alert.causes):
-        # A cause that went away is new when it comes back.
-        scribe.write(Entry(at=now, action=Action.EASED, causes=tuple(c for c in alert.causes if c in overruled)))
+            history.raise_new(_conditions_entry(now, Action.RAISED, trigger.conditions))
+    elif alert is not None and suppressed != set(alert.causes):
+        # A suppressed cause that cleared is new when it comes back.
+        history.append(
+            HistoryEntry(at=now, action=Action.CAUSE_CLEARED, causes=tuple(c for c in alert.causes if c in suppressed))
+        )
 
 
 def _is_recent(alert: Alert, now: datetime, policy: AlertPolicy) -> bool:
-    """Whether *alert*, resolved, goes on when a cause holds again. A flapping one does: else it would never steady."""
+    """Whether a cause reopens the resolved *alert*. It always does while flapping, or that would never end."""
     return alert.flapping or now - _resolved_at(alert) < timedelta(seconds=policy.reopen_s)
 
 
-def _overruled(alert: Alert | None, now: datetime, policy: AlertPolicy) -> set[Cause]:
-    """Return the causes that a person who resolved *alert* knew of, as long as their word counts."""
-    if alert is None or now - _resolved_at(alert) >= timedelta(seconds=policy.overruled_s):
+def _suppressed_causes(alert: Alert | None, now: datetime, policy: AlertPolicy) -> set[Cause]:
+    """Return the causes that still held when a user resolved *alert*, within ``policy.suppress_s``."""
+    if alert is None or now - _resolved_at(alert) >= timedelta(seconds=policy.suppress_s):
         return set()
     return set(alert.causes)
 
 
-def _acknowledge(scribe: _Scribe, trigger: Acknowledge) -> None:
-    if scribe.alert is None or not scribe.alert.is_open:
+def _acknowledge(history: _HistoryWriter, trigger: Acknowledge) -> None:
+    if history.alert is None or not history.alert.is_open:
         raise Conflict("This alert is resolved; there is nothing to acknowledge.")
-    _expire(scribe, scribe.alert)
-    if scribe.alert.state is AlertState.ACKNOWLEDGED:
+    _expire(history, history.alert)
+    if history.alert.state is AlertState.ACKNOWLEDGED:
         return
-    scribe.write(
-        Entry(
-            at=scribe.now,
+    history.append(
+        HistoryEntry(
+            at=history.now,
             action=Action.ACKNOWLEDGED,
             actor=trigger.by,
             note=trigger.note,
@@ -177,48 +177,45 @@ def _acknowledge(scribe: _Scribe, trigger: Acknowledge) -> None:
     )
 
 
-def _expire(scribe: _Scribe, alert: Alert) -> None:
-    if alert.ack_expires_at is not None and scribe.now >= alert.ack_expires_at:
-        scribe.write(Entry(at=scribe.now, action=Action.ACK_EXPIRED))
+def _expire(history: _HistoryWriter, alert: Alert) -> None:
+    if alert.ack_expires_at is not None and history.now >= alert.ack_expires_at:
+        history.append(HistoryEntry(at=history.now, action=Action.ACK_EXPIRED))
 
 
-def _resolve(scribe: _Scribe, trigger: Resolve) -> None:
-    if scribe.alert is not None and scribe.alert.is_open:
-        scribe.write(Entry(at=scribe.now, action=Action.RESOLVED, actor=trigger.by, note=trigger.note))
+def _resolve(history: _HistoryWriter, trigger: Resolve) -> None:
+    if history.alert is not None and history.alert.is_open:
+        history.append(HistoryEntry(at=history.now, action=Action.RESOLVED, actor=trigger.by, note=trigger.note))
 
 
-def _settle(scribe: _Scribe, *, quiet: bool) -> None:
-    """Judge flapping, then tell subscribers what they do not know yet."""
-    alert = scribe.alert
+def _update_notification(history: _HistoryWriter, *, silenced: bool) -> None:
+    """Update the flapping flag, then request a notification if one is pending."""
+    alert = history.alert
     if alert is None:
         return
-    moves = len(recent_moves(alert, scribe.now, scribe.policy))
-    if alert.flapping and moves <= scribe.policy.flap_moves:
-        scribe.write(Entry(at=scribe.now, action=Action.STEADIED))
-    elif not alert.flapping and moves > scribe.policy.flap_moves and alert.news and not quiet:
-        scribe.write(Entry(at=scribe.now, action=Action.FLAPPING))
-    alert = scribe.alert
+    is_flapping = len(recent_transitions(alert, history.now, history.policy)) > history.policy.flap_transitions
+    if alert.flapping and not is_flapping:
+        history.append(HistoryEntry(at=history.now, action=Action.FLAPPING_ENDED))
+    elif is_flapping and not alert.flapping and alert.pending_notification and not silenced:
+        history.append(HistoryEntry(at=history.now, action=Action.FLAPPING))
+    alert = history.alert
     assert alert is not None
-    if alert.news and not quiet and not alert.flapping:
-        scribe.write(Entry(at=scribe.now, action=Action.ANNOUNCED))
+    if alert.pending_notification and not silenced and not alert.flapping:
+        history.append(HistoryEntry(at=history.now, action=Action.NOTIFIED))
 
 
-def _entry(now: datetime, action: Action, conditions: Sequence[Condition], lead: Condition) -> Entry:
-    return Entry(
+def _conditions_entry(now: datetime, action: Action, conditions: Sequence[Condition]) -> HistoryEntry:
+    """Return an entry with all *conditions*; the first of the most severe gives the title."""
+    severity = highest_severity(*(condition.severity for condition in conditions))
+    leading = next(condition for condition in conditions if condition.severity is severity)
+    return HistoryEntry(
         at=now,
         action=action,
         actor=SYSTEM_ACTOR,
-        severity=lead.severity,
-        title=lead.title,
+        severity=severity,
+        title=leading.title,
         causes=tuple(_by_cause(conditions)),
         evidence={condition.cause: condition.evidence for condition in conditions},
     )
-
-
-def _lead(conditions: Sequence[Condition]) -> Condition:
-    """Return the first of the most severe: the one whose sentence stands for all."""
-    most = worst(*(condition.severity for condition in conditions))
-    return next(condition for condition in conditions if condition.severity is most)
 
 
 def _by_cause(conditions: Sequence[Condition]) -> dict[Cause, Condition]:

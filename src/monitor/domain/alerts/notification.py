@@ -1,4 +1,4 @@
-"""What subscribers are told: the events that alerts are themselves."""
+"""Notifications of alerts: the events that Monitor publishes to its own subscribers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.model import Action, Alert, AlertState, Entry
+from monitor.domain.alerts.alert import Action, Alert, AlertState, HistoryEntry
 from monitor.domain.ids import SYSTEM_ID
 
 RAISED = "monitor.alert.raised"
@@ -18,10 +18,10 @@ FLAPPING = "monitor.alert.flapping"
 LABELS_MAX = 32
 
 
-class Announcement(msgspec.Struct, frozen=True):
+class AlertNotification(msgspec.Struct, frozen=True):
     """
-    An event to publish. ``labels`` are those of the webhook concerned with ``severity`` and ``kind``, so a subscriber
-    may choose by them; ``except_webhook`` never gets it, since what is broken cannot tell about itself.
+    An event to publish. ``labels`` are those of the webhook, with ``severity`` and ``kind``, so that a subscriber can
+    filter by them. ``except_webhook`` gets no delivery: a failing webhook cannot report itself.
     """
 
     type: str
@@ -30,39 +30,41 @@ class Announcement(msgspec.Struct, frozen=True):
     except_webhook: UUID
 
 
-def event_types(before: Alert | None, after: Alert, entries: Sequence[Entry], *, quiet: bool) -> list[str]:
+def event_types(before: Alert | None, after: Alert, entries: Sequence[HistoryEntry], *, silenced: bool) -> list[str]:
     """Return the types of the events that *entries* make, in their order, each at most once."""
-    was_told = before is not None and before.told
+    was_notified = before is not None and before.notified
     types = []
     for entry in entries:
-        if entry.action is Action.ANNOUNCED:
-            types.append(_standing(after, was_told=was_told))
+        if entry.action is Action.NOTIFIED:
+            types.append(_state_event_type(after, was_notified=was_notified))
         elif entry.action is Action.FLAPPING:
             types.append(FLAPPING)
-        elif entry.action is Action.ACKNOWLEDGED and was_told and not quiet:
+        elif entry.action is Action.ACKNOWLEDGED and was_notified and not silenced:
             types.append(ACKNOWLEDGED)
     return list(dict.fromkeys(types))
 
 
-def announcement(event_type: str, alert: Alert, webhook_name: str | None, labels: Mapping[str, str]) -> Announcement:
-    """Return the event that tells of *alert*; *webhook_name* is ``None`` for an alert about all webhooks."""
-    about = None if alert.webhook_id == SYSTEM_ID else {"id": alert.webhook_id, "name": webhook_name}
-    at = max(alert.moves[-1], alert.acknowledged_at or alert.raised_at)
-    payload = {"type": event_type, "timestamp": at, "data": {"alert": shown(alert), "webhook": about}}
+def notification_of(
+    event_type: str, alert: Alert, webhook_name: str | None, labels: Mapping[str, str]
+) -> AlertNotification:
+    """Return the event about *alert*; *webhook_name* is ``None`` for an alert about all webhooks."""
+    webhook = None if alert.webhook_id == SYSTEM_ID else {"id": alert.webhook_id, "name": webhook_name}
+    at = max(alert.transitions[-1], alert.acknowledged_at or alert.raised_at)
+    payload = {"type": event_type, "timestamp": at, "data": {"alert": alert_payload(alert), "webhook": webhook}}
     own = {"severity": str(alert.severity), "kind": str(alert.kind)}
     kept = dict(list(labels.items())[: LABELS_MAX - len(own)])
-    return Announcement(event_type, msgspec.json.encode(payload), kept | own, alert.webhook_id)
+    return AlertNotification(event_type, msgspec.json.encode(payload), kept | own, alert.webhook_id)
 
 
-def _standing(alert: Alert, *, was_told: bool) -> str:
-    """Return the type that tells where *alert* stands; who never heard of it hears that it was raised."""
+def _state_event_type(alert: Alert, *, was_notified: bool) -> str:
+    """Return the type for the present state of *alert*; the first notification of an open alert is ``RAISED``."""
     if not alert.is_open:
         return RESOLVED
-    return ACKNOWLEDGED if was_told and alert.state is AlertState.ACKNOWLEDGED else RAISED
+    return ACKNOWLEDGED if was_notified and alert.state is AlertState.ACKNOWLEDGED else RAISED
 
 
-def shown(alert: Alert) -> dict[str, object]:
-    """Return the members of *alert* that clients rely on."""
+def alert_payload(alert: Alert) -> dict[str, object]:
+    """Return the public members of *alert*."""
     return {
         "id": alert.id,
         "kind": alert.kind,

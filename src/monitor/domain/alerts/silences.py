@@ -1,4 +1,4 @@
-"""Silences: whom and what not to tell subscribers about, for a while and for a reason."""
+"""Silences: which alerts cause no notifications, until when and why."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from monitor.domain.alerts.model import AlertKind
+from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ids import SYSTEM_ID
 
-LONGEST = timedelta(days=365)
+MAX_DURATION = timedelta(days=365)
 
 
 class SilenceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    What a person asks for. At least one of ``webhook_id``, ``label`` and ``kind`` is needed; all that are given must
+    A silence to create. At least one of ``webhook_id``, ``label`` and ``kind`` is needed; all that are given must
     match. ``label`` is ``name=value`` of a webhook, or ``name`` for any value.
     """
 
-    reason: Annotated[str, Meta(min_length=1, max_length=500, description="Why, for whoever finds it.")]
-    ends_at: Annotated[datetime, Meta(tz=True, description="Until when; at most a year from now.")]
+    reason: Annotated[str, Meta(min_length=1, max_length=500, description="Why the alerts are silenced.")]
+    ends_at: Annotated[datetime, Meta(tz=True, description="End of the silence; at most a year from now.")]
     webhook_id: UUID | None = None
     label: Annotated[str, Meta(min_length=1, max_length=321)] | None = None
     kind: AlertKind | None = None
 
 
 class Silence(msgspec.Struct, frozen=True, kw_only=True):
-    """One silence as it is in force, from ``created_at`` until ``ends_at``."""
+    """A silence, active from ``created_at`` until ``ends_at``."""
 
     id: UUID
     created_by: str
@@ -61,7 +61,7 @@ def has_label(labels: Mapping[str, str], wanted: str) -> bool:
 
 def check_silence(spec: SilenceSpec, now: datetime) -> None:
     """
-    Apply the rules that a type cannot express.
+    Check the rules that the types do not express.
 
     Raises:
         Invalid: with one error for each wrong member.
@@ -70,8 +70,8 @@ def check_silence(spec: SilenceSpec, now: datetime) -> None:
     if spec.webhook_id is None and spec.label is None and spec.kind is None:
         errors.append(FieldError("", "Name what to silence: webhook_id, label or kind."))
     if spec.webhook_id == SYSTEM_ID:
-        errors.append(FieldError("/webhook_id", "Silence the kind widespread instead."))
-    if not now < spec.ends_at <= now + LONGEST:
-        errors.append(FieldError("/ends_at", f"Let it end in the future, within {LONGEST.days} days."))
+        errors.append(FieldError("/webhook_id", "Silence the kind mass_failure instead."))
+    if not now < spec.ends_at <= now + MAX_DURATION:
+        errors.append(FieldError("/ends_at", f"Choose a time in the future, within {MAX_DURATION.days} days."))
     if errors:
         raise Invalid("The silence breaks a rule; see errors.", errors=tuple(errors))

@@ -1,8 +1,8 @@
 """
 Tail probabilities of the counting models, in plain Python.
 
-A pmf is evaluated once by ``math.lgamma`` and then walked by its own ratio, so a tail costs a few microseconds and
-keeps its relative precision far below 1e-16, where ``1 - cdf`` would be zero.
+A pmf is evaluated once by ``math.lgamma``; the following terms are products of its ratios, so a tail costs a few
+microseconds and keeps its relative precision far below 1e-16, where ``1 - cdf`` would be zero.
 
 Sources: Johnson, Kemp, Kotz, *Univariate Discrete Distributions*, 3rd ed., chapters 5 (negative binomial) and 6
 (beta-binomial).
@@ -13,19 +13,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import erfc, exp, lgamma, log, log1p, sqrt
 
-NEGLIGIBLE = 1e-9
+NEGLIGIBLE_DISPERSION = 1e-9
 """Below this over-dispersion the plain binomial or Poisson law is used: ``lgamma`` of huge arguments loses digits."""
 
 PRECISION = 1e-13
-"""A walk stops when the next term adds less than this share of the sum."""
+"""Summing stops when the remaining terms are less than this fraction of the sum."""
 
 
 def beta_binomial_tail(k: int, n: int, mean: float, rho: float) -> float:
     """
-    Return ``P(K >= k)`` for *n* attempts that fail with a probability drawn anew for the window.
+    Return ``P(K >= k)`` for *n* attempts that fail with one random probability per window.
 
     Args:
-        mean: expected share in (0, 1).
+        mean: expected proportion in (0, 1).
         rho: correlation of two attempts of one window, 0 <= rho < 1; the variance of K is ``n p q (1 + (n - 1) rho)``.
 
     Returns:
@@ -37,7 +37,7 @@ def beta_binomial_tail(k: int, n: int, mean: float, rho: float) -> float:
         return 0.0
     is_upper = k > n * mean
     at = k if is_upper else k - 1
-    if rho < NEGLIGIBLE:
+    if rho < NEGLIGIBLE_DISPERSION:
         odds = mean / (1 - mean)
         log_pmf = _log_choose(n, at) + at * log(mean) + (n - at) * log1p(-mean)
 
@@ -51,8 +51,8 @@ def beta_binomial_tail(k: int, n: int, mean: float, rho: float) -> float:
             return (n - i) / (i + 1) * (a + i) / (b + n - i - 1)
 
     if is_upper:
-        return _upward(at, n, exp(log_pmf), ratio)
-    return 1.0 - _downward(at, exp(log_pmf), ratio)
+        return _sum_up(at, n, exp(log_pmf), ratio)
+    return 1.0 - _sum_down(at, exp(log_pmf), ratio)
 
 
 def negative_binomial_tails(x: int, mean: float, dispersion: float) -> tuple[float, float]:
@@ -64,30 +64,30 @@ def negative_binomial_tails(x: int, mean: float, dispersion: float) -> tuple[flo
         mean: positive.
         dispersion: 0 gives the Poisson law.
     """
-    if dispersion < NEGLIGIBLE:
+    if dispersion < NEGLIGIBLE_DISPERSION:
         log_pmf = x * log(mean) - mean - lgamma(x + 1)
 
         def ratio(i: int) -> float:
             return mean / (i + 1)
     else:
         r = 1 / dispersion
-        share = mean / (r + mean)
-        log_pmf = lgamma(x + r) - lgamma(r) - lgamma(x + 1) - r * log1p(mean / r) + x * log(share)
+        p = mean / (r + mean)
+        log_pmf = lgamma(x + r) - lgamma(r) - lgamma(x + 1) - r * log1p(mean / r) + x * log(p)
 
         def ratio(i: int) -> float:
-            return (i + r) / (i + 1) * share
+            return (i + r) / (i + 1) * p
 
     pmf = exp(log_pmf)
     if x > mean:
-        upper = _upward(x, None, pmf, ratio)
+        upper = _sum_up(x, None, pmf, ratio)
         return 1.0 - upper + min(pmf, upper), upper
-    lower = _downward(x, pmf, ratio)
+    lower = _sum_down(x, pmf, ratio)
     return lower, 1.0 - lower + min(pmf, lower)
 
 
-def silence_tail(mean: float, dispersion: float) -> float:
-    """Return the chance of no attempt at all where *mean* were expected: ``(1 + d m) ** (-1 / d)``, or ``exp(-m)``."""
-    if dispersion < NEGLIGIBLE:
+def zero_count_probability(mean: float, dispersion: float) -> float:
+    """Return ``P(X = 0)`` of the negative binomial law: ``(1 + d m) ** (-1 / d)``, or ``exp(-m)``."""
+    if dispersion < NEGLIGIBLE_DISPERSION:
         return exp(-mean)
     return exp(-log1p(dispersion * mean) / dispersion)
 
@@ -105,7 +105,7 @@ def _log_beta(a: float, b: float) -> float:
     return lgamma(a) + lgamma(b) - lgamma(a + b)
 
 
-def _upward(k: int, last: int | None, pmf: float, ratio: Callable[[int], float]) -> float:
+def _sum_up(k: int, last: int | None, pmf: float, ratio: Callable[[int], float]) -> float:
     """Sum the pmf from *k* up to *last*, or until it adds nothing."""
     total = term = pmf
     while k != last:
@@ -114,13 +114,13 @@ def _upward(k: int, last: int | None, pmf: float, ratio: Callable[[int], float])
         total += term
         k += 1
         # The ratio falls along an upper tail, so the rest is at most a geometric series; a U-shaped law has ratios
-        # near 1 and is walked to its end.
+        # near 1 and is summed to its end.
         if step < 1 and term <= total * PRECISION * (1 - step):
             break
     return min(total, 1.0)
 
 
-def _downward(k: int, pmf: float, ratio: Callable[[int], float]) -> float:
+def _sum_down(k: int, pmf: float, ratio: Callable[[int], float]) -> float:
     """Sum the pmf from *k* down to 0, or until it adds nothing."""
     total = term = pmf
     while k > 0:

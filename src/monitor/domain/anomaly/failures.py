@@ -1,10 +1,11 @@
 """
 Failure rate: too many failures in 5, 30 or 120 minutes, or too many in a row.
 
-A run is judged by how often it would happen in a normal day. With failure share ``p`` and the learned chance ``c`` that
-a failure follows a failure, a given attempt begins a run of ``r`` with probability ``p (1 - c) c ** (r - 1)`` and is
-its ``r``-th with ``p c ** (r - 1)``: the first-order Markov chain of Schwager 1983, *JASA* 78:168. Where failures come
-in bursts the chance that *r* attempts of one window all fail is larger, and counts.
+A run is an anomaly if normal operation rarely brings one. With a proportion ``p`` of failures and the learned
+probability ``c`` that a failure follows a failure, an attempt begins a run of ``r`` with probability
+``p (1 - c) c ** (r - 1)`` and is its ``r``-th with ``p c ** (r - 1)``: the first-order Markov chain of Schwager 1983,
+*JASA* 78:168. Where failures come in bursts, *r* failures of *r* attempts in one window are more likely than that, and
+the larger probability is used.
 """
 
 from __future__ import annotations
@@ -12,130 +13,115 @@ from __future__ import annotations
 import msgspec
 
 from monitor.domain.anomaly.distributions import beta_binomial_tail
-from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge, learning, standing
-from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
-from monitor.domain.anomaly.policy import DAY_S, DEFAULT_POLICY, AnomalyPolicy
-from monitor.domain.anomaly.proportion import (
-    Excess,
-    Mode,
-    Share,
-    Spread,
-    closed,
-    count,
-    is_calm,
-    opened,
-    start_share,
-    suspect,
+from monitor.domain.anomaly.episode import (
+    Deviation,
+    Episode,
+    LearningMode,
+    current_verdict,
+    format_duration,
+    learning_mode,
+    learning_verdict,
+    update_episode,
 )
+from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
+from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
+from monitor.domain.anomaly.proportion import (
+    Dispersion,
+    Excess,
+    Proportion,
+    add_attempts,
+    close_episode,
+    find_sustained_excess,
+    has_recovered,
+    open_episode,
+    start_proportion,
+)
+from monitor.domain.monitoring.metrics import DAY_S
 from monitor.domain.vocab import Severity
 
-PRIOR_FAILURES = 0.01
-"""Share of failures expected of a webhook nobody has seen."""
+PRIOR_PROPORTION = 0.01
+"""Proportion of failures expected of a new webhook."""
 
-PRIOR_FOLLOWS = 0.1
-"""Chance that a failure follows a failure, before it is known."""
+PRIOR_CONTINUATION = 0.1
+PRIOR_CONTINUATION_FAILURES = 10.0
+"""Probability that a failure follows a failure, and the weight of this prior in failures."""
 
-PRIOR_FOLLOWS_WEIGHT = 10.0
-LONGEST_RUN_LEARNED = 20
-"""A run teaches no more than this, so that one outage does not blind the webhook to the next."""
+MAX_LEARNED_RUN = 20
+"""Longer runs are learned as this, so that one outage does not hide the next."""
 
 CRITICAL_RATIO = 0.5
-
-TROUBLE = 1e-3
-"""Chance that a webhook is in trouble at a given moment, before anything is seen."""
 
 
 class FailureBaseline(msgspec.Struct, frozen=True):
     """
-    What is normal for a webhook's failures.
+    Baseline of the failures of a webhook.
 
-    ``run`` failures ended the stream so far, the first after ``run_since``. ``follows`` holds decayed sums: failures
-    that followed a failure, per failure. ``pending`` holds those of the open anomaly.
+    ``run`` counts the latest consecutive failures, the first of which came after ``run_since``. ``continuation`` holds
+    decayed sums, failures that followed a failure per failure; ``pending`` those of the open anomaly.
     """
 
     at: float
     started_at: float
-    share: Share
+    proportion: Proportion
     attempts: int = 0
     run: int = 0
     run_since: float = 0.0
-    follows: Spread = Spread()
-    follows_at: float = 0.0
-    pending: Spread = Spread()
+    continuation: Dispersion = Dispersion()
+    continuation_at: float = 0.0
+    pending: Dispersion = Dispersion()
     episode: Episode | None = None
 
     @property
-    def follow_chance(self) -> float:
-        """Chance that a failure is followed by another, in (0, 1)."""
-        known = self.follows
-        return (known.excess + PRIOR_FOLLOWS * PRIOR_FOLLOWS_WEIGHT) / (known.weight + PRIOR_FOLLOWS_WEIGHT)
+    def continuation_probability(self) -> float:
+        """Probability that a failure is followed by another, in (0, 1)."""
+        learned = self.continuation
+        prior = PRIOR_CONTINUATION * PRIOR_CONTINUATION_FAILURES
+        return (learned.excess + prior) / (learned.weight + PRIOR_CONTINUATION_FAILURES)
 
 
-def start(at: float) -> FailureBaseline:
-    """Return the baseline of a webhook first seen at *at* (Unix seconds)."""
-    return FailureBaseline(at=at, started_at=at, share=start_share(at, PRIOR_FAILURES), run_since=at, follows_at=at)
+def start_failure_baseline(at: float) -> FailureBaseline:
+    """Return the baseline of a webhook first observed at *at* (Unix seconds)."""
+    return FailureBaseline(
+        at=at, started_at=at, proportion=start_proportion(at, PRIOR_PROPORTION), run_since=at, continuation_at=at
+    )
 
 
-def observe(
+def observe_failures(
     baseline: FailureBaseline, sample: Sample, policy: AnomalyPolicy = DEFAULT_POLICY
 ) -> tuple[FailureBaseline, Verdict]:
-    """
-    Take in *sample* and judge it.
-
-    A sample that is not newer than *baseline* changes nothing and opens nothing; its verdict tells the present state.
-    """
+    """Add *sample* and compare the windows and the latest run with the baseline."""
     if sample.at <= baseline.at:
-        return baseline, _standing(baseline, policy)
-    known = _knows_enough(baseline, sample.at, policy)
-    mode: Mode = "learning" if not known else "watching"
-    if is_frozen(baseline.episode, sample.at, policy):
-        mode = "frozen"
-    # Without new attempts the last run still stands: the breaker may have stopped them.
+        return baseline, _current_verdict(baseline, policy)
+    has_learned = _has_learned(baseline, sample.at, policy)
+    mode = learning_mode(has_learned, baseline.episode, sample.at, policy)
+    # Without new attempts the last run goes on: the breaker may hold them back.
     longest = max(baseline.run + sample.run_head, sample.longest_run) if sample.failures or not sample.attempts else 0
-    # A run within the sample began after the sample before; one that goes on began where it began.
+    # A run within the sample began after the sample before.
     since = baseline.run_since if baseline.run and longest > sample.longest_run else baseline.at
-    baseline = _take(baseline, sample, mode, policy)
-    if not known:
-        return baseline, _learning(baseline, policy)
+    baseline = _add_sample(baseline, sample, mode, policy)
+    if not has_learned:
+        return baseline, _learning_verdict(baseline, policy)
     if sample.attempts == 0 and baseline.episode is None and baseline.run < policy.min_run:
-        return baseline, standing(Signal.FAILURES, None, sample.at)
-    known_share, worst = suspect(baseline.share, sample.at, policy)
-    if known_share is not baseline.share:
-        baseline = msgspec.structs.replace(baseline, share=known_share)
-    alarm = _alarm(baseline, worst, longest, since, policy)
-    calm = baseline.run == 0 and is_calm(baseline.share, policy)
+        return baseline, current_verdict(Signal.FAILURES, None, sample.at)
+    proportion, worst = find_sustained_excess(baseline.proportion, sample.at, policy)
+    if proportion is not baseline.proportion:
+        baseline = msgspec.structs.replace(baseline, proportion=proportion)
+    deviation = _deviation(baseline, worst, longest, since, policy)
+    is_normal = baseline.run == 0 and has_recovered(baseline.proportion, policy)
     before = baseline.episode
-    episode, verdict = judge(Signal.FAILURES, before, sample.at, alarm, calm, policy)
+    episode, verdict = update_episode(Signal.FAILURES, before, sample.at, deviation, is_normal, policy)
     if episode is before:
         return baseline, verdict
-    return _turn(baseline, before, episode, policy), verdict
+    return _with_episode(baseline, before, episode, policy), verdict
 
 
-def failure_probability(baseline: FailureBaseline) -> float:
-    """
-    Return the chance that the next attempt fails, in (0, 1).
-
-    A webhook is either as usual, and then fails like its baseline says, or in trouble (with the prior chance
-    ``TROUBLE``), and then any failure ratio is as likely as another. Bayes' rule weighs the two by what the last five
-    minutes brought, or by the present run of failures when that is more. Laplace's rule of succession does the rest.
-    """
-    share = baseline.share
-    mean, rho = share.mean, share.rho(0)
-    n, k = int(sum(share.rings[0].ns)), int(sum(share.rings[0].xs))
-    if baseline.run > k:
-        n, k = n + baseline.run - k, baseline.run
-    at_least, more = beta_binomial_tail(k, n, mean, rho), beta_binomial_tail(k + 1, n, mean, rho)
-    usual = (1 - TROUBLE) * max(at_least - more, 0.0)
-    trouble = TROUBLE / (n + 1)
-    weight = (1 - rho) / rho
-    return (usual * (weight * mean + k) / (weight + n) + trouble * (k + 1) / (n + 2)) / (usual + trouble)
-
-
-def _take(baseline: FailureBaseline, sample: Sample, mode: Mode, policy: AnomalyPolicy) -> FailureBaseline:
-    share = count(baseline.share, sample.at, sample.attempts, sample.failures, mode, policy)
+def _add_sample(
+    baseline: FailureBaseline, sample: Sample, mode: LearningMode, policy: AnomalyPolicy
+) -> FailureBaseline:
+    proportion = add_attempts(baseline.proportion, sample.at, sample.attempts, sample.failures, mode, policy)
     if sample.attempts == 0:
-        return msgspec.structs.replace(baseline, at=sample.at, share=share)
-    baseline = _finish_runs(baseline, sample, mode, policy)
+        return msgspec.structs.replace(baseline, at=sample.at, proportion=proportion)
+    baseline = _learn_finished_runs(baseline, sample, mode, policy)
     if sample.failures == sample.attempts:
         run = baseline.run + sample.attempts
         run_since = baseline.run_since if baseline.run else baseline.at
@@ -144,14 +130,16 @@ def _take(baseline: FailureBaseline, sample: Sample, mode: Mode, policy: Anomaly
     return msgspec.structs.replace(
         baseline,
         at=sample.at,
-        share=share,
+        proportion=proportion,
         attempts=min(baseline.attempts + sample.attempts, policy.learn_attempts),
         run=run,
         run_since=run_since,
     )
 
 
-def _finish_runs(baseline: FailureBaseline, sample: Sample, mode: Mode, policy: AnomalyPolicy) -> FailureBaseline:
+def _learn_finished_runs(
+    baseline: FailureBaseline, sample: Sample, mode: LearningMode, policy: AnomalyPolicy
+) -> FailureBaseline:
     """Learn the length of the runs that a success of *sample* ended."""
     if sample.failures == sample.attempts:
         return baseline
@@ -160,64 +148,67 @@ def _finish_runs(baseline: FailureBaseline, sample: Sample, mode: Mode, policy: 
         return baseline
     runs = sample.runs - (sample.run_tail > 0) + (baseline.run > 0 and sample.run_head == 0)
     runs = max(runs, 1)
-    failures = min(failures, runs * LONGEST_RUN_LEARNED)
-    keep = 0.5 ** ((sample.at - baseline.follows_at) / policy.spread_half_life_s)
+    failures = min(failures, runs * MAX_LEARNED_RUN)
+    keep = 0.5 ** ((sample.at - baseline.continuation_at) / policy.dispersion_half_life_s)
     if mode == "frozen":
         pending = baseline.pending.learn(failures - runs, failures, 1.0)
         return msgspec.structs.replace(baseline, pending=pending)
-    follows = baseline.follows.learn(failures - runs, failures, keep)
-    return msgspec.structs.replace(baseline, follows=follows, follows_at=sample.at)
+    continuation = baseline.continuation.learn(failures - runs, failures, keep)
+    return msgspec.structs.replace(baseline, continuation=continuation, continuation_at=sample.at)
 
 
-def _alarm(
+def _deviation(
     baseline: FailureBaseline, worst: Excess | None, run: int, run_since: float, policy: AnomalyPolicy
-) -> Alarm | None:
-    mean = baseline.share.mean
+) -> Deviation | None:
+    mean = baseline.proportion.mean
     run_s = baseline.at - run_since
     if run >= policy.min_run and run_s >= policy.min_run_s:
-        together = beta_binomial_tail(run, run, mean, baseline.share.rho(0))
-        p_value = max(mean * baseline.follow_chance ** (run - 1), together)
-        # The decayed count settles at the attempts of half-life / ln 2; 0.7 of it is one half-life's worth.
-        per_day = max(baseline.share.n * 0.7 * DAY_S / policy.half_life_s, 1.0)
+        together = beta_binomial_tail(run, run, mean, baseline.proportion.rho(0))
+        p_value = max(mean * baseline.continuation_probability ** (run - 1), together)
+        # The decayed count converges to the attempts of half-life / ln 2; 0.7 of it are those of one half-life.
+        per_day = max(baseline.proportion.n * 0.7 * DAY_S / policy.half_life_s, 1.0)
         if p_value < policy.runs_per_day / per_day:
             evidence = Evidence(1.0, mean, run, run_s, p_value)
-            return Alarm(evidence, Severity.CRITICAL, f"{run} attempts in a row failed; {mean:.1%} failing is normal.")
+            return Deviation(
+                evidence, Severity.CRITICAL, f"{run} attempts in a row failed; {mean:.1%} failing is normal."
+            )
     if worst is None:
         return None
     ratio = worst.k / worst.n
     severity = Severity.CRITICAL if ratio >= CRITICAL_RATIO else Severity.WARNING
-    sentence = (
-        f"{worst.k} of {worst.n} attempts in {duration(worst.window_s)} failed ({ratio:.1%}); {mean:.1%} is normal."
-    )
-    return Alarm(Evidence(ratio, mean, worst.n, worst.window_s, worst.p_value), severity, sentence)
+    failed = f"{worst.k} of {worst.n} attempts in {format_duration(worst.window_s)} failed"
+    sentence = f"{failed} ({ratio:.1%}); {mean:.1%} is normal."
+    return Deviation(Evidence(ratio, mean, worst.n, worst.window_s, worst.p_value), severity, sentence)
 
 
-def _turn(
+def _with_episode(
     baseline: FailureBaseline, before: Episode | None, after: Episode | None, policy: AnomalyPolicy
 ) -> FailureBaseline:
-    """Store the episode; at its beginning and end tell the baseline."""
+    """Store *after*, and open or close the episode in the baseline if it differs from *before*."""
     if before is None:
-        return msgspec.structs.replace(baseline, episode=after, share=opened(baseline.share), pending=Spread())
+        return msgspec.structs.replace(
+            baseline, episode=after, proportion=open_episode(baseline.proportion), pending=Dispersion()
+        )
     if after is not None:
         return msgspec.structs.replace(baseline, episode=after)
     is_burst = baseline.at - before.opened_at <= policy.burst_s
-    follows = baseline.follows
+    continuation = baseline.continuation
     if is_burst:
-        follows = follows.learn(baseline.pending.excess, baseline.pending.weight, 1.0)
-    share = closed(baseline.share, baseline.at, is_burst)
-    return msgspec.structs.replace(baseline, episode=None, share=share, follows=follows)
+        continuation = continuation.learn(baseline.pending.excess, baseline.pending.weight, 1.0)
+    proportion = close_episode(baseline.proportion, baseline.at, is_burst)
+    return msgspec.structs.replace(baseline, episode=None, proportion=proportion, continuation=continuation)
 
 
-def _learning(baseline: FailureBaseline, policy: AnomalyPolicy) -> Verdict:
+def _learning_verdict(baseline: FailureBaseline, policy: AnomalyPolicy) -> Verdict:
     sentence = f"Learning what is normal: {baseline.attempts} of {policy.learn_attempts} attempts seen."
-    return learning(Signal.FAILURES, baseline.at, sentence)
+    return learning_verdict(Signal.FAILURES, baseline.at, sentence)
 
 
-def _knows_enough(baseline: FailureBaseline, at: float, policy: AnomalyPolicy) -> bool:
+def _has_learned(baseline: FailureBaseline, at: float, policy: AnomalyPolicy) -> bool:
     return baseline.attempts >= policy.learn_attempts or at - baseline.started_at >= policy.learn_s
 
 
-def _standing(baseline: FailureBaseline, policy: AnomalyPolicy) -> Verdict:
-    if not _knows_enough(baseline, baseline.at, policy):
-        return _learning(baseline, policy)
-    return standing(Signal.FAILURES, baseline.episode, baseline.at)
+def _current_verdict(baseline: FailureBaseline, policy: AnomalyPolicy) -> Verdict:
+    if not _has_learned(baseline, baseline.at, policy):
+        return _learning_verdict(baseline, policy)
+    return current_verdict(Signal.FAILURES, baseline.episode, baseline.at)

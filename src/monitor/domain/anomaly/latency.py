@@ -1,8 +1,8 @@
 """
 Latency: the geometric mean of successful attempts has risen, in 5, 30 or 120 minutes.
 
-Logarithms make "twice as slow" the same step for a fast webhook and a slow one, and latencies nearly normal. Only
-slowness is an anomaly, and less than ``LEAST_MS`` of it is nobody's trouble.
+On a logarithmic scale "twice as slow" is the same step for a fast webhook and a slow one, and latencies are nearly
+normally distributed. Only a rise is an anomaly, from ``MIN_RISE_MS`` on.
 """
 
 from __future__ import annotations
@@ -11,104 +11,105 @@ from math import exp, log
 
 import msgspec
 
-from monitor.domain.anomaly import mean_baseline as levels
-from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge, learning, standing
-from monitor.domain.anomaly.mean_baseline import Level, Rules, start_level
+from monitor.domain.anomaly import mean_baseline
+from monitor.domain.anomaly.episode import (
+    Deviation,
+    Episode,
+    current_verdict,
+    format_duration,
+    learning_mode,
+    learning_verdict,
+    update_episode,
+)
+from monitor.domain.anomaly.mean_baseline import MeanBaseline, ShiftCriteria, start_mean_baseline
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
-from monitor.domain.anomaly.proportion import Mode
+from monitor.domain.monitoring.metrics import MIN_LATENCY_MS
 from monitor.domain.vocab import Severity
 
-LEAST_MS = 5.0
-"""Rise of the geometric mean below which nothing is said."""
+MIN_RISE_MS = 5.0
+"""Rise of the geometric mean below which no anomaly opens."""
 
-FLOOR_MS = 0.1
-"""Latencies below count as this: their logarithm would tell about the clock."""
-
-LEAST_LOG_SD = 0.05
+MIN_LOG_SD = 0.05
 CRITICAL_FACTOR = 4.0
 
 
 class LatencyBaseline(msgspec.Struct, frozen=True):
-    """What is normal for a webhook's latency. ``level`` holds natural logarithms of milliseconds."""
+    """Baseline of the latency of successful attempts. ``log_latency`` holds natural logarithms of milliseconds."""
 
     at: float
     started_at: float
-    level: Level
-    answers: int = 0
+    log_latency: MeanBaseline
+    responses: int = 0
     episode: Episode | None = None
 
 
-def start(at: float) -> LatencyBaseline:
-    """Return the baseline of a webhook first seen at *at* (Unix seconds)."""
-    return LatencyBaseline(at=at, started_at=at, level=start_level(at))
+def start_latency_baseline(at: float) -> LatencyBaseline:
+    """Return the baseline of a webhook first observed at *at* (Unix seconds)."""
+    return LatencyBaseline(at=at, started_at=at, log_latency=start_mean_baseline(at))
 
 
-def rules_of(policy: AnomalyPolicy) -> Rules:
-    """Return how logarithms of latencies are judged under *policy*."""
-    return Rules(least_sd=LEAST_LOG_SD, least_shift=log(policy.min_slowdown), p_open=policy.p_latency)
+def latency_shift_criteria(policy: AnomalyPolicy) -> ShiftCriteria:
+    """Return the criteria for logarithms of latencies."""
+    return ShiftCriteria(min_sd=MIN_LOG_SD, min_shift=log(policy.min_slowdown), p_open=policy.p_latency)
 
 
-def observe(
+def observe_latency(
     baseline: LatencyBaseline, sample: Sample, policy: AnomalyPolicy = DEFAULT_POLICY
 ) -> tuple[LatencyBaseline, Verdict]:
-    """
-    Take in *sample* and judge it.
-
-    A sample that is not newer than *baseline* changes nothing and opens nothing; its verdict tells the present state.
-    """
+    """Add *sample* and compare the windows with the baseline."""
     at = max(sample.at, baseline.at)
-    known = baseline.answers >= policy.learn_attempts or (
-        at - baseline.started_at >= policy.learn_s and baseline.answers >= levels.UNCLIPPED
+    has_learned = baseline.responses >= policy.learn_attempts or (
+        at - baseline.started_at >= policy.learn_s and baseline.responses >= mean_baseline.CLIP_AFTER_VALUES
     )
     if sample.at > baseline.at:
-        baseline = _take(baseline, sample, known, policy)
-        if known and (sample.latencies_ms or baseline.episode is not None):
-            return _judge(baseline, policy)
-    if not known:
-        sentence = f"Learning what is normal: {baseline.answers} of {policy.learn_attempts} answers seen."
-        return baseline, learning(Signal.LATENCY, at, sentence)
-    return baseline, standing(Signal.LATENCY, baseline.episode, at)
+        baseline = _add_sample(baseline, sample, has_learned, policy)
+        if has_learned and (sample.latencies_ms or baseline.episode is not None):
+            return _detect_shift(baseline, policy)
+    if not has_learned:
+        sentence = f"Learning what is normal: {baseline.responses} of {policy.learn_attempts} responses seen."
+        return baseline, learning_verdict(Signal.LATENCY, at, sentence)
+    return baseline, current_verdict(Signal.LATENCY, baseline.episode, at)
 
 
-def _take(baseline: LatencyBaseline, sample: Sample, known: bool, policy: AnomalyPolicy) -> LatencyBaseline:
-    mode: Mode = "watching" if known else "learning"
-    if is_frozen(baseline.episode, sample.at, policy):
-        mode = "frozen"
-    values = [(log(max(value_ms, FLOOR_MS)), times) for value_ms, times in sample.latencies_ms]
-    level = levels.measure(baseline.level, sample.at, values, mode, rules_of(policy), policy)
-    answers = baseline.answers
-    if not known:
-        answers = min(answers + sum(times for _, times in values), policy.learn_attempts)
-    return LatencyBaseline(sample.at, baseline.started_at, level, answers, baseline.episode)
+def _add_sample(baseline: LatencyBaseline, sample: Sample, has_learned: bool, policy: AnomalyPolicy) -> LatencyBaseline:
+    mode = learning_mode(has_learned, baseline.episode, sample.at, policy)
+    values = [(log(max(value_ms, MIN_LATENCY_MS)), times) for value_ms, times in sample.latencies_ms]
+    log_latency = mean_baseline.add_values(
+        baseline.log_latency, sample.at, values, mode, latency_shift_criteria(policy), policy
+    )
+    responses = baseline.responses
+    if not has_learned:
+        responses = min(responses + sum(times for _, times in values), policy.learn_attempts)
+    return LatencyBaseline(sample.at, baseline.started_at, log_latency, responses, baseline.episode)
 
 
-def _judge(baseline: LatencyBaseline, policy: AnomalyPolicy) -> tuple[LatencyBaseline, Verdict]:
-    rules = rules_of(policy)
-    alarm = _alarm(baseline.level, rules)
-    before = baseline.episode
-    calm = before is not None and levels.is_calm(baseline.level, rules)
-    episode, verdict = judge(Signal.LATENCY, before, baseline.at, alarm, calm, policy)
-    level = baseline.level
+def _detect_shift(baseline: LatencyBaseline, policy: AnomalyPolicy) -> tuple[LatencyBaseline, Verdict]:
+    criteria = latency_shift_criteria(policy)
+    log_latency, before = baseline.log_latency, baseline.episode
+    deviation = _deviation(log_latency, criteria)
+    is_normal = before is not None and mean_baseline.has_recovered(log_latency, criteria)
+    episode, verdict = update_episode(Signal.LATENCY, before, baseline.at, deviation, is_normal, policy)
     if before is None and episode is not None:
-        level = levels.opened(level)
+        log_latency = mean_baseline.open_episode(log_latency)
     elif before is not None and episode is None:
-        level = levels.closed(level, baseline.at, baseline.at - before.opened_at <= policy.burst_s)
-    return msgspec.structs.replace(baseline, level=level, episode=episode), verdict
+        is_burst = baseline.at - before.opened_at <= policy.burst_s
+        log_latency = mean_baseline.close_episode(log_latency, baseline.at, is_burst)
+    return msgspec.structs.replace(baseline, log_latency=log_latency, episode=episode), verdict
 
 
-def _alarm(level: Level, rules: Rules) -> Alarm | None:
-    shift = levels.largest_shift(level, rules)
-    if shift is None or not levels.is_anomalous(level, shift, rules):
+def _deviation(log_latency: MeanBaseline, criteria: ShiftCriteria) -> Deviation | None:
+    shift = mean_baseline.largest_shift(log_latency, criteria)
+    if shift is None or not mean_baseline.is_anomalous(log_latency, shift, criteria):
         return None
-    observed, expected = exp(shift.mean), exp(level.mean)
-    if observed - expected < LEAST_MS:
+    observed, expected = exp(shift.mean), exp(log_latency.mean)
+    if observed - expected < MIN_RISE_MS:
         return None
     factor = observed / expected
     severity = Severity.CRITICAL if factor >= CRITICAL_FACTOR else Severity.WARNING
-    took = f"Answers took {observed:.0f} ms in {duration(shift.window_s)}"
+    took = f"Responses took {observed:.0f} ms in {format_duration(shift.window_s)}"
     # Values are clipped, so far beyond normal the measured rise is a lower bound.
-    is_clipped = shift.mean - level.mean > (rules.clip_sd - 1) * level.sd(rules)
+    is_clipped = shift.mean - log_latency.mean > (mean_baseline.CLIP_SD - 1) * log_latency.sd(criteria)
     times = f"over {factor:.1f} times" if is_clipped else f"{factor:.1f} times"
     sentence = f"{took}, {times} the normal {expected:.0f} ms."
-    return Alarm(Evidence(observed, expected, shift.n, shift.window_s, shift.p_value), severity, sentence)
+    return Deviation(Evidence(observed, expected, shift.n, shift.window_s, shift.p_value), severity, sentence)

@@ -1,8 +1,8 @@
 """
-Latency tail: too many answers are slower than the baseline's 95th percentile, in 5, 30 or 120 minutes.
+Latency tail: too many responses are slower than the baseline's 95th percentile, in 5, 30 or 120 minutes.
 
-The mean misses one slow server of ten; the share of slow answers does not. The percentile follows the stream by
-stochastic approximation (Robbins, Monro 1951, *Ann. Math. Statist.* 22:400) and only has to be near: the share above it
+The mean misses one slow server of ten; the proportion of slow responses does not. The percentile follows the stream by
+stochastic approximation (Robbins, Monro 1951, *Ann. Math. Statist.* 22:400) and may be inexact: the proportion above it
 is learned like a failure rate, so it need not be five percent.
 """
 
@@ -12,132 +12,147 @@ from math import exp, log, sqrt
 
 import msgspec
 
-from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge, learning, standing
-from monitor.domain.anomaly.latency import FLOOR_MS, LEAST_LOG_SD, LEAST_MS
+from monitor.domain.anomaly.episode import (
+    Deviation,
+    Episode,
+    current_verdict,
+    format_duration,
+    learning_mode,
+    learning_verdict,
+    update_episode,
+)
+from monitor.domain.anomaly.latency import MIN_LOG_SD, MIN_RISE_MS
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
-from monitor.domain.anomaly.proportion import Excess, Mode, Share, closed, count, is_calm, opened, start_share, suspect
+from monitor.domain.anomaly.proportion import (
+    Excess,
+    Proportion,
+    add_attempts,
+    close_episode,
+    find_sustained_excess,
+    has_recovered,
+    open_episode,
+    start_proportion,
+)
+from monitor.domain.monitoring.metrics import MIN_LATENCY_MS
 from monitor.domain.vocab import Severity
 
-SLOW = 0.05
-NORMAL_P95 = 1.645
+TAIL_RATIO = 0.05
+P95_Z = 1.645
 """Standard deviations from the mean to the 95th percentile of a normal law."""
 
-DENSITY = 0.103
-"""Density of the standard normal law there: how the share above changes with the threshold."""
+P95_DENSITY = 0.103
+"""Density of the standard normal law there: how the proportion above changes with the threshold."""
 
-FIRST_GUESS = 30
-"""Answers whose mean and spread give the first threshold."""
+INITIAL_RESPONSES = 30
+"""Responses whose mean and standard deviation give the first threshold."""
 
-LEAST_GAIN = 0.0005
-"""The threshold follows at least this much of each answer's error, about two thousand answers back."""
+MIN_GAIN = 0.0005
+"""Minimum step of the approximation for one response: a memory of about two thousand responses."""
 
-MARGIN = 0.05
-"""Answers count as slow when they are this much (in logarithms) above the percentile. The percentile of a constant
-series hunts around its value by half as much."""
+LOG_MARGIN = 0.05
+"""Responses count as slow when they are this much (in logarithms) above the percentile. The percentile of a constant
+series oscillates around its value by half as much."""
 
 
-class TailBaseline(msgspec.Struct, frozen=True):
+class LatencyTailBaseline(msgspec.Struct, frozen=True):
     """
-    What is normal for a webhook's slow answers. ``slow_log`` is the logarithm of the threshold in milliseconds.
+    Baseline of the proportion of slow responses: those above ``log_threshold``, the logarithm of milliseconds.
 
-    ``mean`` and ``squares`` (sum of squared distances) are those of the first ``guessed_from`` logarithms.
+    ``mean`` and ``squares`` (sum of squared distances) are those of the first ``initial_responses`` logarithms.
     """
 
     at: float
     started_at: float
-    share: Share
-    answers: int = 0
-    guessed_from: int = 0
+    proportion: Proportion
+    responses: int = 0
+    initial_responses: int = 0
     mean: float = 0.0
     squares: float = 0.0
-    slow_log: float = 0.0
+    log_threshold: float = 0.0
     episode: Episode | None = None
 
 
-def start(at: float) -> TailBaseline:
-    """Return the baseline of a webhook first seen at *at* (Unix seconds)."""
-    return TailBaseline(at=at, started_at=at, share=start_share(at, SLOW))
+def start_latency_tail_baseline(at: float) -> LatencyTailBaseline:
+    """Return the baseline of a webhook first observed at *at* (Unix seconds)."""
+    return LatencyTailBaseline(at=at, started_at=at, proportion=start_proportion(at, TAIL_RATIO))
 
 
-def observe(
-    baseline: TailBaseline, sample: Sample, policy: AnomalyPolicy = DEFAULT_POLICY
-) -> tuple[TailBaseline, Verdict]:
-    """
-    Take in *sample* and judge it.
-
-    A sample that is not newer than *baseline* changes nothing and opens nothing; its verdict tells the present state.
-    """
+def observe_latency_tail(
+    baseline: LatencyTailBaseline, sample: Sample, policy: AnomalyPolicy = DEFAULT_POLICY
+) -> tuple[LatencyTailBaseline, Verdict]:
+    """Add *sample* and compare the windows with the baseline."""
     at = max(sample.at, baseline.at)
-    known = baseline.answers >= policy.learn_attempts or (
-        at - baseline.started_at >= policy.learn_s and baseline.guessed_from >= FIRST_GUESS
+    has_learned = baseline.responses >= policy.learn_attempts or (
+        at - baseline.started_at >= policy.learn_s and baseline.initial_responses >= INITIAL_RESPONSES
     )
     if sample.at > baseline.at:
-        baseline = _take(baseline, sample, known, policy)
-        if known and (sample.latencies_ms or baseline.episode is not None):
-            return _judge(baseline, policy)
-    if not known:
-        sentence = f"Learning what is normal: {baseline.answers} of {policy.learn_attempts} answers seen."
-        return baseline, learning(Signal.TAIL, at, sentence)
-    return baseline, standing(Signal.TAIL, baseline.episode, at)
+        baseline = _add_sample(baseline, sample, has_learned, policy)
+        if has_learned and (sample.latencies_ms or baseline.episode is not None):
+            return _detect_excess(baseline, policy)
+    if not has_learned:
+        sentence = f"Learning what is normal: {baseline.responses} of {policy.learn_attempts} responses seen."
+        return baseline, learning_verdict(Signal.LATENCY_TAIL, at, sentence)
+    return baseline, current_verdict(Signal.LATENCY_TAIL, baseline.episode, at)
 
 
-def _take(baseline: TailBaseline, sample: Sample, known: bool, policy: AnomalyPolicy) -> TailBaseline:
-    mode: Mode = "watching" if known else "learning"
-    if is_frozen(baseline.episode, sample.at, policy):
-        mode = "frozen"
-    values = [(log(max(value_ms, FLOOR_MS)), times) for value_ms, times in sample.latencies_ms]
-    if baseline.guessed_from < FIRST_GUESS:
-        baseline = _guess(baseline, values)
+def _add_sample(
+    baseline: LatencyTailBaseline, sample: Sample, has_learned: bool, policy: AnomalyPolicy
+) -> LatencyTailBaseline:
+    mode = learning_mode(has_learned, baseline.episode, sample.at, policy)
+    values = [(log(max(value_ms, MIN_LATENCY_MS)), times) for value_ms, times in sample.latencies_ms]
+    if baseline.initial_responses < INITIAL_RESPONSES:
+        baseline = _set_initial_threshold(baseline, values)
         values = []
     n = sum(times for _, times in values)
-    slow = sum(times for value, times in values if value > baseline.slow_log + MARGIN)
-    slow_log = baseline.slow_log
+    slow = sum(times for value, times in values if value > baseline.log_threshold + LOG_MARGIN)
+    log_threshold = baseline.log_threshold
     if n and mode != "frozen":
-        above = sum(times for value, times in values if value > slow_log)
-        sd = max(sqrt(max(baseline.squares, 0.0) / baseline.guessed_from), LEAST_LOG_SD)
-        gain = min(n * max(1 / (baseline.share.n + FIRST_GUESS), LEAST_GAIN), 1.0)
-        slow_log += gain * (above / n - SLOW) * sd / DENSITY
+        above = sum(times for value, times in values if value > log_threshold)
+        sd = max(sqrt(max(baseline.squares, 0.0) / baseline.initial_responses), MIN_LOG_SD)
+        gain = min(n * max(1 / (baseline.proportion.n + INITIAL_RESPONSES), MIN_GAIN), 1.0)
+        log_threshold += gain * (above / n - TAIL_RATIO) * sd / P95_DENSITY
     return msgspec.structs.replace(
         baseline,
         at=sample.at,
-        share=count(baseline.share, sample.at, n, slow, mode, policy),
-        answers=min(baseline.answers + n, policy.learn_attempts),
-        slow_log=slow_log,
+        proportion=add_attempts(baseline.proportion, sample.at, n, slow, mode, policy),
+        responses=min(baseline.responses + n, policy.learn_attempts),
+        log_threshold=log_threshold,
     )
 
 
-def _guess(baseline: TailBaseline, values: list[tuple[float, int]]) -> TailBaseline:
-    """Place the first threshold where a normal law of the same mean and spread would have it."""
-    n, mean, squares = baseline.guessed_from, baseline.mean, baseline.squares
+def _set_initial_threshold(baseline: LatencyTailBaseline, values: list[tuple[float, int]]) -> LatencyTailBaseline:
+    """Set the first threshold to the percentile of a normal law with the mean and deviation so far."""
+    n, mean, squares = baseline.initial_responses, baseline.mean, baseline.squares
     for value, times in values:
         n += times
         off = value - mean
         mean += off * times / n
         squares += times * off * (value - mean)
-    slow_log = mean + NORMAL_P95 * sqrt(max(squares, 0.0) / n) if n else 0.0
-    return msgspec.structs.replace(baseline, guessed_from=n, mean=mean, squares=squares, slow_log=slow_log)
-
-
-def _alarm(baseline: TailBaseline, worst: Excess | None) -> Alarm | None:
-    slow_ms = exp(baseline.slow_log + MARGIN)
-    if worst is None or slow_ms < LEAST_MS:
-        return None
-    ratio, normal = worst.k / worst.n, baseline.share.mean
-    sentence = (
-        f"{worst.k} of {worst.n} answers in {duration(worst.window_s)} took over {slow_ms:.0f} ms ({ratio:.1%}); "
-        f"{normal:.1%} is normal."
+    log_threshold = mean + P95_Z * sqrt(max(squares, 0.0) / n) if n else 0.0
+    return msgspec.structs.replace(
+        baseline, initial_responses=n, mean=mean, squares=squares, log_threshold=log_threshold
     )
-    return Alarm(Evidence(ratio, normal, worst.n, worst.window_s, worst.p_value), Severity.WARNING, sentence)
 
 
-def _judge(baseline: TailBaseline, policy: AnomalyPolicy) -> tuple[TailBaseline, Verdict]:
+def _deviation(baseline: LatencyTailBaseline, worst: Excess | None) -> Deviation | None:
+    slow_ms = exp(baseline.log_threshold + LOG_MARGIN)
+    if worst is None or slow_ms < MIN_RISE_MS:
+        return None
+    ratio, normal = worst.k / worst.n, baseline.proportion.mean
+    took = f"{worst.k} of {worst.n} responses in {format_duration(worst.window_s)} took over {slow_ms:.0f} ms"
+    sentence = f"{took} ({ratio:.1%}); {normal:.1%} is normal."
+    return Deviation(Evidence(ratio, normal, worst.n, worst.window_s, worst.p_value), Severity.WARNING, sentence)
+
+
+def _detect_excess(baseline: LatencyTailBaseline, policy: AnomalyPolicy) -> tuple[LatencyTailBaseline, Verdict]:
     before = baseline.episode
-    calm = before is not None and is_calm(baseline.share, policy)
-    share, worst = suspect(baseline.share, baseline.at, policy)
-    episode, verdict = judge(Signal.TAIL, before, baseline.at, _alarm(baseline, worst), calm, policy)
+    is_normal = before is not None and has_recovered(baseline.proportion, policy)
+    proportion, worst = find_sustained_excess(baseline.proportion, baseline.at, policy)
+    deviation = _deviation(baseline, worst)
+    episode, verdict = update_episode(Signal.LATENCY_TAIL, before, baseline.at, deviation, is_normal, policy)
     if before is None and episode is not None:
-        share = opened(share)
+        proportion = open_episode(proportion)
     elif before is not None and episode is None:
-        share = closed(share, baseline.at, baseline.at - before.opened_at <= policy.burst_s)
-    return msgspec.structs.replace(baseline, share=share, episode=episode), verdict
+        proportion = close_episode(proportion, baseline.at, baseline.at - before.opened_at <= policy.burst_s)
+    return msgspec.structs.replace(baseline, proportion=proportion, episode=episode), verdict

@@ -1,13 +1,13 @@
 """
-What level of a measured value is normal, and whether the mean of a window can still be normal.
+Baseline of the mean of a measured value, and the test whether the mean of a window departs from it.
 
-The mean of ``n`` values of a window has variance ``sd^2 / n + wobble^2``: the second term is how much whole windows
-move together (load, time of day), learned per window length by moments from completed windows,
-``E[(m - mean)^2] - sd^2 / n = wobble^2`` (the one-way random effects model: Searle, Casella, McCulloch, *Variance
-Components*). Without it every autocorrelated series would alarm all day.
+The mean of ``n`` values of a window has variance ``sd^2 / n + between_window_sd^2``: the second term is how much whole
+windows move together (load, time of day), estimated per window length by moments from completed windows,
+``E[(m - mean)^2] - sd^2 / n = between_window_sd^2`` (the one-way random effects model: Searle, Casella, McCulloch,
+*Variance Components*). Without it every autocorrelated series would raise anomalies all day.
 
-Values are clipped at ``clip_sd`` from the mean, so that one wild value is no anomaly and the normal law is fair for the
-mean (Huber 1964, *Ann. Math. Statist.* 35:73). The level learns from slots that have left the longest window.
+Values are clipped at ``CLIP_SD`` from the mean, so that one outlier is no anomaly and the normal law fits the mean
+(Huber 1964, *Ann. Math. Statist.* 35:73). The baseline learns only slots that have left the longest window.
 """
 
 from __future__ import annotations
@@ -18,85 +18,84 @@ from math import sqrt
 import msgspec
 
 from monitor.domain.anomaly.distributions import normal_tail
+from monitor.domain.anomaly.episode import LearningMode
 from monitor.domain.anomaly.policy import AnomalyPolicy
-from monitor.domain.anomaly.proportion import WINDOWS, Mode, Spread
-from monitor.domain.anomaly.windows import Ring, add, advance, empty_ring
+from monitor.domain.anomaly.proportion import WINDOWS, Dispersion
+from monitor.domain.anomaly.windows import Ring, add_to_ring, advance_ring, empty_ring
+
+PRIOR_BETWEEN_WINDOW_SD = 0.3
+MIN_BETWEEN_WINDOW_SD = 0.06
+"""Standard deviation between windows, in units of the standard deviation of values."""
 
 PRIOR_WINDOWS = 6.0
-"""Completed windows that the prior wobble is worth."""
+"""Weight of the prior, in completed windows."""
 
-UNCLIPPED = 20
-"""Values before the spread is known well enough to clip by it."""
+CLIP_SD = 5.0
+CLIP_AFTER_VALUES = 20
+"""Values are clipped this many standard deviations from the mean, but not before this many values are learned."""
 
-SUSPICIOUS_Z = 3.0
-"""Standard errors by which a window must depart for the spread to stop learning."""
+MIN_VALUES = 5
+"""Windows with fewer values are not tested."""
 
-JUMP_VALUES = 5
-"""Values that must come at once to be judged by themselves: fewer are scatter, however wild."""
+ONSET_Z = 3.0
+"""Standard errors by which a window must depart for the variance to stop learning."""
 
-CALM_VALUES = 20
-CALM_FLOOR = 2
-CALM_Z = 2.5
+MIN_JUMP_VALUES = 5
+"""Values of one sample that are tested on their own: fewer are scatter, however far off."""
+
+RECOVERY_VALUES = 20
+MIN_RECOVERY_VALUES = 2
+RECOVERY_Z = 2.5
 
 
-class Rules(msgspec.Struct, frozen=True):
+class ShiftCriteria(msgspec.Struct, frozen=True):
     """
-    How a kind of value is judged, in its own unit.
+    When a shift of the mean is an anomaly, in the unit of the values.
 
     Attributes:
-        least_sd: spread that a constant series is given.
-        prior_wobble_sd: wobble expected before it is known, in standard deviations.
-        least_wobble_sd: no window is trusted beyond this, in standard deviations.
-        clip_sd: values are clipped so many standard deviations from the mean.
-        least_shift: smaller departures are of no interest.
-        least_values: windows with fewer are not judged.
-        both_ways: whether a fall counts too.
+        min_sd: standard deviation assumed of a constant series.
+        min_shift: smaller shifts are ignored.
         p_open: tail probability below which a window opens an anomaly.
     """
 
-    least_sd: float
-    least_shift: float
+    min_sd: float
+    min_shift: float
     p_open: float
-    prior_wobble_sd: float = 0.3
-    least_wobble_sd: float = 0.06
-    clip_sd: float = 5.0
-    least_values: int = 5
-    both_ways: bool = False
 
 
-class Level(msgspec.Struct, frozen=True):
+class MeanBaseline(msgspec.Struct, frozen=True):
     """
-    The learned level and the windows before now. ``weight`` and ``variance_weight`` are decayed counts.
+    The baseline and the present windows. ``weight`` and ``variance_weight`` are decayed counts.
 
-    ``mean_from``, ``spread_from`` and ``pending`` as in :class:`monitor.domain.anomaly.proportion.Share`.
+    ``mean_from``, ``dispersion_from`` and ``pending`` as in :class:`monitor.domain.anomaly.proportion.Proportion`.
     """
 
     rings: tuple[Ring, ...]
     learned_at: float
     mean_from: float
-    spread_from: float
+    dispersion_from: float
     weight: float = 0.0
     mean: float = 0.0
     variance_weight: float = 0.0
     variance: float = 0.0
-    wobbles: tuple[Spread, ...] = (Spread(),) * len(WINDOWS)
-    pending: tuple[Spread, ...] = (Spread(),) * len(WINDOWS)
+    dispersions: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
+    pending: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
 
-    def sd(self, rules: Rules) -> float:
-        return max(sqrt(self.variance), rules.least_sd)
+    def sd(self, criteria: ShiftCriteria) -> float:
+        return max(sqrt(self.variance), criteria.min_sd)
 
-    def error(self, index: int, n: float, rules: Rules) -> float:
-        """Standard error of the mean of *n* values in window *index*, the level's own included."""
-        sd = self.sd(rules)
-        wobble = self.wobbles[index]
-        prior = (rules.prior_wobble_sd * sd) ** 2
-        learned = (wobble.excess + prior * PRIOR_WINDOWS) / (wobble.weight + PRIOR_WINDOWS)
-        learned = max(learned, (rules.least_wobble_sd * sd) ** 2)
-        return sqrt(sd * sd * (1 / n + 1 / max(self.weight, 1.0)) + learned)
+    def standard_error(self, index: int, n: float, criteria: ShiftCriteria) -> float:
+        """Standard error of the difference between the mean of *n* values in window *index* and the baseline."""
+        sd = self.sd(criteria)
+        dispersion = self.dispersions[index]
+        prior = (PRIOR_BETWEEN_WINDOW_SD * sd) ** 2
+        between_windows = (dispersion.excess + prior * PRIOR_WINDOWS) / (dispersion.weight + PRIOR_WINDOWS)
+        between_windows = max(between_windows, (MIN_BETWEEN_WINDOW_SD * sd) ** 2)
+        return sqrt(sd * sd * (1 / n + 1 / max(self.weight, 1.0)) + between_windows)
 
 
 class Shift(msgspec.Struct, frozen=True):
-    """A window whose mean departs from the level. ``z`` is in standard errors, ``mean`` of the clipped values."""
+    """A window whose mean departs from the baseline. ``z`` is in standard errors, ``mean`` of the clipped values."""
 
     mean: float
     n: int
@@ -105,125 +104,130 @@ class Shift(msgspec.Struct, frozen=True):
     p_value: float
 
 
-def start_level(at: float) -> Level:
-    """Return a level that knows nothing."""
+def start_mean_baseline(at: float) -> MeanBaseline:
+    """Return a baseline without observations."""
     rings = tuple(empty_ring(window_s, slots, at) for window_s, slots in WINDOWS)
-    return Level(rings=rings, learned_at=at, mean_from=at, spread_from=at)
+    return MeanBaseline(rings=rings, learned_at=at, mean_from=at, dispersion_from=at)
 
 
-def measure(
-    level: Level, at: float, values: Iterable[tuple[float, int]], mode: Mode, rules: Rules, policy: AnomalyPolicy
-) -> Level:
+def add_values(
+    baseline: MeanBaseline,
+    at: float,
+    values: Iterable[tuple[float, int]],
+    mode: LearningMode,
+    criteria: ShiftCriteria,
+    policy: AnomalyPolicy,
+) -> MeanBaseline:
     """Move the windows to *at*, learn what *mode* allows, and add *values*, pairs ``(value, count)``."""
-    if at >= (level.rings[0].head + 1) * level.rings[0].slot_s:
-        level = _pass_time(level, at, mode, rules, policy)
+    if at >= (baseline.rings[0].head + 1) * baseline.rings[0].slot_s:
+        baseline = _advance_windows(baseline, at, mode, criteria, policy)
     if not values:
-        return level
-    if mode == "learning" and not _is_late_departure(level, values, rules, policy):
-        level = _learn_values(level, at, values, policy)
-    n, total, squares = _clipped_sums(level, values, rules)
-    rings = tuple(add(ring, n, total) for ring in level.rings)
-    if mode != "watching" or _is_jump(level, n, total, rules) or _is_suspicious(level, rings, rules):
-        return msgspec.structs.replace(level, rings=rings)
-    # The variance remembers as long as the mean: its weight never exceeds the mean's by more than one batch.
-    weight = min(level.variance_weight, level.weight) + n
-    variance = level.variance + (squares - n * level.variance) / weight
-    return msgspec.structs.replace(level, rings=rings, variance=max(variance, 0.0), variance_weight=weight)
+        return baseline
+    if mode == "learning" and not _is_shift_while_learning(baseline, values, criteria, policy):
+        baseline = _learn_values(baseline, at, values, policy)
+    n, total, squares = _clipped_sums(baseline, values, criteria)
+    rings = tuple(add_to_ring(ring, n, total) for ring in baseline.rings)
+    if mode != "detecting" or _is_jump(baseline, n, total, criteria) or _is_onset(baseline, rings, criteria):
+        return msgspec.structs.replace(baseline, rings=rings)
+    # The variance decays as fast as the mean: its weight never exceeds the mean's by more than one batch.
+    weight = min(baseline.variance_weight, baseline.weight) + n
+    variance = baseline.variance + (squares - n * baseline.variance) / weight
+    return msgspec.structs.replace(baseline, rings=rings, variance=max(variance, 0.0), variance_weight=weight)
 
 
-def largest_shift(level: Level, rules: Rules) -> Shift | None:
-    """Return the window that departs most significantly, whatever its size; ``None`` while no window has enough."""
+def largest_shift(baseline: MeanBaseline, criteria: ShiftCriteria) -> Shift | None:
+    """Return the most significant shift of all windows; ``None`` while no window has enough values."""
     worst: Shift | None = None
-    for index, ring in enumerate(level.rings):
+    for index, ring in enumerate(baseline.rings):
         n = sum(ring.ns)
-        if n < rules.least_values:
+        if n < MIN_VALUES:
             continue
-        shift = _shift(level, index, n, sum(ring.xs), rules)
+        shift = _shift(baseline, index, n, sum(ring.xs), criteria)
         if worst is None or shift.z > worst.z:
             worst = shift
     return worst
 
 
-def is_anomalous(level: Level, shift: Shift, rules: Rules) -> bool:
+def is_anomalous(baseline: MeanBaseline, shift: Shift, criteria: ShiftCriteria) -> bool:
     """Whether *shift* is both improbable and large enough to matter."""
-    departure = shift.mean - level.mean
-    return shift.p_value < rules.p_open and (abs(departure) if rules.both_ways else departure) >= rules.least_shift
+    return shift.p_value < criteria.p_open and shift.mean - baseline.mean >= criteria.min_shift
 
 
-def is_calm(level: Level, rules: Rules) -> bool:
-    """Whether recent values, enough of them, look like the baseline again."""
-    for index, ring in enumerate(level.rings):
+def has_recovered(baseline: MeanBaseline, criteria: ShiftCriteria) -> bool:
+    """Whether enough recent values agree with the baseline again."""
+    for index, ring in enumerate(baseline.rings):
         n = sum(ring.ns)
-        if n >= (CALM_FLOOR if index == len(level.rings) - 1 else CALM_VALUES):
+        if n >= (MIN_RECOVERY_VALUES if index == len(baseline.rings) - 1 else RECOVERY_VALUES):
             break
     else:
         return False
-    departure = sum(ring.xs) / n - level.mean
-    if rules.both_ways:
-        departure = abs(departure)
-    return departure < max(CALM_Z * level.error(index, n, rules), rules.least_shift / 2)
+    shift = sum(ring.xs) / n - baseline.mean
+    return shift < max(RECOVERY_Z * baseline.standard_error(index, n, criteria), criteria.min_shift / 2)
 
 
-def opened(level: Level) -> Level:
-    """Begin to collect the windows of an anomaly."""
-    return msgspec.structs.replace(level, pending=(Spread(),) * len(WINDOWS))
+def open_episode(baseline: MeanBaseline) -> MeanBaseline:
+    """Start collecting the windows of an anomaly."""
+    return msgspec.structs.replace(baseline, pending=(Dispersion(),) * len(WINDOWS))
 
 
-def closed(level: Level, at: float, is_burst: bool) -> Level:
-    """Forget a long anomaly; let a short one teach how this series wobbles. The windows begin anew."""
-    level = msgspec.structs.replace(level, rings=start_level(at).rings, mean_from=at)
+def close_episode(baseline: MeanBaseline, at: float, is_burst: bool) -> MeanBaseline:
+    """Empty the windows; add the dispersion of a burst to the baseline, discard that of a longer anomaly."""
+    baseline = msgspec.structs.replace(baseline, rings=start_mean_baseline(at).rings, mean_from=at)
     if not is_burst:
-        return msgspec.structs.replace(level, spread_from=at)
-    wobbles = tuple(w.learn(p.excess, p.weight, 1.0) for w, p in zip(level.wobbles, level.pending, strict=True))
-    return msgspec.structs.replace(level, wobbles=wobbles)
+        return msgspec.structs.replace(baseline, dispersion_from=at)
+    pairs = zip(baseline.dispersions, baseline.pending, strict=True)
+    dispersions = tuple(learned.learn(new.excess, new.weight, 1.0) for learned, new in pairs)
+    return msgspec.structs.replace(baseline, dispersions=dispersions)
 
 
-def _shift(level: Level, index: int, n: float, total: float, rules: Rules) -> Shift:
-    """Hold *n* values, which add up to *total*, against what window *index* may do."""
+def _shift(baseline: MeanBaseline, index: int, n: float, total: float, criteria: ShiftCriteria) -> Shift:
+    """Compare *n* values, which add up to *total*, with the baseline by the error of window *index*."""
     mean = total / n
-    z = (mean - level.mean) / level.error(index, n, rules)
-    if rules.both_ways:
-        z = abs(z)
-    return Shift(mean, int(n), level.rings[index].window_s, z, normal_tail(z) * (2 if rules.both_ways else 1))
+    z = (mean - baseline.mean) / baseline.standard_error(index, n, criteria)
+    return Shift(mean, int(n), baseline.rings[index].window_s, z, normal_tail(z))
 
 
-def _is_jump(level: Level, n: float, total: float, rules: Rules) -> bool:
+def _is_jump(baseline: MeanBaseline, n: float, total: float, criteria: ShiftCriteria) -> bool:
     """
-    Whether values that came at once would open an anomaly if they were a window. Then they are no scatter.
+    Whether the values of one sample, taken as a window, would open an anomaly. Then they are no scatter.
 
-    The windows tell too late: they still hold the minutes before, and one look at a busy webhook can weigh as much as
-    all that a young baseline knows. Its spread would widen to the whole rise, and no window could ever stand out again.
+    The windows react too late: they still hold the minutes before, and one sample of a busy webhook can outweigh a
+    young baseline. Its variance would grow to include the whole rise, and no window could be significant again.
     """
-    return n >= JUMP_VALUES and is_anomalous(level, _shift(level, 0, n, total, rules), rules)
+    return n >= MIN_JUMP_VALUES and is_anomalous(baseline, _shift(baseline, 0, n, total, criteria), criteria)
 
 
-def _is_late_departure(level: Level, values: Iterable[tuple[float, int]], rules: Rules, policy: AnomalyPolicy) -> bool:
+def _is_shift_while_learning(
+    baseline: MeanBaseline, values: Iterable[tuple[float, int]], criteria: ShiftCriteria, policy: AnomalyPolicy
+) -> bool:
     """
-    Whether values that come at once while learning depart from what is known, which is half of what is wanted.
+    Whether the values of one sample depart from a baseline that has learned at least half of what it needs.
 
-    Learned, they would be part of normal. Before there is that half, nobody can tell the onset from the normal.
+    They are not learned, or they would become part of normal. With less learned, an onset cannot be distinguished.
     """
-    if level.weight < policy.learn_attempts / 2:
+    if baseline.weight < policy.learn_attempts / 2:
         return False
-    n, total, _ = _clipped_sums(level, values, rules)
-    return n >= JUMP_VALUES and _shift(level, 0, n, total, rules).z > SUSPICIOUS_Z
+    n, total, _ = _clipped_sums(baseline, values, criteria)
+    return n >= MIN_JUMP_VALUES and _shift(baseline, 0, n, total, criteria).z > ONSET_Z
 
 
-def _is_suspicious(level: Level, rings: tuple[Ring, ...], rules: Rules) -> bool:
+def _is_onset(baseline: MeanBaseline, rings: tuple[Ring, ...], criteria: ShiftCriteria) -> bool:
     """
-    Whether what comes in may be the onset of an anomaly.
+    Whether the windows may hold the onset of an anomaly.
 
-    Then it must not widen the spread that it will be judged by: a young baseline would take even a tenfold rise for its
-    own scatter before enough of it is seen.
+    The variance must not learn it: that of a young baseline would grow faster than the shift becomes significant, even
+    with a tenfold rise.
     """
-    shift = largest_shift(msgspec.structs.replace(level, rings=rings), rules)
-    return shift is not None and shift.z > SUSPICIOUS_Z
+    shift = largest_shift(msgspec.structs.replace(baseline, rings=rings), criteria)
+    return shift is not None and shift.z > ONSET_Z
 
 
-def _clipped_sums(level: Level, values: Iterable[tuple[float, int]], rules: Rules) -> tuple[float, float, float]:
+def _clipped_sums(
+    baseline: MeanBaseline, values: Iterable[tuple[float, int]], criteria: ShiftCriteria
+) -> tuple[float, float, float]:
     """Return the count, the sum of the clipped values, and their squared distances from the mean."""
-    mean = level.mean
-    limit = rules.clip_sd * level.sd(rules) if level.variance_weight >= UNCLIPPED else float("inf")
+    mean = baseline.mean
+    limit = CLIP_SD * baseline.sd(criteria) if baseline.variance_weight >= CLIP_AFTER_VALUES else float("inf")
     n = total = squares = 0.0
     for value, times in values:
         off = min(max(value - mean, -limit), limit)
@@ -233,17 +237,19 @@ def _clipped_sums(level: Level, values: Iterable[tuple[float, int]], rules: Rule
     return n, total, squares
 
 
-def _learn_values(level: Level, at: float, values: Iterable[tuple[float, int]], policy: AnomalyPolicy) -> Level:
-    """Take in values at once (West 1979, *CACM* 22:532): there is no baseline yet that they could spoil."""
-    weight = level.weight * 0.5 ** ((at - level.learned_at) / policy.half_life_s)
-    mean, squares = level.mean, level.variance * weight
+def _learn_values(
+    baseline: MeanBaseline, at: float, values: Iterable[tuple[float, int]], policy: AnomalyPolicy
+) -> MeanBaseline:
+    """Add values to the baseline directly (West 1979, *CACM* 22:532)."""
+    weight = baseline.weight * 0.5 ** ((at - baseline.learned_at) / policy.half_life_s)
+    mean, squares = baseline.mean, baseline.variance * weight
     for value, times in values:
         weight += times
         off = value - mean
         mean += off * times / weight
         squares += times * off * (value - mean)
     return msgspec.structs.replace(
-        level,
+        baseline,
         learned_at=at,
         mean_from=at,
         weight=weight,
@@ -254,33 +260,36 @@ def _learn_values(level: Level, at: float, values: Iterable[tuple[float, int]], 
     )
 
 
-def _pass_time(level: Level, at: float, mode: Mode, rules: Rules, policy: AnomalyPolicy) -> Level:
-    rings, wobbles, pending = [], list(level.wobbles), list(level.pending)
-    variance = level.sd(rules) ** 2
-    for index, ring in enumerate(level.rings):
-        moved, passed = advance(ring, at)
+def _advance_windows(
+    baseline: MeanBaseline, at: float, mode: LearningMode, criteria: ShiftCriteria, policy: AnomalyPolicy
+) -> MeanBaseline:
+    rings, dispersions, pending = [], list(baseline.dispersions), list(baseline.pending)
+    variance = baseline.sd(criteria) ** 2
+    for index, ring in enumerate(baseline.rings):
+        moved, elapsed = advance_ring(ring, at)
         rings.append(moved)
-        if passed.block is not None and passed.block[0] >= level.spread_from and level.weight > UNCLIPPED:
-            _, n, total = passed.block
-            # A window of few values says little about the wobble beneath their own scatter.
+        block = elapsed.block
+        if block is not None and block[0] >= baseline.dispersion_from and baseline.weight > CLIP_AFTER_VALUES:
+            _, n, total = block
+            # In a window of few values their own scatter hides the variance between windows.
             trust = n / (n + 4)
-            keep = 0.5 ** (ring.window_s / policy.spread_half_life_s)
-            target = pending if mode == "frozen" else wobbles
-            target[index] = target[index].learn(trust * ((total / n - level.mean) ** 2 - variance / n), trust, keep)
+            keep = 0.5 ** (ring.window_s / policy.dispersion_half_life_s)
+            target = pending if mode == "frozen" else dispersions
+            target[index] = target[index].learn(trust * ((total / n - baseline.mean) ** 2 - variance / n), trust, keep)
     n = total = 0.0
-    if mode == "watching":
-        for end_at, slot_n, slot_total in passed.dropped:
-            if end_at - moved.slot_s >= level.mean_from:
+    if mode == "detecting":
+        for end_at, slot_n, slot_total in elapsed.dropped:
+            if end_at - moved.slot_s >= baseline.mean_from:
                 n, total = n + slot_n, total + slot_total
-    weight, mean, learned_at = level.weight, level.mean, level.learned_at
+    weight, mean, learned_at = baseline.weight, baseline.mean, baseline.learned_at
     if n > 0:
         weight = weight * 0.5 ** ((at - learned_at) / policy.half_life_s) + n
         mean += (total - n * mean) / weight
         learned_at = at
     return msgspec.structs.replace(
-        level,
+        baseline,
         rings=tuple(rings),
-        wobbles=tuple(wobbles),
+        dispersions=tuple(dispersions),
         pending=tuple(pending),
         learned_at=learned_at,
         weight=weight,

@@ -1,8 +1,7 @@
-"""What a signal sees (`Sample`), what it says (`Verdict`), and the reason it keeps (`Evidence`)."""
+"""Input of the detector (`Sample`), its result (`Verdict`), and the measurement behind it (`Evidence`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from math import isfinite
 
@@ -13,18 +12,17 @@ from monitor.domain.vocab import Severity
 
 
 class Signal(StrEnum):
-    """What departed from normal."""
+    """A measured property of a webhook, compared with its baseline. In the order of the verdicts."""
 
     FAILURES = "failures"
     LATENCY = "latency"
-    TAIL = "tail"
+    LATENCY_TAIL = "latency_tail"
     VOLUME = "volume"
-    SILENCE = "silence"
-    VALUE = "value"
+    NO_DATA = "no_data"
 
 
-class State(StrEnum):
-    """``OPENED`` and ``CLOSED`` are said once, at the transition; ``OPEN`` in between."""
+class SignalState(StrEnum):
+    """``OPENED`` and ``CLOSED`` are returned once, at the transition; ``OPEN`` in between."""
 
     LEARNING = "learning"
     NORMAL = "normal"
@@ -37,9 +35,9 @@ class Evidence(msgspec.Struct, frozen=True):
     """
     The measurement behind an anomaly.
 
-    ``observed`` and ``expected`` share a unit that the signal fixes: a ratio (failures, tail), milliseconds (latency),
-    attempts (volume, silence) or the series' own (value). ``n`` attempts or values lay in the ``window_s`` seconds
-    before. ``p_value`` is the chance of at least this departure in normal operation.
+    The signal fixes the unit of ``observed`` and ``expected``: a ratio (failures, latency tail), milliseconds (latency)
+    or attempts (volume, no data). ``n`` attempts lay in the ``window_s`` seconds before. ``p_value`` is the probability
+    of at least this deviation in normal operation.
     """
 
     observed: float
@@ -50,10 +48,10 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """One signal's answer to one sample. ``evidence``, ``severity`` and ``opened_at`` are set from OPENED to CLOSED."""
+    """The result of one signal for one sample. The optional members are set from OPENED to CLOSED."""
 
     signal: Signal
-    state: State
+    state: SignalState
     at: float
     sentence: str
     severity: Severity | None = None
@@ -65,17 +63,17 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """
     The attempts of one webhook that were settled since the sample before.
 
-    ``at`` is the moment of looking, in Unix seconds, and must grow: a sample that is not newer than the baseline is a
-    repeat and changes nothing, so a tick may safely be run again. Attempts that come late count when they are seen.
-    An empty sample says that time passed.
+    ``at`` is the time of the evaluation, in Unix seconds, and must increase: a sample that is not newer than the
+    baseline is a repeat and changes nothing, so a tick may safely be run again. Late attempts belong to the sample in
+    which they arrive. An empty sample only advances time.
 
     Order matters only to runs of failures: ``run_head`` failures came before the first success, ``run_tail`` after the
     last one (both are ``failures`` when nothing succeeded), at most ``longest_run`` in a row, in ``runs`` runs in all.
 
     ``latencies_ms`` are pairs ``(value, count)`` of successful attempts, from raw values or histogram buckets alike. A
-    failure's latency stays out: a timeout is told by the failure rate, an instant refusal is not a fast answer.
+    failure's latency is left out: a timeout shows in the failure rate, and an instant refusal is not a fast response.
 
-    ``held`` says that Monitor itself holds attempts back (paused, breaker open): volume and silence look away.
+    ``held``: Monitor itself holds attempts back (paused, breaker open), so volume and no data are not judged.
 
     Raises:
         Invalid: a number is not finite or the counts contradict each other.
@@ -102,36 +100,3 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
         for value_ms, count in self.latencies_ms:
             if not (isfinite(value_ms) and value_ms >= 0 and count > 0):
                 raise Invalid("A latency must be finite and not negative, and counted at least once.")
-
-
-def sample_of(at: float, attempts: Iterable[tuple[bool, float]], *, held: bool = False) -> Sample:
-    """
-    Aggregate *attempts*, pairs ``(succeeded, latency_ms)`` in the order they ended.
-
-    Raises:
-        Invalid: *at* or a success's latency is not finite.
-    """
-    total = failures = run = head = longest = runs = 0
-    latencies: list[tuple[float, int]] = []
-    for succeeded, latency_ms in attempts:
-        total += 1
-        if succeeded:
-            latencies.append((latency_ms, 1))
-            run = 0
-            continue
-        failures += 1
-        run += 1
-        runs += run == 1
-        head += failures == total
-        longest = max(longest, run)
-    return Sample(
-        at=at,
-        attempts=total,
-        failures=failures,
-        run_head=head,
-        run_tail=run,
-        longest_run=longest,
-        runs=runs,
-        latencies_ms=tuple(latencies),
-        held=held,
-    )

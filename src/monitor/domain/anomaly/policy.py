@@ -1,10 +1,11 @@
-"""How sure the detector must be. The defaults are tuned on seeds 1-5 of ``benchmarks.detection``."""
+"""Thresholds of the detector. The defaults are tuned on seeds 1-5 of ``benchmarks.detection``."""
 
 from __future__ import annotations
 
 import msgspec
 
-DAY_S = 86_400.0
+from monitor.domain.monitoring.metrics import DAY_S
+
 WEEK_S = 7 * DAY_S
 
 
@@ -13,31 +14,31 @@ class AnomalyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     One policy for all signals. Those marked (S) are promised to users; the others may be tuned.
 
     Attributes:
-        learn_attempts: (S) attempts after which a baseline may judge.
-        learn_s: (S) seconds after which it may judge with fewer.
+        learn_attempts: (S) attempts after which a baseline is used.
+        learn_s: (S) seconds after which it is used with fewer.
         half_life_s: (S) age at which an observation counts half in a mean.
-        spread_half_life_s: the same for dispersions. Longer, since rare bursts must be remembered between two of them.
+        dispersion_half_life_s: the same for dispersions. Longer, to bridge the time between two rare bursts.
         freeze_s: (S) how long an open anomaly keeps its baseline from learning.
         close_after_s: how long the recent window must agree with the baseline before an anomaly closes.
-        burst_s: an anomaly that closes within this time teaches the dispersion: it was one of the webhook's own bursts.
-        min_failures: (S) failures below which no window is judged.
-        min_points_ratio: (S) least excess over the baseline share.
+        burst_s: an anomaly that closes within this time counts as a burst, and adds to the dispersion.
+        min_failures: (S) failures below which no window opens an anomaly.
+        min_points_ratio: (S) minimum excess over the baseline proportion.
         p_window: (S) tail probability below which a failure or tail window opens an anomaly.
-        hold_s: how long a window must have been so before it opens an anomaly, unless nearly everything fails.
-        min_run: consecutive failures below which a run is not judged.
-        min_run_s: how long a run must have lasted, so that a busy webhook is not judged by a hiccup of seconds.
-        runs_per_day: how often a run may happen in normal operation, per day, and still open an anomaly.
-        min_slowdown: least ratio of geometric mean latencies.
+        hold_s: how long an excess must last before it opens an anomaly, unless nearly everything fails.
+        min_run: consecutive failures below which a run opens no anomaly.
+        min_run_s: minimum duration of a run, so that a busy webhook survives an interruption of seconds.
+        runs_per_day: a run opens an anomaly if normal operation brings fewer such runs a day than this.
+        min_slowdown: minimum ratio of geometric mean latencies.
         p_latency: tail probability below which a latency window opens an anomaly.
-        volume_factor: least ratio of observed to expected attempts, either way.
-        p_volume: tail probability below which volume or silence opens an anomaly.
-        gap_factor: a silence must exceed the webhook's longest one by this factor.
+        volume_factor: minimum ratio of observed to expected attempts, or of expected to observed.
+        p_volume: tail probability below which volume or no data opens an anomaly.
+        gap_factor: a gap must exceed the webhook's longest normal one by this factor.
     """
 
     learn_attempts: int = 200
     learn_s: float = DAY_S
     half_life_s: float = DAY_S
-    spread_half_life_s: float = WEEK_S
+    dispersion_half_life_s: float = WEEK_S
     freeze_s: float = DAY_S
     close_after_s: float = 600.0
     burst_s: float = 5_400.0

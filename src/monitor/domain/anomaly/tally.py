@@ -1,8 +1,8 @@
 """
-What a webhook's attempts add up to between two looks of the detector.
+Attempts of a webhook, counted between two evaluations.
 
-A tally is a monoid, so that settles may add to it one after the other and nothing of the order that runs of failures
-need is lost: ``merge(tally_of(a), tally_of(b)) == tally_of(a + b)``.
+Tallies form a monoid that keeps the order needed for runs of failures, so each settlement can add its own:
+``merge_tallies(tally_of(a), tally_of(b)) == tally_of(a + b)``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from monitor.domain.anomaly.model import Sample
-from monitor.domain.monitoring.metrics import Histogram, bucket_value
-from monitor.domain.monitoring.metrics import merge as merge_histograms
+from monitor.domain.monitoring.metrics import Histogram, bucket_value, merge_histograms
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
@@ -54,7 +53,7 @@ def tally_of(attempts: Iterable[tuple[bool, float]]) -> Tally:
     return Tally(total, failures, head, run, longest, runs, Histogram.of(latencies_ms))
 
 
-def merge(first: Tally, then: Tally) -> Tally:
+def merge_tallies(first: Tally, then: Tally) -> Tally:
     """Return the tally of the attempts of *first* followed by those of *then*. Associative."""
     if not first.attempts or not then.attempts:
         return then if then.attempts else first
@@ -70,8 +69,8 @@ def merge(first: Tally, then: Tally) -> Tally:
     )
 
 
-def sample(tally: Tally, at: float, *, held: bool) -> Sample:
-    """Return what the detector sees of *tally* at *at* (Unix seconds); see :class:`Sample` for *held*."""
+def to_sample(tally: Tally, at: float, *, held: bool) -> Sample:
+    """Return *tally* as the sample of time *at* (Unix seconds); see :class:`Sample` for *held*."""
     histogram = tally.latencies
     return Sample(
         at=at,

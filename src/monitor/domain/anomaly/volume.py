@@ -1,8 +1,8 @@
 """
 Volume: far more or far fewer attempts in an hour than this hour of the week brings.
 
-The law is negative binomial, a Poisson law whose rate wobbles as it has wobbled before. An hour without any attempt is
-silence, and left to that signal.
+Counts follow a negative binomial law: Poisson, with a rate that varies as much as it did before. An hour without any
+attempt is left to the signal ``no_data``.
 """
 
 from __future__ import annotations
@@ -10,61 +10,55 @@ from __future__ import annotations
 import msgspec
 
 from monitor.domain.anomaly.distributions import negative_binomial_tails
-from monitor.domain.anomaly.episode import Alarm, judge, learning, standing
+from monitor.domain.anomaly.episode import Deviation, update_episode
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
-from monitor.domain.anomaly.traffic import HOURS_PER_DAY, TrafficBaseline, knows_enough, take
+from monitor.domain.anomaly.traffic import TrafficBaseline, add_traffic, has_learned, traffic_verdict
 from monitor.domain.vocab import Severity
 
-LEAST_EXPECTED = 0.5
-"""Attempts an hour below which a surge is measured against this: the second attempt of a quiet night is no anomaly."""
+MIN_EXPECTED = 0.5
+"""Lower limit of the expected attempts an hour, so that the second attempt of a quiet night is no anomaly."""
 
-CALM_P = 0.01
+RECOVERY_P = 0.01
 
 
-def observe(
+def observe_volume(
     baseline: TrafficBaseline, sample: Sample, policy: AnomalyPolicy = DEFAULT_POLICY
 ) -> tuple[TrafficBaseline, Verdict]:
     """
-    Take in *sample* and judge it.
+    Add *sample* and compare the last hour with the baseline.
 
-    Volume and silence share one baseline; either may see a sample first. A sample that volume has seen changes nothing
-    and opens nothing; its verdict tells the present state.
+    Volume and no data share one baseline; either may get a sample first.
     """
     if sample.at <= baseline.volume_at:
-        if not knows_enough(baseline):
-            return baseline, _learning(baseline)
-        return baseline, standing(Signal.VOLUME, baseline.volume, baseline.volume_at)
-    baseline = msgspec.structs.replace(take(baseline, sample, policy), volume_at=sample.at)
-    if not knows_enough(baseline):
-        return baseline, _learning(baseline)
-    expected, seen = sum(baseline.ring.ns), int(sum(baseline.ring.xs))
-    # The first hour after learning has no expectation for all of its window yet.
-    alarm, calm = None, False
+        return baseline, traffic_verdict(Signal.VOLUME, baseline, baseline.volume, baseline.volume_at)
+    baseline = msgspec.structs.replace(add_traffic(baseline, sample, policy), volume_at=sample.at)
+    if not has_learned(baseline):
+        return baseline, traffic_verdict(Signal.VOLUME, baseline, baseline.volume, sample.at)
+    expected, observed = sum(baseline.ring.ns), int(sum(baseline.ring.xs))
+    # In the first hour after learning only part of the window has an expectation.
+    deviation, is_normal = None, False
     if not sample.held and baseline.ring.ns[0] > 0:
-        alarm, calm = _weigh(baseline, expected, seen, policy)
-    if alarm is None and baseline.volume is None:
-        return baseline, standing(Signal.VOLUME, None, sample.at)
-    episode, verdict = judge(Signal.VOLUME, baseline.volume, sample.at, alarm, calm, policy)
+        deviation, is_normal = _compare_volume(baseline, expected, observed, policy)
+    if deviation is None and baseline.volume is None:
+        return baseline, traffic_verdict(Signal.VOLUME, baseline, None, sample.at)
+    episode, verdict = update_episode(Signal.VOLUME, baseline.volume, sample.at, deviation, is_normal, policy)
     return msgspec.structs.replace(baseline, volume=episode), verdict
 
 
-def _weigh(baseline: TrafficBaseline, expected: float, seen: int, policy: AnomalyPolicy) -> tuple[Alarm | None, bool]:
-    """Return the alarm, if any, and whether the hour looks normal."""
-    mean = max(expected, LEAST_EXPECTED)
-    is_large = seen >= mean * policy.volume_factor or 0 < seen <= mean / policy.volume_factor
+def _compare_volume(
+    baseline: TrafficBaseline, expected: float, observed: int, policy: AnomalyPolicy
+) -> tuple[Deviation | None, bool]:
+    """Return the deviation, if any, and whether the hour looks normal."""
+    mean = max(expected, MIN_EXPECTED)
+    is_large = observed >= mean * policy.volume_factor or 0 < observed <= mean / policy.volume_factor
     if not is_large and baseline.volume is None:
         return None, True
-    fewer, more = negative_binomial_tails(seen, mean, baseline.profile.spread)
+    fewer, more = negative_binomial_tails(observed, mean, baseline.profile.overdispersion)
     p_value = min(fewer, more)
-    if not is_large or seen == 0 or p_value >= policy.p_volume:
-        return None, p_value > CALM_P or not is_large
-    severity = Severity.WARNING if seen < mean else Severity.INFO
+    if not is_large or observed == 0 or p_value >= policy.p_volume:
+        return None, p_value > RECOVERY_P or not is_large
+    severity = Severity.WARNING if observed < mean else Severity.INFO
     window_s = baseline.ring.window_s
-    sentence = f"{seen} attempts in the last hour; {expected:.0f} is normal for this hour of the week."
-    return Alarm(Evidence(float(seen), expected, seen, window_s, p_value), severity, sentence), False
-
-
-def _learning(baseline: TrafficBaseline) -> Verdict:
-    sentence = f"Learning what is normal: {baseline.hours_seen} of {HOURS_PER_DAY} hours seen."
-    return learning(Signal.VOLUME, baseline.volume_at, sentence)
+    sentence = f"{observed} attempts in the last hour; {expected:.0f} is normal for this hour of the week."
+    return Deviation(Evidence(float(observed), expected, observed, window_s, p_value), severity, sentence), False

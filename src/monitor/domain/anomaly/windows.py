@@ -22,9 +22,9 @@ class Ring(msgspec.Struct, frozen=True, array_like=True):
         return self.slot_s * len(self.ns)
 
 
-class Passed(msgspec.Struct, frozen=True):
+class Elapsed(msgspec.Struct, frozen=True):
     """
-    What time did to a ring.
+    The result of advancing a ring.
 
     ``dropped`` slots left the window: tuples ``(slot_end_at, n, x)``, oldest first, only those with ``n > 0``.
     ``block`` is the newest completed stretch of the window's length, aligned to the epoch: ``(start_at, n, x)``.
@@ -34,7 +34,7 @@ class Passed(msgspec.Struct, frozen=True):
     block: tuple[float, float, float] | None = None
 
 
-NOTHING = Passed()
+NOTHING_ELAPSED = Elapsed()
 
 
 def empty_ring(window_s: float, slots: int, at: float) -> Ring:
@@ -44,22 +44,22 @@ def empty_ring(window_s: float, slots: int, at: float) -> Ring:
     return Ring(slot_s, int(at // slot_s), zeros, zeros)
 
 
-def advance(ring: Ring, at: float) -> tuple[Ring, Passed]:
-    """Move *ring* to the slot of *at*. Time that goes back moves nothing."""
+def advance_ring(ring: Ring, at: float) -> tuple[Ring, Elapsed]:
+    """Move *ring* to the slot of *at*; an earlier time changes nothing."""
     head = int(at // ring.slot_s)
     steps = head - ring.head
     if steps <= 0:
-        return ring, NOTHING
+        return ring, NOTHING_ELAPSED
     size = len(ring.ns)
     gone = min(steps, size)
     first = ring.head - size + 1
     dropped = tuple(((first + i + 1) * ring.slot_s, ring.ns[i], ring.xs[i]) for i in range(gone) if ring.ns[i] > 0)
     zeros = (0.0,) * gone
     moved = Ring(ring.slot_s, head, ring.ns[gone:] + zeros, ring.xs[gone:] + zeros)
-    return moved, Passed(dropped, _completed_block(ring, head))
+    return moved, Elapsed(dropped, _completed_block(ring, head))
 
 
-def add(ring: Ring, n: float, x: float) -> Ring:
+def add_to_ring(ring: Ring, n: float, x: float) -> Ring:
     """Add to the newest slot."""
     return Ring(ring.slot_s, ring.head, (*ring.ns[:-1], ring.ns[-1] + n), (*ring.xs[:-1], ring.xs[-1] + x))
 

@@ -1,11 +1,11 @@
 """
-What goes over the wire to a chat: the same event as a message that the service understands.
+Chat messages about events, in the formats of Slack, Discord and Teams.
 
 Sources: Slack "Incoming webhooks" (``text`` and ``attachments``), Discord "Execute Webhook" (``embeds``, colours as
 integers; 256 characters of title, 4,096 of description, 1,024 of a field, which may not be blank), Microsoft "Adaptive
 Cards for incoming webhooks" (an ``attachments`` list with one card of at most 28 KB).
 
-What a message shows was written by strangers: it must neither call people nor hide where a link leads.
+The text of a message is untrusted: it is escaped so that it can neither mention users nor hide a link's target.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from monitor.domain.vocab import BodyFormat, Severity
 
 ALERTS = "monitor.alert."
-"""What the types of events about alerts begin with."""
+"""Prefix of the types of events about alerts."""
 
 TEXT_MAX = 1_500
 """Characters of a payload that a message shows; every service takes at least 2,000 in all."""
@@ -53,7 +53,7 @@ def render(body_format: BodyFormat, event_type: str, payload: bytes) -> bytes:
 
 
 def message_of(event_type: str, payload: bytes) -> Message:
-    """Put an event into words: an alert by its sentence, anything else by its type and payload."""
+    """Return an alert's sentence as the message of an event about it, of any other event its type and payload."""
     if not event_type.startswith(ALERTS):
         return _plain(event_type, payload)
     try:
@@ -109,8 +109,8 @@ def _plain(event_type: str, payload: bytes) -> Message:
     return Message(_cut(event_type, TITLE_MAX), _cut(payload.decode(errors="replace"), TEXT_MAX))
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _cut(text: str, max_length: int) -> str:
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 def _slack(message: Message) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _slack(message: Message) -> dict[str, Any]:
 
 
 def _slack_text(text: str) -> str:
-    """Escape what Slack would read as mentions and links."""
+    """Escape mentions and links."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -138,7 +138,7 @@ def _discord(message: Message) -> dict[str, Any]:
 
 
 def _discord_text(text: str) -> str:
-    """Escape what Discord would read as mentions, links and markup."""
+    """Escape mentions, links and markup."""
     return _DISCORD_MARKUP.sub(r"\\\g<0>", text)
 
 
@@ -163,8 +163,8 @@ def _teams(message: Message) -> dict[str, Any]:
 
 def _teams_text(text: str) -> str:
     """
-    Keep Teams from showing a link under another name.
+    Prevent links with a text of their own.
 
-    Not every client of it knows backslash escapes; an invisible character between name and address helps in all.
+    Some clients ignore backslash escapes; an invisible character between text and address works in all.
     """
     return text.replace("](", "]\u200b(")

@@ -8,9 +8,9 @@
        │                           └─── probe failed ────┘  │  └───┘
        └──────────────────────────────── probe succeeded ───┘
 
-While open, results of attempts that were already under way change nothing: a failure says what is known, and a lucky
-success is no reason to release the whole queue; that is what the probe is for. The shortest opening lasts as long as
-the longest attempt, so what settles while half-open is the probe.
+While open, attempts that began before change nothing: a failure adds nothing, and one success is no reason to release
+the whole queue; only the probe decides. The shortest opening lasts as long as the longest attempt, so an attempt that
+settles while half-open is the probe.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ MAX_DOUBLINGS = 32
 
 
 class BreakerState(StrEnum):
-    """Whether deliveries may go out: all, none, or one to try."""
+    """Whether deliveries may be sent: all, none, or one probe."""
 
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
 
 
-class Signal(StrEnum):
-    """What moves a breaker."""
+class BreakerEvent(StrEnum):
+    """Cause of a transition."""
 
     TOO_MANY_FAILURES = "too_many_failures"
     PROBE_SENT = "probe_sent"
@@ -53,14 +53,14 @@ class Permit(StrEnum):
     NONE = "none"
 
 
-TRANSITIONS: dict[tuple[BreakerState, Signal], BreakerState] = {
-    (BreakerState.CLOSED, Signal.TOO_MANY_FAILURES): BreakerState.OPEN,
-    (BreakerState.OPEN, Signal.PROBE_SENT): BreakerState.HALF_OPEN,
-    (BreakerState.HALF_OPEN, Signal.PROBE_SENT): BreakerState.HALF_OPEN,
-    (BreakerState.HALF_OPEN, Signal.PROBE_SUCCEEDED): BreakerState.CLOSED,
-    (BreakerState.HALF_OPEN, Signal.PROBE_FAILED): BreakerState.OPEN,
+TRANSITIONS: dict[tuple[BreakerState, BreakerEvent], BreakerState] = {
+    (BreakerState.CLOSED, BreakerEvent.TOO_MANY_FAILURES): BreakerState.OPEN,
+    (BreakerState.OPEN, BreakerEvent.PROBE_SENT): BreakerState.HALF_OPEN,
+    (BreakerState.HALF_OPEN, BreakerEvent.PROBE_SENT): BreakerState.HALF_OPEN,
+    (BreakerState.HALF_OPEN, BreakerEvent.PROBE_SUCCEEDED): BreakerState.CLOSED,
+    (BreakerState.HALF_OPEN, BreakerEvent.PROBE_FAILED): BreakerState.OPEN,
 }
-"""Every move there is. Any other pair is illegal."""
+"""All transitions. Any other pair is illegal."""
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,11 +80,11 @@ class BreakerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Breaker(msgspec.Struct, frozen=True):
-    """Where a breaker stands.
+    """State of a breaker.
 
-    ``until`` is null while closed; while open, when the next probe may go; while half-open, when the prober is taken
-    for dead. ``trips`` counts the openings since it was last closed. ``since`` counts the outcomes since then, up to
-    the policy's window, so that failures from before a good probe do not open it again.
+    ``until`` is null while closed; while open, when the next probe may be sent; while half-open, when the probe's lease
+    ends. ``trips`` counts the openings since it was last closed, ``since`` the outcomes, up to the policy's window, so
+    that failures from before a successful probe do not open it again.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -94,7 +94,7 @@ class Breaker(msgspec.Struct, frozen=True):
 
 
 def permit(breaker: Breaker, now: datetime) -> Permit:
-    """Tell what may be sent at *now* (aware UTC). Pure and total; before ``until`` nothing is."""
+    """Return what may be sent at *now* (aware UTC); nothing before ``until``. Pure and total."""
     if breaker.state is BreakerState.CLOSED:
         return Permit.ALL
     if breaker.until is None or now >= breaker.until:
@@ -102,23 +102,23 @@ def permit(breaker: Breaker, now: datetime) -> Permit:
     return Permit.NONE
 
 
-def probing(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
+def start_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
     """
-    Record that the one probe was taken; another is due only when its lease has run out.
+    Record that the probe was leased; another is due only when that lease has run out.
 
     Raises:
-        Conflict: no probe is due at *now*; somebody else took it, or none is needed.
+        Conflict: no probe is due at *now*: it was leased already, or the breaker is closed.
     """
     if permit(breaker, now) is not Permit.PROBE:
         raise Conflict(f"No probe is due: the circuit is {breaker.state}.")
     return msgspec.structs.replace(
         breaker,
-        state=move(breaker.state, Signal.PROBE_SENT),
+        state=transition(breaker.state, BreakerEvent.PROBE_SENT),
         until=now + timedelta(seconds=policy.probe_lease_s),
     )
 
 
-def after(breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, policy: BreakerPolicy) -> Breaker:
+def record_outcome(breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, policy: BreakerPolicy) -> Breaker:
     """
     Return the breaker after one attempt settled. Pure and total.
 
@@ -136,19 +136,19 @@ def after(breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, poli
     if breaker.state is BreakerState.OPEN:
         return breaker
     if breaker.state is BreakerState.HALF_OPEN:
-        return _closed() if ok else _opened(breaker, Signal.PROBE_FAILED, now, policy)
+        return _closed() if ok else _opened(breaker, BreakerEvent.PROBE_FAILED, now, policy)
     since = min(breaker.since + 1, policy.window)
     if _too_many_failures(recent[-since:], policy):
-        return _opened(breaker, Signal.TOO_MANY_FAILURES, now, policy)
+        return _opened(breaker, BreakerEvent.TOO_MANY_FAILURES, now, policy)
     return msgspec.structs.replace(breaker, since=since)
 
 
-def move(state: BreakerState, signal: Signal) -> BreakerState:
+def transition(state: BreakerState, signal: BreakerEvent) -> BreakerState:
     """
-    Look one transition up.
+    Return the state after *signal*.
 
     Raises:
-        Conflict: the table has no such move.
+        Conflict: the table has no such transition.
     """
     try:
         return TRANSITIONS[state, signal]
@@ -157,13 +157,13 @@ def move(state: BreakerState, signal: Signal) -> BreakerState:
 
 
 def _closed() -> Breaker:
-    return Breaker(state=move(BreakerState.HALF_OPEN, Signal.PROBE_SUCCEEDED))
+    return Breaker(state=transition(BreakerState.HALF_OPEN, BreakerEvent.PROBE_SUCCEEDED))
 
 
-def _opened(breaker: Breaker, signal: Signal, now: datetime, policy: BreakerPolicy) -> Breaker:
+def _opened(breaker: Breaker, signal: BreakerEvent, now: datetime, policy: BreakerPolicy) -> Breaker:
     open_s = policy.base_open_s * 2.0 ** min(breaker.trips, MAX_DOUBLINGS)
     return Breaker(
-        state=move(breaker.state, signal),
+        state=transition(breaker.state, signal),
         until=now + timedelta(seconds=min(open_s, policy.cap_open_s)),
         trips=breaker.trips + 1,
     )

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
 
 RESERVED_SEGMENT = "monitor"
 """First segment of the types of Monitor's own events, such as ``monitor.alert.raised``."""
 
-
 _TYPE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-
-
 _PATTERN = re.compile(r"\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?")
 
-
 EVENT_TYPE = {"maxLength": 128, "pattern": f"^(?!monitor(\\.|$))({_TYPE.pattern})$"}
-
-
 EVENT_PATTERN = {"maxLength": 128, "pattern": f"^({_PATTERN.pattern})$"}
-"""What the documentation says of them, as JSON Schema; the functions below decide."""
+"""JSON Schemas for the documentation only; the functions below decide."""
 
 
 def is_event_type(text: str) -> bool:
@@ -41,16 +34,8 @@ def patterns_for(event_type: str) -> tuple[str, ...]:
     """Return every pattern that matches *event_type*, most specific first.
 
     ``order.paid.eu`` → ``order.paid.eu``, ``order.paid.*``, ``order.*``, ``*``. The last one is left out for Monitor's
-    own events: who wants every order has not asked to hear how other webhooks do.
+    own events: a subscription to every order is none to the alerts about other webhooks.
     """
     parts = event_type.split(".")
     prefixes = (".".join(parts[:n]) + ".*" for n in range(len(parts) - 1, 0, -1))
     return (event_type, *prefixes, *(() if is_reserved(event_type) else ("*",)))
-
-
-def subscribes(
-    patterns: Iterable[str], labels: Mapping[str, str], *, event_type: str, event_labels: Mapping[str, str]
-) -> bool:
-    """Whether a webhook gets an event: one pattern matches its type and the event carries all its labels."""
-    wanted = patterns_for(event_type)
-    return any(p in wanted for p in patterns) and all(event_labels.get(k) == v for k, v in labels.items())

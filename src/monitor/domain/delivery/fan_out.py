@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
-from monitor.domain.delivery.event_types import subscribes
-from monitor.domain.ports.clock import Clock
+from monitor.domain.delivery.event_types import patterns_for
 
 
 class NewEvent(msgspec.Struct, frozen=True):
@@ -23,28 +22,33 @@ class NewEvent(msgspec.Struct, frozen=True):
 
 
 class NewDelivery(msgspec.Struct, frozen=True):
+    """One event for one webhook to store, due at once."""
+
     id: UUID
     event_id: UUID
     webhook_id: UUID
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """What decides whether a webhook gets an event."""
+    """Selects the events of a webhook: one of its patterns matches the type, and the event has all its labels."""
 
     webhook_id: UUID
-    event_types: list[str]
+    event_types: frozenset[str]
     labels: dict[str, str]
 
 
-def fan_out(events: Iterable[NewEvent], subscriptions: Sequence[Subscription], clock: Clock) -> list[NewDelivery]:
-    """Return one delivery for each event and each of *subscriptions* that wants it."""
+def fan_out(
+    events: Sequence[NewEvent], subscriptions: Sequence[Subscription], new_id: Callable[[], UUID]
+) -> list[NewDelivery]:
+    """Return one delivery for each event and each of *subscriptions* that matches its type and labels."""
+    patterns = {type_: patterns_for(type_) for type_ in {event.type for event in events}}
+    by_type = {
+        type_: [s for s in subscriptions if not s.event_types.isdisjoint(matching)]
+        for type_, matching in patterns.items()
+    }
     return [
-        NewDelivery(clock.new_id(), event.id, subscription.webhook_id)
+        NewDelivery(new_id(), event.id, subscription.webhook_id)
         for event in events
-        for subscription in subscriptions
-        if _wants(subscription, event)
+        for subscription in by_type[event.type]
+        if subscription.labels.items() <= event.labels.items()
     ]
-
-
-def _wants(subscription: Subscription, event: NewEvent) -> bool:
-    return subscribes(subscription.event_types, subscription.labels, event_type=event.type, event_labels=event.labels)

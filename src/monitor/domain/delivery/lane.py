@@ -1,4 +1,4 @@
-"""A lane is one webhook's way out: what limits it, and what its latest attempts say about it."""
+"""Lane: the limits of one webhook's deliveries, and the state that its latest attempts leave."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, merge
-from monitor.domain.delivery.circuit_breaker import Breaker, BreakerPolicy, BreakerState, Permit, after, permit, probing
+from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, merge_tallies
+from monitor.domain.delivery.circuit_breaker import (
+    Breaker,
+    BreakerPolicy,
+    BreakerState,
+    Permit,
+    permit,
+    record_outcome,
+    start_probe,
+)
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
@@ -17,24 +25,24 @@ from monitor.domain.monitoring.health import (
     UNKNOWN_HEALTH,
     Health,
     HealthPolicy,
+    append_outcome,
     continuous_failure,
-    evaluate,
-    remember,
+    evaluate_health,
 )
 
 
 class LanePolicy(msgspec.Struct, frozen=True):
-    """Every number that judges a lane."""
+    """Thresholds of health and breaker."""
 
     health: HealthPolicy = HealthPolicy()
     breaker: BreakerPolicy = BreakerPolicy()
 
 
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of one webhook that changes with every attempt, and the limits it is held to.
+    """State of one webhook that changes with every attempt, and the limits of its configuration.
 
     ``recent`` holds outcome labels, oldest first. ``tokens`` is the rate limit's bucket as of ``tokens_at``, null
-    while full. ``unseen`` is what the detector has not looked at yet, ``look_at`` when it does next, null for never.
+    while full. ``unevaluated`` is what the detector has yet to evaluate, at ``evaluate_at``, null for never.
     ``in_flight`` counts leased deliveries; ``version`` is that of the webhook's configuration.
     """
 
@@ -46,8 +54,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     breaker: Breaker = Breaker()
     tokens: float | None = None
     tokens_at: datetime | None = None
-    unseen: Tally = NO_ATTEMPTS
-    look_at: datetime | None = None
+    unevaluated: Tally = NO_ATTEMPTS
+    evaluate_at: datetime | None = None
     version: int = 1
     max_concurrency: int = 10
     rate_limit: RateLimit | None = None
@@ -57,66 +65,65 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     deleted: bool = False
 
 
-def room(lane: Lane, now: datetime) -> int:
-    """Return how many deliveries may be taken from *lane* now, at least 0. Pure and total."""
+def capacity(lane: Lane, now: datetime) -> int:
+    """Return how many deliveries may be leased from *lane* now, at least 0. Pure and total."""
     allowed = permit(lane.breaker, now)
     if allowed is Permit.NONE:
         return 0
     cap = 1 if lane.ordered or allowed is Permit.PROBE else lane.max_concurrency
-    # A probe goes out even if attempts from before the opening still hang: they are what it is to judge.
+    # A probe is sent even if attempts from before the opening still hang.
     free = cap if allowed is Permit.PROBE else cap - lane.in_flight
     if lane.rate_limit is not None:
-        free = min(free, int(_tokens(lane, lane.rate_limit, now)))
+        free = min(free, int(lane.rate_limit.available(lane.tokens, lane.tokens_at, now)))
     return max(free, 0)
 
 
 def refill_s(lane: Lane, now: datetime) -> float | None:
-    """Return the seconds until the rate limit lets one more go; ``None`` if it does not hold anything back now."""
+    """Return the seconds until the rate limit has a token; ``None`` if it has one now, or there is no limit."""
     if lane.rate_limit is None:
         return None
-    missing = 1 - _tokens(lane, lane.rate_limit, now)
+    missing = 1 - lane.rate_limit.available(lane.tokens, lane.tokens_at, now)
     return missing / lane.rate_limit.per_s if missing > 0 else None
 
 
 def reopen(lane: Lane) -> Lane:
-    """Return *lane* for a webhook that a person enabled again: what failed before no longer counts against it."""
+    """Return *lane* for a webhook that was enabled again: earlier failures no longer count."""
     return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker())
 
 
-def charge(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
-    """Return *lane* after *taken* deliveries, at most its :func:`room`, were leased from it."""
+def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
+    """Return *lane* after *taken* deliveries, at most its :func:`capacity`, were leased from it."""
     if not taken:
         return lane
     changes: dict[str, object] = {}
     if permit(lane.breaker, now) is Permit.PROBE:
-        changes["breaker"] = probing(lane.breaker, now, policy.breaker)
+        changes["breaker"] = start_probe(lane.breaker, now, policy.breaker)
     if lane.rate_limit is not None:
-        changes |= {"tokens": _tokens(lane, lane.rate_limit, now) - taken, "tokens_at": now}
+        changes |= {"tokens": lane.rate_limit.available(lane.tokens, lane.tokens_at, now) - taken, "tokens_at": now}
     return msgspec.structs.replace(lane, **changes) if changes else lane
 
 
-def observe(lane: Lane, outcome: Outcome, at: datetime, now: datetime, policy: LanePolicy) -> Lane:
+def record_attempt(lane: Lane, outcome: Outcome, at: datetime, now: datetime, policy: LanePolicy) -> Lane:
     """
-    Return *lane* after one more attempt. Pure and total; attempts that one settle brings come oldest first.
+    Return *lane* after one more attempt. Pure and total; call it in the order in which the attempts started.
 
     Args:
-        at: when the attempt started. One that started before the latest known is late news: it changes
-            nothing but a half-open breaker.
+        at: when the attempt started. One that started before the lane's latest changes a half-open breaker only.
         now: when it is settled.
     """
     if lane.last_attempt_at is not None and at < lane.last_attempt_at:
-        # Late news must not count twice, but it may be the probe that everybody waits for.
+        # It may be the probe.
         probed = lane.breaker.state is BreakerState.HALF_OPEN
         return _break(lane, outcome, now, policy) if probed else lane
-    recent = remember(lane.recent, outcome.label, policy.health.window)
-    seen = msgspec.structs.replace(
+    recent = append_outcome(lane.recent, outcome.label, policy.health.window)
+    recorded = msgspec.structs.replace(
         lane,
         recent=recent,
         last_attempt_at=at,
         failing_since=None if outcome.ok else (lane.failing_since or at),
-        health=evaluate(recent, lane.health, policy.health, now),
+        health=evaluate_health(recent, lane.health, policy.health, now),
     )
-    return _break(seen, outcome, now, policy)
+    return _break(recorded, outcome, now, policy)
 
 
 def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
@@ -124,8 +131,9 @@ def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
     Return *lane* after attempts that newer ones will push out of its window. Pure and total.
 
     Args:
-        attempts: outcome and start, oldest first. They only tell since when the webhook fails, as :func:`observe`
-            would; judging health a thousand times to keep the last verdict would cost more than storing them all.
+        attempts: outcome and start, oldest first. Only ``failing_since`` and ``last_attempt_at`` follow them, as in
+            :func:`record_attempt`: evaluating health a thousand times to keep the last result costs more than storing
+            them all.
     """
     failing_since, last_at = lane.failing_since, lane.last_attempt_at
     for outcome, at in attempts:
@@ -135,14 +143,16 @@ def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
     return msgspec.structs.replace(lane, failing_since=failing_since, last_attempt_at=last_at)
 
 
-def notice(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
+def accumulate(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
     """
-    Return *after*, with the attempts that *made* it so of *before* left for the detector to see.
+    Return *after* with *made*, the attempts since *before*, added to what the detector has yet to evaluate.
 
-    A change of status is looked at as soon as possible, everything else in its turn.
+    A change of status is evaluated as soon as possible, anything else at the time that was set before.
     """
     changed = before.health.status is not after.health.status
-    return msgspec.structs.replace(after, unseen=merge(before.unseen, made), look_at=now if changed else before.look_at)
+    return msgspec.structs.replace(
+        after, unevaluated=merge_tallies(before.unevaluated, made), evaluate_at=now if changed else before.evaluate_at
+    )
 
 
 def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:
@@ -151,12 +161,5 @@ def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:
 
 
 def _break(lane: Lane, outcome: Outcome, now: datetime, policy: LanePolicy) -> Lane:
-    breaker = after(lane.breaker, lane.recent, outcome.ok, now, policy.breaker)
+    breaker = record_outcome(lane.breaker, lane.recent, outcome.ok, now, policy.breaker)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
-
-
-def _tokens(lane: Lane, limit: RateLimit, now: datetime) -> float:
-    if lane.tokens is None or lane.tokens_at is None:
-        return float(limit.burst)
-    waited_s = max((now - lane.tokens_at).total_seconds(), 0.0)
-    return min(lane.tokens + waited_s * limit.per_s, float(limit.burst))

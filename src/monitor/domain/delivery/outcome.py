@@ -43,7 +43,7 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What one HTTP exchange brought. Exactly one of ``status_code`` and a transport ``error`` tells how it ended;
+    """Result of one HTTP exchange. Exactly one of ``status_code`` and a transport ``error`` is set;
     a status outside 2xx also carries ``error = ErrorKind.STATUS``.
 
     ``response_body`` holds at most 4 KiB; ``retry_after`` is the raw header. ``exchange`` is null when no byte of the

@@ -14,10 +14,10 @@ from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.vocab import DeliveryState
 
 COUNTED_MAX = 1_000_000
-"""Deliveries that a replay counts and sends at most: more than that is an import, not a replay."""
+"""Deliveries that a replay counts and sends at most."""
 
 FINISHED = [state.value for state in DeliveryState if state is not DeliveryState.PENDING]
-"""What ``states`` may name, as the documentation shows it."""
+"""Values of ``states``, for the documentation."""
 
 UNDELIVERED = (DeliveryState.FAILED, DeliveryState.CANCELLED, DeliveryState.QUARANTINED)
 
@@ -28,14 +28,14 @@ class ReplaySpec(
     """
     Which deliveries to send again: those accepted in ``[from, to)`` that ended in one of ``states``.
 
-    ``dry_run`` only counts them. Receivers that drop repeats by ``webhook-id`` will drop what they had already.
+    ``dry_run`` only counts. Receivers that drop repeats by ``webhook-id`` drop those that arrived before.
     """
 
     from_at: Annotated[datetime, Meta(tz=True, description="Accepted at or after this time.")]
     to_at: Annotated[datetime, Meta(tz=True, description="Accepted before this time.")]
     states: Annotated[
         list[Annotated[DeliveryState, Meta(extra_json_schema={"enum": FINISHED})]],
-        Meta(min_length=1, max_length=4, description="How they ended."),
+        Meta(min_length=1, max_length=4, description="States to choose."),
     ] = msgspec.field(default_factory=lambda: list(UNDELIVERED))
     dry_run: bool = False
 
@@ -49,9 +49,9 @@ class ReplayState(StrEnum):
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One replay. ``total`` counts what it found at its start, ``queued`` what it has made due again so far.
+    One replay. ``total`` counts the deliveries chosen at its start, ``queued`` those made due again so far.
 
-    ``cursor`` is the last delivery it came to, in the order of ids.
+    ``cursor`` is the last one of these, in the order of ids.
     """
 
     id: UUID
@@ -81,7 +81,7 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayCount(msgspec.Struct, frozen=True):
-    """What a replay would send again, at most ``COUNTED_MAX``."""
+    """Deliveries that a replay would send again, at most ``COUNTED_MAX``."""
 
     count: int
 
@@ -104,10 +104,10 @@ def check_replay(spec: ReplaySpec) -> None:
 
 def advance(replay: Replay, moved: int, last: UUID | None, *, full: bool, now: datetime) -> Replay:
     """
-    Return *replay* after one step made *moved* deliveries due, *last* being where it stopped.
+    Return *replay* after one step made *moved* deliveries due, the last one being *last*.
 
     Args:
-        full: the step came to its limit, so there may be more.
+        full: the step reached its limit, so more may be left.
     """
     return msgspec.structs.replace(
         replay,
@@ -118,7 +118,7 @@ def advance(replay: Replay, moved: int, last: UUID | None, *, full: bool, now: d
 
 
 def shown(replay: Replay) -> ReplayView:
-    """Return *replay* as clients see it."""
+    """Return the view of *replay*."""
     return ReplayView(
         id=replay.id,
         webhook_id=replay.webhook_id,

@@ -1,4 +1,4 @@
-"""What an attempt brought, and what happens to its delivery next."""
+"""Retry schedule: what happens to a delivery after an attempt."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """The receiver took it."""
+    """Delivered."""
 
 
 class Retry(msgspec.Struct, frozen=True, tag=True):
@@ -70,7 +70,7 @@ def decide(outcome: Outcome, *, attempts: int, policy: RetryPolicy, now: datetim
     Args:
         attempts: how many were made, this one included; at least 1.
         now: aware UTC.
-        jitter: fraction in [0, 1); 0.5 leaves the wait as the schedule says.
+        jitter: fraction in [0, 1); 0.5 leaves the wait as scheduled.
 
     Returns:
         ``Retry(at)`` with ``now < at <= now + MAX_WAIT_S`` or a terminal ``Done`` / ``Dead``. 410 means gone for good
@@ -98,7 +98,7 @@ def parse_retry_after(value: str, now: datetime) -> float | None:
     """
     text = value.strip()
     if text.isascii() and text.isdigit():
-        # float, not int: it takes any number of digits, and turns absurdly many into infinity.
+        # float, not int: it accepts any number of digits; very many become infinity.
         return min(float(text), RETRY_AFTER_CAP_S)
     try:
         at = parsedate_to_datetime(text)

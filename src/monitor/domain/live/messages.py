@@ -1,15 +1,13 @@
-"""What goes over the feed, encoded once for all sockets."""
+"""What goes over the feed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 import msgspec
-
-from monitor.domain.errors import MonitorError
 
 
 class Kind(StrEnum):
@@ -41,7 +39,7 @@ TOPICS: dict[str, frozenset[Kind]] = {
 """What a client may subscribe to: a type of frame, or a group of them."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class FeedEntry(msgspec.Struct, frozen=True):
     """A message before it has a number. ``data`` is JSON; ``webhook_id`` is null if it is about all webhooks."""
 
     kind: Kind
@@ -51,62 +49,14 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A frame ready for any socket: ``frame`` is its RFC 6455 form, of which the first ``head`` bytes are no text."""
+    """An entry in its place in the feed; ``encoded`` is its form for sockets, made once for all of them."""
 
     kind: Kind
     epoch: str
     seq: int
     webhook_id: UUID | None
-    frame: bytes
-    head: int
-
-    @property
-    def text(self) -> str:
-        return self.frame[self.head :].decode()
+    encoded: bytes
 
 
-class _Envelope(msgspec.Struct):
-    type: Kind
-    epoch: str
-    seq: int
-    at: datetime
-    data: msgspec.Raw
-
-
-class _ErrorEnvelope(msgspec.Struct):
-    type: Kind
-    code: str
-    epoch: str
-    seq: int
-    at: datetime
-    data: dict[str, Any]
-
-
-def seal(entry: Entry, epoch: str, seq: int) -> Message:
-    """Put *entry* into its envelope."""
-    text = msgspec.json.encode(_Envelope(entry.kind, epoch, seq, entry.at, entry.data))
-    return _message(entry.kind, epoch, seq, entry.webhook_id, text)
-
-
-def seal_error(error: MonitorError, epoch: str, seq: int, at: datetime) -> Message:
-    """Tell one client what was wrong with its frame: ``code`` is the error's slug, ``data`` what a person may read."""
-    data = {"title": error.title, "detail": error.detail}
-    text = msgspec.json.encode(_ErrorEnvelope(Kind.ERROR, error.slug, epoch, max(seq, 0), at, data))
-    return _message(Kind.ERROR, epoch, seq, None, text)
-
-
-def text_frame(payload: bytes) -> bytes:
-    """Return *payload* as one unmasked text frame (RFC 6455 section 5.2)."""
-    return _head(len(payload)) + payload
-
-
-def _message(kind: Kind, epoch: str, seq: int, webhook_id: UUID | None, text: bytes) -> Message:
-    return Message(kind, epoch, seq, webhook_id, text_frame(text), len(_head(len(text))))
-
-
-def _head(size: int) -> bytes:
-    if size < 126:
-        return bytes((0x81, size))
-    if size < 1 << 16:
-        return b"\x81\x7e" + size.to_bytes(2)
-    return b"\x81\x7f" + size.to_bytes(8)
+Encode = Callable[[FeedEntry, str, int], Message]
+"""Puts an entry in its place, given by epoch and ``seq``."""

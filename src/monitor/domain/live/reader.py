@@ -50,11 +50,11 @@ class Reader:
     ``cursor`` is the last ``seq`` that was handed out, wanted or not, or ``WAITING``.
     """
 
-    __slots__ = ("cursor", "wanted")
+    __slots__ = ("cursor", "filter")
 
     def __init__(self) -> None:
         self.cursor = WAITING
-        self.wanted = EVERYTHING
+        self.filter = EVERYTHING
 
     def resume(self, stream: Stream, position: Position) -> bool:
         """Go on from *position* if everything since is still there."""
@@ -71,13 +71,13 @@ class Reader:
         """Take nothing until the next snapshot."""
         self.cursor = WAITING
 
-    def take(self, message: Message) -> bool:
+    def advance(self, message: Message) -> bool:
         """Pass over *message*, which must be the next one; return whether it is wanted."""
         self.cursor = message.seq
-        return self.wants(message)
+        return self.passes(message)
 
-    def wants(self, message: Message) -> bool:
-        return self.wanted is EVERYTHING or self.wanted.passes(message.kind, message.webhook_id)
+    def passes(self, message: Message) -> bool:
+        return self.filter is EVERYTHING or self.filter.passes(message.kind, message.webhook_id)
 
     def is_lost(self, stream: Stream) -> bool:
         """Whether it lags so far behind that the ring has moved on."""
@@ -90,5 +90,5 @@ class Reader:
     def missed(self, stream: Stream) -> Iterator[Message]:
         """Yield what is wanted after the cursor, moving it along; stopping early keeps the rest for later."""
         for message in stream.after(self.cursor):
-            if self.take(message):
+            if self.advance(message):
                 yield message

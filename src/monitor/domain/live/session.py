@@ -1,16 +1,15 @@
-"""What a connected client may say, and when it has to go."""
+"""What a connected client may send, and how long it may stay connected."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 
-from monitor.domain.errors import Forbidden, Invalid, Malformed, MonitorError, TooManyRequests, Unauthenticated
+from monitor.domain.errors import Forbidden, Invalid, Malformed, TooManyRequests, Unauthenticated
 from monitor.domain.live.stream import Position
 from monitor.domain.vocab import Role
 
@@ -21,18 +20,6 @@ FLOOD_S = 60.0
 FrameList = msgspec.Meta(max_length=1000)
 
 
-class CloseCode(IntEnum):
-    """Why a socket was closed: RFC 6455 section 7.4 and IANA below 4000, beyond 4000 plus the HTTP status."""
-
-    INTERNAL = 1011
-    RESTART = 1012
-    TOO_SLOW = 1013
-    MALFORMED = 4400
-    UNAUTHENTICATED = 4401
-    FORBIDDEN = 4403
-    FLOOD = 4429
-
-
 class UnknownFrame(Invalid):
     """A ``type`` of a later version; the socket stays open."""
 
@@ -40,23 +27,8 @@ class UnknownFrame(Invalid):
     title = "There is no such type of frame"
 
 
-_CLOSES: tuple[tuple[type[MonitorError], CloseCode | None], ...] = (
-    (UnknownFrame, None),
-    (Malformed, CloseCode.MALFORMED),
-    (Invalid, CloseCode.MALFORMED),
-    (Unauthenticated, CloseCode.UNAUTHENTICATED),
-    (Forbidden, CloseCode.FORBIDDEN),
-    (TooManyRequests, CloseCode.FLOOD),
-)
-
-
-def close_code_of(error: MonitorError) -> CloseCode | None:
-    """Return how the socket is closed upon *error*; ``None`` leaves it open."""
-    return next((code for kind, code in _CLOSES if isinstance(error, kind)), CloseCode.INTERNAL)
-
-
-class Pass(msgspec.Struct, frozen=True):
-    """Who holds a socket and until when, in Unix seconds without leeway."""
+class SocketGrant(msgspec.Struct, frozen=True):
+    """The token by which a socket is open, until Unix second ``expires_at`` without leeway."""
 
     subject: str
     role: Role
@@ -81,7 +53,7 @@ class Subscribe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Resume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first frame of a client that was here before, with the filter it had then."""
+    """The first frame of a client that reconnects, with the filter it had before."""
 
     epoch: str
     seq: Annotated[int, msgspec.Meta(ge=0)]
@@ -102,15 +74,15 @@ _FRAMES: dict[str, type[Auth | Subscribe | Resume]] = {"auth": Auth, "subscribe"
 
 
 class Session:
-    """One client's standing: how often it spoke and for whom."""
+    """One client's token, and the times of its newest frames."""
 
-    __slots__ = ("_spoken", "holder")
+    __slots__ = ("_frame_times", "grant")
 
-    def __init__(self, holder: Pass) -> None:
-        self.holder = holder
-        self._spoken: deque[float] | None = None
+    def __init__(self, grant: SocketGrant) -> None:
+        self.grant = grant
+        self._frame_times: deque[float] | None = None
 
-    def hear(self, payload: str | bytes | None, now_s: float) -> Auth | Subscribe | Resume:
+    def read_frame(self, payload: str | bytes | None, now_s: float) -> Auth | Subscribe | Resume:
         """
         Read a frame.
 
@@ -118,7 +90,7 @@ class Session:
             payload: the text; ``None`` or bytes for a binary frame.
 
         Raises:
-            MonitorError: see :func:`close_code_of` for what follows.
+            MonitorError: the frame is refused; most errors close the socket.
         """
         self._count(now_s)
         if not isinstance(payload, str):
@@ -134,35 +106,35 @@ class Session:
         except (ValueError, RecursionError):
             raise Malformed("The frame is not valid JSON.") from None
 
-    def renew(self, new: Pass) -> None:
+    def renew(self, new: SocketGrant) -> None:
         """
-        Go on with a newer token.
+        Replace the token by a newer one.
 
         Raises:
-            Forbidden: of another subject, or with rights that the old one did not give.
+            Forbidden: it is of another subject, or gives rights that the old one did not.
         """
-        if new.subject != self.holder.subject:
+        if new.subject != self.grant.subject:
             raise Forbidden("The new token is for another subject.")
-        if not self.holder.role.includes(new.role):
+        if not self.grant.role.includes(new.role):
             raise Forbidden("The new token has more rights; connect again to use them.")
         if not new.role.includes(Role.VIEWER):
             raise Forbidden("This needs the role viewer.")
-        self.holder = new
+        self.grant = new
 
     def check(self, now: float, is_revoked: Callable[[str], bool]) -> None:
         """
         Raises:
             Unauthenticated: the token has run out at Unix second *now*, or is revoked.
         """
-        if now >= self.holder.expires_at:
+        if now >= self.grant.expires_at:
             raise Unauthenticated("The token has expired.")
-        if is_revoked(self.holder.jti):
+        if is_revoked(self.grant.jti):
             raise Unauthenticated("The token has been revoked.")
 
     def _count(self, now_s: float) -> None:
-        if self._spoken is None:
-            # Most clients never say a word.
-            self._spoken = deque(maxlen=FLOOD_FRAMES)
-        if len(self._spoken) == FLOOD_FRAMES and now_s - self._spoken[0] < FLOOD_S:
+        if self._frame_times is None:
+            # Most clients never send a frame.
+            self._frame_times = deque(maxlen=FLOOD_FRAMES)
+        if len(self._frame_times) == FLOOD_FRAMES and now_s - self._frame_times[0] < FLOOD_S:
             raise TooManyRequests("Too many frames.", retry_after_s=FLOOD_S)
-        self._spoken.append(now_s)
+        self._frame_times.append(now_s)

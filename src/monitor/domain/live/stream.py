@@ -1,4 +1,4 @@
-"""The newest messages of a feed, and the port to the log in which its processes agree on their order."""
+"""The newest messages of a feed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from itertools import islice
 
 import msgspec
 
-from monitor.domain.live.messages import Entry, Message, seal
+from monitor.domain.live.messages import Encode, FeedEntry, Message
 
 RING = 1024
-"""Messages kept for all sockets together: what a client may have missed, and what a slow one may lag behind."""
+"""Messages kept for all sockets together: how far a client may be behind and still resume."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -25,31 +25,45 @@ class Tail(msgspec.Struct, frozen=True):
     """A run of numbered entries, and the place where the log ended when it was read."""
 
     end: Position
-    entries: Sequence[tuple[int, Entry]] = ()
+    entries: Sequence[tuple[int, FeedEntry]] = ()
 
 
 class Stream:
-    """A process's copy of the end of its feed."""
+    """
+    A process's copy of the end of its feed.
 
-    def __init__(self, epoch: str, *, capacity: int = RING) -> None:
+    Args:
+        encode: called once for each message.
+
+    ``connected`` is whether it is kept up to date; a process without a log has nothing to be behind of.
+    """
+
+    def __init__(self, epoch: str, encode: Encode, *, capacity: int = RING) -> None:
         self.epoch = epoch
         self.seq = 0
+        self.connected = True
+        self._encode = encode
         self._ring: deque[Message] = deque(maxlen=capacity)
 
     @property
     def position(self) -> Position:
         return Position(self.epoch, self.seq)
 
+    def disconnect(self) -> None:
+        """Note that other processes' messages may be missing, until the next tail."""
+        self.connected = False
+
     def restart(self, tail: Tail) -> None:
-        """Forget everything and hold *tail*."""
+        """Replace everything by *tail*."""
         self.epoch = tail.end.epoch
         self._ring.clear()
-        self._ring.extend(seal(entry, self.epoch, seq) for seq, entry in tail.entries)
+        self._ring.extend(self._encode(entry, self.epoch, seq) for seq, entry in tail.entries)
         self.seq = max(tail.end.seq, self._ring[-1].seq if self._ring else 0)
+        self.connected = True
 
     def extend(self, tail: Tail) -> list[Message] | None:
         """
-        Take what is new in *tail*; safe to repeat.
+        Add what is new in *tail*; safe to repeat.
 
         Returns:
             The new messages, or ``None`` without a change if they do not follow upon what is here.
@@ -58,9 +72,10 @@ class Stream:
         follows = [seq for seq, _ in fresh] == list(range(self.seq + 1, self.seq + len(fresh) + 1))
         if tail.end.epoch != self.epoch or not follows or tail.end.seq > self.seq + len(fresh):
             return None
-        messages = [seal(entry, self.epoch, seq) for seq, entry in fresh]
+        messages = [self._encode(entry, self.epoch, seq) for seq, entry in fresh]
         self._ring.extend(messages)
         self.seq += len(messages)
+        self.connected = True
         return messages
 
     def covers(self, seq: int) -> bool:

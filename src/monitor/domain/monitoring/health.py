@@ -1,6 +1,6 @@
-"""How a webhook does, judged from its latest attempts, and why in one sentence.
+"""Health of a webhook: a status computed from its latest attempts, and the reason in one sentence.
 
-Getting worse takes little evidence and getting better takes more, so a status does not flutter::
+With hysteresis: getting worse takes little evidence and getting better takes more::
 
     unavailable   the last 5 attempts failed, or half of at least 5; kept until 5 in a row succeed
     degraded      2 failures that make 15 %, or half of any number (so 1 of 1); kept until fewer than 2 failures are
@@ -8,8 +8,8 @@ Getting worse takes little evidence and getting better takes more, so a status d
     healthy       none of these
     unknown       no attempts
 
-A success streak long enough to leave a status also keeps the failures before it from bringing the status back.
-That makes evaluating twice the same as evaluating once.
+A success streak long enough to leave a status also outweighs the failures before it, so evaluating twice is the same
+as evaluating once.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ KINDS_SHOWN = 3
 """Error labels that a reason names; the rest is "others"."""
 
 PRIOR_FAILURE_RATIO = 0.05
-"""Share of failures assumed of a webhook nothing is known about; it weighs as much as one attempt."""
+"""Failure probability of a webhook without attempts; it weighs as much as one attempt."""
 
 WEIGHT_HALF_LIFE = 5
-"""Attempts after which a sample counts half: failures come in runs, so what was last is what comes next."""
+"""Attempts after which a sample counts half: failures come in runs, so recent ones predict best."""
 
 
 class HealthPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, cache_hash=True):
     """The numbers of the table above. ``window`` counts attempts, ``*_streak`` consecutive ones.
 
-    ``warn_after_s`` and ``disable_after_s`` limit failure without a single success; the
-    owner has two days between the warning and the end.
+    ``warn_after_s`` and ``disable_after_s`` limit failure without a single success; two days lie between
+    the warning and the disabling.
     """
 
     window: Count = 20
@@ -67,11 +67,11 @@ class Health(msgspec.Struct, frozen=True):
 
 
 UNKNOWN_HEALTH = Health(HealthStatus.UNKNOWN, "No attempts yet.", PRIOR_FAILURE_RATIO)
-"""Of a webhook that was never tried."""
+"""Health of a webhook without attempts."""
 
 
 class _Sample(msgspec.Struct, frozen=True):
-    """What the rules look at. Making one outcome worse never lowers ``failures`` and ``failure_streak`` and never
+    """Input of the rules. Making one outcome worse never lowers ``failures`` and ``failure_streak`` and never
     raises ``success_streak``; each rule is monotone in those three, and so is the status.
     """
 
@@ -85,25 +85,25 @@ class _Sample(msgspec.Struct, frozen=True):
         return self.failures / self.size
 
 
-def evaluate(recent: Sequence[str], previous: Health | None, policy: HealthPolicy, now: datetime) -> Health:
+def evaluate_health(recent: Sequence[str], previous: Health | None, policy: HealthPolicy, now: datetime) -> Health:
     """
-    Judge a webhook by its *recent* attempts. Pure and total; safe to repeat.
+    Return the health of a webhook after its *recent* attempts. Pure and total; safe to repeat.
 
     Args:
         recent: outcome labels (:attr:`Outcome.label`), oldest first; only the last ``policy.window`` count.
-        previous: what was found before, ``None`` the first time.
+        previous: the health before, ``None`` the first time.
         now: aware UTC; becomes ``changed_at`` only if the status changes.
 
     Returns:
         A health that, for a fixed *previous*, never improves when a success in *recent* becomes a failure.
     """
     before = previous or UNKNOWN_HEALTH
-    status, reason, probability = _judge(tuple(recent[-policy.window :]), before.status, policy)
+    status, reason, probability = _assess(tuple(recent[-policy.window :]), before.status, policy)
     return Health(status, reason, probability, before.changed_at if status is before.status else now)
 
 
-def remember(recent: Sequence[str], label: str, window: int) -> tuple[str, ...]:
-    """Append the newest *label* and drop what no longer fits into *window*, at least 1."""
+def append_outcome(recent: Sequence[str], label: str, window: int) -> tuple[str, ...]:
+    """Append the newest *label* and keep the last *window* labels, at least 1."""
     return (*recent, label)[-window:]
 
 
@@ -126,7 +126,7 @@ def failure_probability(recent: Sequence[str]) -> float:
 def continuous_failure(
     failing_since: datetime | None, now: datetime, policy: HealthPolicy
 ) -> Literal["none", "warn", "disable"]:
-    """Tell whether a webhook failed so long without one success that its owner must hear of it, or that it must stop.
+    """Return whether a webhook has failed without one success for so long that it needs a warning or is disabled.
 
     *failing_since* is the first failure after the last success, ``None`` if the last attempt succeeded.
     """
@@ -139,8 +139,8 @@ def continuous_failure(
 
 
 @lru_cache(maxsize=4096)
-def _judge(window: tuple[str, ...], before: HealthStatus, policy: HealthPolicy) -> tuple[HealthStatus, str, float]:
-    """Cached: most webhooks have one of a few windows, and every attempt asks."""
+def _assess(window: tuple[str, ...], before: HealthStatus, policy: HealthPolicy) -> tuple[HealthStatus, str, float]:
+    """Cached, since every attempt needs it and most webhooks have one of a few windows."""
     sample = _sample(window)
     status = _status(sample, before, policy)
     return status, _reason(window, sample, status, policy), failure_probability(window)
@@ -200,7 +200,7 @@ def _all_of(size: int) -> str:
 
 
 def _pending(sample: _Sample, status: HealthStatus, policy: HealthPolicy) -> str:
-    """Say what an unavailable webhook that succeeds again still lacks."""
+    """Return how many successes an unavailable webhook still needs, as text."""
     if status is not HealthStatus.UNAVAILABLE or not sample.success_streak:
         return ""
     missing = policy.recovery_streak - sample.success_streak
@@ -208,7 +208,7 @@ def _pending(sample: _Sample, status: HealthStatus, policy: HealthPolicy) -> str
 
 
 def _kinds(window: Sequence[str]) -> str:
-    """Name the kinds of failure, most frequent first; with their counts if there are several."""
+    """Return the kinds of failure as text, most frequent first; with counts if there are several."""
     counts = Counter(label for label in window if label != OK_LABEL)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     if len(ranked) == 1:

@@ -1,8 +1,8 @@
-"""Latency histograms and rollups that merge: minutes into hours, hours into days, webhooks into the whole.
+"""Mergeable latency histograms and rollups: minutes into hours, hours into days, webhooks into the whole system.
 
 The histogram is a DDSketch (Masson, Rim, Lee: "DDSketch", VLDB 2019, section 2): bucket *i* holds the latencies in
-``(MIN_LATENCY_MS * g**(i - 1), MIN_LATENCY_MS * g**i]`` and answers with the one value that is at most ``ACCURACY``
-away, relatively, from everything in it.
+``(MIN_LATENCY_MS * g**(i - 1), MIN_LATENCY_MS * g**i]`` and stands for the one value with a relative error of
+at most ``ACCURACY`` from everything in it.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from monitor.domain.vocab import OK_LABEL
 K = TypeVar("K", int, str)
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
-"""Widths of the rollups that are kept; they begin at whole minutes, hours and days, UTC."""
+"""Widths of the stored rollups; they start at whole minutes, hours and days, UTC."""
 
 ACCURACY = 0.024
 """Relative error by construction. The promise is 0.025; the rest is room for floating-point rounding."""
 
 MIN_LATENCY_MS = 0.1
-"""Everything up to this falls into bucket 0 and reads as this."""
+"""Shorter latencies count as this: bucket 0."""
 
 MAX_LATENCY_MS = 86_400_000.0
-"""Everything longer than a day counts as a day."""
+"""Longer latencies count as a day."""
 
 _GAMMA = (1 + ACCURACY) / (1 - ACCURACY)
 _LOG_GAMMA = math.log(_GAMMA)
@@ -45,13 +45,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 _SUM_GRAIN = 1024
-"""Latencies are summed in multiples of 1/1024 ms: such float sums are exact below 2**43 ms (278 years of waiting),
-so merging stays associative to the last bit."""
+"""Latencies are summed in multiples of 1/1024 ms: such float sums are exact below 2**43 ms, so merging is
+associative to the last bit."""
 
 
 class Histogram(msgspec.Struct, frozen=True):
     """Sparse latency counts: ``indexes`` strictly ascending in [0, MAX_BUCKET], ``counts`` positive and parallel to
-    them. The default is empty, and the identity of :func:`merge`.
+    them. The default is empty, and the identity of :func:`merge_histograms`.
     """
 
     indexes: tuple[int, ...] = ()
@@ -77,7 +77,7 @@ class Histogram(msgspec.Struct, frozen=True):
 
 
 class Rollup(msgspec.Struct, frozen=True):
-    """What some attempts add up to. ``errors`` counts the failures by :attr:`Outcome.label`, so its values sum to
+    """Aggregate of attempts. ``errors`` counts the failures by :attr:`Outcome.label`, so its values sum to
     ``failures``; ``latency_sum_ms`` and ``histogram`` cover every attempt, failed ones too. The default is empty, and
     the identity of :func:`merge_rollups`.
     """
@@ -95,7 +95,7 @@ class Rollup(msgspec.Struct, frozen=True):
 
 
 class RollupBuilder:
-    """Adds attempts up one by one, without making a struct for each."""
+    """Aggregates attempts one by one, without a struct for each."""
 
     __slots__ = ("_attempts", "_buckets", "_errors", "_grains")
 
@@ -120,7 +120,7 @@ class RollupBuilder:
             self._errors[label] = self._errors.get(label, 0) + 1
 
     def build(self) -> Rollup:
-        """Return what was added so far; adding may go on."""
+        """Return the rollup of the attempts so far; more may be added after it."""
         return Rollup(
             attempts=self._attempts,
             failures=sum(self._errors.values()),
@@ -128,19 +128,6 @@ class RollupBuilder:
             histogram=_histogram(self._buckets),
             latency_sum_ms=self._grains / _SUM_GRAIN,
         )
-
-
-def rollup_of(samples: Iterable[tuple[str, float]]) -> Rollup:
-    """
-    Add up ``(label, latency_ms)`` pairs.
-
-    Raises:
-        ValueError: a latency is negative, infinite or NaN.
-    """
-    builder = RollupBuilder()
-    for label, latency_ms in samples:
-        builder.add(label, latency_ms)
-    return builder.build()
 
 
 def bucket_of(latency_ms: float) -> int:
@@ -161,14 +148,14 @@ def bucket_of(latency_ms: float) -> int:
 
 def bucket_value(index: int) -> float:
     """Return the milliseconds that stand for bucket *index*: within ``ACCURACY`` of everything in it, save that
-    bucket 0 answers its upper end and the last one knows no upper end.
+    bucket 0 has its upper end and the last one is open-ended.
     """
     if index == 0:
         return MIN_LATENCY_MS
     return float(MIN_LATENCY_MS * 2 * _GAMMA**index / (_GAMMA + 1))
 
 
-def merge(*histograms: Histogram) -> Histogram:
+def merge_histograms(*histograms: Histogram) -> Histogram:
     """Return the histogram of all their samples together. Associative and commutative; of none it is empty."""
     buckets: dict[int, int] = {}
     for histogram in histograms:
@@ -185,7 +172,7 @@ def merge_rollups(*rollups: Rollup) -> Rollup:
         attempts=sum(r.attempts for r in rollups),
         failures=sum(r.failures for r in rollups),
         errors=errors,
-        histogram=merge(*(r.histogram for r in rollups)),
+        histogram=merge_histograms(*(r.histogram for r in rollups)),
         latency_sum_ms=sum((r.latency_sum_ms for r in rollups), 0.0),
     )
 
@@ -207,7 +194,7 @@ def percentile(histogram: Histogram, q: float) -> float | None:
 
 
 def percentiles(histogram: Histogram, *qs: float) -> list[float | None]:
-    """Return :func:`percentile` of each of *qs*, the counts added up once for all."""
+    """Return :func:`percentile` for each of *qs*, in one pass over the counts."""
     if not all(0 <= q <= 1 for q in qs):
         raise ValueError(f"a quantile lies between 0 and 1, not {qs}")
     reached = list(accumulate(histogram.counts))
@@ -218,17 +205,17 @@ def percentiles(histogram: Histogram, *qs: float) -> list[float | None]:
 
 
 def unit_s(step_s: int) -> int:
-    """Return the width of the widest rollups that steps of *step_s* seconds can be made of."""
+    """Return the width of the widest rollups that divide steps of *step_s* seconds."""
     return next((unit for unit in (DAY_S, HOUR_S) if step_s % unit == 0), MINUTE_S)
 
 
 def whole_units(from_at: datetime, to_at: datetime, step_s: int) -> tuple[datetime, datetime]:
     """
-    Widen ``[from_at, to_at)``, both aware, to what steps of *step_s* seconds can tell apart.
+    Widen ``[from_at, to_at)``, both aware, to the resolution of the rollups for steps of *step_s* seconds.
 
     Returns:
-        Whole days or hours, UTC, if the steps are made of such; else the range as it is. The end of time is no later
-        than ``datetime.max``.
+        Whole days or hours, UTC, if the steps consist of them; else the range unchanged. It ends no later than
+        ``datetime.max``.
     """
     unit = timedelta(seconds=unit_s(step_s))
     if unit.total_seconds() == MINUTE_S:

@@ -1,4 +1,4 @@
-"""The port to time and dice, and the arithmetic of version 7 UUIDs (RFC 9562 section 5.7)."""
+"""Time, randomness and new ids."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ class Clock(Protocol):
     """Time and randomness. Never fails."""
 
     def now(self) -> datetime:
-        """Return this machine's time, aware UTC. What decides about deliveries is the database's instead."""
+        """Return the time of this machine, aware UTC. Decisions about deliveries use the time of the database."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds that never run backwards."""
+        """Return monotonic seconds from an arbitrary start."""
         ...
 
     def new_id(self, at: datetime | None = None) -> UUID:
-        """Return a version 7 UUID that carries *at*, or now; ids of now ascend within a process."""
+        """Return a version 7 UUID with the time *at* or now; without *at*, ids ascend within a process."""
         ...
 
     def jitter(self) -> float:
@@ -27,5 +27,5 @@ class Clock(Protocol):
         ...
 
     def token_bytes(self, size: int) -> bytes:
-        """Return *size* bytes fit for a key."""
+        """Return *size* cryptographically random bytes."""
         ...

@@ -1,33 +1,33 @@
-"""The log in which the processes of a live feed agree on the order of messages."""
+"""The shared log that orders the messages of a live feed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from monitor.domain.live.messages import Entry
+from monitor.domain.live.messages import FeedEntry
 from monitor.domain.live.stream import Position, Tail
 
 
 class FeedLog(Protocol):
     """
-    The one order of a feed's messages, shared by its processes. Keeps at least the newest ``RING`` of them.
+    The order of a feed's messages, shared by all processes. Keeps at least the newest ``RING`` messages.
 
     Every method raises ``Unavailable`` when the log cannot be reached.
     """
 
     async def open(self, known: Position) -> Tail:
-        """Return the newest entries; a log that has lost some of what *known* has seen begins a new epoch."""
+        """Return the newest entries. A log without the entry at *known* starts a new epoch first."""
         ...
 
     async def follow(self, after: Position) -> Tail:
-        """Wait about a second for entries after *after*; there may be none, or the log may be in another epoch."""
+        """Return the entries after *after*, waiting about a second for one; the log may be in another epoch."""
         ...
 
-    async def append(self, first: int, entries: Sequence[Entry]) -> None:
-        """Give *entries* the next numbers. The caller counts what it appends from 1; one told twice counts once."""
+    async def append(self, first: int, entries: Sequence[FeedEntry]) -> None:
+        """Append *entries*. *first* is the caller's own count of its entries, from 1; a repeated entry is dropped."""
         ...
 
     async def restart(self) -> None:
-        """Begin a new epoch: something that should be in the log is lost."""
+        """Start a new epoch, because an entry was lost before it was appended."""
         ...

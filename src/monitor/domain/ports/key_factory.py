@@ -7,9 +7,9 @@ from typing import Protocol
 from monitor.domain.vocab import SignatureScheme
 
 
-class Signing(Protocol):
-    """Makes and shows signing keys."""
+class KeyFactory(Protocol):
+    """Generates signing keys. Never fails."""
 
     def new_key(self, scheme: SignatureScheme) -> tuple[bytes, str]:
-        """Return a key to store and what its receiver needs: the shared secret, or the public key for ``v1a``."""
+        """Return a new key, and what its receiver needs: the shared secret, or the public key for ``v1a``."""
         ...

@@ -1,4 +1,4 @@
-"""The delivery queue: claims under lease, settled behind a fencing token."""
+"""The delivery queue: deliveries under lease, settled with a fencing token."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.replay import Replay, ReplaySpec
 from monitor.domain.vocab import DeliveryState
 
 
-class Claimed(msgspec.Struct, frozen=True):
-    """A delivery under lease. ``attempts`` were made before."""
+class ClaimedDelivery(msgspec.Struct, frozen=True):
+    """A delivery under lease; ``attempts`` counts those before."""
 
     id: UUID
     event_id: UUID
     webhook_id: UUID
-    epoch: int
+    fencing_token: int
     attempts: int
     event_type: str
     payload: bytes
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """A delivery that leaves the queue, after ``made`` (0 or 1) more attempts. Null keeps what is stored."""
+    """A delivery that leaves the queue after ``new_attempts`` (0 or 1). ``None`` keeps the stored value."""
 
     delivery_id: UUID
     state: DeliveryState
     status_code: int | None = None
     error: str | None = None
-    made: int = 0
+    new_attempts: int = 0
 
 
 class Postpone(msgspec.Struct, frozen=True):
-    """A delivery that waits until ``due_at`` after one more attempt."""
+    """A delivery that is due again at ``due_at`` after one more attempt."""
 
     delivery_id: UUID
     due_at: datetime
@@ -45,46 +46,76 @@ class Postpone(msgspec.Struct, frozen=True):
 
 
 class DeliveryQueue(Protocol):
-    """The hot table. Every time here is the database's."""
+    """The table of unfinished deliveries. All times are those of the database."""
 
     async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
-        """Lock these lanes, waiting, in an order that cannot deadlock."""
+        """Lock these lanes, waiting for other transactions, in a fixed order that avoids deadlocks."""
         ...
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
-        """Lock lanes with something due, skipping locked ones. *hints* narrows the search; ``None`` looks at all."""
+        """Lock up to *limit* ready lanes, skipping locked ones; *hints* restricts the search, ``None`` searches all."""
         ...
 
-    async def take(
-        self, rooms: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
-    ) -> list[Claimed]:
-        """Lease at most ``rooms[webhook_id]`` due deliveries each, quarantining those that keep killing workers."""
+    async def lease(
+        self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+    ) -> list[ClaimedDelivery]:
+        """Lease at most ``capacities[webhook_id]`` due deliveries each; quarantine those that keep stopping workers."""
         ...
 
-    async def save_lanes(self, lanes: Sequence[Lane]) -> None: ...
+    async def save_lanes(self, lanes: Sequence[Lane]) -> None:
+        """Store *lanes*, which this transaction has locked."""
+        ...
 
     async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
-        """Lock deliveries and return those whose ``(id, epoch)`` is still ours; the others were taken over."""
+        """Lock deliveries by ``(id, fencing_token)``; return the ids still leased so, the others were taken over."""
         ...
 
-    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> None: ...
+    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> None:
+        """Extend leases that are still held to *lease_s* from now."""
+        ...
 
     async def release(self, leases: Sequence[tuple[UUID, int]], *, after_s: float = 0.0) -> None:
-        """Give unsent deliveries back, due in *after_s*, as if never claimed."""
+        """Return unsent deliveries to the queue, due in *after_s*, as if never claimed."""
         ...
 
-    async def finish(self, finished: Sequence[Finish]) -> None: ...
+    async def finish(self, finished: Sequence[Finish]) -> None:
+        """Move deliveries out of the queue."""
+        ...
 
-    async def postpone(self, postponed: Sequence[Postpone]) -> None: ...
+    async def postpone(self, postponed: Sequence[Postpone]) -> None:
+        """Count one attempt of each and set its next due time."""
+        ...
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
-        """Lock it; return its state and webhook. Raises ``NotFound``."""
+        """Lock a delivery; return its state and webhook. Raises ``NotFound``."""
         ...
 
     async def requeue(self, delivery_id: UUID) -> None:
-        """Make it due now, finished or not, and wake a worker."""
+        """Make a delivery due now, finished or not, and wake a worker at commit."""
         ...
 
-    async def spread(self, webhook_id: UUID, *, per_s: float) -> int:
-        """Re-schedule what is due so that it goes out at *per_s*; return how many deliveries that are."""
+    async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
+        """Spread the due deliveries of a webhook over time at *per_s*; return how many there are."""
+        ...
+
+    async def cancel_all(self, webhook_id: UUID) -> int:
+        """Finish every delivery of a webhook as cancelled, leased ones included; return how many there were."""
+        ...
+
+    async def count_finished(self, webhook_id: UUID, spec: ReplaySpec) -> int:
+        """Count the finished deliveries that *spec* chooses, up to ``COUNTED_MAX``; 0 for an unknown webhook."""
+        ...
+
+    async def requeue_finished(
+        self, replay: Replay, *, limit: int, per_s: float, after_s: float
+    ) -> tuple[int, UUID | None]:
+        """
+        Make the next deliveries of *replay* after its cursor due again, in the order of their ids.
+
+        Args:
+            after_s: when the first one is due, in seconds from now; the others follow at *per_s*.
+
+        Returns:
+            How many, at most *limit*, and the last one; ``(0, None)`` if none is left or the webhook is deleted.
+        """
         ...

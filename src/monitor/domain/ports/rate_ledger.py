@@ -7,16 +7,17 @@ from typing import Protocol
 
 
 class RateLedger(Protocol):
-    """Where the processes put together what they admitted. Counts by a clock of its own."""
+    """Sums the admitted requests of all processes, by its own clock."""
 
     async def spend(self, admitted: Mapping[str, int]) -> Sequence[float]:
         """
-        Add what was admitted for each subject.
+        Add the requests *admitted* per subject since the last call.
 
         Returns:
-            for each subject, in the same order, how many seconds of its rate all that was admitted for it, anywhere, is
-            ahead of the clock; bounded, so that a clock that is set back shuts nobody out for long.
+            For each subject, in the same order, how many seconds its admitted requests of all processes are ahead of
+            its rate; limited, so that a clock that is set back blocks no subject for long.
 
         Raises:
-            Unavailable: nobody knows whether it was added.
+            Unavailable: the requests may or may not have been added.
         """
+        ...

@@ -1,4 +1,4 @@
-"""One outbound HTTP exchange and the port that makes it."""
+"""Outbound HTTP requests to webhooks."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ class PendingSend(Protocol):
     """A request under way."""
 
     def abandon(self) -> None:
-        """Close its connection and give no outcome any more. Safe to repeat, also after the outcome."""
+        """Close its connection; the outcome callback is not called any more. Safe to repeat."""
         ...
 
 
 class WebhookSender(Protocol):
-    """Sends requests.
+    """
+    Sends HTTP requests; every failure is an :class:`Outcome`, not an exception.
 
-    Whatever goes wrong is an :class:`Outcome`. Fails closed: a URL or an address that the egress rules refuse gets no
-    byte. Not safe to repeat: every call may reach the receiver.
+    Fails closed: no byte is sent to a URL or address that the egress rules refuse. Not safe to repeat: every call may
+    reach the receiver.
     """
 
     def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> PendingSend:
-        """Send *request* and call *on_outcome* exactly once, after this has returned. Never raises."""
+        """Send *request* once and call *on_outcome* exactly once, after this has returned."""
         ...
 
     async def send(self, request: OutboundRequest) -> Outcome:
-        """Send *request* and wait for its outcome. Raises nothing but ``CancelledError``."""
+        """Send *request* once and return the outcome."""
         ...

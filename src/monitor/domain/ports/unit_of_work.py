@@ -1,8 +1,8 @@
 """
-Every boundary that the services cross, each with what happens when the other side is away.
+The unit of work: one transaction over all repositories.
 
-All but the sender raise :class:`monitor.domain.errors.Unavailable` when the database cannot be reached; nothing was
-changed then, and the call may be repeated.
+Every method of the repositories raises :class:`monitor.domain.errors.Unavailable` when the database cannot be reached;
+nothing was changed then, and the transaction may be repeated.
 """
 
 from __future__ import annotations
@@ -16,24 +16,19 @@ from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
 from monitor.domain.ports.repositories.audit import AuditLog
-from monitor.domain.ports.repositories.detection import WatchLog
+from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.events import EventLog
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
-from monitor.domain.ports.repositories.notifications import Outbox
+from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
 from monitor.domain.ports.repositories.replays import ReplayRepository
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
-
-# What crosses the boundary -------------------------------------------------------------------------------------
-
-
-# Inside one unit of work ---------------------------------------------------------------------------------------
 
 
 class UnitOfWork(Protocol):
     """One transaction. Leaving the block without :meth:`commit` rolls back.
 
-    ``now`` is the database's time at its start, aware UTC: the only clock that decides anything about deliveries.
+    ``now`` is the database's time at its start, aware UTC; decisions about deliveries use no other clock.
     """
 
     now: datetime
@@ -43,29 +38,34 @@ class UnitOfWork(Protocol):
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
-    watch: WatchLog
+    detection: DetectionStore
     alerts: AlertRepository
     silences: SilenceRepository
-    outbox: Outbox
+    notifications: AlertNotificationQueue
     replays: ReplayRepository
 
-    async def __aenter__(self) -> Self: ...
+    async def __aenter__(self) -> Self:
+        """Begin the transaction and set ``now``."""
+        ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """Roll back unless committed, and release the connection."""
+        ...
 
-    def record(self, *facts: DomainEvent) -> None:
-        """Note what happened, for whoever listens once it is committed."""
+    def record(self, *events: DomainEvent) -> None:
+        """Store *events* with the commit and dispatch them after it."""
         ...
 
     async def commit(self) -> None:
-        """Make it so. Raises if the database did not."""
+        """Commit. Raises if the database did not."""
         ...
 
 
 class UnitOfWorkFactory(Protocol):
-    def __call__(self) -> UnitOfWork: ...
+    """Creates a unit of work for each transaction."""
 
-
-# Reads ---------------------------------------------------------------------------------------------------------
+    def __call__(self) -> UnitOfWork:
+        """Return a unit of work that is not begun."""
+        ...

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
-Woken = list[UUID] | None
-"""Webhooks that have something due; ``None`` when it may be any."""
+DueWebhooks = list[UUID] | None
+"""Webhooks with due deliveries; ``None`` if unknown."""
 
 
 class Wakeups(Protocol):
-    """Tells that deliveries fell due. May lose a message; who listens must also poll."""
+    """Notifies workers of due deliveries. Messages may be lost, so workers must also poll."""
 
-    async def listen(self, on_wake: Callable[[Woken], None]) -> None:
-        """Call *on_wake* until cancelled, through every outage. The first call, after each (re)connect, is ``None``."""
+    async def listen(self, on_wake: Callable[[DueWebhooks], None]) -> None:
+        """Call *on_wake* until cancelled, through all outages. The first call after each connect has ``None``."""
         ...

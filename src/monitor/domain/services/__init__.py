@@ -1,1 +1,1 @@
-"""The shell's choreography: begin, ask a pure function, write, commit. The only async code in the domain."""
+"""The shell's choreography: begin, call a pure function, write, commit. The only async code in the domain."""

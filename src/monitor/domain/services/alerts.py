@@ -1,4 +1,4 @@
-"""Alerts as people handle them, and the one step by which any trigger changes one."""
+"""Commands on alerts and silences, and the transaction step by which any trigger changes an alert."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from monitor.domain.alerts import Acknowledge, Action, Alert, AlertKind, AlertPolicy, Entry, Identity, Resolve, apply
+from monitor.domain.alerts import (
+    Acknowledge,
+    Action,
+    Alert,
+    AlertKind,
+    AlertPolicy,
+    HistoryEntry,
+    Identity,
+    Resolve,
+    apply_trigger,
+)
 from monitor.domain.alerts.lifecycle import Trigger
-from monitor.domain.alerts.notification import announcement, event_types
+from monitor.domain.alerts.notification import event_types, notification_of
 from monitor.domain.alerts.silences import Silence, SilenceSpec, check_silence
 from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, Raced
 from monitor.domain.events import (
@@ -31,47 +41,47 @@ from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.views.alerts import AlertView, SilencePreview, SilenceView
 from monitor.domain.vocab import Actor
 
-MAX_AT_ONCE = 200
+MAX_BULK_ALERTS = 200
 
 
-class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person says about an alert."""
+class AlertNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user's note on an alert."""
 
     note: Annotated[str, Meta(max_length=2000)] | None = None
 
 
-class Acknowledgement(Decision, frozen=True, forbid_unknown_fields=True):
-    """``expires_at``: after this it is pending again unless it was resolved."""
+class Acknowledgement(AlertNote, frozen=True, forbid_unknown_fields=True):
+    """After ``expires_at`` the alert is pending again unless it was resolved."""
 
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-class ManyAcknowledgements(Acknowledgement, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One word on several alerts."""
+class BulkAcknowledgement(Acknowledgement, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One acknowledgement of several alerts."""
 
-    ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_AT_ONCE)]
+    ids: Annotated[list[UUID], Meta(min_length=1, max_length=MAX_BULK_ALERTS)]
 
 
-class Skipped(msgspec.Struct, frozen=True):
+class SkippedAlert(msgspec.Struct, frozen=True):
     id: UUID
     reason: str
 
 
-class AcknowledgedMany(msgspec.Struct, frozen=True):
-    """``acknowledged`` holds those that are acknowledged now, whoever was first."""
+class BulkAcknowledgementResult(msgspec.Struct, frozen=True):
+    """``acknowledged`` includes alerts that were acknowledged before."""
 
     acknowledged: list[UUID]
-    skipped: list[Skipped]
+    skipped: list[SkippedAlert]
 
 
-class About(msgspec.Struct, frozen=True):
-    """The webhook that an alert is about, as far as telling of it needs; no name for all of them."""
+class WebhookRef(msgspec.Struct, frozen=True):
+    """The webhook of an alert as notifications show it; ``name`` is ``None`` for an alert about all webhooks."""
 
     name: str | None = None
     labels: Mapping[str, str] = {}
 
 
-class Triage:
+class AlertCommands:
     """Commands on alerts and silences. Each writes one audit row in its transaction."""
 
     def __init__(
@@ -88,9 +98,9 @@ class Triage:
         self._clock = clock
         self._policy = policy
 
-    async def acknowledge(self, alert_id: UUID, said: Acknowledgement, actor: Actor) -> AlertView:
+    async def acknowledge(self, alert_id: UUID, acknowledgement: Acknowledgement, actor: Actor) -> AlertView:
         """
-        Take an alert on. The first wins; a repeat, by whomever, changes nothing.
+        Acknowledge an alert. Safe to repeat: only the first acknowledgement counts.
 
         Raises:
             NotFound.
@@ -98,39 +108,41 @@ class Triage:
             Invalid: it would expire in the past.
         """
         async with self._unit_of_work() as uow:
-            await self._acknowledge(uow, alert_id, said, actor)
+            await self._acknowledge(uow, alert_id, acknowledgement, actor)
             await uow.commit()
         return await self._alert_queries.alert(alert_id)
 
-    async def acknowledge_many(self, said: ManyAcknowledgements, actor: Actor) -> AcknowledgedMany:
-        """Take several alerts on at once; what cannot be is skipped, with the reason. Raises ``Invalid``."""
+    async def acknowledge_many(self, acknowledgement: BulkAcknowledgement, actor: Actor) -> BulkAcknowledgementResult:
+        """Acknowledge several alerts; those that cannot be are skipped, with the reason. Raises ``Invalid``."""
         done: list[UUID] = []
-        skipped: list[Skipped] = []
+        skipped: list[SkippedAlert] = []
         async with self._unit_of_work() as uow:
-            # In one order, so that two such calls never wait for each other.
-            for alert_id in sorted(set(said.ids)):
+            # A fixed order of locks, so that two such calls cannot deadlock.
+            for alert_id in sorted(set(acknowledgement.ids)):
                 try:
-                    await self._acknowledge(uow, alert_id, said, actor)
+                    await self._acknowledge(uow, alert_id, acknowledgement, actor)
                     done.append(alert_id)
                 except (NotFound, Conflict) as error:
-                    skipped.append(Skipped(alert_id, error.detail))
+                    skipped.append(SkippedAlert(alert_id, error.detail))
             await uow.commit()
-        return AcknowledgedMany(done, skipped)
+        return BulkAcknowledgementResult(done, skipped)
 
-    async def resolve(self, alert_id: UUID, said: Decision, actor: Actor) -> AlertView:
-        """Say that an alert is over. Safe to repeat. Raises ``NotFound``."""
+    async def resolve(self, alert_id: UUID, resolution: AlertNote, actor: Actor) -> AlertView:
+        """Resolve an alert. Safe to repeat. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             before = await uow.alerts.get(alert_id)
-            about, quiet = await self._about(uow, before)
-            trigger = Resolve(actor.subject, said.note, quiet)
-            after = await step(uow, before, trigger, identity=_identity(before), about=about, policy=self._policy)
+            webhook, silenced = await self._webhook_and_silenced(uow, before)
+            trigger = Resolve(actor.subject, resolution.note, silenced)
+            after = await transition_alert(
+                uow, before, trigger, identity=_identity(before), webhook=webhook, policy=self._policy
+            )
             if after is not before:
-                await _audit(uow, actor, "alert.resolve", before, said.note)
+                await _audit(uow, actor, "alert.resolve", before, resolution.note)
             await uow.commit()
         return await self._alert_queries.alert(alert_id)
 
     async def silence(self, spec: SilenceSpec, actor: Actor) -> SilenceView:
-        """Keep subscribers from hearing of what *spec* matches. Raises ``Invalid``."""
+        """Create a silence: alerts that *spec* matches cause no notifications. Raises ``Invalid``."""
         async with self._unit_of_work() as uow:
             check_silence(spec, uow.now)
             silence = Silence(
@@ -145,7 +157,7 @@ class Triage:
         return await self._alert_queries.silence(silence.id)
 
     async def preview(self, spec: SilenceSpec) -> SilencePreview:
-        """Tell what a silence would match, without making it. Raises ``Invalid``."""
+        """Return what a silence would match, without creating it. Raises ``Invalid``."""
         check_silence(spec, await self._queries.now())
         return await self._alert_queries.preview(spec)
 
@@ -157,62 +169,66 @@ class Triage:
                 uow.record(SilencesChanged())
             await uow.commit()
 
-    async def _acknowledge(self, uow: UnitOfWork, alert_id: UUID, said: Acknowledgement, actor: Actor) -> None:
-        if said.expires_at is not None and said.expires_at <= uow.now:
-            detail = "Let it expire in the future, or leave it out."
+    async def _acknowledge(
+        self, uow: UnitOfWork, alert_id: UUID, acknowledgement: Acknowledgement, actor: Actor
+    ) -> None:
+        if acknowledgement.expires_at is not None and acknowledgement.expires_at <= uow.now:
+            detail = "Choose a time in the future, or leave it out."
             raise Invalid("The acknowledgement breaks a rule.", errors=(FieldError("/expires_at", detail),))
         before = await uow.alerts.get(alert_id)
-        about, quiet = await self._about(uow, before)
-        trigger = Acknowledge(actor.subject, said.note, said.expires_at, quiet)
-        after = await step(uow, before, trigger, identity=_identity(before), about=about, policy=self._policy)
+        webhook, silenced = await self._webhook_and_silenced(uow, before)
+        trigger = Acknowledge(actor.subject, acknowledgement.note, acknowledgement.expires_at, silenced)
+        after = await transition_alert(
+            uow, before, trigger, identity=_identity(before), webhook=webhook, policy=self._policy
+        )
         if after is not before:
-            await _audit(uow, actor, "alert.acknowledge", before, said.note)
+            await _audit(uow, actor, "alert.acknowledge", before, acknowledgement.note)
 
-    async def _about(self, uow: UnitOfWork, alert: Alert) -> tuple[About, bool]:
-        """Return whom *alert* is about, and whether a silence matches."""
-        about = About()
+    async def _webhook_and_silenced(self, uow: UnitOfWork, alert: Alert) -> tuple[WebhookRef, bool]:
+        """Return the webhook of *alert*, and whether a silence matches."""
+        webhook = WebhookRef()
         if alert.webhook_id != SYSTEM_ID:
             try:
-                webhook = await self._queries.webhook(alert.webhook_id)
-                about = About(webhook.name, webhook.labels)
+                view = await self._queries.webhook(alert.webhook_id)
+                webhook = WebhookRef(view.name, view.labels)
             except NotFound:
-                about = About("a deleted webhook")
-        return about, is_silenced(await uow.silences.active(), alert.webhook_id, about, alert.kind, uow.now)
+                webhook = WebhookRef("a deleted webhook")
+        return webhook, is_silenced(await uow.silences.active(), alert.webhook_id, webhook, alert.kind, uow.now)
 
 
-async def step(
+async def transition_alert(
     uow: UnitOfWork,
     before: Alert | None,
     trigger: Trigger,
     *,
     identity: Identity,
-    about: About,
+    webhook: WebhookRef,
     policy: AlertPolicy,
 ) -> Alert | None:
     """
-    Apply *trigger* and store what follows from it: the alert, its history, what to tell and what happened.
+    Apply *trigger* and store the alert, its history, notifications and domain events.
 
     Returns:
         *before* itself if nothing changes.
 
     Raises:
         Conflict: the transition is not allowed.
-        Raced: nothing was stored; roll back and begin again.
+        Raced: nothing was stored; roll back and repeat.
     """
-    after, entries = apply(before, trigger, uow.now, identity=identity, policy=policy)
+    after, entries = apply_trigger(before, trigger, uow.now, identity=identity, policy=policy)
     if not entries or after is None:
         return before
     if not await uow.alerts.save(before, after, entries):
         raise Raced("The alert was changed at the same time; try again.")
-    told = event_types(before, after, entries, quiet=trigger.quiet)
-    if told:
-        await uow.outbox.announce([announcement(type_, after, about.name, about.labels) for type_ in told])
-    uow.record(fact_of(after, entries))
+    types = event_types(before, after, entries, silenced=trigger.silenced)
+    if types:
+        await uow.notifications.add([notification_of(type_, after, webhook.name, webhook.labels) for type_ in types])
+    uow.record(domain_event_of(after, entries))
     return after
 
 
-def fact_of(alert: Alert, entries: Sequence[Entry]) -> DomainEvent:
-    """Return what *entries*, at least one, amount to."""
+def domain_event_of(alert: Alert, entries: Sequence[HistoryEntry]) -> DomainEvent:
+    """Return the domain event for *entries*, at least one."""
     by_action = {entry.action: entry for entry in entries}
     if by_action.keys() & {Action.RAISED, Action.REOPENED}:
         return AlertRaised(alert.id, alert.webhook_id, alert.kind, alert.severity, alert.title)
@@ -223,9 +239,11 @@ def fact_of(alert: Alert, entries: Sequence[Entry]) -> DomainEvent:
     return AlertUpdated(alert.id, alert.webhook_id)
 
 
-def is_silenced(silences: Sequence[Silence], webhook_id: UUID, about: About, kind: AlertKind, now: datetime) -> bool:
+def is_silenced(
+    silences: Sequence[Silence], webhook_id: UUID, webhook: WebhookRef, kind: AlertKind, now: datetime
+) -> bool:
     """Whether any of *silences* matches an alert of *kind* about the webhook."""
-    return any(silence.matches(webhook_id, about.labels, kind, now) for silence in silences)
+    return any(silence.matches(webhook_id, webhook.labels, kind, now) for silence in silences)
 
 
 def _identity(alert: Alert) -> Identity:

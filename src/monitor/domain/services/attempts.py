@@ -1,4 +1,4 @@
-"""Attempts that come from elsewhere: those an outside sender reports, and pings that a person asks for."""
+"""Attempts without a delivery: reported by an outside sender, or pings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
-from monitor.domain.delivery.lane import LanePolicy, catch_up, notice, observe
+from monitor.domain.delivery.lane import LanePolicy, accumulate, catch_up, record_attempt
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.errors import FieldError, Invalid, NotFound
 from monitor.domain.ports.clock import Clock
@@ -20,7 +20,7 @@ from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.deliver import minutes, status_changes
+from monitor.domain.services.deliver import minute_rollups, status_changes
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
 from monitor.domain.webhooks.signed_request import AsymmetricSigner, signed_request
@@ -51,8 +51,8 @@ class Recorded(msgspec.Struct, frozen=True):
     recorded: int
 
 
-class Measurer:
-    """Records attempts that no delivery made."""
+class AttemptRecorder:
+    """Records attempts without a delivery."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Measurer:
 
     async def report(self, webhook_id: UUID, reported: Sequence[ReportedAttempt]) -> Recorded:
         """
-        Store 1 to 1,000 attempts; they count for health and rollups like our own, but never move the breaker.
+        Store 1 to 1,000 attempts; they count for health and rollups like Monitor's own, but not for the breaker.
 
         Raises:
             Invalid: one breaks a rule; none is stored then.
@@ -99,27 +99,27 @@ class Measurer:
                 ]
             )
             pairs = list(zip(ordered, outcomes, strict=True))
-            await uow.attempts.add_minutes(minutes((webhook_id, a.delivered_at, o) for a, o in pairs))
+            await uow.attempts.add_minutes(minute_rollups((webhook_id, a.delivered_at, o) for a, o in pairs))
             before = lane
             window = self._policy.health.window
             lane = catch_up(
                 lane, [(outcome, min(attempt.delivered_at, uow.now)) for attempt, outcome in pairs[:-window]]
             )
             for attempt, outcome in pairs[-window:]:
-                # A reported time may lie ahead; taken as it is, all until then would be late news.
+                # A reported time may lie ahead of the clock: stored as it is, all attempts until then would be late.
                 at = min(attempt.delivered_at, uow.now)
-                lane = observe(lane, outcome, at, uow.now, self._policy)
-            made = tally_of((outcome.ok, outcome.latency_ms) for outcome in outcomes)
-            lane = notice(before, msgspec.structs.replace(lane, breaker=before.breaker), made, uow.now)
+                lane = record_attempt(lane, outcome, at, uow.now, self._policy)
+            reported_tally = tally_of((outcome.ok, outcome.latency_ms) for outcome in outcomes)
+            lane = accumulate(before, msgspec.structs.replace(lane, breaker=before.breaker), reported_tally, uow.now)
             uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
             await uow.queue.save_lanes([lane])
             await uow.commit()
         return Recorded(len(reported))
 
     async def ping(self, webhook_id: UUID, actor: Actor) -> AttemptView:
-        """Send a signed test message now, also to a paused or disabled webhook, and tell how it went.
+        """Send a signed test message now, also to a paused or disabled webhook, and return the attempt.
 
-        It is logged as an attempt but counts for nothing. Raises ``NotFound``.
+        It is stored in the attempt log but counts neither for health nor for rollups. Raises ``NotFound``.
         """
         destination = (await self._queries.destinations([webhook_id])).get(webhook_id)
         if destination is None:
@@ -149,7 +149,7 @@ class Measurer:
 
 
 def attempt_view(record: AttemptRecord, at: datetime) -> AttemptView:
-    """Return *record* as the attempt log shows it."""
+    """Return the view of *record*, which started at *at*."""
     outcome = record.outcome
     return AttemptView(
         id=record.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
@@ -11,15 +12,24 @@ import msgspec
 
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
-from monitor.domain.delivery.lane import Lane, LanePolicy, charge, failed_for_good, notice, observe, refill_s, room
+from monitor.domain.delivery.lane import (
+    Lane,
+    LanePolicy,
+    accumulate,
+    capacity,
+    failed_for_good,
+    record_attempt,
+    refill_s,
+    reserve,
+)
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.retry import Dead, Done, Retry, decide
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
 from monitor.domain.monitoring.metrics import MINUTE_S, RollupBuilder
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
-from monitor.domain.ports.queue import Claimed, Finish, Postpone
-from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
+from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
+from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.vocab import DeliveryState
@@ -34,8 +44,8 @@ DESTINATION_FRESH_S = 30.0
 
 
 class DeliverConfig(msgspec.Struct, frozen=True):
-    """``lanes_per_claim`` bounds how many webhooks one claim locks; ``undecided_s`` is how long a delivery waits
-    whose outcome no rule could judge."""
+    """``lanes_per_claim`` bounds how many webhooks one claim locks; ``undecided_s`` postpones a delivery when
+    :func:`decide` raised for its outcome, or its destination cannot be read."""
 
     worker: str
     lease_s: float = 30.0
@@ -44,27 +54,27 @@ class DeliverConfig(msgspec.Struct, frozen=True):
     policy: LanePolicy = LanePolicy()
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """What one claim brought. ``more`` names webhooks that had no room for all that is due, ``refill_s`` those of them
-    that a rate limit holds back, with the seconds until it lets one more go."""
+class ClaimResult(msgspec.Struct, frozen=True):
+    """Result of one claim. ``exhausted`` are webhooks without capacity for all that is due, ``refill_s`` those whose
+    rate limit is the reason, with the seconds until its next token."""
 
-    deliveries: list[Claimed]
-    more: set[UUID]
+    deliveries: list[ClaimedDelivery]
+    exhausted: set[UUID]
     refill_s: dict[UUID, float]
 
 
-class Sent(msgspec.Struct, frozen=True):
-    """One attempt that was made and waits to be settled."""
+class SentDelivery(msgspec.Struct, frozen=True):
+    """One attempt that has yet to be settled."""
 
-    delivery: Claimed
+    delivery: ClaimedDelivery
     attempt_id: UUID
     at: datetime
     outcome: Outcome
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """What one settle wrote. ``lost`` were taken over by another worker, ``undecided`` postponed because judging them
-    raised; ``disabled`` webhooks get nothing more."""
+    """Result of one settle. ``lost`` were leased by another worker since, ``undecided`` postponed because their
+    decision raised; ``disabled`` are webhooks with the reason."""
 
     settled: int
     lost: list[UUID]
@@ -92,99 +102,99 @@ class Deliverer:
         self._config = config
         self._destinations: dict[UUID, tuple[int, float, Destination]] = {}
 
-    async def claim(self, hints: Collection[UUID] | None, limit: int) -> Claim:
+    async def claim(self, hints: Collection[UUID] | None, limit: int) -> ClaimResult:
         """
-        Lease up to *limit* due deliveries, the webhooks that waited longest first.
+        Lease up to *limit* due deliveries, webhooks with the oldest last attempt first.
 
         Args:
-            hints: look at these webhooks only; ``None`` looks at all.
+            hints: restricts the search to these webhooks; ``None`` searches all.
         """
         async with self._unit_of_work() as uow:
             lanes = await uow.queue.lock_ready_lanes(hints, self._config.lanes_per_claim)
-            rooms = share(lanes.values(), limit, uow.now)
-            ordered = {id_ for id_ in rooms if lanes[id_].ordered}
-            taken = await uow.queue.take(rooms, ordered, worker=self._config.worker, lease_s=self._config.lease_s)
-            counts = _count(taken)
-            charged = {
-                id_: charge(lane, counts.get(id_, 0), uow.now, self._config.policy) for id_, lane in lanes.items()
-            }
-            if changed := [lane for id_, lane in charged.items() if lane is not lanes[id_]]:
+            capacities = allot(lanes.values(), limit, uow.now)
+            ordered = {id_ for id_ in capacities if lanes[id_].ordered}
+            leased = await uow.queue.lease(
+                capacities, ordered, worker=self._config.worker, lease_s=self._config.lease_s
+            )
+            counts = Counter(delivery.webhook_id for delivery in leased)
+            reserved = {id_: reserve(lane, counts[id_], uow.now, self._config.policy) for id_, lane in lanes.items()}
+            if changed := [lane for id_, lane in reserved.items() if lane is not lanes[id_]]:
                 await uow.queue.save_lanes(changed)
-            refills = {id_: wait_s for id_, lane in charged.items() if (wait_s := refill_s(lane, uow.now))}
-            # Before the commit: when destinations cannot be read, nothing stays leased that nobody sends.
+            refills = {id_: wait_s for id_, lane in reserved.items() if (wait_s := refill_s(lane, uow.now))}
+            # Before the commit: when destinations cannot be read, nothing stays leased without being sent.
             await self._load_destinations({id_: lanes[id_].version for id_ in counts})
-            if unsendable := [d for d in taken if d.webhook_id not in self._destinations]:
-                # Their secrets do not open, or they were deleted just now: waiting costs them nothing, an expired
-                # lease would count as a crash.
-                leases = [(d.id, d.epoch) for d in unsendable]
+            if unsendable := [d for d in leased if d.webhook_id not in self._destinations]:
+                # The secrets do not open, or the webhook was deleted just now: an expired lease would count as a crash.
+                leases = [(d.id, d.fencing_token) for d in unsendable]
                 await uow.queue.release(leases, after_s=self._config.undecided_s)
-                taken = [d for d in taken if d.webhook_id in self._destinations]
+                leased = [d for d in leased if d.webhook_id in self._destinations]
             await uow.commit()
-        return Claim(taken, {id_ for id_ in lanes if counts.get(id_, 0) >= rooms.get(id_, 0)}, refills)
+        return ClaimResult(leased, {id_ for id_ in lanes if counts[id_] >= capacities.get(id_, 0)}, refills)
 
-    async def send(self, delivery: Claimed) -> Sent | None:
-        """Make one attempt. ``None`` means that nothing was sent because the webhook is gone."""
-        known = self._destinations.get(delivery.webhook_id)
-        if known is None:
+    async def send(self, delivery: ClaimedDelivery) -> SentDelivery | None:
+        """Make one attempt. ``None`` means that nothing was sent because the webhook is deleted."""
+        cached = self._destinations.get(delivery.webhook_id)
+        if cached is None:
             return None
+        destination = cached[2]
         at = self._clock.now()
         request = signed_request(
-            known[2],
+            destination,
             message_id=str(delivery.event_id),
             event_type=delivery.event_type,
-            body=render(known[2].body_format, delivery.event_type, delivery.payload),
+            body=render(destination.body_format, delivery.event_type, delivery.payload),
             at=at,
             sign_v1a=self._sign_v1a,
         )
         outcome = await self._sender.send(request)
-        return Sent(delivery, self._clock.new_id(at), at, outcome)
+        return SentDelivery(delivery, self._clock.new_id(at), at, outcome)
 
-    async def settle(self, batch: Sequence[Sent]) -> Settlement:
-        """Write attempts, delivery states, rollups and health of *batch* in one transaction. Safe to repeat: what was
-        settled, or taken over by another worker, is left out."""
+    async def settle(self, batch: Sequence[SentDelivery]) -> Settlement:
+        """Write attempts, delivery states, rollups and health of *batch* in one transaction. Safe to repeat: deliveries
+        that were settled, or leased by another worker since, are left out."""
         async with self._unit_of_work() as uow:
             lanes = await uow.queue.lock_lanes({sent.delivery.webhook_id for sent in batch})
-            ours = await uow.queue.fence([(sent.delivery.id, sent.delivery.epoch) for sent in batch])
-            mine = sorted(_newest(sent for sent in batch if sent.delivery.id in ours), key=lambda sent: sent.at)
-            if not mine:
+            fenced = await uow.queue.fence([(sent.delivery.id, sent.delivery.fencing_token) for sent in batch])
+            held = sorted(_newest(sent for sent in batch if sent.delivery.id in fenced), key=lambda sent: sent.at)
+            if not held:
                 return Settlement(0, [sent.delivery.id for sent in batch], {}, {})
-            undecided, gone = await self._write_states(uow, mine, lanes)
-            await uow.attempts.add([_record(sent) for sent in mine])
-            await uow.attempts.add_minutes(minutes((s.delivery.webhook_id, s.at, s.outcome) for s in mine))
-            judged = self._judge(mine, lanes, uow.now)
-            uow.record(*status_changes(lanes, judged, uow.now))
-            await uow.queue.save_lanes(judged)
+            undecided, gone = await self._write_states(uow, held, lanes)
+            await uow.attempts.add([_record(sent) for sent in held])
+            await uow.attempts.add_minutes(minute_rollups((s.delivery.webhook_id, s.at, s.outcome) for s in held))
+            updated = self._update_lanes(held, lanes, uow.now)
+            uow.record(*status_changes(lanes, updated, uow.now))
+            await uow.queue.save_lanes(updated)
             disabled = dict.fromkeys(gone, GONE) | {
                 lane.webhook_id: FAILED_FOR_DAYS
-                for lane in judged
+                for lane in updated
                 if failed_for_good(lane, uow.now, self._config.policy)
             }
             await uow.commit()
         if disabled:
-            # In a transaction of its own: webhooks are locked before lanes everywhere. Should it get lost, the next
-            # attempt finds the same.
+            # In a transaction of its own: deliveries, locked by the first one, come after webhooks in the order of
+            # locks. If it fails, the next attempt leads to the same.
             async with self._unit_of_work() as uow:
                 for webhook_id, reason in sorted(disabled.items()):
-                    await uow.webhooks.disable([webhook_id], reason)
+                    await uow.webhooks.disable(webhook_id, reason)
                     uow.record(WebhookUpdated(webhook_id))
                 await uow.commit()
-        lost = [sent.delivery.id for sent in batch if sent.delivery.id not in ours]
-        return Settlement(len(mine), lost, undecided, disabled)
+        lost = [sent.delivery.id for sent in batch if sent.delivery.id not in fenced]
+        return Settlement(len(held), lost, undecided, disabled)
 
-    async def renew(self, deliveries: Sequence[Claimed]) -> None:
-        """Extend the leases of what is still being sent."""
+    async def renew(self, deliveries: Sequence[ClaimedDelivery]) -> None:
+        """Extend the leases of deliveries that are still being sent. Those held by another worker are left out."""
         async with self._unit_of_work() as uow:
-            await uow.queue.renew([(d.id, d.epoch) for d in deliveries], lease_s=self._config.lease_s)
+            await uow.queue.renew([(d.id, d.fencing_token) for d in deliveries], lease_s=self._config.lease_s)
             await uow.commit()
 
-    async def release(self, deliveries: Sequence[Claimed]) -> None:
-        """Give unsent deliveries back at once."""
+    async def release(self, deliveries: Sequence[ClaimedDelivery]) -> None:
+        """Return unsent deliveries to the queue, due at once."""
         async with self._unit_of_work() as uow:
-            await uow.queue.release([(d.id, d.epoch) for d in deliveries])
+            await uow.queue.release([(d.id, d.fencing_token) for d in deliveries])
             await uow.commit()
 
     async def _write_states(
-        self, uow: UnitOfWork, batch: Sequence[Sent], lanes: Mapping[UUID, Lane]
+        self, uow: UnitOfWork, batch: Sequence[SentDelivery], lanes: Mapping[UUID, Lane]
     ) -> tuple[dict[UUID, Exception], set[UUID]]:
         finished: list[Finish] = []
         postponed: list[Postpone] = []
@@ -200,7 +210,7 @@ class Deliverer:
                     now=uow.now,
                     jitter=self._clock.jitter(),
                 )
-            except Exception as error:  # noqa: BLE001 - one row that cannot be judged must not stop the loop
+            except Exception as error:  # noqa: BLE001 - one row that raises must not stop the loop
                 undecided[id_] = error
                 decision = Retry(uow.now + timedelta(seconds=self._config.undecided_s))
             match decision:
@@ -220,14 +230,15 @@ class Deliverer:
             await uow.queue.postpone(postponed)
         return undecided, gone
 
-    def _judge(self, batch: Sequence[Sent], lanes: Mapping[UUID, Lane], now: datetime) -> list[Lane]:
-        seen: dict[UUID, Lane] = {}
-        made: dict[UUID, list[tuple[bool, float]]] = {}
+    def _update_lanes(self, batch: Sequence[SentDelivery], lanes: Mapping[UUID, Lane], now: datetime) -> list[Lane]:
+        updated: dict[UUID, Lane] = {}
+        attempts: dict[UUID, list[tuple[bool, float]]] = {}
         for sent in batch:
             id_ = sent.delivery.webhook_id
-            seen[id_] = observe(seen.get(id_, lanes[id_]), sent.outcome, sent.at, now, self._config.policy)
-            made.setdefault(id_, []).append((sent.outcome.ok, sent.outcome.latency_ms))
-        return [notice(lanes[id_], lane, tally_of(made[id_]), now) for id_, lane in seen.items()]
+            before = updated.get(id_, lanes[id_])
+            updated[id_] = record_attempt(before, sent.outcome, sent.at, now, self._config.policy)
+            attempts.setdefault(id_, []).append((sent.outcome.ok, sent.outcome.latency_ms))
+        return [accumulate(lanes[id_], lane, tally_of(attempts[id_]), now) for id_, lane in updated.items()]
 
     async def _load_destinations(self, versions: Mapping[UUID, int]) -> None:
         now = self._clock.monotonic()
@@ -241,33 +252,33 @@ class Deliverer:
             self._destinations[id_] = (version, now, destination)
 
     def _is_fresh(self, webhook_id: UUID, version: int, now: float) -> bool:
-        known = self._destinations.get(webhook_id)
-        return known is not None and known[0] >= version and now - known[1] < DESTINATION_FRESH_S
+        cached = self._destinations.get(webhook_id)
+        return cached is not None and cached[0] >= version and now - cached[1] < DESTINATION_FRESH_S
 
 
-def share(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
+def allot(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
     """
-    Split *limit* evenly over the lanes, each at most its room; a lane without room is left out.
+    Split *limit* evenly over the lanes, each at most its capacity; a lane without capacity is left out.
 
-    What some leave over goes to the others, and what does not divide evenly to the first ones: a busy worker asks for
-    one delivery at a time, and must not forget who waited longest.
+    What some leave over goes to the others, and what does not divide evenly to the first ones: a busy worker claims
+    one delivery at a time, which then belongs to the lane that waited longest.
     """
-    rooms = {lane.webhook_id: n for lane in lanes if (n := room(lane, now))}
+    capacities = {lane.webhook_id: n for lane in lanes if (n := capacity(lane, now))}
     shares: dict[UUID, int] = {}
     left = limit
-    while left > 0 and rooms:
-        fair = max(left // len(rooms), 1)
-        for webhook_id, free in list(rooms.items())[:left]:
-            taken = min(free, fair)
-            shares[webhook_id] = shares.get(webhook_id, 0) + taken
-            rooms[webhook_id] -= taken
-            left -= taken
-        rooms = {webhook_id: free for webhook_id, free in rooms.items() if free}
+    while left > 0 and capacities:
+        fair = max(left // len(capacities), 1)
+        for webhook_id, free in list(capacities.items())[:left]:
+            share = min(free, fair)
+            shares[webhook_id] = shares.get(webhook_id, 0) + share
+            capacities[webhook_id] -= share
+            left -= share
+        capacities = {webhook_id: free for webhook_id, free in capacities.items() if free}
     return shares
 
 
 def status_changes(before: Mapping[UUID, Lane], after: Iterable[Lane], now: datetime) -> list[WebhookStatusChanged]:
-    """Return a fact for each lane whose health status changed."""
+    """Return an event for each lane whose health status changed."""
     return [
         WebhookStatusChanged(lane.webhook_id, lane.health.status, lane.health.reason, now)
         for lane in after
@@ -275,8 +286,8 @@ def status_changes(before: Mapping[UUID, Lane], after: Iterable[Lane], now: date
     ]
 
 
-def minutes(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[Minute]:
-    """Add attempts up per webhook and minute."""
+def minute_rollups(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[MinuteRollup]:
+    """Add attempts up by webhook and by the minute in which they started."""
     # Keyed by a number: hashing a time costs more than all the rest.
     builders: dict[tuple[UUID, int], RollupBuilder] = {}
     for webhook_id, at, outcome in attempts:
@@ -286,22 +297,22 @@ def minutes(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[Minute]:
             builder = builders[key] = RollupBuilder()
         builder.add(outcome.label, outcome.latency_ms)
     return [
-        Minute(webhook_id, datetime.fromtimestamp(minute * MINUTE_S, UTC), builder.build())
+        MinuteRollup(webhook_id, datetime.fromtimestamp(minute * MINUTE_S, UTC), builder.build())
         for (webhook_id, minute), builder in builders.items()
     ]
 
 
-def _newest(batch: Iterable[Sent]) -> Iterable[Sent]:
-    """Keep one of each delivery: when its lease ran out in between, only the newer one can be ours."""
-    newest: dict[UUID, Sent] = {}
+def _newest(batch: Iterable[SentDelivery]) -> Iterable[SentDelivery]:
+    """Keep one of each delivery: when its lease ran out in between, only the newer one can be held."""
+    newest: dict[UUID, SentDelivery] = {}
     for sent in batch:
-        known = newest.get(sent.delivery.id)
-        if known is None or known.delivery.epoch < sent.delivery.epoch:
+        other = newest.get(sent.delivery.id)
+        if other is None or other.delivery.fencing_token < sent.delivery.fencing_token:
             newest[sent.delivery.id] = sent
     return newest.values()
 
 
-def _record(sent: Sent) -> AttemptRecord:
+def _record(sent: SentDelivery) -> AttemptRecord:
     delivery = sent.delivery
     return AttemptRecord(
         id=sent.attempt_id,
@@ -312,10 +323,3 @@ def _record(sent: Sent) -> AttemptRecord:
         event_type=delivery.event_type,
         number=delivery.attempts + 1,
     )
-
-
-def _count(taken: Iterable[Claimed]) -> dict[UUID, int]:
-    counts: dict[UUID, int] = {}
-    for delivery in taken:
-        counts[delivery.webhook_id] = counts.get(delivery.webhook_id, 0) + 1
-    return counts

@@ -1,9 +1,9 @@
 """
-The watch: looks at webhooks in turn, keeps their anomalies, and raises and resolves their alerts.
+Detection: evaluates webhooks, stores their anomalies, and raises and resolves their alerts.
 
-Everything is level-triggered. A look compares what holds with what is stored and writes the difference, so a look that
-is lost, repeated or made by another process changes nothing about where things come to rest. The lock of a webhook's
-lane makes looks at one webhook take turns.
+Everything is level-triggered: an evaluation compares the present conditions with the stored state and writes the
+difference, so the final state does not depend on evaluations that are lost, repeated or made by another process. The
+lock of a webhook's lane serializes its evaluations.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts import Alert, AlertKind, Identity, Observe
-from monitor.domain.alerts.conditions import WEBHOOK_KINDS, Condition, survey
-from monitor.domain.alerts.evaluation import Look, Watched, WatchPolicy, look
+from monitor.domain.alerts import Alert, AlertKind, Identity, UpdateConditions
+from monitor.domain.alerts.conditions import WEBHOOK_KINDS, Condition, check_mass_failure
+from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation, EvaluationInput, evaluate_webhook
 from monitor.domain.alerts.silences import Silence
-from monitor.domain.anomaly import State, Verdict
+from monitor.domain.anomaly import SignalState, Verdict
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.errors import Raced
 from monitor.domain.events import AnomalyClosed, AnomalyOpened
@@ -27,126 +27,129 @@ from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.repositories.detection import AnomalyRecord
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
-from monitor.domain.services.alerts import About, is_silenced, step
+from monitor.domain.services.alerts import WebhookRef, is_silenced, transition_alert
 
 BATCH = 25
-"""Webhooks per transaction. Their lanes are locked meanwhile, and claims pass by: a few milliseconds, seldom."""
+"""Webhooks per transaction. Claims skip their lanes meanwhile, for a few milliseconds."""
 
-TRIES = 5
+MAX_TRIES = 5
 
 T = TypeVar("T")
 
-REPLACED = "Replaced by the alert about all webhooks."
-GONE = "The webhook was deleted."
-NOT_WATCHED = "Not watched any more."
-ENABLED = "The webhook was enabled again."
-NONE_SET_ASIDE = "Nothing was set aside for a day."
+NOTE_MASS_FAILURE = "Replaced by the alert about all webhooks."
+NOTE_DELETED = "The webhook was deleted."
+NOTE_NOT_MONITORED = "No longer monitored."
+NOTE_ENABLED = "The webhook was enabled again."
+NOTE_NO_QUARANTINE = "No delivery was quarantined for a day."
 
 
 class _Context(msgspec.Struct, frozen=True):
-    """What every look of one transaction shares. ``widespread_since`` is set while all webhooks are in trouble."""
+    """Input shared by the evaluations of one transaction. ``mass_failure_since`` is set while that alert is open."""
 
     silences: Sequence[Silence]
     alerts: dict[tuple[UUID, AlertKind], Alert]
-    widespread_since: datetime | None
+    mass_failure_since: datetime | None
 
 
-class Watcher:
-    """The periodic jobs of watching. Any number of processes may run them."""
+class Detector:
+    """The periodic jobs of detection. Any number of processes may run them."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock, policy: WatchPolicy) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock, policy: DetectionPolicy) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._policy = policy
 
     async def tick(self) -> None:
-        """Look at every webhook that is due."""
-        while await self.look() == BATCH:
+        """Evaluate every webhook that is due."""
+        while await self.evaluate_due() == BATCH:
             pass
 
-    async def look(self) -> int:
+    async def evaluate_due(self) -> int:
         """
-        Look at up to :data:`BATCH` webhooks that are due; return how many there were.
+        Evaluate up to :data:`BATCH` webhooks that are due; return how many there were.
 
         Raises:
-            ExceptionGroup: what kept webhooks from being judged. Everything else was stored all the same.
+            ExceptionGroup: evaluations that failed. The others were stored all the same.
         """
-        seen, failed = await _until_first(self._look)
+        evaluated, failed = await _retry_on_race(self._evaluate_batch)
         if failed:
-            raise ExceptionGroup("Some webhooks could not be judged; they learn anew what is normal.", failed)
-        return seen
+            raise ExceptionGroup("Some webhooks could not be evaluated; their baselines start over.", failed)
+        return evaluated
 
-    async def survey(self) -> None:
-        """Raise one alert when most webhooks begin to fail together, and resolve it when they do not any more."""
-        await _until_first(self._survey)
+    async def check_mass_failure(self) -> None:
+        """Raise one alert when most webhooks begin to fail together, and resolve it when they no longer do."""
+        await _retry_on_race(self._update_mass_failure_alert)
 
-    async def _survey(self) -> None:
+    async def _update_mass_failure_alert(self) -> None:
         policy = self._policy.alert
         async with self._unit_of_work() as uow:
-            known = (await uow.alerts.latest([SYSTEM_ID])).get((SYSTEM_ID, AlertKind.WIDESPREAD))
-            is_open = known is not None and known.is_open
-            began = known.moves[-1] if known is not None and is_open else uow.now
-            found = await uow.watch.widespread(began - timedelta(seconds=policy.widespread_s))
-            condition = survey(found, is_open=is_open, policy=policy)
-            if condition is None and known is None:
+            stored = (await uow.alerts.latest([SYSTEM_ID])).get((SYSTEM_ID, AlertKind.MASS_FAILURE))
+            is_open = stored is not None and stored.is_open
+            began = stored.transitions[-1] if stored is not None and is_open else uow.now
+            found = await uow.detection.mass_failure(began - timedelta(seconds=policy.mass_failure_s))
+            condition = check_mass_failure(found, is_open=is_open, policy=policy)
+            if condition is None and stored is None:
                 return
             silences = await uow.silences.active()
-            quiet = is_silenced(silences, SYSTEM_ID, About(), AlertKind.WIDESPREAD, uow.now)
+            silenced = is_silenced(silences, SYSTEM_ID, WebhookRef(), AlertKind.MASS_FAILURE, uow.now)
             conditions = () if condition is None else (condition,)
-            identity = Identity(self._clock.new_id(), SYSTEM_ID, AlertKind.WIDESPREAD)
-            await step(uow, known, Observe(conditions, quiet), identity=identity, about=About(), policy=policy)
+            identity = Identity(self._clock.new_id(), SYSTEM_ID, AlertKind.MASS_FAILURE)
+            trigger = UpdateConditions(conditions, silenced)
+            await transition_alert(uow, stored, trigger, identity=identity, webhook=WebhookRef(), policy=policy)
             await uow.commit()
 
-    async def _look(self) -> tuple[int, list[Exception]]:
+    async def _evaluate_batch(self) -> tuple[int, list[Exception]]:
         failed: list[Exception] = []
         async with self._unit_of_work() as uow:
-            due = await uow.watch.due(BATCH)
+            due = await uow.detection.due(BATCH)
             if not due:
                 return 0, failed
-            ids = [watched.webhook_id for watched in due]
+            ids = [target.webhook_id for target in due]
             open_anomalies: dict[UUID, list[AnomalyRecord]] = {id_: [] for id_ in ids}
-            for anomaly in await uow.watch.open_anomalies(ids):
+            for anomaly in await uow.detection.open_anomalies(ids):
                 open_anomalies[anomaly.webhook_id].append(anomaly)
             context = await self._context(uow, ids)
-            looks = [self._judged(watched, uow.now, failed) for watched in due]
-            changed = [
-                anomaly for found in looks for anomaly in self._anomalies(uow, found, open_anomalies[found.webhook_id])
-            ]
+            evaluations = [self._evaluate_or_restart(target, uow.now, failed) for target in due]
+            changed: list[AnomalyRecord] = []
+            for evaluation in evaluations:
+                changed += self._anomaly_changes(uow, evaluation, open_anomalies[evaluation.webhook_id])
             if changed:
-                await uow.watch.save_anomalies(changed)
-            triaged = [await self._triaged(uow, *pair, context) for pair in zip(due, looks, strict=True)]
-            await uow.watch.save(triaged)
+                await uow.detection.save_anomalies(changed)
+            pairs = zip(due, evaluations, strict=True)
+            await uow.detection.save([await self._update_alerts(uow, *pair, context) for pair in pairs])
             await uow.commit()
         return len(due), failed
 
-    def _judged(self, watched: Watched, now: datetime, failed: list[Exception]) -> Look:
+    def _evaluate_or_restart(self, target: EvaluationInput, now: datetime, failed: list[Exception]) -> Evaluation:
         try:
-            return look(watched, now, self._policy)
-        except Exception as error:  # noqa: BLE001 - one webhook that cannot be judged must not blind us to the others
+            return evaluate_webhook(target, now, self._policy)
+        except Exception as error:  # noqa: BLE001 - one failed evaluation must not stop the others
             failed.append(error)
-            anew = msgspec.structs.replace(watched, unseen=NO_ATTEMPTS, baselines=None)
-            return look(anew, now, self._policy)
+            restarted = msgspec.structs.replace(target, unevaluated=NO_ATTEMPTS, baselines=None)
+            return evaluate_webhook(restarted, now, self._policy)
 
     async def _context(self, uow: UnitOfWork, webhook_ids: Sequence[UUID]) -> _Context:
         alerts = await uow.alerts.latest(webhook_ids)
-        return _Context(await uow.silences.active(), alerts, await uow.watch.widespread_since())
+        return _Context(await uow.silences.active(), alerts, await uow.detection.mass_failure_since())
 
-    def _anomalies(self, uow: UnitOfWork, found: Look, stored: Sequence[AnomalyRecord]) -> list[AnomalyRecord]:
-        """Return what must be stored so that exactly the open verdicts are open."""
-        by_signal = {anomaly.signal: anomaly for anomaly in stored}
+    def _anomaly_changes(
+        self, uow: UnitOfWork, evaluation: Evaluation, open_anomalies: Sequence[AnomalyRecord]
+    ) -> list[AnomalyRecord]:
+        """Return the anomalies to store so that exactly those with an open verdict are open."""
+        by_signal = {anomaly.signal: anomaly for anomaly in open_anomalies}
         changed = []
-        for verdict in found.verdicts:
-            known = by_signal.pop(verdict.signal, None)
-            is_open = verdict.state in (State.OPENED, State.OPEN)
-            if is_open and known is None:
-                opened = self._opened(found.webhook_id, verdict)
+        for verdict in evaluation.verdicts:
+            stored = by_signal.pop(verdict.signal, None)
+            is_open = verdict.state in (SignalState.OPENED, SignalState.OPEN)
+            if is_open and stored is None:
+                opened = self._opened(evaluation.webhook_id, verdict)
                 changed.append(opened)
                 uow.record(AnomalyOpened(opened.id, opened.webhook_id, opened.signal, opened.severity, opened.sentence))
-            elif is_open and known is not None and verdict.severity is not known.severity:
-                changed.append(_told_by(known, verdict))
-            elif not is_open and known is not None:
-                changed.append(self._closed(uow, known, uow.now))
-        # Of a deleted webhook, or of baselines that had to begin anew: nobody will close these.
+            elif is_open and stored is not None and verdict.severity is not stored.severity:
+                changed.append(_with_verdict(stored, verdict))
+            elif not is_open and stored is not None:
+                changed.append(self._closed(uow, stored, uow.now))
+        # Left over from a deleted webhook, or from baselines that started over.
         return changed + [self._closed(uow, orphan, uow.now) for orphan in by_signal.values()]
 
     def _opened(self, webhook_id: UUID, verdict: Verdict) -> AnomalyRecord:
@@ -168,53 +171,53 @@ class Watcher:
         uow.record(AnomalyClosed(anomaly.id, anomaly.webhook_id, anomaly.signal))
         return msgspec.structs.replace(anomaly, closed_at=now)
 
-    async def _triaged(self, uow: UnitOfWork, watched: Watched, found: Look, context: _Context) -> Look:
-        """Bring the alerts of a webhook up to date; return the look, to be repeated while one is still to be told."""
-        about = About(watched.subject.name, watched.labels)
-        unsettled = False
+    async def _update_alerts(
+        self, uow: UnitOfWork, target: EvaluationInput, evaluation: Evaluation, context: _Context
+    ) -> Evaluation:
+        """Update the alerts of a webhook; return *evaluation*, due again while a notification is pending."""
+        webhook = WebhookRef(target.webhook.name, target.labels)
+        is_unsettled = False
         for kind in WEBHOOK_KINDS:
-            known = context.alerts.get((watched.webhook_id, kind))
-            conditions = found.conditions.get(kind, ())
-            if known is None and not conditions:
+            stored = context.alerts.get((target.webhook_id, kind))
+            conditions = evaluation.conditions.get(kind, ())
+            if stored is None and not conditions:
                 continue
-            conditions, why_over = self._excused(kind, known, conditions, watched, context)
-            alert = await step(
-                uow,
-                known,
-                Observe(conditions, is_silenced(context.silences, watched.webhook_id, about, kind, uow.now), why_over),
-                identity=Identity(self._clock.new_id(), watched.webhook_id, kind),
-                about=about,
-                policy=self._policy.alert,
+            conditions, resolve_note = self._effective_conditions(kind, stored, conditions, target, context)
+            silenced = is_silenced(context.silences, target.webhook_id, webhook, kind, uow.now)
+            trigger = UpdateConditions(conditions, silenced, resolve_note)
+            identity = Identity(self._clock.new_id(), target.webhook_id, kind)
+            alert = await transition_alert(
+                uow, stored, trigger, identity=identity, webhook=webhook, policy=self._policy.alert
             )
-            unsettled = unsettled or (alert is not None and (alert.news or alert.flapping))
-        if found.next_at is None and unsettled:
-            return msgspec.structs.replace(found, next_at=uow.now + timedelta(seconds=self._policy.idle_s))
-        return found
+            is_unsettled = is_unsettled or (alert is not None and (alert.pending_notification or alert.flapping))
+        if evaluation.evaluate_at is None and is_unsettled:
+            return msgspec.structs.replace(evaluation, evaluate_at=uow.now + timedelta(seconds=self._policy.idle_s))
+        return evaluation
 
-    def _excused(
+    def _effective_conditions(
         self,
         kind: AlertKind,
-        known: Alert | None,
+        stored: Alert | None,
         conditions: tuple[Condition, ...],
-        watched: Watched,
+        target: EvaluationInput,
         context: _Context,
     ) -> tuple[tuple[Condition, ...], str]:
-        """Return the conditions that count, and what to say when none does."""
-        if watched.deleted:
-            return (), GONE
-        if not watched.subject.enabled and kind is not AlertKind.DISABLED:
-            return conditions, watched.subject.disabled_reason or NOT_WATCHED
-        since = context.widespread_since
+        """Return the conditions that count, and the note of the resolution if there are none."""
+        if target.deleted:
+            return (), NOTE_DELETED
+        if not target.webhook.enabled and kind is not AlertKind.DISABLED:
+            return conditions, target.webhook.disabled_reason or NOTE_NOT_MONITORED
+        since = context.mass_failure_since
         if kind is AlertKind.FAILING and since is not None:
-            together = since - timedelta(seconds=self._policy.alert.widespread_s)
-            if known is None or not known.is_open or known.moves[-1] >= together:
-                return (), REPLACED
-        return conditions, _why_over(kind, watched)
+            together = since - timedelta(seconds=self._policy.alert.mass_failure_s)
+            if stored is None or not stored.is_open or stored.transitions[-1] >= together:
+                return (), NOTE_MASS_FAILURE
+        return conditions, _resolve_note(kind, target)
 
 
-async def _until_first(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Repeat *attempt* when somebody else changed an alert at the same moment; their change is there then."""
-    for _ in range(TRIES - 1):
+async def _retry_on_race(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat *attempt* after a concurrent change of an alert, which the next try then reads."""
+    for _ in range(MAX_TRIES - 1):
         try:
             return await attempt()
         except Raced:
@@ -222,17 +225,17 @@ async def _until_first(attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
-def _why_over(kind: AlertKind, watched: Watched) -> str:
+def _resolve_note(kind: AlertKind, target: EvaluationInput) -> str:
     match kind:
         case AlertKind.DISABLED:
-            return ENABLED
+            return NOTE_ENABLED
         case AlertKind.QUARANTINED:
-            return NONE_SET_ASIDE
+            return NOTE_NO_QUARANTINE
         case _:
-            return f"Back to normal: {watched.subject.health.reason}"
+            return f"Back to normal: {target.webhook.health.reason}"
 
 
-def _told_by(anomaly: AnomalyRecord, verdict: Verdict) -> AnomalyRecord:
+def _with_verdict(anomaly: AnomalyRecord, verdict: Verdict) -> AnomalyRecord:
     assert verdict.severity is not None
     assert verdict.evidence is not None
     return msgspec.structs.replace(

@@ -1,68 +1,81 @@
-"""The live feed of one process: takes messages from anywhere, agrees on their order with the others, hands them on."""
+"""The live feed of one process: agrees with the other processes on the order of messages, and delivers them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.live.messages import Entry, Kind, Message
-from monitor.domain.live.stream import Stream, Tail
+from monitor.domain.live import FeedEntry, Kind, Message, Position, Stream, Tail
 from monitor.domain.ports.feed_log import FeedLog
 
 OUTBOX = 1000
-"""Messages that wait for the log; when there are more, all readers start anew from a snapshot."""
+"""Messages that wait for the log; beyond, every socket of every process starts over from a snapshot."""
 
 BATCH = 256
 RETRY_S = 0.5
 FLUSH_S = 0.02
-ANEW_S = 5.0
-"""The feed begins anew at most this often: a snapshot for every socket costs more than a message."""
+RESET_INTERVAL_S = 5.0
+"""Least time between resets: a snapshot for every socket costs more than a message."""
+
+
+class FeedSink(Protocol):
+    """The sockets of this process."""
+
+    async def deliver(self, messages: Sequence[Message]) -> None:
+        """Send *messages*, which follow upon those before."""
+
+    def restart(self) -> None:
+        """Start every socket over from a snapshot: the feed is in a new epoch."""
 
 
 class LiveFeed:
     """
-    ``publish`` and ``metrics`` return at once and may be called from any place in the event loop.
+    ``publish`` and ``reset`` return at once and may be called from anywhere in the event loop.
+
+    While this process does not follow the log, its own messages wait too, so that there is one order.
 
     Args:
         log: ``None`` in a process of its own, which then numbers its messages itself.
+        stream: this process's copy of the end of the feed.
+        sink: ``None`` in a process without sockets, which only publishes.
         new_epoch: makes a name that no feed had before.
         sleep: waits between tries while the log is away.
-
-    ``connected`` tells whether this process hears the others; while it does not, its own messages wait too, so that
-    their order stays one.
+        on_disconnected: called when the log cannot be followed any more.
     """
 
     def __init__(
         self,
         log: FeedLog | None,
+        stream: Stream,
+        sink: FeedSink | None = None,
         *,
         now: Callable[[], datetime],
         new_epoch: Callable[[], str],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_disconnected: Callable[[Unavailable], object] = lambda _error: None,
     ) -> None:
+        self.stream = stream
+        self._on_disconnected = on_disconnected
         self._log = log
+        self._sink = sink
         self._now = now
         self._sleep = sleep
         self._new_epoch = new_epoch
-        self.stream = Stream(new_epoch())
-        self.connected = log is None
-        self.figures: Entry | None = None
-        self.figures_version = 0
-        self._deliver: Callable[[list[Message]], Awaitable[None]] | None = None
-        self._restarted: Callable[[], None] | None = None
-        self._outbox: deque[tuple[int, Entry]] = deque()
+        self._outbox: deque[tuple[int, FeedEntry]] = deque()
         self._counted = 0
         self._has_lost = False
         self._filled = asyncio.Event()
-        self._untold = asyncio.Event()
+        self._reset_requested = asyncio.Event()
+        if log is not None:
+            stream.disconnect()
 
     def publish(self, kind: Kind | str, data: Any, webhook_id: UUID | None = None) -> None:
         """Send a numbered message to every socket of every process. *data* is JSON in bytes, or what encodes to it."""
@@ -70,20 +83,16 @@ class LiveFeed:
         if len(self._outbox) >= OUTBOX:
             self._outbox.clear()
             self._has_lost = True
-        self._outbox.append((self._counted, self._entry(Kind(kind), data, webhook_id)))
+        raw = data if isinstance(data, bytes) else msgspec.json.encode(data)
+        self._outbox.append((self._counted, FeedEntry(Kind(kind), self._now(), msgspec.Raw(raw), webhook_id)))
         self._filled.set()
 
-    def begin_anew(self) -> None:
-        """Have every socket of every process start from a snapshot: something may not have been told to anyone."""
-        self._untold.set()
-
-    def metrics(self, data: Any) -> None:
-        """Replace the figures that this process's sockets get with the next tick. Other processes read their own."""
-        self.figures = self._entry(Kind.METRICS_UPDATE, data, None)
-        self.figures_version += 1
+    def reset(self) -> None:
+        """Start every socket of every process over from a snapshot: a message may be lost."""
+        self._reset_requested.set()
 
     async def flush(self, within_s: float) -> None:
-        """Return when nothing waits any more, or after *within_s*: before an end, so that no last word is lost."""
+        """Return when no message waits any more, or after *within_s*: before the process ends."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while self._outbox:
@@ -94,31 +103,25 @@ class LiveFeed:
         """How many messages have yet to be given a number."""
         return len(self._outbox)
 
-    def attach(self, deliver: Callable[[list[Message]], Awaitable[None]], restarted: Callable[[], None]) -> None:
-        """Name who sends messages to sockets, and who gives every socket a snapshot when the order began anew."""
-        self._deliver = deliver
-        self._restarted = restarted
+    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the background tasks by name. Each runs until cancelled, and may be started again after a failure."""
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "live_feed.send": self._send,
+            "live_feed.reset": self._reset,
+        }
+        return loops if self._log is None or self._sink is None else loops | {"live_feed.follow": self._follow}
 
-    async def run(self) -> None:
-        """Work until cancelled, through every outage of the log."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send())
-            tasks.create_task(self._make_good())
-            if self._log is not None and self._deliver is not None:
-                tasks.create_task(self._follow(self._log))
-
-    async def _make_good(self) -> None:
+    async def _reset(self) -> None:
         while True:
-            await self._untold.wait()
-            self._untold.clear()
+            await self._reset_requested.wait()
+            self._reset_requested.clear()
             self._has_lost = True
             self._filled.set()
-            await self._sleep(ANEW_S)
+            await self._sleep(RESET_INTERVAL_S)
 
     async def _send(self) -> None:
         while True:
             await self._filled.wait()
-            self._filled.clear()
             while self._outbox or self._has_lost:
                 batch = [self._outbox[i] for i in range(min(BATCH, len(self._outbox)))]
                 try:
@@ -129,8 +132,10 @@ class LiveFeed:
                 # Those that a full outbox dropped meanwhile are gone already.
                 while batch and self._outbox and self._outbox[0][0] <= batch[-1][0]:
                     self._outbox.popleft()
+            # Not before: after a failure, what still waits is sent by the next start.
+            self._filled.clear()
 
-    async def _append(self, batch: list[tuple[int, Entry]]) -> None:
+    async def _append(self, batch: list[tuple[int, FeedEntry]]) -> None:
         entries = [entry for _, entry in batch]
         if self._log is None:
             await self._append_here(entries)
@@ -145,45 +150,46 @@ class LiveFeed:
         if batch:
             await self._log.append(batch[0][0], entries)
 
-    async def _append_here(self, entries: list[Entry]) -> None:
+    async def _append_here(self, entries: list[FeedEntry]) -> None:
         stream = self.stream
         if self._has_lost:
             self._has_lost = False
-            self._begin(Tail(Stream(self._new_epoch()).position))
+            self._restart(Tail(Position(self._new_epoch(), 0)))
         numbered = list(enumerate(entries, stream.seq + 1))
-        await self._hand_on(stream.extend(Tail(stream.position, numbered)) or [])
+        await self._deliver(stream.extend(Tail(stream.position, numbered)) or [])
 
-    async def _follow(self, log: FeedLog) -> None:
+    async def _follow(self) -> None:
+        log, stream = self._log, self.stream
+        assert log is not None
         while True:
             try:
-                if self.connected:
-                    tail = await log.follow(self.stream.position)
-                else:
-                    tail = await log.open(self.stream.position)
-            except Unavailable:
-                self.connected = False
+                tail = await (log.follow(stream.position) if stream.connected else log.open(stream.position))
+            except Unavailable as error:
+                if stream.connected:
+                    self._on_disconnected(error)
+                stream.disconnect()
                 await self._sleep(RETRY_S)
                 continue
-            messages = self.stream.extend(tail)
+            messages = stream.extend(tail)
             if messages is not None:
-                self.connected = True
-                await self._hand_on(messages)
-            elif self.connected:
-                # Read the whole end of the log: there may be nothing missing but a moment.
-                self.connected = False
+                await self._deliver(messages)
+            elif stream.connected:
+                # Read the whole end of the log next: perhaps nothing is missing.
+                stream.disconnect()
             else:
-                self._begin(tail)
-                self.connected = True
+                self._restart(tail)
 
-    def _begin(self, tail: Tail) -> None:
+    def _restart(self, tail: Tail) -> None:
         self.stream.restart(tail)
-        if self._restarted is not None:
-            self._restarted()
+        if self._sink is not None:
+            self._sink.restart()
 
-    async def _hand_on(self, messages: list[Message]) -> None:
-        if messages and self._deliver is not None:
-            await self._deliver(messages)
-
-    def _entry(self, kind: Kind, data: Any, webhook_id: UUID | None) -> Entry:
-        raw = data if isinstance(data, bytes) else msgspec.json.encode(data)
-        return Entry(kind, self._now(), msgspec.Raw(raw), webhook_id)
+    async def _deliver(self, messages: list[Message]) -> None:
+        if not messages or self._sink is None:
+            return
+        try:
+            await self._sink.deliver(messages)
+        except Exception:
+            # Some sockets have them and some have not.
+            self._sink.restart()
+            raise

@@ -1,4 +1,4 @@
-"""Tells subscribers about alerts: turns what the outbox holds into events with their deliveries."""
+"""Alert notifications: turns the queued ones into events with deliveries to subscribers."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 BATCH = 100
 
 
-class Relay:
-    """Any number of processes may run it. Taking and publishing is one transaction, so each is told exactly once."""
+class AlertNotifier:
+    """Any number of processes may run it. Taking and publishing is one transaction, so each is published once."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
 
     async def run(self) -> None:
-        """Publish all that waits."""
+        """Publish all queued notifications."""
         while await self.publish() == BATCH:
             pass
 
     async def publish(self) -> int:
-        """Publish up to :data:`BATCH` announcements, the oldest first; return how many that were."""
+        """Publish up to :data:`BATCH` notifications, the oldest first; return how many that were."""
         async with self._unit_of_work() as uow:
-            waiting = await uow.outbox.take(BATCH)
-            if not waiting:
+            notifications = await uow.notifications.take(BATCH)
+            if not notifications:
                 return 0
-            told = [
-                (NewEvent(self._clock.new_id(), a.type, a.payload, a.labels, uow.now), a.except_webhook)
-                for a in waiting
-            ]
-            subscriptions = await uow.events.subscriptions({event.type for event, _ in told})
-            deliveries = [
-                delivery
-                for event, excepted in told
-                for delivery in fan_out([event], subscriptions, self._clock)
-                if delivery.webhook_id != excepted
-            ]
-            await uow.events.add([event for event, _ in told], deliveries)
+            subscriptions = await uow.events.subscriptions({notification.type for notification in notifications})
+            events, deliveries = [], []
+            for notification in notifications:
+                event = NewEvent(
+                    self._clock.new_id(), notification.type, notification.payload, notification.labels, uow.now
+                )
+                events.append(event)
+                deliveries += [
+                    delivery
+                    for delivery in fan_out([event], subscriptions, self._clock.new_id)
+                    if delivery.webhook_id != notification.except_webhook
+                ]
+            await uow.events.add(events, deliveries)
             await uow.commit()
-        return len(waiting)
+        return len(notifications)

@@ -1,7 +1,8 @@
-"""Accept events: store them, fan them out and remember the answer, all in one transaction."""
+"""Accept events: store, fan out and keep the response for repeats, all in one transaction."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -39,14 +40,14 @@ class EventIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """One event that is stored: it will be delivered to ``deliveries`` webhooks."""
+    """One stored event; ``deliveries`` is the number of webhooks that get it."""
 
     id: UUID
     type: str
     deliveries: int
 
 
-class PublishAnswer(msgspec.Struct, frozen=True):
+class PublishResult(msgspec.Struct, frozen=True):
     """In the order of the request."""
 
     events: list[Accepted]
@@ -61,7 +62,7 @@ class Publisher:
 
     async def publish(
         self, events: Sequence[EventIn], actor: Actor, *, key: str | None = None, body: bytes = b""
-    ) -> PublishAnswer:
+    ) -> PublishResult:
         """
         Accept *events*, 1 to 1,000. When this returns they are committed.
 
@@ -76,26 +77,24 @@ class Publisher:
         scope = f"{actor.subject} events"
         async with self._unit_of_work() as uow:
             if key is not None and (done := await uow.idempotency.begin(scope, key, body)) is not None:
-                return msgspec.json.decode(done, type=PublishAnswer)
+                return msgspec.json.decode(done, type=PublishResult)
             stored = [self._stored(event, uow.now) for event in events]
             subscriptions = await uow.events.subscriptions({event.type for event in stored})
-            deliveries = fan_out(stored, subscriptions, self._clock)
+            deliveries = fan_out(stored, subscriptions, self._clock.new_id)
             await uow.events.add(stored, deliveries)
-            answer = _answer(stored, deliveries)
+            result = _result(stored, deliveries)
             if key is not None:
-                await uow.idempotency.finish(scope, key, msgspec.json.encode(answer))
+                await uow.idempotency.finish(scope, key, msgspec.json.encode(result))
             await uow.commit()
-        return answer
+        return result
 
     def _stored(self, event: EventIn, now: datetime) -> NewEvent:
         return NewEvent(self._clock.new_id(), event.type, bytes(event.payload), event.labels, event.occurred_at or now)
 
 
-def _answer(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishAnswer:
-    counts: dict[UUID, int] = {}
-    for delivery in deliveries:
-        counts[delivery.event_id] = counts.get(delivery.event_id, 0) + 1
-    return PublishAnswer([Accepted(event.id, event.type, counts.get(event.id, 0)) for event in events])
+def _result(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishResult:
+    counts = Counter(delivery.event_id for delivery in deliveries)
+    return PublishResult([Accepted(event.id, event.type, counts[event.id]) for event in events])
 
 
 def _check(events: Sequence[EventIn]) -> None:
@@ -122,5 +121,5 @@ def _event_errors(event: EventIn, pointer: str) -> list[FieldError]:
 
 
 def is_instant(at: datetime) -> bool:
-    """Whether *at* has an offset and exists in UTC, so that a database can hold it."""
+    """Whether *at* has an offset and exists in UTC, so that it can be stored."""
     return at.tzinfo is not None and EARLIEST <= at <= LATEST

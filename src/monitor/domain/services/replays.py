@@ -1,4 +1,4 @@
-"""Replays as people start them, and the job that carries them out step by step."""
+"""Replays: started by a request, worked off in steps by a background task."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ STEP = 1_000
 """Deliveries that one step makes due again, in one transaction."""
 
 PER_S = 50.0
-"""Deliveries a second that a replay asks of the receiver, like the release of a pause."""
+"""Deliveries a second that a replay makes due for its webhook."""
 
 
-class Replayer:
-    """Any number of processes may run :meth:`step`; each replay is carried out by one at a time."""
+class ReplayCommands:
+    """Any number of processes may run :meth:`step`; each replay is locked by one at a time."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
@@ -27,16 +27,16 @@ class Replayer:
 
     async def start(self, webhook_id: UUID, spec: ReplaySpec, actor: Actor) -> ReplayView | ReplayCount:
         """
-        Count, and unless it is a dry run, begin to send again what *spec* chooses.
+        Count the deliveries that *spec* chooses and, unless it is a dry run, store a replay of them.
 
         Raises:
             NotFound: there is no such webhook.
-            Invalid: the description breaks a rule.
+            Invalid: *spec* breaks a rule.
         """
         check_replay(spec)
         async with self._unit_of_work() as uow:
             await uow.webhooks.get(webhook_id)
-            total = await uow.replays.count(webhook_id, spec.from_at, spec.to_at, spec.states)
+            total = await uow.queue.count_finished(webhook_id, spec)
             if spec.dry_run:
                 return ReplayCount(total)
             replay = Replay(
@@ -56,24 +56,24 @@ class Replayer:
         return shown(replay)
 
     async def show(self, replay_id: UUID) -> ReplayView:
-        """Raises ``NotFound``."""
+        """Return a replay with its progress. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             return shown(await uow.replays.get(replay_id))
 
     async def step(self) -> bool:
-        """Make the next deliveries of one replay due; return whether there was one to carry on."""
+        """Make the next deliveries of one replay due; ``False`` if no replay is unfinished."""
         async with self._unit_of_work() as uow:
             replay = await uow.replays.take()
             if replay is None:
                 return False
             # Each step follows the one before at the same pace, however fast the steps are made.
             ahead_s = max(replay.queued / PER_S - (uow.now - replay.created_at).total_seconds(), 0.0)
-            moved, last = await uow.replays.requeue(replay, limit=STEP, per_s=PER_S, after_s=ahead_s)
+            moved, last = await uow.queue.requeue_finished(replay, limit=STEP, per_s=PER_S, after_s=ahead_s)
             await uow.replays.save(advance(replay, moved, last, full=moved == STEP, now=uow.now))
             await uow.commit()
         return True
 
     async def run(self) -> None:
-        """Carry on until no replay has anything left to do."""
+        """Run steps until no replay is unfinished."""
         while await self.step():
             pass

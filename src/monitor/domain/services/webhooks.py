@@ -1,4 +1,4 @@
-"""What people do to webhooks and their deliveries. Each call writes one audit row in the same transaction."""
+"""Commands on webhooks and their deliveries. Each writes one audit row in the same transaction."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import msgspec
 from monitor.domain.delivery.lane import reopen
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
+from monitor.domain.monitoring.metrics import DAY_S
 from monitor.domain.ports.clock import Clock
-from monitor.domain.ports.key_factory import Signing
+from monitor.domain.ports.key_factory import KeyFactory
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
@@ -30,19 +31,18 @@ from monitor.domain.webhooks.registration import (
 )
 from monitor.domain.webhooks.webhook import Webhook
 
-DAY_S = 86_400
 RESUME_PER_S = 50.0
-"""Deliveries a second that a resumed webhook gets from what waited."""
+"""Deliveries a second that a resumed webhook gets of those that were held."""
 
 
 class _Created(msgspec.Struct, frozen=True):
-    """What an Idempotency-Key remembers of a new webhook."""
+    """Stored response to the creation of a webhook with an Idempotency-Key."""
 
     id: UUID
     secret: str
 
 
-class Registry:
+class WebhookCommands:
     """Commands on webhooks and deliveries."""
 
     def __init__(
@@ -50,29 +50,29 @@ class Registry:
         unit_of_work: UnitOfWorkFactory,
         queries: Queries,
         clock: Clock,
-        signing: Signing,
+        key_factory: KeyFactory,
         canonical_url: Callable[[str], str],
     ) -> None:
         self._unit_of_work = unit_of_work
         self._queries = queries
         self._clock = clock
-        self._signing = signing
+        self._key_factory = key_factory
         self._canonical_url = canonical_url
 
     async def create(
         self, spec: WebhookSpec, actor: Actor, *, key: str | None = None, body: bytes = b""
     ) -> WebhookView:
         """
-        Register a webhook; the answer holds its secret, this once.
+        Register a webhook; only this response holds its secret.
 
         Raises:
-            Invalid: the description breaks a rule.
-            UrlRefused: nothing may be delivered there.
+            Invalid: the request breaks a rule.
+            UrlRefused: the URL may not be delivered to.
             IdempotencyMismatch: *key* came with another body.
         """
         check(spec)
         url = self._canonical_url(spec.url)
-        secret, shown = self._signing.new_key(spec.signature)
+        secret, shown = self._key_factory.new_key(spec.signature)
         scope = f"{actor.subject} webhooks"
         async with self._unit_of_work() as uow:
             if key is not None and (done := await uow.idempotency.begin(scope, key, body)) is not None:
@@ -94,10 +94,10 @@ class Registry:
         self, webhook_id: UUID, spec: WebhookSpec, actor: Actor, *, require: Callable[[int], None]
     ) -> WebhookView:
         """
-        Configure a webhook anew.
+        Replace the configuration of a webhook.
 
         Args:
-            require: raises unless the stored version is the one the caller means.
+            require: raises unless the stored version meets the precondition.
 
         Raises:
             NotFound, Invalid, UrlRefused.
@@ -118,7 +118,7 @@ class Registry:
         Apply a JSON merge patch (RFC 7396). Raises as :meth:`replace`.
 
         Args:
-            read: checks the patched webhook as a request is checked. Raises ``Invalid``.
+            read: decodes the patched request with its rules. Raises ``Invalid``.
         """
         return await self._change(webhook_id, lambda old: read(merge_patch(spec_of(old), changes)), actor, require)
 
@@ -146,21 +146,21 @@ class Registry:
         return await self._queries.webhook(webhook_id)
 
     async def remove(self, webhook_id: UUID, actor: Actor, *, require: Callable[[int], None]) -> None:
-        """Delete a webhook and cancel what waits for it; its history stays. Raises ``NotFound``."""
+        """Delete a webhook and cancel its pending deliveries; its history stays. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             old = await uow.webhooks.get(webhook_id)
             require(old.version)
-            cancelled = await uow.webhooks.remove(webhook_id)
-            after = {"cancelled_deliveries": cancelled}
+            await uow.webhooks.remove(webhook_id)
+            after = {"cancelled_deliveries": await uow.queue.cancel_all(webhook_id)}
             await uow.audit.add(actor, "webhook.delete", _target(webhook_id), before=_shown(old), after=after)
             uow.record(WebhookDeleted(webhook_id))
             await uow.commit()
 
     async def rotate_secret(self, webhook_id: UUID, actor: Actor, *, overlap_s: float = DAY_S) -> SecretView:
-        """Make a new secret, shown this once; the old one signs too for *overlap_s*. Raises ``NotFound``."""
+        """Make a new secret, returned only here; the old one signs too for *overlap_s*. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             webhook = await uow.webhooks.get(webhook_id)
-            secret, shown = self._signing.new_key(webhook.signature)
+            secret, shown = self._key_factory.new_key(webhook.signature)
             expires_at = await uow.webhooks.rotate_secret(webhook_id, secret, overlap_s=overlap_s)
             after = {"previous_expires_at": expires_at}
             await uow.audit.add(actor, "webhook.rotate_secret", _target(webhook_id), before=None, after=after)
@@ -178,12 +178,12 @@ class Registry:
         return await self._queries.webhook(webhook_id)
 
     async def resume(self, webhook_id: UUID, actor: Actor) -> WebhookView:
-        """Release what waited, at a bounded rate. Safe to repeat. Raises ``NotFound``."""
+        """Make the held deliveries due, at ``RESUME_PER_S``. Safe to repeat. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             webhook = await uow.webhooks.get(webhook_id)
             if webhook.paused_at is not None:
                 await uow.webhooks.set_paused(webhook_id, False)
-                released = await uow.queue.spread(webhook_id, per_s=RESUME_PER_S)
+                released = await uow.queue.reschedule(webhook_id, per_s=RESUME_PER_S)
                 after = {"released_deliveries": released}
                 await uow.audit.add(actor, "webhook.resume", _target(webhook_id), before=None, after=after)
                 uow.record(WebhookUpdated(webhook_id))
@@ -208,11 +208,11 @@ class Registry:
         return await self._queries.delivery(delivery_id)
 
     async def cancel_delivery(self, delivery_id: UUID, actor: Actor) -> DeliveryView:
-        """See to it that a delivery is not tried again. Safe to repeat.
+        """Cancel a pending delivery; an attempt that is under way goes on. Safe to repeat.
 
         Raises:
             NotFound.
-            Conflict: it is finished already.
+            Conflict: it is finished.
         """
         async with self._unit_of_work() as uow:
             state, _ = await uow.queue.get(delivery_id)

@@ -1,1 +1,1 @@
-"""Read models: what the API answers."""
+"""Read models: the bodies of API responses."""

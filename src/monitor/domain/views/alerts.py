@@ -1,4 +1,4 @@
-"""Read models of alerts, silences and anomalies: exactly what a client sees."""
+"""Read models of alerts, silences and anomalies."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.model import Action, AlertKind, AlertState, Cause
+from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.vocab import Severity
 
 
 class HistoryView(msgspec.Struct, frozen=True):
-    """One line of an alert's history; ``actor`` is ``system`` when nobody acted."""
+    """One line of an alert's history; ``actor`` is ``system`` for automatic transitions."""
 
     at: datetime
     action: Action
@@ -26,8 +26,8 @@ class HistoryView(msgspec.Struct, frozen=True):
 
 class AlertView(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One alert. ``webhook_id`` is null for one about all webhooks; ``evidence`` is keyed by cause; ``silenced`` tells
-    that a silence matches now. Details hold the ``history``, oldest first.
+    One alert. ``webhook_id`` is null for one about all webhooks; ``evidence`` is keyed by cause; ``silenced`` is
+    true while a silence matches. Details hold the ``history``, oldest first.
     """
 
     id: UUID
@@ -54,14 +54,16 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertCount(msgspec.Struct, frozen=True):
+    """Number of alerts of one state, severity and kind."""
+
     state: AlertState
     severity: Severity
     kind: AlertKind
     count: int
 
 
-class DayOfAlerts(msgspec.Struct, frozen=True):
-    """One UTC day; ``raised`` counts by severity, ``resolved`` all."""
+class AlertsPerDay(msgspec.Struct, frozen=True):
+    """Alerts of one UTC day; ``raised`` counts by severity, ``resolved`` all."""
 
     day: date
     raised: dict[Severity, int]
@@ -69,7 +71,7 @@ class DayOfAlerts(msgspec.Struct, frozen=True):
 
 
 class Durations(msgspec.Struct, frozen=True):
-    """How long something took over ``n`` alerts; null of none."""
+    """Statistics of a duration over ``n`` alerts; null without alerts."""
 
     n: int
     median_s: float | None
@@ -87,7 +89,7 @@ class AlertStatsView(msgspec.Struct, frozen=True):
     days: int
     counts: list[AlertCount]
     oldest_pending_age_s: float | None
-    series: list[DayOfAlerts]
+    series: list[AlertsPerDay]
     time_to_acknowledge: Durations
     time_to_resolve: Durations
 
@@ -108,7 +110,7 @@ class SilenceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SilencePreview(msgspec.Struct, frozen=True):
-    """What a silence would match: open alerts (the first 50) and the number of webhooks."""
+    """Matches of a silence: open alerts (the first 50) and the number of webhooks."""
 
     webhooks: int
     alerts: list[AlertView]

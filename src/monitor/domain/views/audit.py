@@ -10,7 +10,7 @@ import msgspec
 
 
 class AuditView(msgspec.Struct, frozen=True):
-    """One mutating call. ``before`` and ``after`` hold what changed, never a secret."""
+    """One changing call. ``before`` and ``after`` hold the changed members, never a secret."""
 
     id: UUID
     at: datetime

@@ -1,4 +1,4 @@
-"""Read models of the dashboard, and the port that fills them."""
+"""Read models of the dashboard, the cursor of its list of webhooks, and its time windows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.monitoring.metrics import HOUR_S
-from monitor.domain.paging import decode_place, unreadable
+from monitor.domain.paging import decode_cursor_bytes, malformed_cursor
 from monitor.domain.views.alerts import AlertView, AnomalyView
 from monitor.domain.views.metrics import MetricsPoint
 from monitor.domain.views.webhooks import HealthView, LastHour
@@ -25,20 +25,20 @@ WINDOWS: dict[Window, tuple[int, int]] = {
     "7d": (7 * 86_400, 3_600),
     "30d": (30 * 86_400, 4 * 3_600),
 }
-"""Seconds of each window, and of one point in it."""
+"""Length of each window and of its steps, in seconds."""
 
-FIRST_ROWS = 20
-"""Rows of each list in the first paint."""
+INITIAL_ROWS = 20
+"""Rows of each list in the first response."""
 
-FIRST_WINDOW: Window = "1h"
-"""The window that it shows the performance of."""
+INITIAL_WINDOW: Window = "1h"
+"""Window of the performance in the first response."""
 
 SPARK_STEP_S = 300
 SPARK_STEPS = 12
 
 
 class Sparkline(msgspec.Struct, frozen=True):
-    """The last hour in steps of ``step_s``, oldest first; both lists are as long as there are steps."""
+    """The last hour in ``SPARK_STEPS`` steps of ``step_s`` seconds, oldest first."""
 
     step_s: int
     attempts: list[int]
@@ -60,10 +60,10 @@ class WebhookRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RowPosition(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page of webhooks ends: the rank of its health, the negated failure probability, and the id."""
+    """Position of a webhook in the list: the rank of its health, the negated failure probability, and the id."""
 
     rank: Annotated[int, msgspec.Meta(ge=0, le=len(WORST_FIRST))]
-    unlikely: Annotated[float, msgspec.Meta(ge=-1, le=0)]
+    negated_failure_probability: Annotated[float, msgspec.Meta(ge=-1, le=0)]
     id: UUID
 
 
@@ -73,13 +73,13 @@ class PerformanceView(msgspec.Struct, frozen=True):
     as_of: datetime
     window_s: int
     step_s: int
-    current: Traffic
-    previous: Traffic
+    current: TrafficSummary
+    previous: TrafficSummary
     series: list[MetricsPoint]
 
 
 class DashboardView(msgspec.Struct, frozen=True):
-    """Everything that the page shows at first paint; the lists hold their first rows."""
+    """The first response to the page; the lists hold their first rows."""
 
     as_of: datetime
     overview: OverviewView
@@ -90,20 +90,20 @@ class DashboardView(msgspec.Struct, frozen=True):
 
 
 def performance_view(window: Window) -> str:
-    """Return the name of the view that is cached for *window*: from an hour on, seconds do not matter."""
+    """Return the name of the cached view of *window*; views of an hour and more are cached for longer."""
     return "performance" if WINDOWS[window][0] < HOUR_S else "performance_long"
 
 
-def place_of(row: WebhookRow) -> bytes:
-    """Return where *row* stands in the order of :meth:`DashboardQueries.rows`, for a cursor."""
-    # A disabled webhook comes last: nothing is sent to it.
+def cursor_position(row: WebhookRow) -> bytes:
+    """Return the position of *row* in the order of :meth:`DashboardQueries.rows`, encoded for a cursor."""
+    # Disabled webhooks come last, since they get no deliveries.
     rank = WORST_FIRST.index(row.health.status) if row.enabled else len(WORST_FIRST)
     return msgspec.msgpack.encode(RowPosition(rank, -row.health.failure_probability, row.id))
 
 
-def decode_position(cursor: str | None) -> RowPosition | None:
+def decode_row_cursor(cursor: str | None) -> RowPosition | None:
     """
-    Return where the page begins; ``None`` for the first page.
+    Return the position after which the page begins; ``None`` for the first page.
 
     Raises:
         Malformed: not a cursor of this list.
@@ -111,21 +111,24 @@ def decode_position(cursor: str | None) -> RowPosition | None:
     if cursor is None:
         return None
     try:
-        return msgspec.msgpack.decode(decode_place(cursor), type=RowPosition)
+        return msgspec.msgpack.decode(decode_cursor_bytes(cursor), type=RowPosition)
     except msgspec.DecodeError:
-        raise unreadable() from None
+        raise malformed_cursor() from None
 
 
 class QueueView(msgspec.Struct, frozen=True):
-    """``pending`` counts what is not finished, at most ``PENDING_COUNT_CAP``; ``oldest_due_age_s`` leaves paused and
-    disabled webhooks out, and those whose breaker pauses."""
+    """``pending`` counts unfinished deliveries, at most ``PENDING_COUNT_CAP``. ``oldest_due_age_s`` ignores webhooks
+    that are paused, disabled or have an open breaker. ``oldest_lease_age_s`` is that of the oldest live lease."""
 
     pending: int
     in_flight: int
+    oldest_lease_age_s: float
     oldest_due_age_s: float
 
 
-class Traffic(msgspec.Struct, frozen=True):
+class TrafficSummary(msgspec.Struct, frozen=True):
+    """Attempts of all webhooks in one window."""
+
     window_s: int
     attempts: int
     throughput_per_s: float
@@ -140,14 +143,14 @@ class OverviewView(msgspec.Struct, frozen=True):
     The first line of the dashboard. ``traffic`` covers the last hour, ``webhooks`` counts by health, ``alerts`` the
     pending ones by severity, ``anomalies`` the open ones.
 
-    ``sockets`` and ``cache_hit_ratio`` are those of the process that counted; null where nothing is counted.
+    ``sockets`` and ``cache_hit_ratio`` are those of the responding process; null if it counts none.
     """
 
     as_of: datetime
     webhooks: dict[str, int]
     disabled: int
     paused: int
-    traffic: Traffic
+    traffic: TrafficSummary
     queue: QueueView
     alerts: dict[Severity, int]
     acknowledged: int
@@ -157,4 +160,4 @@ class OverviewView(msgspec.Struct, frozen=True):
 
 
 PENDING_COUNT_CAP = 100_000
-"""Counting further costs more than it tells."""
+"""An exact count of more is not worth its cost."""

@@ -12,6 +12,8 @@ from monitor.domain.vocab import DeliveryState
 
 
 class DeliveryCounts(msgspec.Struct, frozen=True):
+    """Deliveries of one event by state."""
+
     pending: int = 0
     delivered: int = 0
     failed: int = 0
@@ -20,7 +22,7 @@ class DeliveryCounts(msgspec.Struct, frozen=True):
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """One event. ``payload`` is the JSON exactly as it was posted; lists leave it out."""
+    """One event. ``payload`` is the JSON exactly as posted; lists omit it."""
 
     id: UUID
     type: str
@@ -32,7 +34,9 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP try. ``kind`` is ``delivery``, ``test`` or ``reported``; ``number`` counts from 1 within a delivery."""
+    """
+    One HTTP attempt. ``kind`` is ``delivery``, ``test`` or ``reported``; ``number`` counts from 1 within a delivery.
+    """
 
     id: UUID
     webhook_id: UUID

@@ -22,8 +22,8 @@ class MetricsPoint(msgspec.Struct, frozen=True):
 
 
 class MetricsView(msgspec.Struct, frozen=True):
-    """A series over ``[from, to)``; steps without attempts are left out. ``total`` merges all of it. Steps of whole
-    hours or days widen the range to whole hours or days, UTC."""
+    """A series over ``[from_at, to_at)``; steps without attempts are left out. ``total`` merges all steps. Steps of
+    whole hours or days widen the range to whole hours or days, UTC."""
 
     from_at: datetime
     to_at: datetime

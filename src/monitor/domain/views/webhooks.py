@@ -1,5 +1,5 @@
 """
-Read models: exactly what a client sees. Filled by SQL, never by entities.
+Read models of webhooks, filled directly by SQL.
 
 Names end in ``_at`` (RFC 3339 UTC), ``_ms``, ``_s``, ``_ratio`` (0 to 1); a ratio or percentile of nothing is null.
 """
@@ -11,13 +11,15 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.evaluation import Normal
+from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.vocab import BodyFormat, HealthStatus, SignatureScheme
 
 
 class HealthView(msgspec.Struct, frozen=True):
+    """Health of a webhook; ``failure_probability`` is the chance that the next delivery fails."""
+
     status: HealthStatus
     reason: str
     failure_probability: float
@@ -25,7 +27,7 @@ class HealthView(msgspec.Struct, frozen=True):
 
 
 class LastHour(msgspec.Struct, frozen=True):
-    """How the last 60 minutes went."""
+    """Attempts of the last 60 minutes."""
 
     attempts: int
     success_ratio: float | None
@@ -36,8 +38,8 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     """
     One webhook. ``headers`` shows names only, each value as ``***``; ``last_hour`` is set in lists.
 
-    Details tell what the detector knows: ``signals`` is ``learning``, ``normal`` or ``open`` for each signal, and
-    ``normal`` the band that the webhook is held against.
+    Details add ``signals``, the detection state of each signal (``learning``, ``normal`` or ``open``), and ``normal``,
+    the normal range of the webhook.
     """
 
     id: UUID
@@ -63,12 +65,12 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     updated_at: datetime
     last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
     signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
-    normal: Normal | msgspec.UnsetType = msgspec.UNSET
+    normal: NormalBand | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class SecretView(msgspec.Struct, frozen=True):
-    """A signing secret, shown once. ``previous_expires_at`` tells until when the one before signs too."""
+    """A signing secret, shown once. The previous one also signs until ``previous_expires_at``."""
 
     secret: str
     previous_expires_at: datetime | None

@@ -1,4 +1,4 @@
-"""What a person may ask of a webhook: the shape of the request and the rules it must meet."""
+"""Registration: the request that configures a webhook, and the rules it must meet."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Labels = dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, 
 
 
 class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A webhook as a person describes it.
+    """Request to configure a webhook.
 
     ``event_types`` holds exact types, prefixes (``order.*``) or ``*``. An event must carry every one of ``labels`` to
     reach the webhook. A header value of ``***`` keeps the stored one.
     """
 
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="What people call it.")]
+    name: Annotated[str, Meta(min_length=1, max_length=200, description="Display name.")]
     url: Annotated[str, Meta(min_length=1, max_length=2048, description="Where deliveries go, by POST.")]
     description: Annotated[str, Meta(max_length=2000)] = ""
     event_types: Annotated[
@@ -93,23 +93,9 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def spec_of(webhook: Webhook) -> WebhookSpec:
-    """Return what a person would send to get *webhook* as it is."""
-    return WebhookSpec(
-        name=webhook.name,
-        url=webhook.url,
-        description=webhook.description,
-        event_types=list(webhook.event_types),
-        labels=webhook.labels,
-        headers=dict.fromkeys(webhook.header_names, MASK),
-        enabled=webhook.enabled,
-        timeout_s=webhook.timeout_s,
-        retry=webhook.retry,
-        max_concurrency=webhook.max_concurrency,
-        rate_limit=webhook.rate_limit,
-        ordered=webhook.ordered,
-        signature=webhook.signature,
-        body_format=webhook.body_format,
-    )
+    """Return the request that would configure *webhook* as it is; header values are masked."""
+    headers = dict.fromkeys(webhook.header_names, MASK)
+    return WebhookSpec(**_shared(webhook) | {"event_types": list(webhook.event_types), "headers": headers})
 
 
 def register(spec: WebhookSpec, id_: UUID, url: str, now: datetime) -> Webhook:
@@ -118,33 +104,24 @@ def register(spec: WebhookSpec, id_: UUID, url: str, now: datetime) -> Webhook:
 
 
 def reconfigure(webhook: Webhook, spec: WebhookSpec, url: str, now: datetime) -> Webhook:
-    """Return *webhook* as *spec* wants it, one version on. Enabling it again forgets why it was disabled."""
+    """Return *webhook* configured by *spec*, with the next version. Enabling it clears ``disabled_reason``."""
     changed = msgspec.structs.replace(webhook, updated_at=now, version=webhook.version + 1, **_configured(spec, url))
     return msgspec.structs.replace(changed, disabled_reason=None) if spec.enabled else changed
 
 
 def stored_headers(spec: WebhookSpec) -> dict[str, str | None]:
-    """Return the headers to store; ``None`` keeps the stored value."""
+    """Return the headers to store; a value of ``None`` keeps the stored one."""
     return {name: None if value == MASK else value for name, value in spec.headers.items()}
 
 
+def _shared(source: WebhookSpec | Webhook) -> dict[str, Any]:
+    """Return the members that a webhook and its specification have in common."""
+    return {name: getattr(source, name) for name in Webhook.__struct_fields__ if name in WebhookSpec.__struct_fields__}
+
+
 def _configured(spec: WebhookSpec, url: str) -> dict[str, Any]:
-    return {
-        "name": spec.name,
-        "url": url,
-        "description": spec.description,
-        "event_types": tuple(dict.fromkeys(spec.event_types)),
-        "labels": spec.labels,
-        "header_names": tuple(spec.headers),
-        "enabled": spec.enabled,
-        "timeout_s": spec.timeout_s,
-        "retry": spec.retry,
-        "max_concurrency": spec.max_concurrency,
-        "rate_limit": spec.rate_limit,
-        "ordered": spec.ordered,
-        "signature": spec.signature,
-        "body_format": spec.body_format,
-    }
+    event_types = tuple(dict.fromkeys(spec.event_types))
+    return _shared(spec) | {"url": url, "event_types": event_types, "header_names": tuple(spec.headers)}
 
 
 def _patterns(spec: WebhookSpec) -> Iterator[FieldError]:

@@ -21,8 +21,8 @@ def signed_request(
     Return the POST that carries *body*, signed with every live key of *destination*.
 
     Args:
-        message_id: the same over all tries of one message; receivers drop repeats by it.
-        at: when this try is made; receivers refuse messages more than five minutes old.
+        message_id: the same for every attempt of a delivery; receivers drop repeats by it.
+        at: start of this attempt; receivers refuse messages more than five minutes old.
     """
     timestamp_s = int(at.timestamp())
     content = signed_content(message_id, timestamp_s, body)

@@ -1,4 +1,4 @@
-"""Webhooks: what one is, which events reach it, and how a message to it is signed."""
+"""Configuration of a webhook."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.vocab import BodyFormat, SignatureScheme
 
 MASK = "***"
-"""Stands in answers for the value of a destination header; sent back, it keeps the stored value."""
+"""Replaces the value of a destination header in responses; in a request it keeps the stored value."""
 
 RESERVED_HEADERS = frozenset(
     {
@@ -25,7 +25,7 @@ RESERVED_HEADERS = frozenset(
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A registered destination as a person configured it. Secrets and header values live elsewhere, encrypted."""
+    """Configuration of one destination. Secrets and header values are stored apart, encrypted."""
 
     id: UUID
     name: str

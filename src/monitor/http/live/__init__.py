@@ -1,4 +1,4 @@
-"""The listener behind ``/ws/dashboard``: handshake, sockets, fan-out."""
+"""The live feed at ``/ws/dashboard``: handshake, sockets, fan-out."""
 
 from monitor.http.live.endpoint import LiveEndpoint, live_route
 from monitor.http.live.hub import Hub, HubStatus, SocketStatus

@@ -1,4 +1,4 @@
-"""The route: refuses before the handshake is accepted, or opens a socket and listens to its client."""
+"""The route of the live feed: handshake, then one socket until it is closed."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from typing import Any
 import structlog
 from litestar import asgi
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
 from litestar.handlers import ASGIRouteHandler
 from litestar.types import Receive, Scope, Send
 
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import Forbidden, Malformed, MissingToken, MonitorError, Unauthenticated
-from monitor.domain.live import CloseCode, Pass, Session
+from monitor.domain.live import Position, Session, SocketGrant
 from monitor.domain.live.session import Auth
-from monitor.domain.live.stream import Position
 from monitor.domain.vocab import Role
-from monitor.http.live.frame_transport import EXTENSION, AsgiWire, Wire
-from monitor.http.live.handshake import PROTOCOL, asked_position, check_origin, offered_token
+from monitor.http.live.close_codes import CloseCode
+from monitor.http.live.frame_transport import EXTENSION, AsgiFrameTransport, FrameTransport
+from monitor.http.live.handshake import PROTOCOL, check_origin, requested_position, subprotocol_token
 from monitor.http.live.hub import Hub
 from monitor.http.live.socket import Socket
 from monitor.http.middleware.authentication import bearer_token, requires
-from monitor.http.middleware.edge import API_HEADERS, incoming_request_id
-from monitor.http.responses.problems import raw_problem
+from monitor.http.responses.headers import API_HEADERS, incoming_request_id
+from monitor.http.responses.problems import UpgradeRequired, raw_problem
 
 PATH = "/ws/dashboard"
 
-HELLO_S = 0.1
-"""How long a new client may take to say what it wants before it is sent a snapshot of everything."""
+FIRST_FRAME_S = 0.1
+"""How long a new client may take to send its first frame before it gets a snapshot of everything."""
 
 log = structlog.get_logger(__name__)
 
@@ -65,12 +64,12 @@ class LiveEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.WEBSOCKET:
             # RFC 9110 section 15.5.22.
-            raise HTTPException(status_code=426)
+            raise UpgradeRequired("Connect by WebSocket.")
         request_id = incoming_request_id(scope["headers"]) or self._new_id()
         await receive()
         try:
-            holder, position = self._examine(scope)
-            self._hub.admit(holder)
+            grant, position = self._authorize(scope)
+            self._hub.reserve(grant)
         except MonitorError as error:
             self._hub.refused[error.slug] += 1
             log.info("live_refused", problem=error.slug, request_id=request_id)
@@ -79,76 +78,70 @@ class LiveEndpoint:
         socket = None
         try:
             await send(_acceptance(scope, request_id))
-            wire = _wire_of(scope)
-            socket = Socket(wire, Session(holder), self._now())
-            log.info("live_opened", subject=holder.subject, request_id=request_id)
-            self._hub.enter(socket)
+            transport = _transport_of(scope)
+            socket = Socket(transport, Session(grant), self._now())
+            log.info("live_opened", subject=grant.subject, request_id=request_id)
+            self._hub.add(socket)
             await self._serve(socket, position, receive, send)
         except Exception:
-            # Not passed on: the framework would close with words of its own and say nothing in the log.
+            # Not passed on: the framework would close with a reason of its own and without a log line.
             log.exception("live_failed", request_id=request_id)
             if socket is not None:
                 socket.end(CloseCode.INTERNAL, "internal error")
         finally:
-            self._hub.leave(holder.subject, socket)
+            self._hub.release(grant.subject, socket)
 
-    def _examine(self, scope: Any) -> tuple[Pass, Position | None]:
+    def _authorize(self, scope: Any) -> tuple[SocketGrant, Position | None]:
         """Raises: MonitorError: the handshake is refused, see :mod:`monitor.http.live.handshake`."""
         headers = scope["headers"]
-        position = asked_position(scope["query_string"].decode("latin-1"))
-        offered = offered_token(_offers(scope))
-        check_origin(_values(headers, b"origin"), self._allowed_origins, self._own_origin(scope))
+        position = requested_position(scope["query_string"].decode("latin-1"))
+        offered = subprotocol_token(_subprotocols(scope))
+        check_origin(_header_values(headers, b"origin"), self._allowed_origins, self._own_origin(scope))
         principal = self._verifier.verify(_token(headers, offered), self._now())
         if not principal.role.includes(Role.VIEWER):
             raise Forbidden(f"This needs the role viewer; the token has {principal.role.value}.")
         if self._now() >= principal.expires_at:
             # No leeway: the socket would be closed at once.
             raise Unauthenticated("The token has expired.")
-        return _pass(principal), position
+        return _grant_for(principal), position
 
     def _own_origin(self, scope: Any) -> str:
         scheme = "https" if self._https or scope["scheme"] == "wss" else "http"
-        return f"{scheme}://{''.join(_values(scope['headers'], b'host')[:1])}"
+        return f"{scheme}://{''.join(_header_values(scope['headers'], b'host')[:1])}"
 
     async def _serve(self, socket: Socket, position: Position | None, receive: Receive, send: Send) -> None:
-        pumping = (
-            asyncio.create_task(socket.wire.pump(send), name="live-pump") if isinstance(socket.wire, AsgiWire) else None
-        )
-        hello = None
-        if position is not None:
-            self._hub.begin(socket, position)
-        else:
-            hello = asyncio.get_running_loop().call_later(HELLO_S, self._hub.begin, socket, None)
+        loop, tasks = asyncio.get_running_loop(), []
+        if isinstance(socket.transport, AsgiFrameTransport):
+            tasks.append(loop.create_task(socket.transport.pump(send), name="live-pump"))
+        start = loop.call_later(FIRST_FRAME_S if position is None else 0.0, self._hub.begin, socket, position)
         try:
             while (event := await receive())["type"] == "websocket.receive":
-                said = self._hear(socket, event.get("text"))
-                if said and hello is not None:
-                    hello.cancel()
+                if self._handle_text(socket, event.get("text")):
+                    start.cancel()
         finally:
-            if hello is not None:
-                hello.cancel()
-            if pumping is not None:
-                pumping.cancel()
-                await asyncio.gather(pumping, return_exceptions=True)
+            start.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _hear(self, socket: Socket, text: str | None) -> bool:
-        """Do what the client says; return whether it thereby said where to begin."""
+    def _handle_text(self, socket: Socket, text: str | None) -> bool:
+        """Handle the frame of a client; return whether it chose where to begin."""
         if not socket.is_open:
             return False
         try:
-            frame = socket.session.hear(text, self._now())
+            frame = socket.session.read_frame(text, self._now())
             if isinstance(frame, Auth):
-                socket.session.renew(_pass(self._verifier.verify(frame.token, self._now())))
+                socket.session.renew(_grant_for(self._verifier.verify(frame.token, self._now())))
                 return False
-            self._hub.obey(socket, frame)
+            self._hub.handle(socket, frame)
         except MonitorError as error:
-            self._hub.complain(socket, error)
+            self._hub.report_error(socket, error)
             return False
         return True
 
 
 def live_route(endpoint: LiveEndpoint) -> ASGIRouteHandler:
-    """Return the route, which declares its role like every other; the endpoint itself holds callers to it."""
+    """Return the route, which declares its role like every other; the endpoint itself enforces it."""
 
     @asgi(PATH, opt={**requires(Role.VIEWER), "socket": True}, copy_scope=False)
     async def dashboard_feed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,43 +150,43 @@ def live_route(endpoint: LiveEndpoint) -> ASGIRouteHandler:
     return dashboard_feed
 
 
-def _pass(principal: Principal) -> Pass:
-    return Pass(principal.subject, principal.role, principal.jti, principal.expires_at)
+def _grant_for(principal: Principal) -> SocketGrant:
+    return SocketGrant(principal.subject, principal.role, principal.jti, principal.expires_at)
 
 
 def _token(headers: Iterable[tuple[bytes, bytes]], offered: str | None) -> str:
     """Return the one token. Raises ``Malformed`` if there are two, ``Unauthenticated`` if there is none."""
     if offered is None:
         return bearer_token(headers)
-    if _values(headers, b"authorization"):
+    if _header_values(headers, b"authorization"):
         raise Malformed("Send the token in the header or in the subprotocol, not in both.")
     if not offered:
         raise MissingToken("Put a token behind the prefix bearer.")
     return offered
 
 
-def _offers(scope: Any) -> list[str]:
-    # Some servers make one empty offer of none at all.
+def _subprotocols(scope: Any) -> list[str]:
+    # Some servers pass one empty string for none.
     return [offer for offer in scope.get("subprotocols") or () if offer]
 
 
-def _values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
+def _header_values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
     return [value.decode("latin-1") for name, value in headers if name == wanted]
 
 
-def _wire_of(scope: Any) -> Wire:
-    wire: Wire | None = scope.get("extensions", {}).get(EXTENSION)
-    return AsgiWire() if wire is None else wire
+def _transport_of(scope: Any) -> FrameTransport:
+    transport: FrameTransport | None = scope.get("extensions", {}).get(EXTENSION)
+    return AsgiFrameTransport() if transport is None else transport
 
 
 def _acceptance(scope: Any, request_id: str) -> Any:
-    chosen = PROTOCOL if _offers(scope) else None
+    chosen = PROTOCOL if _subprotocols(scope) else None
     return {"type": "websocket.accept", "subprotocol": chosen, "headers": [(b"x-request-id", request_id.encode())]}
 
 
 async def _refuse(scope: Any, send: Send, error: MonitorError, request_id: str) -> None:
     if "websocket.http.response" not in (scope.get("extensions") or {}):
-        # Such a server answers 403 to whatever was wrong.
+        # Such a server answers 403 to every refusal.
         await send({"type": "websocket.close", "code": 1008, "reason": error.slug})
         return
     status, headers, body = raw_problem(error, scope["path"], request_id)

@@ -1,4 +1,4 @@
-"""Who gets in: what a handshake must say before a socket is opened."""
+"""Handshake of a live feed: token, origin and position, checked before a socket is opened."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _EPOCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SEQ = re.compile(r"\d{1,18}", re.ASCII)
 
 
-def offered_token(subprotocols: Sequence[str]) -> str | None:
+def subprotocol_token(subprotocols: Sequence[str]) -> str | None:
     """
     Return the token among the offered subprotocols, where browsers have to put it.
 
     Raises:
-        Malformed: ours is not among them although some are, or there are several tokens.
+        Malformed: some are offered and ours is not, or there are several tokens.
     """
     if subprotocols and PROTOCOL not in subprotocols:
         raise Malformed(f"Offer the subprotocol {PROTOCOL}.")
@@ -32,9 +32,9 @@ def offered_token(subprotocols: Sequence[str]) -> str | None:
 
 def check_origin(origins: Sequence[str], allowed: Collection[str], own: str) -> None:
     """
-    Let pages of the listed origins and of our own in, compared byte by byte (RFC 6454 section 6.1).
+    Check the page that opens the socket: one of a listed origin or our own, byte by byte (RFC 6454 section 6.1).
 
-    What sends no ``Origin`` is no browser and carries no one else's credentials.
+    A client without ``Origin`` is no browser, and so sends no credentials of another site.
 
     Raises:
         Forbidden: a page of another origin.
@@ -43,12 +43,12 @@ def check_origin(origins: Sequence[str], allowed: Collection[str], own: str) -> 
         raise Forbidden("Pages of this origin may not open the live feed.")
 
 
-def asked_position(query: str) -> Position | None:
+def requested_position(query: str) -> Position | None:
     """
-    Read ``?epoch=…&seq=…``, from where a client wants to go on.
+    Read ``?epoch=…&seq=…``, the position from which a client resumes.
 
     Raises:
-        Malformed: not both, or anything else, above all a token: addresses end up in logs.
+        Malformed: not both, or anything else, above all a token: addresses are logged.
     """
     if not query:
         return None

@@ -1,4 +1,4 @@
-"""All sockets of one process: gives each its snapshot, sends every message to all, and shows the door in time."""
+"""The sockets of one process: snapshots, messages to all, and closing when a token ends or a reader stalls."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import msgspec
 import structlog
 
 from monitor.domain.errors import MonitorError, TooManyRequests, Unavailable
-from monitor.domain.live import CloseCode, Entry, Kind, Message, Pass, Resume, Subscribe, seal, seal_error
-from monitor.domain.live.reader import WAITING, Filter
-from monitor.domain.live.stream import Position
-from monitor.domain.services.live_feed import LiveFeed
+from monitor.domain.live import FeedEntry, Filter, Kind, Message, Position, Resume, SocketGrant, Stream, Subscribe
+from monitor.domain.live.reader import WAITING
+from monitor.http.live.close_codes import CloseCode
+from monitor.http.live.frames import encode_entry, encode_error
 from monitor.http.live.socket import Socket
 
 TICK_S = 1.0
-"""How often figures go out at most, and tokens and slow readers are looked at."""
+"""How often metrics are sent at most, and tokens and slow readers are checked."""
 
 HEARTBEAT_S = 30.0
-APART_S = 5.0
-"""While this process does not hear the others, its sockets get a snapshot this often instead."""
+DISCONNECTED_SNAPSHOT_S = 5.0
+"""While this process does not follow the log, its sockets get a snapshot this often instead."""
 
 RETRY_S = 1.0
 CHUNK = 256
-"""Sockets that are written to before others get a turn: a few milliseconds."""
+"""Sockets that are written to before other tasks run: a few milliseconds."""
 
 log = structlog.get_logger(__name__)
 
 
 class SocketStatus(msgspec.Struct, frozen=True):
-    """One open socket; ``backlog`` counts the messages that it has yet to take."""
+    """One open socket; ``backlog`` counts the messages that it has yet to be sent."""
 
     subject: str
     since: datetime
@@ -56,7 +56,7 @@ class HubStatus(msgspec.Struct, frozen=True):
 class Hub:
     """
     Args:
-        snapshot: returns the JSON that shows everything; raises ``Unavailable`` if it cannot be had now.
+        snapshot: returns the JSON of the dashboard; raises ``Unavailable`` if it cannot be had now.
         now: Unix seconds.
         max_per_user: sockets that one subject may hold in this process.
         sleep: waits between ticks and tries.
@@ -64,7 +64,7 @@ class Hub:
 
     def __init__(
         self,
-        feed: LiveFeed,
+        stream: Stream,
         snapshot: Callable[[], Awaitable[bytes]],
         *,
         now: Callable[[], float],
@@ -72,8 +72,7 @@ class Hub:
         max_per_user: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.feed = feed
-        self.stream = feed.stream
+        self.stream = stream
         self.draining = False
         self.closed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -85,24 +84,26 @@ class Hub:
         self._sockets: dict[Socket, None] = {}
         self._per_user: Counter[str] = Counter()
         self._opened = 0
-        # To each the number that its snapshot must include.
+        self._ticks = 0
+        self._metrics: FeedEntry | None = None
+        self._metrics_version = 0
+        # By socket, the number that its snapshot must include.
         self._waiting: dict[Socket, int] = {}
-        self._called = asyncio.Event()
-        feed.attach(self.deliver, self.restart)
+        self._snapshot_needed = asyncio.Event()
 
     @property
     def count(self) -> int:
         return len(self._sockets)
 
     def status(self) -> HubStatus:
-        """Return who is connected, since when, and how far behind."""
+        """Return the open sockets, and counts of all since the start."""
         return HubStatus(
             sockets=[
                 SocketStatus(
-                    subject=socket.session.holder.subject,
+                    subject=socket.session.grant.subject,
                     since=datetime.fromtimestamp(socket.since, UTC),
                     backlog=socket.reader.lag(self.stream),
-                    congested=socket.wire.congested,
+                    congested=socket.transport.congested,
                 )
                 for socket in self._sockets
             ],
@@ -110,28 +111,26 @@ class Hub:
             opened=self._opened,
             closed=dict(self.closed),
             refused=dict(self.refused),
-            connected=self.feed.connected,
+            connected=self.stream.connected,
             draining=self.draining,
         )
 
-    # One socket ------------------------------------------------------------------------------------------------------
-
-    def admit(self, holder: Pass) -> None:
+    def reserve(self, grant: SocketGrant) -> None:
         """
-        Take one of the holder's places; :meth:`leave` gives it back.
+        Reserve a place for a socket of *grant*'s subject; :meth:`release` gives it back.
 
         Raises:
             Unavailable: the process is about to stop.
-            TooManyRequests: the holder has as many sockets as one may have.
+            TooManyRequests: the subject has as many sockets as one may have.
         """
         if self.draining:
             raise Unavailable("This process is about to stop; connect again.", retry_after_s=1.0)
-        if self._per_user[holder.subject] >= self._max_per_user:
+        if self._per_user[grant.subject] >= self._max_per_user:
             raise TooManyRequests(f"One user may hold {self._max_per_user} live feeds.", retry_after_s=5.0)
-        self._per_user[holder.subject] += 1
+        self._per_user[grant.subject] += 1
 
-    def leave(self, subject: str, socket: Socket | None) -> None:
-        """Give a place back. *socket* is ``None`` if there never was one."""
+    def release(self, subject: str, socket: Socket | None) -> None:
+        """Give a place back. *socket* is ``None`` if none was opened."""
         self._per_user[subject] -= 1
         if not self._per_user[subject]:
             del self._per_user[subject]
@@ -139,26 +138,26 @@ class Hub:
             socket.is_open = False
             if socket in self._sockets:
                 del self._sockets[socket]
-                self.closed[socket.ended or "client"] += 1
+                self.closed[socket.close_reason or "client"] += 1
             self._waiting.pop(socket, None)
 
-    def enter(self, socket: Socket) -> None:
+    def add(self, socket: Socket) -> None:
         self._sockets[socket] = None
         self._opened += 1
-        socket.wire.on_drained = lambda: self._drained(socket)
+        socket.transport.on_drained = lambda: self._drained(socket)
 
     def begin(self, socket: Socket, position: Position | None) -> None:
-        """Let *socket* go on from *position*, or else from a snapshot."""
+        """Start *socket* from *position*, or else from a snapshot."""
         if position is not None and socket.resume(self.stream, position):
             self._waiting.pop(socket, None)
             return
         socket.reader.wait()
         self._waiting[socket] = self.stream.seq
-        self._called.set()
+        self._snapshot_needed.set()
 
-    def obey(self, socket: Socket, frame: Subscribe | Resume) -> None:
+    def handle(self, socket: Socket, frame: Subscribe | Resume) -> None:
         """
-        Do what *socket*'s client asks.
+        Apply a frame of *socket*'s client.
 
         Raises:
             Invalid: it names a topic that does not exist.
@@ -166,30 +165,30 @@ class Hub:
         position = frame.position if isinstance(frame, Resume) else None
         wanted = Filter.of(frame.topics, frame.webhooks)
         if position is not None and socket.reader.cursor != WAITING:
-            # The snapshot was faster; it tells all that a resumption could.
+            # The snapshot was faster; it holds all that a resumption could.
             return
-        socket.reader.wanted = wanted
+        socket.reader.filter = wanted
         self.begin(socket, position)
 
-    def complain(self, socket: Socket, error: MonitorError) -> None:
-        """Answer a bad frame; see ``close_code_of`` for what follows."""
+    def report_error(self, socket: Socket, error: MonitorError) -> None:
+        """Send the error of a bad frame, and close the socket if ``close_code_of`` demands it."""
         at = datetime.fromtimestamp(self._now(), UTC)
-        socket.fail(error, seal_error(error, self.stream.epoch, max(socket.reader.cursor, 0), at))
+        socket.fail(error, encode_error(error, self.stream.epoch, socket.reader.cursor, at))
 
     def _drained(self, socket: Socket) -> None:
         if socket in self._waiting:
-            self._called.set()
+            self._snapshot_needed.set()
         else:
             socket.catch_up(self.stream)
 
-    # All sockets -----------------------------------------------------------------------------------------------------
+    def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return the background tasks by name. Each runs until cancelled, and may be started again after a failure."""
+        return {"live_hub.snapshots": self._snapshot_loop, "live_hub.ticks": self._tick_loop}
 
-    async def run(self) -> None:
-        """Work until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.feed.run())
-            tasks.create_task(self._greet_for_ever())
-            tasks.create_task(self._tick_for_ever())
+    def set_metrics(self, data: bytes) -> None:
+        """Replace the metrics, as JSON, that this process's sockets get with the next tick."""
+        self._metrics = self._entry(Kind.METRICS_UPDATE, data)
+        self._metrics_version += 1
 
     async def deliver(self, messages: Iterable[Message]) -> None:
         """Send numbered messages, each to every socket before the next."""
@@ -197,111 +196,95 @@ class Hub:
             for chunk in _chunks(self._sockets):
                 now = self._now()
                 for socket in chunk:
-                    socket.offer(message, now)
+                    socket.send_numbered(message, now)
                 await asyncio.sleep(0)
 
     def restart(self) -> None:
-        """Give every socket a snapshot: the order of messages began anew."""
+        """Start every socket over from a snapshot: the stream is in a new epoch."""
         for socket in self._sockets:
             self.begin(socket, None)
 
     def drain(self) -> None:
-        """Let nobody in any more, and send everybody to another process. Safe to repeat."""
+        """Refuse new sockets and close the open ones, so that clients connect to another process. Safe to repeat."""
         self.draining = True
         for socket in tuple(self._sockets):
             socket.end(CloseCode.RESTART, "restarting")
 
-    async def greet(self) -> None:
-        """Give a snapshot, the same one, to all who wait for one now. Raises ``Unavailable``; they go on waiting."""
-        self._called.clear()
-        guests = [socket for socket in self._waiting if not socket.wire.congested]
-        if not guests:
+    async def send_snapshots(self) -> None:
+        """Send one snapshot to all sockets that wait for one. Raises ``Unavailable``: the wait goes on."""
+        self._snapshot_needed.clear()
+        waiting = [socket for socket in self._waiting if not socket.transport.congested]
+        if not waiting:
             return
-        # The position is taken first: what happens while the snapshot is read is told again afterwards, not left out.
-        position, version = self.stream.position, self.feed.figures_version
-        snapshot = await self._sealed_snapshot(position)
-        for chunk in _chunks(guests):
+        # The position is taken first: what happens while the snapshot is read is sent again after it, not left out.
+        position, version = self.stream.position, self._metrics_version
+        snapshot = await self._snapshot_message(position)
+        for chunk in _chunks(waiting):
             for socket in chunk:
-                # Who asked anew meanwhile may have seen more than this snapshot does.
+                # A socket that asked again meanwhile may have been sent more than this snapshot shows.
                 fits = self._waiting.get(socket, position.seq + 1) <= position.seq
                 if fits and socket.start(self.stream, snapshot):
                     del self._waiting[socket]
-                    socket.figures_version = version
+                    socket.metrics_version = version
             await asyncio.sleep(0)
         if self._waiting:
-            self._called.set()
+            self._snapshot_needed.set()
 
-    async def _sealed_snapshot(self, position: Position) -> Message:
-        data = msgspec.Raw(await self._snapshot())
-        at = datetime.fromtimestamp(self._now(), UTC)
-        return seal(Entry(Kind.SNAPSHOT, at, data), position.epoch, position.seq)
+    async def _snapshot_message(self, position: Position) -> Message:
+        return encode_entry(self._entry(Kind.SNAPSHOT, await self._snapshot()), position.epoch, position.seq)
 
-    async def _greet_for_ever(self) -> None:
+    async def _snapshot_loop(self) -> None:
         while True:
-            await self._called.wait()
+            await self._snapshot_needed.wait()
             try:
-                await self.greet()
-                continue
-            except Unavailable as error:
+                await self.send_snapshots()
+            except BaseException as error:
+                self._snapshot_needed.set()
+                if not isinstance(error, Unavailable):
+                    raise
                 log.warning("live_snapshot_failed", detail=error.detail)
-            except Exception:
-                # Those who wait go on waiting; the next try may do better.
-                log.exception("live_snapshot_failed")
-            self._called.set()
-            await self._sleep(RETRY_S)
+                await self._sleep(RETRY_S)
 
-    async def _tick_for_ever(self) -> None:
-        beats = 0
+    async def _tick_loop(self) -> None:
         while True:
             await self._sleep(TICK_S)
-            beats += 1
+            self._ticks += 1
             try:
-                await self.tick(beats)
+                await self.tick(self._ticks)
             except Unavailable as error:
                 log.warning("live_tick_failed", detail=error.detail)
-            except Exception:
-                # Tokens have to be looked at in the next second, too.
-                log.exception("live_tick_failed")
 
-    async def tick(self, beats: int) -> None:
-        """Do what is due in second number *beats*."""
+    async def tick(self, ticks: int) -> None:
+        """Do what is due in second number *ticks*."""
         for socket in tuple(self._sockets):
             socket.check(self.stream, self._now(), self._is_revoked)
-        await self._send_figures()
-        if beats % round(HEARTBEAT_S / TICK_S) == 0:
-            await self._repeat(self._now_entry(Kind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S))
-        if not self.feed.connected and beats % round(APART_S / TICK_S) == 0 and self._sockets:
-            snapshot = await self._sealed_snapshot(self.stream.position)
-            await self._broadcast(snapshot, self._sockets)
+        await self._send_metrics()
+        if ticks % round(HEARTBEAT_S / TICK_S) == 0:
+            heartbeat = self._entry(Kind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S)
+            await self._broadcast(encode_entry(heartbeat, self.stream.epoch, self.stream.seq), self._sockets)
+        if not self.stream.connected and ticks % round(DISCONNECTED_SNAPSHOT_S / TICK_S) == 0 and self._sockets:
+            await self._broadcast(await self._snapshot_message(self.stream.position), self._sockets)
 
-    async def _send_figures(self) -> None:
-        """Send the newest figures to who has not had them: all of them once they change, else the few left out then."""
-        figures, version = self.feed.figures, self.feed.figures_version
-        if figures is None:
-            return
-        owed = [socket for socket in self._sockets if socket.figures_version != version]
-        if not owed:
-            return
-        message = seal(figures, self.stream.epoch, self.stream.seq)
-        for chunk in _chunks(owed):
-            now = self._now()
-            for socket in chunk:
-                if socket.repeat(message, now):
-                    socket.figures_version = version
-            await asyncio.sleep(0)
+    async def _send_metrics(self) -> None:
+        """Send the newest metrics to every socket that lacks them: all once they change, else those skipped then."""
+        metrics, version = self._metrics, self._metrics_version
+        lacking = [socket for socket in self._sockets if socket.metrics_version != version]
+        if metrics is not None and lacking:
+            message = encode_entry(metrics, self.stream.epoch, self.stream.seq)
+            for socket in await self._broadcast(message, lacking):
+                socket.metrics_version = version
 
-    async def _repeat(self, entry: Entry) -> None:
-        await self._broadcast(seal(entry, self.stream.epoch, self.stream.seq), self._sockets)
-
-    async def _broadcast(self, message: Message, sockets: Iterable[Socket]) -> None:
+    async def _broadcast(self, message: Message, sockets: Iterable[Socket]) -> list[Socket]:
+        """Send a message without a number; return the sockets that were at its position."""
+        reached = []
         for chunk in _chunks(sockets):
             now = self._now()
-            for socket in chunk:
-                socket.repeat(message, now)
+            reached += [socket for socket in chunk if socket.send_unnumbered(message, now)]
             await asyncio.sleep(0)
+        return reached
 
-    def _now_entry(self, kind: Kind, data: bytes) -> Entry:
-        return Entry(kind, datetime.fromtimestamp(self._now(), UTC), msgspec.Raw(data))
+    def _entry(self, kind: Kind, data: bytes) -> FeedEntry:
+        return FeedEntry(kind, datetime.fromtimestamp(self._now(), UTC), msgspec.Raw(data))
 
 
 def _chunks(sockets: Iterable[Socket]) -> Iterator[list[Socket]]:

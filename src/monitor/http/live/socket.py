@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from monitor.domain.errors import MonitorError
-from monitor.domain.live import CloseCode, Message, Position, Reader, Session, Stream, close_code_of
-from monitor.http.live.frame_transport import Wire
+from monitor.domain.live import Message, Position, Reader, Session, Stream
+from monitor.http.live.close_codes import CloseCode, close_code_of
+from monitor.http.live.frame_transport import FrameTransport
 
 STALL_S = 10.0
 """How long a socket may stay congested."""
@@ -14,71 +15,73 @@ STALL_S = 10.0
 
 class Socket:
     """
-    Puts a reader and a session on a wire.
+    A reader and a session on a transport.
 
-    ``figures_version`` is that of the newest metrics update it was sent: an older one that it missed is of no use to
-    anybody, so none is kept. ``since`` is in Unix seconds, ``ended`` why we closed it.
+    ``metrics_version`` is that of the newest metrics it was sent: older ones that it missed are of no use, so none are
+    kept. ``since`` is in Unix seconds; ``close_reason`` is empty while this side has not closed it.
     """
 
-    __slots__ = ("congested_since", "ended", "figures_version", "is_open", "reader", "session", "since", "wire")
+    __slots__ = (
+        "close_reason", "congested_since", "is_open", "metrics_version", "reader", "session", "since", "transport",
+    )  # fmt: skip
 
-    def __init__(self, wire: Wire, session: Session, since: float) -> None:
-        self.wire = wire
+    def __init__(self, transport: FrameTransport, session: Session, since: float) -> None:
+        self.transport = transport
         self.session = session
         self.since = since
         self.reader = Reader()
-        self.figures_version = 0
+        self.metrics_version = 0
         self.congested_since: float | None = None
         self.is_open = True
-        self.ended = ""
+        self.close_reason = ""
 
-    def offer(self, message: Message, now: float) -> None:
-        """Write a numbered message, unless the socket has to be given something else before."""
-        reader, wire = self.reader, self.wire
-        if reader.cursor != message.seq - 1 or wire.congested or not self.is_open:
+    def send_numbered(self, message: Message, now: float) -> None:
+        """Write a numbered message, unless the socket must be sent another one first."""
+        reader, transport = self.reader, self.transport
+        if reader.cursor != message.seq - 1 or transport.congested or not self.is_open:
             return
-        if now >= self.session.holder.expires_at:
+        if now >= self.session.grant.expires_at:
             self.end(CloseCode.UNAUTHENTICATED, "token expired")
-        elif reader.take(message):
-            wire.write(message)
+        elif reader.advance(message):
+            transport.write(message)
 
-    def repeat(self, message: Message, now: float) -> bool:
-        """Write a message without a number if the socket is exactly where *message* says; return whether it is."""
-        if self.reader.cursor != message.seq or self.wire.congested or not self.is_open:
+    def send_unnumbered(self, message: Message, now: float) -> bool:
+        """Write a message without a number if the socket is at its position; return whether it is."""
+        if self.reader.cursor != message.seq or self.transport.congested or not self.is_open:
             return False
-        if now >= self.session.holder.expires_at:
+        if now >= self.session.grant.expires_at:
             self.end(CloseCode.UNAUTHENTICATED, "token expired")
-        elif self.reader.wants(message):
-            self.wire.write(message)
+        elif self.reader.passes(message):
+            self.transport.write(message)
         return True
 
     def start(self, stream: Stream, snapshot: Message) -> bool:
-        """Write *snapshot* and what came since; ``False`` if that is no longer all there."""
+        """Write *snapshot* and the messages since; ``False`` if some of them are no longer there."""
         if not self.is_open:
             return True
         if not self.reader.start(stream, snapshot):
             return False
-        self.wire.write(snapshot)
+        self.transport.write(snapshot)
         self.catch_up(stream)
         return True
 
     def resume(self, stream: Stream, position: Position) -> bool:
-        """Write what came since *position*; ``False`` if that is no longer all there."""
+        """Write the messages since *position*; ``False`` if some of them are no longer there."""
         if not self.reader.resume(stream, position):
             return False
         self.catch_up(stream)
         return True
 
     def catch_up(self, stream: Stream) -> None:
-        """Write what was missed for as long as the wire takes it."""
+        """Write missed messages until the transport is congested."""
         if self.reader.is_lost(stream):
             self.end(CloseCode.TOO_SLOW, "too slow")
             return
-        if not self.is_open or self.wire.congested or self.reader.cursor < 0:
+        if not self.is_open or self.transport.congested or self.reader.cursor < 0:
             return
         for message in self.reader.missed(stream):
-            self.wire.write(message)
-            if self.wire.congested:
+            self.transport.write(message)
+            if self.transport.congested:
                 return
 
     def check(self, stream: Stream, now: float, is_revoked: Callable[[str], bool]) -> None:
@@ -88,17 +91,17 @@ class Socket:
         except MonitorError as error:
             self.fail(error)
             return
-        if not self.wire.congested:
+        if not self.transport.congested:
             self.congested_since = None
         elif self.congested_since is None:
             self.congested_since = now
         if self.reader.is_lost(stream) or now - (self.congested_since or now) > STALL_S:
             self.end(CloseCode.TOO_SLOW, "too slow")
 
-    def fail(self, error: MonitorError, told: Message | None = None) -> None:
-        """Tell the client of *error*, and close if it is of the kind that closes. The reason never holds a detail."""
-        if told is not None and self.is_open and not self.wire.congested:
-            self.wire.write(told)
+    def fail(self, error: MonitorError, message: Message | None = None) -> None:
+        """Send *error* as *message*, and close if it is of a kind that closes. The reason never holds a detail."""
+        if message is not None and self.is_open and not self.transport.congested:
+            self.transport.write(message)
         code = close_code_of(error)
         if code is not None:
             self.end(code, error.slug)
@@ -106,5 +109,5 @@ class Socket:
     def end(self, code: CloseCode, reason: str) -> None:
         if self.is_open:
             self.is_open = False
-            self.ended = reason
-            self.wire.end(code, reason)
+            self.close_reason = reason
+            self.transport.end(code, reason)

@@ -1,9 +1,8 @@
 """
-Who may call which route.
+Authentication and the role of each route.
 
 Every route declares its role in ``opt``: ``@get("/x", opt=requires(Role.VIEWER))``, or ``opt=OPEN`` for the health
-probes. A route that declares nothing is refused to everyone; :func:`undeclared_routes` lists such routes so that a test
-can fail.
+probes. A route without a declared role is refused to every token.
 """
 
 from __future__ import annotations
@@ -12,16 +11,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from litestar import Litestar
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
-from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import Forbidden, MissingToken, Unauthenticated
 from monitor.domain.vocab import Actor, Role
-from monitor.http.middleware.edge import request_id_of
+from monitor.http.responses.headers import request_id_of
 
 OPEN: dict[str, Any] = {"role": None}
 
@@ -81,33 +78,20 @@ class Authenticate:
             return None
         principal = self._verifier.verify(bearer_token(scope["headers"]), self._now())
         if not isinstance(needed, Role):
-            raise Forbidden("Nobody may call this route.")
+            raise Forbidden("No role may call this route.")
         if not principal.role.includes(needed):
-            # Known from here on: the log line of a refusal names the caller.
+            # Set here, so that the log line of a refusal names the caller.
             scope["user"] = principal
             raise Forbidden(f"This needs the role {needed.value}; the token has {principal.role.value}.")
         return principal
 
 
 def _is_socket(scope: Scope) -> bool:
-    """Whether the route answers nothing but handshakes, and to a plain request only that."""
+    """Whether the route accepts handshakes alone, and answers 426 to a plain request."""
     return "socket" in scope["route_handler"].opt
 
 
 def actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
-    """Return who the audit log names for this request. Only for routes that are not open."""
+    """Return the actor of this request, for the audit log. Only for routes that are not open."""
     principal: Principal = connection.user
     return Actor(principal.subject, principal.role, request_id_of(connection.scope))
-
-
-def undeclared_routes(app: Litestar) -> list[str]:
-    """Return ``METHOD /path`` (``WS /path`` for sockets) of every route without a declared role."""
-    missing = set()
-    for route in app.routes:
-        handlers = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
-        for handler in handlers:
-            methods = getattr(handler, "http_methods", {"WS"}) - {"OPTIONS"}
-            declared = handler.opt.get("role", _UNDECLARED)
-            if declared is not None and not isinstance(declared, Role):
-                missing |= {f"{method} {route.path}" for method in methods}
-    return sorted(missing)

@@ -1,15 +1,14 @@
 """
-Answers of cached views: ready bytes with their entity tag.
+Serves a cached view from memory, in front of routing and the framework.
 
-:func:`cached_answer` is what a controller returns. :class:`HotPath` stands in front of everything and answers again
-what was answered before, while it is fresh in memory, without routing and without the framework: it remembers which
-view a request target stands for, and does for it what the layers behind it would do, no more and no less: token, role,
-rate, entity tag, compression, headers, log line.
+:class:`CachedFastPath` remembers the view that a request target showed. While that view is fresh in memory, it does
+what the layers behind it would do, no more and no less: token, role, rate, entity tag, compression, headers, log line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from litestar.enums import ScopeType
@@ -17,30 +16,27 @@ from litestar.types import Receive, Scope, Send
 
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.vocab import Role
-from monitor.http.middleware.edge import Edge, incoming_request_id
+from monitor.http.middleware.edge import Edge
 from monitor.http.middleware.rate_limit import RateLimiter
-from monitor.http.middleware.stack import COMPRESS_FROM_BYTES
-from monitor.http.responses.cached import _REVALIDATE, Answer, CachedViews
-from monitor.http.responses.conditional import not_modified
+from monitor.http.responses.cached import CachedViews
+from monitor.http.responses.conditional import PRIVATE, Representation, Selected, accepts_gzip, entity_tag, select
+from monitor.http.responses.headers import encoded, incoming_request_id
 
-REMEMBERED = 4096
+MAX_TARGETS = 4096
 """Request targets that are remembered; the oldest goes first."""
 
-LONGEST_TARGET_BYTES = 512
+MAX_TARGET_BYTES = 512
 
-
-WHOLE_ANSWER = "monitor.whole_answer"
+FULL_RESPONSE = "monitor.full_response"
 """The ASGI extension of our own server: a callable that takes the head and the body of a 200, and writes both."""
-_JSON = (b"content-type", b"application/json")
-_GZIPPED = [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
 
 
-class HotPath:
+class CachedFastPath:
     """
     Args:
         now: Unix seconds, against which tokens are checked.
         ticks_s: a monotonic clock in seconds.
-        cors: whether an answer depends on its caller's origin; who names one takes the long way.
+        cors: whether a response depends on its request's origin; a request with one takes the full path.
     """
 
     def __init__(
@@ -60,12 +56,12 @@ class HotPath:
         self._limiter = limiter
         self._now = now
         self._ticks_s = ticks_s
-        self._known: dict[tuple[bytes, bytes], tuple[str, str]] = {}
-        # By what names the bytes: equal tags are equal bodies.
-        self._heads: dict[tuple[str, bool], bytes] = {}
+        self._targets: dict[tuple[bytes, bytes], tuple[str, str, Role]] = {}
+        # By digest and whether gzip is acceptable: equal digests are equal bodies.
+        self._heads: dict[tuple[str, bool], tuple[bytes, bool]] = {}
         self._vary = [(b"vary", b"Origin")] if cors else []
         self._common = [
-            (b"cache-control", _REVALIDATE.encode()),
+            *encoded(PRIVATE),
             *(header for header in edge.headers if header[0] != b"cache-control"),
         ]
 
@@ -74,86 +70,86 @@ class HotPath:
             await self._edge(scope, receive, send)
             return
         target = (scope["raw_path"], scope["query_string"])
-        known = self._known.get(target)
-        if known is None:
+        remembered = self._targets.get(target)
+        if remembered is None:
             await self._edge(scope, receive, send)
-            self._learn(scope, target)
-        elif not await self._answered(scope, send, *known):
+            self._remember_target(scope, target)
+        elif not await self._respond(scope, send, *remembered):
             await self._edge(scope, receive, send)
 
-    def _learn(self, scope: Scope, target: tuple[bytes, bytes]) -> None:
-        """Remember which view *target* was answered with, if it was one."""
-        text = scope["state"].get("cached_view")
-        if text is not None and len(target[0]) + len(target[1]) <= LONGEST_TARGET_BYTES:
-            if len(self._known) >= REMEMBERED:
-                del self._known[next(iter(self._known))]
-            self._known[target] = (text, scope.get("path_template") or "")
+    def _remember_target(self, scope: Scope, target: tuple[bytes, bytes]) -> None:
+        """Remember view, route and role of *target*, if it showed a cached view to a token."""
+        view = scope["state"].get("cached_view")
+        if view is None or len(target[0]) + len(target[1]) > MAX_TARGET_BYTES:
+            return
+        role = scope["route_handler"].opt["role"]
+        if isinstance(role, Role):
+            if len(self._targets) >= MAX_TARGETS:
+                del self._targets[next(iter(self._targets))]
+            self._targets[target] = (view, scope.get("path_template") or "", role)
 
-    async def _answered(self, scope: Scope, send: Send, text: str, route: str) -> bool:
-        """Answer, unless the caller must be refused, or needs more than this path knows."""
+    async def _respond(self, scope: Scope, send: Send, view: str, route: str, role: Role) -> bool:
+        """Respond, unless the request must be refused or needs the full path; return whether it had its response."""
         started_s = self._ticks_s()
         pairs = list(scope["headers"])
         headers = dict(pairs)
         # A header sent twice may be one that must be refused.
         if len(headers) != len(pairs) or b"origin" in headers:
             return False
-        principal = self._admitted(headers.get(b"authorization", b""))
-        answer = None if principal is None else self._peek(text)
+        principal = self._authorize(headers.get(b"authorization", b""), role)
+        answer = None if principal is None else self._peek(view)
         if principal is None or answer is None or answer.stale:
             return False
         if await self._limiter.check(principal.subject) is not None:
             return False
         request_id = incoming_request_id(pairs) if b"x-request-id" in headers else None
         request_id = request_id or self._edge.new_id()
+        accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
+        known = headers.get(b"if-none-match")
         extensions: dict[str, Any] = scope.get("extensions") or {}
-        whole = extensions.get(WHOLE_ANSWER)
-        if whole is not None and self._write_whole(whole, answer, headers, request_id):
-            self._edge.note("GET", route, 200, self._ticks_s() - started_s, request_id, principal.subject)
-            return True
-        fields = [*self._common, (b"etag", answer.etag.encode()), (b"x-request-id", request_id.encode())]
-        status, body = 200, answer.body
-        tag = headers.get(b"if-none-match")
-        if tag is not None and not_modified(tag.decode("latin-1"), answer.etag):
-            status, body = 304, b""
-        else:
-            if len(body) >= COMPRESS_FROM_BYTES and b"gzip" in headers.get(b"accept-encoding", b""):
-                body = answer.gzipped()
-                fields += _GZIPPED
-            fields += [_JSON, (b"content-length", b"%d" % len(body))]
-        fields += self._vary
-        await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-        self._edge.note("GET", route, status, self._ticks_s() - started_s, request_id, principal.subject)
+        write = extensions.get(FULL_RESPONSE)
+        status = 200
+        if write is None or known is not None or not self._write_full(write, answer, accepted, request_id):
+            if_none_match = None if known is None else known.decode("latin-1")
+            selected = self._select(answer, accepted, if_none_match)
+            status = selected.status
+            fields = [*self._fields(selected), (b"x-request-id", request_id.encode())]
+            await send({"type": "http.response.start", "status": status, "headers": fields})
+            await send({"type": "http.response.body", "body": selected.body, "more_body": False})
+        self._edge.record("GET", route, status, self._ticks_s() - started_s, request_id, principal.subject)
         return True
 
-    def _write_whole(
-        self, write: Callable[[bytes, bytes], bool], answer: Answer, headers: dict[bytes, bytes], request_id: str
+    def _write_full(
+        self, write: Callable[[bytes, bytes], bool], answer: Representation, accepted: str, request_id: str
     ) -> bool:
-        """Answer in one piece if nothing but the whole body is asked for."""
-        if b"if-none-match" in headers:
-            return False
-        packed = len(answer.body) >= COMPRESS_FROM_BYTES and b"gzip" in headers.get(b"accept-encoding", b"")
-        known = self._heads.get((answer.etag, packed))
-        if known is None:
-            known = self._head(answer, packed=packed)
-            if len(self._heads) >= REMEMBERED:
+        """Write a 200 in one piece, with headers encoded once for all responses with this body."""
+        key = (answer.digest, accepts_gzip(accepted))
+        found = self._heads.get(key)
+        if found is None:
+            selected = self._select(answer, accepted, None)
+            head = b"".join(b"%b: %b\r\n" % field for field in self._fields(selected))
+            if len(self._heads) >= MAX_TARGETS:
                 self._heads.clear()
-            self._heads[answer.etag, packed] = known
-        return write(b"%bx-request-id: %b\r\n\r\n" % (known, request_id.encode()), self._body(answer, packed=packed))
-
-    def _head(self, answer: Answer, *, packed: bool) -> bytes:
-        """Return the headers of *answer* as they are written, but for the request's id."""
-        fields = [*self._common, (b"etag", answer.etag.encode()), *(_GZIPPED if packed else ()), _JSON]
-        length = (b"content-length", b"%d" % len(self._body(answer, packed=packed)))
-        return b"".join(b"%b: %b\r\n" % field for field in (*fields, length, *self._vary))
+            found = self._heads[key] = (head, "content-encoding" in selected.headers)
+        head, is_gzipped = found
+        body = answer.gzipped() if is_gzipped else answer.body
+        return write(b"%bx-request-id: %b\r\n\r\n" % (head, request_id.encode()), body)
 
     @staticmethod
-    def _body(answer: Answer, *, packed: bool) -> bytes:
-        return answer.gzipped() if packed else answer.body
+    def _select(answer: Representation, accepted: str, if_none_match: str | None) -> Selected:
+        tag = entity_tag(answer.digest)
+        return select(answer.body, accepted, tag=tag, if_none_match=if_none_match, gzipped=answer.gzipped)
 
-    def _admitted(self, authorization: bytes) -> Principal | None:
-        """Return the caller if the token is known to be good and may read; every refusal is left to the long way."""
+    def _fields(self, selected: Selected) -> list[tuple[bytes, bytes]]:
+        """Return all headers but the request's id."""
+        fields = [*self._common, *encoded(selected.headers), *self._vary]
+        if selected.status == HTTPStatus.OK:
+            fields += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(selected.body))]
+        return fields
+
+    def _authorize(self, authorization: bytes, role: Role) -> Principal | None:
+        """Return the principal of a token verified before that includes *role*; refusals are left to the full path."""
         if not authorization.startswith(b"Bearer "):
             return None
         principal = self._recall(authorization[len(b"Bearer ") :], self._now())
-        return principal if principal is not None and principal.role.includes(Role.VIEWER) else None
+        return principal if principal is not None and principal.role.includes(role) else None

@@ -1,8 +1,8 @@
 """
 Requests from pages of listed origins (https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-Litestar's middleware overwrites ``Vary`` and answers a refused preflight in plain text. This one adds to ``Vary``, and
-a refusal is simply the absence of permission.
+Litestar's middleware overwrites ``Vary`` and refuses a preflight in plain text. This one adds to ``Vary``, and refuses
+by the absence of permission.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_AGE_S = b"600"
 
 class Cors:
     """
-    Lets pages of *origins* (exact, such as ``https://dash.example.com``) read answers. Credentials are never allowed:
+    Lets pages of *origins* (exact, such as ``https://dash.example.com``) read responses. Credentials are never allowed:
     tokens travel in a header.
     """
 

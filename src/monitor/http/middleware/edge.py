@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from monitor.log import masked
+from monitor.http.responses.headers import API_HEADERS, HSTS, Headers, incoming_request_id
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_log = structlog.get_logger()
 
 WriteLine = Callable[[str, str | None, int, float, str, str | None], None]
-
-API_HEADERS: tuple[tuple[bytes, bytes], ...] = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
-"""Set unless the answer sets its own: a page, say, brings its own content policy."""
-
-HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
-
-
-def request_id_of(scope: Scope) -> str | None:
-    """Return the id that the answer carries in ``X-Request-ID``; ``None`` outside :class:`Edge`."""
-    request_id: str | None = scope["state"].get("request_id") if "state" in scope else None
-    return request_id
-
-
-def incoming_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """
-    Return the caller's ``X-Request-ID`` if it may go into a log: 1 to 128 of ``[A-Za-z0-9._-]``, and nothing that looks
-    like a secret.
-    """
-    for name, value in headers:
-        if name == b"x-request-id":
-            text = value.decode("latin-1")
-            return text if _REQUEST_ID.fullmatch(value) and masked(text) == text else None
-    return None
 
 
 class Edge:
     """
-    Wraps the whole application, so that answers which no route gave (404, 405, preflight) are treated alike.
+    Wraps the whole application, so that responses of no route (404, 405, preflight) are treated alike.
 
     The line ``http_request`` holds the route template, never the path, and nothing that a client sent but its request
     id and the token's subject.
@@ -55,9 +26,9 @@ class Edge:
     Args:
         new_id: makes a request id.
         ticks_s: a monotonic clock in seconds.
-        observe: counts (method, route template, status, seconds) of each answer.
-        write_line: takes (method, route template, status, seconds, request id, subject) of each answer; without it,
-            *log* gets the line.
+        observe: counts (method, route template, status, seconds) of each response.
+        write_line: takes (method, route template, status, seconds, request id, subject) of each response; without it,
+            the general logger gets the line.
         https: adds ``Strict-Transport-Security``; only right when clients reach us over TLS.
     """
 
@@ -68,7 +39,6 @@ class Edge:
         new_id: Callable[[], str],
         ticks_s: Callable[[], float],
         https: bool = False,
-        log: structlog.typing.FilteringBoundLogger | None = None,
         observe: Callable[[str, str, int, float], None] | None = None,
         write_line: WriteLine | None = None,
     ) -> None:
@@ -78,7 +48,6 @@ class Edge:
         self.new_id = new_id
         self._ticks_s = ticks_s
         self.headers = (*API_HEADERS, HSTS) if https else API_HEADERS
-        self._log = log if log is not None else structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -103,12 +72,12 @@ class Edge:
             user: Any = scope.get("user")
             subject = user.subject if user is not None else None
             elapsed_s = self._ticks_s() - started_s
-            self.note(scope["method"], scope.get("path_template"), status, elapsed_s, request_id, subject)
+            self.record(scope["method"], scope.get("path_template"), status, elapsed_s, request_id, subject)
 
-    def note(
+    def record(
         self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
     ) -> None:
-        """Count one answered request and write its line."""
+        """Count one response and write its line."""
         if self._observe is not None:
             self._observe(method, route or "", status, elapsed_s)
         self._write_line(method, route, status, elapsed_s, request_id, subject)
@@ -116,7 +85,7 @@ class Edge:
     def _log_line(
         self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
     ) -> None:
-        self._log.info(
+        _log.info(
             "http_request",
             method=method,
             route=route,
@@ -126,8 +95,8 @@ class Edge:
             subject=subject,
         )
 
-    def _complete(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-        """Return *headers* with ours behind them, where the answer did not set its own."""
+    def _complete(self, headers: Headers, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Return *headers* and, behind them, those of ours that the response did not set."""
         complete = list(headers)
         present = {name.lower() for name, _ in complete}
         complete += [header for header in self.headers if header[0] not in present]

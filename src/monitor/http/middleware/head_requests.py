@@ -1,16 +1,15 @@
-"""HEAD (RFC 9110 section 9.3.2): what GET would answer, without its body. Load balancers and ``curl -I`` ask so."""
+"""HEAD (RFC 9110 section 9.3.2): the response to GET without its body, as load balancers and ``curl -I`` request it."""
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class AnswerHead:
-    """Asks the application for a GET, so that no route has to know of HEAD, and keeps the body back."""
+class HeadRequests:
+    """Turns HEAD into GET for all routes, and drops the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -25,16 +24,11 @@ class AnswerHead:
                 message["body"] = b""
             await send(message)
 
-        # A copy: the server looks at the original to learn that no body follows the length of one.
-        asked: Any = {**scope, "method": "GET"}
+        # A copy: by the original the server sees that no body follows its Content-Length.
+        as_get: Any = {**scope, "method": "GET"}
         try:
-            await self.app(asked, receive, answer)
+            await self.app(as_get, receive, answer)
         finally:
-            # Who asked, and for which route, is told in the log line of the request.
-            asked["method"] = "HEAD"
-            scope.update(asked)
-
-
-def with_head(methods: AbstractSet[str]) -> list[str]:
-    """Return *methods*, and HEAD where there is GET, in the order of an ``Allow`` header."""
-    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
+            # The log line of the request holds subject and route.
+            as_get["method"] = "HEAD"
+            scope.update(as_get)

@@ -9,11 +9,11 @@ from litestar.enums import ScopeType
 from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from monitor.http.middleware.head_requests import with_head
+from monitor.http.responses.headers import with_head
 
 
-class AnswerOptions:
-    """Answers OPTIONS in place of Litestar, whose own handler names the methods of a single handler."""
+class OptionsRequests:
+    """Handles OPTIONS in place of Litestar, whose own handler names the methods of a single handler."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

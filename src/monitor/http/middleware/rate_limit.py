@@ -15,7 +15,7 @@ API_BODY_BYTES = 256 * 1024
 """Largest body, set as Litestar's ``request_max_body_size``: checked against Content-Length and while reading."""
 
 BATCH_BODY_BYTES = 5 * 1024 * 1024
-"""The same for event batches; such a route says ``request_max_body_size=BATCH_BODY_BYTES``."""
+"""The same for event batches, as ``request_max_body_size`` of their routes."""
 
 
 class RateLimiter(Protocol):
@@ -33,7 +33,7 @@ class LocalRateLimiter:
         per_s: requests a second in the long run; more than 0.
         burst: requests at once; at least 1.
         ticks_s: a monotonic clock in seconds.
-        max_subjects: buckets kept; beyond, the one longest unused is forgotten, which can only admit more.
+        max_subjects: buckets kept; beyond, the one longest unused is dropped, which can only admit more.
     """
 
     def __init__(self, *, per_s: float, burst: int, ticks_s: Callable[[], float], max_subjects: int = 10_000) -> None:
@@ -56,7 +56,7 @@ class LocalRateLimiter:
 
 
 class LimitRate:
-    """Asks the limiter about every authenticated HTTP request. Stands behind ``Authenticate``."""
+    """Checks every authenticated HTTP request against the limiter. Stands behind ``Authenticate``."""
 
     def __init__(self, app: ASGIApp, limiter: RateLimiter) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""One rate limit for all processes, at the price of one that knows only itself."""
+"""One rate limit for all processes, at the cost of a local one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from monitor.domain.ports.rate_ledger import RateLedger
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 
 REPORT_S = 0.1
-"""How often a process tells the others what it admitted."""
+"""How often a process adds its counts to the shared ledger."""
 
 SUBJECTS_AT_ONCE = 1000
 """Reported in one call, which takes about a millisecond of the ledger's time."""
@@ -19,7 +19,7 @@ class SharedRateLimiter(LocalRateLimiter):
     """
     The local buckets, lowered every ``REPORT_S`` by what other processes admitted.
 
-    No request waits for another process. Until a process has heard what others admitted, it may admit too much: beyond
+    No request waits for another process. Between two reports a process may admit too much: beyond
     rate and burst, all together at most what each of them admits between two of its reports, and never more than a
     bucket each. That is counted like the rest, and so paid back before more is admitted; of it at most a whole burst.
     Without the ledger each process goes by its own buckets.
@@ -49,26 +49,26 @@ class SharedRateLimiter(LocalRateLimiter):
 
     async def report(self) -> None:
         """
-        Tell what was admitted since the last report, and learn what others did. Costs nothing when nothing was.
+        Exchange counts with the ledger. Costs nothing when nothing was admitted since the last report.
 
         Raises:
-            Unavailable: the ledger is away. What was to be told is forgotten: told later, it would hold callers back
+            Unavailable: the ledger is away. The counts are dropped: added later, they would hold callers back
                 for what each process had found within their rate.
         """
         admitted, self._admitted = self._admitted, {}
         for chunk in _chunks(admitted):
-            owed_s = await self._ledger.spend(chunk)
-            for subject, seconds in zip(chunk, owed_s, strict=True):
+            spent_s = await self._ledger.spend(chunk)
+            for subject, seconds in zip(chunk, spent_s, strict=True):
                 self._lower(subject, self._burst - seconds * self._per_s)
 
     def _lower(self, subject: str, left: float) -> None:
-        """Learn that *left* was all that remained for *subject* when its last report was counted."""
+        """Lower the bucket of *subject*, which held *left* tokens when its last report was counted."""
         if subject not in self._buckets:
             return
         now_s = self._ticks_s()
         tokens, since_s = self._buckets[subject]
         tokens = min(self._burst, tokens + (now_s - since_s) * self._per_s)
-        # Never raised: a ledger that lost its memory knows of less than this process does.
+        # Never raised: a ledger that was restarted counts less than this process.
         self._buckets[subject] = (min(tokens, left - self._admitted.get(subject, 0)), now_s)
 
 

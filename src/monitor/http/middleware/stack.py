@@ -1,97 +1,77 @@
 """
-The plumbing around the routes, assembled in one place.
+The layers around the routes, assembled in one place.
 
-From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``AnswerHead``,
-Litestar's routing, then per route ``Authenticate``, ``LimitRate``, compression and the handler. Errors of the per-route
-layers become problems outside of them, inside ``Edge``.
+From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``HeadRequests``,
+Litestar's routing, then per route ``Authenticate``, ``LimitRate``, ``Compress`` and the handler. Errors of the layers
+per route become problems outside of them, inside ``Edge``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TypedDict
+from typing import Any
 
-import structlog
 from litestar import Litestar
-from litestar.config.compression import CompressionConfig
-from litestar.dto import AbstractDTO
 from litestar.middleware import DefineMiddleware
-from litestar.types import ExceptionHandlersMap, Middleware
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.authentication import Authenticate
+from monitor.http.middleware.compression import Compress
 from monitor.http.middleware.cors import Cors
 from monitor.http.middleware.edge import Edge, WriteLine
-from monitor.http.middleware.head_requests import AnswerHead
-from monitor.http.middleware.options_requests import AnswerOptions
+from monitor.http.middleware.head_requests import HeadRequests
+from monitor.http.middleware.options_requests import OptionsRequests
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, LimitRate, RateLimiter
 from monitor.http.requests.body import JsonBody
 from monitor.http.responses.problems import exception_handlers
 
-COMPRESS_FROM_BYTES = 1024
-READY = "ready"
-"""The ``opt`` of a route whose answers are compressed already, or too small to be."""
 
-GZIP_LEVEL = 4
-"""Above it, time grows faster than size shrinks."""
-
-
-class Plumbing(TypedDict):
-    """Keyword arguments for ``Litestar(…)``."""
-
-    middleware: list[Middleware]
-    exception_handlers: ExceptionHandlersMap
-    dto: type[AbstractDTO[object]]
-    compression_config: CompressionConfig
-    request_max_body_size: int
-    logging_config: None
-
-
-def http_plumbing(*, verifier: TokenVerifier, now: Callable[[], float], limiter: RateLimiter) -> Plumbing:
+def litestar_options(*, verifier: TokenVerifier, now: Callable[[], float], limiter: RateLimiter) -> dict[str, Any]:
     """
-    Return what every application of ours passes to Litestar: ``Litestar(routes, **http_plumbing(…))``.
+    Return what every application of ours passes to Litestar: ``Litestar(routes, **litestar_options(…))``.
 
     Args:
         now: Unix seconds, against which tokens are checked.
     """
-    return Plumbing(
-        middleware=[
-            AnswerOptions,
+    return {
+        "middleware": [
+            OptionsRequests,
             DefineMiddleware(Authenticate, verifier=verifier, now=now),
             DefineMiddleware(LimitRate, limiter=limiter),
+            Compress,
         ],
-        exception_handlers=exception_handlers(),
-        dto=JsonBody,
-        compression_config=CompressionConfig(
-            backend="gzip",
-            minimum_size=COMPRESS_FROM_BYTES,
-            gzip_compress_level=GZIP_LEVEL,
-            exclude_opt_key=READY,
-        ),
-        request_max_body_size=API_BODY_BYTES,
+        "exception_handlers": exception_handlers(),
+        "dto": JsonBody,
+        "request_max_body_size": API_BODY_BYTES,
         # Litestar would set up the root logger and log exceptions a second time.
-        logging_config=None,
-    )
+        "logging_config": None,
+    }
 
 
-def add_edge(
-    app: Litestar,
+class Application:
+    """ASGI application: Litestar inside *layers*, which also cover what its routing refuses (404, 405)."""
+
+    def __init__(self, litestar: Litestar, layers: ASGIApp) -> None:
+        self.litestar = litestar
+        self._layers = layers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._layers(scope, receive, send)
+
+
+def build_edge(
+    app: ASGIApp,
     *,
     new_id: Callable[[], str],
     ticks_s: Callable[[], float],
     cors_origins: Collection[str] = (),
     https: bool = False,
-    log: structlog.typing.FilteringBoundLogger | None = None,
     observe: Callable[[str, str, int, float], None] | None = None,
     write_line: WriteLine | None = None,
 ) -> Edge:
-    """
-    Put :class:`Edge`, and :class:`Cors` if *cors_origins* are listed, around all of *app*, and return it. Call it once.
-
-    Litestar's own middlewares stand behind its routing and would miss 404 and 405.
-    """
-    answering = AnswerHead(app.asgi_handler)
-    inner = Cors(answering, cors_origins) if cors_origins else answering
-    edge = Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, log=log, observe=observe, write_line=write_line)
-    app.asgi_handler = edge
-    return edge
+    """Return :class:`Edge`, and inside of it :class:`Cors` if *cors_origins* are listed, around all of *app*."""
+    inner: ASGIApp = HeadRequests(app)
+    if cors_origins:
+        inner = Cors(inner, cors_origins)
+    return Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, observe=observe, write_line=write_line)

@@ -1,9 +1,9 @@
 """
-The OpenAPI document: what Litestar knows of the routes, with the schemas of the library that does the checking.
+The OpenAPI document: what Litestar generates from the routes, with the schemas of the library that does the checking.
 
-Litestar finds paths, parameters and declared statuses. The rest is put in here. Schemas come from msgspec, which reads
-every body and writes every answer, so that documentation and behaviour cannot differ. Every operation gets its role,
-examples (:mod:`monitor.http.openapi.examples`) and the headers of its answers; every error a problem of its own.
+Litestar finds paths, parameters and declared statuses. The rest is added here. Schemas come from msgspec, which reads
+every request body and writes every response body, so that documentation and behaviour cannot differ. Every operation
+gets its role, examples (:mod:`monitor.http.openapi.examples`) and response headers; every error a problem of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from litestar.routes import HTTPRoute
 
 from monitor.domain.vocab import Role
 from monitor.http.middleware.rate_limit import API_BODY_BYTES
-from monitor.http.openapi.examples import ANSWERS, ANSWERS_OF, PARAMETERS, REQUESTS
+from monitor.http.openapi.examples import PARAMETERS, REQUESTS, RESPONSES, RESPONSES_OF
 from monitor.http.openapi.responses import example_problem
 from monitor.http.requests.body import JSON
 from monitor.http.responses.problems import MEDIA_TYPE, Problem
@@ -69,7 +69,7 @@ def complete(app: Litestar) -> dict[str, Any]:
             if int(status) >= HTTPStatus.BAD_REQUEST:
                 response["content"] = _problem_content(int(status), path, handler, schema_of[Problem])
             elif response.get("content"):
-                _complete_answer(int(status), operation, response, handler, schema_of)
+                _complete_response(int(status), operation, response, handler, schema_of)
     for schema in components.values():
         _tidy(schema)
     document["components"]["schemas"] = dict(sorted(components.items()))
@@ -97,7 +97,7 @@ def _operations(app: Litestar, document: dict[str, Any]) -> Iterator[tuple[str, 
 def _types(operations: list[tuple[str, dict[str, Any], HTTPRouteHandler]]) -> list[Any]:
     found: dict[Any, None] = {}
     for _, _, handler in operations:
-        for types in (_request_types(handler), *_answer_types(handler).values()):
+        for types in (_request_types(handler), *_response_types(handler).values()):
             found.update(dict.fromkeys(types))
     return list(found)
 
@@ -112,8 +112,8 @@ def _request_types(handler: HTTPRouteHandler) -> Sequence[Any]:
     return types
 
 
-def _answer_types(handler: HTTPRouteHandler) -> dict[int, list[Any]]:
-    """Return the types of JSON answers by their status; several are alternatives."""
+def _response_types(handler: HTTPRouteHandler) -> dict[int, list[Any]]:
+    """Return the types of JSON responses by status; several are alternatives."""
     field = handler.parsed_return_field
     returned = field.inner_types[0] if field.is_subclass_of(Response) else field
     found = {
@@ -198,7 +198,7 @@ def _without_default(rules: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in rules.items() if name != "default"}
 
 
-def _complete_answer(
+def _complete_response(
     status: int,
     operation: dict[str, Any],
     response: dict[str, Any],
@@ -206,9 +206,9 @@ def _complete_answer(
     schema_of: dict[Any, Any],
 ) -> None:
     response["description"] = f"{HTTPStatus(status).phrase}."
-    types = _answer_types(handler).get(status, [])
-    told = ANSWERS_OF.get(operation["operationId"])
-    examples = [ANSWERS[type_] for type_ in types] if told is None else [told]
+    types = _response_types(handler).get(status, [])
+    own = RESPONSES_OF.get(operation["operationId"])
+    examples = [RESPONSES[type_] for type_ in types] if own is None else [own]
     schemas = [schema_of[type_] for type_ in types] or [{"type": "string"}]
     response["content"] = {
         JSON if types else "text/plain": {
@@ -249,7 +249,7 @@ def _headers(status: int, operation: dict[str, Any]) -> Iterator[tuple[str, dict
 
 
 def _tidy(schema: dict[str, Any]) -> None:
-    """Write docstrings as Markdown, and say which texts are times."""
+    """Write docstrings as Markdown, and mark texts that are times."""
     if "description" in schema:
         schema["description"] = inspect.cleandoc(schema["description"]).replace("``", "`")
     for member, rules in schema.get("properties", {}).items():

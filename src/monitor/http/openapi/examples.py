@@ -1,8 +1,8 @@
 """
-One example of every request and answer, for the OpenAPI document.
+One example of every request and response, for the OpenAPI document.
 
-Answers are made of the structs that routes return, so that an example cannot miss a member. Requests are what a person
-would type; the tests send every one of them.
+Responses are made of the structs that routes return, so that an example cannot miss a member. Requests are what a
+person would type; the tests send every one of them.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.evaluation import Normal
-from monitor.domain.alerts.model import Action, AlertKind, AlertState, Cause
+from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
+from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.delivery.replay import ReplayCount, ReplayState, ReplayView
 from monitor.domain.delivery.retry import RetryPolicy
-from monitor.domain.services.alerts import AcknowledgedMany, Skipped
+from monitor.domain.services.alerts import BulkAcknowledgementResult, SkippedAlert
 from monitor.domain.services.attempts import Recorded
-from monitor.domain.services.publish import Accepted, PublishAnswer
+from monitor.domain.services.publish import Accepted, PublishResult
 from monitor.domain.views.alerts import (
     AlertCount,
+    AlertsPerDay,
     AlertStatsView,
     AlertView,
     AnomalyView,
-    DayOfAlerts,
     Durations,
     HistoryView,
     SilencePreview,
@@ -41,7 +41,7 @@ from monitor.domain.views.dashboard import (
     PerformanceView,
     QueueView,
     Sparkline,
-    Traffic,
+    TrafficSummary,
     WebhookRow,
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
@@ -91,8 +91,14 @@ WEBHOOK = WebhookView(
 LAST_HOUR = LastHour(60, 0.9, 180.0)
 DETAILS = msgspec.structs.replace(
     WEBHOOK,
-    signals={"failures": "open", "latency": "normal", "tail": "normal", "volume": "learning", "silence": "learning"},
-    normal=Normal(0.004, 120.0, 90.0, 160.0, 210.0),
+    signals={
+        "failures": "open",
+        "latency": "normal",
+        "latency_tail": "normal",
+        "volume": "learning",
+        "no_data": "learning",
+    },
+    normal=NormalBand(0.004, 120.0, 90.0, 160.0, 210.0),
 )
 EVENT = EventView(id=EVENT_ID, type="order.paid", labels={"team": "shipping"}, occurred_at=EARLIER, created_at=EARLIER)
 ATTEMPT = AttemptView(
@@ -183,14 +189,14 @@ ANOMALY = AnomalyView(
     closed_at=None,
 )
 POINT = MetricsPoint(EARLIER, 60, 6, 0.9, 121.0, 110.0, 180.0, 240.0, {"503": 6})
-TRAFFIC = Traffic(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)
+TRAFFIC = TrafficSummary(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)
 OVERVIEW = OverviewView(
     as_of=NOW,
     webhooks={"healthy": 11, "degraded": 1, "unavailable": 0, "unknown": 0},
     disabled=0,
     paused=0,
     traffic=TRAFFIC,
-    queue=QueueView(4, 1, 0.2),
+    queue=QueueView(4, 1, 0.1, 0.2),
     alerts={Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0},
     acknowledged=0,
     anomalies=1,
@@ -232,26 +238,28 @@ REPLAY = ReplayView(
 )
 ACCEPTED = Accepted(EVENT_ID, "order.paid", 1)
 
-ANSWERS: Mapping[Any, object] = {
+RESPONSES: Mapping[Any, object] = {
     WebhookView: WEBHOOK,
     SecretView: SecretView(SECRET, NOW + timedelta(days=1)),
     EventView: msgspec.structs.replace(
         EVENT, payload=msgspec.Raw(b'{"order":7,"total":"12.50"}'), deliveries=DeliveryCounts(pending=1)
     ),
     Accepted: ACCEPTED,
-    PublishAnswer: PublishAnswer([ACCEPTED]),
+    PublishResult: PublishResult([ACCEPTED]),
     DeliveryView: msgspec.structs.replace(DELIVERY, attempt_log=[ATTEMPT]),
     AttemptView: ATTEMPT,
     Recorded: Recorded(2),
     MetricsView: MetricsView(EARLIER, NOW, 3600, POINT, [POINT]),
     AlertView: ACKNOWLEDGED,
-    AcknowledgedMany: AcknowledgedMany([ALERT_ID], [Skipped(ANOMALY_ID, "There is no alert with this id.")]),
+    BulkAcknowledgementResult: BulkAcknowledgementResult(
+        [ALERT_ID], [SkippedAlert(ANOMALY_ID, "There is no alert with this id.")]
+    ),
     AlertStatsView: AlertStatsView(
         as_of=NOW,
         days=30,
         counts=[AlertCount(AlertState.PENDING, Severity.WARNING, AlertKind.FAILING, 1)],
         oldest_pending_age_s=7200.0,
-        series=[DayOfAlerts(date(2026, 3, 2), {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0}, 0)],
+        series=[AlertsPerDay(date(2026, 3, 2), {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0}, 0)],
         time_to_acknowledge=Durations(4, 95.0, 310.0, 140.5),
         time_to_resolve=Durations(3, 1260.0, 3900.0, 1810.0),
     ),
@@ -274,7 +282,7 @@ ANSWERS: Mapping[Any, object] = {
 }
 """By what a route returns."""
 
-ANSWERS_OF: Mapping[str, object] = {
+RESPONSES_OF: Mapping[str, object] = {
     "create_webhook": msgspec.structs.replace(WEBHOOK, version=1, secret=SECRET),
     "get_webhook": DETAILS,
     "live": {"status": "live"},

@@ -1,7 +1,7 @@
 """
-What the API looks like: the OpenAPI document, and a page to read it and to try it. Both are open to everyone.
+The API reference: the OpenAPI document, and a page to read it and to try it. Both are open.
 
-The page is Swagger UI, served from here like the dashboard: no other host is asked for anything, and its content policy
+The page is Swagger UI, served from here like the dashboard: no request goes to another host, and its content policy
 forbids inline scripts.
 """
 
@@ -21,8 +21,16 @@ from litestar.types import Method
 
 from monitor import __version__
 from monitor.domain.errors import NotFound
+from monitor.http.middleware.authentication import OPEN
 from monitor.http.openapi.document import complete
-from monitor.http.page.assets import REVALIDATE, STATIC_ROUTE, Asset, answer_asset, asset_of, load_page, page_routes
+from monitor.http.page.assets import (
+    REVALIDATE,
+    Asset,
+    asset_of,
+    asset_response,
+    asset_routes,
+    load_assets,
+)
 
 REFERENCE = Path(__file__).with_name("reference")
 PATH = "/schema"
@@ -46,11 +54,11 @@ Errors are problems (RFC 9457). Lists come in pages: pass `next_cursor` as `curs
 
 _TAGS = {
     "webhooks": "Destinations: create them, change them, watch how they do.",
-    "events": "Something happened: post it once, and every webhook that subscribed gets it.",
+    "events": "Post an event once, and every webhook that subscribed gets it.",
     "deliveries": "One event for one webhook, and how far it got.",
-    "alerts": "What a person must look at, and whom not to tell.",
+    "alerts": "Conditions that need attention, and silences that hold back their notifications.",
     "dashboard": "What an operator sees first; the last good answer, with `stale` and `age_s`, if there is no new one.",
-    "audit": "Who changed what.",
+    "audit": "Every mutating call: subject, action, before and after.",
     "system": "Probes and metrics.",
 }
 
@@ -68,10 +76,9 @@ def openapi_config() -> OpenAPIConfig:
         description=_DESCRIPTION,
         operation_id_creator=_operation_id,
         tags=[Tag(name, description) for name, description in _TAGS.items()],
-        # What the API looks like is no secret. Litestar's handlers below this path are answered for: they know neither
-        # the completed document nor problems.
+        # Litestar's handlers below this path serve neither the completed document nor problems.
         openapi_router=Router(
-            PATH, route_handlers=[], opt=STATIC_ROUTE, include_in_schema=False, before_request=_Document().answer
+            PATH, route_handlers=[], opt=OPEN, include_in_schema=False, before_request=_Document().answer
         ),
         render_plugins=[JsonRenderPlugin()],
         components=Components(
@@ -83,11 +90,11 @@ def openapi_config() -> OpenAPIConfig:
 
 def reference_routes() -> list[HTTPRouteHandler]:
     """Return the routes of the page."""
-    return page_routes(load_page(REFERENCE, under=PATH, policy=POLICY), f"{PATH}/swagger")
+    return asset_routes(load_assets(REFERENCE, under=PATH, policy=POLICY), f"{PATH}/swagger")
 
 
 class _Document:
-    """The completed document, put together when it is first asked for, beside the event loop."""
+    """The completed document, built at the first request, beside the event loop."""
 
     def __init__(self) -> None:
         self._asset: Asset | None = None
@@ -97,12 +104,12 @@ class _Document:
             raise NotFound("There is nothing at this address.")
         if self._asset is None:
             self._asset = await asyncio.to_thread(self._made, request.app)
-        return answer_asset(request, self._asset, REVALIDATE, _NO_POLICY)
+        return asset_response(request, self._asset, REVALIDATE, _NO_POLICY)
 
     def _made(self, app: Litestar) -> Asset:
         asset = asset_of(document(app), "application/json")
-        # Compressed here, too: the event loop has others to serve.
-        _ = asset.gzipped
+        # Compressed here as well, beside the event loop.
+        _ = asset.gzipped()
         return asset
 
 

@@ -2,14 +2,13 @@
 The dashboard page: one document and the modules, styles and pictures that it loads.
 
 All of it is read into memory once and looked up by name, so a request never becomes a path. Everything but the
-document stands under the digest of the whole, ``/assets/<digest>/…``: it can be kept for ever, and one page never mixes
-the files of two versions. No file holds an inline script or style, so the content policy forbids both.
+document stands under the digest of the whole, ``/assets/<digest>/…``: caches keep it without end, and one page never
+mixes the files of two versions. No file holds an inline script or style, so the content policy forbids both.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,18 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
-from monitor.domain.encoded import entity_tag
+from monitor.domain.digest import body_digest
 from monitor.domain.errors import NotFound
 from monitor.http.middleware.authentication import OPEN
-from monitor.http.middleware.stack import COMPRESS_FROM_BYTES, READY
-from monitor.http.responses.conditional import not_modified
+from monitor.http.responses.conditional import conditional_response, entity_tag
 
 STATIC = Path(__file__).with_name("static")
 DOCUMENT = "index.html"
 BASE = b"{{assets}}"
-"""Stands in the document for where its files are."""
+"""Placeholder in the document for the path of its files."""
 
 PRELOADS = b"<!-- preloads -->"
-"""Stands in the document for links to all modules: a browser need not find them one by one."""
+"""Placeholder in the document for links to all modules, so that a browser loads all at once."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -46,26 +44,27 @@ MEDIA_TYPES = {
 }
 """Text is UTF-8, which the framework adds. Other files, such as licences, are not served."""
 
-STATIC_ROUTE: dict[str, Any] = {**OPEN, READY: True}
-
-_FOR_EVER = "public, max-age=31536000, immutable"
+_IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 
 
 class Asset(msgspec.Struct, frozen=True, dict=True):
-    """One file as it is served; ``etag`` is quoted."""
+    """One file as it is served."""
 
     body: bytes
     media_type: str
-    etag: str
+    digest: str
+
+    def gzipped(self) -> bytes:
+        """Return the body compressed, once and not for every request: these routes are open."""
+        return self._gzipped
 
     @cached_property
-    def gzipped(self) -> bytes:
-        """Compressed once, not by every caller: these routes are open."""
+    def _gzipped(self) -> bytes:
         return gzip.compress(self.body, mtime=0)
 
 
-class Page(msgspec.Struct, frozen=True):
+class AssetBundle(msgspec.Struct, frozen=True):
     """The document, and its files by their name below ``<under>/assets/<digest>/``; ``policy`` is what it may load."""
 
     document: Asset
@@ -75,30 +74,30 @@ class Page(msgspec.Struct, frozen=True):
     policy: str
 
 
-def load_page(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -> Page:
+def load_assets(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -> AssetBundle:
     """Read the page from *folder*."""
     files = {
         path.relative_to(folder).as_posix(): asset_of(path.read_bytes(), MEDIA_TYPES[path.suffix])
         for path in sorted(folder.rglob("*"))
         if path.suffix in MEDIA_TYPES
     }
-    digest = hashlib.sha256("".join(f"{name} {file.etag}\n" for name, file in files.items()).encode()).hexdigest()[:16]
+    digest = body_digest("".join(f"{name} {file.digest}\n" for name, file in files.items()).encode())
     base = f"{under}/assets/{digest}"
     preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in files if name.endswith(".js"))
     document = (folder / DOCUMENT).read_bytes().replace(BASE, base.encode()).replace(PRELOADS, preloads.encode())
-    return Page(asset_of(document, "text/html"), digest, files, under, policy)
+    return AssetBundle(asset_of(document, "text/html"), digest, files, under, policy)
 
 
-def page_routes(page: Page, path: str = "/") -> list[HTTPRouteHandler]:
+def asset_routes(page: AssetBundle, path: str = "/") -> list[HTTPRouteHandler]:
     """Return the routes of *page*, read at *path*. They are open: the page holds no data, and signs in by itself."""
 
-    @get(path, opt=STATIC_ROUTE, include_in_schema=False, sync_to_thread=False)
+    @get(path, opt=OPEN, include_in_schema=False, sync_to_thread=False)
     def document(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return answer_asset(request, page.document, REVALIDATE, page.policy)
+        return asset_response(request, page.document, REVALIDATE, page.policy)
 
     @get(
         f"{page.under}/assets/{{version:str}}/{{name:path}}",
-        opt=STATIC_ROUTE,
+        opt=OPEN,
         include_in_schema=False,
         sync_to_thread=True,
     )
@@ -106,28 +105,18 @@ def page_routes(page: Page, path: str = "/") -> list[HTTPRouteHandler]:
         file = page.files.get(name.removeprefix("/")) if version == page.digest else None
         if file is None:
             raise NotFound("There is no such file in this version of the page.")
-        return answer_asset(request, file, _FOR_EVER, page.policy)
+        return asset_response(request, file, _IMMUTABLE, page.policy)
 
     return [document, asset]
 
 
 def asset_of(body: bytes, media_type: str) -> Asset:
     """Return *body* as it is served."""
-    return Asset(body, media_type, entity_tag(body))
+    return Asset(body, media_type, body_digest(body))
 
 
-def answer_asset(request: Request[Any, Any, Any], asset: Asset, cache: str, policy: str) -> Response[bytes]:
-    """Answer *asset*, compressed for those who take it. The route's ``opt`` is :data:`STATIC_ROUTE`."""
-    headers = {
-        "etag": asset.etag,
-        "cache-control": cache,
-        "content-security-policy": policy,
-        "cross-origin-opener-policy": "same-origin",
-        "vary": "Accept-Encoding",
-    }
-    if not_modified(request.headers.get("if-none-match"), asset.etag):
-        return Response(b"", status_code=304, headers=headers)
-    if len(asset.body) >= COMPRESS_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
-        headers["content-encoding"] = "gzip"
-        return Response(asset.gzipped, media_type=asset.media_type, headers=headers)
-    return Response(asset.body, media_type=asset.media_type, headers=headers)
+def asset_response(request: Request[Any, Any, Any], asset: Asset, cache: str, policy: str) -> Response[bytes]:
+    """Respond with *asset*."""
+    headers = {"cache-control": cache, "content-security-policy": policy, "cross-origin-opener-policy": "same-origin"}
+    tag, media_type = entity_tag(asset.digest), asset.media_type
+    return conditional_response(request, asset.body, tag, gzipped=asset.gzipped, media_type=media_type, headers=headers)

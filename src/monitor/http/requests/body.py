@@ -1,9 +1,10 @@
 """
 Request bodies: read once, strictly, by msgspec.
 
-Litestar's own JSON path answers 500 to deep nesting and to bytes that are not UTF-8, takes any content type, and builds
-objects before it builds structs, so that a ``msgspec.Raw`` member would lose its exact bytes. ``JsonBody`` replaces it
-for every handler with ``data: JSONBody[SomeStruct]`` or ``data: MergePatch[SomeStruct]``: ``Litestar(dto=JsonBody)``.
+Litestar's own JSON path fails with 500 on deep nesting and on bytes that are not UTF-8, takes any content type, and
+builds objects before it builds structs, so that a ``msgspec.Raw`` member would lose its exact bytes. ``JsonBody``
+replaces it in ``Litestar(dto=JsonBody)``, for every handler with ``data: JSONBody[SomeStruct]`` or
+``data: MergePatch[SomeStruct]``.
 
 Unreadable is 400 (``Malformed``), readable but against a rule is 422 (``Invalid``), another content type is 415.
 """
@@ -50,20 +51,6 @@ _LONG_NUMBER = b"0" * 19
 _CONTENT_TYPE = re.compile(r'\s*([a-z0-9.+/-]+)\s*(?:;\s*charset\s*=\s*("?)utf-?8\2\s*)?;?\s*', re.IGNORECASE)
 
 
-def check_raw(raw: bytes | msgspec.Raw) -> None:
-    """
-    Check JSON that is kept as bytes: valid UTF-8, valid JSON, at most :data:`MAX_DEPTH` deep.
-
-    A ``Raw`` member of a body that went through :class:`JsonBody` has passed this already.
-
-    Raises:
-        Malformed: it is not.
-    """
-    body = bytes(raw)
-    _check_readable(body)
-    _check_grammar(body)
-
-
 def read(body: bytes, type_: type[T]) -> T:
     """
     Decode *body* as *type_*; ``msgspec.Raw`` members keep their exact bytes.
@@ -104,7 +91,7 @@ def convert(value: Any, type_: type[T]) -> T:
 
 
 class JsonBody(AbstractDTO[Any]):
-    """Decodes ``data`` with :func:`read` into the handler's annotation; leaves answers alone."""
+    """Decodes ``data`` with :func:`read` into the handler's annotation; responses are not its task."""
 
     def decode_bytes(self, value: bytes) -> Any:
         field = self.asgi_connection.route_handler.parsed_data_field
@@ -113,7 +100,7 @@ class JsonBody(AbstractDTO[Any]):
 
     @classmethod
     def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:
-        # Asked for the return type only: answers are encoded by Litestar.
+        # Needed for the return type only: answers are encoded by Litestar.
         return False
 
     @classmethod

@@ -1,29 +1,84 @@
-"""Query strings that say two things, or nothing: Litestar drops such a filter, and everything would be listed."""
+"""Query parameters: pages, times, and the check of those that are ambiguous or empty."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
+import msgspec
 from litestar import Request
+from litestar.params import QueryParameter
 
-from monitor.domain.errors import FieldError, Malformed
+from monitor.domain.errors import FieldError, Invalid, Malformed
+from monitor.domain.paging import MAX_LIMIT
+from monitor.domain.services.publish import EARLIEST, LATEST
+
+NO_NUL = r"^[^\x00]*$"
+"""The ``pattern`` of a text parameter: PostgreSQL has no NUL in text."""
+
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Rows in a page.")]
+"""``limit: Limit = DEFAULT_LIMIT`` in a handler."""
+
+Cursor = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1, max_length=128, pattern="^[A-Za-z0-9_-]+$", description="`next_cursor` of the page before."
+    ),
+]
+"""``cursor: Cursor = None`` in a handler; read it with :func:`monitor.domain.paging.decode_cursor`."""
+
+From = Annotated[
+    str | None,
+    QueryParameter(name="from", format="date-time", max_length=64, description="Start, included (RFC 3339)."),
+]
+To = Annotated[
+    str | None, QueryParameter(name="to", format="date-time", max_length=64, description="End, excluded (RFC 3339).")
+]
 
 TEXT = frozenset({"q", "label", "event_type", "type"})
 """Parameters that hold any text, ``null`` too."""
 
 
+def parse_time(text: str | None, name: str) -> datetime | None:
+    """
+    Read a time of the query string.
+
+    Raises:
+        Malformed: not a time of RFC 3339. A bare number is none either.
+        Invalid: without an offset, since a guessed one would select other hours.
+    """
+    if text is None:
+        return None
+    pointer = f"/query/{name}"
+    try:
+        # A plus sign that was not escaped arrives as a space.
+        at = msgspec.convert(text.replace(" ", "+"), datetime)
+    except (msgspec.ValidationError, ValueError):
+        detail = "Write it like 2026-01-31T23:59:00Z."
+        raise Malformed("A time cannot be read.", errors=(FieldError(pointer, detail),)) from None
+    if at.tzinfo is None:
+        raise Invalid("A time lacks its offset from UTC.", errors=(FieldError(pointer, "End it with Z or +02:00."),))
+    # Nothing is kept from the ends of the calendar, where a time with an offset may have none in UTC.
+    return min(max(at, EARLIEST), LATEST)
+
+
+def time_range(from_at: str | None, to_at: str | None) -> tuple[datetime | None, datetime | None]:
+    """Read both ends with :func:`parse_time`."""
+    return parse_time(from_at, "from"), parse_time(to_at, "to")
+
+
 async def check_query(request: Request[Any, Any, Any]) -> None:
     """
-    Be the ``before_request`` of routes with filters.
+    The ``before_request`` of routes with filters: Litestar drops an ambiguous filter, and everything would be listed.
 
     Raises:
         Malformed: a parameter is given twice, or as ``null``.
     """
     if not request.scope["query_string"]:
         return
-    # Not request.query_params, where null and true are no texts any more.
+    # Not request.query_params, where null and true are no longer texts.
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     errors = [
         FieldError(f"/query/{name}", "Give it once.")

@@ -1,30 +1,113 @@
 """
-Entity tags: ``"<version>.<hash8>"`` names a resource's version and the bytes of this answer.
+Conditional and compressed responses: entity tags, 304, gzip, ``Vary`` and the mark of a stale view.
 
-A reader's ``If-None-Match`` compares the whole tag, so that a change of health in the body is seen; a writer's
-``If-Match`` compares the version alone, so that such a change does not refuse an edit (RFC 9110 sections 8.8 and 13.1).
+The entity tag ``"<digest>"`` names the bytes of a response; that of a resource, ``"<version>.<hash8>"``, its version as
+well. ``If-None-Match`` of a reader compares the whole tag, so that a change of health in the body is seen; ``If-Match``
+of a writer compares the version alone, so that such a change does not refuse an edit (RFC 9110 sections 8.8 and 13.1).
 """
 
 from __future__ import annotations
 
-import hashlib
+import gzip
 import re
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
+import msgspec
 from litestar import MediaType, Request, Response
 
+from monitor.domain.digest import body_digest
 from monitor.domain.errors import Malformed, StalePrecondition
 
+COMPRESS_FROM_BYTES = 1024
+GZIP_LEVEL = 4
+"""Above it, time grows faster than size shrinks."""
+
+PRIVATE = {"cache-control": "private, no-cache"}
 TAGS = r'^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'
 """The ``pattern`` of If-Match."""
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
-_OURS = re.compile(r"([0-9]{1,18})\.[0-9a-f]{8}")
+_VERSIONED = re.compile(r"([0-9]{1,18})\.[0-9a-f]{8}")
+_WEIGHT_0 = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
 
 
-def etag(version: int, body: bytes) -> str:
-    """Return the quoted entity tag of *body*, the answer that shows *version* of a resource."""
-    return f'"{version}.{hashlib.blake2b(body, digest_size=4).hexdigest()}"'
+class Representation(Protocol):
+    """An encoded view. ``stale`` marks the last good one while no new one can be had; ``digest`` names its bytes."""
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def stale(self) -> bool: ...
+    @property
+    def age_s(self) -> float: ...
+
+    def gzipped(self) -> bytes: ...
+
+
+class Selected(NamedTuple):
+    """What a response sends of a body: status, headers, and the bytes."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def select(
+    body: bytes,
+    accept_encoding: str,
+    *,
+    tag: str = "",
+    if_none_match: str | None = None,
+    gzipped: Callable[[], bytes] | None = None,
+) -> Selected:
+    """
+    Choose between 304 and *body*, compressed if it is long and gzip acceptable.
+
+    Args:
+        tag: its entity tag; empty for none.
+        gzipped: returns the compressed form where that is kept.
+    """
+    headers = {"etag": tag} if tag else {}
+    is_long = len(body) >= COMPRESS_FROM_BYTES
+    if is_long:
+        headers["vary"] = "Accept-Encoding"
+    if tag and not_modified(if_none_match, tag):
+        return Selected(304, headers, b"")
+    if is_long and accepts_gzip(accept_encoding):
+        headers["content-encoding"] = "gzip"
+        body = gzip.compress(body, GZIP_LEVEL, mtime=0) if gzipped is None else gzipped()
+    return Selected(200, headers, body)
+
+
+def accepts_gzip(header: str) -> bool:
+    """Whether *header*, an ``Accept-Encoding``, gives gzip another weight than 0 (RFC 9110 section 12.5.3)."""
+    accepted = {}
+    for item in header.lower().split(","):
+        coding, _, weight = item.partition(";")
+        accepted[coding.strip().removeprefix("x-")] = _WEIGHT_0.fullmatch(weight) is None
+    return accepted.get("gzip", accepted.get("*", False))
+
+
+def entity_tag(digest: str, version: int | None = None) -> str:
+    """Return the quoted entity tag of the body with *digest*, which shows *version* of a resource."""
+    return f'"{digest}"' if version is None else f'"{version}.{digest[:8]}"'
+
+
+def not_modified(header: str | None, tag: str) -> bool:
+    """
+    Whether ``If-None-Match`` holds *tag*, compared weakly. An unreadable header counts as absent: the full response is
+    always right.
+    """
+    if header is None:
+        return False
+    try:
+        tags = _tags(header)
+    except Malformed:
+        return False
+    return tags is None or any(f'"{opaque}"' == tag for _, opaque in tags)
 
 
 def matches_version(header: str, version: int) -> bool:
@@ -37,8 +120,8 @@ def matches_version(header: str, version: int) -> bool:
     tags = _tags(header)
     if tags is None:
         return True
-    ours = (_OURS.fullmatch(opaque) for weak, opaque in tags if not weak)
-    return any(match is not None and int(match[1]) == version for match in ours)
+    versions = (_VERSIONED.fullmatch(opaque) for weak, opaque in tags if not weak)
+    return any(match is not None and int(match[1]) == version for match in versions)
 
 
 def require_version(header: str | None, version: int) -> None:
@@ -46,34 +129,42 @@ def require_version(header: str | None, version: int) -> None:
     Refuse a write based on another version than *version*. Without a header every version will do.
 
     Raises:
-        StalePrecondition: the resource has moved on.
+        StalePrecondition: the resource has changed since.
         Malformed: not a list of entity tags.
     """
     if header is not None and not matches_version(header, version):
         raise StalePrecondition("Read the resource again and repeat the change with its new ETag.")
 
 
-def not_modified(header: str | None, tag: str) -> bool:
-    """
-    Whether ``If-None-Match`` holds *tag*, compared weakly. An unreadable header counts as absent: the full answer is
-    always right.
-    """
-    if header is None:
-        return False
-    try:
-        tags = _tags(header)
-    except Malformed:
-        return False
-    return tags is None or any(f'"{opaque}"' == tag for _, opaque in tags)
+def conditional_response(
+    request: Request[Any, Any, Any],
+    body: bytes,
+    tag: str,
+    *,
+    gzipped: Callable[[], bytes] | None = None,
+    media_type: str = MediaType.JSON,
+    headers: Mapping[str, str] = PRIVATE,
+) -> Response[Any]:
+    """Respond with what :func:`select` chooses for *request*, and *headers*."""
+    sent = request.headers
+    accepted, known = sent.get("accept-encoding", ""), sent.get("if-none-match")
+    selected = select(body, accepted, tag=tag, if_none_match=known, gzipped=gzipped)
+    return Response(
+        selected.body, status_code=selected.status, media_type=media_type, headers={**headers, **selected.headers}
+    )
 
 
-def tagged_answer(request: Request[Any, Any, Any], body: bytes, version: int) -> Response[Any]:
-    """Answer a read with the encoded JSON *body* and its tag, or with 304 and no body."""
-    tag = etag(version, body)
-    headers = {"etag": tag, "cache-control": "private, no-cache"}
-    if not_modified(request.headers.get("if-none-match"), tag):
-        return Response(b"", status_code=304, headers=headers)
-    return Response(body, media_type=MediaType.JSON, headers=headers)
+def view_response(request: Request[Any, Any, Any], view: Representation, version: int | None = None) -> Response[Any]:
+    """Respond with an encoded *view*. A stale one, a JSON object, gets ``stale`` and ``age_s``, and no tag."""
+    if view.stale:
+        return Response(view.body[:-1] + b',"stale":true,"age_s":%.1f}' % view.age_s, media_type=MediaType.JSON)
+    return conditional_response(request, view.body, entity_tag(view.digest, version), gzipped=view.gzipped)
+
+
+def encoded_response(request: Request[Any, Any, Any], view: Any, version: int | None = None) -> Response[Any]:
+    """Encode *view*, which no cache holds, and respond with it."""
+    body = msgspec.json.encode(view)
+    return conditional_response(request, body, entity_tag(body_digest(body), version))
 
 
 def _tags(header: str) -> list[tuple[bool, str]] | None:

@@ -1,9 +1,9 @@
 """
-Every error answer is an RFC 9457 problem (``application/problem+json``).
+Every error response is an RFC 9457 problem (``application/problem+json``).
 
-``type`` is ``urn:monitor:problem:<slug>``: a name, not an address. The slug is that of the ``MonitorError``; errors of
-the framework get one from the table below. What a client reads is written here or in the domain: neither the query
-string nor a driver's or framework's own text is ever passed on.
+``type`` is ``urn:monitor:problem:<slug>``: a name, not an address. Slug and title are those of the ``MonitorError``;
+errors of the framework get one from the table below. What a client reads is written here or in the domain: neither the
+query string nor a driver's or framework's own text is ever passed on.
 """
 
 from __future__ import annotations
@@ -22,40 +22,56 @@ from litestar.types import ExceptionHandlersMap
 
 from monitor.domain import errors
 from monitor.domain.errors import FieldError, MonitorError
-from monitor.http.middleware.edge import request_id_of
-from monitor.http.middleware.head_requests import with_head
+from monitor.http.responses.headers import encoded, request_id_of, with_head
 
 TYPE_PREFIX = "urn:monitor:problem:"
 MEDIA_TYPE = "application/problem+json"
+
+
+class MethodNotAllowed(MonitorError):
+    slug = "method_not_allowed"
+    title = "The method is not allowed"
+
+
+class UpgradeRequired(MonitorError):
+    slug = "upgrade_required"
+    title = "Another protocol is needed"
+
+
+class HeadTooLarge(MonitorError):
+    slug = "head_too_large"
+    title = "The request head is too large"
+
 
 STATUS_OF: dict[type[MonitorError], int] = {
     errors.Malformed: 400,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    MethodNotAllowed: 405,
     errors.Conflict: 409,
     errors.StalePrecondition: 412,
     errors.TooLarge: 413,
     errors.UnsupportedMedia: 415,
     errors.Invalid: 422,
+    UpgradeRequired: 426,
     errors.TooManyRequests: 429,
+    HeadTooLarge: 431,
     errors.Unavailable: 503,
 }
 """Subclasses inherit the row of their parent."""
 
-_FRAMEWORK: dict[int, tuple[str, str, str]] = {
-    400: ("malformed", errors.Malformed.title, "The request, or one of its parameters, cannot be read."),
-    401: ("invalid_token", errors.Unauthenticated.title, "A valid token is needed."),
-    403: ("insufficient_scope", errors.Forbidden.title, "The token may not do this."),
-    404: ("not_found", errors.NotFound.title, "There is nothing at this address."),
-    405: ("method_not_allowed", "The method is not allowed", "See the Allow header for the methods of this address."),
-    413: ("too_large", errors.TooLarge.title, "Send a smaller body."),
-    415: ("unsupported_media_type", errors.UnsupportedMedia.title, "Send application/json."),
-    426: ("upgrade_required", "Another protocol is needed", "Connect by WebSocket."),
-    429: ("too_many_requests", errors.TooManyRequests.title, "Wait before the next request."),
-    500: (MonitorError.slug, MonitorError.title, "The error has been logged with the request id."),
-    503: ("unavailable", errors.Unavailable.title, "Try again in a moment."),
+_FRAMEWORK: dict[int, MonitorError] = {
+    400: errors.Malformed("The request, or one of its parameters, cannot be read."),
+    401: errors.Unauthenticated("A valid token is needed."),
+    403: errors.Forbidden("The token may not do this."),
+    404: errors.NotFound("There is nothing at this address."),
+    405: MethodNotAllowed("See the Allow header for the methods of this address."),
+    413: errors.TooLarge("Send a smaller body."),
+    415: errors.UnsupportedMedia("Send application/json."),
+    503: errors.Unavailable("Try again in a moment."),
 }
+_UNEXPECTED = MonitorError("The error has been logged with the request id.")
 
 _DISCONNECTED = "client disconnected prematurely"
 _ENUM = re.compile(r"Invalid enum value .*")
@@ -71,7 +87,7 @@ class ProblemField(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An error as clients see it. ``instance`` is the path that was asked for."""
+    """An error as clients see it. ``instance`` is the path of the request."""
 
     type: str
     title: str
@@ -87,66 +103,56 @@ def status_of(error: type[MonitorError]) -> int:
     return next((STATUS_OF[cls] for cls in error.__mro__ if cls in STATUS_OF), 500)
 
 
-def answer_monitor_error(request: Request[Any, Any, Any], exc: MonitorError) -> Response[Problem]:
-    """Answer an error raised on purpose."""
-    status = status_of(type(exc))
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return answer_unexpected(request, exc)
-    return _answer(request, status, exc.slug, exc.title, exc.detail, fields=exc.errors, headers=_headers_of(exc))
+def monitor_error_response(request: Request[Any, Any, Any], exc: MonitorError) -> Response[Problem]:
+    """Respond to an error raised on purpose."""
+    if status_of(type(exc)) == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return unexpected_error_response(request, exc)
+    return _response(request, exc, _headers_of(exc))
 
 
-def answer_http_exception(request: Request[Any, Any, Any], exc: HTTPException) -> Response[Problem]:
-    """Answer an error of the framework: unknown path, wrong method, bad parameter, body too large."""
+def http_exception_response(request: Request[Any, Any, Any], exc: HTTPException) -> Response[Problem]:
+    """Respond to an error of the framework: unknown path, wrong method, bad parameter, body too large."""
     status = exc.status_code
     if isinstance(exc, InternalServerException) and exc.detail == _DISCONNECTED:
-        # Litestar calls a caller who hung up mid-body a 500; nobody reads this answer, and it is no fault of ours.
+        # Litestar answers 500 when a client disconnects before the end of its body, which is no fault of ours.
         status = HTTPStatus.BAD_REQUEST
-    if status not in _FRAMEWORK or status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return answer_unexpected(request, exc)
+    error = _FRAMEWORK.get(status)
+    if error is None:
+        return unexpected_error_response(request, exc)
     headers = {}
-    if status == HTTPStatus.METHOD_NOT_ALLOWED and exc.headers:
+    if isinstance(error, MethodNotAllowed) and exc.headers:
         headers["allow"] = ", ".join(with_head(set(exc.headers["allow"].split(", "))))
-    if status == HTTPStatus.UPGRADE_REQUIRED:
-        headers["upgrade"] = "websocket"
-    fields = _parameter_errors(exc) if isinstance(exc, ValidationException) else ()
-    return _answer(request, status, *_FRAMEWORK[status], fields=fields, headers=headers)
+    if isinstance(exc, ValidationException):
+        error = errors.Malformed(error.detail, errors=_parameter_errors(exc))
+    return _response(request, error, headers)
 
 
-def answer_unexpected(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
-    """Log what nobody expected, once, and answer 500 without a word of it."""
+def unexpected_error_response(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
+    """Log an unforeseen error once, and respond with 500 and no detail of it."""
     _log.error("unexpected_error", request_id=request_id_of(request.scope), exc_info=exc)
-    return _answer(request, 500, *_FRAMEWORK[500])
+    return _response(request, _UNEXPECTED, {})
 
 
 def raw_problem(exc: MonitorError, path: str, request_id: str | None) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, headers and body for an answer that no framework sends: a refused handshake."""
-    status = status_of(type(exc))
-    problem = Problem(
-        type=TYPE_PREFIX + exc.slug,
-        title=exc.title,
-        status=status,
-        detail=exc.detail,
-        instance=quote(path),
-        request_id=request_id,
-    )
-    headers = {"content-type": MEDIA_TYPE, **_headers_of(exc)}
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-    return status, encoded, msgspec.json.encode(problem)
+    """Return status, headers and body for a response outside the framework, such as a refused handshake."""
+    problem = _problem(exc, path, request_id)
+    headers = encoded({"content-type": MEDIA_TYPE, **_headers_of(exc)})
+    return problem.status, headers, msgspec.json.encode(problem)
 
 
 def exception_handlers() -> ExceptionHandlersMap:
     """Return the handlers for ``Litestar(exception_handlers=…)``."""
     return {
-        MonitorError: answer_monitor_error,
-        HTTPException: answer_http_exception,
-        Exception: answer_unexpected,
+        MonitorError: monitor_error_response,
+        HTTPException: http_exception_response,
+        Exception: unexpected_error_response,
     }
 
 
 def field_error(exc: msgspec.ValidationError) -> FieldError:
     """Turn msgspec's "… - at `$.a[0].b`" into a pointer ``/a/0/b``.
 
-    A missing or unknown member becomes the last segment. msgspec does not tell the key of a mapping (``[...]``), so the
+    A missing or unknown member becomes the last segment. msgspec does not give the key of a mapping (``[...]``), so the
     pointer ends at the mapping.
     """
     text, _, path = str(exc).partition(" - at `")
@@ -185,26 +191,21 @@ def _headers_of(exc: MonitorError) -> dict[str, str]:
         return {"www-authenticate": 'Bearer error="insufficient_scope"'}
     if isinstance(exc, errors.TooManyRequests | errors.Unavailable):
         return {"retry-after": str(max(1, math.ceil(exc.retry_after_s)))}
-    return {}
+    return {"upgrade": "websocket"} if isinstance(exc, UpgradeRequired) else {}
 
 
-def _answer(
-    request: Request[Any, Any, Any],
-    status: int,
-    slug: str,
-    title: str,
-    detail: str,
-    *,
-    fields: tuple[FieldError, ...] = (),
-    headers: dict[str, str] | None = None,
-) -> Response[Problem]:
-    problem = Problem(
-        type=TYPE_PREFIX + slug,
-        title=title,
-        status=status,
-        detail=detail,
-        instance=quote(request.scope["path"]),
-        request_id=request_id_of(request.scope),
-        errors=[ProblemField(field.pointer, field.detail) for field in fields],
+def _response(request: Request[Any, Any, Any], error: MonitorError, headers: dict[str, str]) -> Response[Problem]:
+    problem = _problem(error, request.scope["path"], request_id_of(request.scope))
+    return Response(problem, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _problem(error: MonitorError, path: str, request_id: str | None) -> Problem:
+    return Problem(
+        type=TYPE_PREFIX + error.slug,
+        title=error.title,
+        status=status_of(type(error)),
+        detail=error.detail,
+        instance=quote(path),
+        request_id=request_id,
+        errors=[ProblemField(field.pointer, field.detail) for field in error.errors],
     )
-    return Response(problem, status_code=status, media_type=MEDIA_TYPE, headers=headers)

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-import msgspec
-from litestar import Controller, Request, Response, get, post
-from litestar.di import NamedDependency
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from monitor.domain.alerts.model import AlertKind, AlertState
+from monitor.domain.alerts.alert import AlertKind, AlertState
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.ports.queries.alerts import AlertFilter
-from monitor.domain.services.alerts import AcknowledgedMany, Acknowledgement, Decision, ManyAcknowledgements
+from monitor.domain.services.alerts import Acknowledgement, AlertNote, BulkAcknowledgement, BulkAcknowledgementResult
 from monitor.domain.views.alerts import AlertStatsView, AlertView
 from monitor.domain.vocab import Page, Role, Severity
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
-from monitor.http.requests.paging import Cursor, Limit
-from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.cached import cached_answer, encoded_answer
-from monitor.http.responses.conditional import tagged_answer
-from monitor.http.routes.services import Services
+from monitor.http.requests.query import Cursor, From, Limit, To, time_range
+from monitor.http.responses.cached import cached_response
+from monitor.http.responses.conditional import encoded_response
+from monitor.http.routes.services import AnyRequest, Injected
 
 MAX_DAYS = 365
 
@@ -34,11 +31,11 @@ STATES: dict[str, tuple[AlertState, ...]] = {
 }
 
 PENDING = AlertFilter(STATES["pending"])
-"""What everybody looks at: the list without filters."""
+"""The filter of the cached list."""
 
 
 class AlertController(Controller):
-    """What a person must look at."""
+    """Conditions that need attention."""
 
     path = "/alerts"
     tags = ("alerts",)
@@ -52,8 +49,8 @@ class AlertController(Controller):
     )
     async def list_alerts(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         state_: Annotated[
             StateFilter, QueryParameter(name="state", description="Only in this state, or `open`, or `all`.")
         ] = "pending",
@@ -65,11 +62,11 @@ class AlertController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Response[Page[AlertView]]:
-        where = AlertFilter(STATES[state_], severity, kind, webhook_id, checked(from_at, "from"), checked(to_at, "to"))
+        where = AlertFilter(STATES[state_], severity, kind, webhook_id, *time_range(from_at, to_at))
         if where == PENDING and cursor is None and limit == DEFAULT_LIMIT:
-            return await cached_answer(request, services.views, "alerts")
+            return await cached_response(request, services.views, "alerts")
         rows = await services.alert_queries.alerts(where, after=decode_cursor(cursor), limit=limit + 1)
-        return encoded_answer(request, page(rows, limit))
+        return encoded_response(request, page(rows, limit))
 
     @get(
         "/{alert_id:uuid}",
@@ -78,11 +75,9 @@ class AlertController(Controller):
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404) | NOT_MODIFIED,
     )
-    async def get_alert(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], alert_id: FromPath[UUID]
-    ) -> Response[AlertView]:
+    async def get_alert(self, services: Injected, request: AnyRequest, alert_id: FromPath[UUID]) -> Response[AlertView]:
         view = await services.alert_queries.alert(alert_id)
-        return tagged_answer(request, msgspec.json.encode(view), view.version)
+        return encoded_response(request, view, view.version)
 
     @post(
         "/{alert_id:uuid}/ack",
@@ -95,8 +90,8 @@ class AlertController(Controller):
     )
     async def acknowledge_alert(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         alert_id: FromPath[UUID],
         data: JSONBody[Acknowledgement | None] = None,
     ) -> AlertView:
@@ -112,13 +107,9 @@ class AlertController(Controller):
         responses=problems(*WRITE, 404, 409),
     )
     async def resolve_alert(
-        self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
-        alert_id: FromPath[UUID],
-        data: JSONBody[Decision | None] = None,
+        self, services: Injected, request: AnyRequest, alert_id: FromPath[UUID], data: JSONBody[AlertNote | None] = None
     ) -> AlertView:
-        return await services.triage.resolve(alert_id, data or Decision(), actor_of(request))
+        return await services.triage.resolve(alert_id, data or AlertNote(), actor_of(request))
 
     @post(
         "/ack",
@@ -129,11 +120,8 @@ class AlertController(Controller):
         responses=problems(*WRITE),
     )
     async def acknowledge_alerts(
-        self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
-        data: JSONBody[ManyAcknowledgements],
-    ) -> AcknowledgedMany:
+        self, services: Injected, request: AnyRequest, data: JSONBody[BulkAcknowledgement]
+    ) -> BulkAcknowledgementResult:
         return await services.triage.acknowledge_many(data, actor_of(request))
 
     @get(
@@ -146,8 +134,8 @@ class AlertController(Controller):
     )
     async def stats(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         days: Annotated[int, QueryParameter(ge=1, le=MAX_DAYS, description="Days back, today included.")] = 30,
     ) -> Response[AlertStatsView]:
-        return await cached_answer(request, services.views, "alert_stats", days=days)
+        return await cached_response(request, services.views, "alert_stats", days=days)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from litestar import Controller, get
-from litestar.di import NamedDependency
 
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.views.audit import AuditView
 from monitor.domain.vocab import Page, Role
 from monitor.http.middleware.authentication import requires
 from monitor.http.openapi.responses import READ, problems
-from monitor.http.requests.paging import Cursor, Limit
-from monitor.http.routes.services import Services
+from monitor.http.requests.query import Cursor, Limit
+from monitor.http.routes.services import Injected
 
 
 class AuditController(Controller):
-    """Who changed what."""
+    """The audit log."""
 
     path = "/audit-log"
     tags = ("audit",)
@@ -27,6 +26,6 @@ class AuditController(Controller):
         responses=problems(*READ),
     )
     async def audit_log(
-        self, services: NamedDependency[Services], limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+        self, services: Injected, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
     ) -> Page[AuditView]:
         return page(await services.queries.audit_log(after=decode_cursor(cursor), limit=limit + 1), limit)

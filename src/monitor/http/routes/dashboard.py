@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from litestar import Controller, Request, Response, get
-from litestar.di import NamedDependency
+from litestar import Controller, Response, get
 from litestar.params import QueryParameter
 
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page, page_by
@@ -17,16 +16,17 @@ from monitor.domain.views.dashboard import (
     PerformanceView,
     WebhookRow,
     Window,
-    decode_position,
+    cursor_position,
+    decode_row_cursor,
     performance_view,
-    place_of,
 )
 from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.http.middleware.authentication import requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, problems
-from monitor.http.requests.paging import Cursor, Limit
-from monitor.http.responses.cached import cached_answer, encoded_answer
-from monitor.http.routes.services import Services
+from monitor.http.requests.query import Cursor, Limit
+from monitor.http.responses.cached import cached_response
+from monitor.http.responses.conditional import encoded_response
+from monitor.http.routes.services import AnyRequest, Injected
 
 
 class DashboardController(Controller):
@@ -41,10 +41,8 @@ class DashboardController(Controller):
         description="Everything the page shows at first paint, in one request. Role: viewer.",
         responses=problems(*READ) | NOT_MODIFIED,
     )
-    async def dashboard(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any]
-    ) -> Response[DashboardView]:
-        return await cached_answer(request, services.views, "dashboard")
+    async def dashboard(self, services: Injected, request: AnyRequest) -> Response[DashboardView]:
+        return await cached_response(request, services.views, "dashboard")
 
     @get(
         "/overview",
@@ -53,10 +51,8 @@ class DashboardController(Controller):
         " severity, open anomalies, open sockets and the cache hit ratio. Role: viewer.",
         responses=problems(*READ) | NOT_MODIFIED,
     )
-    async def overview(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any]
-    ) -> Response[OverviewView]:
-        return await cached_answer(request, services.views, "overview")
+    async def overview(self, services: Injected, request: AnyRequest) -> Response[OverviewView]:
+        return await cached_response(request, services.views, "overview")
 
     @get(
         "/webhooks",
@@ -67,16 +63,16 @@ class DashboardController(Controller):
     )
     async def webhooks(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         status: Annotated[HealthStatus | None, QueryParameter(description="Only this health.")] = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Response[Page[WebhookRow]]:
         if status is None and cursor is None and limit == DEFAULT_LIMIT:
-            return await cached_answer(request, services.views, "webhook_health")
-        rows = await services.dashboards.rows(status=status, after=decode_position(cursor), limit=limit + 1)
-        return encoded_answer(request, page_by(rows, limit, place_of))
+            return await cached_response(request, services.views, "webhook_health")
+        rows = await services.dashboards.rows(status=status, after=decode_row_cursor(cursor), limit=limit + 1)
+        return encoded_response(request, page_by(rows, limit, cursor_position))
 
     @get(
         "/performance",
@@ -87,11 +83,11 @@ class DashboardController(Controller):
     )
     async def performance(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         window: Annotated[Window, QueryParameter(description="How far back.")] = "1h",
     ) -> Response[PerformanceView]:
-        return await cached_answer(request, services.views, performance_view(window), window=window)
+        return await cached_response(request, services.views, performance_view(window), window=window)
 
     @get(
         "/anomalies",
@@ -101,8 +97,8 @@ class DashboardController(Controller):
     )
     async def anomalies(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         state_: Annotated[
             Literal["open", "closed"], QueryParameter(name="state", description="Which to list.")
         ] = "open",
@@ -111,8 +107,8 @@ class DashboardController(Controller):
         cursor: Cursor = None,
     ) -> Response[Page[AnomalyView]]:
         if state_ == "open" and webhook_id is None and cursor is None and limit == DEFAULT_LIMIT:
-            return await cached_answer(request, services.views, "anomalies")
+            return await cached_response(request, services.views, "anomalies")
         rows = await services.alert_queries.anomalies(
             is_open=state_ == "open", webhook_id=webhook_id, after=decode_cursor(cursor), limit=limit + 1
         )
-        return encoded_answer(request, page(rows, limit))
+        return encoded_response(request, page(rows, limit))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-import msgspec
-from litestar import Controller, Request, Response, get, post
-from litestar.di import NamedDependency
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath, QueryParameter
 
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
@@ -16,10 +14,9 @@ from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.vocab import DeliveryState, ErrorKind, Page, Role
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, problems
-from monitor.http.requests.paging import Cursor, Limit
-from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.conditional import tagged_answer
-from monitor.http.routes.services import Services
+from monitor.http.requests.query import Cursor, From, Limit, To, time_range
+from monitor.http.responses.conditional import encoded_response
+from monitor.http.routes.services import AnyRequest, Injected
 
 
 class DeliveryController(Controller):
@@ -36,7 +33,7 @@ class DeliveryController(Controller):
     )
     async def list_deliveries(
         self,
-        services: NamedDependency[Services],
+        services: Injected,
         webhook_id: Annotated[UUID | None, QueryParameter(description="Only of this webhook.")] = None,
         state_: Annotated[DeliveryState | None, QueryParameter(name="state", description="Only in this state.")] = None,
         event_id: Annotated[UUID | None, QueryParameter(description="Only of this event.")] = None,
@@ -46,7 +43,7 @@ class DeliveryController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Page[DeliveryView]:
-        where = DeliveryFilter(webhook_id, state_, event_id, error, checked(from_at, "from"), checked(to_at, "to"))
+        where = DeliveryFilter(webhook_id, state_, event_id, error, *time_range(from_at, to_at))
         return page(await services.queries.deliveries(where, after=decode_cursor(cursor), limit=limit + 1), limit)
 
     @get(
@@ -57,10 +54,10 @@ class DeliveryController(Controller):
         responses=problems(*READ, 404) | NOT_MODIFIED,
     )
     async def get_delivery(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], delivery_id: FromPath[UUID]
+        self, services: Injected, request: AnyRequest, delivery_id: FromPath[UUID]
     ) -> Response[DeliveryView]:
         view = await services.queries.delivery(delivery_id)
-        return tagged_answer(request, msgspec.json.encode(view), 1)
+        return encoded_response(request, view)
 
     @post(
         "/{delivery_id:uuid}/retry",
@@ -71,7 +68,7 @@ class DeliveryController(Controller):
         responses=problems(*READ, 404, 409),
     )
     async def retry_delivery(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], delivery_id: FromPath[UUID]
+        self, services: Injected, request: AnyRequest, delivery_id: FromPath[UUID]
     ) -> DeliveryView:
         return await services.registry.retry_delivery(delivery_id, actor_of(request))
 
@@ -84,6 +81,6 @@ class DeliveryController(Controller):
         responses=problems(*READ, 404, 409),
     )
     async def cancel_delivery(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], delivery_id: FromPath[UUID]
+        self, services: Injected, request: AnyRequest, delivery_id: FromPath[UUID]
     ) -> DeliveryView:
         return await services.registry.cancel_delivery(delivery_id, actor_of(request))

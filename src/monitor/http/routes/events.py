@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Request, Response, get, post
-from litestar.di import NamedDependency
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
-from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishAnswer
+from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishResult
 from monitor.domain.views.deliveries import EventView
 from monitor.domain.vocab import Page, Role
 from monitor.domain.webhooks.registration import Labels
@@ -22,10 +21,9 @@ from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
 from monitor.http.openapi.document import DOCUMENTED_AS
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
-from monitor.http.requests.paging import NO_NUL, Cursor, Limit
-from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.conditional import tagged_answer
-from monitor.http.routes.services import Services
+from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, time_range
+from monitor.http.responses.conditional import encoded_response
+from monitor.http.routes.services import AnyRequest, Injected
 from monitor.http.routes.webhooks import IdempotencyKey
 
 
@@ -59,7 +57,7 @@ class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class EventController(Controller):
-    """Something happened: post it once, and every webhook that subscribed gets it."""
+    """Posted once, and delivered to every webhook that subscribed."""
 
     path = "/events"
     tags = ("events",)
@@ -75,11 +73,11 @@ class EventController(Controller):
     )
     async def publish(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         data: JSONBody[PublishRequest],
         idempotency_key: IdempotencyKey = None,
-    ) -> Accepted | PublishAnswer:
+    ) -> Accepted | PublishResult:
         single = data.single()
         events = [single] if single is not None else data.events or []
         answer = await services.publisher.publish(
@@ -95,7 +93,7 @@ class EventController(Controller):
     )
     async def list_events(
         self,
-        services: NamedDependency[Services],
+        services: Injected,
         type_: Annotated[
             str | None, QueryParameter(name="type", max_length=128, pattern=NO_NUL, description="This type only.")
         ] = None,
@@ -104,12 +102,9 @@ class EventController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Page[EventView]:
+        start, end = time_range(from_at, to_at)
         rows = await services.queries.events(
-            event_type=type_,
-            from_at=checked(from_at, "from"),
-            to_at=checked(to_at, "to"),
-            after=decode_cursor(cursor),
-            limit=limit + 1,
+            event_type=type_, from_at=start, to_at=end, after=decode_cursor(cursor), limit=limit + 1
         )
         return page(rows, limit)
 
@@ -120,8 +115,6 @@ class EventController(Controller):
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404) | NOT_MODIFIED,
     )
-    async def get_event(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], event_id: FromPath[UUID]
-    ) -> Response[EventView]:
+    async def get_event(self, services: Injected, request: AnyRequest, event_id: FromPath[UUID]) -> Response[EventView]:
         view = await services.queries.event(event_id)
-        return tagged_answer(request, msgspec.json.encode(view), 1)
+        return encoded_response(request, view)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-from litestar import Controller, Request, Response, get, post
-from litestar.di import NamedDependency
+from litestar import Controller, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody
 
@@ -14,7 +12,7 @@ from monitor.domain.delivery.replay import ReplayCount, ReplaySpec, ReplayView
 from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import READ, WRITE, problems
-from monitor.http.routes.services import Services
+from monitor.http.routes.services import AnyRequest, Injected
 
 COUNTED = {200: ResponseSpec(ReplayCount, generate_examples=False, description="What a dry run counted")}
 
@@ -34,11 +32,7 @@ class ReplayController(Controller):
         responses=problems(*WRITE, 404) | COUNTED,
     )
     async def replay(
-        self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
-        webhook_id: FromPath[UUID],
-        data: JSONBody[ReplaySpec],
+        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID], data: JSONBody[ReplaySpec]
     ) -> Response[ReplayView | ReplayCount]:
         view = await services.replayer.start(webhook_id, data, actor_of(request))
         if isinstance(view, ReplayCount):
@@ -52,5 +46,5 @@ class ReplayController(Controller):
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404),
     )
-    async def get_replay(self, services: NamedDependency[Services], replay_id: FromPath[UUID]) -> ReplayView:
+    async def get_replay(self, services: Injected, replay_id: FromPath[UUID]) -> ReplayView:
         return await services.replayer.show(replay_id)

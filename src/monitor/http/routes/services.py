@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request
+from litestar.di import NamedDependency
 
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries
-from monitor.domain.services.alerts import Triage
-from monitor.domain.services.attempts import Measurer
+from monitor.domain.services.alerts import AlertCommands
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.publish import Publisher
-from monitor.domain.services.replays import Replayer
-from monitor.domain.services.webhooks import Registry
+from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http.responses.cached import CachedViews
 
 
@@ -20,13 +24,17 @@ from monitor.http.responses.cached import CachedViews
 class Services:
     """Everything behind the routes. ``readiness`` returns what is not ready, one line each."""
 
-    registry: Registry
+    registry: WebhookCommands
     publisher: Publisher
-    measurer: Measurer
-    triage: Triage
-    replayer: Replayer
+    measurer: AttemptRecorder
+    triage: AlertCommands
+    replayer: ReplayCommands
     queries: Queries
     alert_queries: AlertQueries
     dashboards: DashboardQueries
     views: CachedViews
     readiness: Callable[[], Awaitable[list[str]]]
+
+
+Injected = NamedDependency[Services]
+AnyRequest = Request[Any, Any, Any]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, Request, Response, delete, get, post
-from litestar.di import NamedDependency
+from litestar import Controller, Response, delete, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from monitor.domain.alerts.silences import SilenceSpec
@@ -15,12 +14,12 @@ from monitor.domain.views.alerts import SilencePreview, SilenceView
 from monitor.domain.vocab import Page, Role
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import READ, WRITE, problems
-from monitor.http.requests.paging import Cursor, Limit
-from monitor.http.routes.services import Services
+from monitor.http.requests.query import Cursor, Limit
+from monitor.http.routes.services import AnyRequest, Injected
 
 
 class SilenceController(Controller):
-    """Whom not to tell, for a while and for a reason."""
+    """Notifications held back, for a while and for a reason."""
 
     path = "/silences"
     tags = ("alerts",)
@@ -33,7 +32,7 @@ class SilenceController(Controller):
     )
     async def list_silences(
         self,
-        services: NamedDependency[Services],
+        services: Injected,
         active: Annotated[bool | None, QueryParameter(description="Only active, or only ended ones.")] = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
@@ -49,7 +48,7 @@ class SilenceController(Controller):
         responses=problems(*WRITE),
     )
     async def create_silence(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], data: JSONBody[SilenceSpec]
+        self, services: Injected, request: AnyRequest, data: JSONBody[SilenceSpec]
     ) -> Response[SilenceView]:
         view = await services.triage.silence(data, actor_of(request))
         return Response(view, status_code=201, headers={"location": f"/api/v1/silences/{view.id}"})
@@ -62,7 +61,7 @@ class SilenceController(Controller):
         opt=requires(Role.OPERATOR),
         responses=problems(*WRITE),
     )
-    async def preview_silence(self, services: NamedDependency[Services], data: JSONBody[SilenceSpec]) -> SilencePreview:
+    async def preview_silence(self, services: Injected, data: JSONBody[SilenceSpec]) -> SilencePreview:
         return await services.triage.preview(data)
 
     @get(
@@ -72,7 +71,7 @@ class SilenceController(Controller):
         opt=requires(Role.OPERATOR),
         responses=problems(*READ, 404),
     )
-    async def get_silence(self, services: NamedDependency[Services], silence_id: FromPath[UUID]) -> SilenceView:
+    async def get_silence(self, services: Injected, silence_id: FromPath[UUID]) -> SilenceView:
         return await services.alert_queries.silence(silence_id)
 
     @delete(
@@ -82,7 +81,5 @@ class SilenceController(Controller):
         opt=requires(Role.OPERATOR),
         responses=problems(*READ, 404),
     )
-    async def end_silence(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], silence_id: FromPath[UUID]
-    ) -> None:
+    async def end_silence(self, services: Injected, request: AnyRequest, silence_id: FromPath[UUID]) -> None:
         await services.triage.end_silence(silence_id, actor_of(request))

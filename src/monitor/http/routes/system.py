@@ -14,8 +14,8 @@ from monitor.domain.views.dashboard import OverviewView
 from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import OPEN, requires
 from monitor.http.openapi.responses import problems
-from monitor.http.responses.prometheus import Exposition
-from monitor.http.routes.services import Services
+from monitor.http.routes.prometheus import Exposition
+from monitor.http.routes.services import Injected, Services
 
 
 @get("/health/live", opt=OPEN, tags=["system"], summary="Is the process alive?", description="Open to all.")
@@ -31,7 +31,7 @@ async def live() -> dict[str, str]:
     description="503 until the database answers with the schema this version needs. Open to all.",
     responses=problems(503),
 )
-async def ready(services: NamedDependency[Services]) -> dict[str, str]:
+async def ready(services: Injected) -> dict[str, str]:
     missing = await services.readiness()
     if missing:
         raise Unavailable(" ".join(missing))
@@ -39,7 +39,7 @@ async def ready(services: NamedDependency[Services]) -> dict[str, str]:
 
 
 async def _overview(services: Services) -> OverviewView | None:
-    # What this process says about itself is needed most while the database is away.
+    # The metrics of this process are needed most while the database is away.
     try:
         answer = await services.views.answer("overview")
     except Unavailable:
@@ -59,7 +59,7 @@ def metrics_route(*, is_open: bool) -> Any:
         description="Role: viewer, unless `MONITOR_HTTP__METRICS_OPEN` opens it. Answers without the database, too.",
         responses=problems(400, 401, 403, 429),
     )
-    async def metrics(services: NamedDependency[Services], exposition: NamedDependency[Exposition]) -> Response[bytes]:
+    async def metrics(services: Injected, exposition: NamedDependency[Exposition]) -> Response[bytes]:
         return Response(exposition.render(await _overview(services)), media_type=CONTENT_TYPE_LATEST)
 
     return metrics

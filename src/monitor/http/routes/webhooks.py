@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-from litestar import Controller, Request, Response, delete, get, patch, post, put
-from litestar.di import NamedDependency
+from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 
+from monitor.domain.digest import body_digest
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.ports.queries.resources import AttemptFilter, WebhookFilter
@@ -25,11 +25,10 @@ from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
 from monitor.http.openapi.document import PATCHES
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.body import MergePatch, convert
-from monitor.http.requests.paging import NO_NUL, Cursor, Limit
-from monitor.http.requests.times import From, To, checked
-from monitor.http.responses.cached import cached_answer, encoded_answer, versioned_answer
-from monitor.http.responses.conditional import TAGS, etag, require_version
-from monitor.http.routes.services import Services
+from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, time_range
+from monitor.http.responses.cached import cached_response, versioned_response
+from monitor.http.responses.conditional import TAGS, encoded_response, entity_tag, require_version
+from monitor.http.routes.services import AnyRequest, Injected
 
 MAX_POINTS = 1500
 OPEN_TO_REPORTS = OLDEST + timedelta(hours=1)
@@ -65,7 +64,7 @@ class AttemptReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebhookController(Controller):
-    """Destinations: create them, change them, watch how they do."""
+    """Destinations: create them, change them, see their health."""
 
     path = "/webhooks"
     tags = ("webhooks",)
@@ -78,8 +77,8 @@ class WebhookController(Controller):
     )
     async def list_webhooks(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         status: Annotated[HealthStatus | None, QueryParameter(description="Only this health.")] = None,
         enabled: Annotated[bool | None, QueryParameter(description="Only enabled, or only disabled ones.")] = None,
         event_type: Annotated[
@@ -100,9 +99,9 @@ class WebhookController(Controller):
     ) -> Response[Page[WebhookView]]:
         where = WebhookFilter(status, enabled, event_type, label, q)
         if where == WebhookFilter() and cursor is None and limit == DEFAULT_LIMIT:
-            return await cached_answer(request, services.views, "webhooks")
+            return await cached_response(request, services.views, "webhooks")
         rows = await services.queries.webhooks(where, after=decode_cursor(cursor), limit=limit + 1)
-        return encoded_answer(request, page(rows, limit))
+        return encoded_response(request, page(rows, limit))
 
     @post(
         summary="Create a webhook",
@@ -112,8 +111,8 @@ class WebhookController(Controller):
     )
     async def create_webhook(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         data: JSONBody[WebhookSpec],
         idempotency_key: IdempotencyKey = None,
     ) -> Response[WebhookView]:
@@ -129,9 +128,9 @@ class WebhookController(Controller):
         responses=problems(*READ, 404) | NOT_MODIFIED,
     )
     async def get_webhook(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
-        return versioned_answer(request, await services.views.answer("webhook", webhook_id=webhook_id))
+        return versioned_response(request, await services.views.answer("webhook", webhook_id=webhook_id))
 
     @put(
         "/{webhook_id:uuid}",
@@ -143,8 +142,8 @@ class WebhookController(Controller):
     )
     async def replace_webhook(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         webhook_id: FromPath[UUID],
         data: JSONBody[WebhookSpec],
         if_match: IfMatch = None,
@@ -163,8 +162,8 @@ class WebhookController(Controller):
     )
     async def patch_webhook(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         webhook_id: FromPath[UUID],
         data: MergePatch[dict[str, Any]],
         if_match: IfMatch = None,
@@ -186,11 +185,7 @@ class WebhookController(Controller):
         responses=problems(*READ, 404, 412),
     )
     async def delete_webhook(
-        self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
-        webhook_id: FromPath[UUID],
-        if_match: IfMatch = None,
+        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID], if_match: IfMatch = None
     ) -> None:
         await services.registry.remove(
             webhook_id, actor_of(request), require=lambda version: require_version(if_match, version)
@@ -206,8 +201,8 @@ class WebhookController(Controller):
     )
     async def rotate_secret(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         webhook_id: FromPath[UUID],
         data: JSONBody[RotateSecret | None] = None,
     ) -> SecretView:
@@ -222,9 +217,7 @@ class WebhookController(Controller):
         opt=requires(Role.OPERATOR),
         responses=problems(*READ, 404),
     )
-    async def test_webhook(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
-    ) -> AttemptView:
+    async def test_webhook(self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]) -> AttemptView:
         return await services.measurer.ping(webhook_id, actor_of(request))
 
     @post(
@@ -236,7 +229,7 @@ class WebhookController(Controller):
         responses=problems(*READ, 404),
     )
     async def pause_webhook(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
         return _tagged(await services.registry.pause(webhook_id, actor_of(request)))
 
@@ -249,7 +242,7 @@ class WebhookController(Controller):
         responses=problems(*READ, 404),
     )
     async def resume_webhook(
-        self, services: NamedDependency[Services], request: Request[Any, Any, Any], webhook_id: FromPath[UUID]
+        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
         return _tagged(await services.registry.resume(webhook_id, actor_of(request)))
 
@@ -262,7 +255,7 @@ class WebhookController(Controller):
     )
     async def list_attempts(
         self,
-        services: NamedDependency[Services],
+        services: Injected,
         webhook_id: FromPath[UUID],
         ok: Annotated[bool | None, QueryParameter(description="Only successes, or only failures.")] = None,
         error: Annotated[str | None, QueryParameter(pattern=ERROR, description="Error kind or status code.")] = None,
@@ -271,7 +264,7 @@ class WebhookController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Page[AttemptView]:
-        where = AttemptFilter(ok, error, checked(from_at, "from"), checked(to_at, "to"))
+        where = AttemptFilter(ok, error, *time_range(from_at, to_at))
         rows = await services.queries.attempts(webhook_id, where, after=decode_cursor(cursor), limit=limit + 1)
         return page(rows, limit)
 
@@ -285,7 +278,7 @@ class WebhookController(Controller):
         responses=problems(*WRITE, 404),
     )
     async def report_attempts(
-        self, services: NamedDependency[Services], webhook_id: FromPath[UUID], data: JSONBody[AttemptReport]
+        self, services: Injected, webhook_id: FromPath[UUID], data: JSONBody[AttemptReport]
     ) -> Recorded:
         return await services.measurer.report(webhook_id, data.attempts)
 
@@ -299,8 +292,8 @@ class WebhookController(Controller):
     )
     async def get_metrics(
         self,
-        services: NamedDependency[Services],
-        request: Request[Any, Any, Any],
+        services: Injected,
+        request: AnyRequest,
         webhook_id: FromPath[UUID],
         from_at: From = None,
         to_at: To = None,
@@ -308,15 +301,15 @@ class WebhookController(Controller):
             int, QueryParameter(ge=MINUTE_S, le=7 * 86_400, multiple_of=MINUTE_S, description="Seconds per point.")
         ] = MINUTE_S,
     ) -> Response[MetricsView]:
-        start, end = await _window(services, checked(from_at, "from"), checked(to_at, "to"), step)
+        start, end = await _window(services, *time_range(from_at, to_at), step)
         if end <= await services.queries.now() - OPEN_TO_REPORTS:
             scope = {"webhook_id": webhook_id, "from_at": start, "to_at": end, "step_s": step}
-            return await cached_answer(request, services.views, "metrics_closed", **scope)
-        return encoded_answer(request, await services.queries.metrics(webhook_id, start, end, step))
+            return await cached_response(request, services.views, "metrics_closed", **scope)
+        return encoded_response(request, await services.queries.metrics(webhook_id, start, end, step))
 
 
 async def _window(
-    services: NamedDependency[Services], from_at: datetime | None, to_at: datetime | None, step: int
+    services: Injected, from_at: datetime | None, to_at: datetime | None, step: int
 ) -> tuple[datetime, datetime]:
     end = to_at or (await services.queries.now()).replace(second=0, microsecond=0) + timedelta(minutes=1)
     start = from_at or end - timedelta(hours=1)
@@ -329,7 +322,7 @@ async def _window(
 
 
 def _etag(view: WebhookView) -> str:
-    return etag(view.version, msgspec.json.encode(view))
+    return entity_tag(body_digest(msgspec.json.encode(view)), view.version)
 
 
 def _tagged(view: WebhookView) -> Response[WebhookView]:

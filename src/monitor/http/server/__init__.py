@@ -1,1 +1,1 @@
-"""The HTTP server's connections."""
+"""The server: uvicorn with our protocols and limits. Only here are its internals used."""

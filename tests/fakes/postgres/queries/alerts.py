@@ -12,17 +12,17 @@ from uuid import UUID
 
 from msgspec import convert, structs
 
-from monitor.domain.alerts.model import Alert, AlertKind, AlertState
+from monitor.domain.alerts.alert import Alert, AlertKind, AlertState
 from monitor.domain.alerts.silences import Silence, SilenceSpec
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.queries.alerts import AlertFilter
 from monitor.domain.views.alerts import (
     AlertCount,
+    AlertsPerDay,
     AlertStatsView,
     AlertView,
     AnomalyView,
-    DayOfAlerts,
     Durations,
     HistoryView,
     SilencePreview,
@@ -79,7 +79,7 @@ class FakeAlertQueries:
             counts=[AlertCount(*key, n) for key, n in sorted(counted.items())],
             oldest_pending_age_s=max(pending).total_seconds() if pending else None,
             series=[
-                DayOfAlerts(
+                AlertsPerDay(
                     day,
                     {s: sum(a.severity is s and _day(a.raised_at) == day for a in raised) for s in Severity},
                     sum(a.resolved_at is not None and _day(a.resolved_at) == day for a in alerts),

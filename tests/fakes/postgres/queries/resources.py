@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from msgspec import UNSET, Raw, UnsetType, structs
+from msgspec import UNSET, Raw, UnsetType, convert, structs
 
-from monitor.domain.alerts.evaluation import WATCHED, Normal, normal_of
+from monitor.domain.alerts.evaluation import NormalBand, normal_band
+from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
@@ -42,10 +43,12 @@ class FakeQueries:
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
         view = self._webhook(webhook_id)
-        _, look = self._tables.looks.get(webhook_id, (None, None))
-        if look is None:
-            return structs.replace(view, signals=dict.fromkeys(WATCHED, "learning"), normal=Normal())
-        return structs.replace(view, signals=look.signals, normal=normal_of(look.baselines, look.verdicts))
+        _, evaluation = self._tables.evaluations.get(webhook_id, (None, None))
+        if evaluation is None:
+            return structs.replace(view, signals=dict.fromkeys(Signal, "learning"), normal=NormalBand())
+        return structs.replace(
+            view, signals=evaluation.signals, normal=normal_band(evaluation.baselines, evaluation.verdicts)
+        )
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         alive = [id_ for id_, row in self._tables.webhooks.items() if row.deleted_at is None]
@@ -169,31 +172,11 @@ class FakeQueries:
         row = self._tables.webhooks.get(webhook_id)
         if row is None or row.deleted_at is not None:
             raise NotFound("There is no webhook with this id.")
-        webhook, health = row.webhook, self._tables.lanes[webhook_id].health
-        return WebhookView(
-            id=webhook.id,
-            name=webhook.name,
-            url=webhook.url,
-            description=webhook.description,
-            event_types=list(webhook.event_types),
-            labels=webhook.labels,
-            headers=dict.fromkeys(webhook.header_names, MASK),
-            enabled=webhook.enabled,
-            disabled_reason=webhook.disabled_reason,
-            paused_at=webhook.paused_at,
-            timeout_s=webhook.timeout_s,
-            retry=webhook.retry,
-            max_concurrency=webhook.max_concurrency,
-            rate_limit=webhook.rate_limit,
-            ordered=webhook.ordered,
-            signature=webhook.signature,
-            body_format=webhook.body_format,
-            health=HealthView(health.status, health.reason, health.failure_probability, health.changed_at),
-            version=webhook.version,
-            created_at=webhook.created_at,
-            updated_at=webhook.updated_at,
-            last_hour=last_hour,
-        )
+        members = structs.asdict(row.webhook) | {
+            "headers": dict.fromkeys(row.webhook.header_names, MASK),
+            "health": HealthView(*structs.astuple(self._tables.lanes[webhook_id].health)),
+        }
+        return structs.replace(convert(members, WebhookView), last_hour=last_hour)
 
     def _minutes_of_last_hour(self, webhook_id: UUID) -> list[Rollup]:
         since = self._database.clock.now() - HOUR

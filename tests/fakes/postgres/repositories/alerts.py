@@ -1,4 +1,4 @@
-"""``FakeAlertRepository``, ``FakeSilenceRepository`` and ``FakeOutbox``."""
+"""Fakes of the repositories of alerts, silences and notifications."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.alerts.model import Alert, AlertKind, Entry
-from monitor.domain.alerts.notification import Announcement
+from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
+from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.errors import NotFound
 from tests.fakes.postgres.database import Tables
@@ -33,7 +33,7 @@ class FakeAlertRepository:
             raise NotFound("There is no alert with this id.")
         return self._tables.alerts[alert_id]
 
-    async def save(self, before: Alert | None, after: Alert, entries: Sequence[Entry]) -> bool:
+    async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         stored = self._tables.alerts
         if before is None or before.id != after.id:
             raised = after.is_open and any(
@@ -69,13 +69,13 @@ class FakeSilenceRepository:
         return True
 
 
-class FakeOutbox:
+class FakeAlertNotificationQueue:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def announce(self, announcements: Sequence[Announcement]) -> None:
-        self._tables.outbox = (*self._tables.outbox, *announcements)
+    async def add(self, notifications: Sequence[AlertNotification]) -> None:
+        self._tables.notifications = (*self._tables.notifications, *notifications)
 
-    async def take(self, limit: int) -> list[Announcement]:
-        taken, self._tables.outbox = self._tables.outbox[:limit], self._tables.outbox[limit:]
+    async def take(self, limit: int) -> list[AlertNotification]:
+        taken, self._tables.notifications = self._tables.notifications[:limit], self._tables.notifications[limit:]
         return list(taken)

@@ -1,4 +1,4 @@
-"""``FakeWatchLog``."""
+"""``FakeDetectionStore``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.alerts.conditions import Subject, Widespread
-from monitor.domain.alerts.evaluation import Look, Watched
-from monitor.domain.alerts.model import AlertKind
+from monitor.domain.alerts.alert import AlertKind
+from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
+from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.ids import SYSTEM_ID
@@ -19,23 +19,27 @@ from monitor.domain.vocab import DeliveryState, HealthStatus
 from tests.fakes.postgres.database import Tables
 
 
-class FakeWatchLog:
+class FakeDetectionStore:
     """Skips nothing as locked, since transactions take turns."""
 
     def __init__(self, tables: Tables, now: datetime) -> None:
         self._tables = tables
         self._now = now
 
-    async def due(self, limit: int) -> list[Watched]:
+    async def due(self, limit: int) -> list[EvaluationInput]:
         lanes = self._tables.lanes.values()
-        due = sorted((lane.look_at, lane.webhook_id) for lane in lanes if lane.look_at and lane.look_at <= self._now)
-        return [self._watched(webhook_id) for _, webhook_id in due[:limit]]
+        due = sorted(
+            (lane.evaluate_at, lane.webhook_id) for lane in lanes if lane.evaluate_at and lane.evaluate_at <= self._now
+        )
+        return [self._evaluation_input(webhook_id) for _, webhook_id in due[:limit]]
 
-    async def save(self, looks: Sequence[Look]) -> None:
-        for look in looks:
-            lane = self._tables.lanes[look.webhook_id]
-            self._tables.lanes[look.webhook_id] = replace(lane, unseen=NO_ATTEMPTS, look_at=look.next_at)
-            self._tables.looks[look.webhook_id] = (self._now, look)
+    async def save(self, evaluations: Sequence[Evaluation]) -> None:
+        for evaluation in evaluations:
+            lane = self._tables.lanes[evaluation.webhook_id]
+            self._tables.lanes[evaluation.webhook_id] = replace(
+                lane, unevaluated=NO_ATTEMPTS, evaluate_at=evaluation.evaluate_at
+            )
+            self._tables.evaluations[evaluation.webhook_id] = (self._now, evaluation)
 
     async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]:
         anomalies = self._tables.anomalies.values()
@@ -44,34 +48,34 @@ class FakeWatchLog:
     async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None:
         self._tables.anomalies |= {anomaly.id: anomaly for anomaly in anomalies}
 
-    async def widespread(self, since: datetime) -> Widespread:
-        failing = watched = 0
+    async def mass_failure(self, since: datetime) -> MassFailure:
+        failing = tried = 0
         for webhook_id, lane in self._tables.lanes.items():
             row = self._tables.webhooks[webhook_id]
             usable = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
             if not usable or lane.last_attempt_at is None or lane.last_attempt_at <= self._now - timedelta(hours=1):
                 continue
-            watched += 1
+            tried += 1
             changed_at = lane.health.changed_at
             unavailable = lane.health.status is HealthStatus.UNAVAILABLE
             failing += unavailable and changed_at is not None and changed_at > since
-        return Widespread(failing, watched)
+        return MassFailure(failing, tried)
 
-    async def widespread_since(self) -> datetime | None:
+    async def mass_failure_since(self) -> datetime | None:
         for alert in self._tables.alerts.values():
-            if alert.webhook_id == SYSTEM_ID and alert.kind is AlertKind.WIDESPREAD and alert.is_open:
-                return alert.moves[-1]
+            if alert.webhook_id == SYSTEM_ID and alert.kind is AlertKind.MASS_FAILURE and alert.is_open:
+                return alert.transitions[-1]
         return None
 
-    def _watched(self, webhook_id: UUID) -> Watched:
+    def _evaluation_input(self, webhook_id: UUID) -> EvaluationInput:
         lane, row = self._tables.lanes[webhook_id], self._tables.webhooks[webhook_id]
-        looked_at, look = self._tables.looks.get(webhook_id, (None, None))
+        evaluated_at, evaluation = self._tables.evaluations.get(webhook_id, (None, None))
         webhook = row.webhook
         held = not webhook.enabled or webhook.paused_at is not None or lane.breaker.state is not BreakerState.CLOSED
-        return Watched(
+        return EvaluationInput(
             webhook_id=webhook_id,
             labels=webhook.labels,
-            subject=Subject(
+            webhook=WebhookSnapshot(
                 name=webhook.name,
                 health=lane.health,
                 failing_since=lane.failing_since,
@@ -81,9 +85,9 @@ class FakeWatchLog:
             ),
             deleted=row.deleted_at is not None,
             held=held,
-            unseen=lane.unseen,
-            looked_at=looked_at,
-            baselines=None if look is None else look.baselines,
+            unevaluated=lane.unevaluated,
+            evaluated_at=evaluated_at,
+            baselines=None if evaluation is None else evaluation.baselines,
         )
 
     def _quarantined(self, webhook_id: UUID) -> int:

@@ -1,4 +1,4 @@
-"""``FakeFactLog``: facts in memory."""
+"""``FakeEventOutbox``: events in memory."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from uuid import UUID
 
 from monitor.domain.errors import Unavailable
 from monitor.domain.ids import id_floor
-from monitor.domain.ports.repositories.event_outbox import Fact
+from monitor.domain.ports.repositories.event_outbox import StoredEvent
 
 
-class FakeFactLog:
-    """See :class:`monitor.domain.events.FactLog`. ``up`` says whether the database can be reached."""
+class FakeEventOutbox:
+    """``up`` is whether the database can be reached."""
 
-    def __init__(self, *facts: Fact) -> None:
-        self.kept = {fact.id: fact for fact in facts}
+    def __init__(self, *events: StoredEvent) -> None:
+        self.kept = {event.id: event for event in events}
         self.up = True
 
-    def note(self, *facts: Fact) -> None:
+    def append(self, *events: StoredEvent) -> None:
         """Store what a transaction committed."""
-        self.kept |= {fact.id: fact for fact in facts}
+        self.kept |= {event.id: event for event in events}
 
-    async def forget(self, ids: Collection[UUID]) -> None:
+    async def delete(self, ids: Collection[UUID]) -> None:
         self._require_up()
         for id_ in ids:
             self.kept.pop(id_, None)
 
-    async def overdue(self, before: datetime, limit: int) -> list[Fact]:
+    async def undispatched(self, before: datetime, limit: int) -> list[StoredEvent]:
         self._require_up()
         return [self.kept[id_] for id_ in sorted(self.kept) if id_ < id_floor(before)][:limit]
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
-from monitor.domain.ports.wakeups import Woken
+from monitor.domain.ports.wakeups import DueWebhooks
 from tests.fakes.postgres.database import FakeDatabase, StoredDelivery, StoredEvent, Tables
 
 
@@ -25,7 +25,7 @@ class FakeEventLog:
         patterns = {pattern for type_ in event_types for pattern in patterns_for(type_)}
         rows = sorted(self._tables.webhooks.values(), key=lambda row: row.webhook.id)
         return [
-            Subscription(row.webhook.id, list(row.webhook.event_types), row.webhook.labels)
+            Subscription(row.webhook.id, frozenset(row.webhook.event_types), row.webhook.labels)
             for row in rows
             if row.webhook.enabled and row.deleted_at is None and patterns & set(row.webhook.event_types)
         ]
@@ -39,12 +39,12 @@ class FakeEventLog:
 
 
 class FakeWakeups:
-    """Hears every commit of *database*, at once."""
+    """Wakes at every commit of *database*."""
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
 
-    async def listen(self, on_wake: Callable[[Woken], None]) -> None:
+    async def listen(self, on_wake: Callable[[DueWebhooks], None]) -> None:
         self._database.listeners.append(on_wake)
         try:
             on_wake(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,10 +10,8 @@ from msgspec.structs import replace
 
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.errors import NotFound
-from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.webhook import Webhook
 from tests.fakes.postgres.database import Secret, StoredWebhook, Tables
-from tests.fakes.postgres.queue import move_to_finished
 
 
 class FakeWebhookRepository:
@@ -24,7 +22,7 @@ class FakeWebhookRepository:
     async def add(self, webhook: Webhook, headers: Mapping[str, str], secret: bytes) -> None:
         stored = replace(webhook, header_names=tuple(headers))
         self._tables.webhooks[webhook.id] = StoredWebhook(stored, dict(headers), (Secret(secret),))
-        self._tables.lanes[webhook.id] = Lane(webhook_id=webhook.id, look_at=self._now)
+        self._tables.lanes[webhook.id] = Lane(webhook_id=webhook.id, evaluate_at=self._now)
 
     async def get(self, webhook_id: UUID) -> Webhook:
         return self._row(webhook_id).webhook
@@ -39,16 +37,12 @@ class FakeWebhookRepository:
         stored = replace(webhook, header_names=tuple(merged), created_at=row.webhook.created_at)
         self._tables.webhooks[webhook.id] = replace(row, webhook=stored, headers=merged)
 
-    async def remove(self, webhook_id: UUID) -> int:
+    async def remove(self, webhook_id: UUID) -> None:
         row = self._row(webhook_id)
         self._tables.webhooks[webhook_id] = replace(
             row, webhook=replace(row.webhook, enabled=False), headers={}, secrets=(), deleted_at=self._now
         )
-        waiting = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id]
-        for delivery in waiting:
-            move_to_finished(self._tables, delivery, DeliveryState.CANCELLED, self._now)
-        self._look_soon(webhook_id)
-        return len(waiting)
+        self._evaluate_soon(webhook_id)
 
     async def rotate_secret(self, webhook_id: UUID, secret: bytes, *, overlap_s: float) -> datetime | None:
         row = self._row(webhook_id)
@@ -62,13 +56,14 @@ class FakeWebhookRepository:
         )
         return expires_at if overlap_s else None
 
-    async def disable(self, webhook_ids: Collection[UUID], reason: str) -> None:
-        for webhook_id in webhook_ids:
-            row = self._tables.webhooks[webhook_id]
-            if row.webhook.enabled:
-                disabled = replace(self._next_version(row.webhook), enabled=False, disabled_reason=reason)
-                self._tables.webhooks[webhook_id] = replace(row, webhook=disabled)
-            self._look_soon(webhook_id)
+    async def disable(self, webhook_id: UUID, reason: str) -> None:
+        row = self._tables.webhooks.get(webhook_id)
+        if row is None:
+            return
+        if row.webhook.enabled:
+            disabled = replace(self._next_version(row.webhook), enabled=False, disabled_reason=reason)
+            self._tables.webhooks[webhook_id] = replace(row, webhook=disabled)
+        self._evaluate_soon(webhook_id)
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
         row = self._row(webhook_id)
@@ -76,8 +71,8 @@ class FakeWebhookRepository:
             held = replace(self._next_version(row.webhook), paused_at=self._now if paused else None)
             self._tables.webhooks[webhook_id] = replace(row, webhook=held)
 
-    def _look_soon(self, webhook_id: UUID) -> None:
-        self._tables.lanes[webhook_id] = replace(self._tables.lanes[webhook_id], look_at=self._now)
+    def _evaluate_soon(self, webhook_id: UUID) -> None:
+        self._tables.lanes[webhook_id] = replace(self._tables.lanes[webhook_id], evaluate_at=self._now)
 
     def _row(self, webhook_id: UUID) -> StoredWebhook:
         row = self._tables.webhooks.get(webhook_id)

@@ -1,11 +1,21 @@
-"""Stories of alerts for the tests: triggers one after the other, and what subscribers hear of them."""
+"""Sequences of triggers on one alert for the tests, and the notifications that result."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from monitor.domain.alerts import Alert, AlertKind, AlertPolicy, Cause, Condition, Entry, Identity, Observe, apply
+from monitor.domain.alerts import (
+    Alert,
+    AlertKind,
+    AlertPolicy,
+    Cause,
+    Condition,
+    HistoryEntry,
+    Identity,
+    UpdateConditions,
+    apply_trigger,
+)
 from monitor.domain.alerts.lifecycle import Acknowledge, Resolve, Trigger
 from monitor.domain.alerts.notification import event_types
 from monitor.domain.vocab import Severity
@@ -16,22 +26,22 @@ WEBHOOK = UUID(int=7)
 
 DOWN = Condition(Cause.HEALTH, Severity.CRITICAL, "Orders is unavailable.", {"reason": "503"})
 FAILURES = Condition(Cause.FAILURES, Severity.WARNING, "Orders: 3 of 20 attempts failed.", {"n": 20})
-SLOW = Condition(Cause.TAIL, Severity.INFO, "Orders: some answers are slow.", {"n": 9})
+SLOW = Condition(Cause.LATENCY_TAIL, Severity.INFO, "Orders: some answers are slow.", {"n": 9})
 
 
 class Story:
     """
-    One webhook's alerts of one kind, as the triggers make them.
+    The alerts of one webhook and kind under a sequence of triggers.
 
-    ``histories`` holds the entries by alert; each call returns the last words of the event types that subscribers hear.
+    ``histories`` holds the entries by alert. Each call returns the last segments of the published event types.
     """
 
     def __init__(self, policy: AlertPolicy = POLICY) -> None:
         self.policy = policy
         self.now = NOW
         self.latest: Alert | None = None
-        self.entries: tuple[Entry, ...] = ()
-        self.histories: dict[UUID, list[Entry]] = {}
+        self.entries: tuple[HistoryEntry, ...] = ()
+        self.histories: dict[UUID, list[HistoryEntry]] = {}
         self._ids = 0
 
     @property
@@ -41,41 +51,41 @@ class Story:
 
     @property
     def actions(self) -> list[str]:
-        """What the last trigger added to the history."""
+        """The entries that the last trigger added to the history."""
         return [entry.action.value for entry in self.entries]
 
-    def tell(self, trigger: Trigger) -> list[str]:
+    def apply(self, trigger: Trigger) -> list[str]:
         self._ids += 1
         identity = Identity(UUID(int=self._ids), WEBHOOK, AlertKind.FAILING)
         self.entries = ()
         before = self.latest
-        self.latest, self.entries = apply(before, trigger, self.now, identity=identity, policy=self.policy)
+        self.latest, self.entries = apply_trigger(before, trigger, self.now, identity=identity, policy=self.policy)
         if self.latest is None:
             return []
         self.histories.setdefault(self.latest.id, []).extend(self.entries)
-        heard = event_types(before, self.latest, self.entries, quiet=trigger.quiet)
-        return [event_type.rpartition(".")[2] for event_type in heard]
+        published = event_types(before, self.latest, self.entries, silenced=trigger.silenced)
+        return [event_type.rpartition(".")[2] for event_type in published]
 
     def wait(self, seconds: float) -> Story:
         self.now += timedelta(seconds=seconds)
         return self
 
-    def see(self, *conditions: Condition, quiet: bool = False) -> list[str]:
-        return self.tell(Observe(conditions, quiet))
+    def update(self, *conditions: Condition, silenced: bool = False) -> list[str]:
+        return self.apply(UpdateConditions(conditions, silenced))
 
     def ack(self, by: str = "ada", note: str | None = None, for_s: float | None = None) -> list[str]:
         expires_at = None if for_s is None else self.now + timedelta(seconds=for_s)
-        return self.tell(Acknowledge(by, note, expires_at))
+        return self.apply(Acknowledge(by, note, expires_at))
 
     def resolve(self, by: str = "ada", note: str | None = None) -> list[str]:
-        return self.tell(Resolve(by, note))
+        return self.apply(Resolve(by, note))
 
-    def flap(self, every_s: float = 60, *, quiet: bool = False) -> list[str]:
-        """Raise it and let it go until it moved five times; it is open in the end."""
-        heard = []
+    def flap(self, every_s: float = 60, *, silenced: bool = False) -> list[str]:
+        """Raise and resolve it for five transitions in all; it is open in the end."""
+        published = []
         for _ in range(2):
-            heard += self.see(DOWN, quiet=quiet)
+            published += self.update(DOWN, silenced=silenced)
             self.wait(every_s)
-            heard += self.see(quiet=quiet)
+            published += self.update(silenced=silenced)
             self.wait(every_s)
-        return heard + self.see(DOWN, quiet=quiet)
+        return published + self.update(DOWN, silenced=silenced)

@@ -1,4 +1,4 @@
-"""What is wrong with a webhook, and with all of them together."""
+"""Alert conditions of one webhook, and of all webhooks together."""
 
 from __future__ import annotations
 
@@ -10,9 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.alerts import AlertKind, AlertPolicy, Cause, Condition, Subject, Widespread, conditions_of, survey
+from monitor.domain.alerts import (
+    AlertKind,
+    AlertPolicy,
+    Cause,
+    Condition,
+    MassFailure,
+    WebhookSnapshot,
+    check_mass_failure,
+    conditions_of,
+)
 from monitor.domain.alerts.conditions import WEBHOOK_KINDS
-from monitor.domain.anomaly import Evidence, Signal, State, Verdict
+from monitor.domain.anomaly import Evidence, Signal, SignalState, Verdict
 from monitor.domain.monitoring.health import Health, HealthPolicy
 from monitor.domain.vocab import HealthStatus, Severity
 from tests import strategies as our
@@ -30,15 +39,15 @@ def unavailable(since: datetime | None) -> Health:
     return Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, since)
 
 
-def verdict(signal: Signal, state: State, severity: Severity = Severity.WARNING) -> Verdict:
+def verdict(signal: Signal, state: SignalState, severity: Severity = Severity.WARNING) -> Verdict:
     return Verdict(signal, state, 60.0, "It departed.", severity, Evidence(0.5, 0.01, 20, 300.0, 1e-9), 60.0)
 
 
 def found(*verdicts: Verdict, **fields: Any) -> dict[AlertKind, tuple[Condition, ...]]:
-    """What holds for a webhook, without the kinds of which nothing holds."""
+    """Return the conditions of a webhook, without the kinds that have none."""
     known: dict[str, Any] = {"name": "Orders", "health": HEALTHY}
-    subject = Subject(**known | fields)
-    conditions = conditions_of(subject, verdicts, NOW, policy=POLICY, health=HEALTH)
+    webhook = WebhookSnapshot(**known | fields)
+    conditions = conditions_of(webhook, verdicts, NOW, policy=POLICY, health=HEALTH)
     assert tuple(conditions) == WEBHOOK_KINDS
     return {kind: held for kind, held in conditions.items() if held}
 
@@ -61,35 +70,35 @@ def test_a_webhook_must_have_been_unavailable_for_a_minute() -> None:
     }
 
 
-def test_a_degraded_webhook_is_the_anomalies_business() -> None:
+def test_a_degraded_webhook_alone_has_no_condition() -> None:
     assert found(health=Health(HealthStatus.DEGRADED, "2 of the last 20 attempts failed: 503.", 0.1, ago(days=1))) == {}
 
 
-@pytest.mark.parametrize("state", [State.OPENED, State.OPEN])
+@pytest.mark.parametrize("state", [SignalState.OPENED, SignalState.OPEN])
 @pytest.mark.parametrize(
     ("signal", "kind", "cause"),
     [
         (Signal.FAILURES, AlertKind.FAILING, Cause.FAILURES),
         (Signal.LATENCY, AlertKind.LATENCY, Cause.LATENCY),
-        (Signal.TAIL, AlertKind.LATENCY, Cause.TAIL),
+        (Signal.LATENCY_TAIL, AlertKind.LATENCY, Cause.LATENCY_TAIL),
         (Signal.VOLUME, AlertKind.VOLUME, Cause.VOLUME),
-        (Signal.SILENCE, AlertKind.VOLUME, Cause.SILENCE),
+        (Signal.NO_DATA, AlertKind.VOLUME, Cause.NO_DATA),
     ],
 )
-def test_an_open_anomaly_is_a_cause(state: State, signal: Signal, kind: AlertKind, cause: Cause) -> None:
+def test_an_open_anomaly_is_a_cause(state: SignalState, signal: Signal, kind: AlertKind, cause: Cause) -> None:
     (condition,) = found(verdict(signal, state, Severity.CRITICAL))[kind]
     assert (condition.cause, condition.severity) == (cause, Severity.CRITICAL)
     assert condition.title == "Orders: it departed."
     assert condition.evidence == {"observed": 0.5, "expected": 0.01, "n": 20, "window_s": 300.0, "p_value": 1e-9}
 
 
-@pytest.mark.parametrize("state", [State.LEARNING, State.NORMAL, State.CLOSED])
-def test_an_anomaly_that_is_not_open_is_no_cause(state: State) -> None:
+@pytest.mark.parametrize("state", [SignalState.LEARNING, SignalState.NORMAL, SignalState.CLOSED])
+def test_an_anomaly_that_is_not_open_is_no_cause(state: SignalState) -> None:
     assert found(verdict(Signal.FAILURES, state)) == {}
 
 
 def test_one_alert_may_have_several_causes() -> None:
-    causes = found(verdict(Signal.FAILURES, State.OPEN), health=unavailable(ago(hours=1)))[AlertKind.FAILING]
+    causes = found(verdict(Signal.FAILURES, SignalState.OPEN), health=unavailable(ago(hours=1)))[AlertKind.FAILING]
     assert [condition.cause for condition in causes] == [Cause.HEALTH, Cause.FAILURES]
 
 
@@ -108,9 +117,9 @@ def test_the_warning_stays_until_the_webhook_is_disabled() -> None:
     assert AlertKind.DISABLING in found(failing_since=ago(days=6))
 
 
-def test_being_disabled_replaces_how_it_did() -> None:
+def test_being_disabled_replaces_the_other_conditions() -> None:
     troubles: dict[str, Any] = {"health": unavailable(ago(days=5)), "failing_since": ago(days=5)}
-    anomalies = [verdict(signal, State.OPEN) for signal in list(Signal)[:5]]
+    anomalies = [verdict(signal, SignalState.OPEN) for signal in Signal]
     assert set(found(*anomalies, **troubles)) == {
         AlertKind.FAILING,
         AlertKind.LATENCY,
@@ -125,39 +134,41 @@ def test_being_disabled_replaces_how_it_did() -> None:
     assert condition.evidence == {"reason": "The receiver answered 410 Gone."}
 
 
-def test_what_a_person_disabled_is_nobodys_trouble() -> None:
+def test_a_webhook_disabled_by_a_user_has_no_condition() -> None:
     assert found(health=unavailable(ago(days=5)), enabled=False) == {}
 
 
 @pytest.mark.parametrize(
     ("count", "title"),
     [
-        (1, "Orders: 1 delivery was set aside, since workers stopped while sending it."),
-        (3, "Orders: 3 deliveries were set aside, since workers stopped while sending them."),
+        (1, "Orders: 1 delivery was quarantined because workers stopped while sending it."),
+        (3, "Orders: 3 deliveries were quarantined because workers stopped while sending them."),
     ],
 )
 @pytest.mark.parametrize("enabled", [True, False])
-def test_deliveries_set_aside_need_a_look_whether_it_is_enabled_or_not(count: int, title: str, enabled: bool) -> None:
+def test_quarantined_deliveries_are_a_condition_whether_it_is_enabled_or_not(
+    count: int, title: str, enabled: bool
+) -> None:
     (condition,) = found(quarantined=count, enabled=enabled)[AlertKind.QUARANTINED]
     assert (condition.cause, condition.severity, condition.title) == (Cause.QUARANTINED, Severity.WARNING, title)
     assert condition.evidence == {"quarantined": count}
 
 
-@given(our.subjects, st.lists(our.verdicts, max_size=5), our.instants, our.alert_policies, our.health_policies)
+@given(our.webhook_snapshots, st.lists(our.verdicts, max_size=5), our.instants, our.alert_policies, our.health_policies)
 def test_conditions_are_total_and_their_evidence_is_plain_json(
-    subject: Subject, verdicts: list[Verdict], now: datetime, policy: AlertPolicy, health: HealthPolicy
+    webhook: WebhookSnapshot, verdicts: list[Verdict], now: datetime, policy: AlertPolicy, health: HealthPolicy
 ) -> None:
     """Every kind of a webhook is a key; a title names the webhook; evidence read back from JSON is the same."""
-    conditions = conditions_of(subject, verdicts, now, policy=policy, health=health)
+    conditions = conditions_of(webhook, verdicts, now, policy=policy, health=health)
     assert tuple(conditions) == WEBHOOK_KINDS
     for condition in (condition for held in conditions.values() for condition in held):
-        assert condition.title.startswith(subject.name)
+        assert condition.title.startswith(webhook.name)
         assert msgspec.json.decode(msgspec.json.encode(condition)) == msgspec.to_builtins(condition)
         assert msgspec.json.decode(msgspec.json.encode(condition), type=Condition) == condition
 
 
 @pytest.mark.parametrize(
-    ("failing", "watched", "is_open", "holds"),
+    ("failing", "tried", "is_open", "holds"),
     [
         (0, 0, False, False),
         (0, 0, True, False),
@@ -172,19 +183,21 @@ def test_conditions_are_total_and_their_evidence_is_plain_json(
         (0, 10, True, False),
     ],
 )
-def test_more_than_half_failing_together_is_one_trouble_until_a_quarter_is_left(
-    failing: int, watched: int, is_open: bool, holds: bool
+def test_more_than_half_failing_together_is_a_mass_failure_until_a_quarter_is_left(
+    failing: int, tried: int, is_open: bool, holds: bool
 ) -> None:
-    condition = survey(Widespread(failing, watched), is_open=is_open, policy=POLICY)
+    condition = check_mass_failure(MassFailure(failing, tried), is_open=is_open, policy=POLICY)
     assert (condition is not None) is holds
     if condition is not None:
-        assert (condition.cause, condition.severity) == (Cause.WIDESPREAD, Severity.CRITICAL)
-        assert condition.title == (f"{failing} of {watched} webhooks began to fail together; look at what they share.")
-        assert condition.evidence == {"failing": failing, "watched": watched}
+        assert (condition.cause, condition.severity) == (Cause.MASS_FAILURE, Severity.CRITICAL)
+        assert condition.title == (
+            f"{failing} of {tried} webhooks began to fail together; check what they have in common."
+        )
+        assert condition.evidence == {"failing": failing, "tried": tried}
 
 
-@given(our.surveys, our.alert_policies)
-def test_what_raises_the_alert_about_all_keeps_it(seen: Widespread, policy: AlertPolicy) -> None:
+@given(our.mass_failures, our.alert_policies)
+def test_a_mass_failure_that_raises_the_alert_keeps_it_open(seen: MassFailure, policy: AlertPolicy) -> None:
     """Hysteresis: keeping never takes more than raising."""
-    raised = survey(seen, is_open=False, policy=policy)
-    assert raised is None or survey(seen, is_open=True, policy=policy) == raised
+    raised = check_mass_failure(seen, is_open=False, policy=policy)
+    assert raised is None or check_mass_failure(seen, is_open=True, policy=policy) == raised

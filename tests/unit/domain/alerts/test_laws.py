@@ -1,4 +1,4 @@
-"""What holds of alerts and of what is told of them, whatever triggers come in whatever order."""
+"""Laws of alerts and their notifications, for any triggers in any order."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from monitor.domain.alerts import (
     AlertPolicy,
     AlertState,
     Identity,
-    Observe,
     Resolve,
-    apply,
+    UpdateConditions,
+    apply_trigger,
     replay,
 )
+from monitor.domain.alerts.alert import TRANSITIONS, Action
 from monitor.domain.alerts.lifecycle import Trigger
-from monitor.domain.alerts.model import TRANSITIONS, Action
 from monitor.domain.errors import Conflict
 from monitor.domain.vocab import SEVERITIES
 from tests import strategies as our
@@ -33,22 +33,22 @@ HOUR_S, DAY_S = 3_600, 86_400
 LATER = NOW + timedelta(days=10)
 
 waits_s = st.sampled_from([0, 0, 1, *[60] * 12, 300, 300, 899, 900, 2_000, HOUR_S, DAY_S])
-sights = st.sampled_from([(), (), (), (DOWN,), (DOWN,), (FAILURES,), (SLOW,), (SLOW, FAILURES), (FAILURES, DOWN)])
-looks = st.builds(Observe, sights, quiet=st.sampled_from([False, False, False, True]))
-words: st.SearchStrategy[Trigger] = st.one_of(
-    st.builds(Acknowledge, st.sampled_from(["ada", "ben"]), quiet=st.booleans()),
+conditions = st.sampled_from([(), (), (), (DOWN,), (DOWN,), (FAILURES,), (SLOW,), (SLOW, FAILURES), (FAILURES, DOWN)])
+updates = st.builds(UpdateConditions, conditions, silenced=st.sampled_from([False, False, False, True]))
+commands: st.SearchStrategy[Trigger] = st.one_of(
+    st.builds(Acknowledge, st.sampled_from(["ada", "ben"]), silenced=st.booleans()),
     st.builds(Acknowledge, st.just("ada"), expires_at=st.sampled_from([NOW + timedelta(hours=3), LATER])),
-    st.builds(Resolve, st.sampled_from(["ada", "ben"]), quiet=st.booleans()),
+    st.builds(Resolve, st.sampled_from(["ada", "ben"]), silenced=st.booleans()),
 )
-steps = st.tuples(waits_s, st.one_of(looks, looks, looks, words))
+timed_triggers = st.tuples(waits_s, st.one_of(updates, updates, updates, commands))
 
 
 class Checked(Story):
-    """A story that checks the laws of this module at every step. ``known`` are the alerts subscribers think open."""
+    """A story that checks the laws of this module at every step. ``announced`` holds the alerts published as open."""
 
     def __init__(self, policy: AlertPolicy = POLICY) -> None:
         super().__init__(policy)
-        self.known: set[UUID] = set()
+        self.announced: set[UUID] = set()
 
     def step(self, trigger: Trigger) -> None:
         before = self.latest
@@ -56,16 +56,16 @@ class Checked(Story):
             return
         if isinstance(trigger, Acknowledge) and (before is None or not before.is_open):
             with pytest.raises(Conflict):
-                self.tell(trigger)
+                self.apply(trigger)
             assert self.latest is before
             return
-        heard = self.tell(trigger)
+        published = self.apply(trigger)
         self._changes_are_in_the_table(before)
         self._a_repeat_changes_nothing(trigger)
         if self.latest is None:
             return
         self._the_alert_is_its_history(before)
-        self._subscribers_are_told_the_truth(trigger, before, heard)
+        self._notifications_match_the_state(trigger, before, published)
 
     def _changes_are_in_the_table(self, before: Alert | None) -> None:
         state = None if before is None else before.state
@@ -82,7 +82,7 @@ class Checked(Story):
 
     def _a_repeat_changes_nothing(self, trigger: Trigger) -> None:
         identity = Identity(UUID(int=0), WEBHOOK, AlertKind.FAILING)
-        again, entries = apply(self.latest, trigger, self.now, identity=identity, policy=self.policy)
+        again, entries = apply_trigger(self.latest, trigger, self.now, identity=identity, policy=self.policy)
         assert (again, entries) == (self.latest, ())
 
     def _the_alert_is_its_history(self, before: Alert | None) -> None:
@@ -98,44 +98,44 @@ class Checked(Story):
         if before.is_open:
             assert SEVERITIES.index(alert.severity) >= SEVERITIES.index(before.severity)
 
-    def _subscribers_are_told_the_truth(self, trigger: Trigger, before: Alert | None, heard: list[str]) -> None:
+    def _notifications_match_the_state(self, trigger: Trigger, before: Alert | None, published: list[str]) -> None:
         alert = self.alert
-        assert not (heard and trigger.quiet)
-        assert len(heard) <= 1 or heard == ["acknowledged", "flapping"]
+        assert not (published and trigger.silenced)
+        assert len(published) <= 1 or published == ["acknowledged", "flapping"]
         if alert.flapping and before is not None and before.flapping:
-            assert heard in ([], ["acknowledged"])
-        for word in heard:
-            if word in ("acknowledged", "resolved"):
-                assert alert.id in self.known
-            if word == "resolved":
-                self.known.discard(alert.id)
+            assert published in ([], ["acknowledged"])
+        for kind in published:
+            if kind in ("acknowledged", "resolved"):
+                assert alert.id in self.announced
+            if kind == "resolved":
+                self.announced.discard(alert.id)
             else:
-                self.known.add(alert.id)
-        if not trigger.quiet and not alert.flapping:
-            assert not alert.news
-            assert alert.told == alert.is_open == (alert.id in self.known)
+                self.announced.add(alert.id)
+        if not trigger.silenced and not alert.flapping:
+            assert not alert.pending_notification
+            assert alert.notified == alert.is_open == (alert.id in self.announced)
 
 
 # A story of a hundred steps takes minutes to shrink; the law below finds the short one.
 @settings(max_examples=100, phases=[Phase.explicit, Phase.reuse, Phase.generate])
-@given(st.lists(steps, min_size=100, max_size=100))
-def test_ten_thousand_triggers_leave_no_alert_that_should_not_be(story: list[tuple[float, Trigger]]) -> None:
+@given(st.lists(timed_triggers, min_size=100, max_size=100))
+def test_ten_thousand_triggers_keep_the_laws(steps: list[tuple[float, Trigger]]) -> None:
     """
-    Whatever comes in whatever order: only transitions of the table happen; acknowledging what is resolved raises and
-    changes nothing; any trigger may be repeated; one alert is open at most; the count never falls, nor does the
-    severity of an open alert; the history alone gives the same alert; and subscribers hear nothing under a silence,
-    nothing of a flapping alert, of no end without a beginning, and where it stands otherwise.
+    For any triggers in any order: only transitions of the table happen; acknowledging a resolved alert raises and
+    changes nothing; any trigger may be repeated; at most one alert is open; the count never falls, nor does the
+    severity of an open alert; replaying the history gives the same alert; nothing is published under a silence or while
+    flapping; resolving is published only after raising; otherwise the last notification is the present state.
     """
-    told = Checked()
-    for wait_s, trigger in story:
-        told.wait(wait_s)
-        told.step(trigger)
+    story = Checked()
+    for wait_s, trigger in steps:
+        story.wait(wait_s)
+        story.step(trigger)
 
 
 @given(our.alert_policies, st.lists(st.tuples(waits_s, our.triggers), max_size=15))
-def test_the_laws_hold_under_any_policy(policy: AlertPolicy, story: list[tuple[float, Trigger]]) -> None:
+def test_the_laws_hold_under_any_policy(policy: AlertPolicy, steps: list[tuple[float, Trigger]]) -> None:
     """As above, for other numbers and any conditions."""
-    told = Checked(policy)
-    for wait_s, trigger in story:
-        told.wait(wait_s)
-        told.step(trigger)
+    story = Checked(policy)
+    for wait_s, trigger in steps:
+        story.wait(wait_s)
+        story.step(trigger)

@@ -1,4 +1,4 @@
-"""The events that tell subscribers about alerts. What is told when is the business of the stories of alerts."""
+"""The events about alerts. When they are published is tested with the lifecycle."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from monitor.domain.alerts.notification import (
     LABELS_MAX,
     RAISED,
     RESOLVED,
-    Announcement,
-    announcement,
+    AlertNotification,
+    alert_payload,
     event_types,
-    shown,
+    notification_of,
 )
 from monitor.domain.delivery.event_types import is_event_type, is_reserved
 from monitor.domain.ids import SYSTEM_ID
 from tests import strategies as our
 from tests.unit.domain.alerts.alert_stories import DOWN, FAILURES, NOW, WEBHOOK, Story
 
-SHOWN = [
+PUBLIC_MEMBERS = [
     "id",
     "kind",
     "severity",
@@ -42,65 +42,65 @@ SHOWN = [
     "resolved_by",
     "flapping",
 ]
-"""What clients rely on, in this order."""
+"""The members that clients rely on, in this order."""
 
 
-def told(alert: Alert, event_type: str = RAISED) -> dict[str, Any]:
-    payload: dict[str, Any] = msgspec.json.decode(announcement(event_type, alert, "Orders", {}).payload)
+def payload_of(alert: Alert, event_type: str = RAISED) -> dict[str, Any]:
+    payload: dict[str, Any] = msgspec.json.decode(notification_of(event_type, alert, "Orders", {}).payload)
     return payload
 
 
-def test_nothing_happened_so_nothing_is_told() -> None:
+def test_without_entries_nothing_is_published() -> None:
     story = Story()
-    story.see(DOWN)
-    assert event_types(story.alert, story.alert, (), quiet=False) == []
+    story.update(DOWN)
+    assert event_types(story.alert, story.alert, (), silenced=False) == []
 
 
-def test_repeats_and_easing_are_not_told() -> None:
+def test_repeated_and_cleared_causes_are_not_published() -> None:
     story = Story()
-    story.see(DOWN)
-    assert story.see(DOWN, FAILURES) == []
-    assert story.see(DOWN) == []
+    story.update(DOWN)
+    assert story.update(DOWN, FAILURES) == []
+    assert story.update(DOWN) == []
 
 
-def test_an_acknowledgement_under_a_silence_is_not_told() -> None:
+def test_an_acknowledgement_under_a_silence_is_not_published() -> None:
     story = Story()
-    story.see(DOWN)
-    assert story.tell(Acknowledge("ada", quiet=True)) == []
+    story.update(DOWN)
+    assert story.apply(Acknowledge("ada", silenced=True)) == []
 
 
-def test_the_payload_tells_of_the_alert_and_the_webhook() -> None:
+def test_the_payload_holds_the_alert_and_the_webhook() -> None:
     story = Story()
-    story.see(DOWN)
-    payload = told(story.alert)
+    story.update(DOWN)
+    payload = payload_of(story.alert)
     assert list(payload) == ["type", "timestamp", "data"]
     assert payload["type"] == RAISED
     assert payload["data"]["webhook"] == {"id": str(WEBHOOK), "name": "Orders"}
     alert = payload["data"]["alert"]
-    assert list(alert) == SHOWN
+    assert list(alert) == PUBLIC_MEMBERS
     assert (alert["kind"], alert["severity"], alert["state"]) == ("failing", "critical", "pending")
     assert alert["evidence"] == {"health": {"reason": "503"}}
 
 
 def test_the_timestamp_is_of_the_latest_that_happened() -> None:
     story = Story()
-    story.see(DOWN)
-    assert told(story.alert)["timestamp"] == "2026-03-01T12:00:00Z"
+    story.update(DOWN)
+    assert payload_of(story.alert)["timestamp"] == "2026-03-01T12:00:00Z"
     story.wait(60).ack()
-    assert told(story.alert)["timestamp"] == "2026-03-01T12:01:00Z"
-    story.wait(60).see()
-    assert told(story.alert, RESOLVED)["timestamp"] == "2026-03-01T12:02:00Z"
-    story.wait(60).see(DOWN)
-    assert told(story.alert)["timestamp"] == "2026-03-01T12:03:00Z"
+    assert payload_of(story.alert)["timestamp"] == "2026-03-01T12:01:00Z"
+    story.wait(60).update()
+    assert payload_of(story.alert, RESOLVED)["timestamp"] == "2026-03-01T12:02:00Z"
+    story.wait(60).update(DOWN)
+    assert payload_of(story.alert)["timestamp"] == "2026-03-01T12:03:00Z"
     assert story.alert.raised_at == NOW
     assert story.now == NOW + timedelta(minutes=3)
 
 
 def test_an_alert_about_all_webhooks_names_none() -> None:
     story = Story()
-    story.see(DOWN)
-    alert = msgspec.structs.replace(story.alert, webhook_id=SYSTEM_ID, kind=AlertKind.WIDESPREAD)
-    made = announcement(RAISED, alert, None, {})
+    story.update(DOWN)
+    alert = msgspec.structs.replace(story.alert, webhook_id=SYSTEM_ID, kind=AlertKind.MASS_FAILURE)
+    made = notification_of(RAISED, alert, None, {})
     payload = msgspec.json.decode(made.payload)
     assert payload["data"]["webhook"] is None
     assert payload["data"]["alert"]["webhook_id"] is None
@@ -108,37 +108,37 @@ def test_an_alert_about_all_webhooks_names_none() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 30, 31, 32])
-def test_labels_are_those_of_the_webhook_as_far_as_there_is_room(count: int) -> None:
+def test_labels_are_those_of_the_webhook_up_to_the_limit(count: int) -> None:
     story = Story()
-    story.see(DOWN)
+    story.update(DOWN)
     labels = {f"label-{i}": "x" for i in range(count)}
-    made = announcement(RAISED, story.alert, "Orders", labels).labels
+    made = notification_of(RAISED, story.alert, "Orders", labels).labels
     assert made["severity"] == "critical"
     assert made["kind"] == "failing"
     assert len(made) == min(count + 2, LABELS_MAX)
     assert list(made)[: min(count, 30)] == list(labels)[:30]
 
 
-def test_labels_of_its_own_win() -> None:
+def test_severity_and_kind_override_labels_of_the_webhook() -> None:
     story = Story()
-    story.see(DOWN)
-    made = announcement(RAISED, story.alert, "Orders", {"severity": "gold", "team": "blue"})
+    story.update(DOWN)
+    made = notification_of(RAISED, story.alert, "Orders", {"severity": "gold", "team": "blue"})
     assert made.labels == {"severity": "critical", "team": "blue", "kind": "failing"}
 
 
 @given(our.alerts, our.alert_event_types, st.dictionaries(our.segments, our.segments, max_size=40))
-def test_every_alert_can_be_told(alert: Alert, event_type: str, labels: dict[str, str]) -> None:
-    """Total: the type is one of Monitor's own, the payload is JSON, and the webhook concerned is left out."""
-    made = announcement(event_type, alert, "Orders", labels)
+def test_every_alert_has_a_notification(alert: Alert, event_type: str, labels: dict[str, str]) -> None:
+    """Total: the type is one of Monitor's own, the payload is JSON, and the webhook of the alert is excluded."""
+    made = notification_of(event_type, alert, "Orders", labels)
     assert is_event_type(made.type)
     assert is_reserved(made.type)
     assert len(made.labels) <= LABELS_MAX
     assert made.except_webhook == alert.webhook_id
     data = msgspec.json.decode(made.payload)["data"]
-    assert data["alert"] == msgspec.json.decode(msgspec.json.encode(shown(alert)))
+    assert data["alert"] == msgspec.json.decode(msgspec.json.encode(alert_payload(alert)))
 
 
-@given(our.announcements)
-def test_announcements_survive_storage(made: Announcement) -> None:
+@given(our.alert_notifications)
+def test_notifications_survive_storage(made: AlertNotification) -> None:
     """decode(encode(x)) == x."""
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=Announcement) == made
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=AlertNotification) == made

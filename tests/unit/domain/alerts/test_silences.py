@@ -1,4 +1,4 @@
-"""Whom and what not to tell about, and until when."""
+"""Which alerts a silence matches, and the rules for creating one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from monitor.domain.alerts import AlertKind, Silence, SilenceSpec
-from monitor.domain.alerts.silences import LONGEST, check_silence, has_label
+from monitor.domain.alerts.silences import MAX_DURATION, check_silence, has_label
 from monitor.domain.errors import Invalid
 from monitor.domain.ids import SYSTEM_ID
 from tests import strategies as our
@@ -47,14 +47,14 @@ def spec(**changes: Any) -> SilenceSpec:
         ({"webhook_id": WEBHOOK, "label": "team=red", "kind": AlertKind.FAILING}, False),
     ],
 )
-def test_all_that_a_silence_names_must_match(scope: dict[str, Any], matches: bool) -> None:
+def test_every_member_of_a_silence_must_match(scope: dict[str, Any], matches: bool) -> None:
     assert silence(**scope).matches(WEBHOOK, LABELS, AlertKind.FAILING, NOW) is matches
 
 
 @pytest.mark.parametrize(
     ("at", "matches"), [(NOW - MOMENT, False), (NOW, True), (NOW + HOUR - MOMENT, True), (NOW + HOUR, False)]
 )
-def test_a_silence_lasts_from_its_making_until_its_end(at: datetime, matches: bool) -> None:
+def test_a_silence_is_active_from_its_creation_until_its_end(at: datetime, matches: bool) -> None:
     assert silence().matches(WEBHOOK, LABELS, AlertKind.FAILING, at) is matches
 
 
@@ -70,7 +70,7 @@ def test_a_silence_lasts_from_its_making_until_its_end(at: datetime, matches: bo
         ("=blue", False),
     ],
 )
-def test_a_label_is_named_alone_or_with_its_value(wanted: str, has: bool) -> None:
+def test_a_label_matches_by_name_or_by_name_and_value(wanted: str, has: bool) -> None:
     assert has_label(LABELS, wanted) is has
 
 
@@ -85,12 +85,12 @@ def test_a_webhook_has_its_own_labels(labels: Mapping[str, str]) -> None:
     [
         {},
         {"webhook_id": None, "label": "team"},
-        {"webhook_id": None, "kind": AlertKind.WIDESPREAD},
+        {"webhook_id": None, "kind": AlertKind.MASS_FAILURE},
         {"ends_at": NOW + MOMENT},
-        {"ends_at": NOW + LONGEST},
+        {"ends_at": NOW + MAX_DURATION},
     ],
 )
-def test_a_silence_within_the_rules_may_be_made(changes: dict[str, Any]) -> None:
+def test_a_silence_within_the_rules_may_be_created(changes: dict[str, Any]) -> None:
     check_silence(spec(**changes), NOW)
 
 
@@ -100,7 +100,7 @@ def test_a_silence_within_the_rules_may_be_made(changes: dict[str, Any]) -> None
         ({"webhook_id": None}, [""]),
         ({"webhook_id": SYSTEM_ID}, ["/webhook_id"]),
         ({"ends_at": NOW}, ["/ends_at"]),
-        ({"ends_at": NOW + LONGEST + MOMENT}, ["/ends_at"]),
+        ({"ends_at": NOW + MAX_DURATION + MOMENT}, ["/ends_at"]),
         ({"webhook_id": None, "ends_at": NOW}, ["", "/ends_at"]),
     ],
 )

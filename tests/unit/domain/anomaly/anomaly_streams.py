@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import exp, log
 from random import Random  # noqa: TID251 -- seeded, so the same dice every time
 from typing import TypeVar
 
-from monitor.domain.anomaly import Sample, Verdict, sample_of
+import msgspec
+
+from monitor.domain.anomaly import Sample, Verdict
+from monitor.domain.anomaly.tally import tally_of, to_sample
 
 MONDAY = 4 * 86_400.0
 DAY_S = 86_400.0
 HOUR_S = 3_600.0
 
 B = TypeVar("B")
+
+
+def sample_of(at: float, attempts: Iterable[tuple[bool, float]]) -> Sample:
+    """Return the sample of *attempts*, pairs ``(succeeded, latency_ms)`` in order, with their exact latencies."""
+    made = list(attempts)
+    latencies_ms = tuple((latency_ms, 1) for succeeded, latency_ms in made if succeeded)
+    return msgspec.structs.replace(to_sample(tally_of(made), at, held=False), latencies_ms=latencies_ms)
 
 
 def stream(
@@ -28,7 +38,7 @@ def stream(
     log_sd: float = 0.4,
     seed: int = 1,
 ) -> Iterator[Sample]:
-    """Yield a sample each tick after *at*; ``slow_ratio`` of the answers take ten times as long."""
+    """Yield a sample each tick after *at*; ``slow_ratio`` of the responses take ten times as long."""
     random = Random(seed)
     for number in range(round(length_s / tick_s)):
         attempts = []

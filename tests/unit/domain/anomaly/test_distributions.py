@@ -8,7 +8,12 @@ from math import comb, exp, isclose, prod
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.anomaly.distributions import beta_binomial_tail, negative_binomial_tails, normal_tail, silence_tail
+from monitor.domain.anomaly.distributions import (
+    beta_binomial_tail,
+    negative_binomial_tails,
+    normal_tail,
+    zero_count_probability,
+)
 
 counts = st.integers(1, 60)
 means = st.fractions(Fraction(1, 1000), Fraction(999, 1000), max_denominator=1000)
@@ -43,8 +48,8 @@ def test_without_correlation_it_is_the_binomial_tail(n: int, k: int, mean: Fract
 def test_the_negative_binomial_tails_are_exact(x: int, mean: Fraction, dispersion: Fraction) -> None:
     """Both tails equal the rational sums of the pmf, where ``r = 1 / dispersion`` is made an integer."""
     r = max(round(1 / dispersion), 1)
-    share = mean / (r + mean)
-    pmf = [comb(i + r - 1, i) * (1 - share) ** r * share**i for i in range(x + 1)]
+    p = mean / (r + mean)
+    pmf = [comb(i + r - 1, i) * (1 - p) ** r * p**i for i in range(x + 1)]
     fewer, more = negative_binomial_tails(x, float(mean), 1 / r)
     assert isclose(fewer, float(sum(pmf)), rel_tol=1e-8)
     assert isclose(more, float(1 - sum(pmf[:-1])), rel_tol=1e-8)
@@ -58,11 +63,13 @@ def test_without_dispersion_it_is_the_poisson_law(x: int, mean: float) -> None:
 
 
 @given(st.floats(0, 100), st.floats(0, 1))
-def test_silence_is_the_zero_term_of_the_count_law(mean: float, dispersion: float) -> None:
-    """No attempt is as likely as the law of counts says; Poisson when nothing is dispersed."""
-    assert isclose(silence_tail(mean, 0.0), exp(-mean))
+def test_the_zero_count_has_the_probability_of_the_count_law(mean: float, dispersion: float) -> None:
+    """P(X = 0) equals the tail of the negative binomial law, and of the Poisson law without dispersion."""
+    assert isclose(zero_count_probability(mean, 0.0), exp(-mean))
     assert isclose(
-        silence_tail(mean + 0.1, dispersion), negative_binomial_tails(0, mean + 0.1, dispersion)[0], rel_tol=1e-4
+        zero_count_probability(mean + 0.1, dispersion),
+        negative_binomial_tails(0, mean + 0.1, dispersion)[0],
+        rel_tol=1e-4,
     )
 
 

@@ -6,31 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.anomaly import Evidence, Sample, Signal, State, sample_of
-from monitor.domain.anomaly.episode import Alarm, Episode, duration, is_frozen, judge
+from monitor.domain.anomaly import Evidence, Sample, Signal, SignalState
+from monitor.domain.anomaly.episode import Deviation, Episode, format_duration, is_frozen, update_episode
 from monitor.domain.anomaly.policy import DEFAULT_POLICY
 from monitor.domain.errors import Invalid
 from monitor.domain.vocab import Severity
 
-outcomes = st.lists(st.booleans(), max_size=40)
 NAN, INFINITY = float("nan"), float("inf")
 
 
-def alarm(severity: Severity = Severity.WARNING) -> Alarm:
-    return Alarm(Evidence(0.5, 0.01, 10, 300.0, 1e-9), severity, "Half failed.")
-
-
-@given(outcomes)
-def test_a_sample_counts_its_attempts_and_runs(succeeded: list[bool]) -> None:
-    """The aggregate equals what the text of the outcomes shows."""
-    sample = sample_of(60.0, [(ok, 5.0) for ok in succeeded])
-    text = "".join("s" if ok else "f" for ok in succeeded)
-    runs = [run for run in text.split("s") if run]
-    assert (sample.attempts, sample.failures) == (len(text), text.count("f"))
-    assert (sample.runs, sample.longest_run) == (len(runs), max(map(len, runs), default=0))
-    assert sample.run_head == len(text) - len(text.lstrip("f"))
-    assert sample.run_tail == len(text) - len(text.rstrip("f"))
-    assert len(sample.latencies_ms) == text.count("s")
+def deviation(severity: Severity = Severity.WARNING) -> Deviation:
+    return Deviation(Evidence(0.5, 0.01, 10, 300.0, 1e-9), severity, "Half failed.")
 
 
 @pytest.mark.parametrize(
@@ -48,50 +34,52 @@ def test_a_sample_counts_its_attempts_and_runs(succeeded: list[bool]) -> None:
         {"at": 1.0, "latencies_ms": ((1.0, 0),)},
     ],
 )
-def test_numbers_that_cannot_be_are_refused_at_the_edge(fields: dict[str, float]) -> None:
+def test_impossible_numbers_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(Invalid):
         Sample(**fields)  # type: ignore[arg-type]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["alarm", "calm", "neither"]), st.integers(1, 900)), max_size=60))
 def test_every_anomaly_opens_once_and_closes_once(story: list[tuple[str, int]]) -> None:
-    """OPENED and CLOSED alternate, OPEN only comes between them, and closing needs unbroken calm."""
-    episode, at, is_open, calm_since = None, 0.0, False, None
+    """OPENED and CLOSED alternate, OPEN only comes between them, and closing needs an unbroken normal period."""
+    episode, at, is_open, normal_since = None, 0.0, False, None
     for kind, wait_s in story:
         at += wait_s
-        episode, verdict = judge(
-            Signal.FAILURES, episode, at, alarm() if kind == "alarm" else None, kind == "calm", DEFAULT_POLICY
+        episode, verdict = update_episode(
+            Signal.FAILURES, episode, at, deviation() if kind == "alarm" else None, kind == "calm", DEFAULT_POLICY
         )
-        calm_since = (at if calm_since is None else calm_since) if kind == "calm" and is_open else None
+        normal_since = (at if normal_since is None else normal_since) if kind == "calm" and is_open else None
         match verdict.state:
-            case State.OPENED:
+            case SignalState.OPENED:
                 assert not is_open
                 is_open = True
-            case State.CLOSED:
+            case SignalState.CLOSED:
                 assert is_open
-                assert calm_since is not None
-                assert at - calm_since >= DEFAULT_POLICY.close_after_s
+                assert normal_since is not None
+                assert at - normal_since >= DEFAULT_POLICY.close_after_s
                 is_open = False
             case state:
-                assert state == (State.OPEN if is_open else State.NORMAL)
-        assert (verdict.evidence is not None) == (verdict.state is not State.NORMAL)
+                assert state == (SignalState.OPEN if is_open else SignalState.NORMAL)
+        assert (verdict.evidence is not None) == (verdict.state is not SignalState.NORMAL)
 
 
 def test_the_highest_severity_stays() -> None:
-    episode, _ = judge(Signal.FAILURES, None, 0.0, alarm(Severity.CRITICAL), False, DEFAULT_POLICY)
-    episode, verdict = judge(Signal.FAILURES, episode, 60.0, alarm(Severity.WARNING), False, DEFAULT_POLICY)
+    episode, _ = update_episode(Signal.FAILURES, None, 0.0, deviation(Severity.CRITICAL), False, DEFAULT_POLICY)
+    episode, verdict = update_episode(
+        Signal.FAILURES, episode, 60.0, deviation(Severity.WARNING), False, DEFAULT_POLICY
+    )
     assert verdict.severity == "critical"
 
 
 def test_a_baseline_is_frozen_for_a_day_at_most() -> None:
-    episode = Episode(1_000.0, alarm())
+    episode = Episode(1_000.0, deviation())
     assert is_frozen(episode, 1_000.0 + 86_399, DEFAULT_POLICY)
     assert not is_frozen(episode, 1_000.0 + 86_400, DEFAULT_POLICY)
     assert not is_frozen(None, 0.0, DEFAULT_POLICY)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(40.0, "40 seconds"), (300.0, "5 minutes"), (1_800.0, "30 minutes"), (9_000.0, "2.5 hours")]
+    ("seconds", "text"), [(40.0, "40 seconds"), (300.0, "5 minutes"), (1_800.0, "30 minutes"), (9_000.0, "2.5 hours")]
 )
-def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+def test_durations_are_written_in_the_largest_fitting_unit(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text

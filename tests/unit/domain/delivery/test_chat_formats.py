@@ -1,4 +1,4 @@
-"""Events as chat messages: whatever the payload, a service accepts it, and nobody is called or misled by it."""
+"""Events as chat messages: whatever the payload, a service accepts it, and it mentions or misleads no reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.alerts import Alert
-from monitor.domain.alerts.notification import FLAPPING, RAISED, RESOLVED, announcement
+from monitor.domain.alerts.notification import FLAPPING, RAISED, RESOLVED, notification_of
 from monitor.domain.delivery.chat_formats import ALERTS, TEXT_MAX, TITLE_MAX, Message, message_of, render
 from monitor.domain.vocab import BodyFormat, Severity
 from tests import strategies as our
@@ -60,9 +60,9 @@ types = our.event_types | our.alert_event_types | st.text(max_size=600).map(ALER
 
 def alert_payload(event_type: str = RAISED, webhook: str = "Orders", **changes: Any) -> bytes:
     story = Story()
-    story.see(DOWN)
+    story.update(DOWN)
     alert = msgspec.structs.replace(story.alert, **changes)
-    return announcement(event_type, alert, webhook, {}).payload
+    return notification_of(event_type, alert, webhook, {}).payload
 
 
 def sent(body_format: BodyFormat, event_type: str, payload: bytes) -> Any:
@@ -135,7 +135,7 @@ def test_teams_hides_no_link(event_type: str, payload: bytes) -> None:
         assert all("](" not in fact["value"] for fact in block["facts"])
 
 
-def test_an_alert_is_told_by_its_sentence() -> None:
+def test_an_alert_is_shown_as_its_sentence() -> None:
     payload = alert_payload(acknowledged_by="ada", note="Looking.")
     assert message_of(RAISED, payload) == Message(
         title="Critical alert raised",
@@ -175,7 +175,7 @@ def test_an_alert_about_all_webhooks_names_none() -> None:
         (Severity.CRITICAL, RESOLVED, (0x2F855A, "good")),
     ],
 )
-def test_the_colour_says_how_much_it_matters(severity: Severity, event_type: str, colours: tuple[int, str]) -> None:
+def test_the_colour_shows_the_severity(severity: Severity, event_type: str, colours: tuple[int, str]) -> None:
     message = message_of(event_type, alert_payload(event_type, severity=severity))
     assert (message.colour, message.teams_colour) == colours
 
@@ -210,7 +210,7 @@ def test_long_payloads_end_with_an_ellipsis() -> None:
     assert message_of("order.paid", b"x" * (TEXT_MAX + 1)).text == "x" * (TEXT_MAX - 1) + "…"
 
 
-def test_a_payload_can_call_nobody() -> None:
+def test_a_payload_cannot_mention_users() -> None:
     slack = sent(BodyFormat.SLACK, "order.paid", b"<!channel> <@U1> & @here")
     assert slack["attachments"][0]["text"] == "&lt;!channel&gt; &lt;@U1&gt; &amp; @here"
     discord = sent(BodyFormat.DISCORD, "order.paid", b"<@1> [safe](http://evil)")
@@ -222,7 +222,7 @@ def test_a_payload_can_call_nobody() -> None:
 @given(st.sampled_from(CHATS), our.alert_event_types, our.alerts)
 def test_every_announcement_is_understood(body_format: BodyFormat, event_type: str, alert: Alert) -> None:
     """What Monitor tells of an alert is never shown as raw JSON."""
-    made = announcement(event_type, alert, "Orders", {})
+    made = notification_of(event_type, alert, "Orders", {})
     message = message_of(event_type, made.payload)
     assert message.title == f"{alert.severity.capitalize()} alert {event_type.removeprefix(ALERTS)}"
     assert message.text == alert.title

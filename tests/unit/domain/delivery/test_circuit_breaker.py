@@ -13,17 +13,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from monitor.domain.delivery.circuit_breaker import (
     TRANSITIONS,
     Breaker,
+    BreakerEvent,
     BreakerPolicy,
     BreakerState,
     Permit,
-    Signal,
-    after,
-    move,
     permit,
-    probing,
+    record_outcome,
+    start_probe,
+    transition,
 )
 from monitor.domain.errors import Conflict
-from monitor.domain.monitoring.health import remember
+from monitor.domain.monitoring.health import append_outcome
 from tests import strategies as our
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,8 +38,8 @@ def seconds(count: float) -> timedelta:
 def settle(attempts: str, breaker: Breaker = Breaker(), recent: tuple[str, ...] = ()) -> Breaker:  # noqa: B008
     """Settle a picture of attempts in order: ``.`` succeeded, ``x`` failed; *recent* came before."""
     for char in attempts:
-        recent = remember(recent, "ok" if char == "." else "503", POLICY.window)
-        breaker = after(breaker, recent, char == ".", NOW, POLICY)
+        recent = append_outcome(recent, "ok" if char == "." else "503", POLICY.window)
+        breaker = record_outcome(breaker, recent, char == ".", NOW, POLICY)
     return breaker
 
 
@@ -72,17 +72,17 @@ def test_it_opens_for_the_base_time_first() -> None:
 
 @pytest.mark.parametrize(("trips", "open_s"), [(1, 60), (2, 120), (4, 480), (5, 600), (10_000, 600)])
 def test_each_failed_probe_doubles_the_time_up_to_the_cap(trips: int, open_s: float) -> None:
-    half_open = probing(tripped(trips), NOW, POLICY)
+    half_open = start_probe(tripped(trips), NOW, POLICY)
     assert settle("x", half_open) == Breaker(BreakerState.OPEN, until=NOW + seconds(open_s), trips=trips + 1)
 
 
 def test_a_good_probe_closes_it_and_forgets_the_trips() -> None:
-    assert settle(".", probing(tripped(7), NOW, POLICY)) == Breaker()
+    assert settle(".", start_probe(tripped(7), NOW, POLICY)) == Breaker()
 
 
 def test_failures_from_before_a_good_probe_do_not_open_it_again() -> None:
     outage = ("503",) * 20
-    closed = settle(".", probing(tripped(), NOW, POLICY), outage)
+    closed = settle(".", start_probe(tripped(), NOW, POLICY), outage)
     assert settle("xxxx", closed, (*outage[1:], "ok")).state is BreakerState.CLOSED
     assert settle("xxxxx", closed, (*outage[1:], "ok")).state is BreakerState.OPEN
 
@@ -90,7 +90,7 @@ def test_failures_from_before_a_good_probe_do_not_open_it_again() -> None:
 def test_the_ratio_needs_a_full_window_since_it_closed() -> None:
     """Nineteen outcomes since a good probe, ten of them failures, are not yet half of twenty."""
     outage = ("503",) * 20
-    closed = settle(".", probing(tripped(), NOW, POLICY), outage)
+    closed = settle(".", start_probe(tripped(), NOW, POLICY), outage)
     assert settle("x.x.x.x.x.x.x.x.x.x", closed, outage).state is BreakerState.CLOSED
     assert settle("x.x.x.x.x.x.x.x.x.x.", closed, outage).state is BreakerState.OPEN
 
@@ -106,25 +106,25 @@ def test_a_steady_webhook_settles_into_an_unchanging_breaker() -> None:
 
 
 def test_only_one_worker_gets_the_probe() -> None:
-    taken = probing(tripped(), NOW, POLICY)
+    taken = start_probe(tripped(), NOW, POLICY)
     assert permit(taken, NOW) is Permit.NONE
     with pytest.raises(Conflict, match="half_open"):
-        probing(taken, NOW, POLICY)
+        start_probe(taken, NOW, POLICY)
 
 
 def test_the_probe_is_offered_again_when_its_prober_died() -> None:
-    taken = probing(tripped(), NOW, POLICY)
+    taken = start_probe(tripped(), NOW, POLICY)
     lease_end = NOW + seconds(POLICY.probe_lease_s)
     assert permit(taken, lease_end - MOMENT) is Permit.NONE
     assert permit(taken, lease_end) is Permit.PROBE
-    again = probing(taken, lease_end, POLICY)
+    again = start_probe(taken, lease_end, POLICY)
     assert again == Breaker(BreakerState.HALF_OPEN, until=lease_end + seconds(POLICY.probe_lease_s), trips=1)
 
 
 def test_a_closed_breaker_needs_no_probe() -> None:
     assert permit(Breaker(), NOW) is Permit.ALL
     with pytest.raises(Conflict, match="closed"):
-        probing(Breaker(), NOW, POLICY)
+        start_probe(Breaker(), NOW, POLICY)
 
 
 def test_an_opening_without_an_end_is_probed_rather_than_kept_for_ever() -> None:
@@ -137,17 +137,17 @@ def test_nothing_is_sent_before_the_time_is_up(breaker: Breaker, now: datetime, 
     assert breaker.until is not None
     assert permit(breaker, now) is (Permit.PROBE if now >= breaker.until else Permit.NONE)
     if now >= breaker.until:
-        assert permit(probing(breaker, now, policy), now) is Permit.NONE
+        assert permit(start_probe(breaker, now, policy), now) is Permit.NONE
 
 
-@pytest.mark.parametrize(("state", "signal"), list(product(BreakerState, Signal)))
-def test_only_the_moves_of_the_table_exist(state: BreakerState, signal: Signal) -> None:
+@pytest.mark.parametrize(("state", "signal"), list(product(BreakerState, BreakerEvent)))
+def test_only_the_moves_of_the_table_exist(state: BreakerState, signal: BreakerEvent) -> None:
     """A move is in the table, or raises."""
     if (state, signal) in TRANSITIONS:
-        assert move(state, signal) in BreakerState
+        assert transition(state, signal) in BreakerState
     else:
         with pytest.raises(Conflict, match=f"{state} does not react to {signal}"):
-            move(state, signal)
+            transition(state, signal)
 
 
 @given(our.breakers, our.recents, our.labels, our.instants, our.breaker_policies)
@@ -156,7 +156,7 @@ def test_every_result_leaves_a_sound_breaker(
 ) -> None:
     """after is total: closed has no ``until``; open and half-open have one and at least one trip; a breaker that
     opens stays open between the base time and the cap."""
-    moved = after(breaker, (*recent, label), label == "ok", now, policy)
+    moved = record_outcome(breaker, (*recent, label), label == "ok", now, policy)
     assert (moved.state is BreakerState.CLOSED) == (moved.until is None) == (moved.trips == 0)
     assert 0 <= moved.since <= policy.window
     if moved.state is BreakerState.OPEN and moved != breaker:
@@ -187,21 +187,21 @@ class BreakerLife(RuleBasedStateMachine):
         granted = permit(self.breaker, self.now)
         assert granted is Permit.NONE or self.now >= self.quiet_until
         if granted is Permit.PROBE:
-            self.breaker = probing(self.breaker, self.now, POLICY)
+            self.breaker = start_probe(self.breaker, self.now, POLICY)
             self.quiet_until = self.now + seconds(POLICY.probe_lease_s)
 
     @rule(label=our.labels)
     def an_attempt_settles(self, label: str) -> None:
         before = self.breaker
-        self.recent = remember(self.recent, label, POLICY.window)
-        self.breaker = after(before, self.recent, label == "ok", self.now, POLICY)
+        self.recent = append_outcome(self.recent, label, POLICY.window)
+        self.breaker = record_outcome(before, self.recent, label == "ok", self.now, POLICY)
         if self.breaker.state is BreakerState.CLOSED:
             self.quiet_until = self.now
         elif before.state is not BreakerState.OPEN:
             self.quiet_until = self.now + seconds(min(30 * 2 ** (self.breaker.trips - 1), 600))
 
     @invariant()
-    def it_says_how_long_it_is_quiet(self) -> None:
+    def it_stays_open_for_the_time_of_its_trips(self) -> None:
         if self.breaker.state is not BreakerState.CLOSED:
             assert self.breaker.until == self.quiet_until
 

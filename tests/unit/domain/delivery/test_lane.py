@@ -13,17 +13,17 @@ from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permi
 from monitor.domain.delivery.lane import (
     Lane,
     LanePolicy,
+    capacity,
     catch_up,
-    charge,
     failed_for_good,
-    observe,
+    record_attempt,
     refill_s,
     reopen,
-    room,
+    reserve,
 )
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
-from monitor.domain.services.deliver import share
+from monitor.domain.services.deliver import allot
 from monitor.domain.vocab import HealthStatus
 from tests import strategies as our
 from tests.samples import OK, REFUSED
@@ -59,13 +59,13 @@ def lanes(draw: st.DrawFn) -> Lane:
     )
 
 
-# ------------------------------------------------------------------------------------------------------ room and charge
+# --------------------------------------------------------------------------------------------------- capacity, reserve
 
 
 @given(lanes())
-def test_room_stays_between_nothing_and_every_cap(lane: Lane) -> None:
-    """0 <= room <= max_concurrency, <= 1 when ordered or probing, <= burst, and 0 while the breaker is shut."""
-    free = room(lane, NOW)
+def test_capacity_stays_between_zero_and_every_limit(lane: Lane) -> None:
+    """0 <= capacity <= max_concurrency, <= 1 when ordered or probing, <= burst, and 0 while the breaker is shut."""
+    free = capacity(lane, NOW)
     caps = [lane.max_concurrency]
     if lane.ordered or permit(lane.breaker, NOW) is Permit.PROBE:
         caps.append(1)
@@ -77,20 +77,20 @@ def test_room_stays_between_nothing_and_every_cap(lane: Lane) -> None:
 
 
 @given(lanes(), st.integers(1, 20), st.floats(0, 3_600))
-def test_a_charge_conserves_tokens_and_they_never_leave_their_bucket(lane: Lane, wish: int, later_s: float) -> None:
-    """0 <= tokens <= burst at every time; charging n at one instant costs exactly n of room."""
-    taken = min(wish, room(lane, NOW))
-    charged = charge(lane, taken, NOW, POLICY)
+def test_reserving_conserves_tokens_within_their_bucket(lane: Lane, wish: int, later_s: float) -> None:
+    """0 <= tokens <= burst at every time; reserving n at one instant costs exactly n of capacity."""
+    taken = min(wish, capacity(lane, NOW))
+    reserved = reserve(lane, taken, NOW, POLICY)
     if lane.rate_limit is None or not taken:
-        assert charged.tokens == lane.tokens
+        assert reserved.tokens == lane.tokens
         return
-    assert charged.tokens is not None
-    assert 0 <= charged.tokens <= lane.rate_limit.burst
+    assert reserved.tokens is not None
+    assert 0 <= reserved.tokens <= lane.rate_limit.burst
     if lane.breaker.state is BreakerState.CLOSED and not lane.ordered:
         # Without the other caps, what is left is what was there less what was taken.
         wide = replace(lane, max_concurrency=1_000, in_flight=0)
-        assert room(charge(wide, taken, NOW, POLICY), NOW) == room(wide, NOW) - taken
-    assert room(charged, NOW + timedelta(seconds=later_s)) <= lane.rate_limit.burst
+        assert capacity(reserve(wide, taken, NOW, POLICY), NOW) == capacity(wide, NOW) - taken
+    assert capacity(reserved, NOW + timedelta(seconds=later_s)) <= lane.rate_limit.burst
 
 
 @given(lanes(), st.lists(st.tuples(st.floats(0, 10), st.integers(0, 5)), max_size=20))
@@ -102,42 +102,42 @@ def test_no_rate_limited_lane_sends_more_than_its_rate_allows(lane: Lane, steps:
     for wait_s, wish in steps:
         now += timedelta(seconds=wait_s)
         passed_s += wait_s
-        taken = min(wish, room(lane, now))
+        taken = min(wish, capacity(lane, now))
         total += taken
-        lane = charge(lane, taken, now, POLICY)
+        lane = reserve(lane, taken, now, POLICY)
     assert total <= limit.burst + limit.per_s * passed_s + 1e-3
 
 
 def test_taking_nothing_changes_nothing() -> None:
-    assert charge(LANE, 0, NOW, POLICY) is LANE
+    assert reserve(LANE, 0, NOW, POLICY) is LANE
 
 
 def test_an_unlimited_lane_with_a_closed_breaker_is_not_written() -> None:
-    assert charge(LANE, 3, NOW, POLICY) is LANE
+    assert reserve(LANE, 3, NOW, POLICY) is LANE
 
 
-def test_deliveries_in_flight_take_room() -> None:
-    assert room(replace(LANE, in_flight=7), NOW) == 3
-    assert room(replace(LANE, in_flight=12), NOW) == 0
+def test_deliveries_in_flight_take_capacity() -> None:
+    assert capacity(replace(LANE, in_flight=7), NOW) == 3
+    assert capacity(replace(LANE, in_flight=12), NOW) == 0
 
 
 def test_an_ordered_lane_has_one_in_flight() -> None:
     ordered = replace(LANE, ordered=True)
-    assert room(ordered, NOW) == 1
-    assert room(replace(ordered, in_flight=1), NOW) == 0
+    assert capacity(ordered, NOW) == 1
+    assert capacity(replace(ordered, in_flight=1), NOW) == 0
 
 
 def test_a_probe_goes_out_once_although_older_attempts_hang() -> None:
     due = replace(LANE, breaker=Breaker(BreakerState.OPEN, NOW, 1), in_flight=10)
-    assert room(due, NOW) == 1
-    sent = charge(due, 1, NOW, POLICY)
+    assert capacity(due, NOW) == 1
+    sent = reserve(due, 1, NOW, POLICY)
     assert sent.breaker.state is BreakerState.HALF_OPEN
-    assert room(sent, NOW) == 0
+    assert capacity(sent, NOW) == 0
 
 
 def test_a_clock_that_steps_back_makes_no_tokens() -> None:
     lane = replace(LANE, rate_limit=RateLimit(10.0, 10), tokens=2.5, tokens_at=NOW)
-    assert room(lane, NOW - timedelta(hours=1)) == 2
+    assert capacity(lane, NOW - timedelta(hours=1)) == 2
 
 
 @given(lanes())
@@ -147,11 +147,11 @@ def test_a_refill_is_awaited_exactly_while_the_rate_limit_holds_something_back(l
     lane = replace(lane, breaker=Breaker(), ordered=False, in_flight=0, tokens_at=charged_at)
     wait_s = refill_s(lane, NOW)
     if wait_s is None:
-        assert room(lane, NOW) > 0
+        assert capacity(lane, NOW) > 0
     else:
         assert wait_s > 0
-        assert room(lane, NOW) == 0
-        assert room(lane, NOW + timedelta(seconds=wait_s + 1e-3)) >= 1
+        assert capacity(lane, NOW) == 0
+        assert capacity(lane, NOW + timedelta(seconds=wait_s + 1e-3)) >= 1
 
 
 def test_a_lane_that_is_reopened_starts_without_its_failures() -> None:
@@ -165,8 +165,8 @@ def test_a_lane_that_is_reopened_starts_without_its_failures() -> None:
 @given(st.lists(lanes(), max_size=12, unique_by=lambda lane: lane.webhook_id), st.integers(0, 60))
 def test_shares_fit_their_rooms_and_use_all_that_is_possible(offered: list[Lane], limit: int) -> None:
     """sum(shares) == min(limit, sum(rooms)); 0 < share <= room; no lane gets two more than one that wants more."""
-    rooms = {lane.webhook_id: room(lane, NOW) for lane in offered}
-    shares = share(offered, limit, NOW)
+    rooms = {lane.webhook_id: capacity(lane, NOW) for lane in offered}
+    shares = allot(offered, limit, NOW)
     assert sum(shares.values()) == min(limit, sum(rooms.values()))
     assert all(0 < n <= rooms[id_] for id_, n in shares.items())
     hungry = [shares.get(id_, 0) for id_, free in rooms.items() if shares.get(id_, 0) < free]
@@ -175,8 +175,8 @@ def test_shares_fit_their_rooms_and_use_all_that_is_possible(offered: list[Lane]
 
 def test_what_does_not_divide_goes_to_those_that_waited_longest() -> None:
     waiting = [replace(LANE, webhook_id=UUID(int=n), max_concurrency=cap) for n, cap in ((1, 10), (2, 1), (3, 10))]
-    assert share(waiting, 1, NOW) == {UUID(int=1): 1}
-    assert share(waiting, 8, NOW) == {UUID(int=1): 4, UUID(int=2): 1, UUID(int=3): 3}
+    assert allot(waiting, 1, NOW) == {UUID(int=1): 1}
+    assert allot(waiting, 8, NOW) == {UUID(int=1): 4, UUID(int=2): 1, UUID(int=3): 3}
 
 
 # -------------------------------------------------------------------------------------------------------------- observe
@@ -186,7 +186,7 @@ def test_what_does_not_divide_goes_to_those_that_waited_longest() -> None:
 def test_late_news_moves_nothing_but_a_half_open_breaker(lane: Lane, outcome: Outcome, at: datetime) -> None:
     """at < last_attempt_at: only the breaker may change, and only from half-open."""
     lane = replace(lane, last_attempt_at=at + timedelta(microseconds=1))
-    seen = observe(lane, outcome, at, NOW, POLICY)
+    seen = record_attempt(lane, outcome, at, NOW, POLICY)
     assert replace(seen, breaker=lane.breaker) == lane
     if lane.breaker.state is not BreakerState.HALF_OPEN:
         assert seen is lane
@@ -195,19 +195,19 @@ def test_late_news_moves_nothing_but_a_half_open_breaker(lane: Lane, outcome: Ou
 def test_an_attempt_is_remembered_and_judged() -> None:
     lane = LANE
     for n in range(5):
-        lane = observe(lane, REFUSED, NOW + timedelta(seconds=n), NOW + timedelta(seconds=n), POLICY)
+        lane = record_attempt(lane, REFUSED, NOW + timedelta(seconds=n), NOW + timedelta(seconds=n), POLICY)
     assert lane.recent == ("503",) * 5
     assert lane.failing_since == NOW
     assert lane.last_attempt_at == NOW + timedelta(seconds=4)
     assert lane.health.status is HealthStatus.UNAVAILABLE
     assert lane.breaker.state is BreakerState.OPEN
-    lane = observe(lane, OK, NOW + timedelta(minutes=1), NOW + timedelta(minutes=1), POLICY)
+    lane = record_attempt(lane, OK, NOW + timedelta(minutes=1), NOW + timedelta(minutes=1), POLICY)
     assert lane.failing_since is None
 
 
 def test_a_late_probe_still_closes_the_breaker() -> None:
     waiting = replace(LANE, last_attempt_at=NOW, breaker=Breaker(BreakerState.HALF_OPEN, NOW + timedelta(minutes=1), 1))
-    seen = observe(waiting, OK, NOW - timedelta(seconds=1), NOW, POLICY)
+    seen = record_attempt(waiting, OK, NOW - timedelta(seconds=1), NOW, POLICY)
     assert seen.breaker == Breaker()
     assert seen.recent == ()
 
@@ -218,7 +218,7 @@ def test_catching_up_tells_since_when_a_webhook_fails(lane: Lane, attempts: list
     attempts.sort(key=lambda pair: pair[1])
     one_by_one = lane
     for outcome, at in attempts:
-        one_by_one = observe(one_by_one, outcome, at, NOW, POLICY)
+        one_by_one = record_attempt(one_by_one, outcome, at, NOW, POLICY)
     caught_up = catch_up(lane, attempts)
     assert caught_up.failing_since == one_by_one.failing_since
     assert caught_up.last_attempt_at == one_by_one.last_attempt_at

@@ -33,7 +33,7 @@ def running() -> Replay:
     )
 
 
-def test_what_was_not_delivered_is_meant_unless_told() -> None:
+def test_undelivered_states_are_the_default() -> None:
     check_replay(spec())
     assert spec().states == [DeliveryState.FAILED, DeliveryState.CANCELLED, DeliveryState.QUARANTINED]
 
@@ -63,7 +63,7 @@ def test_it_runs_as_long_as_steps_are_full() -> None:
     assert shown(done).state is ReplayState.DONE
 
 
-def test_the_request_says_from_and_to() -> None:
+def test_the_request_names_its_range_from_and_to() -> None:
     body = b'{"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "dry_run": true}'
     read = msgspec.json.decode(body, type=ReplaySpec)
     assert read.dry_run

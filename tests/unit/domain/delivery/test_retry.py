@@ -86,7 +86,7 @@ def test_the_last_attempt_of_the_schedule_is_final() -> None:
 
 
 @pytest.mark.parametrize(("attempts", "expected_s"), list(enumerate(STANDARD_SCHEDULE_S))[1:])
-def test_without_luck_the_wait_is_what_the_standard_says(attempts: int, expected_s: float) -> None:
+def test_without_jitter_the_wait_is_that_of_the_standard(attempts: int, expected_s: float) -> None:
     assert wait_s(TIMED_OUT, attempts) == expected_s
 
 

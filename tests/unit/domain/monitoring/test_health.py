@@ -1,4 +1,4 @@
-"""Health: a pure verdict on recent attempts, with hysteresis and a reason."""
+"""Health: the status of recent attempts, with hysteresis and a reason."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from monitor.domain.monitoring.health import (
     UNKNOWN_HEALTH,
     Health,
     HealthPolicy,
+    append_outcome,
     continuous_failure,
-    evaluate,
+    evaluate_health,
     failure_probability,
-    remember,
 )
 from monitor.domain.vocab import HealthStatus
 from tests import strategies as our
@@ -37,7 +37,7 @@ def outcomes(text: str) -> tuple[str, ...]:
 
 
 def status_of(text: str, previous: Health | None = None) -> HealthStatus:
-    return evaluate(outcomes(text), previous, POLICY, NOW).status
+    return evaluate_health(outcomes(text), previous, POLICY, NOW).status
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_a_bad_status_is_left_only_after_enough_successes(previous: Health, atte
 def test_every_webhook_has_a_health_with_a_sentence_for_a_reason(
     recent: tuple[str, ...], previous: Health | None, policy: HealthPolicy, now: datetime
 ) -> None:
-    """evaluate is total; the status is unknown exactly when nothing is known; the reason is one sentence."""
-    health = evaluate(recent, previous, policy, now)
+    """evaluate_health is total; the status is unknown exactly without attempts; the reason is one sentence."""
+    health = evaluate_health(recent, previous, policy, now)
     assert (health.status is HealthStatus.UNKNOWN) == (not recent)
     assert health.reason.endswith(".")
     assert health.reason.count(".") == 1
@@ -101,9 +101,9 @@ def test_every_webhook_has_a_health_with_a_sentence_for_a_reason(
 def test_a_duplicate_changes_nothing(
     recent: tuple[str, ...], previous: Health | None, policy: HealthPolicy, now: datetime, later: datetime
 ) -> None:
-    """evaluate(r, evaluate(r, p)) == evaluate(r, p), whenever it is repeated."""
-    health = evaluate(recent, previous, policy, now)
-    assert evaluate(recent, health, policy, later) == health
+    """evaluate_health(r, evaluate_health(r, p)) == evaluate_health(r, p), whenever it is repeated."""
+    health = evaluate_health(recent, previous, policy, now)
+    assert evaluate_health(recent, health, policy, later) == health
 
 
 @given(our.recents, st.data(), previous_healths, our.health_policies)
@@ -114,7 +114,7 @@ def test_a_worse_sample_never_improves_it(
     assume("ok" in recent)
     index = data.draw(st.sampled_from([i for i, label in enumerate(recent) if label == "ok"]))
     worse = (*recent[:index], data.draw(our.failure_labels), *recent[index + 1 :])
-    before, after = (evaluate(sample, previous, policy, NOW) for sample in (recent, worse))
+    before, after = (evaluate_health(sample, previous, policy, NOW) for sample in (recent, worse))
     assert SEVERITY[after.status] >= SEVERITY[before.status]
     assert after.failure_probability >= before.failure_probability
 
@@ -123,7 +123,9 @@ def test_a_worse_sample_never_improves_it(
 def test_a_worse_past_never_improves_it(recent: tuple[str, ...], policy: HealthPolicy) -> None:
     """For fixed attempts, a worse previous status never gives a better one."""
     assume(recent)
-    now_by_past = [SEVERITY[evaluate(recent, past, policy, NOW).status] for past in (HEALTHY, DEGRADED, UNAVAILABLE)]
+    now_by_past = [
+        SEVERITY[evaluate_health(recent, past, policy, NOW).status] for past in (HEALTHY, DEGRADED, UNAVAILABLE)
+    ]
     assert now_by_past == sorted(now_by_past)
 
 
@@ -133,7 +135,7 @@ def test_the_time_of_change_moves_only_with_the_status(
 ) -> None:
     """changed_at is now if the status differs from the previous one, and what it was otherwise."""
     before = previous or UNKNOWN_HEALTH
-    health = evaluate(recent, previous, policy, now)
+    health = evaluate_health(recent, previous, policy, now)
     assert health.changed_at == (before.changed_at if health.status is before.status else now)
 
 
@@ -144,12 +146,12 @@ def test_only_the_window_counts(
     """What came before the last ``window`` attempts makes no difference."""
     window = recent[-policy.window :]
     assume(len(window) == policy.window)
-    assert evaluate((*older, *window), previous, policy, NOW) == evaluate(window, previous, policy, NOW)
+    assert evaluate_health((*older, *window), previous, policy, NOW) == evaluate_health(window, previous, policy, NOW)
 
 
 def test_the_reason_stays_current_while_the_status_stands() -> None:
-    first = evaluate(outcomes("xxxxx"), None, POLICY, NOW)
-    second = evaluate(outcomes("xxxxxx"), first, POLICY, LATER)
+    first = evaluate_health(outcomes("xxxxx"), None, POLICY, NOW)
+    second = evaluate_health(outcomes("xxxxxx"), first, POLICY, LATER)
     assert (second.status, second.changed_at) == (first.status, NOW)
     assert second.reason == "All of the last 6 attempts failed: 503."
 
@@ -184,11 +186,11 @@ def test_the_reason_stays_current_while_the_status_stands() -> None:
         ),
     ],
 )
-def test_the_reason_says_it_in_one_sentence(recent: tuple[str, ...], previous: Health | None, reason: str) -> None:
-    assert evaluate(recent, previous, POLICY, NOW).reason == reason
+def test_the_reason_is_one_sentence(recent: tuple[str, ...], previous: Health | None, reason: str) -> None:
+    assert evaluate_health(recent, previous, POLICY, NOW).reason == reason
 
 
-def test_nothing_known_means_the_prior_failure_probability() -> None:
+def test_without_attempts_the_failure_probability_is_the_prior() -> None:
     assert failure_probability(()) == PRIOR_FAILURE_RATIO == UNKNOWN_HEALTH.failure_probability
 
 
@@ -206,14 +208,14 @@ def test_the_failure_probability_leans_on_the_latest_attempts(attempts: str, low
 
 
 @given(our.recents, our.labels, st.integers(1, 25))
-def test_the_newest_outcome_is_remembered_last_and_the_oldest_forgotten(
+def test_the_newest_outcome_is_appended_and_the_oldest_dropped(
     recent: tuple[str, ...], label: str, window: int
 ) -> None:
-    """remember gives the last ``window`` labels of recent + label."""
-    remembered = remember(recent, label, window)
-    assert remembered[-1] == label
-    assert (*recent, label)[-len(remembered) :] == remembered
-    assert len(remembered) == min(len(recent) + 1, window)
+    """append_outcome gives the last ``window`` labels of recent + label."""
+    appended = append_outcome(recent, label, window)
+    assert appended[-1] == label
+    assert (*recent, label)[-len(appended) :] == appended
+    assert len(appended) == min(len(recent) + 1, window)
 
 
 @pytest.mark.parametrize(

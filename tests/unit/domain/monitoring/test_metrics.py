@@ -21,15 +21,15 @@ from monitor.domain.monitoring.metrics import (
     RollupBuilder,
     bucket_of,
     bucket_value,
-    merge,
+    merge_histograms,
     merge_rollups,
     percentile,
     percentiles,
-    rollup_of,
     unit_s,
     whole_units,
 )
 from tests import strategies as our
+from tests.samples import rollup_of
 
 PROMISE = 0.025
 MEASURABLE_MS = st.floats(MIN_LATENCY_MS, MAX_LATENCY_MS)
@@ -116,20 +116,29 @@ def test_a_quantile_outside_zero_to_one_is_refused(q: float) -> None:
 @given(our.histograms, our.histograms, our.histograms)
 def test_merging_histograms_is_associative_and_commutative(a: Histogram, b: Histogram, c: Histogram) -> None:
     """(a + b) + c == a + (b + c) == a + b + c in any order."""
-    assert merge(merge(a, b), c) == merge(a, merge(b, c)) == merge(c, a, b)
+    assert (
+        merge_histograms(merge_histograms(a, b), c)
+        == merge_histograms(a, merge_histograms(b, c))
+        == merge_histograms(c, a, b)
+    )
 
 
 @given(our.histograms)
 def test_the_empty_histogram_is_the_identity(histogram: Histogram) -> None:
     """a + 0 == 0 + a == a, and the merge of nothing is 0."""
-    assert merge(histogram, Histogram()) == merge(Histogram(), histogram) == merge(histogram) == histogram
-    assert merge() == Histogram()
+    assert (
+        merge_histograms(histogram, Histogram())
+        == merge_histograms(Histogram(), histogram)
+        == merge_histograms(histogram)
+        == histogram
+    )
+    assert merge_histograms() == Histogram()
 
 
 @given(st.lists(our.latencies_ms), st.lists(our.latencies_ms))
 def test_merging_is_the_same_as_counting_everything_at_once(a: list[float], b: list[float]) -> None:
     """H(xs) + H(ys) == H(xs ++ ys), and no sample is lost."""
-    merged = merge(Histogram.of(a), Histogram.of(b))
+    merged = merge_histograms(Histogram.of(a), Histogram.of(b))
     assert merged == Histogram.of(a + b)
     assert merged.total == len(a) + len(b)
 
@@ -164,7 +173,7 @@ def test_a_rollup_counts_every_attempt_once(samples: list[tuple[str, float]]) ->
     assert rollup.latency_sum_ms == pytest.approx(sum(ms for _, ms in samples), abs=len(samples) / 2_048 + 1e-6)
 
 
-def test_a_rollup_tells_errors_by_label_and_the_mean_latency() -> None:
+def test_a_rollup_counts_errors_by_label_and_has_a_mean_latency() -> None:
     rollup = rollup_of([("ok", 10), ("503", 20), ("503", 30), ("timeout", 40)])
     assert (rollup.attempts, rollup.failures, rollup.latency_mean_ms) == (4, 3, 25)
     assert rollup.errors == {"503": 2, "timeout": 1}

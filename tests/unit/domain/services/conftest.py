@@ -10,6 +10,7 @@ from tests.fakes.egress.sender import FakeWebhookSender
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
+from tests.unit.domain.services.deliver_bench import Bench
 
 
 @pytest.fixture
@@ -35,3 +36,10 @@ def queries(database: FakeDatabase) -> FakeQueries:
 @pytest.fixture
 def sender() -> FakeWebhookSender:
     return FakeWebhookSender()
+
+
+@pytest.fixture
+def bench(
+    database: FakeDatabase, unit_of_work: UnitOfWorkFactory, sender: FakeWebhookSender, clock: FakeClock
+) -> Bench:
+    return Bench(database, unit_of_work, sender, clock)

@@ -1,4 +1,4 @@
-"""What people do about alerts and silences."""
+"""Commands of users on alerts and silences."""
 
 from __future__ import annotations
 
@@ -10,186 +10,204 @@ import pytest
 
 from monitor.domain.alerts import AlertKind, AlertState, SilenceSpec
 from monitor.domain.errors import Conflict, Invalid, NotFound
-from monitor.domain.services.alerts import Acknowledgement, Decision, ManyAcknowledgements
+from monitor.domain.services.alerts import Acknowledgement, AlertNote, BulkAcknowledgement
 from monitor.domain.vocab import Actor, Role
 from tests import samples
-from tests.unit.domain.services.detection_fixture import MINUTE, House
+from tests.unit.domain.services.detection_harness import MINUTE, DetectionHarness
 
 GRACE = Actor("grace", Role.OPERATOR, "request-2")
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> DetectionHarness:
+    return DetectionHarness()
 
 
 @pytest.fixture
-async def webhook_id(house: House) -> UUID:
-    return await house.add(labels={"team": "blue"})
+async def webhook_id(harness: DetectionHarness) -> UUID:
+    return await harness.add(labels={"team": "blue"})
 
 
 @pytest.fixture
-async def alert_id(house: House, webhook_id: UUID) -> UUID:
-    """One that subscribers know of."""
-    house.fails(webhook_id)
-    await house.look()
-    assert house.heard() == ["raised"]
-    house.facts()
-    return house.alert(webhook_id).id
+async def alert_id(harness: DetectionHarness, webhook_id: UUID) -> UUID:
+    """An alert that was published."""
+    harness.make_unavailable(webhook_id)
+    await harness.evaluate_all()
+    assert harness.take_notifications() == ["raised"]
+    harness.take_domain_events()
+    return harness.alert(webhook_id).id
 
 
-def audited(house: House) -> list[tuple[str, str]]:
-    return [(row.action, row.subject) for row in house.database.tables.audit.values()]
+def audited(harness: DetectionHarness) -> list[tuple[str, str]]:
+    return [(row.action, row.subject) for row in harness.database.tables.audit.values()]
 
 
-async def test_the_first_to_acknowledge_owns_it_and_the_second_gets_the_same_answer(
-    house: House, alert_id: UUID
+async def test_the_first_acknowledgement_counts_and_the_second_returns_it(
+    harness: DetectionHarness, alert_id: UUID
 ) -> None:
-    first = await house.triage.acknowledge(alert_id, Acknowledgement("Mine."), samples.ACTOR)
+    first = await harness.commands.acknowledge(alert_id, Acknowledgement("Mine."), samples.ACTOR)
     assert (first.state, first.acknowledged_by, first.note) == (AlertState.ACKNOWLEDGED, "ada", "Mine.")
-    assert first.acknowledged_at == house.clock.now()
-    house.clock.advance(1)
-    assert await house.triage.acknowledge(alert_id, Acknowledgement("No, mine."), GRACE) == first
-    assert audited(house) == [("alert.acknowledge", "ada")]
-    assert (house.heard(), house.facts()) == (["acknowledged"], ["AlertAcknowledged"])
-    house.check_replay()
+    assert first.acknowledged_at == harness.clock.now()
+    harness.clock.advance(1)
+    assert await harness.commands.acknowledge(alert_id, Acknowledgement("No, mine."), GRACE) == first
+    assert audited(harness) == [("alert.acknowledge", "ada")]
+    assert (harness.take_notifications(), harness.take_domain_events()) == (["acknowledged"], ["AlertAcknowledged"])
+    harness.check_replay()
 
 
-async def test_of_64_people_at_once_one_owns_it(house: House, alert_id: UUID) -> None:
-    said = [
-        house.triage.acknowledge(alert_id, Acknowledgement(), Actor(f"user-{number}", Role.OPERATOR))
+async def test_of_64_concurrent_acknowledgements_one_counts(harness: DetectionHarness, alert_id: UUID) -> None:
+    calls = [
+        harness.commands.acknowledge(alert_id, Acknowledgement(), Actor(f"user-{number}", Role.OPERATOR))
         for number in range(64)
     ]
-    answers = await asyncio.gather(*said)
+    answers = await asyncio.gather(*calls)
     assert len({answer.acknowledged_by for answer in answers}) == 1
-    assert len(audited(house)) == 1
+    assert len(audited(harness)) == 1
 
 
-async def test_an_acknowledgement_ends_when_it_said(house: House, alert_id: UUID, webhook_id: UUID) -> None:
-    expires_at = house.clock.now() + timedelta(minutes=5)
-    view = await house.triage.acknowledge(alert_id, Acknowledgement(expires_at=expires_at), samples.ACTOR)
+async def test_an_acknowledgement_ends_when_it_expires(
+    harness: DetectionHarness, alert_id: UUID, webhook_id: UUID
+) -> None:
+    expires_at = harness.clock.now() + timedelta(minutes=5)
+    view = await harness.commands.acknowledge(alert_id, Acknowledgement(expires_at=expires_at), samples.ACTOR)
     assert view.ack_expires_at == expires_at
-    await house.look(after_s=5 * MINUTE - 1)
-    assert house.alert(webhook_id).state is AlertState.ACKNOWLEDGED
-    await house.look(after_s=1)
-    assert (house.alert(webhook_id).state, house.heard()) == (AlertState.PENDING, ["acknowledged", "raised"])
-    assert house.facts() == ["AlertAcknowledged", "AlertUpdated"]
+    await harness.evaluate_all(after_s=5 * MINUTE - 1)
+    assert harness.alert(webhook_id).state is AlertState.ACKNOWLEDGED
+    await harness.evaluate_all(after_s=1)
+    assert (harness.alert(webhook_id).state, harness.take_notifications()) == (
+        AlertState.PENDING,
+        ["acknowledged", "raised"],
+    )
+    assert harness.take_domain_events() == ["AlertAcknowledged", "AlertUpdated"]
 
 
-async def test_an_acknowledgement_that_ended_unseen_makes_room_for_the_next(house: House, alert_id: UUID) -> None:
-    expires_at = house.clock.now() + timedelta(minutes=5)
-    await house.triage.acknowledge(alert_id, Acknowledgement(expires_at=expires_at), samples.ACTOR)
-    house.clock.advance(5 * MINUTE)
-    assert (await house.triage.acknowledge(alert_id, Acknowledgement(), GRACE)).acknowledged_by == "grace"
+async def test_an_expired_acknowledgement_can_be_replaced_before_the_next_evaluation(
+    harness: DetectionHarness, alert_id: UUID
+) -> None:
+    expires_at = harness.clock.now() + timedelta(minutes=5)
+    await harness.commands.acknowledge(alert_id, Acknowledgement(expires_at=expires_at), samples.ACTOR)
+    harness.clock.advance(5 * MINUTE)
+    assert (await harness.commands.acknowledge(alert_id, Acknowledgement(), GRACE)).acknowledged_by == "grace"
 
 
-async def test_an_acknowledgement_cannot_end_before_it_began(house: House, alert_id: UUID) -> None:
+async def test_an_acknowledgement_cannot_end_before_it_began(harness: DetectionHarness, alert_id: UUID) -> None:
     with pytest.raises(Invalid) as refused:
-        await house.triage.acknowledge(alert_id, Acknowledgement(expires_at=house.clock.now()), samples.ACTOR)
+        await harness.commands.acknowledge(alert_id, Acknowledgement(expires_at=harness.clock.now()), samples.ACTOR)
     assert [error.pointer for error in refused.value.errors] == ["/expires_at"]
-    many = ManyAcknowledgements(ids=[alert_id], expires_at=house.clock.now())
+    many = BulkAcknowledgement(ids=[alert_id], expires_at=harness.clock.now())
     with pytest.raises(Invalid):
-        await house.triage.acknowledge_many(many, samples.ACTOR)
-    assert audited(house) == []
+        await harness.commands.acknowledge_many(many, samples.ACTOR)
+    assert audited(harness) == []
 
 
-async def test_a_resolved_alert_cannot_be_acknowledged(house: House, alert_id: UUID) -> None:
-    view = await house.triage.resolve(alert_id, Decision("It was me."), samples.ACTOR)
+async def test_a_resolved_alert_cannot_be_acknowledged(harness: DetectionHarness, alert_id: UUID) -> None:
+    view = await harness.commands.resolve(alert_id, AlertNote("It was me."), samples.ACTOR)
     assert (view.state, view.resolved_by, view.note) == (AlertState.RESOLVED, "ada", "It was me.")
     with pytest.raises(Conflict):
-        await house.triage.acknowledge(alert_id, Acknowledgement(), GRACE)
-    assert await house.triage.resolve(alert_id, Decision("Or me."), GRACE) == view
-    assert audited(house) == [("alert.resolve", "ada")]
-    assert (house.heard(), house.facts()) == (["resolved"], ["AlertResolved"])
+        await harness.commands.acknowledge(alert_id, Acknowledgement(), GRACE)
+    assert await harness.commands.resolve(alert_id, AlertNote("Or me."), GRACE) == view
+    assert audited(harness) == [("alert.resolve", "ada")]
+    assert (harness.take_notifications(), harness.take_domain_events()) == (["resolved"], ["AlertResolved"])
 
 
-async def test_what_a_person_resolved_stays_quiet_while_it_holds(
-    house: House, alert_id: UUID, webhook_id: UUID
+async def test_a_cause_is_suppressed_after_a_user_resolved_its_alert(
+    harness: DetectionHarness, alert_id: UUID, webhook_id: UUID
 ) -> None:
-    await house.triage.resolve(alert_id, Decision(), samples.ACTOR)
-    await house.look(after_s=60 * MINUTE)
-    assert house.alert(webhook_id).state is AlertState.RESOLVED
-    house.works(webhook_id)
-    await house.look()
-    house.fails(webhook_id)
-    await house.look()
-    assert [alert.state for alert in house.alerts] == [AlertState.RESOLVED, AlertState.PENDING]
+    await harness.commands.resolve(alert_id, AlertNote(), samples.ACTOR)
+    await harness.evaluate_all(after_s=60 * MINUTE)
+    assert harness.alert(webhook_id).state is AlertState.RESOLVED
+    harness.make_healthy(webhook_id)
+    await harness.evaluate_all()
+    harness.make_unavailable(webhook_id)
+    await harness.evaluate_all()
+    assert [alert.state for alert in harness.alerts] == [AlertState.RESOLVED, AlertState.PENDING]
 
 
-async def test_many_are_acknowledged_and_the_rest_skipped_with_the_reason(house: House, alert_id: UUID) -> None:
-    other = await house.add()
-    house.fails(other)
-    await house.look()
-    over = house.alert(other).id
-    await house.triage.resolve(over, Decision(), samples.ACTOR)
-    unknown = house.clock.new_id()
-    said = ManyAcknowledgements(ids=[unknown, over, alert_id, alert_id], note="On it.")
-    answer = await house.triage.acknowledge_many(said, samples.ACTOR)
+async def test_many_are_acknowledged_and_the_rest_skipped_with_the_reason(
+    harness: DetectionHarness, alert_id: UUID
+) -> None:
+    other = await harness.add()
+    harness.make_unavailable(other)
+    await harness.evaluate_all()
+    over = harness.alert(other).id
+    await harness.commands.resolve(over, AlertNote(), samples.ACTOR)
+    unknown = harness.clock.new_id()
+    bulk = BulkAcknowledgement(ids=[unknown, over, alert_id, alert_id], note="On it.")
+    answer = await harness.commands.acknowledge_many(bulk, samples.ACTOR)
     assert answer.acknowledged == [alert_id]
     assert {skipped.id: skipped.reason for skipped in answer.skipped} == {
         over: "This alert is resolved; there is nothing to acknowledge.",
         unknown: "There is no alert with this id.",
     }
-    assert house.database.tables.alerts[alert_id].note == "On it."
-    assert (await house.triage.acknowledge_many(said, GRACE)).acknowledged == [alert_id]
-    assert house.database.tables.alerts[alert_id].acknowledged_by == "ada"
+    assert harness.database.tables.alerts[alert_id].note == "On it."
+    assert (await harness.commands.acknowledge_many(bulk, GRACE)).acknowledged == [alert_id]
+    assert harness.database.tables.alerts[alert_id].acknowledged_by == "ada"
 
 
-async def test_an_unknown_alert_cannot_be_handled(house: House) -> None:
+async def test_an_unknown_alert_cannot_be_handled(harness: DetectionHarness) -> None:
     with pytest.raises(NotFound):
-        await house.triage.acknowledge(house.clock.new_id(), Acknowledgement(), samples.ACTOR)
+        await harness.commands.acknowledge(harness.clock.new_id(), Acknowledgement(), samples.ACTOR)
     with pytest.raises(NotFound):
-        await house.triage.resolve(house.clock.new_id(), Decision(), samples.ACTOR)
+        await harness.commands.resolve(harness.clock.new_id(), AlertNote(), samples.ACTOR)
 
 
-async def test_an_alert_of_a_deleted_webhook_can_be_handled(house: House, alert_id: UUID, webhook_id: UUID) -> None:
-    async with house.unit_of_work() as uow:
+async def test_an_alert_of_a_deleted_webhook_can_be_handled(
+    harness: DetectionHarness, alert_id: UUID, webhook_id: UUID
+) -> None:
+    async with harness.unit_of_work() as uow:
         await uow.webhooks.remove(webhook_id)
         await uow.commit()
-    await house.triage.acknowledge(alert_id, Acknowledgement(), samples.ACTOR)
-    [announced] = house.database.tables.outbox
+    await harness.commands.acknowledge(alert_id, Acknowledgement(), samples.ACTOR)
+    [announced] = harness.database.tables.notifications
     assert b'"a deleted webhook"' in announced.payload
 
 
-async def test_the_alert_about_all_can_be_handled(house: House) -> None:
-    house.fails(*[await house.add() for _ in range(6)])
-    await house.survey()
-    assert house.heard() == ["raised"]
-    view = await house.triage.acknowledge(house.alert(kind=AlertKind.WIDESPREAD).id, Acknowledgement(), samples.ACTOR)
+async def test_the_alert_about_all_can_be_handled(harness: DetectionHarness) -> None:
+    harness.make_unavailable(*[await harness.add() for _ in range(6)])
+    await harness.check_mass_failure()
+    assert harness.take_notifications() == ["raised"]
+    view = await harness.commands.acknowledge(
+        harness.alert(kind=AlertKind.MASS_FAILURE).id, Acknowledgement(), samples.ACTOR
+    )
     assert (view.webhook_id, view.webhook_name, view.acknowledged_by) == (None, None, "ada")
-    [announced] = house.database.tables.outbox
+    [announced] = harness.database.tables.notifications
     assert b'"webhook":null' in announced.payload
 
 
-async def test_what_is_silenced_is_handled_without_telling(house: House, alert_id: UUID, webhook_id: UUID) -> None:
-    await house.silence(MINUTE, label="team=blue")
-    view = await house.triage.acknowledge(alert_id, Acknowledgement(), samples.ACTOR)
-    assert (view.silenced, house.heard()) == (True, [])
+async def test_changes_of_a_silenced_alert_are_not_published(
+    harness: DetectionHarness, alert_id: UUID, webhook_id: UUID
+) -> None:
+    await harness.silence(MINUTE, label="team=blue")
+    view = await harness.commands.acknowledge(alert_id, Acknowledgement(), samples.ACTOR)
+    assert (view.silenced, harness.take_notifications()) == (True, [])
 
 
-async def test_a_silence_is_kept_with_who_made_it_and_ended_once(house: House, webhook_id: UUID) -> None:
+async def test_a_silence_records_its_creator_and_ends_once(harness: DetectionHarness, webhook_id: UUID) -> None:
     spec = SilenceSpec(
-        reason="Maintenance.", ends_at=house.clock.now() + timedelta(hours=1), label="team=blue", kind=AlertKind.FAILING
+        reason="Maintenance.",
+        ends_at=harness.clock.now() + timedelta(hours=1),
+        label="team=blue",
+        kind=AlertKind.FAILING,
     )
-    assert (await house.triage.preview(spec)).webhooks == 1
-    assert house.database.tables.silences == {}
-    made = await house.triage.silence(spec, samples.ACTOR)
+    assert (await harness.commands.preview(spec)).webhooks == 1
+    assert harness.database.tables.silences == {}
+    made = await harness.commands.silence(spec, samples.ACTOR)
     assert (made.created_by, made.reason, made.active, made.label) == ("ada", "Maintenance.", True, "team=blue")
-    house.clock.advance(1)
+    harness.clock.advance(1)
     for _ in range(2):
-        await house.triage.end_silence(made.id, GRACE)
-    ended = await house.alert_queries.silence(made.id)
-    assert (ended.active, ended.ends_at) == (False, house.clock.now())
-    assert audited(house) == [("silence.create", "ada"), ("silence.end", "grace")]
-    assert house.facts() == ["SilencesChanged"] * 2
+        await harness.commands.end_silence(made.id, GRACE)
+    ended = await harness.alert_queries.silence(made.id)
+    assert (ended.active, ended.ends_at) == (False, harness.clock.now())
+    assert audited(harness) == [("silence.create", "ada"), ("silence.end", "grace")]
+    assert harness.take_domain_events() == ["SilencesChanged"] * 2
     with pytest.raises(NotFound):
-        await house.triage.end_silence(house.clock.new_id(), GRACE)
+        await harness.commands.end_silence(harness.clock.new_id(), GRACE)
 
 
-async def test_a_silence_that_breaks_a_rule_is_not_made(house: House) -> None:
-    spec = SilenceSpec(reason="Why not.", ends_at=house.clock.now())
-    for call in (house.triage.silence(spec, samples.ACTOR), house.triage.preview(spec)):
+async def test_a_silence_that_breaks_a_rule_is_not_created(harness: DetectionHarness) -> None:
+    spec = SilenceSpec(reason="Why not.", ends_at=harness.clock.now())
+    for call in (harness.commands.silence(spec, samples.ACTOR), harness.commands.preview(spec)):
         with pytest.raises(Invalid) as refused:
             await call
         assert [error.pointer for error in refused.value.errors] == ["", "/ends_at"]
-    assert (house.database.tables.silences, audited(house)) == ({}, [])
+    assert (harness.database.tables.silences, audited(harness)) == ({}, [])

@@ -16,7 +16,7 @@ from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.errors import Invalid, NotFound
 from monitor.domain.events import WebhookStatusChanged
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.attempts import PING_TYPE, Measurer, ReportedAttempt
+from monitor.domain.services.attempts import PING_TYPE, AttemptRecorder, ReportedAttempt
 from monitor.domain.vocab import ErrorKind, HealthStatus
 from tests import samples
 from tests.fakes.clock import START, FakeClock
@@ -28,8 +28,8 @@ from tests.fakes.postgres.queries.resources import FakeQueries
 @pytest.fixture
 def measurer(
     unit_of_work: UnitOfWorkFactory, queries: FakeQueries, sender: FakeWebhookSender, clock: FakeClock
-) -> Measurer:
-    return Measurer(unit_of_work, queries, sender, clock, lambda _key, _content: "v1a,x", LanePolicy())
+) -> AttemptRecorder:
+    return AttemptRecorder(unit_of_work, queries, sender, clock, lambda _key, _content: "v1a,x", LanePolicy())
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def failed(at: datetime) -> ReportedAttempt:
 
 
 async def test_reported_attempts_count_for_health_and_rollups_but_not_for_the_breaker(
-    measurer: Measurer, database: FakeDatabase, webhook_id: UUID
+    measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:
     attempts = [reported(START - timedelta(seconds=n), 503) for n in range(6)]
     assert (await measurer.report(webhook_id, attempts)).recorded == 6
@@ -60,19 +60,19 @@ async def test_reported_attempts_count_for_health_and_rollups_but_not_for_the_br
 
 
 async def test_what_is_reported_is_kept_for_the_detector_in_its_order(
-    measurer: Measurer, database: FakeDatabase, webhook_id: UUID
+    measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:
     attempts = [reported(START - timedelta(seconds=1)), failed(START - timedelta(seconds=2))]
     await measurer.report(webhook_id, attempts)
     await measurer.report(webhook_id, [failed(START)])
     lane = database.tables.lanes[webhook_id]
-    assert lane.unseen == tally_of([(False, 12.0), (True, 12.0), (False, 12.0)])
-    assert [type(fact) for fact in database.facts] == [WebhookStatusChanged]
-    assert lane.look_at == START
+    assert lane.unevaluated == tally_of([(False, 12.0), (True, 12.0), (False, 12.0)])
+    assert [type(fact) for fact in database.domain_events] == [WebhookStatusChanged]
+    assert lane.evaluate_at == START
 
 
 async def test_a_status_or_an_error_tells_how_an_attempt_ended(
-    measurer: Measurer, database: FakeDatabase, webhook_id: UUID
+    measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:
     await measurer.report(webhook_id, [reported(status_code=code) for code in (204, 302, 500)] + [failed(START)])
     stored = [attempt.outcome.label for attempt in database.tables.attempts.values()]
@@ -90,7 +90,7 @@ async def test_a_status_or_an_error_tells_how_an_attempt_ended(
     ],
 )
 async def test_one_bad_attempt_refuses_the_report(
-    measurer: Measurer, database: FakeDatabase, webhook_id: UUID, attempt: ReportedAttempt, pointers: list[str]
+    measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID, attempt: ReportedAttempt, pointers: list[str]
 ) -> None:
     with pytest.raises(Invalid) as refused:
         await measurer.report(webhook_id, [reported(), attempt])
@@ -99,13 +99,15 @@ async def test_one_bad_attempt_refuses_the_report(
 
 
 @pytest.mark.parametrize("count", [0, 1_001])
-async def test_a_report_holds_one_to_a_thousand_attempts(measurer: Measurer, webhook_id: UUID, count: int) -> None:
+async def test_a_report_holds_one_to_a_thousand_attempts(
+    measurer: AttemptRecorder, webhook_id: UUID, count: int
+) -> None:
     with pytest.raises(Invalid):
         await measurer.report(webhook_id, [reported()] * count)
 
 
 async def test_a_long_report_still_tells_since_when_the_webhook_fails(
-    measurer: Measurer, database: FakeDatabase, webhook_id: UUID
+    measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:
     # Before the report it failed for four days; in its older part it worked once.
     lane = Lane(webhook_id=webhook_id, failing_since=START - timedelta(days=4))
@@ -116,7 +118,7 @@ async def test_a_long_report_still_tells_since_when_the_webhook_fails(
 
 
 async def test_nothing_is_reported_of_an_unknown_or_deleted_webhook(
-    measurer: Measurer, unit_of_work: UnitOfWorkFactory, clock: FakeClock, webhook_id: UUID
+    measurer: AttemptRecorder, unit_of_work: UnitOfWorkFactory, clock: FakeClock, webhook_id: UUID
 ) -> None:
     async with unit_of_work() as uow:
         await uow.webhooks.remove(webhook_id)
@@ -129,7 +131,7 @@ async def test_nothing_is_reported_of_an_unknown_or_deleted_webhook(
 
 
 async def test_a_ping_is_sent_signed_and_logged_and_counts_for_nothing(
-    measurer: Measurer, sender: FakeWebhookSender, database: FakeDatabase, webhook_id: UUID
+    measurer: AttemptRecorder, sender: FakeWebhookSender, database: FakeDatabase, webhook_id: UUID
 ) -> None:
     sender.receiver = lambda _: Outcome(latency_ms=3.0, status_code=500, error=ErrorKind.STATUS)
     lane = database.tables.lanes[webhook_id]
@@ -146,7 +148,9 @@ async def test_a_ping_is_sent_signed_and_logged_and_counts_for_nothing(
     assert (row.action, row.after) == ("webhook.test", {"outcome": "500"})
 
 
-async def test_a_paused_webhook_can_be_pinged(measurer: Measurer, database: FakeDatabase, webhook_id: UUID) -> None:
+async def test_a_paused_webhook_can_be_pinged(
+    measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
+) -> None:
     row = database.tables.webhooks[webhook_id]
     held = replace(row.webhook, paused_at=START, enabled=False)
     database.tables.webhooks[webhook_id] = replace(row, webhook=held)

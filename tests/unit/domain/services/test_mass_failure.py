@@ -9,128 +9,128 @@ import pytest
 
 from monitor.domain.alerts import AlertKind, AlertState
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.services.alerts import Decision
-from monitor.domain.services.detection import REPLACED
+from monitor.domain.services.alerts import AlertNote
+from monitor.domain.services.detection import NOTE_MASS_FAILURE
 from tests import samples
 from tests.fakes.clock import START
-from tests.unit.domain.services.detection_fixture import MINUTE, POLICY, House
+from tests.unit.domain.services.detection_harness import MINUTE, POLICY, DetectionHarness
 
 PENDING, ACKNOWLEDGED, RESOLVED = AlertState
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> DetectionHarness:
+    return DetectionHarness()
 
 
-async def many(house: House, count: int = 10) -> list[UUID]:
-    ids = [await house.add(name=f"w{number}") for number in range(count)]
-    house.works(*ids)
+async def many(harness: DetectionHarness, count: int = 10) -> list[UUID]:
+    ids = [await harness.add(name=f"w{number}") for number in range(count)]
+    harness.make_healthy(*ids)
     return ids
 
 
-async def test_webhooks_that_fail_together_are_one_alert_that_replaces_the_many(house: House) -> None:
-    ids = await many(house)
-    house.clock.advance(MINUTE)
-    house.fails(*ids[:6])
-    await house.look()
-    assert len(house.alerts) == 6
-    assert house.heard() == ["raised"] * 6
-    await house.survey()
-    widespread = house.alert(kind=AlertKind.WIDESPREAD)
-    assert widespread.title == "6 of 10 webhooks began to fail together; look at what they share."
-    assert house.heard() == ["raised"]
-    await house.look(after_s=15)
-    assert {(a.state, a.note) for a in house.alerts if a.kind is AlertKind.FAILING} == {(RESOLVED, REPLACED)}
-    assert house.heard() == ["resolved"] * 6
-    house.works(*ids)
-    await house.survey(after_s=15)
-    assert house.alert(kind=AlertKind.WIDESPREAD).state is RESOLVED
-    await house.look(after_s=15)
-    assert (len(house.alerts), house.heard()) == (7, ["resolved"])
-    house.check_replay()
+async def test_webhooks_that_fail_together_get_one_alert_that_replaces_theirs(harness: DetectionHarness) -> None:
+    ids = await many(harness)
+    harness.clock.advance(MINUTE)
+    harness.make_unavailable(*ids[:6])
+    await harness.evaluate_all()
+    assert len(harness.alerts) == 6
+    assert harness.take_notifications() == ["raised"] * 6
+    await harness.check_mass_failure()
+    mass_failure = harness.alert(kind=AlertKind.MASS_FAILURE)
+    assert mass_failure.title == "6 of 10 webhooks began to fail together; check what they have in common."
+    assert harness.take_notifications() == ["raised"]
+    await harness.evaluate_all(after_s=15)
+    assert {(a.state, a.note) for a in harness.alerts if a.kind is AlertKind.FAILING} == {(RESOLVED, NOTE_MASS_FAILURE)}
+    assert harness.take_notifications() == ["resolved"] * 6
+    harness.make_healthy(*ids)
+    await harness.check_mass_failure(after_s=15)
+    assert harness.alert(kind=AlertKind.MASS_FAILURE).state is RESOLVED
+    await harness.evaluate_all(after_s=15)
+    assert (len(harness.alerts), harness.take_notifications()) == (7, ["resolved"])
+    harness.check_replay()
 
 
-async def test_who_fails_on_after_the_others_is_told_of_by_itself(house: House) -> None:
-    ids = await many(house)
-    house.fails(*ids[:6])
-    await house.survey()
-    await house.look()
-    assert [alert.kind for alert in house.alerts] == [AlertKind.WIDESPREAD]
-    house.works(*ids[1:])
-    await house.survey(after_s=15)
-    await house.look()
-    assert [(a.webhook_id, a.state) for a in house.alerts] == [(SYSTEM_ID, RESOLVED), (ids[0], PENDING)]
+async def test_a_webhook_that_still_fails_after_the_others_gets_its_own_alert(harness: DetectionHarness) -> None:
+    ids = await many(harness)
+    harness.make_unavailable(*ids[:6])
+    await harness.check_mass_failure()
+    await harness.evaluate_all()
+    assert [alert.kind for alert in harness.alerts] == [AlertKind.MASS_FAILURE]
+    harness.make_healthy(*ids[1:])
+    await harness.check_mass_failure(after_s=15)
+    await harness.evaluate_all()
+    assert [(a.webhook_id, a.state) for a in harness.alerts] == [(SYSTEM_ID, RESOLVED), (ids[0], PENDING)]
 
 
-async def test_who_failed_long_before_the_others_keeps_its_own_alert(house: House) -> None:
-    ids = await many(house)
-    house.fails(ids[0])
-    await house.look()
-    house.clock.advance(POLICY.alert.widespread_s + 1)
-    house.works(*ids[1:])
-    house.fails(*ids[1:8])
-    await house.survey()
-    await house.look()
-    assert {(a.webhook_id, a.state) for a in house.alerts} == {(SYSTEM_ID, PENDING), (ids[0], PENDING)}
+async def test_a_webhook_that_failed_long_before_the_others_keeps_its_own_alert(harness: DetectionHarness) -> None:
+    ids = await many(harness)
+    harness.make_unavailable(ids[0])
+    await harness.evaluate_all()
+    harness.clock.advance(POLICY.alert.mass_failure_s + 1)
+    harness.make_healthy(*ids[1:])
+    harness.make_unavailable(*ids[1:8])
+    await harness.check_mass_failure()
+    await harness.evaluate_all()
+    assert {(a.webhook_id, a.state) for a in harness.alerts} == {(SYSTEM_ID, PENDING), (ids[0], PENDING)}
 
 
 @pytest.mark.parametrize(("count", "failing"), [(10, 5), (6, 3), (5, 4), (4, 4)])
-async def test_few_or_half_are_not_widespread(house: House, count: int, failing: int) -> None:
-    ids = await many(house, count)
-    house.fails(*ids[:failing])
-    await house.survey()
-    assert bool(house.alerts) is (failing >= POLICY.alert.widespread_min and failing * 2 > count)
+async def test_few_or_half_are_no_mass_failure(harness: DetectionHarness, count: int, failing: int) -> None:
+    ids = await many(harness, count)
+    harness.make_unavailable(*ids[:failing])
+    await harness.check_mass_failure()
+    assert bool(harness.alerts) is (failing >= POLICY.alert.mass_failure_min and failing * 2 > count)
 
 
 @pytest.mark.parametrize("changes", [{"enabled": False}, {"paused_at": START}, {"deleted": True}])
-async def test_who_gets_nothing_does_not_count(house: House, changes: dict[str, Any]) -> None:
-    ids = await many(house)
-    house.fails(*ids[:6])
+async def test_webhooks_without_deliveries_do_not_count(harness: DetectionHarness, changes: dict[str, Any]) -> None:
+    ids = await many(harness)
+    harness.make_unavailable(*ids[:6])
     for id_ in ids[:3]:
         if "deleted" in changes:
-            house.delete(id_)
+            harness.delete(id_)
         else:
-            house.configure(id_, **changes)
-    await house.survey()
-    assert house.alerts == []
+            harness.configure(id_, **changes)
+    await harness.check_mass_failure()
+    assert harness.alerts == []
 
 
-async def test_a_silence_of_the_kind_keeps_the_alert_about_all_quiet(house: House) -> None:
-    ids = await many(house)
-    await house.silence(MINUTE, kind=AlertKind.WIDESPREAD)
-    house.fails(*ids)
-    await house.survey()
-    assert (house.alert(kind=AlertKind.WIDESPREAD).state, house.heard()) == (PENDING, [])
-    await house.survey(after_s=MINUTE)
-    assert house.heard() == ["raised"]
+async def test_a_silence_of_the_kind_suppresses_its_notifications(harness: DetectionHarness) -> None:
+    ids = await many(harness)
+    await harness.silence(MINUTE, kind=AlertKind.MASS_FAILURE)
+    harness.make_unavailable(*ids)
+    await harness.check_mass_failure()
+    assert (harness.alert(kind=AlertKind.MASS_FAILURE).state, harness.take_notifications()) == (PENDING, [])
+    await harness.check_mass_failure(after_s=MINUTE)
+    assert harness.take_notifications() == ["raised"]
 
 
-async def test_a_trouble_of_all_that_a_person_called_over_is_raised_when_it_comes_back(house: House) -> None:
-    ids = await many(house)
-    house.fails(*ids)
-    await house.survey()
-    first = house.alert(kind=AlertKind.WIDESPREAD)
-    await house.triage.resolve(first.id, Decision("We know."), samples.ACTOR)
-    await house.survey(after_s=MINUTE)
-    assert house.alert(kind=AlertKind.WIDESPREAD).state is RESOLVED
-    house.works(*ids)
-    await house.survey(after_s=MINUTE)
-    house.clock.advance(POLICY.alert.reopen_s)
-    house.fails(*ids)
-    await house.survey()
-    assert [alert.state for alert in house.alerts] == [RESOLVED, PENDING]
+async def test_a_mass_failure_resolved_by_a_user_is_raised_when_it_comes_back(harness: DetectionHarness) -> None:
+    ids = await many(harness)
+    harness.make_unavailable(*ids)
+    await harness.check_mass_failure()
+    first = harness.alert(kind=AlertKind.MASS_FAILURE)
+    await harness.commands.resolve(first.id, AlertNote("We know."), samples.ACTOR)
+    await harness.check_mass_failure(after_s=MINUTE)
+    assert harness.alert(kind=AlertKind.MASS_FAILURE).state is RESOLVED
+    harness.make_healthy(*ids)
+    await harness.check_mass_failure(after_s=MINUTE)
+    harness.clock.advance(POLICY.alert.reopen_s)
+    harness.make_unavailable(*ids)
+    await harness.check_mass_failure()
+    assert [alert.state for alert in harness.alerts] == [RESOLVED, PENDING]
 
 
-async def test_flapping_of_all_steadies_by_itself(house: House) -> None:
-    ids = await many(house)
+async def test_flapping_of_a_mass_failure_ends_by_itself(harness: DetectionHarness) -> None:
+    ids = await many(harness)
     for _ in range(3):
-        house.fails(*ids)
-        await house.survey(after_s=MINUTE)
-        house.works(*ids)
-        await house.survey(after_s=MINUTE)
-    assert house.alert(kind=AlertKind.WIDESPREAD).flapping
-    assert house.heard().count("flapping") == 1
-    await house.survey(after_s=POLICY.alert.flap_s)
-    assert not house.alert(kind=AlertKind.WIDESPREAD).flapping
-    assert house.heard() == ["resolved"]
+        harness.make_unavailable(*ids)
+        await harness.check_mass_failure(after_s=MINUTE)
+        harness.make_healthy(*ids)
+        await harness.check_mass_failure(after_s=MINUTE)
+    assert harness.alert(kind=AlertKind.MASS_FAILURE).flapping
+    assert harness.take_notifications().count("flapping") == 1
+    await harness.check_mass_failure(after_s=POLICY.alert.flap_s)
+    assert not harness.alert(kind=AlertKind.MASS_FAILURE).flapping
+    assert harness.take_notifications() == ["resolved"]

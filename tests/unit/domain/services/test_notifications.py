@@ -1,4 +1,4 @@
-"""Alerts become events for whoever subscribed, but never through the webhook they are about."""
+"""Alert notifications become events for subscribers, except for the webhook of the alert."""
 
 from __future__ import annotations
 
@@ -8,103 +8,105 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from monitor.domain.alerts.notification import Announcement
+from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.errors import Unavailable
-from monitor.domain.services.notifications import BATCH, Relay
-from tests.unit.domain.services.detection_fixture import House
+from monitor.domain.services.notifications import BATCH, AlertNotifier
+from tests.unit.domain.services.detection_harness import DetectionHarness
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> DetectionHarness:
+    return DetectionHarness()
 
 
-def reached(house: House) -> list[tuple[UUID, str]]:
-    """Return who gets which event, by its last word."""
-    events = house.database.tables.events
+def reached(harness: DetectionHarness) -> list[tuple[UUID, str]]:
+    """Return the events of each webhook, by the last segment of their types."""
+    events = harness.database.tables.events
     found = [
         (d.webhook_id, events[d.event_id].event.type.rpartition(".")[2])
-        for _, d in sorted(house.database.tables.deliveries.items())
+        for _, d in sorted(harness.database.tables.deliveries.items())
     ]
     return sorted(found, key=lambda pair: pair[0])
 
 
-async def test_subscribers_get_alerts_but_not_the_webhook_that_fails(house: House) -> None:
-    failing = await house.add(name="Orders", event_types=("monitor.*", "*"))
-    everything = await house.add(event_types=("*",))
-    alerts = await house.add(event_types=("monitor.alert.*",))
-    raised = await house.add(event_types=("monitor.alert.raised",))
-    house.fails(failing)
-    await house.look()
-    house.works(failing)
-    await house.look()
-    assert await house.relay.publish() == 2
-    assert reached(house) == sorted(
+async def test_subscribers_get_alerts_but_not_the_webhook_that_fails(harness: DetectionHarness) -> None:
+    failing = await harness.add(name="Orders", event_types=("monitor.*", "*"))
+    everything = await harness.add(event_types=("*",))
+    alerts = await harness.add(event_types=("monitor.alert.*",))
+    raised = await harness.add(event_types=("monitor.alert.raised",))
+    harness.make_unavailable(failing)
+    await harness.evaluate_all()
+    harness.make_healthy(failing)
+    await harness.evaluate_all()
+    assert await harness.notifier.publish() == 2
+    assert reached(harness) == sorted(
         [(alerts, "raised"), (alerts, "resolved"), (raised, "raised")], key=lambda pair: pair[0]
     )
-    assert everything not in dict(reached(house))
-    assert await house.relay.publish() == 0
+    assert everything not in dict(reached(harness))
+    assert await harness.notifier.publish() == 0
 
 
-async def test_the_event_tells_the_alert_and_its_webhook(house: House) -> None:
-    failing = await house.add(name="Orders", labels={"team": "blue"})
-    house.fails(failing)
-    await house.look()
-    await house.relay.publish()
-    [stored] = house.database.tables.events.values()
+async def test_the_event_holds_the_alert_and_its_webhook(harness: DetectionHarness) -> None:
+    failing = await harness.add(name="Orders", labels={"team": "blue"})
+    harness.make_unavailable(failing)
+    await harness.evaluate_all()
+    await harness.notifier.publish()
+    [stored] = harness.database.tables.events.values()
     assert stored.event.labels == {"team": "blue", "severity": "critical", "kind": "failing"}
     payload = msgspec.json.decode(stored.event.payload)
     assert payload["type"] == stored.event.type == "monitor.alert.raised"
     assert payload["data"]["webhook"] == {"id": str(failing), "name": "Orders"}
-    assert payload["data"]["alert"]["id"] == str(house.alert(failing).id)
+    assert payload["data"]["alert"]["id"] == str(harness.alert(failing).id)
 
 
-async def test_labels_choose_whose_alerts_one_hears_of(house: House) -> None:
-    blue, red = await house.add(labels={"team": "blue"}), await house.add(labels={"team": "red"})
-    listener = await house.add(event_types=("monitor.alert.*",), labels={"team": "blue", "severity": "critical"})
-    info = await house.add(event_types=("monitor.alert.*",), labels={"severity": "info"})
-    house.fails(blue, red)
-    await house.look()
-    await house.relay.publish()
-    assert reached(house) == [(listener, "raised")]
-    assert info not in dict(reached(house))
+async def test_subscribers_filter_alerts_by_labels(harness: DetectionHarness) -> None:
+    blue, red = await harness.add(labels={"team": "blue"}), await harness.add(labels={"team": "red"})
+    listener = await harness.add(event_types=("monitor.alert.*",), labels={"team": "blue", "severity": "critical"})
+    info = await harness.add(event_types=("monitor.alert.*",), labels={"severity": "info"})
+    harness.make_unavailable(blue, red)
+    await harness.evaluate_all()
+    await harness.notifier.publish()
+    assert reached(harness) == [(listener, "raised")]
+    assert info not in dict(reached(harness))
 
 
-async def test_the_alert_about_all_reaches_also_those_that_fail(house: House) -> None:
-    ids = [await house.add(event_types=("monitor.alert.*",)) for _ in range(6)]
-    house.fails(*ids)
-    await house.survey()
-    await house.relay.publish()
-    assert reached(house) == sorted((id_, "raised") for id_ in ids)
+async def test_the_alert_about_all_reaches_also_those_that_fail(harness: DetectionHarness) -> None:
+    ids = [await harness.add(event_types=("monitor.alert.*",)) for _ in range(6)]
+    harness.make_unavailable(*ids)
+    await harness.check_mass_failure()
+    await harness.notifier.publish()
+    assert reached(harness) == sorted((id_, "raised") for id_ in ids)
 
 
-async def test_each_is_told_once_in_its_order_whoever_publishes(house: House) -> None:
-    await house.add(event_types=("monitor.*",))
-    told = [Announcement("monitor.alert.raised", b"%d" % n, {}, house.clock.new_id()) for n in range(BATCH + 20)]
-    async with house.unit_of_work() as uow:
-        await uow.outbox.announce(told)
+async def test_each_notification_is_published_once_and_in_order_by_concurrent_processes(
+    harness: DetectionHarness,
+) -> None:
+    await harness.add(event_types=("monitor.*",))
+    told = [AlertNotification("monitor.alert.raised", b"%d" % n, {}, harness.clock.new_id()) for n in range(BATCH + 20)]
+    async with harness.unit_of_work() as uow:
+        await uow.notifications.add(told)
         await uow.commit()
-    relays = [Relay(house.unit_of_work, house.clock) for _ in range(5)]
-    assert sum(await asyncio.gather(*(relay.publish() for relay in relays))) == len(told)
-    events = sorted(house.database.tables.events.items())
+    notifiers = [AlertNotifier(harness.unit_of_work, harness.clock) for _ in range(5)]
+    assert sum(await asyncio.gather(*(notifier.publish() for notifier in notifiers))) == len(told)
+    events = sorted(harness.database.tables.events.items())
     assert [stored.event.payload for _, stored in events] == [announced.payload for announced in told]
 
 
-async def test_what_could_not_be_published_waits(house: House) -> None:
-    house.fails(await house.add())
-    await house.look()
-    house.database.commits_fail = True
+async def test_a_notification_stays_queued_if_publishing_fails(harness: DetectionHarness) -> None:
+    harness.make_unavailable(await harness.add())
+    await harness.evaluate_all()
+    harness.database.commits_fail = True
     with pytest.raises(Unavailable):
-        await house.relay.publish()
-    house.database.commits_fail = False
-    assert await house.relay.publish() == 1
-    assert len(house.database.tables.events) == 1
+        await harness.notifier.publish()
+    harness.database.commits_fail = False
+    assert await harness.notifier.publish() == 1
+    assert len(harness.database.tables.events) == 1
 
 
-async def test_a_storm_is_told_in_one_run(house: House) -> None:
-    told = [Announcement("monitor.alert.raised", b"%d" % n, {}, house.clock.new_id()) for n in range(2 * BATCH)]
-    async with house.unit_of_work() as uow:
-        await uow.outbox.announce(told)
+async def test_one_run_publishes_several_batches(harness: DetectionHarness) -> None:
+    told = [AlertNotification("monitor.alert.raised", b"%d" % n, {}, harness.clock.new_id()) for n in range(2 * BATCH)]
+    async with harness.unit_of_work() as uow:
+        await uow.notifications.add(told)
         await uow.commit()
-    await house.relay.run()
-    assert len(house.database.tables.events) == len(told)
+    await harness.notifier.run()
+    assert len(harness.database.tables.events) == len(told)

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.domain.errors import IdempotencyMismatch, Invalid, Unavailable
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.publish import EventIn, PublishAnswer, Publisher
+from monitor.domain.services.publish import EventIn, Publisher, PublishResult
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres.database import FakeDatabase
@@ -79,7 +79,7 @@ async def test_a_batch_holds_one_to_a_thousand_events(publisher: Publisher, coun
 async def test_a_repeated_call_answers_the_same_and_stores_nothing_more(
     publisher: Publisher, database: FakeDatabase
 ) -> None:
-    async def publish(body: bytes) -> PublishAnswer:
+    async def publish(body: bytes) -> PublishResult:
         return await publisher.publish([posted()], samples.ACTOR, key="k", body=body)
 
     first = await publish(b"one")

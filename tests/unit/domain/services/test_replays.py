@@ -12,7 +12,7 @@ from monitor.domain.errors import Invalid, NotFound
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services import replays as service
-from monitor.domain.services.replays import Replayer
+from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.vocab import DeliveryState
 from tests import samples
 from tests.fakes.clock import START, FakeClock
@@ -24,8 +24,8 @@ NOBODY = UUID(int=7)
 
 
 @pytest.fixture
-def replayer(unit_of_work: UnitOfWorkFactory, clock: FakeClock) -> Replayer:
-    return Replayer(unit_of_work, clock)
+def replayer(unit_of_work: UnitOfWorkFactory, clock: FakeClock) -> ReplayCommands:
+    return ReplayCommands(unit_of_work, clock)
 
 
 async def failed(unit_of_work: UnitOfWorkFactory, clock: FakeClock, count: int) -> tuple[UUID, list[UUID]]:
@@ -38,7 +38,7 @@ async def failed(unit_of_work: UnitOfWorkFactory, clock: FakeClock, count: int) 
 
 
 async def test_a_dry_run_counts_and_changes_nothing(
-    replayer: Replayer, unit_of_work: UnitOfWorkFactory, clock: FakeClock, database: FakeDatabase
+    replayer: ReplayCommands, unit_of_work: UnitOfWorkFactory, clock: FakeClock, database: FakeDatabase
 ) -> None:
     webhook_id, _ = await failed(unit_of_work, clock, 3)
     dry = ReplaySpec(from_at=SPEC.from_at, to_at=SPEC.to_at, dry_run=True)
@@ -48,7 +48,7 @@ async def test_a_dry_run_counts_and_changes_nothing(
 
 
 async def test_steps_bring_all_of_it_back_and_end(
-    replayer: Replayer,
+    replayer: ReplayCommands,
     unit_of_work: UnitOfWorkFactory,
     clock: FakeClock,
     database: FakeDatabase,
@@ -67,7 +67,7 @@ async def test_steps_bring_all_of_it_back_and_end(
 
 
 async def test_the_pace_is_kept_over_steps(
-    replayer: Replayer,
+    replayer: ReplayCommands,
     unit_of_work: UnitOfWorkFactory,
     clock: FakeClock,
     database: FakeDatabase,
@@ -83,7 +83,7 @@ async def test_the_pace_is_kept_over_steps(
     assert waits == [0, 10, 20, 30]
 
 
-async def test_what_cannot_be_replayed_is_refused(replayer: Replayer) -> None:
+async def test_what_cannot_be_replayed_is_refused(replayer: ReplayCommands) -> None:
     with pytest.raises(NotFound):
         await replayer.start(NOBODY, SPEC, samples.ACTOR)
     with pytest.raises(NotFound):

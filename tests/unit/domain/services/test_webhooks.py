@@ -17,7 +17,7 @@ from monitor.domain.errors import Conflict, IdempotencyMismatch, Invalid, NotFou
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.webhooks import RESUME_PER_S, Registry
+from monitor.domain.services.webhooks import RESUME_PER_S, WebhookCommands
 from monitor.domain.vocab import DeliveryState, SignatureScheme
 from monitor.domain.webhooks.registration import WebhookSpec
 from tests import samples
@@ -58,12 +58,12 @@ def as_spec(patched: object) -> WebhookSpec:
 
 
 @pytest.fixture
-def registry(unit_of_work: UnitOfWorkFactory, queries: FakeQueries, clock: FakeClock) -> Registry:
-    return Registry(unit_of_work, queries, clock, FakeSigning(), canonical)
+def registry(unit_of_work: UnitOfWorkFactory, queries: FakeQueries, clock: FakeClock) -> WebhookCommands:
+    return WebhookCommands(unit_of_work, queries, clock, FakeSigning(), canonical)
 
 
 @pytest.fixture
-async def webhook_id(registry: Registry, database: FakeDatabase) -> UUID:
+async def webhook_id(registry: WebhookCommands, database: FakeDatabase) -> UUID:
     """A webhook whose creation is not in the audit log."""
     created = (await registry.create(SPEC, samples.ACTOR)).id
     database.tables.audit.clear()
@@ -78,14 +78,14 @@ def actions(database: FakeDatabase) -> Callable[[], list[str]]:
 # ------------------------------------------------------------------------------------------------------------- webhooks
 
 
-async def test_every_change_of_a_webhook_is_a_fact(registry: Registry, database: FakeDatabase) -> None:
+async def test_every_change_of_a_webhook_is_a_fact(registry: WebhookCommands, database: FakeDatabase) -> None:
     webhook_id = (await registry.create(SPEC, samples.ACTOR)).id
     await registry.patch(webhook_id, {"name": "New"}, samples.ACTOR, require=any_version, read=as_spec)
     await registry.pause(webhook_id, samples.ACTOR)
     await registry.resume(webhook_id, samples.ACTOR)
     await registry.rotate_secret(webhook_id, samples.ACTOR)
     await registry.remove(webhook_id, samples.ACTOR, require=any_version)
-    assert database.facts == [
+    assert database.domain_events == [
         WebhookCreated(webhook_id),
         *[WebhookUpdated(webhook_id)] * 4,
         WebhookDeleted(webhook_id),
@@ -93,7 +93,7 @@ async def test_every_change_of_a_webhook_is_a_fact(registry: Registry, database:
 
 
 async def test_a_new_webhook_shows_its_secret_once(
-    registry: Registry, queries: FakeQueries, actions: Callable[[], list[str]], database: FakeDatabase
+    registry: WebhookCommands, queries: FakeQueries, actions: Callable[[], list[str]], database: FakeDatabase
 ) -> None:
     view = await registry.create(SPEC, samples.ACTOR)
     assert view.secret == "secret-v1-1"
@@ -106,7 +106,7 @@ async def test_a_new_webhook_shows_its_secret_once(
 
 
 async def test_a_repeated_creation_answers_the_same_webhook_with_its_secret(
-    registry: Registry, database: FakeDatabase
+    registry: WebhookCommands, database: FakeDatabase
 ) -> None:
     first = await registry.create(SPEC, samples.ACTOR, key="k", body=b"one")
     assert await registry.create(SPEC, samples.ACTOR, key="k", body=b"one") == first
@@ -124,7 +124,7 @@ async def test_a_repeated_creation_answers_the_same_webhook_with_its_secret(
     ],
 )
 async def test_a_bad_description_creates_nothing(
-    registry: Registry, database: FakeDatabase, changes: dict[str, Any], error: type[Exception]
+    registry: WebhookCommands, database: FakeDatabase, changes: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         await registry.create(replace(SPEC, **changes), samples.ACTOR)
@@ -132,7 +132,7 @@ async def test_a_bad_description_creates_nothing(
 
 
 async def test_a_replacement_keeps_masked_headers_and_moves_the_version(
-    registry: Registry, database: FakeDatabase, webhook_id: UUID
+    registry: WebhookCommands, database: FakeDatabase, webhook_id: UUID
 ) -> None:
     wanted = replace(SPEC, name="Refunds", headers={"X-Team": "***", "X-Env": "test"})
     view = await registry.replace(webhook_id, wanted, samples.ACTOR, require=any_version)
@@ -145,7 +145,7 @@ async def test_a_replacement_keeps_masked_headers_and_moves_the_version(
     assert (row.before["name"], row.after["name"]) == ("Orders", "Refunds")
 
 
-async def test_a_patch_changes_what_it_names(registry: Registry, webhook_id: UUID) -> None:
+async def test_a_patch_changes_what_it_names(registry: WebhookCommands, webhook_id: UUID) -> None:
     view = await registry.patch(
         webhook_id, {"labels": {"team": "blue"}}, samples.ACTOR, require=any_version, read=as_spec
     )
@@ -155,7 +155,7 @@ async def test_a_patch_changes_what_it_names(registry: Registry, webhook_id: UUI
 
 
 async def test_a_stale_change_changes_nothing(
-    registry: Registry, webhook_id: UUID, queries: FakeQueries, actions: Callable[[], list[str]]
+    registry: WebhookCommands, webhook_id: UUID, queries: FakeQueries, actions: Callable[[], list[str]]
 ) -> None:
     before = await queries.webhook(webhook_id)
     for call in (
@@ -169,13 +169,13 @@ async def test_a_stale_change_changes_nothing(
     assert actions() == []
 
 
-async def test_the_signature_scheme_of_a_webhook_is_fixed(registry: Registry, webhook_id: UUID) -> None:
+async def test_the_signature_scheme_of_a_webhook_is_fixed(registry: WebhookCommands, webhook_id: UUID) -> None:
     with pytest.raises(Conflict):
         await registry.patch(webhook_id, {"signature": "v1a"}, samples.ACTOR, require=any_version, read=as_spec)
 
 
 async def test_a_webhook_enabled_again_gets_five_new_days_and_a_closed_circuit(
-    registry: Registry, webhook_id: UUID, database: FakeDatabase
+    registry: WebhookCommands, webhook_id: UUID, database: FakeDatabase
 ) -> None:
     shut = Breaker(BreakerState.OPEN, START + timedelta(minutes=10), 9)
     failing = Lane(webhook_id=webhook_id, failing_since=START - timedelta(days=6), recent=("503",), breaker=shut)
@@ -188,7 +188,11 @@ async def test_a_webhook_enabled_again_gets_five_new_days_and_a_closed_circuit(
 
 
 async def test_a_removed_webhook_is_gone(
-    registry: Registry, webhook_id: UUID, unit_of_work: UnitOfWorkFactory, clock: FakeClock, database: FakeDatabase
+    registry: WebhookCommands,
+    webhook_id: UUID,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    database: FakeDatabase,
 ) -> None:
     await samples.add_deliveries(unit_of_work, clock, webhook_id, 2)
     await registry.remove(webhook_id, samples.ACTOR, require=any_version)
@@ -199,7 +203,7 @@ async def test_a_removed_webhook_is_gone(
 
 
 async def test_a_rotated_secret_leaves_the_old_one_its_overlap(
-    registry: Registry, webhook_id: UUID, queries: FakeQueries, clock: FakeClock
+    registry: WebhookCommands, webhook_id: UUID, queries: FakeQueries, clock: FakeClock
 ) -> None:
     view = await registry.rotate_secret(webhook_id, samples.ACTOR)
     assert view.secret == "secret-v1-2"
@@ -215,7 +219,7 @@ async def test_a_rotated_secret_leaves_the_old_one_its_overlap(
 
 
 async def test_pausing_holds_and_resuming_releases_at_a_bounded_rate(
-    registry: Registry,
+    registry: WebhookCommands,
     webhook_id: UUID,
     unit_of_work: UnitOfWorkFactory,
     clock: FakeClock,
@@ -249,7 +253,11 @@ async def finish(unit_of_work: UnitOfWorkFactory, delivery_id: UUID, state: Deli
 
 @pytest.mark.parametrize("state", [DeliveryState.FAILED, DeliveryState.CANCELLED, DeliveryState.QUARANTINED])
 async def test_a_delivery_that_ended_badly_can_be_retried(
-    registry: Registry, unit_of_work: UnitOfWorkFactory, delivery_id: UUID, state: DeliveryState, database: FakeDatabase
+    registry: WebhookCommands,
+    unit_of_work: UnitOfWorkFactory,
+    delivery_id: UUID,
+    state: DeliveryState,
+    database: FakeDatabase,
 ) -> None:
     await finish(unit_of_work, delivery_id, state)
     view = await registry.retry_delivery(delivery_id, samples.ACTOR)
@@ -259,7 +267,7 @@ async def test_a_delivery_that_ended_badly_can_be_retried(
 
 
 async def test_a_delivered_delivery_is_neither_retried_nor_cancelled(
-    registry: Registry, unit_of_work: UnitOfWorkFactory, delivery_id: UUID
+    registry: WebhookCommands, unit_of_work: UnitOfWorkFactory, delivery_id: UUID
 ) -> None:
     await finish(unit_of_work, delivery_id, DeliveryState.DELIVERED)
     for call in (registry.retry_delivery, registry.cancel_delivery):
@@ -268,7 +276,7 @@ async def test_a_delivered_delivery_is_neither_retried_nor_cancelled(
 
 
 async def test_a_delivery_of_a_removed_webhook_cannot_be_retried(
-    registry: Registry, webhook_id: UUID, delivery_id: UUID
+    registry: WebhookCommands, webhook_id: UUID, delivery_id: UUID
 ) -> None:
     await registry.remove(webhook_id, samples.ACTOR, require=any_version)
     with pytest.raises(NotFound):
@@ -276,7 +284,7 @@ async def test_a_delivery_of_a_removed_webhook_cannot_be_retried(
 
 
 async def test_cancelling_is_safe_to_repeat(
-    registry: Registry, delivery_id: UUID, actions: Callable[[], list[str]]
+    registry: WebhookCommands, delivery_id: UUID, actions: Callable[[], list[str]]
 ) -> None:
     for _ in range(2):
         assert (await registry.cancel_delivery(delivery_id, samples.ACTOR)).state is DeliveryState.CANCELLED

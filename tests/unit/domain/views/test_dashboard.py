@@ -19,9 +19,9 @@ from monitor.domain.views.dashboard import (
     Sparkline,
     WebhookRow,
     Window,
-    decode_position,
+    cursor_position,
+    decode_row_cursor,
     performance_view,
-    place_of,
 )
 from monitor.domain.views.webhooks import HealthView, LastHour
 from monitor.domain.vocab import WORST_FIRST, HealthStatus
@@ -46,16 +46,16 @@ rows = st.builds(
 
 
 def position_of(row: WebhookRow) -> RowPosition:
-    found = decode_position(encode_cursor(place_of(row)))
+    found = decode_row_cursor(encode_cursor(cursor_position(row)))
     assert found is not None
     return found
 
 
 @given(rows)
 def test_a_position_round_trips(row: WebhookRow) -> None:
-    """Law: what the cursor says is where the row stands, to the last bit of its probability."""
+    """Law: a cursor holds the position of the row, to the last bit of its probability."""
     position = position_of(row)
-    assert (position.unlikely, position.id) == (-row.health.failure_probability, row.id)
+    assert (position.negated_failure_probability, position.id) == (-row.health.failure_probability, row.id)
 
 
 @given(rows, rows)
@@ -71,7 +71,7 @@ def test_positions_order_the_worst_first(one: WebhookRow, other: WebhookRow) -> 
 
 
 def test_no_cursor_is_the_first_page() -> None:
-    assert decode_position(None) is None
+    assert decode_row_cursor(None) is None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_no_cursor_is_the_first_page() -> None:
 )
 def test_the_cursor_of_another_list_is_malformed(cursor: str) -> None:
     with pytest.raises(Malformed):
-        decode_position(cursor)
+        decode_row_cursor(cursor)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -98,7 +98,7 @@ def test_a_window_is_whole_steps_and_few_enough_to_draw(window: Window) -> None:
     assert window_s // step_s <= 200
 
 
-def test_from_an_hour_on_a_window_is_kept_for_longer() -> None:
+def test_windows_of_an_hour_and_more_are_cached_for_longer() -> None:
     assert {window for window in WINDOWS if performance_view(window) == "performance"} == {
         window for window, (window_s, _) in WINDOWS.items() if window_s < HOUR_S
     }

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from monitor.auth.tokens import TokenVerifier
-from monitor.domain.live import Message, Pass, Session
+from monitor.domain.live import Message, Session, SocketGrant, Stream
+from monitor.domain.live.stream import RING
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.domain.vocab import Role
 from monitor.http.live import Hub, LiveEndpoint
 from monitor.http.live.frame_transport import EXTENSION
+from monitor.http.live.frames import encode_entry, text_of
 from monitor.http.live.socket import Socket
 from tests.unit.http.support import NOW
 
@@ -22,7 +24,7 @@ ORIGIN = "https://dash.example.com"
 OWN = "monitor.test"
 
 
-class FakeWire:
+class FakeFrameTransport:
     """Remembers what was written; congested when the test says so."""
 
     def __init__(self) -> None:
@@ -46,7 +48,7 @@ class FakeWire:
 
     @property
     def written(self) -> list[dict[str, Any]]:
-        return [json.loads(message.text) for message in self.messages]
+        return [json.loads(text_of(message)) for message in self.messages]
 
     @property
     def seen(self) -> list[tuple[str, int]]:
@@ -56,50 +58,53 @@ class FakeWire:
 class World:
     """One process: a feed, a hub, and the state that snapshots show."""
 
-    def __init__(self, *, max_per_user: int = 5) -> None:
+    def __init__(self, *, max_per_user: int = 5, capacity: int = RING) -> None:
         self.now = NOW
         self.state: Any = {}
         self.failure: Exception | None = None
         self.revoked: set[str] = set()
         self.reading: Callable[[], None] = lambda: None
         self._epochs = 0
-        self.feed = LiveFeed(None, now=lambda: datetime.fromtimestamp(self.now, UTC), new_epoch=self._epoch)
-        self.stream = self.feed.stream
+        self.stream = Stream(self._epoch(), encode_entry, capacity=capacity)
         self.hub = Hub(
-            self.feed,
+            self.stream,
             self._snapshot,
             now=lambda: self.now,
             is_revoked=self.revoked.__contains__,
             max_per_user=max_per_user,
             sleep=self._sleep,
         )
-        self._slept = asyncio.Event()
+        self.feed = LiveFeed(
+            None,
+            self.stream,
+            self.hub,
+            now=lambda: datetime.fromtimestamp(self.now, UTC),
+            new_epoch=self._epoch,
+        )
 
-    def open(self, subject: str = "ada", *, expires_in_s: float = 300) -> tuple[Socket, FakeWire]:
+    def open(self, subject: str = "ada", *, expires_in_s: float = 300) -> tuple[Socket, FakeFrameTransport]:
         """Enter a socket that has yet to be begun."""
-        wire = FakeWire()
-        holder = Pass(subject, Role.VIEWER, f"jti-{subject}", self.now + expires_in_s)
-        self.hub.admit(holder)
-        socket = Socket(wire, Session(holder), self.now)
-        self.hub.enter(socket)
-        return socket, wire
+        transport = FakeFrameTransport()
+        grant = SocketGrant(subject, Role.VIEWER, f"jti-{subject}", self.now + expires_in_s)
+        self.hub.reserve(grant)
+        socket = Socket(transport, Session(grant), self.now)
+        self.hub.add(socket)
+        return socket, transport
 
-    async def watch(self, subject: str = "ada", **options: Any) -> tuple[Socket, FakeWire]:
+    async def watch(self, subject: str = "ada", **options: Any) -> tuple[Socket, FakeFrameTransport]:
         """Enter a socket and give it its snapshot."""
-        socket, wire = self.open(subject, **options)
+        socket, transport = self.open(subject, **options)
         self.hub.begin(socket, None)
-        await self.hub.greet()
-        return socket, wire
+        await self.hub.send_snapshots()
+        return socket, transport
 
     async def tell(self, *data: Any, kind: str = "alert_new", webhook_id: Any = None) -> None:
         """Publish and deliver."""
         for datum in data:
             self.feed.publish(kind, datum, webhook_id)
-        task = asyncio.create_task(self.feed.run())
-        while self.feed.waiting:
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with running(self.feed.loops()):
+            while self.feed.waiting:
+                await asyncio.sleep(0)
 
     async def _snapshot(self) -> bytes:
         self.reading()
@@ -116,6 +121,24 @@ class World:
     async def _sleep(self, seconds: float) -> None:
         self.now += seconds
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(loops: Mapping[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
+    """Run background tasks for the length of the block, each started again after an error."""
+
+    async def restarted(loop: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            with suppress(RuntimeError):
+                await loop()
+
+    tasks = [asyncio.create_task(restarted(loop)) for loop in loops.values()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Client:
@@ -164,17 +187,17 @@ def handshake(
     origin: str | None = None,
     query: str = "",
     headers: tuple[tuple[bytes, bytes], ...] = (),
-    wire: FakeWire | None = None,
+    transport: FakeFrameTransport | None = None,
 ) -> dict[str, Any]:
-    """Return the ASGI scope of a handshake; with *wire* that of our own server."""
+    """Return the ASGI scope of a handshake; with *transport* that of our own server."""
     sent = [(b"host", OWN.encode()), *headers]
     if token is not None:
         sent.append((b"authorization", f"Bearer {token}".encode()))
     if origin is not None:
         sent.append((b"origin", origin.encode()))
     extensions: dict[str, Any] = {"websocket.http.response": {}}
-    if wire is not None:
-        extensions[EXTENSION] = wire
+    if transport is not None:
+        extensions[EXTENSION] = transport
     return {
         "type": "websocket",
         "scheme": "wss",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random  # noqa: TID251 - the dice of the simulation, thrown from a seed
-from collections import deque
 from typing import Any
 
 import pytest
@@ -17,8 +16,9 @@ from hypothesis import settings
 
 from monitor.domain.live import Position, Tail
 from monitor.domain.live.reader import Filter
+from monitor.http.live.frames import text_of
 from monitor.http.live.socket import Socket
-from tests.unit.http.live.live_support import FakeWire, World
+from tests.unit.http.live.live_support import FakeFrameTransport, World
 
 DISCONNECTS = min(10_000, 20 * settings().max_examples)
 RING = 64
@@ -43,28 +43,28 @@ class Viewer:
         self.heard: set[int] = set()
         self.snapshots = self.resumed = 0
         self.socket: Socket | None = None
-        self.wire = FakeWire()
+        self.transport = FakeFrameTransport()
         self._read = 0
 
     def connect(self, world: World) -> None:
-        self.socket, self.wire = world.open(self.name)
-        self.socket.reader.wanted = Filter.of(self.topics, None)
+        self.socket, self.transport = world.open(self.name)
+        self.socket.reader.filter = Filter.of(self.topics, None)
         self._read = 0
         world.hub.begin(self.socket, self.position)
         self.resumed += self.socket.reader.cursor >= 0
 
     def disconnect(self, world: World, dice: random.Random) -> None:
         """Hang up with frames still under way, which are lost."""
-        self.read(dice.randint(0, len(self.wire.messages) - self._read))
+        self.read(dice.randint(0, len(self.transport.messages) - self._read))
         assert self.socket is not None
-        world.hub.leave(self.name, self.socket)
+        world.hub.release(self.name, self.socket)
         self.socket = None
 
     def read(self, count: int | None = None) -> None:
-        messages = self.wire.messages[self._read :][:count]
+        messages = self.transport.messages[self._read :][:count]
         self._read += len(messages)
         for message in messages:
-            self.take(json.loads(message.text))
+            self.take(json.loads(text_of(message)))
 
     def take(self, frame: dict[str, Any]) -> None:
         position = Position(frame["epoch"], frame["seq"])
@@ -89,9 +89,8 @@ class Simulation:
 
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)
-        self.world = World(max_per_user=1)
+        self.world = World(max_per_user=1, capacity=RING)
         self.world.state = 0
-        self.world.stream._ring = deque(maxlen=RING)
         self.world.reading = self.interfere
         self.facts: list[str] = []
         self.viewers = [Viewer(f"user-{i}", None if i % 3 else ["alerts"]) for i in range(CLIENTS)]
@@ -109,14 +108,14 @@ class Simulation:
         viewer = self.dice.choice(self.viewers)
         if viewer.socket is None:
             return
-        viewer.wire.congested = not viewer.wire.congested
-        if not viewer.wire.congested:
-            viewer.wire.on_drained()
+        viewer.transport.congested = not viewer.transport.congested
+        if not viewer.transport.congested:
+            viewer.transport.on_drained()
 
     def come_or_go(self, viewer: Viewer) -> None:
         if viewer.socket is None:
             viewer.connect(self.world)
-        elif viewer.wire.ended or self.dice.random() < 0.5:
+        elif viewer.transport.ended or self.dice.random() < 0.5:
             viewer.disconnect(self.world, self.dice)
             self.disconnects += 1
 
@@ -130,7 +129,7 @@ class Simulation:
             case 0:
                 await self.happen()
             case 1:
-                await asyncio.gather(self.world.hub.greet(), self.happen())
+                await asyncio.gather(self.world.hub.send_snapshots(), self.happen())
             case 2:
                 viewer.read()
             case 3:
@@ -143,14 +142,14 @@ class Simulation:
     async def settle(self) -> None:
         """Let everybody connect and catch up."""
         for viewer in self.viewers:
-            viewer.wire.drain()
-            if viewer.socket is not None and viewer.wire.ended:
+            viewer.transport.drain()
+            if viewer.socket is not None and viewer.transport.ended:
                 viewer.disconnect(self.world, self.dice)
             if viewer.socket is None:
                 viewer.connect(self.world)
         self.world.reading = lambda: None
         while self.world.hub._waiting:
-            await self.world.hub.greet()
+            await self.world.hub.send_snapshots()
         for viewer in self.viewers:
             viewer.read()
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import jwt
 import pytest
-from litestar import Litestar
 from litestar.testing import TestClient
 
 from monitor.domain.errors import Unauthenticated
 from monitor.domain.vocab import Role
-from monitor.http.middleware.authentication import bearer_token, undeclared_routes
+from monitor.http.middleware.authentication import bearer_token
+from monitor.http.middleware.stack import Application
 from monitor.http.responses.problems import TYPE_PREFIX
-from tests.unit.http.support import NOW, Keys, b64, public_pem
+from tests.unit.http.support import NOW, Keys, b64, public_pem, undeclared_routes
 
 CASES: dict[str, Any] = json.loads((Path(__file__).parents[3] / "cases" / "jwt.json").read_text())
 ROUTE = "/viewer/00000000-0000-7000-8000-000000000000"
@@ -82,7 +82,7 @@ def assert_as_expected(response: Any, expect: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", CASES["rest_tokens"], ids=lambda case: f"{case['id']} {case['name']}")
 def test_a_token_of_the_attack_list_is_judged_as_listed(
-    case: dict[str, Any], client: TestClient[Litestar], keys: Keys, revoked: set[str]
+    case: dict[str, Any], client: TestClient[Application], keys: Keys, revoked: set[str]
 ) -> None:
     revoked.add("revoked-1")
     token = forge(case["build"], keys)
@@ -93,7 +93,7 @@ def test_a_token_of_the_attack_list_is_judged_as_listed(
 
 @pytest.mark.parametrize("case", CASES["transport"], ids=lambda case: f"{case['id']} {case['name']}")
 def test_a_header_of_the_attack_list_is_judged_as_listed(
-    case: dict[str, Any], client: TestClient[Litestar], token: Callable[..., str]
+    case: dict[str, Any], client: TestClient[Application], token: Callable[..., str]
 ) -> None:
     words = {"<good>": token(), "<good admin>": token(Role.ADMIN, jti="jti-2")}
     sent = {}
@@ -107,7 +107,7 @@ def test_a_header_of_the_attack_list_is_judged_as_listed(
 
 @pytest.mark.parametrize("headers", [[("Authorization", "Basic dXNlcjpwYXNz")], [("X-Access-Token", "t")]])
 def test_credentials_of_another_kind_count_as_none(
-    headers: list[tuple[str, str]], client: TestClient[Litestar]
+    headers: list[tuple[str, str]], client: TestClient[Application]
 ) -> None:
     response = client.get(ROUTE, headers=dict(headers))
     assert_as_expected(response, {"status": 401, "problem_type": "missing_token", "www_authenticate": "Bearer"})
@@ -119,16 +119,16 @@ def test_two_authorization_headers_are_refused_even_if_both_are_good(token: Call
         bearer_token([header, header])
 
 
-def test_a_token_in_the_query_is_no_credential(client: TestClient[Litestar], token: Callable[..., str]) -> None:
+def test_a_token_in_the_query_is_no_credential(client: TestClient[Application], token: Callable[..., str]) -> None:
     assert client.get(f"{ROUTE}?access_token={token()}").json()["type"] == TYPE_PREFIX + "missing_token"
 
 
-def test_the_scheme_is_read_in_any_case(client: TestClient[Litestar], token: Callable[..., str]) -> None:
+def test_the_scheme_is_read_in_any_case(client: TestClient[Application], token: Callable[..., str]) -> None:
     assert client.get(ROUTE, headers={"Authorization": f"bEARER {token()}"}).status_code == 200
 
 
 def test_a_lesser_role_is_refused_and_a_greater_one_admitted(
-    client: TestClient[Litestar], token: Callable[..., str]
+    client: TestClient[Application], token: Callable[..., str]
 ) -> None:
     refused = client.get("/admin", headers={"Authorization": f"Bearer {token(Role.OPERATOR)}"})
     assert_as_expected(
@@ -142,19 +142,19 @@ def test_a_lesser_role_is_refused_and_a_greater_one_admitted(
     assert client.get(ROUTE, headers={"Authorization": f"Bearer {token(Role.ADMIN)}"}).status_code == 200
 
 
-def test_a_handler_learns_who_acts(client: TestClient[Litestar], token: Callable[..., str]) -> None:
+def test_a_handler_learns_who_acts(client: TestClient[Application], token: Callable[..., str]) -> None:
     response = client.get(ROUTE, headers={"Authorization": f"Bearer {token()}", "X-Request-ID": "r-7"})
     assert response.json() == {"subject": "user-1", "role": "viewer", "request_id": "r-7"}
 
 
 def test_a_route_without_a_declared_role_is_listed_and_refused_to_all(
-    app: Litestar, client: TestClient[Litestar], token: Callable[..., str]
+    app: Application, client: TestClient[Application], token: Callable[..., str]
 ) -> None:
-    assert undeclared_routes(app) == ["GET /forgotten"]
+    assert undeclared_routes(app.litestar) == ["GET /forgotten"]
     assert client.get("/forgotten", headers={"Authorization": f"Bearer {token(Role.ADMIN)}"}).status_code == 403
 
 
-def test_a_token_that_is_not_base64url_costs_a_401(client: TestClient[Litestar]) -> None:
+def test_a_token_that_is_not_base64url_costs_a_401(client: TestClient[Application]) -> None:
     for token in ("a.b.c", "AB.AB.AB", f"{b64(b'{}')}.{b64(b'{}')}.", "..", "é.é.é"):
         sent = {b"Authorization": b"Bearer " + token.encode()}
         assert client.get(ROUTE, headers=sent).status_code == 401

@@ -3,144 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import itertools
 from collections.abc import Callable
 from typing import Any
 
-import httpx
-import msgspec
 import pytest
-from litestar import Litestar, Request, Response, get
 
 from monitor.auth.tokens import TokenVerifier
-from monitor.domain.encoded import entity_tag
-from monitor.domain.errors import Unavailable
+from monitor.domain.digest import body_digest
 from monitor.domain.vocab import Role
-from monitor.http.middleware.authentication import requires
-from monitor.http.middleware.cached_fast_path import LONGEST_TARGET_BYTES, REMEMBERED, HotPath
-from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
-from monitor.http.requests.paging import Limit
-from monitor.http.responses.cached import cached_answer, encoded_answer, versioned_answer
+from monitor.http.middleware.cached_fast_path import MAX_TARGET_BYTES, MAX_TARGETS
+from monitor.http.responses.conditional import entity_tag
+from tests.unit.http.middleware.fast_path_site import LARGE, ORIGIN, SMALL, FakeAnswer, FakeViews, Site
 from tests.unit.http.support import NOW
-
-ORIGIN = "https://dash.example.com"
-LARGE = msgspec.json.encode({"version": 3, "text": "x" * 3000})
-SMALL = b'{"version":3}'
-
-
-class FakeAnswer:
-    """See :class:`monitor.http.responses.cached.Answer`."""
-
-    def __init__(self, body: bytes, *, stale: bool = False, age_s: float = 0.0) -> None:
-        self.body = body
-        self.stale = stale
-        self.age_s = age_s
-        self.packings = 0
-        self._packed = b""
-
-    @property
-    def etag(self) -> str:
-        return entity_tag(self.body)
-
-    def gzipped(self) -> bytes:
-        if not self._packed:
-            self.packings += 1
-            self._packed = gzip.compress(self.body, mtime=0)
-        return self._packed
-
-
-class FakeViews:
-    """See :class:`monitor.http.responses.cached.CachedViews`. ``warm`` says whether memory may be answered from."""
-
-    def __init__(self, body: bytes = LARGE) -> None:
-        self.now = FakeAnswer(body)
-        self.warm = True
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-
-    @property
-    def long(self) -> int:
-        """How often the long way was taken to the end."""
-        return len(self.asked)
-
-    async def answer(self, name: str, **scope: Any) -> FakeAnswer:
-        self.asked.append((name, scope))
-        return self.now
-
-    def text(self, name: str, **scope: Any) -> str:
-        return f"{name}?{scope}"
-
-    def peek(self, text: str) -> FakeAnswer | None:
-        assert text.startswith("things")
-        return self.now if self.warm else None
-
-
-class Site:
-    """A small application with both ways, and what it counted and wrote."""
-
-    def __init__(
-        self, views: FakeViews, verifier: TokenVerifier, token: str, *, burst: int = 10_000, **edge: Any
-    ) -> None:
-        @get("/things", opt=requires(Role.VIEWER))
-        async def things(request: Request[Any, Any, Any], limit: Limit = 50) -> Response[Any]:
-            return await cached_answer(request, views, "things", limit=limit)
-
-        @get("/thing", opt=requires(Role.VIEWER))
-        async def thing(request: Request[Any, Any, Any]) -> Response[Any]:
-            return versioned_answer(request, await views.answer("thing"))
-
-        @get("/fresh", opt=requires(Role.VIEWER))
-        async def fresh(request: Request[Any, Any, Any]) -> Response[Any]:
-            return encoded_answer(request, {"fresh": True})
-
-        @get("/down", opt=requires(Role.VIEWER))
-        async def down(request: Request[Any, Any, Any]) -> Response[Any]:
-            raise Unavailable("Not now.")
-
-        self.views = views
-        self.token = token
-        self.counted: list[tuple[str, str, int]] = []
-        self.lines: list[tuple[str, str | None, int, str, str | None]] = []
-        numbers, ticks = itertools.count(1), itertools.count()
-        limiter = LocalRateLimiter(per_s=1, burst=burst, ticks_s=lambda: 0.0)
-        app = Litestar(
-            [things, thing, fresh, down],
-            openapi_config=None,
-            **http_plumbing(verifier=verifier, now=lambda: NOW, limiter=limiter),
-        )
-        around = add_edge(
-            app,
-            new_id=lambda: f"made-{next(numbers)}",
-            ticks_s=lambda: float(next(ticks)),
-            observe=lambda method, route, status, _: self.counted.append((method, route, status)),
-            write_line=lambda *line: self.lines.append((line[0], line[1], line[2], line[4], line[5])),
-            **edge,
-        )
-        self.hot = HotPath(
-            around, views, verifier, limiter, now=lambda: NOW, ticks_s=lambda: 0.0, cors="cors_origins" in edge
-        )
-        app.asgi_handler = self.hot
-        self._transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
-
-    def call(self, target: str = "/things", *, method: str = "GET", headers: Any = None) -> httpx.Response:
-        """Send exactly *headers*, pairs or a mapping, and the token."""
-        sent = [("authorization", f"Bearer {self.token}"), *dict(headers or {}).items()]
-        return self.send(sent, target, method=method)
-
-    def send(self, headers: list[tuple[str, str]], target: str = "/things", *, method: str = "GET") -> httpx.Response:
-        async def send() -> httpx.Response:
-            async with httpx.AsyncClient(transport=self._transport, base_url="http://monitor.test") as client:
-                client.headers.clear()
-                return await client.request(method, target, headers=headers)
-
-        return asyncio.run(send())
-
-    def is_hot(self, **call: Any) -> bool:
-        """Whether a call is answered without the framework."""
-        before = self.views.long
-        assert self.call(**call).status_code in {200, 304}
-        return self.views.long == before
 
 
 @pytest.fixture
@@ -158,7 +32,9 @@ def test_the_first_answer_is_the_frameworks_and_the_next_ones_are_not(site: Site
 
 
 @pytest.mark.parametrize("body", [SMALL, LARGE])
-@pytest.mark.parametrize("accepted", [{}, {"accept-encoding": "gzip, br"}, {"accept-encoding": "br"}])
+@pytest.mark.parametrize(
+    "accepted", [{}, *({"accept-encoding": codings} for codings in ("gzip, br", "br", "gzip;q=0"))]
+)
 @pytest.mark.parametrize(
     "condition", [{}, {"if-none-match": "current"}, {"if-none-match": '"old"'}, {"if-none-match": "*"}]
 )
@@ -173,7 +49,7 @@ def test_both_ways_answer_alike(
 ) -> None:
     views = FakeViews(body)
     site = Site(views, verifier, token(), **edge)
-    tag = {name: views.now.etag if value == "current" else value for name, value in condition.items()}
+    tag = {name: entity_tag(views.now.digest) if value == "current" else value for name, value in condition.items()}
     headers = {"x-request-id": "mine", **accepted, **tag}
     long, hot = site.call(headers=headers), site.call(headers=headers)
     assert views.long == 1
@@ -183,6 +59,22 @@ def test_both_ways_answer_alike(
     assert hot.headers.get("content-length") == (None if hot.status_code == 304 else str(hot.num_bytes_downloaded))
     assert site.counted[0] == site.counted[1]
     assert site.lines[0] == site.lines[1] == ("GET", "/things", long.status_code, "mine", "user-1")
+
+
+@pytest.mark.parametrize("codings", ["gzip;q=0", "gzip ; Q=0.000, *;q=1", "br", "*;q=0", ""])
+def test_a_compressible_answer_sent_as_it_is_varies_by_encoding_as_well(codings: str, site: Site) -> None:
+    for target in ("/things", "/things", "/thing"):
+        answer = site.call(target, headers={"accept-encoding": codings})
+        assert answer.headers["vary"] == "Accept-Encoding"
+        assert "content-encoding" not in answer.headers
+    unchanged = site.call(headers={"accept-encoding": codings, "if-none-match": "*"})
+    assert (unchanged.status_code, unchanged.headers["vary"]) == (304, "Accept-Encoding")
+
+
+def test_a_small_answer_does_not_vary(verifier: TokenVerifier, token: Callable[..., str]) -> None:
+    site = Site(FakeViews(SMALL), verifier, token())
+    for _ in range(2):
+        assert "vary" not in site.call(headers={"accept-encoding": "gzip"}).headers
 
 
 def test_a_large_body_is_packed_once_for_all(site: Site) -> None:
@@ -226,7 +118,7 @@ def test_what_is_no_cached_view_is_never_hot(target: str, site: Site) -> None:
         assert site.call(target).status_code == 200
     assert site.call("/nowhere").status_code == 404
     assert site.call("/down").status_code == 503
-    assert not site.hot._known
+    assert not site.hot._targets
 
 
 def test_another_method_goes_the_long_way(site: Site) -> None:
@@ -241,6 +133,21 @@ def test_a_role_that_may_not_read_is_refused(site: Site, token: Callable[..., st
         answer = site.send([("authorization", f"Bearer {token(Role.PUBLISHER, subject='shop', jti='jti-2')}")])
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:monitor:problem:insufficient_scope")
     assert site.views.long == 1
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.PUBLISHER])
+def test_a_view_for_admins_is_answered_to_no_other_role(role: Role, site: Site, token: Callable[..., str]) -> None:
+    admin = [("authorization", f"Bearer {token(Role.ADMIN, jti='jti-2')}")]
+    other = [("authorization", f"Bearer {token(role, jti='jti-3')}")]
+    assert site.send(other, "/admins").status_code == 403
+    assert [site.send(admin, "/admins").status_code for _ in range(2)] == [200, 200]
+    assert site.views.long == 1
+    assert site.send(other, "/admins").status_code == 403
+
+
+def test_an_open_route_stays_open_after_its_first_answer(site: Site) -> None:
+    assert [site.send([], "/open").status_code for _ in range(2)] == [200, 200]
+    assert not site.hot._targets
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ADMIN])
@@ -272,9 +179,9 @@ def test_a_token_that_has_expired_is_refused(
     site = Site(views, verifier, token(ttl_s=300))
     assert [site.is_hot(), site.is_hot()] == [False, True]
     # The leeway of ten seconds counts on both ways.
-    monkeypatch.setattr("tests.unit.http.middleware.test_cached_fast_path.NOW", NOW + 309)
+    monkeypatch.setattr("tests.unit.http.middleware.fast_path_site.NOW", NOW + 309)
     assert site.is_hot()
-    monkeypatch.setattr("tests.unit.http.middleware.test_cached_fast_path.NOW", NOW + 310)
+    monkeypatch.setattr("tests.unit.http.middleware.fast_path_site.NOW", NOW + 310)
     assert site.call().status_code == 401
 
 
@@ -324,7 +231,7 @@ def test_what_memory_may_not_answer_goes_the_long_way(site: Site) -> None:
 
 def test_a_last_good_answer_is_marked_and_never_hot(site: Site) -> None:
     site.call()
-    tag = site.views.now.etag
+    tag = entity_tag(site.views.now.digest)
     site.views.now = FakeAnswer(SMALL, stale=True, age_s=12.34)
     for _ in range(2):
         answer = site.call(headers={"if-none-match": tag})
@@ -348,25 +255,25 @@ def test_a_resource_has_its_version_in_its_tag(site: Site) -> None:
 
 def test_an_answer_that_no_cache_holds_has_a_tag_as_well(site: Site) -> None:
     answer = site.call("/fresh")
-    assert answer.headers["etag"] == entity_tag(answer.content)
+    assert answer.headers["etag"] == entity_tag(body_digest(answer.content))
     assert answer.headers["cache-control"] == "private, no-cache"
     assert site.call("/fresh", headers={"if-none-match": answer.headers["etag"]}).status_code == 304
 
 
 def test_targets_are_remembered_up_to_a_number(site: Site) -> None:
-    for number in range(REMEMBERED):
-        site.hot._known[b"/other", b"%d" % number] = ("things", "/other")
+    for number in range(MAX_TARGETS):
+        site.hot._targets[b"/other", b"%d" % number] = ("things", "/other", Role.VIEWER)
     site.call()
-    assert len(site.hot._known) == REMEMBERED
-    assert (b"/other", b"0") not in site.hot._known
+    assert len(site.hot._targets) == MAX_TARGETS
+    assert (b"/other", b"0") not in site.hot._targets
     assert site.is_hot()
 
 
 def test_a_target_may_be_too_long_to_remember(site: Site) -> None:
-    longest = "x" * (LONGEST_TARGET_BYTES - len("/things"))
+    longest = "x" * (MAX_TARGET_BYTES - len("/things"))
     site.call(f"/things?{longest}")
     site.call(f"/things?{longest}x")
-    assert [len(query) for _, query in site.hot._known] == [len(longest)]
+    assert [len(query) for _, query in site.hot._targets] == [len(longest)]
 
 
 def test_a_socket_passes(site: Site) -> None:

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from litestar import Litestar
 from litestar.testing import TestClient
 from structlog.testing import capture_logs
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.cors import Cors
-from monitor.http.middleware.edge import Edge, request_id_of
+from monitor.http.middleware.edge import Edge
 from monitor.http.middleware.rate_limit import LocalRateLimiter
+from monitor.http.middleware.stack import Application
+from monitor.http.responses.headers import request_id_of
 from tests.unit.http.support import make_app
 
 ORIGIN = "https://dash.example.com"
@@ -24,7 +25,7 @@ PATHS = ["/open", "/nowhere", "/broken", "/admin"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_answer_carries_an_id_and_the_security_headers(path: str, client: TestClient[Litestar]) -> None:
+def test_every_answer_carries_an_id_and_the_security_headers(path: str, client: TestClient[Application]) -> None:
     headers = client.get(path).headers
     assert headers["x-request-id"] == "made-1"
     assert headers["x-content-type-options"] == "nosniff"
@@ -41,14 +42,14 @@ def test_https_asks_browsers_to_stay_on_it(verifier: TokenVerifier) -> None:
 
 
 @pytest.mark.parametrize("sent", ["a", "A-b_c.9", "x" * 128])
-def test_a_plain_request_id_is_kept(sent: str, client: TestClient[Litestar]) -> None:
+def test_a_plain_request_id_is_kept(sent: str, client: TestClient[Application]) -> None:
     assert client.get("/open", headers={"X-Request-ID": sent}).headers["x-request-id"] == sent
 
 
 @pytest.mark.parametrize(
     "sent", ["", "a b", "x" * 129, "a\tb", 'a"b', "a{b", "whsec_canary5f2e", "eyJhbGciOiJub25lIn0.e30."]
 )
-def test_any_other_request_id_is_replaced(sent: str, client: TestClient[Litestar]) -> None:
+def test_any_other_request_id_is_replaced(sent: str, client: TestClient[Application]) -> None:
     assert client.get("/open", headers={"X-Request-ID": sent}).headers["x-request-id"] == "made-1"
 
 
@@ -57,12 +58,12 @@ def http_lines(logs: list[Any]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def logging_app(verifier: TokenVerifier) -> Callable[[], Litestar]:
+def logging_app(verifier: TokenVerifier) -> Callable[[], Application]:
     return lambda: make_app(verifier, LocalRateLimiter(per_s=1, burst=9, ticks_s=lambda: 0.0))
 
 
 def test_one_line_tells_a_request_by_its_route_and_subject(
-    logging_app: Callable[[], Litestar], token: Callable[..., str]
+    logging_app: Callable[[], Application], token: Callable[..., str]
 ) -> None:
     with capture_logs() as logs, TestClient(logging_app()) as client:
         client.get(
@@ -85,7 +86,7 @@ def test_one_line_tells_a_request_by_its_route_and_subject(
 
 @pytest.mark.parametrize(("path", "route", "status"), [("/nowhere", None, 404), ("/admin", "/admin", 401)])
 def test_a_refused_request_has_its_line_too(
-    path: str, route: str | None, status: int, logging_app: Callable[[], Litestar]
+    path: str, route: str | None, status: int, logging_app: Callable[[], Application]
 ) -> None:
     with capture_logs() as logs, TestClient(logging_app()) as client:
         client.get(path)
@@ -94,7 +95,7 @@ def test_a_refused_request_has_its_line_too(
 
 
 def test_head_is_logged_with_its_route_and_subject(
-    logging_app: Callable[[], Litestar], token: Callable[..., str]
+    logging_app: Callable[[], Application], token: Callable[..., str]
 ) -> None:
     with capture_logs() as logs, TestClient(logging_app()) as client:
         client.head("/rows", headers={"Authorization": f"Bearer {token()}"})
@@ -103,7 +104,7 @@ def test_head_is_logged_with_its_route_and_subject(
 
 
 def test_a_refused_role_is_logged_with_its_subject(
-    logging_app: Callable[[], Litestar], token: Callable[..., str]
+    logging_app: Callable[[], Application], token: Callable[..., str]
 ) -> None:
     with capture_logs() as logs, TestClient(logging_app()) as client:
         client.get("/admin", headers={"Authorization": f"Bearer {token()}"})
@@ -148,7 +149,7 @@ def test_no_request_id_exists_outside_the_edge() -> None:
     assert request_id_of(scope) is None
 
 
-def test_a_listed_origin_may_read_the_answer(client: TestClient[Litestar]) -> None:
+def test_a_listed_origin_may_read_the_answer(client: TestClient[Application]) -> None:
     headers = client.get("/nowhere", headers={"Origin": ORIGIN}).headers
     assert headers["access-control-allow-origin"] == ORIGIN
     assert "X-Request-ID" in headers["access-control-expose-headers"]
@@ -156,7 +157,7 @@ def test_a_listed_origin_may_read_the_answer(client: TestClient[Litestar]) -> No
 
 
 @pytest.mark.parametrize("origin", ["https://evil.test", "https://DASH.example.com", ORIGIN + ":8443", "null", ""])
-def test_another_origin_may_not(origin: str, client: TestClient[Litestar]) -> None:
+def test_another_origin_may_not(origin: str, client: TestClient[Application]) -> None:
     for method in ("GET", "OPTIONS"):
         sent = {"Origin": origin, "Access-Control-Request-Method": "GET"}
         headers = client.request(method, "/open", headers=sent).headers
@@ -164,7 +165,7 @@ def test_another_origin_may_not(origin: str, client: TestClient[Litestar]) -> No
         assert "Origin" in headers["vary"]
 
 
-def test_a_preflight_of_a_listed_origin_names_methods_and_headers(client: TestClient[Litestar]) -> None:
+def test_a_preflight_of_a_listed_origin_names_methods_and_headers(client: TestClient[Application]) -> None:
     sent = {"Origin": ORIGIN, "Access-Control-Request-Method": "PATCH"}
     response = client.options("/admin", headers=sent)
     assert response.status_code == 204
@@ -173,12 +174,29 @@ def test_a_preflight_of_a_listed_origin_names_methods_and_headers(client: TestCl
     assert response.headers["x-request-id"] == "made-1"
 
 
-def test_long_answers_are_compressed_and_short_ones_are_not(client: TestClient[Litestar]) -> None:
+def test_long_answers_are_compressed_and_short_ones_are_not(client: TestClient[Application]) -> None:
     sent = {"Accept-Encoding": "gzip", "Origin": ORIGIN}
     long, short = client.get("/open", headers=sent), client.get("/nowhere", headers=sent)
     assert long.headers["content-encoding"] == "gzip"
     assert {"Accept-Encoding", "Origin"} <= set(long.headers["vary"].split(", "))
     assert "content-encoding" not in short.headers
+
+
+@pytest.mark.parametrize(
+    ("codings", "is_compressed"),
+    [
+        ("gzip", True), ("br, GZIP;q=0.5", True), ("x-gzip", True), ("*", True), ("br, *;q=0.1", True),
+        ("gzip;q=0", False), ("gzip; q=0.000", False), ("*, gzip;q=0", False), ("*;q=0", False), ("identity", False),
+        ("notgzip", False), ("", False),
+    ],
+)  # fmt: skip
+def test_gzip_is_sent_only_where_it_is_acceptable(
+    codings: str, *, is_compressed: bool, client: TestClient[Application]
+) -> None:
+    answer = client.get("/open", headers={"Accept-Encoding": codings})
+    assert ("content-encoding" in answer.headers) is is_compressed
+    assert answer.headers["vary"] == "Accept-Encoding, Origin"
+    assert answer.text == "x" * 2000
 
 
 @given(waits=st.lists(st.floats(0, 5), min_size=1, max_size=60), burst=st.integers(1, 5), per_s=st.floats(0.1, 10))

@@ -12,30 +12,31 @@ from litestar.testing import TestClient
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.rate_limit import LocalRateLimiter
-from monitor.http.middleware.stack import add_edge, http_plumbing
-from monitor.http.page.assets import MEDIA_TYPES, POLICY, STATIC, Page, load_page, page_routes
+from monitor.http.middleware.stack import Application, build_edge, litestar_options
+from monitor.http.page.assets import MEDIA_TYPES, POLICY, STATIC, AssetBundle, asset_routes, load_assets
+from monitor.http.responses.conditional import entity_tag
 
 MAX_LINES = 300
 MODULES = sorted((STATIC / "js").rglob("*.js"))
 
 
 @pytest.fixture(scope="module")
-def page() -> Page:
-    return load_page()
+def page() -> AssetBundle:
+    return load_assets()
 
 
 @pytest.fixture
-def client(page: Page, verifier: TokenVerifier) -> Iterator[TestClient[Litestar]]:
+def client(page: AssetBundle, verifier: TokenVerifier) -> Iterator[TestClient[Application]]:
     limiter = LocalRateLimiter(per_s=1, burst=1, ticks_s=lambda: 0.0)
-    app = Litestar(
-        page_routes(page), openapi_config=None, **http_plumbing(verifier=verifier, now=lambda: 0.0, limiter=limiter)
+    litestar = Litestar(
+        asset_routes(page), openapi_config=None, **litestar_options(verifier=verifier, now=lambda: 0.0, limiter=limiter)
     )
-    add_edge(app, new_id=lambda: "id", ticks_s=lambda: 0.0)
-    with TestClient(app) as client:
+    edge = build_edge(litestar, new_id=lambda: "id", ticks_s=lambda: 0.0)
+    with TestClient(Application(litestar, edge)) as client:
         yield client
 
 
-def test_the_document_is_open_and_revalidated(client: TestClient[Litestar]) -> None:
+def test_the_document_is_open_and_revalidated(client: TestClient[Application]) -> None:
     answer = client.get("/")
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -46,38 +47,45 @@ def test_the_document_is_open_and_revalidated(client: TestClient[Litestar]) -> N
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_files_are_compressed_only_where_gzip_is_acceptable(client: TestClient[Application], page: AssetBundle) -> None:
+    longest = max(page.files, key=lambda name: len(page.files[name].body))
+    for codings, encoding in (("gzip", "gzip"), ("gzip;q=0", None)):
+        answer = client.get(f"/assets/{page.digest}/{longest}", headers={"Accept-Encoding": codings})
+        assert (answer.headers.get("content-encoding"), answer.headers["vary"]) == (encoding, "Accept-Encoding")
+
+
 def test_the_policy_allows_no_inline_script_or_style() -> None:
     assert "unsafe" not in POLICY
     assert "default-src 'none'" in POLICY
 
 
-def test_the_document_holds_no_inline_script_style_or_handler(page: Page) -> None:
+def test_the_document_holds_no_inline_script_style_or_handler(page: AssetBundle) -> None:
     text = page.document.body.decode()
     assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\son\w+=", text) == []
     assert "{{" not in text
 
 
-def test_every_file_the_document_names_is_there(client: TestClient[Litestar], page: Page) -> None:
+def test_every_file_the_document_names_is_there(client: TestClient[Application], page: AssetBundle) -> None:
     names = re.findall(r'(?:href|src)="([^"]+)"', page.document.body.decode())
     assert len(names) > len(MODULES)
     assert {name: client.get(name).status_code for name in names if client.get(name).status_code != 200} == {}
 
 
-def test_files_are_kept_for_ever_under_their_digest(client: TestClient[Litestar], page: Page) -> None:
+def test_files_are_kept_for_ever_under_their_digest(client: TestClient[Application], page: AssetBundle) -> None:
     for name, file in page.files.items():
         answer = client.get(f"/assets/{page.digest}/{name}")
         assert answer.content == file.body
         assert answer.headers["content-type"].removesuffix("; charset=utf-8") == MEDIA_TYPES[Path(name).suffix]
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-        assert client.get(answer.url.path, headers={"If-None-Match": file.etag}).status_code == 304
+        assert client.get(answer.url.path, headers={"If-None-Match": entity_tag(file.digest)}).status_code == 304
 
 
 def test_a_file_that_changes_moves_all_of_them(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<script src={{assets}}/a.js></script>")
     (tmp_path / "a.js").write_text("1")
-    before = load_page(tmp_path)
+    before = load_assets(tmp_path)
     (tmp_path / "a.js").write_text("2")
-    after = load_page(tmp_path)
+    after = load_assets(tmp_path)
     assert before.digest != after.digest
     assert after.document.body == f"<script src=/assets/{after.digest}/a.js></script>".encode()
 
@@ -99,13 +107,13 @@ def test_a_file_that_changes_moves_all_of_them(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_nothing_but_the_listed_files_can_be_had(client: TestClient[Litestar], page: Page, name: str) -> None:
+def test_nothing_but_the_listed_files_can_be_had(client: TestClient[Application], page: AssetBundle, name: str) -> None:
     answer = client.get(f"/assets/{page.digest}/{name}")
     assert answer.status_code in {400, 404}
     assert b"root:" not in answer.content
 
 
-def test_files_of_another_version_are_not_mixed_in(client: TestClient[Litestar]) -> None:
+def test_files_of_another_version_are_not_mixed_in(client: TestClient[Application]) -> None:
     assert client.get("/assets/0123456789abcdef/js/main.js").status_code == 404
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from litestar import Litestar, get
+from litestar import get
 from litestar.exceptions import HTTPException, InternalServerException, NotAuthorizedException
 from litestar.params import FromQuery
 from litestar.testing import TestClient, create_test_client
@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from monitor.domain import errors
 from monitor.domain.errors import MonitorError
 from monitor.domain.vocab import Role
+from monitor.http.middleware.stack import Application
 from monitor.http.responses.problems import STATUS_OF, TYPE_PREFIX, exception_handlers, field_error, status_of
 
 
@@ -49,7 +50,7 @@ def test_the_base_error_is_no_answer_of_its_own() -> None:
     assert status_of(MonitorError) == 500
 
 
-def test_an_error_of_ours_keeps_its_title_and_detail_apart(client: TestClient[Litestar]) -> None:
+def test_an_error_of_ours_keeps_its_title_and_detail_apart(client: TestClient[Application]) -> None:
     assert problem(client.get("/missing?secret=1"), 404, "not_found") == {
         "type": "urn:monitor:problem:not_found",
         "title": errors.NotFound.title,
@@ -60,13 +61,13 @@ def test_an_error_of_ours_keeps_its_title_and_detail_apart(client: TestClient[Li
     }
 
 
-def test_unavailable_says_when_to_come_back_in_whole_seconds(client: TestClient[Litestar]) -> None:
+def test_unavailable_says_when_to_come_back_in_whole_seconds(client: TestClient[Application]) -> None:
     response = client.get("/down")
     problem(response, 503, "unavailable")
     assert response.headers["retry-after"] == "3"
 
 
-def test_too_many_requests_say_when_to_come_back(client: TestClient[Litestar], token: Callable[..., str]) -> None:
+def test_too_many_requests_say_when_to_come_back(client: TestClient[Application], token: Callable[..., str]) -> None:
     headers = {"Authorization": f"Bearer {token()}"}
     assert [client.get("/rows", headers=headers).status_code for _ in range(3)] == [200] * 3
     response = client.get("/rows", headers=headers)
@@ -74,7 +75,7 @@ def test_too_many_requests_say_when_to_come_back(client: TestClient[Litestar], t
     assert response.headers["retry-after"] == "3"
 
 
-def test_an_unexpected_error_tells_the_log_everything_and_the_client_nothing(client: TestClient[Litestar]) -> None:
+def test_an_unexpected_error_tells_the_log_everything_and_the_client_nothing(client: TestClient[Application]) -> None:
     with capture_logs() as logs:
         response = client.get("/broken", headers={"X-Request-ID": "r-1"})
     problem(response, 500, "internal")
@@ -87,7 +88,7 @@ def test_an_unexpected_error_tells_the_log_everything_and_the_client_nothing(cli
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/nowhere?token=secret", "/viewer/not-a-uuid", "/%22%3Cx%3E", "/é"])
-def test_an_unknown_path_is_a_problem_without_its_query(path: str, client: TestClient[Litestar]) -> None:
+def test_an_unknown_path_is_a_problem_without_its_query(path: str, client: TestClient[Application]) -> None:
     body = problem(client.get(path), 404, "not_found")
     assert "secret" not in json.dumps(body)
     assert body["instance"].isascii()
@@ -95,19 +96,19 @@ def test_an_unknown_path_is_a_problem_without_its_query(path: str, client: TestC
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE"])
-def test_a_wrong_method_is_a_problem_that_lists_the_right_ones(method: str, client: TestClient[Litestar]) -> None:
+def test_a_wrong_method_is_a_problem_that_lists_the_right_ones(method: str, client: TestClient[Application]) -> None:
     response = client.request(method, "/open")
     problem(response, 405, "method_not_allowed")
     assert response.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
-def test_options_lists_the_methods_without_a_token(client: TestClient[Litestar]) -> None:
+def test_options_lists_the_methods_without_a_token(client: TestClient[Application]) -> None:
     response = client.options("/admin")
     assert response.status_code == 204
     assert response.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
-def test_a_bad_host_header_is_a_problem(client: TestClient[Litestar]) -> None:
+def test_a_bad_host_header_is_a_problem(client: TestClient[Application]) -> None:
     problem(client.get("/open", headers={"Host": "a b"}), 400, "malformed")
 
 
@@ -122,7 +123,7 @@ def test_a_bad_host_header_is_a_problem(client: TestClient[Litestar]) -> None:
     ],
 )
 def test_a_bad_parameter_is_pointed_at_and_not_echoed(
-    query: str, pointer: str, client: TestClient[Litestar], token: Callable[..., str]
+    query: str, pointer: str, client: TestClient[Application], token: Callable[..., str]
 ) -> None:
     response = client.get(f"/rows?{query}", headers={"Authorization": f"Bearer {token()}"})
     body = problem(response, 400, "malformed")

@@ -20,10 +20,11 @@ BY_ID = ("events", "deliveries_finished", "attempts")
 ADVISORY_LOCK = 0x6D6F6E01
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""Until when a level is complete that holds nothing yet."""
+"""Until when a resolution without rows is complete."""
 
-FOLDED = """
-SELECT level, least(folded_until, (SELECT min(bucket_at) FROM rollups_stale s WHERE s.level = p.level)) AS until
+COMPACTED = """
+SELECT resolution, least(compacted_until, (
+    SELECT min(bucket_at) FROM rollups_stale s WHERE s.resolution = p.resolution)) AS until
 FROM rollup_progress p
 """
 
@@ -78,7 +79,7 @@ async def maintain(connection: asyncpg.Connection, retention: Retention) -> None
     """Make the partitions of the coming days and drop those past *retention*. Safe to repeat.
 
     Rows outside every partition land in each table's default one, are never lost, and move once theirs is made.
-    Minutes and hours stay until the next level holds them, however old they are.
+    Minutes and hours stay until the next resolution holds them, at any age.
     """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
@@ -90,8 +91,8 @@ async def maintain(connection: asyncpg.Connection, retention: Retention) -> None
                 "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
             )
         }
-        folded = {row["level"]: row["until"] for row in await connection.fetch(FOLDED)}
-        for plan in plans(today, retention, folded):
+        compacted_until = {row["resolution"]: row["until"] for row in await connection.fetch(COMPACTED)}
+        for plan in plans(today, retention, compacted_until):
             for name, lower, upper in plan.wanted():
                 if name not in existing:
                     await _create(connection, plan.table, name, lower, upper)
@@ -99,13 +100,13 @@ async def maintain(connection: asyncpg.Connection, retention: Retention) -> None
                 await connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 
-def plans(today: datetime, retention: Retention, folded: Mapping[str, datetime]) -> Iterator[Plan]:
+def plans(today: datetime, retention: Retention, compacted_until: Mapping[str, datetime]) -> Iterator[Plan]:
     """
     Yield what to do for each table.
 
     Args:
         today: midnight, UTC.
-        folded: until when each level (``hour``, ``day``) is complete; a missing one holds nothing yet.
+        compacted_until: until when each resolution (``hour``, ``day``) is complete; a missing one has no rows.
     """
     first, last = today - timedelta(days=DAYS_BEHIND), today + timedelta(days=DAYS_AHEAD)
     events_from, deliveries_from, attempts_from, minutes_from, hours_from, days_from = (
@@ -114,11 +115,11 @@ def plans(today: datetime, retention: Retention, folded: Mapping[str, datetime])
     yield Plan("events", first, last, events_from)
     yield Plan("deliveries_finished", first, last, deliveries_from)
     yield Plan("attempts", first, last, attempts_from)
-    hours_until = midnight(folded.get("hour", NEVER))
-    days_until = min(hours_until, folded.get("day", NEVER))
+    hours_until = midnight(compacted_until.get("hour", NEVER))
+    days_until = min(hours_until, compacted_until.get("day", NEVER))
     for kind in ("rollups", "histograms"):
         yield Plan(f"{kind}_minute", first, last, min(minutes_from, hours_until))
-        # What is folded late, after an outage or an upgrade, is as old as the level below.
+        # Rollups that are compacted late, after an outage or an upgrade, are as old as the finer resolution.
         yield Plan(f"{kind}_hour", minutes_from, last, min(hours_from, days_until), monthly=True)
         yield Plan(f"{kind}_day", hours_from, last, days_from, monthly=True)
 

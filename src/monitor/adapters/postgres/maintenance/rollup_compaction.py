@@ -1,14 +1,14 @@
 """
-Minutes into hours, hours into days.
+Compaction of rollups: minutes into hours, hours into days.
 
-A bucket of a level is *sealed* once it is over: ``rollup_progress`` moves past it, and every webhook with attempts in
-it gets a mark in ``rollups_stale``. Folding replaces the bucket of marked webhooks by what the finer level adds up to,
-and takes the marks away in the same transaction. Attempts that come after the seal set the mark again. So a bucket is
-true if it is sealed and not marked, else the finer level is; whoever dies half-way leaves marks behind, and the next
-one goes on from there.
+A bucket is *sealed* once it is over: ``rollup_progress`` moves past it, and every webhook with attempts in it gets a
+row in ``rollups_stale``. Compacting replaces the bucket of a stale webhook by the sum of the finer resolution and
+deletes that row in the same transaction. Attempts that arrive after the seal make it stale again. So a bucket is valid
+if it is sealed and not stale, else the finer resolution is; a process that stops half-way leaves stale rows, and the
+next run continues from there.
 
-Writers lock each hour they write to, shared, until they commit; sealing and folding an hour need it alone. So a writer
-either committed before the seal, and is folded, or sees the seal, and sets a mark.
+A writer holds a shared lock on each hour that it writes to until it commits; sealing and compacting an hour take that
+lock exclusively. So a writer either commits before the seal, and is compacted, or reads the seal, and adds a stale row.
 """
 
 from __future__ import annotations
@@ -21,27 +21,25 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.engine import Database, translating
+from monitor.adapters.postgres.repositories.attempts import HOUR_LOCK, hour_number
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S
 
-FOLDER_LOCK = 0x6D6F6E03
-HOUR_LOCK = 0x6D6F6E04
-"""First key of the locks on hours; the second is :func:`hour_number`."""
-
+COMPACTION_LOCK = 0x6D6F6E03
 GRACE = timedelta(minutes=2)
-"""How long after its end an hour is sealed. What comes later is not lost, but folded again."""
+"""Time from the end of an hour to its seal. Later attempts are not lost: the hour is compacted again."""
 
 SEALS_PER_TICK = 24
-"""So that catching up after an outage does not keep the tables busy for minutes on end."""
+"""Bounds the work of one run after an outage."""
 
 BATCH = 500
-"""Webhooks folded by one statement: keeps it far below the statement timeout."""
+"""Webhooks compacted by one statement: keeps it far below the statement timeout."""
 
 LOCK_TIMEOUT_MS = 2000
 
 
-class Level(msgspec.Struct, frozen=True):
-    """One step of folding; ``source`` and ``name`` are the suffixes of the tables it reads and writes."""
+class Resolution(msgspec.Struct, frozen=True):
+    """One step of compaction; ``source`` and ``name`` are the suffixes of the tables that it reads and writes."""
 
     name: str
     source: str
@@ -81,10 +79,10 @@ class Level(msgspec.Struct, frozen=True):
         """
 
     @property
-    def mark_all(self) -> str:
-        """SQL: mark the bucket from $1 to $2 for every webhook with rows in it."""
+    def make_all_stale(self) -> str:
+        """SQL: make the bucket from $1 to $2 stale for every webhook with rows in it."""
         return f"""
-        INSERT INTO rollups_stale (level, webhook_id, bucket_at)
+        INSERT INTO rollups_stale (resolution, webhook_id, bucket_at)
         SELECT '{self.name}', id, $1 FROM (SELECT id FROM webhooks UNION ALL VALUES ('{SYSTEM_ID}'::uuid)) AS w
         WHERE EXISTS (
             SELECT FROM rollups_{self.source} r WHERE r.webhook_id = id AND r.bucket_at >= $1 AND r.bucket_at < $2)
@@ -92,51 +90,51 @@ class Level(msgspec.Struct, frozen=True):
         """
 
 
-HOUR = Level("hour", "minute", timedelta(seconds=HOUR_S))
-DAY = Level("day", "hour", timedelta(seconds=DAY_S))
+HOUR = Resolution("hour", "minute", timedelta(seconds=HOUR_S))
+DAY = Resolution("day", "hour", timedelta(seconds=DAY_S))
 
 # The system's rows are there whenever any webhook's are.
 BEGIN_PROGRESS = f"""
-INSERT INTO rollup_progress (level, folded_until)
-SELECT level, date_trunc(level, min(bucket_at), 'UTC')
-FROM rollups_minute, (VALUES ('{HOUR.name}'), ('{DAY.name}')) AS levels (level)
-WHERE webhook_id = '{SYSTEM_ID}' GROUP BY level
+INSERT INTO rollup_progress (resolution, compacted_until)
+SELECT resolution, date_trunc(resolution, min(bucket_at), 'UTC')
+FROM rollups_minute, (VALUES ('{HOUR.name}'), ('{DAY.name}')) AS resolutions (resolution)
+WHERE webhook_id = '{SYSTEM_ID}' GROUP BY resolution
 """
 
 # A day may be sealed when all its hours are, an hour when its grace is over.
 NEXT = """
-SELECT p.folded_until AS at, now() - $2::interval AS over_until, hours.folded_until AS hours_until
-FROM rollup_progress p, rollup_progress hours WHERE p.level = $1 AND hours.level = 'hour'
+SELECT p.compacted_until AS at, now() - $2::interval AS over_until, hours.compacted_until AS hours_until
+FROM rollup_progress p, rollup_progress hours WHERE p.resolution = $1 AND hours.resolution = 'hour'
 """
 
-SEAL = "UPDATE rollup_progress SET folded_until = $2 WHERE level = $1"
+SEAL = "UPDATE rollup_progress SET compacted_until = $2 WHERE resolution = $1"
 
-MARKED = "SELECT DISTINCT bucket_at FROM rollups_stale WHERE level = $1 ORDER BY bucket_at"
+STALE = "SELECT DISTINCT bucket_at FROM rollups_stale WHERE resolution = $1 ORDER BY bucket_at"
 
-UNMARK = f"""
-DELETE FROM rollups_stale WHERE level = $1 AND bucket_at = $2 AND webhook_id IN (
-    SELECT webhook_id FROM rollups_stale WHERE level = $1 AND bucket_at = $2 ORDER BY webhook_id LIMIT {BATCH})
+TAKE_STALE = f"""
+DELETE FROM rollups_stale WHERE resolution = $1 AND bucket_at = $2 AND webhook_id IN (
+    SELECT webhook_id FROM rollups_stale WHERE resolution = $1 AND bucket_at = $2 ORDER BY webhook_id LIMIT {BATCH})
 RETURNING webhook_id
 """
 
-MARK_DAY = """
-INSERT INTO rollups_stale (level, webhook_id, bucket_at)
-SELECT level, id, date_trunc('day', $1, 'UTC') FROM rollup_progress, unnest($2::uuid[]) AS id
-WHERE level = 'day' AND $1 < folded_until
+MAKE_DAY_STALE = """
+INSERT INTO rollups_stale (resolution, webhook_id, bucket_at)
+SELECT resolution, id, date_trunc('day', $1, 'UTC') FROM rollup_progress, unnest($2::uuid[]) AS id
+WHERE resolution = 'day' AND $1 < compacted_until
 ON CONFLICT DO NOTHING
 """
 
 
-class PostgresFolder:
-    """Any number may run; of two at the same moment one works and the other leaves it alone."""
+class RollupCompactor:
+    """Any number may run; of two at the same moment one does nothing."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def fold(self) -> None:
-        """Seal what is over, at most :data:`SEALS_PER_TICK` buckets of each level, and fold what is marked.
+    async def compact(self) -> None:
+        """Seal at most :data:`SEALS_PER_TICK` buckets of each resolution, and compact the stale ones.
 
-        Safe to repeat, and to kill at any moment. Raises ``Unavailable``.
+        Safe to repeat, and to stop at any moment. Raises ``Unavailable``.
         """
         with translating():
             async with self._database.reads.acquire() as connection:
@@ -144,15 +142,15 @@ class PostgresFolder:
                     for _ in range(SEALS_PER_TICK):
                         if not await _seal(connection, level):
                             break
-                    for row in await connection.fetch(MARKED, level.name):
-                        while await _fold(connection, level, row["bucket_at"]) == BATCH:
+                    for row in await connection.fetch(STALE, level.name):
+                        while await _compact(connection, level, row["bucket_at"]) == BATCH:
                             pass
 
 
-async def _seal(connection: asyncpg.Connection, level: Level) -> bool:
-    """Seal the oldest bucket that is not; ``False`` if it is not over yet, or another one is at work."""
-    async with _alone(connection) as works:
-        if not works:
+async def _seal(connection: asyncpg.Connection, level: Resolution) -> bool:
+    """Seal the oldest unsealed bucket; ``False`` if it is not over yet, or another process holds the lock."""
+    async with _advisory_lock(connection) as acquired:
+        if not acquired:
             return False
         progress = await connection.fetchrow(NEXT, level.name, GRACE) or await _begin(connection, level)
         if progress is None:
@@ -163,45 +161,40 @@ async def _seal(connection: asyncpg.Connection, level: Level) -> bool:
         if level is HOUR:
             await _lock_hour(connection, at)
         await connection.execute(SEAL, level.name, until)
-        await connection.execute(level.mark_all, at, until)
+        await connection.execute(level.make_all_stale, at, until)
         return True
 
 
-async def _begin(connection: asyncpg.Connection, level: Level) -> asyncpg.Record | None:
-    """Start at the oldest minute there is. Nobody is writing an older one: they wait, or are waited for."""
+async def _begin(connection: asyncpg.Connection, level: Resolution) -> asyncpg.Record | None:
+    """Start at the oldest minute. The lock of the table excludes a writer of an older one."""
     await connection.execute("LOCK TABLE ONLY rollups_minute IN SHARE MODE")
     await connection.execute(BEGIN_PROGRESS)
     return await connection.fetchrow(NEXT, level.name, GRACE)
 
 
-async def _fold(connection: asyncpg.Connection, level: Level, at: datetime) -> int:
-    """Fold one bucket of up to :data:`BATCH` marked webhooks and return of how many; 0 if another one is at work."""
-    async with _alone(connection) as works:
-        if not works:
+async def _compact(connection: asyncpg.Connection, level: Resolution, at: datetime) -> int:
+    """Compact one bucket of up to :data:`BATCH` stale webhooks; return their number, 0 without the lock."""
+    async with _advisory_lock(connection) as acquired:
+        if not acquired:
             return 0
         if level is HOUR:
             await _lock_hour(connection, at)
-        ids = [row["webhook_id"] for row in await connection.fetch(UNMARK, level.name, at)]
+        ids = [row["webhook_id"] for row in await connection.fetch(TAKE_STALE, level.name, at)]
         await connection.execute(level.merge_counts, at, at + level.width, ids)
         await connection.execute(level.merge_histograms, at, at + level.width, ids)
         if level is HOUR:
-            await connection.execute(MARK_DAY, at, ids)
+            await connection.execute(MAKE_DAY_STALE, at, ids)
         return len(ids)
 
 
 @asynccontextmanager
-async def _alone(connection: asyncpg.Connection) -> AsyncIterator[bool]:
-    """A transaction, and whether it is the only folding one."""
+async def _advisory_lock(connection: asyncpg.Connection) -> AsyncIterator[bool]:
+    """Open a transaction; yield whether it got the lock of compaction."""
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-        yield bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", FOLDER_LOCK))
+        yield bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", COMPACTION_LOCK))
 
 
 async def _lock_hour(connection: asyncpg.Connection, at: datetime) -> None:
-    """Wait for those who write to this hour, and let the next ones wait for the end of the transaction."""
+    """Exclude writers of this hour until the end of the transaction."""
     await connection.execute("SELECT pg_advisory_xact_lock($1, $2)", HOUR_LOCK, hour_number(at))
-
-
-def hour_number(at: datetime) -> int:
-    """Return the hours since 1970."""
-    return int(at.timestamp()) // HOUR_S

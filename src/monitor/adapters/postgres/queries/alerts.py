@@ -9,23 +9,22 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from monitor.adapters.postgres.codec import from_jsonb
+from monitor.adapters.postgres.codec import from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.repositories.alerts import NO_ALERT
 from monitor.adapters.postgres.repositories.silences import NO_SILENCE
 from monitor.adapters.postgres.sql import Where
-from monitor.domain.alerts.model import AlertKind, AlertState
+from monitor.domain.alerts.alert import AlertKind, AlertState
 from monitor.domain.alerts.silences import SilenceSpec
-from monitor.domain.anomaly import Evidence, Signal
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.queries.alerts import AlertFilter
 from monitor.domain.views.alerts import (
     AlertCount,
+    AlertsPerDay,
     AlertStatsView,
     AlertView,
     AnomalyView,
-    DayOfAlerts,
     Durations,
     HistoryView,
     SilencePreview,
@@ -107,7 +106,7 @@ class PostgresAlertQueries:
             "SELECT at, action, actor, note, severity, title FROM alert_history WHERE alert_id = $1 ORDER BY version",
             alert_id,
         )
-        entries = [msgspec.convert(dict(entry.items()), HistoryView) for entry in history]
+        entries = [from_row(entry, HistoryView) for entry in history]
         return msgspec.structs.replace(alert_view(row), history=entries)
 
     async def alerts(self, where: AlertFilter, *, after: UUID | None, limit: int) -> list[AlertView]:
@@ -149,14 +148,14 @@ class PostgresAlertQueries:
         row = await self._db.fetchrow(f"{_SILENCE} WHERE s.id = $1", silence_id)
         if row is None:
             raise NotFound(NO_SILENCE)
-        return _silence_view(row)
+        return from_row(row, SilenceView)
 
     async def silences(self, *, active: bool | None, after: UUID | None, limit: int) -> list[SilenceView]:
         condition = Where()
         condition.add("s.id < {}", after)
         condition.add("(s.ends_at > now()) = {}", active)
         rows = await self._db.fetch(f"{_SILENCE} {condition} ORDER BY s.id DESC LIMIT {limit}", *condition.args)
-        return [_silence_view(row) for row in rows]
+        return [from_row(row, SilenceView) for row in rows]
 
     async def preview(self, spec: SilenceSpec) -> SilencePreview:
         args = (spec.webhook_id, spec.kind, spec.label)
@@ -164,7 +163,7 @@ class PostgresAlertQueries:
             f"{_ALERT}, {_THOUGHT_OF} WHERE a.state <> 'resolved' AND {_MATCHES} ORDER BY a.id DESC LIMIT {PREVIEWED}",
             *args,
         )
-        # A webhook may get an alert of any kind, so the kind leaves the webhooks as they are.
+        # A webhook may get an alert of any kind, so the kind does not restrict the webhooks.
         webhooks = await self._db.fetchrow(
             "SELECT count(*) AS n FROM webhooks w"
             f" CROSS JOIN LATERAL (SELECT w.id AS webhook_id, $2::text AS kind) AS a, {_THOUGHT_OF}"
@@ -178,7 +177,7 @@ class PostgresAlertQueries:
         row = await self._db.fetchrow(f"{_ANOMALY} WHERE a.id = $1", anomaly_id)
         if row is None:
             raise NotFound("There is no anomaly with this id.")
-        return _anomaly_view(row)
+        return from_row(row, AnomalyView, "evidence")
 
     async def anomalies(
         self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int
@@ -187,66 +186,16 @@ class PostgresAlertQueries:
         condition.add("a.webhook_id = {}", webhook_id)
         condition.add("a.id < {}", after)
         rows = await self._db.fetch(f"{_ANOMALY} {condition} ORDER BY a.id DESC LIMIT {limit}", *condition.args)
-        return [_anomaly_view(row) for row in rows]
+        return [from_row(row, AnomalyView, "evidence") for row in rows]
 
 
 def alert_view(row: asyncpg.Record) -> AlertView:
     """Read one row of :data:`_ALERT`."""
     about_all = row["webhook_id"] == SYSTEM_ID
-    return AlertView(
-        id=row["id"],
-        kind=AlertKind(row["kind"]),
-        severity=Severity(row["severity"]),
-        state=AlertState(row["state"]),
-        webhook_id=None if about_all else row["webhook_id"],
-        webhook_name=row["webhook_name"],
-        title=row["title"],
-        count=row["count"],
-        causes=row["causes"],
-        evidence=from_jsonb(row["evidence"], dict[str, Any]),
-        raised_at=row["raised_at"],
-        acknowledged_at=row["acknowledged_at"],
-        acknowledged_by=row["acknowledged_by"],
-        ack_expires_at=row["ack_expires_at"],
-        note=row["note"],
-        resolved_at=row["resolved_at"],
-        resolved_by=row["resolved_by"],
-        silenced=row["silenced"],
-        flapping=row["flapping"],
-        version=row["version"],
-    )
+    return from_row(row, AlertView, "evidence", webhook_id=None if about_all else row["webhook_id"])
 
 
-def _silence_view(row: asyncpg.Record) -> SilenceView:
-    return SilenceView(
-        id=row["id"],
-        created_by=row["created_by"],
-        created_at=row["created_at"],
-        reason=row["reason"],
-        ends_at=row["ends_at"],
-        webhook_id=row["webhook_id"],
-        label=row["label"],
-        kind=None if row["kind"] is None else AlertKind(row["kind"]),
-        active=row["active"],
-        matches=row["matches"],
-    )
-
-
-def _anomaly_view(row: asyncpg.Record) -> AnomalyView:
-    return AnomalyView(
-        id=row["id"],
-        webhook_id=row["webhook_id"],
-        webhook_name=row["webhook_name"],
-        signal=Signal(row["signal"]),
-        severity=Severity(row["severity"]),
-        sentence=row["sentence"],
-        evidence=from_jsonb(row["evidence"], Evidence),
-        opened_at=row["opened_at"],
-        closed_at=row["closed_at"],
-    )
-
-
-def _series(first: datetime, days: int, rows: list[asyncpg.Record]) -> list[DayOfAlerts]:
+def _series(first: datetime, days: int, rows: list[asyncpg.Record]) -> list[AlertsPerDay]:
     """Return every day, also those without alerts."""
     raised = {(row["day"], row["severity"]): row["raised"] for row in rows}
     resolved: dict[Any, int] = {}
@@ -254,7 +203,7 @@ def _series(first: datetime, days: int, rows: list[asyncpg.Record]) -> list[DayO
         resolved[row["day"]] = resolved.get(row["day"], 0) + row["resolved"]
     dates = [(first + timedelta(days=offset)).date() for offset in range(days)]
     return [
-        DayOfAlerts(day, {severity: raised.get((day, severity), 0) for severity in Severity}, resolved.get(day, 0))
+        AlertsPerDay(day, {severity: raised.get((day, severity), 0) for severity in Severity}, resolved.get(day, 0))
         for day in dates
     ]
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import asyncpg
 
+from monitor.adapters.postgres.codec import from_row, health_of
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.metrics import (
     LATENCIES,
@@ -17,7 +18,6 @@ from monitor.adapters.postgres.queries.metrics import (
     total,
     traffic_of,
 )
-from monitor.adapters.postgres.queries.rows import health_view
 from monitor.adapters.postgres.sql import Where
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import Histogram
@@ -32,6 +32,7 @@ from monitor.domain.views.dashboard import (
     WebhookRow,
     Window,
 )
+from monitor.domain.views.webhooks import HealthView
 from monitor.domain.vocab import WORST_FIRST, HealthStatus
 
 # One expression for the order, the filter and the cursor.
@@ -84,7 +85,9 @@ class PostgresDashboardQueries:
         condition.add("l.health_status = {}", status)
         if after is not None:
             position = f"({RANK}, -l.failure_probability, w.id)"
-            condition.add(position + " > ({}::int, {}::float8, {}::uuid)", after.rank, after.unlikely, after.id)
+            condition.add(
+                position + " > ({}::int, {}::float8, {}::uuid)", after.rank, after.negated_failure_probability, after.id
+            )
         found = await self._db.fetch(ROWS.format(condition=condition, limit=limit), *condition.args)
         ids = [row["id"] for row in found]
         latencies, steps = await asyncio.gather(self._db.fetch(LATENCIES, ids), self._db.fetch(SPARKLINES, ids))
@@ -101,7 +104,7 @@ class PostgresDashboardQueries:
             "SELECT now() AS as_of, date_bin(make_interval(secs => $1), now(), 'epoch') AS step_at", float(step_s)
         )
         assert row is not None
-        # The step that is running counts: the newest minute is the one people look at.
+        # The running step counts: the newest minute matters most.
         end = row["step_at"] + timedelta(seconds=step_s)
         start = end - timedelta(seconds=window_s)
         current, previous = await asyncio.gather(
@@ -119,14 +122,5 @@ class PostgresDashboardQueries:
 
 
 def _row(row: asyncpg.Record, line: Sparkline, latencies: Histogram) -> WebhookRow:
-    return WebhookRow(
-        id=row["id"],
-        name=row["name"],
-        enabled=row["enabled"],
-        paused_at=row["paused_at"],
-        health=health_view(row),
-        last_hour=last_hour(sum(line.attempts), sum(line.failures), latencies),
-        sparkline=line,
-        alerts=row["alerts"],
-        anomalies=row["anomalies"],
-    )
+    hour = last_hour(sum(line.attempts), sum(line.failures), latencies)
+    return from_row(row, WebhookRow, health=health_of(row, HealthView), last_hour=hour, sparkline=line)

@@ -23,7 +23,7 @@ from monitor.domain.monitoring.metrics import (
     percentiles,
     whole_units,
 )
-from monitor.domain.views.dashboard import PENDING_COUNT_CAP, OverviewView, QueueView, Traffic
+from monitor.domain.views.dashboard import PENDING_COUNT_CAP, OverviewView, QueueView, TrafficSummary
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.webhooks import LastHour
 from monitor.domain.vocab import HealthStatus, Severity
@@ -65,6 +65,8 @@ SELECT now() AS as_of,
     (SELECT count(*) FROM webhooks WHERE deleted_at IS NULL AND paused_at IS NOT NULL) AS paused,
     (SELECT count(*) FROM (SELECT FROM deliveries LIMIT {PENDING_COUNT_CAP}) AS d) AS pending,
     (SELECT count(*) FROM deliveries WHERE leased_by IS NOT NULL AND due_at > now()) AS in_flight,
+    (SELECT extract(epoch FROM now() - min(leased_at))::float8 FROM deliveries
+     WHERE leased_by IS NOT NULL AND due_at > now()) AS oldest_lease_age_s,
     (SELECT extract(epoch FROM now() - min(greatest(first.due_at, l.breaker_until)))::float8
      FROM first JOIN webhooks w ON w.id = first.webhook_id JOIN webhook_lanes l ON l.webhook_id = w.id
      WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL
@@ -123,7 +125,7 @@ async def overview(database: Database) -> OverviewView:
         webhooks={status: by_health.get(status, 0) for status in HealthStatus},
         disabled=row["disabled"],
         paused=row["paused"],
-        traffic=Traffic(
+        traffic=TrafficSummary(
             window_s=HOUR_S,
             attempts=hour["attempts"],
             throughput_per_s=round(hour["attempts"] / HOUR_S, 3),
@@ -135,6 +137,7 @@ async def overview(database: Database) -> OverviewView:
         queue=QueueView(
             pending=row["pending"],
             in_flight=row["in_flight"],
+            oldest_lease_age_s=round(row["oldest_lease_age_s"] or 0.0, 3),
             oldest_due_age_s=round(row["oldest_due_age_s"] or 0.0, 3),
         ),
         alerts={severity: pending.get(severity, 0) for severity in Severity},
@@ -143,9 +146,9 @@ async def overview(database: Database) -> OverviewView:
     )
 
 
-def traffic_of(total: MetricsPoint, window_s: int) -> Traffic:
-    """Return what *total*, a window of *window_s* seconds as one point, says about traffic."""
-    return Traffic(
+def traffic_of(total: MetricsPoint, window_s: int) -> TrafficSummary:
+    """Return the traffic of a window of *window_s* seconds whose rollups add up to *total*."""
+    return TrafficSummary(
         window_s=window_s,
         attempts=total.attempts,
         throughput_per_s=round(total.attempts / window_s, 3),

@@ -7,22 +7,22 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import structlog
 
+from monitor.adapters.postgres.codec import from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.rows import (
     attempt_view,
-    audit_view,
     delivery_view,
-    event_view,
-    watched_webhook_view,
+    evaluated_webhook_view,
     webhook_view,
 )
 from monitor.adapters.postgres.queue import NO_DELIVERY
 from monitor.adapters.postgres.repositories.webhooks import NO_WEBHOOK, open_headers, secret_context
 from monitor.adapters.postgres.sql import Where
-from monitor.adapters.secret_box import KeyVault, VaultError
+from monitor.adapters.secret_box import SecretBox, SecretBoxError
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.errors import NotFound
 from monitor.domain.ports.queries.resources import AttemptFilter, DeliveryFilter, WebhookFilter
@@ -30,7 +30,7 @@ from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.webhooks import WebhookView
-from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, SignatureScheme
+from monitor.domain.vocab import DeliveryState, ErrorKind
 from monitor.domain.webhooks.destination import Destination
 
 log = structlog.get_logger(__name__)
@@ -40,38 +40,28 @@ SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_ch
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id
 """
 
-WATCHED_WEBHOOK = """
+EVALUATED_WEBHOOK = """
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, b.signals, b.normal
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
 WHERE w.id = $1 AND w.deleted_at IS NULL
 """
 
-# Both halves carry the same columns, so one page can be cut across them.
-_DELIVERY = """
-SELECT id, event_id, webhook_id, 'pending' AS state, attempts, leased_by IS NOT NULL AND due_at > now() AS in_flight,
-       due_at, last_status_code, last_error, NULL::timestamptz AS finished_at
-FROM deliveries {pending}
-UNION ALL
-SELECT id, event_id, webhook_id, state, attempts, false, NULL, last_status_code, last_error, finished_at
-FROM deliveries_finished {finished}
-"""
-
 _ATTEMPT_LIMIT = 200
-"""Attempts shown with one delivery; the log of its webhook holds them all."""
+"""Attempts in the view of one delivery; the attempt log of its webhook has all."""
 
 
 class PostgresQueries:
     """See :class:`monitor.domain.ports.queries.resources.Queries`."""
 
-    def __init__(self, database: Database, vault: KeyVault) -> None:
+    def __init__(self, database: Database, secret_box: SecretBox) -> None:
         self._db = database
-        self._vault = vault
+        self._secret_box = secret_box
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
-        row = await self._db.fetchrow(WATCHED_WEBHOOK, webhook_id)
+        row = await self._db.fetchrow(EVALUATED_WEBHOOK, webhook_id)
         if row is None:
             raise NotFound(NO_WEBHOOK)
-        return watched_webhook_view(row)
+        return evaluated_webhook_view(row)
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         condition = Where("w.deleted_at IS NULL")
@@ -91,7 +81,7 @@ class PostgresQueries:
             condition.add("(w.name ILIKE {0} OR w.url ILIKE {0} OR w.description ILIKE {0})", pattern)
         rows = await self._db.fetch(f"{_WEBHOOK} {condition} ORDER BY w.id DESC LIMIT {limit}", *condition.args)
         hours = await last_hours(self._db, [row["id"] for row in rows])
-        return [webhook_view(row, hours[row["id"]]) for row in rows]
+        return [webhook_view(row, last_hour=hours[row["id"]]) for row in rows]
 
     async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
         rows = await self._db.fetch(
@@ -106,24 +96,18 @@ class PostgresQueries:
         for row in rows:
             try:
                 found[row["id"]] = (row["version"], self._destination(row))
-            except VaultError as error:
-                # One webhook whose secrets do not open must not stop the deliveries of the others.
+            except SecretBoxError as error:
+                # One webhook with unreadable secrets must not stop the deliveries of others.
                 log.error("destination_unreadable", webhook_id=str(row["id"]), error=str(error))  # noqa: TRY400
         return found
 
     def _destination(self, row: asyncpg.Record) -> Destination:
         keys = (
-            self._vault.open(sealed, context=secret_context(id_, row["id"]))
+            self._secret_box.open(sealed, context=secret_context(id_, row["id"]))
             for id_, sealed in zip(row["secret_ids"], row["sealed"], strict=True)
         )
-        return Destination(
-            url=row["url"],
-            timeout_s=row["timeout_s"],
-            headers=tuple(open_headers(self._vault, row["id"], row["headers_sealed"]).items()),
-            signature=SignatureScheme(row["signature"]),
-            keys=tuple(keys),
-            body_format=BodyFormat(row["body_format"]),
-        )
+        headers = open_headers(self._secret_box, row["id"], row["headers_sealed"])
+        return from_row(row, Destination, headers=tuple(headers.items()), keys=tuple(keys))
 
     async def event(self, event_id: UUID) -> EventView:
         row = await self._db.fetchrow("SELECT * FROM events WHERE id = $1", event_id)
@@ -134,7 +118,8 @@ class PostgresQueries:
             " UNION ALL SELECT state, count(*) FROM deliveries_finished WHERE event_id = $1 GROUP BY state",
             event_id,
         )
-        return event_view(row, DeliveryCounts(**{count["state"]: count["n"] for count in counts}))
+        deliveries = DeliveryCounts(**{count["state"]: count["n"] for count in counts})
+        return from_row(row, EventView, "labels", payload=msgspec.Raw(row["payload"]), deliveries=deliveries)
 
     async def events(
         self,
@@ -152,11 +137,10 @@ class PostgresQueries:
             f"SELECT id, type, labels, occurred_at, created_at FROM events {condition} ORDER BY id DESC LIMIT {limit}",
             *condition.args,
         )
-        return [event_view(row) for row in rows]
+        return [from_row(row, EventView, "labels") for row in rows]
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:
-        both = _DELIVERY.format(pending="WHERE id = $1", finished="WHERE id = $1")
-        row = await self._db.fetchrow(f"SELECT d.* FROM ({both}) AS d", delivery_id)
+        row = await self._db.fetchrow(_deliveries("WHERE id = $1", "WHERE id = $1"), delivery_id)
         if row is None:
             raise NotFound(NO_DELIVERY)
         attempts = await self._db.fetch(
@@ -177,8 +161,8 @@ class PostgresQueries:
             pending.never()
             finished.add("state = {}", where.state)
         page = f"ORDER BY id DESC LIMIT {limit}"
-        halves = _DELIVERY.format(pending=f"{pending} {page}", finished=f"{finished} {page}").split("UNION ALL")
-        rows = await self._db.fetch(f"({halves[0]}) UNION ALL ({halves[1]}) {page}", *finished.args)
+        both = _deliveries(f"{pending} {page}", f"{finished} {page}")
+        rows = await self._db.fetch(f"{both} {page}", *finished.args)
         types = await self._event_types(rows)
         return [delivery_view(row, types) for row in rows]
 
@@ -216,7 +200,7 @@ class PostgresQueries:
         rows = await self._db.fetch(
             f"SELECT * FROM audit_log {condition} ORDER BY id DESC LIMIT {limit}", *condition.args
         )
-        return [audit_view(row) for row in rows]
+        return [from_row(row, AuditView, "before", "after") for row in rows]
 
     async def revoked(self) -> set[str]:
         """Return the ids of tokens that were revoked and would still be valid."""
@@ -236,3 +220,14 @@ class PostgresQueries:
             return None
         row = await self._db.fetchrow("SELECT version_num FROM alembic_version")
         return None if row is None else row["version_num"]
+
+
+def _deliveries(pending: str, finished: str) -> str:
+    """Compose the SELECT of deliveries of both tables, with one ending (WHERE, ORDER BY, LIMIT) for each."""
+    return f"""
+    (SELECT id, event_id, webhook_id, 'pending' AS state, attempts, due_at, last_status_code, last_error,
+            leased_by IS NOT NULL AND due_at > now() AS in_flight, NULL::timestamptz AS finished_at
+     FROM deliveries {pending})
+    UNION ALL
+    (SELECT id, event_id, webhook_id, state, attempts, NULL, last_status_code, last_error, false, finished_at
+     FROM deliveries_finished {finished})"""

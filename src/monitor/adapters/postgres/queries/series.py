@@ -1,4 +1,4 @@
-"""Which rollups a series is read from: each moment from the widest level that may be read and that fits its steps."""
+"""Choice of rollups for a series: each moment is read from the widest valid resolution that fits the steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, unit_s
 
 
 def levels(step_s: int) -> list[str]:
-    """Return the levels above the minutes that steps of *step_s* seconds can be made of."""
+    """Return the resolutions above minutes that divide steps of *step_s* seconds."""
     return {DAY_S: [HOUR.name, DAY.name], HOUR_S: [HOUR.name]}.get(unit_s(step_s), [])
 
 
@@ -20,7 +20,7 @@ def _rows(kind: str, columns: str) -> str:
     SELECT r.bucket_at, {columns} FROM hour_spans s JOIN {kind}_hour r ON {within}
     WHERE r.bucket_at NOT IN (SELECT at FROM stale_hours)
     UNION ALL
-    SELECT r.bucket_at, {columns} FROM folded f JOIN {kind}_day r
+    SELECT r.bucket_at, {columns} FROM compacted f JOIN {kind}_day r
         ON r.webhook_id = $1 AND r.bucket_at >= $2 AND r.bucket_at < least($3, f.days)
     WHERE r.bucket_at NOT IN (SELECT at FROM stale_days)
     """
@@ -41,26 +41,26 @@ _AS_STORED = f"""
 """
 
 
-# $1 webhook, $2 and $3 the range, $4 seconds per step, $5 the levels to use. A level that is not used counts as one
-# where nothing is folded. The range ends at whole units of each level used, and days are never ahead of hours.
+# $1 webhook, $2 and $3 the range, $4 seconds per step, $5 the resolutions to use. One that is not used counts as one
+# without compacted rows. The range ends at whole units of each that is used, and days are never ahead of hours.
 def _series(buckets: str) -> str:
     return f"""
-WITH folded AS MATERIALIZED (
-    SELECT coalesce(max(folded_until) FILTER (WHERE level = 'hour'), '-infinity') AS hours,
-           coalesce(max(folded_until) FILTER (WHERE level = 'day'), '-infinity') AS days
-    FROM rollup_progress WHERE level = ANY($5::text[])
+WITH compacted AS MATERIALIZED (
+    SELECT coalesce(max(compacted_until) FILTER (WHERE resolution = 'hour'), '-infinity') AS hours,
+           coalesce(max(compacted_until) FILTER (WHERE resolution = 'day'), '-infinity') AS days
+    FROM rollup_progress WHERE resolution = ANY($5::text[])
 ), stale_hours AS MATERIALIZED (
     SELECT bucket_at AS at FROM rollups_stale
-    WHERE level = 'hour' AND level = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
+    WHERE resolution = 'hour' AND resolution = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
 ), stale_days AS MATERIALIZED (
     SELECT bucket_at AS at FROM rollups_stale
-    WHERE level = 'day' AND level = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
-    UNION SELECT date_trunc('day', at, 'UTC') FROM stale_hours, folded WHERE at < days
+    WHERE resolution = 'day' AND resolution = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
+    UNION SELECT date_trunc('day', at, 'UTC') FROM stale_hours, compacted WHERE at < days
 ), minute_spans AS MATERIALIZED (
-    SELECT greatest($2, hours) AS since, $3::timestamptz AS until FROM folded
+    SELECT greatest($2, hours) AS since, $3::timestamptz AS until FROM compacted
     UNION ALL SELECT at, at + interval '1 hour' FROM stale_hours
 ), hour_spans AS MATERIALIZED (
-    SELECT greatest($2, days) AS since, least($3, hours) AS until FROM folded
+    SELECT greatest($2, days) AS since, least($3, hours) AS until FROM compacted
     UNION ALL SELECT at, at + interval '1 day' FROM stale_days
 ), parts AS MATERIALIZED (
     SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, attempts, failures, latency_sum_ms, errors

@@ -1,4 +1,4 @@
-"""Alerts, their history, silences, and what waits to be told."""
+"""``AlertRepository`` on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from monitor.adapters.postgres.codec import from_jsonb, jsonb
-from monitor.domain.alerts.model import Alert, AlertKind, Entry
+from monitor.adapters.postgres.codec import from_row, jsonb
+from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.errors import NotFound
 
 NO_ALERT = "There is no alert with this id."
@@ -29,7 +29,7 @@ UPDATE alerts SET {", ".join(f"{name} = ${i}" for i, name in enumerate(COLUMNS, 
 WHERE id = $1 AND version = ${len(COLUMNS) + 1} RETURNING id
 """
 
-# One resolved longer ago cannot be reopened, nor does a person's word on it count any more.
+# An alert that was resolved longer ago is neither reopened nor suppressed.
 LATEST = f"""
 SELECT {", ".join(COLUMNS)} FROM alerts
 WHERE webhook_id = ANY($1) AND (state <> 'resolved' OR resolved_at > now() - interval '2 days')
@@ -50,8 +50,8 @@ class PostgresAlertRepository:
 
     async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
         rows = await self._connection.fetch(LATEST, list(webhook_ids))
-        # Of each kind the open one stays, else the last one. Ids ascend with time, as far as clocks agree.
-        alerts = sorted((_alert(row) for row in rows), key=lambda alert: (alert.is_open, alert.id))
+        # Of each kind the open one stays, else the last one. Ids ascend with time, within the skew of clocks.
+        alerts = sorted((from_row(row, Alert, "evidence") for row in rows), key=lambda alert: (alert.is_open, alert.id))
         return {(alert.webhook_id, alert.kind): alert for alert in alerts}
 
     async def get(self, alert_id: UUID) -> Alert:
@@ -60,9 +60,9 @@ class PostgresAlertRepository:
         )
         if row is None:
             raise NotFound(NO_ALERT)
-        return _alert(row)
+        return from_row(row, Alert, "evidence")
 
-    async def save(self, before: Alert | None, after: Alert, entries: Sequence[Entry]) -> bool:
+    async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         values = [_value(after, name) for name in COLUMNS]
         if before is None or before.id != after.id:
             saved = await self._connection.fetchval(INSERT, *values)
@@ -82,7 +82,7 @@ def _value(alert: Alert, name: str) -> Any:
     return jsonb(value) if name == "evidence" else value
 
 
-def _columns(entry: Entry) -> tuple[Any, ...]:
+def _columns(entry: HistoryEntry) -> tuple[Any, ...]:
     return (
         entry.at,
         entry.action,
@@ -94,9 +94,3 @@ def _columns(entry: Entry) -> tuple[Any, ...]:
         None if entry.evidence is None else jsonb(entry.evidence),
         entry.expires_at,
     )
-
-
-def _alert(row: asyncpg.Record) -> Alert:
-    members = dict(row.items())
-    members["evidence"] = from_jsonb(row["evidence"], dict[str, Any])
-    return msgspec.convert(members, Alert)

@@ -1,4 +1,4 @@
-"""Attempts and what they add up to per minute."""
+"""``AttemptLog`` on PostgreSQL: attempts, and their rollups by minute."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from datetime import datetime
 import asyncpg
 
 from monitor.adapters.postgres.codec import jsonb
-from monitor.adapters.postgres.maintenance.rollup_compaction import HOUR_LOCK, hour_number
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.monitoring.metrics import Rollup, merge_rollups
-from monitor.domain.ports.repositories.attempts import AttemptRecord, Minute
+from monitor.domain.monitoring.metrics import HOUR_S, Rollup, merge_rollups
+from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 
 COLUMNS = (
     "webhook_id", "id", "kind", "delivery_id", "event_id", "event_type", "number", "status_code", "error",
     "error_detail", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "response_body",
 )  # fmt: skip
 
-# Until commit, nobody may fold the hours that are written to: shared among writers, exclusive for the folder. It comes
-# before the rows, in ascending order: no deadlock.
+HOUR_LOCK = 0x6D6F6E04
+"""First key of the locks on hours; the second is :func:`hour_number`."""
+
+# Until commit, the hours that are written to may not be compacted: the lock is shared among writers. It is taken before
+# the rows, in ascending order, which excludes deadlocks.
 MERGE_COUNTS = f"""
 WITH held AS MATERIALIZED (
     SELECT count(pg_advisory_xact_lock_shared({HOUR_LOCK}, hour)) AS hours FROM unnest($7::int[]) AS hour
@@ -47,9 +49,9 @@ WITH n AS (
     SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[])
         AS n (webhook_id, bucket_at, indexes, counts)
 ), late AS (
-    INSERT INTO rollups_stale (level, webhook_id, bucket_at)
+    INSERT INTO rollups_stale (resolution, webhook_id, bucket_at)
     SELECT DISTINCT 'hour', webhook_id, date_trunc('hour', bucket_at, 'UTC') AS hour FROM n
-    WHERE bucket_at < (SELECT folded_until FROM rollup_progress WHERE level = 'hour') ORDER BY webhook_id, hour
+    WHERE bucket_at < (SELECT compacted_until FROM rollup_progress WHERE resolution = 'hour') ORDER BY webhook_id, hour
     ON CONFLICT DO NOTHING
 )
 INSERT INTO histograms_minute AS h (webhook_id, bucket_at, indexes, counts)
@@ -73,8 +75,8 @@ class PostgresAttemptLog:
             "attempts", records=[_record(attempt) for attempt in attempts], columns=COLUMNS
         )
 
-    async def add_minutes(self, minutes: Sequence[Minute]) -> None:
-        # Ordered, with the contended rows of the whole system last: no deadlock, and they are held the shortest.
+    async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
+        # Ordered against deadlocks; the contended rows of the whole system last, so that these are locked the shortest.
         rows = [*sorted(minutes, key=lambda m: (m.webhook_id, m.at)), *_system(minutes)]
         ids, times = [m.webhook_id for m in rows], [m.at for m in rows]
         await self._connection.execute(
@@ -87,7 +89,7 @@ class PostgresAttemptLog:
             [jsonb(m.rollup.errors) for m in rows],
             sorted({hour_number(m.at) for m in rows}),
         )
-        # The second statement sees what was folded before the lock of the first was granted.
+        # The second statement sees what was compacted before the lock of the first was granted.
         await self._connection.execute(
             MERGE_HISTOGRAMS,
             ids,
@@ -98,11 +100,16 @@ class PostgresAttemptLog:
         )
 
 
-def _system(minutes: Sequence[Minute]) -> list[Minute]:
+def hour_number(at: datetime) -> int:
+    """Return the hours since 1970."""
+    return int(at.timestamp()) // HOUR_S
+
+
+def _system(minutes: Sequence[MinuteRollup]) -> list[MinuteRollup]:
     by_time: dict[datetime, list[Rollup]] = {}
     for minute in minutes:
         by_time.setdefault(minute.at, []).append(minute.rollup)
-    return [Minute(SYSTEM_ID, at, merge_rollups(*rollups)) for at, rollups in sorted(by_time.items())]
+    return [MinuteRollup(SYSTEM_ID, at, merge_rollups(*rollups)) for at, rollups in sorted(by_time.items())]
 
 
 def _record(attempt: AttemptRecord) -> tuple[object, ...]:

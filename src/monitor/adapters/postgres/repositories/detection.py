@@ -1,4 +1,4 @@
-"""Looks: which webhooks are due for one, what the detector knows of them, and the anomalies it found."""
+"""``DetectionStore`` on PostgreSQL: due evaluations, baselines and anomalies."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ import asyncpg
 import msgspec
 import structlog
 
-from monitor.adapters.postgres.codec import from_jsonb, jsonb
-from monitor.domain.alerts.conditions import Subject, Widespread
-from monitor.domain.alerts.evaluation import Look, Watched, normal_of
-from monitor.domain.alerts.model import AlertKind
-from monitor.domain.anomaly import Baselines, Evidence, Signal
+from monitor.adapters.postgres.codec import from_jsonb, from_row, health_of, jsonb
+from monitor.domain.alerts.alert import AlertKind
+from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
+from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput, normal_band
+from monitor.domain.anomaly import Baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.health import Health
 from monitor.domain.ports.repositories.detection import AnomalyRecord
-from monitor.domain.vocab import HealthStatus, Severity
 
 log = structlog.get_logger(__name__)
 
 DUE = """
-SELECT l.webhook_id, l.unseen, l.failing_since, l.health_status, l.health_reason, l.failure_probability,
+SELECT l.webhook_id, l.unevaluated, l.failing_since, l.health_status, l.health_reason, l.failure_probability,
        l.health_changed_at, l.breaker_state, w.name, w.labels, w.enabled, w.disabled_reason, w.paused_at,
-       w.deleted_at, b.baselines, b.looked_at
+       w.deleted_at, b.baselines, b.evaluated_at
 FROM webhook_lanes l
 JOIN webhooks w ON w.id = l.webhook_id
 LEFT JOIN webhook_baselines b ON b.webhook_id = l.webhook_id
-WHERE l.look_at <= now() ORDER BY l.look_at LIMIT $1 FOR UPDATE OF l SKIP LOCKED
+WHERE l.evaluate_at <= now() ORDER BY l.evaluate_at LIMIT $1 FOR UPDATE OF l SKIP LOCKED
 """
 
 # The partial index on the state holds few rows, whatever the number of deliveries.
@@ -41,16 +40,17 @@ WHERE state = 'quarantined' AND finished_at > now() - interval '1 day' AND webho
 """
 
 SAVE_LANES = """
-UPDATE webhook_lanes l SET unseen = NULL, look_at = n.look_at
-FROM unnest($1::uuid[], $2::timestamptz[]) AS n (webhook_id, look_at) WHERE l.webhook_id = n.webhook_id
+UPDATE webhook_lanes l SET unevaluated = NULL, evaluate_at = n.evaluate_at
+FROM unnest($1::uuid[], $2::timestamptz[]) AS n (webhook_id, evaluate_at) WHERE l.webhook_id = n.webhook_id
 """
 
 SAVE_BASELINES = """
-INSERT INTO webhook_baselines (webhook_id, baselines, looked_at, signals, normal)
+INSERT INTO webhook_baselines (webhook_id, baselines, evaluated_at, signals, normal)
 SELECT webhook_id, baselines, now(), signals::jsonb, normal::jsonb
 FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[]) AS n (webhook_id, baselines, signals, normal)
 ON CONFLICT (webhook_id) DO UPDATE SET
-    baselines = excluded.baselines, looked_at = excluded.looked_at, signals = excluded.signals, normal = excluded.normal
+    baselines = excluded.baselines, evaluated_at = excluded.evaluated_at, signals = excluded.signals,
+    normal = excluded.normal
 """
 
 SAVE_ANOMALIES = """
@@ -63,8 +63,8 @@ ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, sentence = excluded
     evidence = excluded.evidence, closed_at = excluded.closed_at
 """
 
-WIDESPREAD = """
-SELECT count(*) AS watched,
+MASS_FAILURE = """
+SELECT count(*) AS tried,
        count(*) FILTER (WHERE l.health_status = 'unavailable' AND l.health_changed_at > $1) AS failing
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
 WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL AND l.last_attempt_at > now() - interval '1 hour'
@@ -87,44 +87,44 @@ def decode_tally(stored: bytes | None) -> Tally:
     try:
         return _tallies.decode(stored)
     except msgspec.DecodeError:
-        # Written by another version: the detector misses some attempts, but claims and looks go on.
+        # Written by another version: the detector misses some attempts, but claims and evaluations go on.
         log.warning("tally_unreadable")
         return NO_ATTEMPTS
 
 
-class PostgresWatchLog:
-    """See :class:`monitor.domain.ports.repositories.detection.WatchLog`."""
+class PostgresDetectionStore:
+    """See :class:`monitor.domain.ports.repositories.detection.DetectionStore`."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def due(self, limit: int) -> list[Watched]:
+    async def due(self, limit: int) -> list[EvaluationInput]:
         rows = await self._connection.fetch(DUE, limit)
         if not rows:
             return []
         counts = await self._connection.fetch(QUARANTINED, [row["webhook_id"] for row in rows])
         quarantined = {row["webhook_id"]: row["n"] for row in counts}
-        return [_watched(row, quarantined.get(row["webhook_id"], 0)) for row in rows]
+        return [_evaluation_input(row, quarantined.get(row["webhook_id"], 0)) for row in rows]
 
-    async def save(self, looks: Sequence[Look]) -> None:
-        ids = [look.webhook_id for look in looks]
-        await self._connection.execute(SAVE_LANES, ids, [look.next_at for look in looks])
+    async def save(self, evaluations: Sequence[Evaluation]) -> None:
+        ids = [evaluation.webhook_id for evaluation in evaluations]
+        await self._connection.execute(SAVE_LANES, ids, [evaluation.evaluate_at for evaluation in evaluations])
         await self._connection.execute(
             SAVE_BASELINES,
             ids,
-            [_encoder.encode(look.baselines) for look in looks],
-            [jsonb(look.signals) for look in looks],
-            [jsonb(normal_of(look.baselines, look.verdicts)) for look in looks],
+            [_encoder.encode(evaluation.baselines) for evaluation in evaluations],
+            [jsonb(evaluation.signals) for evaluation in evaluations],
+            [jsonb(normal_band(evaluation.baselines, evaluation.verdicts)) for evaluation in evaluations],
         )
 
     async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]:
         rows = await self._connection.fetch(
             "SELECT * FROM anomalies WHERE webhook_id = ANY($1) AND closed_at IS NULL", list(webhook_ids)
         )
-        return [_anomaly(row) for row in rows]
+        return [from_row(row, AnomalyRecord, "evidence") for row in rows]
 
     async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None:
-        # Closed ones first: a signal may close and open again between two looks.
+        # Closed ones first: a signal may close and open again between two evaluations.
         ordered = sorted(anomalies, key=lambda anomaly: anomaly.closed_at is None)
         await self._connection.execute(
             SAVE_ANOMALIES,
@@ -138,31 +138,27 @@ class PostgresWatchLog:
             [a.closed_at for a in ordered],
         )
 
-    async def widespread(self, since: datetime) -> Widespread:
-        row = await self._connection.fetchrow(WIDESPREAD, since)
-        return Widespread(failing=row["failing"], watched=row["watched"])
+    async def mass_failure(self, since: datetime) -> MassFailure:
+        row = await self._connection.fetchrow(MASS_FAILURE, since)
+        return MassFailure(failing=row["failing"], tried=row["tried"])
 
-    async def widespread_since(self) -> datetime | None:
+    async def mass_failure_since(self) -> datetime | None:
         since: datetime | None = await self._connection.fetchval(
-            "SELECT moves[cardinality(moves)] FROM alerts WHERE webhook_id = $1 AND kind = $2 AND state <> 'resolved'",
+            "SELECT transitions[cardinality(transitions)] FROM alerts"
+            " WHERE webhook_id = $1 AND kind = $2 AND state <> 'resolved'",
             SYSTEM_ID,
-            AlertKind.WIDESPREAD,
+            AlertKind.MASS_FAILURE,
         )
         return since
 
 
-def _watched(row: asyncpg.Record, quarantined: int) -> Watched:
-    return Watched(
+def _evaluation_input(row: asyncpg.Record, quarantined: int) -> EvaluationInput:
+    return EvaluationInput(
         webhook_id=row["webhook_id"],
         labels=from_jsonb(row["labels"], dict[str, str]),
-        subject=Subject(
+        webhook=WebhookSnapshot(
             name=row["name"],
-            health=Health(
-                HealthStatus(row["health_status"]),
-                row["health_reason"],
-                row["failure_probability"],
-                row["health_changed_at"],
-            ),
+            health=health_of(row, Health),
             failing_since=row["failing_since"],
             enabled=row["enabled"],
             disabled_reason=row["disabled_reason"],
@@ -170,8 +166,8 @@ def _watched(row: asyncpg.Record, quarantined: int) -> Watched:
         ),
         deleted=row["deleted_at"] is not None,
         held=not row["enabled"] or row["paused_at"] is not None or row["breaker_state"] != BreakerState.CLOSED,
-        unseen=decode_tally(row["unseen"]),
-        looked_at=row["looked_at"],
+        unevaluated=decode_tally(row["unevaluated"]),
+        evaluated_at=row["evaluated_at"],
         baselines=_read_baselines(row["webhook_id"], row["baselines"]),
     )
 
@@ -182,19 +178,6 @@ def _read_baselines(webhook_id: UUID, stored: bytes | None) -> Baselines | None:
     try:
         return _baselines.decode(stored)
     except msgspec.DecodeError:
-        # Written by another version: learning anew costs a day, a crash every tick would cost everything.
+        # Written by another version: learning again takes a day, an error at every tick would stop all detection.
         log.warning("baselines_unreadable", webhook_id=str(webhook_id))
         return None
-
-
-def _anomaly(row: asyncpg.Record) -> AnomalyRecord:
-    return AnomalyRecord(
-        id=row["id"],
-        webhook_id=row["webhook_id"],
-        signal=Signal(row["signal"]),
-        severity=Severity(row["severity"]),
-        sentence=row["sentence"],
-        evidence=from_jsonb(row["evidence"], Evidence),
-        opened_at=row["opened_at"],
-        closed_at=row["closed_at"],
-    )

@@ -1,4 +1,4 @@
-"""Facts that are committed and may not have been heard: whoever recorded them may have died in between."""
+"""``EventOutbox`` on PostgreSQL: committed events whose dispatch may not have happened."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import msgspec
 from monitor.adapters.postgres.engine import Database
 from monitor.domain.events import DomainEvent
 from monitor.domain.ids import id_floor
-from monitor.domain.ports.repositories.event_outbox import Fact
+from monitor.domain.ports.repositories.event_outbox import StoredEvent
 
 _decode = msgspec.msgpack.Decoder(DomainEvent).decode
 
 
-async def note(connection: asyncpg.Connection, facts: Sequence[Fact]) -> None:
-    """Store *facts* in the transaction of *connection*."""
+async def append_events(connection: asyncpg.Connection, events: Sequence[StoredEvent]) -> None:
+    """Store *events* in the transaction of *connection*."""
     await connection.execute(
-        "INSERT INTO facts (id, fact) SELECT * FROM unnest($1::uuid[], $2::bytea[])",
-        [fact.id for fact in facts],
-        [msgspec.msgpack.encode(fact.event) for fact in facts],
+        "INSERT INTO event_outbox (id, event) SELECT * FROM unnest($1::uuid[], $2::bytea[])",
+        [stored.id for stored in events],
+        [msgspec.msgpack.encode(stored.event) for stored in events],
     )
 
 
-class PostgresFactLog:
-    """See :class:`monitor.domain.events.FactLog`."""
+class PostgresEventOutbox:
+    """See :class:`monitor.domain.ports.repositories.event_outbox.EventOutbox`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def forget(self, ids: Collection[UUID]) -> None:
-        await self._db.fetch("DELETE FROM facts WHERE id = ANY($1)", list(ids))
+    async def delete(self, ids: Collection[UUID]) -> None:
+        await self._db.fetch("DELETE FROM event_outbox WHERE id = ANY($1)", list(ids))
 
-    async def overdue(self, before: datetime, limit: int) -> list[Fact]:
+    async def undispatched(self, before: datetime, limit: int) -> list[StoredEvent]:
         rows = await self._db.fetch(
-            "SELECT id, fact FROM facts WHERE id < $1 ORDER BY id LIMIT $2", id_floor(before), limit
+            "SELECT id, event FROM event_outbox WHERE id < $1 ORDER BY id LIMIT $2", id_floor(before), limit
         )
-        return [Fact(row["id"], _decode(row["fact"])) for row in rows]
+        return [StoredEvent(row["id"], _decode(row["event"])) for row in rows]

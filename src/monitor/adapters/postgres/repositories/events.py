@@ -1,4 +1,4 @@
-"""Events and who subscribed to them."""
+"""``EventLog`` on PostgreSQL, and the NOTIFY that wakes workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
 CHANNEL = "monitor_due"
 WAKE_ALL = "*"
 WAKE_IDS_MAX = 200
-"""A NOTIFY payload holds 8,000 bytes; beyond this many ids the workers look at everything."""
+"""A NOTIFY payload holds 8,000 bytes; beyond this many ids it means every webhook."""
 
 
 _ADD_EVENTS = """
@@ -37,7 +37,7 @@ SELECT pg_notify('{CHANNEL}', $9)
 
 
 async def wake(connection: asyncpg.Connection, webhook_ids: Iterable[UUID]) -> None:
-    """Tell the workers at commit which webhooks have something due. One NOTIFY, whatever their number."""
+    """Wake workers at commit for webhooks with due deliveries. One NOTIFY for any number of ids."""
     ids = {id_.hex for id_ in webhook_ids}
     if ids:
         await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, _payload(ids))
@@ -48,7 +48,7 @@ def _payload(ids: Collection[str]) -> str:
 
 
 def woken(payload: str) -> list[UUID] | None:
-    """Read what :func:`wake` sent; ``None`` means every webhook."""
+    """Decode the payload of :func:`wake`; ``None`` means every webhook."""
     return None if payload == WAKE_ALL else [UUID(id_) for id_ in payload.split(",")]
 
 
@@ -61,13 +61,16 @@ class PostgresEventLog:
 
     async def subscriptions(self, event_types: Collection[str]) -> list[Subscription]:
         patterns = {pattern for type_ in event_types for pattern in patterns_for(type_)}
-        # KEY SHARE holds a DELETE back until commit, so no delivery is made for a webhook that is gone.
+        # KEY SHARE holds a deletion back until commit, so no delivery is stored for a deleted webhook.
         rows = await self._connection.fetch(
             "SELECT id, event_types, labels FROM webhooks"
             " WHERE event_types && $1 AND enabled AND deleted_at IS NULL ORDER BY id FOR KEY SHARE",
             list(patterns),
         )
-        return [Subscription(row["id"], row["event_types"], from_jsonb(row["labels"], dict[str, str])) for row in rows]
+        return [
+            Subscription(row["id"], frozenset(row["event_types"]), from_jsonb(row["labels"], dict[str, str]))
+            for row in rows
+        ]
 
     async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:
         columns = (

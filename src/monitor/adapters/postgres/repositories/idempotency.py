@@ -1,4 +1,4 @@
-"""Who did what, and which calls were answered before."""
+"""``IdempotencyStore`` on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import hashlib
 
 import asyncpg
 
-from monitor.adapters.secret_box import KeyVault
+from monitor.adapters.secret_box import SecretBox
 from monitor.domain.errors import IdempotencyMismatch
 
 KEPT = "24 hours"
 
 
 class PostgresIdempotencyStore:
-    """Answers are encrypted: that of a created webhook holds its secret."""
+    """Responses are encrypted: that of a created webhook holds its secret."""
 
-    def __init__(self, connection: asyncpg.Connection, vault: KeyVault) -> None:
+    def __init__(self, connection: asyncpg.Connection, secret_box: SecretBox) -> None:
         self._connection = connection
-        self._vault = vault
+        self._secret_box = secret_box
 
     async def begin(self, scope: str, key: str, body: bytes) -> bytes | None:
         body_hash = hashlib.sha256(body).digest()
-        # The insert waits for another transaction that holds the same key, so two calls never both do the work.
+        # The insert waits for another transaction that holds the same key, so only one of two calls does the work.
         claimed = await self._connection.fetchval(
             "INSERT INTO idempotency_keys AS k (scope, key, body_hash, created_at) VALUES ($1, $2, $3, now())"
             " ON CONFLICT (scope, key) DO UPDATE"
@@ -40,14 +40,14 @@ class PostgresIdempotencyStore:
             raise IdempotencyMismatch(
                 "This Idempotency-Key came with another body in the last 24 hours; use a new key for a new request."
             )
-        return self._vault.open(row["answer_sealed"], context=_context(scope, key))
+        return self._secret_box.open(row["answer_sealed"], context=_context(scope, key))
 
     async def finish(self, scope: str, key: str, answer: bytes) -> None:
         await self._connection.execute(
             "UPDATE idempotency_keys SET answer_sealed = $3 WHERE scope = $1 AND key = $2",
             scope,
             key,
-            self._vault.seal(answer, context=_context(scope, key)),
+            self._secret_box.seal(answer, context=_context(scope, key)),
         )
 
 

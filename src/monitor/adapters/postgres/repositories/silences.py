@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
-import asyncpg
 import msgspec
+from advanced_alchemy.repository import SQLAlchemyAsyncRepository
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from monitor.adapters.postgres.tables import SilenceRow
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.errors import NotFound
 
 NO_SILENCE = "There is no silence with this id."
 
 
+class Silences(SQLAlchemyAsyncRepository[SilenceRow]):
+    model_type = SilenceRow
+
+
 class PostgresSilenceRepository:
     """See :class:`monitor.domain.ports.repositories.silences.SilenceRepository`."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
+    def __init__(self, session: AsyncSession, now: datetime) -> None:
+        self._silences = Silences(session=session, wrap_exceptions=False)
+        self._now = now
 
     async def active(self) -> list[Silence]:
-        rows = await self._connection.fetch("SELECT * FROM silences WHERE ends_at > now()")
-        return [_silence(row) for row in rows]
+        rows = await self._silences.get_many(SilenceRow.ends_at > self._now)
+        return [msgspec.convert(row, Silence, from_attributes=True) for row in rows]
 
     async def add(self, silence: Silence) -> None:
-        await self._connection.execute(
-            "INSERT INTO silences (id, created_by, created_at, reason, ends_at, webhook_id, label, kind)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            *msgspec.structs.astuple(silence),
-        )
+        await self._silences.add(SilenceRow(**msgspec.structs.asdict(silence)))
 
     async def end(self, silence_id: UUID) -> bool:
-        row = await self._connection.fetchrow(
-            "UPDATE silences s SET ends_at = least(s.ends_at, now()) FROM silences old"
-            " WHERE s.id = $1 AND old.id = s.id RETURNING old.ends_at > now() AS was_active",
-            silence_id,
-        )
+        row = await self._silences.get_one_or_none(id=silence_id, with_for_update=True)
         if row is None:
             raise NotFound(NO_SILENCE)
-        was_active: bool = row["was_active"]
-        return was_active
-
-
-def _silence(row: asyncpg.Record) -> Silence:
-    return msgspec.convert(dict(row.items()), Silence)
+        if row.ends_at <= self._now:
+            return False
+        row.ends_at = self._now
+        await self._silences.update(row)
+        return True

@@ -1,9 +1,10 @@
-"""What people configured, through advanced-alchemy's repository."""
+"""``WebhookRepository`` on PostgreSQL: webhooks and their secrets."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -11,25 +12,24 @@ import msgspec
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from monitor.adapters.postgres.codec import from_jsonb
 from monitor.adapters.postgres.tables import SecretRow, WebhookRow
-from monitor.adapters.secret_box import KeyVault
-from monitor.domain.delivery.rate_limit import RateLimit
-from monitor.domain.delivery.retry import RetryPolicy
+from monitor.adapters.secret_box import SecretBox
 from monitor.domain.errors import NotFound
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH
 from monitor.domain.ports.clock import Clock
-from monitor.domain.vocab import BodyFormat, SignatureScheme
 from monitor.domain.webhooks.webhook import Webhook
 
 NO_WEBHOOK = "There is no webhook with this id."
 
+KEPT = ("id", "created_at", "header_names")
+"""Columns that saving a webhook leaves alone."""
 
-class _Webhooks(SQLAlchemyAsyncRepository[WebhookRow]):
+
+class Webhooks(SQLAlchemyAsyncRepository[WebhookRow]):
     model_type = WebhookRow
 
 
-class _Secrets(SQLAlchemyAsyncRepository[SecretRow]):
+class Secrets(SQLAlchemyAsyncRepository[SecretRow]):
     model_type = SecretRow
 
 
@@ -37,24 +37,23 @@ class PostgresWebhookRepository:
     """See :class:`monitor.domain.ports.repositories.webhooks.WebhookRepository`."""
 
     def __init__(
-        self, session: AsyncSession, raw: asyncpg.Connection, vault: KeyVault, clock: Clock, now: datetime
+        self, session: AsyncSession, raw: asyncpg.Connection, secret_box: SecretBox, clock: Clock, now: datetime
     ) -> None:
-        self._webhooks = _Webhooks(session=session, wrap_exceptions=False)
-        self._secrets = _Secrets(session=session, wrap_exceptions=False)
+        self._webhooks = Webhooks(session=session, wrap_exceptions=False)
+        self._secrets = Secrets(session=session, wrap_exceptions=False)
         self._raw = raw
-        self._vault = vault
+        self._secret_box = secret_box
         self._clock = clock
         self._now = now
 
     async def add(self, webhook: Webhook, headers: Mapping[str, str], secret: bytes) -> None:
-        row = WebhookRow(id=webhook.id, created_at=webhook.created_at, headers_sealed=None, header_names=[])
-        _configure(row, webhook)
+        row = WebhookRow(**_columns(webhook))
         self._seal_headers(row, dict(headers))
         await self._webhooks.add(row)
         await self._add_secret(webhook.id, secret)
         await self._raw.execute(
             "INSERT INTO webhook_lanes (webhook_id, recent, health_status, health_reason, failure_probability,"
-            " breaker_state, breaker_trips, breaker_since, look_at)"
+            " breaker_state, breaker_trips, breaker_since, evaluate_at)"
             " VALUES ($1, '{}', $2, $3, $4, 'closed', 0, 0, now())",
             webhook.id,
             UNKNOWN_HEALTH.status,
@@ -63,36 +62,28 @@ class PostgresWebhookRepository:
         )
 
     async def get(self, webhook_id: UUID) -> Webhook:
-        # The lane first, as claims, settles and looks do, which then refer to the webhook or change it: whoever locked
-        # these two the other way round could wait for one of them, which waits for them.
+        # The lane first, as everywhere: claims, settles and evaluations refer to the webhook or change it later.
         await self._raw.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", webhook_id)
-        return _webhook(await self._row(webhook_id))
+        return msgspec.convert(await self._row(webhook_id), Webhook, from_attributes=True)
 
     async def save(self, webhook: Webhook, headers: Mapping[str, str | None] | None) -> None:
         row = await self._row(webhook.id)
-        _configure(row, webhook)
+        for name, value in _columns(webhook).items():
+            if name not in KEPT:
+                setattr(row, name, value)
         if headers is not None:
             stored = self._open_headers(row)
             self._seal_headers(row, {k: stored[k] if v is None else v for k, v in headers.items()})
         await self._webhooks.update(row)
 
-    async def remove(self, webhook_id: UUID) -> int:
+    async def remove(self, webhook_id: UUID) -> None:
         row = await self._row(webhook_id)
         row.deleted_at = self._now
         row.enabled = False
         row.headers_sealed = None
         await self._webhooks.update(row)
         await self._secrets.delete_where(SecretRow.webhook_id == webhook_id)
-        await self._look_soon([webhook_id])
-        cancelled: str = await self._raw.execute(
-            "WITH gone AS (DELETE FROM deliveries WHERE webhook_id = $1 RETURNING *)"
-            " INSERT INTO deliveries_finished (id, event_id, webhook_id, state, attempts, epoch, last_status_code,"
-            " last_error, finished_at)"
-            " SELECT id, event_id, webhook_id, 'cancelled', attempts, epoch, last_status_code, last_error, now()"
-            " FROM gone",
-            webhook_id,
-        )
-        return int(cancelled.rsplit(" ", 1)[-1])
+        await self._evaluate_soon(webhook_id)
 
     async def rotate_secret(self, webhook_id: UUID, secret: bytes, *, overlap_s: float) -> datetime | None:
         row = await self._row(webhook_id)
@@ -101,34 +92,31 @@ class PostgresWebhookRepository:
             if old.expires_at is None or old.expires_at > expires_at:
                 old.expires_at = expires_at
         await self._add_secret(webhook_id, secret)
-        row.version += 1
-        row.updated_at = self._now
-        await self._webhooks.update(row)
+        await self._change(row)
         return expires_at if overlap_s else None
 
-    async def disable(self, webhook_ids: Collection[UUID], reason: str) -> None:
-        await self._raw.execute(
-            "UPDATE webhooks SET enabled = false, disabled_reason = $2, version = version + 1, updated_at = now()"
-            " WHERE id = ANY($1) AND enabled",
-            list(webhook_ids),
-            reason,
-        )
-
-        await self._look_soon(webhook_ids)
+    async def disable(self, webhook_id: UUID, reason: str) -> None:
+        await self._evaluate_soon(webhook_id)
+        row = await self._webhooks.get_one_or_none(WebhookRow.enabled.is_(True), id=webhook_id, with_for_update=True)
+        if row is not None:
+            row.enabled = False
+            row.disabled_reason = reason
+            await self._change(row)
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
         row = await self._row(webhook_id)
         if (row.paused_at is not None) != paused:
             row.paused_at = self._now if paused else None
-            row.version += 1
-            row.updated_at = self._now
-            await self._webhooks.update(row)
+            await self._change(row)
 
-    async def _look_soon(self, webhook_ids: Collection[UUID]) -> None:
+    async def _change(self, row: WebhookRow) -> None:
+        row.version += 1
+        row.updated_at = self._now
+        await self._webhooks.update(row)
+
+    async def _evaluate_soon(self, webhook_id: UUID) -> None:
         """Have the detector see the change at its next tick, not a minute later."""
-        await self._raw.execute(
-            "UPDATE webhook_lanes SET look_at = now() WHERE webhook_id = ANY($1)", list(webhook_ids)
-        )
+        await self._raw.execute("UPDATE webhook_lanes SET evaluate_at = now() WHERE webhook_id = $1", webhook_id)
 
     async def _row(self, webhook_id: UUID) -> WebhookRow:
         row = await self._webhooks.get_one_or_none(WebhookRow.deleted_at.is_(None), id=webhook_id, with_for_update=True)
@@ -138,18 +126,18 @@ class PostgresWebhookRepository:
 
     async def _add_secret(self, webhook_id: UUID, secret: bytes) -> None:
         id_ = self._clock.new_id()
-        sealed = self._vault.seal(secret, context=secret_context(id_, webhook_id))
+        sealed = self._secret_box.seal(secret, context=secret_context(id_, webhook_id))
         await self._secrets.add(
             SecretRow(id=id_, webhook_id=webhook_id, sealed=sealed, created_at=self._now, expires_at=None)
         )
 
     def _open_headers(self, row: WebhookRow) -> dict[str, str]:
-        return open_headers(self._vault, row.id, row.headers_sealed)
+        return open_headers(self._secret_box, row.id, row.headers_sealed)
 
     def _seal_headers(self, row: WebhookRow, headers: dict[str, str]) -> None:
         row.header_names = list(headers)
         row.headers_sealed = (
-            self._vault.seal(msgspec.json.encode(headers), context=headers_context(row.id)) if headers else None
+            self._secret_box.seal(msgspec.json.encode(headers), context=headers_context(row.id)) if headers else None
         )
 
 
@@ -163,53 +151,13 @@ def headers_context(webhook_id: UUID) -> str:
     return f"webhook_headers:{webhook_id}"
 
 
-def open_headers(vault: KeyVault, webhook_id: UUID, sealed: bytes | None) -> dict[str, str]:
+def open_headers(secret_box: SecretBox, webhook_id: UUID, sealed: bytes | None) -> dict[str, str]:
     """Return the destination headers of a webhook in clear."""
     if sealed is None:
         return {}
-    return msgspec.json.decode(vault.open(sealed, context=headers_context(webhook_id)), type=dict[str, str])
+    return msgspec.json.decode(secret_box.open(sealed, context=headers_context(webhook_id)), type=dict[str, str])
 
 
-def _configure(row: WebhookRow, webhook: Webhook) -> None:
-    row.name = webhook.name
-    row.url = webhook.url
-    row.description = webhook.description
-    row.event_types = list(webhook.event_types)
-    row.labels = webhook.labels
-    row.enabled = webhook.enabled
-    row.disabled_reason = webhook.disabled_reason
-    row.paused_at = webhook.paused_at
-    row.timeout_s = webhook.timeout_s
-    row.retry = msgspec.to_builtins(webhook.retry)
-    row.max_concurrency = webhook.max_concurrency
-    row.rate_limit = msgspec.to_builtins(webhook.rate_limit)
-    row.ordered = webhook.ordered
-    row.signature = webhook.signature
-    row.body_format = webhook.body_format
-    row.version = webhook.version
-    row.updated_at = webhook.updated_at
-
-
-def _webhook(row: WebhookRow) -> Webhook:
-    return Webhook(
-        id=row.id,
-        name=row.name,
-        url=row.url,
-        description=row.description,
-        event_types=tuple(row.event_types),
-        labels=row.labels,
-        header_names=tuple(row.header_names),
-        enabled=row.enabled,
-        disabled_reason=row.disabled_reason,
-        paused_at=row.paused_at,
-        timeout_s=row.timeout_s,
-        retry=from_jsonb(row.retry, RetryPolicy),
-        max_concurrency=row.max_concurrency,
-        rate_limit=from_jsonb(row.rate_limit, RateLimit) if row.rate_limit else None,
-        ordered=row.ordered,
-        signature=SignatureScheme(row.signature),
-        body_format=BodyFormat(row.body_format),
-        version=row.version,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
+def _columns(webhook: Webhook) -> dict[str, Any]:
+    columns: dict[str, Any] = msgspec.to_builtins(webhook, builtin_types=(UUID, datetime))
+    return columns

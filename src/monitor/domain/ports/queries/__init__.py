@@ -1,1 +1,1 @@
-"""Reads outside any unit of work."""
+"""Reads outside a unit of work. All raise ``Unavailable`` when the database cannot be reached."""

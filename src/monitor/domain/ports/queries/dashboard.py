@@ -9,12 +9,16 @@ from monitor.domain.vocab import HealthStatus
 
 
 class DashboardQueries(Protocol):
-    """Reads outside any unit of work. Cost follows the number of webhooks, never of attempts."""
+    """Aggregates over all webhooks. The cost depends on the number of webhooks, not of attempts."""
 
-    async def overview(self) -> OverviewView: ...
-
-    async def rows(self, *, status: HealthStatus | None, after: RowPosition | None, limit: int) -> list[WebhookRow]:
-        """Return webhooks, worst first: by health, then by the chance that the next delivery fails."""
+    async def overview(self) -> OverviewView:
+        """Return the counts and the traffic of all webhooks."""
         ...
 
-    async def performance(self, window: Window) -> PerformanceView: ...
+    async def rows(self, *, status: HealthStatus | None, after: RowPosition | None, limit: int) -> list[WebhookRow]:
+        """Return webhooks after *after*, worst first: by health, then by the chance that the next delivery fails."""
+        ...
+
+    async def performance(self, window: Window) -> PerformanceView:
+        """Return the series of *window* beside the window before it."""
+        ...

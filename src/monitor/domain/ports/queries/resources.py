@@ -18,6 +18,8 @@ from monitor.domain.webhooks.destination import Destination
 
 
 class WebhookFilter(msgspec.Struct, frozen=True):
+    """Conditions on webhooks; ``None`` matches any. ``q`` is part of the name, URL or description."""
+
     status: HealthStatus | None = None
     enabled: bool | None = None
     event_type: str | None = None
@@ -26,6 +28,8 @@ class WebhookFilter(msgspec.Struct, frozen=True):
 
 
 class DeliveryFilter(msgspec.Struct, frozen=True):
+    """Conditions on deliveries; ``None`` matches any."""
+
     webhook_id: UUID | None = None
     state: DeliveryState | None = None
     event_id: UUID | None = None
@@ -35,6 +39,8 @@ class DeliveryFilter(msgspec.Struct, frozen=True):
 
 
 class AttemptFilter(msgspec.Struct, frozen=True):
+    """Conditions on attempts; ``None`` matches any."""
+
     ok: bool | None = None
     error: str | None = None
     from_at: datetime | None = None
@@ -42,20 +48,22 @@ class AttemptFilter(msgspec.Struct, frozen=True):
 
 
 class Queries(Protocol):
-    """Reads outside any unit of work. Pages are newest first; ``after`` is the last id of the page before."""
+    """Resources of the API. Pages are newest first; *after* is the last id of the page before."""
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
-        """Raises ``NotFound``."""
+        """Return a webhook with its detection state. Raises ``NotFound``."""
         ...
 
-    async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]: ...
+    async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
+        """Return up to *limit* webhooks with their last hour."""
+        ...
 
     async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
-        """Return version and destination of each; deleted ones, and those whose secrets do not open, are left out."""
+        """Return version and destination of webhooks, without deleted ones and undecryptable secrets."""
         ...
 
     async def event(self, event_id: UUID) -> EventView:
-        """Raises ``NotFound``."""
+        """Return an event with its payload and the states of its deliveries. Raises ``NotFound``."""
         ...
 
     async def events(
@@ -66,24 +74,32 @@ class Queries(Protocol):
         to_at: datetime | None,
         after: UUID | None,
         limit: int,
-    ) -> list[EventView]: ...
-
-    async def delivery(self, delivery_id: UUID) -> DeliveryView:
-        """Raises ``NotFound``."""
+    ) -> list[EventView]:
+        """Return up to *limit* events accepted in ``[from_at, to_at)``."""
         ...
 
-    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]: ...
+    async def delivery(self, delivery_id: UUID) -> DeliveryView:
+        """Return a delivery with its attempts. Raises ``NotFound``."""
+        ...
+
+    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
+        """Return up to *limit* deliveries."""
+        ...
 
     async def attempts(
         self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int
     ) -> list[AttemptView]:
-        """Raises ``NotFound``."""
+        """Return up to *limit* attempts of a webhook. Raises ``NotFound``."""
         ...
 
-    async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView: ...
+    async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
+        """Return the series of a webhook in steps of *step_s* seconds. Raises ``NotFound``."""
+        ...
 
     async def now(self) -> datetime:
         """Return the database's time."""
         ...
 
-    async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]: ...
+    async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
+        """Return up to *limit* rows of the audit log."""
+        ...

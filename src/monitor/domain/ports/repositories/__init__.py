@@ -1,1 +1,1 @@
-"""Writes inside one unit of work."""
+"""Repositories of one unit of work; see its module for failures."""

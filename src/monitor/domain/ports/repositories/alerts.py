@@ -1,8 +1,4 @@
-"""
-The boundaries of watching: looks, anomalies, alerts, silences and what is told.
-
-They fail as those of :mod:`monitor.domain.ports.unit_of_work` do.
-"""
+"""Alerts and their history."""
 
 from __future__ import annotations
 
@@ -10,21 +6,23 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from monitor.domain.alerts.model import Alert, AlertKind, Entry
+from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 
 
 class AlertRepository(Protocol):
+    """Alerts and their append-only history, updated with optimistic concurrency."""
+
     async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
-        """Lock and return the latest alert of each webhook and kind; those resolved over two days ago may lack."""
+        """Lock and return the latest alert of each webhook and kind, without those resolved over two days ago."""
         ...
 
     async def get(self, alert_id: UUID) -> Alert:
-        """Lock and return it. Raises ``NotFound``."""
+        """Lock and return an alert. Raises ``NotFound``."""
         ...
 
-    async def save(self, before: Alert | None, after: Alert, entries: Sequence[Entry]) -> bool:
+    async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         """
-        Store *after* and append *entries*, if *before* is still what is stored.
+        Store *after* and append *entries*, if *before* is still stored unchanged.
 
         Returns:
             ``False`` if another transaction was first: it changed the alert, or raised one of the same kind.

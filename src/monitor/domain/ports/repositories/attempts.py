@@ -14,7 +14,7 @@ from monitor.domain.monitoring.metrics import Rollup
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to store; its id carries when it started."""
+    """One attempt to store; its id carries its start time."""
 
     id: UUID
     webhook_id: UUID
@@ -26,8 +26,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 1
 
 
-class Minute(msgspec.Struct, frozen=True):
-    """What the attempts of one webhook in one minute add up to."""
+class MinuteRollup(msgspec.Struct, frozen=True):
+    """Rollup of the attempts of one webhook in one minute."""
 
     webhook_id: UUID
     at: datetime
@@ -35,8 +35,12 @@ class Minute(msgspec.Struct, frozen=True):
 
 
 class AttemptLog(Protocol):
-    async def add(self, attempts: Sequence[AttemptRecord]) -> None: ...
+    """Attempts, and their rollups by minute."""
 
-    async def add_minutes(self, minutes: Sequence[Minute]) -> None:
-        """Merge these into the stored minutes, and into those of the whole system."""
+    async def add(self, attempts: Sequence[AttemptRecord]) -> None:
+        """Append *attempts*."""
+        ...
+
+    async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
+        """Merge *minutes* into the stored ones of their webhooks and of the whole system."""
         ...

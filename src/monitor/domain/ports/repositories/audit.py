@@ -8,6 +8,10 @@ from monitor.domain.vocab import Actor
 
 
 class AuditLog(Protocol):
+    """Append-only log of changes by users."""
+
     async def add(
         self, actor: Actor, action: str, target: str, *, before: dict[str, Any] | None, after: dict[str, Any] | None
-    ) -> None: ...
+    ) -> None:
+        """Append a row; *before* and *after* hold the changed members, never a secret."""
+        ...

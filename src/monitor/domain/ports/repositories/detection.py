@@ -1,4 +1,4 @@
-"""What the detector evaluates and stores."""
+"""Input and results of detection."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.conditions import Widespread
-from monitor.domain.alerts.evaluation import Look, Watched
+from monitor.domain.alerts.conditions import MassFailure
+from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.vocab import Severity
 
@@ -28,23 +28,29 @@ class AnomalyRecord(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: datetime | None = None
 
 
-class WatchLog(Protocol):
-    async def due(self, limit: int) -> list[Watched]:
-        """Lock webhooks whose next look is due, the longest waiting first, skipping those locked by others."""
+class DetectionStore(Protocol):
+    """Webhooks due for evaluation, their baselines and their anomalies."""
+
+    async def due(self, limit: int) -> list[EvaluationInput]:
+        """Lock up to *limit* webhooks due for evaluation, the longest overdue first, skipping locked ones."""
         ...
 
-    async def save(self, looks: Sequence[Look]) -> None:
-        """Store the baselines, forget what was seen, and set when to look again."""
+    async def save(self, evaluations: Sequence[Evaluation]) -> None:
+        """Store the baselines, clear the evaluated attempts, and set the time of the next evaluation."""
         ...
 
-    async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]: ...
-
-    async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None: ...
-
-    async def widespread(self, since: datetime) -> Widespread:
-        """Count enabled, unpaused webhooks tried in the last hour, and those that became unavailable after *since*."""
+    async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]:
+        """Return the open anomalies of these webhooks."""
         ...
 
-    async def widespread_since(self) -> datetime | None:
-        """Return since when the alert about all webhooks is open, ``None`` when it is not. Locks nothing."""
+    async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None:
+        """Insert or update *anomalies* by id."""
+        ...
+
+    async def mass_failure(self, since: datetime) -> MassFailure:
+        """Count active webhooks with attempts in the last hour, and of those the ones unavailable since *since*."""
+        ...
+
+    async def mass_failure_since(self) -> datetime | None:
+        """Return when the open mass failure alert was raised, ``None`` without one. Locks nothing."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -12,24 +12,24 @@ import msgspec
 from monitor.domain.events import DomainEvent
 
 
-class Fact(msgspec.Struct, frozen=True):
-    """A domain event that is stored until it was heard. The id carries when it happened."""
+class StoredEvent(msgspec.Struct, frozen=True):
+    """A domain event as stored. The id carries its time."""
 
     id: UUID
     event: DomainEvent
 
 
-class Hear(Protocol):
-    """Told of facts after their commit. Does not raise: what cannot be done now is done when they are told again."""
-
-    async def __call__(self, facts: Sequence[Fact]) -> None: ...
+EventHandler = Callable[[Sequence[StoredEvent]], Awaitable[None]]
+"""Handles events after their commit. Never raises: what fails is repeated from the outbox."""
 
 
-class FactLog(Protocol):
-    """Facts that nobody has confirmed to have heard. Raises ``Unavailable`` when the database cannot be reached."""
+class EventOutbox(Protocol):
+    """Committed events not yet confirmed as dispatched. Raises ``Unavailable`` when the database is away."""
 
-    async def forget(self, ids: Collection[UUID]) -> None: ...
+    async def delete(self, ids: Collection[UUID]) -> None:
+        """Delete dispatched events. Safe to repeat; unknown ids are ignored."""
+        ...
 
-    async def overdue(self, before: datetime, limit: int) -> list[Fact]:
-        """Return the oldest that happened before that time."""
+    async def undispatched(self, before: datetime, limit: int) -> list[StoredEvent]:
+        """Return up to *limit* events from before that time, aware UTC, the oldest first."""
         ...

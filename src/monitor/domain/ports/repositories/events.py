@@ -1,4 +1,4 @@
-"""Posted events and their deliveries."""
+"""Published events and their deliveries."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
 
 
 class EventLog(Protocol):
+    """Published events, and the subscriptions that receive them."""
+
     async def subscriptions(self, event_types: Collection[str]) -> list[Subscription]:
-        """Return enabled webhooks with a pattern for any of the types; they cannot be deleted until commit."""
+        """Return enabled webhooks with a pattern for any of the types, protected from deletion until commit."""
         ...
 
     async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:
-        """Store them and wake the workers at commit."""
+        """Insert *events* and *deliveries*, and wake the workers at commit."""
         ...

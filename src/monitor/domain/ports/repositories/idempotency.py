@@ -1,4 +1,4 @@
-"""Answers of calls that carried an ``Idempotency-Key``."""
+"""Stored responses of calls with an ``Idempotency-Key``."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from typing import Protocol
 
 
 class IdempotencyStore(Protocol):
+    """Responses by scope and key, kept for 24 h."""
+
     async def begin(self, scope: str, key: str, body: bytes) -> bytes | None:
-        """Claim *key*, waiting for a call that holds it.
+        """Lock *key*, waiting for a concurrent call with it.
 
         Returns:
-            The stored answer if the call was done before, else ``None``.
+            The stored response of a completed call, else ``None``.
 
         Raises:
-            IdempotencyMismatch: it was used with another body in the last 24 h.
+            IdempotencyMismatch: the key was used with another body.
         """
         ...
 
-    async def finish(self, scope: str, key: str, answer: bytes) -> None: ...
+    async def finish(self, scope: str, key: str, answer: bytes) -> None:
+        """Store the response to return for later calls with *key*."""
+        ...

@@ -1,18 +1,20 @@
-"""Notifications of alerts, stored with the change that caused them."""
+"""Queued alert notifications."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from monitor.domain.alerts.notification import Announcement
+from monitor.domain.alerts.notification import AlertNotification
 
 
-class Outbox(Protocol):
-    """What must be told, stored with the change that it tells of."""
+class AlertNotificationQueue(Protocol):
+    """Alert notifications, stored in the transaction that changed the alert."""
 
-    async def announce(self, announcements: Sequence[Announcement]) -> None: ...
+    async def add(self, notifications: Sequence[AlertNotification]) -> None:
+        """Append *notifications* to the queue."""
+        ...
 
-    async def take(self, limit: int) -> list[Announcement]:
-        """Remove and return the oldest, skipping those that another transaction is taking."""
+    async def take(self, limit: int) -> list[AlertNotification]:
+        """Remove and return up to *limit* notifications, oldest first, skipping locked ones."""
         ...

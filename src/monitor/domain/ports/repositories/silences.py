@@ -9,10 +9,16 @@ from monitor.domain.alerts.silences import Silence
 
 
 class SilenceRepository(Protocol):
-    async def active(self) -> list[Silence]: ...
+    """Silences, including ended ones."""
 
-    async def add(self, silence: Silence) -> None: ...
+    async def active(self) -> list[Silence]:
+        """Return the silences that are active now."""
+        ...
+
+    async def add(self, silence: Silence) -> None:
+        """Insert *silence*."""
+        ...
 
     async def end(self, silence_id: UUID) -> bool:
-        """End it now; ``False`` if it had ended. Raises ``NotFound``."""
+        """End a silence now; return ``False`` if it had ended before. Raises ``NotFound``."""
         ...

@@ -1,8 +1,8 @@
-"""Webhooks as configured."""
+"""Configuration of webhooks."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -11,24 +11,32 @@ from monitor.domain.webhooks.webhook import Webhook
 
 
 class WebhookRepository(Protocol):
-    async def add(self, webhook: Webhook, headers: Mapping[str, str], secret: bytes) -> None: ...
+    """Webhooks with their secrets, which are stored encrypted."""
+
+    async def add(self, webhook: Webhook, headers: Mapping[str, str], secret: bytes) -> None:
+        """Insert *webhook* with its lane; the values of *headers* and *secret* are encrypted."""
+        ...
 
     async def get(self, webhook_id: UUID) -> Webhook:
-        """Lock and return it. Raises ``NotFound``."""
+        """Lock and return a webhook. Raises ``NotFound``."""
         ...
 
     async def save(self, webhook: Webhook, headers: Mapping[str, str | None] | None) -> None:
-        """Replace what a person configured. *headers* of ``None`` keeps all values, a value of ``None`` that one."""
+        """Update the configuration. *headers* of ``None`` keeps all header values, a value of ``None`` that one."""
         ...
 
-    async def remove(self, webhook_id: UUID) -> int:
-        """Delete it, cancel what waits for it, and return how many deliveries that were. Raises ``NotFound``."""
+    async def remove(self, webhook_id: UUID) -> None:
+        """Mark a webhook as deleted; delete its secrets and headers. Raises ``NotFound``."""
         ...
 
     async def rotate_secret(self, webhook_id: UUID, secret: bytes, *, overlap_s: float) -> datetime | None:
-        """Make *secret* the current one; return until when the one before signs too."""
+        """Make *secret* the current one; return until when the previous one signs too, ``None`` if it does not."""
         ...
 
-    async def disable(self, webhook_ids: Collection[UUID], reason: str) -> None: ...
+    async def disable(self, webhook_id: UUID, reason: str) -> None:
+        """Disable a webhook automatically; the first *reason* stays. Safe to repeat; unknown ids are ignored."""
+        ...
 
-    async def set_paused(self, webhook_id: UUID, paused: bool) -> None: ...
+    async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
+        """Pause or resume a webhook."""
+        ...

@@ -96,11 +96,11 @@ function arrive(main) {
 }
 
 function Lost() {
-  return html`<h1 tabindex="-1">Not here</h1><${Empty} title="There is no such view" icon="search"><a href="#/">Go to the overview</a><//>`;
+  return html`<h1 tabindex="-1">Page not found</h1><${Empty} title="This view does not exist" icon="search"><a href="#/">Go to the overview</a><//>`;
 }
 
 function NotAllowed({ role }) {
-  return html`<h1 tabindex="-1">Not with this token</h1><${Empty} title="This needs the role ${role}" icon="disabled"><a href="#/">Go to the overview</a><//>`;
+  return html`<h1 tabindex="-1">Access denied</h1><${Empty} title="The role ${role} is required" icon="disabled"><a href="#/">Go to the overview</a><//>`;
 }
 
 function Side() {
@@ -147,8 +147,8 @@ function Banner() {
   const asOf = useStore(board, (state) => state.overview?.as_of);
   const now = useNow(1_000);
   let text = null;
-  if (mode === "offline") text = `No connection: ${pollError} ${asOf ? `What you see is from ${ago(asOf, now)}.` : ""} Trying again.`;
-  else if (staleAge !== null) text = `The database is away. What you see was read ${duration(staleAge)} ago.`;
-  else if (isSilent && mode !== "live") text = `The live feed is silent since ${ago(new Date(heardAt).toISOString(), now)}. ${mode === "polling" ? "Figures are read every 10 s instead." : "Connecting again."}`;
+  if (mode === "offline") text = `No connection: ${pollError} ${asOf ? `Data from ${ago(asOf, now)}.` : ""} Retrying.`;
+  else if (staleAge !== null) text = `The database is unavailable. Data is ${duration(staleAge)} old.`;
+  else if (isSilent && mode !== "live") text = `The last live message came ${ago(new Date(heardAt).toISOString(), now)}. ${mode === "polling" ? "Data is polled every 10 s." : "Reconnecting."}`;
   return html`<div class="banner-place" role="status">${text && html`<p class="banner" id="stale"><${Icon} name="warning" /> ${text}</p>`}</div>`;
 }

@@ -102,7 +102,7 @@ const HANDLERS = {
   },
   anomaly_closed: (anomaly, frame) => {
     board.set((state) => ({ anomalies: state.anomalies.filter((other) => other.id !== anomaly.id) }));
-    log(frame, "anomaly", "over", `Over: ${anomaly.webhook_name}: ${anomaly.sentence}`, `/webhooks/${anomaly.webhook_id}`);
+    log(frame, "anomaly", "over", `Closed: ${anomaly.webhook_name}: ${anomaly.sentence}`, `/webhooks/${anomaly.webhook_id}`);
   },
 };
 

@@ -17,7 +17,7 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 const CLOSED_FOR_GOOD = {
   4401: "Signed out: the token has expired or was revoked.",
-  4403: "Signed out: this role may not watch the dashboard.",
+  4403: "Signed out: this role cannot open the live feed.",
 };
 
 /**

@@ -57,9 +57,9 @@ export function may(role) {
 
 function problemOf(claims) {
   if (!claims) return "This is not a token. It has three parts with dots between them.";
-  if (claims.role === "publisher") return "This token may only post events. The dashboard needs the role viewer or above.";
-  if (!(claims.role in RANKS)) return "This token has no role that the dashboard knows.";
-  if (claims.exp * 1000 < Date.now()) return "This token has expired. Make another with: monitor token --role viewer";
+  if (claims.role === "publisher") return "This token can only post events and report attempts. The dashboard needs the role viewer or above.";
+  if (!(claims.role in RANKS)) return "This token has no role that the dashboard supports.";
+  if (claims.exp * 1000 < Date.now()) return "This token has expired. Create a new one with: monitor token --role viewer";
   return null;
 }
 

@@ -45,6 +45,6 @@ export function Loaded({ load, what, lines, isEmpty, empty, children }) {
   }
   return html`
     ${load.error && html`<${Stale} load=${{ ...load, at: new Date(load.at).toISOString() }} />`}
-    ${load.data.stale && html`<p class="notice warn" role="status"><${Icon} name="warning" />The database is away; this is what was known ${Math.round(load.data.age_s)} s ago.</p>`}
+    ${load.data.stale && html`<p class="notice warn" role="status"><${Icon} name="warning" />The database is unavailable; this data is ${Math.round(load.data.age_s)} s old.</p>`}
     ${isEmpty?.(load.data) ? empty : children(load.data)}`;
 }

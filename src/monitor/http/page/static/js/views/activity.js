@@ -23,13 +23,13 @@ export function Activity() {
   const lines = (held ?? view.activity).filter((entry) => !kind || entry.kind === kind);
   const fresh = held ? view.activity.indexOf(held[0]) : 0;
   return html`<div class="title-row"><h1 tabindex="-1">Live activity</h1>
-      <button type="button" aria-pressed=${Boolean(held)} onClick=${hold}><${Icon} name=${held ? "right" : "paused"} /> ${held ? `Go on${fresh > 0 ? ` (${fresh} new)` : ""}` : "Hold still"}</button></div>
+      <button type="button" aria-pressed=${Boolean(held)} onClick=${hold}><${Icon} name=${held ? "right" : "paused"} /> ${held ? `Continue${fresh > 0 ? ` (${fresh} new)` : ""}` : "Pause"}</button></div>
     <${Now} view=${view} />
     <section class="panel" aria-labelledby="stream">
       <header class="panel-head"><h2 id="stream">Since this page was opened</h2>
-        <div class="segments" role="group" aria-label="What to show">${KINDS.map(([of, text]) => html`<button type="button" key=${of} aria-pressed=${of === kind} onClick=${() => setKind(of)}>${text}</button>`)}</div></header>
+        <div class="segments" role="group" aria-label="Filter">${KINDS.map(([of, text]) => html`<button type="button" key=${of} aria-pressed=${of === kind} onClick=${() => setKind(of)}>${text}</button>`)}</div></header>
       ${lines.length === 0
-        ? html`<${Empty} title="Nothing has happened yet" icon="activity">${mode === "live" ? "Alerts, anomalies and changes of health appear here." : "The live feed is not connected; what happens now is not listed."}<//>`
+        ? html`<${Empty} title="Nothing has happened yet" icon="activity">${mode === "live" ? "Alerts, anomalies and changes of health appear here." : "The live feed is not connected; new activity is not listed."}<//>`
         : html`<ol class="list stream">${lines.map((entry) => html`<li key=${entry.key} class="worst-row">
             <time class="mono small muted" datetime=${entry.at} title=${precisely(entry.at)}>${clock(entry.at)}</time>
             <${Status} of=${entry.level} /><a class="grow" href=${`#${entry.to}`}>${entry.text}</a></li>`)}</ol>`}
@@ -40,7 +40,7 @@ function Now({ view: { overview, points } }) {
   const x = useMemo(() => points.map((point) => point.at), [points]);
   const series = useMemo(
     () => [
-      { label: "waiting", tone: "accent", kind: "area", format: count, values: points.map((point) => point.pending) },
+      { label: "pending", tone: "accent", kind: "area", format: count, values: points.map((point) => point.pending) },
     ],
     [points],
   );
@@ -50,11 +50,11 @@ function Now({ view: { overview, points } }) {
     ["Throughput", perSecond(traffic.throughput_per_s)],
     ["Success", percent(traffic.success_ratio)],
     ["p95", ms(traffic.p95_ms)],
-    ["Waiting", short(queue.pending)],
+    ["Pending", short(queue.pending)],
     ["Oldest due", duration(queue.oldest_due_age_s)],
-    ["Live pages", count(overview.sockets)],
+    ["Live sockets", count(overview.sockets)],
     ["Cache hits", percent(overview.cache_hit_ratio)],
   ];
   return html`<dl class="figures-row slim">${figures.map(([name, value]) => html`<div class="figure"><dt>${name}</dt><dd><span class="value">${value}</span></dd></div>`)}</dl>
-    ${points.length > 1 && html`<section class="panel"><${Chart} label="Deliveries waiting" x=${x} series=${series} format=${short} height=${130} /></section>`}`;
+    ${points.length > 1 && html`<section class="panel"><${Chart} label="Pending deliveries" x=${x} series=${series} format=${short} height=${130} /></section>`}`;
 }

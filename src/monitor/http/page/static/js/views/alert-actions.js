@@ -11,7 +11,7 @@ import { html } from "../html.js";
 
 const NEVER = "";
 const EXPIRIES = [
-  [NEVER, "until it is resolved or gets worse"],
+  [NEVER, "until it is resolved or escalates"],
   ["1800", "for 30 minutes"],
   ["7200", "for 2 hours"],
   ["28800", "for 8 hours"],
@@ -43,8 +43,8 @@ export function openAcknowledge(alerts) {
   openDialog(() => html`<${ActionDialog} title=${alerts.length === 1 ? "Acknowledge alert" : `Acknowledge ${alerts.length} alerts`}
     verb="Acknowledge" action=${act} onDone=${done} onClose=${closeDialog}>
     <ul class="quoted">${alerts.slice(0, 5).map((alert) => html`<li>${alert.title}</li>`)}${alerts.length > 5 && html`<li>and ${alerts.length - 5} more</li>`}</ul>
-    <${AreaField} label="Note" name="note" maxlength="2000" hint="What you know or do about it. Others see it." autofocus />
-    <${SelectField} label="I look after it" name="expiry" options=${EXPIRIES} value=${NEVER} />
+    <${AreaField} label="Note" name="note" maxlength="2000" hint="Findings and actions. Visible to all users." autofocus />
+    <${SelectField} label="Acknowledged" name="expiry" options=${EXPIRIES} value=${NEVER} />
   <//>`);
 }
 
@@ -57,7 +57,7 @@ export function openResolve(alert) {
   };
   openDialog(() => html`<${ActionDialog} title="Resolve alert" verb="Resolve" action=${act} onDone=${done} onClose=${closeDialog}>
     <ul class="quoted"><li>${alert.title}</li></ul>
-    <p>What still holds stays quiet for a day. What comes back is raised again.</p>
-    <${AreaField} label="Note" name="note" maxlength="2000" hint="What it was, for whoever looks here next." autofocus />
+    <p>A cause that still holds is not raised again for a day. One that clears and returns is.</p>
+    <${AreaField} label="Note" name="note" maxlength="2000" hint="Cause and remedy, for later reference." autofocus />
   <//>`);
 }

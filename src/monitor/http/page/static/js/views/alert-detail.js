@@ -36,26 +36,26 @@ function Detail({ alert }) {
       <a class="button" href=${href("/silences/new", { webhook: alert.webhook_id, kind: alert.kind })}>Silence</a>
     </div>`}
     ${alert.note && html`<blockquote>${alert.note}</blockquote>`}
-    ${alert.ack_expires_at && html`<p class="small muted">The acknowledgement ends ${at(alert.ack_expires_at)}.</p>`}
+    ${alert.ack_expires_at && html`<p class="small muted">The acknowledgement expires ${at(alert.ack_expires_at)}.</p>`}
     <h3>Evidence</h3>
     ${Object.entries(alert.evidence).map(([cause, evidence]) => html`<${Evidence} key=${cause} cause=${cause} evidence=${evidence} holds=${alert.causes.includes(cause)} />`)}
     <h3>History</h3>
     <ol class="timeline">${(alert.history ?? []).toReversed().map((entry) => html`<${Entry} entry=${entry} />`)}</ol>`;
 }
 
-const RATIOS = new Set(["failures", "tail"]);
-const UNITS = { latency: ms, volume: count, silence: count };
+const RATIOS = new Set(["failures", "latency_tail"]);
+const UNITS = { latency: ms, volume: count, no_data: count };
 
 function Evidence({ cause, evidence, holds }) {
   const unit = RATIOS.has(cause) ? percent : UNITS[cause];
   const isMeasured = typeof evidence?.observed === "number";
   return html`<div class="evidence">
-    <p class="small"><b>${capital(cause.replaceAll("_", " "))}</b> ${!holds && html`<span class="muted">holds no more</span>`}</p>
+    <p class="small"><b>${capital(cause.replaceAll("_", " "))}</b> ${!holds && html`<span class="muted">cleared</span>`}</p>
     ${isMeasured && unit
       ? html`<dl class="pairs compact">
           <div><dt>Observed</dt><dd>${unit(evidence.observed)}</dd></div><div><dt>Normal</dt><dd>${unit(evidence.expected)}</dd></div>
-          <div><dt>Over</dt><dd>${count(evidence.n)} attempts in ${duration(evidence.window_s)}</dd></div>
-          <div><dt>Chance in normal operation</dt><dd>${evidence.p_value.toExponential(1)}</dd></div></dl>`
+          <div><dt>Sample</dt><dd>${count(evidence.n)} attempts in ${duration(evidence.window_s)}</dd></div>
+          <div><dt>p-value</dt><dd>${evidence.p_value.toExponential(1)}</dd></div></dl>`
       : html`<dl class="pairs compact">${Object.entries(evidence ?? {}).map(([name, value]) => html`<div><dt>${capital(name.replaceAll("_", " "))}</dt><dd>${shown(name, value)}</dd></div>`)}</dl>`}
   </div>`;
 }
@@ -67,9 +67,9 @@ function shown(name, value) {
 }
 
 const ACTIONS = {
-  raised: ["alerts", "raised"], repeated: ["alerts", "raised again"], eased: ["info", "eased"], escalated: ["critical", "got worse"],
-  acknowledged: ["check", "acknowledged"], ack_expired: ["pending", "acknowledgement ended"], resolved: ["healthy", "resolved"],
-  reopened: ["alerts", "reopened"], announced: ["events", "told to subscribers"], flapping: ["activity", "flapping"], steadied: ["healthy", "steady again"],
+  raised: ["alerts", "raised"], repeated: ["alerts", "raised again"], cause_cleared: ["info", "a cause cleared"], escalated: ["critical", "escalated"],
+  acknowledged: ["check", "acknowledged"], ack_expired: ["pending", "acknowledgement expired"], resolved: ["healthy", "resolved"],
+  reopened: ["alerts", "reopened"], notified: ["events", "subscribers notified"], flapping: ["activity", "flapping"], flapping_ended: ["healthy", "flapping ended"],
 };
 
 function Entry({ entry }) {

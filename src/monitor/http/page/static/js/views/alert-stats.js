@@ -12,9 +12,9 @@ export function AlertStats() {
   if (!load.data) return null;
   const { time_to_acknowledge: ack, time_to_resolve: resolve, oldest_pending_age_s: oldest, series } = load.data;
   return html`<dl class="figures-row slim">
-    <${Figure} name="Oldest waiting" value=${oldest === null ? "none" : duration(oldest)} />
-    <${Figure} name="Until acknowledged" value=${duration(ack.median_s)} note=${`median of ${count(ack.n)} · p90 ${duration(ack.p90_s)}`} />
-    <${Figure} name="Until resolved" value=${duration(resolve.median_s)} note=${`median of ${count(resolve.n)} · p90 ${duration(resolve.p90_s)}`} />
+    <${Figure} name="Oldest pending" value=${oldest === null ? "none" : duration(oldest)} />
+    <${Figure} name="Time to acknowledge" value=${duration(ack.median_s)} note=${`median of ${count(ack.n)} · p90 ${duration(ack.p90_s)}`} />
+    <${Figure} name="Time to resolve" value=${duration(resolve.median_s)} note=${`median of ${count(resolve.n)} · p90 ${duration(resolve.p90_s)}`} />
     <div class="figure wide"><dt>Raised in ${DAYS} days</dt><dd><${Days} series=${series} /></dd></div>
   </dl>`;
 }

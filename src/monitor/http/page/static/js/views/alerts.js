@@ -18,7 +18,7 @@ import { AlertStats } from "./alert-stats.js";
 import { useCursor } from "./webhooks.js";
 
 const STATES = ["pending", "acknowledged", "resolved", "all"];
-const KINDS = ["failing", "latency", "volume", "disabling", "disabled", "quarantined", "widespread"];
+const KINDS = ["failing", "latency", "volume", "disabling", "disabled", "quarantined", "mass_failure"];
 const MOST_AT_ONCE = 200;
 
 export function Alerts() {
@@ -61,13 +61,13 @@ export function Alerts() {
         <option value="">any</option>${["critical", "warning", "info"].map((one) => html`<option selected=${one === query.severity}>${one}</option>`)}</select></label>
       <label class="inline">Kind <select value=${query.kind ?? ""} onChange=${(event) => setQuery({ kind: event.target.value })}>
         <option value="">any</option>${KINDS.map((one) => html`<option selected=${one === query.kind}>${one}</option>`)}</select></label>
-      ${query.webhook && html`<button type="button" class="small" onClick=${() => setQuery({ webhook: "" })}><${Icon} name="close" size=${11} /> Of one webhook only</button>`}
+      ${query.webhook && html`<button type="button" class="small" onClick=${() => setQuery({ webhook: "" })}><${Icon} name="close" size=${11} /> One webhook only</button>`}
       ${chosen.length > 0 && html`<button type="button" class="primary" onClick=${() => openAcknowledge(chosen.slice(0, MOST_AT_ONCE))}>Acknowledge ${plural(chosen.length, "alert")}</button>`}
     </div>
     <div class="split ${name === "alert" ? "has-detail" : ""}">
       <section class="panel" aria-label="List of alerts" ...${handlers}>
         <${Loaded} load=${list.load} what="Reading alerts" lines=${6} isEmpty=${() => !items.length}
-          empty=${html`<${Empty} title=${state === "pending" ? "No alert is waiting" : "No alert here"} icon="healthy">${state === "pending" ? "You may go back to sleep." : "Try another state or severity."}<//>`}>
+          empty=${html`<${Empty} title=${state === "pending" ? "No pending alert" : "No matching alert"} icon="healthy">${state === "pending" ? "No action is needed." : "Try another state or severity."}<//>`}>
           ${() => html`<ul class="list alert-list">${items.map((alert, i) => html`<${Item} key=${alert.id} alert=${alert} isCurrent=${i === at} isShown=${alert.id === id}
               isTicked=${ticked.has(alert.id)} onTick=${() => tick(alert)} query=${query} />`)}</ul>
             <${Older} pages=${list}>Older alerts<//>`}

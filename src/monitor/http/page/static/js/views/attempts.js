@@ -22,15 +22,15 @@ export function Attempts({ webhook }) {
   return html`<section class="panel" aria-labelledby="attempts">
     <header class="panel-head"><h2 id="attempts">Attempts</h2>
       <div class="row">
-        <div class="segments" role="group" aria-label="Which attempts">${FILTERS.map(
+        <div class="segments" role="group" aria-label="Filter attempts">${FILTERS.map(
           ([ok, text]) => html`<button type="button" key=${ok} aria-pressed=${filter.ok === ok} onClick=${() => setFilter({ ...filter, ok })}>${text}</button>`,
         )}</div>
-        <label class="inline">Failed by <select value=${filter.error} onChange=${(event) => setFilter({ ...filter, error: event.target.value })}>
-          <option value="">anything</option>${ERRORS.map((kind) => html`<option>${kind}</option>`)}</select></label>
+        <label class="inline">Error <select value=${filter.error} onChange=${(event) => setFilter({ ...filter, error: event.target.value })}>
+          <option value="">any</option>${ERRORS.map((kind) => html`<option>${kind}</option>`)}</select></label>
       </div></header>
-    <${Loaded} load=${pages.load} what="Reading attempts" lines=${6} isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No attempt" icon="activity" />`}>
+    <${Loaded} load=${pages.load} what="Reading attempts" lines=${6} isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No attempts" icon="activity" />`}>
       ${() => html`<div class="scroll-x"><table class="table attempts">
-        <thead><tr><th scope="col">Result</th><th scope="col">When</th><th scope="col">Event</th><th scope="col" class="num">Try</th><th scope="col" class="num">Took</th><th scope="col"><span class="visually-hidden">Details</span></th></tr></thead>
+        <thead><tr><th scope="col">Result</th><th scope="col">When</th><th scope="col">Event</th><th scope="col" class="num">No.</th><th scope="col" class="num">Duration</th><th scope="col"><span class="visually-hidden">Details</span></th></tr></thead>
         <tbody>${pages.items.map(
           (attempt) => html`<${Attempt} key=${attempt.id} attempt=${attempt} webhook=${webhook} isOpen=${open === attempt.id} onToggle=${() => setOpen(open === attempt.id ? null : attempt.id)} />`,
         )}</tbody></table></div>
@@ -63,11 +63,11 @@ export function Exchange({ attempt, webhook }) {
   return html`<div class="exchange">
     <section><h3>Request</h3>
       <pre class="body" tabindex="0">${requestHead(attempt, webhook)}${event.data?.payload === undefined ? "" : `\n\n${JSON.stringify(event.data.payload, null, 2)}`}</pre>
-      ${event.error && html`<p class="muted small">The payload is not kept any more.</p>`}</section>
+      ${event.error && html`<p class="muted small">The payload is no longer stored.</p>`}</section>
     <section><h3>Response</h3>
       <p class="small">${attempt.status_code ?? "no status"} after ${ms(attempt.latency_ms)}${attempt.error_detail ? ` · ${attempt.error_detail}` : ""}</p>
       ${phases.length > 0 && html`<p class="muted small">${phases.map(([member, name]) => `${name} ${ms(attempt.phases[member])}`).join(" · ")}</p>`}
-      ${attempt.response_body ? html`<pre class="body" tabindex="0">${attempt.response_body}</pre>` : html`<p class="muted small">No body was kept.</p>`}</section>
+      ${attempt.response_body ? html`<pre class="body" tabindex="0">${attempt.response_body}</pre>` : html`<p class="muted small">No body was stored.</p>`}</section>
   </div>`;
 }
 

@@ -21,7 +21,7 @@ export function Event({ id }) {
   return html`<p class="crumbs"><a href="#/events"><${Icon} name="left" size=${12} /> Events</a></p>
     <${Loaded} load=${load} what="Reading the event">${(event) => html`
       <h1 tabindex="-1" class="mono">${event.type}</h1>
-      <p class="muted small">Happened ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} · <code>${event.id}</code></p>
+      <p class="muted small">Occurred ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} · <code>${event.id}</code></p>
       <p>${Object.entries(event.labels).map(([name, value]) => html`<span class="tag mono">${name}=${value}</span> `)}
         ${Object.entries(event.deliveries ?? {}).filter(([, n]) => n).map(([state, n]) => html`<span class="tag">${count(n)} ${state}</span> `)}</p>
       <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2></header><${Deliveries} eventId=${id} /></section>
@@ -38,7 +38,7 @@ export function Deliveries({ eventId }) {
   useEffect(() => {
     if (items) setMoving(items.some((one) => one.state === "pending" && (one.in_flight || Date.parse(one.due_at) < Date.now() + 30_000)));
   }, [items]);
-  return html`<${Loaded} load=${load} what="Reading deliveries" lines=${2} isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No delivery" icon="webhooks">No webhook receives this type with these labels.<//>`}>
+  return html`<${Loaded} load=${load} what="Reading deliveries" lines=${2} isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No deliveries" icon="webhooks">No webhook subscribes to this type with these labels.<//>`}>
     ${(page) => html`<ul class="list">${page.items.map((one) => html`<${Delivery} key=${one.id} delivery=${one} isOpen=${open === one.id}
       onToggle=${() => setOpen(open === one.id ? null : one.id)} onChange=${load.reload} />`)}</ul>`}<//>`;
 }
@@ -53,8 +53,8 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
     onChange();
     return true;
   };
-  const retry = useAction(act(api.retryDelivery, "It is tried again now."));
-  const cancel = useAction(act(api.cancelDelivery, "It is not tried again."));
+  const retry = useAction(act(api.retryDelivery, "The delivery is due now."));
+  const cancel = useAction(act(api.cancelDelivery, "The delivery is cancelled."));
   const problem = retry.problem ?? cancel.problem;
   const result = delivery.last_status_code ?? delivery.last_error;
   return html`<li class="delivery">
@@ -73,11 +73,11 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
 }
 
 function due({ due_at: at }, now) {
-  return Date.parse(at) > now ? `next ${ago(at, now)}` : `due ${ago(at, now)}, waits for its turn`;
+  return Date.parse(at) > now ? `next ${ago(at, now)}` : `due ${ago(at, now)}, queued`;
 }
 
 function Log({ id, attempts, webhook }) {
   const load = useLoad((signal) => api.delivery(id, signal), [id, attempts]);
-  return html`<${Loaded} load=${load} what="Reading attempts" lines=${2} isEmpty=${(one) => !one.attempt_log?.length} empty=${html`<p class="small muted">Not tried yet.</p>`}>
+  return html`<${Loaded} load=${load} what="Reading attempts" lines=${2} isEmpty=${(one) => !one.attempt_log?.length} empty=${html`<p class="small muted">No attempt yet.</p>`}>
     ${(one) => one.attempt_log.map((attempt) => html`<${Fragment} key=${attempt.id}><p class="small"><b>Attempt ${attempt.number}</b> ${timeOf(attempt.at)}</p><${Exchange} attempt=${attempt} webhook=${webhook} /><//>`)}<//>`;
 }

@@ -42,15 +42,15 @@ function Post() {
     <form class="card form" onSubmit=${submit} aria-labelledby="post">
       <h2 id="post">Post a test event</h2>
       <${TextField} label="Type" class="mono" required error=${wrong("/type")} ...${bind("type")} />
-      <${AreaField} label="Payload, JSON" class="mono" rows="6" error=${local ?? wrong("/payload")} hint="Delivered byte for byte as it stands here." ...${bind("payload")} />
+      <${AreaField} label="Payload, JSON" class="mono" rows="6" error=${local ?? wrong("/payload")} hint="Delivered byte for byte as entered." ...${bind("payload")} />
       <${TextField} label="Labels" class="mono" placeholder="team=billing region=eu" error=${wrong("/labels")} ...${bind("labels")} />
       <${FormProblem} problem=${action.problem} fields=${["/type", "/payload", "/labels"]} />
       <footer class="form-foot"><button class="primary" disabled=${action.isBusy}><${Icon} name="events" /> Post event</button></footer>
     </form>
     <section class="panel" aria-labelledby="follow" aria-live="polite">
       <header class="panel-head"><h2 id="follow">Its deliveries</h2>${posted && html`<a href=${`#/events/${posted.id}`}>Event</a>`}</header>
-      ${posted ? html`<p>Accepted: ${posted.deliveries === 0 ? "no webhook receives this type." : `on its way to ${plural(posted.deliveries, "webhook")}.`}</p><${Deliveries} key=${posted.id} eventId=${posted.id} />`
-        : html`<${Empty} title="Nothing posted yet" icon="events">Post an event and watch it arrive.<//>`}
+      ${posted ? html`<p>Accepted: ${posted.deliveries === 0 ? "no webhook subscribes to it." : `queued for ${plural(posted.deliveries, "webhook")}.`}</p><${Deliveries} key=${posted.id} eventId=${posted.id} />`
+        : html`<${Empty} title="Nothing posted yet" icon="events">Post an event to follow its deliveries.<//>`}
     </section>
   </div>`;
 }
@@ -81,7 +81,7 @@ function Recent() {
   return html`<section class="panel" aria-labelledby="recent">
     <header class="panel-head"><h2 id="recent">Recent events</h2>
       <label class="search small"><span class="visually-hidden">Exact type</span><${Icon} name="search" /><input ref=${field} type="search" placeholder="exact type   /" value=${type} onInput=${(event) => setType(event.target.value)} /></label></header>
-    <${Loaded} load=${pages.load} what="Reading events" isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No event" icon="events">${settled ? "None of this type." : "Producers post them to /api/v1/events."}<//>`}>
+    <${Loaded} load=${pages.load} what="Reading events" isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No events" icon="events">${settled ? "There is none of this type." : "Producers post them to /api/v1/events."}<//>`}>
       ${() => html`<div class="scroll-x"><table class="table"><thead><tr><th scope="col">Type</th><th scope="col">Accepted</th><th scope="col">Labels</th></tr></thead>
         <tbody>${pages.items.map((event) => html`<tr key=${event.id}>
           <td><a class="mono" href=${`#/events/${event.id}`}>${event.type}</a></td>

@@ -36,9 +36,9 @@ function Verdict({ view: { overview } }) {
   const { unavailable, degraded } = overview.webhooks;
   const troubled = [unavailable && `${count(unavailable)} unavailable`, degraded && `${count(degraded)} degraded`].filter(Boolean).join(", ");
   const tail = troubled ? `; ${troubled}.` : ".";
-  if (critical || unavailable) return html`<${Said} tone="bad" icon="critical">${plural(critical + warning, "alert")} waiting${tail}<//>`;
-  if (warning || degraded) return html`<${Said} tone="warn" icon="warning">${warning ? `${plural(warning, "alert")} waiting` : "No alert is waiting"}${tail}<//>`;
-  return html`<${Said} tone="ok" icon="healthy">All is well. Nothing waits for you.<//>`;
+  if (critical || unavailable) return html`<${Said} tone="bad" icon="critical">${plural(critical + warning, "alert")} pending${tail}<//>`;
+  if (warning || degraded) return html`<${Said} tone="warn" icon="warning">${warning ? `${plural(warning, "alert")} pending` : "No pending alert"}${tail}<//>`;
+  return html`<${Said} tone="ok" icon="healthy">No problems detected.<//>`;
 }
 
 function Said({ tone, icon, children }) {
@@ -50,11 +50,11 @@ function Figures({ overview, performance }) {
   const before = performance?.previous;
   return html`<dl class="figures-row">
     <div class="figure wide"><dt>Webhooks</dt><dd><${Health} overview=${overview} /></dd></div>
-    <${Figure} name="Success, last hour" value=${percent(traffic.success_ratio)} note=${before?.success_ratio != null && `hour before ${percent(before.success_ratio)}`} />
+    <${Figure} name="Success, last hour" value=${percent(traffic.success_ratio)} note=${before?.success_ratio != null && `previous hour ${percent(before.success_ratio)}`} />
     <${Figure} name="Throughput" value=${perSecond(traffic.throughput_per_s)} note=${`${short(traffic.attempts)} attempts in the last hour`} />
     <${Figure} name="Latency, p95" value=${ms(traffic.p95_ms)} note=${`p50 ${ms(traffic.p50_ms)} · p99 ${ms(traffic.p99_ms)}`} />
     <${Figure} name="Oldest due" value=${duration(queue.oldest_due_age_s)} tone=${queue.oldest_due_age_s > 300 ? "warn" : ""}
-      note=${`${short(queue.pending)} waiting · ${short(queue.in_flight)} in flight`} />
+      note=${`${short(queue.pending)} pending · ${short(queue.in_flight)} in flight`} />
     <${Figure} name="Open anomalies" value=${count(overview.anomalies)} note=${`${plural(overview.acknowledged, "alert")} acknowledged`} />
   </dl>`;
 }
@@ -78,9 +78,9 @@ function Health({ overview }) {
 function Waiting({ alerts, overview }) {
   const total = Object.values(overview.alerts).reduce((sum, n) => sum + n, 0);
   return html`<section class="panel" aria-labelledby="waiting">
-    <header class="panel-head"><h2 id="waiting">Alerts waiting</h2><a href="#/alerts">${total > SHOWN ? `All ${count(total)}` : "All alerts"}</a></header>
+    <header class="panel-head"><h2 id="waiting">Pending alerts</h2><a href="#/alerts">${total > SHOWN ? `All ${count(total)}` : "All alerts"}</a></header>
     ${alerts.length === 0
-      ? html`<${Empty} title="No alert is waiting" icon="healthy">What departs from a webhook's own normal shows up here.<//>`
+      ? html`<${Empty} title="No pending alert" icon="healthy">Failures and departures from a webhook's normal appear here.<//>`
       : html`<ul class="list">${alerts.slice(0, SHOWN).map((alert) => html`<${AlertLine} key=${alert.id} alert=${alert} />`)}</ul>`}
   </section>`;
 }
@@ -90,7 +90,7 @@ function Worst({ rows }) {
   return html`<section class="panel" aria-labelledby="worst">
     <header class="panel-head"><h2 id="worst">Webhooks, worst first</h2><a href="#/webhooks">All webhooks</a></header>
     ${rows.length === 0
-      ? html`<${Empty} title="No webhook yet" icon="webhooks"><a href="#/webhooks/new">Create the first</a> and post an event to it.<//>`
+      ? html`<${Empty} title="No webhooks yet" icon="webhooks"><a href="#/webhooks/new">Create the first</a> and post an event to it.<//>`
       : html`<ul class="list">${rows.slice(0, SHOWN).map(
           (row) => html`<li key=${row.id} class="worst-row">
             <${Status} of=${standing(row)} />
@@ -130,7 +130,7 @@ function Anomalies({ anomalies }) {
   return html`<section class="panel" aria-labelledby="anomalies">
     <header class="panel-head"><h2 id="anomalies">Open anomalies</h2></header>
     ${anomalies.length === 0
-      ? html`<${Empty} title="No open anomaly" icon="healthy">Every webhook is within its own normal, or still learning it.<//>`
+      ? html`<${Empty} title="No open anomalies" icon="healthy">Every webhook is within its normal range or still learning it.<//>`
       : html`<ul class="list">${anomalies.map((anomaly) => html`<${AnomalyLine} key=${anomaly.id} anomaly=${anomaly} now=${now} />`)}</ul>`}
   </section>`;
 }
@@ -138,10 +138,10 @@ function Anomalies({ anomalies }) {
 export function AnomalyLine({ anomaly, now, isNamed = true }) {
   const { evidence } = anomaly;
   return html`<li class="worst-row">
-    <${Status} of=${anomaly.closed_at ? "over" : anomaly.severity} text=${anomaly.closed_at ? "Over" : undefined} />
+    <${Status} of=${anomaly.closed_at ? "over" : anomaly.severity} text=${anomaly.closed_at ? "Closed" : undefined} />
     <div class="grow">${isNamed && html`<a class="strong" href=${`#/webhooks/${anomaly.webhook_id}`}>${anomaly.webhook_name}</a>`}
       <p class="small">${anomaly.sentence}</p>
-      <p class="muted small">${anomaly.signal} · ${plural(evidence.n, "attempt")} in ${duration(evidence.window_s)} · p = ${evidence.p_value.toExponential(1)}</p></div>
+      <p class="muted small">${anomaly.signal.replaceAll("_", " ")} · ${plural(evidence.n, "attempt")} in ${duration(evidence.window_s)} · p = ${evidence.p_value.toExponential(1)}</p></div>
     <time class="muted small" datetime=${anomaly.opened_at} title=${precisely(anomaly.opened_at)}>${ago(anomaly.opened_at, now)}</time>
   </li>`;
 }

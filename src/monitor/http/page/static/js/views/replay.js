@@ -9,10 +9,10 @@ import { useAction, useLoad } from "../hooks.js";
 import { html, useEffect, useState } from "../html.js";
 
 const STATES = [
-  ["failed", "failed: out of attempts"],
+  ["failed", "failed: no attempts left"],
   ["cancelled", "cancelled"],
   ["quarantined", "quarantined"],
-  ["delivered", "delivered: they arrive a second time"],
+  ["delivered", "delivered: the receiver gets them twice"],
 ];
 
 export function openReplay(webhook) {
@@ -33,22 +33,22 @@ function Replay({ webhook }) {
   });
   const toggle = (state) => change({ states: spec.states.includes(state) ? spec.states.filter((one) => one !== state) : [...spec.states, state] });
   if (job) return html`<${Progress} first=${job} />`;
-  return html`<${Dialog} title="Deliver again" onClose=${closeDialog}>
+  return html`<${Dialog} title="Replay deliveries" onClose=${closeDialog}>
     <form onSubmit=${(event) => (event.preventDefault(), action.run())}>
       <div class="dialog-body">
-        <p>Events that <b>${webhook.name}</b> was sent are sent once more, with the ids they had.</p>
+        <p>Deliveries of <b>${webhook.name}</b> are sent again with their original <code>webhook-id</code>.</p>
         <div class="row">
           <${TextField} label="Accepted from" type="datetime-local" required value=${spec.from} onInput=${(event) => change({ from: event.target.value })} />
           <${TextField} label="to" type="datetime-local" required value=${spec.to} onInput=${(event) => change({ to: event.target.value })} />
         </div>
-        <fieldset><legend>Those that are</legend>
+        <fieldset><legend>States</legend>
           ${STATES.map(([state, text]) => html`<label class="check"><input type="checkbox" checked=${spec.states.includes(state)} onChange=${() => toggle(state)} /> ${text}</label>`)}
         </fieldset>
-        <div aria-live="polite">${counted !== null && html`<p class="notice ${counted ? "info" : ""}">${counted ? `${plural(counted, "delivery", "deliveries")} will be sent again.` : "Nothing matches. Choose another time or state."}</p>`}</div>
+        <div aria-live="polite">${counted !== null && html`<p class="notice ${counted ? "info" : ""}">${counted ? `${plural(counted, "delivery", "deliveries")} will be sent again.` : "No delivery matches. Choose another range or state."}</p>`}</div>
         <${FormProblem} problem=${action.problem} />
       </div>
       <footer class="dialog-foot"><button type="button" onClick=${closeDialog}>Cancel</button>
-        <button class="primary" disabled=${action.isBusy || !spec.states.length || counted === 0}>${counted ? `Send ${plural(counted, "delivery", "deliveries")}` : "Count first"}</button></footer>
+        <button class="primary" disabled=${action.isBusy || !spec.states.length || counted === 0}>${counted ? `Send ${plural(counted, "delivery", "deliveries")}` : "Count"}</button></footer>
     </form>
   <//>`;
 }
@@ -58,7 +58,7 @@ function Progress({ first }) {
   const load = useLoad((signal) => api.replayJob(first.id, signal), [first.id], { everyMs: isOver ? 0 : 1_000 });
   const job = load.data ?? first;
   useEffect(() => setOver(job.state === "done"), [job.state]);
-  return html`<${Dialog} title="Delivering again" onClose=${closeDialog}>
+  return html`<${Dialog} title="Replay" onClose=${closeDialog}>
     <div class="dialog-body" aria-live="polite">
       <progress value=${job.queued} max=${Math.max(job.total, 1)} aria-label="Progress"></progress>
       <p>${job.queued} of ${plural(job.total, "delivery", "deliveries")} ${isOver ? "are queued. Done." : "are queued…"}</p>

@@ -17,7 +17,7 @@ import { openReplay } from "./replay.js";
 export function Actions({ webhook, onChange }) {
   const hold = useAction(async () => {
     await (webhook.paused_at ? api.resumeWebhook(webhook.id) : api.pauseWebhook(webhook.id));
-    toast(webhook.paused_at ? "Deliveries are released at a bounded rate." : "Deliveries are held. None is lost.");
+    toast(webhook.paused_at ? "Deliveries are released at a bounded rate." : "Deliveries are held; none are lost.");
     onChange();
     return true;
   });
@@ -42,13 +42,13 @@ export function Actions({ webhook, onChange }) {
 
 function openTest(webhook) {
   const done = (attempt) => openDialog(() => html`<${Dialog} title="Test message" onClose=${closeDialog}>
-    <div class="dialog-body"><p><${Status} of=${attempt.ok ? "delivered" : "failed"} text=${attempt.ok ? "It arrived" : "It failed"} />
+    <div class="dialog-body"><p><${Status} of=${attempt.ok ? "delivered" : "failed"} text=${attempt.ok ? "Delivered" : "Failed"} />
       ${" "}${attempt.status_code ?? attempt.error} after ${ms(attempt.latency_ms)}${attempt.error_detail && !attempt.ok ? `: ${attempt.error_detail}` : ""}</p>
       ${attempt.response_body && html`<h3>Response</h3><pre class="body" tabindex="0">${attempt.response_body}</pre>`}</div>
     <footer class="dialog-foot"><button type="button" class="primary" onClick=${closeDialog}>Close</button></footer>
   <//>`);
   openDialog(() => html`<${ActionDialog} title="Send a test message" verb="Send" action=${() => api.testWebhook(webhook.id)} onDone=${done} onClose=${closeDialog}>
-    <p>A signed <code>monitor.ping</code> goes to <span class="mono break">${webhook.url}</span> now. It does not count towards its health.</p>
+    <p>A signed <code>monitor.ping</code> goes to <span class="mono break">${webhook.url}</span> now. It does not count for health or metrics.</p>
   <//>`);
 }
 
@@ -56,7 +56,7 @@ function openTest(webhook) {
 export function openSecret(title, secret, note) {
   openDialog(() => html`<${Dialog} title=${title} onClose=${closeDialog}>
     <div class="dialog-body"><p>${note}</p><${Copyable} label="Signing secret" value=${secret} /></div>
-    <footer class="dialog-foot"><button type="button" class="primary" onClick=${closeDialog}>I have kept it</button></footer>
+    <footer class="dialog-foot"><button type="button" class="primary" onClick=${closeDialog}>I have stored it</button></footer>
   <//>`);
 }
 
@@ -64,10 +64,10 @@ const OVERLAPS = [["0", "at once"], ["3600", "after an hour"], ["86400", "after 
 
 function openRotate(webhook) {
   const act = (form) => api.rotateSecret(webhook.id, Number(form.get("overlap")));
-  const done = ({ secret }) => openSecret("New signing secret", secret, "It is shown this once. Give it to the receiver before the old one stops signing.");
+  const done = ({ secret }) => openSecret("New signing secret", secret, "It is shown only once. Configure it in the receiver before the old secret stops signing.");
   openDialog(() => html`<${ActionDialog} title="Rotate the signing secret" verb="Rotate" action=${act} onDone=${done} onClose=${closeDialog}>
-    <p>The receiver of <b>${webhook.name}</b> gets messages signed with both secrets until the old one stops.</p>
-    <${SelectField} label="The old secret stops" name="overlap" options=${OVERLAPS} value="86400" />
+    <p>The receiver of <b>${webhook.name}</b> gets messages signed with both secrets until the old one stops signing.</p>
+    <${SelectField} label="The old secret stops signing" name="overlap" options=${OVERLAPS} value="86400" />
   <//>`);
 }
 
@@ -79,11 +79,11 @@ function openDelete(webhook) {
   };
   const done = () => {
     closeDialog();
-    toast(`${webhook.name} is deleted.`);
+    toast(`${webhook.name} deleted.`);
     go("/webhooks");
   };
   openDialog(() => html`<${ActionDialog} title="Delete the webhook" verb="Delete" tone="danger" action=${act} onDone=${done} onClose=${closeDialog}>
-    <p>What waits for <b>${webhook.name}</b> is cancelled. Its history stays until retention. This cannot be undone.</p>
+    <p>Pending deliveries of <b>${webhook.name}</b> are cancelled. Its history is kept until its retention ends. This cannot be undone.</p>
     <${TextField} label=${`Type its name to confirm: ${webhook.name}`} name="name" required pattern=${literal(webhook.name)} title="The name of the webhook" autofocus />
   <//>`);
 }

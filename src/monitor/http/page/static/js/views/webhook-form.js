@@ -16,7 +16,7 @@ export function NewWebhook() {
   const save = async (form) => {
     const made = await api.createWebhook(toSpec(form), key);
     go(`/webhooks/${made.id}`);
-    openSecret("Webhook created", made.secret, `It is shown this once. ${made.name} proves with it that messages come from here.`);
+    openSecret("Webhook created", made.secret, "It is shown only once. The receiver verifies signatures with it.");
     return made;
   };
   return html`<p class="crumbs"><a href="#/webhooks"><${Icon} name="left" size=${12} /> Webhooks</a></p>
@@ -28,7 +28,7 @@ export function EditWebhook({ id }) {
   const load = useLoad((signal) => api.webhook(id, signal), [id]);
   const save = async (form) => {
     const changed = await api.changeWebhook(id, toSpec(form, load.data.data), load.data.etag);
-    toast("The webhook is changed.");
+    toast("Webhook saved.");
     go(`/webhooks/${id}`);
     return changed;
   };
@@ -60,31 +60,31 @@ function Form({ first, verb, save, back, onReload }) {
   };
   return html`<form class="card form" onSubmit=${submit}>
     <${TextField} label="Name" required maxlength="200" error=${wrong("/name")} ...${bind("name")} />
-    <${TextField} label="URL" type="url" required maxlength="2048" placeholder="https://example.com/hooks" class="mono" error=${wrong("/url")} hint="Deliveries go here, by POST." ...${bind("url")} />
-    <${TextField} label="Receives" required class="mono" error=${wrong("/event_types")} hint="Event types, with spaces between: order.paid, a prefix such as order.*, or * for all." ...${bind("eventTypes")} />
+    <${TextField} label="URL" type="url" required maxlength="2048" placeholder="https://example.com/hooks" class="mono" error=${wrong("/url")} hint="Deliveries are sent here by POST." ...${bind("url")} />
+    <${TextField} label="Event types" required class="mono" error=${wrong("/event_types")} hint="Separated by spaces: order.paid, a prefix such as order.*, or * for all." ...${bind("eventTypes")} />
     <${AreaField} label="Description" maxlength="2000" error=${wrong("/description")} ...${bind("description")} />
-    <${CheckField} label="Enabled" hint="Nothing is sent to a webhook that is not." ...${tick("enabled")} />
+    <${CheckField} label="Enabled" hint="A disabled webhook receives nothing." ...${tick("enabled")} />
     <details open=${form !== first && Boolean(action.problem)}><summary>More: labels, headers, limits, signature</summary>
-      <${AreaField} label="Labels" class="mono" placeholder="team=billing" error=${wrong("/labels")} hint="One name=value a line. An event must carry all of them to be sent here." ...${bind("labels")} />
-      <${AreaField} label="Headers" class="mono" placeholder="X-Api-Key: secret" error=${wrong("/headers")} hint="One Name: value a line. Values are stored encrypted and never shown again; *** keeps a stored one." ...${bind("headers")} />
+      <${AreaField} label="Labels" class="mono" placeholder="team=billing" error=${wrong("/labels")} hint="One name=value per line. Only events with all of them are delivered." ...${bind("labels")} />
+      <${AreaField} label="Headers" class="mono" placeholder="X-Api-Key: secret" error=${wrong("/headers")} hint="One Name: value per line. Values are stored encrypted and never shown again; *** keeps a stored one." ...${bind("headers")} />
       <div class="row">
-        <${TextField} label="Deadline of an attempt, s" type="number" min="1" max="30" step="any" error=${wrong("/timeout_s")} ...${bind("timeout")} />
-        <${TextField} label="Deliveries at once" type="number" min="1" max="1000" error=${wrong("/max_concurrency")} ...${bind("concurrency")} />
+        <${TextField} label="Attempt timeout, s" type="number" min="1" max="30" step="any" error=${wrong("/timeout_s")} ...${bind("timeout")} />
+        <${TextField} label="Concurrent deliveries" type="number" min="1" max="1000" error=${wrong("/max_concurrency")} ...${bind("concurrency")} />
       </div>
       <div class="row">
         <${TextField} label="Rate limit, 1/s" type="number" min="0.001" step="any" placeholder="none" error=${wrong("/rate_limit")} ...${bind("perSecond")} />
         <${TextField} label="of which at once" type="number" min="1" placeholder="1" ...${bind("burst")} />
       </div>
-      <${TextField} label="Waits before each attempt, s" class="mono" error=${wrong("/retry")} hint="The first is 0; as many as attempts." ...${bind("schedule")} />
+      <${TextField} label="Delay before each attempt, s" class="mono" error=${wrong("/retry")} hint="The first is 0. One delay per attempt." ...${bind("schedule")} />
       <div class="row">
         <${SelectField} label="Signature" options=${[["v1", "v1, HMAC-SHA256"], ["v1a", "v1a, Ed25519"]]} ...${bind("signature")} />
         <${SelectField} label="Body" options=${[["standard", "the payload as posted"], ["slack", "Slack message"], ["discord", "Discord message"], ["teams", "Teams message"]]} ...${bind("bodyFormat")} />
       </div>
-      <${CheckField} label="In order: one at a time" ...${tick("ordered")} />
+      <${CheckField} label="Ordered: one delivery at a time" ...${tick("ordered")} />
     </details>
     ${local && html`<p class="field-error" role="alert"><${Icon} name="warning" size=${13} /> ${local}</p>`}
     <${FormProblem} problem=${action.problem} fields=${FIELDS} />
-    ${action.problem?.status === 412 && onReload && html`<p><button type="button" onClick=${onReload}>Read it again</button> What you typed is lost then.</p>`}
+    ${action.problem?.status === 412 && onReload && html`<p><button type="button" onClick=${onReload}>Reload</button> Your changes will be lost.</p>`}
     <footer class="form-foot"><a class="button" href=${back}>Cancel</a><button class="primary" disabled=${action.isBusy}>${action.isBusy ? "Saving…" : verb}</button></footer>
   </form>`;
 }

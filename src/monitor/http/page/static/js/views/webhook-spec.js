@@ -53,7 +53,7 @@ export function toSpec(form, before) {
 
 function numbers(text) {
   const found = text.split(/[\s,]+/).filter(Boolean).map(Number);
-  if (found.some(Number.isNaN)) throw new Error("Waits: give numbers of seconds with spaces between.");
+  if (found.some(Number.isNaN)) throw new Error("Delays: enter seconds, separated by spaces.");
   return found;
 }
 

@@ -49,9 +49,9 @@ function Head({ webhook, onChange }) {
     </div>
     <p class="verdict ${{ healthy: "ok", degraded: "warn", unavailable: "bad" }[held] ?? ""}">
       <${Status} of=${held} />
-      <span>${held === "disabled" ? webhook.disabled_reason ?? "Switched off by a person." : held === "paused" ? `Deliveries are held since ${at(webhook.paused_at)}; none is lost. ` : ""}${health.reason}</span>
+      <span>${held === "disabled" ? webhook.disabled_reason ?? "Disabled by configuration." : held === "paused" ? `Paused since ${at(webhook.paused_at)}: deliveries are held, none are lost. ` : ""}${health.reason}</span>
       ${health.changed_at && html`<span class="muted small" title=${precisely(health.changed_at)}>since ${ago(health.changed_at, now)}</span>`}
-      <span class="muted small">next delivery fails with ${percent(health.failure_probability)}</span>
+      <span class="muted small">failure probability of the next delivery ${percent(health.failure_probability)}</span>
     </p>`;
 }
 
@@ -59,10 +59,10 @@ const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["healthy", "ok"],
 
 function Signals({ webhook }) {
   if (!webhook.signals) return null;
-  return html`<ul class="chips" aria-label="What is watched">
+  return html`<ul class="chips" aria-label="Signals">
     ${Object.entries(webhook.signals).toSorted().map(([signal, state]) => {
       const [shape, tone] = STATE_SHAPES[state] ?? STATE_SHAPES.learning;
-      return html`<li class="status ${tone}"><${Icon} name=${shape} size=${12} />${capital(signal)}: ${state}</li>`;
+      return html`<li class="status ${tone}"><${Icon} name=${shape} size=${12} />${capital(signal.replaceAll("_", " "))}: ${state}</li>`;
     })}
   </ul>`;
 }
@@ -90,7 +90,7 @@ function Charts({ webhook }) {
       <div class="row"><${RangePicker} value=${range} onChange=${(name) => setQuery({ range: name, from: "", to: "" })} />
       <${CustomRange} query=${query} /></div></header>
     <${Loaded} load=${load} what="Reading metrics" lines=${6} isEmpty=${(data) => data.metrics.total.attempts === 0}
-      empty=${html`<${Empty} title="No attempt in this range" icon="activity">Post an event that it receives, or send a test.<//>`}>
+      empty=${html`<${Empty} title="No attempts in this range" icon="activity">Post a matching event or send a test.<//>`}>
       ${(data) => html`<${Series} ...${data} normal=${webhook.normal} />`}
     <//>
   </section>`;
@@ -106,14 +106,14 @@ function Series({ metrics, anomalies, normal }) {
   const errors = Object.entries(total.errors).toSorted((a, b) => b[1] - a[1]).slice(0, 6);
   return html`
     <p class="totals">${plural(total.attempts, "attempt")} · <b>${percent(total.success_ratio)}</b> succeeded · p50 ${ms(total.p50_ms)} · p95 ${ms(total.p95_ms)} · p99 ${ms(total.p99_ms)}
-      ${errors.length > 0 && html` · failed by ${errors.map(([label, n]) => html`<span class="tag">${label} × ${count(n)}</span> `)}`}</p>
+      ${errors.length > 0 && html` · errors ${errors.map(([label, n]) => html`<span class="tag">${label} × ${count(n)}</span> `)}`}</p>
     <div class="charts">
       <${LatencyChart} x=${x} known=${known} normal=${normal} spans=${spans.latency} />
       <${FailureChart} x=${x} known=${known} normal=${normal} spans=${spans.failures} />
     </div>`;
 }
 
-const OF_LATENCY = new Set(["latency", "tail"]);
+const OF_LATENCY = new Set(["latency", "latency_tail"]);
 
 function spansOf(anomalies) {
   const spans = { latency: [], failures: [] };
@@ -143,13 +143,13 @@ function Troubles({ webhook }) {
   });
   return html`<div class="columns">
     <section class="panel" aria-labelledby="its-alerts">
-      <header class="panel-head"><h2 id="its-alerts">Alerts</h2><a href=${`#/alerts?webhook=${webhook.id}&state=all`}>All of its alerts</a></header>
-      <${Loaded} load=${load} isEmpty=${(data) => !data.alerts.length} empty=${html`<${Empty} title="Never an alert" icon="healthy" />`}>
+      <header class="panel-head"><h2 id="its-alerts">Alerts</h2><a href=${`#/alerts?webhook=${webhook.id}&state=all`}>All alerts</a></header>
+      <${Loaded} load=${load} isEmpty=${(data) => !data.alerts.length} empty=${html`<${Empty} title="No alerts" icon="healthy" />`}>
         ${({ alerts }) => html`<ul class="list">${alerts.map((alert) => html`<${AlertLine} key=${alert.id} alert=${alert} isStated=${true} />`)}</ul>`}<//>
     </section>
     <section class="panel" aria-labelledby="its-anomalies">
       <header class="panel-head"><h2 id="its-anomalies">Anomalies</h2></header>
-      <${Loaded} load=${load} isEmpty=${(data) => !data.anomalies.length} empty=${html`<${Empty} title="Never an anomaly" icon="healthy" />`}>
+      <${Loaded} load=${load} isEmpty=${(data) => !data.anomalies.length} empty=${html`<${Empty} title="No anomalies" icon="healthy" />`}>
         ${({ anomalies }) => html`<ul class="list">${anomalies.map((anomaly) => html`<${AnomalyLine} key=${anomaly.id} anomaly=${anomaly} now=${now} isNamed=${false} />`)}</ul>`}<//>
     </section>
   </div>`;

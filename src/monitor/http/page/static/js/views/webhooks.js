@@ -66,7 +66,7 @@ export function Webhooks() {
       <label class="inline">Sort <select value=${sort} onChange=${(event) => setQuery({ sort: event.target.value })}>
         ${Object.entries(SORTS).map(([name, [title]]) => html`<option value=${name} selected=${name === sort}>${title}</option>`)}</select></label>
       <label class="inline">Label <input class="short" placeholder="name=value" value=${query.label ?? ""} onChange=${(event) => setQuery({ label: event.target.value.trim() })} /></label>
-      <label class="inline">Receives <input class="short" placeholder="order.paid" value=${query.type ?? ""} onChange=${(event) => setQuery({ type: event.target.value.trim() })} /></label>
+      <label class="inline">Event type <input class="short" placeholder="order.paid" value=${query.type ?? ""} onChange=${(event) => setQuery({ type: event.target.value.trim() })} /></label>
     </form>
     <${Found} found=${found} rows=${rows} at=${at} handlers=${handlers} query=${query} />`;
 }
@@ -78,7 +78,7 @@ function Found({ found, rows, at, handlers, query }) {
   if (!rows.length) {
     return isFiltered
       ? html`<${Empty} title="No webhook matches" icon="search"><a href="#/webhooks">Show all webhooks</a><//>`
-      : html`<${Empty} title="No webhook yet" icon="webhooks">${may("admin") ? html`<a href="#/webhooks/new">Create the first one</a>.` : "An admin can create one."}<//>`;
+      : html`<${Empty} title="No webhooks yet" icon="webhooks">${may("admin") ? html`<a href="#/webhooks/new">Create the first one</a>.` : "An admin can create one."}<//>`;
   }
   const head = html`<th scope="col">Status</th><th scope="col">Webhook</th><th scope="col">Last hour</th>
     <th scope="col" class="num">Attempts</th><th scope="col" class="num">Success</th><th scope="col" class="num">p95</th><th scope="col" class="num">Alerts</th>`;

@@ -1,0 +1,304 @@
+"""
+An alert, and the state machine that derives it from its history::
+
+    action          from                    to             meaning
+    raised          –                       pending        a cause holds
+    repeated        pending, acknowledged   same           one more cause holds, or one holds again
+    cause_cleared   any                     same           a cause holds no longer, others do
+    escalated       pending, acknowledged   pending        more severe; ends the acknowledgement
+    acknowledged    pending                 acknowledged   a user works on it
+    ack_expired     acknowledged            pending        the acknowledgement reached its end
+    resolved        pending, acknowledged   resolved       no cause holds, or a user resolved it
+    reopened        resolved                pending        a cause holds again soon after
+    notified        any                     same           a notification of the present state was queued
+    flapping        any                     same           too many transitions; notifications pause
+    flapping_ended  any                     same           few enough again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.vocab import Count, Ratio, Seconds, Severity
+
+SYSTEM_ACTOR = "system"
+"""Actor of automatic transitions. No token may have this subject."""
+
+
+class AlertKind(StrEnum):
+    """Subject of an alert. A webhook has at most one open alert of each kind."""
+
+    FAILING = "failing"
+    LATENCY = "latency"
+    VOLUME = "volume"
+    DISABLING = "disabling"
+    DISABLED = "disabled"
+    QUARANTINED = "quarantined"
+    MASS_FAILURE = "mass_failure"
+
+
+class Cause(StrEnum):
+    """A reason why an alert is open; one alert may have several."""
+
+    HEALTH = "health"
+    FAILURES = "failures"
+    LATENCY = "latency"
+    LATENCY_TAIL = "latency_tail"
+    VOLUME = "volume"
+    NO_DATA = "no_data"
+    FAILING_FOR_DAYS = "failing_for_days"
+    DISABLED = "disabled"
+    QUARANTINED = "quarantined"
+    MASS_FAILURE = "mass_failure"
+
+
+class AlertState(StrEnum):
+    """State of an alert. Silenced and flapping are flags beside it."""
+
+    PENDING = "pending"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+OPEN_STATES = (AlertState.PENDING, AlertState.ACKNOWLEDGED)
+
+
+class Action(StrEnum):
+    """The transition that a history entry records; see the table of this module."""
+
+    RAISED = "raised"
+    REPEATED = "repeated"
+    CAUSE_CLEARED = "cause_cleared"
+    ESCALATED = "escalated"
+    ACKNOWLEDGED = "acknowledged"
+    ACK_EXPIRED = "ack_expired"
+    RESOLVED = "resolved"
+    REOPENED = "reopened"
+    NOTIFIED = "notified"
+    FLAPPING = "flapping"
+    FLAPPING_ENDED = "flapping_ended"
+
+
+_ANY = frozenset(AlertState)
+_OPEN = frozenset(OPEN_STATES)
+
+TRANSITIONS: dict[Action, tuple[frozenset[AlertState], AlertState | None]] = {
+    Action.RAISED: (frozenset(), AlertState.PENDING),
+    Action.REPEATED: (_OPEN, None),
+    Action.CAUSE_CLEARED: (_ANY, None),
+    Action.ESCALATED: (_OPEN, AlertState.PENDING),
+    Action.ACKNOWLEDGED: (frozenset({AlertState.PENDING}), AlertState.ACKNOWLEDGED),
+    Action.ACK_EXPIRED: (frozenset({AlertState.ACKNOWLEDGED}), AlertState.PENDING),
+    Action.RESOLVED: (_OPEN, AlertState.RESOLVED),
+    Action.REOPENED: (frozenset({AlertState.RESOLVED}), AlertState.PENDING),
+    Action.NOTIFIED: (_ANY, None),
+    Action.FLAPPING: (_ANY, None),
+    Action.FLAPPING_ENDED: (_ANY, None),
+}
+"""By action: states it is allowed in, and the state after it, ``None`` if unchanged. ``RAISED`` creates the alert."""
+
+COUNTED_TRANSITIONS = frozenset({Action.RAISED, Action.REOPENED, Action.RESOLVED})
+"""Actions that count towards flapping."""
+
+
+class AlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    Attributes:
+        reopen_s: a cause that holds again within this time of resolving reopens the same alert.
+        flap_s: the time over which transitions are counted.
+        flap_transitions: more transitions than this in that time are flapping.
+        suppress_s: how long a cause that still holds is suppressed after a user resolved its alert.
+        unavailable_s: how long a webhook must have been unavailable before it raises an alert.
+        mass_failure_ratio: if more than this fraction of the webhooks fail together, one alert replaces theirs.
+        mass_failure_min: minimum number of failing webhooks for a mass failure.
+        mass_failure_s: webhooks that began to fail within this time fail together.
+    """
+
+    reopen_s: Seconds = 900.0
+    flap_s: Seconds = 3_600.0
+    flap_transitions: Count = 4
+    suppress_s: Seconds = 86_400.0
+    unavailable_s: Seconds = 60.0
+    mass_failure_ratio: Ratio = 0.5
+    mass_failure_min: Count = 5
+    mass_failure_s: Seconds = 900.0
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Key of an alert; ``webhook_id`` is ``SYSTEM_ID`` for one about all webhooks."""
+
+    id: UUID
+    webhook_id: UUID
+    kind: AlertKind
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One line of an alert's history. Append-only.
+
+    ``actor`` is a token's subject or :data:`SYSTEM_ACTOR`. Members that do not change are ``None``.
+    """
+
+    at: datetime
+    action: Action
+    actor: str = SYSTEM_ACTOR
+    note: str | None = None
+    severity: Severity | None = None
+    title: str | None = None
+    causes: tuple[Cause, ...] | None = None
+    evidence: dict[str, Any] | None = None
+    expires_at: datetime | None = None
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An incident from raising to resolving.
+
+    Attributes:
+        title: one sentence.
+        count: number of ``raised``, ``repeated``, ``escalated`` and ``reopened`` entries.
+        causes: those that hold; after a user resolved it, those that are suppressed and still hold.
+        evidence: measurements by cause; plain JSON values.
+        first_acknowledged_at: kept for statistics when an acknowledgement ends.
+        note: of the acknowledgement, later of the resolution.
+        transitions: recent times of raising, reopening and resolving, oldest first; the input of flapping.
+        notified: subscribers were notified of it as open.
+        pending_notification: its state changed since the last notification.
+        version: number of entries.
+    """
+
+    id: UUID
+    webhook_id: UUID
+    kind: AlertKind
+    severity: Severity
+    state: AlertState
+    title: str
+    count: int
+    causes: tuple[Cause, ...]
+    evidence: dict[str, Any]
+    raised_at: datetime
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    ack_expires_at: datetime | None = None
+    first_acknowledged_at: datetime | None = None
+    note: str | None = None
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
+    transitions: tuple[datetime, ...] = ()
+    flapping: bool = False
+    notified: bool = False
+    pending_notification: bool = True
+    version: int = 1
+
+    @property
+    def is_open(self) -> bool:
+        return self.state is not AlertState.RESOLVED
+
+
+class IllegalTransition(ValueError):
+    """The entries do not form a history that :data:`TRANSITIONS` allows."""
+
+
+def apply_entry(alert: Alert | None, entry: HistoryEntry, identity: Identity, policy: AlertPolicy) -> Alert:
+    """
+    Return the alert after *entry*.
+
+    Raises:
+        IllegalTransition: the action is not allowed in this state.
+    """
+    if alert is None:
+        if entry.action is not Action.RAISED:
+            raise IllegalTransition(f"{entry.action} cannot begin an alert")
+        return _raised(entry, identity)
+    allowed, following = TRANSITIONS[entry.action]
+    if alert.state not in allowed:
+        raise IllegalTransition(f"{entry.action} cannot follow {alert.state}")
+    changes: dict[str, Any] = {"version": alert.version + 1, "state": following or alert.state}
+    changes |= {name: value for name in ("severity", "title", "causes") if (value := getattr(entry, name)) is not None}
+    if entry.evidence is not None:
+        changes["evidence"] = alert.evidence | entry.evidence
+    if entry.action in COUNTED_TRANSITIONS:
+        changes["transitions"] = (*recent_transitions(alert, entry.at, policy), entry.at)
+    changes |= _effects(alert, entry)
+    return msgspec.structs.replace(alert, **changes)
+
+
+def replay(identity: Identity, entries: Iterable[HistoryEntry], policy: AlertPolicy) -> Alert:
+    """
+    Return the alert with the history *entries*, oldest first, at least one.
+
+    Raises:
+        IllegalTransition: an entry is not allowed, or there is none.
+    """
+    alert = None
+    for entry in entries:
+        alert = apply_entry(alert, entry, identity, policy)
+    if alert is None:
+        raise IllegalTransition("a history has at least one entry")
+    return alert
+
+
+def recent_transitions(alert: Alert, now: datetime, policy: AlertPolicy) -> tuple[datetime, ...]:
+    """Return the transitions of *alert* within ``policy.flap_s`` before *now*."""
+    after = now - timedelta(seconds=policy.flap_s)
+    return tuple(at for at in alert.transitions if at > after)
+
+
+def _raised(entry: HistoryEntry, identity: Identity) -> Alert:
+    return Alert(
+        id=identity.id,
+        webhook_id=identity.webhook_id,
+        kind=identity.kind,
+        severity=entry.severity or Severity.WARNING,
+        state=AlertState.PENDING,
+        title=entry.title or "",
+        count=1,
+        causes=entry.causes or (),
+        evidence=entry.evidence or {},
+        raised_at=entry.at,
+        transitions=(entry.at,),
+    )
+
+
+_COUNTED = frozenset({Action.REPEATED, Action.ESCALATED, Action.REOPENED})
+_END_ACK = frozenset({Action.ESCALATED, Action.ACK_EXPIRED, Action.REOPENED})
+_NO_ACK: dict[str, Any] = {"acknowledged_at": None, "acknowledged_by": None, "ack_expires_at": None, "note": None}
+
+
+def _effects(alert: Alert, entry: HistoryEntry) -> dict[str, Any]:
+    """Return the changes of an action beside the state and the members of the entry."""
+    changes: dict[str, Any] = {}
+    if entry.action in _COUNTED:
+        changes["count"] = alert.count + 1
+    if entry.action in _END_ACK:
+        changes |= {**_NO_ACK, "pending_notification": True}
+    match entry.action:
+        case Action.ACKNOWLEDGED:
+            changes |= {
+                "acknowledged_at": entry.at,
+                "acknowledged_by": entry.actor,
+                "ack_expires_at": entry.expires_at,
+                "first_acknowledged_at": alert.first_acknowledged_at or entry.at,
+                "note": entry.note,
+            }
+        case Action.RESOLVED:
+            changes |= {"resolved_at": entry.at, "resolved_by": entry.actor, "pending_notification": alert.notified}
+            changes |= {} if entry.note is None else {"note": entry.note}
+        case Action.REOPENED:
+            changes |= {"resolved_at": None, "resolved_by": None}
+        case Action.NOTIFIED:
+            changes |= {"notified": alert.is_open, "pending_notification": False}
+        case Action.FLAPPING:
+            changes |= {"flapping": True, "notified": True, "pending_notification": False}
+        case Action.FLAPPING_ENDED:
+            # Subscribers were notified of the flapping, not of the final state.
+            changes |= {"flapping": False, "pending_notification": True}
+        case _:
+            pass
+    return changes

@@ -1,0 +1,207 @@
+"""
+The Prometheus exposition of one process: its requests, cache and sockets, and figures of the database about all.
+
+Whether caching a view pays can be read off its counters: reads a second times seconds per creation, and reads per
+invalidation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from monitor.domain.views.dashboard import OverviewView
+from monitor.http.live import HubStatus
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+READ_FROM = {
+    "memory": "l1_hits", "server": "l2_hits", "stale": "stale_hits", "fail_safe": "fail_safe", "created": "misses",
+}  # fmt: skip
+"""Label of a source of answers, and the field of its count."""
+
+
+class ViewCounts(Protocol):
+    """Counts of one cached view since the process started."""
+
+    view: str
+    l1_hits: int
+    l2_hits: int
+    stale_hits: int
+    fail_safe: int
+    misses: int
+    creations: int
+    failures: int
+    creation_s: float
+    invalidations: int
+
+
+class CacheReport(Protocol):
+    """The cache of this process. ``pending_invalidations`` counts tags whose invalidation Redis has not taken."""
+
+    @property
+    def views(self) -> Sequence[ViewCounts]: ...
+    @property
+    def entries(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def trusted(self) -> bool: ...
+    @property
+    def pending_invalidations(self) -> int: ...
+
+
+class TaskReport(Protocol):
+    """The background tasks of this process: whether each is up, and how often it failed."""
+
+    @property
+    def tasks(self) -> Mapping[str, bool]: ...
+    @property
+    def failures(self) -> Mapping[str, int]: ...
+
+
+class LogReport(Protocol):
+    """The log of this process. ``dropped`` counts writes that failed."""
+
+    @property
+    def dropped(self) -> int: ...
+
+
+class Exposition:
+    """
+    One registry per application, so that two in a process do not mix.
+
+    Args:
+        cache: looks at the cache of this process.
+        hub: looks at its sockets.
+    """
+
+    def __init__(
+        self, cache: Callable[[], CacheReport], hub: Callable[[], HubStatus], tasks: TaskReport, log: LogReport
+    ) -> None:
+        self._cache = cache
+        self._hub = hub
+        self._tasks = tasks
+        self._log = log
+        self._overview: OverviewView | None = None
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._requests = Histogram(
+            "monitor_http_request_seconds",
+            "Time to answer, by route template",
+            ("method", "route", "status"),
+            registry=self._registry,
+            buckets=BUCKETS_S,
+        )
+        # By template, so there are few; looking one up through the library costs as much as counting it.
+        self._series: dict[tuple[str, str, int], Histogram] = {}
+        self._registry.register(self)
+
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one response."""
+        series = self._series.get((method, route, status))
+        if series is None:
+            series = self._series[method, route, status] = self._requests.labels(method, route, str(status))
+        series.observe(seconds)
+
+    def render(self, overview: OverviewView | None) -> bytes:
+        """Return the text format. Without *overview*, when the database is away, it covers this process alone."""
+        self._overview = overview
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry for values that are read now rather than counted as they change."""
+        yield from _cache_metrics(self._cache())
+        yield from _socket_metrics(self._hub())
+        yield from _task_metrics(self._tasks)
+        yield CounterMetricFamily("monitor_log_writes_dropped", "Log writes that failed", self._log.dropped)
+        if self._overview is not None:
+            yield from _overview_metrics(self._overview)
+
+
+def _cache_metrics(report: CacheReport) -> Iterator[Metric]:
+    views = report.views
+    reads = CounterMetricFamily("monitor_cache_reads", "Reads of a cached view, by source", labels=("view", "source"))
+    for view in views:
+        for source, count in READ_FROM.items():
+            reads.add_metric((view.view, source), getattr(view, count))
+    yield reads
+    yield _by_view("creations", "Times a view was computed", ((v.view, v.creations) for v in views))
+    yield _by_view("creation_failures", "Of those, the ones that failed", ((v.view, v.failures) for v in views))
+    yield _by_view("creation_seconds", "Time spent computing a view", ((v.view, v.creation_s) for v in views))
+    yield _by_view("invalidations", "Values in memory dropped by an event", ((v.view, v.invalidations) for v in views))
+    yield _gauge("cache_entries", "Values in memory", report.entries)
+    yield _gauge("cache_bytes", "What the values in memory take", report.bytes)
+    yield _gauge("cache_trusted", "1 while memory may be answered from", report.trusted)
+    pending = report.pending_invalidations
+    yield _gauge("cache_pending_invalidations", "Tags whose invalidation Redis has not taken yet", pending)
+
+
+def _by_view(name: str, text: str, counts: Iterable[tuple[str, float]]) -> Metric:
+    family = CounterMetricFamily(f"monitor_cache_{name}", text, labels=("view",))
+    for view, count in counts:
+        family.add_metric((view,), count)
+    return family
+
+
+def _socket_metrics(hub: HubStatus) -> Iterator[Metric]:
+    yield _gauge("sockets", "Open live feeds", len(hub.sockets))
+    yield _gauge("socket_users", "Subjects that hold one", len(hub.per_user))
+    yield _gauge("socket_backlog", "Messages that sockets have yet to be sent", sum(s.backlog for s in hub.sockets))
+    yield _gauge("sockets_congested", "Sockets whose peer does not read", sum(s.congested for s in hub.sockets))
+    yield _gauge("feed_connected", "1 while this process follows the log of the live feed", hub.connected)
+    yield CounterMetricFamily("monitor_sockets_opened", "Live feeds opened", hub.opened)
+    for name, text, label, counts in (
+        ("closed", "Live feeds closed", "reason", hub.closed),
+        ("refused", "Handshakes refused", "problem", hub.refused),
+    ):
+        family = CounterMetricFamily(f"monitor_sockets_{name}", text, labels=(label,))
+        for value, count in counts.items():
+            family.add_metric((value,), count)
+        yield family
+
+
+def _task_metrics(report: TaskReport) -> Iterator[Metric]:
+    up = GaugeMetricFamily("monitor_background_task_up", "1 while the task runs", labels=("task",))
+    failures = CounterMetricFamily("monitor_background_task_failures", "Failures of the task", labels=("task",))
+    for name, is_up in report.tasks.items():
+        up.add_metric((name,), float(is_up))
+        failures.add_metric((name,), report.failures.get(name, 0))
+    yield up
+    yield failures
+
+
+def _overview_metrics(overview: OverviewView) -> Iterator[Metric]:
+    traffic, queue = overview.traffic, overview.queue
+    yield _gauge("overview_timestamp_seconds", "When what follows was counted", overview.as_of.timestamp())
+    yield _by("webhooks", "Webhooks by health", "status", overview.webhooks)
+    yield _gauge("webhooks_disabled", "Webhooks that are disabled", overview.disabled)
+    yield _gauge("webhooks_paused", "Webhooks whose deliveries are held", overview.paused)
+    yield _gauge("deliveries_pending", "Deliveries that are not finished", queue.pending)
+    yield _gauge("deliveries_in_flight", "Deliveries under lease", queue.in_flight)
+    yield _gauge("oldest_lease_age_seconds", "How long the oldest live lease has been held", queue.oldest_lease_age_s)
+    yield _gauge("oldest_due_age_seconds", "How late the oldest due delivery is", queue.oldest_due_age_s)
+    yield _gauge("attempts_last_hour", "Attempts in the last hour", traffic.attempts)
+    yield _gauge("success_ratio_last_hour", "Share of those that succeeded", traffic.success_ratio)
+    latencies = {"0.5": traffic.p50_ms, "0.95": traffic.p95_ms, "0.99": traffic.p99_ms}
+    seconds = {quantile: None if ms is None else ms / 1000 for quantile, ms in latencies.items()}
+    yield _by("attempt_latency_seconds_last_hour", "Attempt latency in the last hour", "quantile", seconds)
+    yield _by("alerts_pending", "Alerts that are not acknowledged", "severity", overview.alerts)
+    yield _gauge("alerts_acknowledged", "Alerts that are acknowledged and not resolved", overview.acknowledged)
+    yield _gauge("anomalies_open", "Departures from a webhook's normal", overview.anomalies)
+
+
+def _by(name: str, text: str, label: str, values: Mapping[Any, float | None]) -> Metric:
+    family = GaugeMetricFamily(f"monitor_{name}", text, labels=(label,))
+    for value, number in values.items():
+        family.add_metric((value,), math.nan if number is None else number)
+    return family
+
+
+def _gauge(name: str, text: str, value: float | None) -> Metric:
+    return GaugeMetricFamily(f"monitor_{name}", text, math.nan if value is None else float(value))

@@ -1,0 +1,56 @@
+"""The server: uvicorn with our protocols and limits, stopped by its command."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from monitor.http.server.http_protocol import BoundedHttp
+from monitor.http.server.websocket_protocol import LiveProtocol
+
+MAX_MESSAGE_BYTES = 16_384
+DRAIN_S = 10
+
+
+class Server(uvicorn.Server):
+    """
+    A server that leaves signals to its command: uvicorn's own handler would kill the process again at its end.
+
+    Args:
+        on_stop: called before the port is closed, so that open sockets are sent to another process in time.
+        options: of ``uvicorn.Config``.
+    """
+
+    def __init__(self, app: Any, on_stop: Callable[[], None] = lambda: None, **options: Any) -> None:
+        ours: dict[str, Any] = {
+            # It would print query strings.
+            "access_log": False,
+            "log_config": None,
+            "http": BoundedHttp,
+            "ws": LiveProtocol,
+            "ws_max_size": MAX_MESSAGE_BYTES,
+            "ws_per_message_deflate": False,
+            "server_header": False,
+            "timeout_graceful_shutdown": DRAIN_S,
+        }
+        super().__init__(uvicorn.Config(app, **(ours | options)))
+        self._on_stop = on_stop
+
+    def stop(self) -> None:
+        self._on_stop()
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # A port in use would end the process from here, together with all that runs beside the server.
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            self.should_exit = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

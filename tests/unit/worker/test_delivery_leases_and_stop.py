@@ -1,0 +1,184 @@
+"""Leases that are renewed, and workers that stop: what is finished, released and reported."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+import structlog.testing
+
+from monitor.bootstrap.supervise import Supervisor
+from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.services.deliver import SentDelivery
+from monitor.worker.delivery_loop import DeliveryConfig
+from tests import samples
+from tests.unit.worker.delivery_site import QUIET, Site, events, running, until
+
+# ------------------------------------------------------------------------------------------------------- leases, drains
+
+
+async def test_everything_held_is_renewed(site: Site) -> None:
+    await site.webhook(2)
+    site.sender.open.clear()
+    async with running(site.worker(DeliveryConfig(poll_s=3_600.0, renew_s=0.005))):
+        await until(lambda: len(site.sender.requests) == 2)
+        site.clock.advance(25)
+        lease_end = site.clock.now() + timedelta(seconds=30)
+        await until(lambda: {d.due_at for d in site.database.tables.deliveries.values()} == {lease_end})
+        site.sender.open.set()
+    assert site.delivered == 2
+
+
+async def test_an_idle_worker_asks_the_database_for_no_renewal(site: Site) -> None:
+    site.database.down = True
+    await site.worker().renew()
+
+
+async def test_a_delivery_that_comes_back_while_its_first_attempt_hangs_is_settled_once(site: Site) -> None:
+    await site.webhook(1)
+    site.sender.open.clear()
+    worker = site.worker()
+    await worker.claim()
+    site.clock.advance(31)
+    worker.wake(None)
+    assert await worker.claim() == 1
+    assert worker.held == 2
+    site.sender.open.set()
+    await until(lambda: not worker._in_flight)
+    assert await worker.settle() == 2
+    assert site.delivered == 1
+    assert len(site.database.tables.attempts) == 1
+
+
+async def test_stopping_finishes_what_is_in_flight_and_claims_nothing_more(site: Site) -> None:
+    webhook_id = await site.webhook(3)
+    site.sender.open.clear()
+    worker = site.worker()
+    with structlog.testing.capture_logs() as logs:
+        async with running(worker) as task:
+            await until(lambda: len(site.sender.requests) == 3)
+            worker.stop()
+            await until(lambda: "draining" in events(logs))
+            await site.publish(webhook_id)
+            site.sender.open.set()
+            await until(task.done)
+    assert (site.delivered, worker.held, len(site.sender.requests)) == (3, 0, 3)
+
+
+async def test_what_does_not_finish_in_time_is_released_for_others(site: Site) -> None:
+    await site.webhook(3)
+    site.sender.open.clear()
+    worker = site.worker(DeliveryConfig(poll_s=3_600.0, drain_s=0.01))
+    async with running(worker):
+        await until(lambda: len(site.sender.requests) == 3)
+    assert worker.held == 0
+    rows = site.database.tables.deliveries.values()
+    assert [(row.leased_by, row.due_at, row.attempts) for row in rows] == [(None, site.clock.now(), 0)] * 3
+
+
+async def test_a_worker_stops_also_while_the_database_is_away(site: Site) -> None:
+    await site.webhook(2)
+    site.sender.open.clear()
+    worker = site.worker(DeliveryConfig(poll_s=3_600.0, drain_s=0.01, retry_s=0.001))
+    with structlog.testing.capture_logs() as logs:
+        async with running(worker):
+            await until(lambda: len(site.sender.requests) == 2)
+            site.database.down = True
+    assert events(logs)[-1] == "drained"
+    assert all(row.leased_by == "worker-1" for row in site.database.tables.deliveries.values())
+
+
+async def test_a_worker_told_to_stop_before_it_runs_ends_at_once(site: Site) -> None:
+    await site.webhook(1)
+    worker = site.worker()
+    worker.stop()
+    async with asyncio.timeout(5):
+        await worker.run()
+    assert site.sender.requests == []
+
+
+async def test_a_cancelled_worker_leaves_no_task_behind(site: Site) -> None:
+    await site.webhook(3)
+    site.sender.open.clear()
+    before = asyncio.all_tasks()
+    worker = site.worker()
+    async with Supervisor().running(worker.loops()):
+        task = asyncio.create_task(worker.run())
+        await until(lambda: len(site.sender.requests) == 3)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert asyncio.all_tasks() == before
+
+
+async def test_settling_takes_turns(site: Site) -> None:
+    await site.webhook(4)
+    worker = site.worker(DeliveryConfig(settle_batch=2))
+    await worker.claim()
+    await until(lambda: not worker._in_flight)
+    assert sorted(await asyncio.gather(worker.settle(), worker.settle(), worker.settle())) == [0, 2, 2]
+    assert site.delivered == 4
+    assert not any(lost for _, lost in site.logged)
+
+
+# -------------------------------------------------------------------------------------------------------------- reports
+
+
+async def test_each_attempt_is_reported_once_without_secrets(site: Site) -> None:
+    webhook_id = await site.webhook(1, retry=RetryPolicy((0.0,), 0.0))
+    site.sender.receiver = lambda _: samples.GONE
+    with structlog.testing.capture_logs() as logs:
+        async with running(site.worker()):
+            await until(lambda: bool(site.logged))
+    [(sent, lost)] = site.logged
+    assert (sent.outcome.label, sent.delivery.attempts, lost) == ("410", 0, False)
+    [disabled] = [line for line in logs if line["event"] == "webhook_disabled"]
+    assert disabled["webhook_id"] == str(webhook_id)
+    assert "blue" not in str(logs)
+
+
+async def test_a_report_that_fails_leaves_the_results_settled_and_the_loop_running(site: Site) -> None:
+    class Broken(Site):
+        def log(self, batch: Sequence[SentDelivery], lost: Collection[UUID]) -> None:
+            super().log(batch, lost)
+            if len(self.logged) == 1:
+                raise OSError(28, "No space left on device")
+
+    broken = Broken()
+    webhook_id = await broken.webhook(1)
+    with structlog.testing.capture_logs() as logs:
+        async with running(broken.worker()):
+            await until(lambda: "background_task_failed" in events(logs))
+            await broken.publish(webhook_id)
+            await until(lambda: broken.delivered == 2)
+    assert len(broken.sender.requests) == 2
+    assert [line["task"] for line in logs if line["event"] == "background_task_failed"] == ["worker.settle"]
+
+
+async def test_leases_are_renewed_only_while_results_are_being_settled(site: Site) -> None:
+    await site.webhook(2)
+    worker = site.worker(msgspec.structs.replace(QUIET, lease_s=0.0))
+    await worker.claim()
+    await until(lambda: not worker._in_flight)
+    before = {d.due_at for d in site.database.tables.deliveries.values()}
+    site.clock.advance(10)
+
+    with structlog.testing.capture_logs() as logs:
+        await asyncio.sleep(0.001)
+        await worker.renew()
+    assert events(logs) == ["lease_renewal_stopped"]
+    assert {d.due_at for d in site.database.tables.deliveries.values()} == before
+
+    await worker.settle()
+    assert site.delivered == 2
+
+
+async def test_a_delivery_that_cannot_be_judged_is_logged(site: Site) -> None:
+    await site.webhook(1, retry=RetryPolicy((0.0, "soon")))  # type: ignore[arg-type]
+    site.sender.receiver = lambda _: samples.REFUSED
+    with structlog.testing.capture_logs() as logs:
+        async with running(site.worker()):
+            await until(lambda: bool(site.logged))
+    assert "delivery_undecided" in events(logs)
