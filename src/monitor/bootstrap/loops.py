@@ -20,7 +20,6 @@ REFRESH_S = 2.0
 METRICS_S = 1.0
 """How often the live feed reads new metrics."""
 
-RESTART_S = 1.0
 WARM_S = 30.0
 """How often one process of all computes the first views of the dashboard again: before they expire."""
 
