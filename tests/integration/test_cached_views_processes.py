@@ -20,6 +20,7 @@ import pytest
 from monitor.bootstrap.container import Container
 from monitor.domain.events import WebhookUpdated
 from monitor.domain.vocab import Role
+from tests import servers
 from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.processes import Running, production, running
 from tests.integration.support import (
@@ -85,32 +86,32 @@ class Cluster:
         assert sum(await asyncio.gather(*map(read, self.others))) == 0
 
 
-async def serve(stack: AsyncExitStack, env: dict[str, str], token: str, log: Path) -> Server:
-    port = free_port()
+async def serve(stack: AsyncExitStack, shared: Container, log: Path) -> Server:
+    """Start a server beside *shared*, on the same database and Redis."""
+    redis_url, port = shared.settings.redis_url or "", free_port()
+    unlimited = {"HTTP__RATE_LIMIT_PER_S": "1000000", "HTTP__RATE_BURST": "1000000"}
+    env = production(shared.database.dsn, REDIS_URL=redis_url, LOG__FORMAT="json", **unlimited)
     command = await stack.enter_async_context(running("serve", "--port", str(port), env=env, log=log))
-    client = await stack.enter_async_context(
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {token}"})
-    )
-    return Server(command, client)
+    headers = {"Authorization": f"Bearer {signer(shared)(Role.ADMIN, 'ada')}"}
+    base_url = f"http://127.0.0.1:{port}"
+    return Server(command, await stack.enter_async_context(httpx.AsyncClient(base_url=base_url, headers=headers)))
 
 
-@pytest.fixture
-async def shared(database_url: str, own_redis_url: str) -> AsyncIterator[Container]:
+@pytest.fixture(scope="module")
+async def shared(postgres: servers.Postgres, own_redis_url: str) -> AsyncIterator[Container]:
     """A process of ours among those of the cluster."""
-    async with Container(settings(database_url, redis_url=own_redis_url)) as parts:
+    async with postgres.database() as dsn, Container(settings(dsn, redis_url=own_redis_url)) as parts:
         yield parts
 
 
-@pytest.fixture
-async def cluster(shared: Container, own_redis_url: str, stack: AsyncExitStack, tmp_path: Path) -> Cluster:
-    env = production(
-        shared.database.dsn, REDIS_URL=own_redis_url, HTTP__RATE_LIMIT_PER_S="1000000", HTTP__RATE_BURST="1000000"
-    )
-    token = signer(shared)(Role.ADMIN, "ada")
-    servers = [await serve(stack, env, token, tmp_path / f"{i}.log") for i in range(PROCESSES)]
-    for server in servers:
-        await eventually(server.ready, within_s=60)
-    return Cluster(servers)
+@pytest.fixture(scope="module")
+async def cluster(shared: Container, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    directory = tmp_path_factory.mktemp("cluster")
+    async with AsyncExitStack() as stack:
+        started = [await serve(stack, shared, directory / f"{i}.log") for i in range(PROCESSES)]
+        for server in started:
+            await eventually(server.ready, within_s=60)
+        yield Cluster(started)
 
 
 async def test_after_a_change_no_process_shows_what_was_before(cluster: Cluster) -> None:
@@ -162,10 +163,9 @@ async def test_after_an_acknowledgement_no_process_shows_the_alert_as_pending(
 
 
 async def test_a_fresh_process_is_warm_before_it_is_ready_and_logs_what_it_answers_from_memory(
-    cluster: Cluster, shared: Container, own_redis_url: str, stack: AsyncExitStack, tmp_path: Path
+    cluster: Cluster, shared: Container, stack: AsyncExitStack, tmp_path: Path
 ) -> None:
-    env = production(shared.database.dsn, REDIS_URL=own_redis_url, LOG__FORMAT="json")
-    fresh = await serve(stack, env, signer(shared)(Role.ADMIN, "ada"), tmp_path / "fresh.log")
+    fresh = await serve(stack, shared, tmp_path / "fresh.log")
     await eventually(fresh.ready, within_s=60)
     for path in (
         "dashboard",
@@ -221,10 +221,15 @@ async def test_a_writer_that_dies_before_it_tells_anyone_is_made_good_for(cluste
     await eventually(forgotten)
 
 
-async def test_killing_a_server_leaves_the_others_coherent(cluster: Cluster) -> None:
+async def test_killing_a_server_leaves_the_others_coherent(
+    cluster: Cluster, shared: Container, stack: AsyncExitStack, tmp_path: Path
+) -> None:
     id_ = (await cluster.write("POST", "webhooks", json={"name": "v0", "url": URL}))["id"]
     path = f"webhooks/{id_}"
     await cluster.warm(path)
-    await cluster.others.pop().command.stop(signal.SIGKILL)
+    victim = await serve(stack, shared, tmp_path / "victim.log")
+    await eventually(victim.ready, within_s=60)
+    assert (await victim.get(path)).status_code == 200
+    await victim.command.stop(signal.SIGKILL)
     await cluster.write("PATCH", path, json={"name": "v1"})
     await cluster.never_shows(path, lambda answer: answer.json()["name"] != "v1")

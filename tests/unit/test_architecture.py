@@ -29,6 +29,7 @@ PACKAGE = Path(monitor.__file__).parent
 DOMAIN = PACKAGE / "domain"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 PURE = [path for path in SOURCES if path.is_relative_to(DOMAIN) and not path.is_relative_to(DOMAIN / "services")]
+TESTS = Path(__file__).parents[1]
 MAX_LINES = 400
 WRITTEN = re.compile(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|copy_records_to_table\()\s*\"?([a-z_]+)")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
@@ -57,6 +58,10 @@ def test_the_domain_decides_without_waiting(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_a_file_can_be_read_in_one_go(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+def test_a_file_of_tests_can_be_read_in_one_go() -> None:
+    assert [path.name for path in TESTS.rglob("*.py") if len(path.read_text().splitlines()) > MAX_LINES] == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
