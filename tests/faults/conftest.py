@@ -10,8 +10,10 @@ import pytest
 from benchmarks.support import Figure, Figures, scratch
 from benchmarks.written import Run, line, machine, write_run
 from tests.faults.system import make_template
+from tests.integration.cache.processes import LONG
 from tests.servers import in_thread
 
+COMMAND = "MONITOR_TEST_LONG=1 nox -s faults" if LONG else "nox -s faults"
 MEASURED = pytest.StashKey[list[Figure]]()
 
 
@@ -49,4 +51,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for figure in measured:
         terminalreporter.write_line(line(figure))
     if (file := config.getoption("figures", None)) is not None:
-        write_run(file, Run("Faults", "nox -s faults", machine(), measured))
+        write_run(file, Run("Faults", COMMAND, machine(), measured))

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from benchmarks.support import Figures
-from tests.faults.system import Served, System, system
+from tests.faults.system import SLACK, Served, System, system
 from tests.integration.cache.processes import LONG
 from tests.integration.support import API, Receiver, eventually
 
@@ -27,9 +27,9 @@ KINDS = {"restart": signal.SIGINT, "crash": signal.SIGQUIT}
 LEASES = {} if LONG else {"WORKER__LEASE_S": "6", "WORKER__RENEW_S": "2"}
 """What was claimed just when the database went away may be nobody's for one lease."""
 
-API_BACK_S = 5.0
-WORKERS_BACK_S = 10.0
-FAST_S = 2.5
+API_BACK_S = 5.0 * SLACK
+WORKERS_BACK_S = 10.0 * SLACK
+FAST_S = 2.5 * SLACK
 """What ``MONITOR_DB__ACQUIRE_TIMEOUT_S`` allows by default, and half a second for a busy machine."""
 
 EVENT = msgspec.json.encode({"type": "order.paid", "payload": {"x": 1}})

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from benchmarks.support import Figures
-from tests.faults.system import System, system
+from tests.faults.system import SLACK, System, system
 from tests.integration.cache.processes import LONG
 from tests.integration.processes import Running
 from tests.integration.support import Received, Receiver, eventually, ok
@@ -19,7 +19,7 @@ DELIVERIES = 50
 LEASE_S, RENEW_S = (30.0, 10.0) if LONG else (6.0, 1.5)
 """The long form has the leases that production has by default."""
 
-TAKEOVER_S = LEASE_S + 5.0
+TAKEOVER_S = LEASE_S + 5.0 * SLACK
 
 
 async def hang(_: Received) -> web.Response:

@@ -21,7 +21,7 @@ import monitor
 from tests.integration.support import API, JWT_KEY, SECRET_KEY, eventually
 
 SOURCE = str(Path(monitor.__file__).parents[1])
-START_S = 30.0
+START_S = 90.0
 
 
 def environment(**settings: str) -> dict[str, str]:

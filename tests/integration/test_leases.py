@@ -306,12 +306,12 @@ async def test_a_worker_that_stops_gives_back_what_it_could_not_finish(
 
     receiver.answer = answer
     await api.create(receiver.url, max_concurrency=5)
-    impatient = settings(parts.database.dsn, worker=Worker(poll_s=0.1, drain_s=0.1))
+    impatient = settings(parts.database.dsn, worker=Worker(poll_s=0.1, drain_s=0.1, lease_s=3600))
     async with Container(impatient) as own, working(own):
         ids = await api.publish(*range(5))
         await receiver.takes(5)
     hanging.set()
-    # At once: nobody waits for a lease of 30 s to run out.
+    # At once, and not when the lease has run out.
     async with working(parts):
         await receiver.takes(10)
         await finished(api, 5)
@@ -325,7 +325,7 @@ async def test_an_event_is_sent_at_once_and_not_at_the_next_poll(
     api: Api, receiver: Receiver, parts: Container
 ) -> None:
     await api.create(receiver.url)
-    rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
+    rare = settings(parts.database.dsn, worker=Worker(poll_s=3600))
     delays = []
     async with Container(rare) as own, working(own):
         await api.publish(0)
@@ -355,7 +355,7 @@ async def test_a_lost_wake_up_is_made_up_for_by_the_poll(api: Api, receiver: Rec
 
 async def test_a_killed_listener_comes_back_and_misses_nothing(api: Api, receiver: Receiver, parts: Container) -> None:
     await api.create(receiver.url)
-    rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
+    rare = settings(parts.database.dsn, worker=Worker(poll_s=3600))
     async with Container(rare) as own, working(own):
         await api.publish(1)
         await receiver.takes(1)
@@ -368,7 +368,7 @@ async def test_a_killed_listener_comes_back_and_misses_nothing(api: Api, receive
 async def test_a_retry_and_a_resume_wake_the_worker_too(api: Api, receiver: Receiver, parts: Container) -> None:
     receiver.answer = answering(500, 200)
     created = await api.create(receiver.url, retry={"schedule_s": [0, 3600], "jitter_ratio": 0})
-    rare = settings(parts.database.dsn, worker=Worker(poll_s=60))
+    rare = settings(parts.database.dsn, worker=Worker(poll_s=3600))
     async with Container(rare) as own, working(own) as worker:
         (event,) = await api.publish(1)
         await receiver.takes(1)

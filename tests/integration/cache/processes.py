@@ -19,7 +19,7 @@ from tests.integration.support import eventually
 
 ROOT = Path(__file__).parents[3]
 LONG = bool(os.environ.get("MONITOR_TEST_LONG"))
-"""Whether to run the long forms: ``nox -s cache``."""
+"""Whether to run the long forms: ``nox -s cache``, ``MONITOR_TEST_LONG=1 nox -s faults``."""
 
 
 class Worker:
