@@ -14,6 +14,7 @@ import redis
 
 from monitor.domain.errors import Unavailable
 from monitor.domain.live import FeedEntry, MessageKind, Position
+from tests.fakes.cache.nonsense import nonsense_server
 from tests.integration.live_support import CLOCK, feed_log, live_server, name, watching
 from tests.integration.support import eventually
 
@@ -111,6 +112,18 @@ class Garbler:
                 task.cancel()
             writer.close()
             back.close()
+
+
+NONSENSE = [b":42\r\n", b"+OK\r\n", b"*0\r\n", b"*2\r\n$1\r\nx\r\n:0\r\n", b"$-1\r\n", b"+\xff\xfe\r\n"]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+async def test_an_answer_that_is_not_the_scripts_never_passes_for_success(prefix: str, nonsense: bytes) -> None:
+    async with nonsense_server(nonsense) as url, feed_log(url, prefix) as log:
+        with pytest.raises(Unavailable):
+            await log.append(1, [entry(1)])
+        with pytest.raises(Unavailable):
+            await log.restart()
 
 
 @pytest.mark.parametrize("nonsense", [b":42\r\n", b"*0\r\n", b"$-1\r\n", b"+\xff\xfe\r\n", b"*1\r\n*1\r\n$1\r\nx\r\n"])

@@ -46,7 +46,7 @@ local function state(epoch)
 end
 """
 
-_RESTART = _BEGIN + "begin(ARGV[1])"
+_RESTART = _BEGIN + "return begin(ARGV[1])[1]"
 
 _OPEN = (
     _BEGIN
@@ -72,6 +72,7 @@ for i = 5, #ARGV do
   end
 end
 redis.call('SET', KEYS[3], appended, 'EX', ARGV[3])
+return {epoch, appended}
 """
 )
 
@@ -138,11 +139,16 @@ class RedisFeedLog:
         packed = [_encode(entry) for entry in entries]
         args: list[Any] = [self._new_epoch(), RING_MESSAGES, PRODUCER_TTL_S, first, *packed]
         async with translating(self._redis):
-            await self._append(keys=[self._state, self._stream, self._appended], args=args)
+            # The answer of anything else than this script must not pass for success: the messages would be lost.
+            epoch, appended = await self._append(keys=[self._state, self._stream, self._appended], args=args)
+            if not isinstance(epoch, bytes) or appended < first + len(entries) - 1:
+                raise ValueError("not the answer of the script")
 
     async def restart(self) -> None:
+        epoch = self._new_epoch()
         async with translating(self._redis):
-            await self._restart(keys=[self._state, self._stream], args=[self._new_epoch()])
+            if await self._restart(keys=[self._state, self._stream], args=[epoch]) != epoch.encode():
+                raise ValueError("not the answer of the script")
 
     async def _read(self, known: Position, count: int) -> FeedTail:
         args: list[Any] = [self._new_epoch(), known.epoch, known.seq, max(count, 1)]

@@ -54,4 +54,4 @@ class RedisRateLedger:
         keys = [self._prefix + subject for subject in admitted]
         async with translating(self._redis):
             ahead_s = await self._spend(keys=keys, args=[*self._rate, *admitted.values()])
-            return [float(seconds) for seconds in ahead_s]
+            return [float(seconds) for _, seconds in zip(keys, ahead_s, strict=True)]
