@@ -20,7 +20,11 @@ from aiohttp import web
 from litestar import Litestar
 from standardwebhooks import Webhook
 
+from monitor.adapters.clock import SystemClock
 from monitor.adapters.key_factory import sign_v1a
+from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from monitor.adapters.secret_box import SecretBox
 from monitor.auth.tokens import issue
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
@@ -327,6 +331,16 @@ def deliverer(parts: Container, name: str, *, lease_s: float = 30.0, lanes_per_c
         sign_v1a,
         DeliverConfig(worker=name, lease_s=lease_s, lanes_per_claim=lanes_per_claim, policy=parts.policy),
     )
+
+
+@asynccontextmanager
+async def lost_after_commit(dsn: str) -> AsyncIterator[PostgresUnitOfWork]:
+    """A unit of work of a process that ends right after its commit, before it dispatches what it recorded."""
+    async with (
+        Database(DatabaseConfig(dsn, read_pool=1, write_pool=1)) as database,
+        PostgresUnitOfWork(database, SecretBox([("test", bytes(32))]), SystemClock()) as uow,
+    ):
+        yield uow
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from tests.integration.support import (
     assert_problem,
     eventually,
     execute,
+    lost_after_commit,
     served,
     settings,
 )
@@ -36,9 +37,7 @@ async def test_facts_are_stored_with_the_change_and_forgotten_by_id(parts: Conta
     log = PostgresEventOutbox(parts.database)
     first, second = (WebhookUpdated(parts.clock.new_id()) for _ in range(2))
     for fact in (first, second):
-        uow = parts.unit_of_work()
-        uow._dispatch = None
-        async with uow:
+        async with lost_after_commit(parts.database.dsn) as uow:
             uow.record(fact)
             await uow.commit()
     later = parts.clock.now().replace(year=2100)

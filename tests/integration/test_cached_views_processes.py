@@ -27,6 +27,7 @@ from tests.integration.support import (
     API,
     api_of,
     eventually,
+    lost_after_commit,
     settings,
     signer,
     sql,
@@ -198,9 +199,7 @@ async def test_a_writer_that_dies_before_it_tells_anyone_is_made_good_for(cluste
     path = f"webhooks/{id_}"
     await cluster.warm(path)
     # A process that is gone right after its commit: nobody hears of it.
-    uow = shared.unit_of_work()
-    uow._dispatch = None
-    async with uow:
+    async with lost_after_commit(shared.database.dsn) as uow:
         await uow._raw_connection.execute("UPDATE webhooks SET name = 'after' WHERE id = $1", id_)
         uow.record(WebhookUpdated(UUID(id_)))
         await uow.commit()

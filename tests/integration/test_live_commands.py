@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import connect
 
-from monitor.bootstrap.container import Container
+from monitor.adapters.clock import SystemClock
 from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.events import AlertRaised
 from monitor.domain.vocab import Severity
 from tests.integration.live_support import close_of, receive
 from tests.integration.processes import Client, Running, production, run, running
-from tests.integration.support import eventually
+from tests.integration.support import eventually, lost_after_commit
 from tests.servers import free_port
 
 pytestmark = pytest.mark.processes
@@ -62,9 +62,9 @@ async def test_a_server_shows_the_dashboard_and_says_good_bye_when_it_stops(
 
 
 async def test_what_a_process_did_not_live_to_tell_is_in_a_new_snapshot(
-    parts: Container, own_redis_url: str, tmp_path: Path
+    database_url: str, own_redis_url: str, tmp_path: Path
 ) -> None:
-    env, port = production(parts.database.dsn, REDIS_URL=own_redis_url), free_port()
+    env, port = production(database_url, REDIS_URL=own_redis_url), free_port()
     token = (await run("token", "--role", "viewer", "--subject", "ci", "--ttl", "1h", env=env)).out.strip()
     client = Client(port, token)
     async with running("serve", "--port", str(port), env=env, log=tmp_path / "serve.log") as server:
@@ -72,11 +72,8 @@ async def test_what_a_process_did_not_live_to_tell_is_in_a_new_snapshot(
         url, headers = f"ws://127.0.0.1:{port}/ws/dashboard", {"Authorization": f"Bearer {token}"}
         async with connect(url, additional_headers=headers, proxy=None) as socket, asyncio.timeout(30):
             first = await receive(socket)
-            # A process that is gone right after its commit: nobody is told.
-            uow = parts.unit_of_work()
-            uow._dispatch = None
-            async with uow:
-                about = parts.clock.new_id()
+            async with lost_after_commit(database_url) as uow:
+                about = SystemClock().new_id()
                 uow.record(AlertRaised(about, about, AlertKind.FAILING, Severity.CRITICAL, "Lost"))
                 await uow.commit()
             while (second := await receive(socket))["type"] != "snapshot":

@@ -161,7 +161,12 @@ class Worker:
         return {"taken": await self.cache.invalidate([key.tags[1]], acknowledged=acknowledged)}
 
     async def warm(self, *, seconds: float, tick_s: float, ids: list[int], creator_s: float) -> dict[str, Any]:
-        """Tick and read, by a policy that spans two ticks; return the own ticks and the reads that waited."""
+        """
+        Tick and read, by a policy that spans two ticks.
+
+        Returns:
+            The ticks that this process saw pass, which of them were its own, and the reads that waited.
+        """
         view = View("warm", Policy(tick_s, 2 * tick_s, 600), (), ("id",))
         pinned = []
         for number in ids:
@@ -170,16 +175,19 @@ class Worker:
             pinned.append((key, self.creator(source_key, creator_s)))
         warmer = Warmer(self.cache, pinned, tick_s=tick_s)
         missing = await warmer.warm()
-        end, ours, before = time.monotonic() + seconds, [], self._misses("warm")
+        end, before = time.monotonic() + seconds, self._misses("warm")
+        seen: set[int] = set()
+        ours: list[int] = []
         while time.monotonic() < end:
             number = int(time.time() // tick_s)
+            seen.add(number)
             if await warmer.tick() is not None:
                 ours.append(number)
                 print(json.dumps({"tick": number}), flush=True)
             for key, create in pinned:
                 await self.cache.get(key, create)
             await asyncio.sleep(tick_s / 7)
-        return {"ours": ours, "missing": missing, "misses": self._misses("warm") - before}
+        return {"seen": sorted(seen), "ours": ours, "missing": missing, "misses": self._misses("warm") - before}
 
     async def flood(self, *, keys: int) -> dict[str, Any]:
         """Read *keys* different keys by a cache without a server; return the growth of memory and what is left."""

@@ -293,6 +293,18 @@ async def test_dispatched_events_are_deleted_at_the_end(process: Process, log: F
     assert log.kept == {}
 
 
+async def test_a_process_ends_while_the_database_is_away_and_leaves_its_events_to_others(
+    process: Process, log: FakeEventOutbox
+) -> None:
+    process.dispatcher = process.new_dispatcher(has_feed=False)
+    fact = process.fact(WebhookUpdated(WEBHOOK))
+    await process.dispatcher.dispatch([fact])
+    log.up = False
+    await process.dispatcher.close()
+    assert process.errors == ["event_dispatch_postponed"]
+    assert list(log.kept) == [fact.id]
+
+
 async def test_an_invalidation_that_fails_leaves_the_commit_answered_and_the_event_stored(
     clock: FakeClock, log: FakeEventOutbox
 ) -> None:
