@@ -14,12 +14,13 @@ from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import accept, cache, claim, cold, deliver, http, ingest, live, startup
+from benchmarks import accept, cache, claim, cold, deliver, http, ingest, live, sender, startup
 from benchmarks.support import Figure
 from benchmarks.written import Run, line, machine, write_run
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "deliver": deliver.run,
+    "sender": sender.run,
     "accept": accept.run,
     "cache": cache.run,
     "startup": startup.run,

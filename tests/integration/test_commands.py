@@ -169,6 +169,10 @@ def test_doctor_says_what_to_do_about_what_is_wrong(invoke: Invoke, empty_databa
     findings = {finding["check"]: finding for finding in json.loads(alone.out)}
     assert (findings["database"]["state"], findings["redis"]["state"]) == ("error", "warning")
     assert "hunter2" not in alone.out + alone.err
+    lacking = invoke("doctor", "--json", env=environment(EGRESS__CA_FILE="/no/such.pem"))
+    findings = {finding["check"]: finding for finding in json.loads(lacking.out)}
+    assert findings["tls"]["state"] == "error"
+    assert findings["tls"]["text"] == "MONITOR_EGRESS__CA_FILE cannot be read: no such file or directory"
     bare = invoke("doctor", "--json")
     assert bare.code == 1
     assert [finding["state"] for finding in json.loads(bare.out) if finding["check"] == "keys"] == ["error", "error"]

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
-from monitor.adapters.egress.connector import tls_context
-from monitor.adapters.egress.jwks import LIMIT_BYTES, AiohttpKeySource
+from monitor.adapters.egress.jwks import LIMIT_BYTES, HttpKeySource
+from monitor.adapters.egress.tls import tls_context
 from monitor.bootstrap.container import Container
 from monitor.domain.errors import Unavailable
 from tests.integration.processes import environment, production, run
+from tests.integration.sender.support import certificate
 from tests.integration.support import JWT_KEY, eventually, served, settings
-from tests.integration.test_sender import certificate
 from tests.servers import free_port
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -89,7 +89,7 @@ def token(key: Any, kid: str, *, role: str = "viewer") -> str:
     return jwt.encode(claims, key, algorithm=alg, headers={"kid": kid})
 
 
-async def trouble(source: AiohttpKeySource) -> str:
+async def trouble(source: HttpKeySource) -> str:
     with pytest.raises(Unavailable) as caught:
         await source()
     return caught.value.detail
@@ -106,7 +106,7 @@ async def test_the_answer_is_fetched_plainly_and_past_proxies(
         monkeypatch.setenv(name, dead)
     monkeypatch.delenv("no_proxy", raising=False)
     provider.keys = [jwk(RSA, "r")]
-    assert json.loads(await AiohttpKeySource(provider.url)()) == {"keys": provider.keys}
+    assert json.loads(await HttpKeySource(provider.url)()) == {"keys": provider.keys}
     (request,) = provider.requests
     assert request.headers["Accept-Encoding"] == "identity"
     assert "Authorization" not in request.headers
@@ -120,13 +120,13 @@ async def test_an_answer_that_is_too_long_is_cut_off(provider: Provider) -> None
             await response.write(b"x" * 65_536)
 
     provider.handle = endless
-    assert await trouble(AiohttpKeySource(provider.url)) == f"answered more than {LIMIT_BYTES} bytes"
+    assert await trouble(HttpKeySource(provider.url)) == f"answered more than {LIMIT_BYTES} bytes"
 
     async def just_fits(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=b"x" * LIMIT_BYTES)
 
     provider.handle = just_fits
-    assert len(await AiohttpKeySource(provider.url)()) == LIMIT_BYTES
+    assert len(await HttpKeySource(provider.url)()) == LIMIT_BYTES
 
 
 async def test_an_answer_that_drips_is_given_up_in_time(provider: Provider) -> None:
@@ -139,7 +139,7 @@ async def test_an_answer_that_drips_is_given_up_in_time(provider: Provider) -> N
 
     provider.handle = drip
     started = time.monotonic()
-    assert await trouble(AiohttpKeySource(provider.url, timeout_s=0.3)) == "no complete answer within 0.3 s"
+    assert await trouble(HttpKeySource(provider.url, timeout_s=0.3)) == "no complete answer within 0.3 s"
     assert time.monotonic() - started < 5
 
 
@@ -149,20 +149,20 @@ async def test_only_a_200_will_do_and_no_redirect_is_followed(status: int, provi
         return web.Response(status=status, headers={"Location": provider.url})
 
     provider.handle = answer
-    assert (await trouble(AiohttpKeySource(provider.url))).startswith(f"answered {status};")
+    assert (await trouble(HttpKeySource(provider.url))).startswith(f"answered {status};")
     assert len(provider.requests) == 1
 
 
 async def test_a_certificate_must_be_one_that_is_trusted(tmp_path: Any) -> None:
     server_tls, ca_file = certificate(tmp_path)
     async with serving(server_tls) as provider:
-        assert await trouble(AiohttpKeySource(provider.url)) == "the certificate was refused"
-        assert json.loads(await AiohttpKeySource(provider.url, tls=tls_context(ca_file=ca_file))()) == {"keys": []}
+        assert await trouble(HttpKeySource(provider.url)) == "the certificate was refused"
+        assert json.loads(await HttpKeySource(provider.url, tls=tls_context(ca_file=ca_file))()) == {"keys": []}
 
 
 async def test_a_provider_that_is_not_there_is_told_without_its_address() -> None:
-    said = await trouble(AiohttpKeySource(f"http://127.0.0.1:{free_port()}/jwks?key=hunter2"))
-    assert said == "no answer could be had (ClientConnectorError)"
+    said = await trouble(HttpKeySource(f"http://127.0.0.1:{free_port()}/jwks?key=hunter2"))
+    assert said == "no answer could be had (ConnectionRefusedError)"
 
 
 # Serving ---------------------------------------------------------------------------------------------------------

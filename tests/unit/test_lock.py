@@ -16,7 +16,7 @@ DEPENDENCIES = [Requirement(text) for text in PROJECT["project"]["dependencies"]
 GROUPS = [
     Requirement(text) for group in PROJECT["dependency-groups"].values() for text in group if isinstance(text, str)
 ]
-BOUNDED = {"aiohttp", "dogpile.cache", "litestar", "sqlalchemy", "uvicorn"}
+BOUNDED = {"dogpile.cache", "litestar", "sqlalchemy", "uvicorn"}
 """Libraries of which we subclass or call what they may change without notice."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +15,8 @@ import structlog
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
-from monitor.adapters.egress.jwks import AiohttpKeySource
-from monitor.adapters.egress.sender import AiohttpSender
+from monitor.adapters.egress.jwks import HttpKeySource
+from monitor.adapters.egress.sender import HttpSender
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
@@ -28,6 +29,7 @@ from monitor.adapters.redis.rate_ledger import RedisRateLedger
 from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import ProviderKeys
 from monitor.auth.keys import KeyRing
+from monitor.bootstrap.outbound import outbound_tls
 from monitor.bootstrap.subscribers import invalidator, is_live, live_publisher
 from monitor.bootstrap.supervise import Supervisor
 from monitor.bootstrap.token_keys import jwt_keys, token_policy
@@ -81,10 +83,11 @@ class Container:
             allow_cidrs=settings.egress.allow_cidrs,
             self_hosts=settings.egress.self_hosts,
         )
-        self.sender = AiohttpSender(self.egress)
+        tls = outbound_tls(settings)
+        self.sender = HttpSender(self.egress, tls=tls)
         key_wanted = asyncio.Event()
         self.ring = KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None, on_unknown=key_wanted.set)
-        self.provider_keys = _provider_keys(settings, self.ring, key_wanted)
+        self.provider_keys = _provider_keys(settings, self.ring, key_wanted, tls)
         self.token_policy = token_policy(settings)
         self.cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
         self.cache = Cache(self.clock, server=self.cache_server, supervise=self.supervisor.start)
@@ -238,9 +241,11 @@ def _database_config(settings: Settings) -> DatabaseConfig:
     )
 
 
-def _provider_keys(settings: Settings, ring: KeyRing, wanted: asyncio.Event) -> ProviderKeys | None:
+def _provider_keys(
+    settings: Settings, ring: KeyRing, wanted: asyncio.Event, tls: ssl.SSLContext
+) -> ProviderKeys | None:
     url = settings.jwt.jwks_url
-    return None if url is None else ProviderKeys(ring, AiohttpKeySource(url), wanted)
+    return None if url is None else ProviderKeys(ring, HttpKeySource(url, tls=tls), wanted)
 
 
 def _log_dispatch_error(event: str, error: Exception) -> None:

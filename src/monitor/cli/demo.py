@@ -6,10 +6,10 @@ import asyncio
 import random
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import msgspec
 import structlog
-from aiohttp import web
 
 from monitor.domain.errors import MonitorError
 from monitor.domain.ports.queries.resources import Queries, WebhookFilter
@@ -35,7 +35,7 @@ RECOVERS_AFTER_S = 90.0
 
 log = structlog.get_logger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[], Awaitable[tuple[int, str]]]
 
 
 class Demo:
@@ -51,26 +51,28 @@ class Demo:
 
     async def run(self) -> None:
         self._started_at = asyncio.get_running_loop().time()
-        runner = web.AppRunner(self._receivers(), access_log=None)
-        await runner.setup()
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         try:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            await self._register(runner.addresses[0][1])
+            await self._register(server.sockets[0].getsockname()[1])
             await self._publish_for_ever()
         finally:
-            await runner.cleanup()
+            server.close()
 
-    def _receivers(self) -> web.Application:
-        handlers: dict[str, Handler] = {
-            "healthy": self._healthy,
-            "slow": self._slow,
-            "flaky": self._flaky,
-            "recovering": self._recovering,
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection by the receiver that their path names."""
+        handlers: dict[bytes, Handler] = {
+            b"/healthy": self._healthy,
+            b"/slow": self._slow,
+            b"/flaky": self._flaky,
+            b"/recovering": self._recovering,
         }
-        app = web.Application()
-        app.add_routes([web.post(f"/{name}", handler) for name, handler in handlers.items()])
-        return app
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+                status, text = await handlers[head.split()[1]]()
+                writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+        writer.close()
 
     async def _register(self, port: int) -> None:
         urls = {name: f"http://127.0.0.1:{port}/{name}" for name in ("healthy", "slow", "flaky", "recovering")}
@@ -99,29 +101,23 @@ class Demo:
                 log.warning("demo_event_lost", detail=error.detail)
             await asyncio.sleep(random.expovariate(EVENTS_PER_S))
 
-    async def _healthy(self, request: web.Request) -> web.Response:
-        await request.read()
+    async def _healthy(self) -> tuple[int, str]:
         await asyncio.sleep(random.uniform(0.005, 0.03))
-        return web.Response(text="thank you")
+        return 200, "thank you"
 
-    async def _slow(self, request: web.Request) -> web.Response:
+    async def _slow(self) -> tuple[int, str]:
         self._slow_calls += 1
         if self._slow_calls <= SLOW_AFTER_CALLS:
-            return await self._healthy(request)
-        await request.read()
+            return await self._healthy()
         await asyncio.sleep(SLOW_S * random.uniform(0.7, 1.3))
-        return web.Response(text="sorry for the wait")
+        return 200, "sorry for the wait"
 
-    async def _flaky(self, request: web.Request) -> web.Response:
-        await request.read()
+    async def _flaky(self) -> tuple[int, str]:
         self._flaky_calls += 1
-        failed = self._flaky_calls % FLAKY_FAILS_EVERY == 0
-        return web.Response(status=503, text="try again") if failed else web.Response(text="ok")
+        return (503, "try again") if self._flaky_calls % FLAKY_FAILS_EVERY == 0 else (200, "ok")
 
-    async def _recovering(self, request: web.Request) -> web.Response:
-        await request.read()
-        up = self._up_s() > RECOVERS_AFTER_S
-        return web.Response(text="back") if up else web.Response(status=500, text="not yet")
+    async def _recovering(self) -> tuple[int, str]:
+        return (200, "back") if self._up_s() > RECOVERS_AFTER_S else (500, "not yet")
 
     def _up_s(self) -> float:
         return asyncio.get_running_loop().time() - self._started_at

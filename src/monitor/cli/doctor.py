@@ -14,13 +14,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from monitor.adapters.clock import SystemClock
-from monitor.adapters.egress.jwks import AiohttpKeySource
+from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import read_key_set
 from monitor.auth.keys import KeyRing
+from monitor.bootstrap.outbound import outbound_tls
 from monitor.bootstrap.token_keys import jwt_keys
 from monitor.cli.common import add_json, environment
 from monitor.domain.errors import Unavailable
@@ -56,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Return every finding; never raises because of a failing check."""
-    return [*_keys(settings), *await _provider_keys(settings), *await _database(settings), await _redis(settings)]
+    checks = [*_keys(settings), *_tls_files(settings), *await _provider_keys(settings)]
+    return [*checks, *await _database(settings), await _redis(settings)]
 
 
 def _keys(settings: Settings) -> list[Finding]:
@@ -71,12 +73,27 @@ def _keys(settings: Settings) -> list[Finding]:
     return [Finding("keys", "ok", "token and encryption keys are valid")]
 
 
+def _tls_files(settings: Settings) -> list[Finding]:
+    if not settings.egress.ca_file and not settings.egress.client_cert_file:
+        return []
+    try:
+        outbound_tls(settings)
+    except ValueError as error:
+        return [Finding("tls", "error", str(error))]
+    return [Finding("tls", "ok", "the certificates for outbound TLS can be used")]
+
+
 async def _provider_keys(settings: Settings) -> list[Finding]:
     url = settings.jwt.jwks_url
     if url is None:
         return []
     try:
-        found = read_key_set(await AiohttpKeySource(url)())
+        tls = outbound_tls(settings)
+    except ValueError:
+        # Said by the finding on the files themselves.
+        return []
+    try:
+        found = read_key_set(await HttpKeySource(url, tls=tls)())
     except Unavailable as error:
         return [Finding("jwks", "error", f"MONITOR_JWT__JWKS_URL: {error.detail}; check the address and the network")]
     except ValueError as error:

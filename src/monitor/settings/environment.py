@@ -89,6 +89,8 @@ def _check(settings: Settings) -> None:
             ipaddress.ip_network(cidr)
         except ValueError:
             raise SettingsError("MONITOR_EGRESS__ALLOW_CIDRS: expected networks like 10.1.0.0/16.") from None
+    if settings.egress.client_key_file and not settings.egress.client_cert_file:
+        raise SettingsError("MONITOR_EGRESS__CLIENT_KEY_FILE needs MONITOR_EGRESS__CLIENT_CERT_FILE.")
     if settings.jwt.jwks_url is not None and not _JWKS_URL.fullmatch(settings.jwt.jwks_url):
         raise SettingsError("MONITOR_JWT__JWKS_URL: expected https://host/path without a user, or http:// on loopback.")
     _check_kids("MONITOR_JWT__KEYS", settings.jwt.keys)

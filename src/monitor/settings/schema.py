@@ -74,6 +74,15 @@ class Egress(msgspec.Struct, frozen=True):
     self_hosts: Annotated[
         tuple[str, ...], doc("Host names and addresses of Monitor itself, which no webhook may reach.")
     ] = ()
+    ca_file: Annotated[
+        str | None, doc("PEM file of further certificate authorities, for receivers and the identity provider.")
+    ] = None
+    client_cert_file: Annotated[
+        str | None, doc("PEM file of the client certificate for receivers that request one.")
+    ] = None
+    client_key_file: Annotated[
+        str | None, doc("PEM file of its key, without a passphrase; not needed if the certificate's file holds it.")
+    ] = None
 
 
 class Db(msgspec.Struct, frozen=True):

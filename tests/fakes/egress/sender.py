@@ -11,6 +11,16 @@ from monitor.domain.delivery.request import OutboundRequest
 Receiver = Callable[[OutboundRequest], Outcome]
 
 
+class FakePendingSend:
+    """A task that waits for the answer."""
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+
+    def abandon(self) -> None:
+        self._task.cancel()
+
+
 class FakeWebhookSender:
     """
     Answers each request with what *receiver* says; 200 by default.
@@ -25,6 +35,14 @@ class FakeWebhookSender:
         self.requests: list[OutboundRequest] = []
         self.open = asyncio.Event()
         self.open.set()
+
+    def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> FakePendingSend:
+        async def call_back() -> None:
+            await self.open.wait()
+            on_outcome(self.receiver(request))
+
+        self.requests.append(request)
+        return FakePendingSend(asyncio.create_task(call_back()))
 
     async def send(self, request: OutboundRequest) -> Outcome:
         self.requests.append(request)

@@ -117,6 +117,10 @@ def test_keys_and_a_key_file_together_are_refused() -> None:
     assert "not both" in refusal(MONITOR_JWT__KEYS=keys, MONITOR_JWT__KEYS_FILE="keys.json")
 
 
+def test_a_client_key_needs_its_certificate() -> None:
+    assert "MONITOR_EGRESS__CLIENT_CERT_FILE" in refusal(MONITOR_EGRESS__CLIENT_KEY_FILE="client.key")
+
+
 def test_a_refusal_does_not_repeat_a_key() -> None:
     assert CANARY not in refusal(MONITOR_JWT__KEYS=f'[{{"kid": "a", "alg": "HS256", "key": "{CANARY}"')
     assert CANARY not in refusal(MONITOR_SECRETS__KEYS=f'[{{"kid": 1, "key": "{CANARY}"}}]')

@@ -12,7 +12,8 @@ profile       scheme and port             names                               ad
 ============  ==========================  ==================================  ========================================
 
 ``allow_cidrs`` opens single networks in either profile: a host that is an address of theirs, or a name whose *every*
-answer is one, may be reached by http, on any port and under a special-use name (``Target.allowed_only``).
+answer is one, may be reached by http, on any port, and under a special-use name or one with underscores, such as
+services of Compose have (``Target.allowed_only``).
 ``self_hosts`` are our own names and addresses; delivering to them would loop, so nothing opens them.
 
 Addresses are judged by the table below. ``ipaddress.is_global`` is no substitute: it calls multicast, NAT64 and
@@ -79,11 +80,13 @@ SPECIAL_SUFFIXES = frozenset(
 )  # fmt: skip
 """Top-level labels that never name a host of the public Internet."""
 
+_OPENED_BY = "internal networks are opened by MONITOR_EGRESS__ALLOW_CIDRS"
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
 _PATH_AND_QUERY = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """What makes ``getaddrinfo`` and browsers read a host as an IPv4 address (WHATWG URL, "ends in a number")."""
 
@@ -166,7 +169,7 @@ def check_address(ip_text: str, policy: EgressPolicy, *, allowed_only: bool = Fa
     address = _judge(ip_text, policy, allowed_only)
     if address is None:
         raise UrlRefused(
-            "the address is not a public one; internal networks are opened by MONITOR_EGRESS__ALLOW_CIDRS",
+            f"the address is not a public one; {_OPENED_BY}",
             reason="ip_not_public",
         )
     return address
@@ -309,6 +312,8 @@ def _parse_port(text: str | None, default: int) -> int:
 
 def _public_rules(scheme: str, port: int, name: str | None, policy: EgressPolicy) -> UrlRefused | None:
     """Return why the URL may reach nothing but ``allow_cidrs``, if so."""
+    if name is not None and "_" in name:
+        return UrlRefused(f"a host name with underscores is not public; {_OPENED_BY}", reason="bad_host")
     if policy.profile == "public" and scheme != "https":
         return UrlRefused("use https://; plain http is not sent over the Internet", reason="scheme")
     if policy.profile == "public" and port not in PUBLIC_PORTS:
@@ -316,7 +321,7 @@ def _public_rules(scheme: str, port: int, name: str | None, policy: EgressPolicy
     if name is None or (policy.profile == "local" and name == "localhost"):
         return None
     if "." not in name or name.rpartition(".")[2] in SPECIAL_SUFFIXES:
-        return UrlRefused("use a host name that is public on the Internet", reason="special_name")
+        return UrlRefused(f"use a host name that is public on the Internet; {_OPENED_BY}", reason="special_name")
     return None
 
 

@@ -3,70 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from monitor.adapters.egress.guard import EgressPolicy, Target, check_address
+from monitor.adapters.egress.lookup import DnsLookup, NoNameServer
 from monitor.domain.errors import UrlRefused
 
 MAX_ANSWERS = 16
 LOOKUP_TIMEOUT_S = 5.0
-LOOKUP_THREADS = 64
+FAILURE_KEPT_S = 5.0
+"""How long a name that could not be looked up fails at once: what waits for it must not pile up."""
+FAILURES_KEPT = 1_000
 
 Lookup = Callable[[str], Coroutine[Any, Any, Sequence[str]]]
 """ASCII host name to the addresses it has, as text; raises ``OSError`` when it has none."""
 
 
-class SystemLookup:
-    """The system's ``getaddrinfo`` on threads of its own.
-
-    A dead name server holds a thread for many seconds, and neither asyncio's shared pool of a few threads nor uvloop's
-    four could spare it: lookups of healthy webhooks would queue behind it.
-    """
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="dns")
-
-    async def __call__(self, host: str) -> Sequence[str]:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _getaddrinfo, host)
-
-    def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _getaddrinfo(host: str) -> list[str]:
-    # Bytes keep Python from running the name through its IDNA codec, which maps some characters to others.
-    infos = socket.getaddrinfo(host.encode("ascii"), None, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in infos]
-
-
 class Resolver:
     """Turns a :class:`Target` into the addresses that may be dialled for it.
 
-    Keeps no answers. Callers that ask for a name while it is being looked up share the one lookup, so a dead name
-    costs one thread however many deliveries wait for it.
+    Keeps no answers, and failures for a few seconds. Callers that ask for a name while it is being looked up share the
+    one lookup, so a dead name costs one lookup however many deliveries wait for it.
     """
 
     def __init__(
         self, policy: EgressPolicy, *, lookup: Lookup | None = None, timeout_s: float = LOOKUP_TIMEOUT_S
     ) -> None:
         self._policy = policy
-        self._system: SystemLookup | None = None
-        if lookup is None:
-            lookup = self._system = SystemLookup()
-        self._lookup: Lookup = lookup
+        self._dns = DnsLookup()
+        self._lookup: Lookup = lookup or self._dns
         self._timeout_s = timeout_s
         self._running: dict[str, asyncio.Task[Sequence[str]]] = {}
+        self._failed: dict[str, tuple[float, str, str]] = {}
 
     async def addresses(self, target: Target) -> tuple[str, ...]:
         """
         Return 1 to 16 checked addresses, in the order of the answers.
 
         Raises:
-            UrlRefused: ``dns_failure`` when there is no usable answer in time, ``dns_not_public`` when any single
-                answer is refused by the guard. Fails closed.
+            UrlRefused: ``dns_failure`` when there is no usable answer in time, ``dns_unavailable`` when no name server
+                can be reached, ``dns_not_public`` when any single answer is refused by the guard. Fails closed.
         """
         if target.ip is not None:
             return (check_address(target.ip, self._policy, allowed_only=target.allowed_only),)
@@ -86,15 +63,30 @@ class Resolver:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        if self._system is not None:
-            self._system.close()
+        await self._dns.close()
 
     async def _answers(self, host: str) -> Sequence[str]:
+        now = asyncio.get_running_loop().time()
+        until, detail, reason = self._failed.get(host, (0.0, "", ""))
+        if now < until:
+            raise UrlRefused(detail, reason=reason)
+        try:
+            return await self._looked_up(host)
+        except UrlRefused as refused:
+            if len(self._failed) >= FAILURES_KEPT:
+                self._failed = {name: kept for name, kept in self._failed.items() if kept[0] > now}
+            if len(self._failed) < FAILURES_KEPT:
+                self._failed[host] = (now + FAILURE_KEPT_S, refused.detail, refused.reason)
+            raise
+
+    async def _looked_up(self, host: str) -> Sequence[str]:
         try:
             async with asyncio.timeout(self._timeout_s):
                 answers = await self._shared_lookup(host)
+        except NoNameServer:
+            raise UrlRefused("no name server of this machine can be reached", reason="dns_unavailable") from None
         except TimeoutError:
-            raise UrlRefused(f"looking up {host} took over {self._timeout_s:g} s", reason="dns_failure") from None
+            raise UrlRefused(f"looking up {host} took too long", reason="dns_failure") from None
         except (OSError, UnicodeError):
             answers = ()
         if not answers:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
 
 
+class PendingSend(Protocol):
+    """A request under way."""
+
+    def abandon(self) -> None:
+        """Close its connection; the outcome callback is not called any more. Safe to repeat."""
+        ...
+
+
 class WebhookSender(Protocol):
-    """Sends HTTP requests. Fails closed: no byte is sent to a URL or address that the egress rules refuse."""
+    """
+    Sends HTTP requests; every failure is an :class:`Outcome`, not an exception.
+
+    Fails closed: no byte is sent to a URL or address that the egress rules refuse. Not safe to repeat: every call may
+    reach the receiver.
+    """
+
+    def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> PendingSend:
+        """Send *request* once and call *on_outcome* exactly once, after this has returned."""
+        ...
 
     async def send(self, request: OutboundRequest) -> Outcome:
-        """
-        Send *request* once and return the outcome; every failure is an :class:`Outcome`, not an exception.
-
-        Not safe to repeat: every call may reach the receiver.
-        """
+        """Send *request* once and return the outcome."""
         ...

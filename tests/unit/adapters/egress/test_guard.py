@@ -150,10 +150,24 @@ def test_an_allowed_network_may_be_reached_by_http_and_on_any_port(url: str, rea
     assert reason_of(url, OPENED) == reason
 
 
-@pytest.mark.parametrize("url", ["http://orders.svc:9000/", "https://example.com:9000/", "http://example.com/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://orders.svc:9000/", "https://example.com:9000/", "http://example.com/", "http://my_service:8080/",
+        "https://_a_.example.com/",
+    ],
+)  # fmt: skip
 def test_a_name_that_only_an_allowed_network_justifies_is_marked_so(url: str) -> None:
     assert parse_target(url, OPENED).allowed_only
     assert not parse_target("https://example.com/", OPENED).allowed_only
+
+
+@pytest.mark.parametrize("policy", [PUBLIC, LOCAL])
+@pytest.mark.parametrize("url", ["http://my_service:8080/", "https://a_b.example.com/"])
+def test_a_name_with_underscores_is_refused_with_the_setting_that_opens_it(url: str, policy: EgressPolicy) -> None:
+    with pytest.raises(UrlRefused, match="MONITOR_EGRESS__ALLOW_CIDRS") as refused:
+        parse_target(url, policy)
+    assert refused.value.reason == "bad_host"
 
 
 def test_allowed_only_admits_the_allowed_networks_alone() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
-from monitor.adapters.egress.resolver import Lookup, Resolver
+from monitor.adapters.egress.lookup import NoNameServer
+from monitor.adapters.egress.resolver import FAILURE_KEPT_S, FAILURES_KEPT, Lookup, Resolver
 from monitor.domain.errors import UrlRefused
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[3] / "cases" / "egress_urls.json").read_text())
@@ -125,3 +126,31 @@ async def test_callers_that_wait_for_one_name_share_its_lookup() -> None:
     assert asked == ["a.com"]
     await resolver.addresses(target)
     assert asked == ["a.com", "a.com"]
+
+
+async def test_a_failure_is_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookup, asked = answering([], ["93.184.215.14"])
+    resolver = Resolver(POLICY, lookup=lookup)
+    target = parse_target("https://a.com/", POLICY)
+    for _ in range(3):
+        with pytest.raises(UrlRefused, match=r"a\.com has no address"):
+            await resolver.addresses(target)
+    assert asked == ["a.com"]
+    loop = asyncio.get_running_loop()
+    later = loop.time() + FAILURE_KEPT_S
+    monkeypatch.setattr(loop, "time", lambda: later)
+    assert await resolver.addresses(target) == ("93.184.215.14",)
+
+
+async def test_so_many_failures_are_remembered_and_no_more() -> None:
+    lookup, asked = answering([])
+    resolver = Resolver(POLICY, lookup=lookup)
+    for number in [*range(FAILURES_KEPT + 1), 0, FAILURES_KEPT]:
+        with pytest.raises(UrlRefused):
+            await resolver.addresses(parse_target(f"https://n{number}.com/", POLICY))
+    assert asked[FAILURES_KEPT:] == [f"n{FAILURES_KEPT}.com"] * 2
+
+
+async def test_no_name_server_is_another_failure_than_a_name_without_an_address() -> None:
+    assert await verdict("https://a.com/", raising(lambda: NoNameServer("away"))) == "dns_unavailable"
+    assert await verdict("https://a.com/", raising(lambda: TimeoutError("slow"))) == "dns_failure"

@@ -1,0 +1,1 @@
+"""Other implementations of what the product does, to hold it against."""
