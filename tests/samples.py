@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from monitor.domain.monitoring.metrics import Rollup, RollupBuilder
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.services.deliver import Deliverer, SentDelivery
 from monitor.domain.vocab import Actor, ErrorKind, Role
 from monitor.domain.webhooks.webhook import Webhook
 
@@ -90,3 +92,9 @@ async def take(
         )
         await uow.commit()
     return taken
+
+
+async def send(deliverer: Deliverer, delivery: ClaimedDelivery) -> SentDelivery | None:
+    """Make one attempt and return it; ``None`` if the webhook is deleted."""
+    sent: asyncio.Future[SentDelivery] = asyncio.get_running_loop().create_future()
+    return None if deliverer.start(delivery, sent.set_result) is None else await sent

@@ -37,6 +37,7 @@ TABLE: dict[str, str | None] = {
     "POST /webhooks/{webhook_id}/replay": "operator",
     "GET /replays/{replay_id}": "viewer",
     "GET /webhooks/{webhook_id}/attempts": "viewer",
+    "GET /webhooks/{webhook_id}/attempts/{attempt_id}": "viewer",
     "POST /webhooks/{webhook_id}/attempts": "publisher",
     "GET /webhooks/{webhook_id}/metrics": "viewer",
     "POST /events": "publisher",

@@ -83,6 +83,7 @@ class Stage:
         (self.ids["event_id"],) = await self.api.publish(1)
         (self.ids["delivery_id"],) = await self.api.ids("deliveries")
         await fail(self.api, self.ids["webhook_id"])
+        self.ids["attempt_id"] = (await self.api.ids(f"webhooks/{self.ids['webhook_id']}/attempts"))[0]
         await Watch(parts).look()
         self.ids["alert_id"] = (await alert(self.api, self.ids["webhook_id"]))["id"]
         bodies, replay = self.bodies(), f"webhooks/{self.ids['webhook_id']}/replay"

@@ -19,6 +19,7 @@ from monitor.domain.delivery.quarantine import MAX_CRASHES
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.services.deliver import Deliverer, SentDelivery
 from monitor.settings.schema import Worker
+from tests import samples
 from tests.integration.support import (
     Api,
     Received,
@@ -43,7 +44,7 @@ async def claim_one(worker: Deliverer) -> ClaimedDelivery | None:
 
 
 async def sent_by(worker: Deliverer, delivery: ClaimedDelivery) -> SentDelivery:
-    sent = await worker.send(delivery)
+    sent = await samples.send(worker, delivery)
     assert sent is not None
     return sent
 

@@ -10,9 +10,9 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from monitor.adapters.egress.answer import KEPT_BYTES, READ_LIMIT_BYTES
+from monitor.adapters.egress.answer import READ_LIMIT_BYTES
 from monitor.adapters.egress.destination import USER_AGENT
-from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.outcome import RESPONSE_BODY_BYTES, Outcome
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.vocab import ErrorKind
 
@@ -75,7 +75,7 @@ async def _read_some(content: aiohttp.StreamReader) -> bytes:
     while left and not content.at_eof():
         chunk = await content.read(left)
         left -= len(chunk)
-        kept += chunk[: KEPT_BYTES - len(kept)]
+        kept += chunk[: RESPONSE_BODY_BYTES - len(kept)]
     return kept
 
 

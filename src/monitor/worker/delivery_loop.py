@@ -3,13 +3,15 @@ The delivery loop of one worker.
 
 ::
 
-    NOTIFY or 1 s poll ──► claim ──► ready ──► one task per delivery ──► results ──► settle in batches
-                             ▲                                                                   │
-                             └──────────────── room again for a webhook that had more ◄──────────┘
+    NOTIFY or 1 s poll ──► claim ──► ready ──► in flight ──► results ──► settle in batches
+                             ▲                                                        │
+                             └──────── room again for a webhook that had more ◄───────┘
 
 Claim and settle take turns, since both lock the webhooks' lanes: a claim would skip what a settle of our own holds.
 Meanwhile sending goes on with what is ready. Few large claims and settles cost far less than many small ones, so a busy
 worker claims when half of its stock is used up and lets results gather; an idle one does either at once.
+
+A delivery in flight takes no task: its outcome calls back, is kept for the next settle, and the next one sets out.
 
 Everything in memory may be lost at any time: leases run out and another worker starts over.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 import msgspec
@@ -26,6 +29,7 @@ import structlog
 
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.queue import ClaimedDelivery
+from monitor.domain.ports.sender import PendingSend
 from monitor.domain.ports.wakeups import DueWebhooks, Wakeups
 from monitor.domain.services.deliver import Deliverer, SentDelivery, Settlement
 from monitor.worker.attempt_log import LogAttempts
@@ -79,7 +83,8 @@ class DeliveryWorker:
         self._stopping = asyncio.Event()
         self._ready: deque[ClaimedDelivery] = deque()
         # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
-        self._in_flight: dict[tuple[UUID, int], tuple[ClaimedDelivery, asyncio.Task[None]]] = {}
+        self._in_flight: dict[tuple[UUID, int], tuple[ClaimedDelivery, PendingSend]] = {}
+        self._returned = asyncio.Event()
         self._sent: deque[SentDelivery] = deque()
         self._settling: list[SentDelivery] = []
         self._stock = 0
@@ -115,10 +120,7 @@ class DeliveryWorker:
             await self._stopping.wait()
             await self._drain()
         finally:
-            tasks = [task for _, task in self._in_flight.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            self._abandon()
 
     def wake(self, webhook_ids: DueWebhooks) -> None:
         """Note that webhooks have something due."""
@@ -175,9 +177,19 @@ class DeliveryWorker:
 
     def _start_ready(self) -> None:
         while self._ready and len(self._in_flight) < self._config.concurrency and not self._stopping.is_set():
-            delivery = self._ready.popleft()
-            task = asyncio.create_task(self._send(delivery))
-            self._in_flight[delivery.id, delivery.fencing_token] = (delivery, task)
+            self._start(self._ready.popleft())
+
+    def _start(self, delivery: ClaimedDelivery) -> None:
+        try:
+            pending = self._deliverer.start(delivery, self._take)
+        except Exception:
+            # The lease runs out and counts as a crash, so a delivery that always fails here ends in quarantine.
+            log.exception("send_failed", delivery_id=str(delivery.id), webhook_id=str(delivery.webhook_id))
+            pending = None
+        if pending is None:
+            self._sent_since += 1
+        else:
+            self._in_flight[delivery.id, delivery.fencing_token] = (delivery, pending)
 
     async def settle(self) -> int:
         """Write what was sent; return how many attempts that are. Calls take turns."""
@@ -266,37 +278,36 @@ class DeliveryWorker:
         await asyncio.sleep(self._config.retry_s)
         return 0
 
-    async def _send(self, delivery: ClaimedDelivery) -> None:
-        try:
-            sent = await self._deliverer.send(delivery)
-            if sent is not None:
-                self._keep_result(sent)
-        except Exception:
-            # The lease runs out and counts as a crash, so a delivery that always fails here ends in quarantine.
-            log.exception("send_failed", delivery_id=str(delivery.id), webhook_id=str(delivery.webhook_id))
-        finally:
-            del self._in_flight[delivery.id, delivery.fencing_token]
-            self._sent_since += 1
-            self._start_ready()
-            self._ask_for_more()
-
-    def _keep_result(self, sent: SentDelivery) -> None:
+    def _take(self, sent: SentDelivery) -> None:
+        del self._in_flight[sent.delivery.id, sent.delivery.fencing_token]
         if not self._sent and not self._settling:
             self._settled_at = asyncio.get_running_loop().time()
         self._sent.append(sent)
         self._settleable.set()
+        self._returned.set()
+        self._sent_since += 1
+        self._start_ready()
+        self._ask_for_more()
+
+    def _abandon(self) -> list[ClaimedDelivery]:
+        """End what is in flight, and return it."""
+        in_flight = [*self._in_flight.values()]
+        self._in_flight.clear()
+        for _, pending in in_flight:
+            pending.abandon()
+        return [delivery for delivery, _ in in_flight]
 
     async def _drain(self) -> None:
         log.info("draining", in_flight=len(self._in_flight), drain_s=self._config.drain_s)
         # What was not begun can be begun by another worker at once.
         unsent, self._ready = [*self._ready], deque()
         await self._release(unsent)
-        if tasks := [task for _, task in self._in_flight.values()]:
-            await asyncio.wait(tasks, timeout=self._config.drain_s)
-        unfinished = [delivery for delivery, _ in self._in_flight.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._config.drain_s):
+                while self._in_flight:
+                    self._returned.clear()
+                    await self._returned.wait()
+        unfinished = self._abandon()
         # What an outage keeps us from writing falls due again when its lease runs out.
         while (self._sent or self._settling) and await self._unless_unavailable(self.settle):
             pass

@@ -38,10 +38,8 @@ class FakeWebhookSender:
 
     def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> FakePendingSend:
         async def call_back() -> None:
-            await self.open.wait()
-            on_outcome(self.receiver(request))
+            on_outcome(await self.send(request))
 
-        self.requests.append(request)
         return FakePendingSend(asyncio.create_task(call_back()))
 
     async def send(self, request: OutboundRequest) -> Outcome:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
+import pytest
 from msgspec.structs import replace
 
+from monitor.domain.delivery.exchange import HeaderField, StoredExchange
 from monitor.domain.delivery.outcome import Outcome, Phases
+from monitor.domain.errors import NotFound
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups
 from monitor.domain.ports.queries.resources import AttemptFilter
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
@@ -35,6 +39,9 @@ async def test_an_attempt_comes_back_as_it_was_stored(world: World) -> None:
         event_id=world.clock.new_id(),
         event_type="order.paid",
         number=3,
+        exchange=StoredExchange(
+            "POST", "https://a.com/", (HeaderField("X-A", "***"),), 2, "ab", (HeaderField("x-b", "1"),), "odd"
+        ),
     )
     async with world.unit_of_work() as uow:
         await uow.attempts.add([record])
@@ -46,6 +53,11 @@ async def test_an_attempt_comes_back_as_it_was_stored(world: World) -> None:
     assert (view.latency_ms, view.phases) == (8.0, outcome.phases)
     assert view.response_body == "try \ufffd later"
     assert abs(view.at - at) < timedelta(milliseconds=1)
+    assert view.exchange is msgspec.UNSET
+    assert (await world.queries.attempt(made.id, record.id)).exchange == record.exchange
+    for webhook_id, attempt_id in ((made.id, made.id), (record.id, record.id)):
+        with pytest.raises(NotFound):
+            await world.queries.attempt(webhook_id, attempt_id)
 
 
 async def test_attempts_are_listed_newest_first_and_by_how_they_ended(world: World) -> None:

@@ -127,7 +127,6 @@ async def test_an_exchange_says_what_was_sent_and_answered(sender: HttpSender) -
     assert exchange is not None
     assert (exchange.method, exchange.request.url) == ("POST", there.url())
     assert [f"{name}: {value}" for name, value in exchange.request_headers] == head.split("\r\n")[1:]
-    assert exchange.body_sha256 == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     assert exchange.response_headers == (("X-Trace", "7"), ("Content-Length", "0"))
     assert exchange.note is None
 

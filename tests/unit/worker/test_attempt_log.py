@@ -11,17 +11,20 @@ import msgspec
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.services.deliver import SentDelivery
-from monitor.domain.vocab import ErrorKind
+from monitor.domain.vocab import ErrorKind, SignatureScheme
+from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.secret_mask import SecretMask
 from monitor.log import LineLog, LogStream
 from monitor.worker.attempt_log import attempt_log
 
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
+NO_SECRETS = SecretMask(Destination("https://a.com/", 1.0, (), SignatureScheme.V1, ()))
 WEBHOOK, EVENT = UUID(int=7), UUID(int=8)
 
 
 def sent(number: int, outcome: Outcome) -> SentDelivery:
     claimed = ClaimedDelivery(UUID(int=number), EVENT, WEBHOOK, 1, number - 1, "order.paid", b'{"secret": "canary"}')
-    return SentDelivery(claimed, UUID(int=100 + number), NOW, outcome)
+    return SentDelivery(claimed, UUID(int=100 + number), NOW, outcome, NO_SECRETS)
 
 
 async def test_a_batch_has_a_line_for_each_attempt_and_no_secret() -> None:

@@ -15,6 +15,7 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import DeliverConfig, Deliverer, SentDelivery, Settlement
 from monitor.domain.webhooks.destination import Destination
 from monitor.worker.delivery_loop import DeliveryConfig
+from tests.fakes.egress.sender import FakePendingSend
 from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.unit.worker.delivery_site import Site, events, running, until
 
@@ -191,14 +192,13 @@ async def test_a_bug_in_one_step_is_logged_and_the_loop_goes_on(site: Site) -> N
 async def test_a_sender_that_breaks_its_promise_stops_only_its_delivery(site: Site) -> None:
     await site.webhook(1)
 
-    def broken(_request: object) -> Outcome:
+    def broken(_request: object, _on_outcome: object) -> FakePendingSend:
         raise ValueError("a bug")
 
-    site.sender.receiver = broken
+    site.sender.start = broken  # type: ignore[assignment,method-assign]
     worker = site.worker()
     with structlog.testing.capture_logs() as logs:
         await worker.claim()
-        await until(lambda: not worker._in_flight)
     assert events(logs) == ["send_failed"]
     assert worker.held == 0
 

@@ -13,13 +13,12 @@ import re
 
 from monitor.adapters.egress.chunks import Chunks
 from monitor.adapters.egress.head import CHUNKED, NOT_HTTP, START, UNTIL_CLOSE, Head, read_head, read_status
+from monitor.domain.delivery.outcome import RESPONSE_BODY_BYTES
 
 HEAD_LIMIT_BYTES = 65_536
 """All heads of one answer together, interim ones (1xx) included."""
 READ_LIMIT_BYTES = 16_384
 """Of a body, as it comes: the framing of chunks included."""
-KEPT_BYTES = 4_096
-
 CUT_SHORT = "the answer's body was cut short"
 
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -43,7 +42,7 @@ class AnswerReader:
         "head", "keep_alive", "note", "problem",
     )  # fmt: skip
 
-    def __init__(self, *, read_bytes: int = READ_LIMIT_BYTES, kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, *, read_bytes: int = READ_LIMIT_BYTES, kept_bytes: int = RESPONSE_BODY_BYTES) -> None:
         self._limit = read_bytes
         self._kept_bytes = kept_bytes
         self.reset()

@@ -13,7 +13,8 @@ import structlog
 
 from monitor.adapters.egress.answer import AnswerReader
 from monitor.adapters.egress.destination import Destination
-from monitor.domain.delivery.outcome import Exchange, Outcome, Phases
+from monitor.domain.delivery.exchange import Exchange
+from monitor.domain.delivery.outcome import Outcome, Phases
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.errors import UrlRefused
 from monitor.domain.vocab import ErrorKind

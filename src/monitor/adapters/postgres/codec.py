@@ -17,12 +17,12 @@ _decode = msgspec.json.Decoder().decode
 
 
 def jsonb(value: Any) -> str:
-    """Encode for a jsonb parameter."""
+    """Encode for a parameter of type jsonb or json."""
     return msgspec.json.encode(value).decode()
 
 
 def from_jsonb(value: Any, type_: type[T]) -> T:
-    """Read a jsonb column: text from asyncpg, plain objects from SQLAlchemy."""
+    """Read a column of type jsonb or json: text from asyncpg, plain objects from SQLAlchemy."""
     return msgspec.convert(_plain(value), type_, strict=False)
 
 

@@ -205,6 +205,8 @@ attempts = sa.Table(
     sa.Column("tls_ms", sa.REAL, nullable=True),
     sa.Column("first_byte_ms", sa.REAL, nullable=True),
     sa.Column("response_body", sa.LargeBinary, nullable=True),
+    # As text: nothing is searched in it.
+    sa.Column("exchange", sa.JSON, nullable=True),
     sa.Index("ix_attempts_delivery", "delivery_id", postgresql_where=sa.text("delivery_id IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )

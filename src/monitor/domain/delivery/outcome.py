@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 import msgspec
 
-from monitor.domain.delivery.request import OutboundRequest
+from monitor.domain.delivery.exchange import Exchange
 from monitor.domain.vocab import OK_LABEL, ErrorKind
+
+RESPONSE_BODY_BYTES = 4_096
+"""How much of an answer's body is kept."""
 
 
 class Phases(msgspec.Struct, frozen=True):
@@ -19,36 +20,13 @@ class Phases(msgspec.Struct, frozen=True):
     first_byte_ms: float | None = None
 
 
-class Exchange(msgspec.Struct, frozen=True):
-    """The request as it was written to a connection, and the head of its answer. Header values are not masked.
-
-    ``fixed_headers`` are the sender's own ones. ``response_headers`` hold at most 200 fields and 16 KiB, none without a
-    valid answer. ``note`` says what was odd about an answer that counted, null if nothing was.
-    """
-
-    request: OutboundRequest
-    fixed_headers: tuple[tuple[str, str], ...] = ()
-    response_headers: tuple[tuple[str, str], ...] = ()
-    note: str | None = None
-    method: str = "POST"
-
-    @property
-    def request_headers(self) -> tuple[tuple[str, str], ...]:
-        return (*self.fixed_headers, *self.request.headers, ("Content-Length", str(len(self.request.body))))
-
-    @property
-    def body_sha256(self) -> str:
-        """The hash of the body as sent, in hex; computed at each reading, so that what is not stored costs nothing."""
-        return sha256(self.request.body).hexdigest()
-
-
 class Outcome(msgspec.Struct, frozen=True):
     """Result of one HTTP exchange. Exactly one of ``status_code`` and a transport ``error`` is set;
     a status outside 2xx also carries ``error = ErrorKind.STATUS``.
 
-    ``response_body`` holds at most 4 KiB; ``retry_after`` is the raw header. ``exchange`` is null when no byte of the
-    request was written. ``local``: this process lacked what it needs (descriptors, ports, memory, a name server), which
-    says nothing about the receiver.
+    ``response_body`` holds at most ``RESPONSE_BODY_BYTES``; ``retry_after`` is the raw header. ``exchange`` is null
+    when no byte of the request was written. ``local``: this process lacked what it needs (descriptors, ports, memory, a
+    name server), which says nothing about the receiver.
     """
 
     latency_ms: float

@@ -23,6 +23,7 @@ from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.deliver import minute_rollups, status_changes
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
+from monitor.domain.webhooks.secret_mask import SecretMask
 from monitor.domain.webhooks.signed_request import AsymmetricSigner, signed_request
 
 MAX_REPORTED = 1000
@@ -138,17 +139,20 @@ class AttemptRecorder:
                 sign_v1a=self._sign_v1a,
             )
         )
-        record = AttemptRecord(id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=PING_TYPE)
+        outcome, exchange = SecretMask(destination[1]).kept(outcome)
+        record = AttemptRecord(
+            id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=PING_TYPE, exchange=exchange
+        )
         async with self._unit_of_work() as uow:
             await uow.attempts.add([record])
             await uow.audit.add(
                 actor, "webhook.test", f"webhook:{webhook_id}", before=None, after={"outcome": outcome.label}
             )
             await uow.commit()
-        return attempt_view(record, at)
+        return attempt_view(record, at, with_exchange=True)
 
 
-def attempt_view(record: AttemptRecord, at: datetime) -> AttemptView:
+def attempt_view(record: AttemptRecord, at: datetime, *, with_exchange: bool = False) -> AttemptView:
     """Return the view of *record*, which started at *at*."""
     outcome = record.outcome
     return AttemptView(
@@ -167,6 +171,7 @@ def attempt_view(record: AttemptRecord, at: datetime) -> AttemptView:
         phases=outcome.phases,
         response_body=outcome.response_body.decode(errors="replace") or None,
         at=at,
+        exchange=record.exchange if with_exchange else msgspec.UNSET,
     )
 
 

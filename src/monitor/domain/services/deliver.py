@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 from uuid import UUID
@@ -30,10 +30,11 @@ from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
-from monitor.domain.ports.sender import WebhookSender
+from monitor.domain.ports.sender import PendingSend, WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.secret_mask import SecretMask
 from monitor.domain.webhooks.signed_request import AsymmetricSigner, signed_request
 
 GONE = "The receiver answered 410 Gone."
@@ -70,6 +71,16 @@ class SentDelivery(msgspec.Struct, frozen=True):
     attempt_id: UUID
     at: datetime
     outcome: Outcome
+    secrets: SecretMask
+
+
+class _CachedDestination(msgspec.Struct, frozen=True):
+    """``loaded_at`` is a monotonic time."""
+
+    version: int
+    loaded_at: float
+    destination: Destination
+    secrets: SecretMask
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -100,7 +111,7 @@ class Deliverer:
         self._clock = clock
         self._sign_v1a = sign_v1a
         self._config = config
-        self._destinations: dict[UUID, tuple[int, float, Destination]] = {}
+        self._destinations: dict[UUID, _CachedDestination] = {}
 
     async def claim(self, hints: Collection[UUID] | None, limit: int) -> ClaimResult:
         """
@@ -131,12 +142,17 @@ class Deliverer:
             await uow.commit()
         return ClaimResult(leased, {id_ for id_ in lanes if counts[id_] >= capacities.get(id_, 0)}, refills)
 
-    async def send(self, delivery: ClaimedDelivery) -> SentDelivery | None:
-        """Make one attempt. ``None`` means that nothing was sent because the webhook is deleted."""
+    def start(self, delivery: ClaimedDelivery, on_sent: Callable[[SentDelivery], object]) -> PendingSend | None:
+        """
+        Make one attempt, and call *on_sent* once, after this has returned.
+
+        Returns:
+            ``None`` if nothing is sent, because the webhook is deleted.
+        """
         cached = self._destinations.get(delivery.webhook_id)
         if cached is None:
             return None
-        destination = cached[2]
+        destination, secrets = cached.destination, cached.secrets
         at = self._clock.now()
         request = signed_request(
             destination,
@@ -146,8 +162,10 @@ class Deliverer:
             at=at,
             sign_v1a=self._sign_v1a,
         )
-        outcome = await self._sender.send(request)
-        return SentDelivery(delivery, self._clock.new_id(at), at, outcome)
+        attempt_id = self._clock.new_id(at)
+        return self._sender.start(
+            request, lambda outcome: on_sent(SentDelivery(delivery, attempt_id, at, outcome, secrets))
+        )
 
     async def settle(self, batch: Sequence[SentDelivery]) -> Settlement:
         """Write attempts, delivery states, rollups and health of *batch* in one transaction. Safe to repeat: deliveries
@@ -249,11 +267,11 @@ class Deliverer:
         for id_ in stale:
             self._destinations.pop(id_, None)
         for id_, (version, destination) in found.items():
-            self._destinations[id_] = (version, now, destination)
+            self._destinations[id_] = _CachedDestination(version, now, destination, SecretMask(destination))
 
     def _is_fresh(self, webhook_id: UUID, version: int, now: float) -> bool:
         cached = self._destinations.get(webhook_id)
-        return cached is not None and cached[0] >= version and now - cached[1] < DESTINATION_FRESH_S
+        return cached is not None and cached.version >= version and now - cached.loaded_at < DESTINATION_FRESH_S
 
 
 def allot(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
@@ -314,10 +332,12 @@ def _newest(batch: Iterable[SentDelivery]) -> Iterable[SentDelivery]:
 
 def _record(sent: SentDelivery) -> AttemptRecord:
     delivery = sent.delivery
+    outcome, exchange = sent.secrets.kept(sent.outcome)
     return AttemptRecord(
         id=sent.attempt_id,
         webhook_id=delivery.webhook_id,
-        outcome=sent.outcome,
+        outcome=outcome,
+        exchange=exchange,
         delivery_id=delivery.id,
         event_id=delivery.event_id,
         event_type=delivery.event_type,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.delivery.exchange import StoredExchange
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.vocab import DeliveryState
 
@@ -36,6 +37,8 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     """
     One HTTP attempt. ``kind`` is ``delivery``, ``test`` or ``reported``; ``number`` counts from 1 within a delivery.
+
+    Details hold ``exchange``: null if no byte was sent, or by a version that did not store it. Lists omit it.
     """
 
     id: UUID
@@ -53,6 +56,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     phases: Phases
     response_body: str | None
     at: datetime
+    exchange: StoredExchange | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):

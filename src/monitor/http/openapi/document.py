@@ -231,7 +231,7 @@ def _problem_content(status: int, path: str, handler: HTTPRouteHandler, schema: 
         status,
         role=role_of(handler),
         instance=path.format_map(PARAMETERS),
-        noun=path.split("{", maxsplit=1)[-1].partition("_id}")[0],
+        noun=path.rsplit("{", maxsplit=1)[-1].partition("_id}")[0],
         limit_bytes=limit if isinstance(limit, int) else API_BODY_BYTES,
     )
     value = msgspec.to_builtins(example)

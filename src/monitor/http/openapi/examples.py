@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ import msgspec
 from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Evidence, Signal
+from monitor.domain.delivery.exchange import HeaderField, StoredExchange
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.delivery.replay import ReplayCount, ReplayState, ReplayView
 from monitor.domain.delivery.retry import RetryPolicy
@@ -117,6 +119,21 @@ ATTEMPT = AttemptView(
     phases=Phases(0.8, 14.2, 31.0, 180.1),
     response_body="try later",
     at=EARLIER,
+)
+ATTEMPT_IN_DETAIL = msgspec.structs.replace(
+    ATTEMPT,
+    exchange=StoredExchange(
+        method="POST",
+        url="https://shop.example.com/hook",
+        request_headers=(
+            HeaderField("Host", "shop.example.com"),
+            HeaderField("webhook-id", str(EVENT_ID)),
+            HeaderField("Authorization", "***"),
+        ),
+        body_bytes=2,
+        body_sha256=sha256(b"{}").hexdigest(),
+        response_headers=(HeaderField("Content-Type", "text/plain"), HeaderField("Retry-After", "30")),
+    ),
 )
 DELIVERY = DeliveryView(
     id=DELIVERY_ID,
@@ -247,7 +264,7 @@ RESPONSES: Mapping[Any, object] = {
     Accepted: ACCEPTED,
     PublishResult: PublishResult([ACCEPTED]),
     DeliveryView: msgspec.structs.replace(DELIVERY, attempt_log=[ATTEMPT]),
-    AttemptView: ATTEMPT,
+    AttemptView: ATTEMPT_IN_DETAIL,
     Recorded: Recorded(2),
     MetricsView: MetricsView(EARLIER, NOW, 3600, POINT, [POINT]),
     AlertView: ACKNOWLEDGED,
@@ -329,6 +346,7 @@ PARAMETERS: Mapping[str, object] = {
     "webhook_id": str(WEBHOOK_ID),
     "event_id": str(EVENT_ID),
     "delivery_id": str(DELIVERY_ID),
+    "attempt_id": str(ATTEMPT_ID),
     "alert_id": str(ALERT_ID),
     "silence_id": str(SILENCE_ID),
     "replay_id": str(REPLAY_ID),

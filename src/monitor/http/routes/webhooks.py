@@ -268,6 +268,18 @@ class WebhookController(Controller):
         rows = await services.queries.attempts(webhook_id, where, after=decode_cursor(cursor), limit=limit + 1)
         return page(rows, limit)
 
+    @get(
+        "/{webhook_id:uuid}/attempts/{attempt_id:uuid}",
+        summary="Get an attempt",
+        description="With what was sent and answered, header by header; secrets are masked. Role: viewer.",
+        opt=requires(Role.VIEWER),
+        responses=problems(*READ, 404),
+    )
+    async def get_attempt(
+        self, services: Injected, webhook_id: FromPath[UUID], attempt_id: FromPath[UUID]
+    ) -> AttemptView:
+        return await services.queries.attempt(webhook_id, attempt_id)
+
     @post(
         "/{webhook_id:uuid}/attempts",
         status_code=202,

@@ -140,6 +140,12 @@ class FakeQueries:
         )
         return _page(wanted, after, limit)
 
+    async def attempt(self, webhook_id: UUID, attempt_id: UUID) -> AttemptView:
+        attempt = self._tables.attempts.get(attempt_id)
+        if attempt is None or attempt.webhook_id != webhook_id:
+            raise NotFound("There is no attempt with this id.")
+        return attempt_view(attempt, id_time(attempt_id), with_exchange=True)
+
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         self._webhook(webhook_id)
         from_at, to_at = whole_units(from_at, to_at, step_s)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.adapters.egress.answer import HEAD_LIMIT_BYTES, KEPT_BYTES, READ_LIMIT_BYTES, AnswerReader
+from monitor.adapters.egress.answer import HEAD_LIMIT_BYTES, READ_LIMIT_BYTES, AnswerReader
+from monitor.domain.delivery.outcome import RESPONSE_BODY_BYTES
 from tests.answer_scripts import script
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[3] / "cases" / "answers.json").read_text())["cases"]
@@ -240,8 +241,8 @@ def test_no_more_is_read_or_kept_than_the_limits() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
     fits = read(head % READ_LIMIT_BYTES + b"x" * READ_LIMIT_BYTES, end=False)
     over = read(head % (READ_LIMIT_BYTES + 1) + b"x" * READ_LIMIT_BYTES, end=False)
-    assert (len(fits.body), fits.keep_alive, fits.note) == (KEPT_BYTES, True, None)
-    assert (len(over.body), over.keep_alive, over.done) == (KEPT_BYTES, False, True)
+    assert (len(fits.body), fits.keep_alive, fits.note) == (RESPONSE_BODY_BYTES, True, None)
+    assert (len(over.body), over.keep_alive, over.done) == (RESPONSE_BODY_BYTES, False, True)
     assert over.note == "only the first 16 KiB of the answer were read"
 
 

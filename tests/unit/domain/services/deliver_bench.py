@@ -51,7 +51,7 @@ class Bench:
         """Claim and send what is due."""
         self.sender.receiver = lambda _: outcome
         claim = await self.deliverer.claim(None, limit)
-        made = [await self.deliverer.send(delivery) for delivery in claim.deliveries]
+        made = [await samples.send(self.deliverer, delivery) for delivery in claim.deliveries]
         return [one for one in made if one is not None]
 
     async def count(self, hints: list[UUID] | None = None, limit: int = 100) -> int:

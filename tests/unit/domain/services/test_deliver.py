@@ -170,7 +170,7 @@ async def test_a_destination_is_read_again_when_it_changes_or_grows_old(bench: B
 
 async def test_nothing_is_sent_to_a_webhook_whose_destination_is_unknown(bench: Bench) -> None:
     claimed = ClaimedDelivery(UUID(int=1), UUID(int=2), UUID(int=3), 1, 0, "order.paid", b"{}")
-    assert await bench.deliverer.send(claimed) is None
+    assert await samples.send(bench.deliverer, claimed) is None
     assert bench.sender.requests == []
 
 

@@ -113,7 +113,7 @@ async def test_a_worker_that_lost_its_lease_settles_nothing(bench: Bench) -> Non
     settlement = await bench.deliverer.settle([late])
     assert (settlement.settled, settlement.lost) == (0, [late.delivery.id])
     assert bench.database.tables.attempts == {}
-    second = await other.send(taken)
+    second = await samples.send(other, taken)
     assert second is not None
     assert (await other.settle([second, late, second])).settled == 1
     assert bench.states() == [DeliveryState.DELIVERED]
@@ -148,10 +148,10 @@ async def test_a_batch_is_judged_in_the_order_of_its_attempts(bench: Bench) -> N
     webhook_id = await bench.webhook(2)
     claim = await bench.deliverer.claim(None, 10)
     bench.sender.receiver = lambda _: samples.REFUSED
-    first = await bench.deliverer.send(claim.deliveries[0])
+    first = await samples.send(bench.deliverer, claim.deliveries[0])
     bench.clock.advance(1)
     bench.sender.receiver = lambda _: samples.OK
-    second = await bench.deliverer.send(claim.deliveries[1])
+    second = await samples.send(bench.deliverer, claim.deliveries[1])
     assert first is not None
     assert second is not None
     await bench.deliverer.settle([second, first])

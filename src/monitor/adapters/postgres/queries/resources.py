@@ -10,10 +10,11 @@ import asyncpg
 import msgspec
 import structlog
 
-from monitor.adapters.postgres.codec import from_row
+from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.rows import (
+    ATTEMPT_COLUMNS,
     attempt_view,
     delivery_view,
     evaluated_webhook_view,
@@ -24,6 +25,7 @@ from monitor.adapters.postgres.repositories.webhooks import NO_WEBHOOK, open_hea
 from monitor.adapters.postgres.sql import Where
 from monitor.adapters.secret_box import SecretBox, SecretBoxError
 from monitor.domain.delivery.event_types import patterns_for
+from monitor.domain.delivery.exchange import StoredExchange
 from monitor.domain.errors import NotFound
 from monitor.domain.ports.queries.resources import AttemptFilter, DeliveryFilter, WebhookFilter
 from monitor.domain.views.audit import AuditView
@@ -45,6 +47,8 @@ SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_ch
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
 WHERE w.id = $1 AND w.deleted_at IS NULL
 """
+
+NO_ATTEMPT = "There is no attempt with this id at this webhook. Attempts are kept for a limited time."
 
 _ATTEMPT_LIMIT = 200
 """Attempts in the view of one delivery; the attempt log of its webhook has all."""
@@ -144,7 +148,8 @@ class PostgresQueries:
         if row is None:
             raise NotFound(NO_DELIVERY)
         attempts = await self._db.fetch(
-            f"SELECT * FROM attempts WHERE delivery_id = $1 ORDER BY id DESC LIMIT {_ATTEMPT_LIMIT}", delivery_id
+            f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery_id = $1 ORDER BY id DESC LIMIT {_ATTEMPT_LIMIT}",
+            delivery_id,
         )
         return delivery_view(row, await self._event_types([row]), [attempt_view(a) for a in attempts])
 
@@ -186,9 +191,19 @@ class PostgresQueries:
             condition.add("error = {}", where.error)
         condition.add_range("id", after, where.from_at, where.to_at)
         rows = await self._db.fetch(
-            f"SELECT * FROM attempts {condition} ORDER BY id DESC LIMIT {limit}", *condition.args
+            f"SELECT {ATTEMPT_COLUMNS} FROM attempts {condition} ORDER BY id DESC LIMIT {limit}", *condition.args
         )
         return [attempt_view(row) for row in rows]
+
+    async def attempt(self, webhook_id: UUID, attempt_id: UUID) -> AttemptView:
+        row = await self._db.fetchrow(
+            f"SELECT {ATTEMPT_COLUMNS}, exchange FROM attempts WHERE webhook_id = $1 AND id = $2",
+            webhook_id,
+            attempt_id,
+        )
+        if row is None:
+            raise NotFound(NO_ATTEMPT)
+        return attempt_view(row, exchange=row["exchange"] and from_jsonb(row["exchange"], StoredExchange))
 
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         await self.webhook(webhook_id)

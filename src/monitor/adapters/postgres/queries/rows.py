@@ -43,7 +43,14 @@ def delivery_view(
     return from_row(row, DeliveryView, event_type=event_type, created_at=created_at, attempt_log=attempts)
 
 
-def attempt_view(row: asyncpg.Record) -> AttemptView:
+ATTEMPT_COLUMNS = (
+    "webhook_id, id, kind, delivery_id, event_id, event_type, number, status_code, error, error_detail, latency_ms,"
+    " dns_ms, connect_ms, tls_ms, first_byte_ms, response_body"
+)
+"""What lists show: the exchange of an attempt can be large."""
+
+
+def attempt_view(row: asyncpg.Record, **members: Any) -> AttemptView:
     body: bytes | None = row["response_body"]
     return from_row(
         row,
@@ -54,4 +61,5 @@ def attempt_view(row: asyncpg.Record) -> AttemptView:
         # A receiver may answer anything; what is not text is shown with replacement characters.
         response_body=None if body is None else body.decode(errors="replace"),
         at=id_time(row["id"]),
+        **members,
     )

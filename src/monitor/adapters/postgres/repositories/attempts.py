@@ -14,7 +14,7 @@ from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRoll
 
 COLUMNS = (
     "webhook_id", "id", "kind", "delivery_id", "event_id", "event_type", "number", "status_code", "error",
-    "error_detail", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "response_body",
+    "error_detail", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "response_body", "exchange",
 )  # fmt: skip
 
 HOUR_LOCK = 0x6D6F6E04
@@ -132,4 +132,5 @@ def _record(attempt: AttemptRecord) -> tuple[object, ...]:
         phases.tls_ms,
         phases.first_byte_ms,
         outcome.response_body or None,
+        None if attempt.exchange is None else jsonb(attempt.exchange),
     )

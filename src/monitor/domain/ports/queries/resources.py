@@ -92,6 +92,10 @@ class Queries(Protocol):
         """Return up to *limit* attempts of a webhook. Raises ``NotFound``."""
         ...
 
+    async def attempt(self, webhook_id: UUID, attempt_id: UUID) -> AttemptView:
+        """Return an attempt with its exchange. Raises ``NotFound``."""
+        ...
+
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         """Return the series of a webhook in steps of *step_s* seconds. Raises ``NotFound``."""
         ...

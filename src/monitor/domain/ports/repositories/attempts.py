@@ -9,12 +9,17 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.delivery.exchange import StoredExchange
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.monitoring.metrics import Rollup
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt to store; its id carries its start time."""
+    """
+    One attempt to store; its id carries its start time.
+
+    ``outcome`` and ``exchange`` hold no secrets, and the response body is UTF-8 text.
+    """
 
     id: UUID
     webhook_id: UUID
@@ -24,6 +29,7 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True):
     event_id: UUID | None = None
     event_type: str | None = None
     number: int = 1
+    exchange: StoredExchange | None = None
 
 
 class MinuteRollup(msgspec.Struct, frozen=True):

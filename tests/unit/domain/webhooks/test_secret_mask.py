@@ -1,0 +1,102 @@
+"""What is kept of an attempt holds no secret of its destination, however the receiver spells it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.domain.delivery.exchange import Exchange, HeaderField
+from monitor.domain.delivery.outcome import RESPONSE_BODY_BYTES, Outcome
+from monitor.domain.delivery.request import OutboundRequest
+from monitor.domain.vocab import SignatureScheme
+from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.secret_mask import SecretMask
+
+KEY = bytes(range(24))
+TOKEN = 't0ken/"ü"+secret'
+DESTINATION = Destination(
+    "https://example.com/hook", 5.0, (("X-Token", TOKEN), ("Authorization", "Bearer abcdefgh123"), ("X-Env", "eu")),
+    SignatureScheme.V1, (KEY,),
+)  # fmt: skip
+MASKED = SecretMask(DESTINATION)
+
+
+def outcome_of(body: bytes, *headers: tuple[str, str]) -> Outcome:
+    sent = OutboundRequest(DESTINATION.url, (("webhook-id", "1"), *DESTINATION.headers), b'{"a": 1}', 5.0)
+    exchange = Exchange(sent, (("Host", "example.com"),), headers, "odd")
+    return Outcome(1.0, 200, response_body=body, exchange=exchange)
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        TOKEN,
+        json.dumps(TOKEN)[1:-1],
+        json.dumps(TOKEN, ensure_ascii=False)[1:-1],
+        json.dumps(TOKEN)[1:-1].replace("/", "\\/"),
+        quote(TOKEN, safe=""),
+        "Bearer abcdefgh123",
+        "abcdefgh123",
+        base64.b64encode(KEY).decode(),
+    ],
+)
+def test_an_echo_is_masked_however_it_is_spelled(echo: str) -> None:
+    assert MASKED.mask(f"before {echo} after {echo}") == "before *** after ***"
+
+
+def test_what_is_too_short_to_be_a_secret_stays_in_answers() -> None:
+    assert MASKED.mask("europe: eu") == "europe: eu"
+
+
+def test_a_secret_that_the_kept_body_cuts_is_masked_as_far_as_it_goes() -> None:
+    filler = "x" * (RESPONSE_BODY_BYTES - 8)
+    outcome, _ = MASKED.kept(outcome_of(f"{filler}abcdefgh123".encode()[:RESPONSE_BODY_BYTES]))
+    assert outcome.response_body.decode() == f"{filler}***"
+
+
+def test_a_whole_body_that_ends_like_a_secret_begins_stays() -> None:
+    outcome, _ = MASKED.kept(outcome_of(b"see abcdefgh"))
+    assert outcome.response_body == b"see abcdefgh"
+
+
+def test_the_exchange_shows_what_was_sent_without_the_webhooks_own_values() -> None:
+    _, exchange = MASKED.kept(outcome_of(b"", ("X-Echo", f"you sent {TOKEN}"), ("X-Echo", "eu")))
+    assert exchange is not None
+    assert (exchange.method, exchange.url, exchange.note) == ("POST", DESTINATION.url, "odd")
+    assert exchange.request_headers == (
+        HeaderField("Host", "example.com"),
+        HeaderField("webhook-id", "1"),
+        HeaderField("X-Token", "***"),
+        HeaderField("Authorization", "***"),
+        HeaderField("X-Env", "***"),
+        HeaderField("Content-Length", "8"),
+    )
+    assert (exchange.body_bytes, exchange.body_sha256) == (8, hashlib.sha256(b'{"a": 1}').hexdigest())
+    assert exchange.response_headers == (HeaderField("X-Echo", "you sent ***"), HeaderField("X-Echo", "eu"))
+
+
+def test_an_attempt_that_sent_nothing_has_no_exchange() -> None:
+    outcome = Outcome(1.0, response_body=b"")
+    assert MASKED.kept(outcome) == (outcome, None)
+
+
+def test_a_body_is_kept_as_text_of_its_charset() -> None:
+    outcome, _ = MASKED.kept(outcome_of("grüß".encode("latin-1"), ("content-type", "text/plain; charset=ISO-8859-1")))
+    assert outcome.response_body == "grüß".encode()
+
+
+def test_a_destination_without_secrets_changes_nothing() -> None:
+    bare = SecretMask(Destination("https://a.com/", 1.0, (), SignatureScheme.V1, ()))
+    assert bare.mask("anything") == "anything"
+
+
+@given(st.text(min_size=4), st.text(), st.text())
+def test_no_secret_of_four_characters_survives(secret: str, before: str, after: str) -> None:
+    mask = SecretMask(Destination("https://a.com/", 1.0, (("X", secret),), SignatureScheme.V1, ()))
+    assert secret not in mask.mask(f"{before}{secret}{after}").replace("***", "")
