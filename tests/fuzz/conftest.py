@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.integration.conftest import database_url, parts, postgres, stack
+from tests.integration.conftest import module_parts, parts, postgres, stack
 
-__all__ = ["database_url", "parts", "postgres", "stack"]
+__all__ = ["module_parts", "parts", "postgres", "stack"]

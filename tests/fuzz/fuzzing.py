@@ -74,6 +74,7 @@ async def _set(parts: Container, api: Api, receiver: Receiver) -> dict[str, list
         "webhook_id": webhooks,
         "event_id": await api.ids("events"),
         "delivery_id": await api.ids("deliveries"),
+        "attempt_id": await api.ids(f"webhooks/{webhooks[0]}/attempts"),
         "alert_id": [alert["id"] for alert in await alerts(api)],
         "silence_id": await api.ids("silences"),
         "replay_id": [started.json()["id"]],

@@ -1,7 +1,7 @@
 """
 schemathesis with all its checks, as every role: no answer that the document does not know, none of 500.
 
-``nox -s fuzz`` runs this; MONITOR_FUZZ_EXAMPLES says how many requests each operation gets in each phase.
+``nox -s fuzz`` runs this; FUZZ_EXAMPLES says how many requests each operation gets in each phase.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.fuzz.fuzzing import fuzz
 
-EXAMPLES = int(os.environ.get("MONITOR_FUZZ_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 
 
 @pytest.mark.parametrize("role", [*Role, None], ids=str)
