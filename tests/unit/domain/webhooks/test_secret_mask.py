@@ -60,6 +60,12 @@ def test_a_secret_that_the_kept_body_cuts_is_masked_as_far_as_it_goes() -> None:
     assert outcome.response_body.decode() == f"{filler}***"
 
 
+def test_a_cut_body_that_ends_otherwise_stays() -> None:
+    body = b"y" * RESPONSE_BODY_BYTES
+    outcome, _ = MASKED.kept(outcome_of(body))
+    assert outcome.response_body == body
+
+
 def test_a_whole_body_that_ends_like_a_secret_begins_stays() -> None:
     outcome, _ = MASKED.kept(outcome_of(b"see abcdefgh"))
     assert outcome.response_body == b"see abcdefgh"
