@@ -77,7 +77,8 @@ WITH errors AS (
     ) AS e GROUP BY webhook_id, bucket_at
 ), counts AS (
     SELECT coalesce(webhook_id, '{SYSTEM_ID}') AS webhook_id, bucket_at, count(*) AS attempts,
-           count(*) FILTER (WHERE label <> '{OK_LABEL}') AS failures, sum(latency_ms) AS latency_sum_ms
+           count(*) FILTER (WHERE label <> '{OK_LABEL}') AS failures,
+           coalesce(sum(latency_ms) FILTER (WHERE label = '{OK_LABEL}'), 0) AS latency_sum_ms
     FROM made GROUP BY GROUPING SETS ((webhook_id, bucket_at), (bucket_at))
 )
 INSERT INTO rollups_minute (webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors)
@@ -89,7 +90,8 @@ HISTOGRAMS = f"""
 INSERT INTO histograms_minute (webhook_id, bucket_at, indexes, counts)
 SELECT webhook_id, bucket_at, array_agg(bucket ORDER BY bucket), array_agg(n ORDER BY bucket) FROM (
     SELECT coalesce(webhook_id, '{SYSTEM_ID}') AS webhook_id, bucket_at, bucket, count(*) AS n
-    FROM made GROUP BY GROUPING SETS ((webhook_id, bucket_at, bucket), (bucket_at, bucket))
+    FROM made WHERE label = '{OK_LABEL}'
+    GROUP BY GROUPING SETS ((webhook_id, bucket_at, bucket), (bucket_at, bucket))
 ) AS b GROUP BY webhook_id, bucket_at
 """
 

@@ -89,8 +89,8 @@ async def test_an_empty_system_has_an_empty_dashboard(seen: Seen) -> None:
 
 async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Container) -> None:
     good, bad, off, held = [(await api.create(URL, name=name))["id"] for name in ("good", "bad", "off", "held")]
-    await seen.report(good, *[(1, 200, 10.0)] * 30)
-    await seen.report(bad, *[(1, 503, 200.0)] * 10)
+    await seen.report(good, *[(1, 200, 10.0)] * 20, *[(1, 200, 200.0)] * 10)
+    await seen.report(bad, *[(1, 503, 9_000.0)] * 10)
     await api.call("PATCH", f"webhooks/{off}", json={"enabled": False})
     await api.post(f"webhooks/{held}/pause")
     await api.publish(1, 2, 3)
@@ -195,8 +195,8 @@ async def test_a_row_draws_the_last_hour(seen: Seen, api: Api) -> None:
         (1, 200, 10.0),
         (2, 503, 10.0),
         (6, 200, 10.0),
-        (7, 200, 10.0),
-        (7, 503, 400.0),
+        (7, 200, 400.0),
+        (7, 503, 9_000.0),
         (56, 503, 10.0),
         (70, 200, 1.0),
     )

@@ -46,7 +46,13 @@ def assert_point(point: dict[str, Any], attempts: list[dict[str, Any]]) -> None:
     assert point["failures"] == len(attempts) - ok
     assert point["errors"] == dict(labels)
     assert point["success_ratio"] == pytest.approx(ok / len(attempts), abs=1e-6)
-    latencies = sorted(attempt["latency_ms"] for attempt in attempts)
+    latencies = sorted(attempt["latency_ms"] for attempt in attempts if label(attempt) == "ok")
+    failed = [attempt["latency_ms"] for attempt in attempts if label(attempt) != "ok"]
+    if failed:
+        assert point["failed_mean_ms"] == pytest.approx(sum(failed) / len(failed), abs=2e-3)
+    if not latencies:
+        assert [point[name] for name in ("mean_ms", "p50_ms", "p95_ms", "p99_ms")] == [None] * 4
+        return
     assert point["mean_ms"] == pytest.approx(sum(latencies) / len(latencies), abs=2e-3)
     for name, q in (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99)):
         exact = latencies[max(math.ceil(q * len(latencies)) - 1, 0)]

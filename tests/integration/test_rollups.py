@@ -381,8 +381,8 @@ async def test_rows_that_came_before_their_partition_move_into_it(empty_database
     try:
         today = f"rollups_minute_{TODAY:%Y%m%d}"
         await connection.execute(f"DROP TABLE {today}")
-        row = (SYSTEM_ID, TODAY, 1, 0, 5.0, "{}")
-        await connection.execute("INSERT INTO rollups_minute VALUES ($1, $2, $3, $4, $5, $6)", *row)
+        row = (SYSTEM_ID, TODAY, 1, 0, 5.0, "{}", 0.0)
+        await connection.execute("INSERT INTO rollups_minute VALUES ($1, $2, $3, $4, $5, $6, $7)", *row)
         assert await connection.fetchval("SELECT count(*) FROM rollups_minute_default") == 1
         await maintain(connection, Retention())
         assert tuple(await connection.fetchrow(f"SELECT * FROM {today}")) == row

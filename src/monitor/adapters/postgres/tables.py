@@ -226,6 +226,7 @@ def _rollups(resolution: str) -> tuple[sa.Table, sa.Table]:
             sa.Column("attempts", sa.Integer, nullable=False),
             sa.Column("failures", sa.Integer, nullable=False),
             sa.Column("latency_sum_ms", sa.Double, nullable=False),
+            sa.Column("failed_latency_sum_ms", sa.Double, nullable=False, server_default="0"),
             sa.Column("errors", JSONB, nullable=False),
             postgresql_partition_by="RANGE (bucket_at)",
         ),

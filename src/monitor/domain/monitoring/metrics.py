@@ -78,8 +78,9 @@ class Histogram(msgspec.Struct, frozen=True):
 
 class Rollup(msgspec.Struct, frozen=True):
     """Aggregate of attempts. ``errors`` counts the failures by :attr:`Outcome.label`, so its values sum to
-    ``failures``; ``latency_sum_ms`` and ``histogram`` cover every attempt, failed ones too. The default is empty, and
-    the identity of :func:`merge_rollups`.
+    ``failures``. ``histogram`` and ``latency_sum_ms`` cover the successful attempts: a refused connection takes no time
+    and a timeout the longest, so that failures would hide how long the receiver takes. ``failed_latency_sum_ms`` covers
+    the failed ones. The default is empty, and the identity of :func:`merge_rollups`.
     """
 
     attempts: int = 0
@@ -87,21 +88,29 @@ class Rollup(msgspec.Struct, frozen=True):
     errors: dict[str, int] = {}
     histogram: Histogram = Histogram()
     latency_sum_ms: float = 0.0
+    failed_latency_sum_ms: float = 0.0
 
     @property
     def latency_mean_ms(self) -> float | None:
-        """``None`` without attempts."""
-        return self.latency_sum_ms / self.attempts if self.attempts else None
+        """``None`` without successful attempts."""
+        successes = self.attempts - self.failures
+        return self.latency_sum_ms / successes if successes else None
+
+    @property
+    def failed_latency_mean_ms(self) -> float | None:
+        """``None`` without failed attempts."""
+        return self.failed_latency_sum_ms / self.failures if self.failures else None
 
 
 class RollupBuilder:
     """Aggregates attempts one by one, without a struct for each."""
 
-    __slots__ = ("_attempts", "_buckets", "_errors", "_grains")
+    __slots__ = ("_attempts", "_buckets", "_errors", "_failed_grains", "_grains")
 
     def __init__(self) -> None:
         self._attempts = 0
         self._grains = 0
+        self._failed_grains = 0
         self._errors: dict[str, int] = {}
         self._buckets: dict[int, int] = {}
 
@@ -113,11 +122,14 @@ class RollupBuilder:
             ValueError: the latency is negative, infinite or NaN; nothing is counted then.
         """
         index = bucket_of(latency_ms)
-        self._buckets[index] = self._buckets.get(index, 0) + 1
-        self._grains += round(min(latency_ms, MAX_LATENCY_MS) * _SUM_GRAIN)
+        grains = round(min(latency_ms, MAX_LATENCY_MS) * _SUM_GRAIN)
         self._attempts += 1
-        if label != OK_LABEL:
+        if label == OK_LABEL:
+            self._buckets[index] = self._buckets.get(index, 0) + 1
+            self._grains += grains
+        else:
             self._errors[label] = self._errors.get(label, 0) + 1
+            self._failed_grains += grains
 
     def build(self) -> Rollup:
         """Return the rollup of the attempts so far; more may be added after it."""
@@ -127,6 +139,7 @@ class RollupBuilder:
             errors=dict(self._errors),
             histogram=_histogram(self._buckets),
             latency_sum_ms=self._grains / _SUM_GRAIN,
+            failed_latency_sum_ms=self._failed_grains / _SUM_GRAIN,
         )
 
 
@@ -174,6 +187,7 @@ def merge_rollups(*rollups: Rollup) -> Rollup:
         errors=errors,
         histogram=merge_histograms(*(r.histogram for r in rollups)),
         latency_sum_ms=sum((r.latency_sum_ms for r in rollups), 0.0),
+        failed_latency_sum_ms=sum((r.failed_latency_sum_ms for r in rollups), 0.0),
     )
 
 

@@ -127,7 +127,7 @@ class QueueView(msgspec.Struct, frozen=True):
 
 
 class TrafficSummary(msgspec.Struct, frozen=True):
-    """Attempts of all webhooks in one window."""
+    """Attempts of all webhooks in one window; latencies are of the successful ones."""
 
     window_s: int
     attempts: int

@@ -8,7 +8,11 @@ import msgspec
 
 
 class MetricsPoint(msgspec.Struct, frozen=True):
-    """One step of a series; ``at`` is its start."""
+    """
+    One step of a series; ``at`` is its start.
+
+    ``mean_ms`` and the percentiles are of successful attempts, ``failed_mean_ms`` of failed ones; null without any.
+    """
 
     at: datetime
     attempts: int
@@ -18,6 +22,7 @@ class MetricsPoint(msgspec.Struct, frozen=True):
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
+    failed_mean_ms: float | None
     errors: dict[str, int]
 
 

@@ -27,7 +27,7 @@ class HealthView(msgspec.Struct, frozen=True):
 
 
 class LastHour(msgspec.Struct, frozen=True):
-    """Attempts of the last 60 minutes."""
+    """Attempts of the last 60 minutes; the latency is of the successful ones."""
 
     attempts: int
     success_ratio: float | None

@@ -205,7 +205,7 @@ ANOMALY = AnomalyView(
     opened_at=EARLIER,
     closed_at=None,
 )
-POINT = MetricsPoint(EARLIER, 60, 6, 0.9, 121.0, 110.0, 180.0, 240.0, {"503": 6})
+POINT = MetricsPoint(EARLIER, 60, 6, 0.9, 121.0, 110.0, 180.0, 240.0, 15.2, {"503": 6})
 TRAFFIC = TrafficSummary(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)
 OVERVIEW = OverviewView(
     as_of=NOW,

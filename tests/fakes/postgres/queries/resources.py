@@ -249,9 +249,13 @@ def _event_view(stored: StoredEvent) -> EventView:
 
 def _point(at: datetime, rollups: Iterable[Rollup]) -> MetricsPoint:
     whole = merge_rollups(*rollups)
-    mean, p50, p95, p99 = (
+    mean, failed_mean, p50, p95, p99 = (
         None if value is None else round(value, 3)
-        for value in (whole.latency_mean_ms, *(percentile(whole.histogram, q) for q in (0.5, 0.95, 0.99)))
+        for value in (
+            whole.latency_mean_ms,
+            whole.failed_latency_mean_ms,
+            *(percentile(whole.histogram, q) for q in (0.5, 0.95, 0.99)),
+        )
     )
     return MetricsPoint(
         at=at,
@@ -262,5 +266,6 @@ def _point(at: datetime, rollups: Iterable[Rollup]) -> MetricsPoint:
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
+        failed_mean_ms=failed_mean,
         errors=whole.errors,
     )

@@ -166,21 +166,38 @@ def test_rollups_of_parts_merge_into_the_rollup_of_the_whole(
 
 @given(our.samples)
 def test_a_rollup_counts_every_attempt_once(samples: list[tuple[str, float]]) -> None:
-    """attempts == histogram total, failures == sum of errors, and the latencies add up to half a grain each."""
+    """The histogram holds the successes, the errors the failures, and latencies add up to half a grain each."""
     rollup = rollup_of(samples)
-    assert rollup.attempts == rollup.histogram.total == len(samples)
-    assert rollup.failures == sum(rollup.errors.values()) == sum(label != "ok" for label, _ in samples)
-    assert rollup.latency_sum_ms == pytest.approx(sum(ms for _, ms in samples), abs=len(samples) / 2_048 + 1e-6)
+    succeeded = [ms for label, ms in samples if label == "ok"]
+    failed = [ms for label, ms in samples if label != "ok"]
+    slack = len(samples) / 2_048 + 1e-6
+    assert rollup.attempts == len(samples)
+    assert rollup.histogram == Histogram.of(succeeded)
+    assert rollup.failures == sum(rollup.errors.values()) == len(failed)
+    assert rollup.latency_sum_ms == pytest.approx(sum(succeeded), abs=slack)
+    assert rollup.failed_latency_sum_ms == pytest.approx(sum(failed), abs=slack)
 
 
 def test_a_rollup_counts_errors_by_label_and_has_a_mean_latency() -> None:
     rollup = rollup_of([("ok", 10), ("503", 20), ("503", 30), ("timeout", 40)])
-    assert (rollup.attempts, rollup.failures, rollup.latency_mean_ms) == (4, 3, 25)
+    assert (rollup.attempts, rollup.failures) == (4, 3)
+    assert (rollup.latency_mean_ms, rollup.failed_latency_mean_ms) == (10, 30)
     assert rollup.errors == {"503": 2, "timeout": 1}
 
 
-def test_no_attempts_have_no_mean_latency() -> None:
-    assert Rollup().latency_mean_ms is None
+def test_refused_connections_do_not_hide_how_long_answers_take() -> None:
+    rollup = rollup_of([("ok", 200.0)] * 10 + [("connect", 1.0)] * 30)
+    assert percentile(rollup.histogram, 0.5) == pytest.approx(200, rel=0.025)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "means"), [([], (None, None)), ([("ok", 1)], (1, None)), ([("dns", 1)], (None, 1))]
+)
+def test_without_attempts_of_a_kind_there_is_no_mean(
+    attempts: list[tuple[str, float]], means: tuple[float | None, float | None]
+) -> None:
+    rollup = rollup_of(attempts)
+    assert (rollup.latency_mean_ms, rollup.failed_latency_mean_ms) == means
 
 
 @pytest.mark.parametrize("latency_ms", NOT_LATENCIES)
@@ -201,7 +218,7 @@ def test_a_built_rollup_does_not_change_when_the_builder_goes_on() -> None:
 
 
 def test_an_absurd_latency_counts_as_a_day() -> None:
-    assert rollup_of([("timeout", 1e308)]).latency_sum_ms == MAX_LATENCY_MS
+    assert rollup_of([("timeout", 1e308)]).failed_latency_sum_ms == MAX_LATENCY_MS
 
 
 @pytest.mark.parametrize(

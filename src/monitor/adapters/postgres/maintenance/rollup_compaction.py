@@ -50,10 +50,12 @@ class Resolution(msgspec.Struct, frozen=True):
         """SQL: replace the counts of the bucket from $1 to $2 of the webhooks in $3."""
         rows = f"rollups_{self.source} WHERE webhook_id = ANY($3) AND bucket_at >= $1 AND bucket_at < $2"
         return f"""
-        INSERT INTO rollups_{self.name} (webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors)
-        SELECT webhook_id, $1, attempts, failures, latency_sum_ms, coalesce(errors, '{{}}') FROM (
+        INSERT INTO rollups_{self.name} (
+            webhook_id, bucket_at, attempts, failures, latency_sum_ms, failed_latency_sum_ms, errors)
+        SELECT webhook_id, $1, attempts, failures, latency_sum_ms, failed_latency_sum_ms, coalesce(errors, '{{}}')
+        FROM (
             SELECT webhook_id, sum(attempts)::int AS attempts, sum(failures)::int AS failures,
-                   sum(latency_sum_ms) AS latency_sum_ms
+                   sum(latency_sum_ms) AS latency_sum_ms, sum(failed_latency_sum_ms) AS failed_latency_sum_ms
             FROM {rows} GROUP BY webhook_id
         ) AS c LEFT JOIN (
             SELECT webhook_id, jsonb_object_agg(key, n) AS errors FROM (
@@ -61,8 +63,9 @@ class Resolution(msgspec.Struct, frozen=True):
                 FROM (SELECT webhook_id, errors FROM {rows}) AS r, jsonb_each_text(errors) GROUP BY webhook_id, key
             ) AS by_key GROUP BY webhook_id
         ) AS e USING (webhook_id)
-        ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET (attempts, failures, latency_sum_ms, errors)
-            = (excluded.attempts, excluded.failures, excluded.latency_sum_ms, excluded.errors)
+        ON CONFLICT (webhook_id, bucket_at) DO UPDATE
+            SET (attempts, failures, latency_sum_ms, failed_latency_sum_ms, errors) = (excluded.attempts,
+                excluded.failures, excluded.latency_sum_ms, excluded.failed_latency_sum_ms, excluded.errors)
         """
 
     @property

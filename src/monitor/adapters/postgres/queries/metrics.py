@@ -171,6 +171,7 @@ def _rollup(row: asyncpg.Record) -> Rollup:
         errors=from_jsonb(row["errors"], dict[str, int]),
         histogram=histogram_of(row),
         latency_sum_ms=row["latency_sum_ms"],
+        failed_latency_sum_ms=row["failed_latency_sum_ms"],
     )
 
 
@@ -185,6 +186,7 @@ def _point(at: datetime, rollup: Rollup) -> MetricsPoint:
         p50_ms=p50_ms,
         p95_ms=p95_ms,
         p99_ms=p99_ms,
+        failed_mean_ms=_rounded(rollup.failed_latency_mean_ms),
         errors=rollup.errors,
     )
 

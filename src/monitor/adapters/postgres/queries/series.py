@@ -41,6 +41,9 @@ _AS_STORED = f"""
 """
 
 
+_COUNTS = "attempts, failures, latency_sum_ms, failed_latency_sum_ms"
+
+
 # $1 webhook, $2 and $3 the range, $4 seconds per step, $5 the resolutions to use. One that is not used counts as one
 # without compacted rows. The range ends at whole units of each that is used, and days are never ahead of hours.
 def _series(buckets: str) -> str:
@@ -63,17 +66,18 @@ WITH compacted AS MATERIALIZED (
     SELECT greatest($2, days) AS since, least($3, hours) AS until FROM compacted
     UNION ALL SELECT at, at + interval '1 day' FROM stale_days
 ), parts AS MATERIALIZED (
-    SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, attempts, failures, latency_sum_ms, errors
-    FROM ({_rows("rollups", "attempts, failures, latency_sum_ms, errors")}) AS r
+    SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, {_COUNTS}, errors
+    FROM ({_rows("rollups", f"{_COUNTS}, errors")}) AS r
 ), counts AS (
-    SELECT at, sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(latency_sum_ms) AS latency_sum_ms
+    SELECT at, sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(latency_sum_ms) AS latency_sum_ms,
+           sum(failed_latency_sum_ms) AS failed_latency_sum_ms
     FROM parts GROUP BY at
 ), errors AS (
     SELECT at, jsonb_object_agg(key, n) AS errors FROM (
         SELECT at, key, sum(value::int) AS n FROM parts, jsonb_each_text(errors) GROUP BY at, key
     ) AS e GROUP BY at
 ), buckets AS ({buckets})
-SELECT at, attempts, failures, latency_sum_ms, coalesce(errors, '{{}}') AS errors, indexes, counts
+SELECT at, {_COUNTS}, coalesce(errors, '{{}}') AS errors, indexes, counts
 FROM counts LEFT JOIN errors USING (at) LEFT JOIN buckets USING (at) ORDER BY at
 """
 

@@ -24,16 +24,18 @@ HOUR_LOCK = 0x6D6F6E04
 # the rows, in ascending order, which excludes deadlocks.
 MERGE_COUNTS = f"""
 WITH held AS MATERIALIZED (
-    SELECT count(pg_advisory_xact_lock_shared({HOUR_LOCK}, hour)) AS hours FROM unnest($7::int[]) AS hour
+    SELECT count(pg_advisory_xact_lock_shared({HOUR_LOCK}, hour)) AS hours FROM unnest($8::int[]) AS hour
 )
-INSERT INTO rollups_minute AS r (webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors)
-SELECT webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors::jsonb
-FROM held, unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::int[], $5::float8[], $6::text[])
-    AS n (webhook_id, bucket_at, attempts, failures, latency_sum_ms, errors)
+INSERT INTO rollups_minute AS r
+    (webhook_id, bucket_at, attempts, failures, latency_sum_ms, failed_latency_sum_ms, errors)
+SELECT webhook_id, bucket_at, attempts, failures, latency_sum_ms, failed_latency_sum_ms, errors::jsonb
+FROM held, unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::int[], $5::float8[], $6::float8[], $7::text[])
+    AS n (webhook_id, bucket_at, attempts, failures, latency_sum_ms, failed_latency_sum_ms, errors)
 ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET
     attempts = r.attempts + excluded.attempts,
     failures = r.failures + excluded.failures,
     latency_sum_ms = r.latency_sum_ms + excluded.latency_sum_ms,
+    failed_latency_sum_ms = r.failed_latency_sum_ms + excluded.failed_latency_sum_ms,
     errors = CASE
         WHEN excluded.errors = '{{}}' THEN r.errors
         WHEN r.errors = '{{}}' THEN excluded.errors
@@ -56,6 +58,7 @@ WITH n AS (
 )
 INSERT INTO histograms_minute AS h (webhook_id, bucket_at, indexes, counts)
 SELECT webhook_id, bucket_at, string_to_array(indexes, ',')::smallint[], string_to_array(counts, ',')::int[] FROM n
+WHERE indexes <> ''
 ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET (indexes, counts) = (
     SELECT array_agg(i ORDER BY i), array_agg(c ORDER BY i) FROM (
         SELECT i, sum(c)::int AS c
@@ -86,6 +89,7 @@ class PostgresAttemptLog:
             [m.rollup.attempts for m in rows],
             [m.rollup.failures for m in rows],
             [m.rollup.latency_sum_ms for m in rows],
+            [m.rollup.failed_latency_sum_ms for m in rows],
             [jsonb(m.rollup.errors) for m in rows],
             sorted({hour_number(m.at) for m in rows}),
         )

@@ -45,7 +45,7 @@ export function LatencyChart({ x, known, normal, spans, height }) {
     () => normal && { low: normal.latency_low_ms, high: normal.latency_high_ms, line: normal.slow_ms, label: "normal, dashed: 1 in 20 is slower" },
     [normal],
   );
-  return html`<${Chart} label="Latency" x=${x} series=${series} format=${ms} isLog=${true} band=${band} spans=${spans} height=${height} />`;
+  return html`<${Chart} label="Latency of successes" x=${x} series=${series} format=${ms} isLog=${true} band=${band} spans=${spans} height=${height} />`;
 }
 
 /** Attempts in the background, what failed of them in front; with *normal* as a ratio against its band. */

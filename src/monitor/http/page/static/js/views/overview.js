@@ -52,7 +52,7 @@ function Figures({ overview, performance }) {
     <div class="figure wide"><dt>Webhooks</dt><dd><${Health} overview=${overview} /></dd></div>
     <${Figure} name="Success, last hour" value=${percent(traffic.success_ratio)} note=${before?.success_ratio != null && `previous hour ${percent(before.success_ratio)}`} />
     <${Figure} name="Throughput" value=${perSecond(traffic.throughput_per_s)} note=${`${short(traffic.attempts)} attempts in the last hour`} />
-    <${Figure} name="Latency, p95" value=${ms(traffic.p95_ms)} note=${`p50 ${ms(traffic.p50_ms)} · p99 ${ms(traffic.p99_ms)}`} />
+    <${Figure} name="Latency of successes, p95" value=${ms(traffic.p95_ms)} note=${`p50 ${ms(traffic.p50_ms)} · p99 ${ms(traffic.p99_ms)}`} />
     <${Figure} name="Oldest due" value=${duration(queue.oldest_due_age_s)} tone=${queue.oldest_due_age_s > 300 ? "warn" : ""}
       note=${`${short(queue.pending)} pending · ${short(queue.in_flight)} in flight`} />
     <${Figure} name="Open anomalies" value=${count(overview.anomalies)} note=${`${plural(overview.acknowledged, "alert")} acknowledged`} />
