@@ -219,6 +219,12 @@ def cache(session: nox.Session) -> None:
 
 
 @in_dev
+def sender(session: nox.Session) -> None:
+    """The long forms of the sender's tests: 10,000 answers beside aiohttp, a million posts to receivers that close."""
+    run_tests(session, "tests/integration/sender", together=False, MONITOR_TEST_LONG="1")
+
+
+@in_dev
 def migrations(session: nox.Session) -> None:
     """Upgrade an empty database, compare it with the tables the code knows, go down and up again."""
     run_tests(session, "tests/integration", marked="migrations", together=False)

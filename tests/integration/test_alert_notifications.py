@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from monitor.bootstrap.container import Container
+from monitor.domain.alerts.notification import AlertNotification
 from tests.integration.detection_support import Watch, actions, alert, fail, recover
 from tests.integration.support import (
     Api,
@@ -27,6 +28,24 @@ FAST: dict[str, Any] = {"schedule_s": [0, 0.01, 0.01, 0.01, 0.01, 0.01], "jitter
 @pytest.fixture
 def watch(parts: Container) -> Watch:
     return Watch(parts)
+
+
+async def test_a_later_notification_waits_for_the_one_before(parts: Container) -> None:
+    first, second = (AlertNotification(f"monitor.{n}", b"{}", {}, parts.clock.new_id()) for n in ("raised", "resolved"))
+    async with parts.unit_of_work() as uow:
+        await uow.notifications.add([first, second])
+        await uow.commit()
+
+    async with parts.unit_of_work() as slow:
+        held = await slow.notifications.take(1)
+        async with parts.unit_of_work() as quick:
+            meanwhile = await quick.notifications.take(10)
+        await slow.commit()
+    async with parts.unit_of_work() as quick:
+        after = await quick.notifications.take(10)
+        await quick.commit()
+
+    assert (held, meanwhile, after) == ([first], [], [second])
 
 
 # ----------------------------------------------------------------------------------------------------------- being told

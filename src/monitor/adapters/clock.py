@@ -12,6 +12,8 @@ from uuid import UUID
 from monitor.domain.ids import TAIL_BITS, next_stamp, stamp, unix_millis, uuid7
 
 _NS_PER_MS = 1_000_000
+_ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine is suspended, as the other processes do; Linux alone has it."""
 
 
 class SystemClock:
@@ -25,7 +27,7 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.clock_gettime(_ELAPSED)
 
     def new_id(self, at: datetime | None = None) -> UUID:
         random_bits = random.getrandbits(TAIL_BITS)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from monitor.adapters.clock import SystemClock
 from tests.fakes.clock import FakeClock
@@ -11,6 +14,12 @@ from tests.fakes.clock import FakeClock
 
 def test_now_is_the_time_of_the_host() -> None:
     assert abs(SystemClock().now() - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux counts the time of a suspended machine")
+def test_seconds_go_on_while_the_machine_is_suspended() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= SystemClock().monotonic() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_ids_from_many_threads_never_repeat() -> None:

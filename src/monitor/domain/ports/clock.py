@@ -15,7 +15,7 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Return monotonic seconds from an arbitrary start."""
+        """Return seconds from an arbitrary start; never back, and on while the machine is suspended."""
         ...
 
     def new_id(self, at: datetime | None = None) -> UUID:

@@ -10,6 +10,17 @@ import msgspec
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.ports.clock import Clock
 
+TAKE_LOCK = 0x6D6F6E05
+
+# One process at a time until its commit, or a resolved alert could be sent before it was raised.
+TAKE = """
+WITH own AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($2) AS held), taken AS (
+    DELETE FROM alert_notifications WHERE id IN (
+        SELECT id FROM alert_notifications WHERE (SELECT held FROM own) ORDER BY id LIMIT $1 FOR UPDATE)
+    RETURNING *)
+SELECT notification FROM taken ORDER BY id
+"""
+
 
 class PostgresAlertNotificationQueue:
     """See :class:`monitor.domain.ports.repositories.notifications.AlertNotificationQueue`."""
@@ -25,10 +36,5 @@ class PostgresAlertNotificationQueue:
         )
 
     async def take(self, limit: int) -> list[AlertNotification]:
-        rows = await self._connection.fetch(
-            "WITH taken AS (DELETE FROM alert_notifications WHERE id IN"
-            " (SELECT id FROM alert_notifications ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING *)"
-            " SELECT notification FROM taken ORDER BY id",
-            limit,
-        )
+        rows = await self._connection.fetch(TAKE, limit, TAKE_LOCK)
         return [msgspec.msgpack.decode(row["notification"], type=AlertNotification) for row in rows]

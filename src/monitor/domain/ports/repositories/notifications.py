@@ -16,5 +16,9 @@ class AlertNotificationQueue(Protocol):
         ...
 
     async def take(self, limit: int) -> list[AlertNotification]:
-        """Remove and return up to *limit* notifications, oldest first, skipping locked ones."""
+        """
+        Remove and return up to *limit* notifications, oldest first.
+
+        One transaction at a time may hold some, so that they are published in order; meanwhile others get none.
+        """
         ...
