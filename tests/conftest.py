@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket
 
@@ -31,6 +32,9 @@ def pytest_configure() -> None:
     # with SIGINT ignored, and so would the programs that it starts.
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, signal.default_int_handler)
+    # As the product logs, and not with the variables of each frame, which take a second each to draw.
+    processors = structlog.get_config()["processors"]
+    processors[-1] = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
 @pytest.hookimpl(tryfirst=True)
