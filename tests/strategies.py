@@ -74,7 +74,7 @@ instants = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st
 jitters = st.floats(0, 1, exclude_max=True)
 ratios = st.floats(0.01, 1)
 latencies_ms = st.floats(0, 100_000, allow_subnormal=False)
-status_codes = st.integers(300, 599)
+status_codes = st.integers(300, 999)
 failure_labels = st.sampled_from(["404", "500", "503", "timeout", "dns", "reset"])
 labels = st.just(OK_LABEL) | failure_labels
 """Outcome labels, about half of them ``ok``."""
@@ -90,6 +90,22 @@ label_maps = st.dictionaries(segments, segments, max_size=3)
 message_ids = st.uuids().map("msg_{}".format)
 timestamps_s = st.integers(0, 4_102_444_800)
 signing_keys = st.binary(min_size=24, max_size=64)
+_json_characters = st.one_of(
+    st.characters(min_codepoint=0x20, exclude_characters='"\\', exclude_categories=["Cs"]),
+    st.sampled_from(["\\n", '\\"', "\\\\", "\\/", "\\u0000", "\\u00e4", "\\ud83d\\ude00"]),
+    st.integers(0xD800, 0xDFFF).flatmap(lambda half: st.sampled_from([f"\\u{half:x}", f"\\u{half:X}"])),
+)
+_json_strings = st.lists(_json_characters, max_size=6).map(lambda parts: '"' + "".join(parts) + '"')
+_json_numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,9})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
+json_texts: st.SearchStrategy[bytes] = st.recursive(
+    st.sampled_from(["null", "true", "1e400", "-1E+400"]) | _json_numbers.filter(str.isascii) | _json_strings,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: "[" + " ,".join(items) + "]")
+        | st.lists(st.tuples(_json_strings, inner).map(":\t".join), max_size=3).map(lambda m: "{" + ", ".join(m) + "}")
+    ),
+    max_leaves=8,
+).map(str.encode)
+"""JSON by its grammar (RFC 8259), not by a writer: lone surrogates, numbers beyond doubles, names given twice."""
 
 # ------------------------------------------------------------------------------------------------------ vocab, webhooks
 
@@ -97,9 +113,7 @@ actors = st.builds(Actor, subject=segments, role=st.none() | st.sampled_from(Rol
 pages = st.builds(Page[str], items=st.lists(segments, max_size=5), next_cursor=st.none() | segments)
 rate_limits = st.builds(RateLimit, per_s=st.floats(0.1, 1_000), burst=st.integers(1, 100))
 retry_policies = st.builds(
-    RetryPolicy,
-    schedule_s=st.lists(st.floats(0, 1e9), max_size=12).map(tuple),
-    jitter_ratio=st.floats(0, 1),
+    RetryPolicy, schedule_s=st.lists(st.floats(0, 1e9), max_size=12).map(tuple), jitter_ratio=st.floats(0, 1)
 )
 webhooks = st.builds(
     Webhook,

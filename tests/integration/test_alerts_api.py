@@ -380,6 +380,6 @@ async def test_anomalies_are_listed_open_or_closed(api: Api, parts: Container, w
 
 async def test_a_mistake_is_named_as_the_caller_knows_it(api: Api) -> None:
     empty = assert_problem(await api.post("alerts/ack"), 400, "malformed")
-    assert empty["errors"] == [{"pointer": "", "detail": "Send a JSON body."}]
+    assert empty["errors"] == [{"pointer": "", "detail": "The body is empty; send JSON."}]
     wrong = assert_problem(await api.get("alerts", params={"state": "bad"}), 400, "malformed")
     assert wrong["errors"] == [{"pointer": "/query/state", "detail": "Not one of the allowed values"}]

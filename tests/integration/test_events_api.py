@@ -26,6 +26,8 @@ PAYLOADS = [
     b"1E400",
     b"123456789012345678901234567890",
     b'{"a":1,"a":2}',
+    rb'{"s":"\ud800"}',
+    rb'{"\uDFFF":"\ud83d\ud83d\ude00"}',
     b'{ "a" :\t[ 1 ,\r\n2 ] }',
     rb'{"\u0061":"\u00e4\ud83d\ude00\/\b"}',
     '{"ä":"😀"}'.encode(),
@@ -47,7 +49,7 @@ async def test_the_receiver_gets_the_payload_byte_for_byte(
         batch = await caller.post("events", content=b'{"events":[' + body + b"]}", headers=json, role=Role.PUBLISHER)
         assert batch.status_code == 202, batch.text
         posted = dict(zip((event["id"] for event in batch.json()["events"]), PAYLOADS, strict=True))
-        for payload in PAYLOADS[:12]:
+        for payload in PAYLOADS[:14]:
             single = await caller.post("events", content=b'{"type":"a.b","payload":' + payload + b"}", headers=json)
             assert single.status_code == 202, single.text
             posted[single.json()["id"]] = payload

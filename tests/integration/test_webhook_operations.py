@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -138,6 +138,26 @@ async def test_a_deleted_webhook_is_gone_and_what_waited_is_cancelled(api: Api) 
     assert (await api.read(f"events/{event}"))["deliveries"]["cancelled"] == 1
     await api.publish(2)
     assert len(await api.ids("deliveries")) == 1
+
+
+async def test_the_history_of_a_deleted_webhook_stays(api: Api, receiver: Receiver, parts: Container) -> None:
+    async def answer(_: object) -> Any:
+        return web.Response(status=999)
+
+    receiver.answer = answer
+    webhook = await api.create(receiver.url, retry={"schedule_s": [0], "jitter_ratio": 0})
+    path = f"webhooks/{webhook['id']}"
+    async with working(parts):
+        await api.publish(1)
+        await finished(api, 1)
+    assert (await api.call("DELETE", path)).status_code == 204
+    (attempt,) = (await api.read(f"{path}/attempts", params={"error": 999}))["items"]
+    assert attempt["status_code"] == 999
+    assert (await api.read(f"{path}/attempts", params={"error": 600}))["items"] == []
+    assert (await api.read(f"{path}/attempts/{attempt['id']}"))["exchange"]["url"] == receiver.url
+    assert (await api.read(f"{path}/metrics"))["total"]["attempts"] == 1
+    reported = {"attempts": [{"delivered_at": datetime.now(UTC).isoformat(), "status_code": 204, "latency_ms": 1}]}
+    assert_problem(await api.post(f"{path}/attempts", json=reported), 404, "not_found")
 
 
 async def test_a_list_row_tells_how_the_last_hour_went(api: Api, receiver: Receiver, parts: Container) -> None:

@@ -183,7 +183,7 @@ class Container:
     # Parts -----------------------------------------------------------------------------------------------------------
 
     async def _snapshot(self) -> bytes:
-        return (await self.views.answer("dashboard")).body
+        return await self.views.current("dashboard")
 
     def _reset_feed(self, undelivered: Sequence[DomainEvent]) -> None:
         if any(is_live(event) for event in undelivered):

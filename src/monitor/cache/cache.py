@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from typing import Self
@@ -137,6 +138,19 @@ class Cache:
         shared = self._in_flight.joinable(key.text)
         if shared is None:
             shared = self._start(key, create, not_before=self._state.unix_s())
+        return await asyncio.shield(shared.future)
+
+    async def recompute(self, key: Key, create: Creator) -> Entry:
+        """
+        Return a value whose computation began after this call, waiting out one that began before.
+
+        Raises what :meth:`get` raises; like it, returns the last good value, marked ``stale``, in place of an outage.
+        """
+        before = self._in_flight.joinable(key.text)
+        if before is not None and before.started:
+            await asyncio.wait([before.future])
+        # No stored value is good enough: it is dated by the end of its computation, on its creator's clock.
+        shared = self._in_flight.joinable(key.text) or self._start(key, create, not_before=math.inf)
         return await asyncio.shield(shared.future)
 
     async def dependency(self, key: Key, create: Creator) -> Entry:

@@ -36,6 +36,7 @@ from monitor.domain.vocab import Page
 
 STATS_DAYS = 30
 TOO_LONG = "This took too long to compute; try again in a moment."
+NOT_CURRENT = "The answer cannot be computed now, and the last one may be outdated; try again in a moment."
 PART_MISSING = "A part of the dashboard cannot be computed now; try again in a moment."
 
 
@@ -99,6 +100,22 @@ class CachedViews:
             return await self._cache.get(key, create)
         except TimeoutError:
             raise Unavailable(TOO_LONG) from None
+
+    async def current(self, name: str, **scope: Any) -> bytes:
+        """
+        Return the answer of the view *name*, computed after this call and never the last good one.
+
+        Raises:
+            Unavailable: it could not be computed.
+        """
+        key, create = self._key(name, scope)
+        try:
+            entry = await self._cache.recompute(key, create)
+        except TimeoutError:
+            raise Unavailable(TOO_LONG) from None
+        if entry.stale:
+            raise Unavailable(NOT_CURRENT)
+        return entry.body
 
     def text(self, name: str, **scope: Any) -> str:
         """Return what :meth:`peek` takes."""

@@ -46,6 +46,19 @@ def test_a_caller_does_not_wait_until_other_processes_can_have_the_value_too(wor
     assert len(world.source.calls) == 1
 
 
+def test_a_recomputation_begins_after_the_call(world: World) -> None:
+    cache = world.cache()
+    world.source.gate = gate = world.gate()
+    before = world.ask(cache)
+    world.source.change()
+    recomputed = [world.start(cache.recompute(ONE, world.source.creator(ONE))) for _ in range(3)]
+    world.open(gate)
+
+    assert before.result().body == b"1"
+    assert {job.result().body for job in recomputed} == {b"2"}
+    assert len(world.source.calls) == 2
+
+
 def test_a_thousand_callers_are_one_creation(world: World) -> None:
     cache = world.cache()
     world.source.gate = gate = world.gate()

@@ -220,6 +220,19 @@ async def test_the_last_good_answer_stands_in_for_a_database_that_is_away(
         await catalogue.answer("webhooks")
 
 
+async def test_a_current_answer_is_computed_after_the_call_and_never_the_last_good_one(
+    catalogue: CachedViews, reads: FakeReads, cache: Cache
+) -> None:
+    good = await catalogue.answer("webhooks")
+    assert await catalogue.current("webhooks") == good.body
+    assert [name for name, _ in reads.asked] == ["webhooks", "webhooks"]
+    for error in (Unavailable("The database is not reachable."), TimeoutError()):
+        reads.error = error
+        with pytest.raises(Unavailable):
+            await catalogue.current("webhooks")
+        assert (await catalogue.answer("webhooks")).body == good.body
+
+
 async def test_a_creation_that_takes_too_long_is_an_outage(catalogue: CachedViews, reads: FakeReads) -> None:
     reads.error = TimeoutError()
     with pytest.raises(Unavailable):

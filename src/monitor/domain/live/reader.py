@@ -47,29 +47,39 @@ class Reader:
     """
     A cursor into the stream. The ring is the backlog of every socket, so a slow one needs no memory of its own.
 
-    ``cursor`` is the last ``seq`` that was read or filtered out, or ``NO_CURSOR``.
+    ``cursor`` is the last ``seq`` that was read or filtered out, or ``NO_CURSOR``. It may be ahead of the stream: a
+    client that comes from a process which is further waits until this one has caught up, so that ``seq`` never falls.
     """
 
-    __slots__ = ("cursor", "filter")
+    __slots__ = ("_epoch", "_reached", "cursor", "filter")
 
     def __init__(self) -> None:
         self.cursor = NO_CURSOR
         self.filter = NO_FILTER
+        self._epoch = ""
+        self._reached = 0
 
     def resume(self, stream: Stream, position: Position) -> bool:
         """Continue after *position*; return ``False`` if later messages have left the ring."""
-        if position.epoch != stream.epoch or not stream.covers(position.seq):
+        if position.epoch != stream.epoch or stream.has_dropped(position.seq):
             return False
-        self.cursor = position.seq
+        self._epoch, self.cursor = position.epoch, position.seq
         return True
 
     def start(self, stream: Stream, snapshot: Message) -> bool:
         """Continue after *snapshot*; return ``False`` if later messages have left the ring."""
         return self.resume(stream, Position(snapshot.epoch, snapshot.seq))
 
-    def await_snapshot(self) -> None:
-        """Read nothing until the next snapshot."""
-        self.cursor = NO_CURSOR
+    def await_snapshot(self, stream: Stream) -> int:
+        """Read nothing until the next snapshot; return the ``seq`` that it must include."""
+        same_epoch = self._epoch == stream.epoch
+        self._reached = max(stream.seq, self.cursor, self._reached) if same_epoch else stream.seq
+        self._epoch, self.cursor = stream.epoch, NO_CURSOR
+        return self._reached
+
+    def forget(self) -> None:
+        """Drop a position that is none of this feed."""
+        self._epoch, self._reached, self.cursor = "", 0, NO_CURSOR
 
     def advance(self, message: Message) -> bool:
         """Move the cursor to *message*, which must be the next one; return whether it passes the filter."""
@@ -81,11 +91,15 @@ class Reader:
 
     def is_lost(self, stream: Stream) -> bool:
         """Whether the next message has left the ring."""
-        return self.cursor != NO_CURSOR and not stream.covers(self.cursor)
+        return self.cursor != NO_CURSOR and stream.has_dropped(self.cursor)
+
+    def is_ahead(self, stream: Stream) -> bool:
+        """Whether the stream has yet to reach the cursor."""
+        return self.cursor > stream.seq
 
     def lag(self, stream: Stream) -> int:
         """Return the number of messages after the cursor."""
-        return 0 if self.cursor == NO_CURSOR else stream.seq - self.cursor
+        return 0 if self.cursor == NO_CURSOR else max(stream.seq - self.cursor, 0)
 
     def unread(self, stream: Stream) -> Iterator[Message]:
         """Yield the messages after the cursor that pass the filter, moving it; stopping early keeps the rest."""

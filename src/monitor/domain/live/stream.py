@@ -80,8 +80,12 @@ class Stream:
 
     def covers(self, seq: int) -> bool:
         """Whether all messages after *seq* are in the ring."""
-        return self.seq - len(self._ring) <= seq <= self.seq
+        return not self.has_dropped(seq) and seq <= self.seq
+
+    def has_dropped(self, seq: int) -> bool:
+        """Whether a message after *seq* has left the ring."""
+        return seq < self.seq - len(self._ring)
 
     def after(self, seq: int) -> list[Message]:
-        """Return the messages after *seq*, which must be covered."""
+        """Return the messages after *seq*: covered, or ahead of the stream, after which there are none."""
         return list(islice(self._ring, len(self._ring) - (self.seq - seq), None))

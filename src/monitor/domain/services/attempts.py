@@ -40,7 +40,7 @@ class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     delivered_at: datetime
     latency_ms: Annotated[float, Meta(ge=0, le=86_400_000)]
-    status_code: Annotated[int, Meta(ge=100, le=599)] | None = None
+    status_code: Annotated[int, Meta(ge=100, le=999)] | None = None
     error: ErrorKind | None = None
     event_id: UUID | None = None
     event_type: Annotated[str, Meta(min_length=1, max_length=128)] | None = None

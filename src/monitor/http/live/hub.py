@@ -35,6 +35,9 @@ HEARTBEAT_S = 30.0
 DISCONNECTED_SNAPSHOT_S = 5.0
 """While this process does not follow the log, its sockets get a snapshot this often instead."""
 
+AHEAD_TICKS = 30
+"""A connected process reaches every position of its feed in this many ticks; one beyond is not of this feed."""
+
 RETRY_S = 1.0
 CHUNK = 256
 """Sockets that are written to before other tasks run: a few milliseconds."""
@@ -66,7 +69,7 @@ class HubStatus(msgspec.Struct, frozen=True):
 class Hub:
     """
     Args:
-        snapshot: returns the JSON of the dashboard; raises ``Unavailable`` if it cannot be had now.
+        snapshot: computes the JSON of the dashboard after it was called; raises ``Unavailable`` if it cannot now.
         now: Unix seconds.
         max_per_user: sockets that one subject may hold in this process.
         sleep: waits between ticks and tries.
@@ -157,12 +160,11 @@ class Hub:
         socket.transport.on_drained = lambda: self._drained(socket)
 
     def begin(self, socket: Socket, position: Position | None) -> None:
-        """Start *socket* from *position*, or else from a snapshot."""
+        """Start *socket* from *position*, or else from a snapshot that is not behind what its client has."""
         if position is not None and socket.resume(self.stream, position):
             self._waiting.pop(socket, None)
             return
-        socket.reader.await_snapshot()
-        self._waiting[socket] = self.stream.seq
+        self._waiting[socket] = socket.reader.await_snapshot(self.stream)
         self._snapshot_needed.set()
 
     def handle(self, socket: Socket, frame: Subscribe | Resume) -> None:
@@ -208,6 +210,8 @@ class Hub:
                 for socket in chunk:
                     socket.send_numbered(message, now)
                 await asyncio.sleep(0)
+        if self._waiting:
+            self._snapshot_needed.set()
 
     def restart(self) -> None:
         """Start every socket over from a snapshot: the stream is in a new epoch."""
@@ -223,11 +227,15 @@ class Hub:
     async def send_snapshots(self) -> None:
         """Send one snapshot to all sockets that wait for one. Raises ``Unavailable``: the wait goes on."""
         self._snapshot_needed.clear()
-        waiting = [socket for socket in self._waiting if not socket.transport.congested]
-        if not waiting:
-            return
         # The position is taken first: what happens while the snapshot is read is sent again after it, not left out.
         position, version = self.stream.position, self._metrics_version
+        waiting = [
+            socket
+            for socket, needed in self._waiting.items()
+            if needed <= position.seq and not socket.transport.congested
+        ]
+        if not waiting:
+            return
         snapshot = await self._snapshot_message(position)
         for chunk in _chunks(waiting):
             for socket in chunk:
@@ -241,7 +249,10 @@ class Hub:
             self._snapshot_needed.set()
 
     async def _snapshot_message(self, position: Position) -> Message:
-        return encode_entry(self._entry(MessageKind.SNAPSHOT, await self._snapshot()), position.epoch, position.seq)
+        return encode_entry(await self._snapshot_entry(), position.epoch, position.seq)
+
+    async def _snapshot_entry(self) -> FeedEntry:
+        return self._entry(MessageKind.SNAPSHOT, await self._snapshot())
 
     async def _snapshot_loop(self) -> None:
         while True:
@@ -268,12 +279,30 @@ class Hub:
         """Do what is due in second number *ticks*."""
         for socket in tuple(self._sockets):
             socket.check(self.stream, self._now(), self._is_revoked)
+            self._check_position(socket)
         await self._send_metrics()
         if ticks % round(HEARTBEAT_S / TICK_S) == 0:
             heartbeat = self._entry(MessageKind.HEARTBEAT, b'{"every_s":%d}' % HEARTBEAT_S)
-            await self._broadcast(encode_entry(heartbeat, self.stream.epoch, self.stream.seq), self._sockets)
+            await self._broadcast_at_cursors(heartbeat)
         if not self.stream.connected and ticks % round(DISCONNECTED_SNAPSHOT_S / TICK_S) == 0 and self._sockets:
-            await self._broadcast(await self._snapshot_message(self.stream.position), self._sockets)
+            await self._broadcast_at_cursors(await self._snapshot_entry())
+
+    def _check_position(self, socket: Socket) -> None:
+        """Start *socket* over if the stream does not reach the position that its client claims to have."""
+        if not socket.reader.is_ahead(self.stream) and self._waiting.get(socket, 0) <= self.stream.seq:
+            socket.ahead_ticks = 0
+        elif self.stream.connected:
+            socket.ahead_ticks += 1
+            if socket.ahead_ticks >= AHEAD_TICKS:
+                socket.reader.forget()
+                self.begin(socket, None)
+
+    async def _broadcast_at_cursors(self, entry: FeedEntry) -> None:
+        """Send to every socket at its own position, also to those ahead of the stream: *entry* holds what they have."""
+        seq = self.stream.seq
+        ahead = {socket.reader.cursor for socket in self._sockets if socket.reader.is_ahead(self.stream)}
+        for cursor in (seq, *sorted(ahead)):
+            await self._broadcast(encode_entry(entry, self.stream.epoch, cursor), self._sockets)
 
     async def _send_metrics(self) -> None:
         """Send the newest metrics to every socket that lacks them: all once they change, else those skipped then."""

@@ -17,12 +17,14 @@ class Socket:
     """
     A reader and a session on a transport.
 
-    ``metrics_version`` is that of the newest metrics it was sent: older ones that it missed are of no use, so none are
-    kept. ``since`` is in Unix seconds; ``close_reason`` is empty while this side has not closed it.
+    ``ahead_ticks`` counts how long it has waited for the stream to reach its position. ``metrics_version`` is that of
+    the newest metrics it was sent: older ones that it missed are of no use, so none are kept. ``since`` is in Unix
+    seconds; ``close_reason`` is empty while this side has not closed it.
     """
 
     __slots__ = (
-        "close_reason", "congested_since", "is_open", "metrics_version", "reader", "session", "since", "transport",
+        "ahead_ticks", "close_reason", "congested_since", "is_open",
+        "metrics_version", "reader", "session", "since", "transport",
     )  # fmt: skip
 
     def __init__(self, transport: FrameTransport, session: Session, since: float) -> None:
@@ -31,6 +33,7 @@ class Socket:
         self.since = since
         self.reader = Reader()
         self.metrics_version = 0
+        self.ahead_ticks = 0
         self.congested_since: float | None = None
         self.is_open = True
         self.close_reason = ""

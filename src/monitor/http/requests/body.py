@@ -6,7 +6,11 @@ builds objects before it builds structs, so that a ``msgspec.Raw`` member would 
 replaces it in ``Litestar(dto=JsonBody)``, for every handler with ``data: JSONBody[SomeStruct]`` or
 ``data: MergePatch[SomeStruct]``.
 
-Unreadable is 400 (``Malformed``), readable but against a rule is 422 (``Invalid``), another content type is 415.
+Unreadable is 400 (``Malformed``), readable but against a rule is 422 (``Invalid``), another content type or a content
+coding is 415.
+
+RFC 8259 section 8.2 allows an escaped surrogate without its other half (``"\\ud800"``), which msgspec refuses. Such a
+body is decoded with NUL in place of each, and the bytes are put back under the ``Raw`` members afterwards.
 """
 
 from __future__ import annotations
@@ -48,7 +52,18 @@ _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER = b"0" * 19
-_CONTENT_TYPE = re.compile(r'\s*([a-z0-9.+/-]+)\s*(?:;\s*charset\s*=\s*("?)utf-?8\2\s*)?;?\s*', re.IGNORECASE)
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER = rf'\s*;\s*(?:({_NAME})=({_NAME}|"(?:[^"\\]|\\.)*+"))?'
+_PARAMETERS = re.compile(_PARAMETER)
+_CONTENT_TYPE = re.compile(rf"\s*({_NAME}/{_NAME})((?:{_PARAMETER})*+)\s*")
+"""RFC 9110 section 8.3.1, with blanks around the equals sign taken for a mistake."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NUL_ESCAPE = b"\\u0000"
+_ESCAPED_BACKSLASH, _NO_UTF8 = b"\\\\", b"\xff\xff"
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_SURROGATE = re.compile(rb"%b|%b" % (_HIGH, _LOW))
+_LONE_SURROGATE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 
 
 def read(body: bytes, type_: type[T]) -> T:
@@ -57,21 +72,26 @@ def read(body: bytes, type_: type[T]) -> T:
 
     Raises:
         Malformed: not UTF-8, not JSON, or nested too deeply.
-        Invalid: against the type, or with NUL in text or an integer beyond 64 bits outside ``Raw`` members.
+        Invalid: against the type, or with NUL or half of a surrogate pair in text, or an integer beyond 64 bits,
+            outside ``Raw`` members.
     """
     _check_readable(body)
+    # Raw members are views into this buffer, which is why it can be put back as it was after decoding.
+    readable = _without_lone_surrogates(body) if _SURROGATE.search(body) else body
     decoder: msgspec.json.Decoder[T] = _decoder(cast("Hashable", type_))
     try:
-        value = decoder.decode(body)
+        value = decoder.decode(readable)
     except msgspec.ValidationError as exc:
         # msgspec stops at the first broken rule, and has not seen whether the rest is JSON at all.
-        _check_grammar(body)
+        _check_grammar(readable)
         _refuse(exc)
     except (msgspec.DecodeError, RecursionError):
         raise Malformed("The body is not valid JSON.") from None
     # Both are rare, and their absence shows in the bytes at a fraction of the cost of a walk.
-    if b"\\u0000" in body or _LONG_NUMBER in body.translate(_DIGITS):
+    if _NUL_ESCAPE in readable or _LONG_NUMBER in body.translate(_DIGITS):
         _check_storable(value)
+    if isinstance(readable, bytearray):
+        readable[:] = body
     return value
 
 
@@ -95,7 +115,9 @@ class JsonBody(AbstractDTO[Any]):
 
     def decode_bytes(self, value: bytes) -> Any:
         field = self.asgi_connection.route_handler.parsed_data_field
-        check_content_type(self.asgi_connection.headers.get("content-type"), {JSON, field.kwarg_definition.media_type})
+        headers = self.asgi_connection.headers
+        check_content_coding(headers.get("content-encoding"))
+        check_content_type(headers.get("content-type"), {JSON, field.kwarg_definition.media_type})
         return read(value, field.annotation)
 
     @classmethod
@@ -124,8 +146,19 @@ def check_content_type(header: str | None, allowed: AbstractSet[str]) -> None:
         UnsupportedMedia: absent, not one of *allowed*, or in another charset than UTF-8.
     """
     match = _CONTENT_TYPE.fullmatch(header or "")
-    if match is None or match[1].lower() not in allowed:
+    parameters = _PARAMETERS.findall(match[2]) if match else ()
+    charsets = {value.strip('"').lower() for name, value in parameters if name.lower() == "charset"}
+    if match is None or match[1].lower() not in allowed or not charsets <= {"utf-8", "utf8"}:
         raise UnsupportedMedia(f"Send {' or '.join(sorted(allowed))}, in UTF-8.")
+
+
+def check_content_coding(header: str | None) -> None:
+    """
+    Raises:
+        UnsupportedMedia: the body is compressed (RFC 9110 section 8.4).
+    """
+    if header is not None and header.strip().lower() not in ("", "identity"):
+        raise UnsupportedMedia("Send the body as it is, without Content-Encoding.")
 
 
 @cache
@@ -133,7 +166,18 @@ def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(type_)
 
 
+def _without_lone_surrogates(body: bytes) -> bytearray:
+    """Return a copy of *body*, as long, with NUL for each escaped surrogate that has no other half."""
+    unambiguous = body.replace(_ESCAPED_BACKSLASH, _NO_UTF8)
+    without = _LONE_SURROGATE.sub(rb"\\u0000", unambiguous)
+    return bytearray(without.replace(_NO_UTF8, _ESCAPED_BACKSLASH))
+
+
 def _check_readable(body: bytes) -> None:
+    if not body.strip():
+        raise Malformed("The body is empty; send JSON.")
+    if body.startswith(_BYTE_ORDER_MARK):
+        raise Malformed("The body begins with a byte order mark; send it without (RFC 8259 section 8.1).")
     try:
         # msgspec does not look inside Raw members and skipped strings.
         str(body, "utf-8")
@@ -143,7 +187,7 @@ def _check_readable(body: bytes) -> None:
         raise Malformed(f"The body is nested more than {MAX_DEPTH} deep.")
 
 
-def _check_grammar(body: bytes) -> None:
+def _check_grammar(body: bytes | bytearray) -> None:
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
@@ -178,14 +222,14 @@ def _unstorable(value: object, pointer: str) -> Iterator[FieldError]:
     """Yield the texts with NUL and the integers beyond 64 bits in *value*, which PostgreSQL refuses."""
     if isinstance(value, str):
         if "\x00" in value:
-            yield FieldError(pointer, "Text cannot hold the character NUL.")
+            yield FieldError(pointer, "Text cannot hold the character NUL or half of a surrogate pair.")
     elif isinstance(value, int):
         if not _INT_MIN <= value <= _INT_MAX:
             yield FieldError(pointer, "Integers have at most 64 bits.")
     else:
         for name, member in _members(value):
             if "\x00" in name:
-                yield FieldError(pointer, "Names cannot hold the character NUL.")
+                yield FieldError(pointer, "Names cannot hold the character NUL or half of a surrogate pair.")
             yield from _unstorable(member, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
 
 

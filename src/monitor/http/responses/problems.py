@@ -177,7 +177,7 @@ def _parameter_error(row: dict[str, Any]) -> FieldError:
     source, key = row.get("source", "query"), str(row.get("key", ""))
     if key == "data":
         # The framework's name for a body that is not there.
-        return FieldError("", "Send a JSON body.")
+        return FieldError("", "The body is empty; send JSON.")
     # An argument that would hide a name of Python's or the framework's ends in an underscore; its parameter does not.
     pointer = f"/{getattr(source, 'value', source)}/{key.rstrip('_')}"
     # An enum's message repeats the value, and with it a part of the query string.

@@ -35,7 +35,7 @@ OPEN_TO_REPORTS = OLDEST + timedelta(hours=1)
 """Attempts may be reported this late; a range that ends before changes no more."""
 
 MINUTE_S = 60
-ERROR = "^([a-z]{1,32}|[1-5][0-9]{2})$"
+ERROR = "^([a-z]{1,32}|[1-9][0-9]{2})$"
 
 IdempotencyKey = Annotated[
     str | None,
@@ -249,7 +249,8 @@ class WebhookController(Controller):
     @get(
         "/{webhook_id:uuid}/attempts",
         summary="List attempts",
-        description="Newest first. `error` takes a kind (`timeout`) or a status code (`503`). Role: viewer.",
+        description="Newest first, of a deleted webhook too. `error` takes a kind (`timeout`) or a status code (`503`)."
+        " Role: viewer.",
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404, 422),
     )
@@ -297,8 +298,9 @@ class WebhookController(Controller):
     @get(
         "/{webhook_id:uuid}/metrics",
         summary="Read metrics",
-        description="A series of attempts, failures and latency percentiles; the last hour by minute unless told"
-        " otherwise. Steps of whole hours or days widen the range to whole hours or days, UTC. Role: viewer.",
+        description="A series of attempts, failures and latency percentiles, of a deleted webhook too; the last hour by"
+        " minute unless told otherwise. Steps of whole hours or days widen the range to whole hours or days, UTC."
+        " Role: viewer.",
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404, 422) | NOT_MODIFIED,
     )

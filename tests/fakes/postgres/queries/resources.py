@@ -129,7 +129,7 @@ class FakeQueries:
     async def attempts(
         self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int
     ) -> list[AttemptView]:
-        self._webhook(webhook_id)
+        self._require_history(webhook_id)
         wanted = (
             attempt_view(attempt, id_time(attempt.id))
             for attempt in self._tables.attempts.values()
@@ -147,7 +147,7 @@ class FakeQueries:
         return attempt_view(attempt, id_time(attempt_id), with_exchange=True)
 
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
-        self._webhook(webhook_id)
+        self._require_history(webhook_id)
         from_at, to_at = whole_units(from_at, to_at, step_s)
         steps: dict[datetime, list[Rollup]] = {}
         step = timedelta(seconds=step_s)
@@ -173,6 +173,10 @@ class FakeQueries:
     def _tables(self) -> Tables:
         self._database.require_up()
         return self._database.tables
+
+    def _require_history(self, webhook_id: UUID) -> None:
+        if webhook_id not in self._tables.webhooks:
+            raise NotFound("There is no webhook with this id.")
 
     def _webhook(self, webhook_id: UUID, last_hour: LastHour | UnsetType = UNSET) -> WebhookView:
         row = self._tables.webhooks.get(webhook_id)

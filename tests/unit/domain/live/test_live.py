@@ -114,9 +114,34 @@ def test_a_reader_resumes_if_all_later_messages_are_in_the_ring() -> None:
     assert reader.resume(stream, Position("e", 15))
     assert (reader.lag(stream), numbers(list(reader.unread(stream)))) == (5, [16, 17, 18, 19, 20])
     assert (reader.cursor, reader.lag(stream)) == (20, 0)
-    for unknown in (Position("e", 11), Position("e", 21), Position("f", 15)):
+    for unknown in (Position("e", 11), Position("f", 15)):
         assert not reader.resume(stream, unknown)
     assert reader.cursor == 20
+
+
+def test_a_reader_ahead_of_the_stream_waits_until_it_has_caught_up_and_goes_on() -> None:
+    stream, reader = stream_of(18), Reader()
+    assert reader.resume(stream, Position("e", 20))
+    assert (reader.is_ahead(stream), reader.is_lost(stream), reader.lag(stream)) == (True, False, 0)
+    assert list(reader.unread(stream)) == []
+    stream.extend(FeedTail(Position("e", 20), [(19, entry()), (20, entry())]))
+    assert (reader.is_ahead(stream), list(reader.unread(stream))) == (False, [])
+    stream.extend(FeedTail(Position("e", 21), [(21, entry())]))
+    assert numbers(list(reader.unread(stream))) == [21]
+
+
+def test_a_snapshot_must_include_what_the_reader_has_of_the_epoch() -> None:
+    stream, reader = stream_of(18), Reader()
+    assert reader.await_snapshot(stream) == 18
+    reader.resume(stream, Position("e", 20))
+    assert [reader.await_snapshot(stream) for _ in range(2)] == [20, 20]
+    stream.extend(FeedTail(Position("e", 21), [(i, entry()) for i in (19, 20, 21)]))
+    assert reader.await_snapshot(stream) == 21
+    stream.restart(FeedTail(Position("f", 3)))
+    assert reader.await_snapshot(stream) == 3
+    reader.resume(stream, Position("f", 9))
+    reader.forget()
+    assert reader.await_snapshot(stream) == 3
 
 
 def test_a_reader_that_stops_early_keeps_the_rest() -> None:
@@ -133,7 +158,7 @@ def test_a_reader_behind_the_ring_is_lost_but_one_that_awaits_a_snapshot_is_not(
     assert not reader.is_lost(stream)
     stream.extend(FeedTail(Position("e", 9), [(9, entry())]))
     assert reader.is_lost(stream)
-    reader.await_snapshot()
+    reader.await_snapshot(stream)
     assert not reader.is_lost(stream)
 
 

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from monitor.domain.errors import Invalid, Unavailable
-from monitor.domain.live import FeedEntry, FeedTail, MessageKind, Position, Resume, Subscribe
+from monitor.domain.live import FeedEntry, FeedTail, Message, MessageKind, Position, Resume, Subscribe
 from monitor.domain.live.stream import RING_MESSAGES
 from monitor.http.live.close_codes import CloseCode
-from monitor.http.live.hub import DISCONNECTED_SNAPSHOT_S, HEARTBEAT_S
+from monitor.http.live.hub import AHEAD_TICKS, DISCONNECTED_SNAPSHOT_S, HEARTBEAT_S
 from monitor.http.live.socket import STALL_S
 from tests.unit.http.live.live_support import (
     FakeFrameTransport,
@@ -232,6 +232,73 @@ async def test_a_long_replay_stops_where_the_peer_stops_reading(world: World) ->
         assert len(transport.messages) == count
         transport.drain()
     assert [seq for _, seq in transport.seen] == list(range(1, 11))
+
+
+def told_elsewhere(world: World, first: int, last: int) -> list[Message]:
+    """Extend the stream by messages that another process numbered."""
+    at = datetime.fromtimestamp(NOW, UTC)
+    entries = [(seq, FeedEntry(MessageKind.ALERT_NEW, at, msgspec.Raw(b"1"))) for seq in range(first, last + 1)]
+    return world.stream.extend(FeedTail(Position(world.stream.epoch, last), entries)) or []
+
+
+async def test_a_client_that_is_ahead_of_this_process_waits_for_it_and_goes_on(world: World) -> None:
+    await world.tell(*range(18))
+    socket, transport = world.open()
+    world.hub.begin(socket, Position(world.stream.epoch, 20))
+    world.hub.set_metrics(b"{}")
+    await world.hub.send_snapshots()
+    await world.hub.tick(1)
+    assert transport.seen == []
+    await world.hub.deliver(told_elsewhere(world, 19, 20))
+    await world.hub.tick(2)
+    await world.hub.deliver(told_elsewhere(world, 21, 21))
+    assert transport.seen == [("metrics_update", 20), ("alert_new", 21)]
+
+
+@pytest.mark.parametrize("again", ["subscribe", "restart"])
+async def test_a_client_that_is_ahead_gets_no_snapshot_of_before(world: World, again: str) -> None:
+    await world.tell(*range(18))
+    socket, transport = world.open()
+    world.hub.begin(socket, Position(world.stream.epoch, 20))
+    for _ in range(2):
+        if again == "subscribe":
+            world.hub.handle(socket, Subscribe())
+        else:
+            world.hub.restart()
+        await world.hub.send_snapshots()
+    async with running(world.hub.loops()):
+        await world.hub.deliver(told_elsewhere(world, 19, 19))
+        await asyncio.sleep(0)
+        assert transport.seen == []
+        await world.hub.deliver(told_elsewhere(world, 20, 20))
+        await until(lambda: transport.seen)
+    assert transport.seen[0] == ("snapshot", 20)
+
+
+async def test_while_the_log_is_away_a_client_that_is_ahead_gets_snapshots_at_its_own_position(world: World) -> None:
+    _, near = await world.watch("bob")
+    socket, far = world.open()
+    world.hub.begin(socket, Position(world.stream.epoch, 2))
+    world.stream.disconnect()
+    for beat in range(1, AHEAD_TICKS * 2 + 1):
+        await world.hub.tick(beat)
+    snapshots = round(AHEAD_TICKS * 2 / DISCONNECTED_SNAPSHOT_S)
+    assert set(near.seen) == {("snapshot", 0), ("heartbeat", 0)}
+    assert set(far.seen) == {("snapshot", 2), ("heartbeat", 2)}
+    assert far.seen.count(("snapshot", 2)) == snapshots
+
+
+async def test_a_position_that_the_feed_never_reaches_is_given_up(world: World) -> None:
+    socket, transport = world.open()
+    world.hub.begin(socket, Position(world.stream.epoch, 10**9))
+    for beat in range(1, AHEAD_TICKS):
+        await world.hub.tick(beat)
+        await world.hub.send_snapshots()
+    assert transport.messages == []
+    await world.hub.tick(AHEAD_TICKS)
+    await world.hub.send_snapshots()
+    await world.tell(1)
+    assert transport.seen == [("snapshot", 0), ("alert_new", 1)]
 
 
 async def test_while_the_others_are_not_heard_snapshots_stand_in(world: World) -> None:

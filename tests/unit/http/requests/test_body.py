@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from monitor.http.middleware.rate_limit import API_BODY_BYTES, BATCH_BODY_BYTES
 from monitor.http.middleware.stack import Application
 from monitor.http.requests.body import MAX_DEPTH, JsonBody, MergePatch, check_content_type, convert, read
 from monitor.http.responses.problems import TYPE_PREFIX, exception_handlers
+from tests.strategies import json_texts
 from tests.unit.http.support import Order
 
 
@@ -41,7 +43,16 @@ def slug_of(response: Any) -> str:
 
 @pytest.mark.parametrize(
     "payload",
-    [b'{"b": 1,  "a":[ 1.50, 1e999 ]}', b'"\\u0000\\ud83d\\ude00"', b"123456789012345678901234567890", b"null"],
+    [
+        b'{"b": 1,  "a":[ 1.50, 1e999 ]}',
+        b'"\\u0000\\ud83d\\ude00"',
+        b"123456789012345678901234567890",
+        b"null",
+        b'{"s":"\\ud800"}',
+        b'{"\\uDC00":"\\ud83d\\\\ude00\\ud83d\\ud83d\\ude00"}',
+        b"-1E+400",
+        b'{"a":1,"a":2}',
+    ],
 )
 def test_a_raw_member_keeps_its_exact_bytes(payload: bytes, client: TestClient[Application]) -> None:
     response = client.post("/orders", content=b'{"name":"a","payload": %b }' % payload, headers=JSON)
@@ -52,8 +63,9 @@ def test_a_raw_member_keeps_its_exact_bytes(payload: bytes, client: TestClient[A
     "body",
     [
         b"", b"{", b"[1,]", b'{"name":"a"} x', b"\xef\xbb\xbf{}", b'{"name":"\xff"}', b'{"name":"a","payload":"\xff"}',
-        b'{"name":"a","payload":[1,]}', b'{"name":"a","payload":NaN}', b'{"name":"\\ud800"}', b'{"name":"a\x00"}',
-        b'{"name":1,"payload":tru}',
+        b'{"name":"a","payload":[1,]}', b'{"name":"a","payload":NaN}', b'{"name":"a\x00"}',
+        b'{"name":1,"payload":tru}', b'{"name":1,"payload":"\\ud800}', b'{"name":"a","payload":"\\ud8"}',
+        b'{"name":"a","payload":"\\ud800\\', b'{"name":"a","payload":\\ud800}', b'{"name":"a","payload":"\\ud80g"}',
         nested(100_000), b'{"name":"a","payload":%b}' % nested(100_000), b'{"name":"a","unknown":%b}' % nested(5_000),
         b'{"name":' * 5_000, b"[" * 200_000, b'{"name":"a","payload":%b}' % nested(MAX_DEPTH),
     ],
@@ -76,6 +88,9 @@ def test_an_unreadable_body_is_malformed(body: bytes, client: TestClient[Applica
         ('{"name":"a","labels":{"k~/":"\\u0000"},"count":99999999999999999999}', ["/count", "/labels/k~0~1"]),
         ('{"name":"a","labels":{"\\u0000":"v"}}', ["/labels"]),
         ('{"name":"a","lines":[{"name":"b"},{"name":"\\u0000"}]}', ["/lines/1/name"]),
+        ('{"name":"\\ud800"}', ["/name"]),
+        ('{"name":"a","labels":{"k":"\\ude00x"},"payload":"\\ud800"}', ["/labels/k"]),
+        ('{"name":1,"payload":"\\ud800"}', ["/name"]),
         ('{"name":"a","lines":[{}]}', ["/lines/0/name"]),
         ('{"name":"a","lines":[{"name":"b","surprise":1}]}', ["/lines/0/surprise"]),
         ('{"name":"a","labels":{"k":1}}', ["/labels"]),
@@ -94,6 +109,7 @@ def test_a_body_against_a_rule_is_pointed_at(body: str, pointers: list[str], cli
     "content_type",
     [
         None, "", "text/plain", "application/jsonx", "application/json; charset=latin-1", "application/xml",
+        "application/json; profile", "application/json; charset=utf-8; charset=latin-1", "application/json; a=;;;x",
         "application/json; charset=utf-16", "application/merge-patch+json", "application/json, text/plain",
     ],
 )  # fmt: skip
@@ -105,11 +121,42 @@ def test_another_content_type_is_not_supported(content_type: str | None, client:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "Application/JSON", "application/json;charset=UTF-8", 'application/json; charset="utf-8"'],
-)
+    [
+        "application/json", "Application/JSON", "application/json;charset=UTF-8", 'application/json; charset="utf-8"',
+        "application/json; profile=x", 'application/json;Charset=utf-8; profile="a; charset=latin-1"',
+        "application/json;",
+    ],
+)  # fmt: skip
 def test_json_in_utf8_is_supported_however_it_is_written(content_type: str, client: TestClient[Application]) -> None:
     response = client.post("/orders", content=b'{"name":"a"}', headers={"content-type": content_type})
     assert response.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(b"", "empty"), (b" \r\n", "empty"), (b'\xef\xbb\xbf{"name":"a"}', "byte order mark"), (b"{", "not valid JSON")],
+)
+def test_an_unreadable_body_is_refused_with_the_reason(
+    body: bytes, reason: str, client: TestClient[Application]
+) -> None:
+    response = client.post("/orders", content=body, headers=JSON)
+    assert (response.status_code, reason in response.text) == (400, True), response.text
+
+
+def test_a_compressed_body_is_not_supported(client: TestClient[Application]) -> None:
+    packed = gzip.compress(b'{"name":"a"}')
+    response = client.post("/orders", content=packed, headers=JSON | {"content-encoding": "gzip"})
+    assert (response.status_code, "Content-Encoding" in response.json()["detail"]) == (415, True)
+    assert client.post("/orders", content=b'{"name":"a"}', headers=JSON | {"content-encoding": "identity"}).is_success
+
+
+@given(json_texts)
+def test_any_json_text_is_kept_byte_for_byte_under_a_raw_member(payload: bytes) -> None:
+    """Law: a JSON text of RFC 8259, whatever its escapes, numbers and names, is kept as it stands."""
+    one = b'{"name":"a","payload":%b}' % payload
+    assert bytes(read(one, Order).payload) == payload
+    batch = read(b'{"name":"b","lines":[%b,%b]}' % (one, one), Order)
+    assert [bytes(line.payload) for line in batch.lines] == [payload, payload]
 
 
 def test_a_patch_takes_merge_patch_too() -> None:

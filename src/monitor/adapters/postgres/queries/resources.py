@@ -180,7 +180,7 @@ class PostgresQueries:
     async def attempts(
         self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int
     ) -> list[AttemptView]:
-        await self.webhook(webhook_id)
+        await self._require_history(webhook_id)
         condition = Where()
         condition.add("webhook_id = {}", webhook_id)
         if where.ok is not None:
@@ -206,8 +206,13 @@ class PostgresQueries:
         return attempt_view(row, exchange=row["exchange"] and from_jsonb(row["exchange"], StoredExchange))
 
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
-        await self.webhook(webhook_id)
+        await self._require_history(webhook_id)
         return await series(self._db, webhook_id, from_at, to_at, step_s)
+
+    async def _require_history(self, webhook_id: UUID) -> None:
+        """Raise ``NotFound`` unless the webhook exists or existed: a deletion leaves its history until retention."""
+        if await self._db.fetchrow("SELECT 1 FROM webhooks WHERE id = $1", webhook_id) is None:
+            raise NotFound(NO_WEBHOOK)
 
     async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
         condition = Where()

@@ -89,15 +89,15 @@ class Queries(Protocol):
     async def attempts(
         self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int
     ) -> list[AttemptView]:
-        """Return up to *limit* attempts of a webhook. Raises ``NotFound``."""
+        """Return up to *limit* attempts of a webhook, also of a deleted one. Raises ``NotFound``."""
         ...
 
     async def attempt(self, webhook_id: UUID, attempt_id: UUID) -> AttemptView:
-        """Return an attempt with its exchange. Raises ``NotFound``."""
+        """Return an attempt with its exchange, also of a deleted webhook. Raises ``NotFound``."""
         ...
 
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
-        """Return the series of a webhook in steps of *step_s* seconds. Raises ``NotFound``."""
+        """Return the series of a webhook, also of a deleted one, in steps of *step_s* seconds. Raises ``NotFound``."""
         ...
 
     async def now(self) -> datetime:
