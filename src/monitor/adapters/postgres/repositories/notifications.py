@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from monitor.adapters.postgres.codec import RowReader
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.ports.clock import Clock
 
@@ -14,9 +16,10 @@ from monitor.domain.ports.clock import Clock
 class PostgresAlertNotificationQueue:
     """See :class:`monitor.domain.ports.repositories.notifications.AlertNotificationQueue`."""
 
-    def __init__(self, connection: asyncpg.Connection, clock: Clock) -> None:
+    def __init__(self, connection: asyncpg.Connection, clock: Clock, rows: RowReader) -> None:
         self._connection = connection
         self._clock = clock
+        self._rows = rows
 
     async def add(self, notifications: Sequence[AlertNotification]) -> None:
         await self._connection.executemany(
@@ -25,10 +28,20 @@ class PostgresAlertNotificationQueue:
         )
 
     async def take(self, limit: int) -> list[AlertNotification]:
-        rows = await self._connection.fetch(
-            "WITH taken AS (DELETE FROM alert_notifications WHERE id IN"
-            " (SELECT id FROM alert_notifications ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING *)"
-            " SELECT notification FROM taken ORDER BY id",
-            limit,
-        )
-        return [msgspec.msgpack.decode(row["notification"], type=AlertNotification) for row in rows]
+        async def fetch(skipped: list[UUID]) -> list[asyncpg.Record]:
+            found: list[asyncpg.Record] = await self._connection.fetch(
+                "SELECT id, notification FROM alert_notifications WHERE id <> ALL($2::uuid[])"
+                " ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED",
+                limit,
+                skipped,
+            )
+            return found
+
+        taken = await self._rows.page(fetch, _notification, "alert_notifications", limit)
+        if taken:
+            await self._connection.execute("DELETE FROM alert_notifications WHERE id = ANY($1)", list(taken))
+        return list(taken.values())
+
+
+def _notification(row: asyncpg.Record) -> AlertNotification:
+    return msgspec.msgpack.decode(row["notification"], type=AlertNotification)

@@ -16,5 +16,5 @@ class AlertNotificationQueue(Protocol):
         ...
 
     async def take(self, limit: int) -> list[AlertNotification]:
-        """Remove and return up to *limit* notifications, oldest first, skipping locked ones."""
+        """Remove and return up to *limit* notifications, oldest first, skipping locked and unreadable ones."""
         ...
