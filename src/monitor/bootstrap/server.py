@@ -85,6 +85,7 @@ def build_app(container: Container, *, owns_container: bool = True) -> Applicati
         hub_status=c.hub.status,
         task_report=c.supervisor,
         log_stream=c.log_stream,
+        unreadable_rows=c.database.rows.unreadable,
         now=c.unix_s,
         ticks_s=time.monotonic,
         new_id=c.request_ids(),

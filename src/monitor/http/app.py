@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -43,6 +43,7 @@ def build(
     hub_status: Callable[[], HubStatus],
     task_report: TaskReport,
     log_stream: LogReport,
+    unreadable_rows: Mapping[str, int],
     now: Callable[[], float],
     ticks_s: Callable[[], float],
     new_id: Callable[[], str],
@@ -59,7 +60,7 @@ def build(
         now: Unix seconds, for tokens.
         ticks_s: monotonic seconds, for durations.
     """
-    exposition = Exposition(cache_report, hub_status, task_report, log_stream)
+    exposition = Exposition(cache_report, hub_status, task_report, log_stream, unreadable_rows)
     dependencies: dict[str, Any] = {
         "services": Provide(lambda: services, sync_to_thread=False, use_cache=True),
         "exposition": Provide(lambda: exposition, sync_to_thread=False, use_cache=True),

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from monitor.adapters.postgres.codec import RowReader
 from monitor.domain.errors import Unavailable
 
 T = TypeVar("T")
@@ -105,6 +106,7 @@ class Database:
     def __init__(self, config: DatabaseConfig) -> None:
         self.config = config
         self.dsn = raw_dsn(config.dsn)
+        self.rows = RowReader()
         self._reads: asyncpg.Pool | None = None
         self.engine: AsyncEngine = create_async_engine(
             sqlalchemy_url(config.dsn),

@@ -65,6 +65,7 @@ class PostgresUnitOfWork:
         self, database: Database, secret_box: SecretBox, clock: Clock, dispatch: EventHandler | None = None
     ) -> None:
         self._session = AsyncSession(database.engine, expire_on_commit=False, autoflush=False)
+        self._rows = database.rows
         self._secret_box = secret_box
         self._clock = clock
         self._dispatch = dispatch
@@ -82,16 +83,16 @@ class PostgresUnitOfWork:
             raise
         self._raw_connection = raw
         self.webhooks = PostgresWebhookRepository(self._session, raw, self._secret_box, self._clock, self.now)
-        self.events = PostgresEventLog(raw, self.now)
-        self.queue = PostgresDeliveryQueue(raw)
+        self.events = PostgresEventLog(raw, self.now, self._rows)
+        self.queue = PostgresDeliveryQueue(raw, self._rows)
         self.attempts = PostgresAttemptLog(raw)
         self.idempotency = PostgresIdempotencyStore(raw, self._secret_box)
         self.audit = PostgresAuditLog(raw, self._clock)
-        self.detection = PostgresDetectionStore(raw)
-        self.alerts = PostgresAlertRepository(raw)
-        self.silences = PostgresSilenceRepository(self._session, self.now)
-        self.notifications = PostgresAlertNotificationQueue(raw, self._clock)
-        self.replays = PostgresReplayRepository(self._session)
+        self.detection = PostgresDetectionStore(raw, self._rows)
+        self.alerts = PostgresAlertRepository(raw, self._rows)
+        self.silences = PostgresSilenceRepository(self._session, self.now, self._rows)
+        self.notifications = PostgresAlertNotificationQueue(raw, self._clock, self._rows)
+        self.replays = PostgresReplayRepository(self._session, self._rows)
         return self
 
     async def __aexit__(

@@ -49,11 +49,13 @@ class DeliveryQueue(Protocol):
     """The table of unfinished deliveries. All times are those of the database."""
 
     async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
-        """Lock these lanes, waiting for other transactions, in a fixed order that avoids deadlocks."""
+        """Lock these lanes, waiting for other transactions, in a fixed order that avoids deadlocks. Left out are those
+        that do not exist or that this version cannot read."""
         ...
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
-        """Lock up to *limit* ready lanes, skipping locked ones; *hints* restricts the search, ``None`` searches all."""
+        """Lock up to *limit* ready lanes, skipping locked and unreadable ones; *hints* restricts the search, ``None``
+        searches all."""
         ...
 
     async def lease(

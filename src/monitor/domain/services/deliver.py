@@ -23,7 +23,7 @@ from monitor.domain.delivery.lane import (
     reserve,
 )
 from monitor.domain.delivery.outcome import Outcome
-from monitor.domain.delivery.retry import Dead, Done, Retry, decide
+from monitor.domain.delivery.retry import Dead, Done, Retry, RetryPolicy, decide
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
 from monitor.domain.monitoring.metrics import MINUTE_S, RollupBuilder
 from monitor.domain.ports.clock import Clock
@@ -220,11 +220,13 @@ class Deliverer:
         gone: set[UUID] = set()
         for sent in batch:
             id_, outcome = sent.delivery.id, sent.outcome
+            lane = lanes.get(sent.delivery.webhook_id)
             try:
                 decision = decide(
                     outcome,
                     attempts=sent.delivery.attempts + 1,
-                    policy=lanes[sent.delivery.webhook_id].retry,
+                    # What this version cannot read any more, a newer one changed since the claim.
+                    policy=RetryPolicy() if lane is None else lane.retry,
                     now=uow.now,
                     jitter=self._clock.jitter(),
                 )
@@ -253,6 +255,8 @@ class Deliverer:
         attempts: dict[UUID, list[tuple[bool, float]]] = {}
         for sent in batch:
             id_ = sent.delivery.webhook_id
+            if id_ not in lanes:
+                continue
             before = updated.get(id_, lanes[id_])
             updated[id_] = record_attempt(before, sent.outcome, sent.at, now, self._config.policy)
             attempts.setdefault(id_, []).append((sent.outcome.ok, sent.outcome.latency_ms))

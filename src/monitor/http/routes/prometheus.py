@@ -78,15 +78,22 @@ class Exposition:
     Args:
         cache: looks at the cache of this process.
         hub: looks at its sockets.
+        unreadable_rows: counts rows that were set aside, by table.
     """
 
     def __init__(
-        self, cache: Callable[[], CacheReport], hub: Callable[[], HubStatus], tasks: TaskReport, log: LogReport
+        self,
+        cache: Callable[[], CacheReport],
+        hub: Callable[[], HubStatus],
+        tasks: TaskReport,
+        log: LogReport,
+        unreadable_rows: Mapping[str, int],
     ) -> None:
         self._cache = cache
         self._hub = hub
         self._tasks = tasks
         self._log = log
+        self._unreadable_rows = unreadable_rows
         self._overview: OverviewView | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -120,6 +127,12 @@ class Exposition:
         yield from _socket_metrics(self._hub())
         yield from _task_metrics(self._tasks)
         yield CounterMetricFamily("monitor_log_writes_dropped", "Log writes that failed", self._log.dropped)
+        unreadable = CounterMetricFamily(
+            "monitor_unreadable_rows", "Rows set aside that this version cannot read", labels=("table",)
+        )
+        for table, count in self._unreadable_rows.items():
+            unreadable.add_metric((table,), count)
+        yield unreadable
         if self._overview is not None:
             yield from _overview_metrics(self._overview)
 

@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.adapters.postgres.codec import from_row
 from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.repositories.alerts import NO_ALERT
 from monitor.adapters.postgres.repositories.silences import NO_SILENCE
 from monitor.adapters.postgres.sql import Where
@@ -103,11 +104,17 @@ class PostgresAlertQueries:
         if row is None:
             raise NotFound(NO_ALERT)
         history = await self._db.fetch(
-            "SELECT at, action, actor, note, severity, title FROM alert_history WHERE alert_id = $1 ORDER BY version",
+            "SELECT version, at, action, actor, note, severity, title FROM alert_history"
+            " WHERE alert_id = $1 ORDER BY version",
             alert_id,
         )
-        entries = [from_row(entry, HistoryView) for entry in history]
-        return msgspec.structs.replace(alert_view(row), history=entries)
+        entries = self._db.rows.readable(
+            history,
+            lambda entry: from_row(entry, HistoryView),
+            "alert_history",
+            lambda entry: (alert_id, entry["version"]),
+        )
+        return msgspec.structs.replace(alert_view(row), history=list(entries.values()))
 
     async def alerts(self, where: AlertFilter, *, after: UUID | None, limit: int) -> list[AlertView]:
         condition = Where()
@@ -118,8 +125,11 @@ class PostgresAlertQueries:
         condition.add("a.raised_at >= {}", where.from_at)
         condition.add("a.raised_at < {}", where.to_at)
         condition.add("a.id < {}", after)
-        rows = await self._db.fetch(f"{_ALERT} {condition} ORDER BY a.id DESC LIMIT {limit}", *condition.args)
-        return [alert_view(row) for row in rows]
+
+        async def fetch(where: Where) -> list[asyncpg.Record]:
+            return await self._db.fetch(f"{_ALERT} {where} ORDER BY a.id DESC LIMIT {limit}", *where.args)
+
+        return await list_rows(self._db, condition, fetch, alert_view, "alerts", limit, id_column="a.id")
 
     async def stats(self, days: int) -> AlertStatsView:
         since = await self._db.fetchrow(
@@ -134,10 +144,7 @@ class PostgresAlertQueries:
         return AlertStatsView(
             as_of=times["as_of"],
             days=days,
-            counts=[
-                AlertCount(AlertState(row["state"]), Severity(row["severity"]), AlertKind(row["kind"]), row["n"])
-                for row in counts
-            ],
+            counts=list(self._db.rows.readable(counts, _count, "alerts", tuple).values()),
             oldest_pending_age_s=None if times["oldest_s"] is None else round(times["oldest_s"], 3),
             series=_series(first, days, by_day),
             time_to_acknowledge=_durations(times, "ack"),
@@ -148,14 +155,17 @@ class PostgresAlertQueries:
         row = await self._db.fetchrow(f"{_SILENCE} WHERE s.id = $1", silence_id)
         if row is None:
             raise NotFound(NO_SILENCE)
-        return from_row(row, SilenceView)
+        return _silence_view(row)
 
     async def silences(self, *, active: bool | None, after: UUID | None, limit: int) -> list[SilenceView]:
         condition = Where()
         condition.add("s.id < {}", after)
         condition.add("(s.ends_at > now()) = {}", active)
-        rows = await self._db.fetch(f"{_SILENCE} {condition} ORDER BY s.id DESC LIMIT {limit}", *condition.args)
-        return [from_row(row, SilenceView) for row in rows]
+
+        async def fetch(where: Where) -> list[asyncpg.Record]:
+            return await self._db.fetch(f"{_SILENCE} {where} ORDER BY s.id DESC LIMIT {limit}", *where.args)
+
+        return await list_rows(self._db, condition, fetch, _silence_view, "silences", limit, id_column="s.id")
 
     async def preview(self, spec: SilenceSpec) -> SilencePreview:
         args = (spec.webhook_id, spec.kind, spec.label)
@@ -171,13 +181,13 @@ class PostgresAlertQueries:
             *args,
         )
         assert webhooks is not None
-        return SilencePreview(webhooks["n"], [alert_view(row) for row in alerts])
+        return SilencePreview(webhooks["n"], list(self._db.rows.readable(alerts, alert_view, "alerts").values()))
 
     async def anomaly(self, anomaly_id: UUID) -> AnomalyView:
         row = await self._db.fetchrow(f"{_ANOMALY} WHERE a.id = $1", anomaly_id)
         if row is None:
             raise NotFound("There is no anomaly with this id.")
-        return from_row(row, AnomalyView, "evidence")
+        return _anomaly_view(row)
 
     async def anomalies(
         self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int
@@ -185,14 +195,29 @@ class PostgresAlertQueries:
         condition = Where(f"a.closed_at IS {'' if is_open else 'NOT '}NULL")
         condition.add("a.webhook_id = {}", webhook_id)
         condition.add("a.id < {}", after)
-        rows = await self._db.fetch(f"{_ANOMALY} {condition} ORDER BY a.id DESC LIMIT {limit}", *condition.args)
-        return [from_row(row, AnomalyView, "evidence") for row in rows]
+
+        async def fetch(where: Where) -> list[asyncpg.Record]:
+            return await self._db.fetch(f"{_ANOMALY} {where} ORDER BY a.id DESC LIMIT {limit}", *where.args)
+
+        return await list_rows(self._db, condition, fetch, _anomaly_view, "anomalies", limit, id_column="a.id")
 
 
 def alert_view(row: asyncpg.Record) -> AlertView:
     """Read one row of :data:`_ALERT`."""
     about_all = row["webhook_id"] == SYSTEM_ID
     return from_row(row, AlertView, "evidence", webhook_id=None if about_all else row["webhook_id"])
+
+
+def _silence_view(row: asyncpg.Record) -> SilenceView:
+    return from_row(row, SilenceView)
+
+
+def _anomaly_view(row: asyncpg.Record) -> AnomalyView:
+    return from_row(row, AnomalyView, "evidence")
+
+
+def _count(row: asyncpg.Record) -> AlertCount:
+    return AlertCount(AlertState(row["state"]), Severity(row["severity"]), AlertKind(row["kind"]), row["n"])
 
 
 def _series(first: datetime, days: int, rows: list[asyncpg.Record]) -> list[AlertsPerDay]:

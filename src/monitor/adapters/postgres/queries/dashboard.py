@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import asyncpg
+import msgspec
 
 from monitor.adapters.postgres.codec import from_row, health_of
 from monitor.adapters.postgres.engine import Database
@@ -18,6 +19,7 @@ from monitor.adapters.postgres.queries.metrics import (
     total,
     traffic_of,
 )
+from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.sql import Where
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import Histogram
@@ -71,6 +73,9 @@ SELECT webhook_id, step, sum(attempts)::int AS attempts, sum(failures)::int AS f
 """
 
 
+NO_TRAFFIC = Sparkline(SPARK_STEP_S, [], [])
+
+
 class PostgresDashboardQueries:
     """See :class:`monitor.domain.ports.queries.dashboard.DashboardQueries`."""
 
@@ -88,15 +93,19 @@ class PostgresDashboardQueries:
             condition.add(
                 position + " > ({}::int, {}::float8, {}::uuid)", after.rank, after.negated_failure_probability, after.id
             )
-        found = await self._db.fetch(ROWS.format(condition=condition, limit=limit), *condition.args)
-        ids = [row["id"] for row in found]
+
+        async def fetch(where: Where) -> list[asyncpg.Record]:
+            return await self._db.fetch(ROWS.format(condition=where, limit=limit), *where.args)
+
+        found = await list_rows(self._db, condition, fetch, _row, "webhooks", limit, id_column="w.id")
+        ids = [row.id for row in found]
         latencies, steps = await asyncio.gather(self._db.fetch(LATENCIES, ids), self._db.fetch(SPARKLINES, ids))
         histograms = {row["webhook_id"]: histogram_of(row) for row in latencies}
         lines = {id_: Sparkline(SPARK_STEP_S, [0] * SPARK_STEPS, [0] * SPARK_STEPS) for id_ in ids}
         for row in steps:
             line, step = lines[row["webhook_id"]], row["step"]
             line.attempts[step], line.failures[step] = row["attempts"], row["failures"]
-        return [_row(row, lines[row["id"]], histograms.get(row["id"], Histogram())) for row in found]
+        return [_with_traffic(row, lines[row.id], histograms.get(row.id, Histogram())) for row in found]
 
     async def performance(self, window: Window) -> PerformanceView:
         window_s, step_s = WINDOWS[window]
@@ -121,6 +130,12 @@ class PostgresDashboardQueries:
         )
 
 
-def _row(row: asyncpg.Record, line: Sparkline, latencies: Histogram) -> WebhookRow:
+def _row(row: asyncpg.Record) -> WebhookRow:
+    """Read a row, yet without traffic."""
+    none = last_hour(0, 0, Histogram())
+    return from_row(row, WebhookRow, health=health_of(row, HealthView), last_hour=none, sparkline=NO_TRAFFIC)
+
+
+def _with_traffic(row: WebhookRow, line: Sparkline, latencies: Histogram) -> WebhookRow:
     hour = last_hour(sum(line.attempts), sum(line.failures), latencies)
-    return from_row(row, WebhookRow, health=health_of(row, HealthView), last_hour=hour, sparkline=line)
+    return msgspec.structs.replace(row, last_hour=hour, sparkline=line)

@@ -8,11 +8,11 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-import structlog
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.metrics import last_hours, series
+from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.rows import (
     ATTEMPT_COLUMNS,
     attempt_view,
@@ -23,7 +23,7 @@ from monitor.adapters.postgres.queries.rows import (
 from monitor.adapters.postgres.queue import NO_DELIVERY
 from monitor.adapters.postgres.repositories.webhooks import NO_WEBHOOK, open_headers, secret_context
 from monitor.adapters.postgres.sql import Where
-from monitor.adapters.secret_box import SecretBox, SecretBoxError
+from monitor.adapters.secret_box import SecretBox
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.exchange import StoredExchange
 from monitor.domain.errors import NotFound
@@ -34,8 +34,6 @@ from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.webhooks import WebhookView
 from monitor.domain.vocab import DeliveryState, ErrorKind
 from monitor.domain.webhooks.destination import Destination
-
-log = structlog.get_logger(__name__)
 
 _WEBHOOK = """
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at
@@ -83,9 +81,13 @@ class PostgresQueries:
         if where.q is not None:
             pattern = "%" + where.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
             condition.add("(w.name ILIKE {0} OR w.url ILIKE {0} OR w.description ILIKE {0})", pattern)
-        rows = await self._db.fetch(f"{_WEBHOOK} {condition} ORDER BY w.id DESC LIMIT {limit}", *condition.args)
-        hours = await last_hours(self._db, [row["id"] for row in rows])
-        return [webhook_view(row, last_hour=hours[row["id"]]) for row in rows]
+
+        async def fetch(where: Where) -> list[asyncpg.Record]:
+            return await self._db.fetch(f"{_WEBHOOK} {where} ORDER BY w.id DESC LIMIT {limit}", *where.args)
+
+        found = await list_rows(self._db, condition, fetch, webhook_view, "webhooks", limit, id_column="w.id")
+        hours = await last_hours(self._db, [view.id for view in found])
+        return [msgspec.structs.replace(view, last_hour=hours[view.id]) for view in found]
 
     async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
         rows = await self._db.fetch(
@@ -96,14 +98,8 @@ class PostgresQueries:
             " GROUP BY w.id",
             list(webhook_ids),
         )
-        found = {}
-        for row in rows:
-            try:
-                found[row["id"]] = (row["version"], self._destination(row))
-            except SecretBoxError as error:
-                # One webhook with unreadable secrets must not stop the deliveries of others.
-                log.error("destination_unreadable", webhook_id=str(row["id"]), error=str(error))  # noqa: TRY400
-        return found
+        # Also one with secrets that do not open must not stop the deliveries of others.
+        return self._db.rows.readable(rows, lambda row: (row["version"], self._destination(row)), "webhooks")
 
     def _destination(self, row: asyncpg.Record) -> Destination:
         keys = (
@@ -137,11 +133,16 @@ class PostgresQueries:
         condition = Where()
         condition.add("type = {}", event_type)
         condition.add_range("id", after, from_at, to_at)
-        rows = await self._db.fetch(
-            f"SELECT id, type, labels, occurred_at, created_at FROM events {condition} ORDER BY id DESC LIMIT {limit}",
-            *condition.args,
+
+        async def fetch(where: Where) -> list[asyncpg.Record]:
+            return await self._db.fetch(
+                f"SELECT id, type, labels, occurred_at, created_at FROM events {where} ORDER BY id DESC LIMIT {limit}",
+                *where.args,
+            )
+
+        return await list_rows(
+            self._db, condition, fetch, lambda row: from_row(row, EventView, "labels"), "events", limit
         )
-        return [from_row(row, EventView, "labels") for row in rows]
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:
         row = await self._db.fetchrow(_deliveries("WHERE id = $1", "WHERE id = $1"), delivery_id)
@@ -151,7 +152,8 @@ class PostgresQueries:
             f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery_id = $1 ORDER BY id DESC LIMIT {_ATTEMPT_LIMIT}",
             delivery_id,
         )
-        return delivery_view(row, await self._event_types([row]), [attempt_view(a) for a in attempts])
+        log = self._db.rows.readable(attempts, attempt_view, "attempts")
+        return delivery_view(row, await self._event_types({row["event_id"]}), list(log.values()))
 
     async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
         condition = Where()
@@ -159,22 +161,26 @@ class PostgresQueries:
         condition.add("event_id = {}", where.event_id)
         condition.add("last_error = {}", where.error)
         condition.add_range("id", after, where.from_at, where.to_at)
-        pending, finished = condition.copy(), condition.copy()
-        if where.state is DeliveryState.PENDING:
-            finished.never()
-        elif where.state is not None:
-            pending.never()
-            finished.add("state = {}", where.state)
         page = f"ORDER BY id DESC LIMIT {limit}"
-        both = _deliveries(f"{pending} {page}", f"{finished} {page}")
-        rows = await self._db.fetch(f"{both} {page}", *finished.args)
-        types = await self._event_types(rows)
-        return [delivery_view(row, types) for row in rows]
 
-    async def _event_types(self, rows: list[asyncpg.Record]) -> dict[UUID, str]:
-        found = await self._db.fetch(
-            "SELECT id, type FROM events WHERE id = ANY($1)", list({row["event_id"] for row in rows})
+        async def fetch(both: Where) -> list[asyncpg.Record]:
+            pending, finished = both.copy(), both.copy()
+            if where.state is DeliveryState.PENDING:
+                finished.never()
+            elif where.state is not None:
+                pending.never()
+                finished.add("state = {}", where.state)
+            sql = _deliveries(f"{pending} {page}", f"{finished} {page}")
+            return await self._db.fetch(f"{sql} {page}", *finished.args)
+
+        found = await list_rows(
+            self._db, condition, fetch, lambda row: delivery_view(row, {}), "deliveries_finished", limit
         )
+        types = await self._event_types({view.event_id for view in found})
+        return [msgspec.structs.replace(view, event_type=types.get(view.event_id)) for view in found]
+
+    async def _event_types(self, event_ids: Collection[UUID]) -> dict[UUID, str]:
+        found = await self._db.fetch("SELECT id, type FROM events WHERE id = ANY($1)", list(event_ids))
         return {row["id"]: row["type"] for row in found}
 
     async def attempts(
@@ -190,10 +196,13 @@ class PostgresQueries:
         else:
             condition.add("error = {}", where.error)
         condition.add_range("id", after, where.from_at, where.to_at)
-        rows = await self._db.fetch(
-            f"SELECT {ATTEMPT_COLUMNS} FROM attempts {condition} ORDER BY id DESC LIMIT {limit}", *condition.args
-        )
-        return [attempt_view(row) for row in rows]
+
+        async def fetch(where: Where) -> list[asyncpg.Record]:
+            return await self._db.fetch(
+                f"SELECT {ATTEMPT_COLUMNS} FROM attempts {where} ORDER BY id DESC LIMIT {limit}", *where.args
+            )
+
+        return await list_rows(self._db, condition, fetch, attempt_view, "attempts", limit)
 
     async def attempt(self, webhook_id: UUID, attempt_id: UUID) -> AttemptView:
         row = await self._db.fetchrow(
@@ -217,10 +226,13 @@ class PostgresQueries:
     async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
         condition = Where()
         condition.add("id < {}", after)
-        rows = await self._db.fetch(
-            f"SELECT * FROM audit_log {condition} ORDER BY id DESC LIMIT {limit}", *condition.args
+
+        async def fetch(where: Where) -> list[asyncpg.Record]:
+            return await self._db.fetch(f"SELECT * FROM audit_log {where} ORDER BY id DESC LIMIT {limit}", *where.args)
+
+        return await list_rows(
+            self._db, condition, fetch, lambda row: from_row(row, AuditView, "before", "after"), "audit_log", limit
         )
-        return [from_row(row, AuditView, "before", "after") for row in rows]
 
     async def revoked(self) -> set[str]:
         """Return the ids of tokens that were revoked and would still be valid."""

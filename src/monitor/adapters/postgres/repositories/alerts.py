@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from monitor.adapters.postgres.codec import from_row, jsonb
+from monitor.adapters.postgres.codec import RowReader, from_row, jsonb
 from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.errors import NotFound
 
@@ -45,13 +45,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 class PostgresAlertRepository:
     """See :class:`monitor.domain.ports.repositories.alerts.AlertRepository`."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, rows: RowReader) -> None:
         self._connection = connection
+        self._rows = rows
 
     async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
         rows = await self._connection.fetch(LATEST, list(webhook_ids))
         # Of each kind the open one stays, else the last one. Ids ascend with time, within the skew of clocks.
-        alerts = sorted((from_row(row, Alert, "evidence") for row in rows), key=lambda alert: (alert.is_open, alert.id))
+        alerts = sorted(
+            self._rows.readable(rows, read_alert, "alerts").values(), key=lambda alert: (alert.is_open, alert.id)
+        )
         return {(alert.webhook_id, alert.kind): alert for alert in alerts}
 
     async def get(self, alert_id: UUID) -> Alert:
@@ -60,7 +63,7 @@ class PostgresAlertRepository:
         )
         if row is None:
             raise NotFound(NO_ALERT)
-        return from_row(row, Alert, "evidence")
+        return read_alert(row)
 
     async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         values = [_value(after, name) for name in COLUMNS]
@@ -75,6 +78,10 @@ class PostgresAlertRepository:
             ADD_HISTORY, [(after.id, version, *_columns(entry)) for version, entry in enumerate(entries, first)]
         )
         return True
+
+
+def read_alert(row: asyncpg.Record) -> Alert:
+    return from_row(row, Alert, "evidence")
 
 
 def _value(alert: Alert, name: str) -> Any:

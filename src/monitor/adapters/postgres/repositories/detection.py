@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from operator import itemgetter
 from uuid import UUID
 
 import asyncpg
 import msgspec
 import structlog
 
-from monitor.adapters.postgres.codec import from_jsonb, from_row, health_of, jsonb
+from monitor.adapters.postgres.codec import RowReader, from_jsonb, from_row, health_of, jsonb
+from monitor.adapters.postgres.repositories.alerts import LATEST, read_alert
 from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
 from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput, normal_band
@@ -30,8 +32,11 @@ SELECT l.webhook_id, l.unevaluated, l.failing_since, l.health_status, l.health_r
 FROM webhook_lanes l
 JOIN webhooks w ON w.id = l.webhook_id
 LEFT JOIN webhook_baselines b ON b.webhook_id = l.webhook_id
-WHERE l.evaluate_at <= now() ORDER BY l.evaluate_at LIMIT $1 FOR UPDATE OF l SKIP LOCKED
+WHERE l.evaluate_at <= now() AND l.webhook_id <> ALL($2::uuid[])
+ORDER BY l.evaluate_at LIMIT $1 FOR UPDATE OF l SKIP LOCKED
 """
+
+OPEN_ANOMALIES = "SELECT * FROM anomalies WHERE webhook_id = ANY($1) AND closed_at IS NULL"
 
 # The partial index on the state holds few rows, whatever the number of deliveries.
 QUARANTINED = """
@@ -95,16 +100,44 @@ def decode_tally(stored: bytes | None) -> Tally:
 class PostgresDetectionStore:
     """See :class:`monitor.domain.ports.repositories.detection.DetectionStore`."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, rows: RowReader) -> None:
         self._connection = connection
+        self._rows = rows
 
     async def due(self, limit: int) -> list[EvaluationInput]:
-        rows = await self._connection.fetch(DUE, limit)
-        if not rows:
-            return []
-        counts = await self._connection.fetch(QUARANTINED, [row["webhook_id"] for row in rows])
-        quarantined = {row["webhook_id"]: row["n"] for row in counts}
-        return [_evaluation_input(row, quarantined.get(row["webhook_id"], 0)) for row in rows]
+        quarantined: dict[UUID, int] = {}
+        held: set[UUID] = set()
+
+        async def fetch(skipped: list[UUID]) -> list[asyncpg.Record]:
+            rows: list[asyncpg.Record] = await self._connection.fetch(DUE, limit, skipped)
+            ids = [row["webhook_id"] for row in rows]
+            if ids:
+                counts = await self._connection.fetch(QUARANTINED, ids)
+                quarantined.update((row["webhook_id"], row["n"]) for row in counts)
+                held.update(await self._unreadable_history(ids))
+            return rows
+
+        def read(row: asyncpg.Record) -> EvaluationInput:
+            if row["webhook_id"] in held:
+                raise ValueError("an anomaly or alert of this webhook cannot be read")
+            return _evaluation_input(row, quarantined.get(row["webhook_id"], 0))
+
+        due = await self._rows.page(fetch, read, "webhook_lanes", limit, itemgetter("webhook_id"))
+        return list(due.values())
+
+    async def _unreadable_history(self, webhook_ids: Collection[UUID]) -> set[UUID]:
+        """Return which webhooks have an anomaly or alert that cannot be read: evaluated as if there was none, they
+        would open a second one, which the table refuses for the whole batch."""
+        found: set[UUID] = set()
+        reads: tuple[tuple[str, str, Callable[[asyncpg.Record], object]], ...] = (
+            (OPEN_ANOMALIES, "anomalies", _anomaly),
+            (LATEST, "alerts", read_alert),
+        )
+        for sql, table, read in reads:
+            rows = await self._connection.fetch(sql, list(webhook_ids))
+            readable = self._rows.readable(rows, read, table)
+            found.update(row["webhook_id"] for row in rows if row["id"] not in readable)
+        return found
 
     async def save(self, evaluations: Sequence[Evaluation]) -> None:
         ids = [evaluation.webhook_id for evaluation in evaluations]
@@ -118,10 +151,8 @@ class PostgresDetectionStore:
         )
 
     async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]:
-        rows = await self._connection.fetch(
-            "SELECT * FROM anomalies WHERE webhook_id = ANY($1) AND closed_at IS NULL", list(webhook_ids)
-        )
-        return [from_row(row, AnomalyRecord, "evidence") for row in rows]
+        rows = await self._connection.fetch(OPEN_ANOMALIES, list(webhook_ids))
+        return list(self._rows.readable(rows, _anomaly, "anomalies").values())
 
     async def save_anomalies(self, anomalies: Sequence[AnomalyRecord]) -> None:
         # Closed ones first: a signal may close and open again between two evaluations.
@@ -150,6 +181,10 @@ class PostgresDetectionStore:
             AlertKind.MASS_FAILURE,
         )
         return since
+
+
+def _anomaly(row: asyncpg.Record) -> AnomalyRecord:
+    return from_row(row, AnomalyRecord, "evidence")
 
 
 def _evaluation_input(row: asyncpg.Record, quarantined: int) -> EvaluationInput:

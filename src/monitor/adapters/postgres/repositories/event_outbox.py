@@ -36,7 +36,17 @@ class PostgresEventOutbox:
         await self._db.fetch("DELETE FROM event_outbox WHERE id = ANY($1)", list(ids))
 
     async def undispatched(self, before: datetime, limit: int) -> list[StoredEvent]:
-        rows = await self._db.fetch(
-            "SELECT id, event FROM event_outbox WHERE id < $1 ORDER BY id LIMIT $2", id_floor(before), limit
-        )
-        return [StoredEvent(row["id"], _decode(row["event"])) for row in rows]
+        async def fetch(skipped: list[UUID]) -> list[asyncpg.Record]:
+            return await self._db.fetch(
+                "SELECT id, event FROM event_outbox WHERE id < $1 AND id <> ALL($3::uuid[]) ORDER BY id LIMIT $2",
+                id_floor(before),
+                limit,
+                skipped,
+            )
+
+        events = await self._db.rows.page(fetch, _stored_event, "event_outbox", limit)
+        return list(events.values())
+
+
+def _stored_event(row: asyncpg.Record) -> StoredEvent:
+    return StoredEvent(row["id"], _decode(row["event"]))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from monitor.adapters.postgres.codec import from_jsonb, jsonb
+from monitor.adapters.postgres.codec import RowReader, from_jsonb, jsonb
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
 
@@ -55,9 +55,10 @@ def woken(payload: str) -> list[UUID] | None:
 class PostgresEventLog:
     """See :class:`monitor.domain.ports.repositories.events.EventLog`."""
 
-    def __init__(self, connection: asyncpg.Connection, now: datetime) -> None:
+    def __init__(self, connection: asyncpg.Connection, now: datetime, rows: RowReader) -> None:
         self._connection = connection
         self._now = now
+        self._rows = rows
 
     async def subscriptions(self, event_types: Collection[str]) -> list[Subscription]:
         patterns = {pattern for type_ in event_types for pattern in patterns_for(type_)}
@@ -67,10 +68,7 @@ class PostgresEventLog:
             " WHERE event_types && $1 AND enabled AND deleted_at IS NULL ORDER BY id FOR KEY SHARE",
             list(patterns),
         )
-        return [
-            Subscription(row["id"], frozenset(row["event_types"]), from_jsonb(row["labels"], dict[str, str]))
-            for row in rows
-        ]
+        return list(self._rows.readable(rows, _subscription, "webhooks").values())
 
     async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:
         columns = (
@@ -91,3 +89,7 @@ class PostgresEventLog:
             [d.webhook_id for d in deliveries],
             _payload({d.webhook_id.hex for d in deliveries}),
         )
+
+
+def _subscription(row: asyncpg.Record) -> Subscription:
+    return Subscription(row["id"], frozenset(row["event_types"]), from_jsonb(row["labels"], dict[str, str]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import attrgetter
 from uuid import UUID
 
 import msgspec
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from monitor.adapters.postgres.codec import RowReader
 from monitor.adapters.postgres.tables import ReplayRow
 from monitor.domain.delivery.replay import Replay
 from monitor.domain.errors import NotFound
@@ -21,7 +24,9 @@ class Replays(SQLAlchemyAsyncRepository[ReplayRow]):
 class PostgresReplayRepository:
     """See :class:`monitor.domain.ports.repositories.replays.ReplayRepository`."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, rows: RowReader) -> None:
+        self._session = session
+        self._rows = rows
         self._replays = Replays(session=session, wrap_exceptions=False)
 
     async def add(self, replay: Replay) -> None:
@@ -34,12 +39,14 @@ class PostgresReplayRepository:
         return _replay(row)
 
     async def take(self) -> Replay | None:
-        oldest = sa.select(ReplayRow).where(ReplayRow.finished_at.is_(None)).order_by(ReplayRow.id).limit(1)
-        row = await self._replays.get_one_or_none(
-            statement=oldest,  # type: ignore[arg-type]  # annotated for SQLAlchemy 2.0
-            with_for_update={"skip_locked": True},
-        )
-        return None if row is None else _replay(row)
+        unfinished = sa.select(ReplayRow).where(ReplayRow.finished_at.is_(None)).order_by(ReplayRow.id).limit(1)
+
+        async def fetch(skipped: list[UUID]) -> Sequence[ReplayRow]:
+            oldest = unfinished.where(ReplayRow.id.not_in(skipped)).with_for_update(skip_locked=True)
+            return (await self._session.scalars(oldest)).all()
+
+        taken = await self._rows.page(fetch, _replay, "replays", 1, attrgetter("id"))
+        return next(iter(taken.values()), None)
 
     async def save(self, replay: Replay) -> None:
         await self._replays.update(_row(replay))

@@ -17,7 +17,7 @@ class AlertNotificationQueue(Protocol):
 
     async def take(self, limit: int) -> list[AlertNotification]:
         """
-        Remove and return up to *limit* notifications, oldest first.
+        Remove and return up to *limit* notifications, oldest first; unreadable ones stay.
 
         One transaction at a time may hold some, so that they are published in order; meanwhile others get none.
         """
