@@ -65,13 +65,14 @@ SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at
     health_status = n.health_status, health_reason = n.health_reason, failure_probability = n.failure_probability,
     health_changed_at = n.health_changed_at, breaker_state = n.breaker_state, breaker_until = n.breaker_until,
     breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at,
-    unevaluated = n.unevaluated, evaluate_at = n.evaluate_at
+    unevaluated = n.unevaluated, evaluate_at = n.evaluate_at,
+    recent_ends_s = string_to_array(n.recent_ends_s, ' ')::float8[]
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
-            $14::timestamptz[], $15::bytea[], $16::timestamptz[])
+            $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[])
     AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
           health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at,
-          unevaluated, evaluate_at)
+          unevaluated, evaluate_at, recent_ends_s)
 WHERE l.webhook_id = n.webhook_id
 """
 
@@ -115,6 +116,7 @@ class PostgresLanes:
             [lane.tokens_at for lane in lanes],
             [encode_tally(lane.unevaluated) for lane in lanes],
             [lane.evaluate_at for lane in lanes],
+            [" ".join(map(repr, lane.recent_ends_s)) for lane in lanes],
         )
 
 
@@ -123,6 +125,7 @@ def _lane(row: asyncpg.Record) -> Lane:
     return Lane(
         webhook_id=row["webhook_id"],
         recent=tuple(row["recent"]),
+        recent_ends_s=tuple(row["recent_ends_s"]),
         last_attempt_at=row["last_attempt_at"],
         failing_since=row["failing_since"],
         health=health_of(row, Health),

@@ -16,6 +16,7 @@ from monitor.domain.delivery.lane import (
     Lane,
     LanePolicy,
     accumulate,
+    attempt_end,
     capacity,
     failed_for_good,
     record_attempt,
@@ -171,15 +172,16 @@ class Deliverer:
         """Write attempts, delivery states, rollups and health of *batch* in one transaction. Safe to repeat: deliveries
         that were settled, or leased by another worker since, are left out."""
         async with self._unit_of_work() as uow:
+            behind = uow.now - self._clock.now()
             lanes = await uow.queue.lock_lanes({sent.delivery.webhook_id for sent in batch})
             fenced = await uow.queue.fence([(sent.delivery.id, sent.delivery.fencing_token) for sent in batch])
-            held = sorted(_newest(sent for sent in batch if sent.delivery.id in fenced), key=lambda sent: sent.at)
+            held = list(_newest(sent for sent in batch if sent.delivery.id in fenced))
             if not held:
                 return Settlement(0, [sent.delivery.id for sent in batch], {}, {})
             undecided, gone = await self._write_states(uow, held, lanes)
             await uow.attempts.add([_record(sent) for sent in held])
             await uow.attempts.add_minutes(minute_rollups((s.delivery.webhook_id, s.at, s.outcome) for s in held))
-            updated = self._update_lanes(held, lanes, uow.now)
+            updated = self._update_lanes(held, lanes, uow.now, behind)
             uow.record(*status_changes(lanes, updated, uow.now))
             await uow.queue.save_lanes(updated)
             disabled = dict.fromkeys(gone, GONE) | {
@@ -248,13 +250,26 @@ class Deliverer:
             await uow.queue.postpone(postponed)
         return undecided, gone
 
-    def _update_lanes(self, batch: Sequence[SentDelivery], lanes: Mapping[UUID, Lane], now: datetime) -> list[Lane]:
+    def _update_lanes(
+        self, batch: Iterable[SentDelivery], lanes: Mapping[UUID, Lane], now: datetime, behind: timedelta
+    ) -> list[Lane]:
+        """
+        Return the lanes of *batch* after its attempts, in the order in which these ended.
+
+        Args:
+            behind: how far this machine's clock is behind the database's. Starts were read from the former, and ends
+                are compared with those that other machines settled.
+        """
+        ended = sorted(
+            ((attempt_end(sent.at + behind, sent.outcome.latency_ms, now), n, sent) for n, sent in enumerate(batch)),
+            key=lambda one: one[:2],
+        )
         updated: dict[UUID, Lane] = {}
         attempts: dict[UUID, list[tuple[bool, float]]] = {}
-        for sent in batch:
+        for at, _, sent in ended:
             id_ = sent.delivery.webhook_id
             before = updated.get(id_, lanes[id_])
-            updated[id_] = record_attempt(before, sent.outcome, sent.at, now, self._config.policy)
+            updated[id_] = record_attempt(before, sent.outcome, at, now, self._config.policy)
             attempts.setdefault(id_, []).append((sent.outcome.ok, sent.outcome.latency_ms))
         return [accumulate(lanes[id_], lane, tally_of(attempts[id_]), now) for id_, lane in updated.items()]
 

@@ -144,19 +144,36 @@ async def test_a_delivery_that_cannot_be_judged_waits_and_does_not_stop_the_othe
     assert (waiting.webhook_id, waiting.due_at) == (bad, START + timedelta(seconds=60))
 
 
-async def test_a_batch_is_judged_in_the_order_of_its_attempts(bench: Bench) -> None:
+async def test_a_batch_is_judged_in_the_order_in_which_its_attempts_ended(bench: Bench) -> None:
     webhook_id = await bench.webhook(2)
     claim = await bench.deliverer.claim(None, 10)
-    bench.sender.receiver = lambda _: samples.REFUSED
-    first = await samples.send(bench.deliverer, claim.deliveries[0])
+    bench.sender.receiver = lambda _: samples.TIMED_OUT
+    slow = await samples.send(bench.deliverer, claim.deliveries[0])
     bench.clock.advance(1)
     bench.sender.receiver = lambda _: samples.OK
-    second = await samples.send(bench.deliverer, claim.deliveries[1])
-    assert first is not None
-    assert second is not None
-    await bench.deliverer.settle([second, first])
-    assert bench.lane(webhook_id).recent == ("503", "ok")
-    assert bench.lane(webhook_id).failing_since is None
+    quick = await samples.send(bench.deliverer, claim.deliveries[1])
+    assert slow is not None
+    assert quick is not None
+    bench.clock.advance(14)
+    await bench.deliverer.settle([slow, quick])
+    assert bench.lane(webhook_id).recent == ("ok", "timeout")
+    assert bench.lane(webhook_id).failing_since == START + timedelta(seconds=15)
+
+
+async def test_ends_are_compared_by_the_clock_of_the_database(
+    bench: Bench, sender: FakeWebhookSender, clock: FakeClock
+) -> None:
+    webhook_id = await bench.webhook(2)
+    ahead = FakeClock(START + timedelta(minutes=10))
+    other = Bench(bench.database, bench.unit_of_work, sender, ahead)
+    first = await other.sent(samples.TIMED_OUT, limit=1)
+    for one in (clock, ahead):
+        one.advance(15)
+    await other.deliverer.settle(first)
+    assert bench.lane(webhook_id).last_attempt_at == START + timedelta(seconds=15)
+    clock.advance(1)
+    await bench.deliverer.settle(await bench.sent())
+    assert bench.lane(webhook_id).recent == ("timeout", "ok")
 
 
 # ------------------------------------------------------------------------------------------------------------- the rest
