@@ -24,10 +24,14 @@ _LANE_COLUMNS = """
     l.*, w.version, w.max_concurrency, w.rate_limit::text, w.ordered, w.retry::text, w.deleted_at IS NOT NULL AS deleted
 """
 
-LOCK_LANES = f"""
+LOCK_LANES = """
+SELECT webhook_id FROM webhook_lanes WHERE webhook_id = ANY($1) ORDER BY webhook_id FOR UPDATE
+"""
+
+# A separate statement, after the locks: a statement that waits for a lane sees the configuration from before the wait.
+READ_LANES = f"""
 SELECT {_LANE_COLUMNS}, 0 AS in_flight
-FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
-WHERE l.webhook_id = ANY($1) ORDER BY l.webhook_id FOR UPDATE OF l
+FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id WHERE l.webhook_id = ANY($1)
 """
 
 # The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
@@ -84,7 +88,8 @@ class PostgresLanes:
         self._connection = connection
 
     async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
-        rows = await self._connection.fetch(LOCK_LANES, list(webhook_ids))
+        await self._connection.execute(LOCK_LANES, list(webhook_ids))
+        rows = await self._connection.fetch(READ_LANES, list(webhook_ids))
         return {row["webhook_id"]: _lane(row) for row in rows}
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:

@@ -97,6 +97,19 @@ def reopen(lane: Lane) -> Lane:
     return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker())
 
 
+def start_over(lane: Lane, now: datetime) -> Lane:
+    """Return *lane* for a webhook with another URL: what attempts showed of the former one does not count for it."""
+    return msgspec.structs.replace(
+        lane,
+        recent=(),
+        recent_ends_s=(),
+        failing_since=None,
+        health=msgspec.structs.replace(UNKNOWN_HEALTH, changed_at=now),
+        breaker=Breaker(),
+        evaluate_at=now,
+    )
+
+
 def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     """Return *lane* after *taken* deliveries, at most its :func:`capacity`, were leased from it."""
     if not taken:

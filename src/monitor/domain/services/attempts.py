@@ -20,7 +20,7 @@ from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.deliver import minute_rollups, status_changes
+from monitor.domain.services.settle import minute_rollups, status_changes
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
 from monitor.domain.webhooks.secret_mask import SecretMask
