@@ -13,7 +13,8 @@ from monitor.domain.monitoring.metrics import Rollup, RollupBuilder
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.deliver import Deliverer, SentDelivery
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.settle import SentDelivery
 from monitor.domain.vocab import Actor, ErrorKind, Role
 from monitor.domain.webhooks.webhook import Webhook
 

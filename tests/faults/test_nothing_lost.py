@@ -167,7 +167,8 @@ async def judge(figures: Figures, made: System, targets: Receivers, producer: Pr
     figures.at_most(0, f"{when}: errors in the logs", len(made.errors()), "lines")
     assert stored == serials
     assert states.keys() == {"delivered"}
-    # What was sent twice is settled once: one attempt for each delivery.
-    assert attempts == EVENTS
+    count = await targets.count()
+    # One attempt for each request, but for those whose worker was killed before it had settled them.
+    assert EVENTS <= attempts <= count.requests
     assert made.errors() == []
-    return await targets.count()
+    return count

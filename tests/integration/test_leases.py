@@ -1,4 +1,4 @@
-"""Leases and fences: who may send, who may settle, and that nothing is lost when a worker or a write fails."""
+"""Leases: who may send, and that nothing is lost when a worker or a write fails."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from statistics import median
 
 import pytest
 from aiohttp import web
-from asyncpg.exceptions import DeadlockDetectedError
 
 from monitor.bootstrap.container import Container
 from monitor.domain.delivery.quarantine import MAX_CRASHES
 from monitor.domain.ports.queue import ClaimedDelivery
-from monitor.domain.services.deliver import Deliverer, SentDelivery
+from monitor.domain.services.deliver import Deliverer
 from monitor.settings.schema import Worker
-from tests import samples
+from tests.integration.lease_support import claim_one, failing
 from tests.integration.support import (
     Api,
     Received,
@@ -28,7 +25,6 @@ from tests.integration.support import (
     deliverer,
     delivery_of,
     eventually,
-    execute,
     finished,
     settings,
     sql,
@@ -38,84 +34,7 @@ from tests.integration.support import (
 URL = "http://127.0.0.1:9/hook"
 
 
-async def claim_one(worker: Deliverer) -> ClaimedDelivery | None:
-    deliveries = (await worker.claim(None, 10)).deliveries
-    return deliveries[0] if deliveries else None
-
-
-async def sent_by(worker: Deliverer, delivery: ClaimedDelivery) -> SentDelivery:
-    sent = await samples.send(worker, delivery)
-    assert sent is not None
-    return sent
-
-
-@asynccontextmanager
-async def failing(parts: Container, table: str, error: str) -> AsyncIterator[None]:
-    """Let every insert into *table* fail with the SQLSTATE *error*."""
-    await execute(
-        parts,
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
-        f" $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{error}'; END $$;"
-        f" CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()",
-    )
-    try:
-        yield
-    finally:
-        await eventually(lambda: dropped(parts))
-
-
-async def dropped(parts: Container) -> bool:
-    """Try to remove the trigger; a worker that settles right now may hold what that needs, and need what it holds."""
-    try:
-        await execute(parts, "DROP FUNCTION refuse CASCADE")
-    except DeadlockDetectedError:
-        return False
-    return True
-
-
-# Fencing ---------------------------------------------------------------------------------------------------------
-
-
-async def test_a_worker_that_lost_its_lease_settles_nothing(api: Api, receiver: Receiver, parts: Container) -> None:
-    receiver.answer = answering(500, 200)
-    await api.create(receiver.url, retry={"schedule_s": [0, 3600], "jitter_ratio": 0})
-    (event,) = await api.publish(1)
-    a, b = deliverer(parts, "a", lease_s=0.05), deliverer(parts, "b")
-    first = await claim_one(a)
-    assert first is not None
-    late = await sent_by(a, first)
-    second = await eventually(lambda: claim_one(b))
-    assert (second.id, second.fencing_token) == (first.id, first.fencing_token + 1)
-    # The lease is B's now, whether B has settled yet or not.
-    lost = await a.settle([late])
-    assert (lost.settled, lost.lost) == (0, [first.id])
-    assert (await delivery_of(api, event))["attempt_log"] == []
-    settled = await b.settle([await sent_by(b, second)])
-    assert (settled.settled, settled.lost) == (1, [])
-    assert (await a.settle([late])).lost == [first.id]
-    await a.renew([first])
-    await a.release([first])
-    delivery = await delivery_of(api, event)
-    assert (delivery["state"], delivery["attempts"]) == ("delivered", 1)
-    assert [attempt["ok"] for attempt in delivery["attempt_log"]] == [True]
-    assert (await api.read("dashboard/overview"))["traffic"]["attempts"] == 1
-
-
-async def test_a_settle_is_safe_to_repeat(api: Api, receiver: Receiver, parts: Container) -> None:
-    receiver.answer = answering(500)
-    await api.create(receiver.url, retry={"schedule_s": [0, 3600], "jitter_ratio": 0})
-    (event,) = await api.publish(1)
-    worker = deliverer(parts, "a")
-    delivery = await claim_one(worker)
-    assert delivery is not None
-    sent = await sent_by(worker, delivery)
-    assert (await worker.settle([sent])).settled == 1
-    due_at = (await delivery_of(api, event))["due_at"]
-    assert (await worker.settle([sent])).lost == [delivery.id]
-    # Neither may a worker that stops give back what it has postponed already.
-    await worker.release([delivery])
-    after = await delivery_of(api, event)
-    assert (after["attempts"], len(after["attempt_log"]), after["due_at"]) == (1, 1, due_at)
+# Leases ----------------------------------------------------------------------------------------------------------
 
 
 async def test_a_lease_that_is_renewed_is_not_taken_over(api: Api, receiver: Receiver, parts: Container) -> None:

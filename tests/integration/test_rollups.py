@@ -22,7 +22,7 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, MINUTE_S, merge_rollups, percentile
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
-from monitor.domain.services.deliver import minute_rollups
+from monitor.domain.services.settle import minute_rollups
 from monitor.domain.views.metrics import MetricsPoint
 from monitor.domain.vocab import ErrorKind
 from tests.integration.support import eventually, execute, sql

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.services.deliver import SentDelivery
+from monitor.domain.services.settle import SentDelivery
 from monitor.log import LineLog
 
 LogAttempts = Callable[[Sequence[SentDelivery], Collection[UUID]], None]

@@ -31,7 +31,8 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.sender import PendingSend
 from monitor.domain.ports.wakeups import DueWebhooks, Wakeups
-from monitor.domain.services.deliver import Deliverer, SentDelivery, Settlement
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.settle import SentDelivery, Settlement
 from monitor.worker.attempt_log import LogAttempts
 
 log = structlog.get_logger(__name__)

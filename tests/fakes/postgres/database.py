@@ -122,6 +122,7 @@ class FakeDatabase:
     Attributes:
         down: every transaction and read raises ``Unavailable``.
         commits_fail: transactions run, but cannot be committed.
+        answers_lost: commits hold, and raise as if their answer was lost.
         domain_events: what was recorded and committed, oldest first.
     """
 
@@ -132,6 +133,7 @@ class FakeDatabase:
         self.listeners: list[Callable[[DueWebhooks], None]] = []
         self.down = False
         self.commits_fail = False
+        self.answers_lost = False
         self.domain_events: list[DomainEvent] = []
 
     def require_up(self) -> None:
@@ -147,3 +149,5 @@ class FakeDatabase:
         if woken:
             for listener in self.listeners:
                 listener(list(woken))
+        if self.answers_lost:
+            raise Unavailable("The answer of the commit was lost.")

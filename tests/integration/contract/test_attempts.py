@@ -25,6 +25,17 @@ ROUGH = rollup_of([("ok", 12.5), ("503", 700.0), ("timeout", 15_000.0)])
 WORSE = rollup_of([("503", 3.25), ("dns", 0.0)])
 
 
+async def test_an_attempt_that_is_stored_is_found_by_its_webhook_and_id(world: World) -> None:
+    made = await world.add_webhook()
+    ids = [world.clock.new_id() for _ in range(3)]
+    async with world.unit_of_work() as uow:
+        await uow.attempts.add([AttemptRecord(id=id_, webhook_id=made.id, outcome=samples.OK) for id_ in ids[:2]])
+        await uow.commit()
+    async with world.unit_of_work() as uow:
+        assert await uow.attempts.stored([(made.id, id_) for id_ in ids]) == set(ids[:2])
+        assert await uow.attempts.stored([(ids[2], ids[0])]) == set()
+
+
 async def test_an_attempt_comes_back_as_it_was_stored(world: World) -> None:
     made = await world.add_webhook()
     at = world.clock.now()

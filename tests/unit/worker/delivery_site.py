@@ -10,7 +10,8 @@ from uuid import UUID
 from structlog.typing import EventDict
 
 from monitor.bootstrap.supervise import Supervisor
-from monitor.domain.services.deliver import DeliverConfig, Deliverer, SentDelivery
+from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.settle import SentDelivery
 from monitor.domain.vocab import DeliveryState
 from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
 from tests import samples

@@ -10,7 +10,7 @@ import msgspec
 
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.ports.queue import ClaimedDelivery
-from monitor.domain.services.deliver import SentDelivery
+from monitor.domain.services.settle import SentDelivery
 from monitor.domain.vocab import ErrorKind, SignatureScheme
 from monitor.domain.webhooks.destination import Destination
 from monitor.domain.webhooks.secret_mask import SecretMask

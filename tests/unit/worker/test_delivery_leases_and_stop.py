@@ -12,7 +12,7 @@ import structlog.testing
 
 from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.delivery.retry import RetryPolicy
-from monitor.domain.services.deliver import SentDelivery
+from monitor.domain.services.settle import SentDelivery
 from monitor.worker.delivery_loop import DeliveryConfig
 from tests import samples
 from tests.unit.worker.delivery_site import QUIET, Site, events, running, until
@@ -37,7 +37,9 @@ async def test_an_idle_worker_asks_the_database_for_no_renewal(site: Site) -> No
     await site.worker().renew()
 
 
-async def test_a_delivery_that_comes_back_while_its_first_attempt_hangs_is_settled_once(site: Site) -> None:
+async def test_a_delivery_that_comes_back_while_its_first_attempt_hangs_is_settled_once_and_both_stored(
+    site: Site,
+) -> None:
     await site.webhook(1)
     site.sender.open.clear()
     worker = site.worker()
@@ -50,7 +52,7 @@ async def test_a_delivery_that_comes_back_while_its_first_attempt_hangs_is_settl
     await until(lambda: not worker._in_flight)
     assert await worker.settle() == 2
     assert site.delivered == 1
-    assert len(site.database.tables.attempts) == 1
+    assert len(site.database.tables.attempts) == len(site.sender.requests) == 2
 
 
 async def test_stopping_finishes_what_is_in_flight_and_claims_nothing_more(site: Site) -> None:

@@ -12,7 +12,8 @@ from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.errors import Unavailable
-from monitor.domain.services.deliver import DeliverConfig, Deliverer, SentDelivery, Settlement
+from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.settle import SentDelivery, Settlement
 from monitor.domain.webhooks.destination import Destination
 from monitor.worker.delivery_loop import DeliveryConfig
 from tests.fakes.egress.sender import FakePendingSend

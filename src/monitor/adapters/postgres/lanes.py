@@ -25,10 +25,14 @@ _LANE_COLUMNS = """
     l.*, w.version, w.max_concurrency, w.rate_limit::text, w.ordered, w.retry::text, w.deleted_at IS NOT NULL AS deleted
 """
 
-LOCK_LANES = f"""
+LOCK_LANES = """
+SELECT webhook_id FROM webhook_lanes WHERE webhook_id = ANY($1) ORDER BY webhook_id FOR UPDATE
+"""
+
+# A separate statement, after the locks: a statement that waits for a lane sees the configuration from before the wait.
+READ_LANES = f"""
 SELECT {_LANE_COLUMNS}, 0 AS in_flight
-FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
-WHERE l.webhook_id = ANY($1) ORDER BY l.webhook_id FOR UPDATE OF l
+FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id WHERE l.webhook_id = ANY($1)
 """
 
 # The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
@@ -67,13 +71,14 @@ SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at
     health_status = n.health_status, health_reason = n.health_reason, failure_probability = n.failure_probability,
     health_changed_at = n.health_changed_at, breaker_state = n.breaker_state, breaker_until = n.breaker_until,
     breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at,
-    unevaluated = n.unevaluated, evaluate_at = n.evaluate_at
+    unevaluated = n.unevaluated, evaluate_at = n.evaluate_at,
+    recent_ends_s = string_to_array(n.recent_ends_s, ' ')::float8[]
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
-            $14::timestamptz[], $15::bytea[], $16::timestamptz[])
+            $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[])
     AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
           health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at,
-          unevaluated, evaluate_at)
+          unevaluated, evaluate_at, recent_ends_s)
 WHERE l.webhook_id = n.webhook_id
 """
 
@@ -89,7 +94,8 @@ class PostgresLanes:
         self._rows = rows
 
     async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
-        rows = await self._connection.fetch(LOCK_LANES, list(webhook_ids))
+        await self._connection.execute(LOCK_LANES, list(webhook_ids))
+        rows = await self._connection.fetch(READ_LANES, list(webhook_ids))
         return self._rows.readable(rows, _lane, "webhook_lanes", _WEBHOOK_ID)
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
@@ -126,6 +132,7 @@ class PostgresLanes:
             [lane.tokens_at for lane in lanes],
             [encode_tally(lane.unevaluated) for lane in lanes],
             [lane.evaluate_at for lane in lanes],
+            [" ".join(map(repr, lane.recent_ends_s)) for lane in lanes],
         )
 
 
@@ -136,6 +143,7 @@ def _lane(row: asyncpg.Record) -> Lane:
     return Lane(
         webhook_id=row["webhook_id"],
         recent=tuple(row["recent"]),
+        recent_ends_s=tuple(row["recent_ends_s"]),
         last_attempt_at=row["last_attempt_at"],
         failing_since=row["failing_since"],
         health=health_of(row, Health),

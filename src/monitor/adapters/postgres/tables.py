@@ -111,6 +111,7 @@ lanes = sa.Table(
     metadata,
     sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("recent", ARRAY(sa.Text), nullable=False),
+    sa.Column("recent_ends_s", ARRAY(sa.Double), nullable=False, server_default="{}"),
     _at("last_attempt_at", nullable=True),
     _at("failing_since", nullable=True),
     sa.Column("health_status", sa.Text, nullable=False),
@@ -123,6 +124,7 @@ lanes = sa.Table(
     sa.Column("breaker_since", sa.Integer, nullable=False),
     sa.Column("tokens", sa.Double, nullable=True),
     _at("tokens_at", nullable=True),
+    _at("throttled_until", nullable=True),
     # What the detector has not evaluated yet, and when it is due.
     sa.Column("unevaluated", sa.LargeBinary, nullable=True),
     _at("evaluate_at", nullable=True),
@@ -155,6 +157,8 @@ deliveries = sa.Table(
     _at("leased_at", nullable=True),
     sa.Column("fencing_token", sa.Integer, nullable=False, server_default="0"),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    # The attempts before the retry schedule last started over.
+    sa.Column("schedule_from", sa.Integer, nullable=False, server_default="0"),
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_status_code", sa.SmallInteger, nullable=True),
     sa.Column("last_error", sa.Text, nullable=True),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -25,10 +26,10 @@ from monitor.domain.monitoring.health import (
     UNKNOWN_HEALTH,
     Health,
     HealthPolicy,
-    append_outcome,
     continuous_failure,
     evaluate_health,
 )
+from monitor.domain.vocab import OK_LABEL
 
 
 class LanePolicy(msgspec.Struct, frozen=True):
@@ -41,13 +42,18 @@ class LanePolicy(msgspec.Struct, frozen=True):
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
     """State of one webhook that changes with every attempt, and the limits of its configuration.
 
-    ``recent`` holds outcome labels, oldest first. ``tokens`` is the rate limit's bucket as of ``tokens_at``, null
-    while full. ``unevaluated`` is what the detector has yet to evaluate, at ``evaluate_at``, null for never.
-    ``in_flight`` counts leased deliveries; ``version`` is that of the webhook's configuration.
+    ``recent`` holds outcome labels in the order in which the attempts ended, oldest first; ``recent_ends_s`` when they
+    ended, in seconds since 1970. Labels without a time, at the front, ended before all others. ``last_attempt_at`` is
+    the latest end, ``failing_since`` the end of the first failure after the last success.
+
+    ``tokens`` is the rate limit's bucket as of ``tokens_at``, null while full. ``unevaluated`` is what the detector has
+    yet to evaluate, at ``evaluate_at``, null for never. ``in_flight`` counts leased deliveries; ``version`` is that of
+    the webhook's configuration.
     """
 
     webhook_id: UUID
     recent: tuple[str, ...] = ()
+    recent_ends_s: tuple[float, ...] = ()
     last_attempt_at: datetime | None = None
     failing_since: datetime | None = None
     health: Health = UNKNOWN_HEALTH
@@ -91,6 +97,19 @@ def reopen(lane: Lane) -> Lane:
     return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker())
 
 
+def start_over(lane: Lane, now: datetime) -> Lane:
+    """Return *lane* for a webhook with another URL: what attempts showed of the former one does not count for it."""
+    return msgspec.structs.replace(
+        lane,
+        recent=(),
+        recent_ends_s=(),
+        failing_since=None,
+        health=msgspec.structs.replace(UNKNOWN_HEALTH, changed_at=now),
+        breaker=Breaker(),
+        evaluate_at=now,
+    )
+
+
 def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     """Return *lane* after *taken* deliveries, at most its :func:`capacity`, were leased from it."""
     if not taken:
@@ -103,44 +122,46 @@ def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     return msgspec.structs.replace(lane, **changes) if changes else lane
 
 
-def record_attempt(lane: Lane, outcome: Outcome, at: datetime, now: datetime, policy: LanePolicy) -> Lane:
+def attempt_end(started_at: datetime, latency_ms: float, now: datetime) -> datetime:
     """
-    Return *lane* after one more attempt. Pure and total; call it in the order in which the attempts started.
+    Return when an attempt ended: its start and its latency, never after *now*, which is when it is settled.
 
     Args:
-        at: when the attempt started. One that started before the lane's latest changes a half-open breaker only.
+        started_at: by the clock of *now*, the database's.
+    """
+    return min(started_at + timedelta(milliseconds=latency_ms), now)
+
+
+def record_attempt(lane: Lane, outcome: Outcome, ended_at: datetime, now: datetime, policy: LanePolicy) -> Lane:
+    """
+    Return *lane* after one more attempt. Pure and total.
+
+    What an attempt shows is known when it ends, so the end decides its place among the others, whatever order they
+    are settled in: an attempt that timed out counts as much as its quick neighbours. One that ended before all of a
+    full window changes nothing but a half-open breaker.
+
+    Args:
+        ended_at: when the attempt ended, by the clock of *now* and not after it.
         now: when it is settled.
     """
-    if lane.last_attempt_at is not None and at < lane.last_attempt_at:
-        # It may be the probe.
-        probed = lane.breaker.state is BreakerState.HALF_OPEN
-        return _break(lane, outcome, now, policy) if probed else lane
-    recent = append_outcome(lane.recent, outcome.label, policy.health.window)
-    recorded = msgspec.structs.replace(
-        lane,
-        recent=recent,
-        last_attempt_at=at,
-        failing_since=None if outcome.ok else (lane.failing_since or at),
-        health=evaluate_health(recent, lane.health, policy.health, now),
-    )
-    return _break(recorded, outcome, now, policy)
+    recorded, later = _insert(lane, outcome, ended_at, policy.health.window)
+    if recorded.recent is not lane.recent:
+        health = evaluate_health(recorded.recent, lane.health, policy.health, now)
+        recorded = msgspec.structs.replace(recorded, health=health)
+    return _break(recorded, outcome, later, now, policy)
 
 
-def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]]) -> Lane:
+def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]], policy: LanePolicy) -> Lane:
     """
     Return *lane* after attempts that newer ones will push out of its window. Pure and total.
 
     Args:
-        attempts: outcome and start, oldest first. Only ``failing_since`` and ``last_attempt_at`` follow them, as in
-            :func:`record_attempt`: evaluating health a thousand times to keep the last result costs more than storing
-            them all.
+        attempts: outcome and end. Health and breaker do not follow them, the rest does as in :func:`record_attempt`:
+            evaluating health a thousand times to keep the last result costs more than storing them all.
     """
-    failing_since, last_at = lane.failing_since, lane.last_attempt_at
-    for outcome, at in attempts:
-        if last_at is None or at >= last_at:
-            failing_since = None if outcome.ok else (failing_since or at)
-            last_at = at
-    return msgspec.structs.replace(lane, failing_since=failing_since, last_attempt_at=last_at)
+    for outcome, ended_at in attempts:
+        lane, _ = _insert(lane, outcome, ended_at, policy.health.window)
+    return lane
 
 
 def accumulate(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:
@@ -160,6 +181,43 @@ def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:
     return continuous_failure(lane.failing_since, now, policy.health) == "disable"
 
 
-def _break(lane: Lane, outcome: Outcome, now: datetime, policy: LanePolicy) -> Lane:
+def _insert(lane: Lane, outcome: Outcome, ended_at: datetime, window: int) -> tuple[Lane, int]:
+    """Return *lane* with an attempt at its place among the recent ones, and how many of these ended later."""
+    known, ends_s = lane.recent, _ends_s(lane)
+    place = bisect_right(ends_s, ended_at.timestamp())
+    changes: dict[str, object] = {"failing_since": _failing_since(lane, outcome.ok, ended_at, place, window)}
+    if place or len(known) < window:
+        changes["recent"] = (*known[:place], outcome.label, *known[place:])[-window:]
+        changes["recent_ends_s"] = (*ends_s[:place], ended_at.timestamp(), *ends_s[place:])[-window:]
+    if lane.last_attempt_at is None or ended_at > lane.last_attempt_at:
+        changes["last_attempt_at"] = ended_at
+    return msgspec.structs.replace(lane, **changes), len(known) - place
+
+
+def _ends_s(lane: Lane) -> tuple[float, ...]:
+    """Return an end for each recent label; a version that stored none leaves some without."""
+    missing = len(lane.recent) - len(lane.recent_ends_s)
+    return (0.0,) * missing + lane.recent_ends_s if missing >= 0 else lane.recent_ends_s[-missing:]
+
+
+def _failing_since(lane: Lane, ok: bool, ended_at: datetime, place: int, window: int) -> datetime | None:
+    """Return ``failing_since`` after an attempt that ended at *ended_at*, before ``lane.recent[place:]``."""
+    since, later = lane.failing_since, lane.recent[place:]
+    if ok:
+        if since is None or since > ended_at:
+            return since
+        # Only failures ended after it.
+        return datetime.fromtimestamp(_ends_s(lane)[place], UTC) if later else None
+    if since is None:
+        return None if later else ended_at
+    # Whether a success came between this failure and a full window after it is not known any more.
+    before_all_known = place == 0 and len(lane.recent) >= window
+    return since if since <= ended_at or OK_LABEL in later or before_all_known else ended_at
+
+
+def _break(lane: Lane, outcome: Outcome, later: int, now: datetime, policy: LanePolicy) -> Lane:
+    if lane.breaker.state is BreakerState.CLOSED and later > lane.breaker.since:
+        # It ended before the breaker was closed.
+        return lane
     breaker = record_outcome(lane.breaker, lane.recent, outcome.ok, now, policy.breaker)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)

@@ -63,7 +63,9 @@ class Dead(msgspec.Struct, frozen=True, tag=True):
 Decision = Done | Retry | Dead
 
 
-def decide(outcome: Outcome, *, attempts: int, policy: RetryPolicy, now: datetime, jitter: float) -> Decision:
+def decide(
+    outcome: Outcome, *, attempts: int, policy: RetryPolicy, now: datetime, jitter: float, superseded: bool = False
+) -> Decision:
     """
     Choose what happens to a delivery after *outcome*. Pure and total.
 
@@ -71,6 +73,7 @@ def decide(outcome: Outcome, *, attempts: int, policy: RetryPolicy, now: datetim
         attempts: how many were made, this one included; at least 1.
         now: aware UTC.
         jitter: fraction in [0, 1); 0.5 leaves the wait as scheduled.
+        superseded: the webhook was changed since the attempt began, so a 410 is a failure like any other.
 
     Returns:
         ``Retry(at)`` with ``now < at <= now + MAX_WAIT_S`` or a terminal ``Done`` / ``Dead``. 410 means gone for good
@@ -78,7 +81,7 @@ def decide(outcome: Outcome, *, attempts: int, policy: RetryPolicy, now: datetim
     """
     if outcome.ok:
         return Done()
-    if outcome.status_code == HTTP_GONE:
+    if outcome.status_code == HTTP_GONE and not superseded:
         return Dead(disable=True)
     if attempts >= len(policy.schedule_s):
         return Dead()

@@ -102,11 +102,6 @@ def evaluate_health(recent: Sequence[str], previous: Health | None, policy: Heal
     return Health(status, reason, probability, before.changed_at if status is before.status else now)
 
 
-def append_outcome(recent: Sequence[str], label: str, window: int) -> tuple[str, ...]:
-    """Append the newest *label* and keep the last *window* labels, at least 1."""
-    return (*recent, label)[-window:]
-
-
 def failure_probability(recent: Sequence[str]) -> float:
     """
     Estimate the chance that the next delivery fails, in (0, 1), to four decimals.

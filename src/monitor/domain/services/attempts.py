@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
-from monitor.domain.delivery.lane import LanePolicy, accumulate, catch_up, record_attempt
+from monitor.domain.delivery.lane import LanePolicy, accumulate, attempt_end, catch_up, record_attempt
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.errors import FieldError, Invalid, NotFound
 from monitor.domain.ports.clock import Clock
@@ -20,7 +20,7 @@ from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.deliver import minute_rollups, status_changes
+from monitor.domain.services.settle import minute_rollups, status_changes
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
 from monitor.domain.webhooks.secret_mask import SecretMask
@@ -84,8 +84,12 @@ class AttemptRecorder:
             lane = (await uow.queue.lock_lanes([webhook_id])).get(webhook_id)
             if lane is None or lane.deleted:
                 raise NotFound("There is no webhook with this id.")
-            ordered = sorted(reported, key=lambda attempt: attempt.delivered_at)
-            outcomes = [_outcome(attempt) for attempt in ordered]
+            # A reported time may lie ahead of the clock: stored as it is, all attempts until then would end before it.
+            ended = sorted(
+                (attempt_end(attempt.delivered_at, attempt.latency_ms, uow.now), n)
+                for n, attempt in enumerate(reported)
+            )
+            pairs = [(reported[n], _outcome(reported[n])) for _, n in ended]
             await uow.attempts.add(
                 [
                     AttemptRecord(
@@ -96,21 +100,17 @@ class AttemptRecorder:
                         event_id=attempt.event_id,
                         event_type=attempt.event_type,
                     )
-                    for attempt, outcome in zip(ordered, outcomes, strict=True)
+                    for attempt, outcome in pairs
                 ]
             )
-            pairs = list(zip(ordered, outcomes, strict=True))
             await uow.attempts.add_minutes(minute_rollups((webhook_id, a.delivered_at, o) for a, o in pairs))
             before = lane
+            made = [(outcome, at) for (_, outcome), (at, _) in zip(pairs, ended, strict=True)]
             window = self._policy.health.window
-            lane = catch_up(
-                lane, [(outcome, min(attempt.delivered_at, uow.now)) for attempt, outcome in pairs[:-window]]
-            )
-            for attempt, outcome in pairs[-window:]:
-                # A reported time may lie ahead of the clock: stored as it is, all attempts until then would be late.
-                at = min(attempt.delivered_at, uow.now)
+            lane = catch_up(lane, made[:-window], self._policy)
+            for outcome, at in made[-window:]:
                 lane = record_attempt(lane, outcome, at, uow.now, self._policy)
-            reported_tally = tally_of((outcome.ok, outcome.latency_ms) for outcome in outcomes)
+            reported_tally = tally_of((outcome.ok, outcome.latency_ms) for outcome, _ in made)
             lane = accumulate(before, msgspec.structs.replace(lane, breaker=before.breaker), reported_tally, uow.now)
             uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
             await uow.queue.save_lanes([lane])

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.delivery.lane import reopen
+from monitor.domain.delivery.lane import reopen, start_over
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.monitoring.metrics import DAY_S
@@ -17,6 +17,7 @@ from monitor.domain.ports.key_factory import KeyFactory
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from monitor.domain.services.settle import status_changes
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.views.webhooks import SecretView, WebhookView
 from monitor.domain.vocab import Actor, DeliveryState
@@ -137,9 +138,11 @@ class WebhookCommands:
             _keep_scheme(old, spec)
             new = reconfigure(old, spec, self._canonical_url(spec.url), uow.now)
             await uow.webhooks.save(new, stored_headers(spec))
-            if new.enabled and not old.enabled:
+            if new.url != old.url or (new.enabled and not old.enabled):
                 lanes = await uow.queue.lock_lanes([webhook_id])
-                await uow.queue.save_lanes([reopen(lane) for lane in lanes.values()])
+                changed = [reopen(lane) if new.url == old.url else start_over(lane, uow.now) for lane in lanes.values()]
+                await uow.queue.save_lanes(changed)
+                uow.record(*status_changes(lanes, changed, uow.now))
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
             uow.record(WebhookUpdated(webhook_id))
             await uow.commit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups
@@ -15,7 +16,14 @@ class FakeAttemptLog:
         self._tables = tables
 
     async def add(self, attempts: Sequence[AttemptRecord]) -> None:
-        self._tables.attempts |= {attempt.id: attempt for attempt in attempts}
+        added = {attempt.id: attempt for attempt in attempts}
+        if len(added) < len(attempts) or added.keys() & self._tables.attempts.keys():
+            raise ValueError("An attempt is stored twice.")
+        self._tables.attempts |= added
+
+    async def stored(self, attempts: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
+        found = ((webhook_id, id_, self._tables.attempts.get(id_)) for webhook_id, id_ in attempts)
+        return {id_ for webhook_id, id_, one in found if one is not None and one.webhook_id == webhook_id}
 
     async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
         for minute in minutes:

@@ -23,7 +23,6 @@ from monitor.domain.delivery.circuit_breaker import (
     transition,
 )
 from monitor.domain.errors import Conflict
-from monitor.domain.monitoring.health import append_outcome
 from tests import strategies as our
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,7 +37,7 @@ def seconds(count: float) -> timedelta:
 def settle(attempts: str, breaker: Breaker = Breaker(), recent: tuple[str, ...] = ()) -> Breaker:  # noqa: B008
     """Settle a picture of attempts in order: ``.`` succeeded, ``x`` failed; *recent* came before."""
     for char in attempts:
-        recent = append_outcome(recent, "ok" if char == "." else "503", POLICY.window)
+        recent = (*recent, "ok" if char == "." else "503")[-POLICY.window :]
         breaker = record_outcome(breaker, recent, char == ".", NOW, POLICY)
     return breaker
 
@@ -193,7 +192,7 @@ class BreakerLife(RuleBasedStateMachine):
     @rule(label=our.labels)
     def an_attempt_settles(self, label: str) -> None:
         before = self.breaker
-        self.recent = append_outcome(self.recent, label, POLICY.window)
+        self.recent = (*self.recent, label)[-POLICY.window :]
         self.breaker = record_outcome(before, self.recent, label == "ok", self.now, POLICY)
         if self.breaker.state is BreakerState.CLOSED:
             self.quiet_until = self.now

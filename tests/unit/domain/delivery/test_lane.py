@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permi
 from monitor.domain.delivery.lane import (
     Lane,
     LanePolicy,
+    attempt_end,
     capacity,
     catch_up,
     failed_for_good,
@@ -26,7 +29,7 @@ from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.services.deliver import allot
 from monitor.domain.vocab import HealthStatus
 from tests import strategies as our
-from tests.samples import OK, REFUSED
+from tests.samples import OK, REFUSED, TIMED_OUT
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = LanePolicy()
@@ -182,14 +185,80 @@ def test_what_does_not_divide_goes_to_those_that_waited_longest() -> None:
 # -------------------------------------------------------------------------------------------------------------- observe
 
 
-@given(lanes(), our.outcomes, moments)
-def test_late_news_moves_nothing_but_a_half_open_breaker(lane: Lane, outcome: Outcome, at: datetime) -> None:
-    """at < last_attempt_at: only the breaker may change, and only from half-open."""
-    lane = replace(lane, last_attempt_at=at + timedelta(microseconds=1))
-    seen = record_attempt(lane, outcome, at, NOW, POLICY)
+def after(outcomes: Sequence[tuple[Outcome, float]], lane: Lane = LANE) -> Lane:
+    """Return *lane* after outcomes that ended so many seconds after ``NOW``, settled in this order."""
+    for outcome, ended_s in outcomes:
+        at = NOW + timedelta(seconds=ended_s)
+        lane = record_attempt(lane, outcome, at, max(at, lane.last_attempt_at or at), POLICY)
+    return lane
+
+
+@given(st.lists(st.tuples(st.sampled_from([OK, REFUSED, TIMED_OUT]), st.floats(0, 30)), max_size=20), st.data())
+def test_ends_decide_and_not_the_order_in_which_attempts_are_settled(
+    attempts: list[tuple[Outcome, float]], data: st.DataObject
+) -> None:
+    """recent, failing_since and last_attempt_at follow the ends, for any order of settling a window of attempts."""
+    in_order = [(outcome, round(ended_s) + n / 100) for n, (outcome, ended_s) in enumerate(attempts)]
+    in_order.sort(key=lambda pair: pair[1])
+    seen = after(data.draw(st.permutations(in_order)))
+    labels = [outcome.label for outcome, _ in in_order]
+    ends = [NOW + timedelta(seconds=ended_s) for _, ended_s in in_order]
+    since_last_ok = max((n + 1 for n, label in enumerate(labels) if label == "ok"), default=0)
+    assert seen.recent == tuple(labels)
+    assert seen.recent_ends_s == tuple(at.timestamp() for at in ends)
+    assert seen.last_attempt_at == max(ends, default=None)
+    assert seen.failing_since == next(iter(ends[since_last_ok:]), None)
+
+
+def test_attempts_that_time_out_count_beside_quick_ones() -> None:
+    quick, slow = [(OK, 0.1 + n / 100) for n in range(10)], [(TIMED_OUT, 2.0 + n / 100) for n in range(10)]
+    seen = after([*slow, *quick])
+    assert seen.recent == ("ok",) * 10 + ("timeout",) * 10
+    assert seen.health.status is HealthStatus.UNAVAILABLE
+    assert seen.health.reason.startswith("10 of the last 20 attempts failed")
+
+
+def test_quick_failures_do_not_outweigh_slow_successes() -> None:
+    # One of four fails at once, three succeed 1.5 s later; the last of them are under way.
+    rounds = [[*[(OK, n + 1.5 + k / 10) for k in range(3)], (REFUSED, n)] for n in range(12)]
+    steady = after([one for one in itertools.chain(*rounds) if one[1] < 12])
+    assert steady.recent.count("503") == 5
+    assert steady.health.status is HealthStatus.DEGRADED
+    assert steady.breaker.state is BreakerState.CLOSED
+
+
+@given(lanes(), our.outcomes)
+def test_what_ended_before_a_full_window_moves_only_a_half_open_breaker(lane: Lane, outcome: Outcome) -> None:
+    """ended before all of a full window: recent, health, failing_since and last_attempt_at stay."""
+    lane = replace(lane, recent=("503",) * 20, recent_ends_s=(NOW.timestamp(),) * 20, failing_since=NOW)
+    lane = replace(lane, last_attempt_at=NOW)
+    seen = record_attempt(lane, outcome, NOW - timedelta(seconds=1), NOW, POLICY)
     assert replace(seen, breaker=lane.breaker) == lane
     if lane.breaker.state is not BreakerState.HALF_OPEN:
-        assert seen is lane
+        assert seen.breaker == lane.breaker
+
+
+def test_failures_that_ended_before_the_breaker_closed_do_not_open_it_again() -> None:
+    probing = after([(TIMED_OUT, n) for n in range(5)])
+    probing = replace(probing, breaker=replace(probing.breaker, state=BreakerState.HALF_OPEN))
+    closed = after([(OK, 60)], probing)
+    assert closed.breaker == Breaker()
+    assert after([(TIMED_OUT, n / 10) for n in range(20)], closed).breaker == Breaker()
+
+
+def test_labels_without_a_time_are_the_oldest() -> None:
+    older = replace(LANE, recent=("503", "ok"), recent_ends_s=(NOW.timestamp(),))
+    seen = record_attempt(older, TIMED_OUT, NOW - timedelta(seconds=1), NOW, POLICY)
+    assert seen.recent == ("503", "timeout", "ok")
+    longer = replace(LANE, recent=("ok",), recent_ends_s=(0.0, NOW.timestamp()))
+    assert record_attempt(longer, TIMED_OUT, NOW - timedelta(seconds=1), NOW, POLICY).recent == ("timeout", "ok")
+
+
+@given(moments, st.floats(0, 86_400_000), st.floats(0, 3_600))
+def test_no_attempt_ends_after_it_is_settled(started_at: datetime, latency_ms: float, passed_s: float) -> None:
+    """start <= end <= now, for a start that is not after now."""
+    now = started_at + timedelta(seconds=passed_s)
+    assert started_at <= attempt_end(started_at, latency_ms, now) <= now
 
 
 def test_an_attempt_is_remembered_and_judged() -> None:
@@ -209,19 +278,17 @@ def test_a_late_probe_still_closes_the_breaker() -> None:
     waiting = replace(LANE, last_attempt_at=NOW, breaker=Breaker(BreakerState.HALF_OPEN, NOW + timedelta(minutes=1), 1))
     seen = record_attempt(waiting, OK, NOW - timedelta(seconds=1), NOW, POLICY)
     assert seen.breaker == Breaker()
-    assert seen.recent == ()
+    assert (seen.recent, seen.last_attempt_at) == (("ok",), NOW)
 
 
 @given(lanes(), st.lists(st.tuples(st.sampled_from([OK, REFUSED]), moments), max_size=30))
-def test_catching_up_tells_since_when_a_webhook_fails(lane: Lane, attempts: list[tuple[Outcome, datetime]]) -> None:
-    """catch_up agrees with observe, one attempt after another, on failing_since and last_attempt_at."""
-    attempts.sort(key=lambda pair: pair[1])
+def test_catching_up_does_all_but_judge(lane: Lane, attempts: list[tuple[Outcome, datetime]]) -> None:
+    """catch_up agrees with record_attempt, one attempt after another, but for health and breaker."""
     one_by_one = lane
     for outcome, at in attempts:
         one_by_one = record_attempt(one_by_one, outcome, at, NOW, POLICY)
-    caught_up = catch_up(lane, attempts)
-    assert caught_up.failing_since == one_by_one.failing_since
-    assert caught_up.last_attempt_at == one_by_one.last_attempt_at
+    caught_up = catch_up(lane, attempts, POLICY)
+    assert replace(one_by_one, health=lane.health, breaker=lane.breaker) == caught_up
 
 
 def test_five_days_without_a_success_are_enough() -> None:

@@ -77,6 +77,8 @@ def test_a_failure_is_never_done(outcome: Outcome, attempts: int, policy: RetryP
 
 def test_gone_stops_at_once_and_disables_the_webhook() -> None:
     assert decide(answered(410), attempts=1, policy=POLICY, now=NOW, jitter=0.5) == Dead(disable=True)
+    late = decide(answered(410), attempts=1, policy=POLICY, now=NOW, jitter=0.5, superseded=True)
+    assert late == decide(answered(500), attempts=1, policy=POLICY, now=NOW, jitter=0.5)
 
 
 def test_the_last_attempt_of_the_schedule_is_final() -> None:

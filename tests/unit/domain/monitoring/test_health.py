@@ -13,7 +13,6 @@ from monitor.domain.monitoring.health import (
     UNKNOWN_HEALTH,
     Health,
     HealthPolicy,
-    append_outcome,
     continuous_failure,
     evaluate_health,
     failure_probability,
@@ -201,17 +200,6 @@ def test_the_failure_probability_follows_the_formula() -> None:
 )
 def test_the_failure_probability_leans_on_the_latest_attempts(attempts: str, low: float, high: float) -> None:
     assert low < failure_probability(outcomes(attempts)) < high
-
-
-@given(our.recents, our.labels, st.integers(1, 25))
-def test_the_newest_outcome_is_appended_and_the_oldest_dropped(
-    recent: tuple[str, ...], label: str, window: int
-) -> None:
-    """append_outcome gives the last ``window`` labels of recent + label."""
-    appended = append_outcome(recent, label, window)
-    assert appended[-1] == label
-    assert (*recent, label)[-len(appended) :] == appended
-    assert len(appended) == min(len(recent) + 1, window)
 
 
 @pytest.mark.parametrize(

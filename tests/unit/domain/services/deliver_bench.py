@@ -10,8 +10,8 @@ from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.deliver import (
     DeliverConfig,
     Deliverer,
-    SentDelivery,
 )
+from monitor.domain.services.settle import SentDelivery
 from monitor.domain.vocab import DeliveryState
 from tests import samples
 from tests.fakes.clock import FakeClock

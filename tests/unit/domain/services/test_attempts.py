@@ -37,6 +37,9 @@ async def webhook_id(unit_of_work: UnitOfWorkFactory, clock: FakeClock) -> UUID:
     return (await samples.add_webhook(unit_of_work, clock)).id
 
 
+LATENCY = timedelta(milliseconds=12)
+
+
 def reported(at: datetime = START, status_code: int | None = 200, **fields: Any) -> ReportedAttempt:
     return ReportedAttempt(delivered_at=at, latency_ms=12.0, status_code=status_code, **fields)
 
@@ -54,7 +57,7 @@ async def test_reported_attempts_count_for_health_and_rollups_but_not_for_the_br
     assert lane.recent == ("503",) * 6
     assert lane.health.status is HealthStatus.UNAVAILABLE
     assert lane.breaker.state is BreakerState.CLOSED
-    assert lane.failing_since == START - timedelta(seconds=5)
+    assert lane.failing_since == START - timedelta(seconds=5) + LATENCY
     assert sum(r.failures for (id_, _), r in database.tables.minutes.items() if id_ == webhook_id) == 6
     assert {attempt.kind for attempt in database.tables.attempts.values()} == {"reported"}
 
@@ -114,7 +117,31 @@ async def test_a_long_report_still_tells_since_when_the_webhook_fails(
     database.tables.lanes[webhook_id] = lane
     at = [START - timedelta(minutes=n) for n in range(100, 0, -1)]
     await measurer.report(webhook_id, [failed(at[0]), reported(at[1]), *(failed(one) for one in at[2:])])
-    assert database.tables.lanes[webhook_id].failing_since == at[2]
+    assert database.tables.lanes[webhook_id].failing_since == at[2] + LATENCY
+
+
+async def test_reports_are_judged_by_when_attempts_ended_in_whatever_order_they_come(
+    measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    quick = [reported(START - timedelta(seconds=60 - n)) for n in range(10)]
+    slow = [replace(failed(START - timedelta(seconds=60 - n)), latency_ms=15_000.0) for n in range(10)]
+    await measurer.report(webhook_id, slow)
+    await measurer.report(webhook_id, quick[5:])
+    await measurer.report(webhook_id, quick[:5])
+    lane = database.tables.lanes[webhook_id]
+    assert lane.recent == ("ok",) * 10 + ("timeout",) * 10
+    assert lane.health.status is HealthStatus.UNAVAILABLE
+    assert lane.failing_since == START - timedelta(seconds=45)
+
+
+async def test_a_report_of_yesterday_does_not_outweigh_what_is_known_since(
+    measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    await measurer.report(webhook_id, [reported(START - timedelta(seconds=n)) for n in range(20)])
+    lane = database.tables.lanes[webhook_id]
+    await measurer.report(webhook_id, [failed(START - timedelta(hours=20))] * 30)
+    after = database.tables.lanes[webhook_id]
+    assert (after.recent, after.health, after.failing_since) == (lane.recent, lane.health, None)
 
 
 async def test_nothing_is_reported_of_an_unknown_or_deleted_webhook(

@@ -20,7 +20,7 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import merge_rollups
-from monitor.domain.services.deliver import (
+from monitor.domain.services.settle import (
     FAILED_FOR_DAYS,
     GONE,
     minute_rollups,
@@ -104,20 +104,49 @@ async def test_five_days_of_failure_disable_the_webhook(bench: Bench) -> None:
     assert await bench.count() == 0
 
 
-async def test_a_worker_that_lost_its_lease_settles_nothing(bench: Bench) -> None:
-    await bench.webhook()
-    [late] = await bench.sent()
+async def test_a_worker_that_lost_its_lease_stores_its_attempt_and_changes_no_delivery(bench: Bench) -> None:
+    webhook_id = await bench.webhook()
+    [late] = await bench.sent(samples.REFUSED)
     bench.clock.advance(31)
     other = bench.another("worker-2")
     [taken] = (await other.claim(None, 10)).deliveries
     settlement = await bench.deliverer.settle([late])
     assert (settlement.settled, settlement.lost) == (0, [late.delivery.id])
-    assert bench.database.tables.attempts == {}
+    [waiting] = bench.database.tables.deliveries.values()
+    assert (waiting.attempts, waiting.leased_by) == (0, "worker-2")
+    assert stored(bench) == {late.attempt_id}
+    assert bench.lane(webhook_id).recent == ("503",)
+    bench.sender.receiver = lambda _: samples.OK
     second = await samples.send(other, taken)
     assert second is not None
     assert (await other.settle([second, late, second])).settled == 1
     assert bench.states() == [DeliveryState.DELIVERED]
-    assert list(bench.database.tables.attempts) == [second.attempt_id]
+    assert stored(bench) == {late.attempt_id, second.attempt_id}
+    assert counted(bench) == 2
+
+
+@pytest.mark.parametrize("end", ["cancelled", "deleted", "purged"])
+async def test_an_attempt_of_a_delivery_that_ended_meanwhile_is_stored(bench: Bench, end: str) -> None:
+    webhook_id = await bench.webhook(2)
+    sent = await bench.sent()
+    lane = bench.lane(webhook_id)
+    async with bench.unit_of_work() as uow:
+        await uow.queue.cancel_all(webhook_id)
+        if end != "cancelled":
+            await uow.webhooks.remove(webhook_id)
+        await uow.commit()
+    if end == "purged":
+        del bench.database.tables.lanes[webhook_id]
+    for _ in range(2):
+        settlement = await bench.deliverer.settle(sent)
+        assert (settlement.settled, len(settlement.lost)) == (0, 2)
+    assert bench.states() == [DeliveryState.CANCELLED] * 2
+    assert stored(bench) == {one.attempt_id for one in sent}
+    assert counted(bench) == 2
+    if end == "cancelled":
+        assert bench.lane(webhook_id).recent == ("ok", "ok")
+    elif end == "deleted":
+        assert replace(bench.lane(webhook_id), evaluate_at=lane.evaluate_at) == lane
 
 
 async def test_settling_is_safe_to_repeat(bench: Bench) -> None:
@@ -130,7 +159,66 @@ async def test_settling_is_safe_to_repeat(bench: Bench) -> None:
     bench.database.commits_fail = False
     assert (await bench.deliverer.settle(sent)).settled == 2
     assert (await bench.deliverer.settle(sent)).settled == 0
-    assert len(bench.database.tables.attempts) == 2
+    assert counted(bench) == len(stored(bench)) == 2
+
+
+async def test_a_settle_whose_answer_was_lost_ends_as_if_it_had_not_been(bench: Bench) -> None:
+    webhook_id = await bench.webhook(2)
+    sent = await bench.sent(samples.GONE)
+    bench.database.answers_lost = True
+    with pytest.raises(Unavailable):
+        await bench.deliverer.settle(sent)
+    bench.database.answers_lost = False
+    tables = bench.database.tables.copy()
+    assert not tables.webhooks[webhook_id].webhook.enabled
+    assert (await bench.deliverer.settle(sent)).settled == 0
+    assert bench.database.tables == tables
+    assert counted(bench) == len(stored(bench)) == 2
+
+
+def stored(bench: Bench) -> set[UUID]:
+    return set(bench.database.tables.attempts)
+
+
+def counted(bench: Bench) -> int:
+    return sum(rollup.attempts for (id_, _), rollup in bench.database.tables.minutes.items() if id_ == SYSTEM_ID)
+
+
+async def change_url(bench: Bench, webhook_id: UUID, url: str = "https://new.example/hook") -> None:
+    async with bench.unit_of_work() as uow:
+        old = await uow.webhooks.get(webhook_id)
+        await uow.webhooks.save(replace(old, url=url, version=old.version + 1), None)
+        await uow.commit()
+
+
+async def test_a_late_410_of_an_old_url_disables_nothing_and_the_new_one_is_tried(bench: Bench) -> None:
+    webhook_id = await bench.webhook()
+    sent = await bench.sent(samples.GONE)
+    await change_url(bench, webhook_id)
+    assert (await bench.deliverer.settle(sent)).disabled == {}
+    assert bench.database.tables.webhooks[webhook_id].webhook.enabled
+    bench.clock.advance(10)
+    await bench.deliverer.settle(await bench.sent())
+    assert bench.sender.requests[-1].url == "https://new.example/hook"
+    assert bench.states() == [DeliveryState.DELIVERED]
+    assert bench.lane(webhook_id).recent == ("ok",)
+    assert counted(bench) == 2
+
+
+async def test_attempts_of_an_earlier_configuration_judge_nothing(bench: Bench) -> None:
+    webhook_id = await bench.webhook(6)
+    sent = await bench.sent(samples.TIMED_OUT)
+    await change_url(bench, webhook_id)
+    bench.database.tables.lanes[webhook_id] = replace(
+        bench.lane(webhook_id), failing_since=START - timedelta(days=5, seconds=1)
+    )
+    before = bench.lane(webhook_id)
+    assert (await bench.deliverer.settle(sent)).disabled == {}
+    lane = bench.lane(webhook_id)
+    assert (lane.recent, lane.health, lane.breaker, lane.failing_since) == (
+        before.recent, before.health, before.breaker, before.failing_since
+    )  # fmt: skip
+    assert lane.unevaluated.attempts == counted(bench) == 6
 
 
 async def test_a_delivery_that_cannot_be_judged_waits_and_does_not_stop_the_others(bench: Bench) -> None:
@@ -144,19 +232,36 @@ async def test_a_delivery_that_cannot_be_judged_waits_and_does_not_stop_the_othe
     assert (waiting.webhook_id, waiting.due_at) == (bad, START + timedelta(seconds=60))
 
 
-async def test_a_batch_is_judged_in_the_order_of_its_attempts(bench: Bench) -> None:
+async def test_a_batch_is_judged_in_the_order_in_which_its_attempts_ended(bench: Bench) -> None:
     webhook_id = await bench.webhook(2)
     claim = await bench.deliverer.claim(None, 10)
-    bench.sender.receiver = lambda _: samples.REFUSED
-    first = await samples.send(bench.deliverer, claim.deliveries[0])
+    bench.sender.receiver = lambda _: samples.TIMED_OUT
+    slow = await samples.send(bench.deliverer, claim.deliveries[0])
     bench.clock.advance(1)
     bench.sender.receiver = lambda _: samples.OK
-    second = await samples.send(bench.deliverer, claim.deliveries[1])
-    assert first is not None
-    assert second is not None
-    await bench.deliverer.settle([second, first])
-    assert bench.lane(webhook_id).recent == ("503", "ok")
-    assert bench.lane(webhook_id).failing_since is None
+    quick = await samples.send(bench.deliverer, claim.deliveries[1])
+    assert slow is not None
+    assert quick is not None
+    bench.clock.advance(14)
+    await bench.deliverer.settle([slow, quick])
+    assert bench.lane(webhook_id).recent == ("ok", "timeout")
+    assert bench.lane(webhook_id).failing_since == START + timedelta(seconds=15)
+
+
+async def test_ends_are_compared_by_the_clock_of_the_database(
+    bench: Bench, sender: FakeWebhookSender, clock: FakeClock
+) -> None:
+    webhook_id = await bench.webhook(2)
+    ahead = FakeClock(START + timedelta(minutes=10))
+    other = Bench(bench.database, bench.unit_of_work, sender, ahead)
+    first = await other.sent(samples.TIMED_OUT, limit=1)
+    for one in (clock, ahead):
+        one.advance(15)
+    await other.deliverer.settle(first)
+    assert bench.lane(webhook_id).last_attempt_at == START + timedelta(seconds=15)
+    clock.advance(1)
+    await bench.deliverer.settle(await bench.sent())
+    assert bench.lane(webhook_id).recent == ("timeout", "ok")
 
 
 # ------------------------------------------------------------------------------------------------------------- the rest
@@ -210,12 +315,10 @@ async def test_every_delivery_is_counted_once_whatever_receivers_answer(outcomes
     database = FakeDatabase(clock)
     bench = Bench(database, lambda: FakeUnitOfWork(database), sender, clock)
     await bench.webhook(5, retry=RetryPolicy((0.0, 1.0, 1.0), 0.0), max_concurrency=2)
-    made = 0
     for outcome in outcomes:
-        sent = await bench.sent(outcome)
-        made += (await bench.deliverer.settle(sent)).settled
+        await bench.deliverer.settle(await bench.sent(outcome))
         clock.advance(2)
-    tables = database.tables
+    tables, made = database.tables, len(sender.requests)
     assert len(tables.deliveries) + len(tables.finished) == 5
     assert len(tables.attempts) == made
     stored = [rollup for (id_, _), rollup in tables.minutes.items() if id_ == SYSTEM_ID]

@@ -14,11 +14,12 @@ from msgspec.structs import replace
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.errors import Conflict, IdempotencyMismatch, Invalid, NotFound, StalePrecondition, UrlRefused
-from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
+from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookStatusChanged, WebhookUpdated
+from monitor.domain.monitoring.health import Health
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.webhooks import RESUME_PER_S, WebhookCommands
-from monitor.domain.vocab import DeliveryState, SignatureScheme
+from monitor.domain.vocab import DeliveryState, HealthStatus, SignatureScheme
 from monitor.domain.webhooks.registration import WebhookSpec
 from tests import samples
 from tests.fakes.clock import START, FakeClock
@@ -185,6 +186,26 @@ async def test_a_webhook_enabled_again_gets_five_new_days_and_a_closed_circuit(
     await registry.patch(webhook_id, {"enabled": True}, samples.ACTOR, require=any_version, read=as_spec)
     lane = database.tables.lanes[webhook_id]
     assert (lane.failing_since, lane.recent, lane.breaker) == (None, ("503",), Breaker())
+
+
+async def test_a_webhook_with_another_url_starts_with_a_closed_breaker_and_no_health(
+    registry: WebhookCommands, webhook_id: UUID, database: FakeDatabase
+) -> None:
+    shut = Breaker(BreakerState.OPEN, START + timedelta(minutes=10), 9)
+    health = Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, START)
+    failing = Lane(webhook_id=webhook_id, failing_since=START, recent=("503",) * 5, breaker=shut, health=health)
+    database.tables.lanes[webhook_id] = failing
+    database.domain_events.clear()
+    await registry.patch(webhook_id, {"name": "Bills"}, samples.ACTOR, require=any_version, read=as_spec)
+    assert database.tables.lanes[webhook_id] == failing
+    changes = {"url": "https://new.example/hook"}
+    await registry.patch(webhook_id, changes, samples.ACTOR, require=any_version, read=as_spec)
+    lane = database.tables.lanes[webhook_id]
+    assert (lane.failing_since, lane.recent, lane.breaker) == (None, (), Breaker())
+    assert (lane.health.status, lane.health.changed_at) == (HealthStatus.UNKNOWN, START)
+    assert lane.evaluate_at == START
+    changed = [event for event in database.domain_events if isinstance(event, WebhookStatusChanged)]
+    assert [event.status for event in changed] == [HealthStatus.UNKNOWN]
 
 
 async def test_a_removed_webhook_is_gone(

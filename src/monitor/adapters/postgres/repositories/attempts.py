@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 
@@ -77,6 +78,15 @@ class PostgresAttemptLog:
         await self._connection.copy_records_to_table(
             "attempts", records=[_record(attempt) for attempt in attempts], columns=COLUMNS
         )
+
+    async def stored(self, attempts: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
+        rows = await self._connection.fetch(
+            "SELECT a.id FROM unnest($1::uuid[], $2::uuid[]) AS n (webhook_id, id), LATERAL ("
+            " SELECT id FROM attempts WHERE webhook_id = n.webhook_id AND id = n.id) AS a",
+            [webhook_id for webhook_id, _ in attempts],
+            [id_ for _, id_ in attempts],
+        )
+        return {row["id"] for row in rows}
 
     async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
         # Ordered against deadlocks; the contended rows of the whole system last, so that these are locked the shortest.

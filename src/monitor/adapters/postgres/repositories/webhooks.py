@@ -97,7 +97,12 @@ class PostgresWebhookRepository:
 
     async def disable(self, webhook_id: UUID, reason: str) -> None:
         await self._evaluate_soon(webhook_id)
-        row = await self._webhooks.get_one_or_none(WebhookRow.enabled.is_(True), id=webhook_id, with_for_update=True)
+        row = await self._webhooks.get_one_or_none(
+            WebhookRow.enabled.is_(True),
+            id=webhook_id,
+            # Publishing goes on meanwhile.
+            with_for_update={"key_share": True},
+        )
         if row is not None:
             row.enabled = False
             row.disabled_reason = reason

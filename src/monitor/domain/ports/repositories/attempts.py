@@ -44,7 +44,11 @@ class AttemptLog(Protocol):
     """Attempts, and their rollups by minute."""
 
     async def add(self, attempts: Sequence[AttemptRecord]) -> None:
-        """Append *attempts*."""
+        """Append *attempts*; none of them may be stored yet."""
+        ...
+
+    async def stored(self, attempts: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
+        """Return the ids of those *attempts*, given as webhook and id, that are stored."""
         ...
 
     async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
