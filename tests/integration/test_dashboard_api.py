@@ -76,7 +76,7 @@ def seen(api: Api, parts: Container) -> Seen:
 async def test_an_empty_system_has_an_empty_dashboard(seen: Seen) -> None:
     first = await seen.read()
     overview = first["overview"]
-    assert overview["webhooks"] == {"healthy": 0, "degraded": 0, "unavailable": 0, "unknown": 0}
+    assert overview["webhooks"] == {"healthy": 0, "throttled": 0, "degraded": 0, "unavailable": 0, "unknown": 0}
     assert overview["traffic"] == {
         "window_s": 3600, "attempts": 0, "throughput_per_s": 0.0, "success_ratio": None,
         "p50_ms": None, "p95_ms": None, "p99_ms": None,
@@ -102,7 +102,7 @@ async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Co
         bad,
     )
     overview = await seen.read("/overview")
-    assert overview["webhooks"] == {"healthy": 1, "degraded": 0, "unavailable": 1, "unknown": 2}
+    assert overview["webhooks"] == {"healthy": 1, "throttled": 0, "degraded": 0, "unavailable": 1, "unknown": 2}
     assert (overview["disabled"], overview["paused"]) == (1, 1)
     traffic = overview["traffic"]
     assert (traffic["attempts"], traffic["success_ratio"], traffic["throughput_per_s"]) == (40, 0.75, 0.011)

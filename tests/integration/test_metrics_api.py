@@ -197,7 +197,7 @@ async def test_the_overview_counts_what_happened(own_api: Api, receiver: Receive
 
     assert await is_healthy()
     overview = await own_api.read("dashboard/overview")
-    assert overview["webhooks"] == {"healthy": 1, "degraded": 0, "unavailable": 0, "unknown": 2}
+    assert overview["webhooks"] == {"healthy": 1, "throttled": 0, "degraded": 0, "unavailable": 0, "unknown": 2}
     assert (overview["disabled"], overview["paused"]) == (1, 1)
     assert overview["traffic"]["attempts"] == 30
     assert overview["traffic"]["success_ratio"] == 1

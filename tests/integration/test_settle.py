@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from monitor.bootstrap.container import Container
 from monitor.domain.errors import Unavailable
 from tests.integration.lease_support import claim_one, failing, sent_by
-from tests.integration.support import Api, Receiver, answering, deliverer, delivery_of, eventually, sql
+from tests.integration.support import (
+    Api,
+    Receiver,
+    answering,
+    deliverer,
+    delivery_of,
+    eventually,
+    finished,
+    sql,
+    working,
+)
 
 
 async def test_a_worker_that_lost_its_lease_stores_its_attempt_and_changes_no_delivery(
@@ -115,3 +127,40 @@ async def test_a_settle_is_safe_to_repeat(api: Api, receiver: Receiver, parts: C
     await worker.release([delivery])
     after = await delivery_of(api, event)
     assert (after["attempts"], len(after["attempt_log"]), after["due_at"]) == (1, 1, due_at)
+
+
+async def test_a_429_slows_the_webhook_until_the_receiver_is_ready(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
+    receiver.answer = answering(429, 200, headers={"Retry-After": "2"})
+    webhook = await api.create(receiver.url, max_concurrency=1)
+    await api.publish(*range(3))
+    async with working(parts):
+        (first,) = await receiver.takes(1)
+        view = await eventually(lambda: _throttled(api, webhook["id"]))
+        assert view["health"]["reason"] == "The last attempt exceeded the rate that the receiver allows: 429."
+        requests = await receiver.takes(4)
+        await finished(api, 3)
+    assert requests[1].at - first.at >= 1.9
+    assert (await api.read(f"webhooks/{webhook['id']}"))["health"]["status"] == "throttled"
+
+
+async def _throttled(api: Api, webhook_id: str) -> dict[str, Any] | None:
+    view: dict[str, Any] = await api.read(f"webhooks/{webhook_id}")
+    return view if view["health"]["status"] == "throttled" else None
+
+
+async def test_a_retry_after_the_last_attempt_starts_the_schedule_over(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
+    receiver.answer = answering(500, 500, 500, 200)
+    await api.create(receiver.url, retry={"schedule_s": [0, 0], "jitter_ratio": 0})
+    (event,) = await api.publish(1)
+    async with working(parts):
+        (failed,) = await finished(api, 1)
+        assert (failed["state"], failed["attempts"]) == ("failed", 2)
+        assert (await api.post(f"deliveries/{failed['id']}/retry")).status_code == 200
+        await finished(api, 1)
+    delivery = await delivery_of(api, event)
+    assert (delivery["state"], delivery["attempts"]) == ("delivered", 4)
+    assert sorted(attempt["number"] for attempt in delivery["attempt_log"]) == [1, 2, 3, 4]

@@ -18,6 +18,9 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 OK_LABEL = "ok"
 """The outcome label of an attempt that succeeded; every other label names a failure."""
 
+THROTTLED_LABEL = "429"
+"""The outcome label of an attempt that the receiver refused for its rate alone (RFC 6585 section 4)."""
+
 
 class Role(StrEnum):
     """What a token may do. ``VIEWER < OPERATOR < ADMIN``; ``PUBLISHER`` may only post events and attempts."""
@@ -44,12 +47,19 @@ class HealthStatus(StrEnum):
     """Status of a webhook's health; :data:`WORST_FIRST` orders them."""
 
     HEALTHY = "healthy"
+    THROTTLED = "throttled"
     DEGRADED = "degraded"
     UNAVAILABLE = "unavailable"
     UNKNOWN = "unknown"
 
 
-WORST_FIRST = (HealthStatus.UNAVAILABLE, HealthStatus.DEGRADED, HealthStatus.UNKNOWN, HealthStatus.HEALTHY)
+WORST_FIRST = (
+    HealthStatus.UNAVAILABLE,
+    HealthStatus.DEGRADED,
+    HealthStatus.THROTTLED,
+    HealthStatus.UNKNOWN,
+    HealthStatus.HEALTHY,
+)
 """Every status in the order of urgency."""
 
 

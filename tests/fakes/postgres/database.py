@@ -62,6 +62,7 @@ class StoredDelivery(msgspec.Struct, frozen=True):
     leased_by: str | None = None
     fencing_token: int = 0
     attempts: int = 0
+    schedule_from: int = 0
     crashes: int = 0
     last_status_code: int | None = None
     last_error: str | None = None

@@ -110,8 +110,9 @@ class FakeDeliveryQueue:
         if done := self._tables.finished.get(delivery_id):
             self._move_back(done, self._now)
         delivery = self._tables.deliveries[delivery_id]
-        if delivery.leased_by is None or delivery.due_at <= self._now:
-            self._put(replace(delivery, due_at=self._now))
+        under_lease = delivery.leased_by is not None and delivery.due_at > self._now
+        due_at = delivery.due_at if under_lease else self._now
+        self._put(replace(delivery, due_at=due_at, schedule_from=delivery.attempts))
         self._woken.add(delivery.webhook_id)
 
     async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
@@ -158,6 +159,7 @@ class FakeDeliveryQueue:
                 due_at=due_at,
                 fencing_token=done.fencing_token,
                 attempts=done.attempts,
+                schedule_from=done.attempts,
                 last_status_code=done.last_status_code,
                 last_error=done.last_error,
             )
@@ -218,6 +220,7 @@ class FakeDeliveryQueue:
             attempts=delivery.attempts,
             event_type=event.type,
             payload=event.payload,
+            schedule_from=delivery.schedule_from,
         )
 
     def _put(self, delivery: StoredDelivery) -> None:

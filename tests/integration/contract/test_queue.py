@@ -42,6 +42,7 @@ async def test_a_lane_comes_back_as_it_was_saved_with_the_limits_of_its_webhook(
         breaker=Breaker(BreakerState.OPEN, at + timedelta(seconds=30), 2, 3),
         tokens=1.25,
         tokens_at=at,
+        throttled_until=at + timedelta(seconds=300),
         version=made.version,
         max_concurrency=3,
         rate_limit=RateLimit(2.0, 5),
@@ -314,6 +315,19 @@ async def test_a_finished_delivery_is_requeued_with_its_history(world: World) ->
         await uow.commit()
     [again] = await world.take(made.id)
     assert (again.id, again.attempts, again.fencing_token) == (id_, 1, held.fencing_token + 1)
+    assert (held.schedule_from, again.schedule_from) == (0, 1)
+
+
+async def test_a_pending_delivery_that_is_requeued_starts_its_schedule_over(world: World) -> None:
+    made = await world.add_webhook()
+    [id_] = await world.add_deliveries(made.id)
+    await world.take(made.id)
+    async with world.unit_of_work() as uow:
+        await uow.queue.postpone([Postpone(id_, uow.now + timedelta(days=1), 500, "status")])
+        await uow.queue.requeue(id_)
+        await uow.commit()
+    [again] = await world.take(made.id)
+    assert (again.id, again.attempts, again.schedule_from) == (id_, 1, 1)
 
 
 async def test_requeueing_what_is_being_sent_leaves_its_lease(world: World) -> None:

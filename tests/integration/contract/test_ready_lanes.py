@@ -57,6 +57,7 @@ class Case(NamedTuple):
     tokens_s: float | None
     breaker: BreakerState
     until_s: float | None
+    throttled_s: float | None
     deliveries: list[Waiting]
 
     def lane(self, id_: UUID, now: datetime) -> Lane:
@@ -65,6 +66,7 @@ class Case(NamedTuple):
             breaker=Breaker(self.breaker, _at(now, self.until_s), 1),
             tokens=self.tokens,
             tokens_at=_at(now, self.tokens_s),
+            throttled_until=_at(now, self.throttled_s),
             max_concurrency=self.max_concurrency,
             rate_limit=self.rate_limit,
             ordered=self.ordered,
@@ -83,7 +85,7 @@ class Case(NamedTuple):
         )
 
 
-USUAL = Case(Gate.OPEN, False, 1, None, None, None, BreakerState.CLOSED, None, [Waiting(Lease.NONE, 0.0)])
+USUAL = Case(Gate.OPEN, False, 1, None, None, None, BreakerState.CLOSED, None, None, [Waiting(Lease.NONE, 0.0)])
 HEAD_AND_OLDER_LEASE = [Waiting(Lease.NONE, 0.0), Waiting(Lease.HELD, 0.0)]
 LIMITED = USUAL._replace(rate_limit=RateLimit(10.0, 3), tokens=1.0)
 
@@ -102,6 +104,7 @@ cases = st.builds(
     tokens_s=st.none() | around_now_s,
     breaker=st.sampled_from([BreakerState.CLOSED] * 3 + [BreakerState.OPEN, BreakerState.HALF_OPEN]),
     until_s=st.none() | around_now_s,
+    throttled_s=st.none() | st.none() | around_now_s,
     deliveries=st.lists(waiting, max_size=4),
 )
 

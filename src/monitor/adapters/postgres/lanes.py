@@ -42,6 +42,7 @@ SELECT {_LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
 WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
   AND (l.breaker_state = 'closed' OR coalesce(l.breaker_until <= now(), true))
+  AND coalesce(l.throttled_until <= now(), true)
   AND ($1::uuid[] IS NULL OR l.webhook_id = ANY($1)) AND l.webhook_id <> ALL($3::uuid[])
   AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.due_at <= now())
   AND (l.breaker_state <> 'closed' OR CASE WHEN w.ordered THEN 1 ELSE w.max_concurrency END > (
@@ -72,13 +73,13 @@ SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at
     health_changed_at = n.health_changed_at, breaker_state = n.breaker_state, breaker_until = n.breaker_until,
     breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at,
     unevaluated = n.unevaluated, evaluate_at = n.evaluate_at,
-    recent_ends_s = string_to_array(n.recent_ends_s, ' ')::float8[]
+    throttled_until = n.throttled_until, recent_ends_s = string_to_array(n.recent_ends_s, ' ')::float8[]
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
-            $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[])
+            $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[], $18::timestamptz[])
     AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
           health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at,
-          unevaluated, evaluate_at, recent_ends_s)
+          unevaluated, evaluate_at, recent_ends_s, throttled_until)
 WHERE l.webhook_id = n.webhook_id
 """
 
@@ -133,6 +134,7 @@ class PostgresLanes:
             [encode_tally(lane.unevaluated) for lane in lanes],
             [lane.evaluate_at for lane in lanes],
             [" ".join(map(repr, lane.recent_ends_s)) for lane in lanes],
+            [lane.throttled_until for lane in lanes],
         )
 
 
@@ -152,6 +154,7 @@ def _lane(row: asyncpg.Record) -> Lane:
         ),
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],
+        throttled_until=row["throttled_until"],
         unevaluated=decode_tally(row["unevaluated"]),
         evaluate_at=row["evaluate_at"],
         version=row["version"],

@@ -30,7 +30,8 @@ UPDATE deliveries d
 SET due_at = now() + $3, fencing_token = d.fencing_token + 1, leased_by = $4, leased_at = now(),
     crashes = d.crashes + (d.leased_by IS NOT NULL)::int
 FROM picked WHERE d.id = picked.id
-RETURNING d.id, d.event_id, d.webhook_id, d.fencing_token, d.attempts, d.crashes
+RETURNING d.id, d.event_id, d.webhook_id, d.fencing_token, d.attempts, d.schedule_from,
+    d.crashes
 """
 
 LEASE_DUE = f"""
@@ -92,8 +93,8 @@ WITH chosen AS MATERIALIZED (
     DELETE FROM deliveries_finished d USING chosen WHERE d.id = chosen.id AND d.webhook_id = $1
     RETURNING d.*, chosen.position
 ), queued AS (
-    INSERT INTO deliveries ({_KEPT}, due_at)
-    SELECT {_KEPT}, now() + make_interval(secs => $8 + position / $7::float8) FROM back
+    INSERT INTO deliveries ({_KEPT}, schedule_from, due_at)
+    SELECT {_KEPT}, attempts, now() + make_interval(secs => $8 + position / $7::float8) FROM back
     RETURNING id
 )
 SELECT count(*) AS moved, (SELECT id FROM queued ORDER BY id DESC LIMIT 1) AS last FROM queued
@@ -148,6 +149,7 @@ class PostgresDeliveryQueue(PostgresLanes):
                 attempts=row["attempts"],
                 event_type=events[row["event_id"]]["type"],
                 payload=events[row["event_id"]]["payload"],
+                schedule_from=row["schedule_from"],
             )
             for row in leased
             if ends[row["id"]] is None
@@ -217,7 +219,8 @@ class PostgresDeliveryQueue(PostgresLanes):
         await self._connection.execute(REQUEUE, delivery_id)
         webhook_id = await self._connection.fetchval(
             # One that is being sent right now keeps its lease; its outcome decides.
-            "UPDATE deliveries SET due_at = CASE WHEN leased_by IS NULL OR due_at <= now() THEN now() ELSE due_at END"
+            "UPDATE deliveries SET due_at = CASE WHEN leased_by IS NULL OR due_at <= now() THEN now() ELSE due_at END,"
+            " schedule_from = attempts"
             " WHERE id = $1 RETURNING webhook_id",
             delivery_id,
         )

@@ -39,7 +39,8 @@ class EvaluationInput(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         unevaluated: the attempts settled since the last evaluation.
-        held: Monitor itself holds attempts back: paused, disabled, or the breaker is open.
+        held: Monitor itself holds attempts back: paused, disabled, throttled, or the breaker is
+            open.
         evaluated_at: the last evaluation, ``None`` before the first.
         baselines: ``None`` before the first evaluation, and if the stored ones could not be read.
     """

@@ -93,6 +93,19 @@ class Breaker(msgspec.Struct, frozen=True):
     since: int = 0
 
 
+def concerns_receiver(label: str) -> bool:
+    """
+    Whether an outcome counts for the breaker: it says how the receiver is.
+
+    A 4xx says something about this event (RFC 9110 section 15.5), a 429 about the rate; either shows that the receiver
+    works. The exceptions are those that every event would get: bad credentials, a wrong path, no time to read.
+    """
+    return not (len(label) == 3 and label.startswith("4")) or label in _RECEIVER_STATUSES
+
+
+_RECEIVER_STATUSES = frozenset({"401", "403", "404", "408", "410"})
+
+
 def permit(breaker: Breaker, now: datetime) -> Permit:
     """Return what may be sent at *now* (aware UTC); nothing before ``until``. Pure and total."""
     if breaker.state is BreakerState.CLOSED:

@@ -15,13 +15,14 @@ from monitor.domain.delivery.circuit_breaker import (
     BreakerPolicy,
     BreakerState,
     Permit,
+    concerns_receiver,
     permit,
     record_outcome,
     start_probe,
 )
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
-from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.delivery.retry import RetryPolicy, parse_retry_after
 from monitor.domain.monitoring.health import (
     UNKNOWN_HEALTH,
     Health,
@@ -29,7 +30,10 @@ from monitor.domain.monitoring.health import (
     continuous_failure,
     evaluate_health,
 )
-from monitor.domain.vocab import OK_LABEL
+from monitor.domain.vocab import OK_LABEL, THROTTLED_LABEL
+
+THROTTLE_S = 5.0
+"""How long a 429 without a readable ``Retry-After`` holds a lane."""
 
 
 class LanePolicy(msgspec.Struct, frozen=True):
@@ -46,6 +50,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     ended, in seconds since 1970. Labels without a time, at the front, ended before all others. ``last_attempt_at`` is
     the latest end, ``failing_since`` the end of the first failure after the last success.
 
+    Until ``throttled_until`` nothing is sent, as the receiver asked by a 429.
+
     ``tokens`` is the rate limit's bucket as of ``tokens_at``, null while full. ``unevaluated`` is what the detector has
     yet to evaluate, at ``evaluate_at``, null for never. ``in_flight`` counts leased deliveries; ``version`` is that of
     the webhook's configuration.
@@ -60,6 +66,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     breaker: Breaker = Breaker()
     tokens: float | None = None
     tokens_at: datetime | None = None
+    throttled_until: datetime | None = None
     unevaluated: Tally = NO_ATTEMPTS
     evaluate_at: datetime | None = None
     version: int = 1
@@ -74,7 +81,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 def capacity(lane: Lane, now: datetime) -> int:
     """Return how many deliveries may be leased from *lane* now, at least 0. Pure and total."""
     allowed = permit(lane.breaker, now)
-    if allowed is Permit.NONE:
+    if allowed is Permit.NONE or (lane.throttled_until is not None and now < lane.throttled_until):
         return 0
     cap = 1 if lane.ordered or allowed is Permit.PROBE else lane.max_concurrency
     # A probe is sent even if attempts from before the opening still hang.
@@ -94,7 +101,7 @@ def refill_s(lane: Lane, now: datetime) -> float | None:
 
 def reopen(lane: Lane) -> Lane:
     """Return *lane* for a webhook that was enabled again: earlier failures no longer count."""
-    return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker())
+    return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker(), throttled_until=None)
 
 
 def start_over(lane: Lane, now: datetime) -> Lane:
@@ -106,6 +113,7 @@ def start_over(lane: Lane, now: datetime) -> Lane:
         failing_since=None,
         health=msgspec.structs.replace(UNKNOWN_HEALTH, changed_at=now),
         breaker=Breaker(),
+        throttled_until=None,
         evaluate_at=now,
     )
 
@@ -148,7 +156,7 @@ def record_attempt(lane: Lane, outcome: Outcome, ended_at: datetime, now: dateti
     if recorded.recent is not lane.recent:
         health = evaluate_health(recorded.recent, lane.health, policy.health, now)
         recorded = msgspec.structs.replace(recorded, health=health)
-    return _break(recorded, outcome, later, now, policy)
+    return _throttle(_break(recorded, outcome, later, now, policy), outcome, ended_at)
 
 
 def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]], policy: LanePolicy) -> Lane:
@@ -181,17 +189,17 @@ def failed_for_good(lane: Lane, now: datetime, policy: LanePolicy) -> bool:
     return continuous_failure(lane.failing_since, now, policy.health) == "disable"
 
 
-def _insert(lane: Lane, outcome: Outcome, ended_at: datetime, window: int) -> tuple[Lane, int]:
-    """Return *lane* with an attempt at its place among the recent ones, and how many of these ended later."""
+def _insert(lane: Lane, outcome: Outcome, ended_at: datetime, window: int) -> tuple[Lane, tuple[str, ...]]:
+    """Return *lane* with an attempt at its place among the recent ones, and those of these that ended later."""
     known, ends_s = lane.recent, _ends_s(lane)
     place = bisect_right(ends_s, ended_at.timestamp())
-    changes: dict[str, object] = {"failing_since": _failing_since(lane, outcome.ok, ended_at, place, window)}
+    changes: dict[str, object] = {"failing_since": _failing_since(lane, outcome, ended_at, place, window)}
     if place or len(known) < window:
         changes["recent"] = (*known[:place], outcome.label, *known[place:])[-window:]
         changes["recent_ends_s"] = (*ends_s[:place], ended_at.timestamp(), *ends_s[place:])[-window:]
     if lane.last_attempt_at is None or ended_at > lane.last_attempt_at:
         changes["last_attempt_at"] = ended_at
-    return msgspec.structs.replace(lane, **changes), len(known) - place
+    return msgspec.structs.replace(lane, **changes), known[place:]
 
 
 def _ends_s(lane: Lane) -> tuple[float, ...]:
@@ -200,24 +208,42 @@ def _ends_s(lane: Lane) -> tuple[float, ...]:
     return (0.0,) * missing + lane.recent_ends_s if missing >= 0 else lane.recent_ends_s[-missing:]
 
 
-def _failing_since(lane: Lane, ok: bool, ended_at: datetime, place: int, window: int) -> datetime | None:
+def _failing_since(lane: Lane, outcome: Outcome, ended_at: datetime, place: int, window: int) -> datetime | None:
     """Return ``failing_since`` after an attempt that ended at *ended_at*, before ``lane.recent[place:]``."""
     since, later = lane.failing_since, lane.recent[place:]
-    if ok:
+    if outcome.throttled:
+        return since
+    if outcome.ok:
         if since is None or since > ended_at:
             return since
         # Only failures ended after it.
-        return datetime.fromtimestamp(_ends_s(lane)[place], UTC) if later else None
+        ends_s = zip(later, _ends_s(lane)[place:], strict=True)
+        first_s = next((end_s for label, end_s in ends_s if label != THROTTLED_LABEL), None)
+        return None if first_s is None else datetime.fromtimestamp(first_s, UTC)
     if since is None:
-        return None if later else ended_at
+        return None if set(later) - {THROTTLED_LABEL} else ended_at
     # Whether a success came between this failure and a full window after it is not known any more.
     before_all_known = place == 0 and len(lane.recent) >= window
     return since if since <= ended_at or OK_LABEL in later or before_all_known else ended_at
 
 
-def _break(lane: Lane, outcome: Outcome, later: int, now: datetime, policy: LanePolicy) -> Lane:
-    if lane.breaker.state is BreakerState.CLOSED and later > lane.breaker.since:
-        # It ended before the breaker was closed.
-        return lane
-    breaker = record_outcome(lane.breaker, lane.recent, outcome.ok, now, policy.breaker)
+def _break(lane: Lane, outcome: Outcome, later: tuple[str, ...], now: datetime, policy: LanePolicy) -> Lane:
+    counts = concerns_receiver(outcome.label)
+    if lane.breaker.state is BreakerState.CLOSED:
+        ended_before_it_closed = sum(map(concerns_receiver, later)) > lane.breaker.since
+        if ended_before_it_closed or not counts:
+            return lane
+    recent = tuple(filter(concerns_receiver, lane.recent))
+    # A probe that got an answer about its event or its rate found the receiver working.
+    breaker = record_outcome(lane.breaker, recent, outcome.ok or not counts, now, policy.breaker)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
+
+
+def _throttle(lane: Lane, outcome: Outcome, ended_at: datetime) -> Lane:
+    if not outcome.throttled:
+        return lane
+    asked_s = None if outcome.retry_after is None else parse_retry_after(outcome.retry_after, ended_at)
+    until = ended_at + timedelta(seconds=THROTTLE_S if asked_s is None else asked_s)
+    if lane.throttled_until is not None and until <= lane.throttled_until:
+        return lane
+    return msgspec.structs.replace(lane, throttled_until=until)

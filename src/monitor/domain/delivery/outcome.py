@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.domain.delivery.exchange import Exchange
-from monitor.domain.vocab import OK_LABEL, ErrorKind
+from monitor.domain.vocab import OK_LABEL, THROTTLED_LABEL, ErrorKind
 
 RESPONSE_BODY_BYTES = 4_096
 """How much of an answer's body is kept."""
@@ -42,6 +42,11 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def ok(self) -> bool:
         return self.error is None
+
+    @property
+    def throttled(self) -> bool:
+        """Whether the receiver works and asked for fewer requests."""
+        return self.label == THROTTLED_LABEL
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ With hysteresis: getting worse takes little evidence and getting better takes mo
     unavailable   the last 5 attempts failed, or half of at least 5; kept until 5 in a row succeed
     degraded      2 failures that make 15 %, or half of any number (so 1 of 1); kept until fewer than 2 failures are
                   in the window or 10 in a row succeed
+    throttled     one of the last 5 attempts was answered 429; such attempts are left out of everything else
     healthy       none of these
     unknown       no attempts
 
@@ -23,7 +24,7 @@ from typing import Literal
 
 import msgspec
 
-from monitor.domain.vocab import OK_LABEL, Count, HealthStatus, Ratio, Seconds
+from monitor.domain.vocab import OK_LABEL, THROTTLED_LABEL, Count, HealthStatus, Ratio, Seconds
 
 KINDS_SHOWN = 3
 """Error labels that a reason names; the rest is "others"."""
@@ -95,7 +96,8 @@ def evaluate_health(recent: Sequence[str], previous: Health | None, policy: Heal
         now: aware UTC; becomes ``changed_at`` only if the status changes.
 
     Returns:
-        A health that, for a fixed *previous*, never improves when a success in *recent* becomes a failure.
+        A health that, for a fixed *previous*, never improves when a success in *recent* becomes a failure, other than
+        a 429.
     """
     before = previous or UNKNOWN_HEALTH
     status, reason, probability = _assess(tuple(recent[-policy.window :]), before.status, policy)
@@ -136,9 +138,13 @@ def continuous_failure(
 @lru_cache(maxsize=4096)
 def _assess(window: tuple[str, ...], before: HealthStatus, policy: HealthPolicy) -> tuple[HealthStatus, str, float]:
     """Cached, since every attempt needs it and most webhooks have one of a few windows."""
-    sample = _sample(window)
+    judged = tuple(label for label in window if label != THROTTLED_LABEL)
+    sample = _sample(judged)
     status = _status(sample, before, policy)
-    return status, _reason(window, sample, status, policy), failure_probability(window)
+    well = status in (HealthStatus.HEALTHY, HealthStatus.UNKNOWN)
+    if well and THROTTLED_LABEL in window[-policy.recovery_streak :]:
+        return HealthStatus.THROTTLED, _throttled(window), failure_probability(window)
+    return status, _reason(judged, sample, status, policy), failure_probability(window)
 
 
 def _sample(window: Sequence[str]) -> _Sample:
@@ -188,6 +194,12 @@ def _reason(window: Sequence[str], sample: _Sample, status: HealthStatus, policy
         else f"{sample.failures} of the last {sample.size} attempts"
     )
     return f"{subject} failed: {_kinds(window)}{_pending(sample, status, policy)}."
+
+
+def _throttled(window: Sequence[str]) -> str:
+    count, size = window.count(THROTTLED_LABEL), len(window)
+    subject = _all_of(size) if count == size else f"{count} of the last {size} attempts"
+    return f"{subject} exceeded the rate that the receiver allows: {THROTTLED_LABEL}."
 
 
 def _all_of(size: int) -> str:

@@ -15,7 +15,8 @@ from monitor.domain.vocab import DeliveryState
 
 
 class ClaimedDelivery(msgspec.Struct, frozen=True):
-    """A delivery under lease; ``attempts`` counts those before."""
+    """A delivery under lease. ``attempts`` counts those before, ``schedule_from`` those of them that were made before
+    its retry schedule last started over."""
 
     id: UUID
     event_id: UUID
@@ -24,6 +25,7 @@ class ClaimedDelivery(msgspec.Struct, frozen=True):
     attempts: int
     event_type: str
     payload: bytes
+    schedule_from: int = 0
 
 
 class Finish(msgspec.Struct, frozen=True):
@@ -93,7 +95,7 @@ class DeliveryQueue(Protocol):
         ...
 
     async def requeue(self, delivery_id: UUID) -> None:
-        """Make a delivery due now, finished or not, and wake a worker at commit."""
+        """Make a delivery due now, finished or not, with its whole retry schedule; wake a worker at commit."""
         ...
 
     async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
@@ -112,7 +114,8 @@ class DeliveryQueue(Protocol):
         self, replay: Replay, *, limit: int, per_s: float, after_s: float
     ) -> tuple[int, UUID | None]:
         """
-        Make the next deliveries of *replay* after its cursor due again, in the order of their ids.
+        Make the next deliveries of *replay* after its cursor due again, in the order of their ids, each with its whole
+        retry schedule.
 
         Args:
             after_s: when the first one is due, in seconds from now; the others follow at *per_s*.

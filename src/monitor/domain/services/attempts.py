@@ -73,7 +73,8 @@ class AttemptRecorder:
 
     async def report(self, webhook_id: UUID, reported: Sequence[ReportedAttempt]) -> Recorded:
         """
-        Store 1 to 1,000 attempts; they count for health and rollups like Monitor's own, but not for the breaker.
+        Store 1 to 1,000 attempts; they count for health and rollups like Monitor's own, but not for the breaker,
+        and hold nothing back.
 
         Raises:
             Invalid: one breaks a rule; none is stored then.
@@ -110,8 +111,9 @@ class AttemptRecorder:
             lane = catch_up(lane, made[:-window], self._policy)
             for outcome, at in made[-window:]:
                 lane = record_attempt(lane, outcome, at, uow.now, self._policy)
-            reported_tally = tally_of((outcome.ok, outcome.latency_ms) for outcome, _ in made)
-            lane = accumulate(before, msgspec.structs.replace(lane, breaker=before.breaker), reported_tally, uow.now)
+            tally = tally_of((outcome.ok, outcome.latency_ms) for outcome, _ in made if not outcome.throttled)
+            lane = msgspec.structs.replace(lane, breaker=before.breaker, throttled_until=before.throttled_until)
+            lane = accumulate(before, lane, tally, uow.now)
             uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
             await uow.queue.save_lanes([lane])
             await uow.commit()

@@ -143,7 +143,7 @@ async def _write_states(
         try:
             decision = decide(
                 outcome,
-                attempts=sent.delivery.attempts + 1,
+                attempts=sent.delivery.attempts + 1 - sent.delivery.schedule_from,
                 # What this version cannot read any more, a newer one changed since the claim.
                 policy=RetryPolicy() if lane is None else lane.retry,
                 now=uow.now,
@@ -195,7 +195,10 @@ def _update_lanes(
         if _is_current(sent, lanes):
             before = record_attempt(before, sent.outcome, at, now, policy)
         updated[id_] = before
-        attempts.setdefault(id_, []).append((sent.outcome.ok, sent.outcome.latency_ms))
+        made = attempts.setdefault(id_, [])
+        # The detector compares failures and latencies: that the receiver asked for a lower rate is neither.
+        if not sent.outcome.throttled:
+            made.append((sent.outcome.ok, sent.outcome.latency_ms))
     return [accumulate(lanes[id_], lane, tally_of(attempts[id_]), now) for id_, lane in updated.items()]
 
 

@@ -72,6 +72,7 @@ class FakeDetectionStore:
         evaluated_at, evaluation = self._tables.evaluations.get(webhook_id, (None, None))
         webhook = row.webhook
         held = not webhook.enabled or webhook.paused_at is not None or lane.breaker.state is not BreakerState.CLOSED
+        held = held or (lane.throttled_until is not None and lane.throttled_until > self._now)
         return EvaluationInput(
             webhook_id=webhook_id,
             labels=webhook.labels,

@@ -17,12 +17,14 @@ from monitor.domain.delivery.circuit_breaker import (
     BreakerPolicy,
     BreakerState,
     Permit,
+    concerns_receiver,
     permit,
     record_outcome,
     start_probe,
     transition,
 )
 from monitor.domain.errors import Conflict
+from monitor.domain.vocab import ErrorKind
 from tests import strategies as our
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -206,3 +208,14 @@ class BreakerLife(RuleBasedStateMachine):
 
 
 test_a_breaker_keeps_quiet_through_its_whole_life = BreakerLife.TestCase
+
+
+@pytest.mark.parametrize("code", range(200, 600))
+def test_a_4xx_about_the_event_or_the_rate_does_not_count(code: int) -> None:
+    of_every_event = code in (401, 403, 404, 408, 410)
+    assert concerns_receiver(str(code)) is (of_every_event or not 400 <= code < 500)
+
+
+@pytest.mark.parametrize("label", ["ok", *ErrorKind])
+def test_every_other_outcome_counts(label: str) -> None:
+    assert concerns_receiver(label)

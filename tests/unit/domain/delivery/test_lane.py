@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -23,11 +24,12 @@ from monitor.domain.delivery.lane import (
     refill_s,
     reopen,
     reserve,
+    start_over,
 )
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.services.deliver import allot
-from monitor.domain.vocab import HealthStatus
+from monitor.domain.vocab import ErrorKind, HealthStatus
 from tests import strategies as our
 from tests.samples import OK, REFUSED, TIMED_OUT
 
@@ -233,7 +235,7 @@ def test_what_ended_before_a_full_window_moves_only_a_half_open_breaker(lane: La
     lane = replace(lane, recent=("503",) * 20, recent_ends_s=(NOW.timestamp(),) * 20, failing_since=NOW)
     lane = replace(lane, last_attempt_at=NOW)
     seen = record_attempt(lane, outcome, NOW - timedelta(seconds=1), NOW, POLICY)
-    assert replace(seen, breaker=lane.breaker) == lane
+    assert replace(seen, breaker=lane.breaker, throttled_until=None) == lane
     if lane.breaker.state is not BreakerState.HALF_OPEN:
         assert seen.breaker == lane.breaker
 
@@ -244,6 +246,63 @@ def test_failures_that_ended_before_the_breaker_closed_do_not_open_it_again() ->
     closed = after([(OK, 60)], probing)
     assert closed.breaker == Breaker()
     assert after([(TIMED_OUT, n / 10) for n in range(20)], closed).breaker == Breaker()
+
+
+SLOW_DOWN = Outcome(latency_ms=3.0, status_code=429, error=ErrorKind.STATUS, retry_after="300")
+UNPROCESSABLE = Outcome(latency_ms=3.0, status_code=422, error=ErrorKind.STATUS)
+
+
+def test_a_429_holds_the_lane_as_long_as_the_receiver_asks_and_is_no_failure() -> None:
+    seen = after([(OK, n) for n in range(20)])
+    seen = after([(SLOW_DOWN, 20 + n / 10) for n in range(9)], seen)
+    assert seen.health.status is HealthStatus.THROTTLED
+    assert seen.health.reason == "9 of the last 20 attempts exceeded the rate that the receiver allows: 429."
+    assert (seen.breaker.state, seen.failing_since) == (BreakerState.CLOSED, None)
+    ends_at = NOW + timedelta(seconds=20.8 + 300)
+    assert seen.throttled_until == ends_at
+    assert capacity(seen, ends_at - timedelta(milliseconds=1)) == 0
+    assert capacity(seen, ends_at) == seen.max_concurrency
+    calm = after([(OK, 400 + n) for n in range(5)], seen)
+    assert calm.health.status is HealthStatus.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "held_s"),
+    [("7", 7), ("0", 0), (None, 5), ("soon", 5), ("Sun, 01 Mar 2026 12:00:30 GMT", 30), ("9" * 30, 86_400)],
+)
+def test_a_429_holds_the_lane_by_seconds_or_date_or_briefly(retry_after: str | None, held_s: float) -> None:
+    seen = after([(replace(SLOW_DOWN, retry_after=retry_after), 0)])
+    assert seen.throttled_until == NOW + timedelta(seconds=held_s)
+
+
+def test_a_shorter_wait_does_not_end_a_longer_one_and_another_url_ends_both() -> None:
+    seen = after([(SLOW_DOWN, 0), (replace(SLOW_DOWN, retry_after="1"), 1), (OK, 2)])
+    assert seen.throttled_until == NOW + timedelta(seconds=300)
+    assert start_over(seen, NOW).throttled_until is None
+    assert reopen(seen).throttled_until is None
+
+
+def test_failures_between_429s_are_failures() -> None:
+    seen = after([(TIMED_OUT if n % 2 else SLOW_DOWN, n) for n in range(10)])
+    assert seen.health.status is HealthStatus.UNAVAILABLE
+    assert seen.health.reason == "All of the last 5 attempts failed: timeout."
+    assert (seen.breaker.state, seen.failing_since) == (BreakerState.OPEN, NOW + timedelta(seconds=1))
+    late = record_attempt(seen, OK, NOW + timedelta(seconds=7.5), NOW + timedelta(minutes=1), POLICY)
+    assert late.failing_since == NOW + timedelta(seconds=9)
+    assert after([(SLOW_DOWN, 1), (TIMED_OUT, 0)]).failing_since == NOW
+
+
+def test_what_a_receiver_says_about_one_event_does_not_open_the_breaker() -> None:
+    seen = after([(UNPROCESSABLE, n) for n in range(20)])
+    assert (seen.breaker, seen.recent) == (Breaker(), ("422",) * 20)
+    assert after([(TIMED_OUT, 20 + n) for n in range(4)], seen).breaker.state is BreakerState.CLOSED
+    assert after([(TIMED_OUT, 20 + n) for n in range(5)], seen).breaker.state is BreakerState.OPEN
+
+
+@pytest.mark.parametrize("answer", [UNPROCESSABLE, SLOW_DOWN])
+def test_a_probe_with_any_answer_of_a_working_receiver_closes_the_breaker(answer: Outcome) -> None:
+    probing = replace(LANE, breaker=Breaker(BreakerState.HALF_OPEN, NOW + timedelta(minutes=1), 3))
+    assert after([(answer, 0)], probing).breaker == Breaker()
 
 
 def test_labels_without_a_time_are_the_oldest() -> None:

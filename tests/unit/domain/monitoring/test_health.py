@@ -31,8 +31,8 @@ previous_healths = st.none() | our.healths
 
 
 def outcomes(text: str) -> tuple[str, ...]:
-    """Read a picture of attempts, oldest first: ``.`` succeeded, ``x`` failed."""
-    return tuple("ok" if char == "." else "503" for char in text)
+    """Read a picture of attempts, oldest first: ``.`` succeeded, ``x`` failed, ``t`` was throttled."""
+    return tuple({".": "ok", "x": "503", "t": "429"}[char] for char in text)
 
 
 def status_of(text: str, previous: Health | None = None) -> HealthStatus:
@@ -56,6 +56,12 @@ def status_of(text: str, previous: Health | None = None) -> HealthStatus:
         ("........xxxxx.xxxx.x", "unavailable"),
         ("...................x", "healthy"),
         ("..................xx", "healthy"),
+        ("t", "throttled"),
+        ("tttttttttttttttttttt", "throttled"),
+        ("...............t....", "throttled"),
+        ("..............t.....", "healthy"),
+        ("xtxtxt", "degraded"),
+        ("xxxxxttttttttttttttt", "unavailable"),
         (".................xxx", "degraded"),
         ("xxxxxxxxxxxxxxx.....", "degraded"),
         ("xxxxxxxxxx..........", "healthy"),

@@ -134,6 +134,15 @@ async def test_reports_are_judged_by_when_attempts_ended_in_whatever_order_they_
     assert lane.failing_since == START - timedelta(seconds=45)
 
 
+async def test_a_reported_429_is_no_failure_and_holds_nothing(
+    measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    await measurer.report(webhook_id, [reported(status_code=429)] * 6)
+    lane = database.tables.lanes[webhook_id]
+    assert (lane.health.status, lane.throttled_until, lane.failing_since) == (HealthStatus.THROTTLED, None, None)
+    assert lane.unevaluated == tally_of([])
+
+
 async def test_a_report_of_yesterday_does_not_outweigh_what_is_known_since(
     measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:

@@ -25,7 +25,7 @@ from monitor.domain.services.settle import (
     GONE,
     minute_rollups,
 )
-from monitor.domain.vocab import DeliveryState, HealthStatus
+from monitor.domain.vocab import DeliveryState, ErrorKind, HealthStatus
 from tests import samples
 from tests import strategies as our
 from tests.fakes.clock import START, FakeClock
@@ -62,6 +62,34 @@ async def test_a_failure_waits_as_its_policy_says_until_the_attempts_are_used_up
     await bench.deliverer.settle([second])
     assert bench.states() == [DeliveryState.FAILED]
     assert max(attempt.number for attempt in bench.database.tables.attempts.values()) == 2
+
+
+async def test_a_delivery_that_is_retried_gets_its_whole_schedule_again(bench: Bench) -> None:
+    await bench.webhook(retry=RetryPolicy((0.0, 60.0), 0.0))
+    for number in range(1, 5):
+        [sent] = await bench.sent(samples.REFUSED)
+        await bench.deliverer.settle([sent])
+        if number == 2:
+            async with bench.unit_of_work() as uow:
+                await uow.queue.requeue(sent.delivery.id)
+                await uow.commit()
+        else:
+            bench.clock.advance(60)
+    assert bench.states() == [DeliveryState.FAILED]
+    assert sorted(attempt.number for attempt in bench.database.tables.attempts.values()) == [1, 2, 3, 4]
+
+
+async def test_a_429_holds_every_delivery_of_its_webhook_and_counts_as_no_failure(bench: Bench) -> None:
+    webhook_id = await bench.webhook(8, max_concurrency=5)
+    slow_down = Outcome(latency_ms=3.0, status_code=429, error=ErrorKind.STATUS, retry_after="300")
+    await bench.deliverer.settle(await bench.sent(slow_down))
+    lane = bench.lane(webhook_id)
+    assert (lane.health.status, lane.breaker.state) == (HealthStatus.THROTTLED, BreakerState.CLOSED)
+    assert lane.unevaluated == tally_of([])
+    bench.clock.advance(299)
+    assert await bench.count() == 0
+    bench.clock.advance(1)
+    assert await bench.count() == 5
 
 
 async def test_a_change_of_status_is_told_and_looked_at_at_once(bench: Bench) -> None:

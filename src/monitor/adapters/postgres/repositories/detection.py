@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 DUE = """
 SELECT l.webhook_id, l.unevaluated, l.failing_since, l.health_status, l.health_reason, l.failure_probability,
        l.health_changed_at, l.breaker_state, w.name, w.labels, w.enabled, w.disabled_reason, w.paused_at,
-       w.deleted_at, b.baselines, b.evaluated_at
+       coalesce(l.throttled_until > now(), false) AS throttled, w.deleted_at, b.baselines, b.evaluated_at
 FROM webhook_lanes l
 JOIN webhooks w ON w.id = l.webhook_id
 LEFT JOIN webhook_baselines b ON b.webhook_id = l.webhook_id
@@ -200,7 +200,12 @@ def _evaluation_input(row: asyncpg.Record, quarantined: int) -> EvaluationInput:
             quarantined=quarantined,
         ),
         deleted=row["deleted_at"] is not None,
-        held=not row["enabled"] or row["paused_at"] is not None or row["breaker_state"] != BreakerState.CLOSED,
+        held=(
+            not row["enabled"]
+            or row["paused_at"] is not None
+            or row["breaker_state"] != BreakerState.CLOSED
+            or row["throttled"]
+        ),
         unevaluated=decode_tally(row["unevaluated"]),
         evaluated_at=row["evaluated_at"],
         baselines=_read_baselines(row["webhook_id"], row["baselines"]),

@@ -3,10 +3,11 @@
 import { html } from "../html.js";
 
 const SHAPES = {
-  // Health: circle with tick, triangle, octagon with cross, hollow diamond.
+  // Health: circle with tick, triangle, octagon with cross, hourglass, hollow diamond.
   healthy: html`<circle cx="8" cy="8" r="7" fill="currentColor"/><path d="M4.8 8.3l2.2 2.2 4.2-4.6" class="cut"/>`,
   degraded: html`<path d="M8 1.2L15.4 14.4H.6z" fill="currentColor"/><path d="M8 6v4M8 11.6v1" class="cut"/>`,
   unavailable: html`<path d="M5 .8h6L15.2 5v6L11 15.2H5L.8 11V5z" fill="currentColor"/><path d="M5.4 5.4l5.2 5.2M10.6 5.4l-5.2 5.2" class="cut"/>`,
+  throttled: html`<path d="M3 1.5h10L8 8l5 6.5H3L8 8z" fill="currentColor"/>`,
   unknown: html`<path d="M8 1.4L14.6 8 8 14.6 1.4 8z" class="line"/>`,
   paused: html`<rect x="3" y="2" width="3.6" height="12" rx="1" fill="currentColor"/><rect x="9.4" y="2" width="3.6" height="12" rx="1" fill="currentColor"/>`,
   disabled: html`<circle cx="8" cy="8" r="6.2" class="line"/><path d="M3.8 12.2l8.4-8.4" class="line"/>`,

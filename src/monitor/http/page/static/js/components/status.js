@@ -5,7 +5,7 @@ import { html } from "../html.js";
 import { Icon } from "./icons.js";
 
 const TONES = {
-  healthy: "ok", degraded: "warn", unavailable: "bad", unknown: "none", paused: "info", disabled: "none",
+  healthy: "ok", degraded: "warn", unavailable: "bad", throttled: "info", unknown: "none", paused: "info", disabled: "none",
   info: "info", warning: "warn", critical: "bad",
   delivered: "ok", failed: "bad", cancelled: "none", quarantined: "bad", pending: "info",
   over: "ok",

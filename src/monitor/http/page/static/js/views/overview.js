@@ -14,7 +14,7 @@ import { useStore } from "../store.js";
 import { AlertLine } from "./alert-line.js";
 
 const SHOWN = 8;
-const HEALTH = ["unavailable", "degraded", "unknown", "healthy"];
+const HEALTH = ["unavailable", "degraded", "throttled", "unknown", "healthy"];
 
 export function Overview() {
   const view = useStore(board);

@@ -17,7 +17,7 @@ import { useStore } from "../store.js";
 const CAP = 5_000;
 const REFRESH_MS = 30_000;
 const REFRESH_ROW_MS = 60;
-const RANK = { unavailable: 0, degraded: 1, paused: 2, unknown: 3, healthy: 4, disabled: 5 };
+const RANK = { unavailable: 0, degraded: 1, throttled: 2, paused: 3, unknown: 4, healthy: 5, disabled: 6 };
 const last = (value) => value ?? -1;
 const SORTS = {
   worst: ["Worst first", (a, b) => RANK[standing(a)] - RANK[standing(b)] || b.health.failure_probability - a.health.failure_probability],
@@ -27,7 +27,7 @@ const SORTS = {
   success: ["Lowest success", (a, b) => (a.last_hour.success_ratio ?? 2) - (b.last_hour.success_ratio ?? 2)],
   slowest: ["Slowest", (a, b) => last(b.last_hour.p95_ms) - last(a.last_hour.p95_ms)],
 };
-const STANDINGS = ["unavailable", "degraded", "unknown", "healthy", "paused", "disabled"];
+const STANDINGS = ["unavailable", "degraded", "throttled", "unknown", "healthy", "paused", "disabled"];
 
 export function Webhooks() {
   const { query } = useStore(route);
