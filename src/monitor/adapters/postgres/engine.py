@@ -6,32 +6,35 @@ a read on it costs a third of one through SQLAlchemy (ADR 0002).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from monitor.adapters.postgres.codec import RowReader
-from monitor.domain.errors import Unavailable
+from monitor.adapters.postgres.outages import DRIVER_ERRORS, outage, translating
 
 T = TypeVar("T")
-
-UNAVAILABLE = "The database is not reachable; try again in a moment."
-BUSY = "The database took too long to answer; try again in a moment."
 
 CLOSE_S = 1.0
 """How long closing waits for connections that are still being used."""
 
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-"""What asyncpg raises; :func:`is_outage` separates outages from bugs."""
+SESSION = {
+    # A process that vanished in the middle of a transaction holds its locks for this long, and not for hours.
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
+}
+"""Settings of every session, by which the server finds out that its peer is gone."""
 
 
 class DatabaseConfig(msgspec.Struct, frozen=True):
@@ -58,48 +61,6 @@ def sqlalchemy_url(dsn: str) -> str:
     )
 
 
-@contextmanager
-def translating() -> Iterator[None]:
-    """Turn what drivers raise when the database is away or too slow into :class:`Unavailable`.
-
-    Everything else passes: it is a bug, not an outage.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        cause = getattr(error.orig, "__cause__", None)
-        if isinstance(cause, asyncpg.PostgresError) and not is_outage(cause):
-            raise
-        if error.connection_invalidated or (isinstance(cause, Exception) and is_outage(cause)):
-            raise Unavailable(UNAVAILABLE) from error
-        raise
-    except PoolTimeout as error:
-        raise Unavailable(BUSY) from error
-    except DRIVER_ERRORS as error:
-        if is_outage(error):
-            raise Unavailable(UNAVAILABLE) from error
-        raise
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether a driver error means that the database is away, starting, stopping or too busy, or asks for a retry."""
-    if isinstance(error, asyncpg.PostgresError):
-        return isinstance(
-            error,
-            asyncpg.PostgresConnectionError
-            | asyncpg.OperatorInterventionError
-            | asyncpg.InsufficientResourcesError
-            # A deadlock: nothing was changed, and trying again is safe.
-            | asyncpg.TransactionRollbackError
-            | asyncpg.LockNotAvailableError,
-        )
-    if isinstance(error, asyncpg.InternalClientError):
-        # The class itself and no subclass: the server ended the connection between two statements, and the second one
-        # came between the last message and the end of the stream.
-        return type(error) is asyncpg.InternalClientError
-    return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)
-
-
 class Database:
     """Both pools of one process. Opening it does not wait for the database: the first use does."""
 
@@ -114,12 +75,7 @@ class Database:
             max_overflow=0,
             pool_timeout=config.acquire_timeout_s,
             pool_use_lifo=True,
-            connect_args={
-                "server_settings": self._server_settings(),
-                "timeout": config.acquire_timeout_s,
-                # The server's own limit is no help when the server itself hangs.
-                "command_timeout": config.statement_timeout_ms / 1000 + 1,
-            },
+            async_creator=self._connect_to_write,
             # Parameters hold URLs, which may be secrets, and errors are logged.
             hide_parameters=True,
         )
@@ -138,10 +94,10 @@ class Database:
             self.dsn,
             min_size=0,
             max_size=self.config.read_pool,
-            timeout=self.config.acquire_timeout_s,
             command_timeout=self.config.statement_timeout_ms / 1000,
             server_settings=self._server_settings(),
             reset=_no_reset,
+            connect=self._connect,
         )
 
     async def close(self) -> None:
@@ -156,21 +112,23 @@ class Database:
         Raises:
             Unavailable: the database cannot be reached or took too long.
         """
-        with translating():
+        with self.translating():
             rows: list[asyncpg.Record] = await _retry_once(lambda: self.reads.fetch(sql, *args))
             return rows
 
     async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
         """Run one read for its first row. Raises as :meth:`fetch`."""
-        with translating():
+        with self.translating():
             return await _retry_once(lambda: self.reads.fetchrow(sql, *args))
 
     async def connect(self) -> asyncpg.Connection:
         """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
-        with translating():
-            return await asyncpg.connect(
-                self.dsn, timeout=self.config.acquire_timeout_s, server_settings={"application_name": "monitor"}
-            )
+        with self.translating():
+            return await self._connect(self.dsn, server_settings={"application_name": "monitor", **SESSION})
+
+    def translating(self) -> AbstractContextManager[None]:
+        """Return :func:`translating` with the limit of a statement here."""
+        return translating(self.config.statement_timeout_ms / 1000)
 
     @property
     def reads(self) -> asyncpg.Pool:
@@ -184,7 +142,23 @@ class Database:
             "application_name": "monitor",
             "jit": "off",
             "statement_timeout": str(self.config.statement_timeout_ms),
+            **SESSION,
         }
+
+    async def _connect_to_write(self) -> asyncpg.Connection:
+        return await self._connect(
+            self.dsn,
+            server_settings=self._server_settings(),
+            # The server's own limit is no help when the server itself hangs.
+            command_timeout=self.config.statement_timeout_ms / 1000 + 1,
+        )
+
+    async def _connect(self, dsn: str, **options: Any) -> asyncpg.Connection:
+        try:
+            return await asyncpg.connect(dsn, **options | {"timeout": self.config.acquire_timeout_s})
+        except TimeoutError as error:
+            # Elsewhere a statement that takes too long raises the same.
+            raise ConnectionError("no connection in time") from error
 
 
 async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
@@ -195,7 +169,7 @@ async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
     try:
         return await read()
     except (asyncpg.ConnectionDoesNotExistError, asyncpg.AdminShutdownError, asyncpg.InternalClientError) as error:
-        if not is_outage(error):
+        if outage(error) is None:
             raise
     return await read()
 

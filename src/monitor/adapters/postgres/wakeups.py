@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
-from monitor.adapters.postgres.engine import DRIVER_ERRORS, Database
+from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.outages import DRIVER_ERRORS
 from monitor.adapters.postgres.repositories.events import CHANNEL, woken
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.wakeups import DueWebhooks

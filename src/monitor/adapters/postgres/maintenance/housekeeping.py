@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from monitor.adapters.postgres.engine import Database, translating
+from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
 from monitor.adapters.postgres.repositories.replays import Replays
 from monitor.adapters.postgres.repositories.silences import Silences
@@ -55,7 +55,7 @@ class PostgresHousekeeping:
         """Make the partitions of the coming days, drop those past retention."""
         connection = await self._database.connect()
         try:
-            with translating():
+            with self._database.translating():
                 await maintain(connection, self._retention)
         finally:
             connection.terminate()
@@ -104,6 +104,6 @@ class PostgresHousekeeping:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncSession]:
-        with translating():
+        with self._database.translating():
             async with AsyncSession(self._database.engine) as session, session.begin():
                 yield session

@@ -104,7 +104,8 @@ class PostgresAlertQueries:
         if row is None:
             raise NotFound(NO_ALERT)
         history = await self._db.fetch(
-            "SELECT version, at, action, actor, note, severity, title FROM alert_history WHERE alert_id = $1 ORDER BY version",
+            "SELECT version, at, action, actor, note, severity, title FROM alert_history"
+            " WHERE alert_id = $1 ORDER BY version",
             alert_id,
         )
         entries = self._db.rows.readable(

@@ -240,6 +240,12 @@ class PostgresQueries:
         at: datetime = row["at"]
         return at
 
+    async def is_read_only(self) -> bool:
+        """Whether the database takes no writes: a standby, or one set so. Raises ``Unavailable``."""
+        row = await self._db.fetchrow("SELECT current_setting('transaction_read_only') = 'on' AS read_only")
+        assert row is not None
+        return bool(row["read_only"])
+
     async def revision(self) -> str | None:
         """Return the schema's revision, ``None`` on a database without one. Raises ``Unavailable``."""
         found = await self._db.fetchrow("SELECT to_regclass('alembic_version') AS name")
