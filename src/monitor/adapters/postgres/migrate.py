@@ -56,7 +56,7 @@ async def upgrade(dsn: str, *, retention: Retention | None = None, revision: str
             await engine.dispose()
         raw = await asyncpg.connect(raw_dsn(dsn))
         try:
-            await maintain(raw, retention or Retention())
+            await maintain(raw, retention or Retention(), wait=True)
         finally:
             await raw.close()
     return before, after or ""
