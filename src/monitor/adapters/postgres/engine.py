@@ -6,7 +6,7 @@ a read on it costs a third of one through SQLAlchemy (ADR 0002).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -19,12 +19,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from monitor.adapters.postgres.codec import RowReader
-from monitor.adapters.postgres.outages import DRIVER_ERRORS, outage, translating
+from monitor.adapters.postgres.outages import DRIVER_ERRORS, NO_ANSWER, NO_CONNECTION, outage, translating
+from monitor.domain.errors import Unavailable
 
 T = TypeVar("T")
 
 CLOSE_S = 1.0
 """How long closing waits for connections that are still being used."""
+
+RESERVED = 2
+"""Connections that callers cannot take: for readiness, revocations, destinations and the event outbox."""
 
 SESSION = {
     # A process that vanished in the middle of a transaction holds its locks for this long, and not for hours.
@@ -62,13 +66,20 @@ def sqlalchemy_url(dsn: str) -> str:
 
 
 class Database:
-    """Both pools of one process. Opening it does not wait for the database: the first use does."""
+    """
+    The pools of one process: writes, reads, and :data:`RESERVED` connections.
+
+    Opening it does not wait for the database: the first use does.
+    """
 
     def __init__(self, config: DatabaseConfig) -> None:
         self.config = config
         self.dsn = raw_dsn(config.dsn)
         self.rows = RowReader()
+        self.listening: bool | None = None
+        """Whether wake-ups arrive; ``None`` in a process without a worker."""
         self._reads: asyncpg.Pool | None = None
+        self._reserved: asyncpg.Pool | None = None
         self.engine: AsyncEngine = create_async_engine(
             sqlalchemy_url(config.dsn),
             pool_size=config.write_pool,
@@ -89,37 +100,66 @@ class Database:
         await self.close()
 
     async def open(self) -> None:
-        """Prepare the read pool; connections are made when first needed, so a database that is away does no harm."""
-        self._reads = await asyncpg.create_pool(
+        """Prepare the pools; connections are made when first needed, so a database that is away does no harm."""
+        self._reads = await self._pool(self.config.read_pool)
+        self._reserved = await self._pool(RESERVED)
+
+    async def close(self) -> None:
+        pools = [pool for pool in (self._reads, self._reserved) if pool is not None]
+        self._reads = self._reserved = None
+        await asyncio.gather(*map(_end, pools))
+        await self.engine.dispose()
+
+    async def fetch(self, sql: str, *args: Any, reserved: bool = False) -> list[asyncpg.Record]:
+        """Run one read.
+
+        Args:
+            reserved: on one of the few connections for what must work while callers hold all others.
+
+        Raises:
+            Unavailable: there is no connection in time, the statement takes too long, or the database refuses it.
+        """
+        rows: list[asyncpg.Record] = await self._read(lambda connection: connection.fetch(sql, *args), reserved)
+        return rows
+
+    async def fetchrow(self, sql: str, *args: Any, reserved: bool = False) -> asyncpg.Record | None:
+        """Run one read for its first row. Arguments and errors are those of :meth:`fetch`."""
+        return await self._read(lambda connection: connection.fetchrow(sql, *args), reserved)
+
+    async def _read(self, run: Callable[[asyncpg.Connection], Awaitable[T]], reserved: bool) -> T:
+        pool = self._reserved if reserved else self._reads
+        if pool is None:
+            raise RuntimeError("the database is used before it was opened")
+
+        async def once() -> T:
+            connection = await self._acquire(pool)
+            try:
+                return await run(connection)
+            finally:
+                await pool.release(connection)
+
+        with self.translating():
+            return await _retry_once(once)
+
+    async def _acquire(self, pool: asyncpg.Pool) -> Any:
+        try:
+            async with asyncio.timeout(self.config.acquire_timeout_s):
+                return await pool.acquire()
+        except TimeoutError as error:
+            # Connecting takes the same time at most.
+            cause = NO_CONNECTION if pool.get_size() >= pool.get_max_size() else NO_ANSWER
+            raise Unavailable(f"{cause}; try again in a moment.") from error
+
+    async def _pool(self, size: int) -> asyncpg.Pool:
+        return await asyncpg.create_pool(
             self.dsn,
             min_size=0,
-            max_size=self.config.read_pool,
+            max_size=size,
             command_timeout=self.config.statement_timeout_ms / 1000,
             server_settings=self._server_settings(),
             reset=_no_reset,
             connect=self._connect,
         )
-
-    async def close(self) -> None:
-        reads, self._reads = self._reads, None
-        if reads is not None:
-            await _end(reads)
-        await self.engine.dispose()
-
-    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
-        """Run one read.
-
-        Raises:
-            Unavailable: the database cannot be reached or took too long.
-        """
-        with self.translating():
-            rows: list[asyncpg.Record] = await _retry_once(lambda: self.reads.fetch(sql, *args))
-            return rows
-
-    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
-        """Run one read for its first row. Raises as :meth:`fetch`."""
-        with self.translating():
-            return await _retry_once(lambda: self.reads.fetchrow(sql, *args))
 
     async def connect(self) -> asyncpg.Connection:
         """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
@@ -129,6 +169,11 @@ class Database:
     def translating(self) -> AbstractContextManager[None]:
         """Return :func:`translating` with the limit of a statement here."""
         return translating(self.config.statement_timeout_ms / 1000)
+
+    @property
+    def unreadable_rows(self) -> Mapping[str, int]:
+        """How many rows were set aside, by table."""
+        return self.rows.unreadable
 
     @property
     def reads(self) -> asyncpg.Pool:
