@@ -91,8 +91,9 @@ class DeliveryWorker:
         self._returned = asyncio.Event()
         self._sent: deque[SentDelivery] = deque()
         self._settling: list[SentDelivery] = []
-        self._kept: list[tuple[float, SentDelivery]] = []
-        """Results that failed to settle for a reason that is no outage, with the time of the first failure."""
+        self._kept: dict[UUID, tuple[float, SentDelivery]] = {}
+        """Results that failed to settle for a reason that is no outage, by attempt, with the time of the first failure.
+        """
         self._stock = 0
         self._stock_from = 0.0
         self._sent_since = 0
@@ -227,7 +228,7 @@ class DeliveryWorker:
                 log.exception("settle_failed", delivery_id=str(batch[0].delivery.id))
                 # Of a value that is never taken the lease runs out; a delivery that never settles ends in quarantine.
                 if not isinstance(error, DataRejected):
-                    self._kept.append((asyncio.get_running_loop().time(), batch[0]))
+                    self._kept.setdefault(batch[0].attempt_id, (asyncio.get_running_loop().time(), batch[0]))
                 return []
             # One row that the database refuses must not hold the others back.
             return [one for sent in batch for one in await self._write([sent])]
@@ -236,8 +237,7 @@ class DeliveryWorker:
         """Try once more to write the results that failed for an unforeseen reason; return how many were written."""
         written = 0
         async with self._turn:
-            for kept in list(self._kept):
-                since, sent = kept
+            for id_, (since, sent) in list(self._kept.items()):
                 try:
                     settlement = await self._deliverer.settle([sent])
                 except Unavailable:
@@ -245,9 +245,9 @@ class DeliveryWorker:
                 except Exception as error:
                     if isinstance(error, DataRejected) or asyncio.get_running_loop().time() - since > KEPT_S:
                         log.exception("result_dropped", delivery_id=str(sent.delivery.id))
-                        self._kept.remove(kept)
+                        del self._kept[id_]
                     continue
-                self._kept.remove(kept)
+                del self._kept[id_]
                 self._report([sent], settlement)
                 written += 1
         return written
@@ -264,7 +264,7 @@ class DeliveryWorker:
         if results and stalled_s > self._config.lease_s:
             log.error("lease_renewal_stopped", unsettled=len(results), stalled_s=round(stalled_s, 1))
             return
-        kept = [sent.delivery for _, sent in self._kept]
+        kept = [sent.delivery for _, sent in self._kept.values()]
         if held or results or kept:
             await self._deliverer.renew(held + results + kept)
 

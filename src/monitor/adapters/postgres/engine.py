@@ -6,8 +6,8 @@ a read on it costs a third of one through SQLAlchemy (ADR 0002).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -125,6 +125,15 @@ class Database:
     async def fetchrow(self, sql: str, *args: Any, reserved: bool = False) -> asyncpg.Record | None:
         """Run one read for its first row. Arguments and errors are those of :meth:`fetch`."""
         return await self._read(lambda connection: connection.fetchrow(sql, *args), reserved)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """Hold one connection of the reads. Raises ``Unavailable`` if there is none in time."""
+        connection = await self._acquire(self.reads)
+        try:
+            yield connection
+        finally:
+            await self.reads.release(connection)
 
     async def _read(self, run: Callable[[asyncpg.Connection], Awaitable[T]], reserved: bool) -> T:
         pool = self._reserved if reserved else self._reads

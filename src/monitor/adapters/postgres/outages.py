@@ -14,6 +14,7 @@ from monitor.domain.ports.unit_of_work import DataRejected
 
 NO_ANSWER = "The database does not answer"
 READ_ONLY = "The database is read-only"
+TOO_LONG = "A statement took longer than"
 NO_CONNECTION = "All database connections of this process are in use"
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -65,7 +66,8 @@ def translating(statement_timeout_s: float | None = None) -> Iterator[None]:
         found = driver_error(error)
         detail = outage(found, statement_timeout_s)
         if detail is not None:
-            raise Unavailable(f"{detail}; try again in a moment.") from error
+            less = ", or with less at once" if detail.startswith(TOO_LONG) else ""
+            raise Unavailable(f"{detail}; try again in a moment{less}.") from error
         if isinstance(found, REJECTIONS) or _is_invalid_argument(found):
             raise DataRejected(type(found).__name__) from error
         raise
@@ -87,7 +89,7 @@ def outage(error: BaseException, statement_timeout_s: float | None = None) -> st
         return "The database's operator ended the statement"
     if isinstance(error, asyncpg.QueryCanceledError | TimeoutError):
         limit = "its limit" if statement_timeout_s is None else f"{statement_timeout_s:g} s"
-        return f"A statement took longer than {limit}"
+        return f"{TOO_LONG} {limit}"
     if isinstance(error, asyncpg.CheckViolationError):
         # Not of a named constraint: the row met a partition that was attached or detached just then.
         return None if error.constraint_name else "A partition is being moved"

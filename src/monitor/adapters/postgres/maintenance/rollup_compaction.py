@@ -137,7 +137,7 @@ class RollupCompactor:
         Safe to repeat, and to stop at any moment. Raises ``Unavailable``.
         """
         with self._database.translating():
-            async with self._database.reads.acquire() as connection:
+            async with self._database.connection() as connection:
                 for level in (HOUR, DAY):
                     for _ in range(SEALS_PER_TICK):
                         if not await _seal(connection, level):

@@ -171,6 +171,9 @@ class PostgresQueries:
             elif where.state is not None:
                 pending.never()
                 finished.add("state = {}", where.state)
+                if where.state is not DeliveryState.DELIVERED:
+                    # Said once more for the index of these few.
+                    finished.require(f"state <> '{DeliveryState.DELIVERED}'")
             sql = _deliveries(f"{pending} {page}", f"{finished} {page}")
             return await self._db.fetch(f"{sql} {page}", *finished.args)
 
