@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
+
+from monitor.adapters.postgres.maintenance import housekeeping
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
 from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.resources import PostgresQueries
@@ -53,6 +58,39 @@ async def test_old_silences_and_replays_go_and_running_ones_stay(parts: Containe
     await _housekeeping(parts, parts.secret_box).purge()
     assert [row["reason"] for row in await parts.database.fetch("SELECT reason FROM silences")] == ["ended lately"]
     assert [row["created_by"] for row in await parts.database.fetch("SELECT created_by FROM replays")] == ["runs"]
+
+
+async def test_a_purge_goes_chunk_by_chunk(parts: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "CHUNK", 2)
+    monkeypatch.setattr(housekeeping, "CHUNKS_PER_RUN", 3)
+    await execute(
+        parts,
+        "INSERT INTO audit_log (id, at, subject, action, target)"
+        " SELECT gen_random_uuid(), now() - make_interval(days => n), 's', 'a', 't'"
+        " FROM generate_series(360, 372) AS n",
+    )
+    for left in (7, 5, 5):
+        await _housekeeping(parts, parts.secret_box).purge()
+        (row,) = await parts.database.fetch("SELECT count(*) AS n FROM audit_log")
+        assert row["n"] == left
+
+
+async def test_every_purge_deletes_what_has_expired(parts: Container) -> None:
+    made = await samples.add_webhook(parts.unit_of_work, parts.clock)
+    old, young = parts.clock.new_id(parts.clock.now() - timedelta(days=8)), parts.clock.new_id()
+    for table, columns, past, fresh in (
+        ("idempotency_keys", "scope, key, body_hash, created_at", "'s', 'a', '', now() - interval '26 hours'", ""),
+        ("revoked_tokens", "jti, revoked_at, expires_at", "'a', now(), now() - interval '1 second'", ""),
+        ("alert_notifications", "id, notification", f"'{old}', ''", f"'{young}', ''"),
+        ("event_outbox", "id, event", f"'{old}', ''", f"'{young}', ''"),
+    ):
+        for values in filter(None, (past, fresh)):
+            await execute(parts, f"INSERT INTO {table} ({columns}) VALUES ({values})")
+        await _housekeeping(parts, parts.secret_box).purge()
+        assert len(await parts.database.fetch(f"SELECT 1 FROM {table}")) == bool(fresh), table
+    await execute(parts, "UPDATE webhook_secrets SET expires_at = now() - interval '2 hours'")
+    await _housekeeping(parts, parts.secret_box).purge()
+    assert await parts.queries.destinations([made.id]) == {}
 
 
 async def test_an_older_key_can_be_retired_once_everything_is_sealed_again(parts: Container) -> None:

@@ -150,20 +150,6 @@ async def test_a_settle_that_fails_for_an_outage_is_repeated_and_nothing_is_sent
     assert (await api.read("dashboard/overview"))["traffic"]["attempts"] == 20
 
 
-async def test_a_settle_that_fails_for_a_bug_is_made_up_for_when_the_lease_runs_out(
-    api: Api, receiver: Receiver, parts: Container
-) -> None:
-    await api.create(receiver.url)
-    brief = settings(parts.database.dsn, worker=Worker(lease_s=0.5, renew_s=0.1, poll_s=0.05))
-    async with Container(brief) as own, working(own):
-        async with failing(parts, "rollups_minute", "P0001"):
-            ids = await api.publish(*range(5))
-            await receiver.takes(5)
-        rows = await finished(api, 5)
-    assert {row["state"] for row in rows} == {"delivered"}
-    assert set(receiver.ids) == set(ids)
-
-
 async def test_a_worker_lives_through_connections_that_are_cut(api: Api, receiver: Receiver, parts: Container) -> None:
     async def answer(_: Received) -> web.Response:
         await asyncio.sleep(0.02)

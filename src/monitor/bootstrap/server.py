@@ -85,7 +85,7 @@ def build_app(container: Container, *, owns_container: bool = True) -> Applicati
         hub_status=c.hub.status,
         task_report=c.supervisor,
         log_stream=c.log_stream,
-        unreadable_rows=c.database.rows.unreadable,
+        database_report=c.database,
         now=c.unix_s,
         ticks_s=time.monotonic,
         new_id=c.request_ids(),
@@ -101,8 +101,11 @@ async def readiness(container: Container, warming: CacheWarming | None = None) -
     """Return what keeps this process from serving, one line each."""
     try:
         revision = await container.queries.revision()
+        read_only = await container.queries.is_read_only()
     except Unavailable as error:
         return [error.detail]
+    if read_only:
+        return ["The database is read-only, so nothing can be accepted or delivered."]
     newest = newest_revision()
     if revision != newest:
         return [f"The database schema is {revision or 'missing'}, this version needs {newest}; run `monitor migrate`."]

@@ -116,8 +116,9 @@ async def _database(settings: Settings) -> list[Finding]:
             queries = PostgresQueries(database, SecretBox([("-", bytes(32))]))
             ahead_s = (await queries.now() - SystemClock().now()).total_seconds()
             revision = await queries.revision()
-    except Unavailable:
-        return [Finding("database", "error", f"{where} does not answer; check the address and that it runs")]
+    except Unavailable as error:
+        cause = error.detail.removesuffix("; try again in a moment.")
+        return [Finding("database", "error", f"{where}: {cause}; check the address and that it runs")]
     newest = newest_revision()
     return [
         Finding("database", "ok", f"{where} answers"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -23,7 +23,7 @@ from monitor.http.routes.audit import AuditController
 from monitor.http.routes.dashboard import DashboardController
 from monitor.http.routes.deliveries import DeliveryController
 from monitor.http.routes.events import EventController
-from monitor.http.routes.prometheus import CacheReport, Exposition, LogReport, TaskReport
+from monitor.http.routes.prometheus import CacheReport, DatabaseReport, Exposition, LogReport, TaskReport
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
 from monitor.http.routes.silences import SilenceController
@@ -43,7 +43,7 @@ def build(
     hub_status: Callable[[], HubStatus],
     task_report: TaskReport,
     log_stream: LogReport,
-    unreadable_rows: Mapping[str, int],
+    database_report: DatabaseReport,
     now: Callable[[], float],
     ticks_s: Callable[[], float],
     new_id: Callable[[], str],
@@ -60,7 +60,7 @@ def build(
         now: Unix seconds, for tokens.
         ticks_s: monotonic seconds, for durations.
     """
-    exposition = Exposition(cache_report, hub_status, task_report, log_stream, unreadable_rows)
+    exposition = Exposition(cache_report, hub_status, task_report, log_stream, database_report)
     dependencies: dict[str, Any] = {
         "services": Provide(lambda: services, sync_to_thread=False, use_cache=True),
         "exposition": Provide(lambda: exposition, sync_to_thread=False, use_cache=True),

@@ -23,6 +23,9 @@ _JWKS_URL = re.compile(
 
 MIN_SECRET_BYTES = 32
 
+LEAST_EVENTS_D = 4
+"""Days of the standard schedule of retries with its jitter, rounded up: an event must outlive its deliveries."""
+
 EXAMPLE_KEYS = frozenset(
     {
         b"a-string-secret-at-least-256-bits-long",
@@ -89,6 +92,11 @@ def _check(settings: Settings) -> None:
             ipaddress.ip_network(cidr)
         except ValueError:
             raise SettingsError("MONITOR_EGRESS__ALLOW_CIDRS: expected networks like 10.1.0.0/16.") from None
+    if settings.retention.events_d < LEAST_EVENTS_D:
+        raise SettingsError(
+            f"MONITOR_RETENTION__EVENTS_D: at least {LEAST_EVENTS_D} days, since the standard schedule of retries takes"
+            " more than three."
+        )
     if settings.egress.client_key_file and not settings.egress.client_cert_file:
         raise SettingsError("MONITOR_EGRESS__CLIENT_KEY_FILE needs MONITOR_EGRESS__CLIENT_CERT_FILE.")
     if settings.jwt.jwks_url is not None and not _JWKS_URL.fullmatch(settings.jwt.jwks_url):

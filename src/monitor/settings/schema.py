@@ -118,7 +118,9 @@ class Worker(msgspec.Struct, frozen=True):
 
 
 class RetentionDays(msgspec.Struct, frozen=True):
-    events_d: Annotated[Positive, doc("Events with their payloads.", "days")] = 30
+    events_d: Annotated[
+        Positive, doc("Events with their payloads, and until the last delivery is finished; at least 4.", "days")
+    ] = 30
     deliveries_d: Annotated[Positive, doc("Finished deliveries.", "days")] = 30
     attempts_d: Annotated[Positive, doc("Attempts.", "days")] = 14
     minutes_d: Annotated[Positive, doc("Per-minute rollups.", "days")] = 14

@@ -30,12 +30,16 @@ import structlog
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.sender import PendingSend
+from monitor.domain.ports.unit_of_work import DataRejected
 from monitor.domain.ports.wakeups import DueWebhooks, Wakeups
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.settle import SentDelivery, Settlement
 from monitor.worker.attempt_log import LogAttempts
 
 log = structlog.get_logger(__name__)
+
+KEPT_S = 600.0
+"""How long a result is kept that cannot be written for an unforeseen reason."""
 
 REFILL_SLACK_S = 0.005
 """Added to the wait for a rate limit, so that the token is whole by the clock of the database."""
@@ -88,6 +92,9 @@ class DeliveryWorker:
         self._returned = asyncio.Event()
         self._sent: deque[SentDelivery] = deque()
         self._settling: list[SentDelivery] = []
+        self._kept: dict[UUID, tuple[float, SentDelivery]] = {}
+        """Results that failed to settle for a reason that is no outage, by attempt, with the time of the first failure.
+        """
         self._stock = 0
         self._stock_from = 0.0
         self._sent_since = 0
@@ -98,7 +105,7 @@ class DeliveryWorker:
     @property
     def held(self) -> int:
         """How many deliveries are leased by this worker and not settled."""
-        return len(self._ready) + len(self._in_flight) + len(self._sent) + len(self._settling)
+        return len(self._ready) + len(self._in_flight) + len(self._sent) + len(self._settling) + len(self._kept)
 
     def stop(self) -> None:
         """Claim nothing more and drain."""
@@ -217,13 +224,34 @@ class DeliveryWorker:
             return [(batch, await self._deliverer.settle(batch))]
         except Unavailable:
             raise
-        except Exception:
+        except Exception as error:
             if len(batch) == 1:
-                # Its lease runs out and it is tried again; one that never settles ends in quarantine.
                 log.exception("settle_failed", delivery_id=str(batch[0].delivery.id))
+                # Of a value that is never taken the lease runs out; a delivery that never settles ends in quarantine.
+                if not isinstance(error, DataRejected):
+                    self._kept.setdefault(batch[0].attempt_id, (asyncio.get_running_loop().time(), batch[0]))
                 return []
             # One row that the database refuses must not hold the others back.
             return [one for sent in batch for one in await self._write([sent])]
+
+    async def settle_kept(self) -> int:
+        """Try once more to write the results that failed for an unforeseen reason; return how many were written."""
+        written = 0
+        async with self._turn:
+            for id_, (since, sent) in list(self._kept.items()):
+                try:
+                    settlement = await self._deliverer.settle([sent])
+                except Unavailable:
+                    raise
+                except Exception as error:
+                    if isinstance(error, DataRejected) or asyncio.get_running_loop().time() - since > KEPT_S:
+                        log.exception("result_dropped", delivery_id=str(sent.delivery.id))
+                        del self._kept[id_]
+                    continue
+                del self._kept[id_]
+                self._report([sent], settlement)
+                written += 1
+        return written
 
     async def renew(self) -> None:
         """
@@ -237,8 +265,9 @@ class DeliveryWorker:
         if results and stalled_s > self._config.lease_s:
             log.error("lease_renewal_stopped", unsettled=len(results), stalled_s=round(stalled_s, 1))
             return
-        if held or results:
-            await self._deliverer.renew(held + results)
+        kept = [sent.delivery for _, sent in self._kept.values()]
+        if held or results or kept:
+            await self._deliverer.renew(held + results + kept)
 
     async def _listen_loop(self) -> None:
         await self._wakeups.listen(self.wake)
@@ -268,7 +297,10 @@ class DeliveryWorker:
     async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(self._config.renew_s)
+            # Renewed first: what is written then needs its lease until then.
             await self._unless_unavailable(self.renew)
+            if self._kept:
+                await self._unless_unavailable(self.settle_kept)
 
     async def _unless_unavailable(self, step: Callable[[], Awaitable[int | None]]) -> int:
         """Run one step; an outage of the database delays the loop."""
@@ -312,6 +344,8 @@ class DeliveryWorker:
         # What an outage keeps us from writing falls due again when its lease runs out.
         while (self._sent or self._settling) and await self._unless_unavailable(self.settle):
             pass
+        if self._kept:
+            await self._unless_unavailable(self.settle_kept)
         await self._release(unfinished)
         log.info("drained", released=len(unsent) + len(unfinished))
 

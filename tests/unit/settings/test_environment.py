@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.domain.delivery.retry import RetryPolicy
 from monitor.settings.document import document
 from monitor.settings.environment import SettingsError, from_env, missing_for_production
 from monitor.settings.schema import Egress, Jwt, JwtKey, SecretKey, Secrets, Settings
@@ -119,6 +120,15 @@ def test_keys_and_a_key_file_together_are_refused() -> None:
 
 def test_a_client_key_needs_its_certificate() -> None:
     assert "MONITOR_EGRESS__CLIENT_CERT_FILE" in refusal(MONITOR_EGRESS__CLIENT_KEY_FILE="client.key")
+
+
+@pytest.mark.parametrize("days", ["1", "3"])
+def test_events_outlive_the_standard_schedule_of_retries(days: str) -> None:
+    assert refusal(MONITOR_RETENTION__EVENTS_D=days).startswith("MONITOR_RETENTION__EVENTS_D: at least 4 days")
+    standard = RetryPolicy()
+    longest_s = sum(standard.schedule_s) * (1 + standard.jitter_ratio)
+    assert 3 * 86_400 < longest_s <= 4 * 86_400
+    assert from_env({"MONITOR_RETENTION__EVENTS_D": "4"}).retention.events_d == 4
 
 
 def test_a_refusal_does_not_repeat_a_key() -> None:

@@ -8,13 +8,19 @@ from datetime import timedelta
 from uuid import UUID
 
 import msgspec
+import pytest
 import structlog.testing
 
 from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.delivery.retry import RetryPolicy
-from monitor.domain.services.settle import SentDelivery
-from monitor.worker.delivery_loop import DeliveryConfig
+from monitor.domain.errors import Unavailable
+from monitor.domain.ports.unit_of_work import DataRejected
+from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.settle import SentDelivery, Settlement
+from monitor.worker import delivery_loop
+from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
 from tests import samples
+from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.unit.worker.delivery_site import QUIET, Site, events, running, until
 
 # ------------------------------------------------------------------------------------------------------- leases, drains
@@ -184,3 +190,79 @@ async def test_a_delivery_that_cannot_be_judged_is_logged(site: Site) -> None:
         async with running(site.worker()):
             await until(lambda: bool(site.logged))
     assert "delivery_undecided" in events(logs)
+
+
+# ------------------------------------------------------------------------------------------------ results that are kept
+
+
+class Failing(Deliverer):
+    """Fails to settle with ``error`` until that is taken away."""
+
+    error: Exception | None = None
+
+    async def settle(self, batch: Sequence[SentDelivery]) -> Settlement:
+        if self.error is not None:
+            raise self.error
+        return await super().settle(batch)
+
+
+def failing(site: Site, error: Exception) -> Failing:
+    queries = FakeQueries(site.database)
+    made = Failing(site.unit_of_work, queries, site.sender, site.clock, lambda _k, _c: "", DeliverConfig("worker-1"))
+    made.error = error
+    return made
+
+
+async def failed_once(site: Site, deliverer: Failing) -> DeliveryWorker:
+    """Return a worker that has sent two deliveries and failed to settle them."""
+    await site.webhook(2)
+    worker = site.worker(deliverer=deliverer)
+    await worker.claim()
+    await until(lambda: not worker._in_flight)
+    await worker.settle()
+    return worker
+
+
+async def test_a_result_that_fails_for_an_unforeseen_reason_is_written_later(site: Site) -> None:
+    deliverer = failing(site, ValueError("a bug"))
+    worker = await failed_once(site, deliverer)
+    assert (worker.held, site.delivered) == (2, 0)
+    assert await worker.settle_kept() == 0
+    site.clock.advance(25)
+    await worker.renew()
+    site.clock.advance(25)
+    worker.wake(None)
+    assert await worker.claim() == 0
+    deliverer.error = None
+    assert await worker.settle_kept() == 2
+    assert (worker.held, site.delivered, len(site.sender.requests)) == (0, 2, 2)
+    assert len(site.logged) == 2
+
+
+async def test_a_result_that_the_database_never_takes_is_dropped_at_once(site: Site) -> None:
+    worker = await failed_once(site, failing(site, DataRejected("a value")))
+    assert (worker.held, site.delivered) == (0, 0)
+
+
+async def test_a_kept_result_is_dropped_once_it_is_known_never_to_be_taken(site: Site) -> None:
+    deliverer = failing(site, ValueError("a bug"))
+    worker = await failed_once(site, deliverer)
+    deliverer.error = DataRejected("a value")
+    assert await worker.settle_kept() == 0
+    assert worker.held == 0
+
+
+async def test_a_result_is_not_kept_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = await failed_once(site, failing(site, ValueError("a bug")))
+    monkeypatch.setattr(delivery_loop, "KEPT_S", -1.0)
+    await worker.settle_kept()
+    assert worker.held == 0
+
+
+async def test_an_outage_keeps_what_is_kept(site: Site) -> None:
+    deliverer = failing(site, ValueError("a bug"))
+    worker = await failed_once(site, deliverer)
+    deliverer.error = Unavailable("away")
+    with pytest.raises(Unavailable):
+        await worker.settle_kept()
+    assert worker.held == 2

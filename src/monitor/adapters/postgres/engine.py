@@ -6,32 +6,39 @@ a read on it costs a third of one through SQLAlchemy (ADR 0002).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from monitor.adapters.postgres.codec import RowReader
+from monitor.adapters.postgres.outages import DRIVER_ERRORS, NO_ANSWER, NO_CONNECTION, outage, translating
 from monitor.domain.errors import Unavailable
 
 T = TypeVar("T")
 
-UNAVAILABLE = "The database is not reachable; try again in a moment."
-BUSY = "The database took too long to answer; try again in a moment."
-
 CLOSE_S = 1.0
 """How long closing waits for connections that are still being used."""
 
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-"""What asyncpg raises; :func:`is_outage` separates outages from bugs."""
+RESERVED = 2
+"""Connections that callers cannot take: for readiness, revocations, destinations and the event outbox."""
+
+SESSION = {
+    # A process that vanished in the middle of a transaction holds its locks for this long, and not for hours.
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15s",
+}
+"""Settings of every session, by which the server finds out that its peer is gone."""
 
 
 class DatabaseConfig(msgspec.Struct, frozen=True):
@@ -58,68 +65,28 @@ def sqlalchemy_url(dsn: str) -> str:
     )
 
 
-@contextmanager
-def translating() -> Iterator[None]:
-    """Turn what drivers raise when the database is away or too slow into :class:`Unavailable`.
-
-    Everything else passes: it is a bug, not an outage.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        cause = getattr(error.orig, "__cause__", None)
-        if isinstance(cause, asyncpg.PostgresError) and not is_outage(cause):
-            raise
-        if error.connection_invalidated or (isinstance(cause, Exception) and is_outage(cause)):
-            raise Unavailable(UNAVAILABLE) from error
-        raise
-    except PoolTimeout as error:
-        raise Unavailable(BUSY) from error
-    except DRIVER_ERRORS as error:
-        if is_outage(error):
-            raise Unavailable(UNAVAILABLE) from error
-        raise
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether a driver error means that the database is away, starting, stopping or too busy, or asks for a retry."""
-    if isinstance(error, asyncpg.PostgresError):
-        return isinstance(
-            error,
-            asyncpg.PostgresConnectionError
-            | asyncpg.OperatorInterventionError
-            | asyncpg.InsufficientResourcesError
-            # A deadlock: nothing was changed, and trying again is safe.
-            | asyncpg.TransactionRollbackError
-            | asyncpg.LockNotAvailableError,
-        )
-    if isinstance(error, asyncpg.InternalClientError):
-        # The class itself and no subclass: the server ended the connection between two statements, and the second one
-        # came between the last message and the end of the stream.
-        return type(error) is asyncpg.InternalClientError
-    return isinstance(error, asyncpg.InterfaceError | OSError | TimeoutError)
-
-
 class Database:
-    """Both pools of one process. Opening it does not wait for the database: the first use does."""
+    """
+    The pools of one process: writes, reads, and :data:`RESERVED` connections.
+
+    Opening it does not wait for the database: the first use does.
+    """
 
     def __init__(self, config: DatabaseConfig) -> None:
         self.config = config
         self.dsn = raw_dsn(config.dsn)
         self.rows = RowReader()
+        self.listening: bool | None = None
+        """Whether wake-ups arrive; ``None`` in a process without a worker."""
         self._reads: asyncpg.Pool | None = None
+        self._reserved: asyncpg.Pool | None = None
         self.engine: AsyncEngine = create_async_engine(
             sqlalchemy_url(config.dsn),
             pool_size=config.write_pool,
             max_overflow=0,
             pool_timeout=config.acquire_timeout_s,
             pool_use_lifo=True,
-            connect_args={
-                "server_settings": self._server_settings(),
-                "timeout": config.acquire_timeout_s,
-                # The server's own limit is no help when the server itself hangs.
-                "command_timeout": config.statement_timeout_ms / 1000 + 1,
-            },
+            async_creator=self._connect_to_write,
             # Parameters hold URLs, which may be secrets, and errors are logged.
             hide_parameters=True,
         )
@@ -133,44 +100,89 @@ class Database:
         await self.close()
 
     async def open(self) -> None:
-        """Prepare the read pool; connections are made when first needed, so a database that is away does no harm."""
-        self._reads = await asyncpg.create_pool(
+        """Prepare the pools; connections are made when first needed, so a database that is away does no harm."""
+        self._reads = await self._pool(self.config.read_pool)
+        self._reserved = await self._pool(RESERVED)
+
+    async def close(self) -> None:
+        pools = [pool for pool in (self._reads, self._reserved) if pool is not None]
+        self._reads = self._reserved = None
+        await asyncio.gather(*map(_end, pools))
+        await self.engine.dispose()
+
+    async def fetch(self, sql: str, *args: Any, reserved: bool = False) -> list[asyncpg.Record]:
+        """Run one read.
+
+        Args:
+            reserved: on one of the few connections for what must work while callers hold all others.
+
+        Raises:
+            Unavailable: there is no connection in time, the statement takes too long, or the database refuses it.
+        """
+        rows: list[asyncpg.Record] = await self._read(lambda connection: connection.fetch(sql, *args), reserved)
+        return rows
+
+    async def fetchrow(self, sql: str, *args: Any, reserved: bool = False) -> asyncpg.Record | None:
+        """Run one read for its first row. Arguments and errors are those of :meth:`fetch`."""
+        return await self._read(lambda connection: connection.fetchrow(sql, *args), reserved)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """Hold one connection of the reads. Raises ``Unavailable`` if there is none in time."""
+        connection = await self._acquire(self.reads)
+        try:
+            yield connection
+        finally:
+            await self.reads.release(connection)
+
+    async def _read(self, run: Callable[[asyncpg.Connection], Awaitable[T]], reserved: bool) -> T:
+        pool = self._reserved if reserved else self._reads
+        if pool is None:
+            raise RuntimeError("the database is used before it was opened")
+
+        async def once() -> T:
+            connection = await self._acquire(pool)
+            try:
+                return await run(connection)
+            finally:
+                await pool.release(connection)
+
+        with self.translating():
+            return await _retry_once(once)
+
+    async def _acquire(self, pool: asyncpg.Pool) -> Any:
+        try:
+            async with asyncio.timeout(self.config.acquire_timeout_s):
+                return await pool.acquire()
+        except TimeoutError as error:
+            # Connecting takes the same time at most.
+            cause = NO_CONNECTION if pool.get_size() >= pool.get_max_size() else NO_ANSWER
+            raise Unavailable(f"{cause}; try again in a moment.") from error
+
+    async def _pool(self, size: int) -> asyncpg.Pool:
+        return await asyncpg.create_pool(
             self.dsn,
             min_size=0,
-            max_size=self.config.read_pool,
-            timeout=self.config.acquire_timeout_s,
+            max_size=size,
             command_timeout=self.config.statement_timeout_ms / 1000,
             server_settings=self._server_settings(),
             reset=_no_reset,
+            connect=self._connect,
         )
-
-    async def close(self) -> None:
-        reads, self._reads = self._reads, None
-        if reads is not None:
-            await _end(reads)
-        await self.engine.dispose()
-
-    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
-        """Run one read.
-
-        Raises:
-            Unavailable: the database cannot be reached or took too long.
-        """
-        with translating():
-            rows: list[asyncpg.Record] = await _retry_once(lambda: self.reads.fetch(sql, *args))
-            return rows
-
-    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
-        """Run one read for its first row. Raises as :meth:`fetch`."""
-        with translating():
-            return await _retry_once(lambda: self.reads.fetchrow(sql, *args))
 
     async def connect(self) -> asyncpg.Connection:
         """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
-        with translating():
-            return await asyncpg.connect(
-                self.dsn, timeout=self.config.acquire_timeout_s, server_settings={"application_name": "monitor"}
-            )
+        with self.translating():
+            return await self._connect(self.dsn, server_settings={"application_name": "monitor", **SESSION})
+
+    def translating(self) -> AbstractContextManager[None]:
+        """Return :func:`translating` with the limit of a statement here."""
+        return translating(self.config.statement_timeout_ms / 1000)
+
+    @property
+    def unreadable_rows(self) -> Mapping[str, int]:
+        """How many rows were set aside, by table."""
+        return self.rows.unreadable
 
     @property
     def reads(self) -> asyncpg.Pool:
@@ -184,7 +196,23 @@ class Database:
             "application_name": "monitor",
             "jit": "off",
             "statement_timeout": str(self.config.statement_timeout_ms),
+            **SESSION,
         }
+
+    async def _connect_to_write(self) -> asyncpg.Connection:
+        return await self._connect(
+            self.dsn,
+            server_settings=self._server_settings(),
+            # The server's own limit is no help when the server itself hangs.
+            command_timeout=self.config.statement_timeout_ms / 1000 + 1,
+        )
+
+    async def _connect(self, dsn: str, **options: Any) -> asyncpg.Connection:
+        try:
+            return await asyncpg.connect(dsn, **options | {"timeout": self.config.acquire_timeout_s})
+        except TimeoutError as error:
+            # Elsewhere a statement that takes too long raises the same.
+            raise ConnectionError("no connection in time") from error
 
 
 async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
@@ -195,7 +223,7 @@ async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
     try:
         return await read()
     except (asyncpg.ConnectionDoesNotExistError, asyncpg.AdminShutdownError, asyncpg.InternalClientError) as error:
-        if not is_outage(error):
+        if outage(error) is None:
             raise
     return await read()
 

@@ -13,10 +13,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from monitor.adapters.postgres.engine import raw_dsn, sqlalchemy_url, translating
+from monitor.adapters.postgres.engine import raw_dsn, sqlalchemy_url
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
+from monitor.adapters.postgres.outages import translating
 
 ADVISORY_LOCK = 0x6D6F6E02
+LOCK_TIMEOUT_S = 5
 
 
 def migrations_path() -> Path:
@@ -39,7 +41,8 @@ async def upgrade(dsn: str, *, retention: Retention | None = None, revision: str
         The revision before and after; the first is ``None`` on an empty database.
 
     Raises:
-        Unavailable: the database cannot be reached.
+        Unavailable: the database cannot be reached, or another transaction holds a table for longer than
+            :data:`LOCK_TIMEOUT_S`.
     """
     engine = create_async_engine(sqlalchemy_url(dsn), poolclass=NullPool)
     with translating():
@@ -53,7 +56,7 @@ async def upgrade(dsn: str, *, retention: Retention | None = None, revision: str
             await engine.dispose()
         raw = await asyncpg.connect(raw_dsn(dsn))
         try:
-            await maintain(raw, retention or Retention())
+            await maintain(raw, retention or Retention(), wait=True)
         finally:
             await raw.close()
     return before, after or ""
@@ -79,6 +82,8 @@ def _current(connection: Connection) -> str | None:
 def _upgrade(connection: Connection, revision: str) -> None:
     # A session lock, since each migration commits on its own.
     connection.execute(text("SELECT pg_advisory_lock(:id)"), {"id": ADVISORY_LOCK})
+    # Writers wait for what a migration waits for: rather than queue behind a long reader it gives up, to be repeated.
+    connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'"))
     connection.commit()
     try:
         config = _config()

@@ -85,7 +85,10 @@ class ReplayRow(DefaultBase):
     """One replay of finished deliveries, with its progress."""
 
     __tablename__ = "replays"
-    __table_args__ = (sa.Index("ix_replays_running", "id", postgresql_where=sa.text("finished_at IS NULL")),)
+    __table_args__ = (
+        sa.Index("ix_replays_running", "id", postgresql_where=sa.text("finished_at IS NULL")),
+        sa.Index("ix_replays_finished_at", "finished_at"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     webhook_id: Mapped[UUID]
@@ -184,13 +187,16 @@ deliveries_finished = sa.Table(
     sa.Index("ix_deliveries_finished_webhook_id", "webhook_id", "id"),
     sa.Index("ix_deliveries_finished_event", "event_id"),
     # Rare among a million delivered ones, and searched for.
+    sa.Index(
+        "ix_deliveries_finished_undelivered", "webhook_id", "id", postgresql_where=sa.text("state <> 'delivered'")
+    ),
     sa.Index("ix_deliveries_finished_state", "state", "id", postgresql_where=sa.text("state <> 'delivered'")),
     sa.Index("ix_deliveries_finished_error", "last_error", "id", postgresql_where=sa.text("last_error IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
 
 attempts = sa.Table(
-    # Daily by id. Its key is also the one index that the attempt log needs.
+    # Daily by id. Its key is also the index of the attempt log.
     "attempts",
     metadata,
     sa.Column("webhook_id", sa.Uuid, primary_key=True),
@@ -211,6 +217,8 @@ attempts = sa.Table(
     sa.Column("response_body", sa.LargeBinary, nullable=True),
     # As text: nothing is searched in it.
     sa.Column("exchange", sa.JSON, nullable=True),
+    # The few failures of a healthy webhook.
+    sa.Index("ix_attempts_failed", "webhook_id", "id", postgresql_where=sa.text("error IS NOT NULL")),
     sa.Index("ix_attempts_delivery", "delivery_id", postgresql_where=sa.text("delivery_id IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
@@ -290,6 +298,7 @@ audit_log = sa.Table(
     sa.Column("target", sa.Text, nullable=False),
     sa.Column("before", JSONB, nullable=True),
     sa.Column("after", JSONB, nullable=True),
+    sa.Index("ix_audit_log_at", "at"),
 )
 
 revoked_tokens = sa.Table(
@@ -324,6 +333,7 @@ anomalies = sa.Table(
     _at("closed_at", nullable=True),
     sa.Index("ux_anomalies_open", "webhook_id", "signal", unique=True, postgresql_where=sa.text("closed_at IS NULL")),
     sa.Index("ix_anomalies_webhook_id", "webhook_id", "id"),
+    sa.Index("ix_anomalies_closed_at", "closed_at"),
 )
 
 alerts = sa.Table(

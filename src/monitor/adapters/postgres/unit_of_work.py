@@ -10,7 +10,8 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from monitor.adapters.postgres.engine import Database, translating
+from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.outages import READ_ONLY, driver_error, outage
 from monitor.adapters.postgres.queue import PostgresDeliveryQueue
 from monitor.adapters.postgres.repositories.alerts import PostgresAlertRepository
 from monitor.adapters.postgres.repositories.attempts import PostgresAttemptLog
@@ -65,6 +66,7 @@ class PostgresUnitOfWork:
         self, database: Database, secret_box: SecretBox, clock: Clock, dispatch: EventHandler | None = None
     ) -> None:
         self._session = AsyncSession(database.engine, expire_on_commit=False, autoflush=False)
+        self._database = database
         self._rows = database.rows
         self._secret_box = secret_box
         self._clock = clock
@@ -73,7 +75,7 @@ class PostgresUnitOfWork:
 
     async def __aenter__(self) -> Self:
         try:
-            with translating():
+            with self._database.translating():
                 # SQLAlchemy begins the transaction with its first statement.
                 self.now = (await self._session.scalars(sa.select(sa.func.now()))).one()
                 raw = await self._raw()
@@ -99,14 +101,17 @@ class PostgresUnitOfWork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if isinstance(error, Exception) and outage(driver_error(error)) == READ_ONLY:
+                # After a failover the next connection may be one to the new primary.
+                await self._session.invalidate()
             await self._session.close()
         except Exception as lost:
             # The transaction ended with its connection; the error that ended the block is the cause.
             if error is None:
-                with translating():
+                with self._database.translating():
                     raise lost from None
         if error is not None:
-            with translating():
+            with self._database.translating():
                 raise error
 
     def record(self, *events: DomainEvent) -> None:
@@ -114,7 +119,7 @@ class PostgresUnitOfWork:
 
     async def commit(self) -> None:
         stored = [StoredEvent(self._clock.new_id(), event) for event in self._recorded]
-        with translating():
+        with self._database.translating():
             if stored:
                 await append_events(self._raw_connection, stored)
             await self._session.commit()

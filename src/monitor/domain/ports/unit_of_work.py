@@ -1,8 +1,9 @@
 """
 The unit of work: one transaction over all repositories.
 
-Every method of the repositories raises :class:`monitor.domain.errors.Unavailable` when the database cannot be reached;
-nothing was changed then, and the transaction may be repeated.
+Every method of the repositories raises :class:`monitor.domain.errors.Unavailable` when the database cannot be reached
+or refuses its service; nothing was changed then, and the transaction may be repeated. :class:`DataRejected` is raised
+for values that it never takes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from monitor.domain.ports.repositories.notifications import AlertNotificationQue
 from monitor.domain.ports.repositories.replays import ReplayRepository
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
+
+
+class DataRejected(Exception):
+    """The database refuses a value: out of range, a duplicate, a missing reference. Repeating does not help."""
 
 
 class UnitOfWork(Protocol):

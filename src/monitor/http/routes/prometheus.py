@@ -71,6 +71,16 @@ class LogReport(Protocol):
     def dropped(self) -> int: ...
 
 
+class DatabaseReport(Protocol):
+    """The database as this process sees it: counts of rows set aside by table, and whether wake-ups arrive (``None``
+    without a worker)."""
+
+    @property
+    def unreadable_rows(self) -> Mapping[str, int]: ...
+    @property
+    def listening(self) -> bool | None: ...
+
+
 class Exposition:
     """
     One registry per application, so that two in a process do not mix.
@@ -78,7 +88,6 @@ class Exposition:
     Args:
         cache: looks at the cache of this process.
         hub: looks at its sockets.
-        unreadable_rows: counts rows that were set aside, by table.
     """
 
     def __init__(
@@ -87,13 +96,13 @@ class Exposition:
         hub: Callable[[], HubStatus],
         tasks: TaskReport,
         log: LogReport,
-        unreadable_rows: Mapping[str, int],
+        database: DatabaseReport,
     ) -> None:
         self._cache = cache
         self._hub = hub
         self._tasks = tasks
         self._log = log
-        self._unreadable_rows = unreadable_rows
+        self._database = database
         self._overview: OverviewView | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -130,9 +139,13 @@ class Exposition:
         unreadable = CounterMetricFamily(
             "monitor_unreadable_rows", "Rows set aside that this version cannot read", labels=("table",)
         )
-        for table, count in self._unreadable_rows.items():
+        for table, count in self._database.unreadable_rows.items():
             unreadable.add_metric((table,), count)
         yield unreadable
+        if self._database.listening is not None:
+            yield _gauge(
+                "wakeups_connected", "1 while the worker here is woken by new events", self._database.listening
+            )
         if self._overview is not None:
             yield from _overview_metrics(self._overview)
 

@@ -6,34 +6,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from monitor.adapters.postgres.engine import Database, translating
+from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
-from monitor.adapters.postgres.repositories.replays import Replays
-from monitor.adapters.postgres.repositories.silences import Silences
 from monitor.adapters.postgres.repositories.webhooks import Secrets, Webhooks, headers_context, secret_context
-from monitor.adapters.postgres.tables import ReplayRow, SecretRow, SilenceRow
 from monitor.adapters.secret_box import SecretBox, SecretBoxError
+from monitor.domain.ids import id_floor
 
 log = structlog.get_logger(__name__)
 
 RESEAL_BATCH = 500
 
-PURGES = (
-    "DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'",
-    "DELETE FROM revoked_tokens WHERE expires_at < now()",
-)
+CHUNK = 1_000
+CHUNKS_PER_RUN = 100
+"""Rows that one statement deletes, far below the statement timeout, and statements of one run."""
 
-AUDITED = "DELETE FROM audit_log WHERE at < now() - make_interval(days => $1)"
-
-AGED = (
-    # With its history.
-    "DELETE FROM alerts WHERE state = 'resolved' AND resolved_at < now() - make_interval(days => $1)",
-    "DELETE FROM anomalies WHERE closed_at < now() - make_interval(days => $1)",
-)
+OVERDUE_D = 7
+"""Days after which a queued notification or domain event that no version could read is given up."""
 
 _SEALED_BEFORE = "substring({0} from 1 for length($1::bytea)) <> $1 ORDER BY id LIMIT " + str(RESEAL_BATCH)
 
@@ -55,24 +46,37 @@ class PostgresHousekeeping:
         """Make the partitions of the coming days, drop those past retention."""
         connection = await self._database.connect()
         try:
-            with translating():
+            with self._database.translating():
                 await maintain(connection, self._retention)
         finally:
             connection.terminate()
 
     async def purge(self) -> None:
-        """Delete what has expired."""
-        for statement in PURGES:
-            await self._database.fetch(statement)
-        await self._database.fetch(AUDITED, self._audit_d)
-        for statement in AGED:
-            await self._database.fetch(statement, self._alerts_d)
-        aged_at = sa.func.now() - timedelta(days=self._alerts_d)
-        async with self._transaction() as session:
-            expired_at = sa.func.now() - timedelta(hours=1)
-            await Secrets(session=session, wrap_exceptions=False).delete_where(SecretRow.expires_at < expired_at)
-            await Silences(session=session, wrap_exceptions=False).delete_where(SilenceRow.ends_at < aged_at)
-            await Replays(session=session, wrap_exceptions=False).delete_where(ReplayRow.finished_at < aged_at)
+        """Delete what has expired, chunk by chunk; what one run does not reach is left to the next."""
+        now = (await self._database.fetch("SELECT now() AS at"))[0]["at"]
+        aged_at = now - timedelta(days=self._alerts_d)
+        overdue = id_floor(now - timedelta(days=OVERDUE_D))
+        await self._delete("idempotency_keys", "created_at < $1", now - timedelta(hours=25))
+        await self._delete("revoked_tokens", "expires_at < $1", now)
+        await self._delete("webhook_secrets", "expires_at < $1", now - timedelta(hours=1))
+        await self._delete("audit_log", "at < $1", now - timedelta(days=self._audit_d))
+        # With its history.
+        await self._delete("alerts", "state = 'resolved' AND resolved_at < $1", aged_at)
+        await self._delete("anomalies", "closed_at < $1", aged_at)
+        await self._delete("silences", "ends_at < $1", aged_at)
+        await self._delete("replays", "finished_at < $1", aged_at)
+        await self._delete("alert_notifications", "id < $1", overdue)
+        await self._delete("event_outbox", "id < $1", overdue)
+
+    async def _delete(self, table: str, condition: str, before: object) -> None:
+        """Delete the rows of *table* under *condition*, whose ``$1`` is *before*."""
+        chunk = f"SELECT ctid FROM {table} WHERE {condition} LIMIT {CHUNK}"
+        gone = f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({chunk})) RETURNING 1"
+        sql = f"WITH gone AS ({gone}) SELECT count(*) AS n FROM gone"
+        for _ in range(CHUNKS_PER_RUN):
+            (row,) = await self._database.fetch(sql, before)
+            if row["n"] < CHUNK:
+                break
 
     async def reseal(self) -> None:
         """
@@ -104,6 +108,6 @@ class PostgresHousekeeping:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncSession]:
-        with translating():
+        with self._database.translating():
             async with AsyncSession(self._database.engine) as session, session.begin():
                 yield session

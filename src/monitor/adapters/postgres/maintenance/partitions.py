@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 import msgspec
+import structlog
 
-from monitor.domain.ids import id_floor
+from monitor.domain.ids import id_floor, id_time
 
 DAYS_AHEAD = 3
 DAYS_BEHIND = 1
@@ -18,6 +20,16 @@ DAYS_BEHIND = 1
 BY_ID = ("events", "deliveries_finished", "attempts")
 
 ADVISORY_LOCK = 0x6D6F6E01
+
+CREATE_LOCK_MS = 300
+DROP_LOCK_MS = 100
+"""How long a step waits for a lock, while every writer of the table waits behind it."""
+
+CHUNK = 5_000
+CHUNKS_PER_RUN = 20
+"""Rows of a default partition that one statement deletes, and statements of one run."""
+
+log = structlog.get_logger(__name__)
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """Until when a resolution without rows is complete."""
@@ -75,44 +87,92 @@ class Plan(msgspec.Struct, frozen=True):
         return day.replace(day=1) if self.monthly else day
 
 
-async def maintain(connection: asyncpg.Connection, retention: Retention) -> None:
-    """Make the partitions of the coming days and drop those past *retention*. Safe to repeat.
+async def maintain(connection: asyncpg.Connection, retention: Retention, *, wait: bool = False) -> None:
+    """Make the partitions of the coming days, then drop those past *retention*. Safe to repeat, and to stop anywhere.
 
-    Rows outside every partition land in each table's default one, are never lost, and move once theirs is made.
-    Minutes and hours stay until the next resolution holds them, at any age.
+    Rows outside every partition land in each table's default one, are never lost before their retention, and move once
+    theirs is made. Minutes and hours stay until the next resolution holds them, at any age; events stay while a
+    delivery of theirs is pending.
+
+    Each step is a transaction of its own, and one that another transaction holds up, a long reader for one, is left to
+    the next run: whoever waits for a table makes all others wait behind.
+
+    Args:
+        wait: for another process that does the same; without it this one does nothing then.
     """
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", ADVISORY_LOCK)
-        await connection.execute("SET LOCAL lock_timeout = '5s'")
-        today = midnight(await connection.fetchval("SELECT now()"))
-        existing = {
-            row["name"]
-            for row in await connection.fetch(
-                "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-            )
-        }
-        compacted_until = {row["resolution"]: row["until"] for row in await connection.fetch(COMPACTED)}
-        for plan in plans(today, retention, compacted_until):
+    if wait:
+        await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+    elif not await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK):
+        return
+    try:
+        todo = await _plans(connection, retention)
+        for plan, existing in todo:
             for name, lower, upper in plan.wanted():
                 if name not in existing:
-                    await _create(connection, plan.table, name, lower, upper)
+                    await _step(connection, name, CREATE_LOCK_MS, partial(_create, plan.table, name, lower, upper))
+        for plan, existing in todo:
             for name in plan.expired(existing):
-                await connection.execute(f"DROP TABLE IF EXISTS {name}")
+                if not await _step(connection, name, DROP_LOCK_MS, partial(_drop, name)):
+                    # The others of this table would have to wait for the same reader.
+                    break
+            await _empty_default(connection, plan)
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
 
 
-def plans(today: datetime, retention: Retention, compacted_until: Mapping[str, datetime]) -> Iterator[Plan]:
+async def _plans(connection: asyncpg.Connection, retention: Retention) -> list[tuple[Plan, set[str]]]:
+    """Return what to do for each table, with the names of all partitions that there are."""
+    today = midnight(await connection.fetchval("SELECT now()"))
+    rows = await connection.fetch(
+        "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+        " WHERE c.relnamespace = current_schema()::regnamespace"
+    )
+    existing = {row["name"] for row in rows}
+    compacted_until = {row["resolution"]: row["until"] for row in await connection.fetch(COMPACTED)}
+    pending = await connection.fetchval("SELECT event_id FROM deliveries ORDER BY event_id LIMIT 1")
+    pending_from = None if pending is None else id_time(pending)
+    events_from = today - timedelta(days=retention.events_d)
+    if pending_from is not None and pending_from < events_from:
+        log.warning("events_kept_for_pending_deliveries", pending_from=pending_from.isoformat())
+    return [(plan, existing) for plan in plans(today, retention, compacted_until, pending_from)]
+
+
+async def _step(
+    connection: asyncpg.Connection,
+    name: str,
+    lock_timeout_ms: int,
+    step: Callable[[asyncpg.Connection], Awaitable[object]],
+) -> bool:
+    """Run *step* in a transaction; return ``False`` if another one holds up what it locks."""
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = {lock_timeout_ms}")
+            await step(connection)
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+        log.warning("partition_postponed", partition=name, error=type(error).__name__)
+        return False
+    return True
+
+
+def plans(
+    today: datetime,
+    retention: Retention,
+    compacted_until: Mapping[str, datetime],
+    pending_from: datetime | None = None,
+) -> Iterator[Plan]:
     """
     Yield what to do for each table.
 
     Args:
         today: midnight, UTC.
         compacted_until: until when each resolution (``hour``, ``day``) is complete; a missing one has no rows.
+        pending_from: time of the oldest event with a pending delivery; ``None`` if nothing is pending.
     """
     first, last = today - timedelta(days=DAYS_BEHIND), today + timedelta(days=DAYS_AHEAD)
     events_from, deliveries_from, attempts_from, minutes_from, hours_from, days_from = (
         today - timedelta(days=days) for days in msgspec.structs.astuple(retention)
     )
-    yield Plan("events", first, last, events_from)
+    yield Plan("events", first, last, events_from if pending_from is None else min(events_from, midnight(pending_from)))
     yield Plan("deliveries_finished", first, last, deliveries_from)
     yield Plan("attempts", first, last, attempts_from)
     hours_until = midnight(compacted_until.get("hour", NEVER))
@@ -124,9 +184,9 @@ def plans(today: datetime, retention: Retention, compacted_until: Mapping[str, d
         yield Plan(f"{kind}_day", hours_from, last, days_from, monthly=True)
 
 
-async def _create(connection: asyncpg.Connection, table: str, name: str, lower: datetime, upper: datetime) -> None:
+async def _create(table: str, name: str, lower: datetime, upper: datetime, connection: asyncpg.Connection) -> None:
     """Make one partition. Attaching, unlike ``PARTITION OF``, lets writers to the other ones go on."""
-    key = "id" if table in BY_ID else "bucket_at"
+    key = _key(table)
     low, high = (_bound(table, at) for at in (lower, upper))
     moving = f"DELETE FROM {table}_default WHERE {key} >= '{low}' AND {key} < '{high}' RETURNING *"
     await connection.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
@@ -135,8 +195,31 @@ async def _create(connection: asyncpg.Connection, table: str, name: str, lower: 
     await connection.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')")
 
 
+async def _drop(name: str, connection: asyncpg.Connection) -> None:
+    await connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+async def _empty_default(connection: asyncpg.Connection, plan: Plan) -> None:
+    """Delete what came too late for a partition of its own and is past retention now, chunk by chunk."""
+    default = f"{plan.table}_default"
+    past = f"{_key(plan.table)} < '{_bound(plan.table, plan.keep_from)}'"
+    if plan.table == "deliveries_finished":
+        # One that waited longer than a retention and ended just now is kept like the others from then on.
+        past += f" AND finished_at < '{plan.keep_from}'"
+    for _ in range(CHUNKS_PER_RUN):
+        status = await connection.execute(
+            f"DELETE FROM {default} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {default} WHERE {past} LIMIT {CHUNK}))"
+        )
+        if not status.endswith(f" {CHUNK}"):
+            break
+
+
 def midnight(at: datetime) -> datetime:
     return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _key(table: str) -> str:
+    return "id" if table in BY_ID else "bucket_at"
 
 
 def _bound(table: str, day: datetime) -> UUID | datetime:

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 import asyncpg
 import msgspec
 
-from monitor.adapters.postgres.engine import Database, translating
+from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.repositories.attempts import HOUR_LOCK, hour_number
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S
@@ -139,8 +139,8 @@ class RollupCompactor:
 
         Safe to repeat, and to stop at any moment. Raises ``Unavailable``.
         """
-        with translating():
-            async with self._database.reads.acquire() as connection:
+        with self._database.translating():
+            async with self._database.connection() as connection:
                 for level in (HOUR, DAY):
                     for _ in range(SEALS_PER_TICK):
                         if not await _seal(connection, level):

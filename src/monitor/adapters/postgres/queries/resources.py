@@ -97,6 +97,7 @@ class PostgresQueries:
             " WHERE w.id = ANY($1) AND w.deleted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())"
             " GROUP BY w.id",
             list(webhook_ids),
+            reserved=True,
         )
         # Also one with secrets that do not open must not stop the deliveries of others.
         return self._db.rows.readable(rows, lambda row: (row["version"], self._destination(row)), "webhooks")
@@ -170,6 +171,9 @@ class PostgresQueries:
             elif where.state is not None:
                 pending.never()
                 finished.add("state = {}", where.state)
+                if where.state is not DeliveryState.DELIVERED:
+                    # Said once more for the index of these few.
+                    finished.require(f"state <> '{DeliveryState.DELIVERED}'")
             sql = _deliveries(f"{pending} {page}", f"{finished} {page}")
             return await self._db.fetch(f"{sql} {page}", *finished.args)
 
@@ -236,7 +240,7 @@ class PostgresQueries:
 
     async def revoked(self) -> set[str]:
         """Return the ids of tokens that were revoked and would still be valid."""
-        rows = await self._db.fetch("SELECT jti FROM revoked_tokens WHERE expires_at > now()")
+        rows = await self._db.fetch("SELECT jti FROM revoked_tokens WHERE expires_at > now()", reserved=True)
         return {row["jti"] for row in rows}
 
     async def now(self) -> datetime:
@@ -245,12 +249,20 @@ class PostgresQueries:
         at: datetime = row["at"]
         return at
 
+    async def is_read_only(self) -> bool:
+        """Whether the database takes no writes: a standby, or one set so. Raises ``Unavailable``."""
+        row = await self._db.fetchrow(
+            "SELECT current_setting('transaction_read_only') = 'on' AS read_only", reserved=True
+        )
+        assert row is not None
+        return bool(row["read_only"])
+
     async def revision(self) -> str | None:
         """Return the schema's revision, ``None`` on a database without one. Raises ``Unavailable``."""
-        found = await self._db.fetchrow("SELECT to_regclass('alembic_version') AS name")
+        found = await self._db.fetchrow("SELECT to_regclass('alembic_version') AS name", reserved=True)
         if found is None or found["name"] is None:
             return None
-        row = await self._db.fetchrow("SELECT version_num FROM alembic_version")
+        row = await self._db.fetchrow("SELECT version_num FROM alembic_version", reserved=True)
         return None if row is None else row["version_num"]
 
 

@@ -33,7 +33,7 @@ class PostgresEventOutbox:
         self._db = database
 
     async def delete(self, ids: Collection[UUID]) -> None:
-        await self._db.fetch("DELETE FROM event_outbox WHERE id = ANY($1)", list(ids))
+        await self._db.fetch("DELETE FROM event_outbox WHERE id = ANY($1)", list(ids), reserved=True)
 
     async def undispatched(self, before: datetime, limit: int) -> list[StoredEvent]:
         async def fetch(skipped: list[UUID]) -> list[asyncpg.Record]:
@@ -42,6 +42,7 @@ class PostgresEventOutbox:
                 id_floor(before),
                 limit,
                 skipped,
+                reserved=True,
             )
 
         events = await self._db.rows.page(fetch, _stored_event, "event_outbox", limit)

@@ -1,0 +1,227 @@
+"""Refusals of a database: each is an outage that names its cause, keeps results and ends without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from monitor.adapters.postgres.engine import SESSION, Database, DatabaseConfig
+from monitor.bootstrap.container import Container
+from monitor.domain.errors import Unavailable
+from monitor.domain.monitoring.metrics import RollupBuilder
+from monitor.domain.ports.repositories.attempts import MinuteRollup
+from monitor.domain.ports.unit_of_work import DataRejected
+from monitor.settings.schema import Worker
+from tests import samples
+from tests.integration.lease_support import failing
+from tests.integration.support import (
+    Api,
+    Receiver,
+    api_of,
+    assert_problem,
+    eventually,
+    execute,
+    finished,
+    settings,
+    working,
+)
+
+EVENT = {"type": "order.paid", "payload": 1}
+
+
+async def raised_by(parts: Container, code: str) -> str:
+    """Return the detail of the outage that a statement with the SQLSTATE *code* is."""
+    with pytest.raises(Unavailable) as caught:
+        async with parts.unit_of_work() as uow:
+            await uow.audit._connection.execute(  # type: ignore[attr-defined]
+                f"DO $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END $$"
+            )
+    return caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("25006", "read-only"),
+        ("28P01", "refuses the login"),
+        ("28000", "refuses the login"),
+        ("42501", "privilege"),
+        ("3D000", "does not exist"),
+        ("42P01", "lacks a table"),
+        ("3F000", "lacks the schema"),
+        ("42703", "lacks a column"),
+        ("23514", "partition"),
+        ("25P03", "waited too long"),
+        ("55P03", "lock"),
+        ("40P01", "another one"),
+        ("53100", "disk is full"),
+        ("53300", "no connection left"),
+        ("57014", "longer than 5 s"),
+        ("57P01", "ended the connection"),
+        ("57P03", "starting"),
+    ],
+)
+async def test_a_refusal_is_an_outage_that_names_its_cause(parts: Container, code: str, words: str) -> None:
+    assert words in await raised_by(parts, code)
+
+
+@pytest.mark.parametrize("code", ["22003", "22021", "23505", "23503"])
+async def test_a_value_that_is_never_taken_is_no_outage(parts: Container, code: str) -> None:
+    with pytest.raises(DataRejected):
+        async with parts.unit_of_work() as uow:
+            await uow.audit._connection.execute(  # type: ignore[attr-defined]
+                f"DO $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END $$"
+            )
+
+
+async def test_an_argument_out_of_range_is_no_outage(parts: Container) -> None:
+    with pytest.raises(DataRejected):
+        await parts.database.fetch("SELECT $1::smallint", 1 << 20)
+
+
+async def test_a_statement_that_takes_too_long_is_named_so(database_url: str) -> None:
+    async with Database(DatabaseConfig(database_url, statement_timeout_ms=50)) as database:
+        with pytest.raises(Unavailable, match=r"longer than 0.05 s"):
+            await database.fetch("SELECT pg_sleep(30)")
+
+
+async def test_a_database_that_is_not_there_does_not_answer() -> None:
+    async with Database(DatabaseConfig("postgresql://monitor@127.0.0.1:9/monitor")) as database:
+        with pytest.raises(Unavailable, match="does not answer"):
+            await database.fetch("SELECT 1")
+        with pytest.raises(Unavailable, match="does not answer"):
+            await database.connect()
+
+
+@asynccontextmanager
+async def read_only(dsn: str) -> AsyncIterator[None]:
+    """As after a failover to a standby."""
+    name = urlsplit(dsn).path[1:]
+    administrator = await asyncpg.connect(urlunsplit(urlsplit(dsn)._replace(path="/postgres")))
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    try:
+        await administrator.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        await administrator.execute(cut)
+        yield
+    finally:
+        await administrator.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        await administrator.close()
+
+
+async def test_a_read_only_server_is_an_outage_and_nothing_is_sent_twice(
+    own_api: Api, own_parts: Container, receiver: Receiver
+) -> None:
+    await own_api.create(receiver.url)
+    go_on = asyncio.Event()
+    polite = receiver.answer
+
+    async def answer(received: object) -> object:
+        await go_on.wait()
+        return await polite(received)  # type: ignore[arg-type]
+
+    receiver.answer = answer  # type: ignore[assignment]
+    async with working(own_parts) as worker:
+        ids = await own_api.publish(*range(5))
+        await receiver.takes(5)
+        async with read_only(own_parts.database.dsn):
+            go_on.set()
+            await eventually(lambda: not receiver.in_flight)
+            # The first ones may meet a connection that has just ended.
+            await eventually(lambda: names_read_only(own_api, "events", json=EVENT))
+            await eventually(lambda: names_read_only(own_api, "/health/ready", role=None))
+            assert worker.held == 5
+        # Connections to the read-only server are not used again.
+        rows = await finished(own_api, 5)
+    assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
+    assert sorted(receiver.ids) == sorted(ids)
+    assert (await own_api.post("events", json=EVENT)).status_code == 202
+
+
+async def names_read_only(api: Api, path: str, **options: Any) -> bool:
+    """Whether the refusal of a call names the read-only server as its cause."""
+    response = await api.call("POST" if options.get("json") else "GET", path, **options)
+    return "read-only" in assert_problem(response, 503)["detail"]
+
+
+async def test_a_refused_login_is_an_outage(own_parts: Container) -> None:
+    parts = urlsplit(own_parts.database.dsn)
+    dsn = urlunsplit(parts._replace(netloc=f"nobody_at_all:wrong@{parts.netloc.rpartition('@')[2]}"))
+    async with Container(settings(dsn)) as refused, api_of(refused) as api:
+        for response in (await api.post("events", json=EVENT), await api.get("/health/ready", role=None)):
+            assert "refuses the login" in assert_problem(response, 503)["detail"]
+
+
+@pytest.mark.parametrize("code", ["23514", "25P03", "42703", "55P03", "P0001"])
+async def test_results_are_kept_until_they_can_be_written(
+    own_api: Api, own_parts: Container, receiver: Receiver, code: str
+) -> None:
+    await own_api.create(receiver.url)
+    brief = settings(own_parts.database.dsn, worker=Worker(lease_s=10, renew_s=0.2, poll_s=0.05))
+    async with Container(brief) as own, working(own) as worker:
+        async with failing(own_parts, "rollups_minute", code):
+            ids = await own_api.publish(*range(5))
+            await receiver.takes(5)
+            await eventually(lambda: worker.held == 5 and not receiver.in_flight)
+        rows = await finished(own_api, 5)
+    assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
+    assert sorted(receiver.ids) == sorted(ids)
+
+
+async def test_a_column_that_is_added_stops_no_worker(own_api: Api, own_parts: Container, receiver: Receiver) -> None:
+    await own_api.create(receiver.url)
+    async with working(own_parts):
+        await own_api.publish(1)
+        await finished(own_api, 1)
+        try:
+            for table in ("webhooks", "webhook_lanes", "deliveries", "attempts"):
+                await execute(own_parts, f"ALTER TABLE {table} ADD COLUMN added text")
+            ids = await own_api.publish(*range(5))
+            rows = await finished(own_api, 6)
+        finally:
+            for table in ("webhooks", "webhook_lanes", "deliveries", "attempts"):
+                await execute(own_parts, f"ALTER TABLE {table} DROP COLUMN added")
+    assert {(row["state"], row["attempts"]) for row in rows} == {("delivered", 1)}
+    assert len(receiver.requests) == 1 + len(ids)
+
+
+async def test_a_transaction_that_is_left_open_holds_others_back_for_seconds(
+    own_api: Api, own_parts: Container, receiver: Receiver
+) -> None:
+    await own_api.create(receiver.url)
+    other = await samples.add_webhook(own_parts.unit_of_work, own_parts.clock, event_types=("other",))
+    builder = RollupBuilder()
+    builder.add("ok", 1.0)
+    async with Container(settings(own_parts.database.dsn)) as vanished, working(own_parts):
+
+        async def leave_open() -> None:
+            async with vanished.unit_of_work() as uow:
+                at = uow.now.replace(second=0, microsecond=0)
+                await uow.attempts.add_minutes([MinuteRollup(other.id, at, builder.build())])
+                await own_api.publish(1)
+                await finished(own_api, 1)
+                await uow.commit()
+
+        with pytest.raises(Unavailable):
+            await leave_open()
+    assert len(receiver.requests) == 1
+
+
+async def test_every_session_finds_out_that_its_peer_is_gone(own_parts: Container) -> None:
+    names = list(SESSION)
+    async with own_parts.database.engine.connect() as connection:
+        rows = await connection.execute(text("SELECT name, setting FROM pg_settings"))
+        written = {name: setting for name, setting in rows if name in names}
+    raw = await own_parts.database.connect()
+    listening = {row["name"]: row["setting"] for row in await raw.fetch("SELECT name, setting FROM pg_settings")}
+    await raw.close()
+    rows_read = await own_parts.database.fetch("SELECT name, setting FROM pg_settings WHERE name = ANY($1)", names)
+    read = {row["name"]: row["setting"] for row in rows_read}
+    assert written == read == {name: listening[name] for name in names}
+    assert read["idle_in_transaction_session_timeout"] == "10000"

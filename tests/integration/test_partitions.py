@@ -1,0 +1,122 @@
+"""Partitions beside readers, writers and other processes; what holds them, and what empties the default ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from monitor.adapters.clock import SystemClock
+from monitor.adapters.postgres import migrate
+from monitor.adapters.postgres.maintenance.partitions import ADVISORY_LOCK, Retention, maintain
+from monitor.domain.ids import id_floor
+
+DAY = timedelta(days=1)
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+OLD = TODAY - 40 * DAY
+
+
+@pytest.fixture
+async def db(empty_database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    await migrate.upgrade(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def reader(db: asyncpg.Connection, empty_database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A second connection."""
+    connection = await asyncpg.connect(empty_database_url)
+    yield connection
+    await connection.close()
+
+
+async def add_partition(db: asyncpg.Connection, table: str, day: datetime) -> str:
+    name = f"{table}_{day:%Y%m%d}"
+    low, high = id_floor(day), id_floor(day + DAY)
+    await db.execute(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ('{low}') TO ('{high}')")
+    return name
+
+
+async def exists(db: asyncpg.Connection, name: str) -> bool:
+    return bool(await db.fetchval("SELECT to_regclass($1) IS NOT NULL", name))
+
+
+async def add_event(db: asyncpg.Connection, at: datetime) -> UUID:
+    id_ = SystemClock().new_id(at)
+    await db.execute("INSERT INTO events VALUES ($1, 'order.paid', '', '{}', $2, $2)", id_, at)
+    return id_
+
+
+async def test_a_long_reader_holds_up_its_own_partition_alone(
+    db: asyncpg.Connection, reader: asyncpg.Connection
+) -> None:
+    kept, other = await add_partition(db, "events", OLD), await add_partition(db, "attempts", OLD)
+    ahead = f"events_{TODAY + 3 * DAY:%Y%m%d}"
+    await db.execute(f"DROP TABLE {ahead}")
+    async with reader.transaction():
+        await reader.execute(f"SELECT * FROM {kept}")
+        started_at = time.monotonic()
+        await maintain(db, Retention())
+        assert time.monotonic() - started_at < 5
+        assert await exists(db, kept)
+        assert not await exists(db, other)
+        assert await exists(db, ahead)
+    await maintain(db, Retention())
+    assert not await exists(db, kept)
+
+
+async def test_a_writer_waits_for_a_tenth_of_a_second(db: asyncpg.Connection, reader: asyncpg.Connection) -> None:
+    for ago in range(40, 60):
+        await add_partition(db, "events", TODAY - ago * DAY)
+    async with reader.transaction():
+        await reader.execute("SELECT * FROM events")
+        started_at = time.monotonic()
+        await maintain(db, Retention())
+        # Of twenty partitions that are past, one was tried.
+        assert time.monotonic() - started_at < 5
+    assert await db.fetchval("SHOW lock_timeout") == "0"
+
+
+async def test_of_two_processes_one_works(db: asyncpg.Connection, reader: asyncpg.Connection) -> None:
+    old = await add_partition(db, "events", OLD)
+    await reader.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+    await maintain(db, Retention())
+    assert await exists(db, old)
+    await reader.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
+    await maintain(db, Retention())
+    assert not await exists(db, old)
+    assert await db.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+async def test_an_event_stays_while_a_delivery_is_pending(db: asyncpg.Connection) -> None:
+    before, held = await add_partition(db, "events", OLD - DAY), await add_partition(db, "events", OLD)
+    event = await add_event(db, OLD + timedelta(hours=5))
+    await db.execute(
+        "INSERT INTO deliveries (id, event_id, webhook_id, due_at)"
+        " VALUES (gen_random_uuid(), $1, gen_random_uuid(), now())",
+        event,
+    )
+    await maintain(db, Retention())
+    assert not await exists(db, before)
+    assert await exists(db, held)
+    await db.execute("DELETE FROM deliveries")
+    await maintain(db, Retention())
+    assert not await exists(db, held)
+
+
+async def test_default_partitions_are_emptied_by_age(db: asyncpg.Connection) -> None:
+    old, young = await add_event(db, OLD), await add_event(db, TODAY - 20 * DAY)
+    assert {row["id"] for row in await db.fetch("SELECT id FROM events_default")} == {old, young}
+    # A delivery that waited for longer than the retention, and ended just now.
+    finished = "INSERT INTO deliveries_finished VALUES ($1, $1, $1, 'delivered', 1, 1, 200, NULL, now() - $2::interval)"
+    await db.execute(finished, id_floor(OLD), timedelta(0))
+    await db.execute(finished, id_floor(OLD - DAY), 39 * DAY)
+    await maintain(db, Retention())
+    assert [row["id"] for row in await db.fetch("SELECT id FROM events_default")] == [young]
+    assert [row["id"] for row in await db.fetch("SELECT id FROM deliveries_finished")] == [id_floor(OLD)]
