@@ -122,6 +122,7 @@ class FakeDatabase:
     Attributes:
         down: every transaction and read raises ``Unavailable``.
         commits_fail: transactions run, but cannot be committed.
+        falls_after_commit: is ``down`` once a transaction was committed.
         domain_events: what was recorded and committed, oldest first.
     """
 
@@ -132,6 +133,7 @@ class FakeDatabase:
         self.listeners: list[Callable[[DueWebhooks], None]] = []
         self.down = False
         self.commits_fail = False
+        self.falls_after_commit = False
         self.domain_events: list[DomainEvent] = []
 
     def require_up(self) -> None:
@@ -144,6 +146,7 @@ class FakeDatabase:
             raise Unavailable("The commit failed.")
         self.tables = tables
         self.domain_events += domain_events
+        self.down = self.falls_after_commit
         if woken:
             for listener in self.listeners:
                 listener(list(woken))
