@@ -27,7 +27,7 @@ from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from monitor.adapters.secret_box import SecretBox
 from monitor.auth.tokens import issue
 from monitor.bootstrap.container import Container
-from monitor.bootstrap.server import build_app
+from monitor.bootstrap.server import build_app, http_bounds
 from monitor.bootstrap.worker import build_worker
 from monitor.cli.openapi import document
 from monitor.domain.ids import id_millis
@@ -186,7 +186,7 @@ async def api_of(parts: Container) -> AsyncIterator[Api]:
 async def served(parts: Container) -> AsyncIterator[Api]:
     """The same on a real uvicorn and a real socket."""
     app = build_app(parts, owns_container=False)
-    server = Server(app, host="127.0.0.1", port=0)
+    server = Server(app, bounds=http_bounds(parts.settings.http), host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)

@@ -17,6 +17,7 @@ import pytest
 
 from monitor.bootstrap.container import Container
 from monitor.cli.openapi import document
+from monitor.domain.services.webhooks import MAX_SECRETS
 from monitor.domain.vocab import Role
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, BATCH_BODY_BYTES
 from monitor.settings.schema import Http
@@ -203,10 +204,14 @@ async def test_what_its_state_forbids_409(stage: Stage, parts: Container) -> Non
     assert_problem(await stage.call(resolve), 409, "raced")
     await execute(parts, "DROP TRIGGER too_late ON alerts")
     assert (await stage.call(resolve)).status_code == 200
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "replace_webhook": {"name": "n", "url": stage.url, "signature": "v1a"},
         "patch_webhook": {"signature": "v1a"},
+        "rotate_secret": {"overlap_s": 3600},
     }
+    rotate = next(operation for operation in OPERATIONS if operation.id == "rotate_secret")
+    for _ in range(MAX_SECRETS - 1):
+        assert (await stage.call(rotate, json=changes["rotate_secret"])).status_code == 200
     for operation in answering(409):
         if operation != resolve:
             body = {"json": changes[operation.id]} if operation.id in changes else {}

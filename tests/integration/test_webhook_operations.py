@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from monitor.bootstrap.container import Container
@@ -121,6 +121,65 @@ async def test_a_paused_webhook_holds_its_deliveries_and_a_resumed_one_gets_them
     assert 0.3 < (max(due_at) - min(due_at)).total_seconds() < 0.5
     assert sorted(receiver.ids) == sorted(ids)
     assert {row["state"] for row in rows} == {"delivered"}
+
+
+def own(prefix: str, size: int) -> str:
+    return prefix + base64.b64encode(bytes(range(size))).decode()
+
+
+async def test_a_secret_may_be_brought_along(api: Api, receiver: Receiver) -> None:
+    created = await api.create(receiver.url, secret=own("whsec_", 24))
+    assert created["secret"] == own("whsec_", 24)
+    path = f"webhooks/{created['id']}"
+    rotated = await api.post(f"{path}/rotate-secret", json={"secret": own("whsec_", 64)})
+    assert rotated.json()["secret"] == own("whsec_", 64)
+    await api.post(f"{path}/test")
+    for secret in (own("whsec_", 24), own("whsec_", 64)):
+        verify(secret, receiver.requests[-1])
+
+
+@pytest.mark.parametrize(
+    ("signature", "secret"),
+    [
+        ("v1", own("whsec_", 23)),
+        ("v1", own("whsec_", 65)),
+        ("v1", own("", 32)),
+        ("v1", "whsec_" + "?" * 32),
+        ("v1", "whsec_ä"),
+        ("v1", own("whsk_", 32)),
+        ("v1a", own("whsec_", 32)),
+        ("v1a", own("whsk_", 33)),
+        ("v1a", own("whsk_", 64)),
+    ],
+)
+async def test_a_secret_of_another_form_is_refused(signature: str, secret: str, api: Api) -> None:
+    response = await api.post("webhooks", json={"name": "a", "url": URL, "signature": signature, "secret": secret})
+    assert_problem(response, 422, "invalid")
+    assert [error["pointer"] for error in response.json()["errors"]] == ["/secret"]
+    assert await api.ids("webhooks") == []
+
+
+async def test_an_ed25519_key_may_be_brought_along(api: Api, receiver: Receiver) -> None:
+    created = await api.create(receiver.url, signature="v1a", secret=own("whsk_", 32))
+    public = Ed25519PrivateKey.from_private_bytes(bytes(range(32))).public_key().public_bytes_raw()
+    assert created["secret"] == "whpk_" + base64.b64encode(public).decode()
+    both = "whsk_" + base64.b64encode(bytes(range(32)) + public).decode()
+    assert (await api.create(receiver.url, signature="v1a", secret=both))["secret"] == created["secret"]
+    path = f"webhooks/{created['id']}"
+    assert_problem(await api.call("PATCH", path, json={"secret": both}), 422)
+
+
+async def test_at_most_five_secrets_sign(api: Api, receiver: Receiver) -> None:
+    path = f"webhooks/{(await api.create(receiver.url))['id']}"
+    for _ in range(4):
+        assert (await api.post(f"{path}/rotate-secret")).status_code == 200
+    assert_problem(await api.post(f"{path}/rotate-secret"), 409, "conflict")
+    await api.post(f"{path}/test")
+    assert len(receiver.requests[-1].headers["webhook-signature"].split()) == 5
+    assert (await api.post(f"{path}/rotate-secret", json={"overlap_s": 0})).status_code == 200
+    await api.post(f"{path}/test")
+    assert len(receiver.requests[-1].headers["webhook-signature"].split()) == 1
+    assert (await api.post(f"{path}/rotate-secret")).status_code == 200
 
 
 async def test_a_deleted_webhook_is_gone_and_what_waited_is_cancelled(api: Api) -> None:

@@ -23,7 +23,10 @@ class WebhookKeyFactory:
 
     def new_key(self, scheme: SignatureScheme) -> tuple[bytes, str]:
         key = self._clock.token_bytes(SEED_BYTES)
-        return key, encode_secret(key) if scheme is SignatureScheme.V1 else encode_public_key(key)
+        return key, self.shown(scheme, key)
+
+    def shown(self, scheme: SignatureScheme, key: bytes) -> str:
+        return encode_secret(key) if scheme is SignatureScheme.V1 else encode_public_key(key)
 
 
 def sign_v1a(key: bytes, content: bytes) -> str:

@@ -22,8 +22,10 @@ from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http import app as http_app
 from monitor.http.live import LiveEndpoint
 from monitor.http.middleware.access_log import access_log
+from monitor.http.middleware.body_budget import BodyBudget
 from monitor.http.middleware.stack import Application
 from monitor.http.routes.services import Services
+from monitor.settings.schema import Http
 
 
 def build_services(container: Container, warming: CacheWarming | None = None) -> Services:
@@ -81,6 +83,7 @@ def build_app(container: Container, *, owns_container: bool = True) -> Applicati
         verifier,
         c.limiter,
         feed,
+        bodies=BodyBudget(subject_bytes=http.subject_body_bytes, process_bytes=http.process_body_bytes),
         cache_report=c.cache.stats,
         hub_status=c.hub.status,
         task_report=c.supervisor,
@@ -95,6 +98,11 @@ def build_app(container: Container, *, owns_container: bool = True) -> Applicati
         metrics_open=http.metrics_open,
         write_line=access_log(c.lines, c.unix_s),
     )
+
+
+def http_bounds(http: Http) -> dict[str, float]:
+    """Return the configured bounds of a connection, for :class:`~monitor.http.server.server.Server`."""
+    return {"body_bytes_per_s": http.body_bytes_per_s, "max_connections": http.max_connections}
 
 
 async def readiness(container: Container, warming: CacheWarming | None = None) -> list[str]:

@@ -22,6 +22,9 @@ from monitor.cache.load import Load, load_of
 from monitor.cache.server import TOKEN_BYTES, CacheServer, ServerGone
 from monitor.cache.state import CacheState
 
+CLOCK_TOLERANCE_S = 1.0
+"""How far clocks of processes may differ; a value from further in the future is a miss."""
+
 
 class RedisTier(BytesBackend):
     """
@@ -61,6 +64,9 @@ class RedisTier(BytesBackend):
         except msgspec.MsgspecError:
             return NO_VALUE
         age_s = self._state.unix_s() - created_at
+        if age_s < -CLOCK_TOLERANCE_S:
+            # By its creator's clock it would stay fresh for as long as that clock is ahead.
+            return NO_VALUE
         if not valid or age_s > load.expires_s + load.key.view.policy.stale_s:
             load.fallback = (body, created_at)
             return NO_VALUE

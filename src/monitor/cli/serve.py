@@ -18,7 +18,7 @@ from typing import Any
 from monitor import log as logs
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
-from monitor.bootstrap.server import build_app
+from monitor.bootstrap.server import build_app, http_bounds
 from monitor.cli.common import CommandError, add_address, count
 from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, when_parent_dies
 from monitor.cli.start import build_container, production
@@ -115,7 +115,7 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
 def _serve(container: Container, sockets: list[socket.socket], lifeline: int | None = None) -> int:
     app = build_app(container)
     freeze_gc()
-    server = Server(app, container.hub.drain)
+    server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
 
     async def serve() -> int:
         _on_stop_signals(server.stop)

@@ -23,7 +23,7 @@ from monitor.adapters.local_keys import LocalKeys, load_or_create_keys
 from monitor.adapters.postgres.migrate import upgrade
 from monitor.bootstrap.container import Container, retention
 from monitor.bootstrap.loops import freeze_gc
-from monitor.bootstrap.server import build_app, build_services
+from monitor.bootstrap.server import build_app, build_services, http_bounds
 from monitor.bootstrap.supervise import Loop
 from monitor.bootstrap.token_keys import jwt_keys
 from monitor.bootstrap.worker import build_scheduler, build_worker
@@ -90,7 +90,7 @@ async def _run(
     args: argparse.Namespace, container: Container, sockets: list[socket.socket], stopping: asyncio.Event
 ) -> None:
     app = build_app(container, owns_container=False)
-    server = Server(app, container.hub.drain)
+    server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
     worker = build_worker(container, name=worker_name())
     loops = {**worker.loops(), **build_scheduler(container).loops()}
     if args.demo:

@@ -16,7 +16,8 @@ Every error that the product raises on purpose::
     │   ├── UrlRefused            the URL may not be delivered to
     │   └── IdempotencyMismatch   same key, other body
     ├── TooManyRequests      429
-    └── Unavailable          503  a dependency is down; safe to try again
+    └── Unavailable          503  a dependency is down; nothing was changed, so try again
+        └── UnknownOutcome        the answer to a commit was lost; it may have been made
 
 ``slug`` names the problem type, ``title`` is fixed, ``detail`` is safe to show to a client.
 The HTTP status in the drawing is assigned in ``monitor.http.responses.problems``; nothing here depends on HTTP.
@@ -143,3 +144,8 @@ class Unavailable(MonitorError):
     def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class UnknownOutcome(Unavailable):
+    slug = "unknown_outcome"
+    title = "The outcome is not known"

@@ -11,6 +11,7 @@ from litestar.di import Provide
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.live import HubStatus, LiveEndpoint, live_route
+from monitor.http.middleware.body_budget import BodyBudget
 from monitor.http.middleware.cached_fast_path import CachedFastPath
 from monitor.http.middleware.edge import WriteLine
 from monitor.http.middleware.rate_limit import RateLimiter
@@ -39,6 +40,7 @@ def build(
     limiter: RateLimiter,
     feed: LiveEndpoint,
     *,
+    bodies: BodyBudget,
     cache_report: Callable[[], CacheReport],
     hub_status: Callable[[], HubStatus],
     task_report: TaskReport,
@@ -93,7 +95,7 @@ def build(
         lifespan=list(lifespan),
         openapi_config=openapi_config(),
         signature_types=[Services, Exposition],
-        **litestar_options(verifier=verifier, now=now, limiter=limiter),
+        **litestar_options(verifier=verifier, now=now, limiter=limiter, bodies=bodies),
     )
     edge = build_edge(
         litestar,

@@ -13,6 +13,9 @@ import msgspec
 from msgspec import Meta
 
 Positive = Annotated[int, Meta(ge=1)]
+BodyBytes = Annotated[int, Meta(ge=5 * 1024 * 1024)]
+"""Room for one body of the largest size."""
+
 Seconds = Annotated[float, Meta(gt=0, le=1e9)]
 
 
@@ -100,6 +103,19 @@ class Http(msgspec.Struct, frozen=True):
         Seconds, doc("Requests per second of one subject, on average over all processes on one Redis.", "1/s")
     ] = 200.0
     rate_burst: Annotated[Positive, doc("Requests of one subject at once, over the same processes.", "requests")] = 1000
+    subject_body_bytes: Annotated[
+        BodyBytes, doc("Request bodies in flight of one subject in each process; beyond, the response is 503.", "bytes")
+    ] = 32 * 1024 * 1024
+    process_body_bytes: Annotated[
+        BodyBytes, doc("Request bodies in flight in each process; beyond, the response is 503.", "bytes")
+    ] = 128 * 1024 * 1024
+    body_bytes_per_s: Annotated[
+        int, Meta(ge=0), doc("Least rate of a request body over any five seconds; a slower one is 408.", "bytes/s")
+    ] = 4096
+    max_connections: Annotated[
+        Positive,
+        doc("Open connections of each process, live feeds too; beyond, the response is 503.", "connections"),
+    ] = 10_000
     metrics_open: Annotated[bool, doc("Serve /metrics without a token.")] = False
     hsts: Annotated[bool, doc("Send Strict-Transport-Security; for use behind a proxy that terminates TLS.")] = False
 

@@ -124,6 +124,7 @@ class FakeDatabase:
         down: every transaction and read raises ``Unavailable``.
         commits_fail: transactions run, but cannot be committed.
         answers_lost: commits hold, and raise as if their answer was lost.
+        falls_after_commit: is ``down`` once a transaction was committed.
         domain_events: what was recorded and committed, oldest first.
     """
 
@@ -135,6 +136,7 @@ class FakeDatabase:
         self.down = False
         self.commits_fail = False
         self.answers_lost = False
+        self.falls_after_commit = False
         self.domain_events: list[DomainEvent] = []
 
     def require_up(self) -> None:
@@ -147,6 +149,7 @@ class FakeDatabase:
             raise Unavailable("The commit failed.")
         self.tables = tables
         self.domain_events += domain_events
+        self.down = self.falls_after_commit
         if woken:
             for listener in self.listeners:
                 listener(list(woken))

@@ -91,6 +91,7 @@ async def test_a_rotated_secret_signs_beside_the_old_one_until_the_overlap_ends(
     made = await world.add_webhook()
     newer, newest = b"n" * 32, b"m" * 32
     async with world.unit_of_work() as uow:
+        assert await uow.webhooks.count_secrets(made.id) == 1
         expires_at = await uow.webhooks.rotate_secret(made.id, newer, overlap_s=3600)
         assert expires_at == uow.now + timedelta(hours=1)
         await uow.commit()

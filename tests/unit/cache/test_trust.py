@@ -5,10 +5,47 @@ Each test plays the situation that goes wrong without its rule; ``test_mutants``
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
+
 from monitor.cache import CacheConfig
+from monitor.domain.errors import Unavailable
 from tests.unit.cache.world import ONE, World
 
 LEASE_S = CacheConfig().lease_s
+
+
+def test_a_value_from_the_future_is_a_miss(world: World) -> None:
+    ahead, other = world.cache(), world.cache()
+    world.clock.set_to(world.clock.now() + timedelta(minutes=10))
+    world.read(ahead)
+    world.clock.set_to(world.clock.now() - timedelta(minutes=10))
+    world.source.change()
+
+    assert world.read(other) == b"2"
+    assert len(world.source.calls) == 2
+
+
+def test_the_clocks_of_processes_may_differ_a_little(world: World) -> None:
+    ahead, other = world.cache(), world.cache()
+    world.clock.set_to(world.clock.now() + timedelta(seconds=0.5))
+    world.read(ahead)
+    world.clock.set_to(world.clock.now() - timedelta(seconds=0.5))
+
+    assert world.read(other) == b"1"
+    assert len(world.source.calls) == 1
+
+
+def test_a_last_good_value_from_the_future_is_none(world: World) -> None:
+    ahead, other = world.cache(), world.cache()
+    world.clock.set_to(world.clock.now() + timedelta(minutes=10))
+    world.read(ahead)
+    world.clock.set_to(world.clock.now() - timedelta(minutes=10))
+    world.source.error = Unavailable("The database is away.")
+
+    with pytest.raises(Unavailable):
+        world.read(other)
 
 
 # 7: the lease -----------------------------------------------------------------------------------------------------

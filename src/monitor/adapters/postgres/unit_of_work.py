@@ -25,6 +25,7 @@ from monitor.adapters.postgres.repositories.replays import PostgresReplayReposit
 from monitor.adapters.postgres.repositories.silences import PostgresSilenceRepository
 from monitor.adapters.postgres.repositories.webhooks import PostgresWebhookRepository
 from monitor.adapters.secret_box import SecretBox
+from monitor.domain.errors import Unavailable, UnknownOutcome
 from monitor.domain.events import DomainEvent
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queue import DeliveryQueue
@@ -39,6 +40,11 @@ from monitor.domain.ports.repositories.notifications import AlertNotificationQue
 from monitor.domain.ports.repositories.replays import ReplayRepository
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
+
+COMMIT_UNANSWERED = (
+    "The database did not answer the commit, so the change may have been made."
+    " Repeat the call with its Idempotency-Key, or read before you repeat it."
+)
 
 
 class PostgresUnitOfWork:
@@ -122,7 +128,13 @@ class PostgresUnitOfWork:
         with self._database.translating():
             if stored:
                 await append_events(self._raw_connection, stored)
-            await self._session.commit()
+        try:
+            with self._database.translating():
+                await self._session.commit()
+        except Unavailable as error:
+            if _is_rolled_back(error.__cause__):
+                raise
+            raise UnknownOutcome(COMMIT_UNANSWERED) from error
         if stored and self._dispatch is not None:
             await self._dispatch(stored)
 
@@ -131,3 +143,9 @@ class PostgresUnitOfWork:
         driver = (await connection.get_raw_connection()).driver_connection
         assert isinstance(driver, asyncpg.Connection)
         return driver
+
+
+def _is_rolled_back(error: BaseException | None) -> bool:
+    """Whether the server has said that it rolled back instead of committing."""
+    cause = getattr(getattr(error, "orig", error), "__cause__", None)
+    return isinstance(cause, asyncpg.TransactionRollbackError)

@@ -10,6 +10,7 @@ The text of a message is untrusted: it is escaped so that it can neither mention
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -30,6 +31,7 @@ _COLOURS = {Severity.INFO: 0x2B6CB0, Severity.WARNING: 0xB7791F, Severity.CRITIC
 _RESOLVED = 0x2F855A
 _PLAIN = 0x4A5568
 _DISCORD_MARKUP = re.compile(r"[\\`*_~|<>\[\]]")
+_ESCAPES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.", re.DOTALL)
 _TEAMS = {Severity.INFO: "accent", Severity.WARNING: "warning", Severity.CRITICAL: "attention"}
 
 
@@ -106,7 +108,21 @@ def _alert_message(verb: str, data: _Data) -> ChatMessage:
 
 
 def _plain(event_type: str, payload: bytes) -> ChatMessage:
-    return ChatMessage(_cut(event_type, TITLE_MAX), _cut(payload.decode(errors="replace"), TEXT_MAX))
+    # Cut first: a shown character takes at most twelve bytes, as an escape.
+    text = payload[: 12 * (TEXT_MAX + 1)].decode(errors="replace")
+    return ChatMessage(_cut(event_type, TITLE_MAX), _cut(_readable(text), TEXT_MAX))
+
+
+def _readable(text: str) -> str:
+    """Return JSON *text* with the escapes of visible characters replaced by the characters; it stays valid JSON."""
+    return _ESCAPES.sub(_character, text)
+
+
+def _character(escape: re.Match[str]) -> str:
+    if len(escape[0]) < len(r"\u00fc"):
+        return escape[0]
+    character: str = json.loads(f'"{escape[0]}"')
+    return character if character.isprintable() and character not in '"\\' else escape[0]
 
 
 def _cut(text: str, max_length: int) -> str:

@@ -19,7 +19,7 @@ MAX_WAIT_S = 604_800.0
 """A week: no policy, jitter or header makes a delivery wait longer for its next attempt."""
 
 
-STANDARD_SCHEDULE_S: tuple[float, ...] = (0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
+STANDARD_SCHEDULE_S = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Seconds to wait before attempt 1, 2, …: the schedule of the Standard Webhooks specification."""
 
 

@@ -64,7 +64,13 @@ class UnitOfWork(Protocol):
         ...
 
     async def commit(self) -> None:
-        """Commit. Raises if the database did not."""
+        """
+        Commit.
+
+        Raises:
+            UnknownOutcome: the answer was lost, so it may have been made.
+            Unavailable: nothing was changed.
+        """
         ...
 
 

@@ -38,6 +38,7 @@ from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from monitor.domain.services.idempotency import read_back, store_response, stored_response
 from monitor.domain.views.alerts import AlertView, SilencePreview, SilenceView
 from monitor.domain.vocab import Actor
 
@@ -108,9 +109,9 @@ class AlertCommands:
             Invalid: it would expire in the past.
         """
         async with self._unit_of_work() as uow:
-            await self._acknowledge(uow, alert_id, acknowledgement, actor)
+            written = await self._acknowledge(uow, alert_id, acknowledgement, actor)
             await uow.commit()
-        return await self._alert_queries.alert(alert_id)
+        return await read_back(self._alert_queries.alert(alert_id), written)
 
     async def acknowledge_many(self, acknowledgement: BulkAcknowledgement, actor: Actor) -> BulkAcknowledgementResult:
         """Acknowledge several alerts; those that cannot be are skipped, with the reason. Raises ``Invalid``."""
@@ -139,11 +140,25 @@ class AlertCommands:
             if after is not before:
                 await _audit(uow, actor, "alert.resolve", before, resolution.note)
             await uow.commit()
-        return await self._alert_queries.alert(alert_id)
+        return await read_back(self._alert_queries.alert(alert_id), _written(after or before, webhook, silenced))
 
-    async def silence(self, spec: SilenceSpec, actor: Actor) -> SilenceView:
-        """Create a silence: alerts that *spec* matches cause no notifications. Raises ``Invalid``."""
+    async def silence(
+        self, spec: SilenceSpec, actor: Actor, *, key: str | None = None, body: bytes = b""
+    ) -> SilenceView:
+        """
+        Create a silence: alerts that *spec* matches cause no notifications.
+
+        Args:
+            key: the Idempotency-Key, bound to *body* for 24 hours.
+
+        Raises:
+            Invalid: *spec* breaks a rule.
+            IdempotencyMismatch: *key* came with another body.
+        """
+        scope = f"{actor.subject} silences"
         async with self._unit_of_work() as uow:
+            if done := await stored_response(uow, scope, key, body, SilenceView):
+                return await read_back(self._alert_queries.silence(done.id), done)
             check_silence(spec, uow.now)
             silence = Silence(
                 id=self._clock.new_id(), created_by=actor.subject, created_at=uow.now, **msgspec.structs.asdict(spec)
@@ -153,8 +168,10 @@ class AlertCommands:
                 actor, "silence.create", f"silence:{silence.id}", before=None, after=msgspec.to_builtins(silence)
             )
             uow.record(SilencesChanged())
+            view = SilenceView(**msgspec.structs.asdict(silence), active=True, matches=0)
+            await store_response(uow, scope, key, view)
             await uow.commit()
-        return await self._alert_queries.silence(silence.id)
+        return await read_back(self._alert_queries.silence(silence.id), view)
 
     async def preview(self, spec: SilenceSpec) -> SilencePreview:
         """Return what a silence would match, without creating it. Raises ``Invalid``."""
@@ -171,7 +188,7 @@ class AlertCommands:
 
     async def _acknowledge(
         self, uow: UnitOfWork, alert_id: UUID, acknowledgement: Acknowledgement, actor: Actor
-    ) -> None:
+    ) -> AlertView:
         if acknowledgement.expires_at is not None and acknowledgement.expires_at <= uow.now:
             detail = "Choose a time in the future, or leave it out."
             raise Invalid("The acknowledgement breaks a rule.", errors=(FieldError("/expires_at", detail),))
@@ -183,6 +200,7 @@ class AlertCommands:
         )
         if after is not before:
             await _audit(uow, actor, "alert.acknowledge", before, acknowledgement.note)
+        return _written(after or before, webhook, silenced)
 
     async def _webhook_and_silenced(self, uow: UnitOfWork, alert: Alert) -> tuple[WebhookRef, bool]:
         """Return the webhook of *alert*, and whether a silence matches."""
@@ -244,6 +262,13 @@ def is_silenced(
 ) -> bool:
     """Whether any of *silences* matches an alert of *kind* about the webhook."""
     return any(silence.matches(webhook_id, webhook.labels, kind, now) for silence in silences)
+
+
+def _written(alert: Alert, webhook: WebhookRef, silenced: bool) -> AlertView:
+    """Return the view of *alert* as it was written, without its history."""
+    about = None if alert.webhook_id == SYSTEM_ID else alert.webhook_id
+    shown = {"webhook_id": about, "webhook_name": webhook.name, "silenced": silenced}
+    return msgspec.convert(msgspec.structs.asdict(alert) | shown, AlertView)
 
 
 def _identity(alert: Alert) -> Identity:

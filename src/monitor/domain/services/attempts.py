@@ -20,6 +20,7 @@ from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.services.idempotency import store_response, stored_response
 from monitor.domain.services.settle import minute_rollups, status_changes
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
@@ -71,16 +72,32 @@ class AttemptRecorder:
         self._sign_v1a = sign_v1a
         self._policy = policy
 
-    async def report(self, webhook_id: UUID, reported: Sequence[ReportedAttempt]) -> Recorded:
+    async def report(
+        self,
+        webhook_id: UUID,
+        reported: Sequence[ReportedAttempt],
+        *,
+        subject: str = "",
+        key: str | None = None,
+        body: bytes = b"",
+    ) -> Recorded:
         """
         Store 1 to 1,000 attempts; they count for health and rollups like Monitor's own, but not for the breaker,
         and hold nothing back.
 
+        Args:
+            subject: the caller, whose *key* it is.
+            key: the Idempotency-Key, bound to *body* for 24 hours.
+
         Raises:
             Invalid: one breaks a rule; none is stored then.
             NotFound: there is no such webhook.
+            IdempotencyMismatch: *key* came with another body.
         """
+        scope, recorded = f"{subject} attempts {webhook_id}", Recorded(len(reported))
         async with self._unit_of_work() as uow:
+            if done := await stored_response(uow, scope, key, body, Recorded):
+                return done
             _check(reported, uow.now)
             lane = (await uow.queue.lock_lanes([webhook_id])).get(webhook_id)
             if lane is None or lane.deleted:
@@ -116,8 +133,9 @@ class AttemptRecorder:
             lane = accumulate(before, lane, tally, uow.now)
             uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
             await uow.queue.save_lanes([lane])
+            await store_response(uow, scope, key, recorded)
             await uow.commit()
-        return Recorded(len(reported))
+        return recorded
 
     async def ping(self, webhook_id: UUID, actor: Actor) -> AttemptView:
         """Send a signed test message now, also to a paused or disabled webhook, and return the attempt.

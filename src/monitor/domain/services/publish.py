@@ -16,6 +16,7 @@ from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, fan_out
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.services.idempotency import store_response, stored_response
 from monitor.domain.vocab import Actor
 from monitor.domain.webhooks.registration import MAX_LABELS, Labels
 
@@ -76,15 +77,14 @@ class Publisher:
         _check(events)
         scope = f"{actor.subject} events"
         async with self._unit_of_work() as uow:
-            if key is not None and (done := await uow.idempotency.begin(scope, key, body)) is not None:
-                return msgspec.json.decode(done, type=PublishResult)
+            if done := await stored_response(uow, scope, key, body, PublishResult):
+                return done
             stored = [self._stored(event, uow.now) for event in events]
             subscriptions = await uow.events.subscriptions({event.type for event in stored})
             deliveries = fan_out(stored, subscriptions, self._clock.new_id)
             await uow.events.add(stored, deliveries)
             result = _result(stored, deliveries)
-            if key is not None:
-                await uow.idempotency.finish(scope, key, msgspec.json.encode(result))
+            await store_response(uow, scope, key, result)
             await uow.commit()
         return result
 

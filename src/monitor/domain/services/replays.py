@@ -9,6 +9,7 @@ import msgspec
 from monitor.domain.delivery.replay import Replay, ReplayCount, ReplaySpec, ReplayView, advance, check_replay, shown
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.services.idempotency import store_response, stored_response
 from monitor.domain.vocab import Actor
 
 STEP = 1_000
@@ -25,16 +26,25 @@ class ReplayCommands:
         self._unit_of_work = unit_of_work
         self._clock = clock
 
-    async def start(self, webhook_id: UUID, spec: ReplaySpec, actor: Actor) -> ReplayView | ReplayCount:
+    async def start(
+        self, webhook_id: UUID, spec: ReplaySpec, actor: Actor, *, key: str | None = None, body: bytes = b""
+    ) -> ReplayView | ReplayCount:
         """
         Count the deliveries that *spec* chooses and, unless it is a dry run, store a replay of them.
+
+        Args:
+            key: the Idempotency-Key, bound to *body* for 24 hours.
 
         Raises:
             NotFound: there is no such webhook.
             Invalid: *spec* breaks a rule.
+            IdempotencyMismatch: *key* came with another body.
         """
         check_replay(spec)
+        scope = f"{actor.subject} replays {webhook_id}"
         async with self._unit_of_work() as uow:
+            if done := await stored_response(uow, scope, key, body, ReplayView):
+                return done
             await uow.webhooks.get(webhook_id)
             total = await uow.queue.count_finished(webhook_id, spec)
             if spec.dry_run:
@@ -52,6 +62,7 @@ class ReplayCommands:
             await uow.replays.add(replay)
             after = msgspec.to_builtins(spec) | {"total": total}
             await uow.audit.add(actor, "webhook.replay", f"webhook:{webhook_id}", before=None, after=after)
+            await store_response(uow, scope, key, shown(replay))
             await uow.commit()
         return shown(replay)
 

@@ -7,21 +7,27 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
+from monitor.domain.alerts.evaluation import NormalBand
+from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.lane import reopen, start_over
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
+from monitor.domain.monitoring.health import UNKNOWN_HEALTH
 from monitor.domain.monitoring.metrics import DAY_S
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.key_factory import KeyFactory
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from monitor.domain.services.idempotency import read_back, store_response, stored_response
 from monitor.domain.services.settle import status_changes
 from monitor.domain.views.deliveries import DeliveryView
-from monitor.domain.views.webhooks import SecretView, WebhookView
-from monitor.domain.vocab import Actor, DeliveryState
+from monitor.domain.views.webhooks import SecretView, WebhookView, view_of
+from monitor.domain.vocab import Actor, DeliveryState, SignatureScheme
 from monitor.domain.webhooks.registration import (
+    NewWebhookSpec,
     WebhookSpec,
     check,
     merge_patch,
@@ -30,17 +36,15 @@ from monitor.domain.webhooks.registration import (
     spec_of,
     stored_headers,
 )
+from monitor.domain.webhooks.signatures import check_public_half, decode_secret
 from monitor.domain.webhooks.webhook import Webhook
 
 RESUME_PER_S = 50.0
 """Deliveries a second that a resumed webhook gets of those that were held."""
 
 
-class _Created(msgspec.Struct, frozen=True):
-    """Stored response to the creation of a webhook with an Idempotency-Key."""
-
-    id: UUID
-    secret: str
+MAX_SECRETS = 5
+"""Secrets of a webhook that sign at the same time: each adds 50 to 100 bytes to the header of every attempt."""
 
 
 class WebhookCommands:
@@ -61,10 +65,10 @@ class WebhookCommands:
         self._canonical_url = canonical_url
 
     async def create(
-        self, spec: WebhookSpec, actor: Actor, *, key: str | None = None, body: bytes = b""
+        self, spec: NewWebhookSpec | WebhookSpec, actor: Actor, *, key: str | None = None, body: bytes = b""
     ) -> WebhookView:
         """
-        Register a webhook; only this response holds its secret.
+        Register a webhook; only this response, which is that of what was written, holds its secret.
 
         Raises:
             Invalid: the request breaks a rule.
@@ -73,23 +77,29 @@ class WebhookCommands:
         """
         check(spec)
         url = self._canonical_url(spec.url)
-        secret, shown = self._key_factory.new_key(spec.signature)
+        secret, shown = self._key(spec.signature, spec.secret if isinstance(spec, NewWebhookSpec) else None)
         scope = f"{actor.subject} webhooks"
         async with self._unit_of_work() as uow:
-            if key is not None and (done := await uow.idempotency.begin(scope, key, body)) is not None:
-                return await self._created(msgspec.json.decode(done, type=_Created))
+            if done := await stored_response(uow, scope, key, body, WebhookView):
+                return done
             webhook = register(spec, self._clock.new_id(), url, uow.now)
             await uow.webhooks.add(webhook, spec.headers, secret)
             await uow.audit.add(actor, "webhook.create", _target(webhook.id), before=None, after=_shown(webhook))
             uow.record(WebhookCreated(webhook.id))
-            created = _Created(webhook.id, shown)
-            if key is not None:
-                await uow.idempotency.finish(scope, key, msgspec.json.encode(created))
+            signals: dict[str, str] = dict.fromkeys(Signal, "learning")
+            view = view_of(webhook, UNKNOWN_HEALTH, signals=signals, normal=NormalBand(), secret=shown)
+            await store_response(uow, scope, key, view)
             await uow.commit()
-        return await self._created(created)
+        return view
 
-    async def _created(self, created: _Created) -> WebhookView:
-        return msgspec.structs.replace(await self._queries.webhook(created.id), secret=created.secret)
+    def _key(self, scheme: SignatureScheme, own_secret: str | None) -> tuple[bytes, str]:
+        """Return a signing key and what is shown of it: of *own_secret*, or a new one. Raises ``Invalid``."""
+        if own_secret is None:
+            return self._key_factory.new_key(scheme)
+        key = decode_secret(own_secret, scheme)
+        shown = self._key_factory.shown(scheme, key)
+        check_public_half(key, shown, scheme)
+        return key, shown
 
     async def replace(
         self, webhook_id: UUID, spec: WebhookSpec, actor: Actor, *, require: Callable[[int], None]
@@ -145,8 +155,9 @@ class WebhookCommands:
                 uow.record(*status_changes(lanes, changed, uow.now))
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
             uow.record(WebhookUpdated(webhook_id))
+            written = await _written(uow, new)
             await uow.commit()
-        return await self._queries.webhook(webhook_id)
+        return await read_back(self._queries.webhook(webhook_id), written)
 
     async def remove(self, webhook_id: UUID, actor: Actor, *, require: Callable[[int], None]) -> None:
         """Delete a webhook and cancel its pending deliveries; its history stays. Raises ``NotFound``."""
@@ -159,17 +170,44 @@ class WebhookCommands:
             uow.record(WebhookDeleted(webhook_id))
             await uow.commit()
 
-    async def rotate_secret(self, webhook_id: UUID, actor: Actor, *, overlap_s: float = DAY_S) -> SecretView:
-        """Make a new secret, returned only here; the old one signs too for *overlap_s*. Raises ``NotFound``."""
+    async def rotate_secret(
+        self,
+        webhook_id: UUID,
+        actor: Actor,
+        *,
+        overlap_s: float = DAY_S,
+        own_secret: str | None = None,
+        key: str | None = None,
+        body: bytes = b"",
+    ) -> SecretView:
+        """
+        Replace the secret by *own_secret* or a new one, returned only here; the old one signs too for *overlap_s*.
+
+        Args:
+            key: the Idempotency-Key, bound to *body* for 24 hours.
+
+        Raises:
+            NotFound.
+            Invalid: *own_secret* has not the form of Standard Webhooks.
+            Conflict: ``MAX_SECRETS`` would be exceeded.
+            IdempotencyMismatch: *key* came with another body.
+        """
+        scope = f"{actor.subject} secrets {webhook_id}"
         async with self._unit_of_work() as uow:
+            if done := await stored_response(uow, scope, key, body, SecretView):
+                return done
             webhook = await uow.webhooks.get(webhook_id)
-            secret, shown = self._key_factory.new_key(webhook.signature)
+            secret, shown = self._key(webhook.signature, own_secret)
+            if overlap_s and await uow.webhooks.count_secrets(webhook_id) >= MAX_SECRETS:
+                raise Conflict(f"{MAX_SECRETS} secrets sign already; wait until one expires, or set overlap_s to 0.")
             expires_at = await uow.webhooks.rotate_secret(webhook_id, secret, overlap_s=overlap_s)
             after = {"previous_expires_at": expires_at}
             await uow.audit.add(actor, "webhook.rotate_secret", _target(webhook_id), before=None, after=after)
             uow.record(WebhookUpdated(webhook_id))
+            view = SecretView(shown, expires_at)
+            await store_response(uow, scope, key, view)
             await uow.commit()
-        return SecretView(shown, expires_at)
+        return view
 
     async def pause(self, webhook_id: UUID, actor: Actor) -> WebhookView:
         """Hold the deliveries of a webhook; none is lost. Safe to repeat. Raises ``NotFound``."""
@@ -177,8 +215,9 @@ class WebhookCommands:
             await uow.webhooks.set_paused(webhook_id, True)
             await uow.audit.add(actor, "webhook.pause", _target(webhook_id), before=None, after=None)
             uow.record(WebhookUpdated(webhook_id))
+            written = await _written(uow, await uow.webhooks.get(webhook_id))
             await uow.commit()
-        return await self._queries.webhook(webhook_id)
+        return await read_back(self._queries.webhook(webhook_id), written)
 
     async def resume(self, webhook_id: UUID, actor: Actor) -> WebhookView:
         """Make the held deliveries due, at ``RESUME_PER_S``. Safe to repeat. Raises ``NotFound``."""
@@ -190,7 +229,9 @@ class WebhookCommands:
                 after = {"released_deliveries": released}
                 await uow.audit.add(actor, "webhook.resume", _target(webhook_id), before=None, after=after)
                 uow.record(WebhookUpdated(webhook_id))
+                written = await _written(uow, await uow.webhooks.get(webhook_id))
                 await uow.commit()
+                return await read_back(self._queries.webhook(webhook_id), written)
         return await self._queries.webhook(webhook_id)
 
     async def retry_delivery(self, delivery_id: UUID, actor: Actor) -> DeliveryView:
@@ -200,6 +241,7 @@ class WebhookCommands:
             NotFound.
             Conflict: it was delivered; replay the event instead.
         """
+        before = await self._queries.delivery(delivery_id)
         async with self._unit_of_work() as uow:
             state, webhook_id = await uow.queue.get(delivery_id)
             if state is DeliveryState.DELIVERED:
@@ -208,7 +250,8 @@ class WebhookCommands:
             await uow.queue.requeue(delivery_id)
             await self._audit_delivery(uow, actor, "delivery.retry", delivery_id, state)
             await uow.commit()
-        return await self._queries.delivery(delivery_id)
+        written = replace(before, state=DeliveryState.PENDING, due_at=uow.now, finished_at=None)
+        return await read_back(self._queries.delivery(delivery_id), written)
 
     async def cancel_delivery(self, delivery_id: UUID, actor: Actor) -> DeliveryView:
         """Cancel a pending delivery; an attempt that is under way goes on. Safe to repeat.
@@ -217,6 +260,7 @@ class WebhookCommands:
             NotFound.
             Conflict: it is finished.
         """
+        before = await self._queries.delivery(delivery_id)
         async with self._unit_of_work() as uow:
             state, _ = await uow.queue.get(delivery_id)
             if state not in (DeliveryState.PENDING, DeliveryState.CANCELLED):
@@ -225,13 +269,20 @@ class WebhookCommands:
                 await uow.queue.finish([Finish(delivery_id, DeliveryState.CANCELLED)])
                 await self._audit_delivery(uow, actor, "delivery.cancel", delivery_id, state)
                 await uow.commit()
-        return await self._queries.delivery(delivery_id)
+        written = replace(before, state=DeliveryState.CANCELLED, due_at=None, finished_at=uow.now)
+        return await read_back(self._queries.delivery(delivery_id), written)
 
     @staticmethod
     async def _audit_delivery(
         uow: UnitOfWork, actor: Actor, action: str, delivery_id: UUID, state: DeliveryState
     ) -> None:
         await uow.audit.add(actor, action, f"delivery:{delivery_id}", before={"state": state}, after=None)
+
+
+async def _written(uow: UnitOfWork, webhook: Webhook) -> WebhookView:
+    """Return the view of *webhook* as it is about to be committed."""
+    lanes = await uow.queue.lock_lanes([webhook.id])
+    return view_of(webhook, lanes[webhook.id].health)
 
 
 def _keep_scheme(old: Webhook, spec: WebhookSpec) -> None:

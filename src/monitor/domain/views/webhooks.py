@@ -7,6 +7,7 @@ Names end in ``_at`` (RFC 3339 UTC), ``_ms``, ``_s``, ``_ratio`` (0 to 1); a rat
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,7 +15,9 @@ import msgspec
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.monitoring.health import Health
 from monitor.domain.vocab import BodyFormat, HealthStatus, SignatureScheme
+from monitor.domain.webhooks.webhook import MASK, Webhook
 
 
 class HealthView(msgspec.Struct, frozen=True):
@@ -67,6 +70,15 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     normal: NormalBand | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def view_of(webhook: Webhook, health: Health, **members: Any) -> WebhookView:
+    """Return the view of *webhook* as it is configured, with *members* of the details."""
+    shown = {
+        "headers": dict.fromkeys(webhook.header_names, MASK),
+        "health": HealthView(health.status, health.reason, health.failure_probability, health.changed_at),
+    }
+    return msgspec.convert(msgspec.structs.asdict(webhook) | shown | members, WebhookView)
 
 
 class SecretView(msgspec.Struct, frozen=True):

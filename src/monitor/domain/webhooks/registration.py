@@ -59,6 +59,22 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = BodyFormat.STANDARD
 
 
+OwnSecret = Annotated[
+    str,
+    Meta(
+        max_length=128,
+        description="A secret to bring along, in the form of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64,"
+        " or for `v1a` `whsk_` and an Ed25519 key. Made if left out.",
+    ),
+]
+
+
+class NewWebhookSpec(WebhookSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Request to create a webhook: with its secret, unless one is to be made."""
+
+    secret: OwnSecret | None = None
+
+
 def check(spec: WebhookSpec, *, known_headers: tuple[str, ...] = ()) -> None:
     """
     Apply the rules that a type cannot express.

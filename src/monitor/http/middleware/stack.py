@@ -2,8 +2,8 @@
 The layers around the routes, assembled in one place.
 
 From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``HeadRequests``,
-Litestar's routing, then per route ``Authenticate``, ``LimitRate``, ``Compress`` and the handler. Errors of the layers
-per route become problems outside of them, inside ``Edge``.
+Litestar's routing, then per route ``Authenticate``, ``LimitRate``, ``LimitBodies``, ``Compress`` and the handler.
+Errors of the layers per route become problems outside of them, inside ``Edge``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from monitor.auth.tokens import TokenVerifier
 from monitor.http.middleware.authentication import Authenticate
+from monitor.http.middleware.body_budget import BodyBudget, LimitBodies
 from monitor.http.middleware.compression import Compress
 from monitor.http.middleware.cors import Cors
 from monitor.http.middleware.edge import Edge, WriteLine
@@ -27,7 +28,9 @@ from monitor.http.requests.body import JsonBody
 from monitor.http.responses.problems import exception_handlers
 
 
-def litestar_options(*, verifier: TokenVerifier, now: Callable[[], float], limiter: RateLimiter) -> dict[str, Any]:
+def litestar_options(
+    *, verifier: TokenVerifier, now: Callable[[], float], limiter: RateLimiter, bodies: BodyBudget | None = None
+) -> dict[str, Any]:
     """
     Return what every application of ours passes to Litestar: ``Litestar(routes, **litestar_options(…))``.
 
@@ -39,6 +42,7 @@ def litestar_options(*, verifier: TokenVerifier, now: Callable[[], float], limit
             OptionsRequests,
             DefineMiddleware(Authenticate, verifier=verifier, now=now),
             DefineMiddleware(LimitRate, limiter=limiter),
+            DefineMiddleware(LimitBodies, budget=bodies or BodyBudget()),
             Compress,
         ],
         "exception_handlers": exception_handlers(),

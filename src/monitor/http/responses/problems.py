@@ -33,6 +33,11 @@ class MethodNotAllowed(MonitorError):
     title = "The method is not allowed"
 
 
+class RequestTimeout(MonitorError):
+    slug = "request_timeout"
+    title = "The request took too long"
+
+
 class UpgradeRequired(MonitorError):
     slug = "upgrade_required"
     title = "Another protocol is needed"
@@ -49,6 +54,7 @@ STATUS_OF: dict[type[MonitorError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     MethodNotAllowed: 405,
+    RequestTimeout: 408,
     errors.Conflict: 409,
     errors.StalePrecondition: 412,
     errors.TooLarge: 413,

@@ -21,10 +21,10 @@ from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
 from monitor.http.openapi.document import DOCUMENTED_AS
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
+from monitor.http.requests.headers import IdempotencyKey
 from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, time_range
 from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import AnyRequest, Injected
-from monitor.http.routes.webhooks import IdempotencyKey
 
 
 class EventBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from monitor.domain.delivery.replay import ReplayCount, ReplaySpec, ReplayView
 from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import READ, WRITE, problems
+from monitor.http.requests.headers import IdempotencyKey
 from monitor.http.routes.services import AnyRequest, Injected
 
 COUNTED = {200: ResponseSpec(ReplayCount, generate_examples=False, description="What a dry run counted")}
@@ -32,9 +33,16 @@ class ReplayController(Controller):
         responses=problems(*WRITE, 404) | COUNTED,
     )
     async def replay(
-        self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID], data: JSONBody[ReplaySpec]
+        self,
+        services: Injected,
+        request: AnyRequest,
+        webhook_id: FromPath[UUID],
+        data: JSONBody[ReplaySpec],
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[ReplayView | ReplayCount]:
-        view = await services.replayer.start(webhook_id, data, actor_of(request))
+        view = await services.replayer.start(
+            webhook_id, data, actor_of(request), key=idempotency_key, body=await request.body()
+        )
         if isinstance(view, ReplayCount):
             return Response(view, status_code=200)
         return Response(view, status_code=202, headers={"location": f"/api/v1/replays/{view.id}"})

@@ -14,6 +14,7 @@ from monitor.domain.views.alerts import SilencePreview, SilenceView
 from monitor.domain.vocab import Page, Role
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import READ, WRITE, problems
+from monitor.http.requests.headers import IdempotencyKey
 from monitor.http.requests.query import Cursor, Limit
 from monitor.http.routes.services import AnyRequest, Injected
 
@@ -48,9 +49,13 @@ class SilenceController(Controller):
         responses=problems(*WRITE),
     )
     async def create_silence(
-        self, services: Injected, request: AnyRequest, data: JSONBody[SilenceSpec]
+        self,
+        services: Injected,
+        request: AnyRequest,
+        data: JSONBody[SilenceSpec],
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[SilenceView]:
-        view = await services.triage.silence(data, actor_of(request))
+        view = await services.triage.silence(data, actor_of(request), key=idempotency_key, body=await request.body())
         return Response(view, status_code=201, headers={"location": f"/api/v1/silences/{view.id}"})
 
     @post(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from litestar import Controller, Response, delete, get, patch, post, put
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from monitor.domain.digest import body_digest
 from monitor.domain.errors import FieldError, Invalid
@@ -19,15 +19,16 @@ from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.webhooks import SecretView, WebhookView
 from monitor.domain.vocab import HealthStatus, Page, Role
-from monitor.domain.webhooks.registration import WebhookSpec
+from monitor.domain.webhooks.registration import NewWebhookSpec, OwnSecret, WebhookSpec
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
 from monitor.http.openapi.document import PATCHES
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.body import MergePatch, convert
+from monitor.http.requests.headers import IdempotencyKey, IfMatch
 from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, time_range
 from monitor.http.responses.cached import cached_response, versioned_response
-from monitor.http.responses.conditional import TAGS, encoded_response, entity_tag, require_version
+from monitor.http.responses.conditional import encoded_response, entity_tag, require_version
 from monitor.http.routes.services import AnyRequest, Injected
 
 MAX_POINTS = 1500
@@ -37,24 +38,12 @@ OPEN_TO_REPORTS = OLDEST + timedelta(hours=1)
 MINUTE_S = 60
 ERROR = "^([a-z]{1,32}|[1-9][0-9]{2})$"
 
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(
-        name="Idempotency-Key", min_length=1, max_length=255, description="Repeats within 24 h get the first answer."
-    ),
-]
-IfMatch = Annotated[
-    str | None,
-    HeaderParameter(
-        name="If-Match", max_length=1000, pattern=TAGS, description="The ETag that the change is based on."
-    ),
-]
-
 
 class RotateSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long the old secret signs too, in seconds; at most 7 days."""
+    """How long the old secret signs too, in seconds, at most 7 days; and a ``secret`` to take instead of a new one."""
 
     overlap_s: Annotated[float, msgspec.Meta(ge=0, le=7 * 86_400)] = 86_400.0
+    secret: OwnSecret | None = None
 
 
 class AttemptReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,7 +94,7 @@ class WebhookController(Controller):
 
     @post(
         summary="Create a webhook",
-        description="The answer holds the signing secret, this once. Role: admin.",
+        description="The answer holds the signing secret, this once. `secret` brings one along. Role: admin.",
         opt=requires(Role.ADMIN),
         responses=problems(*WRITE),
     )
@@ -113,7 +102,7 @@ class WebhookController(Controller):
         self,
         services: Injected,
         request: AnyRequest,
-        data: JSONBody[WebhookSpec],
+        data: JSONBody[NewWebhookSpec],
         idempotency_key: IdempotencyKey = None,
     ) -> Response[WebhookView]:
         view = await services.registry.create(data, actor_of(request), key=idempotency_key, body=await request.body())
@@ -195,9 +184,10 @@ class WebhookController(Controller):
         "/{webhook_id:uuid}/rotate-secret",
         status_code=200,
         summary="Rotate the signing secret",
-        description="Answers the new secret, this once; the old one signs too for `overlap_s`. Role: admin.",
+        description="Answers the new secret, this once; the old one signs too for `overlap_s`. At most 5 secrets sign"
+        " at once. Role: admin.",
         opt=requires(Role.ADMIN),
-        responses=problems(*WRITE, 404),
+        responses=problems(*WRITE, 404, 409),
     )
     async def rotate_secret(
         self,
@@ -205,9 +195,17 @@ class WebhookController(Controller):
         request: AnyRequest,
         webhook_id: FromPath[UUID],
         data: JSONBody[RotateSecret | None] = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> SecretView:
-        overlap_s = (data or RotateSecret()).overlap_s
-        return await services.registry.rotate_secret(webhook_id, actor_of(request), overlap_s=overlap_s)
+        wanted = data or RotateSecret()
+        return await services.registry.rotate_secret(
+            webhook_id,
+            actor_of(request),
+            overlap_s=wanted.overlap_s,
+            own_secret=wanted.secret,
+            key=idempotency_key,
+            body=await request.body(),
+        )
 
     @post(
         "/{webhook_id:uuid}/test",
@@ -291,9 +289,17 @@ class WebhookController(Controller):
         responses=problems(*WRITE, 404),
     )
     async def report_attempts(
-        self, services: Injected, webhook_id: FromPath[UUID], data: JSONBody[AttemptReport]
+        self,
+        services: Injected,
+        request: AnyRequest,
+        webhook_id: FromPath[UUID],
+        data: JSONBody[AttemptReport],
+        idempotency_key: IdempotencyKey = None,
     ) -> Recorded:
-        return await services.measurer.report(webhook_id, data.attempts)
+        subject, body = actor_of(request).subject, await request.body()
+        return await services.measurer.report(
+            webhook_id, data.attempts, subject=subject, key=idempotency_key, body=body
+        )
 
     @get(
         "/{webhook_id:uuid}/metrics",

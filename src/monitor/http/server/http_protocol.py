@@ -17,10 +17,10 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from monitor.domain.errors import Malformed, MonitorError
+from monitor.domain.errors import Malformed, MonitorError, Unavailable
 from monitor.http.middleware.cached_fast_path import FULL_RESPONSE
 from monitor.http.responses.headers import API_HEADERS
-from monitor.http.responses.problems import HeadTooLarge, raw_problem
+from monitor.http.responses.problems import HeadTooLarge, RequestTimeout, raw_problem
 
 
 def write_full_response(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
@@ -62,6 +62,8 @@ class BoundedHttp(HttpToolsProtocol):
             trailers. One read of the socket, 256 KiB, may come on top.
         max_pipelined: how many requests one connection may send ahead of their responses. One read holds thousands.
         head_s: how long a head may take, counted from the connection or from its first byte.
+        body_bytes_per_s: the least rate of a body between two looks, each half of ``head_s`` apart.
+        max_connections: how many connections the process holds, WebSockets included.
         request_s: how long head and body together may take, and how long a client may read nothing of its responses.
     """
 
@@ -69,6 +71,8 @@ class BoundedHttp(HttpToolsProtocol):
     max_pipelined = 100
     head_s = 10.0
     request_s = 60.0
+    body_bytes_per_s = 4096
+    max_connections = 10_000
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -78,8 +82,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._since: float | None = self.loop.time()
         self._unread = 0
         self._unread_since = 0.0
+        self._body_bytes = 0
+        self._body_seen = False
+        self._looked_at = self.loop.time()
         # One timer for the whole connection, not one for each request: requests are many, and late ones are few.
         self._timer = self.loop.call_later(self.head_s, self._check_timeouts)
+        if len(self.connections) > self.max_connections:
+            self._refuse(Unavailable(f"This process holds its {self.max_connections:,} connections; try again."))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
@@ -98,6 +107,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._received = 0
         self._in_head = True
+        self._body_seen = False
         self._since = self.loop.time()
         super().on_message_begin()
 
@@ -119,6 +129,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._received = 0
+        self._body_bytes += len(body)
         self._has_progress = True
         super().on_body(body)
 
@@ -149,11 +160,23 @@ class BoundedHttp(HttpToolsProtocol):
         waited_s = 0.0 if self._since is None else self.loop.time() - self._since
         if waited_s >= (self.head_s if self._in_head else self.request_s):
             self.transport.close()
+        elif self._is_slow():
+            self._refuse(RequestTimeout("Send the body without pauses."))
         elif self._is_unread():
             # Closing would wait for the client to take the rest.
             self.transport.abort()
         else:
             self._timer = self.loop.call_later(self.head_s / 2, self._check_timeouts)
+
+    def _is_slow(self) -> bool:
+        """Whether less of a body came since the last look than the least rate asks, although it was read."""
+        now, came = self.loop.time(), self._body_bytes
+        asked = self.body_bytes_per_s * (now - self._looked_at)
+        is_body = self._since is not None and not self._in_head and not self.flow.read_paused
+        # A body is judged from its second look on: before the first, it was not there all the time.
+        is_slow = is_body and self._body_seen and came < asked
+        self._body_seen, self._looked_at, self._body_bytes = is_body, now, 0
+        return is_slow
 
     def _is_unread(self) -> bool:
         """Whether the client has read nothing of what is buffered for it for too long."""

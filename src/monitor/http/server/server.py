@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import uvicorn
@@ -22,15 +23,23 @@ class Server(uvicorn.Server):
 
     Args:
         on_stop: called before the port is closed, so that open sockets are sent to another process in time.
+        bounds: attributes of :class:`BoundedHttp` that differ from its own.
         options: of ``uvicorn.Config``.
     """
 
-    def __init__(self, app: Any, on_stop: Callable[[], None] = lambda: None, **options: Any) -> None:
+    def __init__(
+        self,
+        app: Any,
+        on_stop: Callable[[], None] = lambda: None,
+        *,
+        bounds: Mapping[str, float] = MappingProxyType({}),
+        **options: Any,
+    ) -> None:
         ours: dict[str, Any] = {
             # It would print query strings.
             "access_log": False,
             "log_config": None,
-            "http": BoundedHttp,
+            "http": type("Http", (BoundedHttp,), dict(bounds)),
             "ws": LiveProtocol,
             "ws_max_size": MAX_MESSAGE_BYTES,
             "ws_per_message_deflate": False,

@@ -56,6 +56,10 @@ class FakeWebhookRepository:
         )
         return expires_at if overlap_s else None
 
+    async def count_secrets(self, webhook_id: UUID) -> int:
+        secrets = self._row(webhook_id).secrets
+        return sum(secret.expires_at is None or secret.expires_at > self._now for secret in secrets)
+
     async def disable(self, webhook_id: UUID, reason: str) -> None:
         row = self._tables.webhooks.get(webhook_id)
         if row is None:

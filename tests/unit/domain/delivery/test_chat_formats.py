@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from monitor.domain.alerts import Alert
@@ -15,6 +16,7 @@ from monitor.domain.alerts.notification import FLAPPING, RAISED, RESOLVED, notif
 from monitor.domain.delivery.chat_formats import ALERTS, TEXT_MAX, TITLE_MAX, ChatMessage, message_of, render
 from monitor.domain.vocab import BodyFormat, Severity
 from tests import strategies as our
+from tests.strategies import json_texts
 from tests.unit.domain.alerts.alert_stories import DOWN, Story
 
 CHATS = [BodyFormat.SLACK, BodyFormat.DISCORD, BodyFormat.TEAMS]
@@ -72,6 +74,29 @@ def sent(body_format: BodyFormat, event_type: str, payload: bytes) -> Any:
 def blocks(card: Any) -> list[Any]:
     body: list[Any] = card["attachments"][0]["content"]["body"]
     return body
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        (rb'{"name":"J\u00fcrgen M\u00FCller"}', '{"name":"Jürgen Müller"}'),
+        (rb'"\ud83d\ude00"', '"😀"'),
+        (rb'"\\u00fc \\\u00fc"', r'"\\u00fc \\ü"'),
+        (rb'"\u0022 \u005c \u0000 \u202e \n"', r'"\u0022 \u005c \u0000 \u202e \n"'),
+        (rb'"\ud800 \udc00\ud83d"', r'"\ud800 \udc00\ud83d"'),
+        (rb'"\u00f', r'"\u00f'),
+    ],
+)
+def test_escapes_of_visible_characters_are_shown_as_the_characters(payload: bytes, shown: str) -> None:
+    assert message_of("order.paid", payload).text == shown
+
+
+@given(json_texts)
+def test_a_readable_payload_is_the_same_json(payload: bytes) -> None:
+    """Law: what is shown of a payload, uncut, means what the payload means."""
+    text = message_of("order.paid", payload).text
+    assume(len(text) < TEXT_MAX)
+    assert repr(json.loads(text)) == repr(json.loads(payload))
 
 
 @given(types, st.binary())

@@ -39,6 +39,9 @@ class FakeSigning:
         self._made += 1
         return bytes([self._made]) * 32, f"secret-{scheme}-{self._made}"
 
+    def shown(self, scheme: SignatureScheme, key: bytes) -> str:
+        return f"shown-{scheme}-{len(key)}"
+
 
 def canonical(url: str) -> str:
     if "internal" in url:

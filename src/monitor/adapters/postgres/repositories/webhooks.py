@@ -95,6 +95,13 @@ class PostgresWebhookRepository:
         await self._change(row)
         return expires_at if overlap_s else None
 
+    async def count_secrets(self, webhook_id: UUID) -> int:
+        found: int = await self._raw.fetchval(
+            "SELECT count(*) FROM webhook_secrets WHERE webhook_id = $1 AND (expires_at IS NULL OR expires_at > now())",
+            webhook_id,
+        )
+        return found
+
     async def disable(self, webhook_id: UUID, reason: str) -> None:
         await self._evaluate_soon(webhook_id)
         row = await self._webhooks.get_one_or_none(

@@ -33,6 +33,10 @@ class WebhookRepository(Protocol):
         """Make *secret* the current one; return until when the previous one signs too, ``None`` if it does not."""
         ...
 
+    async def count_secrets(self, webhook_id: UUID) -> int:
+        """Return how many secrets of a webhook sign now."""
+        ...
+
     async def disable(self, webhook_id: UUID, reason: str) -> None:
         """Disable a webhook automatically; the first *reason* stays. Safe to repeat; unknown ids are ignored."""
         ...

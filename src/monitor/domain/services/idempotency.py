@@ -1,0 +1,47 @@
+"""What makes a call safe to repeat, and its answer true when the database is lost right after the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import msgspec
+
+from monitor.domain.errors import Unavailable
+from monitor.domain.ports.unit_of_work import UnitOfWork
+
+T = TypeVar("T")
+
+
+async def stored_response(uow: UnitOfWork, scope: str, key: str | None, body: bytes, type_: type[T]) -> T | None:
+    """
+    Return the response of an earlier call with the Idempotency-Key *key*, waiting for one that is under way.
+
+    Args:
+        scope: subject and resource; the same key in another scope is another key.
+        body: of the request, to which the key is bound for 24 hours.
+
+    Returns:
+        ``None`` without a key or an earlier call: do the work, then :func:`store_response`.
+
+    Raises:
+        IdempotencyMismatch: *key* came with another body.
+    """
+    if key is None:
+        return None
+    response = await uow.idempotency.begin(scope, key, body)
+    return None if response is None else msgspec.json.decode(response, type=type_)
+
+
+async def store_response(uow: UnitOfWork, scope: str, key: str | None, response: object) -> None:
+    """Store *response* for repeats of the call, in its transaction; nothing happens without a key."""
+    if key is not None:
+        await uow.idempotency.finish(scope, key, msgspec.json.encode(response))
+
+
+async def read_back(read: Awaitable[T], written: T) -> T:
+    """Return what *read* finds after a commit, or *written* if the database cannot be read any more."""
+    try:
+        return await read
+    except Unavailable:
+        return written

@@ -1,0 +1,89 @@
+"""Calls that add something, made twice with one Idempotency-Key; and a commit whose answer is lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+
+from monitor.bootstrap.container import Container
+from monitor.domain.errors import UnknownOutcome
+from tests import samples
+from tests.integration.support import Api, assert_problem, sql
+
+URL = "http://127.0.0.1:9/hook"
+NOW = datetime.now(UTC).isoformat()
+SOON = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+BEFORE = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+
+BODIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "webhooks": ({"name": "a", "url": URL}, {"name": "b", "url": URL}),
+    "webhooks/{id}/rotate-secret": ({}, {"overlap_s": 60}),
+    "webhooks/{id}/attempts": (
+        {"attempts": [{"delivered_at": NOW, "latency_ms": 1, "status_code": 200}]},
+        {"attempts": [{"delivered_at": NOW, "latency_ms": 2, "status_code": 200}]},
+    ),
+    "webhooks/{id}/replay": ({"from": BEFORE, "to": SOON}, {"from": BEFORE, "to": SOON, "states": ["failed"]}),
+    "silences": (
+        {"reason": "a", "ends_at": SOON, "kind": "failing"},
+        {"reason": "b", "ends_at": SOON, "kind": "failing"},
+    ),
+    "events": ({"type": "a.b", "payload": 1}, {"type": "a.b", "payload": 2}),
+}
+ROWS = (
+    "SELECT (SELECT count(*) FROM webhooks), (SELECT count(*) FROM webhook_secrets), (SELECT count(*) FROM attempts),"
+    " (SELECT count(*) FROM replays), (SELECT count(*) FROM silences), (SELECT count(*) FROM events),"
+    " (SELECT count(*) FROM audit_log)"
+)
+
+
+@pytest.mark.parametrize("route", BODIES)
+async def test_a_repeat_with_its_key_adds_nothing_and_gets_the_same_response(
+    route: str, api: Api, parts: Container
+) -> None:
+    path = route.format(id=(await api.create(URL))["id"])
+    body, other = BODIES[route]
+    key = {"Idempotency-Key": "one"}
+    first = await api.post(path, json=body, headers=key)
+    assert first.is_success, first.text
+    async with sql(parts) as connection:
+        before = await connection.fetchrow(ROWS)
+        again = await api.post(path, json=body, headers=key)
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+        assert again.content == first.content
+        assert again.headers.get("location") == first.headers.get("location")
+        assert await connection.fetchrow(ROWS) == before
+        assert_problem(await api.post(path, json=other, headers=key), 422, "idempotency_mismatch")
+        assert await connection.fetchrow(ROWS) == before
+        assert (await api.post(path, json=body)).is_success
+        assert await connection.fetchrow(ROWS) != before
+
+
+async def test_a_key_is_of_one_webhook(api: Api) -> None:
+    body = BODIES["webhooks/{id}/rotate-secret"][0]
+    key = {"Idempotency-Key": "one"}
+    secrets = set()
+    for _ in range(2):
+        path = f"webhooks/{(await api.create(URL))['id']}/rotate-secret"
+        secrets.add((await api.post(path, json=body, headers=key)).json()["secret"])
+    assert len(secrets) == 2
+
+
+async def test_a_commit_whose_answer_is_lost_has_an_unknown_outcome(parts: Container, api: Api) -> None:
+    async with sql(parts) as connection:
+        with pytest.raises(UnknownOutcome, match="may have been made"):
+            await _commit_after_termination(parts, connection)
+    assert (await api.read("audit-log"))["items"] == []
+
+
+async def _commit_after_termination(parts: Container, connection: asyncpg.Connection) -> None:
+    async with parts.unit_of_work() as uow:
+        await uow.audit.add(samples.ACTOR, "webhook.pause", "webhook:x", before=None, after=None)
+        pids = await connection.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+        )
+        for row in pids:
+            await connection.execute("SELECT pg_terminate_backend($1, 5000)", row["pid"])
+        await uow.commit()
