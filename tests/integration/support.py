@@ -31,7 +31,8 @@ from monitor.bootstrap.server import build_app
 from monitor.bootstrap.worker import build_worker
 from monitor.cli.openapi import document
 from monitor.domain.ids import id_millis
-from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.vocab import Role
 from monitor.http.server.server import Server
 from monitor.settings.schema import Db, Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker

@@ -3,13 +3,17 @@ The delivery loop of one worker.
 
 ::
 
-    NOTIFY or 1 s poll ──► claim ──► ready ──► in flight ──► results ──► settle in batches
+    NOTIFY or 1 s poll ──► claim ──► stock ──► in flight ──► results ──► settle in batches
                              ▲                                                        │
                              └──────── room again for a webhook that had more ◄───────┘
 
 Claim and settle take turns, since both lock the webhooks' lanes: a claim would skip what a settle of our own holds.
 Meanwhile sending goes on with what is ready. Few large claims and settles cost far less than many small ones, so a busy
 worker claims when half of its stock is used up and lets results gather; an idle one does either at once.
+
+What waited in stock for over a second, since receivers are slow or this process slept, is checked before it is sent:
+its webhook may be paused, changed or deleted, and its lease lost. After an outage that leases may not have survived,
+they are renewed and results settled before the next claim.
 
 A delivery in flight takes no task: its outcome calls back, is kept for the next settle, and the next one sets out.
 
@@ -33,8 +37,15 @@ from monitor.domain.ports.sender import PendingSend
 from monitor.domain.ports.wakeups import DueWebhooks, Wakeups
 from monitor.domain.services.deliver import Deliverer, SentDelivery, Settlement
 from monitor.worker.attempt_log import LogAttempts
+from monitor.worker.stock import Pace, Stock
 
 log = structlog.get_logger(__name__)
+
+LOCKED_S = 0.05
+"""How long to wait before a lane that another transaction has is tried again."""
+
+LOCKED_WHILE_STOPPING_S = 5.0
+"""How long a worker that stops waits for such a lane."""
 
 REFILL_SLACK_S = 0.005
 """Added to the wait for a rate limit, so that the token is whole by the clock of the database."""
@@ -70,34 +81,36 @@ class DeliveryWorker:
         config: DeliveryConfig,
         *,
         log_attempts: LogAttempts,
+        monotonic: Callable[[], float],
     ) -> None:
         self._deliverer = deliverer
         self._wakeups = wakeups
         self._config = config
         self._log_attempts = log_attempts
+        self._monotonic = monotonic
         self._hints: set[UUID] = set()
         self._poll_all = True
         self._exhausted: set[UUID] = set()
         self._claimable = asyncio.Event()
+        self._checkable = asyncio.Event()
         self._settleable = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._ready: deque[ClaimedDelivery] = deque()
+        self._stock = Stock(monotonic, config.lease_s)
         # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
         self._in_flight: dict[tuple[UUID, int], tuple[ClaimedDelivery, PendingSend]] = {}
         self._returned = asyncio.Event()
         self._sent: deque[SentDelivery] = deque()
         self._settling: list[SentDelivery] = []
-        self._stock = 0
-        self._stock_from = 0.0
-        self._sent_since = 0
+        self._pace = Pace(config.ahead_s)
         self._turn = asyncio.Lock()
+        self._renewed_at = monotonic()
         self._settled_at = 0.0
         """When a settle last succeeded, or a first result began to wait, by the clock of the event loop."""
 
     @property
     def held(self) -> int:
         """How many deliveries are leased by this worker and not settled."""
-        return len(self._ready) + len(self._in_flight) + len(self._sent) + len(self._settling)
+        return len(self._stock) + len(self._in_flight) + len(self._sent) + len(self._settling)
 
     def stop(self) -> None:
         """Claim nothing more and drain."""
@@ -110,6 +123,7 @@ class DeliveryWorker:
             "worker.listen": self._listen_loop,
             "worker.poll": self._poll_loop,
             "worker.claim": self._claim_loop,
+            "worker.check": self._check_loop,
             "worker.settle": self._settle_loop,
             "worker.renew": self._renew_loop,
         }
@@ -133,6 +147,11 @@ class DeliveryWorker:
     async def claim(self) -> int:
         """Take what is due and start sending it; return how many deliveries that are."""
         async with self._turn:
+            if self._monotonic() - self._renewed_at > self._config.lease_s / 2:
+                # Leases may run out, or did: what is held here would be due for this claim.
+                await self.renew()
+                while (self._sent or self._settling) and await self._settle():
+                    pass
             return await self._claim()
 
     async def _claim(self) -> int:
@@ -142,12 +161,12 @@ class DeliveryWorker:
         hints = None if self._poll_all else self._hints
         self._hints, self._poll_all = set(), False
         try:
-            claim = await self._deliverer.claim(hints, free)
+            claim = await self._deliverer.claim(hints, free, [delivery.id for delivery in self._held()])
         except BaseException:
             # Nothing was leased for certain; whatever was is due again when its lease runs out.
             self._poll_all = True
             raise
-        self._ready.extend(claim.deliveries)
+        self._stock.add(claim.deliveries, claim.at)
         self._start_ready()
         if len(claim.deliveries) >= free:
             # The worker was the limit, not the webhooks: look again at all of them as soon as there is room.
@@ -159,25 +178,22 @@ class DeliveryWorker:
 
     def _room(self) -> int:
         """Return how many deliveries to claim: what is free, and what lacks of the stock."""
-        self._measure_pace()
+        self._pace.measure(asyncio.get_running_loop().time())
         free = self._config.concurrency - len(self._in_flight)
-        return min(free + self._stock - len(self._ready), self._config.backlog - self.held)
-
-    def _measure_pace(self) -> None:
-        """Let the stock follow what was sent lately, so that a worker whose receivers hang leases nothing ahead."""
-        now = asyncio.get_running_loop().time()
-        elapsed_s = now - self._stock_from
-        if elapsed_s >= self._config.ahead_s:
-            self._stock = int(self._sent_since * self._config.ahead_s / elapsed_s)
-            self._stock_from, self._sent_since = now, 0
+        return min(free + self._pace.wanted - len(self._stock), self._config.backlog - self.held)
 
     def _ask_for_more(self) -> None:
-        if len(self._ready) <= self._stock // 2 and (self._hints or self._poll_all):
+        if len(self._stock) <= self._pace.wanted // 2 and (self._hints or self._poll_all):
             self._claimable.set()
 
     def _start_ready(self) -> None:
-        while self._ready and len(self._in_flight) < self._config.concurrency and not self._stopping.is_set():
-            self._start(self._ready.popleft())
+        while len(self._in_flight) < self._config.concurrency and not self._stopping.is_set():
+            delivery = self._stock.take()
+            if delivery is None:
+                break
+            self._start(delivery)
+        if self._stock.stale:
+            self._checkable.set()
 
     def _start(self, delivery: ClaimedDelivery) -> None:
         try:
@@ -187,29 +203,53 @@ class DeliveryWorker:
             log.exception("send_failed", delivery_id=str(delivery.id), webhook_id=str(delivery.webhook_id))
             pending = None
         if pending is None:
-            self._sent_since += 1
+            self._pace.sent += 1
         else:
             self._in_flight[delivery.id, delivery.fencing_token] = (delivery, pending)
+
+    async def check(self) -> int:
+        """Check what waited too long, and start sending what may be sent; return how many deliveries those are."""
+        async with self._turn:
+            stale = self._stock.stale
+            if not stale or self._stopping.is_set():
+                return 0
+            result = await self._deliverer.check(stale)
+            if self._stopping.is_set():
+                # Stopping releases all of them.
+                return 0
+            undetermined = {delivery.id for delivery in result.undetermined}
+            decided = [delivery for delivery in stale if delivery.id not in undetermined]
+            self._stock.end_check(decided, result.sendable, result.at)
+            self._start_ready()
+            return len(result.sendable)
 
     async def settle(self) -> int:
         """Write what was sent; return how many attempts that are. Calls take turns."""
         async with self._turn:
-            while self._sent and len(self._settling) < self._config.settle_batch:
-                self._settling.append(self._sent.popleft())
-            if not self._settling:
-                return 0
-            batch = self._settling
-            settlements = await self._write(batch)
-            self._settling = []
+            return await self._settle()
+
+    async def _settle(self) -> int:
+        while self._sent and len(self._settling) < self._config.settle_batch:
+            self._settling.append(self._sent.popleft())
+        if not self._settling:
+            return 0
+        batch = self._settling
+        settlements = await self._write(batch)
+        self._settling = []
+        locked = [sent for _, settlement in settlements for sent in settlement.locked]
+        self._sent.extend(locked)
+        if len(locked) == len(batch):
+            return 0
         self._settled_at = asyncio.get_running_loop().time()
         freed = self._exhausted & {sent.delivery.webhook_id for sent in batch}
         self._exhausted -= freed
         self._hints |= freed
         self._ask_for_more()
         # Reported only now: what happens to a log line must not decide what happens to a result.
+        left = {sent.attempt_id for sent in locked}
         for part, settlement in settlements:
-            self._report(part, settlement)
-        return len(batch)
+            self._report([sent for sent in part if sent.attempt_id not in left], settlement)
+        return len(batch) - len(locked)
 
     async def _write(self, batch: list[SentDelivery]) -> list[tuple[list[SentDelivery], Settlement]]:
         try:
@@ -230,14 +270,19 @@ class DeliveryWorker:
 
         A worker that cannot settle lets its leases run out, so that another one takes over.
         """
-        held = [*self._ready, *(delivery for delivery, _ in self._in_flight.values())]
-        results = [sent.delivery for sent in (*self._sent, *self._settling)]
+        held, results = self._held(), len(self._sent) + len(self._settling)
         stalled_s = asyncio.get_running_loop().time() - self._settled_at
         if results and stalled_s > self._config.lease_s:
-            log.error("lease_renewal_stopped", unsettled=len(results), stalled_s=round(stalled_s, 1))
+            log.error("lease_renewal_stopped", unsettled=results, stalled_s=round(stalled_s, 1))
             return
-        if held or results:
-            await self._deliverer.renew(held + results)
+        at = self._monotonic()
+        if held:
+            self._stock.remove(await self._deliverer.renew(held))
+        self._renewed_at = at
+
+    def _held(self) -> list[ClaimedDelivery]:
+        attempts = [delivery for delivery, _ in self._in_flight.values()]
+        return [*self._stock, *attempts, *(sent.delivery for sent in (*self._sent, *self._settling))]
 
     async def _listen_loop(self) -> None:
         await self._wakeups.listen(self.wake)
@@ -249,13 +294,22 @@ class DeliveryWorker:
             if not self._stopping.is_set() and await self._unless_unavailable(self.claim):
                 self._ask_for_more()
 
+    async def _check_loop(self) -> None:
+        while True:
+            if not self._stock.stale:
+                self._checkable.clear()
+                await self._checkable.wait()
+            if not await self._unless_unavailable(self.check):
+                await asyncio.sleep(LOCKED_S)
+
     async def _settle_loop(self) -> None:
         while True:
             await self._settleable.wait()
             while self._sent or self._settling:
-                if self._ready:
+                if self._stock:
                     await asyncio.sleep(self._config.gather_s)
-                await self._unless_unavailable(self.settle)
+                if not await self._unless_unavailable(self.settle):
+                    await asyncio.sleep(LOCKED_S)
             # Cleared last: a loop that failed in between finds the results when it is started again.
             self._settleable.clear()
 
@@ -267,16 +321,17 @@ class DeliveryWorker:
     async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(self._config.renew_s)
-            await self._unless_unavailable(self.renew)
+            while await self._unless_unavailable(self.renew) is None:
+                pass
 
-    async def _unless_unavailable(self, step: Callable[[], Awaitable[int | None]]) -> int:
-        """Run one step; an outage of the database delays the loop."""
+    async def _unless_unavailable(self, step: Callable[[], Awaitable[int | None]]) -> int | None:
+        """Run one step; an outage of the database delays the loop, and the result is ``None``."""
         try:
             return await step() or 0
         except Unavailable as error:
             log.warning("database_unavailable", step=step.__name__, detail=error.detail)
         await asyncio.sleep(self._config.retry_s)
-        return 0
+        return None
 
     def _take(self, sent: SentDelivery) -> None:
         del self._in_flight[sent.delivery.id, sent.delivery.fencing_token]
@@ -285,7 +340,7 @@ class DeliveryWorker:
         self._sent.append(sent)
         self._settleable.set()
         self._returned.set()
-        self._sent_since += 1
+        self._pace.sent += 1
         self._start_ready()
         self._ask_for_more()
 
@@ -300,7 +355,7 @@ class DeliveryWorker:
     async def _drain(self) -> None:
         log.info("draining", in_flight=len(self._in_flight), drain_s=self._config.drain_s)
         # What was not begun can be begun by another worker at once.
-        unsent, self._ready = [*self._ready], deque()
+        unsent = self._stock.clear()
         await self._release(unsent)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._config.drain_s):
@@ -309,8 +364,13 @@ class DeliveryWorker:
                     await self._returned.wait()
         unfinished = self._abandon()
         # What an outage keeps us from writing falls due again when its lease runs out.
-        while (self._sent or self._settling) and await self._unless_unavailable(self.settle):
-            pass
+        deadline = asyncio.get_running_loop().time() + LOCKED_WHILE_STOPPING_S
+        while self._sent or self._settling:
+            settled = await self._unless_unavailable(self.settle)
+            if settled is None or asyncio.get_running_loop().time() > deadline:
+                break
+            if not settled:
+                await asyncio.sleep(LOCKED_S)
         await self._release(unfinished)
         log.info("drained", released=len(unsent) + len(unfinished))
 

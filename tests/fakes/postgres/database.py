@@ -122,6 +122,7 @@ class FakeDatabase:
     Attributes:
         down: every transaction and read raises ``Unavailable``.
         commits_fail: transactions run, but cannot be committed.
+        locked: lanes that another transaction holds.
         domain_events: what was recorded and committed, oldest first.
     """
 
@@ -132,6 +133,7 @@ class FakeDatabase:
         self.listeners: list[Callable[[DueWebhooks], None]] = []
         self.down = False
         self.commits_fail = False
+        self.locked: set[UUID] = set()
         self.domain_events: list[DomainEvent] = []
 
     def require_up(self) -> None:

@@ -10,7 +10,8 @@ from uuid import UUID
 from structlog.typing import EventDict
 
 from monitor.bootstrap.supervise import Supervisor
-from monitor.domain.services.deliver import DeliverConfig, Deliverer, SentDelivery
+from monitor.domain.services.deliver import Deliverer, SentDelivery
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.vocab import DeliveryState
 from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
 from tests import samples
@@ -49,7 +50,13 @@ class Site:
         )
 
     def worker(self, config: DeliveryConfig = QUIET, deliverer: Deliverer | None = None) -> DeliveryWorker:
-        return DeliveryWorker(deliverer or self.deliverer(), FakeWakeups(self.database), config, log_attempts=self.log)
+        return DeliveryWorker(
+            deliverer or self.deliverer(),
+            FakeWakeups(self.database),
+            config,
+            log_attempts=self.log,
+            monotonic=self.clock.monotonic,
+        )
 
     def log(self, batch: Sequence[SentDelivery], lost: Collection[UUID]) -> None:
         self.logged += [(sent, sent.delivery.id in lost) for sent in batch]

@@ -8,10 +8,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import msgspec
+import pytest
 import structlog.testing
 
 from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import SentDelivery
 from monitor.worker.delivery_loop import DeliveryConfig
 from tests import samples
@@ -37,20 +39,76 @@ async def test_an_idle_worker_asks_the_database_for_no_renewal(site: Site) -> No
     await site.worker().renew()
 
 
-async def test_a_delivery_that_comes_back_while_its_first_attempt_hangs_is_settled_once(site: Site) -> None:
+async def test_a_delivery_is_not_claimed_while_its_first_attempt_hangs(site: Site) -> None:
     await site.webhook(1)
     site.sender.open.clear()
     worker = site.worker()
     await worker.claim()
     site.clock.advance(31)
     worker.wake(None)
-    assert await worker.claim() == 1
-    assert worker.held == 2
+    assert await worker.claim() == 0
+    assert worker.held == 1
     site.sender.open.set()
     await until(lambda: not worker._in_flight)
-    assert await worker.settle() == 2
+    assert await worker.settle() == 1
     assert site.delivered == 1
-    assert len(site.database.tables.attempts) == 1
+    assert len(site.sender.requests) == 1
+
+
+async def test_after_an_outage_longer_than_the_lease_results_are_settled_before_the_next_claim(site: Site) -> None:
+    webhook_id = await site.webhook(3)
+    worker = site.worker()
+    await worker.claim()
+    await until(lambda: not worker._in_flight)
+    site.database.down = True
+    for step in (worker.settle, worker.renew):
+        with pytest.raises(Unavailable):
+            await step()
+    site.clock.advance(31)
+    with pytest.raises(Unavailable):
+        await worker.claim()
+    site.database.down = False
+    await site.publish(webhook_id)
+    worker.wake(None)
+    assert await worker.claim() == 1
+    assert (site.delivered, len(site.database.tables.attempts)) == (3, 3)
+    await until(lambda: not worker._in_flight)
+    await worker.settle()
+    assert (site.delivered, len(site.sender.requests)) == (4, 4)
+
+
+async def test_a_renewal_that_fails_is_repeated_at_once(site: Site) -> None:
+    await site.webhook(1)
+    site.sender.open.clear()
+    async with running(site.worker(DeliveryConfig(poll_s=3_600.0, renew_s=0.2, retry_s=0.001))):
+        await until(lambda: len(site.sender.requests) == 1)
+        site.database.down = True
+        with structlog.testing.capture_logs() as logs:
+            await until(lambda: sum(line.get("step") == "renew" for line in logs) >= 2)
+        site.database.down = False
+        site.clock.advance(25)
+        lease_end = site.clock.now() + timedelta(seconds=30)
+        await until(lambda: {d.due_at for d in site.database.tables.deliveries.values()} == {lease_end})
+        site.sender.open.set()
+
+
+async def test_a_locked_lane_holds_back_its_own_results_only(site: Site) -> None:
+    held, free = await site.webhook(2), await site.webhook(2)
+    async with running(site.worker()):
+        await until(lambda: site.delivered == 4)
+        await site.publish(held)
+        await until(lambda: site.delivered == 5)
+        site.sender.open.clear()
+        for webhook_id in (held, free):
+            await site.publish(webhook_id, 2)
+        await until(lambda: len(site.sender.requests) == 9)
+        site.database.locked.add(held)
+        site.sender.open.set()
+        await until(lambda: site.delivered == 7)
+        assert {d.webhook_id for d in site.database.tables.deliveries.values()} == {held}
+        site.database.locked.clear()
+        await until(lambda: site.delivered == 9)
+    assert len(site.logged) == len(site.sender.requests) == 9
 
 
 async def test_stopping_finishes_what_is_in_flight_and_claims_nothing_more(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import TypeVar
 from uuid import UUID
@@ -27,7 +28,7 @@ _LANE_COLUMNS = """
 LOCK_LANES = f"""
 SELECT {_LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
-WHERE l.webhook_id = ANY($1) ORDER BY l.webhook_id FOR UPDATE OF l
+WHERE l.webhook_id = ANY($1) ORDER BY l.webhook_id FOR NO KEY UPDATE OF l
 """
 
 # The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
@@ -49,7 +50,7 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
       SELECT d.due_at FROM deliveries d WHERE d.webhook_id = l.webhook_id ORDER BY d.id LIMIT 1))
 ORDER BY l.last_attempt_at NULLS FIRST
 LIMIT $2
-FOR UPDATE OF l SKIP LOCKED
+FOR NO KEY UPDATE OF l SKIP LOCKED
 """
 
 # A separate statement, after the locks: the snapshot of the locking one may lack leases that were committed just before
@@ -82,8 +83,12 @@ class PostgresLanes:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
-        rows = await self._connection.fetch(LOCK_LANES, list(webhook_ids))
+    async def clock(self) -> datetime:
+        at: datetime = await self._connection.fetchval("SELECT clock_timestamp()")
+        return at
+
+    async def lock_lanes(self, webhook_ids: Collection[UUID], *, wait: bool = True) -> dict[UUID, Lane]:
+        rows = await self._connection.fetch(LOCK_LANES if wait else f"{LOCK_LANES} SKIP LOCKED", list(webhook_ids))
         return {row["webhook_id"]: _lane(row) for row in rows}
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
