@@ -30,7 +30,7 @@ SELECT l.webhook_id, l.unevaluated, l.failing_since, l.health_status, l.health_r
 FROM webhook_lanes l
 JOIN webhooks w ON w.id = l.webhook_id
 LEFT JOIN webhook_baselines b ON b.webhook_id = l.webhook_id
-WHERE l.evaluate_at <= now() ORDER BY l.evaluate_at LIMIT $1 FOR UPDATE OF l SKIP LOCKED
+WHERE l.evaluate_at <= now() ORDER BY l.evaluate_at LIMIT $1 FOR NO KEY UPDATE OF l SKIP LOCKED
 """
 
 # The partial index on the state holds few rows, whatever the number of deliveries.
