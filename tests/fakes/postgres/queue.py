@@ -123,13 +123,20 @@ class FakeDeliveryQueue:
             return done.state, done.webhook_id
         raise NotFound("There is no delivery with this id.")
 
+    async def has_event(self, delivery_id: UUID) -> bool:
+        row = self._tables.deliveries.get(delivery_id) or self._tables.finished.get(delivery_id)
+        return row is not None and row.event_id in self._tables.events
+
     async def requeue(self, delivery_id: UUID) -> None:
         if done := self._tables.finished.get(delivery_id):
             self._move_back(done, self._now)
         delivery = self._tables.deliveries[delivery_id]
         if delivery.leased_by is None or delivery.due_at <= self._now:
-            self._put(replace(delivery, due_at=self._now))
-        self._woken.add(delivery.webhook_id)
+            rows = self._tables.deliveries.values()
+            others = [d.due_at for d in rows if d.webhook_id == delivery.webhook_id and d.id != delivery_id]
+            first = min(others, default=self._now) - timedelta(microseconds=1)
+            self._put(replace(delivery, due_at=min(self._now, first) if others else self._now))
+            self._woken.add(delivery.webhook_id)
 
     async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
         waiting = [delivery for delivery in self._due(webhook_id) if delivery.leased_by is None]

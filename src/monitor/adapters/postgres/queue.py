@@ -79,6 +79,14 @@ WITH back AS (DELETE FROM deliveries_finished WHERE id = $1 RETURNING *)
 INSERT INTO deliveries ({_KEPT}, due_at) SELECT {_KEPT}, now() FROM back
 """
 
+# One that is being sent right now keeps its lease; its outcome decides.
+REQUEUE_FIRST = """
+UPDATE deliveries d SET due_at = least(now(), (
+    SELECT min(other.due_at) - interval '1 microsecond' FROM deliveries other
+    WHERE other.webhook_id = d.webhook_id AND other.id <> d.id))
+WHERE d.id = $1 AND (d.leased_by IS NULL OR d.due_at <= now()) RETURNING d.webhook_id
+"""
+
 _CHOSEN = "webhook_id = $1 AND id >= $2 AND id < $3 AND state = ANY($4)"
 
 COUNT_FINISHED = f"SELECT count(*) FROM (SELECT FROM deliveries_finished WHERE {_CHOSEN} LIMIT {COUNTED_MAX}) AS found"
@@ -235,15 +243,20 @@ class PostgresDeliveryQueue(PostgresLanes):
             raise NotFound(NO_DELIVERY)
         return DeliveryState(row["state"]), row["webhook_id"]
 
-    async def requeue(self, delivery_id: UUID) -> None:
-        await self._connection.execute(REQUEUE, delivery_id)
-        webhook_id = await self._connection.fetchval(
-            # One that is being sent right now keeps its lease; its outcome decides.
-            "UPDATE deliveries SET due_at = CASE WHEN leased_by IS NULL OR due_at <= now() THEN now() ELSE due_at END"
-            " WHERE id = $1 RETURNING webhook_id",
+    async def has_event(self, delivery_id: UUID) -> bool:
+        found: bool = await self._connection.fetchval(
+            "SELECT EXISTS (SELECT FROM events WHERE id = ("
+            " SELECT event_id FROM deliveries WHERE id = $1"
+            " UNION ALL SELECT event_id FROM deliveries_finished WHERE id = $1 LIMIT 1))",
             delivery_id,
         )
-        await wake(self._connection, [webhook_id])
+        return found
+
+    async def requeue(self, delivery_id: UUID) -> None:
+        await self._connection.execute(REQUEUE, delivery_id)
+        webhook_id = await self._connection.fetchval(REQUEUE_FIRST, delivery_id)
+        if webhook_id is not None:
+            await wake(self._connection, [webhook_id])
 
     async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
         # Nothing is claimed from the lane meanwhile, so no live lease can be rewritten.

@@ -15,6 +15,7 @@ from monitor.domain.delivery.circuit_breaker import (
     BreakerState,
     Permit,
     permit,
+    probe_due,
     record_outcome,
     start_probe,
 )
@@ -89,6 +90,12 @@ def refill_s(lane: Lane, now: datetime) -> float | None:
 def reopen(lane: Lane) -> Lane:
     """Return *lane* for a webhook that was enabled again: earlier failures no longer count."""
     return msgspec.structs.replace(lane, failing_since=None, breaker=Breaker())
+
+
+def probe_now(lane: Lane, now: datetime) -> Lane:
+    """Return *lane* with its probe due at *now* if its breaker is open: a user asked for an attempt."""
+    breaker = probe_due(lane.breaker, now)
+    return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
 
 
 def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:

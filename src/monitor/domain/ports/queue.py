@@ -122,8 +122,12 @@ class DeliveryQueue(Protocol):
         """Lock a delivery; return its state and webhook. Raises ``NotFound``."""
         ...
 
+    async def has_event(self, delivery_id: UUID) -> bool:
+        """Whether the event of a delivery is still stored."""
+        ...
+
     async def requeue(self, delivery_id: UUID) -> None:
-        """Make a delivery due now, finished or not, and wake a worker at commit."""
+        """Make a delivery due now, before those that wait already, finished or not; wake a worker at commit."""
         ...
 
     async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.delivery.lane import reopen
+from monitor.domain.delivery.lane import probe_now, reopen
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.monitoring.metrics import DAY_S
@@ -191,18 +191,24 @@ class WebhookCommands:
         return await self._queries.webhook(webhook_id)
 
     async def retry_delivery(self, delivery_id: UUID, actor: Actor) -> DeliveryView:
-        """Make a delivery due now, also one that failed or was cancelled.
+        """
+        Make a delivery due now and next in line, also one that failed or was cancelled. An open breaker admits it as
+        its probe.
 
         Raises:
             NotFound.
-            Conflict: it was delivered; replay the event instead.
+            Conflict: it was delivered; replay the event instead. Or its event is past retention.
         """
         async with self._unit_of_work() as uow:
             state, webhook_id = await uow.queue.get(delivery_id)
             if state is DeliveryState.DELIVERED:
                 raise Conflict("This delivery was delivered; there is nothing to retry.")
             await uow.webhooks.get(webhook_id)
+            if not await uow.queue.has_event(delivery_id):
+                raise Conflict("The event of this delivery is past its retention; there is nothing left to send.")
             await uow.queue.requeue(delivery_id)
+            lanes = await uow.queue.lock_lanes([webhook_id])
+            await uow.queue.save_lanes([probe_now(lane, uow.now) for lane in lanes.values()])
             await self._audit_delivery(uow, actor, "delivery.retry", delivery_id, state)
             await uow.commit()
         return await self._queries.delivery(delivery_id)

@@ -12,6 +12,7 @@ import structlog
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.queries.held import HELD_COLUMNS, held_deliveries
 from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.rows import (
     ATTEMPT_COLUMNS,
@@ -37,13 +38,14 @@ from monitor.domain.webhooks.destination import Destination
 
 log = structlog.get_logger(__name__)
 
-_WEBHOOK = """
-SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at
+_WEBHOOK = f"""
+SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS}
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id
 """
 
-EVALUATED_WEBHOOK = """
-SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, b.signals, b.normal
+EVALUATED_WEBHOOK = f"""
+SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS},
+    b.signals, b.normal
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
 WHERE w.id = $1 AND w.deleted_at IS NULL
 """
@@ -151,7 +153,8 @@ class PostgresQueries:
             f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE delivery_id = $1 ORDER BY id DESC LIMIT {_ATTEMPT_LIMIT}",
             delivery_id,
         )
-        return delivery_view(row, await self._event_types([row]), [attempt_view(a) for a in attempts])
+        held = await held_deliveries(self._db, [row])
+        return delivery_view(row, await self._event_types([row]), held, [attempt_view(a) for a in attempts])
 
     async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
         condition = Where()
@@ -168,8 +171,8 @@ class PostgresQueries:
         page = f"ORDER BY id DESC LIMIT {limit}"
         both = _deliveries(f"{pending} {page}", f"{finished} {page}")
         rows = await self._db.fetch(f"{both} {page}", *finished.args)
-        types = await self._event_types(rows)
-        return [delivery_view(row, types) for row in rows]
+        types, held = await self._event_types(rows), await held_deliveries(self._db, rows)
+        return [delivery_view(row, types, held) for row in rows]
 
     async def _event_types(self, rows: list[asyncpg.Record]) -> dict[UUID, str]:
         found = await self._db.fetch(

@@ -9,8 +9,10 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row, health_of
+from monitor.adapters.postgres.queries.held import held_of
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
+from monitor.domain.delivery.held import Held
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.ids import id_time
 from monitor.domain.views.deliveries import AttemptView, DeliveryView
@@ -21,7 +23,8 @@ from monitor.domain.webhooks.webhook import MASK
 def webhook_view(row: asyncpg.Record, **members: Any) -> WebhookView:
     headers = dict.fromkeys(row["header_names"], MASK)
     health = health_of(row, HealthView)
-    return from_row(row, WebhookView, "labels", "retry", "rate_limit", headers=headers, health=health, **members)
+    members |= {"headers": headers, "health": health, "held": held_of(row)}
+    return from_row(row, WebhookView, "labels", "retry", "rate_limit", **members)
 
 
 def evaluated_webhook_view(row: asyncpg.Record) -> WebhookView:
@@ -37,10 +40,17 @@ def evaluated_webhook_view(row: asyncpg.Record) -> WebhookView:
 def delivery_view(
     row: asyncpg.Record,
     event_types: dict[UUID, str],
+    held: dict[UUID, Held],
     attempts: list[AttemptView] | msgspec.UnsetType = msgspec.UNSET,
 ) -> DeliveryView:
-    event_type, created_at = event_types.get(row["event_id"]), id_time(row["id"])
-    return from_row(row, DeliveryView, event_type=event_type, created_at=created_at, attempt_log=attempts)
+    return from_row(
+        row,
+        DeliveryView,
+        event_type=event_types.get(row["event_id"]),
+        created_at=id_time(row["id"]),
+        held=held.get(row["id"]),
+        attempt_log=attempts,
+    )
 
 
 ATTEMPT_COLUMNS = (
