@@ -23,7 +23,6 @@ Everything in memory may be lost at any time: leases run out and another worker 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from uuid import UUID
@@ -37,9 +36,13 @@ from monitor.domain.ports.sender import PendingSend
 from monitor.domain.ports.wakeups import DueWebhooks, Wakeups
 from monitor.domain.services.deliver import Deliverer, SentDelivery, Settlement
 from monitor.worker.attempt_log import LogAttempts
+from monitor.worker.results import Results
 from monitor.worker.stock import Pace, Stock
 
 log = structlog.get_logger(__name__)
+
+LACKING_S = 1.0
+"""How long nothing is claimed after this process lacked what an attempt needs: descriptors, ports, a name server."""
 
 LOCKED_S = 0.05
 """How long to wait before a lane that another transaction has is tried again."""
@@ -56,7 +59,8 @@ class DeliveryConfig(msgspec.Struct, frozen=True):
     Limits of one worker. Times are seconds.
 
     ``concurrency`` attempts run at once; ``backlog`` bounds everything under lease. A claim brings what the worker is
-    expected to send in the next ``ahead_s``; results of a busy worker gather for ``gather_s``.
+    expected to send in the next ``ahead_s``; results of a busy worker gather for ``gather_s``. A delivery whose attempt
+    could not be made here is due again after ``unmade_s``.
     """
 
     concurrency: int = 100
@@ -69,6 +73,7 @@ class DeliveryConfig(msgspec.Struct, frozen=True):
     lease_s: float = 30.0
     drain_s: float = 25.0
     retry_s: float = 0.5
+    unmade_s: float = 5.0
 
 
 class DeliveryWorker:
@@ -99,18 +104,16 @@ class DeliveryWorker:
         # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
         self._in_flight: dict[tuple[UUID, int], tuple[ClaimedDelivery, PendingSend]] = {}
         self._returned = asyncio.Event()
-        self._sent: deque[SentDelivery] = deque()
-        self._settling: list[SentDelivery] = []
+        self._results = Results()
+        self._lacking_until = 0.0
         self._pace = Pace(config.ahead_s)
         self._turn = asyncio.Lock()
         self._renewed_at = monotonic()
-        self._settled_at = 0.0
-        """When a settle last succeeded, or a first result began to wait, by the clock of the event loop."""
 
     @property
     def held(self) -> int:
         """How many deliveries are leased by this worker and not settled."""
-        return len(self._stock) + len(self._in_flight) + len(self._sent) + len(self._settling)
+        return len(self._stock) + len(self._in_flight) + len(self._results)
 
     def stop(self) -> None:
         """Claim nothing more and drain."""
@@ -120,7 +123,7 @@ class DeliveryWorker:
     def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the loops to run under supervision, beside :meth:`run`, by name."""
         return {
-            "worker.listen": self._listen_loop,
+            "worker.listen": lambda: self._wakeups.listen(self.wake),
             "worker.poll": self._poll_loop,
             "worker.claim": self._claim_loop,
             "worker.check": self._check_loop,
@@ -150,7 +153,7 @@ class DeliveryWorker:
             if self._monotonic() - self._renewed_at > self._config.lease_s / 2:
                 # Leases may run out, or did: what is held here would be due for this claim.
                 await self.renew()
-                while (self._sent or self._settling) and await self._settle():
+                while self._results and await self._settle():
                     pass
             return await self._claim()
 
@@ -178,7 +181,10 @@ class DeliveryWorker:
 
     def _room(self) -> int:
         """Return how many deliveries to claim: what is free, and what lacks of the stock."""
-        self._pace.measure(asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        self._pace.measure(now)
+        if now < self._lacking_until:
+            return 0
         free = self._config.concurrency - len(self._in_flight)
         return min(free + self._pace.wanted - len(self._stock), self._config.backlog - self.held)
 
@@ -229,18 +235,15 @@ class DeliveryWorker:
             return await self._settle()
 
     async def _settle(self) -> int:
-        while self._sent and len(self._settling) < self._config.settle_batch:
-            self._settling.append(self._sent.popleft())
-        if not self._settling:
-            return 0
-        batch = self._settling
+        released = await self._release_unmade()
+        batch = self._results.batch(self._config.settle_batch)
+        if not batch:
+            return released
         settlements = await self._write(batch)
-        self._settling = []
         locked = [sent for _, settlement in settlements for sent in settlement.locked]
-        self._sent.extend(locked)
+        self._results.end_batch(locked, asyncio.get_running_loop().time())
         if len(locked) == len(batch):
-            return 0
-        self._settled_at = asyncio.get_running_loop().time()
+            return released
         freed = self._exhausted & {sent.delivery.webhook_id for sent in batch}
         self._exhausted -= freed
         self._hints |= freed
@@ -249,7 +252,15 @@ class DeliveryWorker:
         left = {sent.attempt_id for sent in locked}
         for part, settlement in settlements:
             self._report([sent for sent in part if sent.attempt_id not in left], settlement)
-        return len(batch) - len(locked)
+        return len(batch) - len(locked) + released
+
+    async def _release_unmade(self) -> int:
+        unmade = [*self._results.unmade]
+        if unmade:
+            await self._deliverer.release([sent.delivery for sent in unmade], after_s=self._config.unmade_s)
+            self._results.end_unmade(unmade, asyncio.get_running_loop().time())
+            log.error("attempts_not_made", count=len(unmade), detail=unmade[0].outcome.error_detail)
+        return len(unmade)
 
     async def _write(self, batch: list[SentDelivery]) -> list[tuple[list[SentDelivery], Settlement]]:
         try:
@@ -270,8 +281,8 @@ class DeliveryWorker:
 
         A worker that cannot settle lets its leases run out, so that another one takes over.
         """
-        held, results = self._held(), len(self._sent) + len(self._settling)
-        stalled_s = asyncio.get_running_loop().time() - self._settled_at
+        held, results = self._held(), len(self._results)
+        stalled_s = asyncio.get_running_loop().time() - self._results.settled_at
         if results and stalled_s > self._config.lease_s:
             log.error("lease_renewal_stopped", unsettled=results, stalled_s=round(stalled_s, 1))
             return
@@ -282,10 +293,7 @@ class DeliveryWorker:
 
     def _held(self) -> list[ClaimedDelivery]:
         attempts = [delivery for delivery, _ in self._in_flight.values()]
-        return [*self._stock, *attempts, *(sent.delivery for sent in (*self._sent, *self._settling))]
-
-    async def _listen_loop(self) -> None:
-        await self._wakeups.listen(self.wake)
+        return [*self._stock, *attempts, *self._results.deliveries()]
 
     async def _claim_loop(self) -> None:
         while True:
@@ -305,7 +313,7 @@ class DeliveryWorker:
     async def _settle_loop(self) -> None:
         while True:
             await self._settleable.wait()
-            while self._sent or self._settling:
+            while self._results:
                 if self._stock:
                     await asyncio.sleep(self._config.gather_s)
                 if not await self._unless_unavailable(self.settle):
@@ -335,9 +343,9 @@ class DeliveryWorker:
 
     def _take(self, sent: SentDelivery) -> None:
         del self._in_flight[sent.delivery.id, sent.delivery.fencing_token]
-        if not self._sent and not self._settling:
-            self._settled_at = asyncio.get_running_loop().time()
-        self._sent.append(sent)
+        now = asyncio.get_running_loop().time()
+        if not self._results.add(sent, now):
+            self._lacking_until = now + LACKING_S
         self._settleable.set()
         self._returned.set()
         self._pace.sent += 1
@@ -365,12 +373,14 @@ class DeliveryWorker:
         unfinished = self._abandon()
         # What an outage keeps us from writing falls due again when its lease runs out.
         deadline = asyncio.get_running_loop().time() + LOCKED_WHILE_STOPPING_S
-        while self._sent or self._settling:
+        while self._results:
             settled = await self._unless_unavailable(self.settle)
             if settled is None or asyncio.get_running_loop().time() > deadline:
                 break
             if not settled:
                 await asyncio.sleep(LOCKED_S)
+        # A claim that was under way may have brought something meanwhile.
+        unfinished += self._stock.clear()
         await self._release(unfinished)
         log.info("drained", released=len(unsent) + len(unfinished))
 

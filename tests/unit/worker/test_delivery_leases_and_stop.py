@@ -12,9 +12,12 @@ import pytest
 import structlog.testing
 
 from monitor.bootstrap.supervise import Supervisor
+from monitor.domain.delivery.exchange import Exchange
+from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import SentDelivery
+from monitor.domain.vocab import ErrorKind
 from monitor.worker.delivery_loop import DeliveryConfig
 from tests import samples
 from tests.unit.worker.delivery_site import QUIET, Site, events, running, until
@@ -179,6 +182,37 @@ async def test_settling_takes_turns(site: Site) -> None:
     assert sorted(await asyncio.gather(worker.settle(), worker.settle(), worker.settle())) == [0, 2, 2]
     assert site.delivered == 4
     assert not any(lost for _, lost in site.logged)
+
+
+async def test_what_this_process_could_not_send_is_no_attempt(site: Site) -> None:
+    webhook_id = await site.webhook(1)
+    lack = Outcome(latency_ms=0.1, error=ErrorKind.CONNECT, error_detail="Too many open files.", local=True)
+    site.sender.receiver = lambda _: lack
+    lane = site.database.tables.lanes[webhook_id]
+    worker = site.worker()
+    with structlog.testing.capture_logs() as logs:
+        async with running(worker):
+            await until(lambda: "attempts_not_made" in events(logs))
+            [row] = site.database.tables.deliveries.values()
+            assert (row.attempts, row.crashes, row.leased_by, row.last_error) == (0, 0, None, None)
+            assert row.due_at == site.clock.now() + timedelta(seconds=5)
+            # Nothing more is claimed for a moment.
+            await site.publish(webhook_id)
+            assert await worker.claim() == 0
+    assert site.database.tables.attempts == {}
+    assert site.database.tables.lanes[webhook_id] == lane
+    assert site.logged == []
+    [line] = [line for line in logs if line["event"] == "attempts_not_made"]
+    assert (line["count"], line["detail"], line["log_level"]) == (1, "Too many open files.", "error")
+
+
+async def test_an_attempt_that_was_written_before_the_lack_counts(site: Site) -> None:
+    await site.webhook(1)
+    site.sender.receiver = lambda request: Outcome(
+        latency_ms=0.1, error=ErrorKind.OTHER, local=True, exchange=Exchange(request, (), (), None)
+    )
+    async with running(site.worker()):
+        await until(lambda: len(site.database.tables.attempts) == 1)
 
 
 # -------------------------------------------------------------------------------------------------------------- reports

@@ -174,10 +174,10 @@ class DeliveryLeases:
             await uow.commit()
         return [delivery for delivery in deliveries if _lease(delivery) not in states]
 
-    async def release(self, deliveries: Sequence[ClaimedDelivery]) -> None:
-        """Return unsent deliveries to the queue, due at once."""
+    async def release(self, deliveries: Sequence[ClaimedDelivery], *, after_s: float = 0.0) -> None:
+        """Return unsent deliveries to the queue, due in *after_s*."""
         async with self._unit_of_work() as uow:
-            await uow.queue.release(_leases(deliveries))
+            await uow.queue.release(_leases(deliveries), after_s=after_s)
             await uow.commit()
 
     async def _load_destinations(self, versions: Mapping[UUID, int]) -> None:
