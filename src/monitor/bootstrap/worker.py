@@ -13,7 +13,8 @@ from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.notifications import AlertNotifier
 from monitor.domain.services.replays import ReplayCommands
 from monitor.worker.attempt_log import attempt_log
-from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
+from monitor.worker.config import DeliveryConfig
+from monitor.worker.delivery_loop import DeliveryWorker
 from monitor.worker.scheduler import Scheduler
 
 EVALUATE_S = 1.0

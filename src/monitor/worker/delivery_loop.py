@@ -27,16 +27,16 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from uuid import UUID
 
-import msgspec
 import structlog
 
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.queue import ClaimedDelivery
-from monitor.domain.ports.sender import PendingSend
 from monitor.domain.ports.wakeups import DueWebhooks, Wakeups
 from monitor.domain.services.deliver import Deliverer, SentDelivery, Settlement
 from monitor.worker.attempt_log import LogAttempts
+from monitor.worker.config import DeliveryConfig
 from monitor.worker.results import Results
+from monitor.worker.slots import Flight, Slots
 from monitor.worker.stock import Pace, Stock
 
 log = structlog.get_logger(__name__)
@@ -52,28 +52,6 @@ LOCKED_WHILE_STOPPING_S = 5.0
 
 REFILL_SLACK_S = 0.005
 """Added to the wait for a rate limit, so that the token is whole by the clock of the database."""
-
-
-class DeliveryConfig(msgspec.Struct, frozen=True):
-    """
-    Limits of one worker. Times are seconds.
-
-    ``concurrency`` attempts run at once; ``backlog`` bounds everything under lease. A claim brings what the worker is
-    expected to send in the next ``ahead_s``; results of a busy worker gather for ``gather_s``. A delivery whose attempt
-    could not be made here is due again after ``unmade_s``.
-    """
-
-    concurrency: int = 100
-    backlog: int = 1000
-    settle_batch: int = 500
-    ahead_s: float = 0.25
-    gather_s: float = 0.02
-    poll_s: float = 1.0
-    renew_s: float = 10.0
-    lease_s: float = 30.0
-    drain_s: float = 25.0
-    retry_s: float = 0.5
-    unmade_s: float = 5.0
 
 
 class DeliveryWorker:
@@ -100,9 +78,10 @@ class DeliveryWorker:
         self._checkable = asyncio.Event()
         self._settleable = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._stock = Stock(monotonic, config.lease_s)
+        self._slots = Slots(config.concurrency)
+        self._stock = Stock(monotonic, config.lease_s, self._slots.is_quick)
         # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
-        self._in_flight: dict[tuple[UUID, int], tuple[ClaimedDelivery, PendingSend]] = {}
+        self._in_flight: dict[tuple[UUID, int], Flight] = {}
         self._returned = asyncio.Event()
         self._results = Results()
         self._lacking_until = 0.0
@@ -163,6 +142,10 @@ class DeliveryWorker:
             return 0
         hints = None if self._poll_all else self._hints
         self._hints, self._poll_all = set(), False
+        if self._slots.is_full:
+            hints = self._slots.defer(hints)
+            if not hints:
+                return 0
         try:
             claim = await self._deliverer.claim(hints, free, [delivery.id for delivery in self._held()])
         except BaseException:
@@ -186,15 +169,18 @@ class DeliveryWorker:
         if now < self._lacking_until:
             return 0
         free = self._config.concurrency - len(self._in_flight)
-        return min(free + self._pace.wanted - len(self._stock), self._config.backlog - self.held)
+        return min(free + self._pace.wanted - self._stocked(), self._config.backlog - self.held)
+
+    def _stocked(self) -> int:
+        return self._stock.quick if self._slots.is_full else len(self._stock)
 
     def _ask_for_more(self) -> None:
-        if len(self._stock) <= self._pace.wanted // 2 and (self._hints or self._poll_all):
+        if self._stocked() <= self._pace.wanted // 2 and (self._hints or self._poll_all):
             self._claimable.set()
 
     def _start_ready(self) -> None:
         while len(self._in_flight) < self._config.concurrency and not self._stopping.is_set():
-            delivery = self._stock.take()
+            delivery = self._stock.take(others=not self._slots.is_full)
             if delivery is None:
                 break
             self._start(delivery)
@@ -211,7 +197,8 @@ class DeliveryWorker:
         if pending is None:
             self._pace.sent += 1
         else:
-            self._in_flight[delivery.id, delivery.fencing_token] = (delivery, pending)
+            flight = Flight(delivery, pending, self._slots.begin(delivery), asyncio.get_running_loop().time())
+            self._in_flight[delivery.id, delivery.fencing_token] = flight
 
     async def check(self) -> int:
         """Check what waited too long, and start sending what may be sent; return how many deliveries those are."""
@@ -292,7 +279,7 @@ class DeliveryWorker:
         self._renewed_at = at
 
     def _held(self) -> list[ClaimedDelivery]:
-        attempts = [delivery for delivery, _ in self._in_flight.values()]
+        attempts = [flight.delivery for flight in self._in_flight.values()]
         return [*self._stock, *attempts, *self._results.deliveries()]
 
     async def _claim_loop(self) -> None:
@@ -324,6 +311,7 @@ class DeliveryWorker:
     async def _poll_loop(self) -> None:
         while True:
             await asyncio.sleep(self._config.poll_s)
+            self._slots.watch(self._in_flight.values(), asyncio.get_running_loop().time())
             self.wake(None)
 
     async def _renew_loop(self) -> None:
@@ -342,23 +330,25 @@ class DeliveryWorker:
         return None
 
     def _take(self, sent: SentDelivery) -> None:
-        del self._in_flight[sent.delivery.id, sent.delivery.fencing_token]
         now = asyncio.get_running_loop().time()
+        self._slots.end(self._in_flight.pop((sent.delivery.id, sent.delivery.fencing_token)), now)
         if not self._results.add(sent, now):
             self._lacking_until = now + LACKING_S
         self._settleable.set()
         self._returned.set()
         self._pace.sent += 1
         self._start_ready()
+        if (deferred := self._slots.end_deferral()) != []:
+            self.wake(deferred)
         self._ask_for_more()
 
     def _abandon(self) -> list[ClaimedDelivery]:
         """End what is in flight, and return it."""
         in_flight = [*self._in_flight.values()]
         self._in_flight.clear()
-        for _, pending in in_flight:
-            pending.abandon()
-        return [delivery for delivery, _ in in_flight]
+        for flight in in_flight:
+            flight.pending.abandon()
+        return [flight.delivery for flight in in_flight]
 
     async def _drain(self) -> None:
         log.info("draining", in_flight=len(self._in_flight), drain_s=self._config.drain_s)

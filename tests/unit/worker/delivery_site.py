@@ -13,7 +13,8 @@ from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.services.deliver import Deliverer, SentDelivery
 from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.vocab import DeliveryState
-from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
+from monitor.worker.config import DeliveryConfig
+from monitor.worker.delivery_loop import DeliveryWorker
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.egress.sender import FakeWebhookSender

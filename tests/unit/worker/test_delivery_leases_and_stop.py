@@ -18,7 +18,7 @@ from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import SentDelivery
 from monitor.domain.vocab import ErrorKind
-from monitor.worker.delivery_loop import DeliveryConfig
+from monitor.worker.config import DeliveryConfig
 from tests import samples
 from tests.unit.worker.delivery_site import QUIET, Site, events, running, until
 

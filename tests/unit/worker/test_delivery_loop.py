@@ -15,7 +15,7 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import Deliverer, SentDelivery, Settlement
 from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.webhooks.destination import Destination
-from monitor.worker.delivery_loop import DeliveryConfig
+from monitor.worker.config import DeliveryConfig
 from tests.fakes.egress.sender import FakePendingSend
 from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.unit.worker.delivery_site import Site, events, running, until
