@@ -10,7 +10,8 @@ import asyncpg
 from benchmarks.support import Figure, Figures, database, median, register, scratch, settings_of
 from monitor.adapters.key_factory import sign_v1a
 from monitor.bootstrap.container import Container
-from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.leases import DeliverConfig
 
 SCALES = (100, 1000)
 MILLION = 1_000_000

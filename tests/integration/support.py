@@ -31,7 +31,9 @@ from monitor.bootstrap.server import build_app, http_bounds
 from monitor.bootstrap.worker import build_worker
 from monitor.cli.openapi import document
 from monitor.domain.ids import id_millis
-from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.ports.clock import Clock
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.vocab import Role
 from monitor.http.server.server import Server
 from monitor.settings.schema import Db, Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
@@ -321,13 +323,15 @@ async def working(parts: Container, name: str = "worker") -> AsyncIterator[Deliv
             await running
 
 
-def deliverer(parts: Container, name: str, *, lease_s: float = 30.0, lanes_per_claim: int = 200) -> Deliverer:
+def deliverer(
+    parts: Container, name: str, *, lease_s: float = 30.0, lanes_per_claim: int = 200, clock: Clock | None = None
+) -> Deliverer:
     """Return the three steps of a delivery, to be taken one by one."""
     return Deliverer(
         parts.unit_of_work,
         parts.queries,
         parts.sender,
-        parts.clock,
+        clock or parts.clock,
         sign_v1a,
         DeliverConfig(worker=name, lease_s=lease_s, lanes_per_claim=lanes_per_claim, policy=parts.policy),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from uuid import UUID
 
@@ -22,9 +22,21 @@ class SystemClock:
     def __init__(self) -> None:
         self._last_stamp = 0
         self._lock = Lock()
+        self._correction: timedelta | None = None
+        self._correction_ms = 0
+
+    def correct(self, offset_s: float) -> None:
+        """Add *offset_s* to the machine's clock from now on; 0 for none."""
+        self._correction = timedelta(seconds=offset_s) if offset_s else None
+        self._correction_ms = round(offset_s * 1_000)
+
+    def machine_now(self) -> datetime:
+        """Return the time of the machine, uncorrected."""
+        return datetime.now(UTC)
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        now = self.machine_now()
+        return now if self._correction is None else now + self._correction
 
     def monotonic(self) -> float:
         return time.clock_gettime(_ELAPSED)
@@ -34,7 +46,8 @@ class SystemClock:
         if at is not None:
             return uuid7(stamp(unix_millis(at), random_bits))
         with self._lock:
-            self._last_stamp = next_stamp(self._last_stamp, time.time_ns() // _NS_PER_MS, random_bits)
+            now_ms = time.time_ns() // _NS_PER_MS + self._correction_ms
+            self._last_stamp = next_stamp(self._last_stamp, now_ms, random_bits)
             return uuid7(self._last_stamp)
 
     def jitter(self) -> float:

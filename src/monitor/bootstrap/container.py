@@ -17,6 +17,7 @@ from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
 from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.egress.sender import HttpSender
+from monitor.adapters.postgres.clock_watch import ClockWatch
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
@@ -75,6 +76,7 @@ class Container:
         self.revoked: set[str] = set()
         self.secret_box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
         self.database = Database(_database_config(settings))
+        self.clock_watch = ClockWatch(self.database, self.clock)
         self.queries = PostgresQueries(self.database, self.secret_box)
         self.alert_queries = PostgresAlertQueries(self.database)
         self.dashboards = PostgresDashboardQueries(self.database)

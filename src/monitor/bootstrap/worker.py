@@ -7,12 +7,14 @@ from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeep
 from monitor.adapters.postgres.maintenance.rollup_compaction import RollupCompactor
 from monitor.adapters.postgres.wakeups import PostgresWakeups
 from monitor.bootstrap.container import Container, retention
-from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.detection import Detector
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.notifications import AlertNotifier
 from monitor.domain.services.replays import ReplayCommands
 from monitor.worker.attempt_log import attempt_log
-from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
+from monitor.worker.config import DeliveryConfig
+from monitor.worker.delivery_loop import DeliveryWorker
 from monitor.worker.scheduler import Scheduler
 
 EVALUATE_S = 1.0
@@ -44,6 +46,7 @@ def build_worker(container: Container, *, name: str) -> DeliveryWorker:
             drain_s=worker.drain_s,
         ),
         log_attempts=attempt_log(c.lines, c.clock.now),
+        monotonic=c.clock.monotonic,
     )
 
 

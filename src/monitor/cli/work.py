@@ -54,12 +54,15 @@ async def _work(container: Container) -> None:
     async with container:
         if missing := await readiness(container):
             raise CommandError(" ".join(missing))
+        # After readiness: a machine whose clock is off can deliver, by the corrected time.
+        await container.clock_watch.measure()
         worker = build_worker(container, name=worker_name())
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, worker.stop)
         freeze_gc()
         loops = {**worker.loops(), **build_scheduler(container).loops()}
+        loops["clock"] = container.clock_watch.loop
         if container.has_feed:
             # Messages go out through the sockets of the serving processes.
             loops |= container.feed.loops()

@@ -3,13 +3,17 @@ The delivery loop of one worker.
 
 ::
 
-    NOTIFY or 1 s poll ──► claim ──► ready ──► in flight ──► results ──► settle in batches
+    NOTIFY or 1 s poll ──► claim ──► stock ──► in flight ──► results ──► settle in batches
                              ▲                                                        │
                              └──────── room again for a webhook that had more ◄───────┘
 
 Claim and settle take turns, since both lock the webhooks' lanes: a claim would skip what a settle of our own holds.
 Meanwhile sending goes on with what is ready. Few large claims and settles cost far less than many small ones, so a busy
 worker claims when half of its stock is used up and lets results gather; an idle one does either at once.
+
+What waited in stock for over a second, since receivers are slow or this process slept, is checked before it is sent:
+its webhook may be paused, changed or deleted, and its lease lost. After an outage that leases may not have survived,
+they are renewed and results settled before the next claim.
 
 A delivery in flight takes no task: its outcome calls back, is kept for the next settle, and the next one sets out.
 
@@ -19,50 +23,37 @@ Everything in memory may be lost at any time: leases run out and another worker 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from uuid import UUID
 
-import msgspec
 import structlog
 
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.queue import ClaimedDelivery
-from monitor.domain.ports.sender import PendingSend
-from monitor.domain.ports.unit_of_work import DataRejected
 from monitor.domain.ports.wakeups import DueWebhooks, Wakeups
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.settle import SentDelivery, Settlement
 from monitor.worker.attempt_log import LogAttempts
+from monitor.worker.config import DeliveryConfig
+from monitor.worker.results import Results
+from monitor.worker.slots import Flight, Slots
+from monitor.worker.stock import Pace, Stock
+from monitor.worker.writer import ResultWriter
 
 log = structlog.get_logger(__name__)
 
-KEPT_S = 600.0
-"""How long a result is kept that cannot be written for an unforeseen reason."""
+LACKING_S = 1.0
+"""How long nothing is claimed after this process lacked what an attempt needs: descriptors, ports, a name server."""
+
+LOCKED_S = 0.05
+"""How long to wait before a lane that another transaction has is tried again."""
+
+LOCKED_WHILE_STOPPING_S = 5.0
+"""How long a worker that stops waits for such a lane."""
 
 REFILL_SLACK_S = 0.005
 """Added to the wait for a rate limit, so that the token is whole by the clock of the database."""
-
-
-class DeliveryConfig(msgspec.Struct, frozen=True):
-    """
-    Limits of one worker. Times are seconds.
-
-    ``concurrency`` attempts run at once; ``backlog`` bounds everything under lease. A claim brings what the worker is
-    expected to send in the next ``ahead_s``; results of a busy worker gather for ``gather_s``.
-    """
-
-    concurrency: int = 100
-    backlog: int = 1000
-    settle_batch: int = 500
-    ahead_s: float = 0.25
-    gather_s: float = 0.02
-    poll_s: float = 1.0
-    renew_s: float = 10.0
-    lease_s: float = 30.0
-    drain_s: float = 25.0
-    retry_s: float = 0.5
 
 
 class DeliveryWorker:
@@ -75,37 +66,36 @@ class DeliveryWorker:
         config: DeliveryConfig,
         *,
         log_attempts: LogAttempts,
+        monotonic: Callable[[], float],
     ) -> None:
         self._deliverer = deliverer
         self._wakeups = wakeups
         self._config = config
         self._log_attempts = log_attempts
+        self._monotonic = monotonic
         self._hints: set[UUID] = set()
         self._poll_all = True
         self._exhausted: set[UUID] = set()
         self._claimable = asyncio.Event()
+        self._checkable = asyncio.Event()
         self._settleable = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._ready: deque[ClaimedDelivery] = deque()
+        self._slots = Slots(config.concurrency)
+        self._stock = Stock(monotonic, config.lease_s, self._slots.is_quick)
         # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
-        self._in_flight: dict[tuple[UUID, int], tuple[ClaimedDelivery, PendingSend]] = {}
+        self._in_flight: dict[tuple[UUID, int], Flight] = {}
         self._returned = asyncio.Event()
-        self._sent: deque[SentDelivery] = deque()
-        self._settling: list[SentDelivery] = []
-        self._kept: dict[UUID, tuple[float, SentDelivery]] = {}
-        """Results that failed to settle for a reason that is no outage, by attempt, with the time of the first failure.
-        """
-        self._stock = 0
-        self._stock_from = 0.0
-        self._sent_since = 0
+        self._results = Results()
+        self._writer = ResultWriter(deliverer, self._results)
+        self._lacking_until = 0.0
+        self._pace = Pace(config.ahead_s)
         self._turn = asyncio.Lock()
-        self._settled_at = 0.0
-        """When a settle last succeeded, or a first result began to wait, by the clock of the event loop."""
+        self._renewed_at = monotonic()
 
     @property
     def held(self) -> int:
         """How many deliveries are leased by this worker and not settled."""
-        return len(self._ready) + len(self._in_flight) + len(self._sent) + len(self._settling) + len(self._kept)
+        return len(self._stock) + len(self._in_flight) + len(self._results) + len(self._results.kept)
 
     def stop(self) -> None:
         """Claim nothing more and drain."""
@@ -115,9 +105,10 @@ class DeliveryWorker:
     def loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the loops to run under supervision, beside :meth:`run`, by name."""
         return {
-            "worker.listen": self._listen_loop,
+            "worker.listen": lambda: self._wakeups.listen(self.wake),
             "worker.poll": self._poll_loop,
             "worker.claim": self._claim_loop,
+            "worker.check": self._check_loop,
             "worker.settle": self._settle_loop,
             "worker.renew": self._renew_loop,
         }
@@ -141,6 +132,11 @@ class DeliveryWorker:
     async def claim(self) -> int:
         """Take what is due and start sending it; return how many deliveries that are."""
         async with self._turn:
+            if self._monotonic() - self._renewed_at > self._config.lease_s / 2:
+                # Leases may run out, or did: what is held here would be due for this claim.
+                await self.renew()
+                while self._results and await self._settle():
+                    pass
             return await self._claim()
 
     async def _claim(self) -> int:
@@ -149,13 +145,17 @@ class DeliveryWorker:
             return 0
         hints = None if self._poll_all else self._hints
         self._hints, self._poll_all = set(), False
+        if self._slots.is_full:
+            hints = self._slots.defer(hints)
+            if not hints:
+                return 0
         try:
-            claim = await self._deliverer.claim(hints, free)
+            claim = await self._deliverer.claim(hints, free, [delivery.id for delivery in self._held()])
         except BaseException:
             # Nothing was leased for certain; whatever was is due again when its lease runs out.
             self._poll_all = True
             raise
-        self._ready.extend(claim.deliveries)
+        self._stock.add(claim.deliveries, claim.at)
         self._start_ready()
         if len(claim.deliveries) >= free:
             # The worker was the limit, not the webhooks: look again at all of them as soon as there is room.
@@ -167,25 +167,28 @@ class DeliveryWorker:
 
     def _room(self) -> int:
         """Return how many deliveries to claim: what is free, and what lacks of the stock."""
-        self._measure_pace()
-        free = self._config.concurrency - len(self._in_flight)
-        return min(free + self._stock - len(self._ready), self._config.backlog - self.held)
-
-    def _measure_pace(self) -> None:
-        """Let the stock follow what was sent lately, so that a worker whose receivers hang leases nothing ahead."""
         now = asyncio.get_running_loop().time()
-        elapsed_s = now - self._stock_from
-        if elapsed_s >= self._config.ahead_s:
-            self._stock = int(self._sent_since * self._config.ahead_s / elapsed_s)
-            self._stock_from, self._sent_since = now, 0
+        self._pace.measure(now)
+        if now < self._lacking_until:
+            return 0
+        free = self._config.concurrency - len(self._in_flight)
+        return min(free + self._pace.wanted - self._stocked(), self._config.backlog - self.held)
+
+    def _stocked(self) -> int:
+        return self._stock.quick if self._slots.is_full else len(self._stock)
 
     def _ask_for_more(self) -> None:
-        if len(self._ready) <= self._stock // 2 and (self._hints or self._poll_all):
+        if self._stocked() <= self._pace.wanted // 2 and (self._hints or self._poll_all):
             self._claimable.set()
 
     def _start_ready(self) -> None:
-        while self._ready and len(self._in_flight) < self._config.concurrency and not self._stopping.is_set():
-            self._start(self._ready.popleft())
+        while len(self._in_flight) < self._config.concurrency and not self._stopping.is_set():
+            delivery = self._stock.take(others=not self._slots.is_full)
+            if delivery is None:
+                break
+            self._start(delivery)
+        if self._stock.stale:
+            self._checkable.set()
 
     def _start(self, delivery: ClaimedDelivery) -> None:
         try:
@@ -195,63 +198,67 @@ class DeliveryWorker:
             log.exception("send_failed", delivery_id=str(delivery.id), webhook_id=str(delivery.webhook_id))
             pending = None
         if pending is None:
-            self._sent_since += 1
+            self._pace.sent += 1
         else:
-            self._in_flight[delivery.id, delivery.fencing_token] = (delivery, pending)
+            flight = Flight(delivery, pending, self._slots.begin(delivery), asyncio.get_running_loop().time())
+            self._in_flight[delivery.id, delivery.fencing_token] = flight
+
+    async def check(self) -> int:
+        """Check what waited too long, and start sending what may be sent; return how many deliveries those are."""
+        async with self._turn:
+            stale = self._stock.stale
+            if not stale or self._stopping.is_set():
+                return 0
+            result = await self._deliverer.check(stale)
+            if self._stopping.is_set():
+                # Stopping releases all of them.
+                return 0
+            undetermined = {delivery.id for delivery in result.undetermined}
+            decided = [delivery for delivery in stale if delivery.id not in undetermined]
+            self._stock.end_check(decided, result.sendable, result.at)
+            self._start_ready()
+            return len(result.sendable)
 
     async def settle(self) -> int:
         """Write what was sent; return how many attempts that are. Calls take turns."""
         async with self._turn:
-            while self._sent and len(self._settling) < self._config.settle_batch:
-                self._settling.append(self._sent.popleft())
-            if not self._settling:
-                return 0
-            batch = self._settling
-            settlements = await self._write(batch)
-            self._settling = []
-        self._settled_at = asyncio.get_running_loop().time()
+            return await self._settle()
+
+    async def _settle(self) -> int:
+        released = await self._release_unmade()
+        batch = self._results.batch(self._config.settle_batch)
+        if not batch:
+            return released
+        settlements = await self._writer.write(batch)
+        locked = [sent for _, settlement in settlements for sent in settlement.locked]
+        self._results.end_batch(locked, asyncio.get_running_loop().time())
+        if len(locked) == len(batch):
+            return released
         freed = self._exhausted & {sent.delivery.webhook_id for sent in batch}
         self._exhausted -= freed
         self._hints |= freed
         self._ask_for_more()
         # Reported only now: what happens to a log line must not decide what happens to a result.
+        left = {sent.attempt_id for sent in locked}
         for part, settlement in settlements:
-            self._report(part, settlement)
-        return len(batch)
+            self._report([sent for sent in part if sent.attempt_id not in left], settlement)
+        return len(batch) - len(locked) + released
 
-    async def _write(self, batch: list[SentDelivery]) -> list[tuple[list[SentDelivery], Settlement]]:
-        try:
-            return [(batch, await self._deliverer.settle(batch))]
-        except Unavailable:
-            raise
-        except Exception as error:
-            if len(batch) == 1:
-                log.exception("settle_failed", delivery_id=str(batch[0].delivery.id))
-                # Of a value that is never taken the lease runs out; a delivery that never settles ends in quarantine.
-                if not isinstance(error, DataRejected):
-                    self._kept.setdefault(batch[0].attempt_id, (asyncio.get_running_loop().time(), batch[0]))
-                return []
-            # One row that the database refuses must not hold the others back.
-            return [one for sent in batch for one in await self._write([sent])]
+    async def _release_unmade(self) -> int:
+        unmade = [*self._results.unmade]
+        if unmade:
+            await self._deliverer.release([sent.delivery for sent in unmade], after_s=self._config.unmade_s)
+            self._results.end_unmade(unmade, asyncio.get_running_loop().time())
+            log.error("attempts_not_made", count=len(unmade), detail=unmade[0].outcome.error_detail)
+        return len(unmade)
 
     async def settle_kept(self) -> int:
         """Try once more to write the results that failed for an unforeseen reason; return how many were written."""
-        written = 0
         async with self._turn:
-            for id_, (since, sent) in list(self._kept.items()):
-                try:
-                    settlement = await self._deliverer.settle([sent])
-                except Unavailable:
-                    raise
-                except Exception as error:
-                    if isinstance(error, DataRejected) or asyncio.get_running_loop().time() - since > KEPT_S:
-                        log.exception("result_dropped", delivery_id=str(sent.delivery.id))
-                        del self._kept[id_]
-                    continue
-                del self._kept[id_]
-                self._report([sent], settlement)
-                written += 1
-        return written
+            written = await self._writer.write_kept()
+        for part, settlement in written:
+            self._report(part, settlement)
+        return len(written)
 
     async def renew(self) -> None:
         """
@@ -259,18 +266,19 @@ class DeliveryWorker:
 
         A worker that cannot settle lets its leases run out, so that another one takes over.
         """
-        held = [*self._ready, *(delivery for delivery, _ in self._in_flight.values())]
-        results = [sent.delivery for sent in (*self._sent, *self._settling)]
-        stalled_s = asyncio.get_running_loop().time() - self._settled_at
+        held, results = self._held(), len(self._results)
+        stalled_s = asyncio.get_running_loop().time() - self._results.settled_at
         if results and stalled_s > self._config.lease_s:
-            log.error("lease_renewal_stopped", unsettled=len(results), stalled_s=round(stalled_s, 1))
+            log.error("lease_renewal_stopped", unsettled=results, stalled_s=round(stalled_s, 1))
             return
-        kept = [sent.delivery for _, sent in self._kept.values()]
-        if held or results or kept:
-            await self._deliverer.renew(held + results + kept)
+        at = self._monotonic()
+        if held:
+            self._stock.remove(await self._deliverer.renew(held))
+        self._renewed_at = at
 
-    async def _listen_loop(self) -> None:
-        await self._wakeups.listen(self.wake)
+    def _held(self) -> list[ClaimedDelivery]:
+        attempts = [flight.delivery for flight in self._in_flight.values()]
+        return [*self._stock, *attempts, *self._results.deliveries()]
 
     async def _claim_loop(self) -> None:
         while True:
@@ -279,61 +287,74 @@ class DeliveryWorker:
             if not self._stopping.is_set() and await self._unless_unavailable(self.claim):
                 self._ask_for_more()
 
+    async def _check_loop(self) -> None:
+        while True:
+            if not self._stock.stale:
+                self._checkable.clear()
+                await self._checkable.wait()
+            if not await self._unless_unavailable(self.check):
+                await asyncio.sleep(LOCKED_S)
+
     async def _settle_loop(self) -> None:
         while True:
             await self._settleable.wait()
-            while self._sent or self._settling:
-                if self._ready:
+            while self._results:
+                if self._stock:
                     await asyncio.sleep(self._config.gather_s)
-                await self._unless_unavailable(self.settle)
+                if not await self._unless_unavailable(self.settle):
+                    await asyncio.sleep(LOCKED_S)
             # Cleared last: a loop that failed in between finds the results when it is started again.
             self._settleable.clear()
 
     async def _poll_loop(self) -> None:
         while True:
             await asyncio.sleep(self._config.poll_s)
+            self._slots.watch(self._in_flight.values(), asyncio.get_running_loop().time())
             self.wake(None)
 
     async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(self._config.renew_s)
             # Renewed first: what is written then needs its lease until then.
-            await self._unless_unavailable(self.renew)
-            if self._kept:
+            while await self._unless_unavailable(self.renew) is None:
+                pass
+            if self._results.kept:
                 await self._unless_unavailable(self.settle_kept)
 
-    async def _unless_unavailable(self, step: Callable[[], Awaitable[int | None]]) -> int:
-        """Run one step; an outage of the database delays the loop."""
+    async def _unless_unavailable(self, step: Callable[[], Awaitable[int | None]]) -> int | None:
+        """Run one step; an outage of the database delays the loop, and the result is ``None``."""
         try:
             return await step() or 0
         except Unavailable as error:
             log.warning("database_unavailable", step=step.__name__, detail=error.detail)
         await asyncio.sleep(self._config.retry_s)
-        return 0
+        return None
 
     def _take(self, sent: SentDelivery) -> None:
-        del self._in_flight[sent.delivery.id, sent.delivery.fencing_token]
-        if not self._sent and not self._settling:
-            self._settled_at = asyncio.get_running_loop().time()
-        self._sent.append(sent)
+        now = asyncio.get_running_loop().time()
+        self._slots.end(self._in_flight.pop((sent.delivery.id, sent.delivery.fencing_token)), now)
+        if not self._results.add(sent, now):
+            self._lacking_until = now + LACKING_S
         self._settleable.set()
         self._returned.set()
-        self._sent_since += 1
+        self._pace.sent += 1
         self._start_ready()
+        if (deferred := self._slots.end_deferral()) != []:
+            self.wake(deferred)
         self._ask_for_more()
 
     def _abandon(self) -> list[ClaimedDelivery]:
         """End what is in flight, and return it."""
         in_flight = [*self._in_flight.values()]
         self._in_flight.clear()
-        for _, pending in in_flight:
-            pending.abandon()
-        return [delivery for delivery, _ in in_flight]
+        for flight in in_flight:
+            flight.pending.abandon()
+        return [flight.delivery for flight in in_flight]
 
     async def _drain(self) -> None:
         log.info("draining", in_flight=len(self._in_flight), drain_s=self._config.drain_s)
         # What was not begun can be begun by another worker at once.
-        unsent, self._ready = [*self._ready], deque()
+        unsent = self._stock.clear()
         await self._release(unsent)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._config.drain_s):
@@ -342,10 +363,17 @@ class DeliveryWorker:
                     await self._returned.wait()
         unfinished = self._abandon()
         # What an outage keeps us from writing falls due again when its lease runs out.
-        while (self._sent or self._settling) and await self._unless_unavailable(self.settle):
-            pass
-        if self._kept:
+        deadline = asyncio.get_running_loop().time() + LOCKED_WHILE_STOPPING_S
+        while self._results:
+            settled = await self._unless_unavailable(self.settle)
+            if settled is None or asyncio.get_running_loop().time() > deadline:
+                break
+            if not settled:
+                await asyncio.sleep(LOCKED_S)
+        if self._results.kept:
             await self._unless_unavailable(self.settle_kept)
+        # A claim that was under way may have brought something meanwhile.
+        unfinished += self._stock.clear()
         await self._release(unfinished)
         log.info("drained", released=len(unsent) + len(unfinished))
 

@@ -125,6 +125,7 @@ class FakeDatabase:
         commits_fail: transactions run, but cannot be committed.
         answers_lost: commits hold, and raise as if their answer was lost.
         falls_after_commit: is ``down`` once a transaction was committed.
+        locked: lanes that another transaction holds.
         domain_events: what was recorded and committed, oldest first.
     """
 
@@ -137,6 +138,7 @@ class FakeDatabase:
         self.commits_fail = False
         self.answers_lost = False
         self.falls_after_commit = False
+        self.locked: set[UUID] = set()
         self.domain_events: list[DomainEvent] = []
 
     def require_up(self) -> None:

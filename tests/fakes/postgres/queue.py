@@ -14,7 +14,7 @@ from monitor.domain.delivery.ready import is_ready, next_due_at
 from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor
-from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
+from monitor.domain.ports.queue import ClaimedDelivery, Finish, LeaseState, Postpone
 from monitor.domain.vocab import DeliveryState
 from tests.fakes.postgres.database import FinishedDelivery, StoredDelivery, Tables
 
@@ -22,29 +22,44 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class FakeDeliveryQueue:
-    """Locks nothing, since transactions take turns: no lane is ever skipped as locked."""
+    """Locks nothing, since transactions take turns; only the lanes in ``FakeDatabase.locked`` are skipped as locked."""
 
-    def __init__(self, tables: Tables, now: datetime, woken: set[UUID]) -> None:
+    def __init__(self, tables: Tables, now: datetime, woken: set[UUID], locked: Collection[UUID] = frozenset()) -> None:
         self._tables = tables
         self._now = now
         self._woken = woken
+        self._locked = locked
 
-    async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
-        return {id_: self._lane(id_) for id_ in sorted(set(webhook_ids)) if id_ in self._tables.lanes}
+    async def clock(self) -> datetime:
+        return self._now
+
+    async def lock_lanes(self, webhook_ids: Collection[UUID], *, wait: bool = True) -> dict[UUID, Lane]:
+        wanted = sorted(set(webhook_ids) if wait else set(webhook_ids) - set(self._locked))
+        return {id_: self._lane(id_) for id_ in wanted if id_ in self._tables.lanes}
+
+    async def locked_elsewhere(self, webhook_ids: Collection[UUID]) -> set[UUID]:
+        return set(webhook_ids) & set(self._locked)
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
-        wanted = [id_ for id_ in self._tables.lanes if hints is None or id_ in hints]
+        unlocked = self._tables.lanes.keys() - set(self._locked)
+        wanted = [id_ for id_ in self._tables.lanes if id_ in unlocked and (hints is None or id_ in hints)]
         lanes = (replace(self._lane(id_), in_flight=self._in_flight(id_)) for id_ in wanted)
         ready = sorted(filter(self._is_ready, lanes), key=lambda lane: lane.last_attempt_at or _LONG_AGO)
         return {lane.webhook_id: lane for lane in ready[:limit]}
 
     async def lease(
-        self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+        self,
+        capacities: Mapping[UUID, int],
+        ordered: Collection[UUID],
+        *,
+        worker: str,
+        lease_s: float,
+        held: Collection[UUID] = (),
     ) -> list[ClaimedDelivery]:
         taken = []
         for webhook_id, capacity in capacities.items():
-            due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)[:capacity]
-            for delivery in due:
+            due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)
+            for delivery in [one for one in due if one.id not in held][:capacity]:
                 leased = replace(
                     delivery,
                     due_at=self._now + timedelta(seconds=lease_s),
@@ -66,9 +81,14 @@ class FakeDeliveryQueue:
     async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
         return {delivery.id for delivery in self._held(leases)}
 
-    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> None:
+    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> dict[tuple[UUID, int], LeaseState]:
+        states = {}
         for delivery in self._held(leases):
             self._put(replace(delivery, due_at=self._now + timedelta(seconds=lease_s)))
+            row = self._tables.webhooks[delivery.webhook_id]
+            allowed = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
+            states[delivery.id, delivery.fencing_token] = LeaseState(True, allowed)
+        return states
 
     async def release(self, leases: Sequence[tuple[UUID, int]], *, after_s: float = 0.0) -> None:
         for delivery in self._held(leases):
@@ -106,12 +126,20 @@ class FakeDeliveryQueue:
             return done.state, done.webhook_id
         raise NotFound("There is no delivery with this id.")
 
+    async def has_event(self, delivery_id: UUID) -> bool:
+        row = self._tables.deliveries.get(delivery_id) or self._tables.finished.get(delivery_id)
+        return row is not None and row.event_id in self._tables.events
+
     async def requeue(self, delivery_id: UUID) -> None:
         if done := self._tables.finished.get(delivery_id):
             self._move_back(done, self._now)
         delivery = self._tables.deliveries[delivery_id]
-        under_lease = delivery.leased_by is not None and delivery.due_at > self._now
-        due_at = delivery.due_at if under_lease else self._now
+        due_at = delivery.due_at
+        if delivery.leased_by is None or delivery.due_at <= self._now:
+            rows = self._tables.deliveries.values()
+            others = [d.due_at for d in rows if d.webhook_id == delivery.webhook_id and d.id != delivery_id]
+            first = min(others, default=self._now) - timedelta(microseconds=1)
+            due_at = min(self._now, first) if others else self._now
         self._put(replace(delivery, due_at=due_at, schedule_from=delivery.attempts))
         self._woken.add(delivery.webhook_id)
 

@@ -16,7 +16,7 @@ from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
 from monitor.domain.monitoring.health import Health
-from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
+from monitor.domain.ports.queue import ClaimedDelivery, Finish, LeaseState, Postpone
 from monitor.domain.vocab import DeliveryState, HealthStatus
 from tests.integration.contract.world import World
 
@@ -188,6 +188,40 @@ async def test_a_delivery_whose_lease_is_renewed_stays_with_its_holder(world: Wo
         await uow.queue.renew([lease(held)], lease_s=60)
         await uow.commit()
     assert await world.take(made.id) == []
+
+
+async def test_a_renewal_returns_what_is_still_held_and_may_be_sent(world: World) -> None:
+    usual, paused, deleted = [await world.add_webhook() for _ in range(3)]
+    held = []
+    for made in (usual, paused, deleted):
+        await world.add_deliveries(made.id)
+        held += await world.take(made.id)
+    async with world.unit_of_work() as uow:
+        await uow.webhooks.set_paused(paused.id, True)
+        await uow.webhooks.remove(deleted.id)
+        await uow.queue.cancel_all(deleted.id)
+        await uow.commit()
+    older = (held[0].id, held[0].fencing_token - 1)
+    async with world.unit_of_work() as uow:
+        states = await uow.queue.renew([*map(lease, held), older], lease_s=30)
+    assert states == {lease(held[0]): LeaseState(True, True), lease(held[1]): LeaseState(True, False)}
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_deliveries_that_are_held_are_left_out(world: World, ordered: bool) -> None:
+    made = await world.add_webhook()
+    first, second = await world.add_deliveries(made.id, 2)
+    async with world.unit_of_work() as uow:
+        taken = await uow.queue.lease(
+            {made.id: 1}, [made.id] if ordered else [], worker="worker-1", lease_s=30, held=[first]
+        )
+    # The head of an ordered webhook is waited for.
+    assert [delivery.id for delivery in taken] == ([] if ordered else [second])
+
+
+async def test_the_clock_of_the_queue_is_not_behind_its_transaction(world: World) -> None:
+    async with world.unit_of_work() as uow:
+        assert await uow.queue.clock() >= uow.now
 
 
 async def test_a_lost_lease_cannot_be_renewed_or_released(world: World) -> None:

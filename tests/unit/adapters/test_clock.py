@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.adapters.clock import SystemClock
+from monitor.domain.ids import id_time
 from tests.fakes.clock import FakeClock
 
 
@@ -20,6 +21,16 @@ def test_now_is_the_time_of_the_host() -> None:
 def test_seconds_go_on_while_the_machine_is_suspended() -> None:
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     assert before <= SystemClock().monotonic() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def test_a_correction_moves_times_and_new_ids() -> None:
+    clock = SystemClock()
+    clock.correct(600)
+    assert abs(clock.now() - datetime.now(UTC) - timedelta(minutes=10)) < timedelta(seconds=5)
+    assert abs(id_time(clock.new_id()) - clock.now()) < timedelta(seconds=5)
+    assert abs(clock.machine_now() - datetime.now(UTC)) < timedelta(seconds=5)
+    clock.correct(0)
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)
 
 
 def test_ids_from_many_threads_never_repeat() -> None:

@@ -10,10 +10,12 @@ from uuid import UUID
 from structlog.typing import EventDict
 
 from monitor.bootstrap.supervise import Supervisor
-from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.settle import SentDelivery
 from monitor.domain.vocab import DeliveryState
-from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
+from monitor.worker.config import DeliveryConfig
+from monitor.worker.delivery_loop import DeliveryWorker
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.egress.sender import FakeWebhookSender
@@ -50,7 +52,13 @@ class Site:
         )
 
     def worker(self, config: DeliveryConfig = QUIET, deliverer: Deliverer | None = None) -> DeliveryWorker:
-        return DeliveryWorker(deliverer or self.deliverer(), FakeWakeups(self.database), config, log_attempts=self.log)
+        return DeliveryWorker(
+            deliverer or self.deliverer(),
+            FakeWakeups(self.database),
+            config,
+            log_attempts=self.log,
+            monotonic=self.clock.monotonic,
+        )
 
     def log(self, batch: Sequence[SentDelivery], lost: Collection[UUID]) -> None:
         self.logged += [(sent, sent.delivery.id in lost) for sent in batch]

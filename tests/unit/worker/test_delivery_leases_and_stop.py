@@ -12,13 +12,18 @@ import pytest
 import structlog.testing
 
 from monitor.bootstrap.supervise import Supervisor
+from monitor.domain.delivery.exchange import Exchange
+from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.unit_of_work import DataRejected
-from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.settle import SentDelivery, Settlement
-from monitor.worker import delivery_loop
-from monitor.worker.delivery_loop import DeliveryConfig, DeliveryWorker
+from monitor.domain.vocab import ErrorKind
+from monitor.worker import writer
+from monitor.worker.config import DeliveryConfig
+from monitor.worker.delivery_loop import DeliveryWorker
 from tests import samples
 from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.unit.worker.delivery_site import QUIET, Site, events, running, until
@@ -43,22 +48,76 @@ async def test_an_idle_worker_asks_the_database_for_no_renewal(site: Site) -> No
     await site.worker().renew()
 
 
-async def test_a_delivery_that_comes_back_while_its_first_attempt_hangs_is_settled_once_and_both_stored(
-    site: Site,
-) -> None:
+async def test_a_delivery_is_not_claimed_while_its_first_attempt_hangs(site: Site) -> None:
     await site.webhook(1)
     site.sender.open.clear()
     worker = site.worker()
     await worker.claim()
     site.clock.advance(31)
     worker.wake(None)
-    assert await worker.claim() == 1
-    assert worker.held == 2
+    assert await worker.claim() == 0
+    assert worker.held == 1
     site.sender.open.set()
     await until(lambda: not worker._in_flight)
-    assert await worker.settle() == 2
+    assert await worker.settle() == 1
     assert site.delivered == 1
-    assert len(site.database.tables.attempts) == len(site.sender.requests) == 2
+    assert len(site.sender.requests) == 1
+
+
+async def test_after_an_outage_longer_than_the_lease_results_are_settled_before_the_next_claim(site: Site) -> None:
+    webhook_id = await site.webhook(3)
+    worker = site.worker()
+    await worker.claim()
+    await until(lambda: not worker._in_flight)
+    site.database.down = True
+    for step in (worker.settle, worker.renew):
+        with pytest.raises(Unavailable):
+            await step()
+    site.clock.advance(31)
+    with pytest.raises(Unavailable):
+        await worker.claim()
+    site.database.down = False
+    await site.publish(webhook_id)
+    worker.wake(None)
+    assert await worker.claim() == 1
+    assert (site.delivered, len(site.database.tables.attempts)) == (3, 3)
+    await until(lambda: not worker._in_flight)
+    await worker.settle()
+    assert (site.delivered, len(site.sender.requests)) == (4, 4)
+
+
+async def test_a_renewal_that_fails_is_repeated_at_once(site: Site) -> None:
+    await site.webhook(1)
+    site.sender.open.clear()
+    async with running(site.worker(DeliveryConfig(poll_s=3_600.0, renew_s=0.2, retry_s=0.001))):
+        await until(lambda: len(site.sender.requests) == 1)
+        site.database.down = True
+        with structlog.testing.capture_logs() as logs:
+            await until(lambda: sum(line.get("step") == "renew" for line in logs) >= 2)
+        site.database.down = False
+        site.clock.advance(25)
+        lease_end = site.clock.now() + timedelta(seconds=30)
+        await until(lambda: {d.due_at for d in site.database.tables.deliveries.values()} == {lease_end})
+        site.sender.open.set()
+
+
+async def test_a_locked_lane_holds_back_its_own_results_only(site: Site) -> None:
+    held, free = await site.webhook(2), await site.webhook(2)
+    async with running(site.worker()):
+        await until(lambda: site.delivered == 4)
+        await site.publish(held)
+        await until(lambda: site.delivered == 5)
+        site.sender.open.clear()
+        for webhook_id in (held, free):
+            await site.publish(webhook_id, 2)
+        await until(lambda: len(site.sender.requests) == 9)
+        site.database.locked.add(held)
+        site.sender.open.set()
+        await until(lambda: site.delivered == 7)
+        assert {d.webhook_id for d in site.database.tables.deliveries.values()} == {held}
+        site.database.locked.clear()
+        await until(lambda: site.delivered == 9)
+    assert len(site.logged) == len(site.sender.requests) == 9
 
 
 async def test_stopping_finishes_what_is_in_flight_and_claims_nothing_more(site: Site) -> None:
@@ -129,6 +188,37 @@ async def test_settling_takes_turns(site: Site) -> None:
     assert sorted(await asyncio.gather(worker.settle(), worker.settle(), worker.settle())) == [0, 2, 2]
     assert site.delivered == 4
     assert not any(lost for _, lost in site.logged)
+
+
+async def test_what_this_process_could_not_send_is_no_attempt(site: Site) -> None:
+    webhook_id = await site.webhook(1)
+    lack = Outcome(latency_ms=0.1, error=ErrorKind.CONNECT, error_detail="Too many open files.", local=True)
+    site.sender.receiver = lambda _: lack
+    lane = site.database.tables.lanes[webhook_id]
+    worker = site.worker()
+    with structlog.testing.capture_logs() as logs:
+        async with running(worker):
+            await until(lambda: "attempts_not_made" in events(logs))
+            [row] = site.database.tables.deliveries.values()
+            assert (row.attempts, row.crashes, row.leased_by, row.last_error) == (0, 0, None, None)
+            assert row.due_at == site.clock.now() + timedelta(seconds=5)
+            # Nothing more is claimed for a moment.
+            await site.publish(webhook_id)
+            assert await worker.claim() == 0
+    assert site.database.tables.attempts == {}
+    assert site.database.tables.lanes[webhook_id] == lane
+    assert site.logged == []
+    [line] = [line for line in logs if line["event"] == "attempts_not_made"]
+    assert (line["count"], line["detail"], line["log_level"]) == (1, "Too many open files.", "error")
+
+
+async def test_an_attempt_that_was_written_before_the_lack_counts(site: Site) -> None:
+    await site.webhook(1)
+    site.sender.receiver = lambda request: Outcome(
+        latency_ms=0.1, error=ErrorKind.OTHER, local=True, exchange=Exchange(request, (), (), None)
+    )
+    async with running(site.worker()):
+        await until(lambda: len(site.database.tables.attempts) == 1)
 
 
 # -------------------------------------------------------------------------------------------------------------- reports
@@ -254,7 +344,7 @@ async def test_a_kept_result_is_dropped_once_it_is_known_never_to_be_taken(site:
 
 async def test_a_result_is_not_kept_for_ever(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     worker = await failed_once(site, failing(site, ValueError("a bug")))
-    monkeypatch.setattr(delivery_loop, "KEPT_S", -1.0)
+    monkeypatch.setattr(writer, "KEPT_S", -1.0)
     await worker.settle_kept()
     assert worker.held == 0
 

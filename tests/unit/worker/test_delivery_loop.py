@@ -12,10 +12,11 @@ from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.errors import Unavailable
-from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.settle import SentDelivery, Settlement
 from monitor.domain.webhooks.destination import Destination
-from monitor.worker.delivery_loop import DeliveryConfig
+from monitor.worker.config import DeliveryConfig
 from tests.fakes.egress.sender import FakePendingSend
 from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.unit.worker.delivery_site import Site, events, running, until
@@ -178,10 +179,10 @@ async def test_a_bug_in_one_step_is_logged_and_the_loop_goes_on(site: Site) -> N
     worker = site.worker(DeliveryConfig(poll_s=0.005, retry_s=0.001))
     claim, failures = worker._deliverer.claim, iter([True])
 
-    async def claim_after_a_bug(hints: list[UUID] | None, limit: int) -> object:
+    async def claim_after_a_bug(hints: list[UUID] | None, limit: int, held: list[UUID]) -> object:
         if next(failures, False):
             raise ValueError("a bug")
-        return await claim(hints, limit)
+        return await claim(hints, limit, held)
 
     worker._deliverer.claim = claim_after_a_bug  # type: ignore[assignment,method-assign]
     with structlog.testing.capture_logs() as logs:

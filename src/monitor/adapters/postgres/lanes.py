@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import TypeVar
@@ -21,24 +22,29 @@ from monitor.domain.monitoring.health import Health
 
 T = TypeVar("T", RateLimit, RetryPolicy)
 
-_LANE_COLUMNS = """
+LANE_COLUMNS = """
     l.*, w.version, w.max_concurrency, w.rate_limit::text, w.ordered, w.retry::text, w.deleted_at IS NOT NULL AS deleted
 """
 
 LOCK_LANES = """
-SELECT webhook_id FROM webhook_lanes WHERE webhook_id = ANY($1) ORDER BY webhook_id FOR UPDATE
+SELECT webhook_id FROM webhook_lanes WHERE webhook_id = ANY($1) ORDER BY webhook_id FOR NO KEY UPDATE
+"""
+
+LOCKED_ELSEWHERE = f"""
+WITH free AS ({LOCK_LANES} SKIP LOCKED)
+SELECT webhook_id FROM webhook_lanes WHERE webhook_id = ANY($1) AND webhook_id NOT IN (SELECT webhook_id FROM free)
 """
 
 # A separate statement, after the locks: a statement that waits for a lane sees the configuration from before the wait.
 READ_LANES = f"""
-SELECT {_LANE_COLUMNS}, 0 AS in_flight
+SELECT {LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id WHERE l.webhook_id = ANY($1)
 """
 
 # The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
 # hide others. A probe is sent even from a full lane.
 LOCK_READY_LANES = f"""
-SELECT {_LANE_COLUMNS}, 0 AS in_flight
+SELECT {LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
 WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
   AND (l.breaker_state = 'closed' OR coalesce(l.breaker_until <= now(), true))
@@ -56,7 +62,12 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
       SELECT d.due_at FROM deliveries d WHERE d.webhook_id = l.webhook_id ORDER BY d.id LIMIT 1))
 ORDER BY l.last_attempt_at NULLS FIRST
 LIMIT $2
-FOR UPDATE OF l SKIP LOCKED
+FOR NO KEY UPDATE OF l SKIP LOCKED
+"""
+
+LOCKED_ELSEWHERE = f"""
+WITH free AS ({LOCK_LANES} SKIP LOCKED)
+SELECT webhook_id FROM webhook_lanes WHERE webhook_id = ANY($1) AND webhook_id NOT IN (SELECT webhook_id FROM free)
 """
 
 # A separate statement, after the locks: the snapshot of the locking one may lack leases that were committed just before
@@ -94,10 +105,19 @@ class PostgresLanes:
         self._connection = connection
         self._rows = rows
 
-    async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
-        await self._connection.execute(LOCK_LANES, list(webhook_ids))
-        rows = await self._connection.fetch(READ_LANES, list(webhook_ids))
-        return self._rows.readable(rows, _lane, "webhook_lanes", _WEBHOOK_ID)
+    async def clock(self) -> datetime:
+        at: datetime = await self._connection.fetchval("SELECT clock_timestamp()")
+        return at
+
+    async def lock_lanes(self, webhook_ids: Collection[UUID], *, wait: bool = True) -> dict[UUID, Lane]:
+        sql = LOCK_LANES if wait else f"{LOCK_LANES} SKIP LOCKED"
+        locked = [row["webhook_id"] for row in await self._connection.fetch(sql, list(webhook_ids))]
+        rows = await self._connection.fetch(READ_LANES, locked)
+        return self._rows.readable(rows, lane_of, "webhook_lanes", _WEBHOOK_ID)
+
+    async def locked_elsewhere(self, webhook_ids: Collection[UUID]) -> set[UUID]:
+        rows = await self._connection.fetch(LOCKED_ELSEWHERE, list(webhook_ids))
+        return {row["webhook_id"] for row in rows}
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
         among = None if hints is None else list(hints)
@@ -106,7 +126,7 @@ class PostgresLanes:
             found: list[asyncpg.Record] = await self._connection.fetch(LOCK_READY_LANES, among, limit, skipped)
             return found
 
-        lanes = await self._rows.page(fetch, _lane, "webhook_lanes", limit, _WEBHOOK_ID)
+        lanes = await self._rows.page(fetch, lane_of, "webhook_lanes", limit, _WEBHOOK_ID)
         if lanes:
             for row in await self._connection.fetch(IN_FLIGHT, list(lanes)):
                 id_ = row["webhook_id"]
@@ -138,7 +158,7 @@ class PostgresLanes:
         )
 
 
-def _lane(row: asyncpg.Record) -> Lane:
+def lane_of(row: asyncpg.Record) -> Lane:
     """Read a lane member by member: a claim reads hundreds, and ``from_row`` takes twice the time."""
     if None in row["recent"]:
         raise ValueError("an outcome label is null")

@@ -20,7 +20,7 @@ from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor
-from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
+from monitor.domain.ports.queue import ClaimedDelivery, Finish, LeaseState, Postpone
 from monitor.domain.vocab import DeliveryState
 
 NO_DELIVERY = "There is no delivery with this id."
@@ -37,7 +37,8 @@ RETURNING d.id, d.event_id, d.webhook_id, d.fencing_token, d.attempts, d.schedul
 LEASE_DUE = f"""
 WITH picked AS MATERIALIZED (
     SELECT due.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
-        SELECT d.id FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now()
+        SELECT d.id FROM deliveries d
+        WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now() AND d.id <> ALL($5::uuid[])
         ORDER BY d.due_at LIMIT lane.capacity FOR UPDATE SKIP LOCKED
     ) AS due
 ) {_LEASE}
@@ -49,7 +50,7 @@ WITH picked AS MATERIALIZED (
     SELECT head.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
         SELECT d.id, d.due_at FROM deliveries d WHERE d.webhook_id = lane.webhook_id
         ORDER BY d.id LIMIT 1 FOR UPDATE
-    ) AS head WHERE head.due_at <= now()
+    ) AS head WHERE head.due_at <= now() AND head.id <> ALL($5::uuid[])
 ) {_LEASE}
 """
 
@@ -77,6 +78,17 @@ INSERT INTO deliveries_finished ({_KEPT}, state, finished_at) SELECT {_KEPT}, 'c
 REQUEUE = f"""
 WITH back AS (DELETE FROM deliveries_finished WHERE id = $1 RETURNING *)
 INSERT INTO deliveries ({_KEPT}, due_at) SELECT {_KEPT}, now() FROM back
+"""
+
+# One that is being sent right now keeps its lease; its outcome decides.
+REQUEUE_FIRST = """
+UPDATE deliveries d SET schedule_from = attempts, due_at = CASE
+    -- One that is being sent right now keeps its lease; its outcome decides.
+    WHEN d.leased_by IS NOT NULL AND d.due_at > now() THEN d.due_at
+    ELSE least(now(), (
+        SELECT min(other.due_at) - interval '1 microsecond' FROM deliveries other
+        WHERE other.webhook_id = d.webhook_id AND other.id <> d.id)) END
+WHERE d.id = $1 RETURNING d.webhook_id
 """
 
 _CHOSEN = "webhook_id = $1 AND id >= $2 AND id < $3 AND state = ANY($4)"
@@ -108,6 +120,23 @@ FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[]) AS p (id,
 WHERE d.id = p.id
 """
 
+RENEW = """
+WITH lease AS (
+    SELECT * FROM unnest($1::uuid[], $2::int[]) AS given (id, fencing_token)
+), free AS MATERIALIZED (
+    SELECT d.id FROM deliveries d JOIN lease ON lease.id = d.id
+    WHERE d.fencing_token = lease.fencing_token AND d.leased_by IS NOT NULL
+    FOR NO KEY UPDATE OF d SKIP LOCKED
+), renewed AS (
+    UPDATE deliveries d SET due_at = now() + $3 FROM free WHERE d.id = free.id RETURNING d.id
+)
+SELECT d.id, d.fencing_token, renewed.id IS NOT NULL AS renewed,
+       w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL AS allowed
+FROM lease JOIN deliveries d ON d.id = lease.id AND d.fencing_token = lease.fencing_token AND d.leased_by IS NOT NULL
+JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN renewed ON renewed.id = d.id
+"""
+"""A row that another transaction has, such as a cancellation that is not committed, is not waited for."""
+
 _HELD = (
     "FROM unnest($1::uuid[], $2::int[]) AS lease (id, fencing_token)"
     " WHERE d.id = lease.id AND d.fencing_token = lease.fencing_token AND d.leased_by IS NOT NULL"
@@ -118,7 +147,13 @@ class PostgresDeliveryQueue(PostgresLanes):
     """See :class:`monitor.domain.ports.queue.DeliveryQueue`."""
 
     async def lease(
-        self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+        self,
+        capacities: Mapping[UUID, int],
+        ordered: Collection[UUID],
+        *,
+        worker: str,
+        lease_s: float,
+        held: Collection[UUID] = (),
     ) -> list[ClaimedDelivery]:
         lease = timedelta(seconds=lease_s)
         leased: list[asyncpg.Record] = []
@@ -128,7 +163,8 @@ class PostgresDeliveryQueue(PostgresLanes):
         ):
             if lanes:
                 ids = list(lanes)
-                leased += await self._connection.fetch(sql, ids, [capacities[id_] for id_ in ids], lease, worker)
+                room = [capacities[id_] for id_ in ids]
+                leased += await self._connection.fetch(sql, ids, room, lease, worker, list(held))
         if not leased:
             return []
         rows = await self._connection.fetch(
@@ -163,12 +199,9 @@ class PostgresDeliveryQueue(PostgresLanes):
         )
         return {row["id"] for row in rows}
 
-    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> None:
-        await self._connection.execute(
-            f"UPDATE deliveries d SET due_at = now() + $3 {_HELD}",
-            *_columns(leases),
-            timedelta(seconds=lease_s),
-        )
+    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> dict[tuple[UUID, int], LeaseState]:
+        rows = await self._connection.fetch(RENEW, *_columns(leases), timedelta(seconds=lease_s))
+        return {(row["id"], row["fencing_token"]): LeaseState(row["renewed"], row["allowed"]) for row in rows}
 
     async def release(self, leases: Sequence[tuple[UUID, int]], *, after_s: float = 0.0) -> None:
         rows = await self._connection.fetch(
@@ -202,7 +235,7 @@ class PostgresDeliveryQueue(PostgresLanes):
         # The lane first, as everywhere; the webhook of a delivery never changes.
         await self._connection.execute(
             "SELECT 1 FROM webhook_lanes WHERE webhook_id = (SELECT webhook_id FROM deliveries WHERE id = $1"
-            " UNION ALL SELECT webhook_id FROM deliveries_finished WHERE id = $1 LIMIT 1) FOR UPDATE",
+            " UNION ALL SELECT webhook_id FROM deliveries_finished WHERE id = $1 LIMIT 1) FOR NO KEY UPDATE",
             delivery_id,
         )
         row = await self._connection.fetchrow("SELECT webhook_id FROM deliveries WHERE id = $1 FOR UPDATE", delivery_id)
@@ -215,16 +248,20 @@ class PostgresDeliveryQueue(PostgresLanes):
             raise NotFound(NO_DELIVERY)
         return DeliveryState(row["state"]), row["webhook_id"]
 
-    async def requeue(self, delivery_id: UUID) -> None:
-        await self._connection.execute(REQUEUE, delivery_id)
-        webhook_id = await self._connection.fetchval(
-            # One that is being sent right now keeps its lease; its outcome decides.
-            "UPDATE deliveries SET due_at = CASE WHEN leased_by IS NULL OR due_at <= now() THEN now() ELSE due_at END,"
-            " schedule_from = attempts"
-            " WHERE id = $1 RETURNING webhook_id",
+    async def has_event(self, delivery_id: UUID) -> bool:
+        found: bool = await self._connection.fetchval(
+            "SELECT EXISTS (SELECT FROM events WHERE id = ("
+            " SELECT event_id FROM deliveries WHERE id = $1"
+            " UNION ALL SELECT event_id FROM deliveries_finished WHERE id = $1 LIMIT 1))",
             delivery_id,
         )
-        await wake(self._connection, [webhook_id])
+        return found
+
+    async def requeue(self, delivery_id: UUID) -> None:
+        await self._connection.execute(REQUEUE, delivery_id)
+        webhook_id = await self._connection.fetchval(REQUEUE_FIRST, delivery_id)
+        if webhook_id is not None:
+            await wake(self._connection, [webhook_id])
 
     async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
         # Nothing is claimed from the lane meanwhile, so no live lease can be rewritten.
@@ -273,7 +310,8 @@ class PostgresDeliveryQueue(PostgresLanes):
         return row["moved"], row["last"]
 
     async def _lock_lane(self, webhook_id: UUID) -> None:
-        await self._connection.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", webhook_id)
+        lock = "SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR NO KEY UPDATE"
+        await self._connection.execute(lock, webhook_id)
 
 
 def _columns(leases: Sequence[tuple[UUID, int]]) -> tuple[list[UUID], list[int]]:

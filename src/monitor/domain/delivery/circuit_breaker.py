@@ -115,6 +115,13 @@ def permit(breaker: Breaker, now: datetime) -> Permit:
     return Permit.NONE
 
 
+def probe_due(breaker: Breaker, now: datetime) -> Breaker:
+    """Return an open breaker with its probe due at *now*, any other as it is. Pure and total."""
+    if breaker.state is not BreakerState.OPEN or permit(breaker, now) is Permit.PROBE:
+        return breaker
+    return msgspec.structs.replace(breaker, until=now)
+
+
 def start_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
     """
     Record that the probe was leased; another is due only when that lease has run out.

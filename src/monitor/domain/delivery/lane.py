@@ -17,6 +17,7 @@ from monitor.domain.delivery.circuit_breaker import (
     Permit,
     concerns_receiver,
     permit,
+    probe_due,
     record_outcome,
     start_probe,
 )
@@ -118,6 +119,12 @@ def start_over(lane: Lane, now: datetime) -> Lane:
     )
 
 
+def probe_now(lane: Lane, now: datetime) -> Lane:
+    """Return *lane* with its probe due at *now* if its breaker is open: a user asked for an attempt."""
+    breaker = probe_due(lane.breaker, now)
+    return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
+
+
 def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     """Return *lane* after *taken* deliveries, at most its :func:`capacity`, were leased from it."""
     if not taken:
@@ -126,8 +133,30 @@ def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     if permit(lane.breaker, now) is Permit.PROBE:
         changes["breaker"] = start_probe(lane.breaker, now, policy.breaker)
     if lane.rate_limit is not None:
-        changes |= {"tokens": lane.rate_limit.available(lane.tokens, lane.tokens_at, now) - taken, "tokens_at": now}
+        changes |= _bucket(lane, lane.rate_limit.available(lane.tokens, lane.tokens_at, now) - taken, now)
     return msgspec.structs.replace(lane, **changes) if changes else lane
+
+
+def recharge(lane: Lane, held: int, wanted: int, now: datetime) -> tuple[Lane, int]:
+    """
+    Give back the tokens of *held* leased deliveries, and charge those to be sent now. Pure and total.
+
+    A token belongs to the moment of its request: deliveries that waited since their lease would otherwise be sent
+    beside those of the refilled bucket, above the limit.
+
+    Returns:
+        The lane, and how many of *wanted* (at most *held*) may be sent.
+    """
+    if lane.rate_limit is None or not held:
+        return lane, wanted
+    tokens = min(lane.rate_limit.available(lane.tokens, lane.tokens_at, now) + held, float(lane.rate_limit.burst))
+    allowed = min(wanted, max(int(tokens), 0))
+    return msgspec.structs.replace(lane, **_bucket(lane, tokens - allowed, now)), allowed
+
+
+def _bucket(lane: Lane, tokens: float, now: datetime) -> dict[str, object]:
+    """Return the changes that store *tokens*. Their time never goes back: what passed since would be filled twice."""
+    return {"tokens": tokens, "tokens_at": max(now, lane.tokens_at or now)}
 
 
 def attempt_end(started_at: datetime, latency_ms: float, now: datetime) -> datetime:

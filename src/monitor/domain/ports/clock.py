@@ -11,7 +11,10 @@ class Clock(Protocol):
     """Time and randomness. Never fails."""
 
     def now(self) -> datetime:
-        """Return the time of this machine, aware UTC. Decisions about deliveries use the time of the database."""
+        """
+        Return the time of this machine, aware UTC, corrected when it differs from the database's. Decisions about
+        deliveries use the time of the database itself.
+        """
         ...
 
     def monotonic(self) -> float:

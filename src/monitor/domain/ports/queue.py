@@ -47,12 +47,37 @@ class Postpone(msgspec.Struct, frozen=True):
     error: str | None
 
 
+class LeaseState(msgspec.Struct, frozen=True):
+    """
+    State of a lease that is still held.
+
+    ``renewed`` is false while another transaction has its row; ``allowed`` is false while its webhook is paused,
+    disabled or deleted.
+    """
+
+    renewed: bool
+    allowed: bool
+
+
 class DeliveryQueue(Protocol):
     """The table of unfinished deliveries. All times are those of the database."""
 
-    async def lock_lanes(self, webhook_ids: Collection[UUID]) -> dict[UUID, Lane]:
-        """Lock these lanes, waiting for other transactions, in a fixed order that avoids deadlocks. Left out are those
-        that do not exist or that this version cannot read."""
+    async def clock(self) -> datetime:
+        """Return the time at this moment, later than that of the transaction, which is the time of its start."""
+        ...
+
+    async def lock_lanes(self, webhook_ids: Collection[UUID], *, wait: bool = True) -> dict[UUID, Lane]:
+        """
+        Lock these lanes in a fixed order that avoids deadlocks. Left out are those that do not exist or that this
+        version cannot read.
+
+        Args:
+            wait: for other transactions; otherwise the lanes that they hold are left out.
+        """
+        ...
+
+    async def locked_elsewhere(self, webhook_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of these lanes that another transaction has locked."""
         ...
 
     async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
@@ -61,9 +86,20 @@ class DeliveryQueue(Protocol):
         ...
 
     async def lease(
-        self, capacities: Mapping[UUID, int], ordered: Collection[UUID], *, worker: str, lease_s: float
+        self,
+        capacities: Mapping[UUID, int],
+        ordered: Collection[UUID],
+        *,
+        worker: str,
+        lease_s: float,
+        held: Collection[UUID] = (),
     ) -> list[ClaimedDelivery]:
-        """Lease at most ``capacities[webhook_id]`` due deliveries each; quarantine those that keep stopping workers."""
+        """
+        Lease at most ``capacities[webhook_id]`` due deliveries each; quarantine those that keep stopping workers.
+
+        Args:
+            held: deliveries to leave out, since the worker still has them from leases that ran out.
+        """
         ...
 
     async def save_lanes(self, lanes: Sequence[Lane]) -> None:
@@ -74,8 +110,8 @@ class DeliveryQueue(Protocol):
         """Lock deliveries by ``(id, fencing_token)``; return the ids still leased so, the others were taken over."""
         ...
 
-    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> None:
-        """Extend leases that are still held to *lease_s* from now."""
+    async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> dict[tuple[UUID, int], LeaseState]:
+        """Extend leases to *lease_s* from now, and return those that are still held. Waits for no other transaction."""
         ...
 
     async def release(self, leases: Sequence[tuple[UUID, int]], *, after_s: float = 0.0) -> None:
@@ -94,8 +130,15 @@ class DeliveryQueue(Protocol):
         """Lock a delivery; return its state and webhook. Raises ``NotFound``."""
         ...
 
+    async def has_event(self, delivery_id: UUID) -> bool:
+        """Whether the event of a delivery is still stored."""
+        ...
+
     async def requeue(self, delivery_id: UUID) -> None:
-        """Make a delivery due now, finished or not, with its whole retry schedule; wake a worker at commit."""
+        """
+        Make a delivery due now, before those that wait already, finished or not, with its whole retry schedule; wake a
+        worker at commit.
+        """
         ...
 
     async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:

@@ -45,7 +45,8 @@ class ReplayCommands:
         async with self._unit_of_work() as uow:
             if done := await stored_response(uow, scope, key, body, ReplayView):
                 return done
-            await uow.webhooks.get(webhook_id)
+            # Not locked: counting may take seconds, and claims and settles of the webhook go on meanwhile.
+            await uow.webhooks.read(webhook_id)
             total = await uow.queue.count_finished(webhook_id, spec)
             if spec.dry_run:
                 return ReplayCount(total)

@@ -41,12 +41,14 @@ class SentDelivery(msgspec.Struct, frozen=True):
 class Settlement(msgspec.Struct, frozen=True):
     """Result of one settle. ``settled`` counts the deliveries whose state changed. ``lost`` were settled before, leased
     by another worker, cancelled or deleted since; ``undecided`` were postponed because their decision raised;
-    ``disabled`` are webhooks with the reason."""
+    ``disabled`` are webhooks with the reason; ``locked`` are left for another settle, since another transaction has
+    their lanes."""
 
     settled: int
     lost: list[UUID]
     undecided: dict[UUID, Exception]
     disabled: dict[UUID, str]
+    locked: list[SentDelivery] = []
 
 
 async def settle(
@@ -63,13 +65,17 @@ async def settle(
         undecided_s: postpones a delivery when :func:`decide` raised for its outcome.
     """
     behind = uow.now - clock.now()
-    lanes = await uow.queue.lock_lanes({sent.delivery.webhook_id for sent in batch})
+    # Results of one locked lane must not keep those of all others waiting.
+    lanes = await uow.queue.lock_lanes({sent.delivery.webhook_id for sent in batch}, wait=False)
+    elsewhere = await _locked_elsewhere(uow, {sent.delivery.webhook_id for sent in batch} - lanes.keys())
+    locked = [sent for sent in batch if sent.delivery.webhook_id in elsewhere]
+    batch = [sent for sent in batch if sent.delivery.webhook_id not in elsewhere]
     fenced = await uow.queue.fence([(sent.delivery.id, sent.delivery.fencing_token) for sent in batch])
     lost = [sent.delivery.id for sent in batch if sent.delivery.id not in fenced]
     held = {sent.attempt_id: sent for sent in _newest(sent for sent in batch if sent.delivery.id in fenced)}
     made = [*held.values(), *await _unstored(uow, [sent for sent in batch if sent.attempt_id not in held])]
     if not made:
-        return Settlement(0, lost, {}, {})
+        return Settlement(0, lost, {}, {}, locked)
     undecided, gone = await _write_states(uow, held.values(), lanes, clock.jitter, undecided_s)
     await uow.attempts.add([_record(sent) for sent in made])
     await uow.attempts.add_minutes(minute_rollups((s.delivery.webhook_id, s.at, s.outcome) for s in made))
@@ -86,7 +92,7 @@ async def settle(
     for webhook_id, reason in sorted(disabled.items()):
         await uow.webhooks.disable(webhook_id, reason)
         uow.record(WebhookUpdated(webhook_id))
-    return Settlement(len(held), lost, undecided, disabled)
+    return Settlement(len(held), lost, undecided, disabled, locked)
 
 
 def status_changes(before: Mapping[UUID, Lane], after: Iterable[Lane], now: datetime) -> list[WebhookStatusChanged]:
@@ -112,6 +118,11 @@ def minute_rollups(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[M
         MinuteRollup(webhook_id, datetime.fromtimestamp(minute * MINUTE_S, UTC), builder.build())
         for (webhook_id, minute), builder in builders.items()
     ]
+
+
+async def _locked_elsewhere(uow: UnitOfWork, missing: Collection[UUID]) -> set[UUID]:
+    """Return those of *missing* that another transaction has; this version cannot read the others."""
+    return await uow.queue.locked_elsewhere(missing) if missing else set()
 
 
 async def _unstored(uow: UnitOfWork, lost: Sequence[SentDelivery]) -> list[SentDelivery]:

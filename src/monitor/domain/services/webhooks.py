@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
-from monitor.domain.delivery.lane import reopen, start_over
+from monitor.domain.delivery.held import held_webhook
+from monitor.domain.delivery.lane import Lane, probe_now, reopen, start_over
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH
@@ -235,11 +236,13 @@ class WebhookCommands:
         return await self._queries.webhook(webhook_id)
 
     async def retry_delivery(self, delivery_id: UUID, actor: Actor) -> DeliveryView:
-        """Make a delivery due now, also one that failed or was cancelled.
+        """
+        Make a delivery due now and next in line, also one that failed or was cancelled. An open breaker admits it as
+        its probe.
 
         Raises:
             NotFound.
-            Conflict: it was delivered; replay the event instead.
+            Conflict: it was delivered; replay the event instead. Or its event is past retention.
         """
         before = await self._queries.delivery(delivery_id)
         async with self._unit_of_work() as uow:
@@ -247,7 +250,11 @@ class WebhookCommands:
             if state is DeliveryState.DELIVERED:
                 raise Conflict("This delivery was delivered; there is nothing to retry.")
             await uow.webhooks.get(webhook_id)
+            if not await uow.queue.has_event(delivery_id):
+                raise Conflict("The event of this delivery is past its retention; there is nothing left to send.")
             await uow.queue.requeue(delivery_id)
+            lanes = await uow.queue.lock_lanes([webhook_id])
+            await uow.queue.save_lanes([probe_now(lane, uow.now) for lane in lanes.values()])
             await self._audit_delivery(uow, actor, "delivery.retry", delivery_id, state)
             await uow.commit()
         written = replace(before, state=DeliveryState.PENDING, due_at=uow.now, finished_at=None)
@@ -281,8 +288,9 @@ class WebhookCommands:
 
 async def _written(uow: UnitOfWork, webhook: Webhook) -> WebhookView:
     """Return the view of *webhook* as it is about to be committed."""
-    lanes = await uow.queue.lock_lanes([webhook.id])
-    return view_of(webhook, lanes[webhook.id].health)
+    lane = (await uow.queue.lock_lanes([webhook.id])).get(webhook.id, Lane(webhook_id=webhook.id))
+    held = held_webhook(lane, enabled=webhook.enabled, paused=webhook.paused_at is not None, now=uow.now)
+    return view_of(webhook, lane.health, held=held)
 
 
 def _keep_scheme(old: Webhook, spec: WebhookSpec) -> None:

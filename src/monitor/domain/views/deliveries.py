@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery.exchange import StoredExchange
+from monitor.domain.delivery.held import Held
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.vocab import DeliveryState
 
@@ -60,7 +61,11 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One event for one webhook. ``due_at`` is null once it is finished; details hold ``attempt_log``, newest first."""
+    """
+    One event for one webhook. ``due_at`` is null once it is finished; details hold ``attempt_log``, newest first.
+
+    ``held`` is what keeps it from being sent, besides its due time; null if nothing does.
+    """
 
     id: UUID
     event_id: UUID
@@ -74,4 +79,5 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     created_at: datetime
     finished_at: datetime | None
+    held: Held | None = None
     attempt_log: list[AttemptView] | msgspec.UnsetType = msgspec.UNSET

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.alerts.evaluation import NormalBand
+from monitor.domain.delivery.held import Held
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.monitoring.health import Health
@@ -39,7 +40,8 @@ class LastHour(msgspec.Struct, frozen=True):
 
 class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """
-    One webhook. ``headers`` shows names only, each value as ``***``; ``last_hour`` is set in lists.
+    One webhook. ``headers`` shows names only, each value as ``***``; ``last_hour`` is set in lists. ``held`` is what
+    keeps its due deliveries from being sent; null if nothing does.
 
     Details add ``signals``, the detection state of each signal (``learning``, ``normal`` or ``open``), and ``normal``,
     the normal range of the webhook.
@@ -66,6 +68,7 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     version: int
     created_at: datetime
     updated_at: datetime
+    held: Held | None = None
     last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
     signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     normal: NormalBand | msgspec.UnsetType = msgspec.UNSET

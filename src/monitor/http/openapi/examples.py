@@ -19,6 +19,7 @@ from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.delivery.exchange import HeaderField, StoredExchange
+from monitor.domain.delivery.held import Held, HeldReason
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.delivery.replay import ReplayCount, ReplayState, ReplayView
 from monitor.domain.delivery.retry import RetryPolicy
@@ -148,6 +149,7 @@ DELIVERY = DeliveryView(
     last_error="503",
     created_at=EARLIER,
     finished_at=None,
+    held=Held(HeldReason.RATE_LIMIT, NOW),
 )
 EVIDENCE = Evidence(observed=0.3, expected=0.004, n=20, window_s=300.0, p_value=3.1e-9)
 ALERT = AlertView(

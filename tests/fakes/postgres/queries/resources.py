@@ -12,6 +12,8 @@ from msgspec import UNSET, Raw, UnsetType, convert, structs
 from monitor.domain.alerts.evaluation import NormalBand, normal_band
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.event_types import patterns_for
+from monitor.domain.delivery.held import Held, held_delivery, held_webhook
+from monitor.domain.delivery.lane import Lane
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups, percentile, whole_units
@@ -24,7 +26,14 @@ from monitor.domain.views.webhooks import HealthView, LastHour, WebhookView
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.destination import Destination
 from monitor.domain.webhooks.webhook import MASK
-from tests.fakes.postgres.database import FakeDatabase, FinishedDelivery, StoredDelivery, StoredEvent, Tables
+from tests.fakes.postgres.database import (
+    FakeDatabase,
+    FinishedDelivery,
+    StoredDelivery,
+    StoredEvent,
+    StoredWebhook,
+    Tables,
+)
 
 HOUR = timedelta(hours=1)
 
@@ -185,6 +194,12 @@ class FakeQueries:
         members = structs.asdict(row.webhook) | {
             "headers": dict.fromkeys(row.webhook.header_names, MASK),
             "health": HealthView(*structs.astuple(self._tables.lanes[webhook_id].health)),
+            "held": held_webhook(
+                self._lane(row),
+                enabled=row.webhook.enabled,
+                paused=row.webhook.paused_at is not None,
+                now=self._database.clock.now(),
+            ),
         }
         return structs.replace(convert(members, WebhookView), last_hour=last_hour)
 
@@ -195,6 +210,32 @@ class FakeQueries:
     def _last_hour(self, webhook_id: UUID) -> LastHour:
         point = _point(self._database.clock.now(), self._minutes_of_last_hour(webhook_id))
         return LastHour(point.attempts, point.success_ratio, point.p95_ms)
+
+    def _lane(self, row: StoredWebhook) -> Lane:
+        now, webhook = self._database.clock.now(), row.webhook
+        rows = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook.id]
+        return structs.replace(
+            self._tables.lanes[webhook.id],
+            max_concurrency=webhook.max_concurrency,
+            rate_limit=webhook.rate_limit,
+            ordered=webhook.ordered,
+            in_flight=sum(d.leased_by is not None and d.due_at > now for d in rows),
+        )
+
+    def _held(self, delivery: StoredDelivery) -> Held | None:
+        row, now = self._tables.webhooks[delivery.webhook_id], self._database.clock.now()
+        if delivery.leased_by is not None and delivery.due_at > now:
+            return None
+        head = min((d.id, d.due_at) for d in self._tables.deliveries.values() if d.webhook_id == row.webhook.id)
+        return held_delivery(
+            self._lane(row),
+            enabled=row.webhook.enabled,
+            paused=row.webhook.paused_at is not None,
+            delivery_id=delivery.id,
+            due_at=delivery.due_at,
+            head=head,
+            now=now,
+        )
 
     def _delivery(self, delivery_id: UUID) -> DeliveryView:
         row = self._tables.deliveries.get(delivery_id) or self._tables.finished[delivery_id]
@@ -214,6 +255,7 @@ class FakeQueries:
             last_error=row.last_error,
             created_at=id_time(row.id),
             finished_at=row.finished_at if isinstance(row, FinishedDelivery) else None,
+            held=self._held(row) if isinstance(row, StoredDelivery) else None,
         )
 
 

@@ -27,6 +27,9 @@ class FakeWebhookRepository:
     async def get(self, webhook_id: UUID) -> Webhook:
         return self._row(webhook_id).webhook
 
+    async def read(self, webhook_id: UUID) -> Webhook:
+        return self._row(webhook_id).webhook
+
     async def save(self, webhook: Webhook, headers: Mapping[str, str | None] | None) -> None:
         row = self._row(webhook.id)
         merged = (

@@ -20,6 +20,7 @@ from monitor.domain.delivery.lane import (
     capacity,
     catch_up,
     failed_for_good,
+    recharge,
     record_attempt,
     refill_s,
     reopen,
@@ -28,7 +29,7 @@ from monitor.domain.delivery.lane import (
 )
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
-from monitor.domain.services.deliver import allot
+from monitor.domain.services.leases import allot
 from monitor.domain.vocab import ErrorKind, HealthStatus
 from tests import strategies as our
 from tests.samples import OK, REFUSED, TIMED_OUT
@@ -111,6 +112,43 @@ def test_no_rate_limited_lane_sends_more_than_its_rate_allows(lane: Lane, steps:
         total += taken
         lane = reserve(lane, taken, now, POLICY)
     assert total <= limit.burst + limit.per_s * passed_s + 1e-3
+
+
+@given(lanes(), st.lists(st.tuples(st.floats(-10, 10), st.integers(0, 5)), max_size=20))
+def test_claims_whose_times_are_out_of_order_stay_within_the_rate(lane: Lane, steps: list[tuple[float, int]]) -> None:
+    """Transactions begin in one order and lock a lane in another: their times go back, what was filled does not."""
+    limit = RateLimit(2.0, 5)
+    lane = replace(lane, rate_limit=limit, tokens=None, tokens_at=None, breaker=Breaker(), in_flight=0)
+    total = 0
+    for at_s, wish in steps:
+        now = NOW + timedelta(seconds=at_s)
+        taken = min(wish, capacity(lane, now))
+        total += taken
+        lane = reserve(lane, taken, now, POLICY)
+    assert total <= limit.burst + limit.per_s * 20 + 1e-3
+    assert lane.tokens_at is None or lane.tokens_at <= NOW + timedelta(seconds=10)
+
+
+@given(lanes(), st.integers(0, 30), st.integers(0, 30), st.floats(0, 60))
+def test_charging_anew_costs_what_is_sent_now(lane: Lane, held: int, wish: int, later_s: float) -> None:
+    """What is sent from stock and what is claimed beside it is never more than a full bucket."""
+    wanted = min(held, wish)
+    after, allowed = recharge(lane, held, wanted, NOW + timedelta(seconds=later_s))
+    assert 0 <= allowed <= wanted
+    if lane.rate_limit is None:
+        assert (after, allowed) == (lane, wanted)
+        return
+    assert allowed <= lane.rate_limit.burst
+    wide = replace(after, max_concurrency=1_000, in_flight=0, ordered=False, breaker=Breaker())
+    assert allowed + capacity(wide, NOW + timedelta(seconds=later_s)) <= lane.rate_limit.burst
+
+
+def test_stock_is_charged_when_it_is_sent() -> None:
+    limited = replace(LANE, rate_limit=RateLimit(1.0, 4), tokens=0.0, tokens_at=NOW)
+    later = NOW + timedelta(seconds=60)
+    after, allowed = recharge(limited, 3, 3, later)
+    assert (after.tokens, after.tokens_at, allowed) == (1.0, later, 3)
+    assert recharge(limited, 6, 6, later)[1] == 4
 
 
 def test_taking_nothing_changes_nothing() -> None:

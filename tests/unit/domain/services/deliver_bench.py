@@ -7,10 +7,8 @@ from uuid import UUID
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.deliver import (
-    DeliverConfig,
-    Deliverer,
-)
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.settle import SentDelivery
 from monitor.domain.vocab import DeliveryState
 from tests import samples

@@ -15,11 +15,8 @@ from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.deliver import (
-    DESTINATION_FRESH_S,
-    DeliverConfig,
-    Deliverer,
-)
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.leases import DESTINATION_FRESH_S, DeliverConfig
 from monitor.domain.vocab import BodyFormat
 from monitor.domain.webhooks.destination import Destination
 from monitor.domain.webhooks.signatures import sign_v1, signed_content

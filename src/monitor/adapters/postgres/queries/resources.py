@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.queries.held import HELD_COLUMNS, held_deliveries
 from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.rows import (
@@ -35,13 +36,14 @@ from monitor.domain.views.webhooks import WebhookView
 from monitor.domain.vocab import DeliveryState, ErrorKind
 from monitor.domain.webhooks.destination import Destination
 
-_WEBHOOK = """
-SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at
+_WEBHOOK = f"""
+SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS}
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id
 """
 
-EVALUATED_WEBHOOK = """
-SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, b.signals, b.normal
+EVALUATED_WEBHOOK = f"""
+SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS},
+    b.signals, b.normal
 FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
 WHERE w.id = $1 AND w.deleted_at IS NULL
 """
@@ -154,7 +156,9 @@ class PostgresQueries:
             delivery_id,
         )
         log = self._db.rows.readable(attempts, attempt_view, "attempts")
-        return delivery_view(row, await self._event_types({row["event_id"]}), list(log.values()))
+        view = delivery_view(row, await self._event_types({row["event_id"]}), list(log.values()))
+        held = await held_deliveries(self._db, [view])
+        return msgspec.structs.replace(view, held=held.get(view.id))
 
     async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
         condition = Where()
@@ -180,8 +184,10 @@ class PostgresQueries:
         found = await list_rows(
             self._db, condition, fetch, lambda row: delivery_view(row, {}), "deliveries_finished", limit
         )
-        types = await self._event_types({view.event_id for view in found})
-        return [msgspec.structs.replace(view, event_type=types.get(view.event_id)) for view in found]
+        types, held = await self._event_types({view.event_id for view in found}), await held_deliveries(self._db, found)
+        return [
+            msgspec.structs.replace(view, event_type=types.get(view.event_id), held=held.get(view.id)) for view in found
+        ]
 
     async def _event_types(self, event_ids: Collection[UUID]) -> dict[UUID, str]:
         found = await self._db.fetch("SELECT id, type FROM events WHERE id = ANY($1)", list(event_ids))

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row, health_of
+from monitor.adapters.postgres.queries.held import held_of
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.outcome import Phases
@@ -21,7 +22,8 @@ from monitor.domain.webhooks.webhook import MASK
 def webhook_view(row: asyncpg.Record, **members: Any) -> WebhookView:
     headers = dict.fromkeys(row["header_names"], MASK)
     health = health_of(row, HealthView)
-    return from_row(row, WebhookView, "labels", "retry", "rate_limit", headers=headers, health=health, **members)
+    members |= {"headers": headers, "health": health, "held": held_of(row)}
+    return from_row(row, WebhookView, "labels", "retry", "rate_limit", **members)
 
 
 def evaluated_webhook_view(row: asyncpg.Record) -> WebhookView:

@@ -33,7 +33,7 @@ FROM webhook_lanes l
 JOIN webhooks w ON w.id = l.webhook_id
 LEFT JOIN webhook_baselines b ON b.webhook_id = l.webhook_id
 WHERE l.evaluate_at <= now() AND l.webhook_id <> ALL($2::uuid[])
-ORDER BY l.evaluate_at LIMIT $1 FOR UPDATE OF l SKIP LOCKED
+ORDER BY l.evaluate_at LIMIT $1 FOR NO KEY UPDATE OF l SKIP LOCKED
 """
 
 OPEN_ANOMALIES = "SELECT * FROM anomalies WHERE webhook_id = ANY($1) AND closed_at IS NULL"

@@ -21,6 +21,9 @@ from monitor.domain.webhooks.webhook import Webhook
 
 NO_WEBHOOK = "There is no webhook with this id."
 
+LOCK: Any = {"key_share": True}
+"""FOR NO KEY UPDATE: rows that refer to the webhook can be inserted meanwhile."""
+
 KEPT = ("id", "created_at", "header_names")
 """Columns that saving a webhook leaves alone."""
 
@@ -63,8 +66,14 @@ class PostgresWebhookRepository:
 
     async def get(self, webhook_id: UUID) -> Webhook:
         # The lane first, as everywhere: claims, settles and evaluations refer to the webhook or change it later.
-        await self._raw.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR UPDATE", webhook_id)
+        await self._raw.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR NO KEY UPDATE", webhook_id)
         return msgspec.convert(await self._row(webhook_id), Webhook, from_attributes=True)
+
+    async def read(self, webhook_id: UUID) -> Webhook:
+        row = await self._webhooks.get_one_or_none(WebhookRow.deleted_at.is_(None), id=webhook_id)
+        if row is None:
+            raise NotFound(NO_WEBHOOK)
+        return msgspec.convert(row, Webhook, from_attributes=True)
 
     async def save(self, webhook: Webhook, headers: Mapping[str, str | None] | None) -> None:
         row = await self._row(webhook.id)
@@ -104,12 +113,7 @@ class PostgresWebhookRepository:
 
     async def disable(self, webhook_id: UUID, reason: str) -> None:
         await self._evaluate_soon(webhook_id)
-        row = await self._webhooks.get_one_or_none(
-            WebhookRow.enabled.is_(True),
-            id=webhook_id,
-            # Publishing goes on meanwhile.
-            with_for_update={"key_share": True},
-        )
+        row = await self._webhooks.get_one_or_none(WebhookRow.enabled.is_(True), id=webhook_id, with_for_update=LOCK)
         if row is not None:
             row.enabled = False
             row.disabled_reason = reason
@@ -131,7 +135,7 @@ class PostgresWebhookRepository:
         await self._raw.execute("UPDATE webhook_lanes SET evaluate_at = now() WHERE webhook_id = $1", webhook_id)
 
     async def _row(self, webhook_id: UUID) -> WebhookRow:
-        row = await self._webhooks.get_one_or_none(WebhookRow.deleted_at.is_(None), id=webhook_id, with_for_update=True)
+        row = await self._webhooks.get_one_or_none(WebhookRow.deleted_at.is_(None), id=webhook_id, with_for_update=LOCK)
         if row is None:
             raise NotFound(NO_WEBHOOK)
         return row

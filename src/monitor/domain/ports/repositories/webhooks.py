@@ -21,6 +21,10 @@ class WebhookRepository(Protocol):
         """Lock and return a webhook. Raises ``NotFound``."""
         ...
 
+    async def read(self, webhook_id: UUID) -> Webhook:
+        """Return a webhook without locking it. Raises ``NotFound``."""
+        ...
+
     async def save(self, webhook: Webhook, headers: Mapping[str, str | None] | None) -> None:
         """Update the configuration. *headers* of ``None`` keeps all header values, a value of ``None`` that one."""
         ...

@@ -62,7 +62,8 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
       <${Status} of=${delivery.state} text=${delivery.in_flight ? "In flight" : undefined} />
       <div class="grow"><a class="strong" href=${`#/webhooks/${delivery.webhook_id}`}>${known?.name ?? webhook.data?.name ?? "Webhook"}</a>
         <p class="small muted">${plural(delivery.attempts, "attempt")}${result ? ` · last: ${result}` : ""}${delivery.due_at && !delivery.in_flight ? ` · ${due(delivery, now)}` : ""}
-          ${delivery.finished_at && html` · <time datetime=${delivery.finished_at} title=${precisely(delivery.finished_at)}>${ago(delivery.finished_at, now)}</time>`}</p></div>
+          ${delivery.finished_at && html` · <time datetime=${delivery.finished_at} title=${precisely(delivery.finished_at)}>${ago(delivery.finished_at, now)}</time>`}</p>
+        ${delivery.held && html`<p class="small muted">${held(delivery.held, now)}</p>`}</div>
       ${may("operator") && delivery.state !== "delivered" && html`<button type="button" class="small" disabled=${retry.isBusy} onClick=${retry.run}>Retry now</button>`}
       ${may("operator") && delivery.state === "pending" && html`<button type="button" class="small" disabled=${cancel.isBusy} onClick=${cancel.run}>Cancel</button>`}
       <button type="button" class="bare" aria-expanded=${isOpen ? "true" : "false"} aria-label="Attempts" onClick=${onToggle}><span class=${isOpen ? "turned" : ""}><${Icon} name="right" size=${13} /></span></button>
@@ -70,6 +71,20 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
     ${problem && html`<p class="field-error" role="alert">${problem.message}</p>`}
     ${isOpen && html`<${Log} id=${delivery.id} attempts=${delivery.attempts} webhook=${webhook.data} />`}
   </li>`;
+}
+
+const HELD = {
+  disabled: "Held: the webhook is disabled",
+  paused: "Held: the webhook is paused",
+  circuit_open: "Held: its breaker is open",
+  order: "Held: an earlier delivery is first",
+  concurrency: "Held: its attempts in flight are at their limit",
+  rate_limit: "Held: its rate limit",
+};
+
+function held({ reason, until }, now) {
+  const words = HELD[reason] ?? `Held: ${reason}`;
+  return until && Date.parse(until) > now ? `${words}, next ${ago(until, now)}` : words;
 }
 
 function due({ due_at: at }, now) {

@@ -1,0 +1,231 @@
+"""Leases: claim due deliveries, keep their leases, check what waited, and release what is not sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.delivery.circuit_breaker import BreakerState
+from monitor.domain.delivery.lane import Lane, LanePolicy, capacity, recharge, refill_s, reserve
+from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.queries.resources import Queries
+from monitor.domain.ports.queue import ClaimedDelivery
+from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.secret_mask import SecretMask
+
+DESTINATION_FRESH_S = 30.0
+"""A rotated key stops signing at most this long after its overlap ended."""
+
+
+class DeliverConfig(msgspec.Struct, frozen=True):
+    """``lanes_per_claim`` bounds how many webhooks one claim locks; ``undecided_s`` postpones a delivery when
+    :func:`decide` raised for its outcome, or its destination cannot be read."""
+
+    worker: str
+    lease_s: float = 30.0
+    lanes_per_claim: int = 200
+    undecided_s: float = 60.0
+    policy: LanePolicy = LanePolicy()
+
+
+class ClaimResult(msgspec.Struct, frozen=True):
+    """
+    Result of one claim. ``exhausted`` are webhooks without capacity for all that is due, ``refill_s`` those whose rate
+    limit is the reason, with the seconds until its next token. ``at`` is the monotonic time when it began.
+    """
+
+    deliveries: list[ClaimedDelivery]
+    exhausted: set[UUID]
+    refill_s: dict[UUID, float]
+    at: float
+
+
+class CheckResult(msgspec.Struct, frozen=True):
+    """
+    Result of one check of deliveries that wait in stock.
+
+    ``sendable`` may be sent; ``undetermined`` are to be checked again, since another transaction has their lane or
+    row. All others are lost or were released. ``at`` is the monotonic time when it began.
+    """
+
+    sendable: list[ClaimedDelivery]
+    undetermined: list[ClaimedDelivery]
+    at: float
+
+
+class CachedDestination(msgspec.Struct, frozen=True):
+    """``loaded_at`` is a monotonic time."""
+
+    version: int
+    loaded_at: float
+    destination: Destination
+    secrets: SecretMask
+
+
+class DeliveryLeases:
+    """The leases of one worker, and the destinations of what it has leased."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory, queries: Queries, clock: Clock, config: DeliverConfig) -> None:
+        self._unit_of_work = unit_of_work
+        self._queries = queries
+        self._clock = clock
+        self._config = config
+        self._destinations: dict[UUID, CachedDestination] = {}
+
+    async def claim(self, hints: Collection[UUID] | None, limit: int, held: Collection[UUID] = ()) -> ClaimResult:
+        """
+        Lease up to *limit* due deliveries, webhooks with the oldest last attempt first.
+
+        Args:
+            hints: restricts the search to these webhooks; ``None`` searches all.
+            held: deliveries to leave out: their attempts or results are still here, whatever became of their leases.
+        """
+        at = self._clock.monotonic()
+        async with self._unit_of_work() as uow:
+            lanes = await uow.queue.lock_ready_lanes(hints, self._config.lanes_per_claim)
+            now = await _now(uow, lanes.values())
+            capacities = allot(lanes.values(), limit, now)
+            ordered = {id_ for id_ in capacities if lanes[id_].ordered}
+            leased = await uow.queue.lease(
+                capacities, ordered, worker=self._config.worker, lease_s=self._config.lease_s, held=held
+            )
+            counts = Counter(delivery.webhook_id for delivery in leased)
+            reserved = {id_: reserve(lane, counts[id_], now, self._config.policy) for id_, lane in lanes.items()}
+            if changed := [lane for id_, lane in reserved.items() if lane is not lanes[id_]]:
+                await uow.queue.save_lanes(changed)
+            refills = {id_: wait_s for id_, lane in reserved.items() if (wait_s := refill_s(lane, now))}
+            # Before the commit: when destinations cannot be read, nothing stays leased without being sent.
+            await self._load_destinations({id_: lanes[id_].version for id_ in counts})
+            leased = await self._without_unreadable(uow, leased)
+            await uow.commit()
+        return ClaimResult(leased, {id_ for id_ in lanes if counts[id_] >= capacities.get(id_, 0)}, refills, at)
+
+    async def check(self, stock: Sequence[ClaimedDelivery]) -> CheckResult:
+        """
+        Determine which of *stock*, leased some time ago, may be sent now: those whose lease is still held, and whose
+        webhook is as it was then. Extends their leases, loads destinations that changed, and charges rate limits anew;
+        what may not be sent is released.
+        """
+        at = self._clock.monotonic()
+        async with self._unit_of_work() as uow:
+            lanes = await uow.queue.lock_lanes({delivery.webhook_id for delivery in stock}, wait=False)
+            known = [delivery for delivery in stock if delivery.webhook_id in lanes]
+            states = await uow.queue.renew(_leases(known), lease_s=self._config.lease_s)
+            held = [delivery for delivery in known if _lease(delivery) in states]
+            locked = {delivery.id for delivery in held if not states[_lease(delivery)].renewed}
+            held = [delivery for delivery in held if delivery.id not in locked]
+            allowed = [
+                delivery
+                for delivery in held
+                if states[_lease(delivery)].allowed
+                and lanes[delivery.webhook_id].breaker.state is not BreakerState.OPEN
+                and (lanes[delivery.webhook_id].throttled_until or uow.now) <= uow.now
+            ]
+            sendable = await self._recharge(uow, lanes, held, allowed)
+            kept = {delivery.id for delivery in sendable}
+            if unsent := [delivery for delivery in held if delivery.id not in kept]:
+                await uow.queue.release(_leases(unsent))
+            await self._load_destinations({id_: lanes[id_].version for id_ in {d.webhook_id for d in sendable}})
+            sendable = await self._without_unreadable(uow, sendable)
+            await uow.commit()
+        undetermined = [d for d in stock if d.webhook_id not in lanes or d.id in locked]
+        return CheckResult(sendable, undetermined, at)
+
+    async def _recharge(
+        self,
+        uow: UnitOfWork,
+        lanes: Mapping[UUID, Lane],
+        held: Sequence[ClaimedDelivery],
+        allowed: Sequence[ClaimedDelivery],
+    ) -> list[ClaimedDelivery]:
+        """Return those of *allowed* that the rate limits allow now; *held* were charged when they were leased."""
+        now = await _now(uow, lanes.values())
+        charged, wanted = Counter(d.webhook_id for d in held), Counter(d.webhook_id for d in allowed)
+        left: dict[UUID, int] = {}
+        changed = []
+        for id_, lane in lanes.items():
+            after, left[id_] = recharge(lane, charged[id_], wanted[id_], now)
+            if after is not lane:
+                changed.append(after)
+        if changed:
+            await uow.queue.save_lanes(changed)
+        sendable = []
+        for delivery in allowed:
+            if left[delivery.webhook_id] > 0:
+                left[delivery.webhook_id] -= 1
+                sendable.append(delivery)
+        return sendable
+
+    async def _without_unreadable(self, uow: UnitOfWork, leased: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
+        """Release those whose secrets do not open, or whose webhook was deleted just now: an expired lease would count
+        as a crash."""
+        if unsendable := [d for d in leased if d.webhook_id not in self._destinations]:
+            await uow.queue.release(_leases(unsendable), after_s=self._config.undecided_s)
+        return [d for d in leased if d.webhook_id in self._destinations]
+
+    async def renew(self, deliveries: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
+        """Extend the leases of *deliveries*; return those whose lease is lost: another worker has it, or none."""
+        async with self._unit_of_work() as uow:
+            states = await uow.queue.renew(_leases(deliveries), lease_s=self._config.lease_s)
+            await uow.commit()
+        return [delivery for delivery in deliveries if _lease(delivery) not in states]
+
+    async def release(self, deliveries: Sequence[ClaimedDelivery], *, after_s: float = 0.0) -> None:
+        """Return unsent deliveries to the queue, due in *after_s*."""
+        async with self._unit_of_work() as uow:
+            await uow.queue.release(_leases(deliveries), after_s=after_s)
+            await uow.commit()
+
+    async def _load_destinations(self, versions: Mapping[UUID, int]) -> None:
+        now = self._clock.monotonic()
+        stale = [id_ for id_, version in versions.items() if not self._is_fresh(id_, version, now)]
+        if not stale:
+            return
+        found = await self._queries.destinations(stale)
+        for id_ in stale:
+            self._destinations.pop(id_, None)
+        for id_, (version, destination) in found.items():
+            self._destinations[id_] = CachedDestination(version, now, destination, SecretMask(destination))
+
+    def _is_fresh(self, webhook_id: UUID, version: int, now: float) -> bool:
+        cached = self._destinations.get(webhook_id)
+        return cached is not None and cached.version >= version and now - cached.loaded_at < DESTINATION_FRESH_S
+
+
+def allot(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
+    """
+    Split *limit* evenly over the lanes, each at most its capacity; a lane without capacity is left out.
+
+    What some leave over goes to the others, and what does not divide evenly to the first ones: a busy worker claims
+    one delivery at a time, which then belongs to the lane that waited longest.
+    """
+    capacities = {lane.webhook_id: n for lane in lanes if (n := capacity(lane, now))}
+    shares: dict[UUID, int] = {}
+    left = limit
+    while left > 0 and capacities:
+        fair = max(left // len(capacities), 1)
+        for webhook_id, free in list(capacities.items())[:left]:
+            share = min(free, fair)
+            shares[webhook_id] = shares.get(webhook_id, 0) + share
+            capacities[webhook_id] -= share
+            left -= share
+        capacities = {webhook_id: free for webhook_id, free in capacities.items() if free}
+    return shares
+
+
+async def _now(uow: UnitOfWork, lanes: Iterable[Lane]) -> datetime:
+    """Return the time by which tokens are counted: after the locks, since the wait for them fills buckets too."""
+    return await uow.queue.clock() if any(lane.rate_limit is not None for lane in lanes) else uow.now
+
+
+def _lease(delivery: ClaimedDelivery) -> tuple[UUID, int]:
+    return delivery.id, delivery.fencing_token
+
+
+def _leases(deliveries: Iterable[ClaimedDelivery]) -> list[tuple[UUID, int]]:
+    return [_lease(delivery) for delivery in deliveries]

@@ -1,0 +1,89 @@
+"""What holds a delivery."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permit, permit, probe_due
+from monitor.domain.delivery.held import Held, HeldReason, held_delivery, held_webhook
+from monitor.domain.delivery.lane import Lane, probe_now
+from monitor.domain.delivery.rate_limit import RateLimit
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SOON, LATER = NOW + timedelta(seconds=30), NOW + timedelta(hours=1)
+LANE = Lane(webhook_id=UUID(int=1), max_concurrency=2)
+OPEN = replace(LANE, breaker=Breaker(BreakerState.OPEN, SOON, 1))
+PROBING = replace(LANE, breaker=Breaker(BreakerState.HALF_OPEN, SOON, 1))
+LIMITED = replace(LANE, rate_limit=RateLimit(2.0), tokens=0.0, tokens_at=NOW)
+ORDERED = replace(LANE, ordered=True)
+HEAD, SELF = UUID(int=2), UUID(int=3)
+
+
+def hold(
+    lane: Lane,
+    *,
+    enabled: bool = True,
+    paused: bool = False,
+    due_at: datetime = NOW,
+    head: tuple[UUID, datetime] | None = None,
+) -> Held | None:
+    return held_delivery(lane, enabled=enabled, paused=paused, delivery_id=SELF, due_at=due_at, head=head, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("lane", "expected"),
+    [
+        (LANE, None),
+        (replace(LANE, in_flight=1), None),
+        (replace(LANE, in_flight=2), Held(HeldReason.CONCURRENCY)),
+        (replace(ORDERED, in_flight=1), Held(HeldReason.CONCURRENCY)),
+        (OPEN, Held(HeldReason.CIRCUIT_OPEN, SOON)),
+        (PROBING, Held(HeldReason.CIRCUIT_OPEN, SOON)),
+        (replace(OPEN, breaker=Breaker(BreakerState.OPEN, NOW, 1), in_flight=2), None),
+        (LIMITED, Held(HeldReason.RATE_LIMIT, NOW + timedelta(seconds=0.5))),
+        (replace(LIMITED, tokens=1.0), None),
+        (replace(LIMITED, tokens=None, tokens_at=None), None),
+    ],
+)
+def test_a_due_delivery_is_held_by_its_lane(lane: Lane, expected: Held | None) -> None:
+    assert hold(lane) == expected
+
+
+def test_a_user_holds_more_than_a_lane() -> None:
+    assert hold(OPEN, paused=True) == Held(HeldReason.PAUSED)
+    assert hold(OPEN, paused=True, enabled=False) == Held(HeldReason.DISABLED)
+
+
+def test_what_is_not_due_is_held_only_beyond_its_due_time() -> None:
+    assert hold(LIMITED, due_at=LATER) is None
+    assert hold(replace(LANE, in_flight=2), due_at=LATER) is None
+    assert hold(OPEN, due_at=LATER) is None
+    assert hold(OPEN, due_at=NOW + timedelta(seconds=1)) == Held(HeldReason.CIRCUIT_OPEN, SOON)
+    assert hold(LANE, due_at=LATER, paused=True) == Held(HeldReason.PAUSED)
+
+
+def test_an_ordered_webhook_holds_all_but_its_head() -> None:
+    assert hold(ORDERED, head=(SELF, NOW)) is None
+    assert hold(ORDERED, head=(HEAD, LATER)) == Held(HeldReason.ORDER, LATER)
+    assert hold(ORDERED, head=(HEAD, NOW)) == Held(HeldReason.ORDER)
+    assert hold(LANE, head=(HEAD, LATER)) is None
+
+
+def test_a_webhook_shows_what_holds_all_its_deliveries() -> None:
+    assert held_webhook(LANE, enabled=True, paused=False, now=NOW) is None
+    assert held_webhook(LANE, enabled=False, paused=False, now=NOW) == Held(HeldReason.DISABLED)
+    assert held_webhook(OPEN, enabled=True, paused=False, now=NOW) == Held(HeldReason.CIRCUIT_OPEN, SOON)
+    assert held_webhook(LIMITED, enabled=True, paused=False, now=NOW) is not None
+
+
+def test_a_probe_is_due_at_once_when_a_user_asks() -> None:
+    assert permit(probe_due(OPEN.breaker, NOW), NOW) is Permit.PROBE
+    assert probe_now(OPEN, NOW).breaker == Breaker(BreakerState.OPEN, NOW, 1)
+    # The probe that is under way decides.
+    assert probe_now(PROBING, NOW) is PROBING
+    assert probe_now(LANE, NOW) is LANE
+    assert probe_now(OPEN, LATER) is OPEN
