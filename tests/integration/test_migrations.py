@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 from alembic import command
@@ -18,6 +19,7 @@ from monitor.adapters.postgres import migrate
 from monitor.adapters.postgres.engine import sqlalchemy_url
 from monitor.adapters.postgres.tables import metadata
 from monitor.domain.anomaly import Baselines
+from monitor.domain.errors import Unavailable
 
 pytestmark = pytest.mark.migrations
 
@@ -39,6 +41,19 @@ async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
     before = await on(empty_database_url, table_names)
     assert await migrate.upgrade(empty_database_url) == (migrate.newest_revision(), migrate.newest_revision())
     assert await on(empty_database_url, table_names) == before
+
+
+async def test_a_migration_gives_up_behind_a_long_transaction_and_can_be_repeated(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url, revision="0006")
+    other = await asyncpg.connect(empty_database_url)
+    try:
+        async with other.transaction():
+            await other.execute("LOCK TABLE audit_log IN ROW EXCLUSIVE MODE")
+            with pytest.raises(Unavailable, match="waited too long for a lock"):
+                await migrate.upgrade(empty_database_url)
+    finally:
+        await other.close()
+    assert await migrate.upgrade(empty_database_url) == ("0006", migrate.newest_revision())
 
 
 def test_baselines_stored_under_the_old_names_keep_what_they_learned() -> None:

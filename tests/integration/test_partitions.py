@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -13,7 +13,7 @@ import pytest
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.postgres import migrate
 from monitor.adapters.postgres.maintenance.partitions import ADVISORY_LOCK, Retention, maintain
-from monitor.domain.ids import id_floor
+from monitor.domain.ids import SYSTEM_ID, id_floor
 
 DAY = timedelta(days=1)
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -120,3 +120,57 @@ async def test_default_partitions_are_emptied_by_age(db: asyncpg.Connection) -> 
     await maintain(db, Retention())
     assert [row["id"] for row in await db.fetch("SELECT id FROM events_default")] == [young]
     assert [row["id"] for row in await db.fetch("SELECT id FROM deliveries_finished")] == [id_floor(OLD)]
+
+
+async def test_retention_drops_whole_partitions_once_the_next_level_holds_them(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url)
+    long_ago = TODAY - 1000 * DAY
+    old = [f"{table}_{long_ago:{form}}" for table, form in (("rollups_minute", "%Y%m%d"), ("rollups_hour", "%Y%m"))]
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        # Made as the product does, for a retention that reaches so far back.
+        month = long_ago.replace(day=1)
+        for name, since, until in ((old[0], long_ago, long_ago + DAY), (old[1], month, month + 28 * DAY)):
+            await connection.execute(
+                f"CREATE TABLE {name} PARTITION OF {name.rpartition('_')[0]} FOR VALUES FROM ('{since}') TO ('{until}')"
+            )
+        await maintain(connection, Retention())
+        assert await existing(connection, old) == set(old)
+        advance = (
+            "INSERT INTO rollup_progress VALUES ($1, now())"
+            " ON CONFLICT (resolution) DO UPDATE SET compacted_until = now()"
+        )
+        await connection.execute(advance, "hour")
+        mark = "INSERT INTO rollups_stale VALUES ('hour', $1, $2)"
+        await connection.execute(mark, SYSTEM_ID, long_ago)
+        await maintain(connection, Retention())
+        assert await existing(connection, old) == set(old)
+        await connection.execute("DELETE FROM rollups_stale")
+        await maintain(connection, Retention())
+        assert await existing(connection, old) == {old[1]}
+        await connection.execute(advance, "day")
+        await maintain(connection, Retention())
+        assert await existing(connection, old) == set()
+    finally:
+        await connection.close()
+
+
+async def test_rows_that_came_before_their_partition_move_into_it(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        today = f"rollups_minute_{TODAY:%Y%m%d}"
+        await connection.execute(f"DROP TABLE {today}")
+        row = (SYSTEM_ID, TODAY, 1, 0, 5.0, "{}", 0.0)
+        await connection.execute("INSERT INTO rollups_minute VALUES ($1, $2, $3, $4, $5, $6, $7)", *row)
+        assert await connection.fetchval("SELECT count(*) FROM rollups_minute_default") == 1
+        await maintain(connection, Retention())
+        assert tuple(await connection.fetchrow(f"SELECT * FROM {today}")) == row
+        assert await connection.fetchval("SELECT count(*) FROM rollups_minute") == 1
+    finally:
+        await connection.close()
+
+
+async def existing(connection: asyncpg.Connection, names: Sequence[str]) -> set[str]:
+    found = await connection.fetch("SELECT relname FROM pg_class WHERE relname = ANY($1)", names)
+    return {row["relname"] for row in found}

@@ -12,8 +12,6 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from monitor.adapters.postgres import migrate
-from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
 from monitor.adapters.postgres.maintenance.rollup_compaction import COMPACTION_LOCK, RollupCompactor
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.worker import build_scheduler
@@ -320,6 +318,19 @@ async def test_what_a_killed_folder_left_the_next_one_does(
     assert (await stored(parts, "hour"))[webhook_id, START] == 1
 
 
+@pytest.mark.parametrize("errors", ["null", "[]", '{"503": "many", "dns": 1}', '{"503": null}'])
+async def test_counts_that_cannot_be_read_stop_no_other_webhook(
+    parts: Container, folder: RollupCompactor, webhook_id: UUID, errors: str
+) -> None:
+    other = (await add_webhook(parts.unit_of_work, parts.clock)).id
+    await one_at(parts, webhook_id, START)
+    await one_at(parts, other, START)
+    await execute(parts, f"UPDATE rollups_minute SET errors = '{errors}' WHERE webhook_id = $1", other)
+    await fold_all(folder)
+    assert (await stored(parts, "hour"))[webhook_id, START] == 1
+    assert (await stored(parts, "day"))[other, START] == 1
+
+
 async def test_workers_compact_rollups_by_themselves(parts: Container, webhook_id: UUID) -> None:
     await one_at(parts, webhook_id, START)
     async with parts.supervisor.running(build_scheduler(parts).loops()):
@@ -340,57 +351,3 @@ async def test_a_range_is_answered_in_whole_hours_or_days(
     ):
         view = await parts.queries.metrics(webhook_id, from_at, to_at, step_s)
         assert (view.from_at, view.to_at, view.total.attempts) == (start, end, count)
-
-
-async def test_retention_drops_whole_partitions_once_the_next_level_holds_them(empty_database_url: str) -> None:
-    await migrate.upgrade(empty_database_url)
-    long_ago = TODAY - 1000 * DAY
-    old = [f"{table}_{long_ago:{form}}" for table, form in (("rollups_minute", "%Y%m%d"), ("rollups_hour", "%Y%m"))]
-    connection = await asyncpg.connect(empty_database_url)
-    try:
-        # Made as the product does, for a retention that reaches so far back.
-        month = long_ago.replace(day=1)
-        for name, since, until in ((old[0], long_ago, long_ago + DAY), (old[1], month, month + 28 * DAY)):
-            await connection.execute(
-                f"CREATE TABLE {name} PARTITION OF {name.rpartition('_')[0]} FOR VALUES FROM ('{since}') TO ('{until}')"
-            )
-        await maintain(connection, Retention())
-        assert await existing(connection, old) == set(old)
-        advance = (
-            "INSERT INTO rollup_progress VALUES ($1, now())"
-            " ON CONFLICT (resolution) DO UPDATE SET compacted_until = now()"
-        )
-        await connection.execute(advance, "hour")
-        mark = "INSERT INTO rollups_stale VALUES ('hour', $1, $2)"
-        await connection.execute(mark, SYSTEM_ID, long_ago)
-        await maintain(connection, Retention())
-        assert await existing(connection, old) == set(old)
-        await connection.execute("DELETE FROM rollups_stale")
-        await maintain(connection, Retention())
-        assert await existing(connection, old) == {old[1]}
-        await connection.execute(advance, "day")
-        await maintain(connection, Retention())
-        assert await existing(connection, old) == set()
-    finally:
-        await connection.close()
-
-
-async def test_rows_that_came_before_their_partition_move_into_it(empty_database_url: str) -> None:
-    await migrate.upgrade(empty_database_url)
-    connection = await asyncpg.connect(empty_database_url)
-    try:
-        today = f"rollups_minute_{TODAY:%Y%m%d}"
-        await connection.execute(f"DROP TABLE {today}")
-        row = (SYSTEM_ID, TODAY, 1, 0, 5.0, "{}", 0.0)
-        await connection.execute("INSERT INTO rollups_minute VALUES ($1, $2, $3, $4, $5, $6, $7)", *row)
-        assert await connection.fetchval("SELECT count(*) FROM rollups_minute_default") == 1
-        await maintain(connection, Retention())
-        assert tuple(await connection.fetchrow(f"SELECT * FROM {today}")) == row
-        assert await connection.fetchval("SELECT count(*) FROM rollups_minute") == 1
-    finally:
-        await connection.close()
-
-
-async def existing(connection: asyncpg.Connection, names: Sequence[str]) -> set[str]:
-    found = await connection.fetch("SELECT relname FROM pg_class WHERE relname = ANY($1)", names)
-    return {row["relname"] for row in found}

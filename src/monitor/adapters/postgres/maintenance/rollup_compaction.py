@@ -60,7 +60,9 @@ class Resolution(msgspec.Struct, frozen=True):
         ) AS c LEFT JOIN (
             SELECT webhook_id, jsonb_object_agg(key, n) AS errors FROM (
                 SELECT webhook_id, key, sum(value::int) AS n
-                FROM (SELECT webhook_id, errors FROM {rows}) AS r, jsonb_each_text(errors) GROUP BY webhook_id, key
+                FROM (SELECT webhook_id, errors FROM {rows} AND jsonb_typeof(errors) = 'object') AS r,
+                     jsonb_each(errors)
+                WHERE jsonb_typeof(value) = 'number' GROUP BY webhook_id, key
             ) AS by_key GROUP BY webhook_id
         ) AS e USING (webhook_id)
         ON CONFLICT (webhook_id, bucket_at) DO UPDATE
