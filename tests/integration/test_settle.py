@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from monitor.bootstrap.container import Container
 from monitor.domain.errors import Unavailable
 from tests.integration.lease_support import claim_one, failing, sent_by
 from tests.integration.support import (
     Api,
+    Received,
     Receiver,
     answering,
     deliverer,
@@ -164,3 +167,26 @@ async def test_a_retry_after_the_last_attempt_starts_the_schedule_over(
     delivery = await delivery_of(api, event)
     assert (delivery["state"], delivery["attempts"]) == ("delivered", 4)
     assert sorted(attempt["number"] for attempt in delivery["attempt_log"]) == [1, 2, 3, 4]
+
+
+async def test_attempts_that_time_out_count_beside_quick_ones(api: Api, receiver: Receiver, parts: Container) -> None:
+    never = asyncio.Event()
+
+    async def answer(received: Received) -> web.Response:
+        if int(received.body) % 2:
+            await never.wait()
+        return web.Response()
+
+    receiver.answer = answer
+    later = {"schedule_s": [0, 3600], "jitter_ratio": 0}
+    webhook = await api.create(receiver.url, timeout_s=1, max_concurrency=20, retry=later)
+    await api.publish(*range(20))
+
+    async def failed_by_half() -> dict[str, Any] | None:
+        health: dict[str, Any] = (await api.read(f"webhooks/{webhook['id']}"))["health"]
+        return health if health["reason"] == "10 of the last 20 attempts failed: timeout." else None
+
+    async with working(parts):
+        health = await eventually(failed_by_half)
+        never.set()
+    assert health["status"] == "unavailable"
