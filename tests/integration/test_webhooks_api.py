@@ -85,7 +85,10 @@ async def test_put_sets_what_is_left_out_back_to_its_default(api: Api) -> None:
         ({"retry": {"jitter_ratio": 0}}, {"retry": {"schedule_s": [0, 1], "jitter_ratio": 0}}),
         ({"rate_limit": {"per_s": 5}}, {"rate_limit": {"per_s": 5, "burst": 1}}),
         ({"event_types": ["x.*", "x.*"]}, {"event_types": ["x.*"]}),
-        ({"ordered": True, "enabled": False}, {"ordered": True, "enabled": False}),
+        (
+            {"ordered": True, "enabled": False},
+            {"ordered": True, "enabled": False, "held": {"reason": "disabled", "until": None}},
+        ),
         ({}, {}),
     ],
     ids=str,

@@ -121,6 +121,18 @@ async def test_a_webhook_whose_secrets_do_not_open_waits_unleased(
     assert delivery.due_at == START + timedelta(seconds=config.undecided_s)
 
 
+async def test_old_stock_above_the_rate_limit_is_released(bench: Bench) -> None:
+    await bench.webhook(10, rate_limit=RateLimit(1.0, 4))
+    stock = (await bench.deliverer.claim(None, 100)).deliveries
+    bench.clock.advance(3)
+    stock += (await bench.deliverer.claim(None, 100)).deliveries
+    bench.clock.advance(60)
+    assert len(stock) == 7
+    # Charged one after another, sent at one time: no more than a full bucket.
+    assert (await bench.deliverer.check(stock)).sendable == stock[:4]
+    assert sum(row.leased_by is not None for row in bench.database.tables.deliveries.values()) == 4
+
+
 # ----------------------------------------------------------------------------------------------------------------- send
 
 

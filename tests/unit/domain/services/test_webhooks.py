@@ -290,6 +290,26 @@ async def test_a_delivery_that_ended_badly_can_be_retried(
     assert (row.action, row.target, row.before) == ("delivery.retry", f"delivery:{delivery_id}", {"state": state})
 
 
+async def test_a_delivery_whose_event_was_dropped_cannot_be_retried(
+    registry: WebhookCommands, unit_of_work: UnitOfWorkFactory, delivery_id: UUID, database: FakeDatabase
+) -> None:
+    await finish(unit_of_work, delivery_id, DeliveryState.FAILED)
+    database.tables.events.clear()
+    with pytest.raises(Conflict, match="retention"):
+        await registry.retry_delivery(delivery_id, samples.ACTOR)
+
+
+async def test_a_retry_makes_the_probe_of_an_open_breaker_due(
+    registry: WebhookCommands, webhook_id: UUID, delivery_id: UUID, database: FakeDatabase
+) -> None:
+    lane = database.tables.lanes[webhook_id]
+    until = START + timedelta(minutes=10)
+    database.tables.lanes[webhook_id] = msgspec.structs.replace(lane, breaker=Breaker(BreakerState.OPEN, until, 4))
+    view = await registry.retry_delivery(delivery_id, samples.ACTOR)
+    assert view.held is None
+    assert database.tables.lanes[webhook_id].breaker == Breaker(BreakerState.OPEN, START, 4)
+
+
 async def test_a_delivered_delivery_is_neither_retried_nor_cancelled(
     registry: WebhookCommands, unit_of_work: UnitOfWorkFactory, delivery_id: UUID
 ) -> None:
