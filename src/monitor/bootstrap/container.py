@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Self
 
 import structlog
@@ -19,13 +20,16 @@ from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.egress.sender import HttpSender
 from monitor.adapters.postgres.clock_watch import ClockWatch
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.identity import database_identity
 from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.dashboard import PostgresDashboardQueries
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.repositories.event_outbox import PostgresEventOutbox
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
+from monitor.adapters.redis.feed_log import PREFIX as FEED_PREFIX
 from monitor.adapters.redis.feed_log import RedisFeedLog
+from monitor.adapters.redis.namespace import RedisNamespace
 from monitor.adapters.redis.rate_ledger import RedisRateLedger
 from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import ProviderKeys
@@ -35,6 +39,7 @@ from monitor.bootstrap.subscribers import invalidator, is_live, live_publisher
 from monitor.bootstrap.supervise import Supervisor
 from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cache import Cache, RedisCacheServer
+from monitor.cache.redis_server import PREFIX as CACHE_PREFIX
 from monitor.cache.views import CachedViews
 from monitor.domain.alerts.evaluation import DetectionPolicy
 from monitor.domain.delivery.lane import LanePolicy
@@ -91,7 +96,8 @@ class Container:
         self.ring = KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None, on_unknown=key_wanted.set)
         self.provider_keys = _provider_keys(settings, self.ring, key_wanted, tls)
         self.token_policy = token_policy(settings)
-        self.cache_server = RedisCacheServer(settings.redis_url) if settings.redis_url else None
+        self.namespace = RedisNamespace(partial(database_identity, self.database)) if settings.redis_url else None
+        self.cache_server = self._cache_server()
         self.cache = Cache(self.clock, server=self.cache_server, supervise=self.supervisor.start)
         self.feed_log = self._feed_log()
         self.views = CachedViews(
@@ -156,6 +162,9 @@ class Container:
         stack = self._stack
         await stack.enter_async_context(self.database)
         await stack.enter_async_context(self.sender)
+        if self.namespace is not None and not await self.namespace.learn():
+            loops = {"redis.namespace": self.namespace.learn_loop}
+            await stack.enter_async_context(self.supervisor.running(loops))
         if self.cache_server is not None:
             stack.push_async_callback(self.cache_server.close)
         await stack.enter_async_context(self.cache)
@@ -195,18 +204,24 @@ class Container:
     def _random_name(self) -> str:
         return self.clock.token_bytes(12).hex()
 
+    def _cache_server(self) -> RedisCacheServer | None:
+        if self.settings.redis_url is None or self.namespace is None:
+            return None
+        return RedisCacheServer(self.settings.redis_url, prefix=self.namespace.prefix(CACHE_PREFIX))
+
     def _feed_log(self) -> RedisFeedLog | None:
-        if self.settings.redis_url is None:
+        if self.settings.redis_url is None or self.namespace is None:
             return None
         return RedisFeedLog(
             self.settings.redis_url,
             producer=self._random_name(),
             new_epoch=self._random_name,
             now=self.clock.now,
+            prefix=self.namespace.prefix(FEED_PREFIX),
         )
 
     def _rate_ledger(self) -> RedisRateLedger | None:
-        if self.settings.redis_url is None:
+        if self.settings.redis_url is None or self.namespace is None:
             return None
         http = self.settings.http
         return RedisRateLedger(
@@ -215,7 +230,7 @@ class Container:
             # All of the burst, and as much again that processes admitted before they exchanged their counts.
             longest_s=2 * http.rate_burst / http.rate_limit_per_s,
             # Counts under other limits are meaningless under these.
-            prefix=f"{{monitor:rate}}:{http.rate_limit_per_s:g}:{http.rate_burst}:",
+            prefix=self.namespace.prefix(f"{{monitor:rate:*}}:{http.rate_limit_per_s:g}:{http.rate_burst}:"),
         )
 
     def _limiter(self, ledger: RedisRateLedger | None) -> LocalRateLimiter:

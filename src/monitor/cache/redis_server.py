@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -17,7 +17,9 @@ from redis.exceptions import RedisError
 from monitor.cache.server import ROOT, Acked, BusMessage, Fetched, Invalidated, Member, Pong, Released, ServerGone
 from monitor.domain.monitoring.metrics import DAY_S
 
-PREFIX = "monitor:cache:2:"
+DEFAULT_PREFIX = "monitor:cache:2:"
+PREFIX = "monitor:cache:2:*:"
+"""With the installation in place of ``*``. The number is that of the format."""
 """With the version of the formats, so that processes with others do not meet."""
 
 CONNECTIONS = 16
@@ -80,20 +82,19 @@ class RedisCacheServer:
     See :class:`monitor.cache.server.CacheServer`. Connects when first used, and again after any failure.
 
     Args:
-        prefix: in front of every name in Redis, so that several products can share one.
+        prefix: stands, or returns what stands, in front of every name in Redis. May
+            raise the driver's error: the server counts as unreachable then.
         patience: multiplies the time limits, for machines on which processes wait for each other.
     """
 
-    def __init__(self, url: str, *, prefix: str = PREFIX, patience: float = 1.0) -> None:
+    def __init__(self, url: str, *, prefix: str | Callable[[], str] = DEFAULT_PREFIX, patience: float = 1.0) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
             "socket_connect_timeout": patience * CONNECT_S,
             "retry": Retry(NoBackoff(), 0),
             "decode_responses": False,
         }
-        self._prefix = prefix
-        self._bus = f"{prefix}bus"
-        self._members = f"{prefix}members"
+        self._prefix = prefix if callable(prefix) else lambda: prefix
         self._subscribe_s = patience * (CONNECT_S + ANSWER_S)
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
             url, max_connections=CONNECTIONS, timeout=patience * ANSWER_S, socket_timeout=patience * ANSWER_S, **common
@@ -118,9 +119,9 @@ class RedisCacheServer:
             return value, tokens
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
-        names = [self._token(tag) for tag in tokens]
         args: list[Any] = [TOKEN_TTL_S * 1000, *tokens.values()]
         with _translated():
+            names = [self._token(tag) for tag in tokens]
             held: list[bytes] = _strings(await self._mint(keys=names, args=args), len(names))
             return held
 
@@ -149,9 +150,9 @@ class RedisCacheServer:
             await self._unlock(keys=[self._lock(key)], args=[holder, self._bus, _encode(Released(key))])
 
     async def invalidate(self, tokens: Mapping[str, bytes], message: Invalidated, lease_s: float) -> list[Member]:
-        names = [self._members, *map(self._token, tokens)]
-        args: list[Any] = [_ms(lease_s), self._bus, _encode(message), TOKEN_TTL_S * 1000, *tokens.values()]
         with _translated():
+            names = [self._members, *map(self._token, tokens)]
+            args: list[Any] = [_ms(lease_s), self._bus, _encode(message), TOKEN_TTL_S * 1000, *tokens.values()]
             done, *flat = await self._invalidate(keys=names, args=args)
             if done != b"invalidated":
                 raise ValueError("not the answer of the script")
@@ -173,12 +174,12 @@ class RedisCacheServer:
         with _translated():
             run_id = (await self._redis.info("server"))["run_id"]
             args: list[Any] = [run_id, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message)]
-            names = [f"{self._prefix}run", *map(self._token, message.tags)]
+            names = [f"{self._prefix()}run", *map(self._token, message.tags)]
             return bool(await self._reset_if_server_changed(keys=names, args=args))
 
     async def claim(self, name: str, ttl_s: float) -> bool:
         with _translated():
-            return bool(await self._redis.set(f"{self._prefix}{name}", b"1", nx=True, px=_ms(ttl_s)))
+            return bool(await self._redis.set(f"{self._prefix()}{name}", b"1", nx=True, px=_ms(ttl_s)))
 
     @asynccontextmanager
     async def subscribe(self, member: str) -> AsyncIterator[RedisSubscription]:
@@ -196,6 +197,14 @@ class RedisCacheServer:
         finally:
             await connection.disconnect(nowait=True)
 
+    @property
+    def _bus(self) -> str:
+        return f"{self._prefix()}bus"
+
+    @property
+    def _members(self) -> str:
+        return f"{self._prefix()}members"
+
     def _own_bus(self, member: str) -> str:
         return f"{self._bus}:{member}"
 
@@ -203,13 +212,13 @@ class RedisCacheServer:
         return [self._value(key), *map(self._token, tags)]
 
     def _value(self, key: str) -> str:
-        return f"{self._prefix}v:{key}"
+        return f"{self._prefix()}v:{key}"
 
     def _token(self, tag: str) -> str:
-        return f"{self._prefix}t:{tag}"
+        return f"{self._prefix()}t:{tag}"
 
     def _lock(self, key: str) -> str:
-        return f"{self._prefix}l:{key}"
+        return f"{self._prefix()}l:{key}"
 
 
 class RedisSubscription:

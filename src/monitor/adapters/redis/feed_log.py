@@ -83,6 +83,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(FeedEntry).decode
 
 
+PREFIX = "{monitor:live:*}:"
+"""With the installation in place of ``*``."""
+
+
 class RedisFeedLog:
     """
     See :class:`monitor.domain.ports.feed_log.FeedLog`. Connects when first used, and again after any failure.
@@ -90,7 +94,8 @@ class RedisFeedLog:
     Args:
         producer: names this process among all that append, never used before.
         new_epoch: makes a name that no feed had before.
-        prefix: in front of every name in Redis; its braces keep the names on one node of a cluster.
+        prefix: stands, or returns what stands, in front of every name in Redis; its braces keep the names on one node
+            of a cluster. May raise the driver's error: the log counts as unreachable then.
     """
 
     def __init__(
@@ -100,18 +105,30 @@ class RedisFeedLog:
         producer: str,
         new_epoch: Callable[[], str],
         now: Callable[[], datetime],
-        prefix: str = "{monitor:live}:",
+        prefix: str | Callable[[], str],
     ) -> None:
         self._redis = connect(url, connect_s=CONNECT_S, answer_s=ANSWER_S)
         self._new_epoch = new_epoch
         self._now = now
-        self._state, self._stream = f"{prefix}state", f"{prefix}stream"
-        self._appended = f"{prefix}appended:{producer}"
+        self._prefix = prefix if callable(prefix) else lambda: prefix
+        self._producer = producer
         self._restart = self._redis.register_script(_RESTART)
         self._open = self._redis.register_script(_OPEN)
         self._append = self._redis.register_script(_APPEND)
         self.unreadable = 0
         """Entries that this version could not read, since the start of the process."""
+
+    @property
+    def _state(self) -> str:
+        return f"{self._prefix()}state"
+
+    @property
+    def _stream(self) -> str:
+        return f"{self._prefix()}stream"
+
+    @property
+    def _appended(self) -> str:
+        return f"{self._prefix()}appended:{self._producer}"
 
     async def __aenter__(self) -> Self:
         return self

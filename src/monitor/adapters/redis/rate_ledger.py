@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from monitor.adapters.redis.client import connect, translating
@@ -34,14 +34,15 @@ class RedisRateLedger:
     Args:
         per_s: how much each subject may do in a second; more than 0.
         longest_s: how far ahead of the clock a subject can get; more is forgiven.
-        prefix: in front of every name in Redis, and another one for every other rate; its braces keep the names on one
-            node of a cluster.
+        prefix: stands, or returns what stands, in front of every name in Redis, another one for every other rate; its
+            braces keep the names on one node of a cluster. May raise the driver's error: the ledger counts as
+            unreachable then.
     """
 
-    def __init__(self, url: str, *, per_s: float, longest_s: float, prefix: str) -> None:
+    def __init__(self, url: str, *, per_s: float, longest_s: float, prefix: str | Callable[[], str]) -> None:
         self._redis = connect(url, connect_s=CONNECT_S, answer_s=ANSWER_S)
         self._rate = (per_s, longest_s)
-        self._prefix = prefix
+        self._prefix = prefix if callable(prefix) else lambda: prefix
         self._spend = self._redis.register_script(_SPEND)
 
     async def __aenter__(self) -> Self:
@@ -51,7 +52,7 @@ class RedisRateLedger:
         await self._redis.aclose()
 
     async def spend(self, admitted: Mapping[str, int]) -> list[float]:
-        keys = [self._prefix + subject for subject in admitted]
         async with translating(self._redis):
+            keys = [self._prefix() + subject for subject in admitted]
             ahead_s = await self._spend(keys=keys, args=[*self._rate, *admitted.values()])
             return [float(seconds) for _, seconds in zip(keys, ahead_s, strict=True)]

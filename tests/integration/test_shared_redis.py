@@ -1,0 +1,79 @@
+"""Two installations on one Redis, and one that cannot tell yet which it is."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import redis
+from msgspec.structs import replace
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from monitor.adapters.postgres.identity import database_identity
+from monitor.adapters.redis.namespace import RedisNamespace
+from monitor.bootstrap.container import Container
+from monitor.domain.errors import Unavailable
+from tests.integration.support import api_of, eventually, settings
+
+
+@asynccontextmanager
+async def installation(database_url: str, redis_url: str) -> AsyncIterator[Container]:
+    async with Container(replace(settings(database_url), redis_url=redis_url)) as parts:
+        yield parts
+
+
+async def test_every_name_in_redis_holds_the_identity_of_the_database(database_url: str, redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    async with installation(database_url, redis_url) as one, installation(database_url, redis_url) as two:
+        identity = await database_identity(one.database)
+        assert await database_identity(two.database) == identity
+        async with api_of(one) as api:
+            await api.create("http://127.0.0.1:9/hook")
+            assert (await api.get("webhooks")).status_code == 200
+            await one.feed_log.restart()  # type: ignore[union-attr]
+            await one.rate_ledger.spend({"ada": 1})  # type: ignore[union-attr]
+            await eventually(lambda: len(client.keys()) > 4)
+            names = [str(name) for name in [*client.keys(), *client.pubsub_channels()]]
+        assert len(client.pubsub_channels()) >= 2
+        assert [name for name in names if identity not in name] == []
+
+
+async def test_another_database_on_the_same_server_has_another_identity(database_url: str, redis_url: str) -> None:
+    other = re.sub(r"/monitor_test_\w+", "/postgres", database_url)
+    async with installation(database_url, redis_url) as one, installation(other, redis_url) as two:
+        first, second = await database_identity(one.database), await database_identity(two.database)
+        assert first.partition("-")[0] == second.partition("-")[0]
+        assert first != second
+
+
+async def test_until_the_database_can_be_asked_redis_counts_as_unreachable() -> None:
+    answers: list[str] = []
+
+    async def identify() -> str:
+        if not answers:
+            raise Unavailable("The database is away.")
+        return answers[0]
+
+    namespace = RedisNamespace(identify)
+    prefix = namespace.prefix("{monitor:*}:")
+    assert not await namespace.learn()
+    with pytest.raises(RedisConnectionError):
+        prefix()
+    learning = asyncio.create_task(namespace.learn_loop())
+    answers.append("7-1")
+    await eventually(namespace.learn)
+    assert prefix() == "{monitor:7-1}:"
+    learning.cancel()
+    await asyncio.gather(learning, return_exceptions=True)
+
+
+async def test_a_container_whose_database_is_away_opens_all_the_same(redis_url: str) -> None:
+    async with installation("postgresql://monitor@127.0.0.1:1/none", redis_url) as parts:
+        assert parts.namespace is not None
+        assert not await parts.namespace.learn()
+        with pytest.raises(Unavailable):
+            await parts.feed_log.restart()  # type: ignore[union-attr]
