@@ -12,11 +12,11 @@ from monitor.domain.services.settle import SentDelivery
 from monitor.log import LineLog
 
 LogAttempts = Callable[[Sequence[SentDelivery], Collection[UUID]], None]
-"""Takes a settled batch, and the deliveries of it whose lease another worker had taken over."""
+"""Takes a settled batch, and the deliveries of it that had ended or been taken over meanwhile."""
 
 
 class AttemptLine(msgspec.Struct):
-    """One line. ``ms`` is the latency; ``settled`` is false if another worker had taken the delivery over."""
+    """One line. ``ms`` is the latency; ``settled`` is false if the delivery had ended or been taken over meanwhile."""
 
     delivery_id: UUID
     webhook_id: UUID

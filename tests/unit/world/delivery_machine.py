@@ -91,6 +91,9 @@ class Keys:
     def new_key(self, scheme: str) -> tuple[bytes, str]:
         return bytes(32), scheme
 
+    def shown(self, scheme: str, key: bytes) -> str:
+        return scheme
+
 
 class DeliveryMachine(RuleBasedStateMachine):
     """Laws: each request is stored once; ends decide; a verdict moves its own version only; nothing is lost."""

@@ -3,7 +3,7 @@ The delivery queue: lanes, leases and fences.
 
 A lease is ``due_at`` in the future with ``leased_by`` set, so the rows of a dead worker fall due by themselves. The
 lane's lock makes the limits of a webhook (concurrency, rate, order, the breaker's one probe) exact across workers.
-Locks are taken in one order everywhere, lane, webhook, delivery, which excludes deadlocks.
+The lane is locked first everywhere, before its webhook and its deliveries, which excludes deadlocks.
 """
 
 from __future__ import annotations
