@@ -146,6 +146,6 @@ class PostgresUnitOfWork:
 
 
 def _is_rolled_back(error: BaseException | None) -> bool:
-    """Whether the server has said that it rolled back instead of committing."""
+    """Whether the server itself answered the commit with an error, so that nothing was committed."""
     cause = getattr(getattr(error, "orig", error), "__cause__", None)
-    return isinstance(cause, asyncpg.TransactionRollbackError)
+    return isinstance(cause, asyncpg.PostgresError) and not isinstance(cause, asyncpg.PostgresConnectionError)
