@@ -22,7 +22,8 @@ from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Conflict, Unavailable
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.services.deliver import DeliverConfig, Deliverer
+from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.settle import SentDelivery
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.domain.vocab import DeliveryState, ErrorKind
@@ -92,7 +93,7 @@ class Keys:
         return bytes(32), scheme
 
     def shown(self, scheme: str, key: bytes) -> str:
-        return scheme
+        return f"{scheme} {key.hex()}"
 
 
 class DeliveryMachine(RuleBasedStateMachine):
