@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,6 +16,7 @@ from monitor.adapters.postgres.identity import database_identity
 from monitor.adapters.redis.namespace import RedisNamespace
 from monitor.bootstrap.container import Container
 from monitor.domain.errors import Unavailable
+from tests import servers
 from tests.integration.support import api_of, eventually, settings
 
 
@@ -25,9 +26,14 @@ async def installation(database_url: str, redis_url: str) -> AsyncIterator[Conta
         yield parts
 
 
-async def test_every_name_in_redis_holds_the_identity_of_the_database(database_url: str, redis_url: str) -> None:
-    client = redis.Redis.from_url(redis_url)
-    client.flushall()
+@pytest.fixture
+def empty_redis_url() -> Iterator[str]:
+    with servers.own_redis() as url:
+        yield url
+
+
+async def test_every_name_in_redis_holds_the_identity_of_the_database(database_url: str, empty_redis_url: str) -> None:
+    redis_url, client = empty_redis_url, redis.Redis.from_url(empty_redis_url)
     async with installation(database_url, redis_url) as one, installation(database_url, redis_url) as two:
         identity = await database_identity(one.database)
         assert await database_identity(two.database) == identity

@@ -24,7 +24,10 @@ HELD_COLUMNS = "l.breaker_state, l.breaker_until, l.throttled_until, l.tokens, l
 _LANES = f"""
 SELECT {LANE_COLUMNS}, w.enabled, w.paused_at, now() AS read_at, head.id AS head_id, head.due_at AS head_due_at,
     (SELECT count(*) FROM deliveries d
-     WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()) AS in_flight
+     WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()) AS in_flight,
+    -- Of the same moment as the lane: one that set out since its row was read is not held by its own probe.
+    ARRAY(SELECT d.id FROM deliveries d WHERE d.id = ANY($2) AND d.webhook_id = l.webhook_id
+          AND (d.leased_by IS NULL OR d.due_at <= now())) AS waiting
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id LEFT JOIN LATERAL (
     SELECT d.id, d.due_at FROM deliveries d WHERE d.webhook_id = l.webhook_id ORDER BY d.id LIMIT 1
 ) AS head ON w.ordered
@@ -37,13 +40,15 @@ async def held_deliveries(database: Database, deliveries: Iterable[DeliveryView]
     waiting = [one for one in deliveries if one.state is DeliveryState.PENDING and not one.in_flight]
     if not waiting:
         return {}
-    rows = await database.fetch(_LANES, list({one.webhook_id for one in waiting}))
+    rows = await database.fetch(_LANES, list({one.webhook_id for one in waiting}), [one.id for one in waiting])
     lanes = database.rows.readable(rows, lambda row: (lane_of(row), row), "webhook_lanes", itemgetter("webhook_id"))
     held = {}
     for one in waiting:
         if one.webhook_id not in lanes or one.due_at is None:
             continue
         lane, row = lanes[one.webhook_id]
+        if one.id not in row["waiting"]:
+            continue
         what = held_delivery(
             lane,
             enabled=row["enabled"],
