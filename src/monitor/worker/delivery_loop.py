@@ -88,6 +88,8 @@ class DeliveryWorker:
         self._results = Results()
         self._writer = ResultWriter(deliverer, self._results)
         self._lacking_until = 0.0
+        self._is_database_away = False
+        """Whether a step found it away since the last settle."""
         self._pace = Pace(config.ahead_s)
         self._turn = asyncio.Lock()
         self._renewed_at = monotonic()
@@ -230,6 +232,7 @@ class DeliveryWorker:
         if not batch:
             return released
         settlements = await self._writer.write(batch)
+        self._is_database_away = False
         locked = [sent for _, settlement in settlements for sent in settlement.locked]
         self._results.end_batch(locked, asyncio.get_running_loop().time())
         if len(locked) == len(batch):
@@ -269,7 +272,9 @@ class DeliveryWorker:
         held, results = self._held(), len(self._results)
         stalled_s = asyncio.get_running_loop().time() - self._results.settled_at
         if results and stalled_s > self._config.lease_s:
-            log.error("lease_renewal_stopped", unsettled=results, stalled_s=round(stalled_s, 1))
+            # After an outage it is none of this worker's: its results are written first, and renewal goes on.
+            report = log.warning if self._is_database_away else log.error
+            report("lease_renewal_stopped", unsettled=results, stalled_s=round(stalled_s, 1))
             return
         at = self._monotonic()
         if held:
@@ -326,6 +331,7 @@ class DeliveryWorker:
         try:
             return await step() or 0
         except Unavailable as error:
+            self._is_database_away = True
             log.warning("database_unavailable", step=step.__name__, detail=error.detail)
         await asyncio.sleep(self._config.retry_s)
         return None

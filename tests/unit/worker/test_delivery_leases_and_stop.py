@@ -266,11 +266,28 @@ async def test_leases_are_renewed_only_while_results_are_being_settled(site: Sit
     with structlog.testing.capture_logs() as logs:
         await asyncio.sleep(0.001)
         await worker.renew()
-    assert events(logs) == ["lease_renewal_stopped"]
+    assert [(line["event"], line["log_level"]) for line in logs] == [("lease_renewal_stopped", "error")]
     assert {d.due_at for d in site.database.tables.deliveries.values()} == before
 
     await worker.settle()
     assert site.delivered == 2
+
+
+async def test_an_outage_longer_than_the_lease_is_no_error_of_the_worker(site: Site) -> None:
+    await site.webhook(1)
+    worker = site.worker(msgspec.structs.replace(QUIET, lease_s=0.0))
+    await worker.claim()
+    await until(lambda: not worker._in_flight)
+    site.database.down = True
+    await worker._unless_unavailable(worker.settle)
+    site.database.down = False
+
+    with structlog.testing.capture_logs() as logs:
+        await worker.renew()
+        await worker.settle()
+
+    assert [(line["event"], line["log_level"]) for line in logs] == [("lease_renewal_stopped", "warning")]
+    assert site.delivered == 1
 
 
 async def test_a_delivery_that_cannot_be_judged_is_logged(site: Site) -> None:
