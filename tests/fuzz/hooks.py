@@ -7,6 +7,7 @@ times that lie ahead, ids of things that are there. Requests that are meant to b
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from collections.abc import Callable
@@ -74,6 +75,14 @@ def _webhook(body: dict[str, Any]) -> None:
     if isinstance(body.get("retry"), dict) and "schedule_s" in body["retry"]:
         # What stands first in a tuple is more than the generator knows.
         body["retry"]["schedule_s"] = [0, 5, 300]
+    if body.get("secret") is not None:
+        prefix = "whsk_" if body.get("signature") == "v1a" else "whsec_"
+        body["secret"] = prefix + base64.b64encode(bytes(range(32))).decode()
+
+
+def _rotation(body: dict[str, Any]) -> None:
+    # Its prefix is that of the webhook's scheme.
+    body.pop("secret", None)
 
 
 def _attempts(body: dict[str, Any]) -> None:
@@ -116,6 +125,7 @@ _BODIES: dict[str, Callable[[dict[str, Any]], None]] = {
     "POST /api/v1/webhooks": _webhook,
     "PUT /api/v1/webhooks/{webhook_id}": _webhook,
     "PATCH /api/v1/webhooks/{webhook_id}": _webhook,
+    "POST /api/v1/webhooks/{webhook_id}/rotate-secret": _rotation,
     "POST /api/v1/webhooks/{webhook_id}/attempts": _attempts,
     "POST /api/v1/webhooks/{webhook_id}/replay": _replay,
     "POST /api/v1/silences": _silence,
