@@ -36,11 +36,11 @@ class Written:
 def written(capsys: pytest.CaptureFixture[str]) -> Iterator[Written]:
     """Standard error; leaves the logging of other tests as it was."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, config = root.handlers[:], root.level, structlog.get_config()
     yield Written(capsys)
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**config)
     structlog.contextvars.clear_contextvars()
 
 
