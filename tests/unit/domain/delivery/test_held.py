@@ -44,6 +44,8 @@ def hold(
         (OPEN, Held(HeldReason.CIRCUIT_OPEN, SOON)),
         (PROBING, Held(HeldReason.CIRCUIT_OPEN, SOON)),
         (replace(OPEN, breaker=Breaker(BreakerState.OPEN, NOW, 1), in_flight=2), None),
+        (replace(LANE, throttled_until=SOON), Held(HeldReason.THROTTLED, SOON)),
+        (replace(LANE, throttled_until=NOW), None),
         (LIMITED, Held(HeldReason.RATE_LIMIT, NOW + timedelta(seconds=0.5))),
         (replace(LIMITED, tokens=1.0), None),
         (replace(LIMITED, tokens=None, tokens_at=None), None),

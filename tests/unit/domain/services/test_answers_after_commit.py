@@ -152,3 +152,10 @@ async def test_a_repeat_adds_nothing_and_gets_the_same_response(
     await calls[name](key="other", body=b"two")
     await calls[name]()
     assert database.tables is not written
+
+
+async def test_a_repeated_silence_is_answered_as_it_is_now() -> None:
+    harness = DetectionHarness()
+    spec = SilenceSpec(reason="Maintenance.", ends_at=harness.clock.now() + HOUR, label="team=blue")
+    first, again = [await harness.commands.silence(spec, samples.ACTOR, key="k", body=b"{}") for _ in range(2)]
+    assert again.id == first.id

@@ -18,9 +18,10 @@ from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookStatusC
 from monitor.domain.monitoring.health import Health
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.webhooks import RESUME_PER_S, WebhookCommands
+from monitor.domain.services.webhooks import MAX_SECRETS, RESUME_PER_S, WebhookCommands
 from monitor.domain.vocab import DeliveryState, HealthStatus, SignatureScheme
 from monitor.domain.webhooks.registration import WebhookSpec
+from monitor.domain.webhooks.signatures import encode_secret
 from tests import samples
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.postgres.database import FakeDatabase
@@ -240,6 +241,16 @@ async def test_a_rotated_secret_leaves_the_old_one_its_overlap(
     assert await live_keys() == [2, 1]
     clock.advance(86_400)
     assert await live_keys() == [2]
+
+
+async def test_a_secret_of_ones_own_signs_and_five_are_the_most(registry: WebhookCommands, webhook_id: UUID) -> None:
+    own = encode_secret(bytes(24))
+    for _ in range(MAX_SECRETS - 1):
+        rotated = await registry.rotate_secret(webhook_id, samples.ACTOR, overlap_s=3600, own_secret=own)
+        assert rotated.secret == "shown-v1-24"
+    with pytest.raises(Conflict):
+        await registry.rotate_secret(webhook_id, samples.ACTOR, overlap_s=3600)
+    await registry.rotate_secret(webhook_id, samples.ACTOR, overlap_s=0)
 
 
 async def test_pausing_holds_and_resuming_releases_at_a_bounded_rate(

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook as IndependentVerifier
 
-from monitor.domain.webhooks.signatures import SECRET_PREFIX, encode_secret, sign_v1, signed_content
+from monitor.domain.errors import Invalid
+from monitor.domain.vocab import SignatureScheme
+from monitor.domain.webhooks.signatures import (
+    SECRET_PREFIX,
+    check_public_half,
+    decode_secret,
+    encode_secret,
+    sign_v1,
+    signed_content,
+)
 from monitor.domain.webhooks.webhook import RESERVED_HEADERS
 from tests import strategies as our
 
@@ -101,3 +110,52 @@ def _one_byte_changed(content: bytes, data: st.DataObject) -> bytes:
     index = data.draw(st.integers(0, len(content) - 1))
     flipped = content[index] ^ data.draw(st.integers(1, 255))
     return content[:index] + bytes([flipped]) + content[index + 1 :]
+
+
+def of(prefix: str, size: int) -> str:
+    return prefix + base64.b64encode(bytes(size)).decode()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secret", "size"),
+    [
+        (SignatureScheme.V1, of("whsec_", 24), 24),
+        (SignatureScheme.V1, of("whsec_", 64), 64),
+        (SignatureScheme.V1A, of("whsk_", 32), 32),
+        (SignatureScheme.V1A, of("whsk_", 64), 64),
+    ],
+)
+def test_a_secret_that_a_user_brings_along_is_read(scheme: SignatureScheme, secret: str, size: int) -> None:
+    assert decode_secret(secret, scheme) == bytes(size)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secret"),
+    [
+        (SignatureScheme.V1, of("whsec_", 23)),
+        (SignatureScheme.V1, of("whsec_", 65)),
+        (SignatureScheme.V1, of("whsk_", 32)),
+        (SignatureScheme.V1, of("", 32)),
+        (SignatureScheme.V1, "whsec_not base64"),
+        (SignatureScheme.V1A, of("whsk_", 33)),
+        (SignatureScheme.V1A, of("whsec_", 32)),
+    ],
+)
+def test_another_form_of_secret_is_refused_in_words(scheme: SignatureScheme, secret: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        decode_secret(secret, scheme)
+    assert [error.pointer for error in refused.value.errors] == ["/secret"]
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_key_that_ends_in_its_own_public_half_is_taken(size: int) -> None:
+    check_public_half(bytes(size), of("whpk_", 32), SignatureScheme.V1A)
+
+
+def test_a_symmetric_key_has_no_halves() -> None:
+    check_public_half(bytes(64), "whsec_x", SignatureScheme.V1)
+
+
+def test_a_key_with_another_public_half_is_refused() -> None:
+    with pytest.raises(Invalid):
+        check_public_half(bytes(64), "whpk_" + base64.b64encode(b"x" * 32).decode(), SignatureScheme.V1A)
