@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
 
-from monitor.adapters.postgres import wakeups
 from monitor.adapters.postgres.engine import CLOSE_S, Database, DatabaseConfig
-from monitor.adapters.postgres.repositories.events import CHANNEL
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import readiness
 from monitor.domain.errors import Unavailable
-from monitor.domain.ports.wakeups import DueWebhooks
 from monitor.settings.schema import Db
-from tests.integration.support import eventually, settings
+from tests.integration.support import settings
 
 
 async def test_closing_while_a_connection_is_given_back_leaves_no_failure_behind(database_url: str) -> None:
@@ -73,68 +69,3 @@ async def test_callers_that_hold_every_connection_leave_readiness_and_revocation
         await parts.dispatcher.sweep()
         with pytest.raises(Unavailable, match="are in use"):
             await parts.unit_of_work().__aenter__()
-
-
-class SilentProxy:
-    """Passes bytes on to a database until ``silent``; then it takes them and answers nothing, as a firewall does."""
-
-    def __init__(self, dsn: str) -> None:
-        self._parts = urlsplit(dsn)
-        self._streams: list[asyncio.Event] = []
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        user = self._parts.netloc.rpartition("@")[0]
-        self.dsn = urlunsplit(self._parts._replace(netloc=f"{user}@127.0.0.1:{port}", query=""))
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        self._server.close()
-
-    def silence(self) -> None:
-        """Forget every connection that there is; new ones work."""
-        for silent in self._streams:
-            silent.set()
-
-    async def _pass_on(self, near_in: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
-        silent = asyncio.Event()
-        self._streams.append(silent)
-        folder = parse_qs(self._parts.query).get("host")
-        port = self._parts.port or 5432
-        if folder:
-            far_in, far_out = await asyncio.open_unix_connection(f"{folder[0]}/.s.PGSQL.{port}")
-        else:
-            far_in, far_out = await asyncio.open_connection(self._parts.hostname, port)
-
-        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-            while data := await source.read(65_536):
-                if not silent.is_set():
-                    sink.write(data)
-
-        await asyncio.wait(
-            [asyncio.create_task(copy(near_in, far_out)), asyncio.create_task(copy(far_in, near_out))],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        far_out.close()
-        near_out.close()
-
-
-async def test_wake_ups_come_again_after_a_connection_that_went_silent(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wakeups, "ANSWER_S", 0.2)
-    woken: list[DueWebhooks] = []
-    async with SilentProxy(database_url) as proxy, Database(DatabaseConfig(proxy.dsn)) as database:
-        listening = asyncio.create_task(wakeups.PostgresWakeups(database, probe_s=0.05).listen(woken.append))
-        await eventually(lambda: database.listening)
-        proxy.silence()
-        await eventually(lambda: not database.listening)
-        await eventually(lambda: database.listening)
-        woken.clear()
-        other = await asyncpg.connect(database_url)
-        await other.execute(f"NOTIFY {CHANNEL}, '*'")
-        await other.close()
-        await eventually(lambda: woken)
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)

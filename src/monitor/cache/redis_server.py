@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -12,7 +13,9 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from monitor.cache.server import ROOT, Acked, BusMessage, Fetched, Invalidated, Member, Pong, Released, ServerGone
 from monitor.domain.monitoring.metrics import DAY_S
@@ -85,14 +88,23 @@ class RedisCacheServer:
         prefix: stands, or returns what stands, in front of every name in Redis. May
             raise the driver's error: the server counts as unreachable then.
         patience: multiplies the time limits, for machines on which processes wait for each other.
+        options: of the connections, as the driver names them: how they notice that the network forgot them.
     """
 
-    def __init__(self, url: str, *, prefix: str | Callable[[], str] = DEFAULT_PREFIX, patience: float = 1.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str | Callable[[], str] = DEFAULT_PREFIX,
+        patience: float = 1.0,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
             "socket_connect_timeout": patience * CONNECT_S,
             "retry": Retry(NoBackoff(), 0),
             "decode_responses": False,
+            **options,
         }
         self._prefix = prefix if callable(prefix) else lambda: prefix
         self._subscribe_s = patience * (CONNECT_S + ANSWER_S)
@@ -114,30 +126,29 @@ class RedisCacheServer:
             await self._redis.aclose(close_connection_pool=True)
 
     async def fetch(self, key: str, tags: Sequence[str]) -> Fetched:
-        with _translated():
+        async with self._calling():
             value, *tokens = _strings(await self._redis.mget(self._names(key, tags)), 1 + len(tags))
             return value, tokens
 
     async def mint(self, tokens: Mapping[str, bytes]) -> list[bytes]:
         args: list[Any] = [TOKEN_TTL_S * 1000, *tokens.values()]
-        with _translated():
+        async with self._calling():
             names = [self._token(tag) for tag in tokens]
             held: list[bytes] = _strings(await self._mint(keys=names, args=args), len(names))
             return held
 
     async def store(self, key: str, value: bytes, ttl_s: float) -> None:
-        with _translated():
+        async with self._calling():
             await self._redis.set(self._value(key), value, px=_ms(ttl_s))
 
     async def delete(self, key: str, message: Invalidated) -> None:
-        with _translated():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.delete(self._value(key))
-                pipe.publish(self._bus, _encode(message))
-                await pipe.execute()
+        async with self._calling(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(self._value(key))
+            pipe.publish(self._bus, _encode(message))
+            await pipe.execute()
 
     async def lock(self, key: str, holder: str, lease_s: float, tags: Sequence[str]) -> Fetched | None:
-        with _translated():
+        async with self._calling():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.set(self._lock(key), holder, nx=True, px=_ms(lease_s))
                 pipe.mget(self._names(key, tags))
@@ -146,11 +157,11 @@ class RedisCacheServer:
             return (value, tokens) if held else None
 
     async def unlock(self, key: str, holder: str) -> None:
-        with _translated():
+        async with self._calling():
             await self._unlock(keys=[self._lock(key)], args=[holder, self._bus, _encode(Released(key))])
 
     async def invalidate(self, tokens: Mapping[str, bytes], message: Invalidated, lease_s: float) -> list[Member]:
-        with _translated():
+        async with self._calling():
             names = [self._members, *map(self._token, tokens)]
             args: list[Any] = [_ms(lease_s), self._bus, _encode(message), TOKEN_TTL_S * 1000, *tokens.values()]
             done, *flat = await self._invalidate(keys=names, args=args)
@@ -159,26 +170,26 @@ class RedisCacheServer:
             return [Member(name.decode(), float(ms) / 1000) for name, ms in zip(flat[::2], flat[1::2], strict=True)]
 
     async def renew(self, member: str, lease_s: float) -> None:
-        with _translated():
+        async with self._calling():
             await self._renew(keys=[self._members], args=[_ms(lease_s), member])
 
     async def leave(self, member: str) -> None:
-        with _translated():
+        async with self._calling():
             await self._redis.zrem(self._members, member)
 
     async def ack(self, sender: str, message: Acked) -> None:
-        with _translated():
+        async with self._calling():
             await self._redis.publish(self._own_bus(sender), _encode(message))
 
     async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
-        with _translated():
+        async with self._calling():
             run_id = (await self._redis.info("server"))["run_id"]
             args: list[Any] = [run_id, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message)]
             names = [f"{self._prefix()}run", *map(self._token, message.tags)]
             return bool(await self._reset_if_server_changed(keys=names, args=args))
 
     async def claim(self, name: str, ttl_s: float) -> bool:
-        with _translated():
+        async with self._calling():
             return bool(await self._redis.set(f"{self._prefix()}{name}", b"1", nx=True, px=_ms(ttl_s)))
 
     @asynccontextmanager
@@ -196,6 +207,18 @@ class RedisCacheServer:
             yield RedisSubscription(connection)
         finally:
             await connection.disconnect(nowait=True)
+
+    @asynccontextmanager
+    async def _calling(self) -> AsyncIterator[None]:
+        try:
+            with _translated():
+                yield
+        except ServerGone as error:
+            if isinstance(error.__cause__, RedisConnectionError | RedisTimeoutError | OSError):
+                # What dropped one connection silently dropped those that were idle, too.
+                with suppress(RedisError, OSError):
+                    await self._redis.connection_pool.disconnect(inuse_connections=False)
+            raise
 
     @property
     def _bus(self) -> str:

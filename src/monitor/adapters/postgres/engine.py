@@ -13,12 +13,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
-from sqlalchemy import event
+from sqlalchemy import AdaptedConnection, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from monitor.adapters.postgres.codec import RowReader
+from monitor.adapters.postgres.connection import IdleConnections, PostgresConnection
 from monitor.adapters.postgres.outages import DRIVER_ERRORS, NO_ANSWER, NO_CONNECTION, outage, translating
 from monitor.domain.errors import Unavailable
 
@@ -78,6 +79,7 @@ class Database:
         self.rows = RowReader()
         self.listening: bool | None = None
         """Whether wake-ups arrive; ``None`` in a process without a worker."""
+        self._idle = IdleConnections()
         self._reads: asyncpg.Pool | None = None
         self._reserved: asyncpg.Pool | None = None
         self.engine: AsyncEngine = create_async_engine(
@@ -90,7 +92,8 @@ class Database:
             # Parameters hold URLs, which may be secrets, and errors are logged.
             hide_parameters=True,
         )
-        event.listen(self.engine.sync_engine, "checkout", _replace_if_closed)
+        event.listen(self.engine.sync_engine, "checkout", self._check_out)
+        event.listen(self.engine.sync_engine, "checkin", self._check_in)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -153,11 +156,23 @@ class Database:
     async def _acquire(self, pool: asyncpg.Pool) -> Any:
         try:
             async with asyncio.timeout(self.config.acquire_timeout_s):
-                return await pool.acquire()
+                while True:
+                    connection = await pool.acquire()
+                    if await self._is_usable(pool, connection):
+                        return connection
         except TimeoutError as error:
             # Connecting takes the same time at most.
             cause = NO_CONNECTION if pool.get_size() >= pool.get_max_size() else NO_ANSWER
             raise Unavailable(f"{cause}; try again in a moment.") from error
+
+    async def _is_usable(self, pool: asyncpg.Pool, connection: Any) -> bool:
+        usable = False
+        try:
+            usable = await self._idle.take(connection.itself())
+        finally:
+            if not usable:
+                await pool.release(connection)
+        return usable
 
     async def _pool(self, size: int) -> asyncpg.Pool:
         return await asyncpg.create_pool(
@@ -166,8 +181,9 @@ class Database:
             max_size=size,
             command_timeout=self.config.statement_timeout_ms / 1000,
             server_settings=self._server_settings(),
-            reset=_no_reset,
+            reset=self._give_back,
             connect=self._connect,
+            connection_class=PostgresConnection,
         )
 
     async def connect(self) -> asyncpg.Connection:
@@ -207,12 +223,31 @@ class Database:
             command_timeout=self.config.statement_timeout_ms / 1000 + 1,
         )
 
-    async def _connect(self, dsn: str, **options: Any) -> asyncpg.Connection:
+    async def _connect(self, dsn: str, **options: Any) -> PostgresConnection:
+        options |= {"timeout": self.config.acquire_timeout_s}
+        options.pop("connection_class", None)
         try:
-            return await asyncpg.connect(dsn, **options | {"timeout": self.config.acquire_timeout_s})
+            return await PostgresConnection.open(dsn, **options)
         except TimeoutError as error:
             # Elsewhere a statement that takes too long raises the same.
             raise ConnectionError("no connection in time") from error
+
+    async def _give_back(self, connection: PostgresConnection) -> None:
+        """
+        Give a connection back without asking the server to reset it, which takes as long as a small read itself.
+
+        No statement here sets, locks or listens beyond a transaction, and asyncpg rolls an open one back in any case.
+        """
+        self._idle.add(connection)
+
+    def _check_out(self, connection: AdaptedConnection, _record: object, _proxy: object) -> None:
+        """Have SQLAlchemy's pool replace a connection that ended while idle, or does not answer any more."""
+        if not connection.run_async(self._idle.take):
+            raise DisconnectionError
+
+    def _check_in(self, _connection: object, record: ConnectionPoolEntry) -> None:
+        if isinstance(record.driver_connection, PostgresConnection):
+            self._idle.add(record.driver_connection)
 
 
 async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
@@ -228,14 +263,6 @@ async def _retry_once(read: Callable[[], Awaitable[T]]) -> T:
     return await read()
 
 
-async def _no_reset(_connection: asyncpg.Connection) -> None:
-    """
-    Give a connection back without asking the server to reset it, which takes as long as a small read itself.
-
-    No statement here sets, locks or listens beyond a transaction, and asyncpg rolls an open one back in any case.
-    """
-
-
 async def _end(pool: asyncpg.Pool) -> None:
     """Close *pool* once cancelled callers have released their connections; terminate those still in use then."""
     try:
@@ -243,13 +270,6 @@ async def _end(pool: asyncpg.Pool) -> None:
             await pool.close()
     except DRIVER_ERRORS:
         pool.terminate()
-
-
-def _replace_if_closed(_connection: object, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Have the pool replace a connection that ended while idle. Sends nothing."""
-    driver = record.driver_connection
-    if driver is not None and driver.is_closed():
-        raise DisconnectionError
 
 
 def describe(dsn: str) -> str:

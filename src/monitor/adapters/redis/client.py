@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from monitor.adapters.tcp import KEEPALIVE
 from monitor.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -24,8 +27,20 @@ def connect(url: str, *, connect_s: float, answer_s: float) -> Any:
     Its type is ``Any``: the driver's annotations mix text and bytes, and calls with and without ``await``.
     """
     return Redis.from_url(
-        url, protocol=2, socket_connect_timeout=connect_s, socket_timeout=answer_s, retry=Retry(NoBackoff(), 0)
+        url,
+        protocol=2,
+        socket_connect_timeout=connect_s,
+        socket_timeout=answer_s,
+        retry=Retry(NoBackoff(), 0),
+        **keepalive(url),
     )
+
+
+def keepalive(url: str) -> dict[str, Any]:
+    """Return the options by which connections to *url* notice that the network forgot them; none for a local socket."""
+    if url.startswith("unix:"):
+        return {}
+    return {"socket_keepalive": True, "socket_keepalive_options": dict(KEEPALIVE)}
 
 
 @asynccontextmanager
@@ -34,6 +49,10 @@ async def translating(redis: Any) -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
+        if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+            # What dropped one connection silently dropped those that were idle, too.
+            with suppress(RedisError, OSError):
+                await redis.connection_pool.disconnect(inuse_connections=False)
         raise Unavailable("Redis does not answer.") from error
     except Exception as error:
         log.warning("redis_answer_unreadable", exc_info=True)
