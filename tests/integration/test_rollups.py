@@ -11,8 +11,11 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from monitor.adapters.postgres.maintenance.rollup_compaction import COMPACTION_LOCK, RollupCompactor
+from monitor.adapters.postgres.queries.metrics import overview, series
+from monitor.adapters.postgres.repositories.attempts import SYSTEM_IDS
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.worker import build_scheduler
 from monitor.domain.delivery.outcome import Outcome
@@ -75,12 +78,12 @@ async def store(parts: Container, attempts: Sequence[Attempt]) -> None:
 async def assert_series_are_true(parts: Container, attempts: Sequence[Attempt], webhook_ids: Sequence[UUID]) -> None:
     """Rebuild every series from the attempts and compare."""
     until = TODAY + DAY
-    for webhook_id in webhook_ids:
+    for webhook_id in (*webhook_ids, SYSTEM_ID):
         for step_s in STEPS:
-            view = await parts.queries.metrics(webhook_id, START, until, step_s)
+            view = await series(parts.database, webhook_id, START, until, step_s)
             expected: dict[datetime, list[tuple[str, float]]] = {}
             for id_, at, outcome in attempts:
-                if id_ == webhook_id:
+                if webhook_id in (id_, SYSTEM_ID):
                     start = START + (at - START) // timedelta(seconds=step_s) * timedelta(seconds=step_s)
                     expected.setdefault(start, []).append((outcome.label, outcome.latency_ms))
             assert [point.at for point in view.points] == sorted(expected), step_s
@@ -158,7 +161,7 @@ async def assert_system_is_the_sum(parts: Container) -> None:
         sums: dict[datetime, int] = {}
         system: dict[datetime, int] = {}
         for (id_, at), attempts in (await stored(parts, level)).items():
-            into = system if id_ == SYSTEM_ID else sums
+            into = system if id_ in SYSTEM_IDS else sums
             into[at] = into.get(at, 0) + attempts
         assert sums == system
         assert system
@@ -188,7 +191,7 @@ async def test_folding_begins_at_the_oldest_minute_and_goes_on_in_bounded_steps(
     await one_at(parts, webhook_id, oldest)
     await folder.compact()
     assert await progress(parts) == {"hour": START + 29 * HOUR, "day": START + DAY}
-    assert await stored(parts, "day") == {(webhook_id, START): 1, (SYSTEM_ID, START): 1}
+    assert await stored(parts, "day") == {(webhook_id, START): 1, (SYSTEM_IDS[1], START): 1}
     await folder.compact()
     assert await progress(parts) == {"hour": START + 53 * HOUR, "day": START + 2 * DAY}
 
@@ -281,6 +284,23 @@ async def test_nothing_is_lost_while_many_write_and_some_fold(parts: Container) 
     assert not await rows(parts, "SELECT FROM rollups_stale")
     await assert_series_are_true(parts, written, ids)
     await assert_system_is_the_sum(parts)
+
+
+async def test_the_rows_of_the_system_are_written_side_by_side(parts: Container, webhook_id: UUID) -> None:
+    """Many transactions at once, more than there are rows: none waits for another but where all rows are taken."""
+    others = [(await add_webhook(parts.unit_of_work, parts.clock)).id for _ in range(2)]
+    now = datetime.now(UTC)
+    minute = MinuteRollup(webhook_id, now.replace(second=0, microsecond=0), rollup_of([("ok", 1.0), ("503", 1.0)]))
+    async with parts.unit_of_work() as first, parts.unit_of_work() as second, asyncio.timeout(10):
+        for uow, id_ in ((first, webhook_id), (second, others[0])):
+            await uow.attempts.add_minutes([replace(minute, webhook_id=id_)])
+        await store(parts, [(others[1], now, Outcome(status_code=200, latency_ms=5.0))] * 3)
+        await first.commit()
+        await second.commit()
+    await one_at(parts, webhook_id, now)
+    traffic = (await overview(parts.database)).traffic
+    assert (traffic.attempts, traffic.success_ratio) == (8, 0.75)
+    assert traffic.p50_ms == pytest.approx(5.0, rel=0.03)
 
 
 async def test_of_two_folders_at_once_one_works(parts: Container, folder: RollupCompactor, webhook_id: UUID) -> None:

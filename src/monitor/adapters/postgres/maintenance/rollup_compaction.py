@@ -21,8 +21,7 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.engine import Database
-from monitor.adapters.postgres.repositories.attempts import HOUR_LOCK, hour_number
-from monitor.domain.ids import SYSTEM_ID
+from monitor.adapters.postgres.repositories.attempts import HOUR_LOCK, SYSTEM_IDS, hour_number
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S
 
 COMPACTION_LOCK = 0x6D6F6E03
@@ -36,6 +35,8 @@ BATCH = 500
 """Webhooks compacted by one statement: keeps it far below the statement timeout."""
 
 LOCK_TIMEOUT_MS = 2000
+
+SYSTEM = f"'{{{','.join(map(str, SYSTEM_IDS))}}}'::uuid[]"
 
 
 class Resolution(msgspec.Struct, frozen=True):
@@ -88,7 +89,7 @@ class Resolution(msgspec.Struct, frozen=True):
         """SQL: make the bucket from $1 to $2 stale for every webhook with rows in it."""
         return f"""
         INSERT INTO rollups_stale (resolution, webhook_id, bucket_at)
-        SELECT '{self.name}', id, $1 FROM (SELECT id FROM webhooks UNION ALL VALUES ('{SYSTEM_ID}'::uuid)) AS w
+        SELECT '{self.name}', id, $1 FROM (SELECT id FROM webhooks UNION ALL SELECT unnest({SYSTEM})) AS w
         WHERE EXISTS (
             SELECT FROM rollups_{self.source} r WHERE r.webhook_id = id AND r.bucket_at >= $1 AND r.bucket_at < $2)
         ON CONFLICT DO NOTHING
@@ -98,12 +99,12 @@ class Resolution(msgspec.Struct, frozen=True):
 HOUR = Resolution("hour", "minute", timedelta(seconds=HOUR_S))
 DAY = Resolution("day", "hour", timedelta(seconds=DAY_S))
 
-# The system's rows are there whenever any webhook's are.
+# Some row of the system is there whenever any webhook's is.
 BEGIN_PROGRESS = f"""
 INSERT INTO rollup_progress (resolution, compacted_until)
 SELECT resolution, date_trunc(resolution, min(bucket_at), 'UTC')
 FROM rollups_minute, (VALUES ('{HOUR.name}'), ('{DAY.name}')) AS resolutions (resolution)
-WHERE webhook_id = '{SYSTEM_ID}' GROUP BY resolution
+WHERE webhook_id = ANY({SYSTEM}) GROUP BY resolution
 """
 
 # A day may be sealed when all its hours are, an hour when its grace is over.

@@ -12,6 +12,7 @@ import asyncpg
 from monitor.adapters.postgres.codec import from_jsonb
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.series import SERIES, SERIES_AS_STORED, levels
+from monitor.adapters.postgres.repositories.attempts import SYSTEM_IDS
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import (
     HOUR_S,
@@ -36,6 +37,17 @@ SELECT webhook_id, array_agg(i ORDER BY i) AS indexes, array_agg(n ORDER BY i) A
         WHERE webhook_id = ANY($1::uuid[]) AND bucket_at >= now() - interval '1 hour'
     ) AS pairs GROUP BY webhook_id, i
 ) AS merged GROUP BY webhook_id
+"""
+
+# The whole system's rows are several, which add up.
+LAST_HOUR_OF_ALL = f"""
+WITH buckets AS (
+    SELECT i, sum(c)::int AS n FROM (SELECT unnest(indexes) AS i, unnest(counts) AS c FROM ({LATENCIES}) AS l) AS pairs
+    GROUP BY i
+)
+SELECT coalesce(sum(attempts), 0)::int AS attempts, coalesce(sum(failures), 0)::int AS failures,
+       (SELECT array_agg(i ORDER BY i) FROM buckets) AS indexes, (SELECT array_agg(n ORDER BY i) FROM buckets) AS counts
+FROM rollups_minute WHERE webhook_id = ANY($1) AND bucket_at >= now() - interval '1 hour'
 """
 
 LAST_HOURS = f"""
@@ -81,9 +93,10 @@ SELECT now() AS as_of,
 async def series(database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
     """Return the series of one webhook, or of the whole system for ``SYSTEM_ID``."""
     from_at, to_at = whole_units(from_at, to_at, step_s)
-    # What is stored by the minute needs no merging to be shown by the minute.
-    sql = SERIES_AS_STORED if step_s == MINUTE_S else SERIES
-    rows = await database.fetch(sql, webhook_id, from_at, to_at, float(step_s), levels(step_s))
+    ids = _row_ids(webhook_id)
+    # What one row stores by the minute needs no merging to be shown by the minute.
+    sql = SERIES_AS_STORED if step_s == MINUTE_S and len(ids) == 1 else SERIES
+    rows = await database.fetch(sql, ids, from_at, to_at, float(step_s), levels(step_s))
     rollups = [(row["at"], _rollup(row)) for row in rows]
     return MetricsView(
         from_at=from_at,
@@ -98,7 +111,7 @@ async def total(database: Database, webhook_id: UUID, from_at: datetime, to_at: 
     """Return the ``total`` that :func:`series` would have, merged by the database."""
     from_at, to_at = whole_units(from_at, to_at, step_s)
     width_s = (to_at - from_at).total_seconds()
-    row = await database.fetchrow(SERIES, webhook_id, from_at, to_at, width_s, levels(step_s))
+    row = await database.fetchrow(SERIES, _row_ids(webhook_id), from_at, to_at, width_s, levels(step_s))
     return _point(from_at, Rollup() if row is None else _rollup(row))
 
 
@@ -114,7 +127,7 @@ def last_hour(attempts: int, failures: int, latencies: Histogram) -> LastHour:
 
 async def overview(database: Database) -> OverviewView:
     """Return the totals; cost follows the number of webhooks, not of attempts."""
-    row, hour = await asyncio.gather(database.fetchrow(OVERVIEW), database.fetchrow(LAST_HOURS, [SYSTEM_ID]))
+    row, hour = await asyncio.gather(database.fetchrow(OVERVIEW), database.fetchrow(LAST_HOUR_OF_ALL, SYSTEM_IDS))
     assert row is not None
     assert hour is not None
     by_health = from_jsonb(row["by_health"] or {}, dict[str, int])
@@ -162,6 +175,10 @@ def traffic_of(total: MetricsPoint, window_s: int) -> TrafficSummary:
 def histogram_of(row: asyncpg.Record) -> Histogram:
     """Read the sparse arrays of a row; null is empty."""
     return Histogram(tuple(row["indexes"] or ()), tuple(row["counts"] or ()))
+
+
+def _row_ids(webhook_id: UUID) -> list[UUID]:
+    return SYSTEM_IDS if webhook_id == SYSTEM_ID else [webhook_id]
 
 
 def _rollup(row: asyncpg.Record) -> Rollup:

@@ -13,7 +13,7 @@ def levels(step_s: int) -> list[str]:
 
 def _rows(kind: str, columns: str) -> str:
     """Return SQL for the rows of ``rollups`` or ``histograms`` that cover the range once, without gap or overlap."""
-    within = "r.webhook_id = $1 AND r.bucket_at >= s.since AND r.bucket_at < s.until"
+    within = "r.webhook_id = ANY($1) AND r.bucket_at >= s.since AND r.bucket_at < s.until"
     return f"""
     SELECT r.bucket_at, {columns} FROM minute_spans s JOIN {kind}_minute r ON {within}
     UNION ALL
@@ -21,7 +21,7 @@ def _rows(kind: str, columns: str) -> str:
     WHERE r.bucket_at NOT IN (SELECT at FROM stale_hours)
     UNION ALL
     SELECT r.bucket_at, {columns} FROM compacted f JOIN {kind}_day r
-        ON r.webhook_id = $1 AND r.bucket_at >= $2 AND r.bucket_at < least($3, f.days)
+        ON r.webhook_id = ANY($1) AND r.bucket_at >= $2 AND r.bucket_at < least($3, f.days)
     WHERE r.bucket_at NOT IN (SELECT at FROM stale_days)
     """
 
@@ -44,8 +44,9 @@ _AS_STORED = f"""
 _COUNTS = "attempts, failures, latency_sum_ms, failed_latency_sum_ms"
 
 
-# $1 webhook, $2 and $3 the range, $4 seconds per step, $5 the resolutions to use. One that is not used counts as one
-# without compacted rows. The range ends at whole units of each that is used, and days are never ahead of hours.
+# $1 the ids in the rows, $2 and $3 the range, $4 seconds per step, $5 the resolutions to use. One that is not used
+# counts as one without compacted rows. The range ends at whole units of each that is used, and days are never ahead of
+# hours.
 def _series(buckets: str) -> str:
     return f"""
 WITH compacted AS MATERIALIZED (
@@ -53,11 +54,11 @@ WITH compacted AS MATERIALIZED (
            coalesce(max(compacted_until) FILTER (WHERE resolution = 'day'), '-infinity') AS days
     FROM rollup_progress WHERE resolution = ANY($5::text[])
 ), stale_hours AS MATERIALIZED (
-    SELECT bucket_at AS at FROM rollups_stale
-    WHERE resolution = 'hour' AND resolution = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
+    SELECT DISTINCT bucket_at AS at FROM rollups_stale
+    WHERE resolution = 'hour' AND resolution = ANY($5) AND webhook_id = ANY($1) AND bucket_at >= $2 AND bucket_at < $3
 ), stale_days AS MATERIALIZED (
     SELECT bucket_at AS at FROM rollups_stale
-    WHERE resolution = 'day' AND resolution = ANY($5) AND webhook_id = $1 AND bucket_at >= $2 AND bucket_at < $3
+    WHERE resolution = 'day' AND resolution = ANY($5) AND webhook_id = ANY($1) AND bucket_at >= $2 AND bucket_at < $3
     UNION SELECT date_trunc('day', at, 'UTC') FROM stale_hours, compacted WHERE at < days
 ), minute_spans AS MATERIALIZED (
     SELECT greatest($2, hours) AS since, $3::timestamptz AS until FROM compacted

@@ -21,6 +21,22 @@ COLUMNS = (
 HOUR_LOCK = 0x6D6F6E04
 """First key of the locks on hours; the second is :func:`hour_number`."""
 
+SYSTEM_IDS = [UUID(int=SYSTEM_ID.int + n) for n in range(17)]
+"""
+What stands for the whole system in the rollups: its figures are the sum over these rows.
+
+Each transaction writes to one that no other has, so that one that is slow, or whose process vanished, holds nobody up;
+the first one is written by older versions.
+"""
+
+SYSTEM_LOCK = 0x6D6F6E06
+"""First key of the locks on :data:`SYSTEM_IDS`; the second is the index."""
+
+# The first free one, so that few rows are used. The scan stops there, and what it tried before was not granted.
+TAKE_SYSTEM_ROW = f"""
+SELECT n FROM generate_series(1, {len(SYSTEM_IDS) - 1}) AS n WHERE pg_try_advisory_xact_lock({SYSTEM_LOCK}, n) LIMIT 1
+"""
+
 # Until commit, the hours that are written to may not be compacted: the lock is shared among writers. It is taken before
 # the rows, in ascending order, which excludes deadlocks.
 MERGE_COUNTS = f"""
@@ -89,8 +105,11 @@ class PostgresAttemptLog:
         return {row["id"] for row in rows}
 
     async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
-        # Ordered against deadlocks; the contended rows of the whole system last, so that these are locked the shortest.
-        rows = [*sorted(minutes, key=lambda m: (m.webhook_id, m.at)), *_system(minutes)]
+        taken = await self._connection.fetchval(TAKE_SYSTEM_ROW)
+        # Where all are taken, waiting for any one is as good as for another.
+        system_id = SYSTEM_IDS[taken] if taken else SYSTEM_IDS[-1]
+        # Ordered against deadlocks.
+        rows = [*sorted(minutes, key=lambda m: (m.webhook_id, m.at)), *_system(minutes, system_id)]
         ids, times = [m.webhook_id for m in rows], [m.at for m in rows]
         await self._connection.execute(
             MERGE_COUNTS,
@@ -119,11 +138,11 @@ def hour_number(at: datetime) -> int:
     return int(at.timestamp()) // HOUR_S
 
 
-def _system(minutes: Sequence[MinuteRollup]) -> list[MinuteRollup]:
+def _system(minutes: Sequence[MinuteRollup], system_id: UUID) -> list[MinuteRollup]:
     by_time: dict[datetime, list[Rollup]] = {}
     for minute in minutes:
         by_time.setdefault(minute.at, []).append(minute.rollup)
-    return [MinuteRollup(SYSTEM_ID, at, merge_rollups(*rollups)) for at, rollups in sorted(by_time.items())]
+    return [MinuteRollup(system_id, at, merge_rollups(*rollups)) for at, rollups in sorted(by_time.items())]
 
 
 def _record(attempt: AttemptRecord) -> tuple[object, ...]:
