@@ -16,8 +16,9 @@ Every error that the product raises on purpose::
     │   ├── UrlRefused            the URL may not be delivered to
     │   └── IdempotencyMismatch   same key, other body
     ├── TooManyRequests      429
-    └── Unavailable          503  a dependency is down; nothing was changed, so try again
-        └── UnknownOutcome        the answer to a commit was lost; it may have been made
+    ├── Unavailable          503  a dependency is down; nothing was changed, so try again
+    │   └── UnknownOutcome        the answer to a commit was lost; it may have been made
+    └── UnreadableRow        503  another version wrote it, or its key is not here; another process may read it
 
 ``slug`` names the problem type, ``title`` is fixed, ``detail`` is safe to show to a client.
 The HTTP status in the drawing is assigned in ``monitor.http.responses.problems``; nothing here depends on HTTP.
@@ -144,6 +145,15 @@ class Unavailable(MonitorError):
     def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+
+
+class UnreadableRow(MonitorError):
+    """Unlike an outage, it is about one row, which is left as it is."""
+
+    slug = "row_unreadable"
+    title = "This version cannot read the resource"
+    retry_after_s: ClassVar[float] = 30.0
+    """Upgrades take minutes; behind a load balancer the next request may reach a process that can."""
 
 
 class UnknownOutcome(Unavailable):

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from monitor.domain.errors import UnreadableRow
 from monitor.domain.vocab import HealthStatus
 
 T = TypeVar("T")
@@ -22,6 +23,11 @@ ROUNDS = 50
 
 REPORTED_MAX = 10_000
 """Rows whose keys are kept, so that each is logged and counted once and not at every poll."""
+
+UNREADABLE = (
+    "Another version of Monitor wrote it, or it is damaged; it is left as it is."
+    " Repeat the call when all processes run the newest version."
+)
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +73,12 @@ class RowReader:
     def __init__(self) -> None:
         self.unreadable: Counter[str] = Counter()
         self._reported: set[tuple[str, Hashable]] = set()
+
+    def one(self, row: Row, read: Callable[[Row], T], table: str, key: Callable[[Any], Any] = itemgetter("id")) -> T:
+        """Return what *read* makes of a row that was asked for by itself. Raises ``UnreadableRow``."""
+        for found in self.readable([row], read, table, key).values():
+            return found
+        raise UnreadableRow(UNREADABLE)
 
     def readable(
         self,

@@ -246,7 +246,10 @@ class PostgresDeliveryQueue(PostgresLanes):
         )
         if row is None:
             raise NotFound(NO_DELIVERY)
-        return DeliveryState(row["state"]), row["webhook_id"]
+        state = self._rows.one(
+            row, lambda row: DeliveryState(row["state"]), "deliveries_finished", lambda _: delivery_id
+        )
+        return state, row["webhook_id"]
 
     async def has_event(self, delivery_id: UUID) -> bool:
         found: bool = await self._connection.fetchval(
@@ -316,6 +319,10 @@ class PostgresDeliveryQueue(PostgresLanes):
 
 def _columns(leases: Sequence[tuple[UUID, int]]) -> tuple[list[UUID], list[int]]:
     return [id_ for id_, _ in leases], [fencing_token for _, fencing_token in leases]
+
+
+def _state(row: asyncpg.Record) -> DeliveryState:
+    return DeliveryState(row["state"])
 
 
 def _row_count(status: str) -> int:

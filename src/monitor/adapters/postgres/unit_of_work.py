@@ -90,7 +90,9 @@ class PostgresUnitOfWork:
             await self._session.close()
             raise
         self._raw_connection = raw
-        self.webhooks = PostgresWebhookRepository(self._session, raw, self._secret_box, self._clock, self.now)
+        self.webhooks = PostgresWebhookRepository(
+            self._session, raw, self._secret_box, self._clock, self.now, self._rows
+        )
         self.events = PostgresEventLog(raw, self.now, self._rows)
         self.queue = PostgresDeliveryQueue(raw, self._rows)
         self.attempts = PostgresAttemptLog(raw)

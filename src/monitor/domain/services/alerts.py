@@ -24,7 +24,7 @@ from monitor.domain.alerts import (
 from monitor.domain.alerts.lifecycle import Trigger
 from monitor.domain.alerts.notification import event_types, notification_of
 from monitor.domain.alerts.silences import Silence, SilenceSpec, check_silence
-from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, Raced
+from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, Raced, UnreadableRow
 from monitor.domain.events import (
     AlertAcknowledged,
     AlertRaised,
@@ -123,7 +123,7 @@ class AlertCommands:
                 try:
                     await self._acknowledge(uow, alert_id, acknowledgement, actor)
                     done.append(alert_id)
-                except (NotFound, Conflict) as error:
+                except (NotFound, Conflict, UnreadableRow) as error:
                     skipped.append(SkippedAlert(alert_id, error.detail))
             await uow.commit()
         return BulkAcknowledgementResult(done, skipped)
@@ -211,6 +211,8 @@ class AlertCommands:
                 webhook = WebhookRef(view.name, view.labels)
             except NotFound:
                 webhook = WebhookRef("a deleted webhook")
+            except UnreadableRow:
+                webhook = WebhookRef("a webhook of another version")
         return webhook, is_silenced(await uow.silences.active(), alert.webhook_id, webhook, alert.kind, uow.now)
 
 

@@ -14,7 +14,7 @@ from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
 from monitor.domain.delivery.lane import LanePolicy, accumulate, attempt_end, catch_up, record_attempt
 from monitor.domain.delivery.outcome import Outcome
-from monitor.domain.errors import FieldError, Invalid, NotFound
+from monitor.domain.errors import FieldError, Invalid, NotFound, UnreadableRow
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.repositories.attempts import AttemptRecord
@@ -100,7 +100,11 @@ class AttemptRecorder:
                 return done
             _check(reported, uow.now)
             lane = (await uow.queue.lock_lanes([webhook_id])).get(webhook_id)
-            if lane is None or lane.deleted:
+            if lane is None:
+                # Its webhook says whether there is none; else it is the lane that this version cannot read.
+                await uow.webhooks.read(webhook_id)
+                raise UnreadableRow("Another version of Monitor wrote the state of this webhook; nothing was stored.")
+            if lane.deleted:
                 raise NotFound("There is no webhook with this id.")
             # A reported time may lie ahead of the clock: stored as it is, all attempts until then would end before it.
             ended = sorted(
@@ -140,11 +144,16 @@ class AttemptRecorder:
     async def ping(self, webhook_id: UUID, actor: Actor) -> AttemptView:
         """Send a signed test message now, also to a paused or disabled webhook, and return the attempt.
 
-        It is stored in the attempt log but counts neither for health nor for rollups. Raises ``NotFound``.
+        It is stored in the attempt log but counts neither for health nor for rollups. Raises ``NotFound``, and
+        ``UnreadableRow`` if its secrets do not open.
         """
         destination = (await self._queries.destinations([webhook_id])).get(webhook_id)
         if destination is None:
-            raise NotFound("There is no webhook with this id.")
+            await self._queries.webhook(webhook_id)
+            raise UnreadableRow(
+                "The secrets or headers of this webhook cannot be opened here: MONITOR_SECRETS__KEYS lacks their key,"
+                " or another version of Monitor wrote them."
+            )
         at = self._clock.now()
         attempt_id = self._clock.new_id(at)
         ping = msgspec.json.encode({"type": PING_TYPE, "webhook_id": webhook_id, "at": at})

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from monitor.domain.errors import Unavailable
+from monitor.domain.errors import Unavailable, UnreadableRow
 from monitor.domain.ports.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
@@ -26,11 +26,17 @@ async def stored_response(uow: UnitOfWork, scope: str, key: str | None, body: by
 
     Raises:
         IdempotencyMismatch: *key* came with another body.
+        UnreadableRow: another version stored the response.
     """
     if key is None:
         return None
     response = await uow.idempotency.begin(scope, key, body)
-    return None if response is None else msgspec.json.decode(response, type=type_)
+    if response is None:
+        return None
+    try:
+        return msgspec.json.decode(response, type=type_)
+    except msgspec.MsgspecError as error:
+        raise UnreadableRow("Another version of Monitor answered the first call; this one cannot read it.") from error
 
 
 async def store_response(uow: UnitOfWork, scope: str, key: str | None, response: object) -> None:
@@ -40,8 +46,8 @@ async def store_response(uow: UnitOfWork, scope: str, key: str | None, response:
 
 
 async def read_back(read: Awaitable[T], written: T) -> T:
-    """Return what *read* finds after a commit, or *written* if the database cannot be read any more."""
+    """Return what *read* finds after a commit, or *written* if it cannot be read any more."""
     try:
         return await read
-    except Unavailable:
+    except (Unavailable, UnreadableRow):
         return written

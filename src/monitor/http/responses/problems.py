@@ -64,6 +64,7 @@ STATUS_OF: dict[type[MonitorError], int] = {
     errors.TooManyRequests: 429,
     HeadTooLarge: 431,
     errors.Unavailable: 503,
+    errors.UnreadableRow: 503,
 }
 """Subclasses inherit the row of their parent."""
 
@@ -195,7 +196,7 @@ def _headers_of(exc: MonitorError) -> dict[str, str]:
         return {"www-authenticate": f'Bearer error="{exc.code}"' if exc.code else "Bearer"}
     if isinstance(exc, errors.Forbidden):
         return {"www-authenticate": 'Bearer error="insufficient_scope"'}
-    if isinstance(exc, errors.TooManyRequests | errors.Unavailable):
+    if isinstance(exc, errors.TooManyRequests | errors.Unavailable | errors.UnreadableRow):
         return {"retry-after": str(max(1, math.ceil(exc.retry_after_s)))}
     return {"upgrade": "websocket"} if isinstance(exc, UpgradeRequired) else {}
 

@@ -114,7 +114,8 @@ class PostgresAlertQueries:
             "alert_history",
             lambda entry: (alert_id, entry["version"]),
         )
-        return msgspec.structs.replace(alert_view(row), history=list(entries.values()))
+        view = self._db.rows.one(row, alert_view, "alerts")
+        return msgspec.structs.replace(view, history=list(entries.values()))
 
     async def alerts(self, where: AlertFilter, *, after: UUID | None, limit: int) -> list[AlertView]:
         condition = Where()
@@ -155,7 +156,7 @@ class PostgresAlertQueries:
         row = await self._db.fetchrow(f"{_SILENCE} WHERE s.id = $1", silence_id)
         if row is None:
             raise NotFound(NO_SILENCE)
-        return _silence_view(row)
+        return self._db.rows.one(row, _silence_view, "silences")
 
     async def silences(self, *, active: bool | None, after: UUID | None, limit: int) -> list[SilenceView]:
         condition = Where()
@@ -187,7 +188,7 @@ class PostgresAlertQueries:
         row = await self._db.fetchrow(f"{_ANOMALY} WHERE a.id = $1", anomaly_id)
         if row is None:
             raise NotFound("There is no anomaly with this id.")
-        return _anomaly_view(row)
+        return self._db.rows.one(row, _anomaly_view, "anomalies")
 
     async def anomalies(
         self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int

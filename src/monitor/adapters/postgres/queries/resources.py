@@ -65,7 +65,7 @@ class PostgresQueries:
         row = await self._db.fetchrow(EVALUATED_WEBHOOK, webhook_id)
         if row is None:
             raise NotFound(NO_WEBHOOK)
-        return evaluated_webhook_view(row)
+        return self._db.rows.one(row, evaluated_webhook_view, "webhooks")
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         condition = Where("w.deleted_at IS NULL")
@@ -121,8 +121,13 @@ class PostgresQueries:
             " UNION ALL SELECT state, count(*) FROM deliveries_finished WHERE event_id = $1 GROUP BY state",
             event_id,
         )
-        deliveries = DeliveryCounts(**{count["state"]: count["n"] for count in counts})
-        return from_row(row, EventView, "labels", payload=msgspec.Raw(row["payload"]), deliveries=deliveries)
+        # A state that a newer version added is counted by that version.
+        known = DeliveryCounts.__struct_fields__
+        deliveries = DeliveryCounts(**{count["state"]: count["n"] for count in counts if count["state"] in known})
+        payload = msgspec.Raw(row["payload"])
+        return self._db.rows.one(
+            row, lambda row: from_row(row, EventView, "labels", payload=payload, deliveries=deliveries), "events"
+        )
 
     async def events(
         self,
@@ -156,7 +161,8 @@ class PostgresQueries:
             delivery_id,
         )
         log = self._db.rows.readable(attempts, attempt_view, "attempts")
-        view = delivery_view(row, await self._event_types({row["event_id"]}), list(log.values()))
+        types = await self._event_types({row["event_id"]})
+        view = self._db.rows.one(row, lambda row: delivery_view(row, types, list(log.values())), "deliveries_finished")
         held = await held_deliveries(self._db, [view])
         return msgspec.structs.replace(view, held=held.get(view.id))
 
@@ -222,7 +228,11 @@ class PostgresQueries:
         )
         if row is None:
             raise NotFound(NO_ATTEMPT)
-        return attempt_view(row, exchange=row["exchange"] and from_jsonb(row["exchange"], StoredExchange))
+        return self._db.rows.one(
+            row,
+            lambda row: attempt_view(row, exchange=row["exchange"] and from_jsonb(row["exchange"], StoredExchange)),
+            "attempts",
+        )
 
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         await self._require_history(webhook_id)

@@ -63,7 +63,7 @@ class PostgresAlertRepository:
         )
         if row is None:
             raise NotFound(NO_ALERT)
-        return read_alert(row)
+        return self._rows.one(row, read_alert, "alerts")
 
     async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         values = [_value(after, name) for name in COLUMNS]

@@ -6,8 +6,8 @@ import hashlib
 
 import asyncpg
 
-from monitor.adapters.secret_box import SecretBox
-from monitor.domain.errors import IdempotencyMismatch
+from monitor.adapters.secret_box import SecretBox, SecretBoxError
+from monitor.domain.errors import IdempotencyMismatch, UnreadableRow
 
 KEPT = "24 hours"
 
@@ -40,7 +40,10 @@ class PostgresIdempotencyStore:
             raise IdempotencyMismatch(
                 "This Idempotency-Key came with another body in the last 24 hours; use a new key for a new request."
             )
-        return self._secret_box.open(row["answer_sealed"], context=_context(scope, key))
+        try:
+            return self._secret_box.open(row["answer_sealed"], context=_context(scope, key))
+        except SecretBoxError as error:
+            raise UnreadableRow(f"The response of the first call cannot be opened: {error}.") from None
 
     async def finish(self, scope: str, key: str, answer: bytes) -> None:
         await self._connection.execute(

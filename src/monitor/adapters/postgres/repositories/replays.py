@@ -36,7 +36,7 @@ class PostgresReplayRepository:
         row = await self._replays.get_one_or_none(id=replay_id)
         if row is None:
             raise NotFound("There is no replay with this id.")
-        return _replay(row)
+        return self._rows.one(row, _replay, "replays", attrgetter("id"))
 
     async def take(self) -> Replay | None:
         unfinished = sa.select(ReplayRow).where(ReplayRow.finished_at.is_(None)).order_by(ReplayRow.id).limit(1)

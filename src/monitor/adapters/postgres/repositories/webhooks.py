@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ import msgspec
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from monitor.adapters.postgres.codec import RowReader
 from monitor.adapters.postgres.tables import SecretRow, WebhookRow
 from monitor.adapters.secret_box import SecretBox
 from monitor.domain.errors import NotFound
@@ -40,7 +42,13 @@ class PostgresWebhookRepository:
     """See :class:`monitor.domain.ports.repositories.webhooks.WebhookRepository`."""
 
     def __init__(
-        self, session: AsyncSession, raw: asyncpg.Connection, secret_box: SecretBox, clock: Clock, now: datetime
+        self,
+        session: AsyncSession,
+        raw: asyncpg.Connection,
+        secret_box: SecretBox,
+        clock: Clock,
+        now: datetime,
+        rows: RowReader,
     ) -> None:
         self._webhooks = Webhooks(session=session, wrap_exceptions=False)
         self._secrets = Secrets(session=session, wrap_exceptions=False)
@@ -48,6 +56,7 @@ class PostgresWebhookRepository:
         self._secret_box = secret_box
         self._clock = clock
         self._now = now
+        self._rows = rows
 
     async def add(self, webhook: Webhook, headers: Mapping[str, str], secret: bytes) -> None:
         row = WebhookRow(**_columns(webhook))
@@ -67,13 +76,13 @@ class PostgresWebhookRepository:
     async def get(self, webhook_id: UUID) -> Webhook:
         # The lane first, as everywhere: claims, settles and evaluations refer to the webhook or change it later.
         await self._raw.execute("SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR NO KEY UPDATE", webhook_id)
-        return msgspec.convert(await self._row(webhook_id), Webhook, from_attributes=True)
+        return self._rows.one(await self._row(webhook_id), _webhook, "webhooks", attrgetter("id"))
 
     async def read(self, webhook_id: UUID) -> Webhook:
         row = await self._webhooks.get_one_or_none(WebhookRow.deleted_at.is_(None), id=webhook_id)
         if row is None:
             raise NotFound(NO_WEBHOOK)
-        return msgspec.convert(row, Webhook, from_attributes=True)
+        return self._rows.one(row, _webhook, "webhooks", attrgetter("id"))
 
     async def save(self, webhook: Webhook, headers: Mapping[str, str | None] | None) -> None:
         row = await self._row(webhook.id)
@@ -148,7 +157,10 @@ class PostgresWebhookRepository:
         )
 
     def _open_headers(self, row: WebhookRow) -> dict[str, str]:
-        return open_headers(self._secret_box, row.id, row.headers_sealed)
+        def read(row: WebhookRow) -> dict[str, str]:
+            return open_headers(self._secret_box, row.id, row.headers_sealed)
+
+        return self._rows.one(row, read, "webhooks", attrgetter("id"))
 
     def _seal_headers(self, row: WebhookRow, headers: dict[str, str]) -> None:
         row.header_names = list(headers)
@@ -172,6 +184,10 @@ def open_headers(secret_box: SecretBox, webhook_id: UUID, sealed: bytes | None) 
     if sealed is None:
         return {}
     return msgspec.json.decode(secret_box.open(sealed, context=headers_context(webhook_id)), type=dict[str, str])
+
+
+def _webhook(row: WebhookRow) -> Webhook:
+    return msgspec.convert(row, Webhook, from_attributes=True)
 
 
 def _columns(webhook: Webhook) -> dict[str, Any]:
