@@ -139,12 +139,15 @@ class TooManyRequests(MonitorError):
 
 
 class Unavailable(MonitorError):
+    """``took_too_long``: it was given up after a time limit, so that less at once may succeed."""
+
     slug = "unavailable"
     title = "A dependency is not available"
 
-    def __init__(self, detail: str, *, retry_after_s: float = 1.0) -> None:
+    def __init__(self, detail: str, *, retry_after_s: float = 1.0, took_too_long: bool = False) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+        self.took_too_long = took_too_long
 
 
 class UnreadableRow(MonitorError):

@@ -86,7 +86,7 @@ class DeliveryWorker:
         self._in_flight: dict[tuple[UUID, int], Flight] = {}
         self._returned = asyncio.Event()
         self._results = Results()
-        self._writer = ResultWriter(deliverer, self._results)
+        self._writer = ResultWriter(deliverer, self._results, config.settle_batch)
         self._lacking_until = 0.0
         self._is_database_away = False
         """Whether a step found it away since the last settle."""
@@ -228,7 +228,7 @@ class DeliveryWorker:
 
     async def _settle(self) -> int:
         released = await self._release_unmade()
-        batch = self._results.batch(self._config.settle_batch)
+        batch = self._writer.batch()
         if not batch:
             return released
         settlements = await self._writer.write(batch)

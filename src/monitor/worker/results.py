@@ -54,6 +54,17 @@ class Results:
             self._batch.append(self._waiting.popleft())
         return self._batch
 
+    def postpone_batch(self) -> None:
+        """Put the batch behind what else waits; nothing of it was settled."""
+        self._waiting.extend(self._batch)
+        self._batch = []
+
+    def keep_batch(self, now: float) -> None:
+        """Set the batch aside, as :meth:`keep` does."""
+        for sent in self._batch:
+            self.keep(sent, now)
+        self._batch = []
+
     def end_batch(self, locked: Sequence[SentDelivery], now: float) -> None:
         """Remove the batch but for *locked*, which come last from now on."""
         if len(locked) < len(self._batch):
@@ -64,6 +75,10 @@ class Results:
     def keep(self, sent: SentDelivery, now: float) -> None:
         """Set *sent* aside, to be tried again now and then."""
         self.kept.setdefault(sent.attempt_id, (now, sent))
+
+    def keep_longer(self, sent: SentDelivery) -> None:
+        """Have *sent*, which is kept, tried after the others that are."""
+        self.kept[sent.attempt_id] = self.kept.pop(sent.attempt_id)
 
     def end_unmade(self, released: Sequence[SentDelivery], now: float) -> None:
         """Remove *released*, the first of the unmade ones."""

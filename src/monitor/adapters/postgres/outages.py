@@ -66,8 +66,9 @@ def translating(statement_timeout_s: float | None = None) -> Iterator[None]:
         found = driver_error(error)
         detail = outage(found, statement_timeout_s)
         if detail is not None:
-            less = ", or with less at once" if detail.startswith(TOO_LONG) else ""
-            raise Unavailable(f"{detail}; try again in a moment{less}.") from error
+            too_long = detail.startswith(TOO_LONG)
+            less = ", or with less at once" if too_long else ""
+            raise Unavailable(f"{detail}; try again in a moment{less}.", took_too_long=too_long) from error
         if isinstance(found, REJECTIONS) or _is_invalid_argument(found):
             raise DataRejected(type(found).__name__) from error
         raise
