@@ -93,11 +93,13 @@ SELECT now() AS as_of,
 async def series(database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
     """Return the series of one webhook, or of the whole system for ``SYSTEM_ID``."""
     from_at, to_at = whole_units(from_at, to_at, step_s)
-    ids = _row_ids(webhook_id)
-    # What one row stores by the minute needs no merging to be shown by the minute.
-    sql = SERIES_AS_STORED if step_s == MINUTE_S and len(ids) == 1 else SERIES
-    rows = await database.fetch(sql, ids, from_at, to_at, float(step_s), levels(step_s))
-    rollups = [(row["at"], _rollup(row)) for row in rows]
+    # What is stored by the minute needs no merging by the database to be shown by the minute.
+    sql = SERIES_AS_STORED if step_s == MINUTE_S else SERIES
+    rows = await database.fetch(sql, _row_ids(webhook_id), from_at, to_at, float(step_s), levels(step_s))
+    parts: dict[datetime, list[Rollup]] = {}
+    for row in rows:
+        parts.setdefault(row["at"], []).append(_rollup(row))
+    rollups = [(at, merge_rollups(*found) if len(found) > 1 else found[0]) for at, found in parts.items()]
     return MetricsView(
         from_at=from_at,
         to_at=to_at,

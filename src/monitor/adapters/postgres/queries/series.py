@@ -15,12 +15,12 @@ def _rows(kind: str, columns: str) -> str:
     """Return SQL for the rows of ``rollups`` or ``histograms`` that cover the range once, without gap or overlap."""
     within = "r.webhook_id = ANY($1) AND r.bucket_at >= s.since AND r.bucket_at < s.until"
     return f"""
-    SELECT r.bucket_at, {columns} FROM minute_spans s JOIN {kind}_minute r ON {within}
+    SELECT r.webhook_id, r.bucket_at, {columns} FROM minute_spans s JOIN {kind}_minute r ON {within}
     UNION ALL
-    SELECT r.bucket_at, {columns} FROM hour_spans s JOIN {kind}_hour r ON {within}
+    SELECT r.webhook_id, r.bucket_at, {columns} FROM hour_spans s JOIN {kind}_hour r ON {within}
     WHERE r.bucket_at NOT IN (SELECT at FROM stale_hours)
     UNION ALL
-    SELECT r.bucket_at, {columns} FROM compacted f JOIN {kind}_day r
+    SELECT r.webhook_id, r.bucket_at, {columns} FROM compacted f JOIN {kind}_day r
         ON r.webhook_id = ANY($1) AND r.bucket_at >= $2 AND r.bucket_at < least($3, f.days)
     WHERE r.bucket_at NOT IN (SELECT at FROM stale_days)
     """
@@ -36,7 +36,7 @@ _MERGED = f"""
     ) AS b GROUP BY at
 """
 _AS_STORED = f"""
-    SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, indexes, counts
+    SELECT webhook_id, date_bin(make_interval(secs => $4), bucket_at, $2) AS at, indexes, counts
     FROM ({_rows("histograms", "indexes, counts")}) AS h
 """
 
@@ -47,7 +47,7 @@ _COUNTS = "attempts, failures, latency_sum_ms, failed_latency_sum_ms"
 # $1 the ids in the rows, $2 and $3 the range, $4 seconds per step, $5 the resolutions to use. One that is not used
 # counts as one without compacted rows. The range ends at whole units of each that is used, and days are never ahead of
 # hours.
-def _series(buckets: str) -> str:
+def _series(buckets: str, key: str) -> str:
     return f"""
 WITH compacted AS MATERIALIZED (
     SELECT coalesce(max(compacted_until) FILTER (WHERE resolution = 'hour'), '-infinity') AS hours,
@@ -67,22 +67,23 @@ WITH compacted AS MATERIALIZED (
     SELECT greatest($2, days) AS since, least($3, hours) AS until FROM compacted
     UNION ALL SELECT at, at + interval '1 day' FROM stale_days
 ), parts AS MATERIALIZED (
-    SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, {_COUNTS}, errors
+    SELECT webhook_id, date_bin(make_interval(secs => $4), bucket_at, $2) AS at, {_COUNTS}, errors
     FROM ({_rows("rollups", f"{_COUNTS}, errors")}) AS r
 ), counts AS (
-    SELECT at, sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(latency_sum_ms) AS latency_sum_ms,
+    SELECT {key}, sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(latency_sum_ms) AS latency_sum_ms,
            sum(failed_latency_sum_ms) AS failed_latency_sum_ms
-    FROM parts GROUP BY at
+    FROM parts GROUP BY {key}
 ), errors AS (
-    SELECT at, jsonb_object_agg(key, n) AS errors FROM (
-        SELECT at, key, sum(value::int) AS n FROM parts, jsonb_each_text(errors) GROUP BY at, key
-    ) AS e GROUP BY at
+    SELECT {key}, jsonb_object_agg(label, n) AS errors FROM (
+        SELECT {key}, label, sum(value::int) AS n FROM parts, jsonb_each_text(errors) AS e (label, value)
+        GROUP BY {key}, label
+    ) AS e GROUP BY {key}
 ), buckets AS ({buckets})
 SELECT at, {_COUNTS}, coalesce(errors, '{{}}') AS errors, indexes, counts
-FROM counts LEFT JOIN errors USING (at) LEFT JOIN buckets USING (at) ORDER BY at
+FROM counts LEFT JOIN errors USING ({key}) LEFT JOIN buckets USING ({key}) ORDER BY at
 """
 
 
-SERIES = _series(_MERGED)
-SERIES_AS_STORED = _series(_AS_STORED)
-"""For steps as wide as the rows, of which each then is one."""
+SERIES = _series(_MERGED, "at")
+SERIES_AS_STORED = _series(_AS_STORED, "webhook_id, at")
+"""For steps as wide as the rows, each of which is then one of a step: the only one, but for the whole system."""
