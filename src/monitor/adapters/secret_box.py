@@ -53,6 +53,18 @@ class SecretBox:
         except (InvalidTag, ValueError):
             raise SecretBoxError("a stored secret does not open: it was changed, or belongs to another row") from None
 
+    def has(self, kid: str) -> bool:
+        """Whether the ring has a key of this id."""
+        return kid.encode() in self._ciphers
+
+    @staticmethod
+    def kid_of(sealed: bytes) -> str | None:
+        """Return the id of the key that *sealed* needs; ``None`` for what :meth:`seal` did not make."""
+        try:
+            return _head(sealed)[1].decode()
+        except (SecretBoxError, UnicodeDecodeError):
+            return None
+
     @property
     def current_head(self) -> bytes:
         """First bytes of every value sealed by the first key; others are due to be resealed."""

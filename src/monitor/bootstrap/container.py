@@ -21,6 +21,7 @@ from monitor.adapters.egress.sender import HttpSender
 from monitor.adapters.postgres.clock_watch import ClockWatch
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.identity import database_identity
+from monitor.adapters.postgres.key_watch import KeyWatch
 from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.dashboard import PostgresDashboardQueries
@@ -83,6 +84,7 @@ class Container:
         self.secret_box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
         self.database = Database(_database_config(settings))
         self.clock_watch = ClockWatch(self.database, self.clock)
+        self.key_watch = KeyWatch(self.database, self.secret_box)
         self.queries = PostgresQueries(self.database, self.secret_box)
         self.alert_queries = PostgresAlertQueries(self.database)
         self.dashboards = PostgresDashboardQueries(self.database)

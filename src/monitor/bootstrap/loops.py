@@ -61,6 +61,7 @@ def server_loops(container: Container, warming: CacheWarming) -> Mapping[str, Lo
         "access_refresh": lambda: _refresh_loop(container),
         "cache_warming": warming.loop,
         "clock": container.clock_watch.loop,
+        "encryption_keys": container.key_watch.loop,
         "live_feed.metrics": lambda: _metrics_loop(container),
         **container.hub.loops(),
         **container.feed.loops(),

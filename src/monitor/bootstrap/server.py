@@ -65,6 +65,7 @@ def build_app(container: Container, *, owns_container: bool = True) -> Applicati
             await refresh(c)
             await fetch_keys(c)
             await c.clock_watch.measure()
+            await c.key_watch.measure()
             await stack.enter_async_context(c.supervisor.running(server_loops(c, warming)))
             stack.callback(c.lines.flush)
             stack.callback(c.hub.drain)
@@ -120,4 +121,8 @@ async def readiness(container: Container, warming: CacheWarming | None = None) -
         return [f"The database schema is {revision or 'missing'}, this version needs {newest}; run `monitor migrate`."]
     if warming is not None and warming.is_cold:
         return ["The cache is being filled; try again in a moment."]
-    return [*container.clock_watch.problems(), *container.supervisor.problems()]
+    return [
+        *container.clock_watch.problems(),
+        *container.key_watch.problems(),
+        *container.supervisor.problems(),
+    ]

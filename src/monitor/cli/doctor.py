@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
+from monitor.adapters.postgres.key_watch import KeyWatch
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.secret_box import SecretBox
@@ -116,10 +117,11 @@ async def _database(settings: Settings) -> list[Finding]:
             queries = PostgresQueries(database, SecretBox([("-", bytes(32))]))
             ahead_s = (await queries.now() - SystemClock().now()).total_seconds()
             revision = await queries.revision()
+            newest = newest_revision()
+            stored = await _stored_secrets(settings, database) if revision == newest else []
     except Unavailable as error:
         cause = error.detail.removesuffix("; try again in a moment.")
         return [Finding("database", "error", f"{where}: {cause}; check the address and that it runs")]
-    newest = newest_revision()
     return [
         Finding("database", "ok", f"{where} answers"),
         Finding("clock", "ok", f"the database's clock is {ahead_s:+.3f} s from the host's")
@@ -130,7 +132,24 @@ async def _database(settings: Settings) -> list[Finding]:
         Finding("migrations", "ok", f"schema {revision}")
         if revision == newest
         else Finding("migrations", "error", f"schema {revision or 'missing'}, needed {newest}; run `monitor migrate`"),
+        *stored,
     ]
+
+
+async def _stored_secrets(settings: Settings, database: Database) -> list[Finding]:
+    """Open one stored secret of each encryption key in use."""
+    try:
+        box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
+    except ValueError:
+        # Reported with the keys.
+        return []
+    found = await KeyWatch(database, box).examine()
+    wrong = [
+        Finding("secrets", "error", f"key {kid!r}: {trouble}; add the key that encrypted them to MONITOR_SECRETS__KEYS")
+        for kid, trouble in found.items()
+        if trouble is not None
+    ]
+    return wrong or [Finding("secrets", "ok", "stored secrets open with the encryption keys")]
 
 
 async def _redis(settings: Settings) -> Finding:

@@ -62,7 +62,7 @@ async def _work(container: Container) -> None:
             loop.add_signal_handler(name, worker.stop)
         freeze_gc()
         loops = {**worker.loops(), **build_scheduler(container).loops()}
-        loops["clock"] = container.clock_watch.loop
+        loops |= {"clock": container.clock_watch.loop, "encryption_keys": container.key_watch.loop}
         if container.has_feed:
             # Messages go out through the sockets of the serving processes.
             loops |= container.feed.loops()

@@ -40,8 +40,10 @@ class FakeDeliveryQueue:
     async def locked_elsewhere(self, webhook_ids: Collection[UUID]) -> set[UUID]:
         return set(webhook_ids) & set(self._locked)
 
-    async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
-        unlocked = self._tables.lanes.keys() - set(self._locked)
+    async def lock_ready_lanes(
+        self, hints: Collection[UUID] | None, limit: int, *, without: Collection[UUID] = ()
+    ) -> dict[UUID, Lane]:
+        unlocked = self._tables.lanes.keys() - set(self._locked) - set(without)
         wanted = [id_ for id_ in self._tables.lanes if id_ in unlocked and (hints is None or id_ in hints)]
         lanes = (replace(self._lane(id_), in_flight=self._in_flight(id_)) for id_ in wanted)
         ready = sorted(filter(self._is_ready, lanes), key=lambda lane: lane.last_attempt_at or _LONG_AGO)

@@ -65,11 +65,6 @@ LIMIT $2
 FOR NO KEY UPDATE OF l SKIP LOCKED
 """
 
-LOCKED_ELSEWHERE = f"""
-WITH free AS ({LOCK_LANES} SKIP LOCKED)
-SELECT webhook_id FROM webhook_lanes WHERE webhook_id = ANY($1) AND webhook_id NOT IN (SELECT webhook_id FROM free)
-"""
-
 # A separate statement, after the locks: the snapshot of the locking one may lack leases that were committed just before
 # the lane was released.
 IN_FLIGHT = """
@@ -119,11 +114,15 @@ class PostgresLanes:
         rows = await self._connection.fetch(LOCKED_ELSEWHERE, list(webhook_ids))
         return {row["webhook_id"] for row in rows}
 
-    async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
+    async def lock_ready_lanes(
+        self, hints: Collection[UUID] | None, limit: int, *, without: Collection[UUID] = ()
+    ) -> dict[UUID, Lane]:
         among = None if hints is None else list(hints)
 
         async def fetch(skipped: list[UUID]) -> list[asyncpg.Record]:
-            found: list[asyncpg.Record] = await self._connection.fetch(LOCK_READY_LANES, among, limit, skipped)
+            found: list[asyncpg.Record] = await self._connection.fetch(
+                LOCK_READY_LANES, among, limit, [*skipped, *without]
+            )
             return found
 
         lanes = await self._rows.page(fetch, lane_of, "webhook_lanes", limit, _WEBHOOK_ID)

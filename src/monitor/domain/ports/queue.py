@@ -80,9 +80,11 @@ class DeliveryQueue(Protocol):
         """Return those of these lanes that another transaction has locked."""
         ...
 
-    async def lock_ready_lanes(self, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
-        """Lock up to *limit* ready lanes, skipping locked and unreadable ones; *hints* restricts the search, ``None``
-        searches all."""
+    async def lock_ready_lanes(
+        self, hints: Collection[UUID] | None, limit: int, *, without: Collection[UUID] = ()
+    ) -> dict[UUID, Lane]:
+        """Lock up to *limit* ready lanes, skipping locked and unreadable ones and those of *without*; *hints* restricts
+        the search, ``None`` searches all."""
         ...
 
     async def lease(

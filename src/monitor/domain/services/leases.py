@@ -24,7 +24,7 @@ DESTINATION_FRESH_S = 30.0
 
 class DeliverConfig(msgspec.Struct, frozen=True):
     """``lanes_per_claim`` bounds how many webhooks one claim locks; ``undecided_s`` postpones a delivery when
-    :func:`decide` raised for its outcome, or its destination cannot be read."""
+    :func:`decide` raised for its outcome."""
 
     worker: str
     lease_s: float = 30.0
@@ -76,20 +76,31 @@ class DeliveryLeases:
         self._clock = clock
         self._config = config
         self._destinations: dict[UUID, CachedDestination] = {}
+        self._unreadable: dict[UUID, float] = {}
+        """Webhooks whose secrets or headers do not open here, with the monotonic time when they were read."""
 
     async def claim(self, hints: Collection[UUID] | None, limit: int, held: Collection[UUID] = ()) -> ClaimResult:
         """
-        Lease up to *limit* due deliveries, webhooks with the oldest last attempt first.
+        Lease up to *limit* due deliveries, webhooks with the oldest last attempt first. Those whose secrets do not open
+        with the keys of this process are left to workers that have their key.
 
         Args:
             hints: restricts the search to these webhooks; ``None`` searches all.
             held: deliveries to leave out: their attempts or results are still here, whatever became of their leases.
         """
         at = self._clock.monotonic()
+        unreadable = self._known_unreadable(at)
+        if hints is not None:
+            hints = set(hints) - unreadable
         async with self._unit_of_work() as uow:
-            lanes = await uow.queue.lock_ready_lanes(hints, self._config.lanes_per_claim)
+            lanes = await uow.queue.lock_ready_lanes(hints, self._config.lanes_per_claim, without=unreadable)
             now = await _now(uow, lanes.values())
             capacities = allot(lanes.values(), limit, now)
+            # Before the lease, so that the lane stays as it is for another worker.
+            if await self._load_destinations({id_: lanes[id_].version for id_ in capacities}):
+                unreadable = await self._load_destinations({id_: lane.version for id_, lane in lanes.items()})
+                lanes = {id_: lane for id_, lane in lanes.items() if id_ not in unreadable}
+                capacities = allot(lanes.values(), limit, now)
             ordered = {id_ for id_ in capacities if lanes[id_].ordered}
             leased = await uow.queue.lease(
                 capacities, ordered, worker=self._config.worker, lease_s=self._config.lease_s, held=held
@@ -99,9 +110,6 @@ class DeliveryLeases:
             if changed := [lane for id_, lane in reserved.items() if lane is not lanes[id_]]:
                 await uow.queue.save_lanes(changed)
             refills = {id_: wait_s for id_, lane in reserved.items() if (wait_s := refill_s(lane, now))}
-            # Before the commit: when destinations cannot be read, nothing stays leased without being sent.
-            await self._load_destinations({id_: lanes[id_].version for id_ in counts})
-            leased = await self._without_unreadable(uow, leased)
             await uow.commit()
         return ClaimResult(leased, {id_ for id_ in lanes if counts[id_] >= capacities.get(id_, 0)}, refills, at)
 
@@ -162,10 +170,10 @@ class DeliveryLeases:
         return sendable
 
     async def _without_unreadable(self, uow: UnitOfWork, leased: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
-        """Release those whose secrets do not open, or whose webhook was deleted just now: an expired lease would count
-        as a crash."""
+        """Release those whose secrets do not open here any more, for other workers: an expired lease would count as a
+        crash."""
         if unsendable := [d for d in leased if d.webhook_id not in self._destinations]:
-            await uow.queue.release(_leases(unsendable), after_s=self._config.undecided_s)
+            await uow.queue.release(_leases(unsendable))
         return [d for d in leased if d.webhook_id in self._destinations]
 
     async def renew(self, deliveries: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
@@ -181,16 +189,25 @@ class DeliveryLeases:
             await uow.queue.release(_leases(deliveries), after_s=after_s)
             await uow.commit()
 
-    async def _load_destinations(self, versions: Mapping[UUID, int]) -> None:
+    async def _load_destinations(self, versions: Mapping[UUID, int]) -> set[UUID]:
+        """Have the destinations of these webhooks, by their versions, in memory; return those that cannot be read."""
         now = self._clock.monotonic()
         stale = [id_ for id_, version in versions.items() if not self._is_fresh(id_, version, now)]
         if not stale:
-            return
+            return set()
         found = await self._queries.destinations(stale)
         for id_ in stale:
             self._destinations.pop(id_, None)
         for id_, (version, destination) in found.items():
             self._destinations[id_] = CachedDestination(version, now, destination, SecretMask(destination))
+        unreadable = set(stale) - found.keys()
+        self._unreadable |= dict.fromkeys(unreadable, now)
+        return unreadable
+
+    def _known_unreadable(self, now: float) -> set[UUID]:
+        """Return the webhooks that could not be read within the last ``DESTINATION_FRESH_S``."""
+        self._unreadable = {id_: at for id_, at in self._unreadable.items() if now - at < DESTINATION_FRESH_S}
+        return set(self._unreadable)
 
     def _is_fresh(self, webhook_id: UUID, version: int, now: float) -> bool:
         cached = self._destinations.get(webhook_id)

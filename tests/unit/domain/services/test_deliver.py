@@ -104,21 +104,39 @@ async def test_a_claim_that_cannot_read_destinations_leases_nothing(
     assert (delivery.leased_by, delivery.fencing_token) == (None, 0)
 
 
-async def test_a_webhook_whose_secrets_do_not_open_waits_unleased(
+async def test_a_webhook_whose_secrets_do_not_open_is_left_as_it_is(
     database: FakeDatabase, unit_of_work: UnitOfWorkFactory, sender: FakeWebhookSender, clock: FakeClock
 ) -> None:
+    sealed: set[UUID] = set()
+    asked: list[UUID] = []
+
     class Sealed(FakeQueries):
         async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
+            asked.extend(webhook_ids)
             found = await super().destinations(webhook_ids)
-            return {id_: one for id_, one in found.items() if id_ not in webhook_ids}
+            return {id_: one for id_, one in found.items() if id_ not in sealed}
 
-    await Bench(database, unit_of_work, sender, clock).webhook(1)
-    config = DeliverConfig("worker-1")
-    deliverer = Deliverer(unit_of_work, Sealed(database), sender, clock, lambda _k, _c: "", config)
-    assert (await deliverer.claim(None, 10)).deliveries == []
-    [delivery] = database.tables.deliveries.values()
-    assert (delivery.leased_by, delivery.crashes) == (None, 0)
-    assert delivery.due_at == START + timedelta(seconds=config.undecided_s)
+    bench = Bench(database, unit_of_work, sender, clock)
+    sealed.add(await bench.webhook(1, rate_limit=RateLimit(1.0, 4)))
+    other = await bench.webhook(1)
+    before = {id_: database.tables.lanes[id_] for id_ in sealed}, dict(database.tables.deliveries)
+    deliverer = Deliverer(unit_of_work, Sealed(database), sender, clock, lambda _k, _c: "", DeliverConfig("worker-1"))
+    assert [one.webhook_id for one in (await deliverer.claim(None, 1)).deliveries] == [other]
+    for hints in (None, [*sealed]):
+        assert (await deliverer.claim(hints, 10)).deliveries == []
+    left = {id_: one for id_, one in database.tables.deliveries.items() if one.webhook_id in sealed}
+    assert ({id_: database.tables.lanes[id_] for id_ in sealed}, left) == (
+        before[0],
+        {id_: before[1][id_] for id_ in left},
+    )
+    # Not asked for again and again.
+    assert sum(id_ in sealed for id_ in asked) <= 2
+    # Another worker has the key; so has this one after half a minute, when the secret was resealed.
+    assert len((await bench.deliverer.claim(None, 10)).deliveries) == 1
+    await bench.deliverer.release([])
+    clock.advance(DESTINATION_FRESH_S + 1)
+    sealed.clear()
+    assert len((await deliverer.claim(None, 10)).deliveries) == 2
 
 
 async def test_old_stock_above_the_rate_limit_is_released(bench: Bench) -> None:
