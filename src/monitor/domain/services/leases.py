@@ -21,6 +21,10 @@ from monitor.domain.webhooks.secret_mask import SecretMask
 DESTINATION_FRESH_S = 30.0
 """A rotated key stops signing at most this long after its overlap ended."""
 
+SPARE_LANES = 10
+"""How many more lanes than deliveries a claim locks: a ready lane may bring none, since its rows are locked or held.
+Locking all that are ready, for one free slot, costs more than the rest of a claim."""
+
 
 class DeliverConfig(msgspec.Struct, frozen=True):
     """``lanes_per_claim`` bounds how many webhooks one claim locks; ``undecided_s`` postpones a delivery when
@@ -87,7 +91,7 @@ class DeliveryLeases:
         """
         at = self._clock.monotonic()
         async with self._unit_of_work() as uow:
-            lanes = await uow.queue.lock_ready_lanes(hints, self._config.lanes_per_claim)
+            lanes = await uow.queue.lock_ready_lanes(hints, min(self._config.lanes_per_claim, limit + SPARE_LANES))
             now = await _now(uow, lanes.values())
             capacities = allot(lanes.values(), limit, now)
             ordered = {id_ for id_ in capacities if lanes[id_].ordered}
