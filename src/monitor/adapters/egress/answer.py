@@ -22,9 +22,7 @@ READ_LIMIT_BYTES = 16_384
 CUT_SHORT = "the answer's body was cut short"
 
 _HEAD_END = re.compile(rb"\n\r?\n")
-_INTERIM_HEADS = re.compile(
-    rb"(?:HTTP/1\.[0-9] +1(?!01)[0-9]{2}(?:[ \t][^\n]*)?\r*\n(?:(?!\r?\n)[^\n]*\n)*\r?\n)+"
-)
+_INTERIM_HEADS = re.compile(rb"(?:HTTP/1\.[0-9] +1(?!01)[0-9]{2}(?:[ \t][^\n]*)?\r*\n(?:(?!\r?\n)[^\n]*\n)*\r?\n)+")
 """Whole ones that are nothing but skipped: thousands of them read one by one would hold up all other exchanges."""
 
 
