@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import accept, cache, claim, cold, deliver, http, ingest, live, sender, startup
+from benchmarks import accept, cache, claim, cold, deliver, http, ingest, live, neighbours, sender, startup
 from benchmarks.support import Figure
 from benchmarks.written import Run, line, machine, write_run
 
@@ -29,6 +29,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "http": http.run,
     "live": live.run,
     "cold": cold.run,
+    "neighbours": neighbours.run,
 }
 if find_spec("pgqueuer") is not None:
     from benchmarks import pgqueuer

@@ -1,8 +1,9 @@
 """
 Receivers on loopback in a process of their own, fast enough never to be the limit.
 
-``python -m benchmarks.receivers N`` listens on N ports and prints them. Every line on standard input is answered by a
-line of JSON: ``count`` by the numbers so far, ``arrivals`` by the first arrival of each message. Ends with its input.
+``python -m benchmarks.receivers N MANNER`` listens on N ports and prints them. Every line on standard input is answered
+by a line of JSON: ``count`` by the numbers so far, ``arrivals`` by the first arrival of each message. Ends with its
+input.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -24,6 +25,24 @@ from benchmarks.support import PATIENCE_S, process
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _ID = re.compile(rb"(?i)\r\nwebhook-id: *([^\r]+)")
 _ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+_INTERIM = b"HTTP/1.1 100 C\r\n\r\n" * 550_000
+_STALLED = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nx"
+SLOW_S = 2.0
+
+Answer = Callable[[asyncio.Transport], None]
+
+
+def late(transport: asyncio.Transport) -> None:
+    asyncio.get_running_loop().call_later(SLOW_S, transport.write, _ANSWER)
+
+
+MANNERS: dict[str, Answer] = {
+    "at-once": lambda transport: transport.write(_ANSWER),
+    "late": late,
+    "interim-flood": lambda transport: transport.write(_INTERIM),
+    "stalled-body": lambda transport: transport.write(_STALLED),
+}
+"""How a request is answered: by 200, by 200 after two seconds, by 10 MB of 1xx, by a body that never ends."""
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -48,10 +67,11 @@ class Tally:
 
 
 class Receiver(asyncio.Protocol):
-    """Answers every request with 200; reads just enough of HTTP/1.1 to find where a request ends."""
+    """Reads just enough of HTTP/1.1 to find where a request ends, and has it answered."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, answer: Answer) -> None:
         self._tally = tally
+        self._answer = answer
         self._buffer = b""
         self._since_ns = 0
         self._transport: asyncio.Transport
@@ -66,7 +86,7 @@ class Receiver(asyncio.Protocol):
         while (end := self._end_of_request()) is not None:
             self._note(self._buffer[:end])
             self._buffer = self._buffer[end:]
-            self._transport.write(_ANSWER)
+            self._answer(self._transport)
 
     def _end_of_request(self) -> int | None:
         head = self._buffer.find(b"\r\n\r\n")
@@ -115,9 +135,9 @@ class Receivers:
 
 
 @asynccontextmanager
-async def receivers(ports: int, log: Path) -> AsyncIterator[Receivers]:
-    """Start receivers on so many ports."""
-    async with process("-m", "benchmarks.receivers", str(ports), env={}, log=log) as child:
+async def receivers(ports: int, log: Path, manner: str = "at-once") -> AsyncIterator[Receivers]:
+    """Start receivers on so many ports, which answer as :data:`MANNERS` says."""
+    async with process("-m", "benchmarks.receivers", str(ports), manner, env={}, log=log) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         yield Receivers(child, msgspec.json.decode(await child.stdout.readline(), type=list[int]))
@@ -125,10 +145,12 @@ async def receivers(ports: int, log: Path) -> AsyncIterator[Receivers]:
         await child.wait()
 
 
-async def _serve(ports: int) -> None:
+async def _serve(ports: int, answer: Answer) -> None:
     loop = asyncio.get_running_loop()
     tally = Tally()
-    servers = [await loop.create_server(lambda: Receiver(tally), "127.0.0.1", 0, backlog=1024) for _ in range(ports)]
+    servers = [
+        await loop.create_server(lambda: Receiver(tally, answer), "127.0.0.1", 0, backlog=1024) for _ in range(ports)
+    ]
     _print([server.sockets[0].getsockname()[1] for server in servers])
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
@@ -144,4 +166,4 @@ def _print(value: object) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(int(sys.argv[1])))
+    uvloop.run(_serve(int(sys.argv[1]), MANNERS[sys.argv[2]]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -77,9 +78,11 @@ class Producer:
         )
 
 
-async def subscribe(session: aiohttp.ClientSession, server: Served, urls: Sequence[str]) -> None:
-    """Register one webhook for each URL; number i gets the events ``fault.i``."""
-    for i, url in enumerate(urls):
-        webhook = {"name": f"fault {i}", "url": url, "event_types": [f"fault.{i}"]}
+async def subscribe(
+    session: aiohttp.ClientSession, server: Served, urls: Sequence[str], *, first: int = 0, **members: Any
+) -> None:
+    """Register one webhook for each URL; number i, from *first* on, gets the events ``fault.i``."""
+    for i, url in enumerate(urls, first):
+        webhook = {"name": f"fault {i}", "url": url, "event_types": [f"fault.{i}"], **members}
         async with session.post(f"{server.url}/api/v1/webhooks", data=msgspec.json.encode(webhook)) as answer:
             assert answer.status == 201, await answer.text()

@@ -24,7 +24,7 @@ from tests.integration.cache.processes import LONG, Redis, redis
 from tests.integration.live_support import POLICY, name
 from tests.integration.processes import Client, Running, production, run, running
 from tests.integration.support import JWT_KEY, eventually
-from tests.servers import free_port
+from tests.servers import accepts, free_port
 
 PATIENCE_S = 180.0
 """Longest wait for what a fault delays; one that takes longer has failed."""
@@ -114,22 +114,24 @@ class System:
         self._stack = stack
         self._logs: list[Path] = []
 
-    async def serve(self, port: int | None = None) -> Served:
-        """Start a server and wait until it is ready."""
+    async def serve(
+        self, port: int | None = None, *, module: str = "monitor", until_ready: bool = True, **settings: str
+    ) -> Served:
+        """Start a server and wait until it is ready, or at least answers."""
         port = port or free_port()
-        process = await self._start("serve", "--port", str(port))
+        process = await self._start("serve", "--port", str(port), module=module, **settings)
         client = Client(port, self.token)
 
         async def ready() -> bool:
             assert process.process.returncode is None, process.output
-            return await client.ready()
+            return accepts(port) and (await client.ready() or not until_ready)
 
         await eventually(ready, within_s=PATIENCE_S)
         return Served(process, port, client)
 
-    async def work(self, **settings: str) -> Running:
+    async def work(self, *, module: str = "monitor", **settings: str) -> Running:
         """Start a worker and wait until it works."""
-        process = await self._start("work", **settings)
+        process = await self._start("work", module=module, **settings)
         await process.says("worker_started", within_s=PATIENCE_S)
         return process
 
@@ -139,11 +141,11 @@ class System:
         working = [asyncio.create_task(self.work()) for _ in range(workers)]
         return await asyncio.gather(*serving), await asyncio.gather(*working)
 
-    async def _start(self, *arguments: str, **settings: str) -> Running:
+    async def _start(self, *arguments: str, module: str = "monitor", **settings: str) -> Running:
         log = self.directory / f"{len(self._logs)}-{arguments[0]}.log"
         self._logs.append(log)
         env = self._env | {f"MONITOR_{name}": value for name, value in settings.items()}
-        return await self._stack.enter_async_context(running(*arguments, env=env, log=log))
+        return await self._stack.enter_async_context(running(*arguments, env=env, log=log, module=module))
 
     async def held_by(self, worker: Running) -> int:
         """Return how many deliveries are leased in the name of *worker*."""

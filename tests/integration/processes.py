@@ -94,11 +94,13 @@ class Running:
 
 
 @asynccontextmanager
-async def running(*arguments: str, env: Mapping[str, str], log: Path) -> AsyncIterator[Running]:
-    """Run a command in the background; it is killed at the end if it still runs."""
+async def running(
+    *arguments: str, env: Mapping[str, str], log: Path, module: str = "monitor"
+) -> AsyncIterator[Running]:
+    """Run a command of *module* in the background; it is killed at the end if it still runs."""
     with log.open("ab") as file:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "monitor", *arguments, env=env, stdout=file, stderr=file
+            sys.executable, "-m", module, *arguments, env=env, stdout=file, stderr=file
         )
     try:
         yield Running(process, log)

@@ -44,7 +44,8 @@ from monitor.worker.writer import ResultWriter
 log = structlog.get_logger(__name__)
 
 LACKING_S = 1.0
-"""How long nothing is claimed after this process lacked what an attempt needs: descriptors, ports, a name server."""
+"""How long only quick webhooks are claimed for after this process lacked what an attempt needs: descriptors, ports, a
+name server. Theirs have open connections or need no name, as a rule."""
 
 LOCKED_S = 0.05
 """How long to wait before a lane that another transaction has is tried again."""
@@ -147,7 +148,7 @@ class DeliveryWorker:
             return 0
         hints = None if self._poll_all else self._hints
         self._hints, self._poll_all = set(), False
-        if self._slots.is_full:
+        if self._slots.is_full or self._is_lacking:
             hints = self._slots.defer(hints)
             if not hints:
                 return 0
@@ -169,12 +170,13 @@ class DeliveryWorker:
 
     def _room(self) -> int:
         """Return how many deliveries to claim: what is free, and what lacks of the stock."""
-        now = asyncio.get_running_loop().time()
-        self._pace.measure(now)
-        if now < self._lacking_until:
-            return 0
+        self._pace.measure(asyncio.get_running_loop().time())
         free = self._config.concurrency - len(self._in_flight)
         return min(free + self._pace.wanted - self._stocked(), self._config.backlog - self.held)
+
+    @property
+    def _is_lacking(self) -> bool:
+        return asyncio.get_running_loop().time() < self._lacking_until
 
     def _stocked(self) -> int:
         return self._stock.quick if self._slots.is_full else len(self._stock)
@@ -338,14 +340,15 @@ class DeliveryWorker:
 
     def _take(self, sent: SentDelivery) -> None:
         now = asyncio.get_running_loop().time()
-        self._slots.end(self._in_flight.pop((sent.delivery.id, sent.delivery.fencing_token)), now)
-        if not self._results.add(sent, now):
+        made = self._results.add(sent, now)
+        self._slots.end(self._in_flight.pop((sent.delivery.id, sent.delivery.fencing_token)), now, made=made)
+        if not made:
             self._lacking_until = now + LACKING_S
         self._settleable.set()
         self._returned.set()
         self._pace.sent += 1
         self._start_ready()
-        if (deferred := self._slots.end_deferral()) != []:
+        if not self._is_lacking and (deferred := self._slots.end_deferral()) != []:
             self.wake(deferred)
         self._ask_for_more()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
@@ -10,7 +11,8 @@ from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.sender import PendingSend
 
 QUICK_S = 0.5
-"""A webhook whose latest attempt took less answers quickly."""
+"""A webhook of whose two latest attempts one took less answers quickly: a single hitch, which may be this machine's,
+must not put it in line behind all slow ones."""
 
 KEPT_SHARE = 0.25
 """Share of the slots that only such webhooks get: hundreds of slow receivers would take all of them otherwise."""
@@ -37,7 +39,8 @@ class Slots:
     def __init__(self, concurrency: int) -> None:
         self._limit = concurrency - int(concurrency * KEPT_SHARE) if concurrency >= SMALL else concurrency
         self._deferred: set[UUID] | None = set()
-        self._quick: dict[UUID, None] = {}
+        self._quick: dict[UUID, bool] = {}
+        """With whether the latest attempt was slow; the least recent first."""
         self._others = 0
 
     @property
@@ -70,17 +73,20 @@ class Slots:
         self._others += not is_quick
         return is_quick
 
-    def end(self, flight: Flight, now: float) -> None:
-        """Free the slot of *flight*, and learn from how long it took."""
+    def end(self, flight: Flight, now: float, *, made: bool = True) -> None:
+        """Free the slot of *flight*, and learn from how long it took; one that was not made says nothing good."""
         self._others -= not flight.is_quick
-        self._quick.pop(flight.delivery.webhook_id, None)
-        if now - flight.since < QUICK_S:
-            self._quick[flight.delivery.webhook_id] = None
+        webhook_id = flight.delivery.webhook_id
+        was_slow = self._quick.pop(webhook_id, True)
+        is_slow = now - flight.since >= QUICK_S
+        if made and not (was_slow and is_slow):
+            self._quick[webhook_id] = is_slow
             if len(self._quick) > KNOWN:
                 del self._quick[next(iter(self._quick))]
 
     def watch(self, flights: Iterable[Flight], now: float) -> None:
-        """Forget webhooks as quick whose attempt hangs."""
-        for flight in flights:
-            if now - flight.since >= QUICK_S:
-                self._quick.pop(flight.delivery.webhook_id, None)
+        """Forget webhooks as quick with two attempts that hang, or one after one that was slow."""
+        hanging = Counter(f.delivery.webhook_id for f in flights if now - f.since >= QUICK_S)
+        for webhook_id, count in hanging.items():
+            if count + self._quick.get(webhook_id, False) >= 2:
+                self._quick.pop(webhook_id, None)

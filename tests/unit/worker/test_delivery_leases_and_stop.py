@@ -212,6 +212,24 @@ async def test_what_this_process_could_not_send_is_no_attempt(site: Site) -> Non
     assert (line["count"], line["detail"], line["log_level"]) == (1, "Too many open files.", "error")
 
 
+async def test_a_quick_webhook_is_sent_while_another_lacks_what_it_needs(site: Site) -> None:
+    """Names that no server answers, as a rule: who needs none is delivered to all the same."""
+    quick = await site.webhook(1)
+    lack = Outcome(latency_ms=0.1, error=ErrorKind.DNS, error_detail="No name server.", local=True)
+    polite = site.sender.receiver
+    site.sender.receiver = lambda request: lack if "dead.example" in request.url else polite(request)
+    worker = site.worker()
+    async with running(worker):
+        await until(lambda: site.delivered == 1)
+        dead = await site.webhook(1, url="https://dead.example/hook")
+        await until(lambda: site.sender.requests[-1].url == "https://dead.example/hook" and not worker._in_flight)
+        sent = len(site.sender.requests)
+        await site.publish(dead)
+        await site.publish(quick)
+        await until(lambda: site.delivered == 2)
+        assert len(site.sender.requests) == sent + 1
+
+
 async def test_an_attempt_that_was_written_before_the_lack_counts(site: Site) -> None:
     await site.webhook(1)
     site.sender.receiver = lambda request: Outcome(

@@ -66,16 +66,34 @@ def flight(webhook: int, is_quick: bool, since: float = 0.0) -> Flight:
     return Flight(delivery, FakePendingSend(None), is_quick, since)  # type: ignore[arg-type]
 
 
-def test_a_webhook_is_quick_as_long_as_its_latest_attempt_was() -> None:
+def test_a_webhook_is_quick_if_one_of_its_two_latest_attempts_was() -> None:
     slots = Slots(CONCURRENCY)
     one = flight(1, False)
-    for now, expected in ((0.1, True), (0.6, False), (0.4, True)):
+    for now, expected in ((0.6, False), (0.1, True), (0.6, True), (0.6, False), (0.4, True), (0.6, True), (0.1, True)):
         slots.begin(one.delivery)
         slots.end(one._replace(is_quick=slots.is_quick(one.delivery)), now)
         assert slots.is_quick(one.delivery) is expected
-    slots.watch([one], 0.3)
-    assert slots.is_quick(one.delivery)
+    slots.watch([one, one], 0.3)
     slots.watch([one], 0.6)
+    assert slots.is_quick(one.delivery)
+    slots.watch([one, one], 0.6)
+    assert not slots.is_quick(one.delivery)
+
+
+def test_one_that_hangs_after_a_slow_one_is_not_quick() -> None:
+    slots = Slots(CONCURRENCY)
+    one = flight(1, True)
+    for now in (0.1, 0.6):
+        slots.end(one, now)
+    slots.watch([one], 0.6)
+    assert not slots.is_quick(one.delivery)
+
+
+def test_an_attempt_that_was_not_made_is_not_quick() -> None:
+    slots = Slots(CONCURRENCY)
+    one = flight(1, True)
+    slots.end(one, 0.1)
+    slots.end(one, 0.1, made=False)
     assert not slots.is_quick(one.delivery)
 
 

@@ -22,6 +22,8 @@ READ_LIMIT_BYTES = 16_384
 CUT_SHORT = "the answer's body was cut short"
 
 _HEAD_END = re.compile(rb"\n\r?\n")
+_INTERIM_HEADS = re.compile(rb"(?:HTTP/1\.[0-9] +1(?!01)[0-9]{2}(?:[ \t][^\n]*)?\r*\n(?:(?!\r?\n)[^\n]*\n)*\r?\n)+")
+"""Whole ones that are nothing but skipped: thousands of them read one by one would hold up all other exchanges."""
 
 
 class AnswerReader:
@@ -104,7 +106,7 @@ class AnswerReader:
             if head.status >= 200:
                 self._begin_body(head, bytes(data[end:]))
                 return
-            start = end
+            start = _after_interim_heads(data, end, room)
         if _cannot_be_http(data, start):
             self._refuse(NOT_HTTP)
         elif len(data) > room:
@@ -160,6 +162,11 @@ class AnswerReader:
         self.problem = problem
         self.keep_alive = False
         self.done = True
+
+
+def _after_interim_heads(data: bytes | bytearray, start: int, room: int) -> int:
+    found = _INTERIM_HEADS.match(data, start, room)
+    return start if found is None else found.end()
 
 
 def _cannot_be_http(data: bytes | bytearray, start: int) -> bool:

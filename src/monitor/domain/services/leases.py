@@ -21,6 +21,10 @@ from monitor.domain.webhooks.secret_mask import SecretMask
 DESTINATION_FRESH_S = 30.0
 """A rotated key stops signing at most this long after its overlap ended."""
 
+SPARE_LANES = 10
+"""How many more lanes than deliveries a claim locks: a ready lane may bring none, since its rows are locked or held.
+Locking all that are ready, for one free slot, costs more than the rest of a claim."""
+
 
 class DeliverConfig(msgspec.Struct, frozen=True):
     """``lanes_per_claim`` bounds how many webhooks one claim locks; ``undecided_s`` postpones a delivery when
@@ -93,7 +97,8 @@ class DeliveryLeases:
         if hints is not None:
             hints = set(hints) - unreadable
         async with self._unit_of_work() as uow:
-            lanes = await uow.queue.lock_ready_lanes(hints, self._config.lanes_per_claim, without=unreadable)
+            limit_lanes = min(self._config.lanes_per_claim, limit + SPARE_LANES)
+            lanes = await uow.queue.lock_ready_lanes(hints, limit_lanes, without=unreadable)
             now = await _now(uow, lanes.values())
             capacities = allot(lanes.values(), limit, now)
             # Before the lease, so that the lane stays as it is for another worker.

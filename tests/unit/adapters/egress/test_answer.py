@@ -96,6 +96,31 @@ def test_a_whole_2xx_head_is_a_delivery_whatever_comes_behind_it(reason: bytes, 
         assert reader.head.status == 200
 
 
+INTERIM_HEADS = st.lists(
+    st.sampled_from(
+        [
+            b"HTTP/1.1 100 Continue\r\n\r\n",
+            b"HTTP/1.0  199\n\n",
+            b"HTTP/1.1 103 Early\r\nlink: </a>\r\n folded\n\r\n",
+            b"HTTP/1.1 102\r\r\n\n",
+            b"HTTP/1.1 101 Switch\r\n\r\n",
+            b"HTTP/1.1 1000\r\n\r\n",
+            b"HTTP/1.1 100 \xff\nno field\n\n",
+        ]
+    ),
+    max_size=12,
+)
+
+
+@given(heads=INTERIM_HEADS)
+def test_interim_heads_skipped_together_are_those_skipped_one_by_one(heads: list[bytes]) -> None:
+    """A flood of them is read fast, and means the same."""
+    apart = read(*heads, OK, end=False)
+    together = read(b"".join(heads) + OK, end=False)
+    assert verdict(together) == verdict(apart)
+    assert (together.head is None) == any(b" 101 " in head or b" 1000" in head for head in heads)
+
+
 # Heads ----------------------------------------------------------------------------------------------------------------
 
 
