@@ -13,7 +13,7 @@ depends_on = None
 INDEXES = {
     "ix_deliveries_line": "deliveries (webhook_id, replayed, id) WHERE NOT aside",
     "ix_deliveries_key": "deliveries (webhook_id, order_key, replayed, id) WHERE order_key IS NOT NULL AND NOT aside",
-    "ix_deliveries_not_behind": "deliveries (webhook_id, due_at) WHERE NOT behind",
+    "ix_deliveries_walk": "deliveries (webhook_id, behind, due_at)",
     "ix_deliveries_behind": "deliveries (webhook_id, order_key, replayed) WHERE behind",
     "ix_deliveries_aside": "deliveries (webhook_id, due_at) WHERE aside",
 }

@@ -8,6 +8,9 @@ the others. A claim walks what is due and not marked ``behind``, at most ``WALKS
 another one of its key. So each row is walked once, however long its head is stuck, and once more when it is the head:
 whatever takes a head out of its line removes the mark of the next one (:func:`advance_lines`). The rows that a claim
 meets again are those that it might have leased.
+
+The statements bound the columns of an index by ranges (``replayed <= false``) and sort by them, where an equality would
+do: so no other index has that order, and a plan made before the statistics know of a backlog does not filter it.
 """
 
 from __future__ import annotations
@@ -55,10 +58,10 @@ LEASE_HEADS = f"""
 WITH chosen AS MATERIALIZED (
     SELECT first.id FROM {_LANES}, LATERAL (
         SELECT one.id FROM (
-            ({_HEAD.format(last=0, line="NOT d.replayed AND NOT d.aside ORDER BY d.id")}) UNION ALL
+            ({_HEAD.format(last=0, line="d.replayed <= false AND NOT d.aside ORDER BY d.replayed, d.id")}) UNION ALL
             ({_HEAD.format(last=0, line="d.aside AND d.due_at <= now() AND d.id <> ALL($5::uuid[]) ORDER BY d.due_at")})
             UNION ALL
-            ({_HEAD.format(last=1, line="d.replayed AND NOT d.aside ORDER BY d.id")})
+            ({_HEAD.format(last=1, line="d.replayed >= true AND NOT d.aside ORDER BY d.replayed, d.id")})
         ) AS one WHERE one.due_at <= now() AND one.id <> ALL($5::uuid[]) ORDER BY one.last, one.due_at, one.id LIMIT 1
     ) AS first
 ), picked AS MATERIALIZED (
@@ -70,8 +73,8 @@ LEASE_BY_KEY = f"""
 WITH walked AS MATERIALIZED (
     SELECT lane.capacity, due.*, due.aside OR due.order_key IS NULL AS is_free FROM {_LANES}, LATERAL (
         SELECT d.id, d.webhook_id, d.order_key, d.replayed, d.aside, d.due_at FROM deliveries d
-        WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now() AND NOT d.behind AND d.id <> ALL($5::uuid[])
-        ORDER BY d.due_at LIMIT $6
+        WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now() AND d.behind <= false AND d.id <> ALL($5::uuid[])
+        ORDER BY d.behind, d.due_at LIMIT $6
     ) AS due
 ), busy AS MATERIALIZED (
     SELECT d.webhook_id, d.order_key FROM deliveries d
@@ -80,8 +83,9 @@ WITH walked AS MATERIALIZED (
 ), placed AS MATERIALIZED (
     SELECT w.*, NOT w.is_free AND w.id > (
         SELECT d.id FROM deliveries d
-        WHERE d.webhook_id = w.webhook_id AND d.order_key = w.order_key AND d.replayed = w.replayed AND NOT d.aside
-        ORDER BY d.id LIMIT 1
+        WHERE d.webhook_id = w.webhook_id AND d.order_key BETWEEN w.order_key AND w.order_key
+          AND d.replayed >= w.replayed AND NOT d.aside
+        ORDER BY d.order_key, d.replayed, d.id LIMIT 1
     ) AS is_behind
     FROM walked w
 ), open AS MATERIALIZED (
@@ -108,12 +112,13 @@ SELECT leased.*, walk.webhook_id AS walked_id, walk.is_cut FROM (
 
 ADVANCE_LINES = """
 UPDATE deliveries d SET behind = false
-FROM unnest($1::uuid[], $2::text[], $3::bool[]) AS line (webhook_id, order_key, replayed), LATERAL (
-    SELECT h.id FROM deliveries h
-    WHERE h.webhook_id = line.webhook_id AND h.order_key = line.order_key AND h.replayed = line.replayed
-      AND NOT h.aside ORDER BY h.id LIMIT 1
-) AS head
-WHERE d.id = head.id AND d.behind
+WHERE d.behind AND d.id = ANY(ARRAY(
+    SELECT head.id FROM unnest($1::uuid[], $2::text[], $3::bool[]) AS line (webhook_id, order_key, replayed), LATERAL (
+        SELECT h.id FROM deliveries h
+        WHERE h.webhook_id = line.webhook_id AND h.order_key BETWEEN line.order_key AND line.order_key
+          AND h.replayed >= line.replayed AND NOT h.aside
+        ORDER BY h.order_key, h.replayed, h.id LIMIT 1
+    ) AS head))
 """
 
 MARKED_LINES = "SELECT DISTINCT webhook_id, order_key, replayed FROM deliveries WHERE behind"

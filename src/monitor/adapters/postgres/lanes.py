@@ -53,8 +53,9 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
   AND coalesce(l.throttled_until <= now(), true)
   AND ($1::uuid[] IS NULL OR l.webhook_id = ANY($1)) AND l.webhook_id <> ALL($3::uuid[])
   AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.due_at <= now())
-  AND (NOT w.order_by_key OR EXISTS (
-      SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.due_at <= now() AND NOT d.behind))
+  AND (NOT w.order_by_key OR now() >= (
+      SELECT d.due_at FROM deliveries d
+      WHERE d.webhook_id = l.webhook_id AND d.behind <= false ORDER BY d.behind, d.due_at LIMIT 1))
   AND (l.breaker_state <> 'closed' OR CASE WHEN w.ordered AND NOT w.order_by_key THEN 1 ELSE w.max_concurrency END > (
       SELECT count(*) FROM deliveries d
       WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()))
@@ -64,9 +65,11 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
       true))
   AND (NOT w.ordered OR w.order_by_key
       OR now() >= (SELECT d.due_at FROM deliveries d
-          WHERE d.webhook_id = l.webhook_id AND NOT d.replayed AND NOT d.aside ORDER BY d.id LIMIT 1)
+          WHERE d.webhook_id = l.webhook_id AND d.replayed <= false AND NOT d.aside
+          ORDER BY d.replayed, d.id LIMIT 1)
       OR now() >= (SELECT d.due_at FROM deliveries d
-          WHERE d.webhook_id = l.webhook_id AND d.replayed AND NOT d.aside ORDER BY d.id LIMIT 1)
+          WHERE d.webhook_id = l.webhook_id AND d.replayed >= true AND NOT d.aside
+          ORDER BY d.replayed, d.id LIMIT 1)
       OR EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.aside AND d.due_at <= now()))
 ORDER BY l.last_attempt_at NULLS FIRST
 LIMIT $2

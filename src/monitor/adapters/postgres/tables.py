@@ -188,7 +188,7 @@ deliveries = sa.Table(
         *("webhook_id", "order_key", "replayed", "id"),
         postgresql_where=sa.text("order_key IS NOT NULL AND NOT aside"),
     ),
-    sa.Index("ix_deliveries_not_behind", "webhook_id", "due_at", postgresql_where=sa.text("NOT behind")),
+    sa.Index("ix_deliveries_walk", "webhook_id", "behind", "due_at"),
     sa.Index("ix_deliveries_behind", "webhook_id", "order_key", "replayed", postgresql_where=sa.text("behind")),
     sa.Index("ix_deliveries_aside", "webhook_id", "due_at", postgresql_where=sa.text("aside")),
     sa.Index("ix_deliveries_due", "webhook_id", "due_at"),

@@ -31,8 +31,8 @@ webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN LATERAL (
     SELECT first.id, first.due_at, NULL AS order_key FROM (
         SELECT d.id, d.due_at, d.leased_by, lead(d.id) OVER (ORDER BY d.id) AS next_id FROM (
             SELECT d.id, d.due_at, d.leased_by FROM deliveries d
-            WHERE w.ordered AND NOT w.order_by_key AND d.webhook_id = w.id AND NOT d.replayed AND NOT d.aside
-            ORDER BY d.id LIMIT 2
+            WHERE w.ordered AND NOT w.order_by_key AND d.webhook_id = w.id AND d.replayed <= false AND NOT d.aside
+            ORDER BY d.replayed, d.id LIMIT 2
         ) AS d ORDER BY d.id LIMIT 1
     ) AS first WHERE first.next_id IS NOT NULL AND first.leased_by IS NULL AND first.due_at > now()
     UNION ALL
@@ -41,17 +41,20 @@ webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN LATERAL (
         LIMIT 1
     ) AS line, LATERAL (
         SELECT d.id, d.due_at, d.order_key, d.leased_by FROM deliveries d
-        WHERE d.webhook_id = w.id AND d.order_key = line.order_key AND d.replayed = line.replayed AND NOT d.aside
-        ORDER BY d.id LIMIT 1
+        WHERE d.webhook_id = w.id AND d.order_key BETWEEN line.order_key AND line.order_key
+          AND d.replayed >= line.replayed AND NOT d.aside
+        ORDER BY d.order_key, d.replayed, d.id LIMIT 1
     ) AS h WHERE h.leased_by IS NULL AND h.due_at > now()
 ) AS head ON true
 """
 
 _HEAD = """
     SELECT h.id, h.due_at, h.order_key FROM deliveries h
-    WHERE {gate} AND NOT d.aside AND h.webhook_id = d.webhook_id AND h.replayed = d.replayed AND NOT h.aside
-    ORDER BY h.id LIMIT 1
+    WHERE {gate} AND NOT d.aside AND h.webhook_id = d.webhook_id AND h.replayed >= d.replayed AND NOT h.aside
+    ORDER BY {by}h.replayed, h.id LIMIT 1
 """
+
+_SAME_KEY = "w.order_by_key AND h.order_key BETWEEN d.order_key AND d.order_key"
 
 # Of one moment: a delivery that set out since its row was read is not held by its own probe.
 _WAITING = f"""
@@ -64,8 +67,8 @@ SELECT {LANE_COLUMNS}, w.enabled, w.paused_at, now() AS read_at, coalesce(flight
     key.order_key AS head_key
 FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN webhook_lanes l ON l.webhook_id = w.id
     LEFT JOIN flight ON flight.webhook_id = w.id
-    LEFT JOIN LATERAL ({_HEAD.format(gate="w.ordered AND NOT w.order_by_key")}) AS first ON true
-    LEFT JOIN LATERAL ({_HEAD.format(gate="w.order_by_key AND h.order_key = d.order_key")}) AS key ON true
+    LEFT JOIN LATERAL ({_HEAD.format(gate="w.ordered AND NOT w.order_by_key", by="")}) AS first ON true
+    LEFT JOIN LATERAL ({_HEAD.format(gate=_SAME_KEY, by="h.order_key, ")}) AS key ON true
 WHERE d.id = ANY($2) AND (d.leased_by IS NULL OR d.due_at <= now())
 """
 
