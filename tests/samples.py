@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent
+from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.monitoring.metrics import Rollup, RollupBuilder
 from monitor.domain.ports.clock import Clock
@@ -67,10 +68,12 @@ async def add_webhook(unit_of_work: UnitOfWorkFactory, clock: Clock, **changes: 
     return made
 
 
-async def add_deliveries(unit_of_work: UnitOfWorkFactory, clock: Clock, webhook_id: UUID, count: int = 1) -> list[UUID]:
+async def add_deliveries(
+    unit_of_work: UnitOfWorkFactory, clock: Clock, webhook_id: UUID, count: int = 1, *, key: str | None = None
+) -> list[UUID]:
     """Store *count* events with one delivery each, due now; return the deliveries' ids in order."""
-    events = [event(clock) for _ in range(count)]
-    deliveries = [NewDelivery(clock.new_id(), one.id, webhook_id) for one in events]
+    events = [event(clock, order_key=key) for _ in range(count)]
+    deliveries = [NewDelivery(clock.new_id(), one.id, webhook_id, key) for one in events]
     async with unit_of_work() as uow:
         await uow.events.add(events, deliveries)
         await uow.commit()
@@ -83,14 +86,12 @@ async def take(
     capacity: int = 10,
     *,
     lease_s: float = 30.0,
-    ordered: bool = False,
+    ordered: Order = False,
     worker: str = "worker-1",
 ) -> list[ClaimedDelivery]:
     """Lease what is due of one webhook."""
     async with unit_of_work() as uow:
-        taken = await uow.queue.lease(
-            {webhook_id: capacity}, [webhook_id] if ordered else [], worker=worker, lease_s=lease_s
-        )
+        taken = await uow.queue.lease({webhook_id: capacity}, {webhook_id: ordered}, worker=worker, lease_s=lease_s)
         await uow.commit()
     return taken
 

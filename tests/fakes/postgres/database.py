@@ -18,6 +18,7 @@ from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.delivery.fan_out import NewEvent
 from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.order import QueuedDelivery
 from monitor.domain.delivery.replay import Replay
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import DomainEvent
@@ -66,6 +67,23 @@ class StoredDelivery(msgspec.Struct, frozen=True):
     crashes: int = 0
     last_status_code: int | None = None
     last_error: str | None = None
+    order_key: str | None = None
+    replayed: bool = False
+    aside: bool = False
+    behind: bool = False
+
+    def queued(self, now: datetime) -> QueuedDelivery:
+        """Return what the order looks at."""
+        in_flight = self.leased_by is not None and self.due_at > now
+        return QueuedDelivery(
+            id=self.id,
+            due_at=self.due_at,
+            order_key=self.order_key,
+            replayed=self.replayed,
+            aside=self.aside,
+            behind=self.behind,
+            in_flight=in_flight,
+        )
 
 
 class FinishedDelivery(msgspec.Struct, frozen=True):
@@ -80,6 +98,7 @@ class FinishedDelivery(msgspec.Struct, frozen=True):
     last_status_code: int | None
     last_error: str | None
     finished_at: datetime
+    order_key: str | None = None
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):

@@ -9,8 +9,9 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.order import BY_KEY, Order, head_of, next_due_at, next_of
 from monitor.domain.delivery.quarantine import end_without_attempt
-from monitor.domain.delivery.ready import is_ready, next_due_at
+from monitor.domain.delivery.ready import is_ready
 from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor
@@ -52,7 +53,7 @@ class FakeDeliveryQueue:
     async def lease(
         self,
         capacities: Mapping[UUID, int],
-        ordered: Collection[UUID],
+        ordered: Mapping[UUID, Order],
         *,
         worker: str,
         lease_s: float,
@@ -60,8 +61,14 @@ class FakeDeliveryQueue:
     ) -> list[ClaimedDelivery]:
         taken = []
         for webhook_id, capacity in capacities.items():
-            due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)
-            for delivery in [one for one in due if one.id not in held][:capacity]:
+            rows = [one.queued(self._now) for one in self._of(webhook_id)]
+            order = ordered.get(webhook_id, False)
+            # PostgreSQL marks what a claim walks over; here it walks over all that is due.
+            for one in rows if order is BY_KEY else []:
+                is_behind = one.due_at <= self._now and head_of(one, rows, order) not in (None, one)
+                self._put(replace(self._tables.deliveries[one.id], behind=one.behind or is_behind))
+            for chosen in next_of(rows, order, capacity, self._now, held):
+                delivery = self._tables.deliveries[chosen.id]
                 leased = replace(
                     delivery,
                     due_at=self._now + timedelta(seconds=lease_s),
@@ -105,6 +112,7 @@ class FakeDeliveryQueue:
                     delivery = replace(delivery, last_status_code=f.status_code, last_error=f.error)
                 delivery = replace(delivery, attempts=delivery.attempts + f.new_attempts)
                 move_to_finished(self._tables, delivery, f.state, self._now)
+                self._advance(delivery)
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:
         for p in postponed:
@@ -118,8 +126,10 @@ class FakeDeliveryQueue:
                     crashes=0,
                     last_status_code=p.status_code,
                     last_error=p.error,
+                    aside=delivery.aside or p.aside,
                 )
             )
+            self._advance(delivery)
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
         if delivery := self._tables.deliveries.get(delivery_id):
@@ -152,6 +162,14 @@ class FakeDeliveryQueue:
         self._woken.add(webhook_id)
         return len(waiting)
 
+    async def step_aside(self, webhook_id: UUID, skip_after: int) -> None:
+        for delivery in self._of(webhook_id):
+            waits = delivery.leased_by is None or delivery.due_at <= self._now
+            if waits and delivery.attempts - delivery.schedule_from >= skip_after:
+                self._put(replace(delivery, aside=True, behind=False))
+                self._advance(delivery)
+        self._woken.add(webhook_id)
+
     async def cancel_all(self, webhook_id: UUID) -> int:
         waiting = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id]
         for delivery in waiting:
@@ -170,7 +188,7 @@ class FakeDeliveryQueue:
         chosen = self._chosen(replay.webhook_id, replay)
         rest = [done for done in chosen if replay.cursor is None or done.id > replay.cursor][:limit]
         for position, done in enumerate(rest):
-            self._move_back(done, self._now + timedelta(seconds=after_s + position / per_s))
+            self._move_back(done, self._now + timedelta(seconds=after_s + position / per_s), replayed=True)
         self._woken.add(replay.webhook_id)
         return len(rest), rest[-1].id if rest else None
 
@@ -179,7 +197,7 @@ class FakeDeliveryQueue:
         finished = (done for _, done in sorted(self._tables.finished.items()))
         return [d for d in finished if d.webhook_id == webhook_id and lower <= d.id < upper and d.state in where.states]
 
-    def _move_back(self, done: FinishedDelivery, due_at: datetime) -> None:
+    def _move_back(self, done: FinishedDelivery, due_at: datetime, *, replayed: bool = False) -> None:
         del self._tables.finished[done.id]
         self._put(
             StoredDelivery(
@@ -192,8 +210,20 @@ class FakeDeliveryQueue:
                 schedule_from=done.attempts,
                 last_status_code=done.last_status_code,
                 last_error=done.last_error,
+                order_key=done.order_key,
+                replayed=replayed,
             )
         )
+
+    def _of(self, webhook_id: UUID) -> list[StoredDelivery]:
+        return [one for one in self._tables.deliveries.values() if one.webhook_id == webhook_id]
+
+    def _advance(self, gone: StoredDelivery) -> None:
+        """Remove the mark of the head of the line that *gone* was in."""
+        line = (gone.webhook_id, gone.order_key, gone.replayed)
+        rest = [d for d in self._of(gone.webhook_id) if (d.webhook_id, d.order_key, d.replayed) == line and not d.aside]
+        if gone.order_key is not None and rest:
+            self._put(replace(min(rest, key=lambda one: one.id), behind=False))
 
     def _lane(self, webhook_id: UUID) -> Lane:
         row = self._tables.webhooks[webhook_id]
@@ -203,6 +233,7 @@ class FakeDeliveryQueue:
             max_concurrency=row.webhook.max_concurrency,
             rate_limit=row.webhook.rate_limit,
             ordered=row.webhook.ordered,
+            skip_after=row.webhook.skip_after,
             retry=row.webhook.retry,
             in_flight=0,
             deleted=row.deleted_at is not None,
@@ -210,23 +241,18 @@ class FakeDeliveryQueue:
 
     def _is_ready(self, lane: Lane) -> bool:
         webhook = self._tables.webhooks[lane.webhook_id].webhook
-        due_at = {d.id: d.due_at for d in self._tables.deliveries.values() if d.webhook_id == lane.webhook_id}
+        rows = [one.queued(self._now) for one in self._of(lane.webhook_id)]
         return is_ready(
             lane,
             enabled=webhook.enabled,
             paused=webhook.paused_at is not None,
-            due_at=next_due_at(due_at, ordered=lane.ordered),
+            due_at=next_due_at(rows, lane.ordered),
             now=self._now,
         )
 
     def _due(self, webhook_id: UUID) -> list[StoredDelivery]:
         due = (d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id and d.due_at <= self._now)
         return sorted(due, key=lambda delivery: (delivery.due_at, delivery.id))
-
-    def _head(self, webhook_id: UUID) -> list[StoredDelivery]:
-        waiting = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id]
-        head = min(waiting, key=lambda delivery: delivery.id, default=None)
-        return [head] if head is not None and head.due_at <= self._now else []
 
     def _in_flight(self, webhook_id: UUID) -> int:
         rows = self._tables.deliveries.values()
@@ -270,4 +296,5 @@ def move_to_finished(tables: Tables, delivery: StoredDelivery, state: DeliverySt
         last_status_code=delivery.last_status_code,
         last_error=delivery.last_error,
         finished_at=now,
+        order_key=delivery.order_key,
     )

@@ -62,7 +62,7 @@ async def test_order_concurrency_and_rate_hold_a_delivery(world: World) -> None:
         full = uow.now + timedelta(seconds=1_000)
         await uow.commit()
     assert await held(world, head) is None
-    assert await held(world, second) == Held(HeldReason.ORDER, later)
+    assert await held(world, second) == Held(HeldReason.ORDER, later, head)
     await world.add_deliveries(narrow.id, 2)
     [sent] = await world.take(narrow.id, 1)
     (other,) = [

@@ -212,9 +212,7 @@ async def test_deliveries_that_are_held_are_left_out(world: World, ordered: bool
     made = await world.add_webhook()
     first, second = await world.add_deliveries(made.id, 2)
     async with world.unit_of_work() as uow:
-        taken = await uow.queue.lease(
-            {made.id: 1}, [made.id] if ordered else [], worker="worker-1", lease_s=30, held=[first]
-        )
+        taken = await uow.queue.lease({made.id: 1}, {made.id: ordered}, worker="worker-1", lease_s=30, held=[first])
     # The head of an ordered webhook is waited for.
     assert [delivery.id for delivery in taken] == ([] if ordered else [second])
 
@@ -258,7 +256,7 @@ async def test_claims_at_the_same_time_never_share_a_delivery_or_a_lane(world: W
         async with world.unit_of_work() as uow:
             lanes = await uow.queue.lock_ready_lanes(None, 3)
             rooms = {id_: lane.max_concurrency - lane.in_flight for id_, lane in lanes.items()}
-            taken = await uow.queue.lease(rooms, [], worker="worker-1", lease_s=30)
+            taken = await uow.queue.lease(rooms, {}, worker="worker-1", lease_s=30)
             await uow.commit()
         return taken
 

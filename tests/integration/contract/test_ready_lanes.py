@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.lane import Lane, capacity
+from monitor.domain.delivery.order import Order, QueuedDelivery, next_due_at
 from monitor.domain.delivery.rate_limit import RateLimit
-from monitor.domain.delivery.ready import is_ready, next_due_at
+from monitor.domain.delivery.ready import is_ready
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queue import Postpone
 from monitor.domain.ports.unit_of_work import UnitOfWork
@@ -44,13 +45,15 @@ class Lease(Enum):
 class Waiting(NamedTuple):
     lease: Lease
     due_s: float
+    order_key: str | None = None
+    aside: bool = False
 
 
 class Case(NamedTuple):
     """One webhook; every time is seconds from now."""
 
     gate: Gate
-    ordered: bool
+    ordered: Order
     max_concurrency: int
     rate_limit: RateLimit | None
     tokens: float | None
@@ -75,12 +78,15 @@ class Case(NamedTuple):
         )
 
     def is_ready(self, id_: UUID, ids: list[UUID], now: datetime) -> bool:
-        due_at = {d: now + _due(one) for d, one in zip(ids, self.deliveries, strict=True)}
+        rows = [
+            QueuedDelivery(id=d, due_at=now + _due(one), order_key=one.order_key, aside=one.aside)
+            for d, one in zip(ids, self.deliveries, strict=True)
+        ]
         return is_ready(
             self.lane(id_, now),
             enabled=self.gate is not Gate.DISABLED,
             paused=self.gate is Gate.PAUSED,
-            due_at=next_due_at(due_at, ordered=self.ordered),
+            due_at=next_due_at(rows, self.ordered),
             now=now,
         )
 
@@ -90,14 +96,14 @@ HEAD_AND_OLDER_LEASE = [Waiting(Lease.NONE, 0.0), Waiting(Lease.HELD, 0.0)]
 LIMITED = USUAL._replace(rate_limit=RateLimit(10.0, 3), tokens=1.0)
 
 around_now_s = st.sampled_from([-1e-6, 0.0, 1e-6]) | st.floats(-5, 5)
-waiting = st.builds(Waiting, st.just(Lease.NONE), around_now_s) | st.sampled_from(
-    [Waiting(Lease.HELD, 0.0), Waiting(Lease.EXPIRED, 0.0)]
-)
+waiting = st.builds(
+    Waiting, st.just(Lease.NONE), around_now_s, st.sampled_from([None, "a", "b"]), st.booleans()
+) | st.sampled_from([Waiting(Lease.HELD, 0.0), Waiting(Lease.EXPIRED, 0.0)])
 cases = st.builds(
     Case,
     # Most webhooks are enabled, so that the other conditions decide.
     gate=st.sampled_from([Gate.OPEN] * 5 + [Gate.DISABLED, Gate.PAUSED, Gate.DELETED]),
-    ordered=st.booleans(),
+    ordered=st.sampled_from([False, True, "key"]),
     max_concurrency=st.integers(1, 3),
     rate_limit=st.none() | st.builds(RateLimit, per_s=st.floats(0.1, 10), burst=st.integers(1, 3)),
     tokens=st.none() | st.sampled_from([0.0, 1.0]) | st.floats(0, 2),
@@ -132,7 +138,10 @@ async def store(uow: UnitOfWork, clock: Clock, case: Case) -> tuple[UUID, list[U
             await uow.webhooks.remove(webhook.id)
     await uow.queue.save_lanes([case.lane(webhook.id, uow.now)])
     events = [samples.event(clock) for _ in case.deliveries]
-    deliveries = [NewDelivery(clock.new_id(), event.id, webhook.id) for event in events]
+    deliveries = [
+        NewDelivery(clock.new_id(), event.id, webhook.id, one.order_key)
+        for event, one in zip(events, case.deliveries, strict=True)
+    ]
     await uow.events.add(events, deliveries)
     return webhook.id, [delivery.id for delivery in deliveries]
 
@@ -148,11 +157,11 @@ async def schedule(uow: UnitOfWork, rows: dict[UUID, tuple[Case, list[UUID]]]) -
     for lease, lease_s in ((Lease.HELD, LEASE_S), (Lease.EXPIRED, 0.0)):
         leased = {id_: sum(one.lease is lease for one in case.deliveries) for id_, (case, _) in rows.items()}
         taken = await uow.queue.lease(
-            {id_: n for id_, n in leased.items() if n}, [], worker="worker-1", lease_s=lease_s
+            {id_: n for id_, n in leased.items() if n}, {}, worker="worker-1", lease_s=lease_s
         )
         assert len(taken) == sum(leased.values())
     await uow.queue.postpone(
-        [Postpone(d, uow.now + _due(one), None, None) for d, one in every if one.lease is Lease.NONE]
+        [Postpone(d, uow.now + _due(one), None, None, one.aside) for d, one in every if one.lease is Lease.NONE]
     )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.order import Order
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.resources import Queries
@@ -25,11 +26,11 @@ class World(NamedTuple):
     async def add_webhook(self, **changes: object) -> Webhook:
         return await samples.add_webhook(self.unit_of_work, self.clock, **changes)
 
-    async def add_deliveries(self, webhook_id: UUID, count: int = 1) -> list[UUID]:
-        return await samples.add_deliveries(self.unit_of_work, self.clock, webhook_id, count)
+    async def add_deliveries(self, webhook_id: UUID, count: int = 1, *, key: str | None = None) -> list[UUID]:
+        return await samples.add_deliveries(self.unit_of_work, self.clock, webhook_id, count, key=key)
 
     async def take(
-        self, webhook_id: UUID, capacity: int = 10, *, lease_s: float = 30.0, ordered: bool = False
+        self, webhook_id: UUID, capacity: int = 10, *, lease_s: float = 30.0, ordered: Order = False
     ) -> list[ClaimedDelivery]:
         return await samples.take(self.unit_of_work, webhook_id, capacity, lease_s=lease_s, ordered=ordered)
 

@@ -16,6 +16,7 @@ from monitor.adapters.postgres.codec import RowReader, from_jsonb, health_of
 from monitor.adapters.postgres.repositories.detection import decode_tally, encode_tally
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.order import BY_KEY, Order
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.monitoring.health import Health
@@ -23,7 +24,8 @@ from monitor.domain.monitoring.health import Health
 T = TypeVar("T", RateLimit, RetryPolicy)
 
 LANE_COLUMNS = """
-    l.*, w.version, w.max_concurrency, w.rate_limit::text, w.ordered, w.retry::text, w.deleted_at IS NOT NULL AS deleted
+    l.*, w.version, w.max_concurrency, w.rate_limit::text, w.ordered, w.order_by_key,
+    w.skip_after, w.retry::text, w.deleted_at IS NOT NULL AS deleted
 """
 
 LOCK_LANES = """
@@ -51,15 +53,24 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
   AND coalesce(l.throttled_until <= now(), true)
   AND ($1::uuid[] IS NULL OR l.webhook_id = ANY($1)) AND l.webhook_id <> ALL($3::uuid[])
   AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.due_at <= now())
-  AND (l.breaker_state <> 'closed' OR CASE WHEN w.ordered THEN 1 ELSE w.max_concurrency END > (
+  AND (NOT w.order_by_key OR now() >= (
+      SELECT d.due_at FROM deliveries d
+      WHERE d.webhook_id = l.webhook_id AND d.behind <= false ORDER BY d.behind, d.due_at LIMIT 1))
+  AND (l.breaker_state <> 'closed' OR CASE WHEN w.ordered AND NOT w.order_by_key THEN 1 ELSE w.max_concurrency END > (
       SELECT count(*) FROM deliveries d
       WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()))
   AND (w.rate_limit IS NULL OR coalesce(
       l.tokens + extract(epoch FROM greatest(now(), l.tokens_at) - l.tokens_at)
           * CASE jsonb_typeof(w.rate_limit -> 'per_s') WHEN 'number' THEN (w.rate_limit ->> 'per_s')::float8 END >= 1,
       true))
-  AND (NOT w.ordered OR now() >= (
-      SELECT d.due_at FROM deliveries d WHERE d.webhook_id = l.webhook_id ORDER BY d.id LIMIT 1))
+  AND (NOT w.ordered OR w.order_by_key
+      OR now() >= (SELECT d.due_at FROM deliveries d
+          WHERE d.webhook_id = l.webhook_id AND d.replayed <= false AND NOT d.aside
+          ORDER BY d.replayed, d.id LIMIT 1)
+      OR now() >= (SELECT d.due_at FROM deliveries d
+          WHERE d.webhook_id = l.webhook_id AND d.replayed >= true AND NOT d.aside
+          ORDER BY d.replayed, d.id LIMIT 1)
+      OR EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.aside AND d.due_at <= now()))
 ORDER BY l.last_attempt_at NULLS FIRST
 LIMIT $2
 FOR NO KEY UPDATE OF l SKIP LOCKED
@@ -179,11 +190,17 @@ def lane_of(row: asyncpg.Record) -> Lane:
         version=row["version"],
         max_concurrency=row["max_concurrency"],
         rate_limit=_policy(row["rate_limit"], RateLimit) if row["rate_limit"] else None,
-        ordered=row["ordered"],
+        ordered=order_of(row),
+        skip_after=row["skip_after"],
         retry=_policy(row["retry"], RetryPolicy),
         in_flight=row["in_flight"],
         deleted=row["deleted"],
     )
+
+
+def order_of(row: asyncpg.Record) -> Order:
+    """Read how a webhook is ordered, which is stored in two columns."""
+    return BY_KEY if row["order_by_key"] else row["ordered"]
 
 
 @lru_cache(maxsize=1024)

@@ -14,8 +14,10 @@ from uuid import UUID
 
 import asyncpg
 
+from monitor.adapters.postgres.claims import advance_lines, lease_rows
 from monitor.adapters.postgres.lanes import PostgresLanes
 from monitor.adapters.postgres.repositories.events import wake
+from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
 from monitor.domain.errors import NotFound
@@ -25,36 +27,7 @@ from monitor.domain.vocab import DeliveryState
 
 NO_DELIVERY = "There is no delivery with this id."
 
-_LEASE = """
-UPDATE deliveries d
-SET due_at = now() + $3, fencing_token = d.fencing_token + 1, leased_by = $4, leased_at = now(),
-    crashes = d.crashes + (d.leased_by IS NOT NULL)::int
-FROM picked WHERE d.id = picked.id
-RETURNING d.id, d.event_id, d.webhook_id, d.fencing_token, d.attempts, d.schedule_from,
-    d.crashes
-"""
-
-LEASE_DUE = f"""
-WITH picked AS MATERIALIZED (
-    SELECT due.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
-        SELECT d.id FROM deliveries d
-        WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now() AND d.id <> ALL($5::uuid[])
-        ORDER BY d.due_at LIMIT lane.capacity FOR UPDATE SKIP LOCKED
-    ) AS due
-) {_LEASE}
-"""
-
-# The head of an ordered lane is waited for, not skipped: skipping it would overtake it.
-LEASE_HEADS = f"""
-WITH picked AS MATERIALIZED (
-    SELECT head.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
-        SELECT d.id, d.due_at FROM deliveries d WHERE d.webhook_id = lane.webhook_id
-        ORDER BY d.id LIMIT 1 FOR UPDATE
-    ) AS head WHERE head.due_at <= now() AND head.id <> ALL($5::uuid[])
-) {_LEASE}
-"""
-
-_KEPT = "id, event_id, webhook_id, fencing_token, attempts, last_status_code, last_error"
+_KEPT = "id, event_id, webhook_id, fencing_token, attempts, last_status_code, last_error, order_key"
 """Columns that a delivery keeps when it moves between the queue and the finished ones."""
 
 FINISH = f"""
@@ -63,11 +36,14 @@ WITH gone AS (
     USING unnest($1::uuid[], $2::text[], $3::smallint[], $4::text[], $5::int[])
         AS f (id, state, status_code, error, made)
     WHERE d.id = f.id
-    RETURNING d.id, d.event_id, d.webhook_id, f.state, d.attempts + f.made AS attempts, d.fencing_token,
+    RETURNING d.id, d.event_id, d.webhook_id, d.order_key, d.replayed, d.aside, f.state,
+              d.attempts + f.made AS attempts, d.fencing_token,
               CASE WHEN f.made > 0 THEN f.status_code ELSE d.last_status_code END AS last_status_code,
               CASE WHEN f.made > 0 THEN f.error ELSE d.last_error END AS last_error
+), moved AS (
+    INSERT INTO deliveries_finished ({_KEPT}, state, finished_at) SELECT {_KEPT}, state, now() FROM gone
 )
-INSERT INTO deliveries_finished ({_KEPT}, state, finished_at) SELECT {_KEPT}, state, now() FROM gone
+SELECT DISTINCT webhook_id, order_key, replayed FROM gone WHERE order_key IS NOT NULL AND NOT aside
 """
 
 CANCEL_ALL = f"""
@@ -105,8 +81,8 @@ WITH chosen AS MATERIALIZED (
     DELETE FROM deliveries_finished d USING chosen WHERE d.id = chosen.id AND d.webhook_id = $1
     RETURNING d.*, chosen.position
 ), queued AS (
-    INSERT INTO deliveries ({_KEPT}, schedule_from, due_at)
-    SELECT {_KEPT}, attempts, now() + make_interval(secs => $8 + position / $7::float8) FROM back
+    INSERT INTO deliveries ({_KEPT}, replayed, schedule_from, due_at)
+    SELECT {_KEPT}, true, attempts, now() + make_interval(secs => $8 + position / $7::float8) FROM back
     RETURNING id
 )
 SELECT count(*) AS moved, (SELECT id FROM queued ORDER BY id DESC LIMIT 1) AS last FROM queued
@@ -115,9 +91,17 @@ SELECT count(*) AS moved, (SELECT id FROM queued ORDER BY id DESC LIMIT 1) AS la
 POSTPONE = """
 UPDATE deliveries d
 SET due_at = p.due_at, leased_by = NULL, attempts = d.attempts + 1, crashes = 0,
-    last_status_code = p.status_code, last_error = p.error
-FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[]) AS p (id, due_at, status_code, error)
+    last_status_code = p.status_code, last_error = p.error, aside = d.aside OR p.aside
+FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[], $5::bool[])
+    AS p (id, due_at, status_code, error, aside)
 WHERE d.id = p.id
+RETURNING d.webhook_id, d.order_key, d.replayed, d.aside
+"""
+
+STEP_ASIDE = """
+UPDATE deliveries SET aside = true, behind = false
+WHERE webhook_id = $1 AND NOT aside AND attempts - schedule_from >= $2 AND (leased_by IS NULL OR due_at <= now())
+RETURNING webhook_id, order_key, replayed, aside
 """
 
 RENEW = """
@@ -149,22 +133,14 @@ class PostgresDeliveryQueue(PostgresLanes):
     async def lease(
         self,
         capacities: Mapping[UUID, int],
-        ordered: Collection[UUID],
+        ordered: Mapping[UUID, Order],
         *,
         worker: str,
         lease_s: float,
         held: Collection[UUID] = (),
     ) -> list[ClaimedDelivery]:
         lease = timedelta(seconds=lease_s)
-        leased: list[asyncpg.Record] = []
-        for sql, lanes in (
-            (LEASE_DUE, capacities.keys() - set(ordered)),
-            (LEASE_HEADS, capacities.keys() & set(ordered)),
-        ):
-            if lanes:
-                ids = list(lanes)
-                room = [capacities[id_] for id_ in ids]
-                leased += await self._connection.fetch(sql, ids, room, lease, worker, list(held))
+        leased = await lease_rows(self._connection, capacities, ordered, lease, worker, held)
         if not leased:
             return []
         rows = await self._connection.fetch(
@@ -213,7 +189,7 @@ class PostgresDeliveryQueue(PostgresLanes):
             await wake(self._connection, (row["webhook_id"] for row in rows))
 
     async def finish(self, finished: Sequence[Finish]) -> None:
-        await self._connection.execute(
+        lines = await self._connection.fetch(
             FINISH,
             [f.delivery_id for f in finished],
             [f.state for f in finished],
@@ -221,15 +197,18 @@ class PostgresDeliveryQueue(PostgresLanes):
             [f.error for f in finished],
             [f.new_attempts for f in finished],
         )
+        await advance_lines(self._connection, lines)
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:
-        await self._connection.execute(
+        rows = await self._connection.fetch(
             POSTPONE,
             [p.delivery_id for p in postponed],
             [p.due_at for p in postponed],
             [p.status_code for p in postponed],
             [p.error for p in postponed],
+            [p.aside for p in postponed],
         )
+        await self._advance(rows)
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
         # The lane first, as everywhere; the webhook of a delivery never changes.
@@ -280,6 +259,12 @@ class PostgresDeliveryQueue(PostgresLanes):
         await wake(self._connection, [webhook_id])
         return _row_count(released)
 
+    async def step_aside(self, webhook_id: UUID, skip_after: int) -> None:
+        await self._lock_lane(webhook_id)
+        rows = await self._connection.fetch(STEP_ASIDE, webhook_id, skip_after)
+        await self._advance(rows)
+        await wake(self._connection, [webhook_id])
+
     async def cancel_all(self, webhook_id: UUID) -> int:
         return _row_count(await self._connection.execute(CANCEL_ALL, webhook_id))
 
@@ -311,6 +296,11 @@ class PostgresDeliveryQueue(PostgresLanes):
         )
         await wake(self._connection, [replay.webhook_id])
         return row["moved"], row["last"]
+
+    async def _advance(self, rows: Sequence[asyncpg.Record]) -> None:
+        """Let the next ones of those of *rows* go that stepped aside."""
+        lines = {(row["webhook_id"], row["order_key"], row["replayed"]): row for row in rows if row["aside"]}
+        await advance_lines(self._connection, [row for row in lines.values() if row["order_key"] is not None])
 
     async def _lock_lane(self, webhook_id: UUID) -> None:
         lock = "SELECT 1 FROM webhook_lanes WHERE webhook_id = $1 FOR NO KEY UPDATE"

@@ -17,6 +17,9 @@ from advanced_alchemy.types import DateTimeUTC
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from monitor.adapters.postgres.detection_tables import at as _at
+from monitor.domain.delivery.order import BY_KEY, Order
+
 metadata = DefaultBase.metadata
 
 
@@ -44,13 +47,24 @@ class WebhookRow(DefaultBase):
     retry: Mapped[dict[str, Any]] = mapped_column(JSONB)
     max_concurrency: Mapped[int]
     rate_limit: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    ordered: Mapped[bool]
+    is_ordered: Mapped[bool] = mapped_column("ordered")
+    order_by_key: Mapped[bool] = mapped_column(server_default=sa.false())
+    skip_after: Mapped[int | None]
     signature: Mapped[str] = mapped_column(sa.Text)
     body_format: Mapped[str] = mapped_column(sa.Text, server_default="standard")
     version: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
     deleted_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+
+    @property
+    def ordered(self) -> Order:
+        """Two columns, so that a version from before order keys reads the first one."""
+        return BY_KEY if self.order_by_key else self.is_ordered
+
+    @ordered.setter
+    def ordered(self, ordered: Order) -> None:
+        self.is_ordered, self.order_by_key = ordered is not False, ordered == BY_KEY
 
 
 class SecretRow(DefaultBase):
@@ -103,10 +117,6 @@ class ReplayRow(DefaultBase):
     finished_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
 
 
-def _at(name: str, *, nullable: bool = False) -> sa.Column[datetime]:
-    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
-
-
 lanes = sa.Table(
     # State that changes with every attempt, apart from the configuration: its lock serialises claim and settle of one
     # webhook.
@@ -143,6 +153,7 @@ events = sa.Table(
     sa.Column("labels", JSONB, nullable=False),
     _at("occurred_at"),
     _at("created_at"),
+    sa.Column("order_key", sa.Text, nullable=True),
     sa.Index("ix_events_type_id", "type", "id"),
     postgresql_partition_by="RANGE (id)",
 )
@@ -165,6 +176,21 @@ deliveries = sa.Table(
     sa.Column("crashes", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_status_code", sa.SmallInteger, nullable=True),
     sa.Column("last_error", sa.Text, nullable=True),
+    # The order, as in domain.delivery.order. A claim that meets a delivery behind another one of its key marks it, and
+    # no claim looks at it again until it is the head.
+    sa.Column("order_key", sa.Text, nullable=True),
+    sa.Column("replayed", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("aside", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("behind", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Index("ix_deliveries_line", "webhook_id", "replayed", "id", postgresql_where=sa.text("NOT aside")),
+    sa.Index(
+        "ix_deliveries_key",
+        *("webhook_id", "order_key", "replayed", "id"),
+        postgresql_where=sa.text("order_key IS NOT NULL AND NOT aside"),
+    ),
+    sa.Index("ix_deliveries_walk", "webhook_id", "behind", "due_at"),
+    sa.Index("ix_deliveries_behind", "webhook_id", "order_key", "replayed", postgresql_where=sa.text("behind")),
+    sa.Index("ix_deliveries_aside", "webhook_id", "due_at", postgresql_where=sa.text("aside")),
     sa.Index("ix_deliveries_due", "webhook_id", "due_at"),
     sa.Index("ix_deliveries_webhook_id", "webhook_id", "id"),
     sa.Index("ix_deliveries_event", "event_id"),
@@ -183,6 +209,7 @@ deliveries_finished = sa.Table(
     sa.Column("fencing_token", sa.Integer, nullable=False),
     sa.Column("last_status_code", sa.SmallInteger, nullable=True),
     sa.Column("last_error", sa.Text, nullable=True),
+    sa.Column("order_key", sa.Text, nullable=True),
     _at("finished_at"),
     sa.Index("ix_deliveries_finished_webhook_id", "webhook_id", "id"),
     sa.Index("ix_deliveries_finished_event", "event_id"),
@@ -307,88 +334,6 @@ revoked_tokens = sa.Table(
     sa.Column("jti", sa.Text, primary_key=True),
     _at("revoked_at"),
     _at("expires_at"),
-)
-
-baselines = sa.Table(
-    # Large and written at every evaluation, so apart from the lanes that every claim reads.
-    "webhook_baselines",
-    metadata,
-    sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("baselines", sa.LargeBinary, nullable=False),
-    _at("evaluated_at"),
-    sa.Column("signals", JSONB, nullable=False),
-    sa.Column("normal", JSONB, nullable=False),
-)
-
-anomalies = sa.Table(
-    "anomalies",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("webhook_id", sa.Uuid, nullable=False),
-    sa.Column("signal", sa.Text, nullable=False),
-    sa.Column("severity", sa.Text, nullable=False),
-    sa.Column("sentence", sa.Text, nullable=False),
-    sa.Column("evidence", JSONB, nullable=False),
-    _at("opened_at"),
-    _at("closed_at", nullable=True),
-    sa.Index("ux_anomalies_open", "webhook_id", "signal", unique=True, postgresql_where=sa.text("closed_at IS NULL")),
-    sa.Index("ix_anomalies_webhook_id", "webhook_id", "id"),
-    sa.Index("ix_anomalies_closed_at", "closed_at"),
-)
-
-alerts = sa.Table(
-    "alerts",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("webhook_id", sa.Uuid, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("severity", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("title", sa.Text, nullable=False),
-    sa.Column("count", sa.Integer, nullable=False),
-    sa.Column("causes", ARRAY(sa.Text), nullable=False),
-    sa.Column("evidence", JSONB, nullable=False),
-    _at("raised_at"),
-    _at("acknowledged_at", nullable=True),
-    sa.Column("acknowledged_by", sa.Text, nullable=True),
-    _at("ack_expires_at", nullable=True),
-    _at("first_acknowledged_at", nullable=True),
-    sa.Column("note", sa.Text, nullable=True),
-    _at("resolved_at", nullable=True),
-    sa.Column("resolved_by", sa.Text, nullable=True),
-    sa.Column("transitions", ARRAY(sa.DateTime(timezone=True)), nullable=False),
-    sa.Column("flapping", sa.Boolean, nullable=False),
-    sa.Column("notified", sa.Boolean, nullable=False),
-    sa.Column("pending_notification", sa.Boolean, nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    # Ensures one open alert per webhook and kind under concurrency.
-    sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
-    sa.Index("ix_alerts_webhook_id", "webhook_id", "id"),
-    sa.Index("ix_alerts_raised_at", "raised_at"),
-    sa.Index("ix_alerts_resolved_at", "resolved_at", postgresql_where=sa.text("state = 'resolved'")),
-)
-
-alert_history = sa.Table(
-    "alert_history",
-    metadata,
-    sa.Column("alert_id", sa.Uuid, sa.ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    _at("at"),
-    sa.Column("action", sa.Text, nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("note", sa.Text, nullable=True),
-    sa.Column("severity", sa.Text, nullable=True),
-    sa.Column("title", sa.Text, nullable=True),
-    sa.Column("causes", ARRAY(sa.Text), nullable=True),
-    sa.Column("evidence", JSONB, nullable=True),
-    _at("expires_at", nullable=True),
-)
-
-alert_notifications = sa.Table(
-    "alert_notifications",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("notification", sa.LargeBinary, nullable=False),
 )
 
 event_outbox = sa.Table(

@@ -19,6 +19,7 @@ class NewEvent(msgspec.Struct, frozen=True):
     payload: bytes
     labels: dict[str, str]
     occurred_at: datetime
+    order_key: str | None = None
 
 
 class NewDelivery(msgspec.Struct, frozen=True):
@@ -27,6 +28,7 @@ class NewDelivery(msgspec.Struct, frozen=True):
     id: UUID
     event_id: UUID
     webhook_id: UUID
+    order_key: str | None = None
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -47,7 +49,7 @@ def fan_out(
         for type_, matching in patterns.items()
     }
     return [
-        NewDelivery(new_id(), event.id, subscription.webhook_id)
+        NewDelivery(new_id(), event.id, subscription.webhook_id, event.order_key)
         for event in events
         for subscription in by_type[event.type]
         if subscription.labels.items() <= event.labels.items()

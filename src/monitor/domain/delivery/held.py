@@ -7,9 +7,11 @@ from enum import StrEnum
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from monitor.domain.delivery.circuit_breaker import Permit, permit
 from monitor.domain.delivery.lane import Lane, refill_s
+from monitor.domain.delivery.order import BY_KEY
 
 
 class HeldReason(StrEnum):
@@ -25,15 +27,37 @@ class HeldReason(StrEnum):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver."""
+    """
+    What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver.
+
+    The order holds what is ``behind`` a delivery until that one is finished or steps aside; ``until`` is its next
+    attempt, null while it is due or in flight. At a webhook that is ordered by key, only the deliveries with its
+    ``order_key`` are held.
+    """
 
     reason: HeldReason
     until: datetime | None = None
+    behind: UUID | UnsetType = UNSET
+    order_key: str | UnsetType = UNSET
 
 
-def held_webhook(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held | None:
-    """Return what holds the due deliveries of a webhook; ``None`` if the next one may be sent. Pure and total."""
-    return _closed(lane, enabled=enabled, paused=paused, now=now) or _without_token(lane, now)
+class Head(msgspec.Struct, frozen=True):
+    """The head of a line: the delivery that those behind it wait for."""
+
+    id: UUID
+    due_at: datetime
+    order_key: str | None = None
+
+
+def held_webhook(lane: Lane, *, enabled: bool, paused: bool, now: datetime, head: Head | None = None) -> Held | None:
+    """
+    Return what holds the due deliveries of a webhook; ``None`` if the next one may be sent. Pure and total.
+
+    Args:
+        head: one with others behind it, if there is one that waits for its next attempt.
+    """
+    closed = _closed(lane, enabled=enabled, paused=paused, now=now)
+    return closed or (None if head is None else _behind(lane, head, now)) or _without_token(lane, now)
 
 
 def held_delivery(
@@ -43,7 +67,7 @@ def held_delivery(
     paused: bool,
     delivery_id: UUID,
     due_at: datetime,
-    head: tuple[UUID, datetime] | None,
+    head: Head | None,
     now: datetime,
 ) -> Held | None:
     """
@@ -51,18 +75,24 @@ def held_delivery(
 
     Args:
         lane: with its ``in_flight`` counted.
-        head: id and due time of the oldest delivery of an ordered lane.
+        head: that of its line; ``None`` if it is in no line.
     """
     closed = _closed(lane, enabled=enabled, paused=paused, now=now)
     if closed is not None and (closed.until is None or closed.until > due_at):
         return closed
-    if lane.ordered and head is not None and head[0] != delivery_id:
-        return Held(HeldReason.ORDER, head[1] if head[1] > now else None)
+    if head is not None and head.id != delivery_id:
+        return _behind(lane, head, now)
     if due_at > now:
         return None
-    if permit(lane.breaker, now) is Permit.ALL and lane.in_flight >= (1 if lane.ordered else lane.max_concurrency):
+    most = 1 if lane.ordered is True else lane.max_concurrency
+    if permit(lane.breaker, now) is Permit.ALL and lane.in_flight >= most:
         return Held(HeldReason.CONCURRENCY)
     return _without_token(lane, now)
+
+
+def _behind(lane: Lane, head: Head, now: datetime) -> Held:
+    key = head.order_key if lane.ordered is BY_KEY else None
+    return Held(HeldReason.ORDER, head.due_at if head.due_at > now else None, head.id, UNSET if key is None else key)
 
 
 def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held | None:

@@ -21,6 +21,7 @@ from monitor.domain.delivery.circuit_breaker import (
     record_outcome,
     start_probe,
 )
+from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy, parse_retry_after
@@ -73,7 +74,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
     max_concurrency: int = 10
     rate_limit: RateLimit | None = None
-    ordered: bool = False
+    ordered: Order = False
+    skip_after: int | None = None
     retry: RetryPolicy = RetryPolicy()
     in_flight: int = 0
     deleted: bool = False
@@ -84,7 +86,7 @@ def capacity(lane: Lane, now: datetime) -> int:
     allowed = permit(lane.breaker, now)
     if allowed is Permit.NONE or (lane.throttled_until is not None and now < lane.throttled_until):
         return 0
-    cap = 1 if lane.ordered or allowed is Permit.PROBE else lane.max_concurrency
+    cap = 1 if lane.ordered is True or allowed is Permit.PROBE else lane.max_concurrency
     # A probe is sent even if attempts from before the opening still hang.
     free = cap if allowed is Permit.PROBE else cap - lane.in_flight
     if lane.rate_limit is not None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from uuid import UUID
 
 from monitor.domain.delivery.lane import Lane, capacity
 
@@ -15,12 +13,7 @@ def is_ready(lane: Lane, *, enabled: bool, paused: bool, due_at: datetime | None
 
     Args:
         lane: with its ``in_flight`` counted.
-        due_at: :func:`next_due_at` of the lane's deliveries.
+        due_at: :func:`~monitor.domain.delivery.order.next_due_at` of the lane's deliveries.
     """
     active = enabled and not paused and not lane.deleted
     return active and due_at is not None and due_at <= now and capacity(lane, now) > 0
-
-
-def next_due_at(due_at: Mapping[UUID, datetime], *, ordered: bool) -> datetime | None:
-    """Return when the next delivery is due: the oldest of an ordered lane, else the earliest; ``None`` without any."""
-    return (due_at[min(due_at)] if ordered else min(due_at.values())) if due_at else None

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.replay import Replay, ReplaySpec
 from monitor.domain.vocab import DeliveryState
 
@@ -39,12 +40,13 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class Postpone(msgspec.Struct, frozen=True):
-    """A delivery that is due again at ``due_at`` after one more attempt."""
+    """A delivery that is due again at ``due_at`` after one more attempt; ``aside`` lets those behind it overtake it."""
 
     delivery_id: UUID
     due_at: datetime
     status_code: int | None
     error: str | None
+    aside: bool = False
 
 
 class LeaseState(msgspec.Struct, frozen=True):
@@ -90,16 +92,18 @@ class DeliveryQueue(Protocol):
     async def lease(
         self,
         capacities: Mapping[UUID, int],
-        ordered: Collection[UUID],
+        ordered: Mapping[UUID, Order],
         *,
         worker: str,
         lease_s: float,
         held: Collection[UUID] = (),
     ) -> list[ClaimedDelivery]:
         """
-        Lease at most ``capacities[webhook_id]`` due deliveries each; quarantine those that keep stopping workers.
+        Lease at most ``capacities[webhook_id]`` due deliveries each, as :func:`~monitor.domain.delivery.order.next_of`
+        chooses; quarantine those that keep stopping workers. The lanes are locked by this transaction.
 
         Args:
+            ordered: how the deliveries of these webhooks are ordered; those of others are not.
             held: deliveries to leave out, since the worker still has them from leases that ran out.
         """
         ...
@@ -143,6 +147,10 @@ class DeliveryQueue(Protocol):
         """
         ...
 
+    async def step_aside(self, webhook_id: UUID, skip_after: int) -> None:
+        """Let what waits after *skip_after* failed attempts or more step aside, as if they were made now."""
+        ...
+
     async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
         """Spread the due deliveries of a webhook over time at *per_s*; return how many there are."""
         ...
@@ -160,7 +168,7 @@ class DeliveryQueue(Protocol):
     ) -> tuple[int, UUID | None]:
         """
         Make the next deliveries of *replay* after its cursor due again, in the order of their ids, each with its whole
-        retry schedule.
+        retry schedule. At an ordered webhook, other deliveries do not wait for them.
 
         Args:
             after_s: when the first one is due, in seconds from now; the others follow at *per_s*.

@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.lane import Lane, LanePolicy, capacity, recharge, refill_s, reserve
+from monitor.domain.delivery.order import BY_KEY
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import ClaimedDelivery
@@ -106,7 +107,7 @@ class DeliveryLeases:
                 unreadable = await self._load_destinations({id_: lane.version for id_, lane in lanes.items()})
                 lanes = {id_: lane for id_, lane in lanes.items() if id_ not in unreadable}
                 capacities = allot(lanes.values(), limit, now)
-            ordered = {id_ for id_ in capacities if lanes[id_].ordered}
+            ordered = {id_: lanes[id_].ordered for id_ in capacities if lanes[id_].ordered is not False}
             leased = await uow.queue.lease(
                 capacities, ordered, worker=self._config.worker, lease_s=self._config.lease_s, held=held
             )
@@ -116,7 +117,10 @@ class DeliveryLeases:
                 await uow.queue.save_lanes(changed)
             refills = {id_: wait_s for id_, lane in reserved.items() if (wait_s := refill_s(lane, now))}
             await uow.commit()
-        return ClaimResult(leased, {id_ for id_ in lanes if counts[id_] >= capacities.get(id_, 0)}, refills, at)
+        # Of a key one is in flight at a time, so each settled one may let the next go.
+        by_key = {id_ for id_, lane in lanes.items() if lane.ordered is BY_KEY}
+        exhausted = {id_ for id_ in lanes if counts[id_] >= capacities.get(id_, 0)}
+        return ClaimResult(leased, exhausted | by_key, refills, at)
 
     async def check(self, stock: Sequence[ClaimedDelivery]) -> CheckResult:
         """

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from monitor.domain.delivery.event_types import EVENT_TYPE, is_event_type, is_reserved
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, fan_out
+from monitor.domain.delivery.order import OrderKey
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
@@ -38,6 +39,7 @@ class EventIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     payload: msgspec.Raw
     labels: Annotated[Labels, Meta(extra_json_schema={"maxProperties": MAX_LABELS})] = {}
     occurred_at: datetime | None = None
+    order_key: OrderKey | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -89,7 +91,8 @@ class Publisher:
         return result
 
     def _stored(self, event: EventIn, now: datetime) -> NewEvent:
-        return NewEvent(self._clock.new_id(), event.type, bytes(event.payload), event.labels, event.occurred_at or now)
+        at = event.occurred_at or now
+        return NewEvent(self._clock.new_id(), event.type, bytes(event.payload), event.labels, at, event.order_key)
 
 
 def _result(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishResult:

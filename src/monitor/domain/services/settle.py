@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.lane import Lane, LanePolicy, accumulate, attempt_end, failed_for_good, record_attempt
+from monitor.domain.delivery.order import steps_aside
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.retry import Dead, Done, Retry, RetryPolicy, decide
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
@@ -151,10 +152,11 @@ async def _write_states(
     for sent in batch:
         id_, outcome = sent.delivery.id, sent.outcome
         lane = lanes.get(sent.delivery.webhook_id)
+        attempts = sent.delivery.attempts + 1 - sent.delivery.schedule_from
         try:
             decision = decide(
                 outcome,
-                attempts=sent.delivery.attempts + 1 - sent.delivery.schedule_from,
+                attempts=attempts,
                 # What this version cannot read any more, a newer one changed since the claim.
                 policy=RetryPolicy() if lane is None else lane.retry,
                 now=uow.now,
@@ -168,7 +170,8 @@ async def _write_states(
             case Done():
                 finished.append(Finish(id_, DeliveryState.DELIVERED, outcome.status_code, None, 1))
             case Retry(at):
-                postponed.append(Postpone(id_, at, outcome.status_code, outcome.error))
+                aside = lane is not None and steps_aside(lane.ordered, lane.skip_after, attempts)
+                postponed.append(Postpone(id_, at, outcome.status_code, outcome.error, aside))
             case Dead(disable):
                 finished.append(Finish(id_, DeliveryState.FAILED, outcome.status_code, outcome.error, 1))
                 if disable:

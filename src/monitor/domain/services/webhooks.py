@@ -154,6 +154,10 @@ class WebhookCommands:
                 changed = [reopen(lane) if new.url == old.url else start_over(lane, uow.now) for lane in lanes.values()]
                 await uow.queue.save_lanes(changed)
                 uow.record(*status_changes(lanes, changed, uow.now))
+            was = (old.ordered, old.skip_after)
+            if new.ordered is not False and new.skip_after is not None and (new.ordered, new.skip_after) != was:
+                # What is stuck now is the reason for the change, and its next attempt may be a day away.
+                await uow.queue.step_aside(webhook_id, new.skip_after)
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
             uow.record(WebhookUpdated(webhook_id))
             written = await _written(uow, new)

@@ -31,6 +31,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     occurred_at: datetime
     created_at: datetime
+    order_key: str | None = None
     payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     deliveries: DeliveryCounts | msgspec.UnsetType = msgspec.UNSET
 
@@ -64,7 +65,8 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     """
     One event for one webhook. ``due_at`` is null once it is finished; details hold ``attempt_log``, newest first.
 
-    ``held`` is what keeps it from being sent, besides its due time; null if nothing does.
+    ``held`` is what keeps it from being sent, besides its due time; null if nothing does. ``aside`` says that it failed
+    so often that those behind it overtake it.
     """
 
     id: UUID
@@ -79,5 +81,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     created_at: datetime
     finished_at: datetime | None
+    order_key: str | None = None
+    aside: bool = False
     held: Held | None = None
     attempt_log: list[AttemptView] | msgspec.UnsetType = msgspec.UNSET

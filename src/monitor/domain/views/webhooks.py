@@ -14,6 +14,7 @@ import msgspec
 
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.delivery.held import Held
+from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.monitoring.health import Health
@@ -61,7 +62,8 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     retry: RetryPolicy
     max_concurrency: int
     rate_limit: RateLimit | None
-    ordered: bool
+    ordered: Order
+    skip_after: int | None
     signature: SignatureScheme
     body_format: BodyFormat
     health: HealthView

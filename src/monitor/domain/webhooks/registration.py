@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.domain.delivery.event_types import EVENT_PATTERN, is_pattern
+from monitor.domain.delivery.order import Order, SkipAfter
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import MAX_ATTEMPTS, MAX_RETRY_S, RetryPolicy
 from monitor.domain.errors import FieldError, Invalid
@@ -52,7 +53,14 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     retry: RetryPolicy = RetryPolicy()
     max_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 10
     rate_limit: RateLimit | None = None
-    ordered: bool = False
+    ordered: Annotated[
+        Order,
+        Meta(
+            description="`true`: one delivery at a time, in the order of acceptance. `key`: the same for the events of"
+            " each `order_key`; keys go side by side, and events without a key in no order."
+        ),
+    ] = False
+    skip_after: SkipAfter | None = None
     signature: SignatureScheme = SignatureScheme.V1
     body_format: Annotated[
         BodyFormat, Meta(description="`standard` sends the payload as it is, the others a chat message about it.")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.vocab import BodyFormat, SignatureScheme
@@ -41,7 +42,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
     max_concurrency: int = 10
     rate_limit: RateLimit | None = None
-    ordered: bool = False
+    ordered: Order = False
+    skip_after: int | None = None
     signature: SignatureScheme = SignatureScheme.V1
     body_format: BodyFormat = BodyFormat.STANDARD
     version: int = 1

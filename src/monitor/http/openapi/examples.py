@@ -84,6 +84,7 @@ WEBHOOK = WebhookView(
     max_concurrency=10,
     rate_limit=None,
     ordered=False,
+    skip_after=None,
     signature=SignatureScheme.V1,
     body_format=BodyFormat.STANDARD,
     health=HealthView(HealthStatus.DEGRADED, "6 of the last 20 attempts failed: 503.", 0.29, EARLIER),

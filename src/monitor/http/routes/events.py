@@ -11,6 +11,7 @@ from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
+from monitor.domain.delivery.order import OrderKey
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishResult
@@ -40,19 +41,25 @@ class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     payload: msgspec.Raw | UnsetType = UNSET
     labels: Labels | UnsetType = UNSET
     occurred_at: datetime | UnsetType | None = UNSET
+    order_key: OrderKey | UnsetType | None = UNSET
     events: Annotated[list[EventIn], msgspec.Meta(min_length=1, max_length=MAX_BATCH)] | UnsetType = UNSET
 
     def single(self) -> EventIn | None:
         """Return the one event, or ``None`` for a batch. Raises ``Invalid`` if it is both or neither."""
         if self.events is not UNSET:
-            if any(member is not UNSET for member in (self.type, self.payload, self.labels, self.occurred_at)):
+            single = (self.type, self.payload, self.labels, self.occurred_at, self.order_key)
+            if any(member is not UNSET for member in single):
                 raise Invalid("Give one event or a list of events, not both.")
             return None
         if self.type is UNSET or self.payload is UNSET:
             name = "type" if self.type is UNSET else "payload"
             raise Invalid(f"The event lacks {name}.", errors=(FieldError(f"/{name}", "Give it."),))
         return EventIn(
-            type=self.type, payload=self.payload, labels=self.labels or {}, occurred_at=self.occurred_at or None
+            type=self.type,
+            payload=self.payload,
+            labels=self.labels or {},
+            occurred_at=self.occurred_at or None,
+            order_key=self.order_key or None,
         )
 
 

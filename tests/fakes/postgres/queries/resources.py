@@ -12,8 +12,9 @@ from msgspec import UNSET, Raw, UnsetType, convert, structs
 from monitor.domain.alerts.evaluation import NormalBand, normal_band
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.event_types import patterns_for
-from monitor.domain.delivery.held import Held, held_delivery, held_webhook
+from monitor.domain.delivery.held import Head, Held, held_delivery, held_webhook
 from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.order import BY_KEY, QueuedDelivery, head_of
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups, percentile, whole_units
@@ -199,6 +200,7 @@ class FakeQueries:
                 enabled=row.webhook.enabled,
                 paused=row.webhook.paused_at is not None,
                 now=self._database.clock.now(),
+                head=self._waiting_head(row),
             ),
         }
         return structs.replace(convert(members, WebhookView), last_hour=last_hour)
@@ -222,18 +224,33 @@ class FakeQueries:
             in_flight=sum(d.leased_by is not None and d.due_at > now for d in rows),
         )
 
+    def _queued(self, row: StoredWebhook) -> list[QueuedDelivery]:
+        now = self._database.clock.now()
+        return [d.queued(now) for d in self._tables.deliveries.values() if d.webhook_id == row.webhook.id]
+
+    def _waiting_head(self, row: StoredWebhook) -> Head | None:
+        """Return a head that waits for its next attempt, with another delivery behind it."""
+        now, rows, ordered = self._database.clock.now(), self._queued(row), row.webhook.ordered
+        for one in sorted(rows, key=lambda one: one.id):
+            head = head_of(one, rows, ordered)
+            known = one.behind if ordered is BY_KEY else not one.replayed
+            if known and head not in (None, one) and head is not None and head.due_at > now and not head.in_flight:
+                return Head(head.id, head.due_at, head.order_key)
+        return None
+
     def _held(self, delivery: StoredDelivery) -> Held | None:
         row, now = self._tables.webhooks[delivery.webhook_id], self._database.clock.now()
         if delivery.leased_by is not None and delivery.due_at > now:
             return None
-        head = min((d.id, d.due_at) for d in self._tables.deliveries.values() if d.webhook_id == row.webhook.id)
+        rows = self._queued(row)
+        head = head_of(delivery.queued(now), rows, row.webhook.ordered)
         return held_delivery(
             self._lane(row),
             enabled=row.webhook.enabled,
             paused=row.webhook.paused_at is not None,
             delivery_id=delivery.id,
             due_at=delivery.due_at,
-            head=head,
+            head=None if head is None else Head(head.id, head.due_at, head.order_key),
             now=now,
         )
 
@@ -255,6 +272,8 @@ class FakeQueries:
             last_error=row.last_error,
             created_at=id_time(row.id),
             finished_at=row.finished_at if isinstance(row, FinishedDelivery) else None,
+            order_key=row.order_key,
+            aside=isinstance(row, StoredDelivery) and row.aside,
             held=self._held(row) if isinstance(row, StoredDelivery) else None,
         )
 
@@ -290,6 +309,7 @@ def _event_view(stored: StoredEvent) -> EventView:
         labels=event.labels,
         occurred_at=event.occurred_at,
         created_at=stored.created_at,
+        order_key=event.order_key,
     )
 
 

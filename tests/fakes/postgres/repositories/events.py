@@ -34,7 +34,9 @@ class FakeEventLog:
         for event in events:
             self._tables.events[event.id] = StoredEvent(event, self._now)
         for d in deliveries:
-            self._tables.deliveries[d.id] = StoredDelivery(d.id, d.event_id, d.webhook_id, self._now)
+            self._tables.deliveries[d.id] = StoredDelivery(
+                d.id, d.event_id, d.webhook_id, self._now, order_key=d.order_key
+            )
             self._woken.add(d.webhook_id)
 
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permit, permit, probe_due
-from monitor.domain.delivery.held import Held, HeldReason, held_delivery, held_webhook
+from monitor.domain.delivery.held import Head, Held, HeldReason, held_delivery, held_webhook
 from monitor.domain.delivery.lane import Lane, probe_now
 from monitor.domain.delivery.rate_limit import RateLimit
 
@@ -29,7 +29,7 @@ def hold(
     enabled: bool = True,
     paused: bool = False,
     due_at: datetime = NOW,
-    head: tuple[UUID, datetime] | None = None,
+    head: Head | None = None,
 ) -> Held | None:
     return held_delivery(lane, enabled=enabled, paused=paused, delivery_id=SELF, due_at=due_at, head=head, now=NOW)
 
@@ -69,10 +69,26 @@ def test_what_is_not_due_is_held_only_beyond_its_due_time() -> None:
 
 
 def test_an_ordered_webhook_holds_all_but_its_head() -> None:
-    assert hold(ORDERED, head=(SELF, NOW)) is None
-    assert hold(ORDERED, head=(HEAD, LATER)) == Held(HeldReason.ORDER, LATER)
-    assert hold(ORDERED, head=(HEAD, NOW)) == Held(HeldReason.ORDER)
-    assert hold(LANE, head=(HEAD, LATER)) is None
+    assert hold(ORDERED, head=Head(SELF, NOW)) is None
+    assert hold(ORDERED, head=Head(HEAD, LATER)) == Held(HeldReason.ORDER, LATER, HEAD)
+    assert hold(ORDERED, head=Head(HEAD, NOW)) == Held(HeldReason.ORDER, None, HEAD)
+
+
+def test_a_webhook_that_is_ordered_by_key_holds_what_is_behind_the_head_of_a_key() -> None:
+    by_key = replace(LANE, ordered="key", in_flight=1)
+    assert hold(by_key) is None
+    assert hold(by_key, head=Head(SELF, NOW, "a")) is None
+    assert hold(by_key, head=Head(HEAD, LATER, "a")) == Held(HeldReason.ORDER, LATER, HEAD, "a")
+    assert hold(replace(by_key, in_flight=2)) == Held(HeldReason.CONCURRENCY)
+    # The key of an event means nothing to a webhook that orders all of them.
+    assert hold(ORDERED, head=Head(HEAD, LATER, "a")) == Held(HeldReason.ORDER, LATER, HEAD)
+
+
+def test_a_webhook_shows_the_head_that_holds_the_others() -> None:
+    head = Head(HEAD, LATER)
+    assert held_webhook(ORDERED, enabled=True, paused=False, now=NOW, head=head) == Held(HeldReason.ORDER, LATER, HEAD)
+    paused = held_webhook(ORDERED, enabled=True, paused=True, now=NOW, head=head)
+    assert paused == Held(HeldReason.PAUSED)
 
 
 def test_a_webhook_shows_what_holds_all_its_deliveries() -> None:

@@ -9,11 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.ready import is_ready, next_due_at
+from monitor.domain.delivery.ready import is_ready
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LANE = Lane(webhook_id=UUID(int=1), max_concurrency=2)
-OLDEST, NEWEST = UUID(int=1), UUID(int=2)
 
 
 def test_a_lane_is_ready_from_the_moment_its_next_delivery_is_due() -> None:
@@ -33,10 +32,3 @@ def test_a_lane_is_ready_from_the_moment_its_next_delivery_is_due() -> None:
 )
 def test_a_lane_that_may_send_nothing_is_not_ready(lane: Lane, enabled: bool, paused: bool) -> None:
     assert not is_ready(lane, enabled=enabled, paused=paused, due_at=NOW, now=NOW)
-
-
-def test_an_ordered_lane_waits_for_its_oldest_delivery_and_another_for_the_first_one_due() -> None:
-    due_at = {NEWEST: NOW, OLDEST: NOW + timedelta(hours=1)}
-    assert next_due_at(due_at, ordered=True) == NOW + timedelta(hours=1)
-    assert next_due_at(due_at, ordered=False) == NOW
-    assert next_due_at({}, ordered=True) is None

@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
-from monitor.adapters.postgres.queries.held import HELD_COLUMNS, held_deliveries
+from monitor.adapters.postgres.queries.held import HELD_COLUMNS, HELD_FROM, held_deliveries
 from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.rows import (
@@ -38,13 +38,13 @@ from monitor.domain.webhooks.destination import Destination
 
 _WEBHOOK = f"""
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS}
-FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id
+FROM {HELD_FROM}
 """
 
 EVALUATED_WEBHOOK = f"""
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS},
     b.signals, b.normal
-FROM webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
+FROM {HELD_FROM} LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
 WHERE w.id = $1 AND w.deleted_at IS NULL
 """
 
@@ -144,7 +144,8 @@ class PostgresQueries:
 
         async def fetch(where: Where) -> list[asyncpg.Record]:
             return await self._db.fetch(
-                f"SELECT id, type, labels, occurred_at, created_at FROM events {where} ORDER BY id DESC LIMIT {limit}",
+                f"SELECT id, type, labels, occurred_at, created_at, order_key FROM events {where}"
+                f" ORDER BY id DESC LIMIT {limit}",
                 *where.args,
             )
 
@@ -286,8 +287,9 @@ def _deliveries(pending: str, finished: str) -> str:
     """Compose the SELECT of deliveries of both tables, with one ending (WHERE, ORDER BY, LIMIT) for each."""
     return f"""
     (SELECT id, event_id, webhook_id, 'pending' AS state, attempts, due_at, last_status_code, last_error,
-            leased_by IS NOT NULL AND due_at > now() AS in_flight, NULL::timestamptz AS finished_at
+            leased_by IS NOT NULL AND due_at > now() AS in_flight, NULL::timestamptz AS finished_at, order_key, aside
      FROM deliveries {pending})
     UNION ALL
-    (SELECT id, event_id, webhook_id, state, attempts, NULL, last_status_code, last_error, false, finished_at
+    (SELECT id, event_id, webhook_id, state, attempts, NULL, last_status_code, last_error, false, finished_at,
+            order_key, false
      FROM deliveries_finished {finished})"""

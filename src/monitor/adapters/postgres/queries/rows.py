@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row, health_of
+from monitor.adapters.postgres.lanes import order_of
 from monitor.adapters.postgres.queries.held import held_of
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
@@ -22,7 +23,7 @@ from monitor.domain.webhooks.webhook import MASK
 def webhook_view(row: asyncpg.Record, **members: Any) -> WebhookView:
     headers = dict.fromkeys(row["header_names"], MASK)
     health = health_of(row, HealthView)
-    members |= {"headers": headers, "health": health, "held": held_of(row)}
+    members |= {"headers": headers, "health": health, "held": held_of(row), "ordered": order_of(row)}
     return from_row(row, WebhookView, "labels", "retry", "rate_limit", **members)
 
 

@@ -19,20 +19,20 @@ WAKE_IDS_MAX = 200
 
 
 _ADD_EVENTS = """
-INSERT INTO events (id, type, payload, labels, occurred_at, created_at)
-SELECT id, type, payload, labels::jsonb, occurred_at, now()
-FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::timestamptz[])
-    AS e (id, type, payload, labels, occurred_at)
+INSERT INTO events (id, type, payload, labels, occurred_at, created_at, order_key)
+SELECT id, type, payload, labels::jsonb, occurred_at, now(), order_key
+FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::timestamptz[], $6::text[])
+    AS e (id, type, payload, labels, occurred_at, order_key)
 """
 
 # One statement, since a producer waits for each round trip.
 _ADD = f"""
 WITH events_added AS ({_ADD_EVENTS}), deliveries_added AS (
-    INSERT INTO deliveries (id, event_id, webhook_id, due_at)
-    SELECT id, event_id, webhook_id, now()
-    FROM unnest($6::uuid[], $7::uuid[], $8::uuid[]) AS d (id, event_id, webhook_id)
+    INSERT INTO deliveries (id, event_id, webhook_id, due_at, order_key)
+    SELECT id, event_id, webhook_id, now(), order_key
+    FROM unnest($7::uuid[], $8::uuid[], $9::uuid[], $10::text[]) AS d (id, event_id, webhook_id, order_key)
 )
-SELECT pg_notify('{CHANNEL}', $9)
+SELECT pg_notify('{CHANNEL}', $11)
 """
 
 
@@ -77,6 +77,7 @@ class PostgresEventLog:
             [e.payload for e in events],
             [jsonb(e.labels) for e in events],
             [e.occurred_at for e in events],
+            [e.order_key for e in events],
         )
         if not deliveries:
             await self._connection.execute(_ADD_EVENTS, *columns)
@@ -87,6 +88,7 @@ class PostgresEventLog:
             [d.id for d in deliveries],
             [d.event_id for d in deliveries],
             [d.webhook_id for d in deliveries],
+            [d.order_key for d in deliveries],
             _payload({d.webhook_id.hex for d in deliveries}),
         )
 

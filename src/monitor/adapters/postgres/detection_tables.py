@@ -1,0 +1,98 @@
+"""The tables of detection and alerts: the other part of ``tables``, which completes the schema by importing it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from advanced_alchemy.base import DefaultBase
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = DefaultBase.metadata
+
+
+def at(name: str, *, nullable: bool = False) -> sa.Column[datetime]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
+
+
+baselines = sa.Table(
+    # Large and written at every evaluation, so apart from the lanes that every claim reads.
+    "webhook_baselines",
+    metadata,
+    sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("baselines", sa.LargeBinary, nullable=False),
+    at("evaluated_at"),
+    sa.Column("signals", JSONB, nullable=False),
+    sa.Column("normal", JSONB, nullable=False),
+)
+
+anomalies = sa.Table(
+    "anomalies",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("signal", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("evidence", JSONB, nullable=False),
+    at("opened_at"),
+    at("closed_at", nullable=True),
+    sa.Index("ux_anomalies_open", "webhook_id", "signal", unique=True, postgresql_where=sa.text("closed_at IS NULL")),
+    sa.Index("ix_anomalies_webhook_id", "webhook_id", "id"),
+    sa.Index("ix_anomalies_closed_at", "closed_at"),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("causes", ARRAY(sa.Text), nullable=False),
+    sa.Column("evidence", JSONB, nullable=False),
+    at("raised_at"),
+    at("acknowledged_at", nullable=True),
+    sa.Column("acknowledged_by", sa.Text, nullable=True),
+    at("ack_expires_at", nullable=True),
+    at("first_acknowledged_at", nullable=True),
+    sa.Column("note", sa.Text, nullable=True),
+    at("resolved_at", nullable=True),
+    sa.Column("resolved_by", sa.Text, nullable=True),
+    sa.Column("transitions", ARRAY(sa.DateTime(timezone=True)), nullable=False),
+    sa.Column("flapping", sa.Boolean, nullable=False),
+    sa.Column("notified", sa.Boolean, nullable=False),
+    sa.Column("pending_notification", sa.Boolean, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    # Ensures one open alert per webhook and kind under concurrency.
+    sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
+    sa.Index("ix_alerts_webhook_id", "webhook_id", "id"),
+    sa.Index("ix_alerts_raised_at", "raised_at"),
+    sa.Index("ix_alerts_resolved_at", "resolved_at", postgresql_where=sa.text("state = 'resolved'")),
+)
+
+alert_history = sa.Table(
+    "alert_history",
+    metadata,
+    sa.Column("alert_id", sa.Uuid, sa.ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    at("at"),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=True),
+    sa.Column("severity", sa.Text, nullable=True),
+    sa.Column("title", sa.Text, nullable=True),
+    sa.Column("causes", ARRAY(sa.Text), nullable=True),
+    sa.Column("evidence", JSONB, nullable=True),
+    at("expires_at", nullable=True),
+)
+
+alert_notifications = sa.Table(
+    "alert_notifications",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("notification", sa.LargeBinary, nullable=False),
+)
