@@ -152,11 +152,11 @@ def test_doctor_finds_everything_well(invoke: Invoke, database_url: str, redis_u
     well = invoke("doctor", "--json", env=env)
     findings = {finding["check"]: finding for finding in json.loads(well.out)}
     assert {name: finding["state"] for name, finding in findings.items()} == dict.fromkeys(
-        ("keys", "database", "clock", "migrations", "redis"), "ok"
+        ("keys", "database", "clock", "migrations", "secrets", "redis"), "ok"
     )
     assert well.code == 0
     people = invoke("doctor", env=env)
-    assert people.out.count("✓") == 5
+    assert people.out.count("✓") == 6
 
 
 def test_doctor_says_what_to_do_about_what_is_wrong(invoke: Invoke, empty_database_url: str) -> None:

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from monitor.domain.errors import UnreadableRow
+from monitor.domain.monitoring.metrics import Histogram, Rollup
 from monitor.domain.vocab import HealthStatus
 
 T = TypeVar("T")
@@ -61,6 +62,23 @@ def health_of(row: asyncpg.Record, type_: Callable[[HealthStatus, str, float, da
     """Read the health columns of a lane as a ``Health`` or ``HealthView``."""
     status = HealthStatus(row["health_status"])
     return type_(status, row["health_reason"], row["failure_probability"], row["health_changed_at"])
+
+
+def histogram_of(row: asyncpg.Record) -> Histogram:
+    """Read the sparse arrays of a row; null is empty."""
+    return Histogram(tuple(row["indexes"] or ()), tuple(row["counts"] or ()))
+
+
+def rollup_of(row: asyncpg.Record) -> Rollup:
+    """Read a rollup with its histogram."""
+    return Rollup(
+        attempts=row["attempts"],
+        failures=row["failures"],
+        errors=from_jsonb(row["errors"], dict[str, int]),
+        histogram=histogram_of(row),
+        latency_sum_ms=row["latency_sum_ms"],
+        failed_latency_sum_ms=row["failed_latency_sum_ms"],
+    )
 
 
 class RowReader:

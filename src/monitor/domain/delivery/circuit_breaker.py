@@ -138,6 +138,14 @@ def start_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Break
     )
 
 
+def release_probe(breaker: Breaker, now: datetime) -> Breaker:
+    """Return a half-open breaker, whose probe was leased and not sent, with another due at *now*; any other as it is.
+    Pure and total."""
+    if breaker.state is not BreakerState.HALF_OPEN or permit(breaker, now) is Permit.PROBE:
+        return breaker
+    return msgspec.structs.replace(breaker, until=now)
+
+
 def record_outcome(breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, policy: BreakerPolicy) -> Breaker:
     """
     Return the breaker after one attempt settled. Pure and total.

@@ -19,6 +19,7 @@ from monitor.domain.delivery.circuit_breaker import (
     permit,
     probe_due,
     record_outcome,
+    release_probe,
     start_probe,
 )
 from monitor.domain.delivery.order import Order
@@ -124,6 +125,12 @@ def start_over(lane: Lane, now: datetime) -> Lane:
 def probe_now(lane: Lane, now: datetime) -> Lane:
     """Return *lane* with its probe due at *now* if its breaker is open: a user asked for an attempt."""
     breaker = probe_due(lane.breaker, now)
+    return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
+
+
+def unprobe(lane: Lane, now: datetime) -> Lane:
+    """Return *lane* after its probe was released unsent: the next one is due at *now*, not when the lease runs out."""
+    breaker = release_probe(lane.breaker, now)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
 
 

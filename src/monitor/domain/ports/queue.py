@@ -17,7 +17,7 @@ from monitor.domain.vocab import DeliveryState
 
 class ClaimedDelivery(msgspec.Struct, frozen=True):
     """A delivery under lease. ``attempts`` counts those before, ``schedule_from`` those of them that were made before
-    its retry schedule last started over."""
+    its retry schedule last started over. ``probe``: it is the one that the breaker of its webhook admits."""
 
     id: UUID
     event_id: UUID
@@ -27,6 +27,7 @@ class ClaimedDelivery(msgspec.Struct, frozen=True):
     event_type: str
     payload: bytes
     schedule_from: int = 0
+    probe: bool = False
 
 
 class Finish(msgspec.Struct, frozen=True):

@@ -8,9 +8,10 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
-from monitor.domain.delivery.circuit_breaker import BreakerState
-from monitor.domain.delivery.lane import Lane, LanePolicy, capacity, recharge, refill_s, reserve
+from monitor.domain.delivery.circuit_breaker import BreakerState, Permit, permit
+from monitor.domain.delivery.lane import Lane, LanePolicy, capacity, recharge, refill_s, reserve, unprobe
 from monitor.domain.delivery.order import BY_KEY
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
@@ -111,6 +112,8 @@ class DeliveryLeases:
             leased = await uow.queue.lease(
                 capacities, ordered, worker=self._config.worker, lease_s=self._config.lease_s, held=held
             )
+            probed = {id_ for id_, lane in lanes.items() if permit(lane.breaker, now) is Permit.PROBE}
+            leased = [replace(one, probe=True) if one.webhook_id in probed else one for one in leased]
             counts = Counter(delivery.webhook_id for delivery in leased)
             reserved = {id_: reserve(lane, counts[id_], now, self._config.policy) for id_, lane in lanes.items()}
             if changed := [lane for id_, lane in reserved.items() if lane is not lanes[id_]]:
@@ -146,7 +149,7 @@ class DeliveryLeases:
             sendable = await self._recharge(uow, lanes, held, allowed)
             kept = {delivery.id for delivery in sendable}
             if unsent := [delivery for delivery in held if delivery.id not in kept]:
-                await uow.queue.release(_leases(unsent))
+                await _release(uow, unsent)
             await self._load_destinations({id_: lanes[id_].version for id_ in {d.webhook_id for d in sendable}})
             sendable = await self._without_unreadable(uow, sendable)
             await uow.commit()
@@ -182,7 +185,7 @@ class DeliveryLeases:
         """Release those whose secrets do not open here any more, for other workers: an expired lease would count as a
         crash."""
         if unsendable := [d for d in leased if d.webhook_id not in self._destinations]:
-            await uow.queue.release(_leases(unsendable))
+            await _release(uow, unsendable)
         return [d for d in leased if d.webhook_id in self._destinations]
 
     async def renew(self, deliveries: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
@@ -193,9 +196,9 @@ class DeliveryLeases:
         return [delivery for delivery in deliveries if _lease(delivery) not in states]
 
     async def release(self, deliveries: Sequence[ClaimedDelivery], *, after_s: float = 0.0) -> None:
-        """Return unsent deliveries to the queue, due in *after_s*."""
+        """Return unsent deliveries to the queue, due in *after_s*; a probe among them makes the next one due now."""
         async with self._unit_of_work() as uow:
-            await uow.queue.release(_leases(deliveries), after_s=after_s)
+            await _release(uow, deliveries, after_s=after_s)
             await uow.commit()
 
     async def _load_destinations(self, versions: Mapping[UUID, int]) -> set[UUID]:
@@ -242,6 +245,16 @@ def allot(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
             left -= share
         capacities = {webhook_id: free for webhook_id, free in capacities.items() if free}
     return shares
+
+
+async def _release(uow: UnitOfWork, deliveries: Sequence[ClaimedDelivery], *, after_s: float = 0.0) -> None:
+    if probes := [delivery for delivery in deliveries if delivery.probe]:
+        # The lane first, as everywhere. One that another transaction has keeps its probe until the lease runs out.
+        lanes = await uow.queue.lock_lanes({probe.webhook_id for probe in probes}, wait=False)
+        held = await uow.queue.fence(_leases(probes))
+        ended = {probe.webhook_id for probe in probes if probe.id in held} & lanes.keys()
+        await uow.queue.save_lanes([unprobe(lanes[id_], uow.now) for id_ in ended])
+    await uow.queue.release(_leases(deliveries), after_s=after_s)
 
 
 async def _now(uow: UnitOfWork, lanes: Iterable[Lane]) -> datetime:

@@ -20,6 +20,7 @@ from monitor.domain.delivery.circuit_breaker import (
     concerns_receiver,
     permit,
     record_outcome,
+    release_probe,
     start_probe,
     transition,
 )
@@ -120,6 +121,19 @@ def test_the_probe_is_offered_again_when_its_prober_died() -> None:
     assert permit(taken, lease_end) is Permit.PROBE
     again = start_probe(taken, lease_end, POLICY)
     assert again == Breaker(BreakerState.HALF_OPEN, until=lease_end + seconds(POLICY.probe_lease_s), trips=1)
+
+
+@given(our.breakers, our.instants, our.breaker_policies)
+def test_a_probe_that_was_not_sent_admits_another_at_once(
+    breaker: Breaker, now: datetime, policy: BreakerPolicy
+) -> None:
+    """Releasing the probe offers one at *now*; a breaker whose probe is not out stays as it is."""
+    released = release_probe(breaker, now)
+    if breaker.state is BreakerState.HALF_OPEN:
+        assert permit(released, now) is Permit.PROBE
+        assert start_probe(released, now, policy).trips == breaker.trips
+    else:
+        assert released == breaker
 
 
 def test_a_closed_breaker_needs_no_probe() -> None:

@@ -87,6 +87,43 @@ async def test_an_open_breaker_lets_one_probe_through_and_its_success_releases_t
     assert await bench.count() == 7
 
 
+@pytest.mark.parametrize("after_s", [0.0, 5.0])
+async def test_a_probe_that_is_released_unsent_makes_the_next_one_due(bench: Bench, after_s: float) -> None:
+    webhook_id = await bench.webhook(3)
+    bench.database.tables.lanes[webhook_id] = replace(
+        bench.lane(webhook_id), breaker=Breaker(BreakerState.OPEN, START, 1)
+    )
+    (probe,) = (await bench.deliverer.claim(None, 10)).deliveries
+    assert await bench.count() == 0
+    await bench.deliverer.release([probe], after_s=after_s)
+    (again,) = (await bench.deliverer.claim(None, 10)).deliveries
+    assert bench.lane(webhook_id).breaker.trips == 1
+    # What is released once more after its lease was taken over admits no second probe.
+    await bench.deliverer.release([probe])
+    assert await bench.count() == 0
+    bench.sender.receiver = lambda _: samples.OK
+    sent = await samples.send(bench.deliverer, again)
+    assert sent is not None
+    await bench.deliverer.settle([sent])
+    assert bench.lane(webhook_id).breaker.state is BreakerState.CLOSED
+
+
+async def test_a_probe_that_may_not_be_sent_any_more_makes_the_next_one_due(bench: Bench) -> None:
+    webhook_id = await bench.webhook(3)
+    bench.database.tables.lanes[webhook_id] = replace(
+        bench.lane(webhook_id), breaker=Breaker(BreakerState.OPEN, START, 1)
+    )
+    stock = (await bench.deliverer.claim(None, 10)).deliveries
+    async with bench.unit_of_work() as uow:
+        await uow.webhooks.set_paused(webhook_id, True)
+        await uow.commit()
+    assert (await bench.deliverer.check(stock)).sendable == []
+    async with bench.unit_of_work() as uow:
+        await uow.webhooks.set_paused(webhook_id, False)
+        await uow.commit()
+    assert await bench.count() == 1
+
+
 async def test_a_claim_that_cannot_read_destinations_leases_nothing(
     database: FakeDatabase, unit_of_work: UnitOfWorkFactory, sender: FakeWebhookSender, clock: FakeClock
 ) -> None:

@@ -19,10 +19,19 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import msgspec
+import structlog
 
+from monitor.adapters.postgres.codec import rollup_of
 from monitor.adapters.postgres.engine import Database
-from monitor.adapters.postgres.repositories.attempts import HOUR_LOCK, SYSTEM_IDS, hour_number
+from monitor.adapters.postgres.repositories.attempts import (
+    HOUR_LOCK,
+    SYSTEM_IDS,
+    SYSTEM_LOCK,
+    PostgresAttemptLog,
+    hour_number,
+)
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S
+from monitor.domain.ports.repositories.attempts import MinuteRollup
 
 COMPACTION_LOCK = 0x6D6F6E03
 GRACE = timedelta(minutes=2)
@@ -35,6 +44,8 @@ BATCH = 500
 """Webhooks compacted by one statement: keeps it far below the statement timeout."""
 
 LOCK_TIMEOUT_MS = 2000
+
+log = structlog.get_logger(__name__)
 
 SYSTEM = f"'{{{','.join(map(str, SYSTEM_IDS))}}}'::uuid[]"
 
@@ -131,6 +142,38 @@ ON CONFLICT DO NOTHING
 """
 
 
+FOLDED_AFTER = timedelta(minutes=2)
+"""Age of a minute whose rows of the system are folded into one, so that reads need not add them up."""
+
+FOLDED_UNTIL = timedelta(hours=2)
+"""Older minutes are in hours that are sealed, as a rule, and stay as they are: their hours were made of these rows."""
+
+# In hours that are not sealed: the shared locks exclude a seal until the end of the transaction.
+UNFOLDED = f"""
+SELECT DISTINCT webhook_id FROM rollups_minute
+WHERE webhook_id = ANY($1) AND bucket_at >= now() - $2::interval AND bucket_at < now() - $3::interval
+  AND bucket_at >= coalesce(
+      (SELECT compacted_until FROM rollup_progress WHERE resolution = '{HOUR.name}'), '-infinity')
+"""
+
+TAKE_UNFOLDED = f"""
+WITH span AS MATERIALIZED (
+    SELECT greatest(now() - $2::interval, coalesce(max(compacted_until), '-infinity')) AS since,
+           now() - $3::interval AS until
+    FROM rollup_progress WHERE resolution = '{HOUR.name}'
+), buckets AS (
+    DELETE FROM histograms_minute h USING span
+    WHERE h.webhook_id = $1 AND h.bucket_at >= span.since AND h.bucket_at < span.until
+    RETURNING h.bucket_at, h.indexes, h.counts
+), counts AS (
+    DELETE FROM rollups_minute r USING span
+    WHERE r.webhook_id = $1 AND r.bucket_at >= span.since AND r.bucket_at < span.until
+    RETURNING r.*
+)
+SELECT c.*, b.indexes, b.counts FROM counts c LEFT JOIN buckets b USING (bucket_at) ORDER BY bucket_at
+"""
+
+
 class RollupCompactor:
     """Any number may run; of two at the same moment one does nothing."""
 
@@ -151,6 +194,11 @@ class RollupCompactor:
                     for row in await connection.fetch(STALE, level.name):
                         while await _compact(connection, level, row["bucket_at"]) == BATCH:
                             pass
+                try:
+                    await _fold_system(connection)
+                except msgspec.MsgspecError as error:
+                    # Reads go on to add the rows up.
+                    log.warning("system_rollups_unreadable", error=str(error))
 
 
 async def _seal(connection: asyncpg.Connection, level: Resolution) -> bool:
@@ -191,6 +239,28 @@ async def _compact(connection: asyncpg.Connection, level: Resolution, at: dateti
         if level is HOUR:
             await connection.execute(MAKE_DAY_STALE, at, ids)
         return len(ids)
+
+
+async def _fold_system(connection: asyncpg.Connection) -> None:
+    """Add the finished minutes of the system's other rows to those of its first one that is written now."""
+    first, *others = SYSTEM_IDS[1:]
+    unfolded = {row["webhook_id"] for row in await connection.fetch(UNFOLDED, others, FOLDED_UNTIL, FOLDED_AFTER)}
+    for index, id_ in enumerate(others, 2):
+        if id_ not in unfolded:
+            continue
+        async with _advisory_lock(connection) as acquired:
+            # Writers use other rows meanwhile.
+            locks = "SELECT pg_try_advisory_xact_lock($1, 1) AND pg_try_advisory_xact_lock($1, $2)"
+            if not acquired or not await connection.fetchval(locks, SYSTEM_LOCK, index):
+                continue
+            now = await connection.fetchval("SELECT now()")
+            hours = range(hour_number(now - FOLDED_UNTIL), hour_number(now) + 1)
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock_shared($1, hour) FROM unnest($2::int[]) AS hour", HOUR_LOCK, list(hours)
+            )
+            rows = await connection.fetch(TAKE_UNFOLDED, id_, FOLDED_UNTIL, FOLDED_AFTER)
+            minutes = [MinuteRollup(first, row["bucket_at"], rollup_of(row)) for row in rows]
+            await PostgresAttemptLog(connection).merge(minutes)
 
 
 @asynccontextmanager

@@ -8,11 +8,10 @@ from datetime import timedelta
 import asyncpg
 import msgspec
 
-from monitor.adapters.postgres.codec import from_row, health_of
+from monitor.adapters.postgres.codec import from_row, health_of, histogram_of
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.metrics import (
     LATENCIES,
-    histogram_of,
     last_hour,
     overview,
     series,

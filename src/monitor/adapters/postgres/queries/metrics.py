@@ -7,9 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
-
-from monitor.adapters.postgres.codec import from_jsonb
+from monitor.adapters.postgres.codec import from_jsonb, histogram_of, rollup_of
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.series import SERIES, SERIES_AS_STORED, levels
 from monitor.adapters.postgres.repositories.attempts import SYSTEM_IDS
@@ -98,7 +96,7 @@ async def series(database: Database, webhook_id: UUID, from_at: datetime, to_at:
     rows = await database.fetch(sql, _row_ids(webhook_id), from_at, to_at, float(step_s), levels(step_s))
     parts: dict[datetime, list[Rollup]] = {}
     for row in rows:
-        parts.setdefault(row["at"], []).append(_rollup(row))
+        parts.setdefault(row["at"], []).append(rollup_of(row))
     rollups = [(at, merge_rollups(*found) if len(found) > 1 else found[0]) for at, found in parts.items()]
     return MetricsView(
         from_at=from_at,
@@ -114,7 +112,7 @@ async def total(database: Database, webhook_id: UUID, from_at: datetime, to_at: 
     from_at, to_at = whole_units(from_at, to_at, step_s)
     width_s = (to_at - from_at).total_seconds()
     row = await database.fetchrow(SERIES, _row_ids(webhook_id), from_at, to_at, width_s, levels(step_s))
-    return _point(from_at, Rollup() if row is None else _rollup(row))
+    return _point(from_at, Rollup() if row is None else rollup_of(row))
 
 
 async def last_hours(database: Database, webhook_ids: Collection[UUID]) -> dict[UUID, LastHour]:
@@ -174,24 +172,8 @@ def traffic_of(total: MetricsPoint, window_s: int) -> TrafficSummary:
     )
 
 
-def histogram_of(row: asyncpg.Record) -> Histogram:
-    """Read the sparse arrays of a row; null is empty."""
-    return Histogram(tuple(row["indexes"] or ()), tuple(row["counts"] or ()))
-
-
 def _row_ids(webhook_id: UUID) -> list[UUID]:
     return SYSTEM_IDS if webhook_id == SYSTEM_ID else [webhook_id]
-
-
-def _rollup(row: asyncpg.Record) -> Rollup:
-    return Rollup(
-        attempts=row["attempts"],
-        failures=row["failures"],
-        errors=from_jsonb(row["errors"], dict[str, int]),
-        histogram=histogram_of(row),
-        latency_sum_ms=row["latency_sum_ms"],
-        failed_latency_sum_ms=row["failed_latency_sum_ms"],
-    )
 
 
 def _point(at: datetime, rollup: Rollup) -> MetricsPoint:

@@ -109,7 +109,10 @@ class PostgresAttemptLog:
         # Where all are taken, waiting for any one is as good as for another.
         system_id = SYSTEM_IDS[taken] if taken else SYSTEM_IDS[-1]
         # Ordered against deadlocks.
-        rows = [*sorted(minutes, key=lambda m: (m.webhook_id, m.at)), *_system(minutes, system_id)]
+        await self.merge([*sorted(minutes, key=lambda m: (m.webhook_id, m.at)), *_system(minutes, system_id)])
+
+    async def merge(self, rows: Sequence[MinuteRollup]) -> None:
+        """Add *rows*, each of another webhook or minute, to what is stored."""
         ids, times = [m.webhook_id for m in rows], [m.at for m in rows]
         await self._connection.execute(
             MERGE_COUNTS,
