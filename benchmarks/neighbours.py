@@ -34,6 +34,7 @@ from benchmarks.support import (
     settings_of,
 )
 from monitor.adapters.egress import resolver
+from monitor.adapters.egress.lookup import DnsLookup
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_services
 from monitor.cli import main
@@ -211,7 +212,7 @@ async def run() -> list[Figure]:
 
 def work(server: str) -> int:
     """Run ``monitor work``, with names looked up at *server*."""
-    setattr(resolver, "DnsLookup", partial(resolver.DnsLookup, [server]))  # noqa: B010 - a class, to mypy
+    setattr(resolver, "DnsLookup", partial(DnsLookup, [server]))  # noqa: B010 - a class, to mypy
     return main(["work"])
 
 
