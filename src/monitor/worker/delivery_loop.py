@@ -48,7 +48,6 @@ LACKING_S = 1.0
 
 LOCKED_S = 0.05
 """How long to wait before a lane that another transaction has is tried again."""
-
 LOCKED_WHILE_STOPPING_S = 5.0
 """How long a worker that stops waits for such a lane."""
 
