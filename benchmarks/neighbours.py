@@ -198,7 +198,6 @@ async def measure(figures: Figures, *, rounds: int, events: int, bar: float) -> 
                     alone_ms.append(await made.p99_ms(events))
                     async with beside():
                         beside_ms.append(await made.p99_ms(events))
-                print(name, alone_ms, beside_ms, file=sys.stderr)
                 figures.note(f"alone: acceptance to arrival, P99, before {name}", median(alone_ms), "ms")
                 figures.note(f"beside {name}: acceptance to arrival, P99", median(beside_ms), "ms")
                 figures.at_most(bar, f"beside {name} to alone", median(beside_ms) / median(alone_ms), "×")
