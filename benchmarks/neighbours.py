@@ -34,6 +34,7 @@ from benchmarks.support import (
     settings_of,
 )
 from monitor.adapters.egress import resolver
+from monitor.adapters.egress.lookup import DnsLookup
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_services
 from monitor.cli import main
@@ -197,7 +198,6 @@ async def measure(figures: Figures, *, rounds: int, events: int, bar: float) -> 
                     alone_ms.append(await made.p99_ms(events))
                     async with beside():
                         beside_ms.append(await made.p99_ms(events))
-                print(name, alone_ms, beside_ms, file=sys.stderr)
                 figures.note(f"alone: acceptance to arrival, P99, before {name}", median(alone_ms), "ms")
                 figures.note(f"beside {name}: acceptance to arrival, P99", median(beside_ms), "ms")
                 figures.at_most(bar, f"beside {name} to alone", median(beside_ms) / median(alone_ms), "×")
@@ -211,7 +211,7 @@ async def run() -> list[Figure]:
 
 def work(server: str) -> int:
     """Run ``monitor work``, with names looked up at *server*."""
-    setattr(resolver, "DnsLookup", partial(resolver.DnsLookup, [server]))  # noqa: B010 - a class, to mypy
+    setattr(resolver, "DnsLookup", partial(DnsLookup, [server]))  # noqa: B010 - a class, to mypy
     return main(["work"])
 
 

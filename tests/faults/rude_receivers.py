@@ -64,9 +64,14 @@ def speaks_twice(this: Receiver) -> Behaviour:
         loop = asyncio.get_running_loop()
         while await this.read_request(reader):
             writer.write(OK)
-            loop.call_later(0.05, lambda: writer.is_closing() or writer.write(OK))
+            loop.call_later(0.05, say_again, writer)
 
     return behave
+
+
+def say_again(writer: Writer) -> None:
+    if not writer.is_closing():
+        writer.write(OK)
 
 
 def late_body(this: Receiver) -> Behaviour:

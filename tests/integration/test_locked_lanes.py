@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
+import pytest
 
+from monitor.adapters.postgres.lanes import PostgresLanes
 from monitor.bootstrap.container import Container
+from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.replay import ReplayCount, ReplaySpec
+from monitor.domain.services.leases import SPARE_LANES
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.settle import SentDelivery
 from tests import samples
@@ -56,6 +60,27 @@ async def test_a_locked_lane_holds_back_its_own_results_only(api: Api, receiver:
             "delivered"
         ]
     assert (await worker.settle(settlement.locked)).settled == 1
+
+
+async def test_a_claim_locks_few_more_lanes_than_it_has_room(
+    api: Api, receiver: Receiver, parts: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy worker claims one delivery at a time, from hundreds of webhooks that have one."""
+    locked: list[int] = []
+    lock = PostgresLanes.lock_ready_lanes
+
+    async def lock_ready_lanes(self: PostgresLanes, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
+        lanes = await lock(self, hints, limit)
+        locked.append(len(lanes))
+        return lanes
+
+    monkeypatch.setattr(PostgresLanes, "lock_ready_lanes", lock_ready_lanes)
+    for _ in range(15):
+        await api.create(receiver.url)
+    await api.publish(1)
+    claims = [await deliverer(parts, "a").claim(None, 1) for _ in range(15)]
+    assert [len(claim.deliveries) for claim in claims] == [1] * 15
+    assert max(locked) == 1 + SPARE_LANES
 
 
 async def test_a_worker_comes_back_for_a_lane_that_was_locked(api: Api, receiver: Receiver, parts: Container) -> None:

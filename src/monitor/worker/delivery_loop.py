@@ -44,12 +44,10 @@ from monitor.worker.writer import ResultWriter
 log = structlog.get_logger(__name__)
 
 LACKING_S = 1.0
-"""How long only quick webhooks are claimed for after this process lacked what an attempt needs: descriptors, ports, a
-name server. Theirs have open connections or need no name, as a rule."""
+"""How long only quick webhooks are claimed for after this process lacked descriptors, ports or a name server."""
 
 LOCKED_S = 0.05
 """How long to wait before a lane that another transaction has is tried again."""
-
 LOCKED_WHILE_STOPPING_S = 5.0
 """How long a worker that stops waits for such a lane."""
 
@@ -171,8 +169,8 @@ class DeliveryWorker:
     def _room(self) -> int:
         """Return how many deliveries to claim: what is free, and what lacks of the stock."""
         self._pace.measure(asyncio.get_running_loop().time())
-        free = self._config.concurrency - len(self._in_flight)
-        return min(free + self._pace.wanted - self._stocked(), self._config.backlog - self.held)
+        lacking = self._config.concurrency - len(self._in_flight) + self._pace.wanted - self._stocked()
+        return min(lacking, self._config.backlog - self.held)
 
     @property
     def _is_lacking(self) -> bool:
