@@ -78,8 +78,8 @@ class FakeDeliveryQueue:
     async def save_lanes(self, lanes: Sequence[Lane]) -> None:
         self._tables.lanes |= {lane.webhook_id: lane for lane in lanes if lane.webhook_id in self._tables.lanes}
 
-    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
-        return {delivery.id for delivery in self._held(leases)}
+    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> dict[UUID, int]:
+        return {delivery.id: delivery.schedule_from for delivery in self._held(leases)}
 
     async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> dict[tuple[UUID, int], LeaseState]:
         states = {}
