@@ -106,7 +106,9 @@ class FakeDeliveryQueue:
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:
         for p in postponed:
-            delivery = self._tables.deliveries[p.delivery_id]
+            delivery = self._tables.deliveries.get(p.delivery_id)
+            if delivery is None:
+                continue
             self._put(
                 replace(
                     delivery,
@@ -133,7 +135,9 @@ class FakeDeliveryQueue:
     async def requeue(self, delivery_id: UUID) -> None:
         if done := self._tables.finished.get(delivery_id):
             self._move_back(done, self._now)
-        delivery = self._tables.deliveries[delivery_id]
+        delivery = self._tables.deliveries.get(delivery_id)
+        if delivery is None:
+            return
         due_at = delivery.due_at
         if delivery.leased_by is None or delivery.due_at <= self._now:
             rows = self._tables.deliveries.values()
