@@ -36,9 +36,13 @@ def is_alive(mutant: Mutant, folder: Path) -> bool:
     module = package / mutant.module
     module.write_text(mutated(module.read_text(encoding="utf-8"), mutant), encoding="utf-8")
     tests = [f"tests/{name}" for name in mutant.tests.split()]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "examples")}
+    ours = {
+        "PYTHONPATH": str(folder),
+        "HYPOTHESIS_PROFILE": "mutants",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "examples"),
+    }
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as run:
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **ours}, stdout=subprocess.DEVNULL) as run:
         try:
             status = run.wait(LONGEST_S)
         except subprocess.TimeoutExpired:
