@@ -123,7 +123,7 @@ MUTANTS = [
         "adapters/postgres/repositories/detection.py",
         "finished_at > now() - interval '1 day'",
         "finished_at > now() - interval '10 days'",
-        TIME,
+        "integration/contract/test_detection.py",
     ),
     Mutant("adapters/postgres/lanes.py", "AND (NOT w.ordered OR now() >= (", "AND (true OR now() >= (", READY),
     Mutant("adapters/postgres/lanes.py", "coalesce(l.throttled_until <= now(), true)", "true", READY),

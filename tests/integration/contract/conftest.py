@@ -61,7 +61,7 @@ async def world(dsn: str | None) -> AsyncIterator[World]:
 
 
 async def age(dsn: str, seconds: float) -> None:
-    """Make all that is stored older by *seconds*, but for tables that are partitioned by time."""
+    """Make all that is stored older by *seconds*, but for the buckets of rollups, which are partitioned by them."""
     connection = await asyncpg.connect(dsn)
     try:
         columns = await connection.fetch(TIMES)
@@ -79,5 +79,5 @@ TIMES = """
 SELECT c.table_name, c.column_name FROM information_schema.columns c
 JOIN pg_class t ON t.oid = format('%I.%I', c.table_schema, c.table_name)::regclass
 WHERE c.table_schema = 'public' AND c.data_type = 'timestamp with time zone'
-    AND t.relkind = 'r' AND NOT t.relispartition ORDER BY 1, 2
+    AND t.relkind IN ('r', 'p') AND NOT t.relispartition AND c.column_name <> 'bucket_at' ORDER BY 1, 2
 """
