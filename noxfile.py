@@ -277,6 +277,12 @@ def detection(session: nox.Session) -> None:
 
 
 @in_dev
+def mutants(session: nox.Session) -> None:
+    """Tests notice changes of one line: sixty of them, each in a copy of the source. -- WORD selects some."""
+    run(session, "python", "-m", "tests.mutants", *session.posargs)
+
+
+@in_dev
 def fuzz(session: nox.Session) -> None:
     """schemathesis with all its checks, as every role, against a server of its own: several minutes."""
     install("fuzz")

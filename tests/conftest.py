@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from pytest_socket import disable_socket, enable_socket
 
 from tests import servers
@@ -24,6 +24,8 @@ for _name, _examples in (("dev", 50), ("ci", 300), ("coherence", 500), ("nightly
     settings.register_profile(
         _name, max_examples=_examples, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
     )
+# Only whether a law fails is asked of a mutant; reducing its example would take minutes.
+settings.register_profile("mutants", settings.get_profile("dev"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 

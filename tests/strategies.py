@@ -84,6 +84,7 @@ recents = st.lists(labels, max_size=25).map(tuple)
 
 samples = st.lists(st.tuples(labels, latencies_ms), max_size=50)
 segments = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=6)
+names = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs")), min_size=1, max_size=12)
 event_types = st.lists(segments, min_size=1, max_size=4).map(".".join)
 patterns = st.just("*") | event_types | event_types.map("{}.*".format)
 label_maps = st.dictionaries(segments, segments, max_size=3)
@@ -109,7 +110,7 @@ json_texts: st.SearchStrategy[bytes] = st.recursive(
 
 # ------------------------------------------------------------------------------------------------------ vocab, webhooks
 
-actors = st.builds(Actor, subject=segments, role=st.none() | st.sampled_from(Role), request_id=st.none() | segments)
+actors = st.builds(Actor, subject=names, role=st.none() | st.sampled_from(Role), request_id=st.none() | segments)
 pages = st.builds(Page[str], items=st.lists(segments, max_size=5), next_cursor=st.none() | segments)
 rate_limits = st.builds(RateLimit, per_s=st.floats(0.1, 1_000), burst=st.integers(1, 100))
 retry_policies = st.builds(
@@ -118,14 +119,14 @@ retry_policies = st.builds(
 webhooks = st.builds(
     Webhook,
     id=st.uuids(),
-    name=segments,
+    name=names,
     url=segments.map("https://example.com/{}".format),
-    description=segments,
+    description=names,
     event_types=st.lists(patterns, min_size=1, max_size=3).map(tuple),
     labels=label_maps,
     header_names=st.lists(segments, max_size=2).map(tuple),
     enabled=st.booleans(),
-    disabled_reason=st.none() | segments,
+    disabled_reason=st.none() | names,
     paused_at=st.none() | instants,
     timeout_s=st.floats(1, 30),
     retry=retry_policies,
@@ -161,7 +162,7 @@ transport_failures = st.builds(
     Outcome,
     latency_ms=latencies_ms,
     error=st.sampled_from([kind for kind in ErrorKind if kind is not ErrorKind.STATUS]),
-    error_detail=st.none() | segments,
+    error_detail=st.none() | names,
     phases=phases,
 )
 outcomes = successes | refusals | transport_failures
@@ -191,7 +192,7 @@ health_policies = st.builds(
 healths = st.builds(
     Health,
     status=st.sampled_from(HealthStatus),
-    reason=segments,
+    reason=names,
     failure_probability=st.floats(0, 1),
     changed_at=st.none() | instants,
 )
@@ -233,14 +234,14 @@ calm_verdicts = st.builds(
     signal=st.sampled_from(Signal),
     state=st.sampled_from([SignalState.LEARNING, SignalState.NORMAL]),
     at=st.floats(0, 4e9),
-    sentence=segments,
+    sentence=names,
 )
 alarmed_verdicts = st.builds(
     Verdict,
     signal=st.sampled_from(Signal),
     state=st.sampled_from([SignalState.OPENED, SignalState.OPEN, SignalState.CLOSED]),
     at=st.floats(0, 4e9),
-    sentence=segments,
+    sentence=names,
     severity=st.sampled_from(Severity),
     evidence=evidences,
     opened_at=st.floats(0, 4e9),
@@ -265,11 +266,11 @@ cause_conditions = st.builds(
     Condition,
     cause=st.sampled_from(Cause),
     severity=st.sampled_from(Severity),
-    title=segments,
+    title=names,
     evidence=st.dictionaries(segments, st.integers(0, 100), max_size=2),
 )
 condition_lists = st.lists(cause_conditions, max_size=3, unique_by=lambda condition: condition.cause)
-notes = st.none() | segments
+notes = st.none() | names
 triggers: st.SearchStrategy[Trigger] = st.one_of(
     st.builds(UpdateConditions, condition_lists.map(tuple), st.booleans()),
     st.builds(Acknowledge, segments, notes, st.none() | instants, st.booleans()),
@@ -305,11 +306,11 @@ def histories(draw: st.DrawFn) -> tuple[Identity, list[HistoryEntry]]:
 alerts: st.SearchStrategy[Alert] = histories().map(lambda history: replay(*history, AlertPolicy()))
 webhook_snapshots = st.builds(
     WebhookSnapshot,
-    name=segments,
+    name=names,
     health=healths,
     failing_since=st.none() | instants,
     enabled=st.booleans(),
-    disabled_reason=st.none() | segments,
+    disabled_reason=st.none() | names,
     quarantined=st.integers(0, 5),
 )
 mass_failures = st.integers(0, 1_000).flatmap(
@@ -320,13 +321,13 @@ scopes: dict[str, st.SearchStrategy[Any]] = {
     "label": st.none() | segments | st.tuples(segments, segments).map("=".join),
     "kind": st.none() | st.sampled_from(AlertKind),
 }
-silence_specs = st.builds(SilenceSpec, reason=segments, ends_at=instants, **scopes)
+silence_specs = st.builds(SilenceSpec, reason=names, ends_at=instants, **scopes)
 silences = st.builds(
-    Silence, id=st.uuids(), created_by=segments, created_at=instants, reason=segments, ends_at=instants, **scopes
+    Silence, id=st.uuids(), created_by=segments, created_at=instants, reason=names, ends_at=instants, **scopes
 )
 alert_event_types = st.sampled_from([announce.RAISED, announce.ACKNOWLEDGED, announce.RESOLVED, announce.FLAPPING])
 alert_notifications = st.builds(
-    announce.notification_of, event_type=alert_event_types, alert=alerts, webhook_name=segments, labels=label_maps
+    announce.notification_of, event_type=alert_event_types, alert=alerts, webhook_name=names, labels=label_maps
 )
 evaluation_inputs = st.builds(
     EvaluationInput,

@@ -87,8 +87,8 @@ class FakeDeliveryQueue:
     async def save_lanes(self, lanes: Sequence[Lane]) -> None:
         self._tables.lanes |= {lane.webhook_id: lane for lane in lanes if lane.webhook_id in self._tables.lanes}
 
-    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
-        return {delivery.id for delivery in self._held(leases)}
+    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> dict[UUID, int]:
+        return {delivery.id: delivery.schedule_from for delivery in self._held(leases)}
 
     async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> dict[tuple[UUID, int], LeaseState]:
         states = {}
@@ -116,7 +116,9 @@ class FakeDeliveryQueue:
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:
         for p in postponed:
-            delivery = self._tables.deliveries[p.delivery_id]
+            delivery = self._tables.deliveries.get(p.delivery_id)
+            if delivery is None:
+                continue
             self._put(
                 replace(
                     delivery,
@@ -145,7 +147,9 @@ class FakeDeliveryQueue:
     async def requeue(self, delivery_id: UUID) -> None:
         if done := self._tables.finished.get(delivery_id):
             self._move_back(done, self._now)
-        delivery = self._tables.deliveries[delivery_id]
+        delivery = self._tables.deliveries.get(delivery_id)
+        if delivery is None:
+            return
         due_at = delivery.due_at
         if delivery.leased_by is None or delivery.due_at <= self._now:
             rows = self._tables.deliveries.values()

@@ -136,13 +136,15 @@ async def test_a_deleted_webhook_is_due_once_more_and_then_never(world: World) -
     assert await due(world) == []
 
 
-async def test_deliveries_set_aside_are_counted(world: World) -> None:
+async def test_deliveries_set_aside_are_counted_for_a_day(world: World) -> None:
     made, other = await world.add_webhook(), await world.add_webhook()
     await world.add_deliveries(made.id, 2)
     await world.add_deliveries(other.id, 1)
     for _ in range(MAX_CRASHES + 1):
         await world.take(made.id, lease_s=0)
-    assert {w.webhook_id: w.webhook.quarantined for w in await due(world)} == {made.id: 2, other.id: 0}
+    for seconds, counted in ((0, 2), (23 * 3600, 2), (2 * 3600, 0)):
+        await world.pass_time(seconds)
+        assert {w.webhook_id: w.webhook.quarantined for w in await due(world)} == {made.id: counted, other.id: 0}
 
 
 # ------------------------------------------------------------------------------------------------------------ anomalies

@@ -167,8 +167,8 @@ async def test_a_lease_that_ran_out_is_taken_over_and_fences_the_first_holder(wo
     [second] = await world.take(made.id)
     assert second.fencing_token == first.fencing_token + 1
     async with world.unit_of_work() as uow:
-        assert await uow.queue.fence([lease(first)]) == set()
-        assert await uow.queue.fence([lease(second)]) == {second.id}
+        assert await uow.queue.fence([lease(first)]) == {}
+        assert await uow.queue.fence([lease(second)]) == {second.id: 0}
 
 
 async def test_a_delivery_that_keeps_crashing_workers_is_quarantined(world: World) -> None:
@@ -233,7 +233,7 @@ async def test_a_lost_lease_cannot_be_renewed_or_released(world: World) -> None:
         await uow.commit()
     assert await world.take(made.id) == []
     async with world.unit_of_work() as uow:
-        assert await uow.queue.fence([lease(held)]) == {held.id}
+        assert await uow.queue.fence([lease(held)]) == {held.id: 0}
 
 
 async def test_what_is_released_is_due_now_as_if_never_claimed(world: World) -> None:
@@ -245,7 +245,7 @@ async def test_what_is_released_is_due_now_as_if_never_claimed(world: World) -> 
             await uow.queue.release([lease(held)])
             await uow.commit()
         async with world.unit_of_work() as uow:
-            assert await uow.queue.fence([lease(held)]) == set()
+            assert await uow.queue.fence([lease(held)]) == {}
 
 
 async def test_claims_at_the_same_time_never_share_a_delivery_or_a_lane(world: World) -> None:
@@ -362,16 +362,20 @@ async def test_a_pending_delivery_that_is_requeued_starts_its_schedule_over(worl
     assert (again.id, again.attempts, again.schedule_from) == (id_, 1, 1)
 
 
-async def test_requeueing_what_is_being_sent_leaves_its_lease(world: World) -> None:
+async def test_requeueing_what_is_being_sent_leaves_its_lease_and_restarts_its_schedule(world: World) -> None:
     made = await world.add_webhook()
     [id_] = await world.add_deliveries(made.id)
+    [first] = await world.take(made.id)
+    async with world.unit_of_work() as uow:
+        await uow.queue.postpone([Postpone(id_, uow.now, 503, "status")])
+        await uow.commit()
     [held] = await world.take(made.id)
     async with world.unit_of_work() as uow:
         await uow.queue.requeue(id_)
         await uow.commit()
     assert await world.take(made.id) == []
     async with world.unit_of_work() as uow:
-        assert await uow.queue.fence([lease(held)]) == {id_}
+        assert await uow.queue.fence([lease(first), lease(held)]) == {id_: 1}
 
 
 async def test_rescheduling_releases_due_deliveries_at_a_bounded_rate(world: World) -> None:
@@ -386,4 +390,4 @@ async def test_rescheduling_releases_due_deliveries_at_a_bounded_rate(world: Wor
     assert waits == [start + timedelta(seconds=wait_s) for wait_s in (0, 100, 200)]
     assert [delivery.id for delivery in await world.take(made.id)] == ids[1:2]
     async with world.unit_of_work() as uow:
-        assert await uow.queue.fence([lease(held)]) == {held.id}
+        assert await uow.queue.fence([lease(held)]) == {held.id: 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.ports.wakeups import Wakeups
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.webhook import Webhook
 from tests import samples
@@ -22,6 +24,9 @@ class World(NamedTuple):
     queries: Queries
     alert_queries: AlertQueries
     clock: Clock
+    wakeups: Wakeups
+    pass_time: Callable[[float], Awaitable[None]]
+    """Let so many seconds pass for all that is stored; ids keep their times."""
 
     async def add_webhook(self, **changes: object) -> Webhook:
         return await samples.add_webhook(self.unit_of_work, self.clock, **changes)

@@ -29,6 +29,18 @@ def test_a_load_that_has_waited_long_enough_for_another_creates_anyway(world: Wo
     assert late.result().body == b"1"
 
 
+def test_a_waiter_finds_a_value_whose_message_was_lost(world: World) -> None:
+    first, second = world.cache(), world.cache()
+    world.source.gate = gate = world.gate()
+    world.ask(first)
+    waiting = world.ask(second)
+    world.server(second).hold_bus(held=True)
+    world.open(gate)
+    assert not waiting.done
+    world.pass_time(0.2)
+    assert waiting.result().body == b"1"
+
+
 def test_a_lock_ends_with_the_longest_time_a_creator_may_run(world: World) -> None:
     killed = world.cache()
     world.source.gate = world.gate()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from monitor.cache.invalidation_bus import Supervise
 from monitor.domain.errors import Unavailable
 from tests.fakes.cache.server import FakeCacheServer, FakeRedis
 from tests.fakes.clock import FakeClock
+from tests.fakes.loop import SteppedLoop
 
 T = TypeVar("T")
 
@@ -27,38 +27,6 @@ VIEW = View("view", Policy(fresh_s=5, stale_s=30, grace_s=600), ("all", "thing:{
 ONE, TWO = VIEW.key(id=1), VIEW.key(id=2)
 BOTH = View("both", VIEW.policy, ("all", "thing:1", "thing:2")).key()
 """Its value is made of those of ONE and TWO."""
-
-
-class SteppedLoop(asyncio.SelectorEventLoop):
-    """Runs what is ready, then stands still; its timers follow the test's clock."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def time(self) -> float:
-        return self._clock.monotonic()
-
-    def run_ready(self) -> None:
-        while True:
-            self.call_soon(self.stop)
-            self.run_forever()
-            if not self._ready:  # type: ignore[attr-defined]
-                return
-
-    def pass_time(self, seconds: float) -> None:
-        """Let *seconds* pass, stopping at each timer on the way."""
-        end = self.time() + seconds
-        self.run_ready()
-        while (due := self._next()) <= end:
-            self._clock.advance(max(due - self.time(), 0.0))
-            self.run_ready()
-        self._clock.advance(max(end - self.time(), 0.0))
-        self.run_ready()
-
-    def _next(self) -> float:
-        timers = self._scheduled  # type: ignore[attr-defined]
-        return min((timer.when() for timer in timers if not timer.cancelled()), default=math.inf)
 
 
 class Source:

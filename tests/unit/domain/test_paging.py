@@ -73,3 +73,9 @@ def test_pages_put_together_are_the_list(ids: list[UUID], limit: int) -> None:
 def test_a_page_may_have_another_order_than_that_of_ids() -> None:
     cut = page_by(["pear", "fig", "apple"], 2, lambda fruit: b"%d" % len(fruit))
     assert cut == Page(["pear", "fig"], encode_cursor(b"3"))
+
+
+def test_a_page_that_holds_the_last_row_has_no_next_one() -> None:
+    rows = [Row(UUID(int=n)) for n in range(3)]
+    assert page(rows, 3).next_cursor is None
+    assert page(rows, 2).next_cursor == encode_cursor(rows[1].id.bytes)

@@ -33,6 +33,7 @@ from tests.fakes.clock import START, FakeClock
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
+from tests.unit.world.site import Keys
 
 T = TypeVar("T")
 
@@ -86,14 +87,6 @@ class Worker:
 
     def take(self, sent: SentDelivery) -> None:
         self.results.append((sent, self.under_way.pop(self.world.ending)))
-
-
-class Keys:
-    def new_key(self, scheme: str) -> tuple[bytes, str]:
-        return bytes(32), scheme
-
-    def shown(self, scheme: str, key: bytes) -> str:
-        return f"{scheme} {key.hex()}"
 
 
 class DeliveryMachine(RuleBasedStateMachine):
@@ -220,6 +213,20 @@ class DeliveryMachine(RuleBasedStateMachine):
     def rename(self) -> None:
         self.changes += 1
         self.patch({"name": f"Orders {self.changes}"})
+
+    @precondition(lambda self: self.requests)
+    @rule(seconds=st.sampled_from([0.0, 5.0]))
+    def pause_and_resume(self, seconds: float) -> None:
+        self.run(self.commands.pause(self.webhook_id, samples.ACTOR))
+        self.advance(seconds)
+        self.run(self.commands.resume(self.webhook_id, samples.ACTOR))
+        self.version += 2
+
+    @precondition(lambda self: self.requests)
+    @rule()
+    def rotate_secret(self) -> None:
+        self.run(self.commands.rotate_secret(self.webhook_id, samples.ACTOR, overlap_s=0.0))
+        self.version += 1
 
     def patch(self, changes: dict[str, Any]) -> None:
         self.run(

@@ -167,13 +167,14 @@ class PostgresDeliveryQueue(PostgresLanes):
             if ends[row["id"]] is None
         ]
 
-    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
+    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> dict[UUID, int]:
         rows = await self._connection.fetch(
-            "SELECT d.id FROM deliveries d JOIN unnest($1::uuid[], $2::int[]) AS lease (id, fencing_token)"
+            "SELECT d.id, d.schedule_from FROM deliveries d"
+            " JOIN unnest($1::uuid[], $2::int[]) AS lease (id, fencing_token)"
             " ON d.id = lease.id AND d.fencing_token = lease.fencing_token AND d.leased_by IS NOT NULL FOR UPDATE OF d",
             *_columns(leases),
         )
-        return {row["id"] for row in rows}
+        return {row["id"]: row["schedule_from"] for row in rows}
 
     async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> dict[tuple[UUID, int], LeaseState]:
         rows = await self._connection.fetch(RENEW, *_columns(leases), timedelta(seconds=lease_s))

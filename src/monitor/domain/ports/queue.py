@@ -113,8 +113,9 @@ class DeliveryQueue(Protocol):
         """Store *lanes*, which this transaction has locked."""
         ...
 
-    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> set[UUID]:
-        """Lock deliveries by ``(id, fencing_token)``; return the ids still leased so, the others were taken over."""
+    async def fence(self, leases: Sequence[tuple[UUID, int]]) -> dict[UUID, int]:
+        """Lock deliveries by ``(id, fencing_token)``; return those still leased so, each with its ``schedule_from``,
+        which a retry by hand raises under way. The others were taken over."""
         ...
 
     async def renew(self, leases: Sequence[tuple[UUID, int]], *, lease_s: float) -> dict[tuple[UUID, int], LeaseState]:

@@ -77,7 +77,7 @@ async def settle(
     made = [*held.values(), *await _unstored(uow, [sent for sent in batch if sent.attempt_id not in held])]
     if not made:
         return Settlement(0, lost, {}, {}, locked)
-    undecided, gone = await _write_states(uow, held.values(), lanes, clock.jitter, undecided_s)
+    undecided, gone = await _write_states(uow, held.values(), fenced, lanes, clock.jitter, undecided_s)
     await uow.attempts.add([_record(sent) for sent in made])
     await uow.attempts.add_minutes(minute_rollups((s.delivery.webhook_id, s.at, s.outcome) for s in made))
     updated = _update_lanes(made, lanes, uow.now, behind, policy)
@@ -141,6 +141,7 @@ async def _unstored(uow: UnitOfWork, lost: Sequence[SentDelivery]) -> list[SentD
 async def _write_states(
     uow: UnitOfWork,
     batch: Collection[SentDelivery],
+    schedule_from: Mapping[UUID, int],
     lanes: Mapping[UUID, Lane],
     jitter: Callable[[], float],
     undecided_s: float,
@@ -152,7 +153,8 @@ async def _write_states(
     for sent in batch:
         id_, outcome = sent.delivery.id, sent.outcome
         lane = lanes.get(sent.delivery.webhook_id)
-        attempts = sent.delivery.attempts + 1 - sent.delivery.schedule_from
+        # As stored now: a retry that a user asked for meanwhile is not the end of the schedule.
+        attempts = sent.delivery.attempts + 1 - schedule_from[id_]
         try:
             decision = decide(
                 outcome,

@@ -8,6 +8,7 @@ from uuid import UUID
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
+from monitor.domain.ports.unit_of_work import DataRejected
 from tests.fakes.postgres.database import Tables
 
 
@@ -18,7 +19,7 @@ class FakeAttemptLog:
     async def add(self, attempts: Sequence[AttemptRecord]) -> None:
         added = {attempt.id: attempt for attempt in attempts}
         if len(added) < len(attempts) or added.keys() & self._tables.attempts.keys():
-            raise ValueError("An attempt is stored twice.")
+            raise DataRejected("An attempt is stored twice.")
         self._tables.attempts |= added
 
     async def stored(self, attempts: Sequence[tuple[UUID, UUID]]) -> set[UUID]:

@@ -34,8 +34,8 @@ class FakeIdempotencyStore:
         return row.answer
 
     async def finish(self, scope: str, key: str, answer: bytes) -> None:
-        row = self._tables.idempotency_keys[scope, key]
-        self._tables.idempotency_keys[scope, key] = replace(row, answer=answer)
+        if row := self._tables.idempotency_keys.get((scope, key)):
+            self._tables.idempotency_keys[scope, key] = replace(row, answer=answer)
 
 
 class FakeAuditLog:

@@ -52,6 +52,16 @@ def test_a_retry_lies_in_the_future_and_within_a_week(
         assert now < decision.at <= now + timedelta(seconds=MAX_WAIT_S)
 
 
+@pytest.mark.parametrize(("jitter", "expected_s"), [(0.0, 80.0), (0.25, 90.0), (0.5, 100.0), (0.75, 110.0)])
+def test_jitter_spreads_a_wait_both_ways_by_its_ratio(jitter: float, expected_s: float) -> None:
+    policy = RetryPolicy((0.0, 100.0), 0.2)
+    assert wait_s(TIMED_OUT, policy=policy, jitter=jitter) == pytest.approx(expected_s)
+
+
+def test_no_wait_is_longer_than_a_week() -> None:
+    assert wait_s(TIMED_OUT, policy=RetryPolicy((0.0, 30 * 86_400.0), 0.0)) == 7 * 86_400
+
+
 @given(st.lists(our.outcomes, min_size=13, max_size=13), our.retry_policies, our.jitters)
 def test_attempts_are_finite(outcomes: list[Outcome], policy: RetryPolicy, jitter: float) -> None:
     """Whatever receivers answer, a delivery ends after at most one attempt per entry of the schedule."""

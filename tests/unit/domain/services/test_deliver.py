@@ -16,7 +16,7 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.deliver import Deliverer
-from monitor.domain.services.leases import DESTINATION_FRESH_S, DeliverConfig
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.vocab import BodyFormat
 from monitor.domain.webhooks.destination import Destination
 from monitor.domain.webhooks.signatures import sign_v1, signed_content
@@ -223,10 +223,10 @@ async def test_a_destination_is_read_again_when_it_changes_or_grows_old(bench: B
 
     assert await signatures() == 1
     async with bench.unit_of_work() as uow:
-        await uow.webhooks.rotate_secret(webhook_id, b"n" * 32, overlap_s=DESTINATION_FRESH_S / 2)
+        await uow.webhooks.rotate_secret(webhook_id, b"n" * 32, overlap_s=15)
         await uow.commit()
     assert await signatures() == 2
-    bench.clock.advance(DESTINATION_FRESH_S - 1)
+    bench.clock.advance(29)
     assert await signatures() == 2
     bench.clock.advance(1)
     assert await signatures() == 1

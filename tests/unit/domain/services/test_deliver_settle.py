@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta, timezone
 from uuid import UUID
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +48,21 @@ async def test_a_success_is_written_everywhere_at_once(bench: Bench) -> None:
     expected = rollup_of([("ok", samples.OK.latency_ms)])
     assert bench.database.tables.minutes == {(webhook_id, minute): expected, (SYSTEM_ID, minute): expected}
     assert bench.lane(webhook_id).health.status is HealthStatus.HEALTHY
+
+
+async def test_a_retry_asked_for_during_the_last_attempt_is_made(bench: Bench) -> None:
+    await bench.webhook(retry=RetryPolicy((0.0, 60.0), 0.0))
+    await bench.deliverer.settle(await bench.sent(samples.REFUSED))
+    bench.clock.advance(60)
+    last = await bench.sent(samples.REFUSED)
+    async with bench.unit_of_work() as uow:
+        await uow.queue.requeue(last[0].delivery.id)
+        await uow.commit()
+    await bench.deliverer.settle(last)
+    assert bench.states() == []
+    bench.clock.advance(60)
+    await bench.deliverer.settle(await bench.sent())
+    assert bench.states() == [DeliveryState.DELIVERED]
 
 
 async def test_a_failure_waits_as_its_policy_says_until_the_attempts_are_used_up(bench: Bench) -> None:
@@ -351,4 +365,3 @@ async def test_every_delivery_is_counted_once_whatever_receivers_answer(outcomes
     assert len(tables.attempts) == made
     stored = [rollup for (id_, _), rollup in tables.minutes.items() if id_ == SYSTEM_ID]
     assert sum(rollup.attempts for rollup in stored) == made
-    assert msgspec.json.encode(list(tables.lanes.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -88,6 +88,26 @@ async def test_what_was_admitted_too_much_is_paid_back_before_more_is_admitted()
     assert await world.admits(1, 1) == 0
     world.now_s = 5.2
     assert await world.admits(1, 1) == 1
+
+
+async def test_what_is_admitted_during_a_report_is_charged_although_the_ledger_lacks_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(2, per_s=1.0, burst=10)
+    assert await world.admits(1, 4) == 4
+    await world.processes[1].report()
+    spend = world.ledger.spend
+
+    async def slowly(admitted: Mapping[str, int]) -> Sequence[float]:
+        spent_s = await spend(admitted)
+        assert await world.admits(0, 3) == 3
+        return spent_s
+
+    assert await world.admits(0, 5) == 5
+    monkeypatch.setattr(world.ledger, "spend", slowly)
+    await world.processes[0].report()
+    # Of ten, four and five were reported, and three came meanwhile.
+    assert await world.admits(0, 1) == 0
 
 
 async def test_a_refusal_says_when_to_come_back_also_in_debt() -> None:

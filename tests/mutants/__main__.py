@@ -1,0 +1,72 @@
+"""
+``python -m tests.mutants [WORD...]``: apply each mutant to a copy of the source, and run the tests that must notice it.
+
+Only mutants whose module or line contains a *WORD* are run. Prints those that are alive, and ends with status 1 if
+there are any.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.mutants.table import MUTANTS, Mutant
+
+ROOT = Path(__file__).parents[2]
+LONGEST_S = 300.0
+"""A mutant that hangs the tests is noticed, too."""
+
+
+def mutated(source: str, mutant: Mutant) -> str:
+    """Return *source* with *mutant*. Raises ``ValueError`` unless its line stands there once."""
+    if source.count(mutant.line) != 1:
+        raise ValueError(f"{mutant.module} holds {source.count(mutant.line)} times: {mutant.line}")
+    return source.replace(mutant.line, mutant.replacement)
+
+
+def is_alive(mutant: Mutant, folder: Path) -> bool:
+    """Whether the tests pass on a copy of the source with *mutant*, made in *folder*."""
+    package = folder / "monitor"
+    shutil.rmtree(package, ignore_errors=True)
+    shutil.copytree(ROOT / "src/monitor", package, ignore=shutil.ignore_patterns("__pycache__"))
+    module = package / mutant.module
+    module.write_text(mutated(module.read_text(encoding="utf-8"), mutant), encoding="utf-8")
+    tests = [f"tests/{name}" for name in mutant.tests.split()]
+    ours = {
+        "PYTHONPATH": str(folder),
+        "HYPOTHESIS_PROFILE": "mutants",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "examples"),
+    }
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **ours}, stdout=subprocess.DEVNULL) as run:
+        try:
+            status = run.wait(LONGEST_S)
+        except subprocess.TimeoutExpired:
+            # pytest tears its servers down when it is interrupted.
+            run.terminate()
+            return False
+    # Tests that failed are 1; what cannot be imported or collected proves nothing.
+    if status not in (0, 1):
+        raise RuntimeError(f"pytest ended with status {status}: {' '.join(command)}")
+    return status == 0
+
+
+def main(words: list[str]) -> int:
+    chosen = [one for one in MUTANTS if not words or any(word in one.module or word in one.line for word in words)]
+    alive = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, mutant in enumerate(chosen, 1):
+            lives = is_alive(mutant, Path(folder))
+            alive += [mutant] if lives else []
+            state = f"{number}/{len(chosen)} {'alive' if lives else 'killed'}"
+            print(f"{state}: {mutant.module}: {mutant.line!r} -> {mutant.replacement!r}", flush=True)
+    print(f"{len(chosen) - len(alive)} of {len(chosen)} killed")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
