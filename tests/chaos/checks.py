@@ -7,7 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
+from monitor.domain.ids import id_millis
 from tests.chaos.people import Registered
 from tests.chaos.producer import Promise
 from tests.chaos.receivers import Request
@@ -15,6 +17,9 @@ from tests.chaos.receivers import Request
 PLACE_S = 2.0
 """How far arrivals may be shifted against the claims that a rate limit counts: what waited in a worker for
 over a second is charged anew, and this process may be late in reading."""
+
+EDGE = 5
+"""Attempts that begin so shortly before the end of a minute that their ids are of the next one."""
 
 CRASHES = 5
 """Workers that must die with a delivery in hand before it is quarantined."""
@@ -42,8 +47,8 @@ class Ended:
     """Id and serial."""
     deliveries: list[dict[str, Any]]
     attempts: list[dict[str, Any]]
-    rollups: dict[str, tuple[int, int]]
-    """Attempts and failures by webhook."""
+    rollups: dict[tuple[str, int], tuple[int, int]]
+    """Attempts and failures by webhook and minute since 1970."""
 
 
 class Journals:
@@ -160,14 +165,22 @@ def attempts_made(journals: Journals, ended: Ended) -> Check:
 
 
 def rollups(ended: Ended) -> Check:
-    check = Check("rollups add up to the stored attempts")
-    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    check = Check("rollups: attempts and failures of each webhook and minute")
+    made: Counter[tuple[str, int, str]] = Counter()
     for row in ended.attempts:
-        counts[row["webhook_id"]][0] += 1
-        counts[row["webhook_id"]][1] += row["error"] is not None
-    for webhook_id in counts.keys() | ended.rollups.keys():
-        made, rolled = tuple(counts[webhook_id]), ended.rollups.get(webhook_id)
-        check.expect(made == rolled, f"{webhook_id}: {made} attempts and failures stored, {rolled} in the rollups")
+        minute = id_millis(UUID(row["id"])) // 60_000
+        made[row["webhook_id"], minute, "attempts"] += 1
+        made[row["webhook_id"], minute, "failures"] += row["error"] is not None
+    rolled: Counter[tuple[str, int, str]] = Counter()
+    for (webhook_id, minute), counts in ended.rollups.items():
+        rolled.update({(webhook_id, minute, what): n for what, n in zip(("attempts", "failures"), counts, strict=True)})
+    ahead: Counter[tuple[str, str]] = Counter()
+    for webhook_id, minute, what in sorted(made.keys() | rolled.keys()):
+        # An id may be some milliseconds ahead of the start that it stands for, and so fall into the next minute.
+        ahead[webhook_id, what] += rolled[webhook_id, minute, what] - made[webhook_id, minute, what]
+        check.expect(0 <= ahead[webhook_id, what] <= EDGE, f"{what} of {webhook_id} in {minute}: {ahead} too many")
+    for (webhook_id, what), count in ahead.items():
+        check.expect(count == 0, f"{what} of {webhook_id}: {count} more in the rollups than stored")
     return check
 
 

@@ -16,6 +16,8 @@ from tests.faults.system import Served
 
 TYPES = 4
 LARGEST = 5
+AT_ONCE = 2
+PAUSE_S = 0.3
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -43,7 +45,7 @@ class Promise:
 
 
 class JournalingProducer(Producer):
-    """Posts until it is stopped. ``unexpected`` holds answers that are neither 202 nor 503."""
+    """Posts as far as it is allowed to, until it is stopped. ``unexpected`` holds answers other than 202 and 503."""
 
     def __init__(self, session: aiohttp.ClientSession, servers: Sequence[Served], rng: Random) -> None:
         super().__init__(session, servers, TYPES)
@@ -60,12 +62,13 @@ class JournalingProducer(Producer):
 
     def stop(self) -> None:
         self._stopping.set()
+        self.allow(AT_ONCE)
 
-    async def run(self, *, at_once: int, pause_s: float) -> None:
-        """Post with pauses of up to *pause_s*; returns once all that was posted is accepted."""
+    async def run(self) -> None:
+        """Returns once it was stopped and all that it posted is accepted."""
 
         async def post_on() -> None:
-            while not self._stopping.is_set():
+            while await self._allowed.acquire() and not self._stopping.is_set():
                 number, self._number = self._number, self._number + 1
                 posted_at = time.monotonic()
                 answers = await self._accepted(number)
@@ -73,10 +76,10 @@ class JournalingProducer(Producer):
                     Promise(a.id, a.type, f"{number}-{i}", posted_at, time.monotonic(), a.deliveries)
                     for i, a in enumerate(answers)
                 ]
-                await asyncio.sleep(self._rng.uniform(0.1, pause_s))
+                await asyncio.sleep(self._rng.uniform(0.0, PAUSE_S))
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
+            for _ in range(AT_ONCE):
                 group.create_task(post_on())
 
     async def post(self, number: int) -> list[str]:

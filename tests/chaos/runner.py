@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,7 +36,8 @@ from tests.chaos.state import (
 from tests.faults.system import System, make_template, system
 
 SHORT_MINUTES = 0.5
-DRAINED_S = 150.0
+DRAINED_S = 300.0
+BATCHES_PER_STEP = 2
 PRODUCED_S = 60.0
 LONG_SCHEDULE = {"schedule_s": [0.0, *[1.0] * 49], "jitter_ratio": 0.2}
 SHORT_SCHEDULE = {"schedule_s": [0.0, 0.5, 0.5], "jitter_ratio": 0.2}
@@ -99,13 +101,15 @@ def _tcp(url: str) -> Connect:
     return lambda: asyncio.open_connection("127.0.0.1", port)
 
 
-async def harm(chaos: Chaos, steps: Sequence[Step]) -> None:
+async def harm(chaos: Chaos, steps: Sequence[Step], producer: JournalingProducer) -> None:
     """Carry out *steps*, lane beside lane; one that cannot be carried out is a violation, and the next one follows."""
     began_at = time.monotonic()
 
     async def play(lane: str) -> None:
         for step in [one for one in steps if one.lane == lane]:
             await asyncio.sleep(max(0.0, began_at + step.at_s - time.monotonic()))
+            # As much traffic for each step, however slow the machine is.
+            producer.allow(BATCHES_PER_STEP)
             try:
                 await chaos.do(step)
             except Exception as error:  # noqa: BLE001 - reported with the others
@@ -122,8 +126,8 @@ async def judged(chaos: Chaos, seed: int, steps: Sequence[Step]) -> list[Check]:
     try:
         async with chaos.system.session() as session:
             producer = JournalingProducer(session, chaos.servers, Random(seed + 1))
-            producing = asyncio.create_task(producer.run(at_once=2, pause_s=0.5))
-            await harm(chaos, steps)
+            producing = asyncio.create_task(producer.run())
+            await harm(chaos, steps, producer)
             say("healed; the traffic ends")
             heal(chaos)
             producer.stop()
@@ -201,4 +205,6 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=SHORT_MINUTES, help="how long the faults go on")
     parser.add_argument("--seed", type=int, default=1, help="what happens")
     arguments = parser.parse_args()
+    # What a time limit ends, too, ends what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return asyncio.run(run(arguments.seed, arguments.minutes))

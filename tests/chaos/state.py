@@ -98,16 +98,16 @@ async def ended(system: System) -> Ended:
         "SELECT id::text, event_id::text, webhook_id::text, state, attempts, last_status_code, last_error"
         " FROM deliveries_finished"
     )
-    attempts = await fetch("SELECT webhook_id::text, event_id::text, status_code, error FROM attempts")
+    attempts = await fetch("SELECT id::text, webhook_id::text, event_id::text, status_code, error FROM attempts")
     rollups = await fetch(
-        "SELECT webhook_id::text AS id, sum(attempts)::int AS made, sum(failures)::int AS failed FROM rollups_minute"
-        " WHERE webhook_id <> '00000000-0000-0000-0000-000000000000' GROUP BY 1"
+        "SELECT webhook_id::text AS id, bucket_at, attempts, failures FROM rollups_minute"
+        " WHERE webhook_id <> '00000000-0000-0000-0000-000000000000'"
     )
     return Ended(
         [(row["id"], json.loads(row["payload"])["serial"]) for row in events],
         [dict(row) for row in deliveries],
         [dict(row) for row in attempts],
-        {row["id"]: (row["made"], row["failed"]) for row in rollups},
+        {(row["id"], int(row["bucket_at"].timestamp()) // 60): (row["attempts"], row["failures"]) for row in rollups},
     )
 
 
