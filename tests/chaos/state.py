@@ -96,7 +96,9 @@ async def ended(system: System) -> Ended:
     events = await fetch("SELECT id::text, payload FROM events WHERE type LIKE 'chaos.%'")
     deliveries = await fetch(
         "SELECT id::text, event_id::text, webhook_id::text, state, attempts, last_status_code, last_error"
-        " FROM deliveries_finished"
+        " FROM deliveries_finished UNION ALL"
+        " SELECT id::text, event_id::text, webhook_id::text, 'pending', attempts, last_status_code, last_error"
+        " FROM deliveries"
     )
     attempts = await fetch("SELECT id::text, webhook_id::text, event_id::text, status_code, error FROM attempts")
     rollups = await fetch(
