@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import asyncpg
@@ -50,6 +51,8 @@ class Chaos:
 
     async def do(self, step: Step) -> None:
         self.done[step.name] += 1
+        if step.lane in {"processes", "stores"}:
+            print(f"{datetime.now(UTC):%H:%M:%S}  {step.name}", flush=True)
         if step.lane == "moods":
             self.hostile[step.number % len(self.hostile)].mood = step.name
         elif step.lane == "people":

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -128,7 +129,7 @@ async def judged(chaos: Chaos, seed: int, steps: Sequence[Step]) -> list[Check]:
             producer = JournalingProducer(session, chaos.servers, Random(seed + 1))
             producing = asyncio.create_task(producer.run())
             await harm(chaos, steps, producer)
-            say("healed; the traffic ends")
+            say(f"healed at {datetime.now(UTC):%H:%M:%S}; the traffic ends")
             heal(chaos)
             producer.stop()
             async with asyncio.timeout(PRODUCED_S):
