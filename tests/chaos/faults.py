@@ -73,6 +73,20 @@ class Chaos:
         await self.servers[i].process.stop(signal.SIGKILL)
         self.servers[i] = await self._started(lambda: self.system.serve(port))
 
+    async def restart_worker(self, number: int) -> None:
+        """End one as a deployment does; it gives back what it holds, and exits with 0."""
+        i = number % len(self.workers)
+        code = await self.workers[i].stop()
+        assert code == 0, f"a worker that was told to end exited with {code}"
+        self.workers[i] = await self._started(self.system.work)
+
+    async def restart_server(self, number: int) -> None:
+        i = number % len(self.servers)
+        port = self.servers[i].port
+        code = await self.servers[i].process.stop()
+        assert code == 0, f"a server that was told to end exited with {code}"
+        self.servers[i] = await self._started(lambda: self.system.serve(port))
+
     async def stop_worker(self, number: int) -> None:
         await self._asleep(self.workers[number % len(self.workers)], LEASE_S + 1.5)
 
@@ -120,6 +134,12 @@ class Chaos:
         await self.system.database.fetch(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
         await self.system.database.fetch("SELECT pg_reload_conf()")
 
+    async def cut_database(self, number: int) -> None:
+        self.database_proxy.cut()
+
+    async def swallow_database(self, number: int) -> None:
+        await self._spoiled(self.database_proxy, "swallow")
+
     async def cut_transaction(self, number: int) -> None:
         if (link := await self._in_transaction()) is not None:
             link.cut()
@@ -158,20 +178,21 @@ class Chaos:
         self.redis_proxy.cut()
 
     async def garble_redis(self, number: int) -> None:
-        await self._spoiled("garble")
+        await self._spoiled(self.redis_proxy, "garble")
 
     async def delay_redis(self, number: int) -> None:
-        await self._spoiled("delay")
+        await self._spoiled(self.redis_proxy, "delay")
 
     async def swallow_redis(self, number: int) -> None:
-        await self._spoiled("swallow")
+        await self._spoiled(self.redis_proxy, "swallow")
 
-    async def _spoiled(self, mode: str) -> None:
-        self.redis_proxy.mode = mode
+    @staticmethod
+    async def _spoiled(proxy: Proxy, mode: str) -> None:
+        proxy.mode = mode
         try:
             await asyncio.sleep(BAD_S)
         finally:
-            self.redis_proxy.mode = "pass"
+            proxy.mode = "pass"
 
     # Rows of another version -----------------------------------------------------------------------------------------
 
@@ -193,6 +214,14 @@ class Chaos:
                 "UPDATE webhooks SET labels = '{}' WHERE id = $1",
             )
             webhook.unsure[-1] = (began_at, time.monotonic())
+
+    async def poison_lane(self, number: int) -> None:
+        if (webhook := self.people.some(number, "plain")) is not None:
+            await self._poisoned(
+                webhook,
+                "UPDATE webhook_lanes SET breaker_state = 'of_a_newer_version' WHERE webhook_id = $1",
+                "UPDATE webhook_lanes SET breaker_state = 'closed' WHERE webhook_id = $1",
+            )
 
     async def _poisoned(self, webhook: Registered, harm: str, heal: str) -> None:
         webhook.poisoned = True

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from random import Random
 
 PROCESSES = (
-    "kill_worker", "stop_worker", "kill_server", "stop_server", "kill_worker", "unwritable_log",
+    "kill_worker", "stop_worker", "kill_server", "stop_server", "kill_worker", "unwritable_log", "restart_worker",
+    "restart_server",
 )  # fmt: skip
 STORES = (
     "crash_database", "read_only", "cut_transaction", "swallow_transaction", "kill_redis", "stop_redis", "flush_redis",
     "garble_redis", "cut_redis", "delay_redis", "swallow_redis", "poison_retry", "poison_labels", "poison_replay",
-    "poison_notification", "poison_outbox",
+    "poison_notification", "poison_outbox", "poison_lane", "cut_database", "swallow_database",
 )  # fmt: skip
 MOODS = (
     "slow", "hang", "error", "throttle", "interims", "reset", "garbage", "early", "twice", "script", "error", "ok",

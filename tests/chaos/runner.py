@@ -37,6 +37,9 @@ from tests.chaos.state import (
 from tests.faults.system import System, make_template, system
 
 SHORT_MINUTES = 0.5
+SHORT_SEED = 14
+"""Meets most kinds of faults in the short form."""
+
 DRAINED_S = 300.0
 BATCHES_PER_STEP = 2
 PRODUCED_S = 60.0
@@ -204,7 +207,7 @@ async def run(seed: int, minutes: float) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="nox -s chaos --", description=__doc__)
     parser.add_argument("--minutes", type=float, default=SHORT_MINUTES, help="how long the faults go on")
-    parser.add_argument("--seed", type=int, default=1, help="what happens")
+    parser.add_argument("--seed", type=int, default=SHORT_SEED, help="what happens")
     arguments = parser.parse_args()
     # What a time limit ends, too, ends what it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
