@@ -211,6 +211,16 @@ def faults(session: nox.Session) -> None:
 
 
 @in_dev
+def chaos(session: nox.Session) -> None:
+    """
+    Faults that a seed chooses, under traffic, judged by journals: ``nox -s chaos -- --minutes 10 --seed 7``.
+
+    Without arguments it is short, with one seed.
+    """
+    run(session, "python", "-m", "tests.chaos", *session.posargs)
+
+
+@in_dev
 def cache(session: nox.Session) -> None:
     """The long forms of the cache's tests: 60 s in 4 processes, a million keys, 500 stories of the state machine."""
     machine = ("tests/unit/cache/test_machine.py", "tests/unit/cache/test_mutants.py")

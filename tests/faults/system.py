@@ -129,6 +129,14 @@ class System:
         await eventually(ready, within_s=PATIENCE_S)
         return Served(process, port, client)
 
+    def configure(self, **settings: str) -> None:
+        """Change settings of the processes that are started from now on."""
+        self._env |= {f"MONITOR_{name}": value for name, value in settings.items()}
+
+    async def work_unlogged(self) -> Running:
+        """Start a worker whose log cannot be written, for its disk is full; whether it works must show elsewhere."""
+        return await self._stack.enter_async_context(running("work", env=self._env, log=Path("/dev/full")))
+
     async def work(self, *, module: str = "monitor", **settings: str) -> Running:
         """Start a worker and wait until it works."""
         process = await self._start("work", module=module, **settings)
@@ -162,6 +170,10 @@ class System:
             return bool(await self.database.value("SELECT NOT EXISTS (SELECT FROM deliveries)"))
 
         await eventually(empty, within_s=within_s)
+
+    @property
+    def logs(self) -> list[Path]:
+        return [*self._logs]
 
     def errors(self) -> list[str]:
         """Return what processes logged as an error. An outage is none: what is foreseen is a warning."""

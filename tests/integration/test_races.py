@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from monitor.bootstrap.container import Container
+from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.replay import Replay
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import Deliverer
@@ -74,6 +75,26 @@ async def test_a_change_of_a_webhook_waits_for_the_first_look_at_it_and_not_the_
         assert (await changing).status_code in {200, 204}
     finally:
         await looking.close()
+
+
+async def test_a_deletion_waits_for_events_that_are_being_accepted_and_cancels_their_deliveries(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
+    webhook = await api.create(receiver.url)
+    async with parts.unit_of_work() as uow:
+        event = samples.event(parts.clock)
+        (subscription,) = await uow.events.subscriptions({event.type})
+        deleting = asyncio.create_task(api.call("DELETE", f"webhooks/{webhook['id']}"))
+
+        async def ended_or_waits() -> bool:
+            return deleting.done() or await _is_waiting(parts)
+
+        await eventually(ended_or_waits)
+        await uow.events.add([event], [NewDelivery(parts.clock.new_id(), event.id, subscription.webhook_id)])
+        await uow.commit()
+    assert (await deleting).status_code == 204
+    (delivery,) = (await api.read("deliveries", params={"event_id": str(event.id)}))["items"]
+    assert delivery["state"] == "cancelled"
 
 
 async def _disable(parts: Container, webhook_id: UUID) -> None:

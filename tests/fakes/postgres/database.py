@@ -160,6 +160,7 @@ class FakeDatabase:
         self.answers_lost = False
         self.falls_after_commit = False
         self.locked: set[UUID] = set()
+        self.locked_once: set[UUID] = set()
         self.domain_events: list[DomainEvent] = []
 
     def require_up(self) -> None:

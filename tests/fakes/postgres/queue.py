@@ -23,19 +23,29 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class FakeDeliveryQueue:
-    """Locks nothing, since transactions take turns; only the lanes in ``FakeDatabase.locked`` are skipped as locked."""
+    """Locks nothing, since transactions take turns; only the lanes in ``FakeDatabase.locked`` are skipped as locked,
+    and those in ``locked_once`` at the first look."""
 
-    def __init__(self, tables: Tables, now: datetime, woken: set[UUID], locked: Collection[UUID] = frozenset()) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        now: datetime,
+        woken: set[UUID],
+        locked: Collection[UUID] = frozenset(),
+        locked_once: set[UUID] | None = None,
+    ) -> None:
         self._tables = tables
         self._now = now
         self._woken = woken
         self._locked = locked
+        self._locked_once = set() if locked_once is None else locked_once
 
     async def clock(self) -> datetime:
         return self._now
 
     async def lock_lanes(self, webhook_ids: Collection[UUID], *, wait: bool = True) -> dict[UUID, Lane]:
-        wanted = sorted(set(webhook_ids) if wait else set(webhook_ids) - set(self._locked))
+        wanted = sorted(set(webhook_ids) if wait else set(webhook_ids) - set(self._locked) - self._locked_once)
+        self._locked_once.clear()
         return {id_: self._lane(id_) for id_ in wanted if id_ in self._tables.lanes}
 
     async def locked_elsewhere(self, webhook_ids: Collection[UUID]) -> set[UUID]:

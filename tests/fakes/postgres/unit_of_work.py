@@ -67,7 +67,7 @@ class FakeUnitOfWork:
         self._tables = tables = self._database.tables.copy()
         self.webhooks = FakeWebhookRepository(tables, self.now)
         self.events = FakeEventLog(tables, self.now, self._woken)
-        self.queue = FakeDeliveryQueue(tables, self.now, self._woken, self._database.locked)
+        self.queue = FakeDeliveryQueue(tables, self.now, self._woken, self._database.locked, self._database.locked_once)
         self.attempts = FakeAttemptLog(tables)
         self.idempotency = FakeIdempotencyStore(tables, self.now)
         self.audit = FakeAuditLog(tables, clock, self.now)

@@ -80,7 +80,7 @@ class DeliveryQueue(Protocol):
         ...
 
     async def locked_elsewhere(self, webhook_ids: Collection[UUID]) -> set[UUID]:
-        """Return those of these lanes that another transaction has locked."""
+        """Return those of these lanes that another transaction has locked, and lock the others."""
         ...
 
     async def lock_ready_lanes(

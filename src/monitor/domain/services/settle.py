@@ -68,7 +68,11 @@ async def settle(
     behind = uow.now - clock.now()
     # Results of one locked lane must not keep those of all others waiting.
     lanes = await uow.queue.lock_lanes({sent.delivery.webhook_id for sent in batch}, wait=False)
-    elsewhere = await _locked_elsewhere(uow, {sent.delivery.webhook_id for sent in batch} - lanes.keys())
+    missing = {sent.delivery.webhook_id for sent in batch} - lanes.keys()
+    elsewhere = await _locked_elsewhere(uow, missing)
+    if freed := missing - elsewhere:
+        # Freed between the two looks, for all that is known; only what is missing now cannot be read.
+        lanes |= await uow.queue.lock_lanes(freed, wait=False)
     locked = [sent for sent in batch if sent.delivery.webhook_id in elsewhere]
     batch = [sent for sent in batch if sent.delivery.webhook_id not in elsewhere]
     fenced = await uow.queue.fence([(sent.delivery.id, sent.delivery.fencing_token) for sent in batch])

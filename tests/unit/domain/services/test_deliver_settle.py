@@ -65,6 +65,17 @@ async def test_a_retry_asked_for_during_the_last_attempt_is_made(bench: Bench) -
     assert bench.states() == [DeliveryState.DELIVERED]
 
 
+async def test_a_lane_that_is_freed_between_two_looks_is_judged_by_its_own_policy(bench: Bench) -> None:
+    webhook_id = await bench.webhook(retry=RetryPolicy((0.0, 1.0), 0.0))
+    sent = await bench.sent(samples.REFUSED)
+    bench.database.locked_once.add(webhook_id)
+    settlement = await bench.deliverer.settle(sent)
+    assert (settlement.settled, settlement.locked) == (1, [])
+    [waiting] = bench.database.tables.deliveries.values()
+    assert waiting.due_at == START + timedelta(seconds=1)
+    assert bench.lane(webhook_id).recent == ("503",)
+
+
 async def test_a_failure_waits_as_its_policy_says_until_the_attempts_are_used_up(bench: Bench) -> None:
     await bench.webhook(retry=RetryPolicy((0.0, 60.0), 0.0))
     await bench.deliverer.settle(await bench.sent(samples.REFUSED))

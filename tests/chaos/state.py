@@ -1,0 +1,223 @@
+"""What is asked of the running system once everything has healed: nothing waits, leaks, or went wrong in the log."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import psutil
+
+from tests.chaos.checks import Check, Ended
+from tests.chaos.faults import Chaos
+from tests.chaos.feed import Follower
+from tests.chaos.producer import JournalingProducer
+from tests.faults.system import System
+from tests.integration.processes import Running
+from tests.integration.support import eventually
+
+MORE_FILES = 60
+"""Open files beyond those at the begin: pooled connections to receivers, database and Redis."""
+
+MORE_MIB = 96
+CONNECTIONS = 24
+"""To the database, of one process: two pools of 8, those reserved, one that listens."""
+
+SETTLED_S = 90.0
+
+QUEUES = {
+    "deliveries": "SELECT count(*) FROM deliveries",
+    "event outbox": "SELECT count(*) FROM event_outbox",
+    "alert notifications": "SELECT count(*) FROM alert_notifications",
+    "unfinished replays": "SELECT count(*) FROM replays WHERE finished_at IS NULL",
+    "transactions left open": (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'monitor' AND xact_start < clock_timestamp() - interval '12 s'"
+    ),
+}
+EXPLAINED = {"row_unreadable": ("poison",), "lease_renewal_stopped": ("swallow_transaction", "stop_worker")}
+"""Errors in the log that a fault explains, by the begin of the fault's name. The leases here are shorter than the time
+for which a process that sleeps or vanished inside a transaction keeps the lanes that it has locked."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a process holds."""
+
+    files: int
+    mib: float
+
+    @classmethod
+    def of(cls, process: Running) -> Footprint:
+        found = psutil.Process(process.pid)
+        return cls(found.num_fds(), found.memory_info().rss / 2**20)
+
+
+async def holds_in_time(holds: Callable[[], Awaitable[bool]], within_s: float = SETTLED_S) -> bool:
+    try:
+        await eventually(holds, within_s=within_s)
+    except AssertionError:
+        return False
+    return True
+
+
+async def queues_drain(chaos: Chaos, within_s: float) -> Check:
+    """Wait until nothing waits, doing what an operator does meanwhile."""
+    check = Check("nothing is stuck: queues, outboxes, replays, transactions")
+    left: dict[str, int] = {}
+    deadline = time.monotonic() + within_s
+
+    async def empty() -> bool:
+        await chaos.people.recover()
+        for name, sql in QUEUES.items():
+            left[name] = await chaos.system.database.value(sql)
+        return not any(left.values()) or time.monotonic() > deadline
+
+    await eventually(empty, within_s=within_s + SETTLED_S)
+    for name, count in left.items():
+        check.expect(count == 0, f"{count} {name} left: {await _sample(chaos.system, name)}")
+    return check
+
+
+async def _sample(system: System, name: str) -> str:
+    if name != "deliveries":
+        return ""
+    sql = (
+        "SELECT d.*, l.breaker_state, l.breaker_until, l.throttled_until, w.name, w.enabled, w.paused_at, now()"
+        " FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN webhook_lanes l ON l.webhook_id = w.id LIMIT 3"
+    )
+    return str([dict(row) for row in await system.database.fetch(sql)])
+
+
+async def ended(system: System) -> Ended:
+    fetch = system.database.fetch
+    events = await fetch("SELECT id::text, payload FROM events WHERE type LIKE 'chaos.%'")
+    deliveries = await fetch(
+        "SELECT id::text, event_id::text, webhook_id::text, state, attempts, last_status_code, last_error"
+        " FROM deliveries_finished UNION ALL"
+        " SELECT id::text, event_id::text, webhook_id::text, 'pending', attempts, last_status_code, last_error"
+        " FROM deliveries"
+    )
+    attempts = await fetch("SELECT id::text, webhook_id::text, event_id::text, status_code, error FROM attempts")
+    rollups = await fetch(
+        "SELECT webhook_id::text AS id, bucket_at, attempts, failures FROM rollups_minute"
+        " WHERE webhook_id <> '00000000-0000-0000-0000-000000000000'"
+    )
+    return Ended(
+        [(row["id"], json.loads(row["payload"])["serial"]) for row in events],
+        [dict(row) for row in deliveries],
+        [dict(row) for row in attempts],
+        {(row["id"], int(row["bucket_at"].timestamp()) // 60): (row["attempts"], row["failures"]) for row in rollups},
+    )
+
+
+async def api_agrees(chaos: Chaos, producer: JournalingProducer, stored: Ended) -> Check:
+    """What the API shows of the last events is what is stored."""
+    check = Check("the API shows the stored states")
+    states: dict[str, Counter[str]] = {}
+    for row in stored.deliveries:
+        states.setdefault(row["event_id"], Counter())[row["state"]] += 1
+    for promise in producer.all[-20:]:
+        shown = (await chaos.people.call("GET", f"deliveries?event_id={promise.id}")).json()["items"]
+        expected = states.get(promise.id, Counter())
+        check.expect(Counter(item["state"] for item in shown) == expected, f"event {promise.id}: {shown}, {expected}")
+    return check
+
+
+async def keys_repeat(producer: JournalingProducer) -> Check:
+    check = Check("a repeated key answers the same events")
+    for number in [*producer.promises][:: max(1, len(producer.promises) // 30)]:
+        known = [promise.id for promise in producer.promises[number]]
+        check.expect(await producer.post(number) == known, f"key chaos-{number}")
+    return check
+
+
+async def feed_is_whole(chaos: Chaos, followers: list[Follower]) -> Check:
+    check = Check("live feed: no gap, repeat or difference within an epoch, and the right state in the end")
+    first, second = followers
+    for follower in followers:
+        check.tried += follower.frames
+        check.violations += follower.violations
+    for key in first.seen.keys() & second.seen.keys():
+        check.expect(first.seen[key] == second.seen[key], f"{key}: {first.seen[key]} and {second.seen[key]}")
+    wrong: list[str] = []
+
+    async def current() -> bool:
+        wrong.clear()
+        for webhook in chaos.people.webhooks:
+            if webhook.alive:
+                health = (await chaos.people.call("GET", f"webhooks/{webhook.id}")).json()["health"]["status"]
+                for follower in followers:
+                    known = follower.statuses.get(webhook.id)
+                    if known is not None and known != health:
+                        wrong.append(f"{follower.name}: {webhook.hook.name} is {health}, the feed says {known}")
+        return not wrong
+
+    await holds_in_time(current)
+    check.tried += len(chaos.people.webhooks)
+    check.violations += wrong
+    return check
+
+
+async def nothing_leaked(chaos: Chaos, before: dict[str, Footprint]) -> Check:
+    check = Check("nothing leaked: files, memory, connections")
+    running = {"serve": [server.process for server in chaos.servers], "work": chaos.workers}
+    for role, processes in running.items():
+        for process in processes:
+            alive = process.process.returncode is None
+            check.expect(alive, f"{role} {process.pid} ended")
+            if alive:
+                await _bounded(check, role, process, before[role])
+    if chaos.unlogged is not None:
+        check.expect(chaos.unlogged.process.returncode is None, "the worker with an unwritable log ended")
+    count = len(running["serve"]) + len(running["work"]) + (chaos.unlogged is not None)
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'monitor'"
+    check.expect(
+        await holds_in_time(lambda: _at_most(chaos.system, sql, CONNECTIONS * count)), "connections to the database"
+    )
+    return check
+
+
+async def _at_most(system: System, sql: str, bound: int) -> bool:
+    return bool(await system.database.value(sql) <= bound)
+
+
+async def _bounded(check: Check, role: str, process: Running, before: Footprint) -> None:
+    async def few() -> bool:
+        return Footprint.of(process).files <= before.files + MORE_FILES
+
+    fits = await holds_in_time(few)
+    now = Footprint.of(process)
+    check.expect(fits, f"{role} {process.pid}: {now.files} open files, {before.files} at the begin")
+    check.expect(now.mib <= before.mib + MORE_MIB, f"{role} {process.pid}: {now.mib:.0f} MiB, {before.mib:.0f} before")
+    waiting = [c for c in psutil.Process(process.pid).net_connections() if c.status == psutil.CONN_CLOSE_WAIT]
+    check.expect(len(waiting) <= 2, f"{role} {process.pid}: {len(waiting)} connections that the peer closed are kept")
+
+
+async def everyone_ready(chaos: Chaos) -> Check:
+    check = Check("every server is ready")
+    for server in chaos.servers:
+        check.expect(await holds_in_time(server.client.ready), f"port {server.port}")
+    return check
+
+
+def log_is_clean(chaos: Chaos) -> Check:
+    check = Check("nothing in the logs that no fault explains")
+    for log in chaos.system.logs:
+        for line in log.read_text().splitlines():
+            check.expect(_explained(chaos, line), f"{log.name}: {line[:1500]}")
+    return check
+
+
+def _explained(chaos: Chaos, line: str) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        # A process that begins during an outage may end with one line.
+        return chaos.exits > 0 and line.startswith("monitor ")
+    if entry.get("level") not in {"error", "critical"}:
+        return True
+    faults = EXPLAINED.get(entry.get("event", ""), ())
+    return any(name.startswith(faults) for name in chaos.done)

@@ -1,0 +1,119 @@
+"""The checks of the chaos session find what they are there for."""
+
+from __future__ import annotations
+
+from random import Random  # noqa: TID251 - one number, one story
+from typing import Any
+
+import pytest
+
+from tests.chaos.checks import Check, Ended, Journals, judge
+from tests.chaos.feed import Follower
+from tests.chaos.people import Registered
+from tests.chaos.plan import LANES, plan
+from tests.chaos.producer import Promise
+from tests.chaos.receivers import Hook, Request
+
+IDS = [f"01a22b83-39ff-7f08-8d98-00000000000{i}" for i in range(10)]
+WEBHOOK = IDS[9]
+
+
+class Story:
+    """Three accepted events, received in their order by an ordered webhook; a test spoils one thing."""
+
+    def __init__(self, kind: str = "ordered", **members: Any) -> None:
+        self.hook = Hook(f"{kind}0", Random(1))
+        spec = {"event_types": ["chaos.0"], "retry": {"schedule_s": [0, 1]}, "ordered": kind == "ordered", **members}
+        self.webhook = Registered(WEBHOOK, self.hook, spec, asked_at=0.0, known_at=1.0)
+        self.promises = [Promise(IDS[i], "chaos.0", f"{i}-0", 2.0 + i, 2.5 + i, 1) for i in range(3)]
+        self.hook.journal = [self.request(i, 10.0 + i) for i in range(3)]
+        self.events = [(promise.id, promise.serial) for promise in self.promises]
+        self.deliveries = [self.delivery(i) for i in range(3)]
+        self.attempts = [
+            {"id": IDS[i], "webhook_id": WEBHOOK, "event_id": IDS[i], "status_code": 200, "error": None}
+            for i in range(3)
+        ]
+        self.rollups = {(WEBHOOK, int(IDS[0].replace("-", "")[:12], 16) // 60_000): (3, 0)}
+
+    @staticmethod
+    def request(i: int, at: float, *, said_ok: bool | None = True, beside: int = 1) -> Request:
+        return Request(at, IDS[i], "/", beside, "ok", said_ok, ended_at=at)
+
+    @staticmethod
+    def delivery(i: int, state: str = "delivered") -> dict[str, Any]:
+        return {"id": IDS[i], "event_id": IDS[i], "webhook_id": WEBHOOK, "state": state, "attempts": 1}
+
+    def broken(self) -> list[str]:
+        ended = Ended(self.events, self.deliveries, self.attempts, self.rollups)
+        return [check.name.split(":")[0] for check in self.checks(ended) if check.violations]
+
+    def checks(self, ended: Ended) -> list[Check]:
+        return judge(Journals(self.promises, [self.webhook], deaths=0), ended)
+
+
+def test_a_good_story_breaks_nothing() -> None:
+    assert Story().broken() == []
+
+
+def test_what_was_received_in_another_order_is_found() -> None:
+    story = Story()
+    story.hook.journal.reverse()
+    assert story.broken() == ["ordered webhooks"]
+
+
+def test_a_repeat_after_a_kill_is_no_disorder() -> None:
+    story = Story()
+    story.hook.journal.append(story.request(0, 20.0))
+    assert story.broken() == []
+
+
+def test_what_is_delivered_and_was_never_received_is_found() -> None:
+    story = Story()
+    del story.hook.journal[1]
+    assert story.broken() == [
+        "every delivery was received with 2xx, or ended rightly",
+        "no attempt with 2xx that no receiver answered so",
+    ]
+
+
+@pytest.mark.parametrize("state", ["pending", "failed", "cancelled", "quarantined"])
+def test_an_end_without_a_reason_is_found(state: str) -> None:
+    story = Story()
+    story.deliveries[1] = story.delivery(1, state)
+    assert story.broken() == ["every delivery was received with 2xx, or ended rightly"]
+
+
+def test_a_lost_delivery_and_a_lost_event_are_found() -> None:
+    story = Story()
+    del story.deliveries[1]
+    assert story.broken() == ["a delivery for each subscriber of an accepted event"]
+    del story.events[1]
+    assert "one stored event for each key that was answered 202" in story.broken()
+
+
+def test_more_at_once_and_more_in_time_than_allowed_is_found() -> None:
+    story = Story("limited", max_concurrency=1, rate_limit={"per_s": 1, "burst": 1})
+    story.hook.journal = [story.request(i % 3, 10.0 + i / 100) for i in range(4)]
+    assert story.broken() == ["never more in any time than the rate limit allows"]
+    story.hook.journal = [story.request(i % 3, 10.0 + 2 * i, beside=2) for i in range(4)]
+    assert story.broken() == ["never more at once than max_concurrency (one, if ordered)"]
+
+
+def test_rollups_that_miss_an_attempt_are_found() -> None:
+    story = Story()
+    story.rollups = dict.fromkeys(story.rollups, (2, 0))
+    assert story.broken() == ["rollups"]
+
+
+@pytest.mark.parametrize(("seqs", "wrong"), [([1, 2, 3], 0), ([1, 3], 1), ([1, 1], 1)])
+def test_a_gap_or_a_repeat_of_the_live_feed_is_found(seqs: list[int], wrong: int) -> None:
+    follower = Follower("client", [], "", 0)
+    follower.take({"type": "snapshot", "epoch": "e", "seq": 0, "data": {"webhooks": []}})
+    for seq in seqs:
+        follower.take({"type": "alert_new", "epoch": "e", "seq": seq, "data": {}})
+    assert len(follower.violations) == wrong
+
+
+def test_a_seed_is_a_schedule_and_a_long_one_deals_every_card() -> None:
+    assert plan(7, 30.0) == plan(7, 30.0) != plan(8, 30.0)
+    assert {step.name for step in plan(7, 120.0)} == {name for cards, _, _ in LANES.values() for name in cards}
