@@ -60,7 +60,7 @@ async def rows_read(connection: asyncpg.Connection, statement: str, *args: objec
 
 async def test_a_claim_beside_a_stuck_key_reads_a_bounded_number_of_rows(parts: Container) -> None:
     made = await samples.add_webhook(parts.unit_of_work, parts.clock, ordered="key", max_concurrency=100)
-    lease = ([made.id], [10], timedelta(seconds=30), "worker-1", [])
+    lease: tuple[object, ...] = ([made.id], [10], timedelta(seconds=30), "worker-1", [])
     async with sql(parts) as connection:
         await connection.execute(FILL, made.id, BACKLOG, KEYS, KEYS, False, await an_event(parts))
         # As autovacuum does within a minute.
@@ -97,7 +97,7 @@ async def test_a_claim_in_front_of_a_large_replay_reads_a_bounded_number_of_rows
         [new] = await samples.add_deliveries(parts.unit_of_work, parts.clock, made.id)
         if analyzed:
             await connection.execute("ANALYZE deliveries")
-        lease = ([made.id], [1], timedelta(seconds=30), "worker-1", [])
+        lease: tuple[object, ...] = ([made.id], [1], timedelta(seconds=30), "worker-1", [])
         reads = {
             "lease": await rows_read(connection, LEASE_HEADS, *lease),
             "ready": await rows_read(connection, LOCK_READY_LANES, None, 200, []),

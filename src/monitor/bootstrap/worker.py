@@ -65,6 +65,7 @@ def build_scheduler(container: Container) -> Scheduler:
             "replay": (EVALUATE_S, ReplayCommands(c.unit_of_work, c.clock).run),
             "maintain_partitions": (3600.0, keeper.maintain_partitions),
             "purge": (600.0, keeper.purge),
+            "advance_lines": (600.0, keeper.advance_lines),
             "reseal": (600.0, keeper.reseal),
             "compact_rollups": (60.0, RollupCompactor(c.database).compact),
         }

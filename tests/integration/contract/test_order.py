@@ -93,6 +93,20 @@ async def test_a_stuck_key_holds_no_other_and_says_what_holds_it(world: World) -
     assert await take_by_key(world, made.id) == [stuck[1]]
 
 
+async def test_a_webhook_shows_the_key_that_is_held_and_not_one_that_is_under_way(world: World) -> None:
+    made = await world.add_webhook(ordered="key")
+    for key in "abc":
+        for _ in range(2):
+            await world.add_deliveries(made.id, key=key)
+    _, b, _ = await take_by_key(world, made.id)
+    assert await take_by_key(world, made.id) == []
+    assert (await world.queries.webhook(made.id)).held is None
+    await fail(world, b)
+    held = (await world.queries.webhook(made.id)).held
+    assert held is not None
+    assert (held.behind, held.order_key) == (b, "b")
+
+
 async def test_a_lease_that_is_taken_over_keeps_the_order_of_its_key(world: World) -> None:
     made = await world.add_webhook(ordered="key")
     ids = [id_ for _ in range(3) for id_ in await world.add_deliveries(made.id, key="a")]

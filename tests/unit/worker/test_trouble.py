@@ -27,7 +27,7 @@ CALLS = [
     (FakeUnitOfWork, "commit"),
     (FakeQueries, "destinations"),
 ]
-UNUSED = {"get", "has_event", "requeue", "reschedule", "cancel_all", "count_finished", "requeue_finished"}
+UNUSED = {"get", "has_event", "requeue", "reschedule", "step_aside", "cancel_all", "count_finished", "requeue_finished"}
 """Methods of the queue that people and replays call, and the worker does not."""
 TROUBLES = [
     (fake, method, when)

@@ -110,18 +110,23 @@ SELECT leased.*, walk.webhook_id AS walked_id, walk.is_cut FROM (
 ) AS walk LEFT JOIN leased ON leased.webhook_id = walk.webhook_id
 """
 
-ADVANCE_LINES = """
+_ADVANCE = """
 UPDATE deliveries d SET behind = false
-WHERE d.behind AND d.id = ANY(ARRAY(
-    SELECT head.id FROM unnest($1::uuid[], $2::text[], $3::bool[]) AS line (webhook_id, order_key, replayed), LATERAL (
-        SELECT h.id FROM deliveries h
+WHERE d.id = ANY(ARRAY(
+    SELECT head.id FROM {lines} AS line (webhook_id, order_key, replayed), LATERAL (
+        SELECT h.id, h.behind FROM deliveries h
         WHERE h.webhook_id = line.webhook_id AND h.order_key BETWEEN line.order_key AND line.order_key
           AND h.replayed >= line.replayed AND NOT h.aside
         ORDER BY h.order_key, h.replayed, h.id LIMIT 1
-    ) AS head))
+    ) AS head WHERE head.behind))
 """
 
-MARKED_LINES = "SELECT DISTINCT webhook_id, order_key, replayed FROM deliveries WHERE behind"
+ADVANCE_LINES = _ADVANCE.format(lines="unnest($1::uuid[], $2::text[], $3::bool[])")
+
+# An older version takes deliveries out of their lines and leaves the marks of the next ones.
+ADVANCE_ALL_LINES = _ADVANCE.format(
+    lines="(SELECT DISTINCT m.webhook_id, m.order_key, m.replayed FROM deliveries m WHERE m.behind)"
+)
 
 
 async def lease_rows(

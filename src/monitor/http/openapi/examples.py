@@ -83,8 +83,8 @@ WEBHOOK = WebhookView(
     retry=RetryPolicy(),
     max_concurrency=10,
     rate_limit=None,
-    ordered=False,
-    skip_after=None,
+    ordered="key",
+    skip_after=3,
     signature=SignatureScheme.V1,
     body_format=BodyFormat.STANDARD,
     health=HealthView(HealthStatus.DEGRADED, "6 of the last 20 attempts failed: 503.", 0.29, EARLIER),
@@ -104,7 +104,14 @@ DETAILS = msgspec.structs.replace(
     },
     normal=NormalBand(0.004, 120.0, 90.0, 160.0, 210.0),
 )
-EVENT = EventView(id=EVENT_ID, type="order.paid", labels={"team": "shipping"}, occurred_at=EARLIER, created_at=EARLIER)
+EVENT = EventView(
+    id=EVENT_ID,
+    type="order.paid",
+    labels={"team": "shipping"},
+    occurred_at=EARLIER,
+    created_at=EARLIER,
+    order_key="customer-17",
+)
 ATTEMPT = AttemptView(
     id=ATTEMPT_ID,
     webhook_id=WEBHOOK_ID,
@@ -150,7 +157,8 @@ DELIVERY = DeliveryView(
     last_error="503",
     created_at=EARLIER,
     finished_at=None,
-    held=Held(HeldReason.RATE_LIMIT, NOW),
+    order_key="customer-17",
+    held=Held(HeldReason.ORDER, NOW, UUID("019cad3b-1c00-7d91-a2b1-6c7d8e9fa0bb"), "customer-17"),
 )
 EVIDENCE = Evidence(observed=0.3, expected=0.004, n=20, window_s=300.0, p_value=3.1e-9)
 ALERT = AlertView(

@@ -229,14 +229,14 @@ class FakeQueries:
         return [d.queued(now) for d in self._tables.deliveries.values() if d.webhook_id == row.webhook.id]
 
     def _waiting_head(self, row: StoredWebhook) -> Head | None:
-        """Return a head that waits for its next attempt, with another delivery behind it."""
+        """Return the head that holds others the longest, and waits for its next attempt."""
         now, rows, ordered = self._database.clock.now(), self._queued(row), row.webhook.ordered
-        for one in sorted(rows, key=lambda one: one.id):
-            head = head_of(one, rows, ordered)
-            known = one.behind if ordered is BY_KEY else not one.replayed
-            if known and head not in (None, one) and head is not None and head.due_at > now and not head.in_flight:
-                return Head(head.id, head.due_at, head.order_key)
-        return None
+        # By key, PostgreSQL knows of those that a claim marked; replayed ones hold nothing else up.
+        waiting = [one for one in rows if (one.behind if ordered is BY_KEY else not one.replayed)]
+        pairs = [(head, one) for one in waiting if (head := head_of(one, rows, ordered)) is not None]
+        heads = [head for head, one in pairs if head != one and head.due_at > now and not head.in_flight]
+        longest = max(heads, key=lambda head: head.due_at, default=None)
+        return None if longest is None else Head(longest.id, longest.due_at, longest.order_key)
 
     def _held(self, delivery: StoredDelivery) -> Held | None:
         row, now = self._tables.webhooks[delivery.webhook_id], self._database.clock.now()

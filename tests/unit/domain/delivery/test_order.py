@@ -107,7 +107,7 @@ def test_what_stepped_aside_is_overtaken_and_goes_when_it_was_due_first() -> Non
 def test_what_a_worker_still_has_holds_those_behind_it() -> None:
     rows = [queued(1, "a"), queued(2, "a")]
     for ordered in (True, "key"):
-        assert next_of(rows, ordered, 9, NOW, [UUID(int=1)]) == []  # type: ignore[arg-type]
+        assert next_of(rows, ordered, 9, NOW, [UUID(int=1)]) == []
     assert next_of(rows, False, 9, NOW, [UUID(int=1)]) == rows[1:]
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from monitor.adapters.postgres.claims import ADVANCE_ALL_LINES
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
 from monitor.adapters.postgres.repositories.webhooks import Secrets, Webhooks, headers_context, secret_context
@@ -67,6 +68,10 @@ class PostgresHousekeeping:
         await self._delete("replays", "finished_at < $1", aged_at)
         await self._delete("alert_notifications", "id < $1", overdue)
         await self._delete("event_outbox", "id < $1", overdue)
+
+    async def advance_lines(self) -> None:
+        """Let claims look at heads that an older version left marked as behind another."""
+        await self._database.fetch(ADVANCE_ALL_LINES)
 
     async def _delete(self, table: str, condition: str, before: object) -> None:
         """Delete the rows of *table* under *condition*, whose ``$1`` is *before*."""

@@ -24,8 +24,8 @@ HELD_COLUMNS = """
 """
 """Columns of a webhook's lane that :func:`held_of` reads, beside those of the webhook, from ``HELD_FROM``."""
 
-# A head that waits for its next attempt, with another delivery behind it. Of a webhook that is ordered by key, one that
-# holds what was due first.
+# A head that waits for its next attempt, with another delivery behind it. Of a webhook that is ordered by key, the one
+# that holds its key the longest, among the 100 that are due last.
 HELD_FROM = """
 webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN LATERAL (
     SELECT first.id, first.due_at, NULL AS order_key FROM (
@@ -36,15 +36,20 @@ webhooks w JOIN webhook_lanes l ON l.webhook_id = w.id LEFT JOIN LATERAL (
         ) AS d ORDER BY d.id LIMIT 1
     ) AS first WHERE first.next_id IS NOT NULL AND first.leased_by IS NULL AND first.due_at > now()
     UNION ALL
-    SELECT h.id, h.due_at, h.order_key FROM (
-        SELECT d.order_key, d.replayed FROM deliveries d WHERE w.order_by_key AND d.webhook_id = w.id AND d.behind
-        LIMIT 1
-    ) AS line, LATERAL (
-        SELECT d.id, d.due_at, d.order_key, d.leased_by FROM deliveries d
-        WHERE d.webhook_id = w.id AND d.order_key BETWEEN line.order_key AND line.order_key
-          AND d.replayed >= line.replayed AND NOT d.aside
-        ORDER BY d.order_key, d.replayed, d.id LIMIT 1
-    ) AS h WHERE h.leased_by IS NULL AND h.due_at > now()
+    (SELECT h.id, h.due_at, h.order_key FROM (
+        SELECT d.id, d.due_at, d.order_key, d.replayed, d.leased_by, d.aside FROM deliveries d
+        WHERE w.order_by_key AND d.webhook_id = w.id AND d.behind <= false AND d.due_at > now()
+        ORDER BY d.behind DESC, d.due_at DESC LIMIT 100
+    ) AS h
+    WHERE h.leased_by IS NULL AND NOT h.aside
+      AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = w.id AND d.order_key = h.order_key
+          AND d.replayed = h.replayed AND d.behind)
+      AND h.id = (
+          SELECT d.id FROM deliveries d
+          WHERE d.webhook_id = w.id AND d.order_key BETWEEN h.order_key AND h.order_key
+            AND d.replayed >= h.replayed AND NOT d.aside
+          ORDER BY d.order_key, d.replayed, d.id LIMIT 1)
+    ORDER BY h.due_at DESC LIMIT 1)
 ) AS head ON true
 """
 

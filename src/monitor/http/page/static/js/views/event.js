@@ -7,6 +7,7 @@ import { Empty, Loaded } from "../components/states.js";
 import { Status } from "../components/status.js";
 import { toast } from "../components/toast.js";
 import { ago, at as timeOf, count, plural, precisely } from "../format.js";
+import { held } from "../held.js";
 import { useAction, useLoad, useNow } from "../hooks.js";
 import { Fragment, html, useEffect, useState } from "../html.js";
 import { may } from "../session.js";
@@ -21,7 +22,7 @@ export function Event({ id }) {
   return html`<p class="crumbs"><a href="#/events"><${Icon} name="left" size=${12} /> Events</a></p>
     <${Loaded} load=${load} what="Reading the event">${(event) => html`
       <h1 tabindex="-1" class="mono">${event.type}</h1>
-      <p class="muted small">Occurred ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} · <code>${event.id}</code></p>
+      <p class="muted small">Occurred ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} · <code>${event.id}</code>${event.order_key && html` · order key <code>${event.order_key}</code>`}</p>
       <p>${Object.entries(event.labels).map(([name, value]) => html`<span class="tag mono">${name}=${value}</span> `)}
         ${Object.entries(event.deliveries ?? {}).filter(([, n]) => n).map(([state, n]) => html`<span class="tag">${count(n)} ${state}</span> `)}</p>
       <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2></header><${Deliveries} eventId=${id} /></section>
@@ -63,7 +64,8 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
       <div class="grow"><a class="strong" href=${`#/webhooks/${delivery.webhook_id}`}>${known?.name ?? webhook.data?.name ?? "Webhook"}</a>
         <p class="small muted">${plural(delivery.attempts, "attempt")}${result ? ` · last: ${result}` : ""}${delivery.due_at && !delivery.in_flight ? ` · ${due(delivery, now)}` : ""}
           ${delivery.finished_at && html` · <time datetime=${delivery.finished_at} title=${precisely(delivery.finished_at)}>${ago(delivery.finished_at, now)}</time>`}</p>
-        ${delivery.held && html`<p class="small muted">${held(delivery.held, now)}</p>`}</div>
+        ${delivery.held && html`<p class="small muted">${held(delivery.held, now)}</p>`}
+        ${delivery.aside && html`<p class="small muted">Stepped aside: those behind it overtake it</p>`}</div>
       ${may("operator") && delivery.state !== "delivered" && html`<button type="button" class="small" disabled=${retry.isBusy} onClick=${retry.run}>Retry now</button>`}
       ${may("operator") && delivery.state === "pending" && html`<button type="button" class="small" disabled=${cancel.isBusy} onClick=${cancel.run}>Cancel</button>`}
       <button type="button" class="bare" aria-expanded=${isOpen ? "true" : "false"} aria-label="Attempts" onClick=${onToggle}><span class=${isOpen ? "turned" : ""}><${Icon} name="right" size=${13} /></span></button>
@@ -71,20 +73,6 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
     ${problem && html`<p class="field-error" role="alert">${problem.message}</p>`}
     ${isOpen && html`<${Log} id=${delivery.id} attempts=${delivery.attempts} webhook=${webhook.data} />`}
   </li>`;
-}
-
-const HELD = {
-  disabled: "Held: the webhook is disabled",
-  paused: "Held: the webhook is paused",
-  circuit_open: "Held: its breaker is open",
-  order: "Held: an earlier delivery is first",
-  concurrency: "Held: its attempts in flight are at their limit",
-  rate_limit: "Held: its rate limit",
-};
-
-function held({ reason, until }, now) {
-  const words = HELD[reason] ?? `Held: ${reason}`;
-  return until && Date.parse(until) > now ? `${words}, next ${ago(until, now)}` : words;
 }
 
 function due({ due_at: at }, now) {

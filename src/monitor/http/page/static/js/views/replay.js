@@ -36,7 +36,7 @@ function Replay({ webhook }) {
   return html`<${Dialog} title="Replay deliveries" onClose=${closeDialog}>
     <form onSubmit=${(event) => (event.preventDefault(), action.run())}>
       <div class="dialog-body">
-        <p>Deliveries of <b>${webhook.name}</b> are sent again with their original <code>webhook-id</code>.</p>
+        <p>Deliveries of <b>${webhook.name}</b> are sent again with their original <code>webhook-id</code>.${webhook.ordered ? " New deliveries go before them; among themselves they keep their order." : ""}</p>
         <div class="row">
           <${TextField} label="Accepted from" type="datetime-local" required value=${spec.from} onInput=${(event) => change({ from: event.target.value })} />
           <${TextField} label="to" type="datetime-local" required value=${spec.to} onInput=${(event) => change({ to: event.target.value })} />

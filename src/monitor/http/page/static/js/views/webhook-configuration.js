@@ -14,7 +14,8 @@ export function Configuration({ webhook }) {
     ["Signature", webhook.signature === "v1a" ? "v1a, Ed25519" : "v1, HMAC-SHA256"],
     ["Attempt timeout", duration(webhook.timeout_s)],
     ["Attempts", html`${plural(retry.schedule_s.length, "attempt")}, after ${retry.schedule_s.map((wait) => duration(wait)).join(", ")} <span class="muted small">± ${Math.round(retry.jitter_ratio * 100)} %</span>`],
-    ["Concurrency", `${webhook.max_concurrency}${webhook.ordered ? ", ordered: one at a time" : ""}`],
+    ["Concurrency", String(webhook.max_concurrency)],
+    ["Order", order(webhook)],
     ["Rate limit", limit ? `${limit.per_s} /s, burst ${limit.burst}` : "none"],
     ["Created", at(webhook.created_at)],
     ["Changed", at(webhook.updated_at)],
@@ -24,6 +25,12 @@ export function Configuration({ webhook }) {
     <header class="panel-head"><h2 id="configuration">Configuration</h2></header>
     <dl class="pairs">${pairs.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
   </section>`;
+}
+
+function order({ ordered, skip_after: after }) {
+  if (!ordered) return "none";
+  const failing = after ? `overtaken after ${plural(after, "failed attempt")}` : "holds those behind it until it is finished";
+  return `${ordered === "key" ? "one at a time for each order_key" : "all, one at a time"}; a failing one ${failing}`;
 }
 
 function tags(texts) {

@@ -39,7 +39,9 @@ export function EditWebhook({ id }) {
     <//>`;
 }
 
-const FIELDS = ["/name", "/url", "/description", "/event_types", "/labels", "/headers", "/timeout_s", "/max_concurrency", "/rate_limit", "/retry"];
+const FIELDS = ["/name", "/url", "/description", "/event_types", "/labels", "/headers", "/timeout_s", "/max_concurrency", "/rate_limit", "/retry", "/skip_after"];
+
+const ORDERS = [["false", "none: side by side"], ["key", "by order_key: one at a time for each key"], ["true", "all: one at a time"]];
 
 function Form({ first, verb, save, back, onReload }) {
   const [form, setForm] = useState(first);
@@ -80,7 +82,8 @@ function Form({ first, verb, save, back, onReload }) {
         <${SelectField} label="Signature" options=${[["v1", "v1, HMAC-SHA256"], ["v1a", "v1a, Ed25519"]]} ...${bind("signature")} />
         <${SelectField} label="Body" options=${[["standard", "the payload as posted"], ["slack", "Slack message"], ["discord", "Discord message"], ["teams", "Teams message"]]} ...${bind("bodyFormat")} />
       </div>
-      <${CheckField} label="Ordered: one delivery at a time" ...${tick("ordered")} />
+      <${SelectField} label="Order" options=${ORDERS} hint="Keys go side by side; events without a key go in no order." ...${bind("ordered")} />
+      ${form.ordered !== "false" && html`<${TextField} label="Skip after failed attempts" type="number" min="1" max="50" placeholder="never: block" error=${wrong("/skip_after")} hint="A delivery that fails holds those behind it until it is delivered or its attempts are used up. With a number, they overtake it after so many, and it goes on with its own retries." ...${bind("skipAfter")} />`}
     </details>
     ${local && html`<p class="field-error" role="alert"><${Icon} name="warning" size=${13} /> ${local}</p>`}
     <${FormProblem} problem=${action.problem} fields=${FIELDS} />

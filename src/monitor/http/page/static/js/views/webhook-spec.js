@@ -4,7 +4,7 @@ const SCHEDULE = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_40
 
 export const BLANK = {
   name: "", url: "", description: "", eventTypes: "*", labels: "", headers: "", enabled: true, timeout: "15",
-  concurrency: "10", perSecond: "", burst: "", schedule: SCHEDULE.join(" "), ordered: false, signature: "v1", bodyFormat: "standard",
+  concurrency: "10", perSecond: "", burst: "", schedule: SCHEDULE.join(" "), ordered: "false", skipAfter: "", signature: "v1", bodyFormat: "standard",
 };
 
 export function fromWebhook(webhook) {
@@ -21,7 +21,8 @@ export function fromWebhook(webhook) {
     perSecond: webhook.rate_limit ? String(webhook.rate_limit.per_s) : "",
     burst: webhook.rate_limit ? String(webhook.rate_limit.burst) : "",
     schedule: webhook.retry.schedule_s.join(" "),
-    ordered: webhook.ordered,
+    ordered: String(webhook.ordered),
+    skipAfter: webhook.skip_after === null ? "" : String(webhook.skip_after),
     signature: webhook.signature,
     bodyFormat: webhook.body_format,
   };
@@ -45,7 +46,8 @@ export function toSpec(form, before) {
     max_concurrency: Number(form.concurrency),
     rate_limit: form.perSecond ? { per_s: Number(form.perSecond), burst: Number(form.burst || 1) } : null,
     retry: { schedule_s: numbers(form.schedule) },
-    ordered: form.ordered,
+    ordered: form.ordered === "key" ? "key" : form.ordered === "true",
+    skip_after: form.skipAfter ? Number(form.skipAfter) : null,
     signature: form.signature,
     body_format: form.bodyFormat,
   };

@@ -7,6 +7,7 @@ import { Icon } from "../components/icons.js";
 import { Empty, Loaded } from "../components/states.js";
 import { Status, standing } from "../components/status.js";
 import { ago, at, capital, count, ms, percent, plural, precisely } from "../format.js";
+import { held } from "../held.js";
 import { useFrames, useLoad, useNow } from "../hooks.js";
 import { html, useMemo } from "../html.js";
 import { route, setQuery } from "../router.js";
@@ -42,17 +43,18 @@ function Details({ webhook, onChange }) {
 function Head({ webhook, onChange }) {
   const now = useNow();
   const { health } = webhook;
-  const held = standing(webhook);
+  const state = standing(webhook);
   return html`<div class="title-row">
       <div class="grow"><h1 tabindex="-1">${webhook.name}</h1><p class="mono small muted break">${webhook.url}</p></div>
       <${Actions} webhook=${webhook} onChange=${onChange} />
     </div>
-    <p class="verdict ${{ healthy: "ok", degraded: "warn", unavailable: "bad" }[held] ?? ""}">
-      <${Status} of=${held} />
-      <span>${held === "disabled" ? webhook.disabled_reason ?? "Disabled by configuration." : held === "paused" ? `Paused since ${at(webhook.paused_at)}: deliveries are held, none are lost. ` : ""}${health.reason}</span>
+    <p class="verdict ${{ healthy: "ok", degraded: "warn", unavailable: "bad" }[state] ?? ""}">
+      <${Status} of=${state} />
+      <span>${state === "disabled" ? webhook.disabled_reason ?? "Disabled by configuration." : state === "paused" ? `Paused since ${at(webhook.paused_at)}: deliveries are held, none are lost. ` : ""}${health.reason}</span>
       ${health.changed_at && html`<span class="muted small" title=${precisely(health.changed_at)}>since ${ago(health.changed_at, now)}</span>`}
       <span class="muted small">failure probability of the next delivery ${percent(health.failure_probability)}</span>
-    </p>`;
+    </p>
+    ${webhook.held && !["disabled", "paused"].includes(webhook.held.reason) && html`<p class="small muted">${held(webhook.held, now)}</p>`}`;
 }
 
 const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["healthy", "ok"], open: ["degraded", "warn"] };

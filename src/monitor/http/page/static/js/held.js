@@ -1,0 +1,23 @@
+/** What keeps deliveries from being sent, in words. */
+
+import { ago } from "./format.js";
+
+const HELD = {
+  disabled: "Held: the webhook is disabled",
+  paused: "Held: the webhook is paused",
+  circuit_open: "Held: its breaker is open",
+  throttled: "Held: the receiver asked for a pause (429)",
+  order: "Held: an earlier delivery is first",
+  concurrency: "Held: its attempts in flight are at their limit",
+  rate_limit: "Held: its rate limit",
+};
+
+/**
+ * @param {{reason: string, until: ?string, behind?: string, order_key?: string}} held
+ * @param {number} now milliseconds
+ */
+export function held({ reason, until, behind, order_key: key }, now) {
+  const words = HELD[reason] ?? `Held: ${reason}`;
+  const which = behind ? ` (delivery ${behind}${key ? `, order key “${key}”` : ""})` : "";
+  return until && Date.parse(until) > now ? `${words}${which}, next ${ago(until, now)}` : `${words}${which}`;
+}
