@@ -8,6 +8,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from monitor.domain.delivery.fan_out import precedes
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.ready import is_ready, next_due_at
@@ -215,7 +216,12 @@ class FakeDeliveryQueue:
             paused=webhook.paused_at is not None,
             due_at=next_due_at(due_at, ordered=lane.ordered),
             now=self._now,
+            is_preceded=bool(due_at) and self._is_preceded(min(due_at), lane.webhook_id),
         )
+
+    def _is_preceded(self, delivery_id: UUID, webhook_id: UUID) -> bool:
+        event_types = self._tables.webhooks[webhook_id].webhook.event_types
+        return any(precedes(one, delivery_id, webhook_id, event_types) for one in self._tables.fan_outs.values())
 
     def _due(self, webhook_id: UUID) -> list[StoredDelivery]:
         due = (d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id and d.due_at <= self._now)
@@ -224,7 +230,9 @@ class FakeDeliveryQueue:
     def _head(self, webhook_id: UUID) -> list[StoredDelivery]:
         waiting = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id]
         head = min(waiting, key=lambda delivery: delivery.id, default=None)
-        return [head] if head is not None and head.due_at <= self._now else []
+        if head is None or head.due_at > self._now or self._is_preceded(head.id, webhook_id):
+            return []
+        return [head]
 
     def _in_flight(self, webhook_id: UUID) -> int:
         rows = self._tables.deliveries.values()

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
-from monitor.adapters.postgres.lanes import PostgresLanes
+from monitor.adapters.postgres.lanes import FIRST, PostgresLanes
 from monitor.adapters.postgres.repositories.events import wake
 from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
@@ -47,10 +47,11 @@ WITH picked AS MATERIALIZED (
 # The head of an ordered lane is waited for, not skipped: skipping it would overtake it.
 LEASE_HEADS = f"""
 WITH picked AS MATERIALIZED (
-    SELECT head.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
+    SELECT head.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity)
+    JOIN webhooks w ON w.id = lane.webhook_id, LATERAL (
         SELECT d.id, d.due_at FROM deliveries d WHERE d.webhook_id = lane.webhook_id
         ORDER BY d.id LIMIT 1 FOR UPDATE
-    ) AS head WHERE head.due_at <= now() AND head.id <> ALL($5::uuid[])
+    ) AS head WHERE head.due_at <= now() AND head.id <> ALL($5::uuid[]) AND {FIRST.format(delivery_id="head.id")}
 ) {_LEASE}
 """
 

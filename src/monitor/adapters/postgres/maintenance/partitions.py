@@ -41,6 +41,11 @@ FROM rollup_progress p
 """
 
 
+PENDING = """
+SELECT least((SELECT event_id FROM deliveries ORDER BY event_id LIMIT 1), (SELECT id FROM fan_outs ORDER BY id LIMIT 1))
+"""
+
+
 class Retention(msgspec.Struct, frozen=True):
     """Days after which whole partitions of each table are dropped."""
 
@@ -92,7 +97,7 @@ async def maintain(connection: asyncpg.Connection, retention: Retention, *, wait
 
     Rows outside every partition land in each table's default one, are never lost before their retention, and move once
     theirs is made. Minutes and hours stay until the next resolution holds them, at any age; events stay while a
-    delivery of theirs is pending.
+    delivery of theirs is pending or still to be made.
 
     Each step is a transaction of its own, and one that another transaction holds up, a long reader for one, is left to
     the next run: whoever waits for a table makes all others wait behind.
@@ -129,7 +134,7 @@ async def _plans(connection: asyncpg.Connection, retention: Retention) -> list[t
     )
     existing = {row["name"] for row in rows}
     compacted_until = {row["resolution"]: row["until"] for row in await connection.fetch(COMPACTED)}
-    pending = await connection.fetchval("SELECT event_id FROM deliveries ORDER BY event_id LIMIT 1")
+    pending = await connection.fetchval(PENDING)
     pending_from = None if pending is None else id_time(pending)
     events_from = today - timedelta(days=retention.events_d)
     if pending_from is not None and pending_from < events_from:
@@ -166,7 +171,7 @@ def plans(
     Args:
         today: midnight, UTC.
         compacted_until: until when each resolution (``hour``, ``day``) is complete; a missing one has no rows.
-        pending_from: time of the oldest event with a pending delivery; ``None`` if nothing is pending.
+        pending_from: time of the oldest event with a pending delivery or a running fan-out; ``None`` if there is none.
     """
     first, last = today - timedelta(days=DAYS_BEHIND), today + timedelta(days=DAYS_AHEAD)
     events_from, deliveries_from, attempts_from, minutes_from, hours_from, days_from = (
