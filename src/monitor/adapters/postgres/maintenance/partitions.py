@@ -41,11 +41,6 @@ FROM rollup_progress p
 """
 
 
-PENDING = """
-SELECT least((SELECT event_id FROM deliveries ORDER BY event_id LIMIT 1), (SELECT id FROM fan_outs ORDER BY id LIMIT 1))
-"""
-
-
 class Retention(msgspec.Struct, frozen=True):
     """Days after which whole partitions of each table are dropped."""
 
@@ -134,12 +129,20 @@ async def _plans(connection: asyncpg.Connection, retention: Retention) -> list[t
     )
     existing = {row["name"] for row in rows}
     compacted_until = {row["resolution"]: row["until"] for row in await connection.fetch(COMPACTED)}
-    pending = await connection.fetchval(PENDING)
-    pending_from = None if pending is None else id_time(pending)
+    pending_from = await _pending_from(connection)
     events_from = today - timedelta(days=retention.events_d)
     if pending_from is not None and pending_from < events_from:
         log.warning("events_kept_for_pending_deliveries", pending_from=pending_from.isoformat())
     return [(plan, existing) for plan in plans(today, retention, compacted_until, pending_from)]
+
+
+async def _pending_from(connection: asyncpg.Connection) -> datetime | None:
+    """Return the time of the oldest event with a delivery that is pending, or still to be made."""
+    found = [await connection.fetchval("SELECT event_id FROM deliveries ORDER BY event_id LIMIT 1")]
+    # A schema that is being upgraded may lack the table yet.
+    if await connection.fetchval("SELECT to_regclass('fan_outs')") is not None:
+        found.append(await connection.fetchval("SELECT id FROM fan_outs ORDER BY id LIMIT 1"))
+    return min((id_time(id_) for id_ in found if id_ is not None), default=None)
 
 
 async def _step(
