@@ -15,6 +15,7 @@ from monitor.domain.delivery.fan_out import NewEvent, precedes
 from monitor.domain.ids import derived
 from monitor.domain.ports.queries.resources import DeliveryFilter
 from monitor.domain.ports.queue import Finish
+from monitor.domain.services import fan_outs
 from monitor.domain.services.fan_outs import FanOutCommands, add_events
 from monitor.domain.vocab import DeliveryState, FanOutState
 from monitor.domain.webhooks.webhook import Webhook
@@ -26,7 +27,8 @@ CHUNK = 4
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fan_out, "CHUNK", CHUNK)
+    monkeypatch.setattr(fan_outs, "REQUEST_MAX", CHUNK)
+    monkeypatch.setattr(fan_outs, "CHUNK", CHUNK)
 
 
 async def publish(world: World, *types: str) -> list[NewEvent]:

@@ -1,7 +1,7 @@
 """
 Fan-out: the deliveries of an event, one for each webhook that subscribed.
 
-A request makes up to :data:`CHUNK` of them. More are left to workers as a :class:`FanOut`, which is worked off in
+A request makes up to :data:`REQUEST_MAX` of them. More are left to workers as a :class:`FanOut`, which is worked off in
 chunks, webhook by webhook in the order of their ids. A delivery's id is derived from that of its event, so deliveries
 sort like their events, whenever and wherever they are made; an ordered webhook relies on that.
 """
@@ -19,9 +19,12 @@ from msgspec.structs import replace
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.ids import derived
 
-CHUNK = 1_000
-"""Most deliveries that a request, or one transaction of a worker, makes; also the most events of a request, so that
-the events of one webhook fit."""
+REQUEST_MAX = 1_000
+"""Most deliveries that a request makes; also the most events that it has."""
+
+CHUNK = 200
+"""Most deliveries that one transaction of a worker makes, but for a single webhook that gets more events of a request.
+Few, so that neither the database nor the worker's event loop is held up; one NOTIFY can name as many webhooks."""
 
 
 class FanOutEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +73,7 @@ class FanOut(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: of the first event.
-        events: 1 to :data:`CHUNK`, of one request, in their order.
+        events: 1 to :data:`REQUEST_MAX`, of one request, in their order.
         accepted_at: aware UTC; a webhook that was created later gets nothing.
         after: the last webhook that is done; null before the first.
         done: how many subscriptions are done.
@@ -95,16 +98,19 @@ def patterns_of(events: Sequence[FanOutEvent]) -> list[str]:
     return sorted({pattern for type_ in {event.type for event in events} for pattern in patterns_for(type_)})
 
 
-def page_size(events: Sequence[FanOutEvent]) -> int:
-    """Return how many subscriptions are worth reading for a chunk of *events*: 1 to :data:`CHUNK`."""
-    return max(CHUNK // max(Counter(event.type for event in events).values()), 1)
+def page_size(events: Sequence[FanOutEvent], bound: int) -> int:
+    """Return how many subscriptions are worth reading for *bound* deliveries of *events*: 1 to *bound*."""
+    return max(bound // max(Counter(event.type for event in events).values()), 1)
 
 
-def fan_out(events: Sequence[FanOutEvent], subscriptions: Sequence[Subscription], *, done: int = 0) -> FanOutChunk:
+def fan_out(
+    events: Sequence[FanOutEvent], subscriptions: Sequence[Subscription], bound: int, *, done: int = 0
+) -> FanOutChunk:
     """
     Return one delivery for each event and each of *subscriptions* that matches its type and labels.
 
-    Ends before the subscription with which more than :data:`CHUNK` pairs with a matching type would be looked at.
+    Ends before the subscription with which more than *bound* pairs with a matching type would be looked at, but not
+    before the second one.
 
     Args:
         subscriptions: in the order of their webhooks.
@@ -119,7 +125,7 @@ def fan_out(events: Sequence[FanOutEvent], subscriptions: Sequence[Subscription]
     for index, subscription in enumerate(subscriptions):
         of_type = _merged([positions[pattern] for pattern in subscription.event_types if pattern in positions])
         pairs += len(of_type)
-        if pairs > CHUNK and index:
+        if pairs > bound and index:
             return FanOutChunk(deliveries, index)
         for event in map(events.__getitem__, of_type):
             if subscription.labels.items() <= event.labels.items() and event.except_webhook != subscription.webhook_id:
@@ -132,13 +138,15 @@ def _merged(positions: Sequence[list[int]]) -> list[int]:
     return positions[0] if len(positions) == 1 else sorted(set().union(*positions))
 
 
-def next_chunk(unfinished: FanOut, page: SubscriptionPage) -> tuple[list[NewDelivery], FanOut | None]:
+def next_chunk(
+    unfinished: FanOut, page: SubscriptionPage, bound: int = CHUNK
+) -> tuple[list[NewDelivery], FanOut | None]:
     """Return the deliveries of the next chunk, and what is left after it; ``None`` if that is nothing.
 
     Args:
         page: the subscriptions after ``unfinished.after``.
     """
-    chunk = fan_out(unfinished.events, page.subscriptions, done=unfinished.done)
+    chunk = fan_out(unfinished.events, page.subscriptions, bound, done=unfinished.done)
     last = page.last
     if chunk.subscriptions < len(page.subscriptions):
         last = page.subscriptions[chunk.subscriptions - 1].webhook_id

@@ -6,21 +6,22 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from monitor.domain.delivery.fan_out import NewEvent, fan_out, next_chunk, page_size
+from monitor.domain.delivery.fan_out import CHUNK, REQUEST_MAX, NewEvent, fan_out, next_chunk, page_size
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 
 async def add_events(uow: UnitOfWork, events: Sequence[NewEvent]) -> Counter[UUID] | None:
     """
-    Store *events*, 1 to 1,000, with their deliveries, or with a fan-out if those are more than :data:`CHUNK`.
+    Store *events*, 1 to 1,000, with their deliveries, or with a fan-out if those may be more than
+    :data:`REQUEST_MAX`: pairs with a matching type count.
 
     The cost is bounded, however many webhooks subscribe.
 
     Returns:
         how many deliveries each event has; ``None`` if workers are to make all of them.
     """
-    subscriptions = await uow.events.subscriptions({event.type for event in events}, limit=page_size(events))
-    chunk = None if subscriptions is None else fan_out(events, subscriptions)
+    subscriptions = await uow.events.subscriptions({event.type for event in events}, limit=REQUEST_MAX)
+    chunk = None if subscriptions is None else fan_out(events, subscriptions, REQUEST_MAX)
     if subscriptions is None or chunk is None or chunk.subscriptions < len(subscriptions):
         await uow.events.add(events, [])
         await uow.fan_outs.add(events)
@@ -46,8 +47,8 @@ class FanOutCommands:
             unfinished = await uow.fan_outs.take()
             if unfinished is None:
                 return False
-            page = await uow.fan_outs.subscriptions(unfinished, page_size(unfinished.events))
-            deliveries, rest = next_chunk(unfinished, page)
+            page = await uow.fan_outs.subscriptions(unfinished, page_size(unfinished.events, CHUNK))
+            deliveries, rest = next_chunk(unfinished, page, CHUNK)
             if deliveries:
                 await uow.events.add([], deliveries)
             if rest is None:

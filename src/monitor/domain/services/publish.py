@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from monitor.domain.delivery.event_types import EVENT_TYPE, is_event_type, is_reserved
-from monitor.domain.delivery.fan_out import CHUNK, NewEvent
+from monitor.domain.delivery.fan_out import REQUEST_MAX, NewEvent
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
@@ -20,7 +20,7 @@ from monitor.domain.services.idempotency import store_response, stored_response
 from monitor.domain.vocab import Actor, FanOutState
 from monitor.domain.webhooks.registration import MAX_LABELS, Labels
 
-MAX_BATCH = CHUNK
+MAX_BATCH = REQUEST_MAX
 
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.domain.delivery.fan_out import (
     CHUNK,
+    REQUEST_MAX,
     FanOut,
     NewDelivery,
     NewEvent,
@@ -60,7 +61,7 @@ def test_a_webhook_gets_each_event_that_matches_a_pattern_and_carries_its_labels
     clock = FakeClock()
     events = [samples.event(clock, type=type_, labels=labels) for type_, labels in posted]
 
-    chunk = fan_out(events, subscribed)
+    chunk = fan_out(events, subscribed, REQUEST_MAX)
 
     assert chunk.subscriptions == len(subscribed)
     assert [(d.event_id, d.webhook_id) for d in chunk.deliveries] == [
@@ -77,7 +78,7 @@ def test_more_labels_on_an_event_never_hide_it(labels: dict[str, str], more: dic
     """An event that carries every label of a subscription, and others, is delivered."""
     subscription = Subscription(UUID(int=1), frozenset({"*"}), labels)
 
-    [delivery] = fan_out([samples.event(FakeClock(), labels={**more, **labels})], [subscription]).deliveries
+    [delivery] = fan_out([samples.event(FakeClock(), labels={**more, **labels})], [subscription], 1).deliveries
 
     assert delivery.webhook_id == subscription.webhook_id
 
@@ -85,7 +86,7 @@ def test_more_labels_on_an_event_never_hide_it(labels: dict[str, str], more: dic
 def test_the_webhook_that_an_event_leaves_out_gets_none() -> None:
     first, second = everything(2)
     event = samples.event(FakeClock(), except_webhook=first.webhook_id)
-    assert [d.webhook_id for d in fan_out([event], [first, second]).deliveries] == [second.webhook_id]
+    assert [d.webhook_id for d in fan_out([event], [first, second], 2).deliveries] == [second.webhook_id]
 
 
 @given(
@@ -103,7 +104,7 @@ def test_chunks_make_what_one_call_makes_with_ids_in_the_order_of_events(
 
     made = [delivery for chunk in chunks(events, subscribed, limit) for delivery in chunk]
 
-    assert made == fan_out(events, subscribed).deliveries
+    assert made == fan_out(events, subscribed, REQUEST_MAX).deliveries
     by_id = sorted(made, key=lambda delivery: delivery.id)
     assert [(d.event_id, d.webhook_id) for d in by_id] == sorted((d.event_id, d.webhook_id) for d in made)
     assert all(clock.new_id() > delivery.id > delivery.event_id for delivery in made)
@@ -111,19 +112,20 @@ def test_chunks_make_what_one_call_makes_with_ids_in_the_order_of_events(
 
 def test_no_chunk_is_larger_than_its_bound() -> None:
     clock = FakeClock()
-    for count in (1, 3, 400, 600, CHUNK):
+    for count in (1, 3, 99, 101, REQUEST_MAX):
         events = [samples.event(clock) for _ in range(count)]
-        subscribed = everything(7 if count > 3 else 1_500)
-        sizes = [len(chunk) for chunk in chunks(events, subscribed, page_size(events))]
-        assert max(sizes) <= CHUNK
+        subscribed = everything(7 if count > 3 else 500)
+        sizes = [len(chunk) for chunk in chunks(events, subscribed, page_size(events, CHUNK))]
+        assert max(sizes) <= max(CHUNK, count)
         assert sum(sizes) == count * len(subscribed)
 
 
 def test_few_pages_suffice_for_a_batch_of_different_types() -> None:
     clock = FakeClock()
-    events = [samples.event(clock, type=f"order.n{n}") for n in range(500)]
-    subscribed = [Subscription(UUID(int=n + 1), frozenset({f"order.n{n}"}), {}) for n in range(500)]
-    assert [len(chunk) for chunk in chunks(events, subscribed, page_size(events))] == [500]
+    events = [samples.event(clock, type=f"order.n{n}") for n in range(2 * CHUNK)]
+    subscribed = [Subscription(UUID(int=n + 1), frozenset({f"order.n{n}"}), {}) for n in range(2 * CHUNK)]
+    sizes = [len(chunk) for chunk in chunks(events, subscribed, page_size(events, CHUNK))]
+    assert [size for size in sizes if size] == [CHUNK, CHUNK]
 
 
 def test_a_fan_out_precedes_later_deliveries_of_the_webhooks_that_it_has_not_reached() -> None:
