@@ -59,6 +59,10 @@ async def test_accepting_costs_the_same_for_any_number_of_subscribers(
     assert costs[0] == costs[1]
     assert sum(costs[0]) <= 1
     assert await made(parts) == (0, 0, 0)
+    queue = (await api.read("dashboard/overview"))["queue"]
+    assert queue["fan_outs"] == 2
+    assert queue["oldest_fan_out_age_s"] > 0
+    assert "monitor_fan_outs_unfinished 2.0" in (await api.get("/metrics")).text
 
 
 async def test_few_subscribers_are_served_by_the_request(api: Api, parts: Container) -> None:

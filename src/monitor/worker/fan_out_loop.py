@@ -9,6 +9,7 @@ from contextlib import suppress
 import structlog
 
 from monitor.domain.errors import Unavailable
+from monitor.domain.services.fan_outs import FanOutResult
 
 REST_RATIO = 3.0
 """Rest after each chunk, in times of its duration: the database and this process serve others meanwhile."""
@@ -21,10 +22,12 @@ class FanOutLoop:
     Any number of processes may run one.
 
     Args:
-        step: makes one chunk; returns whether more may be left.
+        step: makes one chunk; returns ``None`` if there was none to make.
     """
 
-    def __init__(self, step: Callable[[], Awaitable[bool]], *, poll_s: float, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, step: Callable[[], Awaitable[FanOutResult | None]], *, poll_s: float, monotonic: Callable[[], float]
+    ) -> None:
         self._step = step
         self._poll_s = poll_s
         self._monotonic = monotonic
@@ -43,14 +46,16 @@ class FanOutLoop:
             self._woken.clear()
             begun = self._monotonic()
             try:
-                more = await self._step()
+                made = await self._step()
             except Unavailable as error:
                 log.warning("fan_out_postponed", detail=error.detail)
-                more = False
-            if more:
-                await asyncio.sleep((self._monotonic() - begun) * REST_RATIO)
-            else:
+                made = None
+            if made is None:
                 await self._wait()
+                continue
+            if made.is_finished:
+                log.info("fan_out_finished", event_id=str(made.fan_out_id), events=made.events)
+            await asyncio.sleep((self._monotonic() - begun) * REST_RATIO)
 
     async def _wait(self) -> None:
         with suppress(TimeoutError):

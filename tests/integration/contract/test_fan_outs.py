@@ -49,7 +49,7 @@ def commands(world: World) -> FanOutCommands:
 
 
 async def finish(world: World) -> None:
-    while await commands(world).step():
+    while await commands(world).step() is not None:
         pass
 
 

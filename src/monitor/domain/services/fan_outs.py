@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
+
 from monitor.domain.delivery.fan_out import CHUNK, REQUEST_MAX, NewEvent, fan_out, next_chunk, page_size
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
@@ -30,23 +32,32 @@ async def add_events(uow: UnitOfWork, events: Sequence[NewEvent]) -> Counter[UUI
     return Counter(delivery.event_id for delivery in chunk.deliveries)
 
 
+class FanOutResult(msgspec.Struct, frozen=True):
+    """One chunk: how many deliveries it made, and whether it finished its fan-out."""
+
+    fan_out_id: UUID
+    events: int
+    deliveries: int
+    is_finished: bool
+
+
 class FanOutCommands:
     """Any number of processes may run :meth:`step`; each fan-out is locked by one at a time."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
         self._unit_of_work = unit_of_work
 
-    async def step(self) -> bool:
+    async def step(self) -> FanOutResult | None:
         """
         Make the next deliveries of one fan-out, at most :data:`CHUNK`, with its progress in one transaction.
 
         Returns:
-            ``False`` if no fan-out is unfinished, or others have them.
+            ``None`` if no fan-out is unfinished, or others have them.
         """
         async with self._unit_of_work() as uow:
             unfinished = await uow.fan_outs.take()
             if unfinished is None:
-                return False
+                return None
             page = await uow.fan_outs.subscriptions(unfinished, page_size(unfinished.events, CHUNK))
             deliveries, rest = next_chunk(unfinished, page, CHUNK)
             if deliveries:
@@ -56,4 +67,4 @@ class FanOutCommands:
             else:
                 await uow.fan_outs.save(rest)
             await uow.commit()
-        return True
+        return FanOutResult(unfinished.id, len(unfinished.events), len(deliveries), rest is None)
