@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import accept, cache, claim, cold, deliver, http, ingest, live, neighbours, sender, startup
+from benchmarks import accept, cache, claim, cold, deliver, fan_out, http, ingest, live, neighbours, sender, startup
 from benchmarks.support import Figure
 from benchmarks.written import Run, line, machine, write_run
 
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "deliver": deliver.run,
     "sender": sender.run,
     "accept": accept.run,
+    "fanout": fan_out.run,
     "cache": cache.run,
     "startup": startup.run,
     "claim": claim.run,

@@ -26,7 +26,7 @@ async def run() -> list[Figure]:
     figures = Figures("ingest")
     with scratch() as directory:
         async with monitor_up(directory / "data", directory / "up.log") as up:
-            connections = [await asyncpg.connect(_dsn(directory / "data")) for _ in range(max(SENDERS))]
+            connections = [await asyncpg.connect(database_of(directory / "data")) for _ in range(max(SENDERS))]
             webhooks = [await _register(up, i) for i in range(max(SENDERS))]
             for senders in SENDERS:
                 await _compare(figures, up, webhooks[:senders], connections[:senders])
@@ -97,7 +97,7 @@ async def _register(up: Up, i: int) -> str:
         return created
 
 
-def _dsn(data_dir: Path) -> str:
+def database_of(data_dir: Path) -> str:
     """Return the address of the database that a running ``monitor up`` brought along."""
     lines = (data_dir / "postgres" / "postmaster.pid").read_text().splitlines()
     return f"postgresql://postgres@/monitor?host={lines[4]}&port={lines[3]}"

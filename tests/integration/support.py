@@ -28,7 +28,7 @@ from monitor.adapters.secret_box import SecretBox
 from monitor.auth.tokens import issue
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app, http_bounds
-from monitor.bootstrap.worker import build_worker
+from monitor.bootstrap.worker import build_fan_outs, build_worker
 from monitor.cli.openapi import document
 from monitor.domain.ids import id_millis
 from monitor.domain.ports.clock import Clock
@@ -313,8 +313,9 @@ def verify(secret: str, received: Received) -> None:
 @asynccontextmanager
 async def working(parts: Container, name: str = "worker") -> AsyncIterator[DeliveryWorker]:
     """Run a delivery worker; it drains at the end and must not have failed."""
-    worker = build_worker(parts, name=name)
-    async with parts.supervisor.running(worker.loops()):
+    fan_outs = build_fan_outs(parts)
+    worker = build_worker(parts, name=name, fan_outs=fan_outs)
+    async with parts.supervisor.running({**worker.loops(), **fan_outs.loops()}):
         running = asyncio.create_task(worker.run())
         try:
             yield worker

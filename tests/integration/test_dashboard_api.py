@@ -81,7 +81,10 @@ async def test_an_empty_system_has_an_empty_dashboard(seen: Seen) -> None:
         "window_s": 3600, "attempts": 0, "throughput_per_s": 0.0, "success_ratio": None,
         "p50_ms": None, "p95_ms": None, "p99_ms": None,
     }  # fmt: skip
-    assert overview["queue"] == {"pending": 0, "in_flight": 0, "oldest_lease_age_s": 0.0, "oldest_due_age_s": 0.0}
+    assert overview["queue"] == {
+        "pending": 0, "in_flight": 0, "oldest_lease_age_s": 0.0, "oldest_due_age_s": 0.0,
+        "fan_outs": 0, "oldest_fan_out_age_s": 0.0,
+    }  # fmt: skip
     assert overview["alerts"] == {"info": 0, "warning": 0, "critical": 0}
     assert [first[name] for name in ("webhooks", "anomalies", "alerts")] == [[], [], []]
     assert first["performance"]["series"] == []

@@ -116,6 +116,19 @@ async def test_an_event_stays_while_a_delivery_is_pending(db: asyncpg.Connection
     assert not await exists(db, held)
 
 
+async def test_an_event_stays_while_its_fan_out_runs(db: asyncpg.Connection) -> None:
+    held = await add_partition(db, "events", OLD)
+    event = await add_event(db, OLD + timedelta(hours=5))
+    await db.execute(
+        "INSERT INTO fan_outs VALUES ($1::uuid, ARRAY[$1]::uuid[], '{NULL}', '{}', now(), now(), NULL, 0)", event
+    )
+    await maintain(db, Retention())
+    assert await exists(db, held)
+    await db.execute("DELETE FROM fan_outs")
+    await maintain(db, Retention())
+    assert not await exists(db, held)
+
+
 async def test_default_partitions_are_emptied_by_age(db: asyncpg.Connection) -> None:
     old, young = await add_event(db, OLD), await add_event(db, TODAY - 20 * DAY)
     assert {row["id"] for row in await db.fetch("SELECT id FROM events_default")} == {old, young}

@@ -12,7 +12,7 @@ from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import CacheWarming, server_loops
 from monitor.bootstrap.server import readiness
 from monitor.bootstrap.supervise import Loop, Supervisor
-from monitor.bootstrap.worker import build_scheduler, build_worker
+from monitor.bootstrap.worker import build_fan_outs, build_scheduler, build_worker
 from tests.integration.support import Receiver, api_of, eventually, settings
 
 Failing = Callable[[Loop], Loop]
@@ -64,10 +64,12 @@ async def test_each_task_that_fails_once_is_counted_and_the_process_goes_on(
     supervisor = Supervisor(sleep=soon)
     async with Container(settings(database_url, redis_url=redis_url)) as container, api_of(container) as api:
         warming = CacheWarming(container)
-        worker = build_worker(container, name="one")
+        fan_outs = build_fan_outs(container)
+        worker = build_worker(container, name="one", fan_outs=fan_outs)
         loops: Mapping[str, Callable[[], Awaitable[None]]] = {
             **server_loops(container, warming),
             **worker.loops(),
+            **fan_outs.loops(),
             **build_scheduler(container).loops(),
             "event_dispatch.sweep": container.dispatcher.sweep_loop,
         }

@@ -9,12 +9,14 @@ from monitor.adapters.postgres.wakeups import PostgresWakeups
 from monitor.bootstrap.container import Container, retention
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.detection import Detector
+from monitor.domain.services.fan_outs import FanOutCommands
 from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.notifications import AlertNotifier
 from monitor.domain.services.replays import ReplayCommands
 from monitor.worker.attempt_log import attempt_log
 from monitor.worker.config import DeliveryConfig
 from monitor.worker.delivery_loop import DeliveryWorker
+from monitor.worker.fan_out_loop import FanOutLoop
 from monitor.worker.scheduler import Scheduler
 
 EVALUATE_S = 1.0
@@ -23,8 +25,14 @@ EVALUATE_S = 1.0
 MASS_FAILURE_S = 5.0
 
 
-def build_worker(container: Container, *, name: str) -> DeliveryWorker:
-    """Return the delivery worker called *name*."""
+def build_fan_outs(container: Container) -> FanOutLoop:
+    """Return the loop that carries on fan-outs."""
+    step = FanOutCommands(container.unit_of_work).step
+    return FanOutLoop(step, poll_s=container.settings.worker.poll_s, monotonic=container.clock.monotonic)
+
+
+def build_worker(container: Container, *, name: str, fan_outs: FanOutLoop) -> DeliveryWorker:
+    """Return the delivery worker called *name*; its wake-ups wake *fan_outs*, too."""
     c, worker = container, container.settings.worker
     deliverer = Deliverer(
         c.unit_of_work,
@@ -36,7 +44,7 @@ def build_worker(container: Container, *, name: str) -> DeliveryWorker:
     )
     return DeliveryWorker(
         deliverer,
-        PostgresWakeups(c.database),
+        PostgresWakeups(c.database, on_fan_out=fan_outs.wake),
         DeliveryConfig(
             concurrency=worker.concurrency,
             backlog=worker.concurrency * 10,

@@ -26,7 +26,7 @@ from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app, build_services, http_bounds
 from monitor.bootstrap.supervise import Loop
 from monitor.bootstrap.token_keys import jwt_keys
-from monitor.bootstrap.worker import build_scheduler, build_worker
+from monitor.bootstrap.worker import build_fan_outs, build_scheduler, build_worker
 from monitor.cli.common import (
     DEFAULT_DATA_DIR,
     CommandError,
@@ -91,8 +91,9 @@ async def _run(
 ) -> None:
     app = build_app(container, owns_container=False)
     server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
-    worker = build_worker(container, name=worker_name())
-    loops = {**worker.loops(), **build_scheduler(container).loops()}
+    fan_outs = build_fan_outs(container)
+    worker = build_worker(container, name=worker_name(), fan_outs=fan_outs)
+    loops = {**worker.loops(), **fan_outs.loops(), **build_scheduler(container).loops()}
     if args.demo:
         loops["demo"] = demo(container, server)
     async with container.supervisor.running(loops):

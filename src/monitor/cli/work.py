@@ -19,7 +19,7 @@ from monitor import log as logs
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import readiness
-from monitor.bootstrap.worker import build_scheduler, build_worker
+from monitor.bootstrap.worker import build_fan_outs, build_scheduler, build_worker
 from monitor.cli.common import CommandError, count
 from monitor.cli.start import build_container, production
 
@@ -56,12 +56,13 @@ async def _work(container: Container) -> None:
             raise CommandError(" ".join(missing))
         # After readiness: a machine whose clock is off can deliver, by the corrected time.
         await container.clock_watch.measure()
-        worker = build_worker(container, name=worker_name())
+        fan_outs = build_fan_outs(container)
+        worker = build_worker(container, name=worker_name(), fan_outs=fan_outs)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, worker.stop)
         freeze_gc()
-        loops = {**worker.loops(), **build_scheduler(container).loops()}
+        loops = {**worker.loops(), **fan_outs.loops(), **build_scheduler(container).loops()}
         loops |= {"clock": container.clock_watch.loop, "encryption_keys": container.key_watch.loop}
         if container.has_feed:
             # Messages go out through the sockets of the serving processes.

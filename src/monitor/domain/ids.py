@@ -11,6 +11,9 @@ SYSTEM_ID = UUID(int=0)
 TAIL_BITS = 74
 """Bits of a version 7 UUID that are neither time nor fixed."""
 
+ROOM_BITS = 24
+"""Consecutive stamps of a process leave room for this many bits of derived ids; see :func:`derived`."""
+
 _TIME_SHIFT = 80
 """Bits below the Unix millisecond."""
 
@@ -52,8 +55,12 @@ def stamp(millis: int, tail: int) -> int:
 
 
 def next_stamp(last: int, millis: int, tail: int) -> int:
-    """Return a stamp of *millis* above *last*, slightly later if necessary (RFC 9562 section 6.2, method 2)."""
-    return max(stamp(millis, tail), last + 1)
+    """
+    Return a stamp of *millis* above *last*, slightly later if necessary (RFC 9562 section 6.2, method 2).
+
+    The difference is at least ``2 ** ROOM_BITS``.
+    """
+    return max(stamp(millis, tail), last + (1 << ROOM_BITS))
 
 
 def uuid7(stamp_: int) -> UUID:
@@ -61,3 +68,16 @@ def uuid7(stamp_: int) -> UUID:
     millis, tail = stamp_ >> TAIL_BITS, stamp_ & ((1 << TAIL_BITS) - 1)
     high, low = tail >> _LOW_BITS, tail & ((1 << _LOW_BITS) - 1)
     return UUID(int=millis << _TIME_SHIFT | _VERSION | high << 64 | _VARIANT | low)
+
+
+def derived(id_: UUID, n: int) -> UUID:
+    """
+    Return the *n*-th id derived from *id_*: after it and all derived ones with a smaller *n*, and before the next id
+    of the same process. The same arguments give the same id.
+
+    Args:
+        n: from 1 to ``2 ** ROOM_BITS - 1``.
+    """
+    number = id_.int
+    tail = (number >> 64 & (1 << TAIL_BITS - _LOW_BITS) - 1) << _LOW_BITS | number & (1 << _LOW_BITS) - 1
+    return uuid7(stamp(number >> _TIME_SHIFT, tail) + n)

@@ -73,6 +73,13 @@ class DeliveryState(StrEnum):
     QUARANTINED = "quarantined"
 
 
+class FanOutState(StrEnum):
+    """Whether an event has all of its deliveries, or workers are still making them."""
+
+    RUNNING = "running"
+    DONE = "done"
+
+
 class ErrorKind(StrEnum):
     """Why an attempt failed, as classified by the sender."""
 

@@ -16,7 +16,7 @@ from monitor.domain.alerts.alert import Alert, HistoryEntry
 from monitor.domain.alerts.evaluation import Evaluation
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence
-from monitor.domain.delivery.fan_out import NewEvent
+from monitor.domain.delivery.fan_out import FanOut, NewEvent
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import QueuedDelivery
 from monitor.domain.delivery.replay import Replay
@@ -116,6 +116,7 @@ class Tables:
     webhooks: dict[UUID, StoredWebhook] = field(default_factory=dict)
     lanes: dict[UUID, Lane] = field(default_factory=dict)
     events: dict[UUID, StoredEvent] = field(default_factory=dict)
+    fan_outs: dict[UUID, FanOut] = field(default_factory=dict)
     deliveries: dict[UUID, StoredDelivery] = field(default_factory=dict)
     finished: dict[UUID, FinishedDelivery] = field(default_factory=dict)
     attempts: dict[UUID, AttemptRecord] = field(default_factory=dict)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from msgspec.structs import replace
 
+from monitor.domain.delivery.fan_out import precedes
 from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.order import BY_KEY, Order, head_of, next_due_at, next_of
+from monitor.domain.delivery.order import BY_KEY, Order, QueuedDelivery, head_of, next_due_at, next_of
 from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.ready import is_ready
 from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
@@ -77,7 +78,8 @@ class FakeDeliveryQueue:
             for one in rows if order is BY_KEY else []:
                 is_behind = one.due_at <= self._now and head_of(one, rows, order) not in (None, one)
                 self._put(replace(self._tables.deliveries[one.id], behind=one.behind or is_behind))
-            for chosen in next_of(rows, order, capacity, self._now, held):
+            preceded = self._preceded(rows, webhook_id)
+            for chosen in next_of(rows, order, capacity, self._now, held, preceded):
                 delivery = self._tables.deliveries[chosen.id]
                 leased = replace(
                     delivery,
@@ -260,9 +262,14 @@ class FakeDeliveryQueue:
             lane,
             enabled=webhook.enabled,
             paused=webhook.paused_at is not None,
-            due_at=next_due_at(rows, lane.ordered),
+            due_at=next_due_at(rows, lane.ordered, self._preceded(rows, lane.webhook_id)),
             now=self._now,
         )
+
+    def _preceded(self, rows: Iterable[QueuedDelivery], webhook_id: UUID) -> set[UUID]:
+        fan_outs = self._tables.fan_outs.values()
+        types = self._tables.webhooks[webhook_id].webhook.event_types
+        return {row.id for row in rows if any(precedes(one, row.id, webhook_id, types) for one in fan_outs)}
 
     def _due(self, webhook_id: UUID) -> list[StoredDelivery]:
         due = (d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id and d.due_at <= self._now)

@@ -14,6 +14,7 @@ from monitor.domain.ports.repositories.attempts import AttemptLog
 from monitor.domain.ports.repositories.audit import AuditLog
 from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.events import EventLog
+from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
 from monitor.domain.ports.repositories.replays import ReplayRepository
@@ -29,6 +30,7 @@ from tests.fakes.postgres.repositories.alerts import (
 from tests.fakes.postgres.repositories.attempts import FakeAttemptLog
 from tests.fakes.postgres.repositories.detection import FakeDetectionStore
 from tests.fakes.postgres.repositories.events import FakeEventLog
+from tests.fakes.postgres.repositories.fan_outs import FakeFanOutQueue
 from tests.fakes.postgres.repositories.idempotency import FakeAuditLog, FakeIdempotencyStore
 from tests.fakes.postgres.repositories.replays import FakeReplayRepository
 from tests.fakes.postgres.repositories.webhooks import FakeWebhookRepository
@@ -40,6 +42,7 @@ class FakeUnitOfWork:
     now: datetime
     webhooks: WebhookRepository
     events: EventLog
+    fan_outs: FanOutQueue
     queue: DeliveryQueue
     attempts: AttemptLog
     idempotency: IdempotencyStore
@@ -67,6 +70,7 @@ class FakeUnitOfWork:
         self._tables = tables = self._database.tables.copy()
         self.webhooks = FakeWebhookRepository(tables, self.now)
         self.events = FakeEventLog(tables, self.now, self._woken)
+        self.fan_outs = FakeFanOutQueue(tables, self.now)
         self.queue = FakeDeliveryQueue(tables, self.now, self._woken, self._database.locked, self._database.locked_once)
         self.attempts = FakeAttemptLog(tables)
         self.idempotency = FakeIdempotencyStore(tables, self.now)

@@ -21,9 +21,9 @@ async def test_subscriptions_are_the_enabled_webhooks_with_a_pattern_for_one_of_
     await world.add_webhook(event_types=("order.refunded",))
     await world.add_webhook(enabled=False)
 
-    async def found(*types: str) -> list[Subscription]:
+    async def found(*types: str, limit: int = 10) -> list[Subscription] | None:
         async with world.unit_of_work() as uow:
-            return await uow.events.subscriptions(types)
+            return await uow.events.subscriptions(types, limit=limit)
 
     def subscription(webhook: Webhook) -> Subscription:
         return Subscription(webhook.id, frozenset(webhook.event_types), webhook.labels)
@@ -31,6 +31,9 @@ async def test_subscriptions_are_the_enabled_webhooks_with_a_pattern_for_one_of_
     assert await found("order.paid") == [subscription(w) for w in (exact, prefix, everything)]
     assert await found("order") == [subscription(everything)]
     assert await found("user.created", "order.paid") == [subscription(w) for w in (exact, prefix, everything)]
+    assert await found("user.created", "order.paid", limit=3) == await found("user.created", "order.paid")
+    assert await found("user.created", "order.paid", limit=2) is None
+    assert await found("order", limit=0) is None
 
 
 async def test_an_event_is_kept_byte_for_byte_with_its_deliveries(world: World) -> None:

@@ -122,7 +122,8 @@ async def test_a_removed_webhook_is_gone_and_what_waited_is_cancelled(world: Wor
     assert await world.queries.destinations([made.id]) == {}
     async with world.unit_of_work() as uow:
         assert (await uow.queue.lock_lanes([made.id]))[made.id].deleted
-        assert [s.webhook_id for s in await uow.events.subscriptions(["order.paid"])] == [other.id]
+        subscriptions = await uow.events.subscriptions(["order.paid"], limit=10)
+        assert [s.webhook_id for s in subscriptions or []] == [other.id]
 
 
 async def test_disabling_keeps_its_first_reason(world: World) -> None:

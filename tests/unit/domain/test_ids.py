@@ -8,7 +8,18 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.ids import TAIL_BITS, id_floor, id_millis, id_time, next_stamp, stamp, unix_millis, uuid7
+from monitor.domain.ids import (
+    ROOM_BITS,
+    TAIL_BITS,
+    derived,
+    id_floor,
+    id_millis,
+    id_time,
+    next_stamp,
+    stamp,
+    unix_millis,
+    uuid7,
+)
 from tests import strategies as our
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,10 +64,19 @@ def test_the_last_day_of_the_calendar_still_fits_an_id() -> None:
 
 @given(last=st.builds(stamp, millis, tails), now=millis, dice=tails)
 def test_the_next_stamp_is_greater_and_never_early(last: int, now: int, dice: int) -> None:
-    """next_stamp(last, now, dice) > last, and its time is >= now."""
+    """next_stamp(last, now, dice) leaves room for derived ids after last, and its time is >= now."""
     following = next_stamp(last, now, dice)
-    assert following > last
+    assert following >= last + 2**ROOM_BITS
     assert following >> TAIL_BITS >= now
+
+
+@given(st.builds(stamp, millis, tails), st.integers(1, 2**ROOM_BITS - 2))
+def test_derived_ids_lie_in_order_between_an_id_and_the_next_one(at: int, n: int) -> None:
+    """uuid7(s) < derived(1) <= derived(n) < derived(n + 1) < uuid7(next_stamp(s)), all of version 7."""
+    id_ = uuid7(at)
+    ids = [id_, derived(id_, n), derived(id_, n + 1), uuid7(next_stamp(at, 0, 0))]
+    assert ids == sorted(set(ids))
+    assert {one.version for one in ids} == {7}
 
 
 @given(a=st.builds(stamp, millis, tails), b=st.builds(stamp, millis, tails))

@@ -21,6 +21,7 @@ from uuid import UUID
 
 import asyncpg
 
+from monitor.adapters.postgres.lanes import FIRST
 from monitor.domain.delivery.order import BY_KEY, Order
 
 WALKS = (100, 1_000, 1_000, 1_000)
@@ -49,20 +50,22 @@ WITH picked AS MATERIALIZED (
 """
 
 _HEAD = """
-    SELECT d.id, d.due_at, {last} AS last FROM deliveries d
+    SELECT d.id, d.due_at, d.aside, {last} AS last FROM deliveries d
     WHERE d.webhook_id = lane.webhook_id AND {line} LIMIT 1
 """
 
 # The head of a line is waited for, not skipped: skipping it would overtake it.
 LEASE_HEADS = f"""
 WITH chosen AS MATERIALIZED (
-    SELECT first.id FROM {_LANES}, LATERAL (
+    SELECT first.id FROM {_LANES} JOIN webhooks w ON w.id = lane.webhook_id, LATERAL (
         SELECT one.id FROM (
             ({_HEAD.format(last=0, line="d.replayed <= false AND NOT d.aside ORDER BY d.replayed, d.id")}) UNION ALL
             ({_HEAD.format(last=0, line="d.aside AND d.due_at <= now() AND d.id <> ALL($5::uuid[]) ORDER BY d.due_at")})
             UNION ALL
             ({_HEAD.format(last=1, line="d.replayed >= true AND NOT d.aside ORDER BY d.replayed, d.id")})
-        ) AS one WHERE one.due_at <= now() AND one.id <> ALL($5::uuid[]) ORDER BY one.last, one.due_at, one.id LIMIT 1
+        ) AS one
+        WHERE one.due_at <= now() AND one.id <> ALL($5::uuid[]) AND (one.aside OR {FIRST.format(delivery_id="one.id")})
+        ORDER BY one.last, one.due_at, one.id LIMIT 1
     ) AS first
 ), picked AS MATERIALIZED (
     SELECT d.id FROM deliveries d JOIN chosen USING (id) WHERE d.due_at <= now() FOR UPDATE OF d
@@ -89,8 +92,8 @@ WITH walked AS MATERIALIZED (
     ) AS is_behind
     FROM walked w
 ), open AS MATERIALIZED (
-    SELECT p.* FROM placed p WHERE p.is_free OR (
-        NOT p.is_behind
+    SELECT p.* FROM placed p JOIN webhooks w ON w.id = p.webhook_id WHERE p.is_free OR (
+        NOT p.is_behind AND {FIRST.format(delivery_id="p.id")}
         AND (p.webhook_id, p.order_key) NOT IN (SELECT webhook_id, order_key FROM busy)
         AND NOT (p.replayed AND EXISTS (
             SELECT FROM placed n

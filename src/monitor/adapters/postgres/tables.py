@@ -17,10 +17,11 @@ from advanced_alchemy.types import DateTimeUTC
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from monitor.adapters.postgres import rollup_tables
 from monitor.adapters.postgres.detection_tables import at as _at
 from monitor.domain.delivery.order import BY_KEY, Order
 
-metadata = DefaultBase.metadata
+metadata = rollup_tables.metadata
 
 
 class WebhookRow(DefaultBase):
@@ -158,6 +159,21 @@ events = sa.Table(
     postgresql_partition_by="RANGE (id)",
 )
 
+fan_outs = sa.Table(
+    # Events whose deliveries workers are still making, until the last one is made. event_types: patterns that match.
+    "fan_outs",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("event_ids", ARRAY(sa.Uuid), nullable=False),
+    sa.Column("except_webhook_ids", ARRAY(sa.Uuid), nullable=False),
+    sa.Column("event_types", ARRAY(sa.Text), nullable=False),
+    _at("accepted_at"),
+    _at("stepped_at"),
+    sa.Column("after", sa.Uuid, nullable=True),
+    sa.Column("done", sa.Integer, nullable=False),
+    sa.Index("ix_fan_outs_stepped_at", "stepped_at", "id"),
+)
+
 deliveries = sa.Table(
     # Only what still has to be done; finished rows move to deliveries_finished. A lease is a due_at in the future
     # with leased_by set, so a dead worker's rows become due again by themselves.
@@ -250,57 +266,6 @@ attempts = sa.Table(
     postgresql_partition_by="RANGE (id)",
 )
 
-
-def _rollups(resolution: str) -> tuple[sa.Table, sa.Table]:
-    """Return counts and histograms of one resolution. Counts are read far more often and stay small (ADR 0003).
-
-    Minutes are partitioned by day, hours and days by calendar month. ``webhook_id`` zero is the whole system.
-    """
-    return (
-        sa.Table(
-            f"rollups_{resolution}",
-            metadata,
-            sa.Column("webhook_id", sa.Uuid, primary_key=True),
-            sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
-            sa.Column("attempts", sa.Integer, nullable=False),
-            sa.Column("failures", sa.Integer, nullable=False),
-            sa.Column("latency_sum_ms", sa.Double, nullable=False),
-            sa.Column("failed_latency_sum_ms", sa.Double, nullable=False, server_default="0"),
-            sa.Column("errors", JSONB, nullable=False),
-            postgresql_partition_by="RANGE (bucket_at)",
-        ),
-        sa.Table(
-            f"histograms_{resolution}",
-            metadata,
-            sa.Column("webhook_id", sa.Uuid, primary_key=True),
-            sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
-            sa.Column("indexes", ARRAY(sa.SmallInteger), nullable=False),
-            sa.Column("counts", ARRAY(sa.Integer), nullable=False),
-            postgresql_partition_by="RANGE (bucket_at)",
-        ),
-    )
-
-
-rollups_minute, histograms_minute = _rollups("minute")
-rollups_hour, histograms_hour = _rollups("hour")
-rollups_day, histograms_day = _rollups("day")
-
-rollup_progress = sa.Table(
-    # Buckets of the resolution (hour, day) that end by compacted_until are valid, except those in rollups_stale.
-    "rollup_progress",
-    metadata,
-    sa.Column("resolution", sa.Text, primary_key=True),
-    _at("compacted_until"),
-)
-
-rollups_stale = sa.Table(
-    # Buckets that are to be compacted, or compacted again since attempts arrived late: the finer resolution is valid.
-    "rollups_stale",
-    metadata,
-    sa.Column("resolution", sa.Text, primary_key=True),
-    sa.Column("webhook_id", sa.Uuid, primary_key=True),
-    sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
-)
 
 idempotency_keys = sa.Table(
     "idempotency_keys",

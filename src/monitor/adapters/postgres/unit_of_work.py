@@ -19,6 +19,7 @@ from monitor.adapters.postgres.repositories.audit import PostgresAuditLog
 from monitor.adapters.postgres.repositories.detection import PostgresDetectionStore
 from monitor.adapters.postgres.repositories.event_outbox import append_events
 from monitor.adapters.postgres.repositories.events import PostgresEventLog
+from monitor.adapters.postgres.repositories.fan_outs import PostgresFanOutQueue
 from monitor.adapters.postgres.repositories.idempotency import PostgresIdempotencyStore
 from monitor.adapters.postgres.repositories.notifications import PostgresAlertNotificationQueue
 from monitor.adapters.postgres.repositories.replays import PostgresReplayRepository
@@ -35,6 +36,7 @@ from monitor.domain.ports.repositories.audit import AuditLog
 from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.event_outbox import EventHandler, StoredEvent
 from monitor.domain.ports.repositories.events import EventLog
+from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
 from monitor.domain.ports.repositories.replays import ReplayRepository
@@ -58,6 +60,7 @@ class PostgresUnitOfWork:
     now: datetime
     webhooks: WebhookRepository
     events: EventLog
+    fan_outs: FanOutQueue
     queue: DeliveryQueue
     attempts: AttemptLog
     idempotency: IdempotencyStore
@@ -94,6 +97,7 @@ class PostgresUnitOfWork:
             self._session, raw, self._secret_box, self._clock, self.now, self._rows
         )
         self.events = PostgresEventLog(raw, self.now, self._rows)
+        self.fan_outs = PostgresFanOutQueue(raw, self._rows)
         self.queue = PostgresDeliveryQueue(raw, self._rows)
         self.attempts = PostgresAttemptLog(raw)
         self.idempotency = PostgresIdempotencyStore(raw, self._secret_box)

@@ -10,6 +10,7 @@ import structlog
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.outages import DRIVER_ERRORS
 from monitor.adapters.postgres.repositories.events import CHANNEL, woken
+from monitor.adapters.postgres.repositories.fan_outs import FAN_OUT_CHANNEL
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.wakeups import DueWebhooks
 
@@ -23,10 +24,17 @@ log = structlog.get_logger(__name__)
 class PostgresWakeups:
     """See :class:`monitor.domain.ports.wakeups.Wakeups`."""
 
-    def __init__(self, database: Database, *, probe_s: float = PROBE_S) -> None:
-        """*probe_s* is how long a connection may be silent before it is asked whether it is alive."""
+    def __init__(
+        self, database: Database, *, probe_s: float = PROBE_S, on_fan_out: Callable[[], object] = lambda: None
+    ) -> None:
+        """
+        Args:
+            probe_s: how long a connection may be silent before it is asked whether it is alive.
+            on_fan_out: called when a fan-out was left to workers, and after each connect.
+        """
         self._database = database
         self._probe_s = probe_s
+        self._on_fan_out = on_fan_out
 
     async def listen(self, on_wake: Callable[[DueWebhooks], None]) -> None:
         self._database.listening = False
@@ -45,8 +53,10 @@ class PostgresWakeups:
         connection.add_termination_listener(lambda _: closed.set())
         try:
             await connection.add_listener(CHANNEL, lambda _c, _pid, _channel, payload: on_wake(woken(str(payload))))
+            await connection.add_listener(FAN_OUT_CHANNEL, lambda *_: self._on_fan_out())
             self._database.listening = True
             on_wake(None)  # Messages may be lost before.
+            self._on_fan_out()
             while not closed.is_set():
                 try:
                     await asyncio.wait_for(closed.wait(), self._probe_s)

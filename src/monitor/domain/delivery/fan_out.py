@@ -1,25 +1,47 @@
-"""Fan-out: the deliveries of an event, one for each webhook that subscribed."""
+"""
+Fan-out: the deliveries of an event, one for each webhook that subscribed.
+
+A request makes up to :data:`REQUEST_MAX` of them. More are left to workers as a :class:`FanOut`, which is worked off in
+chunks, webhook by webhook in the order of their ids. A delivery's id is derived from that of its event, so deliveries
+sort like their events, whenever and wherever they are made; an ordered webhook relies on that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.domain.delivery.event_types import patterns_for
+from monitor.domain.ids import derived
+
+REQUEST_MAX = 1_000
+"""Most deliveries that a request makes; also the most events that it has."""
+
+CHUNK = 200
+"""Most deliveries that one transaction of a worker makes, but for a single webhook that gets more events of a request.
+Few, so that neither the database nor the worker's event loop is held up; one NOTIFY can name as many webhooks."""
 
 
-class NewEvent(msgspec.Struct, frozen=True):
-    """One event to store. ``payload`` is kept byte for byte."""
+class FanOutEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What selects the subscriptions of an event. ``except_webhook`` gets no delivery."""
 
     id: UUID
     type: str
-    payload: bytes
     labels: dict[str, str]
-    occurred_at: datetime
     order_key: str | None = None
+    except_webhook: UUID | None = None
+
+
+class NewEvent(FanOutEvent, frozen=True, kw_only=True):
+    """One event to store. ``payload`` is kept byte for byte."""
+
+    payload: bytes
+    occurred_at: datetime
 
 
 class NewDelivery(msgspec.Struct, frozen=True):
@@ -39,18 +61,103 @@ class Subscription(msgspec.Struct, frozen=True):
     labels: dict[str, str]
 
 
+class SubscriptionPage(msgspec.Struct, frozen=True):
+    """Subscriptions in the order of their webhooks; ``last`` is the webhook at which the page ends, null if no further
+    ones follow."""
+
+    subscriptions: list[Subscription]
+    last: UUID | None
+
+
+class FanOut(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Accepted events whose deliveries workers are still to make.
+
+    Attributes:
+        id: of the first event.
+        events: 1 to :data:`REQUEST_MAX`, of one request, in their order.
+        accepted_at: aware UTC; a webhook that was created later gets nothing.
+        after: the last webhook that is done; null before the first.
+        done: how many subscriptions are done.
+    """
+
+    id: UUID
+    events: tuple[FanOutEvent, ...]
+    accepted_at: datetime
+    after: UUID | None = None
+    done: int = 0
+
+
+class FanOutChunk(msgspec.Struct, frozen=True):
+    """Some deliveries, and how many subscriptions they complete."""
+
+    deliveries: list[NewDelivery]
+    subscriptions: int
+
+
+def patterns_of(events: Sequence[FanOutEvent]) -> list[str]:
+    """Return every pattern that matches the type of one of *events*."""
+    return sorted({pattern for type_ in {event.type for event in events} for pattern in patterns_for(type_)})
+
+
+def page_size(events: Sequence[FanOutEvent], bound: int) -> int:
+    """Return how many subscriptions are worth reading for *bound* deliveries of *events*: 1 to *bound*."""
+    return max(bound // max(Counter(event.type for event in events).values()), 1)
+
+
 def fan_out(
-    events: Sequence[NewEvent], subscriptions: Sequence[Subscription], new_id: Callable[[], UUID]
-) -> list[NewDelivery]:
-    """Return one delivery for each event and each of *subscriptions* that matches its type and labels."""
-    patterns = {type_: patterns_for(type_) for type_ in {event.type for event in events}}
-    by_type = {
-        type_: [s for s in subscriptions if not s.event_types.isdisjoint(matching)]
-        for type_, matching in patterns.items()
-    }
-    return [
-        NewDelivery(new_id(), event.id, subscription.webhook_id, event.order_key)
-        for event in events
-        for subscription in by_type[event.type]
-        if subscription.labels.items() <= event.labels.items()
-    ]
+    events: Sequence[FanOutEvent], subscriptions: Sequence[Subscription], bound: int, *, done: int = 0
+) -> FanOutChunk:
+    """
+    Return one delivery for each event and each of *subscriptions* that matches its type and labels.
+
+    Ends before the subscription with which more than *bound* pairs with a matching type would be looked at, but not
+    before the second one.
+
+    Args:
+        subscriptions: in the order of their webhooks.
+        done: how many subscriptions of the same events are done.
+    """
+    positions: dict[str, list[int]] = {}
+    for position, event in enumerate(events):
+        for pattern in patterns_for(event.type):
+            positions.setdefault(pattern, []).append(position)
+    deliveries: list[NewDelivery] = []
+    pairs = 0
+    for index, subscription in enumerate(subscriptions):
+        of_type = _merged([positions[pattern] for pattern in subscription.event_types if pattern in positions])
+        pairs += len(of_type)
+        if pairs > bound and index:
+            return FanOutChunk(deliveries, index)
+        for event in map(events.__getitem__, of_type):
+            if subscription.labels.items() <= event.labels.items() and event.except_webhook != subscription.webhook_id:
+                id_ = derived(event.id, done + index + 1)
+                deliveries.append(NewDelivery(id_, event.id, subscription.webhook_id, event.order_key))
+    return FanOutChunk(deliveries, len(subscriptions))
+
+
+def _merged(positions: Sequence[list[int]]) -> list[int]:
+    return positions[0] if len(positions) == 1 else sorted(set().union(*positions))
+
+
+def next_chunk(
+    unfinished: FanOut, page: SubscriptionPage, bound: int = CHUNK
+) -> tuple[list[NewDelivery], FanOut | None]:
+    """Return the deliveries of the next chunk, and what is left after it; ``None`` if that is nothing.
+
+    Args:
+        page: the subscriptions after ``unfinished.after``.
+    """
+    chunk = fan_out(unfinished.events, page.subscriptions, bound, done=unfinished.done)
+    last = page.last
+    if chunk.subscriptions < len(page.subscriptions):
+        last = page.subscriptions[chunk.subscriptions - 1].webhook_id
+    if last is None:
+        return chunk.deliveries, None
+    return chunk.deliveries, replace(unfinished, after=last, done=unfinished.done + chunk.subscriptions)
+
+
+def precedes(unfinished: FanOut, delivery_id: UUID, webhook_id: UUID, event_types: Collection[str]) -> bool:
+    """Whether *unfinished* may yet make a delivery of the webhook before *delivery_id*, going by types alone."""
+    reaches = unfinished.after is None or unfinished.after < webhook_id
+    return unfinished.id < delivery_id and reaches and not set(event_types).isdisjoint(patterns_of(unfinished.events))

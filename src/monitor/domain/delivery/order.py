@@ -80,7 +80,12 @@ def head_of(delivery: QueuedDelivery, deliveries: Collection[QueuedDelivery], or
 
 
 def next_of(
-    deliveries: Collection[QueuedDelivery], ordered: Order, count: int, now: datetime, without: Collection[UUID] = ()
+    deliveries: Collection[QueuedDelivery],
+    ordered: Order,
+    count: int,
+    now: datetime,
+    without: Collection[UUID] = (),
+    preceded: Collection[UUID] = (),
 ) -> list[QueuedDelivery]:
     """
     Return up to *count* of *deliveries*, all of one webhook, that a claim leases at *now*. Pure.
@@ -90,29 +95,39 @@ def next_of(
 
     Args:
         without: deliveries to leave out, which hold those behind them nevertheless.
+        preceded: deliveries that an unfinished fan-out ``precedes``; they wait for it if they have a line.
     """
     due = [one for one in deliveries if one.due_at <= now and head_of(one, deliveries, ordered) in (None, one)]
     due = sorted((one for one in due if one.id not in without), key=lambda one: (one.due_at, one.id))
     if ordered is True:
+        due = [one for one in due if one.aside or one.id not in preceded]
         return sorted(due, key=lambda one: one.replayed and not one.aside)[: min(count, 1)]
     busy = {one.order_key for one in deliveries if one.in_flight and line_of(one, ordered)}
     new = {one.order_key for one in due if line_of(one, ordered) and not one.replayed}
 
     def may_go(one: QueuedDelivery) -> bool:
-        return line_of(one, ordered) is None or not (one.order_key in busy or (one.replayed and one.order_key in new))
+        waits = one.id in preceded or one.order_key in busy or (one.replayed and one.order_key in new)
+        return line_of(one, ordered) is None or not waits
 
     return [one for one in due if may_go(one)][:count]
 
 
-def next_due_at(deliveries: Collection[QueuedDelivery], ordered: Order) -> datetime | None:
+def next_due_at(
+    deliveries: Collection[QueuedDelivery], ordered: Order, preceded: Collection[UUID] = ()
+) -> datetime | None:
     """
     Return when a claim may next find something to lease; ``None`` for never.
 
     Exact but for a webhook that is ordered by key: there a claim determines what is behind another.
+
+    Args:
+        preceded: as for :func:`next_of`.
     """
     if ordered is BY_KEY:
         return min((one.due_at for one in deliveries if not one.behind), default=None)
-    heads = (one for one in deliveries if head_of(one, deliveries, ordered) in (None, one))
+    heads = [one for one in deliveries if head_of(one, deliveries, ordered) in (None, one)]
+    if ordered is True:
+        heads = [one for one in heads if one.aside or one.id not in preceded]
     return min((one.due_at for one in heads), default=None)
 
 

@@ -19,6 +19,7 @@ from monitor.domain.ports.repositories.attempts import AttemptLog
 from monitor.domain.ports.repositories.audit import AuditLog
 from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.events import EventLog
+from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
 from monitor.domain.ports.repositories.replays import ReplayRepository
@@ -39,6 +40,7 @@ class UnitOfWork(Protocol):
     now: datetime
     webhooks: WebhookRepository
     events: EventLog
+    fan_outs: FanOutQueue
     queue: DeliveryQueue
     attempts: AttemptLog
     idempotency: IdempotencyStore

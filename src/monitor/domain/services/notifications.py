@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from monitor.domain.delivery.fan_out import NewEvent, fan_out
+from monitor.domain.delivery.fan_out import NewEvent
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.services.fan_outs import add_events
 
 BATCH = 100
 
@@ -27,18 +28,17 @@ class AlertNotifier:
             notifications = await uow.notifications.take(BATCH)
             if not notifications:
                 return 0
-            subscriptions = await uow.events.subscriptions({notification.type for notification in notifications})
-            events, deliveries = [], []
-            for notification in notifications:
-                event = NewEvent(
-                    self._clock.new_id(), notification.type, notification.payload, notification.labels, uow.now
+            events = [
+                NewEvent(
+                    id=self._clock.new_id(),
+                    type=notification.type,
+                    payload=notification.payload,
+                    labels=notification.labels,
+                    occurred_at=uow.now,
+                    except_webhook=notification.except_webhook,
                 )
-                events.append(event)
-                deliveries += [
-                    delivery
-                    for delivery in fan_out([event], subscriptions, self._clock.new_id)
-                    if delivery.webhook_id != notification.except_webhook
-                ]
-            await uow.events.add(events, deliveries)
+                for notification in notifications
+            ]
+            await add_events(uow, events)
             await uow.commit()
         return len(notifications)

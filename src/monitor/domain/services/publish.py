@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -12,16 +11,17 @@ import msgspec
 from msgspec import Meta
 
 from monitor.domain.delivery.event_types import EVENT_TYPE, is_event_type, is_reserved
-from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, fan_out
+from monitor.domain.delivery.fan_out import REQUEST_MAX, NewEvent
 from monitor.domain.delivery.order import OrderKey
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
+from monitor.domain.services.fan_outs import add_events
 from monitor.domain.services.idempotency import store_response, stored_response
-from monitor.domain.vocab import Actor
+from monitor.domain.vocab import Actor, FanOutState
 from monitor.domain.webhooks.registration import MAX_LABELS, Labels
 
-MAX_BATCH = 1000
+MAX_BATCH = REQUEST_MAX
 
 EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
@@ -43,11 +43,12 @@ class EventIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """One stored event; ``deliveries`` is the number of webhooks that get it."""
+    """One stored event. ``deliveries`` is how many it has by now: all, if ``fan_out`` is ``done``."""
 
     id: UUID
     type: str
     deliveries: int
+    fan_out: FanOutState = FanOutState.DONE
 
 
 class PublishResult(msgspec.Struct, frozen=True):
@@ -82,21 +83,25 @@ class Publisher:
             if done := await stored_response(uow, scope, key, body, PublishResult):
                 return done
             stored = [self._stored(event, uow.now) for event in events]
-            subscriptions = await uow.events.subscriptions({event.type for event in stored})
-            deliveries = fan_out(stored, subscriptions, self._clock.new_id)
-            await uow.events.add(stored, deliveries)
-            result = _result(stored, deliveries)
+            result = _result(stored, await add_events(uow, stored))
             await store_response(uow, scope, key, result)
             await uow.commit()
         return result
 
     def _stored(self, event: EventIn, now: datetime) -> NewEvent:
-        at = event.occurred_at or now
-        return NewEvent(self._clock.new_id(), event.type, bytes(event.payload), event.labels, at, event.order_key)
+        return NewEvent(
+            id=self._clock.new_id(),
+            type=event.type,
+            payload=bytes(event.payload),
+            labels=event.labels,
+            occurred_at=event.occurred_at or now,
+            order_key=event.order_key,
+        )
 
 
-def _result(events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> PublishResult:
-    counts = Counter(delivery.event_id for delivery in deliveries)
+def _result(events: Sequence[NewEvent], counts: Mapping[UUID, int] | None) -> PublishResult:
+    if counts is None:
+        return PublishResult([Accepted(event.id, event.type, 0, FanOutState.RUNNING) for event in events])
     return PublishResult([Accepted(event.id, event.type, counts[event.id]) for event in events])
 
 

@@ -118,12 +118,15 @@ def decode_row_cursor(cursor: str | None) -> RowPosition | None:
 
 class QueueView(msgspec.Struct, frozen=True):
     """``pending`` counts unfinished deliveries, at most ``PENDING_COUNT_CAP``. ``oldest_due_age_s`` ignores webhooks
-    that are paused, disabled or have an open breaker. ``oldest_lease_age_s`` is that of the oldest live lease."""
+    that are paused, disabled or have an open breaker. ``oldest_lease_age_s`` is that of the oldest live lease.
+    ``fan_outs`` counts those that workers have not finished, and ``oldest_fan_out_age_s`` is since acceptance."""
 
     pending: int
     in_flight: int
     oldest_lease_age_s: float
     oldest_due_age_s: float
+    fan_outs: int = 0
+    oldest_fan_out_age_s: float = 0.0
 
 
 class TrafficSummary(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 from monitor.domain.delivery.exchange import StoredExchange
 from monitor.domain.delivery.held import Held
 from monitor.domain.delivery.outcome import Phases
-from monitor.domain.vocab import DeliveryState
+from monitor.domain.vocab import DeliveryState, FanOutState
 
 
 class DeliveryCounts(msgspec.Struct, frozen=True):
@@ -24,7 +24,10 @@ class DeliveryCounts(msgspec.Struct, frozen=True):
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
-    """One event. ``payload`` is the JSON exactly as posted; lists omit it."""
+    """
+    One event. ``payload`` is the JSON exactly as posted. ``deliveries`` counts those made so far: all, once ``fan_out``
+    is ``done``. Lists omit the three.
+    """
 
     id: UUID
     type: str
@@ -34,6 +37,7 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
     order_key: str | None = None
     payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     deliveries: DeliveryCounts | msgspec.UnsetType = msgspec.UNSET
+    fan_out: FanOutState | msgspec.UnsetType = msgspec.UNSET
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,7 +50,16 @@ from monitor.domain.views.dashboard import (
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.webhooks import HealthView, LastHour, SecretView, WebhookView
-from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Page, Severity, SignatureScheme
+from monitor.domain.vocab import (
+    BodyFormat,
+    DeliveryState,
+    ErrorKind,
+    FanOutState,
+    HealthStatus,
+    Page,
+    Severity,
+    SignatureScheme,
+)
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=2)
@@ -224,7 +233,7 @@ OVERVIEW = OverviewView(
     disabled=0,
     paused=0,
     traffic=TRAFFIC,
-    queue=QueueView(4, 1, 0.1, 0.2),
+    queue=QueueView(4, 1, 0.1, 0.2, 0, 0.0),
     alerts={Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0},
     acknowledged=0,
     anomalies=1,
@@ -270,7 +279,10 @@ RESPONSES: Mapping[Any, object] = {
     WebhookView: WEBHOOK,
     SecretView: SecretView(SECRET, NOW + timedelta(days=1)),
     EventView: msgspec.structs.replace(
-        EVENT, payload=msgspec.Raw(b'{"order":7,"total":"12.50"}'), deliveries=DeliveryCounts(pending=1)
+        EVENT,
+        payload=msgspec.Raw(b'{"order":7,"total":"12.50"}'),
+        deliveries=DeliveryCounts(pending=1),
+        fan_out=FanOutState.DONE,
     ),
     Accepted: ACCEPTED,
     PublishResult: PublishResult([ACCEPTED]),

@@ -212,6 +212,8 @@ def _overview_metrics(overview: OverviewView) -> Iterator[Metric]:
     yield _gauge("deliveries_in_flight", "Deliveries under lease", queue.in_flight)
     yield _gauge("oldest_lease_age_seconds", "How long the oldest live lease has been held", queue.oldest_lease_age_s)
     yield _gauge("oldest_due_age_seconds", "How late the oldest due delivery is", queue.oldest_due_age_s)
+    yield _gauge("fan_outs_unfinished", "Fan-outs whose deliveries workers are still making", queue.fan_outs)
+    yield _gauge("oldest_fan_out_age_seconds", "How long ago the oldest of them began", queue.oldest_fan_out_age_s)
     yield _gauge("attempts_last_hour", "Attempts in the last hour", traffic.attempts)
     yield _gauge("success_ratio_last_hour", "Share of those that succeeded", traffic.success_ratio)
     latencies = {"0.5": traffic.p50_ms, "0.95": traffic.p95_ms, "0.99": traffic.p99_ms}

@@ -24,7 +24,7 @@ from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.webhooks import HealthView, LastHour, WebhookView
-from monitor.domain.vocab import DeliveryState
+from monitor.domain.vocab import DeliveryState, FanOutState
 from monitor.domain.webhooks.destination import Destination
 from monitor.domain.webhooks.webhook import MASK
 from tests.fakes.postgres.database import (
@@ -92,6 +92,7 @@ class FakeQueries:
         if event_id not in tables.events:
             raise NotFound("There is no event with this id.")
         stored = tables.events[event_id]
+        fans_out = any(event_id == event.id for fan_out in tables.fan_outs.values() for event in fan_out.events)
         counts = dict.fromkeys(DeliveryState, 0)
         counts[DeliveryState.PENDING] = sum(d.event_id == event_id for d in tables.deliveries.values())
         for done in tables.finished.values():
@@ -100,6 +101,7 @@ class FakeQueries:
             _event_view(stored),
             payload=Raw(stored.event.payload),
             deliveries=DeliveryCounts(**{str(state): n for state, n in counts.items()}),
+            fan_out=FanOutState.RUNNING if fans_out else FanOutState.DONE,
         )
 
     async def events(

@@ -11,6 +11,7 @@ from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
 from monitor.domain.ports.wakeups import DueWebhooks
 from tests.fakes.postgres.database import FakeDatabase, StoredDelivery, StoredEvent, Tables
+from tests.fakes.postgres.repositories.fan_outs import subscribes, subscription_of
 
 
 class FakeEventLog:
@@ -21,14 +22,10 @@ class FakeEventLog:
         self._now = now
         self._woken = woken
 
-    async def subscriptions(self, event_types: Collection[str]) -> list[Subscription]:
+    async def subscriptions(self, event_types: Collection[str], *, limit: int) -> list[Subscription] | None:
         patterns = {pattern for type_ in event_types for pattern in patterns_for(type_)}
-        rows = sorted(self._tables.webhooks.values(), key=lambda row: row.webhook.id)
-        return [
-            Subscription(row.webhook.id, frozenset(row.webhook.event_types), row.webhook.labels)
-            for row in rows
-            if row.webhook.enabled and row.deleted_at is None and patterns & set(row.webhook.event_types)
-        ]
+        found = [subscription_of(row) for _, row in sorted(self._tables.webhooks.items()) if subscribes(row, patterns)]
+        return found if len(found) <= limit else None
 
     async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:
         for event in events:

@@ -1,20 +1,56 @@
-"""Fan-out: which webhooks get an event."""
+"""Fan-out: which webhooks get an event, and in which chunks."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.delivery.fan_out import Subscription, fan_out
+from monitor.domain.delivery.fan_out import (
+    CHUNK,
+    REQUEST_MAX,
+    FanOut,
+    NewDelivery,
+    NewEvent,
+    Subscription,
+    SubscriptionPage,
+    fan_out,
+    next_chunk,
+    page_size,
+    precedes,
+)
 from tests import samples
 from tests import strategies as our
 from tests.fakes.clock import FakeClock
 from tests.oracles import matches
 
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+
 subscriptions = st.builds(Subscription, st.uuids(), st.frozensets(our.patterns), our.label_maps)
 labelled_types = st.tuples(our.event_types, our.label_maps)
+
+
+def everything(count: int) -> list[Subscription]:
+    return [Subscription(UUID(int=n + 1), frozenset({"*", "order.*"}), {}) for n in range(count)]
+
+
+def unfinished(events: list[NewEvent]) -> FanOut:
+    return FanOut(id=events[0].id, events=tuple(events), accepted_at=NOW)
+
+
+def chunks(events: list[NewEvent], subscribed: list[Subscription], limit: int) -> list[list[NewDelivery]]:
+    """Work a fan-out off as workers do, by pages of *limit* subscriptions."""
+    found: list[list[NewDelivery]] = []
+    rest: FanOut | None = unfinished(events)
+    while rest is not None:
+        after = rest.after
+        page = [one for one in subscribed if after is None or one.webhook_id > after][:limit]
+        last = page[-1].webhook_id if len(page) == limit else None
+        deliveries, rest = next_chunk(rest, SubscriptionPage(page, last))
+        found.append(deliveries)
+    return found
 
 
 @given(st.lists(labelled_types, max_size=5), st.lists(subscriptions, max_size=5))
@@ -25,12 +61,13 @@ def test_a_webhook_gets_each_event_that_matches_a_pattern_and_carries_its_labels
     clock = FakeClock()
     events = [samples.event(clock, type=type_, labels=labels) for type_, labels in posted]
 
-    deliveries = fan_out(events, subscribed, clock.new_id)
+    chunk = fan_out(events, subscribed, REQUEST_MAX)
 
-    assert [(d.event_id, d.webhook_id) for d in deliveries] == [
+    assert chunk.subscriptions == len(subscribed)
+    assert [(d.event_id, d.webhook_id) for d in chunk.deliveries] == [
         (event.id, one.webhook_id)
-        for event in events
         for one in subscribed
+        for event in events
         if any(matches(pattern, event.type) for pattern in one.event_types)
         and all(event.labels.get(name) == value for name, value in one.labels.items())
     ]
@@ -39,18 +76,66 @@ def test_a_webhook_gets_each_event_that_matches_a_pattern_and_carries_its_labels
 @given(our.label_maps, our.label_maps)
 def test_more_labels_on_an_event_never_hide_it(labels: dict[str, str], more: dict[str, str]) -> None:
     """An event that carries every label of a subscription, and others, is delivered."""
-    clock = FakeClock()
     subscription = Subscription(UUID(int=1), frozenset({"*"}), labels)
 
-    [delivery] = fan_out([samples.event(clock, labels={**more, **labels})], [subscription], clock.new_id)
+    [delivery] = fan_out([samples.event(FakeClock(), labels={**more, **labels})], [subscription], 1).deliveries
 
     assert delivery.webhook_id == subscription.webhook_id
 
 
-def test_each_delivery_has_an_id_of_its_own_in_the_order_of_events() -> None:
+def test_the_webhook_that_an_event_leaves_out_gets_none() -> None:
+    first, second = everything(2)
+    event = samples.event(FakeClock(), except_webhook=first.webhook_id)
+    assert [d.webhook_id for d in fan_out([event], [first, second], 2).deliveries] == [second.webhook_id]
+
+
+@given(
+    posted=st.lists(labelled_types, min_size=1, max_size=6),
+    subscribed=st.lists(subscriptions, max_size=12, unique_by=lambda one: one.webhook_id),
+    limit=st.integers(1, 13),
+)
+def test_chunks_make_what_one_call_makes_with_ids_in_the_order_of_events(
+    posted: list[tuple[str, dict[str, str]]], subscribed: list[Subscription], limit: int
+) -> None:
+    """However the webhooks fall into pages, each pair is made once, and with the same id."""
     clock = FakeClock()
-    everything = [Subscription(UUID(int=n), frozenset({"*"}), {}) for n in (1, 2)]
+    events = [samples.event(clock, type=type_, labels=labels) for type_, labels in posted]
+    subscribed = sorted(subscribed, key=lambda one: one.webhook_id)
 
-    ids = [delivery.id for delivery in fan_out([samples.event(clock), samples.event(clock)], everything, clock.new_id)]
+    made = [delivery for chunk in chunks(events, subscribed, limit) for delivery in chunk]
 
-    assert ids == sorted(set(ids))
+    assert made == fan_out(events, subscribed, REQUEST_MAX).deliveries
+    by_id = sorted(made, key=lambda delivery: delivery.id)
+    assert [(d.event_id, d.webhook_id) for d in by_id] == sorted((d.event_id, d.webhook_id) for d in made)
+    assert all(clock.new_id() > delivery.id > delivery.event_id for delivery in made)
+
+
+def test_no_chunk_is_larger_than_its_bound() -> None:
+    clock = FakeClock()
+    for count in (1, 3, 99, 101, REQUEST_MAX):
+        events = [samples.event(clock) for _ in range(count)]
+        subscribed = everything(7 if count > 3 else 500)
+        sizes = [len(chunk) for chunk in chunks(events, subscribed, page_size(events, CHUNK))]
+        assert max(sizes) <= max(CHUNK, count)
+        assert sum(sizes) == count * len(subscribed)
+
+
+def test_few_pages_suffice_for_a_batch_of_different_types() -> None:
+    clock = FakeClock()
+    events = [samples.event(clock, type=f"order.n{n}") for n in range(2 * CHUNK)]
+    subscribed = [Subscription(UUID(int=n + 1), frozenset({f"order.n{n}"}), {}) for n in range(2 * CHUNK)]
+    sizes = [len(chunk) for chunk in chunks(events, subscribed, page_size(events, CHUNK))]
+    assert [size for size in sizes if size] == [CHUNK, CHUNK]
+
+
+def test_a_fan_out_precedes_later_deliveries_of_the_webhooks_that_it_has_not_reached() -> None:
+    clock = FakeClock()
+    earlier, event = clock.new_id(), samples.event(clock)
+    later, webhook_id = clock.new_id(), UUID(int=5)
+    running = unfinished([event])
+    assert precedes(running, later, webhook_id, ["order.*"])
+    assert not precedes(running, later, webhook_id, ["user.*"])
+    assert not precedes(running, earlier, webhook_id, ["*"])
+    for after, reaches in ((UUID(int=4), True), (webhook_id, False)):
+        reached = FanOut(id=running.id, events=running.events, accepted_at=NOW, after=after)
+        assert precedes(reached, later, webhook_id, ["*"]) == reaches

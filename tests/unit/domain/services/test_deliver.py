@@ -171,7 +171,7 @@ async def test_a_webhook_whose_secrets_do_not_open_is_left_as_it_is(
     # Another worker has the key; so has this one after half a minute, when the secret was resealed.
     assert len((await bench.deliverer.claim(None, 10)).deliveries) == 1
     await bench.deliverer.release([])
-    clock.advance(DESTINATION_FRESH_S + 1)
+    clock.advance(31)
     sealed.clear()
     assert len((await deliverer.claim(None, 10)).deliveries) == 2
 

@@ -92,7 +92,7 @@ async def maintain(connection: asyncpg.Connection, retention: Retention, *, wait
 
     Rows outside every partition land in each table's default one, are never lost before their retention, and move once
     theirs is made. Minutes and hours stay until the next resolution holds them, at any age; events stay while a
-    delivery of theirs is pending.
+    delivery of theirs is pending or still to be made.
 
     Each step is a transaction of its own, and one that another transaction holds up, a long reader for one, is left to
     the next run: whoever waits for a table makes all others wait behind.
@@ -129,12 +129,20 @@ async def _plans(connection: asyncpg.Connection, retention: Retention) -> list[t
     )
     existing = {row["name"] for row in rows}
     compacted_until = {row["resolution"]: row["until"] for row in await connection.fetch(COMPACTED)}
-    pending = await connection.fetchval("SELECT event_id FROM deliveries ORDER BY event_id LIMIT 1")
-    pending_from = None if pending is None else id_time(pending)
+    pending_from = await _pending_from(connection)
     events_from = today - timedelta(days=retention.events_d)
     if pending_from is not None and pending_from < events_from:
         log.warning("events_kept_for_pending_deliveries", pending_from=pending_from.isoformat())
     return [(plan, existing) for plan in plans(today, retention, compacted_until, pending_from)]
+
+
+async def _pending_from(connection: asyncpg.Connection) -> datetime | None:
+    """Return the time of the oldest event with a delivery that is pending, or still to be made."""
+    found = [await connection.fetchval("SELECT event_id FROM deliveries ORDER BY event_id LIMIT 1")]
+    # A schema that is being upgraded may lack the table yet.
+    if await connection.fetchval("SELECT to_regclass('fan_outs')") is not None:
+        found.append(await connection.fetchval("SELECT id FROM fan_outs ORDER BY id LIMIT 1"))
+    return min((id_time(id_) for id_ in found if id_ is not None), default=None)
 
 
 async def _step(
@@ -166,7 +174,7 @@ def plans(
     Args:
         today: midnight, UTC.
         compacted_until: until when each resolution (``hour``, ``day``) is complete; a missing one has no rows.
-        pending_from: time of the oldest event with a pending delivery; ``None`` if nothing is pending.
+        pending_from: time of the oldest event with a pending delivery or a running fan-out; ``None`` if there is none.
     """
     first, last = today - timedelta(days=DAYS_BEHIND), today + timedelta(days=DAYS_AHEAD)
     events_from, deliveries_from, attempts_from, minutes_from, hours_from, days_from = (

@@ -81,6 +81,8 @@ SELECT now() AS as_of,
      FROM first JOIN webhooks w ON w.id = first.webhook_id JOIN webhook_lanes l ON l.webhook_id = w.id
      WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL
          AND greatest(first.due_at, l.breaker_until, l.throttled_until) <= now()) AS oldest_due_age_s,
+    (SELECT count(*) FROM fan_outs) AS fan_outs,
+    (SELECT extract(epoch FROM now() - min(accepted_at))::float8 FROM fan_outs) AS oldest_fan_out_age_s,
     (SELECT jsonb_object_agg(severity, n) FROM (
         SELECT severity, count(*) AS n FROM alerts WHERE state = 'pending' GROUP BY 1) AS a) AS alerts,
     (SELECT count(*) FROM alerts WHERE state = 'acknowledged') AS acknowledged,
@@ -152,6 +154,8 @@ async def overview(database: Database) -> OverviewView:
             in_flight=row["in_flight"],
             oldest_lease_age_s=round(row["oldest_lease_age_s"] or 0.0, 3),
             oldest_due_age_s=round(row["oldest_due_age_s"] or 0.0, 3),
+            fan_outs=row["fan_outs"],
+            oldest_fan_out_age_s=round(row["oldest_fan_out_age_s"] or 0.0, 3),
         ),
         alerts={severity: pending.get(severity, 0) for severity in Severity},
         acknowledged=row["acknowledged"],

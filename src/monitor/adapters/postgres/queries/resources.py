@@ -33,7 +33,7 @@ from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.webhooks import WebhookView
-from monitor.domain.vocab import DeliveryState, ErrorKind
+from monitor.domain.vocab import DeliveryState, ErrorKind, FanOutState
 from monitor.domain.webhooks.destination import Destination
 
 _WEBHOOK = f"""
@@ -113,7 +113,12 @@ class PostgresQueries:
         return from_row(row, Destination, headers=tuple(headers.items()), keys=tuple(keys))
 
     async def event(self, event_id: UUID) -> EventView:
-        row = await self._db.fetchrow("SELECT * FROM events WHERE id = $1", event_id)
+        # Before the counts: they are complete if it was finished.
+        row = await self._db.fetchrow(
+            "SELECT *, EXISTS (SELECT FROM fan_outs f WHERE f.id <= e.id AND e.id = ANY(f.event_ids)) AS fans_out"
+            " FROM events e WHERE id = $1",
+            event_id,
+        )
         if row is None:
             raise NotFound("There is no event with this id.")
         counts = await self._db.fetch(
@@ -125,8 +130,11 @@ class PostgresQueries:
         known = DeliveryCounts.__struct_fields__
         deliveries = DeliveryCounts(**{count["state"]: count["n"] for count in counts if count["state"] in known})
         payload = msgspec.Raw(row["payload"])
+        fan_out = FanOutState.RUNNING if row["fans_out"] else FanOutState.DONE
         return self._db.rows.one(
-            row, lambda row: from_row(row, EventView, "labels", payload=payload, deliveries=deliveries), "events"
+            row,
+            lambda row: from_row(row, EventView, "labels", payload=payload, deliveries=deliveries, fan_out=fan_out),
+            "events",
         )
 
     async def events(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 import asyncpg
@@ -17,6 +18,16 @@ WAKE_ALL = "*"
 WAKE_IDS_MAX = 200
 """A NOTIFY payload holds 8,000 bytes; beyond this many ids it means every webhook."""
 
+
+# Unordered, so that the scan ends with the first too many; then one row without an id stands for all of them.
+_SUBSCRIPTIONS = """
+WITH found AS MATERIALIZED (
+    SELECT id, event_types, labels FROM webhooks
+    WHERE event_types && $1 AND enabled AND deleted_at IS NULL LIMIT $2
+), counted AS (SELECT count(*) >= $2 AS too_many FROM found)
+SELECT found.* FROM found, counted WHERE NOT too_many
+UNION ALL SELECT NULL, NULL, NULL FROM counted WHERE too_many
+"""
 
 _ADD_EVENTS = """
 INSERT INTO events (id, type, payload, labels, occurred_at, created_at, order_key)
@@ -60,15 +71,12 @@ class PostgresEventLog:
         self._now = now
         self._rows = rows
 
-    async def subscriptions(self, event_types: Collection[str]) -> list[Subscription]:
+    async def subscriptions(self, event_types: Collection[str], *, limit: int) -> list[Subscription] | None:
         patterns = {pattern for type_ in event_types for pattern in patterns_for(type_)}
-        # KEY SHARE holds a deletion back until commit, so no delivery is stored for a deleted webhook.
-        rows = await self._connection.fetch(
-            "SELECT id, event_types, labels FROM webhooks"
-            " WHERE event_types && $1 AND enabled AND deleted_at IS NULL ORDER BY id FOR KEY SHARE",
-            list(patterns),
-        )
-        return list(self._rows.readable(rows, _subscription, "webhooks").values())
+        rows = await self._connection.fetch(_SUBSCRIPTIONS, list(patterns), limit + 1)
+        if rows and rows[0]["id"] is None:
+            return None
+        return sorted(self._rows.readable(rows, subscription_of, "webhooks").values(), key=attrgetter("webhook_id"))
 
     async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:
         columns = (
@@ -93,5 +101,5 @@ class PostgresEventLog:
         )
 
 
-def _subscription(row: asyncpg.Record) -> Subscription:
+def subscription_of(row: asyncpg.Record) -> Subscription:
     return Subscription(row["id"], frozenset(row["event_types"]), from_jsonb(row["labels"], dict[str, str]))

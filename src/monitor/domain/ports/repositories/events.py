@@ -11,8 +11,9 @@ from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
 class EventLog(Protocol):
     """Published events, and the subscriptions that receive them."""
 
-    async def subscriptions(self, event_types: Collection[str]) -> list[Subscription]:
-        """Return enabled webhooks with a pattern for any of the types, protected from deletion until commit."""
+    async def subscriptions(self, event_types: Collection[str], *, limit: int) -> list[Subscription] | None:
+        """Return enabled webhooks with a pattern for any of the types, in the order of their ids; ``None`` if they are
+        more than *limit*, and then none is read. Nothing is locked."""
         ...
 
     async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:

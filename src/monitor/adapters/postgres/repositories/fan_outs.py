@@ -1,0 +1,104 @@
+"""``FanOutQueue`` on PostgreSQL, and the NOTIFY that wakes the workers of fan-outs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from monitor.adapters.postgres.codec import RowReader, from_jsonb
+from monitor.adapters.postgres.repositories.events import subscription_of
+from monitor.domain.delivery.fan_out import FanOut, FanOutEvent, SubscriptionPage, patterns_of
+
+FAN_OUT_CHANNEL = "monitor_fan_out"
+
+_ADD = f"""
+WITH added AS (
+    INSERT INTO fan_outs (id, event_ids, except_webhook_ids, event_types, accepted_at, stepped_at, done)
+    VALUES ($1, $2, $3, $4, now(), now(), 0)
+)
+SELECT pg_notify('{FAN_OUT_CHANNEL}', '')
+"""
+
+# The next one of an order by steps, so that many progress side by side.
+_TAKE = "SELECT * FROM fan_outs WHERE id <> ALL($1::uuid[]) ORDER BY stepped_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
+
+# By the key, whose order the fan-out follows: a page ends the scan. Both times are the database's.
+_SUBSCRIPTIONS = """
+SELECT id, event_types, labels FROM webhooks
+WHERE ($2::uuid IS NULL OR id > $2) AND event_types && $1 AND enabled AND deleted_at IS NULL AND created_at <= $3
+ORDER BY id LIMIT $4
+"""
+
+_SAVE = "UPDATE fan_outs SET after = $2, done = $3, stepped_at = clock_timestamp() WHERE id = $1"
+
+
+class _Stored(NamedTuple):
+    fan_out: asyncpg.Record
+    events: list[asyncpg.Record]
+
+
+class PostgresFanOutQueue:
+    """See :class:`monitor.domain.ports.repositories.fan_outs.FanOutQueue`."""
+
+    def __init__(self, connection: asyncpg.Connection, rows: RowReader) -> None:
+        self._connection = connection
+        self._rows = rows
+
+    async def add(self, events: Sequence[FanOutEvent]) -> None:
+        await self._connection.execute(
+            _ADD,
+            events[0].id,
+            [event.id for event in events],
+            [event.except_webhook for event in events],
+            patterns_of(events),
+        )
+
+    async def take(self) -> FanOut | None:
+        async def fetch(skipped: list[UUID]) -> list[_Stored]:
+            rows = await self._connection.fetch(_TAKE, skipped)
+            return [_Stored(row, await self._events(row["event_ids"])) for row in rows]
+
+        taken = await self._rows.page(fetch, _fan_out, "fan_outs", 1, lambda stored: stored.fan_out["id"])
+        return next(iter(taken.values()), None)
+
+    async def _events(self, event_ids: list[UUID]) -> list[asyncpg.Record]:
+        found: list[asyncpg.Record] = await self._connection.fetch(
+            "SELECT id, type, labels, order_key FROM events WHERE id = ANY($1) ORDER BY id", event_ids
+        )
+        return found
+
+    async def subscriptions(self, fan_out: FanOut, limit: int) -> SubscriptionPage:
+        rows = await self._connection.fetch(
+            _SUBSCRIPTIONS, patterns_of(fan_out.events), fan_out.after, fan_out.accepted_at, limit
+        )
+        found = self._rows.readable(rows, subscription_of, "webhooks")
+        return SubscriptionPage(list(found.values()), rows[-1]["id"] if len(rows) == limit else None)
+
+    async def save(self, fan_out: FanOut) -> None:
+        await self._connection.execute(_SAVE, fan_out.id, fan_out.after, fan_out.done)
+
+    async def remove(self, fan_out_id: UUID) -> None:
+        await self._connection.execute("DELETE FROM fan_outs WHERE id = $1", fan_out_id)
+
+
+def _fan_out(stored: _Stored) -> FanOut:
+    row = stored.fan_out
+    excepted = dict(zip(row["event_ids"], row["except_webhook_ids"], strict=True))
+    events = [
+        FanOutEvent(
+            id=event["id"],
+            type=event["type"],
+            labels=from_jsonb(event["labels"], dict[str, str]),
+            order_key=event["order_key"],
+            except_webhook=excepted[event["id"]],
+        )
+        for event in stored.events
+    ]
+    if len(events) < len(excepted):
+        raise ValueError("events of the fan-out are missing")
+    return FanOut(
+        id=row["id"], events=tuple(events), accepted_at=row["accepted_at"], after=row["after"], done=row["done"]
+    )

@@ -1,0 +1,34 @@
+"""Fan-outs that a request left to workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from monitor.domain.delivery.fan_out import FanOut, FanOutEvent, SubscriptionPage
+
+
+class FanOutQueue(Protocol):
+    """Unfinished fan-outs. One that cannot be read is set aside and left to a version that can."""
+
+    async def add(self, events: Sequence[FanOutEvent]) -> None:
+        """Insert the fan-out of *events*, accepted now, and wake the workers at commit."""
+        ...
+
+    async def take(self) -> FanOut | None:
+        """Lock the fan-out whose last step is longest ago until the end of the transaction, without those that others
+        have; ``None`` if there is none."""
+        ...
+
+    async def subscriptions(self, fan_out: FanOut, limit: int) -> SubscriptionPage:
+        """Return the next page of enabled webhooks that match and were created before *fan_out* was accepted."""
+        ...
+
+    async def save(self, fan_out: FanOut) -> None:
+        """Store the progress of *fan_out*: others have their turn first."""
+        ...
+
+    async def remove(self, fan_out_id: UUID) -> None:
+        """Delete a fan-out that is finished."""
+        ...

@@ -1,0 +1,54 @@
+"""``FakeFanOutQueue``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from monitor.domain.delivery.fan_out import FanOut, FanOutEvent, Subscription, SubscriptionPage, patterns_of
+from tests.fakes.postgres.database import StoredWebhook, Tables
+
+
+class FakeFanOutQueue:
+    """The dictionary is in the order of the latest steps. Transactions take turns, so nothing is locked."""
+
+    def __init__(self, tables: Tables, now: datetime) -> None:
+        self._tables = tables
+        self._now = now
+
+    async def add(self, events: Sequence[FanOutEvent]) -> None:
+        unsent = tuple(
+            FanOutEvent(id=e.id, type=e.type, labels=e.labels, except_webhook=e.except_webhook) for e in events
+        )
+        self._tables.fan_outs[events[0].id] = FanOut(id=events[0].id, events=unsent, accepted_at=self._now)
+
+    async def take(self) -> FanOut | None:
+        return next(iter(self._tables.fan_outs.values()), None)
+
+    async def subscriptions(self, fan_out: FanOut, limit: int) -> SubscriptionPage:
+        patterns = set(patterns_of(fan_out.events))
+        rows = (row for _, row in sorted(self._tables.webhooks.items()) if _is_next(row, fan_out))
+        found = [subscription_of(row) for row in rows if subscribes(row, patterns)][:limit]
+        return SubscriptionPage(found, found[-1].webhook_id if len(found) == limit else None)
+
+    async def save(self, fan_out: FanOut) -> None:
+        await self.remove(fan_out.id)
+        self._tables.fan_outs[fan_out.id] = fan_out
+
+    async def remove(self, fan_out_id: UUID) -> None:
+        del self._tables.fan_outs[fan_out_id]
+
+
+def subscribes(row: StoredWebhook, patterns: set[str]) -> bool:
+    """Whether the webhook is enabled and has one of *patterns*."""
+    return row.webhook.enabled and row.deleted_at is None and not patterns.isdisjoint(row.webhook.event_types)
+
+
+def subscription_of(row: StoredWebhook) -> Subscription:
+    return Subscription(row.webhook.id, frozenset(row.webhook.event_types), row.webhook.labels)
+
+
+def _is_next(row: StoredWebhook, fan_out: FanOut) -> bool:
+    is_after = fan_out.after is None or row.webhook.id > fan_out.after
+    return is_after and row.webhook.created_at <= fan_out.accepted_at
