@@ -241,7 +241,7 @@ async def test_an_event_is_sent_at_once_and_not_at_the_next_poll(
             accepted = time.monotonic()
             (*_, request) = await receiver.takes(i)
             delays.append(request.at - accepted)
-    assert median(delays) < 1
+    assert median(delays) < 5
 
 
 async def test_a_lost_wake_up_is_made_up_for_by_the_poll(api: Api, receiver: Receiver, parts: Container) -> None:

@@ -162,7 +162,7 @@ async def test_a_worker_told_to_stop_before_it_runs_ends_at_once(site: Site) -> 
     await site.webhook(1)
     worker = site.worker()
     worker.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await worker.run()
     assert site.sender.requests == []
 

@@ -116,7 +116,7 @@ async def test_a_fact_that_the_server_was_not_told_of_is_kept(clock: FakeClock, 
         await process.dispatcher.sweep()
         assert list(log.kept) == [fact.id]
         redis.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while log.kept:
                 clock.advance(0.5)
                 await process.dispatcher.sweep()
