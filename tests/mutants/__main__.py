@@ -28,14 +28,26 @@ def mutated(source: str, mutant: Mutant) -> str:
     return source.replace(mutant.line, mutant.replacement)
 
 
-def is_alive(mutant: Mutant, folder: Path) -> bool:
-    """Whether the tests pass on a copy of the source with *mutant*, made in *folder*."""
+def copy(folder: Path) -> Path:
+    """Copy the package into *folder* with its migrations, as an installed one has them; return where it is."""
     package = folder / "monitor"
     shutil.rmtree(package, ignore_errors=True)
-    shutil.copytree(ROOT / "src/monitor", package, ignore=shutil.ignore_patterns("__pycache__"))
-    module = package / mutant.module
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src/monitor", package, ignore=ignored)
+    shutil.copytree(ROOT / "alembic", package / "migrations", ignore=ignored)
+    return package
+
+
+def is_alive(mutant: Mutant, folder: Path) -> bool:
+    """Whether the tests pass on a copy of the source with *mutant*, made in *folder*."""
+    module = copy(folder) / mutant.module
     module.write_text(mutated(module.read_text(encoding="utf-8"), mutant), encoding="utf-8")
-    tests = [f"tests/{name}" for name in mutant.tests.split()]
+    return passes(mutant.tests, folder)
+
+
+def passes(suites: str, folder: Path) -> bool:
+    """Whether *suites* pass on the package in *folder*."""
+    tests = [f"tests/{name}" for name in suites.split()]
     ours = {
         "PYTHONPATH": str(folder),
         "HYPOTHESIS_PROFILE": "mutants",
@@ -59,6 +71,10 @@ def main(words: list[str]) -> int:
     chosen = [one for one in MUTANTS if not words or any(word in one.module or word in one.line for word in words)]
     alive = []
     with tempfile.TemporaryDirectory() as folder:
+        copy(Path(folder))
+        for suites in dict.fromkeys(mutant.tests for mutant in chosen):
+            if not passes(suites, Path(folder)):
+                raise RuntimeError(f"these tests fail without a mutant: {suites}")
         for number, mutant in enumerate(chosen, 1):
             lives = is_alive(mutant, Path(folder))
             alive += [mutant] if lives else []

@@ -83,3 +83,13 @@ def test_a_baseline_is_frozen_for_a_day_at_most() -> None:
 )
 def test_durations_are_written_in_the_largest_fitting_unit(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+def test_an_anomaly_closes_once_it_was_normal_for_as_long_as_asked() -> None:
+    policy = DEFAULT_POLICY
+    episode, _ = update_episode(Signal.FAILURES, None, 0.0, deviation(), False, policy)
+    episode, _ = update_episode(Signal.FAILURES, episode, 60.0, None, True, policy)
+    at = 60.0 + policy.close_after_s
+    before, verdict = update_episode(Signal.FAILURES, episode, at - 1, None, True, policy)
+    assert (before, verdict.state) == (episode, SignalState.OPEN)
+    assert update_episode(Signal.FAILURES, episode, at, None, True, policy)[0] is None

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from monitor.domain.anomaly import AnomalyPolicy, Sample, SignalState, Verdict
 from monitor.domain.anomaly.no_data import observe_no_data
-from monitor.domain.anomaly.traffic import TrafficBaseline, expected_count, start_traffic_baseline
+from monitor.domain.anomaly.policy import DEFAULT_POLICY
+from monitor.domain.anomaly.traffic import TrafficBaseline, add_traffic, expected_count, start_traffic_baseline
 from monitor.domain.anomaly.volume import observe_volume
 from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, stream
 
@@ -184,3 +185,12 @@ def test_the_profile_is_the_mean_of_whole_hours(counts: list[int]) -> None:
     hours = [sum(counts[i : i + 6]) for i in range(6, len(counts) - 6, 6)]
     assert baseline.hours_learned == len(hours)
     assert baseline.profile.level.mean == pytest.approx(sum(hours) / max(len(hours), 1))
+
+
+def test_the_longest_gap_fades() -> None:
+    begin = 1_000 * 3_600.0
+    baseline = msgspec.structs.replace(start_traffic_baseline(begin), hours_learned=24, longest_gap=100.0)
+    for minute in range(1, 6 * 60):
+        baseline = add_traffic(baseline, Sample(at=begin + 60 * minute, attempts=1), DEFAULT_POLICY)
+    # Of five hours that ended, the first does not count as seen whole.
+    assert baseline.longest_gap == pytest.approx(100 * 0.5 ** (4 * 3_600 / DEFAULT_POLICY.dispersion_half_life_s))
