@@ -90,6 +90,7 @@ class Stage:
         bodies, replay = self.bodies(), f"webhooks/{self.ids['webhook_id']}/replay"
         self.ids["silence_id"] = (await self.api.post("silences", json=bodies["create_silence"])).json()["id"]
         self.ids["replay_id"] = (await self.api.post(replay, json=bodies["replay"])).json()["id"]
+        self.ids["job_id"] = self.ids["replay_id"]
 
     def bodies(self) -> dict[str, Any]:
         now = self.now()

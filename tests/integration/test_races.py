@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from monitor.bootstrap.container import Container
-from monitor.domain.delivery.replay import Replay
+from monitor.domain.delivery.job import ReplayParameters
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.vocab import DeliveryState
@@ -85,17 +85,8 @@ async def _disable(parts: Container, webhook_id: UUID) -> None:
 async def _replay(parts: Container, webhook_id: UUID) -> None:
     async with parts.unit_of_work() as uow:
         states = (DeliveryState.FAILED,)
-        replay = Replay(
-            id=parts.clock.new_id(),
-            webhook_id=webhook_id,
-            from_at=uow.now,
-            to_at=uow.now,
-            states=states,
-            created_by="ada",
-            created_at=uow.now,
-            total=0,
-        )
-        await uow.queue.requeue_finished(replay, limit=10, per_s=1.0, after_s=0.0)
+        chosen = ReplayParameters(webhook_id=webhook_id, from_at=uow.now, to_at=uow.now, states=states)
+        await uow.queue.requeue_finished(chosen, after=None, limit=10, per_s=1.0, after_s=0.0)
         await uow.commit()
 
 

@@ -9,12 +9,13 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery.circuit_breaker import Permit, permit
-from monitor.domain.delivery.lane import Lane, refill_s
+from monitor.domain.delivery.lane import Lane, limit_of, refill_s
 
 
 class HeldReason(StrEnum):
     """Cause of waiting."""
 
+    DELETED = "deleted"
     DISABLED = "disabled"
     PAUSED = "paused"
     CIRCUIT_OPEN = "circuit_open"
@@ -66,6 +67,8 @@ def held_delivery(
 
 
 def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held | None:
+    if lane.deleted:
+        return Held(HeldReason.DELETED)
     if not enabled:
         return Held(HeldReason.DISABLED)
     if paused:
@@ -78,8 +81,9 @@ def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held |
 
 
 def _without_token(lane: Lane, now: datetime) -> Held | None:
-    if lane.rate_limit is None or lane.tokens is None or lane.tokens_at is None or refill_s(lane, now) is None:
+    limit = limit_of(lane)
+    if limit is None or lane.tokens is None or lane.tokens_at is None or refill_s(lane, now) is None:
         return None
     # From the stored time, so that two reads show the same.
-    full_s = (1 - lane.tokens) / lane.rate_limit.per_s
+    full_s = (1 - lane.tokens) / limit.per_s
     return Held(HeldReason.RATE_LIMIT, lane.tokens_at + timedelta(seconds=full_s))

@@ -37,6 +37,10 @@ THROTTLE_S = 5.0
 """How long a 429 without a readable ``Retry-After`` holds a lane."""
 
 
+RELEASE = RateLimit(per_s=50.0, burst=50)
+"""Rate at which a resumed webhook gets the deliveries that were held."""
+
+
 class LanePolicy(msgspec.Struct, frozen=True):
     """Thresholds of health and breaker."""
 
@@ -51,7 +55,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     ended, in seconds since 1970. Labels without a time, at the front, ended before all others. ``last_attempt_at`` is
     the latest end, ``failing_since`` the end of the first failure after the last success.
 
-    Until ``throttled_until`` nothing is sent, as the receiver asked by a 429.
+    Until ``throttled_until`` nothing is sent, as the receiver asked by a 429. ``resumed_at`` is when a pause ended,
+    while what was due by then is being released; null afterwards.
 
     ``tokens`` is the rate limit's bucket as of ``tokens_at``, null while full. ``unevaluated`` is what the detector has
     yet to evaluate, at ``evaluate_at``, null for never. ``in_flight`` counts leased deliveries; ``version`` is that of
@@ -68,6 +73,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     tokens: float | None = None
     tokens_at: datetime | None = None
     throttled_until: datetime | None = None
+    resumed_at: datetime | None = None
     unevaluated: Tally = NO_ATTEMPTS
     evaluate_at: datetime | None = None
     version: int = 1
@@ -87,17 +93,37 @@ def capacity(lane: Lane, now: datetime) -> int:
     cap = 1 if lane.ordered or allowed is Permit.PROBE else lane.max_concurrency
     # A probe is sent even if attempts from before the opening still hang.
     free = cap if allowed is Permit.PROBE else cap - lane.in_flight
-    if lane.rate_limit is not None:
-        free = min(free, int(lane.rate_limit.available(lane.tokens, lane.tokens_at, now)))
+    if (limit := limit_of(lane)) is not None:
+        free = min(free, int(limit.available(lane.tokens, lane.tokens_at, now)))
     return max(free, 0)
+
+
+def limit_of(lane: Lane) -> RateLimit | None:
+    """Return the rate limit that holds now: that of the webhook, or ``RELEASE`` where that is lower and the deliveries
+    of a pause are being released."""
+    own = lane.rate_limit
+    if lane.resumed_at is None:
+        return own
+    return RELEASE if own is None else RateLimit(min(own.per_s, RELEASE.per_s), min(own.burst, RELEASE.burst))
+
+
+def resume(lane: Lane, now: datetime) -> Lane:
+    """Return *lane* of a webhook whose pause ends: what is due is released from *now* on, one after the other."""
+    return msgspec.structs.replace(lane, resumed_at=now, **_bucket(lane, 1.0, now))
+
+
+def end_release(lane: Lane) -> Lane:
+    """Return *lane* after the last delivery that was due when it was resumed."""
+    return msgspec.structs.replace(lane, resumed_at=None)
 
 
 def refill_s(lane: Lane, now: datetime) -> float | None:
     """Return the seconds until the rate limit has a token; ``None`` if it has one now, or there is no limit."""
-    if lane.rate_limit is None:
+    limit = limit_of(lane)
+    if limit is None:
         return None
-    missing = 1 - lane.rate_limit.available(lane.tokens, lane.tokens_at, now)
-    return missing / lane.rate_limit.per_s if missing > 0 else None
+    missing = 1 - limit.available(lane.tokens, lane.tokens_at, now)
+    return missing / limit.per_s if missing > 0 else None
 
 
 def reopen(lane: Lane) -> Lane:
@@ -132,8 +158,8 @@ def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     changes: dict[str, object] = {}
     if permit(lane.breaker, now) is Permit.PROBE:
         changes["breaker"] = start_probe(lane.breaker, now, policy.breaker)
-    if lane.rate_limit is not None:
-        changes |= _bucket(lane, lane.rate_limit.available(lane.tokens, lane.tokens_at, now) - taken, now)
+    if (limit := limit_of(lane)) is not None:
+        changes |= _bucket(lane, limit.available(lane.tokens, lane.tokens_at, now) - taken, now)
     return msgspec.structs.replace(lane, **changes) if changes else lane
 
 
@@ -147,9 +173,10 @@ def recharge(lane: Lane, held: int, wanted: int, now: datetime) -> tuple[Lane, i
     Returns:
         The lane, and how many of *wanted* (at most *held*) may be sent.
     """
-    if lane.rate_limit is None or not held:
+    limit = limit_of(lane)
+    if limit is None or not held:
         return lane, wanted
-    tokens = min(lane.rate_limit.available(lane.tokens, lane.tokens_at, now) + held, float(lane.rate_limit.burst))
+    tokens = min(limit.available(lane.tokens, lane.tokens_at, now) + held, float(limit.burst))
     allowed = min(wanted, max(int(tokens), 0))
     return msgspec.structs.replace(lane, **_bucket(lane, tokens - allowed, now)), allowed
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.delivery.job import Chunk, ReplayParameters
 from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.replay import Replay, ReplaySpec
 from monitor.domain.vocab import DeliveryState
 
 
@@ -141,29 +141,36 @@ class DeliveryQueue(Protocol):
         """
         ...
 
-    async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
-        """Spread the due deliveries of a webhook over time at *per_s*; return how many there are."""
+    async def wake(self, webhook_ids: Collection[UUID]) -> None:
+        """Wake a worker at commit for what is due of these webhooks."""
         ...
 
-    async def cancel_all(self, webhook_id: UUID) -> int:
-        """Finish every delivery of a webhook as cancelled, leased ones included; return how many there were."""
+    async def released(self, lanes: Collection[Lane]) -> set[UUID]:
+        """Return those of *lanes*, all resumed, that have nothing left which was due when they were."""
         ...
 
-    async def count_finished(self, webhook_id: UUID, spec: ReplaySpec) -> int:
-        """Count the finished deliveries that *spec* chooses, up to ``COUNTED_MAX``; 0 for an unknown webhook."""
+    async def cancel_waiting(self, webhook_id: UUID, *, after: UUID | None, limit: int) -> Chunk:
+        """Finish up to *limit* deliveries of a webhook as cancelled, leased ones included: those behind *after*, in the
+        order of their ids."""
+        ...
+
+    async def left_behind(self, limit: int) -> list[UUID]:
+        """Return up to *limit* deleted webhooks that deliveries still wait for."""
+        ...
+
+    async def count_finished(self, chosen: ReplayParameters) -> int:
+        """Count the finished deliveries that are *chosen*, among the first ``COUNTED_MAX`` of the range; 0 for an
+        unknown webhook. Locks nothing."""
         ...
 
     async def requeue_finished(
-        self, replay: Replay, *, limit: int, per_s: float, after_s: float
-    ) -> tuple[int, UUID | None]:
+        self, chosen: ReplayParameters, *, after: UUID | None, limit: int, per_s: float, after_s: float
+    ) -> Chunk:
         """
-        Make the next deliveries of *replay* after its cursor due again, in the order of their ids, each with its whole
-        retry schedule.
+        Make the *chosen* deliveries among the next *limit* finished ones behind *after* due again, in the order of
+        their ids, each with its whole retry schedule. None of a deleted webhook.
 
         Args:
             after_s: when the first one is due, in seconds from now; the others follow at *per_s*.
-
-        Returns:
-            How many, at most *limit*, and the last one; ``(0, None)`` if none is left or the webhook is deleted.
         """
         ...

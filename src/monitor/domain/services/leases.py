@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery.circuit_breaker import BreakerState
-from monitor.domain.delivery.lane import Lane, LanePolicy, capacity, recharge, refill_s, reserve
+from monitor.domain.delivery.lane import Lane, LanePolicy, capacity, end_release, limit_of, recharge, refill_s, reserve
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import ClaimedDelivery
@@ -88,6 +88,7 @@ class DeliveryLeases:
         at = self._clock.monotonic()
         async with self._unit_of_work() as uow:
             lanes = await uow.queue.lock_ready_lanes(hints, self._config.lanes_per_claim)
+            lanes = await _without_releases(uow, lanes)
             now = await _now(uow, lanes.values())
             capacities = allot(lanes.values(), limit, now)
             ordered = {id_ for id_ in capacities if lanes[id_].ordered}
@@ -218,9 +219,19 @@ def allot(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
     return shares
 
 
+async def _without_releases(uow: UnitOfWork, lanes: dict[UUID, Lane]) -> dict[UUID, Lane]:
+    """Return *lanes*, in their order, without the bound of a release where that is complete."""
+    resumed = [lane for lane in lanes.values() if lane.resumed_at is not None]
+    if not resumed:
+        return lanes
+    ended = {id_: end_release(lanes[id_]) for id_ in await uow.queue.released(resumed)}
+    await uow.queue.save_lanes(list(ended.values()))
+    return lanes | ended
+
+
 async def _now(uow: UnitOfWork, lanes: Iterable[Lane]) -> datetime:
     """Return the time by which tokens are counted: after the locks, since the wait for them fills buckets too."""
-    return await uow.queue.clock() if any(lane.rate_limit is not None for lane in lanes) else uow.now
+    return await uow.queue.clock() if any(limit_of(lane) is not None for lane in lanes) else uow.now
 
 
 def _lease(delivery: ClaimedDelivery) -> tuple[UUID, int]:
