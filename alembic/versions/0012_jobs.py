@@ -32,7 +32,7 @@ def upgrade() -> None:
     )
     op.execute("CREATE INDEX ix_jobs_running ON jobs (stepped_at, id) WHERE finished_at IS NULL")
     op.execute("CREATE INDEX ix_jobs_finished_at ON jobs (finished_at)")
-    op.execute("ALTER TABLE webhook_lanes ADD COLUMN resumed_at timestamptz")
+    op.execute("ALTER TABLE webhook_lanes ADD COLUMN resumed_at timestamptz, ADD COLUMN release_at timestamptz")
     op.execute(
         """
         WITH stored AS (DELETE FROM replays RETURNING *)
@@ -58,5 +58,5 @@ def downgrade() -> None:
         FROM jobs WHERE kind = 'replay'
         """
     )
-    op.execute("ALTER TABLE webhook_lanes DROP COLUMN resumed_at")
+    op.execute("ALTER TABLE webhook_lanes DROP COLUMN resumed_at, DROP COLUMN release_at")
     op.execute("DROP TABLE jobs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -56,11 +57,13 @@ class FakeDeliveryQueue:
         worker: str,
         lease_s: float,
         held: Collection[UUID] = (),
+        since: Mapping[UUID, datetime] = MappingProxyType({}),
     ) -> list[ClaimedDelivery]:
         taken = []
         for webhook_id, capacity in capacities.items():
             due = self._head(webhook_id) if webhook_id in ordered else self._due(webhook_id)
-            for delivery in [one for one in due if one.id not in held][:capacity]:
+            after = since.get(webhook_id, _LONG_AGO)
+            for delivery in [one for one in due if one.id not in held and one.due_at > after][:capacity]:
                 leased = replace(
                     delivery,
                     due_at=self._now + timedelta(seconds=lease_s),

@@ -58,7 +58,6 @@ class Case(NamedTuple):
     breaker: BreakerState
     until_s: float | None
     throttled_s: float | None
-    resumed_s: float | None
     deliveries: list[Waiting]
 
     def lane(self, id_: UUID, now: datetime) -> Lane:
@@ -68,7 +67,6 @@ class Case(NamedTuple):
             tokens=self.tokens,
             tokens_at=_at(now, self.tokens_s),
             throttled_until=_at(now, self.throttled_s),
-            resumed_at=_at(now, self.resumed_s),
             max_concurrency=self.max_concurrency,
             rate_limit=self.rate_limit,
             ordered=self.ordered,
@@ -87,7 +85,7 @@ class Case(NamedTuple):
         )
 
 
-USUAL = Case(Gate.OPEN, False, 1, None, None, None, BreakerState.CLOSED, None, None, None, [Waiting(Lease.NONE, 0.0)])
+USUAL = Case(Gate.OPEN, False, 1, None, None, None, BreakerState.CLOSED, None, None, [Waiting(Lease.NONE, 0.0)])
 HEAD_AND_OLDER_LEASE = [Waiting(Lease.NONE, 0.0), Waiting(Lease.HELD, 0.0)]
 LIMITED = USUAL._replace(rate_limit=RateLimit(10.0, 3), tokens=1.0)
 
@@ -107,7 +105,6 @@ cases = st.builds(
     breaker=st.sampled_from([BreakerState.CLOSED] * 3 + [BreakerState.OPEN, BreakerState.HALF_OPEN]),
     until_s=st.none() | around_now_s,
     throttled_s=st.none() | st.none() | around_now_s,
-    resumed_s=st.none() | st.none() | around_now_s,
     deliveries=st.lists(waiting, max_size=4),
 )
 
@@ -162,8 +159,6 @@ async def schedule(uow: UnitOfWork, rows: dict[UUID, tuple[Case, list[UUID]]]) -
 @example(some=[USUAL._replace(ordered=True, max_concurrency=2, deliveries=HEAD_AND_OLDER_LEASE)])
 @example(some=[USUAL._replace(breaker=BreakerState.OPEN, until_s=None)])
 @example(some=[LIMITED._replace(tokens=0.0, tokens_s=None), LIMITED._replace(tokens_s=5.0)])
-@example(some=[USUAL._replace(resumed_s=-1.0, tokens=0.0, tokens_s=-0.03), USUAL._replace(resumed_s=-1.0, tokens=0.0)])
-@example(some=[LIMITED._replace(resumed_s=-1.0, rate_limit=RateLimit(100.0, 200), tokens=0.0, tokens_s=-0.015)])
 @given(some=st.lists(cases, min_size=1, max_size=8))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_exactly_the_ready_lanes_are_locked_and_each_has_capacity(world: World, some: list[Case]) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from monitor.adapters.postgres.codec import RowReader, from_jsonb, health_of
 from monitor.adapters.postgres.repositories.detection import decode_tally, encode_tally
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
-from monitor.domain.delivery.lane import RELEASE, Lane
+from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.monitoring.health import Health
@@ -54,10 +54,9 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
   AND (l.breaker_state <> 'closed' OR CASE WHEN w.ordered THEN 1 ELSE w.max_concurrency END > (
       SELECT count(*) FROM deliveries d
       WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()))
-  AND (w.rate_limit IS NULL AND l.resumed_at IS NULL OR coalesce(
-      l.tokens + extract(epoch FROM greatest(now(), l.tokens_at) - l.tokens_at) * least(
-          CASE jsonb_typeof(w.rate_limit -> 'per_s') WHEN 'number' THEN (w.rate_limit ->> 'per_s')::float8 END,
-          CASE WHEN l.resumed_at IS NOT NULL THEN {RELEASE.per_s} END) >= 1,
+  AND (w.rate_limit IS NULL OR coalesce(
+      l.tokens + extract(epoch FROM greatest(now(), l.tokens_at) - l.tokens_at)
+          * CASE jsonb_typeof(w.rate_limit -> 'per_s') WHEN 'number' THEN (w.rate_limit ->> 'per_s')::float8 END >= 1,
       true))
   AND (NOT w.ordered OR now() >= (
       SELECT d.due_at FROM deliveries d WHERE d.webhook_id = l.webhook_id ORDER BY d.id LIMIT 1))
@@ -85,14 +84,15 @@ SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at
     health_changed_at = n.health_changed_at, breaker_state = n.breaker_state, breaker_until = n.breaker_until,
     breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at,
     unevaluated = n.unevaluated, evaluate_at = n.evaluate_at,
-    throttled_until = n.throttled_until, resumed_at = n.resumed_at,
+    throttled_until = n.throttled_until, resumed_at = n.resumed_at, release_at = n.release_at,
     recent_ends_s = string_to_array(n.recent_ends_s, ' ')::float8[]
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
-            $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[], $18::timestamptz[], $19::timestamptz[])
+            $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[], $18::timestamptz[],
+            $19::timestamptz[], $20::timestamptz[])
     AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
           health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at,
-          unevaluated, evaluate_at, recent_ends_s, throttled_until, resumed_at)
+          unevaluated, evaluate_at, recent_ends_s, throttled_until, resumed_at, release_at)
 WHERE l.webhook_id = n.webhook_id
 """
 
@@ -158,6 +158,7 @@ class PostgresLanes:
             [" ".join(map(repr, lane.recent_ends_s)) for lane in lanes],
             [lane.throttled_until for lane in lanes],
             [lane.resumed_at for lane in lanes],
+            [lane.release_at for lane in lanes],
         )
 
 
@@ -179,6 +180,7 @@ def lane_of(row: asyncpg.Record) -> Lane:
         tokens_at=row["tokens_at"],
         throttled_until=row["throttled_until"],
         resumed_at=row["resumed_at"],
+        release_at=row["release_at"],
         unevaluated=decode_tally(row["unevaluated"]),
         evaluate_at=row["evaluate_at"],
         version=row["version"],

@@ -9,7 +9,8 @@ The lane is locked first everywhere, before its webhook and its deliveries, whic
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 import asyncpg
@@ -41,6 +42,19 @@ WITH picked AS MATERIALIZED (
     SELECT due.id FROM unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity), LATERAL (
         SELECT d.id FROM deliveries d
         WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now() AND d.id <> ALL($5::uuid[])
+        ORDER BY d.due_at LIMIT lane.capacity FOR UPDATE SKIP LOCKED
+    ) AS due
+) {_LEASE}
+"""
+
+# Of a lane whose pause has ended: what fell due since, apart from what the pause held.
+LEASE_SINCE = f"""
+WITH picked AS MATERIALIZED (
+    SELECT due.id
+    FROM unnest($1::uuid[], $2::int[], $6::timestamptz[]) AS lane (webhook_id, capacity, resumed_at), LATERAL (
+        SELECT d.id FROM deliveries d
+        WHERE d.webhook_id = lane.webhook_id AND d.due_at > lane.resumed_at AND d.due_at <= now()
+            AND d.id <> ALL($5::uuid[])
         ORDER BY d.due_at LIMIT lane.capacity FOR UPDATE SKIP LOCKED
     ) AS due
 ) {_LEASE}
@@ -187,17 +201,21 @@ class PostgresDeliveryQueue(PostgresLanes):
         worker: str,
         lease_s: float,
         held: Collection[UUID] = (),
+        since: Mapping[UUID, datetime] = MappingProxyType({}),
     ) -> list[ClaimedDelivery]:
         lease = timedelta(seconds=lease_s)
         leased: list[asyncpg.Record] = []
         for sql, lanes in (
-            (LEASE_DUE, capacities.keys() - set(ordered)),
+            (LEASE_DUE, capacities.keys() - set(ordered) - since.keys()),
             (LEASE_HEADS, capacities.keys() & set(ordered)),
         ):
             if lanes:
                 ids = list(lanes)
                 room = [capacities[id_] for id_ in ids]
                 leased += await self._connection.fetch(sql, ids, room, lease, worker, list(held))
+        if resumed := [id_ for id_ in capacities if id_ in since]:
+            room, from_at = [capacities[id_] for id_ in resumed], [since[id_] for id_ in resumed]
+            leased += await self._connection.fetch(LEASE_SINCE, resumed, room, lease, worker, list(held), from_at)
         if not leased:
             return []
         rows = await self._connection.fetch(

@@ -110,8 +110,9 @@ lanes = sa.Table(
     sa.Column("tokens", sa.Double, nullable=True),
     _at("tokens_at", nullable=True),
     _at("throttled_until", nullable=True),
-    # What was due by then is released at a bounded rate.
+    # What was due when a pause ended is released one after the other; the next one then.
     _at("resumed_at", nullable=True),
+    _at("release_at", nullable=True),
     # What the detector has not evaluated yet, and when it is due.
     sa.Column("unevaluated", sa.LargeBinary, nullable=True),
     _at("evaluate_at", nullable=True),

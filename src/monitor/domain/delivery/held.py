@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery.circuit_breaker import Permit, permit
-from monitor.domain.delivery.lane import Lane, limit_of, refill_s
+from monitor.domain.delivery.lane import Lane, refill_s
 
 
 class HeldReason(StrEnum):
@@ -21,6 +21,7 @@ class HeldReason(StrEnum):
     CIRCUIT_OPEN = "circuit_open"
     THROTTLED = "throttled"
     ORDER = "order"
+    RELEASE = "release"
     CONCURRENCY = "concurrency"
     RATE_LIMIT = "rate_limit"
 
@@ -61,6 +62,8 @@ def held_delivery(
         return Held(HeldReason.ORDER, head[1] if head[1] > now else None)
     if due_at > now:
         return None
+    if lane.resumed_at is not None and due_at <= lane.resumed_at:
+        return Held(HeldReason.RELEASE)
     if permit(lane.breaker, now) is Permit.ALL and lane.in_flight >= (1 if lane.ordered else lane.max_concurrency):
         return Held(HeldReason.CONCURRENCY)
     return _without_token(lane, now)
@@ -81,9 +84,8 @@ def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held |
 
 
 def _without_token(lane: Lane, now: datetime) -> Held | None:
-    limit = limit_of(lane)
-    if limit is None or lane.tokens is None or lane.tokens_at is None or refill_s(lane, now) is None:
+    if lane.rate_limit is None or lane.tokens is None or lane.tokens_at is None or refill_s(lane, now) is None:
         return None
     # From the stored time, so that two reads show the same.
-    full_s = (1 - lane.tokens) / limit.per_s
+    full_s = (1 - lane.tokens) / lane.rate_limit.per_s
     return Held(HeldReason.RATE_LIMIT, lane.tokens_at + timedelta(seconds=full_s))

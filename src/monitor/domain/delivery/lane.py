@@ -37,8 +37,9 @@ THROTTLE_S = 5.0
 """How long a 429 without a readable ``Retry-After`` holds a lane."""
 
 
-RELEASE = RateLimit(per_s=50.0, burst=50)
-"""Rate at which a resumed webhook gets the deliveries that were held."""
+RELEASE_PER_S = 50.0
+RELEASE_BURST = 10
+"""Rate at which a resumed webhook gets the deliveries that were held, and how many of them at once."""
 
 
 class LanePolicy(msgspec.Struct, frozen=True):
@@ -56,7 +57,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     the latest end, ``failing_since`` the end of the first failure after the last success.
 
     Until ``throttled_until`` nothing is sent, as the receiver asked by a 429. ``resumed_at`` is when a pause ended,
-    while what was due by then is being released; null afterwards.
+    and ``release_at`` when the next delivery that was due by then may be leased; both are null once none is left.
 
     ``tokens`` is the rate limit's bucket as of ``tokens_at``, null while full. ``unevaluated`` is what the detector has
     yet to evaluate, at ``evaluate_at``, null for never. ``in_flight`` counts leased deliveries; ``version`` is that of
@@ -74,6 +75,7 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     tokens_at: datetime | None = None
     throttled_until: datetime | None = None
     resumed_at: datetime | None = None
+    release_at: datetime | None = None
     unevaluated: Tally = NO_ATTEMPTS
     evaluate_at: datetime | None = None
     version: int = 1
@@ -93,37 +95,44 @@ def capacity(lane: Lane, now: datetime) -> int:
     cap = 1 if lane.ordered or allowed is Permit.PROBE else lane.max_concurrency
     # A probe is sent even if attempts from before the opening still hang.
     free = cap if allowed is Permit.PROBE else cap - lane.in_flight
-    if (limit := limit_of(lane)) is not None:
-        free = min(free, int(limit.available(lane.tokens, lane.tokens_at, now)))
+    if lane.rate_limit is not None:
+        free = min(free, int(lane.rate_limit.available(lane.tokens, lane.tokens_at, now)))
     return max(free, 0)
 
 
-def limit_of(lane: Lane) -> RateLimit | None:
-    """Return the rate limit that holds now: that of the webhook, or ``RELEASE`` where that is lower and the deliveries
-    of a pause are being released."""
-    own = lane.rate_limit
-    if lane.resumed_at is None:
-        return own
-    return RELEASE if own is None else RateLimit(min(own.per_s, RELEASE.per_s), min(own.burst, RELEASE.burst))
-
-
 def resume(lane: Lane, now: datetime) -> Lane:
-    """Return *lane* of a webhook whose pause ends: what is due is released from *now* on, one after the other."""
-    return msgspec.structs.replace(lane, resumed_at=now, **_bucket(lane, 1.0, now))
+    """Return *lane* of a webhook whose pause ends: what is due by now is released, one after the other."""
+    return msgspec.structs.replace(lane, resumed_at=now, release_at=now)
+
+
+def releasable(lane: Lane, now: datetime) -> int:
+    """Return how many of the deliveries that a pause held may be leased now, by ``RELEASE_PER_S``. Pure and total."""
+    if lane.release_at is None or lane.release_at > now:
+        return 0
+    return min(int((now - lane.release_at).total_seconds() * RELEASE_PER_S) + 1, RELEASE_BURST)
+
+
+def release(lane: Lane, taken: int, now: datetime) -> Lane:
+    """Return *lane* after *taken* deliveries, at most :func:`releasable`, of those that a pause held."""
+    if lane.release_at is None or not taken:
+        return lane
+    # The generic cell rate algorithm (ITU-T I.371): one time is the whole state.
+    earliest = now - timedelta(seconds=(RELEASE_BURST - 1) / RELEASE_PER_S)
+    release_at = max(lane.release_at, earliest) + timedelta(seconds=taken / RELEASE_PER_S)
+    return msgspec.structs.replace(lane, release_at=release_at)
 
 
 def end_release(lane: Lane) -> Lane:
-    """Return *lane* after the last delivery that was due when it was resumed."""
-    return msgspec.structs.replace(lane, resumed_at=None)
+    """Return *lane* after the last delivery that a pause held."""
+    return msgspec.structs.replace(lane, resumed_at=None, release_at=None)
 
 
 def refill_s(lane: Lane, now: datetime) -> float | None:
     """Return the seconds until the rate limit has a token; ``None`` if it has one now, or there is no limit."""
-    limit = limit_of(lane)
-    if limit is None:
+    if lane.rate_limit is None:
         return None
-    missing = 1 - limit.available(lane.tokens, lane.tokens_at, now)
-    return missing / limit.per_s if missing > 0 else None
+    missing = 1 - lane.rate_limit.available(lane.tokens, lane.tokens_at, now)
+    return missing / lane.rate_limit.per_s if missing > 0 else None
 
 
 def reopen(lane: Lane) -> Lane:
@@ -158,8 +167,8 @@ def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     changes: dict[str, object] = {}
     if permit(lane.breaker, now) is Permit.PROBE:
         changes["breaker"] = start_probe(lane.breaker, now, policy.breaker)
-    if (limit := limit_of(lane)) is not None:
-        changes |= _bucket(lane, limit.available(lane.tokens, lane.tokens_at, now) - taken, now)
+    if lane.rate_limit is not None:
+        changes |= _bucket(lane, lane.rate_limit.available(lane.tokens, lane.tokens_at, now) - taken, now)
     return msgspec.structs.replace(lane, **changes) if changes else lane
 
 
@@ -173,10 +182,9 @@ def recharge(lane: Lane, held: int, wanted: int, now: datetime) -> tuple[Lane, i
     Returns:
         The lane, and how many of *wanted* (at most *held*) may be sent.
     """
-    limit = limit_of(lane)
-    if limit is None or not held:
+    if lane.rate_limit is None or not held:
         return lane, wanted
-    tokens = min(limit.available(lane.tokens, lane.tokens_at, now) + held, float(limit.burst))
+    tokens = min(lane.rate_limit.available(lane.tokens, lane.tokens_at, now) + held, float(lane.rate_limit.burst))
     allowed = min(wanted, max(int(tokens), 0))
     return msgspec.structs.replace(lane, **_bucket(lane, tokens - allowed, now)), allowed
 

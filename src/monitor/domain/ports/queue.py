@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
@@ -93,12 +94,14 @@ class DeliveryQueue(Protocol):
         worker: str,
         lease_s: float,
         held: Collection[UUID] = (),
+        since: Mapping[UUID, datetime] = MappingProxyType({}),
     ) -> list[ClaimedDelivery]:
         """
         Lease at most ``capacities[webhook_id]`` due deliveries each; quarantine those that keep stopping workers.
 
         Args:
             held: deliveries to leave out, since the worker still has them from leases that ran out.
+            since: of these lanes, none of them ordered, only what fell due after these times.
         """
         ...
 

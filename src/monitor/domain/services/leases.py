@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
 
 from monitor.domain.delivery.circuit_breaker import BreakerState
-from monitor.domain.delivery.lane import Lane, LanePolicy, capacity, end_release, limit_of, recharge, refill_s, reserve
+from monitor.domain.delivery.lane import (
+    Lane,
+    LanePolicy,
+    capacity,
+    end_release,
+    recharge,
+    refill_s,
+    releasable,
+    release,
+    reserve,
+)
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import ClaimedDelivery
@@ -91,20 +102,51 @@ class DeliveryLeases:
             lanes = await _without_releases(uow, lanes)
             now = await _now(uow, lanes.values())
             capacities = allot(lanes.values(), limit, now)
-            ordered = {id_ for id_ in capacities if lanes[id_].ordered}
-            leased = await uow.queue.lease(
-                capacities, ordered, worker=self._config.worker, lease_s=self._config.lease_s, held=held
-            )
+            leased, released = await self._lease(uow, lanes, capacities, held, now)
             counts = Counter(delivery.webhook_id for delivery in leased)
-            reserved = {id_: reserve(lane, counts[id_], now, self._config.policy) for id_, lane in lanes.items()}
+            reserved = {
+                id_: release(reserve(lane, counts[id_], now, self._config.policy), released[id_], now)
+                for id_, lane in lanes.items()
+            }
             if changed := [lane for id_, lane in reserved.items() if lane is not lanes[id_]]:
                 await uow.queue.save_lanes(changed)
-            refills = {id_: wait_s for id_, lane in reserved.items() if (wait_s := refill_s(lane, now))}
+            refills = {id_: wait_s for id_, lane in reserved.items() if (wait_s := _next_s(lane, now))}
             # Before the commit: when destinations cannot be read, nothing stays leased without being sent.
             await self._load_destinations({id_: lanes[id_].version for id_ in counts})
             leased = await self._without_unreadable(uow, leased)
             await uow.commit()
-        return ClaimResult(leased, {id_ for id_ in lanes if counts[id_] >= capacities.get(id_, 0)}, refills, at)
+        exhausted = {id_ for id_ in lanes if counts[id_] >= capacities.get(id_, 0) or _is_releasing(reserved[id_], now)}
+        return ClaimResult(leased, exhausted, refills, at)
+
+    async def _lease(
+        self,
+        uow: UnitOfWork,
+        lanes: Mapping[UUID, Lane],
+        capacities: Mapping[UUID, int],
+        held: Collection[UUID],
+        now: datetime,
+    ) -> tuple[list[ClaimedDelivery], Counter[UUID]]:
+        """
+        Lease what is due. In a resumed lane, what fell due since the pause goes before what the pause held, which is
+        released at a bounded rate; an ordered lane keeps its order.
+
+        Returns:
+            The deliveries, and how many of each lane the pause held.
+        """
+        lease = partial(uow.queue.lease, worker=self._config.worker, lease_s=self._config.lease_s, held=held)
+        ordered = {id_ for id_ in capacities if lanes[id_].ordered}
+        waiting = {id_ for id_ in ordered if _is_releasing(lanes[id_], now)}
+        resumed = {id_: at for id_ in capacities.keys() - ordered if (at := lanes[id_].resumed_at) is not None}
+        open_ = {id_: n for id_, n in capacities.items() if id_ not in waiting}
+        leased = await lease(open_, ordered - waiting, since=resumed)
+        counts = Counter(delivery.webhook_id for delivery in leased)
+        rooms = {id_: min(capacities[id_] - counts[id_], releasable(lanes[id_], now)) for id_ in resumed}
+        released = Counter({id_: counts[id_] for id_ in ordered if lanes[id_].resumed_at is not None})
+        if rooms := {id_: room for id_, room in rooms.items() if room > 0}:
+            from_pause = await lease(rooms, [])
+            released.update(delivery.webhook_id for delivery in from_pause)
+            leased += from_pause
+        return leased, released
 
     async def check(self, stock: Sequence[ClaimedDelivery]) -> CheckResult:
         """
@@ -219,6 +261,18 @@ def allot(lanes: Iterable[Lane], limit: int, now: datetime) -> dict[UUID, int]:
     return shares
 
 
+def _is_releasing(lane: Lane, now: datetime) -> bool:
+    """Whether deliveries that a pause held wait for their turn."""
+    return lane.resumed_at is not None and releasable(lane, now) == 0
+
+
+def _next_s(lane: Lane, now: datetime) -> float | None:
+    """Return the seconds until the rate limit, or the release after a pause, allows more; ``None`` if both do now."""
+    if _is_releasing(lane, now) and lane.release_at is not None:
+        return max(refill_s(lane, now) or 0.0, (lane.release_at - now).total_seconds())
+    return refill_s(lane, now)
+
+
 async def _without_releases(uow: UnitOfWork, lanes: dict[UUID, Lane]) -> dict[UUID, Lane]:
     """Return *lanes*, in their order, without the bound of a release where that is complete."""
     resumed = [lane for lane in lanes.values() if lane.resumed_at is not None]
@@ -231,7 +285,7 @@ async def _without_releases(uow: UnitOfWork, lanes: dict[UUID, Lane]) -> dict[UU
 
 async def _now(uow: UnitOfWork, lanes: Iterable[Lane]) -> datetime:
     """Return the time by which tokens are counted: after the locks, since the wait for them fills buckets too."""
-    return await uow.queue.clock() if any(limit_of(lane) is not None for lane in lanes) else uow.now
+    return await uow.queue.clock() if any(lane.rate_limit is not None for lane in lanes) else uow.now
 
 
 def _lease(delivery: ClaimedDelivery) -> tuple[UUID, int]:

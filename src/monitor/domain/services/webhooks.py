@@ -228,7 +228,7 @@ class WebhookCommands:
         return await read_back(self._queries.webhook(webhook_id), written)
 
     async def resume(self, webhook_id: UUID, actor: Actor) -> WebhookView:
-        """Release the held deliveries, at the rate of ``RELEASE``. Safe to repeat. Raises ``NotFound``."""
+        """Release the held deliveries, ``RELEASE_PER_S`` of them a second. Safe to repeat. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             webhook = await uow.webhooks.get(webhook_id)
             if webhook.paused_at is not None:

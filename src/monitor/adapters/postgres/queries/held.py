@@ -18,9 +18,7 @@ from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.vocab import DeliveryState
 
-HELD_COLUMNS = (
-    "l.breaker_state, l.breaker_until, l.throttled_until, l.tokens, l.tokens_at, l.resumed_at, now() AS read_at"
-)
+HELD_COLUMNS = "l.breaker_state, l.breaker_until, l.throttled_until, l.tokens, l.tokens_at, now() AS read_at"
 """Columns of a webhook's lane that :func:`held_of` reads, beside those of the webhook."""
 
 _LANES = f"""
@@ -73,7 +71,6 @@ def held_of(row: asyncpg.Record) -> Held | None:
         throttled_until=row["throttled_until"],
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],
-        resumed_at=row["resumed_at"],
         rate_limit=from_jsonb(row["rate_limit"], RateLimit) if row["rate_limit"] else None,
     )
     return held_webhook(lane, enabled=row["enabled"], paused=row["paused_at"] is not None, now=row["read_at"])

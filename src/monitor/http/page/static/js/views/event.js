@@ -74,6 +74,8 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
 }
 
 const HELD = {
+  deleted: "Held: the webhook was deleted, so it is being cancelled",
+  release: "Held: deliveries of the pause are released one after the other",
   disabled: "Held: the webhook is disabled",
   paused: "Held: the webhook is paused",
   circuit_open: "Held: its breaker is open",
