@@ -90,7 +90,8 @@ CANCEL_WAITING = f"""
 WITH chosen AS MATERIALIZED (
     SELECT id FROM deliveries WHERE webhook_id = $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE
 ), gone AS (
-    DELETE FROM deliveries d USING chosen WHERE d.id = chosen.id RETURNING d.*
+    -- As an array: for a join, the planner may read the whole table.
+    DELETE FROM deliveries WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING *
 ), cancelled AS (
     INSERT INTO deliveries_finished ({_KEPT}, state, finished_at) SELECT {_KEPT}, 'cancelled', now() FROM gone
 )
