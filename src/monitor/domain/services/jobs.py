@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import assert_never
 from uuid import UUID
 
-import structlog
-
 from monitor.domain.delivery.job import (
     CancellationParameters,
     Chunk,
@@ -22,8 +20,6 @@ from monitor.domain.delivery.job import (
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.vocab import Actor
-
-log = structlog.get_logger(__name__)
 
 CHUNK = 500
 """Rows that one transaction of a job looks at, so that its locks are held for some tens of milliseconds."""
@@ -73,7 +69,13 @@ class JobCommands:
             return shown_job(cancelled, uow.now)
 
     async def step(self) -> bool:
-        """Do one chunk of the job that waited longest; ``False`` if none is unfinished. Raises ``Unavailable``."""
+        """
+        Do one chunk of the job that waited longest; ``False`` if none is unfinished.
+
+        Raises:
+            Unavailable.
+            Exception: whatever the chunk raised; its job has failed, and the others go on.
+        """
         async with self._unit_of_work() as uow:
             job = await uow.jobs.take()
             if job is None:
@@ -82,22 +84,28 @@ class JobCommands:
                 chunk = await _do(uow, job)
             except Unavailable:
                 raise
-            except Exception as error:
-                # A fault of this job; the others go on.
-                log.exception("job_failed", job_id=str(job.id), kind=job.kind)
-                failure = f"{type(error).__name__}: {error}"[:300]
+            except Exception as error:  # noqa: BLE001 - a fault of this job must not stop the others
+                failure = error
             else:
                 await uow.jobs.save(advance(job, chunk, uow.now))
                 await uow.commit()
                 return True
-        await self._fail(job.id, failure)
-        return True
+        await self._fail(job.id, f"{type(failure).__name__}: {failure}"[:300])
+        raise failure
 
     async def run(self) -> None:
-        """Do the next chunks."""
+        """Do the next chunks. Raises as :meth:`step`, after the chunks of the other jobs."""
+        failed: list[Exception] = []
         for _ in range(CHUNKS_PER_RUN):
-            if not await self.step():
-                break
+            try:
+                if not await self.step():
+                    break
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below
+                failed.append(error)
+        if failed:
+            raise ExceptionGroup("jobs failed", failed)
 
     async def cancel_left_behind(self) -> None:
         """Cancel what was published to a webhook while it was being deleted."""

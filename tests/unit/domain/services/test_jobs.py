@@ -6,7 +6,6 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from structlog.testing import capture_logs
 
 from monitor.domain.delivery.job import CancellationParameters, JobState, JobView, new_job
 from monitor.domain.delivery.replay import ReplaySpec, ReplayView
@@ -172,9 +171,9 @@ async def test_a_job_that_raises_fails_and_the_others_go_on(
 ) -> None:
     broken, good = [await started(replays, (await failed(unit_of_work, clock, 1))[0]) for _ in range(2)]
     Trouble(monkeypatch, FakeDeliveryQueue, "requeue_finished", KeyError("a row"), "after", times=1)
-    with capture_logs() as lines:
+    with pytest.raises(ExceptionGroup) as raised:
         await jobs.run()
-    assert [line["job_id"] for line in lines if line["event"] == "job_failed"] == [str(broken)]
+    assert [repr(error) for error in raised.value.exceptions] == ["KeyError('a row')"]
     view = await jobs.show(broken)
     assert (view.state, view.done, view.error) == (JobState.FAILED, 0, "KeyError: 'a row'")
     assert (await jobs.show(good)).state is JobState.DONE
