@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from monitor.bootstrap.container import Container
+from monitor.domain.services import jobs as service
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.vocab import Role
-from tests.integration.support import Api, assert_problem
+from tests.integration.support import Api, assert_problem, sql
+from tests.integration.test_bounded import ADD_WAITING, add
 
 URL = "http://127.0.0.1:9/"
 UNKNOWN = "01900000-0000-7000-8000-000000000000"
@@ -38,3 +45,27 @@ async def test_what_cannot_be_is_refused(api: Api) -> None:
     assert_problem(await api.post(f"jobs/{UNKNOWN}/cancel"), 404, "not_found")
     assert_problem(await api.get("jobs", params={"state": "paused"}), 400)
     assert_problem(await api.get("jobs", params={"cursor": "x"}), 400)
+
+
+async def test_workers_that_are_stopped_anywhere_lose_and_repeat_nothing(
+    api: Api, parts: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CHUNK", 10)
+    webhook = await api.create(URL)
+    await add(parts, ADD_WAITING, webhook["id"], 2_000)
+    assert (await api.call("DELETE", f"webhooks/{webhook['id']}")).status_code == 204
+    (job,) = (await api.read("jobs"))["items"]
+    jobs, stops = JobCommands(parts.unit_of_work), 0
+    while job["state"] == "running":
+        workers = [asyncio.create_task(jobs.run()) for _ in range(3)]
+        # The first rounds are stopped early, at another place each.
+        await asyncio.wait(workers, timeout=0.02 + 0.007 * stops)
+        for worker in workers:
+            worker.cancel()
+        stops += 1
+        await asyncio.gather(*workers, return_exceptions=True)
+        job = await api.read(f"jobs/{job['id']}")
+    assert (job["state"], job["done"]) == ("done", 2_000)
+    async with sql(parts) as db:
+        assert await db.fetchval("SELECT count(*) FROM deliveries") == 0
+        assert await db.fetchval("SELECT count(*) FROM deliveries_finished WHERE state = 'cancelled'") == 2_000

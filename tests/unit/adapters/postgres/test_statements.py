@@ -20,7 +20,8 @@ REPOSITORIES = {"_webhooks", "_secrets", "_jobs", "_silences"}
 """Members that are repositories of SQLAlchemy, whose calls are statements without text."""
 
 LINE = re.compile(
-    r"^\| `(?P<file>[\w/]+\.py)` \| (?P<names>[^|]+) \| (?P<bound>[^|]+) \| (?P<index>[^|]+) \|$", re.MULTILINE
+    r"^\| `adapters/postgres/(?P<file>[\w/]+\.py)` \| (?P<names>[^|]+) \| [^|]+ \| [^|]+ \|$",
+    re.MULTILINE,
 )
 
 
