@@ -12,7 +12,7 @@ from monitor.domain.delivery.job import JobState, JobView
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.vocab import Page, Role
 from monitor.http.middleware.authentication import actor_of, requires
-from monitor.http.openapi.responses import READ, WRITE, problems
+from monitor.http.openapi.responses import READ, problems
 from monitor.http.requests.query import Cursor, Limit
 from monitor.http.routes.services import AnyRequest, Injected
 
@@ -55,7 +55,7 @@ class JobController(Controller):
         description="It ends after its present chunk; what it did stays done. Refused for the job of a deletion."
         " Safe to repeat. Role: operator.",
         opt=requires(Role.OPERATOR),
-        responses=problems(*WRITE, 404, 409),
+        responses=problems(*READ, 404, 409),
     )
     async def cancel_job(self, services: Injected, request: AnyRequest, job_id: FromPath[UUID]) -> JobView:
         return await services.jobs.cancel(job_id, actor_of(request))
