@@ -129,3 +129,18 @@ async def test_waking_wakes_at_commit(world: World) -> None:
     async with world.unit_of_work() as uow:
         await uow.queue.wake([made.id])
         await uow.commit()
+
+
+async def test_what_fell_due_since_a_pause_is_leased_apart_from_what_it_held(world: World) -> None:
+    made, other = await world.add_webhook(), await world.add_webhook()
+    held, new = await world.add_deliveries(made.id, 2)
+    [usual] = await world.add_deliveries(other.id)
+    async with world.unit_of_work() as uow:
+        since = uow.now - timedelta(minutes=1)
+        due_at = {held: uow.now - HOUR, usual: uow.now - HOUR, new: uow.now - timedelta(seconds=1)}
+        await uow.queue.postpone([Postpone(id_, at, None, None) for id_, at in due_at.items()])
+        both = {made.id: 5, other.id: 5}
+        first = await uow.queue.lease(both, [], worker="worker-1", lease_s=30.0, since={made.id: since})
+        assert {delivery.id for delivery in first} == {new, usual}
+        then = await uow.queue.lease(both, [], worker="worker-1", lease_s=30.0)
+        assert [delivery.id for delivery in then] == [held]
