@@ -78,4 +78,5 @@ async def _set(parts: Container, api: Api, receiver: Receiver) -> dict[str, list
         "alert_id": [alert["id"] for alert in await alerts(api)],
         "silence_id": await api.ids("silences"),
         "replay_id": [started.json()["id"]],
+        "job_id": [started.json()["id"]],
     }

@@ -17,6 +17,7 @@ import pytest
 
 from monitor.bootstrap.container import Container
 from monitor.cli.openapi import document
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.webhooks import MAX_SECRETS
 from monitor.domain.vocab import Role
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, BATCH_BODY_BYTES
@@ -90,6 +91,7 @@ class Stage:
         bodies, replay = self.bodies(), f"webhooks/{self.ids['webhook_id']}/replay"
         self.ids["silence_id"] = (await self.api.post("silences", json=bodies["create_silence"])).json()["id"]
         self.ids["replay_id"] = (await self.api.post(replay, json=bodies["replay"])).json()["id"]
+        self.ids["job_id"] = self.ids["replay_id"]
 
     def bodies(self) -> dict[str, Any]:
         now = self.now()
@@ -199,6 +201,7 @@ async def test_what_is_not_there_404(stage: Stage) -> None:
 async def test_what_its_state_forbids_409(stage: Stage, parts: Container) -> None:
     async with working(parts):
         await finished(stage.api, 1)
+    await JobCommands(parts.unit_of_work).run()
     resolve = next(operation for operation in OPERATIONS if operation.id == "resolve_alert")
     await execute(parts, SOMEBODY_ELSE_WAS_FIRST)
     assert_problem(await stage.call(resolve), 409, "raced")

@@ -41,7 +41,7 @@ async def test_old_history_goes_and_what_is_open_stays(api: Api, parts: Containe
     assert [row["sentence"] for row in rows] == ["open"]
 
 
-async def test_old_silences_and_replays_go_and_running_ones_stay(parts: Container) -> None:
+async def test_old_silences_and_jobs_go_and_running_ones_stay(parts: Container) -> None:
     await execute(
         parts,
         "INSERT INTO silences (id, created_by, created_at, reason, ends_at) VALUES"
@@ -50,14 +50,13 @@ async def test_old_silences_and_replays_go_and_running_ones_stay(parts: Containe
     )
     await execute(
         parts,
-        "INSERT INTO replays (id, webhook_id, from_at, to_at, states, created_by, created_at, total, queued,"
-        " finished_at) VALUES"
-        " (gen_random_uuid(), gen_random_uuid(), now(), now(), '{}', 'old', now(), 0, 0, now() - interval '2 years'),"
-        " (gen_random_uuid(), gen_random_uuid(), now(), now(), '{}', 'runs', now() - interval '2 years', 0, 0, NULL)",
+        "INSERT INTO jobs (id, kind, parameters, state, created_by, created_at, stepped_at, done, finished_at) VALUES"
+        " (gen_random_uuid(), 'replay', '{}', 'done', 'old', now(), now(), 0, now() - interval '2 years'),"
+        " (gen_random_uuid(), 'replay', '{}', 'running', 'runs', now() - interval '2 years', now(), 0, NULL)",
     )
     await _housekeeping(parts, parts.secret_box).purge()
     assert [row["reason"] for row in await parts.database.fetch("SELECT reason FROM silences")] == ["ended lately"]
-    assert [row["created_by"] for row in await parts.database.fetch("SELECT created_by FROM replays")] == ["runs"]
+    assert [row["created_by"] for row in await parts.database.fetch("SELECT created_by FROM jobs")] == ["runs"]
 
 
 async def test_a_purge_goes_chunk_by_chunk(parts: Container, monkeypatch: pytest.MonkeyPatch) -> None:

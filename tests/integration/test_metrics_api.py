@@ -223,6 +223,21 @@ async def test_the_queue_tells_how_late_its_oldest_delivery_is(api: Api, receive
     assert queue["oldest_due_age_s"] > 0
 
 
+async def test_what_a_pause_held_is_late_from_its_turn_on(api: Api, parts: Container) -> None:
+    await api.create(URL)
+    await api.publish(1)
+    await execute(parts, "UPDATE deliveries SET due_at = now() - interval '10 min'")
+    for turn_s, low, high in ((30, 0, 0), (-40, 40, 60)):
+        await execute(
+            parts,
+            "UPDATE webhook_lanes SET resumed_at = now() - interval '5 min',"
+            " release_at = now() + make_interval(secs => $1)",
+            float(turn_s),
+        )
+        queue = (await metrics_queries.overview(parts.database)).queue
+        assert low <= queue.oldest_due_age_s <= high
+
+
 async def test_what_a_breaker_holds_back_is_late_from_the_end_of_its_pause_on(api: Api, parts: Container) -> None:
     await api.create(URL)
     await api.publish(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -19,7 +20,9 @@ from monitor.adapters.postgres import migrate
 from monitor.adapters.postgres.engine import sqlalchemy_url
 from monitor.adapters.postgres.tables import metadata
 from monitor.domain.anomaly import Baselines
+from monitor.domain.delivery.job import JobParameters, ReplayParameters
 from monitor.domain.errors import Unavailable
+from monitor.domain.vocab import DeliveryState
 
 pytestmark = pytest.mark.migrations
 
@@ -54,6 +57,35 @@ async def test_a_migration_gives_up_behind_a_long_transaction_and_can_be_repeate
     finally:
         await other.close()
     assert await migrate.upgrade(empty_database_url) == ("0008", migrate.newest_revision())
+
+
+async def test_stored_replays_become_jobs(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url, revision="0009")
+    insert = (
+        "INSERT INTO replays (id, webhook_id, from_at, to_at, states, created_by, created_at, total, queued, cursor,"
+        " finished_at) VALUES (gen_random_uuid(), gen_random_uuid(), now() - interval '1 hour', now(),"
+        " '{failed,cancelled}', 'ada', now(), 7, 3, gen_random_uuid(), $1)"
+    )
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        for finished_at in (None, datetime(2026, 1, 1, tzinfo=UTC)):
+            await connection.execute(insert, finished_at)
+        before = await connection.fetch("SELECT * FROM replays ORDER BY finished_at NULLS FIRST")
+        await migrate.upgrade(empty_database_url)
+        assert await connection.fetch("SELECT * FROM replays") == []
+        jobs = await connection.fetch("SELECT * FROM jobs ORDER BY finished_at NULLS FIRST")
+        assert [(job["id"], job["state"], job["done"], job["cursor"]) for job in jobs] == [
+            (row["id"], state, 3, row["cursor"]) for row, state in zip(before, ("running", "done"), strict=True)
+        ]
+        parameters = msgspec.json.decode(jobs[0]["parameters"])
+        assert msgspec.convert(parameters, JobParameters) == ReplayParameters(
+            webhook_id=before[0]["webhook_id"],
+            from_at=before[0]["from_at"],
+            to_at=before[0]["to_at"],
+            states=(DeliveryState.FAILED, DeliveryState.CANCELLED),
+        )
+    finally:
+        await connection.close()
 
 
 def test_baselines_stored_under_the_old_names_keep_what_they_learned() -> None:

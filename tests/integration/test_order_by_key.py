@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from monitor.bootstrap.container import Container
-from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.vocab import Role
 from tests import samples
 from tests.integration.support import (
@@ -211,7 +211,7 @@ async def test_a_replay_of_an_ordered_webhook_delays_nothing_new(
         hour = timedelta(hours=1)
         span = {"from": (now - hour).isoformat(), "to": (now + hour).isoformat()}
         assert (await api.post(f"webhooks/{webhook['id']}/replay", json=span)).status_code == 202
-        await ReplayCommands(parts.unit_of_work, parts.clock).run()
+        await JobCommands(parts.unit_of_work).run()
         await publish(api, *(("new", n) for n in range(5)))
         await eventually(lambda: by_key(receiver)["new"] == [0, 1, 2, 3, 4])
         # The replay is not over: the new ones went before the rest of it.

@@ -34,7 +34,7 @@ BODIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 ROWS = (
     "SELECT (SELECT count(*) FROM webhooks), (SELECT count(*) FROM webhook_secrets), (SELECT count(*) FROM attempts),"
-    " (SELECT count(*) FROM replays), (SELECT count(*) FROM silences), (SELECT count(*) FROM events),"
+    " (SELECT count(*) FROM jobs), (SELECT count(*) FROM silences), (SELECT count(*) FROM events),"
     " (SELECT count(*) FROM audit_log)"
 )
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.worker import build_scheduler
-from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.vocab import Role
 from tests.integration.support import ONCE, Api, Received, Receiver, assert_problem, eventually, working
 
@@ -43,7 +43,7 @@ async def test_what_failed_while_the_receiver_was_down_arrives_after_a_replay(ap
         started = await api.post(path, json=last_hour(), role=Role.OPERATOR)
         assert started.status_code == 202
         assert started.headers["location"] == f"/api/v1/replays/{started.json()['id']}"
-        await ReplayCommands(parts.unit_of_work, parts.clock).run()
+        await JobCommands(parts.unit_of_work).run()
 
         async def delivered() -> bool:
             return len(await api.ids("deliveries", webhook_id=webhook["id"], state="delivered")) == 3
@@ -55,8 +55,8 @@ async def test_what_failed_while_the_receiver_was_down_arrives_after_a_replay(ap
 
 
 async def test_the_workers_carry_replays_out(parts: Container) -> None:
-    _, job = build_scheduler(parts).jobs["replay"]
-    assert job.__qualname__ == "ReplayCommands.run"
+    _, job = build_scheduler(parts).jobs["run_jobs"]
+    assert job.__qualname__ == "JobCommands.run"
 
 
 async def test_a_replay_that_cannot_be_is_refused(api: Api) -> None:

@@ -118,6 +118,9 @@ async def test_every_change_by_a_person_leaves_one_row_in_the_audit_log(
     past = {"from": created.json()["created_at"], "to": parts.clock.now().isoformat(), "states": ["failed"]}
     row, _ = await change("POST", f"{hook}/replay", f"{template}/replay", 202, json=past)
     assert row["action"] == "webhook.replay"
+    (job,) = await api.ids("jobs")
+    row, _ = await change("POST", f"jobs/{job}/cancel", "jobs/{job_id}/cancel", 200)
+    assert (row["action"], row["target"]) == ("job.cancel", f"job:{job}")
     row, _ = await change("DELETE", hook, template, 204)
     assert row["after"] == {"cancelled_deliveries": 1}
     by_people = {

@@ -116,9 +116,7 @@ async def test_a_paused_webhook_holds_its_deliveries_and_a_resumed_one_gets_them
     assert paused[0]["paused_at"] == paused[1]["paused_at"] is not None
     assert held == []
     assert resumed.json()["paused_at"] is None
-    # 50 a second: the last of twenty is due 0.38 s after the first.
-    due_at = [datetime.fromisoformat(row["due_at"]) for row in waiting]
-    assert 0.3 < (max(due_at) - min(due_at)).total_seconds() < 0.5
+    assert {row["held"]["reason"] for row in waiting} == {"release"}
     assert sorted(receiver.ids) == sorted(ids)
     assert {row["state"] for row in rows} == {"delivered"}
 

@@ -10,9 +10,9 @@ from monitor.bootstrap.container import Container, retention
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.detection import Detector
 from monitor.domain.services.fan_outs import FanOutCommands
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.notifications import AlertNotifier
-from monitor.domain.services.replays import ReplayCommands
 from monitor.worker.attempt_log import attempt_log
 from monitor.worker.config import DeliveryConfig
 from monitor.worker.delivery_loop import DeliveryWorker
@@ -64,13 +64,15 @@ def build_scheduler(container: Container) -> Scheduler:
     keeper = PostgresHousekeeping(
         c.database, c.secret_box, retention(c.settings), audit_d=days.audit_d, alerts_d=days.alerts_d
     )
+    jobs = JobCommands(c.unit_of_work)
     detector = Detector(c.unit_of_work, c.clock, c.detection_policy)
     return Scheduler(
         {
             "evaluate_webhooks": (EVALUATE_S, detector.tick),
             "check_mass_failure": (MASS_FAILURE_S, detector.check_mass_failure),
             "notify": (EVALUATE_S, AlertNotifier(c.unit_of_work, c.clock).run),
-            "replay": (EVALUATE_S, ReplayCommands(c.unit_of_work, c.clock).run),
+            "run_jobs": (EVALUATE_S, jobs.run),
+            "cancel_left_behind": (60.0, jobs.cancel_left_behind),
             "maintain_partitions": (3600.0, keeper.maintain_partitions),
             "purge": (600.0, keeper.purge),
             "advance_lines": (600.0, keeper.advance_lines),

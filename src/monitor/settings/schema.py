@@ -144,7 +144,7 @@ class RetentionDays(msgspec.Struct, frozen=True):
     days_d: Annotated[Positive, doc("Per-day rollups, dropped by calendar month.", "days")] = 730
     audit_d: Annotated[Positive, doc("Audit rows.", "days")] = 365
     alerts_d: Annotated[
-        Positive, doc("Resolved alerts with their history, closed anomalies, ended silences, replays.", "days")
+        Positive, doc("Resolved alerts with their history, closed anomalies, ended silences, finished jobs.", "days")
     ] = 365
 
 

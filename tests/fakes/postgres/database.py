@@ -17,9 +17,9 @@ from monitor.domain.alerts.evaluation import Evaluation
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.delivery.fan_out import FanOut, NewEvent
+from monitor.domain.delivery.job import Job
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import QueuedDelivery
-from monitor.domain.delivery.replay import Replay
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import DomainEvent
 from monitor.domain.monitoring.metrics import Rollup
@@ -129,7 +129,7 @@ class Tables:
     history: dict[UUID, tuple[HistoryEntry, ...]] = field(default_factory=dict)
     silences: dict[UUID, Silence] = field(default_factory=dict)
     notifications: tuple[AlertNotification, ...] = ()
-    replays: dict[UUID, Replay] = field(default_factory=dict)
+    jobs: dict[UUID, Job] = field(default_factory=dict)
 
     def copy(self) -> Self:
         return type(self)(**{column.name: copy(getattr(self, column.name)) for column in fields(self)})

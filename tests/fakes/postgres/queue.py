@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from msgspec.structs import replace
 
 from monitor.domain.delivery.fan_out import precedes
+from monitor.domain.delivery.job import Chunk, ReplayParameters
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import BY_KEY, Order, QueuedDelivery, head_of, next_due_at, next_of
 from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.ready import is_ready
-from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
+from monitor.domain.delivery.replay import COUNTED_MAX
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, LeaseState, Postpone
@@ -69,6 +71,7 @@ class FakeDeliveryQueue:
         worker: str,
         lease_s: float,
         held: Collection[UUID] = (),
+        since: Mapping[UUID, datetime] = MappingProxyType({}),
     ) -> list[ClaimedDelivery]:
         taken = []
         for webhook_id, capacity in capacities.items():
@@ -79,6 +82,7 @@ class FakeDeliveryQueue:
                 is_behind = one.due_at <= self._now and head_of(one, rows, order) not in (None, one)
                 self._put(replace(self._tables.deliveries[one.id], behind=one.behind or is_behind))
             preceded = self._preceded(rows, webhook_id)
+            rows = [one for one in rows if one.due_at > since.get(webhook_id, _LONG_AGO)]
             for chosen in next_of(rows, order, capacity, self._now, held, preceded):
                 delivery = self._tables.deliveries[chosen.id]
                 leased = replace(
@@ -171,12 +175,8 @@ class FakeDeliveryQueue:
         self._put(replace(delivery, due_at=due_at, schedule_from=delivery.attempts))
         self._woken.add(delivery.webhook_id)
 
-    async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
-        waiting = [delivery for delivery in self._due(webhook_id) if delivery.leased_by is None]
-        for position, delivery in enumerate(waiting):
-            self._put(replace(delivery, due_at=self._now + timedelta(seconds=position / per_s)))
-        self._woken.add(webhook_id)
-        return len(waiting)
+    async def wake(self, webhook_ids: Collection[UUID]) -> None:
+        self._woken.update(webhook_ids)
 
     async def step_aside(self, webhook_id: UUID, skip_after: int) -> None:
         for delivery in self._of(webhook_id):
@@ -186,32 +186,52 @@ class FakeDeliveryQueue:
                 self._advance(delivery)
         self._woken.add(webhook_id)
 
-    async def cancel_all(self, webhook_id: UUID) -> int:
-        waiting = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id]
-        for delivery in waiting:
-            move_to_finished(self._tables, delivery, DeliveryState.CANCELLED, self._now)
-        return len(waiting)
+    async def released(self, lanes: Collection[Lane]) -> set[UUID]:
+        return {
+            lane.webhook_id
+            for lane in lanes
+            if lane.resumed_at is not None
+            and not any(
+                d.webhook_id == lane.webhook_id and d.due_at <= lane.resumed_at
+                for d in self._tables.deliveries.values()
+            )
+        }
 
-    async def count_finished(self, webhook_id: UUID, spec: ReplaySpec) -> int:
-        return min(len(self._chosen(webhook_id, spec)), COUNTED_MAX)
+    async def cancel_waiting(self, webhook_id: UUID, *, after: UUID | None, limit: int) -> Chunk:
+        waiting = (d for _, d in sorted(self._tables.deliveries.items()) if d.webhook_id == webhook_id)
+        chosen = [d for d in waiting if after is None or d.id > after][:limit]
+        for delivery in chosen:
+            move_to_finished(self._tables, delivery, DeliveryState.CANCELLED, self._now)
+        return Chunk(len(chosen), chosen[-1].id if chosen else None, len(chosen) == limit)
+
+    async def left_behind(self, limit: int) -> list[UUID]:
+        waited_for = {d.webhook_id for d in self._tables.deliveries.values()}
+        deleted = (id_ for id_, row in self._tables.webhooks.items() if row.deleted_at is not None)
+        return [id_ for id_ in deleted if id_ in waited_for][:limit]
+
+    async def count_finished(self, chosen: ReplayParameters) -> int:
+        return sum(done.state in chosen.states for done in self._range(chosen)[:COUNTED_MAX])
 
     async def requeue_finished(
-        self, replay: Replay, *, limit: int, per_s: float, after_s: float
-    ) -> tuple[int, UUID | None]:
-        row = self._tables.webhooks.get(replay.webhook_id)
+        self, chosen: ReplayParameters, *, after: UUID | None, limit: int, per_s: float, after_s: float
+    ) -> Chunk:
+        row = self._tables.webhooks.get(chosen.webhook_id)
         if row is None or row.deleted_at is not None:
-            return 0, None
-        chosen = self._chosen(replay.webhook_id, replay)
-        rest = [done for done in chosen if replay.cursor is None or done.id > replay.cursor][:limit]
-        for position, done in enumerate(rest):
+            return Chunk(0, after, more=False)
+        examined = [done for done in self._range(chosen) if after is None or done.id > after][:limit]
+        back = [done for done in examined if done.state in chosen.states]
+        for position, done in enumerate(back):
             self._move_back(done, self._now + timedelta(seconds=after_s + position / per_s), replayed=True)
-        self._woken.add(replay.webhook_id)
-        return len(rest), rest[-1].id if rest else None
+        self._woken.add(chosen.webhook_id)
+        return Chunk(len(back), examined[-1].id if examined else after, len(examined) == limit)
 
-    def _chosen(self, webhook_id: UUID, where: ReplaySpec | Replay) -> list[FinishedDelivery]:
-        lower, upper = id_floor(where.from_at), id_floor(where.to_at)
+    def _range(self, chosen: ReplayParameters) -> list[FinishedDelivery]:
+        lower, upper = id_floor(chosen.from_at), id_floor(chosen.to_at)
         finished = (done for _, done in sorted(self._tables.finished.items()))
-        return [d for d in finished if d.webhook_id == webhook_id and lower <= d.id < upper and d.state in where.states]
+        found = [done for done in finished if done.webhook_id == chosen.webhook_id and lower <= done.id < upper]
+        if DeliveryState.DELIVERED in chosen.states:
+            return found
+        return [done for done in found if done.state is not DeliveryState.DELIVERED]
 
     def _move_back(self, done: FinishedDelivery, due_at: datetime, *, replayed: bool = False) -> None:
         del self._tables.finished[done.id]
@@ -268,6 +288,8 @@ class FakeDeliveryQueue:
 
     def _preceded(self, rows: Iterable[QueuedDelivery], webhook_id: UUID) -> set[UUID]:
         fan_outs = self._tables.fan_outs.values()
+        if webhook_id not in self._tables.webhooks:
+            return set()
         types = self._tables.webhooks[webhook_id].webhook.event_types
         return {row.id for row in rows if any(precedes(one, row.id, webhook_id, types) for one in fan_outs)}
 

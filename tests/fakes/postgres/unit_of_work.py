@@ -16,8 +16,8 @@ from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.events import EventLog
 from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
+from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
-from monitor.domain.ports.repositories.replays import ReplayRepository
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 from tests.fakes.postgres.database import FakeDatabase
@@ -32,7 +32,7 @@ from tests.fakes.postgres.repositories.detection import FakeDetectionStore
 from tests.fakes.postgres.repositories.events import FakeEventLog
 from tests.fakes.postgres.repositories.fan_outs import FakeFanOutQueue
 from tests.fakes.postgres.repositories.idempotency import FakeAuditLog, FakeIdempotencyStore
-from tests.fakes.postgres.repositories.replays import FakeReplayRepository
+from tests.fakes.postgres.repositories.jobs import FakeJobRepository
 from tests.fakes.postgres.repositories.webhooks import FakeWebhookRepository
 
 
@@ -51,7 +51,7 @@ class FakeUnitOfWork:
     alerts: AlertRepository
     silences: SilenceRepository
     notifications: AlertNotificationQueue
-    replays: ReplayRepository
+    jobs: JobRepository
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
@@ -79,7 +79,7 @@ class FakeUnitOfWork:
         self.alerts = FakeAlertRepository(tables, self.now)
         self.silences = FakeSilenceRepository(tables, self.now)
         self.notifications = FakeAlertNotificationQueue(tables)
-        self.replays = FakeReplayRepository(tables)
+        self.jobs = FakeJobRepository(tables)
         return self
 
     async def __aexit__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.held import Held, HeldReason
+from monitor.domain.delivery.job import ReplayParameters
 from monitor.domain.delivery.order import Order, QueuedDelivery, next_of
-from monitor.domain.delivery.replay import Replay
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.vocab import DeliveryState
 from tests import samples
@@ -40,22 +40,19 @@ async def take_by_key(world: World, webhook_id: UUID, capacity: int = 10, *, lea
     return sorted(delivery.id for delivery in taken)
 
 
+def failed(webhook_id: UUID, now: datetime) -> ReplayParameters:
+    states = (DeliveryState.FAILED,)
+    return ReplayParameters(webhook_id=webhook_id, from_at=now - HOUR, to_at=now + HOUR, states=states)
+
+
 async def replayed(world: World, webhook_id: UUID, ids: list[UUID], *, after_s: float = 0.0) -> None:
     """Finish deliveries and replay them."""
     await finish(world, *ids, state=DeliveryState.FAILED)
     async with world.unit_of_work() as uow:
-        replay = Replay(
-            id=world.clock.new_id(),
-            webhook_id=webhook_id,
-            from_at=uow.now - HOUR,
-            to_at=uow.now + HOUR,
-            states=(DeliveryState.FAILED,),
-            created_by="ada",
-            created_at=uow.now,
-            total=len(ids),
+        chunk = await uow.queue.requeue_finished(
+            failed(webhook_id, uow.now), after=None, limit=100, per_s=1e9, after_s=after_s
         )
-        moved, _ = await uow.queue.requeue_finished(replay, limit=100, per_s=1e9, after_s=after_s)
-        assert moved == len(ids)
+        assert chunk.rows == len(ids)
         await uow.commit()
 
 
@@ -274,11 +271,7 @@ async def test_a_claim_leases_what_the_order_chooses(
         later = [one.id for one, (*_, again) in zip(new, rows, strict=True) if again]
         if later:
             await uow.queue.finish([Finish(id_, DeliveryState.FAILED) for id_ in later])
-            replay = Replay(
-                id=world.clock.new_id(), webhook_id=webhook.id, from_at=uow.now - HOUR, to_at=uow.now + HOUR,
-                states=(DeliveryState.FAILED,), created_by="ada", created_at=uow.now, total=len(later),
-            )  # fmt: skip
-            await uow.queue.requeue_finished(replay, limit=100, per_s=1e9, after_s=0)
+            await uow.queue.requeue_finished(failed(webhook.id, uow.now), after=None, limit=100, per_s=1e9, after_s=0)
         due = {
             one.id: uow.now + timedelta(seconds=due_s, microseconds=n)
             for n, (one, (_, due_s, *_)) in enumerate(zip(new, rows, strict=True))

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 from monitor.adapters.postgres.repositories.event_outbox import PostgresEventOutbox
 from monitor.bootstrap.container import Container
 from monitor.domain.events import WebhookUpdated
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.notifications import AlertNotifier
-from monitor.domain.services.replays import ReplayCommands
 from tests.integration.detection_support import Watch, alerts, fail
 from tests.integration.support import Api, Receiver, deliverer, execute, finished, sql, working
 
@@ -237,21 +237,24 @@ async def test_the_next_domain_event_is_found(parts: Container, stored: bytes) -
     assert [one.id for one in found] == ids[1:]
 
 
-@pytest.mark.parametrize("states", ["ARRAY['expired']", "ARRAY[NULL]::text[]"])
-async def test_the_next_replay_goes_on(api: Api, parts: Container, states: str) -> None:
+@pytest.mark.parametrize("change", [{"kind": "resend"}, {"webhook_id": None}, {"states": ["expired"]}])
+async def test_the_next_job_goes_on(api: Api, parts: Container, change: dict[str, Any]) -> None:
     made = await api.create(NOWHERE)
+    at = parts.clock.now().isoformat()
+    good = {"kind": "replay", "webhook_id": made["id"], "from_at": at, "to_at": at, "states": ["failed"]}
     insert = (
-        "INSERT INTO replays (id, webhook_id, from_at, to_at, states, created_by, created_at, total, queued)"
-        " VALUES ($1, $2, now(), now(), {}, 'ada', now(), 0, 0)"
+        "INSERT INTO jobs (id, kind, parameters, state, created_by, created_at, stepped_at, done)"
+        " VALUES ($1, 'replay', $2, 'running', 'ada', now(), now(), 0)"
     )
     ids = [parts.clock.new_id() for _ in range(2)]
-    await execute(parts, insert.format(states), ids[0], UUID(made["id"]))
-    await execute(parts, insert.format("ARRAY['failed']"), ids[1], UUID(made["id"]))
-    replays = ReplayCommands(parts.unit_of_work, parts.clock)
-    assert await replays.step()
-    assert not await replays.step()
+    for id_, parameters in zip(ids, (good | change, good), strict=True):
+        await execute(parts, insert, id_, msgspec.json.encode(parameters).decode())
+    jobs = JobCommands(parts.unit_of_work)
+    assert await jobs.step()
+    assert not await jobs.step()
+    assert [job["id"] for job in (await api.read("jobs"))["items"]] == [str(ids[1])]
     async with sql(parts) as db:
-        rows = await db.fetch("SELECT id FROM replays WHERE finished_at IS NULL")
+        rows = await db.fetch("SELECT id FROM jobs WHERE finished_at IS NULL")
     assert [row["id"] for row in rows] == ids[:1]
 
 

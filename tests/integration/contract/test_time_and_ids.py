@@ -77,7 +77,7 @@ async def test_what_is_done_to_an_unknown_delivery_does_nothing(world: World) ->
         assert await uow.queue.fence([(UNKNOWN, 1)]) == {}
         assert await uow.queue.lock_lanes([UNKNOWN]) == {}
         assert await uow.queue.lease({UNKNOWN: 3}, {}, worker="worker-1", lease_s=30) == []
-        assert await uow.queue.cancel_all(UNKNOWN) == 0
+        assert (await uow.queue.cancel_waiting(UNKNOWN, after=None, limit=3)).rows == 0
         assert not await uow.queue.has_event(UNKNOWN)
         with pytest.raises(NotFound):
             await uow.queue.get(UNKNOWN)

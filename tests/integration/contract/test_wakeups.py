@@ -73,7 +73,7 @@ async def test_what_a_user_asks_for_wakes(world: World, woken: list[DueWebhooks]
     await eventually(lambda: woken)
     woken.clear()
     async with world.unit_of_work() as uow:
-        await uow.queue.reschedule(made.id, per_s=1)
+        await uow.queue.wake([made.id])
         await uow.commit()
     await eventually(lambda: woken)
     assert woken == [[made.id]]

@@ -50,12 +50,12 @@ async def test_what_was_stopped_is_not_sent_from_stock(site: Site, change: str) 
             case "pause":
                 await uow.webhooks.set_paused(webhook_id, True)
             case "cancel":
-                await uow.queue.cancel_all(webhook_id)
+                await uow.queue.cancel_waiting(webhook_id, after=None, limit=10)
             case "disable":
                 await uow.webhooks.disable(webhook_id, "It is gone.")
             case _:
                 await uow.webhooks.remove(webhook_id)
-                await uow.queue.cancel_all(webhook_id)
+                await uow.queue.cancel_waiting(webhook_id, after=None, limit=10)
         await uow.commit()
     site.clock.advance(1.5)
     await finish_first(site, worker)
@@ -102,7 +102,7 @@ async def test_stock_whose_lease_ran_out_is_renewed_and_sent_if_it_was_not_taken
 async def test_a_renewal_drops_what_was_lost_from_the_stock(site: Site) -> None:
     webhook_id, worker = await stocked(site)
     async with site.unit_of_work() as uow:
-        await uow.queue.cancel_all(webhook_id)
+        await uow.queue.cancel_waiting(webhook_id, after=None, limit=10)
         await uow.commit()
     await worker.renew()
     assert worker.held == 1

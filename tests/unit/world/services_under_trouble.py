@@ -18,6 +18,7 @@ from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.ports.unit_of_work import UnitOfWork
 from monitor.domain.services.alerts import Acknowledgement, AlertNote, BulkAcknowledgement
 from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import EventIn, Publisher
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.webhooks import WebhookCommands
@@ -50,6 +51,7 @@ class ServiceWorld(DetectionHarness):
         self.webhooks = WebhookCommands(self.unit_of_work, self.queries, self.clock, Keys(), lambda url: url)
         self.publisher = Publisher(self.unit_of_work, self.clock)
         self.replays = ReplayCommands(self.unit_of_work, self.clock)
+        self.jobs = JobCommands(self.unit_of_work)
         self.sender = FakeWebhookSender()
         self.attempts = AttemptRecorder(
             self.unit_of_work, self.queries, self.sender, self.clock, lambda _k, _c: "", LanePolicy()
@@ -164,7 +166,7 @@ async def _all_fail(world: ServiceWorld) -> None:
 
 AFTER: dict[str, tuple[Callable[[ServiceWorld], Awaitable[None]], Callable[[ServiceWorld], Awaitable[Any]]]] = {
     "resume": (_paused, lambda w: w.webhooks.resume(w.webhook_id, samples.ACTOR)),
-    "replay_steps": (_replay_started, lambda w: w.replays.run()),
+    "replay_steps": (_replay_started, lambda w: w.jobs.run()),
     "mass_failure": (_all_fail, lambda w: w.detector.check_mass_failure()),
     "evaluate_many": (_all_fail, lambda w: w.detector.tick()),
 }

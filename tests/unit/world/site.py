@@ -13,6 +13,7 @@ from monitor.bootstrap.supervise import Supervisor
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.services.deliver import Deliverer
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.settle import SentDelivery
@@ -143,6 +144,7 @@ class Site:
         self.receiver = Receiver(self.loop, self.clock)
         self.commands = WebhookCommands(self.unit_of_work, self.queries, self.clock, Keys(), lambda url: url)
         self.replays = ReplayCommands(self.unit_of_work, self.clock)
+        self.jobs = JobCommands(self.unit_of_work)
         self.supervisor = Supervisor()
         self._tasks: dict[int, list[asyncio.Task[None]]] = {}
         self._names = 0

@@ -238,7 +238,7 @@ class WorkerMachine(RuleBasedStateMachine):
             self.cancelled_at.pop(event_id, None)
             self.excused[event_id] += 1
         self.site.run(self.site.replays.start(webhook_id, spec, samples.ACTOR))
-        self.site.run(self.site.replays.run())
+        self.site.run(self.site.jobs.run())
 
     # ----------------------------------------------------------------------------------------------------- what it does
 

@@ -16,7 +16,7 @@ do: so no other index has that order, and a plan made before the statistics know
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -44,6 +44,19 @@ WITH picked AS MATERIALIZED (
     SELECT due.id FROM {_LANES}, LATERAL (
         SELECT d.id FROM deliveries d
         WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now() AND d.id <> ALL($5::uuid[])
+        ORDER BY d.due_at LIMIT lane.capacity FOR UPDATE SKIP LOCKED
+    ) AS due
+) {_LEASE}
+"""
+
+# Of a lane whose pause has ended: what fell due since, apart from what the pause held.
+LEASE_SINCE = f"""
+WITH picked AS MATERIALIZED (
+    SELECT due.id
+    FROM unnest($1::uuid[], $2::int[], $6::timestamptz[]) AS lane (webhook_id, capacity, resumed_at), LATERAL (
+        SELECT d.id FROM deliveries d
+        WHERE d.webhook_id = lane.webhook_id AND d.due_at > lane.resumed_at AND d.due_at <= now()
+            AND d.id <> ALL($5::uuid[])
         ORDER BY d.due_at LIMIT lane.capacity FOR UPDATE SKIP LOCKED
     ) AS due
 ) {_LEASE}
@@ -139,12 +152,19 @@ async def lease_rows(
     lease: timedelta,
     worker: str,
     held: Collection[UUID],
+    since: Mapping[UUID, datetime],
 ) -> list[asyncpg.Record]:
     """Lease what ``next_of`` chooses; see :class:`monitor.domain.ports.queue.DeliveryQueue`."""
     leased: list[asyncpg.Record] = []
     for sql, order in ((LEASE_DUE, False), (LEASE_HEADS, True)):
-        if lanes := {id_: free for id_, free in capacities.items() if ordered.get(id_, False) is order}:
+        lanes = {id_: free for id_, free in capacities.items() if ordered.get(id_, False) is order}
+        if lanes := {id_: free for id_, free in lanes.items() if id_ not in since}:
             leased += await connection.fetch(sql, list(lanes), list(lanes.values()), lease, worker, list(held))
+    if resumed := {id_: free for id_, free in capacities.items() if id_ in since}:
+        from_at = [since[id_] for id_ in resumed]
+        leased += await connection.fetch(
+            LEASE_SINCE, list(resumed), list(resumed.values()), lease, worker, list(held), from_at
+        )
     by_key = {id_: free for id_, free in capacities.items() if ordered.get(id_) == BY_KEY}
     for rows in WALKS:
         if not by_key:

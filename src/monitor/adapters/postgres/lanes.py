@@ -95,13 +95,15 @@ SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at
     health_changed_at = n.health_changed_at, breaker_state = n.breaker_state, breaker_until = n.breaker_until,
     breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at,
     unevaluated = n.unevaluated, evaluate_at = n.evaluate_at,
-    throttled_until = n.throttled_until, recent_ends_s = string_to_array(n.recent_ends_s, ' ')::float8[]
+    throttled_until = n.throttled_until, resumed_at = n.resumed_at, release_at = n.release_at,
+    recent_ends_s = string_to_array(n.recent_ends_s, ' ')::float8[]
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
-            $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[], $18::timestamptz[])
+            $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[], $18::timestamptz[],
+            $19::timestamptz[], $20::timestamptz[])
     AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
           health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at,
-          unevaluated, evaluate_at, recent_ends_s, throttled_until)
+          unevaluated, evaluate_at, recent_ends_s, throttled_until, resumed_at, release_at)
 WHERE l.webhook_id = n.webhook_id
 """
 
@@ -170,6 +172,8 @@ class PostgresLanes:
             [lane.evaluate_at for lane in lanes],
             [" ".join(map(repr, lane.recent_ends_s)) for lane in lanes],
             [lane.throttled_until for lane in lanes],
+            [lane.resumed_at for lane in lanes],
+            [lane.release_at for lane in lanes],
         )
 
 
@@ -190,6 +194,8 @@ def lane_of(row: asyncpg.Record) -> Lane:
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],
         throttled_until=row["throttled_until"],
+        resumed_at=row["resumed_at"],
+        release_at=row["release_at"],
         unevaluated=decode_tally(row["unevaluated"]),
         evaluate_at=row["evaluate_at"],
         version=row["version"],

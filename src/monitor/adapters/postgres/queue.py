@@ -9,7 +9,8 @@ The lane is locked first everywhere, before its webhook and its deliveries, whic
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 import asyncpg
@@ -17,9 +18,11 @@ import asyncpg
 from monitor.adapters.postgres.claims import advance_lines, lease_rows
 from monitor.adapters.postgres.lanes import PostgresLanes
 from monitor.adapters.postgres.repositories.events import wake
+from monitor.domain.delivery.job import Chunk, ReplayParameters
+from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.quarantine import end_without_attempt
-from monitor.domain.delivery.replay import COUNTED_MAX, Replay, ReplaySpec
+from monitor.domain.delivery.replay import COUNTED_MAX
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, LeaseState, Postpone
@@ -46,9 +49,28 @@ WITH gone AS (
 SELECT DISTINCT webhook_id, order_key, replayed FROM gone WHERE order_key IS NOT NULL AND NOT aside
 """
 
-CANCEL_ALL = f"""
-WITH gone AS (DELETE FROM deliveries WHERE webhook_id = $1 RETURNING *)
-INSERT INTO deliveries_finished ({_KEPT}, state, finished_at) SELECT {_KEPT}, 'cancelled', now() FROM gone
+CANCEL_WAITING = f"""
+WITH chosen AS MATERIALIZED (
+    SELECT id FROM deliveries WHERE webhook_id = $1 AND id > $2 ORDER BY id LIMIT $3 FOR UPDATE
+), gone AS (
+    -- As an array: for a join, the planner may read the whole table.
+    DELETE FROM deliveries WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING *
+), cancelled AS (
+    INSERT INTO deliveries_finished ({_KEPT}, state, finished_at) SELECT {_KEPT}, 'cancelled', now() FROM gone
+)
+SELECT count(*) AS rows, (SELECT id FROM chosen ORDER BY id DESC LIMIT 1) AS last FROM chosen
+"""
+
+# One probe of an index for each deleted webhook.
+LEFT_BEHIND = """
+SELECT id FROM webhooks w WHERE deleted_at IS NOT NULL
+    AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = w.id) LIMIT $1
+"""
+
+# One step in the index for each lane.
+RELEASED = """
+SELECT lane.webhook_id FROM unnest($1::uuid[], $2::timestamptz[]) AS lane (webhook_id, resumed_at)
+WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.due_at <= lane.resumed_at)
 """
 
 REQUEUE = f"""
@@ -67,26 +89,40 @@ UPDATE deliveries d SET schedule_from = attempts, due_at = CASE
 WHERE d.id = $1 RETURNING d.webhook_id
 """
 
-_CHOSEN = "webhook_id = $1 AND id >= $2 AND id < $3 AND state = ANY($4)"
+# However few rows are chosen among however many, a statement looks at a limited number.
+_EXAMINED = """
+WITH examined AS MATERIALIZED (
+    SELECT id, state FROM deliveries_finished
+    WHERE webhook_id = $1 AND id >= $2 AND id < $3 AND id > $5 {undelivered} ORDER BY id LIMIT $6
+)"""
 
-COUNT_FINISHED = f"SELECT count(*) FROM (SELECT FROM deliveries_finished WHERE {_CHOSEN} LIMIT {COUNTED_MAX}) AS found"
+COUNT_CHUNK = f"""
+{_EXAMINED}
+SELECT count(*) AS examined, count(*) FILTER (WHERE state = ANY($4)) AS found,
+    (SELECT id FROM examined ORDER BY id DESC LIMIT 1) AS last
+FROM examined
+"""
 
-REQUEUE_FINISHED = f"""
-WITH chosen AS MATERIALIZED (
-    SELECT f.id, row_number() OVER (ORDER BY f.id) - 1 AS position FROM (
-        SELECT id FROM deliveries_finished WHERE {_CHOSEN} AND ($5::uuid IS NULL OR id > $5)
-        ORDER BY id LIMIT $6 FOR UPDATE
-    ) AS f
-), back AS (
-    DELETE FROM deliveries_finished d USING chosen WHERE d.id = chosen.id AND d.webhook_id = $1
-    RETURNING d.*, chosen.position
+REQUEUE_CHUNK = f"""
+{_EXAMINED}, back AS (
+    DELETE FROM deliveries_finished d USING examined
+    WHERE d.id = examined.id AND d.state = ANY($4) AND d.webhook_id = $1 AND d.id >= $2 AND d.id < $3
+    RETURNING d.*
 ), queued AS (
     INSERT INTO deliveries ({_KEPT}, replayed, schedule_from, due_at)
-    SELECT {_KEPT}, true, attempts, now() + make_interval(secs => $8 + position / $7::float8) FROM back
-    RETURNING id
+    SELECT {_KEPT}, true, attempts,
+        now() + make_interval(secs => $8 + (row_number() OVER (ORDER BY id) - 1) / $7::float8)
+    FROM back RETURNING id
 )
-SELECT count(*) AS moved, (SELECT id FROM queued ORDER BY id DESC LIMIT 1) AS last FROM queued
+SELECT count(*) AS examined, (SELECT count(*) FROM queued) AS rows,
+    (SELECT id FROM examined ORDER BY id DESC LIMIT 1) AS last
+FROM examined
 """
+
+COUNT_CHUNK_ROWS = 10_000
+"""Rows that one statement of a count looks at."""
+
+FIRST_ID = UUID(int=0)
 
 POSTPONE = """
 UPDATE deliveries d
@@ -138,9 +174,10 @@ class PostgresDeliveryQueue(PostgresLanes):
         worker: str,
         lease_s: float,
         held: Collection[UUID] = (),
+        since: Mapping[UUID, datetime] = MappingProxyType({}),
     ) -> list[ClaimedDelivery]:
         lease = timedelta(seconds=lease_s)
-        leased = await lease_rows(self._connection, capacities, ordered, lease, worker, held)
+        leased = await lease_rows(self._connection, capacities, ordered, lease, worker, held, since)
         if not leased:
             return []
         rows = await self._connection.fetch(
@@ -246,19 +283,17 @@ class PostgresDeliveryQueue(PostgresLanes):
         if webhook_id is not None:
             await wake(self._connection, [webhook_id])
 
-    async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
-        # Nothing is claimed from the lane meanwhile, so no live lease can be rewritten.
+    async def wake(self, webhook_ids: Collection[UUID]) -> None:
+        await wake(self._connection, webhook_ids)
+
+    async def released(self, lanes: Collection[Lane]) -> set[UUID]:
+        ids, resumed_at = [lane.webhook_id for lane in lanes], [lane.resumed_at for lane in lanes]
+        return {row["webhook_id"] for row in await self._connection.fetch(RELEASED, ids, resumed_at)}
+
+    async def cancel_waiting(self, webhook_id: UUID, *, after: UUID | None, limit: int) -> Chunk:
         await self._lock_lane(webhook_id)
-        released: str = await self._connection.execute(
-            "UPDATE deliveries d SET due_at = now() + make_interval(secs => waiting.position / $2::float8)"
-            " FROM (SELECT id, row_number() OVER (ORDER BY due_at, id) - 1 AS position FROM deliveries"
-            "       WHERE webhook_id = $1 AND leased_by IS NULL AND due_at <= now()) AS waiting"
-            " WHERE d.id = waiting.id AND d.leased_by IS NULL AND d.due_at <= now()",
-            webhook_id,
-            per_s,
-        )
-        await wake(self._connection, [webhook_id])
-        return _row_count(released)
+        row = await self._connection.fetchrow(CANCEL_WAITING, webhook_id, after or FIRST_ID, limit)
+        return Chunk(row["rows"], row["last"], row["rows"] == limit)
 
     async def step_aside(self, webhook_id: UUID, skip_after: int) -> None:
         await self._lock_lane(webhook_id)
@@ -266,37 +301,33 @@ class PostgresDeliveryQueue(PostgresLanes):
         await self._advance(rows)
         await wake(self._connection, [webhook_id])
 
-    async def cancel_all(self, webhook_id: UUID) -> int:
-        return _row_count(await self._connection.execute(CANCEL_ALL, webhook_id))
+    async def left_behind(self, limit: int) -> list[UUID]:
+        return [row["id"] for row in await self._connection.fetch(LEFT_BEHIND, limit)]
 
-    async def count_finished(self, webhook_id: UUID, spec: ReplaySpec) -> int:
-        found: int = await self._connection.fetchval(
-            COUNT_FINISHED, webhook_id, id_floor(spec.from_at), id_floor(spec.to_at), spec.states
-        )
+    async def count_finished(self, chosen: ReplayParameters) -> int:
+        sql, range_ = _of_range(COUNT_CHUNK, chosen)
+        found, cursor = 0, FIRST_ID
+        for _ in range(COUNTED_MAX // COUNT_CHUNK_ROWS):
+            row = await self._connection.fetchrow(sql, *range_, cursor, COUNT_CHUNK_ROWS)
+            found += row["found"]
+            if row["examined"] < COUNT_CHUNK_ROWS:
+                break
+            cursor = row["last"]
         return found
 
     async def requeue_finished(
-        self, replay: Replay, *, limit: int, per_s: float, after_s: float
-    ) -> tuple[int, UUID | None]:
+        self, chosen: ReplayParameters, *, after: UUID | None, limit: int, per_s: float, after_s: float
+    ) -> Chunk:
         # No claim may see a part of what comes back.
-        await self._lock_lane(replay.webhook_id)
+        await self._lock_lane(chosen.webhook_id)
         if not await self._connection.fetchval(
-            "SELECT 1 FROM webhooks WHERE id = $1 AND deleted_at IS NULL", replay.webhook_id
+            "SELECT 1 FROM webhooks WHERE id = $1 AND deleted_at IS NULL", chosen.webhook_id
         ):
-            return 0, None
-        row = await self._connection.fetchrow(
-            REQUEUE_FINISHED,
-            replay.webhook_id,
-            id_floor(replay.from_at),
-            id_floor(replay.to_at),
-            replay.states,
-            replay.cursor,
-            limit,
-            per_s,
-            after_s,
-        )
-        await wake(self._connection, [replay.webhook_id])
-        return row["moved"], row["last"]
+            return Chunk(0, after, more=False)
+        sql, range_ = _of_range(REQUEUE_CHUNK, chosen)
+        row = await self._connection.fetchrow(sql, *range_, after or FIRST_ID, limit, per_s, after_s)
+        await wake(self._connection, [chosen.webhook_id])
+        return Chunk(row["rows"], row["last"] or after, row["examined"] == limit)
 
     async def _advance(self, rows: Sequence[asyncpg.Record]) -> None:
         """Let the next ones of those of *rows* go that stepped aside."""
@@ -316,6 +347,8 @@ def _state(row: asyncpg.Record) -> DeliveryState:
     return DeliveryState(row["state"])
 
 
-def _row_count(status: str) -> int:
-    """Return how many rows a statement changed, by the status that it ended with: ``UPDATE 3``."""
-    return int(status.rsplit(" ", 1)[-1])
+def _of_range(sql: str, chosen: ReplayParameters) -> tuple[str, tuple[object, ...]]:
+    """Return *sql* and its first parameters. Without delivered ones it reads an index that leaves them out."""
+    undelivered = "" if DeliveryState.DELIVERED in chosen.states else "AND state <> 'delivered'"
+    range_ = (chosen.webhook_id, id_floor(chosen.from_at), id_floor(chosen.to_at), list(chosen.states))
+    return sql.format(undelivered=undelivered), range_

@@ -19,7 +19,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from monitor.adapters.postgres import rollup_tables
 from monitor.adapters.postgres.detection_tables import at as _at
+from monitor.adapters.postgres.job_tables import JobRow, replays
 from monitor.domain.delivery.order import BY_KEY, Order
+
+__all__ = ["JobRow", "SecretRow", "SilenceRow", "WebhookRow", "metadata", "replays"]
 
 metadata = rollup_tables.metadata
 
@@ -96,28 +99,6 @@ class SilenceRow(DefaultBase):
     kind: Mapped[str | None] = mapped_column(sa.Text)
 
 
-class ReplayRow(DefaultBase):
-    """One replay of finished deliveries, with its progress."""
-
-    __tablename__ = "replays"
-    __table_args__ = (
-        sa.Index("ix_replays_running", "id", postgresql_where=sa.text("finished_at IS NULL")),
-        sa.Index("ix_replays_finished_at", "finished_at"),
-    )
-
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    webhook_id: Mapped[UUID]
-    from_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
-    to_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
-    states: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
-    created_by: Mapped[str] = mapped_column(sa.Text)
-    created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
-    total: Mapped[int]
-    queued: Mapped[int]
-    cursor: Mapped[UUID | None]
-    finished_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
-
-
 lanes = sa.Table(
     # State that changes with every attempt, apart from the configuration: its lock serialises claim and settle of one
     # webhook.
@@ -139,6 +120,9 @@ lanes = sa.Table(
     sa.Column("tokens", sa.Double, nullable=True),
     _at("tokens_at", nullable=True),
     _at("throttled_until", nullable=True),
+    # What was due when a pause ended is released one after the other; the next one then.
+    _at("resumed_at", nullable=True),
+    _at("release_at", nullable=True),
     # What the detector has not evaluated yet, and when it is due.
     sa.Column("unevaluated", sa.LargeBinary, nullable=True),
     _at("evaluate_at", nullable=True),

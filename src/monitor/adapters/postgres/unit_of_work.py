@@ -21,8 +21,8 @@ from monitor.adapters.postgres.repositories.event_outbox import append_events
 from monitor.adapters.postgres.repositories.events import PostgresEventLog
 from monitor.adapters.postgres.repositories.fan_outs import PostgresFanOutQueue
 from monitor.adapters.postgres.repositories.idempotency import PostgresIdempotencyStore
+from monitor.adapters.postgres.repositories.jobs import PostgresJobRepository
 from monitor.adapters.postgres.repositories.notifications import PostgresAlertNotificationQueue
-from monitor.adapters.postgres.repositories.replays import PostgresReplayRepository
 from monitor.adapters.postgres.repositories.silences import PostgresSilenceRepository
 from monitor.adapters.postgres.repositories.webhooks import PostgresWebhookRepository
 from monitor.adapters.secret_box import SecretBox
@@ -38,8 +38,8 @@ from monitor.domain.ports.repositories.event_outbox import EventHandler, StoredE
 from monitor.domain.ports.repositories.events import EventLog
 from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
+from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
-from monitor.domain.ports.repositories.replays import ReplayRepository
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 
@@ -69,7 +69,7 @@ class PostgresUnitOfWork:
     alerts: AlertRepository
     silences: SilenceRepository
     notifications: AlertNotificationQueue
-    replays: ReplayRepository
+    jobs: JobRepository
 
     def __init__(
         self, database: Database, secret_box: SecretBox, clock: Clock, dispatch: EventHandler | None = None
@@ -106,7 +106,7 @@ class PostgresUnitOfWork:
         self.alerts = PostgresAlertRepository(raw, self._rows)
         self.silences = PostgresSilenceRepository(self._session, self.now, self._rows)
         self.notifications = PostgresAlertNotificationQueue(raw, self._clock, self._rows)
-        self.replays = PostgresReplayRepository(self._session, self._rows)
+        self.jobs = PostgresJobRepository(self._session, self._rows)
         return self
 
     async def __aexit__(

@@ -17,11 +17,13 @@ from monitor.domain.delivery.order import BY_KEY
 class HeldReason(StrEnum):
     """Cause of waiting."""
 
+    DELETED = "deleted"
     DISABLED = "disabled"
     PAUSED = "paused"
     CIRCUIT_OPEN = "circuit_open"
     THROTTLED = "throttled"
     ORDER = "order"
+    RELEASE = "release"
     CONCURRENCY = "concurrency"
     RATE_LIMIT = "rate_limit"
 
@@ -84,6 +86,8 @@ def held_delivery(
         return _behind(lane, head, now)
     if due_at > now:
         return None
+    if lane.resumed_at is not None and due_at <= lane.resumed_at:
+        return Held(HeldReason.RELEASE)
     most = 1 if lane.ordered is True else lane.max_concurrency
     if permit(lane.breaker, now) is Permit.ALL and lane.in_flight >= most:
         return Held(HeldReason.CONCURRENCY)
@@ -96,6 +100,8 @@ def _behind(lane: Lane, head: Head, now: datetime) -> Held:
 
 
 def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held | None:
+    if lane.deleted:
+        return Held(HeldReason.DELETED)
     if not enabled:
         return Held(HeldReason.DISABLED)
     if paused:

@@ -39,6 +39,11 @@ THROTTLE_S = 5.0
 """How long a 429 without a readable ``Retry-After`` holds a lane."""
 
 
+RELEASE_PER_S = 50.0
+RELEASE_BURST = 10
+"""Rate at which a resumed webhook gets the deliveries that were held, and how many of them at once."""
+
+
 class LanePolicy(msgspec.Struct, frozen=True):
     """Thresholds of health and breaker."""
 
@@ -53,7 +58,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     ended, in seconds since 1970. Labels without a time, at the front, ended before all others. ``last_attempt_at`` is
     the latest end, ``failing_since`` the end of the first failure after the last success.
 
-    Until ``throttled_until`` nothing is sent, as the receiver asked by a 429.
+    Until ``throttled_until`` nothing is sent, as the receiver asked by a 429. ``resumed_at`` is when a pause ended,
+    and ``release_at`` when the next delivery that was due by then may be leased; both are null once none is left.
 
     ``tokens`` is the rate limit's bucket as of ``tokens_at``, null while full. ``unevaluated`` is what the detector has
     yet to evaluate, at ``evaluate_at``, null for never. ``in_flight`` counts leased deliveries; ``version`` is that of
@@ -70,6 +76,8 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     tokens: float | None = None
     tokens_at: datetime | None = None
     throttled_until: datetime | None = None
+    resumed_at: datetime | None = None
+    release_at: datetime | None = None
     unevaluated: Tally = NO_ATTEMPTS
     evaluate_at: datetime | None = None
     version: int = 1
@@ -93,6 +101,33 @@ def capacity(lane: Lane, now: datetime) -> int:
     if lane.rate_limit is not None:
         free = min(free, int(lane.rate_limit.available(lane.tokens, lane.tokens_at, now)))
     return max(free, 0)
+
+
+def resume(lane: Lane, now: datetime) -> Lane:
+    """Return *lane* of a webhook whose pause ends: what is due by now is released, one after the other."""
+    return msgspec.structs.replace(lane, resumed_at=now, release_at=now)
+
+
+def releasable(lane: Lane, now: datetime) -> int:
+    """Return how many of the deliveries that a pause held may be leased now, by ``RELEASE_PER_S``. Pure and total."""
+    if lane.release_at is None or lane.release_at > now:
+        return 0
+    return min(int((now - lane.release_at).total_seconds() * RELEASE_PER_S) + 1, RELEASE_BURST)
+
+
+def release(lane: Lane, taken: int, now: datetime) -> Lane:
+    """Return *lane* after *taken* deliveries, at most :func:`releasable`, of those that a pause held."""
+    if lane.release_at is None or not taken:
+        return lane
+    # The generic cell rate algorithm (ITU-T I.371): one time is the whole state.
+    earliest = now - timedelta(seconds=(RELEASE_BURST - 1) / RELEASE_PER_S)
+    release_at = max(lane.release_at, earliest) + timedelta(seconds=taken / RELEASE_PER_S)
+    return msgspec.structs.replace(lane, release_at=release_at)
+
+
+def end_release(lane: Lane) -> Lane:
+    """Return *lane* after the last delivery that a pause held."""
+    return msgspec.structs.replace(lane, resumed_at=None, release_at=None)
 
 
 def refill_s(lane: Lane, now: datetime) -> float | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
 
-from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.delivery.job import Job, JobState, ReplayParameters
+from monitor.domain.errors import FieldError, Invalid, NotFound
 from monitor.domain.vocab import DeliveryState
 
 COUNTED_MAX = 1_000_000
-"""Deliveries that a replay counts and sends at most."""
+"""Finished deliveries that the count of a replay looks at, at most."""
 
 FINISHED = [state.value for state in DeliveryState if state is not DeliveryState.PENDING]
 """Values of ``states``, for the documentation."""
@@ -40,39 +40,12 @@ class ReplaySpec(
     dry_run: bool = False
 
 
-class ReplayState(StrEnum):
-    """A replay is ``RUNNING`` until the last of its deliveries waits to be sent."""
-
-    RUNNING = "running"
-    DONE = "done"
-
-
-class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One replay. ``total`` counts the deliveries chosen at its start, ``queued`` those made due again so far.
-
-    ``cursor`` is the last one of these, in the order of ids.
-    """
-
-    id: UUID
-    webhook_id: UUID
-    from_at: datetime
-    to_at: datetime
-    states: tuple[DeliveryState, ...]
-    created_by: str
-    created_at: datetime
-    total: int
-    queued: int = 0
-    cursor: UUID | None = None
-    finished_at: datetime | None = None
-
-
 class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
-    """A replay with its progress; it is done when ``finished_at`` is set."""
+    """A replay with its progress: the view of a job that is one. It is over when ``finished_at`` is set."""
 
     id: UUID
     webhook_id: UUID
-    state: ReplayState
+    state: JobState
     total: int
     queued: int
     created_by: str
@@ -81,7 +54,7 @@ class ReplayView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayCount(msgspec.Struct, frozen=True):
-    """Deliveries that a replay would send again, at most ``COUNTED_MAX``."""
+    """Deliveries that a replay would send again, among the first ``COUNTED_MAX`` of the range."""
 
     count: int
 
@@ -102,30 +75,27 @@ def check_replay(spec: ReplaySpec) -> None:
         raise Invalid("The replay breaks a rule; see errors.", errors=tuple(errors))
 
 
-def advance(replay: Replay, moved: int, last: UUID | None, *, full: bool, now: datetime) -> Replay:
+def parameters_of(webhook_id: UUID, spec: ReplaySpec) -> ReplayParameters:
+    """Return the parameters of the job that *spec* asks for."""
+    return ReplayParameters(webhook_id=webhook_id, from_at=spec.from_at, to_at=spec.to_at, states=tuple(spec.states))
+
+
+def shown(job: Job) -> ReplayView:
     """
-    Return *replay* after one step made *moved* deliveries due, the last one being *last*.
+    Return the view of *job* as a replay.
 
-    Args:
-        full: the step reached its limit, so more may be left.
+    Raises:
+        NotFound: it is a job of another kind.
     """
-    return msgspec.structs.replace(
-        replay,
-        queued=replay.queued + moved,
-        cursor=last or replay.cursor,
-        finished_at=None if full else now,
-    )
-
-
-def shown(replay: Replay) -> ReplayView:
-    """Return the view of *replay*."""
+    if not isinstance(job.parameters, ReplayParameters):
+        raise NotFound("There is no replay with this id.")
     return ReplayView(
-        id=replay.id,
-        webhook_id=replay.webhook_id,
-        state=ReplayState.RUNNING if replay.finished_at is None else ReplayState.DONE,
-        total=replay.total,
-        queued=replay.queued,
-        created_by=replay.created_by,
-        created_at=replay.created_at,
-        finished_at=replay.finished_at,
+        id=job.id,
+        webhook_id=job.parameters.webhook_id,
+        state=job.state,
+        total=job.total or 0,
+        queued=job.done,
+        created_by=job.created_by,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
     )

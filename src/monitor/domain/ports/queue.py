@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
+from monitor.domain.delivery.job import Chunk, ReplayParameters
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import Order
-from monitor.domain.delivery.replay import Replay, ReplaySpec
 from monitor.domain.vocab import DeliveryState
 
 
@@ -98,6 +99,7 @@ class DeliveryQueue(Protocol):
         worker: str,
         lease_s: float,
         held: Collection[UUID] = (),
+        since: Mapping[UUID, datetime] = MappingProxyType({}),
     ) -> list[ClaimedDelivery]:
         """
         Lease at most ``capacities[webhook_id]`` due deliveries each, as :func:`~monitor.domain.delivery.order.next_of`
@@ -106,6 +108,7 @@ class DeliveryQueue(Protocol):
         Args:
             ordered: how the deliveries of these webhooks are ordered; those of others are not.
             held: deliveries to leave out, since the worker still has them from leases that ran out.
+            since: of these lanes, none of them ordered, only what fell due after these times.
         """
         ...
 
@@ -153,29 +156,37 @@ class DeliveryQueue(Protocol):
         """Let what waits after *skip_after* failed attempts or more step aside, as if they were made now."""
         ...
 
-    async def reschedule(self, webhook_id: UUID, *, per_s: float) -> int:
-        """Spread the due deliveries of a webhook over time at *per_s*; return how many there are."""
+    async def wake(self, webhook_ids: Collection[UUID]) -> None:
+        """Wake a worker at commit for what is due of these webhooks."""
         ...
 
-    async def cancel_all(self, webhook_id: UUID) -> int:
-        """Finish every delivery of a webhook as cancelled, leased ones included; return how many there were."""
+    async def released(self, lanes: Collection[Lane]) -> set[UUID]:
+        """Return those of *lanes*, all resumed, that have nothing left which was due when they were."""
         ...
 
-    async def count_finished(self, webhook_id: UUID, spec: ReplaySpec) -> int:
-        """Count the finished deliveries that *spec* chooses, up to ``COUNTED_MAX``; 0 for an unknown webhook."""
+    async def cancel_waiting(self, webhook_id: UUID, *, after: UUID | None, limit: int) -> Chunk:
+        """Finish up to *limit* deliveries of a webhook as cancelled, leased ones included: those behind *after*, in the
+        order of their ids."""
+        ...
+
+    async def left_behind(self, limit: int) -> list[UUID]:
+        """Return up to *limit* deleted webhooks that deliveries still wait for."""
+        ...
+
+    async def count_finished(self, chosen: ReplayParameters) -> int:
+        """Count the finished deliveries that are *chosen*, among the first ``COUNTED_MAX`` of the range; 0 for an
+        unknown webhook. Locks nothing."""
         ...
 
     async def requeue_finished(
-        self, replay: Replay, *, limit: int, per_s: float, after_s: float
-    ) -> tuple[int, UUID | None]:
+        self, chosen: ReplayParameters, *, after: UUID | None, limit: int, per_s: float, after_s: float
+    ) -> Chunk:
         """
-        Make the next deliveries of *replay* after its cursor due again, in the order of their ids, each with its whole
-        retry schedule. At an ordered webhook, other deliveries do not wait for them.
+        Make the *chosen* deliveries among the next *limit* finished ones behind *after* due again, in the order of
+        their ids, each with its whole retry schedule. None of a deleted webhook. At an ordered webhook, other
+        deliveries do not wait for them.
 
         Args:
             after_s: when the first one is due, in seconds from now; the others follow at *per_s*.
-
-        Returns:
-            How many, at most *limit*, and the last one; ``(0, None)`` if none is left or the webhook is deleted.
         """
         ...

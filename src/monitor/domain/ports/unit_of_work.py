@@ -21,8 +21,8 @@ from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.events import EventLog
 from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
+from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
-from monitor.domain.ports.repositories.replays import ReplayRepository
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 
@@ -49,7 +49,7 @@ class UnitOfWork(Protocol):
     alerts: AlertRepository
     silences: SilenceRepository
     notifications: AlertNotificationQueue
-    replays: ReplayRepository
+    jobs: JobRepository
 
     async def __aenter__(self) -> Self:
         """Begin the transaction and set ``now``."""

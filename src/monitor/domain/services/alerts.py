@@ -24,7 +24,7 @@ from monitor.domain.alerts import (
 from monitor.domain.alerts.lifecycle import Trigger
 from monitor.domain.alerts.notification import event_types, notification_of
 from monitor.domain.alerts.silences import Silence, SilenceSpec, check_silence
-from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, Raced, UnreadableRow
+from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, Raced, Unavailable, UnreadableRow
 from monitor.domain.events import (
     AlertAcknowledged,
     AlertRaised,
@@ -114,18 +114,33 @@ class AlertCommands:
         return await read_back(self._alert_queries.alert(alert_id), written)
 
     async def acknowledge_many(self, acknowledgement: BulkAcknowledgement, actor: Actor) -> BulkAcknowledgementResult:
-        """Acknowledge several alerts; those that cannot be are skipped, with the reason. Raises ``Invalid``."""
+        """
+        Acknowledge several alerts, each in a transaction of its own, so that none is locked for the others. Those that
+        cannot be are skipped, with the reason. Safe to repeat.
+
+        Raises:
+            Invalid.
+            Unavailable: not one was acknowledged; after the first, the others are skipped.
+        """
         done: list[UUID] = []
         skipped: list[SkippedAlert] = []
-        async with self._unit_of_work() as uow:
-            # A fixed order of locks, so that two such calls cannot deadlock.
-            for alert_id in sorted(set(acknowledgement.ids)):
-                try:
+        outage: Unavailable | None = None
+        for alert_id in sorted(set(acknowledgement.ids)):
+            if outage is not None:
+                skipped.append(SkippedAlert(alert_id, outage.detail))
+                continue
+            try:
+                async with self._unit_of_work() as uow:
                     await self._acknowledge(uow, alert_id, acknowledgement, actor)
-                    done.append(alert_id)
-                except (NotFound, Conflict, UnreadableRow) as error:
-                    skipped.append(SkippedAlert(alert_id, error.detail))
-            await uow.commit()
+                    await uow.commit()
+                done.append(alert_id)
+            except Unavailable as error:
+                if not done:
+                    raise
+                outage = error
+                skipped.append(SkippedAlert(alert_id, error.detail))
+            except (NotFound, Conflict, UnreadableRow) as error:
+                skipped.append(SkippedAlert(alert_id, error.detail))
         return BulkAcknowledgementResult(done, skipped)
 
     async def resolve(self, alert_id: UUID, resolution: AlertNote, actor: Actor) -> AlertView:

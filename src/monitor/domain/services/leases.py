@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
 from monitor.domain.delivery.circuit_breaker import BreakerState, Permit, permit
-from monitor.domain.delivery.lane import Lane, LanePolicy, capacity, recharge, refill_s, reserve, unprobe
+from monitor.domain.delivery.lane import (
+    Lane,
+    LanePolicy,
+    capacity,
+    end_release,
+    recharge,
+    refill_s,
+    releasable,
+    release,
+    reserve,
+    unprobe,
+)
 from monitor.domain.delivery.order import BY_KEY
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
@@ -101,6 +113,7 @@ class DeliveryLeases:
         async with self._unit_of_work() as uow:
             limit_lanes = min(self._config.lanes_per_claim, limit + SPARE_LANES)
             lanes = await uow.queue.lock_ready_lanes(hints, limit_lanes, without=unreadable)
+            lanes = await _without_releases(uow, lanes)
             now = await _now(uow, lanes.values())
             capacities = allot(lanes.values(), limit, now)
             # Before the lease, so that the lane stays as it is for another worker.
@@ -108,22 +121,53 @@ class DeliveryLeases:
                 unreadable = await self._load_destinations({id_: lane.version for id_, lane in lanes.items()})
                 lanes = {id_: lane for id_, lane in lanes.items() if id_ not in unreadable}
                 capacities = allot(lanes.values(), limit, now)
-            ordered = {id_: lanes[id_].ordered for id_ in capacities if lanes[id_].ordered is not False}
-            leased = await uow.queue.lease(
-                capacities, ordered, worker=self._config.worker, lease_s=self._config.lease_s, held=held
-            )
+            leased, released = await self._lease(uow, lanes, capacities, held, now)
             probed = {id_ for id_, lane in lanes.items() if permit(lane.breaker, now) is Permit.PROBE}
             leased = [replace(one, probe=True) if one.webhook_id in probed else one for one in leased]
             counts = Counter(delivery.webhook_id for delivery in leased)
-            reserved = {id_: reserve(lane, counts[id_], now, self._config.policy) for id_, lane in lanes.items()}
+            reserved = {
+                id_: release(reserve(lane, counts[id_], now, self._config.policy), released[id_], now)
+                for id_, lane in lanes.items()
+            }
             if changed := [lane for id_, lane in reserved.items() if lane is not lanes[id_]]:
                 await uow.queue.save_lanes(changed)
-            refills = {id_: wait_s for id_, lane in reserved.items() if (wait_s := refill_s(lane, now))}
+            refills = {id_: wait_s for id_, lane in reserved.items() if (wait_s := _next_s(lane, now))}
             await uow.commit()
         # Of a key one is in flight at a time, so each settled one may let the next go.
-        by_key = {id_ for id_, lane in lanes.items() if lane.ordered is BY_KEY}
+        more = {id_ for id_, lane in lanes.items() if lane.ordered is BY_KEY or _is_releasing(reserved[id_], now)}
         exhausted = {id_ for id_ in lanes if counts[id_] >= capacities.get(id_, 0)}
-        return ClaimResult(leased, exhausted | by_key, refills, at)
+        return ClaimResult(leased, exhausted | more, refills, at)
+
+    async def _lease(
+        self,
+        uow: UnitOfWork,
+        lanes: Mapping[UUID, Lane],
+        capacities: Mapping[UUID, int],
+        held: Collection[UUID],
+        now: datetime,
+    ) -> tuple[list[ClaimedDelivery], Counter[UUID]]:
+        """
+        Lease what is due. In a resumed lane, what fell due since the pause goes before what the pause held, which is
+        released at a bounded rate; an ordered lane keeps its order, so all of it is.
+
+        Returns:
+            The deliveries, and how many of each lane count as held by the pause.
+        """
+        lease = partial(uow.queue.lease, worker=self._config.worker, lease_s=self._config.lease_s, held=held)
+        ordered = {id_: lanes[id_].ordered for id_ in capacities if lanes[id_].ordered is not False}
+        resumed = {id_: at for id_ in capacities if (at := lanes[id_].resumed_at) is not None}
+        rooms = {id_: releasable(lanes[id_], now) for id_ in resumed}
+        open_ = {id_: min(n, rooms[id_]) if id_ in ordered and id_ in resumed else n for id_, n in capacities.items()}
+        since = {id_: at for id_, at in resumed.items() if id_ not in ordered}
+        leased = await lease({id_: n for id_, n in open_.items() if n > 0}, ordered, since=since)
+        counts = Counter(delivery.webhook_id for delivery in leased)
+        released = Counter({id_: counts[id_] for id_ in resumed if id_ in ordered})
+        rooms = {id_: min(capacities[id_] - counts[id_], rooms[id_]) for id_ in since}
+        if rooms := {id_: room for id_, room in rooms.items() if room > 0}:
+            from_pause = await lease(rooms, {})
+            released.update(delivery.webhook_id for delivery in from_pause)
+            leased += from_pause
+        return leased, released
 
     async def check(self, stock: Sequence[ClaimedDelivery]) -> CheckResult:
         """
@@ -255,6 +299,28 @@ async def _release(uow: UnitOfWork, deliveries: Sequence[ClaimedDelivery], *, af
         ended = {probe.webhook_id for probe in probes if probe.id in held} & lanes.keys()
         await uow.queue.save_lanes([unprobe(lanes[id_], uow.now) for id_ in ended])
     await uow.queue.release(_leases(deliveries), after_s=after_s)
+
+
+def _is_releasing(lane: Lane, now: datetime) -> bool:
+    """Whether deliveries that a pause held wait for their turn."""
+    return lane.resumed_at is not None and releasable(lane, now) == 0
+
+
+def _next_s(lane: Lane, now: datetime) -> float | None:
+    """Return the seconds until the rate limit, or the release after a pause, allows more; ``None`` if both do now."""
+    if _is_releasing(lane, now) and lane.release_at is not None:
+        return max(refill_s(lane, now) or 0.0, (lane.release_at - now).total_seconds())
+    return refill_s(lane, now)
+
+
+async def _without_releases(uow: UnitOfWork, lanes: dict[UUID, Lane]) -> dict[UUID, Lane]:
+    """Return *lanes*, in their order, without the bound of a release where that is complete."""
+    resumed = [lane for lane in lanes.values() if lane.resumed_at is not None]
+    if not resumed:
+        return lanes
+    ended = {id_: end_release(lanes[id_]) for id_ in await uow.queue.released(resumed)}
+    await uow.queue.save_lanes(list(ended.values()))
+    return lanes | ended
 
 
 async def _now(uow: UnitOfWork, lanes: Iterable[Lane]) -> datetime:

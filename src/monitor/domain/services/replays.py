@@ -1,4 +1,4 @@
-"""Replays: started by a request, worked off in steps by a background task."""
+"""Replays: counted and started by a request. Each is a job."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.delivery.replay import Replay, ReplayCount, ReplaySpec, ReplayView, advance, check_replay, shown
+from monitor.domain.delivery.job import new_job
+from monitor.domain.delivery.replay import ReplayCount, ReplaySpec, ReplayView, check_replay, parameters_of, shown
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.idempotency import store_response, stored_response
 from monitor.domain.vocab import Actor
 
-STEP = 1_000
-"""Deliveries that one step makes due again, in one transaction."""
-
-PER_S = 50.0
-"""Deliveries a second that a replay makes due for its webhook."""
-
 
 class ReplayCommands:
-    """Any number of processes may run :meth:`step`; each replay is locked by one at a time."""
+    """Start replays, and read their progress."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
@@ -47,20 +42,12 @@ class ReplayCommands:
                 return done
             # Not locked: counting may take seconds, and claims and settles of the webhook go on meanwhile.
             await uow.webhooks.read(webhook_id)
-            total = await uow.queue.count_finished(webhook_id, spec)
+            chosen = parameters_of(webhook_id, spec)
+            total = await uow.queue.count_finished(chosen)
             if spec.dry_run:
                 return ReplayCount(total)
-            replay = Replay(
-                id=self._clock.new_id(),
-                webhook_id=webhook_id,
-                from_at=spec.from_at,
-                to_at=spec.to_at,
-                states=tuple(spec.states),
-                created_by=actor.subject,
-                created_at=uow.now,
-                total=total,
-            )
-            await uow.replays.add(replay)
+            replay = new_job(self._clock.new_id(), chosen, created_by=actor.subject, now=uow.now, total=total)
+            await uow.jobs.add(replay)
             after = msgspec.to_builtins(spec) | {"total": total}
             await uow.audit.add(actor, "webhook.replay", f"webhook:{webhook_id}", before=None, after=after)
             await store_response(uow, scope, key, shown(replay))
@@ -70,22 +57,4 @@ class ReplayCommands:
     async def show(self, replay_id: UUID) -> ReplayView:
         """Return a replay with its progress. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
-            return shown(await uow.replays.get(replay_id))
-
-    async def step(self) -> bool:
-        """Make the next deliveries of one replay due; ``False`` if no replay is unfinished."""
-        async with self._unit_of_work() as uow:
-            replay = await uow.replays.take()
-            if replay is None:
-                return False
-            # Each step follows the one before at the same pace, however fast the steps are made.
-            ahead_s = max(replay.queued / PER_S - (uow.now - replay.created_at).total_seconds(), 0.0)
-            moved, last = await uow.queue.requeue_finished(replay, limit=STEP, per_s=PER_S, after_s=ahead_s)
-            await uow.replays.save(advance(replay, moved, last, full=moved == STEP, now=uow.now))
-            await uow.commit()
-        return True
-
-    async def run(self) -> None:
-        """Run steps until no replay is unfinished."""
-        while await self.step():
-            pass
+            return shown(await uow.jobs.get(replay_id))

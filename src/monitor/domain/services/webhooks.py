@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.held import held_webhook
-from monitor.domain.delivery.lane import Lane, probe_now, reopen, start_over
+from monitor.domain.delivery.job import CancellationParameters, new_job
+from monitor.domain.delivery.lane import Lane, probe_now, reopen, resume, start_over
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH
@@ -23,6 +24,7 @@ from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.services.idempotency import read_back, store_response, stored_response
+from monitor.domain.services.jobs import CHUNK
 from monitor.domain.services.settle import status_changes
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.views.webhooks import SecretView, WebhookView, view_of
@@ -39,10 +41,6 @@ from monitor.domain.webhooks.registration import (
 )
 from monitor.domain.webhooks.signatures import check_public_half, decode_secret
 from monitor.domain.webhooks.webhook import Webhook
-
-RESUME_PER_S = 50.0
-"""Deliveries a second that a resumed webhook gets of those that were held."""
-
 
 MAX_SECRETS = 5
 """Secrets of a webhook that sign at the same time: each adds 50 to 100 bytes to the header of every attempt."""
@@ -165,12 +163,21 @@ class WebhookCommands:
         return await read_back(self._queries.webhook(webhook_id), written)
 
     async def remove(self, webhook_id: UUID, actor: Actor, *, require: Callable[[int], None]) -> None:
-        """Delete a webhook and cancel its pending deliveries; its history stays. Raises ``NotFound``."""
+        """
+        Delete a webhook and cancel its pending deliveries, the first ones at once and the others by a job; its history
+        stays. Raises ``NotFound``.
+        """
         async with self._unit_of_work() as uow:
             old = await uow.webhooks.get(webhook_id)
             require(old.version)
             await uow.webhooks.remove(webhook_id)
-            after = {"cancelled_deliveries": await uow.queue.cancel_all(webhook_id)}
+            first = await uow.queue.cancel_waiting(webhook_id, after=None, limit=CHUNK)
+            after: dict[str, Any] = {"cancelled_deliveries": first.rows}
+            if first.more:
+                parameters = CancellationParameters(webhook_id=webhook_id)
+                job = new_job(self._clock.new_id(), parameters, created_by=actor.subject, now=uow.now, first=first)
+                await uow.jobs.add(job)
+                after["job"] = str(job.id)
             await uow.audit.add(actor, "webhook.delete", _target(webhook_id), before=_shown(old), after=after)
             uow.record(WebhookDeleted(webhook_id))
             await uow.commit()
@@ -225,14 +232,15 @@ class WebhookCommands:
         return await read_back(self._queries.webhook(webhook_id), written)
 
     async def resume(self, webhook_id: UUID, actor: Actor) -> WebhookView:
-        """Make the held deliveries due, at ``RESUME_PER_S``. Safe to repeat. Raises ``NotFound``."""
+        """Release the held deliveries, ``RELEASE_PER_S`` of them a second. Safe to repeat. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             webhook = await uow.webhooks.get(webhook_id)
             if webhook.paused_at is not None:
                 await uow.webhooks.set_paused(webhook_id, False)
-                released = await uow.queue.reschedule(webhook_id, per_s=RESUME_PER_S)
-                after = {"released_deliveries": released}
-                await uow.audit.add(actor, "webhook.resume", _target(webhook_id), before=None, after=after)
+                lanes = await uow.queue.lock_lanes([webhook_id])
+                await uow.queue.save_lanes([resume(lane, uow.now) for lane in lanes.values()])
+                await uow.queue.wake([webhook_id])
+                await uow.audit.add(actor, "webhook.resume", _target(webhook_id), before=None, after=None)
                 uow.record(WebhookUpdated(webhook_id))
                 written = await _written(uow, await uow.webhooks.get(webhook_id))
                 await uow.commit()

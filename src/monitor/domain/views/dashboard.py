@@ -117,9 +117,11 @@ def decode_row_cursor(cursor: str | None) -> RowPosition | None:
 
 
 class QueueView(msgspec.Struct, frozen=True):
-    """``pending`` counts unfinished deliveries, at most ``PENDING_COUNT_CAP``. ``oldest_due_age_s`` ignores webhooks
-    that are paused, disabled or have an open breaker. ``oldest_lease_age_s`` is that of the oldest live lease.
-    ``fan_outs`` counts those that workers have not finished, and ``oldest_fan_out_age_s`` is since acceptance."""
+    """``pending`` counts unfinished deliveries, at most ``PENDING_COUNT_CAP``, also those that wait for a paused or
+    disabled webhook or are being cancelled after a deletion. ``oldest_due_age_s`` ignores webhooks that are paused,
+    disabled, deleted or have an open breaker, and counts what a pause held from its turn on. ``oldest_lease_age_s`` is
+    that of the oldest live lease. ``fan_outs`` counts those that workers have not finished, and
+    ``oldest_fan_out_age_s`` is since acceptance."""
 
     pending: int
     in_flight: int

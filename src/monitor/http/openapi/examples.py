@@ -20,8 +20,9 @@ from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.delivery.exchange import HeaderField, StoredExchange
 from monitor.domain.delivery.held import Held, HeldReason
+from monitor.domain.delivery.job import JobView, ReplayParameters, new_job, shown_job
 from monitor.domain.delivery.outcome import Phases
-from monitor.domain.delivery.replay import ReplayCount, ReplayState, ReplayView
+from monitor.domain.delivery.replay import ReplayCount, ReplayView, shown
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.services.alerts import BulkAcknowledgementResult, SkippedAlert
 from monitor.domain.services.attempts import Recorded
@@ -263,16 +264,20 @@ AUDIT = AuditView(
     before={"timeout_s": 10.0},
     after={"timeout_s": 15.0},
 )
-REPLAY = ReplayView(
-    id=REPLAY_ID,
-    webhook_id=WEBHOOK_ID,
-    state=ReplayState.RUNNING,
-    total=412,
-    queued=200,
-    created_by="grace",
-    created_at=NOW,
-    finished_at=None,
+_JOB = msgspec.structs.replace(
+    new_job(
+        REPLAY_ID,
+        ReplayParameters(
+            webhook_id=WEBHOOK_ID, from_at=EARLIER, to_at=NOW, states=(DeliveryState.FAILED, DeliveryState.CANCELLED)
+        ),
+        created_by="grace",
+        now=NOW,
+        total=412,
+    ),
+    done=200,
 )
+JOB = shown_job(_JOB, NOW + timedelta(seconds=2))
+REPLAY = shown(_JOB)
 ACCEPTED = Accepted(EVENT_ID, "order.paid", 1)
 
 RESPONSES: Mapping[Any, object] = {
@@ -306,6 +311,8 @@ RESPONSES: Mapping[Any, object] = {
     SilenceView: SILENCE,
     SilencePreview: SilencePreview(3, [ALERT]),
     ReplayView: REPLAY,
+    JobView: JOB,
+    Page[JobView]: Page([JOB], CURSOR),
     ReplayCount: ReplayCount(412),
     DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
     OverviewView: OVERVIEW,
@@ -373,6 +380,7 @@ PARAMETERS: Mapping[str, object] = {
     "alert_id": str(ALERT_ID),
     "silence_id": str(SILENCE_ID),
     "replay_id": str(REPLAY_ID),
+    "job_id": str(REPLAY_ID),
     "cursor": CURSOR,
     "from": "2026-03-02T11:00:00Z",
     "to": "2026-03-02T12:00:00Z",

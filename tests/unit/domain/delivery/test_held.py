@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permit, permit, probe_due
 from monitor.domain.delivery.held import Head, Held, HeldReason, held_delivery, held_webhook
-from monitor.domain.delivery.lane import Lane, probe_now
+from monitor.domain.delivery.lane import Lane, probe_now, resume
 from monitor.domain.delivery.rate_limit import RateLimit
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,6 +48,9 @@ def hold(
         (replace(LANE, throttled_until=NOW), None),
         (LIMITED, Held(HeldReason.RATE_LIMIT, NOW + timedelta(seconds=0.5))),
         (replace(LIMITED, tokens=1.0), None),
+        (resume(LANE, NOW), Held(HeldReason.RELEASE)),
+        (resume(LANE, NOW - timedelta(seconds=1)), None),
+        (replace(LANE, deleted=True), Held(HeldReason.DELETED)),
         (replace(LIMITED, tokens=None, tokens_at=None), None),
     ],
 )

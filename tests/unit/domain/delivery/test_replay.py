@@ -7,8 +7,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from monitor.domain.delivery.replay import Replay, ReplaySpec, ReplayState, advance, check_replay, shown
-from monitor.domain.errors import Invalid
+from monitor.domain.delivery.job import CancellationParameters, Chunk, JobState, advance, new_job
+from monitor.domain.delivery.replay import ReplaySpec, check_replay, parameters_of, shown
+from monitor.domain.errors import Invalid, NotFound
 from monitor.domain.vocab import DeliveryState
 from tests.fakes.clock import START, FakeClock
 
@@ -17,20 +18,6 @@ HOUR = timedelta(hours=1)
 
 def spec(**changes: object) -> ReplaySpec:
     return msgspec.structs.replace(ReplaySpec(from_at=START - HOUR, to_at=START), **changes)
-
-
-def running() -> Replay:
-    clock = FakeClock()
-    return Replay(
-        id=clock.new_id(),
-        webhook_id=clock.new_id(),
-        from_at=START - HOUR,
-        to_at=START,
-        states=(DeliveryState.FAILED,),
-        created_by="ada",
-        created_at=START,
-        total=3,
-    )
 
 
 def test_undelivered_states_are_the_default() -> None:
@@ -52,15 +39,20 @@ def test_a_replay_that_makes_no_sense_is_refused(changes: dict[str, object], poi
     assert [error.pointer for error in refused.value.errors] == [pointer]
 
 
-def test_it_runs_as_long_as_steps_are_full() -> None:
-    replay = running()
-    last = FakeClock().new_id()
-    more = advance(replay, 2, last, full=True, now=START)
-    assert (more.queued, more.cursor, more.finished_at) == (2, last, None)
-    assert shown(more).state is ReplayState.RUNNING
-    done = advance(more, 0, None, full=False, now=START + HOUR)
-    assert (done.queued, done.cursor, done.finished_at) == (2, last, START + HOUR)
-    assert shown(done).state is ReplayState.DONE
+def test_a_replay_is_the_view_of_a_job() -> None:
+    clock = FakeClock()
+    chosen = parameters_of(clock.new_id(), spec())
+    job = new_job(clock.new_id(), chosen, created_by="ada", now=START, total=3)
+    view = shown(advance(job, Chunk(2, clock.new_id(), more=True), START))
+    assert (view.id, view.webhook_id, view.state) == (job.id, chosen.webhook_id, JobState.RUNNING)
+    assert (view.total, view.queued) == (3, 2)
+
+
+def test_a_job_of_another_kind_is_no_replay() -> None:
+    clock = FakeClock()
+    other = CancellationParameters(webhook_id=clock.new_id())
+    with pytest.raises(NotFound):
+        shown(new_job(clock.new_id(), other, created_by="ada", now=START))
 
 
 def test_the_request_names_its_range_from_and_to() -> None:

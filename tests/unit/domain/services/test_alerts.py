@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from monitor.domain.alerts import AlertKind, AlertState, SilenceSpec
-from monitor.domain.errors import Conflict, Invalid, NotFound
+from monitor.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from monitor.domain.services.alerts import Acknowledgement, AlertNote, BulkAcknowledgement
 from monitor.domain.vocab import Actor, Role
 from tests import samples
@@ -142,6 +142,24 @@ async def test_many_are_acknowledged_and_the_rest_skipped_with_the_reason(
     assert harness.database.tables.alerts[alert_id].note == "On it."
     assert (await harness.commands.acknowledge_many(bulk, GRACE)).acknowledged == [alert_id]
     assert harness.database.tables.alerts[alert_id].acknowledged_by == "ada"
+
+
+async def test_an_outage_in_the_midst_of_many_leaves_what_is_done_and_says_what_is_not(
+    harness: DetectionHarness, alert_id: UUID
+) -> None:
+    later = await harness.add()
+    harness.make_unavailable(later)
+    await harness.evaluate_all()
+    second, third = harness.alert(later).id, harness.clock.new_id()
+    harness.database.falls_after_commit = True
+    bulk = BulkAcknowledgement(ids=[third, second, alert_id])
+    answer = await harness.commands.acknowledge_many(bulk, samples.ACTOR)
+    assert answer.acknowledged == [alert_id]
+    assert [skipped.id for skipped in answer.skipped] == [second, third]
+    with pytest.raises(Unavailable):
+        await harness.commands.acknowledge_many(bulk, samples.ACTOR)
+    harness.database.down = harness.database.falls_after_commit = False
+    assert (await harness.commands.acknowledge_many(bulk, samples.ACTOR)).acknowledged == [alert_id, second]
 
 
 async def test_an_unknown_alert_cannot_be_handled(harness: DetectionHarness) -> None:

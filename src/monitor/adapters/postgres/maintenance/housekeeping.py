@@ -36,7 +36,7 @@ class PostgresHousekeeping:
     def __init__(
         self, database: Database, secret_box: SecretBox, retention: Retention, *, audit_d: int, alerts_d: int
     ) -> None:
-        """*audit_d* and *alerts_d* are days: for audit rows, and for alerts, anomalies, silences and replays."""
+        """*audit_d* and *alerts_d* are days: for audit rows, and for alerts, anomalies, silences and jobs."""
         self._secret_box = secret_box
         self._database = database
         self._retention = retention
@@ -65,7 +65,7 @@ class PostgresHousekeeping:
         await self._delete("alerts", "state = 'resolved' AND resolved_at < $1", aged_at)
         await self._delete("anomalies", "closed_at < $1", aged_at)
         await self._delete("silences", "ends_at < $1", aged_at)
-        await self._delete("replays", "finished_at < $1", aged_at)
+        await self._delete("jobs", "finished_at < $1", aged_at)
         await self._delete("alert_notifications", "id < $1", overdue)
         await self._delete("event_outbox", "id < $1", overdue)
 

@@ -59,6 +59,8 @@ FROM unnest($1) AS id LEFT JOIN counts ON counts.webhook_id = id LEFT JOIN bucke
 
 # The first delivery of each webhook that has any, one step in the index each, however many wait behind it. What a
 # breaker or a 429 holds back is late from the end of its pause on: until then no worker may take it, however many run.
+# While the deliveries of a pause are released, the next one is late from when its turn came.
+# Lanes that nothing is claimed from have no say: those of paused, disabled and deleted webhooks.
 OVERVIEW = f"""
 WITH RECURSIVE first AS (
     (SELECT webhook_id, due_at FROM deliveries ORDER BY webhook_id, due_at LIMIT 1)
@@ -77,10 +79,12 @@ SELECT now() AS as_of,
     (SELECT count(*) FROM deliveries WHERE leased_by IS NOT NULL AND due_at > now()) AS in_flight,
     (SELECT extract(epoch FROM now() - min(leased_at))::float8 FROM deliveries
      WHERE leased_by IS NOT NULL AND due_at > now()) AS oldest_lease_age_s,
-    (SELECT extract(epoch FROM now() - min(greatest(first.due_at, l.breaker_until, l.throttled_until)))::float8
-     FROM first JOIN webhooks w ON w.id = first.webhook_id JOIN webhook_lanes l ON l.webhook_id = w.id
-     WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL
-         AND greatest(first.due_at, l.breaker_until, l.throttled_until) <= now()) AS oldest_due_age_s,
+    (SELECT extract(epoch FROM now() - min(late_from))::float8 FROM (
+        SELECT greatest(first.due_at, l.breaker_until, l.throttled_until,
+                        CASE WHEN first.due_at <= l.resumed_at THEN l.release_at END) AS late_from
+        FROM first JOIN webhooks w ON w.id = first.webhook_id JOIN webhook_lanes l ON l.webhook_id = w.id
+        WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL) AS lane
+     WHERE late_from <= now()) AS oldest_due_age_s,
     (SELECT count(*) FROM fan_outs) AS fan_outs,
     (SELECT extract(epoch FROM now() - min(accepted_at))::float8 FROM fan_outs) AS oldest_fan_out_age_s,
     (SELECT jsonb_object_agg(severity, n) FROM (

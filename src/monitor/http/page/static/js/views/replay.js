@@ -53,15 +53,21 @@ function Replay({ webhook }) {
   <//>`;
 }
 
+const ENDS = {
+  done: "are queued. Done.",
+  cancelled: "are queued. Cancelled.",
+  failed: "are queued. It failed; the log of the workers says why.",
+};
+
 function Progress({ first }) {
-  const [isOver, setOver] = useState(first.state === "done");
+  const [isOver, setOver] = useState(first.state !== "running");
   const load = useLoad((signal) => api.replayJob(first.id, signal), [first.id], { everyMs: isOver ? 0 : 1_000 });
   const job = load.data ?? first;
-  useEffect(() => setOver(job.state === "done"), [job.state]);
+  useEffect(() => setOver(job.state !== "running"), [job.state]);
   return html`<${Dialog} title="Replay" onClose=${closeDialog}>
     <div class="dialog-body" aria-live="polite">
       <progress value=${job.queued} max=${Math.max(job.total, 1)} aria-label="Progress"></progress>
-      <p>${job.queued} of ${plural(job.total, "delivery", "deliveries")} ${isOver ? "are queued. Done." : "are queued…"}</p>
+      <p>${job.queued} of ${plural(job.total, "delivery", "deliveries")} ${ENDS[job.state] ?? "are queued…"}</p>
       <${FormProblem} problem=${load.error} />
     </div>
     <footer class="dialog-foot"><button type="button" class="primary" onClick=${closeDialog}>Close</button></footer>

@@ -1,0 +1,163 @@
+"""
+Jobs: work over any number of rows, done in chunks of bounded size.
+
+A chunk and the cursor after it are written in one transaction, so a job whose process dies goes on from its cursor,
+and nothing is done twice.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from monitor.domain.errors import Conflict
+from monitor.domain.vocab import DeliveryState
+
+
+class JobKind(StrEnum):
+    """What a job does with each of its rows."""
+
+    REPLAY = "replay"
+    CANCEL_DELIVERIES = "cancel_deliveries"
+
+
+class JobState(StrEnum):
+    """A job is ``RUNNING`` until its last row, until a user cancels it, or until it fails for a fault of its own."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class ReplayParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.REPLAY.value):
+    """Deliveries to send again: those accepted in ``[from_at, to_at)`` that ended in one of ``states``."""
+
+    webhook_id: UUID
+    from_at: datetime
+    to_at: datetime
+    states: tuple[DeliveryState, ...]
+
+
+class CancellationParameters(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.CANCEL_DELIVERIES.value
+):
+    """Deliveries to cancel: all that wait for a deleted webhook."""
+
+    webhook_id: UUID
+
+
+JobParameters = ReplayParameters | CancellationParameters
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One job. ``done`` counts the rows changed so far, ``total`` those chosen at its start, null if not counted.
+
+    ``cursor`` is the last row looked at, in the order of ids. The job with the earliest ``stepped_at`` is next, so a
+    long one does not hold up a short one. ``error`` is why it failed.
+    """
+
+    id: UUID
+    parameters: JobParameters
+    created_by: str
+    created_at: datetime
+    stepped_at: datetime
+    total: int | None = None
+    done: int = 0
+    cursor: UUID | None = None
+    state: JobState = JobState.RUNNING
+    error: str | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def kind(self) -> JobKind:
+        return JobKind(str(self.parameters.__struct_config__.tag))
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """Result of one chunk: the rows changed, the last row looked at, and whether there may be more."""
+
+    rows: int
+    cursor: UUID | None
+    more: bool
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job with its progress. ``per_s`` is the average so far; ``total`` is null where it was not counted."""
+
+    id: UUID
+    kind: JobKind
+    state: JobState
+    parameters: dict[str, Any]
+    done: int
+    total: int | None
+    per_s: float | None
+    error: str | None
+    created_by: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+def new_job(
+    id_: UUID,
+    parameters: JobParameters,
+    *,
+    created_by: str,
+    now: datetime,
+    total: int | None = None,
+    first: Chunk | None = None,
+) -> Job:
+    """Return a job at its start, or after its *first* chunk."""
+    job = Job(id=id_, parameters=parameters, created_by=created_by, created_at=now, stepped_at=now, total=total)
+    return job if first is None else advance(job, first, now)
+
+
+def advance(job: Job, chunk: Chunk, now: datetime) -> Job:
+    """Return *job* after *chunk*."""
+    more = msgspec.structs.replace(job, done=job.done + chunk.rows, cursor=chunk.cursor, stepped_at=now)
+    return more if chunk.more else msgspec.structs.replace(more, state=JobState.DONE, finished_at=now)
+
+
+def cancel(job: Job, now: datetime) -> Job:
+    """
+    Return *job* cancelled: what it did stays done. Safe to repeat.
+
+    Raises:
+        Conflict: it is done or failed, or it belongs to a deletion.
+    """
+    if job.state is JobState.CANCELLED:
+        return job
+    if job.state is not JobState.RUNNING:
+        raise Conflict(f"This job is {job.state}; only a running one can be cancelled.")
+    if isinstance(job.parameters, CancellationParameters):
+        raise Conflict("The webhook is deleted; nothing else can become of its deliveries.")
+    return msgspec.structs.replace(job, state=JobState.CANCELLED, finished_at=now)
+
+
+def fail(job: Job, error: str, now: datetime) -> Job:
+    """Return *job* failed because of *error*."""
+    return msgspec.structs.replace(job, state=JobState.FAILED, error=error, finished_at=now)
+
+
+def shown_job(job: Job, now: datetime) -> JobView:
+    """Return the view of *job*."""
+    elapsed_s = ((job.finished_at or now) - job.created_at).total_seconds()
+    parameters: dict[str, Any] = msgspec.to_builtins(job.parameters)
+    return JobView(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        parameters={name: value for name, value in parameters.items() if name != "kind"},
+        done=job.done,
+        total=job.total,
+        per_s=round(job.done / elapsed_s, 3) if elapsed_s > 0 else None,
+        error=job.error,
+        created_by=job.created_by,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+    )

@@ -1,0 +1,142 @@
+"""Jobs: read and cancelled by a request, worked off chunk by chunk by a background task."""
+
+from __future__ import annotations
+
+from typing import assert_never
+from uuid import UUID
+
+from monitor.domain.delivery.job import (
+    CancellationParameters,
+    Chunk,
+    Job,
+    JobState,
+    JobView,
+    ReplayParameters,
+    advance,
+    cancel,
+    fail,
+    shown_job,
+)
+from monitor.domain.errors import Unavailable
+from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from monitor.domain.vocab import Actor
+
+CHUNK = 500
+"""Rows that one transaction of a job looks at, so that its locks are held for some tens of milliseconds."""
+
+CHUNKS_PER_RUN = 20
+"""Chunks after which a worker pauses until its next run, so that a long job leaves the database to deliveries."""
+
+REPLAY_PER_S = 50.0
+"""Deliveries a second that a replay makes due for its webhook."""
+
+LEFT_BEHIND = 100
+"""Deleted webhooks that one sweep looks after."""
+
+
+class JobCommands:
+    """Commands on jobs. Any number of processes may run :meth:`step`; each job is locked by one at a time."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
+        self._unit_of_work = unit_of_work
+
+    async def show(self, job_id: UUID) -> JobView:
+        """Return a job with its progress. Raises ``NotFound``."""
+        async with self._unit_of_work() as uow:
+            return shown_job(await uow.jobs.get(job_id), uow.now)
+
+    async def list(self, *, state: JobState | None, after: UUID | None, limit: int) -> list[JobView]:
+        """Return up to *limit* jobs, newest first."""
+        async with self._unit_of_work() as uow:
+            return [shown_job(job, uow.now) for job in await uow.jobs.list(state=state, after=after, limit=limit)]
+
+    async def cancel(self, job_id: UUID, actor: Actor) -> JobView:
+        """
+        Cancel a running job; what it did stays done. Safe to repeat.
+
+        Raises:
+            NotFound.
+            Conflict: it is done or failed, or it belongs to a deletion.
+        """
+        async with self._unit_of_work() as uow:
+            job = await uow.jobs.get(job_id, lock=True)
+            cancelled = cancel(job, uow.now)
+            if cancelled is not job:
+                await uow.jobs.save(cancelled)
+                before, after = {"state": job.state, "done": job.done}, {"state": cancelled.state}
+                await uow.audit.add(actor, "job.cancel", f"job:{job_id}", before=before, after=after)
+                await uow.commit()
+            return shown_job(cancelled, uow.now)
+
+    async def step(self) -> bool:
+        """
+        Do one chunk of the job that waited longest; ``False`` if none is unfinished.
+
+        Raises:
+            Unavailable.
+            Exception: whatever the chunk raised; its job has failed, and the others go on.
+        """
+        async with self._unit_of_work() as uow:
+            job = await uow.jobs.take()
+            if job is None:
+                return False
+            try:
+                chunk = await _do(uow, job)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault of this job must not stop the others
+                failure = error
+            else:
+                await uow.jobs.save(advance(job, chunk, uow.now))
+                await uow.commit()
+                return True
+        await self._fail(job.id, f"{type(failure).__name__}: {failure}"[:300])
+        raise failure
+
+    async def run(self) -> None:
+        """Do the next chunks. Raises as :meth:`step`, after the chunks of the other jobs."""
+        failed: list[Exception] = []
+        for _ in range(CHUNKS_PER_RUN):
+            try:
+                if not await self.step():
+                    break
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised below
+                failed.append(error)
+        if failed:
+            raise ExceptionGroup("jobs failed", failed)
+
+    async def cancel_left_behind(self) -> None:
+        """Cancel what was published to a webhook while it was being deleted."""
+        async with self._unit_of_work() as uow:
+            deleted = await uow.queue.left_behind(LEFT_BEHIND)
+        for webhook_id in deleted:
+            async with self._unit_of_work() as uow:
+                await uow.queue.cancel_waiting(webhook_id, after=None, limit=CHUNK)
+                await uow.commit()
+
+    async def _fail(self, job_id: UUID, error: str) -> None:
+        async with self._unit_of_work() as uow:
+            job = await uow.jobs.get(job_id, lock=True)
+            if job.state is JobState.RUNNING:
+                await uow.jobs.save(fail(job, error, uow.now))
+                await uow.commit()
+
+
+async def _do(uow: UnitOfWork, job: Job) -> Chunk:
+    match job.parameters:
+        case ReplayParameters():
+            # Each chunk follows the one before at the same pace, however fast the chunks are made.
+            ahead_s = max(job.done / REPLAY_PER_S - (uow.now - job.created_at).total_seconds(), 0.0)
+            return await uow.queue.requeue_finished(
+                job.parameters, after=job.cursor, limit=CHUNK, per_s=REPLAY_PER_S, after_s=ahead_s
+            )
+        case CancellationParameters(webhook_id=webhook_id):
+            chunk = await uow.queue.cancel_waiting(webhook_id, after=job.cursor, limit=CHUNK)
+            if not chunk.more and job.cursor is not None:
+                # Once more from the start, for what was added behind the cursor.
+                return Chunk(chunk.rows, None, more=True)
+            return chunk
+        case _:
+            assert_never(job.parameters)
