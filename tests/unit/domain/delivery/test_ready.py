@@ -40,3 +40,9 @@ def test_an_ordered_lane_waits_for_its_oldest_delivery_and_another_for_the_first
     assert next_due_at(due_at, ordered=True) == NOW + timedelta(hours=1)
     assert next_due_at(due_at, ordered=False) == NOW
     assert next_due_at({}, ordered=True) is None
+
+
+def test_an_ordered_lane_alone_waits_for_a_fan_out_that_precedes_it() -> None:
+    for ordered in (False, True):
+        lane = replace(LANE, ordered=ordered)
+        assert is_ready(lane, enabled=True, paused=False, due_at=NOW, now=NOW, is_preceded=True) != ordered
