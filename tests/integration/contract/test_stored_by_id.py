@@ -119,7 +119,12 @@ RESOURCES = {
         (("GET", "alerts/{}", None), ("POST", "alerts/{}/ack", {}), ("POST", "alerts/{}/resolve", {})),
     ),
     "silence": Resource(silence, "silences", "kind = 'rhythm'", (("GET", "silences/{}", None),)),
-    "replay": Resource(replay, "replays", "states = ARRAY['expired']", (("GET", "replays/{}", None),)),
+    "job": Resource(
+        replay,
+        "jobs",
+        'parameters = \'{"kind": "of_a_newer_version"}\'',
+        (("GET", "replays/{}", None), ("GET", "jobs/{}", None), ("POST", "jobs/{}/cancel", None)),
+    ),
 }
 
 

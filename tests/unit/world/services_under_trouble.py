@@ -18,7 +18,6 @@ from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.ports.unit_of_work import UnitOfWork
 from monitor.domain.services.alerts import Acknowledgement, AlertNote, BulkAcknowledgement
 from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
-from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import EventIn, Publisher
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.webhooks import WebhookCommands
@@ -51,7 +50,6 @@ class ServiceWorld(DetectionHarness):
         self.webhooks = WebhookCommands(self.unit_of_work, self.queries, self.clock, Keys(), lambda url: url)
         self.publisher = Publisher(self.unit_of_work, self.clock)
         self.replays = ReplayCommands(self.unit_of_work, self.clock)
-        self.jobs = JobCommands(self.unit_of_work)
         self.sender = FakeWebhookSender()
         self.attempts = AttemptRecorder(
             self.unit_of_work, self.queries, self.sender, self.clock, lambda _k, _c: "", LanePolicy()
@@ -155,10 +153,6 @@ async def _paused(world: ServiceWorld) -> None:
     await world.webhooks.pause(world.webhook_id, samples.ACTOR)
 
 
-async def _replay_started(world: ServiceWorld) -> None:
-    await world.replays.start(world.webhook_id, RANGE, samples.ACTOR)
-
-
 async def _all_fail(world: ServiceWorld) -> None:
     others = [await world.add() for _ in range(10)]
     world.make_unavailable(world.webhook_id, *others)
@@ -166,7 +160,6 @@ async def _all_fail(world: ServiceWorld) -> None:
 
 AFTER: dict[str, tuple[Callable[[ServiceWorld], Awaitable[None]], Callable[[ServiceWorld], Awaitable[Any]]]] = {
     "resume": (_paused, lambda w: w.webhooks.resume(w.webhook_id, samples.ACTOR)),
-    "replay_steps": (_replay_started, lambda w: w.jobs.run()),
     "mass_failure": (_all_fail, lambda w: w.detector.check_mass_failure()),
     "evaluate_many": (_all_fail, lambda w: w.detector.tick()),
 }

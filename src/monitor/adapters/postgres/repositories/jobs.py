@@ -37,7 +37,7 @@ class PostgresJobRepository:
         row = await self._jobs.get_one_or_none(id=job_id, with_for_update=lock or None)
         if row is None:
             raise NotFound("There is no job with this id.")
-        return _job(row)
+        return self._rows.one(row, _job, "jobs", attrgetter("id"))
 
     async def list(self, *, state: JobState | None, after: UUID | None, limit: int) -> builtins.list[Job]:
         wanted = sa.select(JobRow).order_by(JobRow.id.desc()).limit(limit)
