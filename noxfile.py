@@ -288,7 +288,7 @@ def detection(session: nox.Session) -> None:
 
 @in_dev
 def mutants(session: nox.Session) -> None:
-    """Tests notice changes of one line: sixty of them, each in a copy of the source. -- WORD selects some."""
+    """Tests notice changes of one line, each in a copy of the source. -- WORD selects some."""
     run(session, "python", "-m", "tests.mutants", *session.posargs)
 
 

@@ -214,8 +214,6 @@ MUTANTS = [
     ),
     Mutant("domain/services/replays.py", "full=moved == STEP", "full=True", f"{SERVICES}/test_replays.py"),
     # Cache.
-    Mutant("cache/load.py", "or load.key.text in named", "", CACHE),
-    Mutant("cache/load.py", "or text in named", "", CACHE),
     Mutant("cache/lease.py", "POLL_S = 0.1", "POLL_S = 10", CACHE),
     Mutant("cache/memory.py", "self.slots[text].invalidate()", "pass", CACHE),
     # HTTP and tokens.

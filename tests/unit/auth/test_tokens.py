@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jwt
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec
@@ -210,3 +211,12 @@ def test_a_key_does_not_print_itself(keys: Keys) -> None:
 def test_a_token_the_verifier_would_refuse_is_not_issued(ring: KeyRing, subject: str, ttl_s: float, jti: str) -> None:
     with pytest.raises(ValueError, match=r"token lives|printable"):
         issue(ring, POLICY, subject=subject, role=Role.ADMIN, ttl_s=ttl_s, now=NOW, jti=jti)
+
+
+def test_a_token_may_be_as_long_as_the_limit(ring: KeyRing, token: Callable[..., str]) -> None:
+    sent = token()
+    limits = [msgspec.structs.replace(POLICY, max_bytes=len(sent) - shorter) for shorter in (0, 1)]
+    exact, short = (TokenVerifier(ring, policy, is_revoked=lambda _: False) for policy in limits)
+    assert exact.verify(sent, NOW).subject == "user-1"
+    with pytest.raises(Unauthenticated):
+        short.verify(sent, NOW)
