@@ -36,8 +36,8 @@ from tests.chaos.state import (
 )
 from tests.faults.system import System, make_template, system
 
-SHORT_MINUTES = 0.5
-SHORT_SEED = 14
+SHORT_MINUTES = 0.75
+SHORT_SEED = 216
 """Meets most kinds of faults in the short form."""
 
 DRAINED_S = 300.0
