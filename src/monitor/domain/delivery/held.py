@@ -8,8 +8,9 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.delivery.circuit_breaker import Permit, permit
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permit, permit
 from monitor.domain.delivery.lane import Lane, refill_s
+from monitor.domain.vocab import REFUSALS
 
 
 class HeldReason(StrEnum):
@@ -18,6 +19,7 @@ class HeldReason(StrEnum):
     DISABLED = "disabled"
     PAUSED = "paused"
     CIRCUIT_OPEN = "circuit_open"
+    REFUSED = "refused"
     THROTTLED = "throttled"
     ORDER = "order"
     CONCURRENCY = "concurrency"
@@ -25,10 +27,14 @@ class HeldReason(StrEnum):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver."""
+    """What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver.
+
+    ``detail`` is the cause in one sentence, of a breaker that a refusal opened; null for any other.
+    """
 
     reason: HeldReason
     until: datetime | None = None
+    detail: str | None = None
 
 
 def held_webhook(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held | None:
@@ -71,10 +77,21 @@ def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held |
     if paused:
         return Held(HeldReason.PAUSED)
     if permit(lane.breaker, now) is Permit.NONE:
-        return Held(HeldReason.CIRCUIT_OPEN, lane.breaker.until)
+        return _by_breaker(lane.breaker)
     if lane.throttled_until is not None and lane.throttled_until > now:
         return Held(HeldReason.THROTTLED, lane.throttled_until)
     return None
+
+
+def _by_breaker(breaker: Breaker) -> Held:
+    if breaker.cause not in REFUSALS or breaker.cause_at is None or breaker.until is None:
+        return Held(HeldReason.CIRCUIT_OPEN, breaker.until)
+    # In absolute times, so that two reads show the same.
+    following = f"next try at {breaker.until:%H:%M:%S} UTC"
+    if breaker.state is BreakerState.HALF_OPEN:
+        following = "a try is under way"
+    sentence = f"{breaker.cause} since {breaker.cause_at:%d %B, %H:%M} UTC: {REFUSALS[breaker.cause]}; {following}."
+    return Held(HeldReason.REFUSED, breaker.until, sentence)
 
 
 def _without_token(lane: Lane, now: datetime) -> Held | None:

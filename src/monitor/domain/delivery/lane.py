@@ -18,6 +18,7 @@ from monitor.domain.delivery.circuit_breaker import (
     concerns_receiver,
     permit,
     probe_due,
+    reconfigured,
     record_outcome,
     start_probe,
 )
@@ -122,6 +123,12 @@ def start_over(lane: Lane, now: datetime) -> Lane:
 def probe_now(lane: Lane, now: datetime) -> Lane:
     """Return *lane* with its probe due at *now* if its breaker is open: a user asked for an attempt."""
     breaker = probe_due(lane.breaker, now)
+    return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
+
+
+def try_again(lane: Lane, now: datetime) -> Lane:
+    """Return *lane* for a webhook with other headers or secrets: a breaker that a refusal opened admits its probe."""
+    breaker = reconfigured(lane.breaker, now)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
 
 
@@ -264,7 +271,8 @@ def _break(lane: Lane, outcome: Outcome, later: tuple[str, ...], now: datetime, 
             return lane
     recent = tuple(filter(concerns_receiver, lane.recent))
     # A probe that got an answer about its event or its rate found the receiver working.
-    breaker = record_outcome(lane.breaker, recent, outcome.ok or not counts, now, policy.breaker)
+    ok = outcome.ok or not counts
+    breaker = record_outcome(lane.breaker, recent, ok, now, policy.breaker, label=outcome.label)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.held import held_webhook
-from monitor.domain.delivery.lane import Lane, probe_now, reopen, start_over
+from monitor.domain.delivery.lane import Lane, probe_now, reopen, start_over, try_again
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH
@@ -148,12 +148,14 @@ class WebhookCommands:
             check(spec, known_headers=old.header_names)
             _keep_scheme(old, spec)
             new = reconfigure(old, spec, self._canonical_url(spec.url), uow.now)
-            await uow.webhooks.save(new, stored_headers(spec))
-            if new.url != old.url or (new.enabled and not old.enabled):
-                lanes = await uow.queue.lock_lanes([webhook_id])
-                changed = [reopen(lane) if new.url == old.url else start_over(lane, uow.now) for lane in lanes.values()]
-                await uow.queue.save_lanes(changed)
-                uow.record(*status_changes(lanes, changed, uow.now))
+            headers = stored_headers(spec)
+            await uow.webhooks.save(new, headers)
+            if new.url != old.url:
+                await _change_lane(uow, webhook_id, lambda lane: start_over(lane, uow.now))
+            elif new.enabled and not old.enabled:
+                await _change_lane(uow, webhook_id, reopen)
+            elif headers != dict.fromkeys(old.header_names):
+                await _change_lane(uow, webhook_id, lambda lane: try_again(lane, uow.now))
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
             uow.record(WebhookUpdated(webhook_id))
             written = await _written(uow, new)
@@ -202,6 +204,7 @@ class WebhookCommands:
             if overlap_s and await uow.webhooks.count_secrets(webhook_id) >= MAX_SECRETS:
                 raise Conflict(f"{MAX_SECRETS} secrets sign already; wait until one expires, or set overlap_s to 0.")
             expires_at = await uow.webhooks.rotate_secret(webhook_id, secret, overlap_s=overlap_s)
+            await _change_lane(uow, webhook_id, lambda lane: try_again(lane, uow.now))
             after = {"previous_expires_at": expires_at}
             await uow.audit.add(actor, "webhook.rotate_secret", _target(webhook_id), before=None, after=after)
             uow.record(WebhookUpdated(webhook_id))
@@ -253,8 +256,7 @@ class WebhookCommands:
             if not await uow.queue.has_event(delivery_id):
                 raise Conflict("The event of this delivery is past its retention; there is nothing left to send.")
             await uow.queue.requeue(delivery_id)
-            lanes = await uow.queue.lock_lanes([webhook_id])
-            await uow.queue.save_lanes([probe_now(lane, uow.now) for lane in lanes.values()])
+            await _change_lane(uow, webhook_id, lambda lane: probe_now(lane, uow.now))
             await self._audit_delivery(uow, actor, "delivery.retry", delivery_id, state)
             await uow.commit()
         written = replace(before, state=DeliveryState.PENDING, due_at=uow.now, finished_at=None)
@@ -291,6 +293,13 @@ async def _written(uow: UnitOfWork, webhook: Webhook) -> WebhookView:
     lane = (await uow.queue.lock_lanes([webhook.id])).get(webhook.id, Lane(webhook_id=webhook.id))
     held = held_webhook(lane, enabled=webhook.enabled, paused=webhook.paused_at is not None, now=uow.now)
     return view_of(webhook, lane.health, held=held)
+
+
+async def _change_lane(uow: UnitOfWork, webhook_id: UUID, change: Callable[[Lane], Lane]) -> None:
+    lanes = await uow.queue.lock_lanes([webhook_id])
+    changed = [change(lane) for lane in lanes.values()]
+    await uow.queue.save_lanes(changed)
+    uow.record(*status_changes(lanes, changed, uow.now))
 
 
 def _keep_scheme(old: Webhook, spec: WebhookSpec) -> None:

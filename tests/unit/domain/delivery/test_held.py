@@ -55,6 +55,41 @@ def test_a_due_delivery_is_held_by_its_lane(lane: Lane, expected: Held | None) -
     assert hold(lane) == expected
 
 
+SINCE = NOW - timedelta(minutes=88)
+
+
+@pytest.mark.parametrize(
+    ("state", "cause", "detail"),
+    [
+        (
+            BreakerState.OPEN,
+            "401",
+            "401 since 01 March, 10:32 UTC: the receiver refuses the credentials; next try at 12:00:30 UTC.",
+        ),
+        (
+            BreakerState.HALF_OPEN,
+            "403",
+            "403 since 01 March, 10:32 UTC: the receiver forbids the requests; a try is under way.",
+        ),
+        (
+            BreakerState.OPEN,
+            "404",
+            "404 since 01 March, 10:32 UTC: the receiver has nothing at this URL; next try at 12:00:30 UTC.",
+        ),
+    ],
+)
+def test_a_refusal_holds_with_its_cause_in_words(state: BreakerState, cause: str, detail: str) -> None:
+    lane = replace(LANE, breaker=Breaker(state, SOON, 1, cause=cause, cause_at=SINCE))
+    assert hold(lane) == Held(HeldReason.REFUSED, SOON, detail)
+    assert held_webhook(lane, enabled=True, paused=False, now=NOW) == Held(HeldReason.REFUSED, SOON, detail)
+    assert hold(lane, due_at=LATER) is None
+
+
+def test_a_cause_of_another_version_holds_as_an_open_breaker() -> None:
+    lane = replace(LANE, breaker=Breaker(BreakerState.OPEN, SOON, 1, cause="451", cause_at=SINCE))
+    assert hold(lane) == Held(HeldReason.CIRCUIT_OPEN, SOON)
+
+
 def test_a_user_holds_more_than_a_lane() -> None:
     assert hold(OPEN, paused=True) == Held(HeldReason.PAUSED)
     assert hold(OPEN, paused=True, enabled=False) == Held(HeldReason.DISABLED)

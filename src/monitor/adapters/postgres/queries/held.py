@@ -18,7 +18,10 @@ from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.vocab import DeliveryState
 
-HELD_COLUMNS = "l.breaker_state, l.breaker_until, l.throttled_until, l.tokens, l.tokens_at, now() AS read_at"
+HELD_COLUMNS = """
+    l.breaker_state, l.breaker_until, l.breaker_cause, l.breaker_cause_at, l.throttled_until, l.tokens, l.tokens_at,
+    now() AS read_at
+"""
 """Columns of a webhook's lane that :func:`held_of` reads, beside those of the webhook."""
 
 _LANES = f"""
@@ -67,7 +70,12 @@ def held_of(row: asyncpg.Record) -> Held | None:
     """Return what holds the webhook of *row*, with its ``HELD_COLUMNS``."""
     lane = Lane(
         webhook_id=row["id"],
-        breaker=Breaker(BreakerState(row["breaker_state"]), row["breaker_until"]),
+        breaker=Breaker(
+            BreakerState(row["breaker_state"]),
+            row["breaker_until"],
+            cause=row["breaker_cause"],
+            cause_at=row["breaker_cause_at"],
+        ),
         throttled_until=row["throttled_until"],
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],
