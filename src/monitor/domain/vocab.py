@@ -122,6 +122,13 @@ class BodyFormat(StrEnum):
     TEAMS = "teams"
 
 
+class Reenable(StrEnum):
+    """What follows after Monitor disabled a webhook: nothing, or probes, of which a successful one enables it."""
+
+    NEVER = "never"
+    PROBE = "probe"
+
+
 class SignatureScheme(StrEnum):
     """Standard Webhooks signature versions."""
 

@@ -13,6 +13,7 @@ from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.held import held_webhook
 from monitor.domain.delivery.lane import Lane, probe_now, reopen, start_over, try_again
+from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH
@@ -58,12 +59,15 @@ class WebhookCommands:
         clock: Clock,
         key_factory: KeyFactory,
         canonical_url: Callable[[str], str],
+        *,
+        events_kept_s: float = EVENTS_KEPT_S,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._queries = queries
         self._clock = clock
         self._key_factory = key_factory
         self._canonical_url = canonical_url
+        self._events_kept_s = events_kept_s
 
     async def create(
         self, spec: NewWebhookSpec | WebhookSpec, actor: Actor, *, key: str | None = None, body: bytes = b""
@@ -158,7 +162,7 @@ class WebhookCommands:
                 await _change_lane(uow, webhook_id, lambda lane: try_again(lane, uow.now))
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
             uow.record(WebhookUpdated(webhook_id))
-            written = await _written(uow, new)
+            written = await self._written(uow, new)
             await uow.commit()
         return await read_back(self._queries.webhook(webhook_id), written)
 
@@ -219,7 +223,7 @@ class WebhookCommands:
             await uow.webhooks.set_paused(webhook_id, True)
             await uow.audit.add(actor, "webhook.pause", _target(webhook_id), before=None, after=None)
             uow.record(WebhookUpdated(webhook_id))
-            written = await _written(uow, await uow.webhooks.get(webhook_id))
+            written = await self._written(uow, await uow.webhooks.get(webhook_id))
             await uow.commit()
         return await read_back(self._queries.webhook(webhook_id), written)
 
@@ -233,7 +237,7 @@ class WebhookCommands:
                 after = {"released_deliveries": released}
                 await uow.audit.add(actor, "webhook.resume", _target(webhook_id), before=None, after=after)
                 uow.record(WebhookUpdated(webhook_id))
-                written = await _written(uow, await uow.webhooks.get(webhook_id))
+                written = await self._written(uow, await uow.webhooks.get(webhook_id))
                 await uow.commit()
                 return await read_back(self._queries.webhook(webhook_id), written)
         return await self._queries.webhook(webhook_id)
@@ -281,18 +285,17 @@ class WebhookCommands:
         written = replace(before, state=DeliveryState.CANCELLED, due_at=None, finished_at=uow.now)
         return await read_back(self._queries.delivery(delivery_id), written)
 
+    async def _written(self, uow: UnitOfWork, webhook: Webhook) -> WebhookView:
+        """Return the view of *webhook* as it is about to be committed."""
+        lane = (await uow.queue.lock_lanes([webhook.id])).get(webhook.id, Lane(webhook_id=webhook.id))
+        held = held_webhook(lane, enabled=webhook.enabled, paused=webhook.paused_at is not None, now=uow.now)
+        return view_of(webhook, lane.health, events_kept_s=self._events_kept_s, held=held)
+
     @staticmethod
     async def _audit_delivery(
         uow: UnitOfWork, actor: Actor, action: str, delivery_id: UUID, state: DeliveryState
     ) -> None:
         await uow.audit.add(actor, action, f"delivery:{delivery_id}", before={"state": state}, after=None)
-
-
-async def _written(uow: UnitOfWork, webhook: Webhook) -> WebhookView:
-    """Return the view of *webhook* as it is about to be committed."""
-    lane = (await uow.queue.lock_lanes([webhook.id])).get(webhook.id, Lane(webhook_id=webhook.id))
-    held = held_webhook(lane, enabled=webhook.enabled, paused=webhook.paused_at is not None, now=uow.now)
-    return view_of(webhook, lane.health, held=held)
 
 
 async def _change_lane(uow: UnitOfWork, webhook_id: UUID, change: Callable[[Lane], Lane]) -> None:

@@ -50,7 +50,16 @@ from monitor.domain.views.dashboard import (
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.webhooks import HealthView, LastHour, SecretView, WebhookView
-from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Page, Severity, SignatureScheme
+from monitor.domain.vocab import (
+    BodyFormat,
+    DeliveryState,
+    ErrorKind,
+    HealthStatus,
+    Page,
+    Reenable,
+    Severity,
+    SignatureScheme,
+)
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=2)
@@ -77,6 +86,7 @@ WEBHOOK = WebhookView(
     labels={"team": "shipping"},
     headers={"X-Tenant": "***"},
     enabled=True,
+    reenable=Reenable.PROBE,
     disabled_reason=None,
     paused_at=None,
     timeout_s=15.0,
