@@ -60,6 +60,7 @@ from monitor.domain.vocab import (
     Severity,
     SignatureScheme,
 )
+from monitor.domain.webhooks.disabled import Disabled
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=2)
@@ -113,6 +114,16 @@ DETAILS = msgspec.structs.replace(
     },
     normal=NormalBand(0.004, 120.0, 90.0, 160.0, 210.0),
 )
+DISABLED = msgspec.structs.replace(
+    WEBHOOK,
+    enabled=False,
+    disabled_reason="The receiver answered 410 Gone.",
+    held=Held(HeldReason.DISABLED),
+    disabled=Disabled(
+        "The receiver answered 410 Gone.", EARLIER, EARLIER + timedelta(days=30), EARLIER + timedelta(hours=3)
+    ),
+    last_hour=LAST_HOUR,
+)
 EVENT = EventView(id=EVENT_ID, type="order.paid", labels={"team": "shipping"}, occurred_at=EARLIER, created_at=EARLIER)
 ATTEMPT = AttemptView(
     id=ATTEMPT_ID,
@@ -155,11 +166,15 @@ DELIVERY = DeliveryView(
     attempts=1,
     in_flight=False,
     due_at=NOW,
-    last_status_code=503,
-    last_error="503",
+    last_status_code=401,
+    last_error="status",
     created_at=EARLIER,
     finished_at=None,
-    held=Held(HeldReason.RATE_LIMIT, NOW),
+    held=Held(
+        HeldReason.REFUSED,
+        NOW,
+        "401 since 02 March, 10:00 UTC: the receiver refuses the credentials; next try at 12:00:00 UTC.",
+    ),
 )
 EVIDENCE = Evidence(observed=0.3, expected=0.004, n=20, window_s=300.0, p_value=3.1e-9)
 ALERT = AlertView(
@@ -299,7 +314,7 @@ RESPONSES: Mapping[Any, object] = {
     DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,
-    Page[WebhookView]: Page([msgspec.structs.replace(WEBHOOK, last_hour=LAST_HOUR)], CURSOR),
+    Page[WebhookView]: Page([msgspec.structs.replace(WEBHOOK, last_hour=LAST_HOUR), DISABLED], CURSOR),
     Page[EventView]: Page([EVENT], CURSOR),
     Page[DeliveryView]: Page([DELIVERY], CURSOR),
     Page[AttemptView]: Page([ATTEMPT], CURSOR),

@@ -77,12 +77,15 @@ const HELD = {
   disabled: "Held: the webhook is disabled",
   paused: "Held: the webhook is paused",
   circuit_open: "Held: its breaker is open",
+  refused: "Held: the receiver refuses its deliveries",
+  throttled: "Held: the receiver asked for a lower rate",
   order: "Held: an earlier delivery is first",
   concurrency: "Held: its attempts in flight are at their limit",
   rate_limit: "Held: its rate limit",
 };
 
-function held({ reason, until }, now) {
+function held({ reason, until, detail }, now) {
+  if (detail) return `Held: ${detail}`;
   const words = HELD[reason] ?? `Held: ${reason}`;
   return until && Date.parse(until) > now ? `${words}, next ${ago(until, now)}` : words;
 }

@@ -16,6 +16,7 @@ export function Configuration({ webhook }) {
     ["Attempts", html`${plural(retry.schedule_s.length, "attempt")}, after ${retry.schedule_s.map((wait) => duration(wait)).join(", ")} <span class="muted small">± ${Math.round(retry.jitter_ratio * 100)} %</span>`],
     ["Concurrency", `${webhook.max_concurrency}${webhook.ordered ? ", ordered: one at a time" : ""}`],
     ["Rate limit", limit ? `${limit.per_s} /s, burst ${limit.burst}` : "none"],
+    ["After Monitor disabled it", webhook.reenable === "probe" ? "probes; one that succeeds enables it" : "it stays disabled"],
     ["Created", at(webhook.created_at)],
     ["Changed", at(webhook.updated_at)],
     ["Id", html`<code>${webhook.id}</code>`],

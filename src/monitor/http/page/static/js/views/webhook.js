@@ -49,10 +49,18 @@ function Head({ webhook, onChange }) {
     </div>
     <p class="verdict ${{ healthy: "ok", degraded: "warn", unavailable: "bad" }[held] ?? ""}">
       <${Status} of=${held} />
-      <span>${held === "disabled" ? webhook.disabled_reason ?? "Disabled by configuration." : held === "paused" ? `Paused since ${at(webhook.paused_at)}: deliveries are held, none are lost. ` : ""}${health.reason}</span>
+      <span>${held === "disabled" ? `${disabling(webhook, now)} ` : held === "paused" ? `Paused since ${at(webhook.paused_at)}: deliveries are held, none are lost. ` : ""}${health.reason}</span>
       ${health.changed_at && html`<span class="muted small" title=${precisely(health.changed_at)}>since ${ago(health.changed_at, now)}</span>`}
+      ${webhook.held?.detail && html`<span>${webhook.held.detail}</span>`}
       <span class="muted small">failure probability of the next delivery ${percent(health.failure_probability)}</span>
     </p>`;
+}
+
+function disabling({ disabled }, now) {
+  if (!disabled) return "Disabled by configuration.";
+  const { reason, events_kept_until: until, next_probe_at: probe } = disabled;
+  const kept = until ? ` Its events are kept until ${at(until)}; enable it and ask for a backfill before.` : "";
+  return `${reason}${kept}${probe ? ` Next probe ${ago(probe, now)}.` : ""}`;
 }
 
 const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["healthy", "ok"], open: ["degraded", "warn"] };
