@@ -209,10 +209,7 @@ breaker_policies = st.builds(
 )
 closed_breakers = st.builds(Breaker, since=st.integers(0, 20))
 tripped_breakers = st.builds(
-    Breaker,
-    state=st.sampled_from([BreakerState.OPEN, BreakerState.HALF_OPEN]),
-    until=instants,
-    trips=st.integers(1, 10_000),
+    Breaker, st.sampled_from([BreakerState.OPEN, BreakerState.HALF_OPEN]), instants, st.integers(1, 10_000)
 )
 breakers = closed_breakers | tripped_breakers
 

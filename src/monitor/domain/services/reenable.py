@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
 from monitor.domain.delivery.lane import reopen
-from monitor.domain.errors import NotFound
+from monitor.domain.errors import NotFound, Unavailable
 from monitor.domain.events import WebhookUpdated
+from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.vocab import Actor
@@ -40,6 +42,7 @@ class ReenableProbes:
         Send all probes that are due.
 
         Raises:
+            Unavailable: the database is away; the probes that were taken are due again later.
             ExceptionGroup: probes that failed for another reason than their receiver. All others were made.
         """
         while await self.step() == BATCH:
@@ -52,14 +55,27 @@ class ReenableProbes:
             for webhook_id, probes in due.items():
                 await uow.webhooks.schedule_probe(webhook_id, probe_after(probes + 1, uow.now), probes + 1)
             await uow.commit()
-        results = await asyncio.gather(*(self._probe(webhook_id) for webhook_id in due), return_exceptions=True)
-        failed = [error for error in results if isinstance(error, Exception) and not isinstance(error, NotFound)]
+        pings = await asyncio.gather(*map(self._recorder.send_ping, due), return_exceptions=True)
+        failed: list[Exception] = []
+        # One after the other: together they would take all connections from the settling of deliveries.
+        for webhook_id, ping in zip(due, pings, strict=True):
+            try:
+                await self._store(webhook_id, ping)
+            except NotFound:
+                # Deleted meanwhile.
+                continue
+            except Exception as error:  # noqa: BLE001 - one that fails must not stop the others
+                failed.append(error)
+        if unavailable := next((error for error in failed if isinstance(error, Unavailable)), None):
+            raise unavailable
         if failed:
-            raise ExceptionGroup("Some probes could not be made; the next is due later.", failed)
+            raise ExceptionGroup("Some probes could not be made; their next ones are due later.", failed)
         return len(due)
 
-    async def _probe(self, webhook_id: UUID) -> None:
-        version, record, _ = await self._recorder.send_ping(webhook_id)
+    async def _store(self, webhook_id: UUID, ping: tuple[int, AttemptRecord, datetime] | BaseException) -> None:
+        if isinstance(ping, BaseException):
+            raise ping
+        version, record, _ = ping
         async with self._unit_of_work() as uow:
             await uow.attempts.add([record])
             is_enabled = record.outcome.ok and await _enable(uow, webhook_id, version)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.errors import Unavailable
 from monitor.domain.events import WebhookUpdated
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.attempts import PING_TYPE, AttemptRecorder
@@ -141,6 +142,50 @@ async def test_a_change_during_a_probe_is_stronger(
     assert len(sender.requests) == 1
     assert not database.tables.webhooks[made.id].webhook.enabled
     assert enabled == []
+
+
+async def test_an_outage_postpones_the_probes_that_were_taken(
+    probes: ReenableProbes,
+    database: FakeDatabase,
+    unit_of_work: UnitOfWorkFactory,
+    sender: FakeWebhookSender,
+    clock: FakeClock,
+    enabled: list[UUID],
+) -> None:
+    made = await disabled(unit_of_work, clock)
+
+    def receive(_: object) -> Outcome:
+        database.down = True
+        return Outcome(latency_ms=5.0, status_code=200)
+
+    sender.receiver = receive
+    clock.advance(TEN_MINUTES.total_seconds())
+    with pytest.raises(Unavailable):
+        await probes.run()
+    database.down = False
+    assert database.tables.webhooks[made.id].webhook.probe_at == clock.now() + 2 * TEN_MINUTES
+    assert enabled == []
+
+
+async def test_a_webhook_that_is_deleted_during_its_probe_is_left_out(
+    probes: ReenableProbes,
+    database: FakeDatabase,
+    unit_of_work: UnitOfWorkFactory,
+    sender: FakeWebhookSender,
+    clock: FakeClock,
+    enabled: list[UUID],
+) -> None:
+    made = await disabled(unit_of_work, clock)
+
+    def receive(_: object) -> Outcome:
+        row = database.tables.webhooks[made.id]
+        database.tables.webhooks[made.id] = replace(row, deleted_at=clock.now())
+        return Outcome(latency_ms=5.0, status_code=200)
+
+    sender.receiver = receive
+    clock.advance(TEN_MINUTES.total_seconds())
+    await probes.run()
+    assert (len(sender.requests), enabled) == (1, [])
 
 
 async def test_many_are_probed_in_batches_and_one_that_raises_stops_none(
