@@ -104,6 +104,19 @@ async def test_what_a_user_disabled_gets_no_probe(api: Api, receiver: Receiver, 
     assert not (await api.read(path))["enabled"]
 
 
+async def test_a_user_who_disables_what_monitor_disabled_ends_its_probes(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
+    created = await gone(api, parts, receiver, reenable="probe")
+    path = f"webhooks/{created['id']}"
+    receiver.answer = answering(200)
+    view = (await api.call("PATCH", path, json={"enabled": False})).json()
+    assert (view["reenable"], view["disabled"]["next_probe_at"]) == ("never", None)
+    await probe(parts)
+    assert len(receiver.requests) == 1
+    assert not (await api.read(path))["enabled"]
+
+
 async def test_probes_may_be_chosen_and_given_up_afterwards(api: Api, receiver: Receiver, parts: Container) -> None:
     created = await gone(api, parts, receiver)
     path = f"webhooks/{created['id']}"

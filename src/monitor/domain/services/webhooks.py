@@ -28,6 +28,7 @@ from monitor.domain.services.settle import status_changes
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.views.webhooks import SecretView, WebhookView, view_of
 from monitor.domain.vocab import Actor, DeliveryState, SignatureScheme
+from monitor.domain.webhooks.disabled import without_probes
 from monitor.domain.webhooks.registration import (
     NewWebhookSpec,
     WebhookSpec,
@@ -136,7 +137,11 @@ class WebhookCommands:
         Args:
             read: decodes the patched request with its rules. Raises ``Invalid``.
         """
-        return await self._change(webhook_id, lambda old: read(merge_patch(spec_of(old), changes)), actor, require)
+
+        def patched(old: Webhook) -> WebhookSpec:
+            return read(merge_patch(spec_of(old), without_probes(old, changes)))
+
+        return await self._change(webhook_id, patched, actor, require)
 
     async def _change(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -54,6 +55,18 @@ def probe_after(probes: int, at: datetime) -> datetime:
 def is_probed(webhook: Webhook) -> bool:
     """Whether a probe may enable *webhook* again: Monitor disabled it, not a user, and probes were chosen."""
     return not webhook.enabled and webhook.disabled_reason is not None and webhook.reenable is Reenable.PROBE
+
+
+def without_probes(webhook: Webhook, patch: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return *patch* with the end of the probes if it disables *webhook*, which Monitor has disabled.
+
+    A probe must not undo what a user asked for, also where that was so already. A PUT needs no such rule, since without
+    ``reenable`` it ends them.
+    """
+    if is_probed(webhook) and patch.get("enabled") is False and "reenable" not in patch:
+        return patch | {"reenable": Reenable.NEVER.value}
+    return patch
 
 
 def keep_disabled(before: Webhook, after: Webhook, now: datetime) -> Webhook:

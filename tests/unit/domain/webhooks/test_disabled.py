@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -20,6 +21,7 @@ from monitor.domain.webhooks.disabled import (
     is_probed,
     keep_disabled,
     probe_after,
+    without_probes,
 )
 from monitor.domain.webhooks.registration import reconfigure, spec_of
 from monitor.domain.webhooks.webhook import Webhook
@@ -76,6 +78,24 @@ def test_probes_end_when_they_are_not_wanted_any_more() -> None:
     ended = keep_disabled(PROBED, replace(PROBED, reenable=Reenable.NEVER), NOW)
     assert (ended.probe_at, ended.probes, ended.disabled_reason) == (None, 0, GONE)
     assert keep_disabled(ON, BY_USER, NOW).probe_at is None
+
+
+@pytest.mark.parametrize(
+    ("webhook", "patch", "ended"),
+    [
+        (PROBED, {"enabled": False}, True),
+        (PROBED, {"enabled": False, "reenable": "probe"}, False),
+        (PROBED, {"name": "Other"}, False),
+        (PROBED, {"enabled": True}, False),
+        (PROBED, {"enabled": None}, False),
+        (replace(ON, reenable=Reenable.PROBE), {"enabled": False}, False),
+        (BY_USER, {"enabled": False}, False),
+    ],
+)
+def test_a_user_who_disables_what_monitor_disabled_ends_its_probes(
+    webhook: Webhook, patch: dict[str, Any], ended: bool
+) -> None:
+    assert without_probes(webhook, patch) == (patch | {"reenable": "never"} if ended else patch)
 
 
 def test_a_user_enables_a_webhook_without_a_trace_of_its_probes() -> None:
