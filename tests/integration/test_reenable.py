@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -91,6 +92,15 @@ async def test_a_probe_enables_what_a_410_disabled(api: Api, receiver: Receiver,
     await api.publish(2)
     async with working(parts):
         await receiver.takes(4)
+
+
+async def test_workers_that_look_at_the_same_time_send_one_probe(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
+    await gone(api, parts, receiver, reenable="probe")
+    await execute(parts, "UPDATE webhooks SET probe_at = now()")
+    await asyncio.gather(*(build_scheduler(parts).jobs["reenable"][1]() for _ in range(5)))
+    assert len(receiver.requests) == 2
 
 
 async def test_what_a_user_disabled_gets_no_probe(api: Api, receiver: Receiver, parts: Container) -> None:
