@@ -59,6 +59,7 @@ from monitor.domain.vocab import (
     ErrorKind,
     HealthStatus,
     Page,
+    Reenable,
     Role,
     Severity,
     SignatureScheme,
@@ -127,6 +128,8 @@ webhooks = st.builds(
     header_names=st.lists(segments, max_size=2).map(tuple),
     enabled=st.booleans(),
     disabled_reason=st.none() | names,
+    disabled_at=st.none() | instants,
+    reenable=st.sampled_from(Reenable),
     paused_at=st.none() | instants,
     timeout_s=st.floats(1, 30),
     retry=retry_policies,
@@ -208,10 +211,7 @@ breaker_policies = st.builds(
 )
 closed_breakers = st.builds(Breaker, since=st.integers(0, 20))
 tripped_breakers = st.builds(
-    Breaker,
-    state=st.sampled_from([BreakerState.OPEN, BreakerState.HALF_OPEN]),
-    until=instants,
-    trips=st.integers(1, 10_000),
+    Breaker, st.sampled_from([BreakerState.OPEN, BreakerState.HALF_OPEN]), instants, st.integers(1, 10_000)
 )
 breakers = closed_breakers | tripped_breakers
 

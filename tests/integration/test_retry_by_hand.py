@@ -55,7 +55,7 @@ async def test_the_answer_to_a_retry_shows_what_holds_it(api: Api, receiver: Rec
     await api.post(f"webhooks/{webhook['id']}/pause")
     delivery = await delivery_of(api, event)
     for answer in (await api.post(f"deliveries/{delivery['id']}/retry"), await api.get(f"deliveries/{delivery['id']}")):
-        assert answer.json()["held"] == {"reason": "paused", "until": None}
+        assert answer.json()["held"] == {"reason": "paused", "until": None, "detail": None}
     assert (await api.post(f"webhooks/{webhook['id']}/resume")).json()["held"] is None
 
 

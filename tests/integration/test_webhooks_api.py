@@ -87,7 +87,7 @@ async def test_put_sets_what_is_left_out_back_to_its_default(api: Api) -> None:
         ({"event_types": ["x.*", "x.*"]}, {"event_types": ["x.*"]}),
         (
             {"ordered": True, "enabled": False},
-            {"ordered": True, "enabled": False, "held": {"reason": "disabled", "until": None}},
+            {"ordered": True, "enabled": False, "held": {"reason": "disabled", "until": None, "detail": None}},
         ),
         ({}, {}),
     ],

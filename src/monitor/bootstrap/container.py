@@ -43,11 +43,13 @@ from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cache import Cache, RedisCacheServer
 from monitor.cache.redis_server import PREFIX as CACHE_PREFIX
 from monitor.cache.views import CachedViews
+from monitor.domain.alerts import AlertPolicy
 from monitor.domain.alerts.evaluation import DetectionPolicy
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import DomainEvent
 from monitor.domain.live import Stream
+from monitor.domain.monitoring.metrics import DAY_S
 from monitor.domain.services.event_dispatch import EventDispatcher
 from monitor.domain.services.live_feed import LiveFeed
 from monitor.http.live import Hub
@@ -79,13 +81,14 @@ class Container:
         self.clock = SystemClock()
         self.supervisor = Supervisor()
         self.policy = LanePolicy()
-        self.detection_policy = DetectionPolicy()
+        self.events_kept_s = settings.retention.events_d * DAY_S
+        self.detection_policy = DetectionPolicy(alert=AlertPolicy(events_kept_s=self.events_kept_s))
         self.revoked: set[str] = set()
         self.secret_box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
         self.database = Database(_database_config(settings))
         self.clock_watch = ClockWatch(self.database, self.clock)
         self.key_watch = KeyWatch(self.database, self.secret_box)
-        self.queries = PostgresQueries(self.database, self.secret_box)
+        self.queries = PostgresQueries(self.database, self.secret_box, events_kept_s=self.events_kept_s)
         self.alert_queries = PostgresAlertQueries(self.database)
         self.dashboards = PostgresDashboardQueries(self.database)
         self.egress = EgressPolicy(

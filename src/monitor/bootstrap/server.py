@@ -33,7 +33,14 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
     """Return what the routes call."""
     c = container
     return Services(
-        registry=WebhookCommands(c.unit_of_work, c.queries, c.clock, WebhookKeyFactory(c.clock), c.canonical_url),
+        registry=WebhookCommands(
+            c.unit_of_work,
+            c.queries,
+            c.clock,
+            WebhookKeyFactory(c.clock),
+            c.canonical_url,
+            events_kept_s=c.events_kept_s,
+        ),
         publisher=Publisher(c.unit_of_work, c.clock),
         measurer=AttemptRecorder(c.unit_of_work, c.queries, c.sender, c.clock, sign_v1a, c.policy),
         replayer=ReplayCommands(c.unit_of_work, c.clock),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import structlog
+
 from monitor.adapters.key_factory import sign_v1a
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
 from monitor.adapters.postgres.maintenance.rollup_compaction import RollupCompactor
 from monitor.adapters.postgres.wakeups import PostgresWakeups
 from monitor.bootstrap.container import Container, retention
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.detection import Detector
 from monitor.domain.services.fan_outs import FanOutCommands
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.notifications import AlertNotifier
+from monitor.domain.services.reenable import ReenableProbes
 from monitor.worker.attempt_log import attempt_log
 from monitor.worker.config import DeliveryConfig
 from monitor.worker.delivery_loop import DeliveryWorker
@@ -23,6 +27,11 @@ EVALUATE_S = 1.0
 """How often the workers look for webhooks that are due for evaluation, and for notifications."""
 
 MASS_FAILURE_S = 5.0
+
+REENABLE_S = 15.0
+"""How often the workers look for webhooks whose probe is due; the shortest interval of probes is ten minutes."""
+
+log = structlog.get_logger(__name__)
 
 
 def build_fan_outs(container: Container) -> FanOutLoop:
@@ -65,12 +74,17 @@ def build_scheduler(container: Container) -> Scheduler:
         c.database, c.secret_box, retention(c.settings), audit_d=days.audit_d, alerts_d=days.alerts_d
     )
     jobs = JobCommands(c.unit_of_work)
+    recorder = AttemptRecorder(c.unit_of_work, c.queries, c.sender, c.clock, sign_v1a, c.policy)
+    probes = ReenableProbes(
+        c.unit_of_work, recorder, on_enabled=lambda id_: log.info("webhook_enabled", webhook_id=str(id_))
+    )
     detector = Detector(c.unit_of_work, c.clock, c.detection_policy)
     return Scheduler(
         {
             "evaluate_webhooks": (EVALUATE_S, detector.tick),
             "check_mass_failure": (MASS_FAILURE_S, detector.check_mass_failure),
             "notify": (EVALUATE_S, AlertNotifier(c.unit_of_work, c.clock).run),
+            "reenable": (REENABLE_S, probes.run),
             "run_jobs": (EVALUATE_S, jobs.run),
             "cancel_left_behind": (60.0, jobs.cancel_left_behind),
             "maintain_partitions": (3600.0, keeper.maintain_partitions),

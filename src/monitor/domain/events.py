@@ -22,7 +22,7 @@ class WebhookCreated(msgspec.Struct, frozen=True, tag=True):
 
 
 class WebhookUpdated(msgspec.Struct, frozen=True, tag=True):
-    """Configured, paused, resumed, disabled, or its secret rotated."""
+    """Configured, paused, resumed, disabled, enabled by a probe, or its secret rotated."""
 
     webhook_id: UUID
 

@@ -22,6 +22,15 @@ THROTTLED_LABEL = "429"
 """The outcome label of an attempt that the receiver refused for its rate alone (RFC 6585 section 4)."""
 
 
+REFUSALS = {
+    "401": "the receiver refuses the credentials",
+    "403": "the receiver forbids the requests",
+    "404": "the receiver has nothing at this URL",
+}
+"""Outcome labels that say that the receiver and the webhook's configuration do not fit, so that every delivery would
+fail (RFC 9110 sections 15.5.2, 15.5.4 and 15.5.5), each with its meaning."""
+
+
 class Role(StrEnum):
     """What a token may do. ``VIEWER < OPERATOR < ADMIN``; ``PUBLISHER`` may only post events and attempts."""
 
@@ -118,6 +127,13 @@ class BodyFormat(StrEnum):
     SLACK = "slack"
     DISCORD = "discord"
     TEAMS = "teams"
+
+
+class Reenable(StrEnum):
+    """What follows after Monitor disabled a webhook: nothing, or probes, of which a successful one enables it."""
+
+    NEVER = "never"
+    PROBE = "probe"
 
 
 class SignatureScheme(StrEnum):

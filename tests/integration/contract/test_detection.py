@@ -78,10 +78,16 @@ async def test_a_look_finds_a_webhook_as_it_is(world: World) -> None:
     async with world.unit_of_work() as uow:
         await uow.webhooks.disable(made.id, "It is gone.")
         await uow.commit()
+        disabled_at = uow.now
     [watched] = await due(world)
     assert (watched.unevaluated, watched.deleted, watched.held) == (TRIED, False, True)
     assert watched.webhook == WebhookSnapshot(
-        name=made.name, health=health, failing_since=at, enabled=False, disabled_reason="It is gone."
+        name=made.name,
+        health=health,
+        failing_since=at,
+        enabled=False,
+        disabled_reason="It is gone.",
+        disabled_at=disabled_at,
     )
 
 

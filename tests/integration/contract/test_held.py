@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.held import Held, HeldReason
+from monitor.domain.delivery.lane import try_again
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.ports.queries.resources import DeliveryFilter, WebhookFilter
 from monitor.domain.ports.queue import Finish, Postpone
@@ -50,6 +51,30 @@ async def test_a_pause_or_an_open_breaker_holds_a_delivery_and_its_webhook(world
     assert (await held(world, id_), await held_webhook(world, made.id)) == (paused, paused)
 
 
+async def test_a_refusal_holds_with_its_cause_until_the_configuration_changes(world: World) -> None:
+    made = await world.add_webhook()
+    [id_] = await world.add_deliveries(made.id)
+    async with world.unit_of_work() as uow:
+        [lane] = (await uow.queue.lock_lanes([made.id])).values()
+        until = uow.now + timedelta(minutes=5)
+        opened = Breaker(BreakerState.OPEN, until, 1, cause="401", cause_at=uow.now)
+        await uow.queue.save_lanes([replace(lane, breaker=opened)])
+        await uow.commit()
+    held_by = await held(world, id_)
+    assert held_by == await held_webhook(world, made.id)
+    assert held_by is not None
+    assert (held_by.reason, held_by.until) == (HeldReason.REFUSED, until)
+    assert held_by.detail is not None
+    assert held_by.detail.startswith("401 since ")
+    async with world.unit_of_work() as uow:
+        [lane] = (await uow.queue.lock_lanes([made.id])).values()
+        assert lane.breaker == opened
+        await uow.queue.save_lanes([try_again(lane, uow.now)])
+        await uow.commit()
+    assert (await held(world, id_), await held_webhook(world, made.id)) == (None, None)
+    assert [d.id for d in await world.take(made.id, 5)] == [id_]
+
+
 async def test_order_concurrency_and_rate_hold_a_delivery(world: World) -> None:
     ordered, narrow = await world.add_webhook(ordered=True), await world.add_webhook(max_concurrency=1)
     limited = await world.add_webhook(rate_limit=RateLimit(0.001))
@@ -62,7 +87,7 @@ async def test_order_concurrency_and_rate_hold_a_delivery(world: World) -> None:
         full = uow.now + timedelta(seconds=1_000)
         await uow.commit()
     assert await held(world, head) is None
-    assert await held(world, second) == Held(HeldReason.ORDER, later, head)
+    assert await held(world, second) == Held(HeldReason.ORDER, later, behind=head)
     await world.add_deliveries(narrow.id, 2)
     [sent] = await world.take(narrow.id, 1)
     (other,) = [

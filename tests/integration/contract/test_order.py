@@ -80,7 +80,7 @@ async def test_a_stuck_key_holds_no_other_and_says_what_holds_it(world: World) -
     assert await world.ready() == {}
     await finish(world, other[0])
     assert await take_by_key(world, made.id) == other[1:]
-    held = Held(HeldReason.ORDER, until, stuck[0], "stuck")
+    held = Held(HeldReason.ORDER, until, behind=stuck[0], order_key="stuck")
     assert (await world.queries.delivery(stuck[299])).held == held
     assert (await world.queries.webhook(made.id)).held == held
     # A new one of the key waits with them.

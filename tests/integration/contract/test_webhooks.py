@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import NotFound
-from monitor.domain.vocab import DeliveryState, HealthStatus, SignatureScheme
+from monitor.domain.vocab import DeliveryState, HealthStatus, Reenable, SignatureScheme
+from monitor.domain.webhooks.disabled import Disabled
 from monitor.domain.webhooks.webhook import MASK
 from tests import samples
 from tests.integration.contract.world import World
@@ -134,6 +135,37 @@ async def test_disabling_keeps_its_first_reason(world: World) -> None:
             await uow.commit()
     view = await world.queries.webhook(made.id)
     assert (view.enabled, view.disabled_reason, view.version) == (False, "It is gone.", 2)
+
+
+async def test_probes_are_due_only_of_what_was_disabled_with_the_choice_and_in_their_order(world: World) -> None:
+    made = [await world.add_webhook(reenable=Reenable.PROBE) for _ in range(4)]
+    never, by_user = await world.add_webhook(), await world.add_webhook(reenable=Reenable.PROBE, enabled=False)
+    async with world.unit_of_work() as uow:
+        for webhook in (*made, never, by_user):
+            await uow.webhooks.disable(webhook.id, "It is gone.")
+        await uow.commit()
+        disabled_at = uow.now
+    view = await world.queries.webhook(made[0].id)
+    assert view.disabled == Disabled(
+        "It is gone.", disabled_at, disabled_at + timedelta(days=30), disabled_at + timedelta(minutes=10)
+    )
+    assert view.version == 2
+    async with world.unit_of_work() as uow:
+        assert await uow.webhooks.due_probes(10) == {}
+        for n, webhook in enumerate(made):
+            await uow.webhooks.schedule_probe(webhook.id, uow.now - timedelta(minutes=n), n)
+        await uow.webhooks.remove(made[3].id)
+        await uow.commit()
+    async with world.unit_of_work() as uow:
+        assert list((await uow.webhooks.due_probes(10)).items()) == [(made[2].id, 2), (made[1].id, 1), (made[0].id, 0)]
+        assert list(await uow.webhooks.due_probes(1)) == [made[2].id]
+        stored = await uow.webhooks.get(made[1].id)
+    assert (stored.reenable, stored.disabled_at, stored.probes, stored.version) == (
+        Reenable.PROBE,
+        disabled_at,
+        1,
+        2,
+    )
 
 
 async def test_pausing_and_resuming_are_safe_to_repeat(world: World) -> None:

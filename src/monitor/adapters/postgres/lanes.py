@@ -96,14 +96,16 @@ SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at
     breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at,
     unevaluated = n.unevaluated, evaluate_at = n.evaluate_at,
     throttled_until = n.throttled_until, resumed_at = n.resumed_at, release_at = n.release_at,
+    breaker_cause = n.breaker_cause, breaker_cause_at = n.breaker_cause_at,
     recent_ends_s = string_to_array(n.recent_ends_s, ' ')::float8[]
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
             $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[], $18::timestamptz[],
-            $19::timestamptz[], $20::timestamptz[])
+            $19::timestamptz[], $20::timestamptz[], $21::text[], $22::timestamptz[])
     AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
           health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at,
-          unevaluated, evaluate_at, recent_ends_s, throttled_until, resumed_at, release_at)
+          unevaluated, evaluate_at, recent_ends_s, throttled_until, resumed_at, release_at,
+          breaker_cause, breaker_cause_at)
 WHERE l.webhook_id = n.webhook_id
 """
 
@@ -174,6 +176,8 @@ class PostgresLanes:
             [lane.throttled_until for lane in lanes],
             [lane.resumed_at for lane in lanes],
             [lane.release_at for lane in lanes],
+            [lane.breaker.cause for lane in lanes],
+            [lane.breaker.cause_at for lane in lanes],
         )
 
 
@@ -189,7 +193,12 @@ def lane_of(row: asyncpg.Record) -> Lane:
         failing_since=row["failing_since"],
         health=health_of(row, Health),
         breaker=Breaker(
-            BreakerState(row["breaker_state"]), row["breaker_until"], row["breaker_trips"], row["breaker_since"]
+            BreakerState(row["breaker_state"]),
+            row["breaker_until"],
+            row["breaker_trips"],
+            row["breaker_since"],
+            row["breaker_cause"],
+            row["breaker_cause_at"],
         ),
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],

@@ -34,6 +34,7 @@ class WebhookRow(DefaultBase):
     __table_args__ = (
         sa.Index("ix_webhooks_event_types", "event_types", postgresql_using="gin"),
         sa.Index("ix_webhooks_labels", "labels", postgresql_using="gin"),
+        sa.Index("ix_webhooks_probe_at", "probe_at", postgresql_where=sa.text("probe_at IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -46,6 +47,10 @@ class WebhookRow(DefaultBase):
     headers_sealed: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
     enabled: Mapped[bool]
     disabled_reason: Mapped[str | None] = mapped_column(sa.Text)
+    disabled_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+    reenable: Mapped[str] = mapped_column(sa.Text, server_default="never")
+    probe_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+    probes: Mapped[int] = mapped_column(server_default="0")
     paused_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
     timeout_s: Mapped[float] = mapped_column(sa.Double)
     retry: Mapped[dict[str, Any]] = mapped_column(JSONB)
@@ -117,6 +122,8 @@ lanes = sa.Table(
     _at("breaker_until", nullable=True),
     sa.Column("breaker_trips", sa.Integer, nullable=False),
     sa.Column("breaker_since", sa.Integer, nullable=False),
+    sa.Column("breaker_cause", sa.Text, nullable=True),
+    _at("breaker_cause_at", nullable=True),
     sa.Column("tokens", sa.Double, nullable=True),
     _at("tokens_at", nullable=True),
     _at("throttled_until", nullable=True),
@@ -237,10 +244,7 @@ attempts = sa.Table(
     sa.Column("error", sa.Text, nullable=True),
     sa.Column("error_detail", sa.Text, nullable=True),
     sa.Column("latency_ms", sa.Double, nullable=False),
-    sa.Column("dns_ms", sa.REAL, nullable=True),
-    sa.Column("connect_ms", sa.REAL, nullable=True),
-    sa.Column("tls_ms", sa.REAL, nullable=True),
-    sa.Column("first_byte_ms", sa.REAL, nullable=True),
+    *(sa.Column(name, sa.REAL, nullable=True) for name in ("dns_ms", "connect_ms", "tls_ms", "first_byte_ms")),
     sa.Column("response_body", sa.LargeBinary, nullable=True),
     # As text: nothing is searched in it.
     sa.Column("exchange", sa.JSON, nullable=True),

@@ -25,6 +25,7 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.vocab import Count, Ratio, Seconds, Severity
 
 SYSTEM_ACTOR = "system"
@@ -118,6 +119,7 @@ class AlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         mass_failure_ratio: if more than this fraction of the webhooks fail together, one alert replaces theirs.
         mass_failure_min: minimum number of failing webhooks for a mass failure.
         mass_failure_s: webhooks that began to fail within this time fail together.
+        events_kept_s: retention of events, for what an alert about a disabled webhook says.
     """
 
     reopen_s: Seconds = 900.0
@@ -128,6 +130,7 @@ class AlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mass_failure_ratio: Ratio = 0.5
     mass_failure_min: Count = 5
     mass_failure_s: Seconds = 900.0
+    events_kept_s: Seconds = EVENTS_KEPT_S
 
 
 class Identity(msgspec.Struct, frozen=True):

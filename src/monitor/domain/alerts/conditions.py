@@ -10,6 +10,7 @@ import msgspec
 
 from monitor.domain.alerts.alert import AlertKind, AlertPolicy, Cause
 from monitor.domain.anomaly import Signal, SignalState, Verdict
+from monitor.domain.delivery.retention import kept_until
 from monitor.domain.monitoring.health import Health, HealthPolicy, continuous_failure
 from monitor.domain.vocab import HealthStatus, Severity
 
@@ -31,6 +32,7 @@ class WebhookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     failing_since: datetime | None = None
     enabled: bool = True
     disabled_reason: str | None = None
+    disabled_at: datetime | None = None
     quarantined: int = 0
 
 
@@ -64,7 +66,7 @@ def conditions_of(
     found: dict[AlertKind, list[Condition]] = {kind: [] for kind in WEBHOOK_KINDS}
     if not webhook.enabled:
         if webhook.disabled_reason is not None:
-            found[AlertKind.DISABLED].append(_disabled(webhook, webhook.disabled_reason))
+            found[AlertKind.DISABLED].append(_disabled(webhook, webhook.disabled_reason, policy))
     else:
         if (unavailable := _unavailable(webhook, now, policy)) is not None:
             found[AlertKind.FAILING].append(unavailable)
@@ -141,13 +143,14 @@ def _to_be_disabled(webhook: WebhookSnapshot, since: datetime, health: HealthPol
     )
 
 
-def _disabled(webhook: WebhookSnapshot, reason: str) -> Condition:
-    return Condition(
-        Cause.DISABLED,
-        Severity.CRITICAL,
-        f"{webhook.name} was disabled: {_lower_first(reason)}",
-        {"reason": reason},
-    )
+def _disabled(webhook: WebhookSnapshot, reason: str, policy: AlertPolicy) -> Condition:
+    title = f"{webhook.name} was disabled: {_lower_first(reason)}"
+    evidence: dict[str, Any] = {"reason": reason}
+    until = kept_until(webhook.disabled_at, policy.events_kept_s)
+    if until is not None:
+        title += f" Its events are kept until {until:%d %B, %H:%M} UTC; enable it and ask for a backfill before."
+        evidence |= {"disabled_at": webhook.disabled_at, "events_kept_until": until}
+    return Condition(Cause.DISABLED, Severity.CRITICAL, title, msgspec.to_builtins(evidence))
 
 
 def _quarantined(webhook: WebhookSnapshot) -> Condition:

@@ -11,6 +11,9 @@
 While open, attempts that began before change nothing: a failure adds nothing, and one success is no reason to release
 the whole queue; only the probe decides. The shortest opening lasts as long as the longest attempt, so an attempt that
 settles while half-open is the probe.
+
+A refusal (401, 403, 404) says that the configuration is wrong, so that every delivery would fail: fewer of them open
+the breaker than failures that may pass, and it keeps the refusal as its cause.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from enum import StrEnum
 import msgspec
 
 from monitor.domain.errors import Conflict
-from monitor.domain.vocab import OK_LABEL, Count, Ratio, Seconds
+from monitor.domain.vocab import OK_LABEL, REFUSALS, Count, Ratio, Seconds
 
 MAX_DOUBLINGS = 32
 """Bounds the exponent, so that a webhook that is down for a year cannot overflow a float."""
@@ -66,12 +69,16 @@ TRANSITIONS: dict[tuple[BreakerState, BreakerEvent], BreakerState] = {
 class BreakerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a breaker opens and for how long.
 
-    It opens at ``consecutive`` failures in a row, or when at least ``ratio`` of a full ``window`` of attempts failed.
+    It opens at ``consecutive`` failures in a row, or when at least ``ratio`` of a full ``window`` of attempts failed,
+    or at ``refusals`` in a row. One or two of those may be about their events (a 404 for an order that is unknown): a
+    share of 1 % of them, at 100 attempts a second, would open it every second, or every two minutes; three in a row
+    come every three hours.
     Each failed probe doubles the opening, from ``base_open_s`` to ``cap_open_s``. ``base_open_s`` should not be
     shorter than the longest attempt (30 s); ``probe_lease_s`` covers that attempt and settling it.
     """
 
     consecutive: Count = 5
+    refusals: Count = 3
     ratio: Ratio = 0.5
     window: Count = 20
     base_open_s: Seconds = 30.0
@@ -84,13 +91,16 @@ class Breaker(msgspec.Struct, frozen=True):
 
     ``until`` is null while closed; while open, when the next probe may be sent; while half-open, when the probe's lease
     ends. ``trips`` counts the openings since it was last closed, ``since`` the outcomes, up to the policy's window, so
-    that failures from before a successful probe do not open it again.
+    that failures from before a successful probe do not open it again. ``cause`` is the refusal that opened it, one of
+    ``REFUSALS``, and ``cause_at`` the time of the first opening by it; both are null if failures of all kinds did.
     """
 
     state: BreakerState = BreakerState.CLOSED
     until: datetime | None = None
     trips: int = 0
     since: int = 0
+    cause: str | None = None
+    cause_at: datetime | None = None
 
 
 def concerns_receiver(label: str) -> bool:
@@ -122,6 +132,18 @@ def probe_due(breaker: Breaker, now: datetime) -> Breaker:
     return msgspec.structs.replace(breaker, until=now)
 
 
+def reconfigured(breaker: Breaker, now: datetime) -> Breaker:
+    """
+    Return a breaker that a refusal opened with its first probe due at *now*, any other as it is. Pure and total.
+
+    The configuration was changed, so what was refused says nothing any more. It is not closed: if the change is wrong,
+    one attempt shows it instead of as many as may run at once.
+    """
+    if breaker.cause is None or breaker.state is BreakerState.CLOSED:
+        return breaker
+    return msgspec.structs.replace(breaker, state=BreakerState.OPEN, until=now, trips=1)
+
+
 def start_probe(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
     """
     Record that the probe was leased; another is due only when that lease has run out.
@@ -146,7 +168,9 @@ def release_probe(breaker: Breaker, now: datetime) -> Breaker:
     return msgspec.structs.replace(breaker, until=now)
 
 
-def record_outcome(breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, policy: BreakerPolicy) -> Breaker:
+def record_outcome(
+    breaker: Breaker, recent: Sequence[str], ok: bool, now: datetime, policy: BreakerPolicy, *, label: str | None = None
+) -> Breaker:
     """
     Return the breaker after one attempt settled. Pure and total.
 
@@ -157,6 +181,7 @@ def record_outcome(breaker: Breaker, recent: Sequence[str], ok: bool, now: datet
             the ratio rule to apply.
         ok: whether this attempt succeeded.
         now: aware UTC.
+        label: of this attempt; by default the latest of *recent*.
 
     Returns:
         An equal breaker if nothing changed, so the caller can skip the write.
@@ -164,9 +189,13 @@ def record_outcome(breaker: Breaker, recent: Sequence[str], ok: bool, now: datet
     if breaker.state is BreakerState.OPEN:
         return breaker
     if breaker.state is BreakerState.HALF_OPEN:
-        return _closed() if ok else _opened(breaker, BreakerEvent.PROBE_FAILED, now, policy)
+        shown = label or (recent[-1] if recent else None)
+        return _closed() if ok else _opened(breaker, BreakerEvent.PROBE_FAILED, now, policy, shown)
     since = min(breaker.since + 1, policy.window)
-    if _too_many_failures(recent[-since:], policy):
+    newest = recent[-since:]
+    if _refused(newest, policy):
+        return _opened(breaker, BreakerEvent.TOO_MANY_FAILURES, now, policy, newest[-1])
+    if _too_many_failures(newest, policy):
         return _opened(breaker, BreakerEvent.TOO_MANY_FAILURES, now, policy)
     return msgspec.structs.replace(breaker, since=since)
 
@@ -188,13 +217,24 @@ def _closed() -> Breaker:
     return Breaker(state=transition(BreakerState.HALF_OPEN, BreakerEvent.PROBE_SUCCEEDED))
 
 
-def _opened(breaker: Breaker, signal: BreakerEvent, now: datetime, policy: BreakerPolicy) -> Breaker:
+def _opened(
+    breaker: Breaker, signal: BreakerEvent, now: datetime, policy: BreakerPolicy, label: str | None = None
+) -> Breaker:
     open_s = policy.base_open_s * 2.0 ** min(breaker.trips, MAX_DOUBLINGS)
+    cause = label if label in REFUSALS else None
+    since = breaker.cause_at if breaker.cause == cause else now
     return Breaker(
         state=transition(breaker.state, signal),
         until=now + timedelta(seconds=min(open_s, policy.cap_open_s)),
         trips=breaker.trips + 1,
+        cause=cause,
+        cause_at=since if cause else None,
     )
+
+
+def _refused(outcomes: Sequence[str], policy: BreakerPolicy) -> bool:
+    newest = outcomes[-policy.refusals :]
+    return len(newest) == policy.refusals and all(label in REFUSALS for label in newest)
 
 
 def _too_many_failures(outcomes: Sequence[str], policy: BreakerPolicy) -> bool:

@@ -9,9 +9,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from monitor.domain.delivery.circuit_breaker import Permit, permit
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permit, permit
 from monitor.domain.delivery.lane import Lane, refill_s
 from monitor.domain.delivery.order import BY_KEY
+from monitor.domain.vocab import REFUSALS
 
 
 class HeldReason(StrEnum):
@@ -21,6 +22,7 @@ class HeldReason(StrEnum):
     DISABLED = "disabled"
     PAUSED = "paused"
     CIRCUIT_OPEN = "circuit_open"
+    REFUSED = "refused"
     THROTTLED = "throttled"
     ORDER = "order"
     RELEASE = "release"
@@ -32,13 +34,14 @@ class Held(msgspec.Struct, frozen=True):
     """
     What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver.
 
-    The order holds what is ``behind`` a delivery until that one is finished or steps aside; ``until`` is its next
-    attempt, null while it is due or in flight. At a webhook that is ordered by key, only the deliveries with its
-    ``order_key`` are held.
+    ``detail`` is the cause in one sentence, of a breaker that a refusal opened; null for any other. The order holds
+    what is ``behind`` a delivery until that one is finished or steps aside; ``until`` is its next attempt, null while it is
+    due or in flight. At a webhook that is ordered by key, only the deliveries with its ``order_key`` are held.
     """
 
     reason: HeldReason
     until: datetime | None = None
+    detail: str | None = None
     behind: UUID | UnsetType = UNSET
     order_key: str | UnsetType = UNSET
 
@@ -96,7 +99,8 @@ def held_delivery(
 
 def _behind(lane: Lane, head: Head, now: datetime) -> Held:
     key = head.order_key if lane.ordered is BY_KEY else None
-    return Held(HeldReason.ORDER, head.due_at if head.due_at > now else None, head.id, UNSET if key is None else key)
+    until = head.due_at if head.due_at > now else None
+    return Held(HeldReason.ORDER, until, behind=head.id, order_key=UNSET if key is None else key)
 
 
 def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held | None:
@@ -107,10 +111,21 @@ def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held |
     if paused:
         return Held(HeldReason.PAUSED)
     if permit(lane.breaker, now) is Permit.NONE:
-        return Held(HeldReason.CIRCUIT_OPEN, lane.breaker.until)
+        return _by_breaker(lane.breaker)
     if lane.throttled_until is not None and lane.throttled_until > now:
         return Held(HeldReason.THROTTLED, lane.throttled_until)
     return None
+
+
+def _by_breaker(breaker: Breaker) -> Held:
+    if breaker.cause not in REFUSALS or breaker.cause_at is None or breaker.until is None:
+        return Held(HeldReason.CIRCUIT_OPEN, breaker.until)
+    # In absolute times, so that two reads show the same.
+    following = f"next try at {breaker.until:%H:%M:%S} UTC"
+    if breaker.state is BreakerState.HALF_OPEN:
+        following = "a try is under way"
+    sentence = f"{breaker.cause} since {breaker.cause_at:%d %B, %H:%M} UTC: {REFUSALS[breaker.cause]}; {following}."
+    return Held(HeldReason.REFUSED, breaker.until, sentence)
 
 
 def _without_token(lane: Lane, now: datetime) -> Held | None:

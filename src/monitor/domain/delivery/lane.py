@@ -18,6 +18,7 @@ from monitor.domain.delivery.circuit_breaker import (
     concerns_receiver,
     permit,
     probe_due,
+    reconfigured,
     record_outcome,
     release_probe,
     start_probe,
@@ -169,6 +170,12 @@ def unprobe(lane: Lane, now: datetime) -> Lane:
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
 
 
+def try_again(lane: Lane, now: datetime) -> Lane:
+    """Return *lane* for a webhook with other headers or secrets: a breaker that a refusal opened admits its probe."""
+    breaker = reconfigured(lane.breaker, now)
+    return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
+
+
 def reserve(lane: Lane, taken: int, now: datetime, policy: LanePolicy) -> Lane:
     """Return *lane* after *taken* deliveries, at most its :func:`capacity`, were leased from it."""
     if not taken:
@@ -308,7 +315,8 @@ def _break(lane: Lane, outcome: Outcome, later: tuple[str, ...], now: datetime, 
             return lane
     recent = tuple(filter(concerns_receiver, lane.recent))
     # A probe that got an answer about its event or its rate found the receiver working.
-    breaker = record_outcome(lane.breaker, recent, outcome.ok or not counts, now, policy.breaker)
+    ok = outcome.ok or not counts
+    breaker = record_outcome(lane.breaker, recent, ok, now, policy.breaker, label=outcome.label)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
 
 

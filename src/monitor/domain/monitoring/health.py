@@ -24,7 +24,7 @@ from typing import Literal
 
 import msgspec
 
-from monitor.domain.vocab import OK_LABEL, THROTTLED_LABEL, Count, HealthStatus, Ratio, Seconds
+from monitor.domain.vocab import OK_LABEL, REFUSALS, THROTTLED_LABEL, Count, HealthStatus, Ratio, Seconds
 
 KINDS_SHOWN = 3
 """Error labels that a reason names; the rest is "others"."""
@@ -219,7 +219,8 @@ def _kinds(window: Sequence[str]) -> str:
     counts = Counter(label for label in window if label != OK_LABEL)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     if len(ranked) == 1:
-        return ranked[0][0]
+        (label, _), *_ = ranked
+        return f"{label}, {REFUSALS[label]}" if label in REFUSALS else label
     shown = [f"{label} ({count})" for label, count in ranked[:KINDS_SHOWN]]
     others = sum(count for _, count in ranked[KINDS_SHOWN:])
     return ", ".join([*shown, f"others ({others})"] if others else shown)

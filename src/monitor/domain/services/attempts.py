@@ -147,20 +147,41 @@ class AttemptRecorder:
         It is stored in the attempt log but counts neither for health nor for rollups. Raises ``NotFound``, and
         ``UnreadableRow`` if its secrets do not open.
         """
-        destination = (await self._queries.destinations([webhook_id])).get(webhook_id)
-        if destination is None:
+        _, record, at = await self.send_ping(webhook_id)
+        async with self._unit_of_work() as uow:
+            await uow.attempts.add([record])
+            await uow.audit.add(
+                actor, "webhook.test", f"webhook:{webhook_id}", before=None, after={"outcome": record.outcome.label}
+            )
+            await uow.commit()
+        return attempt_view(record, at, with_exchange=True)
+
+    async def send_ping(self, webhook_id: UUID) -> tuple[int, AttemptRecord, datetime]:
+        """
+        Send a signed test message now and store nothing.
+
+        Returns:
+            The version of the webhook that it was sent with, the attempt to store, and when it began.
+
+        Raises:
+            NotFound: there is no such webhook.
+            UnreadableRow: its secrets do not open.
+        """
+        found = (await self._queries.destinations([webhook_id])).get(webhook_id)
+        if found is None:
             await self._queries.webhook(webhook_id)
             raise UnreadableRow(
                 "The secrets or headers of this webhook cannot be opened here: MONITOR_SECRETS__KEYS lacks their key,"
                 " or another version of Monitor wrote them."
             )
+        version, destination = found
         at = self._clock.now()
         attempt_id = self._clock.new_id(at)
         ping = msgspec.json.encode({"type": PING_TYPE, "webhook_id": webhook_id, "at": at})
-        body = render(destination[1].body_format, PING_TYPE, ping)
+        body = render(destination.body_format, PING_TYPE, ping)
         outcome = await self._sender.send(
             signed_request(
-                destination[1],
+                destination,
                 message_id=str(attempt_id),
                 event_type=PING_TYPE,
                 body=body,
@@ -168,17 +189,11 @@ class AttemptRecorder:
                 sign_v1a=self._sign_v1a,
             )
         )
-        outcome, exchange = SecretMask(destination[1]).kept(outcome)
+        outcome, exchange = SecretMask(destination).kept(outcome)
         record = AttemptRecord(
             id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=PING_TYPE, exchange=exchange
         )
-        async with self._unit_of_work() as uow:
-            await uow.attempts.add([record])
-            await uow.audit.add(
-                actor, "webhook.test", f"webhook:{webhook_id}", before=None, after={"outcome": outcome.label}
-            )
-            await uow.commit()
-        return attempt_view(record, at, with_exchange=True)
+        return version, record, at
 
 
 def attempt_view(record: AttemptRecord, at: datetime, *, with_exchange: bool = False) -> AttemptView:

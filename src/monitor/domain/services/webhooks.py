@@ -13,7 +13,8 @@ from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.held import held_webhook
 from monitor.domain.delivery.job import CancellationParameters, new_job
-from monitor.domain.delivery.lane import Lane, probe_now, reopen, resume, start_over
+from monitor.domain.delivery.lane import Lane, probe_now, reopen, resume, start_over, try_again
+from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH
@@ -29,6 +30,7 @@ from monitor.domain.services.settle import status_changes
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.views.webhooks import SecretView, WebhookView, view_of
 from monitor.domain.vocab import Actor, DeliveryState, SignatureScheme
+from monitor.domain.webhooks.disabled import without_probes
 from monitor.domain.webhooks.registration import (
     NewWebhookSpec,
     WebhookSpec,
@@ -56,12 +58,15 @@ class WebhookCommands:
         clock: Clock,
         key_factory: KeyFactory,
         canonical_url: Callable[[str], str],
+        *,
+        events_kept_s: float = EVENTS_KEPT_S,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._queries = queries
         self._clock = clock
         self._key_factory = key_factory
         self._canonical_url = canonical_url
+        self._events_kept_s = events_kept_s
 
     async def create(
         self, spec: NewWebhookSpec | WebhookSpec, actor: Actor, *, key: str | None = None, body: bytes = b""
@@ -130,7 +135,11 @@ class WebhookCommands:
         Args:
             read: decodes the patched request with its rules. Raises ``Invalid``.
         """
-        return await self._change(webhook_id, lambda old: read(merge_patch(spec_of(old), changes)), actor, require)
+
+        def patched(old: Webhook) -> WebhookSpec:
+            return read(merge_patch(spec_of(old), without_probes(old, changes)))
+
+        return await self._change(webhook_id, patched, actor, require)
 
     async def _change(
         self,
@@ -146,19 +155,21 @@ class WebhookCommands:
             check(spec, known_headers=old.header_names)
             _keep_scheme(old, spec)
             new = reconfigure(old, spec, self._canonical_url(spec.url), uow.now)
-            await uow.webhooks.save(new, stored_headers(spec))
-            if new.url != old.url or (new.enabled and not old.enabled):
-                lanes = await uow.queue.lock_lanes([webhook_id])
-                changed = [reopen(lane) if new.url == old.url else start_over(lane, uow.now) for lane in lanes.values()]
-                await uow.queue.save_lanes(changed)
-                uow.record(*status_changes(lanes, changed, uow.now))
+            headers = stored_headers(spec)
+            await uow.webhooks.save(new, headers)
+            if new.url != old.url:
+                await _change_lane(uow, webhook_id, lambda lane: start_over(lane, uow.now))
+            elif new.enabled and not old.enabled:
+                await _change_lane(uow, webhook_id, reopen)
+            elif headers != dict.fromkeys(old.header_names):
+                await _change_lane(uow, webhook_id, lambda lane: try_again(lane, uow.now))
             was = (old.ordered, old.skip_after)
             if new.ordered is not False and new.skip_after is not None and (new.ordered, new.skip_after) != was:
                 # What is stuck now is the reason for the change, and its next attempt may be a day away.
                 await uow.queue.step_aside(webhook_id, new.skip_after)
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
             uow.record(WebhookUpdated(webhook_id))
-            written = await _written(uow, new)
+            written = await self._written(uow, new)
             await uow.commit()
         return await read_back(self._queries.webhook(webhook_id), written)
 
@@ -213,6 +224,7 @@ class WebhookCommands:
             if overlap_s and await uow.webhooks.count_secrets(webhook_id) >= MAX_SECRETS:
                 raise Conflict(f"{MAX_SECRETS} secrets sign already; wait until one expires, or set overlap_s to 0.")
             expires_at = await uow.webhooks.rotate_secret(webhook_id, secret, overlap_s=overlap_s)
+            await _change_lane(uow, webhook_id, lambda lane: try_again(lane, uow.now))
             after = {"previous_expires_at": expires_at}
             await uow.audit.add(actor, "webhook.rotate_secret", _target(webhook_id), before=None, after=after)
             uow.record(WebhookUpdated(webhook_id))
@@ -227,7 +239,7 @@ class WebhookCommands:
             await uow.webhooks.set_paused(webhook_id, True)
             await uow.audit.add(actor, "webhook.pause", _target(webhook_id), before=None, after=None)
             uow.record(WebhookUpdated(webhook_id))
-            written = await _written(uow, await uow.webhooks.get(webhook_id))
+            written = await self._written(uow, await uow.webhooks.get(webhook_id))
             await uow.commit()
         return await read_back(self._queries.webhook(webhook_id), written)
 
@@ -242,7 +254,7 @@ class WebhookCommands:
                 await uow.queue.wake([webhook_id])
                 await uow.audit.add(actor, "webhook.resume", _target(webhook_id), before=None, after=None)
                 uow.record(WebhookUpdated(webhook_id))
-                written = await _written(uow, await uow.webhooks.get(webhook_id))
+                written = await self._written(uow, await uow.webhooks.get(webhook_id))
                 await uow.commit()
                 return await read_back(self._queries.webhook(webhook_id), written)
         return await self._queries.webhook(webhook_id)
@@ -265,8 +277,7 @@ class WebhookCommands:
             if not await uow.queue.has_event(delivery_id):
                 raise Conflict("The event of this delivery is past its retention; there is nothing left to send.")
             await uow.queue.requeue(delivery_id)
-            lanes = await uow.queue.lock_lanes([webhook_id])
-            await uow.queue.save_lanes([probe_now(lane, uow.now) for lane in lanes.values()])
+            await _change_lane(uow, webhook_id, lambda lane: probe_now(lane, uow.now))
             await self._audit_delivery(uow, actor, "delivery.retry", delivery_id, state)
             await uow.commit()
         written = replace(before, state=DeliveryState.PENDING, due_at=uow.now, finished_at=None)
@@ -291,6 +302,12 @@ class WebhookCommands:
         written = replace(before, state=DeliveryState.CANCELLED, due_at=None, finished_at=uow.now)
         return await read_back(self._queries.delivery(delivery_id), written)
 
+    async def _written(self, uow: UnitOfWork, webhook: Webhook) -> WebhookView:
+        """Return the view of *webhook* as it is about to be committed."""
+        lane = (await uow.queue.lock_lanes([webhook.id])).get(webhook.id, Lane(webhook_id=webhook.id))
+        held = held_webhook(lane, enabled=webhook.enabled, paused=webhook.paused_at is not None, now=uow.now)
+        return view_of(webhook, lane.health, events_kept_s=self._events_kept_s, held=held)
+
     @staticmethod
     async def _audit_delivery(
         uow: UnitOfWork, actor: Actor, action: str, delivery_id: UUID, state: DeliveryState
@@ -298,11 +315,11 @@ class WebhookCommands:
         await uow.audit.add(actor, action, f"delivery:{delivery_id}", before={"state": state}, after=None)
 
 
-async def _written(uow: UnitOfWork, webhook: Webhook) -> WebhookView:
-    """Return the view of *webhook* as it is about to be committed."""
-    lane = (await uow.queue.lock_lanes([webhook.id])).get(webhook.id, Lane(webhook_id=webhook.id))
-    held = held_webhook(lane, enabled=webhook.enabled, paused=webhook.paused_at is not None, now=uow.now)
-    return view_of(webhook, lane.health, held=held)
+async def _change_lane(uow: UnitOfWork, webhook_id: UUID, change: Callable[[Lane], Lane]) -> None:
+    lanes = await uow.queue.lock_lanes([webhook_id])
+    changed = [change(lane) for lane in lanes.values()]
+    await uow.queue.save_lanes(changed)
+    uow.record(*status_changes(lanes, changed, uow.now))
 
 
 def _keep_scheme(old: Webhook, spec: WebhookSpec) -> None:

@@ -16,9 +16,11 @@ from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.delivery.held import Held
 from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.monitoring.health import Health
-from monitor.domain.vocab import BodyFormat, HealthStatus, SignatureScheme
+from monitor.domain.vocab import BodyFormat, HealthStatus, Reenable, SignatureScheme
+from monitor.domain.webhooks.disabled import Disabled, disabled_details
 from monitor.domain.webhooks.webhook import MASK, Webhook
 
 
@@ -42,7 +44,7 @@ class LastHour(msgspec.Struct, frozen=True):
 class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """
     One webhook. ``headers`` shows names only, each value as ``***``; ``last_hour`` is set in lists. ``held`` is what
-    keeps its due deliveries from being sent; null if nothing does.
+    keeps its due deliveries from being sent; null if nothing does. ``disabled`` is set while Monitor has it disabled.
 
     Details add ``signals``, the detection state of each signal (``learning``, ``normal`` or ``open``), and ``normal``,
     the normal range of the webhook.
@@ -56,6 +58,7 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     labels: dict[str, str]
     headers: dict[str, str]
     enabled: bool
+    reenable: Reenable
     disabled_reason: str | None
     paused_at: datetime | None
     timeout_s: float
@@ -71,15 +74,23 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     created_at: datetime
     updated_at: datetime
     held: Held | None = None
+    disabled: Disabled | None = None
     last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
     signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     normal: NormalBand | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def view_of(webhook: Webhook, health: Health, **members: Any) -> WebhookView:
+def view_of(webhook: Webhook, health: Health, *, events_kept_s: float = EVENTS_KEPT_S, **members: Any) -> WebhookView:
     """Return the view of *webhook* as it is configured, with *members* of the details."""
     shown = {
+        "disabled": disabled_details(
+            webhook.disabled_reason,
+            webhook.disabled_at,
+            webhook.probe_at,
+            enabled=webhook.enabled,
+            events_kept_s=events_kept_s,
+        ),
         "headers": dict.fromkeys(webhook.header_names, MASK),
         "health": HealthView(health.status, health.reason, health.failure_probability, health.changed_at),
     }

@@ -16,7 +16,8 @@ from monitor.domain.delivery.order import Order, SkipAfter
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import MAX_ATTEMPTS, MAX_RETRY_S, RetryPolicy
 from monitor.domain.errors import FieldError, Invalid
-from monitor.domain.vocab import BodyFormat, SignatureScheme
+from monitor.domain.vocab import BodyFormat, Reenable, SignatureScheme
+from monitor.domain.webhooks.disabled import enabled_by_user, keep_disabled
 from monitor.domain.webhooks.webhook import MASK, RESERVED_HEADERS, Webhook
 
 MAX_LABELS = 32
@@ -49,6 +50,10 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     labels: Annotated[Labels, Meta(extra_json_schema={"maxProperties": MAX_LABELS})] = {}
     headers: Annotated[dict[str, str], Meta(extra_json_schema=_HEADERS)] = {}
     enabled: bool = True
+    reenable: Annotated[
+        Reenable,
+        Meta(description="After Monitor disabled the webhook: `probe` sends signed pings, and a 2xx enables it again."),
+    ] = Reenable.NEVER
     timeout_s: Annotated[float, Meta(ge=1, le=30, description="Bounds one whole attempt, in seconds.")] = 15.0
     retry: RetryPolicy = RetryPolicy()
     max_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 10
@@ -128,9 +133,9 @@ def register(spec: WebhookSpec, id_: UUID, url: str, now: datetime) -> Webhook:
 
 
 def reconfigure(webhook: Webhook, spec: WebhookSpec, url: str, now: datetime) -> Webhook:
-    """Return *webhook* configured by *spec*, with the next version. Enabling it clears ``disabled_reason``."""
+    """Return *webhook* configured by *spec*, with the next version. Enabling it clears why it was disabled."""
     changed = msgspec.structs.replace(webhook, updated_at=now, version=webhook.version + 1, **_configured(spec, url))
-    return msgspec.structs.replace(changed, disabled_reason=None) if spec.enabled else changed
+    return enabled_by_user(changed) if spec.enabled else keep_disabled(webhook, changed, now)
 
 
 def stored_headers(spec: WebhookSpec) -> dict[str, str | None]:

@@ -10,7 +10,7 @@ import msgspec
 from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
-from monitor.domain.vocab import BodyFormat, SignatureScheme
+from monitor.domain.vocab import BodyFormat, Reenable, SignatureScheme
 
 MASK = "***"
 """Replaces the value of a destination header in responses; in a request it keeps the stored value."""
@@ -26,7 +26,12 @@ RESERVED_HEADERS = frozenset(
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """Configuration of one destination. Secrets and header values are stored apart, encrypted."""
+    """
+    Configuration of one destination. Secrets and header values are stored apart, encrypted.
+
+    ``disabled_reason`` and ``disabled_at`` are set while Monitor has it disabled, ``probe_at`` while the next of its
+    probes is due, after ``probes`` of them.
+    """
 
     id: UUID
     name: str
@@ -37,6 +42,10 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     header_names: tuple[str, ...] = ()
     enabled: bool = True
     disabled_reason: str | None = None
+    disabled_at: datetime | None = None
+    reenable: Reenable = Reenable.NEVER
+    probe_at: datetime | None = None
+    probes: int = 0
     paused_at: datetime | None = None
     timeout_s: float = 15.0
     retry: RetryPolicy = RetryPolicy()

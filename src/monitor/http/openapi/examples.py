@@ -58,9 +58,11 @@ from monitor.domain.vocab import (
     FanOutState,
     HealthStatus,
     Page,
+    Reenable,
     Severity,
     SignatureScheme,
 )
+from monitor.domain.webhooks.disabled import Disabled
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(hours=2)
@@ -87,6 +89,7 @@ WEBHOOK = WebhookView(
     labels={"team": "shipping"},
     headers={"X-Tenant": "***"},
     enabled=True,
+    reenable=Reenable.PROBE,
     disabled_reason=None,
     paused_at=None,
     timeout_s=15.0,
@@ -113,6 +116,16 @@ DETAILS = msgspec.structs.replace(
         "no_data": "learning",
     },
     normal=NormalBand(0.004, 120.0, 90.0, 160.0, 210.0),
+)
+DISABLED = msgspec.structs.replace(
+    WEBHOOK,
+    enabled=False,
+    disabled_reason="The receiver answered 410 Gone.",
+    held=Held(HeldReason.DISABLED),
+    disabled=Disabled(
+        "The receiver answered 410 Gone.", EARLIER, EARLIER + timedelta(days=30), EARLIER + timedelta(hours=3)
+    ),
+    last_hour=LAST_HOUR,
 )
 EVENT = EventView(
     id=EVENT_ID,
@@ -163,12 +176,16 @@ DELIVERY = DeliveryView(
     attempts=1,
     in_flight=False,
     due_at=NOW,
-    last_status_code=503,
-    last_error="503",
+    last_status_code=401,
+    last_error="status",
     created_at=EARLIER,
     finished_at=None,
     order_key="customer-17",
-    held=Held(HeldReason.ORDER, NOW, UUID("019cad3b-1c00-7d91-a2b1-6c7d8e9fa0bb"), "customer-17"),
+    held=Held(
+        HeldReason.REFUSED,
+        NOW,
+        "401 since 02 March, 10:00 UTC: the receiver refuses the credentials; next try at 12:00:00 UTC.",
+    ),
 )
 EVIDENCE = Evidence(observed=0.3, expected=0.004, n=20, window_s=300.0, p_value=3.1e-9)
 ALERT = AlertView(
@@ -317,7 +334,7 @@ RESPONSES: Mapping[Any, object] = {
     DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,
-    Page[WebhookView]: Page([msgspec.structs.replace(WEBHOOK, last_hour=LAST_HOUR)], CURSOR),
+    Page[WebhookView]: Page([msgspec.structs.replace(WEBHOOK, last_hour=LAST_HOUR), DISABLED], CURSOR),
     Page[EventView]: Page([EVENT], CURSOR),
     Page[DeliveryView]: Page([DELIVERY], CURSOR),
     Page[AttemptView]: Page([ATTEMPT], CURSOR),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from msgspec import UNSET, Raw, UnsetType, convert, structs
+from msgspec import UNSET, Raw, UnsetType, structs
 
 from monitor.domain.alerts.evaluation import NormalBand, normal_band
 from monitor.domain.anomaly.model import Signal
@@ -23,10 +23,9 @@ from monitor.domain.services.attempts import attempt_view
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
-from monitor.domain.views.webhooks import HealthView, LastHour, WebhookView
+from monitor.domain.views.webhooks import LastHour, WebhookView, view_of
 from monitor.domain.vocab import DeliveryState, FanOutState
 from monitor.domain.webhooks.destination import Destination
-from monitor.domain.webhooks.webhook import MASK
 from tests.fakes.postgres.database import (
     FakeDatabase,
     FinishedDelivery,
@@ -194,18 +193,15 @@ class FakeQueries:
         row = self._tables.webhooks.get(webhook_id)
         if row is None or row.deleted_at is not None:
             raise NotFound("There is no webhook with this id.")
-        members = structs.asdict(row.webhook) | {
-            "headers": dict.fromkeys(row.webhook.header_names, MASK),
-            "health": HealthView(*structs.astuple(self._tables.lanes[webhook_id].health)),
-            "held": held_webhook(
-                self._lane(row),
-                enabled=row.webhook.enabled,
-                paused=row.webhook.paused_at is not None,
-                now=self._database.clock.now(),
-                head=self._waiting_head(row),
-            ),
-        }
-        return structs.replace(convert(members, WebhookView), last_hour=last_hour)
+        held = held_webhook(
+            self._lane(row),
+            enabled=row.webhook.enabled,
+            paused=row.webhook.paused_at is not None,
+            now=self._database.clock.now(),
+            head=self._waiting_head(row),
+        )
+        view = view_of(row.webhook, self._tables.lanes[webhook_id].health, held=held)
+        return structs.replace(view, last_hour=last_hour)
 
     def _minutes_of_last_hour(self, webhook_id: UUID) -> list[Rollup]:
         since = self._database.clock.now() - HOUR

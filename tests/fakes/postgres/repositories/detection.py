@@ -82,6 +82,7 @@ class FakeDetectionStore:
                 failing_since=lane.failing_since,
                 enabled=webhook.enabled,
                 disabled_reason=webhook.disabled_reason,
+                disabled_at=webhook.disabled_at,
                 quarantined=self._quarantined(webhook_id),
             ),
             deleted=row.deleted_at is not None,

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.errors import NotFound
+from monitor.domain.vocab import Reenable
+from monitor.domain.webhooks.disabled import is_probed, probe_after
 from monitor.domain.webhooks.webhook import Webhook
 from tests.fakes.postgres.database import Secret, StoredWebhook, Tables
 
@@ -43,7 +45,11 @@ class FakeWebhookRepository:
     async def remove(self, webhook_id: UUID) -> None:
         row = self._row(webhook_id)
         self._tables.webhooks[webhook_id] = replace(
-            row, webhook=replace(row.webhook, enabled=False), headers={}, secrets=(), deleted_at=self._now
+            row,
+            webhook=replace(row.webhook, enabled=False, probe_at=None),
+            headers={},
+            secrets=(),
+            deleted_at=self._now,
         )
         self._evaluate_soon(webhook_id)
 
@@ -68,9 +74,24 @@ class FakeWebhookRepository:
         if row is None:
             return
         if row.webhook.enabled:
-            disabled = replace(self._next_version(row.webhook), enabled=False, disabled_reason=reason)
+            disabled = replace(
+                self._next_version(row.webhook),
+                enabled=False,
+                disabled_reason=reason,
+                disabled_at=self._now,
+                probe_at=probe_after(row.webhook.probes, self._now) if row.webhook.reenable is Reenable.PROBE else None,
+            )
             self._tables.webhooks[webhook_id] = replace(row, webhook=disabled)
         self._evaluate_soon(webhook_id)
+
+    async def due_probes(self, limit: int) -> dict[UUID, int]:
+        alive = [row.webhook for row in self._tables.webhooks.values() if row.deleted_at is None]
+        due = [(one.probe_at, one) for one in alive if one.probe_at and one.probe_at <= self._now and is_probed(one)]
+        return {one.id: one.probes for _, one in sorted(due, key=lambda pair: pair[0])[:limit]}
+
+    async def schedule_probe(self, webhook_id: UUID, at: datetime, probes: int) -> None:
+        row = self._row(webhook_id)
+        self._tables.webhooks[webhook_id] = replace(row, webhook=replace(row.webhook, probe_at=at, probes=probes))
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
         row = self._row(webhook_id)

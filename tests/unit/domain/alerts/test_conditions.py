@@ -134,6 +134,20 @@ def test_being_disabled_replaces_the_other_conditions() -> None:
     assert condition.evidence == {"reason": "The receiver answered 410 Gone."}
 
 
+def test_being_disabled_says_until_when_its_events_are_kept() -> None:
+    found_ = found(enabled=False, disabled_reason="Gone.", disabled_at=NOW)
+    (condition,) = found_[AlertKind.DISABLED]
+    assert condition.title == (
+        "Orders was disabled: gone. Its events are kept until 31 March, 12:00 UTC; enable it and ask for a backfill"
+        " before."
+    )
+    assert condition.evidence == {
+        "reason": "Gone.",
+        "disabled_at": "2026-03-01T12:00:00Z",
+        "events_kept_until": "2026-03-31T12:00:00Z",
+    }
+
+
 def test_a_webhook_disabled_by_a_user_has_no_condition() -> None:
     assert found(health=unavailable(ago(days=5)), enabled=False) == {}
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec.structs import replace
 
 from monitor.domain.delivery.circuit_breaker import (
     TRANSITIONS,
@@ -19,6 +20,7 @@ from monitor.domain.delivery.circuit_breaker import (
     Permit,
     concerns_receiver,
     permit,
+    reconfigured,
     record_outcome,
     release_probe,
     start_probe,
@@ -105,6 +107,64 @@ def test_a_result_that_was_under_way_when_it_opened_changes_nothing(attempt: str
 def test_a_steady_webhook_settles_into_an_unchanging_breaker() -> None:
     steady = settle("." * POLICY.window)
     assert settle(".", steady, ("ok",) * POLICY.window) == steady
+
+
+def refuse(labels: str, breaker: Breaker = Breaker(), *, now: datetime = NOW) -> Breaker:  # noqa: B008
+    """Settle attempts with these labels, in order."""
+    recent: tuple[str, ...] = ()
+    for label in labels.split():
+        recent = (*recent, label)
+        breaker = record_outcome(breaker, recent, label == "ok", now, POLICY)
+    return breaker
+
+
+@pytest.mark.parametrize(
+    ("labels", "cause"),
+    [
+        ("401 401 401", "401"),
+        ("401 403 404", "404"),
+        ("ok 500 404 404 404", "404"),
+        ("500 500 500 500 500", None),
+        ("500 500 500 401 401", None),
+    ],
+)
+def test_it_opens_at_three_refusals_in_a_row_and_keeps_their_cause(labels: str, cause: str | None) -> None:
+    opened = refuse(labels)
+    assert (opened.state, opened.until) == (BreakerState.OPEN, NOW + seconds(30))
+    assert (opened.cause, opened.cause_at) == (cause, NOW if cause else None)
+
+
+@pytest.mark.parametrize("labels", ["401 401", "401 401 ok 401 401", "401 500 401 500", "503 503 503", "408 410 408"])
+def test_fewer_refusals_or_failures_that_may_pass_leave_it_closed(labels: str) -> None:
+    assert refuse(labels).state is BreakerState.CLOSED
+
+
+def test_the_cause_follows_the_probes() -> None:
+    later = NOW + seconds(60)
+    half_open = start_probe(refuse("401 401 401"), later, POLICY)
+    again = refuse("401", half_open, now=later)
+    assert (again.cause, again.cause_at, again.until) == ("401", NOW, later + seconds(60))
+    other = refuse("404", half_open, now=later)
+    assert (other.cause, other.cause_at) == ("404", later)
+    failed = refuse("500", half_open, now=later)
+    assert (failed.state, failed.cause, failed.cause_at) == (BreakerState.OPEN, None, None)
+    assert refuse("ok", half_open, now=later) == Breaker()
+
+
+def test_another_configuration_is_tried_at_once_if_the_former_was_refused() -> None:
+    refused = refuse("401 401 401")
+    assert permit(reconfigured(refused, NOW), NOW) is Permit.PROBE
+    # Also beside the probe of the former configuration, which counts for nothing any more.
+    half_open = start_probe(replace(refused, trips=9), NOW + seconds(30), POLICY)
+    tried = reconfigured(half_open, NOW + seconds(31))
+    assert permit(tried, NOW + seconds(31)) is Permit.PROBE
+    probe = start_probe(tried, NOW + seconds(31), POLICY)
+    assert refuse("401", probe, now=NOW).until == NOW + seconds(60)
+
+
+@pytest.mark.parametrize("breaker", [Breaker(), refuse("401 401"), tripped(), refuse("500 " * 5)])
+def test_another_configuration_changes_no_breaker_that_others_opened(breaker: Breaker) -> None:
+    assert reconfigured(breaker, NOW) == breaker
 
 
 def test_only_one_worker_gets_the_probe() -> None:

@@ -58,6 +58,41 @@ def test_a_due_delivery_is_held_by_its_lane(lane: Lane, expected: Held | None) -
     assert hold(lane) == expected
 
 
+SINCE = NOW - timedelta(minutes=88)
+
+
+@pytest.mark.parametrize(
+    ("state", "cause", "detail"),
+    [
+        (
+            BreakerState.OPEN,
+            "401",
+            "401 since 01 March, 10:32 UTC: the receiver refuses the credentials; next try at 12:00:30 UTC.",
+        ),
+        (
+            BreakerState.HALF_OPEN,
+            "403",
+            "403 since 01 March, 10:32 UTC: the receiver forbids the requests; a try is under way.",
+        ),
+        (
+            BreakerState.OPEN,
+            "404",
+            "404 since 01 March, 10:32 UTC: the receiver has nothing at this URL; next try at 12:00:30 UTC.",
+        ),
+    ],
+)
+def test_a_refusal_holds_with_its_cause_in_words(state: BreakerState, cause: str, detail: str) -> None:
+    lane = replace(LANE, breaker=Breaker(state, SOON, 1, cause=cause, cause_at=SINCE))
+    assert hold(lane) == Held(HeldReason.REFUSED, SOON, detail)
+    assert held_webhook(lane, enabled=True, paused=False, now=NOW) == Held(HeldReason.REFUSED, SOON, detail)
+    assert hold(lane, due_at=LATER) is None
+
+
+def test_a_cause_of_another_version_holds_as_an_open_breaker() -> None:
+    lane = replace(LANE, breaker=Breaker(BreakerState.OPEN, SOON, 1, cause="451", cause_at=SINCE))
+    assert hold(lane) == Held(HeldReason.CIRCUIT_OPEN, SOON)
+
+
 def test_a_user_holds_more_than_a_lane() -> None:
     assert hold(OPEN, paused=True) == Held(HeldReason.PAUSED)
     assert hold(OPEN, paused=True, enabled=False) == Held(HeldReason.DISABLED)
@@ -73,23 +108,25 @@ def test_what_is_not_due_is_held_only_beyond_its_due_time() -> None:
 
 def test_an_ordered_webhook_holds_all_but_its_head() -> None:
     assert hold(ORDERED, head=Head(SELF, NOW)) is None
-    assert hold(ORDERED, head=Head(HEAD, LATER)) == Held(HeldReason.ORDER, LATER, HEAD)
-    assert hold(ORDERED, head=Head(HEAD, NOW)) == Held(HeldReason.ORDER, None, HEAD)
+    assert hold(ORDERED, head=Head(HEAD, LATER)) == Held(HeldReason.ORDER, LATER, behind=HEAD)
+    assert hold(ORDERED, head=Head(HEAD, NOW)) == Held(HeldReason.ORDER, None, behind=HEAD)
 
 
 def test_a_webhook_that_is_ordered_by_key_holds_what_is_behind_the_head_of_a_key() -> None:
     by_key = replace(LANE, ordered="key", in_flight=1)
     assert hold(by_key) is None
     assert hold(by_key, head=Head(SELF, NOW, "a")) is None
-    assert hold(by_key, head=Head(HEAD, LATER, "a")) == Held(HeldReason.ORDER, LATER, HEAD, "a")
+    assert hold(by_key, head=Head(HEAD, LATER, "a")) == Held(HeldReason.ORDER, LATER, behind=HEAD, order_key="a")
     assert hold(replace(by_key, in_flight=2)) == Held(HeldReason.CONCURRENCY)
     # The key of an event means nothing to a webhook that orders all of them.
-    assert hold(ORDERED, head=Head(HEAD, LATER, "a")) == Held(HeldReason.ORDER, LATER, HEAD)
+    assert hold(ORDERED, head=Head(HEAD, LATER, "a")) == Held(HeldReason.ORDER, LATER, behind=HEAD)
 
 
 def test_a_webhook_shows_the_head_that_holds_the_others() -> None:
     head = Head(HEAD, LATER)
-    assert held_webhook(ORDERED, enabled=True, paused=False, now=NOW, head=head) == Held(HeldReason.ORDER, LATER, HEAD)
+    assert held_webhook(ORDERED, enabled=True, paused=False, now=NOW, head=head) == Held(
+        HeldReason.ORDER, LATER, behind=HEAD
+    )
     paused = held_webhook(ORDERED, enabled=True, paused=True, now=NOW, head=head)
     assert paused == Held(HeldReason.PAUSED)
 

@@ -311,6 +311,28 @@ async def test_a_delivery_whose_event_was_dropped_cannot_be_retried(
         await registry.retry_delivery(delivery_id, samples.ACTOR)
 
 
+@pytest.mark.parametrize(
+    ("patch", "due"),
+    [
+        ({"headers": {"X-Team": "red"}}, True),
+        ({"headers": {"X-Other": "blue"}}, True),
+        ({"headers": {"X-Team": "***"}, "name": "Other"}, False),
+        (None, True),
+    ],
+)
+async def test_other_headers_or_secrets_are_tried_at_once_where_the_former_were_refused(
+    registry: WebhookCommands, database: FakeDatabase, webhook_id: UUID, patch: dict[str, object] | None, due: bool
+) -> None:
+    refused = Breaker(BreakerState.OPEN, START + timedelta(minutes=9), 4, cause="401", cause_at=START)
+    database.tables.lanes[webhook_id] = msgspec.structs.replace(database.tables.lanes[webhook_id], breaker=refused)
+    if patch is None:
+        await registry.rotate_secret(webhook_id, samples.ACTOR)
+    else:
+        await registry.patch(webhook_id, patch, samples.ACTOR, require=any_version, read=as_spec)
+    tried = msgspec.structs.replace(refused, until=START, trips=1)
+    assert database.tables.lanes[webhook_id].breaker == (tried if due else refused)
+
+
 async def test_a_retry_makes_the_probe_of_an_open_breaker_due(
     registry: WebhookCommands, webhook_id: UUID, delivery_id: UUID, database: FakeDatabase
 ) -> None:

@@ -119,6 +119,7 @@ def test_a_webhook_replaced_by_its_own_description_only_moves_on(webhook: Webhoo
         event_types=tuple(dict.fromkeys(webhook.event_types)),
         header_names=tuple(dict.fromkeys(webhook.header_names)),
         disabled_reason=None if webhook.enabled else webhook.disabled_reason,
+        disabled_at=None if webhook.enabled else webhook.disabled_at,
     )
     assert again == expected
 

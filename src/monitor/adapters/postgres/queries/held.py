@@ -19,8 +19,8 @@ from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.vocab import DeliveryState
 
 HELD_COLUMNS = """
-    l.breaker_state, l.breaker_until, l.throttled_until, l.tokens, l.tokens_at, now() AS read_at,
-    head.id AS head_id, head.due_at AS head_due_at, head.order_key AS head_key
+    l.breaker_state, l.breaker_until, l.breaker_cause, l.breaker_cause_at, l.throttled_until, l.tokens, l.tokens_at,
+    now() AS read_at, head.id AS head_id, head.due_at AS head_due_at, head.order_key AS head_key
 """
 """Columns of a webhook's lane that :func:`held_of` reads, beside those of the webhook, from ``HELD_FROM``."""
 
@@ -115,7 +115,12 @@ def held_of(row: asyncpg.Record) -> Held | None:
     """Return what holds the webhook of *row*, with its ``HELD_COLUMNS``."""
     lane = Lane(
         webhook_id=row["id"],
-        breaker=Breaker(BreakerState(row["breaker_state"]), row["breaker_until"]),
+        breaker=Breaker(
+            BreakerState(row["breaker_state"]),
+            row["breaker_until"],
+            cause=row["breaker_cause"],
+            cause_at=row["breaker_cause_at"],
+        ),
         throttled_until=row["throttled_until"],
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -27,6 +28,7 @@ from monitor.adapters.postgres.sql import Where
 from monitor.adapters.secret_box import SecretBox
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.exchange import StoredExchange
+from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.errors import NotFound
 from monitor.domain.ports.queries.resources import AttemptFilter, DeliveryFilter, WebhookFilter
 from monitor.domain.views.audit import AuditView
@@ -57,15 +59,18 @@ _ATTEMPT_LIMIT = 200
 class PostgresQueries:
     """See :class:`monitor.domain.ports.queries.resources.Queries`."""
 
-    def __init__(self, database: Database, secret_box: SecretBox) -> None:
+    def __init__(self, database: Database, secret_box: SecretBox, *, events_kept_s: float = EVENTS_KEPT_S) -> None:
+        """*events_kept_s* is the retention of events."""
         self._db = database
+        self._events_kept_s = events_kept_s
         self._secret_box = secret_box
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
         row = await self._db.fetchrow(EVALUATED_WEBHOOK, webhook_id)
         if row is None:
             raise NotFound(NO_WEBHOOK)
-        return self._db.rows.one(row, evaluated_webhook_view, "webhooks")
+        read = partial(evaluated_webhook_view, events_kept_s=self._events_kept_s)
+        return self._db.rows.one(row, read, "webhooks")
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         condition = Where("w.deleted_at IS NULL")
@@ -87,7 +92,8 @@ class PostgresQueries:
         async def fetch(where: Where) -> list[asyncpg.Record]:
             return await self._db.fetch(f"{_WEBHOOK} {where} ORDER BY w.id DESC LIMIT {limit}", *where.args)
 
-        found = await list_rows(self._db, condition, fetch, webhook_view, "webhooks", limit, id_column="w.id")
+        read = partial(webhook_view, events_kept_s=self._events_kept_s)
+        found = await list_rows(self._db, condition, fetch, read, "webhooks", limit, id_column="w.id")
         hours = await last_hours(self._db, [view.id for view in found])
         return [msgspec.structs.replace(view, last_hour=hours[view.id]) for view in found]
 

@@ -17,21 +17,31 @@ from monitor.domain.delivery.outcome import Phases
 from monitor.domain.ids import id_time
 from monitor.domain.views.deliveries import AttemptView, DeliveryView
 from monitor.domain.views.webhooks import HealthView, WebhookView
+from monitor.domain.webhooks.disabled import disabled_details
 from monitor.domain.webhooks.webhook import MASK
 
 
-def webhook_view(row: asyncpg.Record, **members: Any) -> WebhookView:
+def webhook_view(row: asyncpg.Record, *, events_kept_s: float, **members: Any) -> WebhookView:
+    """Read a webhook; *events_kept_s* is the retention of events."""
     headers = dict.fromkeys(row["header_names"], MASK)
     health = health_of(row, HealthView)
     members |= {"headers": headers, "health": health, "held": held_of(row), "ordered": order_of(row)}
+    members["disabled"] = disabled_details(
+        row["disabled_reason"],
+        row["disabled_at"],
+        row["probe_at"],
+        enabled=row["enabled"],
+        events_kept_s=events_kept_s,
+    )
     return from_row(row, WebhookView, "labels", "retry", "rate_limit", **members)
 
 
-def evaluated_webhook_view(row: asyncpg.Record) -> WebhookView:
+def evaluated_webhook_view(row: asyncpg.Record, *, events_kept_s: float) -> WebhookView:
     """Read a webhook with its signals and baselines; before the first evaluation every signal is ``learning``."""
     signals = from_jsonb(row["signals"], dict[str, str]) if row["signals"] else None
     return webhook_view(
         row,
+        events_kept_s=events_kept_s,
         signals=signals or dict.fromkeys(Signal, "learning"),
         normal=from_jsonb(row["normal"], NormalBand) if row["normal"] else NormalBand(),
     )

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 DUE = """
 SELECT l.webhook_id, l.unevaluated, l.failing_since, l.health_status, l.health_reason, l.failure_probability,
-       l.health_changed_at, l.breaker_state, w.name, w.labels, w.enabled, w.disabled_reason, w.paused_at,
+       l.health_changed_at, l.breaker_state, w.name, w.labels, w.enabled, w.disabled_reason, w.disabled_at, w.paused_at,
        coalesce(l.throttled_until > now(), false) AS throttled, w.deleted_at, b.baselines, b.evaluated_at
 FROM webhook_lanes l
 JOIN webhooks w ON w.id = l.webhook_id
@@ -197,6 +197,7 @@ def _evaluation_input(row: asyncpg.Record, quarantined: int) -> EvaluationInput:
             failing_since=row["failing_since"],
             enabled=row["enabled"],
             disabled_reason=row["disabled_reason"],
+            disabled_at=row["disabled_at"],
             quarantined=quarantined,
         ),
         deleted=row["deleted_at"] is not None,

@@ -19,6 +19,8 @@ from monitor.adapters.secret_box import SecretBox
 from monitor.domain.errors import NotFound
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH
 from monitor.domain.ports.clock import Clock
+from monitor.domain.vocab import Reenable
+from monitor.domain.webhooks.disabled import probe_after
 from monitor.domain.webhooks.webhook import Webhook
 
 NO_WEBHOOK = "There is no webhook with this id."
@@ -28,6 +30,13 @@ LOCK: Any = {"key_share": True}
 
 KEPT = ("id", "created_at", "header_names")
 """Columns that saving a webhook leaves alone."""
+
+
+DUE_PROBES = """
+SELECT id, probes FROM webhooks
+WHERE probe_at <= now() AND reenable = 'probe' AND NOT enabled AND disabled_reason IS NOT NULL AND deleted_at IS NULL
+ORDER BY probe_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
+"""
 
 
 class Webhooks(SQLAlchemyAsyncRepository[WebhookRow]):
@@ -99,6 +108,7 @@ class PostgresWebhookRepository:
         row.deleted_at = self._now
         row.enabled = False
         row.headers_sealed = None
+        row.probe_at = None
         await self._webhooks.update(row)
         await self._secrets.delete_where(SecretRow.webhook_id == webhook_id)
         await self._evaluate_soon(webhook_id)
@@ -126,7 +136,17 @@ class PostgresWebhookRepository:
         if row is not None:
             row.enabled = False
             row.disabled_reason = reason
+            row.disabled_at = self._now
+            row.probe_at = probe_after(row.probes, self._now) if row.reenable == Reenable.PROBE else None
             await self._change(row)
+
+    async def due_probes(self, limit: int) -> dict[UUID, int]:
+        return {row["id"]: row["probes"] for row in await self._raw.fetch(DUE_PROBES, limit)}
+
+    async def schedule_probe(self, webhook_id: UUID, at: datetime, probes: int) -> None:
+        row = await self._row(webhook_id)
+        row.probe_at, row.probes = at, probes
+        await self._webhooks.update(row)
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
         row = await self._row(webhook_id)

@@ -42,7 +42,17 @@ class WebhookRepository(Protocol):
         ...
 
     async def disable(self, webhook_id: UUID, reason: str) -> None:
-        """Disable a webhook automatically; the first *reason* stays. Safe to repeat; unknown ids are ignored."""
+        """Disable a webhook automatically, with its first probe if chosen; the first *reason* stays. Safe to repeat;
+        unknown ids are ignored."""
+        ...
+
+    async def due_probes(self, limit: int) -> dict[UUID, int]:
+        """Lock up to *limit* webhooks that Monitor disabled and whose probe is due, skipping those that others have
+        locked; return how many probes were sent before."""
+        ...
+
+    async def schedule_probe(self, webhook_id: UUID, at: datetime, probes: int) -> None:
+        """Set when the next probe is due, after *probes* of them. The version stays. Raises ``NotFound``."""
         ...
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:

@@ -3,6 +3,9 @@
 import { ago } from "./format.js";
 
 const HELD = {
+  release: "Held: deliveries of the pause are released one after the other",
+  deleted: "Held: the webhook was deleted, so it is being cancelled",
+  refused: "Held: the receiver refuses its deliveries",
   disabled: "Held: the webhook is disabled",
   paused: "Held: the webhook is paused",
   circuit_open: "Held: its breaker is open",
@@ -16,7 +19,8 @@ const HELD = {
  * @param {{reason: string, until: ?string, behind?: string, order_key?: string}} held
  * @param {number} now milliseconds
  */
-export function held({ reason, until, behind, order_key: key }, now) {
+export function held({ reason, until, detail, behind, order_key: key }, now) {
+  if (detail) return `Held: ${detail}`;
   const words = HELD[reason] ?? `Held: ${reason}`;
   const which = behind ? ` (delivery ${behind}${key ? `, order key “${key}”` : ""})` : "";
   return until && Date.parse(until) > now ? `${words}${which}, next ${ago(until, now)}` : `${words}${which}`;

@@ -17,6 +17,7 @@ export function Configuration({ webhook }) {
     ["Concurrency", String(webhook.max_concurrency)],
     ["Order", order(webhook)],
     ["Rate limit", limit ? `${limit.per_s} /s, burst ${limit.burst}` : "none"],
+    ["After Monitor disabled it", webhook.reenable === "probe" ? "probes; one that succeeds enables it" : "it stays disabled"],
     ["Created", at(webhook.created_at)],
     ["Changed", at(webhook.updated_at)],
     ["Id", html`<code>${webhook.id}</code>`],

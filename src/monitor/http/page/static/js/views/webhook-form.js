@@ -79,6 +79,9 @@ function Form({ first, verb, save, back, onReload }) {
       </div>
       <${TextField} label="Delay before each attempt, s" class="mono" error=${wrong("/retry")} hint="The first is 0. One delay per attempt." ...${bind("schedule")} />
       <div class="row">
+        <${SelectField} label="After Monitor disabled it" options=${[["never", "it stays disabled"], ["probe", "probes; one that succeeds enables it"]]} ...${bind("reenable")} />
+      </div>
+      <div class="row">
         <${SelectField} label="Signature" options=${[["v1", "v1, HMAC-SHA256"], ["v1a", "v1a, Ed25519"]]} ...${bind("signature")} />
         <${SelectField} label="Body" options=${[["standard", "the payload as posted"], ["slack", "Slack message"], ["discord", "Discord message"], ["teams", "Teams message"]]} ...${bind("bodyFormat")} />
       </div>

@@ -3,7 +3,7 @@
 const SCHEDULE = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
 export const BLANK = {
-  name: "", url: "", description: "", eventTypes: "*", labels: "", headers: "", enabled: true, timeout: "15",
+  name: "", url: "", description: "", eventTypes: "*", labels: "", headers: "", enabled: true, reenable: "never", timeout: "15",
   concurrency: "10", perSecond: "", burst: "", schedule: SCHEDULE.join(" "), ordered: "false", skipAfter: "", signature: "v1", bodyFormat: "standard",
 };
 
@@ -16,6 +16,7 @@ export function fromWebhook(webhook) {
     labels: lines(webhook.labels, "="),
     headers: lines(webhook.headers, ": "),
     enabled: webhook.enabled,
+    reenable: webhook.reenable,
     timeout: String(webhook.timeout_s),
     concurrency: String(webhook.max_concurrency),
     perSecond: webhook.rate_limit ? String(webhook.rate_limit.per_s) : "",
@@ -42,6 +43,7 @@ export function toSpec(form, before) {
     labels: withNulls(pairs(form.labels, "=", "Labels"), before?.labels),
     headers: withNulls(pairs(form.headers, ":", "Headers"), before?.headers),
     enabled: form.enabled,
+    reenable: form.reenable,
     timeout_s: Number(form.timeout),
     max_concurrency: Number(form.concurrency),
     rate_limit: form.perSecond ? { per_s: Number(form.perSecond), burst: Number(form.burst || 1) } : null,

@@ -50,11 +50,18 @@ function Head({ webhook, onChange }) {
     </div>
     <p class="verdict ${{ healthy: "ok", degraded: "warn", unavailable: "bad" }[state] ?? ""}">
       <${Status} of=${state} />
-      <span>${state === "disabled" ? webhook.disabled_reason ?? "Disabled by configuration." : state === "paused" ? `Paused since ${at(webhook.paused_at)}: deliveries are held, none are lost. ` : ""}${health.reason}</span>
+      <span>${state === "disabled" ? `${disabling(webhook, now)} ` : state === "paused" ? `Paused since ${at(webhook.paused_at)}: deliveries are held, none are lost. ` : ""}${health.reason}</span>
       ${health.changed_at && html`<span class="muted small" title=${precisely(health.changed_at)}>since ${ago(health.changed_at, now)}</span>`}
       <span class="muted small">failure probability of the next delivery ${percent(health.failure_probability)}</span>
     </p>
     ${webhook.held && !["disabled", "paused"].includes(webhook.held.reason) && html`<p class="small muted">${held(webhook.held, now)}</p>`}`;
+}
+
+function disabling({ disabled }, now) {
+  if (!disabled) return "Disabled by configuration.";
+  const { reason, events_kept_until: until, next_probe_at: probe } = disabled;
+  const kept = until ? ` Its events are kept until ${at(until)}; enable it and ask for a backfill before.` : "";
+  return `${reason}${kept}${probe ? ` Next probe ${ago(probe, now)}.` : ""}`;
 }
 
 const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["healthy", "ok"], open: ["degraded", "warn"] };
