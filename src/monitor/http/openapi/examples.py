@@ -8,22 +8,14 @@ person would type; the tests send every one of them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
-from hashlib import sha256
+from datetime import date, timedelta
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
-from monitor.domain.alerts.evaluation import NormalBand
-from monitor.domain.anomaly.model import Evidence, Signal
-from monitor.domain.delivery.exchange import HeaderField, StoredExchange
-from monitor.domain.delivery.held import Held, HeldReason
-from monitor.domain.delivery.job import JobView, ReplayParameters, new_job, shown_job
-from monitor.domain.delivery.outcome import Phases
-from monitor.domain.delivery.replay import ReplayCount, ReplayView, shown
-from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.alerts.alert import AlertKind, AlertState
+from monitor.domain.delivery.job import JobView
+from monitor.domain.delivery.replay import ReplayCount, ReplayView
 from monitor.domain.services.alerts import BulkAcknowledgementResult, SkippedAlert
 from monitor.domain.services.attempts import Recorded
 from monitor.domain.services.publish import Accepted, PublishResult
@@ -34,7 +26,6 @@ from monitor.domain.views.alerts import (
     AlertView,
     AnomalyView,
     Durations,
-    HistoryView,
     SilencePreview,
     SilenceView,
 )
@@ -43,259 +34,50 @@ from monitor.domain.views.dashboard import (
     DashboardView,
     OverviewView,
     PerformanceView,
-    QueueView,
-    Sparkline,
-    TrafficSummary,
     WebhookRow,
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
-from monitor.domain.views.metrics import MetricsPoint, MetricsView
-from monitor.domain.views.webhooks import HealthView, LastHour, SecretView, WebhookView
+from monitor.domain.views.metrics import MetricsView
+from monitor.domain.views.webhooks import SecretView, WebhookView
 from monitor.domain.vocab import (
-    BodyFormat,
-    DeliveryState,
-    ErrorKind,
     FanOutState,
-    HealthStatus,
     Page,
-    Reenable,
     Severity,
-    SignatureScheme,
 )
-from monitor.domain.webhooks.disabled import Disabled
-
-NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-EARLIER = NOW - timedelta(hours=2)
-
-WEBHOOK_ID = UUID("019cad3b-1c00-7a5e-9c1f-0d6b1f0c2a11")
-EVENT_ID = UUID("019cad3b-2000-7b61-8a40-5a3c2d1e0f22")
-DELIVERY_ID = UUID("019cad3b-2001-7d02-b3aa-91f2e4c8d733")
-ATTEMPT_ID = UUID("019cad3b-2400-7c13-8e55-6b7a8c9d0e44")
-ALERT_ID = UUID("019cad3b-2800-7e24-9d66-1c2b3a4d5e55")
-SILENCE_ID = UUID("019cad3b-2c00-7f35-8f77-2d3c4b5a6e66")
-ANOMALY_ID = UUID("019cad3b-3000-7046-9a88-3e4d5c6b7f77")
-AUDIT_ID = UUID("019cad3b-3400-7157-8b99-4f5e6d7c8a88")
-REPLAY_ID = UUID("019cad3b-3800-7268-9caa-5a6f7e8d9b99")
-CURSOR = "AZytOxwAel6cHw1rHwwqEQ"
-SECRET = "whsec_bW9uaXRvci1leGFtcGxlLXNlY3JldA=="  # noqa: S105 - an example
-REQUEST_ID = "5f0c8a3be1d24c6799b000000000001a"
-
-WEBHOOK = WebhookView(
-    id=WEBHOOK_ID,
-    name="Orders to the warehouse",
-    url="https://hooks.example.com/orders",
-    description="Picks and ships.",
-    event_types=["order.*"],
-    labels={"team": "shipping"},
-    headers={"X-Tenant": "***"},
-    enabled=True,
-    reenable=Reenable.PROBE,
-    disabled_reason=None,
-    paused_at=None,
-    timeout_s=15.0,
-    retry=RetryPolicy(),
-    max_concurrency=10,
-    rate_limit=None,
-    ordered="key",
-    skip_after=3,
-    signature=SignatureScheme.V1,
-    body_format=BodyFormat.STANDARD,
-    health=HealthView(HealthStatus.DEGRADED, "6 of the last 20 attempts failed: 503.", 0.29, EARLIER),
-    version=3,
-    created_at=EARLIER,
-    updated_at=EARLIER,
-)
-LAST_HOUR = LastHour(60, 0.9, 180.0)
-DETAILS = msgspec.structs.replace(
-    WEBHOOK,
-    signals={
-        "failures": "open",
-        "latency": "normal",
-        "latency_tail": "normal",
-        "volume": "learning",
-        "no_data": "learning",
-    },
-    normal=NormalBand(0.004, 120.0, 90.0, 160.0, 210.0),
-)
-DISABLED = msgspec.structs.replace(
-    WEBHOOK,
-    enabled=False,
-    disabled_reason="The receiver answered 410 Gone.",
-    held=Held(HeldReason.DISABLED),
-    disabled=Disabled(
-        "The receiver answered 410 Gone.", EARLIER, EARLIER + timedelta(days=30), EARLIER + timedelta(hours=3)
-    ),
-    last_hour=LAST_HOUR,
-)
-EVENT = EventView(
-    id=EVENT_ID,
-    type="order.paid",
-    labels={"team": "shipping"},
-    occurred_at=EARLIER,
-    created_at=EARLIER,
-    order_key="customer-17",
-)
-ATTEMPT = AttemptView(
-    id=ATTEMPT_ID,
-    webhook_id=WEBHOOK_ID,
-    kind="delivery",
-    delivery_id=DELIVERY_ID,
-    event_id=EVENT_ID,
-    event_type="order.paid",
-    number=1,
-    ok=False,
-    status_code=503,
-    error=ErrorKind.STATUS,
-    error_detail=None,
-    latency_ms=182.4,
-    phases=Phases(0.8, 14.2, 31.0, 180.1),
-    response_body="try later",
-    at=EARLIER,
-)
-ATTEMPT_IN_DETAIL = msgspec.structs.replace(
-    ATTEMPT,
-    exchange=StoredExchange(
-        method="POST",
-        url="https://shop.example.com/hook",
-        request_headers=(
-            HeaderField("Host", "shop.example.com"),
-            HeaderField("webhook-id", str(EVENT_ID)),
-            HeaderField("Authorization", "***"),
-        ),
-        body_bytes=2,
-        body_sha256=sha256(b"{}").hexdigest(),
-        response_headers=(HeaderField("Content-Type", "text/plain"), HeaderField("Retry-After", "30")),
-    ),
-)
-DELIVERY = DeliveryView(
-    id=DELIVERY_ID,
-    event_id=EVENT_ID,
-    webhook_id=WEBHOOK_ID,
-    event_type="order.paid",
-    state=DeliveryState.PENDING,
-    attempts=1,
-    in_flight=False,
-    due_at=NOW,
-    last_status_code=401,
-    last_error="status",
-    created_at=EARLIER,
-    finished_at=None,
-    order_key="customer-17",
-    held=Held(
-        HeldReason.REFUSED,
-        NOW,
-        "401 since 02 March, 10:00 UTC: the receiver refuses the credentials; next try at 12:00:00 UTC.",
-    ),
-)
-EVIDENCE = Evidence(observed=0.3, expected=0.004, n=20, window_s=300.0, p_value=3.1e-9)
-ALERT = AlertView(
-    id=ALERT_ID,
-    kind=AlertKind.FAILING,
-    severity=Severity.WARNING,
-    state=AlertState.PENDING,
-    webhook_id=WEBHOOK_ID,
-    webhook_name=WEBHOOK.name,
-    title="6 of 20 attempts in 5 min failed; 0.4 % is normal.",
-    count=2,
-    causes=[Cause.FAILURES],
-    evidence={"failures": msgspec.to_builtins(EVIDENCE)},
-    raised_at=EARLIER,
-    acknowledged_at=None,
-    acknowledged_by=None,
-    ack_expires_at=None,
-    note=None,
-    resolved_at=None,
-    resolved_by=None,
-    silenced=False,
-    flapping=False,
-    version=2,
-)
-RAISED = HistoryView(EARLIER, Action.RAISED, "system", None, Severity.WARNING, ALERT.title)
-ACKNOWLEDGED = msgspec.structs.replace(
+from monitor.http.openapi.resources import (
+    ACCEPTED,
+    ACKNOWLEDGED,
     ALERT,
-    state=AlertState.ACKNOWLEDGED,
-    acknowledged_at=NOW,
-    acknowledged_by="grace",
-    note="Calling them.",
-    version=3,
-    history=[RAISED, HistoryView(NOW, Action.ACKNOWLEDGED, "grace", "Calling them.", None, None)],
+    ALERT_ID,
+    ANOMALY,
+    ANOMALY_ID,
+    ATTEMPT,
+    ATTEMPT_ID,
+    ATTEMPT_IN_DETAIL,
+    AUDIT,
+    CURSOR,
+    DELIVERY,
+    DELIVERY_ID,
+    DETAILS,
+    DISABLED,
+    EARLIER,
+    EVENT,
+    EVENT_ID,
+    JOB,
+    LAST_HOUR,
+    NOW,
+    OVERVIEW,
+    PERFORMANCE,
+    POINT,
+    REPLAY,
+    REPLAY_ID,
+    ROW,
+    SECRET,
+    SILENCE,
+    SILENCE_ID,
+    WEBHOOK,
+    WEBHOOK_ID,
 )
-SILENCE = SilenceView(
-    id=SILENCE_ID,
-    created_by="grace",
-    created_at=EARLIER,
-    reason="The warehouse moves its servers.",
-    ends_at=NOW + timedelta(hours=6),
-    webhook_id=None,
-    label="team=shipping",
-    kind=None,
-    active=True,
-    matches=1,
-)
-ANOMALY = AnomalyView(
-    id=ANOMALY_ID,
-    webhook_id=WEBHOOK_ID,
-    webhook_name=WEBHOOK.name,
-    signal=Signal.FAILURES,
-    severity=Severity.WARNING,
-    sentence=ALERT.title,
-    evidence=EVIDENCE,
-    opened_at=EARLIER,
-    closed_at=None,
-)
-POINT = MetricsPoint(EARLIER, 60, 6, 0.9, 121.0, 110.0, 180.0, 240.0, 15.2, {"503": 6})
-TRAFFIC = TrafficSummary(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)
-OVERVIEW = OverviewView(
-    as_of=NOW,
-    webhooks={"healthy": 11, "throttled": 0, "degraded": 1, "unavailable": 0, "unknown": 0},
-    disabled=0,
-    paused=0,
-    traffic=TRAFFIC,
-    queue=QueueView(4, 1, 0.1, 0.2, 0, 0.0),
-    alerts={Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0},
-    acknowledged=0,
-    anomalies=1,
-    sockets=3,
-    cache_hit_ratio=0.98,
-)
-ROW = WebhookRow(
-    id=WEBHOOK_ID,
-    name=WEBHOOK.name,
-    enabled=True,
-    paused_at=None,
-    health=WEBHOOK.health,
-    last_hour=LAST_HOUR,
-    sparkline=Sparkline(300, [5] * 12, [0] * 10 + [3, 3]),
-    alerts=1,
-    anomalies=1,
-)
-PERFORMANCE = PerformanceView(NOW, 3600, 60, TRAFFIC, TRAFFIC, [POINT])
-AUDIT = AuditView(
-    id=AUDIT_ID,
-    at=EARLIER,
-    subject="grace",
-    role="admin",
-    request_id=REQUEST_ID,
-    action="webhook.update",
-    target=f"webhook:{WEBHOOK_ID}",
-    before={"timeout_s": 10.0},
-    after={"timeout_s": 15.0},
-)
-_JOB = msgspec.structs.replace(
-    new_job(
-        REPLAY_ID,
-        ReplayParameters(
-            webhook_id=WEBHOOK_ID, from_at=EARLIER, to_at=NOW, states=(DeliveryState.FAILED, DeliveryState.CANCELLED)
-        ),
-        created_by="grace",
-        now=NOW,
-        total=412,
-    ),
-    done=200,
-)
-JOB = shown_job(_JOB, NOW + timedelta(seconds=2))
-REPLAY = shown(_JOB)
-ACCEPTED = Accepted(EVENT_ID, "order.paid", 1)
 
 RESPONSES: Mapping[Any, object] = {
     WebhookView: WEBHOOK,
