@@ -35,8 +35,8 @@ class Held(msgspec.Struct, frozen=True):
     What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver.
 
     ``detail`` is the cause in one sentence, of a breaker that a refusal opened; null for any other. The order holds
-    what is ``behind`` a delivery until that one is finished or steps aside; ``until`` is its next attempt, null while it
-    is due or in flight. At a webhook that is ordered by key, only the deliveries with its ``order_key`` are held.
+    what is ``behind`` a delivery until that one is finished or steps aside; ``until`` is its next attempt, null while
+    it is due or in flight. At a webhook that is ordered by key, only the deliveries with its ``order_key`` are held.
     """
 
     reason: HeldReason
