@@ -21,6 +21,7 @@ from uuid import UUID
 
 import asyncpg
 
+from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.lanes import FIRST
 from monitor.domain.delivery.order import BY_KEY, Order
 
@@ -139,10 +140,21 @@ WHERE d.id = ANY(ARRAY(
 
 ADVANCE_LINES = _ADVANCE.format(lines="unnest($1::uuid[], $2::text[], $3::bool[])")
 
-# An older version takes deliveries out of their lines and leaves the marks of the next ones.
-ADVANCE_ALL_LINES = _ADVANCE.format(
-    lines="(SELECT DISTINCT m.webhook_id, m.order_key, m.replayed FROM deliveries m WHERE m.behind)"
-)
+_MARKED = "SELECT m.webhook_id, m.order_key, m.replayed FROM deliveries m WHERE m.behind"
+_LINE = "(m.webhook_id, m.order_key, m.replayed) > ({after}) ORDER BY m.webhook_id, m.order_key, m.replayed LIMIT 1"
+
+# An older version takes deliveries out of their lines and leaves the marks of the next ones. One step in the index for
+# each line, however many wait in it.
+ADVANCE_NEXT_LINES = f"""
+WITH RECURSIVE marked AS (
+    (SELECT first.*, 1 AS n FROM ({_MARKED} AND {_LINE.format(after="$1::uuid, $2::text, $3::bool")}) AS first)
+    UNION ALL
+    SELECT next.*, marked.n + 1 FROM marked, LATERAL (
+        {_MARKED} AND {_LINE.format(after="marked.webhook_id, marked.order_key, marked.replayed")}
+    ) AS next WHERE marked.n < $4
+), advanced AS ({_ADVANCE.format(lines="marked")})
+SELECT webhook_id, order_key, replayed, n FROM marked ORDER BY n DESC LIMIT 1
+"""
 
 
 async def lease_rows(
@@ -194,3 +206,12 @@ async def advance_lines(connection: asyncpg.Connection, lines: Iterable[asyncpg.
             [line["order_key"] for line in lines],
             [line["replayed"] for line in lines],
         )
+
+
+async def advance_all_lines(database: Database, limit: int) -> None:
+    """As :func:`advance_lines` for every line with a mark, *limit* of them in each transaction."""
+    after: tuple[UUID, str, bool] = (UUID(int=0), "", False)
+    while row := await database.fetchrow(ADVANCE_NEXT_LINES, *after, limit):
+        after = (row["webhook_id"], row["order_key"], row["replayed"])
+        if row["n"] < limit:
+            break

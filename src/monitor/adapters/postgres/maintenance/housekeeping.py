@@ -9,7 +9,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from monitor.adapters.postgres.claims import ADVANCE_ALL_LINES
+from monitor.adapters.postgres.claims import advance_all_lines
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
 from monitor.adapters.postgres.repositories.webhooks import Secrets, Webhooks, headers_context, secret_context
@@ -71,7 +71,7 @@ class PostgresHousekeeping:
 
     async def advance_lines(self) -> None:
         """Let claims look at heads that an older version left marked as behind another."""
-        await self._database.fetch(ADVANCE_ALL_LINES)
+        await advance_all_lines(self._database, CHUNK)
 
     async def _delete(self, table: str, condition: str, before: object) -> None:
         """Delete the rows of *table* under *condition*, whose ``$1`` is *before*."""

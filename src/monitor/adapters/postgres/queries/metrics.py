@@ -85,8 +85,8 @@ SELECT now() AS as_of,
         FROM first JOIN webhooks w ON w.id = first.webhook_id JOIN webhook_lanes l ON l.webhook_id = w.id
         WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL) AS lane
      WHERE late_from <= now()) AS oldest_due_age_s,
-    (SELECT count(*) FROM fan_outs) AS fan_outs,
-    (SELECT extract(epoch FROM now() - min(accepted_at))::float8 FROM fan_outs) AS oldest_fan_out_age_s,
+    (SELECT count(*) FROM (SELECT FROM fan_outs LIMIT {PENDING_COUNT_CAP}) AS f) AS fan_outs,
+    (SELECT extract(epoch FROM now() - accepted_at)::float8 FROM fan_outs ORDER BY id LIMIT 1) AS oldest_fan_out_age_s,
     (SELECT jsonb_object_agg(severity, n) FROM (
         SELECT severity, count(*) AS n FROM alerts WHERE state = 'pending' GROUP BY 1) AS a) AS alerts,
     (SELECT count(*) FROM alerts WHERE state = 'acknowledged') AS acknowledged,
