@@ -18,6 +18,7 @@ from monitor.adapters.postgres.queue import (
     LEFT_BEHIND,
     RELEASED,
     REQUEUE_CHUNK,
+    STEP_ASIDE,
 )
 from monitor.bootstrap.container import Container
 from monitor.domain.ids import id_floor
@@ -78,7 +79,7 @@ async def test_a_long_backlog_is_paused_resumed_disabled_and_deleted_in_chunks(a
         queue = (await api.read("dashboard/overview"))["queue"]
         assert (queue["pending"] > 0, queue["oldest_due_age_s"]) == (True, 0)
         (waiting,) = (await api.read("deliveries", params={"state": "pending", "limit": 1}))["items"]
-        assert waiting["held"] == {"reason": "deleted", "until": None}
+        assert waiting["held"] == {"reason": "deleted", "until": None, "detail": None}
         jobs = JobCommands(parts.unit_of_work)
         while await jobs.step():
             pass
@@ -103,7 +104,15 @@ def looked_at(plan: dict[str, Any]) -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("name", "bound"),
-    [("cancel", 500), ("since", 10), ("released", 1), ("left behind", 2), ("count", 1_000), ("replay", 500)],
+    [
+        ("cancel", 500),
+        ("since", 10),
+        ("released", 1),
+        ("left behind", 2),
+        ("count", 1_000),
+        ("replay", 500),
+        ("aside", 500),
+    ],
 )
 async def test_a_statement_looks_at_a_bounded_part(api: Api, parts: Container, name: str, bound: int) -> None:
     """However long the backlog and the history, and however few rows of them are chosen."""
@@ -116,6 +125,7 @@ async def test_a_statement_looks_at_a_bounded_part(api: Api, parts: Container, n
         "cancel": (CANCEL_WAITING, (id_, FIRST_ID, bound)),
         "since": (LEASE_SINCE, ([id_], [bound], timedelta(seconds=30), "worker", [], [now])),
         "released": (RELEASED, ([id_], [now])),
+        "aside": (STEP_ASIDE, (id_, FIRST_ID, bound)),
         "left behind": (LEFT_BEHIND, (10,)),
         "count": (COUNT_CHUNK.format(undelivered=""), (*range_, ["failed"], FIRST_ID, bound)),
         "replay": (REQUEUE_CHUNK.format(undelivered=""), (*range_, ["failed"], FIRST_ID, bound, 50.0, 0.0)),

@@ -74,6 +74,26 @@ async def test_a_purge_goes_chunk_by_chunk(parts: Container, monkeypatch: pytest
         assert row["n"] == left
 
 
+async def test_the_history_of_an_alert_goes_chunk_by_chunk_before_it(
+    parts: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "CHUNK", 2)
+    monkeypatch.setattr(housekeeping, "CHUNKS_PER_RUN", 2)
+    await execute(parts, ALERT.format(state="resolved", title="long ago", resolved="now() - interval '366 days'"))
+    await execute(parts, ALERT.format(state="pending", title="open", resolved="NULL"))
+    await execute(
+        parts,
+        "INSERT INTO alert_history (alert_id, version, at, action, actor)"
+        " SELECT id, n, now(), 'escalate', 'system' FROM alerts, generate_series(1, 5) AS n",
+    )
+    for left in ((2, 6), (1, 5)):
+        await _housekeeping(parts, parts.secret_box).purge()
+        (row,) = await parts.database.fetch(
+            "SELECT (SELECT count(*) FROM alerts) AS alerts, (SELECT count(*) FROM alert_history) AS entries"
+        )
+        assert tuple(row) == left
+
+
 async def test_every_purge_deletes_what_has_expired(parts: Container) -> None:
     made = await samples.add_webhook(parts.unit_of_work, parts.clock)
     old, young = parts.clock.new_id(parts.clock.now() - timedelta(days=8)), parts.clock.new_id()
@@ -110,6 +130,21 @@ async def test_a_secret_that_does_not_open_is_left_as_it_is(parts: Container) ->
     await _housekeeping(parts, SecretBox([("new", b"n" * 32)])).reseal()
     [(_, destination)] = (await parts.queries.destinations([made.id])).values()
     assert destination.keys == (samples.KEY,)
+
+
+async def test_values_that_do_not_open_hide_no_others(parts: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "RESEAL_BATCH", 1)
+    lost, old, new = ("lost", b"l" * 32), ("old", b"o" * 32), ("new", b"n" * 32)
+    made = []
+    for key in (lost, lost, old):
+
+        def unit_of_work(key: tuple[str, bytes] = key) -> PostgresUnitOfWork:
+            return PostgresUnitOfWork(parts.database, SecretBox([key]), parts.clock)
+
+        made.append(await samples.add_webhook(unit_of_work, parts.clock))
+    await _housekeeping(parts, SecretBox([new, old])).reseal()
+    queries = PostgresQueries(parts.database, SecretBox([new]))
+    assert list(await queries.destinations([made[-1].id])) == [made[-1].id]
 
 
 def _housekeeping(parts: Container, secret_box: SecretBox) -> PostgresHousekeeping:

@@ -93,7 +93,13 @@ async def test_a_stuck_key_of_fifty_delays_no_other_and_each_keeps_its_order(
 
         *behind, head = await eventually(only_the_stuck_ones)
         assert (head["held"], head["attempts"], head["order_key"]) == (None, 1, STUCK)
-        expected = {"reason": "order", "until": head["due_at"], "behind": head["id"], "order_key": STUCK}
+        expected = {
+            "reason": "order",
+            "until": head["due_at"],
+            "detail": None,
+            "behind": head["id"],
+            "order_key": STUCK,
+        }
         assert [one["held"] for one in behind] == [expected] * 7
         assert (await api.read("webhooks", params={"q": "test"}))["items"][0]["held"] == expected
         # What the operator can do: cancel it, and the next one is tried.
@@ -183,7 +189,7 @@ async def test_a_webhook_that_blocks_says_so_and_lets_go_when_it_is_told_to_skip
     async with working(parts):
         first, second = await publish(api, ("a", 0), ("a", 1))
         head = await eventually(lambda: failed_once(api, first))
-        expected = {"reason": "order", "until": head["due_at"], "behind": head["id"]}
+        expected = {"reason": "order", "until": head["due_at"], "detail": None, "behind": head["id"]}
         assert (await delivery_of(api, second))["held"] == expected
         answer_ = await api.call("PATCH", path, json={"skip_after": 2})
         assert (answer_.json()["skip_after"], answer_.json()["held"]) == (2, expected)

@@ -12,6 +12,7 @@ import pytest
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.postgres import migrate
+from monitor.adapters.postgres.maintenance import partitions
 from monitor.adapters.postgres.maintenance.partitions import ADVISORY_LOCK, Retention, maintain
 from monitor.domain.ids import SYSTEM_ID, id_floor
 
@@ -127,6 +128,21 @@ async def test_an_event_stays_while_its_fan_out_runs(db: asyncpg.Connection) -> 
     await db.execute("DELETE FROM fan_outs")
     await maintain(db, Retention())
     assert not await exists(db, held)
+
+
+async def test_a_day_with_many_rows_in_the_default_partition_stays_there(
+    db: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "MOVED_MAX", 2)
+    few, many = TODAY + 2 * DAY, TODAY + 3 * DAY
+    for day in (few, many):
+        await db.execute(f"DROP TABLE events_{day:%Y%m%d}")
+    moved = [await add_event(db, few + n * timedelta(hours=1)) for n in range(2)]
+    left = [await add_event(db, many + n * timedelta(hours=1)) for n in range(3)]
+    await maintain(db, Retention())
+    assert [row["id"] for row in await db.fetch(f"SELECT id FROM events_{few:%Y%m%d} ORDER BY id")] == moved
+    assert not await exists(db, f"events_{many:%Y%m%d}")
+    assert [row["id"] for row in await db.fetch("SELECT id FROM events_default ORDER BY id")] == left
 
 
 async def test_default_partitions_are_emptied_by_age(db: asyncpg.Connection) -> None:

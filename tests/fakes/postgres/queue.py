@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from types import MappingProxyType
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from monitor.domain.delivery.fan_out import precedes
 from monitor.domain.delivery.job import Chunk, ReplayParameters
 from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.order import BY_KEY, Order, QueuedDelivery, head_of, next_due_at, next_of
+from monitor.domain.delivery.order import BY_KEY, Order, QueuedDelivery, head_of, next_due_at, next_of, steps_aside
 from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.ready import is_ready
 from monitor.domain.delivery.replay import COUNTED_MAX
@@ -178,13 +179,19 @@ class FakeDeliveryQueue:
     async def wake(self, webhook_ids: Collection[UUID]) -> None:
         self._woken.update(webhook_ids)
 
-    async def step_aside(self, webhook_id: UUID, skip_after: int) -> None:
-        for delivery in self._of(webhook_id):
+    async def step_aside(self, webhook_id: UUID, *, after: UUID | None, limit: int) -> Chunk:
+        webhook = self._tables.webhooks[webhook_id].webhook
+        waiting = (one for one in sorted(self._of(webhook_id), key=attrgetter("id")) if after is None or one.id > after)
+        examined, gone = [*waiting][:limit], 0
+        for delivery in examined:
             waits = delivery.leased_by is None or delivery.due_at <= self._now
-            if waits and delivery.attempts - delivery.schedule_from >= skip_after:
+            attempts = delivery.attempts - delivery.schedule_from
+            if waits and not delivery.aside and steps_aside(webhook.ordered, webhook.skip_after, attempts):
                 self._put(replace(delivery, aside=True, behind=False))
                 self._advance(delivery)
-        self._woken.add(webhook_id)
+                self._woken.add(webhook_id)
+                gone += 1
+        return Chunk(gone, examined[-1].id if examined else after, len(examined) == limit)
 
     async def released(self, lanes: Collection[Lane]) -> set[UUID]:
         return {

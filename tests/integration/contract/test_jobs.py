@@ -14,6 +14,7 @@ from monitor.domain.delivery.job import (
     JobParameters,
     JobState,
     ReplayParameters,
+    StepAsideParameters,
     advance,
     cancel,
     fail,
@@ -33,6 +34,8 @@ async def add(world: World, *, kind: type[JobParameters] = CancellationParameter
     async with world.unit_of_work() as uow:
         id_, webhook_id = world.clock.new_id(), world.clock.new_id()
         parameters: JobParameters = CancellationParameters(webhook_id=webhook_id)
+        if kind is StepAsideParameters:
+            parameters = StepAsideParameters(webhook_id=webhook_id)
         if kind is ReplayParameters:
             states = (DeliveryState.FAILED, DeliveryState.CANCELLED)
             parameters = ReplayParameters(webhook_id=webhook_id, from_at=uow.now - HOUR, to_at=uow.now, states=states)
@@ -42,7 +45,7 @@ async def add(world: World, *, kind: type[JobParameters] = CancellationParameter
     return job
 
 
-@pytest.mark.parametrize("kind", [ReplayParameters, CancellationParameters])
+@pytest.mark.parametrize("kind", [ReplayParameters, CancellationParameters, StepAsideParameters])
 async def test_a_job_is_read_as_it_was_stored(world: World, kind: type[JobParameters]) -> None:
     job = await add(world, kind=kind)
     async with world.unit_of_work() as uow:

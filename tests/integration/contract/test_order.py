@@ -9,10 +9,11 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.held import Held, HeldReason
-from monitor.domain.delivery.job import ReplayParameters
+from monitor.domain.delivery.job import Chunk, ReplayParameters
 from monitor.domain.delivery.order import Order, QueuedDelivery, next_of
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.vocab import DeliveryState
@@ -163,9 +164,12 @@ async def test_what_failed_often_enough_steps_aside_when_that_is_decided_later(w
     await fail(world, ids[0])
     await fail(world, ids[0])
     assert await world.take(made.id, ordered=ordered) == []
-    for skip_after, expected in ((3, []), (2, ids[1:2])):
+    for skip_after, gone, expected in ((None, 0, []), (3, 0, []), (2, 1, ids[1:2])):
         async with world.unit_of_work() as uow:
-            await uow.queue.step_aside(made.id, skip_after)
+            await uow.webhooks.save(replace(made, skip_after=skip_after), None)
+            assert await uow.queue.step_aside(made.id, after=None, limit=2) == Chunk(gone, ids[1], more=True)
+            assert await uow.queue.step_aside(made.id, after=ids[1], limit=2) == Chunk(0, ids[2], more=False)
+            assert await uow.queue.step_aside(made.id, after=ids[2], limit=2) == Chunk(0, ids[2], more=False)
             await uow.commit()
         assert [one.id for one in await world.take(made.id, ordered=ordered)] == expected
 

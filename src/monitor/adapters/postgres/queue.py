@@ -134,10 +134,19 @@ WHERE d.id = p.id
 RETURNING d.webhook_id, d.order_key, d.replayed, d.aside
 """
 
+# As the webhook is configured now, not when the job began.
 STEP_ASIDE = """
-UPDATE deliveries SET aside = true, behind = false
-WHERE webhook_id = $1 AND NOT aside AND attempts - schedule_from >= $2 AND (leased_by IS NULL OR due_at <= now())
-RETURNING webhook_id, order_key, replayed, aside
+WITH examined AS MATERIALIZED (
+    SELECT id FROM deliveries WHERE webhook_id = $1 AND id > $2 ORDER BY id LIMIT $3
+), gone AS (
+    UPDATE deliveries d SET aside = true, behind = false FROM webhooks w
+    WHERE d.id = ANY(ARRAY(SELECT id FROM examined)) AND w.id = $1 AND w.ordered AND NOT d.aside
+      AND d.attempts - d.schedule_from >= w.skip_after AND (d.leased_by IS NULL OR d.due_at <= now())
+    RETURNING d.webhook_id, d.order_key, d.replayed, d.aside
+)
+SELECT seen.*, gone.* FROM (
+    SELECT count(*) AS examined, (SELECT id FROM examined ORDER BY id DESC LIMIT 1) AS last FROM examined
+) AS seen LEFT JOIN gone ON true
 """
 
 RENEW = """
@@ -295,11 +304,14 @@ class PostgresDeliveryQueue(PostgresLanes):
         row = await self._connection.fetchrow(CANCEL_WAITING, webhook_id, after or FIRST_ID, limit)
         return Chunk(row["rows"], row["last"], row["rows"] == limit)
 
-    async def step_aside(self, webhook_id: UUID, skip_after: int) -> None:
+    async def step_aside(self, webhook_id: UUID, *, after: UUID | None, limit: int) -> Chunk:
         await self._lock_lane(webhook_id)
-        rows = await self._connection.fetch(STEP_ASIDE, webhook_id, skip_after)
-        await self._advance(rows)
-        await wake(self._connection, [webhook_id])
+        rows = await self._connection.fetch(STEP_ASIDE, webhook_id, after or FIRST_ID, limit)
+        gone = [row for row in rows if row["webhook_id"] is not None]
+        await self._advance(gone)
+        if gone:
+            await wake(self._connection, [webhook_id])
+        return Chunk(len(gone), rows[0]["last"] or after, rows[0]["examined"] == limit)
 
     async def left_behind(self, limit: int) -> list[UUID]:
         return [row["id"] for row in await self._connection.fetch(LEFT_BEHIND, limit)]

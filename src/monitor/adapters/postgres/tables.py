@@ -225,6 +225,7 @@ deliveries_finished = sa.Table(
         "ix_deliveries_finished_undelivered", "webhook_id", "id", postgresql_where=sa.text("state <> 'delivered'")
     ),
     sa.Index("ix_deliveries_finished_state", "state", "id", postgresql_where=sa.text("state <> 'delivered'")),
+    sa.Index("ix_deliveries_finished_quarantined", "finished_at", postgresql_where=sa.text("state = 'quarantined'")),
     sa.Index("ix_deliveries_finished_error", "last_error", "id", postgresql_where=sa.text("last_error IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )

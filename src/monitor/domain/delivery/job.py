@@ -23,6 +23,7 @@ class JobKind(StrEnum):
 
     REPLAY = "replay"
     CANCEL_DELIVERIES = "cancel_deliveries"
+    STEP_ASIDE = "step_aside"
 
 
 class JobState(StrEnum):
@@ -51,7 +52,13 @@ class CancellationParameters(
     webhook_id: UUID
 
 
-JobParameters = ReplayParameters | CancellationParameters
+class StepAsideParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.STEP_ASIDE.value):
+    """Deliveries that step aside: those of an ordered webhook that have failed as often as it skips after."""
+
+    webhook_id: UUID
+
+
+JobParameters = ReplayParameters | CancellationParameters | StepAsideParameters
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -152,8 +152,9 @@ class DeliveryQueue(Protocol):
         """
         ...
 
-    async def step_aside(self, webhook_id: UUID, skip_after: int) -> None:
-        """Let what waits after *skip_after* failed attempts or more step aside, as if they were made now."""
+    async def step_aside(self, webhook_id: UUID, *, after: UUID | None, limit: int) -> Chunk:
+        """Look at up to *limit* deliveries behind *after*, in the order of their ids; let what waits and has failed as
+        often as its webhook skips after step aside, as if the last attempt was made now."""
         ...
 
     async def wake(self, webhook_ids: Collection[UUID]) -> None:

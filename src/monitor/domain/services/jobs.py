@@ -12,6 +12,7 @@ from monitor.domain.delivery.job import (
     JobState,
     JobView,
     ReplayParameters,
+    StepAsideParameters,
     advance,
     cancel,
     fail,
@@ -138,5 +139,7 @@ async def _do(uow: UnitOfWork, job: Job) -> Chunk:
                 # Once more from the start, for what was added behind the cursor.
                 return Chunk(chunk.rows, None, more=True)
             return chunk
+        case StepAsideParameters(webhook_id=webhook_id):
+            return await uow.queue.step_aside(webhook_id, after=job.cursor, limit=CHUNK)
         case _:
             assert_never(job.parameters)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.held import held_webhook
-from monitor.domain.delivery.job import CancellationParameters, new_job
+from monitor.domain.delivery.job import CancellationParameters, StepAsideParameters, new_job
 from monitor.domain.delivery.lane import Lane, probe_now, reopen, resume, start_over, try_again
 from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.errors import Conflict
@@ -166,7 +166,11 @@ class WebhookCommands:
             was = (old.ordered, old.skip_after)
             if new.ordered is not False and new.skip_after is not None and (new.ordered, new.skip_after) != was:
                 # What is stuck now is the reason for the change, and its next attempt may be a day away.
-                await uow.queue.step_aside(webhook_id, new.skip_after)
+                first = await uow.queue.step_aside(webhook_id, after=None, limit=CHUNK)
+                if first.more:
+                    parameters = StepAsideParameters(webhook_id=webhook_id)
+                    job = new_job(self._clock.new_id(), parameters, created_by=actor.subject, now=uow.now, first=first)
+                    await uow.jobs.add(job)
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
             uow.record(WebhookUpdated(webhook_id))
             written = await self._written(uow, new)

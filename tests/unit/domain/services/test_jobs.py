@@ -6,11 +6,12 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
-from monitor.domain.delivery.job import CancellationParameters, JobState, JobView, new_job
+from monitor.domain.delivery.job import CancellationParameters, JobKind, JobState, JobView, new_job
 from monitor.domain.delivery.replay import ReplaySpec, ReplayView
 from monitor.domain.errors import Conflict, NotFound, Unavailable
-from monitor.domain.ports.queue import Finish
+from monitor.domain.ports.queue import Finish, Postpone
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services import jobs as service
 from monitor.domain.services import webhooks as registry_service
@@ -18,6 +19,7 @@ from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.domain.vocab import DeliveryState
+from monitor.domain.webhooks.registration import spec_of
 from tests import samples
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.postgres.database import FakeDatabase
@@ -231,6 +233,33 @@ async def test_a_deletion_cancels_a_chunk_at_once_and_the_rest_by_a_job(
     assert list(database.tables.deliveries) == untouched
     over = await jobs.show(job.id)
     assert (over.state, over.done) == (JobState.DONE, 5)
+
+
+async def test_a_skip_moves_a_chunk_at_once_and_the_rest_by_a_job(
+    jobs: JobCommands,
+    registry: WebhookCommands,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    database: FakeDatabase,
+) -> None:
+    webhook = await samples.add_webhook(unit_of_work, clock, ordered="key")
+    ids = sorted(await samples.add_deliveries(unit_of_work, clock, webhook.id, 5))
+    async with unit_of_work() as uow:
+        await uow.queue.postpone([Postpone(id_, uow.now + HOUR, 500, "status") for id_ in ids[1:]])
+        await uow.commit()
+
+    def aside() -> list[UUID]:
+        return [id_ for id_ in ids if database.tables.deliveries[id_].aside]
+
+    spec = replace(spec_of(webhook), headers={}, skip_after=1)
+    await registry.replace(webhook.id, spec, samples.ACTOR, require=any_version)
+    [job] = await jobs.list(state=None, after=None, limit=9)
+    assert (job.kind, job.state, job.done, aside()) == (JobKind.STEP_ASIDE, JobState.RUNNING, 1, ids[1:2])
+    await jobs.run()
+    over = await jobs.show(job.id)
+    assert (over.state, over.done, aside()) == (JobState.DONE, 4, ids[1:])
+    await registry.replace(webhook.id, spec, samples.ACTOR, require=any_version)
+    assert len(await jobs.list(state=None, after=None, limit=9)) == 1
 
 
 async def test_what_is_added_behind_the_cursor_of_a_cancellation_is_cancelled_too(

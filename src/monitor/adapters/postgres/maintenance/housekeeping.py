@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,7 +28,9 @@ CHUNKS_PER_RUN = 100
 OVERDUE_D = 7
 """Days after which a queued notification or domain event that no version could read is given up."""
 
-_SEALED_BEFORE = "substring({0} from 1 for length($1::bytea)) <> $1 ORDER BY id LIMIT " + str(RESEAL_BATCH)
+_SEALED_BEFORE = """
+SELECT id FROM {table} WHERE id > $2 AND substring({column} FROM 1 FOR length($1::bytea)) <> $1 ORDER BY id LIMIT $3
+"""
 
 
 class PostgresHousekeeping:
@@ -61,8 +64,7 @@ class PostgresHousekeeping:
         await self._delete("revoked_tokens", "expires_at < $1", now)
         await self._delete("webhook_secrets", "expires_at < $1", now - timedelta(hours=1))
         await self._delete("audit_log", "at < $1", now - timedelta(days=self._audit_d))
-        # With its history.
-        await self._delete("alerts", "state = 'resolved' AND resolved_at < $1", aged_at)
+        await self._delete_alerts(aged_at)
         await self._delete("anomalies", "closed_at < $1", aged_at)
         await self._delete("silences", "ends_at < $1", aged_at)
         await self._delete("jobs", "finished_at < $1", aged_at)
@@ -75,13 +77,25 @@ class PostgresHousekeeping:
 
     async def _delete(self, table: str, condition: str, before: object) -> None:
         """Delete the rows of *table* under *condition*, whose ``$1`` is *before*."""
+        for _ in range(CHUNKS_PER_RUN):
+            if await self._delete_chunk(table, condition, before) < CHUNK:
+                break
+
+    async def _delete_alerts(self, before: object) -> None:
+        """Delete the alerts that were resolved *before*; the history of a chunk of them first, chunk by chunk."""
+        aged = f"SELECT id FROM alerts WHERE state = 'resolved' AND resolved_at < $1 ORDER BY resolved_at LIMIT {CHUNK}"
+        for _ in range(CHUNKS_PER_RUN):
+            if await self._delete_chunk("alert_history", f"alert_id = ANY(ARRAY({aged}))", before) == CHUNK:
+                continue
+            if await self._delete_chunk("alerts", f"id = ANY(ARRAY({aged}))", before) < CHUNK:
+                break
+
+    async def _delete_chunk(self, table: str, condition: str, before: object) -> int:
         chunk = f"SELECT ctid FROM {table} WHERE {condition} LIMIT {CHUNK}"
         gone = f"DELETE FROM {table} WHERE ctid = ANY(ARRAY({chunk})) RETURNING 1"
-        sql = f"WITH gone AS ({gone}) SELECT count(*) AS n FROM gone"
-        for _ in range(CHUNKS_PER_RUN):
-            (row,) = await self._database.fetch(sql, before)
-            if row["n"] < CHUNK:
-                break
+        (row,) = await self._database.fetch(f"WITH gone AS ({gone}) SELECT count(*) AS n FROM gone", before)
+        count: int = row["n"]
+        return count
 
     async def reseal(self) -> None:
         """
@@ -89,20 +103,25 @@ class PostgresHousekeeping:
 
         A value that does not open is logged and left alone.
         """
-        head = self._secret_box.current_head
-        where = _SEALED_BEFORE.format("sealed")
-        for row in await self._database.fetch(f"SELECT id FROM webhook_secrets WHERE {where}", head):
+        async for id_ in self._sealed_before("webhook_secrets", "sealed"):
             async with self._transaction() as session:
                 secrets = Secrets(session=session, wrap_exceptions=False)
-                if secret := await secrets.get_one_or_none(id=row["id"], with_for_update=True):
+                if secret := await secrets.get_one_or_none(id=id_, with_for_update=True):
                     secret.sealed = self._resealed(secret.sealed, secret_context(secret.id, secret.webhook_id))
-        where = _SEALED_BEFORE.format("headers_sealed")
-        for row in await self._database.fetch(f"SELECT id FROM webhooks WHERE {where}", head):
+        async for id_ in self._sealed_before("webhooks", "headers_sealed"):
             async with self._transaction() as session:
                 webhooks = Webhooks(session=session, wrap_exceptions=False)
-                webhook = await webhooks.get_one_or_none(id=row["id"], with_for_update=True)
+                webhook = await webhooks.get_one_or_none(id=id_, with_for_update=True)
                 if webhook is not None and webhook.headers_sealed is not None:
                     webhook.headers_sealed = self._resealed(webhook.headers_sealed, headers_context(webhook.id))
+
+    async def _sealed_before(self, table: str, column: str) -> AsyncIterator[UUID]:
+        """Yield the ids of values that an older key sealed, each once: those that do not open hide no others."""
+        sql, after = _SEALED_BEFORE.format(table=table, column=column), UUID(int=0)
+        while rows := await self._database.fetch(sql, self._secret_box.current_head, after, RESEAL_BATCH):
+            for row in rows:
+                after = row["id"]
+                yield after
 
     def _resealed(self, sealed: bytes, context: str) -> bytes:
         try:

@@ -29,6 +29,9 @@ CHUNK = 5_000
 CHUNKS_PER_RUN = 20
 """Rows of a default partition that one statement deletes, and statements of one run."""
 
+MOVED_MAX = 50_000
+"""Rows of a default partition that move in one transaction, a second or so. A day with more of them stays there."""
+
 log = structlog.get_logger(__name__)
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -91,8 +94,8 @@ async def maintain(connection: asyncpg.Connection, retention: Retention, *, wait
     """Make the partitions of the coming days, then drop those past *retention*. Safe to repeat, and to stop anywhere.
 
     Rows outside every partition land in each table's default one, are never lost before their retention, and move once
-    theirs is made. Minutes and hours stay until the next resolution holds them, at any age; events stay while a
-    delivery of theirs is pending or still to be made.
+    theirs is made, unless they are more than :data:`MOVED_MAX`. Minutes and hours stay until the next resolution holds
+    them, at any age; events stay while a delivery of theirs is pending or still to be made.
 
     Each step is a transaction of its own, and one that another transaction holds up, a long reader for one, is left to
     the next run: whoever waits for a table makes all others wait behind.
@@ -196,10 +199,14 @@ async def _create(table: str, name: str, lower: datetime, upper: datetime, conne
     """Make one partition. Attaching, unlike ``PARTITION OF``, lets writers to the other ones go on."""
     key = _key(table)
     low, high = (_bound(table, at) for at in (lower, upper))
-    moving = f"DELETE FROM {table}_default WHERE {key} >= '{low}' AND {key} < '{high}' RETURNING *"
+    of_day = f"FROM {table}_default WHERE {key} >= '{low}' AND {key} < '{high}'"
+    count = f"SELECT count(*) FROM (SELECT {of_day} LIMIT {MOVED_MAX + 1}) AS d"
+    if await connection.fetchval(count) > MOVED_MAX:
+        log.warning("partition_left_in_default", partition=name)
+        return
     await connection.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
     await connection.execute(f"LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE")
-    await connection.execute(f"WITH moved AS ({moving}) INSERT INTO {name} SELECT * FROM moved")
+    await connection.execute(f"WITH moved AS (DELETE {of_day} RETURNING *) INSERT INTO {name} SELECT * FROM moved")
     await connection.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')")
 
 

@@ -38,7 +38,7 @@ ORDER BY l.evaluate_at LIMIT $1 FOR NO KEY UPDATE OF l SKIP LOCKED
 
 OPEN_ANOMALIES = "SELECT * FROM anomalies WHERE webhook_id = ANY($1) AND closed_at IS NULL"
 
-# The partial index on the state holds few rows, whatever the number of deliveries.
+# A partial index by time: reads those of one day, however many deliveries there are.
 QUARANTINED = """
 SELECT webhook_id, count(*) AS n FROM deliveries_finished
 WHERE state = 'quarantined' AND finished_at > now() - interval '1 day' AND webhook_id = ANY($1) GROUP BY webhook_id
