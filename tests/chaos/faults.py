@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import asyncpg
+import psutil
 
 from monitor.domain.ids import uuid7
 from tests.chaos.people import People, Registered
@@ -30,6 +31,7 @@ AWAY_S = 1.0
 BAD_S = 2.0
 READ_ONLY_S = 3.0
 POISONED_S = 4.0
+UNLOGGED_CONNECTIONS = 3
 BYTES_NOBODY_READS = b"\xc1 not a message"
 
 
@@ -95,7 +97,20 @@ class Chaos:
 
     async def unwritable_log(self, number: int) -> None:
         if self.unlogged is None:
-            self.unlogged = await self.system.work_unlogged()
+            self.unlogged = await self._started(self._work_unlogged)
+
+    async def _work_unlogged(self) -> Running:
+        """Start it and wait until it holds the connections of a worker: one more than it asks for the schema with."""
+        worker = await self.system.work_unlogged()
+
+        def works() -> bool:
+            assert worker.process.returncode is None, "it ended"
+            connections = psutil.Process(worker.pid).net_connections("tcp")
+            ports = [c.raddr.port for c in connections if c.status == psutil.CONN_ESTABLISHED]
+            return ports.count(self.database_proxy.port) >= UNLOGGED_CONNECTIONS
+
+        await eventually(works, within_s=PATIENCE_S)
+        return worker
 
     async def _asleep(self, process: Running, for_s: float) -> None:
         process.process.send_signal(signal.SIGSTOP)
@@ -232,13 +247,12 @@ class Chaos:
             await self._sql(heal, webhook.id)
             webhook.poisoned = False
 
-    async def poison_replay(self, number: int) -> None:
-        webhook = self.people.webhooks[number % len(self.people.webhooks)]
+    async def poison_job(self, number: int) -> None:
         insert = (
-            "INSERT INTO replays (id, webhook_id, from_at, to_at, states, created_by, created_at, total, queued)"
-            " VALUES ($1, $2, now() - interval '1 hour', now(), '{of_a_newer_version}', 'x', now(), 0, 0)"
+            "INSERT INTO jobs (id, kind, parameters, state, done, created_by, created_at, stepped_at)"
+            " VALUES ($1, $2, jsonb_build_object('kind', $2), 'running', 0, 'x', now(), now() - interval '1 hour')"
         )
-        await self._extra("replays", insert, webhook.id)
+        await self._extra("jobs", insert, "of_a_newer_version")
 
     async def poison_notification(self, number: int) -> None:
         insert = "INSERT INTO alert_notifications (id, notification) VALUES ($1, $2)"

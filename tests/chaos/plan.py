@@ -11,15 +11,16 @@ PROCESSES = (
 )  # fmt: skip
 STORES = (
     "crash_database", "read_only", "cut_transaction", "swallow_transaction", "kill_redis", "stop_redis", "flush_redis",
-    "garble_redis", "cut_redis", "delay_redis", "swallow_redis", "poison_retry", "poison_labels", "poison_replay",
+    "garble_redis", "cut_redis", "delay_redis", "swallow_redis", "poison_retry", "poison_labels", "poison_job",
     "poison_notification", "poison_outbox", "poison_lane", "cut_database", "swallow_database",
 )  # fmt: skip
 MOODS = (
     "slow", "hang", "error", "throttle", "interims", "reset", "garbage", "early", "twice", "script", "error", "ok",
-    "slow", "gone",
+    "slow", "gone", "refuse", "refuse",
 )  # fmt: skip
 PEOPLE = (
     "create", "patch_url", "patch_timeout", "pause", "cancel", "retry", "replay", "delete", "replay_delivered", "read",
+    "cancel_job", "create", "delete", "disable_by_410",
 )  # fmt: skip
 
 LANES = {

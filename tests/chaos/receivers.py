@@ -21,6 +21,7 @@ LATE_S = 1.0
 ERROR = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
 THROTTLE = b"HTTP/1.1 429 Slow\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 GONE = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
+REFUSALS = (b"401 Unauthorized", b"403 Forbidden", b"404 Not Found")
 
 
 @dataclass
@@ -110,9 +111,11 @@ class Hook:
             case "hang":
                 await reader.read(1)
                 return False
-            case "error" | "throttle" | "gone":
+            case "refuse":
+                writer.write(b"HTTP/1.1 " + self.rng.choice(REFUSALS) + b"\r\nContent-Length: 0\r\n\r\n")
+            case "error" | "throttle" | "gone" | "disable":
                 # Seldom gone: it disables the webhook.
-                request.gone = request.mood == "gone" and self.rng.random() < 0.1
+                request.gone = request.mood == "disable" or (request.mood == "gone" and self.rng.random() < 0.1)
                 writer.write(GONE if request.gone else THROTTLE if request.mood == "throttle" else ERROR)
             case _:
                 await self._misbehave(request, writer)

@@ -20,7 +20,7 @@ from tests.chaos.faults import LEASE_S, Chaos
 from tests.chaos.feed import Follower
 from tests.chaos.people import People
 from tests.chaos.plan import LANES, Step, plan
-from tests.chaos.producer import JournalingProducer
+from tests.chaos.producer import WIDE, JournalingProducer
 from tests.chaos.proxy import Connect, proxy
 from tests.chaos.receivers import Hook, hook
 from tests.chaos.state import (
@@ -51,7 +51,7 @@ WEBHOOKS: dict[str, tuple[dict[str, Any], float]] = {
     "plain0": ({"event_types": ["chaos.0", "chaos.1"]}, 0.03),
     "plain1": ({"event_types": ["chaos.2", "chaos.3"]}, 0.03),
     "plain2": ({"event_types": ["chaos.0"]}, 0.3),
-    "ordered0": ({"event_types": ["chaos.1"], "ordered": True}, 0.03),
+    "ordered0": ({"event_types": ["chaos.1", WIDE], "ordered": True}, 0.03),
     "ordered1": ({"event_types": ["chaos.2"], "ordered": True}, 0.06),
     "limited0": ({"event_types": ["chaos.3"], "rate_limit": {"per_s": 12, "burst": 6}}, 0.03),
     "limited1": ({"event_types": ["chaos.0"], "rate_limit": {"per_s": 20, "burst": 2}}, 0.03),
@@ -61,8 +61,12 @@ WEBHOOKS: dict[str, tuple[dict[str, Any], float]] = {
     "hostile1": ({"event_types": ["chaos.1"]}, 0.03),
     "hostile2": ({"event_types": ["chaos.2"], "retry": SHORT_SCHEDULE}, 0.03),
     "hostile3": ({"event_types": ["chaos.3"], "max_concurrency": 3}, 0.03),
+    "keyed0": ({"event_types": ["chaos.0", "chaos.3", WIDE], "ordered": "key", "max_concurrency": 4}, 0.06),
+    "keyed1": ({"event_types": ["chaos.1"], "ordered": "key", "max_concurrency": 2}, 0.1),
+    "probed0": ({"event_types": ["chaos.1"], "reenable": "probe"}, 0.03),
+    **{f"wide{i}": ({"event_types": [WIDE]}, 0.03) for i in range(100)},
 }
-SPARE = 8
+SPARE = 12
 SERVERS, WORKERS = 2, 2
 LEASES = {"WORKER__LEASE_S": str(LEASE_S), "WORKER__RENEW_S": "1", "LOG__FORMAT": "json"}
 

@@ -13,9 +13,12 @@ import pytest
 
 from monitor.adapters.postgres.lanes import PostgresLanes
 from monitor.bootstrap.container import Container
+from monitor.domain.delivery.job import JobState
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.rate_limit import RateLimit
-from monitor.domain.delivery.replay import ReplayCount, ReplaySpec
+from monitor.domain.delivery.replay import ReplayCount, ReplaySpec, ReplayView
+from monitor.domain.errors import Unavailable
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.leases import SPARE_LANES
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.settle import SentDelivery
@@ -69,8 +72,10 @@ async def test_a_claim_locks_few_more_lanes_than_it_has_room(
     locked: list[int] = []
     lock = PostgresLanes.lock_ready_lanes
 
-    async def lock_ready_lanes(self: PostgresLanes, hints: Collection[UUID] | None, limit: int) -> dict[UUID, Lane]:
-        lanes = await lock(self, hints, limit)
+    async def lock_ready_lanes(
+        self: PostgresLanes, hints: Collection[UUID] | None, limit: int, *, without: Collection[UUID] = ()
+    ) -> dict[UUID, Lane]:
+        lanes = await lock(self, hints, limit, without=without)
         locked.append(len(lanes))
         return lanes
 
@@ -128,6 +133,25 @@ async def test_counting_for_a_replay_locks_nothing(api: Api, receiver: Receiver,
     async with held(parts, *lane(webhook["id"])) as connection, asyncio.timeout(SOON_S):
         await connection.execute("SELECT 1 FROM webhooks FOR UPDATE")
         assert await commands.start(UUID(webhook["id"]), spec, samples.ACTOR) == ReplayCount(0)
+
+
+async def test_a_job_waits_for_a_locked_lane_longer_than_a_statement_may_and_does_not_fail(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
+    locked, free = await api.create(receiver.url), await api.create(receiver.url)
+    now = datetime.now(UTC)
+    spec = ReplaySpec(from_at=now - timedelta(hours=1), to_at=now + timedelta(minutes=1))
+    replays, jobs = ReplayCommands(parts.unit_of_work, parts.clock), JobCommands(parts.unit_of_work)
+    first, second = [await replays.start(UUID(webhook["id"]), spec, samples.ACTOR) for webhook in (locked, free)]
+    assert isinstance(first, ReplayView)
+    assert isinstance(second, ReplayView)
+    async with held(parts, *lane(locked["id"])):
+        with pytest.raises(Unavailable):
+            await jobs.run()
+        assert await jobs.step()
+        assert [(await jobs.show(view.id)).state for view in (first, second)] == [JobState.RUNNING, JobState.DONE]
+    await jobs.run()
+    assert (await jobs.show(first.id)).state is JobState.DONE
 
 
 async def test_events_are_published_while_a_webhook_is_being_changed(

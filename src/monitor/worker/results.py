@@ -18,7 +18,8 @@ class Results:
         unmade: attempts of which no byte was sent, since this process lacked what it needs; to be released.
         kept: those that failed to settle for a reason that is no outage, by attempt, with the time of the first
             failure. They are not among the others, which they would hold up.
-        settled_at: when a batch was last settled, or a first outcome began to wait, by the clock of the event loop.
+        settled_at: when the database last took a batch, or a first outcome began to wait, by the clock of the event
+            loop.
     """
 
     def __init__(self) -> None:
@@ -66,9 +67,12 @@ class Results:
         self._batch = []
 
     def end_batch(self, locked: Sequence[SentDelivery], now: float) -> None:
-        """Remove the batch but for *locked*, which come last from now on."""
-        if len(locked) < len(self._batch):
-            self.settled_at = now
+        """Remove the batch but for *locked*, which come last from now on.
+
+        A settle that found nothing but locked lanes counts as one: no other worker could settle these results or claim
+        their deliveries, and those of other webhooks must not lose their leases.
+        """
+        self.settled_at = now
         self._batch = []
         self._waiting.extend(locked)
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from typing import assert_never
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from monitor.domain.delivery.job import (
     CancellationParameters,
@@ -74,25 +79,29 @@ class JobCommands:
         Do one chunk of the job that waited longest; ``False`` if none is unfinished.
 
         Raises:
-            Unavailable.
+            Unavailable: nothing was done. If the chunk took too long, as beside a lane that another transaction has,
+                the other jobs come first the next time.
             Exception: whatever the chunk raised; its job has failed, and the others go on.
         """
-        async with self._unit_of_work() as uow:
-            job = await uow.jobs.take()
-            if job is None:
-                return False
-            try:
+        job: Job | None = None
+        try:
+            async with self._unit_of_work() as uow:
+                job = await uow.jobs.take()
+                if job is None:
+                    return False
                 chunk = await _do(uow, job)
-            except Unavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 - a fault of this job must not stop the others
-                failure = error
-            else:
                 await uow.jobs.save(advance(job, chunk, uow.now))
                 await uow.commit()
                 return True
-        await self._fail(job.id, f"{type(failure).__name__}: {failure}"[:300])
-        raise failure
+        # Around the unit of work, which tells an outage of the database from a fault of the job.
+        except Unavailable as error:
+            if job is not None and error.took_too_long:
+                await self._change(job.id, _postponed)
+            raise
+        except Exception as error:
+            if job is not None:
+                await self._change(job.id, partial(fail, error=f"{type(error).__name__}: {error}"[:300]))
+            raise
 
     async def run(self) -> None:
         """Do the next chunks. Raises as :meth:`step`, after the chunks of the other jobs."""
@@ -117,12 +126,16 @@ class JobCommands:
                 await uow.queue.cancel_waiting(webhook_id, after=None, limit=CHUNK)
                 await uow.commit()
 
-    async def _fail(self, job_id: UUID, error: str) -> None:
+    async def _change(self, job_id: UUID, change: Callable[..., Job]) -> None:
         async with self._unit_of_work() as uow:
             job = await uow.jobs.get(job_id, lock=True)
             if job.state is JobState.RUNNING:
-                await uow.jobs.save(fail(job, error, uow.now))
+                await uow.jobs.save(change(job, now=uow.now))
                 await uow.commit()
+
+
+def _postponed(job: Job, now: datetime) -> Job:
+    return replace(job, stepped_at=now)
 
 
 async def _do(uow: UnitOfWork, job: Job) -> Chunk:

@@ -183,6 +183,26 @@ async def test_a_job_that_raises_fails_and_the_others_go_on(
         await jobs.cancel(broken, samples.ACTOR)
 
 
+async def test_a_job_whose_chunk_takes_too_long_lets_the_others_go_first(
+    jobs: JobCommands,
+    replays: ReplayCommands,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow, good = [await started(replays, (await failed(unit_of_work, clock, 1))[0]) for _ in range(2)]
+    too_long = Unavailable("A statement took longer than 5 s", took_too_long=True)
+    Trouble(monkeypatch, FakeDeliveryQueue, "requeue_finished", too_long, "before", times=1)
+    clock.advance(1)
+    with pytest.raises(Unavailable):
+        await jobs.run()
+    await jobs.step()
+    assert (await jobs.show(good)).state is JobState.DONE
+    assert (await jobs.show(slow)).state is JobState.RUNNING
+    await jobs.run()
+    assert (await jobs.show(slow)).state is JobState.DONE
+
+
 async def test_jobs_are_listed_newest_first(
     jobs: JobCommands, replays: ReplayCommands, unit_of_work: UnitOfWorkFactory, clock: FakeClock
 ) -> None:
