@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Mutant(NamedTuple):
-    """``line`` stands once in ``module``, below ``src/monitor``; ``tests`` are arguments of pytest, below ``tests``."""
-
-    module: str
-    line: str
-    replacement: str
-    tests: str
-
+from tests.mutants.mutant import Mutant
+from tests.mutants.order_and_jobs import ORDER_AND_JOBS
 
 DELIVERY = "unit/domain/delivery"
 SERVICES = "unit/domain/services"
@@ -28,6 +19,7 @@ WORKERS = "unit/world/test_workers.py"
 MACHINE = "unit/world/test_delivery.py"
 
 MUTANTS = [
+    *ORDER_AND_JOBS,
     # Retry schedule, quarantine, lanes, breaker.
     Mutant("domain/delivery/retry.py", "(2 * jitter - 1)", "(jitter - 0.5)", f"{DELIVERY}/test_retry.py"),
     Mutant("domain/delivery/retry.py", "(2 * jitter - 1)", "0", f"{DELIVERY}/test_retry.py"),
@@ -82,7 +74,10 @@ MUTANTS = [
         f"{DELIVERY}/test_circuit_breaker.py",
     ),
     Mutant(
-        "domain/delivery/rate_limit.py", "self.per_s, float(self.burst))", "self.per_s, self.burst + 1.0)", DELIVERY
+        "domain/delivery/rate_limit.py",
+        "self.per_s, float(self.burst))",
+        "self.per_s, self.burst + 1.0)",
+        f"{DELIVERY}/test_rate_limit.py",
     ),
     # Deliver and settle.
     Mutant("domain/services/settle.py", "< sent.delivery.fencing_token", "> sent.delivery.fencing_token", SERVICES),
@@ -105,14 +100,14 @@ MUTANTS = [
     Mutant("domain/services/leases.py", "cached.version >= version", "cached is not None", f"{SERVICES}"),
     Mutant(
         "domain/services/webhooks.py",
-        "probe_now(lane, uow.now) for lane",
-        "lane for lane",
+        "lambda lane: probe_now(lane, uow.now)",
+        "lambda lane: lane",
         f"{SERVICES}/test_webhooks.py",
     ),
     Mutant(
         "domain/services/webhooks.py",
-        "reopen(lane) if new.url == old.url else start_over(lane, uow.now)",
-        "reopen(lane)",
+        "lambda lane: start_over(lane, uow.now)",
+        "reopen",
         f"{SERVICES}/test_webhooks.py",
     ),
     Mutant("worker/stock.py", "self._fresh_s = min(FRESH_S, lease_s)", "self._fresh_s = 1e9", f"{WORKERS} unit/worker"),
@@ -125,9 +120,14 @@ MUTANTS = [
         "finished_at > now() - interval '10 days'",
         "integration/contract/test_detection.py",
     ),
-    Mutant("adapters/postgres/lanes.py", "AND (NOT w.ordered OR now() >= (", "AND (true OR now() >= (", READY),
+    Mutant("adapters/postgres/lanes.py", "AND (NOT w.ordered OR w.order_by_key", "AND (true", READY),
     Mutant("adapters/postgres/lanes.py", "coalesce(l.throttled_until <= now(), true)", "true", READY),
-    Mutant("adapters/postgres/lanes.py", "WHEN w.ordered THEN 1 ELSE", "WHEN false THEN 1 ELSE", READY),
+    Mutant(
+        "adapters/postgres/lanes.py",
+        "WHEN w.ordered AND NOT w.order_by_key THEN 1 ELSE",
+        "WHEN false THEN 1 ELSE",
+        READY,
+    ),
     Mutant(
         "adapters/postgres/queue.py",
         "UPDATE deliveries d SET schedule_from = attempts,",
@@ -188,18 +188,12 @@ MUTANTS = [
         f"{SERVICES}",
     ),
     Mutant(
-        "domain/services/notifications.py",
-        "if delivery.webhook_id != notification.except_webhook",
-        "if True",
-        f"{SERVICES}/test_notifications.py",
-    ),
-    Mutant(
         "domain/services/alerts.py",
         "sorted(set(acknowledgement.ids))",
         "acknowledgement.ids",
         f"{SERVICES}/test_alerts.py",
     ),
-    # Events inside, live feed, replays.
+    # Events inside, live feed.
     Mutant(
         "domain/services/event_dispatch.py",
         "self._done += done\n",
@@ -212,9 +206,10 @@ MUTANTS = [
         "                raise",
         "unit/world/test_background_under_trouble.py",
     ),
-    Mutant("domain/services/replays.py", "full=moved == STEP", "full=True", f"{SERVICES}/test_replays.py"),
     # Cache.
     Mutant("cache/lease.py", "POLL_S = 0.1", "POLL_S = 10", CACHE),
+    Mutant("cache/load.py", " or load.key.text in named", "", CACHE),
+    Mutant("cache/load.py", " or text in named", "", CACHE),
     Mutant("cache/memory.py", "self.slots[text].invalidate()", "pass", CACHE),
     # HTTP and tokens.
     Mutant(
