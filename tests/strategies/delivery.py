@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import strategies as st
 
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerPolicy, BreakerState
@@ -93,7 +94,12 @@ transport_failures = st.builds(
     error_detail=st.none() | names,
     phases=phases,
 )
-outcomes = successes | refusals | transport_failures
+broken_answers = st.builds(
+    msgspec.structs.replace, transport_failures, status_code=st.integers(200, 999), retry_after=retry_afters
+)
+"""A status and a transport error: no sender makes it, and the laws hold for it nevertheless."""
+
+outcomes = successes | refusals | transport_failures | broken_answers
 decisions: st.SearchStrategy[Decision] = st.one_of(
     st.builds(Done), st.builds(Retry, instants), st.builds(Dead, disable=st.booleans())
 )
