@@ -15,6 +15,9 @@ ANOMALY = "unit/domain/anomaly"
 ALERTS = "unit/domain/alerts"
 MONITORING = "unit/domain/monitoring"
 CACHE = "unit/cache"
+TOKENS = f"{CACHE}/test_tokens_and_messages.py"
+AUTH = "unit/auth/test_tokens.py"
+LEASES = "unit/worker/test_delivery_leases_and_stop.py"
 WORKERS = "unit/world/test_workers.py"
 MACHINE = "unit/world/test_delivery.py"
 
@@ -97,7 +100,7 @@ MUTANTS = [
         "DESTINATION_FRESH_S = 3000.0",
         f"{SERVICES}/test_deliver.py",
     ),
-    Mutant("domain/services/leases.py", "cached.version >= version", "cached is not None", f"{SERVICES}"),
+    Mutant("domain/services/leases.py", "cached.version >= version", "cached is not None", SERVICES),
     Mutant(
         "domain/services/webhooks.py",
         "lambda lane: probe_now(lane, uow.now)",
@@ -112,7 +115,12 @@ MUTANTS = [
     ),
     Mutant("worker/stock.py", "self._fresh_s = min(FRESH_S, lease_s)", "self._fresh_s = 1e9", f"{WORKERS} unit/worker"),
     Mutant("worker/delivery_loop.py", "self._results.end_batch(locked", "self._results.end_batch([]", "unit/worker"),
-    Mutant("worker/writer.py", "if not isinstance(error, DataRejected):", "if False:", "unit/worker"),
+    Mutant(
+        "worker/writer.py",
+        "if not isinstance(error, DataRejected):",
+        "if False:",
+        LEASES,
+    ),
     # SQL.
     Mutant(
         "adapters/postgres/repositories/detection.py",
@@ -157,20 +165,20 @@ MUTANTS = [
         "domain/anomaly/traffic.py",
         "longest *= 0.5 ** (HOUR_S / policy.dispersion_half_life_s)",
         "longest *= 1.0",
-        ANOMALY,
+        f"{ANOMALY}/test_traffic.py",
     ),
     Mutant(
         "domain/anomaly/episode.py",
         "if at - since < policy.close_after_s:",
         "if at - since <= policy.close_after_s:",
-        ANOMALY,
+        f"{ANOMALY}/test_model.py",
     ),
     Mutant("domain/anomaly/episode.py", "at < episode.opened_at + policy.freeze_s", "True", ANOMALY),
     Mutant(
         "domain/anomaly/traffic.py",
         "baseline.hours_learned >= HOURS_PER_DAY",
         "baseline.hours_learned > HOURS_PER_DAY",
-        ANOMALY,
+        f"{ANOMALY}/test_traffic.py",
     ),
     Mutant(
         "domain/monitoring/health.py",
@@ -185,7 +193,7 @@ MUTANTS = [
         "domain/services/alerts.py",
         "if await uow.silences.end(silence_id):",
         "await uow.silences.end(silence_id)\n            if True:",
-        f"{SERVICES}",
+        f"{SERVICES}/test_alerts.py",
     ),
     Mutant(
         "domain/services/alerts.py",
@@ -207,10 +215,10 @@ MUTANTS = [
         "unit/world/test_background_under_trouble.py",
     ),
     # Cache.
-    Mutant("cache/lease.py", "POLL_S = 0.1", "POLL_S = 10", CACHE),
-    Mutant("cache/load.py", " or load.key.text in named", "", CACHE),
-    Mutant("cache/load.py", " or text in named", "", CACHE),
-    Mutant("cache/memory.py", "self.slots[text].invalidate()", "pass", CACHE),
+    Mutant("cache/lease.py", "POLL_S = 0.1", "POLL_S = 10", f"{CACHE}/test_locks_and_fail_safe.py"),
+    Mutant("cache/load.py", " or load.key.text in named", "", TOKENS),
+    Mutant("cache/load.py", " or text in named", "", TOKENS),
+    Mutant("cache/memory.py", "self.slots[text].invalidate()", "pass", TOKENS),
     # HTTP and tokens.
     Mutant(
         "http/middleware/shared_rate_limit.py",
@@ -219,9 +227,12 @@ MUTANTS = [
         "unit/http/middleware/test_shared_rate_limit.py",
     ),
     Mutant(
-        "auth/tokens.py", "len(token) > self._policy.max_bytes", "len(token) >= self._policy.max_bytes", "unit/auth"
+        "auth/tokens.py",
+        "len(token) > self._policy.max_bytes",
+        "len(token) >= self._policy.max_bytes",
+        AUTH,
     ),
-    Mutant("auth/tokens.py", "or not token.isascii()", "", "unit/auth"),
+    Mutant("auth/tokens.py", "or not token.isascii()", "", AUTH),
     # Publishing.
     Mutant("domain/services/publish.py", "elif is_reserved(event.type):", "elif False:", f"{SERVICES}/test_publish.py"),
     Mutant(
