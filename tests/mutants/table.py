@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Mutant(NamedTuple):
-    """``line`` stands once in ``module``, below ``src/monitor``; ``tests`` are arguments of pytest, below ``tests``."""
-
-    module: str
-    line: str
-    replacement: str
-    tests: str
-
+from tests.mutants.mutant import Mutant
+from tests.mutants.order_and_jobs import ORDER_AND_JOBS
 
 DELIVERY = "unit/domain/delivery"
 SERVICES = "unit/domain/services"
@@ -24,10 +15,14 @@ ANOMALY = "unit/domain/anomaly"
 ALERTS = "unit/domain/alerts"
 MONITORING = "unit/domain/monitoring"
 CACHE = "unit/cache"
+TOKENS = f"{CACHE}/test_tokens_and_messages.py"
+AUTH = "unit/auth/test_tokens.py"
+LEASES = "unit/worker/test_delivery_leases_and_stop.py"
 WORKERS = "unit/world/test_workers.py"
 MACHINE = "unit/world/test_delivery.py"
 
 MUTANTS = [
+    *ORDER_AND_JOBS,
     # Retry schedule, quarantine, lanes, breaker.
     Mutant("domain/delivery/retry.py", "(2 * jitter - 1)", "(jitter - 0.5)", f"{DELIVERY}/test_retry.py"),
     Mutant("domain/delivery/retry.py", "(2 * jitter - 1)", "0", f"{DELIVERY}/test_retry.py"),
@@ -82,7 +77,10 @@ MUTANTS = [
         f"{DELIVERY}/test_circuit_breaker.py",
     ),
     Mutant(
-        "domain/delivery/rate_limit.py", "self.per_s, float(self.burst))", "self.per_s, self.burst + 1.0)", DELIVERY
+        "domain/delivery/rate_limit.py",
+        "self.per_s, float(self.burst))",
+        "self.per_s, self.burst + 1.0)",
+        f"{DELIVERY}/test_rate_limit.py",
     ),
     # Deliver and settle.
     Mutant("domain/services/settle.py", "< sent.delivery.fencing_token", "> sent.delivery.fencing_token", SERVICES),
@@ -102,22 +100,27 @@ MUTANTS = [
         "DESTINATION_FRESH_S = 3000.0",
         f"{SERVICES}/test_deliver.py",
     ),
-    Mutant("domain/services/leases.py", "cached.version >= version", "cached is not None", f"{SERVICES}"),
+    Mutant("domain/services/leases.py", "cached.version >= version", "cached is not None", SERVICES),
     Mutant(
         "domain/services/webhooks.py",
-        "probe_now(lane, uow.now) for lane",
-        "lane for lane",
+        "lambda lane: probe_now(lane, uow.now)",
+        "lambda lane: lane",
         f"{SERVICES}/test_webhooks.py",
     ),
     Mutant(
         "domain/services/webhooks.py",
-        "reopen(lane) if new.url == old.url else start_over(lane, uow.now)",
-        "reopen(lane)",
+        "lambda lane: start_over(lane, uow.now)",
+        "reopen",
         f"{SERVICES}/test_webhooks.py",
     ),
     Mutant("worker/stock.py", "self._fresh_s = min(FRESH_S, lease_s)", "self._fresh_s = 1e9", f"{WORKERS} unit/worker"),
     Mutant("worker/delivery_loop.py", "self._results.end_batch(locked", "self._results.end_batch([]", "unit/worker"),
-    Mutant("worker/writer.py", "if not isinstance(error, DataRejected):", "if False:", "unit/worker"),
+    Mutant(
+        "worker/writer.py",
+        "if not isinstance(error, DataRejected):",
+        "if False:",
+        LEASES,
+    ),
     # SQL.
     Mutant(
         "adapters/postgres/repositories/detection.py",
@@ -125,9 +128,14 @@ MUTANTS = [
         "finished_at > now() - interval '10 days'",
         "integration/contract/test_detection.py",
     ),
-    Mutant("adapters/postgres/lanes.py", "AND (NOT w.ordered OR now() >= (", "AND (true OR now() >= (", READY),
+    Mutant("adapters/postgres/lanes.py", "AND (NOT w.ordered OR w.order_by_key", "AND (true", READY),
     Mutant("adapters/postgres/lanes.py", "coalesce(l.throttled_until <= now(), true)", "true", READY),
-    Mutant("adapters/postgres/lanes.py", "WHEN w.ordered THEN 1 ELSE", "WHEN false THEN 1 ELSE", READY),
+    Mutant(
+        "adapters/postgres/lanes.py",
+        "WHEN w.ordered AND NOT w.order_by_key THEN 1 ELSE",
+        "WHEN false THEN 1 ELSE",
+        READY,
+    ),
     Mutant(
         "adapters/postgres/queue.py",
         "UPDATE deliveries d SET schedule_from = attempts,",
@@ -157,20 +165,20 @@ MUTANTS = [
         "domain/anomaly/traffic.py",
         "longest *= 0.5 ** (HOUR_S / policy.dispersion_half_life_s)",
         "longest *= 1.0",
-        ANOMALY,
+        f"{ANOMALY}/test_traffic.py",
     ),
     Mutant(
         "domain/anomaly/episode.py",
         "if at - since < policy.close_after_s:",
         "if at - since <= policy.close_after_s:",
-        ANOMALY,
+        f"{ANOMALY}/test_model.py",
     ),
     Mutant("domain/anomaly/episode.py", "at < episode.opened_at + policy.freeze_s", "True", ANOMALY),
     Mutant(
         "domain/anomaly/traffic.py",
         "baseline.hours_learned >= HOURS_PER_DAY",
         "baseline.hours_learned > HOURS_PER_DAY",
-        ANOMALY,
+        f"{ANOMALY}/test_traffic.py",
     ),
     Mutant(
         "domain/monitoring/health.py",
@@ -185,13 +193,7 @@ MUTANTS = [
         "domain/services/alerts.py",
         "if await uow.silences.end(silence_id):",
         "await uow.silences.end(silence_id)\n            if True:",
-        f"{SERVICES}",
-    ),
-    Mutant(
-        "domain/services/notifications.py",
-        "if delivery.webhook_id != notification.except_webhook",
-        "if True",
-        f"{SERVICES}/test_notifications.py",
+        f"{SERVICES}/test_alerts.py",
     ),
     Mutant(
         "domain/services/alerts.py",
@@ -199,7 +201,7 @@ MUTANTS = [
         "acknowledgement.ids",
         f"{SERVICES}/test_alerts.py",
     ),
-    # Events inside, live feed, replays.
+    # Events inside, live feed.
     Mutant(
         "domain/services/event_dispatch.py",
         "self._done += done\n",
@@ -212,10 +214,11 @@ MUTANTS = [
         "                raise",
         "unit/world/test_background_under_trouble.py",
     ),
-    Mutant("domain/services/replays.py", "full=moved == STEP", "full=True", f"{SERVICES}/test_replays.py"),
     # Cache.
-    Mutant("cache/lease.py", "POLL_S = 0.1", "POLL_S = 10", CACHE),
-    Mutant("cache/memory.py", "self.slots[text].invalidate()", "pass", CACHE),
+    Mutant("cache/lease.py", "POLL_S = 0.1", "POLL_S = 10", f"{CACHE}/test_locks_and_fail_safe.py"),
+    Mutant("cache/load.py", " or load.key.text in named", "", TOKENS),
+    Mutant("cache/load.py", " or text in named", "", TOKENS),
+    Mutant("cache/memory.py", "self.slots[text].invalidate()", "pass", TOKENS),
     # HTTP and tokens.
     Mutant(
         "http/middleware/shared_rate_limit.py",
@@ -224,9 +227,12 @@ MUTANTS = [
         "unit/http/middleware/test_shared_rate_limit.py",
     ),
     Mutant(
-        "auth/tokens.py", "len(token) > self._policy.max_bytes", "len(token) >= self._policy.max_bytes", "unit/auth"
+        "auth/tokens.py",
+        "len(token) > self._policy.max_bytes",
+        "len(token) >= self._policy.max_bytes",
+        AUTH,
     ),
-    Mutant("auth/tokens.py", "or not token.isascii()", "", "unit/auth"),
+    Mutant("auth/tokens.py", "or not token.isascii()", "", AUTH),
     # Publishing.
     Mutant("domain/services/publish.py", "elif is_reserved(event.type):", "elif False:", f"{SERVICES}/test_publish.py"),
     Mutant(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import itemgetter
 from typing import Self
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from monitor.domain.delivery.fan_out import FanOut, NewEvent
 from monitor.domain.delivery.job import Job
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import QueuedDelivery
-from monitor.domain.errors import Unavailable
+from monitor.domain.errors import Unavailable, UnknownOutcome
 from monitor.domain.events import DomainEvent
 from monitor.domain.monitoring.metrics import Rollup
 from monitor.domain.ports.clock import Clock
@@ -126,10 +127,14 @@ class Tables:
     evaluations: dict[UUID, tuple[datetime, Evaluation]] = field(default_factory=dict)
     anomalies: dict[UUID, AnomalyRecord] = field(default_factory=dict)
     alerts: dict[UUID, Alert] = field(default_factory=dict)
-    history: dict[UUID, tuple[HistoryEntry, ...]] = field(default_factory=dict)
+    history: dict[tuple[UUID, int], HistoryEntry] = field(default_factory=dict)
+    """By the alert and its version."""
     silences: dict[UUID, Silence] = field(default_factory=dict)
     notifications: tuple[AlertNotification, ...] = ()
     jobs: dict[UUID, Job] = field(default_factory=dict)
+
+    def history_of(self, alert_id: UUID) -> list[HistoryEntry]:
+        return [entry for (id_, _), entry in sorted(self.history.items(), key=itemgetter(0)) if id_ == alert_id]
 
     def copy(self) -> Self:
         return type(self)(**{column.name: copy(getattr(self, column.name)) for column in fields(self)})
@@ -180,4 +185,4 @@ class FakeDatabase:
                 # Beyond as many ids as one notification holds, it means every webhook.
                 listener(list(woken) if len(woken) <= WAKE_IDS_MAX else None)
         if self.answers_lost:
-            raise Unavailable("The answer of the commit was lost.")
+            raise UnknownOutcome("The answer of the commit was lost.")

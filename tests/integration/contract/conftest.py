@@ -7,6 +7,7 @@ from functools import partial
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
@@ -31,7 +32,7 @@ def dsn(request: pytest.FixtureRequest) -> str | None:
 
 
 @pytest.fixture
-async def world(dsn: str | None) -> AsyncIterator[World]:
+async def world(dsn: str | None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     if dsn is None:
         clock_of_fake = FakeClock()
         fake = FakeDatabase(clock_of_fake)
@@ -46,6 +47,7 @@ async def world(dsn: str | None) -> AsyncIterator[World]:
             fake.clock,
             FakeWakeups(fake),
             advance,
+            partial(setattr, fake, "answers_lost", True),
         )
         return
     clock, secret_box = SystemClock(), SecretBox([("test", bytes(32))])
@@ -57,7 +59,16 @@ async def world(dsn: str | None) -> AsyncIterator[World]:
             clock,
             PostgresWakeups(database),
             partial(age, dsn),
+            partial(monkeypatch.setattr, AsyncSession, "commit", commit_unanswered),
         )
+
+
+_commit = AsyncSession.commit
+
+
+async def commit_unanswered(session: AsyncSession) -> None:
+    await _commit(session)
+    raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
 
 async def age(dsn: str, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,12 +11,22 @@ from uuid import UUID
 import pytest
 from msgspec import UNSET
 
-from monitor.domain.alerts.alert import Action, Alert, AlertKind, AlertState, HistoryEntry, Identity, apply_entry
+from monitor.domain.alerts.alert import (
+    Action,
+    Alert,
+    AlertKind,
+    AlertState,
+    HistoryEntry,
+    Identity,
+    apply_entry,
+    replay,
+)
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence, SilenceSpec
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.queries.alerts import AlertFilter
+from monitor.domain.ports.unit_of_work import DataRejected
 from monitor.domain.views.alerts import AlertCount, Durations
 from monitor.domain.vocab import Severity
 from tests.integration.contract.alerts_made import POLICY, made, make
@@ -82,6 +93,40 @@ async def test_what_has_changed_meanwhile_is_not_saved(world: World) -> None:
     assert (view.acknowledged_by, view.version) == ("ada", 2)
     assert view.history is not UNSET
     assert [line.actor for line in view.history] == ["system", "ada"]
+
+
+async def test_no_id_and_no_version_is_stored_twice(world: World) -> None:
+    webhook_id, at = (await world.add_webhook()).id, world.clock.now()
+    alert = await make(world, webhook_id=webhook_id, at=at)
+    again, entries = made(Identity(alert.id, webhook_id, AlertKind.LATENCY), at)
+    with pytest.raises(DataRejected):
+        await save(world, None, again, *entries)
+    over, entry = then(alert, Action.RESOLVED, at)
+    with pytest.raises(DataRejected):
+        await save(world, alert, over, entry, entry)
+    assert await latest(world, webhook_id) == {(webhook_id, AlertKind.FAILING): alert}
+    assert await save(world, alert, over, entry)
+
+
+async def test_an_alert_is_not_reopened_beside_another_open_one(world: World) -> None:
+    webhook_id, at = (await world.add_webhook()).id, world.clock.now()
+    first = await make(world, webhook_id=webhook_id, at=at, resolved_s=0.0)
+    second = await make(world, webhook_id=webhook_id, at=at)
+    reopened, entry = then(first, Action.REOPENED, at)
+    with pytest.raises(DataRejected):
+        await save(world, first, reopened, entry)
+    assert await latest(world, webhook_id) == {(webhook_id, AlertKind.FAILING): second}
+
+
+async def test_evidence_comes_back_as_json(world: World) -> None:
+    webhook_id, at = (await world.add_webhook()).id, world.clock.now()
+    raised = HistoryEntry(
+        at=at, action=Action.RAISED, evidence={"failures": {"labels": ("503", "reset"), "p_value": math.nan}}
+    )
+    alert = replay(Identity(world.clock.new_id(), webhook_id, AlertKind.FAILING), [raised], POLICY)
+    assert await save(world, None, alert, raised)
+    [stored] = (await latest(world, webhook_id)).values()
+    assert stored.evidence == {"failures": {"labels": ["503", "reset"], "p_value": None}}
 
 
 async def test_64_savers_at_once_raise_one_alert(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent
-from monitor.domain.errors import NotFound
+from monitor.domain.errors import NotFound, UnknownOutcome
 from monitor.domain.ports.queries.resources import DeliveryFilter, WebhookFilter
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.views.webhooks import LastHour
@@ -55,6 +55,13 @@ async def test_an_error_in_the_block_undoes_it_and_passes_through(world: World) 
     with pytest.raises(Interrupted):
         await write_everywhere(world, commit=True, fail=True)
     await assert_empty(world)
+
+
+async def test_a_commit_whose_answer_is_lost_holds_and_its_outcome_is_unknown(world: World) -> None:
+    world.lose_answers()
+    with pytest.raises(UnknownOutcome):
+        await write_everywhere(world, commit=True, fail=False)
+    assert await stored(world) == (1, 1, 1)
 
 
 async def assert_empty(world: World) -> None:

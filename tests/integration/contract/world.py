@@ -27,6 +27,8 @@ class World(NamedTuple):
     wakeups: Wakeups
     pass_time: Callable[[float], Awaitable[None]]
     """Let so many seconds pass for all that is stored; ids keep their times."""
+    lose_answers: Callable[[], None]
+    """From now on commits hold, and their answers are lost."""
 
     async def add_webhook(self, **changes: object) -> Webhook:
         return await samples.add_webhook(self.unit_of_work, self.clock, **changes)

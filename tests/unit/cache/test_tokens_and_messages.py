@@ -5,7 +5,9 @@ situation that goes wrong without its rule; ``test_mutants`` proves that.
 
 from __future__ import annotations
 
-from monitor.cache import CacheConfig, Entry
+from sqlalchemy.util import greenlet_spawn
+
+from monitor.cache import Cache, CacheConfig, Entry
 from monitor.cache.cache import unsupervised
 from monitor.cache.load import Load
 from monitor.cache.memory import Slot
@@ -162,6 +164,39 @@ def test_a_caller_after_an_invalidation_does_not_join_a_load_from_before_it(worl
     world.open(gate)
 
     assert (early.result().body, late.result().body) == (b"1", b"2")
+
+
+def test_an_answer_on_its_way_when_its_key_is_deleted_elsewhere_is_not_stored(world: World) -> None:
+    reader, other = world.cache(), world.cache()
+    world.source.gate = gate = world.gate()
+    early = world.ask(reader)
+
+    delete_changed(world, other)
+    world.source.gate = None
+    world.open(gate)
+
+    assert early.result().body == b"1"
+    assert world.read(reader) == b"2"
+
+
+def test_a_caller_after_a_deletion_does_not_join_a_load_from_before_it(world: World) -> None:
+    reader, other = world.cache(), world.cache()
+    world.source.gate = gate = world.gate()
+    early = world.ask(reader)
+
+    delete_changed(world, other)
+    late = world.ask(reader)
+    world.source.gate = None
+    world.open(gate)
+
+    assert (early.result().body, late.result().body) == (b"1", b"2")
+
+
+def delete_changed(world: World, cache: Cache) -> None:
+    """Change the thing behind ONE, and delete its key; its tags stay valid."""
+    world.source.change()
+    load = Load(ONE, world.source.creator(ONE), expires_s=5)
+    world.start(greenlet_spawn(cache.region.delete, load))
 
 
 def test_a_second_load_of_a_key_is_superseded_even_after_the_first_has_ended(world: World) -> None:

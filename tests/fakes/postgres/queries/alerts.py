@@ -49,7 +49,7 @@ class FakeAlertQueries:
     async def alert(self, alert_id: UUID) -> AlertView:
         if alert_id not in self._tables.alerts:
             raise NotFound("There is no alert with this id.")
-        entries = self._tables.history[alert_id]
+        entries = self._tables.history_of(alert_id)
         history = [HistoryView(e.at, e.action, e.actor, e.note, e.severity, e.title) for e in entries]
         return structs.replace(self._alert(self._tables.alerts[alert_id]), history=history)
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
+import msgspec
 from msgspec.structs import replace
 
 from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.alerts.notification import AlertNotification
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.errors import NotFound
+from monitor.domain.ports.unit_of_work import DataRejected
 from tests.fakes.postgres.database import Tables
+
+Row = TypeVar("Row", Alert, HistoryEntry)
 
 
 class FakeAlertRepository:
@@ -35,17 +40,32 @@ class FakeAlertRepository:
 
     async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         stored = self._tables.alerts
+        has_other = after.is_open and any(
+            a.is_open and (a.webhook_id, a.kind) == (after.webhook_id, after.kind)
+            for id_, a in stored.items()
+            if id_ != after.id
+        )
         if before is None or before.id != after.id:
-            raised = after.is_open and any(
-                a.is_open and (a.webhook_id, a.kind) == (after.webhook_id, after.kind) for a in stored.values()
-            )
-            if raised:
+            if has_other:
                 return False
+            if after.id in stored:
+                raise DataRejected("The id is taken.")
         elif stored[after.id].version != before.version:
             return False
-        stored[after.id] = after
-        self._tables.history[after.id] = (*self._tables.history.get(after.id, ()), *entries)
+        elif has_other:
+            raise DataRejected("Another alert of the webhook and kind is open.")
+        added = {(after.id, version): entry for version, entry in enumerate(entries, after.version - len(entries) + 1)}
+        if added.keys() & self._tables.history.keys():
+            raise DataRejected("The history has an entry of this version.")
+        stored[after.id] = _through_json(after)
+        self._tables.history |= {key: _through_json(entry) for key, entry in added.items()}
         return True
+
+
+def _through_json(row: Row) -> Row:
+    """Return *row* as it is read again: its evidence is stored as JSON."""
+    [evidence] = [field for field in msgspec.structs.fields(row) if field.name == "evidence"]
+    return replace(row, evidence=msgspec.json.decode(msgspec.json.encode(row.evidence), type=evidence.type))
 
 
 class FakeSilenceRepository:

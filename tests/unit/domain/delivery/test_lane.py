@@ -353,9 +353,11 @@ def test_labels_without_a_time_are_the_oldest() -> None:
 
 @given(moments, st.floats(0, 86_400_000), st.floats(0, 3_600))
 def test_no_attempt_ends_after_it_is_settled(started_at: datetime, latency_ms: float, passed_s: float) -> None:
-    """start <= end <= now, for a start that is not after now."""
+    """start <= end <= now, for a start that is not after now; before now it is the start and the latency."""
     now = started_at + timedelta(seconds=passed_s)
-    assert started_at <= attempt_end(started_at, latency_ms, now) <= now
+    ended_at = attempt_end(started_at, latency_ms, now)
+    assert started_at <= ended_at <= now
+    assert ended_at in (now, started_at + timedelta(milliseconds=latency_ms))
 
 
 def test_an_attempt_is_remembered_and_judged() -> None:

@@ -78,6 +78,13 @@ def test_whatever_a_claim_by_key_leases_was_due(rows: list[QueuedDelivery]) -> N
     assert not next_of(rows, "key", 9, NOW) or (due_at is not None and due_at <= NOW)
 
 
+@pytest.mark.parametrize("ordered", [False, "key"])
+def test_what_was_due_first_goes_first_and_at_one_time_the_older(ordered: Order) -> None:
+    rows = [queued(3), queued(1), queued(2, due_at=NOW - timedelta(seconds=1))]
+    assert next_of(rows, ordered, 9, NOW) == [rows[2], rows[1], rows[0]]
+    assert next_of(rows, ordered, 1, NOW) == [rows[2]]
+
+
 def test_a_stuck_key_holds_its_own_deliveries_only() -> None:
     rows = [queued(1, "a", due_at=LATER), queued(2, "a"), queued(3, "b"), queued(4, "b"), queued(5), queued(6)]
     assert next_of(rows, "key", 9, NOW) == [rows[2], rows[4], rows[5]]
@@ -102,6 +109,11 @@ def test_what_stepped_aside_is_overtaken_and_goes_when_it_was_due_first() -> Non
     assert next_of([replace(aside, due_at=LATER), head], True, 9, NOW) == [head]
     assert next_of([aside, head], True, 9, NOW) == [aside]
     assert next_of([aside, head], "key", 9, NOW) == [aside, head]
+
+
+def test_what_stepped_aside_holds_no_other_of_its_key_while_it_is_in_flight() -> None:
+    rows = [queued(1, "a", due_at=LATER, aside=True, in_flight=True), queued(2, "a")]
+    assert next_of(rows, "key", 9, NOW) == rows[1:]
 
 
 def test_what_a_worker_still_has_holds_those_behind_it() -> None:

@@ -140,7 +140,7 @@ class DetectionHarness:
         return found
 
     def actions(self, alert: Alert) -> list[str]:
-        return [entry.action.value for entry in self.database.tables.history[alert.id]]
+        return [entry.action.value for entry in self.database.tables.history_of(alert.id)]
 
     def take_notifications(self) -> list[str]:
         """Remove the queued notifications; return the last segments of their types."""
@@ -164,4 +164,4 @@ class DetectionHarness:
         """Check that replaying each history gives the stored alert."""
         for alert in self.alerts:
             identity = Identity(alert.id, alert.webhook_id, alert.kind)
-            assert replay(identity, self.database.tables.history[alert.id], policy) == alert
+            assert replay(identity, self.database.tables.history_of(alert.id), policy) == alert
