@@ -202,7 +202,8 @@ async def test_the_overview_counts_what_happened(own_api: Api, receiver: Receive
     assert overview["traffic"]["attempts"] == 30
     assert overview["traffic"]["success_ratio"] == 1
     assert 0 < overview["traffic"]["p50_ms"] <= overview["traffic"]["p95_ms"] <= overview["traffic"]["p99_ms"]
-    assert overview["queue"] == {"pending": 30, "in_flight": 0, "oldest_lease_age_s": 0, "oldest_due_age_s": 0}
+    lag = {"oldest_lease_age_s": 0, "oldest_due_age_s": 0, "oldest_fan_out_age_s": 0}
+    assert overview["queue"] == {"pending": 30, "in_flight": 0, "fan_outs": 0} | lag
     metrics = {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families((await own_api.get("/metrics", role=Role.VIEWER)).text)

@@ -179,8 +179,8 @@ async def test_a_webhook_whose_secret_does_not_open_waits_and_is_not_quarantined
     async with Container(msgspec.structs.replace(settings(parts.database.dsn), secrets=forgotten)) as other:
         claim = await deliverer(other, "w").claim(None, 10)
     assert claim.deliveries == []
-    (row,) = await parts.database.fetch("SELECT leased_by, crashes, due_at > now() AS waits FROM deliveries")
-    assert dict(row) == {"leased_by": None, "crashes": 0, "waits": True}
+    (row,) = await parts.database.fetch("SELECT leased_by, crashes, attempts FROM deliveries")
+    assert dict(row) == {"leased_by": None, "crashes": 0, "attempts": 0}
     await parts.database.fetch("UPDATE deliveries SET due_at = now()")
     async with working(parts):
         await eventually(lambda: [got.id for got in receiver.requests] == [event])

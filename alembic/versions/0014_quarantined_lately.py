@@ -5,7 +5,7 @@ On the partitioned table, writers wait while it is built: results are kept until
 
 from alembic import op
 
-revision = "0016"
+revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
