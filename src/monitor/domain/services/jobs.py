@@ -71,28 +71,28 @@ class JobCommands:
 
     async def step(self) -> bool:
         """
-        Do one chunk of the job that waited longest; ``False`` if none is unfinished.
+        Do one chunk of the job that waited longest; ``False`` if none is to be done now.
 
         Raises:
             Unavailable.
-            Exception: whatever the chunk raised; its job has failed, and the others go on.
+            Exception: whatever the chunk raised. Nothing of it was stored; it is made again later, until its job has
+                failed, and the others go on.
         """
-        async with self._unit_of_work() as uow:
-            job = await uow.jobs.take()
-            if job is None:
-                return False
-            try:
-                chunk = await _do(uow, job)
-            except Unavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 - a fault of this job must not stop the others
-                failure = error
-            else:
-                await uow.jobs.save(advance(job, chunk, uow.now))
+        job: Job | None = None
+        try:
+            async with self._unit_of_work() as uow:
+                job = await uow.jobs.take()
+                if job is None:
+                    return False
+                await uow.jobs.save(advance(job, await _do(uow, job), uow.now))
                 await uow.commit()
                 return True
-        await self._fail(job.id, f"{type(failure).__name__}: {failure}"[:300])
-        raise failure
+        except Unavailable:
+            raise
+        except Exception as error:
+            if job is not None:
+                await self._fail(job.id, f"{type(error).__name__}: {error}"[:300])
+            raise
 
     async def run(self) -> None:
         """Do the next chunks. Raises as :meth:`step`, after the chunks of the other jobs."""
