@@ -6,12 +6,16 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
+from monitor.adapters.postgres.queue import PostgresDeliveryQueue
 from monitor.bootstrap.container import Container
+from monitor.domain.errors import Unavailable
 from monitor.domain.services import jobs as service
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.vocab import Role
+from tests.fakes.trouble import Trouble
 from tests.integration.support import Api, assert_problem, sql
 from tests.integration.test_bounded import ADD_WAITING, add
 
@@ -69,3 +73,22 @@ async def test_workers_that_are_stopped_anywhere_lose_and_repeat_nothing(
     async with sql(parts) as db:
         assert await db.fetchval("SELECT count(*) FROM deliveries") == 0
         assert await db.fetchval("SELECT count(*) FROM deliveries_finished WHERE state = 'cancelled'") == 2_000
+
+
+async def test_a_connection_that_is_lost_in_a_chunk_is_no_error_of_the_job(
+    api: Api, parts: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = await api.create(URL)
+    await add(parts, ADD_WAITING, webhook["id"], service.CHUNK + 1)
+    assert (await api.call("DELETE", f"webhooks/{webhook['id']}")).status_code == 204
+    jobs = JobCommands(parts.unit_of_work)
+    for lost, error in (
+        (asyncpg.ConnectionDoesNotExistError(), None),
+        (asyncpg.DeadlockDetectedError("d"), "Deadlock"),
+    ):
+        with monkeypatch.context() as patched:
+            Trouble(patched, PostgresDeliveryQueue, "cancel_waiting", raised, "after", times=1)
+            with pytest.raises(KeyError if error else Unavailable):
+                await jobs.step()
+        (job,) = (await api.read("jobs"))["items"]
+        assert (job["state"], job["done"], (job["error"] or "")[:8]) == ("running", service.CHUNK, error or "")

@@ -79,7 +79,7 @@ class FakeUnitOfWork:
         self.alerts = FakeAlertRepository(tables, self.now)
         self.silences = FakeSilenceRepository(tables, self.now)
         self.notifications = FakeAlertNotificationQueue(tables)
-        self.jobs = FakeJobRepository(tables)
+        self.jobs = FakeJobRepository(tables, self.now)
         return self
 
     async def __aexit__(

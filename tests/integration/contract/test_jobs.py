@@ -6,8 +6,10 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.domain.delivery.job import (
+    REPEATED_AFTER_S,
     CancellationParameters,
     Chunk,
     Job,
@@ -51,6 +53,7 @@ async def test_a_job_is_read_as_it_was_stored(world: World, kind: type[JobParame
     async with world.unit_of_work() as uow:
         assert await uow.jobs.get(job.id) == job
         changed = fail(advance(job, Chunk(7, job.id, more=True), uow.now), "a bug", uow.now)
+        assert changed.errors == 1
         await uow.jobs.save(changed)
         await uow.commit()
     async with world.unit_of_work() as uow:
@@ -67,12 +70,23 @@ async def test_the_job_whose_last_chunk_is_longest_ago_is_next(world: World) -> 
         assert await uow.jobs.take() == newer
 
 
+async def test_a_job_with_an_error_is_taken_after_its_wait(world: World) -> None:
+    job = await add(world)
+    for ago, taken in ((timedelta(0), None), (HOUR, job.id)):
+        async with world.unit_of_work() as uow:
+            await uow.jobs.save(fail(job, "a bug", uow.now - ago))
+            await uow.commit()
+        async with world.unit_of_work() as uow:
+            found = await uow.jobs.take()
+            assert (found and found.id) == taken
+
+
 async def test_a_finished_job_is_not_taken_again(world: World) -> None:
     done, cancelled, failed = [await add(world, kind=ReplayParameters) for _ in range(3)]
     async with world.unit_of_work() as uow:
         await uow.jobs.save(advance(done, Chunk(0, None, more=False), uow.now))
         await uow.jobs.save(cancel(cancelled, uow.now))
-        await uow.jobs.save(fail(failed, "a bug", uow.now))
+        await uow.jobs.save(fail(replace(failed, errors=len(REPEATED_AFTER_S)), "a bug", uow.now))
         await uow.commit()
     async with world.unit_of_work() as uow:
         assert await uow.jobs.take() is None

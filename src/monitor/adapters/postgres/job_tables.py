@@ -29,6 +29,7 @@ class JobRow(DefaultBase):
     done: Mapped[int]
     total: Mapped[int | None]
     cursor: Mapped[UUID | None]
+    errors: Mapped[int] = mapped_column(server_default="0")
     error: Mapped[str | None] = mapped_column(sa.Text)
     created_by: Mapped[str] = mapped_column(sa.Text)
     created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))

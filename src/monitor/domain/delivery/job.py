@@ -7,7 +7,7 @@ and nothing is done twice.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -26,8 +26,12 @@ class JobKind(StrEnum):
     STEP_ASIDE = "step_aside"
 
 
+REPEATED_AFTER_S = (5.0, 30.0, 120.0, 600.0)
+"""Waits after the errors of a chunk, such as a row that another version writes. One more fails the job."""
+
+
 class JobState(StrEnum):
-    """A job is ``RUNNING`` until its last row, until a user cancels it, or until it fails for a fault of its own."""
+    """A job is ``RUNNING`` until its last row, until a user cancels it, or until a chunk of it keeps failing."""
 
     RUNNING = "running"
     DONE = "done"
@@ -66,7 +70,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     One job. ``done`` counts the rows changed so far, ``total`` those chosen at its start, null if not counted.
 
     ``cursor`` is the last row looked at, in the order of ids. The job with the earliest ``stepped_at`` is next, so a
-    long one does not hold up a short one. ``error`` is why it failed.
+    long one does not hold up a short one. It is in the future while the next chunk waits after an error: ``errors``
+    counts those in a row, ``error`` is the last one.
     """
 
     id: UUID
@@ -78,6 +83,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     done: int = 0
     cursor: UUID | None = None
     state: JobState = JobState.RUNNING
+    errors: int = 0
     error: str | None = None
     finished_at: datetime | None = None
 
@@ -95,7 +101,11 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
-    """A job with its progress. ``per_s`` is the average so far; ``total`` is null where it was not counted."""
+    """
+    A job with its progress. ``per_s`` is the average so far; ``total`` is null where it was not counted.
+
+    ``error`` is why its latest chunk failed, which is made again a few times before the job fails.
+    """
 
     id: UUID
     kind: JobKind
@@ -126,7 +136,8 @@ def new_job(
 
 def advance(job: Job, chunk: Chunk, now: datetime) -> Job:
     """Return *job* after *chunk*."""
-    more = msgspec.structs.replace(job, done=job.done + chunk.rows, cursor=chunk.cursor, stepped_at=now)
+    done = job.done + chunk.rows
+    more = msgspec.structs.replace(job, done=done, cursor=chunk.cursor, stepped_at=now, errors=0, error=None)
     return more if chunk.more else msgspec.structs.replace(more, state=JobState.DONE, finished_at=now)
 
 
@@ -147,8 +158,11 @@ def cancel(job: Job, now: datetime) -> Job:
 
 
 def fail(job: Job, error: str, now: datetime) -> Job:
-    """Return *job* failed because of *error*."""
-    return msgspec.structs.replace(job, state=JobState.FAILED, error=error, finished_at=now)
+    """Return *job* after a chunk that failed because of *error*: it waits for the next try, or has failed."""
+    failed = msgspec.structs.replace(job, errors=job.errors + 1, error=error)
+    if job.errors < len(REPEATED_AFTER_S):
+        return msgspec.structs.replace(failed, stepped_at=now + timedelta(seconds=REPEATED_AFTER_S[job.errors]))
+    return msgspec.structs.replace(failed, state=JobState.FAILED, finished_at=now)
 
 
 def shown_job(job: Job, now: datetime) -> JobView:

@@ -76,12 +76,13 @@ class JobCommands:
 
     async def step(self) -> bool:
         """
-        Do one chunk of the job that waited longest; ``False`` if none is unfinished.
+        Do one chunk of the job that waited longest; ``False`` if none is to be done now.
 
         Raises:
             Unavailable: nothing was done. If the chunk took too long, as beside a lane that another transaction has,
                 the other jobs come first the next time.
-            Exception: whatever the chunk raised; its job has failed, and the others go on.
+            Exception: whatever the chunk raised. Nothing of it was stored; it is made again later, until its job has
+                failed, and the others go on.
         """
         job: Job | None = None
         try:
@@ -89,8 +90,7 @@ class JobCommands:
                 job = await uow.jobs.take()
                 if job is None:
                     return False
-                chunk = await _do(uow, job)
-                await uow.jobs.save(advance(job, chunk, uow.now))
+                await uow.jobs.save(advance(job, await _do(uow, job), uow.now))
                 await uow.commit()
                 return True
         # Around the unit of work, which tells an outage of the database from a fault of the job.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from datetime import datetime
 from uuid import UUID
 
 from monitor.domain.delivery.job import Job, JobState
@@ -11,8 +12,9 @@ from tests.fakes.postgres.database import Tables
 
 
 class FakeJobRepository:
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, now: datetime) -> None:
         self._tables = tables
+        self._now = now
 
     async def add(self, job: Job) -> None:
         self._tables.jobs[job.id] = job
@@ -27,7 +29,7 @@ class FakeJobRepository:
         return [job for job in newest if state in (None, job.state) and (after is None or job.id < after)][:limit]
 
     async def take(self) -> Job | None:
-        running = (job for job in self._tables.jobs.values() if job.finished_at is None)
+        running = (job for job in self._tables.jobs.values() if job.finished_at is None and job.stepped_at <= self._now)
         return min(running, key=lambda job: (job.stepped_at, job.id), default=None)
 
     async def save(self, job: Job) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from monitor.domain.delivery.job import (
+    REPEATED_AFTER_S,
     CancellationParameters,
     Chunk,
     Job,
@@ -37,6 +39,22 @@ def job(parameters: JobParameters = REPLAY) -> Job:
     return new_job(CLOCK.new_id(), parameters, created_by="ada", now=START, total=3)
 
 
+def failed(at: datetime = START) -> Job:
+    return fail(replace(job(), errors=len(REPEATED_AFTER_S)), "a bug", at)
+
+
+def test_a_chunk_is_made_again_a_few_times_before_its_job_fails() -> None:
+    one = job()
+    for errors, wait_s in enumerate(REPEATED_AFTER_S, 1):
+        one = fail(one, "a bug", START)
+        assert (one.state, one.errors, one.error) == (JobState.RUNNING, errors, "a bug")
+        assert one.stepped_at == START + timedelta(seconds=wait_s)
+    over = fail(one, "a bug", START + SECOND)
+    assert (over.state, over.error, over.finished_at) == (JobState.FAILED, "a bug", START + SECOND)
+    went_on = advance(one, Chunk(1, None, more=True), START + SECOND)
+    assert (went_on.state, went_on.errors, went_on.error) == (JobState.RUNNING, 0, None)
+
+
 def test_a_job_runs_until_a_chunk_leaves_nothing() -> None:
     last = CLOCK.new_id()
     more = advance(job(), Chunk(2, last, more=True), START + SECOND)
@@ -58,9 +76,7 @@ def test_what_a_cancelled_job_did_stays_done() -> None:
     assert cancel(cancelled, START + 2 * SECOND) is cancelled
 
 
-@pytest.mark.parametrize(
-    "over", [advance(job(), Chunk(0, None, more=False), START), fail(job(), "a bug", START), job(CANCELLATION)]
-)
+@pytest.mark.parametrize("over", [advance(job(), Chunk(0, None, more=False), START), failed(), job(CANCELLATION)])
 def test_only_a_running_job_that_no_deletion_needs_can_be_cancelled(over: Job) -> None:
     with pytest.raises(Conflict):
         cancel(over, START)
@@ -73,8 +89,8 @@ def test_a_view_shows_the_average_rate() -> None:
     assert (view.kind, view.per_s, view.total) == (JobKind.REPLAY, 2.5, 3)
     assert view.parameters["webhook_id"] == str(REPLAY.webhook_id)
     assert "kind" not in view.parameters
-    failed = shown_job(fail(running, "a bug", START + 5 * SECOND), START + 9 * SECOND)
-    assert (failed.per_s, failed.error, failed.state) == (2.0, "a bug", JobState.FAILED)
+    over = shown_job(replace(failed(START + 5 * SECOND), done=10), START + 9 * SECOND)
+    assert (over.per_s, over.error, over.state) == (2.0, "a bug", JobState.FAILED)
 
 
 @pytest.mark.parametrize("parameters", [REPLAY, CANCELLATION])

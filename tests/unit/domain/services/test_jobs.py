@@ -8,7 +8,14 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from monitor.domain.delivery.job import CancellationParameters, JobKind, JobState, JobView, new_job
+from monitor.domain.delivery.job import (
+    REPEATED_AFTER_S,
+    CancellationParameters,
+    JobKind,
+    JobState,
+    JobView,
+    new_job,
+)
 from monitor.domain.delivery.replay import ReplaySpec, ReplayView
 from monitor.domain.errors import Conflict, NotFound, Unavailable
 from monitor.domain.ports.queue import Finish, Postpone
@@ -164,7 +171,7 @@ async def test_a_cancelled_job_makes_no_further_chunk(
     assert (await replays.show(id_)).state is JobState.CANCELLED
 
 
-async def test_a_job_that_raises_fails_and_the_others_go_on(
+async def test_a_chunk_that_raises_is_made_again_later_and_the_others_go_on(
     jobs: JobCommands,
     replays: ReplayCommands,
     unit_of_work: UnitOfWorkFactory,
@@ -177,10 +184,38 @@ async def test_a_job_that_raises_fails_and_the_others_go_on(
         await jobs.run()
     assert [repr(error) for error in raised.value.exceptions] == ["KeyError('a row')"]
     view = await jobs.show(broken)
-    assert (view.state, view.done, view.error) == (JobState.FAILED, 0, "KeyError: 'a row'")
+    assert (view.state, view.done, view.error) == (JobState.RUNNING, 0, "KeyError: 'a row'")
     assert (await jobs.show(good)).state is JobState.DONE
+    assert not await jobs.step()
+    clock.advance(REPEATED_AFTER_S[0])
+    await jobs.run()
+    view = await jobs.show(broken)
+    assert (view.state, view.done, view.error) == (JobState.DONE, 1, None)
+
+
+async def test_a_job_whose_chunk_keeps_raising_fails_where_it_was(
+    jobs: JobCommands,
+    replays: ReplayCommands,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    database: FakeDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    webhook_id, ids = await failed(unit_of_work, clock, 3)
+    id_ = await started(replays, webhook_id)
+    await jobs.step()
+    tries = len(REPEATED_AFTER_S) + 1
+    Trouble(monkeypatch, FakeDeliveryQueue, "requeue_finished", KeyError("a row"), "after", times=tries)
+    for wait_s in (*REPEATED_AFTER_S, 0):
+        with pytest.raises(ExceptionGroup):
+            await jobs.run()
+        clock.advance(wait_s)
+    view = await jobs.show(id_)
+    assert (view.state, view.done, view.error) == (JobState.FAILED, 2, "KeyError: 'a row'")
+    assert sorted(database.tables.deliveries) == ids[:2]
+    assert not await jobs.step()
     with pytest.raises(Conflict):
-        await jobs.cancel(broken, samples.ACTOR)
+        await jobs.cancel(id_, samples.ACTOR)
 
 
 async def test_a_job_whose_chunk_takes_too_long_lets_the_others_go_first(

@@ -52,7 +52,8 @@ class PostgresJobRepository:
         return [*(await self._rows.page(fetch, _job, "jobs", limit, attrgetter("id"))).values()]
 
     async def take(self) -> Job | None:
-        running = sa.select(JobRow).where(JobRow.finished_at.is_(None)).order_by(JobRow.stepped_at, JobRow.id).limit(1)
+        running = sa.select(JobRow).where(JobRow.finished_at.is_(None), JobRow.stepped_at <= sa.func.now())
+        running = running.order_by(JobRow.stepped_at, JobRow.id).limit(1)
 
         async def fetch(skipped: builtins.list[UUID]) -> Sequence[JobRow]:
             first = running.where(JobRow.id.not_in(skipped)).with_for_update(skip_locked=True)
