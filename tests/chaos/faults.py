@@ -250,7 +250,7 @@ class Chaos:
     async def poison_job(self, number: int) -> None:
         insert = (
             "INSERT INTO jobs (id, kind, parameters, state, done, created_by, created_at, stepped_at)"
-            " VALUES ($1, $2, jsonb_build_object('kind', $2), 'running', 0, 'x', now(), now() - interval '1 hour')"
+            " VALUES ($1, $2, jsonb_build_object('kind', $2::text), 'running', 0, 'x', now(), to_timestamp(0))"
         )
         await self._extra("jobs", insert, "of_a_newer_version")
 

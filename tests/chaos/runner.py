@@ -64,8 +64,10 @@ WEBHOOKS: dict[str, tuple[dict[str, Any], float]] = {
     "keyed0": ({"event_types": ["chaos.0", "chaos.3", WIDE], "ordered": "key", "max_concurrency": 4}, 0.06),
     "keyed1": ({"event_types": ["chaos.1"], "ordered": "key", "max_concurrency": 2}, 0.1),
     "probed0": ({"event_types": ["chaos.1"], "reenable": "probe"}, 0.03),
-    **{f"wide{i}": ({"event_types": [WIDE]}, 0.03) for i in range(100)},
 }
+MANY = 100
+"""Webhooks beside them, to which all events of one type go."""
+AT_ONCE = 10
 SPARE = 12
 SERVERS, WORKERS = 2, 2
 LEASES = {"WORKER__LEASE_S": str(LEASE_S), "WORKER__RENEW_S": "1", "LOG__FORMAT": "json"}
@@ -92,6 +94,10 @@ async def world(seed: int, directory: Path) -> AsyncIterator[Chaos]:
             made_hook = await stack.enter_async_context(hook(name, _child(rng), delay_s))
             await people.register(made_hook, **{"timeout_s": 4, "retry": LONG_SCHEDULE} | members)
             hostile += [made_hook] if name.startswith("hostile") else []
+        wide = [await stack.enter_async_context(hook(f"wide{i}", _child(rng))) for i in range(MANY)]
+        for first in range(0, MANY, AT_ONCE):
+            members = {"event_types": [WIDE], "timeout_s": 4, "retry": LONG_SCHEDULE}
+            await asyncio.gather(*(people.register(one, **members) for one in wide[first : first + AT_ONCE]))
         yield Chaos(made, servers, workers, database, redis, people, hostile)
 
 
