@@ -152,6 +152,8 @@ class FakeDatabase:
         commits_fail: transactions run, but cannot be committed.
         answers_lost: commits hold, and raise as if their answer was lost.
         falls_after_commit: is ``down`` once a transaction was committed.
+        wakeups_late: what commits wake for comes with the first commit after it is false again; it is lost if none
+            follows.
         locked: lanes that another transaction holds.
         domain_events: what was recorded and committed, oldest first.
     """
@@ -165,6 +167,8 @@ class FakeDatabase:
         self.commits_fail = False
         self.answers_lost = False
         self.falls_after_commit = False
+        self.wakeups_late = False
+        self._late: list[DueWebhooks] = []
         self.locked: set[UUID] = set()
         self.locked_once: set[UUID] = set()
         self.domain_events: list[DomainEvent] = []
@@ -181,8 +185,12 @@ class FakeDatabase:
         self.domain_events += domain_events
         self.down = self.falls_after_commit
         if woken:
-            for listener in self.listeners:
-                # Beyond as many ids as one notification holds, it means every webhook.
-                listener(list(woken) if len(woken) <= WAKE_IDS_MAX else None)
+            # Beyond as many ids as one notification holds, it means every webhook.
+            self._late.append(list(woken) if len(woken) <= WAKE_IDS_MAX else None)
+        if not self.wakeups_late:
+            due, self._late = self._late, []
+            for one in due:
+                for listener in self.listeners:
+                    listener(one)
         if self.answers_lost:
             raise UnknownOutcome("The answer of the commit was lost.")

@@ -43,10 +43,22 @@ async def test_a_lost_wakeup_is_made_good_by_the_poll(site: Site) -> None:
     webhook_id = await site.webhook()
     async with running(site.worker(DeliveryConfig(poll_s=0.01))):
         await until(lambda: bool(site.database.listeners))
-        deaf, site.database.listeners = site.database.listeners, []
+        site.database.wakeups_late = True
         await site.publish(webhook_id)
-        site.database.listeners = deaf
         await until(lambda: site.delivered == 1)
+
+
+async def test_a_late_wakeup_sends_nothing_twice(site: Site) -> None:
+    webhook_id = await site.webhook()
+    async with running(site.worker(DeliveryConfig(poll_s=0.01))):
+        await until(lambda: bool(site.database.listeners))
+        site.database.wakeups_late = True
+        await site.publish(webhook_id)
+        await until(lambda: site.delivered == 1)
+        site.database.wakeups_late = False
+        await site.publish(webhook_id)
+        await until(lambda: site.delivered == 2)
+    assert len(site.sender.requests) == 2
 
 
 async def test_no_more_attempts_run_at_once_than_allowed(site: Site) -> None:

@@ -89,12 +89,14 @@ class WorkerMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------------------------------------------- machines
 
-    @rule(n=st.integers(0, 1), count=st.integers(1, 4))
-    def publish(self, n: int, count: int) -> None:
+    @rule(n=st.integers(0, 1), count=st.integers(1, 4), late=st.booleans())
+    def publish(self, n: int, count: int, late: bool = False) -> None:
         webhook_id = self.choose(n)
         if self.journals[webhook_id].deleted:
             return
+        self.site.database.wakeups_late = late
         ids = self.site.run(samples.add_deliveries(self.site.unit_of_work, self.site.clock, webhook_id, count))
+        self.site.database.wakeups_late = False
         for id_ in ids:
             event_id = str(self.site.run(self.site.queries.delivery(id_)).event_id)
             self.webhook_of[event_id], self.delivery_of[event_id] = webhook_id, id_
