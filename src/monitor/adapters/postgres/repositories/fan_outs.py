@@ -25,10 +25,11 @@ SELECT pg_notify('{FAN_OUT_CHANNEL}', '')
 # The next one of an order by steps, so that many progress side by side.
 _TAKE = "SELECT * FROM fan_outs WHERE id <> ALL($1::uuid[]) ORDER BY stepped_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
 
-# By the key, whose order the fan-out follows: a page ends the scan. Both times are the database's.
+# By the key, whose order the fan-out follows: a page ends the scan. All times are the database's.
 _SUBSCRIPTIONS = """
 SELECT id, event_types, labels FROM webhooks
-WHERE ($2::uuid IS NULL OR id > $2) AND event_types && $1 AND enabled AND deleted_at IS NULL AND created_at <= $3
+WHERE ($2::uuid IS NULL OR id > $2) AND event_types && $1 AND (enabled OR coalesce(disabled_at > $3, false))
+    AND deleted_at IS NULL AND created_at <= $3
 ORDER BY id LIMIT $4
 """
 
