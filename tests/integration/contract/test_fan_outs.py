@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from monitor.domain.delivery import fan_out
 from monitor.domain.delivery.fan_out import NewEvent, precedes
@@ -109,19 +110,37 @@ async def test_a_step_that_is_not_committed_changes_nothing(world: World) -> Non
     assert await reached(world, event) == [webhook.id for webhook in made]
 
 
-async def test_a_webhook_is_judged_when_its_chunk_is_made(world: World) -> None:
+async def test_what_was_enabled_at_the_acceptance_and_is_not_deleted_gets_a_delivery(world: World) -> None:
     made = await webhooks(world, 9)
+    async with world.unit_of_work() as uow:
+        await uow.webhooks.disable(made[7].id, "It is gone.")
+        await uow.commit()
+    await world.pass_time(1.0)
     (event,) = await publish(world, "order.paid")
+    await world.pass_time(1.0)
     await commands(world).step()
     async with world.unit_of_work() as uow:
         await uow.webhooks.remove(made[4].id)
         await uow.webhooks.disable(made[5].id, "It is gone.")
         await uow.webhooks.set_paused(made[6].id, True)
+        by_user = await uow.webhooks.get(made[8].id)
+        await uow.webhooks.save(replace(by_user, enabled=False, disabled_at=uow.now), None)
         await uow.commit()
     await world.add_webhook(created_at=world.clock.now() + timedelta(seconds=5))
     await finish(world)
-    expected = [webhook.id for index, webhook in enumerate(made) if index not in (4, 5)]
+    expected = [webhook.id for index, webhook in enumerate(made) if index not in (4, 7)]
     assert await reached(world, event) == expected
+
+
+async def test_deliveries_of_a_fan_out_have_the_keys_of_their_events(world: World) -> None:
+    made = await webhooks(world, CHUNK + 1, ordered="key")
+    event = samples.event(world.clock, order_key="a")
+    async with world.unit_of_work() as uow:
+        assert await add_events(uow, [event]) is None
+        await uow.commit()
+    await finish(world)
+    await world.add_deliveries(made[0].id, key="a")
+    assert [one.event_id for one in await world.take(made[0].id, ordered="key")] == [event.id]
 
 
 async def test_fan_outs_take_turns(world: World) -> None:

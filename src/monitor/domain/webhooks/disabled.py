@@ -71,10 +71,12 @@ def without_probes(webhook: Webhook, patch: dict[str, Any]) -> dict[str, Any]:
 
 def keep_disabled(before: Webhook, after: Webhook, now: datetime) -> Webhook:
     """
-    Return *after*, which is disabled, with its probes.
+    Return *after*, which is disabled, with its probes and the time when it was disabled.
 
     They go on as they were. Those that were chosen just now, or of a webhook with another URL, begin at once.
     """
+    if before.enabled:
+        after = msgspec.structs.replace(after, disabled_at=now)
     if not is_probed(after):
         return msgspec.structs.replace(after, probe_at=None, probes=0)
     if is_probed(before) and before.url == after.url:

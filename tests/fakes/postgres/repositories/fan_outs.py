@@ -19,7 +19,8 @@ class FakeFanOutQueue:
 
     async def add(self, events: Sequence[FanOutEvent]) -> None:
         unsent = tuple(
-            FanOutEvent(id=e.id, type=e.type, labels=e.labels, except_webhook=e.except_webhook) for e in events
+            FanOutEvent(id=e.id, type=e.type, labels=e.labels, order_key=e.order_key, except_webhook=e.except_webhook)
+            for e in events
         )
         self._tables.fan_outs[events[0].id] = FanOut(id=events[0].id, events=unsent, accepted_at=self._now)
 
@@ -29,7 +30,7 @@ class FakeFanOutQueue:
     async def subscriptions(self, fan_out: FanOut, limit: int) -> SubscriptionPage:
         patterns = set(patterns_of(fan_out.events))
         rows = (row for _, row in sorted(self._tables.webhooks.items()) if _is_next(row, fan_out))
-        found = [subscription_of(row) for row in rows if subscribes(row, patterns)][:limit]
+        found = [subscription_of(row) for row in rows if subscribes(row, patterns, fan_out.accepted_at)][:limit]
         return SubscriptionPage(found, found[-1].webhook_id if len(found) == limit else None)
 
     async def save(self, fan_out: FanOut) -> None:
@@ -40,9 +41,12 @@ class FakeFanOutQueue:
         del self._tables.fan_outs[fan_out_id]
 
 
-def subscribes(row: StoredWebhook, patterns: set[str]) -> bool:
-    """Whether the webhook is enabled and has one of *patterns*."""
-    return row.webhook.enabled and row.deleted_at is None and not patterns.isdisjoint(row.webhook.event_types)
+def subscribes(row: StoredWebhook, patterns: set[str], at: datetime | None = None) -> bool:
+    """Whether the webhook is enabled, or was disabled after *at*, and has one of *patterns*."""
+    disabled_at = row.webhook.disabled_at
+    was_enabled = at is not None and disabled_at is not None and disabled_at > at
+    matches = not patterns.isdisjoint(row.webhook.event_types)
+    return (row.webhook.enabled or was_enabled) and row.deleted_at is None and matches
 
 
 def subscription_of(row: StoredWebhook) -> Subscription:

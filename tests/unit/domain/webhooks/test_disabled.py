@@ -106,3 +106,14 @@ def test_a_user_enables_a_webhook_without_a_trace_of_its_probes() -> None:
 def test_a_probe_enables_a_webhook_and_stays_counted() -> None:
     enabled = enabled_by_probe(PROBED, NOW)
     assert enabled == replace(ON, reenable=Reenable.PROBE, probes=3, version=2, updated_at=NOW)
+
+
+def test_when_a_webhook_was_disabled_is_kept_until_it_is_enabled() -> None:
+    """Fan-outs of events that were accepted before still reach it."""
+    later = NOW + timedelta(hours=1)
+    off = replace(spec_of(ON), enabled=False)
+    by_user = reconfigure(ON, off, ON.url, later)
+    assert (by_user.disabled_at, by_user.disabled_reason) == (later, None)
+    assert reconfigure(by_user, replace(off, name="Other"), ON.url, later + timedelta(hours=1)).disabled_at == later
+    assert reconfigure(OFF, replace(spec_of(OFF), name="Other"), ON.url, later).disabled_at == NOW
+    assert reconfigure(by_user, spec_of(ON), ON.url, later).disabled_at is None

@@ -25,12 +25,12 @@ SELECT pg_notify('{FAN_OUT_CHANNEL}', '')
 # The next one of an order by steps, so that many progress side by side.
 _TAKE = "SELECT * FROM fan_outs WHERE id <> ALL($1::uuid[]) ORDER BY stepped_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
 
-# By the key, whose order the fan-out follows: a page ends the scan, and the next one begins there. Both times are the
+# By the key, whose order the fan-out follows: a page ends the scan, and the next one begins there. All times are the
 # database's.
 _SUBSCRIPTIONS = """
 SELECT id, event_types, labels FROM webhooks
 WHERE id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid) AND event_types && $1
-    AND enabled AND deleted_at IS NULL AND created_at <= $3
+    AND (enabled OR coalesce(disabled_at > $3, false)) AND deleted_at IS NULL AND created_at <= $3
 ORDER BY id LIMIT $4
 """
 

@@ -22,7 +22,8 @@ class FanOutQueue(Protocol):
         ...
 
     async def subscriptions(self, fan_out: FanOut, limit: int) -> SubscriptionPage:
-        """Return the next page of enabled webhooks that match and were created before *fan_out* was accepted."""
+        """Return the next page of webhooks that match, were created before *fan_out* was accepted, and are enabled or
+        were disabled since: for those its deliveries wait, as those do that a request made."""
         ...
 
     async def save(self, fan_out: FanOut) -> None:

@@ -1,0 +1,40 @@
+"""Whatever users and crashes do, the laws of :class:`TotalsMachine` hold over the fakes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from monitor.domain.services import fan_outs, jobs, webhooks
+from tests.fakes.clock import FakeClock
+from tests.fakes.postgres.database import FakeDatabase
+from tests.fakes.postgres.queries.alerts import FakeAlertQueries
+from tests.fakes.postgres.queries.resources import FakeQueries
+from tests.fakes.postgres.repositories.events import FakeWakeups
+from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
+from tests.integration.contract.world import World
+from tests.unit.world.totals_machine import TotalsMachine
+
+
+class FakeTotalsMachine(TotalsMachine):
+    async def open(self) -> World:
+        clock = FakeClock()
+        database = FakeDatabase(clock)
+
+        def unit_of_work() -> FakeUnitOfWork:
+            # No two transactions at the same time, as in PostgreSQL.
+            clock.advance(0.001)
+            return FakeUnitOfWork(database)
+
+        async def pass_time(seconds: float) -> None:
+            clock.advance(seconds)
+
+        queries, alerts = FakeQueries(database), FakeAlertQueries(database)
+        return World(unit_of_work, queries, alerts, clock, FakeWakeups(database), pass_time)
+
+
+def test_nothing_accepted_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((fan_outs, "REQUEST_MAX"), (fan_outs, "CHUNK"), (jobs, "CHUNK"), (webhooks, "CHUNK")):
+        monkeypatch.setattr(module, name, 2)
+    run_state_machine_as_test(FakeTotalsMachine, settings=settings(stateful_step_count=30))
