@@ -41,6 +41,7 @@ def test_nothing_accepted_is_out_of_reach(
                 clock,
                 PostgresWakeups(database),
                 partial(age, database_url),
+                lambda: None,
             )
 
         async def close(self) -> None:

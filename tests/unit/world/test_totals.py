@@ -31,7 +31,7 @@ class FakeTotalsMachine(TotalsMachine):
             clock.advance(seconds)
 
         queries, alerts = FakeQueries(database), FakeAlertQueries(database)
-        return World(unit_of_work, queries, alerts, clock, FakeWakeups(database), pass_time)
+        return World(unit_of_work, queries, alerts, clock, FakeWakeups(database), pass_time, lambda: None)
 
 
 def test_nothing_accepted_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
