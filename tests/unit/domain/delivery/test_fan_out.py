@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,6 +119,13 @@ def test_no_chunk_is_larger_than_its_bound() -> None:
         sizes = [len(chunk) for chunk in chunks(events, subscribed, page_size(events, CHUNK))]
         assert max(sizes) <= max(CHUNK, count)
         assert sum(sizes) == count * len(subscribed)
+
+
+@pytest.mark.parametrize(("bound", "subscriptions"), [(1, 1), (3, 1), (4, 2), (5, 2), (6, 3)])
+def test_a_chunk_is_as_large_as_its_bound_allows(bound: int, subscriptions: int) -> None:
+    clock = FakeClock()
+    events = [samples.event(clock) for _ in range(2)]
+    assert fan_out(events, everything(3), bound).subscriptions == subscriptions
 
 
 def test_few_pages_suffice_for_a_batch_of_different_types() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from monitor.domain.delivery.job import CancellationParameters, JobState, JobView, new_job
+from monitor.domain.delivery.job import CancellationParameters, Chunk, JobState, JobView, new_job
 from monitor.domain.delivery.replay import ReplaySpec, ReplayView
 from monitor.domain.errors import Conflict, NotFound, Unavailable
 from monitor.domain.ports.queue import Finish
@@ -179,6 +180,29 @@ async def test_a_job_that_raises_fails_and_the_others_go_on(
     assert (await jobs.show(good)).state is JobState.DONE
     with pytest.raises(Conflict):
         await jobs.cancel(broken, samples.ACTOR)
+
+
+async def test_a_job_that_was_cancelled_while_it_failed_stays_cancelled(
+    jobs: JobCommands,
+    replays: ReplayCommands,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    id_ = await started(replays, (await failed(unit_of_work, clock, 1))[0])
+    cancelling: list[asyncio.Task[JobView]] = []
+
+    async def breaks(*_args: object, **_options: object) -> Chunk:
+        # The cancellation waits for its turn, which is the next one.
+        cancelling.append(asyncio.create_task(jobs.cancel(id_, samples.ACTOR)))
+        await asyncio.sleep(0)
+        raise KeyError("a row")
+
+    monkeypatch.setattr(FakeDeliveryQueue, "requeue_finished", breaks)
+    with pytest.raises(KeyError):
+        await jobs.step()
+    assert (await cancelling[0]).state is JobState.CANCELLED
+    assert (await jobs.show(id_)).state is JobState.CANCELLED
 
 
 async def test_jobs_are_listed_newest_first(
