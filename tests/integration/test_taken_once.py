@@ -34,8 +34,8 @@ async def test_what_another_worker_has_is_skipped(parts: Container) -> None:
         parts.unit_of_work() as third,
     ):
         for uow in (first, second, third):
-            job, fan_out = await uow.jobs.take(), await uow.fan_outs.take()
-            taken.append((job and job.id, fan_out and fan_out.id))
+            one, other = await uow.jobs.take(), await uow.fan_outs.take()
+            taken.append((one.id if one else None, other.id if other else None))
     assert {job for job, _ in taken[:2]} == jobs
     assert {fan_out for _, fan_out in taken[:2]} == fan_outs
     assert taken[2] == (None, None)
