@@ -41,7 +41,9 @@ def unfinished(events: list[NewEvent]) -> FanOut:
     return FanOut(id=events[0].id, events=tuple(events), accepted_at=NOW)
 
 
-def chunks(events: list[NewEvent], subscribed: list[Subscription], limit: int) -> list[list[NewDelivery]]:
+def chunks(
+    events: list[NewEvent], subscribed: list[Subscription], limit: int, bound: int = CHUNK
+) -> list[list[NewDelivery]]:
     """Work a fan-out off as workers do, by pages of *limit* subscriptions."""
     found: list[list[NewDelivery]] = []
     rest: FanOut | None = unfinished(events)
@@ -49,7 +51,7 @@ def chunks(events: list[NewEvent], subscribed: list[Subscription], limit: int) -
         after = rest.after
         page = [one for one in subscribed if after is None or one.webhook_id > after][:limit]
         last = page[-1].webhook_id if len(page) == limit else None
-        deliveries, rest = next_chunk(rest, SubscriptionPage(page, last))
+        deliveries, rest = next_chunk(rest, SubscriptionPage(page, last), bound)
         found.append(deliveries)
     return found
 
@@ -94,16 +96,17 @@ def test_the_webhook_that_an_event_leaves_out_gets_none() -> None:
     posted=st.lists(labelled_types, min_size=1, max_size=6),
     subscribed=st.lists(subscriptions, max_size=12, unique_by=lambda one: one.webhook_id),
     limit=st.integers(1, 13),
+    bound=st.integers(1, 20),
 )
 def test_chunks_make_what_one_call_makes_with_ids_in_the_order_of_events(
-    posted: list[tuple[str, dict[str, str]]], subscribed: list[Subscription], limit: int
+    posted: list[tuple[str, dict[str, str]]], subscribed: list[Subscription], limit: int, bound: int
 ) -> None:
-    """However the webhooks fall into pages, each pair is made once, and with the same id."""
+    """However the webhooks fall into pages and chunks, each pair is made once, and with the same id."""
     clock = FakeClock()
     events = [samples.event(clock, type=type_, labels=labels) for type_, labels in posted]
     subscribed = sorted(subscribed, key=lambda one: one.webhook_id)
 
-    made = [delivery for chunk in chunks(events, subscribed, limit) for delivery in chunk]
+    made = [delivery for chunk in chunks(events, subscribed, limit, bound) for delivery in chunk]
 
     assert made == fan_out(events, subscribed, REQUEST_MAX).deliveries
     by_id = sorted(made, key=lambda delivery: delivery.id)
