@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests import servers
 from tests.mutants.mutant import Mutant
 from tests.mutants.table import MUTANTS
 
@@ -71,7 +72,7 @@ def passes(suites: str, folder: Path) -> bool:
 def main(words: list[str]) -> int:
     chosen = [one for one in MUTANTS if not words or any(word in one.module or word in one.line for word in words)]
     alive = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, servers.shared():
         copy(Path(folder))
         for suites in dict.fromkeys(mutant.tests for mutant in chosen):
             if not passes(suites, Path(folder)):

@@ -12,6 +12,7 @@ CLAIMS = f"{CONTRACT}/test_order.py"
 COST = f"{CLAIMS} integration/test_order_cost.py integration/test_order_by_key.py"
 FAN_OUT = f"{DELIVERY}/test_fan_out.py"
 FAN_OUTS = f"{CONTRACT}/test_fan_outs.py"
+TAKEN = "integration/test_taken_once.py"
 JOBS = f"{CONTRACT}/test_jobs.py"
 WORK = f"{SERVICES}/test_jobs.py"
 REPLAYS = f"{CONTRACT}/test_replays.py"
@@ -42,7 +43,7 @@ ORDER_AND_JOBS = [
     Mutant(order, "or one.order_key in busy", "", ORDER),
     Mutant(order, "or (one.replayed and one.order_key in new)", "", ORDER),
     Mutant(order, "if one.in_flight and line_of(one, ordered)}", "if one.in_flight}", ORDER),
-    Mutant(order, "waits = one.id in preceded or", "waits =", f"{ORDER} {FAN_OUTS}"),
+    Mutant(order, "waits = one.id in preceded or", "waits =", FAN_OUTS),
     Mutant(order, "if not one.behind), default", "), default", ORDER),
     Mutant(order, "attempts >= skip_after", "attempts > skip_after", ORDER),
     # Order: claims.
@@ -60,14 +61,14 @@ ORDER_AND_JOBS = [
         claims,
         "SELECT webhook_id, count(*) = $6 AS is_cut",
         "SELECT webhook_id, false AS is_cut",
-        COST,
+        CLAIMS,
     ),
     Mutant(claims, "if lines := list(lines):", "if False:", CLAIMS),
     Mutant(
         claims,
         'by_key[row["webhook_id"]] -= 1',
         "pass",
-        COST,
+        CLAIMS,
     ),
     Mutant(queue, "AND attempts - schedule_from >= $2", "AND attempts >= $2", CLAIMS),
     # Fan-outs.
@@ -83,8 +84,8 @@ ORDER_AND_JOBS = [
     Mutant(fan_outs, "id > $2) AND event_types", "id >= $2) AND event_types", FAN_OUTS),
     Mutant(fan_outs, "AND created_at <= $3", "", FAN_OUTS),
     Mutant(fan_outs, "ORDER BY stepped_at, id LIMIT 1 FOR UPDATE", "ORDER BY id LIMIT 1 FOR UPDATE", FAN_OUTS),
-    Mutant(fan_outs, "LIMIT 1 FOR UPDATE SKIP LOCKED", "LIMIT 1 FOR UPDATE", FAN_OUTS),
-    Mutant(fan_outs, "LIMIT 1 FOR UPDATE SKIP LOCKED", "LIMIT 1", FAN_OUTS),
+    Mutant(fan_outs, "LIMIT 1 FOR UPDATE SKIP LOCKED", "LIMIT 1 FOR UPDATE", TAKEN),
+    Mutant(fan_outs, "LIMIT 1 FOR UPDATE SKIP LOCKED", "LIMIT 1", TAKEN),
     # Jobs.
     Mutant(job, "done=job.done + chunk.rows", "done=chunk.rows", f"{DELIVERY}/test_job.py"),
     Mutant(job, "cursor=chunk.cursor, ", "", WORK),
@@ -92,8 +93,8 @@ ORDER_AND_JOBS = [
     Mutant("domain/services/jobs.py", "if not chunk.more and job.cursor is not None:", "if False:", WORK),
     Mutant("domain/services/jobs.py", "job.done / REPLAY_PER_S", "0", WORK),
     Mutant("domain/services/jobs.py", "if job.state is JobState.RUNNING:", "if True:", WORK),
-    Mutant(jobs, "with_for_update(skip_locked=True)", "with_for_update()", JOBS),
-    Mutant(jobs, ".with_for_update(skip_locked=True)", "", JOBS),
+    Mutant(jobs, "with_for_update(skip_locked=True)", "with_for_update()", TAKEN),
+    Mutant(jobs, ".with_for_update(skip_locked=True)", "", TAKEN),
     Mutant(jobs, "order_by(JobRow.stepped_at, JobRow.id)", "order_by(JobRow.id)", JOBS),
     Mutant(jobs, "where(JobRow.id < after)", "where(JobRow.id <= after)", JOBS),
     Mutant(jobs, "where(JobRow.finished_at.is_(None))", "where(JobRow.id.is_not(None))", JOBS),

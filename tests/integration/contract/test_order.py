@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from monitor.adapters.postgres import claims
 from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.held import Held, HeldReason
 from monitor.domain.delivery.job import Chunk, ReplayParameters
@@ -68,6 +69,16 @@ async def test_of_each_key_one_goes_at_a_time_in_order(world: World) -> None:
     assert await take_by_key(world, made.id) == [a[1]]
     await finish(world, a[1], b[0])
     assert await take_by_key(world, made.id) == [a[2], b[1]]
+
+
+async def test_the_steps_of_a_claim_share_its_capacity(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that meets nothing but what waits is followed by another, within the same limits."""
+    monkeypatch.setattr(claims, "WALKS", (2, 3, 3))
+    made = await world.add_webhook(ordered="key")
+    keys = ["a", "a", "b", "c", "d"]
+    ids = [id_ for key in keys for id_ in await world.add_deliveries(made.id, key=key)]
+    assert await take_by_key(world, made.id, 2) == [ids[0], ids[2]]
+    assert await take_by_key(world, made.id, 2) == [ids[3], ids[4]]
 
 
 async def test_a_stuck_key_holds_no_other_and_says_what_holds_it(world: World) -> None:
@@ -172,6 +183,18 @@ async def test_what_failed_often_enough_steps_aside_when_that_is_decided_later(w
             assert await uow.queue.step_aside(made.id, after=ids[2], limit=2) == Chunk(0, ids[2], more=False)
             await uow.commit()
         assert [one.id for one in await world.take(made.id, ordered=ordered)] == expected
+
+
+async def test_attempts_before_a_retry_by_hand_do_not_make_a_delivery_step_aside(world: World) -> None:
+    made = await world.add_webhook(ordered="key")
+    ids = [id_ for _ in range(2) for id_ in await world.add_deliveries(made.id, key="a")]
+    await fail(world, ids[0])
+    await fail(world, ids[0])
+    async with world.unit_of_work() as uow:
+        await uow.queue.requeue(ids[0])
+        await uow.queue.step_aside(made.id, 2)
+        await uow.commit()
+    assert await take_by_key(world, made.id) == ids[:1]
 
 
 @pytest.mark.parametrize("ordered", [True, "key"])

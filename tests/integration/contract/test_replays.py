@@ -52,6 +52,8 @@ async def test_each_chunk_continues_after_the_last_one(world: World) -> None:
     async with world.unit_of_work() as uow:
         chunk = await uow.queue.requeue_finished(chosen, after=ids[1], limit=2, per_s=1000.0, after_s=0.0)
         assert chunk == Chunk(1, ids[2], more=False)
+        chunk = await uow.queue.requeue_finished(chosen, after=ids[2], limit=2, per_s=1000.0, after_s=0.0)
+        assert chunk == Chunk(0, ids[2], more=False)
         await uow.commit()
     assert await world.states(ids) == [DeliveryState.PENDING] * 3
 

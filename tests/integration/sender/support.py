@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,7 +17,6 @@ from monitor.adapters.egress.guard import EgressPolicy
 from monitor.domain.delivery.request import OutboundRequest
 
 LOCAL = EgressPolicy(profile="local")
-PATIENCE_S = 20.0
 
 
 def request(
@@ -27,19 +24,13 @@ def request(
     *,
     body: bytes = b'{"a": 1}',
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"), ("webhook-id", "msg_1")),
-    timeout_s: float = PATIENCE_S,
+    timeout_s: float = 20.0,
 ) -> OutboundRequest:
     return OutboundRequest(url=url, headers=headers, body=body, timeout_s=timeout_s)
 
 
 def open_connections_to(port: int) -> list[object]:
     return [c for c in psutil.Process().net_connections(kind="tcp") if c.raddr and c.raddr.port == port]
-
-
-async def until(true: Callable[[], bool], *, within_s: float = PATIENCE_S) -> None:
-    async with asyncio.timeout(within_s):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, str]:

@@ -13,7 +13,8 @@ from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.vocab import ErrorKind
 from tests.fakes.egress.sender import FakeWebhookSender
 from tests.integration.raw_receivers import OK, after_request, answering, hang, receiver, reset
-from tests.integration.sender.support import LOCAL, open_connections_to, request, until
+from tests.integration.sender.support import LOCAL, open_connections_to, request
+from tests.integration.support import eventually
 
 
 @pytest.fixture(params=["real", "fake"])
@@ -27,7 +28,7 @@ async def test_start_calls_back_once_and_not_before_it_has_returned(either: Webh
         for number in range(1, 4):
             pending = either.start(request(there.url()), outcomes.append)
             assert len(outcomes) == number - 1
-            await until(lambda number=number: len(outcomes) == number)  # type: ignore[misc]
+            await eventually(lambda number=number: len(outcomes) == number)  # type: ignore[misc]
             pending.abandon()
         assert (await either.send(request(there.url()))).ok
     assert [outcome.status_code for outcome in outcomes] == [200] * 3
@@ -38,7 +39,7 @@ async def test_a_refusal_is_called_back_too_and_later(sender: HttpSender, url: s
     outcomes: list[Outcome] = []
     sender.start(request(url), outcomes.append)
     assert outcomes == []
-    await until(lambda: len(outcomes) == 1)
+    await eventually(lambda: len(outcomes) == 1)
     await asyncio.sleep(0.01)
     assert [outcome.error for outcome in outcomes] == [ErrorKind.BLOCKED]
 
@@ -50,10 +51,10 @@ async def test_what_is_abandoned_is_not_called_back_and_closes_its_connection(ei
     async with receiver(after_request(hang)) as there:
         pending = either.start(request(there.url()), outcomes.append)
         if isinstance(either, HttpSender):
-            await until(lambda: len(there.requests) == 1)
+            await eventually(lambda: len(there.requests) == 1)
         pending.abandon()
         pending.abandon()
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: not open_connections_to(there.port))
     assert outcomes == []
 
 
@@ -68,7 +69,7 @@ async def test_what_is_abandoned_while_it_dials_is_not_called_back() -> None:
     outcomes: list[Outcome] = []
     async with HttpSender(LOCAL, lookup=lookup) as sender:
         pending = sender.start(request("https://a.com/"), outcomes.append)
-        await until(lambda: asked == ["a.com"])
+        await eventually(lambda: asked == ["a.com"])
         pending.abandon()
         await asyncio.sleep(0.01)
     assert outcomes == []
@@ -80,7 +81,7 @@ async def test_a_callback_that_raises_harms_no_other_exchange(sender: HttpSender
 
     async with receiver(answering(OK)) as there:
         sender.start(request(there.url()), fail)
-        await until(lambda: len(there.requests) == 1)
+        await eventually(lambda: len(there.requests) == 1)
         assert (await sender.send(request(there.url()))).ok
         assert there.connections == 1
 
@@ -110,9 +111,9 @@ async def test_what_is_under_way_when_the_sender_closes_fails_as_ours() -> None:
     async with receiver(after_request(hang)) as there:
         async with HttpSender(LOCAL) as sender:
             sender.start(request(there.url()), outcomes.append)
-            await until(lambda: len(there.requests) == 1)
+            await eventually(lambda: len(there.requests) == 1)
             sender.start(request("http://127.0.0.1:1/"), outcomes.append)
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: not open_connections_to(there.port))
         await sender.aclose()
     assert [(outcome.error, outcome.local) for outcome in outcomes] == [(ErrorKind.OTHER, True)] * 2
 

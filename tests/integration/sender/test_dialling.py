@@ -10,7 +10,8 @@ import pytest
 
 from monitor.adapters.egress.dial import connect_first
 from tests.integration.raw_receivers import OK, answering, receiver
-from tests.integration.sender.support import open_connections_to, until
+from tests.integration.sender.support import open_connections_to
+from tests.integration.support import eventually
 
 
 def admit_all(ip: str) -> None:
@@ -43,7 +44,7 @@ async def test_an_address_that_is_silent_is_overtaken_by_the_next(dialled: Calla
     async with receiver(answering(OK)) as there:
         with await connect_first(["127.0.0.2", "127.0.0.1"], there.port, admit_all) as sock:
             assert sock.getpeername()[0] == "127.0.0.1"
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: not open_connections_to(there.port))
     assert order == ["127.0.0.2", "127.0.0.1"]
 
 
@@ -67,7 +68,7 @@ async def test_a_dial_that_is_cancelled_leaves_no_socket(dialled: Callable[[str]
     order = dialled("127.0.0.2")
     async with receiver(answering(OK)) as there:
         task = asyncio.create_task(connect_first(["127.0.0.2", "127.0.0.2"], there.port, admit_all))
-        await until(lambda: len(order) == 2)
+        await eventually(lambda: len(order) == 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -13,7 +13,8 @@ import pytest
 from monitor.adapters.egress.sender import HttpSender
 from monitor.domain.vocab import ErrorKind
 from tests.integration.raw_receivers import OK, after_request, answering, continue_for_ever, receiver
-from tests.integration.sender.support import open_connections_to, request, until
+from tests.integration.sender.support import open_connections_to, request
+from tests.integration.support import eventually
 
 OVER_THE_LIMIT = "the head of the answer is over the limit of 64 KiB"
 FLOODS = {
@@ -46,7 +47,7 @@ async def test_a_flood_ends_at_the_limit_and_its_neighbours_are_answered(sender:
 async def test_interim_answers_without_end_are_no_answer(sender: HttpSender) -> None:
     async with receiver(after_request(continue_for_ever)) as there:
         outcome = await sender.send(request(there.url()))
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: not open_connections_to(there.port))
     assert (outcome.status_code, outcome.error) == (None, ErrorKind.PROTOCOL)
     assert outcome.error_detail == OVER_THE_LIMIT
 

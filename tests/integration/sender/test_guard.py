@@ -17,7 +17,8 @@ from tests.integration.raw_receivers import (
     answering,
     receiver,
 )
-from tests.integration.sender.support import LOCAL, open_connections_to, request, until
+from tests.integration.sender.support import LOCAL, open_connections_to, request
+from tests.integration.support import eventually
 
 
 async def send_to(url: str, policy: EgressPolicy, lookup: Lookup | None = None) -> Outcome:
@@ -76,8 +77,8 @@ async def test_a_peer_that_is_not_the_address_dialled_gets_no_byte(monkeypatch: 
     async with receiver(answering(OK)) as there:
         divert_connections(monkeypatch, ("127.0.0.1", there.port))
         outcome = await send_to("http://10.20.0.1/", EgressPolicy(allow_cidrs=("10.20.0.0/16",)))
-        await until(lambda: there.connections == 1)
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: there.connections == 1)
+        await eventually(lambda: not open_connections_to(there.port))
         assert there.requests == []
     assert outcome.error is ErrorKind.BLOCKED
 

@@ -18,7 +18,8 @@ from monitor.adapters.egress.sender import HttpSender
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.vocab import ErrorKind
 from tests.integration.raw_receivers import OK, answering, receiver
-from tests.integration.sender.support import LOCAL, open_connections_to, request, until
+from tests.integration.sender.support import LOCAL, open_connections_to, request
+from tests.integration.support import eventually
 
 POSTS = 1_000_000 if "MONITOR_TEST_LONG" in os.environ else 2_000
 """A day of deliveries, or enough to see most moments at which a connection may end."""
@@ -35,7 +36,7 @@ class Clock:
 async def test_a_connection_is_closed_when_it_was_idle_for_long() -> None:
     async with receiver(answering(OK)) as there, HttpSender(LOCAL, idle_s=0.2) as sender:
         assert (await sender.send(request(there.url()))).ok
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: not open_connections_to(there.port))
 
 
 async def test_a_connection_that_was_idle_for_long_is_not_used() -> None:
@@ -76,9 +77,9 @@ async def test_nothing_is_lost_sent_twice_or_left_behind_when_idle_connections_e
     async with closing_receiver(books) as url:
         for _ in range(20):
             books.send_next(sender, url)
-        await until(lambda: books.labels.total() > POSTS // 10, within_s=3600)
+        await eventually(lambda: books.labels.total() > POSTS // 10, within_s=3600)
         before = process.num_fds(), process.memory_info().rss
-        await until(lambda: books.labels.total() == POSTS, within_s=3600)
+        await eventually(lambda: books.labels.total() == POSTS, within_s=3600)
         after = process.num_fds(), process.memory_info().rss
     assert books.labels == {"ok": POSTS}
     assert set(books.read) == {1}

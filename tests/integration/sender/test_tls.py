@@ -18,7 +18,8 @@ from tests.integration.raw_receivers import (
     receiver,
     reset,
 )
-from tests.integration.sender.support import LOCAL, certificate, open_connections_to, request, until
+from tests.integration.sender.support import LOCAL, certificate, open_connections_to, request
+from tests.integration.support import eventually
 
 
 async def test_a_self_signed_certificate_is_refused(sender: HttpSender, tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ async def test_an_endless_answer_over_tls_is_cut(tmp_path: Path) -> None:
         HttpSender(LOCAL, tls=tls_context(ca_file=ca_file)) as sender,
     ):
         outcome = await sender.send(request(there.url(scheme="https")))
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: not open_connections_to(there.port))
     assert outcome.ok
 
 

@@ -15,7 +15,8 @@ from monitor.adapters.egress.sender import HttpSender
 from monitor.adapters.egress.tls import tls_context
 from monitor.domain.vocab import ErrorKind
 from tests.integration.raw_receivers import OK, Behaviour, Reader, Receiver, Writer, answering, hang, receiver
-from tests.integration.sender.support import LOCAL, certificate, open_connections_to, request, until
+from tests.integration.sender.support import LOCAL, certificate, open_connections_to, request
+from tests.integration.support import eventually
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 LATE = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -54,8 +55,8 @@ async def test_a_second_answer_is_not_that_of_the_next_request(sender: HttpSende
             outcome = await sender.send(request(there.url()))
             assert outcome.status_code == 200
             assert len(there.requests) == number
-            await until(lambda number=number: sent == number)  # type: ignore[misc]
-            await until(lambda: not open_connections_to(there.port))
+            await eventually(lambda number=number: sent == number)  # type: ignore[misc]
+            await eventually(lambda: not open_connections_to(there.port))
 
 
 async def test_a_second_answer_that_the_loop_has_not_read_yet_is_found_out(sender: HttpSender) -> None:
@@ -125,7 +126,7 @@ async def test_a_second_answer_over_tls_is_not_that_of_the_next_request(tmp_path
         for number in (1, 2, 3):
             outcome = await sender.send(request(there.url(scheme="https")))
             assert (outcome.status_code, len(there.requests)) == (200, number)
-            await until(lambda: not open_connections_to(there.port))
+            await eventually(lambda: not open_connections_to(there.port))
 
 
 # Answers to requests under way ----------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ async def test_a_refusal_of_a_request_under_way_counts_at_once(sender: HttpSende
 
     async with receiver(by_turns(act)) as there:
         outcome = await sender.send(request(there.url(), body=LARGE))
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: not open_connections_to(there.port))
     assert (outcome.status_code, outcome.error) == (413, ErrorKind.STATUS)
 
 
@@ -154,8 +155,8 @@ async def test_an_acceptance_of_a_request_under_way_counts_once_all_of_it_is_sen
     async with receiver(by_turns(act)) as there:
         outcome = await sender.send(request(there.url(), body=LARGE))
         assert outcome.ok
-        await until(lambda: len(there.requests) == 1)
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: len(there.requests) == 1)
+        await eventually(lambda: not open_connections_to(there.port))
     assert outcome.exchange is not None
     assert outcome.exchange.note == "the answer came before the whole request was sent"
 
@@ -168,7 +169,7 @@ async def test_an_acceptance_of_what_is_never_taken_is_none(sender: HttpSender) 
 
     async with receiver(by_turns(act)) as there:
         outcome = await sender.send(request(there.url(), body=LARGE, timeout_s=0.5))
-        await until(lambda: not open_connections_to(there.port))
+        await eventually(lambda: not open_connections_to(there.port))
     assert (outcome.status_code, outcome.error) == (None, ErrorKind.TIMEOUT)
 
 

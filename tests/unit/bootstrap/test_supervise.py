@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 import structlog.testing
 
 from monitor.bootstrap import supervise
 from monitor.bootstrap.supervise import FIRST_PAUSE_S, LONGEST_PAUSE_S, Supervisor
+from tests.waiting import until
 
 
 class Pauses:
@@ -26,12 +26,6 @@ class Pauses:
     def release(self, count: int = 1) -> None:
         for _ in range(count):
             self._released.release()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 async def test_a_loop_that_fails_is_down_until_it_has_been_steady_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ from monitor.worker.config import DeliveryConfig
 from monitor.worker.delivery_loop import DeliveryWorker
 from tests import samples
 from tests.fakes.postgres.queries.resources import FakeQueries
-from tests.unit.worker.delivery_site import QUIET, Site, events, running, until
+from tests.unit.worker.delivery_site import QUIET, Site, events, running
+from tests.waiting import until
 
 # ------------------------------------------------------------------------------------------------------- leases, drains
 

@@ -19,7 +19,8 @@ from monitor.domain.webhooks.destination import Destination
 from monitor.worker.config import DeliveryConfig
 from tests.fakes.egress.sender import FakePendingSend
 from tests.fakes.postgres.queries.resources import FakeQueries
-from tests.unit.worker.delivery_site import Site, events, running, until
+from tests.unit.worker.delivery_site import Site, events, running
+from tests.waiting import until
 
 # ------------------------------------------------------------------------------------------------------ claims and room
 

@@ -13,7 +13,8 @@ from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.worker import slots as module
 from monitor.worker.slots import Flight, Slots
 from tests.fakes.egress.sender import FakePendingSend, FakeWebhookSender
-from tests.unit.worker.delivery_site import QUIET, Site, running, until
+from tests.unit.worker.delivery_site import QUIET, Site, running
+from tests.waiting import until
 
 CONCURRENCY = 20
 

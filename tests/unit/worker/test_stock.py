@@ -13,7 +13,8 @@ from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.vocab import DeliveryState
 from monitor.worker.delivery_loop import DeliveryWorker
-from tests.unit.worker.delivery_site import QUIET, Site, running, until
+from tests.unit.worker.delivery_site import QUIET, Site, running
+from tests.waiting import until
 
 
 async def stocked(site: Site, deliveries: int = 4) -> tuple[UUID, DeliveryWorker]:

@@ -17,7 +17,8 @@ from monitor.domain.services.settle import SentDelivery, Settlement
 from monitor.worker.config import DeliveryConfig
 from monitor.worker.writer import GROWS_AFTER
 from tests.fakes.postgres.queries.resources import FakeQueries
-from tests.unit.worker.delivery_site import QUIET, Site, events, running, until
+from tests.unit.worker.delivery_site import QUIET, Site, events, running
+from tests.waiting import until
 
 TOO_LONG = Unavailable("A statement took longer than 5 s", took_too_long=True)
 

@@ -13,7 +13,8 @@ from tests.fakes.postgres.repositories.event_outbox import FakeEventOutbox
 from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
 from tests.fakes.trouble import Trouble, When, methods
 from tests.unit.domain.services.test_event_dispatch import WEBHOOK, Process
-from tests.unit.domain.services.test_live_feed import FeedUnderTest, no_time, until
+from tests.unit.domain.services.test_live_feed import FeedUnderTest, no_time
+from tests.waiting import until
 
 WHEN: list[When] = ["before", "after"]
 

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from monitor.domain.anomaly import AnomalyPolicy, Sample, SignalState, Verdict
 from monitor.domain.anomaly.no_data import observe_no_data
 from monitor.domain.anomaly.policy import DEFAULT_POLICY
-from monitor.domain.anomaly.traffic import TrafficBaseline, add_traffic, expected_count, start_traffic_baseline
+from monitor.domain.anomaly.traffic import (
+    TrafficBaseline,
+    add_traffic,
+    expected_count,
+    has_learned,
+    start_traffic_baseline,
+)
 from monitor.domain.anomaly.volume import observe_volume
 from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, stream
 
@@ -47,6 +53,8 @@ def test_it_is_learning_until_each_hour_of_the_day_was_seen() -> None:
     assert set(states(verdicts)[: 24 * 6]) == {SignalState.LEARNING}
     assert set(states(verdicts)[26 * 6 :]) == {SignalState.NORMAL}
     assert "hours seen" in verdicts[0].sentence
+    begun = start_traffic_baseline(MONDAY)
+    assert [has_learned(msgspec.structs.replace(begun, hours_learned=hours)) for hours in (23, 24)] == [False, True]
 
 
 def test_a_daily_cycle_is_normal() -> None:

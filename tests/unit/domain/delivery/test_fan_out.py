@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +41,9 @@ def unfinished(events: list[NewEvent]) -> FanOut:
     return FanOut(id=events[0].id, events=tuple(events), accepted_at=NOW)
 
 
-def chunks(events: list[NewEvent], subscribed: list[Subscription], limit: int) -> list[list[NewDelivery]]:
+def chunks(
+    events: list[NewEvent], subscribed: list[Subscription], limit: int, bound: int = CHUNK
+) -> list[list[NewDelivery]]:
     """Work a fan-out off as workers do, by pages of *limit* subscriptions."""
     found: list[list[NewDelivery]] = []
     rest: FanOut | None = unfinished(events)
@@ -48,7 +51,7 @@ def chunks(events: list[NewEvent], subscribed: list[Subscription], limit: int) -
         after = rest.after
         page = [one for one in subscribed if after is None or one.webhook_id > after][:limit]
         last = page[-1].webhook_id if len(page) == limit else None
-        deliveries, rest = next_chunk(rest, SubscriptionPage(page, last))
+        deliveries, rest = next_chunk(rest, SubscriptionPage(page, last), bound)
         found.append(deliveries)
     return found
 
@@ -93,16 +96,17 @@ def test_the_webhook_that_an_event_leaves_out_gets_none() -> None:
     posted=st.lists(labelled_types, min_size=1, max_size=6),
     subscribed=st.lists(subscriptions, max_size=12, unique_by=lambda one: one.webhook_id),
     limit=st.integers(1, 13),
+    bound=st.integers(1, 20),
 )
 def test_chunks_make_what_one_call_makes_with_ids_in_the_order_of_events(
-    posted: list[tuple[str, dict[str, str]]], subscribed: list[Subscription], limit: int
+    posted: list[tuple[str, dict[str, str]]], subscribed: list[Subscription], limit: int, bound: int
 ) -> None:
-    """However the webhooks fall into pages, each pair is made once, and with the same id."""
+    """However the webhooks fall into pages and chunks, each pair is made once, and with the same id."""
     clock = FakeClock()
     events = [samples.event(clock, type=type_, labels=labels) for type_, labels in posted]
     subscribed = sorted(subscribed, key=lambda one: one.webhook_id)
 
-    made = [delivery for chunk in chunks(events, subscribed, limit) for delivery in chunk]
+    made = [delivery for chunk in chunks(events, subscribed, limit, bound) for delivery in chunk]
 
     assert made == fan_out(events, subscribed, REQUEST_MAX).deliveries
     by_id = sorted(made, key=lambda delivery: delivery.id)
@@ -118,6 +122,13 @@ def test_no_chunk_is_larger_than_its_bound() -> None:
         sizes = [len(chunk) for chunk in chunks(events, subscribed, page_size(events, CHUNK))]
         assert max(sizes) <= max(CHUNK, count)
         assert sum(sizes) == count * len(subscribed)
+
+
+@pytest.mark.parametrize(("bound", "subscriptions"), [(1, 1), (3, 1), (4, 2), (5, 2), (6, 3)])
+def test_a_chunk_is_as_large_as_its_bound_allows(bound: int, subscriptions: int) -> None:
+    clock = FakeClock()
+    events = [samples.event(clock) for _ in range(2)]
+    assert fan_out(events, everything(3), bound).subscriptions == subscriptions
 
 
 def test_few_pages_suffice_for_a_batch_of_different_types() -> None:

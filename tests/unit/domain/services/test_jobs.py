@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from monitor.domain.delivery.job import (
     REPEATED_AFTER_S,
     CancellationParameters,
+    Chunk,
     JobKind,
     JobState,
     JobView,
@@ -236,6 +238,29 @@ async def test_a_job_whose_chunk_takes_too_long_lets_the_others_go_first(
     assert (await jobs.show(slow)).state is JobState.RUNNING
     await jobs.run()
     assert (await jobs.show(slow)).state is JobState.DONE
+
+
+async def test_a_job_that_was_cancelled_while_it_failed_stays_cancelled(
+    jobs: JobCommands,
+    replays: ReplayCommands,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    id_ = await started(replays, (await failed(unit_of_work, clock, 1))[0])
+    cancelling: list[asyncio.Task[JobView]] = []
+
+    async def breaks(*_args: object, **_options: object) -> Chunk:
+        # The cancellation waits for its turn, which is the next one.
+        cancelling.append(asyncio.create_task(jobs.cancel(id_, samples.ACTOR)))
+        await asyncio.sleep(0)
+        raise KeyError("a row")
+
+    monkeypatch.setattr(FakeDeliveryQueue, "requeue_finished", breaks)
+    with pytest.raises(KeyError):
+        await jobs.step()
+    assert (await cancelling[0]).state is JobState.CANCELLED
+    assert (await jobs.show(id_)).state is JobState.CANCELLED
 
 
 async def test_jobs_are_listed_newest_first(

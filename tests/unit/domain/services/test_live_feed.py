@@ -16,6 +16,7 @@ from monitor.domain.live import FeedEntry, Message, MessageKind, Position, Strea
 from monitor.domain.services.live_feed import OUTBOX, RESET_INTERVAL_S, LiveFeed
 from tests.fakes.clock import FakeClock
 from tests.fakes.redis.feed_log import FakeFeed, FakeFeedLog
+from tests.waiting import until
 
 
 class FakeSink:
@@ -46,15 +47,6 @@ class FakeSink:
 
 def encode(entry: FeedEntry, epoch: str, seq: int) -> Message:
     return Message(entry.kind, epoch, seq, entry.webhook_id, bytes(entry.data))
-
-
-async def until(holds: Callable[[], object]) -> None:
-    """Let the event loop turn until *holds*. Nothing in here waits for time."""
-    for _ in range(1000):
-        if holds():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("never so")
 
 
 async def settle() -> None:

@@ -19,6 +19,7 @@ from monitor.http.live.frame_transport import EXTENSION
 from monitor.http.live.frames import encode_entry, text_of
 from monitor.http.live.socket import Socket
 from tests.unit.http.support import NOW
+from tests.waiting import until
 
 ORIGIN = "https://dash.example.com"
 OWN = "monitor.test"
@@ -226,12 +227,3 @@ async def connected(endpoint: LiveEndpoint, scope: dict[str, Any]) -> AsyncItera
     finally:
         client.leave()
         await serving
-
-
-async def until(holds: Callable[[], object], *, turns: int = 20_000) -> None:
-    """Let the event loop turn until *holds*."""
-    for _ in range(turns):
-        if holds():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("never so")

@@ -28,10 +28,10 @@ from tests.unit.http.live.live_support import (
     connected,
     endpoint_of,
     handshake,
-    until,
 )
 from tests.unit.http.middleware.test_authentication import CASES, forge
 from tests.unit.http.support import NOW, Keys, undeclared_routes
+from tests.waiting import until
 
 TOKENS = {case["name"]: case for case in CASES["rest_tokens"]}
 

@@ -19,10 +19,10 @@ from tests.unit.http.live.live_support import (
     FakeFrameTransport,
     World,
     running,
-    until,
 )
 from tests.unit.http.middleware.test_authentication import CASES
 from tests.unit.http.support import NOW
+from tests.waiting import until
 
 
 @pytest.fixture
