@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import Counter
@@ -83,7 +84,10 @@ async def queues_drain(chaos: Chaos, within_s: float) -> Check:
         await chaos.people.recover()
         for name, sql in QUEUES.items():
             left[name] = await chaos.system.database.value(sql)
-        return not any(left.values()) or time.monotonic() > deadline
+        if any(left.values()) and time.monotonic() < deadline:
+            await asyncio.sleep(1.0)
+            return False
+        return True
 
     await eventually(empty, within_s=within_s + SETTLED_S)
     for name, count in left.items():
@@ -164,13 +168,13 @@ async def feed_is_whole(chaos: Chaos, followers: list[Follower]) -> Check:
 
     async def current() -> bool:
         wrong.clear()
-        for webhook in chaos.people.webhooks:
-            if webhook.alive:
-                health = (await chaos.people.call("GET", f"webhooks/{webhook.id}")).json()["health"]["status"]
-                for follower in followers:
-                    known = follower.statuses.get(webhook.id)
-                    if known is not None and known != health:
-                        wrong.append(f"{follower.name}: {webhook.hook.name} is {health}, the feed says {known}")
+        alive = [webhook for webhook in chaos.people.webhooks if webhook.alive]
+        for webhook, shown in zip(alive, await chaos.people.shown(alive), strict=True):
+            health = shown["health"]["status"]
+            for follower in followers:
+                known = follower.statuses.get(webhook.id)
+                if known is not None and known != health:
+                    wrong.append(f"{follower.name}: {webhook.hook.name} is {health}, the feed says {known}")
         return not wrong
 
     await holds_in_time(current)
