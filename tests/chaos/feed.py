@@ -20,7 +20,7 @@ class Follower:
     Applies the frames of one socket after another.
 
     Attributes:
-        statuses: health of each webhook as the snapshots and frames say.
+        statuses: health of each webhook as the latest snapshot and the frames after it say.
         seen: each numbered frame, by epoch and number.
     """
 
@@ -64,7 +64,8 @@ class Follower:
             self.snapshots += 1
             if epoch == self._epoch and seq < self._seq:
                 self.violations.append(f"{self.name}: went back: {before}")
-            self.statuses |= {item["id"]: item["health"]["status"] for item in frame["data"]["webhooks"]}
+            # It has the first page of webhooks; of the others, nothing is known up to their next change.
+            self.statuses = {item["id"]: item["health"]["status"] for item in frame["data"]["webhooks"]}
         elif kind in NUMBERED:
             if (epoch, seq) != (self._epoch, self._seq + 1):
                 self.violations.append(f"{self.name}: gap or repeat: {before}")

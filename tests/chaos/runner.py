@@ -18,7 +18,7 @@ from benchmarks.support import scratch
 from tests.chaos.checks import Check, Journals, judge
 from tests.chaos.faults import LEASE_S, Chaos
 from tests.chaos.feed import Follower
-from tests.chaos.people import People
+from tests.chaos.people import AT_ONCE, People
 from tests.chaos.plan import LANES, Step, plan
 from tests.chaos.producer import WIDE, JournalingProducer
 from tests.chaos.proxy import Connect, proxy
@@ -67,7 +67,6 @@ WEBHOOKS: dict[str, tuple[dict[str, Any], float]] = {
 }
 MANY = 100
 """Webhooks beside them, to which all events of one type go."""
-AT_ONCE = 10
 SPARE = 12
 SERVERS, WORKERS = 2, 2
 LEASES = {"WORKER__LEASE_S": str(LEASE_S), "WORKER__RENEW_S": "1", "LOG__FORMAT": "json"}

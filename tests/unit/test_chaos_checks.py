@@ -172,6 +172,17 @@ def test_a_gap_or_a_repeat_of_the_live_feed_is_found(seqs: list[int], wrong: int
     assert len(follower.violations) == wrong
 
 
+def test_a_snapshot_replaces_what_a_client_knew() -> None:
+    follower = Follower("client", [], "", 0)
+    shown = {"id": "a", "health": {"status": "unknown"}}
+    changed = {"webhook_id": "b", "status": "failing"}
+    follower.take({"type": "snapshot", "epoch": "e", "seq": 0, "data": {"webhooks": [shown]}})
+    follower.take({"type": "webhook_status_changed", "epoch": "e", "seq": 1, "data": changed})
+    assert follower.statuses == {"a": "unknown", "b": "failing"}
+    follower.take({"type": "snapshot", "epoch": "f", "seq": 0, "data": {"webhooks": []}})
+    assert follower.statuses == {}
+
+
 def test_a_seed_is_a_schedule_and_a_long_one_deals_every_card() -> None:
     assert plan(7, 30.0) == plan(7, 30.0) != plan(8, 30.0)
     assert {step.name for step in plan(7, 120.0)} == {name for cards, _, _ in LANES.values() for name in cards}
