@@ -12,7 +12,7 @@ _ID = (
     " || substr(md5(random()::text), 1, 3) || 'b' || substr(md5(random()::text), 1, 15))::uuid"
 )
 
-_SUBSCRIBE = f"""
+SUBSCRIBE = f"""
 WITH ids AS MATERIALIZED (SELECT {_ID} AS id FROM generate_series(1, $2::int)), copied AS (
     INSERT INTO webhooks SELECT (jsonb_populate_record(w, jsonb_build_object(
         'id', ids.id, 'event_types', ARRAY[$3::text], 'paused_at', now()))).* FROM webhooks w, ids WHERE w.id = $1
@@ -30,7 +30,7 @@ async def subscribe(api: Api, parts: Container, count: int, event_type: str) -> 
     """Store *count* paused webhooks for *event_type*."""
     model = await api.create("http://127.0.0.1:9/hook", event_types=["nothing"])
     async with sql(parts) as connection:
-        await connection.execute(_SUBSCRIBE, model["id"], count, event_type)
+        await connection.execute(SUBSCRIBE, model["id"], count, event_type)
 
 
 async def made(parts: Container) -> tuple[int, int, int]:

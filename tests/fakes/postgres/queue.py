@@ -61,7 +61,9 @@ class FakeDeliveryQueue:
         unlocked = self._tables.lanes.keys() - set(self._locked) - set(without)
         wanted = [id_ for id_ in self._tables.lanes if id_ in unlocked and (hints is None or id_ in hints)]
         lanes = (replace(self._lane(id_), in_flight=self._in_flight(id_)) for id_ in wanted)
-        ready = sorted(filter(self._is_ready, lanes), key=lambda lane: lane.last_attempt_at or _LONG_AGO)
+        ready = sorted(
+            filter(self._is_ready, lanes), key=lambda lane: (lane.in_flight > 0, lane.last_attempt_at or _LONG_AGO)
+        )
         return {lane.webhook_id: lane for lane in ready[:limit]}
 
     async def lease(

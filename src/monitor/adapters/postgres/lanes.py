@@ -49,7 +49,8 @@ FIRST = """NOT EXISTS (
     WHERE f.id < {delivery_id} AND coalesce(f.after < w.id, true) AND f.event_types && w.event_types)"""
 
 # The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
-# hide others. A probe is sent even from a full lane.
+# hide others. A probe is sent even from a full lane. Those with nothing in flight go first: the latest attempt of a lane
+# whose attempts hang stays as old as it is, so one free slot after the other would go to it.
 LOCK_READY_LANES = f"""
 SELECT {LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
@@ -76,7 +77,9 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
           WHERE d.webhook_id = l.webhook_id AND d.replayed >= true AND NOT d.aside
           ORDER BY d.replayed, d.id LIMIT 1)
       OR EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.aside AND d.due_at <= now()))
-ORDER BY l.last_attempt_at NULLS FIRST
+ORDER BY EXISTS (
+    SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()
+), l.last_attempt_at NULLS FIRST
 LIMIT $2
 FOR NO KEY UPDATE OF l SKIP LOCKED
 """

@@ -88,7 +88,8 @@ class DeliveryQueue(Protocol):
         self, hints: Collection[UUID] | None, limit: int, *, without: Collection[UUID] = ()
     ) -> dict[UUID, Lane]:
         """Lock up to *limit* ready lanes, skipping locked and unreadable ones and those of *without*; *hints* restricts
-        the search, ``None`` searches all."""
+        the search, ``None`` searches all. Those with nothing in flight come first, then those with the oldest latest
+        attempt."""
         ...
 
     async def lease(

@@ -99,7 +99,7 @@ class DeliveryLeases:
 
     async def claim(self, hints: Collection[UUID] | None, limit: int, held: Collection[UUID] = ()) -> ClaimResult:
         """
-        Lease up to *limit* due deliveries, webhooks with the oldest last attempt first. Those whose secrets do not open
+        Lease up to *limit* due deliveries, in the order of ``lock_ready_lanes``. Webhooks whose secrets do not open
         with the keys of this process are left to workers that have their key.
 
         Args:
