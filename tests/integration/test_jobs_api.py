@@ -82,9 +82,10 @@ async def test_a_connection_that_is_lost_in_a_chunk_is_no_error_of_the_job(
     await add(parts, ADD_WAITING, webhook["id"], service.CHUNK + 1)
     assert (await api.call("DELETE", f"webhooks/{webhook['id']}")).status_code == 204
     jobs = JobCommands(parts.unit_of_work)
-    for lost, error in (
-        (asyncpg.ConnectionDoesNotExistError(), None),
-        (asyncpg.DeadlockDetectedError("d"), "Deadlock"),
+    for raised, error in (
+        (asyncpg.ConnectionDoesNotExistError("lost"), None),
+        (asyncpg.DeadlockDetectedError("deadlock"), None),
+        (KeyError("a bug"), "KeyError"),
     ):
         with monkeypatch.context() as patched:
             Trouble(patched, PostgresDeliveryQueue, "cancel_waiting", raised, "after", times=1)
