@@ -34,7 +34,7 @@ FROM generate_series(1, $2) AS i
 """
 
 _FINISHED = f"""
-INSERT INTO deliveries_finished (id, event_id, webhook_id, state, attempts, epoch, finished_at)
+INSERT INTO deliveries_finished (id, event_id, webhook_id, state, attempts, fencing_token, finished_at)
 SELECT {_ID.format(i="i", salt="f")}, {_ID.format(i="i", salt="e")}, ($1::uuid[])[1 + i % array_length($1, 1)],
        'delivered', 1, 1, now()
 FROM generate_series(1, $2) AS i

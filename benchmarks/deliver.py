@@ -55,7 +55,7 @@ async def run() -> list[Figure]:
             for _ in range(ROUNDS):
                 bare_s += await loop.run_in_executor(pool, bare_posts, targets.urls, DELIVERIES, CONCURRENCY)
                 await targets.forget()
-                await publish(build_services(parts).publisher)
+                await publish(build_services(parts).publisher, DELIVERIES)
                 count, settled_ns = await work(parts, targets, env, directory / "worker.log")
                 worker_s += (settled_ns - count.first_ns) / 1e9
                 late_s = max(late_s, (settled_ns - count.last_ns) / 1e9)
@@ -67,7 +67,7 @@ async def run() -> list[Figure]:
     return figures.all
 
 
-async def publish(publisher: Publisher, deliveries: int = DELIVERIES) -> None:
+async def publish(publisher: Publisher, deliveries: int) -> None:
     """Publish events that go to one webhook each, in turn."""
     for start in range(0, deliveries, BATCH):
         batch = [

@@ -84,8 +84,9 @@ async def _accept(figures: Figures, up: Up, connection: asyncpg.Connection) -> N
     for count, ms in times.items():
         figures.note(f"POST /events for {count:,} subscribers, p50", ms, "ms")
         figures.note(f"{count:,} subscribers to 1", ms / times[1], "×")
-    figures.at_most(2, "10,000 subscribers to 10", times[10_000] / times[10], "×")
-    figures.note("10,000 deliveries made after", median(whole), "s")
+    few, most = SUBSCRIBERS[1], SUBSCRIBERS[-1]
+    figures.at_most(2, f"{most:,} subscribers to {few}", times[most] / times[few], "×")
+    figures.note(f"{most:,} deliveries made after", median(whole), "s")
 
 
 async def _beside(figures: Figures, up: Up, targets: Receivers, connection: asyncpg.Connection) -> None:
@@ -105,7 +106,7 @@ async def _beside(figures: Figures, up: Up, targets: Receivers, connection: asyn
     for q, name in ((0.5, "p50"), (0.99, "p99")):
         without, with_ = (quantile([(arrived[i] - at) / 1e6 for i, at in p.items()], q) for p in (alone, beside))
         figures.note(f"posted → first byte sent, alone, {name}", without, "ms")
-        figures.note(f"beside a fan-out to 10,000, {name}", with_, "ms")
+        figures.note(f"beside a fan-out to {SUBSCRIBERS[-1]:,}, {name}", with_, "ms")
         if name == "p99":
             figures.at_most(1.2, "beside a fan-out to alone, p99", with_ / without, "×")
 

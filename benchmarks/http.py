@@ -107,10 +107,10 @@ def _ratio(rounds: list[dict[str, Hammered]], name: str, to: str) -> float:
     return statistics.median(r[name].per_s / r[to].per_s for r in rounds)
 
 
-async def hammered(port: int, head: bytes, *, connections: int = CONNECTIONS, seconds: float = SECONDS) -> Hammered:
+async def hammered(port: int, head: bytes) -> Hammered:
     """Send the request *head* again and again."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.hammer", "127.0.0.1", str(port), str(connections), str(seconds),
+        sys.executable, "-m", "benchmarks.hammer", "127.0.0.1", str(port), str(CONNECTIONS), str(SECONDS),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=os.environ,
     )  # fmt: skip
     printed, _ = await child.communicate(head)

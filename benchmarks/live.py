@@ -48,6 +48,7 @@ SLOW_TIMES = 10
 
 SLOW_PER_S = 100.0
 SLOW_BYTES_PER_S = 100
+FINISH_S = 15.0
 
 
 async def run() -> list[Figure]:
@@ -197,7 +198,7 @@ class SlowReader:
         await asyncio.gather(self._reading, return_exceptions=True)
         tail = b""
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(FINISH_S):
                 while data := await asyncio.get_running_loop().sock_recv(self._socket, 65_536):
                     tail = (tail + data)[-64:]
         except (TimeoutError, ConnectionError):

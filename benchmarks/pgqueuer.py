@@ -58,7 +58,7 @@ async def run() -> list[Figure]:
                 await _enqueue(queries)
                 pgqueuer_s += await _pgqueuer(parts, targets, directory / "pgqueuer.log")
                 await targets.forget()
-                await publish(build_services(parts).publisher)
+                await publish(build_services(parts).publisher, DELIVERIES)
                 count, settled_ns = await work(parts, targets, env, directory / "worker.log")
                 worker_s += (settled_ns - count.first_ns) / 1e9
             await connection.close()
