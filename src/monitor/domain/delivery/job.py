@@ -23,6 +23,8 @@ class JobKind(StrEnum):
 
     REPLAY = "replay"
     CANCEL_DELIVERIES = "cancel_deliveries"
+    BACKFILL = "backfill"
+    RESEND = "resend"
 
 
 class JobState(StrEnum):
@@ -51,7 +53,21 @@ class CancellationParameters(
     webhook_id: UUID
 
 
-JobParameters = ReplayParameters | CancellationParameters
+class BackfillParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.BACKFILL.value):
+    """Deliveries to make: of the events accepted in ``[from_at, to_at)`` that match the webhook, where it has none."""
+
+    webhook_id: UUID
+    from_at: datetime
+    to_at: datetime
+
+
+class ResendParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.RESEND.value):
+    """Deliveries to make or send again: those of one event, to all webhooks that match it."""
+
+    event_id: UUID
+
+
+JobParameters = ReplayParameters | CancellationParameters | BackfillParameters | ResendParameters
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import assert_never
 from uuid import UUID
 
+from monitor.domain.delivery.backfill import DELIVERIES_KEPT_S
 from monitor.domain.delivery.job import (
+    BackfillParameters,
     CancellationParameters,
     Chunk,
     Job,
     JobState,
     JobView,
     ReplayParameters,
+    ResendParameters,
     advance,
     cancel,
     fail,
@@ -19,6 +22,8 @@ from monitor.domain.delivery.job import (
 )
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from monitor.domain.services.backfills import backfill_chunk
+from monitor.domain.services.resends import resend_chunk
 from monitor.domain.vocab import Actor
 
 CHUNK = 500
@@ -30,6 +35,9 @@ CHUNKS_PER_RUN = 20
 REPLAY_PER_S = 50.0
 """Deliveries a second that a replay makes due for its webhook."""
 
+RESEND_CHUNK = 200
+"""Webhooks that one transaction of a resend delivers to, each with its lane locked."""
+
 LEFT_BEHIND = 100
 """Deleted webhooks that one sweep looks after."""
 
@@ -37,8 +45,9 @@ LEFT_BEHIND = 100
 class JobCommands:
     """Commands on jobs. Any number of processes may run :meth:`step`; each job is locked by one at a time."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, *, deliveries_kept_s: float = DELIVERIES_KEPT_S) -> None:
         self._unit_of_work = unit_of_work
+        self._deliveries_kept_s = deliveries_kept_s
 
     async def show(self, job_id: UUID) -> JobView:
         """Return a job with its progress. Raises ``NotFound``."""
@@ -81,7 +90,7 @@ class JobCommands:
             if job is None:
                 return False
             try:
-                chunk = await _do(uow, job)
+                chunk = await _do(uow, job, self._deliveries_kept_s)
             except Unavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - a fault of this job must not stop the others
@@ -124,7 +133,7 @@ class JobCommands:
                 await uow.commit()
 
 
-async def _do(uow: UnitOfWork, job: Job) -> Chunk:
+async def _do(uow: UnitOfWork, job: Job, deliveries_kept_s: float) -> Chunk:
     match job.parameters:
         case ReplayParameters():
             # Each chunk follows the one before at the same pace, however fast the chunks are made.
@@ -138,5 +147,11 @@ async def _do(uow: UnitOfWork, job: Job) -> Chunk:
                 # Once more from the start, for what was added behind the cursor.
                 return Chunk(chunk.rows, None, more=True)
             return chunk
+        case BackfillParameters():
+            return await backfill_chunk(
+                uow, job, job.parameters, deliveries_kept_s=deliveries_kept_s, limit=CHUNK, per_s=REPLAY_PER_S
+            )
+        case ResendParameters():
+            return await resend_chunk(uow, job, job.parameters, limit=RESEND_CHUNK)
         case _:
             assert_never(job.parameters)

@@ -29,8 +29,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """
     Configuration of one destination. Secrets and header values are stored apart, encrypted.
 
-    ``disabled_reason`` and ``disabled_at`` are set while Monitor has it disabled, ``probe_at`` while the next of its
-    probes is due, after ``probes`` of them.
+    ``disabled_at`` is set while it is disabled, ``disabled_reason`` while Monitor has it disabled, ``probe_at`` while
+    the next of its probes is due, after ``probes`` of them.
     """
 
     id: UUID
