@@ -82,6 +82,7 @@ class Container:
         self.supervisor = Supervisor()
         self.policy = LanePolicy()
         self.events_kept_s = settings.retention.events_d * DAY_S
+        self.deliveries_kept_s = settings.retention.deliveries_d * DAY_S
         self.detection_policy = DetectionPolicy(alert=AlertPolicy(events_kept_s=self.events_kept_s))
         self.revoked: set[str] = set()
         self.secret_box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])

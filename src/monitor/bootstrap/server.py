@@ -19,6 +19,7 @@ from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.resends import ResendCommands
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http import app as http_app
 from monitor.http.live import LiveEndpoint
@@ -43,7 +44,8 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
         ),
         publisher=Publisher(c.unit_of_work, c.clock),
         measurer=AttemptRecorder(c.unit_of_work, c.queries, c.sender, c.clock, sign_v1a, c.policy),
-        replayer=ReplayCommands(c.unit_of_work, c.clock),
+        replayer=ReplayCommands(c.unit_of_work, c.clock, deliveries_kept_s=c.deliveries_kept_s),
+        resender=ResendCommands(c.unit_of_work, c.clock),
         jobs=JobCommands(c.unit_of_work),
         triage=AlertCommands(c.unit_of_work, c.queries, c.alert_queries, c.clock, c.detection_policy.alert),
         queries=c.queries,

@@ -73,7 +73,7 @@ def build_scheduler(container: Container) -> Scheduler:
     keeper = PostgresHousekeeping(
         c.database, c.secret_box, retention(c.settings), audit_d=days.audit_d, alerts_d=days.alerts_d
     )
-    jobs = JobCommands(c.unit_of_work)
+    jobs = JobCommands(c.unit_of_work, deliveries_kept_s=c.deliveries_kept_s)
     recorder = AttemptRecorder(c.unit_of_work, c.queries, c.sender, c.clock, sign_v1a, c.policy)
     probes = ReenableProbes(
         c.unit_of_work, recorder, on_enabled=lambda id_: log.info("webhook_enabled", webhook_id=str(id_))

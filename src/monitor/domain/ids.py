@@ -81,3 +81,8 @@ def derived(id_: UUID, n: int) -> UUID:
     number = id_.int
     tail = (number >> 64 & (1 << TAIL_BITS - _LOW_BITS) - 1) << _LOW_BITS | number & (1 << _LOW_BITS) - 1
     return uuid7(stamp(number >> _TIME_SHIFT, tail) + n)
+
+
+def retimed(id_: UUID, at: datetime) -> UUID:
+    """Return *id_*, a version 7 UUID, with the time of *at*, aware and after 1970, in place of its own."""
+    return UUID(int=unix_millis(at) << _TIME_SHIFT | id_.int & (1 << _TIME_SHIFT) - 1)

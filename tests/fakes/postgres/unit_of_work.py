@@ -12,6 +12,7 @@ from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
 from monitor.domain.ports.repositories.audit import AuditLog
+from monitor.domain.ports.repositories.backfills import BackfillStore
 from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.events import EventLog
 from monitor.domain.ports.repositories.fan_outs import FanOutQueue
@@ -28,6 +29,7 @@ from tests.fakes.postgres.repositories.alerts import (
     FakeSilenceRepository,
 )
 from tests.fakes.postgres.repositories.attempts import FakeAttemptLog
+from tests.fakes.postgres.repositories.backfills import FakeBackfillStore
 from tests.fakes.postgres.repositories.detection import FakeDetectionStore
 from tests.fakes.postgres.repositories.events import FakeEventLog
 from tests.fakes.postgres.repositories.fan_outs import FakeFanOutQueue
@@ -52,6 +54,7 @@ class FakeUnitOfWork:
     silences: SilenceRepository
     notifications: AlertNotificationQueue
     jobs: JobRepository
+    backfills: BackfillStore
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
@@ -80,6 +83,7 @@ class FakeUnitOfWork:
         self.silences = FakeSilenceRepository(tables, self.now)
         self.notifications = FakeAlertNotificationQueue(tables)
         self.jobs = FakeJobRepository(tables, self.now)
+        self.backfills = FakeBackfillStore(tables, self.now, self._woken)
         return self
 
     async def __aexit__(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from tests.unit.worker.delivery_site import Site, until
+from tests.unit.worker.delivery_site import Site
+from tests.waiting import until
 
 
 async def test_results_of_one_locked_lane_do_not_end_the_leases_of_other_webhooks(site: Site) -> None:

@@ -200,7 +200,7 @@ deliveries = sa.Table(
     sa.Index("ix_deliveries_aside", "webhook_id", "due_at", postgresql_where=sa.text("aside")),
     sa.Index("ix_deliveries_due", "webhook_id", "due_at"),
     sa.Index("ix_deliveries_webhook_id", "webhook_id", "id"),
-    sa.Index("ix_deliveries_event", "event_id"),
+    sa.Index("ix_deliveries_pair", "event_id", "webhook_id"),
     sa.Index("ix_deliveries_leased", "webhook_id", postgresql_where=sa.text("leased_by IS NOT NULL")),
     sa.Index("ix_deliveries_error", "last_error", "id", postgresql_where=sa.text("last_error IS NOT NULL")),
 )
@@ -219,7 +219,7 @@ deliveries_finished = sa.Table(
     sa.Column("order_key", sa.Text, nullable=True),
     _at("finished_at"),
     sa.Index("ix_deliveries_finished_webhook_id", "webhook_id", "id"),
-    sa.Index("ix_deliveries_finished_event", "event_id"),
+    sa.Index("ix_deliveries_finished_pair", "event_id", "webhook_id"),
     # Rare among a million delivered ones, and searched for.
     sa.Index(
         "ix_deliveries_finished_undelivered", "webhook_id", "id", postgresql_where=sa.text("state <> 'delivered'")

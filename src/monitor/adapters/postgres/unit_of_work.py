@@ -16,6 +16,7 @@ from monitor.adapters.postgres.queue import PostgresDeliveryQueue
 from monitor.adapters.postgres.repositories.alerts import PostgresAlertRepository
 from monitor.adapters.postgres.repositories.attempts import PostgresAttemptLog
 from monitor.adapters.postgres.repositories.audit import PostgresAuditLog
+from monitor.adapters.postgres.repositories.backfills import PostgresBackfillStore
 from monitor.adapters.postgres.repositories.detection import PostgresDetectionStore
 from monitor.adapters.postgres.repositories.event_outbox import append_events
 from monitor.adapters.postgres.repositories.events import PostgresEventLog
@@ -33,6 +34,7 @@ from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
 from monitor.domain.ports.repositories.audit import AuditLog
+from monitor.domain.ports.repositories.backfills import BackfillStore
 from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.event_outbox import EventHandler, StoredEvent
 from monitor.domain.ports.repositories.events import EventLog
@@ -70,6 +72,7 @@ class PostgresUnitOfWork:
     silences: SilenceRepository
     notifications: AlertNotificationQueue
     jobs: JobRepository
+    backfills: BackfillStore
 
     def __init__(
         self, database: Database, secret_box: SecretBox, clock: Clock, dispatch: EventHandler | None = None
@@ -107,6 +110,7 @@ class PostgresUnitOfWork:
         self.silences = PostgresSilenceRepository(self._session, self.now, self._rows)
         self.notifications = PostgresAlertNotificationQueue(raw, self._clock, self._rows)
         self.jobs = PostgresJobRepository(self._session, self._rows)
+        self.backfills = PostgresBackfillStore(raw, self._rows)
         return self
 
     async def __aexit__(

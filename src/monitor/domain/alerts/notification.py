@@ -82,3 +82,21 @@ def alert_payload(alert: Alert) -> dict[str, object]:
         "resolved_by": alert.resolved_by,
         "flapping": alert.flapping,
     }
+
+
+def except_webhook_of(payload: bytes) -> UUID | None:
+    """Return the webhook that the stored event with *payload*, made by :func:`notification_of`, is about, which gets no
+    delivery of it; ``None`` for an alert about all webhooks."""
+    return msgspec.json.decode(payload, type=_Payload).data.alert.webhook_id
+
+
+class _Alert(msgspec.Struct, frozen=True):
+    webhook_id: UUID | None
+
+
+class _Data(msgspec.Struct, frozen=True):
+    alert: _Alert
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    data: _Data

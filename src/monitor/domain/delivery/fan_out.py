@@ -69,6 +69,13 @@ class SubscriptionPage(msgspec.Struct, frozen=True):
     last: UUID | None
 
 
+class EventPage(msgspec.Struct, frozen=True):
+    """Events in the order of their ids; ``last`` is the one at which the page ends, null if no further ones follow."""
+
+    events: list[FanOutEvent]
+    last: UUID | None
+
+
 class FanOut(msgspec.Struct, frozen=True, kw_only=True):
     """
     Accepted events whose deliveries workers are still to make.

@@ -24,6 +24,8 @@ class JobKind(StrEnum):
     REPLAY = "replay"
     CANCEL_DELIVERIES = "cancel_deliveries"
     STEP_ASIDE = "step_aside"
+    BACKFILL = "backfill"
+    RESEND = "resend"
 
 
 REPEATED_AFTER_S = (5.0, 30.0, 120.0, 600.0)
@@ -62,7 +64,21 @@ class StepAsideParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="
     webhook_id: UUID
 
 
-JobParameters = ReplayParameters | CancellationParameters | StepAsideParameters
+class BackfillParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.BACKFILL.value):
+    """Deliveries to make: of the events accepted in ``[from_at, to_at)`` that match the webhook, where it has none."""
+
+    webhook_id: UUID
+    from_at: datetime
+    to_at: datetime
+
+
+class ResendParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.RESEND.value):
+    """Deliveries to make or send again: those of one event, to all webhooks that match it."""
+
+    event_id: UUID
+
+
+JobParameters = ReplayParameters | CancellationParameters | StepAsideParameters | BackfillParameters | ResendParameters
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
 from monitor.domain.ports.repositories.audit import AuditLog
+from monitor.domain.ports.repositories.backfills import BackfillStore
 from monitor.domain.ports.repositories.detection import DetectionStore
 from monitor.domain.ports.repositories.events import EventLog
 from monitor.domain.ports.repositories.fan_outs import FanOutQueue
@@ -50,6 +51,7 @@ class UnitOfWork(Protocol):
     silences: SilenceRepository
     notifications: AlertNotificationQueue
     jobs: JobRepository
+    backfills: BackfillStore
 
     async def __aenter__(self) -> Self:
         """Begin the transaction and set ``now``."""

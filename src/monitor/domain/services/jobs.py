@@ -10,13 +10,16 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from monitor.domain.delivery.backfill import DELIVERIES_KEPT_S
 from monitor.domain.delivery.job import (
+    BackfillParameters,
     CancellationParameters,
     Chunk,
     Job,
     JobState,
     JobView,
     ReplayParameters,
+    ResendParameters,
     StepAsideParameters,
     advance,
     cancel,
@@ -25,6 +28,8 @@ from monitor.domain.delivery.job import (
 )
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from monitor.domain.services.backfills import backfill_chunk
+from monitor.domain.services.resends import resend_chunk
 from monitor.domain.vocab import Actor
 
 CHUNK = 500
@@ -36,6 +41,9 @@ CHUNKS_PER_RUN = 20
 REPLAY_PER_S = 50.0
 """Deliveries a second that a replay makes due for its webhook."""
 
+RESEND_CHUNK = 200
+"""Webhooks that one transaction of a resend delivers to, each with its lane locked."""
+
 LEFT_BEHIND = 100
 """Deleted webhooks that one sweep looks after."""
 
@@ -43,8 +51,9 @@ LEFT_BEHIND = 100
 class JobCommands:
     """Commands on jobs. Any number of processes may run :meth:`step`; each job is locked by one at a time."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, *, deliveries_kept_s: float = DELIVERIES_KEPT_S) -> None:
         self._unit_of_work = unit_of_work
+        self._deliveries_kept_s = deliveries_kept_s
 
     async def show(self, job_id: UUID) -> JobView:
         """Return a job with its progress. Raises ``NotFound``."""
@@ -90,7 +99,8 @@ class JobCommands:
                 job = await uow.jobs.take()
                 if job is None:
                     return False
-                await uow.jobs.save(advance(job, await _do(uow, job), uow.now))
+                chunk = await _do(uow, job, self._deliveries_kept_s)
+                await uow.jobs.save(advance(job, chunk, uow.now))
                 await uow.commit()
                 return True
         # Around the unit of work, which tells an outage of the database from a fault of the job.
@@ -138,7 +148,7 @@ def _postponed(job: Job, now: datetime) -> Job:
     return replace(job, stepped_at=now)
 
 
-async def _do(uow: UnitOfWork, job: Job) -> Chunk:
+async def _do(uow: UnitOfWork, job: Job, deliveries_kept_s: float) -> Chunk:
     match job.parameters:
         case ReplayParameters():
             # Each chunk follows the one before at the same pace, however fast the chunks are made.
@@ -154,5 +164,11 @@ async def _do(uow: UnitOfWork, job: Job) -> Chunk:
             return chunk
         case StepAsideParameters(webhook_id=webhook_id):
             return await uow.queue.step_aside(webhook_id, after=job.cursor, limit=CHUNK)
+        case BackfillParameters():
+            return await backfill_chunk(
+                uow, job, job.parameters, deliveries_kept_s=deliveries_kept_s, limit=CHUNK, per_s=REPLAY_PER_S
+            )
+        case ResendParameters():
+            return await resend_chunk(uow, job, job.parameters, limit=RESEND_CHUNK)
         case _:
             assert_never(job.parameters)

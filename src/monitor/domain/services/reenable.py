@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.delivery.lane import reopen
+from monitor.domain.delivery.lane import reopen, resume
 from monitor.domain.errors import NotFound, Unavailable
 from monitor.domain.events import WebhookUpdated
 from monitor.domain.ports.repositories.attempts import AttemptRecord
@@ -92,7 +92,9 @@ async def _enable(uow: UnitOfWork, webhook_id: UUID, version: int) -> bool:
     new = enabled_by_probe(old, uow.now)
     await uow.webhooks.save(new, None)
     lanes = await uow.queue.lock_lanes([webhook_id])
-    await uow.queue.save_lanes([msgspec.structs.replace(reopen(lane), evaluate_at=uow.now) for lane in lanes.values()])
+    # What waited meanwhile is released as after a pause.
+    released = [resume(reopen(lane), uow.now) for lane in lanes.values()]
+    await uow.queue.save_lanes([msgspec.structs.replace(lane, evaluate_at=uow.now) for lane in released])
     before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
     await uow.audit.add(SYSTEM, "webhook.enable", f"webhook:{webhook_id}", before=before, after=after)
     uow.record(WebhookUpdated(webhook_id))

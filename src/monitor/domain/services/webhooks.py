@@ -14,6 +14,7 @@ from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.held import held_webhook
 from monitor.domain.delivery.job import CancellationParameters, StepAsideParameters, new_job
 from monitor.domain.delivery.lane import Lane, probe_now, reopen, resume, start_over, try_again
+from monitor.domain.delivery.replay import ReplaySource
 from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.errors import Conflict
 from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
@@ -31,10 +32,12 @@ from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.views.webhooks import SecretView, WebhookView, view_of
 from monitor.domain.vocab import Actor, DeliveryState, SignatureScheme
 from monitor.domain.webhooks.disabled import without_probes
+from monitor.domain.webhooks.missed import since_disabled
 from monitor.domain.webhooks.registration import (
     NewWebhookSpec,
     WebhookSpec,
     check,
+    check_backfill,
     merge_patch,
     reconfigure,
     register,
@@ -154,6 +157,7 @@ class WebhookCommands:
             spec = wanted(old)
             check(spec, known_headers=old.header_names)
             _keep_scheme(old, spec)
+            is_backfilled = check_backfill(spec, old)
             new = reconfigure(old, spec, self._canonical_url(spec.url), uow.now)
             headers = stored_headers(spec)
             await uow.webhooks.save(new, headers)
@@ -163,6 +167,10 @@ class WebhookCommands:
                 await _change_lane(uow, webhook_id, reopen)
             elif headers != dict.fromkeys(old.header_names):
                 await _change_lane(uow, webhook_id, lambda lane: try_again(lane, uow.now))
+            if new.enabled and not old.enabled:
+                # What waited meanwhile, as after a pause.
+                await _change_lane(uow, webhook_id, lambda lane: resume(lane, uow.now))
+                await uow.queue.wake([webhook_id])
             was = (old.ordered, old.skip_after)
             if new.ordered is not False and new.skip_after is not None and (new.ordered, new.skip_after) != was:
                 # What is stuck now is the reason for the change, and its next attempt may be a day away.
@@ -172,10 +180,20 @@ class WebhookCommands:
                     job = new_job(self._clock.new_id(), parameters, created_by=actor.subject, now=uow.now, first=first)
                     await uow.jobs.add(job)
             await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
+            job_id = await self._backfill(uow, old, actor) if is_backfilled else msgspec.UNSET
             uow.record(WebhookUpdated(webhook_id))
             written = await self._written(uow, new)
             await uow.commit()
-        return await read_back(self._queries.webhook(webhook_id), written)
+        return replace(await read_back(self._queries.webhook(webhook_id), written), backfill_job=job_id)
+
+    async def _backfill(self, uow: UnitOfWork, webhook: Webhook, actor: Actor) -> UUID:
+        """Start a backfill of what found *webhook*, which is being enabled, disabled; return the job."""
+        parameters = since_disabled(webhook, uow.now)
+        job = new_job(self._clock.new_id(), parameters, created_by=actor.subject, now=uow.now)
+        await uow.jobs.add(job)
+        after = {"source": ReplaySource.EVENTS, "from": parameters.from_at, "to": parameters.to_at}
+        await uow.audit.add(actor, "webhook.replay", _target(webhook.id), before=None, after=msgspec.to_builtins(after))
+        return job.id
 
     async def remove(self, webhook_id: UUID, actor: Actor, *, require: Callable[[int], None]) -> None:
         """

@@ -44,7 +44,8 @@ class LastHour(msgspec.Struct, frozen=True):
 class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """
     One webhook. ``headers`` shows names only, each value as ``***``; ``last_hour`` is set in lists. ``held`` is what
-    keeps its due deliveries from being sent; null if nothing does. ``disabled`` is set while Monitor has it disabled.
+    keeps its due deliveries from being sent; null if nothing does. ``disabled`` is set while Monitor has it disabled,
+    ``disabled_at`` while it is disabled at all. ``backfill_job`` is set in the answer of a change that asked for one.
 
     Details add ``signals``, the detection state of each signal (``learning``, ``normal`` or ``open``), and ``normal``,
     the normal range of the webhook.
@@ -75,10 +76,12 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     updated_at: datetime
     held: Held | None = None
     disabled: Disabled | None = None
+    disabled_at: datetime | None = None
     last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
     signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     normal: NormalBand | msgspec.UnsetType = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET
+    backfill_job: UUID | msgspec.UnsetType = msgspec.UNSET
 
 
 def view_of(webhook: Webhook, health: Health, *, events_kept_s: float = EVENTS_KEPT_S, **members: Any) -> WebhookView:

@@ -72,6 +72,14 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = BodyFormat.STANDARD
 
 
+class WebhookChangeSpec(WebhookSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Request to change a webhook. ``backfill`` belongs to the change and is not stored."""
+
+    backfill: Annotated[
+        bool, Meta(description="Together with enabling the webhook: deliver the stored events that found it disabled.")
+    ] = False
+
+
 OwnSecret = Annotated[
     str,
     Meta(
@@ -129,13 +137,32 @@ def spec_of(webhook: Webhook) -> WebhookSpec:
 
 def register(spec: WebhookSpec, id_: UUID, url: str, now: datetime) -> Webhook:
     """Return the new webhook that *spec* describes; *url* is its canonical form."""
-    return Webhook(id=id_, created_at=now, updated_at=now, version=1, **_configured(spec, url))
+    disabled_at = None if spec.enabled else now
+    return Webhook(id=id_, created_at=now, updated_at=now, version=1, disabled_at=disabled_at, **_configured(spec, url))
 
 
 def reconfigure(webhook: Webhook, spec: WebhookSpec, url: str, now: datetime) -> Webhook:
-    """Return *webhook* configured by *spec*, with the next version. Enabling it clears why it was disabled."""
+    """Return *webhook* configured by *spec*, with the next version. Enabling it clears why and since when it was
+    disabled."""
     changed = msgspec.structs.replace(webhook, updated_at=now, version=webhook.version + 1, **_configured(spec, url))
-    return enabled_by_user(changed) if spec.enabled else keep_disabled(webhook, changed, now)
+    if spec.enabled:
+        return enabled_by_user(changed)
+    return keep_disabled(webhook, changed, now)
+
+
+def check_backfill(spec: WebhookSpec, webhook: Webhook) -> bool:
+    """
+    Return whether *spec* asks for a backfill of *webhook*, which it changes.
+
+    Raises:
+        Invalid: it does not enable the webhook.
+    """
+    if not (isinstance(spec, WebhookChangeSpec) and spec.backfill):
+        return False
+    if webhook.enabled or not spec.enabled:
+        why = "Leave it out unless the webhook is being enabled; a replay with source events makes a backfill any time."
+        raise Invalid("This change does not enable the webhook.", errors=(FieldError("/backfill", why),))
+    return True
 
 
 def stored_headers(spec: WebhookSpec) -> dict[str, str | None]:

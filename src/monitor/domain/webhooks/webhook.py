@@ -29,9 +29,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """
     Configuration of one destination. Secrets and header values are stored apart, encrypted.
 
-    ``disabled_at`` is set while it is disabled, unless it was so from its start or an older version disabled it:
-    ``disabled_reason`` while it is Monitor that disabled it, ``probe_at`` while the next of its probes is due, after
-    ``probes`` of them.
+    ``disabled_at`` is set while it is disabled, unless an older version disabled it; ``disabled_reason`` while it is
+    Monitor that disabled it; ``probe_at`` while the next of its probes is due, after ``probes`` of them.
     """
 
     id: UUID

@@ -33,6 +33,9 @@ DOCUMENTED_AS = "documented_as"
 PATCHES = "patches"
 """The ``opt`` of a merge patch: what the patched resource must look like."""
 
+_JOBS = {"replay", "resend_event"}
+"""Operations that answer with a job."""
+
 _TIMES = {"at", "as_of"}
 """Times whose name does not end with ``_at``."""
 
@@ -242,7 +245,7 @@ def _headers(status: int, operation: dict[str, Any]) -> Iterator[tuple[str, dict
     names = ["X-Request-ID", *_HEADERS_OF.get(status, ())]
     if "304" in operation["responses"] and status in {200, 304}:
         names.append("ETag")
-    if status == HTTPStatus.CREATED or (status == HTTPStatus.ACCEPTED and operation["operationId"] == "replay"):
+    if status == HTTPStatus.CREATED or (status == HTTPStatus.ACCEPTED and operation["operationId"] in _JOBS):
         names.append("Location")
     for name in names:
         yield name, {"$ref": f"#/components/headers/{name}"}

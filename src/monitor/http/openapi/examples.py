@@ -19,6 +19,7 @@ from monitor.domain.delivery.replay import ReplayCount, ReplayView
 from monitor.domain.services.alerts import BulkAcknowledgementResult, SkippedAlert
 from monitor.domain.services.attempts import Recorded
 from monitor.domain.services.publish import Accepted, PublishResult
+from monitor.domain.services.resends import ResendView
 from monitor.domain.views.alerts import (
     AlertCount,
     AlertsPerDay,
@@ -113,6 +114,7 @@ RESPONSES: Mapping[Any, object] = {
     JobView: JOB,
     Page[JobView]: Page([JOB], CURSOR),
     ReplayCount: ReplayCount(412),
+    ResendView: ResendView(event_id=EVENT_ID, requeued=3, created=1, pending=0),
     DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,
@@ -151,9 +153,17 @@ _SILENCE = {"reason": "The warehouse moves its servers.", "ends_at": "2026-03-02
 REQUESTS: Mapping[str, Mapping[str, object]] = {
     "create_webhook": {"A webhook": _WEBHOOK},
     "replace_webhook": {"A webhook": _WEBHOOK, "Keep a stored header": _WEBHOOK | {"headers": {"X-Tenant": "***"}}},
-    "patch_webhook": {"Two members": {"timeout_s": 10, "rate_limit": {"per_s": 5, "burst": 10}}},
+    "patch_webhook": {
+        "Two members": {"timeout_s": 10, "rate_limit": {"per_s": 5, "burst": 10}},
+        "Enable it, and deliver what it missed": {"enabled": True, "backfill": True},
+    },
     "rotate_secret": {"The old one signs for an hour": {"overlap_s": 3600}},
-    "replay": {"Count only": _RANGE | {"dry_run": True}, "Send again": _RANGE | {"states": ["failed"]}},
+    "replay": {
+        "Count only": _RANGE | {"dry_run": True},
+        "Send again": _RANGE | {"states": ["failed"]},
+        "Deliver stored events": _RANGE | {"source": "events"},
+    },
+    "resend_event": {"To all that match": {}, "To one": {"webhook_ids": [str(WEBHOOK_ID)]}},
     "report_attempts": {
         "An answer and a failure": {
             "attempts": [

@@ -15,6 +15,7 @@ from monitor.domain.delivery.order import OrderKey
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishResult
+from monitor.domain.services.resends import ResendSpec, ResendView
 from monitor.domain.views.deliveries import EventView
 from monitor.domain.vocab import Page, Role
 from monitor.domain.webhooks.registration import Labels
@@ -125,3 +126,26 @@ class EventController(Controller):
     async def get_event(self, services: Injected, request: AnyRequest, event_id: FromPath[UUID]) -> Response[EventView]:
         view = await services.queries.event(event_id)
         return encoded_response(request, view)
+
+    @post(
+        "/{event_id:uuid}/resend",
+        status_code=202,
+        summary="Send an event again",
+        description="To all webhooks that match it now, or to `webhook_ids`. Finished deliveries are sent again,"
+        " pending ones stay as they are, missing ones are made; `webhook-id` stays the same. If more than 1,000"
+        " webhooks match its type, a job does it, at `Location`. Role: operator.",
+        opt=requires(Role.OPERATOR),
+        responses=problems(*WRITE, 404, 409),
+    )
+    async def resend_event(
+        self,
+        services: Injected,
+        request: AnyRequest,
+        event_id: FromPath[UUID],
+        data: JSONBody[ResendSpec | None] = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[ResendView]:
+        view = await services.resender.resend(
+            event_id, data or ResendSpec(), actor_of(request), key=idempotency_key, body=await request.body()
+        )
+        return Response(view, headers=None if view.job is None else {"location": f"/api/v1/jobs/{view.job}"})

@@ -17,6 +17,7 @@ from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.resends import ResendCommands
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http.responses.cached import CachedViews
 
@@ -30,6 +31,7 @@ class Services:
     measurer: AttemptRecorder
     triage: AlertCommands
     replayer: ReplayCommands
+    resender: ResendCommands
     jobs: JobCommands
     queries: Queries
     alert_queries: AlertQueries

@@ -19,7 +19,7 @@ from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.webhooks import SecretView, WebhookView
 from monitor.domain.vocab import HealthStatus, Page, Role
-from monitor.domain.webhooks.registration import NewWebhookSpec, OwnSecret, WebhookSpec
+from monitor.domain.webhooks.registration import NewWebhookSpec, OwnSecret, WebhookChangeSpec
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
 from monitor.http.openapi.document import PATCHES
@@ -125,7 +125,7 @@ class WebhookController(Controller):
         "/{webhook_id:uuid}",
         summary="Replace a webhook",
         description="What is left out goes back to its default. A header value of `***` keeps the stored one."
-        " Role: admin.",
+        " `backfill` beside `enabled` delivers the events that found the webhook disabled. Role: admin.",
         opt=requires(Role.ADMIN),
         responses=problems(*WRITE, 404, 409, 412),
     )
@@ -134,7 +134,7 @@ class WebhookController(Controller):
         services: Injected,
         request: AnyRequest,
         webhook_id: FromPath[UUID],
-        data: JSONBody[WebhookSpec],
+        data: JSONBody[WebhookChangeSpec],
         if_match: IfMatch = None,
     ) -> Response[WebhookView]:
         view = await services.registry.replace(
@@ -145,8 +145,9 @@ class WebhookController(Controller):
     @patch(
         "/{webhook_id:uuid}",
         summary="Change a webhook",
-        description="JSON merge patch (RFC 7396): null puts a member back to its default. Role: admin.",
-        opt={**requires(Role.ADMIN), PATCHES: WebhookSpec},
+        description="JSON merge patch (RFC 7396): null puts a member back to its default. `backfill` beside `enabled`"
+        " delivers the events that found the webhook disabled; `backfill_job` names the job. Role: admin.",
+        opt={**requires(Role.ADMIN), PATCHES: WebhookChangeSpec},
         responses=problems(*WRITE, 404, 409, 412),
     )
     async def patch_webhook(
@@ -162,7 +163,7 @@ class WebhookController(Controller):
             data,
             actor_of(request),
             require=lambda version: require_version(if_match, version),
-            read=lambda patched: convert(patched, WebhookSpec),
+            read=lambda patched: convert(patched, WebhookChangeSpec),
         )
         return _tagged(view)
 
@@ -342,7 +343,9 @@ async def _window(
 
 
 def _etag(view: WebhookView) -> str:
-    return entity_tag(body_digest(msgspec.json.encode(view)), view.version)
+    """Return the tag of *view* as it is read later, without what only this answer holds of the change."""
+    read = msgspec.structs.replace(view, backfill_job=msgspec.UNSET)
+    return entity_tag(body_digest(msgspec.json.encode(read)), view.version)
 
 
 def _tagged(view: WebhookView) -> Response[WebhookView]:

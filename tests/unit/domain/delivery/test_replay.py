@@ -41,7 +41,7 @@ def test_a_replay_that_makes_no_sense_is_refused(changes: dict[str, object], poi
 
 def test_a_replay_is_the_view_of_a_job() -> None:
     clock = FakeClock()
-    chosen = parameters_of(clock.new_id(), spec())
+    chosen = parameters_of(clock.new_id(), spec(), START)
     job = new_job(clock.new_id(), chosen, created_by="ada", now=START, total=3)
     view = shown(advance(job, Chunk(2, clock.new_id(), more=True), START))
     assert (view.id, view.webhook_id, view.state) == (job.id, chosen.webhook_id, JobState.RUNNING)
