@@ -130,6 +130,7 @@ class Tables:
     silences: dict[UUID, Silence] = field(default_factory=dict)
     notifications: tuple[AlertNotification, ...] = ()
     jobs: dict[UUID, Job] = field(default_factory=dict)
+    paced_until: dict[UUID, datetime] = field(default_factory=dict)
 
     def copy(self) -> Self:
         return type(self)(**{column.name: copy(getattr(self, column.name)) for column in fields(self)})

@@ -8,6 +8,7 @@ from typing import Self
 from uuid import UUID
 
 from monitor.domain.events import DomainEvent
+from monitor.domain.ports.bulk import BulkQueue
 from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
@@ -20,6 +21,7 @@ from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
+from tests.fakes.postgres.bulk import FakeBulkQueue
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queue import FakeDeliveryQueue
 from tests.fakes.postgres.repositories.alerts import (
@@ -52,6 +54,7 @@ class FakeUnitOfWork:
     silences: SilenceRepository
     notifications: AlertNotificationQueue
     jobs: JobRepository
+    bulk: BulkQueue
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
@@ -80,6 +83,7 @@ class FakeUnitOfWork:
         self.silences = FakeSilenceRepository(tables, self.now)
         self.notifications = FakeAlertNotificationQueue(tables)
         self.jobs = FakeJobRepository(tables)
+        self.bulk = FakeBulkQueue(tables, self.now, self.queue)
         return self
 
     async def __aexit__(

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import Conflict
 from monitor.domain.vocab import DeliveryState
 
@@ -23,6 +24,9 @@ class JobKind(StrEnum):
 
     REPLAY = "replay"
     CANCEL_DELIVERIES = "cancel_deliveries"
+    BULK_RETRY = "bulk_retry"
+    BULK_CANCEL = "bulk_cancel"
+    BULK_RESEND = "bulk_resend"
 
 
 class JobState(StrEnum):
@@ -51,14 +55,34 @@ class CancellationParameters(
     webhook_id: UUID
 
 
-JobParameters = ReplayParameters | CancellationParameters
+class _Filtered(msgspec.Struct, frozen=True, kw_only=True):
+    """Deliveries of any webhook: those that match a filter."""
+
+    chosen: DeliveryFilter = msgspec.field(name="filter")
+
+
+class RetryParameters(_Filtered, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.BULK_RETRY.value):
+    """Deliveries to retry: those that are not delivered."""
+
+
+class BulkCancellationParameters(_Filtered, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.BULK_CANCEL.value):
+    """Deliveries to cancel: those that are pending."""
+
+
+class ResendParameters(_Filtered, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.BULK_RESEND.value):
+    """Deliveries to send again: those that are finished."""
+
+
+BulkParameters = RetryParameters | BulkCancellationParameters | ResendParameters
+JobParameters = ReplayParameters | CancellationParameters | BulkParameters
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """
     One job. ``done`` counts the rows changed so far, ``total`` those chosen at its start, null if not counted.
 
-    ``cursor`` is the last row looked at, in the order of ids. The job with the earliest ``stepped_at`` is next, so a
+    ``cursor`` is the last row looked at, in the order of ids; ``skipped`` are those before it that another transaction
+    had, which the next chunk looks at again. The job with the earliest ``stepped_at`` is next, so a
     long one does not hold up a short one. ``error`` is why it failed.
     """
 
@@ -70,6 +94,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     total: int | None = None
     done: int = 0
     cursor: UUID | None = None
+    skipped: tuple[UUID, ...] = ()
     state: JobState = JobState.RUNNING
     error: str | None = None
     finished_at: datetime | None = None
@@ -80,11 +105,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Result of one chunk: the rows changed, the last row looked at, and whether there may be more."""
+    """Result of one chunk: the rows changed, the last row looked at, whether there may be more, and what it skipped."""
 
     rows: int
     cursor: UUID | None
     more: bool
+    skipped: tuple[UUID, ...] = ()
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +145,9 @@ def new_job(
 
 def advance(job: Job, chunk: Chunk, now: datetime) -> Job:
     """Return *job* after *chunk*."""
-    more = msgspec.structs.replace(job, done=job.done + chunk.rows, cursor=chunk.cursor, stepped_at=now)
+    more = msgspec.structs.replace(
+        job, done=job.done + chunk.rows, cursor=chunk.cursor, skipped=chunk.skipped, stepped_at=now
+    )
     return more if chunk.more else msgspec.structs.replace(more, state=JobState.DONE, finished_at=now)
 
 

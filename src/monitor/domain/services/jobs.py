@@ -6,12 +6,15 @@ from typing import assert_never
 from uuid import UUID
 
 from monitor.domain.delivery.job import (
+    BulkCancellationParameters,
     CancellationParameters,
     Chunk,
     Job,
     JobState,
     JobView,
     ReplayParameters,
+    ResendParameters,
+    RetryParameters,
     advance,
     cancel,
     fail,
@@ -19,6 +22,7 @@ from monitor.domain.delivery.job import (
 )
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
+from monitor.domain.services.bulk import bulk_chunk
 from monitor.domain.vocab import Actor
 
 CHUNK = 500
@@ -28,7 +32,7 @@ CHUNKS_PER_RUN = 20
 """Chunks after which a worker pauses until its next run, so that a long job leaves the database to deliveries."""
 
 REPLAY_PER_S = 50.0
-"""Deliveries a second that a replay makes due for its webhook."""
+"""Deliveries a second that a job makes due for one webhook."""
 
 LEFT_BEHIND = 100
 """Deleted webhooks that one sweep looks after."""
@@ -138,5 +142,9 @@ async def _do(uow: UnitOfWork, job: Job) -> Chunk:
                 # Once more from the start, for what was added behind the cursor.
                 return Chunk(chunk.rows, None, more=True)
             return chunk
+        case RetryParameters() | BulkCancellationParameters() | ResendParameters():
+            return await bulk_chunk(
+                uow, job.parameters, after=job.cursor, skipped=job.skipped, limit=CHUNK, per_s=REPLAY_PER_S
+            )
         case _:
             assert_never(job.parameters)

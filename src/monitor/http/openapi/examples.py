@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from monitor.domain.alerts.alert import AlertKind, AlertState
+from monitor.domain.delivery.bulk import BulkCount
 from monitor.domain.delivery.job import JobView
 from monitor.domain.delivery.replay import ReplayCount, ReplayView
 from monitor.domain.services.alerts import BulkAcknowledgementResult, SkippedAlert
@@ -55,6 +56,7 @@ from monitor.http.openapi.resources import (
     ATTEMPT_ID,
     ATTEMPT_IN_DETAIL,
     AUDIT,
+    BULK_JOB,
     CURSOR,
     DELIVERY,
     DELIVERY_ID,
@@ -113,6 +115,7 @@ RESPONSES: Mapping[Any, object] = {
     JobView: JOB,
     Page[JobView]: Page([JOB], CURSOR),
     ReplayCount: ReplayCount(412),
+    BulkCount: BulkCount(412, complete=True),
     DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,
@@ -131,6 +134,7 @@ RESPONSES: Mapping[Any, object] = {
 RESPONSES_OF: Mapping[str, object] = {
     "create_webhook": msgspec.structs.replace(WEBHOOK, version=1, secret=SECRET),
     "get_webhook": DETAILS,
+    "bulk_deliveries": BULK_JOB,
     "live": {"status": "live"},
     "ready": {"status": "ready"},
     "metrics": 'monitor_webhooks{status="healthy"} 11.0\n',
@@ -154,6 +158,13 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
     "patch_webhook": {"Two members": {"timeout_s": 10, "rate_limit": {"per_s": 5, "burst": 10}}},
     "rotate_secret": {"The old one signs for an hour": {"overlap_s": 3600}},
     "replay": {"Count only": _RANGE | {"dry_run": True}, "Send again": _RANGE | {"states": ["failed"]}},
+    "bulk_deliveries": {
+        "Count only": {"action": "retry", "filter": {"state": "failed", "error": "503"}, "dry_run": True},
+        "Retry what failed": {"action": "retry", "filter": {"state": "failed", "label": "team=shipping"}},
+        "Cancel what waits": {"action": "cancel", "filter": {"event_type": "order.*"}},
+        "Resend a time range": {"action": "resend", "filter": _RANGE | {"webhook_id": str(WEBHOOK_ID)}},
+        "Cancel everything": {"action": "cancel", "filter": {}, "all": True},
+    },
     "report_attempts": {
         "An answer and a failure": {
             "attempts": [
