@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -133,7 +134,7 @@ async def test_deliveries_and_events_are_found_by_id_and_by_answer(world: World)
     assert (await world.queries.deliveries(other, after=None, limit=9)).rows == []
     event_id = listed.rows[0].event_id
 
-    async def found(**conditions: object) -> list[UUID]:
+    async def found(**conditions: Any) -> list[UUID]:
         return [row.id for row in (await world.queries.events(EventFilter(**conditions), after=None, limit=9)).rows]
 
     assert await found(status_code=503) == [event_id]
