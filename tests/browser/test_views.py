@@ -32,6 +32,7 @@ VIEWS = {
     "events": ("/events", "Events"),
     "event": ("/events/{event}", "order.paid"),
     "activity": ("/activity", "Live activity"),
+    "jobs": ("/jobs?state=all", "Jobs"),
     "lost": ("/nowhere", "Page not found"),
 }
 

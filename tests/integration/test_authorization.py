@@ -36,6 +36,7 @@ TABLE: dict[str, str | None] = {
     "POST /webhooks/{webhook_id}/resume": "operator",
     "POST /webhooks/{webhook_id}/replay": "operator",
     "GET /replays/{replay_id}": "viewer",
+    "POST /deliveries/bulk": "operator",
     "GET /jobs": "viewer",
     "GET /jobs/{job_id}": "viewer",
     "POST /jobs/{job_id}/cancel": "operator",

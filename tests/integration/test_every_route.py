@@ -103,6 +103,7 @@ class Stage:
             "patch_webhook": {"name": "m"},
             "rotate_secret": {"overlap_s": 60},
             "replay": {"from": (now - timedelta(hours=1)).isoformat(), "to": now.isoformat()},
+            "bulk_deliveries": {"action": "retry", "filter": {"state": "failed"}},
             "report_attempts": {"attempts": [{"delivered_at": now.isoformat(), "status_code": 200, "latency_ms": 1}]},
             "publish": {"type": "a.b", "payload": 1},
             "acknowledge_alert": {"note": "n"},
@@ -142,17 +143,18 @@ def test_every_status_has_a_test_below() -> None:
 
 async def test_every_operation_succeeds(stage: Stage) -> None:
     for operation in answering(200) + answering(201) + answering(202) + answering(204):
-        if operation.id == "replay":
-            # It has two ways to succeed; see below.
+        if operation.id in {"replay", "bulk_deliveries"}:
+            # They have two ways to succeed; see below.
             continue
         response = await stage.call(operation)
         assert response.status_code == min(operation.statuses), (operation, response.text)
-    replay = next(operation for operation in OPERATIONS if operation.id == "replay")
     created = await stage.api.create(stage.url)
     stage.ids["webhook_id"] = created["id"]
-    assert (await stage.call(replay)).status_code == 202
-    counted = await stage.call(replay, json=stage.bodies()["replay"] | {"dry_run": True})
-    assert counted.status_code == 200
+    for id_ in ("replay", "bulk_deliveries"):
+        operation = next(operation for operation in OPERATIONS if operation.id == id_)
+        assert (await stage.call(operation)).status_code == 202
+        counted = await stage.call(operation, json=stage.bodies()[id_] | {"dry_run": True})
+        assert counted.status_code == 200
 
 
 async def test_what_has_not_changed_304(stage: Stage) -> None:

@@ -26,6 +26,10 @@ BODIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"attempts": [{"delivered_at": NOW, "latency_ms": 2, "status_code": 200}]},
     ),
     "webhooks/{id}/replay": ({"from": BEFORE, "to": SOON}, {"from": BEFORE, "to": SOON, "states": ["failed"]}),
+    "deliveries/bulk": (
+        {"action": "retry", "filter": {"state": "failed"}},
+        {"action": "retry", "filter": {"error": "503"}},
+    ),
     "silences": (
         {"reason": "a", "ends_at": SOON, "kind": "failing"},
         {"reason": "b", "ends_at": SOON, "kind": "failing"},

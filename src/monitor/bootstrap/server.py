@@ -16,6 +16,7 @@ from monitor.bootstrap.loops import CacheWarming, fetch_keys, refresh, server_lo
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
+from monitor.domain.services.bulk import BulkCommands
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
@@ -47,6 +48,7 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
         replayer=ReplayCommands(c.unit_of_work, c.clock, deliveries_kept_s=c.deliveries_kept_s),
         resender=ResendCommands(c.unit_of_work, c.clock),
         jobs=JobCommands(c.unit_of_work),
+        bulk=BulkCommands(c.unit_of_work, c.clock),
         triage=AlertCommands(c.unit_of_work, c.queries, c.alert_queries, c.clock, c.detection_policy.alert),
         queries=c.queries,
         alert_queries=c.alert_queries,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 from uuid import UUID
+
+import msgspec
 
 from monitor.domain.errors import FieldError, Malformed
 from monitor.domain.vocab import Page
@@ -22,6 +24,24 @@ class Identified(Protocol):
 
 Row = TypeVar("Row")
 IdentifiedRow = TypeVar("IdentifiedRow", bound=Identified)
+
+
+class Look(msgspec.Struct, Generic[Row], frozen=True):
+    """What a bounded number of rows had of those wanted, newest first.
+
+    ``last`` is the last row looked at, null if there are no more.
+    """
+
+    rows: list[Row]
+    last: UUID | None = None
+
+
+def page_of(look: Look[IdentifiedRow], limit: int) -> Page[IdentifiedRow]:
+    """Cut a page of *limit* rows. It is shorter, with a cursor, if the rows looked at have no more and others may."""
+    whole = page(look.rows, limit)
+    if whole.next_cursor is None and look.last is not None:
+        return Page(whole.items, encode_cursor(look.last.bytes))
+    return whole
 
 
 def page(rows: Sequence[IdentifiedRow], limit: int) -> Page[IdentifiedRow]:

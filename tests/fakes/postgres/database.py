@@ -132,6 +132,7 @@ class Tables:
     silences: dict[UUID, Silence] = field(default_factory=dict)
     notifications: tuple[AlertNotification, ...] = ()
     jobs: dict[UUID, Job] = field(default_factory=dict)
+    paced_until: dict[UUID, datetime] = field(default_factory=dict)
 
     def history_of(self, alert_id: UUID) -> list[HistoryEntry]:
         return [entry for (id_, _), entry in sorted(self.history.items(), key=itemgetter(0)) if id_ == alert_id]

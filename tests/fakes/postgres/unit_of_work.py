@@ -8,6 +8,7 @@ from typing import Self
 from uuid import UUID
 
 from monitor.domain.events import DomainEvent
+from monitor.domain.ports.bulk import BulkQueue
 from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
@@ -21,6 +22,7 @@ from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
+from tests.fakes.postgres.bulk import FakeBulkQueue
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queue import FakeDeliveryQueue
 from tests.fakes.postgres.repositories.alerts import (
@@ -55,6 +57,7 @@ class FakeUnitOfWork:
     notifications: AlertNotificationQueue
     jobs: JobRepository
     backfills: BackfillStore
+    bulk: BulkQueue
 
     def __init__(self, database: FakeDatabase) -> None:
         self._database = database
@@ -84,6 +87,7 @@ class FakeUnitOfWork:
         self.notifications = FakeAlertNotificationQueue(tables)
         self.jobs = FakeJobRepository(tables, self.now)
         self.backfills = FakeBackfillStore(tables, self.now, self._woken)
+        self.bulk = FakeBulkQueue(tables, self.now, self.queue)
         return self
 
     async def __aexit__(

@@ -8,6 +8,7 @@ import pytest
 
 from monitor.domain.delivery.fan_out import NewDelivery, Subscription
 from monitor.domain.errors import NotFound
+from monitor.domain.ports.queries.resources import EventFilter
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.webhook import Webhook
 from tests import samples
@@ -55,7 +56,7 @@ async def test_an_event_without_subscriptions_is_stored(world: World) -> None:
     async with world.unit_of_work() as uow:
         await uow.events.add([event], [])
         await uow.commit()
-    listed = await world.queries.events(event_type=None, from_at=None, to_at=None, after=None, limit=10)
+    listed = (await world.queries.events(EventFilter(), after=None, limit=10)).rows
     assert [view.id for view in listed] == [event.id]
 
 

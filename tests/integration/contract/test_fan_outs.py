@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from monitor.domain.delivery import fan_out
 from monitor.domain.delivery.fan_out import NewEvent, precedes
+from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.ids import derived
-from monitor.domain.ports.queries.resources import DeliveryFilter
 from monitor.domain.ports.queue import Finish
 from monitor.domain.services import fan_outs
 from monitor.domain.services.fan_outs import FanOutCommands, add_events
@@ -56,7 +56,7 @@ async def finish(world: World) -> None:
 
 async def reached(world: World, event: NewEvent) -> list[UUID]:
     """Return the webhooks with a delivery of *event*, in the order of the ids of those."""
-    found = await world.queries.deliveries(DeliveryFilter(event_id=event.id), after=None, limit=100)
+    found = (await world.queries.deliveries(DeliveryFilter(event_id=event.id), after=None, limit=100)).rows
     return [view.webhook_id for view in reversed(found)]
 
 

@@ -12,7 +12,8 @@ from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.held import Held, HeldReason
 from monitor.domain.delivery.lane import try_again
 from monitor.domain.delivery.rate_limit import RateLimit
-from monitor.domain.ports.queries.resources import DeliveryFilter, WebhookFilter
+from monitor.domain.delivery.selection import DeliveryFilter
+from monitor.domain.ports.queries.resources import WebhookFilter
 from monitor.domain.ports.queue import Finish, Postpone
 from monitor.domain.vocab import DeliveryState
 from tests.integration.contract.world import World
@@ -21,7 +22,7 @@ from tests.integration.contract.world import World
 async def held(world: World, delivery_id: UUID) -> Held | None:
     """Return what holds a delivery; its list shows the same."""
     view = await world.queries.delivery(delivery_id)
-    (listed,) = await world.queries.deliveries(DeliveryFilter(event_id=view.event_id), after=None, limit=10)
+    (listed,) = (await world.queries.deliveries(DeliveryFilter(event_id=view.event_id), after=None, limit=10)).rows
     assert listed.held == view.held
     return view.held
 
@@ -92,7 +93,7 @@ async def test_order_concurrency_and_rate_hold_a_delivery(world: World) -> None:
     [sent] = await world.take(narrow.id, 1)
     (other,) = [
         d.id
-        for d in await world.queries.deliveries(DeliveryFilter(webhook_id=narrow.id), after=None, limit=10)
+        for d in (await world.queries.deliveries(DeliveryFilter(webhook_id=narrow.id), after=None, limit=10)).rows
         if d.id != sent.id
     ]
     assert await held(world, sent.id) is None

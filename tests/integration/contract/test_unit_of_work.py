@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent
+from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import NotFound, UnknownOutcome
-from monitor.domain.ports.queries.resources import DeliveryFilter, WebhookFilter
+from monitor.domain.ports.queries.resources import WebhookFilter
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.views.webhooks import LastHour
 from monitor.domain.vocab import DeliveryState
@@ -81,7 +82,7 @@ async def test_the_time_of_a_unit_of_work_stands_still(world: World) -> None:
 
 async def stored(world: World) -> tuple[int, int, int]:
     """Return how many deliveries wait, how many attempts the last hour counted, and how many webhooks there are."""
-    waiting = await world.queries.deliveries(DeliveryFilter(state=DeliveryState.PENDING), after=None, limit=10)
+    waiting = (await world.queries.deliveries(DeliveryFilter(state=DeliveryState.PENDING), after=None, limit=10)).rows
     webhooks = await world.queries.webhooks(WebhookFilter(), after=None, limit=10)
     attempts = sum(webhook.last_hour.attempts for webhook in webhooks if isinstance(webhook.last_hour, LastHour))
     return len(waiting), attempts, len(webhooks)

@@ -20,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.replay import UNDELIVERED, ReplaySpec
 from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import Conflict, NotFound
-from monitor.domain.ports.queries.resources import DeliveryFilter
 from monitor.domain.ports.unit_of_work import UnitOfWork
 from monitor.domain.services.fan_outs import FanOutCommands
 from monitor.domain.services.jobs import JobCommands
@@ -291,7 +291,7 @@ class TotalsMachine(RuleBasedStateMachine):
         return self.journal.alive[which % len(self.journal.alive)]
 
     def choose_delivery(self, choice: int) -> DeliveryView | None:
-        found = self.run(self.world.queries.deliveries(DeliveryFilter(), after=None, limit=1_000))
+        found = self.run(self.world.queries.deliveries(DeliveryFilter(), after=None, limit=1_000)).rows
         return found[choice % len(found)] if found else None
 
     def subscriber_of(self, delivery: DeliveryView) -> Subscriber:
@@ -310,7 +310,7 @@ class TotalsMachine(RuleBasedStateMachine):
 
     def found(self, subscriber: Subscriber) -> list[tuple[Pair, DeliveryState]]:
         where = DeliveryFilter(webhook_id=subscriber.id)
-        views = self.run(self.world.queries.deliveries(where, after=None, limit=1_000))
+        views = self.run(self.world.queries.deliveries(where, after=None, limit=1_000)).rows
         return [(Pair(view.webhook_id, view.event_id), view.state) for view in views]
 
     @invariant()

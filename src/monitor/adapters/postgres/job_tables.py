@@ -30,6 +30,7 @@ class JobRow(DefaultBase):
     total: Mapped[int | None]
     cursor: Mapped[UUID | None]
     errors: Mapped[int] = mapped_column(server_default="0")
+    skipped: Mapped[list[UUID]] = mapped_column(ARRAY(sa.Uuid), server_default="{}")
     error: Mapped[str | None] = mapped_column(sa.Text)
     created_by: Mapped[str] = mapped_column(sa.Text)
     created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))

@@ -42,6 +42,21 @@ class Where:
         """Match nothing."""
         return self.require("false")
 
+    def beside(self) -> Where:
+        """Return another clause of the same statement: without conditions, with the same parameters."""
+        twin = Where()
+        twin.args = self.args
+        return twin
+
+    def also(self, other: Where) -> Self:
+        """Require what *other* requires, a clause with the same parameters."""
+        self._conditions += other._conditions
+        return self
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._conditions
+
     def copy(self) -> Where:
         twin = Where(*self._conditions)
         twin.args = list(self.args)

@@ -130,6 +130,8 @@ lanes = sa.Table(
     # What was due when a pause ended is released one after the other; the next one then.
     _at("resumed_at", nullable=True),
     _at("release_at", nullable=True),
+    # Jobs have spread deliveries over the time until then; what the next ones bring back falls due after it.
+    _at("paced_until", nullable=True),
     # What the detector has not evaluated yet, and when it is due.
     sa.Column("unevaluated", sa.LargeBinary, nullable=True),
     _at("evaluate_at", nullable=True),

@@ -10,6 +10,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from monitor.adapters.postgres.bulk import PostgresBulkQueue
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.outages import READ_ONLY, driver_error, outage
 from monitor.adapters.postgres.queue import PostgresDeliveryQueue
@@ -29,6 +30,7 @@ from monitor.adapters.postgres.repositories.webhooks import PostgresWebhookRepos
 from monitor.adapters.secret_box import SecretBox
 from monitor.domain.errors import Unavailable, UnknownOutcome
 from monitor.domain.events import DomainEvent
+from monitor.domain.ports.bulk import BulkQueue
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
@@ -73,6 +75,7 @@ class PostgresUnitOfWork:
     notifications: AlertNotificationQueue
     jobs: JobRepository
     backfills: BackfillStore
+    bulk: BulkQueue
 
     def __init__(
         self, database: Database, secret_box: SecretBox, clock: Clock, dispatch: EventHandler | None = None
@@ -111,6 +114,7 @@ class PostgresUnitOfWork:
         self.notifications = PostgresAlertNotificationQueue(raw, self._clock, self._rows)
         self.jobs = PostgresJobRepository(self._session, self._rows)
         self.backfills = PostgresBackfillStore(raw, self._rows)
+        self.bulk = PostgresBulkQueue(raw, self.queue)
         return self
 
     async def __aexit__(

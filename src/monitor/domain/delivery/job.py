@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import Conflict
 from monitor.domain.vocab import DeliveryState
 
@@ -26,6 +27,9 @@ class JobKind(StrEnum):
     STEP_ASIDE = "step_aside"
     BACKFILL = "backfill"
     RESEND = "resend"
+    BULK_RETRY = "bulk_retry"
+    BULK_CANCEL = "bulk_cancel"
+    BULK_RESEND = "bulk_resend"
 
 
 REPEATED_AFTER_S = (5.0, 30.0, 120.0, 600.0)
@@ -78,16 +82,43 @@ class ResendParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
     event_id: UUID
 
 
-JobParameters = ReplayParameters | CancellationParameters | StepAsideParameters | BackfillParameters | ResendParameters
+class _Filtered(msgspec.Struct, frozen=True, kw_only=True):
+    """Deliveries of any webhook: those that match a filter."""
+
+    chosen: DeliveryFilter = msgspec.field(name="filter")
+
+
+class BulkRetryParameters(_Filtered, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.BULK_RETRY.value):
+    """Deliveries to retry: those that are not delivered."""
+
+
+class BulkCancellationParameters(_Filtered, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.BULK_CANCEL.value):
+    """Deliveries to cancel: those that are pending."""
+
+
+class BulkResendParameters(_Filtered, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.BULK_RESEND.value):
+    """Deliveries to send again: those that are finished."""
+
+
+BulkParameters = BulkRetryParameters | BulkCancellationParameters | BulkResendParameters
+JobParameters = (
+    ReplayParameters
+    | CancellationParameters
+    | StepAsideParameters
+    | BackfillParameters
+    | ResendParameters
+    | BulkParameters
+)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """
     One job. ``done`` counts the rows changed so far, ``total`` those chosen at its start, null if not counted.
 
-    ``cursor`` is the last row looked at, in the order of ids. The job with the earliest ``stepped_at`` is next, so a
-    long one does not hold up a short one. It is in the future while the next chunk waits after an error: ``errors``
-    counts those in a row, ``error`` is the last one.
+    ``cursor`` is the last row looked at, in the order of ids; ``skipped`` are those before it that another transaction
+    had, which the next chunk looks at again. The job with the earliest ``stepped_at`` is next, so a long one does not
+    hold up a short one. It is in the future while the next chunk waits after an error: ``errors`` counts those in a
+    row, ``error`` is the last one.
     """
 
     id: UUID
@@ -98,6 +129,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     total: int | None = None
     done: int = 0
     cursor: UUID | None = None
+    skipped: tuple[UUID, ...] = ()
     state: JobState = JobState.RUNNING
     errors: int = 0
     error: str | None = None
@@ -109,11 +141,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Result of one chunk: the rows changed, the last row looked at, and whether there may be more."""
+    """Result of one chunk: the rows changed, the last row looked at, whether there may be more, and what it skipped."""
 
     rows: int
     cursor: UUID | None
     more: bool
+    skipped: tuple[UUID, ...] = ()
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,8 +185,15 @@ def new_job(
 
 def advance(job: Job, chunk: Chunk, now: datetime) -> Job:
     """Return *job* after *chunk*."""
-    done = job.done + chunk.rows
-    more = msgspec.structs.replace(job, done=done, cursor=chunk.cursor, stepped_at=now, errors=0, error=None)
+    more = msgspec.structs.replace(
+        job,
+        done=job.done + chunk.rows,
+        cursor=chunk.cursor,
+        skipped=chunk.skipped,
+        stepped_at=now,
+        errors=0,
+        error=None,
+    )
     return more if chunk.more else msgspec.structs.replace(more, state=JobState.DONE, finished_at=now)
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from monitor.domain.events import DomainEvent
+from monitor.domain.ports.bulk import BulkQueue
 from monitor.domain.ports.queue import DeliveryQueue
 from monitor.domain.ports.repositories.alerts import AlertRepository
 from monitor.domain.ports.repositories.attempts import AttemptLog
@@ -52,6 +53,7 @@ class UnitOfWork(Protocol):
     notifications: AlertNotificationQueue
     jobs: JobRepository
     backfills: BackfillStore
+    bulk: BulkQueue
 
     async def __aenter__(self) -> Self:
         """Begin the transaction and set ``now``."""

@@ -13,6 +13,9 @@ from msgspec.structs import replace
 from monitor.domain.delivery.backfill import DELIVERIES_KEPT_S
 from monitor.domain.delivery.job import (
     BackfillParameters,
+    BulkCancellationParameters,
+    BulkResendParameters,
+    BulkRetryParameters,
     CancellationParameters,
     Chunk,
     Job,
@@ -29,6 +32,7 @@ from monitor.domain.delivery.job import (
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.services.backfills import backfill_chunk
+from monitor.domain.services.bulk import bulk_chunk
 from monitor.domain.services.resends import resend_chunk
 from monitor.domain.vocab import Actor
 
@@ -39,7 +43,7 @@ CHUNKS_PER_RUN = 20
 """Chunks after which a worker pauses until its next run, so that a long job leaves the database to deliveries."""
 
 REPLAY_PER_S = 50.0
-"""Deliveries a second that a replay makes due for its webhook."""
+"""Deliveries a second that a job makes due for one webhook."""
 
 RESEND_CHUNK = 200
 """Webhooks that one transaction of a resend delivers to, each with its lane locked."""
@@ -170,5 +174,9 @@ async def _do(uow: UnitOfWork, job: Job, deliveries_kept_s: float) -> Chunk:
             )
         case ResendParameters():
             return await resend_chunk(uow, job, job.parameters, limit=RESEND_CHUNK)
+        case BulkRetryParameters() | BulkCancellationParameters() | BulkResendParameters():
+            return await bulk_chunk(
+                uow, job.parameters, after=job.cursor, skipped=job.skipped, limit=CHUNK, per_s=REPLAY_PER_S
+            )
         case _:
             assert_never(job.parameters)

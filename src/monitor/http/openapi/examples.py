@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from monitor.domain.alerts.alert import AlertKind, AlertState
+from monitor.domain.delivery.bulk import BulkCount
 from monitor.domain.delivery.job import JobView
 from monitor.domain.delivery.replay import ReplayCount, ReplayView
 from monitor.domain.services.alerts import BulkAcknowledgementResult, SkippedAlert
@@ -56,6 +57,7 @@ from monitor.http.openapi.resources import (
     ATTEMPT_ID,
     ATTEMPT_IN_DETAIL,
     AUDIT,
+    BULK_JOB,
     CURSOR,
     DELIVERY,
     DELIVERY_ID,
@@ -115,6 +117,7 @@ RESPONSES: Mapping[Any, object] = {
     Page[JobView]: Page([JOB], CURSOR),
     ReplayCount: ReplayCount(412),
     ResendView: ResendView(event_id=EVENT_ID, requeued=3, created=1, pending=0),
+    BulkCount: BulkCount(412, complete=True),
     DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,
@@ -133,6 +136,7 @@ RESPONSES: Mapping[Any, object] = {
 RESPONSES_OF: Mapping[str, object] = {
     "create_webhook": msgspec.structs.replace(WEBHOOK, version=1, secret=SECRET),
     "get_webhook": DETAILS,
+    "bulk_deliveries": BULK_JOB,
     "live": {"status": "live"},
     "ready": {"status": "ready"},
     "metrics": 'monitor_webhooks{status="healthy"} 11.0\n',
@@ -164,6 +168,13 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
         "Deliver stored events": _RANGE | {"source": "events"},
     },
     "resend_event": {"To all that match": {}, "To one": {"webhook_ids": [str(WEBHOOK_ID)]}},
+    "bulk_deliveries": {
+        "Count only": {"action": "retry", "filter": {"state": "failed", "error": "503"}, "dry_run": True},
+        "Retry what failed": {"action": "retry", "filter": {"state": "failed", "label": "team=shipping"}},
+        "Cancel what waits": {"action": "cancel", "filter": {"event_type": "order.*"}},
+        "Resend a time range": {"action": "resend", "filter": _RANGE | {"webhook_id": str(WEBHOOK_ID)}},
+        "Cancel everything": {"action": "cancel", "filter": {}, "all": True},
+    },
     "report_attempts": {
         "An answer and a failure": {
             "attempts": [

@@ -13,10 +13,11 @@ from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.delivery.exchange import HeaderField, StoredExchange
 from monitor.domain.delivery.held import Held, HeldReason
-from monitor.domain.delivery.job import ReplayParameters, new_job, shown_job
+from monitor.domain.delivery.job import BulkRetryParameters, ReplayParameters, new_job, shown_job
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.delivery.replay import shown
 from monitor.domain.delivery.retry import RetryPolicy
+from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.services.publish import Accepted
 from monitor.domain.views.alerts import (
     AlertView,
@@ -59,6 +60,7 @@ SILENCE_ID = UUID("019cad3b-2c00-7f35-8f77-2d3c4b5a6e66")
 ANOMALY_ID = UUID("019cad3b-3000-7046-9a88-3e4d5c6b7f77")
 AUDIT_ID = UUID("019cad3b-3400-7157-8b99-4f5e6d7c8a88")
 REPLAY_ID = UUID("019cad3b-3800-7268-9caa-5a6f7e8d9b99")
+BULK_ID = UUID("019cad3b-3c00-7379-9dbb-6b708f9e0caa")
 CURSOR = "AZytOxwAel6cHw1rHwwqEQ"
 SECRET = "whsec_bW9uaXRvci1leGFtcGxlLXNlY3JldA=="  # noqa: S105 - an example
 REQUEST_ID = "5f0c8a3be1d24c6799b000000000001a"
@@ -278,4 +280,14 @@ _JOB = msgspec.structs.replace(
 )
 JOB = shown_job(_JOB, NOW + timedelta(seconds=2))
 REPLAY = shown(_JOB)
+BULK_JOB = shown_job(
+    new_job(
+        BULK_ID,
+        BulkRetryParameters(chosen=DeliveryFilter(state=DeliveryState.FAILED, label="team=shipping", to_at=NOW)),
+        created_by="grace",
+        now=NOW,
+        total=412,
+    ),
+    NOW,
+)
 ACCEPTED = Accepted(EVENT_ID, "order.paid", 1)

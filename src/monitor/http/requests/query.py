@@ -11,6 +11,7 @@ import msgspec
 from litestar import Request
 from litestar.params import QueryParameter
 
+from monitor.domain.delivery.selection import STATUS_CODES, filter_errors
 from monitor.domain.errors import FieldError, Invalid, Malformed
 from monitor.domain.paging import MAX_LIMIT
 from monitor.domain.services.publish import EARLIEST, LATEST
@@ -36,6 +37,28 @@ From = Annotated[
 To = Annotated[
     str | None, QueryParameter(name="to", format="date-time", max_length=64, description="End, excluded (RFC 3339).")
 ]
+
+LastError = Annotated[
+    str | None,
+    QueryParameter(
+        pattern="^([a-z]{1,32}|[1-9][0-9]{2})$",
+        description="Only whose last attempt failed so: an error kind (`timeout`) or a status code (`503`).",
+    ),
+]
+StatusCode = Annotated[
+    int | None,
+    QueryParameter(ge=STATUS_CODES[0], le=STATUS_CODES[1], description="Only whose last attempt was answered so."),
+]
+EventType = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1,
+        max_length=128,
+        pattern=NO_NUL,
+        description="Only of this type, or of types with this prefix: `order.*`.",
+    ),
+]
+"""Conditions of lists; check them with :func:`check_conditions`."""
 
 TEXT = frozenset({"q", "label", "event_type", "type"})
 """Parameters that hold any text, ``null`` too."""
@@ -67,6 +90,20 @@ def parse_time(text: str | None, name: str) -> datetime | None:
 def time_range(from_at: str | None, to_at: str | None) -> tuple[datetime | None, datetime | None]:
     """Read both ends with :func:`parse_time`."""
     return parse_time(from_at, "from"), parse_time(to_at, "to")
+
+
+def check_conditions(*, error: str | None = None, event_type: tuple[str, str | None] = ("event_type", None)) -> None:
+    """
+    Check conditions of a list.
+
+    Args:
+        event_type: the name of the parameter, and its value.
+
+    Raises:
+        Invalid: one has a value that nothing has.
+    """
+    if errors := filter_errors("/query", error=error, event_type=event_type):
+        raise Invalid("A condition has a value that nothing has; see errors.", errors=tuple(errors))
 
 
 async def check_query(request: Request[Any, Any, Any]) -> None:

@@ -12,8 +12,10 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
 from monitor.domain.delivery.order import OrderKey
+from monitor.domain.delivery.selection import STATUS_CODES
 from monitor.domain.errors import FieldError, Invalid
-from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page_of
+from monitor.domain.ports.queries.resources import EventFilter
 from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishResult
 from monitor.domain.services.resends import ResendSpec, ResendView
 from monitor.domain.views.deliveries import EventView
@@ -24,7 +26,7 @@ from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
 from monitor.http.openapi.document import DOCUMENTED_AS
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.headers import IdempotencyKey
-from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, time_range
+from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, check_conditions, time_range
 from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import AnyRequest, Injected
 
@@ -95,7 +97,8 @@ class EventController(Controller):
 
     @get(
         summary="List events",
-        description="Newest first, without payloads. Role: viewer.",
+        description="Newest first, without payloads. A page is shorter than `limit` if there are few that match among"
+        " many: go on while there is a `next_cursor`. Role: viewer.",
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 422),
     )
@@ -103,18 +106,38 @@ class EventController(Controller):
         self,
         services: Injected,
         type_: Annotated[
-            str | None, QueryParameter(name="type", max_length=128, pattern=NO_NUL, description="This type only.")
+            str | None,
+            QueryParameter(
+                name="type",
+                max_length=128,
+                pattern=NO_NUL,
+                description="Only of this type, or of types with this prefix: `order.*`.",
+            ),
         ] = None,
         from_at: From = None,
         to_at: To = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
+        id_: Annotated[UUID | None, QueryParameter(name="id", description="Only this event.")] = None,
+        status_code: Annotated[
+            int | None,
+            QueryParameter(
+                ge=STATUS_CODES[0],
+                le=STATUS_CODES[1],
+                description="Only with a delivery whose last attempt was answered so.",
+            ),
+        ] = None,
+        label: Annotated[
+            str | None,
+            QueryParameter(
+                max_length=257, pattern=NO_NUL, description="Only with this label: its name, or `name=value`."
+            ),
+        ] = None,
     ) -> Page[EventView]:
+        check_conditions(event_type=("type", type_))
         start, end = time_range(from_at, to_at)
-        rows = await services.queries.events(
-            event_type=type_, from_at=start, to_at=end, after=decode_cursor(cursor), limit=limit + 1
-        )
-        return page(rows, limit)
+        where = EventFilter(type_, label, status_code, id_, start, end)
+        return page_of(await services.queries.events(where, after=decode_cursor(cursor), limit=limit + 1), limit)
 
     @get(
         "/{event_id:uuid}",

@@ -14,6 +14,7 @@ from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
+from monitor.domain.services.bulk import BulkCommands
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
@@ -33,6 +34,7 @@ class Services:
     replayer: ReplayCommands
     resender: ResendCommands
     jobs: JobCommands
+    bulk: BulkCommands
     queries: Queries
     alert_queries: AlertQueries
     dashboards: DashboardQueries

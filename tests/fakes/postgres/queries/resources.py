@@ -15,10 +15,12 @@ from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.held import Head, Held, held_delivery, held_webhook
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import BY_KEY, QueuedDelivery, head_of
+from monitor.domain.delivery.selection import DeliveryFilter, has_label, is_of_type, matches
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups, percentile, whole_units
-from monitor.domain.ports.queries.resources import AttemptFilter, DeliveryFilter, WebhookFilter
+from monitor.domain.paging import Look
+from monitor.domain.ports.queries.resources import AttemptFilter, EventFilter, WebhookFilter
 from monitor.domain.services.attempts import attempt_view
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
@@ -26,6 +28,7 @@ from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.webhooks import LastHour, WebhookView, view_of
 from monitor.domain.vocab import DeliveryState, FanOutState
 from monitor.domain.webhooks.destination import Destination
+from tests.fakes.postgres.bulk import row_of
 from tests.fakes.postgres.database import (
     FakeDatabase,
     FinishedDelivery,
@@ -103,18 +106,20 @@ class FakeQueries:
             fan_out=FanOutState.RUNNING if fans_out else FanOutState.DONE,
         )
 
-    async def events(
-        self,
-        *,
-        event_type: str | None,
-        from_at: datetime | None,
-        to_at: datetime | None,
-        after: UUID | None,
-        limit: int,
-    ) -> list[EventView]:
-        views = (_event_view(stored) for stored in self._tables.events.values())
-        wanted = (view for view in views if event_type in (None, view.type) and _within(view.id, from_at, to_at))
-        return _page(wanted, after, limit)
+    async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
+        tables = self._tables
+        deliveries = (row_of(tables, id_) for id_ in (*tables.deliveries, *tables.finished))
+        answered = {row.event_id for row in deliveries if row.status_code == where.status_code}
+        wanted = (
+            view
+            for view in (_event_view(stored) for stored in tables.events.values())
+            if is_of_type(view.type, where.type)
+            and has_label(view.labels, where.label)
+            and where.id in (None, view.id)
+            and (where.status_code is None or view.id in answered)
+            and _within(view.id, where.from_at, where.to_at)
+        )
+        return Look(_page(wanted, after, limit))
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:
         tables = self._tables
@@ -123,19 +128,10 @@ class FakeQueries:
         made = (attempt_view(a, id_time(a.id)) for a in tables.attempts.values() if a.delivery_id == delivery_id)
         return structs.replace(self._delivery(delivery_id), attempt_log=_page(made, None, 200))
 
-    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
+    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> Look[DeliveryView]:
         tables = self._tables
-        views = (self._delivery(id_) for id_ in (*tables.deliveries, *tables.finished))
-        wanted = (
-            view
-            for view in views
-            if where.webhook_id in (None, view.webhook_id)
-            and where.state in (None, view.state)
-            and where.event_id in (None, view.event_id)
-            and where.error in (None, view.last_error)
-            and _within(view.id, where.from_at, where.to_at)
-        )
-        return _page(wanted, after, limit)
+        ids = (id_ for id_ in (*tables.deliveries, *tables.finished) if matches(where, row_of(tables, id_)))
+        return Look(_page((self._delivery(id_) for id_ in ids), after, limit))
 
     async def attempts(
         self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int

@@ -12,6 +12,7 @@ import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.queries.filtered import both_tables, list_deliveries, list_events
 from monitor.adapters.postgres.queries.held import HELD_COLUMNS, HELD_FROM, held_deliveries
 from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.pages import list_rows
@@ -29,13 +30,15 @@ from monitor.adapters.secret_box import SecretBox
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.exchange import StoredExchange
 from monitor.domain.delivery.retention import EVENTS_KEPT_S
+from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import NotFound
-from monitor.domain.ports.queries.resources import AttemptFilter, DeliveryFilter, WebhookFilter
+from monitor.domain.paging import Look
+from monitor.domain.ports.queries.resources import AttemptFilter, EventFilter, WebhookFilter
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.webhooks import WebhookView
-from monitor.domain.vocab import DeliveryState, ErrorKind, FanOutState
+from monitor.domain.vocab import ErrorKind, FanOutState
 from monitor.domain.webhooks.destination import Destination
 
 _WEBHOOK = f"""
@@ -143,32 +146,11 @@ class PostgresQueries:
             "events",
         )
 
-    async def events(
-        self,
-        *,
-        event_type: str | None,
-        from_at: datetime | None,
-        to_at: datetime | None,
-        after: UUID | None,
-        limit: int,
-    ) -> list[EventView]:
-        condition = Where()
-        condition.add("type = {}", event_type)
-        condition.add_range("id", after, from_at, to_at)
-
-        async def fetch(where: Where) -> list[asyncpg.Record]:
-            return await self._db.fetch(
-                f"SELECT id, type, labels, occurred_at, created_at, order_key FROM events {where}"
-                f" ORDER BY id DESC LIMIT {limit}",
-                *where.args,
-            )
-
-        return await list_rows(
-            self._db, condition, fetch, lambda row: from_row(row, EventView, "labels"), "events", limit
-        )
+    async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
+        return await list_events(self._db, where, after, limit)
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:
-        row = await self._db.fetchrow(_deliveries("WHERE id = $1", "WHERE id = $1"), delivery_id)
+        row = await self._db.fetchrow(both_tables("WHERE d.id = $1", "WHERE d.id = $1"), delivery_id)
         if row is None:
             raise NotFound(NO_DELIVERY)
         attempts = await self._db.fetch(
@@ -181,34 +163,15 @@ class PostgresQueries:
         held = await held_deliveries(self._db, [view])
         return msgspec.structs.replace(view, held=held.get(view.id))
 
-    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
-        condition = Where()
-        condition.add("webhook_id = {}", where.webhook_id)
-        condition.add("event_id = {}", where.event_id)
-        condition.add("last_error = {}", where.error)
-        condition.add_range("id", after, where.from_at, where.to_at)
-        page = f"ORDER BY id DESC LIMIT {limit}"
-
-        async def fetch(both: Where) -> list[asyncpg.Record]:
-            pending, finished = both.copy(), both.copy()
-            if where.state is DeliveryState.PENDING:
-                finished.never()
-            elif where.state is not None:
-                pending.never()
-                finished.add("state = {}", where.state)
-                if where.state is not DeliveryState.DELIVERED:
-                    # Said once more for the index of these few.
-                    finished.require(f"state <> '{DeliveryState.DELIVERED}'")
-            sql = _deliveries(f"{pending} {page}", f"{finished} {page}")
-            return await self._db.fetch(f"{sql} {page}", *finished.args)
-
-        found = await list_rows(
-            self._db, condition, fetch, lambda row: delivery_view(row, {}), "deliveries_finished", limit
-        )
-        types, held = await self._event_types({view.event_id for view in found}), await held_deliveries(self._db, found)
-        return [
-            msgspec.structs.replace(view, event_type=types.get(view.event_id), held=held.get(view.id)) for view in found
+    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> Look[DeliveryView]:
+        look = await list_deliveries(self._db, where, after, limit)
+        types = await self._event_types({view.event_id for view in look.rows})
+        held = await held_deliveries(self._db, look.rows)
+        views = [
+            msgspec.structs.replace(view, event_type=types.get(view.event_id), held=held.get(view.id))
+            for view in look.rows
         ]
+        return Look(views, look.last)
 
     async def _event_types(self, event_ids: Collection[UUID]) -> dict[UUID, str]:
         found = await self._db.fetch("SELECT id, type FROM events WHERE id = ANY($1)", list(event_ids))
@@ -295,15 +258,3 @@ class PostgresQueries:
             return None
         row = await self._db.fetchrow("SELECT version_num FROM alembic_version", reserved=True)
         return None if row is None else row["version_num"]
-
-
-def _deliveries(pending: str, finished: str) -> str:
-    """Compose the SELECT of deliveries of both tables, with one ending (WHERE, ORDER BY, LIMIT) for each."""
-    return f"""
-    (SELECT id, event_id, webhook_id, 'pending' AS state, attempts, due_at, last_status_code, last_error,
-            leased_by IS NOT NULL AND due_at > now() AS in_flight, NULL::timestamptz AS finished_at, order_key, aside
-     FROM deliveries {pending})
-    UNION ALL
-    (SELECT id, event_id, webhook_id, state, attempts, NULL, last_status_code, last_error, false, finished_at,
-            order_key, false
-     FROM deliveries_finished {finished})"""

@@ -9,11 +9,13 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.delivery.selection import DeliveryFilter
+from monitor.domain.paging import Look
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.webhooks import WebhookView
-from monitor.domain.vocab import DeliveryState, HealthStatus
+from monitor.domain.vocab import HealthStatus
 from monitor.domain.webhooks.destination import Destination
 
 
@@ -27,13 +29,14 @@ class WebhookFilter(msgspec.Struct, frozen=True):
     q: str | None = None
 
 
-class DeliveryFilter(msgspec.Struct, frozen=True):
-    """Conditions on deliveries; ``None`` matches any."""
+class EventFilter(msgspec.Struct, frozen=True):
+    """Conditions on events; ``None`` matches any. ``type`` is exact or a prefix (``order.*``); ``label`` is ``name`` or
+    ``name=value``; ``status_code`` is that of the last attempt of one of its deliveries."""
 
-    webhook_id: UUID | None = None
-    state: DeliveryState | None = None
-    event_id: UUID | None = None
-    error: str | None = None
+    type: str | None = None
+    label: str | None = None
+    status_code: int | None = None
+    id: UUID | None = None
     from_at: datetime | None = None
     to_at: datetime | None = None
 
@@ -66,24 +69,16 @@ class Queries(Protocol):
         """Return an event with its payload and the states of its deliveries. Raises ``NotFound``."""
         ...
 
-    async def events(
-        self,
-        *,
-        event_type: str | None,
-        from_at: datetime | None,
-        to_at: datetime | None,
-        after: UUID | None,
-        limit: int,
-    ) -> list[EventView]:
-        """Return up to *limit* events accepted in ``[from_at, to_at)``."""
+    async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
+        """Return up to *limit* events, or fewer if a bounded number of rows has no more."""
         ...
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:
         """Return a delivery with its attempts. Raises ``NotFound``."""
         ...
 
-    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> list[DeliveryView]:
-        """Return up to *limit* deliveries."""
+    async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> Look[DeliveryView]:
+        """Return up to *limit* deliveries, or fewer if a bounded number of rows has no more."""
         ...
 
     async def attempts(

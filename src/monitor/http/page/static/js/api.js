@@ -105,6 +105,9 @@ export const api = {
   retryDelivery: (id) => post(`deliveries/${enc(id)}/retry`),
   cancelDelivery: (id) => post(`deliveries/${enc(id)}/cancel`),
 
+  jobs: (query, signal) => get("jobs", query, signal),
+  cancelJob: (id) => post(`jobs/${enc(id)}/cancel`),
+
   alerts: (query, signal) => get("alerts", query, signal),
   alert: (id, signal) => get(`alerts/${enc(id)}`, null, signal),
   alertStats: (days, signal) => get("alerts/stats/summary", { days }, signal),

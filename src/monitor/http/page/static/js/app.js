@@ -19,6 +19,7 @@ import { Alerts } from "./views/alerts.js";
 import { Event } from "./views/event.js";
 import { Events } from "./views/events.js";
 import { openHelp } from "./views/help.js";
+import { Jobs } from "./views/jobs.js";
 import { Overview } from "./views/overview.js";
 import { SignIn } from "./views/sign-in.js";
 import { NewSilence, Silences } from "./views/silences.js";
@@ -31,10 +32,10 @@ const VIEWS = {
   overview: [Overview, "viewer"], webhooks: [Webhooks, "viewer"], webhook: [Webhook, "viewer"],
   "webhook-new": [NewWebhook, "admin"], "webhook-edit": [EditWebhook, "admin"],
   alerts: [Alerts, "viewer"], alert: [Alerts, "viewer"], silences: [Silences, "operator"], "silence-new": [NewSilence, "operator"],
-  events: [Events, "viewer"], event: [Event, "viewer"], activity: [Activity, "viewer"],
+  events: [Events, "viewer"], event: [Event, "viewer"], activity: [Activity, "viewer"], jobs: [Jobs, "viewer"],
 };
 const TABS = [["overview", "/", "Overview"], ["webhooks", "/webhooks", "Webhooks"], ["alerts", "/alerts", "Alerts"], ["events", "/events", "Events"], ["activity", "/activity", "Live"]];
-const TAB_OF = { "webhook-new": "webhooks", "webhook-edit": "webhooks", webhook: "webhooks", alert: "alerts", silences: "alerts", "silence-new": "alerts", event: "events" };
+const TAB_OF = { "webhook-new": "webhooks", "webhook-edit": "webhooks", webhook: "webhooks", alert: "alerts", silences: "alerts", "silence-new": "alerts", event: "events", jobs: "overview" };
 
 export function App() {
   const { token } = useStore(session);
@@ -56,6 +57,7 @@ function Inside() {
     "g s": () => may("operator") && go("/silences"),
     "g e": () => go("/events"),
     "g l": () => go("/activity"),
+    "g j": () => go("/jobs"),
   });
   return html`<a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), document.querySelector("#main").focus())}>Skip to content</a>
     <div class="shell"><${Side} /><div class="page"><${Banner} /><${Main} /></div></div><${Dialogs} />`;

@@ -15,6 +15,7 @@ const ROUTES = [
   ["events", /^\/events$/],
   ["event", /^\/events\/([\w-]+)$/],
   ["activity", /^\/activity$/],
+  ["jobs", /^\/jobs$/],
 ];
 
 export const route = createStore(parse(location.hash));

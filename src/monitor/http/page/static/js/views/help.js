@@ -7,7 +7,7 @@ import { keyboard, setKeyboard } from "../keys.js";
 import { useStore } from "../store.js";
 
 const GROUPS = [
-  ["Everywhere", [["?", "this help"], ["/", "search"], ["g o", "overview"], ["g w", "webhooks"], ["g a", "alerts"], ["g s", "silences"], ["g e", "events"], ["g l", "live activity"]]],
+  ["Everywhere", [["?", "this help"], ["/", "search"], ["g o", "overview"], ["g w", "webhooks"], ["g a", "alerts"], ["g s", "silences"], ["g e", "events"], ["g l", "live activity"], ["g j", "jobs"]]],
   ["In lists", [["j", "next"], ["k", "previous"], ["Enter", "open"]]],
   ["Alerts", [["a", "acknowledge the current alert or the selection"], ["x", "select"], ["r", "resolve"], ["Esc", "close the alert"]]],
   ["Webhooks", [["n", "new"], ["e", "edit"], ["t", "send a test"]]],

@@ -106,7 +106,7 @@ function Performance() {
   const [range, setRange] = useState("1h");
   const load = useLoad((signal) => api.performance(range, signal), [range], { everyMs: 15_000 });
   return html`<section class="panel" aria-labelledby="performance">
-    <header class="panel-head"><h2 id="performance">All deliveries</h2><${RangePicker} value=${range} onChange=${setRange} /></header>
+    <header class="panel-head"><h2 id="performance">All deliveries</h2><a href="#/jobs">Jobs</a><${RangePicker} value=${range} onChange=${setRange} /></header>
     <${Loaded} load=${load} what="Reading performance" lines=${6}>${(view) => html`<${PerformanceCharts} view=${view} />`}<//>
   </section>`;
 }

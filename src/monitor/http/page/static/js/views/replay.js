@@ -70,6 +70,6 @@ function Progress({ first }) {
       <p>${job.queued} of ${plural(job.total, "delivery", "deliveries")} ${ENDS[job.state] ?? "are queued…"}</p>
       <${FormProblem} problem=${load.error} />
     </div>
-    <footer class="dialog-foot"><button type="button" class="primary" onClick=${closeDialog}>Close</button></footer>
+    <footer class="dialog-foot"><a class="button" href="#/jobs" onClick=${closeDialog}>All jobs</a><button type="button" class="primary" onClick=${closeDialog}>Close</button></footer>
   <//>`;
 }

@@ -1,0 +1,140 @@
+"""
+Lists of deliveries and events by filters.
+
+A page is read from a bounded number of rows of each table. If they have too few that match, it is shorter, and the next
+one goes on where the look ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from monitor.adapters.postgres.codec import from_row
+from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.queries.pages import list_rows
+from monitor.adapters.postgres.queries.rows import delivery_view
+from monitor.adapters.postgres.selection import (
+    EVENTS_LOOKED_AT,
+    LOOKED_AT,
+    Side,
+    event_conditions,
+    finished_sides,
+    pending_side,
+)
+from monitor.adapters.postgres.sql import Where
+from monitor.domain.delivery.selection import FINISHED, DeliveryFilter
+from monitor.domain.paging import Look
+from monitor.domain.ports.queries.resources import EventFilter
+from monitor.domain.views.deliveries import DeliveryView, EventView
+from monitor.domain.vocab import DeliveryState
+
+T = TypeVar("T", DeliveryView, EventView)
+
+_PENDING = """
+SELECT d.id, d.event_id, d.webhook_id, 'pending' AS state, d.attempts, d.due_at, d.last_status_code, d.last_error,
+       d.leased_by IS NOT NULL AND d.due_at > now() AS in_flight, NULL::timestamptz AS finished_at, d.order_key, d.aside
+FROM {rows} d {where}
+"""
+
+_FINISHED = """
+SELECT d.id, d.event_id, d.webhook_id, d.state, d.attempts, NULL::timestamptz AS due_at, d.last_status_code,
+       d.last_error, false AS in_flight, d.finished_at, d.order_key, false AS aside
+FROM {rows} d {where}
+"""
+
+_EVENTS = """
+SELECT d.id, d.type, d.labels, d.occurred_at, d.created_at, d.order_key FROM {rows} d {where}
+"""
+
+# The ends of all looks, and beside them each row that was found.
+_LISTED = """
+SELECT looks.ends, listed.* FROM (SELECT ARRAY[{ends}]::uuid[] AS ends) AS looks
+LEFT JOIN (SELECT * FROM ({parts}) AS united ORDER BY id DESC LIMIT {limit}) AS listed ON true
+ORDER BY listed.id DESC
+"""
+
+
+def both_tables(pending: str, finished: str) -> str:
+    """Compose the SELECT of deliveries of both tables, with one WHERE clause for each."""
+    return (
+        f"({_PENDING.format(rows='deliveries', where=pending)})"
+        f" UNION ALL ({_FINISHED.format(rows='deliveries_finished', where=finished)})"
+    )
+
+
+async def list_deliveries(
+    database: Database, chosen: DeliveryFilter, after: UUID | None, limit: int
+) -> Look[DeliveryView]:
+    """Return up to *limit* deliveries, without their event types and what holds them."""
+
+    def parts(base: Where) -> list[tuple[str, str, Side]]:
+        sides = []
+        if chosen.state in (None, DeliveryState.PENDING):
+            sides.append((_PENDING, "deliveries", pending_side(base, chosen, base)))
+        if chosen.state is not DeliveryState.PENDING:
+            states = FINISHED if chosen.state is None else (chosen.state,)
+            sides += [(_FINISHED, "deliveries_finished", one) for one in finished_sides(base, chosen, states, base)]
+        for _, _, side in sides:
+            side.first.add_range("d.id", after, chosen.from_at, chosen.to_at)
+        return sides
+
+    return await _list(database, parts, lambda row: delivery_view(row, {}), "deliveries_finished", limit, LOOKED_AT)
+
+
+async def list_events(database: Database, where: EventFilter, after: UUID | None, limit: int) -> Look[EventView]:
+    """Return up to *limit* events, without their payloads."""
+
+    def parts(base: Where) -> list[tuple[str, str, Side]]:
+        side = event_conditions(base, where)
+        side.first.add_range("d.id", after, where.from_at, where.to_at)
+        return [(_EVENTS, "events", side)]
+
+    looked_at = LOOKED_AT if where.status_code is None else EVENTS_LOOKED_AT
+    return await _list(database, parts, lambda row: from_row(row, EventView, "labels"), "events", limit, looked_at)
+
+
+async def _list(
+    database: Database,
+    parts_of: Callable[[Where], list[tuple[str, str, Side]]],
+    read: Callable[[asyncpg.Record], T],
+    table: str,
+    limit: int,
+    looked_at: int,
+) -> Look[T]:
+    ends: list[UUID] = []
+
+    async def fetch(base: Where) -> list[asyncpg.Record]:
+        parts = parts_of(base)
+        for _, _, side in parts:
+            side.first.also(base)
+        sql = _LISTED.format(
+            ends=", ".join(_end(table, side, looked_at) for _, table, side in parts),
+            parts=" UNION ALL ".join(_part(select, table, side, limit, looked_at) for select, table, side in parts),
+            limit=limit,
+        )
+        rows = await database.fetch(sql, *base.args)
+        ends[:] = [end for end in rows[0]["ends"] if end is not None]
+        # Below the end of one look, the other table may have rows that this one was not asked for.
+        return [row for row in rows if row["id"] is not None and (not ends or row["id"] >= max(ends))]
+
+    found = await list_rows(database, Where(), fetch, read, table, limit, id_column="d.id")
+    return Look(found, max(ends, default=None))
+
+
+def _part(select: str, table: str, side: Side, limit: int, looked_at: int) -> str:
+    """Return the SELECT of the newest *limit* matching rows among those of one look."""
+    if side.rest.is_empty:
+        return f"({select.format(rows=table, where=side.first)} ORDER BY d.id DESC LIMIT {limit})"
+    look = f"(SELECT * FROM {table} d {side.first} ORDER BY d.id DESC LIMIT {looked_at})"
+    return f"({select.format(rows=look, where=side.rest)} ORDER BY d.id DESC LIMIT {limit})"
+
+
+def _end(table: str, side: Side, looked_at: int) -> str:
+    """Return the expression of the last row of a look, null if the look is not bounded, or has all rows."""
+    if side.rest.is_empty:
+        return "NULL"
+    return f"(SELECT d.id FROM {table} d {side.first} ORDER BY d.id DESC OFFSET {looked_at - 1} LIMIT 1)"
