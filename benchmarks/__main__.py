@@ -14,7 +14,22 @@ from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks import accept, cache, claim, cold, deliver, fan_out, http, ingest, live, neighbours, sender, startup
+from benchmarks import (
+    accept,
+    cache,
+    claim,
+    cold,
+    deliver,
+    fan_out,
+    http,
+    ingest,
+    keys,
+    live,
+    neighbours,
+    replays,
+    sender,
+    startup,
+)
 from benchmarks.support import Figure
 from benchmarks.written import Run, line, machine, write_run
 
@@ -23,6 +38,8 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "sender": sender.run,
     "accept": accept.run,
     "fanout": fan_out.run,
+    "keys": keys.run,
+    "replays": replays.run,
     "cache": cache.run,
     "startup": startup.run,
     "claim": claim.run,

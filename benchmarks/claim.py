@@ -33,7 +33,7 @@ SELECT {_ID.format(i="i", salt="w")}, {_ID.format(i="i", salt="e")}, ($1::uuid[]
 FROM generate_series(1, $2) AS i
 """
 
-_FINISHED = f"""
+FINISHED = f"""
 INSERT INTO deliveries_finished (id, event_id, webhook_id, state, attempts, fencing_token, finished_at)
 SELECT {_ID.format(i="i", salt="f")}, {_ID.format(i="i", salt="e")}, ($1::uuid[])[1 + i % array_length($1, 1)],
        'delivered', 1, 1, now()
@@ -66,7 +66,7 @@ async def _compare(figures: Figures, parts: Container, webhooks: int) -> None:
     try:
         empty_ms = await _claim_ms(parts, connection, ids)
         await connection.execute(_WAITING, ids, MILLION)
-        await connection.execute(_FINISHED, ids, MILLION)
+        await connection.execute(FINISHED, ids, MILLION)
         for table in ("deliveries", "deliveries_finished"):
             await connection.execute(f"VACUUM ANALYZE {table}")
         full_ms = await _claim_ms(parts, connection, ids)

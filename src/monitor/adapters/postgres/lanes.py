@@ -49,8 +49,8 @@ FIRST = """NOT EXISTS (
     WHERE f.id < {delivery_id} AND coalesce(f.after < w.id, true) AND f.event_types && w.event_types)"""
 
 # The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
-# hide others. A probe is sent even from a full lane. Those with nothing in flight go first: the latest attempt of a
-# lane whose attempts hang stays as old as it is, so one free slot after the other would go to it.
+# hide others. A probe is sent even from a full lane. Those with nothing in flight go first: while the attempts of a
+# lane hang, its latest one stays as old as it is, so one free slot after the other would go to it.
 LOCK_READY_LANES = f"""
 SELECT {LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
