@@ -71,11 +71,12 @@ async def _copies(connection: asyncpg.Connection, batches: list[list[tuple[objec
 def _rows(webhook: str) -> list[tuple[object, ...]]:
     """Return one batch as the product would store it."""
     clock = SystemClock()
-    return [
-        (webhook, clock.new_id(), "reported", None, None, "order.paid", 1, *_outcome(i), None, 12.5 + i % 100)
-        + (None,) * 5
-        for i in range(BATCH)
-    ]
+
+    def row(i: int) -> tuple[object, ...]:
+        given = (webhook, clock.new_id(), "reported", None, None, "order.paid", 1, *_outcome(i), None, 12.5 + i % 100)
+        return given + (None,) * (len(COLUMNS) - len(given))
+
+    return [row(i) for i in range(BATCH)]
 
 
 def _attempt(i: int) -> dict[str, object]:

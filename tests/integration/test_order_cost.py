@@ -87,6 +87,20 @@ async def test_a_claim_beside_a_stuck_key_reads_a_bounded_number_of_rows(parts: 
         assert len(await samples.take(parts.unit_of_work, made.id, 50, ordered="key")) == 50
 
 
+async def test_one_claim_finds_another_key_behind_batches_of_one(parts: Container) -> None:
+    made = await samples.add_webhook(parts.unit_of_work, parts.clock, ordered="key", max_concurrency=100)
+    for _ in range(5):
+        await samples.add_deliveries(parts.unit_of_work, parts.clock, made.id, 1_000, key="busy")
+    other = await samples.add_deliveries(parts.unit_of_work, parts.clock, made.id, key="other")
+    lease: tuple[object, ...] = ([made.id], [10], timedelta(seconds=30), "worker-1", [], WALKS[0])
+    async with sql(parts) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM deliveries WHERE NOT behind") == 6
+        assert await rows_read(connection, LEASE_BY_KEY, *lease) < 100
+    taken = await samples.take(parts.unit_of_work, made.id, 10, ordered="key")
+    assert other[0] in {one.id for one in taken}
+    assert len(taken) == 2
+
+
 @pytest.mark.parametrize("analyzed", [False, True])
 async def test_a_claim_in_front_of_a_large_replay_reads_a_bounded_number_of_rows(
     parts: Container, analyzed: bool

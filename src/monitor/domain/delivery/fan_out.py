@@ -143,6 +143,16 @@ def fan_out(
     return FanOutChunk(deliveries, len(subscriptions))
 
 
+def following(deliveries: Sequence[NewDelivery]) -> list[bool]:
+    """Return for each of *deliveries*, made together, whether another one of its webhook and key precedes it."""
+    firsts: dict[tuple[UUID, str], UUID] = {}
+    for one in deliveries:
+        if one.order_key is not None:
+            line = (one.webhook_id, one.order_key)
+            firsts[line] = min(one.id, firsts.get(line, one.id))
+    return [one.order_key is not None and one.id > firsts[one.webhook_id, one.order_key] for one in deliveries]
+
+
 def _merged(positions: Sequence[list[int]]) -> list[int]:
     return positions[0] if len(positions) == 1 else sorted(set().union(*positions))
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from uuid import UUID
 
 from monitor.domain.delivery.event_types import patterns_for
-from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
+from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription, following
+from monitor.domain.delivery.order import BY_KEY
 from monitor.domain.ports.wakeups import DueWebhooks
 from tests.fakes.postgres.database import FakeDatabase, StoredDelivery, StoredEvent, Tables
 from tests.fakes.postgres.repositories.fan_outs import subscribes, subscription_of
@@ -30,9 +31,11 @@ class FakeEventLog:
     async def add(self, events: Sequence[NewEvent], deliveries: Sequence[NewDelivery]) -> None:
         for event in events:
             self._tables.events[event.id] = StoredEvent(event, self._now)
-        for d in deliveries:
+        for d, follows in zip(deliveries, following(deliveries), strict=True):
+            row = self._tables.webhooks.get(d.webhook_id)
+            behind = follows and row is not None and row.webhook.ordered == BY_KEY
             self._tables.deliveries[d.id] = StoredDelivery(
-                d.id, d.event_id, d.webhook_id, self._now, order_key=d.order_key
+                d.id, d.event_id, d.webhook_id, self._now, order_key=d.order_key, behind=behind
             )
             self._woken.add(d.webhook_id)
 

@@ -18,6 +18,7 @@ from monitor.domain.delivery.fan_out import (
     Subscription,
     SubscriptionPage,
     fan_out,
+    following,
     next_chunk,
     page_size,
     precedes,
@@ -150,3 +151,11 @@ def test_a_fan_out_precedes_later_deliveries_of_the_webhooks_that_it_has_not_rea
     for after, reaches in ((UUID(int=4), True), (webhook_id, False)):
         reached = FanOut(id=running.id, events=running.events, accepted_at=NOW, after=after)
         assert precedes(reached, later, webhook_id, ["*"]) == reaches
+
+
+def test_what_is_made_behind_another_one_of_its_webhook_and_key_follows_it() -> None:
+    def made(id_: int, webhook: int, key: str | None) -> NewDelivery:
+        return NewDelivery(UUID(int=id_), UUID(int=99), UUID(int=webhook), key)
+
+    together = [made(2, 1, "a"), made(1, 1, "a"), made(3, 1, "b"), made(4, 2, "a"), made(5, 1, None), made(6, 1, None)]
+    assert following(together) == [True, False, False, False, False, False]

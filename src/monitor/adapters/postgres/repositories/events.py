@@ -11,7 +11,7 @@ import asyncpg
 
 from monitor.adapters.postgres.codec import RowReader, from_jsonb, jsonb
 from monitor.domain.delivery.event_types import patterns_for
-from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription
+from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription, following
 
 CHANNEL = "monitor_due"
 WAKE_ALL = "*"
@@ -36,14 +36,17 @@ FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::timestamptz[], 
     AS e (id, type, payload, labels, occurred_at, order_key)
 """
 
-# One statement, since a producer waits for each round trip.
+# One statement, since a producer waits for each round trip. What comes behind another one of its key is marked at once,
+# as a claim would: the one before it is committed with it.
 _ADD = f"""
 WITH events_added AS ({_ADD_EVENTS}), deliveries_added AS (
-    INSERT INTO deliveries (id, event_id, webhook_id, due_at, order_key)
-    SELECT id, event_id, webhook_id, now(), order_key
-    FROM unnest($7::uuid[], $8::uuid[], $9::uuid[], $10::text[]) AS d (id, event_id, webhook_id, order_key)
+    INSERT INTO deliveries (id, event_id, webhook_id, due_at, order_key, behind)
+    SELECT id, event_id, webhook_id, now(), order_key,
+        follows AND EXISTS (SELECT FROM webhooks w WHERE w.id = webhook_id AND w.order_by_key)
+    FROM unnest($7::uuid[], $8::uuid[], $9::uuid[], $10::text[], $11::bool[])
+        AS d (id, event_id, webhook_id, order_key, follows)
 )
-SELECT pg_notify('{CHANNEL}', $11)
+SELECT pg_notify('{CHANNEL}', $12)
 """
 
 
@@ -97,6 +100,7 @@ class PostgresEventLog:
             [d.event_id for d in deliveries],
             [d.webhook_id for d in deliveries],
             [d.order_key for d in deliveries],
+            following(deliveries),
             _payload({d.webhook_id.hex for d in deliveries}),
         )
 
