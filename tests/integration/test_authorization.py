@@ -47,6 +47,7 @@ TABLE: dict[str, str | None] = {
     "POST /events": "publisher",
     "GET /events": "viewer",
     "GET /events/{event_id}": "viewer",
+    "POST /events/{event_id}/resend": "operator",
     "GET /deliveries": "viewer",
     "GET /deliveries/{delivery_id}": "viewer",
     "POST /deliveries/{delivery_id}/retry": "operator",

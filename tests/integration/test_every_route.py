@@ -104,6 +104,7 @@ class Stage:
             "rotate_secret": {"overlap_s": 60},
             "replay": {"from": (now - timedelta(hours=1)).isoformat(), "to": now.isoformat()},
             "bulk_deliveries": {"action": "retry", "filter": {"state": "failed"}},
+            "resend_event": {},
             "report_attempts": {"attempts": [{"delivered_at": now.isoformat(), "status_code": 200, "latency_ms": 1}]},
             "publish": {"type": "a.b", "payload": 1},
             "acknowledge_alert": {"note": "n"},

@@ -237,7 +237,7 @@ async def test_the_next_domain_event_is_found(parts: Container, stored: bytes) -
     assert [one.id for one in found] == ids[1:]
 
 
-@pytest.mark.parametrize("change", [{"kind": "resend"}, {"webhook_id": None}, {"states": ["expired"]}])
+@pytest.mark.parametrize("change", [{"kind": "erase"}, {"webhook_id": None}, {"states": ["expired"]}])
 async def test_the_next_job_goes_on(api: Api, parts: Container, change: dict[str, Any]) -> None:
     made = await api.create(NOWHERE)
     at = parts.clock.now().isoformat()

@@ -13,13 +13,14 @@ import msgspec
 
 from monitor.domain.alerts.silences import SilenceSpec
 from monitor.domain.delivery.lane import LanePolicy
-from monitor.domain.delivery.replay import ReplaySpec
+from monitor.domain.delivery.replay import ReplaySource, ReplaySpec
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.ports.unit_of_work import UnitOfWork
 from monitor.domain.services.alerts import Acknowledgement, AlertNote, BulkAcknowledgement
 from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
 from monitor.domain.services.publish import EventIn, Publisher
 from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.resends import ResendCommands, ResendSpec
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.domain.webhooks.registration import NewWebhookSpec, WebhookSpec
 from tests import samples
@@ -35,12 +36,14 @@ from tests.unit.world.site import Keys
 HOUR = timedelta(hours=1)
 SPEC = NewWebhookSpec(name="Invoices", url="https://invoices.example/hook")
 RANGE = ReplaySpec(from_at=START - HOUR, to_at=START + HOUR)
+BACKFILL = ReplaySpec(from_at=START - HOUR, to_at=START + HOUR, source=ReplaySource.EVENTS)
 
 
 class ServiceWorld(DetectionHarness):
     """Webhooks with a waiting, a failed and a silent past, and an open alert about one of them."""
 
     webhook_id: UUID
+    event_id: UUID
     waiting_id: UUID
     failed_id: UUID
     alert_id: UUID
@@ -50,6 +53,7 @@ class ServiceWorld(DetectionHarness):
         self.webhooks = WebhookCommands(self.unit_of_work, self.queries, self.clock, Keys(), lambda url: url)
         self.publisher = Publisher(self.unit_of_work, self.clock)
         self.replays = ReplayCommands(self.unit_of_work, self.clock)
+        self.resends = ResendCommands(self.unit_of_work, self.clock)
         self.sender = FakeWebhookSender()
         self.attempts = AttemptRecorder(
             self.unit_of_work, self.queries, self.sender, self.clock, lambda _k, _c: "", LanePolicy()
@@ -57,6 +61,7 @@ class ServiceWorld(DetectionHarness):
         self.webhook_id = await self.add(retry=RetryPolicy((0.0,)))
         cancelled = await samples.add_deliveries(self.unit_of_work, self.clock, self.webhook_id, 2)
         self.waiting_id, self.failed_id = cancelled
+        self.event_id = self.database.tables.deliveries[self.failed_id].event_id
         await self.webhooks.cancel_delivery(self.failed_id, samples.ACTOR)
         self.make_unavailable(self.webhook_id)
         await self.evaluate_all()
@@ -139,6 +144,8 @@ OPERATIONS: dict[str, Callable[[ServiceWorld], Awaitable[Any]]] = {
         SilenceSpec(reason="Deployment.", ends_at=START + HOUR, label="team=blue"), samples.ACTOR, **KEY
     ),
     "end_silence": lambda w: w.commands.end_silence(w.silence_id, samples.ACTOR),
+    "backfill": lambda w: w.replays.start(w.webhook_id, BACKFILL, samples.ACTOR, **KEY),
+    "resend": lambda w: w.resends.resend(w.event_id, ResendSpec(), samples.ACTOR, **KEY),
     "replay": lambda w: w.replays.start(w.webhook_id, RANGE, samples.ACTOR, **KEY),
     "report": lambda w: w.attempts.report(
         w.webhook_id, [ReportedAttempt(delivered_at=START, latency_ms=1.0, status_code=500)], subject="ada", **KEY

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from monitor.domain.delivery.backfill import COMMITTED_S
@@ -22,10 +23,16 @@ from monitor.domain.services import jobs as service
 from monitor.domain.services.fan_outs import FanOutCommands
 from monitor.domain.services.jobs import REPLAY_PER_S, JobCommands
 from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.webhooks import WebhookCommands
+from monitor.domain.views.webhooks import WebhookView
 from monitor.domain.vocab import DeliveryState
+from monitor.domain.webhooks.missed import FAN_OUT_S, since_disabled
+from monitor.domain.webhooks.registration import WebhookChangeSpec
 from tests import samples
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.postgres.database import FakeDatabase
+from tests.fakes.postgres.queries.resources import FakeQueries
+from tests.unit.domain.services.test_webhooks import FakeSigning, any_version, canonical
 
 HOUR = timedelta(hours=1)
 
@@ -238,3 +245,49 @@ async def test_states_go_with_deliveries_alone(replays: ReplayCommands) -> None:
     with pytest.raises(Invalid) as refused:
         await replays.start(UUID(int=7), spec(states=[DeliveryState.FAILED]), samples.ACTOR)
     assert [error.pointer for error in refused.value.errors] == ["/states"]
+
+
+def enabling(patched: object) -> WebhookChangeSpec:
+    return msgspec.convert(patched, WebhookChangeSpec)
+
+
+async def test_enabling_a_webhook_starts_a_backfill_of_what_found_it_disabled(
+    jobs: JobCommands,
+    unit_of_work: UnitOfWorkFactory,
+    queries: FakeQueries,
+    clock: FakeClock,
+    database: FakeDatabase,
+) -> None:
+    registry = WebhookCommands(unit_of_work, queries, clock, FakeSigning(), canonical)
+    webhook = await samples.add_webhook(unit_of_work, clock)
+    clock.advance(HOUR.total_seconds())
+
+    async def change(**changes: object) -> WebhookView:
+        return await registry.patch(webhook.id, changes, samples.ACTOR, require=any_version, read=enabling)
+
+    disabled = await change(enabled=False)
+    assert disabled.disabled_at == clock.now()
+    missed = await publish(unit_of_work, clock, 3)
+    # A change while it is disabled does not hide since when it is.
+    changed = await change(description="Soon back.")
+    assert changed.disabled_at == disabled.disabled_at
+    with pytest.raises(Invalid) as refused:
+        await change(description="Still disabled.", backfill=True)
+    assert [error.pointer for error in refused.value.errors] == ["/backfill"]
+    enabled = await change(enabled=True, backfill=True)
+    assert isinstance(enabled.backfill_job, UUID)
+    assert enabled.disabled_at is None
+    with pytest.raises(Invalid):
+        await change(enabled=True, backfill=True)
+    clock.advance(COMMITTED_S)
+    await run(jobs, clock)
+    assert delivered_to(database, webhook.id) == ids(missed)
+    assert (await jobs.show(enabled.backfill_job)).state is JobState.DONE
+    assert (await change(description="Back.")).backfill_job is msgspec.UNSET
+
+
+def test_a_backfill_begins_at_the_last_known_change_if_the_time_of_disabling_is_not_known(clock: FakeClock) -> None:
+    webhook = samples.webhook(clock, enabled=False)
+    later = msgspec.structs.replace(webhook, updated_at=START + HOUR)
+    assert since_disabled(webhook, START + HOUR).from_at == webhook.created_at
+    assert since_disabled(later, START + HOUR).from_at == START + HOUR - timedelta(seconds=FAN_OUT_S)

@@ -190,6 +190,8 @@ async def test_a_webhook_enabled_again_gets_five_new_days_and_a_closed_circuit(
     await registry.patch(webhook_id, {"enabled": True}, samples.ACTOR, require=any_version, read=as_spec)
     lane = database.tables.lanes[webhook_id]
     assert (lane.failing_since, lane.recent, lane.breaker) == (None, ("503",), Breaker())
+    # What waited meanwhile is released at a bounded rate.
+    assert lane.resumed_at == lane.release_at == START
 
 
 async def test_a_webhook_with_another_url_starts_with_a_closed_breaker_and_no_health(
