@@ -23,11 +23,14 @@ LONGEST_S = 300.0
 """A mutant that hangs the tests is noticed, too."""
 
 
-def mutated(source: str, mutant: Mutant) -> str:
-    """Return *source* with *mutant*. Raises ``ValueError`` unless its line stands there once."""
-    if source.count(mutant.line) != 1:
-        raise ValueError(f"{mutant.module} holds {source.count(mutant.line)} times: {mutant.line}")
-    return source.replace(mutant.line, mutant.replacement)
+def outdated(mutant: Mutant) -> str | None:
+    """Return what no longer holds for a row of the table."""
+    module = ROOT / "src/monitor" / mutant.module
+    count = module.read_text(encoding="utf-8").count(mutant.line) if module.exists() else 0
+    if count != 1:
+        return f"{mutant.module} holds {count} times: {mutant.line!r}"
+    missing = [name for name in mutant.tests.split() if not (ROOT / "tests" / name).exists()]
+    return f"there are no tests {missing}" if missing else None
 
 
 def copy(folder: Path) -> Path:
@@ -43,7 +46,8 @@ def copy(folder: Path) -> Path:
 def is_alive(mutant: Mutant, folder: Path) -> bool:
     """Whether the tests pass on a copy of the source with *mutant*, made in *folder*."""
     module = copy(folder) / mutant.module
-    module.write_text(mutated(module.read_text(encoding="utf-8"), mutant), encoding="utf-8")
+    source = module.read_text(encoding="utf-8")
+    module.write_text(source.replace(mutant.line, mutant.replacement), encoding="utf-8")
     return passes(mutant.tests, folder)
 
 
@@ -71,6 +75,8 @@ def passes(suites: str, folder: Path) -> bool:
 
 def main(words: list[str]) -> int:
     chosen = [one for one in MUTANTS if not words or any(word in one.module or word in one.line for word in words)]
+    if rows := [found for found in map(outdated, chosen) if found is not None]:
+        raise SystemExit("\n".join(rows))
     alive = []
     with tempfile.TemporaryDirectory() as folder, servers.shared():
         copy(Path(folder))

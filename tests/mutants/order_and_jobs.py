@@ -88,7 +88,7 @@ ORDER_AND_JOBS = [
     Mutant(fan_outs, "LIMIT 1 FOR UPDATE SKIP LOCKED", "LIMIT 1", TAKEN),
     # Jobs.
     Mutant(job, "done=job.done + chunk.rows", "done=chunk.rows", f"{DELIVERY}/test_job.py"),
-    Mutant(job, "cursor=chunk.cursor, ", "", WORK),
+    Mutant(job, "cursor=chunk.cursor, ", "", f"{DELIVERY}/test_job.py"),
     Mutant(job, ", stepped_at=now)\n    return more", ")\n    return more", WORK),
     Mutant("domain/services/jobs.py", "if not chunk.more and job.cursor is not None:", "if False:", WORK),
     Mutant("domain/services/jobs.py", "job.done / REPLAY_PER_S", "0", WORK),

@@ -71,6 +71,17 @@ async def test_of_each_key_one_goes_at_a_time_in_order(world: World) -> None:
     assert await take_by_key(world, made.id) == [a[2], b[1]]
 
 
+async def test_of_the_heads_of_keys_the_one_that_was_due_first_goes_first(world: World) -> None:
+    made = await world.add_webhook(ordered="key")
+    [older] = await world.add_deliveries(made.id, key="a")
+    [newer] = await world.add_deliveries(made.id, key="b")
+    async with world.unit_of_work() as uow:
+        await uow.queue.postpone([Postpone(newer, uow.now - HOUR, 503, "status", False)])
+        await uow.commit()
+    assert await take_by_key(world, made.id, 1) == [newer]
+    assert await take_by_key(world, made.id, 1) == [older]
+
+
 async def test_the_steps_of_a_claim_share_its_capacity(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that meets nothing but what waits is followed by another, within the same limits."""
     monkeypatch.setattr(claims, "WALKS", (2, 3, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -55,6 +56,14 @@ def test_in_no_time_more_is_released_than_the_rate_and_one_burst(steps: list[tup
         taken += allowed
         elapsed_s = (now - START).total_seconds()
         assert taken <= RELEASE_BURST + elapsed_s * RELEASE_PER_S + 1e-3
+
+
+@pytest.mark.parametrize(("idle_s", "count"), [(0.0, 1), (0.1, 6), (3_600.0, RELEASE_BURST)])
+def test_what_was_not_released_in_time_is_released_in_one_burst_at_most(idle_s: float, count: int) -> None:
+    lane = resume(Lane(webhook_id=UUID(int=1)), START)
+    now = START + timedelta(seconds=idle_s)
+    assert releasable(lane, now) == count
+    assert releasable(release(lane, count, now), now) == 0
 
 
 def test_a_lane_that_was_not_paused_releases_nothing() -> None:
