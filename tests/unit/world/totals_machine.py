@@ -42,7 +42,7 @@ T = TypeVar("T")
 WEBHOOKS_MAX = 4
 LONGEST_HOLD_S = 4_000.0
 ROUNDS = 60
-DAY = timedelta(days=1)
+DAY, MILLISECOND = timedelta(days=1), timedelta(milliseconds=1)
 KINDS: tuple[dict[str, Any], ...] = ({}, {}, {"ordered": True}, {"ordered": "key"})
 
 Crash = Literal["before", "after"] | None
@@ -273,7 +273,7 @@ class TotalsMachine(RuleBasedStateMachine):
     def replay(self, which: int, delivered: bool, crash: Crash = None) -> None:
         subscriber, now = self.choose(which), self.world.clock.now()
         states = [*UNDELIVERED, DeliveryState.DELIVERED] if delivered else [*UNDELIVERED]
-        spec = ReplaySpec(from_at=now - DAY, to_at=now + DAY, states=states)
+        spec = ReplaySpec(from_at=now - DAY, to_at=now + MILLISECOND, states=states)
         once = self.key()
         self.ask(lambda: self.replays.start(subscriber.id, spec, samples.ACTOR, **once), crash)
         for pair in self.journal.due.keys() | self.journal.missed:
