@@ -21,21 +21,21 @@ CLAIMS = 15
 ROUNDS = 3
 
 # Ids of version 7, spread over the last day, as the product makes them.
-_ID = (
+ID = (
     "(lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint - {i} % 86400000), 12, '0')"
     " || '7' || substr(md5('{salt}' || {i}), 1, 19))::uuid"
 )
 
 _WAITING = f"""
 INSERT INTO deliveries (id, event_id, webhook_id, due_at)
-SELECT {_ID.format(i="i", salt="w")}, {_ID.format(i="i", salt="e")}, ($1::uuid[])[1 + i % array_length($1, 1)],
+SELECT {ID.format(i="i", salt="w")}, {ID.format(i="i", salt="e")}, ($1::uuid[])[1 + i % array_length($1, 1)],
        now() + interval '1 hour' + i * interval '10 ms'
 FROM generate_series(1, $2) AS i
 """
 
 FINISHED = f"""
 INSERT INTO deliveries_finished (id, event_id, webhook_id, state, attempts, fencing_token, finished_at)
-SELECT {_ID.format(i="i", salt="f")}, {_ID.format(i="i", salt="e")}, ($1::uuid[])[1 + i % array_length($1, 1)],
+SELECT {ID.format(i="i", salt="f")}, {ID.format(i="i", salt="e")}, ($1::uuid[])[1 + i % array_length($1, 1)],
        'delivered', 1, 1, now()
 FROM generate_series(1, $2) AS i
 """
@@ -46,7 +46,7 @@ INSERT INTO events (id, type, payload, labels, occurred_at, created_at) VALUES (
 
 _DUE = f"""
 INSERT INTO deliveries (id, event_id, webhook_id, due_at)
-SELECT {_ID.format(i="i", salt="d")}, $2, ($1::uuid[])[1 + i % array_length($1, 1)], now()
+SELECT {ID.format(i="i", salt="d")}, $2, ($1::uuid[])[1 + i % array_length($1, 1)], now()
 FROM generate_series(1, $3) AS i
 """
 

@@ -25,8 +25,8 @@ class Fresh:
         self._keys = keys
         self._next = 0
 
-    async def p99_ms(self, events: int) -> float:
-        """Publish *events*, one for each key in turn; return the P99 from acceptance to arrival."""
+    async def times_ms(self, events: int) -> list[float]:
+        """Publish *events*, one for each key in turn; return the times from acceptance to arrival."""
         await self._targets.forget()
         accepted: dict[str, int] = {}
         started = time.monotonic()
@@ -39,7 +39,7 @@ class Fresh:
             accepted[str(result.events[0].id)] = time.monotonic_ns()
         await self._targets.until(events)
         arrivals = await self._targets.arrivals()
-        return quantile([max(0, arrivals[id_] - at) / 1e6 for id_, at in accepted.items()], 0.99)
+        return [max(0, arrivals[id_] - at) / 1e6 for id_, at in accepted.items()]
 
     async def compare(
         self,
@@ -53,13 +53,15 @@ class Fresh:
         bar: float,
     ) -> None:
         """Alone, beside, alone, beside, …: the machine's noise falls on both alike."""
-        alone_ms, beside_ms = [], []
-        await self.p99_ms(events)
+        alone, beside = [], []
+        await self.times_ms(events)
         for _ in range(rounds):
-            alone_ms.append(await self.p99_ms(events))
+            alone.append(await self.times_ms(events))
             await begin()
-            beside_ms.append(await self.p99_ms(events))
+            beside.append(await self.times_ms(events))
             await end()
-        figures.note(f"alone: acceptance to arrival, P99, before {name}", median(alone_ms), "ms")
-        figures.note(f"beside {name}: acceptance to arrival, P99", median(beside_ms), "ms")
-        figures.at_most(bar, f"beside {name} to alone", median(beside_ms) / median(alone_ms), "×")
+        for q, of in ((0.5, "P50"), (0.99, "P99")):
+            alone_ms, beside_ms = (median([quantile(times, q) for times in sets]) for sets in (alone, beside))
+            figures.note(f"alone: acceptance to arrival, {of}, before {name}", alone_ms, "ms")
+            figures.note(f"beside {name}: acceptance to arrival, {of}", beside_ms, "ms")
+        figures.at_most(bar, f"beside {name} to alone, P99", beside_ms / alone_ms, "×")
