@@ -111,14 +111,16 @@ def looked_at(plan: dict[str, Any]) -> Iterator[int]:
         ("left behind", 2),
         ("count", 1_000),
         ("replay", 500),
+        ("replay all", 500),
         ("aside", 500),
     ],
 )
 async def test_a_statement_looks_at_a_bounded_part(api: Api, parts: Container, name: str, bound: int) -> None:
-    """However long the backlog and the history, and however few rows of them are chosen."""
-    webhook = await api.create(URL)
+    """However long the backlog and the history, however few are chosen of them, and whatever other webhooks have."""
+    other, webhook = [await api.create(URL) for _ in range(2)]
     id_, now = UUID(webhook["id"]), parts.clock.now()
     for statement in (ADD_WAITING, ADD_FINISHED):
+        await add(parts, statement, other["id"], 2_000)
         await add(parts, statement, webhook["id"], 20_000)
     range_ = (id_, FIRST_ID, id_floor(now.replace(year=now.year + 1)))
     statement, args = {
@@ -128,6 +130,7 @@ async def test_a_statement_looks_at_a_bounded_part(api: Api, parts: Container, n
         "aside": (STEP_ASIDE, (id_, FIRST_ID, bound)),
         "left behind": (LEFT_BEHIND, (10,)),
         "count": (COUNT_CHUNK.format(undelivered=""), (*range_, ["failed"], FIRST_ID, bound)),
+        "replay all": (REQUEUE_CHUNK.format(undelivered=""), (*range_, ["delivered"], FIRST_ID, bound, 50.0, 0.0)),
         "replay": (REQUEUE_CHUNK.format(undelivered=""), (*range_, ["failed"], FIRST_ID, bound, 50.0, 0.0)),
     }[name]
     async with sql(parts) as db:
