@@ -111,6 +111,13 @@ def _replay(body: dict[str, Any]) -> None:
     body |= {"from": _text(-3600), "to": _text()}
 
 
+def _bulk(body: dict[str, Any]) -> None:
+    # The state must fit the action, and the times each other.
+    rest = {name: value for name, value in body["filter"].items() if name not in {"state", "from", "to"}}
+    body["filter"] = rest | {"webhook_id": STAGE["ids"]["webhook_id"][0]}
+    body.pop("all", None)
+
+
 def _events(body: dict[str, Any]) -> None:
     for event in body.get("events", [body]):
         if event.get("occurred_at") is not None:
@@ -128,6 +135,7 @@ _BODIES: dict[str, Callable[[dict[str, Any]], None]] = {
     "POST /api/v1/webhooks/{webhook_id}/rotate-secret": _rotation,
     "POST /api/v1/webhooks/{webhook_id}/attempts": _attempts,
     "POST /api/v1/webhooks/{webhook_id}/replay": _replay,
+    "POST /api/v1/deliveries/bulk": _bulk,
     "POST /api/v1/silences": _silence,
     "POST /api/v1/silences/preview": _silence,
     "POST /api/v1/alerts/ack": _acknowledgement,

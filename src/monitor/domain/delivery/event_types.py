@@ -12,6 +12,7 @@ _PATTERN = re.compile(r"\*|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?")
 
 EVENT_TYPE = {"maxLength": 128, "pattern": f"^(?!monitor(\\.|$))({_TYPE.pattern})$"}
 EVENT_PATTERN = {"maxLength": 128, "pattern": f"^({_PATTERN.pattern})$"}
+FILTER_TYPE = {"maxLength": 128, "pattern": f"^({_TYPE.pattern}(\\.\\*)?)$"}
 """JSON Schemas for the documentation only; the functions below decide."""
 
 

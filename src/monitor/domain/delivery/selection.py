@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from monitor.domain.delivery.event_types import is_pattern, patterns_for
+from monitor.domain.delivery.event_types import FILTER_TYPE, is_pattern, patterns_for
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ids import id_floor
 from monitor.domain.vocab import DeliveryState, ErrorKind
@@ -19,6 +19,9 @@ FINISHED = tuple(state for state in DeliveryState if state is not DeliveryState.
 
 STATUS_CODES = (100, 599)
 """The least and the greatest status code of HTTP (RFC 9110 section 15)."""
+
+LAST_ERROR = {"pattern": f"^({'|'.join(ErrorKind)}|[1-5][0-9]{{2}})$"}
+"""JSON Schema of ``error`` for the documentation only; :func:`filter_errors` decides."""
 
 _Time = Annotated[datetime, Meta(tz=True)]
 
@@ -41,7 +44,7 @@ class DeliveryFilter(
     state: Annotated[DeliveryState | None, Meta(description="Only in this state.")] = None
     event_id: Annotated[UUID | None, Meta(description="Only of this event.")] = None
     error: Annotated[
-        Annotated[str, Meta(max_length=32)] | None,
+        Annotated[str, Meta(max_length=32, extra_json_schema=LAST_ERROR)] | None,
         Meta(description="Only whose last attempt failed so: an error kind or a status code."),
     ] = None
     from_at: Annotated[_Time | None, Meta(description="Accepted at or after this time.")] = None
@@ -52,7 +55,7 @@ class DeliveryFilter(
         Meta(description="Only whose last attempt was answered so."),
     ] = None
     event_type: Annotated[
-        Annotated[str, Meta(max_length=128)] | None,
+        Annotated[str, Meta(max_length=128, extra_json_schema=FILTER_TYPE)] | None,
         Meta(description="Only of events of this type, or of types with this prefix: `order.*`."),
     ] = None
     label: Annotated[

@@ -11,7 +11,8 @@ import msgspec
 from litestar import Request
 from litestar.params import QueryParameter
 
-from monitor.domain.delivery.selection import STATUS_CODES, filter_errors
+from monitor.domain.delivery.event_types import FILTER_TYPE
+from monitor.domain.delivery.selection import LAST_ERROR, STATUS_CODES, filter_errors
 from monitor.domain.errors import FieldError, Invalid, Malformed
 from monitor.domain.paging import MAX_LIMIT
 from monitor.domain.services.publish import EARLIEST, LATEST
@@ -41,7 +42,8 @@ To = Annotated[
 LastError = Annotated[
     str | None,
     QueryParameter(
-        pattern="^([a-z]{1,32}|[1-9][0-9]{2})$",
+        max_length=32,
+        schema_extra=LAST_ERROR,
         description="Only whose last attempt failed so: an error kind (`timeout`) or a status code (`503`).",
     ),
 ]
@@ -54,7 +56,7 @@ EventType = Annotated[
     QueryParameter(
         min_length=1,
         max_length=128,
-        pattern=NO_NUL,
+        schema_extra=FILTER_TYPE,
         description="Only of this type, or of types with this prefix: `order.*`.",
     ),
 ]

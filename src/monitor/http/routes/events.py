@@ -11,6 +11,7 @@ from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import UNSET, UnsetType
 
+from monitor.domain.delivery.event_types import FILTER_TYPE
 from monitor.domain.delivery.order import OrderKey
 from monitor.domain.delivery.selection import STATUS_CODES
 from monitor.domain.errors import FieldError, Invalid
@@ -110,7 +111,7 @@ class EventController(Controller):
             QueryParameter(
                 name="type",
                 max_length=128,
-                pattern=NO_NUL,
+                schema_extra=FILTER_TYPE,
                 description="Only of this type, or of types with this prefix: `order.*`.",
             ),
         ] = None,
