@@ -54,7 +54,7 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def spec(**changes: Any) -> ReplaySpec:
-    members = {"from_at": START - HOUR, "to_at": START + HOUR, "source": ReplaySource.EVENTS}
+    members: dict[str, Any] = {"from_at": START - HOUR, "to_at": START + HOUR, "source": ReplaySource.EVENTS}
     return ReplaySpec(**members | changes)
 
 

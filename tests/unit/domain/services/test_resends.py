@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.job import JobState
 from monitor.domain.errors import Conflict, Invalid, NotFound
 from monitor.domain.ports.queue import Finish
@@ -45,9 +46,7 @@ class Resends:
         ]
         self.other = await samples.add_webhook(self.unit_of_work, self.clock, event_types=("stock.low",))
         event = samples.event(self.clock, order_key="7")
-        made = [
-            samples.NewDelivery(self.clock.new_id(), event.id, one.id, "7") for one in (self.finished, self.waiting)
-        ]
+        made = [NewDelivery(self.clock.new_id(), event.id, one.id, "7") for one in (self.finished, self.waiting)]
         async with self.unit_of_work() as uow:
             await uow.events.add([event], made)
             await uow.queue.finish([Finish(made[0].id, DeliveryState.DELIVERED, 200, None, 1)])
