@@ -93,6 +93,7 @@ export const api = {
   pauseWebhook: (id) => post(`webhooks/${enc(id)}/pause`),
   resumeWebhook: (id) => post(`webhooks/${enc(id)}/resume`),
   replay: (id, spec) => post(`webhooks/${enc(id)}/replay`, spec),
+  resendEvent: (id) => post(`events/${enc(id)}/resend`, {}),
   replayJob: (id, signal) => get(`replays/${enc(id)}`, null, signal),
   metrics: (id, query, signal) => get(`webhooks/${enc(id)}/metrics`, query, signal),
   attempts: (id, query, signal) => get(`webhooks/${enc(id)}/attempts`, query, signal),

@@ -25,9 +25,21 @@ export function Event({ id }) {
       <p class="muted small">Occurred ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} · <code>${event.id}</code>${event.order_key && html` · order key <code>${event.order_key}</code>`}</p>
       <p>${Object.entries(event.labels).map(([name, value]) => html`<span class="tag mono">${name}=${value}</span> `)}
         ${Object.entries(event.deliveries ?? {}).filter(([, n]) => n).map(([state, n]) => html`<span class="tag">${count(n)} ${state}</span> `)}</p>
-      <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2></header><${Deliveries} eventId=${id} /></section>
+      <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2>${may("operator") && html`<${Resend} id=${id} />`}</header><${Deliveries} eventId=${id} /></section>
       <section class="panel" aria-labelledby="payload"><header class="panel-head"><h2 id="payload">Payload</h2></header>
         <pre class="body" tabindex="0">${JSON.stringify(event.payload, null, 2)}</pre></section>`}<//>`;
+}
+
+function Resend({ id }) {
+  const resend = useAction(async () => {
+    const sent = await api.resendEvent(id);
+    toast(sent.job ? "Workers are sending it again." : `${plural(sent.requeued, "delivery", "deliveries")} sent again, ${count(sent.created)} new, ${count(sent.pending)} pending already.`);
+    return true;
+  });
+  useEffect(() => {
+    if (resend.problem) toast(resend.problem.message, { tone: "bad" });
+  }, [resend.problem]);
+  return html`<button type="button" class="small" disabled=${resend.isBusy} onClick=${resend.run}>Send again</button>`;
 }
 
 /** Follows closely while something may still happen soon. */

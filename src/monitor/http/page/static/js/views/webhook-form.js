@@ -8,6 +8,7 @@ import { toast } from "../components/toast.js";
 import { useAction, useLoad } from "../hooks.js";
 import { html, useState } from "../html.js";
 import { go } from "../router.js";
+import { askForBackfill } from "./backfill.js";
 import { openSecret } from "./webhook-actions.js";
 import { BLANK, fromWebhook, toSpec } from "./webhook-spec.js";
 
@@ -27,8 +28,12 @@ export function NewWebhook() {
 export function EditWebhook({ id }) {
   const load = useLoad((signal) => api.webhook(id, signal), [id]);
   const save = async (form) => {
-    const changed = await api.changeWebhook(id, toSpec(form, load.data.data), load.data.etag);
-    toast("Webhook saved.");
+    const before = load.data.data;
+    const backfill = !before.enabled && form.enabled && (await askForBackfill(before));
+    if (backfill === null) return undefined;
+    const spec = toSpec(form, before);
+    const changed = await api.changeWebhook(id, backfill ? { ...spec, backfill } : spec, load.data.etag);
+    toast(backfill ? "Webhook saved. What it missed is being delivered." : "Webhook saved.");
     go(`/webhooks/${id}`);
     return changed;
   };

@@ -60,7 +60,7 @@ function Head({ webhook, onChange }) {
 function disabling({ disabled }, now) {
   if (!disabled) return "Disabled by configuration.";
   const { reason, events_kept_until: until, next_probe_at: probe } = disabled;
-  const kept = until ? ` Its events are kept until ${at(until)}; enable it and ask for a backfill before.` : "";
+  const kept = until ? ` Its events are kept until ${at(until)}; enable it before, and they can be delivered.` : "";
   return `${reason}${kept}${probe ? ` Next probe ${ago(probe, now)}.` : ""}`;
 }
 
