@@ -220,3 +220,9 @@ def test_a_token_may_be_as_long_as_the_limit(ring: KeyRing, token: Callable[...,
     assert exact.verify(sent, NOW).subject == "user-1"
     with pytest.raises(Unauthenticated):
         short.verify(sent, NOW)
+
+
+@pytest.mark.parametrize("odd", ["\u00e9", "\ud800"])
+def test_a_token_that_is_not_ascii_is_refused(ring: KeyRing, token: Callable[..., str], odd: str) -> None:
+    with pytest.raises(Unauthenticated, match="not ASCII"):
+        TokenVerifier(ring, POLICY, is_revoked=lambda _: False).verify(token() + odd, NOW)
