@@ -16,7 +16,8 @@ from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from monitor.adapters.postgres.wakeups import PostgresWakeups
 from monitor.adapters.secret_box import SecretBox
-from monitor.domain.services import fan_outs, jobs, webhooks
+from monitor.domain.delivery import backfill
+from monitor.domain.services import fan_outs, jobs, resends, webhooks
 from tests.integration.contract.conftest import age
 from tests.integration.contract.world import World
 from tests.servers import Postgres
@@ -47,8 +48,12 @@ def test_nothing_accepted_is_out_of_reach(
             await self.stack.aclose()
             await postgres.wipe(database_url)
 
-    for module, name in ((fan_outs, "REQUEST_MAX"), (fan_outs, "CHUNK"), (jobs, "CHUNK"), (webhooks, "CHUNK")):
-        monkeypatch.setattr(module, name, 2)
+    for module in (fan_outs, resends):
+        monkeypatch.setattr(module, "REQUEST_MAX", 2)
+    for module in (fan_outs, jobs, webhooks):
+        monkeypatch.setattr(module, "CHUNK", 2)
+    # Requests and jobs take turns here, so no event is committed late.
+    monkeypatch.setattr(backfill, "COMMITTED_S", 0.0)
     few = settings(
         max_examples=EXAMPLES,
         stateful_step_count=30,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from monitor.domain.services import fan_outs, jobs, webhooks
+from monitor.domain.delivery import backfill
+from monitor.domain.services import fan_outs, jobs, resends, webhooks
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queries.alerts import FakeAlertQueries
@@ -35,6 +36,10 @@ class FakeTotalsMachine(TotalsMachine):
 
 
 def test_nothing_accepted_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((fan_outs, "REQUEST_MAX"), (fan_outs, "CHUNK"), (jobs, "CHUNK"), (webhooks, "CHUNK")):
-        monkeypatch.setattr(module, name, 2)
+    for module in (fan_outs, resends):
+        monkeypatch.setattr(module, "REQUEST_MAX", 2)
+    for module in (fan_outs, jobs, webhooks):
+        monkeypatch.setattr(module, "CHUNK", 2)
+    # Requests and jobs take turns here, so no event is committed late.
+    monkeypatch.setattr(backfill, "COMMITTED_S", 0.0)
     run_state_machine_as_test(FakeTotalsMachine, settings=settings(stateful_step_count=30))

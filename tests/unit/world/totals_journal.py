@@ -34,7 +34,10 @@ class Journal:
     Attributes:
         due: how many deliveries of a pair must exist: one for an event that matched while the webhook was enabled, and
             one more for each time that a user asked for another one.
-        missed: pairs that matched while the webhook was disabled. A fan-out that comes later may make them or not.
+        missed: pairs that matched while the webhook was disabled, or before it existed and it asked for them. What
+            comes later may make their deliveries or not.
+        resent: events that were asked for again, for all webhooks that match by then.
+        events: what was accepted, by type.
         fanning_out: events of each fan-out that is not known to be finished, by its first event.
         answered: successes that the receiver gave.
         excused: successes beyond the first one for which there is a reason.
@@ -45,6 +48,8 @@ class Journal:
         self.subscribers: list[Subscriber] = []
         self.due: Counter[Pair] = Counter()
         self.missed: set[Pair] = set()
+        self.resent: set[UUID] = set()
+        self.events: dict[str, list[UUID]] = {}
         self.fanning_out: dict[UUID, list[UUID]] = {}
         self.answered: Counter[Pair] = Counter()
         self.excused: Counter[Pair] = Counter()
@@ -60,8 +65,14 @@ class Journal:
                 self.due.update(pairs)
             else:
                 self.missed.update(pairs)
+        self.events.setdefault(event_type, []).extend(event_ids)
         if fanning_out:
             self.fanning_out[event_ids[0]] = event_ids
+
+    def matched(self, subscriber: Subscriber) -> list[Pair]:
+        """Return all events that match *subscriber*, whatever it was when they were accepted."""
+        event_ids = [*self.events.get("all.sent", []), *self.events.get(subscriber.event_type, [])]
+        return [Pair(subscriber.id, event_id) for event_id in event_ids]
 
     @property
     def alive(self) -> list[Subscriber]:
@@ -74,7 +85,7 @@ class Journal:
         wanted = Counter({pair: n for pair, n in self.due.items() if pair.webhook_id == subscriber.id})
         for pair in wanted | counts:
             fewest = 0 if pair.event_id in unmade or subscriber.deleted else wanted[pair]
-            most = max(wanted[pair], int(pair in self.missed))
+            most = max(wanted[pair], int(pair in self.missed or pair.event_id in self.resent))
             assert fewest <= counts[pair] <= most, f"{counts[pair]} deliveries of {pair}, not {fewest} to {most}"
         for pair, state in found:
             if state is DeliveryState.DELIVERED:

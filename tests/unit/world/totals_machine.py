@@ -8,6 +8,7 @@ was not answered is asked for again, as a client does.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from monitor.domain.delivery.outcome import Outcome
-from monitor.domain.delivery.replay import UNDELIVERED, ReplaySpec
+from monitor.domain.delivery.replay import UNDELIVERED, ReplaySource, ReplaySpec
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Conflict, NotFound
 from monitor.domain.ports.queries.resources import DeliveryFilter
@@ -27,6 +28,7 @@ from monitor.domain.services.fan_outs import FanOutCommands
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import EventIn, Publisher
 from monitor.domain.services.replays import ReplayCommands
+from monitor.domain.services.resends import ResendCommands, ResendSpec
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.vocab import DeliveryState, ErrorKind
@@ -56,7 +58,8 @@ class Crashed(Exception):
 
 class TotalsMachine(RuleBasedStateMachine):
     """Laws: see :class:`Journal`; at rest, all that was accepted has ended, and what failed or was cancelled is
-    delivered by a replay."""
+    delivered by a replay,
+    and what came while a webhook was disabled or did not exist by a backfill."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,6 +85,7 @@ class TotalsMachine(RuleBasedStateMachine):
         self.fan_outs = FanOutCommands(self.unit_of_work)
         self.jobs = JobCommands(self.unit_of_work)
         self.replays = ReplayCommands(self.unit_of_work, self.world.clock)
+        self.resends = ResendCommands(self.unit_of_work, self.world.clock)
         self.commands = WebhookCommands(
             self.unit_of_work, self.world.queries, self.world.clock, Keys(), lambda url: url
         )
@@ -280,6 +284,28 @@ class TotalsMachine(RuleBasedStateMachine):
             if pair.webhook_id == subscriber.id:
                 self.journal.excused[pair] += 1
 
+    @precondition(lambda self: self.journal.alive)
+    @rule(which=WHICH, crash=CRASHES)
+    def backfill(self, which: int, crash: Crash) -> None:
+        subscriber, now = self.choose(which), self.world.clock.now()
+        spec = ReplaySpec(from_at=now - DAY, to_at=now + DAY, source=ReplaySource.EVENTS)
+        once = self.key()
+        self.ask(lambda: self.replays.start(subscriber.id, spec, samples.ACTOR, **once), crash)
+        self.journal.missed.update(self.journal.matched(subscriber))
+
+    @precondition(lambda self: self.journal.events.get("all.sent"))
+    @rule(choice=st.integers(0, 100), crash=CRASHES)
+    def resend(self, choice: int, crash: Crash) -> None:
+        event_ids = self.journal.events["all.sent"]
+        event_id, once = event_ids[choice % len(event_ids)], self.key()
+        try:
+            self.ask(lambda: self.resends.resend(event_id, ResendSpec(), samples.ACTOR, **once), crash)
+        except Conflict:
+            assert any(event_id in ids for ids in self.journal.fanning_out.values())
+            return
+        self.journal.resent.add(event_id)
+        self.journal.excused.update(Pair(subscriber.id, event_id) for subscriber in self.journal.alive)
+
     # --------------------------------------------------------------------------------------------------- what it does
 
     def answer(self, pair: Pair) -> Outcome:
@@ -353,8 +379,11 @@ class TotalsMachine(RuleBasedStateMachine):
             self.pause(which, True, None)
         self.come_to_rest()
         self.totals_hold()
-        for which in range(len(self.journal.alive)):
+        for which, subscriber in enumerate(self.journal.alive):
             self.replay(which, False)
+            self.backfill(which, None)
+            # From here on, whatever it was when they were accepted.
+            self.journal.due |= Counter(self.journal.matched(subscriber))
         self.come_to_rest()
         self.totals_hold()
         for subscriber in self.journal.alive:
