@@ -49,7 +49,7 @@ PACED = """
 SELECT webhook_id FROM webhook_lanes WHERE webhook_id = ANY($1) AND coalesce(paced_until <= now(), true)
 """
 
-# What is due already takes no place in the sequence.
+# In sequence behind what was spread before.
 _SPREAD = """
 SELECT r.id, greatest(l.paced_until, now()) + make_interval(secs => (r.place - 1) / {per_s}::float8) AS due_at
 FROM (SELECT id, webhook_id, row_number() OVER (PARTITION BY webhook_id ORDER BY id) AS place FROM {rows}) AS r
@@ -62,6 +62,7 @@ SET paced_until = greatest(l.paced_until, now()) + make_interval(secs => n.rows 
 FROM (SELECT webhook_id, count(*) AS rows FROM {rows} GROUP BY webhook_id) AS n WHERE l.webhook_id = n.webhook_id
 """
 
+# What is due already takes no place in the sequence.
 HURRY = f"""
 WITH later AS MATERIALIZED (
     SELECT id, webhook_id FROM deliveries WHERE id = ANY($1) AND due_at > now()
