@@ -18,6 +18,7 @@ from monitor.domain.alerts.notification import (
     AlertNotification,
     alert_payload,
     event_types,
+    except_webhook_of,
     notification_of,
 )
 from monitor.domain.delivery.event_types import is_event_type, is_reserved
@@ -105,6 +106,14 @@ def test_an_alert_about_all_webhooks_names_none() -> None:
     assert payload["data"]["webhook"] is None
     assert payload["data"]["alert"]["webhook_id"] is None
     assert made.except_webhook == SYSTEM_ID
+    assert except_webhook_of(made.payload) is None
+
+
+def test_the_stored_event_says_which_webhook_gets_no_delivery_of_it() -> None:
+    story = Story()
+    story.update(DOWN)
+    made = notification_of(RAISED, story.alert, "Orders", {})
+    assert except_webhook_of(made.payload) == made.except_webhook == story.alert.webhook_id
 
 
 @pytest.mark.parametrize("count", [0, 30, 31, 32])

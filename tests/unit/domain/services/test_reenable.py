@@ -73,6 +73,8 @@ async def test_a_good_probe_enables_the_webhook_for_the_system(
     assert len(sender.requests) == 1
     webhook = database.tables.webhooks[made.id].webhook
     assert (webhook.enabled, webhook.disabled_reason, webhook.disabled_at) == (True, None, None)
+    # What waited meanwhile is released at a bounded rate.
+    assert database.tables.lanes[made.id].resumed_at == database.tables.lanes[made.id].release_at == clock.now()
     assert webhook.probe_at is None
     lane = database.tables.lanes[made.id]
     assert (lane.breaker, lane.failing_since, lane.evaluate_at) == (Breaker(), None, clock.now())
