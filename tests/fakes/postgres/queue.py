@@ -148,6 +148,7 @@ class FakeDeliveryQueue:
                     last_status_code=p.status_code,
                     last_error=p.error,
                     aside=delivery.aside or p.aside,
+                    behind=delivery.behind and not p.aside,
                 )
             )
             self._advance(delivery)

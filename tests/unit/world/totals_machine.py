@@ -18,12 +18,14 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from monitor.domain.delivery.bulk import BulkAction, BulkSpec
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.replay import UNDELIVERED, ReplaySource, ReplaySpec
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import Conflict, NotFound
 from monitor.domain.ports.unit_of_work import UnitOfWork
+from monitor.domain.services.bulk import BulkCommands
 from monitor.domain.services.fan_outs import FanOutCommands
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import EventIn, Publisher
@@ -32,12 +34,11 @@ from monitor.domain.services.resends import ResendCommands, ResendSpec
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.vocab import DeliveryState, ErrorKind
-from monitor.domain.webhooks.registration import WebhookSpec
 from tests import samples
 from tests.integration.contract.world import World
 from tests.unit.world.site import Keys
 from tests.unit.world.totals_journal import Journal, Pair, Subscriber
-from tests.unit.world.totals_worker import LEASE_S, Worker
+from tests.unit.world.totals_worker import LEASE_S, Worker, patch
 
 T = TypeVar("T")
 
@@ -57,9 +58,8 @@ class Crashed(Exception):
 
 
 class TotalsMachine(RuleBasedStateMachine):
-    """Laws: see :class:`Journal`; at rest, all that was accepted has ended, and what failed or was cancelled is
-    delivered by a replay,
-    and what came while a webhook was disabled or did not exist by a backfill."""
+    """Laws: see :class:`Journal`; at rest, all that was accepted has ended, what failed or was cancelled is delivered by
+    a replay, and what came while a webhook was disabled or did not exist by a backfill."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,6 +86,7 @@ class TotalsMachine(RuleBasedStateMachine):
         self.jobs = JobCommands(self.unit_of_work)
         self.replays = ReplayCommands(self.unit_of_work, self.world.clock)
         self.resends = ResendCommands(self.unit_of_work, self.world.clock)
+        self.bulk = BulkCommands(self.unit_of_work, self.world.clock)
         self.commands = WebhookCommands(
             self.unit_of_work, self.world.queries, self.world.clock, Keys(), lambda url: url
         )
@@ -228,7 +229,7 @@ class TotalsMachine(RuleBasedStateMachine):
     @rule(which=WHICH, enabled=st.booleans(), crash=CRASHES)
     def enable(self, which: int, enabled: bool, crash: Crash) -> None:
         subscriber = self.choose(which)
-        self.ask(lambda: self.patch(subscriber, {"enabled": enabled}), crash)
+        self.ask(lambda: patch(self.commands, subscriber.id, {"enabled": enabled}), crash)
         subscriber.enabled = enabled
 
     @precondition(lambda self: self.journal.alive)
@@ -306,6 +307,18 @@ class TotalsMachine(RuleBasedStateMachine):
         self.journal.resent.add(event_id)
         self.journal.excused.update(Pair(subscriber.id, event_id) for subscriber in self.journal.alive)
 
+    @precondition(lambda self: self.journal.alive)
+    @rule(which=WHICH, action=st.sampled_from(BulkAction), crash=CRASHES)
+    def change_many(self, which: int, action: BulkAction, crash: Crash) -> None:
+        webhook_id, once = self.choose(which).id, self.key()
+        spec = BulkSpec(action=action, filter=DeliveryFilter(webhook_id=webhook_id))
+        self.ask(lambda: self.bulk.start(spec, samples.ACTOR, **once), crash)
+        pairs = {pair for pair in self.journal.due.keys() | self.journal.missed if pair.webhook_id == webhook_id}
+        if action is BulkAction.CANCEL:
+            self.journal.cancelled.update(pairs)
+        else:
+            self.journal.excused.update(pairs)
+
     # --------------------------------------------------------------------------------------------------- what it does
 
     def answer(self, pair: Pair) -> Outcome:
@@ -322,15 +335,6 @@ class TotalsMachine(RuleBasedStateMachine):
 
     def subscriber_of(self, delivery: DeliveryView) -> Subscriber:
         return next(one for one in self.journal.subscribers if one.id == delivery.webhook_id)
-
-    async def patch(self, subscriber: Subscriber, changes: dict[str, Any]) -> None:
-        await self.commands.patch(
-            subscriber.id,
-            changes,
-            samples.ACTOR,
-            require=lambda _version: None,
-            read=lambda patched: msgspec.convert(patched, WebhookSpec),
-        )
 
     # ----------------------------------------------------------------------------------------------------------- laws
 
@@ -358,7 +362,7 @@ class TotalsMachine(RuleBasedStateMachine):
                 while self.run(worker.work(100)):
                     self.run(worker.settle())
                 self.run(worker.settle())
-            if not self.run(self.world.queries.deliveries(DeliveryFilter(state=PENDING), after=None, limit=1)):
+            if not self.run(self.world.queries.deliveries(DeliveryFilter(state=PENDING), after=None, limit=1)).rows:
                 return
             self.pass_time(LONGEST_HOLD_S)
         raise AssertionError("deliveries wait for ever")

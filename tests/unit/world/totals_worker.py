@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import msgspec
 
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
@@ -10,6 +14,9 @@ from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.settle import SentDelivery
+from monitor.domain.services.webhooks import WebhookCommands
+from monitor.domain.webhooks.registration import WebhookSpec
+from tests import samples
 from tests.integration.contract.world import World
 from tests.unit.world.totals_journal import Pair
 
@@ -54,3 +61,13 @@ class Worker:
     async def settle(self) -> None:
         await self.deliverer.settle(self.results)
         self.results.clear()
+
+
+async def patch(commands: WebhookCommands, webhook_id: UUID, changes: dict[str, Any]) -> None:
+    await commands.patch(
+        webhook_id,
+        changes,
+        samples.ACTOR,
+        require=lambda _version: None,
+        read=lambda patched: msgspec.convert(patched, WebhookSpec),
+    )

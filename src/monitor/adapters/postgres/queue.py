@@ -132,7 +132,8 @@ FIRST_ID = UUID(int=0)
 POSTPONE = """
 UPDATE deliveries d
 SET due_at = p.due_at, leased_by = NULL, attempts = d.attempts + 1, crashes = 0,
-    last_status_code = p.status_code, last_error = p.error, aside = d.aside OR p.aside
+    last_status_code = p.status_code, last_error = p.error,
+    aside = d.aside OR p.aside, behind = d.behind AND NOT p.aside
 FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[], $5::bool[])
     AS p (id, due_at, status_code, error, aside)
 WHERE d.id = p.id
