@@ -34,6 +34,7 @@ from monitor.domain.services.resends import ResendCommands, ResendSpec
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.vocab import DeliveryState, ErrorKind
+from monitor.domain.webhooks.registration import WebhookSpec
 from tests import samples
 from tests.integration.contract.world import World
 from tests.unit.world.site import Keys
@@ -58,8 +59,8 @@ class Crashed(Exception):
 
 
 class TotalsMachine(RuleBasedStateMachine):
-    """Laws: see :class:`Journal`; at rest, all that was accepted has ended, what failed or was cancelled is delivered by
-    a replay, and what came while a webhook was disabled or did not exist by a backfill."""
+    """Laws: see :class:`Journal`; at rest, all that was accepted has ended, what failed or was cancelled is delivered
+    by a replay, and what came while a webhook was disabled or did not exist by a backfill."""
 
     def __init__(self) -> None:
         super().__init__()
