@@ -48,7 +48,11 @@ QUEUES = {
         " WHERE application_name = 'monitor' AND xact_start < clock_timestamp() - interval '12 s'"
     ),
 }
-EXPLAINED = {"row_unreadable": ("poison",), "lease_renewal_stopped": ("swallow_transaction", "stop_worker")}
+EXPLAINED = {
+    "row_unreadable": ("poison",),
+    "lease_renewal_stopped": ("swallow_transaction", "stop_worker"),
+    "attempts_not_made": ("stop_worker",),
+}
 """Errors in the log that a fault explains, by the begin of the fault's name. The leases here are shorter than the time
 for which a process that sleeps or vanished inside a transaction keeps the lanes that it has locked."""
 

@@ -7,8 +7,12 @@ from collections.abc import Callable
 
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
+from monitor.domain.ports.sender import always
+from monitor.domain.vocab import ErrorKind
 
 Receiver = Callable[[OutboundRequest], Outcome]
+
+UNWRITTEN = Outcome(1.0, error=ErrorKind.OTHER, local=True)
 
 
 class FakePendingSend:
@@ -36,9 +40,17 @@ class FakeWebhookSender:
         self.open = asyncio.Event()
         self.open.set()
 
-    def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> FakePendingSend:
+    def start(
+        self,
+        request: OutboundRequest,
+        on_outcome: Callable[[Outcome], object],
+        *,
+        may_write: Callable[[], bool] = always,
+    ) -> FakePendingSend:
+        self.may_write = may_write
+
         async def call_back() -> None:
-            on_outcome(await self.send(request))
+            on_outcome(await self.send(request) if may_write() else UNWRITTEN)
 
         return FakePendingSend(asyncio.create_task(call_back()))
 

@@ -34,6 +34,16 @@ async def test_start_calls_back_once_and_not_before_it_has_returned(either: Webh
     assert [outcome.status_code for outcome in outcomes] == [200] * 3
 
 
+async def test_what_may_no_longer_be_written_is_not_and_says_nothing_about_the_receiver(either: WebhookSender) -> None:
+    outcomes: list[Outcome] = []
+    async with receiver(answering(OK)) as there:
+        either.start(request(there.url()), outcomes.append, may_write=lambda: False)
+        await eventually(lambda: len(outcomes) == 1)
+        await eventually(lambda: not open_connections_to(there.port))
+        assert there.requests == []
+    assert [(one.local, one.exchange) for one in outcomes] == [(True, None)]
+
+
 @pytest.mark.parametrize("url", ["not a url", "http://10.0.0.1/", "https://nothing.invalid/"])
 async def test_a_refusal_is_called_back_too_and_later(sender: HttpSender, url: str) -> None:
     outcomes: list[Outcome] = []

@@ -76,7 +76,7 @@ class Worker:
             DeliverConfig(name, undecided_s=1.0),
         )
 
-    def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> Request:
+    def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object], **_options: object) -> Request:
         made = Request(request, self.world.version, self.world.clock.now(), on_outcome)
         self.world.requests.append(made)
         self.under_way.append(made)

@@ -112,7 +112,7 @@ class Sender:
         self._receiver = receiver
         self._worker = worker
 
-    def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> Request:
+    def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object], **_options: object) -> Request:
         return self._receiver.take(request, self._worker, on_outcome)
 
     async def send(self, request: OutboundRequest) -> Outcome:

@@ -40,7 +40,12 @@ class Worker:
             DeliverConfig(name, lease_s=LEASE_S),
         )
 
-    def start(self, _request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> Worker:
+    def start(
+        self,
+        request: OutboundRequest,  # noqa: ARG002 - the machine chooses outcomes by the delivery
+        on_outcome: Callable[[Outcome], object],
+        **_options: object,
+    ) -> Worker:
         self._on_outcome = on_outcome
         return self
 

@@ -53,12 +53,19 @@ class PendingExchange:
 
     __slots__ = (
         "connection", "deadline", "destination", "dial_at", "dialling", "dns_from", "dns_to", "done", "first_byte_at",
-        "head", "on_outcome", "opened_at", "request", "started", "tls_at", "written_at",
+        "head", "may_write", "on_outcome", "opened_at", "request", "started", "tls_at", "written_at",
     )  # fmt: skip
 
-    def __init__(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object], started: float) -> None:
+    def __init__(
+        self,
+        request: OutboundRequest,
+        on_outcome: Callable[[Outcome], object],
+        started: float,
+        may_write: Callable[[], bool],
+    ) -> None:
         self.request = request
         self.on_outcome = on_outcome
+        self.may_write = may_write
         self.started = started
         self.deadline = started + request.timeout_s
         self.head = b""

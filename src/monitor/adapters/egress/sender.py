@@ -23,6 +23,7 @@ from monitor.adapters.egress.tls import tls_context
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.errors import UrlRefused
+from monitor.domain.ports.sender import always
 from monitor.domain.vocab import ErrorKind
 
 IDLE_S = 15.0
@@ -113,10 +114,16 @@ class HttpSender:
         finally:
             exchange.abandon()
 
-    def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> PendingExchange:
-        """POST *request* and call *on_outcome* once, never before this returns."""
+    def start(
+        self,
+        request: OutboundRequest,
+        on_outcome: Callable[[Outcome], object],
+        *,
+        may_write: Callable[[], bool] = always,
+    ) -> PendingExchange:
+        """POST *request* and call *on_outcome* once, never before this returns. See the port for *may_write*."""
         now = self._clock()
-        exchange = PendingExchange(request, on_outcome, now)
+        exchange = PendingExchange(request, on_outcome, now, may_write)
         self._pending.add(exchange)
         if self._tick_handle is None:
             self._tick_handle = self._loop.call_later(TICK_S, self._tick)
@@ -145,8 +152,12 @@ class HttpSender:
             raise
         else:
             exchange.dialling = None
-            exchange.connection = connection
-            connection.begin(exchange)
+            if exchange.may_write():
+                exchange.connection = connection
+                connection.begin(exchange)
+            else:
+                connection.drop()
+                self._fail(exchange, Failure(ErrorKind.OTHER, "its time to be written is over", local=True))
 
     async def _connected(self, exchange: PendingExchange, destination: Destination) -> Connection:
         loop, target, clock = asyncio.get_running_loop(), destination.target, self._clock

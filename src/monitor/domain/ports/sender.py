@@ -9,6 +9,10 @@ from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
 
 
+def always() -> bool:
+    return True
+
+
 class PendingSend(Protocol):
     """A request under way."""
 
@@ -25,8 +29,20 @@ class WebhookSender(Protocol):
     reach the receiver.
     """
 
-    def start(self, request: OutboundRequest, on_outcome: Callable[[Outcome], object]) -> PendingSend:
-        """Send *request* once and call *on_outcome* exactly once, after this has returned."""
+    def start(
+        self,
+        request: OutboundRequest,
+        on_outcome: Callable[[Outcome], object],
+        *,
+        may_write: Callable[[], bool] = always,
+    ) -> PendingSend:
+        """
+        Send *request* once and call *on_outcome* exactly once, after this has returned.
+
+        Args:
+            may_write: asked when a connection has been opened for the request, which may take a while; if not, nothing
+                is written, and the outcome is a lack of this process.
+        """
         ...
 
     async def send(self, request: OutboundRequest) -> Outcome:

@@ -42,7 +42,7 @@ class Deliverer(DeliveryLeases):
         if cached is None:
             return None
         destination, secrets, version = cached.destination, cached.secrets, cached.version
-        at = self._clock.now()
+        at, since = self._clock.now(), self._clock.monotonic()
         request = signed_request(
             destination,
             message_id=str(delivery.event_id),
@@ -53,7 +53,9 @@ class Deliverer(DeliveryLeases):
         )
         attempt_id = self._clock.new_id(at)
         return self._sender.start(
-            request, lambda outcome: on_sent(SentDelivery(delivery, attempt_id, at, outcome, secrets, version))
+            request,
+            lambda outcome: on_sent(SentDelivery(delivery, attempt_id, at, outcome, secrets, version)),
+            may_write=lambda: self._is_leased(delivery, since),
         )
 
     async def settle(self, batch: Sequence[SentDelivery]) -> Settlement:

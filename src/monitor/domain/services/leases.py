@@ -35,6 +35,9 @@ from monitor.domain.webhooks.secret_mask import SecretMask
 DESTINATION_FRESH_S = 30.0
 """A rotated key stops signing at most this long after its overlap ended."""
 
+MARGIN = 0.7
+"""Share of a lease after which an attempt that is not written yet is given up, since the lease may have run out."""
+
 SPARE_LANES = 10
 """How many more lanes than deliveries a claim locks: a ready lane may bring none, since its rows are locked or held.
 Locking all that are ready, for one free slot, costs more than the rest of a claim."""
@@ -96,6 +99,9 @@ class DeliveryLeases:
         self._destinations: dict[UUID, CachedDestination] = {}
         self._unreadable: dict[UUID, float] = {}
         """Webhooks whose secrets or headers do not open here, with the monotonic time when they were read."""
+        self._renewed_at = clock.monotonic()
+        self._lost: set[tuple[UUID, int]] = set()
+        """Leases that the latest renewal found lost."""
 
     async def claim(self, hints: Collection[UUID] | None, limit: int, held: Collection[UUID] = ()) -> ClaimResult:
         """
@@ -234,10 +240,19 @@ class DeliveryLeases:
 
     async def renew(self, deliveries: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
         """Extend the leases of *deliveries*; return those whose lease is lost: another worker has it, or none."""
+        at = self._clock.monotonic()
         async with self._unit_of_work() as uow:
             states = await uow.queue.renew(_leases(deliveries), lease_s=self._config.lease_s)
             await uow.commit()
-        return [delivery for delivery in deliveries if _lease(delivery) not in states]
+        lost = [delivery for delivery in deliveries if _lease(delivery) not in states]
+        self._renewed_at, self._lost = at, {_lease(delivery) for delivery in lost}
+        return lost
+
+    def _is_leased(self, delivery: ClaimedDelivery, since: float) -> bool:
+        """Whether *delivery*, which was leased at the monotonic time *since*, is so for certain."""
+        age_s = self._clock.monotonic() - max(since, self._renewed_at)
+        # What was claimed up to a second before counts as leased at that time.
+        return age_s < self._config.lease_s * MARGIN and _lease(delivery) not in self._lost
 
     async def release(self, deliveries: Sequence[ClaimedDelivery], *, after_s: float = 0.0) -> None:
         """Return unsent deliveries to the queue, due in *after_s*; a probe among them makes the next one due now."""

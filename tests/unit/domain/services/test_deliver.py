@@ -242,3 +242,30 @@ def test_a_destination_never_shows_its_keys() -> None:
     shown = repr(Destination("https://a.example/", 1.0, (("X", "secret"),), "v1", (b"key",)))  # type: ignore[arg-type]
     assert "secret" not in shown
     assert "key" not in shown
+
+
+@pytest.mark.parametrize(
+    ("slept_s", "taken_over", "may_write"), [(20, False, True), (22, False, False), (0, True, False)]
+)
+async def test_an_attempt_that_is_not_written_yet_ends_with_its_lease(
+    bench: Bench, clock: FakeClock, slept_s: float, taken_over: bool, may_write: bool
+) -> None:
+    await bench.webhook()
+    [delivery] = (await bench.deliverer.claim(None, 10)).deliveries
+    bench.deliverer.start(delivery, lambda _sent: None)
+    if taken_over:
+        clock.advance(31)
+        assert len((await bench.another("worker-2").claim(None, 10)).deliveries) == 1
+        await bench.deliverer.renew([delivery])
+    clock.advance(slept_s)
+    assert bench.sender.may_write() is may_write
+
+
+async def test_a_renewed_lease_lets_an_attempt_be_written(bench: Bench, clock: FakeClock) -> None:
+    await bench.webhook()
+    [delivery] = (await bench.deliverer.claim(None, 10)).deliveries
+    bench.deliverer.start(delivery, lambda _sent: None)
+    clock.advance(20)
+    await bench.deliverer.renew([delivery])
+    clock.advance(20)
+    assert bench.sender.may_write()
