@@ -121,6 +121,11 @@ async def test_every_change_by_a_person_leaves_one_row_in_the_audit_log(
     (job,) = await api.ids("jobs")
     row, _ = await change("POST", f"jobs/{job}/cancel", "jobs/{job_id}/cancel", 200)
     assert (row["action"], row["target"]) == ("job.cancel", f"job:{job}")
+    row, _ = await change("POST", f"events/{event}/resend", "events/{event_id}/resend", 202)
+    assert (row["action"], row["target"]) == ("event.resend", f"event:{event}")
+    bulk = {"action": "cancel", "filter": {"webhook_id": id_}}
+    row, answer = await change("POST", "deliveries/bulk", "deliveries/bulk", 202, json=bulk)
+    assert (row["action"], row["target"]) == ("deliveries.cancel", f"job:{answer.json()['id']}")
     row, _ = await change("DELETE", hook, template, 204)
     assert row["after"] == {"cancelled_deliveries": 1}
     by_people = {
@@ -213,7 +218,7 @@ async def test_a_body_that_cannot_be_taken_is_a_problem(
         ("GET", "events?to=never", 400),
         ("GET", "webhooks?q=%00", 400),
         ("GET", "webhooks?label=%00", 400),
-        ("GET", "events?type=%00", 400),
+        ("GET", "events?type=%00", 422),
         ("GET", "webhooks?q=%ff", 200),
         ("GET", f"webhooks/{NOBODY}/attempts?error=70000", 400),
         ("GET", f"webhooks/{NOBODY}/attempts?error=1000", 400),

@@ -111,7 +111,8 @@ async def test_patch_merges_as_rfc_7396_says(api: Api, patch: dict[str, Any], ch
     )
     assert response.status_code == 200
     view = response.json()
-    assert view == {**created, **changed, "version": 2, "updated_at": view["updated_at"]}
+    times = {"updated_at": view["updated_at"], "disabled_at": None if view["enabled"] else view["updated_at"]}
+    assert view == {**created, **changed, "version": 2} | times
     assert view == (await api.get(f"webhooks/{created['id']}")).json()
 
 

@@ -211,6 +211,9 @@ def _complete_response(
     response["description"] = f"{HTTPStatus(status).phrase}."
     types = _response_types(handler).get(status, [])
     own = RESPONSES_OF.get(operation["operationId"])
+    if isinstance(own, msgspec.Struct) and type(own) not in types:
+        # Of another status of the operation.
+        own = None
     examples = [RESPONSES[type_] for type_ in types] if own is None else [own]
     schemas = [schema_of[type_] for type_ in types] or [{"type": "string"}]
     response["content"] = {
