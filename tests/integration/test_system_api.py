@@ -121,11 +121,7 @@ async def test_every_change_by_a_person_leaves_one_row_in_the_audit_log(
     (job,) = await api.ids("jobs")
     row, _ = await change("POST", f"jobs/{job}/cancel", "jobs/{job_id}/cancel", 200)
     assert (row["action"], row["target"]) == ("job.cancel", f"job:{job}")
-    row, _ = await change("POST", f"events/{event}/resend", "events/{event_id}/resend", 202)
-    assert (row["action"], row["target"]) == ("event.resend", f"event:{event}")
-    bulk = {"action": "cancel", "filter": {"webhook_id": id_}}
-    row, answer = await change("POST", "deliveries/bulk", "deliveries/bulk", 202, json=bulk)
-    assert (row["action"], row["target"]) == ("deliveries.cancel", f"job:{answer.json()['id']}")
+    await _changes_of_many(change, event, id_)
     row, _ = await change("DELETE", hook, template, 204)
     assert row["after"] == {"cancelled_deliveries": 1}
     by_people = {
@@ -138,6 +134,14 @@ async def test_every_change_by_a_person_leaves_one_row_in_the_audit_log(
     log = (await api.get("audit-log", params={"limit": 200})).text
     assert "canary" not in log
     assert "whsec_" not in log
+
+
+async def _changes_of_many(change: Callable[..., Any], event: str, webhook_id: str) -> None:
+    row, _ = await change("POST", f"events/{event}/resend", "events/{event_id}/resend", 202)
+    assert (row["action"], row["target"]) == ("event.resend", f"event:{event}")
+    bulk = {"action": "cancel", "filter": {"webhook_id": webhook_id}}
+    row, answer = await change("POST", "deliveries/bulk", "deliveries/bulk", 202, json=bulk)
+    assert (row["action"], row["target"]) == ("deliveries.cancel", f"job:{answer.json()['id']}")
 
 
 async def test_a_change_that_fails_leaves_no_row_in_the_audit_log(api: Api, parts: Container) -> None:
