@@ -78,7 +78,7 @@ VENDORED = [
 """Packages of the npm registry, what their archives must hash to, and which files of theirs are kept, and where."""
 
 TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
-QUICK = "not (processes or demo or migrations)"
+QUICK = "not (processes or demo or migrations or benchmarks)"
 """What runs by default; each of the other markers has a session of its own, named for it."""
 
 in_dev = nox.session(venv_backend="none", requires=["dev"], default=False)
@@ -264,6 +264,12 @@ def openapi(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Throughput and latency beside bare yardsticks in the same run: ``nox -s bench -- NAME``."""
     run(session, "python", "-m", "benchmarks", *session.posargs)
+
+
+@in_dev
+def benchmarks(session: nox.Session) -> None:
+    """Each benchmark in a tiny form: it runs to its end. What it measures says nothing."""
+    run_tests(session, "tests/integration", marked="benchmarks", together=False)
 
 
 @in_dev

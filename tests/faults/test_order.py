@@ -26,7 +26,7 @@ from tests.integration.processes import Running
 from tests.integration.support import Received, Receiver, eventually
 
 KEYS = 50
-EVENTS = 3_000 if LONG else 200
+EVENTS = 3_000 if LONG else 120
 BATCH = 10
 KILLS = 20 if LONG else 3
 WORKERS = 2

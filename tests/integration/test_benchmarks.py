@@ -28,7 +28,7 @@ TINY: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.processes
+@pytest.mark.benchmarks
 @pytest.mark.parametrize("module", TINY)
 async def test_a_benchmark_measures_something(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = importlib.import_module(f"benchmarks.{module}")
