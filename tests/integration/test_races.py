@@ -91,6 +91,25 @@ async def test_what_was_accepted_during_a_deletion_is_cancelled(api: Api, receiv
     assert delivery["state"] == "cancelled"
 
 
+async def test_a_lane_that_was_waited_for_has_the_configuration_of_after_the_wait(api: Api, parts: Container) -> None:
+    webhook_id = UUID((await api.create("http://127.0.0.1:9/hook", max_concurrency=3))["id"])
+
+    async def max_concurrency() -> int:
+        async with parts.unit_of_work() as uow:
+            return (await uow.queue.lock_lanes([webhook_id]))[webhook_id].max_concurrency
+
+    changing = await asyncpg.connect(parts.database.dsn)
+    try:
+        async with changing.transaction():
+            await changing.execute("SELECT FROM webhook_lanes FOR UPDATE")
+            await changing.execute("UPDATE webhooks SET max_concurrency = 7")
+            reading = asyncio.create_task(max_concurrency())
+            await eventually(lambda: _is_waiting(parts))
+        assert await reading == 7
+    finally:
+        await changing.close()
+
+
 async def _disable(parts: Container, webhook_id: UUID) -> None:
     async with parts.unit_of_work() as uow:
         await uow.webhooks.disable(webhook_id, "It is gone.")
