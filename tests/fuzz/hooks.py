@@ -68,6 +68,8 @@ def _as_it_is(_body: dict[str, Any]) -> None:
 
 
 def _webhook(body: dict[str, Any]) -> None:
+    # It needs a webhook that is disabled.
+    body.pop("backfill", None)
     if "url" in body:
         body["url"] = STAGE["receiver"]
     if isinstance(body.get("headers"), dict):
@@ -109,6 +111,14 @@ def _acknowledgement(body: dict[str, Any]) -> None:
 
 def _replay(body: dict[str, Any]) -> None:
     body |= {"from": _text(-3600), "to": _text()}
+    if body.get("source") == "events":
+        # An event without a delivery has no state.
+        body.pop("states", None)
+
+
+def _resend(body: dict[str, Any]) -> None:
+    # A webhook that is named must match the event.
+    body.pop("webhook_ids", None)
 
 
 def _bulk(body: dict[str, Any]) -> None:
@@ -141,6 +151,7 @@ _BODIES: dict[str, Callable[[dict[str, Any]], None]] = {
     "POST /api/v1/alerts/ack": _acknowledgement,
     "POST /api/v1/alerts/{alert_id}/ack": _acknowledgement,
     "POST /api/v1/events": _events,
+    "POST /api/v1/events/{event_id}/resend": _resend,
 }
 
 
