@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
-from monitor.domain.ports.sender import always
 from monitor.domain.vocab import ErrorKind
 
 Receiver = Callable[[OutboundRequest], Outcome]
@@ -38,6 +37,7 @@ class FakeWebhookSender:
         self.receiver = receiver or (lambda _: Outcome(latency_ms=5.0, status_code=200))
         self.requests: list[OutboundRequest] = []
         self.open = asyncio.Event()
+        self.may_write: Callable[[], bool] | None = None
         self.open.set()
 
     def start(
@@ -45,12 +45,12 @@ class FakeWebhookSender:
         request: OutboundRequest,
         on_outcome: Callable[[Outcome], object],
         *,
-        may_write: Callable[[], bool] = always,
+        may_write: Callable[[], bool] | None = None,
     ) -> FakePendingSend:
         self.may_write = may_write
 
         async def call_back() -> None:
-            on_outcome(await self.send(request) if may_write() else UNWRITTEN)
+            on_outcome(await self.send(request) if may_write is None or may_write() else UNWRITTEN)
 
         return FakePendingSend(asyncio.create_task(call_back()))
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.errors import Malformed
-from monitor.domain.paging import decode_cursor, decode_cursor_bytes, encode_cursor, page, page_by
+from monitor.domain.paging import Look, decode_cursor, decode_cursor_bytes, encode_cursor, page, page_by, page_of
 from monitor.domain.vocab import Page
 
 
@@ -79,3 +79,11 @@ def test_a_page_that_holds_the_last_row_has_no_next_one() -> None:
     rows = [Row(UUID(int=n)) for n in range(3)]
     assert page(rows, 3).next_cursor is None
     assert page(rows, 2).next_cursor == encode_cursor(rows[1].id.bytes)
+
+
+def test_a_page_of_a_bounded_look_is_short_with_a_cursor_if_others_may_match() -> None:
+    rows = [Row(UUID(int=n)) for n in (9, 8, 7)]
+    last = UUID(int=3)
+    assert page_of(Look(rows, last), 2) == Page(rows[:2], encode_cursor(rows[1].id.bytes))
+    assert page_of(Look(rows, last), 5) == Page(rows, encode_cursor(last.bytes))
+    assert page_of(Look(rows), 5) == Page(rows, None)

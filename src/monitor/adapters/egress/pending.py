@@ -61,7 +61,7 @@ class PendingExchange:
         request: OutboundRequest,
         on_outcome: Callable[[Outcome], object],
         started: float,
-        may_write: Callable[[], bool],
+        may_write: Callable[[], bool] | None = None,
     ) -> None:
         self.request = request
         self.on_outcome = on_outcome

@@ -23,7 +23,6 @@ from monitor.adapters.egress.tls import tls_context
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.errors import UrlRefused
-from monitor.domain.ports.sender import always
 from monitor.domain.vocab import ErrorKind
 
 IDLE_S = 15.0
@@ -119,7 +118,7 @@ class HttpSender:
         request: OutboundRequest,
         on_outcome: Callable[[Outcome], object],
         *,
-        may_write: Callable[[], bool] = always,
+        may_write: Callable[[], bool] | None = None,
     ) -> PendingExchange:
         """POST *request* and call *on_outcome* once, never before this returns. See the port for *may_write*."""
         now = self._clock()
@@ -152,7 +151,7 @@ class HttpSender:
             raise
         else:
             exchange.dialling = None
-            if exchange.may_write():
+            if exchange.may_write is None or exchange.may_write():
                 exchange.connection = connection
                 connection.begin(exchange)
             else:

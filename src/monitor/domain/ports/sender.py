@@ -9,10 +9,6 @@ from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
 
 
-def always() -> bool:
-    return True
-
-
 class PendingSend(Protocol):
     """A request under way."""
 
@@ -34,14 +30,14 @@ class WebhookSender(Protocol):
         request: OutboundRequest,
         on_outcome: Callable[[Outcome], object],
         *,
-        may_write: Callable[[], bool] = always,
+        may_write: Callable[[], bool] | None = None,
     ) -> PendingSend:
         """
         Send *request* once and call *on_outcome* exactly once, after this has returned.
 
         Args:
-            may_write: asked when a connection has been opened for the request, which may take a while; if not, nothing
-                is written, and the outcome is a lack of this process.
+            may_write: asked, if given, when a connection has been opened for the request, which may take a while. If it
+                says no, nothing is written, and the outcome is a lack of this process.
         """
         ...
 

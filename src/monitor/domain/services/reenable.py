@@ -45,8 +45,9 @@ class ReenableProbes:
             Unavailable: the database is away; the probes that were taken are due again later.
             ExceptionGroup: probes that failed for another reason than their receiver. All others were made.
         """
-        while await self.step() == BATCH:
-            pass
+        sent = BATCH
+        while sent == BATCH:
+            sent = await self.step()
 
     async def step(self) -> int:
         """Send up to :data:`BATCH` probes that are due; return how many. Raises as :meth:`run`."""

@@ -291,3 +291,12 @@ def test_a_backfill_begins_at_the_last_known_change_if_the_time_of_disabling_is_
     later = msgspec.structs.replace(webhook, updated_at=START + HOUR)
     assert since_disabled(webhook, START + HOUR).from_at == webhook.created_at
     assert since_disabled(later, START + HOUR).from_at == START + HOUR - timedelta(seconds=FAN_OUT_S)
+
+
+async def test_a_count_looks_at_a_bounded_number_of_events(
+    unit_of_work: UnitOfWorkFactory, clock: FakeClock, replays: ReplayCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await publish(unit_of_work, clock, 5)
+    webhook = await samples.add_webhook(unit_of_work, clock)
+    monkeypatch.setattr(counting, "EXAMINED_MAX", 4)
+    assert await replays.start(webhook.id, spec(dry_run=True), samples.ACTOR) == ReplayCount(4)

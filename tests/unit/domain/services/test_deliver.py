@@ -258,6 +258,7 @@ async def test_an_attempt_that_is_not_written_yet_ends_with_its_lease(
         assert len((await bench.another("worker-2").claim(None, 10)).deliveries) == 1
         await bench.deliverer.renew([delivery])
     clock.advance(slept_s)
+    assert bench.sender.may_write is not None
     assert bench.sender.may_write() is may_write
 
 
@@ -268,4 +269,5 @@ async def test_a_renewed_lease_lets_an_attempt_be_written(bench: Bench, clock: F
     clock.advance(20)
     await bench.deliverer.renew([delivery])
     clock.advance(20)
+    assert bench.sender.may_write is not None
     assert bench.sender.may_write()

@@ -34,6 +34,7 @@ from tests.fakes.clock import START, FakeClock
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.fakes.postgres.queue import FakeDeliveryQueue
+from tests.fakes.postgres.repositories.jobs import FakeJobRepository
 from tests.fakes.trouble import Trouble
 from tests.unit.domain.services.test_webhooks import FakeSigning, any_version, canonical
 
@@ -338,7 +339,9 @@ async def test_a_skip_moves_a_chunk_at_once_and_the_rest_by_a_job(
     await jobs.run()
     over = await jobs.show(job.id)
     assert (over.state, over.done, aside()) == (JobState.DONE, 4, ids[1:])
-    await registry.replace(webhook.id, spec, samples.ACTOR, require=any_version)
+    short = await samples.add_webhook(unit_of_work, clock, ordered="key")
+    for id_ in (webhook.id, short.id):
+        await registry.replace(id_, spec, samples.ACTOR, require=any_version)
     assert len(await jobs.list(state=None, after=None, limit=9)) == 1
 
 
@@ -373,3 +376,18 @@ async def test_what_was_published_during_a_deletion_is_found(
     kept = await samples.add_deliveries(unit_of_work, clock, other.id, 1)
     await jobs.cancel_left_behind()
     assert list(database.tables.deliveries) == kept
+
+
+async def test_an_error_before_a_job_is_taken_counts_for_none(
+    jobs: JobCommands,
+    replays: ReplayCommands,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    id_ = await started(replays, (await failed(unit_of_work, clock, 1))[0])
+    Trouble(monkeypatch, FakeJobRepository, "take", KeyError("a row"), "before", times=1)
+    with pytest.raises(KeyError):
+        await jobs.step()
+    await jobs.run()
+    assert (await jobs.show(id_)).state is JobState.DONE
