@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import comb, exp, isclose, prod
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.domain.anomaly.distributions import (
@@ -31,6 +31,8 @@ def exact_beta_binomial_tail(k: int, n: int, mean: Fraction, rho: Fraction) -> F
 
 
 @given(counts, st.integers(-1, 61), means, rhos)
+@example(10, 1, Fraction(1, 2), Fraction(1, 10))
+@example(10, 9, Fraction(1, 2), Fraction(1, 10))
 def test_the_beta_binomial_tail_is_exact(n: int, k: int, mean: Fraction, rho: Fraction) -> None:
     """``P(K >= k)`` equals the rational sum of the pmf, to nine digits however small it is."""
     exact = float(exact_beta_binomial_tail(k, n, mean, rho))
