@@ -85,7 +85,6 @@ INSERT INTO deliveries ({_KEPT}, due_at) SELECT {_KEPT}, now() FROM back
 # One that is being sent right now keeps its lease; its outcome decides.
 REQUEUE_FIRST = """
 UPDATE deliveries d SET schedule_from = attempts, due_at = CASE
-    -- One that is being sent right now keeps its lease; its outcome decides.
     WHEN d.leased_by IS NOT NULL AND d.due_at > now() THEN d.due_at
     ELSE least(now(), (
         SELECT min(other.due_at) - interval '1 microsecond' FROM deliveries other
