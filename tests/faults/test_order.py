@@ -30,12 +30,14 @@ EVENTS = 3_000 if LONG else 120
 BATCH = 10
 KILLS = 20 if LONG else 3
 WORKERS = 2
+AHEAD = 100
+"""How many events the publisher may be ahead of the slower receiver: there is always work, and never a long backlog."""
+
 STUCK_EVERY, REFUSALS = 17, 3
 """Each so many-th event is refused so many times at first, while others of its key come in behind it."""
 
 LARGE_EVERY = 50
 SUBSCRIBERS = 1_500
-LARGE = EVENTS // LARGE_EVERY
 LEASES = {"WORKER__LEASE_S": "4", "WORKER__RENEW_S": "1"}
 RETRY = {"schedule_s": [0] + [0.3] * 20, "jitter_ratio": 0}
 
@@ -79,10 +81,12 @@ async def test_order_survives_kills_of_workers_beside_fan_outs(template: Path, f
         ids = [await subscribe(server, one.url, ordered="key"), await subscribe(server, other.url, ordered=True)]
         model = await subscribe(server, other.url, event_types=["nothing.at_all"])
         await made.database.fetch(SUBSCRIBE, model, SUBSCRIBERS, "order.large")
-        publishing = asyncio.create_task(publish(server))
+        enough = asyncio.Event()
+        publishing = asyncio.create_task(publish(server, [by_key, whole], enough))
         try:
             held = await kill_workers(made, workers, [by_key, whole])
-            await publishing
+            enough.set()
+            events, large = await publishing
         finally:
             publishing.cancel()
 
@@ -97,9 +101,9 @@ async def test_order_survives_kills_of_workers_beside_fan_outs(template: Path, f
     figures.at_most(0, f"order: overtakings in {KEYS} keys", by_key.overtakings(KEYS), "events")
     figures.at_most(0, "order: overtakings in a webhook ordered as a whole", whole.overtakings(1), "events")
     for name, journal in (("by key", by_key), ("as a whole", whole)):
-        figures.at_least(EVENTS, f"order: events delivered, {name}", len(journal.serials), "events")
+        figures.at_least(events, f"order: events delivered, {name}", len(journal.serials), "events")
         figures.note(f"order: requests, {name}", journal.requests.total(), "requests")
-    assert tuple(stored) == (LARGE * SUBSCRIBERS, LARGE * SUBSCRIBERS, SUBSCRIBERS)
+    assert tuple(stored) == (large * SUBSCRIBERS, large * SUBSCRIBERS, SUBSCRIBERS)
     assert errors == []
 
 
@@ -110,36 +114,56 @@ async def subscribe(server: Served, url: str, **members: Any) -> UUID:
     return UUID(answer.json()["id"])
 
 
-async def publish(server: Served) -> None:
-    """Post all events, one request after the other, so that their order is known."""
-    for first in range(0, EVENTS, BATCH):
-        events = [
+async def publish(server: Served, journals: list[Journal], enough: asyncio.Event) -> tuple[int, int]:
+    """
+    Post events, one request after the other, so that their order is known: at least so many, and until it is enough.
+
+    Returns how many there are, and how many of them are for many webhooks.
+    """
+    events = large = 0
+    while events < EVENTS or not enough.is_set():
+        batch = [
             {"type": "order.paid", "order_key": str(n % KEYS), "payload": {"serial": n}}
-            for n in range(first, first + BATCH)
+            for n in range(events, events + BATCH)
         ]
-        if first % LARGE_EVERY == 0:
-            events[-1]["type"] = "order.large"
-        answer = await server.client.call("POST", "events", json={"events": events})
+        if events < EVENTS and events % LARGE_EVERY == 0:
+            batch[-1]["type"] = "order.large"
+            large += 1
+        answer = await server.client.call("POST", "events", json={"events": batch})
         assert answer.status_code == 202, answer.text
+        events += BATCH
+
+        async def keeps_up(events: int = events) -> bool:
+            return min(len(journal.serials) for journal in journals) >= events - AHEAD
+
+        await eventually(keeps_up, within_s=2 * PATIENCE_S)
+    return events, large
 
 
 async def kill_workers(made: System, workers: list[Running], journals: list[Journal]) -> int:
-    """Kill one worker after each further share of the successes; return how many deliveries the victims held."""
-    held = 0
-    for n in range(KILLS):
-        enough = (n + 1) * len(journals) * EVENTS // (KILLS + 1)
+    """Kill a worker that holds deliveries after each further share of the successes; return how many they held."""
 
-        async def reached(enough: int = enough) -> bool:
-            return sum(len(journal.serials) for journal in journals) >= enough
+    def successes() -> int:
+        return sum(len(journal.serials) for journal in journals)
+
+    held = 0
+    for _ in range(KILLS):
+        until = successes() + len(journals) * EVENTS // (KILLS + 1)
+
+        async def reached(until: int = until) -> bool:
+            return successes() >= until
 
         await eventually(reached, within_s=2 * PATIENCE_S)
-        victim = workers.pop(0)
 
-        async def holds_something(victim: Running = victim) -> bool:
-            return bool(await made.held_by(victim))
+        async def holder() -> Running | None:
+            for worker in workers:
+                if await made.held_by(worker):
+                    return worker
+            return None
 
-        await eventually(holds_something, within_s=PATIENCE_S)
+        victim = await eventually(holder, within_s=PATIENCE_S)
         await victim.stop(signal.SIGKILL)
+        workers.remove(victim)
         held += await made.held_by(victim)
         workers.append(await made.work())
     return held
