@@ -22,7 +22,7 @@ TINY: dict[str, dict[str, Any]] = {
     "live": {"SIZES": (5,), "ROUNDS": 3, "SLOW_S": 0.2, "FINISH_S": 0.2},
     "keys": {"KEYS": 4, "BACKLOG": 20, "BATCH": 10, "ROUNDS": 1, "EVENTS": 4},
     "neighbours": {"ROUNDS": 1, "EVENTS": 4, "MANY": 3, "DEAD_NAMES": 2, "LOCKED_S": 0.2, "TIMEOUT_S": 1.0},
-    "replays": {"REPLAYED": 20, "ROUNDS": 1, "EVENTS": 4},
+    "replays": {"ROWS": 20, "ROUNDS": 1, "EVENTS": 4},
     "sender": {"PORTS": 2, "CONCURRENCY": 5, "POSTS": 100, "ROUNDS": 1},
     "startup": {},
 }

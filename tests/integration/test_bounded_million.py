@@ -65,8 +65,9 @@ async def run_to_end(api: Api, jobs: JobCommands, job_id: str) -> dict[str, Any]
 
 
 async def test_no_statement_of_a_user_follows_the_backlog(
-    database_url: str, statements: dict[str, list[float]]
+    database_url: str, statements: dict[str, list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(service, "LEAD_S", 3600)
     async with Container(settings(f"{database_url}&{TIMED}")) as parts, api_of(parts) as api:
         webhook = await api.create("http://127.0.0.1:9/")
         path = f"webhooks/{webhook['id']}"

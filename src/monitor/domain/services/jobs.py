@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import assert_never
 from uuid import UUID
@@ -36,14 +37,20 @@ from monitor.domain.services.bulk import bulk_chunk
 from monitor.domain.services.resends import resend_chunk
 from monitor.domain.vocab import Actor
 
-CHUNK = 500
-"""Rows that one transaction of a job looks at, so that its locks are held for some tens of milliseconds."""
+CHUNK = 100
+"""Rows that one transaction of a job looks at, so that its locks are held for some milliseconds."""
 
-CHUNKS_PER_RUN = 20
-"""Chunks after which a worker pauses until its next run, so that a long job leaves the database to deliveries."""
+CHUNKS_PER_RUN = 100
+"""Chunks after which a worker pauses until its next run."""
+
+REST_RATIO = 4.0
+"""How many times as long as its chunk took a worker rests before the next one: the database is left to deliveries."""
 
 REPLAY_PER_S = 50.0
 """Deliveries a second that a job makes due for one webhook."""
+
+LEAD_S = 10.0
+"""How long before they are due a replay or backfill makes deliveries: what a cancellation comes too late for."""
 
 RESEND_CHUNK = 200
 """Webhooks that one transaction of a resend delivers to, each with its lane locked."""
@@ -104,7 +111,7 @@ class JobCommands:
                 if job is None:
                     return False
                 chunk = await _do(uow, job, self._deliveries_kept_s)
-                await uow.jobs.save(advance(job, chunk, uow.now))
+                await uow.jobs.save(_paced(advance(job, chunk, uow.now), uow.now))
                 await uow.commit()
                 return True
         # Around the unit of work, which tells an outage of the database from a fault of the job.
@@ -119,8 +126,10 @@ class JobCommands:
 
     async def run(self) -> None:
         """Do the next chunks. Raises as :meth:`step`, after the chunks of the other jobs."""
+        loop = asyncio.get_running_loop()
         failed: list[Exception] = []
         for _ in range(CHUNKS_PER_RUN):
+            began = loop.time()
             try:
                 if not await self.step():
                     break
@@ -128,6 +137,7 @@ class JobCommands:
                 raise
             except Exception as error:  # noqa: BLE001 - raised below
                 failed.append(error)
+            await asyncio.sleep(REST_RATIO * (loop.time() - began))
         if failed:
             raise ExceptionGroup("jobs failed", failed)
 
@@ -152,11 +162,21 @@ def _postponed(job: Job, now: datetime) -> Job:
     return replace(job, stepped_at=now)
 
 
+def _ahead_s(job: Job, now: datetime) -> float:
+    return job.done / REPLAY_PER_S - (now - job.created_at).total_seconds()
+
+
+def _paced(job: Job, now: datetime) -> Job:
+    if job.state is not JobState.RUNNING or not isinstance(job.parameters, ReplayParameters | BackfillParameters):
+        return job
+    return replace(job, stepped_at=now + timedelta(seconds=max(_ahead_s(job, now) - LEAD_S, 0)))
+
+
 async def _do(uow: UnitOfWork, job: Job, deliveries_kept_s: float) -> Chunk:
     match job.parameters:
         case ReplayParameters():
             # Each chunk follows the one before at the same pace, however fast the chunks are made.
-            ahead_s = max(job.done / REPLAY_PER_S - (uow.now - job.created_at).total_seconds(), 0.0)
+            ahead_s = max(_ahead_s(job, uow.now), 0.0)
             return await uow.queue.requeue_finished(
                 job.parameters, after=job.cursor, limit=CHUNK, per_s=REPLAY_PER_S, after_s=ahead_s
             )

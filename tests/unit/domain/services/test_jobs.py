@@ -106,12 +106,36 @@ async def test_the_pace_of_a_replay_is_kept_over_chunks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(service, "REPLAY_PER_S", 0.1)
+    monkeypatch.setattr(service, "LEAD_S", 60)
     webhook_id, ids = await failed(unit_of_work, clock, 4)
     await started(replays, webhook_id)
     start = clock.now()
     await jobs.run()
     waits = [round((database.tables.deliveries[id_].due_at - start).total_seconds()) for id_ in ids]
     assert waits == [0, 10, 20, 30]
+
+
+async def test_a_replay_makes_deliveries_shortly_before_they_are_due(
+    jobs: JobCommands,
+    replays: ReplayCommands,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    database: FakeDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a cancellation comes too late for is bounded so, and a long replay is no burst of work for the database."""
+    monkeypatch.setattr(service, "REPLAY_PER_S", 0.1)
+    webhook_id, ids = await failed(unit_of_work, clock, 5)
+    id_ = await started(replays, webhook_id)
+    start = clock.now()
+    made = []
+    for _ in range(4):
+        await jobs.run()
+        made.append((await replays.show(id_)).queued)
+        clock.advance(service.LEAD_S)
+    assert made == [2, 4, 4, 5]
+    waits = [round((database.tables.deliveries[delivery].due_at - start).total_seconds()) for delivery in ids]
+    assert waits == [0, 10, 20, 30, 40]
 
 
 async def test_a_long_job_does_not_hold_up_a_short_one(
@@ -147,8 +171,13 @@ async def test_a_job_goes_on_from_its_cursor_after_any_commit_that_failed(
 
 
 async def test_a_run_leaves_the_rest_of_a_long_job_to_the_next(
-    jobs: JobCommands, replays: ReplayCommands, unit_of_work: UnitOfWorkFactory, clock: FakeClock
+    jobs: JobCommands,
+    replays: ReplayCommands,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(service, "CHUNKS_PER_RUN", 20)
     id_ = await started(replays, (await failed(unit_of_work, clock, 50))[0])
     await jobs.run()
     assert (await jobs.show(id_)).done == service.CHUNKS_PER_RUN * 2
