@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ import msgspec
 from benchmarks.claim import ID
 from benchmarks.fresh import Fresh
 from benchmarks.receivers import receivers
-from benchmarks.support import ACTOR, PAYLOAD, Figure, Figures, database, process, scratch, settings_of
+from benchmarks.support import ACTOR, PATIENCE_S, PAYLOAD, Figure, Figures, database, process, scratch, settings_of
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_services
 from monitor.domain.delivery.replay import ReplaySource, ReplaySpec
@@ -86,10 +87,12 @@ class Work:
         spec = ReplaySpec(from_at=now - day, to_at=now + day, **chosen)
         view = await self._commands.start(webhook_id, spec, ACTOR)
         self._job_id = view.id  # type: ignore[union-attr]
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self._jobs.show(self._job_id)).done == 0:
+                await asyncio.sleep(0.01)
 
     async def end(self, webhook_id: UUID) -> None:
         job = await self._jobs.show(self._job_id)
-        assert job.done > 0
         if job.finished_at is None:
             await self._jobs.cancel(self._job_id, ACTOR)
         for table in ("deliveries", "deliveries_finished"):
