@@ -86,9 +86,16 @@ in_dev = nox.session(venv_backend="none", requires=["dev"], default=False)
 
 @nox.session(default=False)
 def dev(session: nox.Session) -> None:
-    """Build the environment that the other sessions share: of the newest versions, in CI of the locked ones."""
+    """
+    Build the environment that the other sessions share: of the newest versions, in CI of the locked ones.
+
+    ``-- load fuzz browser`` installs those groups, too, so that these sessions can run with ``-R``, side by side.
+    """
     _Dev.session = session
     install("dev", "-e", ".")
+    for argument in session.posargs:
+        if argument in PYPROJECT["dependency-groups"]:
+            install(argument)
 
 
 class _Dev:
