@@ -82,6 +82,20 @@ async def test_a_value_that_is_never_taken_is_no_outage(parts: Container, code: 
             )
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "slug"),
+    [("22003", 500, "internal"), ("23505", 500, "internal"), ("53100", 503, "unavailable")],
+)
+async def test_only_what_may_succeed_later_is_answered_with_503(
+    api: Api, parts: Container, code: str, status: int, slug: str
+) -> None:
+    """A producer repeats what is answered with 503: for a value that is never taken, for ever."""
+    async with failing(parts, "events", code):
+        response = await api.post("events", json={"type": "order.paid", "payload": 1})
+    assert_problem(response, status, slug)
+    assert ("retry-after" in response.headers) == (status == 503)
+
+
 async def test_an_argument_out_of_range_is_no_outage(parts: Container) -> None:
     with pytest.raises(DataRejected):
         await parts.database.fetch("SELECT $1::smallint", 1 << 20)
