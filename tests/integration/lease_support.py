@@ -12,7 +12,7 @@ from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.settle import SentDelivery
 from tests import samples
-from tests.integration.support import eventually, execute
+from tests.integration.support import eventually, execute, sql
 
 
 async def claim_one(worker: Deliverer) -> ClaimedDelivery | None:
@@ -48,3 +48,18 @@ async def dropped(parts: Container) -> bool:
     except DeadlockDetectedError:
         return False
     return True
+
+
+async def cut_connections(parts: Container, which: str = "true") -> None:
+    """End connections to the database, at least one, by a condition on ``pg_stat_activity``."""
+
+    async def cut() -> bool:
+        async with sql(parts) as connection:
+            return bool(
+                await connection.fetchval(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                    f" WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}"
+                )
+            )
+
+    await eventually(cut)

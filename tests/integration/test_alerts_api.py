@@ -382,4 +382,5 @@ async def test_a_mistake_is_named_as_the_caller_knows_it(api: Api) -> None:
     empty = assert_problem(await api.post("alerts/ack"), 400, "malformed")
     assert empty["errors"] == [{"pointer": "", "detail": "The body is empty; send JSON."}]
     wrong = assert_problem(await api.get("alerts", params={"state": "bad"}), 400, "malformed")
-    assert wrong["errors"] == [{"pointer": "/query/state", "detail": "Not one of the allowed values"}]
+    detail = "Not one of the allowed values (acknowledged, all, open, pending, resolved)"
+    assert wrong["errors"] == [{"pointer": "/query/state", "detail": detail}]

@@ -162,6 +162,21 @@ async def test_a_delivery_that_kills_workers_is_an_alert(api: Api, parts: Contai
     assert found["evidence"] == {"quarantined": {"quarantined": 1}}
 
 
+async def test_a_delivery_whose_event_was_dropped_is_an_alert(api: Api, parts: Container, watch: Watch) -> None:
+    webhook_id = (await api.create(NOWHERE))["id"]
+    await api.publish(1)
+    await execute(parts, "DELETE FROM events")
+    async with working(parts):
+        await finished(api, 1)
+    (delivery,) = (await api.read("deliveries", params={"error": "expired"}))["items"]
+    assert (delivery["state"], delivery["attempts"], delivery["last_error"]) == ("failed", 0, "expired")
+    await watch.look()
+    found = await alert(api, webhook_id, "expired")
+    assert (found["state"], found["severity"]) == ("pending", "critical")
+    assert found["title"] == "test: 1 delivery was not sent because its event reached retention."
+    assert found["evidence"] == {"expired": {"expired": 1}}
+
+
 async def test_a_webhook_whose_counts_cannot_be_true_does_not_blind_us_to_the_others(
     api: Api, parts: Container, watch: Watch
 ) -> None:

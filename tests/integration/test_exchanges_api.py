@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
 from aiohttp import web
 
 from monitor.bootstrap.container import Container
@@ -52,6 +53,24 @@ async def test_an_attempt_shows_what_went_over_the_wire(api: Api, receiver: Rece
             f"%{CANARY}%",
             f"%{CANARY.encode().hex()}%",
         )
+
+
+@pytest.mark.parametrize("body_format", ["slack", "discord", "teams"])
+async def test_of_a_chat_message_the_body_as_sent_is_described(
+    body_format: str, api: Api, receiver: Receiver, parts: Container
+) -> None:
+    webhook = await api.create(receiver.url, body_format=body_format)
+    path = f"webhooks/{webhook['id']}/attempts"
+    async with working(parts):
+        await api.publish({"order": 7})
+        await finished(api, 1)
+    (listed,) = (await api.read(path))["items"]
+    exchange = (await api.read(f"{path}/{listed['id']}"))["exchange"]
+    (got,) = receiver.requests
+    assert got.body != b'{"order":7}'
+    assert (exchange["body_bytes"], exchange["body_sha256"]) == (len(got.body), hashlib.sha256(got.body).hexdigest())
+    sent = {field["name"].lower(): field["value"] for field in exchange["request_headers"]}
+    assert sent["content-length"] == str(len(got.body))
 
 
 async def test_a_ping_shows_its_exchange_at_once(api: Api, receiver: Receiver) -> None:

@@ -16,7 +16,7 @@ from monitor.domain.delivery.quarantine import MAX_CRASHES
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.services.deliver import Deliverer
 from monitor.settings.schema import Worker
-from tests.integration.lease_support import claim_one, failing
+from tests.integration.lease_support import claim_one, cut_connections, failing
 from tests.integration.support import (
     Api,
     Received,
@@ -166,19 +166,6 @@ async def test_a_worker_lives_through_connections_that_are_cut(api: Api, receive
         rows = await finished(api, 100)
     assert {row["state"] for row in rows} == {"delivered"}
     assert set(receiver.ids) == set(ids)
-
-
-async def cut_connections(parts: Container, which: str = "true") -> None:
-    async def cut() -> bool:
-        async with sql(parts) as connection:
-            return bool(
-                await connection.fetchval(
-                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-                    f" WHERE datname = current_database() AND pid <> pg_backend_pid() AND {which}"
-                )
-            )
-
-    await eventually(cut)
 
 
 # Stopping --------------------------------------------------------------------------------------------------------

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from aiohttp import web
 
+from monitor.bootstrap.container import Container
 from tests.integration.processes import Client, jti_of, production, run
-from tests.integration.support import Receiver, eventually
+from tests.integration.support import Api, Received, Receiver, eventually
 from tests.servers import free_port
 
 EVENTS = 200
@@ -92,3 +94,28 @@ async def test_every_delivery_is_settled_and_revocation_works(
         metrics = (await client.call("GET", "/metrics")).text
         (dropped,) = [line for line in metrics.splitlines() if line.startswith("monitor_log_writes_dropped_total")]
         assert float(dropped.split()[-1]) > 0
+
+
+@pytest.mark.parametrize("how", ["full disk", "closed pipe"])
+async def test_a_worker_that_stops_releases_what_it_holds(
+    how: str, own_api: Api, own_parts: Container, receiver: Receiver
+) -> None:
+    """Its first line about stopping comes before anything is released."""
+
+    async def never(_: Received) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    receiver.answer = never
+    await own_api.create(receiver.url, max_concurrency=50)
+    await own_api.publish(*range(50))
+    env = production(own_parts.database.dsn, WORKER__DRAIN_S="0.5", WORKER__CONCURRENCY="10")
+    async with unwritable(how) as stderr, started("work", env=env, stderr=stderr):
+        await eventually(lambda: receiver.in_flight == 10, within_s=120)
+        (row,) = await own_parts.database.fetch("SELECT count(leased_by) AS held FROM deliveries")
+        assert row["held"] >= 10
+    (row,) = await own_parts.database.fetch(
+        "SELECT count(*) AS n, count(leased_by) AS held, sum(attempts) AS attempts, sum(crashes) AS crashes"
+        " FROM deliveries WHERE due_at <= now()"
+    )
+    assert tuple(row) == (50, 0, 0, 0)

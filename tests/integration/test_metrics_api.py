@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,14 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.adapters.postgres import wakeups
 from monitor.adapters.postgres.queries import metrics as metrics_queries
+from monitor.adapters.postgres.wakeups import PostgresWakeups
 from monitor.bootstrap.container import Container
+from monitor.cache.server import ROOT
 from monitor.domain.vocab import Role
-from tests.integration.support import Api, Receiver, assert_problem, execute, finished, working
+from tests.integration.lease_support import cut_connections
+from tests.integration.support import WITHIN_S, Api, Receiver, assert_problem, eventually, execute, finished, working
 
 URL = "http://127.0.0.1:9/hook"
 ACCURACY = 0.025
@@ -214,6 +219,45 @@ async def test_the_overview_counts_what_happened(own_api: Api, receiver: Receive
     assert metrics["monitor_deliveries_pending",] == 30
     assert metrics["monitor_attempts_last_hour",] == 30
     assert metrics["monitor_http_request_seconds_count", "POST", "/api/v1/webhooks", "201"] == 3
+
+
+async def gauge(api: Api, name: str) -> float | None:
+    """Return a gauge of the exposition, ``None`` if it is not there."""
+    samples = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families((await api.get("/metrics", role=Role.VIEWER)).text)
+        for sample in family.samples
+    }
+    return samples.get(f"monitor_{name}")
+
+
+async def test_a_lease_that_is_held_for_long_shows_in_the_metrics(own_api: Api, own_parts: Container) -> None:
+    """Of a worker that renews its leases and settles nothing, nothing else grows."""
+    await own_api.create(URL)
+    await own_api.publish(1, 2)
+    leased = "UPDATE deliveries SET leased_by = 'w', due_at = now() + interval '30 s', leased_at = now()"
+    await execute(own_parts, f"{leased} - interval '50 s' WHERE id = (SELECT id FROM deliveries ORDER BY id LIMIT 1)")
+    assert 50 <= (await gauge(own_api, "oldest_lease_age_seconds") or 0) < 50 + WITHIN_S
+    await execute(own_parts, "UPDATE deliveries SET leased_by = NULL, due_at = now()")
+    await own_parts.cache.invalidate([ROOT], acknowledged=True)
+    assert await gauge(own_api, "oldest_lease_age_seconds") == 0
+
+
+async def test_whether_wake_ups_arrive_shows_in_the_metrics(
+    own_api: Api, own_parts: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def shows(value: float) -> bool:
+        return await gauge(own_api, "wakeups_connected") == value
+
+    assert await gauge(own_api, "wakeups_connected") is None
+    # Once the connection is lost, it stays so for the rest of this test.
+    monkeypatch.setattr(wakeups, "RETRY_S", 3_600.0)
+    listening = asyncio.create_task(PostgresWakeups(own_parts.database, probe_s=3_600.0).listen(lambda _: None))
+    await eventually(lambda: shows(1))
+    await cut_connections(own_parts, "query LIKE 'LISTEN%'")
+    await eventually(lambda: shows(0))
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
 
 
 async def test_the_queue_tells_how_late_its_oldest_delivery_is(api: Api, receiver: Receiver) -> None:

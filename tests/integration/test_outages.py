@@ -19,10 +19,12 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.monitoring.metrics import RollupBuilder
 from monitor.domain.ports.repositories.attempts import MinuteRollup
 from monitor.domain.ports.unit_of_work import DataRejected
+from monitor.domain.vocab import Role
 from monitor.settings.schema import Worker
 from tests import samples
 from tests.integration.lease_support import failing
 from tests.integration.support import (
+    API,
     Api,
     Receiver,
     api_of,
@@ -31,6 +33,7 @@ from tests.integration.support import (
     execute,
     finished,
     settings,
+    signer,
     working,
 )
 
@@ -80,6 +83,22 @@ async def test_a_value_that_is_never_taken_is_no_outage(parts: Container, code: 
             await uow.audit._connection.execute(  # type: ignore[attr-defined]
                 f"DO $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END $$"
             )
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "slug"),
+    [("22003", 500, "internal"), ("23505", 500, "internal"), ("53100", 503, "unavailable")],
+)
+async def test_only_what_may_succeed_later_is_answered_with_503(
+    api: Api, parts: Container, code: str, status: int, slug: str
+) -> None:
+    """A producer repeats what is answered with 503: for a value that is never taken, for ever."""
+    async with failing(parts, "events", code):
+        # Not by the call that holds answers to the document, which promises no 500.
+        headers = {"Authorization": f"Bearer {signer(parts)(Role.PUBLISHER, 'ci')}"}
+        response = await api.client.post(f"{API}/events", json=EVENT, headers=headers)
+    assert_problem(response, status, slug)
+    assert ("retry-after" in response.headers) == (status == 503)
 
 
 async def test_an_argument_out_of_range_is_no_outage(parts: Container) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from monitor.bootstrap.container import Container
+from monitor.domain.services.jobs import JobCommands
 from tests.integration.support import (
     ONCE,
+    WITHIN_S,
     Api,
     Receiver,
     answering,
@@ -47,6 +51,35 @@ async def test_a_retry_by_hand_is_sent_although_the_breaker_is_open(
         await receiver.takes(7)
     assert receiver.ids[6] == waiting
     assert (await delivery_of(api, events[3]))["state"] == "delivered"
+
+
+@pytest.mark.parametrize("how", ["retry", "replay"])
+async def test_a_schedule_that_starts_over_waits_as_long_as_the_receiver_asks(
+    how: str, api: Api, receiver: Receiver, parts: Container
+) -> None:
+    receiver.answer = answering(500, 500, 503, headers={"Retry-After": "3600"})
+    webhook = await api.create(receiver.url, retry={"schedule_s": [0, 0.01], "jitter_ratio": 0})
+    async with working(parts):
+        (event,) = await api.publish(1)
+        (failed,) = await finished(api, 1)
+        assert (failed["state"], failed["attempts"]) == ("failed", 2)
+        if how == "retry":
+            assert (await api.post(f"deliveries/{failed['id']}/retry")).status_code == 200
+        else:
+            now = datetime.now(UTC)
+            range_ = {"from": (now - timedelta(hours=1)).isoformat(), "to": (now + timedelta(hours=1)).isoformat()}
+            assert (await api.post(f"webhooks/{webhook['id']}/replay", json=range_)).status_code == 202
+            await JobCommands(parts.unit_of_work).run()
+
+        async def was_refused() -> bool:
+            return bool((await delivery_of(api, event))["attempts"] == 3)
+
+        await eventually(was_refused)
+    delivery = await delivery_of(api, event)
+    assert (delivery["state"], delivery["last_status_code"]) == ("pending", 503)
+    asked_at = datetime.fromisoformat(delivery["attempt_log"][0]["at"])
+    wait = datetime.fromisoformat(delivery["due_at"]) - asked_at
+    assert timedelta(hours=1) <= wait < timedelta(hours=1, seconds=WITHIN_S)
 
 
 async def test_the_answer_to_a_retry_shows_what_holds_it(api: Api, receiver: Receiver, parts: Container) -> None:

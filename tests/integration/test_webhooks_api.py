@@ -190,6 +190,27 @@ async def test_an_etag_saves_reading_what_is_known(api: Api) -> None:
     assert (await api.get(path, headers={"If-None-Match": tag})).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("member", "value", "allowed"),
+    [
+        ("ordered", "keys", "false, true, key"),
+        ("signature", "v2", "v1, v1a"),
+        ("body_format", "irc", "standard, slack, discord, teams"),
+        ("reenable", "always", "never, probe"),
+    ],
+)
+async def test_a_value_that_is_none_of_the_allowed_ones_is_answered_with_them(
+    api: Api, member: str, value: str, allowed: str
+) -> None:
+    created = await api.create(URL)
+    for method, path in (("POST", "webhooks"), ("PATCH", f"webhooks/{created['id']}")):
+        refused = await api.call(method, path, json={"name": "n", "url": URL, member: value})
+        problem = assert_problem(refused, 422, "invalid")
+        detail = f"Not one of the allowed values ({allowed})"
+        assert problem["errors"] == [{"pointer": f"/{member}", "detail": detail}]
+        assert problem["detail"] == f"{detail} at /{member}."
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_a_change_based_on_an_old_version_is_refused(api: Api, method: str) -> None:
     created = await api.post("webhooks", json={"name": "n", "url": URL})

@@ -33,6 +33,7 @@ MUTANTS = [
     Mutant("domain/delivery/retry.py", "if attempts >= len(", "if attempts > len(", f"{DELIVERY}/test_retry.py"),
     Mutant("domain/delivery/quarantine.py", "MAX_CRASHES = 5", "MAX_CRASHES = 50", TIME),
     Mutant("domain/delivery/quarantine.py", "crashes >= MAX_CRASHES", "crashes > MAX_CRASHES", TIME),
+    Mutant("domain/delivery/quarantine.py", "(DeliveryState.FAILED, EXPIRED)", "(DeliveryState.FAILED, None)", TIME),
     Mutant(
         "domain/delivery/lane.py",
         "bisect_right(ends_s",
@@ -124,9 +125,22 @@ MUTANTS = [
     # SQL.
     Mutant(
         "adapters/postgres/repositories/detection.py",
-        "finished_at > now() - interval '1 day'",
-        "finished_at > now() - interval '10 days'",
+        "'quarantined' AND finished_at > now() - interval '1 day'",
+        "'quarantined' AND finished_at > now() - interval '10 days'",
         "integration/contract/test_detection.py",
+    ),
+    Mutant(
+        "adapters/postgres/repositories/detection.py",
+        "AND d.finished_at > now() - interval '1 day'",
+        "AND d.finished_at > now() - interval '10 days'",
+        "integration/contract/test_detection.py",
+    ),
+    Mutant("adapters/postgres/lanes.py", "SELECT clock_timestamp()", "SELECT now()", QUEUE),
+    Mutant(
+        "adapters/clock.py",
+        'getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)',
+        "time.CLOCK_MONOTONIC",
+        "unit/adapters/test_clock.py",
     ),
     Mutant("adapters/postgres/lanes.py", "AND (NOT w.ordered OR w.order_by_key", "AND (true", READY),
     Mutant("adapters/postgres/lanes.py", "coalesce(l.throttled_until <= now(), true)", "true", READY),

@@ -147,6 +147,7 @@ webhook_snapshots = st.builds(
     enabled=st.booleans(),
     disabled_reason=st.none() | names,
     quarantined=st.integers(0, 5),
+    expired=st.integers(0, 1_000),
 )
 mass_failures = st.integers(0, 1_000).flatmap(
     lambda tried: st.builds(MassFailure, failing=st.integers(0, tried), tried=st.just(tried))

@@ -103,6 +103,13 @@ class ErrorKind(StrEnum):
     OTHER = "other"
 
 
+EXPIRED = "expired"
+"""The error of a delivery that failed without an attempt, since its event had reached retention."""
+
+DELIVERY_ERRORS = (*ErrorKind, EXPIRED)
+"""Every error of a delivery: those of attempts, and its own."""
+
+
 class Severity(StrEnum):
     """Severity of an anomaly or alert, least first."""
 

@@ -19,6 +19,7 @@ from monitor.domain.delivery.ready import is_ready
 from monitor.domain.delivery.replay import COUNTED_MAX
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor
+from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, LeaseState, Postpone
 from monitor.domain.vocab import DeliveryState
 from tests.fakes.postgres.database import FinishedDelivery, StoredDelivery, Tables
@@ -33,19 +34,20 @@ class FakeDeliveryQueue:
     def __init__(
         self,
         tables: Tables,
-        now: datetime,
+        clock: Clock,
         woken: set[UUID],
         locked: Collection[UUID] = frozenset(),
         locked_once: set[UUID] | None = None,
     ) -> None:
         self._tables = tables
-        self._now = now
+        self._clock = clock
+        self._now = clock.now()
         self._woken = woken
         self._locked = locked
         self._locked_once = set() if locked_once is None else locked_once
 
     async def clock(self) -> datetime:
-        return self._now
+        return self._clock.now()
 
     async def lock_lanes(self, webhook_ids: Collection[UUID], *, wait: bool = True) -> dict[UUID, Lane]:
         wanted = sorted(set(webhook_ids) if wait else set(webhook_ids) - set(self._locked) - self._locked_once)
@@ -95,11 +97,11 @@ class FakeDeliveryQueue:
                     leased_by=worker,
                     crashes=delivery.crashes + (delivery.leased_by is not None),
                 )
-                state = end_without_attempt(leased.crashes, event_stored=leased.event_id in self._tables.events)
-                if state is not None:
-                    move_to_finished(self._tables, leased, state, self._now)
+                self._put(leased)
+                end = end_without_attempt(leased.crashes, event_stored=leased.event_id in self._tables.events)
+                if end is not None:
+                    await self.finish([Finish(leased.id, end[0], error=end[1])])
                 else:
-                    self._tables.deliveries[leased.id] = leased
                     taken.append(self._claimed(leased))
         return taken
 
@@ -127,7 +129,7 @@ class FakeDeliveryQueue:
     async def finish(self, finished: Sequence[Finish]) -> None:
         for f in finished:
             if delivery := self._tables.deliveries.get(f.delivery_id):
-                if f.new_attempts:
+                if f.new_attempts or f.error is not None:
                     delivery = replace(delivery, last_status_code=f.status_code, last_error=f.error)
                 delivery = replace(delivery, attempts=delivery.attempts + f.new_attempts)
                 move_to_finished(self._tables, delivery, f.state, self._now)

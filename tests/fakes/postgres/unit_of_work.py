@@ -77,7 +77,7 @@ class FakeUnitOfWork:
         self.webhooks = FakeWebhookRepository(tables, self.now)
         self.events = FakeEventLog(tables, self.now, self._woken)
         self.fan_outs = FakeFanOutQueue(tables, self.now)
-        self.queue = FakeDeliveryQueue(tables, self.now, self._woken, self._database.locked, self._database.locked_once)
+        self.queue = FakeDeliveryQueue(tables, clock, self._woken, self._database.locked, self._database.locked_once)
         self.attempts = FakeAttemptLog(tables)
         self.idempotency = FakeIdempotencyStore(tables, self.now)
         self.audit = FakeAuditLog(tables, clock, self.now)

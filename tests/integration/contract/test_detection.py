@@ -153,6 +153,18 @@ async def test_deliveries_set_aside_are_counted_for_a_day(world: World) -> None:
         assert {w.webhook_id: w.webhook.quarantined for w in await due(world)} == {made.id: counted, other.id: 0}
 
 
+async def test_deliveries_that_expired_are_counted_for_a_day(world: World) -> None:
+    made, other = await world.add_webhook(), await world.add_webhook()
+    for _ in range(2):
+        await world.add_orphan(made.id)
+    await world.add_deliveries(other.id, 1)
+    for webhook in (made, other):
+        await world.take(webhook.id)
+    for seconds, counted in ((0, 2), (23 * 3600, 2), (2 * 3600, 0)):
+        await world.pass_time(seconds)
+        assert {w.webhook_id: w.webhook.expired for w in await due(world)} == {made.id: counted, other.id: 0}
+
+
 # ------------------------------------------------------------------------------------------------------------ anomalies
 
 

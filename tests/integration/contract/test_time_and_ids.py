@@ -42,6 +42,20 @@ async def test_each_lease_that_runs_out_brings_a_delivery_nearer_to_quarantine(w
     assert await world.states(ids) == [DeliveryState.QUARANTINED]
 
 
+async def test_a_delivery_whose_event_was_dropped_fails_with_an_error_of_its_own(world: World) -> None:
+    made = await world.add_webhook()
+    never, tried = await world.add_orphan(made.id), await world.add_orphan(made.id)
+    [usual] = await world.add_deliveries(made.id)
+    async with world.unit_of_work() as uow:
+        await uow.queue.postpone([Postpone(tried, uow.now, 503, "status")])
+        await uow.commit()
+    assert [delivery.id for delivery in await world.take(made.id)] == [usual]
+    assert await world.states([never, tried, usual]) == [DeliveryState.FAILED] * 2 + [DeliveryState.PENDING]
+    for id_, attempts in ((never, 0), (tried, 1)):
+        view = await world.queries.delivery(id_)
+        assert (view.attempts, view.last_status_code, view.last_error) == (attempts, None, "expired")
+
+
 async def test_an_idempotency_key_is_bound_for_a_day(world: World) -> None:
     async with world.unit_of_work() as uow:
         assert await uow.idempotency.begin("ada", "k", b"one") is None

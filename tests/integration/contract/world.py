@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from uuid import UUID
 
+from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import Order
 from monitor.domain.ports.clock import Clock
@@ -35,6 +36,14 @@ class World(NamedTuple):
 
     async def add_deliveries(self, webhook_id: UUID, count: int = 1, *, key: str | None = None) -> list[UUID]:
         return await samples.add_deliveries(self.unit_of_work, self.clock, webhook_id, count, key=key)
+
+    async def add_orphan(self, webhook_id: UUID) -> UUID:
+        """Store a delivery whose event was dropped, due now; return its id."""
+        orphan = NewDelivery(self.clock.new_id(), self.clock.new_id(), webhook_id)
+        async with self.unit_of_work() as uow:
+            await uow.events.add([], [orphan])
+            await uow.commit()
+        return orphan.id
 
     async def take(
         self, webhook_id: UUID, capacity: int = 10, *, lease_s: float = 30.0, ordered: Order = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import resource
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 import psutil
+import pytest
 
 from monitor.adapters.egress.sender import HttpSender
 from monitor.domain.delivery.outcome import Outcome
@@ -48,13 +50,19 @@ async def test_a_connection_that_was_idle_for_long_is_not_used() -> None:
         assert there.connections == 3
 
 
-async def test_a_connection_that_is_never_idle_ends_at_its_greatest_age() -> None:
+@pytest.mark.parametrize("max_age_s", [None, 60.0])
+async def test_a_connection_that_is_never_idle_ends_at_its_greatest_age(max_age_s: float | None) -> None:
+    """Five minutes, unless said otherwise: a name that moved is noticed by then."""
     clock = Clock()
-    async with receiver(answering(OK)) as there, HttpSender(LOCAL, clock=clock, max_age_s=300) as sender:
-        for _ in range(60):
+    made = HttpSender(LOCAL, clock=clock) if max_age_s is None else HttpSender(LOCAL, clock=clock, max_age_s=max_age_s)
+    async with receiver(answering(OK)) as there, made as sender:
+        oldest_s = max_age_s or 300.0
+        for age_s, connections in ((0, 1), (oldest_s, 1), (oldest_s + 10, 2)):
+            while clock.now_s < 1000 + age_s:
+                clock.now_s += 10
+                assert (await sender.send(request(there.url()))).ok
             assert (await sender.send(request(there.url()))).ok
-            clock.now_s += 10
-        assert there.connections == 2
+            assert there.connections == connections
 
 
 async def test_what_this_machine_lacks_is_not_the_receiver_s_failure(sender: HttpSender) -> None:
@@ -66,6 +74,23 @@ async def test_what_this_machine_lacks_is_not_the_receiver_s_failure(sender: Htt
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert (outcome.error, outcome.local) == (ErrorKind.CONNECT, True)
     assert outcome.error_detail == "could not connect: too many open files"
+
+
+async def test_a_machine_without_a_free_port_is_not_the_receiver_s_failure(
+    sender: HttpSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `connect` fails when connections to one receiver use every local port (EADDRNOTAVAIL)."""
+
+    async def sock_connect(sock: socket.socket, address: object) -> None:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    async with receiver(answering(OK)) as there:
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio.get_running_loop(), "sock_connect", sock_connect)
+            outcome = await sender.send(request(there.url()))
+        assert (outcome.error, outcome.local, outcome.exchange) == (ErrorKind.CONNECT, True, None)
+        assert outcome.error_detail == "could not connect: cannot assign requested address"
+        assert (await sender.send(request(there.url()))).ok
 
 
 async def test_nothing_is_lost_sent_twice_or_left_behind_when_idle_connections_end_at_any_moment(

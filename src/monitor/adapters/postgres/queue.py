@@ -41,8 +41,9 @@ WITH gone AS (
     WHERE d.id = f.id
     RETURNING d.id, d.event_id, d.webhook_id, d.order_key, d.replayed, d.aside, f.state,
               d.attempts + f.made AS attempts, d.fencing_token,
-              CASE WHEN f.made > 0 THEN f.status_code ELSE d.last_status_code END AS last_status_code,
-              CASE WHEN f.made > 0 THEN f.error ELSE d.last_error END AS last_error
+              CASE WHEN f.made > 0 OR f.error IS NOT NULL THEN f.status_code ELSE d.last_status_code END
+                  AS last_status_code,
+              CASE WHEN f.made > 0 OR f.error IS NOT NULL THEN f.error ELSE d.last_error END AS last_error
 ), moved AS (
     INSERT INTO deliveries_finished ({_KEPT}, state, finished_at) SELECT {_KEPT}, state, now() FROM gone
 )
@@ -201,7 +202,7 @@ class PostgresDeliveryQueue(PostgresLanes):
         ends = {
             row["id"]: end_without_attempt(row["crashes"], event_stored=row["event_id"] in events) for row in leased
         }
-        if unsent := [Finish(id_, state) for id_, state in ends.items() if state is not None]:
+        if unsent := [Finish(id_, end[0], error=end[1]) for id_, end in ends.items() if end is not None]:
             await self.finish(unsent)
         return [
             ClaimedDelivery(

@@ -228,6 +228,11 @@ deliveries_finished = sa.Table(
     ),
     sa.Index("ix_deliveries_finished_state", "state", "id", postgresql_where=sa.text("state <> 'delivered'")),
     sa.Index("ix_deliveries_finished_quarantined", "finished_at", postgresql_where=sa.text("state = 'quarantined'")),
+    sa.Index(
+        "ix_deliveries_finished_expired",
+        *("webhook_id", "finished_at"),
+        postgresql_where=sa.text("state = 'failed' AND last_error = 'expired'"),
+    ),
     sa.Index("ix_deliveries_finished_error", "last_error", "id", postgresql_where=sa.text("last_error IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )

@@ -41,6 +41,7 @@ class AlertKind(StrEnum):
     DISABLING = "disabling"
     DISABLED = "disabled"
     QUARANTINED = "quarantined"
+    EXPIRED = "expired"
     MASS_FAILURE = "mass_failure"
 
 
@@ -56,6 +57,7 @@ class Cause(StrEnum):
     FAILING_FOR_DAYS = "failing_for_days"
     DISABLED = "disabled"
     QUARANTINED = "quarantined"
+    EXPIRED = "expired"
     MASS_FAILURE = "mass_failure"
 
 

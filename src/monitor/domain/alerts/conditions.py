@@ -24,8 +24,13 @@ class Condition(msgspec.Struct, frozen=True):
     evidence: dict[str, Any]
 
 
+EXPIRED_MAX = 1_000
+"""Expired deliveries of a webhook that are counted; with one dropped partition, all that waited may expire at once."""
+
+
 class WebhookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One webhook at the time of an evaluation. ``quarantined`` counts its deliveries quarantined in the last day."""
+    """One webhook at the time of an evaluation. ``quarantined`` and ``expired`` count its deliveries that ended so in
+    the last day, the latter up to :data:`EXPIRED_MAX`."""
 
     name: str
     health: Health
@@ -34,6 +39,7 @@ class WebhookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     disabled_reason: str | None = None
     disabled_at: datetime | None = None
     quarantined: int = 0
+    expired: int = 0
 
 
 class MassFailure(msgspec.Struct, frozen=True):
@@ -79,6 +85,8 @@ def conditions_of(
             found[AlertKind.DISABLING].append(_to_be_disabled(webhook, since, health))
     if webhook.quarantined:
         found[AlertKind.QUARANTINED].append(_quarantined(webhook))
+    if webhook.expired:
+        found[AlertKind.EXPIRED].append(_expired(webhook))
     return {kind: tuple(conditions) for kind, conditions in found.items()}
 
 
@@ -162,6 +170,19 @@ def _quarantined(webhook: WebhookSnapshot) -> Condition:
         Severity.WARNING,
         f"{webhook.name}: {deliveries} quarantined because {cause}.",
         {"quarantined": webhook.quarantined},
+    )
+
+
+def _expired(webhook: WebhookSnapshot) -> Condition:
+    several = webhook.expired > 1
+    count = f"{webhook.expired}{' or more' if webhook.expired >= EXPIRED_MAX else ''}"
+    deliveries = f"{count} deliveries were" if several else "1 delivery was"
+    events = "their events" if several else "its event"
+    return Condition(
+        Cause.EXPIRED,
+        Severity.CRITICAL,
+        f"{webhook.name}: {deliveries} not sent because {events} reached retention.",
+        {"expired": webhook.expired},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
@@ -13,15 +14,17 @@ from msgspec import Meta
 from monitor.domain.delivery.event_types import FILTER_TYPE, is_pattern, patterns_for
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ids import id_floor
-from monitor.domain.vocab import DeliveryState, ErrorKind
+from monitor.domain.vocab import DELIVERY_ERRORS, DeliveryState, ErrorKind
 
 FINISHED = tuple(state for state in DeliveryState if state is not DeliveryState.PENDING)
 
 STATUS_CODES = (100, 599)
 """The least and the greatest status code of HTTP (RFC 9110 section 15)."""
 
-LAST_ERROR = {"pattern": f"^({'|'.join(ErrorKind)}|[1-5][0-9]{{2}})$"}
-"""JSON Schema of ``error`` for the documentation only; :func:`filter_errors` decides."""
+LAST_ERROR = {"pattern": f"^({'|'.join(DELIVERY_ERRORS)}|[1-5][0-9]{{2}})$"}
+ATTEMPT_ERROR = {"pattern": f"^({'|'.join(ErrorKind)}|[1-9][0-9]{{2}})$"}
+"""JSON Schemas of the ``error`` of deliveries and of attempts, which receivers may have answered with any three digits,
+for the documentation only; :func:`filter_errors` decides by the same patterns."""
 
 _Time = Annotated[datetime, Meta(tz=True)]
 
@@ -37,7 +40,7 @@ class DeliveryFilter(
     Conditions on deliveries, all of which must hold; null matches any.
 
     ``event_type`` is exact or a prefix (``order.*``); ``label`` is one of the webhook, as ``name`` or ``name=value``;
-    ``error`` and ``status_code`` are those of the last attempt.
+    ``error`` and ``status_code`` are those of the last attempt; an expired delivery has the error ``expired``.
     """
 
     webhook_id: Annotated[UUID | None, Meta(description="Only of this webhook.")] = None
@@ -45,7 +48,7 @@ class DeliveryFilter(
     event_id: Annotated[UUID | None, Meta(description="Only of this event.")] = None
     error: Annotated[
         Annotated[str, Meta(max_length=32, extra_json_schema=LAST_ERROR)] | None,
-        Meta(description="Only whose last attempt failed so: an error kind or a status code."),
+        Meta(description="Only whose last attempt failed so: an error kind or a status code; or `expired`."),
     ] = None
     from_at: Annotated[_Time | None, Meta(description="Accepted at or after this time.")] = None
     to_at: Annotated[_Time | None, Meta(description="Accepted before this time.")] = None
@@ -126,6 +129,7 @@ def filter_errors(
     at: str,
     *,
     error: str | None = None,
+    attempt_error: str | None = None,
     event_type: tuple[str, str | None] = ("event_type", None),
     from_at: datetime | None = None,
     to_at: datetime | None = None,
@@ -135,12 +139,14 @@ def filter_errors(
 
     Args:
         at: the JSON pointer of the filter.
+        error: of deliveries, *attempt_error* of attempts.
         event_type: the name of the member, and its value.
     """
     errors = []
-    is_code = error is not None and error.isdigit() and STATUS_CODES[0] <= int(error) <= STATUS_CODES[1]
-    if error is not None and not is_code and error not in list(ErrorKind):
-        errors.append(FieldError(f"{at}/error", f"Give one of {', '.join(ErrorKind)}, or a status code."))
+    for value, schema, kinds in ((error, LAST_ERROR, DELIVERY_ERRORS), (attempt_error, ATTEMPT_ERROR, ErrorKind)):
+        # By the pattern: other digits than those of ASCII make no status code.
+        if value is not None and not re.fullmatch(schema["pattern"], value):
+            errors.append(FieldError(f"{at}/error", f"Give one of {', '.join(kinds)}, or a status code."))
     name, wanted = event_type
     if wanted is not None and (not is_pattern(wanted) or wanted == "*"):
         detail = "Give a type such as order.paid, or a prefix such as order.*; leave it out to mean any."

@@ -31,7 +31,8 @@ class Filter(msgspec.Struct, frozen=True):
         if topics is not None:
             unknown = next((i for i, topic in enumerate(topics) if topic not in TOPICS), None)
             if unknown is not None:
-                raise Invalid("There is no such topic.", errors=(FieldError(f"/topics/{unknown}", "unknown"),))
+                detail = f"Give one of {', '.join(TOPICS)}."
+                raise Invalid(f"There is no such topic. {detail}", errors=(FieldError(f"/topics/{unknown}", detail),))
             kinds = ALWAYS.union(*(TOPICS[topic] for topic in topics))
         return cls(kinds, None if webhooks is None else frozenset(webhooks))
 

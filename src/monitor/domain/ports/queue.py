@@ -32,7 +32,8 @@ class ClaimedDelivery(msgspec.Struct, frozen=True):
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """A delivery that leaves the queue after ``new_attempts`` (0 or 1). ``None`` keeps the stored value."""
+    """A delivery that leaves the queue after ``new_attempts`` (0 or 1). Without an attempt or an error of its own, it
+    keeps the status code and error of the last attempt."""
 
     delivery_id: UUID
     state: DeliveryState
@@ -104,7 +105,8 @@ class DeliveryQueue(Protocol):
     ) -> list[ClaimedDelivery]:
         """
         Lease at most ``capacities[webhook_id]`` due deliveries each, as :func:`~monitor.domain.delivery.order.next_of`
-        chooses; quarantine those that keep stopping workers. The lanes are locked by this transaction.
+        chooses; finish those that :func:`~monitor.domain.delivery.quarantine.end_without_attempt` ends. The lanes are
+        locked by this transaction.
 
         Args:
             ordered: how the deliveries of these webhooks are ordered; those of others are not.

@@ -41,6 +41,7 @@ NOTE_DELETED = "The webhook was deleted."
 NOTE_NOT_MONITORED = "No longer monitored."
 NOTE_ENABLED = "The webhook was enabled again."
 NOTE_NO_QUARANTINE = "No delivery was quarantined for a day."
+NOTE_NO_EXPIRY = "No delivery expired for a day."
 
 
 class _Context(msgspec.Struct, frozen=True):
@@ -231,6 +232,8 @@ def _resolve_note(kind: AlertKind, target: EvaluationInput) -> str:
             return NOTE_ENABLED
         case AlertKind.QUARANTINED:
             return NOTE_NO_QUARANTINE
+        case AlertKind.EXPIRED:
+            return NOTE_NO_EXPIRY
         case _:
             return f"Back to normal: {target.webhook.health.reason}"
 

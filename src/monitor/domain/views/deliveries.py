@@ -70,7 +70,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     One event for one webhook. ``due_at`` is null once it is finished; details hold ``attempt_log``, newest first.
 
     ``held`` is what keeps it from being sent, besides its due time; null if nothing does. ``aside`` says that it failed
-    so often that those behind it overtake it.
+    so often that those behind it overtake it. ``last_error`` is that of the last attempt, or ``expired``.
     """
 
     id: UUID

@@ -84,7 +84,7 @@ def read(body: bytes, type_: type[T]) -> T:
     except msgspec.ValidationError as exc:
         # msgspec stops at the first broken rule, and has not seen whether the rest is JSON at all.
         _check_grammar(readable)
-        _refuse(exc)
+        _refuse(exc, type_)
     except (msgspec.DecodeError, RecursionError):
         raise Malformed("The body is not valid JSON.") from None
     # Both are rare, and their absence shows in the bytes at a fraction of the cost of a walk.
@@ -105,7 +105,7 @@ def convert(value: Any, type_: type[T]) -> T:
     try:
         converted = msgspec.convert(value, type_)
     except msgspec.ValidationError as exc:
-        _refuse(exc)
+        _refuse(exc, type_)
     _check_storable(converted)
     return converted
 
@@ -207,8 +207,8 @@ def _outside_strings(body: bytes) -> bytes:
     return b"".join(body.split(b'"')[::2])
 
 
-def _refuse(exc: msgspec.ValidationError) -> NoReturn:
-    error = field_error(exc)
+def _refuse(exc: msgspec.ValidationError, type_: Any) -> NoReturn:
+    error = field_error(exc, type_)
     raise Invalid(f"{error.detail}{f' at {error.pointer}' if error.pointer else ''}.", errors=(error,)) from None
 
 

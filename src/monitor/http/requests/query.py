@@ -12,7 +12,7 @@ from litestar import Request
 from litestar.params import QueryParameter
 
 from monitor.domain.delivery.event_types import FILTER_TYPE
-from monitor.domain.delivery.selection import LAST_ERROR, STATUS_CODES, filter_errors
+from monitor.domain.delivery.selection import ATTEMPT_ERROR, LAST_ERROR, STATUS_CODES, filter_errors
 from monitor.domain.errors import FieldError, Invalid, Malformed
 from monitor.domain.paging import MAX_LIMIT
 from monitor.domain.services.publish import EARLIEST, LATEST
@@ -44,7 +44,16 @@ LastError = Annotated[
     QueryParameter(
         max_length=32,
         schema_extra=LAST_ERROR,
-        description="Only whose last attempt failed so: an error kind (`timeout`) or a status code (`503`).",
+        description="Only whose last attempt failed so: an error kind (`timeout`) or a status code (`503`); or"
+        " `expired`.",
+    ),
+]
+AttemptError = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=32,
+        schema_extra=ATTEMPT_ERROR,
+        description="Only those that failed so: an error kind (`timeout`) or a status code (`503`).",
     ),
 ]
 StatusCode = Annotated[
@@ -94,17 +103,23 @@ def time_range(from_at: str | None, to_at: str | None) -> tuple[datetime | None,
     return parse_time(from_at, "from"), parse_time(to_at, "to")
 
 
-def check_conditions(*, error: str | None = None, event_type: tuple[str, str | None] = ("event_type", None)) -> None:
+def check_conditions(
+    *,
+    error: str | None = None,
+    attempt_error: str | None = None,
+    event_type: tuple[str, str | None] = ("event_type", None),
+) -> None:
     """
     Check conditions of a list.
 
     Args:
+        error: of deliveries, *attempt_error* of attempts.
         event_type: the name of the parameter, and its value.
 
     Raises:
         Invalid: one has a value that nothing has.
     """
-    if errors := filter_errors("/query", error=error, event_type=event_type):
+    if errors := filter_errors("/query", error=error, attempt_error=attempt_error, event_type=event_type):
         raise Invalid("A condition has a value that nothing has; see errors.", errors=tuple(errors))
 
 

@@ -22,6 +22,7 @@ from litestar.types import ExceptionHandlersMap
 
 from monitor.domain import errors
 from monitor.domain.errors import FieldError, MonitorError
+from monitor.http.responses.allowed_values import REFUSED, allowed_values, refusal
 from monitor.http.responses.headers import encoded, request_id_of, with_head
 
 TYPE_PREFIX = "urn:monitor:problem:"
@@ -81,7 +82,8 @@ _FRAMEWORK: dict[int, MonitorError] = {
 _UNEXPECTED = MonitorError("The error has been logged with the request id.")
 
 _DISCONNECTED = "client disconnected prematurely"
-_ENUM = re.compile(r"Invalid enum value .*")
+_ENUM = "Invalid enum value "
+_WRONG_TYPE = "Expected `"
 _log = structlog.get_logger()
 
 
@@ -130,7 +132,7 @@ def http_exception_response(request: Request[Any, Any, Any], exc: HTTPException)
     if isinstance(error, MethodNotAllowed) and exc.headers:
         headers["allow"] = ", ".join(with_head(set(exc.headers["allow"].split(", "))))
     if isinstance(exc, ValidationException):
-        error = errors.Malformed(error.detail, errors=_parameter_errors(exc))
+        error = errors.Malformed(error.detail, errors=_parameter_errors(request, exc))
     return _response(request, error, headers)
 
 
@@ -156,39 +158,47 @@ def exception_handlers() -> ExceptionHandlersMap:
     }
 
 
-def field_error(exc: msgspec.ValidationError) -> FieldError:
-    """Turn msgspec's "… - at `$.a[0].b`" into a pointer ``/a/0/b``.
+def field_error(exc: msgspec.ValidationError, type_: Any) -> FieldError:
+    """Turn msgspec's "… - at `$.a[0].b`" into a pointer ``/a/0/b``; *type_* is what was decoded.
 
     A missing or unknown member becomes the last segment. msgspec does not give the key of a mapping (``[...]``), so the
     pointer ends at the mapping.
     """
     text, _, path = str(exc).partition(" - at `")
     segments = []
-    if not path.startswith("key` in "):
+    is_key = path.startswith("key` in ")
+    if not is_key:
         member = re.search(r"(?:missing required|unknown) field `(.*)`", text)
         segments = [member[1]] if member else []
     else:
         path = path.removeprefix("key` in `")
-    for name, index in re.findall(r"\.([^.\[`]+)|\[([^\]]*)\]", path)[::-1]:
-        segments = [] if index == "..." else [name or index, *segments]
+    steps = [name or index for name, index in re.findall(r"\.([^.\[`]+)|\[([^\]]*)\]", path)]
+    for step in reversed(steps):
+        segments = [] if step == "..." else [step, *segments]
     pointer = "".join("/" + segment.replace("~", "~0").replace("/", "~1") for segment in segments)
-    return FieldError(pointer, _ENUM.sub("Not one of the allowed values", text))
+    if text.startswith(_ENUM) or (text.startswith(_WRONG_TYPE) and allowed_values(type_, steps, is_key=is_key)):
+        text = refusal(type_, steps, is_key=is_key)
+    return FieldError(pointer, text)
 
 
-def _parameter_errors(exc: ValidationException) -> tuple[FieldError, ...]:
+def _parameter_errors(request: Request[Any, Any, Any], exc: ValidationException) -> tuple[FieldError, ...]:
     extra = exc.extra if isinstance(exc.extra, list) else []
-    return tuple(_parameter_error(row) for row in extra if isinstance(row, dict))
+    return tuple(_parameter_error(request, row) for row in extra if isinstance(row, dict))
 
 
-def _parameter_error(row: dict[str, Any]) -> FieldError:
+def _parameter_error(request: Request[Any, Any, Any], row: dict[str, Any]) -> FieldError:
     source, key = row.get("source", "query"), str(row.get("key", ""))
     if key == "data":
         # The framework's name for a body that is not there.
         return FieldError("", "The body is empty; send JSON.")
     # An argument that would hide a name of Python's or the framework's ends in an underscore; its parameter does not.
     pointer = f"/{getattr(source, 'value', source)}/{key.rstrip('_')}"
-    # An enum's message repeats the value, and with it a part of the query string.
-    return FieldError(pointer, _ENUM.sub("Not one of the allowed values", str(row.get("message", "cannot be read"))))
+    message = str(row.get("message", "cannot be read"))
+    if message.startswith(_ENUM):
+        # It repeats the value, and with it a part of the query string.
+        parameter = request.route_handler.parsed_fn_signature.parameters.get(key)
+        message = REFUSED if parameter is None else refusal(parameter.annotation)
+    return FieldError(pointer, message)
 
 
 def _headers_of(exc: MonitorError) -> dict[str, str]:

@@ -26,7 +26,16 @@ from monitor.http.openapi.document import PATCHES
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.body import MergePatch, convert
 from monitor.http.requests.headers import IdempotencyKey, IfMatch
-from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, time_range
+from monitor.http.requests.query import (
+    NO_NUL,
+    AttemptError,
+    Cursor,
+    From,
+    Limit,
+    To,
+    check_conditions,
+    time_range,
+)
 from monitor.http.responses.cached import cached_response, versioned_response
 from monitor.http.responses.conditional import encoded_response, entity_tag, require_version
 from monitor.http.routes.services import AnyRequest, Injected
@@ -36,7 +45,6 @@ OPEN_TO_REPORTS = OLDEST + timedelta(hours=1)
 """Attempts may be reported this late; a range that ends before changes no more."""
 
 MINUTE_S = 60
-ERROR = "^([a-z]{1,32}|[1-9][0-9]{2})$"
 
 
 class RotateSecret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -258,13 +266,14 @@ class WebhookController(Controller):
         services: Injected,
         webhook_id: FromPath[UUID],
         ok: Annotated[bool | None, QueryParameter(description="Only successes, or only failures.")] = None,
-        error: Annotated[str | None, QueryParameter(pattern=ERROR, description="Error kind or status code.")] = None,
+        error: AttemptError = None,
         from_at: From = None,
         to_at: To = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Page[AttemptView]:
         where = AttemptFilter(ok, error, *time_range(from_at, to_at))
+        check_conditions(attempt_error=error)
         rows = await services.queries.attempts(webhook_id, where, after=decode_cursor(cursor), limit=limit + 1)
         return page(rows, limit)
 

@@ -9,13 +9,13 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from monitor.domain.alerts.alert import AlertKind
-from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
+from monitor.domain.alerts.conditions import EXPIRED_MAX, MassFailure, WebhookSnapshot
 from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.repositories.detection import AnomalyRecord
-from monitor.domain.vocab import DeliveryState, HealthStatus
+from monitor.domain.vocab import EXPIRED, DeliveryState, HealthStatus
 from tests.fakes.postgres.database import Tables
 
 
@@ -83,7 +83,8 @@ class FakeDetectionStore:
                 enabled=webhook.enabled,
                 disabled_reason=webhook.disabled_reason,
                 disabled_at=webhook.disabled_at,
-                quarantined=self._quarantined(webhook_id),
+                quarantined=self._ended(webhook_id, DeliveryState.QUARANTINED, None),
+                expired=min(self._ended(webhook_id, DeliveryState.FAILED, EXPIRED), EXPIRED_MAX),
             ),
             deleted=row.deleted_at is not None,
             held=held,
@@ -92,9 +93,13 @@ class FakeDetectionStore:
             baselines=None if evaluation is None else evaluation.baselines,
         )
 
-    def _quarantined(self, webhook_id: UUID) -> int:
+    def _ended(self, webhook_id: UUID, state: DeliveryState, error: str | None) -> int:
+        """Count the deliveries that ended so within a day; ``None`` is any error."""
         since = self._now - timedelta(days=1)
         return sum(
-            done.webhook_id == webhook_id and done.state is DeliveryState.QUARANTINED and done.finished_at > since
+            done.webhook_id == webhook_id
+            and done.state is state
+            and error in (None, done.last_error)
+            and done.finished_at > since
             for done in self._tables.finished.values()
         )

@@ -168,6 +168,21 @@ def test_quarantined_deliveries_are_a_condition_whether_it_is_enabled_or_not(
     assert condition.evidence == {"quarantined": count}
 
 
+@pytest.mark.parametrize(
+    ("count", "title"),
+    [
+        (1, "Orders: 1 delivery was not sent because its event reached retention."),
+        (999, "Orders: 999 deliveries were not sent because their events reached retention."),
+        (1_000, "Orders: 1000 or more deliveries were not sent because their events reached retention."),
+    ],
+)
+@pytest.mark.parametrize("enabled", [True, False])
+def test_expired_deliveries_are_a_condition_whether_it_is_enabled_or_not(count: int, title: str, enabled: bool) -> None:
+    (condition,) = found(expired=count, enabled=enabled)[AlertKind.EXPIRED]
+    assert (condition.cause, condition.severity, condition.title) == (Cause.EXPIRED, Severity.CRITICAL, title)
+    assert condition.evidence == {"expired": count}
+
+
 @given(our.webhook_snapshots, st.lists(our.verdicts, max_size=5), our.instants, our.alert_policies, our.health_policies)
 def test_conditions_are_total_and_their_evidence_is_plain_json(
     webhook: WebhookSnapshot, verdicts: list[Verdict], now: datetime, policy: AlertPolicy, health: HealthPolicy

@@ -109,6 +109,7 @@ def test_an_open_signal_is_a_condition() -> None:
         ({"health": UNAVAILABLE}, BUSY),
         ({"health": Health(HealthStatus.DEGRADED, "2 of the last 9 attempts failed: 503.", 0.2, NOW)}, BUSY),
         ({"webhook": {"quarantined": 1}}, BUSY),
+        ({"webhook": {"expired": 1}}, BUSY),
         ({"webhook": {"enabled": False, "disabled_reason": "The receiver is gone."}}, BUSY),
         ({"webhook": {"enabled": False}}, IDLE),
         ({"deleted": True, "unevaluated": MADE}, None),

@@ -17,9 +17,9 @@ from monitor.domain.delivery.bulk import (
     states_of,
 )
 from monitor.domain.delivery.job import JobParameters, new_job
-from monitor.domain.delivery.selection import DeliveryFilter, DeliveryRow, check_filter, matches
+from monitor.domain.delivery.selection import DeliveryFilter, DeliveryRow, check_filter, filter_errors, matches
 from monitor.domain.errors import Invalid
-from monitor.domain.vocab import DeliveryState
+from monitor.domain.vocab import DeliveryState, ErrorKind
 from tests.fakes.clock import START, FakeClock
 
 CLOCK = FakeClock()
@@ -90,7 +90,9 @@ def test_an_answer_outside_2xx_is_an_error(chosen: DeliveryFilter, kind: str | N
     ("wrong", "pointer", "allowed"),
     [
         (DeliveryFilter(error="nonsense"), "/filter/error", "timeout"),
+        (DeliveryFilter(error="nonsense"), "/filter/error", "expired"),
         (DeliveryFilter(error="999"), "/filter/error", "status code"),
+        (DeliveryFilter(error="²"), "/filter/error", "status code"),
         (DeliveryFilter(event_type="*"), "/filter/event_type", "leave it out"),
         (DeliveryFilter(event_type="order.*.paid"), "/filter/event_type", "order.*"),
         (DeliveryFilter(from_at=START, to_at=START), "/filter/from", "before"),
@@ -102,6 +104,16 @@ def test_a_wrong_condition_is_refused_with_what_is_allowed(wrong: DeliveryFilter
     [error] = refused.value.errors
     assert error.pointer == pointer
     assert allowed in error.detail
+
+
+def test_attempts_are_chosen_by_an_error_that_they_may_have() -> None:
+    """Receivers may answer with any three digits; an expired delivery has no attempt."""
+    for error in (*ErrorKind, "100", "999"):
+        assert filter_errors("", attempt_error=error) == []
+    for error in ("expired", "hunger", "", "099", "1000", "50", "timeout\n"):
+        [refused] = filter_errors("/query", attempt_error=error)
+        assert refused.pointer == "/query/error"
+        assert refused.detail == f"Give one of {', '.join(ErrorKind)}, or a status code."
 
 
 def test_nothing_is_chosen_by_an_empty_filter_without_saying_so() -> None:

@@ -202,6 +202,7 @@ def test_an_unknown_topic_is_pointed_at() -> None:
     with pytest.raises(Invalid) as refused:
         Filter.of(["alerts", "weather"], None)
     assert refused.value.errors[0].pointer == "/topics/1"
+    assert all(topic in refused.value.detail for topic in TOPICS)
 
 
 def test_every_numbered_kind_has_a_topic_of_its_name_and_is_in_a_group() -> None:

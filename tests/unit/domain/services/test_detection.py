@@ -11,8 +11,14 @@ from msgspec.structs import replace
 from monitor.domain.alerts import AlertKind, AlertState
 from monitor.domain.anomaly.tally import Tally
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
-from monitor.domain.services.detection import NOTE_DELETED, NOTE_ENABLED, NOTE_NO_QUARANTINE, NOTE_NOT_MONITORED
-from monitor.domain.vocab import DeliveryState, Severity
+from monitor.domain.services.detection import (
+    NOTE_DELETED,
+    NOTE_ENABLED,
+    NOTE_NO_EXPIRY,
+    NOTE_NO_QUARANTINE,
+    NOTE_NOT_MONITORED,
+)
+from monitor.domain.vocab import EXPIRED, DeliveryState, Severity
 from tests.fakes.postgres.database import FinishedDelivery
 from tests.unit.domain.services.detection_harness import CALM, MINUTE, OUTAGE, POLICY, DetectionHarness
 
@@ -111,15 +117,24 @@ async def test_failing_for_three_days_warns_before_it_disables(harness: Detectio
     assert harness.alert(webhook_id, AlertKind.DISABLING).state is RESOLVED
 
 
-async def test_a_quarantined_delivery_is_an_alert_for_a_day(harness: DetectionHarness, webhook_id: UUID) -> None:
+@pytest.mark.parametrize(
+    ("kind", "state", "error", "note"),
+    [
+        (AlertKind.QUARANTINED, DeliveryState.QUARANTINED, None, NOTE_NO_QUARANTINE),
+        (AlertKind.EXPIRED, DeliveryState.FAILED, EXPIRED, NOTE_NO_EXPIRY),
+    ],
+)
+async def test_a_delivery_that_ended_unsent_is_an_alert_for_a_day(
+    harness: DetectionHarness, webhook_id: UUID, kind: AlertKind, state: DeliveryState, error: str | None, note: str
+) -> None:
     id_ = harness.clock.new_id()
     harness.database.tables.finished[id_] = FinishedDelivery(
-        id_, id_, webhook_id, DeliveryState.QUARANTINED, 0, 3, None, None, harness.clock.now()
+        id_, id_, webhook_id, state, 0, 3, None, error, harness.clock.now()
     )
     await harness.evaluate_all()
-    assert harness.alert(webhook_id, AlertKind.QUARANTINED).state is PENDING
+    assert harness.alert(webhook_id, kind).state is PENDING
     await harness.evaluate_all(after_s=24 * 60 * MINUTE)
-    assert harness.alert(webhook_id, AlertKind.QUARANTINED).note == NOTE_NO_QUARANTINE
+    assert harness.alert(webhook_id, kind).note == note
 
 
 async def test_a_deleted_webhook_leaves_nothing_open_and_is_not_evaluated_again(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -168,7 +168,8 @@ def test_an_enum_parameter_is_refused_without_repeating_its_value() -> None:
     ) as client:
         response = client.get("/?role=s3cret")
     assert response.status_code == 400
-    assert response.json()["errors"] == [{"pointer": "/query/role", "detail": "Not one of the allowed values"}]
+    detail = "Not one of the allowed values (viewer, operator, admin, publisher)"
+    assert response.json()["errors"] == [{"pointer": "/query/role", "detail": detail}]
 
 
 @pytest.mark.parametrize(
@@ -185,5 +186,48 @@ def test_an_enum_parameter_is_refused_without_repeating_its_value() -> None:
     ],
 )
 def test_a_msgspec_message_becomes_a_json_pointer(message: str, pointer: str, detail: str) -> None:
-    error = field_error(msgspec.ValidationError(message))
+    error = field_error(msgspec.ValidationError(message), Any)
     assert (error.pointer, error.detail) == (pointer, detail)
+
+
+class Inner(msgspec.Struct):
+    mode: Literal["fast", "slow"] | None = None
+
+
+class Outer(msgspec.Struct):
+    role: Role = Role.VIEWER
+    ordered: bool | Literal["key"] = False
+    roles: Annotated[list[Role], msgspec.Meta(max_length=3)] = []
+    inner: tuple[Inner, ...] = ()
+    named: dict[str, Inner] = {}
+    by_role: dict[Role, int] = {}
+    flag: bool = False
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "allowed"),
+    [
+        ({"role": "s3cret"}, "/role", "viewer, operator, admin, publisher"),
+        ({"role": 5}, "/role", "viewer, operator, admin, publisher"),
+        ({"ordered": "s3cret"}, "/ordered", "false, true, key"),
+        ({"ordered": 1}, "/ordered", "false, true, key"),
+        ({"roles": ["admin", "s3cret"]}, "/roles/1", "viewer, operator, admin, publisher"),
+        ({"inner": [{}, {"mode": "s3cret"}]}, "/inner/1/mode", "fast, slow"),
+        ({"named": {"a": {"mode": "s3cret"}}}, "/named", "fast, slow"),
+        ({"by_role": {"s3cret": 1}}, "/by_role", "viewer, operator, admin, publisher"),
+    ],
+)
+def test_what_is_none_of_the_allowed_values_is_answered_with_them(body: object, pointer: str, allowed: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as wrong:
+        msgspec.convert(body, Outer)
+    error = field_error(wrong.value, Outer)
+    assert (error.pointer, error.detail) == (pointer, f"Not one of the allowed values ({allowed})")
+
+
+@pytest.mark.parametrize(
+    "body", [{"flag": "s3cret"}, {"roles": "s3cret"}, {"inner": [{"mode": "fast"}] * 2 + ["s3cret"]}]
+)
+def test_what_is_of_another_type_is_answered_with_the_right_one(body: object) -> None:
+    with pytest.raises(msgspec.ValidationError) as wrong:
+        msgspec.convert(body, Outer)
+    assert field_error(wrong.value, Outer).detail.startswith("Expected `")

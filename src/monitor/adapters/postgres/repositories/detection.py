@@ -14,7 +14,7 @@ import structlog
 from monitor.adapters.postgres.codec import RowReader, from_jsonb, from_row, health_of, jsonb
 from monitor.adapters.postgres.repositories.alerts import LATEST, read_alert
 from monitor.domain.alerts.alert import AlertKind
-from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
+from monitor.domain.alerts.conditions import EXPIRED_MAX, MassFailure, WebhookSnapshot
 from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput, normal_band
 from monitor.domain.anomaly import Baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally
@@ -22,6 +22,7 @@ from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.health import Health
 from monitor.domain.ports.repositories.detection import AnomalyRecord
+from monitor.domain.vocab import EXPIRED
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,16 @@ OPEN_ANOMALIES = "SELECT * FROM anomalies WHERE webhook_id = ANY($1) AND closed_
 QUARANTINED = """
 SELECT webhook_id, count(*) AS n FROM deliveries_finished
 WHERE state = 'quarantined' AND finished_at > now() - interval '1 day' AND webhook_id = ANY($1) GROUP BY webhook_id
+"""
+
+# For each webhook the first so many of a partial index: all that wait may expire at once.
+EXPIRED_DELIVERIES = f"""
+SELECT n.webhook_id, found.n FROM unnest($1::uuid[]) AS n (webhook_id) CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM (
+        SELECT FROM deliveries_finished d WHERE d.webhook_id = n.webhook_id AND d.state = 'failed'
+            AND d.last_error = '{EXPIRED}' AND d.finished_at > now() - interval '1 day' LIMIT {EXPIRED_MAX}
+    ) AS expired
+) AS found WHERE found.n > 0
 """
 
 SAVE_LANES = """
@@ -106,21 +117,23 @@ class PostgresDetectionStore:
 
     async def due(self, limit: int) -> list[EvaluationInput]:
         quarantined: dict[UUID, int] = {}
+        expired: dict[UUID, int] = {}
         held: set[UUID] = set()
 
         async def fetch(skipped: list[UUID]) -> list[asyncpg.Record]:
             rows: list[asyncpg.Record] = await self._connection.fetch(DUE, limit, skipped)
             ids = [row["webhook_id"] for row in rows]
             if ids:
-                counts = await self._connection.fetch(QUARANTINED, ids)
-                quarantined.update((row["webhook_id"], row["n"]) for row in counts)
+                for sql, counts in ((QUARANTINED, quarantined), (EXPIRED_DELIVERIES, expired)):
+                    counts.update((row["webhook_id"], row["n"]) for row in await self._connection.fetch(sql, ids))
                 held.update(await self._unreadable_history(ids))
             return rows
 
         def read(row: asyncpg.Record) -> EvaluationInput:
             if row["webhook_id"] in held:
                 raise ValueError("an anomaly or alert of this webhook cannot be read")
-            return _evaluation_input(row, quarantined.get(row["webhook_id"], 0))
+            id_ = row["webhook_id"]
+            return _evaluation_input(row, quarantined=quarantined.get(id_, 0), expired=expired.get(id_, 0))
 
         due = await self._rows.page(fetch, read, "webhook_lanes", limit, itemgetter("webhook_id"))
         return list(due.values())
@@ -187,7 +200,7 @@ def _anomaly(row: asyncpg.Record) -> AnomalyRecord:
     return from_row(row, AnomalyRecord, "evidence")
 
 
-def _evaluation_input(row: asyncpg.Record, quarantined: int) -> EvaluationInput:
+def _evaluation_input(row: asyncpg.Record, *, quarantined: int, expired: int) -> EvaluationInput:
     return EvaluationInput(
         webhook_id=row["webhook_id"],
         labels=from_jsonb(row["labels"], dict[str, str]),
@@ -199,6 +212,7 @@ def _evaluation_input(row: asyncpg.Record, quarantined: int) -> EvaluationInput:
             disabled_reason=row["disabled_reason"],
             disabled_at=row["disabled_at"],
             quarantined=quarantined,
+            expired=expired,
         ),
         deleted=row["deleted_at"] is not None,
         held=(

@@ -18,7 +18,7 @@ import { AlertStats } from "./alert-stats.js";
 import { useCursor } from "./webhooks.js";
 
 const STATES = ["pending", "acknowledged", "resolved", "all"];
-const KINDS = ["failing", "latency", "volume", "disabling", "disabled", "quarantined", "mass_failure"];
+const KINDS = ["failing", "latency", "volume", "disabling", "disabled", "quarantined", "expired", "mass_failure"];
 const MOST_AT_ONCE = 200;
 
 export function Alerts() {

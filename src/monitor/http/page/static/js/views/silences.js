@@ -14,7 +14,7 @@ import { html, useState } from "../html.js";
 import { go, href, route, setQuery } from "../router.js";
 import { useStore } from "../store.js";
 
-const KINDS = ["failing", "latency", "volume", "disabling", "disabled", "quarantined", "mass_failure"];
+const KINDS = ["failing", "latency", "volume", "disabling", "disabled", "quarantined", "expired", "mass_failure"];
 const LENGTHS = [["1800", "for 30 minutes"], ["7200", "for 2 hours"], ["28800", "for 8 hours"], ["86400", "for a day"], ["604800", "for a week"], ["2592000", "for 30 days"]];
 
 export function Silences() {
