@@ -305,9 +305,12 @@ def _feed(key: str) -> tuple[Application, Callable[[int], None]]:
     def name() -> str:
         return clock.new_id().hex
 
-    verifier = TokenVerifier(KeyRing([Key("bench", "HS256", key)]), POLICY, is_revoked=lambda _jti: False)
+    ring = KeyRing([Key("bench", "HS256", key)])
+    verifier = TokenVerifier(ring, POLICY, is_revoked=lambda _jti: False)
     stream = Stream(name(), encode_entry)
-    hub = Hub(stream, snapshot, now=time.time, is_revoked=lambda _jti: False, max_per_user=100_000)
+    hub = Hub(
+        stream, snapshot, now=time.time, is_revoked=lambda _jti: False, holds_key=ring.holds, max_per_user=100_000
+    )
     feed = LiveFeed(None, stream, hub, now=clock.now, new_epoch=name)
     endpoint = LiveEndpoint(hub, verifier, now=time.time, new_id=name)
 

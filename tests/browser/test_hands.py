@@ -174,3 +174,17 @@ def test_a_silent_feed_is_said_and_polling_takes_its_place(open_page: Callable[.
     expect(page.locator("#stale")).to_have_count(0)
     page.clock.run_for(40_000)
     expect(page.locator("#stale")).to_contain_text("The last live message came")
+
+
+def test_a_socket_closed_for_its_token_leads_to_the_sign_in(open_page: Callable[..., Page], site: Site) -> None:
+    page = open_page(site.base)
+    page.route_web_socket(re.compile("/ws/dashboard"), lambda socket: socket.close(code=4401, reason="invalid_token"))
+    page.goto(f"{site.base}/#token={site.token}")
+    expect(page.get_by_label("Token")).to_be_visible()
+    expect(page.get_by_text("Signed out: the token has expired or was revoked")).to_be_visible()
+
+
+def test_a_text_cannot_reorder_the_page(page: Page, site: Site) -> None:
+    event = {"type": "safe.text", "payload": {"to": "pay\u202epal"}}
+    go(page, f"/events/{site.call('POST', 'events', event)['events'][0]['id']}")
+    expect(page.locator("pre.body")).to_contain_text("pay\ufffdpal")

@@ -90,7 +90,14 @@ async def live_server(
     stream = Stream(name(), encode_entry)
     ring, revoked = KeyRing([Key("test", "HS256", JWT_KEY)]), set[str]()
     verifier = TokenVerifier(ring, POLICY, is_revoked=revoked.__contains__)
-    hub = Hub(stream, snapshot, now=time.time, is_revoked=revoked.__contains__, max_per_user=max_per_user)
+    hub = Hub(
+        stream,
+        snapshot,
+        now=time.time,
+        is_revoked=revoked.__contains__,
+        holds_key=ring.holds,
+        max_per_user=max_per_user,
+    )
     feed = LiveFeed(log, stream, hub, now=CLOCK.now, new_epoch=name)
     endpoint = LiveEndpoint(hub, verifier, now=time.time, new_id=name, allowed_origins=[ORIGIN])
 

@@ -30,7 +30,7 @@ async def test_an_attempt_shows_what_went_over_the_wire(api: Api, receiver: Rece
         await api.publish(1)
         await receiver.takes(1)
         await finished(api, 1)
-    moved = await api.call("PATCH", path, json={"url": "http://127.0.0.1:9/moved"})
+    moved = await api.call("PATCH", path, json={"url": "http://127.0.0.1:9/moved", "headers": {"X-Token": CANARY}})
     assert moved.status_code == 200
 
     (listed,) = (await api.read(f"{path}/attempts"))["items"]

@@ -16,11 +16,13 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
+from websockets.asyncio.client import connect
 
 from monitor.adapters.egress.jwks import LIMIT_BYTES, HttpKeySource
 from monitor.adapters.egress.tls import tls_context
 from monitor.bootstrap.container import Container
 from monitor.domain.errors import Unavailable
+from tests.integration.live_support import close_of, receive
 from tests.integration.processes import environment, production, run
 from tests.integration.sender.support import certificate
 from tests.integration.support import JWT_KEY, eventually, served, settings
@@ -198,6 +200,26 @@ async def test_tokens_of_the_provider_are_taken_from_the_first_request_on_and_ke
 
         await eventually(is_taken)
         assert await status(token(RSA, "r")) == 401
+
+
+async def test_a_key_that_the_provider_takes_away_closes_the_feeds_of_its_tokens(
+    database_url: str, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.auth.jwks.APART_S", 0.05)
+    monkeypatch.setattr("monitor.auth.jwks.REFRESH_S", 0.1)
+    provider.keys = [jwk(RSA, "r"), jwk(ED25519, "e")]
+    async with open_parts(database_url, provider.url, keys=False) as parts, served(parts) as api:
+        url = str(api.client.base_url.copy_with(scheme="ws", path="/ws/dashboard"))
+
+        def feed(key: Any, kid: str) -> Any:
+            return connect(url, additional_headers={"Authorization": f"Bearer {token(key, kid)}"}, proxy=None)
+
+        async with feed(RSA, "r") as ended, feed(ED25519, "e") as other:
+            await receive(ended)
+            await receive(other)
+            provider.keys = [jwk(ED25519, "e")]
+            assert await close_of(ended) == (4401, "invalid_token")
+            assert parts.hub.count == 1
 
 
 async def test_a_server_without_keys_of_its_own_lives_on_the_provider_s(database_url: str, provider: Provider) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket as sockets
 from collections.abc import AsyncIterator
@@ -14,9 +15,12 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from monitor.auth.keys import Key
 from monitor.domain.vocab import Role
 from tests.integration.live_support import LiveServer, close_of, live_server, receive, watching
-from tests.integration.support import eventually
+from tests.integration.support import JWT_KEY, eventually
+
+NEW_KEY, THIRD_KEY = (base64.urlsafe_b64encode(bytes(range(n, n + 32))).decode() for n in (65, 100))
 
 
 @pytest.fixture
@@ -161,6 +165,22 @@ async def test_a_newer_token_keeps_the_socket_open(live: LiveServer) -> None:
         await eventually(lambda: held.session.grant.expires_at - held.since > 100)
     await eventually(lambda: live.hub.count == 0)
     assert live.hub.closed == {"client": 1}
+
+
+@pytest.mark.parametrize("kid", ["test", "other"])
+async def test_a_key_that_is_taken_away_closes_the_sockets_of_its_tokens_alone(live: LiveServer, kid: str) -> None:
+    """Also if another key takes over its kid."""
+    old, new = Key("test", "HS256", JWT_KEY), Key("new", "HS256", NEW_KEY)
+    async with live.connect() as ended:
+        await receive(ended)
+        live.ring.replace([new, old])
+        async with live.connect() as other:
+            await receive(other)
+            live.ring.replace([new, Key(kid, "HS256", THIRD_KEY)])
+            assert await close_of(ended) == (4401, "invalid_token")
+            live.state["told"] = 1
+            live.feed.publish("alert_new", {"n": 1})
+            assert (await receive(other))["data"] == {"n": 1}
 
 
 async def test_a_revoked_token_closes_its_sockets_alone(live: LiveServer) -> None:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from websockets.asyncio.client import connect
 
 from monitor.bootstrap.container import Container
+from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
 from monitor.settings.schema import Jwt
+from tests.integration.live_support import close_of, receive
 from tests.integration.support import JWT_KEY, served, settings, signer
 
 OTHER_KEY = base64.urlsafe_b64encode(bytes(range(65, 97))).decode()
@@ -47,11 +50,11 @@ def write(file: Path, *keys: str) -> None:
 async def test_the_key_file_is_taken_when_it_changes_and_only_then(key_file: Path, database_url: str) -> None:
     write(key_file, JWT_KEY)
     async with Container(settings(database_url, jwt=Jwt(keys_file=str(key_file)))) as parts:
-        await parts.refresh()
+        await parts.read_key_file()
         assert parts.ring.generation == 0
         write(key_file, OTHER_KEY, JWT_KEY)
-        await parts.refresh()
-        await parts.refresh()
+        await parts.read_key_file()
+        await parts.read_key_file()
         assert (parts.ring.generation, parts.ring.signer().kid) == (1, OTHER_KEY[:8])
 
 
@@ -63,6 +66,30 @@ async def test_a_weak_key_is_taken_from_no_file(key_file: Path, database_url: st
     async with Container(settings(database_url, jwt=Jwt(keys_file=str(key_file)))) as parts:
         write(key_file, JWT_KEY, WEAK_KEY)
         with pytest.raises(ValueError, match=r"MONITOR_JWT__KEYS_FILE\[1\] is weak"):
-            await parts.refresh()
+            await parts.read_key_file()
         assert parts.ring.find(WEAK_KEY[:8]) is None
         assert parts.ring.find(JWT_KEY[:8]) is not None
+
+
+async def test_a_key_that_leaves_the_file_ends_requests_and_sockets_also_without_a_database(
+    key_file: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(key_file, JWT_KEY)
+    async with (
+        Container(settings(database_url, jwt=Jwt(keys_file=str(key_file)))) as parts,
+        served(parts) as api,
+    ):
+        token = signer(parts)(Role.VIEWER, "ada")
+        headers = {"Authorization": f"Bearer {token}"}
+        assert (await api.client.get("/api/v1/webhooks", headers=headers)).status_code == 200
+        url = str(api.client.base_url.copy_with(scheme="ws", path="/ws/dashboard"))
+        async with connect(url, additional_headers=headers, proxy=None) as socket:
+            await receive(socket)
+
+            async def away() -> set[str]:
+                raise Unavailable("The database is not reachable.")
+
+            monkeypatch.setattr(parts.queries, "revoked", away)
+            write(key_file, OTHER_KEY)
+            assert await close_of(socket) == (4401, "invalid_token")
+        assert (await api.client.get("/api/v1/webhooks", headers=headers)).status_code == 401

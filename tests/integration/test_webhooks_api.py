@@ -127,6 +127,12 @@ async def test_patch_merges_as_rfc_7396_says(api: Api, patch: dict[str, Any], ch
         ("headers", {"X-A": "a\r\nX-B: b"}, "/headers/X-A"),
         ("headers", {"X-A": "***"}, "/headers/X-A"),
         ("headers", {"a b": "x"}, "/headers/a b"),
+        ("name", "pay\u202epal", "/name"),
+        ("name", "two\nlines", "/name"),
+        ("description", "\u001b[31mred", "/description"),
+        ("labels", {"te\u2066am": "blue"}, "/labels"),
+        ("labels", {"team": "blue\u0007"}, "/labels"),
+        ("url", "https://hooks.slack.com/***", "/url"),
         ("timeout_s", 31, "/timeout_s"),
         ("timeout_s", 0.5, "/timeout_s"),
         ("max_concurrency", 0, "/max_concurrency"),
@@ -175,6 +181,33 @@ async def test_the_mask_keeps_a_stored_header_and_the_receiver_gets_its_value(ap
     assert got["x-api-key"] == CANARY
     assert got["x-new"] == "new"
     assert "x-old" not in got
+
+
+async def test_stored_header_values_are_not_sent_to_another_server(api: Api, receiver: Receiver) -> None:
+    created = await api.create(receiver.url, headers={"X-Api-Key": CANARY, "X-Env": "test"})
+    path, elsewhere = f"webhooks/{created['id']}", "http://127.0.0.1:9/hook"
+    masked = {"X-Api-Key": "***", "X-Env": "test"}
+    for method, body in (
+        ("PATCH", {"url": elsewhere}),
+        ("PATCH", {"url": elsewhere, "headers": masked}),
+        ("PUT", {"name": "n", "url": elsewhere, "headers": masked}),
+    ):
+        problem = assert_problem(await api.call(method, path, json=body), 422, "invalid")
+        assert "/headers/X-Api-Key" in [error["pointer"] for error in problem["errors"]]
+        assert all("value again" in error["detail"] for error in problem["errors"])
+    assert (await api.read(path))["version"] == 1
+    assert (await api.call("PATCH", path, json={"url": f"{receiver.url}?moved=1"})).status_code == 200
+    anew = {"url": elsewhere, "headers": {"X-Api-Key": "anew", "X-Env": None}}
+    assert (await api.call("PATCH", path, json=anew)).json()["headers"] == {"X-Api-Key": "***"}
+
+
+async def test_a_webhook_of_an_older_version_is_changed_without_being_renamed(api: Api, parts: Container) -> None:
+    path = f"webhooks/{(await api.create(URL))['id']}"
+    async with sql(parts) as connection:
+        await connection.execute("UPDATE webhooks SET name = $1, labels = $2", "pay\u202epal", '{"a\\n": "b"}')
+    changed = await api.call("PATCH", path, json={"timeout_s": 3})
+    assert (changed.status_code, changed.json()["name"]) == (200, "pay\u202epal")
+    assert_problem(await api.call("PATCH", path, json={"name": "x\u202e"}), 422, "invalid")
 
 
 async def test_an_etag_saves_reading_what_is_known(api: Api) -> None:

@@ -25,7 +25,7 @@ recents = st.lists(labels, max_size=25).map(tuple)
 
 samples = st.lists(st.tuples(labels, latencies_ms), max_size=50)
 segments = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=6)
-names = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs")), min_size=1, max_size=12)
+names = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Zl", "Zp")), min_size=1, max_size=12)
 event_types = st.lists(segments, min_size=1, max_size=4).map(".".join)
 patterns = st.just("*") | event_types | event_types.map("{}.*".format)
 label_maps = st.dictionaries(segments, segments, max_size=3)

@@ -23,8 +23,8 @@ MAX_KEYS = 100
 RSA_MAX_BITS = 8192
 """A longer key costs milliseconds at each verification."""
 
-REFRESH_S = 600.0
-"""How often the keys are fetched."""
+REFRESH_S = 60.0
+"""How often the keys are fetched: one that the provider took away verifies nothing any more after this time."""
 
 APART_S = 30.0
 """How far apart two fetches are at least, whatever kids callers make up."""

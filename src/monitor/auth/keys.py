@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,7 +13,12 @@ import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 Alg = Literal["HS256", "RS256", "EdDSA"]
 
@@ -33,14 +39,19 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LoadedKey:
-    """A key ready for use. ``private`` is ``None`` when it can only verify."""
+    """
+    A key ready for use. ``private`` is ``None`` when it can only verify.
 
-    __slots__ = ("_algorithm", "_public", "alg", "kid", "private")
+    ``key_id`` is the kid with a digest of the key: another key under the same kid has another one.
+    """
+
+    __slots__ = ("_algorithm", "_public", "alg", "key_id", "kid", "private")
 
     def __init__(self, kid: str, alg: Alg, private: Any, public: Any) -> None:
         self.kid = kid
         self.alg = alg
         self.private = private
+        self.key_id = f"{kid}:{_digest(public)}"
         self._public = public
         self._algorithm = jwt.get_algorithm_by_name(alg)
 
@@ -48,7 +59,7 @@ class LoadedKey:
         """Whether both take the same tokens."""
         if not isinstance(other, LoadedKey):
             return NotImplemented
-        return (self.kid, self.alg) == (other.kid, other.alg) and bool(self._public == other._public)
+        return (self.key_id, self.alg) == (other.key_id, other.alg)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -72,13 +83,13 @@ class KeyRing:
     def __init__(
         self, keys: Sequence[Key], *, alone: bool = True, on_unknown: Callable[[], object] = lambda: None
     ) -> None:
-        self.generation = 0
         self._on_unknown = on_unknown
         self._alone = alone
         self._given = tuple(keys)
         self._configured = _load_all(keys, alone=alone)
         self._fetched: dict[str, LoadedKey] = {}
-        self._all = self._configured
+        self.generation = -1
+        self._merge()
 
     def replace(self, keys: Sequence[Key]) -> None:
         """Swap all configured keys at once, without a restart. On ``ValueError`` the old ones stay."""
@@ -102,6 +113,10 @@ class KeyRing:
             self._on_unknown()
         return key
 
+    def holds(self, key_id: str) -> bool:
+        """Whether the key with *key_id* verifies tokens now. Fails closed."""
+        return key_id in self._key_ids
+
     def owns(self, kid: str) -> bool:
         """Whether *kid* is a configured key."""
         return kid in self._configured
@@ -117,7 +132,15 @@ class KeyRing:
 
     def _merge(self) -> None:
         self._all = merged(self._configured, self._fetched)
+        self._key_ids = frozenset(key.key_id for key in self._all.values())
         self.generation += 1
+
+
+def _digest(public: Any) -> str:
+    """Return the hex SHA-256 of a public key, or of the secret of an HS256 key."""
+    is_secret = isinstance(public, bytes)
+    data = public if is_secret else public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(data).hexdigest()
 
 
 def merged(configured: Mapping[str, LoadedKey], fetched: Mapping[str, LoadedKey]) -> dict[str, LoadedKey]:

@@ -44,12 +44,14 @@ class TokenPolicy(msgspec.Struct, frozen=True):
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """A verified caller. ``expires_at`` is the token's ``exp`` in Unix seconds, leeway not added."""
+    """A verified caller. ``expires_at`` is the token's ``exp`` in Unix seconds, leeway not added; ``key_id`` names the
+    key that signed it."""
 
     subject: str
     role: Role
     jti: str
     expires_at: float
+    key_id: str = ""
 
 
 class TokenVerifier:
@@ -113,7 +115,7 @@ class TokenVerifier:
         payload, signature = decode_base64url(parts[1]), decode_base64url(parts[2])
         if not key.verifies(f"{parts[0]}.{parts[1]}".encode(), signature):
             _refuse("The signature does not match.")
-        return _principal(_json_object(payload), self._policy, now)
+        return _principal(_json_object(payload), self._policy, now, key.key_id)
 
     def _key_for(self, header: dict[str, Any]) -> LoadedKey:
         if not header.keys() <= HEADER_MEMBERS:
@@ -159,7 +161,7 @@ def issue(ring: KeyRing, policy: TokenPolicy, *, subject: str, role: Role, ttl_s
     return jwt.encode(claims, signer.private, algorithm=signer.alg, headers={"kid": signer.kid})
 
 
-def _principal(claims: dict[str, Any], policy: TokenPolicy, now: float) -> Principal:
+def _principal(claims: dict[str, Any], policy: TokenPolicy, now: float, key_id: str) -> Principal:
     issued_at, expires_at = _time(claims, "iat"), _time(claims, "exp")
     not_before = _time(claims, "nbf") if "nbf" in claims else issued_at
     if now >= expires_at + policy.leeway_s:
@@ -177,7 +179,7 @@ def _principal(claims: dict[str, Any], policy: TokenPolicy, now: float) -> Princ
         role = Role(claims.get("role", ""))
     except ValueError:
         raise Forbidden("The token's role is not one of viewer, operator, admin, publisher.") from None
-    return Principal(subject, role, jti, expires_at)
+    return Principal(subject, role, jti, expires_at, key_id)
 
 
 def _is_for(audience: object, ours: str) -> bool:

@@ -120,6 +120,7 @@ class Container:
             self._snapshot,
             now=self.unix_s,
             is_revoked=self.is_revoked,
+            holds_key=self.ring.holds,
             max_per_user=settings.ws.max_per_user,
         )
         self.feed = LiveFeed(
@@ -192,9 +193,17 @@ class Container:
             log.exception("close_timed_out", after_s=CLOSE_S)
         self.lines.flush()
 
-    async def refresh(self) -> None:
-        """Read again what may change while the process runs: revocations and the key file."""
+    async def read_revocations(self) -> None:
+        """Read the revoked tokens again. Raises ``Unavailable``."""
         self.revoked = await self.queries.revoked()
+
+    async def read_key_file(self) -> None:
+        """
+        Read the token keys again, if a file holds them. What was read last stays in force if that fails.
+
+        Raises:
+            OSError, msgspec.DecodeError, ValueError: its keys cannot be used.
+        """
         if self.settings.jwt.keys_file:
             self.ring.replace(await asyncio.to_thread(jwt_keys, self.settings))
 

@@ -15,7 +15,8 @@ from monitor.domain.errors import Unavailable
 from monitor.http.middleware.shared_rate_limit import REPORT_S, SharedRateLimiter
 
 REFRESH_S = 2.0
-"""How often revocations and the key file are read: a revoked token is refused everywhere within 5 s."""
+"""How often revocations and the key file are read: a revoked token, or one whose key was taken away, is refused
+everywhere within 5 s, and its live feeds are closed."""
 
 METRICS_S = 1.0
 """How often the live feed reads new metrics."""
@@ -58,7 +59,9 @@ class CacheWarming:
 def server_loops(container: Container, warming: CacheWarming) -> Mapping[str, Loop]:
     """Return the loops of a serving process by name, those of the live feed among them."""
     loops: dict[str, Loop] = {
-        "access_refresh": lambda: _refresh_loop(container),
+        # Apart, so that neither an outage of the database nor a damaged file keeps the other from being read.
+        "access_refresh": lambda: _every(REFRESH_S, lambda: read_revocations(container)),
+        "key_file": lambda: _every(REFRESH_S, container.read_key_file),
         "cache_warming": warming.loop,
         "clock": container.clock_watch.loop,
         "encryption_keys": container.key_watch.loop,
@@ -74,9 +77,9 @@ def server_loops(container: Container, warming: CacheWarming) -> Mapping[str, Lo
     return loops
 
 
-async def refresh(container: Container) -> None:
-    """Read revocations and the key file once. What was read last stays in force if that fails."""
-    await postponed(container.refresh, "refresh_failed")
+async def read_revocations(container: Container) -> None:
+    """Read the revoked tokens once. What was read last stays in force if that fails."""
+    await postponed(container.read_revocations, "refresh_failed")
 
 
 async def fetch_keys(container: Container) -> None:
@@ -93,10 +96,10 @@ async def postponed(step: Callable[[], Awaitable[object]], event: str) -> None:
         log.warning(event, detail=error.detail)
 
 
-async def _refresh_loop(container: Container) -> None:
+async def _every(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
     while True:
-        await refresh(container)
-        await asyncio.sleep(REFRESH_S)
+        await step()
+        await asyncio.sleep(seconds)
 
 
 async def _metrics_loop(container: Container) -> None:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -31,7 +32,7 @@ from monitor.domain.views.dashboard import (
     cursor_position,
     performance_view,
 )
-from monitor.domain.views.webhooks import WebhookView
+from monitor.domain.views.webhooks import WebhookView, below_admin
 from monitor.domain.vocab import Page
 
 STATS_DAYS = 30
@@ -75,8 +76,9 @@ class CachedViews:
         self._add("anomalies", self._anomalies, "anomalies")
         self._add("alerts", self._pending_alerts, "alerts")
         self._add("alert_stats", alerts.stats, "alerts", scope=("days",))
-        self._add("webhooks", self._webhooks, "webhooks")
-        self._add("webhook", queries.webhook, "webhook:{webhook_id}", scope=("webhook_id",))
+        # ``admin``: whether a role sees the URLs of chat services.
+        self._add("webhooks", self._webhooks, "webhooks", scope=("admin",))
+        self._add("webhook", self._webhook, "webhook:{webhook_id}", scope=("webhook_id", "admin"))
         self._add(
             "metrics_closed",
             queries.metrics,
@@ -134,7 +136,8 @@ class CachedViews:
             ("anomalies", {}),
             ("alerts", {}),
             ("alert_stats", {"days": STATS_DAYS}),
-            ("webhooks", {}),
+            ("webhooks", {"admin": False}),
+            ("webhooks", {"admin": True}),
             *((performance_view(window), {"window": window}) for window in WINDOWS),
         ]
         return [self._key(name, scope) for name, scope in scopes]
@@ -180,8 +183,13 @@ class CachedViews:
         rows = await self._dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1)
         return page_by(rows, DEFAULT_LIMIT, cursor_position)
 
-    async def _webhooks(self) -> Page[WebhookView]:
-        return page(await self._queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1), DEFAULT_LIMIT)
+    async def _webhooks(self, *, admin: bool) -> Page[WebhookView]:
+        views = await self._queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1)
+        return page(views if admin else [below_admin(view) for view in views], DEFAULT_LIMIT)
+
+    async def _webhook(self, webhook_id: UUID, *, admin: bool) -> WebhookView:
+        view = await self._queries.webhook(webhook_id)
+        return view if admin else below_admin(view)
 
     async def _anomalies(self) -> Page[Any]:
         rows = await self._alerts.anomalies(is_open=True, webhook_id=None, after=None, limit=DEFAULT_LIMIT + 1)

@@ -53,7 +53,7 @@ class Jwt(msgspec.Struct, frozen=True):
         str | None,
         doc(
             "URL of further keys of an identity provider (JWKS), RS256 and EdDSA, which only verify. HTTPS, or"
-            " loopback. Fetched at start, every 10 minutes, and for an unknown `kid`, which may take 30 s."
+            " loopback. Fetched at start, every minute, and for an unknown `kid`, which may take 30 s."
         ),
     ] = None
     issuer: Annotated[str, doc("Expected and issued `iss`.")] = "monitor"

@@ -333,7 +333,7 @@ async def test_a_known_kid_calls_for_nothing(provider_keys: ProviderKeys, verifi
 async def test_keys_are_fetched_again_after_a_while_without_being_asked_for(
     provider_keys: ProviderKeys, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (APART_S, REFRESH_S) == (30, 600)
+    assert (APART_S, REFRESH_S) == (30, 60)
     monkeypatch.setattr("monitor.auth.jwks.REFRESH_S", APART_S + 0.01)
     await provider_keys.refresh()
     await asyncio.wait_for(provider_keys.due(), 5)

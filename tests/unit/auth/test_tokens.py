@@ -36,7 +36,10 @@ def test_every_kind_of_key_signs_what_the_verifier_takes(
     configured = keys.configured()
     ring.replace([configured[first], *(key for key in configured if key is not configured[first])])
     token = issue(ring, POLICY, subject="ci", role=Role.PUBLISHER, ttl_s=60, now=NOW + 0.7, jti="j")
-    assert verifier.verify(token, NOW) == Principal("ci", Role.PUBLISHER, "j", NOW + 60)
+    key = ring.find(configured[first].kid)
+    assert key is not None
+    assert ring.holds(key.key_id)
+    assert verifier.verify(token, NOW) == Principal("ci", Role.PUBLISHER, "j", NOW + 60, key.key_id)
 
 
 @pytest.mark.parametrize(

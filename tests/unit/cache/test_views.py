@@ -99,7 +99,8 @@ SCOPES: dict[str, dict[str, Any]] = {
     "performance": {"window": "15m"},
     "performance_long": {"window": "1h"},
     "alert_stats": {"days": STATS_DAYS},
-    "webhook": {"webhook_id": WEBHOOK},
+    "webhook": {"webhook_id": WEBHOOK, "admin": True},
+    "webhooks": {"admin": False},
     "metrics_closed": {"webhook_id": WEBHOOK, "from_at": START, "to_at": START, "step_s": 60},
 }
 
@@ -125,17 +126,17 @@ async def test_every_view_can_be_dropped_by_an_event(name: str, catalogue: Cache
 
 
 async def test_what_was_answered_can_be_peeked_at_by_its_text(catalogue: CachedViews) -> None:
-    text = catalogue.text("webhook", webhook_id=WEBHOOK)
+    text = catalogue.text("webhook", **SCOPES["webhook"])
     assert catalogue.peek(text) is None
-    answer = await catalogue.answer("webhook", webhook_id=WEBHOOK)
+    answer = await catalogue.answer("webhook", **SCOPES["webhook"])
     peeked = catalogue.peek(text)
     assert peeked is not None
     assert peeked.body == answer.body
 
 
 async def test_the_webhook_of_one_id_is_not_that_of_another(catalogue: CachedViews, reads: FakeReads) -> None:
-    await catalogue.answer("webhook", webhook_id=WEBHOOK)
-    await catalogue.answer("webhook", webhook_id=UUID(int=8))
+    await catalogue.answer("webhook", webhook_id=WEBHOOK, admin=True)
+    await catalogue.answer("webhook", webhook_id=UUID(int=8), admin=True)
     assert [name for name, _ in reads.asked] == ["webhook", "webhook"]
 
 
@@ -153,7 +154,7 @@ async def test_the_overview_counts_the_sockets_and_hits_of_this_process(
 
 async def test_a_page_asks_for_one_row_more_than_it_shows(catalogue: CachedViews, reads: FakeReads) -> None:
     for name in ("webhook_health", "webhooks", "anomalies", "alerts"):
-        await catalogue.answer(name)
+        await catalogue.answer(name, **SCOPES.get(name, {}))
     assert {kwargs["limit"] for _, kwargs in reads.asked} == {DEFAULT_LIMIT + 1}
     assert {kwargs.get("is_open") for name, kwargs in reads.asked if name == "anomalies"} == {True}
 
@@ -196,7 +197,7 @@ async def test_the_first_paint_is_not_made_of_last_good_values(
 
 async def test_what_the_page_shows_first_is_kept_warm(catalogue: CachedViews, cache: Cache) -> None:
     texts = [key.text for key, _ in catalogue.pinned()]
-    assert len(texts) == 7 + len(WINDOWS)
+    assert len(texts) == 8 + len(WINDOWS)
     assert {text.partition("?")[0] for text in texts} == POLICIES.keys() - {"webhook", "metrics_closed"}
     for key, create in catalogue.pinned():
         assert (await cache.refresh(key, create)).body
@@ -205,7 +206,7 @@ async def test_what_the_page_shows_first_is_kept_warm(catalogue: CachedViews, ca
 async def test_nothing_there_is_an_answer_and_not_an_outage(catalogue: CachedViews, reads: FakeReads) -> None:
     reads.error = NotFound("There is no webhook with this id.")
     with pytest.raises(NotFound):
-        await catalogue.answer("webhook", webhook_id=WEBHOOK)
+        await catalogue.answer("webhook", **SCOPES["webhook"])
 
 
 async def test_the_last_good_answer_stands_in_for_a_database_that_is_away(
@@ -217,23 +218,23 @@ async def test_the_last_good_answer_stands_in_for_a_database_that_is_away(
     kept = await catalogue.answer("overview")
     assert (kept.body, kept.stale) == (good.body, True)
     with pytest.raises(Unavailable):
-        await catalogue.answer("webhooks")
+        await catalogue.answer("webhooks", admin=True)
 
 
 async def test_a_current_answer_is_computed_after_the_call_and_never_the_last_good_one(
     catalogue: CachedViews, reads: FakeReads, cache: Cache
 ) -> None:
-    good = await catalogue.answer("webhooks")
-    assert await catalogue.current("webhooks") == good.body
+    good = await catalogue.answer("webhooks", admin=True)
+    assert await catalogue.current("webhooks", admin=True) == good.body
     assert [name for name, _ in reads.asked] == ["webhooks", "webhooks"]
     for error in (Unavailable("The database is not reachable."), TimeoutError()):
         reads.error = error
         with pytest.raises(Unavailable):
-            await catalogue.current("webhooks")
-        assert (await catalogue.answer("webhooks")).body == good.body
+            await catalogue.current("webhooks", admin=True)
+        assert (await catalogue.answer("webhooks", admin=True)).body == good.body
 
 
 async def test_a_creation_that_takes_too_long_is_an_outage(catalogue: CachedViews, reads: FakeReads) -> None:
     reads.error = TimeoutError()
     with pytest.raises(Unavailable):
-        await catalogue.answer("webhooks")
+        await catalogue.answer("webhooks", admin=True)

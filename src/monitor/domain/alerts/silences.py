@@ -13,6 +13,7 @@ from msgspec import Meta
 from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.text import LINE, LINES, text_errors
 
 MAX_DURATION = timedelta(days=365)
 
@@ -23,10 +24,13 @@ class SilenceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     match. ``label`` is ``name=value`` of a webhook, or ``name`` for any value.
     """
 
-    reason: Annotated[str, Meta(min_length=1, max_length=500, description="Why the alerts are silenced.")]
+    reason: Annotated[
+        str,
+        Meta(min_length=1, max_length=500, description="Why the alerts are silenced.", extra_json_schema=LINES),
+    ]
     ends_at: Annotated[datetime, Meta(tz=True, description="End of the silence; at most a year from now.")]
     webhook_id: UUID | None = None
-    label: Annotated[str, Meta(min_length=1, max_length=321)] | None = None
+    label: Annotated[str, Meta(min_length=1, max_length=321, extra_json_schema=LINE)] | None = None
     kind: AlertKind | None = None
 
 
@@ -66,7 +70,10 @@ def check_silence(spec: SilenceSpec, now: datetime) -> None:
     Raises:
         Invalid: with one error for each wrong member.
     """
-    errors = []
+    errors = [
+        *text_errors("/reason", spec.reason, several_lines=True),
+        *text_errors("/label", spec.label),
+    ]
     if spec.webhook_id is None and spec.label is None and spec.kind is None:
         errors.append(FieldError("", "Name what to silence: webhook_id, label or kind."))
     if spec.webhook_id == SYSTEM_ID:

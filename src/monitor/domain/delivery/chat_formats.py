@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.domain.text import escaped_json, safe_text
 from monitor.domain.vocab import BodyFormat, Severity
 
 ALERTS = "monitor.alert."
@@ -100,8 +101,10 @@ def _alert_message(verb: str, data: _Data) -> ChatMessage:
     resolved = verb == "resolved"
     return ChatMessage(
         title=_cut(f"{alert.severity.capitalize()} alert {verb}", TITLE_MAX),
-        text=_cut(alert.title, TEXT_MAX),
-        facts=tuple((label, _cut(value, TITLE_MAX)) for label, value in facts.items() if value and value.strip()),
+        text=_cut(safe_text(alert.title), TEXT_MAX),
+        facts=tuple(
+            (label, _cut(safe_text(value), TITLE_MAX)) for label, value in facts.items() if value and value.strip()
+        ),
         colour=_RESOLVED if resolved else _COLOURS[alert.severity],
         teams_colour="good" if resolved else _TEAMS[alert.severity],
     )
@@ -110,7 +113,7 @@ def _alert_message(verb: str, data: _Data) -> ChatMessage:
 def _plain(event_type: str, payload: bytes) -> ChatMessage:
     # Cut first: a shown character takes at most twelve bytes, as an escape.
     text = payload[: 12 * (TEXT_MAX + 1)].decode(errors="replace")
-    return ChatMessage(_cut(event_type, TITLE_MAX), _cut(_readable(text), TEXT_MAX))
+    return ChatMessage(_cut(event_type, TITLE_MAX), _cut(_readable(escaped_json(text)), TEXT_MAX))
 
 
 def _readable(text: str) -> str:

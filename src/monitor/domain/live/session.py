@@ -28,12 +28,14 @@ class UnknownFrame(Invalid):
 
 
 class SocketGrant(msgspec.Struct, frozen=True):
-    """The token by which a socket is open, until Unix second ``expires_at`` without leeway."""
+    """The token by which a socket is open, until Unix second ``expires_at`` without leeway; ``key_id`` names the key
+    that signed it."""
 
     subject: str
     role: Role
     jti: str
     expires_at: float
+    key_id: str = ""
 
 
 class Auth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,17 +125,19 @@ class Session:
             raise Forbidden("This needs the role viewer.")
         self.grant = new
 
-    def check_token(self, now: float, is_revoked: Callable[[str], bool]) -> None:
+    def check_token(self, now: float, is_revoked: Callable[[str], bool], holds_key: Callable[[str], bool]) -> None:
         """
         Check the token at Unix second *now*.
 
         Raises:
-            Unauthenticated: it has expired or is revoked.
+            Unauthenticated: it has expired or is revoked, or its key was taken away.
         """
         if now >= self.grant.expires_at:
             raise Unauthenticated("The token has expired.")
         if is_revoked(self.grant.jti):
             raise Unauthenticated("The token has been revoked.")
+        if not holds_key(self.grant.key_id):
+            raise Unauthenticated("The key that signed the token was taken away.")
 
     def _limit_rate(self, now_s: float) -> None:
         if self._frame_times is None:

@@ -39,6 +39,7 @@ from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.services.idempotency import read_back, store_response, stored_response
+from monitor.domain.text import LINES, text_errors
 from monitor.domain.views.alerts import AlertView, SilencePreview, SilenceView
 from monitor.domain.vocab import Actor
 
@@ -48,7 +49,7 @@ MAX_BULK_ALERTS = 200
 class AlertNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A user's note on an alert."""
 
-    note: Annotated[str, Meta(max_length=2000)] | None = None
+    note: Annotated[str, Meta(max_length=2000, extra_json_schema=LINES)] | None = None
 
 
 class Acknowledgement(AlertNote, frozen=True, forbid_unknown_fields=True):
@@ -106,8 +107,9 @@ class AlertCommands:
         Raises:
             NotFound.
             Conflict: it is resolved.
-            Invalid: it would expire in the past.
+            Invalid: it would expire in the past, or its note breaks a rule.
         """
+        _check_note(acknowledgement)
         async with self._unit_of_work() as uow:
             written = await self._acknowledge(uow, alert_id, acknowledgement, actor)
             await uow.commit()
@@ -122,6 +124,7 @@ class AlertCommands:
             Invalid.
             Unavailable: not one was acknowledged; after the first, the others are skipped.
         """
+        _check_note(acknowledgement)
         done: list[UUID] = []
         skipped: list[SkippedAlert] = []
         outage: Unavailable | None = None
@@ -144,7 +147,8 @@ class AlertCommands:
         return BulkAcknowledgementResult(done, skipped)
 
     async def resolve(self, alert_id: UUID, resolution: AlertNote, actor: Actor) -> AlertView:
-        """Resolve an alert. Safe to repeat. Raises ``NotFound``."""
+        """Resolve an alert. Safe to repeat. Raises ``NotFound``, and ``Invalid`` for its note."""
+        _check_note(resolution)
         async with self._unit_of_work() as uow:
             before = await uow.alerts.get(alert_id)
             webhook, silenced = await self._webhook_and_silenced(uow, before)
@@ -286,6 +290,11 @@ def _written(alert: Alert, webhook: WebhookRef, silenced: bool) -> AlertView:
     about = None if alert.webhook_id == SYSTEM_ID else alert.webhook_id
     shown = {"webhook_id": about, "webhook_name": webhook.name, "silenced": silenced}
     return msgspec.convert(msgspec.structs.asdict(alert) | shown, AlertView)
+
+
+def _check_note(of: AlertNote) -> None:
+    if errors := tuple(text_errors("/note", of.note, several_lines=True)):
+        raise Invalid("The note breaks a rule; see errors.", errors=errors)
 
 
 def _identity(alert: Alert) -> Identity:

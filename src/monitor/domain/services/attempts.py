@@ -22,6 +22,7 @@ from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.idempotency import store_response, stored_response
 from monitor.domain.services.settle import minute_rollups, status_changes
+from monitor.domain.text import LINE, text_errors
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
 from monitor.domain.webhooks.secret_mask import SecretMask
@@ -44,7 +45,7 @@ class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     status_code: Annotated[int, Meta(ge=100, le=999)] | None = None
     error: ErrorKind | None = None
     event_id: UUID | None = None
-    event_type: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    event_type: Annotated[str, Meta(min_length=1, max_length=128, extra_json_schema=LINE)] | None = None
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -234,6 +235,7 @@ def _check(reported: Sequence[ReportedAttempt], now: datetime) -> None:
     for i, attempt in enumerate(reported):
         if (attempt.status_code is None) == (attempt.error is None):
             errors.append(FieldError(f"/attempts/{i}", "Give either status_code or error."))
+        errors += text_errors(f"/attempts/{i}/event_type", attempt.event_type)
         at = attempt.delivered_at
         if at.tzinfo is None or not now - OLDEST <= at <= now + NEWEST:
             errors.append(

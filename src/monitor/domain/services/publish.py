@@ -18,6 +18,7 @@ from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.fan_outs import add_events
 from monitor.domain.services.idempotency import store_response, stored_response
+from monitor.domain.text import label_errors
 from monitor.domain.vocab import Actor, FanOutState
 from monitor.domain.webhooks.registration import MAX_LABELS, Labels
 
@@ -123,6 +124,7 @@ def _event_errors(event: EventIn, pointer: str) -> list[FieldError]:
         errors.append(FieldError(f"{pointer}/type", "Use another first segment: monitor.* are Monitor's own events."))
     if len(event.labels) > MAX_LABELS:
         errors.append(FieldError(f"{pointer}/labels", f"Use at most {MAX_LABELS} labels."))
+    errors += label_errors(f"{pointer}/labels", event.labels)
     if event.occurred_at is not None and not is_instant(event.occurred_at):
         errors.append(FieldError(f"{pointer}/occurred_at", "Give an RFC 3339 time with its offset."))
     return errors

@@ -31,6 +31,7 @@ from monitor.domain.services.settle import status_changes
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.views.webhooks import SecretView, WebhookView, view_of
 from monitor.domain.vocab import Actor, DeliveryState, SignatureScheme
+from monitor.domain.webhooks.chat_url import shown_url
 from monitor.domain.webhooks.disabled import without_probes
 from monitor.domain.webhooks.missed import since_disabled
 from monitor.domain.webhooks.registration import (
@@ -38,6 +39,7 @@ from monitor.domain.webhooks.registration import (
     WebhookSpec,
     check,
     check_backfill,
+    check_origin,
     merge_patch,
     reconfigure,
     register,
@@ -155,10 +157,12 @@ class WebhookCommands:
             old = await uow.webhooks.get(webhook_id)
             require(old.version)
             spec = wanted(old)
-            check(spec, known_headers=old.header_names)
+            check(spec, old)
             _keep_scheme(old, spec)
             is_backfilled = check_backfill(spec, old)
-            new = reconfigure(old, spec, self._canonical_url(spec.url), uow.now)
+            url = self._canonical_url(spec.url)
+            check_origin(spec, old.url, url)
+            new = reconfigure(old, spec, url, uow.now)
             headers = stored_headers(spec)
             await uow.webhooks.save(new, headers)
             if new.url != old.url:
@@ -354,5 +358,6 @@ def _target(webhook_id: UUID) -> str:
 
 
 def _shown(webhook: Webhook) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(webhook)
+    url = shown_url(webhook.url, webhook.body_format)
+    shown: dict[str, Any] = msgspec.to_builtins(replace(webhook, url=url))
     return shown

@@ -20,6 +20,7 @@ from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.monitoring.health import Health
 from monitor.domain.vocab import BodyFormat, HealthStatus, Reenable, SignatureScheme
+from monitor.domain.webhooks.chat_url import shown_url
 from monitor.domain.webhooks.disabled import Disabled, disabled_details
 from monitor.domain.webhooks.webhook import MASK, Webhook
 
@@ -43,7 +44,8 @@ class LastHour(msgspec.Struct, frozen=True):
 
 class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """
-    One webhook. ``headers`` shows names only, each value as ``***``; ``last_hour`` is set in lists. ``held`` is what
+    One webhook. ``headers`` shows names only, each value as ``***``; below the role admin ``url`` shows of a chat
+    service its origin only. ``last_hour`` is set in lists. ``held`` is what
     keeps its due deliveries from being sent; null if nothing does. ``disabled`` is set while Monitor has it disabled,
     ``disabled_at`` while it is disabled at all. ``backfill_job`` is set in the answer of a change that asked for one.
 
@@ -98,6 +100,11 @@ def view_of(webhook: Webhook, health: Health, *, events_kept_s: float = EVENTS_K
         "health": HealthView(health.status, health.reason, health.failure_probability, health.changed_at),
     }
     return msgspec.convert(msgspec.structs.asdict(webhook) | shown | members, WebhookView)
+
+
+def below_admin(view: WebhookView) -> WebhookView:
+    """Return *view* for roles below admin: of the URL of a chat service, which is a secret, the origin alone."""
+    return msgspec.structs.replace(view, url=shown_url(view.url, view.body_format))
 
 
 class SecretView(msgspec.Struct, frozen=True):

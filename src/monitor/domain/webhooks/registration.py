@@ -16,7 +16,9 @@ from monitor.domain.delivery.order import Order, SkipAfter
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import MAX_ATTEMPTS, MAX_RETRY_S, RetryPolicy
 from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.text import LINE, LINES, label_errors, text_errors
 from monitor.domain.vocab import BodyFormat, Reenable, SignatureScheme
+from monitor.domain.webhooks.chat_url import origin
 from monitor.domain.webhooks.disabled import enabled_by_user, keep_disabled
 from monitor.domain.webhooks.webhook import MASK, RESERVED_HEADERS, Webhook
 
@@ -31,7 +33,10 @@ _HEADERS = {
     "additionalProperties": {"type": "string", "pattern": f"^{_HEADER_VALUE.pattern}$"},
 }
 
-Labels = dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)]]
+Labels = dict[
+    Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema=LINE)],
+    Annotated[str, Meta(max_length=256, extra_json_schema=LINE)],
+]
 
 
 class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,9 +46,9 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reach the webhook. A header value of ``***`` keeps the stored one.
     """
 
-    name: Annotated[str, Meta(min_length=1, max_length=200, description="Display name.")]
+    name: Annotated[str, Meta(min_length=1, max_length=200, description="Display name.", extra_json_schema=LINE)]
     url: Annotated[str, Meta(min_length=1, max_length=2048, description="Where deliveries go, by POST.")]
-    description: Annotated[str, Meta(max_length=2000)] = ""
+    description: Annotated[str, Meta(max_length=2000, extra_json_schema=LINES)] = ""
     event_types: Annotated[
         list[Annotated[str, Meta(extra_json_schema=EVENT_PATTERN)]], Meta(min_length=1, max_length=64)
     ] = msgspec.field(default_factory=lambda: ["*"])
@@ -96,17 +101,18 @@ class NewWebhookSpec(WebhookSpec, frozen=True, kw_only=True, forbid_unknown_fiel
     secret: OwnSecret | None = None
 
 
-def check(spec: WebhookSpec, *, known_headers: tuple[str, ...] = ()) -> None:
+def check(spec: WebhookSpec, old: Webhook | None = None) -> None:
     """
     Apply the rules that a type cannot express.
 
     Args:
-        known_headers: names whose stored values ``***`` may keep.
+        old: the webhook that is changed: ``***`` may keep the values of its headers, and its texts may stay.
 
     Raises:
         Invalid: with one error for each wrong member.
     """
-    errors = (*_patterns(spec), *_labels(spec), *_headers(spec, known_headers), *_limits(spec))
+    known = () if old is None else old.header_names
+    errors = (*_texts(spec, old), *_patterns(spec), *_labels(spec), *_headers(spec, known), *_limits(spec))
     if errors:
         raise Invalid("The webhook breaks a rule; see errors.", errors=errors)
 
@@ -165,6 +171,25 @@ def check_backfill(spec: WebhookSpec, webhook: Webhook) -> bool:
     return True
 
 
+def check_origin(spec: WebhookSpec, old_url: str, url: str) -> None:
+    """
+    Refuse to send the stored header values of a webhook to another server than the one that they were given for.
+
+    Args:
+        old_url, url: the former and the new URL in their canonical form.
+
+    Raises:
+        Invalid: with one error for each header whose value has to be given anew.
+    """
+    kept = [name for name, value in spec.headers.items() if value == MASK]
+    if kept and origin(old_url) != origin(url):
+        why = "Give its value again, or remove the header: its stored value is not sent to another server."
+        raise Invalid(
+            "The URL has another scheme, host or port, so the values of the headers have to be given again.",
+            errors=tuple(FieldError(_header_pointer(name), why) for name in kept),
+        )
+
+
 def stored_headers(spec: WebhookSpec) -> dict[str, str | None]:
     """Return the headers to store; a value of ``None`` keeps the stored one."""
     return {name: None if value == MASK else value for name, value in spec.headers.items()}
@@ -178,6 +203,16 @@ def _shared(source: WebhookSpec | Webhook) -> dict[str, Any]:
 def _configured(spec: WebhookSpec, url: str) -> dict[str, Any]:
     event_types = tuple(dict.fromkeys(spec.event_types))
     return _shared(spec) | {"url": url, "event_types": event_types, "header_names": tuple(spec.headers)}
+
+
+def _texts(spec: WebhookSpec, old: Webhook | None) -> Iterator[FieldError]:
+    if old is None or spec.name != old.name:
+        yield from text_errors("/name", spec.name)
+    if old is None or spec.description != old.description:
+        yield from text_errors("/description", spec.description, several_lines=True)
+    yield from label_errors("/labels", spec.labels, None if old is None else old.labels)
+    if spec.url.endswith(f"/{MASK}"):
+        yield FieldError("/url", f"Give the whole URL: {MASK} stands for a secret part of it.")
 
 
 def _patterns(spec: WebhookSpec) -> Iterator[FieldError]:
@@ -196,7 +231,7 @@ def _headers(spec: WebhookSpec, known: tuple[str, ...]) -> Iterator[FieldError]:
         yield FieldError("/headers", f"Use at most {MAX_HEADERS} headers.")
     seen: set[str] = set()
     for name, value in spec.headers.items():
-        pointer = "/headers/" + name.replace("~", "~0").replace("/", "~1")
+        pointer = _header_pointer(name)
         if not _HEADER_NAME.fullmatch(name):
             yield FieldError(pointer, "A header name is 1 to 128 letters, digits or !#$%&'*+.^_`|~-.")
         elif name.lower() in RESERVED_HEADERS or name.lower() in seen:
@@ -206,6 +241,10 @@ def _headers(spec: WebhookSpec, known: tuple[str, ...]) -> Iterator[FieldError]:
         elif not _HEADER_VALUE.fullmatch(value):
             yield FieldError(pointer, "A header value is at most 4,096 visible ASCII characters, spaces and tabs.")
         seen.add(name.lower())
+
+
+def _header_pointer(name: str) -> str:
+    return "/headers/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _limits(spec: WebhookSpec) -> Iterator[FieldError]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
-import re
-from collections.abc import Iterator
+import binascii
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from urllib.parse import quote
+from string import ascii_lowercase, ascii_uppercase
 
 import msgspec
 
 from monitor.domain.delivery.exchange import Exchange, HeaderField, StoredExchange, response_text
 from monitor.domain.delivery.outcome import RESPONSE_BODY_BYTES, Outcome
+from monitor.domain.webhooks.chat_url import is_chat_url, secret_parts, shown_url
 from monitor.domain.webhooks.destination import Destination
+from monitor.domain.webhooks.escapes import LAYERS, without_escapes
 from monitor.domain.webhooks.webhook import MASK
 
 LEAST_CHARS = 4
@@ -21,18 +22,28 @@ LEAST_CHARS = 4
 LEAST_PART_CHARS = 8
 """A part of a value, such as the token behind ``Bearer``, is a secret of its own from this length."""
 
+MOST_PARTS = 8
+"""Of one value; the last one holds the rest."""
+
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+Span = tuple[int, int]
+"""Where a part of a text begins and ends."""
+
 
 class SecretMask:
     """
-    Replaces the secrets of one destination by ``***``: its header values and signing keys.
+    Replaces the secrets of one destination by ``***``: its header values and signing keys, and the URL of a chat
+    service.
 
-    Receivers echo what they were sent, also escaped for JSON or a URL, and cut off where the kept body ends.
+    Receivers echo what they were sent, in capitals, in base64, escaped for JSON, HTML or a URL, and cut off where the
+    kept body ends.
     """
 
     def __init__(self, destination: Destination) -> None:
+        self._body_format = destination.body_format
         self._names = frozenset(name.lower() for name, _ in destination.headers)
-        self._secrets = sorted({form for secret in _secrets(destination) for form in _forms(secret)}, key=len)[::-1]
-        self._find = re.compile("|".join(map(re.escape, self._secrets)) or "(?!)")
+        self._secrets = {_folded(secret) for secret in _secrets(destination) if len(secret) >= LEAST_CHARS}
 
     def mask(self, text: str, *, is_cut: bool = False) -> str:
         """
@@ -41,8 +52,14 @@ class SecretMask:
         Args:
             is_cut: the text goes on; the beginning of a secret at its end is masked, too.
         """
-        masked = self._find.sub(MASK, text)
-        return self._mask_end(masked) if is_cut else masked
+        if not self._secrets:
+            return text
+        masked, at = [], 0
+        for start, end in sorted(self._spans(text, is_cut, LAYERS)):
+            if end > at:
+                masked += [text[at:start], MASK] if start >= at else []
+                at = end
+        return "".join((*masked, text[at:]))
 
     def kept(self, outcome: Outcome) -> tuple[Outcome, StoredExchange | None]:
         """Return what is stored of *outcome*: the body as masked UTF-8 text, and the exchange apart."""
@@ -52,44 +69,83 @@ class SecretMask:
         if body:
             text = self.mask(response_text(body, headers, is_cut=is_cut), is_cut=is_cut)
             outcome = msgspec.structs.replace(outcome, response_body=text.encode(errors="replace"))
+        if outcome.error_detail is not None:
+            outcome = msgspec.structs.replace(outcome, error_detail=self.mask(outcome.error_detail))
         return outcome, None if exchange is None else self._stored(exchange)
 
     def _stored(self, exchange: Exchange) -> StoredExchange:
         body = exchange.request.body
         return StoredExchange(
             exchange.method,
-            exchange.request.url,
+            shown_url(exchange.request.url, self._body_format),
             tuple(
                 HeaderField(name, MASK if name.lower() in self._names else value)
                 for name, value in exchange.request_headers
             ),
             len(body),
             sha256(body).hexdigest(),
-            tuple(HeaderField(name, self.mask(value)) for name, value in exchange.response_headers),
-            exchange.note,
+            tuple(HeaderField(self.mask(name), self.mask(value)) for name, value in exchange.response_headers),
+            None if exchange.note is None else self.mask(exchange.note),
         )
 
-    def _mask_end(self, text: str) -> str:
+    def _spans(self, text: str, is_cut: bool, layers: int) -> Iterator[Span]:
+        """Yield where *text* holds a secret, as it is and behind *layers* of escapes."""
+        folded = _folded(text)
         for secret in self._secrets:
-            for length in range(min(len(secret) - 1, len(text)), LEAST_CHARS - 1, -1):
-                if text.endswith(secret[:length]):
-                    return text[:-length] + MASK
-        return text
+            yield from ((at, at + len(secret)) for at in _places(folded, secret, 0))
+            if is_cut and (at := _cut_at(folded, secret)) is not None:
+                yield at, len(text)
+        plain = without_escapes(text) if layers else None
+        if plain is not None:
+            for start, end in self._spans(plain.text, is_cut, layers - 1):
+                yield plain.starts[start], plain.ends[end - 1]
+
+
+def _folded(text: str) -> str:
+    """Return *text* with A to Z in lower case: as long as before, and each character for itself."""
+    return text.lower() if text.isascii() else text.translate(_LOWER)
+
+
+def _places(text: str, part: str, start: int) -> Iterator[int]:
+    """Yield where *text* holds *part*, from *start* on, also where these overlap."""
+    at = text.find(part, start)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + 1)
+
+
+def _cut_at(text: str, secret: str) -> int | None:
+    """Return where the end of *text* is the beginning of *secret*, but not all of it; ``None`` if it is not."""
+    start = max(0, len(text) - len(secret) + 1)
+    return next((at for at in _places(text, secret[:LEAST_CHARS], start) if secret.startswith(text[at:])), None)
 
 
 def _secrets(destination: Destination) -> Iterator[str]:
     for _, value in destination.headers:
-        yield value
-        yield from (part for part in value.split() if len(part) >= LEAST_PART_CHARS)
+        yield from (value, value.replace(" ", "+"))
+        yield from _base64(value.encode())
+        parts = value.split(maxsplit=MOST_PARTS - 1)
+        yield from (part for part in parts if len(part) >= LEAST_PART_CHARS)
+        yield from _credentials(parts)
     for key in destination.keys:
-        yield base64.b64encode(key).decode()
+        yield from (*_base64(key), key.hex())
+    if is_chat_url(destination.url, destination.body_format):
+        yield from secret_parts(destination.url)
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """Yield how an answer may spell *secret*."""
+def _credentials(parts: Sequence[str]) -> Iterator[str]:
+    """Yield user and password, and the password alone, of a value ``Basic …`` (RFC 7617)."""
+    if len(parts) == 2 and parts[0].lower() == "basic":
+        try:
+            pair = base64.b64decode(parts[1], validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return
+        yield pair
+        yield pair.partition(":")[2]
+
+
+def _base64(secret: bytes) -> Iterator[str]:
+    """Yield both alphabets of base64 without padding (RFC 4648 sections 4 and 5)."""
     if len(secret) >= LEAST_CHARS:
-        yield secret
-        for escaped in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-            yield escaped
-            yield escaped.replace("/", "\\/")
-        yield quote(secret, safe="")
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(secret).decode().rstrip("=")

@@ -151,7 +151,7 @@ def live_route(endpoint: LiveEndpoint) -> ASGIRouteHandler:
 
 
 def _grant_for(principal: Principal) -> SocketGrant:
-    return SocketGrant(principal.subject, principal.role, principal.jti, principal.expires_at)
+    return SocketGrant(principal.subject, principal.role, principal.jti, principal.expires_at, principal.key_id)
 
 
 def _token(headers: Iterable[tuple[bytes, bytes]], offered: str | None) -> str:

@@ -71,6 +71,8 @@ class Hub:
     Args:
         snapshot: computes the JSON of the dashboard after it was called; raises ``Unavailable`` if it cannot now.
         now: Unix seconds.
+        is_revoked: called with the ``jti`` of each open socket's token every second.
+        holds_key: called likewise with the id of the key that signed it.
         max_per_user: sockets that one subject may hold in this process.
         sleep: waits between ticks and tries.
     """
@@ -82,6 +84,7 @@ class Hub:
         *,
         now: Callable[[], float],
         is_revoked: Callable[[str], bool],
+        holds_key: Callable[[str], bool],
         max_per_user: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -92,6 +95,7 @@ class Hub:
         self._snapshot = snapshot
         self._now = now
         self._is_revoked = is_revoked
+        self._holds_key = holds_key
         self._max_per_user = max_per_user
         self._sleep = sleep
         self._sockets: dict[Socket, None] = {}
@@ -278,7 +282,7 @@ class Hub:
     async def tick(self, ticks: int) -> None:
         """Do what is due in second number *ticks*."""
         for socket in tuple(self._sockets):
-            socket.check(self.stream, self._now(), self._is_revoked)
+            socket.check(self.stream, self._now(), self._is_revoked, self._holds_key)
             self._check_position(socket)
         await self._send_metrics()
         if ticks % round(HEARTBEAT_S / TICK_S) == 0:

@@ -87,10 +87,12 @@ class Socket:
             if self.transport.congested:
                 return
 
-    def check(self, stream: Stream, now: float, is_revoked: Callable[[str], bool]) -> None:
+    def check(
+        self, stream: Stream, now: float, is_revoked: Callable[[str], bool], holds_key: Callable[[str], bool]
+    ) -> None:
         """Close it if its token is no longer good or it reads too slowly."""
         try:
-            self.session.check_token(now, is_revoked)
+            self.session.check_token(now, is_revoked, holds_key)
         except MonitorError as error:
             self.fail(error)
             return

@@ -17,7 +17,7 @@ from monitor.domain.ports.queries.resources import AttemptFilter, WebhookFilter
 from monitor.domain.services.attempts import OLDEST, Recorded, ReportedAttempt
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.views.metrics import MetricsView
-from monitor.domain.views.webhooks import SecretView, WebhookView
+from monitor.domain.views.webhooks import SecretView, WebhookView, below_admin
 from monitor.domain.vocab import HealthStatus, Page, Role
 from monitor.domain.webhooks.registration import NewWebhookSpec, OwnSecret, WebhookChangeSpec
 from monitor.http.middleware.authentication import actor_of, requires
@@ -36,7 +36,7 @@ from monitor.http.requests.query import (
     check_conditions,
     time_range,
 )
-from monitor.http.responses.cached import cached_response, versioned_response
+from monitor.http.responses.cached import cached_response, is_admin, versioned_response
 from monitor.http.responses.conditional import encoded_response, entity_tag, require_version
 from monitor.http.routes.services import AnyRequest, Injected
 
@@ -96,9 +96,9 @@ class WebhookController(Controller):
     ) -> Response[Page[WebhookView]]:
         where = WebhookFilter(status, enabled, event_type, label, q)
         if where == WebhookFilter() and cursor is None and limit == DEFAULT_LIMIT:
-            return await cached_response(request, services.views, "webhooks")
+            return await cached_response(request, services.views, "webhooks", by_role=True)
         rows = await services.queries.webhooks(where, after=decode_cursor(cursor), limit=limit + 1)
-        return encoded_response(request, page(rows, limit))
+        return encoded_response(request, page([_shown(request, row) for row in rows], limit))
 
     @post(
         summary="Create a webhook",
@@ -120,14 +120,16 @@ class WebhookController(Controller):
     @get(
         "/{webhook_id:uuid}",
         summary="Read a webhook",
-        description="With its health and the reason for it. Role: viewer.",
+        description="With its health and the reason for it. Below the role admin the URL of a chat service ends after"
+        " its origin. Role: viewer.",
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404) | NOT_MODIFIED,
     )
     async def get_webhook(
         self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
-        return versioned_response(request, await services.views.answer("webhook", webhook_id=webhook_id))
+        answer = await services.views.answer("webhook", webhook_id=webhook_id, admin=is_admin(request))
+        return versioned_response(request, answer)
 
     @put(
         "/{webhook_id:uuid}",
@@ -238,7 +240,7 @@ class WebhookController(Controller):
     async def pause_webhook(
         self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
-        return _tagged(await services.registry.pause(webhook_id, actor_of(request)))
+        return _tagged(_shown(request, await services.registry.pause(webhook_id, actor_of(request))))
 
     @post(
         "/{webhook_id:uuid}/resume",
@@ -251,7 +253,7 @@ class WebhookController(Controller):
     async def resume_webhook(
         self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]
     ) -> Response[WebhookView]:
-        return _tagged(await services.registry.resume(webhook_id, actor_of(request)))
+        return _tagged(_shown(request, await services.registry.resume(webhook_id, actor_of(request))))
 
     @get(
         "/{webhook_id:uuid}/attempts",
@@ -333,7 +335,7 @@ class WebhookController(Controller):
     ) -> Response[MetricsView]:
         start, end = await _window(services, *time_range(from_at, to_at), step)
         if end <= await services.queries.now() - OPEN_TO_REPORTS:
-            scope = {"webhook_id": webhook_id, "from_at": start, "to_at": end, "step_s": step}
+            scope: dict[str, Any] = {"webhook_id": webhook_id, "from_at": start, "to_at": end, "step_s": step}
             return await cached_response(request, services.views, "metrics_closed", **scope)
         return encoded_response(request, await services.queries.metrics(webhook_id, start, end, step))
 
@@ -349,6 +351,10 @@ async def _window(
             errors=(FieldError("/query/from", f"Let from lie before to, at most {MAX_POINTS} steps; or raise step."),),
         )
     return start, end
+
+
+def _shown(request: AnyRequest, view: WebhookView) -> WebhookView:
+    return view if is_admin(request) else below_admin(view)
 
 
 def _etag(view: WebhookView) -> str:

@@ -22,11 +22,12 @@ from monitor.domain.monitoring.metrics import Rollup, merge_rollups, percentile,
 from monitor.domain.paging import Look
 from monitor.domain.ports.queries.resources import AttemptFilter, EventFilter, WebhookFilter
 from monitor.domain.services.attempts import attempt_view
-from monitor.domain.views.audit import AuditView
+from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.webhooks import LastHour, WebhookView, view_of
 from monitor.domain.vocab import DeliveryState, FanOutState
+from monitor.domain.webhooks.chat_url import is_chat_url, origin
 from monitor.domain.webhooks.destination import Destination
 from tests.fakes.postgres.bulk import row_of
 from tests.fakes.postgres.database import (
@@ -174,7 +175,7 @@ class FakeQueries:
         return self._database.clock.now()
 
     async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
-        return _page(self._tables.audit.values(), after, limit)
+        return [without_secret_urls(row) for row in _page(self._tables.audit.values(), after, limit)]
 
     @property
     def _tables(self) -> Tables:
@@ -281,7 +282,8 @@ def _matches(view: WebhookView, where: WebhookFilter) -> bool:
     types = None if where.event_type is None else patterns_for(where.event_type)
     name, separator, value = (where.label or "").partition("=")
     labelled = view.labels.get(name) == value if separator else name in view.labels
-    texts = (view.name.lower(), view.url.lower(), view.description.lower())
+    url = origin(view.url) if is_chat_url(view.url, view.body_format) else view.url
+    texts = (view.name.lower(), url.lower(), view.description.lower())
     return (
         where.status in (None, view.health.status)
         and where.enabled in (None, view.enabled)

@@ -85,6 +85,7 @@ def test_a_webhook_has_its_own_labels(labels: Mapping[str, str]) -> None:
     [
         {},
         {"webhook_id": None, "label": "team"},
+        {"reason": "First line.\n\tSecond line."},
         {"webhook_id": None, "kind": AlertKind.MASS_FAILURE},
         {"ends_at": NOW + MOMENT},
         {"ends_at": NOW + MAX_DURATION},
@@ -99,6 +100,8 @@ def test_a_silence_within_the_rules_may_be_created(changes: dict[str, Any]) -> N
     [
         ({"webhook_id": None}, [""]),
         ({"webhook_id": SYSTEM_ID}, ["/webhook_id"]),
+        ({"reason": "deploy\u202e"}, ["/reason"]),
+        ({"label": "team=blue\n"}, ["/label"]),
         ({"ends_at": NOW}, ["/ends_at"]),
         ({"ends_at": NOW + MAX_DURATION + MOMENT}, ["/ends_at"]),
         ({"webhook_id": None, "ends_at": NOW}, ["", "/ends_at"]),

@@ -235,6 +235,15 @@ def test_long_payloads_end_with_an_ellipsis() -> None:
     assert message_of("order.paid", b"x" * (TEXT_MAX + 1)).text == "x" * (TEXT_MAX - 1) + "…"
 
 
+def test_what_would_reorder_a_message_is_escaped_or_replaced() -> None:
+    message = message_of("order.paid", '{"a": "pay\u202epal"}'.encode())
+    assert message.text == r'{"a": "pay\u202epal"}'
+    alert = {"title": "pay\u202epal fails", "severity": "info", "kind": "failing", "count": 1, "note": "\x1b[31mred"}
+    message = message_of(RAISED, msgspec.json.encode({"data": {"alert": alert, "webhook": {"name": "\u2066x"}}}))
+    assert message.text == "pay\ufffdpal fails"
+    assert {"\ufffd[31mred", "\ufffdx"} <= {value for _, value in message.facts}
+
+
 def test_a_payload_cannot_mention_users() -> None:
     slack = sent(BodyFormat.SLACK, "order.paid", b"<!channel> <@U1> & @here")
     assert slack["attachments"][0]["text"] == "&lt;!channel&gt; &lt;@U1&gt; &amp; @here"

@@ -215,7 +215,7 @@ def test_every_numbered_kind_has_a_topic_of_its_name_and_is_in_a_group() -> None
 
 
 def session(role: Role = Role.OPERATOR) -> Session:
-    return Session(SocketGrant("ada", role, "jti", 100.0))
+    return Session(SocketGrant("ada", role, "jti", 100.0, "key"))
 
 
 @pytest.mark.parametrize(
@@ -290,9 +290,9 @@ def test_a_newer_token_may_have_fewer_rights_but_not_more() -> None:
     assert held.grant.expires_at == 200.0
 
 
-def test_a_token_ends_when_it_expires_and_when_it_is_revoked() -> None:
+def test_a_token_ends_when_it_expires_is_revoked_or_loses_its_key() -> None:
     held = session()
-    held.check_token(99.9, set[str]().__contains__)
-    for now, revoked in ((100.0, set[str]()), (1.0, {"jti"})):
+    held.check_token(99.9, set[str]().__contains__, {"key"}.__contains__)
+    for now, revoked, keys in ((100.0, set[str](), {"key"}), (1.0, {"jti"}, {"key"}), (1.0, set[str](), {"other"})):
         with pytest.raises(Unauthenticated):
-            held.check_token(now, revoked.__contains__)
+            held.check_token(now, revoked.__contains__, keys.__contains__)

@@ -100,6 +100,19 @@ async def test_an_acknowledgement_cannot_end_before_it_began(harness: DetectionH
     assert audited(harness) == []
 
 
+async def test_a_note_holds_nothing_that_reorders_text(harness: DetectionHarness, alert_id: UUID) -> None:
+    bad = "fixed\u202e"
+    for call in (
+        harness.commands.acknowledge(alert_id, Acknowledgement(bad), samples.ACTOR),
+        harness.commands.acknowledge_many(BulkAcknowledgement(ids=[alert_id], note=bad), samples.ACTOR),
+        harness.commands.resolve(alert_id, AlertNote(bad), samples.ACTOR),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await call
+        assert [error.pointer for error in refused.value.errors] == ["/note"]
+    assert audited(harness) == []
+
+
 async def test_a_resolved_alert_cannot_be_acknowledged(harness: DetectionHarness, alert_id: UUID) -> None:
     view = await harness.commands.resolve(alert_id, AlertNote("It was me."), samples.ACTOR)
     assert (view.state, view.resolved_by, view.note) == (AlertState.RESOLVED, "ada", "It was me.")

@@ -87,6 +87,7 @@ async def test_a_status_or_an_error_tells_how_an_attempt_ended(
     [
         (reported(status_code=None), ["/attempts/1"]),
         (reported(error=ErrorKind.TIMEOUT), ["/attempts/1"]),
+        (reported(event_type="order\u2066paid"), ["/attempts/1/event_type"]),
         (reported(START.replace(tzinfo=None)), ["/attempts/1/delivered_at"]),
         (reported(START - timedelta(days=1, seconds=1)), ["/attempts/1/delivered_at"]),
         (reported(START + timedelta(minutes=6)), ["/attempts/1/delivered_at"]),

@@ -56,6 +56,8 @@ async def test_an_event_without_a_time_occurred_when_it_was_accepted(
         ({"type_": "order paid"}, "/events/1/type"),
         ({"type_": "monitor.alert.raised"}, "/events/1/type"),
         ({"labels": {str(n): "" for n in range(33)}}, "/events/1/labels"),
+        ({"labels": {"team\x1b": "blue"}}, "/events/1/labels"),
+        ({"labels": {"team": "\u202eeulb"}}, "/events/1/labels"),
         ({"occurred_at": datetime(2026, 1, 1)}, "/events/1/occurred_at"),  # noqa: DTZ001
         ({"occurred_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}, "/events/1/occurred_at"),
         ({"occurred_at": datetime(9999, 12, 31, 23, tzinfo=UTC)}, "/events/1/occurred_at"),

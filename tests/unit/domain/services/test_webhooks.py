@@ -204,7 +204,7 @@ async def test_a_webhook_with_another_url_starts_with_a_closed_breaker_and_no_he
     database.domain_events.clear()
     await registry.patch(webhook_id, {"name": "Bills"}, samples.ACTOR, require=any_version, read=as_spec)
     assert database.tables.lanes[webhook_id] == failing
-    changes = {"url": "https://new.example/hook"}
+    changes = {"url": "https://new.example/hook", "headers": {"X-Team": "green"}}
     await registry.patch(webhook_id, changes, samples.ACTOR, require=any_version, read=as_spec)
     lane = database.tables.lanes[webhook_id]
     assert (lane.failing_since, lane.recent, lane.breaker) == (None, (), Breaker())

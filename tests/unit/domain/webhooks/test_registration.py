@@ -18,6 +18,7 @@ from monitor.domain.errors import Invalid
 from monitor.domain.webhooks.registration import (
     WebhookSpec,
     check,
+    check_origin,
     merge,
     merge_patch,
     reconfigure,
@@ -43,10 +44,11 @@ def with_(**changes: Any) -> WebhookSpec:
     return msgspec.structs.replace(SPEC, **changes)
 
 
-def pointers(spec: WebhookSpec, known: tuple[str, ...] = ()) -> list[str]:
-    """Return the pointers of what *check* finds wrong."""
+def pointers(spec: WebhookSpec, known: tuple[str, ...] | None = None) -> list[str]:
+    """Return the pointers of what *check* finds wrong; *known* are the names of stored headers."""
+    old = None if known is None else register(with_(headers=dict.fromkeys(known, "x")), UUID(int=1), URL, NOW)
     try:
-        check(spec, known_headers=known)
+        check(spec, old)
     except Invalid as error:
         return [field.pointer for field in error.errors]
     return []
@@ -75,6 +77,13 @@ def test_a_name_and_an_address_are_enough() -> None:
         ({"headers": {"X-Team": "a\r\nHost: evil"}}, ["/headers/X-Team"]),
         ({"headers": {"X-Team": "x" * 4_097}}, ["/headers/X-Team"]),
         ({"headers": {"X-Team": MASK}}, ["/headers/X-Team"]),
+        ({"name": "pay\u202epal"}, ["/name"]),
+        ({"name": "two\nlines"}, ["/name"]),
+        ({"description": "two\n\tlines"}, []),
+        ({"description": "\x1b[31mred"}, ["/description"]),
+        ({"labels": {"te\u2066am": "blue"}}, ["/labels"]),
+        ({"labels": {"team": "blue\x00"}}, ["/labels"]),
+        ({"url": "https://hooks.slack.com/***"}, ["/url"]),
         ({"retry": RetryPolicy(())}, ["/retry/schedule_s"]),
         ({"retry": RetryPolicy((0.0,) * 50)}, []),
         ({"retry": RetryPolicy((0.0,) * 51)}, ["/retry/schedule_s"]),
@@ -101,6 +110,36 @@ def test_a_mask_keeps_only_a_header_that_is_stored() -> None:
     assert pointers(masked, ("X-Team",)) == []
     assert pointers(masked, ("x-team",)) == ["/headers/X-Team"]
     assert stored_headers(with_(headers={"X-Team": MASK, "X-Env": "test"})) == {"X-Team": None, "X-Env": "test"}
+
+
+def test_what_a_webhook_is_called_already_may_stay_and_nothing_else() -> None:
+    named = with_(name="pay\u202epal", description="\x07", labels={"a\n": "b"})
+    old = register(named, UUID(int=1), URL, NOW)
+    check(msgspec.structs.replace(named, timeout_s=3.0), old)
+    for changes in ({"name": "pal\u202e"}, {"description": "\x08"}, {"labels": {"a\n": "c"}}):
+        with pytest.raises(Invalid):
+            check(msgspec.structs.replace(named, **changes), old)
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("https://orders.example/other?x=1", []),
+        ("http://orders.example/hook", ["/headers/X-Team"]),
+        ("https://orders.example:8443/hook", ["/headers/X-Team"]),
+        ("https://evil.example/hook", ["/headers/X-Team"]),
+        ("https://orders.example.evil.example/hook", ["/headers/X-Team"]),
+    ],
+)
+def test_stored_header_values_go_to_the_server_that_they_were_given_for(url: str, wrong: list[str]) -> None:
+    kept = with_(url=url, headers={"X-Team": MASK, "X-Env": "test"})
+    if wrong:
+        with pytest.raises(Invalid, match="again") as refused:
+            check_origin(kept, URL, url)
+        assert [field.pointer for field in refused.value.errors] == wrong
+    else:
+        check_origin(kept, URL, url)
+    check_origin(with_(url=url, headers={"X-Team": "anew"}), URL, url)
 
 
 # ------------------------------------------------------------------------------------------------------ there and back

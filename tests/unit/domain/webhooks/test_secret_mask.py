@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from monitor.domain.delivery.exchange import Exchange, HeaderField
 from monitor.domain.delivery.outcome import RESPONSE_BODY_BYTES, Outcome
 from monitor.domain.delivery.request import OutboundRequest
-from monitor.domain.vocab import SignatureScheme
+from monitor.domain.vocab import BodyFormat, ErrorKind, SignatureScheme
 from monitor.domain.webhooks.destination import Destination
 from monitor.domain.webhooks.secret_mask import SecretMask
 
@@ -40,14 +42,27 @@ def outcome_of(body: bytes, *headers: tuple[str, str]) -> Outcome:
         json.dumps(TOKEN)[1:-1],
         json.dumps(TOKEN, ensure_ascii=False)[1:-1],
         json.dumps(TOKEN)[1:-1].replace("/", "\\/"),
+        json.dumps(json.dumps(TOKEN))[3:-3],
+        json.dumps(TOKEN)[1:-1].replace("+", "\\u002B"),
         quote(TOKEN, safe=""),
+        quote(TOKEN).lower(),
+        quote(quote(TOKEN, safe=""), safe=""),
+        html.escape(TOKEN),
+        html.escape(TOKEN).replace("&quot;", "&#34;").replace("+", "&#x2B;"),
+        "".join(c.upper() if c.isascii() else c for c in TOKEN),
+        base64.b64encode(TOKEN.encode()).decode(),
+        base64.urlsafe_b64encode(TOKEN.encode()).decode().rstrip("="),
+        KEY.hex(),
+        "BEARER+ABCDEFGH123",
+        "Bearer%20abcdefgh123",
         "Bearer abcdefgh123",
         "abcdefgh123",
         base64.b64encode(KEY).decode(),
     ],
 )
 def test_an_echo_is_masked_however_it_is_spelled(echo: str) -> None:
-    assert MASKED.mask(f"before {echo} after {echo}") == "before *** after ***"
+    masked = MASKED.mask(f"before {echo} after {echo}").replace("***=", "***")
+    assert masked == "before *** after ***"
 
 
 def test_what_is_too_short_to_be_a_secret_stays_in_answers() -> None:
@@ -58,6 +73,59 @@ def test_a_secret_that_the_kept_body_cuts_is_masked_as_far_as_it_goes() -> None:
     filler = "x" * (RESPONSE_BODY_BYTES - 8)
     outcome, _ = MASKED.kept(outcome_of(f"{filler}abcdefgh123".encode()[:RESPONSE_BODY_BYTES]))
     assert outcome.response_body.decode() == f"{filler}***"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "abcd",
+        "abcdefgh12",
+        "ABCDEFGH",
+        "t0ken%2",
+        "t0ken%2F%2",
+        "t0ken\\",
+        "t0ken/\\u002",
+        "&#120;t0ken/&quo",
+    ],
+)
+def test_a_secret_is_masked_wherever_the_kept_body_cuts_it(end: str) -> None:
+    masked = MASKED.mask(f"see {end}", is_cut=True)
+    assert masked in {"see ***", "see &#120;***"}
+
+
+def test_what_is_not_a_secret_keeps_its_escapes() -> None:
+    for text in ('{"a": "\\u00fc\\\\/"}', "a%20b%2", "&lt;p&gt; &am", "\\ud800", "%ff%fe"):
+        assert MASKED.mask(text) == MASKED.mask(text, is_cut=True) == text
+
+
+def test_credentials_are_masked_as_sent_and_as_meant() -> None:
+    basic = "Basic " + base64.b64encode(b"ada:pass word").decode()
+    mask = SecretMask(msgspec.structs.replace(DESTINATION, headers=(("Authorization", basic),)))
+    assert mask.mask(f"{basic} ada:pass word / pass word") == "*** *** / ***"
+    for odd in ("Basic ???", "Basic /w==", "Basic"):
+        SecretMask(msgspec.structs.replace(DESTINATION, headers=(("Authorization", odd),)))
+
+
+def test_the_url_of_a_chat_service_is_masked_in_what_is_kept() -> None:
+    url = "https://hooks.slack.com/services/T0000/B0000/abcdefghijklmnopqrstuvwx"
+    mask = SecretMask(Destination(url, 5.0, (), SignatureScheme.V1, (KEY,), BodyFormat.SLACK))
+    sent = OutboundRequest(url, (), b"{}", 5.0)
+    answered = (("Location", url), ("X-ABCDEFGHIJKLMNOPQRSTUVWX", "1"))
+    exchange = Exchange(sent, (("Host", "hooks.slack.com"),), answered, "odd: abcdefghijklmnopqrstuvwx")
+    outcome, stored = mask.kept(
+        Outcome(
+            1.0,
+            404,
+            ErrorKind.STATUS,
+            "abcdefghijklmnopqrstuvwx is gone",
+            response_body=b"no /services/T0000/B0000/abcdefghijklmnopqrstuvwx here",
+            exchange=exchange,
+        )
+    )
+    assert (outcome.response_body, outcome.error_detail) == (b"no *** here", "*** is gone")
+    assert stored is not None
+    assert (stored.url, stored.note) == ("https://hooks.slack.com/***", "odd: ***")
+    assert stored.response_headers == (HeaderField("Location", "https://hooks.slack.com***"), HeaderField("X-***", "1"))
 
 
 def test_a_cut_body_that_ends_otherwise_stays() -> None:

@@ -64,6 +64,7 @@ class World:
         self.state: Any = {}
         self.failure: Exception | None = None
         self.revoked: set[str] = set()
+        self.removed_keys: set[str] = set()
         self.reading: Callable[[], None] = lambda: None
         self._epochs = 0
         self.stream = Stream(self._epoch(), encode_entry, capacity=capacity)
@@ -72,6 +73,7 @@ class World:
             self._snapshot,
             now=lambda: self.now,
             is_revoked=self.revoked.__contains__,
+            holds_key=lambda key_id: key_id not in self.removed_keys,
             max_per_user=max_per_user,
             sleep=self._sleep,
         )
@@ -83,10 +85,12 @@ class World:
             new_epoch=self._epoch,
         )
 
-    def open(self, subject: str = "ada", *, expires_in_s: float = 300) -> tuple[Socket, FakeFrameTransport]:
+    def open(
+        self, subject: str = "ada", *, expires_in_s: float = 300, key_id: str = "key"
+    ) -> tuple[Socket, FakeFrameTransport]:
         """Enter a socket that has yet to be begun."""
         transport = FakeFrameTransport()
-        grant = SocketGrant(subject, Role.VIEWER, f"jti-{subject}", self.now + expires_in_s)
+        grant = SocketGrant(subject, Role.VIEWER, f"jti-{subject}", self.now + expires_in_s, key_id)
         self.hub.reserve(grant)
         socket = Socket(transport, Session(grant), self.now)
         self.hub.add(socket)

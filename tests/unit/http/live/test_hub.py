@@ -161,6 +161,14 @@ async def test_a_revoked_token_closes_its_sockets(world: World) -> None:
     assert (transport.ended, other.ended) == ((4401, "invalid_token"), None)
 
 
+async def test_a_key_that_is_taken_away_closes_the_sockets_of_its_tokens(world: World) -> None:
+    _, transport = await world.watch()
+    _, other = await world.watch("bob", key_id="other")
+    world.removed_keys.add("key")
+    await world.hub.tick(1)
+    assert (transport.ended, other.ended) == ((4401, "invalid_token"), None)
+
+
 async def test_a_slow_reader_is_caught_up_from_the_ring(world: World) -> None:
     _, slow = await world.watch()
     _, good = await world.watch("bob")

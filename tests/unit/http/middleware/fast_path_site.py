@@ -55,6 +55,7 @@ class FakeViews:
 
     def __init__(self, body: bytes = LARGE) -> None:
         self.now = FakeAnswer(body)
+        self.peeked: list[str] = []
         self.warm = True
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
@@ -72,6 +73,7 @@ class FakeViews:
 
     def peek(self, text: str) -> FakeAnswer | None:
         assert text.startswith("things")
+        self.peeked.append(text)
         return self.now if self.warm else None
 
 
@@ -84,6 +86,10 @@ class Site:
         @get("/things", opt=requires(Role.VIEWER))
         async def things(request: Request[Any, Any, Any], limit: Limit = 50) -> Response[Any]:
             return await cached_response(request, views, "things", limit=limit)
+
+        @get("/roles", opt=requires(Role.VIEWER))
+        async def roles(request: Request[Any, Any, Any]) -> Response[Any]:
+            return await cached_response(request, views, "things", by_role=True)
 
         @get("/admins", opt=requires(Role.ADMIN))
         async def admins(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -112,7 +118,7 @@ class Site:
         numbers, ticks = itertools.count(1), itertools.count()
         limiter = LocalRateLimiter(per_s=1, burst=burst, ticks_s=lambda: 0.0)
         litestar = Litestar(
-            [things, admins, open_route, thing, fresh, down],
+            [things, roles, admins, open_route, thing, fresh, down],
             openapi_config=None,
             **litestar_options(verifier=verifier, now=lambda: NOW, limiter=limiter),
         )

@@ -105,6 +105,14 @@ def test_a_request_id_is_made_if_none_came_or_a_bad_one(site: Site) -> None:
     assert [line[3] for line in site.lines] == ["made-1", "made-2", "made-3", "mine"]
 
 
+def test_what_depends_on_the_role_is_kept_apart(site: Site, token: Callable[..., str]) -> None:
+    admin, viewer = token(Role.ADMIN), token(Role.VIEWER, jti="jti-2")
+    for site.token in (admin, viewer, admin, viewer):
+        site.call("/roles")
+    assert [scope for _, scope in site.views.asked] == [{"admin": True}, {"admin": False}]
+    assert site.views.peeked == ["things?{'admin': True}", "things?{'admin': False}"]
+
+
 def test_what_a_view_depends_on_is_kept_apart(site: Site) -> None:
     site.call("/things?limit=1")
     assert site.is_hot(target="/things?limit=1")
@@ -262,7 +270,7 @@ def test_an_answer_that_no_cache_holds_has_a_tag_as_well(site: Site) -> None:
 
 def test_targets_are_remembered_up_to_a_number(site: Site) -> None:
     for number in range(MAX_TARGETS):
-        site.hot._targets[b"/other", b"%d" % number] = ("things", "/other", Role.VIEWER)
+        site.hot._targets[b"/other", b"%d" % number] = (("things", "things"), "/other", Role.VIEWER)
     site.call()
     assert len(site.hot._targets) == MAX_TARGETS
     assert (b"/other", b"0") not in site.hot._targets

@@ -34,11 +34,12 @@ from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import NotFound
 from monitor.domain.paging import Look
 from monitor.domain.ports.queries.resources import AttemptFilter, EventFilter, WebhookFilter
-from monitor.domain.views.audit import AuditView
+from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.webhooks import WebhookView
-from monitor.domain.vocab import ErrorKind, FanOutState
+from monitor.domain.vocab import BodyFormat, ErrorKind, FanOutState
+from monitor.domain.webhooks.chat_url import CHAT_URL, ORIGIN, shown_url
 from monitor.domain.webhooks.destination import Destination
 
 _WEBHOOK = f"""
@@ -90,7 +91,14 @@ class PostgresQueries:
                 condition.add("w.labels ? {}", name)
         if where.q is not None:
             pattern = "%" + where.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-            condition.add("(w.name ILIKE {0} OR w.url ILIKE {0} OR w.description ILIKE {0})", pattern)
+            # A search for parts of it would tell the secret of a chat URL bit by bit.
+            condition.add(
+                "(w.name ILIKE {0} OR w.description ILIKE {0} OR CASE WHEN w.body_format = 'standard'"
+                " AND w.url !~ {1}::text THEN w.url ELSE substring(w.url FROM {2}::text) END ILIKE {0})",
+                pattern,
+                CHAT_URL,
+                ORIGIN,
+            )
 
         async def fetch(where: Where) -> list[asyncpg.Record]:
             return await self._db.fetch(f"{_WEBHOOK} {where} ORDER BY w.id DESC LIMIT {limit}", *where.args)
@@ -200,17 +208,15 @@ class PostgresQueries:
 
     async def attempt(self, webhook_id: UUID, attempt_id: UUID) -> AttemptView:
         row = await self._db.fetchrow(
-            f"SELECT {ATTEMPT_COLUMNS}, exchange FROM attempts WHERE webhook_id = $1 AND id = $2",
+            f"SELECT {ATTEMPT_COLUMNS}, exchange,"
+            "       (SELECT body_format FROM webhooks WHERE id = webhook_id) AS body_format"
+            " FROM attempts WHERE webhook_id = $1 AND id = $2",
             webhook_id,
             attempt_id,
         )
         if row is None:
             raise NotFound(NO_ATTEMPT)
-        return self._db.rows.one(
-            row,
-            lambda row: attempt_view(row, exchange=row["exchange"] and from_jsonb(row["exchange"], StoredExchange)),
-            "attempts",
-        )
+        return self._db.rows.one(row, lambda row: attempt_view(row, exchange=_exchange(row)), "attempts")
 
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         await self._require_history(webhook_id)
@@ -229,7 +235,12 @@ class PostgresQueries:
             return await self._db.fetch(f"SELECT * FROM audit_log {where} ORDER BY id DESC LIMIT {limit}", *where.args)
 
         return await list_rows(
-            self._db, condition, fetch, lambda row: from_row(row, AuditView, "before", "after"), "audit_log", limit
+            self._db,
+            condition,
+            fetch,
+            lambda row: without_secret_urls(from_row(row, AuditView, "before", "after")),
+            "audit_log",
+            limit,
         )
 
     async def revoked(self) -> set[str]:
@@ -258,3 +269,11 @@ class PostgresQueries:
             return None
         row = await self._db.fetchrow("SELECT version_num FROM alembic_version", reserved=True)
         return None if row is None else row["version_num"]
+
+
+def _exchange(row: asyncpg.Record) -> StoredExchange | None:
+    """Return the exchange of an attempt. Older versions stored the whole URL of a chat service."""
+    if not row["exchange"]:
+        return None
+    exchange = from_jsonb(row["exchange"], StoredExchange)
+    return msgspec.structs.replace(exchange, url=shown_url(exchange.url, row["body_format"] or BodyFormat.STANDARD))

@@ -1,6 +1,7 @@
 /** The HTTP API: one function per thing the page does. Every failure is a {@link Problem}. */
 
 import { session, signOut } from "./session.js";
+import { safeValue } from "./text.js";
 
 const TIMEOUT_MS = 20_000;
 
@@ -49,16 +50,16 @@ async function call(method, path, { query, body, headers = {}, signal } = {}) {
 async function readBody(response) {
   const text = await response.text();
   try {
-    return text ? JSON.parse(text, exactNumbers) : null;
+    return text ? JSON.parse(text, shown) : null;
   } catch {
     return null;
   }
 }
 
-/** Keeps numbers that JavaScript would round as they were written: payloads are other people's. */
-function exactNumbers(_, value, context) {
+/** Payloads are other people's: keeps numbers that JavaScript would round as they were written, and texts harmless. */
+function shown(_, value, context) {
   const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
-  return isRounded && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : value;
+  return isRounded && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : safeValue(value);
 }
 
 /** Leaves out what is null, undefined or empty. */

@@ -7,6 +7,7 @@
 import { Problem, api, queryText } from "./api.js";
 import { session, signOut } from "./session.js";
 import { createStore } from "./store.js";
+import { safeValue } from "./text.js";
 
 const SILENT_AFTER_MS = 40_000;
 const POLL_MS = 10_000;
@@ -16,7 +17,7 @@ const POLL_AFTER_MS = 2_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 const CLOSED_FOR_GOOD = {
-  4401: "Signed out: the token has expired or was revoked.",
+  4401: "Signed out: the token has expired or was revoked, or its key was taken away.",
   4403: "Signed out: this role cannot open the live feed.",
 };
 
@@ -94,7 +95,7 @@ function retry() {
 function hear(text) {
   let frame;
   try {
-    frame = JSON.parse(text);
+    frame = JSON.parse(text, (_, value) => safeValue(value));
   } catch {
     return;
   }

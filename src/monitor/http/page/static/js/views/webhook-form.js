@@ -73,7 +73,7 @@ function Form({ first, verb, save, back, onReload }) {
     <${CheckField} label="Enabled" hint="A disabled webhook receives nothing." ...${tick("enabled")} />
     <details open=${form !== first && Boolean(action.problem)}><summary>More: labels, headers, limits, signature</summary>
       <${AreaField} label="Labels" class="mono" placeholder="team=billing" error=${wrong("/labels")} hint="One name=value per line. Only events with all of them are delivered." ...${bind("labels")} />
-      <${AreaField} label="Headers" class="mono" placeholder="X-Api-Key: secret" error=${wrong("/headers")} hint="One Name: value per line. Values are stored encrypted and never shown again; *** keeps a stored one." ...${bind("headers")} />
+      <${AreaField} label="Headers" class="mono" placeholder="X-Api-Key: secret" error=${wrong("/headers")} hint="One Name: value per line. Values are stored encrypted and never shown again; *** keeps a stored one, unless the URL moves to another server." ...${bind("headers")} />
       <div class="row">
         <${TextField} label="Attempt timeout, s" type="number" min="1" max="30" step="any" error=${wrong("/timeout_s")} ...${bind("timeout")} />
         <${TextField} label="Concurrent deliveries" type="number" min="1" max="1000" error=${wrong("/max_concurrency")} ...${bind("concurrency")} />

@@ -1,0 +1,54 @@
+"""
+URLs of chat services: whoever has one may post messages, so all of it but its origin is a secret.
+
+Sources: Slack "Sending messages using incoming webhooks" ("Keep it secret, keep it safe"), Discord "Webhook resource"
+(the token is part of the URL), Microsoft "Create incoming webhooks".
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from monitor.domain.vocab import BodyFormat
+from monitor.domain.webhooks.webhook import MASK
+
+CHAT_URL = (
+    r"^https?://([a-z0-9-]+\.)*(hooks\.slack(-gov)?\.com|discord(app)?\.com|webhook\.office\.com|logic\.azure\.com"
+    r"|api\.powerplatform\.com|chat\.googleapis\.com)(:[0-9]+)?/"
+)
+"""Matches canonical URLs of known services, whatever the body format; the same in Python and in PostgreSQL."""
+
+ORIGIN = r"^[a-z]+://[^/?#]*"
+"""Scheme, host and port of a canonical URL; the same in Python and in PostgreSQL."""
+
+LEAST_PART_CHARS = 16
+"""Shorter parts of a path are words and ids; the tokens of all services are longer."""
+
+_CHAT_URL = re.compile(CHAT_URL)
+_ORIGIN = re.compile(ORIGIN)
+
+
+def is_chat_url(url: str, body_format: str) -> bool:
+    """Whether *url*, in its canonical form, is a secret. Of a format that this version lacks, it may be one."""
+    return body_format != BodyFormat.STANDARD or _CHAT_URL.search(url) is not None
+
+
+def origin(url: str) -> str:
+    """Return scheme, host and port of *url*, in its canonical form."""
+    found = _ORIGIN.search(url)
+    return "" if found is None else found[0]
+
+
+def shown_url(url: str, body_format: str) -> str:
+    """Return *url* as it is shown to who may not know it: of a chat URL the origin and ``/***``."""
+    return f"{origin(url)}/{MASK}" if is_chat_url(url, body_format) else url
+
+
+def secret_parts(url: str) -> list[str]:
+    """Return what a receiver may echo of a chat URL: the path with its query, and the long parts of both."""
+    split = urlsplit(url)
+    target = url[len(origin(url)) :]
+    parts = [*split.path.split("/"), *(value for _, value in parse_qsl(split.query)), *split.query.split("&")]
+    found = {form for part in parts for form in (part, unquote(part)) if len(form) >= LEAST_PART_CHARS}
+    return [*([target] if len(target) >= LEAST_PART_CHARS else []), *sorted(found)]
