@@ -45,6 +45,11 @@ class TokenPolicy(msgspec.Struct, frozen=True):
     max_lifetime_s: float = 30 * 86_400.0
     max_bytes: int = 4096
 
+    @property
+    def revocation_s(self) -> float:
+        """How long a revocation must be kept: as long as any token can be valid."""
+        return self.max_lifetime_s + self.leeway_s
+
 
 class Principal(msgspec.Struct, frozen=True):
     """A verified caller. ``expires_at`` is the token's ``exp`` in Unix seconds, leeway not added."""

@@ -212,7 +212,6 @@ def test_a_ring_without_keys_of_its_own_verifies_and_does_not_sign(other: Ed2551
         ("at+jwt ", False, False),
         ("id+jwt", False, False),
         ("logout+jwt", False, False),
-        ("", False, False),
     ],
 )
 def test_the_type_of_an_access_token_is_taken_under_a_published_key_alone(
