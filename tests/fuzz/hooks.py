@@ -134,6 +134,11 @@ def _events(body: dict[str, Any]) -> None:
             event["occurred_at"] = _text()
 
 
+def _revocation(body: dict[str, Any]) -> None:
+    # Printable, and of no token that a run sends.
+    body["jti"] = f"fuzz-{next(_numbers)}"
+
+
 def _text(seconds: int = 0) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
@@ -152,6 +157,7 @@ _BODIES: dict[str, Callable[[dict[str, Any]], None]] = {
     "POST /api/v1/alerts/{alert_id}/ack": _acknowledgement,
     "POST /api/v1/events": _events,
     "POST /api/v1/events/{event_id}/resend": _resend,
+    "POST /api/v1/tokens/revocations": _revocation,
 }
 
 

@@ -69,6 +69,8 @@ TABLE: dict[str, str | None] = {
     "GET /dashboard/performance": "viewer",
     "GET /dashboard/anomalies": "viewer",
     "GET /audit-log": "admin",
+    "GET /tokens/revocations": "admin",
+    "POST /tokens/revocations": "admin",
 }
 MAY = {
     "viewer": {"viewer", "operator", "admin"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import pwd
 import shlex
 import signal
 import subprocess
@@ -11,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from monitor import __version__
@@ -198,6 +201,50 @@ def test_a_token_that_nobody_would_accept_is_not_made(invoke: Invoke, tmp_path: 
         assert (unread.code, unread.out) == (2, "")
         assert "`jti`" in unread.err
     assert "no signing key" in (invoke("token", "--role", "viewer", "--subject", "a")).err
+
+
+def test_the_audit_log_shows_who_issued_and_revoked_a_token(invoke: Invoke, database_url: str) -> None:
+    env = production(database_url)
+    made = invoke("token", "--role", "viewer", "--subject", "ci", "--ttl", "1h", env=env)
+    assert (made.code, made.err) == (0, "")
+    jti = jti_of(made.out.strip())
+    for _ in range(2):
+        assert invoke("token", "--revoke", jti, env=env).code == 0
+    rows = asyncio.run(audit_rows(database_url))
+    assert [(row["action"], row["target"]) for row in rows] == [
+        ("token.issue", f"token:{jti}"),
+        ("token.revoke", f"token:{jti}"),
+    ]
+    assert {row["subject"] for row in rows} == {f"command line ({pwd.getpwuid(os.geteuid()).pw_name})"}
+    issued = json.loads(rows[0]["after"])
+    assert (issued["subject"], issued["role"]) == ("ci", "viewer")
+    assert made.out.strip() not in str(rows)
+
+
+async def audit_rows(dsn: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return list(await connection.fetch("SELECT * FROM audit_log ORDER BY id"))
+    finally:
+        await connection.close()
+
+
+def test_a_token_is_made_without_a_database_and_says_that_the_audit_log_lacks_it(
+    invoke: Invoke, empty_database_url: str
+) -> None:
+    for dsn, cause in (
+        (None, "MONITOR_DATABASE_URL is not set"),
+        (f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x", "does not answer"),
+        (empty_database_url, "run `monitor migrate`"),
+    ):
+        env = {name: value for name, value in production(dsn or "").items() if dsn or not name.endswith("DATABASE_URL")}
+        made = invoke("token", "--role", "viewer", "--subject", "ci", env=env)
+        assert made.code == 0
+        assert jti_of(made.out.strip())
+        (line,) = made.err.splitlines()
+        assert line.startswith("monitor token: the audit log does not show this token: ")
+        assert cause in line
+        assert "hunter2" not in line
 
 
 @pytest.mark.processes

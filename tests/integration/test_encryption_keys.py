@@ -30,6 +30,8 @@ from tests.integration.support import (
 OLD = SecretKey("old", SECRET_KEY)
 NEW = SecretKey("new", base64.urlsafe_b64encode(bytes(range(65, 97))).decode())
 
+OTHER_BYTES = SecretKey("new", SECRET_KEY)
+
 
 def with_keys(dsn: str, *keys: SecretKey) -> Settings:
     return msgspec.structs.replace(settings(dsn), secrets=Secrets(keys=keys))
@@ -128,7 +130,7 @@ async def test_it_says_what_to_do_once(new_api: Api, one: Container, both: Conta
     assert await readiness(one) == []
 
 
-@pytest.mark.parametrize("key", [OLD, SecretKey("new", SECRET_KEY)], ids=["missing", "other bytes"])
+@pytest.mark.parametrize("key", [OLD, OTHER_BYTES], ids=["missing", "other bytes"])
 async def test_doctor_opens_one_stored_secret_of_each_key(
     new_api: Api, both: Container, receiver: Receiver, key: SecretKey
 ) -> None:
@@ -143,6 +145,75 @@ async def stored_secrets(those: Settings) -> list[tuple[str, bool]]:
     """Return what doctor finds about stored secrets: the state, and whether an error names key and setting."""
     found = [finding for finding in await examine(those) if finding.check == "secrets"]
     return [(one.state, one.state == "ok" or ("'new'" in one.text and "SECRETS__KEYS" in one.text)) for one in found]
+
+
+async def test_a_key_with_other_bytes_is_named_once_and_by_readiness(
+    new_api: Api, both: Container, receiver: Receiver
+) -> None:
+    for _ in range(3):
+        await new_api.create(receiver.url)
+    async with Container(with_keys(both.database.dsn, OTHER_BYTES)) as wrong:
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(2):
+                await wrong.key_watch.measure()
+        assert [(line["event"], line["kid"]) for line in logs] == [("encryption_key_wrong", "new")]
+        (line,) = await readiness(wrong)
+        assert "'new'" in line
+        assert "MONITOR_SECRETS__KEYS" in line
+
+
+async def test_one_damaged_value_of_several_is_no_wrong_key(new_api: Api, both: Container, receiver: Receiver) -> None:
+    made = [await new_api.create(receiver.url) for _ in range(2)]
+    for one in made:
+        async with sql(both) as connection:
+            await connection.execute(
+                "UPDATE webhook_secrets SET sealed = set_byte(sealed, length(sealed) - 1,"
+                " 255 - get_byte(sealed, length(sealed) - 1)) WHERE webhook_id = $1",
+                UUID(one["id"]),
+            )
+        await both.key_watch.measure()
+        assert both.key_watch.wrong == ([] if one is made[0] else ["new"])
+
+
+@pytest.mark.parametrize("key", [OLD, OTHER_BYTES], ids=["missing", "other bytes"])
+async def test_the_webhook_and_its_deliveries_say_what_is_wrong(
+    new_api: Api, both: Container, receiver: Receiver, key: SecretKey
+) -> None:
+    made = await new_api.create(receiver.url, headers={"X-Team": "blue"})
+    await new_api.publish(1)
+    path = f"webhooks/{made['id']}"
+    (delivery,) = await new_api.ids("deliveries")
+    async with Container(with_keys(both.database.dsn, key)) as wrong, api_of(wrong) as api:
+        held = (await api.read(path))["held"]
+        assert (held["reason"], held["until"]) == ("secrets", None)
+        assert "MONITOR_SECRETS__KEYS" in held["detail"]
+        assert "'new'" in held["detail"]
+        assert [one["held"] for one in (await api.read("webhooks"))["items"]] == [held]
+        assert (await api.read(f"deliveries/{delivery}"))["held"] == held
+        assert [one["held"] for one in (await api.read("deliveries"))["items"]] == [held]
+        for response in (
+            await api.post(f"{path}/test"),
+            await api.call("PATCH", path, json={"headers": {"X-Team": "***", "X-Other": "1"}}),
+        ):
+            assert "MONITOR_SECRETS__KEYS" in assert_problem(response, 503, "row_unreadable")["detail"]
+        assert (await api.call("POST", f"{path}/pause")).status_code == 200
+        assert (await api.read(path))["held"]["reason"] == "paused"
+        assert (await api.call("POST", f"{path}/resume")).status_code == 200
+    assert (await new_api.read(path))["held"] is None
+    assert (await new_api.read(f"deliveries/{delivery}"))["held"]["reason"] == "release"
+
+
+async def test_a_repeated_call_whose_response_does_not_open_says_so(
+    new_api: Api, old_api: Api, both: Container, receiver: Receiver
+) -> None:
+    body, key = {"name": "n", "url": receiver.url}, {"Idempotency-Key": "one"}
+    first = await new_api.post("webhooks", json=body, headers=key)
+    problem = assert_problem(await old_api.post("webhooks", json=body, headers=key), 503, "row_unreadable")
+    assert "'new'" in problem["detail"]
+    async with sql(both) as connection:
+        await connection.execute("UPDATE idempotency_keys SET answer_sealed = NULL")
+    assert_problem(await new_api.post("webhooks", json=body, headers=key), 503, "row_unreadable")
+    assert [one["id"] for one in (await new_api.read("webhooks"))["items"]] == [first.json()["id"]]
 
 
 async def test_damaged_values_name_no_key(new_api: Api, both: Container, one: Container, receiver: Receiver) -> None:

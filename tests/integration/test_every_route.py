@@ -112,6 +112,7 @@ class Stage:
             "acknowledge_alerts": {"ids": [self.ids.get("alert_id", NOBODY)]},
             "create_silence": silence,
             "preview_silence": silence,
+            "revoke_token": {"jti": "another"},
         }
 
     async def call(

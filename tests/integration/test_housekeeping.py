@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from monitor.adapters.postgres.maintenance import housekeeping
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
@@ -13,6 +14,7 @@ from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from monitor.adapters.secret_box import SecretBox
 from monitor.bootstrap.container import Container
+from monitor.domain.errors import UnreadableRow
 from tests import samples
 from tests.integration.support import Api, execute
 
@@ -123,6 +125,43 @@ async def test_an_older_key_can_be_retired_once_everything_is_sealed_again(parts
     [(_, destination)] = (await PostgresQueries(parts.database, SecretBox([new])).destinations([made.id])).values()
     assert destination.keys == (samples.KEY,)
     assert destination.headers == (("X-Team", "blue"),)
+
+
+async def test_responses_for_repeated_calls_are_sealed_again(parts: Container, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "ANSWERS_LOOK", 2)
+    monkeypatch.setattr(housekeeping, "ANSWERS_PER_RUN", 6)
+    monkeypatch.setattr(housekeeping, "ANSWERS_BATCH", 1)
+    lost, old, new = ("lost", b"l" * 32), ("old", b"o" * 32), ("new", b"n" * 32)
+    keys = [f"k{n}" for n in range(9)]
+    for n, key in enumerate(keys):
+        await _answer(parts, lost if n == 4 else new if n == 5 else old, key)
+    await _answer(parts, old, "k", scope="another")
+    keeper = _housekeeping(parts, SecretBox([new, old]))
+    with capture_logs() as logs:
+        for _ in range(3):  # Each looks at six; the third begins anew.
+            await keeper.reseal()
+    assert [(line["event"], line["rows"]) for line in logs] == [("reseal_failed", 1)] * 2
+    for n, key in enumerate(keys):
+        if n != 4:
+            assert await _answer(parts, new, key) == f"answer {key}".encode()
+    assert await _answer(parts, new, "k", scope="another") == b"answer k"
+    for box in (new, lost):
+        # The damage is one row's, and what does not open here is left for those that can.
+        if box is lost:
+            assert await _answer(parts, box, "k4") == b"answer k4"
+        else:
+            with pytest.raises(UnreadableRow, match="kid 'lost'"):
+                await _answer(parts, box, "k4")
+
+
+async def _answer(parts: Container, key: tuple[str, bytes], name: str, *, scope: str = "ada events") -> bytes | None:
+    """Return the stored response of a call with the Idempotency-Key *name*; store it if it is the first call."""
+    async with PostgresUnitOfWork(parts.database, SecretBox([key]), parts.clock) as uow:
+        found = await uow.idempotency.begin(scope, name, b"")
+        if found is None:
+            await uow.idempotency.finish(scope, name, f"answer {name}".encode())
+            await uow.commit()
+    return found
 
 
 async def test_a_secret_that_does_not_open_is_left_as_it_is(parts: Container) -> None:

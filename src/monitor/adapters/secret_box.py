@@ -51,7 +51,10 @@ class SecretBox:
         try:
             return cipher.decrypt(nonce, ciphertext, head + context.encode())
         except (InvalidTag, ValueError):
-            raise SecretBoxError("a stored secret does not open: it was changed, or belongs to another row") from None
+            raise SecretBoxError(
+                f"the encryption key {kid.decode(errors='replace')!r} does not open a stored secret: the key has other"
+                " bytes than the one that encrypted it, or the secret was changed"
+            ) from None
 
     def has(self, kid: str) -> bool:
         """Whether the ring has a key of this id."""

@@ -24,6 +24,9 @@ from monitor.domain.errors import Forbidden, Unauthenticated
 from monitor.domain.vocab import Role
 
 HEADER_MEMBERS = frozenset({"alg", "typ", "kid"})
+ACCESS_TOKEN_TYPES = frozenset({"at+jwt", "application/at+jwt"})
+"""``typ`` of the access tokens of an identity provider, in lower case (RFC 9068 section 2.1)."""
+
 NAME_MAX_CHARS = 255
 """Longest ``sub`` and ``jti``."""
 
@@ -41,6 +44,11 @@ class TokenPolicy(msgspec.Struct, frozen=True):
     leeway_s: float = 10.0
     max_lifetime_s: float = 30 * 86_400.0
     max_bytes: int = 4096
+
+    @property
+    def revocation_s(self) -> float:
+        """How long a revocation must be kept: as long as any token can be valid."""
+        return self.max_lifetime_s + self.leeway_s
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -121,11 +129,13 @@ class TokenVerifier:
         if not header.keys() <= HEADER_MEMBERS:
             _refuse("The token header has a member that is not alg, typ or kid.")
         typ, kid = header.get("typ", "JWT"), header.get("kid")
-        if not isinstance(typ, str) or typ.upper() != "JWT":
+        if not isinstance(typ, str) or typ.lower() not in {"jwt", *ACCESS_TOKEN_TYPES}:
             _refuse("The token is of another type.")
         key = self._ring.find(kid) if isinstance(kid, str) else None
         if key is None or header.get("alg") != key.alg:
             _refuse("The token names no key of ours, or not that key's algorithm.")
+        if typ.lower() in ACCESS_TOKEN_TYPES and self._ring.owns(key.kid):
+            _refuse("The token is of a type that only the identity provider issues.")
         return key
 
     def _remember(self, digest: bytes, principal: Principal) -> None:

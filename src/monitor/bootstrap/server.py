@@ -21,6 +21,7 @@ from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.resends import ResendCommands
+from monitor.domain.services.tokens import TokenCommands
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http import app as http_app
 from monitor.http.live import LiveEndpoint
@@ -49,6 +50,7 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
         resender=ResendCommands(c.unit_of_work, c.clock),
         jobs=JobCommands(c.unit_of_work),
         bulk=BulkCommands(c.unit_of_work, c.clock),
+        tokens=TokenCommands(c.unit_of_work, kept_s=c.token_policy.revocation_s),
         triage=AlertCommands(c.unit_of_work, c.queries, c.alert_queries, c.clock, c.detection_policy.alert),
         queries=c.queries,
         alert_queries=c.alert_queries,

@@ -1,11 +1,13 @@
 """Create or revoke a token.
 
 Prints only the token. With --data-dir it is signed with the key of that `monitor up`, else with MONITOR_JWT__KEYS.
+The audit log shows it, if the database answers.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
@@ -14,7 +16,7 @@ import msgspec
 
 from monitor.adapters.clock import SystemClock
 from monitor.auth.keys import Key, KeyRing
-from monitor.auth.tokens import is_name, issue
+from monitor.auth.tokens import Principal, TokenVerifier, is_name, issue
 from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cli.common import (
     CommandError,
@@ -47,33 +49,40 @@ def run(args: argparse.Namespace) -> int:
     if args.revoke is not None:
         dsn = database_url(settings) if args.data_dir is None else local_database_url(args.data_dir)
         jti = jti_of(args.revoke)
-        # Kept as long as any token could live, since the token itself is not at hand.
-        keep_s = float(settings.jwt.max_lifetime_s + settings.jwt.leeway_s)
-        from monitor.cli.revocation import revoke  # noqa: PLC0415 - brings the database's libraries
+        from monitor.cli.token_records import revoke  # noqa: PLC0415 - brings the database's libraries
 
-        revoke(dsn, jti, keep_s)
+        revoke(dsn, jti, token_policy(settings))
         print(f"revoked {jti}; refused everywhere within 5 s")
         return 0
     if args.role is None or args.subject is None:
         raise CommandError("give --role and --subject.")
     try:
-        print(make(signing_keys(settings, args.data_dir), settings, args.role, args.subject, args.ttl))
+        token, issued = make(signing_keys(settings, args.data_dir), settings, args.role, args.subject, args.ttl)
     except ValueError as error:
         raise CommandError(str(error)) from None
+    try:
+        _record(settings, args.data_dir, issued)
+    except CommandError as error:
+        # Whoever holds the key can sign without this command, so a refusal would protect nothing.
+        print(f"monitor token: the audit log does not show this token: {error}", file=sys.stderr)
+    print(token)
     return 0
 
 
-def make(keys: list[Key], settings: Settings, role: str, subject: str, ttl_s: float) -> str:
-    """Return a signed token. Raises ``ValueError`` if the keys or the request are not acceptable."""
-    return issue(
-        KeyRing(keys),
-        token_policy(settings),
-        subject=subject,
-        role=Role(role),
-        ttl_s=ttl_s,
-        now=time.time(),
-        jti=SystemClock().new_id().hex,
-    )
+def make(keys: list[Key], settings: Settings, role: str, subject: str, ttl_s: float) -> tuple[str, Principal]:
+    """Return a signed token and what it says. Raises ``ValueError`` if the keys or the request are not acceptable."""
+    ring, policy, now = KeyRing(keys), token_policy(settings), time.time()
+    jti = SystemClock().new_id().hex
+    token = issue(ring, policy, subject=subject, role=Role(role), ttl_s=ttl_s, now=now, jti=jti)
+    return token, TokenVerifier(ring, policy, is_revoked=lambda _: False).verify(token, now)
+
+
+def _record(settings: Settings, data_dir: Path | None, issued: Principal) -> None:
+    """Write the audit row of a new token. Raises :class:`CommandError` if there is no database, or no answer of it."""
+    dsn = database_url(settings) if data_dir is None else local_database_url(data_dir)
+    from monitor.cli.token_records import record_issue  # noqa: PLC0415 - brings the database's libraries
+
+    record_issue(dsn, issued, token_policy(settings))
 
 
 def signing_keys(settings: Settings, data_dir: Path | None) -> list[Key]:

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import structlog
 import uvloop
 
 from monitor import log as logs
@@ -40,13 +41,17 @@ from monitor.cli.demo import Demo
 from monitor.cli.serve import listen
 from monitor.cli.start import build_container
 from monitor.cli.token import make
+from monitor.cli.token_records import command_line, write_issue
 from monitor.cli.work import worker_name
+from monitor.domain.errors import Unavailable
 from monitor.http.server.server import Server
 from monitor.log import LogStream
 from monitor.settings.schema import Settings
 
 EXAMPLE = "monitor up --demo"
 TOKEN_TTL_S = 12 * 3600
+
+log = structlog.get_logger(__name__)
 
 
 def arguments(sub: argparse.ArgumentParser) -> None:
@@ -104,7 +109,7 @@ async def _run(
             await started(server, serving)
             if server.started:
                 freeze_gc()
-                _announce(args, container)
+                _announce(args, container, await _sign_in_token(container))
             await asyncio.wait({serving, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             worker.stop()
@@ -166,8 +171,17 @@ def program() -> str:
     return str(started) if started.name == "monitor" and shutil.which("monitor") is None else "monitor"
 
 
-def _announce(args: argparse.Namespace, container: Container) -> None:
-    token = make(jwt_keys(container.settings), container.settings, "admin", "local", TOKEN_TTL_S)
+async def _sign_in_token(container: Container) -> str:
+    """Return a token for the dashboard, with its row in the audit log."""
+    token, issued = make(jwt_keys(container.settings), container.settings, "admin", "local", TOKEN_TTL_S)
+    try:
+        await write_issue(build_services(container).tokens, issued, command_line())
+    except Unavailable as error:
+        log.warning("token_not_recorded", jti=issued.jti, detail=error.detail)
+    return token
+
+
+def _announce(args: argparse.Namespace, container: Container, token: str) -> None:
     host = f"[{args.host}]" if ":" in args.host else args.host
     base = f"http://{host}:{args.port}"
     reach = "loopback and public addresses" if container.settings.egress.profile == "local" else "public addresses only"

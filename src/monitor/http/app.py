@@ -30,6 +30,7 @@ from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
 from monitor.http.routes.silences import SilenceController
 from monitor.http.routes.system import live, metrics_route, ready
+from monitor.http.routes.tokens import TokenController
 from monitor.http.routes.webhooks import WebhookController
 
 API = "/api/v1"
@@ -80,6 +81,7 @@ def build(
             ReplayController,
             DashboardController,
             AuditController,
+            TokenController,
         ],
         before_request=check_query,
     )

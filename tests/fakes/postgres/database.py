@@ -29,6 +29,7 @@ from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.repositories.detection import AnomalyRecord
 from monitor.domain.ports.wakeups import DueWebhooks
 from monitor.domain.views.audit import AuditView
+from monitor.domain.views.tokens import Revocation
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.webhook import Webhook
 
@@ -124,6 +125,7 @@ class Tables:
     minutes: dict[tuple[UUID, datetime], Rollup] = field(default_factory=dict)
     idempotency_keys: dict[tuple[str, str], IdempotencyKey] = field(default_factory=dict)
     audit: dict[UUID, AuditView] = field(default_factory=dict)
+    revocations: dict[str, Revocation] = field(default_factory=dict)
     evaluations: dict[UUID, tuple[datetime, Evaluation]] = field(default_factory=dict)
     anomalies: dict[UUID, AnomalyRecord] = field(default_factory=dict)
     alerts: dict[UUID, Alert] = field(default_factory=dict)

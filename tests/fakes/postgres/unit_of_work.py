@@ -20,6 +20,7 @@ from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
 from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
+from monitor.domain.ports.repositories.revocations import RevocationStore
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 from tests.fakes.postgres.bulk import FakeBulkQueue
@@ -37,6 +38,7 @@ from tests.fakes.postgres.repositories.events import FakeEventLog
 from tests.fakes.postgres.repositories.fan_outs import FakeFanOutQueue
 from tests.fakes.postgres.repositories.idempotency import FakeAuditLog, FakeIdempotencyStore
 from tests.fakes.postgres.repositories.jobs import FakeJobRepository
+from tests.fakes.postgres.repositories.revocations import FakeRevocationStore
 from tests.fakes.postgres.repositories.webhooks import FakeWebhookRepository
 
 
@@ -51,6 +53,7 @@ class FakeUnitOfWork:
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
+    revocations: RevocationStore
     detection: DetectionStore
     alerts: AlertRepository
     silences: SilenceRepository
@@ -81,6 +84,7 @@ class FakeUnitOfWork:
         self.attempts = FakeAttemptLog(tables)
         self.idempotency = FakeIdempotencyStore(tables, self.now)
         self.audit = FakeAuditLog(tables, clock, self.now)
+        self.revocations = FakeRevocationStore(tables)
         self.detection = FakeDetectionStore(tables, self.now)
         self.alerts = FakeAlertRepository(tables, self.now)
         self.silences = FakeSilenceRepository(tables, self.now)

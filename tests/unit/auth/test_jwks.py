@@ -138,9 +138,9 @@ def published(*pairs: tuple[Any, str]) -> KeySet:
     return read_key_set(document(*(jwk(key, kid) for key, kid in pairs)))
 
 
-def signed(key: Any, kid: str, **changes: Any) -> str:
+def signed(key: Any, kid: str, *, typ: str = "JWT", **changes: Any) -> str:
     alg = "EdDSA" if isinstance(key, Ed25519PrivateKey) else "RS256"
-    return jwt.encode(claims(**changes), key, algorithm=alg, headers={"kid": kid})
+    return jwt.encode(claims(**changes), key, algorithm=alg, headers={"kid": kid, "typ": typ})
 
 
 def refuses(verifier: TokenVerifier, token: str) -> bool:
@@ -197,6 +197,35 @@ def test_a_ring_without_keys_of_its_own_verifies_and_does_not_sign(other: Ed2551
     assert verifier.verify(signed(other, "p"), NOW).subject == "u"
     with pytest.raises(ValueError, match="only verify"):
         ring.signer()
+
+
+@pytest.mark.parametrize(
+    ("typ", "of_provider", "of_ours"),
+    [
+        ("JWT", True, True),
+        ("jwt", True, True),
+        ("at+jwt", True, False),
+        ("AT+JWT", True, False),
+        ("application/at+jwt", True, False),
+        ("Application/AT+jwt", True, False),
+        ("application/jwt", False, False),
+        ("at+jwt ", False, False),
+        ("id+jwt", False, False),
+        ("logout+jwt", False, False),
+    ],
+)
+def test_the_type_of_an_access_token_is_taken_under_a_published_key_alone(
+    typ: str,
+    of_provider: bool,
+    of_ours: bool,
+    keys: Keys,
+    ring: KeyRing,
+    verifier: TokenVerifier,
+    other: Ed25519PrivateKey,
+) -> None:
+    ring.adopt(published((other, "p")).usable)
+    assert refuses(verifier, signed(other, "p", typ=typ)) is not of_provider
+    assert refuses(verifier, signed(keys.ed25519, "k3", typ=typ)) is not of_ours
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
 from monitor.domain.services.publish import EventIn, Publisher
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.resends import ResendCommands, ResendSpec
+from monitor.domain.services.tokens import TokenCommands
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.domain.webhooks.registration import NewWebhookSpec, WebhookSpec
 from tests import samples
@@ -54,6 +55,7 @@ class ServiceWorld(DetectionHarness):
         self.publisher = Publisher(self.unit_of_work, self.clock)
         self.replays = ReplayCommands(self.unit_of_work, self.clock)
         self.resends = ResendCommands(self.unit_of_work, self.clock)
+        self.tokens = TokenCommands(self.unit_of_work, kept_s=3_600.0)
         self.sender = FakeWebhookSender()
         self.attempts = AttemptRecorder(
             self.unit_of_work, self.queries, self.sender, self.clock, lambda _k, _c: "", LanePolicy()
@@ -148,8 +150,9 @@ OPERATIONS: dict[str, Callable[[ServiceWorld], Awaitable[Any]]] = {
     "resend": lambda w: w.resends.resend(w.event_id, ResendSpec(), samples.ACTOR, **KEY),
     "replay": lambda w: w.replays.start(w.webhook_id, RANGE, samples.ACTOR, **KEY),
     "report": lambda w: w.attempts.report(
-        w.webhook_id, [ReportedAttempt(delivered_at=START, latency_ms=1.0, status_code=500)], subject="ada", **KEY
+        w.webhook_id, [ReportedAttempt(delivered_at=START, latency_ms=1.0, status_code=500)], samples.ACTOR, **KEY
     ),
+    "revoke": lambda w: w.tokens.revoke("jti-1", samples.ACTOR),
     "evaluate": lambda w: w.detector.tick(),
     "notify": lambda w: w.notifier.run(),
 }

@@ -92,11 +92,19 @@ class RowReader:
         self.unreadable: Counter[str] = Counter()
         self._reported: set[tuple[str, Hashable]] = set()
 
-    def one(self, row: Row, read: Callable[[Row], T], table: str, key: Callable[[Any], Any] = itemgetter("id")) -> T:
-        """Return what *read* makes of a row that was asked for by itself. Raises ``UnreadableRow``."""
+    def one(
+        self,
+        row: Row,
+        read: Callable[[Row], T],
+        table: str,
+        key: Callable[[Any], Any] = itemgetter("id"),
+        *,
+        detail: str = UNREADABLE,
+    ) -> T:
+        """Return what *read* makes of a row that was asked for by itself. Raises ``UnreadableRow`` with *detail*."""
         for found in self.readable([row], read, table, key).values():
             return found
-        raise UnreadableRow(UNREADABLE)
+        raise UnreadableRow(detail)
 
     def readable(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import structlog
@@ -15,16 +15,23 @@ from monitor.domain.errors import Unavailable
 
 EVERY_S = 30.0
 
-# One sealed value of each key, by the head that names it. Cost follows the number of webhooks.
-SAMPLES = """
-SELECT DISTINCT ON (head) head, webhook_id, secret_id, sealed FROM (
-    SELECT substring(sealed FROM 1 FOR 2 + get_byte(sealed, 1)) AS head, webhook_id, secret_id, sealed FROM (
-        SELECT s.webhook_id, s.id AS secret_id, s.sealed FROM webhook_secrets s JOIN webhooks w ON w.id = s.webhook_id
-        WHERE w.deleted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())
-        UNION ALL
-        SELECT id, NULL, headers_sealed FROM webhooks WHERE deleted_at IS NULL AND headers_sealed IS NOT NULL
-    ) AS stored WHERE length(sealed) > 2
-) AS named ORDER BY head
+SAMPLED = 5
+"""Values of each key that are opened: one may be damaged."""
+
+# Sealed values of each key, by the head that names it. Cost follows the number of webhooks.
+SAMPLES = f"""
+SELECT head, webhook_id, secret_id, sealed FROM (
+    SELECT head, webhook_id, secret_id, sealed, row_number() OVER (PARTITION BY head ORDER BY webhook_id DESC) AS n
+    FROM (
+        SELECT substring(sealed FROM 1 FOR 2 + get_byte(sealed, 1)) AS head, webhook_id, secret_id, sealed FROM (
+            SELECT s.webhook_id, s.id AS secret_id, s.sealed
+            FROM webhook_secrets s JOIN webhooks w ON w.id = s.webhook_id
+            WHERE w.deleted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())
+            UNION ALL
+            SELECT id, NULL, headers_sealed FROM webhooks WHERE deleted_at IS NULL AND headers_sealed IS NOT NULL
+        ) AS stored WHERE length(sealed) > 2
+    ) AS named
+) AS numbered WHERE n <= {SAMPLED} ORDER BY head
 """
 
 log = structlog.get_logger(__name__)
@@ -34,19 +41,21 @@ class KeyWatch:
     """
     Attributes:
         missing: ids of keys that stored secrets need and this process lacks, as last measured.
+        wrong: ids of keys that this process has with other bytes than those that sealed, as last measured.
     """
 
     def __init__(self, database: Database, secret_box: SecretBox) -> None:
         self._database = database
         self._secret_box = secret_box
         self.missing: list[str] = []
+        self.wrong: list[str] = []
 
     async def examine(self) -> dict[str, str | None]:
         """
-        Open one stored value of each key in use.
+        Open stored values of each key in use.
 
         Returns:
-            For each key id why it does not open, or ``None``. What no version sealed is left out.
+            For each key id why none of them opens, or ``None``. What no version sealed is left out.
 
         Raises:
             Unavailable: the database does not answer.
@@ -55,7 +64,7 @@ class KeyWatch:
         found: dict[str, str | None] = {}
         for row in rows:
             kid = self._secret_box.kid_of(row["sealed"])
-            if kid is not None:
+            if kid is not None and found.get(kid, "") is not None:
                 found[kid] = self._trouble(row)
         return found
 
@@ -66,10 +75,15 @@ class KeyWatch:
         except Unavailable:
             return  # Its own loops report that the database is away.
         missing = sorted(kid for kid in found if not self._secret_box.has(kid))
-        for kid in missing:
-            if kid not in self.missing:
-                log.error("encryption_key_missing", kid=kid)
-        self.missing = missing
+        wrong = sorted(kid for kid, trouble in found.items() if trouble is not None and kid not in missing)
+        for name, kids, before in (
+            ("encryption_key_missing", missing, self.missing),
+            ("encryption_key_wrong", wrong, self.wrong),
+        ):
+            for kid in kids:
+                if kid not in before:
+                    log.error(name, kid=kid)
+        self.missing, self.wrong = missing, wrong
 
     async def loop(self) -> None:
         while True:
@@ -77,12 +91,15 @@ class KeyWatch:
             await asyncio.sleep(EVERY_S)
 
     def problems(self) -> list[str]:
-        """Return one line for ``/health/ready`` if a key is missing."""
-        if not self.missing:
-            return []
-        kids = ", ".join(map(repr, self.missing))
-        needed = f"Stored secrets need the encryption key {kids}, which this process lacks"
-        return [f"{needed}; add it to MONITOR_SECRETS__KEYS and restart."]
+        """Return a line for ``/health/ready`` if keys are missing, and one if keys are wrong."""
+        lines = []
+        if self.missing:
+            needed = f"Stored secrets need the encryption key {_named(self.missing)}, which this process lacks"
+            lines.append(f"{needed}; add it to MONITOR_SECRETS__KEYS and restart.")
+        if self.wrong:
+            other = f"The encryption key {_named(self.wrong)} is not the one that encrypted the stored secrets"
+            lines.append(f"{other}; put the right one into MONITOR_SECRETS__KEYS and restart.")
+        return lines
 
     def _trouble(self, row: Mapping[str, UUID | bytes | None]) -> str | None:
         webhook_id, secret_id, sealed = row["webhook_id"], row["secret_id"], row["sealed"]
@@ -93,3 +110,7 @@ class KeyWatch:
         except SecretBoxError as error:
             return str(error)
         return None
+
+
+def _named(kids: Sequence[str]) -> str:
+    return ", ".join(map(repr, kids))

@@ -25,6 +25,7 @@ from monitor.adapters.postgres.repositories.fan_outs import PostgresFanOutQueue
 from monitor.adapters.postgres.repositories.idempotency import PostgresIdempotencyStore
 from monitor.adapters.postgres.repositories.jobs import PostgresJobRepository
 from monitor.adapters.postgres.repositories.notifications import PostgresAlertNotificationQueue
+from monitor.adapters.postgres.repositories.revocations import PostgresRevocationStore
 from monitor.adapters.postgres.repositories.silences import PostgresSilenceRepository
 from monitor.adapters.postgres.repositories.webhooks import PostgresWebhookRepository
 from monitor.adapters.secret_box import SecretBox
@@ -44,6 +45,7 @@ from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
 from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
+from monitor.domain.ports.repositories.revocations import RevocationStore
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 
@@ -69,6 +71,7 @@ class PostgresUnitOfWork:
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
+    revocations: RevocationStore
     detection: DetectionStore
     alerts: AlertRepository
     silences: SilenceRepository
@@ -108,6 +111,7 @@ class PostgresUnitOfWork:
         self.attempts = PostgresAttemptLog(raw)
         self.idempotency = PostgresIdempotencyStore(raw, self._secret_box)
         self.audit = PostgresAuditLog(raw, self._clock)
+        self.revocations = PostgresRevocationStore(raw)
         self.detection = PostgresDetectionStore(raw, self._rows)
         self.alerts = PostgresAlertRepository(raw, self._rows)
         self.silences = PostgresSilenceRepository(self._session, self.now, self._rows)

@@ -21,6 +21,7 @@ class HeldReason(StrEnum):
     DELETED = "deleted"
     DISABLED = "disabled"
     PAUSED = "paused"
+    SECRETS = "secrets"
     CIRCUIT_OPEN = "circuit_open"
     REFUSED = "refused"
     THROTTLED = "throttled"
@@ -30,13 +31,17 @@ class HeldReason(StrEnum):
     RATE_LIMIT = "rate_limit"
 
 
+_BY_USER = frozenset({HeldReason.DELETED, HeldReason.DISABLED, HeldReason.PAUSED})
+
+
 class Held(msgspec.Struct, frozen=True):
     """
     What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver.
 
-    ``detail`` is the cause in one sentence, of a breaker that a refusal opened; null for any other. The order holds
-    what is ``behind`` a delivery until that one is finished or steps aside; ``until`` is its next attempt, null while
-    it is due or in flight. At a webhook that is ordered by key, only the deliveries with its ``order_key`` are held.
+    ``detail`` is the cause in one sentence, of secrets that do not open and of a breaker that a refusal opened; null
+    for any other. The order holds what is ``behind`` a delivery until that one is finished or steps aside; ``until`` is
+    its next attempt, null while it is due or in flight. At a webhook that is ordered by key, only the deliveries with
+    its ``order_key`` are held.
     """
 
     reason: HeldReason
@@ -95,6 +100,19 @@ def held_delivery(
     if permit(lane.breaker, now) is Permit.ALL and lane.in_flight >= most:
         return Held(HeldReason.CONCURRENCY)
     return _without_token(lane, now)
+
+
+def held_by_secrets(held: Held | None, detail: str) -> Held:
+    """
+    Return what holds deliveries whose webhook's secrets do not open: a user, as *held* says, else the secrets.
+
+    Args:
+        held: of the same webhook or delivery, whatever its secrets are.
+        detail: why they do not open.
+    """
+    if held is not None and held.reason in _BY_USER:
+        return held
+    return Held(HeldReason.SECRETS, detail=detail)
 
 
 def _behind(lane: Lane, head: Head, now: datetime) -> Held:

@@ -25,6 +25,7 @@ from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
 from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
+from monitor.domain.ports.repositories.revocations import RevocationStore
 from monitor.domain.ports.repositories.silences import SilenceRepository
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 
@@ -47,6 +48,7 @@ class UnitOfWork(Protocol):
     attempts: AttemptLog
     idempotency: IdempotencyStore
     audit: AuditLog
+    revocations: RevocationStore
     detection: DetectionStore
     alerts: AlertRepository
     silences: SilenceRepository

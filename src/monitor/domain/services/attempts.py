@@ -77,8 +77,8 @@ class AttemptRecorder:
         self,
         webhook_id: UUID,
         reported: Sequence[ReportedAttempt],
+        actor: Actor,
         *,
-        subject: str = "",
         key: str | None = None,
         body: bytes = b"",
     ) -> Recorded:
@@ -87,7 +87,6 @@ class AttemptRecorder:
         and hold nothing back.
 
         Args:
-            subject: the caller, whose *key* it is.
             key: the Idempotency-Key, bound to *body* for 24 hours.
 
         Raises:
@@ -95,7 +94,7 @@ class AttemptRecorder:
             NotFound: there is no such webhook.
             IdempotencyMismatch: *key* came with another body.
         """
-        scope, recorded = f"{subject} attempts {webhook_id}", Recorded(len(reported))
+        scope, recorded = f"{actor.subject} attempts {webhook_id}", Recorded(len(reported))
         async with self._unit_of_work() as uow:
             if done := await stored_response(uow, scope, key, body, Recorded):
                 return done
@@ -138,6 +137,9 @@ class AttemptRecorder:
             lane = accumulate(before, lane, tally, uow.now)
             uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
             await uow.queue.save_lanes([lane])
+            await uow.audit.add(
+                actor, "attempts.report", f"webhook:{webhook_id}", before=None, after={"recorded": recorded.recorded}
+            )
             await store_response(uow, scope, key, recorded)
             await uow.commit()
         return recorded

@@ -40,6 +40,7 @@ from monitor.domain.views.dashboard import (
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
+from monitor.domain.views.tokens import Revocation
 from monitor.domain.views.webhooks import SecretView, WebhookView
 from monitor.domain.vocab import (
     FanOutState,
@@ -74,6 +75,7 @@ from monitor.http.openapi.resources import (
     POINT,
     REPLAY,
     REPLAY_ID,
+    REVOCATION,
     ROW,
     SECRET,
     SILENCE,
@@ -130,6 +132,8 @@ RESPONSES: Mapping[Any, object] = {
     Page[AnomalyView]: Page([ANOMALY], None),
     Page[WebhookRow]: Page([ROW], CURSOR),
     Page[AuditView]: Page([AUDIT], CURSOR),
+    Revocation: REVOCATION,
+    Page[Revocation]: Page([REVOCATION], None),
 }
 """By what a route returns."""
 
@@ -189,6 +193,7 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
     "acknowledge_alerts": {"Two at once": {"ids": [str(ALERT_ID), str(ANOMALY_ID)], "note": "One cause."}},
     "create_silence": {"By label": _SILENCE},
     "preview_silence": {"By label": _SILENCE},
+    "revoke_token": {"By its jti": {"jti": REVOCATION.jti}},
 }
 """By operation id, each with what it shows."""
 

@@ -58,7 +58,9 @@ _TAGS = {
     "deliveries": "One event for one webhook, and how far it got.",
     "alerts": "Conditions that need attention, and silences that hold back their notifications.",
     "dashboard": "What an operator sees first; the last good answer, with `stale` and `age_s`, if there is no new one.",
-    "audit": "Every mutating call: subject, action, before and after.",
+    "audit": "Every mutating call but `POST /events`, whose events are their own record: subject, action, before and"
+    " after.",
+    "tokens": "Tokens that are refused before they expire.",
     "system": "Probes and metrics.",
 }
 

@@ -36,6 +36,7 @@ from monitor.domain.views.dashboard import (
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsPoint
+from monitor.domain.views.tokens import Revocation
 from monitor.domain.views.webhooks import HealthView, LastHour, WebhookView
 from monitor.domain.vocab import (
     BodyFormat,
@@ -266,6 +267,7 @@ AUDIT = AuditView(
     before={"timeout_s": 10.0},
     after={"timeout_s": 15.0},
 )
+REVOCATION = Revocation("5e1a9d5a7c9b4f0e8a3c2b1d0f9e8d7c", EARLIER, EARLIER + timedelta(days=30))
 _JOB = msgspec.structs.replace(
     new_job(
         REPLAY_ID,

@@ -1,4 +1,4 @@
-"""The audit log: every mutating call."""
+"""The audit log: every mutating call but that of events, which are their own record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class AuditController(Controller):
 
     @get(
         summary="List changes",
-        description="Every mutating call, newest first, without secrets. Role: admin.",
+        description="Every mutating call, newest first, without secrets; events are their own record. Tokens that"
+        " `monitor token` issued or revoked are among them. Role: admin.",
         opt=requires(Role.ADMIN),
         responses=problems(*READ),
     )

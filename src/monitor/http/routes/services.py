@@ -19,6 +19,7 @@ from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.resends import ResendCommands
+from monitor.domain.services.tokens import TokenCommands
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http.responses.cached import CachedViews
 
@@ -35,6 +36,7 @@ class Services:
     resender: ResendCommands
     jobs: JobCommands
     bulk: BulkCommands
+    tokens: TokenCommands
     queries: Queries
     alert_queries: AlertQueries
     dashboards: DashboardQueries

@@ -308,9 +308,8 @@ class WebhookController(Controller):
         data: JSONBody[AttemptReport],
         idempotency_key: IdempotencyKey = None,
     ) -> Recorded:
-        subject, body = actor_of(request).subject, await request.body()
         return await services.measurer.report(
-            webhook_id, data.attempts, subject=subject, key=idempotency_key, body=body
+            webhook_id, data.attempts, actor_of(request), key=idempotency_key, body=await request.body()
         )
 
     @get(

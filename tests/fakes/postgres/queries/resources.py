@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import UNSET, Raw, UnsetType, structs
+from msgspec.structs import astuple
 
 from monitor.domain.alerts.evaluation import NormalBand, normal_band
 from monitor.domain.anomaly.model import Signal
@@ -25,6 +26,7 @@ from monitor.domain.services.attempts import attempt_view
 from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
+from monitor.domain.views.tokens import Revocation, RevocationPosition
 from monitor.domain.views.webhooks import LastHour, WebhookView, view_of
 from monitor.domain.vocab import DeliveryState, FanOutState
 from monitor.domain.webhooks.chat_url import is_chat_url, origin
@@ -176,6 +178,12 @@ class FakeQueries:
 
     async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
         return [without_secret_urls(row) for row in _page(self._tables.audit.values(), after, limit)]
+
+    async def revocations(self, *, after: RevocationPosition | None, limit: int) -> list[Revocation]:
+        now = self._database.clock.now()
+        in_force = [row for row in self._tables.revocations.values() if row.expires_at > now]
+        newest_first = sorted(in_force, key=lambda row: astuple(row.position), reverse=True)
+        return [row for row in newest_first if after is None or astuple(row.position) < astuple(after)][:limit]
 
     @property
     def _tables(self) -> Tables:

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permit, permit, probe_due
-from monitor.domain.delivery.held import Head, Held, HeldReason, held_delivery, held_webhook
+from monitor.domain.delivery.held import Head, Held, HeldReason, held_by_secrets, held_delivery, held_webhook
 from monitor.domain.delivery.lane import Lane, probe_now, resume
 from monitor.domain.delivery.rate_limit import RateLimit
 
@@ -96,6 +96,15 @@ def test_a_cause_of_another_version_holds_as_an_open_breaker() -> None:
 def test_a_user_holds_more_than_a_lane() -> None:
     assert hold(OPEN, paused=True) == Held(HeldReason.PAUSED)
     assert hold(OPEN, paused=True, enabled=False) == Held(HeldReason.DISABLED)
+
+
+@pytest.mark.parametrize("reason", HeldReason)
+def test_secrets_that_do_not_open_hold_more_than_anything_but_a_user(reason: HeldReason) -> None:
+    by_secrets = Held(HeldReason.SECRETS, detail="No key.")
+    held = Held(reason, SOON)
+    by_user = {HeldReason.DELETED, HeldReason.DISABLED, HeldReason.PAUSED}
+    assert held_by_secrets(held, "No key.") == (held if reason in by_user else by_secrets)
+    assert held_by_secrets(None, "No key.") == by_secrets
 
 
 def test_what_is_not_due_is_held_only_beyond_its_due_time() -> None:

@@ -134,7 +134,7 @@ def calls(
     return {
         "create": lambda **key: registry.create(SPEC, samples.ACTOR, **key),
         "rotate": lambda **key: registry.rotate_secret(webhook_id, samples.ACTOR, **key),
-        "report": lambda **key: measurer.report(webhook_id, attempts, subject="ada", **key),
+        "report": lambda **key: measurer.report(webhook_id, attempts, samples.ACTOR, **key),
         "replay": lambda **key: replayer.start(webhook_id, spec, samples.ACTOR, **key),
     }
 

@@ -52,7 +52,7 @@ async def test_reported_attempts_count_for_health_and_rollups_but_not_for_the_br
     measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:
     attempts = [reported(START - timedelta(seconds=n), 503) for n in range(6)]
-    assert (await measurer.report(webhook_id, attempts)).recorded == 6
+    assert (await measurer.report(webhook_id, attempts, samples.ACTOR)).recorded == 6
     lane = database.tables.lanes[webhook_id]
     assert lane.recent == ("503",) * 6
     assert lane.health.status is HealthStatus.UNAVAILABLE
@@ -60,14 +60,17 @@ async def test_reported_attempts_count_for_health_and_rollups_but_not_for_the_br
     assert lane.failing_since == START - timedelta(seconds=5) + LATENCY
     assert sum(r.failures for (id_, _), r in database.tables.minutes.items() if id_ == webhook_id) == 6
     assert {attempt.kind for attempt in database.tables.attempts.values()} == {"reported"}
+    (row,) = database.tables.audit.values()
+    assert (row.subject, row.action, row.target) == ("ada", "attempts.report", f"webhook:{webhook_id}")
+    assert (row.before, row.after) == (None, {"recorded": 6})
 
 
 async def test_what_is_reported_is_kept_for_the_detector_in_its_order(
     measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:
     attempts = [reported(START - timedelta(seconds=1)), failed(START - timedelta(seconds=2))]
-    await measurer.report(webhook_id, attempts)
-    await measurer.report(webhook_id, [failed(START)])
+    await measurer.report(webhook_id, attempts, samples.ACTOR)
+    await measurer.report(webhook_id, [failed(START)], samples.ACTOR)
     lane = database.tables.lanes[webhook_id]
     assert lane.unevaluated == tally_of([(False, 12.0), (True, 12.0), (False, 12.0)])
     assert [type(fact) for fact in database.domain_events] == [WebhookStatusChanged]
@@ -77,7 +80,8 @@ async def test_what_is_reported_is_kept_for_the_detector_in_its_order(
 async def test_a_status_or_an_error_tells_how_an_attempt_ended(
     measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:
-    await measurer.report(webhook_id, [reported(status_code=code) for code in (204, 302, 500)] + [failed(START)])
+    attempts = [reported(status_code=code) for code in (204, 302, 500)] + [failed(START)]
+    await measurer.report(webhook_id, attempts, samples.ACTOR)
     stored = [attempt.outcome.label for attempt in database.tables.attempts.values()]
     assert sorted(stored) == ["302", "500", "ok", "timeout"]
 
@@ -97,9 +101,9 @@ async def test_one_bad_attempt_refuses_the_report(
     measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID, attempt: ReportedAttempt, pointers: list[str]
 ) -> None:
     with pytest.raises(Invalid) as refused:
-        await measurer.report(webhook_id, [reported(), attempt])
+        await measurer.report(webhook_id, [reported(), attempt], samples.ACTOR)
     assert [error.pointer for error in refused.value.errors] == pointers
-    assert database.tables.attempts == {}
+    assert (database.tables.attempts, database.tables.audit) == ({}, {})
 
 
 @pytest.mark.parametrize("count", [0, 1_001])
@@ -107,7 +111,7 @@ async def test_a_report_holds_one_to_a_thousand_attempts(
     measurer: AttemptRecorder, webhook_id: UUID, count: int
 ) -> None:
     with pytest.raises(Invalid):
-        await measurer.report(webhook_id, [reported()] * count)
+        await measurer.report(webhook_id, [reported()] * count, samples.ACTOR)
 
 
 async def test_a_long_report_still_tells_since_when_the_webhook_fails(
@@ -117,7 +121,7 @@ async def test_a_long_report_still_tells_since_when_the_webhook_fails(
     lane = Lane(webhook_id=webhook_id, failing_since=START - timedelta(days=4))
     database.tables.lanes[webhook_id] = lane
     at = [START - timedelta(minutes=n) for n in range(100, 0, -1)]
-    await measurer.report(webhook_id, [failed(at[0]), reported(at[1]), *(failed(one) for one in at[2:])])
+    await measurer.report(webhook_id, [failed(at[0]), reported(at[1]), *(failed(one) for one in at[2:])], samples.ACTOR)
     assert database.tables.lanes[webhook_id].failing_since == at[2] + LATENCY
 
 
@@ -126,9 +130,9 @@ async def test_reports_are_judged_by_when_attempts_ended_in_whatever_order_they_
 ) -> None:
     quick = [reported(START - timedelta(seconds=60 - n)) for n in range(10)]
     slow = [replace(failed(START - timedelta(seconds=60 - n)), latency_ms=15_000.0) for n in range(10)]
-    await measurer.report(webhook_id, slow)
-    await measurer.report(webhook_id, quick[5:])
-    await measurer.report(webhook_id, quick[:5])
+    await measurer.report(webhook_id, slow, samples.ACTOR)
+    await measurer.report(webhook_id, quick[5:], samples.ACTOR)
+    await measurer.report(webhook_id, quick[:5], samples.ACTOR)
     lane = database.tables.lanes[webhook_id]
     assert lane.recent == ("ok",) * 10 + ("timeout",) * 10
     assert lane.health.status is HealthStatus.UNAVAILABLE
@@ -138,7 +142,7 @@ async def test_reports_are_judged_by_when_attempts_ended_in_whatever_order_they_
 async def test_a_reported_429_is_no_failure_and_holds_nothing(
     measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:
-    await measurer.report(webhook_id, [reported(status_code=429)] * 6)
+    await measurer.report(webhook_id, [reported(status_code=429)] * 6, samples.ACTOR)
     lane = database.tables.lanes[webhook_id]
     assert (lane.health.status, lane.throttled_until, lane.failing_since) == (HealthStatus.THROTTLED, None, None)
     assert lane.unevaluated == tally_of([])
@@ -147,9 +151,9 @@ async def test_a_reported_429_is_no_failure_and_holds_nothing(
 async def test_a_report_of_yesterday_does_not_outweigh_what_is_known_since(
     measurer: AttemptRecorder, database: FakeDatabase, webhook_id: UUID
 ) -> None:
-    await measurer.report(webhook_id, [reported(START - timedelta(seconds=n)) for n in range(20)])
+    await measurer.report(webhook_id, [reported(START - timedelta(seconds=n)) for n in range(20)], samples.ACTOR)
     lane = database.tables.lanes[webhook_id]
-    await measurer.report(webhook_id, [failed(START - timedelta(hours=20))] * 30)
+    await measurer.report(webhook_id, [failed(START - timedelta(hours=20))] * 30, samples.ACTOR)
     after = database.tables.lanes[webhook_id]
     assert (after.recent, after.health, after.failing_since) == (lane.recent, lane.health, None)
 
@@ -162,7 +166,7 @@ async def test_nothing_is_reported_of_an_unknown_or_deleted_webhook(
         await uow.commit()
     for id_ in (webhook_id, clock.new_id()):
         with pytest.raises(NotFound):
-            await measurer.report(id_, [reported()])
+            await measurer.report(id_, [reported()], samples.ACTOR)
         with pytest.raises(NotFound):
             await measurer.ping(id_, samples.ACTOR)
 

@@ -61,8 +61,9 @@ async def test_a_report_about_an_unreadable_lane_stores_nothing(
 ) -> None:
     webhook_id = (await samples.add_webhook(unit_of_work, clock)).id
     del database.tables.lanes[webhook_id]
+    attempt = ReportedAttempt(delivered_at=START, latency_ms=1.0, status_code=200)
     with pytest.raises(UnreadableRow):
-        await recorder.report(webhook_id, [ReportedAttempt(delivered_at=START, latency_ms=1.0, status_code=200)])
+        await recorder.report(webhook_id, [attempt], samples.ACTOR)
     assert database.tables.attempts == {}
 
 

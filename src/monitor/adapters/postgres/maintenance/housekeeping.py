@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from monitor.adapters.postgres.claims import advance_all_lines
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
+from monitor.adapters.postgres.repositories.idempotency import answer_context
 from monitor.adapters.postgres.repositories.webhooks import Secrets, Webhooks, headers_context, secret_context
 from monitor.adapters.secret_box import SecretBox, SecretBoxError
 from monitor.domain.ids import id_floor
@@ -20,6 +21,13 @@ from monitor.domain.ids import id_floor
 log = structlog.get_logger(__name__)
 
 RESEAL_BATCH = 500
+
+ANSWERS_LOOK = 10_000
+ANSWERS_PER_RUN = 1_000_000
+"""Responses for repeated calls that one statement looks at, and one run: a service may store millions a day."""
+
+ANSWERS_BATCH = 100
+"""Responses that one statement reads to seal them again: each may have 100 KB."""
 
 CHUNK = 1_000
 CHUNKS_PER_RUN = 100
@@ -30,6 +38,29 @@ OVERDUE_D = 7
 
 _SEALED_BEFORE = """
 SELECT id FROM {table} WHERE id > $2 AND substring({column} FROM 1 FOR length($1::bytea)) <> $1 ORDER BY id LIMIT $3
+"""
+
+
+# The position of the last row comes too, so that the next look begins behind it.
+_ANSWERS_SEALED_BEFORE = """
+SELECT scope, key, older FROM (
+    SELECT scope, key, older, lead(key) OVER (ORDER BY scope, key) IS NULL AS last FROM (
+        SELECT scope, key, coalesce(substring(answer_sealed FROM 1 FOR length($1::bytea)) <> $1, false) AS older
+        FROM idempotency_keys WHERE (scope, key) > ($2, $3) ORDER BY scope, key LIMIT $4
+    ) AS looked_at
+) AS found WHERE older OR last ORDER BY scope, key
+"""
+
+_ANSWERS = """
+SELECT scope, key, answer_sealed FROM idempotency_keys
+WHERE (scope, key) IN (SELECT * FROM unnest($1::text[], $2::text[])) AND answer_sealed IS NOT NULL
+"""
+
+# One that was replaced meanwhile, since its key ran out and was used again, is sealed by the newest key already.
+_RESEAL_ANSWERS = """
+UPDATE idempotency_keys AS k SET answer_sealed = r.sealed
+FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) AS r (scope, key, old, sealed)
+WHERE k.scope = r.scope AND k.key = r.key AND k.answer_sealed = r.old
 """
 
 
@@ -45,6 +76,8 @@ class PostgresHousekeeping:
         self._retention = retention
         self._audit_d = audit_d
         self._alerts_d = alerts_d
+        self._answers_after = ("", "")
+        """Where the next run looks for responses to seal again, if the last one did not reach the end."""
 
     async def maintain_partitions(self) -> None:
         """Make the partitions of the coming days, drop those past retention."""
@@ -114,6 +147,38 @@ class PostgresHousekeeping:
                 webhook = await webhooks.get_one_or_none(id=id_, with_for_update=True)
                 if webhook is not None and webhook.headers_sealed is not None:
                     webhook.headers_sealed = self._resealed(webhook.headers_sealed, headers_context(webhook.id))
+        await self._reseal_answers()
+
+    async def _reseal_answers(self) -> None:
+        """Seal the responses for repeated calls again, from where the last run ended."""
+        head, unopened = self._secret_box.current_head, 0
+        for _ in range(ANSWERS_PER_RUN // ANSWERS_LOOK):
+            rows = await self._database.fetch(_ANSWERS_SEALED_BEFORE, head, *self._answers_after, ANSWERS_LOOK)
+            older = [(row["scope"], row["key"]) for row in rows if row["older"]]
+            for first in range(0, len(older), ANSWERS_BATCH):
+                unopened += await self._reseal_batch(older[first : first + ANSWERS_BATCH])
+            if not rows:
+                self._answers_after = ("", "")
+                break
+            self._answers_after = rows[-1]["scope"], rows[-1]["key"]
+        if unopened:
+            # One line for all: they may be millions, and their day ends soon.
+            log.error("reseal_failed", context="idempotency", rows=unopened)
+
+    async def _reseal_batch(self, keys: Sequence[tuple[str, str]]) -> int:
+        """Seal the responses of *keys* again; return how many do not open."""
+        rows = await self._database.fetch(_ANSWERS, [scope for scope, _ in keys], [key for _, key in keys])
+        changes, unopened = [], 0
+        for scope, key, sealed in rows:
+            try:
+                resealed = self._secret_box.reseal(sealed, context=answer_context(scope, key))
+            except SecretBoxError:
+                unopened += 1
+            else:
+                changes.append((scope, key, sealed, resealed))
+        if changes:
+            await self._database.fetch(_RESEAL_ANSWERS, *map(list, zip(*changes, strict=True)))
+        return unopened
 
     async def _sealed_before(self, table: str, column: str) -> AsyncIterator[UUID]:
         """Yield the ids of values that an older key sealed, each once: those that do not open hide no others."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -24,11 +24,17 @@ from monitor.adapters.postgres.queries.rows import (
     webhook_view,
 )
 from monitor.adapters.postgres.queue import NO_DELIVERY
-from monitor.adapters.postgres.repositories.webhooks import NO_WEBHOOK, open_headers, secret_context
+from monitor.adapters.postgres.repositories.webhooks import (
+    NO_WEBHOOK,
+    NOT_OPENED,
+    open_headers,
+    secret_context,
+)
 from monitor.adapters.postgres.sql import Where
-from monitor.adapters.secret_box import SecretBox
+from monitor.adapters.secret_box import SecretBox, SecretBoxError
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.exchange import StoredExchange
+from monitor.domain.delivery.held import Held, held_by_secrets
 from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import NotFound
@@ -37,8 +43,9 @@ from monitor.domain.ports.queries.resources import AttemptFilter, EventFilter, W
 from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
+from monitor.domain.views.tokens import Revocation, RevocationPosition
 from monitor.domain.views.webhooks import WebhookView
-from monitor.domain.vocab import BodyFormat, ErrorKind, FanOutState
+from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, FanOutState
 from monitor.domain.webhooks.chat_url import CHAT_URL, ORIGIN, shown_url
 from monitor.domain.webhooks.destination import Destination
 
@@ -53,6 +60,16 @@ SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_ch
 FROM {HELD_FROM} LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
 WHERE w.id = $1 AND w.deleted_at IS NULL
 """
+
+_DESTINATIONS = """
+SELECT w.id, w.version, w.url, w.timeout_s, w.signature, w.body_format, w.headers_sealed,
+    array_agg(s.id ORDER BY s.id DESC) AS secret_ids, array_agg(s.sealed ORDER BY s.id DESC) AS sealed
+FROM webhooks w JOIN webhook_secrets s ON s.webhook_id = w.id
+WHERE w.id = ANY($1) AND w.deleted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())
+GROUP BY w.id
+"""
+
+_DIGEST = "sha256(convert_to(jti, 'UTF8'))"
 
 NO_ATTEMPT = "There is no attempt with this id at this webhook. Attempts are kept for a limited time."
 
@@ -74,7 +91,8 @@ class PostgresQueries:
         if row is None:
             raise NotFound(NO_WEBHOOK)
         read = partial(evaluated_webhook_view, events_kept_s=self._events_kept_s)
-        return self._db.rows.one(row, read, "webhooks")
+        (view,) = await self._with_secrets([self._db.rows.one(row, read, "webhooks")])
+        return view
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         condition = Where("w.deleted_at IS NULL")
@@ -106,18 +124,19 @@ class PostgresQueries:
         read = partial(webhook_view, events_kept_s=self._events_kept_s)
         found = await list_rows(self._db, condition, fetch, read, "webhooks", limit, id_column="w.id")
         hours = await last_hours(self._db, [view.id for view in found])
-        return [msgspec.structs.replace(view, last_hour=hours[view.id]) for view in found]
+        return [msgspec.structs.replace(view, last_hour=hours[view.id]) for view in await self._with_secrets(found)]
+
+    async def _with_secrets(self, views: Sequence[WebhookView]) -> list[WebhookView]:
+        unopened = await self._unopened([view.id for view in views])
+        return [
+            msgspec.structs.replace(view, held=held_by_secrets(view.held, unopened[view.id]))
+            if view.id in unopened
+            else view
+            for view in views
+        ]
 
     async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
-        rows = await self._db.fetch(
-            "SELECT w.id, w.version, w.url, w.timeout_s, w.signature, w.body_format, w.headers_sealed,"
-            "       array_agg(s.id ORDER BY s.id DESC) AS secret_ids, array_agg(s.sealed ORDER BY s.id DESC) AS sealed"
-            " FROM webhooks w JOIN webhook_secrets s ON s.webhook_id = w.id"
-            " WHERE w.id = ANY($1) AND w.deleted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now())"
-            " GROUP BY w.id",
-            list(webhook_ids),
-            reserved=True,
-        )
+        rows = await self._db.fetch(_DESTINATIONS, list(webhook_ids), reserved=True)
         # Also one with secrets that do not open must not stop the deliveries of others.
         return self._db.rows.readable(rows, lambda row: (row["version"], self._destination(row)), "webhooks")
 
@@ -128,6 +147,17 @@ class PostgresQueries:
         )
         headers = open_headers(self._secret_box, row["id"], row["headers_sealed"])
         return from_row(row, Destination, headers=tuple(headers.items()), keys=tuple(keys))
+
+    async def _unopened(self, webhook_ids: Collection[UUID]) -> dict[UUID, str]:
+        """Return why the secrets or headers of webhooks do not open here, without those that do."""
+        found = {}
+        for row in await self._db.fetch(_DESTINATIONS, list(webhook_ids)) if webhook_ids else ():
+            try:
+                self._destination(row)
+            except (SecretBoxError, msgspec.MsgspecError) as error:
+                cause = error if isinstance(error, SecretBoxError) else "another version of Monitor wrote them"
+                found[row["id"]] = f"{NOT_OPENED}: {cause}."
+        return found
 
     async def event(self, event_id: UUID) -> EventView:
         # Before the counts: they are complete if it was finished.
@@ -168,18 +198,30 @@ class PostgresQueries:
         log = self._db.rows.readable(attempts, attempt_view, "attempts")
         types = await self._event_types({row["event_id"]})
         view = self._db.rows.one(row, lambda row: delivery_view(row, types, list(log.values())), "deliveries_finished")
-        held = await held_deliveries(self._db, [view])
+        held = await self._held([view])
         return msgspec.structs.replace(view, held=held.get(view.id))
 
     async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> Look[DeliveryView]:
         look = await list_deliveries(self._db, where, after, limit)
         types = await self._event_types({view.event_id for view in look.rows})
-        held = await held_deliveries(self._db, look.rows)
+        held = await self._held(look.rows)
         views = [
             msgspec.structs.replace(view, event_type=types.get(view.event_id), held=held.get(view.id))
             for view in look.rows
         ]
         return Look(views, look.last)
+
+    async def _held(self, views: Sequence[DeliveryView]) -> dict[UUID, Held]:
+        """Return what holds those that are pending and not in flight, by delivery."""
+        held = await held_deliveries(self._db, views)
+        waiting = [view for view in views if view.state is DeliveryState.PENDING and not view.in_flight]
+        unopened = await self._unopened({view.webhook_id for view in waiting})
+        by_secrets = {
+            view.id: held_by_secrets(held.get(view.id), unopened[view.webhook_id])
+            for view in waiting
+            if view.webhook_id in unopened
+        }
+        return held | by_secrets
 
     async def _event_types(self, event_ids: Collection[UUID]) -> dict[UUID, str]:
         found = await self._db.fetch("SELECT id, type FROM events WHERE id = ANY($1)", list(event_ids))
@@ -242,6 +284,17 @@ class PostgresQueries:
             "audit_log",
             limit,
         )
+
+    async def revocations(self, *, after: RevocationPosition | None, limit: int) -> list[Revocation]:
+        condition = Where("expires_at > now()")
+        if after is not None:
+            condition.add(f"(revoked_at, {_DIGEST}) < ({{}}, {{}})", after.revoked_at, after.digest)
+        rows = await self._db.fetch(
+            "SELECT jti, revoked_at, expires_at FROM revoked_tokens"
+            f" {condition} ORDER BY revoked_at DESC, {_DIGEST} DESC LIMIT {limit}",
+            *condition.args,
+        )
+        return [from_row(row, Revocation) for row in rows]
 
     async def revoked(self) -> set[str]:
         """Return the ids of tokens that were revoked and would still be valid."""

@@ -41,18 +41,22 @@ class PostgresIdempotencyStore:
                 "This Idempotency-Key came with another body in the last 24 hours; use a new key for a new request."
             )
         try:
-            return self._secret_box.open(row["answer_sealed"], context=_context(scope, key))
+            return self._secret_box.open(row["answer_sealed"] or b"", context=answer_context(scope, key))
         except SecretBoxError as error:
-            raise UnreadableRow(f"The response of the first call cannot be opened: {error}.") from None
+            raise UnreadableRow(
+                "The first call with this Idempotency-Key was made, but its response cannot be opened here:"
+                f" {error}. Read what it made before you repeat it with another key."
+            ) from None
 
     async def finish(self, scope: str, key: str, answer: bytes) -> None:
         await self._connection.execute(
             "UPDATE idempotency_keys SET answer_sealed = $3 WHERE scope = $1 AND key = $2",
             scope,
             key,
-            self._secret_box.seal(answer, context=_context(scope, key)),
+            self._secret_box.seal(answer, context=answer_context(scope, key)),
         )
 
 
-def _context(scope: str, key: str) -> str:
+def answer_context(scope: str, key: str) -> str:
+    """Bind a sealed response to the call that it answers."""
     return f"idempotency:{scope}:{key}"

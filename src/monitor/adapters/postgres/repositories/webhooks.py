@@ -25,6 +25,8 @@ from monitor.domain.webhooks.webhook import Webhook
 
 NO_WEBHOOK = "There is no webhook with this id."
 
+NOT_OPENED = "The secrets or headers of this webhook cannot be opened with the keys of MONITOR_SECRETS__KEYS"
+
 LOCK: Any = {"key_share": True}
 """FOR NO KEY UPDATE: rows that refer to the webhook can be inserted meanwhile."""
 
@@ -180,7 +182,7 @@ class PostgresWebhookRepository:
         def read(row: WebhookRow) -> dict[str, str]:
             return open_headers(self._secret_box, row.id, row.headers_sealed)
 
-        return self._rows.one(row, read, "webhooks", attrgetter("id"))
+        return self._rows.one(row, read, "webhooks", attrgetter("id"), detail=f"{NOT_OPENED}.")
 
     def _seal_headers(self, row: WebhookRow, headers: dict[str, str]) -> None:
         row.header_names = list(headers)

@@ -1,4 +1,4 @@
-"""Reads of webhooks, events, deliveries, attempts, metrics and the audit log."""
+"""Reads of webhooks, events, deliveries, attempts, metrics, the audit log and revoked tokens."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from monitor.domain.paging import Look
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
+from monitor.domain.views.tokens import Revocation, RevocationPosition
 from monitor.domain.views.webhooks import WebhookView
 from monitor.domain.vocab import HealthStatus
 from monitor.domain.webhooks.destination import Destination
@@ -101,4 +102,8 @@ class Queries(Protocol):
 
     async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
         """Return up to *limit* rows of the audit log."""
+        ...
+
+    async def revocations(self, *, after: RevocationPosition | None, limit: int) -> list[Revocation]:
+        """Return up to *limit* revocations that are in force; *after* is the position of the last one before."""
         ...

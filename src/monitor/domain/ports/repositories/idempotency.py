@@ -16,6 +16,7 @@ class IdempotencyStore(Protocol):
 
         Raises:
             IdempotencyMismatch: the key was used with another body.
+            UnreadableRow: the stored response does not open.
         """
         ...
 

@@ -8,6 +8,7 @@ const HELD = {
   refused: "Held: the receiver refuses its deliveries",
   disabled: "Held: the webhook is disabled",
   paused: "Held: the webhook is paused",
+  secrets: "Held: its secrets cannot be opened",
   circuit_open: "Held: its breaker is open",
   throttled: "Held: the receiver asked for a pause (429)",
   order: "Held: an earlier delivery is first",

@@ -1,0 +1,62 @@
+"""Read model of revoked tokens."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from monitor.domain.paging import decode_cursor_bytes, malformed_cursor
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LATEST_US = 253_370_764_800_000_000
+"""The year 9999 in microseconds of Unix time."""
+
+
+class Revocation(msgspec.Struct, frozen=True):
+    """A token that is refused, named by its ``jti``. Every token with it has expired by ``expires_at``."""
+
+    jti: str
+    revoked_at: datetime
+    expires_at: datetime
+
+    @property
+    def position(self) -> RevocationPosition:
+        digest = hashlib.sha256(self.jti.encode()).digest()
+        return RevocationPosition((self.revoked_at - _EPOCH) // _MICROSECOND, digest)
+
+
+class RevocationPosition(msgspec.Struct, frozen=True, array_like=True):
+    """Place in the list of revocations, newest first: microseconds of Unix time, and the SHA-256 of the ``jti``, which
+    may be longer than a cursor."""
+
+    revoked_us: Annotated[int, Meta(ge=0, le=_LATEST_US)]
+    digest: Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+    @property
+    def revoked_at(self) -> datetime:
+        return _EPOCH + self.revoked_us * _MICROSECOND
+
+
+def revocation_position(revocation: Revocation) -> bytes:
+    """Return the position of *revocation*, encoded for a cursor."""
+    return msgspec.msgpack.encode(revocation.position)
+
+
+def decode_revocation_cursor(cursor: str | None) -> RevocationPosition | None:
+    """
+    Return the position after which the page begins; ``None`` for the first page.
+
+    Raises:
+        Malformed: not a cursor of this list.
+    """
+    if cursor is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(decode_cursor_bytes(cursor), type=RevocationPosition)
+    except msgspec.DecodeError:
+        raise malformed_cursor() from None
