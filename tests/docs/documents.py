@@ -76,7 +76,8 @@ def script(program: list[Block], ports: dict[str, int], values: dict[str, str]) 
     for number, block in enumerate(program):
         text = adapted(block.text, ports, values)
         if block.file is not None:
-            parts.append(f"cat > {block.file} <<'END_OF_FILE'\n{text}END_OF_FILE")
+            name = adapted(block.file, ports, values)
+            parts.append(f"cat > {name} <<'END_OF_FILE'\n{text}END_OF_FILE")
         elif block.is_run:
             parts.append(f"echo {block.line} >> progress")
             if block.mark == "background":

@@ -15,7 +15,7 @@ from monitor import __version__
 from monitor.cli.common import CommandError
 from monitor.settings.environment import SettingsError
 
-COMMANDS = ("up", "serve", "work", "migrate", "token", "doctor", "openapi")
+COMMANDS = ("up", "serve", "work", "migrate", "maintain", "token", "doctor", "openapi")
 
 
 class _CommandParser(argparse.ArgumentParser):

@@ -21,6 +21,11 @@ CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[2] / "cases" / 
 @pytest.mark.parametrize("seed", [None, 1, 2], ids=["whole", "cut-1", "cut-2"])
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 async def test_a_listed_answer_gets_its_verdict(sender: HttpSender, case: dict[str, Any], seed: int | None) -> None:
+    await check_answer(sender, case, seed)
+
+
+async def check_answer(sender: HttpSender, case: dict[str, Any], seed: int | None) -> None:
+    """Check what *sender* makes of the answer of *case*, in pieces by *seed*, and of one more to the same receiver."""
     pieces = cut(case["answer"].encode("latin-1"), seed)
 
     def make(this: Receiver) -> Behaviour:

@@ -30,33 +30,33 @@ MUTATIONS: dict[str, Callable[[str], str]] = {
 }
 
 
-def stamp(value: Any) -> Any:
+def stamp(value: Any, now: float) -> Any:
     """Resolve the list's ``$now``, ``$repeat`` and ``$nested_lists`` notations."""
     match value:
         case {"$now": offset}:
-            seconds = int(NOW + offset) * value.get("$mul", 1)
+            seconds = int(now + offset) * value.get("$mul", 1)
             return str(seconds) if value.get("$as") == "str" else seconds
         case {"$repeat": text, "$n": times}:
             return text * times
         case {"$nested_lists": depth}:
             return "[" * depth + "]" * depth
         case dict():
-            return {name: stamp(member) for name, member in value.items()}
+            return {name: stamp(member, now) for name, member in value.items()}
         case _:
             return value
 
 
-def restamp(payload: str) -> str:
-    """Move the recorded Unix seconds of a raw payload to the test's clock."""
+def restamp(payload: str, now: float) -> str:
+    """Move the recorded Unix seconds of a raw payload to *now*."""
     recorded = [int(digits) for digits in re.findall(r"\d{10}", payload)]
-    return re.sub(r"\d{10}", lambda m: str(int(m[0]) - min(recorded) + int(NOW)), payload)
+    return re.sub(r"\d{10}", lambda m: str(int(m[0]) - min(recorded) + int(now)), payload)
 
 
-def forge(build: dict[str, Any], keys: Keys) -> str:
+def forge(build: dict[str, Any], keys: Keys, now: float = NOW) -> str:
     header = build.get("raw_header") or build["header"]
-    claims = stamp(build.get("raw_payload") or build["claims"])
+    claims = stamp(build.get("raw_payload") or build["claims"], now)
     if isinstance(claims, str):
-        claims = restamp(claims)
+        claims = restamp(claims, now)
     if build["key"] == "ed25519":
         return jwt.encode(claims, keys.ed25519, algorithm="EdDSA", headers=header)
     secret = {

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from monitor.adapters.postgres.claims import advance_all_lines
 from monitor.adapters.postgres.engine import Database
-from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
+from monitor.adapters.postgres.maintenance.partitions import OWNS_TABLES, Retention, maintain, missing
 from monitor.adapters.postgres.repositories.idempotency import answer_context
 from monitor.adapters.postgres.repositories.webhooks import Secrets, Webhooks, headers_context, secret_context
 from monitor.adapters.secret_box import SecretBox, SecretBoxError
@@ -35,6 +35,8 @@ CHUNKS_PER_RUN = 100
 
 OVERDUE_D = 7
 """Days after which a queued notification or domain event that no version could read is given up."""
+
+MAY_PURGE_AUDIT_LOG = "SELECT has_table_privilege('audit_log', 'DELETE') AS allowed, now() AS now"
 
 _SEALED_BEFORE = """
 SELECT id FROM {table} WHERE id > $2 AND substring({column} FROM 1 FOR length($1::bytea)) <> $1 ORDER BY id LIMIT $3
@@ -79,14 +81,25 @@ class PostgresHousekeeping:
         self._answers_after = ("", "")
         """Where the next run looks for responses to seal again, if the last one did not reach the end."""
 
-    async def maintain_partitions(self) -> None:
-        """Make the partitions of the coming days, drop those past retention."""
+    async def maintain_partitions(self) -> bool:
+        """
+        Make the partitions of the coming days, drop those past retention.
+
+        Returns:
+            ``False`` if the role does not own the tables. Then `monitor maintain`, as the owner, is the one to do it,
+            and a warning says which partitions it has not made.
+        """
         connection = await self._database.connect()
         try:
             with self._database.translating():
-                await maintain(connection, self._retention)
+                owns: bool = await connection.fetchval(OWNS_TABLES)
+                if owns:
+                    await maintain(connection, self._retention)
+                elif names := await missing(connection, self._retention):
+                    log.warning("partitions_missing", partitions=names)
         finally:
             connection.terminate()
+        return owns
 
     async def purge(self) -> None:
         """Delete what has expired, chunk by chunk; what one run does not reach is left to the next."""
@@ -96,13 +109,19 @@ class PostgresHousekeeping:
         await self._delete("idempotency_keys", "created_at < $1", now - timedelta(hours=25))
         await self._delete("revoked_tokens", "expires_at < $1", now)
         await self._delete("webhook_secrets", "expires_at < $1", now - timedelta(hours=1))
-        await self._delete("audit_log", "at < $1", now - timedelta(days=self._audit_d))
+        await self.purge_audit_log()
         await self._delete_alerts(aged_at)
         await self._delete("anomalies", "closed_at < $1", aged_at)
         await self._delete("silences", "ends_at < $1", aged_at)
         await self._delete("jobs", "finished_at < $1", aged_at)
         await self._delete("alert_notifications", "id < $1", overdue)
         await self._delete("event_outbox", "id < $1", overdue)
+
+    async def purge_audit_log(self) -> None:
+        """Delete audit rows past retention, unless the role may only add rows; see :meth:`maintain_partitions`."""
+        (row,) = await self._database.fetch(MAY_PURGE_AUDIT_LOG)
+        if row["allowed"]:
+            await self._delete("audit_log", "at < $1", row["now"] - timedelta(days=self._audit_d))
 
     async def advance_lines(self) -> None:
         """Let claims look at heads that an older version left marked as behind another."""

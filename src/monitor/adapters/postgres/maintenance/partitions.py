@@ -44,6 +44,9 @@ FROM rollup_progress p
 """
 
 
+OWNS_TABLES = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'attempts'::regclass"
+
+
 class Retention(msgspec.Struct, frozen=True):
     """Days after which whole partitions of each table are dropped."""
 
@@ -121,6 +124,17 @@ async def maintain(connection: asyncpg.Connection, retention: Retention, *, wait
             await _empty_default(connection, plan)
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
+
+
+async def missing(connection: asyncpg.Connection, retention: Retention) -> list[str]:
+    """Return the partitions of today and tomorrow that nothing has made; their rows go to the default partitions."""
+    tomorrow = midnight(await connection.fetchval("SELECT now()")) + timedelta(days=1)
+    return [
+        name
+        for plan, existing in await _plans(connection, retention)
+        for name, lower, upper in plan.wanted()
+        if name not in existing and lower <= tomorrow < upper + timedelta(days=1)
+    ]
 
 
 async def _plans(connection: asyncpg.Connection, retention: Retention) -> list[tuple[Plan, set[str]]]:
