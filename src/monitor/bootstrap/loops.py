@@ -82,6 +82,15 @@ async def read_revocations(container: Container) -> None:
     await postponed(container.read_revocations, "refresh_failed")
 
 
+async def first_revocations(container: Container) -> None:
+    """Do the first :func:`read_revocations` of a process. Until one has succeeded, no token is accepted."""
+    try:
+        await read_revocations(container)
+    except Exception:
+        # The process starts all the same: its loop tries again, under supervision.
+        log.exception("refresh_failed")
+
+
 async def fetch_keys(container: Container) -> None:
     """Fetch the identity provider's keys once, if there is one: within seconds, also when it does not answer."""
     if container.provider_keys is not None:
