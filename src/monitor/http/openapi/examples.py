@@ -40,6 +40,7 @@ from monitor.domain.views.dashboard import (
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
+from monitor.domain.views.process import ProcessStatsView
 from monitor.domain.views.webhooks import SecretView, WebhookView
 from monitor.domain.vocab import (
     FanOutState,
@@ -72,6 +73,7 @@ from monitor.http.openapi.resources import (
     OVERVIEW,
     PERFORMANCE,
     POINT,
+    PROCESS_STATS,
     REPLAY,
     REPLAY_ID,
     ROW,
@@ -118,6 +120,7 @@ RESPONSES: Mapping[Any, object] = {
     ReplayCount: ReplayCount(412),
     ResendView: ResendView(event_id=EVENT_ID, requeued=3, created=1, pending=0),
     BulkCount: BulkCount(412, complete=True),
+    ProcessStatsView: PROCESS_STATS,
     DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,
