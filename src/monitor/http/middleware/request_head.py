@@ -29,6 +29,7 @@ class CheckHead:
                     self._hosts.check(scope["headers"])
             except MonitorError as error:
                 status, headers, body = raw_problem(error, scope["path"], request_id_of(scope))
+                headers.append((b"content-length", b"%d" % len(body)))
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 content = b"" if scope["method"] == "HEAD" else body
                 await send({"type": "http.response.body", "body": content, "more_body": False})
