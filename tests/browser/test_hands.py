@@ -92,6 +92,39 @@ def test_what_a_role_may_not_do_is_not_offered(open_page: Callable[..., Page], s
     expect(page.get_by_text("can only post events")).to_be_visible()
 
 
+def test_a_link_with_a_token_asks_before_it_replaces_the_session(open_page: Callable[..., Page], site: Site) -> None:
+    page = sign_in(open_page, site)
+    asked = page.get_by_role("dialog", name="Replace the session?")
+    own = page.get_by_role("button", name=re.compile("^Sign out "))
+    before = own.get_attribute("title") or ""
+    other = site.issue("viewer")
+    for open_link in (lambda: go(page, f"token={other}"), lambda: page.goto(f"{site.base}/?again#token={other}")):
+        open_link()
+        expect(asked).to_contain_text("viewer")
+        assert other not in page.url
+        expect(own).to_have_attribute("title", before)
+        asked.get_by_role("button", name="Cancel").click()
+        expect(asked).to_have_count(0)
+    page.reload()
+    expect(own).to_have_attribute("title", before)
+    go(page, f"token={site.issue('publisher')}")
+    expect(page.get_by_text("The token of the link was not used")).to_have_count(2)
+    expect(own).to_have_attribute("title", before)
+    go(page, f"token={other}")
+    asked.get_by_role("button", name=re.compile("^Sign in as ")).click()
+    expect(own).to_have_attribute("title", re.compile(", viewer$"))
+    page.reload()
+    expect(own).to_have_attribute("title", re.compile(", viewer$"))
+
+
+def test_live_feeds_and_cache_hits_are_shown_to_operators(open_page: Callable[..., Page], site: Site) -> None:
+    for role, count in (("operator", 1), ("viewer", 0)):
+        page = sign_in(open_page, site, token=site.issue(role))
+        go(page, "/activity")
+        expect(page.get_by_role("heading", name="Live activity")).to_be_visible()
+        expect(page.get_by_role("region", name="Cache hits by view and tier")).to_have_count(count)
+
+
 def test_nothing_changes_under_the_hands_of_who_edits(page: Page, site: Site, receiver: Receiver) -> None:
     webhook = site.create(receiver.url, name="Edited", event_types=["edited.*"])["id"]
     go(page, f"/webhooks/{webhook}/edit")

@@ -45,7 +45,7 @@ QUEUES = {
     "probes of webhooks that are disabled": "SELECT count(*) FROM webhooks WHERE probe_at IS NOT NULL AND NOT enabled",
     "transactions left open": (
         "SELECT count(*) FROM pg_stat_activity"
-        " WHERE application_name = 'monitor' AND xact_start < clock_timestamp() - interval '12 s'"
+        " WHERE application_name LIKE 'monitor %' AND xact_start < clock_timestamp() - interval '12 s'"
     ),
 }
 EXPLAINED = {
@@ -202,7 +202,7 @@ async def nothing_leaked(chaos: Chaos, before: dict[str, Footprint]) -> Check:
     if chaos.unlogged is not None:
         check.expect(chaos.unlogged.process.returncode is None, "the worker with an unwritable log ended")
     count = len(running["serve"]) + len(running["work"]) + (chaos.unlogged is not None)
-    sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'monitor'"
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'monitor %'"
     check.expect(
         await holds_in_time(lambda: _at_most(chaos.system, sql, CONNECTIONS * count)), "connections to the database"
     )

@@ -133,3 +133,10 @@ def test_paths_and_settings_that_a_document_names_exist(path: Path) -> None:
 
 def test_the_page_of_measurements_is_that_of_the_files() -> None:
     assert REPORT.read_text(encoding="utf-8") == render(runs()), "run: python -m benchmarks.report"
+
+
+def test_what_users_read_says_fix() -> None:
+    sources = [path for path in (ROOT / "src" / "monitor").rglob("*") if path.suffix in {".py", ".js", ".html"}]
+    found = re.compile(r"\bmend(?:s|ed|ing)?\b", re.IGNORECASE)
+    texts = {path: path.read_text(encoding="utf-8") for path in (*DOCUMENTS, *sources) if "vendor" not in path.parts}
+    assert [path.name for path, text in texts.items() if found.search(text)] == []

@@ -20,6 +20,7 @@ from monitor.cli.openapi import document
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.webhooks import MAX_SECRETS
 from monitor.domain.vocab import Role
+from monitor.http.middleware.authentication import Authenticate
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, BATCH_BODY_BYTES
 from monitor.settings.schema import Http
 from tests.integration.detection_support import Watch, alert, fail
@@ -262,6 +263,16 @@ async def test_too_many_requests_429(parts: Container, stage: Stage) -> None:
             response = await held.call(operation, ids=Nobodies(), subject=operation.id)
             assert_problem(response, 429, "too_many_requests")
             assert int(response.headers["retry-after"]) >= 1
+
+
+async def test_a_fault_of_ours_500(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("password=hunter2")
+
+    monkeypatch.setattr(Authenticate, "__call__", broken)
+    assert set(answering(500)) == set(OPERATIONS)
+    for operation in answering(500):
+        assert_problem(await stage.call(operation), 500, "internal")
 
 
 async def test_without_a_database_503(parts: Container, stage: Stage) -> None:

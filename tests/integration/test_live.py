@@ -65,6 +65,37 @@ async def test_a_refusal_comes_before_the_handshake_with_a_true_status_and_a_pro
     assert live.hub.refused == {"missing_token": 1, "invalid_token": 1, "malformed": 3, "insufficient_scope": 2}
 
 
+@pytest.mark.parametrize(
+    ("repeated", "status"),
+    [
+        (b"Origin: http://127.0.0.1", b"400"),
+        (b"Authorization: Bearer x", b"400"),
+        (b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", b"400"),
+        (b"Sec-WebSocket-Version: 12", b"400"),
+    ],
+)
+async def test_a_header_sent_twice_is_a_problem_with_our_headers(
+    repeated: bytes, status: bytes, live: LiveServer
+) -> None:
+    head = (
+        b"GET /ws/dashboard HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    )
+    extra = b"" if repeated.startswith(b"Sec-") else repeated + b"\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+    try:
+        writer.write(head + extra + repeated + b"\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(65_536), 20)
+    finally:
+        writer.close()
+    lines, _, body = answer.partition(b"\r\n\r\n")
+    assert lines.startswith(b"HTTP/1.1 " + status)
+    assert b"content-type: application/problem+json" in lines.lower()
+    assert b"x-content-type-options: nosniff" in lines.lower()
+    assert b"cache-control: no-store" in lines.lower()
+    assert json.loads(body)["type"] == "urn:monitor:problem:malformed"
+
+
 async def test_a_page_of_our_own_needs_no_listing(live: LiveServer) -> None:
     offers = ("monitor.v1", f"bearer.{live.token()}")
     async with live.browse(*offers, origin=f"http://127.0.0.1:{live.port}") as socket:

@@ -63,6 +63,17 @@ async def test_a_head_that_is_a_little_too_long_is_told_so(server: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    "twice", [b"Host: x", b"Content-Length: 0", b"Authorization: Bearer x", b"Origin: http://x", b"Idempotency-Key: a"]
+)
+async def test_a_single_header_sent_twice_is_a_problem(twice: bytes, server: Api) -> None:
+    lines = b"\r\n".join((b"POST /api/v1/events HTTP/1.1", b"Connection: close", twice, twice))
+    host = b"" if twice.startswith(b"Host") else b"\r\nHost: x"
+    answer = await talk(server, lines + host + b"\r\n\r\n")
+    assert problem(answer) == (400, "malformed")
+    assert b"x-content-type-options: nosniff" in answer
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         b"",

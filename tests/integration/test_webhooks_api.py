@@ -244,6 +244,18 @@ async def test_a_value_that_is_none_of_the_allowed_ones_is_answered_with_them(
         assert problem["detail"] == f"{detail} at /{member}."
 
 
+@pytest.mark.parametrize("changed_tag", ["W/{}", '{:.11}-gzip"'])
+async def test_a_save_through_a_proxy_that_compresses_works_and_a_stale_one_does_not(
+    api: Api, changed_tag: str
+) -> None:
+    created = await api.post("webhooks", json={"name": "n", "url": URL})
+    path = created.headers["location"]
+    match = {"If-Match": changed_tag.format(created.headers["etag"])}
+    assert (await api.call("PATCH", path, json={"name": "new"}, headers=match)).status_code == 200
+    assert_problem(await api.call("PATCH", path, json={"name": "newer"}, headers=match), 412, "stale")
+    assert (await api.read(path))["name"] == "new"
+
+
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_a_change_based_on_an_old_version_is_refused(api: Api, method: str) -> None:
     created = await api.post("webhooks", json={"name": "n", "url": URL})

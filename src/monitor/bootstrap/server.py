@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from litestar import Litestar
 
 from monitor.adapters.key_factory import WebhookKeyFactory, sign_v1a
 from monitor.adapters.postgres.migrate import newest_revision
+from monitor.adapters.postgres.peers import warn_of_missing_redis
 from monitor.auth.tokens import TokenVerifier
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import CacheWarming, fetch_keys, first_revocations, server_loops
@@ -28,8 +30,9 @@ from monitor.http.live import LiveEndpoint
 from monitor.http.middleware.access_log import access_log
 from monitor.http.middleware.body_budget import BodyBudget
 from monitor.http.middleware.stack import Application
+from monitor.http.requests.hosts import LOOPBACK_NAMES, ServedHosts
 from monitor.http.routes.services import Services
-from monitor.settings.schema import Http
+from monitor.settings.schema import Http, Settings
 
 
 def build_services(container: Container, warming: CacheWarming | None = None) -> Services:
@@ -60,15 +63,17 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
     )
 
 
-def build_app(container: Container, *, owns_container: bool = True) -> Application:
+def build_app(container: Container, *, owns_container: bool = True, hosts: ServedHosts | None = None) -> Application:
     """
     Return the ASGI application.
 
     Args:
         owns_container: opens and closes *container* with its lifespan; ``False`` if the caller does.
+        hosts: by which clients may reach it; those of the settings by default, or all.
     """
     c, http = container, container.settings.http
     warming = CacheWarming(c)
+    hosts = hosts or served_hosts(c.settings)
 
     @asynccontextmanager
     async def lifespan(_app: Litestar) -> AsyncIterator[None]:
@@ -81,6 +86,8 @@ def build_app(container: Container, *, owns_container: bool = True) -> Applicati
             await fetch_keys(c)
             await c.clock_watch.measure()
             await c.key_watch.measure()
+            if c.settings.redis_url is None:
+                await warn_of_missing_redis(c.database)
             await stack.enter_async_context(c.supervisor.running(server_loops(c, warming)))
             stack.callback(c.lines.flush)
             stack.callback(c.hub.drain)
@@ -93,6 +100,7 @@ def build_app(container: Container, *, owns_container: bool = True) -> Applicati
         now=c.unix_s,
         new_id=c.request_ids(),
         allowed_origins=c.settings.ws.allowed_origins,
+        hosts=hosts,
         https=http.hsts,
     )
     return http_app.build(
@@ -111,10 +119,28 @@ def build_app(container: Container, *, owns_container: bool = True) -> Applicati
         new_id=c.request_ids(),
         lifespan=[lifespan],
         cors_origins=http.cors_origins,
+        hosts=hosts,
         https=http.hsts,
         metrics_open=http.metrics_open,
+        serve_schema=http.serve_schema,
         write_line=access_log(c.lines, c.unix_s),
     )
+
+
+def served_hosts(settings: Settings, host: str = "", addresses: Iterable[str] = ()) -> ServedHosts:
+    """
+    Return the hosts that are served: the configured ones, else the own names where these are known, else all. They are
+    known of a process that listens on loopback alone, unless it is behind a proxy, which has a name of its own.
+
+    Args:
+        host: what the process was asked to listen on.
+        addresses: what it listens on.
+    """
+    addresses = tuple(addresses)
+    is_local = bool(addresses) and all(ipaddress.ip_address(address).is_loopback for address in addresses)
+    if settings.http.allowed_hosts or settings.http.hsts or not is_local:
+        return ServedHosts(settings.http.allowed_hosts)
+    return ServedHosts((*LOOPBACK_NAMES, *filter(None, (host,)), *addresses, *settings.egress.self_hosts))
 
 
 def http_bounds(http: Http) -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import Any
 from monitor import log as logs
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
-from monitor.bootstrap.server import build_app, http_bounds
+from monitor.bootstrap.server import build_app, http_bounds, served_hosts
 from monitor.cli.common import CommandError, add_address, count
 from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, when_parent_dies
 from monitor.cli.start import build_container, production
@@ -48,9 +48,11 @@ def run(args: argparse.Namespace) -> int:
         signal.signal(name, signal.SIG_IGN)
     if args.inherited:
         lifeline, *numbers = args.inherited
-        return _serve(container, [socket.socket(fileno=number) for number in numbers], lifeline)
+        return _serve(container, args.host, [socket.socket(fileno=number) for number in numbers], lifeline)
     sockets = listen(args.host, args.port)
-    return _serve(container, sockets) if args.processes == 1 else asyncio.run(_supervise(args.processes, sockets))
+    if args.processes == 1:
+        return _serve(container, args.host, sockets)
+    return asyncio.run(_supervise(args.processes, args.host, sockets))
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -91,12 +93,17 @@ def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
     return listener
 
 
-async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
+def addresses(sockets: Sequence[socket.socket]) -> list[str]:
+    """Return the IP addresses that *sockets* are bound to."""
+    return [listener.getsockname()[0].partition("%")[0] for listener in sockets]
+
+
+async def _supervise(count: int, host: str, sockets: Sequence[socket.socket]) -> int:
     numbers = [listener.fileno() for listener in sockets]
 
     def command(lifeline: int) -> list[str]:
         inherited = ",".join(map(str, (lifeline, *numbers)))
-        return [sys.executable, "-m", "monitor", "serve", "--inherited", inherited]
+        return [sys.executable, "-m", "monitor", "serve", "--host", host, "--inherited", inherited]
 
     def stop() -> None:
         # Or a client that connects while the children finish would wait without an answer.
@@ -112,8 +119,8 @@ async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
         raise CommandError("a server process could not start; the log has the reason.") from None
 
 
-def _serve(container: Container, sockets: list[socket.socket], lifeline: int | None = None) -> int:
-    app = build_app(container)
+def _serve(container: Container, host: str, sockets: list[socket.socket], lifeline: int | None = None) -> int:
+    app = build_app(container, hosts=served_hosts(container.settings, host, addresses(sockets)))
     freeze_gc()
     server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
 

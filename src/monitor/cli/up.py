@@ -24,7 +24,7 @@ from monitor.adapters.local_keys import LocalKeys, load_or_create_keys
 from monitor.adapters.postgres.migrate import upgrade
 from monitor.bootstrap.container import Container, retention
 from monitor.bootstrap.loops import freeze_gc
-from monitor.bootstrap.server import build_app, build_services, http_bounds
+from monitor.bootstrap.server import build_app, build_services, http_bounds, served_hosts
 from monitor.bootstrap.supervise import Loop
 from monitor.bootstrap.token_keys import jwt_keys
 from monitor.bootstrap.worker import build_fan_outs, build_scheduler, build_worker
@@ -38,7 +38,8 @@ from monitor.cli.common import (
     local_secret_key,
 )
 from monitor.cli.demo import Demo
-from monitor.cli.serve import listen
+from monitor.cli.reach import reach
+from monitor.cli.serve import addresses, listen
 from monitor.cli.start import build_container
 from monitor.cli.token import make
 from monitor.cli.token_records import command_line, write_issue
@@ -94,7 +95,8 @@ async def _up(args: argparse.Namespace, settings: Settings, stream: LogStream) -
 async def _run(
     args: argparse.Namespace, container: Container, sockets: list[socket.socket], stopping: asyncio.Event
 ) -> None:
-    app = build_app(container, owns_container=False)
+    hosts = served_hosts(container.settings, args.host, addresses(sockets))
+    app = build_app(container, owns_container=False, hosts=hosts)
     server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
     fan_outs = build_fan_outs(container)
     worker = build_worker(container, name=worker_name(), fan_outs=fan_outs)
@@ -110,6 +112,7 @@ async def _run(
             if server.started:
                 freeze_gc()
                 _announce(args, container, await _sign_in_token(container))
+                print(reach(addresses(sockets), container.settings.http), end="", flush=True)
             await asyncio.wait({serving, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             worker.stop()

@@ -16,6 +16,7 @@ import structlog
 import uvloop
 
 from monitor import log as logs
+from monitor.adapters.postgres.peers import warn_of_missing_redis
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import readiness
@@ -56,6 +57,8 @@ async def _work(container: Container) -> None:
             raise CommandError(" ".join(missing))
         # After readiness: a machine whose clock is off can deliver, by the corrected time.
         await container.clock_watch.measure()
+        if container.settings.redis_url is None:
+            await warn_of_missing_redis(container.database)
         fan_outs = build_fan_outs(container)
         worker = build_worker(container, name=worker_name(), fan_outs=fan_outs)
         loop = asyncio.get_running_loop()

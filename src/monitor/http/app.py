@@ -18,6 +18,7 @@ from monitor.http.middleware.rate_limit import RateLimiter
 from monitor.http.middleware.stack import Application, build_edge, litestar_options
 from monitor.http.openapi.reference import openapi_config, reference_routes
 from monitor.http.page.assets import asset_routes, load_assets
+from monitor.http.requests.hosts import ServedHosts
 from monitor.http.requests.query import check_query
 from monitor.http.routes.alerts import AlertController
 from monitor.http.routes.audit import AuditController
@@ -29,6 +30,7 @@ from monitor.http.routes.prometheus import CacheReport, DatabaseReport, Expositi
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
 from monitor.http.routes.silences import SilenceController
+from monitor.http.routes.stats import stats_route
 from monitor.http.routes.system import live, metrics_route, ready
 from monitor.http.routes.tokens import TokenController
 from monitor.http.routes.webhooks import WebhookController
@@ -53,8 +55,10 @@ def build(
     new_id: Callable[[], str],
     lifespan: Collection[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
     cors_origins: Collection[str] = (),
+    hosts: ServedHosts | None = None,
     https: bool = False,
     metrics_open: bool = False,
+    serve_schema: bool = True,
     write_line: WriteLine | None = None,
 ) -> Application:
     """
@@ -82,6 +86,7 @@ def build(
             DashboardController,
             AuditController,
             TokenController,
+            stats_route(cache_report, hub_status, now),
         ],
         before_request=check_query,
     )
@@ -93,11 +98,11 @@ def build(
             metrics_route(is_open=metrics_open),
             live_route(feed),
             *asset_routes(load_assets()),
-            *reference_routes(),
+            *(reference_routes() if serve_schema else ()),
         ],
         dependencies=dependencies,
         lifespan=list(lifespan),
-        openapi_config=openapi_config(),
+        openapi_config=openapi_config() if serve_schema else None,
         signature_types=[Services, Exposition],
         **litestar_options(verifier=verifier, now=now, limiter=limiter, bodies=bodies),
     )
@@ -106,11 +111,12 @@ def build(
         new_id=new_id,
         ticks_s=ticks_s,
         cors_origins=cors_origins,
+        hosts=hosts,
         https=https,
         observe=exposition.observe_request,
         write_line=write_line,
     )
     fast_path = CachedFastPath(
-        edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins)
+        edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins), hosts=hosts
     )
     return Application(litestar, fast_path)

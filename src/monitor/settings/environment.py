@@ -15,7 +15,8 @@ from monitor.settings.schema import JwtKey, SecretKey, Settings, decode_base64ur
 
 IGNORED_PREFIX = "MONITOR_TEST_"
 
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
+_ORIGIN = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d{1,5})?", re.IGNORECASE)
+_HOST = re.compile(r"\*|(\*\.)?[\w.-]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _JWKS_URL = re.compile(
     r"(https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d{1,5})?(/[!-~]*)?"
 )
@@ -81,12 +82,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError("MONITOR_WORKER__RENEW_S must be less than MONITOR_WORKER__LEASE_S.")
     _check_url("MONITOR_DATABASE_URL", settings.database_url, ("postgresql", "postgres", "postgresql+asyncpg"))
     _check_url("MONITOR_REDIS_URL", settings.redis_url, ("redis", "rediss", "unix"))
-    for name, origins in (
-        ("MONITOR_WS__ALLOWED_ORIGINS", settings.ws.allowed_origins),
-        ("MONITOR_HTTP__CORS_ORIGINS", settings.http.cors_origins),
-    ):
-        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
-            raise SettingsError(f"{name}: expected origins like https://example.com, without a path or `*`.")
+    _check_hosts(settings)
     for cidr in settings.egress.allow_cidrs:
         try:
             ipaddress.ip_network(cidr)
@@ -103,6 +99,20 @@ def _check(settings: Settings) -> None:
         raise SettingsError("MONITOR_JWT__JWKS_URL: expected https://host/path without a user, or http:// on loopback.")
     _check_kids("MONITOR_JWT__KEYS", settings.jwt.keys)
     _check_kids("MONITOR_SECRETS__KEYS", settings.secrets.keys)
+
+
+def _check_hosts(settings: Settings) -> None:
+    for name, origins in (
+        ("MONITOR_WS__ALLOWED_ORIGINS", settings.ws.allowed_origins),
+        ("MONITOR_HTTP__CORS_ORIGINS", settings.http.cors_origins),
+    ):
+        if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+            raise SettingsError(f"{name}: expected origins like https://example.com, without a path or `*`.")
+    if not all(_HOST.fullmatch(host) for host in settings.http.allowed_hosts):
+        raise SettingsError(
+            "MONITOR_HTTP__ALLOWED_HOSTS: expected hosts like monitor.example.com, *.example.com or [::1], without"
+            " scheme, port or path, or `*`."
+        )
 
 
 def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:

@@ -116,6 +116,14 @@ class Http(msgspec.Struct, frozen=True):
         Positive,
         doc("Open connections of each process, live feeds too; beyond, the response is 503.", "connections"),
     ] = 10_000
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        doc(
+            "Hosts that requests may name, as monitor.example.com or *.example.com, or * for all; others are 421."
+            " Without any: those of loopback, when listening there alone and without MONITOR_HTTP__HSTS; else all."
+        ),
+    ] = ()
+    serve_schema: Annotated[bool, doc("Serve the OpenAPI document and its page at /schema, without a token.")] = True
     metrics_open: Annotated[bool, doc("Serve /metrics without a token.")] = False
     hsts: Annotated[bool, doc("Send Strict-Transport-Security; for use behind a proxy that terminates TLS.")] = False
 

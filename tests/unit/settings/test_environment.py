@@ -193,6 +193,16 @@ def test_the_address_of_a_provider_is_https_or_loopback(url: str) -> None:
     assert CANARY not in said
 
 
+@pytest.mark.parametrize("host", ["Monitor.example.com", "*.example.com", "*", "[::1]", "127.0.0.1", "münchen.example"])
+def test_a_host_is_listed_as_requests_name_it(host: str) -> None:
+    assert from_env({"MONITOR_HTTP__ALLOWED_HOSTS": f"a.test,{host}"}).http.allowed_hosts == ("a.test", host)
+
+
+@pytest.mark.parametrize("origin", ["https://Dash.example.com:443", "http://[::1]:8000", "https://münchen.example"])
+def test_an_origin_is_listed_in_any_spelling(origin: str) -> None:
+    assert from_env({"MONITOR_WS__ALLOWED_ORIGINS": origin}).ws.allowed_origins == (origin,)
+
+
 def test_the_page_about_settings_is_the_generated_one() -> None:
     assert CONFIGURATION.read_text() == document(), "run: python -m monitor.settings.schema > docs/CONFIGURATION.md"
 
@@ -206,6 +216,9 @@ def test_the_page_about_settings_is_the_generated_one() -> None:
         ("MONITOR_EGRESS__ALLOW_CIDRS", "10.0.0.1/8"),
         ("MONITOR_WS__ALLOWED_ORIGINS", "*"),
         ("MONITOR_HTTP__CORS_ORIGINS", "https://example.com/"),
+        ("MONITOR_HTTP__ALLOWED_HOSTS", "https://example.com"),
+        ("MONITOR_HTTP__ALLOWED_HOSTS", "example.com:8000"),
+        ("MONITOR_HTTP__ALLOWED_HOSTS", "a.*.example.com"),
         ("MONITOR_SECRETS__KEYS", '[{"kid": "a", "key": "x"}, {"kid": "a", "key": "y"}]'),
         ("MONITOR_JWT__KEYS", '[{"kid": "", "alg": "HS256", "key": "x"}]'),
     ],

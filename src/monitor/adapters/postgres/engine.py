@@ -6,6 +6,8 @@ a read on it costs a third of one through SQLAlchemy (ADR 0002).
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Self, TypeVar
@@ -50,6 +52,12 @@ class DatabaseConfig(msgspec.Struct, frozen=True):
     write_pool: int = 8
     statement_timeout_ms: int = 5_000
     acquire_timeout_s: float = 2.0
+
+
+def application_name() -> str:
+    """Return the name of this process in ``pg_stat_activity``: ``monitor <host>:<pid>``."""
+    # PostgreSQL cuts names at 63 bytes, and the number must stay.
+    return f"monitor {socket.gethostname()[:40]}:{os.getpid()}"
 
 
 def raw_dsn(dsn: str) -> str:
@@ -189,7 +197,7 @@ class Database:
     async def connect(self) -> asyncpg.Connection:
         """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
         with self.translating():
-            return await self._connect(self.dsn, server_settings={"application_name": "monitor", **SESSION})
+            return await self._connect(self.dsn, server_settings={"application_name": application_name(), **SESSION})
 
     def translating(self) -> AbstractContextManager[None]:
         """Return :func:`translating` with the limit of a statement here."""
@@ -209,7 +217,7 @@ class Database:
     def _server_settings(self) -> dict[str, str]:
         # jit costs more than it brings on queries of a few milliseconds.
         return {
-            "application_name": "monitor",
+            "application_name": application_name(),
             "jit": "off",
             "statement_timeout": str(self.config.statement_timeout_ms),
             **SESSION,

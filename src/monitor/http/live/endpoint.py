@@ -23,6 +23,7 @@ from monitor.http.live.handshake import PROTOCOL, check_origin, requested_positi
 from monitor.http.live.hub import Hub
 from monitor.http.live.socket import Socket
 from monitor.http.middleware.authentication import bearer_token, requires
+from monitor.http.requests.hosts import Origin, ServedHosts, check_single, known_origins, parse_origin
 from monitor.http.responses.headers import API_HEADERS, incoming_request_id
 from monitor.http.responses.problems import UpgradeRequired, raw_problem
 
@@ -41,6 +42,7 @@ class LiveEndpoint:
     Args:
         now: Unix seconds, against which tokens are checked.
         allowed_origins: pages that may connect besides our own.
+        hosts: the hosts by which clients may reach us; all by default.
         https: clients reach us over TLS, although it may end in front of us.
     """
 
@@ -52,13 +54,15 @@ class LiveEndpoint:
         now: Callable[[], float],
         new_id: Callable[[], str],
         allowed_origins: Collection[str] = (),
+        hosts: ServedHosts | None = None,
         https: bool = False,
     ) -> None:
         self._hub = hub
         self._verifier = verifier
         self._now = now
         self._new_id = new_id
-        self._allowed_origins = frozenset(allowed_origins)
+        self._allowed_origins = known_origins(allowed_origins)
+        self._hosts = hosts or ServedHosts()
         self._https = https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,9 +98,12 @@ class LiveEndpoint:
     def _authorize(self, scope: Any) -> tuple[SocketGrant, Position | None]:
         """Raises: MonitorError: the handshake is refused, see :mod:`monitor.http.live.handshake`."""
         headers = scope["headers"]
+        check_single(headers)
+        self._hosts.check(headers)
         position = requested_position(scope["query_string"].decode("latin-1"))
         offered = subprotocol_token(_subprotocols(scope))
-        check_origin(_header_values(headers, b"origin"), self._allowed_origins, self._own_origin(scope))
+        origin = next(iter(_header_values(headers, b"origin")), None)
+        check_origin(origin, self._allowed_origins, self._own_origin(scope))
         principal = self._verifier.verify(_token(headers, offered), self._now())
         if not principal.role.includes(Role.VIEWER):
             raise Forbidden(f"This needs the role viewer; the token has {principal.role.value}.")
@@ -105,9 +112,9 @@ class LiveEndpoint:
             raise Unauthenticated("The token has expired.")
         return _grant_for(principal), position
 
-    def _own_origin(self, scope: Any) -> str:
+    def _own_origin(self, scope: Any) -> Origin | None:
         scheme = "https" if self._https or scope["scheme"] == "wss" else "http"
-        return f"{scheme}://{''.join(_header_values(scope['headers'], b'host')[:1])}"
+        return parse_origin(f"{scheme}://{''.join(_header_values(scope['headers'], b'host'))}")
 
     async def _serve(self, socket: Socket, position: Position | None, receive: Receive, send: Send) -> None:
         loop, tasks = asyncio.get_running_loop(), []

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 from monitor.domain.errors import Forbidden, Malformed
 from monitor.domain.live.stream import Position
+from monitor.http.requests.hosts import Origin, parse_origin
 
 PROTOCOL = "monitor.v1"
 _BEARER = "bearer."
@@ -30,16 +31,19 @@ def subprotocol_token(subprotocols: Sequence[str]) -> str | None:
     return tokens[0] if tokens else None
 
 
-def check_origin(origins: Sequence[str], allowed: Collection[str], own: str) -> None:
+def check_origin(origin: str | None, allowed: Collection[Origin], own: Origin | None) -> None:
     """
-    Check the page that opens the socket: one of a listed origin or our own, byte by byte (RFC 6454 section 6.1).
+    Check the page that opens the socket: one of a listed origin or our own (RFC 6454 section 5).
 
     A client without ``Origin`` is no browser, and so sends no credentials of another site.
 
     Raises:
         Forbidden: a page of another origin.
     """
-    if origins and (len(origins) > 1 or (origins[0] != own and origins[0] not in allowed)):
+    if origin is None:
+        return
+    sent = parse_origin(origin)
+    if sent is None or (sent != own and sent not in allowed):
         raise Forbidden("Pages of this origin may not open the live feed.")
 
 

@@ -16,7 +16,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from monitor.auth.tokens import Principal, TokenVerifier
-from monitor.domain.errors import Forbidden, MissingToken, Unauthenticated
+from monitor.domain.errors import Forbidden, Malformed, MissingToken, Unauthenticated
 from monitor.domain.vocab import Actor, Role
 from monitor.http.responses.headers import request_id_of
 
@@ -38,13 +38,14 @@ def bearer_token(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
     Raises:
         MissingToken: no header, or another scheme (RFC 6750 section 3.1 wants no error code for either).
-        Unauthenticated: several headers, or no single ``b64token`` after the scheme.
+        Malformed: several headers.
+        Unauthenticated: no single ``b64token`` after the scheme.
     """
     values = [value for name, value in headers if name == b"authorization"]
     if not values:
         raise MissingToken("Send a token: Authorization: Bearer <token>.")
     if len(values) > 1:
-        raise Unauthenticated("Send one Authorization header, not several.")
+        raise Malformed("Send one Authorization header, not several.")
     value = values[0]
     scheme = value[: len(_SCHEME)].lower()
     if scheme.strip() != _SCHEME.strip():

@@ -18,8 +18,17 @@ from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.vocab import Role
 from monitor.http.middleware.edge import Edge
 from monitor.http.middleware.rate_limit import RateLimiter
+from monitor.http.requests.hosts import ServedHosts
 from monitor.http.responses.cached import CachedViews
-from monitor.http.responses.conditional import PRIVATE, Representation, Selected, accepts_gzip, entity_tag, select
+from monitor.http.responses.conditional import (
+    PRIVATE,
+    AcceptedCodings,
+    Representation,
+    Selected,
+    accepted_codings,
+    entity_tag,
+    select,
+)
 from monitor.http.responses.headers import encoded, incoming_request_id
 
 MAX_TARGETS = 4096
@@ -40,6 +49,7 @@ class CachedFastPath:
         now: Unix seconds, against which tokens are checked.
         ticks_s: a monotonic clock in seconds.
         cors: whether a response depends on its request's origin; a request with one takes the full path.
+        hosts: the hosts that are served; a request for another one takes the full path.
     """
 
     def __init__(
@@ -52,6 +62,7 @@ class CachedFastPath:
         now: Callable[[], float],
         ticks_s: Callable[[], float],
         cors: bool = False,
+        hosts: ServedHosts | None = None,
     ) -> None:
         self._edge = edge
         self._peek = views.peek
@@ -60,8 +71,9 @@ class CachedFastPath:
         self._now = now
         self._ticks_s = ticks_s
         self._targets: dict[tuple[bytes, bytes], tuple[Views, str, Role]] = {}
-        # By digest and whether gzip is acceptable: equal digests are equal bodies.
-        self._heads: dict[tuple[str, bool], tuple[bytes, bool]] = {}
+        self._serves = (hosts or ServedHosts()).serves
+        # By digest and acceptable codings: equal digests are equal bodies.
+        self._heads: dict[tuple[str, AcceptedCodings], tuple[bytes, bool]] = {}
         self._vary = [(b"vary", b"Origin")] if cors else []
         self._common = [
             *encoded(PRIVATE),
@@ -97,7 +109,7 @@ class CachedFastPath:
         pairs = list(scope["headers"])
         headers = dict(pairs)
         # A header sent twice may be one that must be refused.
-        if len(headers) != len(pairs) or b"origin" in headers:
+        if len(headers) != len(pairs) or b"origin" in headers or not self._serves(headers.get(b"host", b"")):
             return False
         principal = self._authorize(headers.get(b"authorization", b""), role)
         answer = None if principal is None else self._peek(views[principal.role.includes(Role.ADMIN)])
@@ -126,7 +138,7 @@ class CachedFastPath:
         self, write: Callable[[bytes, bytes], bool], answer: Representation, accepted: str, request_id: str
     ) -> bool:
         """Write a 200 in one piece, with headers encoded once for all responses with this body."""
-        key = (answer.digest, accepts_gzip(accepted))
+        key = (answer.digest, accepted_codings(accepted))
         found = self._heads.get(key)
         if found is None:
             selected = self._select(answer, accepted, None)

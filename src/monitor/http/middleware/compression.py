@@ -8,7 +8,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.http.responses.conditional import select
-from monitor.http.responses.headers import encoded
+from monitor.http.responses.headers import encoded, list_header
 
 
 class Compress:
@@ -25,7 +25,7 @@ class Compress:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
-        accepted = dict(scope["headers"]).get(b"accept-encoding", b"").decode("latin-1")
+        accepted = list_header(scope["headers"], b"accept-encoding") or ""
         start: Any = None
 
         async def compress(message: Message) -> None:
@@ -34,8 +34,9 @@ class Compress:
                 start = message
                 return
             if start is not None and message["type"] == "http.response.body":
-                # With Vary, the handler has chosen between plain and compressed.
-                if not message.get("more_body") and b"vary" not in dict(start["headers"]):
+                # The handler may have chosen between plain and compressed itself. Without a body there is no choice.
+                has_chosen = b"Accept-Encoding" in dict(start["headers"]).get(b"vary", b"")
+                if message["body"] and not message.get("more_body") and not has_chosen:
                     selected = select(message["body"], accepted)
                     message["body"] = selected.body
                     fields = [field for field in start["headers"] if field[0] != b"content-length"]

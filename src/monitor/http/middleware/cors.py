@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from monitor.http.requests.hosts import known_origins, parse_origin
+
 _METHODS = b"GET, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID"
 _EXPOSED = b"ETag, Location, Retry-After, X-Request-ID"
@@ -20,13 +22,13 @@ _MAX_AGE_S = b"600"
 
 class Cors:
     """
-    Lets pages of *origins* (exact, such as ``https://dash.example.com``) read responses. Credentials are never allowed:
-    tokens travel in a header.
+    Lets pages of *origins* (such as ``https://dash.example.com``) read responses. Credentials are never allowed: tokens
+    travel in a header.
     """
 
     def __init__(self, app: ASGIApp, origins: Iterable[str]) -> None:
         self.app = app
-        self._origins = frozenset(origin.encode() for origin in origins)
+        self._origins = known_origins(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -48,16 +50,19 @@ class Cors:
 
     def _permission(self, origin: bytes) -> list[tuple[bytes, bytes]]:
         vary = (b"vary", b"Origin")
-        if origin not in self._origins:
+        if not self._is_listed(origin):
             return [vary]
         return [vary, (b"access-control-allow-origin", origin), (b"access-control-expose-headers", _EXPOSED)]
 
     def _preflight(self, origin: bytes) -> list[tuple[bytes, bytes]]:
         headers = self._permission(origin)
-        if origin in self._origins:
+        if self._is_listed(origin):
             headers += [
                 (b"access-control-allow-methods", _METHODS),
                 (b"access-control-allow-headers", _REQUEST_HEADERS),
                 (b"access-control-max-age", _MAX_AGE_S),
             ]
         return headers
+
+    def _is_listed(self, origin: bytes) -> bool:
+        return parse_origin(origin.decode("latin-1")) in self._origins

@@ -1,8 +1,9 @@
 """
 The layers around the routes, assembled in one place.
 
-From the outside in: ``Edge`` (request id, headers, log line), ``Cors`` if any origin is listed, ``HeadRequests``,
-Litestar's routing, then per route ``Authenticate``, ``LimitRate``, ``LimitBodies``, ``Compress`` and the handler.
+From the outside in: ``Edge`` (request id, headers, log line), ``CheckHead`` (hosts, repeated headers), ``Cors`` if any
+origin is listed, ``HeadRequests``, Litestar's routing, then per route ``Authenticate``, ``LimitRate``, ``LimitBodies``,
+``Compress`` and the handler.
 Errors of the layers per route become problems outside of them, inside ``Edge``.
 """
 
@@ -24,7 +25,9 @@ from monitor.http.middleware.edge import Edge, WriteLine
 from monitor.http.middleware.head_requests import HeadRequests
 from monitor.http.middleware.options_requests import OptionsRequests
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, LimitRate, RateLimiter
+from monitor.http.middleware.request_head import CheckHead
 from monitor.http.requests.body import JsonBody
+from monitor.http.requests.hosts import ServedHosts
 from monitor.http.responses.problems import exception_handlers
 
 
@@ -70,12 +73,17 @@ def build_edge(
     new_id: Callable[[], str],
     ticks_s: Callable[[], float],
     cors_origins: Collection[str] = (),
+    hosts: ServedHosts | None = None,
     https: bool = False,
     observe: Callable[[str, str, int, float], None] | None = None,
     write_line: WriteLine | None = None,
 ) -> Edge:
-    """Return :class:`Edge`, and inside of it :class:`Cors` if *cors_origins* are listed, around all of *app*."""
+    """
+    Return :class:`Edge`, and inside of it :class:`CheckHead`, and :class:`Cors` if *cors_origins* are listed, around
+    all of *app*.
+    """
     inner: ASGIApp = HeadRequests(app)
     if cors_origins:
         inner = Cors(inner, cors_origins)
+    inner = CheckHead(inner, hosts or ServedHosts())
     return Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, observe=observe, write_line=write_line)

@@ -19,10 +19,11 @@ from litestar import Litestar, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 
+from monitor.domain.errors import MonitorError
 from monitor.domain.vocab import Role
 from monitor.http.middleware.rate_limit import API_BODY_BYTES
 from monitor.http.openapi.examples import PARAMETERS, REQUESTS, RESPONSES, RESPONSES_OF
-from monitor.http.openapi.responses import example_problem
+from monitor.http.openapi.responses import MEDIA_TYPES, example_problem
 from monitor.http.requests.body import JSON
 from monitor.http.responses.problems import MEDIA_TYPE, Problem
 
@@ -67,6 +68,8 @@ def complete(app: Litestar) -> dict[str, Any]:
         for parameter in operation.get("parameters", ()):
             _complete_parameter(parameter, inlined)
         _complete_request(operation, handler, schema_of, components)
+        # Whatever a route does, a fault of ours may end it.
+        operation["responses"].setdefault("500", {"description": MonitorError.title})
         for status, response in operation["responses"].items():
             response["headers"] = dict(_headers(int(status), operation))
             if int(status) >= HTTPStatus.BAD_REQUEST:
@@ -217,13 +220,14 @@ def _complete_response(
     examples = [RESPONSES[type_] for type_ in types] if own is None else [own]
     schemas = [schema_of[type_] for type_ in types] or [{"type": "string"}]
     response["content"] = {
-        JSON if types else "text/plain": {
+        media_type: {
             "schema": _one_of(schemas),
             "examples": {
                 f"example-{i}": {"value": msgspec.json.decode(msgspec.json.encode(example))}
                 for i, example in enumerate(examples, 1)
             },
         }
+        for media_type in ((JSON,) if types else handler.opt.get(MEDIA_TYPES, ("text/plain",)))
     }
 
 

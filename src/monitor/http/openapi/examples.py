@@ -40,6 +40,7 @@ from monitor.domain.views.dashboard import (
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
+from monitor.domain.views.process import ProcessStatsView
 from monitor.domain.views.tokens import Revocation
 from monitor.domain.views.webhooks import SecretView, WebhookView
 from monitor.domain.vocab import (
@@ -73,6 +74,7 @@ from monitor.http.openapi.resources import (
     OVERVIEW,
     PERFORMANCE,
     POINT,
+    PROCESS_STATS,
     REPLAY,
     REPLAY_ID,
     REVOCATION,
@@ -120,6 +122,7 @@ RESPONSES: Mapping[Any, object] = {
     ReplayCount: ReplayCount(412),
     ResendView: ResendView(event_id=EVENT_ID, requeued=3, created=1, pending=0),
     BulkCount: BulkCount(412, complete=True),
+    ProcessStatsView: PROCESS_STATS,
     DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,

@@ -36,6 +36,7 @@ from monitor.domain.views.dashboard import (
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsPoint
+from monitor.domain.views.process import CachedViewStats, ProcessStatsView, SocketStats
 from monitor.domain.views.tokens import Revocation
 from monitor.domain.views.webhooks import HealthView, LastHour, WebhookView
 from monitor.domain.vocab import (
@@ -254,6 +255,23 @@ ROW = WebhookRow(
     sparkline=Sparkline(300, [5] * 12, [0] * 10 + [3, 3]),
     alerts=1,
     anomalies=1,
+)
+PROCESS_STATS = ProcessStatsView(
+    as_of=NOW,
+    sockets=3,
+    users=[SocketStats("grace", 2, EARLIER), SocketStats("ada", 1, NOW)],
+    views=[
+        CachedViewStats(
+            view="overview",
+            reads=1200,
+            hit_ratio=0.98,
+            memory_ratio=0.95,
+            redis_ratio=0.02,
+            stale_ratio=0.01,
+            creations=24,
+            creation_ms=18.5,
+        )
+    ],
 )
 PERFORMANCE = PerformanceView(NOW, 3600, 60, TRAFFIC, TRAFFIC, [POINT])
 AUDIT = AuditView(

@@ -9,7 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from monitor.domain import errors
 from monitor.domain.errors import MonitorError
 from monitor.domain.vocab import Role
-from monitor.http.responses.problems import MEDIA_TYPE, TYPE_PREFIX, Problem, ProblemField, status_of
+from monitor.http.responses.problems import MEDIA_TYPE, TYPE_PREFIX, UNEXPECTED, Problem, ProblemField, status_of
 
 _DETAILS: Mapping[type[MonitorError], str] = {
     errors.Malformed: "The request, or one of its parameters, cannot be read.",
@@ -22,6 +22,7 @@ _DETAILS: Mapping[type[MonitorError], str] = {
     errors.UnsupportedMedia: "Send application/json, in UTF-8.",
     errors.Invalid: "A value breaks a rule; see errors.",
     errors.TooManyRequests: "Wait 1 s before the next request.",
+    MonitorError: UNEXPECTED.detail,
     errors.Unavailable: "The database is not reachable; try again.",
 }
 _ERRORS = {status_of(error): error for error in _DETAILS}
@@ -31,6 +32,9 @@ _WRONG_MEMBER = ProblemField("/name", "Expected `str` of length >= 1")
 
 READ = (400, 401, 403, 429, 503)
 WRITE = (*READ, 413, 415, 422)
+
+MEDIA_TYPES = "media_types"
+"""The ``opt`` of a route whose answer is text: its media types."""
 
 NOT_MODIFIED = {
     304: ResponseSpec(None, generate_examples=False, description="The copy named by If-None-Match is current")

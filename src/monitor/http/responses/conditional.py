@@ -4,6 +4,7 @@ Conditional and compressed responses: entity tags, 304, gzip, ``Vary`` and the m
 The entity tag ``"<digest>"`` names the bytes of a response; that of a resource, ``"<version>.<hash8>"``, its version as
 well. ``If-None-Match`` of a reader compares the whole tag, so that a change of health in the body is seen; ``If-Match``
 of a writer compares the version alone, so that such a change does not refuse an edit (RFC 9110 sections 8.8 and 13.1).
+A proxy that compresses makes the tag weak or appends its coding; the version in it is still that of the resource.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from litestar import MediaType, Request, Response
 
 from monitor.domain.digest import body_digest
 from monitor.domain.errors import Malformed, StalePrecondition
+from monitor.http.responses.headers import list_header
 
 COMPRESS_FROM_BYTES = 1024
 GZIP_LEVEL = 4
@@ -28,9 +30,9 @@ PRIVATE = {"cache-control": "private, no-cache"}
 TAGS = r'^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'
 """The ``pattern`` of If-Match."""
 
-_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e]*)"')
-_VERSIONED = re.compile(r"([0-9]{1,18})\.[0-9a-f]{8}")
-_WEIGHT_0 = re.compile(r"\s*q\s*=\s*0(\.0*)?\s*")
+_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
+_VERSIONED = re.compile(r"([0-9]{1,18})\.[0-9a-f]{8}(?:-(?:gzip|br|deflate|zstd))?")
+_WEIGHT = re.compile(r"\s*q\s*=\s*([01](?:\.\d*)?)\s*")
 
 
 class Representation(Protocol):
@@ -46,6 +48,13 @@ class Representation(Protocol):
     def age_s(self) -> float: ...
 
     def gzipped(self) -> bytes: ...
+
+
+class AcceptedCodings(NamedTuple):
+    """Whether gzip is acceptable and wanted no less than the body as it is, and whether that is acceptable."""
+
+    gzip: bool
+    identity: bool
 
 
 class Selected(NamedTuple):
@@ -65,32 +74,43 @@ def select(
     gzipped: Callable[[], bytes] | None = None,
 ) -> Selected:
     """
-    Choose between 304 and *body*, compressed if it is long and gzip acceptable.
+    Choose between 304 and *body*, compressed if gzip is wanted and *body* is long, or not acceptable as it is.
+
+    Every choice has ``Vary``, or a shared cache would hand it to clients that accept others.
 
     Args:
         tag: its entity tag; empty for none.
         gzipped: returns the compressed form where that is kept.
     """
     headers = {"etag": tag} if tag else {}
-    is_long = len(body) >= COMPRESS_FROM_BYTES
-    if is_long:
-        headers["vary"] = "Accept-Encoding"
+    headers["vary"] = "Accept-Encoding"
     if tag and not_modified(if_none_match, tag):
         return Selected(304, headers, b"")
-    if is_long and accepts_gzip(accept_encoding):
+    accepted = accepted_codings(accept_encoding)
+    if accepted.gzip and (len(body) >= COMPRESS_FROM_BYTES or not accepted.identity):
         headers["content-encoding"] = "gzip"
         body = gzip.compress(body, GZIP_LEVEL, mtime=0) if gzipped is None else gzipped()
     return Selected(200, headers, body)
 
 
 @lru_cache(maxsize=128)
-def accepts_gzip(header: str) -> bool:
-    """Whether *header*, an ``Accept-Encoding``, gives gzip another weight than 0 (RFC 9110 section 12.5.3)."""
-    accepted = {}
+def accepted_codings(header: str) -> AcceptedCodings:
+    """
+    Read *header*, an ``Accept-Encoding`` (RFC 9110 section 12.5.3). A weight that cannot be read counts as 0.
+
+    Where neither coding is acceptable the body goes out as it is: section 12.1 allows that instead of 406, which would
+    help no client.
+    """
+    weights = {}
     for item in header.lower().split(","):
-        coding, _, weight = item.partition(";")
-        accepted[coding.strip().removeprefix("x-")] = _WEIGHT_0.fullmatch(weight) is None
-    return accepted.get("gzip", accepted.get("*", False))
+        coding, separator, text = item.partition(";")
+        match = _WEIGHT.fullmatch(text)
+        weights[coding.strip().removeprefix("x-")] = (float(match[1]) if match else 0.0) if separator else 1.0
+    others = weights.get("*")
+    gzip_weight = weights.get("gzip", others or 0.0)
+    # What the header does not list is acceptable as it is, after all that it lists.
+    identity = weights.get("identity", others)
+    return AcceptedCodings(gzip_weight > 0 and gzip_weight >= (identity or 0.0), identity is None or identity > 0)
 
 
 def entity_tag(digest: str, version: int | None = None) -> str:
@@ -109,12 +129,15 @@ def not_modified(header: str | None, tag: str) -> bool:
         tags = _tags(header)
     except Malformed:
         return False
-    return tags is None or any(f'"{opaque}"' == tag for _, opaque in tags)
+    return tags is None or any(f'"{opaque}"' == tag for opaque in tags)
 
 
 def matches_version(header: str, version: int) -> bool:
     """
-    Whether *header*, an ``If-Match``, names *version*. ``*`` names any; a weak tag none (RFC 9110 section 8.8.3.2).
+    Whether *header*, an ``If-Match``, names *version*. ``*`` names any.
+
+    A weak tag does, too: RFC 9110 section 13.1.1 asks for the strong comparison, since weak tags of different bytes may
+    be equal; but the version is compared alone, and a proxy that compresses changes the bytes, not the version.
 
     Raises:
         Malformed: not a list of entity tags.
@@ -122,7 +145,7 @@ def matches_version(header: str, version: int) -> bool:
     tags = _tags(header)
     if tags is None:
         return True
-    versions = (_VERSIONED.fullmatch(opaque) for weak, opaque in tags if not weak)
+    versions = (_VERSIONED.fullmatch(opaque) for opaque in tags)
     return any(match is not None and int(match[1]) == version for match in versions)
 
 
@@ -148,8 +171,8 @@ def conditional_response(
     headers: Mapping[str, str] = PRIVATE,
 ) -> Response[Any]:
     """Respond with what :func:`select` chooses for *request*, and *headers*."""
-    sent = request.headers
-    accepted, known = sent.get("accept-encoding", ""), sent.get("if-none-match")
+    sent = request.scope["headers"]
+    accepted, known = list_header(sent, b"accept-encoding") or "", list_header(sent, b"if-none-match")
     selected = select(body, accepted, tag=tag, if_none_match=known, gzipped=gzipped)
     return Response(
         selected.body, status_code=selected.status, media_type=media_type, headers={**headers, **selected.headers}
@@ -169,8 +192,8 @@ def encoded_response(request: Request[Any, Any, Any], view: Any, version: int | 
     return conditional_response(request, body, entity_tag(body_digest(body), version))
 
 
-def _tags(header: str) -> list[tuple[bool, str]] | None:
-    """Split a list of tags into (weak, opaque) pairs; ``None`` stands for ``*``."""
+def _tags(header: str) -> list[str] | None:
+    """Split a list of tags into their opaque parts, of strong and weak ones alike; ``None`` stands for ``*``."""
     text = header.strip(" \t")
     if text == "*":
         return None
@@ -180,7 +203,7 @@ def _tags(header: str) -> list[tuple[bool, str]] | None:
         match = _TAG.match(text, position)
         if match is None:
             raise Malformed('If-Match takes * or a list of entity tags such as "3.0a1b2c3d".')
-        tags.append((match[1] is not None, match[2]))
+        tags.append(match[1])
         if match.end() == len(text):
             return tags
         comma = re.compile(r"[ \t]*,[ \t]*").match(text, match.end())

@@ -44,6 +44,12 @@ def incoming_request_id(headers: Headers) -> str | None:
     return None
 
 
+def list_header(headers: Headers, wanted: bytes) -> str | None:
+    """Return the header *wanted*, a list that may come in several lines (RFC 9110 section 5.3)."""
+    lines = [value.decode("latin-1") for name, value in headers if name == wanted]
+    return ", ".join(lines) if lines else None
+
+
 def with_head(methods: AbstractSet[str]) -> list[str]:
     """Return *methods*, and HEAD where there is GET, in the order of an ``Allow`` header."""
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)

@@ -39,6 +39,11 @@ class RequestTimeout(MonitorError):
     title = "The request took too long"
 
 
+class Misdirected(MonitorError):
+    slug = "misdirected"
+    title = "The host is not served here"
+
+
 class UpgradeRequired(MonitorError):
     slug = "upgrade_required"
     title = "Another protocol is needed"
@@ -60,6 +65,7 @@ STATUS_OF: dict[type[MonitorError], int] = {
     errors.StalePrecondition: 412,
     errors.TooLarge: 413,
     errors.UnsupportedMedia: 415,
+    Misdirected: 421,
     errors.Invalid: 422,
     UpgradeRequired: 426,
     errors.TooManyRequests: 429,
@@ -79,7 +85,7 @@ _FRAMEWORK: dict[int, MonitorError] = {
     415: errors.UnsupportedMedia("Send application/json."),
     503: errors.Unavailable("Try again in a moment."),
 }
-_UNEXPECTED = MonitorError("The error has been logged with the request id.")
+UNEXPECTED = MonitorError("The error has been logged with the request id.")
 
 _DISCONNECTED = "client disconnected prematurely"
 _ENUM = "Invalid enum value "
@@ -139,7 +145,7 @@ def http_exception_response(request: Request[Any, Any, Any], exc: HTTPException)
 def unexpected_error_response(request: Request[Any, Any, Any], exc: Exception) -> Response[Problem]:
     """Log an unforeseen error once, and respond with 500 and no detail of it."""
     _log.error("unexpected_error", request_id=request_id_of(request.scope), exc_info=exc)
-    return _response(request, _UNEXPECTED, {})
+    return _response(request, UNEXPECTED, {})
 
 
 def raw_problem(exc: MonitorError, path: str, request_id: str | None) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

@@ -8,14 +8,23 @@ invalidation.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from monitor.domain.views.dashboard import OverviewView
 from monitor.http.live import HubStatus
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+_OURS = {"text/plain": TEXT, "text/*": TEXT, "*/*": TEXT, "application/openmetrics-text": OPENMETRICS}
+_VERSION = re.compile(r'version="?[01]\.\d+\.\d+"?')
+_WEIGHT = re.compile(r"q=([01](?:\.\d*)?)")
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 
@@ -125,9 +134,15 @@ class Exposition:
             series = self._series[method, route, status] = self._requests.labels(method, route, str(status))
         series.observe(seconds)
 
-    def render(self, overview: OverviewView | None) -> bytes:
-        """Return the text format. Without *overview*, when the database is away, it covers this process alone."""
+    def render(self, overview: OverviewView | None, media_type: str = TEXT) -> bytes:
+        """
+        Return the exposition in the format of *media_type*, one of :data:`TEXT` and :data:`OPENMETRICS`. Without
+        *overview*, when the database is away, it covers this process alone.
+        """
         self._overview = overview
+        if media_type == OPENMETRICS:
+            encoded: bytes = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]
+            return encoded
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -148,6 +163,22 @@ class Exposition:
             )
         if self._overview is not None:
             yield from _overview_metrics(self._overview)
+
+
+def negotiated(accept: str) -> str:
+    """
+    Return the media type to answer the header *accept* with (RFC 9110 section 12.5.1): OpenMetrics where it is listed
+    in a version that is ours and weighs no less than the text format, else the text format, which every client reads.
+    """
+    weights = {TEXT: 0.0, OPENMETRICS: 0.0}
+    for item in accept.lower().split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        known = _OURS.get(name)
+        versions = [part for part in parameters if part.startswith("version=")]
+        if known is not None and all(_VERSION.fullmatch(version) for version in versions):
+            weight = next((match[1] for match in map(_WEIGHT.fullmatch, parameters) if match), "1")
+            weights[known] = max(weights[known], float(weight))
+    return OPENMETRICS if weights[OPENMETRICS] and weights[OPENMETRICS] >= weights[TEXT] else TEXT
 
 
 def _cache_metrics(report: CacheReport) -> Iterator[Metric]:

@@ -11,8 +11,9 @@ from litestar.params import FromPath, JSONBody
 from monitor.domain.delivery.replay import ReplayCount, ReplaySpec, ReplayView
 from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import actor_of, requires
-from monitor.http.openapi.responses import READ, WRITE, problems
+from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.headers import IdempotencyKey
+from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import AnyRequest, Injected
 
 COUNTED = {200: ResponseSpec(ReplayCount, generate_examples=False, description="What a dry run counted")}
@@ -52,7 +53,9 @@ class ReplayController(Controller):
         summary="Read a replay",
         description="With its progress. Role: viewer.",
         opt=requires(Role.VIEWER),
-        responses=problems(*READ, 404),
+        responses=problems(*READ, 404) | NOT_MODIFIED,
     )
-    async def get_replay(self, services: Injected, replay_id: FromPath[UUID]) -> ReplayView:
-        return await services.replayer.show(replay_id)
+    async def get_replay(
+        self, services: Injected, request: AnyRequest, replay_id: FromPath[UUID]
+    ) -> Response[ReplayView]:
+        return encoded_response(request, await services.replayer.show(replay_id))

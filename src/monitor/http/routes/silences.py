@@ -13,9 +13,10 @@ from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.views.alerts import SilencePreview, SilenceView
 from monitor.domain.vocab import Page, Role
 from monitor.http.middleware.authentication import actor_of, requires
-from monitor.http.openapi.responses import READ, WRITE, problems
+from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
 from monitor.http.requests.headers import IdempotencyKey
 from monitor.http.requests.query import Cursor, Limit
+from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import AnyRequest, Injected
 
 
@@ -29,17 +30,18 @@ class SilenceController(Controller):
         summary="List silences",
         description="Newest first, ended ones too unless `active` is given. Role: operator.",
         opt=requires(Role.OPERATOR),
-        responses=problems(*READ),
+        responses=problems(*READ) | NOT_MODIFIED,
     )
     async def list_silences(
         self,
         services: Injected,
+        request: AnyRequest,
         active: Annotated[bool | None, QueryParameter(description="Only active, or only ended ones.")] = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
-    ) -> Page[SilenceView]:
+    ) -> Response[Page[SilenceView]]:
         rows = await services.alert_queries.silences(active=active, after=decode_cursor(cursor), limit=limit + 1)
-        return page(rows, limit)
+        return encoded_response(request, page(rows, limit))
 
     @post(
         summary="Silence alerts",
@@ -74,10 +76,12 @@ class SilenceController(Controller):
         summary="Read a silence",
         description="Role: operator.",
         opt=requires(Role.OPERATOR),
-        responses=problems(*READ, 404),
+        responses=problems(*READ, 404) | NOT_MODIFIED,
     )
-    async def get_silence(self, services: Injected, silence_id: FromPath[UUID]) -> SilenceView:
-        return await services.alert_queries.silence(silence_id)
+    async def get_silence(
+        self, services: Injected, request: AnyRequest, silence_id: FromPath[UUID]
+    ) -> Response[SilenceView]:
+        return encoded_response(request, await services.alert_queries.silence(silence_id))
 
     @delete(
         "/{silence_id:uuid}",

@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from monitor.domain.errors import Unavailable
 from monitor.domain.views.dashboard import OverviewView
 from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import OPEN, requires
-from monitor.http.openapi.responses import problems
-from monitor.http.routes.prometheus import Exposition
-from monitor.http.routes.services import Injected, Services
+from monitor.http.openapi.responses import MEDIA_TYPES, problems
+from monitor.http.responses.headers import list_header
+from monitor.http.routes.prometheus import Exposition, negotiated
+from monitor.http.routes.services import AnyRequest, Injected, Services
 
 
 @get("/health/live", opt=OPEN, tags=["system"], summary="Is the process alive?", description="Open to all.")
@@ -52,14 +52,23 @@ def metrics_route(*, is_open: bool) -> Any:
 
     @get(
         "/metrics",
-        opt=OPEN if is_open else requires(Role.VIEWER),
+        opt={
+            **(OPEN if is_open else requires(Role.VIEWER)),
+            MEDIA_TYPES: ("text/plain", "application/openmetrics-text"),
+        },
         tags=["system"],
         media_type=MediaType.TEXT,
         summary="Prometheus metrics",
-        description="Role: viewer, unless `MONITOR_HTTP__METRICS_OPEN` opens it. Answers without the database, too.",
+        description="In the text format, or as OpenMetrics to clients that accept it. Role: viewer, unless"
+        " `MONITOR_HTTP__METRICS_OPEN` opens it. Answers without the database, too.",
         responses=problems(400, 401, 403, 429),
     )
-    async def metrics(services: Injected, exposition: NamedDependency[Exposition]) -> Response[bytes]:
-        return Response(exposition.render(await _overview(services)), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(
+        services: Injected, request: AnyRequest, exposition: NamedDependency[Exposition]
+    ) -> Response[bytes]:
+        media_type = negotiated(list_header(request.scope["headers"], b"accept") or "")
+        body = exposition.render(await _overview(services), media_type)
+        # As a header: the framework would add a second charset.
+        return Response(body, headers={"content-type": media_type, "vary": "Accept"})
 
     return metrics

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHeader, InvalidMethod, InvalidUpgrade
+from websockets.http11 import Response
 
-from monitor.domain.errors import Malformed
+from monitor.domain.errors import Malformed, MonitorError
 from monitor.domain.live import Message
 from monitor.http.live.frame_transport import EXTENSION
+from monitor.http.responses.headers import API_HEADERS
+from monitor.http.responses.problems import MethodNotAllowed, UpgradeRequired, raw_problem
 from monitor.http.server.http_protocol import refusal
 
 LINGER_S = 30.0
@@ -33,6 +39,8 @@ class LiveProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.congested = False
         self.on_drained: Callable[[], None] = lambda: None
+        # The library's own refusals are plain text without our headers.
+        self.conn.reject = self._rejection  # type: ignore[method-assign]
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -99,3 +107,24 @@ class LiveProtocol(WebSocketsSansIOProtocol):
             # The size of a message is limited, but empty fragments have none.
             self.conn.fail(1009, "too many fragments")
             self.handle_parser_exception()
+
+    def _rejection(self, status: HTTPStatus | int, text: str) -> Response:
+        """Return the problem response to a handshake that breaks RFC 6455, in place of the library's."""
+        del text
+        status, headers, body = raw_problem(_handshake_error(self.conn.handshake_exc), "", None)
+        fields = Headers((name.decode(), value.decode()) for name, value in (*headers, *API_HEADERS))
+        # The library adds its own.
+        fields.pop("upgrade", None)
+        fields["connection"] = "close"
+        fields["content-length"] = str(len(body))
+        return Response(status, HTTPStatus(status).phrase, fields, body)
+
+
+def _handshake_error(cause: Exception | None) -> MonitorError:
+    if isinstance(cause, InvalidUpgrade):
+        return UpgradeRequired("Connect by WebSocket.")
+    if isinstance(cause, InvalidMethod):
+        return MethodNotAllowed("A handshake is a GET.")
+    if isinstance(cause, InvalidHeader):
+        return Malformed(f"The handshake has no {cause.name} header, several, or a wrong one.")
+    return Malformed("The handshake cannot be read.")

@@ -19,6 +19,7 @@ from monitor.domain.vocab import Role
 from monitor.http.live import LiveEndpoint, live_route
 from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.stack import Application, build_edge, litestar_options
+from monitor.http.requests.hosts import ServedHosts
 from tests.unit.http.live.live_support import (
     ORIGIN,
     OWN,
@@ -134,7 +135,11 @@ async def test_a_refusal_is_a_problem_with_an_id_and_the_usual_headers(endpoint:
         ({"offers": ("chat",)}, 400),
         ({"offers": ("monitor.v1", "bearer.x")}, 400),
         ({"origin": f"https://{OWN}"}, 101),
+        ({"origin": f"https://{OWN.upper()}:443"}, 101),
         ({"origin": f"http://{OWN}"}, 403),
+        ({"origin": f"https://{OWN}:8443"}, 403),
+        ({"origin": f"https://{OWN}", "headers": ((b"origin", f"https://{OWN}".encode()),)}, 400),
+        ({"headers": ((b"authorization", b"Bearer x"),)}, 400),
         ({"origin": "null"}, 403),
     ],
 )
@@ -143,6 +148,16 @@ async def test_a_handshake_with_the_token_in_the_header(
 ) -> None:
     async with connected(endpoint, handshake(token(), transport=FakeFrameTransport(), **options)) as client:
         assert client.status == status
+
+
+async def test_a_handshake_for_another_host_is_misdirected(
+    world: World, verifier: TokenVerifier, token: Callable[..., str]
+) -> None:
+    for names, status in (([OWN], 101), (["other.test"], 421)):
+        endpoint = endpoint_of(world, verifier, hosts=ServedHosts(names))
+        async with connected(endpoint, handshake(token(), transport=FakeFrameTransport())) as client:
+            assert client.status == status
+    assert world.hub.refused == {"misdirected": 1}
 
 
 async def test_an_empty_token_behind_the_prefix_is_none(endpoint: LiveEndpoint) -> None:
@@ -322,4 +337,5 @@ async def test_a_fault_of_ours_closes_the_socket_without_a_word_of_it(
 
 
 def test_the_page_of_the_list_is_the_one_that_is_allowed() -> None:
-    assert {row["send"]["origin"] for row in CASES["ws_handshake"] if row["expect"]["http"] == 101} == {ORIGIN}
+    allowed = [row["send"]["origin"] for row in CASES["ws_handshake"] if row["expect"]["http"] == 101]
+    assert {origin.lower() for origin in allowed} == {ORIGIN}

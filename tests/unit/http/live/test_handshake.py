@@ -7,6 +7,7 @@ import pytest
 from monitor.domain.errors import Forbidden, Malformed
 from monitor.domain.live import Position
 from monitor.http.live.handshake import check_origin, requested_position, subprotocol_token
+from monitor.http.requests.hosts import known_origins, parse_origin
 
 
 def test_a_token_is_found_among_the_subprotocols() -> None:
@@ -19,18 +20,30 @@ def test_a_token_is_found_among_the_subprotocols() -> None:
 
 
 def test_only_listed_pages_and_our_own_get_in() -> None:
-    allowed, own = {"https://dash.example.com"}, "https://monitor.example.com"
-    for origins in ([], [own], ["https://dash.example.com"]):
-        check_origin(origins, allowed, own)
+    allowed = known_origins(["https://dash.example.com:443", "https://Br\u00fccke.example.com"])
+    own = parse_origin("https://monitor.example.com:8443")
+    for origin in (
+        None,
+        "https://monitor.example.com:8443",
+        "https://MONITOR.example.com:8443",
+        "https://dash.example.com",
+        "https://DASH.example.com",
+        "https://xn--brcke-lva.example.com",
+    ):
+        check_origin(origin, allowed, own)
     for foreign in (
-        ["https://evil.test"],
-        ["null"],
-        ["https://DASH.example.com"],
-        [own, own],
-        ["http://monitor.example.com"],
+        "https://evil.test",
+        "null",
+        "",
+        "https://monitor.example.com",
+        "http://monitor.example.com:8443",
+        "https://dash.example.com:8443",
+        "https://dash.example.com.evil.test",
     ):
         with pytest.raises(Forbidden):
             check_origin(foreign, allowed, own)
+    with pytest.raises(Forbidden):
+        check_origin("null", allowed, None)
 
 
 def test_an_address_may_hold_a_position_and_nothing_else() -> None:

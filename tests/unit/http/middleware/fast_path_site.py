@@ -131,7 +131,14 @@ class Site:
             **edge,
         )
         self.hot = CachedFastPath(
-            edge_layer, views, verifier, limiter, now=lambda: NOW, ticks_s=lambda: 0.0, cors="cors_origins" in edge
+            edge_layer,
+            views,
+            verifier,
+            limiter,
+            now=lambda: NOW,
+            ticks_s=lambda: 0.0,
+            cors="cors_origins" in edge,
+            hosts=edge.get("hosts"),
         )
         self._transport = httpx.ASGITransport(Application(litestar, self.hot))  # type: ignore[arg-type]
 

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from litestar.testing import TestClient
 
-from monitor.domain.errors import Unauthenticated
+from monitor.domain.errors import Malformed
 from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import bearer_token
 from monitor.http.middleware.stack import Application
@@ -115,7 +115,7 @@ def test_credentials_of_another_kind_count_as_none(
 
 def test_two_authorization_headers_are_refused_even_if_both_are_good(token: Callable[..., str]) -> None:
     header = (b"authorization", f"Bearer {token()}".encode())
-    with pytest.raises(Unauthenticated, match="not several"):
+    with pytest.raises(Malformed, match="not several"):
         bearer_token([header, header])
 
 

@@ -33,7 +33,8 @@ def test_the_first_answer_is_the_frameworks_and_the_next_ones_are_not(site: Site
 
 @pytest.mark.parametrize("body", [SMALL, LARGE])
 @pytest.mark.parametrize(
-    "accepted", [{}, *({"accept-encoding": codings} for codings in ("gzip, br", "br", "gzip;q=0"))]
+    "accepted",
+    [{}, *({"accept-encoding": codings} for codings in ("gzip, br", "br", "gzip;q=0", "gzip, identity;q=0", "*;q=0"))],
 )
 @pytest.mark.parametrize(
     "condition", [{}, {"if-none-match": "current"}, {"if-none-match": '"old"'}, {"if-none-match": "*"}]
@@ -71,10 +72,23 @@ def test_a_compressible_answer_sent_as_it_is_varies_by_encoding_as_well(codings:
     assert (unchanged.status_code, unchanged.headers["vary"]) == (304, "Accept-Encoding")
 
 
-def test_a_small_answer_does_not_vary(verifier: TokenVerifier, token: Callable[..., str]) -> None:
+def test_a_small_answer_varies_since_it_is_compressed_where_nothing_else_is_acceptable(
+    verifier: TokenVerifier, token: Callable[..., str]
+) -> None:
     site = Site(FakeViews(SMALL), verifier, token())
-    for _ in range(2):
-        assert "vary" not in site.call(headers={"accept-encoding": "gzip"}).headers
+    for codings, coding in [("gzip", None), ("gzip, identity;q=0", "gzip"), ("gzip, *;q=0", "gzip")] * 2:
+        answer = site.call(headers={"accept-encoding": codings})
+        assert (answer.headers["vary"], answer.headers.get("content-encoding")) == ("Accept-Encoding", coding)
+        assert answer.content == SMALL
+
+
+def test_codings_in_two_lines_are_one_list(site: Site) -> None:
+    site.call()
+    bearer = ("authorization", f"Bearer {site.token}")
+    answer = site.send([bearer, ("accept-encoding", "gzip;q=0"), ("accept-encoding", "br")])
+    assert "content-encoding" not in answer.headers
+    answer = site.send([bearer, ("accept-encoding", "gzip"), ("accept-encoding", "br")])
+    assert answer.headers["content-encoding"] == "gzip"
 
 
 def test_a_large_body_is_packed_once_for_all(site: Site) -> None:
@@ -196,7 +210,7 @@ def test_a_token_that_has_expired_is_refused(
 def test_a_header_that_comes_twice_goes_the_long_way(site: Site) -> None:
     site.call()
     twice = [("authorization", f"Bearer {site.token}")] * 2
-    assert site.send(twice).status_code == 401
+    assert site.send(twice).status_code == 400
     tags = [("authorization", f"Bearer {site.token}"), ("if-none-match", '"a"'), ("if-none-match", '"b"')]
     assert site.send(tags).status_code == 200
     assert site.views.long == 2

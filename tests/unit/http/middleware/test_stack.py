@@ -156,7 +156,16 @@ def test_a_listed_origin_may_read_the_answer(client: TestClient[Application]) ->
     assert "access-control-allow-credentials" not in headers
 
 
-@pytest.mark.parametrize("origin", ["https://evil.test", "https://DASH.example.com", ORIGIN + ":8443", "null", ""])
+@pytest.mark.parametrize("origin", ["https://DASH.example.com", f"{ORIGIN}:443"])
+def test_an_origin_is_listed_in_any_case_and_with_its_default_port(
+    origin: str, client: TestClient[Application]
+) -> None:
+    assert client.get("/open", headers={"Origin": origin}).headers["access-control-allow-origin"] == origin
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.test", "http://dash.example.com", f"{ORIGIN}.evil.test", f"{ORIGIN}:8443", "null", ""]
+)
 def test_another_origin_may_not(origin: str, client: TestClient[Application]) -> None:
     for method in ("GET", "OPTIONS"):
         sent = {"Origin": origin, "Access-Control-Request-Method": "GET"}
@@ -187,7 +196,9 @@ def test_long_answers_are_compressed_and_short_ones_are_not(client: TestClient[A
     [
         ("gzip", True), ("br, GZIP;q=0.5", True), ("x-gzip", True), ("*", True), ("br, *;q=0.1", True),
         ("gzip;q=0", False), ("gzip; q=0.000", False), ("*, gzip;q=0", False), ("*;q=0", False), ("identity", False),
-        ("notgzip", False), ("", False),
+        ("notgzip", False), ("", False), ("gzip;q=0.5, identity", False), ("gzip;q=0.5, identity;q=0.5", True),
+        ("gzip;q=0.5, *;q=1", False), ("gzip;q=0.1, identity;q=0", True), ("gzip;q=none", False),
+        ("identity;q=0", False),
     ],
 )  # fmt: skip
 def test_gzip_is_sent_only_where_it_is_acceptable(

@@ -74,6 +74,7 @@ const post = (path, body, headers) => data("POST", path, { body, headers });
 const enc = encodeURIComponent;
 
 export const api = {
+  stats: (signal) => get("system/stats", null, signal),
   dashboard: (signal) => get("dashboard", null, signal),
   performance: (window, signal) => get("dashboard/performance", { window }, signal),
   healthRows: (query, signal) => get("dashboard/webhooks", query, signal),

@@ -20,6 +20,7 @@ import { Event } from "./views/event.js";
 import { Events } from "./views/events.js";
 import { openHelp } from "./views/help.js";
 import { Jobs } from "./views/jobs.js";
+import { OtherSession } from "./views/other-session.js";
 import { Overview } from "./views/overview.js";
 import { SignIn } from "./views/sign-in.js";
 import { NewSilence, Silences } from "./views/silences.js";
@@ -60,7 +61,7 @@ function Inside() {
     "g j": () => go("/jobs"),
   });
   return html`<a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), document.querySelector("#main").focus())}>Skip to content</a>
-    <div class="shell"><${Side} /><div class="page"><${Banner} /><${Main} /></div></div><${Dialogs} />`;
+    <div class="shell"><${Side} /><div class="page"><${Banner} /><${Main} /></div></div><${Dialogs} /><${OtherSession} />`;
 }
 
 function Main() {

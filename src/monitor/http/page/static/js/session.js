@@ -11,16 +11,42 @@ const RANKS = { viewer: 1, operator: 2, admin: 3 };
 
 /**
  * @typedef {{sub: string, role: string, exp: number}} Claims
- * @type {ReturnType<typeof createStore<{token: string|null, claims: Claims|null, notice: string|null}>>}
+ * @type {ReturnType<typeof createStore<{token: string|null, claims: Claims|null, notice: string|null, offer: {token: string, claims: Claims}|null}>>}
+ *   `offer` is the token of a link that was opened in a tab with another session, until that is kept or replaced.
  */
-export const session = createStore({ token: null, claims: null, notice: null });
+export const session = createStore({ token: null, claims: null, notice: null, offer: null });
 
-/** Takes `#token=…` out of the address at once, else what this tab remembers. */
+/**
+ * Takes `#token=…` out of the address at once, and what this tab remembers.
+ *
+ * @returns {string|null} see {@link offer}
+ */
 export function restore() {
   const handed = takeFromAddress();
-  const token = handed ?? sessionStorage.getItem(KEY);
-  if (token) signIn(token);
+  const kept = sessionStorage.getItem(KEY);
+  if (kept && !(handed && problemOf(readClaims(kept)))) signIn(kept);
+  return handed && offer(handed);
 }
+
+/**
+ * Signs in with the token of a link where nobody is signed in. A session is never replaced unasked: a link can come from
+ * anywhere, and what is done next would be done as somebody else.
+ *
+ * @returns {string|null} why the token cannot replace the session; where there is none, the sign-in form says it
+ */
+export function offer(token) {
+  const own = session.get().token;
+  if (!own) {
+    signIn(token);
+    return null;
+  }
+  const claims = readClaims(token);
+  const problem = problemOf(claims);
+  if (!problem && token !== own) session.set({ offer: { token, claims } });
+  return problem;
+}
+
+export const keepSession = () => session.set({ offer: null });
 
 /** @returns {string|null} the token of a link such as `monitor up` prints, no longer in the address or the history */
 export function takeFromAddress() {
@@ -35,18 +61,18 @@ export function signIn(token) {
   const claims = readClaims(token.trim());
   const problem = problemOf(claims);
   if (problem) {
-    session.set({ token: null, claims: null, notice: problem });
+    session.set({ token: null, claims: null, notice: problem, offer: null });
     return problem;
   }
   sessionStorage.setItem(KEY, token.trim());
-  session.set({ token: token.trim(), claims, notice: null });
+  session.set({ token: token.trim(), claims, notice: null, offer: null });
   return null;
 }
 
 /** @param {string|null} notice what the sign-in form says about it */
 export function signOut(notice = null) {
   sessionStorage.removeItem(KEY);
-  session.set({ token: null, claims: null, notice });
+  session.set({ token: null, claims: null, notice, offer: null });
 }
 
 /** Whether the signed-in role may do what *role* may do; used to leave out what would be refused. */

@@ -9,7 +9,9 @@ import { clock, count, duration, ms, percent, perSecond, precisely, short } from
 import { html, useMemo, useState } from "../html.js";
 import { useKeys } from "../keys.js";
 import { link } from "../live.js";
+import { may } from "../session.js";
 import { useStore } from "../store.js";
+import { Process } from "./process.js";
 
 const KINDS = [["", "Everything"], ["alert", "Alerts"], ["anomaly", "Anomalies"], ["health", "Health"]];
 
@@ -33,7 +35,8 @@ export function Activity() {
         : html`<ol class="list stream">${lines.map((entry) => html`<li key=${entry.key} class="worst-row">
             <time class="mono small muted" datetime=${entry.at} title=${precisely(entry.at)}>${clock(entry.at)}</time>
             <${Status} of=${entry.level} /><a class="grow" href=${`#${entry.to}`}>${entry.text}</a></li>`)}</ol>`}
-    </section>`;
+    </section>
+    ${may("operator") && html`<${Process} />`}`;
 }
 
 function Now({ view: { overview, points } }) {
