@@ -14,7 +14,7 @@ PROJECT = PYPROJECT["project"]
 NOTICE = (ROOT / "NOTICE").read_text()
 VENDORED = re.findall(r'"((?:[\w.-]+)@[\d.]+)",\n\s+"sha512-', (ROOT / "noxfile.py").read_text())
 """npm packages, some of whose files lie in the repository."""
-
+LICENCE_FILES = [file for pattern in PROJECT["license-files"] for file in sorted(ROOT.glob(pattern))]
 SHIPPED = [
     file
     for folder in ("page/static/vendor", "openapi/reference")
@@ -28,8 +28,9 @@ LICENCES = {
 
 
 def test_the_licence_files_are_all_that_there_are() -> None:
-    listed = {file for pattern in PROJECT["license-files"] for file in ROOT.glob(pattern)}
-    assert listed == {
+    # To hatchling ** is no more than *.
+    assert not any("**" in pattern for pattern in PROJECT["license-files"])
+    assert set(LICENCE_FILES) == {
         ROOT / "LICENSE",
         ROOT / "NOTICE",
         *(file for file in SHIPPED if file.suffix in {".LICENSE", ".NOTICE"}),
@@ -37,7 +38,7 @@ def test_the_licence_files_are_all_that_there_are() -> None:
 
 
 def test_the_expression_names_each_licence_of_which_a_text_is_there() -> None:
-    texts = "".join(file.read_text() for pattern in PROJECT["license-files"] for file in sorted(ROOT.glob(pattern)))
+    texts = "".join(file.read_text() for file in LICENCE_FILES)
     named = PROJECT["license"].split(" AND ")
     assert named == [licence for licence, words in LICENCES.items() if words in texts]
     assert set(re.findall(r"\b(?:MIT|Apache-2\.0|BSD-3-Clause|MPL-2\.0)\b", NOTICE)) == {*named, "MPL-2.0"}
