@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -81,6 +82,11 @@ VENDORED = [
 TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
 QUICK = "not (processes or demo or migrations or benchmarks)"
 """What runs by default; each of the other markers has a session of its own, named for it."""
+OF_AN_SDIST = (
+    *("tests/unit/test_architecture.py", "tests/unit/test_lock.py", "tests/unit/test_packaging.py", "tests/unit/http"),
+    "tests/integration/test_end_to_end.py",
+)
+"""What is run of the tests that an sdist holds: those that read what lies beside the package, and one on a database."""
 
 in_dev = nox.session(venv_backend="none", requires=["dev"], default=False)
 
@@ -313,6 +319,17 @@ def fuzz(session: nox.Session) -> None:
     run_tests(session, "tests/fuzz", together=False)
 
 
+@nox.session(requires=["dev"], default=False)
+def clients(session: nox.Session) -> None:
+    """
+    Generate a Python and a TypeScript client of the OpenAPI document, and call every operation with each.
+
+    Needs Node.js >= 20 and npm. The generator stands apart: it bounds libraries that the tests have newer.
+    """
+    session.install("openapi-python-client==0.29.1")
+    run_tests(session, "tests/clients", together=False, CLIENT_GENERATOR=f"{session.bin}/openapi-python-client")
+
+
 @in_dev
 def security(session: nox.Session) -> None:
     """
@@ -366,6 +383,121 @@ def _lowest(dependency: str) -> str:
     requirement = Requirement(dependency)
     (version,) = [one.version for one in requirement.specifier if one.operator == ">="]
     return f"{requirement.name}=={version}" + (f"; {requirement.marker}" if requirement.marker else "")
+
+
+@nox.session(default=False)
+def package(session: nox.Session) -> None:
+    """
+    Build the wheel and the sdist, check both, run the wheel in an environment of its own, and test the sdist there.
+
+    They are left in dist/.
+    """
+    session.install("build", "twine")
+    dist, work = Path("dist").resolve(), Path(session.create_tmp()).resolve()
+    for place in (dist, work):
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+    # The wheel is built of the sdist, as installers do.
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("python", "tests/archives.py", str(dist))
+    with tarfile.open(sdist) as archive:
+        archive.extractall(work, filter="data")
+    (unpacked,) = work.iterdir()
+    session.run("python", "-m", "venv", str(work / "venv"))
+    python, monitor = (str(work / "venv" / "bin" / name) for name in ("python", "monitor"))
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    # Elsewhere, so that nothing of the checkout can be imported.
+    with session.chdir(work):
+        session.run(monitor, "--version", external=True)
+        session.run("python", str(unpacked / "tests" / "smoke.py"), f"{monitor} up")
+    session.run(
+        python, "-m", "pip", "install", "--quiet", *nox.project.dependency_groups(PYPROJECT, "test"), external=True
+    )
+    with session.chdir(unpacked):
+        session.run(python, "-m", "pytest", "-m", "not property", *(session.posargs or OF_AN_SDIST), external=True)
+
+
+@nox.session(default=False)
+def sbom(session: nox.Session) -> None:
+    """Write dist/sbom.cdx.json: what a deployment of the lock consists of, vendored scripts included, as CycloneDX."""
+    session.install("cyclonedx-bom")
+    bom = Path("dist/sbom.cdx.json").resolve()
+    bom.parent.mkdir(exist_ok=True)
+    options = ("--pyproject", "pyproject.toml", "--output-reproducible", "--of", "JSON", "-o", str(bom))
+    session.run("cyclonedx-py", "requirements", str(LOCKS[0]), *options)
+    document = json.loads(bom.read_text(encoding="utf-8"))
+    document["components"] += [_component(package, digest) for package, digest, files in VENDORED if _ships(files)]
+    bom.write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    session.run("python", "-c", VALID_SBOM, str(bom))
+    named = {component["name"].replace(".", "-").lower() for component in document["components"]}
+    missing = {pin for pin in re.findall(r"^([\w.-]+)==", LOCKS[0].read_text(), re.MULTILINE) if pin not in named}
+    if missing:
+        session.error(f"the SBOM lacks {sorted(missing)}")
+
+
+VALID_SBOM = """
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+text = open(sys.argv[1], encoding="utf-8").read()
+version = next(v for v in SchemaVersion if f'"specVersion": "{v.to_version()}"' in text)
+sys.exit(JsonStrictValidator(version).validate_str(text) and f"{sys.argv[1]} is no valid CycloneDX")
+"""
+
+
+def _ships(files: dict[str, Path]) -> bool:
+    return any(file.is_relative_to("src") for file in files.values())
+
+
+def _component(package: str, integrity: str) -> dict[str, object]:
+    """Return a package of the npm registry as a component of CycloneDX."""
+    name, _, version = package.rpartition("@")
+    digest = base64.b64decode(integrity.removeprefix("sha512-")).hex()
+    return {
+        "bom-ref": f"npm-{package}",
+        "hashes": [{"alg": "SHA-512", "content": digest}],
+        "name": name,
+        "purl": f"pkg:npm/{package}",
+        "type": "library",
+        "version": version,
+    }
+
+
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """
+    Ask the advisories of PyPI about every version of the lock; ``-- --ignore-vuln ID`` accepts one.
+
+    It is skipped, and says so, only where that service cannot be reached.
+    """
+    session.install("pip-audit")
+    report = Path(session.create_tmp()).resolve() / "audit.json"
+    report.unlink(missing_ok=True)
+    options = ("--require-hashes", "--disable-pip", "--progress-spinner", "off", "--format", "json", "-o", str(report))
+    # With a vulnerability and without the service it exits with 1, and only with a report in the first case.
+    said = session.run(
+        *("pip-audit", "-r", str(LOCKS[0]), *options, *session.posargs), silent=True, success_codes=[0, 1]
+    )
+    if not report.exists():
+        if re.search("ConnectionError|Could not connect|Max retries|timed out", str(said)):
+            session.skip(f"the service of advisories cannot be reached, so nothing was audited: {said}")
+        session.error(str(said))
+    audited = json.loads(report.read_text(encoding="utf-8"))["dependencies"]
+    found = [f"{one['name']} {one['version']}: {flaw['id']}" for one in audited for flaw in one.get("vulns", ())]
+    unknown = [f"{one['name']}: {one['skip_reason']}" for one in audited if "skip_reason" in one]
+    session.log(f"{len(audited)} packages audited")
+    if found or unknown:
+        session.error("; ".join([*found, *unknown]))
+
+
+@nox.session(python=["3.12", "3.13"], default=False)
+def pythons(session: nox.Session) -> None:
+    """The Pythons after the oldest: the demo, and unit tests but for the laws. One: `nox -s pythons-3.13`."""
+    session.install(".", *nox.project.dependency_groups(PYPROJECT, "test"))
+    session.run("python", "tests/smoke.py", f"{session.bin}/monitor up --demo")
+    session.run("pytest", "-m", "not property", *(session.posargs or ("tests/unit",)))
 
 
 @in_dev

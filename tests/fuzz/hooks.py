@@ -75,7 +75,7 @@ def _webhook(body: dict[str, Any]) -> None:
     if isinstance(body.get("headers"), dict):
         body["headers"] = {"X-Fuzz": "1"} if body["headers"] else {}
     if isinstance(body.get("retry"), dict) and "schedule_s" in body["retry"]:
-        # What stands first in a tuple is more than the generator knows.
+        # That the first wait is 0 and what all of them may come to stands in words alone.
         body["retry"]["schedule_s"] = [0, 5, 300]
     if body.get("secret") is not None:
         prefix = "whsk_" if body.get("signature") == "v1a" else "whsec_"

@@ -25,12 +25,12 @@ STANDARD_SCHEDULE_S = (0.0, 5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50
 
 MAX_ATTEMPTS = 50
 MAX_RETRY_S = 30 * 86_400
-_SCHEDULE = {
-    "minItems": 1,
-    "maxItems": MAX_ATTEMPTS,
-    "prefixItems": [{"const": 0}],
-    "items": {"type": "number", "minimum": 0, "maximum": MAX_RETRY_S},
-}
+_Wait = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": MAX_RETRY_S})]
+# That the first is 0 stands in words alone: generators of clients cannot read `prefixItems`.
+_SCHEDULE = Meta(
+    description="Seconds to wait before attempt 1, 2, …. The first is 0.",
+    extra_json_schema={"minItems": 1, "maxItems": MAX_ATTEMPTS},
+)
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +40,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``jitter_ratio`` spreads each wait by up to that share, both ways.
     """
 
-    schedule_s: Annotated[tuple[float, ...], Meta(extra_json_schema=_SCHEDULE)] = STANDARD_SCHEDULE_S
+    schedule_s: Annotated[tuple[_Wait, ...], _SCHEDULE] = STANDARD_SCHEDULE_S
     jitter_ratio: Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})] = 0.2
 
 

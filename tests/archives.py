@@ -1,0 +1,83 @@
+"""
+Check of what was built: ``python tests/archives.py FOLDER`` reads the one wheel and the one sdist of a folder.
+
+The wheel holds every file of the package, the migrations and the licences; the sdist all that builds and tests it.
+Needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tarfile
+import zipfile
+from email import message_from_bytes
+from email.message import Message
+from pathlib import Path
+
+URLS = {"Repository", "Documentation", "Changelog", "Issues"}
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+RETOLD = ("tests/unit/test_packaging.py", "noxfile.py", "requirements/lock.txt", "docs/openapi.json", "CONTRIBUTING.md")
+"""What the tests of an sdist read beside the package."""
+
+
+def main(folder: Path) -> None:
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    in_wheel, in_sdist = files_of_wheel(wheel), files_of_sdist(sdist)
+    (info,) = {name.partition("/")[0] for name in in_wheel if ".dist-info/" in name}
+    package = {name for name in in_wheel if not name.startswith(f"{info}/")}
+    source = {name.removeprefix("src/") for name in in_sdist if name.startswith("src/")}
+    migrations = {
+        f"monitor/migrations/{name.removeprefix('alembic/')}" for name in in_sdist if name.startswith("alembic/")
+    }
+    check(bool(source) and bool(migrations), "the sdist has no source")
+    check(package == source | migrations, f"the wheel is not the package: {sorted(package ^ (source | migrations))}")
+    check(all(name in in_sdist for name in RETOLD), "the sdist cannot be tested")
+    check(not any("tests/browser/vendor" in name for name in in_sdist), "the sdist holds work under another licence")
+    described(in_wheel[f"{info}/METADATA"], {name.removeprefix(f"{info}/licenses/") for name in in_wheel})
+    described(in_sdist["PKG-INFO"], set(in_sdist))
+    print(f"archives: {wheel.name} and {sdist.name} hold what they should", flush=True)
+
+
+def described(metadata: bytes, files: set[str]) -> None:
+    """Check the metadata, of which *files* lie beside."""
+    told: Message = message_from_bytes(metadata)
+    licences = told.get_all("License-File", [])
+    check(told["License-Expression"] == "MIT AND Apache-2.0 AND BSD-3-Clause", f"licensed {told['License-Expression']}")
+    check({"LICENSE", "NOTICE"} < set(licences), f"licence files: {licences}")
+    check(set(licences) <= files, f"missing licences: {set(licences) - files}")
+    urls = dict(url.split(", ") for url in told.get_all("Project-URL", []))
+    check(urls.keys() == URLS, f"addresses: {urls}")
+    check(told["Description-Content-Type"].startswith("text/markdown"), "the description is no Markdown")
+    description = str(told.get_payload())
+    links = LINK.findall(description)
+    relative = [link for link in links if not link.startswith(("https://", "http://", "#"))]
+    check(bool(links) and not relative, f"links that lead nowhere on a page of an index: {relative}")
+    check(
+        f"{urls['Repository']}/blob/v{told['Version']}/CONTRIBUTING.md" in str(told.get_payload()), "no release linked"
+    )
+
+
+def files_of_wheel(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def files_of_sdist(path: Path) -> dict[str, bytes]:
+    """Return the files by their name below the one folder of the archive."""
+    found = {}
+    with tarfile.open(path) as archive:
+        for member in archive.getmembers():
+            content = archive.extractfile(member)
+            if content is not None:
+                found[member.name.partition("/")[2]] = content.read()
+    return found
+
+
+def check(holds: bool, complaint: str) -> None:
+    if not holds:
+        raise SystemExit(f"archives: {complaint}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
