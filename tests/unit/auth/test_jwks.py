@@ -228,6 +228,19 @@ def test_the_type_of_an_access_token_is_taken_under_a_published_key_alone(
     assert refuses(verifier, signed(keys.ed25519, "k3", typ=typ)) is not of_ours
 
 
+def test_a_ring_holds_a_key_until_it_is_taken_away_or_another_has_its_kid(keys: Keys, other: Ed25519PrivateKey) -> None:
+    ring = KeyRing([Key("k1", "HS256", b64(keys.hmac))])
+    ring.adopt(published((other, "p"), (keys.rsa, "q")).usable)
+    key_ids = {kid: key.key_id for kid in ("k1", "p", "q") if (key := ring.find(kid)) is not None}
+    assert [ring.holds(key_id) for key_id in (*key_ids.values(), "", "k1")] == [True, True, True, False, False]
+    ring.adopt(published((keys.ed25519, "p")).usable)
+    assert {kid: ring.holds(key_id) for kid, key_id in key_ids.items()} == {"k1": True, "p": False, "q": False}
+    ring.replace([Key("k1", "HS256", b64(bytes(range(32, 64))))])
+    assert not ring.holds(key_ids["k1"])
+    ring.replace([Key("k1", "HS256", b64(keys.hmac))])
+    assert ring.holds(key_ids["k1"])
+
+
 @pytest.fixture
 def client(keys: Keys) -> Iterator[TestClient[Any]]:
     """An application whose keys k2 and k3 are published by a provider."""
