@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
 import socket
@@ -177,12 +176,6 @@ def redis_on(port: int) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait()
-
-
-def jti_of(token: str) -> str:
-    """Return the id of *token*."""
-    claims: dict[str, str] = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-    return claims["jti"]
 
 
 def socket_of(api: Api, token: str) -> Opening:

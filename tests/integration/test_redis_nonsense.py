@@ -9,7 +9,8 @@ import pytest
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.fakes.cache.nonsense import nonsense_server
-from tests.integration.live_support import jti_of, socket_of, watching
+from tests.integration.live_support import socket_of, watching
+from tests.integration.processes import jti_of
 from tests.integration.support import Api, api_of, eventually, execute, served, settings, signer
 from tests.integration.test_live_redis_faults import Garbler
 

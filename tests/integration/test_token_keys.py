@@ -8,15 +8,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from monitor.bootstrap.container import Container
+from monitor.cli.up import sign_in_token
 from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
 from monitor.settings.schema import Jwt
-from tests.integration.live_support import close_of, jti_of, receive, socket_of
-from tests.integration.support import JWT_KEY, assert_problem, eventually, served, settings, signer
+from tests.integration.live_support import close_of, receive, socket_of
+from tests.integration.processes import jti_of
+from tests.integration.support import JWT_KEY, api_of, assert_problem, eventually, served, settings, signer
+from tests.servers import free_port
 
 OTHER_KEY = base64.urlsafe_b64encode(bytes(range(65, 97))).decode()
 WEAK_KEY = base64.urlsafe_b64encode(b"a" * 32).decode()
@@ -70,6 +74,22 @@ async def test_no_token_is_accepted_until_a_fresh_process_has_read_the_revocatio
             return await statuses() == [401, 200]
 
         await eventually(are_read)
+
+
+async def test_the_token_that_monitor_up_prints_is_in_the_audit_log(parts: Container) -> None:
+    token = await sign_in_token(parts)
+    async with api_of(parts) as api:
+        (row,) = (await api.read("audit-log", role=None, headers={"Authorization": f"Bearer {token}"}))["items"]
+    assert (row["action"], row["target"]) == ("token.issue", f"token:{jti_of(token)}")
+    assert (row["after"]["subject"], row["after"]["role"]) == ("local", "admin")
+
+
+async def test_a_database_that_is_away_keeps_no_token_back(parts: Container) -> None:
+    gone = settings(f"postgresql://postgres@127.0.0.1:{free_port()}/monitor")
+    with capture_logs() as logs:
+        async with Container(gone) as alone:
+            token = await sign_in_token(alone)
+    assert [line["jti"] for line in logs if line["event"] == "token_not_recorded"] == [jti_of(token)]
 
 
 @pytest.fixture

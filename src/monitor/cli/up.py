@@ -111,7 +111,7 @@ async def _run(
             await started(server, serving)
             if server.started:
                 freeze_gc()
-                _announce(args, container, await _sign_in_token(container))
+                _announce(args, container, await sign_in_token(container))
                 print(reach(addresses(sockets), container.settings.http), end="", flush=True)
             await asyncio.wait({serving, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -174,7 +174,7 @@ def program() -> str:
     return str(started) if started.name == "monitor" and shutil.which("monitor") is None else "monitor"
 
 
-async def _sign_in_token(container: Container) -> str:
+async def sign_in_token(container: Container) -> str:
     """Return a token for the dashboard, with its row in the audit log."""
     token, issued = make(jwt_keys(container.settings), container.settings, "admin", "local", TOKEN_TTL_S)
     try:
