@@ -187,16 +187,17 @@ async def sign_in_token(container: Container) -> str:
 def _announce(args: argparse.Namespace, container: Container, token: str) -> None:
     host = f"[{args.host}]" if ":" in args.host else args.host
     base = f"http://{host}:{args.port}"
-    reach = "loopback and public addresses" if container.settings.egress.profile == "local" else "public addresses only"
+    reference = f"  (reference: {base}/schema/swagger)" if container.settings.http.serve_schema else ""
+    where = "loopback and public addresses" if container.settings.egress.profile == "local" else "public addresses only"
     print(
         f"\nMonitor is ready.\n"
         f"  Dashboard  {base}/#token={token}\n"
-        f"  API        {base}/api/v1  (reference: {base}/schema/swagger)\n"
+        f"  API        {base}/api/v1{reference}\n"
         f"  Token      {token}\n"
         f"             admin, valid for 12 hours; create others with:\n"
         f"             {program()} token --role viewer --subject NAME --data-dir {args.data_dir}\n"
         f"  Data       {args.data_dir.resolve()}\n"
-        f"  Egress     {container.settings.egress.profile}: may deliver to {reach}\n"
+        f"  Egress     {container.settings.egress.profile}: may deliver to {where}\n"
         f"Stop with Ctrl-C.\n",
         flush=True,
     )
