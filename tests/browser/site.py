@@ -83,10 +83,11 @@ class Site:
 
 
 class Receiver:
-    """Answers every POST with ``status`` and ``body``, which tests change at will."""
+    """Answers every POST with ``status``, ``headers`` and ``body``, which tests change at will."""
 
     def __init__(self) -> None:
         self.status = 200
+        self.headers: dict[str, str] = {}
         self.body = b"thank you"
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
@@ -109,6 +110,8 @@ def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             self.send_response(receiver.status)
             self.send_header("content-type", "text/html")
             self.send_header("content-length", str(len(receiver.body)))
+            for name, value in receiver.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(receiver.body)
 

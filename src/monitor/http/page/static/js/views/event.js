@@ -19,21 +19,22 @@ const CALM_MS = 15_000;
 
 export function Event({ id }) {
   const load = useLoad((signal) => api.event(id, signal), [id]);
+  const [again, setAgain] = useState(0);
   return html`<p class="crumbs"><a href="#/events"><${Icon} name="left" size=${12} /> Events</a></p>
     <${Loaded} load=${load} what="Reading the event">${(event) => html`
       <h1 tabindex="-1" class="mono">${event.type}</h1>
       <p class="muted small">Occurred ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} · <code>${event.id}</code>${event.order_key && html` · order key <code>${event.order_key}</code>`}</p>
       <p>${Object.entries(event.labels).map(([name, value]) => html`<span class="tag mono">${name}=${value}</span> `)}
         ${Object.entries(event.deliveries ?? {}).filter(([, n]) => n).map(([state, n]) => html`<span class="tag">${count(n)} ${state}</span> `)}</p>
-      <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2>${may("operator") && html`<${Resend} id=${id} />`}</header><${Deliveries} eventId=${id} /></section>
+      <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2>${may("operator") && html`<${Resend} id=${id} onSent=${() => (setAgain(again + 1), load.reload())} />`}</header><${Deliveries} eventId=${id} again=${again} onRest=${load.reload} /></section>
       <section class="panel" aria-labelledby="payload"><header class="panel-head"><h2 id="payload">Payload</h2></header>
         <pre class="body" tabindex="0">${JSON.stringify(event.payload, null, 2)}</pre></section>`}<//>`;
 }
 
-function Resend({ id }) {
+function Resend({ id, onSent }) {
   const resend = useAction(async () => {
-    const sent = await api.resendEvent(id);
-    toast(sent.job ? "Workers are sending it again." : `${plural(sent.requeued, "delivery", "deliveries")} sent again, ${count(sent.created)} new, ${count(sent.pending)} pending already.`);
+    toast(outcome(await api.resendEvent(id)));
+    onSent();
     return true;
   });
   useEffect(() => {
@@ -42,8 +43,19 @@ function Resend({ id }) {
   return html`<button type="button" class="small" disabled=${resend.isBusy} onClick=${resend.run}>Send again</button>`;
 }
 
-/** Follows closely while something may still happen soon. */
-export function Deliveries({ eventId }) {
+function outcome({ job, requeued, created, pending }) {
+  if (job) return "Workers are sending it again.";
+  if (!requeued && !created && !pending) return "No enabled webhook matches this event.";
+  return `${plural(requeued, "delivery", "deliveries")} sent again, ${count(created)} new, ${count(pending)} pending already.`;
+}
+
+/**
+ * Follows closely while something may still happen soon.
+ *
+ * @param {{eventId: string, again?: number, onRest?: () => void}} props *again* changes when they were sent again; *onRest* is called when nothing
+ *   more happens soon
+ */
+export function Deliveries({ eventId, again = 0, onRest }) {
   const [isMoving, setMoving] = useState(true);
   const [open, setOpen] = useState(null);
   const load = useLoad((signal) => api.deliveries({ event_id: eventId, limit: 200 }, signal), [eventId], { everyMs: isMoving ? FOLLOW_MS : CALM_MS });
@@ -51,6 +63,12 @@ export function Deliveries({ eventId }) {
   useEffect(() => {
     if (items) setMoving(items.some((one) => one.state === "pending" && (one.in_flight || Date.parse(one.due_at) < Date.now() + 30_000)));
   }, [items]);
+  useEffect(() => {
+    if (again) load.reload();
+  }, [again]);
+  useEffect(() => {
+    if (!isMoving) onRest?.();
+  }, [isMoving]);
   return html`<${Loaded} load=${load} what="Reading deliveries" lines=${2} isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No deliveries" icon="webhooks">No webhook subscribes to this type with these labels.<//>`}>
     ${(page) => html`<ul class="list">${page.items.map((one) => html`<${Delivery} key=${one.id} delivery=${one} isOpen=${open === one.id}
       onToggle=${() => setOpen(open === one.id ? null : one.id)} onChange=${load.reload} />`)}</ul>`}<//>`;
@@ -61,8 +79,8 @@ function Delivery({ delivery, isOpen, onToggle, onChange }) {
   const known = useStore(board, (state) => state.webhooks.find((row) => row.id === delivery.webhook_id));
   const webhook = useLoad(async (signal) => (await api.webhook(delivery.webhook_id, signal)).data, [delivery.webhook_id]);
   const act = (call, words) => async () => {
-    await call(delivery.id);
-    toast(words);
+    const changed = await call(delivery.id);
+    toast(changed.held ? `${words} ${held(changed.held, Date.now())}` : words);
     onChange();
     return true;
   };

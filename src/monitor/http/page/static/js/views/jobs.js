@@ -15,7 +15,11 @@ import { useStore } from "../store.js";
 
 const KINDS = {
   replay: "Replay",
+  backfill: "Backfill",
+  resend: "Resending of an event",
+  fan_out: "Deliveries of an event",
   cancel_deliveries: "Cancellation after a deletion",
+  step_aside: "Overtaking of failing deliveries",
   bulk_retry: "Bulk retry",
   bulk_cancel: "Bulk cancellation",
   bulk_resend: "Bulk resending",
