@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import socket
@@ -32,7 +33,7 @@ from monitor.http.middleware.rate_limit import LocalRateLimiter
 from monitor.http.middleware.stack import Application, build_edge, litestar_options
 from monitor.http.server.server import Server
 from tests import servers
-from tests.integration.support import JWT_KEY, eventually
+from tests.integration.support import JWT_KEY, Api, eventually
 
 Opening = connect
 ORIGIN = "https://dash.example.com"
@@ -169,6 +170,19 @@ def redis_on(port: int) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait()
+
+
+def jti_of(token: str) -> str:
+    """Return the id of *token*."""
+    claims: dict[str, str] = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    return claims["jti"]
+
+
+def socket_of(api: Api, token: str) -> Opening:
+    """Open a socket to the whole product, as ``served`` runs it."""
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"ws://{api.client.base_url.netloc.decode()}/ws/dashboard"
+    return connect(url, additional_headers=headers, compression=None, proxy=None)
 
 
 async def receive(socket: ClientConnection) -> dict[str, Any]:

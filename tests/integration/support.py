@@ -178,6 +178,8 @@ def assert_problem(response: httpx.Response, status: int | None = None, slug: st
 @asynccontextmanager
 async def api_of(parts: Container) -> AsyncIterator[Api]:
     """Call the application on *parts*, which are open, without a socket and without its background refresh."""
+    # As after the first read of a process that starts; none refreshes it here.
+    parts.revoked = parts.revoked or set()
     app = build_app(parts, owns_container=False)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://monitor.test") as client:

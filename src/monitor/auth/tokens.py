@@ -57,7 +57,8 @@ class TokenVerifier:
     Turns tokens into principals, for HTTP and for the socket alike. Fails closed.
 
     Args:
-        is_revoked: called with the ``jti`` on every call, also when the token itself is remembered.
+        is_revoked: called with the ``jti`` on every call, also when the token itself is remembered. May raise
+            ``Unavailable``.
         remembered: how many verified tokens are kept by digest; the oldest goes first. A new ring drops all.
     """
 
@@ -78,6 +79,7 @@ class TokenVerifier:
         Raises:
             Unauthenticated: not a valid token of this issuer for this audience now, or revoked.
             Forbidden: genuine, but its role is not one of ours.
+            Unavailable: whether it is revoked cannot be determined yet.
         """
         if len(token) > self._policy.max_bytes or not token.isascii():
             _refuse("The token is too long or not ASCII.")

@@ -84,7 +84,8 @@ class Container:
         self.events_kept_s = settings.retention.events_d * DAY_S
         self.deliveries_kept_s = settings.retention.deliveries_d * DAY_S
         self.detection_policy = DetectionPolicy(alert=AlertPolicy(events_kept_s=self.events_kept_s))
-        self.revoked: set[str] = set()
+        self.revoked: set[str] | None = None
+        """Ids of revoked tokens; ``None`` until they were read once."""
         self.secret_box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
         self.database = Database(_database_config(settings))
         self.clock_watch = ClockWatch(self.database, self.clock)
@@ -152,6 +153,9 @@ class Container:
         return self.clock.now().timestamp()
 
     def is_revoked(self, jti: str) -> bool:
+        """Whether the token is revoked. Raises ``Unavailable`` until that was read once: no token is taken on trust."""
+        if self.revoked is None:
+            raise Unavailable("The revoked tokens could not be read yet, so none is accepted; try again in a moment.")
         return jti in self.revoked
 
     def canonical_url(self, url: str) -> str:

@@ -79,6 +79,15 @@ async def refresh(container: Container) -> None:
     await postponed(container.refresh, "refresh_failed")
 
 
+async def first_refresh(container: Container) -> None:
+    """Do the first :func:`refresh` of a process. Until one has succeeded, no token is accepted."""
+    try:
+        await refresh(container)
+    except Exception:
+        # The process starts all the same: its loop tries again, under supervision.
+        log.exception("refresh_failed")
+
+
 async def fetch_keys(container: Container) -> None:
     """Fetch the identity provider's keys once, if there is one: within seconds, also when it does not answer."""
     if container.provider_keys is not None:

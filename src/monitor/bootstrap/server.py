@@ -12,7 +12,7 @@ from monitor.adapters.key_factory import WebhookKeyFactory, sign_v1a
 from monitor.adapters.postgres.migrate import newest_revision
 from monitor.auth.tokens import TokenVerifier
 from monitor.bootstrap.container import Container
-from monitor.bootstrap.loops import CacheWarming, fetch_keys, refresh, server_loops
+from monitor.bootstrap.loops import CacheWarming, fetch_keys, first_refresh, server_loops
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
@@ -75,7 +75,7 @@ def build_app(container: Container, *, owns_container: bool = True) -> Applicati
                 await stack.enter_async_context(c)
             # Before the first request: a revoked token must not be good once more, and without the provider's keys the
             # first callers would be refused.
-            await refresh(c)
+            await first_refresh(c)
             await fetch_keys(c)
             await c.clock_watch.measure()
             await c.key_watch.measure()
@@ -132,6 +132,8 @@ async def readiness(container: Container, warming: CacheWarming | None = None) -
     newest = newest_revision()
     if revision != newest:
         return [f"The database schema is {revision or 'missing'}, this version needs {newest}; run `monitor migrate`."]
+    if warming is not None and container.revoked is None:
+        return ["The revoked tokens have not been read yet, so no token is accepted."]
     if warming is not None and warming.is_cold:
         return ["The cache is being filled; try again in a moment."]
     return [
