@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
+from aiohttp import web
 
 from monitor.bootstrap.container import Container
 from monitor.domain.errors import UnknownOutcome
 from tests import samples
-from tests.integration.support import Api, assert_problem, sql
+from tests.integration.support import Api, Received, Receiver, assert_problem, sql
 
 URL = "http://127.0.0.1:9/hook"
 NOW = datetime.now(UTC).isoformat()
@@ -25,6 +27,7 @@ BODIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"attempts": [{"delivered_at": NOW, "latency_ms": 1, "status_code": 200}]},
         {"attempts": [{"delivered_at": NOW, "latency_ms": 2, "status_code": 200}]},
     ),
+    "webhooks/{id}/test": ({}, {"other": 1}),
     "webhooks/{id}/replay": ({"from": BEFORE, "to": SOON}, {"from": BEFORE, "to": SOON, "states": ["failed"]}),
     "deliveries/bulk": (
         {"action": "retry", "filter": {"state": "failed"}},
@@ -73,6 +76,26 @@ async def test_a_key_is_of_one_webhook(api: Api) -> None:
         path = f"webhooks/{(await api.create(URL))['id']}/rotate-secret"
         secrets.add((await api.post(path, json=body, headers=key)).json()["secret"])
     assert len(secrets) == 2
+
+
+async def test_a_test_message_under_way_is_not_sent_again(api: Api, receiver: Receiver) -> None:
+    begun, end = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Received) -> web.Response:
+        begun.set()
+        await end.wait()
+        return web.Response()
+
+    receiver.answer = wait
+    path, key = f"webhooks/{(await api.create(receiver.url))['id']}/test", {"Idempotency-Key": "one"}
+    first = asyncio.create_task(api.post(path, headers=key))
+    await begun.wait()
+    assert_problem(await api.post(path, headers=key), 409, "conflict")
+    end.set()
+    assert (await api.post(path, headers={"Idempotency-Key": "two"})).json()["ok"]
+    again = await api.post(path, headers=key)
+    assert (await first).content == again.content
+    assert receiver.ids == [again.json()["id"], receiver.ids[1]]
 
 
 async def test_a_commit_whose_answer_is_lost_has_an_unknown_outcome(parts: Container, api: Api) -> None:

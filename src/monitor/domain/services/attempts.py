@@ -14,7 +14,7 @@ from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
 from monitor.domain.delivery.lane import LanePolicy, accumulate, attempt_end, catch_up, record_attempt
 from monitor.domain.delivery.outcome import Outcome
-from monitor.domain.errors import FieldError, Invalid, NotFound, UnreadableRow
+from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, UnreadableRow
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.repositories.attempts import AttemptRecord
@@ -34,6 +34,9 @@ NEWEST = timedelta(minutes=5)
 
 PING_TYPE = "monitor.ping"
 
+LONGEST_PING = timedelta(minutes=1)
+"""Twice the longest timeout of an attempt: a call whose process died does not hold its Idempotency-Key longer."""
+
 
 class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One attempt that an outside sender made. Give ``status_code`` if an answer came, else ``error``: one of
@@ -51,6 +54,13 @@ class Recorded(msgspec.Struct, frozen=True):
     """How many attempts were stored."""
 
     recorded: int
+
+
+class _Ping(msgspec.Struct, frozen=True):
+    """What is stored of a ping with an Idempotency-Key: when it began, and its attempt once it was made."""
+
+    began_at: datetime
+    attempt: AttemptView | None = None
 
 
 class AttemptRecorder:
@@ -141,20 +151,47 @@ class AttemptRecorder:
             await uow.commit()
         return recorded
 
-    async def ping(self, webhook_id: UUID, actor: Actor) -> AttemptView:
-        """Send a signed test message now, also to a paused or disabled webhook, and return the attempt.
-
-        It is stored in the attempt log but counts neither for health nor for rollups. Raises ``NotFound``, and
-        ``UnreadableRow`` if its secrets do not open.
+    async def ping(self, webhook_id: UUID, actor: Actor, *, key: str | None = None, body: bytes = b"") -> AttemptView:
         """
+        Send a signed test message now, also to a paused or disabled webhook, and return the attempt.
+
+        It is stored in the attempt log but counts neither for health nor for rollups.
+
+        Args:
+            key: the Idempotency-Key, bound to *body* for 24 hours.
+
+        Raises:
+            NotFound: there is no such webhook.
+            UnreadableRow: its secrets do not open.
+            Conflict: the first call with *key* is under way.
+            IdempotencyMismatch: *key* came with another body.
+        """
+        scope = f"{actor.subject} test {webhook_id}"
+        if key is not None and (made := await self._begin_ping(webhook_id, scope, key, body)):
+            return made
         _, record, at = await self.send_ping(webhook_id)
+        view = attempt_view(record, at, with_exchange=True)
         async with self._unit_of_work() as uow:
             await uow.attempts.add([record])
             await uow.audit.add(
                 actor, "webhook.test", f"webhook:{webhook_id}", before=None, after={"outcome": record.outcome.label}
             )
+            await store_response(uow, scope, key, _Ping(at, view))
             await uow.commit()
-        return attempt_view(record, at, with_exchange=True)
+        return view
+
+    async def _begin_ping(self, webhook_id: UUID, scope: str, key: str, body: bytes) -> AttemptView | None:
+        """Return the attempt of an earlier call, or store that one begins: no transaction is open while it is sent."""
+        async with self._unit_of_work() as uow:
+            earlier = await stored_response(uow, scope, key, body, _Ping)
+            if earlier is None or (earlier.attempt is None and uow.now - earlier.began_at > LONGEST_PING):
+                await uow.webhooks.read(webhook_id)
+                await store_response(uow, scope, key, _Ping(uow.now))
+                await uow.commit()
+                return None
+        if earlier.attempt is None:
+            raise Conflict("The first call with this Idempotency-Key is under way; repeat in a moment.")
+        return earlier.attempt
 
     async def send_ping(self, webhook_id: UUID) -> tuple[int, AttemptRecord, datetime]:
         """

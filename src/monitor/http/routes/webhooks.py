@@ -212,12 +212,21 @@ class WebhookController(Controller):
         "/{webhook_id:uuid}/test",
         status_code=200,
         summary="Send a test message",
-        description="Sends a signed `monitor.ping` now and answers with how it went. Role: operator.",
+        description="Sends a signed `monitor.ping` now and answers with how it went. A repeat while the first call with"
+        " its `Idempotency-Key` is under way is refused (409). Role: operator.",
         opt=requires(Role.OPERATOR),
-        responses=problems(*READ, 404),
+        responses=problems(*READ, 404, 409, 413, 422),
     )
-    async def test_webhook(self, services: Injected, request: AnyRequest, webhook_id: FromPath[UUID]) -> AttemptView:
-        return await services.measurer.ping(webhook_id, actor_of(request))
+    async def test_webhook(
+        self,
+        services: Injected,
+        request: AnyRequest,
+        webhook_id: FromPath[UUID],
+        idempotency_key: IdempotencyKey = None,
+    ) -> AttemptView:
+        return await services.measurer.ping(
+            webhook_id, actor_of(request), key=idempotency_key, body=await request.body()
+        )
 
     @post(
         "/{webhook_id:uuid}/pause",

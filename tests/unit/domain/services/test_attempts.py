@@ -13,7 +13,7 @@ from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.lane import Lane, LanePolicy
 from monitor.domain.delivery.outcome import Outcome
-from monitor.domain.errors import Invalid, NotFound
+from monitor.domain.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
 from monitor.domain.events import WebhookStatusChanged
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.attempts import PING_TYPE, AttemptRecorder, ReportedAttempt
@@ -23,6 +23,7 @@ from tests.fakes.clock import START, FakeClock
 from tests.fakes.egress.sender import FakeWebhookSender
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queries.resources import FakeQueries
+from tests.fakes.trouble import Trouble
 
 
 @pytest.fixture
@@ -191,3 +192,33 @@ async def test_a_paused_webhook_can_be_pinged(
     held = replace(row.webhook, paused_at=START, enabled=False)
     database.tables.webhooks[webhook_id] = replace(row, webhook=held)
     assert (await measurer.ping(webhook_id, samples.ACTOR)).ok
+
+
+async def test_a_ping_that_is_repeated_with_its_key_is_sent_once(
+    measurer: AttemptRecorder, sender: FakeWebhookSender, database: FakeDatabase, webhook_id: UUID
+) -> None:
+    first = await measurer.ping(webhook_id, samples.ACTOR, key="k", body=b"")
+    assert await measurer.ping(webhook_id, samples.ACTOR, key="k", body=b"") == first
+    assert (len(sender.requests), len(database.tables.attempts), len(database.tables.audit)) == (1, 1, 1)
+    with pytest.raises(IdempotencyMismatch):
+        await measurer.ping(webhook_id, samples.ACTOR, key="k", body=b"{}")
+    with pytest.raises(NotFound):
+        await measurer.ping(UUID(int=7), samples.ACTOR, key="k")
+
+
+async def test_a_ping_under_way_holds_its_key_for_no_longer_than_a_ping_lasts(
+    measurer: AttemptRecorder,
+    sender: FakeWebhookSender,
+    clock: FakeClock,
+    webhook_id: UUID,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As of a process that ends while it sends.
+    Trouble(monkeypatch, FakeWebhookSender, "send", KeyError("it ended"), "after", times=1)
+    with pytest.raises(KeyError):
+        await measurer.ping(webhook_id, samples.ACTOR, key="k")
+    with pytest.raises(Conflict, match="under way"):
+        await measurer.ping(webhook_id, samples.ACTOR, key="k")
+    clock.advance(61.0)
+    assert (await measurer.ping(webhook_id, samples.ACTOR, key="k")).ok
+    assert len(sender.requests) == 2
