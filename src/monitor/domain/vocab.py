@@ -151,6 +151,10 @@ class Actor(msgspec.Struct, frozen=True):
     request_id: str | None = None
 
 
+SYSTEM = Actor("system")
+"""Monitor itself, as the actor of what it changes unasked."""
+
+
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """One keyset page, newest first; ``next_cursor`` is null on the last page."""
 

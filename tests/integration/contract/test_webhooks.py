@@ -129,9 +129,10 @@ async def test_a_removed_webhook_is_gone_and_what_waited_is_cancelled(world: Wor
 
 async def test_disabling_keeps_its_first_reason(world: World) -> None:
     made = await world.add_webhook()
-    for reason in ("It is gone.", "It is still gone."):
+    for reason, is_first in (("It is gone.", True), ("It is still gone.", False)):
         async with world.unit_of_work() as uow:
-            await uow.webhooks.disable(made.id, reason)
+            assert await uow.webhooks.disable(made.id, reason) is is_first
+            assert not await uow.webhooks.disable(world.clock.new_id(), reason)
             await uow.commit()
     view = await world.queries.webhook(made.id)
     assert (view.enabled, view.disabled_reason, view.version) == (False, "It is gone.", 2)

@@ -15,13 +15,11 @@ from monitor.domain.events import WebhookUpdated
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.services.attempts import AttemptRecorder
-from monitor.domain.vocab import Actor
+from monitor.domain.vocab import SYSTEM
 from monitor.domain.webhooks.disabled import enabled_by_probe, is_probed, probe_after
 
 BATCH = 20
 """Pings at once."""
-
-SYSTEM = Actor("system")
 
 
 class ReenableProbes:

@@ -20,7 +20,7 @@ from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, Postpone
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.ports.unit_of_work import UnitOfWork
-from monitor.domain.vocab import DeliveryState
+from monitor.domain.vocab import SYSTEM, DeliveryState
 from monitor.domain.webhooks.secret_mask import SecretMask
 
 GONE = "The receiver answered 410 Gone."
@@ -95,7 +95,9 @@ async def settle(
     }
     # After the lanes, as everywhere: a lane is locked before its webhook.
     for webhook_id, reason in sorted(disabled.items()):
-        await uow.webhooks.disable(webhook_id, reason)
+        if await uow.webhooks.disable(webhook_id, reason):
+            before, after = {"enabled": True}, {"enabled": False, "disabled_reason": reason}
+            await uow.audit.add(SYSTEM, "webhook.disable", f"webhook:{webhook_id}", before=before, after=after)
         uow.record(WebhookUpdated(webhook_id))
     return Settlement(len(held), lost, undecided, disabled, locked)
 

@@ -69,10 +69,10 @@ class FakeWebhookRepository:
         secrets = self._row(webhook_id).secrets
         return sum(secret.expires_at is None or secret.expires_at > self._now for secret in secrets)
 
-    async def disable(self, webhook_id: UUID, reason: str) -> None:
+    async def disable(self, webhook_id: UUID, reason: str) -> bool:
         row = self._tables.webhooks.get(webhook_id)
         if row is None:
-            return
+            return False
         if row.webhook.enabled:
             disabled = replace(
                 self._next_version(row.webhook),
@@ -83,6 +83,7 @@ class FakeWebhookRepository:
             )
             self._tables.webhooks[webhook_id] = replace(row, webhook=disabled)
         self._evaluate_soon(webhook_id)
+        return row.webhook.enabled
 
     async def due_probes(self, limit: int) -> dict[UUID, int]:
         alive = [row.webhook for row in self._tables.webhooks.values() if row.deleted_at is None]

@@ -145,6 +145,22 @@ async def test_gone_disables_the_webhook(bench: Bench) -> None:
     assert bench.database.tables.webhooks[webhook_id].webhook.disabled_reason == GONE
     assert bench.states() == [DeliveryState.FAILED] * 2
     assert WebhookUpdated(webhook_id) in bench.database.domain_events
+    [row] = bench.database.tables.audit.values()
+    assert (row.subject, row.role, row.action) == ("system", None, "webhook.disable")
+    assert row.target == f"webhook:{webhook_id}"
+    assert (row.before, row.after) == ({"enabled": True}, {"enabled": False, "disabled_reason": GONE})
+
+
+async def test_a_webhook_that_is_disabled_already_is_not_disabled_again(bench: Bench) -> None:
+    webhook_id = await bench.webhook(2)
+    first, second = await bench.sent(samples.GONE)
+    for sent in (first, second):
+        # The second attempt was made with the same configuration, which nothing else changed.
+        stored = bench.database.tables.webhooks[webhook_id]
+        version = replace(stored.webhook, version=sent.version)
+        bench.database.tables.webhooks[webhook_id] = replace(stored, webhook=version)
+        assert (await bench.deliverer.settle([sent])).disabled == {webhook_id: GONE}
+    assert len(bench.database.tables.audit) == 1
 
 
 async def test_five_days_of_failure_disable_the_webhook(bench: Bench) -> None:

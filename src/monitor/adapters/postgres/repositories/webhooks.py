@@ -130,15 +130,17 @@ class PostgresWebhookRepository:
         )
         return found
 
-    async def disable(self, webhook_id: UUID, reason: str) -> None:
+    async def disable(self, webhook_id: UUID, reason: str) -> bool:
         await self._evaluate_soon(webhook_id)
         row = await self._webhooks.get_one_or_none(WebhookRow.enabled.is_(True), id=webhook_id, with_for_update=LOCK)
-        if row is not None:
-            row.enabled = False
-            row.disabled_reason = reason
-            row.disabled_at = self._now
-            row.probe_at = probe_after(row.probes, self._now) if row.reenable == Reenable.PROBE else None
-            await self._change(row)
+        if row is None:
+            return False
+        row.enabled = False
+        row.disabled_reason = reason
+        row.disabled_at = self._now
+        row.probe_at = probe_after(row.probes, self._now) if row.reenable == Reenable.PROBE else None
+        await self._change(row)
+        return True
 
     async def due_probes(self, limit: int) -> dict[UUID, int]:
         return {row["id"]: row["probes"] for row in await self._raw.fetch(DUE_PROBES, limit)}

@@ -8,7 +8,7 @@ from monitor.domain.vocab import Actor
 
 
 class AuditLog(Protocol):
-    """Append-only log of changes by users."""
+    """Append-only log of changes by users, and of what Monitor changes unasked."""
 
     async def add(
         self, actor: Actor, action: str, target: str, *, before: dict[str, Any] | None, after: dict[str, Any] | None

@@ -41,9 +41,9 @@ class WebhookRepository(Protocol):
         """Return how many secrets of a webhook sign now."""
         ...
 
-    async def disable(self, webhook_id: UUID, reason: str) -> None:
-        """Disable a webhook automatically, with its first probe if chosen; the first *reason* stays. Safe to repeat;
-        unknown ids are ignored."""
+    async def disable(self, webhook_id: UUID, reason: str) -> bool:
+        """Disable a webhook automatically, with its first probe if chosen; the first *reason* stays. Return whether it
+        was enabled until now: safe to repeat, and unknown ids are ignored."""
         ...
 
     async def due_probes(self, limit: int) -> dict[UUID, int]:
