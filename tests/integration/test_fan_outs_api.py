@@ -15,6 +15,8 @@ import pytest
 
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.worker import build_fan_outs
+from monitor.domain.delivery.job import REPEATED_AFTER_S
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.vocab import Role
 from tests.integration.fan_out_support import fanned_out, made, subscribe
 from tests.integration.processes import production, running
@@ -162,6 +164,29 @@ async def test_an_ordered_webhook_gets_a_large_event_before_a_later_small_one(
     async with working(parts):
         await receiver.takes(2)
     assert receiver.ids == [large["id"], small["id"]]
+
+
+async def test_a_fan_out_that_can_never_be_read_ends_and_what_waited_for_it_goes_on(
+    api: Api, parts: Container, receiver: Receiver
+) -> None:
+    await subscribe(api, parts, 1_001, "order.*")
+    ordered = await api.create(receiver.url, event_types=["order.*", "user.*"], ordered=True)
+    damaged = (await api.post("events", json=EVENT)).json()["id"]
+    await execute(parts, "UPDATE events SET labels = '{\"team\": 5}' WHERE id = $1", damaged)
+    [small] = await api.publish(1, type="user.created")
+    async with working(parts):
+        await eventually(lambda: api.ids("jobs", state="running"))
+        assert (await api.read(f"jobs/{damaged}"))["error"].startswith("UnreadableRow: ")
+        assert receiver.requests == []
+        for _ in REPEATED_AFTER_S:
+            await execute(parts, "UPDATE jobs SET stepped_at = now()")
+            with pytest.raises(ExceptionGroup):
+                await JobCommands(parts.unit_of_work).run()
+        assert (await api.read(f"jobs/{damaged}"))["state"] == "failed"
+        await receiver.takes(1)
+    assert receiver.ids == [small]
+    assert (await api.read(f"webhooks/{ordered['id']}"))["held"] is None
+    assert (await api.read("dashboard/overview"))["queue"]["fan_outs"] == 0
 
 
 async def test_a_fan_out_that_cannot_be_read_is_set_aside(api: Api, parts: Container) -> None:

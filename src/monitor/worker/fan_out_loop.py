@@ -53,7 +53,9 @@ class FanOutLoop:
             if made is None:
                 await self._wait()
                 continue
-            if made.is_finished:
+            if made.error is not None:
+                log.error("fan_out_failed", event_id=str(made.fan_out_id), exc_info=made.error)
+            elif made.is_finished:
                 log.info("fan_out_finished", event_id=str(made.fan_out_id), events=made.events)
             await asyncio.sleep((self._monotonic() - begun) * REST_RATIO)
 

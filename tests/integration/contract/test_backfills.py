@@ -136,9 +136,8 @@ async def test_a_fan_out_that_has_yet_to_reach_the_webhook_is_waited_for(world: 
         assert [await uow.backfills.first_unreached(one) for one in (other, later)] == [None, None]
         with pytest.raises(Conflict, match="fan-out"):
             await uow.backfills.event(event.id)
-        running = await uow.fan_outs.take()
-        assert running is not None
-        await uow.fan_outs.save(replace(running, after=early.id))
+        assert await uow.fan_outs.take() == event.id
+        await uow.fan_outs.save(replace(await uow.fan_outs.get(event.id), after=early.id))
         assert [await uow.backfills.first_unreached(one) for one in (early, late)] == [None, event.id]
 
 

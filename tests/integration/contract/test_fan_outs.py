@@ -13,11 +13,14 @@ from msgspec.structs import replace
 
 from monitor.domain.delivery import fan_out
 from monitor.domain.delivery.fan_out import NewEvent, precedes
+from monitor.domain.delivery.job import FanOutParameters, new_job
 from monitor.domain.delivery.selection import DeliveryFilter
+from monitor.domain.errors import NotFound
 from monitor.domain.ids import derived
 from monitor.domain.ports.queue import Finish
 from monitor.domain.services import fan_outs
 from monitor.domain.services.fan_outs import FanOutCommands, add_events
+from monitor.domain.services.jobs import JobCommands
 from monitor.domain.vocab import DeliveryState, FanOutState
 from monitor.domain.webhooks.webhook import Webhook
 from tests import samples
@@ -98,8 +101,9 @@ async def test_a_step_that_is_not_committed_changes_nothing(world: World) -> Non
     (event,) = await publish(world, "order.paid")
     await commands(world).step()
     async with world.unit_of_work() as uow:
-        unfinished = await uow.fan_outs.take()
-        assert unfinished
+        taken = await uow.fan_outs.take()
+        assert taken
+        unfinished = await uow.fan_outs.get(taken)
         page = await uow.fan_outs.subscriptions(unfinished, CHUNK)
         deliveries, rest = fan_out.next_chunk(unfinished, page)
         assert rest is None
@@ -152,6 +156,24 @@ async def test_fan_outs_take_turns(world: World) -> None:
         await commands(world).step()
     assert await state(world, small) == (FanOutState.DONE, 5)
     assert (await state(world, large))[0] is FanOutState.RUNNING
+
+
+async def test_a_fan_out_that_a_job_carries_on_is_not_taken(world: World) -> None:
+    await webhooks(world, 6)
+    (event,) = await publish(world, "order.paid")
+    async with world.unit_of_work() as uow:
+        parameters = FanOutParameters(event_id=event.id)
+        await uow.jobs.add(new_job(event.id, parameters, created_by="system", now=uow.now))
+        await uow.commit()
+    assert await commands(world).step() is None
+    async with world.unit_of_work() as uow:
+        assert (await uow.fan_outs.get(event.id)).events[0].id == event.id
+    await JobCommands(world.unit_of_work).run()
+    assert await state(world, event) == (FanOutState.DONE, 6)
+    async with world.unit_of_work() as uow:
+        await uow.fan_outs.remove(event.id)
+        with pytest.raises(NotFound):
+            await uow.fan_outs.get(event.id)
 
 
 async def test_a_webhook_that_an_event_leaves_out_gets_none(world: World) -> None:
@@ -215,12 +237,13 @@ async def test_exactly_the_ordered_lanes_that_a_fan_out_precedes_wait(
         await uow.events.add([event], [])
         await uow.fan_outs.add([event])
         for _ in range(steps):
-            if (unfinished := await uow.fan_outs.take()) is not None:
+            if (taken := await uow.fan_outs.take()) is not None:
+                unfinished = await uow.fan_outs.get(taken)
                 page = await uow.fan_outs.subscriptions(unfinished, 2)
                 _, rest = fan_out.next_chunk(unfinished, page)
                 await (uow.fan_outs.save(rest) if rest else uow.fan_outs.remove(unfinished.id))
-        running = await uow.fan_outs.take()
-        waits = running is not None and precedes(running, head.id, ordered.id, event_types)
+        taken = await uow.fan_outs.take()
+        waits = taken is not None and precedes(await uow.fan_outs.get(taken), head.id, ordered.id, event_types)
 
         assert (ordered.id in await uow.queue.lock_ready_lanes(None, 10)) == (not waits)
         leased = await uow.queue.lease({ordered.id: 1}, {ordered.id: True}, worker="worker-1", lease_s=30.0)

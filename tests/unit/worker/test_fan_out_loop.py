@@ -68,6 +68,15 @@ async def test_it_polls_when_a_notification_was_lost() -> None:
         await steps.takes(3)
 
 
+async def test_a_fan_out_that_failed_is_logged_and_the_next_one_begins() -> None:
+    steps = Steps(FanOutResult(UUID(int=2), 0, 0, is_finished=False, error=KeyError("a row")), LAST)
+    with capture_logs() as lines:
+        async with looping(steps):
+            await steps.takes(3)
+    assert [line["event"] for line in lines] == ["fan_out_failed", "fan_out_finished"]
+    assert (lines[0]["log_level"], lines[0]["event_id"]) == ("error", str(UUID(int=2)))
+
+
 async def test_an_outage_delays_it() -> None:
     steps = Steps(Unavailable("It is away."), CHUNK)
     with capture_logs() as lines:

@@ -27,6 +27,7 @@ class JobKind(StrEnum):
     STEP_ASIDE = "step_aside"
     BACKFILL = "backfill"
     RESEND = "resend"
+    FAN_OUT = "fan_out"
     BULK_RETRY = "bulk_retry"
     BULK_CANCEL = "bulk_cancel"
     BULK_RESEND = "bulk_resend"
@@ -34,6 +35,9 @@ class JobKind(StrEnum):
 
 REPEATED_AFTER_S = (5.0, 30.0, 120.0, 600.0)
 """Waits after the errors of a chunk, such as a row that another version writes. One more fails the job."""
+
+POSTPONED_S = (0.0, *REPEATED_AFTER_S[:-1])
+"""Waits after outages in chunks; the last one again and again, since an outage fails no job."""
 
 
 class JobState(StrEnum):
@@ -82,6 +86,12 @@ class ResendParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
     event_id: UUID
 
 
+class FanOutParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.FAN_OUT.value):
+    """Deliveries to make: those that are left of a fan-out of which a chunk failed. ``event_id`` is its first event."""
+
+    event_id: UUID
+
+
 class _Filtered(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries of any webhook: those that match a filter."""
 
@@ -107,6 +117,7 @@ JobParameters = (
     | StepAsideParameters
     | BackfillParameters
     | ResendParameters
+    | FanOutParameters
     | BulkParameters
 )
 
@@ -219,6 +230,19 @@ def fail(job: Job, error: str, now: datetime) -> Job:
     if job.errors < len(REPEATED_AFTER_S):
         return msgspec.structs.replace(failed, stepped_at=now + timedelta(seconds=REPEATED_AFTER_S[job.errors]))
     return msgspec.structs.replace(failed, state=JobState.FAILED, finished_at=now)
+
+
+def postpone(job: Job, error: str, now: datetime) -> Job:
+    """Return *job* after an outage in its chunk: the others are next, and it waits longer after each one in a row."""
+    wait_s = POSTPONED_S[min(job.errors, len(POSTPONED_S) - 1)]
+    # Counted as errors only so far that one of its own does not fail it at once.
+    errors = min(job.errors + 1, len(REPEATED_AFTER_S) - 1)
+    return msgspec.structs.replace(job, errors=errors, error=error, stepped_at=now + timedelta(seconds=wait_s))
+
+
+def described(error: Exception) -> str:
+    """Return *error* in one line, as a job stores it."""
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def shown_job(job: Job, now: datetime) -> JobView:

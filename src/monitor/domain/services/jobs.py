@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import suppress
 from functools import partial
 from typing import assert_never
 from uuid import UUID
-
-from msgspec.structs import replace
 
 from monitor.domain.delivery.backfill import DELIVERIES_KEPT_S
 from monitor.domain.delivery.job import (
@@ -18,6 +16,7 @@ from monitor.domain.delivery.job import (
     BulkRetryParameters,
     CancellationParameters,
     Chunk,
+    FanOutParameters,
     Job,
     JobState,
     JobView,
@@ -26,13 +25,16 @@ from monitor.domain.delivery.job import (
     StepAsideParameters,
     advance,
     cancel,
+    described,
     fail,
+    postpone,
     shown_job,
 )
-from monitor.domain.errors import Unavailable
+from monitor.domain.errors import NotFound, Unavailable
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.services.backfills import backfill_chunk
 from monitor.domain.services.bulk import bulk_chunk
+from monitor.domain.services.fan_outs import fan_out_chunk
 from monitor.domain.services.resends import resend_chunk
 from monitor.domain.vocab import Actor
 
@@ -81,7 +83,7 @@ class JobCommands:
             job = await uow.jobs.get(job_id, lock=True)
             cancelled = cancel(job, uow.now)
             if cancelled is not job:
-                await uow.jobs.save(cancelled)
+                await _save(uow, cancelled)
                 before, after = {"state": job.state, "done": job.done}, {"state": cancelled.state}
                 await uow.audit.add(actor, "job.cancel", f"job:{job_id}", before=before, after=after)
                 await uow.commit()
@@ -92,8 +94,8 @@ class JobCommands:
         Do one chunk of the job that waited longest; ``False`` if none is to be done now.
 
         Raises:
-            Unavailable: nothing was done. If the chunk took too long, as beside a lane that another transaction has,
-                the other jobs come first the next time.
+            Unavailable: nothing was done. If the database answers all the same, as when the chunk took too long beside
+                a lane that another transaction has, the other jobs come first the next time.
             Exception: whatever the chunk raised. Nothing of it was stored; it is made again later, until its job has
                 failed, and the others go on.
         """
@@ -109,12 +111,14 @@ class JobCommands:
                 return True
         # Around the unit of work, which tells an outage of the database from a fault of the job.
         except Unavailable as error:
-            if job is not None and error.took_too_long:
-                await self._change(job.id, _postponed)
+            if job is not None:
+                # If that fails as well, the database is away, and the job is not the cause.
+                with suppress(Unavailable):
+                    await self._change(job.id, partial(postpone, error=error.detail))
             raise
         except Exception as error:
             if job is not None:
-                await self._change(job.id, partial(fail, error=f"{type(error).__name__}: {error}"[:300]))
+                await self._change(job.id, partial(fail, error=described(error)))
             raise
 
     async def run(self) -> None:
@@ -144,12 +148,15 @@ class JobCommands:
         async with self._unit_of_work() as uow:
             job = await uow.jobs.get(job_id, lock=True)
             if job.state is JobState.RUNNING:
-                await uow.jobs.save(change(job, now=uow.now))
+                await _save(uow, change(job, now=uow.now))
                 await uow.commit()
 
 
-def _postponed(job: Job, now: datetime) -> Job:
-    return replace(job, stepped_at=now)
+async def _save(uow: UnitOfWork, job: Job) -> None:
+    await uow.jobs.save(job)
+    if isinstance(job.parameters, FanOutParameters) and job.state is not JobState.RUNNING:
+        # Given up: ordered deliveries and backfills wait for it no longer.
+        await uow.fan_outs.remove(job.parameters.event_id)
 
 
 async def _do(uow: UnitOfWork, job: Job, deliveries_kept_s: float) -> Chunk:
@@ -174,9 +181,20 @@ async def _do(uow: UnitOfWork, job: Job, deliveries_kept_s: float) -> Chunk:
             )
         case ResendParameters():
             return await resend_chunk(uow, job, job.parameters, limit=RESEND_CHUNK)
+        case FanOutParameters(event_id=event_id):
+            return await _fan_out_chunk(uow, event_id)
         case BulkRetryParameters() | BulkCancellationParameters() | BulkResendParameters():
             return await bulk_chunk(
                 uow, job.parameters, after=job.cursor, skipped=job.skipped, limit=CHUNK, per_s=REPLAY_PER_S
             )
         case _:
             assert_never(job.parameters)
+
+
+async def _fan_out_chunk(uow: UnitOfWork, event_id: UUID) -> Chunk:
+    try:
+        made = await fan_out_chunk(uow, event_id)
+    except NotFound:
+        # Another version, which passes it to no job, has finished it.
+        return Chunk(0, None, more=False)
+    return Chunk(made.deliveries, None, more=not made.is_finished)

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from monitor.domain.delivery.fan_out import FanOut, FanOutEvent, Subscription, SubscriptionPage, patterns_of
+from monitor.domain.errors import NotFound
 from tests.fakes.postgres.database import StoredWebhook, Tables
 
 
@@ -24,8 +25,13 @@ class FakeFanOutQueue:
         )
         self._tables.fan_outs[events[0].id] = FanOut(id=events[0].id, events=unsent, accepted_at=self._now)
 
-    async def take(self) -> FanOut | None:
-        return next(iter(self._tables.fan_outs.values()), None)
+    async def take(self) -> UUID | None:
+        return next((id_ for id_ in self._tables.fan_outs if id_ not in self._tables.jobs), None)
+
+    async def get(self, fan_out_id: UUID) -> FanOut:
+        if fan_out_id not in self._tables.fan_outs:
+            raise NotFound("There is no unfinished fan-out with this id.")
+        return self._tables.fan_outs[fan_out_id]
 
     async def subscriptions(self, fan_out: FanOut, limit: int) -> SubscriptionPage:
         patterns = set(patterns_of(fan_out.events))
@@ -38,7 +44,7 @@ class FakeFanOutQueue:
         self._tables.fan_outs[fan_out.id] = fan_out
 
     async def remove(self, fan_out_id: UUID) -> None:
-        del self._tables.fan_outs[fan_out_id]
+        self._tables.fan_outs.pop(fan_out_id, None)
 
 
 def subscribes(row: StoredWebhook, patterns: set[str], at: datetime | None = None) -> bool:

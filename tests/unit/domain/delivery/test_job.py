@@ -21,6 +21,7 @@ from monitor.domain.delivery.job import (
     cancel,
     fail,
     new_job,
+    postpone,
     shown_job,
 )
 from monitor.domain.errors import Conflict
@@ -53,6 +54,17 @@ def test_a_chunk_is_made_again_a_few_times_before_its_job_fails() -> None:
     assert (over.state, over.error, over.finished_at) == (JobState.FAILED, "a bug", START + SECOND)
     went_on = advance(one, Chunk(1, None, more=True), START + SECOND)
     assert (went_on.state, went_on.errors, went_on.error) == (JobState.RUNNING, 0, None)
+
+
+def test_outages_in_its_chunks_make_a_job_wait_longer_and_fail_it_never() -> None:
+    one = job()
+    for wait_s in (0, 5, 30, 120, 120, 120):
+        one = postpone(one, "It is away.", START)
+        assert (one.state, one.error) == (JobState.RUNNING, "It is away.")
+        assert one.stepped_at == START + timedelta(seconds=wait_s)
+    # An error of its own is tried again all the same.
+    assert fail(one, "a bug", START).state is JobState.RUNNING
+    assert advance(one, Chunk(1, None, more=True), START).errors == 0
 
 
 def test_a_job_runs_until_a_chunk_leaves_nothing() -> None:

@@ -11,6 +11,7 @@ import asyncpg
 from monitor.adapters.postgres.codec import RowReader, from_jsonb
 from monitor.adapters.postgres.repositories.events import subscription_of
 from monitor.domain.delivery.fan_out import FanOut, FanOutEvent, SubscriptionPage, patterns_of
+from monitor.domain.errors import NotFound
 
 FAN_OUT_CHANNEL = "monitor_fan_out"
 
@@ -22,8 +23,14 @@ WITH added AS (
 SELECT pg_notify('{FAN_OUT_CHANNEL}', '')
 """
 
-# The next one of an order by steps, so that many progress side by side.
-_TAKE = "SELECT * FROM fan_outs WHERE id <> ALL($1::uuid[]) ORDER BY stepped_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
+# The next one of an order by steps, so that many progress side by side. Those of jobs are found one by one, by the key:
+# as a join, the planner may read all jobs.
+_TAKE = """
+SELECT id FROM fan_outs f WHERE (SELECT j.id FROM jobs j WHERE j.id = f.id) IS NULL
+ORDER BY stepped_at, id LIMIT 1 FOR UPDATE OF f SKIP LOCKED
+"""
+
+_GET = "SELECT * FROM fan_outs WHERE id = $1 FOR UPDATE"
 
 # By the key, whose order the fan-out follows: a page ends the scan, and the next one begins there. All times are the
 # database's.
@@ -58,13 +65,16 @@ class PostgresFanOutQueue:
             patterns_of(events),
         )
 
-    async def take(self) -> FanOut | None:
-        async def fetch(skipped: list[UUID]) -> list[_Stored]:
-            rows = await self._connection.fetch(_TAKE, skipped)
-            return [_Stored(row, await self._events(row["event_ids"])) for row in rows]
+    async def take(self) -> UUID | None:
+        taken: UUID | None = await self._connection.fetchval(_TAKE)
+        return taken
 
-        taken = await self._rows.page(fetch, _fan_out, "fan_outs", 1, lambda stored: stored.fan_out["id"])
-        return next(iter(taken.values()), None)
+    async def get(self, fan_out_id: UUID) -> FanOut:
+        row = await self._connection.fetchrow(_GET, fan_out_id)
+        if row is None:
+            raise NotFound("There is no unfinished fan-out with this id.")
+        stored = _Stored(row, await self._events(row["event_ids"]))
+        return self._rows.one(stored, _fan_out, "fan_outs", lambda stored: stored.fan_out["id"])
 
     async def _events(self, event_ids: list[UUID]) -> list[asyncpg.Record]:
         found: list[asyncpg.Record] = await self._connection.fetch(

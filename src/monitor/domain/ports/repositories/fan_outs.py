@@ -10,15 +10,19 @@ from monitor.domain.delivery.fan_out import FanOut, FanOutEvent, SubscriptionPag
 
 
 class FanOutQueue(Protocol):
-    """Unfinished fan-outs. One that cannot be read is set aside and left to a version that can."""
+    """Unfinished fan-outs. A job carries on those of which a chunk failed; its id is theirs."""
 
     async def add(self, events: Sequence[FanOutEvent]) -> None:
         """Insert the fan-out of *events*, accepted now, and wake the workers at commit."""
         ...
 
-    async def take(self) -> FanOut | None:
+    async def take(self) -> UUID | None:
         """Lock the fan-out whose last step is longest ago until the end of the transaction, without those that others
-        have; ``None`` if there is none."""
+        have and those of jobs; ``None`` if there is none."""
+        ...
+
+    async def get(self, fan_out_id: UUID) -> FanOut:
+        """Lock and return a fan-out. Raises ``NotFound`` if it is finished, ``UnreadableRow``."""
         ...
 
     async def subscriptions(self, fan_out: FanOut, limit: int) -> SubscriptionPage:
@@ -31,5 +35,5 @@ class FanOutQueue(Protocol):
         ...
 
     async def remove(self, fan_out_id: UUID) -> None:
-        """Delete a fan-out that is finished."""
+        """Delete a fan-out that is finished or given up, if it is there."""
         ...
