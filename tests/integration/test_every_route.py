@@ -29,6 +29,7 @@ from tests.servers import free_port
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
 JSON = {"Content-Type": "application/json"}
+KEY = {"Idempotency-Key": "one"}
 STALE = {"If-Match": '"999.00000000"'}
 
 
@@ -221,10 +222,19 @@ async def test_what_its_state_forbids_409(stage: Stage, parts: Container) -> Non
     for _ in range(MAX_SECRETS - 1):
         assert (await stage.call(rotate, json=changes["rotate_secret"])).status_code == 200
     await execute(parts, "DELETE FROM events")
+    async with parts.unit_of_work() as uow:
+        # As of a test message that is being sent.
+        scope = f"ada test {stage.ids['webhook_id']}"
+        await uow.idempotency.begin(scope, KEY["Idempotency-Key"], b"")
+        begun = msgspec.json.encode({"began_at": uow.now})
+        await uow.idempotency.finish(scope, KEY["Idempotency-Key"], begun)
+        await uow.commit()
     for operation in answering(409):
         if operation != resolve:
-            body = {"json": changes[operation.id]} if operation.id in changes else {}
-            assert_problem(await stage.call(operation, **body), 409, "conflict")
+            options: dict[str, Any] = {"json": changes[operation.id]} if operation.id in changes else {}
+            if operation.id == "test_webhook":
+                options["headers"] = KEY
+            assert_problem(await stage.call(operation, **options), 409, "conflict")
 
 
 async def test_a_change_of_what_has_changed_412(stage: Stage) -> None:
@@ -246,11 +256,15 @@ async def test_a_body_of_another_type_415(stage: Stage) -> None:
 
 async def test_what_breaks_a_rule_422(stage: Stage) -> None:
     for operation in answering(422):
+        slug = "invalid"
         if operation.has_body:
             response = await stage.call(operation, json={"unknown": 1})
+        elif operation.id == "test_webhook":
+            assert (await stage.call(operation, headers=KEY)).status_code == 200
+            response, slug = await stage.call(operation, headers=KEY, content=b"{}"), "idempotency_mismatch"
         else:
             response = await stage.call(operation, params={"from": "2026-01-01T00:00:00"})
-        assert_problem(response, 422, "invalid")
+        assert_problem(response, 422, slug)
 
 
 async def test_too_many_requests_429(parts: Container, stage: Stage) -> None:

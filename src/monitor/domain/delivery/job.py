@@ -36,7 +36,7 @@ class JobKind(StrEnum):
 REPEATED_AFTER_S = (5.0, 30.0, 120.0, 600.0)
 """Waits after the errors of a chunk, such as a row that another version writes. One more fails the job."""
 
-POSTPONED_S = (0.0, *REPEATED_AFTER_S[:-1])
+POSTPONED_S = (0.0, 0.0, 5.0, 30.0)
 """Waits after outages in chunks; the last one again and again, since an outage fails no job."""
 
 
@@ -233,11 +233,12 @@ def fail(job: Job, error: str, now: datetime) -> Job:
 
 
 def postpone(job: Job, error: str, now: datetime) -> Job:
-    """Return *job* after an outage in its chunk: the others are next, and it waits longer after each one in a row."""
+    """Return *job* after an outage in its chunk: the others are next, and after some in a row it waits."""
     wait_s = POSTPONED_S[min(job.errors, len(POSTPONED_S) - 1)]
     # Counted as errors only so far that one of its own does not fail it at once.
     errors = min(job.errors + 1, len(REPEATED_AFTER_S) - 1)
-    return msgspec.structs.replace(job, errors=errors, error=error, stepped_at=now + timedelta(seconds=wait_s))
+    shown = error if wait_s else job.error
+    return msgspec.structs.replace(job, errors=errors, error=shown, stepped_at=now + timedelta(seconds=wait_s))
 
 
 def described(error: Exception) -> str:

@@ -21,7 +21,9 @@ async def count_missing(uow: UnitOfWork, chosen: BackfillParameters, *, deliveri
         NotFound: there is no such webhook.
     """
     webhook = await uow.webhooks.read(chosen.webhook_id)
-    after, before = id_range(chosen, uow.now, deliveries_kept_s)
+    after, _ = id_range(chosen, uow.now, deliveries_kept_s)
+    # Up to the end of the range: a chunk looks at the newest ones later, and the page asks about them now.
+    before = id_floor(chosen.to_at)
     found = 0
     for _ in range(EXAMINED_MAX // COUNT_CHUNK):
         page = await uow.backfills.examine(webhook.event_types, after=after, before=before, limit=COUNT_CHUNK)

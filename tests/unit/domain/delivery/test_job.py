@@ -58,9 +58,9 @@ def test_a_chunk_is_made_again_a_few_times_before_its_job_fails() -> None:
 
 def test_outages_in_its_chunks_make_a_job_wait_longer_and_fail_it_never() -> None:
     one = job()
-    for wait_s in (0, 5, 30, 120, 120, 120):
+    for wait_s in (0, 0, 5, 30, 30, 30):
         one = postpone(one, "It is away.", START)
-        assert (one.state, one.error) == (JobState.RUNNING, "It is away.")
+        assert (one.state, one.error) == (JobState.RUNNING, "It is away." if wait_s else None)
         assert one.stepped_at == START + timedelta(seconds=wait_s)
     # An error of its own is tried again all the same.
     assert fail(one, "a bug", START).state is JobState.RUNNING

@@ -293,6 +293,18 @@ def test_a_backfill_begins_at_the_last_known_change_if_the_time_of_disabling_is_
     assert since_disabled(later, START + HOUR).from_at == START + HOUR - timedelta(seconds=FAN_OUT_S)
 
 
+async def test_a_count_holds_what_a_chunk_will_only_look_at_later(
+    replays: ReplayCommands, unit_of_work: UnitOfWorkFactory, clock: FakeClock
+) -> None:
+    webhook = await samples.add_webhook(unit_of_work, clock, enabled=False)
+    async with unit_of_work() as uow:
+        await uow.events.add([samples.event(clock)], [])
+        await uow.commit()
+    # Younger than what is sure to be committed, and the page asks now.
+    clock.advance(1.0)
+    assert await replays.start(webhook.id, spec(dry_run=True), samples.ACTOR) == ReplayCount(1)
+
+
 async def test_a_count_looks_at_a_bounded_number_of_events(
     unit_of_work: UnitOfWorkFactory, clock: FakeClock, replays: ReplayCommands, monkeypatch: pytest.MonkeyPatch
 ) -> None:

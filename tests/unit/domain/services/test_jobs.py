@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,7 +16,6 @@ from monitor.domain.delivery.job import (
     JobKind,
     JobState,
     JobView,
-    ReplayParameters,
     new_job,
 )
 from monitor.domain.delivery.replay import ReplaySpec, ReplayView
@@ -423,30 +420,3 @@ async def test_an_error_before_a_job_is_taken_counts_for_none(
         await jobs.step()
     await jobs.run()
     assert (await jobs.show(id_)).state is JobState.DONE
-
-
-async def test_a_job_whose_chunk_always_ends_in_an_outage_lets_the_others_go_on(
-    jobs: JobCommands,
-    replays: ReplayCommands,
-    unit_of_work: UnitOfWorkFactory,
-    clock: FakeClock,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    poison, good = [await started(replays, (await failed(unit_of_work, clock, 9))[0]) for _ in range(2)]
-    real = FakeDeliveryQueue.requeue_finished
-    poisoned = (await jobs.show(poison)).parameters["webhook_id"]
-
-    async def requeue(queue: FakeDeliveryQueue, chosen: ReplayParameters, **options: Any) -> Chunk:
-        if str(chosen.webhook_id) == poisoned:
-            raise Unavailable("The transaction met another one.")
-        return await real(queue, chosen, **options)
-
-    monkeypatch.setattr(FakeDeliveryQueue, "requeue_finished", requeue)
-    for _ in range(3):
-        clock.advance(1)
-        with suppress(Unavailable):
-            await jobs.run()
-    assert (await jobs.show(good)).state is JobState.DONE
-    view = await jobs.show(poison)
-    assert (view.state, view.done, view.error) == (JobState.RUNNING, 0, "The transaction met another one.")
-    assert (await jobs.cancel(poison, samples.ACTOR)).state is JobState.CANCELLED

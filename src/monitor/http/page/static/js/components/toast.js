@@ -27,7 +27,7 @@ export function Toasts() {
   return html`
     <div class="visually-hidden" aria-live="polite" id="polite">${polite}</div>
     <div class="visually-hidden" aria-live="assertive" id="urgent">${urgent}</div>
-    <div class="toasts">
+    <section class="toasts" aria-label="Messages">
       ${items.map(
         (item) => html`<div class="toast ${item.tone}" key=${item.key}>
           <${Icon} name=${ICONS[item.tone]} />
@@ -35,5 +35,5 @@ export function Toasts() {
           <button type="button" class="bare" aria-label="Dismiss" onClick=${() => dismiss(item.key)}><${Icon} name="close" size=${12} /></button>
         </div>`,
       )}
-    </div>`;
+    </section>`;
 }

@@ -23,7 +23,7 @@ export function openReplay(webhook) {
 
 function Replay({ webhook }) {
   const now = new Date();
-  const [spec, setSpec] = useState({ from: fieldTime(new Date(now - 86_400_000)), to: fieldTime(now), states: ["failed"], source: "deliveries" });
+  const [spec, setSpec] = useState({ from: fieldTime(new Date(now - 86_400_000)), to: fieldTime(new Date(+now + 60_000)), states: ["failed"], source: "deliveries" });
   const [counted, setCounted] = useState(null);
   const [job, setJob] = useState(null);
   const change = (patch) => (setCounted(null), setSpec({ ...spec, ...patch }));

@@ -57,6 +57,7 @@ function Form({ first, verb, save, back, onReload }) {
   const tick = (name) => ({ checked: form[name], onChange: (event) => setForm({ ...form, [name]: event.target.checked }) });
   const submit = (event) => {
     event.preventDefault();
+    if (action.isBusy) return undefined;
     try {
       toSpec(form);
       setLocal(null);
@@ -65,6 +66,7 @@ function Form({ first, verb, save, back, onReload }) {
     }
     return action.run(form);
   };
+  // While it is busy, the button keeps the focus: a dialog gives it back.
   return html`<form class="card form" onSubmit=${submit}>
     <${TextField} label="Name" required maxlength="200" error=${wrong("/name")} ...${bind("name")} />
     <${TextField} label="URL" type="url" required maxlength="2048" placeholder="https://example.com/hooks" class="mono" error=${wrong("/url")} hint="Deliveries are sent here by POST." ...${bind("url")} />
@@ -96,6 +98,6 @@ function Form({ first, verb, save, back, onReload }) {
     ${local && html`<p class="field-error" role="alert"><${Icon} name="warning" size=${13} /> ${local}</p>`}
     <${FormProblem} problem=${action.problem} fields=${FIELDS} />
     ${action.problem?.status === 412 && onReload && html`<p><button type="button" onClick=${onReload}>Reload</button> Your changes will be lost.</p>`}
-    <footer class="form-foot"><a class="button" href=${back}>Cancel</a><button class="primary" disabled=${action.isBusy}>${action.isBusy ? "Saving…" : verb}</button></footer>
+    <footer class="form-foot"><a class="button" href=${back}>Cancel</a><button class="primary" aria-disabled=${action.isBusy ? "true" : undefined}>${action.isBusy ? "Saving…" : verb}</button></footer>
   </form>`;
 }
