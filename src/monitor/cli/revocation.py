@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
-from monitor.cli.common import CommandError
-from monitor.domain.errors import Unavailable
+from monitor.cli.doors import database_errors
 
 
 def revoke(dsn: str, jti: str, keep_s: float) -> None:
-    """Refuse *jti* for *keep_s*. Safe to repeat. Raises :class:`CommandError` if the database does not answer."""
-    try:
+    """Refuse *jti* for *keep_s*. Safe to repeat. Raises :class:`CommandError` if the database refuses or is away."""
+    with database_errors(dsn):
         asyncio.run(_insert(dsn, jti, keep_s))
-    except Unavailable as error:
-        raise CommandError(error.detail) from None
 
 
 async def _insert(dsn: str, jti: str, keep_s: float) -> None:

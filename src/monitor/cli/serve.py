@@ -1,44 +1,30 @@
-"""Serve the API.
-
-Any number of them share MONITOR_DATABASE_URL and, with more than one process, MONITOR_REDIS_URL. SIGTERM finishes the
-requests in flight, closes live feeds for reconnection and exits with 0.
-"""
+"""``monitor serve``."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from monitor import log as logs
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app, http_bounds
-from monitor.cli.common import CommandError, add_address, count
+from monitor.cli.addresses import listen
+from monitor.cli.common import CommandError
 from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, when_parent_dies
-from monitor.cli.start import build_container, production
+from monitor.cli.start import build_container, check_servers
 from monitor.http.server.server import Server
-
-EXAMPLE = "monitor serve --host 0.0.0.0 --port 8000 --processes 2"
+from monitor.settings.schema import Settings
 
 HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals by which log rotation and service managers request a reload, which needs none here."""
 
 
-def arguments(sub: argparse.ArgumentParser) -> None:
-    add_address(sub)
-    sub.add_argument("--processes", type=count, default=1, help="server processes (default 1)")
-    # From a parent to its children: descriptors of the lifeline and of the sockets to listen on.
-    sub.add_argument("--inherited", type=_numbers, default=(), help=argparse.SUPPRESS)
-
-
-def run(args: argparse.Namespace) -> int:
-    settings = production()
+def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.processes > 1 and settings.redis_url is None:
         print("warning: without MONITOR_REDIS_URL, processes share neither caches nor rate limits", file=sys.stderr)
     stream = logs.configure(settings.log.level, settings.log.format)
@@ -50,45 +36,9 @@ def run(args: argparse.Namespace) -> int:
         lifeline, *numbers = args.inherited
         return _serve(container, [socket.socket(fileno=number) for number in numbers], lifeline)
     sockets = listen(args.host, args.port)
+    # Not the children: one that replaces another while the database restarts waits for it, and answers 503.
+    asyncio.run(check_servers(settings))
     return _serve(container, sockets) if args.processes == 1 else asyncio.run(_supervise(args.processes, sockets))
-
-
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Take *port* on every address of *host* that this machine has. Raises :class:`CommandError` if that cannot be."""
-    sockets: list[socket.socket] = []
-    missing: OSError | None = None
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, address in dict.fromkeys((family, address) for family, *_, address in found):
-            try:
-                sockets.append(_listener(family, address))
-            except OSError as error:
-                # `localhost` has an address of IPv6 also where nothing else has.
-                if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                    raise
-                missing = error
-        if missing is not None and not sockets:
-            raise missing
-    except (OSError, UnicodeError) as error:
-        for taken in sockets:
-            taken.close()
-        raise CommandError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}.") from None
-    return sockets
-
-
-def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        # Two processes can bind one port; only one of them can listen.
-        listener.listen()
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
@@ -131,7 +81,3 @@ def _serve(container: Container, sockets: list[socket.socket], lifeline: int | N
 def _on_stop_signals(stop: Callable[[], None]) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(",")))
