@@ -42,6 +42,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _supervise(count: int, sockets: Sequence[socket.socket]) -> int:
+    # Or its exit would go through everything that was imported for the children.
+    freeze_gc()
     numbers = [listener.fileno() for listener in sockets]
 
     def command(lifeline: int) -> list[str]:
