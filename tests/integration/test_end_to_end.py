@@ -131,7 +131,7 @@ async def test_ctrl_c_during_the_demo_leaves_nothing_behind(directory: Path, tmp
     command = ("up", "--demo", "--data-dir", str(directory), "--port", str(port))
     async with running(*command, env=environment(), log=tmp_path / "up.log") as up:
         await up.says("Monitor is ready")
-        assert await Client(port, "").ready()
+        assert await Client(port, "none").ready()
         client = Client(port, await token(directory, "viewer"))
 
         async def has_traffic() -> bool:
