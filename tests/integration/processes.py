@@ -9,7 +9,7 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,10 @@ class Result(msgspec.Struct, frozen=True):
     code: int
     out: str
     err: str
+
+
+Invoke = Callable[..., Result]
+"""Runs a command inside this process: the fixture ``invoke``."""
 
 
 async def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:

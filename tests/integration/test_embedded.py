@@ -60,7 +60,7 @@ def until_gone(data_dir: Path, *, within_s: float = 10.0) -> None:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    # Not tmp_path: pytest closes its folders to other users, and as root the server is one.
+    # Not tmp_path, whose name is too long for some sockets.
     with tempfile.TemporaryDirectory(prefix="monitor-") as base:
         yield Path(base) / "data"
         for process in servers(Path(base)):
@@ -113,6 +113,19 @@ async def test_data_outlives_a_restart_and_no_process_stays(data_dir: Path) -> N
             await connection.execute(statement)
             await connection.close()
         until_gone(data_dir)
+
+
+async def test_it_runs_below_a_folder_that_is_closed_to_others_and_leaves_it_closed(tmp_path: Path) -> None:
+    (closed := tmp_path / "closed").mkdir(mode=0o700)
+    (data := closed / "data").mkdir(mode=0o700)
+    modes = {path: path.stat().st_mode for path in (data, *data.parents)}
+    async with EmbeddedPostgres(data) as dsn:
+        connection = await asyncpg.connect(dsn)
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+        assert {path: path.stat().st_mode for path in modes} == modes
+    assert {path: path.stat().st_mode for path in modes} == modes
+    until_gone(data)
 
 
 async def test_stopping_twice_and_before_a_start_is_harmless(data_dir: Path) -> None:

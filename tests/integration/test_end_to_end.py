@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import time
 from collections import Counter
@@ -87,6 +88,7 @@ async def test_every_event_is_delivered_although_the_process_is_killed_in_the_mi
         await first.says("Monitor is ready")
         client = Client(port, await token(directory))
         assert await client.ready()
+        assert stat.S_IMODE((directory / "database-url").stat().st_mode) == 0o600
         created = (await client.call("POST", "webhooks", json={"name": "n", "url": receiver.url})).json()
         accepted = await publish(Client(port, await token(directory, "publisher")))
         await receiver.takes(BEFORE_THE_KILL + 5)
@@ -129,6 +131,7 @@ async def test_ctrl_c_during_the_demo_leaves_nothing_behind(directory: Path, tmp
     command = ("up", "--demo", "--data-dir", str(directory), "--port", str(port))
     async with running(*command, env=environment(), log=tmp_path / "up.log") as up:
         await up.says("Monitor is ready")
+        assert await Client(port, "none").ready()
         client = Client(port, await token(directory, "viewer"))
 
         async def has_traffic() -> bool:
@@ -141,7 +144,10 @@ async def test_ctrl_c_during_the_demo_leaves_nothing_behind(directory: Path, tmp
         }
         assert await up.stop(signal.SIGINT) == 0
     assert processes_of(directory) == []
-    assert "Traceback" not in (tmp_path / "up.log").read_text()
+    text = (tmp_path / "up.log").read_text()
+    assert "Traceback" not in text
+    # What is written to a pipe or a file is what a terminal shows: no line for each attempt and request.
+    assert not [line for line in text.splitlines() if '"level":"info"' in line]
 
 
 def is_readable_by_others(path: Path) -> bool:

@@ -17,9 +17,9 @@ import psutil
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from monitor.cli.addresses import listen
 from monitor.cli.common import CommandError
 from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, pause_s
-from monitor.cli.serve import listen
 from tests.integration.live_support import close_of, receive
 from tests.integration.processes import Client, Running, production, run, running
 from tests.integration.support import eventually

@@ -19,6 +19,7 @@ from monitor import cli
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_app
 from monitor.bootstrap.subscribers import INVALIDATION_RULES
+from monitor.cli.commands import COMMANDS
 from monitor.domain.errors import MonitorError
 from monitor.domain.events import DomainEvent
 from monitor.http.responses.problems import STATUS_OF
@@ -124,7 +125,7 @@ def test_few_routes_are_open(app: Litestar) -> None:
     assert {path for path in open_paths if path.startswith("/api/")} == set()
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
 def test_every_command_explains_itself_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

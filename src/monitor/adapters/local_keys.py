@@ -41,13 +41,18 @@ def load_or_create_keys(data_dir: Path) -> LocalKeys:
         return load_keys(data_dir)
     except FileNotFoundError:
         keys = LocalKeys(token=_new("local-token"), secrets=_new("local-secrets"))
-    handle, name = tempfile.mkstemp(dir=data_dir, prefix=f".{FILE}.")
+    write_private(data_dir / FILE, msgspec.json.format(msgspec.json.encode(keys)))
+    return keys
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write *content* to a file that only its owner can read, and that is never half-written."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(keys)))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    Path(name).replace(data_dir / FILE)
-    return keys
+    Path(name).replace(path)
 
 
 def _new(kid: str) -> LocalKey:

@@ -22,7 +22,6 @@ from monitor.adapters.postgres.clock_watch import ClockWatch
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.identity import database_identity
 from monitor.adapters.postgres.key_watch import KeyWatch
-from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.dashboard import PostgresDashboardQueries
 from monitor.adapters.postgres.queries.resources import PostgresQueries
@@ -261,12 +260,6 @@ class Container:
         if ledger is None:
             return LocalRateLimiter(per_s=per_s, burst=burst, ticks_s=time.monotonic)
         return SharedRateLimiter(ledger, per_s=per_s, burst=burst, ticks_s=time.monotonic)
-
-
-def retention(settings: Settings) -> Retention:
-    """Return the configured retention."""
-    days = settings.retention
-    return Retention(days.events_d, days.deliveries_d, days.attempts_d, days.minutes_d, days.hours_d, days.days_d)
 
 
 def _database_config(settings: Settings) -> DatabaseConfig:

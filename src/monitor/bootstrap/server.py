@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from litestar import Litestar
 
 from monitor.adapters.key_factory import WebhookKeyFactory, sign_v1a
-from monitor.adapters.postgres.migrate import newest_revision
+from monitor.adapters.postgres.migrate import schema_problem
 from monitor.adapters.postgres.peers import warn_of_missing_redis
 from monitor.auth.tokens import TokenVerifier
 from monitor.bootstrap.container import Container
@@ -157,9 +157,8 @@ async def readiness(container: Container, warming: CacheWarming | None = None) -
         return [error.detail]
     if read_only:
         return ["The database is read-only, so nothing can be accepted or delivered."]
-    newest = newest_revision()
-    if revision != newest:
-        return [f"The database schema is {revision or 'missing'}, this version needs {newest}; run `monitor migrate`."]
+    if problem := schema_problem(revision):
+        return [problem]
     if warming is not None and container.revoked is None:
         return ["The revoked tokens have not been read yet, so no token is accepted."]
     if warming is not None and warming.is_cold:

@@ -8,7 +8,8 @@ from monitor.adapters.key_factory import sign_v1a
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
 from monitor.adapters.postgres.maintenance.rollup_compaction import RollupCompactor
 from monitor.adapters.postgres.wakeups import PostgresWakeups
-from monitor.bootstrap.container import Container, retention
+from monitor.bootstrap.container import Container
+from monitor.bootstrap.retention import retention
 from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.detection import Detector

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from monitor.adapters.local_keys import LocalKeys, load_keys
-from monitor.settings.environment import from_env
+from monitor.settings.environment import from_env, missing_for_production
 from monitor.settings.schema import JwtKey, SecretKey, Settings
 
 DEFAULT_DATA_DIR = Path("monitor-data")
@@ -35,6 +35,14 @@ def add_json(sub: argparse.ArgumentParser) -> None:
 def environment() -> Settings:
     """Read the settings. Raises ``SettingsError``."""
     return from_env(os.environ)
+
+
+def production() -> Settings:
+    """Read the settings of a production process. Raises :class:`CommandError` naming all that is missing or weak."""
+    settings = environment()
+    if problems := missing_for_production(settings):
+        raise CommandError("cannot start:\n  " + "\n  ".join(problems))
+    return settings
 
 
 def count(text: str) -> int:

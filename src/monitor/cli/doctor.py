@@ -1,7 +1,4 @@
-"""Check the environment and print remedies.
-
-Checks keys, also those of an identity provider, database, clock skew, migrations and Redis. Exits with 1 on any error.
-"""
+"""``monitor doctor``."""
 
 from __future__ import annotations
 
@@ -10,27 +7,26 @@ import asyncio
 import json
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.key_watch import KeyWatch
-from monitor.adapters.postgres.migrate import newest_revision
+from monitor.adapters.postgres.migrate import schema_problem
 from monitor.adapters.postgres.queries.resources import PostgresQueries
+from monitor.adapters.postgres.refusals import DATABASE_ERRORS, refusal
+from monitor.adapters.redis.ping import RedisRefused, ping
 from monitor.adapters.secret_box import SecretBox
 from monitor.auth.jwks import read_key_set
 from monitor.auth.keys import KeyRing
 from monitor.bootstrap.outbound import outbound_tls
 from monitor.bootstrap.token_keys import jwt_keys
-from monitor.cli.common import add_json, environment
 from monitor.domain.errors import Unavailable
 from monitor.settings.environment import missing_for_production
 from monitor.settings.schema import Settings
 
-EXAMPLE = "monitor doctor --json"
 MAX_SKEW_S = 2.0
+REDIS_ANSWER_S = 2.0
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -41,12 +37,8 @@ class Finding(msgspec.Struct, frozen=True):
     text: str
 
 
-def arguments(sub: argparse.ArgumentParser) -> None:
-    add_json(sub)
-
-
-def run(args: argparse.Namespace) -> int:
-    findings = asyncio.run(examine(environment()))
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    findings = asyncio.run(examine(settings))
     if args.json:
         print(json.dumps([msgspec.to_builtins(finding) for finding in findings]))
     else:
@@ -117,11 +109,10 @@ async def _database(settings: Settings) -> list[Finding]:
             queries = PostgresQueries(database, SecretBox([("-", bytes(32))]))
             ahead_s = (await queries.now() - SystemClock().now()).total_seconds()
             revision = await queries.revision()
-            newest = newest_revision()
-            stored = await _stored_secrets(settings, database) if revision == newest else []
-    except Unavailable as error:
-        cause = error.detail.removesuffix("; try again in a moment.")
-        return [Finding("database", "error", f"{where}: {cause}; check the address and that it runs")]
+            problem = schema_problem(revision)
+            stored = [] if problem else await _stored_secrets(settings, database)
+    except DATABASE_ERRORS as error:
+        return [Finding("database", "error", f"{where}: {refusal(error)}")]
     return [
         Finding("database", "ok", f"{where} answers"),
         Finding("clock", "ok", f"the database's clock is {ahead_s:+.3f} s from the host's")
@@ -130,8 +121,8 @@ async def _database(settings: Settings) -> list[Finding]:
             "clock", "warning", f"the database's clock is {ahead_s:+.1f} s from the host's; synchronise both (NTP)"
         ),
         Finding("migrations", "ok", f"schema {revision}")
-        if revision == newest
-        else Finding("migrations", "error", f"schema {revision or 'missing'}, needed {newest}; run `monitor migrate`"),
+        if problem is None
+        else Finding("migrations", "error", problem),
         *stored,
     ]
 
@@ -155,11 +146,10 @@ async def _stored_secrets(settings: Settings, database: Database) -> list[Findin
 async def _redis(settings: Settings) -> Finding:
     if settings.redis_url is None:
         return Finding("redis", "warning", "MONITOR_REDIS_URL is not set; required for more than one process")
-    client = Redis.from_url(settings.redis_url, socket_timeout=2, socket_connect_timeout=2)
     try:
-        await client.ping()
-    except (RedisError, OSError):
-        return Finding("redis", "error", "MONITOR_REDIS_URL does not answer; check the address and that it runs")
-    finally:
-        await client.aclose()
+        await ping(settings.redis_url, within_s=REDIS_ANSWER_S)
+    except RedisRefused as error:
+        return Finding("redis", "error", str(error))
+    except Unavailable as error:
+        return Finding("redis", "error", error.detail)
     return Finding("redis", "ok", "answers")

@@ -1,7 +1,4 @@
-"""Make partitions ahead and delete what is past retention, as the owner of the tables.
-
-For a daily job where `serve` and `work` run as a role that owns nothing. Safe to repeat, and beside running workers.
-"""
+"""``monitor maintain``."""
 
 from __future__ import annotations
 
@@ -11,25 +8,16 @@ import asyncio
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
 from monitor.adapters.secret_box import SecretBox
-from monitor.bootstrap.container import retention
-from monitor.cli.common import CommandError, database_url, environment
-from monitor.domain.errors import Unavailable
+from monitor.bootstrap.retention import retention
+from monitor.cli.common import CommandError, database_url
+from monitor.cli.doors import database_errors
 from monitor.settings.schema import Settings
 
-EXAMPLE = "MONITOR_DATABASE_URL=postgresql://monitor_owner:secret@db/monitor monitor maintain"
 
-
-def arguments(sub: argparse.ArgumentParser) -> None:
-    """There are none."""
-
-
-def run(_args: argparse.Namespace) -> int:
-    settings = environment()
+def run(_args: argparse.Namespace, settings: Settings) -> int:
     dsn = database_url(settings)
-    try:
+    with database_errors(dsn):
         owns = asyncio.run(_maintain(dsn, settings))
-    except Unavailable as error:
-        raise CommandError(f"{describe(dsn)}: {error.detail}") from None
     if not owns:
         raise CommandError(
             f"{describe(dsn)}: this user does not own the tables; use the one that ran `monitor migrate`."

@@ -1,7 +1,4 @@
-"""Migrate the database to the schema of this version.
-
-Safe to repeat and to run from several machines at once.
-"""
+"""``monitor migrate``."""
 
 from __future__ import annotations
 
@@ -12,25 +9,17 @@ import sys
 
 from monitor.adapters.postgres.engine import describe
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.bootstrap.container import retention
-from monitor.cli.common import CommandError, add_json, database_url, environment
-from monitor.domain.errors import Unavailable
-
-EXAMPLE = "MONITOR_DATABASE_URL=postgresql://monitor:secret@db/monitor monitor migrate"
-
-
-def arguments(sub: argparse.ArgumentParser) -> None:
-    add_json(sub)
+from monitor.bootstrap.retention import retention
+from monitor.cli.common import database_url
+from monitor.cli.doors import database_errors
+from monitor.settings.schema import Settings
 
 
-def run(args: argparse.Namespace) -> int:
-    settings = environment()
+def run(args: argparse.Namespace, settings: Settings) -> int:
     dsn = database_url(settings)
     print(f"migrating {describe(dsn)} …", file=sys.stderr)
-    try:
+    with database_errors(dsn):
         before, after = asyncio.run(upgrade(dsn, retention=retention(settings)))
-    except Unavailable as error:
-        raise CommandError(f"{describe(dsn)}: {error.detail}") from None
     if args.json:
         print(json.dumps({"before": before, "after": after}))
     else:

@@ -1,7 +1,4 @@
-"""Print the OpenAPI document.
-
-Needs no database and no settings.
-"""
+"""``monitor openapi``."""
 
 from __future__ import annotations
 
@@ -15,14 +12,8 @@ from monitor.bootstrap.server import build_app
 from monitor.http.openapi import reference as openapi
 from monitor.settings.schema import JwtKey, SecretKey, Secrets, Settings
 
-EXAMPLE = "monitor openapi > openapi.json"
 
-
-def arguments(sub: argparse.ArgumentParser) -> None:
-    del sub
-
-
-def run(_args: argparse.Namespace) -> int:
+def run(_args: argparse.Namespace, _settings: Settings) -> int:
     print(document().decode())
     return 0
 

@@ -1,44 +1,30 @@
-"""Serve the API.
-
-Any number of them share MONITOR_DATABASE_URL and, with more than one process, MONITOR_REDIS_URL. SIGTERM finishes the
-requests in flight, closes live feeds for reconnection and exits with 0.
-"""
+"""``monitor serve``."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from monitor import log as logs
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import build_app, http_bounds, served_hosts
-from monitor.cli.common import CommandError, add_address, count
+from monitor.cli.addresses import bound_addresses, listen
+from monitor.cli.common import CommandError
 from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, when_parent_dies
-from monitor.cli.start import build_container, production
+from monitor.cli.start import build_container, check_servers
 from monitor.http.server.server import Server
-
-EXAMPLE = "monitor serve --host 0.0.0.0 --port 8000 --processes 2"
+from monitor.settings.schema import Settings
 
 HARMLESS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Signals by which log rotation and service managers request a reload, which needs none here."""
 
 
-def arguments(sub: argparse.ArgumentParser) -> None:
-    add_address(sub)
-    sub.add_argument("--processes", type=count, default=1, help="server processes (default 1)")
-    # From a parent to its children: descriptors of the lifeline and of the sockets to listen on.
-    sub.add_argument("--inherited", type=_numbers, default=(), help=argparse.SUPPRESS)
-
-
-def run(args: argparse.Namespace) -> int:
-    settings = production()
+def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.processes > 1 and settings.redis_url is None:
         print("warning: without MONITOR_REDIS_URL, processes share neither caches nor rate limits", file=sys.stderr)
     stream = logs.configure(settings.log.level, settings.log.format)
@@ -50,55 +36,16 @@ def run(args: argparse.Namespace) -> int:
         lifeline, *numbers = args.inherited
         return _serve(container, args.host, [socket.socket(fileno=number) for number in numbers], lifeline)
     sockets = listen(args.host, args.port)
+    # Not the children: one that replaces another while the database restarts waits for it, and answers 503.
+    asyncio.run(check_servers(settings))
     if args.processes == 1:
         return _serve(container, args.host, sockets)
     return asyncio.run(_supervise(args.processes, args.host, sockets))
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Take *port* on every address of *host* that this machine has. Raises :class:`CommandError` if that cannot be."""
-    sockets: list[socket.socket] = []
-    missing: OSError | None = None
-    try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, address in dict.fromkeys((family, address) for family, *_, address in found):
-            try:
-                sockets.append(_listener(family, address))
-            except OSError as error:
-                # `localhost` has an address of IPv6 also where nothing else has.
-                if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                    raise
-                missing = error
-        if missing is not None and not sockets:
-            raise missing
-    except (OSError, UnicodeError) as error:
-        for taken in sockets:
-            taken.close()
-        raise CommandError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}.") from None
-    return sockets
-
-
-def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        # Two processes can bind one port; only one of them can listen.
-        listener.listen()
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def addresses(sockets: Sequence[socket.socket]) -> list[str]:
-    """Return the IP addresses that *sockets* are bound to."""
-    return [listener.getsockname()[0].partition("%")[0] for listener in sockets]
-
-
 async def _supervise(count: int, host: str, sockets: Sequence[socket.socket]) -> int:
+    # Or its exit would go through everything that was imported for the children.
+    freeze_gc()
     numbers = [listener.fileno() for listener in sockets]
 
     def command(lifeline: int) -> list[str]:
@@ -120,7 +67,7 @@ async def _supervise(count: int, host: str, sockets: Sequence[socket.socket]) ->
 
 
 def _serve(container: Container, host: str, sockets: list[socket.socket], lifeline: int | None = None) -> int:
-    app = build_app(container, hosts=served_hosts(container.settings, host, addresses(sockets)))
+    app = build_app(container, hosts=served_hosts(container.settings, host, bound_addresses(sockets)))
     freeze_gc()
     server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
 
@@ -138,7 +85,3 @@ def _serve(container: Container, host: str, sockets: list[socket.socket], lifeli
 def _on_stop_signals(stop: Callable[[], None]) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(",")))

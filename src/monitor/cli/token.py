@@ -1,8 +1,4 @@
-"""Create or revoke a token.
-
-Prints only the token. With --data-dir it is signed with the key of that `monitor up`, else with MONITOR_JWT__KEYS.
-The audit log shows it, if the database answers.
-"""
+"""``monitor token``."""
 
 from __future__ import annotations
 
@@ -21,31 +17,18 @@ from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cli.common import (
     CommandError,
     database_url,
-    environment,
     local_database_url,
     read_local_keys,
-    seconds,
 )
 from monitor.domain.vocab import Role
 from monitor.settings.schema import Settings
-
-EXAMPLE = "monitor token --role admin --subject ada --ttl 1h --data-dir monitor-data"
 
 
 class _Named(msgspec.Struct):
     jti: str
 
 
-def arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--role", choices=[role.value for role in Role], help="role of the token")
-    sub.add_argument("--subject", help="subject of the token, shown in the audit log")
-    sub.add_argument("--ttl", type=seconds, default=3600.0, help="lifetime: 90s, 15m, 1h, 30d (default 1h)")
-    sub.add_argument("--data-dir", type=Path, help="data directory of the `monitor up` that the token is for")
-    sub.add_argument("--revoke", metavar="JTI", help="revoke a token, given as a whole or by its `jti`")
-
-
-def run(args: argparse.Namespace) -> int:
-    settings = environment()
+def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.revoke is not None:
         dsn = database_url(settings) if args.data_dir is None else local_database_url(args.data_dir)
         jti = jti_of(args.revoke)

@@ -13,19 +13,18 @@ from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from monitor.adapters.secret_box import SecretBox
 from monitor.auth.tokens import Principal, TokenPolicy
-from monitor.cli.common import CommandError
-from monitor.domain.errors import Unavailable
+from monitor.cli.doors import database_errors
 from monitor.domain.services.tokens import TokenCommands
 from monitor.domain.vocab import Actor
 
 
 def revoke(dsn: str, jti: str, policy: TokenPolicy) -> None:
-    """Have all processes refuse *jti*. Safe to repeat. Raises :class:`CommandError` if the database does not answer."""
+    """Have all processes refuse *jti*. Safe to repeat. Raises :class:`CommandError` as ``database_errors`` does."""
     _run(dsn, policy, lambda commands: commands.revoke(jti, command_line()))
 
 
 def record_issue(dsn: str, issued: Principal, policy: TokenPolicy) -> None:
-    """Write the audit row of a new token. Raises :class:`CommandError` if the database does not answer."""
+    """Write the audit row of a new token. Raises :class:`CommandError` if the database refuses or is away."""
     _run(dsn, policy, lambda commands: write_issue(commands, issued, command_line()))
 
 
@@ -48,10 +47,8 @@ def command_line() -> Actor:
 
 
 def _run(dsn: str, policy: TokenPolicy, call: Callable[[TokenCommands], Awaitable[object]]) -> None:
-    try:
+    with database_errors(dsn):
         asyncio.run(_call(dsn, policy, call))
-    except Unavailable as error:
-        raise CommandError(error.detail) from None
 
 
 async def _call(dsn: str, policy: TokenPolicy, call: Callable[[TokenCommands], Awaitable[object]]) -> None:

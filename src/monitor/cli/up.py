@@ -1,18 +1,17 @@
-"""Run everything in one process, for one machine.
-
-Starts its own PostgreSQL, keeps all data in --data-dir, binds 127.0.0.1 and may deliver to loopback.
-"""
+"""``monitor up``."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import shutil
 import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
@@ -20,27 +19,21 @@ import uvloop
 
 from monitor import log as logs
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
-from monitor.adapters.local_keys import LocalKeys, load_or_create_keys
+from monitor.adapters.local_keys import LocalKeys, load_or_create_keys, write_private
 from monitor.adapters.postgres.migrate import upgrade
-from monitor.bootstrap.container import Container, retention
+from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
-from monitor.bootstrap.server import build_app, build_services, http_bounds, served_hosts
+from monitor.bootstrap.retention import retention
+from monitor.bootstrap.server import build_app, build_services, http_bounds, readiness, served_hosts
 from monitor.bootstrap.supervise import Loop
 from monitor.bootstrap.token_keys import jwt_keys
 from monitor.bootstrap.worker import build_fan_outs, build_scheduler, build_worker
-from monitor.cli.common import (
-    DEFAULT_DATA_DIR,
-    CommandError,
-    add_address,
-    database_file,
-    environment,
-    local_jwt_key,
-    local_secret_key,
-)
+from monitor.cli.addresses import bound_addresses, link_authority, listen
+from monitor.cli.common import CommandError, database_file, local_jwt_key, local_secret_key
 from monitor.cli.demo import Demo
+from monitor.cli.doors import database_errors
 from monitor.cli.reach import reach
-from monitor.cli.serve import addresses, listen
-from monitor.cli.start import build_container
+from monitor.cli.start import build_container, check_servers
 from monitor.cli.token import make
 from monitor.cli.token_records import command_line, write_issue
 from monitor.cli.work import worker_name
@@ -49,22 +42,16 @@ from monitor.http.server.server import Server
 from monitor.log import LogStream
 from monitor.settings.schema import Settings
 
-EXAMPLE = "monitor up --demo"
 TOKEN_TTL_S = 12 * 3600
+READY_TICK_S = 0.05
+LATE_S = 15.0
+"""After this time the log says what keeps the server from being ready."""
 
 log = structlog.get_logger(__name__)
 
 
-def arguments(sub: argparse.ArgumentParser) -> None:
-    add_address(sub)
-    sub.add_argument(
-        "--data-dir", type=Path, default=DEFAULT_DATA_DIR, help=f"directory of all data (default ./{DEFAULT_DATA_DIR})"
-    )
-    sub.add_argument("--demo", action="store_true", help="add receivers on loopback and live traffic")
-
-
-def run(args: argparse.Namespace) -> int:
-    settings = quiet_for_people(environment())
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    settings = quiet(settings)
     stream = logs.configure(settings.log.level, settings.log.format)
     try:
         return uvloop.run(_up(args, settings, stream))
@@ -81,10 +68,14 @@ async def _up(args: argparse.Namespace, settings: Settings, stream: LogStream) -
     try:
         postgres.claim()
         sockets = listen(args.host, args.port)  # Before the database, whose first start takes seconds.
+        if postgres.is_new:
+            print(f"Making a database in {args.data_dir}, which takes some seconds the first time …", flush=True)
         dsn = await postgres.start()
         settings = local_settings(settings, dsn, load_or_create_keys(args.data_dir))
-        await upgrade(dsn, retention=retention(settings))
-        database_file(args.data_dir).write_text(dsn)
+        with database_errors(dsn):
+            await upgrade(dsn, retention=retention(settings))
+        write_private(database_file(args.data_dir), dsn.encode())
+        await check_servers(settings)
         async with build_container(settings, stream) as container:
             await _run(args, container, sockets, stopping)
     finally:
@@ -95,7 +86,7 @@ async def _up(args: argparse.Namespace, settings: Settings, stream: LogStream) -
 async def _run(
     args: argparse.Namespace, container: Container, sockets: list[socket.socket], stopping: asyncio.Event
 ) -> None:
-    hosts = served_hosts(container.settings, args.host, addresses(sockets))
+    hosts = served_hosts(container.settings, args.host, bound_addresses(sockets))
     app = build_app(container, owns_container=False, hosts=hosts)
     server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
     fan_outs = build_fan_outs(container)
@@ -107,18 +98,17 @@ async def _run(
         serving = asyncio.create_task(server.serve(sockets), name="server")
         working = asyncio.create_task(worker.run(), name="worker")
         waiting = asyncio.create_task(stopping.wait(), name="signal")
+        announcing = asyncio.create_task(_announce_when_ready(args, container, server, sockets), name="announcement")
         try:
-            await started(server, serving)
-            if server.started:
-                freeze_gc()
-                _announce(args, container, await sign_in_token(container))
-                print(reach(addresses(sockets), container.settings.http), end="", flush=True)
-            await asyncio.wait({serving, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving, working, waiting, announcing}, return_when=asyncio.FIRST_COMPLETED)
+            if announcing.done() and announcing.exception() is None:
+                await asyncio.wait({serving, working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             worker.stop()
             server.stop()
             waiting.cancel()
-            results = await asyncio.gather(serving, working, return_exceptions=True)
+            announcing.cancel()
+            results = await asyncio.gather(serving, working, announcing, return_exceptions=True)
     if not server.started:
         raise CommandError("the server could not start; the log has the reason.")
     for result in results:
@@ -126,10 +116,36 @@ async def _run(
             raise result
 
 
-async def started(server: Server, serving: asyncio.Task[None]) -> None:
-    """Return when *server* has started, or ended."""
-    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn offers this flag alone
-        await asyncio.sleep(0.01)
+async def _announce_when_ready(
+    args: argparse.Namespace, container: Container, server: Server, sockets: list[socket.socket]
+) -> None:
+    while not server.started:  # noqa: ASYNC110 - uvicorn offers this flag alone
+        await asyncio.sleep(READY_TICK_S)
+    freeze_gc()
+    link = link_authority(args.host, args.port, sockets)
+    address, late_at = sockets[0].getsockname(), asyncio.get_running_loop().time() + LATE_S
+    while not await is_ready(address, link):
+        await asyncio.sleep(READY_TICK_S)
+        if asyncio.get_running_loop().time() > late_at:
+            log.warning("not_ready_yet", reasons=await readiness(container))
+            late_at = math.inf
+    _announce(args, container, f"http://{link}", await sign_in_token(container))
+    print(reach(bound_addresses(sockets), container.settings.http), end="", flush=True)
+
+
+async def is_ready(address: tuple[Any, ...], name: str) -> bool:
+    """Whether the server on *address* answers ``/health/ready`` with 200, called by *name* as in its link."""
+    try:
+        reader, writer = await asyncio.open_connection(*address[:2])
+    except OSError:
+        return False
+    try:
+        writer.write(f"GET /health/ready HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        return (await reader.readline()).split()[1:2] == [b"200"]
+    except OSError:
+        return False
+    finally:
+        writer.close()
 
 
 def demo(container: Container, server: Server) -> Loop:
@@ -144,12 +160,12 @@ def demo(container: Container, server: Server) -> Loop:
     return loop
 
 
-def quiet_for_people(settings: Settings) -> Settings:
+def quiet(settings: Settings) -> Settings:
     """
-    Return *settings* with warnings only, unless a level was chosen, where a person reads along: a line for each attempt
-    and request would carry the dashboard's link away.
+    Return *settings* with warnings only, unless a level was chosen: a line for each attempt and request would carry the
+    dashboard's link away, also where the output is read through a pipe or later.
     """
-    if "MONITOR_LOG__LEVEL" in os.environ or not logs.is_console(settings.log.format):
+    if "MONITOR_LOG__LEVEL" in os.environ:
         return settings
     return msgspec.structs.replace(settings, log=msgspec.structs.replace(settings.log, level="warning"))
 
@@ -184,9 +200,7 @@ async def sign_in_token(container: Container) -> str:
     return token
 
 
-def _announce(args: argparse.Namespace, container: Container, token: str) -> None:
-    host = f"[{args.host}]" if ":" in args.host else args.host
-    base = f"http://{host}:{args.port}"
+def _announce(args: argparse.Namespace, container: Container, base: str, token: str) -> None:
     reference = f"  (reference: {base}/schema/swagger)" if container.settings.http.serve_schema else ""
     where = "loopback and public addresses" if container.settings.egress.profile == "local" else "public addresses only"
     print(

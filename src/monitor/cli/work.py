@@ -1,7 +1,4 @@
-"""Run a delivery worker and the periodic jobs.
-
-Any number of them share MONITOR_DATABASE_URL. SIGTERM finishes deliveries in flight and exits with 0.
-"""
+"""``monitor work``."""
 
 from __future__ import annotations
 
@@ -21,22 +18,17 @@ from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import freeze_gc
 from monitor.bootstrap.server import readiness
 from monitor.bootstrap.worker import build_fan_outs, build_scheduler, build_worker
-from monitor.cli.common import CommandError, count
-from monitor.cli.start import build_container, production
+from monitor.cli.common import CommandError
+from monitor.cli.start import build_container, check_servers
+from monitor.settings.schema import Settings
 
-EXAMPLE = "monitor work --concurrency 200"
 LAST_MESSAGES_S = 1.0
 """How long a worker that ends waits for the live feed to take its last messages."""
 
 log = structlog.get_logger(__name__)
 
 
-def arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--concurrency", type=count, help="concurrent attempts (default MONITOR_WORKER__CONCURRENCY)")
-
-
-def run(args: argparse.Namespace) -> int:
-    settings = production()
+def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.concurrency is not None:
         settings = msgspec.structs.replace(
             settings, worker=msgspec.structs.replace(settings.worker, concurrency=args.concurrency)
@@ -52,6 +44,7 @@ def worker_name() -> str:
 
 
 async def _work(container: Container) -> None:
+    await check_servers(container.settings)
     async with container:
         if missing := await readiness(container):
             raise CommandError(" ".join(missing))

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -118,6 +119,20 @@ def _check_hosts(settings: Settings) -> None:
 def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
     if url is not None and url.partition("://")[0] not in schemes:
         raise SettingsError(f"{name}: expected a URL that starts with {schemes[0]}://.")
+    if url is not None and not _is_readable(url):
+        raise SettingsError(
+            f"{name}: cannot be read as {schemes[0]}://user:password@host:port/name; write special characters of the"
+            " password as in %40 for @."
+        )
+
+
+def _is_readable(url: str) -> bool:
+    """Whether *url* falls into parts, none of which holds what seems to be the rest of a password."""
+    try:
+        parts = urlsplit(url)
+        return (parts.port or 1) > 0 and "@" not in parts.path + parts.fragment
+    except ValueError:
+        return False
 
 
 def _check_kids(name: str, keys: tuple[JwtKey, ...] | tuple[SecretKey, ...]) -> None:

@@ -1,28 +1,27 @@
-"""``monitor up`` where a person reads along."""
+"""What ``monitor up`` prints."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from monitor.cli.up import program, quiet_for_people
+from monitor.cli.up import program, quiet
 from monitor.settings.schema import Log, Settings
 
 
-def test_on_a_terminal_only_warnings_follow_the_dashboards_link(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("style", ["console", "json", "auto"])
+def test_only_warnings_follow_the_dashboards_link_in_a_terminal_and_in_a_pipe(
+    style: Literal["console", "json", "auto"], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MONITOR_LOG__LEVEL", raising=False)
-    assert quiet_for_people(Settings(log=Log(format="console"))).log.level == "warning"
+    assert quiet(Settings(log=Log(format=style))).log == Log(level="warning", format=style)
 
 
 def test_a_level_that_was_chosen_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MONITOR_LOG__LEVEL", "info")
-    assert quiet_for_people(Settings(log=Log(format="console"))).log.level == "info"
-
-
-def test_what_is_not_a_terminal_gets_a_line_for_each_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MONITOR_LOG__LEVEL", raising=False)
-    assert quiet_for_people(Settings(log=Log(format="json"))).log.level == "info"
+    assert quiet(Settings(log=Log(format="console"))).log.level == "info"
 
 
 def test_the_hint_names_the_command_as_it_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -113,6 +113,26 @@ def test_a_value_of_a_wrong_type_is_refused_in_words(name: str, value: str, says
     assert refusal(**{name: value}) == f"{name}: {says}"
 
 
+@pytest.mark.parametrize("name", ["MONITOR_DATABASE_URL", "MONITOR_REDIS_URL"])
+@pytest.mark.parametrize(
+    "rest", [f"u:{CANARY}/x@db/m", f"u:{CANARY}#x@db:1/m", f"u:p@db:{CANARY}/m", "u:p@[db/m", "u:p@db:0x/m"]
+)
+def test_a_url_whose_password_is_not_escaped_is_refused_without_a_part_of_it(name: str, rest: str) -> None:
+    scheme = "redis" if "REDIS" in name else "postgresql"
+    text = refusal(**{name: f"{scheme}://{rest}"})
+    assert text.startswith(f"{name}: cannot be read as {scheme}://user:password@host:port/name; ")
+    assert CANARY not in text
+
+
+def test_urls_of_local_sockets_are_taken() -> None:
+    urls = {
+        "MONITOR_DATABASE_URL": "postgresql://postgres@/monitor?host=%2Ftmp%2Fx&port=5432",
+        "MONITOR_REDIS_URL": "unix:///run/redis.sock?db=1",
+    }
+    settings = from_env(urls)
+    assert (settings.database_url, settings.redis_url) == tuple(urls.values())
+
+
 def test_keys_and_a_key_file_together_are_refused() -> None:
     keys = json.dumps([{"kid": "a", "alg": "HS256", "key": STRONG}])
     assert "not both" in refusal(MONITOR_JWT__KEYS=keys, MONITOR_JWT__KEYS_FILE="keys.json")

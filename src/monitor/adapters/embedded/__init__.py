@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import asyncpg
 
-from monitor.adapters.embedded.folders import EmbeddedError
+from monitor.adapters.embedded.folders import EmbeddedError, take
 from monitor.adapters.embedded.server import PORT, SUPERUSER, Server
 
 __all__ = ["EmbeddedError", "EmbeddedPostgres"]
@@ -47,11 +47,16 @@ class EmbeddedPostgres:
     async def __aexit__(self, *_exc: object) -> None:
         await self.stop()
 
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no database yet, which :meth:`start` then makes in some seconds."""
+        return not (self._data_dir / "postgres" / "PG_VERSION").exists()
+
     def claim(self) -> None:
         """Take the directory without starting the server, so that a wait for it is not in vain. Safe to repeat.
 
         Raises:
-            EmbeddedError: another process owns the directory, or it cannot be made or written to.
+            EmbeddedError: another process owns the directory, it holds other files, or it cannot be made or used.
         """
         if self._lock is None:
             self._acquire()
@@ -88,7 +93,7 @@ class EmbeddedPostgres:
 
     def _acquire(self) -> None:
         try:
-            self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            take(self._data_dir)
             self._lock = lock = (self._data_dir / LOCK_FILE).open("a+")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pwd
 import re
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -19,6 +20,17 @@ _SOCKET_PATH_MAX_BYTES = 100
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
 """What needs quoting neither in ``unix_socket_directories`` nor in a DSN's list of hosts."""
+
+
+_MADE_LAST = "keys.json"
+_MADE_FIRST = {"lock", "postgres", "postgres.new", "postgres.log", "postgres.log.1"}
+"""What a first start leaves that was ended before it made the keys."""
+
+_HARMLESS = {"lost+found"}
+"""In an empty file system."""
+
+_CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
+"""Bits of the capabilities that pass closed folders; the first allows no more than to read."""
 
 
 class EmbeddedError(Exception):
@@ -39,22 +51,88 @@ def run_as(pgdata: Path) -> pwd.struct_passwd | None:
         return pwd.getpwnam(SYSTEM_USER)
 
 
-def let_through(path: Path) -> None:
-    """Let every account pass (not list) the folders above *path*."""
-    for folder in path.parents:
-        mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+def take(folder: Path) -> None:
+    """
+    Make *folder* the data directory, or find that it is one. Nothing that was there before is changed.
 
-
-def let_read(folder: Path) -> None:
-    """Open an installation that a strict umask closed to other accounts."""
-    if folder.stat().st_mode & stat.S_IROTH and (folder / "bin" / "postgres").stat().st_mode & stat.S_IXOTH:
+    Raises:
+        EmbeddedError: it holds other things, or is a home directory or the root.
+        OSError: it cannot be made or read.
+    """
+    if folder.is_dir():
+        _check_ours(folder)
         return
-    for path in (folder, *folder.rglob("*")):
-        mode = path.stat().st_mode
-        passable = stat.S_IXOTH if mode & stat.S_IXUSR else 0
-        path.chmod(stat.S_IMODE(mode) | stat.S_IROTH | passable)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if os.geteuid() == 0:
+        # The account of the server has to pass, and not to look.
+        folder.chmod(0o711)
+
+
+def _check_ours(folder: Path) -> None:
+    found = {path.name for path in folder.iterdir() if not path.name.startswith(f".{_MADE_LAST}.")} - _HARMLESS
+    if _MADE_LAST in found or (found and found <= _MADE_FIRST):
+        return
+    if folder in _homes() or folder == Path(folder.anchor):
+        raise EmbeddedError(
+            f"{folder} cannot be the data directory, since it is a home directory or the root; choose one inside, as"
+            f" with --data-dir {folder / 'monitor-data'}."
+        )
+    if found:
+        raise EmbeddedError(
+            f"{folder} cannot be the data directory, since it holds other files; choose an empty or a new one with"
+            " --data-dir."
+        )
+
+
+def is_passable(path: Path, user: pwd.struct_passwd) -> bool:
+    """Whether *user* may pass all folders above *path*, as far as their modes tell."""
+    return all(_may(folder.stat(), user, stat.S_IXUSR) for folder in path.parents)
+
+
+def is_usable(programs: Path, user: pwd.struct_passwd) -> bool:
+    """Whether *user* may run the server in the folder *programs* and read what is installed beside it."""
+    server = programs / "postgres"
+    return (
+        is_passable(server, user)
+        and _may(server.stat(), user, stat.S_IXUSR)
+        and _may(programs.parent.stat(), user, stat.S_IRUSR)
+    )
+
+
+def past_closed_folders() -> list[str]:
+    """
+    Return the command in front of a server's that runs it under another account and still lets it pass folders that are
+    closed to that account, by a capability of ours. Changing the folders would open them to everyone.
+
+    Returns:
+        A command that ends before the name of the account; empty if this system has none.
+    """
+    program = shutil.which("setpriv")
+    capability = next((name for name, bit in _CAPABILITIES.items() if _effective() >> bit & 1), None)
+    if program is None or capability is None:
+        return []
+    return [program, f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}", "--clear-groups"]
+
+
+def _may(found: os.stat_result, user: pwd.struct_passwd, owners_bit: int) -> bool:
+    shift = 0 if found.st_uid == user.pw_uid else 3 if found.st_gid == user.pw_gid else 6
+    return bool(found.st_mode & (owners_bit >> shift))
+
+
+def _effective() -> int:
+    """Return the effective capabilities of this process as bits; none where the system has no such thing."""
+    try:
+        text = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    return int(text.partition("CapEff:")[2].split(maxsplit=1)[0], 16)
+
+
+def _homes() -> set[Path]:
+    """Return the home directory of this user, and those of all accounts."""
+    named = [Path(account.pw_dir) for account in pwd.getpwall()]
+    return {path.resolve() for path in (Path("~").expanduser(), *named)}
 
 
 def socket_dir(pgdata: Path, user: pwd.struct_passwd | None, port: int) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,14 @@ from typing import Any
 
 import psutil
 
-from monitor.adapters.embedded.folders import EmbeddedError, let_read, let_through, run_as, socket_dir
+from monitor.adapters.embedded.folders import (
+    EmbeddedError,
+    is_passable,
+    is_usable,
+    past_closed_folders,
+    run_as,
+    socket_dir,
+)
 
 SUPERUSER = "postgres"
 PORT = 5432
@@ -47,15 +55,14 @@ class Server:
         self.socket_dir = pgdata
         self._bin = _binaries()
         self._user = run_as(pgdata)
+        self._before: list[str] = []
         self._log = pgdata.with_name("postgres.log")
         self._process: psutil.Process | None = None
 
     def start(self) -> None:
         """Initialise what is missing, then adopt or start. Raises as :meth:`EmbeddedPostgres.start` handles."""
         if self._user is not None:
-            let_through(self.pgdata)
-            let_through(self._bin / "postgres")
-            let_read(self._bin.parent)
+            self._before = self._pass(self._user)
         if not (self.pgdata / "PG_VERSION").exists():
             self._initialise()
         self.socket_dir = socket_dir(self.pgdata, self._user, PORT)
@@ -88,7 +95,7 @@ class Server:
 
     def _run(self, program: str, *args: str) -> None:
         done = subprocess.run(  # noqa: S603
-            [str(self._bin / program), *args],
+            [*self._before, str(self._bin / program), *args],
             check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -100,11 +107,27 @@ class Server:
         if done.returncode != 0:
             raise EmbeddedError(f"{program} failed: {_last_line(done.stderr)}")
 
+    def _pass(self, user: pwd.struct_passwd) -> list[str]:
+        """Return what stands before a command, so that it runs as *user* where folders are closed to that account."""
+        if is_passable(self.pgdata, user) and is_usable(self._bin, user):
+            return []
+        command = past_closed_folders()
+        if not command:
+            closed = self._bin if is_passable(self.pgdata, user) else self.pgdata.parent
+            raise EmbeddedError(
+                f"PostgreSQL does not run as root, and its account {user.pw_name} cannot pass the folders above"
+                f" {closed}: run `monitor up` as another user, or install Monitor and choose --data-dir where everyone"
+                " may pass."
+            )
+        return [*command, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--"]
+
     def _identity(self) -> dict[str, Any]:
         # Nothing of ours: PGDATA, PGPORT and the like there are meant for another server.
         environment = {"LC_ALL": "C", "PATH": os.defpath}
         if self._user is None:
             return {"env": environment, "cwd": self.pgdata.parent}
+        if self._before:
+            return {"env": environment, "cwd": "/"}
         user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         return {"env": environment, "cwd": "/", **user}
 
@@ -163,7 +186,7 @@ class Server:
             self._log.replace(self._log.with_name("postgres.log.1"))
         with open(self._log, "ab", opener=_private) as log:
             return psutil.Popen(
-                [str(self._bin / "postgres"), "-D", str(self.pgdata), *arguments],
+                [*self._before, str(self._bin / "postgres"), "-D", str(self.pgdata), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

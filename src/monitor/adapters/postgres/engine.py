@@ -284,5 +284,7 @@ def describe(dsn: str) -> str:
     """Return host, port and database of *dsn*, without user and password."""
     parts = urlsplit(raw_dsn(dsn))
     host = parts.hostname or parse_qs(parts.query).get("host", ["local socket"])[0]
+    if ":" in host:
+        host = f"[{host}]"
     port = f":{parts.port}" if parts.port else ""
     return f"{host}{port}{parts.path}"

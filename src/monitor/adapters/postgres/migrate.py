@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import asyncpg
@@ -13,12 +14,18 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from monitor.adapters.postgres.engine import raw_dsn, sqlalchemy_url
+from monitor import __version__
+from monitor.adapters.postgres.engine import raw_dsn
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
 from monitor.adapters.postgres.outages import translating
 
 ADVISORY_LOCK = 0x6D6F6E02
 LOCK_TIMEOUT_S = 5
+CONNECT_S = 10.0
+
+
+class NewerSchema(Exception):
+    """A newer version of Monitor migrated the database; this one cannot tell what that changed."""
 
 
 def migrations_path() -> Path:
@@ -43,18 +50,25 @@ async def upgrade(dsn: str, *, retention: Retention | None = None, revision: str
     Raises:
         Unavailable: the database cannot be reached, or another transaction holds a table for longer than
             :data:`LOCK_TIMEOUT_S`.
+        NewerSchema: a newer version migrated it.
     """
-    engine = create_async_engine(sqlalchemy_url(dsn), poolclass=NullPool)
+
+    async def connect() -> asyncpg.Connection:
+        # By the driver itself, since SQLAlchemy does not read the TLS settings of a URL.
+        return await asyncpg.connect(raw_dsn(dsn), timeout=CONNECT_S)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     with translating():
         try:
             async with engine.connect() as connection:
                 before = await connection.run_sync(_current)
                 await connection.rollback()
+                check_not_newer(before)
                 await connection.run_sync(_upgrade, revision)
                 after = await connection.run_sync(_current)
         finally:
             await engine.dispose()
-        raw = await asyncpg.connect(raw_dsn(dsn))
+        raw = await connect()
         try:
             await maintain(raw, retention or Retention(), wait=True)
         finally:
@@ -64,9 +78,34 @@ async def upgrade(dsn: str, *, retention: Retention | None = None, revision: str
 
 def newest_revision() -> str:
     """Return the revision this code needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
+    return _revisions()[0]
+
+
+def schema_problem(revision: str | None) -> str | None:
+    """Return what is wrong with the schema *revision* and what to do, ``None`` if it is what this version needs."""
+    try:
+        check_not_newer(revision)
+    except NewerSchema as error:
+        return str(error)
+    newest = newest_revision()
+    if revision == newest:
+        return None
+    return f"The database schema is {revision or 'missing'}, this version needs {newest}; run `monitor migrate`."
+
+
+def check_not_newer(revision: str | None) -> None:
+    """Raise :class:`NewerSchema` if *revision* is none that this version knows."""
+    if revision is not None and revision not in _revisions():
+        raise NewerSchema(
+            f"The database schema is {revision}, which is newer than this Monitor ({__version__}) knows; install the"
+            " version that migrated it, or a later one."
+        )
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    """Return the revisions that this version knows, the newest first. Read once, since each is a module to run."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def _config() -> Config:
@@ -91,5 +130,7 @@ def _upgrade(connection: Connection, revision: str) -> None:
         command.upgrade(config, revision)
         connection.commit()
     finally:
+        # Or the unlock of a transaction that failed would fail itself, and hide why.
+        connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:id)"), {"id": ADVISORY_LOCK})
         connection.commit()
