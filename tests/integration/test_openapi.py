@@ -86,6 +86,13 @@ def test_times_say_that_they_are_times(schema: tuple[str, dict[str, Any]]) -> No
             assert kinds == {"date-time"}, name
 
 
+def test_lists_have_one_type_of_items_since_generators_of_clients_read_no_tuples() -> None:
+    assert b"prefixItems" not in document()
+    schedule = DOCUMENT["components"]["schemas"]["RetryPolicy"]["properties"]["schedule_s"]
+    assert schedule["items"] == {"type": "number", "minimum": 0, "maximum": 2_592_000}
+    assert "The first is 0." in schedule["description"]
+
+
 async def test_the_page_loads_what_is_there_and_nothing_from_elsewhere(api: Api) -> None:
     page = await api.get("/schema/swagger", role=None)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
