@@ -261,3 +261,22 @@ async def test_two_workers_that_fail_on_one_fan_out_leave_it_to_one_job(
     monkeypatch.setattr(FakeFanOutQueue, "take", take)
     await commands.step()
     assert list(database.tables.jobs.values()) == [job]
+
+
+async def test_a_chunk_without_a_delivery_moves_its_fan_out_on(
+    publisher: Publisher,
+    commands: FanOutCommands,
+    unit_of_work: UnitOfWorkFactory,
+    clock: FakeClock,
+    database: FakeDatabase,
+) -> None:
+    async with unit_of_work() as uow:
+        for _ in range(REQUEST_MAX + 1):
+            await uow.webhooks.add(samples.webhook(clock, labels={"team": "shipping"}), {}, samples.KEY)
+        await uow.commit()
+    await publisher.publish([EVENT], samples.ACTOR)
+    results = []
+    while (result := await commands.step()) is not None:
+        results.append(result.deliveries)
+    assert results == [0] * 6
+    assert (database.tables.fan_outs, database.tables.deliveries) == ({}, {})

@@ -15,6 +15,8 @@ from monitor.domain.services.replays import ReplayCommands
 from tests import samples
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres.queue import FakeDeliveryQueue
+from tests.fakes.postgres.repositories.jobs import FakeJobRepository
+from tests.fakes.trouble import Trouble
 from tests.unit.domain.services.test_jobs import failed, started
 
 
@@ -40,3 +42,16 @@ async def test_a_job_whose_chunk_always_ends_in_an_outage_lets_the_others_go_on(
     view = await jobs.show(poison)
     assert (view.state, view.done, view.error) == (JobState.RUNNING, 0, "The transaction met another one.")
     assert (await jobs.cancel(poison, samples.ACTOR)).state is JobState.CANCELLED
+
+
+async def test_an_outage_before_a_job_is_taken_postpones_none(
+    unit_of_work: UnitOfWorkFactory, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, replays = JobCommands(unit_of_work), ReplayCommands(unit_of_work, clock)
+    id_ = await started(replays, (await failed(unit_of_work, clock, 1))[0])
+    Trouble(monkeypatch, FakeJobRepository, "take", Unavailable("It is away."), "before", times=3)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await jobs.run()
+    await jobs.run()
+    assert (await jobs.show(id_)).state is JobState.DONE
