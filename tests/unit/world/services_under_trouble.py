@@ -134,7 +134,7 @@ OPERATIONS: dict[str, Callable[[ServiceWorld], Awaitable[Any]]] = {
     "replace": _replace,
     "patch": lambda w: _patch(w, {"name": "New"}),
     "disable": lambda w: _patch(w, {"enabled": False}),
-    "change_url": lambda w: _patch(w, {"url": "https://new.example/hook"}),
+    "change_url": lambda w: _patch(w, {"url": "https://new.example/hook", "headers": {"X-Team": "red"}}),
     "rotate_secret": lambda w: w.webhooks.rotate_secret(w.webhook_id, samples.ACTOR, **KEY),
     "pause": lambda w: w.webhooks.pause(w.webhook_id, samples.ACTOR),
     "retry": lambda w: w.webhooks.retry_delivery(w.failed_id, samples.ACTOR),

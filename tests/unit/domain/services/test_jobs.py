@@ -18,9 +18,8 @@ from monitor.domain.delivery.job import (
     JobView,
     new_job,
 )
-from monitor.domain.delivery.replay import ReplaySpec, ReplayView
 from monitor.domain.errors import Conflict, NotFound, Unavailable
-from monitor.domain.ports.queue import Finish, Postpone
+from monitor.domain.ports.queue import Postpone
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services import jobs as service
 from monitor.domain.services import webhooks as registry_service
@@ -30,16 +29,16 @@ from monitor.domain.services.webhooks import WebhookCommands
 from monitor.domain.vocab import DeliveryState
 from monitor.domain.webhooks.registration import spec_of
 from tests import samples
-from tests.fakes.clock import START, FakeClock
+from tests.fakes.clock import FakeClock
 from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.fakes.postgres.queue import FakeDeliveryQueue
 from tests.fakes.postgres.repositories.jobs import FakeJobRepository
 from tests.fakes.trouble import Trouble
+from tests.unit.domain.services.test_replays import failed, started
 from tests.unit.domain.services.test_webhooks import FakeSigning, any_version, canonical
 
 HOUR = timedelta(hours=1)
-SPEC = ReplaySpec(from_at=START - HOUR, to_at=START + HOUR)
 UNKNOWN = UUID(int=7)
 
 
@@ -62,80 +61,6 @@ def registry(unit_of_work: UnitOfWorkFactory, queries: FakeQueries, clock: FakeC
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "CHUNK", 2)
     monkeypatch.setattr(registry_service, "CHUNK", 2)
-
-
-async def failed(unit_of_work: UnitOfWorkFactory, clock: FakeClock, count: int) -> tuple[UUID, list[UUID]]:
-    webhook = await samples.add_webhook(unit_of_work, clock)
-    ids = await samples.add_deliveries(unit_of_work, clock, webhook.id, count)
-    async with unit_of_work() as uow:
-        await uow.queue.finish([Finish(id_, DeliveryState.FAILED) for id_ in ids])
-        await uow.commit()
-    return webhook.id, sorted(ids)
-
-
-async def started(replays: ReplayCommands, webhook_id: UUID) -> UUID:
-    view = await replays.start(webhook_id, SPEC, samples.ACTOR)
-    assert isinstance(view, ReplayView)
-    return view.id
-
-
-async def test_chunks_bring_all_of_a_replay_back_and_end(
-    jobs: JobCommands,
-    replays: ReplayCommands,
-    unit_of_work: UnitOfWorkFactory,
-    clock: FakeClock,
-    database: FakeDatabase,
-) -> None:
-    webhook_id, ids = await failed(unit_of_work, clock, 5)
-    id_ = await started(replays, webhook_id)
-    before = await replays.show(id_)
-    assert (before.state, before.total, before.queued) == (JobState.RUNNING, 5, 0)
-    await jobs.run()
-    assert sorted(database.tables.deliveries) == ids
-    after = await replays.show(id_)
-    assert (after.state, after.queued) == (JobState.DONE, 5)
-    assert [row.action for row in database.tables.audit.values()].count("webhook.replay") == 1
-
-
-async def test_the_pace_of_a_replay_is_kept_over_chunks(
-    jobs: JobCommands,
-    replays: ReplayCommands,
-    unit_of_work: UnitOfWorkFactory,
-    clock: FakeClock,
-    database: FakeDatabase,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(service, "REPLAY_PER_S", 0.1)
-    monkeypatch.setattr(service, "LEAD_S", 60)
-    webhook_id, ids = await failed(unit_of_work, clock, 4)
-    await started(replays, webhook_id)
-    start = clock.now()
-    await jobs.run()
-    waits = [round((database.tables.deliveries[id_].due_at - start).total_seconds()) for id_ in ids]
-    assert waits == [0, 10, 20, 30]
-
-
-async def test_a_replay_makes_deliveries_shortly_before_they_are_due(
-    jobs: JobCommands,
-    replays: ReplayCommands,
-    unit_of_work: UnitOfWorkFactory,
-    clock: FakeClock,
-    database: FakeDatabase,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What a cancellation comes too late for is bounded so, and a long replay is no burst of work for the database."""
-    monkeypatch.setattr(service, "REPLAY_PER_S", 0.1)
-    webhook_id, ids = await failed(unit_of_work, clock, 5)
-    id_ = await started(replays, webhook_id)
-    start = clock.now()
-    made = []
-    for _ in range(4):
-        await jobs.run()
-        made.append((await replays.show(id_)).queued)
-        clock.advance(service.LEAD_S)
-    assert made == [2, 4, 4, 5]
-    waits = [round((database.tables.deliveries[delivery].due_at - start).total_seconds()) for delivery in ids]
-    assert waits == [0, 10, 20, 30, 40]
 
 
 async def test_a_long_job_does_not_hold_up_a_short_one(
