@@ -205,7 +205,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     @rule()
     def change_url(self) -> None:
         self.changes += 1
-        self.patch({"url": f"https://{self.changes}.example/hook"})
+        self.patch({"url": f"https://{self.changes}.example/hook", "headers": {"X-Team": "blue"}})
         self.judged.clear()
 
     @precondition(lambda self: self.requests)
