@@ -111,7 +111,8 @@ async def test_a_purge_finds_what_has_expired_without_the_rest(parts: Container,
             " SELECT id, 1, now(), 'raised', 'system' FROM alerts",
         )
     await execute(parts, f"ANALYZE {table}, alert_history")
-    recorder: Any = Recorder(parts.database, [{"at": parts.clock.now(), "n": 0}])
+    now = parts.clock.now()
+    recorder: Any = Recorder(parts.database, [{"at": now, "now": now, "n": 0, "allowed": True}])
     await PostgresHousekeeping(recorder, parts.secret_box, Retention(), audit_d=365, alerts_d=365).purge()
     statements = [one for one in recorder.statements if f"FROM {table} " in one[0]]
     assert statements

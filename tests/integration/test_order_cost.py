@@ -13,13 +13,16 @@ import pytest
 from monitor.adapters.postgres.claims import ADVANCE_LINES, LEASE_BY_KEY, LEASE_HEADS, WALKS
 from monitor.adapters.postgres.lanes import LOCK_READY_LANES
 from monitor.adapters.postgres.queries.held import HELD_COLUMNS, HELD_FROM
+from monitor.adapters.postgres.queue import LEFT_BEHIND, RELEASED
 from monitor.bootstrap.container import Container
 from monitor.domain.ports.queue import Postpone
 from tests import samples
+from tests.integration.fan_out_support import SUBSCRIBE
 from tests.integration.support import sql
 
 BACKLOG = 50_000
 KEYS = 1_000
+IDLE = 5_000
 READ_MAX = 3_000
 """Rows that one statement may read: a few for each that it walks or leases, and far below the backlog."""
 
@@ -99,6 +102,21 @@ async def test_one_claim_finds_another_key_behind_batches_of_one(parts: Containe
     taken = await samples.take(parts.unit_of_work, made.id, 10, ordered="key")
     assert other[0] in {one.id for one in taken}
     assert len(taken) == 2
+
+
+async def test_a_claim_beside_many_idle_webhooks_does_not_read_the_backlog_of_one(parts: Container) -> None:
+    made, idle = [await samples.add_webhook(parts.unit_of_work, parts.clock) for _ in range(2)]
+    async with sql(parts) as connection:
+        await connection.execute(SUBSCRIBE, idle.id, IDLE, "order.paid")
+        await connection.execute("UPDATE webhooks SET paused_at = NULL")
+        await connection.execute(FILL, made.id, BACKLOG, 0, 1, False, await an_event(parts))
+        await connection.execute("ANALYZE deliveries, webhooks, webhook_lanes")
+        # Each webhook and its lane, and the first delivery of each.
+        assert await rows_read(connection, LOCK_READY_LANES, None, 200, []) < 4 * IDLE < BACKLOG
+        assert await rows_read(connection, LEFT_BEHIND, 100) < 4 * IDLE
+        lanes = await connection.fetch("SELECT webhook_id FROM webhook_lanes")
+        ids = [lane["webhook_id"] for lane in lanes]
+        assert await rows_read(connection, RELEASED, ids, [parts.clock.now()] * len(ids)) < 4 * IDLE
 
 
 @pytest.mark.parametrize("analyzed", [False, True])

@@ -51,6 +51,7 @@ FIRST = """NOT EXISTS (
 # The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
 # hide others. A probe is sent even from a full lane. Those with nothing in flight go first: while the attempts of a
 # lane hang, its latest one stays as old as it is, so one free slot after the other would go to it.
+# Earliest rows by LIMIT where EXISTS would read better: the planner may turn that into a join, which reads the backlog.
 LOCK_READY_LANES = f"""
 SELECT {LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
@@ -58,7 +59,7 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
   AND (l.breaker_state = 'closed' OR coalesce(l.breaker_until <= now(), true))
   AND coalesce(l.throttled_until <= now(), true)
   AND ($1::uuid[] IS NULL OR l.webhook_id = ANY($1)) AND l.webhook_id <> ALL($3::uuid[])
-  AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.due_at <= now())
+  AND (SELECT d.due_at FROM deliveries d WHERE d.webhook_id = l.webhook_id ORDER BY d.due_at LIMIT 1) <= now()
   AND (NOT w.order_by_key OR now() >= (
       SELECT d.due_at FROM deliveries d
       WHERE d.webhook_id = l.webhook_id AND d.behind <= false ORDER BY d.behind, d.due_at LIMIT 1))
@@ -76,7 +77,8 @@ WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
       OR (SELECT d.due_at <= now() AND {FIRST.format(delivery_id="d.id")} FROM deliveries d
           WHERE d.webhook_id = l.webhook_id AND d.replayed >= true AND NOT d.aside
           ORDER BY d.replayed, d.id LIMIT 1)
-      OR EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.aside AND d.due_at <= now()))
+      OR (SELECT d.due_at FROM deliveries d
+          WHERE d.webhook_id = l.webhook_id AND d.aside ORDER BY d.due_at LIMIT 1) <= now())
 ORDER BY EXISTS (
     SELECT FROM deliveries d WHERE d.webhook_id = l.webhook_id AND d.leased_by IS NOT NULL AND d.due_at > now()
 ), l.last_attempt_at NULLS FIRST

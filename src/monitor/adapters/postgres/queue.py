@@ -66,16 +66,18 @@ WITH chosen AS MATERIALIZED (
 SELECT count(*) AS rows, (SELECT id FROM chosen ORDER BY id DESC LIMIT 1) AS last FROM chosen
 """
 
-# One probe of an index for each deleted webhook.
+# One probe of an index for each deleted webhook. An EXISTS may become a join, which reads the backlog.
 LEFT_BEHIND = """
 SELECT id FROM webhooks w WHERE deleted_at IS NOT NULL
-    AND EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = w.id) LIMIT $1
+    AND (SELECT d.id FROM deliveries d WHERE d.webhook_id = w.id ORDER BY d.id LIMIT 1) IS NOT NULL LIMIT $1
 """
 
-# One step in the index for each lane.
+# One step in the index for each lane, for the same reason.
 RELEASED = """
 SELECT lane.webhook_id FROM unnest($1::uuid[], $2::timestamptz[]) AS lane (webhook_id, resumed_at)
-WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.webhook_id = lane.webhook_id AND d.due_at <= lane.resumed_at)
+WHERE coalesce((
+    SELECT d.due_at FROM deliveries d WHERE d.webhook_id = lane.webhook_id ORDER BY d.due_at LIMIT 1
+) > lane.resumed_at, true)
 """
 
 REQUEUE = f"""
