@@ -166,6 +166,27 @@ async def watching(opening: Opening) -> AsyncIterator[tuple[Viewer, ClientConnec
             await reading
 
 
+async def flood_a_slow_reader(live: LiveServer) -> tuple[int, str, list[int]]:
+    """Publish until a socket that does not read is closed; return its close, and what a viewer got of each message."""
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    small.connect(("127.0.0.1", live.port))
+    small.setblocking(False)
+    async with (
+        watching(live.connect(live.token("bob"))) as (viewer, _),
+        live.connect(sock=small, max_queue=1, ping_interval=None) as slow,
+    ):
+        await eventually(lambda: viewer.frames)
+        count = 0
+        while live.hub.count == 2 and count < 10_000:
+            for _ in range(20):
+                count += 1
+                live.feed.publish("alert_new", {"i": count, "pad": "x" * 4000})
+            await eventually(lambda: viewer.frames[-1]["seq"] == live.feed.stream.seq == count)  # noqa: B023
+        code, reason = await close_of(slow)
+        return code, reason, [frame["data"]["i"] for frame in viewer.of("alert_new")]
+
+
 @contextmanager
 def redis_on(port: int) -> Iterator[None]:
     """Run a Redis that keeps nothing on a port that was chosen before."""

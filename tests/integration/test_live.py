@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket as sockets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -17,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 
 from monitor.auth.keys import Key
 from monitor.domain.vocab import Role
-from tests.integration.live_support import LiveServer, close_of, live_server, receive, watching
+from tests.integration.live_support import LiveServer, close_of, flood_a_slow_reader, live_server, receive, watching
 from tests.integration.support import JWT_KEY, eventually
 
 NEW_KEY, THIRD_KEY = (base64.urlsafe_b64encode(bytes(range(n, n + 32))).decode() for n in (65, 100))
@@ -271,23 +270,9 @@ async def test_invalid_text_closes_as_the_protocol_says(live: LiveServer) -> Non
 
 
 async def test_a_reader_that_does_not_read_is_closed_and_slows_nobody(live: LiveServer) -> None:
-    small = sockets.socket()
-    small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-    small.connect(("127.0.0.1", live.port))
-    small.setblocking(False)
-    async with (
-        watching(live.connect(live.token("bob"))) as (viewer, _),
-        live.connect(sock=small, max_queue=1, ping_interval=None) as slow,
-    ):
-        await eventually(lambda: viewer.frames)
-        count = 0
-        while live.hub.count == 2 and count < 10_000:
-            for _ in range(20):
-                count += 1
-                live.feed.publish("alert_new", {"i": count, "pad": "x" * 4000})
-            await eventually(lambda: viewer.frames[-1]["seq"] == live.feed.stream.seq == count)  # noqa: B023
-        assert [frame["data"]["i"] for frame in viewer.of("alert_new")] == list(range(1, count + 1))
-        assert await close_of(slow) == (1013, "too slow")
+    code, reason, received = await flood_a_slow_reader(live)
+    assert (code, reason) == (1013, "too slow")
+    assert received == list(range(1, len(received) + 1))
 
 
 async def test_before_it_stops_a_server_refuses_and_sends_everybody_away(live: LiveServer) -> None:

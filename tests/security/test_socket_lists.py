@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket as sockets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -16,8 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from monitor.auth.tokens import TokenPolicy, issue
 from monitor.domain.vocab import Role
-from tests.integration.live_support import LiveServer, close_of, live_server, receive, watching
-from tests.integration.support import eventually
+from tests.integration.live_support import LiveServer, close_of, flood_a_slow_reader, live_server, receive
 from tests.security.lists import id_of, read
 
 LIST: dict[str, Any] = read("jwt.json")
@@ -88,7 +86,7 @@ async def test_a_handshake(case: dict[str, Any], live: LiveServer) -> None:
 async def test_a_session(case: dict[str, Any], live: LiveServer) -> None:
     sent, expect = case["send"], case["expect"]
     if "reads_bytes_per_s" in sent:
-        assert await _close_of_a_slow_reader(live) == expect["close"]
+        assert (await flood_a_slow_reader(live))[0] == expect["close"]
         return
     token = live.token(ttl_s=sent["token_ttl_s"]) if "token_ttl_s" in sent else live.token()
     async with live.connect(token) as socket:
@@ -122,23 +120,3 @@ async def _act(socket: ClientConnection, sent: dict[str, Any], live: LiveServer)
             await socket.send('{"type":"noise"}')
     elif "signal" in sent:
         live.server.stop()
-
-
-async def _close_of_a_slow_reader(live: LiveServer) -> int:
-    """Return the code that a reader who does not read is closed with, after another one got everything."""
-    small = sockets.socket()
-    small.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-    small.connect(("127.0.0.1", live.port))
-    small.setblocking(False)
-    async with (
-        watching(live.connect(live.token("bob"))) as (viewer, _),
-        live.connect(sock=small, max_queue=1, ping_interval=None) as slow,
-    ):
-        await eventually(lambda: viewer.frames)
-        count = 0
-        while live.hub.count == 2 and count < 10_000:
-            for _ in range(20):
-                count += 1
-                live.feed.publish("alert_new", {"i": count, "pad": "x" * 4000})
-            await eventually(lambda: viewer.frames[-1]["seq"] == live.feed.stream.seq == count)  # noqa: B023
-        return (await close_of(slow))[0]

@@ -24,6 +24,7 @@ class Identified(Protocol):
 
 Row = TypeVar("Row")
 IdentifiedRow = TypeVar("IdentifiedRow", bound=Identified)
+Position = TypeVar("Position")
 
 
 class Look(msgspec.Struct, Generic[Row], frozen=True):
@@ -72,6 +73,21 @@ def decode_cursor(cursor: str | None) -> UUID | None:
     try:
         return UUID(bytes=decode_cursor_bytes(cursor))
     except ValueError:
+        raise malformed_cursor() from None
+
+
+def decode_position(cursor: str | None, type_: type[Position]) -> Position | None:
+    """
+    Return the position after which the page begins, encoded as MessagePack; ``None`` for the first page.
+
+    Raises:
+        Malformed: not a cursor of this list.
+    """
+    if cursor is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(decode_cursor_bytes(cursor), type=type_)
+    except msgspec.DecodeError:
         raise malformed_cursor() from None
 
 

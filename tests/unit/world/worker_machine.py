@@ -174,7 +174,10 @@ class WorkerMachine(RuleBasedStateMachine):
             self.pause(n, lost=False)
         elif change == "url":
             journal.url, journal.url_since = url, self.now
-        members = {"name": {"name": f"Orders {self.changes}"}, "url": {"url": url, "headers": {"X-Team": "blue"}}}
+        members: dict[str, dict[str, Any]] = {
+            "name": {"name": f"Orders {self.changes}"},
+            "url": {"url": url, "headers": {"X-Team": "blue"}},
+        }
         self.patch(webhook_id, members.get(change, {"enabled": change == "enable"}))
         self.site.pass_time(1.2)
         self.what_is_due_is_sent_or_held()

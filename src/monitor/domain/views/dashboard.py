@@ -9,7 +9,6 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.monitoring.metrics import HOUR_S
-from monitor.domain.paging import decode_cursor_bytes, malformed_cursor
 from monitor.domain.views.alerts import AlertView, AnomalyView
 from monitor.domain.views.metrics import MetricsPoint
 from monitor.domain.views.webhooks import HealthView, LastHour
@@ -99,21 +98,6 @@ def cursor_position(row: WebhookRow) -> bytes:
     # Disabled webhooks come last, since they get no deliveries.
     rank = WORST_FIRST.index(row.health.status) if row.enabled else len(WORST_FIRST)
     return msgspec.msgpack.encode(RowPosition(rank, -row.health.failure_probability, row.id))
-
-
-def decode_row_cursor(cursor: str | None) -> RowPosition | None:
-    """
-    Return the position after which the page begins; ``None`` for the first page.
-
-    Raises:
-        Malformed: not a cursor of this list.
-    """
-    if cursor is None:
-        return None
-    try:
-        return msgspec.msgpack.decode(decode_cursor_bytes(cursor), type=RowPosition)
-    except msgspec.DecodeError:
-        raise malformed_cursor() from None
 
 
 class QueueView(msgspec.Struct, frozen=True):

@@ -9,8 +9,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from monitor.domain.paging import decode_cursor_bytes, malformed_cursor
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST_US = 253_370_764_800_000_000
@@ -45,18 +43,3 @@ class RevocationPosition(msgspec.Struct, frozen=True, array_like=True):
 def revocation_position(revocation: Revocation) -> bytes:
     """Return the position of *revocation*, encoded for a cursor."""
     return msgspec.msgpack.encode(revocation.position)
-
-
-def decode_revocation_cursor(cursor: str | None) -> RevocationPosition | None:
-    """
-    Return the position after which the page begins; ``None`` for the first page.
-
-    Raises:
-        Malformed: not a cursor of this list.
-    """
-    if cursor is None:
-        return None
-    try:
-        return msgspec.msgpack.decode(decode_cursor_bytes(cursor), type=RevocationPosition)
-    except msgspec.DecodeError:
-        raise malformed_cursor() from None

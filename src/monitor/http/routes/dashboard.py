@@ -8,16 +8,16 @@ from uuid import UUID
 from litestar import Controller, Response, get
 from litestar.params import QueryParameter
 
-from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page, page_by
+from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, decode_position, page, page_by
 from monitor.domain.views.alerts import AnomalyView
 from monitor.domain.views.dashboard import (
     DashboardView,
     OverviewView,
     PerformanceView,
+    RowPosition,
     WebhookRow,
     Window,
     cursor_position,
-    decode_row_cursor,
     performance_view,
 )
 from monitor.domain.vocab import HealthStatus, Page, Role
@@ -71,7 +71,8 @@ class DashboardController(Controller):
     ) -> Response[Page[WebhookRow]]:
         if status is None and cursor is None and limit == DEFAULT_LIMIT:
             return await cached_response(request, services.views, "webhook_health")
-        rows = await services.dashboards.rows(status=status, after=decode_row_cursor(cursor), limit=limit + 1)
+        after = decode_position(cursor, RowPosition)
+        rows = await services.dashboards.rows(status=status, after=after, limit=limit + 1)
         return encoded_response(request, page_by(rows, limit, cursor_position))
 
     @get(

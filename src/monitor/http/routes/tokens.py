@@ -9,8 +9,8 @@ from litestar import Controller, get, post
 from litestar.params import JSONBody
 
 from monitor.auth.tokens import NAME_MAX_CHARS
-from monitor.domain.paging import DEFAULT_LIMIT, page_by
-from monitor.domain.views.tokens import Revocation, decode_revocation_cursor, revocation_position
+from monitor.domain.paging import DEFAULT_LIMIT, decode_position, page_by
+from monitor.domain.views.tokens import Revocation, RevocationPosition, revocation_position
 from monitor.domain.vocab import Page, Role
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.openapi.responses import READ, WRITE, problems
@@ -40,7 +40,7 @@ class TokenController(Controller):
     async def list_revocations(
         self, services: Injected, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
     ) -> Page[Revocation]:
-        after = decode_revocation_cursor(cursor)
+        after = decode_position(cursor, RevocationPosition)
         return page_by(await services.queries.revocations(after=after, limit=limit + 1), limit, revocation_position)
 
     @post(

@@ -17,7 +17,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.postgres.queue import FakeDeliveryQueue
 from tests.fakes.postgres.repositories.jobs import FakeJobRepository
 from tests.fakes.trouble import Trouble
-from tests.unit.domain.services.test_jobs import failed, started
+from tests.unit.domain.services.test_replays import failed, started
 
 
 async def test_a_job_whose_chunk_always_ends_in_an_outage_lets_the_others_go_on(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.domain.errors import Malformed
 from monitor.domain.monitoring.metrics import HOUR_S
-from monitor.domain.paging import encode_cursor
+from monitor.domain.paging import decode_position, encode_cursor
 from monitor.domain.views.dashboard import (
     SPARK_STEP_S,
     WINDOWS,
@@ -20,7 +20,6 @@ from monitor.domain.views.dashboard import (
     WebhookRow,
     Window,
     cursor_position,
-    decode_row_cursor,
     performance_view,
 )
 from monitor.domain.views.webhooks import HealthView, LastHour
@@ -46,7 +45,7 @@ rows = st.builds(
 
 
 def position_of(row: WebhookRow) -> RowPosition:
-    found = decode_row_cursor(encode_cursor(cursor_position(row)))
+    found = decode_position(encode_cursor(cursor_position(row)), RowPosition)
     assert found is not None
     return found
 
@@ -71,7 +70,7 @@ def test_positions_order_the_worst_first(one: WebhookRow, other: WebhookRow) -> 
 
 
 def test_no_cursor_is_the_first_page() -> None:
-    assert decode_row_cursor(None) is None
+    assert decode_position(None, RowPosition) is None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,7 @@ def test_no_cursor_is_the_first_page() -> None:
 )
 def test_the_cursor_of_another_list_is_malformed(cursor: str) -> None:
     with pytest.raises(Malformed):
-        decode_row_cursor(cursor)
+        decode_position(cursor, RowPosition)
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.errors import Malformed
-from monitor.domain.paging import encode_cursor
-from monitor.domain.views.tokens import Revocation, decode_revocation_cursor, revocation_position
+from monitor.domain.paging import decode_position, encode_cursor
+from monitor.domain.views.tokens import Revocation, RevocationPosition, revocation_position
 
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 CURSOR_MAX_CHARS = 128
@@ -28,14 +28,14 @@ def test_a_cursor_holds_the_position_of_a_revocation(revocation: Revocation) -> 
     """Law: a cursor of any revocation is short enough for a query, and gives its position back."""
     cursor = encode_cursor(revocation_position(revocation))
     assert len(cursor) <= CURSOR_MAX_CHARS
-    position = decode_revocation_cursor(cursor)
+    position = decode_position(cursor, RevocationPosition)
     assert position == revocation.position
     assert position is not None
     assert position.revoked_at == revocation.revoked_at
 
 
 def test_without_a_cursor_the_list_begins_at_its_first_row() -> None:
-    assert decode_revocation_cursor(None) is None
+    assert decode_position(None, RevocationPosition) is None
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_without_a_cursor_the_list_begins_at_its_first_row() -> None:
 )
 def test_another_cursor_is_refused(position: bytes) -> None:
     with pytest.raises(Malformed):
-        decode_revocation_cursor(encode_cursor(position))
+        decode_position(encode_cursor(position), RevocationPosition)
