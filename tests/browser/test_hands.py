@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Callable
 
@@ -115,6 +117,20 @@ def test_a_link_with_a_token_asks_before_it_replaces_the_session(open_page: Call
     expect(own).to_have_attribute("title", re.compile(", viewer$"))
     page.reload()
     expect(own).to_have_attribute("title", re.compile(", viewer$"))
+
+
+def test_a_link_with_a_made_up_token_cannot_reorder_the_question(open_page: Callable[..., Page], site: Site) -> None:
+    page = sign_in(open_page, site)
+    claims = {"sub": "ada\u202e\u2066x", "role": "admin", "exp": 4_102_444_800}
+    go(page, f"token=e.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.e")
+    asked = page.get_by_role("dialog", name="Replace the session?")
+    expect(asked).to_contain_text("ada\ufffd\ufffdx")
+    expect(asked).not_to_contain_text("\u202e")
+    asked.get_by_role("button", name="Cancel").click()
+    # A role that is none of ours, also where every object has a member of that name.
+    claims["role"] = "constructor"
+    go(page, f"token=e.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.e")
+    expect(page.get_by_text("has no role that the dashboard supports")).to_have_count(2)
 
 
 def test_live_feeds_and_cache_hits_are_shown_to_operators(open_page: Callable[..., Page], site: Site) -> None:

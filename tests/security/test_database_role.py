@@ -127,6 +127,44 @@ async def test_the_role_is_refused(statement: str, urls: dict[str, str]) -> None
         await connection.close()
 
 
+@pytest.mark.parametrize(
+    ("at", "before"),
+    [
+        ("294276-01-01", None),
+        ("4000-01-01 BC", None),
+        ("infinity", None),
+        ("-infinity", None),
+        ("now", '["a list"]'),
+        ("now", '"a text"'),
+        ("now", '{"n":' + "9" * 6000 + "}"),
+        ("now", '{"a":' * 3000 + "1" + "}" * 3000),
+    ],
+)
+async def test_no_row_that_the_role_adds_hides_another(
+    at: str, before: str | None, parts: Container, urls: dict[str, str], owner: asyncpg.Connection
+) -> None:
+    async with api_of(parts) as api:
+        await api.create("https://hooks.example.com/x")
+        known = await api.ids("audit-log", limit=1)
+        connection = await asyncpg.connect(urls["app"])
+        try:
+            false = await connection.fetch(
+                "INSERT INTO audit_log (id, at, subject, action, target, before)"
+                f" SELECT overlay(gen_random_uuid()::text PLACING 'ffffffff' FROM 1)::uuid, '{at}', 'mallory', 'false',"
+                " 'x', $1::jsonb FROM generate_series(1, 60) RETURNING id",
+                before,
+            )
+        finally:
+            await connection.close()
+        try:
+            rows = (await api.read("audit-log", params={"limit": 61}))["items"]
+        finally:
+            await owner.execute("DELETE FROM audit_log WHERE action = 'false'")
+    assert {row["id"] for row in rows[:-1]} == {str(row["id"]) for row in false}
+    assert rows[-1]["id"] == known[0]
+    assert {str(row["before"]) for row in rows[:-1]} == {str({"unreadable": True} if before else None)}
+
+
 async def test_a_table_of_a_later_migration_is_granted_as_well(owner: asyncpg.Connection) -> None:
     await owner.execute("CREATE TABLE later (n int)")
     for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE"):

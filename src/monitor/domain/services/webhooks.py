@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -183,7 +183,8 @@ class WebhookCommands:
                     parameters = StepAsideParameters(webhook_id=webhook_id)
                     job = new_job(self._clock.new_id(), parameters, created_by=actor.subject, now=uow.now, first=first)
                     await uow.jobs.add(job)
-            await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=_shown(new))
+            after = _shown(new) | _hidden_changes(old, new, headers)
+            await uow.audit.add(actor, "webhook.update", _target(webhook_id), before=_shown(old), after=after)
             job_id = await self._backfill(uow, old, actor) if is_backfilled else msgspec.UNSET
             uow.record(WebhookUpdated(webhook_id))
             written = await self._written(uow, new)
@@ -361,3 +362,13 @@ def _shown(webhook: Webhook) -> dict[str, Any]:
     url = shown_url(webhook.url, webhook.body_format)
     shown: dict[str, Any] = msgspec.to_builtins(replace(webhook, url=url))
     return shown
+
+
+def _hidden_changes(old: Webhook, new: Webhook, headers: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return ``hidden_changes``, the members that changed although they are shown alike, if there are any."""
+    hidden = []
+    if new.url != old.url and _shown(new)["url"] == _shown(old)["url"]:
+        hidden.append("url")
+    if any(value is not None and name in old.header_names for name, value in headers.items()):
+        hidden.append("headers")
+    return {"hidden_changes": hidden} if hidden else {}

@@ -121,14 +121,20 @@ def _cut_at(text: str, secret: str) -> int | None:
 
 
 def _secrets(destination: Destination) -> Iterator[str]:
+    for secret in _texts(destination):
+        yield secret
+        yield from _base64(secret.encode())
+    for key in destination.keys:
+        yield from (*_base64(key), key.hex())
+
+
+def _texts(destination: Destination) -> Iterator[str]:
+    """Yield what is secret of header values and of a chat URL, as it was given."""
     for _, value in destination.headers:
         yield from (value, value.replace(" ", "+"))
-        yield from _base64(value.encode())
         parts = value.split(maxsplit=MOST_PARTS - 1)
         yield from (part for part in parts if len(part) >= LEAST_PART_CHARS)
         yield from _credentials(parts)
-    for key in destination.keys:
-        yield from (*_base64(key), key.hex())
     if is_chat_url(destination.url, destination.body_format):
         yield from secret_parts(destination.url)
 

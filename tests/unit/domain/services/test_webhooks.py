@@ -150,6 +150,34 @@ async def test_a_replacement_keeps_masked_headers_and_moves_the_version(
     assert (row.before["name"], row.after["name"]) == ("Orders", "Refunds")
 
 
+CHAT = "https://hooks.slack.com/services/T0/B0/abcdefghijklmnopqrstuvwx"
+
+
+@pytest.mark.parametrize(
+    ("changes", "hidden"),
+    [
+        ({"url": CHAT.replace("abc", "xyz")}, ["url"]),
+        ({"headers": {"X-Team": "green"}}, ["headers"]),
+        ({"url": CHAT.replace("abc", "xyz"), "headers": {"X-Team": "green"}}, ["url", "headers"]),
+        ({"url": "https://example.com/x", "headers": {"X-Team": None}}, None),
+        ({"name": "Refunds"}, None),
+        ({"headers": {"X-Env": "test"}}, None),
+    ],
+)
+async def test_the_audit_row_names_changes_that_masks_hide(
+    registry: WebhookCommands, database: FakeDatabase, changes: dict[str, Any], hidden: list[str] | None
+) -> None:
+    created = await registry.create(replace(SPEC, url=CHAT), samples.ACTOR)
+    database.tables.audit.clear()
+    await registry.patch(created.id, changes, samples.ACTOR, require=any_version, read=as_spec)
+    [row] = database.tables.audit.values()
+    assert row.before is not None
+    assert row.after is not None
+    assert "hidden_changes" not in row.before
+    assert row.after.get("hidden_changes") == hidden
+    assert "xyz" not in str(row)
+
+
 async def test_a_patch_changes_what_it_names(registry: WebhookCommands, webhook_id: UUID) -> None:
     view = await registry.patch(
         webhook_id, {"labels": {"team": "blue"}}, samples.ACTOR, require=any_version, read=as_spec

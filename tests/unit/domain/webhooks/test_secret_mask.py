@@ -57,6 +57,7 @@ def outcome_of(body: bytes, *headers: tuple[str, str]) -> Outcome:
         "Bearer%20abcdefgh123",
         "Bearer abcdefgh123",
         "abcdefgh123",
+        base64.b64encode(b"abcdefgh123").decode(),
         base64.b64encode(KEY).decode(),
     ],
 )
@@ -104,6 +105,15 @@ def test_credentials_are_masked_as_sent_and_as_meant() -> None:
     assert mask.mask(f"{basic} ada:pass word / pass word") == "*** *** / ***"
     for odd in ("Basic ???", "Basic /w==", "Basic"):
         SecretMask(msgspec.structs.replace(DESTINATION, headers=(("Authorization", odd),)))
+
+
+def test_the_parts_of_a_secret_are_masked_in_base64() -> None:
+    path = "/services/T0/B0/abcdefghijklmnopqrstuvwx"
+    basic = "Basic " + base64.b64encode(b"ada:pass word").decode()
+    headers = (("Authorization", basic),)
+    mask = SecretMask(Destination(f"https://a.com{path}", 5.0, headers, SignatureScheme.V1, (KEY,), BodyFormat.SLACK))
+    for secret in (path, path[-24:], "ada:pass word", "pass word"):
+        assert mask.mask(base64.b64encode(secret.encode()).decode().rstrip("=")) == "***"
 
 
 def test_the_url_of_a_chat_service_is_masked_in_what_is_kept() -> None:

@@ -18,7 +18,9 @@ from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.rows import (
     ATTEMPT_COLUMNS,
+    AUDIT_COLUMNS,
     attempt_view,
+    audit_view,
     delivery_view,
     evaluated_webhook_view,
     webhook_view,
@@ -40,7 +42,7 @@ from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import NotFound
 from monitor.domain.paging import Look
 from monitor.domain.ports.queries.resources import AttemptFilter, EventFilter, WebhookFilter
-from monitor.domain.views.audit import AuditView, without_secret_urls
+from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.tokens import Revocation, RevocationPosition
@@ -274,16 +276,11 @@ class PostgresQueries:
         condition.add("id < {}", after)
 
         async def fetch(where: Where) -> list[asyncpg.Record]:
-            return await self._db.fetch(f"SELECT * FROM audit_log {where} ORDER BY id DESC LIMIT {limit}", *where.args)
+            return await self._db.fetch(
+                f"SELECT {AUDIT_COLUMNS} FROM audit_log {where} ORDER BY id DESC LIMIT {limit}", *where.args
+            )
 
-        return await list_rows(
-            self._db,
-            condition,
-            fetch,
-            lambda row: without_secret_urls(from_row(row, AuditView, "before", "after")),
-            "audit_log",
-            limit,
-        )
+        return await list_rows(self._db, condition, fetch, audit_view, "audit_log", limit)
 
     async def revocations(self, *, after: RevocationPosition | None, limit: int) -> list[Revocation]:
         condition = Where("expires_at > now()")

@@ -15,6 +15,7 @@ from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.ids import id_time
+from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.deliveries import AttemptView, DeliveryView
 from monitor.domain.views.webhooks import HealthView, WebhookView
 from monitor.domain.webhooks.disabled import disabled_details
@@ -76,3 +77,23 @@ def attempt_view(row: asyncpg.Record, **members: Any) -> AttemptView:
         at=id_time(row["id"]),
         **members,
     )
+
+
+AUDIT_COLUMNS = (
+    "id, least(greatest(at, '0001-01-01 00:00Z'), '9999-12-31 23:59Z') AS at,"
+    " subject, role, request_id, action, target, before, after"
+)
+"""The driver fails on times that Python lacks, and with them on all rows: whoever may add one could hide the others."""
+
+
+def audit_view(row: asyncpg.Record) -> AuditView:
+    """Read an audit row. It is never set aside: members that cannot be read are shown as such."""
+    members = {name: _audited(row[name]) for name in ("before", "after")}
+    return without_secret_urls(from_row(row, AuditView, **members))
+
+
+def _audited(text: str | None) -> dict[str, Any] | None:
+    try:
+        return from_jsonb(text, dict[str, Any] | None)  # type: ignore[arg-type]
+    except (msgspec.MsgspecError, RecursionError):
+        return {"unreadable": True}
