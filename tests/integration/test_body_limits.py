@@ -9,10 +9,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from msgspec.structs import replace
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from monitor.http.server.http_protocol import BoundedHttp
+from tests.integration.live_support import receive
 from tests.integration.support import Api, eventually, served, settings, signer
 from tests.integration.test_server import problem, talk
 
@@ -121,6 +124,27 @@ async def test_a_process_holds_no_more_connections_than_it_may(database_url: str
         assert problem(refused) == (503, "unavailable")
         assert b"3 connections" in refused
         await stack.aclose()
+
+        async def is_accepted() -> bool:
+            return (await talk(api, PROBE)).startswith(b"HTTP/1.1 200")
+
+        await eventually(is_accepted)
+
+
+async def test_an_open_websocket_is_one_of_the_connections(database_url: str) -> None:
+    async with serving(database_url, max_connections=3) as (api, parts):
+        url = str(api.client.base_url.copy_with(scheme="ws", path="/ws/dashboard"))
+        token = {"Authorization": f"Bearer {signer(parts)(Role.VIEWER, 'ada')}"}
+        async with AsyncExitStack() as stack:
+            for _ in range(3):
+                socket = await stack.enter_async_context(connect(url, additional_headers=token, proxy=None))
+                await receive(socket)
+            refused = await talk(api, PROBE)
+            assert problem(refused) == (503, "unavailable")
+            assert b"3 connections" in refused
+            with pytest.raises(InvalidStatus) as failed:
+                await stack.enter_async_context(connect(url, additional_headers=token, proxy=None))
+            assert failed.value.response.status_code == 503
 
         async def is_accepted() -> bool:
             return (await talk(api, PROBE)).startswith(b"HTTP/1.1 200")

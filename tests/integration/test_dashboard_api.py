@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from tests.integration.support import Api, api_of, assert_problem, execute
 
 URL = "http://127.0.0.1:9/hook"
 ROUTES = ["dashboard", "dashboard/overview", "dashboard/webhooks", "dashboard/performance", "dashboard/anomalies"]
+LATENCY = "monitor_attempt_latency_seconds_last_hour"
 TAGS = ["dashboard", "health", "alerts", "anomalies", "webhooks"]
 
 
@@ -111,6 +113,10 @@ async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Co
     assert (traffic["attempts"], traffic["success_ratio"], traffic["throughput_per_s"]) == (40, 0.75, 0.011)
     assert traffic["p50_ms"] == pytest.approx(10, rel=0.025)
     assert traffic["p95_ms"] == traffic["p99_ms"] == pytest.approx(200, rel=0.025)
+    text = (await api.get("/metrics")).text
+    assert f"# HELP {LATENCY} Latency of the successful attempts of the last hour\n" in text
+    shown = {quantile: float(s) for quantile, s in re.findall(rf'\n{LATENCY}{{quantile="(.+)"}} (.+)', text)}
+    assert shown == {name: traffic[f"p{name[2:]:0<2}_ms"] / 1000 for name in ("0.5", "0.95", "0.99")}
     # Three webhooks of the four get the events; what the paused one holds is not late.
     assert (overview["queue"]["pending"], overview["queue"]["in_flight"]) == (9, 3)
     assert 40 <= overview["queue"]["oldest_due_age_s"] < 60
@@ -215,7 +221,7 @@ async def test_a_row_draws_the_last_hour(seen: Seen, api: Api) -> None:
 
 async def test_performance_is_held_against_the_window_before(seen: Seen, api: Api) -> None:
     id_ = (await api.create(URL, name="shop"))["id"]
-    await seen.report(id_, *[(5, 200, 20.0)] * 90, *[(6, 503, 20.0)] * 10, *[(80, 200, 50.0)] * 40)
+    await seen.report(id_, *[(5, 200, 20.0)] * 90, *[(6, 503, 9_000.0)] * 10, *[(80, 200, 50.0)] * 40)
     found = await seen.read("/performance")
     assert (found["window_s"], found["step_s"]) == (3600, 60)
     current, previous = found["current"], found["previous"]

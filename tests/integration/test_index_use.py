@@ -16,7 +16,9 @@ from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.repositories.detection import EXPIRED_DELIVERIES
 from monitor.bootstrap.container import Container
 from monitor.domain.alerts.conditions import EXPIRED_MAX
+from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.ports.queries.resources import AttemptFilter
+from monitor.domain.vocab import DeliveryState
 from tests import samples
 from tests.integration.support import execute, sql
 from tests.integration.test_bounded import looked_at
@@ -99,6 +101,22 @@ async def test_the_failures_of_a_healthy_webhook_are_found_without_its_successes
         for statement, args in recorder.statements:
             if "FROM attempts" in statement:
                 assert await most_looked_at(connection, statement, *args) <= FEW, statement
+
+
+@pytest.mark.parametrize("state", [DeliveryState.FAILED, DeliveryState.CANCELLED])
+async def test_the_failed_deliveries_of_a_healthy_webhook_are_found_without_the_delivered_ones(
+    parts: Container, state: DeliveryState
+) -> None:
+    webhook_id = (await samples.add_webhook(parts.unit_of_work, parts.clock)).id
+    await execute(parts, ADD_FINISHED, webhook_id, MANY, FEW)
+    await execute(parts, "ANALYZE deliveries_finished")
+    recorder: Any = Recorder(parts.database)
+    queries = PostgresQueries(recorder, parts.secret_box)
+    found = await queries.deliveries(DeliveryFilter(webhook_id=webhook_id, state=state), after=None, limit=50)
+    assert len(found.rows) == (FEW if state is DeliveryState.FAILED else 0)
+    ((statement, args),) = [one for one in recorder.statements if "FROM deliveries_finished" in one[0]]
+    async with sql(parts) as connection:
+        assert await most_looked_at(connection, statement, *args) <= FEW
 
 
 @pytest.mark.parametrize("table", PURGED)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from monitor.adapters.egress.sender import HttpSender
 from monitor.adapters.egress.tls import tls_context
+from monitor.bootstrap.container import Container
 from monitor.domain.vocab import ErrorKind
+from monitor.settings.schema import Egress
 from tests.integration.raw_receivers import (
     OK,
     Behaviour,
@@ -19,7 +21,7 @@ from tests.integration.raw_receivers import (
     reset,
 )
 from tests.integration.sender.support import LOCAL, certificate, open_connections_to, request
-from tests.integration.support import eventually
+from tests.integration.support import ONCE, api_of, eventually, finished, settings, working
 
 
 async def test_a_self_signed_certificate_is_refused(sender: HttpSender, tmp_path: Path) -> None:
@@ -110,3 +112,22 @@ async def test_a_connection_that_breaks_in_the_handshake_is_a_tls_error(sender: 
     async with receiver(make) as there:
         outcome = await sender.send(request(there.url(scheme="https")))
     assert outcome.error is ErrorKind.TLS
+
+
+async def test_a_worker_delivers_with_the_authority_and_the_certificate_of_the_settings(
+    database_url: str, tmp_path: Path
+) -> None:
+    server_tls, pem = certificate(tmp_path)
+    server_tls.verify_mode = ssl.CERT_REQUIRED
+    server_tls.load_verify_locations(cafile=pem)
+    egress = Egress(profile="local", ca_file=pem, client_cert_file=pem)
+    async with (
+        receiver(answering(OK), tls=server_tls) as there,
+        Container(settings(database_url, egress=egress)) as parts,
+        api_of(parts) as api,
+        working(parts),
+    ):
+        await api.create(there.url(scheme="https"), retry=ONCE)
+        await api.publish(1)
+        (delivery,) = await finished(api, 1)
+    assert (delivery["state"], delivery["last_error"], len(there.requests)) == ("delivered", None, 1)

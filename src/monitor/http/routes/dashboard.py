@@ -78,8 +78,8 @@ class DashboardController(Controller):
     @get(
         "/performance",
         summary="Read performance",
-        description="Latency percentiles and throughput of all webhooks over `window`, as a series, beside the window"
-        " before. Role: viewer.",
+        description="Throughput and latency percentiles of successful attempts, of all webhooks over `window`, as a"
+        " series, beside the window before. Role: viewer.",
         responses=problems(*READ) | NOT_MODIFIED,
     )
     async def performance(

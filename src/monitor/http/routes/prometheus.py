@@ -249,7 +249,8 @@ def _overview_metrics(overview: OverviewView) -> Iterator[Metric]:
     yield _gauge("success_ratio_last_hour", "Share of those that succeeded", traffic.success_ratio)
     latencies = {"0.5": traffic.p50_ms, "0.95": traffic.p95_ms, "0.99": traffic.p99_ms}
     seconds = {quantile: None if ms is None else ms / 1000 for quantile, ms in latencies.items()}
-    yield _by("attempt_latency_seconds_last_hour", "Attempt latency in the last hour", "quantile", seconds)
+    text = "Latency of the successful attempts of the last hour"
+    yield _by("attempt_latency_seconds_last_hour", text, "quantile", seconds)
     yield _by("alerts_pending", "Alerts that are not acknowledged", "severity", overview.alerts)
     yield _gauge("alerts_acknowledged", "Alerts that are acknowledged and not resolved", overview.acknowledged)
     yield _gauge("anomalies_open", "Departures from a webhook's normal", overview.anomalies)

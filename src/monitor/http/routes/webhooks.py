@@ -324,9 +324,9 @@ class WebhookController(Controller):
     @get(
         "/{webhook_id:uuid}/metrics",
         summary="Read metrics",
-        description="A series of attempts, failures and latency percentiles, of a deleted webhook too; the last hour by"
-        " minute unless told otherwise. Steps of whole hours or days widen the range to whole hours or days, UTC."
-        " Role: viewer.",
+        description="A series of attempts, failures and latency percentiles of successful attempts, of a deleted"
+        " webhook too; the last hour by minute unless told otherwise. Steps of whole hours or days widen the range to"
+        " whole hours or days, UTC. Role: viewer.",
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404, 422) | NOT_MODIFIED,
     )
