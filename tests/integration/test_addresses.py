@@ -85,7 +85,9 @@ def test_an_address_in_use_is_named_as_in_a_url() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(CommandError) as refused:
             listen("127.0.0.1", port)
-        assert str(refused.value) == f"cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}."
+        problem = os.strerror(errno.EADDRINUSE)
+        remedy = "stop what listens there, or choose another --port"
+        assert str(refused.value) == f"cannot listen on 127.0.0.1:{port}: {problem}; {remedy}."
 
 
 @pytest.mark.parametrize(

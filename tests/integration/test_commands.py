@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import pwd
@@ -237,6 +238,17 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback() -> None:
         ["sh", "-c", command], check=True, env=environment(), capture_output=True, text=True, timeout=60
     )
     assert (shown.stdout, shown.stderr) == ("{", "")
+
+
+@pytest.mark.processes
+def test_a_full_disk_is_one_line() -> None:
+    command = f"{shlex.quote(sys.executable)} -m monitor openapi > /dev/full"
+    done = subprocess.run(
+        ["sh", "-c", command], check=False, env=environment(), capture_output=True, text=True, timeout=60
+    )
+    problem = os.strerror(errno.ENOSPC)
+    assert done.stderr == f"monitor openapi: {problem}; make room on the disk with its output and files.\n"
+    assert done.returncode == 2
 
 
 def test_openapi_needs_nothing_and_prints_the_document(invoke: Invoke) -> None:

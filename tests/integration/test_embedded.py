@@ -22,6 +22,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
+from monitor.adapters.embedded.server import Server
 from monitor.adapters.local_keys import FILE, load_keys, load_or_create_keys
 
 pytestmark = pytest.mark.processes
@@ -282,6 +283,20 @@ async def test_variables_meant_for_another_server_do_not_disturb(
     async with EmbeddedPostgres(data_dir) as dsn:
         connection = await asyncpg.connect(dsn)
         await connection.close()
+
+
+@pytest.mark.parametrize("last", ["HINT:  Check free disk space.", f"initdb: error: {os.strerror(errno.ENOSPC)}"])
+def test_a_disk_that_is_full_at_the_first_start_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    initdb = tmp_path / "initdb"
+    initdb.write_text(f"#!/bin/sh\necho 'FATAL:  could not extend file' >&2\necho '{last}' >&2\nexit 1\n")
+    initdb.chmod(0o755)
+    server = Server(tmp_path / "postgres")
+    monkeypatch.setattr(server, "_bin", tmp_path)
+    monkeypatch.setattr(server, "_user", None)
+    with pytest.raises(EmbeddedError, match=f"make room on the disk with {tmp_path}"):
+        server.start()
 
 
 def wait_for_initdb(data_dir: Path) -> None:

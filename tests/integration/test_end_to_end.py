@@ -158,7 +158,9 @@ async def test_a_port_in_use_is_said_in_one_line(directory: Path, receiver: Rece
     port = receiver.url.split(":")[2].removesuffix("/hook")
     refused = await run("up", "--data-dir", str(directory), "--port", port)
     assert refused.code == 2
-    assert refused.err == f"monitor up: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}.\n"
+    problem = os.strerror(errno.EADDRINUSE)
+    assert refused.err.startswith(f"monitor up: cannot listen on 127.0.0.1:{port}: {problem}; ")
+    assert refused.err.count("\n") == 1
     assert not (directory / "postgres").exists(), "the database was started for nothing"
     assert processes_of(directory) == []
     # Under root the database's account has to pass through, but not to look.

@@ -13,10 +13,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from monitor.bootstrap.container import Container
+from monitor.bootstrap.token_keys import jwt_keys
 from monitor.cli.up import sign_in_token
 from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import Role
-from monitor.settings.schema import Jwt
+from monitor.settings.schema import Jwt, Settings
 from tests.integration.live_support import close_of, receive, socket_of
 from tests.integration.processes import jti_of
 from tests.integration.support import JWT_KEY, api_of, assert_problem, eventually, served, settings, signer
@@ -123,6 +124,19 @@ async def test_a_weak_key_is_taken_from_no_file(key_file: Path, database_url: st
             await parts.read_key_file()
         assert parts.ring.find(WEAK_KEY[:8]) is None
         assert parts.ring.find(JWT_KEY[:8]) is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file or directory"), (b"[{", "not a JSON list"), (b'[{"kid": "s3cret"}]', "not a list of keys")],
+)
+def test_a_file_that_holds_no_keys_is_named(key_file: Path, content: bytes | None, words: str) -> None:
+    if content is not None:
+        key_file.write_bytes(content)
+    with pytest.raises(ValueError, match=f"MONITOR_JWT__KEYS_FILE: .*{words}") as wrong:
+        jwt_keys(Settings(jwt=Jwt(keys_file=str(key_file))))
+    assert str(key_file) in str(wrong.value)
+    assert "s3cret" not in str(wrong.value)
 
 
 async def test_a_key_that_leaves_the_file_ends_requests_and_sockets_also_without_a_database(

@@ -205,7 +205,7 @@ class Container:
         Read the token keys again, if a file holds them. What was read last stays in force if that fails.
 
         Raises:
-            OSError, msgspec.DecodeError, ValueError: its keys cannot be used.
+            ValueError: its keys cannot be used.
         """
         if self.settings.jwt.keys_file:
             self.ring.replace(await asyncio.to_thread(jwt_keys, self.settings))

@@ -261,7 +261,7 @@ class Cache:
             await greenlet_spawn(create)
         except Exception as error:  # noqa: BLE001 - the stale value stays until its time is over
             self._delay_refresh(load, self.config.fail_safe_s, failing=True)
-            log.warning("cache_refresh_failed", key=load.key.text, error=repr(error))
+            log.warning("cache_refresh_failed", entry=load.key.text, error=repr(error))
 
     def _delay_refresh(self, load: Load, seconds: float, *, failing: bool = False) -> None:
         slot = self._slots.get(load.key.text)
@@ -294,7 +294,7 @@ class Cache:
         slot.failing = True
         shared.load.source = Source.FAIL_SAFE
         shared.future.set_result(slot.entry.aged(self._state.unix_s() - slot.created_at, stale=True))
-        log.warning("cache_served_stale", key=slot.key.text, error=repr(error))
+        log.warning("cache_served_stale", entry=slot.key.text, error=repr(error))
 
     def _last_good(self, load: Load) -> Slot | None:
         """Return the newest value within its grace, from memory or as it was found at the server."""

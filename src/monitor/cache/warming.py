@@ -87,5 +87,5 @@ class Warmer:
         try:
             return not (await read(key, create)).stale
         except Exception as error:  # noqa: BLE001 - one key must not keep the others cold
-            log.warning("cache_warming_failed", key=key.text, error=repr(error))
+            log.warning("cache_warming_failed", entry=key.text, error=repr(error))
             return False

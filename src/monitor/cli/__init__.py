@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
@@ -28,6 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _is_output_closed():
             raise
         return 141
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        _discard_output()
+        problem = os.strerror(error.errno)
+        print(f"monitor {parsed.command}: {problem}; make room on the disk with its output and files.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     return code
@@ -40,5 +48,10 @@ def _is_output_closed() -> bool:
     pipe.register(output, 0)
     closed = any(event & select.POLLERR for _, event in pipe.poll(0))
     if closed:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+        _discard_output()
     return closed
+
+
+def _discard_output() -> None:
+    """Keep what is left in the buffer from failing once more at the exit of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

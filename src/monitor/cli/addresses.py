@@ -10,6 +10,12 @@ from typing import Any
 
 from monitor.cli.common import CommandError
 
+_REMEDIES = {
+    errno.EADDRINUSE: "; stop what listens there, or choose another --port",
+    errno.EADDRNOTAVAIL: "; choose an address of this machine as --host",
+    errno.EACCES: "; choose a --port from 1024",
+}
+
 
 def listen(host: str, port: int) -> list[socket.socket]:
     """
@@ -38,9 +44,9 @@ def listen(host: str, port: int) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         for taken in sockets:
             taken.close()
-        raise CommandError(
-            f"cannot listen on {authority(host, port)}: {getattr(error, 'strerror', None) or error}."
-        ) from None
+        problem = getattr(error, "strerror", None) or str(error)
+        remedy = _REMEDIES.get(getattr(error, "errno", None) or 0, "")
+        raise CommandError(f"cannot listen on {authority(host, port)}: {problem}{remedy}.") from None
     return sockets
 
 

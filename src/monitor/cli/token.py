@@ -75,8 +75,6 @@ def signing_keys(settings: Settings, data_dir: Path | None) -> list[Key]:
         return [Key(local.kid, "HS256", local.key)]
     try:
         keys = jwt_keys(settings)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise CommandError(f"MONITOR_JWT__KEYS_FILE cannot be read ({type(error).__name__}).") from None
     except ValueError as error:
         raise CommandError(str(error)) from None
     if not keys and settings.jwt.jwks_url is not None:

@@ -78,7 +78,7 @@ class Count:
 
     def is_one(self, id_: object) -> bool:
         lines = [line for line in self._lines if line["event"] == "row_unreadable" and line["table"] == self._table]
-        assert [line["key"] for line in lines] == [str(id_)], lines
+        assert [line["row"] for line in lines] == [str(id_)], lines
         return self._parts.database.rows.unreadable[self._table] - self._before == 1
 
 
@@ -222,7 +222,7 @@ async def test_the_next_notification_is_published(api: Api, parts: Container, st
     with capture_logs() as lines:
         assert await notifier.publish() == 1
         assert await notifier.publish() == 0
-    assert [line["key"] for line in lines if line["event"] == "row_unreadable"] == [str(id_) for id_ in ids]
+    assert [line["row"] for line in lines if line["event"] == "row_unreadable"] == [str(id_) for id_ in ids]
     (row,) = await parts.database.fetch("SELECT count(*) AS n FROM alert_notifications")
     assert row["n"] == 3
 

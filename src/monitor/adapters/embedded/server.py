@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import os
 import pwd
@@ -45,6 +46,9 @@ STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.02
 _LEFTOVER_MEMORY = "shared memory block"
 """In the server's log when processes of a killed server are still on their way out."""
+
+_DISK_FULL = ("Check free disk space", os.strerror(errno.ENOSPC))
+"""In what a program of PostgreSQL says on a full disk."""
 
 
 class Server:
@@ -105,7 +109,9 @@ class Server:
             **self._identity(),
         )
         if done.returncode != 0:
-            raise EmbeddedError(f"{program} failed: {_last_line(done.stderr)}")
+            full = any(mark in done.stderr for mark in _DISK_FULL)
+            remedy = f"; make room on the disk with {self.pgdata.parent}" if full else ""
+            raise EmbeddedError(f"{program} failed: {_last_line(done.stderr)}{remedy}")
 
     def _pass(self, user: pwd.struct_passwd) -> list[str]:
         """Return what stands before a command, so that it runs as *user* where folders are closed to that account."""

@@ -153,7 +153,7 @@ class RowReader:
         self._reported.add((table, key))
         self.unreadable[table] += 1
         # Without a traceback, which may hold what the row holds.
-        log.error("row_unreadable", table=table, key=str(key), error=f"{type(error).__name__}: {error}"[:300])
+        log.error("row_unreadable", table=table, row=str(key), error=f"{type(error).__name__}: {error}"[:300])
 
 
 def _plain(value: Any) -> Any:

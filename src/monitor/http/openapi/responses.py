@@ -28,7 +28,7 @@ _DETAILS: Mapping[type[MonitorError], str] = {
 _ERRORS = {status_of(error): error for error in _DETAILS}
 
 _EXAMPLE_ID = "5f0c8a3be1d24c6799b000000000001a"
-_WRONG_MEMBER = ProblemField("/name", "Expected `str` of length >= 1")
+_WRONG_MEMBER = ProblemField("/name", "Must be text of at least 1 character")
 
 READ = (400, 401, 403, 429, 503)
 WRITE = (*READ, 413, 415, 422)

@@ -209,7 +209,8 @@ def _outside_strings(body: bytes) -> bytes:
 
 def _refuse(exc: msgspec.ValidationError, type_: Any) -> NoReturn:
     error = field_error(exc, type_)
-    raise Invalid(f"{error.detail}{f' at {error.pointer}' if error.pointer else ''}.", errors=(error,)) from None
+    said = f"{error.pointer}: {error.detail[0].lower()}{error.detail[1:]}" if error.pointer else error.detail
+    raise Invalid(f"{said}.", errors=(error,)) from None
 
 
 def _check_storable(value: object) -> None:

@@ -24,6 +24,7 @@ from monitor.domain import errors
 from monitor.domain.errors import FieldError, MonitorError
 from monitor.http.responses.allowed_values import REFUSED, allowed_values, refusal
 from monitor.http.responses.headers import encoded, request_id_of, with_head
+from monitor.http.responses.plain_words import in_plain_words
 
 TYPE_PREFIX = "urn:monitor:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -183,8 +184,8 @@ def field_error(exc: msgspec.ValidationError, type_: Any) -> FieldError:
         segments = [] if step == "..." else [step, *segments]
     pointer = "".join("/" + segment.replace("~", "~0").replace("/", "~1") for segment in segments)
     if text.startswith(_ENUM) or (text.startswith(_WRONG_TYPE) and allowed_values(type_, steps, is_key=is_key)):
-        text = refusal(type_, steps, is_key=is_key)
-    return FieldError(pointer, text)
+        return FieldError(pointer, refusal(type_, steps, is_key=is_key))
+    return FieldError(pointer, in_plain_words(text))
 
 
 def _parameter_errors(request: Request[Any, Any, Any], exc: ValidationException) -> tuple[FieldError, ...]:
@@ -204,7 +205,7 @@ def _parameter_error(request: Request[Any, Any, Any], row: dict[str, Any]) -> Fi
         # It repeats the value, and with it a part of the query string.
         parameter = request.route_handler.parsed_fn_signature.parameters.get(key)
         message = REFUSED if parameter is None else refusal(parameter.annotation)
-    return FieldError(pointer, message)
+    return FieldError(pointer, in_plain_words(message))
 
 
 def _headers_of(exc: MonitorError) -> dict[str, str]:
