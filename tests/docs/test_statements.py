@@ -18,7 +18,7 @@ from monitor.domain.errors import MonitorError
 from monitor.domain.live.messages import TOPICS, MessageKind
 from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus, Role
 from monitor.http.live.close_codes import CloseCode
-from tests.docs.documents import DOCUMENTS, ROOT
+from tests.docs.documents import DOCUMENTS, ROOT, blocks
 
 API = "/api/v1"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -33,6 +33,37 @@ LISTED: list[type[StrEnum]] = [
 
 DATABASE_USERS = {"app", "owner"}
 """What stands behind ``monitor_`` in the checklist and is no metric."""
+
+HARDENING = {
+    "UMask=0077",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "PrivateTmp=yes",
+    "PrivateDevices=yes",
+    "ProtectProc=invisible",
+    "ProtectClock=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectControlGroups=yes",
+    "RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "RemoveIPC=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged @resources",
+    "SystemCallErrorNumber=EPERM",
+}
+"""What systemd takes from the service (systemd.exec(5)), so that a break-in finds no rights, homes or devices."""
+RUNNING = {"User", "EnvironmentFile", "ExecStart", "Restart", "RestartSec", "TimeoutStopSec", "LimitNOFILE"}
+"""What the unit says about running the service, where values may change."""
 
 ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "API_DOCUMENTATION.md").read_text(encoding="utf-8")
@@ -100,6 +131,17 @@ def test_every_package_is_in_the_architecture() -> None:
     source = ROOT / "src" / "monitor"
     packages = [init.parent.relative_to(source).as_posix() for init in source.glob("*/**/__init__.py")]
     assert [package for package in packages if f"`{package}/`" not in ARCHITECTURE] == []
+
+
+def test_the_unit_of_the_checklist_is_hardened() -> None:
+    (unit,) = [block.text for block in blocks(ROOT / "docs" / "DEPLOYMENT_CHECKLIST.md") if block.language == "ini"]
+    lines = unit.partition("[Service]\n")[2].partition("\n[Install]")[0].split("\n")
+    assert {line for line in lines if line and line.partition("=")[0] not in RUNNING} == HARDENING
+    assert "User=monitor" in lines
+    # The other units are made of this one by sed, which must leave these lines as they are.
+    edits = re.findall(r"-e 's?/(.*?)/", CHECKLIST)
+    assert edits
+    assert [(edit, line) for edit in edits for line in HARDENING if re.search(edit, line)] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

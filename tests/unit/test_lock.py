@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -18,6 +19,8 @@ GROUPS = [
 ]
 BOUNDED = {"dogpile.cache", "litestar", "sqlalchemy", "uvicorn"}
 """Libraries of which we subclass or call what they may change without notice."""
+LOWEST = {"litestar": "2.23.0"}
+"""Bounds that are easily set too low: no earlier Litestar can be imported by what we use of it."""
 
 
 def pins(file: str) -> dict[str, list[str]]:
@@ -51,3 +54,16 @@ def test_every_dependency_has_a_lower_bound_and_those_we_reach_into_an_upper_one
     for requirement in DEPENDENCIES:
         operators = {one.operator for one in requirement.specifier}
         assert operators == ({">=", "<"} if requirement.name in BOUNDED else {">="}), requirement
+
+
+def test_no_lower_bound_allows_what_does_not_start() -> None:
+    for name, lowest in LOWEST.items():
+        (requirement,) = [one for one in DEPENDENCIES if one.name == name]
+        (bound,) = [one.version for one in requirement.specifier if one.operator == ">="]
+        assert Version(bound) >= Version(lowest), f"{requirement}: {lowest} is the first that starts"
+
+
+def test_every_tool_of_the_tests_has_a_lower_bound() -> None:
+    # `nox -s lowest` installs them at theirs.
+    for requirement in GROUPS:
+        assert [one.operator for one in requirement.specifier].count(">=") == 1, requirement
