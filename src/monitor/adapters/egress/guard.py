@@ -238,7 +238,9 @@ def _split(url: str) -> tuple[str, str, str]:
     found = _SCHEME.match(url)
     scheme = found[1].lower() if found else ""
     if found is None or scheme not in DEFAULT_PORTS:
-        raise UrlRefused("the URL has to start with https://", reason="scheme")
+        raise UrlRefused(
+            "the URL has to start with https://, or http:// where the egress profile allows it", reason="scheme"
+        )
     rest = url[found.end() :]
     if "#" in rest:
         raise UrlRefused("remove the fragment, the part from # on; it is never sent", reason="fragment")

@@ -134,6 +134,11 @@ def test_the_local_profile_opens_loopback_and_nothing_else_inside(url: str, reas
     assert reason_of(url, LOCAL) == reason
 
 
+def test_who_gives_another_scheme_hears_of_both() -> None:
+    with pytest.raises(UrlRefused, match=r"https://, or http://"):
+        parse_target("ftp://localhost/", LOCAL)
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
