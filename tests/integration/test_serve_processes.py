@@ -93,7 +93,7 @@ async def test_a_stop_lets_requests_finish_and_sends_live_feeds_elsewhere(
         sockets = await it.watch_all(stack)
         body = json.dumps({"type": "order.paid", "payload": {}}).encode()
         head = (
-            f"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {it.admin}\r\n"
+            f"POST /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {it.admin}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
         )
         reader, writer = await asyncio.open_connection("127.0.0.1", it.port)
