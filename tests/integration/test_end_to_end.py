@@ -146,8 +146,26 @@ async def test_ctrl_c_during_the_demo_leaves_nothing_behind(directory: Path, tmp
     assert processes_of(directory) == []
     text = (tmp_path / "up.log").read_text()
     assert "Traceback" not in text
+    assert "Open to" not in text
     # What is written to a pipe or a file is what a terminal shows: no line for each attempt and request.
     assert not [line for line in text.splitlines() if '"level":"info"' in line]
+
+
+async def test_what_listens_beyond_loopback_says_what_it_opens_and_to_whom(directory: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = ("up", "--host", "0.0.0.0", "--data-dir", str(directory), "--port", str(port))
+    async with running(*command, env=environment(), log=tmp_path / "up.log") as up:
+        await up.says("Plain HTTP")
+        _, ready, after = up.output.partition("Monitor is ready")
+        assert ready
+        opened = " ".join(after.partition("Open to")[2].split())
+        assert opened.startswith(
+            "every machine that reaches any address of this one."
+            " Without a token: the page, probes, /schema (MONITOR_HTTP__SERVE_SCHEMA=false closes it)"
+        )
+        assert "With one: everything its role allows." in opened
+        assert f"http://127.0.0.1:{port}/" in after
+        assert await up.stop() == 0
 
 
 def is_readable_by_others(path: Path) -> bool:

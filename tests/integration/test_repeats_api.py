@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from monitor.bootstrap.container import Container
+from monitor.cli.openapi import document
 from monitor.domain.errors import UnknownOutcome
 from tests import samples
-from tests.integration.support import Api, Received, Receiver, assert_problem, sql
+from tests.integration.support import API, Api, Received, Receiver, assert_problem, sql
 
 URL = "http://127.0.0.1:9/hook"
 NOW = datetime.now(UTC).isoformat()
@@ -38,19 +42,26 @@ BODIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"reason": "b", "ends_at": SOON, "kind": "failing"},
     ),
     "events": ({"type": "a.b", "payload": 1}, {"type": "a.b", "payload": 2}),
+    "events/{id}/resend": ({}, {"webhook_ids": ["00000000-0000-7000-8000-000000000000"]}),
 }
 ROWS = (
     "SELECT (SELECT count(*) FROM webhooks), (SELECT count(*) FROM webhook_secrets), (SELECT count(*) FROM attempts),"
     " (SELECT count(*) FROM jobs), (SELECT count(*) FROM silences), (SELECT count(*) FROM events),"
-    " (SELECT count(*) FROM audit_log)"
+    " (SELECT count(*) FROM deliveries), (SELECT count(*) FROM audit_log)"
 )
+
+
+async def path_of(route: str, api: Api) -> str:
+    """Return *route* of a webhook and an event that were made for it."""
+    webhook = await api.create(URL)
+    return route.format(id=(await api.publish(1))[0] if route.startswith("events/") else webhook["id"])
 
 
 @pytest.mark.parametrize("route", BODIES)
 async def test_a_repeat_with_its_key_adds_nothing_and_gets_the_same_response(
     route: str, api: Api, parts: Container
 ) -> None:
-    path = route.format(id=(await api.create(URL))["id"])
+    path = await path_of(route, api)
     body, other = BODIES[route]
     key = {"Idempotency-Key": "one"}
     first = await api.post(path, json=body, headers=key)
@@ -66,6 +77,16 @@ async def test_a_repeat_with_its_key_adds_nothing_and_gets_the_same_response(
         assert await connection.fetchrow(ROWS) == before
         assert (await api.post(path, json=body)).is_success
         assert await connection.fetchrow(ROWS) != before
+
+
+def test_every_route_that_takes_a_key_is_among_them() -> None:
+    documented = {
+        path.removeprefix(f"{API}/")
+        for path, item in msgspec.json.decode(document())["paths"].items()
+        for operation in item.values()
+        if any(parameter["name"] == "Idempotency-Key" for parameter in operation.get("parameters", ()))
+    }
+    assert {re.sub(r"{\w+}", "{id}", path) for path in documented} == BODIES.keys()
 
 
 async def test_a_key_is_of_one_webhook(api: Api) -> None:
@@ -93,8 +114,9 @@ async def test_a_test_message_under_way_is_not_sent_again(api: Api, receiver: Re
     assert_problem(await api.post(path, headers=key), 409, "conflict")
     end.set()
     assert (await api.post(path, headers={"Idempotency-Key": "two"})).json()["ok"]
+    made = await first
     again = await api.post(path, headers=key)
-    assert (await first).content == again.content
+    assert made.content == again.content
     assert receiver.ids == [again.json()["id"], receiver.ids[1]]
 
 
@@ -103,6 +125,30 @@ async def test_a_commit_whose_answer_is_lost_has_an_unknown_outcome(parts: Conta
         with pytest.raises(UnknownOutcome, match="may have been made"):
             await _commit_after_termination(parts, connection)
     assert (await api.read("audit-log"))["items"] == []
+
+
+@pytest.mark.parametrize("route", BODIES)
+async def test_a_call_whose_commit_is_not_answered_says_that_it_may_have_been_made(
+    route: str, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, key = await path_of(route, api), {"Idempotency-Key": "one"}
+    commit = AsyncSession.commit
+
+    async def lose_the_answer(session: AsyncSession) -> None:
+        await commit(session)
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    with monkeypatch.context() as lossy:
+        lossy.setattr(AsyncSession, "commit", lose_the_answer)
+        problem = assert_problem(await api.post(path, json=BODIES[route][0], headers=key), 503, "unknown_outcome")
+    assert "may have been made" in problem["detail"]
+    assert "Idempotency-Key" in problem["detail"]
+    again = await api.post(path, json=BODIES[route][0], headers=key)
+    if route == "webhooks/{id}/test":
+        # What is stored is that a message begins to be sent; it may be on its way.
+        assert_problem(again, 409, "conflict")
+    else:
+        assert again.is_success, again.text
 
 
 async def _commit_after_termination(parts: Container, connection: asyncpg.Connection) -> None:
