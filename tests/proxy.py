@@ -9,6 +9,9 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import msgspec
 
+TERMINATE = b"X\x00\x00\x00\x04"
+"""The last message of a client of PostgreSQL, which has no answer."""
+
 
 class Stream(msgspec.Struct):
     """One connection through the proxy. What a *swallowed* one is sent is taken, and nothing comes back."""
@@ -16,6 +19,8 @@ class Stream(msgspec.Struct):
     near: asyncio.StreamWriter
     far: asyncio.StreamWriter
     swallowed: bool = False
+    tried: bool = False
+    """Whether it was asked something since it was swallowed."""
 
 
 class Proxy:
@@ -55,6 +60,11 @@ class Proxy:
         for stream in self._streams:
             stream.swallowed = True
 
+    @property
+    def tried(self) -> int:
+        """How many of the swallowed connections were asked something since."""
+        return sum(stream.tried for stream in self._streams)
+
     def cut(self) -> None:
         """End the present connections."""
         for stream in self._streams:
@@ -84,6 +94,8 @@ class Proxy:
             while data := await source.read(65_536):
                 if not stream.swallowed:
                     sink.write(data)
+                elif not data.startswith(TERMINATE):
+                    stream.tried = True
         # The end of a swallowed connection does not come through either.
         if not stream.swallowed:
             sink.close()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import asyncpg
 import pytest
 from sqlalchemy import text
 
+from monitor.adapters.embedded import EmbeddedPostgres
+from monitor.adapters.embedded.server import SETTINGS
 from monitor.adapters.postgres.engine import SESSION, Database, DatabaseConfig
 from monitor.bootstrap.container import Container
 from monitor.domain.errors import Unavailable
@@ -25,6 +30,7 @@ from tests import samples
 from tests.integration.lease_support import failing
 from tests.integration.support import (
     API,
+    WITHIN_S,
     Api,
     Receiver,
     api_of,
@@ -36,6 +42,7 @@ from tests.integration.support import (
     signer,
     working,
 )
+from tests.servers import free_port
 
 EVENT = {"type": "order.paid", "payload": 1}
 
@@ -232,15 +239,51 @@ async def test_a_transaction_that_is_left_open_holds_no_other_webhook_back(
     assert len(receiver.requests) == 1
 
 
-async def test_every_session_finds_out_that_its_peer_is_gone(own_parts: Container) -> None:
-    names = list(SESSION)
-    async with own_parts.database.engine.connect() as connection:
-        rows = await connection.execute(text("SELECT name, setting FROM pg_settings"))
-        written = {name: setting for name, setting in rows if name in names}
-    raw = await own_parts.database.connect()
-    listening = {row["name"]: row["setting"] for row in await raw.fetch("SELECT name, setting FROM pg_settings")}
-    await raw.close()
-    rows_read = await own_parts.database.fetch("SELECT name, setting FROM pg_settings WHERE name = ANY($1)", names)
-    read = {row["name"]: row["setting"] for row in rows_read}
-    assert written == read == {name: listening[name] for name in names}
-    assert read["idle_in_transaction_session_timeout"] == "10000"
+async def test_a_lane_whose_process_vanished_is_free_again(
+    own_api: Api, own_parts: Container, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = UUID((await own_api.create(receiver.url))["id"])
+    await own_api.publish(1)
+    async with Database(DatabaseConfig(own_parts.database.dsn)) as vanished:
+        with monkeypatch.context() as sooner:
+            sooner.setitem(SESSION, "idle_in_transaction_session_timeout", "1s")
+            connection = await vanished.engine.connect()
+        await connection.execute(text("SELECT FROM webhook_lanes WHERE webhook_id = :id FOR UPDATE"), {"id": id_})
+        # Its transaction stays open here: the server ends it.
+        async with working(own_parts):
+            (delivery,) = await finished(own_api, 1)
+        await connection.invalidate()
+        await connection.close()
+    assert (delivery["state"], delivery["attempts"], len(receiver.requests)) == ("delivered", 1, 1)
+
+
+@pytest.fixture
+async def tcp_url(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A PostgreSQL on a TCP port: on a socket file the server has no options of TCP to show."""
+    port = free_port()
+    monkeypatch.setitem(SETTINGS, "listen_addresses", "127.0.0.1")
+    for module in ("monitor.adapters.embedded", "monitor.adapters.embedded.server"):
+        monkeypatch.setattr(f"{module}.PORT", port)
+    # Not tmp_path, whose name is too long for some sockets.
+    with tempfile.TemporaryDirectory(prefix="monitor-") as base:
+        async with EmbeddedPostgres(Path(base) / "data"):
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+async def test_every_session_finds_out_that_its_peer_is_gone(tcp_url: str) -> None:
+    statement = f"SELECT name, setting FROM pg_settings WHERE name IN ({', '.join(map(repr, SESSION))})"
+    async with Database(DatabaseConfig(tcp_url, acquire_timeout_s=WITHIN_S)) as database:
+        async with database.engine.connect() as connection:
+            rows = await connection.execute(text(statement))
+            written: dict[str, str] = {row.name: row.setting for row in rows}
+        raw = await database.connect()
+        listening = dict(await raw.fetch(statement))
+        await raw.close()
+        read, reserved = [dict(await database.fetch(statement, reserved=reserved)) for reserved in (False, True)]
+    assert written == listening == read == reserved == {
+        "idle_in_transaction_session_timeout": "10000",
+        "tcp_keepalives_idle": "10",
+        "tcp_keepalives_interval": "3",
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "15000",
+    }  # fmt: skip
