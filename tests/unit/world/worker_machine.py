@@ -30,6 +30,9 @@ from tests.unit.world.site import Request, Site
 MAX_CONCURRENCY = 3
 SECOND = timedelta(seconds=1)
 LEASE = timedelta(seconds=30)
+POLLED_S = DeliveryConfig().poll_s + 0.3
+"""What a poll that has just missed a delivery lets it wait, and the calls of the next one, which take time."""
+
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "ordered": {"ordered": True},
@@ -212,7 +215,7 @@ class WorkerMachine(RuleBasedStateMachine):
             return
         assert answered.state is DeliveryState.PENDING
         self.excused[event_id] += 1
-        self.site.pass_time(1.0)
+        self.site.pass_time(POLLED_S)
         sent = [one for one in self.site.receiver.of(UUID(event_id)) if one.at >= asked_at]
         after = self.site.run(self.site.queries.delivery(delivery_id))
         waits = after.state is DeliveryState.PENDING and not after.in_flight and not self.is_full()
@@ -306,9 +309,9 @@ class WorkerMachine(RuleBasedStateMachine):
             self.wrong.append(f"sent {request.at - cancelled_at} after it was cancelled")
 
     def what_is_due_is_sent_or_held(self) -> None:
-        """No delivery stays due for a second without being sent or showing what holds it."""
+        """No delivery stays due from one poll to the next without being sent or showing what holds it."""
         waits = self.without_reason()
-        for seconds in (0.3, 0.7):
+        for seconds in (0.3, POLLED_S - 0.3):
             if waits:
                 self.site.pass_time(seconds)
                 waits &= self.without_reason()
