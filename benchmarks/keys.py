@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 import msgspec
 
-from benchmarks.fresh import Fresh
+from benchmarks.fresh import Fresh, tidy
 from benchmarks.receivers import receivers
 from benchmarks.support import ACTOR, PATIENCE_S, PAYLOAD, Figure, Figures, database, process, scratch, settings_of
 from monitor.bootstrap.container import Container
@@ -67,6 +67,8 @@ class StuckKey:
         async with asyncio.timeout(PATIENCE_S):
             while await self._connection.fetchrow(UNSEEN, STUCK) is not None:
                 await asyncio.sleep(0.05)
+        await tidy(self._connection)
 
     async def end(self) -> None:
         await self._connection.execute("DELETE FROM deliveries WHERE order_key = $1", STUCK)
+        await tidy(self._connection)

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 
 from benchmarks.claim import ID
-from benchmarks.fresh import Fresh
+from benchmarks.fresh import Fresh, tidy
 from benchmarks.receivers import receivers
 from benchmarks.support import ACTOR, PATIENCE_S, PAYLOAD, Figure, Figures, database, process, scratch, settings_of
 from monitor.bootstrap.container import Container
@@ -79,9 +79,7 @@ class Work:
         self._jobs = jobs
 
     async def begin(self, webhook_id: UUID, **chosen: Any) -> None:
-        # What the rows' insertion leaves to background processes of the database is no part of the job.
-        for statement in ("VACUUM (ANALYZE) deliveries_finished", "VACUUM (ANALYZE) events", "CHECKPOINT"):
-            await self.connection.execute(statement)
+        await tidy(self.connection)
         now = datetime.now(UTC)
         day = timedelta(days=1, hours=1)
         spec = ReplaySpec(from_at=now - day, to_at=now + day, **chosen)
@@ -97,6 +95,7 @@ class Work:
             await self._jobs.cancel(self._job_id, ACTOR)
         for table in ("deliveries", "deliveries_finished"):
             await self.connection.execute(FORGET.format(table=table), webhook_id)
+        await tidy(self.connection)
 
 
 class Replay:

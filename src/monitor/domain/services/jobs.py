@@ -54,7 +54,7 @@ REST_RATIO = 4.0
 REPLAY_PER_S = 50.0
 """Deliveries a second that a job makes due for one webhook."""
 
-LEAD_S = 10.0
+LEAD_S = 3.0
 """How long before they are due a replay or backfill makes deliveries: what a cancellation comes too late for."""
 
 RESEND_CHUNK = 200

@@ -115,6 +115,7 @@ async def test_a_replay_makes_deliveries_shortly_before_they_are_due(
 ) -> None:
     """What a cancellation comes too late for is bounded so, and a long replay is no burst of work for the database."""
     monkeypatch.setattr(service, "REPLAY_PER_S", 0.1)
+    monkeypatch.setattr(service, "LEAD_S", 10)
     webhook_id, ids = await failed(unit_of_work, clock, 5)
     id_ = await started(replayer, webhook_id)
     start = clock.now()
