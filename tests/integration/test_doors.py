@@ -10,8 +10,10 @@ from collections.abc import Iterator
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from monitor.adapters.postgres.migrate import newest_revision
+from monitor.cli.start import check_redis
 from tests.integration.processes import Invoke, Result, production, run
 from tests.servers import free_port, with_database
 
@@ -215,6 +217,12 @@ async def test_an_older_schema_asks_to_migrate(invoke: Invoke, empty_database_ur
 
 
 # Redis ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_start_beside_a_redis_that_does_not_answer_is_a_warning_in_the_log() -> None:
+    with capture_logs() as logs:
+        await check_redis(f"redis://127.0.0.1:{free_port()}/0")
+    assert [(line["event"], line["log_level"]) for line in logs] == [("redis_unavailable", "warning")]
 
 
 def redis_finding(invoke: Invoke, url: str) -> str:

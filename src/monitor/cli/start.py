@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 import msgspec
+import structlog
 
 from monitor.adapters.redis.ping import RedisRefused, ping
 from monitor.bootstrap.container import Container
@@ -13,6 +12,8 @@ from monitor.cli.doors import ANSWER_S, check_database
 from monitor.domain.errors import Unavailable
 from monitor.log import LogStream
 from monitor.settings.schema import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def build_container(settings: Settings, stream: LogStream, *, serves: bool = True) -> Container:
@@ -48,4 +49,4 @@ async def check_redis(url: str) -> None:
     except RedisRefused as error:
         raise CommandError(str(error)) from None
     except Unavailable as error:
-        print(f"warning: {error.detail}", file=sys.stderr)
+        log.warning("redis_unavailable", detail=error.detail)
