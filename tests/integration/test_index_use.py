@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import pytest
 
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
@@ -20,6 +19,7 @@ from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.ports.queries.resources import AttemptFilter
 from monitor.domain.vocab import DeliveryState
 from tests import samples
+from tests.integration.plans import plan_of
 from tests.integration.support import execute, sql
 from tests.integration.test_bounded import looked_at
 
@@ -79,13 +79,7 @@ class Recorder:
 
 async def most_looked_at(connection: asyncpg.Connection, statement: str, *args: object) -> int:
     """Run *statement*, take it back, and return how many rows the most costly step of its plan looked at."""
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *args)
-    finally:
-        await transaction.rollback()
-    return max(looked_at(msgspec.json.decode(plan)[0]["Plan"]))
+    return max(looked_at(await plan_of(connection, statement, *args)))
 
 
 async def test_the_failures_of_a_healthy_webhook_are_found_without_its_successes(parts: Container) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 import pytest
 
 from monitor.adapters.postgres.claims import ADVANCE_LINES, LEASE_BY_KEY, LEASE_HEADS, WALKS
@@ -18,6 +17,7 @@ from monitor.bootstrap.container import Container
 from monitor.domain.ports.queue import Postpone
 from tests import samples
 from tests.integration.fan_out_support import SUBSCRIBE
+from tests.integration.plans import plan_of
 from tests.integration.support import sql
 
 BACKLOG = 50_000
@@ -52,13 +52,7 @@ async def an_event(parts: Container) -> UUID:
 
 async def rows_read(connection: asyncpg.Connection, statement: str, *args: object) -> int:
     """Run *statement*, take it back, and return how many rows it read."""
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        plan = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *args)
-    finally:
-        await transaction.rollback()
-    return round(read_by(msgspec.json.decode(plan)[0]["Plan"]))
+    return round(read_by(await plan_of(connection, statement, *args)))
 
 
 async def test_a_claim_beside_a_stuck_key_reads_a_bounded_number_of_rows(parts: Container) -> None:
