@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, go, sign_in
 from tests.browser.site import Receiver, Site, until
@@ -134,6 +134,34 @@ def test_an_event_is_sent_again_before_ones_eyes(
     site.call("DELETE", f"webhooks/{webhook}")
     page.get_by_role("button", name="Send again").click()
     expect(page.locator(".toast").last).to_have_text("No enabled webhook matches this event.")
+
+
+def test_what_an_event_counts_is_never_older_than_its_list(page: Page, site: Site, receiver: Receiver) -> None:
+    site.create(receiver.url, name="Counted", event_types=["again.counted"])
+    event = publish(site, "again.counted")
+    row = row_of(page, event)
+    expect(page.get_by_text("1 delivered")).to_be_visible()
+    late: list[Route] = []
+
+    def answer(route: Route) -> None:
+        """The first read after the click saw the moment before the delivery; every later one sees what holds."""
+        response = route.fetch()
+        body = response.json()
+        if not late:
+            late.append(route)
+            body["deliveries"] |= {"pending": 1, "delivered": 0}
+        route.fulfill(response=response, json=body)
+
+    def list_after(route: Route) -> None:
+        until(lambda: delivery_of(site, event)["attempts"] == 2)
+        route.continue_()
+
+    page.route(f"**/events/{event}", answer)
+    page.route(re.compile(r"/deliveries\?.*event_id="), list_after)
+    page.get_by_role("button", name="Send again").click()
+    expect(row).to_contain_text("2 attempts")
+    expect(page.get_by_text("1 delivered")).to_be_visible()
+    assert late
 
 
 def test_an_event_is_sent_again_to_a_webhook_that_came_later(page: Page, site: Site, receiver: Receiver) -> None:

@@ -26,7 +26,7 @@ export function Event({ id }) {
       <p class="muted small">Occurred ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} · <code>${event.id}</code>${event.order_key && html` · order key <code>${event.order_key}</code>`}</p>
       <p>${Object.entries(event.labels).map(([name, value]) => html`<span class="tag mono">${name}=${value}</span> `)}
         ${Object.entries(event.deliveries ?? {}).filter(([, n]) => n).map(([state, n]) => html`<span class="tag">${count(n)} ${state}</span> `)}</p>
-      <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2>${may("operator") && html`<${Resend} id=${id} onSent=${() => (setAgain(again + 1), load.reload())} />`}</header><${Deliveries} eventId=${id} again=${again} onRest=${load.reload} /></section>
+      <section class="panel" aria-labelledby="deliveries"><header class="panel-head"><h2 id="deliveries">Deliveries</h2>${may("operator") && html`<${Resend} id=${id} onSent=${() => (setAgain(again + 1), load.reload())} />`}</header><${Deliveries} eventId=${id} again=${again} onChange=${load.reload} /></section>
       <section class="panel" aria-labelledby="payload"><header class="panel-head"><h2 id="payload">Payload</h2></header>
         <pre class="body" tabindex="0">${JSON.stringify(event.payload, null, 2)}</pre></section>`}<//>`;
 }
@@ -52,10 +52,10 @@ function outcome({ job, requeued, created, pending }) {
 /**
  * Follows closely while something may still happen soon.
  *
- * @param {{eventId: string, again?: number, onRest?: () => void}} props *again* changes when they were sent again; *onRest* is called when nothing
- *   more happens soon
+ * @param {{eventId: string, again?: number, onChange?: () => void}} props *again* changes when they were sent again; *onChange* is called after
+ *   each list that says something else than the one before: what is counted elsewhere is older than it
  */
-export function Deliveries({ eventId, again = 0, onRest }) {
+export function Deliveries({ eventId, again = 0, onChange }) {
   const [isMoving, setMoving] = useState(true);
   const [open, setOpen] = useState(null);
   const load = useLoad((signal) => api.deliveries({ event_id: eventId, limit: 200 }, signal), [eventId], { everyMs: isMoving ? FOLLOW_MS : CALM_MS });
@@ -66,9 +66,10 @@ export function Deliveries({ eventId, again = 0, onRest }) {
   useEffect(() => {
     if (again) load.reload();
   }, [again]);
+  const said = items?.map((one) => `${one.id} ${one.state} ${one.attempts}`).join();
   useEffect(() => {
-    if (!isMoving) onRest?.();
-  }, [isMoving]);
+    if (said !== undefined) onChange?.();
+  }, [said]);
   return html`<${Loaded} load=${load} what="Reading deliveries" lines=${2} isEmpty=${(page) => !page.items.length} empty=${html`<${Empty} title="No deliveries" icon="webhooks">No webhook subscribes to this type with these labels.<//>`}>
     ${(page) => html`<ul class="list">${page.items.map((one) => html`<${Delivery} key=${one.id} delivery=${one} isOpen=${open === one.id}
       onToggle=${() => setOpen(open === one.id ? null : one.id)} onChange=${load.reload} />`)}</ul>`}<//>`;
