@@ -68,6 +68,7 @@ TABLE: dict[str, str | None] = {
     "GET /dashboard/webhooks": "viewer",
     "GET /dashboard/performance": "viewer",
     "GET /dashboard/anomalies": "viewer",
+    "GET /dashboard/activity": "viewer",
     "GET /system/stats": "operator",
     "GET /audit-log": "admin",
     "GET /tokens/revocations": "admin",

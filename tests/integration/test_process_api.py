@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -12,7 +14,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
+from monitor import __version__
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.migrate import newest_revision
 from monitor.adapters.postgres.peers import warn_of_missing_redis
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
@@ -68,6 +72,32 @@ async def test_stats_show_what_the_cache_saves_by_view_and_tier(api: Api) -> Non
     assert overview["reads"] >= 4
     assert 0 < overview["memory_ratio"] <= overview["hit_ratio"] <= 1
     assert (stats["sockets"], stats["users"]) == (0, [])
+
+
+async def test_stats_name_the_processes_that_have_sessions(api: Api, parts: Container) -> None:
+    async with own_peer(parts, "monitor work elsewhere:7"), own_peer(parts, "psql"):
+        stats = await api.read("system/stats", role=Role.OPERATOR)
+    database = stats["database"]
+    names = [process["name"] for process in database["processes"]]
+    assert "work elsewhere:7" in names
+    assert f"serve {socket.gethostname()[:36]}:{os.getpid()}" in names
+    assert not any("psql" in name for name in names)
+    assert all(process["sessions"] >= 1 and process["since_at"] for process in database["processes"])
+    assert (database["read_only"], database["size_bytes"] > 0) == (False, True)
+    assert database["schema_revision"] == newest_revision()
+    assert stats["version"] == __version__
+    assert stats["retention_d"]["attempts_d"] == parts.settings.retention.attempts_d
+    assert stats["redis"] == ("connected" if parts.settings.redis_url else None)
+    assert all(stats["tasks"].values())
+
+
+async def test_stats_come_without_the_database() -> None:
+    gone = settings(f"postgresql://postgres@127.0.0.1:{free_port()}/monitor")
+    async with Container(gone) as own, api_of(own) as api:
+        own.revoked = set()
+        stats = await api.read("system/stats", role=Role.OPERATOR)
+    assert stats["database"] is None
+    assert stats["cache"]["entries"] >= 0
 
 
 async def test_a_start_beside_other_processes_says_that_redis_is_missing(parts: Container) -> None:

@@ -192,6 +192,30 @@ async def test_the_audit_log_has_pages(api: Api) -> None:
     assert pages == [["w6", "w5", "w4"], ["w3", "w2", "w1"], ["w0"]]
 
 
+async def test_audit_rows_are_found_by_each_filter(api: Api) -> None:
+    first = (await api.create(URL, name="first"))["id"]
+    second = (await api.create(URL, name="second"))["id"]
+    await api.post(f"webhooks/{first}/pause", subject="grace")
+    rows = (await api.read("audit-log"))["items"]
+    paused, made, made_first = rows
+    assert (paused["action"], paused["subject"]) == ("webhook.pause", "grace")
+    for params, expected in (
+        ({"subject": "grace"}, [paused]),
+        ({"action": "webhook.create"}, [made, made_first]),
+        ({"action": "webhook.*"}, rows),
+        ({"action": "silence.*"}, []),
+        ({"target": f"webhook:{second}"}, [made]),
+        ({"target": f"webhook:{first}", "action": "webhook.create"}, [made_first]),
+        ({"from": paused["at"]}, [paused]),
+        ({"to": made["at"]}, [made_first]),
+    ):
+        assert (await api.read("audit-log", params=params))["items"] == expected, params
+    pages = [[row["id"] for row in page] async for page in api.pages("audit-log", limit=1, action="webhook.create")]
+    assert [row for page in pages for row in page] == [made["id"], made_first["id"]]
+    for params in ({"action": "webhook.%"}, {"subject": "x" * 257}, {"from": "yesterday"}):
+        assert_problem(await api.get("audit-log", params=params), 400)
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "status"),
     [

@@ -25,6 +25,7 @@ from monitor.adapters.postgres.key_watch import KeyWatch
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.dashboard import PostgresDashboardQueries
 from monitor.adapters.postgres.queries.resources import PostgresQueries
+from monitor.adapters.postgres.queries.system import PostgresSystemQueries
 from monitor.adapters.postgres.repositories.event_outbox import PostgresEventOutbox
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from monitor.adapters.redis.client import keepalive
@@ -69,11 +70,14 @@ class Container:
     Everything that one process owns. Building it does no I/O but reading the key file; entering it opens pools.
 
     Args:
+        command: the one that runs.
         serves: the process answers the API and live feeds; a worker does not.
         stream: what :func:`monitor.log.configure` returned.
     """
 
-    def __init__(self, settings: Settings, *, serves: bool = True, stream: LogStream | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, command: str = "serve", serves: bool = True, stream: LogStream | None = None
+    ) -> None:
         self.settings = settings
         self.log_stream = stream or LogStream(sys.stderr.buffer)
         self.lines = line_log(self.log_stream, settings.log.level, settings.log.format)
@@ -86,12 +90,13 @@ class Container:
         self.revoked: set[str] | None = None
         """Ids of revoked tokens; ``None`` until they were read once."""
         self.secret_box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
-        self.database = Database(_database_config(settings))
+        self.database = Database(_database_config(settings, command))
         self.clock_watch = ClockWatch(self.database, self.clock)
         self.key_watch = KeyWatch(self.database, self.secret_box)
         self.queries = PostgresQueries(self.database, self.secret_box, events_kept_s=self.events_kept_s)
         self.alert_queries = PostgresAlertQueries(self.database)
         self.dashboards = PostgresDashboardQueries(self.database)
+        self.system = PostgresSystemQueries(self.database)
         self.egress = EgressPolicy(
             profile=settings.egress.profile,
             allow_cidrs=settings.egress.allow_cidrs,
@@ -262,13 +267,14 @@ class Container:
         return SharedRateLimiter(ledger, per_s=per_s, burst=burst, ticks_s=time.monotonic)
 
 
-def _database_config(settings: Settings) -> DatabaseConfig:
+def _database_config(settings: Settings, command: str) -> DatabaseConfig:
     return DatabaseConfig(
         dsn=settings.database_url or "",
         read_pool=settings.db.read_pool,
         write_pool=settings.db.write_pool,
         statement_timeout_ms=settings.db.statement_timeout_ms,
         acquire_timeout_s=settings.db.acquire_timeout_s,
+        command=command,
     )
 
 

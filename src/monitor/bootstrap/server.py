@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import msgspec
 from litestar import Litestar
 
 from monitor.adapters.key_factory import WebhookKeyFactory, sign_v1a
@@ -58,6 +59,7 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
         queries=c.queries,
         alert_queries=c.alert_queries,
         dashboards=c.dashboards,
+        system=c.system,
         views=c.views,
         readiness=lambda: readiness(c, warming),
     )
@@ -114,6 +116,8 @@ def build_app(container: Container, *, owns_container: bool = True, hosts: Serve
         task_report=c.supervisor,
         log_stream=c.log_stream,
         database_report=c.database,
+        has_redis=c.settings.redis_url is not None,
+        retention_d=msgspec.structs.asdict(c.settings.retention),
         now=c.unix_s,
         ticks_s=time.monotonic,
         new_id=c.request_ids(),

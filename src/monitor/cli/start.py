@@ -16,10 +16,10 @@ from monitor.settings.schema import Settings
 log = structlog.get_logger(__name__)
 
 
-def build_container(settings: Settings, stream: LogStream, *, serves: bool = True) -> Container:
+def build_container(settings: Settings, stream: LogStream, command: str, *, serves: bool = True) -> Container:
     """Return what the process owns. Raises :class:`CommandError` if a key or an address in *settings* is invalid."""
     try:
-        return Container(settings, serves=serves, stream=stream)
+        return Container(settings, command=command, serves=serves, stream=stream)
     except (ValueError, OSError, msgspec.MsgspecError) as error:
         raise CommandError(f"cannot start: {error}") from None
 

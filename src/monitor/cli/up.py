@@ -76,7 +76,7 @@ async def _up(args: argparse.Namespace, settings: Settings, stream: LogStream) -
             await upgrade(dsn, retention=retention(settings))
         write_private(database_file(args.data_dir), dsn.encode())
         await check_servers(settings)
-        async with build_container(settings, stream) as container:
+        async with build_container(settings, stream, "up") as container:
             await _run(args, container, sockets, stopping)
     finally:
         await postgres.stop()

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             settings, worker=msgspec.structs.replace(settings.worker, concurrency=args.concurrency)
         )
     stream = logs.configure(settings.log.level, settings.log.format)
-    uvloop.run(_work(build_container(settings, stream, serves=False)))
+    uvloop.run(_work(build_container(settings, stream, "work", serves=False)))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -50,6 +50,8 @@ def build(
     task_report: TaskReport,
     log_stream: LogReport,
     database_report: DatabaseReport,
+    has_redis: bool,
+    retention_d: Mapping[str, int],
     now: Callable[[], float],
     ticks_s: Callable[[], float],
     new_id: Callable[[], str],
@@ -65,6 +67,7 @@ def build(
     Return the application. Nothing is opened before its lifespan starts.
 
     Args:
+        retention_d: days that are kept, by what.
         now: Unix seconds, for tokens.
         ticks_s: monotonic seconds, for durations.
     """
@@ -86,7 +89,7 @@ def build(
             DashboardController,
             AuditController,
             TokenController,
-            stats_route(cache_report, hub_status, now),
+            stats_route(cache_report, hub_status, task_report, now, has_redis=has_redis, retention_d=retention_d),
         ],
         before_request=check_query,
     )

@@ -146,7 +146,7 @@ class RetentionDays(msgspec.Struct, frozen=True):
         Positive, doc("Events with their payloads, and until the last delivery is finished; at least 4.", "days")
     ] = 30
     deliveries_d: Annotated[Positive, doc("Finished deliveries.", "days")] = 30
-    attempts_d: Annotated[Positive, doc("Attempts.", "days")] = 14
+    attempts_d: Annotated[Positive, doc("Attempts, and changes of health.", "days")] = 14
     minutes_d: Annotated[Positive, doc("Per-minute rollups.", "days")] = 14
     hours_d: Annotated[Positive, doc("Per-hour rollups, dropped by calendar month.", "days")] = 90
     days_d: Annotated[Positive, doc("Per-day rollups, dropped by calendar month.", "days")] = 730

@@ -139,6 +139,7 @@ check(!Number.isNaN(Date.parse(overview.as_of)), "no time");
 await ok(client.GET("/api/v1/dashboard/performance"));
 await ok(client.GET("/api/v1/dashboard/webhooks", one));
 await ok(client.GET("/api/v1/dashboard/anomalies", one));
+await ok(client.GET("/api/v1/dashboard/activity"));
 await ok(client.GET("/api/v1/audit-log", one));
 await ok(client.POST("/api/v1/tokens/revocations", { body: { jti: "leaked" } }));
 const revoked = await ok(client.GET("/api/v1/tokens/revocations", one));

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from monitor.domain.errors import IdempotencyMismatch
+from monitor.domain.ports.queries.resources import AuditFilter
 from monitor.domain.vocab import Actor
 from tests import samples
 from tests.integration.contract.world import World
@@ -55,9 +56,9 @@ async def test_an_audit_row_tells_who_did_what(world: World) -> None:
         await uow.audit.add(Actor("system"), "webhook.disable", "webhook:1", before=None, after=None)
         now = uow.now
         await uow.commit()
-    newest, oldest = await world.queries.audit_log(after=None, limit=10)
+    newest, oldest = (await world.queries.audit_log(AuditFilter(), after=None, limit=10)).rows
     assert (oldest.subject, oldest.role, oldest.request_id, oldest.at) == ("ada", "admin", "request-1", now)
     assert (oldest.action, oldest.target) == ("webhook.update", "webhook:1")
     assert (oldest.before, oldest.after) == ({"n": 1}, {"n": [2, None]})
     assert (newest.subject, newest.role, newest.before, newest.after) == ("system", None, None, None)
-    assert await world.queries.audit_log(after=newest.id, limit=10) == [oldest]
+    assert (await world.queries.audit_log(AuditFilter(), after=newest.id, limit=10)).rows == [oldest]

@@ -7,7 +7,7 @@ import pytest
 from monitor.domain.delivery.fan_out import NewDelivery, NewEvent
 from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import NotFound, UnknownOutcome
-from monitor.domain.ports.queries.resources import WebhookFilter
+from monitor.domain.ports.queries.resources import AuditFilter, WebhookFilter
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.views.webhooks import LastHour
 from monitor.domain.vocab import DeliveryState
@@ -41,7 +41,7 @@ async def write_everywhere(world: World, *, commit: bool, fail: bool) -> NewEven
 async def test_a_commit_makes_everything_visible_together(world: World) -> None:
     event = await write_everywhere(world, commit=True, fail=False)
     assert await stored(world) == (1, 1, 1)
-    assert len(await world.queries.audit_log(after=None, limit=10)) == 1
+    assert len((await world.queries.audit_log(AuditFilter(), after=None, limit=10)).rows) == 1
     assert (await world.queries.event(event.id)).id == event.id
 
 
@@ -67,7 +67,7 @@ async def test_a_commit_whose_answer_is_lost_holds_and_its_outcome_is_unknown(wo
 
 async def assert_empty(world: World) -> None:
     assert await stored(world) == (0, 0, 0)
-    assert await world.queries.audit_log(after=None, limit=10) == []
+    assert (await world.queries.audit_log(AuditFilter(), after=None, limit=10)).rows == []
 
 
 async def test_the_time_of_a_unit_of_work_stands_still(world: World) -> None:
@@ -76,7 +76,7 @@ async def test_the_time_of_a_unit_of_work_stands_still(world: World) -> None:
         await uow.audit.add(samples.ACTOR, "second", "-", before=None, after=None)
         now = uow.now
         await uow.commit()
-    assert {row.at for row in await world.queries.audit_log(after=None, limit=10)} == {now}
+    assert {row.at for row in (await world.queries.audit_log(AuditFilter(), after=None, limit=10)).rows} == {now}
     assert (await world.queries.now()) >= now
 
 

@@ -40,6 +40,18 @@ anomalies = sa.Table(
     sa.Index("ux_anomalies_open", "webhook_id", "signal", unique=True, postgresql_where=sa.text("closed_at IS NULL")),
     sa.Index("ix_anomalies_webhook_id", "webhook_id", "id"),
     sa.Index("ix_anomalies_closed_at", "closed_at"),
+    sa.Index("ix_anomalies_opened_at", "opened_at"),
+)
+
+health_changes = sa.Table(
+    "health_changes",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    at("at"),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Index("ix_health_changes_at", "at"),
 )
 
 alerts = sa.Table(
@@ -88,6 +100,7 @@ alert_history = sa.Table(
     sa.Column("causes", ARRAY(sa.Text), nullable=True),
     sa.Column("evidence", JSONB, nullable=True),
     at("expires_at", nullable=True),
+    sa.Index("ix_alert_history_at", "at"),
 )
 
 alert_notifications = sa.Table(

@@ -45,19 +45,21 @@ SESSION = {
 
 
 class DatabaseConfig(msgspec.Struct, frozen=True):
-    """``read_pool`` and ``write_pool`` count connections of this process; the timeouts are milliseconds."""
+    """``read_pool`` and ``write_pool`` count connections of this process; the timeouts are milliseconds. ``command`` is
+    the one that runs: a part of the name of its sessions."""
 
     dsn: str
     read_pool: int = 8
     write_pool: int = 8
     statement_timeout_ms: int = 5_000
     acquire_timeout_s: float = 2.0
+    command: str = "serve"
 
 
-def application_name() -> str:
-    """Return the name of this process in ``pg_stat_activity``: ``monitor <host>:<pid>``."""
+def application_name(command: str) -> str:
+    """Return the name of this process in ``pg_stat_activity``: ``monitor <command> <host>:<pid>``."""
     # PostgreSQL cuts names at 63 bytes, and the number must stay.
-    return f"monitor {socket.gethostname()[:40]}:{os.getpid()}"
+    return f"monitor {command} {socket.gethostname()[:36]}:{os.getpid()}"
 
 
 def raw_dsn(dsn: str) -> str:
@@ -197,7 +199,8 @@ class Database:
     async def connect(self) -> asyncpg.Connection:
         """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
         with self.translating():
-            return await self._connect(self.dsn, server_settings={"application_name": application_name(), **SESSION})
+            name = application_name(self.config.command)
+            return await self._connect(self.dsn, server_settings={"application_name": name, **SESSION})
 
     def translating(self) -> AbstractContextManager[None]:
         """Return :func:`translating` with the limit of a statement here."""
@@ -217,7 +220,7 @@ class Database:
     def _server_settings(self) -> dict[str, str]:
         # jit costs more than it brings on queries of a few milliseconds.
         return {
-            "application_name": application_name(),
+            "application_name": application_name(self.config.command),
             "jit": "off",
             "statement_timeout": str(self.config.statement_timeout_ms),
             **SESSION,

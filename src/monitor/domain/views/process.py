@@ -1,8 +1,9 @@
-"""Read models of the responding process: its live feeds by user, and what its cache saves, by view."""
+"""Read models of the running system: a process with its feeds and cache, and the database with its sessions."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
@@ -35,10 +36,53 @@ class CachedViewStats(msgspec.Struct, frozen=True, kw_only=True):
     """The mean of a computation; null before the first."""
 
 
+MAX_PROCESSES = 100
+"""Processes that are listed."""
+
+
+class ProcessSessions(msgspec.Struct, frozen=True):
+    """One process of Monitor with sessions on the database; ``name`` is ``<command> <host>:<pid>``."""
+
+    name: str
+    sessions: int
+    since_at: datetime
+
+
+class DatabaseStats(msgspec.Struct, frozen=True, kw_only=True):
+    """``schema_revision`` is null without tables. ``processes`` lists at most 100."""
+
+    version: str
+    schema_revision: str | None
+    read_only: bool
+    size_bytes: int
+    processes: list[ProcessSessions]
+
+
+class CacheState(msgspec.Struct, frozen=True, kw_only=True):
+    """``trusted`` is whether memory may be served: not while Redis cannot be heard. ``pending_invalidations`` counts
+    what Redis has yet to take."""
+
+    entries: int
+    bytes: int
+    trusted: bool
+    pending_invalidations: int
+
+
 class ProcessStatsView(msgspec.Struct, frozen=True, kw_only=True):
-    """Sockets and cache of the responding process, of which there may be several. ``users`` lists at most 200."""
+    """
+    The responding process, of which there may be several. ``users`` lists at most 200. ``redis`` is that of the
+    settings, and null without one; ``database`` is null while it is away. ``tasks`` says of each background task
+    whether it is up, and ``retention_d`` how many days are kept, by what.
+    """
 
     as_of: datetime
+    version: str
+    python: str
+    redis: Literal["connected", "disconnected"] | None
+    database: DatabaseStats | None
+    tasks: dict[str, bool]
+    retention_d: dict[str, int]
+    cache: CacheState
     sockets: int
     users: list[SocketStats]
     views: list[CachedViewStats]

@@ -21,6 +21,7 @@ from monitor.domain.services.alerts import BulkAcknowledgementResult, SkippedAle
 from monitor.domain.services.attempts import Recorded
 from monitor.domain.services.publish import Accepted, PublishResult
 from monitor.domain.services.resends import ResendView
+from monitor.domain.views.activity import ActivityList
 from monitor.domain.views.alerts import (
     AlertCount,
     AlertsPerDay,
@@ -51,6 +52,7 @@ from monitor.domain.vocab import (
 from monitor.http.openapi.resources import (
     ACCEPTED,
     ACKNOWLEDGED,
+    ACTIVITY,
     ALERT,
     ALERT_ID,
     ANOMALY,
@@ -123,6 +125,7 @@ RESPONSES: Mapping[Any, object] = {
     ResendView: ResendView(event_id=EVENT_ID, requeued=3, created=1, pending=0),
     BulkCount: BulkCount(412, complete=True),
     ProcessStatsView: PROCESS_STATS,
+    ActivityList: ACTIVITY,
     DashboardView: DashboardView(NOW, OVERVIEW, [ROW], PERFORMANCE, [ANOMALY], [ALERT]),
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,

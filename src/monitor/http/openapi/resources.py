@@ -19,6 +19,7 @@ from monitor.domain.delivery.replay import shown
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.services.publish import Accepted
+from monitor.domain.views.activity import ActivityList, ActivityView
 from monitor.domain.views.alerts import (
     AlertView,
     AnomalyView,
@@ -36,7 +37,14 @@ from monitor.domain.views.dashboard import (
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsPoint
-from monitor.domain.views.process import CachedViewStats, ProcessStatsView, SocketStats
+from monitor.domain.views.process import (
+    CachedViewStats,
+    CacheState,
+    DatabaseStats,
+    ProcessSessions,
+    ProcessStatsView,
+    SocketStats,
+)
 from monitor.domain.views.tokens import Revocation
 from monitor.domain.views.webhooks import HealthView, LastHour, WebhookView
 from monitor.domain.vocab import (
@@ -256,8 +264,34 @@ ROW = WebhookRow(
     alerts=1,
     anomalies=1,
 )
+ACTIVITY = ActivityList(
+    [
+        ActivityView(
+            at=NOW,
+            kind="health",
+            action="changed",
+            level="degraded",
+            text="2 of the last 20 attempts failed: timeout × 2.",
+            webhook_id=WEBHOOK_ID,
+            webhook_name=WEBHOOK.name,
+        )
+    ]
+)
 PROCESS_STATS = ProcessStatsView(
     as_of=NOW,
+    version="1.0.0",
+    python="3.11.7",
+    redis="connected",
+    database=DatabaseStats(
+        version="18.1",
+        schema_revision="0025",
+        read_only=False,
+        size_bytes=52_428_800,
+        processes=[ProcessSessions("serve web-1:311", 3, EARLIER), ProcessSessions("work web-1:312", 5, EARLIER)],
+    ),
+    tasks={"live_feed.send": True, "live_hub.ticks": True},
+    retention_d={"events_d": 30, "attempts_d": 14},
+    cache=CacheState(entries=120, bytes=1_048_576, trusted=True, pending_invalidations=0),
     sockets=3,
     users=[SocketStats("grace", 2, EARLIER), SocketStats("ada", 1, NOW)],
     views=[

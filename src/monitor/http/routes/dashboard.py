@@ -9,6 +9,7 @@ from litestar import Controller, Response, get
 from litestar.params import QueryParameter
 
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, decode_position, page, page_by
+from monitor.domain.views.activity import MAX_ACTIVITY, ActivityKind, ActivityList
 from monitor.domain.views.alerts import AnomalyView
 from monitor.domain.views.dashboard import (
     DashboardView,
@@ -74,6 +75,23 @@ class DashboardController(Controller):
         after = decode_position(cursor, RowPosition)
         rows = await services.dashboards.rows(status=status, after=after, limit=limit + 1)
         return encoded_response(request, page_by(rows, limit, cursor_position))
+
+    @get(
+        "/activity",
+        summary="List what happened lately",
+        description="The newest changes of alerts, anomalies and the health of webhooks, newest first: where the live"
+        " feed goes on from. Role: viewer.",
+        responses=problems(*READ) | NOT_MODIFIED,
+    )
+    async def activity(
+        self,
+        services: Injected,
+        request: AnyRequest,
+        kind: Annotated[ActivityKind | None, QueryParameter(description="Only these.")] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=MAX_ACTIVITY, description="Rows.")] = MAX_ACTIVITY,
+    ) -> Response[ActivityList]:
+        found = await services.system.activity(kind=kind, limit=limit)
+        return encoded_response(request, ActivityList(found))
 
     @get(
         "/performance",

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries
+from monitor.domain.ports.queries.system import SystemQueries
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.bulk import BulkCommands
@@ -40,6 +41,7 @@ class Services:
     queries: Queries
     alert_queries: AlertQueries
     dashboards: DashboardQueries
+    system: SystemQueries
     views: CachedViews
     readiness: Callable[[], Awaitable[list[str]]]
 

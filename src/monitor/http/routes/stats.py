@@ -1,47 +1,76 @@
-"""Figures of the responding process that have no place in a time series: its live feeds by user, its cache by view."""
+"""The state of the system that has no place in a time series: live feeds by user, the cache by view, the sessions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import platform
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from litestar import get
 
-from monitor.domain.views.process import MAX_USERS, CachedViewStats, ProcessStatsView, SocketStats
+from monitor import __version__
+from monitor.domain.errors import Unavailable
+from monitor.domain.views.process import MAX_USERS, CachedViewStats, CacheState, ProcessStatsView, SocketStats
 from monitor.domain.vocab import Role
 from monitor.http.live import HubStatus
 from monitor.http.live.hub import SocketStatus
 from monitor.http.middleware.authentication import requires
 from monitor.http.openapi.responses import problems
-from monitor.http.routes.prometheus import CacheReport, ViewCounts
+from monitor.http.routes.prometheus import CacheReport, TaskReport, ViewCounts
+from monitor.http.routes.services import Injected
 
 
-def stats_route(cache: Callable[[], CacheReport], hub: Callable[[], HubStatus], now: Callable[[], float]) -> Any:
+def stats_route(
+    cache: Callable[[], CacheReport],
+    hub: Callable[[], HubStatus],
+    tasks: TaskReport,
+    now: Callable[[], float],
+    *,
+    has_redis: bool,
+    retention_d: Mapping[str, int],
+) -> Any:
     """
     Return the route.
 
     Args:
         now: Unix seconds.
+        retention_d: days that are kept, by what.
     """
 
     @get(
         "/system/stats",
         tags=["system"],
         opt=requires(Role.OPERATOR),
-        summary="Read sockets and cache",
-        description="Of the responding process: open live feeds by user and since when, and the hit ratio of each"
-        " cached view by tier. Answers without the database, too. Role: operator.",
+        summary="Read the state of the system",
+        description="Of the responding process: version, background tasks, open live feeds by user and since when, the"
+        " cache and the hit ratio of each cached view by tier. Of all: the database, the processes that have sessions"
+        " on it, retention. Answers without the database, too. Role: operator.",
         responses=problems(400, 401, 403, 429),
-        sync_to_thread=False,
     )
-    def system_stats() -> ProcessStatsView:
-        status = hub()
+    async def system_stats(services: Injected) -> ProcessStatsView:
+        status, counts = hub(), cache()
+        try:
+            database = await services.system.database()
+        except Unavailable:
+            database = None
         return ProcessStatsView(
             as_of=datetime.fromtimestamp(now(), UTC),
+            version=__version__,
+            python=platform.python_version(),
+            redis=("connected" if counts.trusted else "disconnected") if has_redis else None,
+            database=database,
+            tasks=dict(sorted(tasks.tasks.items())),
+            retention_d=dict(retention_d),
+            cache=CacheState(
+                entries=counts.entries,
+                bytes=counts.bytes,
+                trusted=counts.trusted,
+                pending_invalidations=counts.pending_invalidations,
+            ),
             sockets=len(status.sockets),
             users=users_of(status.sockets),
-            views=sorted(map(view_stats, cache().views), key=lambda view: (-view.reads, view.view)),
+            views=sorted(map(view_stats, counts.views), key=lambda view: (-view.reads, view.view)),
         )
 
     return system_stats

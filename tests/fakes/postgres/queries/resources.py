@@ -21,7 +21,7 @@ from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups, percentile, whole_units
 from monitor.domain.paging import Look
-from monitor.domain.ports.queries.resources import AttemptFilter, EventFilter, WebhookFilter
+from monitor.domain.ports.queries.resources import AttemptFilter, AuditFilter, EventFilter, WebhookFilter
 from monitor.domain.services.attempts import attempt_view
 from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
@@ -176,8 +176,9 @@ class FakeQueries:
         self._database.require_up()
         return self._database.clock.now()
 
-    async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
-        return [without_secret_urls(row) for row in _page(self._tables.audit.values(), after, limit)]
+    async def audit_log(self, where: AuditFilter, *, after: UUID | None, limit: int) -> Look[AuditView]:
+        wanted = [row for row in self._tables.audit.values() if _is_audited(row, where)]
+        return Look([without_secret_urls(row) for row in _page(wanted, after, limit)])
 
     async def revocations(self, *, after: RevocationPosition | None, limit: int) -> list[Revocation]:
         now = self._database.clock.now()
@@ -338,4 +339,15 @@ def _point(at: datetime, rollups: Iterable[Rollup]) -> MetricsPoint:
         p99_ms=p99,
         failed_mean_ms=failed_mean,
         errors=whole.errors,
+    )
+
+
+def _is_audited(row: AuditView, where: AuditFilter) -> bool:
+    action = where.action or ""
+    return (
+        where.subject in (None, row.subject)
+        and where.target in (None, row.target)
+        and (where.action in (None, row.action) or (action.endswith(".*") and row.action.startswith(action[:-1])))
+        and (where.from_at is None or id_time(row.id) >= where.from_at)
+        and (where.to_at is None or id_time(row.id) < where.to_at)
     )

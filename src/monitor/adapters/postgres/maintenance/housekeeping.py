@@ -112,6 +112,7 @@ class PostgresHousekeeping:
         await self.purge_audit_log()
         await self._delete_alerts(aged_at)
         await self._delete("anomalies", "closed_at < $1", aged_at)
+        await self._delete("health_changes", "at < $1", now - timedelta(days=self._retention.attempts_d))
         await self._delete("silences", "ends_at < $1", aged_at)
         await self._delete("jobs", "finished_at < $1", aged_at)
         await self._delete("alert_notifications", "id < $1", overdue)

@@ -1,5 +1,5 @@
 """
-Lists of deliveries and events by filters.
+Lists of deliveries, events and audit rows by filters.
 
 A page is read from a bounded number of rows of each table. If they have too few that match, it is shorter, and the next
 one goes on where the look ended.
@@ -16,7 +16,7 @@ import asyncpg
 from monitor.adapters.postgres.codec import from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.pages import list_rows
-from monitor.adapters.postgres.queries.rows import delivery_view
+from monitor.adapters.postgres.queries.rows import AUDIT_COLUMNS, audit_view, delivery_view
 from monitor.adapters.postgres.selection import (
     EVENTS_LOOKED_AT,
     LOOKED_AT,
@@ -28,11 +28,12 @@ from monitor.adapters.postgres.selection import (
 from monitor.adapters.postgres.sql import Where
 from monitor.domain.delivery.selection import FINISHED, DeliveryFilter
 from monitor.domain.paging import Look
-from monitor.domain.ports.queries.resources import EventFilter
+from monitor.domain.ports.queries.resources import AuditFilter, EventFilter
+from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import DeliveryView, EventView
 from monitor.domain.vocab import DeliveryState
 
-T = TypeVar("T", DeliveryView, EventView)
+T = TypeVar("T", DeliveryView, EventView, AuditView)
 
 _PENDING = """
 SELECT d.id, d.event_id, d.webhook_id, 'pending' AS state, d.attempts, d.due_at, d.last_status_code, d.last_error,
@@ -49,6 +50,8 @@ FROM {rows} d {where}
 _EVENTS = """
 SELECT d.id, d.type, d.labels, d.occurred_at, d.created_at, d.order_key FROM {rows} d {where}
 """
+
+_AUDIT = f"SELECT {AUDIT_COLUMNS} FROM {{rows}} d {{where}}"
 
 # The ends of all looks, and beside them each row that was found.
 _LISTED = """
@@ -95,6 +98,22 @@ async def list_events(database: Database, where: EventFilter, after: UUID | None
 
     looked_at = LOOKED_AT if where.status_code is None else EVENTS_LOOKED_AT
     return await _list(database, parts, lambda row: from_row(row, EventView, "labels"), "events", limit, looked_at)
+
+
+async def list_audit(database: Database, where: AuditFilter, after: UUID | None, limit: int) -> Look[AuditView]:
+    """Return up to *limit* rows of the audit log."""
+
+    def parts(base: Where) -> list[tuple[str, str, Side]]:
+        side = Side(base.beside(), base.beside())
+        side.first.add_range("d.id", after, where.from_at, where.to_at)
+        side.rest.add("d.subject = {}", where.subject)
+        side.rest.add("d.target = {}", where.target)
+        prefix = where.action[:-1] if where.action is not None and where.action.endswith(".*") else None
+        side.rest.add("starts_with(d.action, {})", prefix)
+        side.rest.add("d.action = {}", where.action if prefix is None else None)
+        return [(_AUDIT, "audit_log", side)]
+
+    return await _list(database, parts, audit_view, "audit_log", limit, LOOKED_AT)
 
 
 async def _list(

@@ -12,15 +12,13 @@ import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
-from monitor.adapters.postgres.queries.filtered import both_tables, list_deliveries, list_events
+from monitor.adapters.postgres.queries.filtered import both_tables, list_audit, list_deliveries, list_events
 from monitor.adapters.postgres.queries.held import HELD_COLUMNS, HELD_FROM, held_deliveries
 from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.rows import (
     ATTEMPT_COLUMNS,
-    AUDIT_COLUMNS,
     attempt_view,
-    audit_view,
     delivery_view,
     evaluated_webhook_view,
     webhook_view,
@@ -41,7 +39,7 @@ from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import NotFound
 from monitor.domain.paging import Look
-from monitor.domain.ports.queries.resources import AttemptFilter, EventFilter, WebhookFilter
+from monitor.domain.ports.queries.resources import AttemptFilter, AuditFilter, EventFilter, WebhookFilter
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
@@ -271,16 +269,8 @@ class PostgresQueries:
         if await self._db.fetchrow("SELECT 1 FROM webhooks WHERE id = $1", webhook_id) is None:
             raise NotFound(NO_WEBHOOK)
 
-    async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
-        condition = Where()
-        condition.add("id < {}", after)
-
-        async def fetch(where: Where) -> list[asyncpg.Record]:
-            return await self._db.fetch(
-                f"SELECT {AUDIT_COLUMNS} FROM audit_log {where} ORDER BY id DESC LIMIT {limit}", *where.args
-            )
-
-        return await list_rows(self._db, condition, fetch, audit_view, "audit_log", limit)
+    async def audit_log(self, where: AuditFilter, *, after: UUID | None, limit: int) -> Look[AuditView]:
+        return await list_audit(self._db, where, after, limit)
 
     async def revocations(self, *, after: RevocationPosition | None, limit: int) -> list[Revocation]:
         condition = Where("expires_at > now()")

@@ -51,6 +51,16 @@ class AttemptFilter(msgspec.Struct, frozen=True):
     to_at: datetime | None = None
 
 
+class AuditFilter(msgspec.Struct, frozen=True):
+    """Conditions on audit rows; ``None`` matches any. ``action`` is exact or a prefix (``webhook.*``)."""
+
+    subject: str | None = None
+    action: str | None = None
+    target: str | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+
+
 class Queries(Protocol):
     """Resources of the API. Pages are newest first; *after* is the last id of the page before."""
 
@@ -100,8 +110,8 @@ class Queries(Protocol):
         """Return the database's time."""
         ...
 
-    async def audit_log(self, *, after: UUID | None, limit: int) -> list[AuditView]:
-        """Return up to *limit* rows of the audit log."""
+    async def audit_log(self, where: AuditFilter, *, after: UUID | None, limit: int) -> Look[AuditView]:
+        """Return up to *limit* rows of the audit log, or fewer if a bounded number of rows has no more."""
         ...
 
     async def revocations(self, *, after: RevocationPosition | None, limit: int) -> list[Revocation]:
