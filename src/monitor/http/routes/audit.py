@@ -29,7 +29,7 @@ class AuditController(Controller):
         " `monitor token` issued or revoked are among them. A page looks at 10,000 rows at most: with conditions that"
         " few rows meet, it may be short or empty and still have a `next_cursor`. Role: admin.",
         opt=requires(Role.ADMIN),
-        responses=problems(*READ),
+        responses=problems(*READ, 422),
     )
     async def audit_log(
         self,
