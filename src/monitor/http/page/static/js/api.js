@@ -43,7 +43,8 @@ async function call(method, path, { query, body, headers = {}, signal } = {}) {
   }
   const data = await readBody(response);
   if (response.ok) return { data, etag: response.headers.get("etag") };
-  if (response.status === 401 && session.get().token === token) signOut(`Signed out: ${data?.detail ?? "the token was refused."}`);
+  if (response.status === 401 && session.get().token === token)
+    signOut(`Signed out: ${data?.detail ?? "the token was refused."}`);
   throw new Problem(response.status, data ?? {});
 }
 
@@ -64,7 +65,9 @@ function shown(_, value, context) {
 
 /** Leaves out what is null, undefined or empty. */
 export function queryText(query) {
-  const pairs = Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const pairs = Object.entries(query ?? {}).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
+  );
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 

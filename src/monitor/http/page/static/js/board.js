@@ -13,8 +13,17 @@ const KEPT_CHANGES = 50;
  * `changes` are the alerts that changed lately, with when the server said so.
  */
 const EMPTY = {
-  known: false, staleAge: null, asOf: null, overview: null, webhooks: [], performance: null, anomalies: [], alerts: [],
-  activity: [], points: [], changes: [],
+  known: false,
+  staleAge: null,
+  asOf: null,
+  overview: null,
+  webhooks: [],
+  performance: null,
+  anomalies: [],
+  alerts: [],
+  activity: [],
+  points: [],
+  changes: [],
 };
 export const board = createStore(EMPTY);
 
@@ -91,18 +100,41 @@ const HANDLERS = {
       webhooks: state.webhooks.map((row) => {
         if (row.id !== data.webhook_id) return row;
         name = row.name;
-        return { ...row, health: { ...row.health, status: data.status, reason: data.reason, changed_at: data.at } };
+        return {
+          ...row,
+          health: { ...row.health, status: data.status, reason: data.reason, changed_at: data.at },
+        };
       }),
     }));
-    log(frame, "health", data.status, `${name ?? "A webhook"} is ${data.status}: ${data.reason}`, `/webhooks/${data.webhook_id}`);
+    log(
+      frame,
+      "health",
+      data.status,
+      `${name ?? "A webhook"} is ${data.status}: ${data.reason}`,
+      `/webhooks/${data.webhook_id}`,
+    );
   },
   anomaly_opened: (anomaly, frame) => {
-    board.set((state) => ({ anomalies: [anomaly, ...state.anomalies.filter((other) => other.id !== anomaly.id)] }));
-    log(frame, "anomaly", anomaly.severity, `${anomaly.webhook_name}: ${anomaly.sentence}`, `/webhooks/${anomaly.webhook_id}`);
+    board.set((state) => ({
+      anomalies: [anomaly, ...state.anomalies.filter((other) => other.id !== anomaly.id)],
+    }));
+    log(
+      frame,
+      "anomaly",
+      anomaly.severity,
+      `${anomaly.webhook_name}: ${anomaly.sentence}`,
+      `/webhooks/${anomaly.webhook_id}`,
+    );
   },
   anomaly_closed: (anomaly, frame) => {
     board.set((state) => ({ anomalies: state.anomalies.filter((other) => other.id !== anomaly.id) }));
-    log(frame, "anomaly", "over", `Closed: ${anomaly.webhook_name}: ${anomaly.sentence}`, `/webhooks/${anomaly.webhook_id}`);
+    log(
+      frame,
+      "anomaly",
+      "over",
+      `Closed: ${anomaly.webhook_name}: ${anomaly.sentence}`,
+      `/webhooks/${anomaly.webhook_id}`,
+    );
   },
 };
 
@@ -129,7 +161,11 @@ function hear(alert, isNews) {
 
 function figures(state, overview) {
   if (state.overview && overview.as_of <= state.overview.as_of) return {};
-  const point = { at: Date.parse(overview.as_of) / 1_000, pending: overview.queue.pending, ...overview.traffic };
+  const point = {
+    at: Date.parse(overview.as_of) / 1_000,
+    pending: overview.queue.pending,
+    ...overview.traffic,
+  };
   return { overview, points: [...state.points, point].slice(-KEPT_POINTS) };
 }
 

@@ -19,13 +19,18 @@ export function useLoad(read, deps, { everyMs = 0 } = {}) {
     current.current?.abort();
     const controller = new AbortController();
     current.current = controller;
-    setState((before) => (keep ? { ...before, isLoading: true } : { data: null, error: null, isLoading: true, at: null }));
+    setState((before) =>
+      keep ? { ...before, isLoading: true } : { data: null, error: null, isLoading: true, at: null },
+    );
     read(controller.signal).then(
       (data) => controller.signal.aborted || setState({ data, error: null, isLoading: false, at: Date.now() }),
       (error) => {
         if (controller.signal.aborted) return;
         if (!(error instanceof Problem)) console.error(error);
-        const problem = error instanceof Problem ? error : new Problem(0, { title: "The page failed", detail: String(error) });
+        const problem =
+          error instanceof Problem
+            ? error
+            : new Problem(0, { title: "The page failed", detail: String(error) });
         setState((before) => ({ ...before, error: problem, isLoading: false }));
       },
     );
@@ -65,7 +70,14 @@ export function usePages(read, deps, { everyMs = 0 } = {}) {
     setOlder((before) => [...before, page]);
     return page;
   });
-  return { load, items: pages.flatMap((page) => page.items), hasMore: cursor !== null, more: action.run, isBusy: action.isBusy, problem: action.problem };
+  return {
+    load,
+    items: pages.flatMap((page) => page.items),
+    hasMore: cursor !== null,
+    more: action.run,
+    isBusy: action.isBusy,
+    problem: action.problem,
+  };
 }
 
 /** Unix milliseconds, fresh every *everyMs*. */
@@ -93,7 +105,8 @@ export function useHeldOrder(rows, key) {
     onPointerEnter: () => setHeld(true),
     onPointerLeave: (event) => setHeld(event.currentTarget.contains(document.activeElement)),
     onFocusIn: () => setHeld(true),
-    onFocusOut: (event) => event.currentTarget.contains(event.relatedTarget) || setHeld(event.currentTarget.matches(":hover")),
+    onFocusOut: (event) =>
+      event.currentTarget.contains(event.relatedTarget) || setHeld(event.currentTarget.matches(":hover")),
   };
   return [shown, handlers];
 }

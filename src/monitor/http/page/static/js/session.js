@@ -84,9 +84,11 @@ export function may(role) {
 
 function problemOf(claims) {
   if (!claims) return "This is not a token. It has three parts with dots between them.";
-  if (claims.role === "publisher") return "This token can only post events and report attempts. The dashboard needs the role viewer or above.";
+  if (claims.role === "publisher")
+    return "This token can only post events and report attempts. The dashboard needs the role viewer or above.";
   if (!Object.hasOwn(RANKS, claims.role)) return "This token has no role that the dashboard supports.";
-  if (claims.exp * 1000 < Date.now()) return "This token has expired. Create a new one with: monitor token --role viewer";
+  if (claims.exp * 1000 < Date.now())
+    return "This token has expired. Create a new one with: monitor token --role viewer";
   return null;
 }
 
@@ -94,7 +96,9 @@ function problemOf(claims) {
 function readClaims(token) {
   try {
     const [, payload] = token.split(".");
-    const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (c) =>
+      c.charCodeAt(0),
+    );
     const { sub, role, exp } = JSON.parse(new TextDecoder().decode(bytes), (_, value) => safeValue(value));
     return { sub: String(sub), role: String(role), exp: Number(exp) };
   } catch {

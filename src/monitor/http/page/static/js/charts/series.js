@@ -38,22 +38,59 @@ const LATENCY = [
 /** @param {{x: number[], known: (object|null)[], normal?: object|null, spans?: object[]}} props */
 export function LatencyChart({ x, known, normal, spans, height }) {
   const series = useMemo(
-    () => LATENCY.map(([label, member, tone, kind]) => ({ label, tone, kind, format: ms, values: known.map((point) => point?.[member] ?? null) })),
+    () =>
+      LATENCY.map(([label, member, tone, kind]) => ({
+        label,
+        tone,
+        kind,
+        format: ms,
+        values: known.map((point) => point?.[member] ?? null),
+      })),
     [known],
   );
   const band = useMemo(
-    () => normal && { low: normal.latency_low_ms, high: normal.latency_high_ms, line: normal.slow_ms, label: "normal, dashed: 1 in 20 is slower" },
+    () =>
+      normal && {
+        low: normal.latency_low_ms,
+        high: normal.latency_high_ms,
+        line: normal.slow_ms,
+        label: "normal, dashed: 1 in 20 is slower",
+      },
     [normal],
   );
-  return html`<${Chart} label="Latency of successes" x=${x} series=${series} format=${ms} isLog=${true} band=${band} spans=${spans} height=${height} />`;
+  return html`
+    <${Chart}
+      label="Latency of successes"
+      x=${x}
+      series=${series}
+      format=${ms}
+      isLog=${true}
+      band=${band}
+      spans=${spans}
+      height=${height}
+    />
+  `;
 }
 
 /** Attempts in the background, what failed of them in front; with *normal* as a ratio against its band. */
 export function FailureChart({ x, known, normal, spans, height }) {
   const series = useMemo(
     () => [
-      { label: "attempts", tone: "quiet", kind: "bars", scale: "side", format: count, values: known.map((point) => point?.attempts ?? null) },
-      { label: "failed", tone: "bad", kind: "area", format: percent, values: known.map((point) => (point?.attempts ? point.failures / point.attempts : null)) },
+      {
+        label: "attempts",
+        tone: "quiet",
+        kind: "bars",
+        scale: "side",
+        format: count,
+        values: known.map((point) => point?.attempts ?? null),
+      },
+      {
+        label: "failed",
+        tone: "bad",
+        kind: "area",
+        format: percent,
+        values: known.map((point) => (point?.attempts ? point.failures / point.attempts : null)),
+      },
     ],
     [known],
   );
@@ -61,5 +98,15 @@ export function FailureChart({ x, known, normal, spans, height }) {
     () => normal && { low: 0, high: normal.failure_ratio, line: normal.failure_ratio, label: "normal" },
     [normal],
   );
-  return html`<${Chart} label="Failures" x=${x} series=${series} format=${(value) => `${Math.round(value * 1_000) / 10} %`} band=${band} spans=${spans} height=${height} />`;
+  return html`
+    <${Chart}
+      label="Failures"
+      x=${x}
+      series=${series}
+      format=${(value) => `${Math.round(value * 1_000) / 10} %`}
+      band=${band}
+      spans=${spans}
+      height=${height}
+    />
+  `;
 }

@@ -32,20 +32,40 @@ export function openAcknowledge(alerts) {
     const answer = await api.acknowledgeMany({ ...body, ids: alerts.map((alert) => alert.id) });
     const done = new Set(answer.acknowledged);
     // The answer names ids; the feed brings the rest.
-    alerts.filter((alert) => done.has(alert.id)).forEach((alert) => takeAlert({ ...alert, state: "acknowledged" }));
+    alerts
+      .filter((alert) => done.has(alert.id))
+      .forEach((alert) => takeAlert({ ...alert, state: "acknowledged" }));
     return answer;
   };
   const done = ({ acknowledged, skipped }) => {
     closeDialog();
     const rest = skipped.length ? `; ${skipped.length} skipped: ${skipped[0].reason}` : "";
-    toast(`${plural(acknowledged.length, "alert")} acknowledged${rest}.`, { tone: skipped.length ? "warn" : "ok" });
+    toast(`${plural(acknowledged.length, "alert")} acknowledged${rest}.`, {
+      tone: skipped.length ? "warn" : "ok",
+    });
   };
-  openDialog(() => html`<${ActionDialog} title=${alerts.length === 1 ? "Acknowledge alert" : `Acknowledge ${alerts.length} alerts`}
-    verb="Acknowledge" action=${act} onDone=${done} onClose=${closeDialog}>
-    <ul class="quoted">${alerts.slice(0, 5).map((alert) => html`<li>${alert.title}</li>`)}${alerts.length > 5 && html`<li>and ${alerts.length - 5} more</li>`}</ul>
-    <${AreaField} label="Note" name="note" maxlength="2000" hint="Findings and actions. Visible to all users." autofocus />
-    <${SelectField} label="Acknowledged" name="expiry" options=${EXPIRIES} value=${NEVER} />
-  <//>`);
+  openDialog(() => html`
+    <${ActionDialog}
+      title=${alerts.length === 1 ? "Acknowledge alert" : `Acknowledge ${alerts.length} alerts`}
+      verb="Acknowledge"
+      action=${act}
+      onDone=${done}
+      onClose=${closeDialog}
+    >
+      <ul class="quoted">
+        ${alerts.slice(0, 5).map((alert) => html`<li>${alert.title}</li>`)}
+        ${alerts.length > 5 && html`<li>and ${alerts.length - 5} more</li>`}
+      </ul>
+      <${AreaField}
+        label="Note"
+        name="note"
+        maxlength="2000"
+        hint="Findings and actions. Visible to all users."
+        autofocus
+      />
+      <${SelectField} label="Acknowledged" name="expiry" options=${EXPIRIES} value=${NEVER} />
+    <//>
+  `);
 }
 
 export function openResolve(alert) {
@@ -55,9 +75,19 @@ export function openResolve(alert) {
     closeDialog();
     toast("Alert resolved.");
   };
-  openDialog(() => html`<${ActionDialog} title="Resolve alert" verb="Resolve" action=${act} onDone=${done} onClose=${closeDialog}>
-    <ul class="quoted"><li>${alert.title}</li></ul>
-    <p>A cause that still holds is not raised again for a day. One that clears and returns is.</p>
-    <${AreaField} label="Note" name="note" maxlength="2000" hint="Cause and remedy, for later reference." autofocus />
-  <//>`);
+  openDialog(() => html`
+    <${ActionDialog} title="Resolve alert" verb="Resolve" action=${act} onDone=${done} onClose=${closeDialog}>
+      <ul class="quoted">
+        <li>${alert.title}</li>
+      </ul>
+      <p>A cause that still holds is not raised again for a day. One that clears and returns is.</p>
+      <${AreaField}
+        label="Note"
+        name="note"
+        maxlength="2000"
+        hint="Cause and remedy, for later reference."
+        autofocus
+      />
+    <//>
+  `);
 }

@@ -23,10 +23,19 @@ export async function askForBackfill(webhook) {
       closeDialog();
       resolve(wanted);
     };
-    openDialog(() => html`<${Dialog} title="Deliver what it missed?" onClose=${answer(null)}>
-      <div class="dialog-body"><p>${plural(count, "event")} found <b>${webhook.name}</b> disabled. Deliver ${count === 1 ? "it" : "them"}? New events go first.</p></div>
-      <footer class="dialog-foot"><button type="button" onClick=${answer(false)}>No, enable only</button>
-        <button type="button" class="primary" onClick=${answer(true)}>Enable and deliver</button></footer>
-    <//>`);
+    openDialog(() => html`
+      <${Dialog} title="Deliver what it missed?" onClose=${answer(null)}>
+        <div class="dialog-body">
+          <p>
+            ${plural(count, "event")} found <b>${webhook.name}</b> disabled. Deliver ${count === 1 ? "it" : "them"}
+            ? New events go first.
+          </p>
+        </div>
+        <footer class="dialog-foot">
+          <button type="button" onClick=${answer(false)}>No, enable only</button>
+          <button type="button" class="primary" onClick=${answer(true)}>Enable and deliver</button>
+        </footer>
+      <//>
+    `);
   });
 }

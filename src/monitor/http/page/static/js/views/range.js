@@ -14,7 +14,12 @@ export function rangeOf({ range = "1h", from, to }) {
   if (from && to && Date.parse(from) < Date.parse(to)) {
     const [fromS, toS] = [Date.parse(from) / 1_000, Date.parse(to) / 1_000];
     const stepS = STEPS.find((step) => (toS - fromS) / step <= MOST_POINTS) ?? STEPS.at(-1);
-    return { fromS: Math.floor(fromS / stepS) * stepS, toS: Math.ceil(toS / stepS) * stepS, stepS, isMoving: false };
+    return {
+      fromS: Math.floor(fromS / stepS) * stepS,
+      toS: Math.ceil(toS / stepS) * stepS,
+      stepS,
+      isMoving: false,
+    };
   }
   const [, lengthS, stepS] = RANGES.find(([name]) => name === range) ?? RANGES[1];
   const toS = Math.ceil(Date.now() / 1_000 / stepS) * stepS;
@@ -24,16 +29,38 @@ export function rangeOf({ range = "1h", from, to }) {
 export function CustomRange({ query }) {
   const [isOpen, setOpen] = useState(Boolean(query.from));
   const now = new Date();
-  const [times, setTimes] = useState([fieldTime(query.from ? new Date(query.from) : new Date(now - 3 * 3_600_000)), fieldTime(query.to ? new Date(query.to) : now)]);
+  const [times, setTimes] = useState([
+    fieldTime(query.from ? new Date(query.from) : new Date(now - 3 * 3_600_000)),
+    fieldTime(query.to ? new Date(query.to) : now),
+  ]);
   const error = isOpen && !(times[0] < times[1]) ? "The start must be before the end." : null;
   const show = (event) => {
     event.preventDefault();
-    if (!error) setQuery({ from: new Date(times[0]).toISOString(), to: new Date(times[1]).toISOString(), range: "custom" });
+    if (!error)
+      setQuery({
+        from: new Date(times[0]).toISOString(),
+        to: new Date(times[1]).toISOString(),
+        range: "custom",
+      });
   };
-  if (!isOpen) return html`<button type="button" class="small" onClick=${() => setOpen(true)}>From … to …</button>`;
-  return html`<form class="row custom-range" onSubmit=${show}>
-    <${TextField} label="From" type="datetime-local" value=${times[0]} error=${error} onInput=${(event) => setTimes([event.target.value, times[1]])} />
-    <${TextField} label="To" type="datetime-local" value=${times[1]} onInput=${(event) => setTimes([times[0], event.target.value])} />
-    <button>Show</button>
-  </form>`;
+  if (!isOpen)
+    return html`<button type="button" class="small" onClick=${() => setOpen(true)}>From … to …</button>`;
+  return html`
+    <form class="row custom-range" onSubmit=${show}>
+      <${TextField}
+        label="From"
+        type="datetime-local"
+        value=${times[0]}
+        error=${error}
+        onInput=${(event) => setTimes([event.target.value, times[1]])}
+      />
+      <${TextField}
+        label="To"
+        type="datetime-local"
+        value=${times[1]}
+        onInput=${(event) => setTimes([times[0], event.target.value])}
+      />
+      <button>Show</button>
+    </form>
+  `;
 }
