@@ -17,6 +17,13 @@ export class Problem extends Error {
   }
 }
 
+/** @returns {Problem} *error*; what is none, a defect of the page, is written to the console and made into one */
+export function asProblem(error) {
+  if (error instanceof Problem) return error;
+  console.error(error);
+  return new Problem(0, { title: "The page failed", detail: String(error) });
+}
+
 /**
  * @param {{query?: object, body?: any, headers?: object, signal?: AbortSignal}} [options]
  * @returns {Promise<{data: any, etag: string|null}>}

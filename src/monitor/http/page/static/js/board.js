@@ -2,6 +2,7 @@
 
 import { clock, plural } from "./format.js";
 import { createStore } from "./store.js";
+import { ALERT_STATES } from "./words.js";
 
 const KEPT_ACTIVITY = 300;
 const KEPT_POINTS = 180;
@@ -92,7 +93,8 @@ const HANDLERS = {
   },
   alert_updated: (alert, frame) => {
     changeAlert(alert, frame.at);
-    log(frame, "alert", alert.severity, `${STATE_WORDS[alert.state]}: ${alert.title}`, `/alerts/${alert.id}`);
+    const word = alert.state === "pending" ? "Changed" : ALERT_STATES[alert.state].text;
+    log(frame, "alert", alert.severity, `${word}: ${alert.title}`, `/alerts/${alert.id}`);
   },
   webhook_status_changed: (data, frame) => {
     let name = null;
@@ -137,8 +139,6 @@ const HANDLERS = {
     );
   },
 };
-
-const STATE_WORDS = { pending: "Changed", acknowledged: "Acknowledged", resolved: "Resolved" };
 
 /** @returns {object[]} the waiting alerts, newest first, once *alert* is as it is now */
 function withAlert(alerts, alert) {

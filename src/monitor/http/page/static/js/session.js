@@ -12,7 +12,9 @@ const RANKS = { viewer: 1, operator: 2, admin: 3 };
 
 /**
  * @typedef {{sub: string, role: string, exp: number}} Claims
- * @type {ReturnType<typeof createStore<{token: string|null, claims: Claims|null, notice: string|null, offer: {token: string, claims: Claims}|null}>>}
+ * @typedef {{token: string|null, claims: Claims|null, notice: string|null,
+ *   offer: {token: string, claims: Claims}|null}} Session
+ * @type {ReturnType<typeof createStore<Session>>}
  *   `offer` is the token of a link that was opened in a tab with another session, until that is kept or replaced.
  */
 export const session = createStore({ token: null, claims: null, notice: null, offer: null });
@@ -30,8 +32,8 @@ export function restore() {
 }
 
 /**
- * Signs in with the token of a link where nobody is signed in. A session is never replaced unasked: a link can come from
- * anywhere, and what is done next would be done as somebody else.
+ * Signs in with the token of a link where nobody is signed in. A session is never replaced unasked: a link can come
+ * from anywhere, and what is done next would be done as somebody else.
  *
  * @returns {string|null} why the token cannot replace the session; where there is none, the sign-in form says it
  */

@@ -4,16 +4,6 @@ import { count, ms, percent } from "../format.js";
 import { html, useMemo } from "../html.js";
 import { Chart } from "./plot.js";
 
-/** Name, seconds, and seconds of one point: at most about 180 points. */
-export const RANGES = [
-  ["15m", 900, 60],
-  ["1h", 3_600, 60],
-  ["6h", 21_600, 300],
-  ["24h", 86_400, 900],
-  ["7d", 604_800, 3_600],
-  ["30d", 2_592_000, 14_400],
-];
-
 /** Steps without attempts are left out of the answer; here they are put back, so that a gap looks like one. */
 export function fill(points, fromS, toS, stepS) {
   const found = new Map(points.map((point) => [Date.parse(point.at) / 1_000, point]));

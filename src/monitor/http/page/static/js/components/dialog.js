@@ -34,8 +34,8 @@ export function Dialog({ title, onClose, isWide = false, children }) {
 /**
  * Asks before something is done, then does it.
  *
- * @param {{title: string, verb: string, tone?: string, action: (form: FormData) => Promise<any>, onDone: (result: any) => void,
- *   onClose: () => void, children?: any}} props
+ * @param {{title: string, verb: string, tone?: string, action: (form: FormData) => Promise<any>,
+ *   onDone: (result: any) => void, onClose: () => void, children?: any}} props
  */
 export function ActionDialog({ title, verb, tone = "", action, onDone, onClose, children, isWide }) {
   const { isBusy, problem, run } = useAction(action);

@@ -63,7 +63,8 @@ export function Older({ pages, children }) {
 /**
  * Shows *load* (of `useLoad`) in whichever state it is; `children` is a function of its data.
  *
- * @param {{load: object, what?: string, isEmpty?: (data: any) => boolean, empty?: any, children: (data: any) => any}} props
+ * @param {{load: object, what?: string, lines?: number, isEmpty?: (data: any) => boolean, empty?: any,
+ *   children: (data: any) => any}} props
  */
 export function Loaded({ load, what, lines, isEmpty, empty, children }) {
   if (load.data === null) {

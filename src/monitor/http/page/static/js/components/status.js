@@ -2,6 +2,7 @@
 
 import { capital, percent, plural } from "../format.js";
 import { html } from "../html.js";
+import { ALERT_STATES } from "../words.js";
 import { Icon } from "./icons.js";
 
 const TONES = {
@@ -46,14 +47,12 @@ export function standing(webhook) {
   return webhook.paused_at ? "paused" : webhook.health.status;
 }
 
-const STATE_ICONS = { pending: "alerts", acknowledged: "check", resolved: "healthy" };
-
 export function AlertState({ alert }) {
-  const tone = { pending: "bad", acknowledged: "info", resolved: "ok" }[alert.state];
+  const { icon, tone, text } = ALERT_STATES[alert.state];
   return html`
     <span class="status ${tone}">
-      <${Icon} name=${STATE_ICONS[alert.state]} />
-      ${capital(alert.state)}
+      <${Icon} name=${icon} />
+      ${text}
     </span>
     ${alert.silenced && html`
       <span class="status none">

@@ -2,16 +2,18 @@
 
 import { board } from "../board.js";
 import { Chart } from "../charts/plot.js";
+import { Figure } from "../components/figure.js";
 import { Icon } from "../components/icons.js";
+import { Process } from "../components/process.js";
+import { Segments } from "../components/segments.js";
 import { Empty } from "../components/states.js";
 import { Status } from "../components/status.js";
-import { clock, count, duration, ms, percent, perSecond, precisely, short } from "../format.js";
+import { clock, count, duration, ms, perSecond, percent, precisely, short } from "../format.js";
 import { html, useMemo, useState } from "../html.js";
 import { useKeys } from "../keys.js";
 import { link } from "../live.js";
 import { may } from "../session.js";
 import { useStore } from "../store.js";
-import { Process } from "./process.js";
 
 const KINDS = [
   ["", "Everything"],
@@ -41,13 +43,7 @@ export function Activity() {
     <section class="panel" aria-labelledby="stream">
       <header class="panel-head">
         <h2 id="stream">Since this page was opened</h2>
-        <div class="segments" role="group" aria-label="Filter">
-          ${KINDS.map(([of, text]) => html`
-            <button type="button" key=${of} aria-pressed=${of === kind} onClick=${() => setKind(of)}>
-              ${text}
-            </button>
-          `)}
-        </div>
+        <${Segments} label="Filter" value=${kind} options=${KINDS} onChange=${setKind} />
       </header>
       ${lines.length === 0 ? html`
         <${Empty} title="Nothing has happened yet" icon="activity">
@@ -100,14 +96,7 @@ function Now({ view: { overview, points } }) {
   ];
   return html`
     <dl class="figures-row slim">
-      ${figures.map(([name, value]) => html`
-        <div class="figure">
-          <dt>${name}</dt>
-          <dd>
-            <span class="value">${value}</span>
-          </dd>
-        </div>
-      `)}
+      ${figures.map(([name, value]) => html`<${Figure} key=${name} name=${name} value=${value} />`)}
     </dl>
     ${points.length > 1 && html`
       <section class="panel">

@@ -1,6 +1,7 @@
 /** Events: post one to try things out, and follow where it goes. */
 
 import { api } from "../api.js";
+import { Deliveries } from "../components/deliveries.js";
 import { AreaField, FormProblem, TextField, errorsOf } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
 import { Empty, Loaded, Older } from "../components/states.js";
@@ -11,7 +12,6 @@ import { useKeys } from "../keys.js";
 import { route, setQuery } from "../router.js";
 import { may } from "../session.js";
 import { useStore } from "../store.js";
-import { Deliveries } from "./event.js";
 
 export function Events() {
   return html`

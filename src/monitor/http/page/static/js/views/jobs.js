@@ -3,6 +3,7 @@
 import { api } from "../api.js";
 import { ActionDialog } from "../components/dialog.js";
 import { Icon } from "../components/icons.js";
+import { Segments } from "../components/segments.js";
 import { Empty, Loaded } from "../components/states.js";
 import { toast } from "../components/toast.js";
 import { closeDialog, openDialog } from "../dialogs.js";
@@ -45,12 +46,15 @@ export function Jobs() {
     </p>
     <h1 tabindex="-1">Jobs</h1>
     <div class="toolbar">
-      <div class="segments" role="group" aria-label="Filter jobs">
-        <button type="button" aria-pressed=${!isAll} onClick=${() => setQuery({ state: "" })}>
-          Running
-        </button>
-        <button type="button" aria-pressed=${isAll} onClick=${() => setQuery({ state: "all" })}>All</button>
-      </div>
+      <${Segments}
+        label="Filter jobs"
+        value=${isAll ? "all" : ""}
+        options=${[
+          ["", "Running"],
+          ["all", "All"],
+        ]}
+        onChange=${(state) => setQuery({ state })}
+      />
     </div>
     <section class="panel" aria-label="List of jobs">
       <${Loaded}

@@ -1,16 +1,17 @@
 /** What found a webhook disabled: counted and offered when it is enabled. */
 
 import { api } from "../api.js";
-import { Dialog } from "../components/dialog.js";
 import { closeDialog, openDialog } from "../dialogs.js";
 import { plural } from "../format.js";
 import { html } from "../html.js";
+import { Dialog } from "./dialog.js";
 
 const DAY_MS = 86_400_000;
 
 /**
  * @param {object} webhook as it is, disabled
- * @returns {Promise<boolean | null>} whether to deliver what it missed, and not asked if that is nothing; null to keep all as it is
+ * @returns {Promise<boolean | null>} whether to deliver what it missed, and not asked if that is nothing; null to keep
+ *   all as it is
  */
 export async function askForBackfill(webhook) {
   const from = webhook.disabled_at ?? webhook.updated_at;

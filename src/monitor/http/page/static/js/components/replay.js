@@ -1,12 +1,12 @@
 /** Delivering again: by time and state, counted before it is done. */
 
 import { api } from "../api.js";
-import { Dialog } from "../components/dialog.js";
-import { FormProblem, SelectField, TextField } from "../components/fields.js";
 import { closeDialog, openDialog } from "../dialogs.js";
 import { fieldTime, plural } from "../format.js";
 import { useAction, useLoad } from "../hooks.js";
 import { html, useEffect, useState } from "../html.js";
+import { Dialog } from "./dialog.js";
+import { FormProblem, SelectField, TextField } from "./fields.js";
 
 const SOURCES = [
   ["deliveries", "deliveries that ended"],

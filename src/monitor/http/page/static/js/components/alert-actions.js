@@ -2,21 +2,16 @@
 
 import { api } from "../api.js";
 import { takeAlert } from "../board.js";
-import { ActionDialog } from "../components/dialog.js";
-import { AreaField, SelectField } from "../components/fields.js";
-import { toast } from "../components/toast.js";
 import { closeDialog, openDialog } from "../dialogs.js";
 import { plural } from "../format.js";
 import { html } from "../html.js";
+import { SHORT_LENGTHS } from "../words.js";
+import { ActionDialog } from "./dialog.js";
+import { AreaField, SelectField } from "./fields.js";
+import { toast } from "./toast.js";
 
 const NEVER = "";
-const EXPIRIES = [
-  [NEVER, "until it is resolved or escalates"],
-  ["1800", "for 30 minutes"],
-  ["7200", "for 2 hours"],
-  ["28800", "for 8 hours"],
-  ["86400", "for a day"],
-];
+const EXPIRIES = [[NEVER, "until it is resolved or escalates"], ...SHORT_LENGTHS];
 
 /** @param {object[]} alerts at least one */
 export function openAcknowledge(alerts) {

@@ -1,9 +1,9 @@
 /** Asks before a link with a token replaces the session of this tab. */
 
-import { ActionDialog } from "../components/dialog.js";
 import { html } from "../html.js";
 import { keepSession, session, signIn } from "../session.js";
 import { useStore } from "../store.js";
+import { ActionDialog } from "./dialog.js";
 
 export function OtherSession() {
   const { claims, offer } = useStore(session);

@@ -1,10 +1,6 @@
 /** What people do to a webhook. What the role may not do is not offered. */
 
 import { api } from "../api.js";
-import { ActionDialog, Dialog } from "../components/dialog.js";
-import { Copyable, SelectField, TextField } from "../components/fields.js";
-import { Status } from "../components/status.js";
-import { toast } from "../components/toast.js";
 import { closeDialog, openDialog } from "../dialogs.js";
 import { ms } from "../format.js";
 import { useAction } from "../hooks.js";
@@ -12,7 +8,12 @@ import { html, useEffect } from "../html.js";
 import { useKeys } from "../keys.js";
 import { go } from "../router.js";
 import { may } from "../session.js";
+import { ActionDialog, Dialog } from "./dialog.js";
+import { SelectField, TextField } from "./fields.js";
 import { openReplay } from "./replay.js";
+import { openSecret } from "./secret.js";
+import { Status } from "./status.js";
+import { toast } from "./toast.js";
 
 export function Actions({ webhook, onChange }) {
   const hold = useAction(async () => {
@@ -79,21 +80,6 @@ function openTest(webhook) {
         A signed <code>monitor.ping</code> goes to <span class="mono break">${webhook.url}</span> now. It does
         not count for health or metrics.
       </p>
-    <//>
-  `);
-}
-
-/** Shows a secret this once. */
-export function openSecret(title, secret, note) {
-  openDialog(() => html`
-    <${Dialog} title=${title} onClose=${closeDialog}>
-      <div class="dialog-body">
-        <p>${note}</p>
-        <${Copyable} label="Signing secret" value=${secret} />
-      </div>
-      <footer class="dialog-foot">
-        <button type="button" class="primary" onClick=${closeDialog}>I have stored it</button>
-      </footer>
     <//>
   `);
 }

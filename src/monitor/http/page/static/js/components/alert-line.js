@@ -1,12 +1,12 @@
 /** One alert in a list, with the button that matters. */
 
-import { Icon } from "../components/icons.js";
-import { AlertState, Status } from "../components/status.js";
 import { ago, precisely } from "../format.js";
 import { useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { may } from "../session.js";
 import { openAcknowledge } from "./alert-actions.js";
+import { Icon } from "./icons.js";
+import { AlertState, Status } from "./status.js";
 
 /** @param {{alert: object, isStated?: boolean}} props `isStated` where alerts of all states stand together */
 export function AlertLine({ alert, isStated = false }) {

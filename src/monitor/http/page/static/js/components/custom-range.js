@@ -1,30 +1,9 @@
 /** Over which time a webhook is looked at: a named range that moves with now, or from one time to another. */
 
-import { RANGES } from "../charts/series.js";
-import { TextField } from "../components/fields.js";
 import { fieldTime } from "../format.js";
 import { html, useState } from "../html.js";
 import { setQuery } from "../router.js";
-
-const MOST_POINTS = 300;
-const STEPS = [60, 300, 900, 3_600, 14_400, 86_400];
-
-/** @returns {{fromS: number, toS: number, stepS: number, isMoving: boolean}} whole steps; the present one included */
-export function rangeOf({ range = "1h", from, to }) {
-  if (from && to && Date.parse(from) < Date.parse(to)) {
-    const [fromS, toS] = [Date.parse(from) / 1_000, Date.parse(to) / 1_000];
-    const stepS = STEPS.find((step) => (toS - fromS) / step <= MOST_POINTS) ?? STEPS.at(-1);
-    return {
-      fromS: Math.floor(fromS / stepS) * stepS,
-      toS: Math.ceil(toS / stepS) * stepS,
-      stepS,
-      isMoving: false,
-    };
-  }
-  const [, lengthS, stepS] = RANGES.find(([name]) => name === range) ?? RANGES[1];
-  const toS = Math.ceil(Date.now() / 1_000 / stepS) * stepS;
-  return { fromS: toS - lengthS, toS, stepS, isMoving: true };
-}
+import { TextField } from "./fields.js";
 
 export function CustomRange({ query }) {
   const [isOpen, setOpen] = useState(Boolean(query.from));

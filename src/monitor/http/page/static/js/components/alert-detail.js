@@ -2,15 +2,15 @@
 
 import { api } from "../api.js";
 import { onFrame } from "../board.js";
-import { Icon } from "../components/icons.js";
-import { Loaded } from "../components/states.js";
-import { AlertState, Status } from "../components/status.js";
 import { ago, at, capital, count, duration, ms, percent, precisely } from "../format.js";
 import { useFrames, useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { href } from "../router.js";
 import { may } from "../session.js";
 import { openAcknowledge, openResolve } from "./alert-actions.js";
+import { Icon } from "./icons.js";
+import { Loaded } from "./states.js";
+import { AlertState, Status } from "./status.js";
 
 export function AlertDetail({ id, back }) {
   const load = useLoad((signal) => api.alert(id, signal), [id]);

@@ -1,10 +1,10 @@
 /** The keyboard, on one page. */
 
-import { Dialog } from "../components/dialog.js";
 import { closeDialog, openDialog } from "../dialogs.js";
 import { html } from "../html.js";
 import { keyboard, setKeyboard } from "../keys.js";
 import { useStore } from "../store.js";
+import { Dialog } from "./dialog.js";
 
 const GROUPS = [
   [

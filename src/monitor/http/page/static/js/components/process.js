@@ -1,10 +1,10 @@
 /** The process that answers: who holds its live feeds, and what its cache saves. */
 
 import { api } from "../api.js";
-import { Loaded } from "../components/states.js";
 import { ago, count, ms, percent, plural, precisely } from "../format.js";
 import { useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
+import { Loaded } from "./states.js";
 
 export function Process() {
   const load = useLoad((signal) => api.stats(signal), [], { everyMs: 15_000 });

@@ -4,6 +4,7 @@ import { api } from "../api.js";
 import { count, duration, plural } from "../format.js";
 import { useLoad } from "../hooks.js";
 import { html } from "../html.js";
+import { Figure } from "./figure.js";
 
 const DAYS = 30;
 
@@ -36,18 +37,6 @@ export function AlertStats() {
         </dd>
       </div>
     </dl>
-  `;
-}
-
-function Figure({ name, value, note }) {
-  return html`
-    <div class="figure">
-      <dt>${name}</dt>
-      <dd>
-        <span class="value">${value}</span>
-        ${note && html`<span class="note">${note}</span>`}
-      </dd>
-    </div>
   `;
 }
 

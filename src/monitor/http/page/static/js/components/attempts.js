@@ -1,19 +1,22 @@
 /** The attempts of one webhook: each opens to what was sent and what came back. */
 
 import { api } from "../api.js";
-import { Icon } from "../components/icons.js";
-import { Empty, Loaded, Older } from "../components/states.js";
-import { Status } from "../components/status.js";
 import { clock, ms, precisely } from "../format.js";
-import { useLoad, usePages } from "../hooks.js";
+import { usePages } from "../hooks.js";
 import { Fragment, html, useState } from "../html.js";
+import { ATTEMPT_ERRORS } from "../words.js";
+import { Exchange } from "./exchange.js";
+import { FilterSelect } from "./filter-select.js";
+import { Icon } from "./icons.js";
+import { Segments } from "./segments.js";
+import { Empty, Loaded, Older } from "./states.js";
+import { Status } from "./status.js";
 
 const FILTERS = [
   ["", "All"],
   ["false", "Failed"],
   ["true", "Succeeded"],
 ];
-const ERRORS = ["timeout", "connect", "dns", "tls", "reset", "protocol", "blocked", "status", "other"];
 const PAGE = 20;
 
 export function Attempts({ webhook }) {
@@ -32,28 +35,18 @@ export function Attempts({ webhook }) {
       <header class="panel-head">
         <h2 id="attempts">Attempts</h2>
         <div class="row">
-          <div class="segments" role="group" aria-label="Filter attempts">
-            ${FILTERS.map(([ok, text]) => html`
-              <button
-                type="button"
-                key=${ok}
-                aria-pressed=${filter.ok === ok}
-                onClick=${() => setFilter({ ...filter, ok })}
-              >
-                ${text}
-              </button>
-            `)}
-          </div>
-          <label class="inline">
-            Error${" "}
-            <select
-              value=${filter.error}
-              onChange=${(event) => setFilter({ ...filter, error: event.target.value })}
-            >
-              <option value="">any</option>
-              ${ERRORS.map((kind) => html`<option>${kind}</option>`)}
-            </select>
-          </label>
+          <${Segments}
+            label="Filter attempts"
+            value=${filter.ok}
+            options=${FILTERS}
+            onChange=${(ok) => setFilter({ ...filter, ok })}
+          />
+          <${FilterSelect}
+            label="Error"
+            value=${filter.error}
+            options=${ATTEMPT_ERRORS}
+            onChange=${(error) => setFilter({ ...filter, error })}
+          />
         </div>
       </header>
       <${Loaded}
@@ -142,60 +135,4 @@ function Attempt({ attempt, webhook, isOpen, onToggle }) {
       `}
     <//>
   `;
-}
-
-const PHASES = [
-  ["dns_ms", "DNS"],
-  ["connect_ms", "connect"],
-  ["tls_ms", "TLS"],
-  ["first_byte_ms", "first byte"],
-];
-
-/** Request and response, as far as they are kept. Everything is text: receivers choose what they answer. */
-export function Exchange({ attempt, webhook }) {
-  const event = useLoad(
-    async (signal) => (attempt.event_id ? api.event(attempt.event_id, signal) : {}),
-    [attempt.event_id],
-  );
-  const phases = PHASES.filter(([member]) => attempt.phases[member] !== null);
-  return html`
-    <div class="exchange">
-      <section>
-        <h3>Request</h3>
-        <pre class="body" tabindex="0">
-          ${requestHead(attempt, webhook)}
-          ${event.data?.payload === undefined ? "" : `\n\n${JSON.stringify(event.data.payload, null, 2)}`}
-        </pre>
-        ${event.error && html`<p class="muted small">The payload is no longer stored.</p>`}
-      </section>
-      <section>
-        <h3>Response</h3>
-        <p class="small">
-          ${attempt.status_code ?? "no status"} after ${ms(attempt.latency_ms)}
-          ${attempt.error_detail ? ` · ${attempt.error_detail}` : ""}
-        </p>
-        ${phases.length > 0 && html`
-          <p class="muted small">
-            ${phases.map(([member, name]) => `${name} ${ms(attempt.phases[member])}`).join(" · ")}
-          </p>
-        `}
-        ${attempt.response_body ? html`<pre class="body" tabindex="0">${attempt.response_body}</pre>` : html`
-          <p class="muted small">No body was stored.</p>
-        `}
-      </section>
-    </div>
-  `;
-}
-
-function requestHead(attempt, webhook) {
-  const lines = [
-    `POST ${webhook?.url ?? ""}`,
-    "content-type: application/json",
-    `webhook-id: ${attempt.event_id ?? attempt.id}`,
-    `webhook-timestamp: ${Math.floor(Date.parse(attempt.at) / 1_000)}`,
-    `webhook-signature: ${webhook?.signature ?? "v1"},…`,
-    attempt.event_type && `monitor-event-type: ${attempt.event_type}`,
-    ...Object.keys(webhook?.headers ?? {}).map((name) => `${name}: ***`),
-  ];
-  return lines.filter(Boolean).join("\n");
 }
