@@ -138,8 +138,8 @@ def test_live_feeds_and_cache_hits_are_shown_to_operators(open_page: Callable[..
         site.call("GET", "dashboard/overview")
     for role, count in (("operator", 1), ("viewer", 0)):
         page = sign_in(open_page, site, token=site.issue(role))
-        go(page, "/activity")
-        expect(page.get_by_role("heading", name="Live activity")).to_be_visible()
+        go(page, "/system")
+        expect(page.get_by_role("heading", name="System" if count else "Access denied")).to_be_visible()
         hits = page.get_by_role("region", name="Cache hits by view and tier")
         expect(hits).to_have_count(count)
         if not count:

@@ -33,6 +33,8 @@ VIEWS = {
     "event": ("/events/{event}", "order.paid"),
     "activity": ("/activity", "Live activity"),
     "jobs": ("/jobs?state=all", "Jobs"),
+    "system": ("/system", "System"),
+    "audit": ("/audit", "Audit log"),
     "lost": ("/nowhere", "Page not found"),
 }
 

@@ -88,6 +88,8 @@ export const api = {
   dashboard: (signal) => get("dashboard", null, signal),
   performance: (window, signal) => get("dashboard/performance", { window }, signal),
   healthRows: (query, signal) => get("dashboard/webhooks", query, signal),
+  activity: (query, signal) => get("dashboard/activity", query, signal),
+  audit: (query, signal) => get("audit-log", query, signal),
   anomalies: (query, signal) => get("dashboard/anomalies", query, signal),
 
   webhooks: (query, signal) => get("webhooks", query, signal),

@@ -18,13 +18,16 @@ import { may, session } from "./session.js";
 import { useStore } from "./store.js";
 import { Activity } from "./views/activity.js";
 import { Alerts } from "./views/alerts.js";
+import { Audit } from "./views/audit.js";
 import { Event } from "./views/event.js";
 import { Events } from "./views/events.js";
 import { Jobs } from "./views/jobs.js";
+import { More } from "./views/more.js";
 import { Overview } from "./views/overview.js";
 import { SignIn } from "./views/sign-in.js";
 import { NewSilence } from "./views/silence-new.js";
 import { Silences } from "./views/silences.js";
+import { System } from "./views/system.js";
 import { EditWebhook, NewWebhook } from "./views/webhook-form.js";
 import { Webhook } from "./views/webhook.js";
 import { Webhooks } from "./views/webhooks.js";
@@ -44,6 +47,9 @@ const VIEWS = {
   event: [Event, "viewer"],
   activity: [Activity, "viewer"],
   jobs: [Jobs, "viewer"],
+  system: [System, "operator"],
+  audit: [Audit, "admin"],
+  more: [More, "viewer"],
 };
 
 export function App() {
@@ -76,6 +82,8 @@ function Inside() {
     "g e": () => go("/events"),
     "g l": () => go("/activity"),
     "g j": () => go("/jobs"),
+    "g y": () => may("operator") && go("/system"),
+    "g u": () => may("admin") && go("/audit"),
   });
   return html`
     <a

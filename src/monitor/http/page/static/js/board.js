@@ -2,15 +2,13 @@
 
 import { clock, plural } from "./format.js";
 import { createStore } from "./store.js";
-import { ALERT_STATES } from "./words.js";
 
-const KEPT_ACTIVITY = 300;
 const KEPT_POINTS = 180;
 const KEPT_CHANGES = 50;
 
 /**
  * `known` is false until the first picture came; `staleAge` (seconds) is set when the server answers from memory
- * because its database is away. `activity` (newest first) and `points` (newest last) cover what this page has seen;
+ * because its database is away. `points` (newest last) cover what this page has seen;
  * `changes` are the alerts that changed lately, with when the server said so.
  */
 const EMPTY = {
@@ -22,7 +20,6 @@ const EMPTY = {
   performance: null,
   anomalies: [],
   alerts: [],
-  activity: [],
   points: [],
   changes: [],
 };
@@ -88,56 +85,23 @@ const HANDLERS = {
   metrics_update: (data) => board.set((state) => ({ staleAge: null, ...figures(state, data) })),
   alert_new: (alert, frame) => {
     changeAlert(alert, frame.at);
-    log(frame, "alert", alert.severity, alert.title, `/alerts/${alert.id}`);
     hear(alert, true);
   },
-  alert_updated: (alert, frame) => {
-    changeAlert(alert, frame.at);
-    const word = alert.state === "pending" ? "Changed" : ALERT_STATES[alert.state].text;
-    log(frame, "alert", alert.severity, `${word}: ${alert.title}`, `/alerts/${alert.id}`);
-  },
-  webhook_status_changed: (data, frame) => {
-    let name = null;
+  alert_updated: (alert, frame) => changeAlert(alert, frame.at),
+  webhook_status_changed: (data) =>
     board.set((state) => ({
-      webhooks: state.webhooks.map((row) => {
-        if (row.id !== data.webhook_id) return row;
-        name = row.name;
-        return {
-          ...row,
-          health: { ...row.health, status: data.status, reason: data.reason, changed_at: data.at },
-        };
-      }),
-    }));
-    log(
-      frame,
-      "health",
-      data.status,
-      `${name ?? "A webhook"} is ${data.status}: ${data.reason}`,
-      `/webhooks/${data.webhook_id}`,
-    );
-  },
-  anomaly_opened: (anomaly, frame) => {
+      webhooks: state.webhooks.map((row) =>
+        row.id === data.webhook_id
+          ? { ...row, health: { ...row.health, status: data.status, reason: data.reason, changed_at: data.at } }
+          : row,
+      ),
+    })),
+  anomaly_opened: (anomaly) =>
     board.set((state) => ({
       anomalies: [anomaly, ...state.anomalies.filter((other) => other.id !== anomaly.id)],
-    }));
-    log(
-      frame,
-      "anomaly",
-      anomaly.severity,
-      `${anomaly.webhook_name}: ${anomaly.sentence}`,
-      `/webhooks/${anomaly.webhook_id}`,
-    );
-  },
-  anomaly_closed: (anomaly, frame) => {
-    board.set((state) => ({ anomalies: state.anomalies.filter((other) => other.id !== anomaly.id) }));
-    log(
-      frame,
-      "anomaly",
-      "over",
-      `Closed: ${anomaly.webhook_name}: ${anomaly.sentence}`,
-      `/webhooks/${anomaly.webhook_id}`,
-    );
-  },
+    })),
+  anomaly_closed: (anomaly) =>
+    board.set((state) => ({ anomalies: state.anomalies.filter((other) => other.id !== anomaly.id) })),
 };
 
 /** @returns {object[]} the waiting alerts, newest first, once *alert* is as it is now */
@@ -167,11 +131,6 @@ function figures(state, overview) {
     ...overview.traffic,
   };
   return { overview, points: [...state.points, point].slice(-KEPT_POINTS) };
-}
-
-function log(frame, kind, level, text, to) {
-  const entry = { key: `${frame.epoch}.${frame.seq}`, at: frame.at, kind, level, text, to };
-  board.set((state) => ({ activity: [entry, ...state.activity].slice(0, KEPT_ACTIVITY) }));
 }
 
 /** Says in one sentence what a screen reader should hear of *alert*. */

@@ -65,6 +65,15 @@ export function duration(seconds) {
   return parts.join(" ");
 }
 
+/** 1536 → 1.5 KiB. */
+export function bytes(value) {
+  if (isNone(value)) return NONE;
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const step = value < 1 ? 0 : Math.min(Math.floor(Math.log2(value) / 10), units.length - 1);
+  const scaled = value / 1_024 ** step;
+  return `${scaled.toFixed(step && scaled < 100 ? 1 : 0)} ${units[step]}`;
+}
+
 /** @param {number} now Unix milliseconds */
 export function ago(time, now) {
   if (!time) return NONE;

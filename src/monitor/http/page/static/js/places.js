@@ -1,4 +1,4 @@
-/** The tabs of the navigation, and the tab that each view belongs to. */
+/** The tabs of the navigation with the least role that sees them, and the tab that each view belongs to. */
 
 export const TABS = [
   ["overview", "/", "Overview"],
@@ -6,7 +6,12 @@ export const TABS = [
   ["alerts", "/alerts", "Alerts"],
   ["events", "/events", "Events"],
   ["activity", "/activity", "Live"],
+  ["system", "/system", "System", "operator"],
+  ["audit", "/audit", "Audit log", "admin"],
 ];
+
+/** The tabs that phones show at their foot; the others are behind "More". */
+export const AT_THE_FOOT = ["overview", "webhooks", "alerts", "events"];
 
 export const TAB_OF = {
   "webhook-new": "webhooks",

@@ -16,6 +16,9 @@ const ROUTES = [
   ["event", /^\/events\/([\w-]+)$/],
   ["activity", /^\/activity$/],
   ["jobs", /^\/jobs$/],
+  ["system", /^\/system$/],
+  ["audit", /^\/audit$/],
+  ["more", /^\/more$/],
 ];
 
 export const route = createStore(parse(location.hash));

@@ -31,6 +31,21 @@ export const ALERT_STATES = {
   resolved: { icon: "healthy", tone: "ok", text: "Resolved" },
 };
 
+/** What happens to an alert: its icon, and what is said of it. */
+export const ALERT_ACTIONS = {
+  raised: { icon: "alerts", text: "raised" },
+  repeated: { icon: "alerts", text: "raised again" },
+  cause_cleared: { icon: "info", text: "a cause cleared" },
+  escalated: { icon: "critical", text: "escalated" },
+  acknowledged: { icon: "check", text: "acknowledged" },
+  ack_expired: { icon: "pending", text: "acknowledgement expired" },
+  resolved: { icon: "healthy", text: "resolved" },
+  reopened: { icon: "alerts", text: "reopened" },
+  notified: { icon: "events", text: "notification sent" },
+  flapping: { icon: "activity", text: "flapping" },
+  flapping_ended: { icon: "healthy", text: "flapping ended" },
+};
+
 const HALF_HOUR = ["1800", "for 30 minutes"];
 const TWO_HOURS = ["7200", "for 2 hours"];
 const EIGHT_HOURS = ["28800", "for 8 hours"];

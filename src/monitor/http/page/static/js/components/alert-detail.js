@@ -7,6 +7,7 @@ import { useFrames, useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { href } from "../router.js";
 import { may } from "../session.js";
+import { ALERT_ACTIONS } from "../words.js";
 import { openAcknowledge, openResolve } from "./alert-actions.js";
 import { Icon } from "./icons.js";
 import { Loaded } from "./states.js";
@@ -128,28 +129,14 @@ function shown(name, value) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-const ACTIONS = {
-  raised: ["alerts", "raised"],
-  repeated: ["alerts", "raised again"],
-  cause_cleared: ["info", "a cause cleared"],
-  escalated: ["critical", "escalated"],
-  acknowledged: ["check", "acknowledged"],
-  ack_expired: ["pending", "acknowledgement expired"],
-  resolved: ["healthy", "resolved"],
-  reopened: ["alerts", "reopened"],
-  notified: ["events", "subscribers notified"],
-  flapping: ["activity", "flapping"],
-  flapping_ended: ["healthy", "flapping ended"],
-};
-
 function Entry({ entry }) {
-  const [icon, words] = ACTIONS[entry.action] ?? ["info", entry.action];
+  const { icon, text } = ALERT_ACTIONS[entry.action] ?? { icon: "info", text: entry.action };
   return html`
     <li>
       <${Icon} name=${icon} size=${13} />
       <div>
         <p class="small">
-          <b>${capital(words)}</b>
+          <b>${capital(text)}</b>
           ${entry.actor !== "system" && html` by ${entry.actor}`}${" "}
           <time class="muted" datetime=${entry.at} title=${precisely(entry.at)}>${at(entry.at)}</time>
         </p>

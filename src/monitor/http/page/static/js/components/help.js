@@ -19,6 +19,8 @@ const GROUPS = [
       ["g e", "events"],
       ["g l", "live activity"],
       ["g j", "jobs"],
+      ["g y", "system"],
+      ["g u", "audit log"],
     ],
   ],
   [

@@ -47,6 +47,21 @@ const SHAPES = {
   silences: html`<path d="M3.5 11.5V7a4.5 4.5 0 0 1 9 0v4.5l1.2 1.2H2.3zM1.5 1.5l13 13" class="line" />`,
   events: html`<path d="M8.8 1.2L3 9.2h4.4l-.6 5.6L13 6.6H8.4z" class="line" />`,
   activity: html`<path d="M1 8.5h3l2-6 3.6 11L12 8.5h3" class="line" />`,
+  system: html`
+    <rect x="2" y="2" width="12" height="5" rx="1" class="line" />
+    <rect x="2" y="9" width="12" height="5" rx="1" class="line" />
+    <path d="M4.5 4.5h1M4.5 11.5h1" class="line" />
+  `,
+  audit: html`
+    <rect x="3" y="1.5" width="10" height="13" rx="1" class="line" />
+    <path d="M5.5 5h5M5.5 8h5M5.5 11h3" class="line" />
+  `,
+  jobs: html`<path d="M8 1.8A6.2 6.2 0 1 1 1.8 8M8 4.5V8l2.5 1.5" class="line" />`,
+  more: html`
+    <circle cx="3" cy="8" r="1.4" fill="currentColor" />
+    <circle cx="8" cy="8" r="1.4" fill="currentColor" />
+    <circle cx="13" cy="8" r="1.4" fill="currentColor" />
+  `,
   search: html`
     <circle cx="7" cy="7" r="4.8" class="line" />
     <path d="M10.6 10.6L14.5 14.5" class="line" />

@@ -1,24 +1,18 @@
-/** The process that answers: who holds its live feeds, and what its cache saves. */
+/** Of one process: who holds its live feeds, and what its cache saves by view. */
 
-import { api } from "../api.js";
 import { ago, count, ms, percent, plural, precisely } from "../format.js";
-import { useLoad, useNow } from "../hooks.js";
+import { useNow } from "../hooks.js";
 import { html } from "../html.js";
-import { Loaded } from "./states.js";
 
-export function Process() {
-  const load = useLoad((signal) => api.stats(signal), [], { everyMs: 15_000 });
+/** The open live feeds by user. */
+export function Feeds({ stats }) {
   return html`
-    <section class="panel" aria-labelledby="process">
+    <section class="panel" aria-labelledby="feeds">
       <header class="panel-head">
-        <h2 id="process">The process that answers</h2>
+        <h2 id="feeds">Live feeds</h2>
+        <p class="small muted">${plural(stats.sockets, "socket")} on this process</p>
       </header>
-      <${Loaded} load=${load} what="Reading sockets and cache" lines=${3}>
-        ${(stats) => html`
-          <${Users} stats=${stats} />
-          <${Views} views=${stats.views} />
-        `}
-      <//>
+      <${Users} stats=${stats} />
     </section>
   `;
 }
@@ -51,7 +45,8 @@ function Users({ stats: { sockets, users } }) {
   `;
 }
 
-function Views({ views }) {
+/** Reads of each cached view, and what answered them. */
+export function CachedViews({ views }) {
   return html`
     <div class="scroll-x" tabindex="0" role="region" aria-label="Cache hits by view and tier">
       <table class="table compact">

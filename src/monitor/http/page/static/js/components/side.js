@@ -3,9 +3,9 @@
 import { board } from "../board.js";
 import { html } from "../html.js";
 import { link } from "../live.js";
-import { TABS, TAB_OF } from "../places.js";
+import { AT_THE_FOOT, TABS, TAB_OF } from "../places.js";
 import { route } from "../router.js";
-import { session, signOut } from "../session.js";
+import { may, session, signOut } from "../session.js";
 import { useStore } from "../store.js";
 import { THEMES, chooseTheme, theme } from "../theme.js";
 import { openHelp } from "./help.js";
@@ -29,17 +29,23 @@ export function Side() {
       </a>
       <nav aria-label="Views">
         <ul>
-          ${TABS.map(([of, path, text]) => html`
-            <li key=${of}>
+          ${TABS.filter(([, , , role]) => may(role ?? "viewer")).map(([of, path, text]) => html`
+            <li key=${of} class=${AT_THE_FOOT.includes(of) ? "" : "not-at-the-foot"}>
               <a href=${`#${path}`} aria-current=${of === tab ? "page" : undefined}>
                 <${Icon} name=${of} size=${17} />
                 <span>${text}</span>
                 ${of === "alerts" && alerts > 0 && html`
-                  <b class="badge" aria-label="${alerts} waiting">${alerts}</b>
+                  <b class="badge" aria-label="${alerts} open">${alerts}</b>
                 `}
               </a>
             </li>
           `)}
+          <li class="at-the-foot">
+            <a href="#/more" aria-current=${tab === "more" || !AT_THE_FOOT.includes(tab) ? "page" : undefined}>
+              <${Icon} name="more" size=${17} />
+              <span>More</span>
+            </a>
+          </li>
         </ul>
       </nav>
       <div class="side-foot">

@@ -1,19 +1,19 @@
-/** What happens, as it happens. */
+/** What happens, as it happens: the newest changes that the server has stored, and the figures of now. */
 
-import { board } from "../board.js";
-import { Chart } from "../charts/plot.js";
+import { api } from "../api.js";
+import { board, onFrame } from "../board.js";
 import { Figure } from "../components/figure.js";
 import { Icon } from "../components/icons.js";
-import { Process } from "../components/process.js";
 import { Segments } from "../components/segments.js";
-import { Empty } from "../components/states.js";
+import { Empty, Loaded } from "../components/states.js";
 import { Status } from "../components/status.js";
-import { clock, count, duration, ms, perSecond, percent, precisely, short } from "../format.js";
-import { html, useMemo, useState } from "../html.js";
+import { capital, clock, duration, ms, perSecond, percent, precisely, short } from "../format.js";
+import { useFrames, useLoad } from "../hooks.js";
+import { html, useRef, useState } from "../html.js";
 import { useKeys } from "../keys.js";
-import { link } from "../live.js";
-import { may } from "../session.js";
+import { route, setQuery } from "../router.js";
 import { useStore } from "../store.js";
+import { ALERT_ACTIONS } from "../words.js";
 
 const KINDS = [
   ["", "Everything"],
@@ -21,87 +21,107 @@ const KINDS = [
   ["anomaly", "Anomalies"],
   ["health", "Health"],
 ];
+const EVERY_MS = 15_000;
+const AFTER_FRAME_MS = 400;
 
 export function Activity() {
-  const view = useStore(board);
-  const { mode } = useStore(link);
+  const { query } = useStore(route);
+  const kind = query.kind ?? "";
+  const load = useLoad((signal) => api.activity({ kind }, signal), [kind], { everyMs: EVERY_MS });
   const [held, setHeld] = useState(null);
-  const [kind, setKind] = useState("");
-  const hold = () => setHeld(held ? null : view.activity);
+  useReloadAfterFrames(load);
+  const items = load.data?.items;
+  const hold = () => setHeld(held ? null : (items ?? []));
   useKeys({ p: hold });
-  const lines = (held ?? view.activity).filter((entry) => !kind || entry.kind === kind);
-  const fresh = held ? view.activity.indexOf(held[0]) : 0;
+  const fresh = held ? (items ?? []).filter((one) => one.at > (held[0]?.at ?? "")).length : 0;
   return html`
     <div class="title-row">
       <h1 tabindex="-1">Live activity</h1>
       <button type="button" aria-pressed=${Boolean(held)} onClick=${hold}>
         <${Icon} name=${held ? "right" : "paused"} />${" "}
-        ${held ? `Continue${fresh > 0 ? ` (${fresh} new)` : ""}` : "Pause"}
+        ${held ? `Resume${fresh > 0 ? ` (${fresh} new)` : ""}` : "Pause"}
       </button>
     </div>
-    <${Now} view=${view} />
+    <${Now} />
     <section class="panel" aria-labelledby="stream">
       <header class="panel-head">
-        <h2 id="stream">Since this page was opened</h2>
-        <${Segments} label="Filter" value=${kind} options=${KINDS} onChange=${setKind} />
+        <h2 id="stream">Latest changes</h2>
+        <${Segments}
+          label="Filter"
+          value=${kind}
+          options=${KINDS}
+          onChange=${(value) => (setHeld(null), setQuery({ kind: value }))}
+        />
       </header>
-      ${lines.length === 0 ? html`
-        <${Empty} title="Nothing has happened yet" icon="activity">
-          ${mode === "live"
-            ? "Alerts, anomalies and changes of health appear here."
-            : "The live feed is not connected; new activity is not listed."}
-        <//>
-      ` : html`
-        <ol class="list stream">
-          ${lines.map((entry) => html`
-            <li key=${entry.key} class="worst-row">
-              <time class="mono small muted" datetime=${entry.at} title=${precisely(entry.at)}>
-                ${clock(entry.at)}
-              </time>
-              <${Status} of=${entry.level} />
-              <a class="grow" href=${`#${entry.to}`}>${entry.text}</a>
-            </li>
-          `)}
-        </ol>
-      `}
+      <${Loaded}
+        load=${load}
+        what="Reading the latest changes"
+        lines=${6}
+        isEmpty=${(list) => !(held ?? list.items).length}
+        empty=${html`<${Empty} title="No changes yet" icon="activity">
+          Alerts, anomalies and changes of health appear here.
+        <//>`}
+      >
+        ${(list) => html`
+          <ol class="list stream">
+            ${(held ?? list.items).map((one) => html`<${Line} key=${keyOf(one)} change=${one} />`)}
+          </ol>
+        `}
+      <//>
     </section>
-    ${may("operator") && html`<${Process} />`}
   `;
 }
 
-function Now({ view: { overview, points } }) {
-  const x = useMemo(() => points.map((point) => point.at), [points]);
-  const series = useMemo(
-    () => [
-      {
-        label: "pending",
-        tone: "accent",
-        kind: "area",
-        format: count,
-        values: points.map((point) => point.pending),
-      },
-    ],
-    [points],
-  );
+/** Reads the list again soon after a frame told of a change: many frames at once are one reading. */
+function useReloadAfterFrames(load) {
+  const waiting = useRef(null);
+  useFrames(onFrame, ({ type }) => {
+    if (!/^(alert|anomaly|webhook)_/.test(type)) return;
+    waiting.current ??= setTimeout(() => {
+      waiting.current = null;
+      load.reload();
+    }, AFTER_FRAME_MS);
+  });
+}
+
+const keyOf = ({ at, kind, action, alert_id: alert, anomaly_id: anomaly, webhook_id: webhook }) =>
+  [at, kind, action, alert ?? anomaly ?? webhook].join(" ");
+
+function Line({ change }) {
+  return html`
+    <li class="worst-row">
+      <time class="mono small muted" datetime=${change.at} title=${precisely(change.at)}>${clock(change.at)}</time>
+      <${Status} of=${change.action === "closed" || change.action === "resolved" ? "over" : change.level} />
+      <a class="grow" href=${`#${placeOf(change)}`}>${sentence(change)}</a>
+    </li>
+  `;
+}
+
+function placeOf({ alert_id: alert, webhook_id: webhook }) {
+  return alert ? `/alerts/${alert}` : `/webhooks/${webhook}`;
+}
+
+function sentence({ kind, action, level, text, webhook_name: name }) {
+  const webhook = name ?? "A deleted webhook";
+  if (kind === "health") return `${webhook} is ${level}: ${text}`;
+  if (kind === "anomaly") return `${action === "opened" ? "" : "Closed: "}${webhook}: ${text}`;
+  return `${capital(ALERT_ACTIONS[action]?.text ?? action)}: ${text}`;
+}
+
+function Now() {
+  const overview = useStore(board, (state) => state.overview);
   if (!overview) return null;
   const { traffic, queue } = overview;
   const figures = [
     ["Throughput", perSecond(traffic.throughput_per_s)],
     ["Success", percent(traffic.success_ratio)],
     ["p95", ms(traffic.p95_ms)],
-    ["Pending", short(queue.pending)],
-    ["Oldest due", duration(queue.oldest_due_age_s)],
-    ["Live sockets", count(overview.sockets)],
-    ["Cache hits", percent(overview.cache_hit_ratio)],
+    ["Queued", short(queue.pending)],
+    ["Delivery lag", duration(queue.oldest_due_age_s)],
   ];
   return html`
     <dl class="figures-row slim">
       ${figures.map(([name, value]) => html`<${Figure} key=${name} name=${name} value=${value} />`)}
     </dl>
-    ${points.length > 1 && html`
-      <section class="panel">
-        <${Chart} label="Pending deliveries" x=${x} series=${series} format=${short} height=${130} />
-      </section>
-    `}
   `;
 }

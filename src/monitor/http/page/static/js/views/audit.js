@@ -1,0 +1,175 @@
+/** Who changed what, and when. */
+
+import { api } from "../api.js";
+import { FilterSelect } from "../components/filter-select.js";
+import { Icon } from "../components/icons.js";
+import { Empty, Loaded, Older } from "../components/states.js";
+import { at, capital, precisely } from "../format.js";
+import { usePages, useSettled } from "../hooks.js";
+import { html, useState } from "../html.js";
+import { route, setQuery } from "../router.js";
+import { useStore } from "../store.js";
+
+const ACTIONS = [
+  ["webhook.*", "Webhooks"],
+  ["alert.*", "Alerts"],
+  ["silence.*", "Silences"],
+  ["event.*", "Events"],
+  ["delivery.*", "Deliveries"],
+  ["job.*", "Jobs"],
+  ["token.*", "Tokens"],
+];
+const SPANS = [
+  ["3600", "last hour"],
+  ["86400", "last 24 h"],
+  ["604800", "last 7 days"],
+  ["2592000", "last 30 days"],
+];
+
+export function Audit() {
+  const { query } = useStore(route);
+  const [subject, setSubject] = useState(query.subject ?? "");
+  const [target, setTarget] = useState(query.target ?? "");
+  const settled = useSettled(subject.trim());
+  const about = useSettled(target.trim());
+  const { action = "", last = "" } = query;
+  const pages = usePages(
+    (cursor, signal) => {
+      setQuery({ subject: settled, target: about });
+      const from = last && new Date(Date.now() - Number(last) * 1_000).toISOString();
+      return api.audit({ subject: settled, target: targetOf(about), action, from, limit: 50, cursor }, signal);
+    },
+    [settled, about, action, last],
+  );
+  const isFiltered = settled || about || action || last;
+  const clear = () => (setSubject(""), setTarget(""), setQuery({ action: "", last: "" }));
+  return html`
+    <h1 tabindex="-1">Audit log</h1>
+    <div class="toolbar">
+      <label class="inline">
+        Who${" "}
+        <input class="short" value=${subject} onInput=${(event) => setSubject(event.target.value)} />
+      </label>
+      <label class="inline">
+        Target${" "}
+        <input
+          value=${target}
+          placeholder="webhook:… or its id"
+          onInput=${(event) => setTarget(event.target.value)}
+        />
+      </label>
+      <${FilterSelect}
+        label="What"
+        value=${action}
+        options=${ACTIONS}
+        onChange=${(value) => setQuery({ action: value })}
+      />
+      <${FilterSelect}
+        label="When"
+        value=${last}
+        options=${SPANS}
+        any="any time"
+        onChange=${(value) => setQuery({ last: value })}
+      />
+      ${isFiltered && html`<button type="button" class="small" onClick=${clear}>Clear filters</button>`}
+    </div>
+    <section class="panel" aria-label="List of changes">
+      <${Loaded}
+        load=${pages.load}
+        what="Reading the audit log"
+        lines=${8}
+        isEmpty=${(page) => !page.items.length && page.next_cursor === null}
+        empty=${html`<${Empty} title=${isFiltered ? "No change matches" : "No changes yet"} icon="audit">
+          Every change by a person or a token has a row here.
+        <//>`}
+      >
+        ${() => html`
+          <ul class="list">
+            ${pages.items.map((row) => html`<${Row} key=${row.id} row=${row} />`)}
+          </ul>
+          <${Older} pages=${pages}>Load more<//>
+        `}
+      <//>
+    </section>
+  `;
+}
+
+/** An id alone means a webhook. */
+const targetOf = (text) => (/^[\da-f-]{36}$/.test(text) ? `webhook:${text}` : text);
+
+const PLACES = { webhook: "/webhooks/", alert: "/alerts/", event: "/events/" };
+
+function Row({ row }) {
+  const [isOpen, setOpen] = useState(false);
+  const [kind, id] = row.target.split(":");
+  const place = PLACES[kind] && `${PLACES[kind]}${id}`;
+  const hasChange = row.before !== null || row.after !== null;
+  return html`
+    <li class="delivery">
+      <div class="worst-row flat">
+        <time class="small muted" datetime=${row.at} title=${precisely(row.at)}>${at(row.at)}</time>
+        <div class="grow">
+          <b>${sentence(row.action)}</b>
+          ${nameOf(row) && html` <span>${nameOf(row)}</span>`}
+          <p class="small muted">
+            by <b>${row.subject}</b>${row.role ? `, ${row.role}` : ""} · ${" "}
+            ${place ? html`<a class="mono" href=${`#${place}`}>${row.target}</a>` : html`
+              <span class="mono">${row.target}</span>
+            `}
+          </p>
+        </div>
+        ${hasChange && html`
+          <button
+            type="button"
+            class="bare"
+            aria-expanded=${isOpen ? "true" : "false"}
+            aria-label="Changed members: ${sentence(row.action)}, ${at(row.at)}"
+            onClick=${() => setOpen(!isOpen)}
+          >
+            <span class=${isOpen ? "turned" : ""}>
+              <${Icon} name="right" size=${13} />
+            </span>
+          </button>
+        `}
+      </div>
+      ${isOpen && html`<${Change} row=${row} />`}
+    </li>
+  `;
+}
+
+const nameOf = ({ before, after }) => after?.name ?? before?.name ?? null;
+
+/** `webhook.rotate_secret` → Webhook: rotate secret. */
+function sentence(action) {
+  const [kind, verb = ""] = action.split(".");
+  return capital(`${kind}: ${verb.replaceAll("_", " ")}`);
+}
+
+function Change({ row: { before, after, request_id: request } }) {
+  const members = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].toSorted();
+  return html`
+    <div class="scroll-x" tabindex="0" role="region" aria-label="Changed members">
+      <table class="table compact">
+        <thead>
+          <tr>
+            <th scope="col">Member</th>
+            <th scope="col">Before</th>
+            <th scope="col">After</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${members.map((name) => html`
+            <tr key=${name}>
+              <th scope="row" class="mono">${name}</th>
+              <td class="mono">${shown(before?.[name])}</td>
+              <td class="mono">${shown(after?.[name])}</td>
+            </tr>
+          `)}
+        </tbody>
+      </table>
+    </div>
+    ${request && html`<p class="small muted">Request <span class="mono">${request}</span></p>`}
+  `;
+}
+
+const shown = (value) => (value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value));
