@@ -85,6 +85,8 @@ def test_a_change_is_found_in_the_audit_log(
     expect(rows).to_have_count(2)
     rows.first.get_by_role("button", name="Changed members").click()
     members = page.get_by_role("region", name="Changed members")
+    # The heads, and what was changed.
+    expect(members.get_by_role("row")).to_have_count(2)
     expect(members.get_by_role("row", name="description")).to_contain_text("now with words")
     look(page, "audit", theme)
     page.get_by_label("What").select_option("silence.*")

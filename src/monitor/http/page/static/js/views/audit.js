@@ -146,7 +146,7 @@ function sentence(action) {
 }
 
 function Change({ row: { before, after, request_id: request } }) {
-  const members = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])].toSorted();
+  const members = changedMembers(before ?? {}, after ?? {});
   return html`
     <div class="scroll-x" tabindex="0" role="region" aria-label="Changed members">
       <table class="table compact">
@@ -170,6 +170,15 @@ function Change({ row: { before, after, request_id: request } }) {
     </div>
     ${request && html`<p class="small muted">Request <span class="mono">${request}</span></p>`}
   `;
+}
+
+/** Names of what differs; the version and its time always do. */
+function changedMembers(before, after) {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].toSorted();
+  return names.filter(
+    (name) =>
+      !["version", "updated_at"].includes(name) && JSON.stringify(before[name]) !== JSON.stringify(after[name]),
+  );
 }
 
 const shown = (value) => (value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value));

@@ -54,7 +54,7 @@ function Queue() {
     ["In flight", count(queue.in_flight)],
     ["Delivery lag", duration(queue.oldest_due_age_s)],
     ["Oldest in flight", duration(queue.oldest_lease_age_s)],
-    ["Events being spread", count(queue.fan_outs)],
+    ["Fan-outs", count(queue.fan_outs)],
   ];
   return html`
     <section class="panel" aria-labelledby="queue">
