@@ -16,7 +16,7 @@ import { useStore } from "../store.js";
 import { ALERT_ACTIONS } from "../words.js";
 
 const KINDS = [
-  ["", "Everything"],
+  ["", "All"],
   ["alert", "Alerts"],
   ["anomaly", "Anomalies"],
   ["health", "Health"],
