@@ -125,6 +125,7 @@ def build_app(container: Container, *, owns_container: bool = True, hosts: Serve
         cors_origins=http.cors_origins,
         hosts=hosts,
         https=http.hsts,
+        root_path=http.root_path,
         metrics_open=http.metrics_open,
         serve_schema=http.serve_schema,
         write_line=access_log(c.lines, c.unix_s),

@@ -15,6 +15,7 @@ from monitor.http.middleware.body_budget import BodyBudget
 from monitor.http.middleware.cached_fast_path import CachedFastPath
 from monitor.http.middleware.edge import WriteLine
 from monitor.http.middleware.rate_limit import RateLimiter
+from monitor.http.middleware.root_path import UnderRootPath
 from monitor.http.middleware.stack import Application, build_edge, litestar_options
 from monitor.http.openapi.reference import openapi_config, reference_routes
 from monitor.http.page.assets import asset_routes, load_assets
@@ -59,6 +60,7 @@ def build(
     cors_origins: Collection[str] = (),
     hosts: ServedHosts | None = None,
     https: bool = False,
+    root_path: str = "",
     metrics_open: bool = False,
     serve_schema: bool = True,
     write_line: WriteLine | None = None,
@@ -100,12 +102,12 @@ def build(
             ready,
             metrics_route(is_open=metrics_open),
             live_route(feed),
-            *asset_routes(load_assets()),
-            *(reference_routes() if serve_schema else ()),
+            *asset_routes(load_assets(root_path=root_path)),
+            *(reference_routes(root_path) if serve_schema else ()),
         ],
         dependencies=dependencies,
         lifespan=list(lifespan),
-        openapi_config=openapi_config() if serve_schema else None,
+        openapi_config=openapi_config(root_path) if serve_schema else None,
         signature_types=[Services, Exposition],
         **litestar_options(verifier=verifier, now=now, limiter=limiter, bodies=bodies),
     )
@@ -122,4 +124,4 @@ def build(
     fast_path = CachedFastPath(
         edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins), hosts=hosts
     )
-    return Application(litestar, fast_path)
+    return Application(litestar, UnderRootPath(fast_path, root_path) if root_path else fast_path)

@@ -123,6 +123,11 @@ class Http(msgspec.Struct, frozen=True):
             " Without any: those of loopback, when listening there alone and without MONITOR_HTTP__HSTS; else all."
         ),
     ] = ()
+    root_path: Annotated[
+        str,
+        Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=256),
+        doc("Path prefix under which a proxy serves Monitor, as `/monitor`; the proxy may strip it or not."),
+    ] = ""
     serve_schema: Annotated[bool, doc("Serve the OpenAPI document and its page at /schema, without a token.")] = True
     metrics_open: Annotated[bool, doc("Serve /metrics without a token.")] = False
     hsts: Annotated[bool, doc("Send Strict-Transport-Security; for use behind a proxy that terminates TLS.")] = False

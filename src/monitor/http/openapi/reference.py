@@ -16,7 +16,7 @@ from litestar import Litestar, Request, Response, Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme, Tag
+from litestar.openapi.spec import Components, SecurityScheme, Server, Tag
 from litestar.types import Method
 
 from monitor import __version__
@@ -70,12 +70,13 @@ def document(app: Litestar) -> bytes:
     return msgspec.json.encode(complete(app))
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config(root_path: str = "") -> OpenAPIConfig:
     """Return what ``Litestar(openapi_config=…)`` needs to serve the document."""
     return OpenAPIConfig(
         title="Monitor",
         version=__version__,
         description=_DESCRIPTION,
+        servers=[Server(url=root_path or "/")],
         operation_id_creator=_operation_id,
         tags=[Tag(name, description) for name, description in _TAGS.items()],
         # Litestar's handlers below this path serve neither the completed document nor problems.
@@ -90,9 +91,9 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
-def reference_routes() -> list[HTTPRouteHandler]:
+def reference_routes(root_path: str = "") -> list[HTTPRouteHandler]:
     """Return the routes of the page."""
-    return asset_routes(load_assets(REFERENCE, under=PATH, policy=POLICY), f"{PATH}/swagger")
+    return asset_routes(load_assets(REFERENCE, under=PATH, root_path=root_path, policy=POLICY), f"{PATH}/swagger")
 
 
 class _Document:

@@ -74,15 +74,15 @@ class AssetBundle(msgspec.Struct, frozen=True):
     policy: str
 
 
-def load_assets(folder: Path = STATIC, *, under: str = "", policy: str = POLICY) -> AssetBundle:
-    """Read the page from *folder*."""
+def load_assets(folder: Path = STATIC, *, under: str = "", root_path: str = "", policy: str = POLICY) -> AssetBundle:
+    """Read the page from *folder*. Browsers ask for its files below *root_path*, which is no part of the routes."""
     files = {
         path.relative_to(folder).as_posix(): asset_of(path.read_bytes(), MEDIA_TYPES[path.suffix])
         for path in sorted(folder.rglob("*"))
         if path.suffix in MEDIA_TYPES
     }
     digest = body_digest("".join(f"{name} {file.digest}\n" for name, file in files.items()).encode())
-    base = f"{under}/assets/{digest}"
+    base = f"{root_path}{under}/assets/{digest}"
     preloads = "\n".join(f'<link rel="modulepreload" href="{base}/{name}">' for name in files if name.endswith(".js"))
     document = (folder / DOCUMENT).read_bytes().replace(BASE, base.encode()).replace(PRELOADS, preloads.encode())
     return AssetBundle(asset_of(document, "text/html"), digest, files, under, policy)

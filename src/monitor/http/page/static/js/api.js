@@ -1,5 +1,6 @@
 /** The HTTP API: one function per thing the page does. Every failure is a {@link Problem}. */
 
+import { ROOT } from "./root.js";
 import { session, signOut } from "./session.js";
 import { safeValue } from "./text.js";
 
@@ -43,7 +44,7 @@ async function call(method, path, { query, body, headers = {}, signal } = {}) {
   }
   let response;
   try {
-    response = await fetch(`/api/v1/${path}${queryText(query)}`, init);
+    response = await fetch(`${ROOT}api/v1/${path}${queryText(query)}`, init);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { title: "No answer", detail: "The server does not answer." });

@@ -5,6 +5,7 @@
  */
 
 import { Problem, api, queryText } from "./api.js";
+import { ROOT } from "./root.js";
 import { session, signOut } from "./session.js";
 import { createStore } from "./store.js";
 import { safeValue } from "./text.js";
@@ -73,7 +74,7 @@ function connect() {
   if (!token) return;
   drop();
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const opened = new WebSocket(`${scheme}//${location.host}/ws/dashboard${queryText(position)}`, [
+  const opened = new WebSocket(`${scheme}//${location.host}${ROOT}ws/dashboard${queryText(position)}`, [
     "monitor.v1",
     `bearer.${token}`,
   ]);
