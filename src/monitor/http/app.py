@@ -29,6 +29,7 @@ from monitor.http.routes.jobs import JobController
 from monitor.http.routes.prometheus import CacheReport, DatabaseReport, Exposition, LogReport, TaskReport
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
+from monitor.http.routes.session import session_controller
 from monitor.http.routes.silences import SilenceController
 from monitor.http.routes.stats import stats_route
 from monitor.http.routes.system import live, metrics_route, ready
@@ -86,6 +87,7 @@ def build(
             DashboardController,
             AuditController,
             TokenController,
+            session_controller(now, https=https),
             stats_route(cache_report, hub_status, now),
         ],
         before_request=check_query,
@@ -104,7 +106,7 @@ def build(
         lifespan=list(lifespan),
         openapi_config=openapi_config() if serve_schema else None,
         signature_types=[Services, Exposition],
-        **litestar_options(verifier=verifier, now=now, limiter=limiter, bodies=bodies),
+        **litestar_options(verifier=verifier, now=now, limiter=limiter, bodies=bodies, https=https),
     )
     edge = build_edge(
         litestar,
@@ -117,6 +119,14 @@ def build(
         write_line=write_line,
     )
     fast_path = CachedFastPath(
-        edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins), hosts=hosts
+        edge,
+        services.views,
+        verifier,
+        limiter,
+        now=now,
+        ticks_s=ticks_s,
+        cors=bool(cors_origins),
+        hosts=hosts,
+        https=https,
     )
     return Application(litestar, fast_path)
