@@ -2,7 +2,8 @@
 
 import { api } from "../api.js";
 import { ActionDialog, Dialog } from "../components/dialog.js";
-import { Copyable, SelectField, TextField } from "../components/fields.js";
+import { CopyField } from "../components/copy.js";
+import { SelectField, TextField } from "../components/fields.js";
 import { Status } from "../components/status.js";
 import { toast } from "../components/toast.js";
 import { closeDialog, openDialog } from "../dialogs.js";
@@ -55,7 +56,7 @@ function openTest(webhook) {
 /** Shows a secret this once. */
 export function openSecret(title, secret, note) {
   openDialog(() => html`<${Dialog} title=${title} onClose=${closeDialog}>
-    <div class="dialog-body"><p>${note}</p><${Copyable} label="Signing secret" value=${secret} /></div>
+    <div class="dialog-body"><p>${note}</p><${CopyField} label="Signing secret" value=${secret} /></div>
     <footer class="dialog-foot"><button type="button" class="primary" onClick=${closeDialog}>I have stored it</button></footer>
   <//>`);
 }
