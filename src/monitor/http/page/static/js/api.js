@@ -65,13 +65,14 @@ async function send(method, path, { query, body, headers = {}, signal }) {
     init.body = typeof body === "string" ? body : JSON.stringify(body);
   }
   let response;
+  let data;
   try {
     response = await fetch(`/api/v1/${path}${queryText(query)}`, init);
+    data = await readBody(response);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { title: "No answer", detail: "The server does not answer." });
   }
-  const data = await readBody(response);
   if (response.ok) return { data, etag: response.headers.get("etag") };
   throw new Problem(response.status, data ?? {});
 }

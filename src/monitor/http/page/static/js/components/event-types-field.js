@@ -28,7 +28,7 @@ export function EventTypesField({ value, onChange, error }) {
       onInput=${(event) => onChange(event.target.value)}
     />
     ${seen.length > 0 && html`
-      <div class="row seen-types" role="group" aria-label="Event types seen lately">
+      <div class="row seen-types" role="group" aria-label="Seen lately">
         <span class="hint" aria-hidden="true">Seen lately:</span>
         ${seen.map((type) => html`
           <button

@@ -45,9 +45,9 @@ export function openSecret({ title, secret, note, signature = "v1", onTest = nul
         ${signature === "v1" && html`<${Verify} />`}
       </div>
       <footer class="dialog-foot">
-        <button type="button" class=${onTest ? "" : "primary"} onClick=${closeDialog}>I’ve saved it</button>
+        <button type="button" class=${onTest ? "" : "primary"} onClick=${closeDialog}>I've saved it</button>
         ${onTest && html`
-          <button type="button" class="primary" onClick=${test}>I’ve saved it, send a test</button>
+          <button type="button" class="primary" onClick=${test}>I've saved it, send a test</button>
         `}
       </footer>
     <//>
