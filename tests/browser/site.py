@@ -33,11 +33,12 @@ def until(holds: Callable[[], Any], *, within_s: float = START_S) -> Any:
 class Site:
     """``monitor up`` on a port and a data directory of its own; it may be stopped and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.token = ""
         self._folder = folder
+        self._settings = settings
         self._log = folder / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,7 +46,7 @@ class Site:
         arguments = ["up", "--port", str(self.port), "--data-dir", str(self._folder / "data")]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "monitor", *arguments], env=environment(), stdout=log, stderr=log
+                [sys.executable, "-m", "monitor", *arguments], env=environment(**self._settings), stdout=log, stderr=log
             )
         link = until(lambda: re.search(r"#token=([\w.-]+)", self._said()))
         self.token = link[1]
@@ -56,9 +57,10 @@ class Site:
             self._process.wait(timeout=60)
             self._process = None
 
-    def issue(self, role: str) -> str:
+    def issue(self, role: str, *options: str) -> str:
         """Return a token of *role*, made by the command line."""
         arguments = ["token", "--role", role, "--subject", f"the-{role}", "--data-dir", str(self._folder / "data")]
+        arguments += options
         made = subprocess.run(
             [sys.executable, "-m", "monitor", *arguments], env=environment(), capture_output=True, text=True, check=True
         )

@@ -174,8 +174,10 @@ def test_nothing_changes_under_the_hands_of_who_edits(page: Page, site: Site, re
 def test_a_webhook_is_changed_paused_rotated_and_deleted(page: Page, site: Site, receiver: Receiver) -> None:
     webhook = site.create(receiver.url, name="Short (lived)", event_types=["short.*"], labels={"team": "a"})["id"]
     go(page, f"/webhooks/{webhook}/edit")
-    page.get_by_text("More: labels").click()
-    page.get_by_label("Labels").fill("region=eu")
+    page.get_by_text("More: headers").click()
+    page.get_by_role("button", name="Add label").click()
+    page.get_by_label("Name of label 1").fill("region")
+    page.get_by_label("Value of label region").fill("eu")
     page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_text("region=eu")).to_be_visible()
     assert site.call("GET", f"webhooks/{webhook}")["labels"] == {"region": "eu"}
@@ -186,7 +188,7 @@ def test_a_webhook_is_changed_paused_rotated_and_deleted(page: Page, site: Site,
     page.get_by_role("button", name="Rotate secret").click()
     page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
     expect(page.get_by_role("textbox", name="Signing secret")).to_have_value(re.compile("^whsec_"))
-    page.get_by_role("button", name="I have stored it").click()
+    page.get_by_role("button", name="I've saved it").click()
     page.get_by_role("button", name="Replay").click()
     page.get_by_label("cancelled").check()
     page.get_by_role("button", name="Count", exact=True).click()
@@ -242,12 +244,13 @@ def test_a_silent_feed_is_said_and_polling_takes_its_place(open_page: Callable[.
     expect(page.locator("#stale")).to_contain_text("The last live message came")
 
 
-def test_a_socket_closed_for_its_token_leads_to_the_sign_in(open_page: Callable[..., Page], site: Site) -> None:
+def test_a_socket_closed_for_its_token_asks_for_another(open_page: Callable[..., Page], site: Site) -> None:
     page = open_page(site.base)
     page.route_web_socket(re.compile("/ws/dashboard"), lambda socket: socket.close(code=4401, reason="invalid_token"))
     page.goto(f"{site.base}/#token={site.token}")
-    expect(page.get_by_label("Token")).to_be_visible()
-    expect(page.get_by_text("Signed out: the token has expired or was revoked")).to_be_visible()
+    ended = page.get_by_role("dialog", name="Your session has ended")
+    expect(ended.get_by_label("Token")).to_be_focused()
+    expect(ended.get_by_text("Your token has expired or was revoked")).to_be_visible()
 
 
 def test_a_text_cannot_reorder_the_page(page: Page, site: Site) -> None:

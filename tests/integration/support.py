@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
 from uuid import UUID
 
@@ -175,6 +176,11 @@ def assert_problem(response: httpx.Response, status: int | None = None, slug: st
     return problem
 
 
+def no_cookies() -> CookieJar:
+    """Return a jar that keeps nothing: a session of one call must not authenticate the next one."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
 @asynccontextmanager
 async def api_of(parts: Container) -> AsyncIterator[Api]:
     """Call the application on *parts*, which are open, without a socket and without its background refresh."""
@@ -182,7 +188,7 @@ async def api_of(parts: Container) -> AsyncIterator[Api]:
     parts.revoked = parts.revoked or set()
     app = build_app(parts, owns_container=False)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://monitor.test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://monitor.test", cookies=no_cookies()) as client:
         yield Api(client, app.litestar, signer(parts))
 
 
@@ -195,7 +201,7 @@ async def served(parts: Container) -> AsyncIterator[Api]:
     try:
         await eventually(lambda: server.started)
         port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", cookies=no_cookies()) as client:
             yield Api(client, app.litestar, signer(parts))
     finally:
         server.stop()

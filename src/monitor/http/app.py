@@ -30,6 +30,7 @@ from monitor.http.routes.jobs import JobController
 from monitor.http.routes.prometheus import CacheReport, DatabaseReport, Exposition, LogReport, TaskReport
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
+from monitor.http.routes.session import session_controller
 from monitor.http.routes.silences import SilenceController
 from monitor.http.routes.stats import stats_route
 from monitor.http.routes.system import live, metrics_route, ready
@@ -92,6 +93,7 @@ def build(
             AuditController,
             TokenController,
             stats_route(cache_report, hub_status, task_report, now, has_redis=has_redis, retention_d=retention_d),
+            session_controller(now, https=https),
         ],
         before_request=check_query,
     )
@@ -109,7 +111,7 @@ def build(
         lifespan=list(lifespan),
         openapi_config=openapi_config(root_path) if serve_schema else None,
         signature_types=[Services, Exposition],
-        **litestar_options(verifier=verifier, now=now, limiter=limiter, bodies=bodies),
+        **litestar_options(verifier=verifier, now=now, limiter=limiter, bodies=bodies, https=https),
     )
     edge = build_edge(
         litestar,
@@ -122,6 +124,14 @@ def build(
         write_line=write_line,
     )
     fast_path = CachedFastPath(
-        edge, services.views, verifier, limiter, now=now, ticks_s=ticks_s, cors=bool(cors_origins), hosts=hosts
+        edge,
+        services.views,
+        verifier,
+        limiter,
+        now=now,
+        ticks_s=ticks_s,
+        cors=bool(cors_origins),
+        hosts=hosts,
+        https=https,
     )
     return Application(litestar, UnderRootPath(fast_path, root_path) if root_path else fast_path)

@@ -1,4 +1,4 @@
-"""Read model of revoked tokens."""
+"""Read models of revoked tokens, and of the one that is signed in."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from monitor.domain.vocab import Role
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST_US = 253_370_764_800_000_000
 """The year 9999 in microseconds of Unix time."""
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is signed in, by the token that the request was authenticated with, and until when."""
+
+    subject: str
+    role: Role
+    expires_at: datetime
 
 
 class Revocation(msgspec.Struct, frozen=True):

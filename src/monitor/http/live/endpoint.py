@@ -24,6 +24,7 @@ from monitor.http.live.hub import Hub
 from monitor.http.live.socket import Socket
 from monitor.http.middleware.authentication import bearer_token, requires
 from monitor.http.requests.hosts import Origin, ServedHosts, check_single, known_origins, parse_origin
+from monitor.http.requests.session_cookie import check_own_page, is_https, session_token
 from monitor.http.responses.headers import API_HEADERS, incoming_request_id
 from monitor.http.responses.problems import UpgradeRequired, raw_problem
 
@@ -104,7 +105,7 @@ class LiveEndpoint:
         offered = subprotocol_token(_subprotocols(scope))
         origin = next(iter(_header_values(headers, b"origin")), None)
         check_origin(origin, self._allowed_origins, self._own_origin(scope))
-        principal = self._verifier.verify(_token(headers, offered), self._now())
+        principal = self._verifier.verify(self._token(scope, offered), self._now())
         if not principal.role.includes(Role.VIEWER):
             raise Forbidden(f"This needs the role viewer; the token has {principal.role.value}.")
         if self._now() >= principal.expires_at:
@@ -112,8 +113,26 @@ class LiveEndpoint:
             raise Unauthenticated("The token has expired.")
         return _grant_for(principal), position
 
+    def _token(self, scope: Any, offered: str | None) -> str:
+        """
+        Return the one token: of the header, a subprotocol, or else the cookie of a browser.
+
+        Raises:
+            Malformed: there are two.
+            Unauthenticated: there is none.
+            Forbidden: a page that is not our own comes with a cookie.
+        """
+        headers = scope["headers"]
+        if offered is None and not _header_values(headers, b"authorization"):
+            secure = is_https(scope["scheme"], https=self._https)
+            token = session_token(headers, secure=secure)
+            if token is not None:
+                check_own_page(headers, secure=secure, required=True)
+                return token
+        return _token(headers, offered)
+
     def _own_origin(self, scope: Any) -> Origin | None:
-        scheme = "https" if self._https or scope["scheme"] == "wss" else "http"
+        scheme = "https" if is_https(scope["scheme"], https=self._https) else "http"
         return parse_origin(f"{scheme}://{''.join(_header_values(scope['headers'], b'host'))}")
 
     async def _serve(self, socket: Socket, position: Position | None, receive: Receive, send: Send) -> None:

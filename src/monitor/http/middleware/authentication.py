@@ -2,7 +2,8 @@
 Authentication and the role of each route.
 
 Every route declares its role in ``opt``: ``@get("/x", opt=requires(Role.VIEWER))``, or ``opt=OPEN`` for the health
-probes. A route without a declared role is refused to every token.
+probes. A route without a declared role is refused to every token. The token comes in ``Authorization``; where there is
+no such header, in the session cookie of a browser (:mod:`monitor.http.requests.session_cookie`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import Forbidden, Malformed, MissingToken, Unauthenticated
 from monitor.domain.vocab import Actor, Role
+from monitor.http.requests.session_cookie import check_cookie_use, is_https, session_token
 from monitor.http.responses.headers import request_id_of
 
 OPEN: dict[str, Any] = {"role": None}
@@ -61,12 +63,16 @@ class Authenticate:
     Verifies the token of every HTTP request to a route that is not open, and puts the principal in ``request.user``.
 
     Sockets pass: their handshake has its own refusals.
+
+    Args:
+        https: clients reach us over TLS, although it may end in front of us.
     """
 
-    def __init__(self, app: ASGIApp, verifier: TokenVerifier, now: Callable[[], float]) -> None:
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier, now: Callable[[], float], *, https: bool = False) -> None:
         self.app = app
         self._verifier = verifier
         self._now = now
+        self._https = https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and not _is_socket(scope):
@@ -77,7 +83,7 @@ class Authenticate:
         needed = scope["route_handler"].opt.get("role", _UNDECLARED)
         if needed is None:
             return None
-        principal = self._verifier.verify(bearer_token(scope["headers"]), self._now())
+        principal = self._verifier.verify(self._token(scope), self._now())
         if not isinstance(needed, Role):
             raise Forbidden("No role may call this route.")
         if not principal.role.includes(needed):
@@ -85,6 +91,18 @@ class Authenticate:
             scope["user"] = principal
             raise Forbidden(f"This needs the role {needed.value}; the token has {principal.role.value}.")
         return principal
+
+    def _token(self, scope: Scope) -> str:
+        """Return the token of the header, which a cookie never adds to, or that of the cookie."""
+        headers = scope["headers"]
+        if any(name == b"authorization" for name, _ in headers):
+            return bearer_token(headers)
+        secure = is_https(scope["scheme"], https=self._https)
+        token = session_token(headers, secure=secure)
+        if token is None:
+            return bearer_token(headers)
+        check_cookie_use(scope["method"], headers, secure=secure)  # type: ignore[typeddict-item]
+        return token
 
 
 def _is_socket(scope: Scope) -> bool:

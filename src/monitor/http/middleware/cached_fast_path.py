@@ -15,10 +15,12 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from monitor.auth.tokens import Principal, TokenVerifier
+from monitor.domain.errors import MonitorError
 from monitor.domain.vocab import Role
 from monitor.http.middleware.edge import Edge
 from monitor.http.middleware.rate_limit import RateLimiter
 from monitor.http.requests.hosts import ServedHosts
+from monitor.http.requests.session_cookie import check_cookie_use, is_https, session_token
 from monitor.http.responses.cached import CachedViews
 from monitor.http.responses.conditional import (
     PRIVATE,
@@ -36,6 +38,8 @@ MAX_TARGETS = 4096
 
 MAX_TARGET_BYTES = 512
 
+_BEARER = b"Bearer "
+
 Views = tuple[str, str]
 """What a target shows below the role admin, and with it: the same, mostly."""
 
@@ -50,6 +54,7 @@ class CachedFastPath:
         ticks_s: a monotonic clock in seconds.
         cors: whether a response depends on its request's origin; a request with one takes the full path.
         hosts: the hosts that are served; a request for another one takes the full path.
+        https: clients reach us over TLS, although it may end in front of us.
     """
 
     def __init__(
@@ -63,8 +68,10 @@ class CachedFastPath:
         ticks_s: Callable[[], float],
         cors: bool = False,
         hosts: ServedHosts | None = None,
+        https: bool = False,
     ) -> None:
         self._edge = edge
+        self._https = https
         self._peek = views.peek
         self._recall = verifier.recall
         self._limiter = limiter
@@ -111,7 +118,8 @@ class CachedFastPath:
         # A header sent twice may be one that must be refused.
         if len(headers) != len(pairs) or b"origin" in headers or not self._serves(headers.get(b"host", b"")):
             return False
-        principal = self._authorize(headers.get(b"authorization", b""), role)
+        token = self._token(scope, headers)
+        principal = None if token is None else self._authorize(token, role)
         answer = None if principal is None else self._peek(views[principal.role.includes(Role.ADMIN)])
         if principal is None or answer is None or answer.stale:
             return False
@@ -162,9 +170,22 @@ class CachedFastPath:
             fields += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(selected.body))]
         return fields
 
-    def _authorize(self, authorization: bytes, role: Role) -> Principal | None:
-        """Return the principal of a token verified before that includes *role*; refusals are left to the full path."""
-        if not authorization.startswith(b"Bearer "):
+    def _token(self, scope: Scope, headers: dict[bytes, bytes]) -> bytes | None:
+        """Return the one token; where it is none, or may not be used, the full path says why."""
+        authorization = headers.get(b"authorization")
+        if authorization is not None:
+            return authorization[len(_BEARER) :] if authorization.startswith(_BEARER) else None
+        if b"cookie" not in headers:
             return None
-        principal = self._recall(authorization[len(b"Bearer ") :], self._now())
+        pairs, secure = headers.items(), is_https(scope["scheme"], https=self._https)
+        try:
+            check_cookie_use("GET", pairs, secure=secure)
+            token = session_token(pairs, secure=secure)
+        except MonitorError:
+            return None
+        return None if token is None else token.encode()
+
+    def _authorize(self, token: bytes, role: Role) -> Principal | None:
+        """Return the principal of a token verified before that includes *role*; refusals are left to the full path."""
+        principal = self._recall(token, self._now())
         return principal if principal is not None and principal.role.includes(role) else None

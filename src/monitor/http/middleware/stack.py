@@ -32,18 +32,24 @@ from monitor.http.responses.problems import exception_handlers
 
 
 def litestar_options(
-    *, verifier: TokenVerifier, now: Callable[[], float], limiter: RateLimiter, bodies: BodyBudget | None = None
+    *,
+    verifier: TokenVerifier,
+    now: Callable[[], float],
+    limiter: RateLimiter,
+    bodies: BodyBudget | None = None,
+    https: bool = False,
 ) -> dict[str, Any]:
     """
     Return what every application of ours passes to Litestar: ``Litestar(routes, **litestar_options(…))``.
 
     Args:
         now: Unix seconds, against which tokens are checked.
+        https: clients reach us over TLS, although it may end in front of us.
     """
     return {
         "middleware": [
             OptionsRequests,
-            DefineMiddleware(Authenticate, verifier=verifier, now=now),
+            DefineMiddleware(Authenticate, verifier=verifier, now=now, https=https),
             DefineMiddleware(LimitRate, limiter=limiter),
             DefineMiddleware(LimitBodies, budget=bodies or BodyBudget()),
             Compress,

@@ -42,7 +42,7 @@ from monitor.domain.views.dashboard import (
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.process import ProcessStatsView
-from monitor.domain.views.tokens import Revocation
+from monitor.domain.views.tokens import Revocation, SessionView
 from monitor.domain.views.webhooks import SecretView, WebhookView
 from monitor.domain.vocab import (
     FanOutState,
@@ -82,6 +82,7 @@ from monitor.http.openapi.resources import (
     REVOCATION,
     ROW,
     SECRET,
+    SESSION,
     SILENCE,
     SILENCE_ID,
     WEBHOOK,
@@ -139,6 +140,7 @@ RESPONSES: Mapping[Any, object] = {
     Page[WebhookRow]: Page([ROW], CURSOR),
     Page[AuditView]: Page([AUDIT], CURSOR),
     Revocation: REVOCATION,
+    SessionView: SESSION,
     Page[Revocation]: Page([REVOCATION], None),
 }
 """By what a route returns."""

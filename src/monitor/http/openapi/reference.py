@@ -47,7 +47,7 @@ _DESCRIPTION = """\
 Delivers webhooks and watches them.
 
 Send a token: `Authorization: Bearer <token>`. Each operation names the role it needs: `viewer` < `operator` < `admin`;
-`publisher` may post events and attempts alone, `admin` may too.
+`publisher` may post events and attempts alone, `admin` may too. Browsers may send the cookie of a session instead.
 
 Errors are problems (RFC 9457). Lists come in pages: pass `next_cursor` as `cursor`. Times are RFC 3339, in UTC.
 """
@@ -61,6 +61,7 @@ _TAGS = {
     "audit": "Every mutating call but `POST /events`, whose events are their own record: subject, action, before and"
     " after.",
     "tokens": "Tokens that are refused before they expire.",
+    "session": "The session of a browser: a token in a cookie that no script can read.",
     "system": "Probes and metrics.",
 }
 

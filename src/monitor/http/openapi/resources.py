@@ -45,7 +45,7 @@ from monitor.domain.views.process import (
     ProcessStatsView,
     SocketStats,
 )
-from monitor.domain.views.tokens import Revocation
+from monitor.domain.views.tokens import Revocation, SessionView
 from monitor.domain.views.webhooks import HealthView, LastHour, WebhookView
 from monitor.domain.vocab import (
     BodyFormat,
@@ -53,6 +53,7 @@ from monitor.domain.vocab import (
     ErrorKind,
     HealthStatus,
     Reenable,
+    Role,
     Severity,
     SignatureScheme,
 )
@@ -319,6 +320,7 @@ AUDIT = AuditView(
     before={"timeout_s": 10.0},
     after={"timeout_s": 15.0},
 )
+SESSION = SessionView(subject="ada", role=Role.OPERATOR, expires_at=EARLIER + timedelta(days=1))
 REVOCATION = Revocation("5e1a9d5a7c9b4f0e8a3c2b1d0f9e8d7c", EARLIER, EARLIER + timedelta(days=30))
 _JOB = msgspec.structs.replace(
     new_job(

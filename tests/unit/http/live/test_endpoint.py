@@ -339,3 +339,53 @@ async def test_a_fault_of_ours_closes_the_socket_without_a_word_of_it(
 def test_the_page_of_the_list_is_the_one_that_is_allowed() -> None:
     allowed = [row["send"]["origin"] for row in CASES["ws_handshake"] if row["expect"]["http"] == 101]
     assert {origin.lower() for origin in allowed} == {ORIGIN}
+
+
+# The session of a browser ----------------------------------------------------------------------------------------
+
+
+def by_cookie(value: str, origin: str | None, *more: tuple[bytes, bytes]) -> dict[str, Any]:
+    cookies = ((b"cookie", f"__Host-monitor_session={value}".encode()), *more)
+    return handshake(offers=("monitor.v1",), origin=origin, headers=cookies, transport=FakeFrameTransport())
+
+
+async def test_our_own_page_opens_a_socket_by_cookie(endpoint: LiveEndpoint, token: Callable[..., str]) -> None:
+    async with connected(endpoint, by_cookie(token(), f"https://{OWN}")) as client:
+        assert client.status == 101
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "https://evil.test", f"http://{OWN}", f"https://{OWN}:8443", "null", None])
+async def test_no_other_page_opens_one_by_cookie(
+    origin: str | None, endpoint: LiveEndpoint, token: Callable[..., str], world: World
+) -> None:
+    async with connected(endpoint, by_cookie(token(), origin)) as client:
+        assert client.status == 403
+    assert world.hub.refused == {"insufficient_scope": 1}
+
+
+async def test_a_page_of_another_port_opens_none_by_cookie(endpoint: LiveEndpoint, token: Callable[..., str]) -> None:
+    scope = by_cookie(token(), f"https://{OWN}", (b"sec-fetch-site", b"same-site"))
+    async with connected(endpoint, scope) as client:
+        assert client.status == 403
+
+
+async def test_two_cookies_or_a_bad_one_open_none(
+    endpoint: LiveEndpoint, token: Callable[..., str], revoked: set[str]
+) -> None:
+    second = (b"cookie", f"__Host-monitor_session={token()}".encode())
+    async with connected(endpoint, by_cookie(token(), f"https://{OWN}", second)) as client:
+        assert client.status == 400
+    revoked.add("gone")
+    for bad in ("a.b.c", token(jti="gone")):
+        async with connected(endpoint, by_cookie(bad, f"https://{OWN}")) as client:
+            assert client.status == 401
+
+
+async def test_a_token_that_is_offered_counts_and_not_the_cookie(
+    endpoint: LiveEndpoint, token: Callable[..., str]
+) -> None:
+    scope = by_cookie(token(), ORIGIN) | {"subprotocols": ["monitor.v1", f"bearer.{token()}"]}
+    async with connected(endpoint, scope) as client:
+        assert client.status == 101
+    async with connected(endpoint, scope | {"subprotocols": ["monitor.v1", "bearer.a.b.c"]}) as client:
+        assert client.status == 401

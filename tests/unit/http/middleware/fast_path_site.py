@@ -120,7 +120,7 @@ class Site:
         litestar = Litestar(
             [things, roles, admins, open_route, thing, fresh, down],
             openapi_config=None,
-            **litestar_options(verifier=verifier, now=lambda: NOW, limiter=limiter),
+            **litestar_options(verifier=verifier, now=lambda: NOW, limiter=limiter, https=edge.get("https", False)),
         )
         edge_layer = build_edge(
             litestar,
@@ -139,6 +139,7 @@ class Site:
             ticks_s=lambda: 0.0,
             cors="cors_origins" in edge,
             hosts=edge.get("hosts"),
+            https=edge.get("https", False),
         )
         self._transport = httpx.ASGITransport(Application(litestar, self.hot))  # type: ignore[arg-type]
 

@@ -311,3 +311,61 @@ def test_a_socket_passes(site: Site) -> None:
 
     asyncio.run(site.hot({"type": "websocket"}, nothing, nothing))  # type: ignore[arg-type]
     assert seen == ["websocket"]
+
+
+def test_a_session_cookie_is_hot_as_well_and_answered_alike(site: Site) -> None:
+    cookie = [("cookie", f"theme=dark; monitor_session={site.token}"), ("host", "monitor.test"), ("x-request-id", "m")]
+    long, hot = site.send(cookie), site.send(cookie)
+    assert site.views.long == 1
+    assert (hot.status_code, hot.content) == (long.status_code, long.content) == (200, LARGE)
+    assert {**hot.headers, "content-length": ""} == {**long.headers, "content-length": ""}
+    assert hot.headers["cache-control"] == "private, no-cache"
+    assert "set-cookie" not in hot.headers
+    assert site.lines[0] == site.lines[1]
+
+
+def test_the_copy_of_one_role_is_not_current_for_another(site: Site, token: Callable[..., str]) -> None:
+    def call(role: Role, tag: str | None = None) -> Any:
+        condition = [] if tag is None else [("if-none-match", tag)]
+        held = [("cookie", f"monitor_session={token(role, jti=role.value)}"), ("host", "monitor.test")]
+        return site.send([*held, *condition], "/roles")
+
+    for role, other in ((Role.ADMIN, b'{"admin":1}'), (Role.VIEWER, b'{"viewer":1}')):
+        site.views.now = FakeAnswer(other)
+        assert call(role).content == other
+    tag = call(Role.VIEWER).headers["etag"]
+    assert call(Role.VIEWER, tag).status_code == 304
+    site.views.now = FakeAnswer(b'{"admin":1}')
+    assert call(Role.ADMIN, tag).content == b'{"admin":1}'
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([("cookie", "monitor_session={token}"), ("sec-fetch-site", "same-site")], 403),
+        ([("cookie", "monitor_session={token}"), ("origin", "https://evil.test")], 403),
+        ([("cookie", "monitor_session={token}; monitor_session={token}")], 400),
+        ([("cookie", "monitor_session={token}"), ("cookie", "monitor_session={token}")], 400),
+        ([("cookie", "monitor_session=a.b.c")], 401),
+        ([("cookie", "monitor_session=")], 401),
+        ([("cookie", "access_token={token}")], 401),
+        ([("cookie", "monitor_session={token}"), ("authorization", "Bearer a.b.c")], 401),
+        ([("cookie", "monitor_session={token}"), ("authorization", "Basic eA==")], 401),
+    ],
+)
+def test_a_cookie_that_may_not_be_used_is_refused_while_the_view_is_hot(
+    headers: list[tuple[str, str]], status: int, site: Site
+) -> None:
+    site.call()
+    assert site.is_hot()
+    sent = [(name, value.format(token=site.token)) for name, value in headers]
+    assert site.send([*sent, ("host", "monitor.test")]).status_code == status
+
+
+def test_over_tls_only_the_bound_cookie_counts(verifier: TokenVerifier, token: Callable[..., str]) -> None:
+    views = FakeViews()
+    site = Site(views, verifier, token(), https=True)
+    for _ in range(2):
+        assert site.send([("cookie", f"__Host-monitor_session={site.token}"), ("host", "m.test")]).status_code == 200
+        assert site.send([("cookie", f"monitor_session={site.token}"), ("host", "m.test")]).status_code == 401
+    assert views.long == 1

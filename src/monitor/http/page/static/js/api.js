@@ -1,16 +1,17 @@
 /** The HTTP API: one function per thing the page does. Every failure is a {@link Problem}. */
 
 import { ROOT } from "./root.js";
-import { session, signOut } from "./session.js";
+import { caller, endSession, session, sessionReady } from "./session.js";
 import { safeValue } from "./text.js";
 
 const TIMEOUT_MS = 20_000;
 
 /** What went wrong, ready to be shown: the members of an RFC 9457 problem. `status` is 0 when nobody answered. */
 export class Problem extends Error {
-  constructor(status, { title, detail, errors = [], request_id: requestId } = {}) {
+  constructor(status, { type = null, title, detail, errors = [], request_id: requestId } = {}) {
     super(detail || title || "The request failed.");
     this.status = status;
+    this.type = type;
     this.title = title ?? "The request failed";
     /** @type {{pointer: string, detail: string}[]} */
     this.errors = errors;
@@ -26,33 +27,54 @@ export function asProblem(error) {
 }
 
 /**
+ * Waits while the session has ended, and repeats what was refused for it: a 401 has changed nothing.
+ *
  * @param {{query?: object, body?: any, headers?: object, signal?: AbortSignal}} [options]
  * @returns {Promise<{data: any, etag: string|null}>}
  */
-async function call(method, path, { query, body, headers = {}, signal } = {}) {
-  const { token } = session.get();
+async function call(method, path, options = {}) {
+  const who = caller();
+  for (;;) {
+    await sessionReady();
+    options.signal?.throwIfAborted();
+    if (!who || caller() !== who) throw new Problem(401, { title: "Signed out", detail: "Sign in to go on." });
+    const { serial } = session.get();
+    try {
+      return await send(method, path, options);
+    } catch (problem) {
+      if (problem.status !== 401) throw problem;
+      // An answer to an older token says nothing about the one that there is now.
+      if (session.get().serial === serial) endSession(reasonOf(problem));
+    }
+  }
+}
+
+/** A cookie that has run out is not sent any more: the server misses a token. */
+const reasonOf = ({ type, message }) =>
+  type === "urn:monitor:problem:missing_token" ? "This browser is no longer signed in." : message;
+
+async function send(method, path, { query, body, headers = {}, signal }) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   const init = {
     method,
-    headers: { Authorization: `Bearer ${token}`, ...headers },
+    headers: { ...(method === "GET" ? {} : { "X-Monitor-Session": "1" }), ...headers },
     signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-    credentials: "omit",
+    credentials: "same-origin",
   };
   if (body !== undefined) {
     init.headers["Content-Type"] ??= "application/json";
     init.body = typeof body === "string" ? body : JSON.stringify(body);
   }
   let response;
+  let data;
   try {
     response = await fetch(`${ROOT}api/v1/${path}${queryText(query)}`, init);
+    data = await readBody(response);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { title: "No answer", detail: "The server does not answer." });
   }
-  const data = await readBody(response);
   if (response.ok) return { data, etag: response.headers.get("etag") };
-  if (response.status === 401 && session.get().token === token)
-    signOut(`Signed out: ${data?.detail ?? "the token was refused."}`);
   throw new Problem(response.status, data ?? {});
 }
 

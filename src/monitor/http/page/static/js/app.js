@@ -5,6 +5,7 @@ import { Banner } from "./components/banner.js";
 import { Boundary } from "./components/boundary.js";
 import { openHelp } from "./components/help.js";
 import { OtherSession } from "./components/other-session.js";
+import { SessionEnd } from "./components/session-end.js";
 import { Side } from "./components/side.js";
 import { Empty } from "./components/states.js";
 import { Toasts, toast } from "./components/toast.js";
@@ -14,7 +15,7 @@ import { useKeys } from "./keys.js";
 import { startLive, stopLive } from "./live.js";
 import { TABS, TAB_OF } from "./places.js";
 import { go, route } from "./router.js";
-import { may, session } from "./session.js";
+import { caller, may, session } from "./session.js";
 import { useStore } from "./store.js";
 import { Activity } from "./views/activity.js";
 import { Alerts } from "./views/alerts.js";
@@ -53,9 +54,9 @@ const VIEWS = {
 };
 
 export function App() {
-  const { token } = useStore(session);
-  return token ? html`
-    <${Inside} key=${token} />
+  const who = useStore(session, caller);
+  return who ? html`
+    <${Inside} key=${who} />
     <${Toasts} />
   ` : html`<${SignIn} />`;
 }
@@ -69,9 +70,15 @@ function Inside() {
         isUrgent: alert.severity === "critical",
       }),
     );
-    startLive({ frame: takeFrame, dashboard: takeDashboard });
-    return () => (stopLive(), closeDialog());
+    return closeDialog;
   }, []);
+  const { serial, ended } = useStore(session);
+  useEffect(() => {
+    if (ended) return undefined;
+    // Again for each token: a socket ends with the one that it was opened by.
+    startLive({ frame: takeFrame, dashboard: takeDashboard });
+    return stopLive;
+  }, [serial, Boolean(ended)]);
   useKeys({
     "?": openHelp,
     "/": () => go("/webhooks"),
@@ -97,6 +104,7 @@ function Inside() {
       <${Side} />
       <div class="page">
         <${Banner} />
+        <${SessionEnd} />
         <${Main} />
       </div>
     </div>

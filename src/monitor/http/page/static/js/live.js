@@ -6,7 +6,7 @@
 
 import { Problem, api, queryText } from "./api.js";
 import { ROOT } from "./root.js";
-import { session, signOut } from "./session.js";
+import { endSession } from "./session.js";
 import { createStore } from "./store.js";
 import { safeValue } from "./text.js";
 
@@ -18,8 +18,8 @@ const POLL_AFTER_MS = 2_000;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 const CLOSED_FOR_GOOD = {
-  4401: "Signed out: the token has expired or was revoked, or its key was taken away.",
-  4403: "Signed out: this role cannot open the live feed.",
+  4401: "Your token has expired or was revoked, or its key was taken away.",
+  4403: "This role cannot open the live feed.",
 };
 
 /**
@@ -69,20 +69,15 @@ function drop() {
 }
 
 function connect() {
-  const { token } = session.get();
   clearTimeout(waiting);
-  if (!token) return;
   drop();
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const opened = new WebSocket(`${scheme}//${location.host}${ROOT}ws/dashboard${queryText(position)}`, [
-    "monitor.v1",
-    `bearer.${token}`,
-  ]);
+  const opened = new WebSocket(`${scheme}//${location.host}${ROOT}ws/dashboard${queryText(position)}`, "monitor.v1");
   socket = opened;
   opened.onmessage = (message) => hear(message.data);
   opened.onclose = (event) => {
     socket = null;
-    if (event.code in CLOSED_FOR_GOOD) signOut(CLOSED_FOR_GOOD[event.code]);
+    if (event.code in CLOSED_FOR_GOOD) endSession(CLOSED_FOR_GOOD[event.code]);
     else retry();
   };
 }

@@ -4,16 +4,17 @@ import { App } from "./app.js";
 import { toast } from "./components/toast.js";
 import { html, render } from "./html.js";
 import { startKeys } from "./keys.js";
-import { startRouter } from "./router.js";
-import { offer, restore, takeFromAddress } from "./session.js";
+import { address, startRouter } from "./router.js";
+import { offer, restore } from "./session.js";
 import { startTheme } from "./theme.js";
+import { takeFromAddress } from "./token.js";
 
+const handed = takeFromAddress("#/");
 const said = (problem) => problem && toast(`The token of the link was not used: ${problem}`, { tone: "warn" });
-said(restore());
 // Before the router: a link with a token may be opened in a tab that is already here.
-window.addEventListener("hashchange", () => {
-  const token = takeFromAddress();
-  if (token) said(offer(token));
+window.addEventListener("hashchange", async () => {
+  const token = takeFromAddress(address());
+  if (token) said(await offer(token));
 });
 startTheme();
 startRouter();
@@ -21,3 +22,4 @@ startKeys();
 const place = document.getElementById("app");
 place.replaceChildren();
 render(html`<${App} />`, place);
+said(await restore(handed));

@@ -34,9 +34,37 @@ function parse(hash) {
   };
 }
 
+let shown = location.hash || "#/";
+/** @type {((path: string) => boolean)|null} */
+let guard = null;
+
 export function startRouter() {
-  window.addEventListener("hashchange", () => route.set(parse(location.hash)));
+  window.addEventListener("hashchange", () => {
+    const wanted = location.hash;
+    if (wanted !== shown && guard && !guard(wanted.replace(/^#/, ""))) history.replaceState(null, "", shown);
+    else show();
+  });
+  show();
+}
+
+function show() {
+  shown = location.hash || "#/";
   route.set(parse(location.hash));
+}
+
+/** @returns {string} the fragment of the view that is shown */
+export const address = () => shown;
+
+/**
+ * Asks *allows* before another view is shown, with its path; one that it refuses is not.
+ *
+ * @returns {() => void} ends it
+ */
+export function guardRoute(allows) {
+  guard = allows;
+  return () => {
+    if (guard === allows) guard = null;
+  };
 }
 
 /** Writes an address for *path*, its members of *query* that are not empty behind it. */
@@ -55,5 +83,5 @@ export function go(path, query) {
 export function setQuery(patch) {
   const path = location.hash.replace(/^#/, "").split("?")[0] || "/";
   history.replaceState(null, "", href(path, { ...route.get().query, ...patch }));
-  route.set(parse(location.hash));
+  show();
 }

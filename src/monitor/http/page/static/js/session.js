@@ -1,81 +1,120 @@
 /**
- * Who is signed in. The token lives in this tab (sessionStorage) and goes out in a header, never in an address.
+ * Who is signed in. The browser keeps the token in a cookie that no script can read, so all tabs and links share it.
  *
- * Claims are read for display alone: what a role may do is decided by the server.
+ * What a role may do is decided by the server; the page only leaves out what would be refused.
  */
 
+import { ROOT } from "./root.js";
 import { createStore } from "./store.js";
 import { safeValue } from "./text.js";
+import { problemOf, readClaims } from "./token.js";
 
-const KEY = "monitor.token";
 const RANKS = { viewer: 1, operator: 2, admin: 3 };
 
 /**
- * @typedef {{sub: string, role: string, exp: number}} Claims
- * @typedef {{token: string|null, claims: Claims|null, notice: string|null,
- *   offer: {token: string, claims: Claims}|null}} Session
+ * @typedef {import("./token.js").Claims} Claims
+ * @typedef {{state: "asking"|"in"|"out", claims: Claims|null, endsAt: number, serial: number, ended: string|null,
+ *   notice: string|null, offer: {token: string, claims: Claims}|null}} Session
  * @type {ReturnType<typeof createStore<Session>>}
- *   `offer` is the token of a link that was opened in a tab with another session, until that is kept or replaced.
+ *   `endsAt` is in Unix milliseconds of this machine's clock. `serial` counts the tokens of this tab. `ended` says why
+ *   the token is no longer accepted: the view stays, and requests wait for the next token. `offer` is the token of a
+ *   link that was opened in a browser with another session, until that is kept or replaced.
  */
-export const session = createStore({ token: null, claims: null, notice: null, offer: null });
+export const session = createStore({
+  state: "asking",
+  claims: null,
+  endsAt: Infinity,
+  serial: 0,
+  ended: null,
+  notice: null,
+  offer: null,
+});
+
+const tabs = new BroadcastChannel("monitor.session");
+tabs.onmessage = ({ data }) => (data === "out" ? leave("Signed out in another tab.") : refresh());
 
 /**
- * Takes `#token=…` out of the address at once, and what this tab remembers.
+ * Finds out who is signed in; a link's token signs in where nobody is.
  *
- * @returns {string|null} see {@link offer}
+ * @param {string|null} handed the token of the link, of `takeFromAddress`
+ * @returns {Promise<string|null>} see {@link offer}
  */
-export function restore() {
-  const handed = takeFromAddress();
-  const kept = sessionStorage.getItem(KEY);
-  if (kept && !(handed && problemOf(readClaims(kept)))) signIn(kept);
-  return handed && offer(handed);
+export async function restore(handed) {
+  const answer = await ask("GET");
+  if (answer.claims) {
+    enter(answer);
+    return handed && offer(handed);
+  }
+  if (handed) await signIn(handed);
+  else leave(answer.status === 401 ? null : `${answer.problem} Reload the page to try again.`);
+  return null;
 }
 
 /**
- * Signs in with the token of a link where nobody is signed in. A session is never replaced unasked: a link can come
- * from anywhere, and what is done next would be done as somebody else.
+ * Signs in with the token of a link where nobody is signed in. A session is never replaced unasked: a link can come from
+ * anywhere, and what is done next would be done as somebody else.
  *
- * @returns {string|null} why the token cannot replace the session; where there is none, the sign-in form says it
+ * @returns {Promise<string|null>} why it cannot replace the session; where there is none, the sign-in form says it
  */
-export function offer(token) {
-  const own = session.get().token;
+export async function offer(token) {
+  const own = session.get().claims;
   if (!own) {
-    signIn(token);
+    await signIn(token);
     return null;
   }
   const claims = readClaims(token);
   const problem = problemOf(claims);
-  if (!problem && token !== own) session.set({ offer: { token, claims } });
+  const isSame = claims && ["sub", "role", "exp"].every((name) => claims[name] === own[name]);
+  if (!problem && !isSame) session.set({ offer: { token, claims } });
   return problem;
 }
 
 export const keepSession = () => session.set({ offer: null });
 
-/** @returns {string|null} the token of a link such as `monitor up` prints, no longer in the address or the history */
-export function takeFromAddress() {
-  const match = /^#token=([A-Za-z0-9._~+/-]+=*)/.exec(location.hash);
-  if (!match) return null;
-  history.replaceState(null, "", `${location.pathname}#/`);
-  return match[1];
-}
-
-/** @returns {string|null} why the token cannot be used, as far as its text tells */
-export function signIn(token) {
-  const claims = readClaims(token.trim());
-  const problem = problemOf(claims);
-  if (problem) {
-    session.set({ token: null, claims: null, notice: problem, offer: null });
-    return problem;
+/** @returns {Promise<string|null>} why the token cannot be used; a session that there is stays as it is */
+export async function signIn(text) {
+  const token = text.trim();
+  let problem = problemOf(readClaims(token));
+  if (!problem) {
+    const answer = await ask("POST", token);
+    problem = answer.problem;
+    if (answer.claims) {
+      enter(answer);
+      tabs.postMessage("in");
+    }
   }
-  sessionStorage.setItem(KEY, token.trim());
-  session.set({ token: token.trim(), claims, notice: null, offer: null });
-  return null;
+  if (problem && !session.get().claims) session.set({ state: "out", notice: problem });
+  return problem;
 }
 
-/** @param {string|null} notice what the sign-in form says about it */
-export function signOut(notice = null) {
-  sessionStorage.removeItem(KEY);
-  session.set({ token: null, claims: null, notice, offer: null });
+/** Signs out in all tabs. */
+export async function signOut() {
+  const { problem, status } = await ask("DELETE");
+  leave(status === 204 ? null : `${problem} This browser may still be signed in: reload and sign out again.`);
+  tabs.postMessage("out");
+}
+
+/** The token is no longer accepted. The view stays as it is, and so does what was typed. */
+export function endSession(reason) {
+  const { claims, ended } = session.get();
+  if (claims && !ended) session.set({ ended: reason });
+}
+
+/** @returns {Promise<void>} once requests can be made, or nobody is signed in any more */
+export function sessionReady() {
+  if (!session.get().ended) return Promise.resolve();
+  return new Promise((resolve) => {
+    const stop = session.subscribe(({ ended }) => {
+      if (ended) return;
+      stop();
+      resolve();
+    });
+  });
+}
+
+/** @returns {string|null} whose requests these are: one that waited is not made as somebody else */
+export function caller({ claims } = session.get()) {
+  return claims && `${claims.role} ${claims.sub}`;
 }
 
 /** Whether the signed-in role may do what *role* may do; used to leave out what would be refused. */
@@ -84,26 +123,44 @@ export function may(role) {
   return (RANKS[own] ?? 0) >= RANKS[role];
 }
 
-function problemOf(claims) {
-  if (!claims) return "This is not a token. It has three parts with dots between them.";
-  if (claims.role === "publisher")
-    return "This token can only post events and report attempts. The dashboard needs the role viewer or above.";
-  if (!Object.hasOwn(RANKS, claims.role)) return "This token has no role that the dashboard supports.";
-  if (claims.exp * 1000 < Date.now())
-    return "This token has expired. Create a new one with: monitor token --role viewer";
-  return null;
+function enter({ claims, endsAt }) {
+  session.set(({ serial }) => ({
+    state: "in",
+    claims,
+    endsAt,
+    serial: serial + 1,
+    ended: null,
+    notice: null,
+    offer: null,
+  }));
 }
 
-/** @returns {Claims|null} */
-function readClaims(token) {
+function leave(notice) {
+  session.set({ state: "out", claims: null, endsAt: Infinity, ended: null, notice, offer: null });
+}
+
+/** Another tab has signed in. */
+async function refresh() {
+  const answer = await ask("GET");
+  if (answer.claims) enter(answer);
+}
+
+/** @returns {Promise<{status: number, claims: Claims|null, endsAt: number, problem: string|null}>} */
+async function ask(method, token = null) {
+  const headers = { "X-Monitor-Session": "1", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+  let response;
   try {
-    const [, payload] = token.split(".");
-    const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (c) =>
-      c.charCodeAt(0),
-    );
-    const { sub, role, exp } = JSON.parse(new TextDecoder().decode(bytes), (_, value) => safeValue(value));
-    return { sub: String(sub), role: String(role), exp: Number(exp) };
+    response = await fetch(`${ROOT}api/v1/session`, { method, headers, credentials: "same-origin", cache: "no-store" });
   } catch {
-    return null;
+    return { status: 0, claims: null, endsAt: Infinity, problem: "The server does not answer." };
   }
+  const body = await response.text().then((text) => JSON.parse(text, (_, value) => safeValue(value))).catch(() => null);
+  const exp = Date.parse(body?.expires_at) / 1000;
+  if (!response.ok || Number.isNaN(exp)) {
+    return { status: response.status, claims: null, endsAt: Infinity, problem: body?.detail ?? "The token was refused." };
+  }
+  // This machine's clock may be wrong; how long the token lives by the server's is not.
+  const serverNow = Date.parse(response.headers.get("date")) || Date.now();
+  const claims = { sub: body.subject, role: body.role, exp };
+  return { status: response.status, claims, endsAt: Date.now() + exp * 1000 - serverNow, problem: null };
 }

@@ -1,30 +1,44 @@
 /** Dialogs: the browser's own, which keeps the focus inside and gives it back. */
 
-import { html, useEffect, useId, useRef } from "../html.js";
+import { html, useEffect, useId, useRef, useState } from "../html.js";
 import { useAction } from "../hooks.js";
 import { Icon } from "./icons.js";
 import { FormProblem } from "./fields.js";
+import { firstInvalid } from "./validity.js";
 
-export function Dialog({ title, onClose, isWide = false, children }) {
+/**
+ * @param {{title: string, onClose?: () => void, isWide?: boolean, isSealed?: boolean, children: any}} props without
+ *   `onClose` only its own buttons close it; `isSealed` hides what is behind it
+ */
+export function Dialog({ title, onClose, isWide = false, isSealed = false, children }) {
   const element = useRef(null);
   const heading = useId();
   useEffect(() => {
     const before = document.activeElement;
-    element.current.showModal();
-    return () => before?.isConnected && before.focus();
+    const shown = element.current;
+    shown.showModal();
+    // A browser lets a second Escape close it unasked.
+    const stay = () => shown.isConnected && !shown.open && shown.showModal();
+    shown.addEventListener("close", stay);
+    return () => {
+      shown.removeEventListener("close", stay);
+      if (before?.isConnected) before.focus();
+    };
   }, []);
   return html`
     <dialog
       ref=${element}
-      class=${isWide ? "wide" : ""}
+      class=${[isWide && "wide", isSealed && "sealed"].filter(Boolean).join(" ")}
       aria-labelledby=${heading}
-      onCancel=${(event) => (event.preventDefault(), onClose())}
+      onCancel=${(event) => (event.preventDefault(), onClose?.())}
     >
       <header class="dialog-head">
         <h2 id=${heading}>${title}</h2>
-        <button type="button" class="bare" aria-label="Close" onClick=${onClose}>
-          <${Icon} name="close" />
-        </button>
+        ${onClose && html`
+          <button type="button" class="bare" aria-label="Close" onClick=${onClose}>
+            <${Icon} name="close" />
+          </button>
+        `}
       </header>
       ${children}
     </dialog>
@@ -34,26 +48,56 @@ export function Dialog({ title, onClose, isWide = false, children }) {
 /**
  * Asks before something is done, then does it.
  *
- * @param {{title: string, verb: string, tone?: string, action: (form: FormData) => Promise<any>,
+ * @param {{title: string, verb: string, cancel?: string, tone?: string, action: (form: FormData) => Promise<any>,
  *   onDone: (result: any) => void, onClose: () => void, children?: any}} props
  */
-export function ActionDialog({ title, verb, tone = "", action, onDone, onClose, children, isWide }) {
+export function ActionDialog({
+  title,
+  verb,
+  cancel = "Cancel",
+  tone = "",
+  action,
+  onDone,
+  onClose,
+  children,
+  isWide,
+}) {
   const { isBusy, problem, run } = useAction(action);
+  const [wrong, setWrong] = useState(null);
   const submit = async (event) => {
     event.preventDefault();
+    if (isBusy) return;
+    const invalid = firstInvalid(event.target);
+    setWrong(invalid?.text ?? null);
+    if (invalid) {
+      invalid.field.setAttribute("aria-invalid", "true");
+      invalid.field.focus();
+      return;
+    }
     const result = await run(new FormData(event.target));
     if (result !== undefined) onDone(result);
   };
+  const edited = (event) => {
+    event.target.removeAttribute("aria-invalid");
+    setWrong(null);
+  };
   return html`
     <${Dialog} title=${title} onClose=${onClose} isWide=${isWide}>
-      <form onSubmit=${submit}>
+      <form onSubmit=${submit} onInput=${edited} novalidate>
         <div class="dialog-body">
           ${children}
-          <${FormProblem} problem=${problem} />
+          ${wrong && html`
+            <p class="field-error" role="alert">
+              <${Icon} name="warning" size=${13} /> ${wrong}
+            </p>
+          `}
+          <${FormProblem} problem=${wrong ? null : problem} />
         </div>
         <footer class="dialog-foot">
-          <button type="button" onClick=${onClose}>Cancel</button>
-          <button class="primary ${tone}" disabled=${isBusy}>${isBusy ? "Working…" : verb}</button>
+          <button type="button" onClick=${onClose}>${cancel}</button>
+          <button class="primary ${tone}" aria-disabled=${isBusy ? "true" : undefined}>
+            ${isBusy ? "Working…" : verb}
+          </button>
         </footer>
       </form>
     <//>

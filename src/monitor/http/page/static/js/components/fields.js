@@ -1,6 +1,6 @@
 /** Form fields with their label, hint and error tied to them. */
 
-import { html, useId, useState } from "../html.js";
+import { html, useId } from "../html.js";
 import { Icon } from "./icons.js";
 
 /** @param {{label: string, hint?: any, error?: string|null, children: (attributes: object) => any}} props */
@@ -89,25 +89,4 @@ export function errorsOf(problem) {
   return (pointer) =>
     problem?.errors.find((error) => error.pointer === pointer || error.pointer.startsWith(`${pointer}/`))
       ?.detail ?? null;
-}
-
-/** A value to take away, such as a secret. */
-export function Copyable({ label, value }) {
-  const [isCopied, setCopied] = useState(false);
-  const id = useId();
-  const copy = async () => {
-    await navigator.clipboard?.writeText(value);
-    setCopied(true);
-  };
-  return html`
-    <div class="field">
-      <label for=${id}>${label}</label>
-      <div class="joined">
-        <input id=${id} class="mono" readonly value=${value} onFocus=${(event) => event.target.select()} />
-        <button type="button" onClick=${copy}>
-          <${Icon} name=${isCopied ? "check" : "copy"} /> ${isCopied ? "Copied" : "Copy"}
-        </button>
-      </div>
-    </div>
-  `;
 }

@@ -48,7 +48,7 @@ export function Actions({ webhook, onChange }) {
   `;
 }
 
-function openTest(webhook) {
+export function openTest(webhook) {
   const done = (attempt) =>
     openDialog(() => html`
       <${Dialog} title="Test message" onClose=${closeDialog}>
@@ -94,11 +94,12 @@ const OVERLAPS = [
 function openRotate(webhook) {
   const act = (form) => api.rotateSecret(webhook.id, Number(form.get("overlap")));
   const done = ({ secret }) =>
-    openSecret(
-      "New signing secret",
+    openSecret({
+      title: "New signing secret",
       secret,
-      "It is shown only once. Configure it in the receiver before the old secret stops signing.",
-    );
+      note: "It is shown only once. Configure it in the receiver before the old secret stops signing.",
+      signature: webhook.signature,
+    });
   openDialog(() => html`
     <${ActionDialog}
       title="Rotate the signing secret"

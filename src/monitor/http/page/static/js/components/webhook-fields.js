@@ -1,86 +1,94 @@
 /** The form of a webhook. It is the person's: nothing live reaches into it. */
 
-import { useAction } from "../hooks.js";
+import { asProblem } from "../api.js";
 import { html, useState } from "../html.js";
-import { toSpec } from "../webhook-spec.js";
-import { AreaField, CheckField, FormProblem, TextField, errorsOf } from "./fields.js";
-import { Icon } from "./icons.js";
+import { problemsOf } from "../webhook-spec.js";
+import { EventTypesField } from "./event-types-field.js";
+import { AreaField, CheckField, TextField } from "./fields.js";
+import { FormErrors, useFormErrors } from "./form-errors.js";
+import { useUnsaved } from "./unsaved.js";
 import { More } from "./webhook-more.js";
 
-const FIELDS = [
-  "/name",
-  "/url",
-  "/description",
-  "/event_types",
-  "/labels",
-  "/headers",
-  "/timeout_s",
-  "/max_concurrency",
-  "/rate_limit",
-  "/retry",
-  "/skip_after",
-];
+/** Member of the form → pointer of what is said about it. */
+const POINTERS = {
+  name: "/name",
+  url: "/url",
+  description: "/description",
+  eventTypes: "/event_types",
+  labels: "/labels",
+  headers: "/headers",
+  timeout: "/timeout_s",
+  concurrency: "/max_concurrency",
+  perSecond: "/rate_limit",
+  burst: "/burst",
+  schedule: "/retry",
+  skipAfter: "/skip_after",
+  secret: "/secret",
+};
 
-export function WebhookForm({ first, verb, save, back, onReload }) {
+/**
+ * @param {{first: object, verb: string, save: (form: object, release: () => void) => Promise<any>, back: string,
+ *   onReload?: () => void, isNew?: boolean}} props `release` lets the form be left unasked, once it is saved
+ */
+export function WebhookForm({ first, verb, save, back, onReload, isNew = false }) {
   const [form, setForm] = useState(first);
-  const [local, setLocal] = useState(null);
-  const action = useAction(save);
-  const wrong = errorsOf(action.problem);
+  const [isBusy, setBusy] = useState(false);
+  const errors = useFormErrors();
+  const release = useUnsaved(form !== first && Object.keys(form).some((name) => form[name] !== first[name]));
+  const set = (name, value) => {
+    setForm((before) => ({ ...before, [name]: value }));
+    if (POINTERS[name]) errors.clear(POINTERS[name]);
+    // Stored header values may not go to another server: the URL decides.
+    if (name === "url") errors.clear("/headers");
+  };
   const bind = (name) => ({
     value: form[name],
-    onInput: (event) => setForm({ ...form, [name]: event.target.value }),
+    error: errors.of(POINTERS[name] ?? `/${name}`),
+    onInput: (event) => set(name, event.target.value),
   });
-  const tick = (name) => ({
-    checked: form[name],
-    onChange: (event) => setForm({ ...form, [name]: event.target.checked }),
-  });
-  const submit = (event) => {
+  const tied = (name) => ({ value: form[name], error: errors.of(POINTERS[name]), onChange: (value) => set(name, value) });
+  const submit = async (event) => {
     event.preventDefault();
-    if (action.isBusy) return undefined;
+    if (isBusy) return;
+    const wrong = problemsOf(form);
+    errors.show(wrong);
+    if (wrong.length) return;
+    setBusy(true);
     try {
-      toSpec(form);
-      setLocal(null);
+      await save(form, release);
     } catch (error) {
-      return setLocal(error.message);
+      const problem = asProblem(error);
+      errors.show(problem.errors, problem);
     }
-    return action.run(form);
+    setBusy(false);
   };
   // While it is busy, the button keeps the focus: a dialog gives it back.
   return html`
-    <form class="card form" onSubmit=${submit}>
-      <${TextField} label="Name" required maxlength="200" error=${wrong("/name")} ...${bind("name")} />
+    <form class="card form" ref=${errors.form} onSubmit=${submit} novalidate>
+      <${TextField} label="Name" maxlength="200" ...${bind("name")} />
       <${TextField}
         label="URL"
         type="url"
-        required
         maxlength="2048"
         placeholder="https://example.com/hooks"
         class="mono"
-        error=${wrong("/url")}
         hint="Deliveries are sent here by POST."
         ...${bind("url")}
       />
-      <${TextField}
-        label="Event types"
-        required
-        class="mono"
-        error=${wrong("/event_types")}
-        hint="Separated by spaces: order.paid, a prefix such as order.*, or * for all."
-        ...${bind("eventTypes")}
+      <${EventTypesField} ...${tied("eventTypes")} />
+      <${AreaField} label="Description" maxlength="2000" ...${bind("description")} />
+      <${CheckField}
+        label="Enabled"
+        hint="When off, nothing is sent."
+        checked=${form.enabled}
+        onChange=${(event) => set("enabled", event.target.checked)}
       />
-      <${AreaField} label="Description" maxlength="2000" error=${wrong("/description")} ...${bind("description")} />
-      <${CheckField} label="Enabled" hint="A disabled webhook receives nothing." ...${tick("enabled")} />
-      <details open=${form !== first && Boolean(action.problem)}>
-        <summary>More: labels, headers, limits, signature</summary>
-        <${More} form=${form} bind=${bind} wrong=${wrong} />
+      <details>
+        <summary>More: headers, retries, limits, signature</summary>
+        <${More} form=${form} bind=${bind} tied=${tied} isNew=${isNew} />
       </details>
-      ${local && html`
-        <p class="field-error" role="alert">
-          <${Icon} name="warning" size=${13} /> ${local}
-        </p>
-      `}
-      <${FormProblem} problem=${action.problem} fields=${FIELDS} />
-      ${action.problem?.status === 412 && onReload && html`
+      <${FormErrors} errors=${errors.errors} problem=${errors.problem} fields=${Object.values(POINTERS)} />
+      ${errors.problem?.status === 412 && onReload && html`
         <p>
           <button type="button" onClick=${onReload}>
             Reload
@@ -90,9 +98,7 @@ export function WebhookForm({ first, verb, save, back, onReload }) {
       `}
       <footer class="form-foot">
         <a class="button" href=${back}>Cancel</a>
-        <button class="primary" aria-disabled=${action.isBusy ? "true" : undefined}>
-          ${action.isBusy ? "Saving…" : verb}
-        </button>
+        <button class="primary" aria-disabled=${isBusy ? "true" : undefined}>${isBusy ? "Saving…" : verb}</button>
       </footer>
     </form>
   `;

@@ -1,85 +1,60 @@
 /** The fields of a webhook that most leave as they are: labels, headers, limits, signature. */
 
 import { html } from "../html.js";
-import { AreaField, SelectField, TextField } from "./fields.js";
+import { SelectField, TextField } from "./fields.js";
+import { PairsField } from "./pairs-field.js";
+import { ScheduleField } from "./schedule-field.js";
 
-const HEADERS_HINT = `One Name: value per line. Values are stored encrypted and never shown again;
-  *** keeps a stored one, unless the URL moves to another server.`;
+const HEADERS_HINT = `Values are stored encrypted and never shown again. A stored value is kept, unless the URL moves to
+  another server.`;
+const SECRET_HINT = `Leave it empty to get a new one. Your own is whsec_ and 24 to 64 bytes in base64, for v1a whsk_ and an
+  Ed25519 key.`;
 const SKIP_HINT = `A delivery that fails holds those behind it until it is delivered or its attempts are used up.
   With a number, they overtake it after so many, and it goes on with its own retries.`;
 
 const ORDERS = [
-  ["false", "none: side by side"],
-  ["key", "by order_key: one at a time for each key"],
-  ["true", "all: one at a time"],
+  ["false", "None: side by side"],
+  ["key", "By order_key: one delivery at a time for each key"],
+  ["true", "Preserve order: one delivery at a time"],
 ];
 
 /**
- * @param {{form: object, bind: (name: string) => object, wrong: (pointer: string) => string|null}} props the form, and
- *   what ties a field to its member and to what the server said about it
+ * @param {{form: object, bind: (name: string) => object, tied: (name: string) => object, isNew: boolean}} props the form,
+ *   and what ties a field to its member and to what is said about it: `bind` for an input, `tied` for a field of ours
  */
-export function More({ form, bind, wrong }) {
+export function More({ form, bind, tied, isNew }) {
   return html`
-    <${AreaField}
-      label="Labels"
-      class="mono"
-      placeholder="team=billing"
-      error=${wrong("/labels")}
-      hint="One name=value per line. Only events with all of them are delivered."
-      ...${bind("labels")}
-    />
-    <${AreaField}
+    <${PairsField}
       label="Headers"
-      class="mono"
-      placeholder="X-Api-Key: secret"
-      error=${wrong("/headers")}
+      one="header"
+      name="X-Api-Key"
+      value="value"
       hint=${HEADERS_HINT}
-      ...${bind("headers")}
+      ...${rows(tied("headers"))}
     />
+    <${PairsField}
+      label="Labels"
+      one="label"
+      name="team"
+      value="billing"
+      hint="Only events with all of them are delivered."
+      ...${rows(tied("labels"))}
+    />
+    <${ScheduleField} ...${tied("schedule")} />
     <div class="row">
-      <${TextField}
-        label="Attempt timeout, s"
-        type="number"
-        min="1"
-        max="30"
-        step="any"
-        error=${wrong("/timeout_s")}
-        ...${bind("timeout")}
-      />
-      <${TextField}
-        label="Concurrent deliveries"
-        type="number"
-        min="1"
-        max="1000"
-        error=${wrong("/max_concurrency")}
-        ...${bind("concurrency")}
-      />
+      <${TextField} label="Timeout (seconds)" inputmode="decimal" ...${bind("timeout")} />
+      <${TextField} label="Max concurrent" inputmode="numeric" ...${bind("concurrency")} />
     </div>
     <div class="row">
-      <${TextField}
-        label="Rate limit, 1/s"
-        type="number"
-        min="0.001"
-        step="any"
-        placeholder="none"
-        error=${wrong("/rate_limit")}
-        ...${bind("perSecond")}
-      />
-      <${TextField} label="of which at once" type="number" min="1" placeholder="1" ...${bind("burst")} />
+      <${TextField} label="Requests per second" inputmode="decimal" placeholder="no limit" ...${bind("perSecond")} />
+      <${TextField} label="Burst" inputmode="numeric" placeholder="1" ...${bind("burst")} />
     </div>
-    <${TextField}
-      label="Delay before each attempt, s"
-      class="mono"
-      error=${wrong("/retry")}
-      hint="The first is 0. One delay per attempt."
-      ...${bind("schedule")}
-    />
     <div class="row">
       <${SelectField}
         label="After Monitor disabled it"
         options=${[
-          ["never", "it stays disabled"],
-          ["probe", "probes; one that succeeds enables it"],
+          ["never", "Stays disabled"],
+          ["probe", "Probe; enable when one succeeds"],
         ]}
         ...${bind("reenable")}
       />
@@ -96,7 +71,7 @@ export function More({ form, bind, wrong }) {
       <${SelectField}
         label="Body"
         options=${[
-          ["standard", "the payload as posted"],
+          ["standard", "Payload as posted"],
           ["slack", "Slack message"],
           ["discord", "Discord message"],
           ["teams", "Teams message"],
@@ -104,6 +79,15 @@ export function More({ form, bind, wrong }) {
         ...${bind("bodyFormat")}
       />
     </div>
+    ${isNew && html`
+      <${TextField}
+        label="Signing secret"
+        class="mono"
+        placeholder="made for you"
+        hint=${SECRET_HINT}
+        ...${bind("secret")}
+      />
+    `}
     <${SelectField}
       label="Order"
       options=${ORDERS}
@@ -113,14 +97,13 @@ export function More({ form, bind, wrong }) {
     ${form.ordered !== "false" && html`
       <${TextField}
         label="Skip after failed attempts"
-        type="number"
-        min="1"
-        max="50"
+        inputmode="numeric"
         placeholder="never: block"
-        error=${wrong("/skip_after")}
         hint=${SKIP_HINT}
         ...${bind("skipAfter")}
       />
     `}
   `;
 }
+
+const rows = ({ value, ...rest }) => ({ rows: value, ...rest });

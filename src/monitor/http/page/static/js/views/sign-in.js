@@ -1,39 +1,43 @@
 /** The door: a token, or how to get one. */
 
-import { TextField } from "../components/fields.js";
-import { html, useState } from "../html.js";
+import { TokenField } from "../components/token-field.js";
+import { Loading } from "../components/states.js";
+import { html, useRef, useState } from "../html.js";
 import { session, signIn } from "../session.js";
 import { useStore } from "../store.js";
 
 export function SignIn() {
-  const { notice } = useStore(session);
+  const { notice, state } = useStore(session);
   const [token, setToken] = useState("");
-  const [isShown, setShown] = useState(false);
-  const submit = (event) => {
+  const [isBusy, setBusy] = useState(false);
+  // A notice is about the token before: it goes when another is typed.
+  const [seen, setSeen] = useState(null);
+  const form = useRef(null);
+  if (state === "asking") return html`<main class="door"><div class="card"><${Loading} what="Signing in" /></div></main>`;
+  const submit = async (event) => {
     event.preventDefault();
-    signIn(token);
+    if (isBusy) return;
+    setBusy(true);
+    setSeen(null);
+    const problem = await signIn(token);
+    setBusy(false);
+    if (problem) form.current?.elements.token.focus();
   };
   return html`
     <main class="door">
-      <form class="card" onSubmit=${submit}>
+      <form class="card" ref=${form} onSubmit=${submit} novalidate>
         <h1>
           <span class="mark" aria-hidden="true"></span>Monitor
         </h1>
-        <p class="muted">Sign in with a token. It is kept in this tab and removed when the tab is closed.</p>
-        <${TextField}
-          label="Token"
-          type=${isShown ? "text" : "password"}
-          class="mono"
+        <p class="muted">Sign in with a token. All tabs of this browser share the session; it ends with the token.</p>
+        <${TokenField}
           value=${token}
-          required
-          error=${notice}
-          onInput=${(event) => setToken(event.target.value)}
-          autofocus
+          error=${notice === seen ? null : notice}
+          onInput=${(text) => (setToken(text), setSeen(notice))}
         />
-        <label class="check">
-          <input type="checkbox" checked=${isShown} onChange=${() => setShown(!isShown)} /> Show
-        </label>
-        <button class="primary block">Sign in</button>
+        <button class="primary block" aria-disabled=${isBusy ? "true" : undefined}>
+          ${isBusy ? "Signing in…" : "Sign in"}
+        </button>
         <p class="hint">
           <code>monitor up</code> prints a link that signs in. Elsewhere:${" "}
           <code>monitor token --role operator --subject you --ttl 8h</code>
