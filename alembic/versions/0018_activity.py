@@ -5,7 +5,7 @@ Writers of alerts and anomalies wait while the indexes are built: both tables ar
 
 from alembic import op
 
-revision = "0025"
+revision = "0018"
 down_revision = "0017"
 branch_labels = None
 depends_on = None
