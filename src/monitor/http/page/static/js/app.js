@@ -16,6 +16,7 @@ import { TABS, TAB_OF } from "./places.js";
 import { go, route } from "./router.js";
 import { may, session } from "./session.js";
 import { useStore } from "./store.js";
+import { zone } from "./zone.js";
 import { Activity } from "./views/activity.js";
 import { Alerts } from "./views/alerts.js";
 import { Event } from "./views/event.js";
@@ -99,6 +100,8 @@ function Inside() {
 
 function Main() {
   const at = useStore(route);
+  // Times are written anew in the zone that is chosen.
+  useStore(zone);
   const main = useRef(null);
   const first = useRef(true);
   const pending = useStore(board, (state) => waiting(state.overview));

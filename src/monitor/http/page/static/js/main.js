@@ -7,6 +7,7 @@ import { startKeys } from "./keys.js";
 import { startRouter } from "./router.js";
 import { offer, restore, takeFromAddress } from "./session.js";
 import { startTheme } from "./theme.js";
+import { startZone } from "./zone.js";
 
 const said = (problem) => problem && toast(`The token of the link was not used: ${problem}`, { tone: "warn" });
 said(restore());
@@ -16,6 +17,7 @@ window.addEventListener("hashchange", () => {
   if (token) said(offer(token));
 });
 startTheme();
+startZone();
 startRouter();
 startKeys();
 const place = document.getElementById("app");

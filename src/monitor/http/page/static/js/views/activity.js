@@ -84,13 +84,13 @@ function Now({ view: { overview, points } }) {
     [points],
   );
   if (!overview) return null;
-  const { traffic, queue } = overview;
+  const { throughput, traffic, queue } = overview;
   const figures = [
-    ["Throughput", perSecond(traffic.throughput_per_s)],
-    ["Success", percent(traffic.success_ratio)],
-    ["p95", ms(traffic.p95_ms)],
+    ["Throughput, last 5 min", perSecond(throughput?.per_s)],
+    ["Success, last hour", percent(traffic.success_ratio)],
+    ["p95, last hour", ms(traffic.p95_ms)],
     ["Pending", short(queue.pending)],
-    ["Oldest due", duration(queue.oldest_due_age_s)],
+    ["Delivery lag", duration(queue.oldest_due_age_s)],
     ["Live sockets", count(overview.sockets)],
     ["Cache hits", percent(overview.cache_hit_ratio)],
   ];
