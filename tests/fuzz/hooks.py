@@ -48,7 +48,7 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
 def _complete_query(query: dict[str, Any], label: str) -> None:
     # Cursors are read back from answers, by the stateful phase among others.
     query.pop("cursor", None)
-    if label.endswith("/metrics") and ("from" in query or "to" in query):
+    if label.endswith(("/metrics", "/annotations")) and ("from" in query or "to" in query):
         query |= {"from": _text(-1800), "to": _text()}
 
 

@@ -44,6 +44,8 @@ TABLE: dict[str, str | None] = {
     "GET /webhooks/{webhook_id}/attempts/{attempt_id}": "viewer",
     "POST /webhooks/{webhook_id}/attempts": "publisher",
     "GET /webhooks/{webhook_id}/metrics": "viewer",
+    "GET /webhooks/{webhook_id}/uptime": "viewer",
+    "GET /webhooks/{webhook_id}/annotations": "viewer",
     "POST /events": "publisher",
     "GET /events": "viewer",
     "GET /events/{event_id}": "viewer",

@@ -41,6 +41,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "alert_stats": Policy(5, 30, 600),
         "webhooks": Policy(10, 60, 600),
         "webhook": Policy(10, 60, 600),
+        "uptime": Policy(30, 300, 3600),
         "metrics_closed": Policy(DAY_S, 0, DAY_S),
     }
 )

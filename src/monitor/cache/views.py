@@ -79,6 +79,7 @@ class CachedViews:
         # ``admin``: whether a role sees the URLs of chat services.
         self._add("webhooks", self._webhooks, "webhooks", scope=("admin",))
         self._add("webhook", self._webhook, "webhook:{webhook_id}", scope=("webhook_id", "admin"))
+        self._add("uptime", queries.uptime, "webhook:{webhook_id}", scope=("webhook_id",))
         self._add(
             "metrics_closed",
             queries.metrics,

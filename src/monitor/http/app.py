@@ -26,6 +26,7 @@ from monitor.http.routes.audit import AuditController
 from monitor.http.routes.dashboard import DashboardController
 from monitor.http.routes.deliveries import DeliveryController
 from monitor.http.routes.events import EventController
+from monitor.http.routes.history import WebhookHistoryController
 from monitor.http.routes.jobs import JobController
 from monitor.http.routes.prometheus import CacheReport, DatabaseReport, Exposition, LogReport, TaskReport
 from monitor.http.routes.replays import ReplayController
@@ -83,6 +84,7 @@ def build(
         API,
         route_handlers=[
             WebhookController,
+            WebhookHistoryController,
             EventController,
             DeliveryController,
             AlertController,

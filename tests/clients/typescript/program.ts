@@ -90,6 +90,10 @@ await ok(
 );
 const metrics = await ok(client.GET("/api/v1/webhooks/{webhook_id}/metrics", webhook));
 check(Array.isArray(metrics.points), "no points");
+const uptime = await ok(client.GET("/api/v1/webhooks/{webhook_id}/uptime", webhook));
+check(uptime.hours.length === 72 && uptime.days.length === 90, "an uptime strip has gaps");
+const annotations = await ok(client.GET("/api/v1/webhooks/{webhook_id}/annotations", webhook));
+check(annotations.items.at(-1)?.kind === "created", "the first annotation is not the creation");
 
 // Events and deliveries
 const order: Schemas["EventIn"] = { type: "order.paid", payload: { order: 7, total: "12.50" } };

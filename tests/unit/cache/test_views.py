@@ -24,14 +24,23 @@ from monitor.domain.events import (
     WebhookUpdated,
 )
 from monitor.domain.paging import DEFAULT_LIMIT
-from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS, OverviewView, QueueView, TrafficSummary
+from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS, OverviewView, QueueView, Throughput, TrafficSummary
 from tests import strategies
 from tests.fakes.clock import START, FakeClock
 
 WEBHOOK = UUID(int=7)
 BY_A_PERSON = (WebhookCreated, WebhookUpdated, WebhookDeleted, AlertAcknowledged, AlertResolved, SilencesChanged)
 OVERVIEW = OverviewView(
-    START, {}, 0, 0, TrafficSummary(3600, 0, 0.0, None, None, None, None), QueueView(0, 0, 0.0, 0.0), {}, 0, 0
+    as_of=START,
+    webhooks={},
+    disabled=0,
+    paused=0,
+    throughput=Throughput(300, 0, 0.0),
+    traffic=TrafficSummary(3600, 0, 0.0, None, None, None, None),
+    queue=QueueView(0, 0, 0.0, 0.0),
+    alerts={},
+    acknowledged=0,
+    anomalies=0,
 )
 
 
@@ -53,7 +62,7 @@ class FakeReads:
                 return OVERVIEW
             if name in self.found:
                 return self.found[name]
-            return {} if name in {"performance", "stats", "webhook", "metrics"} else []
+            return {} if name in {"performance", "stats", "webhook", "metrics", "uptime"} else []
 
         return query
 
@@ -101,6 +110,7 @@ SCOPES: dict[str, dict[str, Any]] = {
     "alert_stats": {"days": STATS_DAYS},
     "webhook": {"webhook_id": WEBHOOK, "admin": True},
     "webhooks": {"admin": False},
+    "uptime": {"webhook_id": WEBHOOK},
     "metrics_closed": {"webhook_id": WEBHOOK, "from_at": START, "to_at": START, "step_s": 60},
 }
 
@@ -198,7 +208,7 @@ async def test_the_first_paint_is_not_made_of_last_good_values(
 async def test_what_the_page_shows_first_is_kept_warm(catalogue: CachedViews, cache: Cache) -> None:
     texts = [key.text for key, _ in catalogue.pinned()]
     assert len(texts) == 8 + len(WINDOWS)
-    assert {text.partition("?")[0] for text in texts} == POLICIES.keys() - {"webhook", "metrics_closed"}
+    assert {text.partition("?")[0] for text in texts} == POLICIES.keys() - {"webhook", "uptime", "metrics_closed"}
     for key, create in catalogue.pinned():
         assert (await cache.refresh(key, create)).body
 

@@ -287,6 +287,7 @@ audit_log = sa.Table(
     sa.Column("before", JSONB, nullable=True),
     sa.Column("after", JSONB, nullable=True),
     sa.Index("ix_audit_log_at", "at"),
+    sa.Index("ix_audit_log_target", "target", "action", "at"),
 )
 
 revoked_tokens = sa.Table(

@@ -127,10 +127,18 @@ class TrafficSummary(msgspec.Struct, frozen=True):
     p99_ms: float | None
 
 
+class Throughput(msgspec.Struct, frozen=True):
+    """Attempts of all webhooks in the last whole minutes, ``window_s`` together."""
+
+    window_s: int
+    attempts: int
+    per_s: float
+
+
 class OverviewView(msgspec.Struct, frozen=True):
     """
-    The first line of the dashboard. ``traffic`` covers the last hour, ``webhooks`` counts by health, ``alerts`` the
-    pending ones by severity, ``anomalies`` the open ones.
+    The first line of the dashboard. ``throughput`` covers the last five minutes, ``traffic`` the last hour;
+    ``webhooks`` counts by health, ``alerts`` the pending ones by severity, ``anomalies`` the open ones.
 
     ``sockets`` and ``cache_hit_ratio`` are those of the responding process; null if it counts none.
     """
@@ -139,6 +147,7 @@ class OverviewView(msgspec.Struct, frozen=True):
     webhooks: dict[str, int]
     disabled: int
     paused: int
+    throughput: Throughput
     traffic: TrafficSummary
     queue: QueueView
     alerts: dict[Severity, int]
@@ -147,6 +156,9 @@ class OverviewView(msgspec.Struct, frozen=True):
     sockets: int | None = None
     cache_hit_ratio: float | None = None
 
+
+THROUGHPUT_MINUTES = 5
+"""Whole minutes over which the present throughput is taken: the current one is not over."""
 
 PENDING_COUNT_CAP = 100_000
 """An exact count of more is not worth its cost."""

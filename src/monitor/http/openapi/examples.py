@@ -40,6 +40,7 @@ from monitor.domain.views.dashboard import (
     WebhookRow,
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
+from monitor.domain.views.history import AnnotationsView, UptimeView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.process import ProcessStatsView
 from monitor.domain.views.tokens import Revocation, SessionView
@@ -55,6 +56,7 @@ from monitor.http.openapi.resources import (
     ACTIVITY,
     ALERT,
     ALERT_ID,
+    ANNOTATIONS,
     ANOMALY,
     ANOMALY_ID,
     ATTEMPT,
@@ -85,6 +87,7 @@ from monitor.http.openapi.resources import (
     SESSION,
     SILENCE,
     SILENCE_ID,
+    UPTIME,
     WEBHOOK,
     WEBHOOK_ID,
 )
@@ -104,6 +107,8 @@ RESPONSES: Mapping[Any, object] = {
     AttemptView: ATTEMPT_IN_DETAIL,
     Recorded: Recorded(2),
     MetricsView: MetricsView(EARLIER, NOW, 3600, POINT, [POINT]),
+    UptimeView: UPTIME,
+    AnnotationsView: ANNOTATIONS,
     AlertView: ACKNOWLEDGED,
     BulkAcknowledgementResult: BulkAcknowledgementResult(
         [ALERT_ID], [SkippedAlert(ANOMALY_ID, "There is no alert with this id.")]

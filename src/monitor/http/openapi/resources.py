@@ -18,6 +18,7 @@ from monitor.domain.delivery.outcome import Phases
 from monitor.domain.delivery.replay import shown
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.delivery.selection import DeliveryFilter
+from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.services.publish import Accepted
 from monitor.domain.views.activity import ActivityList, ActivityView
 from monitor.domain.views.alerts import (
@@ -32,10 +33,12 @@ from monitor.domain.views.dashboard import (
     PerformanceView,
     QueueView,
     Sparkline,
+    Throughput,
     TrafficSummary,
     WebhookRow,
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryView, EventView
+from monitor.domain.views.history import Annotation, AnnotationKind, AnnotationsView, UptimeView, uptime_view
 from monitor.domain.views.metrics import MetricsPoint
 from monitor.domain.views.process import (
     CachedViewStats,
@@ -246,6 +249,7 @@ OVERVIEW = OverviewView(
     webhooks={"healthy": 11, "throttled": 0, "degraded": 1, "unavailable": 0, "unknown": 0},
     disabled=0,
     paused=0,
+    throughput=Throughput(300, 6, 0.02),
     traffic=TRAFFIC,
     queue=QueueView(4, 1, 0.1, 0.2, 0, 0.0),
     alerts={Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 0},
@@ -347,3 +351,24 @@ BULK_JOB = shown_job(
     NOW,
 )
 ACCEPTED = Accepted(EVENT_ID, "order.paid", 1)
+
+_UPTIME = uptime_view(
+    NOW, {NOW: Counts(60, 6)}, {NOW.replace(hour=0): Counts(1440, 30), EARLIER.replace(day=1, hour=0): Counts(1440, 0)}
+)
+UPTIME = UptimeView(NOW, _UPTIME.success_ratios, _UPTIME.hours[-1:], _UPTIME.days[-2:])
+ANNOTATIONS = AnnotationsView(
+    EARLIER,
+    NOW,
+    complete=True,
+    items=[
+        Annotation(
+            at=NOW - timedelta(minutes=50),
+            kind=AnnotationKind.ALERT_RAISED,
+            actor="system",
+            alert_id=ALERT_ID,
+            severity=Severity.WARNING,
+            title=ALERT.title,
+        ),
+        Annotation(at=NOW - timedelta(hours=1), kind=AnnotationKind.UPDATED, actor="ada", members=["timeout_s"]),
+    ],
+)

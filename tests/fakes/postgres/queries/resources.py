@@ -19,12 +19,23 @@ from monitor.domain.delivery.order import BY_KEY, QueuedDelivery, head_of
 from monitor.domain.delivery.selection import DeliveryFilter, has_label, is_of_type, matches
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
-from monitor.domain.monitoring.metrics import Rollup, merge_rollups, percentile, whole_units
+from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, Rollup, merge_rollups, percentile, whole_units
+from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.paging import Look
 from monitor.domain.ports.queries.resources import AttemptFilter, AuditFilter, EventFilter, WebhookFilter
 from monitor.domain.services.attempts import attempt_view
 from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
+from monitor.domain.views.history import (
+    ALERTED,
+    AUDITED,
+    Annotation,
+    AnnotationsView,
+    UptimeView,
+    audited_annotation,
+    newest,
+    uptime_view,
+)
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.tokens import Revocation, RevocationPosition
 from monitor.domain.views.webhooks import LastHour, WebhookView, view_of
@@ -171,6 +182,29 @@ class FakeQueries:
             total=_point(from_at, [rollup for rollups in steps.values() for rollup in rollups]),
             points=[_point(at, rollups) for at, rollups in sorted(steps.items())],
         )
+
+    async def uptime(self, webhook_id: UUID) -> UptimeView:
+        self._require_history(webhook_id)
+        now = self._database.clock.now()
+        series = [await self.metrics(webhook_id, now - timedelta(days=89), now, step_s) for step_s in (HOUR_S, DAY_S)]
+        hours, days = ({point.at: Counts(point.attempts, point.failures) for point in view.points} for view in series)
+        return uptime_view(now, hours, days)
+
+    async def annotations(self, webhook_id: UUID, from_at: datetime, to_at: datetime) -> AnnotationsView:
+        self._require_history(webhook_id)
+        found = [
+            audited_annotation(row.at, row.subject, row.action, row.before, row.after)
+            for row in self._tables.audit.values()
+            if row.target == f"webhook:{webhook_id}" and row.action in AUDITED
+        ]
+        for alert in self._tables.alerts.values():
+            for entry in self._tables.history_of(alert.id) if alert.webhook_id == webhook_id else ():
+                if kind := ALERTED.get(entry.action):
+                    severity, title = entry.severity or alert.severity, entry.title or alert.title
+                    about = Annotation(at=entry.at, kind=kind, actor=entry.actor, alert_id=alert.id)
+                    found.append(structs.replace(about, severity=severity, title=title))
+        items, complete = newest([annotation for annotation in found if from_at <= annotation.at < to_at])
+        return AnnotationsView(from_at, to_at, complete, items)
 
     async def now(self) -> datetime:
         self._database.require_up()

@@ -22,7 +22,14 @@ from monitor.domain.monitoring.metrics import (
     percentiles,
     whole_units,
 )
-from monitor.domain.views.dashboard import PENDING_COUNT_CAP, OverviewView, QueueView, TrafficSummary
+from monitor.domain.views.dashboard import (
+    PENDING_COUNT_CAP,
+    THROUGHPUT_MINUTES,
+    OverviewView,
+    QueueView,
+    Throughput,
+    TrafficSummary,
+)
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.webhooks import LastHour
 from monitor.domain.vocab import HealthStatus, Severity
@@ -44,6 +51,9 @@ WITH buckets AS (
     GROUP BY i
 )
 SELECT coalesce(sum(attempts), 0)::int AS attempts, coalesce(sum(failures), 0)::int AS failures,
+       coalesce(sum(attempts) FILTER (
+           WHERE bucket_at >= date_trunc('minute', now()) - interval '{THROUGHPUT_MINUTES} minutes'
+               AND bucket_at < date_trunc('minute', now())), 0)::int AS lately,
        (SELECT array_agg(i ORDER BY i) FROM buckets) AS indexes, (SELECT array_agg(n ORDER BY i) FROM buckets) AS counts
 FROM rollups_minute WHERE webhook_id = ANY($1) AND bucket_at >= now() - interval '1 hour'
 """
@@ -144,6 +154,11 @@ async def overview(database: Database) -> OverviewView:
         webhooks={status: by_health.get(status, 0) for status in HealthStatus},
         disabled=row["disabled"],
         paused=row["paused"],
+        throughput=Throughput(
+            window_s=THROUGHPUT_MINUTES * MINUTE_S,
+            attempts=hour["lately"],
+            per_s=round(hour["lately"] / (THROUGHPUT_MINUTES * MINUTE_S), 3),
+        ),
         traffic=TrafficSummary(
             window_s=HOUR_S,
             attempts=hour["attempts"],

@@ -14,6 +14,7 @@ from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.filtered import both_tables, list_audit, list_deliveries, list_events
 from monitor.adapters.postgres.queries.held import HELD_COLUMNS, HELD_FROM, held_deliveries
+from monitor.adapters.postgres.queries.history import read_annotations, read_uptime
 from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.rows import (
@@ -42,6 +43,7 @@ from monitor.domain.paging import Look
 from monitor.domain.ports.queries.resources import AttemptFilter, AuditFilter, EventFilter, WebhookFilter
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
+from monitor.domain.views.history import AnnotationsView, UptimeView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.tokens import Revocation, RevocationPosition
 from monitor.domain.views.webhooks import WebhookView
@@ -263,6 +265,14 @@ class PostgresQueries:
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         await self._require_history(webhook_id)
         return await series(self._db, webhook_id, from_at, to_at, step_s)
+
+    async def uptime(self, webhook_id: UUID) -> UptimeView:
+        await self._require_history(webhook_id)
+        return await read_uptime(self._db, webhook_id, await self.now())
+
+    async def annotations(self, webhook_id: UUID, from_at: datetime, to_at: datetime) -> AnnotationsView:
+        await self._require_history(webhook_id)
+        return await read_annotations(self._db, webhook_id, from_at, to_at)
 
     async def _require_history(self, webhook_id: UUID) -> None:
         """Raise ``NotFound`` unless the webhook exists or existed: a deletion leaves its history until retention."""

@@ -47,9 +47,8 @@ _COUNTS = "attempts, failures, latency_sum_ms, failed_latency_sum_ms"
 # $1 the ids in the rows, $2 and $3 the range, $4 seconds per step, $5 the resolutions to use. One that is not used
 # counts as one without compacted rows. The range ends at whole units of each that is used, and days are never ahead of
 # hours.
-def _series(buckets: str, key: str) -> str:
-    return f"""
-WITH compacted AS MATERIALIZED (
+_SPANS = """
+compacted AS MATERIALIZED (
     SELECT coalesce(max(compacted_until) FILTER (WHERE resolution = 'hour'), '-infinity') AS hours,
            coalesce(max(compacted_until) FILTER (WHERE resolution = 'day'), '-infinity') AS days
     FROM rollup_progress WHERE resolution = ANY($5::text[])
@@ -66,7 +65,13 @@ WITH compacted AS MATERIALIZED (
 ), hour_spans AS MATERIALIZED (
     SELECT greatest($2, days) AS since, least($3, hours) AS until FROM compacted
     UNION ALL SELECT at, at + interval '1 day' FROM stale_days
-), parts AS MATERIALIZED (
+)
+"""
+
+
+def _series(buckets: str, key: str) -> str:
+    return f"""
+WITH {_SPANS}, parts AS MATERIALIZED (
     SELECT webhook_id, date_bin(make_interval(secs => $4), bucket_at, $2) AS at, {_COUNTS}, errors
     FROM ({_rows("rollups", f"{_COUNTS}, errors")}) AS r
 ), counts AS (
@@ -87,3 +92,11 @@ FROM counts LEFT JOIN errors USING ({key}) LEFT JOIN buckets USING ({key}) ORDER
 SERIES = _series(_MERGED, "at")
 SERIES_AS_STORED = _series(_AS_STORED, "webhook_id, at")
 """For steps as wide as the rows, each of which is then one of a step: the only one, but for the whole system."""
+
+COUNTS = f"""
+WITH {_SPANS}
+SELECT date_bin(make_interval(secs => $4), bucket_at, $2) AS at, sum(attempts)::int AS attempts,
+       sum(failures)::int AS failures
+FROM ({_rows("rollups", "attempts, failures")}) AS r GROUP BY 1
+"""
+"""Attempts and failures alone, with the same parameters."""

@@ -13,6 +13,7 @@ from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.paging import Look
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryView, EventView
+from monitor.domain.views.history import AnnotationsView, UptimeView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.tokens import Revocation, RevocationPosition
 from monitor.domain.views.webhooks import WebhookView
@@ -104,6 +105,15 @@ class Queries(Protocol):
 
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         """Return the series of a webhook, also of a deleted one, in steps of *step_s* seconds. Raises ``NotFound``."""
+        ...
+
+    async def uptime(self, webhook_id: UUID) -> UptimeView:
+        """Return the uptime of a webhook, also of a deleted one. Raises ``NotFound``."""
+        ...
+
+    async def annotations(self, webhook_id: UUID, from_at: datetime, to_at: datetime) -> AnnotationsView:
+        """Return the newest annotations of ``[from_at, to_at)`` of a webhook, also of a deleted one. Raises
+        ``NotFound``."""
         ...
 
     async def now(self) -> datetime:

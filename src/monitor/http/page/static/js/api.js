@@ -133,6 +133,8 @@ export const api = {
   resendEvent: (id) => post(`events/${enc(id)}/resend`, {}),
   replayJob: (id, signal) => get(`replays/${enc(id)}`, null, signal),
   metrics: (id, query, signal) => get(`webhooks/${enc(id)}/metrics`, query, signal),
+  uptime: (id, signal) => get(`webhooks/${enc(id)}/uptime`, null, signal),
+  annotations: (id, query, signal) => get(`webhooks/${enc(id)}/annotations`, query, signal),
   attempts: (id, query, signal) => get(`webhooks/${enc(id)}/attempts`, query, signal),
 
   postEvent: (body) => post("events", body),

@@ -17,6 +17,7 @@ import { TABS, TAB_OF } from "./places.js";
 import { go, route } from "./router.js";
 import { caller, may, session } from "./session.js";
 import { useStore } from "./store.js";
+import { zone } from "./zone.js";
 import { Activity } from "./views/activity.js";
 import { Alerts } from "./views/alerts.js";
 import { Audit } from "./views/audit.js";
@@ -115,6 +116,8 @@ function Inside() {
 
 function Main() {
   const at = useStore(route);
+  // Times are written anew in the zone that is chosen.
+  useStore(zone);
   const main = useRef(null);
   const first = useRef(true);
   const pending = useStore(board, (state) => waiting(state.overview));

@@ -1,15 +1,30 @@
 /** Numbers and times as people read them. Nothing known reads as a dash. */
 
+import { timeZone } from "./zone.js";
+
 const NONE = "–";
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const dayAndTime = new Intl.DateTimeFormat("en-GB", {
-  day: "numeric",
-  month: "short",
-  hour: "2-digit",
-  minute: "2-digit",
-});
-const timeOfDay = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
+
+const utcDays = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
+
+/** Formats of Intl by zone: making one takes longer than using it. */
+const formats = new Map();
+
+function written(time, name) {
+  const key = `${name} ${timeZone()}`;
+  if (!formats.has(key))
+    formats.set(key, new Intl.DateTimeFormat("en-GB", { ...FORMATS[name], timeZone: timeZone() }));
+  return formats.get(key).format(new Date(time));
+}
+
+const FORMATS = {
+  day: { day: "numeric", month: "short" },
+  minute: { hour: "2-digit", minute: "2-digit" },
+  second: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+  dayAndMinute: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+  dayAndSecond: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" },
+  exact: { dateStyle: "medium", timeStyle: "long" },
+};
 
 const isNone = (value) => value === null || value === undefined || Number.isNaN(value);
 
@@ -78,28 +93,47 @@ export function bytes(value) {
 export function ago(time, now) {
   if (!time) return NONE;
   const seconds = (now - Date.parse(time)) / 1_000;
-  if (seconds < -1) return `in ${briefly(-seconds)}`;
+  if (seconds < -1) return ahead(-seconds);
   return seconds < 5 ? "just now" : `${briefly(seconds)} ago`;
 }
 
+/** What is still to come is rounded up, so that two hours never read as one. */
+export function ahead(seconds) {
+  const unit = seconds > 86_400 ? 3_600 : seconds > 60 ? 60 : 1;
+  return `in ${duration(Math.ceil(seconds / unit) * unit)}`;
+}
+
 function briefly(seconds) {
-  const [name, size] = [
-    ["d", 86_400],
-    ["h", 3_600],
-    ["min", 60],
-    ["s", 1],
-  ].find(([, unit]) => seconds >= unit) ?? ["s", 1];
+  const units = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]];
+  const [name, size] = units.find(([, unit]) => seconds >= unit) ?? ["s", 1];
   return `${Math.floor(seconds / size)} ${name}`;
 }
 
-export const at = (time) => (time ? dayAndTime.format(new Date(time)) : NONE);
-export const clock = (time) => (time ? timeOfDay.format(new Date(time)) : NONE);
-export const precisely = (time) => (time ? exact.format(new Date(time)) : "");
+/** 30 Nov, 23:04 */
+export const at = (time) => (time ? written(time, "dayAndMinute") : NONE);
+/** 23:04:34, with the date if that is not today's. */
+export function clock(time) {
+  if (!time) return NONE;
+  return written(time, "day") === written(Date.now(), "day") ? written(time, "second") : written(time, "dayAndSecond");
+}
+/** 23:04 */
+export const minute = (time) => written(time, "minute");
+/** 30 Nov */
+export const day = (time) => written(time, "day");
+/** Sun, 29 Nov: of the day that a time begins in UTC, whatever the zone of times. */
+export const utcDay = (time) => utcDays.format(new Date(time));
+/** 30 Nov 2026, 23:04:34 UTC */
+export const precisely = (time) => (time ? written(time, "exact") : "");
+/** 23:04:34, 3 min ago */
+export const clockAndAge = (time, now) => (time ? `${clock(time)}, ${ago(time, now)}` : NONE);
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** The local `YYYY-MM-DDTHH:MM` that a datetime field takes. */
+/** The `YYYY-MM-DDTHH:MM` that a datetime field takes, in the zone of times. */
 export function fieldTime(date) {
-  const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
-  return local.toISOString().slice(0, 16);
+  const offsetMs = timeZone() === "UTC" ? 0 : date.getTimezoneOffset() * 60_000;
+  return new Date(date.getTime() - offsetMs).toISOString().slice(0, 16);
 }
+
+/** The time that a datetime field holds; the other way of {@link fieldTime}. */
+export const timeOfField = (text) => new Date(timeZone() === "UTC" ? `${text}Z` : text);

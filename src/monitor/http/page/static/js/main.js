@@ -8,6 +8,7 @@ import { address, startRouter } from "./router.js";
 import { offer, restore } from "./session.js";
 import { startTheme } from "./theme.js";
 import { takeFromAddress } from "./token.js";
+import { startZone } from "./zone.js";
 
 const handed = takeFromAddress("#/");
 const said = (problem) => problem && toast(`The token of the link was not used: ${problem}`, { tone: "warn" });
@@ -17,6 +18,7 @@ window.addEventListener("hashchange", async () => {
   if (token) said(await offer(token));
 });
 startTheme();
+startZone();
 startRouter();
 startKeys();
 const place = document.getElementById("app");

@@ -1,6 +1,7 @@
 /** What is drawn behind the series of a chart: spans of anomalies, and the band of what is normal. */
 
 import { colour } from "../theme.js";
+import { knownSpans } from "./points.js";
 
 export function drawBehind(plot, { band, spans = [] }) {
   const { ctx, bbox } = plot;
@@ -24,24 +25,28 @@ function drawSpan({ ctx, bbox, scales, valToPos }, { from, to }) {
   ctx.fillRect(left, bbox.top, 2, bbox.height);
 }
 
-function drawBand({ ctx, bbox, scales, valToPos }, { low, high, line, scale = "y" }) {
+/** Where nothing was measured there is no band: it would read as "all is well". */
+function drawBand({ ctx, data, scales, valToPos }, { low, high, line, scale = "y" }) {
   const { min, max } = scales[scale];
   if (min === null || min === undefined) return;
   const clamp = (value) => Math.min(Math.max(value, min), max);
-  const right = bbox.left + bbox.width;
-  if (high !== null) {
-    const top = valToPos(clamp(high), scale, true);
-    const bottom = valToPos(clamp(low), scale, true);
-    ctx.fillStyle = colour("band");
-    ctx.fillRect(bbox.left, top, bbox.width, Math.max(bottom - top, 2));
-  }
-  if (line !== null && line !== undefined && line >= min && line <= max) {
+  const [x, ...series] = data;
+  const hasLine = line !== null && line !== undefined && line >= min && line <= max;
+  ctx.fillStyle = colour("band");
+  ctx.strokeStyle = colour("band-line");
+  ctx.lineWidth = devicePixelRatio;
+  ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+  for (const [from, to] of knownSpans(x, series)) {
+    const [left, right] = [valToPos(from, "x", true), valToPos(to, "x", true)];
+    if (high !== null && high !== undefined) {
+      const top = valToPos(clamp(high), scale, true);
+      const bottom = valToPos(clamp(low), scale, true);
+      ctx.fillRect(left, top, right - left, Math.max(bottom - top, 2));
+    }
+    if (!hasLine) continue;
     const y = valToPos(line, scale, true);
-    ctx.strokeStyle = colour("band-line");
-    ctx.lineWidth = devicePixelRatio;
-    ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
     ctx.beginPath();
-    ctx.moveTo(bbox.left, y);
+    ctx.moveTo(left, y);
     ctx.lineTo(right, y);
     ctx.stroke();
   }

@@ -1,21 +1,26 @@
 /** How uPlot draws a chart: its scales, axes and lines, in the colours of the theme. */
 
 import uPlot from "../../vendor/uplot.js";
-import { clock } from "../format.js";
+import { day, minute, short } from "../format.js";
 import { colour } from "../theme.js";
 import { drawBehind } from "./behind.js";
+import { drawMarks } from "./marks.js";
+import { pointsOf } from "./points.js";
 
 export const DAY_S = 86_400;
 
-export function options(latest, width, height, setIndex) {
-  const { series, format, isLog } = latest.current;
+/** @param {{onCursor: (plot) => void, onZoom: (fromS: number, toS: number) => void}} handlers */
+export function options(latest, width, height, { onCursor, onZoom }) {
+  const { series, format, isLog, group } = latest.current;
+  const hasSide = series.some((one) => one.scale === "side");
   const scales = {
     x: { time: true, range: () => wholeSteps(latest.current.x) },
     y: isLog
       ? { distr: 3, range: (_, least, most) => aroundBand(latest.current.band, least, most) }
       : { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] },
   };
-  if (series.some((one) => one.scale === "side"))
+  // Bars stay in the lower third, behind what matters.
+  if (hasSide)
     scales.side = { range: (_, __, most) => [0, (most || 1) * 3] };
   const grid = { stroke: colour("line-faint"), width: 1 };
   const axis = { stroke: colour("muted"), font: "12px system-ui, sans-serif", grid, ticks: { show: false } };
@@ -23,9 +28,14 @@ export function options(latest, width, height, setIndex) {
     width,
     height,
     scales,
-    padding: [10, 22, 0, 0],
+    padding: [14, hasSide ? 0 : 22, 0, 0],
     legend: { show: false },
-    cursor: { points: { size: 7 }, drag: { x: false, y: false }, y: false },
+    cursor: {
+      points: { size: 7 },
+      drag: { x: Boolean(latest.current.onZoom), y: false, setScale: false, dist: 8 },
+      y: false,
+      ...(group && { sync: { key: group, setSeries: false, scales: ["x", null] } }),
+    },
     series: [{}, ...series.map(lineOf)],
     axes: [
       { ...axis, values: timeValues, space: 70, size: 28 },
@@ -34,12 +44,28 @@ export function options(latest, width, height, setIndex) {
         values: (_, splits) => splits.map((value) => (value === null ? null : format(value))),
         size: 68,
       },
+      ...(hasSide ? [{ ...axis, scale: "side", side: 1, values: sideValues, grid: { show: false }, size: 46 }] : []),
     ],
     hooks: {
       drawClear: [(plot) => drawBehind(plot, latest.current)],
-      setCursor: [(plot) => setIndex(plot.cursor.idx)],
+      draw: [(plot) => drawMarks(plot, latest.current.marks)],
+      setCursor: [onCursor],
+      setSelect: [(plot) => select(plot, onZoom)],
     },
   };
+}
+
+function select(plot, onZoom) {
+  const { left, width } = plot.select;
+  if (width < 2) return;
+  plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  onZoom(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+}
+
+/** Values up to the longest bar; those above it would be read as the other axis. */
+function sideValues(plot, splits) {
+  const most = plot.scales.side.max / 3;
+  return splits.map((value) => (value <= most * 1.2 && Number.isInteger(value) ? short(value) : null));
 }
 
 /** To the end of the last step: what happens in it is drawn too. */
@@ -64,7 +90,7 @@ function round125(value, direction) {
 
 function lineOf({ label, tone, kind = "line", scale = "y", dash }) {
   const stroke = colour(`tone-${tone}`);
-  const common = { label, scale, points: { show: sparse } };
+  const common = { label, scale, points: { show: true, size: 5, filter: (plot, index) => pointsOf(plot.data[index]) } };
   if (kind === "bars")
     return {
       ...common,
@@ -77,19 +103,10 @@ function lineOf({ label, tone, kind = "line", scale = "y", dash }) {
   return { ...common, stroke, fill, width: 1.6, dash, paths: uPlot.paths.spline?.() };
 }
 
-/** Points are drawn only where too few values would make no line. */
-function sparse(plot, seriesIndex) {
-  return plot.data[seriesIndex].filter((value) => value !== null).length < 12;
-}
-
 function timeValues(_, splits, __, ___, increment) {
   return splits.map((seconds) => {
-    const time = new Date(seconds * 1_000);
-    if (increment >= DAY_S) return `${time.getDate()} ${time.toLocaleString("en", { month: "short" })}`;
-    const text = clock(time);
-    const isMidnight = text.startsWith("00:00");
-    return isMidnight
-      ? `${time.getDate()} ${time.toLocaleString("en", { month: "short" })}`
-      : text.slice(0, increment < 60 ? 8 : 5);
+    const time = seconds * 1_000;
+    const text = minute(time);
+    return increment >= DAY_S || text === "00:00" ? day(time) : text;
   });
 }

@@ -19,14 +19,28 @@ export function fill(points, fromS, toS, stepS) {
   return { x, known };
 }
 
+/** Fewer steps than this look like no series. */
+const LEAST_STEPS = 10;
+
+/**
+ * Where a range begins that has nothing before its first point, so that a new chart does not begin with an empty hour.
+ *
+ * @returns {number} Unix seconds
+ */
+export function startOf(points, fromS, toS, stepS) {
+  if (!points.length) return fromS;
+  const first = Date.parse(points[0].at) / 1_000;
+  return Math.max(fromS, Math.min(first, toS - LEAST_STEPS * stepS));
+}
+
 const LATENCY = [
   ["p50", "p50_ms", "calm", "line"],
   ["p95", "p95_ms", "accent", "line"],
   ["p99", "p99_ms", "warm", "line"],
 ];
 
-/** @param {{x: number[], known: (object|null)[], normal?: object|null, spans?: object[]}} props */
-export function LatencyChart({ x, known, normal, spans, height }) {
+/** @param {{x: number[], known: (object|null)[], normal?: object|null, spans?: object[]}} props and those of a chart */
+export function LatencyChart({ x, known, normal, ...rest }) {
   const series = useMemo(
     () =>
       LATENCY.map(([label, member, tone, kind]) => ({
@@ -56,18 +70,20 @@ export function LatencyChart({ x, known, normal, spans, height }) {
       format=${ms}
       isLog=${true}
       band=${band}
-      spans=${spans}
-      height=${height}
+      ...${rest}
     />
   `;
 }
 
-/** Attempts in the background, what failed of them in front; with *normal* as a ratio against its band. */
-export function FailureChart({ x, known, normal, spans, height }) {
+/**
+ * Attempts in the background, what failed of them in front. The usual share is a line and no band: the detector judges
+ * by how unlikely a departure from it is, which depends on the number of attempts.
+ */
+export function FailureChart({ x, known, normal, ...rest }) {
   const series = useMemo(
     () => [
       {
-        label: "attempts",
+        label: "attempts, right axis",
         tone: "quiet",
         kind: "bars",
         scale: "side",
@@ -85,7 +101,13 @@ export function FailureChart({ x, known, normal, spans, height }) {
     [known],
   );
   const band = useMemo(
-    () => normal && { low: 0, high: normal.failure_ratio, line: normal.failure_ratio, label: "normal" },
+    () =>
+      normal && {
+        low: null,
+        high: null,
+        line: normal.failure_ratio,
+        label: `usually ${percent(normal.failure_ratio)}`,
+      },
     [normal],
   );
   return html`
@@ -95,8 +117,7 @@ export function FailureChart({ x, known, normal, spans, height }) {
       series=${series}
       format=${(value) => `${Math.round(value * 1_000) / 10} %`}
       band=${band}
-      spans=${spans}
-      height=${height}
+      ...${rest}
     />
   `;
 }

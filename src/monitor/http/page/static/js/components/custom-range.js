@@ -1,8 +1,9 @@
 /** Over which time a webhook is looked at: a named range that moves with now, or from one time to another. */
 
-import { fieldTime } from "../format.js";
+import { fieldTime, timeOfField } from "../format.js";
 import { html, useState } from "../html.js";
 import { setQuery } from "../router.js";
+import { timeZone } from "../zone.js";
 import { TextField } from "./fields.js";
 
 export function CustomRange({ query }) {
@@ -17,24 +18,25 @@ export function CustomRange({ query }) {
     event.preventDefault();
     if (!error)
       setQuery({
-        from: new Date(times[0]).toISOString(),
-        to: new Date(times[1]).toISOString(),
+        from: timeOfField(times[0]).toISOString(),
+        to: timeOfField(times[1]).toISOString(),
         range: "custom",
       });
   };
+  const suffix = timeZone() ? " (UTC)" : "";
   if (!isOpen)
-    return html`<button type="button" class="small" onClick=${() => setOpen(true)}>From … to …</button>`;
+    return html`<button type="button" class="small" onClick=${() => setOpen(true)}>Custom range</button>`;
   return html`
     <form class="row custom-range" onSubmit=${show}>
       <${TextField}
-        label="From"
+        label="From${suffix}"
         type="datetime-local"
         value=${times[0]}
         error=${error}
         onInput=${(event) => setTimes([event.target.value, times[1]])}
       />
       <${TextField}
-        label="To"
+        label="To${suffix}"
         type="datetime-local"
         value=${times[1]}
         onInput=${(event) => setTimes([times[0], event.target.value])}

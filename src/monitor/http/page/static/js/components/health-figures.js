@@ -44,7 +44,7 @@ function Said({ tone, icon, children }) {
 }
 
 export function Figures({ overview, performance }) {
-  const { traffic, queue } = overview;
+  const { throughput, traffic, queue } = overview;
   const before = performance?.previous;
   return html`
     <dl class="figures-row">
@@ -60,8 +60,8 @@ export function Figures({ overview, performance }) {
         note=${before?.success_ratio != null && `previous hour ${percent(before.success_ratio)}`}
       />
       <${Figure}
-        name="Throughput"
-        value=${perSecond(traffic.throughput_per_s)}
+        name="Throughput, last 5 min"
+        value=${perSecond(throughput?.per_s)}
         note="${short(traffic.attempts)} attempts in the last hour"
       />
       <${Figure}
@@ -70,7 +70,7 @@ export function Figures({ overview, performance }) {
         note="p50 ${ms(traffic.p50_ms)} · p99 ${ms(traffic.p99_ms)}"
       />
       <${Figure}
-        name="Oldest due"
+        name="Delivery lag"
         value=${duration(queue.oldest_due_age_s)}
         tone=${queue.oldest_due_age_s > 300 ? "warn" : ""}
         note="${short(queue.pending)} pending · ${short(queue.in_flight)} in flight"

@@ -70,6 +70,10 @@ const SHAPES = {
   close: html`<path d="M3.5 3.5l9 9M12.5 3.5l-9 9" class="line" />`,
   right: html`<path d="M6 3l5 5-5 5" class="line" />`,
   left: html`<path d="M10 3L5 8l5 5" class="line" />`,
+  clock: html`
+    <circle cx="8" cy="8" r="6.4" class="line" />
+    <path d="M8 4.2V8l2.6 1.8" class="line" />
+  `,
   check: html`<path d="M2.5 8.5l3.8 3.8 7.2-8" class="line" />`,
   theme: html`
     <circle cx="8" cy="8" r="6.2" class="line" />

@@ -8,6 +8,7 @@ import { route } from "../router.js";
 import { may, session, signOut } from "../session.js";
 import { useStore } from "../store.js";
 import { THEMES, chooseTheme, theme } from "../theme.js";
+import { ZONES, chooseZone, zone, zoneName } from "../zone.js";
 import { openHelp } from "./help.js";
 import { Icon } from "./icons.js";
 
@@ -15,6 +16,7 @@ export function Side() {
   const { name } = useStore(route);
   const { claims } = useStore(session);
   const { choice } = useStore(theme);
+  const times = useStore(zone).choice;
   const alerts = useStore(
     board,
     (state) =>
@@ -59,6 +61,15 @@ export function Side() {
             onClick=${() => chooseTheme(THEMES[(THEMES.indexOf(choice) + 1) % THEMES.length])}
           >
             <${Icon} name="theme" /> <span>${choice}</span>
+          </button>
+          <button
+            type="button"
+            class="bare"
+            title="Times: ${zoneName()}"
+            aria-label="Times: ${times === "utc" ? "UTC" : "local"}. Change"
+            onClick=${() => chooseZone(ZONES[(ZONES.indexOf(times) + 1) % ZONES.length])}
+          >
+            <${Icon} name="clock" /> <span>${times === "utc" ? "UTC" : "local"}</span>
           </button>
           <button type="button" class="bare" aria-label="Keyboard help" onClick=${openHelp}>
             <${Icon} name="help" />

@@ -1,13 +1,15 @@
 /** How a webhook does against its own normal. */
 
 import { api } from "../api.js";
-import { FailureChart, LatencyChart, fill } from "../charts/series.js";
-import { count, ms, percent, plural } from "../format.js";
+import { MARKS } from "../charts/marks.js";
+import { FailureChart, LatencyChart, fill, startOf } from "../charts/series.js";
+import { at, count, ms, percent, plural } from "../format.js";
 import { useLoad } from "../hooks.js";
 import { html, useMemo } from "../html.js";
 import { rangeOf } from "../ranges.js";
 import { route, setQuery } from "../router.js";
 import { useStore } from "../store.js";
+import { Changes } from "./changes.js";
 import { CustomRange } from "./custom-range.js";
 import { RangePicker } from "./range-picker.js";
 import { Empty, Loaded } from "./states.js";
@@ -26,12 +28,14 @@ export function Charts({ webhook }) {
         to: new Date(toS * 1_000).toISOString(),
         step: stepS,
       };
-      const [metrics, open, closed] = await Promise.all([
+      const { from, to } = times;
+      const [metrics, open, closed, changes] = await Promise.all([
         api.metrics(webhook.id, times, signal),
         api.anomalies({ webhook_id: webhook.id, limit: 50 }, signal),
         api.anomalies({ webhook_id: webhook.id, state: "closed", limit: 50 }, signal),
+        api.annotations(webhook.id, { from, to }, signal),
       ]);
-      return { metrics, anomalies: [...open.items, ...closed.items] };
+      return { metrics, anomalies: [...open.items, ...closed.items], changes };
     },
     [webhook.id, range, query.from, query.to],
     { everyMs: shown.isMoving ? REFRESH_MS : 0 },
@@ -42,7 +46,12 @@ export function Charts({ webhook }) {
         <h2 id="performance">Performance</h2>
         <div class="row">
           <${RangePicker} value=${range} onChange=${(name) => setQuery({ range: name, from: "", to: "" })} />
-          <${CustomRange} query=${query} />
+          ${query.from && html`
+            <button type="button" class="small" onClick=${() => setQuery({ range: "1h", from: "", to: "" })}>
+              Back to last hour
+            </button>
+          `}
+          <${CustomRange} key=${`${query.from} ${query.to}`} query=${query} />
         </div>
       </header>
       <${Loaded}
@@ -54,24 +63,26 @@ export function Charts({ webhook }) {
           Post a matching event or send a test.
         <//>`}
       >
-        ${(data) => html`<${Series} ...${data} normal=${webhook.normal} />`}
+        ${(data) => html`<${Series} ...${data} webhook=${webhook} isMoving=${shown.isMoving} />`}
       <//>
     </section>
   `;
 }
 
-function Series({ metrics, anomalies, normal }) {
-  const { x, known } = useMemo(
-    () =>
-      fill(
-        metrics.points,
-        Date.parse(metrics.from_at) / 1_000,
-        Date.parse(metrics.to_at) / 1_000,
-        metrics.step_s,
-      ),
-    [metrics],
+function Series({ metrics, anomalies, changes, webhook, isMoving }) {
+  const { normal } = webhook;
+  const { x, known, isLate } = useMemo(() => {
+    const [fromS, toS] = [metrics.from_at, metrics.to_at].map((time) => Date.parse(time) / 1_000);
+    const isNew = isMoving && Date.parse(webhook.created_at) / 1_000 > fromS;
+    const startS = isNew ? startOf(metrics.points, fromS, toS, metrics.step_s) : fromS;
+    return { ...fill(metrics.points, startS, toS, metrics.step_s), isLate: startS > fromS };
+  }, [metrics, isMoving]);
+  const marks = useMemo(
+    () => changes.items.map((one) => ({ at: Date.parse(one.at) / 1_000, letter: MARKS[one.kind]?.[0] ?? "?" })),
+    [changes],
   );
   const spans = useMemo(() => spansOf(anomalies), [anomalies]);
+  const shared = { x, known, normal, marks, group: webhook.id, onZoom: zoomTo };
   const { total } = metrics;
   const errors = Object.entries(total.errors)
     .toSorted((a, b) => b[1] - a[1])
@@ -90,11 +101,21 @@ function Series({ metrics, anomalies, normal }) {
         `)}
       `}
     </p>
+    ${isLate && html`<p class="small muted">Starts with the first attempts, ${at(metrics.points[0].at)}.</p>`}
     <div class="charts">
-      <${LatencyChart} x=${x} known=${known} normal=${normal} spans=${spans.latency} />
-      <${FailureChart} x=${x} known=${known} normal=${normal} spans=${spans.failures} />
+      <${LatencyChart} ...${shared} spans=${spans.latency} />
+      <${FailureChart} ...${shared} spans=${spans.failures} />
     </div>
+    <${Changes} changes=${changes} />
   `;
+}
+
+/** Whole minutes, one at least. */
+function zoomTo(fromS, toS) {
+  const from = Math.floor(fromS / 60) * 60;
+  const to = Math.max(Math.ceil(toS / 60) * 60, from + 60);
+  const [start, end] = [from, to].map((seconds) => new Date(seconds * 1_000).toISOString());
+  setQuery({ from: start, to: end, range: "custom" });
 }
 
 const OF_LATENCY = new Set(["latency", "latency_tail"]);

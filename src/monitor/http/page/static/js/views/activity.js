@@ -111,11 +111,11 @@ function sentence({ kind, action, level, text, webhook_name: name }) {
 function Now() {
   const overview = useStore(board, (state) => state.overview);
   if (!overview) return null;
-  const { traffic, queue } = overview;
+  const { throughput, traffic, queue } = overview;
   const figures = [
-    ["Throughput", perSecond(traffic.throughput_per_s)],
-    ["Success", percent(traffic.success_ratio)],
-    ["p95", ms(traffic.p95_ms)],
+    ["Throughput, last 5 min", perSecond(throughput?.per_s)],
+    ["Success, last hour", percent(traffic.success_ratio)],
+    ["p95, last hour", ms(traffic.p95_ms)],
     ["Queued", short(queue.pending)],
     ["Delivery lag", duration(queue.oldest_due_age_s)],
   ];

@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { board } from "../board.js";
-import { FailureChart, LatencyChart, fill } from "../charts/series.js";
+import { FailureChart, LatencyChart, fill, startOf } from "../charts/series.js";
 import { AlertLine } from "../components/alert-line.js";
 import { AnomalyLine } from "../components/anomaly-line.js";
 import { Figures, Verdict } from "../components/health-figures.js";
@@ -111,12 +111,15 @@ function Performance() {
 function PerformanceCharts({ view }) {
   const { x, known } = useMemo(() => {
     const end = Date.parse(view.as_of) / 1_000;
-    return fill(view.series, end - view.window_s, end, view.step_s);
+    // With nothing in the window before, the first attempts are the first of all.
+    const from = end - view.window_s;
+    const start = view.previous.attempts ? from : startOf(view.series, from, end, view.step_s);
+    return fill(view.series, start, end, view.step_s);
   }, [view]);
   return html`
     <div class="charts">
-      <${LatencyChart} x=${x} known=${known} />
-      <${FailureChart} x=${x} known=${known} />
+      <${LatencyChart} x=${x} known=${known} group="overview" />
+      <${FailureChart} x=${x} known=${known} group="overview" />
     </div>
   `;
 }

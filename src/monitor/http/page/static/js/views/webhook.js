@@ -5,6 +5,7 @@ import { onFrame } from "../board.js";
 import { Attempts } from "../components/attempts.js";
 import { Icon } from "../components/icons.js";
 import { Loaded } from "../components/states.js";
+import { UptimeStrip } from "../components/uptime-strip.js";
 import { Charts } from "../components/webhook-charts.js";
 import { Configuration } from "../components/webhook-configuration.js";
 import { WebhookHead, Signals } from "../components/webhook-head.js";
@@ -35,6 +36,7 @@ function Details({ webhook, onChange }) {
   return html`
     <${WebhookHead} webhook=${webhook} onChange=${onChange} />
     <${Signals} webhook=${webhook} />
+    <${UptimeStrip} webhook=${webhook} />
     <${Charts} webhook=${webhook} />
     <${Troubles} webhook=${webhook} />
     <${Attempts} webhook=${webhook} />
