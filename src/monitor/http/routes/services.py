@@ -15,6 +15,7 @@ from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.bulk import BulkCommands
+from monitor.domain.services.exchanges import ExchangeReader
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
@@ -31,6 +32,7 @@ class Services:
     registry: WebhookCommands
     publisher: Publisher
     measurer: AttemptRecorder
+    exchanges: ExchangeReader
     triage: AlertCommands
     replayer: ReplayCommands
     resender: ResendCommands
