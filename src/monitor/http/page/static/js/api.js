@@ -108,6 +108,7 @@ export const api = {
   resendEvent: (id) => post(`events/${enc(id)}/resend`, {}),
   replayJob: (id, signal) => get(`replays/${enc(id)}`, null, signal),
   metrics: (id, query, signal) => get(`webhooks/${enc(id)}/metrics`, query, signal),
+  attempt: (webhookId, id, signal) => get(`webhooks/${enc(webhookId)}/attempts/${enc(id)}`, null, signal),
   attempts: (id, query, signal) => get(`webhooks/${enc(id)}/attempts`, query, signal),
 
   postEvent: (body) => post("events", body),
