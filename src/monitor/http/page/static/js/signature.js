@@ -2,9 +2,10 @@
 
 import { base64Of, bytesOf } from "./bytes.js";
 
+/** Prefix of the secret, and how many bytes it has. */
 const FORMS = [
-  { prefix: "whsec_", version: "v1", isValid: isMac },
-  { prefix: "whpk_", version: "v1a", isValid: isEd25519 },
+  { prefix: "whsec_", version: "v1", least: 24, most: 64, isValid: isMac },
+  { prefix: "whpk_", version: "v1a", least: 32, most: 32, isValid: isEd25519 },
 ];
 
 /**
@@ -16,7 +17,7 @@ const FORMS = [
 export async function verified(secret, fields, body) {
   if (!globalThis.crypto?.subtle) return "unavailable";
   const form = FORMS.find(({ prefix }) => secret.startsWith(prefix)) ?? FORMS[0];
-  const key = keyOf(secret.replace(form.prefix, ""));
+  const key = keyOf(secret.replace(form.prefix, ""), form);
   if (key === null) return "malformed";
   const of = (name) => fields.find((field) => field.name.toLowerCase() === name)?.value ?? "";
   const start = new TextEncoder().encode(`${of("webhook-id")}.${of("webhook-timestamp")}.`);
@@ -34,10 +35,10 @@ export async function verified(secret, fields, body) {
   }
 }
 
-function keyOf(base64) {
+function keyOf(base64, { least, most }) {
   try {
     const key = bytesOf(base64);
-    return key.length ? key : null;
+    return key.length >= least && key.length <= most ? key : null;
   } catch {
     return null;
   }

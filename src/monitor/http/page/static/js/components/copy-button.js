@@ -3,6 +3,8 @@
 import { html, useEffect, useRef, useState } from "../html.js";
 import { Icon } from "./icons.js";
 
+const SAID_MS = 4_000;
+
 /** @param {{value: string, children: string}} props */
 export function CopyButton({ value, children }) {
   const [state, setState] = useState("idle");
@@ -20,6 +22,8 @@ export function CopyButton({ value, children }) {
   useEffect(() => setState("idle"), [value]);
   useEffect(() => {
     if (state === "selected") area.current.select();
+    const timer = state === "copied" && setTimeout(() => setState("idle"), SAID_MS);
+    return () => clearTimeout(timer);
   }, [state]);
   return html`
     <button type="button" class="small" onClick=${copy}>

@@ -1,7 +1,7 @@
 /** What was sent and what came back in one attempt, as it went over the wire. */
 
 import { api } from "../api.js";
-import { count, ms } from "../format.js";
+import { ms } from "../format.js";
 import { useLoad } from "../hooks.js";
 import { html, useEffect, useRef } from "../html.js";
 import { href } from "../router.js";
@@ -44,19 +44,21 @@ export function Exchange({ attempt, webhook, isLinked = false }) {
 function Response({ attempt }) {
   const { exchange } = attempt;
   const phases = PHASES.filter(([member]) => attempt.phases[member] !== null);
+  // Of a status the detail says no more than the status does.
+  const detail = attempt.error_detail === `answered ${attempt.status_code}` ? null : attempt.error_detail;
   const version = exchange?.http_version ? `HTTP/${exchange.http_version} ` : "";
   return html`
     <section aria-label="Response">
       <header class="exchange-head">
         <h3>Response</h3>
         <div class="row">
-          ${attempt.response_body && html`<${CopyButton} value=${attempt.response_body}>Copy body<//>`}
+          ${attempt.response_body && html`<${CopyButton} value=${attempt.response_body}>Copy response<//>`}
           <${CopyButton} value=${linkTo(attempt)}>Copy link<//>
         </div>
       </header>
       <p class="small">
         ${version}${attempt.status_code ?? "No status"} after ${ms(attempt.latency_ms)}
-        ${attempt.error_detail ? ` · ${attempt.error_detail}` : ""}
+        ${detail ? ` · ${detail}` : ""}
       </p>
       ${phases.length > 0 && html`
         <p class="muted small">
@@ -69,7 +71,6 @@ function Response({ attempt }) {
       `}
       ${attempt.response_body ? html`
         <pre class="body" tabindex="0" aria-label="Response body" role="group">${attempt.response_body}</pre>
-        <p class="muted small">${count(attempt.response_body.length)} characters are kept.</p>
       ` : html`<p class="muted small">No body was stored.</p>`}
     </section>
   `;

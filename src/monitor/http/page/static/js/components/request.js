@@ -2,7 +2,7 @@
 
 import { bytesOf, indented, textOf } from "../bytes.js";
 import { curlOf } from "../curl.js";
-import { count, plural } from "../format.js";
+import { plural } from "../format.js";
 import { html, useMemo, useState } from "../html.js";
 import { safeValue } from "../text.js";
 import { CopyButton } from "./copy-button.js";
