@@ -85,12 +85,13 @@ class Site:
 
 
 class Receiver:
-    """Answers every POST with ``status``, ``headers`` and ``body``, which tests change at will."""
+    """Answers every POST with ``status``, ``headers`` and ``body``, which tests change at will; keeps ``requests``."""
 
     def __init__(self) -> None:
         self.status = 200
         self.headers: dict[str, str] = {}
         self.body = b"thank you"
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
@@ -108,7 +109,8 @@ class Receiver:
 def _handler_of(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length", 0)))
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            receiver.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
             self.send_response(receiver.status)
             self.send_header("content-type", "text/html")
             self.send_header("content-length", str(len(receiver.body)))

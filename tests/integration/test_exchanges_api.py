@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 
 import pytest
@@ -9,9 +10,20 @@ from aiohttp import web
 
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
-from tests.integration.support import Api, Received, Receiver, assert_problem, finished, sql, working
+from tests.integration.support import (
+    Api,
+    Received,
+    Receiver,
+    answering,
+    assert_problem,
+    finished,
+    sql,
+    verify,
+    working,
+)
 
 CANARY = "canary-4c1f0b7e"
+JSON = {"Content-Type": "application/json"}
 
 
 async def echo(received: Received) -> web.Response:
@@ -39,11 +51,15 @@ async def test_an_attempt_shows_what_went_over_the_wire(api: Api, receiver: Rece
     assert "exchange" not in listed
     (got,) = receiver.requests
     exchange = attempt.pop("exchange")
+    body = attempt.pop("request_body")
+    assert attempt.pop("signature_valid_with") == "current"
     assert attempt == listed
     assert (exchange["method"], exchange["url"], exchange["note"]) == ("POST", receiver.url, None)
     sent = {field["name"].lower(): field["value"] for field in exchange["request_headers"]}
     assert sent == {**got.headers, "x-token": "***"}
     assert (exchange["body_bytes"], exchange["body_sha256"]) == (len(got.body), hashlib.sha256(got.body).hexdigest())
+    assert body == {"base64": base64.b64encode(got.body).decode(), "rebuilt": False}
+    assert exchange["http_version"] == "1.1"
     answered = {field["name"]: field["value"] for field in exchange["response_headers"]}
     assert (answered["X-Echo"], answered["X-Trace"]) == ("***", "7")
     assert attempt["response_body"] == "you sent ***"
@@ -65,9 +81,11 @@ async def test_of_a_chat_message_the_body_as_sent_is_described(
         await api.publish({"order": 7})
         await finished(api, 1)
     (listed,) = (await api.read(path))["items"]
-    exchange = (await api.read(f"{path}/{listed['id']}"))["exchange"]
+    attempt = await api.read(f"{path}/{listed['id']}")
+    exchange = attempt["exchange"]
     (got,) = receiver.requests
     assert got.body != b'{"order":7}'
+    assert attempt["request_body"] == {"base64": base64.b64encode(got.body).decode(), "rebuilt": False}
     assert (exchange["body_bytes"], exchange["body_sha256"]) == (len(got.body), hashlib.sha256(got.body).hexdigest())
     sent = {field["name"].lower(): field["value"] for field in exchange["request_headers"]}
     assert sent["content-length"] == str(len(got.body))
@@ -89,6 +107,50 @@ async def test_an_attempt_that_wrote_nothing_has_no_exchange(api: Api) -> None:
     ping = (await api.post(f"webhooks/{webhook['id']}/test")).json()
 
     assert (ping["ok"], ping["exchange"]) == (False, None)
+
+
+async def test_every_attempt_of_a_delivery_has_its_own_signature_over_the_bytes_that_were_posted(
+    api: Api, receiver: Receiver, parts: Container
+) -> None:
+    receiver.answer = answering(503, 200)
+    webhook = await api.create(receiver.url, retry={"schedule_s": [0, 0.01], "jitter_ratio": 0})
+    path, payload = f"webhooks/{webhook['id']}", b'{ "amount": 19.90,\n  "big": 12345678901234567890 }'
+    async with working(parts):
+        posted = b'{"type": "order.paid", "payload": %b}' % payload
+        assert (await api.post("events", content=posted, headers=JSON)).status_code == 202
+        await finished(api, 1)
+    rotated = await api.post(f"{path}/rotate-secret", json={"overlap_s": 3600})
+    attempts = [await api.read(f"{path}/attempts/{id_}") for id_ in await api.ids(f"{path}/attempts")]
+
+    assert [base64.b64decode(one["request_body"]["base64"]) for one in attempts] == [payload, payload]
+    assert [one.body for one in receiver.requests] == [payload, payload]
+    assert [one["signature_valid_with"] for one in attempts] == ["previous", "previous"]
+    sent = [{field["name"].lower(): field["value"] for field in one["exchange"]["request_headers"]} for one in attempts]
+    assert sent == [dict(one.headers) for one in reversed(receiver.requests)]
+    verify(webhook["secret"], receiver.requests[0])
+    assert rotated.json()["secret"] != webhook["secret"]
+    assert (await api.post(f"{path}/rotate-secret", json={"overlap_s": 0})).status_code == 200
+    assert (await api.read(f"{path}/attempts/{attempts[0]['id']}"))["signature_valid_with"] == "none"
+
+
+async def test_a_signature_by_ed25519_is_checked_as_well(api: Api, receiver: Receiver) -> None:
+    webhook = await api.create(receiver.url, signature="v1a")
+    ping = (await api.post(f"webhooks/{webhook['id']}/test")).json()
+    attempt = await api.read(f"webhooks/{webhook['id']}/attempts/{ping['id']}")
+    (got,) = receiver.requests
+    assert attempt["request_body"] == {"base64": base64.b64encode(got.body).decode(), "rebuilt": False}
+    assert attempt["signature_valid_with"] == "current"
+
+
+async def test_cookies_of_the_receiver_are_not_kept(api: Api, receiver: Receiver) -> None:
+    async def answer(_: Received) -> web.Response:
+        return web.Response(headers={"Set-Cookie": f"session={CANARY}; Path=/"})
+
+    receiver.answer = answer
+    webhook = await api.create(receiver.url)
+    exchange = (await api.post(f"webhooks/{webhook['id']}/test")).json()["exchange"]
+    assert {"name": "Set-Cookie", "value": "session=***"} in exchange["response_headers"]
+    assert CANARY not in str(exchange)
 
 
 async def test_an_attempt_of_another_webhook_is_not_found(api: Api, receiver: Receiver) -> None:

@@ -20,6 +20,7 @@ from monitor.domain.errors import Unavailable
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.bulk import BulkCommands
+from monitor.domain.services.exchanges import ExchangeReader
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
@@ -50,6 +51,7 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
         ),
         publisher=Publisher(c.unit_of_work, c.clock),
         measurer=AttemptRecorder(c.unit_of_work, c.queries, c.sender, c.clock, sign_v1a, c.policy),
+        exchanges=ExchangeReader(c.queries, sign_v1a),
         replayer=ReplayCommands(c.unit_of_work, c.clock, deliveries_kept_s=c.deliveries_kept_s),
         resender=ResendCommands(c.unit_of_work, c.clock),
         jobs=JobCommands(c.unit_of_work),

@@ -143,6 +143,14 @@ class Reenable(StrEnum):
     PROBE = "probe"
 
 
+class SigningSecret(StrEnum):
+    """Which secret of a webhook made a signature: the newest, an older one that still signs, or none of them."""
+
+    CURRENT = "current"
+    PREVIOUS = "previous"
+    NONE = "none"
+
+
 class SignatureScheme(StrEnum):
     """Standard Webhooks signature versions."""
 

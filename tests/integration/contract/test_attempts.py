@@ -51,7 +51,7 @@ async def test_an_attempt_comes_back_as_it_was_stored(world: World) -> None:
         event_type="order.paid",
         number=3,
         exchange=StoredExchange(
-            "POST", "https://a.com/", (HeaderField("X-A", "***"),), 2, "ab", (HeaderField("x-b", "1"),), "odd"
+            "POST", "https://a.com/", (HeaderField("X-A", "***"),), 2, "ab", (HeaderField("x-b", "1"),), "odd", "1.0"
         ),
     )
     async with world.unit_of_work() as uow:

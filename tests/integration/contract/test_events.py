@@ -46,6 +46,8 @@ async def test_an_event_is_kept_byte_for_byte_with_its_deliveries(world: World) 
         await uow.commit()
     view = await world.queries.event(event.id)
     assert bytes(view.payload or b"") == b'{"a":  1.0}'
+    assert await world.queries.payload(event.id) == b'{"a":  1.0}'
+    assert await world.queries.payload(made.id) is None
     assert (view.type, view.labels, view.occurred_at) == ("order.paid", {"eu": ""}, at)
     assert view.deliveries
     assert view.deliveries.pending == 1

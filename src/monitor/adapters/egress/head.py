@@ -31,7 +31,8 @@ class Head(msgspec.Struct, frozen=True):
     """A final or interim head.
 
     ``length`` is that of the body, or one of the two constants above. ``fields`` are the first ones, up to 16 KiB.
-    ``problem`` says why this is no valid answer; ``note`` what is odd about it although it is one.
+    ``problem`` says why this is no valid answer; ``note`` what is odd about it although it is one. ``version`` is
+    that of HTTP.
     """
 
     status: int = 0
@@ -41,6 +42,7 @@ class Head(msgspec.Struct, frozen=True):
     retry_after: str | None = None
     problem: str | None = None
     note: str | None = None
+    version: str = "1.1"
 
 
 def read_head(data: bytes) -> Head:
@@ -70,7 +72,7 @@ def _read(data: bytes) -> Head:
     fields, note, clean = _fields(rest)
     if len(fields) > FIELD_LIMIT:
         return Head(problem=f"the answer has more header fields than the limit of {FIELD_LIMIT}")
-    return _framed(status, found[1] == "0", fields, tuple(fields) if clean else _kept(fields), note)
+    return _framed(status, found[1], fields, tuple(fields) if clean else _kept(fields), note)
 
 
 _read_small_head = lru_cache(maxsize=512)(_read)
@@ -99,9 +101,10 @@ def _fields(text: str) -> tuple[list[tuple[str, str]], str | None, bool]:
 
 
 def _framed(
-    status: int, old_version: bool, fields: list[tuple[str, str]], kept: tuple[tuple[str, str], ...], note: str | None
+    status: int, minor: str, fields: list[tuple[str, str]], kept: tuple[tuple[str, str], ...], note: str | None
 ) -> Head:
     """Find out where the body ends (RFC 9112 section 6.3)."""
+    old_version = minor == "0"
     special: dict[str, list[str]] = {}
     for name, value in fields:
         if (key := name.lower()) in _SPECIAL:
@@ -123,7 +126,8 @@ def _framed(
         oddity = "the answer states its length twice" if len(lengths) > 1 else None
     closes = old_version or length == UNTIL_CLOSE or "close" in _members(special, "connection")
     note = note or oddity
-    return Head(status, length, not (closes or note), kept, _retry_after(special.get("retry-after", [])), None, note)
+    retry_after = _retry_after(special.get("retry-after", []))
+    return Head(status, length, not (closes or note), kept, retry_after, None, note, f"1.{minor}")
 
 
 def _wrong_lengths(lengths: list[str]) -> str | None:

@@ -112,7 +112,7 @@ class PendingExchange:
             phases=self._phases(),
             response_body=reader.body,
             retry_after=head.retry_after,
-            exchange=self._exchange(head.fields, reader.note),
+            exchange=self._exchange(head.fields, reader.note, head.version),
         )
 
     def failed(self, now: float, failure: Failure) -> Outcome:
@@ -125,10 +125,12 @@ class PendingExchange:
             local=failure.local,
         )
 
-    def _exchange(self, response_headers: tuple[tuple[str, str], ...], note: str | None) -> Exchange | None:
+    def _exchange(
+        self, response_headers: tuple[tuple[str, str], ...], note: str | None, http_version: str | None = None
+    ) -> Exchange | None:
         if self.destination is None:
             return None
-        return Exchange(self.request, self.destination.fixed_headers, response_headers, note)
+        return Exchange(self.request, self.destination.fixed_headers, response_headers, note, http_version=http_version)
 
     def _phases(self) -> Phases:
         first_byte_ms = _between_ms(self.written_at, self.first_byte_at)

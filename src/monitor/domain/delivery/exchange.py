@@ -28,7 +28,8 @@ class Exchange(msgspec.Struct, frozen=True):
     """The request as it was written to a connection, and the head of its answer. Header values are not masked.
 
     ``fixed_headers`` are the sender's own ones. ``response_headers`` hold at most 200 fields and 16 KiB, none without a
-    valid answer. ``note`` says what was odd about an answer that counted, null if nothing was.
+    valid answer. ``note`` says what was odd about an answer that counted, null if nothing was. ``http_version`` is that
+    of the answer, such as ``1.1``.
     """
 
     request: OutboundRequest
@@ -36,6 +37,7 @@ class Exchange(msgspec.Struct, frozen=True):
     response_headers: HeaderFields = ()
     note: str | None = None
     method: str = "POST"
+    http_version: str | None = None
 
     @property
     def request_headers(self) -> HeaderFields:
@@ -54,7 +56,8 @@ class StoredExchange(msgspec.Struct, frozen=True):
     The request of an attempt as it was written, and the head of its answer, without secrets.
 
     ``body_bytes`` and ``body_sha256`` describe the body as sent. ``response_headers`` hold at most 200 fields and
-    16 KiB. ``note`` says what was odd about an answer that counted.
+    16 KiB; of the cookies that they set only the names. ``note`` says what was odd about an answer that counted.
+    ``http_version`` is that of the answer, such as ``1.1``; null without an answer, and for older attempts.
     """
 
     method: str
@@ -64,6 +67,18 @@ class StoredExchange(msgspec.Struct, frozen=True):
     body_sha256: str
     response_headers: tuple[HeaderField, ...]
     note: str | None = None
+    http_version: str | None = None
+
+
+class RequestBody(msgspec.Struct, frozen=True):
+    """
+    The body of a request, byte for byte.
+
+    ``rebuilt``: it was made again from the event, and no stored hash proves that these are the bytes that were sent.
+    """
+
+    base64: bytes
+    rebuilt: bool
 
 
 def response_text(body: bytes, headers: Iterable[tuple[str, str]], *, is_cut: bool) -> str:

@@ -14,6 +14,7 @@ from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
 from monitor.domain.delivery.lane import LanePolicy, accumulate, attempt_end, catch_up, record_attempt
 from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.ping import PING_TYPE, ping_payload
 from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, UnreadableRow
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
@@ -32,8 +33,6 @@ MAX_REPORTED = 1000
 OLDEST = timedelta(days=1)
 NEWEST = timedelta(minutes=5)
 """How far a reported time may lie behind and ahead of the database's."""
-
-PING_TYPE = "monitor.ping"
 
 LONGEST_PING = timedelta(minutes=1)
 """Twice the longest timeout of an attempt: a call whose process died does not hold its Idempotency-Key longer."""
@@ -217,8 +216,7 @@ class AttemptRecorder:
         version, destination = found
         at = self._clock.now()
         attempt_id = self._clock.new_id(at)
-        ping = msgspec.json.encode({"type": PING_TYPE, "webhook_id": webhook_id, "at": at})
-        body = render(destination.body_format, PING_TYPE, ping)
+        body = render(destination.body_format, PING_TYPE, ping_payload(webhook_id, attempt_id))
         outcome = await self._sender.send(
             signed_request(
                 destination,

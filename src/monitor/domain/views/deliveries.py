@@ -7,10 +7,10 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.delivery.exchange import StoredExchange
+from monitor.domain.delivery.exchange import RequestBody, StoredExchange
 from monitor.domain.delivery.held import Held
 from monitor.domain.delivery.outcome import Phases
-from monitor.domain.vocab import DeliveryState, FanOutState
+from monitor.domain.vocab import DeliveryState, FanOutState, SigningSecret
 
 
 class DeliveryCounts(msgspec.Struct, frozen=True):
@@ -44,7 +44,9 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     """
     One HTTP attempt. ``kind`` is ``delivery``, ``test`` or ``reported``; ``number`` counts from 1 within a delivery.
 
-    Details hold ``exchange``: null if no byte was sent, or by a version that did not store it. Lists omit it.
+    Details hold ``exchange``: null if no byte was sent, or by a version that did not store it; ``request_body``: null
+    if the event is not stored any more, or the attempt was reported; and ``signature_valid_with``: which secret of the
+    webhook made the signature as sent, null if that cannot be told. Lists omit the three.
     """
 
     id: UUID
@@ -63,6 +65,8 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     response_body: str | None
     at: datetime
     exchange: StoredExchange | msgspec.UnsetType | None = msgspec.UNSET
+    request_body: RequestBody | msgspec.UnsetType | None = msgspec.UNSET
+    signature_valid_with: SigningSecret | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,10 @@ MOST_PARTS = 8
 
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
+_ANSWERED_SECRETS = frozenset({"authentication-info", "authorization", "cookie", "proxy-authorization"})
+_COOKIES = frozenset({"set-cookie", "set-cookie2"})
+"""Response headers whose values are secrets of the receiver; of a cookie the name is none."""
+
 Span = tuple[int, int]
 """Where a part of a text begins and ends."""
 
@@ -84,9 +88,19 @@ class SecretMask:
             ),
             len(body),
             sha256(body).hexdigest(),
-            tuple(HeaderField(self.mask(name), self.mask(value)) for name, value in exchange.response_headers),
+            tuple(self._answered(name, value) for name, value in exchange.response_headers),
             None if exchange.note is None else self.mask(exchange.note),
+            exchange.http_version,
         )
+
+    def _answered(self, name: str, value: str) -> HeaderField:
+        """Return a field of the response without secrets of the destination or of the receiver."""
+        if name.lower() in _ANSWERED_SECRETS:
+            value = MASK
+        elif name.lower() in _COOKIES:
+            cookie, sign, _ = value.partition(";")[0].partition("=")
+            value = f"{cookie}={MASK}" if sign else MASK
+        return HeaderField(self.mask(name), self.mask(value))
 
     def _spans(self, text: str, is_cut: bool, layers: int) -> Iterator[Span]:
         """Yield where *text* holds a secret, as it is and behind *layers* of escapes."""

@@ -11,7 +11,7 @@ import msgspec
 from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Evidence, Signal
-from monitor.domain.delivery.exchange import HeaderField, StoredExchange
+from monitor.domain.delivery.exchange import HeaderField, RequestBody, StoredExchange
 from monitor.domain.delivery.held import Held, HeldReason
 from monitor.domain.delivery.job import BulkRetryParameters, ReplayParameters, new_job, shown_job
 from monitor.domain.delivery.outcome import Phases
@@ -59,6 +59,7 @@ from monitor.domain.vocab import (
     Role,
     Severity,
     SignatureScheme,
+    SigningSecret,
 )
 from monitor.domain.webhooks.disabled import Disabled
 
@@ -164,7 +165,10 @@ ATTEMPT_IN_DETAIL = msgspec.structs.replace(
         body_bytes=2,
         body_sha256=sha256(b"{}").hexdigest(),
         response_headers=(HeaderField("Content-Type", "text/plain"), HeaderField("Retry-After", "30")),
+        http_version="1.1",
     ),
+    request_body=RequestBody(b"{}", rebuilt=False),
+    signature_valid_with=SigningSecret.CURRENT,
 )
 DELIVERY = DeliveryView(
     id=DELIVERY_ID,

@@ -16,6 +16,7 @@ from monitor.domain.ports.queries.system import SystemQueries
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.bulk import BulkCommands
+from monitor.domain.services.exchanges import ExchangeReader
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
@@ -32,6 +33,7 @@ class Services:
     registry: WebhookCommands
     publisher: Publisher
     measurer: AttemptRecorder
+    exchanges: ExchangeReader
     triage: AlertCommands
     replayer: ReplayCommands
     resender: ResendCommands

@@ -291,14 +291,15 @@ class WebhookController(Controller):
     @get(
         "/{webhook_id:uuid}/attempts/{attempt_id:uuid}",
         summary="Get an attempt",
-        description="With what was sent and answered, header by header; secrets are masked. Role: viewer.",
+        description="With what was sent and answered, header by header, the body byte for byte, and which secret of the"
+        " webhook signed it; secrets are masked. Role: viewer.",
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 404),
     )
     async def get_attempt(
         self, services: Injected, webhook_id: FromPath[UUID], attempt_id: FromPath[UUID]
     ) -> AttemptView:
-        return await services.queries.attempt(webhook_id, attempt_id)
+        return await services.exchanges.attempt(webhook_id, attempt_id)
 
     @post(
         "/{webhook_id:uuid}/attempts",

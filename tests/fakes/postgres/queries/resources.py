@@ -120,6 +120,10 @@ class FakeQueries:
             fan_out=FanOutState.RUNNING if fans_out else FanOutState.DONE,
         )
 
+    async def payload(self, event_id: UUID) -> bytes | None:
+        stored = self._tables.events.get(event_id)
+        return None if stored is None else stored.event.payload
+
     async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
         tables = self._tables
         deliveries = (row_of(tables, id_) for id_ in (*tables.deliveries, *tables.finished))

@@ -13,10 +13,11 @@ from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.lane import Lane, LanePolicy
 from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.ping import PING_TYPE
 from monitor.domain.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
 from monitor.domain.events import WebhookStatusChanged
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.attempts import PING_TYPE, AttemptRecorder, ReportedAttempt
+from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
 from monitor.domain.vocab import ErrorKind, HealthStatus
 from tests import samples
 from tests.fakes.clock import START, FakeClock

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.ping import PING_TYPE
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import WebhookUpdated
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.attempts import PING_TYPE, AttemptRecorder
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.reenable import BATCH, ReenableProbes
 from monitor.domain.vocab import ErrorKind, Reenable
 from monitor.domain.webhooks.webhook import Webhook

@@ -165,6 +165,21 @@ def test_the_exchange_shows_what_was_sent_without_the_webhooks_own_values() -> N
     assert exchange.response_headers == (HeaderField("X-Echo", "you sent ***"), HeaderField("X-Echo", "eu"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("Set-Cookie", "session=abc; Path=/", "session=***"),
+        ("set-cookie", "abc", "***"),
+        ("Authentication-Info", "nextnonce=1", "***"),
+        ("Set-Cookies", "a=b", "a=b"),
+    ],
+)
+def test_secrets_of_the_receiver_are_not_kept(name: str, value: str, kept: str) -> None:
+    _, exchange = MASKED.kept(outcome_of(b"", (name, value)))
+    assert exchange is not None
+    assert exchange.response_headers == (HeaderField(name, kept),)
+
+
 def test_an_attempt_that_sent_nothing_has_no_exchange() -> None:
     outcome = Outcome(1.0, response_body=b"")
     assert MASKED.kept(outcome) == (outcome, None)

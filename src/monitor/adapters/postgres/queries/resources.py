@@ -186,6 +186,10 @@ class PostgresQueries:
             "events",
         )
 
+    async def payload(self, event_id: UUID) -> bytes | None:
+        row = await self._db.fetchrow("SELECT payload FROM events WHERE id = $1", event_id)
+        return None if row is None else row["payload"]
+
     async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
         return await list_events(self._db, where, after, limit)
 

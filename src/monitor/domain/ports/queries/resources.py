@@ -81,6 +81,10 @@ class Queries(Protocol):
         """Return an event with its payload and the states of its deliveries. Raises ``NotFound``."""
         ...
 
+    async def payload(self, event_id: UUID) -> bytes | None:
+        """Return the payload of an event as posted, null if it is not stored."""
+        ...
+
     async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
         """Return up to *limit* events, or fewer if a bounded number of rows has no more."""
         ...

@@ -135,6 +135,7 @@ export const api = {
   metrics: (id, query, signal) => get(`webhooks/${enc(id)}/metrics`, query, signal),
   uptime: (id, signal) => get(`webhooks/${enc(id)}/uptime`, null, signal),
   annotations: (id, query, signal) => get(`webhooks/${enc(id)}/annotations`, query, signal),
+  attempt: (webhookId, id, signal) => get(`webhooks/${enc(webhookId)}/attempts/${enc(id)}`, null, signal),
   attempts: (id, query, signal) => get(`webhooks/${enc(id)}/attempts`, query, signal),
 
   postEvent: (body) => post("events", body),

@@ -5,6 +5,7 @@ const UNSAFE =
   /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 const safe = (text) => text.replace(UNSAFE, "\ufffd");
+export const isSafe = (text) => safe(text) === text;
 
 /** For a reviver of `JSON.parse`: *value* without such characters, in a text or in the names of an object. */
 export function safeValue(value) {

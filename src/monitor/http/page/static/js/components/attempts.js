@@ -1,16 +1,16 @@
 /** The attempts of one webhook: each opens to what was sent and what came back. */
 
 import { api } from "../api.js";
-import { clock, ms, precisely } from "../format.js";
-import { usePages } from "../hooks.js";
-import { Fragment, html, useState } from "../html.js";
+import { at as timeOf } from "../format.js";
+import { useLoad, usePages } from "../hooks.js";
+import { html, useRef } from "../html.js";
+import { route, setQuery } from "../router.js";
+import { useStore } from "../store.js";
 import { ATTEMPT_ERRORS } from "../words.js";
-import { Exchange } from "./exchange.js";
+import { Attempt, AttemptTable } from "./attempt-table.js";
 import { FilterSelect } from "./filter-select.js";
-import { Icon } from "./icons.js";
 import { Segments } from "./segments.js";
 import { Empty, Loaded, Older } from "./states.js";
-import { Status } from "./status.js";
 
 const FILTERS = [
   ["", "All"],
@@ -18,13 +18,22 @@ const FILTERS = [
   ["true", "Succeeded"],
 ];
 const PAGE = 20;
+const CODE = /^[1-9]\d\d$/;
 
 export function Attempts({ webhook }) {
-  const [filter, setFilter] = useState({ ok: "", error: "" });
-  const [open, setOpen] = useState(null);
+  const { query } = useStore(route);
+  const { ok = "", error = "", code = "", attempt: open = "" } = query;
+  const times = timesOf(query);
+  const chosen = useRef(null);
+  const heading = useRef(null);
+  const toggle = (id) => {
+    chosen.current = id;
+    setQuery({ attempt: open === id ? "" : id });
+  };
+  const filter = { ok, error: CODE.test(code) ? code : error, ...times };
   const pages = usePages(
     (cursor, signal) => api.attempts(webhook.id, { ...filter, limit: PAGE, cursor }, signal),
-    [webhook.id, filter],
+    [webhook.id, ...Object.values(filter)],
     {
       // What somebody reads is left as it is.
       everyMs: open ? 0 : 10_000,
@@ -33,22 +42,44 @@ export function Attempts({ webhook }) {
   return html`
     <section class="panel" aria-labelledby="attempts">
       <header class="panel-head">
-        <h2 id="attempts">Attempts</h2>
+        <h2 id="attempts" tabindex="-1" ref=${heading}>Attempts</h2>
         <div class="row">
           <${Segments}
             label="Filter attempts"
-            value=${filter.ok}
+            value=${ok}
             options=${FILTERS}
-            onChange=${(ok) => setFilter({ ...filter, ok })}
+            onChange=${(value) => setQuery({ ok: value, attempt: "" })}
           />
           <${FilterSelect}
             label="Error"
-            value=${filter.error}
+            value=${error}
             options=${ATTEMPT_ERRORS}
-            onChange=${(error) => setFilter({ ...filter, error })}
+            onChange=${(value) => setQuery({ error: value, code: "", attempt: "" })}
           />
+          <label class="inline">
+            Status code${" "}
+            <input
+              class="code"
+              inputmode="numeric"
+              maxlength="3"
+              placeholder="any"
+              value=${code}
+              onInput=${(event) => setQuery({ code: event.target.value.trim(), error: "", attempt: "" })}
+            />
+          </label>
         </div>
       </header>
+      ${times.from && html`
+        <p class="small muted">
+          From ${timeOf(times.from)} to ${timeOf(times.to)}, as the charts.${" "}
+          <button type="button" class="link" onClick=${() => setQuery({ from: "", to: "", range: "" })}>
+            All times
+          </button>
+        </p>
+      `}
+      ${open && pages.load.data && !pages.items.some(({ id }) => id === open) && html`
+        <${Linked} key=${open} id=${open} webhook=${webhook} onClose=${() => (toggle(open), heading.current.focus())} />
+      `}
       <${Loaded}
         load=${pages.load}
         what="Reading attempts"
@@ -57,33 +88,18 @@ export function Attempts({ webhook }) {
         empty=${html`<${Empty} title="No attempts" icon="activity" />`}
       >
         ${() => html`
-          <div class="scroll-x">
-            <table class="table attempts">
-              <thead>
-                <tr>
-                  <th scope="col">Result</th>
-                  <th scope="col">When</th>
-                  <th scope="col">Event</th>
-                  <th scope="col" class="num">No.</th>
-                  <th scope="col" class="num">Duration</th>
-                  <th scope="col">
-                    <span class="visually-hidden">Details</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                ${pages.items.map((attempt) => html`
-                  <${Attempt}
-                    key=${attempt.id}
-                    attempt=${attempt}
-                    webhook=${webhook}
-                    isOpen=${open === attempt.id}
-                    onToggle=${() => setOpen(open === attempt.id ? null : attempt.id)}
-                  />
-                `)}
-              </tbody>
-            </table>
-          </div>
+          <${AttemptTable} label="Attempts">
+            ${pages.items.map((attempt) => html`
+              <${Attempt}
+                key=${attempt.id}
+                attempt=${attempt}
+                webhook=${webhook}
+                isOpen=${open === attempt.id}
+                isLinked=${open === attempt.id && chosen.current !== attempt.id}
+                onToggle=${() => toggle(attempt.id)}
+              />
+            `)}
+          <//>
           <${Older} pages=${pages}>Older attempts<//>
         `}
       <//>
@@ -91,47 +107,20 @@ export function Attempts({ webhook }) {
   `;
 }
 
-function Attempt({ attempt, webhook, isOpen, onToggle }) {
-  const result = attempt.status_code ?? attempt.error;
+/** The time range of the address, which the charts show, too; empty if it names none. */
+function timesOf({ from, to }) {
+  return Date.parse(from) < Date.parse(to) ? { from, to } : { from: "", to: "" };
+}
+
+/** The attempt that the address names, where the list does not show it. */
+function Linked({ id, webhook, onClose }) {
+  const load = useLoad((signal) => api.attempt(webhook.id, id, signal), [id]);
   return html`
-    <${Fragment}>
-      <tr class=${isOpen ? "current" : ""}>
-        <td>
-          <${Status} of=${attempt.ok ? "delivered" : "failed"} text=${String(result)} />
-        </td>
-        <td>
-          <time datetime=${attempt.at} title=${precisely(attempt.at)}>${clock(attempt.at)}</time>
-        </td>
-        <td class="clip">
-          ${attempt.event_id ? html`
-            <a href=${`#/events/${attempt.event_id}`}>${attempt.event_type ?? "event"}</a>
-          ` : (
-            (attempt.event_type ?? "–")
-          )}${" "}
-          ${attempt.kind !== "delivery" && html`<span class="tag">${attempt.kind}</span>`}
-        </td>
-        <td class="num">${attempt.number}</td>
-        <td class="num">${ms(attempt.latency_ms)}</td>
-        <td class="num">
-          <button
-            type="button"
-            class="bare"
-            aria-expanded=${isOpen ? "true" : "false"}
-            aria-label="Details of the attempt at ${clock(attempt.at)}"
-            onClick=${onToggle}
-          >
-            <span class=${isOpen ? "turned" : ""}>
-              <${Icon} name="right" size=${13} />
-            </span>
-          </button>
-        </td>
-      </tr>
-      ${isOpen && html`
-        <tr class="detail">
-          <td colspan="6">
-            <${Exchange} attempt=${attempt} webhook=${webhook} />
-          </td>
-        </tr>
+    <${Loaded} load=${load} what="Reading the attempt" lines=${2}>
+      ${(attempt) => html`
+        <${AttemptTable} label="Linked attempt">
+          <${Attempt} attempt=${attempt} webhook=${webhook} isOpen isLinked onToggle=${onClose} />
+        <//>
       `}
     <//>
   `;

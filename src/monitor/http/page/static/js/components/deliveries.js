@@ -3,11 +3,14 @@
 import { api } from "../api.js";
 import { useLoad } from "../hooks.js";
 import { html, useEffect, useState } from "../html.js";
+import { route, setQuery } from "../router.js";
+import { useStore } from "../store.js";
 import { Delivery } from "./delivery.js";
 import { Empty, Loaded } from "./states.js";
 
 const FOLLOW_MS = 1_000;
 const CALM_MS = 15_000;
+const LOOKED_AT = 20;
 
 /**
  * Follows closely while something may still happen soon.
@@ -18,11 +21,16 @@ const CALM_MS = 15_000;
  */
 export function Deliveries({ eventId, again = 0, onChange }) {
   const [isMoving, setMoving] = useState(true);
-  const [open, setOpen] = useState(null);
+  const { query } = useStore(route);
   const load = useLoad((signal) => api.deliveries({ event_id: eventId, limit: 200 }, signal), [eventId], {
     everyMs: isMoving ? FOLLOW_MS : CALM_MS,
   });
   const items = load.data?.items;
+  const found = useLoad(
+    async (signal) => (query.attempt && !query.delivery && items ? deliveryOf(query.attempt, items, signal) : null),
+    [query.attempt, query.delivery, Boolean(items)],
+  );
+  const open = query.delivery ?? found.data;
   useEffect(() => {
     if (items)
       setMoving(
@@ -55,7 +63,7 @@ export function Deliveries({ eventId, again = 0, onChange }) {
               key=${one.id}
               delivery=${one}
               isOpen=${open === one.id}
-              onToggle=${() => setOpen(open === one.id ? null : one.id)}
+              onToggle=${() => setQuery({ delivery: open === one.id ? "" : one.id, attempt: "" })}
               onChange=${load.reload}
             />
           `)}
@@ -63,4 +71,13 @@ export function Deliveries({ eventId, again = 0, onChange }) {
       `}
     <//>
   `;
+}
+
+/** Finds the delivery of an attempt among the first ones: a link may name the attempt alone. */
+async function deliveryOf(attemptId, deliveries, signal) {
+  for (const { id } of deliveries.slice(0, LOOKED_AT)) {
+    const { attempt_log: log } = await api.delivery(id, signal);
+    if (log.some((attempt) => attempt.id === attemptId)) return id;
+  }
+  return null;
 }

@@ -2,13 +2,14 @@
 
 import { api } from "../api.js";
 import { board } from "../board.js";
-import { ago, at as timeOf, plural, precisely } from "../format.js";
+import { ago, plural, precisely } from "../format.js";
 import { held } from "../held.js";
 import { useAction, useLoad, useNow } from "../hooks.js";
-import { Fragment, html } from "../html.js";
+import { html, useRef } from "../html.js";
+import { route, setQuery } from "../router.js";
 import { may } from "../session.js";
 import { useStore } from "../store.js";
-import { Exchange } from "./exchange.js";
+import { Attempt, AttemptTable } from "./attempt-table.js";
 import { Icon } from "./icons.js";
 import { Loaded } from "./states.js";
 import { Status } from "./status.js";
@@ -88,6 +89,14 @@ function due({ due_at: at }, now) {
 
 function Log({ id, attempts, webhook }) {
   const load = useLoad((signal) => api.delivery(id, signal), [id, attempts]);
+  const { query } = useStore(route);
+  const chosen = useRef(null);
+  // The newest, unless the address says otherwise.
+  const open = query.attempt ?? load.data?.attempt_log?.[0]?.id;
+  const toggle = (attempt) => {
+    chosen.current = attempt;
+    setQuery({ delivery: id, attempt: open === attempt ? "none" : attempt });
+  };
   return html`
     <${Loaded}
       load=${load}
@@ -96,16 +105,20 @@ function Log({ id, attempts, webhook }) {
       isEmpty=${(one) => !one.attempt_log?.length}
       empty=${html`<p class="small muted">No attempt yet.</p>`}
     >
-      ${(one) =>
-        one.attempt_log.map((attempt) => html`
-          <${Fragment} key=${attempt.id}>
-            <p class="small">
-              <b>Attempt ${attempt.number}</b> ${timeOf(attempt.at)}
-            </p>
-            <${Exchange} attempt=${attempt} webhook=${webhook} />
-          <//>
-        `)
-      }
+      ${(one) => html`
+        <${AttemptTable} label="Attempts of the delivery">
+          ${one.attempt_log.map((attempt) => html`
+            <${Attempt}
+              key=${attempt.id}
+              attempt=${attempt}
+              webhook=${webhook}
+              isOpen=${open === attempt.id}
+              isLinked=${query.attempt === attempt.id && chosen.current !== attempt.id}
+              onToggle=${() => toggle(attempt.id)}
+            />
+          `)}
+        <//>
+      `}
     <//>
   `;
 }

@@ -6,7 +6,7 @@ import { ms } from "../format.js";
 import { useAction } from "../hooks.js";
 import { html, useEffect } from "../html.js";
 import { useKeys } from "../keys.js";
-import { go } from "../router.js";
+import { go, href } from "../router.js";
 import { may } from "../session.js";
 import { ActionDialog, Dialog } from "./dialog.js";
 import { SelectField, TextField } from "./fields.js";
@@ -64,6 +64,9 @@ export function openTest(webhook) {
           `}
         </div>
         <footer class="dialog-foot">
+          <a class="button" href=${href(`/webhooks/${webhook.id}`, { attempt: attempt.id })} onClick=${closeDialog}>
+            Request and response
+          </a>
           <button type="button" class="primary" onClick=${closeDialog}>Close</button>
         </footer>
       <//>
