@@ -14,6 +14,7 @@ from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
+from monitor.domain.services.backlogs import BacklogCommands
 from monitor.domain.services.bulk import BulkCommands
 from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
@@ -36,6 +37,7 @@ class Services:
     resender: ResendCommands
     jobs: JobCommands
     bulk: BulkCommands
+    backlogs: BacklogCommands
     tokens: TokenCommands
     queries: Queries
     alert_queries: AlertQueries
