@@ -9,13 +9,12 @@ from monitor.domain.delivery.backlog import BACKLOG_COUNTED, Backlog, Queued, ba
 from monitor.domain.delivery.held import Held
 from monitor.domain.monitoring.health import HealthPolicy
 
-# By ranges and orders that one index alone has, as in `claims`. What is leased and due later is in flight: as many as
-# all workers have of this webhook.
+# The count has no order: for one, the planner may sort all of a backlog to take a part of it. What is leased and due
+# later is in flight: as many as all workers have of this webhook.
 BACKLOG_COLUMNS = f"""
     l.recent, l.failing_since,
     (SELECT count(*) FROM (
-        SELECT FROM deliveries d
-        WHERE d.webhook_id BETWEEN w.id AND w.id ORDER BY d.webhook_id, d.id LIMIT {BACKLOG_COUNTED + 1}
+        SELECT FROM deliveries d WHERE d.webhook_id = w.id LIMIT {BACKLOG_COUNTED + 1}
     ) AS few) AS counted,
     (SELECT count(*) FROM deliveries d
      WHERE d.webhook_id = w.id AND d.leased_by IS NOT NULL AND d.due_at > now()) AS in_flight,
