@@ -4,6 +4,7 @@ import { App } from "./app.js";
 import { toast } from "./components/toast.js";
 import { html, render } from "./html.js";
 import { startKeys } from "./keys.js";
+import { leave } from "./left.js";
 import { startRouter } from "./router.js";
 import { offer, restore, takeFromAddress } from "./session.js";
 import { startTheme } from "./theme.js";
@@ -16,7 +17,7 @@ window.addEventListener("hashchange", () => {
   if (token) said(offer(token));
 });
 startTheme();
-startRouter();
+startRouter(leave);
 startKeys();
 const place = document.getElementById("app");
 place.replaceChildren();

@@ -31,8 +31,12 @@ function parse(hash) {
   };
 }
 
-export function startRouter() {
-  window.addEventListener("hashchange", () => route.set(parse(location.hash)));
+/** @param {(left: object) => void} [onLeave] gets the route that is left, while its view is still shown */
+export function startRouter(onLeave) {
+  window.addEventListener("hashchange", () => {
+    onLeave?.(route.get());
+    route.set(parse(location.hash));
+  });
   route.set(parse(location.hash));
 }
 

@@ -5,12 +5,23 @@ import { useAction } from "../hooks.js";
 import { Icon } from "./icons.js";
 import { FormProblem } from "./fields.js";
 
+/** What a dialog is about: what asks for the focus, else its first field, else its main button; not the × before them. */
+function firstWanted(dialog) {
+  const body = dialog.querySelector(".dialog-body");
+  return (
+    dialog.querySelector("[autofocus]") ??
+    body?.querySelector("input:not([type=hidden]), select, textarea") ??
+    dialog.querySelector(".dialog-foot .primary")
+  );
+}
+
 export function Dialog({ title, onClose, isWide = false, children }) {
   const element = useRef(null);
   const heading = useId();
   useEffect(() => {
     const before = document.activeElement;
     element.current.showModal();
+    firstWanted(element.current)?.focus();
     return () => before?.isConnected && before.focus();
   }, []);
   return html`
