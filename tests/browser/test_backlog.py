@@ -40,7 +40,7 @@ def test_a_queue_behind_an_open_circuit_is_shown_and_sent_after_the_repair(
     queue = page.get_by_role("region", name="Queue")
     expect(queue).to_contain_text("Queued 7")
     expect(queue).to_contain_text(re.compile(r"Held: circuit open, next try in \d+ s"))
-    expect(queue).to_contain_text(re.compile(r"Disabled in 4 d 23 h unless a delivery succeeds"))
+    expect(queue).to_contain_text(re.compile(r"Disabled on \d+ \w+, \d\d:\d\d unless a delivery succeeds"))
     expect(page.locator(".verdict")).to_contain_text(re.compile(r"Last [5-7] attempts failed: HTTP 500\."))
     expect(page.locator(".verdict")).to_contain_text(re.compile(r"\d+ % chance the next delivery fails"))
     expect(page).to_have_title(re.compile(r"^(\(\d+\) )?Dead for now · Monitor$"))

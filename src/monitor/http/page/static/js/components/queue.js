@@ -1,13 +1,13 @@
 /** What waits for a webhook, why, and when it is tried next; with a button that sends it now. */
 
 import { api } from "../api.js";
-import { count, duration, plural, precisely } from "../format.js";
+import { at, count, duration, plural, precisely } from "../format.js";
 import { held } from "../held.js";
 import { useAction, useNow } from "../hooks.js";
 import { html, useEffect } from "../html.js";
+import { queued, sentNow } from "../queued.js";
 import { may } from "../session.js";
 import { Icon } from "./icons.js";
-import { queued, sentNow } from "../queued.js";
 import { toast } from "./toast.js";
 
 export function Queue({ webhook, onChange }) {
@@ -49,10 +49,9 @@ function reason({ held: what, backlog, enabled, paused_at: paused }, now) {
   return waiting && !oldest && next ? `Next attempt in ${duration(Math.max((Date.parse(next) - now) / 1_000, 1))}` : null;
 }
 
-function disabling(at, now) {
-  const rest = (Date.parse(at) - now) / 1_000;
-  if (rest <= 0) return "Disabled at the next failure";
-  return `Disabled in ${duration(rest)} unless a delivery succeeds`;
+function disabling(time, now) {
+  if (Date.parse(time) <= now) return "Disabled at the next failure";
+  return `Disabled on ${at(time)} unless a delivery succeeds`;
 }
 
 /** Sends what waits, and says what came of it. */

@@ -1,7 +1,7 @@
 /** The top of a webhook: its name and address, how it stands and why, and what can be done. */
 
 import { api } from "../api.js";
-import { ago, at, capital, precisely } from "../format.js";
+import { at, capital, duration, precisely } from "../format.js";
 import { useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { useTitle } from "../title.js";
@@ -49,7 +49,7 @@ function Verdict({ webhook }) {
       <${Status} of=${state} />
       <p class="grow">${verdict(webhook, last.data?.attempt, now)}</p>
       <p class="muted small">
-        ${since && html`<span title=${precisely(since)}>since ${ago(since, now)}</span>`}
+        ${since && html`<span title=${precisely(since)}>for ${duration(Math.max((now - Date.parse(since)) / 1_000, 1))}</span>`}
         ${webhook.enabled && !webhook.paused_at && html`<span>${chance(health.failure_probability)}</span>`}
       </p>
     </div>
