@@ -106,3 +106,9 @@ def sign_in(open_page: Callable[..., Page], site: Site, *, token: str | None = N
 def go(page: Page, path: str) -> None:
     """Go to a view of the page that is open."""
     page.evaluate("path => { location.hash = path }", path)
+
+
+def choose(page: Page, name: str) -> None:
+    """Choose an action from the menu of a webhook."""
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("menuitem", name=name, exact=True).click()

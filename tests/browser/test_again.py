@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, go, sign_in
+from tests.browser.conftest import DESKTOP, PHONE, choose, go, sign_in
 from tests.browser.site import Receiver, Site, until
 from tests.browser.test_held import delivery_of, publish, row_of
 from tests.browser.test_views import SCREENSHOTS, violations
@@ -92,7 +92,7 @@ def test_a_replay_may_be_made_of_stored_events(
     events = [publish(site, f"early.{theme}") for _ in range(2)]
     webhook = site.create(receiver.url, name="Late", event_types=[f"early.{theme}"])["id"]
     go(page, f"/webhooks/{webhook}")
-    page.get_by_role("button", name="Replay").click()
+    choose(page, "Replay")
     dialog = page.get_by_role("dialog", name="Replay")
     dialog.get_by_label("What").select_option("events")
     expect(dialog.get_by_role("checkbox")).to_have_count(0)

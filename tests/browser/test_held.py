@@ -48,7 +48,7 @@ def test_every_reason_has_words_and_its_time(page: Page, reason: HeldReason) -> 
     assert reason not in words.removeprefix("Held: ").split(" ")[0]
     assert "_" not in words
     waiting = page.evaluate(SAY, {"reason": reason, "until": "2026-03-02T12:05:00Z", "detail": None})
-    assert waiting == f"{words}, next in 5 min"
+    assert waiting == f"{words}, next try in 5 min"
     # What is over by the clock of the page is about to change.
     assert page.evaluate(SAY, {"reason": reason, "until": "2026-03-02T11:59:00Z"}) == words
 
@@ -61,17 +61,16 @@ def test_an_open_breaker_is_said_until_its_end_and_a_retry_goes_out_at_once(
     for event in [publish(site, "broken.now") for _ in range(5)]:
         tried(site, event)
     go(page, f"/webhooks/{webhook}")
-    expect(page.get_by_text(re.compile(r"^Held: its breaker is open, next in \d+ s$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^Held: circuit open, next try in \d+ s$"))).to_be_visible()
     row = row_of(page, publish(site, "broken.later"))
-    expect(row).to_contain_text(re.compile(r"Held: its breaker is open, next in \d+ s"))
+    expect(row).to_contain_text(re.compile(r"Held: circuit open, next try in \d+ s"))
     receiver.status = 200
     row.get_by_role("button", name="Retry now").click()
     expect(row).to_contain_text("Delivered")
     expect(row).not_to_contain_text("Held")
     go(page, f"/webhooks/{webhook}")
     expect(page.get_by_role("heading", name="Broken")).to_be_visible()
-    # The view is read every 15 s, and may be 10 s old.
-    expect(page.get_by_text(re.compile("^Held: "))).to_have_count(0, timeout=60_000)
+    expect(page.get_by_text(re.compile("^Held: "))).to_have_count(0)
 
 
 def test_a_receiver_that_asked_for_a_pause_holds_a_retry_which_says_so(
@@ -82,7 +81,7 @@ def test_a_receiver_that_asked_for_a_pause_holds_a_retry_which_says_so(
     event = publish(site, "slower.now")
     tried(site, event)
     row = row_of(page, event)
-    said = "Held: the receiver asked for a pause (429), next in 59 min"
+    said = "Held: receiver asked for a pause (429), next try in 59 min"
     row.get_by_role("button", name="Retry now").click()
     expect(page.locator(".toast")).to_contain_text(said)
     expect(row).to_contain_text(said)
@@ -102,7 +101,7 @@ def test_a_failing_head_is_named_with_its_next_attempt_and_the_policy_beside_it(
     second = publish(site, type_, order_key=key)
     head = delivery_of(site, first)["id"]
     until(lambda: delivery_of(site, second)["held"])
-    said = f"Held: an earlier delivery is first (delivery {head}{which}), next in 59 min"
+    said = f"Held: an earlier delivery is first (delivery {head}{which}), next try in 59 min"
     expect(row_of(page, second)).to_contain_text(said)
     go(page, f"/webhooks/{webhook}")
     expect(page.get_by_text(said)).to_be_visible()

@@ -24,9 +24,7 @@ def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("end", ["", "/"])
-def test_the_page_works_below_a_path(
-    end: str, below: Site, open_page: Callable[..., Page], receiver: Receiver
-) -> None:
+def test_the_page_works_below_a_path(end: str, below: Site, open_page: Callable[..., Page], receiver: Receiver) -> None:
     asked: list[str] = []
     page = open_page("about:blank")
     page.on("request", lambda request: asked.append(request.url))

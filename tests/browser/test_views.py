@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DESKTOP, PHONE, go, sign_in
+from tests.browser.conftest import DESKTOP, PHONE, choose, go, sign_in
 from tests.browser.seed import CANARY, Seeded, seed
 from tests.browser.site import Receiver, Site
 
@@ -92,7 +92,10 @@ def test_dialogs_and_the_door_are_accessible(
     page = sign_in(open_page, site, color_scheme=theme)
     go(page, f"/webhooks/{seeded.hostile}")
     for name in ("Send test", "Replay", "Rotate secret", "Delete"):
-        page.get_by_role("button", name=name).click()
+        if name == "Send test":
+            page.get_by_role("button", name=name).click()
+        else:
+            choose(page, name)
         expect(page.get_by_role("dialog")).to_be_visible()
         page.screenshot(path=SCREENSHOTS / f"dialog-{name.split()[0].lower()}-{theme}.png")
         assert violations(page) == []

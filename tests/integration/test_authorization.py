@@ -34,6 +34,7 @@ TABLE: dict[str, str | None] = {
     "POST /webhooks/{webhook_id}/test": "operator",
     "POST /webhooks/{webhook_id}/pause": "operator",
     "POST /webhooks/{webhook_id}/resume": "operator",
+    "POST /webhooks/{webhook_id}/send-now": "operator",
     "POST /webhooks/{webhook_id}/replay": "operator",
     "GET /replays/{replay_id}": "viewer",
     "POST /deliveries/bulk": "operator",

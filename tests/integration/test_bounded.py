@@ -10,7 +10,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from monitor.adapters.postgres.bulk import LATER
 from monitor.adapters.postgres.claims import LEASE_SINCE
+from monitor.adapters.postgres.queries.resources import EVALUATED_WEBHOOK
 from monitor.adapters.postgres.queue import (
     CANCEL_WAITING,
     COUNT_CHUNK,
@@ -113,6 +115,9 @@ def looked_at(plan: dict[str, Any]) -> Iterator[int]:
         ("replay", 500),
         ("replay all", 500),
         ("aside", 500),
+        ("later", 500),
+        # Nearly all rows are of this webhook: the table itself is read, until as many are found.
+        ("webhook", 12_001),
     ],
 )
 async def test_a_statement_looks_at_a_bounded_part(api: Api, parts: Container, name: str, bound: int) -> None:
@@ -128,6 +133,8 @@ async def test_a_statement_looks_at_a_bounded_part(api: Api, parts: Container, n
         "since": (LEASE_SINCE, ([id_], [bound], timedelta(seconds=30), "worker", [], [now])),
         "released": (RELEASED, ([id_], [now])),
         "aside": (STEP_ASIDE, (id_, FIRST_ID, bound)),
+        "later": (LATER, (id_, FIRST_ID, bound, 100)),
+        "webhook": (EVALUATED_WEBHOOK, (id_,)),
         "left behind": (LEFT_BEHIND, (10,)),
         "count": (COUNT_CHUNK.format(undelivered=""), (*range_, ["failed"], FIRST_ID, bound)),
         "replay all": (REQUEUE_CHUNK.format(undelivered=""), (*range_, ["delivered"], FIRST_ID, bound, 50.0, 0.0)),

@@ -114,7 +114,7 @@ async def test_every_mutating_call_leaves_one_row_in_the_audit_log(
     row, _ = await change("PATCH", hook, template, 200, json={"name": "m", "headers": {"X-A": "canary"}})
     assert (row["action"], row["before"]["name"], row["after"]["name"]) == ("webhook.update", "n", "m")
     await change("PUT", hook, template, 200, json={"name": "p", "url": receiver.url})
-    for action in ("rotate-secret", "test", "pause", "resume"):
+    for action in ("rotate-secret", "test", "pause", "resume", "send-now"):
         row, _ = await change("POST", f"{hook}/{action}", f"{template}/{action}", 200)
         assert row["action"] == f"webhook.{action.replace('-', '_')}"
     (event,) = await api.publish(1)

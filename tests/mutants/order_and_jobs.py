@@ -111,7 +111,7 @@ ORDER_AND_JOBS = [
     Mutant(lane, "seconds=(RELEASE_BURST - 1) / RELEASE_PER_S", "seconds=RELEASE_BURST / RELEASE_PER_S", RELEASE),
     # The cause of an opening.
     Mutant(breaker, "cause = label if label in REFUSALS else None", "cause = label", BREAKER),
-    Mutant(breaker, "since = breaker.cause_at if breaker.cause == cause else now", "since = now", BREAKER),
+    Mutant(breaker, "since = breaker.cause_at if breaker.cause == cause else None", "since = None", BREAKER),
     Mutant(breaker, "len(newest) == policy.refusals and all(", "all(", BREAKER),
     Mutant(breaker, "refusals: Count = 3", "refusals: Count = 5", BREAKER),
     Mutant(breaker, "if breaker.cause is None or breaker.state", "if breaker.state", BREAKER),

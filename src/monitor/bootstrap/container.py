@@ -93,7 +93,9 @@ class Container:
         self.database = Database(_database_config(settings, command))
         self.clock_watch = ClockWatch(self.database, self.clock)
         self.key_watch = KeyWatch(self.database, self.secret_box)
-        self.queries = PostgresQueries(self.database, self.secret_box, events_kept_s=self.events_kept_s)
+        self.queries = PostgresQueries(
+            self.database, self.secret_box, events_kept_s=self.events_kept_s, health=self.policy.health
+        )
         self.alert_queries = PostgresAlertQueries(self.database)
         self.dashboards = PostgresDashboardQueries(self.database)
         self.system = PostgresSystemQueries(self.database)

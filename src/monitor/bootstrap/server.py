@@ -19,6 +19,7 @@ from monitor.bootstrap.loops import CacheWarming, fetch_keys, first_revocations,
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
+from monitor.domain.services.backlogs import BacklogCommands
 from monitor.domain.services.bulk import BulkCommands
 from monitor.domain.services.exchanges import ExchangeReader
 from monitor.domain.services.jobs import JobCommands
@@ -56,6 +57,7 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
         resender=ResendCommands(c.unit_of_work, c.clock),
         jobs=JobCommands(c.unit_of_work),
         bulk=BulkCommands(c.unit_of_work, c.clock),
+        backlogs=BacklogCommands(c.unit_of_work, c.clock),
         tokens=TokenCommands(c.unit_of_work, kept_s=c.token_policy.revocation_s),
         triage=AlertCommands(c.unit_of_work, c.queries, c.alert_queries, c.clock, c.detection_policy.alert),
         queries=c.queries,

@@ -27,6 +27,12 @@ class WebhookUpdated(msgspec.Struct, frozen=True, tag=True):
     webhook_id: UUID
 
 
+class LaneChanged(msgspec.Struct, frozen=True, tag=True):
+    """A user changed what waits for a webhook, or when it is sent."""
+
+    webhook_id: UUID
+
+
 class WebhookDeleted(msgspec.Struct, frozen=True, tag=True):
     webhook_id: UUID
 
@@ -88,6 +94,7 @@ class SilencesChanged(msgspec.Struct, frozen=True, tag=True):
 DomainEvent = (
     WebhookCreated
     | WebhookUpdated
+    | LaneChanged
     | WebhookDeleted
     | WebhookStatusChanged
     | AnomalyOpened

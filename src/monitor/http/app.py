@@ -23,6 +23,7 @@ from monitor.http.requests.hosts import ServedHosts
 from monitor.http.requests.query import check_query
 from monitor.http.routes.alerts import AlertController
 from monitor.http.routes.audit import AuditController
+from monitor.http.routes.backlogs import BacklogController
 from monitor.http.routes.dashboard import DashboardController
 from monitor.http.routes.deliveries import DeliveryController
 from monitor.http.routes.events import EventController
@@ -90,6 +91,7 @@ def build(
             AlertController,
             SilenceController,
             JobController,
+            BacklogController,
             ReplayController,
             DashboardController,
             AuditController,

@@ -72,6 +72,8 @@ const patched = await ok(client.PATCH("/api/v1/webhooks/{webhook_id}", { ...thei
 check(patched.timeout_s === 10 && patched.name === "put", "the patch changed something else");
 await ok(client.POST("/api/v1/webhooks/{webhook_id}/pause", theirs));
 await ok(client.POST("/api/v1/webhooks/{webhook_id}/resume", theirs));
+const sent = await ok(client.POST("/api/v1/webhooks/{webhook_id}/send-now", theirs));
+check(sent.hastened === 0 && sent.job === null && sent.held === null, "something waited");
 const rotated = await ok(
   client.POST("/api/v1/webhooks/{webhook_id}/rotate-secret", { ...theirs, body: { overlap_s: 60 } }),
 );

@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from monitor.domain.delivery.bulk import BulkAction, BulkCount, BulkLook, BulkResult, states_of
+from monitor.domain.delivery.job import Chunk
 from monitor.domain.delivery.selection import DeliveryFilter, DeliveryRow, matches
 from monitor.domain.ports.queue import DeliveryQueue, Finish
 from monitor.domain.vocab import DeliveryState
@@ -57,6 +58,24 @@ class FakeBulkQueue:
                 begin = max(paced_until.get(webhook_id, self._now), self._now)
                 paced_until[webhook_id] = begin + timedelta(seconds=1 / per_s)
         return BulkResult(tuple(webhook_id for _, webhook_id in matching), (), frozenset(paced))
+
+    async def hasten(self, webhook_id: UUID, *, after: UUID | None, limit: int, per_s: float) -> Chunk:
+        paced = max(self._tables.paced_until.get(webhook_id, self._now), self._now)
+        later = [
+            row
+            for id_, row in sorted(self._tables.deliveries.items())
+            if row.webhook_id == webhook_id
+            and (after is None or id_ > after)
+            and row.due_at > paced
+            and row.leased_by is None
+        ][:limit]
+        for place, row in enumerate(later):
+            due_at = min(row.due_at, paced + timedelta(seconds=place / per_s))
+            self._tables.deliveries[row.id] = replace(row, due_at=due_at, schedule_from=row.attempts)
+        if later:
+            self._tables.paced_until[webhook_id] = paced + timedelta(seconds=len(later) / per_s)
+        await self._queue.wake([webhook_id])
+        return Chunk(len(later), later[-1].id if later else after, more=len(later) == limit)
 
     def _bring_back(self, done: FinishedDelivery, due_at: datetime) -> None:
         self._tables.deliveries[done.id] = StoredDelivery(

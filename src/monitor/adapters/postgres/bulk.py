@@ -8,9 +8,11 @@ from uuid import UUID
 import asyncpg
 
 from monitor.adapters.postgres.queue import _KEPT as KEPT
+from monitor.adapters.postgres.queue import FIRST_ID
 from monitor.adapters.postgres.selection import LOOKED_AT, Side, all_conditions, finished_sides, pending_side
 from monitor.adapters.postgres.sql import Where
 from monitor.domain.delivery.bulk import COUNTED_MAX, BulkAction, BulkCount, BulkLook, BulkResult, states_of
+from monitor.domain.delivery.job import Chunk
 from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.ports.queue import DeliveryQueue, Finish
 from monitor.domain.vocab import DeliveryState
@@ -73,6 +75,21 @@ UPDATE deliveries d SET schedule_from = d.attempts, due_at = least(d.due_at, (
 WHERE d.id = ANY($1) RETURNING d.webhook_id
 """
 
+# What is due before the end of the sequence has its place in it, or would not be due earlier by one.
+LATER = """
+WITH examined AS MATERIALIZED (
+    SELECT id, due_at, leased_by FROM deliveries
+    WHERE webhook_id BETWEEN $1 AND $1 AND id > $2 ORDER BY webhook_id, id LIMIT $3
+), later AS MATERIALIZED (
+    SELECT e.id FROM examined e
+    WHERE e.leased_by IS NULL AND e.due_at > (
+        SELECT greatest(l.paced_until, now()) FROM webhook_lanes l WHERE l.webhook_id = $1)
+    ORDER BY e.id LIMIT $4
+)
+SELECT (SELECT count(*) FROM examined) AS examined, (SELECT id FROM examined ORDER BY id DESC LIMIT 1) AS last,
+    ARRAY(SELECT id FROM later ORDER BY id) AS ids
+"""
+
 _BRING_BACK = f"""
 WITH back AS (
     DELETE FROM deliveries_finished d {{where}} RETURNING d.*
@@ -115,6 +132,16 @@ class PostgresBulkQueue:
             return ()
         row = await self._look(action, chosen, None, len(ids), ids)
         return tuple(zip(row["ids"], row["webhook_ids"], strict=True))
+
+    async def hasten(self, webhook_id: UUID, *, after: UUID | None, limit: int, per_s: float) -> Chunk:
+        await self._queue.lock_lanes([webhook_id])
+        row = await self._connection.fetchrow(LATER, webhook_id, after or FIRST_ID, LOOKED_AT, limit)
+        if ids := row["ids"]:
+            await self._connection.fetch(HURRY, ids, per_s)
+        await self._queue.wake([webhook_id])
+        if len(ids) == limit:
+            return Chunk(len(ids), ids[-1], more=True)
+        return Chunk(len(ids), row["last"] or after, row["examined"] == LOOKED_AT)
 
     async def change(
         self, action: BulkAction, chosen: DeliveryFilter, ids: Collection[UUID], *, per_s: float

@@ -92,7 +92,7 @@ class Breaker(msgspec.Struct, frozen=True):
     ``until`` is null while closed; while open, when the next probe may be sent; while half-open, when the probe's lease
     ends. ``trips`` counts the openings since it was last closed, ``since`` the outcomes, up to the policy's window, so
     that failures from before a successful probe do not open it again. ``cause`` is the refusal that opened it, one of
-    ``REFUSALS``, and ``cause_at`` the time of the first opening by it; both are null if failures of all kinds did.
+    ``REFUSALS``, null if failures of all kinds did; ``cause_at`` is the time of the first opening by that cause.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -222,13 +222,13 @@ def _opened(
 ) -> Breaker:
     open_s = policy.base_open_s * 2.0 ** min(breaker.trips, MAX_DOUBLINGS)
     cause = label if label in REFUSALS else None
-    since = breaker.cause_at if breaker.cause == cause else now
+    since = breaker.cause_at if breaker.cause == cause else None
     return Breaker(
         state=transition(breaker.state, signal),
         until=now + timedelta(seconds=min(open_s, policy.cap_open_s)),
         trips=breaker.trips + 1,
         cause=cause,
-        cause_at=since if cause else None,
+        cause_at=since or now,
     )
 
 

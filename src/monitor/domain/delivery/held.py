@@ -31,6 +31,8 @@ class HeldReason(StrEnum):
     RATE_LIMIT = "rate_limit"
 
 
+PROBING = "The circuit is open, and a try is under way; its result decides."
+
 _BY_USER = frozenset({HeldReason.DELETED, HeldReason.DISABLED, HeldReason.PAUSED})
 
 
@@ -38,10 +40,10 @@ class Held(msgspec.Struct, frozen=True):
     """
     What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver.
 
-    ``detail`` is the cause in one sentence, of secrets that do not open and of a breaker that a refusal opened; null
-    for any other. The order holds what is ``behind`` a delivery until that one is finished or steps aside; ``until`` is
-    its next attempt, null while it is due or in flight. At a webhook that is ordered by key, only the deliveries with
-    its ``order_key`` are held.
+    ``detail`` is the cause in one sentence, of secrets that do not open, of a breaker that a refusal opened, and of one
+    whose probe is under way; null for any other. The order holds what is ``behind`` a delivery until that one is
+    finished or steps aside; ``until`` is its next attempt, null while it is due or in flight. At a webhook that is
+    ordered by key, only the deliveries with its ``order_key`` are held.
     """
 
     reason: HeldReason
@@ -137,13 +139,17 @@ def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held |
 
 def _by_breaker(breaker: Breaker) -> Held:
     if breaker.cause not in REFUSALS or breaker.cause_at is None or breaker.until is None:
-        return Held(HeldReason.CIRCUIT_OPEN, breaker.until)
+        return Held(HeldReason.CIRCUIT_OPEN, breaker.until, PROBING if _is_probing(breaker) else None)
     # In absolute times, so that two reads show the same.
     following = f"next try at {breaker.until:%H:%M:%S} UTC"
-    if breaker.state is BreakerState.HALF_OPEN:
+    if _is_probing(breaker):
         following = "a try is under way"
     sentence = f"{breaker.cause} since {breaker.cause_at:%d %B, %H:%M} UTC: {REFUSALS[breaker.cause]}; {following}."
     return Held(HeldReason.REFUSED, breaker.until, sentence)
+
+
+def _is_probing(breaker: Breaker) -> bool:
+    return breaker.state is BreakerState.HALF_OPEN
 
 
 def _without_token(lane: Lane, now: datetime) -> Held | None:

@@ -31,6 +31,7 @@ class JobKind(StrEnum):
     BULK_RETRY = "bulk_retry"
     BULK_CANCEL = "bulk_cancel"
     BULK_RESEND = "bulk_resend"
+    SEND_NOW = "send_now"
 
 
 REPEATED_AFTER_S = (5.0, 30.0, 120.0, 600.0)
@@ -68,6 +69,12 @@ class CancellationParameters(
 
 class StepAsideParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.STEP_ASIDE.value):
     """Deliveries that step aside: those of an ordered webhook that have failed as often as it skips after."""
+
+    webhook_id: UUID
+
+
+class SendNowParameters(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=JobKind.SEND_NOW.value):
+    """Deliveries that fall due: those of a webhook that wait for a later attempt."""
 
     webhook_id: UUID
 
@@ -115,6 +122,7 @@ JobParameters = (
     ReplayParameters
     | CancellationParameters
     | StepAsideParameters
+    | SendNowParameters
     | BackfillParameters
     | ResendParameters
     | FanOutParameters

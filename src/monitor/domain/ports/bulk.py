@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from monitor.domain.delivery.bulk import BulkAction, BulkCount, BulkLook, BulkResult
+from monitor.domain.delivery.job import Chunk
 from monitor.domain.delivery.selection import DeliveryFilter
 
 
@@ -27,6 +28,17 @@ class BulkQueue(Protocol):
         self, action: BulkAction, chosen: DeliveryFilter, ids: Collection[UUID]
     ) -> tuple[tuple[UUID, UUID], ...]:
         """Return those of *ids* that match now, each with its webhook. Locks nothing."""
+        ...
+
+    async def hasten(self, webhook_id: UUID, *, after: UUID | None, limit: int, per_s: float) -> Chunk:
+        """
+        Make up to *limit* deliveries of a webhook behind *after* due that wait for a later attempt, each with its whole
+        retry schedule, in a bounded number of rows. Those under way keep their lease, and what was spread over time
+        before keeps its place. This locks the lane, and wakes a worker at commit.
+
+        Args:
+            per_s: deliveries that fall due in a second, after what was spread so before.
+        """
         ...
 
     async def change(

@@ -26,6 +26,7 @@ from monitor.domain.delivery.job import (
     JobView,
     ReplayParameters,
     ResendParameters,
+    SendNowParameters,
     StepAsideParameters,
     advance,
     cancel,
@@ -191,13 +192,11 @@ async def _do(uow: UnitOfWork, job: Job, deliveries_kept_s: float) -> Chunk:
                 job.parameters, after=job.cursor, limit=CHUNK, per_s=REPLAY_PER_S, after_s=ahead_s
             )
         case CancellationParameters(webhook_id=webhook_id):
-            chunk = await uow.queue.cancel_waiting(webhook_id, after=job.cursor, limit=CHUNK)
-            if not chunk.more and job.cursor is not None:
-                # Once more from the start, for what was added behind the cursor.
-                return Chunk(chunk.rows, None, more=True)
-            return chunk
+            return await _cancel_chunk(uow, webhook_id, job.cursor)
         case StepAsideParameters(webhook_id=webhook_id):
             return await uow.queue.step_aside(webhook_id, after=job.cursor, limit=CHUNK)
+        case SendNowParameters(webhook_id=webhook_id):
+            return await uow.bulk.hasten(webhook_id, after=job.cursor, limit=CHUNK, per_s=REPLAY_PER_S)
         case BackfillParameters():
             return await backfill_chunk(
                 uow, job, job.parameters, deliveries_kept_s=deliveries_kept_s, limit=CHUNK, per_s=REPLAY_PER_S
@@ -212,6 +211,14 @@ async def _do(uow: UnitOfWork, job: Job, deliveries_kept_s: float) -> Chunk:
             )
         case _:
             assert_never(job.parameters)
+
+
+async def _cancel_chunk(uow: UnitOfWork, webhook_id: UUID, cursor: UUID | None) -> Chunk:
+    chunk = await uow.queue.cancel_waiting(webhook_id, after=cursor, limit=CHUNK)
+    if not chunk.more and cursor is not None:
+        # Once more from the start, for what was added behind the cursor.
+        return Chunk(chunk.rows, None, more=True)
+    return chunk
 
 
 async def _fan_out_chunk(uow: UnitOfWork, event_id: UUID) -> Chunk:

@@ -17,7 +17,7 @@ from monitor.domain.delivery.lane import Lane, probe_now, reopen, resume, start_
 from monitor.domain.delivery.replay import ReplaySource
 from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.errors import Conflict
-from monitor.domain.events import WebhookCreated, WebhookDeleted, WebhookUpdated
+from monitor.domain.events import LaneChanged, WebhookCreated, WebhookDeleted, WebhookUpdated
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH
 from monitor.domain.monitoring.metrics import DAY_S
 from monitor.domain.ports.clock import Clock
@@ -306,6 +306,7 @@ class WebhookCommands:
             await uow.queue.requeue(delivery_id)
             await _change_lane(uow, webhook_id, lambda lane: probe_now(lane, uow.now))
             await self._audit_delivery(uow, actor, "delivery.retry", delivery_id, state)
+            uow.record(LaneChanged(webhook_id))
             await uow.commit()
         written = replace(before, state=DeliveryState.PENDING, due_at=uow.now, finished_at=None)
         return await read_back(self._queries.delivery(delivery_id), written)

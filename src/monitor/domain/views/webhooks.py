@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.alerts.evaluation import NormalBand
+from monitor.domain.delivery.backlog import Backlog
 from monitor.domain.delivery.held import Held
 from monitor.domain.delivery.order import Order
 from monitor.domain.delivery.rate_limit import RateLimit
@@ -49,8 +50,9 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     keeps its due deliveries from being sent; null if nothing does. ``disabled`` is set while Monitor has it disabled,
     ``disabled_at`` while it is disabled at all. ``backfill_job`` is set in the answer of a change that asked for one.
 
-    Details add ``signals``, the detection state of each signal (``learning``, ``normal`` or ``open``), and ``normal``,
-    the normal range of the webhook.
+    Details add ``signals``, the detection state of each signal (``learning``, ``normal`` or ``open``), ``normal``, the
+    normal range of the webhook, ``backlog``, what waits for it, and ``previous_secrets_expire_at``, until when former
+    secrets sign too; null if one signs alone.
     """
 
     id: UUID
@@ -82,6 +84,8 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
     signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     normal: NormalBand | msgspec.UnsetType = msgspec.UNSET
+    backlog: Backlog | msgspec.UnsetType = msgspec.UNSET
+    previous_secrets_expire_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
     secret: str | msgspec.UnsetType = msgspec.UNSET
     backfill_job: UUID | msgspec.UnsetType = msgspec.UNSET
 

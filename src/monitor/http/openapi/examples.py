@@ -19,6 +19,7 @@ from monitor.domain.delivery.job import JobView
 from monitor.domain.delivery.replay import ReplayCount, ReplayView
 from monitor.domain.services.alerts import BulkAcknowledgementResult, SkippedAlert
 from monitor.domain.services.attempts import Recorded
+from monitor.domain.services.backlogs import SendNowView
 from monitor.domain.services.publish import Accepted, PublishResult
 from monitor.domain.services.resends import ResendView
 from monitor.domain.views.activity import ActivityList
@@ -128,6 +129,7 @@ RESPONSES: Mapping[Any, object] = {
     JobView: JOB,
     Page[JobView]: Page([JOB], CURSOR),
     ReplayCount: ReplayCount(412),
+    SendNowView: SendNowView(hastened=100, job=BULK_JOB.id, held=None),
     ResendView: ResendView(event_id=EVENT_ID, requeued=3, created=1, pending=0),
     BulkCount: BulkCount(412, complete=True),
     ProcessStatsView: PROCESS_STATS,

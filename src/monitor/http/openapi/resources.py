@@ -11,6 +11,8 @@ import msgspec
 from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Evidence, Signal
+from monitor.domain.delivery.backlog import Backlog, BreakerView
+from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.exchange import HeaderField, RequestBody, StoredExchange
 from monitor.domain.delivery.held import Held, HeldReason
 from monitor.domain.delivery.job import BulkRetryParameters, ReplayParameters, new_job, shown_job
@@ -116,6 +118,17 @@ DETAILS = msgspec.structs.replace(
         "no_data": "learning",
     },
     normal=NormalBand(0.004, 120.0, 90.0, 160.0, 210.0),
+    backlog=Backlog(
+        waiting=8485,
+        complete=True,
+        in_flight=0,
+        oldest_due_at=NOW - timedelta(minutes=12),
+        next_try_at=NOW + timedelta(seconds=20),
+        breaker=BreakerView(BreakerState.OPEN, NOW - timedelta(minutes=12), NOW + timedelta(seconds=20), 7),
+        failing_since=NOW - timedelta(minutes=13),
+        disables_at=NOW - timedelta(minutes=13) + timedelta(days=5),
+    ),
+    previous_secrets_expire_at=None,
 )
 DISABLED = msgspec.structs.replace(
     WEBHOOK,

@@ -15,6 +15,7 @@ from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queries.system import SystemQueries
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
+from monitor.domain.services.backlogs import BacklogCommands
 from monitor.domain.services.bulk import BulkCommands
 from monitor.domain.services.exchanges import ExchangeReader
 from monitor.domain.services.jobs import JobCommands
@@ -39,6 +40,7 @@ class Services:
     resender: ResendCommands
     jobs: JobCommands
     bulk: BulkCommands
+    backlogs: BacklogCommands
     tokens: TokenCommands
     queries: Queries
     alert_queries: AlertQueries

@@ -12,6 +12,7 @@ from msgspec.structs import astuple
 
 from monitor.domain.alerts.evaluation import NormalBand, normal_band
 from monitor.domain.anomaly.model import Signal
+from monitor.domain.delivery.backlog import BACKLOG_COUNTED, Queued, backlog_of
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.held import Head, Held, held_delivery, held_webhook
 from monitor.domain.delivery.lane import Lane
@@ -19,6 +20,7 @@ from monitor.domain.delivery.order import BY_KEY, QueuedDelivery, head_of
 from monitor.domain.delivery.selection import DeliveryFilter, has_label, is_of_type, matches
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import id_floor, id_time
+from monitor.domain.monitoring.health import HealthPolicy
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, Rollup, merge_rollups, percentile, whole_units
 from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.paging import Look
@@ -68,7 +70,7 @@ class FakeQueries:
         self._database = database
 
     async def webhook(self, webhook_id: UUID) -> WebhookView:
-        view = self._webhook(webhook_id)
+        view = self._with_backlog(self._webhook(webhook_id))
         _, evaluation = self._tables.evaluations.get(webhook_id, (None, None))
         if evaluation is None:
             return structs.replace(view, signals=dict.fromkeys(Signal, "learning"), normal=NormalBand())
@@ -246,6 +248,29 @@ class FakeQueries:
         )
         view = view_of(row.webhook, self._tables.lanes[webhook_id].health, held=held)
         return structs.replace(view, last_hour=last_hour)
+
+    def _with_backlog(self, view: WebhookView) -> WebhookView:
+        tables, now = self._tables, self._database.clock.now()
+        rows = [d.queued(now) for d in tables.deliveries.values() if d.webhook_id == view.id]
+        lane = tables.lanes[view.id]
+        queued = Queued(
+            counted=min(len(rows), BACKLOG_COUNTED + 1),
+            in_flight=sum(one.in_flight for one in rows),
+            oldest_due_at=min((one.due_at for one in rows if one.due_at <= now), default=None),
+            next_due_at=min((one.due_at for one in rows if one.due_at > now and not one.in_flight), default=None),
+        )
+        backlog = backlog_of(
+            queued,
+            lane.breaker,
+            view.held,
+            lane.recent,
+            lane.failing_since,
+            enabled=view.enabled,
+            policy=HealthPolicy(),
+        )
+        ends = (one.expires_at for one in tables.webhooks[view.id].secrets)
+        expire_at = max((at for at in ends if at is not None and at > now), default=None)
+        return structs.replace(view, backlog=backlog, previous_secrets_expire_at=expire_at)
 
     def _minutes_of_last_hour(self, webhook_id: UUID) -> list[Rollup]:
         since = self._database.clock.now() - HOUR

@@ -71,13 +71,14 @@ def test_it_opens_at_five_failures_in_a_row_or_half_of_twenty(attempts: str, sta
 
 
 def test_it_opens_for_the_base_time_first() -> None:
-    assert settle("xxxxx") == Breaker(BreakerState.OPEN, until=NOW + seconds(30), trips=1)
+    assert settle("xxxxx") == Breaker(BreakerState.OPEN, until=NOW + seconds(30), trips=1, cause_at=NOW)
 
 
 @pytest.mark.parametrize(("trips", "open_s"), [(1, 60), (2, 120), (4, 480), (5, 600), (10_000, 600)])
 def test_each_failed_probe_doubles_the_time_up_to_the_cap(trips: int, open_s: float) -> None:
     half_open = start_probe(tripped(trips), NOW, POLICY)
-    assert settle("x", half_open) == Breaker(BreakerState.OPEN, until=NOW + seconds(open_s), trips=trips + 1)
+    opened = Breaker(BreakerState.OPEN, until=NOW + seconds(open_s), trips=trips + 1, cause_at=NOW)
+    assert settle("x", half_open) == opened
 
 
 def test_a_good_probe_closes_it_and_forgets_the_trips() -> None:
@@ -131,12 +132,19 @@ def refuse(labels: str, breaker: Breaker = Breaker(), *, now: datetime = NOW) ->
 def test_it_opens_at_three_refusals_in_a_row_and_keeps_their_cause(labels: str, cause: str | None) -> None:
     opened = refuse(labels)
     assert (opened.state, opened.until) == (BreakerState.OPEN, NOW + seconds(30))
-    assert (opened.cause, opened.cause_at) == (cause, NOW if cause else None)
+    assert (opened.cause, opened.cause_at) == (cause, NOW)
 
 
 @pytest.mark.parametrize("labels", ["401 401", "401 401 ok 401 401", "401 500 401 500", "503 503 503", "408 410 408"])
 def test_fewer_refusals_or_failures_that_may_pass_leave_it_closed(labels: str) -> None:
     assert refuse(labels).state is BreakerState.CLOSED
+
+
+def test_the_first_opening_is_remembered_over_probes_that_fail() -> None:
+    opened = refuse("500 500 500 500 500")
+    later = NOW + seconds(60)
+    again = refuse("500", start_probe(opened, later, POLICY), now=later)
+    assert (again.cause_at, again.trips) == (NOW, 2)
 
 
 def test_the_cause_follows_the_probes() -> None:
@@ -147,7 +155,7 @@ def test_the_cause_follows_the_probes() -> None:
     other = refuse("404", half_open, now=later)
     assert (other.cause, other.cause_at) == ("404", later)
     failed = refuse("500", half_open, now=later)
-    assert (failed.state, failed.cause, failed.cause_at) == (BreakerState.OPEN, None, None)
+    assert (failed.state, failed.cause, failed.cause_at) == (BreakerState.OPEN, None, later)
     assert refuse("ok", half_open, now=later) == Breaker()
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from monitor.domain.delivery import held
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permit, permit, probe_due
 from monitor.domain.delivery.held import Head, Held, HeldReason, held_by_secrets, held_delivery, held_webhook
 from monitor.domain.delivery.lane import Lane, probe_now, resume
@@ -42,7 +43,7 @@ def hold(
         (replace(LANE, in_flight=2), Held(HeldReason.CONCURRENCY)),
         (replace(ORDERED, in_flight=1), Held(HeldReason.CONCURRENCY)),
         (OPEN, Held(HeldReason.CIRCUIT_OPEN, SOON)),
-        (PROBING, Held(HeldReason.CIRCUIT_OPEN, SOON)),
+        (PROBING, Held(HeldReason.CIRCUIT_OPEN, SOON, held.PROBING)),
         (replace(OPEN, breaker=Breaker(BreakerState.OPEN, NOW, 1), in_flight=2), None),
         (replace(LANE, throttled_until=SOON), Held(HeldReason.THROTTLED, SOON)),
         (replace(LANE, throttled_until=NOW), None),
@@ -101,9 +102,9 @@ def test_a_user_holds_more_than_a_lane() -> None:
 @pytest.mark.parametrize("reason", HeldReason)
 def test_secrets_that_do_not_open_hold_more_than_anything_but_a_user(reason: HeldReason) -> None:
     by_secrets = Held(HeldReason.SECRETS, detail="No key.")
-    held = Held(reason, SOON)
+    by_lane = Held(reason, SOON)
     by_user = {HeldReason.DELETED, HeldReason.DISABLED, HeldReason.PAUSED}
-    assert held_by_secrets(held, "No key.") == (held if reason in by_user else by_secrets)
+    assert held_by_secrets(by_lane, "No key.") == (by_lane if reason in by_user else by_secrets)
     assert held_by_secrets(None, "No key.") == by_secrets
 
 

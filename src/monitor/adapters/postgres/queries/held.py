@@ -111,16 +111,21 @@ def _head(row: asyncpg.Record) -> Head | None:
     return None if row["head_id"] is None else Head(row["head_id"], row["head_due_at"], row["head_key"])
 
 
+def breaker_of(row: asyncpg.Record) -> Breaker:
+    """Return the breaker of the webhook of *row*, with its ``HELD_COLUMNS``, as far as it is shown."""
+    return Breaker(
+        BreakerState(row["breaker_state"]),
+        row["breaker_until"],
+        cause=row["breaker_cause"],
+        cause_at=row["breaker_cause_at"],
+    )
+
+
 def held_of(row: asyncpg.Record) -> Held | None:
     """Return what holds the webhook of *row*, with its ``HELD_COLUMNS``."""
     lane = Lane(
         webhook_id=row["id"],
-        breaker=Breaker(
-            BreakerState(row["breaker_state"]),
-            row["breaker_until"],
-            cause=row["breaker_cause"],
-            cause_at=row["breaker_cause_at"],
-        ),
+        breaker=breaker_of(row),
         throttled_until=row["throttled_until"],
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],

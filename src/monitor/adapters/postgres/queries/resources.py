@@ -12,6 +12,7 @@ import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.queries.backlog import BACKLOG_COLUMNS
 from monitor.adapters.postgres.queries.filtered import both_tables, list_audit, list_deliveries, list_events
 from monitor.adapters.postgres.queries.held import HELD_COLUMNS, HELD_FROM, held_deliveries
 from monitor.adapters.postgres.queries.history import read_annotations, read_uptime
@@ -39,6 +40,7 @@ from monitor.domain.delivery.held import Held, held_by_secrets
 from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import NotFound
+from monitor.domain.monitoring.health import HealthPolicy
 from monitor.domain.paging import Look
 from monitor.domain.ports.queries.resources import AttemptFilter, AuditFilter, EventFilter, WebhookFilter
 from monitor.domain.views.audit import AuditView
@@ -58,7 +60,7 @@ FROM {HELD_FROM}
 
 EVALUATED_WEBHOOK = f"""
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS},
-    b.signals, b.normal
+    {BACKLOG_COLUMNS}, b.signals, b.normal
 FROM {HELD_FROM} LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
 WHERE w.id = $1 AND w.deleted_at IS NULL
 """
@@ -75,6 +77,8 @@ _DIGEST = "sha256(convert_to(jti, 'UTF8'))"
 
 NO_ATTEMPT = "There is no attempt with this id at this webhook. Attempts are kept for a limited time."
 
+_HEALTH = HealthPolicy()
+
 _ATTEMPT_LIMIT = 200
 """Attempts in the view of one delivery; the attempt log of its webhook has all."""
 
@@ -82,9 +86,17 @@ _ATTEMPT_LIMIT = 200
 class PostgresQueries:
     """See :class:`monitor.domain.ports.queries.resources.Queries`."""
 
-    def __init__(self, database: Database, secret_box: SecretBox, *, events_kept_s: float = EVENTS_KEPT_S) -> None:
-        """*events_kept_s* is the retention of events."""
+    def __init__(
+        self,
+        database: Database,
+        secret_box: SecretBox,
+        *,
+        events_kept_s: float = EVENTS_KEPT_S,
+        health: HealthPolicy = _HEALTH,
+    ) -> None:
+        """*events_kept_s* is the retention of events; *health* says when a failing webhook is disabled."""
         self._db = database
+        self._health = health
         self._events_kept_s = events_kept_s
         self._secret_box = secret_box
 
@@ -92,7 +104,7 @@ class PostgresQueries:
         row = await self._db.fetchrow(EVALUATED_WEBHOOK, webhook_id)
         if row is None:
             raise NotFound(NO_WEBHOOK)
-        read = partial(evaluated_webhook_view, events_kept_s=self._events_kept_s)
+        read = partial(evaluated_webhook_view, events_kept_s=self._events_kept_s, policy=self._health)
         (view,) = await self._with_secrets([self._db.rows.one(row, read, "webhooks")])
         return view
 

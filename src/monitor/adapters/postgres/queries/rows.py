@@ -10,11 +10,13 @@ import msgspec
 
 from monitor.adapters.postgres.codec import from_jsonb, from_row, health_of
 from monitor.adapters.postgres.lanes import order_of
+from monitor.adapters.postgres.queries.backlog import read_backlog
 from monitor.adapters.postgres.queries.held import held_of
 from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.ids import id_time
+from monitor.domain.monitoring.health import HealthPolicy
 from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.deliveries import AttemptView, DeliveryView
 from monitor.domain.views.webhooks import HealthView, WebhookView
@@ -37,15 +39,19 @@ def webhook_view(row: asyncpg.Record, *, events_kept_s: float, **members: Any) -
     return from_row(row, WebhookView, "labels", "retry", "rate_limit", **members)
 
 
-def evaluated_webhook_view(row: asyncpg.Record, *, events_kept_s: float) -> WebhookView:
-    """Read a webhook with its signals and baselines; before the first evaluation every signal is ``learning``."""
+def evaluated_webhook_view(row: asyncpg.Record, *, events_kept_s: float, policy: HealthPolicy) -> WebhookView:
+    """
+    Read a webhook with its backlog, signals and baselines; before the first evaluation every signal is ``learning``.
+    """
     signals = from_jsonb(row["signals"], dict[str, str]) if row["signals"] else None
-    return webhook_view(
+    view = webhook_view(
         row,
         events_kept_s=events_kept_s,
         signals=signals or dict.fromkeys(Signal, "learning"),
         normal=from_jsonb(row["normal"], NormalBand) if row["normal"] else NormalBand(),
+        previous_secrets_expire_at=row["previous_secrets_expire_at"],
     )
+    return msgspec.structs.replace(view, backlog=read_backlog(row, view.held, policy))
 
 
 def delivery_view(

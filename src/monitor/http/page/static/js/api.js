@@ -128,6 +128,7 @@ export const api = {
   rotateSecret: (id, overlap_s) => post(`webhooks/${enc(id)}/rotate-secret`, { overlap_s }),
   testWebhook: (id) => post(`webhooks/${enc(id)}/test`),
   pauseWebhook: (id) => post(`webhooks/${enc(id)}/pause`),
+  sendNow: (id) => post(`webhooks/${enc(id)}/send-now`),
   resumeWebhook: (id) => post(`webhooks/${enc(id)}/resume`),
   replay: (id, spec) => post(`webhooks/${enc(id)}/replay`, spec),
   resendEvent: (id) => post(`events/${enc(id)}/resend`, {}),

@@ -13,11 +13,13 @@ import { Dialogs, closeDialog } from "./dialogs.js";
 import { html, useEffect, useRef } from "./html.js";
 import { useKeys } from "./keys.js";
 import { startLive, stopLive } from "./live.js";
+import { takeScroll } from "./left.js";
 import { TABS, TAB_OF } from "./places.js";
 import { go, route } from "./router.js";
 import { caller, may, session } from "./session.js";
 import { useStore } from "./store.js";
 import { zone } from "./zone.js";
+import { named } from "./title.js";
 import { Activity } from "./views/activity.js";
 import { Alerts } from "./views/alerts.js";
 import { Audit } from "./views/audit.js";
@@ -120,18 +122,19 @@ function Main() {
   useStore(zone);
   const main = useRef(null);
   const first = useRef(true);
+  const { name } = useStore(named);
   const pending = useStore(board, (state) => waiting(state.overview));
   const [View, role] = VIEWS[at.name] ?? [Lost, "viewer"];
   const place = at.name === "alert" ? "alerts" : `${at.name} ${at.id}`;
   useEffect(() => {
     const isFirst = first.current;
     first.current = false;
-    return isFirst ? undefined : arrive(main.current);
+    return isFirst ? undefined : arrive(main.current, takeScroll(at.name));
   }, [place]);
   useEffect(() => {
     const title = TABS.find(([name]) => name === (TAB_OF[at.name] ?? at.name))?.[2] ?? "Monitor";
-    document.title = `${pending ? `(${pending}) ` : ""}${title} · Monitor`;
-  }, [at.name, pending]);
+    document.title = `${pending ? `(${pending}) ` : ""}${name || title} · Monitor`;
+  }, [at.name, name, pending]);
   return html`
     <main id="main" ref=${main} tabindex="-1">
       <${Boundary} key=${place}>
@@ -141,17 +144,26 @@ function Main() {
   `;
 }
 
-/** Puts the focus where a person went: on the heading, as soon as there is one, unless they are elsewhere by then. */
-function arrive(main) {
+/**
+ * Puts the focus where a person went: on the heading, as soon as there is one, unless they are elsewhere by then. Scrolls
+ * to *y* once so much is there, unless they scroll before.
+ */
+function arrive(main, y) {
+  let isPlaced = !y;
   scrollTo({ top: 0 });
   main.focus({ preventScroll: true });
   const take = () => {
     const heading = main.querySelector("h1");
     if (heading && document.activeElement === main) heading.focus({ preventScroll: true });
-    if (heading) observer.disconnect();
+    if (!isPlaced && document.documentElement.scrollHeight >= y + innerHeight) {
+      scrollTo({ top: y });
+      isPlaced = true;
+    }
+    if (heading && isPlaced) observer.disconnect();
   };
   const observer = new MutationObserver(take);
   observer.observe(main, { childList: true, subtree: true });
+  main.addEventListener("wheel", () => (isPlaced = true), { once: true, passive: true });
   take();
   return () => observer.disconnect();
 }

@@ -5,12 +5,12 @@ import { ago } from "./format.js";
 const HELD = {
   release: "Held: deliveries of the pause are released one after the other",
   deleted: "Held: the webhook was deleted, so it is being cancelled",
-  refused: "Held: the receiver refuses its deliveries",
+  refused: "Held: receiver refuses deliveries",
   disabled: "Held: the webhook is disabled",
   paused: "Held: the webhook is paused",
   secrets: "Held: its secrets cannot be opened",
-  circuit_open: "Held: its breaker is open",
-  throttled: "Held: the receiver asked for a pause (429)",
+  circuit_open: "Held: circuit open",
+  throttled: "Held: receiver asked for a pause (429)",
   order: "Held: an earlier delivery is first",
   concurrency: "Held: its attempts in flight are at their limit",
   rate_limit: "Held: its rate limit",
@@ -21,8 +21,9 @@ const HELD = {
  * @param {number} now milliseconds
  */
 export function held({ reason, until, detail, behind, order_key: key }, now) {
+  if (reason === "circuit_open" && detail) return "Held: circuit open, a try is under way";
   if (detail) return `Held: ${detail}`;
   const words = HELD[reason] ?? `Held: ${reason}`;
   const which = behind ? ` (delivery ${behind}${key ? `, order key “${key}”` : ""})` : "";
-  return until && Date.parse(until) > now ? `${words}${which}, next ${ago(until, now)}` : `${words}${which}`;
+  return until && Date.parse(until) > now ? `${words}${which}, next try ${ago(until, now)}` : `${words}${which}`;
 }

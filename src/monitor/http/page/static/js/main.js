@@ -4,6 +4,7 @@ import { App } from "./app.js";
 import { toast } from "./components/toast.js";
 import { html, render } from "./html.js";
 import { startKeys } from "./keys.js";
+import { leave } from "./left.js";
 import { address, startRouter } from "./router.js";
 import { offer, restore } from "./session.js";
 import { startTheme } from "./theme.js";
@@ -19,7 +20,7 @@ window.addEventListener("hashchange", async () => {
 });
 startTheme();
 startZone();
-startRouter();
+startRouter(leave);
 startKeys();
 const place = document.getElementById("app");
 place.replaceChildren();

@@ -38,11 +38,15 @@ let shown = location.hash || "#/";
 /** @type {((path: string) => boolean)|null} */
 let guard = null;
 
-export function startRouter() {
+/** @param {(left: object) => void} [onLeave] gets the route that is left, while its view is still shown */
+export function startRouter(onLeave) {
   window.addEventListener("hashchange", () => {
     const wanted = location.hash;
     if (wanted !== shown && guard && !guard(wanted.replace(/^#/, ""))) history.replaceState(null, "", shown);
-    else show();
+    else {
+      onLeave?.(route.get());
+      show();
+    }
   });
   show();
 }

@@ -6,6 +6,16 @@ import { Icon } from "./icons.js";
 import { FormProblem } from "./fields.js";
 import { firstInvalid } from "./validity.js";
 
+/** What a dialog is about: what asks for the focus, else its first field, else its main button; not the × before them. */
+function firstWanted(dialog) {
+  const body = dialog.querySelector(".dialog-body");
+  return (
+    dialog.querySelector("[autofocus]") ??
+    body?.querySelector("input:not([type=hidden]), select, textarea") ??
+    dialog.querySelector(".dialog-foot .primary")
+  );
+}
+
 /**
  * @param {{title: string, onClose?: () => void, isWide?: boolean, isSealed?: boolean, children: any}} props without
  *   `onClose` only its own buttons close it; `isSealed` hides what is behind it
@@ -17,6 +27,7 @@ export function Dialog({ title, onClose, isWide = false, isSealed = false, child
     const before = document.activeElement;
     const shown = element.current;
     shown.showModal();
+    firstWanted(shown)?.focus();
     // A browser lets a second Escape close it unasked.
     const stay = () => shown.isConnected && !shown.open && shown.showModal();
     shown.addEventListener("close", stay);

@@ -66,6 +66,11 @@ const SHAPES = {
     <circle cx="7" cy="7" r="4.8" class="line" />
     <path d="M10.6 10.6L14.5 14.5" class="line" />
   `,
+  more: html`
+    <circle cx="3" cy="8" r="1.5" fill="currentColor" />
+    <circle cx="8" cy="8" r="1.5" fill="currentColor" />
+    <circle cx="13" cy="8" r="1.5" fill="currentColor" />
+  `,
   plus: html`<path d="M8 2.5v11M2.5 8h11" class="line" />`,
   close: html`<path d="M3.5 3.5l9 9M12.5 3.5l-9 9" class="line" />`,
   right: html`<path d="M6 3l5 5-5 5" class="line" />`,

@@ -1,57 +1,70 @@
-/** The top of a webhook: its name, how it stands and why, and what can be done. */
+/** The top of a webhook: its name and address, how it stands and why, and what can be done. */
 
-import { ago, at, capital, percent, precisely } from "../format.js";
-import { held } from "../held.js";
-import { useNow } from "../hooks.js";
+import { api } from "../api.js";
+import { at, capital, duration, precisely } from "../format.js";
+import { useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
+import { useTitle } from "../title.js";
+import { chance, verdict } from "../verdict.js";
+import { CopyButton } from "./copy.js";
 import { Icon } from "./icons.js";
 import { Status, standing } from "./status.js";
 import { Actions } from "./webhook-actions.js";
 
+const TONES = { healthy: "ok", degraded: "warn", unavailable: "bad", paused: "info" };
+
 export function WebhookHead({ webhook, onChange }) {
-  const now = useNow();
-  const { health } = webhook;
-  const state = standing(webhook);
+  useTitle(webhook.name);
   return html`
     <div class="title-row">
       <div class="grow">
         <h1 tabindex="-1">${webhook.name}</h1>
-        <p class="mono small muted break">${webhook.url}</p>
+        <p class="address">
+          <span class="mono small muted break">${webhook.url}</span>
+          <${CopyButton} value=${webhook.url} label="Copy URL" />
+        </p>
       </div>
       <${Actions} webhook=${webhook} onChange=${onChange} />
     </div>
-    <p class="verdict ${{ healthy: "ok", degraded: "warn", unavailable: "bad" }[state] ?? ""}">
-      <${Status} of=${state} />
-      <span>
-        ${state === "disabled"
-          ? `${disabling(webhook, now)} `
-          : state === "paused"
-            ? `Paused since ${at(webhook.paused_at)}: deliveries are held, none are lost. `
-            : ""}
-        ${health.reason}
-      </span>
-      ${health.changed_at && html`
-        <span class="muted small" title=${precisely(health.changed_at)}>
-          since ${ago(health.changed_at, now)}
-        </span>
-      `}
-      <span class="muted small">
-        failure probability of the next delivery ${percent(health.failure_probability)}
-      </span>
-    </p>
-    ${webhook.held && !["disabled", "paused"].includes(webhook.held.reason) && html`
-      <p class="small muted">${held(webhook.held, now)}</p>
-    `}
+    <${Verdict} webhook=${webhook} />
+    <${Secrets} webhook=${webhook} />
   `;
 }
 
-function disabling({ disabled }, now) {
-  if (!disabled) return "Disabled by configuration.";
-  const { reason, events_kept_until: until, next_probe_at: probe } = disabled;
-  const kept = until
-    ? ` Its events are kept until ${at(until)}; enable it before, and they can be delivered.`
-    : "";
-  return `${reason}${kept}${probe ? ` Next probe ${ago(probe, now)}.` : ""}`;
+function Verdict({ webhook }) {
+  const now = useNow();
+  const { health, backlog } = webhook;
+  const state = standing(webhook);
+  const failures = backlog?.breaker.failures_in_row ?? 0;
+  const last = useLoad(
+    async (signal) => {
+      if (!failures) return { attempt: null };
+      return { attempt: (await api.attempts(webhook.id, { ok: false, limit: 1 }, signal)).items[0] ?? null };
+    },
+    [webhook.id, failures > 0, backlog?.failing_since],
+  );
+  const since = webhook.paused_at ?? (webhook.enabled ? health.changed_at : webhook.disabled_at);
+  return html`
+    <div class="verdict ${TONES[state] ?? ""}">
+      <${Status} of=${state} />
+      <p class="grow">${verdict(webhook, last.data?.attempt, now)}</p>
+      <p class="muted small">
+        ${since && html`<span title=${precisely(since)}>for ${duration(Math.max((now - Date.parse(since)) / 1_000, 1))}</span>`}
+        ${webhook.enabled && !webhook.paused_at && html`<span>${chance(health.failure_probability)}</span>`}
+      </p>
+    </div>
+  `;
+}
+
+/** After a rotation: until when the old secret signs as well. */
+function Secrets({ webhook: { previous_secrets_expire_at: until } }) {
+  const now = useNow();
+  if (!until || Date.parse(until) <= now) return null;
+  return html`
+    <p class="small muted" title=${precisely(until)}>
+      <${Icon} name="info" size=${13} /> Two secrets sign until ${at(until)}: the old one, and the one it was replaced by.
+    </p>
+  `;
 }
 
 const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["healthy", "ok"], open: ["degraded", "warn"] };

@@ -6,7 +6,8 @@ import { useFrames, useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { AlertLine } from "./alert-line.js";
 import { AnomalyLine } from "./anomaly-line.js";
-import { Empty, Loaded } from "./states.js";
+import { Icon } from "./icons.js";
+import { Loaded } from "./states.js";
 
 const REFRESH_MS = 15_000;
 
@@ -27,6 +28,8 @@ export function Troubles({ webhook }) {
   useFrames(onFrame, ({ type, data }) => {
     if (/^(alert|anomaly)_/.test(type) && data.webhook_id === webhook.id) load.reload();
   });
+  const { data } = load;
+  if (data && !load.error && !data.alerts.length && !data.anomalies.length) return html`<${Untroubled} id=${webhook.id} />`;
   return html`
     <div class="columns">
       <section class="panel" aria-labelledby="its-alerts">
@@ -34,11 +37,7 @@ export function Troubles({ webhook }) {
           <h2 id="its-alerts">Alerts</h2>
           <a href=${`#/alerts?webhook=${webhook.id}&state=all`}>All alerts</a>
         </header>
-        <${Loaded}
-          load=${load}
-          isEmpty=${(data) => !data.alerts.length}
-          empty=${html`<${Empty} title="No alerts" icon="healthy" />`}
-        >
+        <${Loaded} load=${load} lines=${1} isEmpty=${({ alerts }) => !alerts.length} empty=${none("No alerts yet")}>
           ${({ alerts }) => html`
             <ul class="list">
               ${alerts.map((alert) => html`<${AlertLine} key=${alert.id} alert=${alert} isStated=${true} />`)}
@@ -50,11 +49,7 @@ export function Troubles({ webhook }) {
         <header class="panel-head">
           <h2 id="its-anomalies">Anomalies</h2>
         </header>
-        <${Loaded}
-          load=${load}
-          isEmpty=${(data) => !data.anomalies.length}
-          empty=${html`<${Empty} title="No anomalies" icon="healthy" />`}
-        >
+        <${Loaded} load=${load} lines=${1} isEmpty=${({ anomalies }) => !anomalies.length} empty=${none("No anomalies yet")}>
           ${({ anomalies }) => html`
             <ul class="list">
               ${anomalies.map((anomaly) => html`
@@ -65,5 +60,18 @@ export function Troubles({ webhook }) {
         <//>
       </section>
     </div>
+  `;
+}
+
+const none = (text) => html`<p class="muted small">${text}</p>`;
+
+/** One line where two panels would say nothing. */
+function Untroubled({ id }) {
+  return html`
+    <p class="panel one-line">
+      <span><${Icon} name="healthy" size=${13} /> No alerts yet</span>
+      <span><${Icon} name="healthy" size=${13} /> No anomalies yet</span>
+      <a href=${`#/alerts?webhook=${id}&state=all`}>All alerts</a>
+    </p>
   `;
 }

@@ -24,6 +24,7 @@ const KINDS = {
   bulk_retry: "Bulk retry",
   bulk_cancel: "Bulk cancellation",
   bulk_resend: "Bulk resending",
+  send_now: "Sending what was queued",
 };
 const STATES = {
   running: ["pending", "info", "Running"],

@@ -1,0 +1,48 @@
+/** How a webhook stands, in one sentence. */
+
+import { ago, at } from "./format.js";
+
+const KINDS = {
+  dns: "host name not found",
+  connect: "could not connect",
+  tls: "TLS handshake failed",
+  timeout: "timed out",
+  reset: "connection reset",
+  protocol: "invalid HTTP response",
+  blocked: "address not allowed",
+};
+const SHOWN = 140;
+
+/** Why an attempt failed, as the sender met it. */
+export function failure({ error, status_code: status, error_detail: detail }) {
+  if (error === "status") return `HTTP ${status}`;
+  const words = detail?.replace(/^could not connect: /, "") || KINDS[error] || error;
+  return words.length > SHOWN ? `${words.slice(0, SHOWN)}…` : words;
+}
+
+/**
+ * @param {object} webhook with its details
+ * @param {object|null} last its latest attempt that failed
+ * @param {number} now milliseconds
+ */
+export function verdict(webhook, last, now) {
+  if (!webhook.enabled) return disabled(webhook, now);
+  if (webhook.paused_at) return "Paused. New deliveries queue up.";
+  const inRow = webhook.backlog?.breaker.failures_in_row ?? 0;
+  if (!last || !inRow) return webhook.health.reason;
+  return `${inRow === 1 ? "The last attempt" : `Last ${inRow} attempts`} failed: ${failure(last)}.`;
+}
+
+function disabled({ disabled: how }, now) {
+  if (!how) return "Disabled by a user. Nothing is sent.";
+  const { reason, events_kept_until: until, next_probe_at: probe } = how;
+  const kept = until ? ` Its events are kept until ${at(until)}; enable it before, and they can be delivered.` : "";
+  return `${reason}${kept}${probe ? ` Next probe ${ago(probe, now)}.` : ""}`;
+}
+
+/** @param {number} ratio the chance that the next delivery fails, 0 to 1 */
+export function chance(ratio) {
+  const whole = Math.round(ratio * 100);
+  const shown = ratio > 0 && whole < 1 ? "< 1" : ratio < 1 && whole > 99 ? "> 99" : whole;
+  return `${shown} % chance the next delivery fails`;
+}
