@@ -18,6 +18,7 @@ import { may, session } from "./session.js";
 import { useStore } from "./store.js";
 import { Activity } from "./views/activity.js";
 import { Alerts } from "./views/alerts.js";
+import { Deliveries } from "./views/deliveries.js";
 import { Event } from "./views/event.js";
 import { Events } from "./views/events.js";
 import { Jobs } from "./views/jobs.js";
@@ -42,6 +43,7 @@ const VIEWS = {
   "silence-new": [NewSilence, "operator"],
   events: [Events, "viewer"],
   event: [Event, "viewer"],
+  deliveries: [Deliveries, "viewer"],
   activity: [Activity, "viewer"],
   jobs: [Jobs, "viewer"],
 };
@@ -74,6 +76,7 @@ function Inside() {
     "g a": () => go("/alerts"),
     "g s": () => may("operator") && go("/silences"),
     "g e": () => go("/events"),
+    "g d": () => go("/deliveries"),
     "g l": () => go("/activity"),
     "g j": () => go("/jobs"),
   });

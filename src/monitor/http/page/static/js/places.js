@@ -5,6 +5,7 @@ export const TABS = [
   ["webhooks", "/webhooks", "Webhooks"],
   ["alerts", "/alerts", "Alerts"],
   ["events", "/events", "Events"],
+  ["deliveries", "/deliveries", "Deliveries"],
   ["activity", "/activity", "Live"],
 ];
 

@@ -17,6 +17,7 @@ const GROUPS = [
       ["g a", "alerts"],
       ["g s", "silences"],
       ["g e", "events"],
+      ["g d", "deliveries"],
       ["g l", "live activity"],
       ["g j", "jobs"],
     ],
@@ -38,6 +39,7 @@ const GROUPS = [
       ["Esc", "close the alert"],
     ],
   ],
+  ["Deliveries", [["x", "select"]]],
   [
     "Webhooks",
     [
