@@ -28,11 +28,11 @@ export function DeliveryRow({ delivery, isCurrent, isOpen, isTicked, onTick, onT
         `}
         <${Status} of=${delivery.state} text=${delivery.in_flight ? "In flight" : undefined} />
         <div class="grow">
-          <p>
+          <div>
             <a class="strong mono" href=${`#/events/${delivery.event_id}`}>${type}</a>${" "}
             <span class="muted">to</span>${" "}
             <a class="strong" href=${`#/webhooks/${delivery.webhook_id}`}>${name}</a>
-          </p>
+          </div>
           <p class="small muted meta">
             <time datetime=${delivery.created_at} title=${precisely(delivery.created_at)}>
               ${at(delivery.created_at)}, ${ago(delivery.created_at, now)}
