@@ -8,11 +8,14 @@ import { Status } from "./status.js";
 /** The ones to look after first. */
 const ORDER = ["failed", "quarantined", "pending", "cancelled", "delivered"];
 
-/** @param {{eventId: string, counts?: object}} props `counts` by state; `complete` is false if there may be more */
-export function Outcome({ eventId, counts }) {
+/**
+ * @param {{eventId: string, counts?: object, none?: string}} props `counts` by state; `complete` is false if there may
+ *   be more; `none` is said where there is no delivery
+ */
+export function Outcome({ eventId, counts, none = "No deliveries" }) {
   if (!counts) return null;
   const shown = ORDER.filter((state) => counts[state]);
-  if (!shown.length) return html`<span class="muted small">No deliveries</span>`;
+  if (!shown.length) return none && html`<span class="muted small">${none}</span>`;
   return html`
     <span class="outcome">
       ${shown.map((state) => html`

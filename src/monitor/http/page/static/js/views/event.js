@@ -38,7 +38,7 @@ export function Event({ id }) {
               ${name}=${value}
             </span>${" "}
           `)}
-          <${Outcome} eventId=${event.id} counts=${event.deliveries} />
+          <${Outcome} eventId=${event.id} counts=${event.deliveries} none="" />
         </p>
         <section class="panel" aria-labelledby="deliveries">
           <header class="panel-head">
