@@ -9,6 +9,7 @@ import { Exchange } from "./exchange.js";
 import { FilterSelect } from "./filter-select.js";
 import { Icon } from "./icons.js";
 import { Segments } from "./segments.js";
+import { AttemptExport } from "./attempt-export.js";
 import { Empty, Loaded, Older } from "./states.js";
 import { Status } from "./status.js";
 
@@ -35,6 +36,7 @@ export function Attempts({ webhook }) {
       <header class="panel-head">
         <h2 id="attempts">Attempts</h2>
         <div class="row">
+          <${AttemptExport} webhook=${webhook} filter=${filter} />
           <${Segments}
             label="Filter attempts"
             value=${filter.ok}

@@ -46,7 +46,7 @@ const VERBS = { retry: "Retry", cancel: "Cancel", resend: "Send again" };
 
 export function Deliveries() {
   const { query } = useStore(route);
-  const { open, ...conditions } = query;
+  const { open, attempt, delivery, ...conditions } = query;
   const key = JSON.stringify(conditions);
   const focus = useRef(null);
   const [ticked, setTicked] = useState(new Set());
@@ -61,14 +61,14 @@ export function Deliveries() {
   const name = useWebhookName(query.webhook, items);
   useEffect(() => setTicked(new Set()), [key]);
   const tick = ({ id }) => setTicked((before) => new Set(before).symmetricDifference(new Set([id])));
-  const toggle = ({ id }) => setQuery({ open: open === id ? "" : id });
+  const toggle = ({ id }) => setQuery({ open: open === id ? "" : id, attempt: "", delivery: "" });
   useKeys({
     j: () => move(1),
     k: () => move(-1),
     Enter: () => items[at] && toggle(items[at]),
     o: () => items[at] && toggle(items[at]),
     x: () => items[at] && may("operator") && tick(items[at]),
-    Escape: () => setQuery({ open: "" }),
+    Escape: () => setQuery({ open: "", attempt: "", delivery: "" }),
     "/": () => focus.current?.focus(),
   });
   const changed = () => (setTicked(new Set()), pages.load.reload());
