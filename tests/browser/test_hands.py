@@ -93,7 +93,7 @@ def test_what_a_role_may_not_do_is_not_offered(open_page: Callable[..., Page], s
         go(page, "/webhooks/new")
         expect(page.locator("h1")).to_have_text("New webhook" if role == "admin" else "Access denied")
         go(page, "/events")
-        expect(page.get_by_role("button", name="Post event")).to_have_count(int(role == "admin"))
+        expect(page.get_by_role("button", name="Post a test event")).to_have_count(int(role == "admin"))
     page = open_page(f"{site.base}/#token={site.issue('publisher')}")
     expect(page.get_by_text("can only post events")).to_be_visible()
 

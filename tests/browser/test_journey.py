@@ -56,6 +56,7 @@ def test_an_event_is_delivered_before_ones_eyes(page: Page, receiver: Receiver) 
     expect(page.get_by_role("heading", name="Journey")).to_be_visible()
 
     go(page, "/events")
+    page.get_by_role("button", name="Post a test event").click()
     page.get_by_label("Type", exact=True).fill("journey.begun")
     page.get_by_label("Payload, JSON").fill('{"huge": 12345678901234567890}')
     page.get_by_role("button", name="Post event").click()

@@ -66,6 +66,12 @@ async def test_short_pages_leave_nothing_out_and_repeat_nothing(
         ({"label": "n=1"}, lambda event: event["labels"]["n"] == "1"),
         ({"label": "m"}, lambda event: False),
         ({"status_code": 503}, lambda event: True),
+        (
+            {"state": "cancelled"},
+            lambda event: event["id"] in {row["event_id"] for row in rows if row["state"] == "cancelled"},
+        ),
+        ({"q": "4"}, lambda event: event["id"] == events[1]["id"]),
+        ({"q": "%"}, lambda event: False),
     ):
         found = [event["id"] async for page in api.pages("events", limit=2, **params) for event in page]
         assert found == [event["id"] for event in events if wanted(event)], params
@@ -110,6 +116,7 @@ async def _most_looked_at(connection: asyncpg.Connection, recorder: Recorder) ->
         DeliveryFilter(state=DeliveryState.DELIVERED, status_code=201),
         DeliveryFilter(state=DeliveryState.PENDING, event_type="order.paid"),
         DeliveryFilter(webhook_id=UUID(int=1), status_code=503),
+        DeliveryFilter(ids=(UUID(int=1), UUID(int=2)), label="none"),
     ],
     ids=str,
 )
@@ -144,7 +151,14 @@ async def test_events_are_looked_at_in_a_bounded_part(
     for _ in range(3):
         await api.publish(*range(1_000))
     await execute(parts, "ANALYZE events")
-    for where in (EventFilter(type="user.*"), EventFilter(label="team"), EventFilter(status_code=503)):
+    for where in (
+        EventFilter(type="user.*"),
+        EventFilter(label="team"),
+        EventFilter(order_key="none"),
+        EventFilter(status_code=503),
+        EventFilter(state=DeliveryState.FAILED),
+        EventFilter(q="none"),
+    ):
         database = Recorder(parts.database)
         look = await filtered.list_events(database, where, None, 51)  # type: ignore[arg-type]
         assert (look.rows, look.last is None) == ([], False)

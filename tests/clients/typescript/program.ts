@@ -112,6 +112,7 @@ await ok(client.POST("/api/v1/deliveries/{delivery_id}/retry", delivery));
 const cancelled = await ok(client.POST("/api/v1/deliveries/{delivery_id}/cancel", delivery));
 check(cancelled.state === "cancelled", `the delivery is ${cancelled.state}`);
 await ok(client.POST("/api/v1/deliveries/bulk", { body: { action: "retry", filter: { state: "failed" } } }));
+await ok(client.POST("/api/v1/deliveries/bulk", { body: { action: "retry", filter: { ids: [delivery.params.path.delivery_id] } } }));
 const range = { from: at(-3600), to: at(0) };
 const count = await ok(
   client.POST("/api/v1/webhooks/{webhook_id}/replay", { ...webhook, body: { ...range, dry_run: true } }),

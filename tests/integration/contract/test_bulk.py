@@ -130,6 +130,14 @@ async def test_deliveries_and_events_are_found_by_id_and_by_answer(world: World)
     failed = ids[DeliveryState.FAILED]
     listed = await world.queries.deliveries(DeliveryFilter(id=failed), after=None, limit=9)
     assert [row.id for row in listed.rows] == [failed]
+    some = DeliveryFilter(ids=(failed, ids[DeliveryState.PENDING], UNKNOWN))
+    listed_some = await world.queries.deliveries(some, after=None, limit=9)
+    assert {row.id for row in listed_some.rows} == {failed, ids[DeliveryState.PENDING]}
+    async with world.unit_of_work() as uow:
+        assert await uow.bulk.count(BulkAction.RETRY, some) == BulkCount(2, complete=True)
+        assert await uow.bulk.count(BulkAction.CANCEL, some) == BulkCount(1, complete=True)
+        look = await uow.bulk.look(BulkAction.RESEND, some, after=None, limit=9)
+        assert look.found == ((failed, webhook_id),)
     other = DeliveryFilter(id=failed, state=DeliveryState.PENDING)
     assert (await world.queries.deliveries(other, after=None, limit=9)).rows == []
     event_id = listed.rows[0].event_id

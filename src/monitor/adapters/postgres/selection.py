@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from monitor.adapters.postgres.sql import Where
 from monitor.domain.delivery.selection import FINISHED, DeliveryFilter
-from monitor.domain.ports.queries.resources import EventFilter
+from monitor.domain.ports.queries.resources import SEARCHED_BYTES, EventFilter
 from monitor.domain.vocab import DeliveryState
 
 LOOKED_AT = 10_000
 """Rows that one statement with conditions beyond its index looks at."""
 
 EVENTS_LOOKED_AT = 1_000
-"""The same for events by their deliveries, of which each takes a look at another table."""
+"""The same for events by their deliveries or payloads, of which each takes a look at another table or at 64 KiB."""
 
 _UNDELIVERED = f"d.state <> '{DeliveryState.DELIVERED}'"
 
@@ -72,21 +72,40 @@ def event_conditions(base: Where, where: EventFilter) -> Side:
     if exact is None:
         _add_type(side.rest, "d.type", where.type)
     _add_label(side.rest, "d.labels", where.label)
-    if where.status_code is not None:
-        side.rest.add(
-            "(EXISTS (SELECT FROM deliveries o WHERE o.event_id = d.id AND o.last_status_code = {0})"
-            # Ids of deliveries are later than those of their events, which leaves partitions out.
-            " OR EXISTS (SELECT FROM deliveries_finished o"
-            " WHERE o.event_id = d.id AND o.id >= d.id AND o.last_status_code = {0}))",
-            where.status_code,
-        )
+    side.rest.add("d.order_key = {}", where.order_key)
+    if where.state is not None or where.status_code is not None:
+        _add_delivery(side.rest, where)
+    side.rest.add(
+        f"CASE WHEN octet_length(d.payload) <= {SEARCHED_BYTES}"
+        " THEN position(convert_to({}::text, 'UTF8') IN d.payload) > 0 ELSE false END",
+        where.q,
+    )
     return side
+
+
+def is_costly(where: EventFilter) -> bool:
+    """Whether each event looked at takes a look at its deliveries or at its payload."""
+    return any(value is not None for value in (where.state, where.status_code, where.q))
+
+
+def _add_delivery(rest: Where, where: EventFilter) -> None:
+    parts = []
+    if where.state in (None, DeliveryState.PENDING):
+        pending = rest.beside().require("o.event_id = d.id").add("o.last_status_code = {}", where.status_code)
+        parts.append(f"EXISTS (SELECT FROM deliveries o {pending})")
+    if where.state is not DeliveryState.PENDING:
+        # Ids of deliveries are later than those of their events, which leaves partitions out.
+        finished = rest.beside().require("o.event_id = d.id AND o.id >= d.id").add("o.state = {}", where.state)
+        finished.add("o.last_status_code = {}", where.status_code)
+        parts.append(f"EXISTS (SELECT FROM deliveries_finished o {finished})")
+    rest.require(f"({' OR '.join(parts)})")
 
 
 def _by_index(chosen: DeliveryFilter) -> list[tuple[str, object]]:
     """Return the conditions that have an index, the most selective one first."""
     conditions = (
         ("d.id = {}", chosen.id),
+        ("d.id = ANY({}::uuid[])", None if chosen.ids is None else list(chosen.ids)),
         ("d.event_id = {}", chosen.event_id),
         ("d.webhook_id = {}", chosen.webhook_id),
         ("d.last_error = {}", chosen.error_kind),

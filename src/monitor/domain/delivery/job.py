@@ -34,6 +34,9 @@ class JobKind(StrEnum):
     SEND_NOW = "send_now"
 
 
+SHOWN_IDS = 20
+"""Deliveries named by a filter that the view of a job repeats: a list of jobs stays small."""
+
 REPEATED_AFTER_S = (5.0, 30.0, 120.0, 600.0)
 """Waits after the errors of a chunk, such as a row that another version writes. One more fails the job."""
 
@@ -172,7 +175,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     """
     A job with its progress. ``per_s`` is the average so far; ``total`` is null where it was not counted.
 
-    ``error`` is why its latest chunk failed, which is made again a few times before the job fails.
+    ``error`` is why its latest chunk failed, which is made again a few times before the job fails. Of the ``ids`` of a
+    filter ``parameters`` hold the first ``SHOWN_IDS``.
     """
 
     id: UUID
@@ -257,7 +261,7 @@ def described(error: Exception) -> str:
 def shown_job(job: Job, now: datetime) -> JobView:
     """Return the view of *job*."""
     elapsed_s = ((job.finished_at or now) - job.created_at).total_seconds()
-    parameters: dict[str, Any] = msgspec.to_builtins(job.parameters)
+    parameters: dict[str, Any] = msgspec.to_builtins(_shown_parameters(job.parameters))
     return JobView(
         id=job.id,
         kind=job.kind,
@@ -271,3 +275,10 @@ def shown_job(job: Job, now: datetime) -> JobView:
         created_at=job.created_at,
         finished_at=job.finished_at,
     )
+
+
+def _shown_parameters(parameters: JobParameters) -> JobParameters:
+    if not isinstance(parameters, BulkParameters) or parameters.chosen.ids is None:
+        return parameters
+    chosen = msgspec.structs.replace(parameters.chosen, ids=parameters.chosen.ids[:SHOWN_IDS])
+    return msgspec.structs.replace(parameters, chosen=chosen)

@@ -26,6 +26,9 @@ ATTEMPT_ERROR = {"pattern": f"^({'|'.join(ErrorKind)}|[1-9][0-9]{{2}})$"}
 """JSON Schemas of the ``error`` of deliveries and of attempts, which receivers may have answered with any three digits,
 for the documentation only; :func:`filter_errors` decides by the same patterns."""
 
+IDS_MAX = 1_000
+"""Deliveries that a filter may name."""
+
 _Time = Annotated[datetime, Meta(tz=True)]
 
 
@@ -65,6 +68,10 @@ class DeliveryFilter(
         Annotated[str, Meta(min_length=1, max_length=257, pattern=r"^[^\x00]*$")] | None,
         Meta(description="Only of webhooks with this label: its name, or `name=value`."),
     ] = None
+    ids: Annotated[
+        Annotated[tuple[UUID, ...], Meta(min_length=1, max_length=IDS_MAX)] | None,
+        Meta(description="Only these deliveries."),
+    ] = None
 
     @property
     def errors(self) -> tuple[str | None, int | None]:
@@ -102,6 +109,7 @@ def matches(chosen: DeliveryFilter, row: DeliveryRow) -> bool:
         and chosen.state in (None, row.state)
         and chosen.event_id in (None, row.event_id)
         and chosen.id in (None, row.id)
+        and (chosen.ids is None or row.id in chosen.ids)
         and error in (None, row.error)
         and code in (None, row.status_code)
         and chosen.status_code in (None, row.status_code)

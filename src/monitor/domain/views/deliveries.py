@@ -12,21 +12,25 @@ from monitor.domain.delivery.held import Held
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.vocab import DeliveryState, FanOutState, SigningSecret
 
+COUNTED_MAX = 500
+"""Deliveries of one event that a list counts: of those that wait, and of those that are finished."""
+
 
 class DeliveryCounts(msgspec.Struct, frozen=True):
-    """Deliveries of one event by state."""
+    """Deliveries of one event by state; at least so many if ``complete`` is false."""
 
     pending: int = 0
     delivered: int = 0
     failed: int = 0
     cancelled: int = 0
     quarantined: int = 0
+    complete: bool = True
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """
     One event. ``payload`` is the JSON exactly as posted. ``deliveries`` counts those made so far: all, once ``fan_out``
-    is ``done``. Lists omit the three.
+    is ``done``. Lists omit payload and fan-out, and count the first ``COUNTED_MAX`` deliveries of each event.
     """
 
     id: UUID
@@ -75,6 +79,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
 
     ``held`` is what keeps it from being sent, besides its due time; null if nothing does. ``aside`` says that it failed
     so often that those behind it overtake it. ``last_error`` is that of the last attempt, or ``expired``.
+    ``webhook_name`` is null once nothing is known of the webhook.
     """
 
     id: UUID
@@ -92,4 +97,5 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     order_key: str | None = None
     aside: bool = False
     held: Held | None = None
+    webhook_name: str | None = None
     attempt_log: list[AttemptView] | msgspec.UnsetType = msgspec.UNSET

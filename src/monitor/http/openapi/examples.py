@@ -138,7 +138,7 @@ RESPONSES: Mapping[Any, object] = {
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,
     Page[WebhookView]: Page([msgspec.structs.replace(WEBHOOK, last_hour=LAST_HOUR), DISABLED], CURSOR),
-    Page[EventView]: Page([EVENT], CURSOR),
+    Page[EventView]: Page([msgspec.structs.replace(EVENT, deliveries=DeliveryCounts(delivered=3, failed=1))], CURSOR),
     Page[DeliveryView]: Page([DELIVERY], CURSOR),
     Page[AttemptView]: Page([ATTEMPT], CURSOR),
     Page[AlertView]: Page([ALERT], CURSOR),
@@ -190,6 +190,7 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
     "bulk_deliveries": {
         "Count only": {"action": "retry", "filter": {"state": "failed", "error": "503"}, "dry_run": True},
         "Retry what failed": {"action": "retry", "filter": {"state": "failed", "label": "team=shipping"}},
+        "Retry some": {"action": "retry", "filter": {"ids": [str(DELIVERY_ID)]}},
         "Cancel what waits": {"action": "cancel", "filter": {"event_type": "order.*"}},
         "Resend a time range": {"action": "resend", "filter": _RANGE | {"webhook_id": str(WEBHOOK_ID)}},
         "Cancel everything": {"action": "cancel", "filter": {}, "all": True},

@@ -197,6 +197,7 @@ DELIVERY = DeliveryView(
     created_at=EARLIER,
     finished_at=None,
     order_key="customer-17",
+    webhook_name=WEBHOOK.name,
     held=Held(
         HeldReason.REFUSED,
         NOW,

@@ -71,7 +71,7 @@ EventType = Annotated[
 ]
 """Conditions of lists; check them with :func:`check_conditions`."""
 
-TEXT = frozenset({"q", "label", "event_type", "type"})
+TEXT = frozenset({"q", "label", "event_type", "type", "order_key"})
 """Parameters that hold any text, ``null`` too."""
 
 

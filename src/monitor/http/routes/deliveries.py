@@ -82,8 +82,8 @@ class DeliveryController(Controller):
         status_code=202,
         summary="Change many deliveries",
         description="Retries, cancels or resends all deliveries that match `filter`, whose members are those of"
-        " `GET /deliveries`; `dry_run` only counts. An empty filter is refused without `all`. The answer is a job;"
-        " follow it at its `Location`. Role: operator.",
+        " `GET /deliveries`, and `ids` of up to 1,000 deliveries; `dry_run` only counts. An empty filter is refused"
+        " without `all`. The answer is a job; follow it at its `Location`. Role: operator.",
         opt=requires(Role.OPERATOR),
         responses=problems(*WRITE) | COUNTED,
     )

@@ -20,7 +20,7 @@ from monitor.domain.ports.queries.resources import EventFilter
 from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishResult
 from monitor.domain.services.resends import ResendSpec, ResendView
 from monitor.domain.views.deliveries import EventView
-from monitor.domain.vocab import Page, Role
+from monitor.domain.vocab import DeliveryState, Page, Role
 from monitor.domain.webhooks.registration import Labels
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
@@ -98,8 +98,9 @@ class EventController(Controller):
 
     @get(
         summary="List events",
-        description="Newest first, without payloads. A page is shorter than `limit` if there are few that match among"
-        " many: go on while there is a `next_cursor`. Role: viewer.",
+        description="Newest first, without payloads, with the states of the first 500 deliveries of each. A page is"
+        " shorter than `limit` if there are few that match among many: go on while there is a `next_cursor`. `state`"
+        " and `status_code` are those of one delivery. Role: viewer.",
         opt=requires(Role.VIEWER),
         responses=problems(*READ, 422),
     )
@@ -134,10 +135,27 @@ class EventController(Controller):
                 max_length=257, pattern=NO_NUL, description="Only with this label: its name, or `name=value`."
             ),
         ] = None,
+        state_: Annotated[
+            DeliveryState | None, QueryParameter(name="state", description="Only with a delivery in this state.")
+        ] = None,
+        order_key: Annotated[
+            str | None,
+            QueryParameter(min_length=1, max_length=256, pattern=NO_NUL, description="Only with this order key."),
+        ] = None,
+        q: Annotated[
+            str | None,
+            QueryParameter(
+                min_length=1,
+                max_length=200,
+                pattern=NO_NUL,
+                description="Only with this text in the payload as posted: same case, same escapes. Payloads over"
+                " 64 KiB are not searched.",
+            ),
+        ] = None,
     ) -> Page[EventView]:
         check_conditions(event_type=("type", type_))
         start, end = time_range(from_at, to_at)
-        where = EventFilter(type_, label, status_code, id_, start, end)
+        where = EventFilter(type_, label, status_code, id_, start, end, state_, order_key, q)
         return page_of(await services.queries.events(where, after=decode_cursor(cursor), limit=limit + 1), limit)
 
     @get(

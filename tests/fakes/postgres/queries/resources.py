@@ -24,10 +24,16 @@ from monitor.domain.monitoring.health import HealthPolicy
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, Rollup, merge_rollups, percentile, whole_units
 from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.paging import Look
-from monitor.domain.ports.queries.resources import AttemptFilter, AuditFilter, EventFilter, WebhookFilter
+from monitor.domain.ports.queries.resources import (
+    SEARCHED_BYTES,
+    AttemptFilter,
+    AuditFilter,
+    EventFilter,
+    WebhookFilter,
+)
 from monitor.domain.services.attempts import attempt_view
 from monitor.domain.views.audit import AuditView, without_secret_urls
-from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
+from monitor.domain.views.deliveries import COUNTED_MAX, AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.history import (
     ALERTED,
     AUDITED,
@@ -109,16 +115,12 @@ class FakeQueries:
         tables = self._tables
         if event_id not in tables.events:
             raise NotFound("There is no event with this id.")
-        stored = tables.events[event_id]
+        stored, counts = tables.events[event_id], self._states(event_id)
         fans_out = any(event_id == event.id for fan_out in tables.fan_outs.values() for event in fan_out.events)
-        counts = dict.fromkeys(DeliveryState, 0)
-        counts[DeliveryState.PENDING] = sum(d.event_id == event_id for d in tables.deliveries.values())
-        for done in tables.finished.values():
-            counts[done.state] += done.event_id == event_id
         return structs.replace(
             _event_view(stored),
             payload=Raw(stored.event.payload),
-            deliveries=DeliveryCounts(**{str(state): n for state, n in counts.items()}),
+            deliveries=DeliveryCounts(**counts, complete=True),
             fan_out=FanOutState.RUNNING if fans_out else FanOutState.DONE,
         )
 
@@ -129,17 +131,36 @@ class FakeQueries:
     async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
         tables = self._tables
         deliveries = (row_of(tables, id_) for id_ in (*tables.deliveries, *tables.finished))
-        answered = {row.event_id for row in deliveries if row.status_code == where.status_code}
+        with_delivery = {
+            row.event_id
+            for row in deliveries
+            if where.status_code in (None, row.status_code) and where.state in (None, row.state)
+        }
         wanted = (
             view
             for view in (_event_view(stored) for stored in tables.events.values())
             if is_of_type(view.type, where.type)
             and has_label(view.labels, where.label)
             and where.id in (None, view.id)
-            and (where.status_code is None or view.id in answered)
+            and where.order_key in (None, view.order_key)
+            and ((where.status_code is None and where.state is None) or view.id in with_delivery)
+            and (where.q is None or _contains(tables.events[view.id].event.payload, where.q))
             and _within(view.id, where.from_at, where.to_at)
         )
-        return Look(_page(wanted, after, limit))
+        return Look([self._counted(view) for view in _page(wanted, after, limit)])
+
+    def _states(self, event_id: UUID) -> dict[str, int]:
+        counts = {str(state): 0 for state in DeliveryState}
+        counts["pending"] = sum(d.event_id == event_id for d in self._tables.deliveries.values())
+        for done in self._tables.finished.values():
+            counts[done.state] += done.event_id == event_id
+        return counts
+
+    def _counted(self, view: EventView) -> EventView:
+        counts = self._states(view.id)
+        waiting, finished = counts["pending"], sum(counts.values()) - counts["pending"]
+        shown = DeliveryCounts(**counts, complete=max(waiting, finished) < COUNTED_MAX)
+        return structs.replace(view, deliveries=shown)
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:
         tables = self._tables
@@ -342,7 +363,12 @@ class FakeQueries:
             order_key=row.order_key,
             aside=isinstance(row, StoredDelivery) and row.aside,
             held=self._held(row) if isinstance(row, StoredDelivery) else None,
+            webhook_name=self._tables.webhooks[row.webhook_id].webhook.name,
         )
+
+
+def _contains(payload: bytes, text: str) -> bool:
+    return len(payload) <= SEARCHED_BYTES and text.encode() in payload
 
 
 def _page(rows: Iterable[R], after: UUID | None, limit: int) -> list[R]:

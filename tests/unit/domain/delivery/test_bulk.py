@@ -57,6 +57,7 @@ OTHER = {
     "label": "team=billing",
     "from_at": START + SECOND,
     "to_at": START - SECOND,
+    "ids": (CLOCK.new_id(), CLOCK.new_id()),
 }
 
 

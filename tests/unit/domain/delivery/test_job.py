@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -10,6 +11,8 @@ from msgspec.structs import replace
 
 from monitor.domain.delivery.job import (
     REPEATED_AFTER_S,
+    SHOWN_IDS,
+    BulkRetryParameters,
     CancellationParameters,
     Chunk,
     Job,
@@ -24,6 +27,7 @@ from monitor.domain.delivery.job import (
     postpone,
     shown_job,
 )
+from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import Conflict
 from monitor.domain.vocab import DeliveryState
 from tests.fakes.clock import START, FakeClock
@@ -103,6 +107,15 @@ def test_a_view_shows_the_average_rate() -> None:
     assert "kind" not in view.parameters
     over = shown_job(replace(failed(START + 5 * SECOND), done=10), START + 9 * SECOND)
     assert (over.per_s, over.error, over.state) == (2.0, "a bug", JobState.FAILED)
+
+
+def test_a_view_repeats_few_of_the_deliveries_that_a_filter_names() -> None:
+    named = tuple(UUID(int=n) for n in range(1_000))
+    for ids in (named, named[:SHOWN_IDS]):
+        view = shown_job(job(BulkRetryParameters(chosen=DeliveryFilter(ids=ids))), START)
+        assert view.parameters == {"filter": {"ids": tuple(str(id_) for id_ in named[:SHOWN_IDS])}}
+    labelled = shown_job(job(BulkRetryParameters(chosen=DeliveryFilter(label="a"))), START)
+    assert labelled.parameters == {"filter": {"label": "a"}}
 
 
 @pytest.mark.parametrize("parameters", [REPLAY, CANCELLATION])

@@ -12,6 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from monitor.adapters.postgres.codec import from_row
 from monitor.adapters.postgres.engine import Database
@@ -23,6 +24,7 @@ from monitor.adapters.postgres.selection import (
     Side,
     event_conditions,
     finished_sides,
+    is_costly,
     pending_side,
 )
 from monitor.adapters.postgres.sql import Where
@@ -30,7 +32,7 @@ from monitor.domain.delivery.selection import FINISHED, DeliveryFilter
 from monitor.domain.paging import Look
 from monitor.domain.ports.queries.resources import AuditFilter, EventFilter
 from monitor.domain.views.audit import AuditView
-from monitor.domain.views.deliveries import DeliveryView, EventView
+from monitor.domain.views.deliveries import COUNTED_MAX, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.vocab import DeliveryState
 
 T = TypeVar("T", DeliveryView, EventView, AuditView)
@@ -61,6 +63,17 @@ ORDER BY listed.id DESC
 """
 
 
+# The states of the first deliveries of each event of a page.
+_OUTCOMES = f"""
+SELECT e.id AS event_id, o.state, count(*) AS n
+FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
+    (SELECT '{DeliveryState.PENDING}' AS state FROM deliveries d WHERE d.event_id = e.id LIMIT {COUNTED_MAX})
+    UNION ALL
+    (SELECT d.state FROM deliveries_finished d WHERE d.event_id = e.id AND d.id >= e.id LIMIT {COUNTED_MAX})
+) AS o GROUP BY e.id, o.state
+"""
+
+
 def both_tables(pending: str, finished: str) -> str:
     """Compose the SELECT of deliveries of both tables, with one WHERE clause for each."""
     return (
@@ -72,7 +85,7 @@ def both_tables(pending: str, finished: str) -> str:
 async def list_deliveries(
     database: Database, chosen: DeliveryFilter, after: UUID | None, limit: int
 ) -> Look[DeliveryView]:
-    """Return up to *limit* deliveries, without their event types and what holds them."""
+    """Return up to *limit* deliveries, without their event types, the names of their webhooks and what holds them."""
 
     def parts(base: Where) -> list[tuple[str, str, Side]]:
         sides = []
@@ -89,15 +102,31 @@ async def list_deliveries(
 
 
 async def list_events(database: Database, where: EventFilter, after: UUID | None, limit: int) -> Look[EventView]:
-    """Return up to *limit* events, without their payloads."""
+    """Return up to *limit* events with the states of their deliveries, without their payloads."""
 
     def parts(base: Where) -> list[tuple[str, str, Side]]:
         side = event_conditions(base, where)
         side.first.add_range("d.id", after, where.from_at, where.to_at)
         return [(_EVENTS, "events", side)]
 
-    looked_at = LOOKED_AT if where.status_code is None else EVENTS_LOOKED_AT
-    return await _list(database, parts, lambda row: from_row(row, EventView, "labels"), "events", limit, looked_at)
+    looked_at = EVENTS_LOOKED_AT if is_costly(where) else LOOKED_AT
+    look = await _list(database, parts, lambda row: from_row(row, EventView, "labels"), "events", limit, looked_at)
+    counted = await _outcomes(database, [view.id for view in look.rows])
+    return Look([msgspec.structs.replace(view, deliveries=counted[view.id]) for view in look.rows], look.last)
+
+
+async def _outcomes(database: Database, event_ids: list[UUID]) -> dict[UUID, DeliveryCounts]:
+    by_state: dict[UUID, dict[str, int]] = {id_: {} for id_ in event_ids}
+    for row in await database.fetch(_OUTCOMES, event_ids) if event_ids else ():
+        by_state[row["event_id"]][row["state"]] = row["n"]
+    return {id_: _counts(found) for id_, found in by_state.items()}
+
+
+def _counts(found: dict[str, int]) -> DeliveryCounts:
+    pending = found.get(DeliveryState.PENDING, 0)
+    # A state that a newer version added is counted by that version.
+    known = {state: n for state, n in found.items() if state in set(DeliveryState)}
+    return DeliveryCounts(**known, complete=max(pending, sum(found.values()) - pending) < COUNTED_MAX)
 
 
 async def list_audit(database: Database, where: AuditFilter, after: UUID | None, limit: int) -> Look[AuditView]:

@@ -188,7 +188,7 @@ class PostgresQueries:
             event_id,
         )
         # A state that a newer version added is counted by that version.
-        known = DeliveryCounts.__struct_fields__
+        known = set(DeliveryState)
         deliveries = DeliveryCounts(**{count["state"]: count["n"] for count in counts if count["state"] in known})
         payload = msgspec.Raw(row["payload"])
         fan_out = FanOutState.RUNNING if row["fans_out"] else FanOutState.DONE
@@ -216,15 +216,21 @@ class PostgresQueries:
         log = self._db.rows.readable(attempts, attempt_view, "attempts")
         types = await self._event_types({row["event_id"]})
         view = self._db.rows.one(row, lambda row: delivery_view(row, types, list(log.values())), "deliveries_finished")
-        held = await self._held([view])
-        return msgspec.structs.replace(view, held=held.get(view.id))
+        held, names = await self._held([view]), await self._names({view.webhook_id})
+        return msgspec.structs.replace(view, held=held.get(view.id), webhook_name=names.get(view.webhook_id))
 
     async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> Look[DeliveryView]:
         look = await list_deliveries(self._db, where, after, limit)
         types = await self._event_types({view.event_id for view in look.rows})
+        names = await self._names({view.webhook_id for view in look.rows})
         held = await self._held(look.rows)
         views = [
-            msgspec.structs.replace(view, event_type=types.get(view.event_id), held=held.get(view.id))
+            msgspec.structs.replace(
+                view,
+                event_type=types.get(view.event_id),
+                webhook_name=names.get(view.webhook_id),
+                held=held.get(view.id),
+            )
             for view in look.rows
         ]
         return Look(views, look.last)
@@ -244,6 +250,10 @@ class PostgresQueries:
     async def _event_types(self, event_ids: Collection[UUID]) -> dict[UUID, str]:
         found = await self._db.fetch("SELECT id, type FROM events WHERE id = ANY($1)", list(event_ids))
         return {row["id"]: row["type"] for row in found}
+
+    async def _names(self, webhook_ids: Collection[UUID]) -> dict[UUID, str]:
+        found = await self._db.fetch("SELECT id, name FROM webhooks WHERE id = ANY($1)", list(webhook_ids))
+        return {row["id"]: row["name"] for row in found}
 
     async def attempts(
         self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int

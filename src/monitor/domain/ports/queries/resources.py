@@ -17,8 +17,11 @@ from monitor.domain.views.history import AnnotationsView, UptimeView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.tokens import Revocation, RevocationPosition
 from monitor.domain.views.webhooks import WebhookView
-from monitor.domain.vocab import HealthStatus
+from monitor.domain.vocab import DeliveryState, HealthStatus
 from monitor.domain.webhooks.destination import Destination
+
+SEARCHED_BYTES = 65_536
+"""Payloads up to this size are searched for a text."""
 
 
 class WebhookFilter(msgspec.Struct, frozen=True):
@@ -32,8 +35,13 @@ class WebhookFilter(msgspec.Struct, frozen=True):
 
 
 class EventFilter(msgspec.Struct, frozen=True):
-    """Conditions on events; ``None`` matches any. ``type`` is exact or a prefix (``order.*``); ``label`` is ``name`` or
-    ``name=value``; ``status_code`` is that of the last attempt of one of its deliveries."""
+    """
+    Conditions on events; ``None`` matches any.
+
+    ``type`` is exact or a prefix (``order.*``); ``label`` is ``name`` or ``name=value``. ``state`` and ``status_code``,
+    that of the last attempt, are those of one of its deliveries, the same one if both are given. ``q`` is part of the
+    payload as posted, byte for byte; payloads of more than ``SEARCHED_BYTES`` are not searched.
+    """
 
     type: str | None = None
     label: str | None = None
@@ -41,6 +49,9 @@ class EventFilter(msgspec.Struct, frozen=True):
     id: UUID | None = None
     from_at: datetime | None = None
     to_at: datetime | None = None
+    state: DeliveryState | None = None
+    order_key: str | None = None
+    q: str | None = None
 
 
 class AttemptFilter(msgspec.Struct, frozen=True):
@@ -86,7 +97,8 @@ class Queries(Protocol):
         ...
 
     async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
-        """Return up to *limit* events, or fewer if a bounded number of rows has no more."""
+        """Return up to *limit* events with the states of their deliveries, or fewer if a bounded number of rows has no
+        more."""
         ...
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:

@@ -147,6 +147,9 @@ export const api = {
   retryDelivery: (id) => post(`deliveries/${enc(id)}/retry`),
   cancelDelivery: (id) => post(`deliveries/${enc(id)}/cancel`),
 
+  bulkDeliveries: (body) => post("deliveries/bulk", body),
+
+  job: (id, signal) => get(`jobs/${enc(id)}`, null, signal),
   jobs: (query, signal) => get("jobs", query, signal),
   cancelJob: (id) => post(`jobs/${enc(id)}/cancel`),
 

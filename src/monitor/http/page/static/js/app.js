@@ -23,6 +23,7 @@ import { named } from "./title.js";
 import { Activity } from "./views/activity.js";
 import { Alerts } from "./views/alerts.js";
 import { Audit } from "./views/audit.js";
+import { Deliveries } from "./views/deliveries.js";
 import { Event } from "./views/event.js";
 import { Events } from "./views/events.js";
 import { Jobs } from "./views/jobs.js";
@@ -49,6 +50,7 @@ const VIEWS = {
   "silence-new": [NewSilence, "operator"],
   events: [Events, "viewer"],
   event: [Event, "viewer"],
+  deliveries: [Deliveries, "viewer"],
   activity: [Activity, "viewer"],
   jobs: [Jobs, "viewer"],
   system: [System, "operator"],
@@ -90,6 +92,7 @@ function Inside() {
     "g a": () => go("/alerts"),
     "g s": () => may("operator") && go("/silences"),
     "g e": () => go("/events"),
+    "g d": () => go("/deliveries"),
     "g l": () => go("/activity"),
     "g j": () => go("/jobs"),
     "g y": () => may("operator") && go("/system"),

@@ -5,13 +5,14 @@ export const TABS = [
   ["webhooks", "/webhooks", "Webhooks"],
   ["alerts", "/alerts", "Alerts"],
   ["events", "/events", "Events"],
+  ["deliveries", "/deliveries", "Deliveries"],
   ["activity", "/activity", "Live"],
   ["system", "/system", "System", "operator"],
   ["audit", "/audit", "Audit log", "admin"],
 ];
 
 /** The tabs that phones show at their foot; the others are behind "More". */
-export const AT_THE_FOOT = ["overview", "webhooks", "alerts", "events"];
+export const AT_THE_FOOT = ["overview", "webhooks", "alerts", "deliveries"];
 
 export const TAB_OF = {
   "webhook-new": "webhooks",

@@ -14,6 +14,7 @@ const ROUTES = [
   ["silence-new", /^\/silences\/new$/],
   ["events", /^\/events$/],
   ["event", /^\/events\/([\w-]+)$/],
+  ["deliveries", /^\/deliveries$/],
   ["activity", /^\/activity$/],
   ["jobs", /^\/jobs$/],
   ["system", /^\/system$/],

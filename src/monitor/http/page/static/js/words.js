@@ -12,6 +12,8 @@ export const ALERT_KINDS = [
 ];
 export const SEVERITIES = ["critical", "warning", "info"];
 export const STANDINGS = ["unavailable", "degraded", "throttled", "unknown", "healthy", "paused", "disabled"];
+/** States of a delivery. */
+export const DELIVERY_STATES = ["pending", "delivered", "failed", "cancelled", "quarantined"];
 export const ATTEMPT_ERRORS = [
   "timeout",
   "connect",

@@ -10,6 +10,7 @@ import { ATTEMPT_ERRORS } from "../words.js";
 import { Attempt, AttemptTable } from "./attempt-table.js";
 import { FilterSelect } from "./filter-select.js";
 import { Segments } from "./segments.js";
+import { AttemptExport } from "./attempt-export.js";
 import { Empty, Loaded, Older } from "./states.js";
 
 const FILTERS = [
@@ -44,6 +45,7 @@ export function Attempts({ webhook }) {
       <header class="panel-head">
         <h2 id="attempts" tabindex="-1" ref=${heading}>Attempts</h2>
         <div class="row">
+          <${AttemptExport} webhook=${webhook} filter=${filter} />
           <${Segments}
             label="Filter attempts"
             value=${ok}

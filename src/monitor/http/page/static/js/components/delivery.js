@@ -87,7 +87,7 @@ function due({ due_at: at }, now) {
   return Date.parse(at) > now ? `next ${ago(at, now)}` : `due ${ago(at, now)}, queued`;
 }
 
-function Log({ id, attempts, webhook }) {
+export function Log({ id, attempts, webhook }) {
   const load = useLoad((signal) => api.delivery(id, signal), [id, attempts]);
   const { query } = useStore(route);
   const chosen = useRef(null);

@@ -57,7 +57,10 @@ export function Figures({ overview, performance }) {
       <${Figure}
         name="Success, last hour"
         value=${percent(traffic.success_ratio)}
-        note=${before?.success_ratio != null && `previous hour ${percent(before.success_ratio)}`}
+        note=${html`
+          <a href=${href("/deliveries", { state: "failed", range: "1h" })}>Failed deliveries</a>
+          ${before?.success_ratio != null && ` · previous hour ${percent(before.success_ratio)}`}
+        `}
       />
       <${Figure}
         name="Throughput, last 5 min"

@@ -17,6 +17,7 @@ const GROUPS = [
       ["g a", "alerts"],
       ["g s", "silences"],
       ["g e", "events"],
+      ["g d", "deliveries"],
       ["g l", "live activity"],
       ["g j", "jobs"],
       ["g y", "system"],
@@ -40,6 +41,7 @@ const GROUPS = [
       ["Esc", "close the alert"],
     ],
   ],
+  ["Deliveries", [["x", "select"]]],
   [
     "Webhooks",
     [

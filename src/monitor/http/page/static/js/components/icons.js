@@ -74,6 +74,8 @@ const SHAPES = {
   plus: html`<path d="M8 2.5v11M2.5 8h11" class="line" />`,
   close: html`<path d="M3.5 3.5l9 9M12.5 3.5l-9 9" class="line" />`,
   right: html`<path d="M6 3l5 5-5 5" class="line" />`,
+  down: html`<path d="M8 2v8M4.5 7L8 10.5 11.5 7M2.5 13.5h11" class="line" />`,
+  deliveries: html`<path d="M1.5 8h9M7.5 4.5L11 8l-3.5 3.5M14 2.5v11" class="line" />`,
   left: html`<path d="M10 3L5 8l5 5" class="line" />`,
   clock: html`
     <circle cx="8" cy="8" r="6.4" class="line" />

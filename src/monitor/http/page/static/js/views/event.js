@@ -3,6 +3,8 @@
 import { api } from "../api.js";
 import { Deliveries } from "../components/deliveries.js";
 import { Icon } from "../components/icons.js";
+import { Outcome } from "../components/outcome.js";
+import { ShortId } from "../components/short-id.js";
 import { Loaded } from "../components/states.js";
 import { toast } from "../components/toast.js";
 import { at as timeOf, count, plural } from "../format.js";
@@ -24,7 +26,7 @@ export function Event({ id }) {
         <h1 tabindex="-1" class="mono">${event.type}</h1>
         <p class="muted small">
           Occurred ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} ·${" "}
-          <code>${event.id}</code>
+          <${ShortId} id=${event.id} what="event" isWhole=${true} />
           ${event.order_key && html`
             ${" "}
             · order key <code>${event.order_key}</code>
@@ -36,13 +38,7 @@ export function Event({ id }) {
               ${name}=${value}
             </span>${" "}
           `)}
-          ${Object.entries(event.deliveries ?? {})
-            .filter(([, n]) => n)
-            .map(([state, n]) => html`
-              <span class="tag">
-                ${count(n)} ${state}
-              </span>${" "}
-            `)}
+          <${Outcome} eventId=${event.id} counts=${event.deliveries} none="" />
         </p>
         <section class="panel" aria-labelledby="deliveries">
           <header class="panel-head">

@@ -1,189 +1,140 @@
-/** Events: post one to try things out, and follow where it goes. */
+/** Events with their outcome: found by type, id, label, key, payload and time. */
 
 import { api } from "../api.js";
-import { Deliveries } from "../components/deliveries.js";
-import { AreaField, FormProblem, TextField, errorsOf } from "../components/fields.js";
+import { EventRow } from "../components/event-row.js";
+import { Export } from "../components/export.js";
+import { FilterSelect } from "../components/filter-select.js";
 import { Icon } from "../components/icons.js";
+import { PostEvent } from "../components/post-event.js";
+import { SettledSearch } from "../components/settled-search.js";
 import { Empty, Loaded, Older } from "../components/states.js";
-import { ago, plural, precisely } from "../format.js";
-import { useAction, useNow, usePages, useSettled } from "../hooks.js";
-import { html, useEffect, useRef, useState } from "../html.js";
+import { TimeRange, spanOf } from "../components/time-range.js";
+import { useCursor } from "../cursor.js";
+import { plural } from "../format.js";
+import { useHeldOrder, usePages } from "../hooks.js";
+import { html, useRef } from "../html.js";
 import { useKeys } from "../keys.js";
-import { route, setQuery } from "../router.js";
+import { go, route, setQuery } from "../router.js";
 import { may } from "../session.js";
 import { useStore } from "../store.js";
+import { DELIVERY_STATES } from "../words.js";
+
+const PAGE = 30;
+const RANGE = "24h";
+/** Events that the server looks at for a page, where it looks into each. */
+const LOOKED_AT = 1_000;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const COLUMNS = [
+  ...["id", "type", "created_at", "occurred_at", "order_key", "labels"].map((name) => [name, (row) => row[name]]),
+  ...DELIVERY_STATES.map((state) => [state, (row) => row.deliveries[state]]),
+  ["counts_complete", (row) => row.deliveries.complete],
+];
 
 export function Events() {
-  return html`
-    <h1 tabindex="-1">Events</h1>
-    ${may("admin") && html`<${Post} />`}
-    <${Recent} />
-  `;
-}
-
-function Post() {
-  const [form, setForm] = useState({ type: "order.paid", payload: '{\n  "order": 1\n}', labels: "" });
-  const [posted, setPosted] = useState(null);
-  const [local, setLocal] = useState(null);
-  const action = useAction(api.postEvent);
-  const wrong = errorsOf(action.problem);
-  const bind = (name) => ({
-    value: form[name],
-    onInput: (event) => setForm({ ...form, [name]: event.target.value }),
-  });
-  const submit = async (event) => {
-    event.preventDefault();
-    let body;
-    try {
-      body = bodyOf(form);
-      setLocal(null);
-    } catch (error) {
-      return setLocal(error.message);
-    }
-    const answer = await action.run(body);
-    return answer && setPosted(answer);
-  };
-  return html`
-    <div class="split has-detail even">
-      <form class="card form" onSubmit=${submit} aria-labelledby="post">
-        <h2 id="post">Post a test event</h2>
-        <${TextField} label="Type" class="mono" required error=${wrong("/type")} ...${bind("type")} />
-        <${AreaField}
-          label="Payload, JSON"
-          class="mono"
-          rows="6"
-          error=${local ?? wrong("/payload")}
-          hint="Delivered byte for byte as entered."
-          ...${bind("payload")}
-        />
-        <${TextField}
-          label="Labels"
-          class="mono"
-          placeholder="team=billing region=eu"
-          error=${wrong("/labels")}
-          ...${bind("labels")}
-        />
-        <${FormProblem} problem=${action.problem} fields=${["/type", "/payload", "/labels"]} />
-        <footer class="form-foot">
-          <button class="primary" disabled=${action.isBusy}>
-            <${Icon} name="events" /> Post event
-          </button>
-        </footer>
-      </form>
-      <section class="panel" aria-labelledby="follow" aria-live="polite">
-        <header class="panel-head">
-          <h2 id="follow">Its deliveries</h2>
-          ${posted && html`<a href=${`#/events/${posted.id}`}>Event</a>`}
-        </header>
-        ${posted ? html`
-          <p>
-            Accepted:${" "}
-            ${posted.deliveries === 0
-              ? "no webhook subscribes to it."
-              : `queued for ${plural(posted.deliveries, "webhook")}.`}
-          </p>
-          <${Deliveries} key=${posted.id} eventId=${posted.id} />
-        ` : html`
-          <${Empty} title="Nothing posted yet" icon="events">Post an event to follow its deliveries.<//>
-        `}
-      </section>
-    </div>
-  `;
-}
-
-/** Written by hand, so that the payload goes out exactly as it was typed. */
-function bodyOf({ type, payload, labels }) {
-  try {
-    JSON.parse(payload);
-  } catch (error) {
-    throw new Error(`The payload is not JSON: ${error.message}`);
-  }
-  const pairs = labels
-    .split(/\s+/)
-    .filter(Boolean)
-    .map((text) => text.split(/=(.*)/s).slice(0, 2));
-  const rest = JSON.stringify({
-    type: type.trim(),
-    labels: Object.fromEntries(pairs.map(([name, value]) => [name, value ?? ""])),
-  });
-  return `${rest.slice(0, -1)},"payload":${payload}}`;
-}
-
-function Recent() {
   const { query } = useStore(route);
-  const now = useNow();
-  const [type, setType] = useState(query.type ?? "");
-  const settled = useSettled(type.trim());
+  const isPosting = query.post === "1" && may("admin");
+  return html`
+    <div class="title-row">
+      <h1 tabindex="-1">Events</h1>
+      <div class="row">
+        ${may("admin") && html`
+          <button
+            type="button"
+            class="small"
+            aria-expanded=${isPosting ? "true" : "false"}
+            onClick=${() => setQuery({ post: isPosting ? "" : "1" })}
+          >
+            <${Icon} name="events" size=${13} /> Post a test event
+          </button>
+        `}
+        <${Export}
+          name="events"
+          columns=${COLUMNS}
+          read=${(page, signal) => api.events({ ...filterOf(query), ...page }, signal)}
+        />
+      </div>
+    </div>
+    ${isPosting && html`<${PostEvent} />`}
+    <${List} query=${query} />
+  `;
+}
+
+function filterOf(query) {
+  const { type, id, label, state, q, key: order_key } = query;
+  return { type, id, label, state, q, order_key, ...(id ? {} : spanOf(query, RANGE)) };
+}
+
+function List({ query }) {
+  const { post, ...conditions } = query;
+  const key = JSON.stringify(conditions);
   const field = useRef(null);
   const pages = usePages(
-    (cursor, signal) => api.events({ type: settled, limit: 30, cursor }, signal),
-    [settled],
+    (cursor, signal) => api.events({ ...filterOf(conditions), limit: PAGE, cursor }, signal),
+    [key],
     { everyMs: 10_000 },
   );
-  useEffect(() => {
-    if ((route.get().query.type ?? "") !== settled) setQuery({ type: settled });
-  }, [settled]);
-  useKeys({ "/": () => field.current?.focus() });
+  const [items, handlers] = useHeldOrder(pages.items, key);
+  const [at, move] = useCursor(items);
+  const open = () => items[at] && go(`/events/${items[at].id}`);
+  useKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    Enter: open,
+    o: open,
+    "/": () => field.current?.focus(),
+  });
   return html`
-    <section class="panel" aria-labelledby="recent">
-      <header class="panel-head">
-        <h2 id="recent">Recent events</h2>
-        <label class="search small">
-          <span class="visually-hidden">Exact type</span>
-          <${Icon} name="search" />
-          <input
-            ref=${field}
-            type="search"
-            placeholder="exact type   /"
-            value=${type}
-            onInput=${(event) => setType(event.target.value)}
-          />
-        </label>
-      </header>
+    <${Filters} query=${query} field=${field} />
+    <section class="panel" aria-label="List of events" ...${handlers}>
       <${Loaded}
         load=${pages.load}
         what="Reading events"
-        isEmpty=${(page) => !page.items.length}
-        empty=${html`<${Empty} title="No events" icon="events">
-          ${settled ? "There is none of this type." : "Producers post them to /api/v1/events."}
+        lines=${6}
+        isEmpty=${() => !items.length && !pages.hasMore}
+        empty=${html`<${Empty} title="No matching events" icon="events">
+          Producers post them to /api/v1/events. Try a longer time range.
         <//>`}
       >
         ${() => html`
-          <div class="scroll-x">
-            <table class="table">
-              <thead>
-                <tr>
-                  <th scope="col">Type</th>
-                  <th scope="col">Accepted</th>
-                  <th scope="col">Labels</th>
-                </tr>
-              </thead>
-              <tbody>
-                ${pages.items.map((event) => html`
-                  <tr key=${event.id}>
-                    <td>
-                      <a class="mono" href=${`#/events/${event.id}`}>${event.type}</a>
-                    </td>
-                    <td>
-                      <time datetime=${event.created_at} title=${precisely(event.created_at)}>
-                        ${ago(event.created_at, now)}
-                      </time>
-                    </td>
-                    <td>
-                      ${Object.entries(event.labels).map(([name, value]) => html`
-                        <span class="tag mono">
-                          ${name}=${value}
-                        </span>${" "}
-                      `)}
-                    </td>
-                  </tr>
-                `)}
-              </tbody>
-            </table>
-          </div>
-          <${Older} pages=${pages}>Older events<//>
+          <ul class="list">
+            ${items.map((event, i) => html`<${EventRow} key=${event.id} event=${event} isCurrent=${i === at} />`)}
+          </ul>
+          ${pages.hasMore && looksInto(query) && html`
+            <p class="small muted">
+              ${plural(items.length, "match", "matches")} so far. Each page looks at ${LOOKED_AT} events.
+            </p>
+          `}
+          <${Older} pages=${pages}>${looksInto(query) ? "Search further back" : "Load more"}<//>
         `}
       <//>
     </section>
+  `;
+}
+
+const looksInto = ({ q, state }) => Boolean(q || state);
+
+function Filters({ query, field }) {
+  const search = (name, label, placeholder, more = {}) =>
+    html`<${SettledSearch} name=${name} label=${label} placeholder=${placeholder} query=${query} ...${more} />`;
+  return html`
+    <div class="toolbar" role="search" aria-label="Filter events">
+      <${FilterSelect}
+        label="Outcome"
+        value=${query.state}
+        options=${DELIVERY_STATES.map((state) => [state, `has ${state}`])}
+        onChange=${(state) => setQuery({ state })}
+      />
+      ${search("type", "Event type, or a prefix such as order.*", "type or order.*", { field })}
+      ${search("q", "Text in the payload, as posted", "text in payload")}
+      ${search("id", "Event id", "event id", { pattern: UUID })}
+      ${search("label", "Label: a name, or name=value", "label or name=value")}
+      ${search("key", "Order key", "order key")}
+      <${TimeRange} query=${query} otherwise=${RANGE} />
+    </div>
+    ${query.q && html`
+      <p class="small muted">
+        Payloads are searched as they were posted: same case, same escapes. Those over 64 KiB are left out.
+      </p>
+    `}
   `;
 }

@@ -98,6 +98,7 @@ function Performance() {
     <section class="panel" aria-labelledby="performance">
       <header class="panel-head">
         <h2 id="performance">All deliveries</h2>
+        <a href="#/deliveries?state=failed&range=1h">Failed deliveries</a>
         <a href="#/jobs">Jobs</a>
         <${RangePicker} value=${range} onChange=${setRange} />
       </header>
