@@ -26,6 +26,7 @@ from monitor.http.routes.dashboard import DashboardController
 from monitor.http.routes.deliveries import DeliveryController
 from monitor.http.routes.events import EventController
 from monitor.http.routes.jobs import JobController
+from monitor.http.routes.notifications import NotificationController
 from monitor.http.routes.prometheus import CacheReport, DatabaseReport, Exposition, LogReport, TaskReport
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
@@ -81,6 +82,7 @@ def build(
             DeliveryController,
             AlertController,
             SilenceController,
+            NotificationController,
             JobController,
             ReplayController,
             DashboardController,

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from monitor.domain.alerts.notification import sample_notification
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
 from monitor.domain.delivery.lane import LanePolicy, accumulate, attempt_end, catch_up, record_attempt
@@ -154,7 +155,15 @@ class AttemptRecorder:
             await uow.commit()
         return recorded
 
-    async def ping(self, webhook_id: UUID, actor: Actor, *, key: str | None = None, body: bytes = b"") -> AttemptView:
+    async def ping(
+        self,
+        webhook_id: UUID,
+        actor: Actor,
+        *,
+        key: str | None = None,
+        body: bytes = b"",
+        sample_alert: bool = False,
+    ) -> AttemptView:
         """
         Send a signed test message now, also to a paused or disabled webhook, and return the attempt.
 
@@ -162,6 +171,7 @@ class AttemptRecorder:
 
         Args:
             key: the Idempotency-Key, bound to *body* for 24 hours.
+            sample_alert: send a notification of an alert, which says that it is a sample, in place of a ping.
 
         Raises:
             NotFound: there is no such webhook.
@@ -169,10 +179,10 @@ class AttemptRecorder:
             Conflict: the first call with *key* is under way.
             IdempotencyMismatch: *key* came with another body.
         """
-        scope = f"{actor.subject} test {webhook_id}"
+        scope = f"{actor.subject} {'sample' if sample_alert else 'test'} {webhook_id}"
         if key is not None and (made := await self._begin_ping(webhook_id, scope, key, body)):
             return made
-        _, record, at = await self.send_ping(webhook_id)
+        _, record, at = await self.send_ping(webhook_id, sample_alert=sample_alert)
         view = attempt_view(record, at, with_exchange=True)
         async with self._unit_of_work() as uow:
             await uow.attempts.add([record])
@@ -196,7 +206,7 @@ class AttemptRecorder:
             raise Conflict("The first call with this Idempotency-Key is under way; repeat in a moment.")
         return earlier.attempt
 
-    async def send_ping(self, webhook_id: UUID) -> tuple[int, AttemptRecord, datetime]:
+    async def send_ping(self, webhook_id: UUID, *, sample_alert: bool = False) -> tuple[int, AttemptRecord, datetime]:
         """
         Send a signed test message now and store nothing.
 
@@ -217,13 +227,16 @@ class AttemptRecorder:
         version, destination = found
         at = self._clock.now()
         attempt_id = self._clock.new_id(at)
-        ping = msgspec.json.encode({"type": PING_TYPE, "webhook_id": webhook_id, "at": at})
-        body = render(destination.body_format, PING_TYPE, ping)
+        type_, payload = PING_TYPE, msgspec.json.encode({"type": PING_TYPE, "webhook_id": webhook_id, "at": at})
+        if sample_alert:
+            sample = sample_notification(self._clock.new_id(at), webhook_id, at)
+            type_, payload = sample.type, sample.payload
+        body = render(destination.body_format, type_, payload)
         outcome = await self._sender.send(
             signed_request(
                 destination,
                 message_id=str(attempt_id),
-                event_type=PING_TYPE,
+                event_type=type_,
                 body=body,
                 at=at,
                 sign_v1a=self._sign_v1a,
@@ -231,7 +244,7 @@ class AttemptRecorder:
         )
         outcome, exchange = SecretMask(destination).kept(outcome)
         record = AttemptRecord(
-            id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=PING_TYPE, exchange=exchange
+            id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=type_, exchange=exchange
         )
         return version, record, at
 

@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries
+from monitor.domain.services.alert_details import AlertDetails
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.bulk import BulkCommands
@@ -39,6 +40,7 @@ class Services:
     tokens: TokenCommands
     queries: Queries
     alert_queries: AlertQueries
+    alert_details: AlertDetails
     dashboards: DashboardQueries
     views: CachedViews
     readiness: Callable[[], Awaitable[list[str]]]
