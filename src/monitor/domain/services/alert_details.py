@@ -75,7 +75,6 @@ class AlertDetails:
             return None
         health = await self._health(alert.webhook_id)
         return AlertNow(
-            as_of=as_of,
             window_s=NOW_S,
             attempts=metrics.total.attempts,
             failures=metrics.total.failures,

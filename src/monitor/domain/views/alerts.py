@@ -46,7 +46,6 @@ class AlertNow(msgspec.Struct, frozen=True, kw_only=True):
     latency of the successful ones, and its health: ``status`` and ``reason`` are null of a deleted webhook.
     """
 
-    as_of: datetime
     window_s: int
     attempts: int
     failures: int
@@ -177,7 +176,8 @@ class AlertStatsView(msgspec.Struct, frozen=True):
 
 
 class SilenceView(msgspec.Struct, frozen=True, kw_only=True):
-    """One silence. ``matches`` counts the open alerts that it silences now."""
+    """One silence. ``matches`` counts the open alerts that it silences now; ``webhook_name`` is null for one that names
+    no webhook, and once its history is gone."""
 
     id: UUID
     created_by: str
@@ -189,6 +189,7 @@ class SilenceView(msgspec.Struct, frozen=True, kw_only=True):
     kind: AlertKind | None
     active: bool
     matches: int
+    webhook_name: str | None = None
 
 
 class SilencePreview(msgspec.Struct, frozen=True):

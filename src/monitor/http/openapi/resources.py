@@ -216,7 +216,6 @@ ACKNOWLEDGED = msgspec.structs.replace(
         HistoryView(NOW, Action.ACKNOWLEDGED, "grace", "Calling them.", None, None),
     ],
     now=AlertNow(
-        as_of=NOW,
         window_s=300,
         attempts=24,
         failures=6,

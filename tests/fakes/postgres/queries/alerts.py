@@ -198,9 +198,11 @@ class FakeAlertQueries:
 
     def _silence(self, silence: Silence) -> SilenceView:
         alerts = self._tables.alerts.values()
+        row = None if silence.webhook_id is None else self._tables.webhooks.get(silence.webhook_id)
         return SilenceView(
             **structs.asdict(silence),
             active=silence.ends_at > self._now,
+            webhook_name=None if row is None else row.webhook.name,
             matches=sum(alert.is_open and self._matches(silence, alert) for alert in alerts),
         )
 

@@ -58,10 +58,10 @@ FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id
 """
 
 _SILENCE = f"""
-SELECT s.*, s.ends_at > now() AS active, (
+SELECT s.*, named.name AS webhook_name, s.ends_at > now() AS active, (
     SELECT count(*) FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id
     WHERE s.ends_at > now() AND a.state <> 'resolved' AND {_MATCHES}) AS matches
-FROM silences s
+FROM silences s LEFT JOIN webhooks named ON named.id = s.webhook_id
 """
 
 _ANOMALY = "SELECT a.*, w.name AS webhook_name FROM anomalies a JOIN webhooks w ON w.id = a.webhook_id"

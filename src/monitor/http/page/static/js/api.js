@@ -108,6 +108,7 @@ export const api = {
   resendEvent: (id) => post(`events/${enc(id)}/resend`, {}),
   replayJob: (id, signal) => get(`replays/${enc(id)}`, null, signal),
   metrics: (id, query, signal) => get(`webhooks/${enc(id)}/metrics`, query, signal),
+  attempt: (webhookId, id, signal) => get(`webhooks/${enc(webhookId)}/attempts/${enc(id)}`, null, signal),
   attempts: (id, query, signal) => get(`webhooks/${enc(id)}/attempts`, query, signal),
 
   postEvent: (body) => post("events", body),
@@ -127,6 +128,12 @@ export const api = {
   acknowledge: (id, body) => post(`alerts/${enc(id)}/ack`, body),
   acknowledgeMany: (body) => post("alerts/ack", body),
   resolve: (id, body) => post(`alerts/${enc(id)}/resolve`, body),
+  unacknowledge: (id) => post(`alerts/${enc(id)}/unack`, {}),
+  comment: (id, body, key) => post(`alerts/${enc(id)}/comments`, body, { "Idempotency-Key": key }),
+
+  destinations: (query, signal) => get("notifications/destinations", query, signal),
+  coverage: (signal) => get("notifications/coverage", null, signal),
+  sendSample: (id) => post(`notifications/destinations/${enc(id)}/test`),
 
   silences: (query, signal) => get("silences", query, signal),
   silence: (spec) => post("silences", spec),

@@ -21,6 +21,7 @@ import { Alerts } from "./views/alerts.js";
 import { Event } from "./views/event.js";
 import { Events } from "./views/events.js";
 import { Jobs } from "./views/jobs.js";
+import { Notifications } from "./views/notifications.js";
 import { Overview } from "./views/overview.js";
 import { SignIn } from "./views/sign-in.js";
 import { NewSilence } from "./views/silence-new.js";
@@ -40,6 +41,7 @@ const VIEWS = {
   alert: [Alerts, "viewer"],
   silences: [Silences, "operator"],
   "silence-new": [NewSilence, "operator"],
+  notifications: [Notifications, "viewer"],
   events: [Events, "viewer"],
   event: [Event, "viewer"],
   activity: [Activity, "viewer"],
@@ -73,6 +75,7 @@ function Inside() {
     "g w": () => go("/webhooks"),
     "g a": () => go("/alerts"),
     "g s": () => may("operator") && go("/silences"),
+    "g n": () => go("/notifications"),
     "g e": () => go("/events"),
     "g l": () => go("/activity"),
     "g j": () => go("/jobs"),

@@ -69,8 +69,13 @@ export function duration(seconds) {
 export function ago(time, now) {
   if (!time) return NONE;
   const seconds = (now - Date.parse(time)) / 1_000;
-  if (seconds < -1) return `in ${briefly(-seconds)}`;
+  if (seconds < -1) return `in ${rest(-seconds)}`;
   return seconds < 5 ? "just now" : `${briefly(seconds)} ago`;
+}
+
+/** What is left: rounded up to whole minutes, so that two hours read as such at their begin. */
+function rest(seconds) {
+  return duration(seconds <= 60 ? Math.ceil(seconds) : Math.ceil(seconds / 60) * 60);
 }
 
 function briefly(seconds) {

@@ -26,7 +26,7 @@ export const ATTEMPT_ERRORS = [
 
 /** The state of an alert: its icon and tone, and its word at the begin of a sentence. */
 export const ALERT_STATES = {
-  pending: { icon: "alerts", tone: "bad", text: "Pending" },
+  pending: { icon: "alerts", tone: "bad", text: "Open" },
   acknowledged: { icon: "check", tone: "info", text: "Acknowledged" },
   resolved: { icon: "healthy", tone: "ok", text: "Resolved" },
 };
