@@ -34,20 +34,13 @@ export function AlertDetail({ id, back, query, following }) {
         <${Icon} name="close" />
       </a>
       <${Loaded} load=${load} what="Reading the alert" lines=${6}>
-        ${(alert) => html`<${Detail} alert=${alert} query=${query} />`}
+        ${(alert) => html`<${Detail} alert=${alert} query=${query} following=${following} />`}
       <//>
-      ${following && html`
-        <p class="next-alert">
-          <a href=${href(`/alerts/${following.id}`, query)}>
-            Next open alert: ${following.title} <${Icon} name="right" size=${12} />
-          </a>
-        </p>
-      `}
     </section>
   `;
 }
 
-function Detail({ alert, query }) {
+function Detail({ alert, query, following }) {
   const now = useNow();
   return html`
     <p class="meta">
@@ -62,6 +55,13 @@ function Detail({ alert, query }) {
       ${alert.ack_expires_at && ` until ${at(alert.ack_expires_at)}`}
     </p>
     ${may("operator") && html`<${Actions} alert=${alert} query=${query} />`}
+    ${following && html`
+      <p class="next-alert small">
+        <a href=${href(`/alerts/${following.id}`, query)}>
+          <${Icon} name="right" size=${12} /> Next: ${following.title}
+        </a>
+      </p>
+    `}
     ${alert.note && html`<blockquote>${alert.note}</blockquote>`}
     ${alert.webhook_id ? html`
       <${CauseLinks} alert=${alert} />

@@ -24,10 +24,10 @@ export function Notifications() {
       <a href="#/alerts"><${Icon} name="left" size=${12} /> Alerts</a>
     </p>
     <h1 tabindex="-1">Notifications</h1>
-    <${CoverageBar} at=${added} />
+    <${CoverageBar} at=${added} isHere=${true} />
     ${may("admin") && html`<${AddDestination} onAdd=${() => setAdded((n) => n + 1)} />`}
     <section class="panel" aria-labelledby="destinations">
-      <header class="panel-head"><h2 id="destinations">Told of alerts</h2></header>
+      <header class="panel-head"><h2 id="destinations">Destinations</h2></header>
       <${Loaded}
         load=${pages.load}
         what="Reading destinations"
@@ -43,7 +43,7 @@ export function Notifications() {
           <${Older} pages=${pages}>Load more<//>
         `}
       <//>
-      <p class="muted small">An alert about a destination itself is told to the others only.</p>
+      <p class="muted small destinations-note">An alert about a destination itself is told to the others only.</p>
     </section>
   `;
 }
