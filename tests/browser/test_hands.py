@@ -62,7 +62,7 @@ def test_alerts_are_acknowledged_one_or_many_and_resolved_by_keyboard(
     for key in "kxjxa":
         page.keyboard.press(key)
     expect(page.get_by_role("dialog", name="Acknowledge 2 alerts")).to_be_visible()
-    page.get_by_label("Acknowledged").select_option("for 2 hours")
+    page.get_by_label("Acknowledge for").select_option("2 hours")
     page.get_by_role("dialog").get_by_role("button", name="Acknowledge").press("Enter")
     expect(lines).to_have_count(0)
 
@@ -242,7 +242,7 @@ def test_a_silent_feed_is_said_and_polling_takes_its_place(open_page: Callable[.
     page.goto(f"{site.base}/#token={site.token}")
     page.clock.run_for(5_000)
     expect(page.locator(".link-state")).to_have_attribute("data-mode", "polling")
-    expect(page.get_by_role("region", name="Pending alerts")).to_be_visible()
+    expect(page.get_by_role("region", name="Open alerts")).to_be_visible()
     expect(page.locator("#stale")).to_have_count(0)
     page.clock.run_for(40_000)
     expect(page.locator("#stale")).to_contain_text("The last live message came")

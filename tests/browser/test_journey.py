@@ -76,7 +76,7 @@ def test_an_alert_arrives_live_is_acknowledged_and_survives_a_restart(
     own_site.create(receiver.url, name="Gone", event_types=["gone.*"])
     own_site.call("POST", "events", {"type": "gone.away", "payload": {}})
 
-    waiting = page.get_by_role("region", name="Pending alerts")
+    waiting = page.get_by_role("region", name="Open alerts")
     expect(waiting.get_by_role("link", name="Gone")).to_be_visible(timeout=60_000)
     expect(page.locator("[aria-live]").filter(has_text="alert at").first).to_have_text(re.compile("New .* alert at"))
     expect(page).to_have_title(re.compile(r"^\(1 alert\)"))
@@ -89,7 +89,7 @@ def test_an_alert_arrives_live_is_acknowledged_and_survives_a_restart(
     expect(pane.get_by_text("Acknowledged by local")).to_be_visible()
     expect(pane.get_by_text("The receiver moved; its owner is informed.").first).to_be_visible()
     go(page, "/")
-    expect(page.get_by_text("No pending alert", exact=True)).to_be_visible()
+    expect(page.get_by_text("No open alerts", exact=True)).to_be_visible()
 
     own_site.stop()
     expect(page.locator(".link-state")).not_to_have_attribute("data-mode", "live")

@@ -29,6 +29,7 @@ VIEWS = {
     "alert": ("/alerts/{alert}", "Alerts"),
     "silences": ("/silences", "Silences"),
     "silence-new": ("/silences/new?kind=failing", "New silence"),
+    "notifications": ("/notifications", "Notifications"),
     "events": ("/events", "Events"),
     "event": ("/events/{event}", "order.paid"),
     "activity": ("/activity", "Live activity"),

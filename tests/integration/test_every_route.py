@@ -111,6 +111,8 @@ class Stage:
             "publish": {"type": "a.b", "payload": 1},
             "acknowledge_alert": {"note": "n"},
             "resolve_alert": {"note": "n"},
+            "unacknowledge_alert": {"note": "n"},
+            "comment_on_alert": {"text": "t"},
             "acknowledge_alerts": {"ids": [self.ids.get("alert_id", NOBODY)]},
             "create_silence": silence,
             "preview_silence": silence,

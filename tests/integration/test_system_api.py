@@ -74,7 +74,8 @@ async def test_a_url_is_stored_in_its_one_spelling(public: Api) -> None:
 
 async def _alert_changes(api: Api, parts: Container, change: Callable[..., Awaitable[Any]]) -> None:
     """Do all that a person can do to alerts and silences."""
-    for ids in ("ack", "{alert_id}/ack", "{alert_id}/resolve"):
+    another = raised = ""
+    for ids in ("ack", "{alert_id}/resolve", "{alert_id}/ack"):
         another = (await api.create(URL, name=ids))["id"]
         await fail(api, another)
         await Watch(parts).look()
@@ -83,6 +84,14 @@ async def _alert_changes(api: Api, parts: Container, change: Callable[..., Await
         row, _ = await change("POST", f"alerts/{ids.format(alert_id=raised)}", f"alerts/{ids}", 200, **body)
         action = "acknowledge" if ids.endswith("ack") else "resolve"
         assert (row["action"], row["target"]) == (f"alert.{action}", f"alert:{raised}")
+    for path, action in (("unack", "unacknowledge"), ("comments", "comment")):
+        body = {"json": {"text": "Looking."}} if action == "comment" else {}
+        status = 201 if action == "comment" else 200
+        row, _ = await change("POST", f"alerts/{raised}/{path}", f"alerts/{{alert_id}}/{path}", status, **body)
+        assert (row["action"], row["target"]) == (f"alert.{action}", f"alert:{raised}")
+    sample = "notifications/destinations/{webhook_id}/test"
+    row, _ = await change("POST", sample.format(webhook_id=another), sample, 200)
+    assert (row["action"], row["target"]) == ("webhook.test", f"webhook:{another}")
     until = (parts.clock.now() + timedelta(hours=1)).isoformat()
     silence = {"reason": "moving", "ends_at": until, "kind": "latency"}
     row, made = await change("POST", "silences", "silences", 201, json=silence)

@@ -15,6 +15,7 @@ from monitor.domain.alerts import (
     AlertKind,
     AlertPolicy,
     Cause,
+    Comment,
     Condition,
     HistoryEntry,
     Identity,
@@ -22,6 +23,7 @@ from monitor.domain.alerts import (
     Resolve,
     Silence,
     SilenceSpec,
+    Unacknowledge,
     UpdateConditions,
     WebhookSnapshot,
     replay,
@@ -109,6 +111,8 @@ notes = st.none() | names
 triggers: st.SearchStrategy[Trigger] = st.one_of(
     st.builds(UpdateConditions, condition_lists.map(tuple), st.booleans()),
     st.builds(Acknowledge, segments, notes, st.none() | instants, st.booleans()),
+    st.builds(Unacknowledge, segments, notes, st.booleans()),
+    st.builds(Comment, segments, names, st.booleans()),
     st.builds(Resolve, segments, notes, st.booleans()),
 )
 entries = st.builds(

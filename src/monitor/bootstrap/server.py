@@ -17,6 +17,7 @@ from monitor.auth.tokens import TokenVerifier
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import CacheWarming, fetch_keys, first_revocations, server_loops
 from monitor.domain.errors import Unavailable
+from monitor.domain.services.alert_details import AlertDetails
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.backlogs import BacklogCommands
@@ -62,6 +63,7 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
         triage=AlertCommands(c.unit_of_work, c.queries, c.alert_queries, c.clock, c.detection_policy.alert),
         queries=c.queries,
         alert_queries=c.alert_queries,
+        alert_details=AlertDetails(c.queries, c.alert_queries),
         dashboards=c.dashboards,
         system=c.system,
         views=c.views,

@@ -50,6 +50,9 @@ SUBSCRIBERS: Mapping[type[DomainEvent], Subscriber] = {
     events.AlertAcknowledged: Subscriber(
         Invalidation(("alerts", "dashboard"), acknowledged=True), MessageKind.ALERT_UPDATED
     ),
+    events.AlertUnacknowledged: Subscriber(
+        Invalidation(("alerts", "dashboard"), acknowledged=True), MessageKind.ALERT_UPDATED
+    ),
     events.AlertResolved: Subscriber(
         Invalidation(("alerts", "dashboard"), acknowledged=True), MessageKind.ALERT_UPDATED
     ),
@@ -91,7 +94,13 @@ async def _data(event: DomainEvent, alert_queries: AlertQueries) -> Any:
     match event:
         case events.AnomalyOpened() | events.AnomalyClosed():
             return await alert_queries.anomaly(event.anomaly_id)
-        case events.AlertRaised() | events.AlertUpdated() | events.AlertAcknowledged() | events.AlertResolved():
+        case (
+            events.AlertRaised()
+            | events.AlertUpdated()
+            | events.AlertAcknowledged()
+            | events.AlertUnacknowledged()
+            | events.AlertResolved()
+        ):
             return await alert_queries.alert(event.alert_id)
         case _:
             return msgspec.structs.asdict(event)

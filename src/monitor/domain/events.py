@@ -81,6 +81,14 @@ class AlertAcknowledged(msgspec.Struct, frozen=True, tag=True):
     by: str
 
 
+class AlertUnacknowledged(msgspec.Struct, frozen=True, tag=True):
+    """A user took its acknowledgement back."""
+
+    alert_id: UUID
+    webhook_id: UUID
+    by: str
+
+
 class AlertResolved(msgspec.Struct, frozen=True, tag=True):
     alert_id: UUID
     webhook_id: UUID
@@ -102,6 +110,7 @@ DomainEvent = (
     | AlertRaised
     | AlertUpdated
     | AlertAcknowledged
+    | AlertUnacknowledged
     | AlertResolved
     | SilencesChanged
 )

@@ -127,6 +127,11 @@ def highest_severity(*severities: Severity) -> Severity:
     return max(severities, key=SEVERITIES.index, default=Severity.INFO)
 
 
+def is_worse(severity: Severity, other: Severity) -> bool:
+    """Whether *severity* is higher than *other*."""
+    return SEVERITIES.index(severity) > SEVERITIES.index(other)
+
+
 class BodyFormat(StrEnum):
     """Format of the request body: the event's payload unchanged, or a chat message about it."""
 

@@ -29,6 +29,7 @@ from monitor.http.routes.deliveries import DeliveryController
 from monitor.http.routes.events import EventController
 from monitor.http.routes.history import WebhookHistoryController
 from monitor.http.routes.jobs import JobController
+from monitor.http.routes.notifications import NotificationController
 from monitor.http.routes.prometheus import CacheReport, DatabaseReport, Exposition, LogReport, TaskReport
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
@@ -90,6 +91,7 @@ def build(
             DeliveryController,
             AlertController,
             SilenceController,
+            NotificationController,
             JobController,
             BacklogController,
             ReplayController,

@@ -131,6 +131,8 @@ class Tables:
     alerts: dict[UUID, Alert] = field(default_factory=dict)
     history: dict[tuple[UUID, int], HistoryEntry] = field(default_factory=dict)
     """By the alert and its version."""
+    history_events: dict[tuple[UUID, int], UUID] = field(default_factory=dict)
+    """The event about a history entry."""
     silences: dict[UUID, Silence] = field(default_factory=dict)
     notifications: tuple[AlertNotification, ...] = ()
     jobs: dict[UUID, Job] = field(default_factory=dict)

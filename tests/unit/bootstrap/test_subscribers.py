@@ -56,6 +56,7 @@ def test_every_event_has_a_row(event: type[DomainEvent]) -> None:
             "alert",
         ),
         (events.AlertUpdated(OTHER, SYSTEM_ID), MessageKind.ALERT_UPDATED, None, "alert"),
+        (events.AlertUnacknowledged(OTHER, HOOK, "ada"), MessageKind.ALERT_UPDATED, HOOK, "alert"),
         (events.AlertAcknowledged(OTHER, HOOK, "ada"), MessageKind.ALERT_UPDATED, HOOK, "alert"),
         (events.AlertResolved(OTHER, HOOK, "ada"), MessageKind.ALERT_UPDATED, HOOK, "alert"),
         (

@@ -17,6 +17,7 @@ from monitor.domain.errors import NotFound, Unavailable
 from monitor.domain.events import (
     AlertAcknowledged,
     AlertResolved,
+    AlertUnacknowledged,
     DomainEvent,
     SilencesChanged,
     WebhookCreated,
@@ -29,7 +30,15 @@ from tests import strategies
 from tests.fakes.clock import START, FakeClock
 
 WEBHOOK = UUID(int=7)
-BY_A_PERSON = (WebhookCreated, WebhookUpdated, WebhookDeleted, AlertAcknowledged, AlertResolved, SilencesChanged)
+BY_A_PERSON = (
+    WebhookCreated,
+    WebhookUpdated,
+    WebhookDeleted,
+    AlertAcknowledged,
+    AlertUnacknowledged,
+    AlertResolved,
+    SilencesChanged,
+)
 OVERVIEW = OverviewView(
     as_of=START,
     webhooks={},

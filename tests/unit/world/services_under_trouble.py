@@ -16,7 +16,7 @@ from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.delivery.replay import ReplaySource, ReplaySpec
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.ports.unit_of_work import UnitOfWork
-from monitor.domain.services.alerts import Acknowledgement, AlertNote, BulkAcknowledgement
+from monitor.domain.services.alerts import Acknowledgement, AlertComment, AlertNote, BulkAcknowledgement
 from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
 from monitor.domain.services.publish import EventIn, Publisher
 from monitor.domain.services.replays import ReplayCommands
@@ -141,6 +141,7 @@ OPERATIONS: dict[str, Callable[[ServiceWorld], Awaitable[Any]]] = {
     "cancel": lambda w: w.webhooks.cancel_delivery(w.waiting_id, samples.ACTOR),
     "acknowledge": lambda w: w.commands.acknowledge(w.alert_id, Acknowledgement("Seen."), samples.ACTOR),
     "acknowledge_many": lambda w: w.commands.acknowledge_many(BulkAcknowledgement(ids=[w.alert_id]), samples.ACTOR),
+    "comment": lambda w: w.commands.comment(w.alert_id, AlertComment("Looking."), samples.ACTOR, **KEY),
     "resolve": lambda w: w.commands.resolve(w.alert_id, AlertNote("Fixed."), samples.ACTOR),
     "silence": lambda w: w.commands.silence(
         SilenceSpec(reason="Deployment.", ends_at=START + HOUR, label="team=blue"), samples.ACTOR, **KEY
@@ -163,6 +164,10 @@ async def _paused(world: ServiceWorld) -> None:
     await world.webhooks.pause(world.webhook_id, samples.ACTOR)
 
 
+async def _acknowledged(world: ServiceWorld) -> None:
+    await world.commands.acknowledge(world.alert_id, Acknowledgement(), samples.ACTOR)
+
+
 async def _all_fail(world: ServiceWorld) -> None:
     others = [await world.add() for _ in range(10)]
     world.make_unavailable(world.webhook_id, *others)
@@ -170,6 +175,10 @@ async def _all_fail(world: ServiceWorld) -> None:
 
 AFTER: dict[str, tuple[Callable[[ServiceWorld], Awaitable[None]], Callable[[ServiceWorld], Awaitable[Any]]]] = {
     "resume": (_paused, lambda w: w.webhooks.resume(w.webhook_id, samples.ACTOR)),
+    "unacknowledge": (
+        _acknowledged,
+        lambda w: w.commands.unacknowledge(w.alert_id, AlertNote("Not mine."), samples.ACTOR),
+    ),
     "mass_failure": (_all_fail, lambda w: w.detector.check_mass_failure()),
     "evaluate_many": (_all_fail, lambda w: w.detector.tick()),
 }

@@ -82,6 +82,7 @@ alerts = sa.Table(
     # Ensures one open alert per webhook and kind under concurrency.
     sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
     sa.Index("ix_alerts_webhook_id", "webhook_id", "id"),
+    sa.Index("ix_alerts_open", "severity", "id", postgresql_where=sa.text("state <> 'resolved'")),
     sa.Index("ix_alerts_raised_at", "raised_at"),
     sa.Index("ix_alerts_resolved_at", "resolved_at", postgresql_where=sa.text("state = 'resolved'")),
 )
@@ -100,6 +101,8 @@ alert_history = sa.Table(
     sa.Column("causes", ARRAY(sa.Text), nullable=True),
     sa.Column("evidence", JSONB, nullable=True),
     at("expires_at", nullable=True),
+    # The event by which subscribers were notified of the entry.
+    sa.Column("event_id", sa.Uuid, nullable=True),
     sa.Index("ix_alert_history_at", "at"),
 )
 

@@ -20,7 +20,14 @@ from monitor.domain.alerts.alert import (
     replay,
 )
 from monitor.domain.alerts.conditions import Condition, MassFailure, WebhookSnapshot, check_mass_failure, conditions_of
-from monitor.domain.alerts.lifecycle import Acknowledge, Resolve, UpdateConditions, apply_trigger
+from monitor.domain.alerts.lifecycle import (
+    Acknowledge,
+    Comment,
+    Resolve,
+    Unacknowledge,
+    UpdateConditions,
+    apply_trigger,
+)
 from monitor.domain.alerts.silences import Silence, SilenceSpec
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "AlertPolicy",
     "AlertState",
     "Cause",
+    "Comment",
     "Condition",
     "HistoryEntry",
     "Identity",
@@ -40,6 +48,7 @@ __all__ = [
     "Resolve",
     "Silence",
     "SilenceSpec",
+    "Unacknowledge",
     "UpdateConditions",
     "WebhookSnapshot",
     "apply_trigger",

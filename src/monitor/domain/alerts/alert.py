@@ -8,6 +8,8 @@ An alert, and the state machine that derives it from its history::
     escalated       pending, acknowledged   pending        more severe; ends the acknowledgement
     acknowledged    pending                 acknowledged   a user works on it
     ack_expired     acknowledged            pending        the acknowledgement reached its end
+    unacknowledged  acknowledged            pending        a user took the acknowledgement back
+    commented       any                     same           a user wrote a comment
     resolved        pending, acknowledged   resolved       no cause holds, or a user resolved it
     reopened        resolved                pending        a cause holds again soon after
     notified        any                     same           a notification of the present state was queued
@@ -81,6 +83,8 @@ class Action(StrEnum):
     ESCALATED = "escalated"
     ACKNOWLEDGED = "acknowledged"
     ACK_EXPIRED = "ack_expired"
+    UNACKNOWLEDGED = "unacknowledged"
+    COMMENTED = "commented"
     RESOLVED = "resolved"
     REOPENED = "reopened"
     NOTIFIED = "notified"
@@ -98,6 +102,8 @@ TRANSITIONS: dict[Action, tuple[frozenset[AlertState], AlertState | None]] = {
     Action.ESCALATED: (_OPEN, AlertState.PENDING),
     Action.ACKNOWLEDGED: (frozenset({AlertState.PENDING}), AlertState.ACKNOWLEDGED),
     Action.ACK_EXPIRED: (frozenset({AlertState.ACKNOWLEDGED}), AlertState.PENDING),
+    Action.UNACKNOWLEDGED: (frozenset({AlertState.ACKNOWLEDGED}), AlertState.PENDING),
+    Action.COMMENTED: (_ANY, None),
     Action.RESOLVED: (_OPEN, AlertState.RESOLVED),
     Action.REOPENED: (frozenset({AlertState.RESOLVED}), AlertState.PENDING),
     Action.NOTIFIED: (_ANY, None),
@@ -272,7 +278,7 @@ def _raised(entry: HistoryEntry, identity: Identity) -> Alert:
 
 
 _COUNTED = frozenset({Action.REPEATED, Action.ESCALATED, Action.REOPENED})
-_END_ACK = frozenset({Action.ESCALATED, Action.ACK_EXPIRED, Action.REOPENED})
+_END_ACK = frozenset({Action.ESCALATED, Action.ACK_EXPIRED, Action.UNACKNOWLEDGED, Action.REOPENED})
 _NO_ACK: dict[str, Any] = {"acknowledged_at": None, "acknowledged_by": None, "ack_expires_at": None, "note": None}
 
 

@@ -22,7 +22,7 @@ from monitor.domain.alerts.alert import (
 )
 from monitor.domain.alerts.conditions import Condition
 from monitor.domain.errors import Conflict
-from monitor.domain.vocab import SEVERITIES, highest_severity
+from monitor.domain.vocab import highest_severity, is_worse
 
 NOTE_BACK_TO_NORMAL = "Back to normal."
 
@@ -58,21 +58,38 @@ class Resolve(msgspec.Struct, frozen=True):
     silenced: bool = False
 
 
-Trigger = UpdateConditions | Acknowledge | Resolve
+class Unacknowledge(msgspec.Struct, frozen=True):
+    """User *by* takes the acknowledgement back, so that the alert needs somebody again."""
+
+    by: str
+    note: str | None = None
+    silenced: bool = False
+
+
+class Comment(msgspec.Struct, frozen=True):
+    """User *by* writes *text* into the history, in any state. The only trigger whose repeat adds an entry."""
+
+    by: str
+    text: str
+    silenced: bool = False
+
+
+Trigger = UpdateConditions | Acknowledge | Unacknowledge | Comment | Resolve
 
 
 def apply_trigger(
     alert: Alert | None, trigger: Trigger, now: datetime, *, identity: Identity, policy: AlertPolicy
 ) -> tuple[Alert | None, tuple[HistoryEntry, ...]]:
     """
-    Return the alert after *trigger* and the entries that it adds, none if it changes nothing. Safe to repeat.
+    Return the alert after *trigger* and the entries that it adds, none if it changes nothing. Safe to repeat, but for
+    a comment.
 
     Args:
         alert: the latest of this webhook and kind, resolved or not; ``None`` if there never was one.
         identity: key of a new alert, used only if one is raised.
 
     Raises:
-        Conflict: an acknowledgement of a resolved alert.
+        Conflict: an acknowledgement of a resolved alert, or taking one back; a comment on none.
     """
     history = _HistoryWriter(alert, now, identity, policy)
     match trigger:
@@ -80,6 +97,10 @@ def apply_trigger(
             _update_conditions(history, trigger)
         case Acknowledge():
             _acknowledge(history, trigger)
+        case Unacknowledge():
+            _unacknowledge(history, trigger)
+        case Comment():
+            _comment(history, trigger)
         case Resolve():
             _resolve(history, trigger)
         case _:
@@ -121,7 +142,7 @@ def _update_conditions(history: _HistoryWriter, trigger: UpdateConditions) -> No
         return
     _expire(history, alert)
     severity = highest_severity(*(condition.severity for condition in trigger.conditions))
-    if SEVERITIES.index(severity) > SEVERITIES.index(alert.severity):
+    if is_worse(severity, alert.severity):
         history.append(_conditions_entry(now, Action.ESCALATED, trigger.conditions))
     elif current.keys() - set(alert.causes):
         # The severity of an open alert never falls.
@@ -175,6 +196,20 @@ def _acknowledge(history: _HistoryWriter, trigger: Acknowledge) -> None:
             expires_at=trigger.expires_at,
         )
     )
+
+
+def _unacknowledge(history: _HistoryWriter, trigger: Unacknowledge) -> None:
+    if history.alert is None or not history.alert.is_open:
+        raise Conflict("This alert is resolved; there is no acknowledgement to take back.")
+    _expire(history, history.alert)
+    if history.alert.state is AlertState.ACKNOWLEDGED:
+        history.append(HistoryEntry(at=history.now, action=Action.UNACKNOWLEDGED, actor=trigger.by, note=trigger.note))
+
+
+def _comment(history: _HistoryWriter, trigger: Comment) -> None:
+    if history.alert is None:
+        raise Conflict("There is no alert to comment on.")
+    history.append(HistoryEntry(at=history.now, action=Action.COMMENTED, actor=trigger.by, note=trigger.text))
 
 
 def _expire(history: _HistoryWriter, alert: Alert) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -16,9 +16,11 @@ from monitor.domain.alerts import (
     Alert,
     AlertKind,
     AlertPolicy,
+    Comment,
     HistoryEntry,
     Identity,
     Resolve,
+    Unacknowledge,
     apply_trigger,
 )
 from monitor.domain.alerts.lifecycle import Trigger
@@ -29,6 +31,7 @@ from monitor.domain.events import (
     AlertAcknowledged,
     AlertRaised,
     AlertResolved,
+    AlertUnacknowledged,
     AlertUpdated,
     DomainEvent,
     SilencesChanged,
@@ -56,6 +59,12 @@ class Acknowledgement(AlertNote, frozen=True, forbid_unknown_fields=True):
     """After ``expires_at`` the alert is pending again unless it was resolved."""
 
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class AlertComment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user's comment on an alert."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=2000, extra_json_schema=LINES)]
 
 
 class BulkAcknowledgement(Acknowledgement, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -149,17 +158,69 @@ class AlertCommands:
     async def resolve(self, alert_id: UUID, resolution: AlertNote, actor: Actor) -> AlertView:
         """Resolve an alert. Safe to repeat. Raises ``NotFound``, and ``Invalid`` for its note."""
         _check_note(resolution)
+        return await self._apply(alert_id, "alert.resolve", resolution.note, actor, Resolve)
+
+    async def unacknowledge(self, alert_id: UUID, reason: AlertNote, actor: Actor) -> AlertView:
+        """
+        Take the acknowledgement of an alert back: it is pending again. Safe to repeat.
+
+        Raises:
+            NotFound.
+            Conflict: it is resolved.
+            Invalid: the note breaks a rule.
+        """
+        _check_note(reason)
+        return await self._apply(alert_id, "alert.unacknowledge", reason.note, actor, Unacknowledge)
+
+    async def comment(
+        self, alert_id: UUID, comment: AlertComment, actor: Actor, *, key: str | None = None, body: bytes = b""
+    ) -> AlertView:
+        """
+        Add a comment to the history of an alert, in any state.
+
+        Args:
+            key: the Idempotency-Key, bound to *body* for 24 hours.
+
+        Raises:
+            NotFound.
+            Invalid: the text breaks a rule.
+            IdempotencyMismatch: *key* came with another body.
+        """
+        errors = [*text_errors("/text", comment.text, several_lines=True)]
+        if not comment.text.strip():
+            errors.append(FieldError("/text", "Write something."))
+        if errors:
+            raise Invalid("The comment breaks a rule; see errors.", errors=tuple(errors))
+        scope = f"{actor.subject} comment {alert_id}"
+        return await self._apply(alert_id, "alert.comment", comment.text, actor, Comment, scope, key, body)
+
+    async def _apply(
+        self,
+        alert_id: UUID,
+        action: str,
+        text: str | None,
+        actor: Actor,
+        trigger: Callable[[str, Any, bool], Trigger],
+        scope: str = "",
+        key: str | None = None,
+        body: bytes = b"",
+    ) -> AlertView:
+        """Apply a command's trigger to an alert, with an audit row if it changes anything."""
         async with self._unit_of_work() as uow:
+            if done := await stored_response(uow, scope, key, body, AlertView):
+                return await read_back(self._alert_queries.alert(alert_id), done)
             before = await uow.alerts.get(alert_id)
             webhook, silenced = await self._webhook_and_silenced(uow, before)
-            trigger = Resolve(actor.subject, resolution.note, silenced)
+            applied = trigger(actor.subject, text, silenced)
             after = await transition_alert(
-                uow, before, trigger, identity=_identity(before), webhook=webhook, policy=self._policy
+                uow, before, applied, identity=_identity(before), webhook=webhook, policy=self._policy
             )
             if after is not before:
-                await _audit(uow, actor, "alert.resolve", before, resolution.note)
+                await _audit(uow, actor, action, before, text)
+            written = _written(after or before, webhook, silenced)
+            await store_response(uow, scope, key, written)
             await uow.commit()
-        return await read_back(self._alert_queries.alert(alert_id), _written(after or before, webhook, silenced))
+        return await read_back(self._alert_queries.alert(alert_id), written)
 
     async def silence(
         self, spec: SilenceSpec, actor: Actor, *, key: str | None = None, body: bytes = b""
@@ -261,7 +322,9 @@ async def transition_alert(
         raise Raced("The alert was changed at the same time; try again.")
     types = event_types(before, after, entries, silenced=trigger.silenced)
     if types:
-        await uow.notifications.add([notification_of(type_, after, webhook.name, webhook.labels) for type_ in types])
+        await uow.notifications.add(
+            [notification_of(type_, after, webhook.name, webhook.labels, version) for type_, version in types.items()]
+        )
     uow.record(domain_event_of(after, entries))
     return after
 
@@ -275,6 +338,8 @@ def domain_event_of(alert: Alert, entries: Sequence[HistoryEntry]) -> DomainEven
         return AlertResolved(alert.id, alert.webhook_id, resolved.actor)
     if (acknowledged := by_action.get(Action.ACKNOWLEDGED)) is not None:
         return AlertAcknowledged(alert.id, alert.webhook_id, acknowledged.actor)
+    if (taken_back := by_action.get(Action.UNACKNOWLEDGED)) is not None:
+        return AlertUnacknowledged(alert.id, alert.webhook_id, taken_back.actor)
     return AlertUpdated(alert.id, alert.webhook_id)
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from monitor.domain.alerts.notification import sample_notification
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.chat_formats import render
 from monitor.domain.delivery.lane import LanePolicy, accumulate, attempt_end, catch_up, record_attempt
@@ -153,7 +154,15 @@ class AttemptRecorder:
             await uow.commit()
         return recorded
 
-    async def ping(self, webhook_id: UUID, actor: Actor, *, key: str | None = None, body: bytes = b"") -> AttemptView:
+    async def ping(
+        self,
+        webhook_id: UUID,
+        actor: Actor,
+        *,
+        key: str | None = None,
+        body: bytes = b"",
+        sample_alert: bool = False,
+    ) -> AttemptView:
         """
         Send a signed test message now, also to a paused or disabled webhook, and return the attempt.
 
@@ -161,6 +170,7 @@ class AttemptRecorder:
 
         Args:
             key: the Idempotency-Key, bound to *body* for 24 hours.
+            sample_alert: send a notification of an alert, which says that it is a sample, in place of a ping.
 
         Raises:
             NotFound: there is no such webhook.
@@ -168,10 +178,10 @@ class AttemptRecorder:
             Conflict: the first call with *key* is under way.
             IdempotencyMismatch: *key* came with another body.
         """
-        scope = f"{actor.subject} test {webhook_id}"
+        scope = f"{actor.subject} {'sample' if sample_alert else 'test'} {webhook_id}"
         if key is not None and (made := await self._begin_ping(webhook_id, scope, key, body)):
             return made
-        _, record, at = await self.send_ping(webhook_id)
+        _, record, at = await self.send_ping(webhook_id, sample_alert=sample_alert)
         view = attempt_view(record, at, with_exchange=True)
         async with self._unit_of_work() as uow:
             await uow.attempts.add([record])
@@ -195,7 +205,7 @@ class AttemptRecorder:
             raise Conflict("The first call with this Idempotency-Key is under way; repeat in a moment.")
         return earlier.attempt
 
-    async def send_ping(self, webhook_id: UUID) -> tuple[int, AttemptRecord, datetime]:
+    async def send_ping(self, webhook_id: UUID, *, sample_alert: bool = False) -> tuple[int, AttemptRecord, datetime]:
         """
         Send a signed test message now and store nothing.
 
@@ -216,12 +226,16 @@ class AttemptRecorder:
         version, destination = found
         at = self._clock.now()
         attempt_id = self._clock.new_id(at)
-        body = render(destination.body_format, PING_TYPE, ping_payload(webhook_id, attempt_id))
+        type_, payload = PING_TYPE, ping_payload(webhook_id, attempt_id)
+        if sample_alert:
+            sample = sample_notification(self._clock.new_id(at), webhook_id, at)
+            type_, payload = sample.type, sample.payload
+        body = render(destination.body_format, type_, payload)
         outcome = await self._sender.send(
             signed_request(
                 destination,
                 message_id=str(attempt_id),
-                event_type=PING_TYPE,
+                event_type=type_,
                 body=body,
                 at=at,
                 sign_v1a=self._sign_v1a,
@@ -229,7 +243,7 @@ class AttemptRecorder:
         )
         outcome, exchange = SecretMask(destination).kept(outcome)
         record = AttemptRecord(
-            id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=PING_TYPE, exchange=exchange
+            id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=type_, exchange=exchange
         )
         return version, record, at
 

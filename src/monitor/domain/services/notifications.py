@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.domain.alerts.notification import NotificationRef
 from monitor.domain.delivery.fan_out import NewEvent
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
@@ -40,5 +41,11 @@ class AlertNotifier:
                 for notification in notifications
             ]
             await add_events(uow, events)
+            await uow.alerts.link_events(
+                [
+                    NotificationRef(notification.alert_id, notification.version, event.id)
+                    for notification, event in zip(notifications, events, strict=True)
+                ]
+            )
             await uow.commit()
         return len(notifications)

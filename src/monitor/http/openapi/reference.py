@@ -57,6 +57,7 @@ _TAGS = {
     "events": "Post an event once, and every webhook that subscribed gets it.",
     "deliveries": "One event for one webhook, and how far it got.",
     "alerts": "Conditions that need attention, and silences that hold back their notifications.",
+    "notifications": "Which webhooks are told of alerts, and whether any is.",
     "dashboard": "What an operator sees first; the last good answer, with `stale` and `age_s`, if there is no new one.",
     "audit": "Every mutating call but `POST /events`, whose events are their own record: subject, action, before and"
     " after.",

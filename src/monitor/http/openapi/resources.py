@@ -24,10 +24,15 @@ from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.services.publish import Accepted
 from monitor.domain.views.activity import ActivityList, ActivityView
 from monitor.domain.views.alerts import (
+    AlertNow,
     AlertView,
     AnomalyView,
+    FailedAttemptRef,
     HistoryView,
+    LastTold,
+    NotificationDestinationView,
     SilenceView,
+    ToldView,
 )
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.dashboard import (
@@ -235,7 +240,33 @@ ACKNOWLEDGED = msgspec.structs.replace(
     acknowledged_by="grace",
     note="Calling them.",
     version=3,
-    history=[RAISED, HistoryView(NOW, Action.ACKNOWLEDGED, "grace", "Calling them.", None, None)],
+    history=[
+        RAISED,
+        HistoryView(EARLIER, Action.NOTIFIED, "system", None, None, None, EVENT_ID, ToldView(2, 2, 0)),
+        HistoryView(NOW, Action.ACKNOWLEDGED, "grace", "Calling them.", None, None),
+    ],
+    now=AlertNow(
+        window_s=300,
+        attempts=24,
+        failures=6,
+        p50_ms=110.0,
+        p95_ms=180.0,
+        status=HealthStatus.DEGRADED,
+        reason="6 of the last 20 attempts failed: 503 × 6.",
+    ),
+    last_failed_attempt=FailedAttemptRef(ATTEMPT_ID, WEBHOOK_ID, NOW, 503, "status"),
+)
+DESTINATION = NotificationDestinationView(
+    webhook_id=WEBHOOK_ID,
+    name="On call",
+    body_format=BodyFormat.SLACK,
+    event_types=["monitor.alert.*"],
+    labels={"severity": "critical"},
+    enabled=True,
+    paused=False,
+    critical=True,
+    health=HealthView(HealthStatus.HEALTHY, "All of the last 20 attempts succeeded.", 0.02, EARLIER),
+    last_told=LastTold(ATTEMPT_ID, NOW, 200, None),
 )
 SILENCE = SilenceView(
     id=SILENCE_ID,

@@ -13,6 +13,7 @@ from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queries.system import SystemQueries
+from monitor.domain.services.alert_details import AlertDetails
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.backlogs import BacklogCommands
@@ -44,6 +45,7 @@ class Services:
     tokens: TokenCommands
     queries: Queries
     alert_queries: AlertQueries
+    alert_details: AlertDetails
     dashboards: DashboardQueries
     system: SystemQueries
     views: CachedViews

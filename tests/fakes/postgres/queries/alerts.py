@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from math import floor
 from statistics import fmean
@@ -13,10 +13,11 @@ from uuid import UUID
 from msgspec import convert, structs
 
 from monitor.domain.alerts.alert import Alert, AlertKind, AlertState
+from monitor.domain.alerts.destinations import RAISED_PATTERNS, gets_critical
 from monitor.domain.alerts.silences import Silence, SilenceSpec
 from monitor.domain.errors import NotFound
-from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.ports.queries.alerts import AlertFilter
+from monitor.domain.ids import SYSTEM_ID, id_time
+from monitor.domain.ports.queries.alerts import AlertFilter, WorstFirst
 from monitor.domain.views.alerts import (
     AlertCount,
     AlertsPerDay,
@@ -25,13 +26,17 @@ from monitor.domain.views.alerts import (
     AnomalyView,
     Durations,
     HistoryView,
+    LastTold,
     SilencePreview,
     SilenceView,
+    ToldView,
 )
-from monitor.domain.vocab import Severity
+from monitor.domain.vocab import SEVERITIES, DeliveryState, Severity
 from tests.fakes.postgres.database import FakeDatabase, Tables
 
 PREVIEWED = 50
+HISTORY_SHOWN = 200
+LOOK = 100
 
 
 class _Row(Protocol):
@@ -50,11 +55,55 @@ class FakeAlertQueries:
         if alert_id not in self._tables.alerts:
             raise NotFound("There is no alert with this id.")
         entries = self._tables.history_of(alert_id)
-        history = [HistoryView(e.at, e.action, e.actor, e.note, e.severity, e.title) for e in entries]
+        events = self._tables.history_events
+        history = [
+            HistoryView(e.at, e.action, e.actor, e.note, e.severity, e.title, events.get((alert_id, version)))
+            for version, e in enumerate(entries, 1)
+        ][-HISTORY_SHOWN:]
         return structs.replace(self._alert(self._tables.alerts[alert_id]), history=history)
 
     async def alerts(self, where: AlertFilter, *, after: UUID | None, limit: int) -> list[AlertView]:
-        wanted = (
+        return _page(self._wanted(where), after, limit)
+
+    async def worst_alerts(self, where: AlertFilter, *, after: WorstFirst | None, limit: int) -> list[AlertView]:
+        def rank(of: AlertView | WorstFirst) -> tuple[int, UUID]:
+            return SEVERITIES.index(of.severity), of.id
+
+        wanted = sorted((view for view in self._wanted(where) if view.resolved_at is None), key=rank, reverse=True)
+        return [view for view in wanted if after is None or rank(view) < rank(after)][:limit]
+
+    async def told(self, event_ids: Collection[UUID]) -> dict[UUID, ToldView]:
+        tables = self._tables
+        unmade = {event.id for fan_out in tables.fan_outs.values() for event in fan_out.events}
+        found = {}
+        for id_ in event_ids:
+            if id_ in tables.events and id_ not in unmade:
+                states = [row.state for row in tables.finished.values() if row.event_id == id_]
+                pending = sum(row.event_id == id_ for row in tables.deliveries.values())
+                delivered = states.count(DeliveryState.DELIVERED)
+                found[id_] = ToldView(pending + len(states), delivered, len(states) - delivered)
+        return found
+
+    async def last_told(self, webhook_ids: Collection[UUID]) -> dict[UUID, LastTold]:
+        found = {}
+        for webhook_id in webhook_ids:
+            made = sorted((id_ for id_, a in self._tables.attempts.items() if a.webhook_id == webhook_id), reverse=True)
+            for id_ in made[:LOOK]:
+                attempt = self._tables.attempts[id_]
+                if attempt.kind == "delivery" and (attempt.event_type or "").startswith("monitor.alert."):
+                    found[webhook_id] = LastTold(id_, id_time(id_), attempt.outcome.status_code, attempt.outcome.error)
+                    break
+        return found
+
+    async def critical_is_told(self) -> bool:
+        return any(
+            gets_critical(row.webhook.labels, enabled=row.webhook.enabled)
+            for row in self._tables.webhooks.values()
+            if row.deleted_at is None and not set(RAISED_PATTERNS).isdisjoint(row.webhook.event_types)
+        )
+
+    def _wanted(self, where: AlertFilter) -> Iterator[AlertView]:
+        return (
             self._alert(alert)
             for alert in self._tables.alerts.values()
             if (not where.states or alert.state in where.states)
@@ -64,7 +113,6 @@ class FakeAlertQueries:
             and (where.from_at is None or alert.raised_at >= where.from_at)
             and (where.to_at is None or alert.raised_at < where.to_at)
         )
-        return _page(wanted, after, limit)
 
     async def stats(self, days: int) -> AlertStatsView:
         now, alerts = self._now, list(self._tables.alerts.values())
@@ -150,9 +198,11 @@ class FakeAlertQueries:
 
     def _silence(self, silence: Silence) -> SilenceView:
         alerts = self._tables.alerts.values()
+        row = None if silence.webhook_id is None else self._tables.webhooks.get(silence.webhook_id)
         return SilenceView(
             **structs.asdict(silence),
             active=silence.ends_at > self._now,
+            webhook_name=None if row is None else row.webhook.name,
             matches=sum(alert.is_open and self._matches(silence, alert) for alert in alerts),
         )
 

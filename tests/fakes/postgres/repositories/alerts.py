@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
-from monitor.domain.alerts.notification import AlertNotification
+from monitor.domain.alerts.notification import AlertNotification, NotificationRef
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.errors import NotFound
 from monitor.domain.ports.unit_of_work import DataRejected
@@ -60,6 +60,13 @@ class FakeAlertRepository:
         stored[after.id] = _through_json(after)
         self._tables.history |= {key: _through_json(entry) for key, entry in added.items()}
         return True
+
+    async def link_events(self, notified: Sequence[NotificationRef]) -> None:
+        self._tables.history_events |= {
+            (ref.alert_id, ref.version): ref.event_id
+            for ref in notified
+            if (ref.alert_id, ref.version) in self._tables.history
+        }
 
 
 def _through_json(row: Row) -> Row:

@@ -15,8 +15,10 @@ from monitor.domain.alerts import (
     AlertKind,
     AlertPolicy,
     AlertState,
+    Comment,
     Identity,
     Resolve,
+    Unacknowledge,
     UpdateConditions,
     apply_trigger,
     replay,
@@ -38,6 +40,8 @@ updates = st.builds(UpdateConditions, conditions, silenced=st.sampled_from([Fals
 commands: st.SearchStrategy[Trigger] = st.one_of(
     st.builds(Acknowledge, st.sampled_from(["ada", "ben"]), silenced=st.booleans()),
     st.builds(Acknowledge, st.just("ada"), expires_at=st.sampled_from([NOW + timedelta(hours=3), LATER])),
+    st.builds(Unacknowledge, st.sampled_from(["ada", "ben"]), silenced=st.booleans()),
+    st.builds(Comment, st.just("ada"), st.just("Looking."), silenced=st.booleans()),
     st.builds(Resolve, st.sampled_from(["ada", "ben"]), silenced=st.booleans()),
 )
 timed_triggers = st.tuples(waits_s, st.one_of(updates, updates, updates, commands))
@@ -54,14 +58,19 @@ class Checked(Story):
         before = self.latest
         if isinstance(trigger, Acknowledge) and trigger.expires_at is not None and trigger.expires_at <= self.now:
             return
-        if isinstance(trigger, Acknowledge) and (before is None or not before.is_open):
+        needs_open = isinstance(trigger, Acknowledge | Unacknowledge) and (before is None or not before.is_open)
+        if needs_open or (isinstance(trigger, Comment) and before is None):
             with pytest.raises(Conflict):
                 self.apply(trigger)
             assert self.latest is before
             return
         published = self.apply(trigger)
         self._changes_are_in_the_table(before)
-        self._a_repeat_changes_nothing(trigger)
+        self._only_an_acknowledgement_is_taken_back(trigger, before)
+        if isinstance(trigger, Comment):
+            self._a_comment_changes_no_member(before)
+        else:
+            self._a_repeat_changes_nothing(trigger)
         if self.latest is None:
             return
         self._the_alert_is_its_history(before)
@@ -79,6 +88,21 @@ class Checked(Story):
         assert state == (None if self.latest is None else self.latest.state)
         if not self.entries:
             assert self.latest is before
+
+    def _only_an_acknowledgement_is_taken_back(self, trigger: Trigger, before: Alert | None) -> None:
+        if not isinstance(trigger, Unacknowledge):
+            return
+        assert before is not None
+        taken_back = Action.UNACKNOWLEDGED in {entry.action for entry in self.entries}
+        assert taken_back <= (before.state is AlertState.ACKNOWLEDGED)
+        assert self.alert.state is AlertState.PENDING
+        assert self.alert.first_acknowledged_at == before.first_acknowledged_at
+
+    def _a_comment_changes_no_member(self, before: Alert | None) -> None:
+        assert before is not None
+        assert self.entries[0].action is Action.COMMENTED
+        members = ("state", "severity", "title", "causes", "count", "note", "acknowledged_by", "resolved_at")
+        assert [getattr(self.alert, name) for name in members] == [getattr(before, name) for name in members]
 
     def _a_repeat_changes_nothing(self, trigger: Trigger) -> None:
         identity = Identity(UUID(int=0), WEBHOOK, AlertKind.FAILING)
@@ -122,7 +146,8 @@ class Checked(Story):
 def test_ten_thousand_triggers_keep_the_laws(steps: list[tuple[float, Trigger]]) -> None:
     """
     For any triggers in any order: only transitions of the table happen; acknowledging a resolved alert raises and
-    changes nothing; any trigger may be repeated; at most one alert is open; the count never falls, nor does the
+    changes nothing; only an acknowledgement is taken back; any trigger may be repeated, but for a comment, which
+    changes no member; at most one alert is open; the count never falls, nor does the
     severity of an open alert; replaying the history gives the same alert; nothing is published under a silence or while
     flapping; resolving is published only after raising; otherwise the last notification is the present state.
     """

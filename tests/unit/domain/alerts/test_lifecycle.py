@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from monitor.domain.alerts import Acknowledge, AlertState
-from monitor.domain.alerts.alert import SYSTEM_ACTOR
+from monitor.domain.alerts import Acknowledge, AlertState, Comment, Unacknowledge
+from monitor.domain.alerts.alert import SYSTEM_ACTOR, Action
 from monitor.domain.alerts.lifecycle import NOTE_BACK_TO_NORMAL
 from monitor.domain.errors import Conflict
 from monitor.domain.vocab import Severity
@@ -327,3 +327,51 @@ def test_an_escalation_acknowledged_under_a_silence_is_published_as_acknowledged
     story.update(DOWN, silenced=True)
     assert story.apply(Acknowledge("ada", silenced=True)) == []
     assert story.wait(60).update(DOWN) == ["acknowledged"]
+
+
+# ------------------------------------------------------------------------------------------- unacknowledge and comment
+
+
+def test_taking_an_acknowledgement_back_opens_the_alert_and_notifies_again() -> None:
+    story = Story()
+    assert story.update(DOWN) == ["raised"]
+    assert story.ack(note="Mine.") == ["acknowledged"]
+    first = story.alert.first_acknowledged_at
+    assert story.wait(60).apply(Unacknowledge("ben", "Not mine.")) == ["raised"]
+    assert story.actions == ["unacknowledged", "notified"]
+    assert (story.entries[0].actor, story.entries[0].note) == ("ben", "Not mine.")
+    assert (story.alert.state, story.alert.acknowledged_by, story.alert.note) == (AlertState.PENDING, None, None)
+    assert story.alert.first_acknowledged_at == first
+    assert story.apply(Unacknowledge("ben")) == []
+    assert story.actions == []
+
+
+def test_an_expired_acknowledgement_is_not_taken_back_once_more() -> None:
+    story = Story()
+    story.update(DOWN)
+    story.ack(for_s=60)
+    assert story.wait(60).apply(Unacknowledge("ben")) == ["raised"]
+    assert story.actions == ["ack_expired", "notified"]
+
+
+def test_a_resolved_alert_has_no_acknowledgement_to_take_back() -> None:
+    story = Story()
+    with pytest.raises(Conflict, match="resolved"):
+        story.apply(Unacknowledge("ada"))
+    story.update(DOWN)
+    story.resolve()
+    with pytest.raises(Conflict, match="resolved"):
+        story.apply(Unacknowledge("ada"))
+
+
+def test_a_comment_is_a_line_of_the_history_in_any_state() -> None:
+    story = Story()
+    with pytest.raises(Conflict):
+        story.apply(Comment("ada", "About what?"))
+    story.update(DOWN)
+    for _ in range(2):
+        assert story.apply(Comment("ada", "Looking.")) == []
+        assert [(entry.action, entry.note) for entry in story.entries] == [(Action.COMMENTED, "Looking.")]
+    story.resolve(note="Fixed.")
+    assert story.apply(Comment("ben", "It was the proxy.")) == []
+    assert (story.alert.state, story.alert.note) == (AlertState.RESOLVED, "Fixed.")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.domain.alerts import Acknowledge, Alert, AlertKind
 from monitor.domain.alerts.notification import (
+    ACKNOWLEDGED,
     LABELS_MAX,
     RAISED,
     RESOLVED,
@@ -20,6 +21,7 @@ from monitor.domain.alerts.notification import (
     event_types,
     except_webhook_of,
     notification_of,
+    sample_notification,
 )
 from monitor.domain.delivery.event_types import is_event_type, is_reserved
 from monitor.domain.ids import SYSTEM_ID
@@ -54,7 +56,7 @@ def payload_of(alert: Alert, event_type: str = RAISED) -> dict[str, Any]:
 def test_without_entries_nothing_is_published() -> None:
     story = Story()
     story.update(DOWN)
-    assert event_types(story.alert, story.alert, (), silenced=False) == []
+    assert event_types(story.alert, story.alert, (), silenced=False) == {}
 
 
 def test_repeated_and_cleared_causes_are_not_published() -> None:
@@ -151,3 +153,22 @@ def test_every_alert_has_a_notification(alert: Alert, event_type: str, labels: d
 def test_notifications_survive_storage(made: AlertNotification) -> None:
     """decode(encode(x)) == x."""
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=AlertNotification) == made
+
+
+def test_an_event_names_the_history_entry_that_makes_it() -> None:
+    story = Story()
+    story.update(DOWN)
+    assert event_types(None, story.alert, story.entries, silenced=False) == {RAISED: 2}
+    before = story.alert
+    story.ack()
+    assert event_types(before, story.alert, story.entries, silenced=False) == {ACKNOWLEDGED: 3}
+    made = notification_of(ACKNOWLEDGED, story.alert, "Orders", {}, 3)
+    assert (made.alert_id, made.version) == (story.alert.id, 3)
+
+
+def test_a_sample_says_that_it_is_one() -> None:
+    made = sample_notification(WEBHOOK, WEBHOOK, NOW)
+    assert made.type == RAISED
+    alert = msgspec.json.decode(made.payload)["data"]["alert"]
+    assert "sample" in alert["title"]
+    assert (alert["severity"], alert["raised_at"]) == ("info", "2026-03-01T12:00:00Z")

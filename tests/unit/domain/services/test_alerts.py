@@ -10,7 +10,7 @@ import pytest
 
 from monitor.domain.alerts import AlertKind, AlertState, SilenceSpec
 from monitor.domain.errors import Conflict, Invalid, NotFound, Unavailable
-from monitor.domain.services.alerts import Acknowledgement, AlertNote, BulkAcknowledgement
+from monitor.domain.services.alerts import Acknowledgement, AlertComment, AlertNote, BulkAcknowledgement
 from monitor.domain.vocab import Actor, Role
 from tests import samples
 from tests.unit.domain.services.detection_harness import MINUTE, DetectionHarness
@@ -242,3 +242,42 @@ async def test_a_silence_that_breaks_a_rule_is_not_created(harness: DetectionHar
             await call
         assert [error.pointer for error in refused.value.errors] == ["", "/ends_at"]
     assert (harness.database.tables.silences, audited(harness)) == ({}, [])
+
+
+# ------------------------------------------------------------------------------------------- unacknowledge and comment
+
+
+async def test_an_acknowledgement_is_taken_back_once(harness: DetectionHarness, alert_id: UUID) -> None:
+    await harness.commands.acknowledge(alert_id, Acknowledgement("Mine."), samples.ACTOR)
+    harness.take_domain_events()
+    view = await harness.commands.unacknowledge(alert_id, AlertNote("Off shift."), GRACE)
+    assert (view.state, view.acknowledged_by, view.note) == (AlertState.PENDING, None, None)
+    assert await harness.commands.unacknowledge(alert_id, AlertNote("Again."), GRACE) == view
+    assert audited(harness) == [("alert.acknowledge", "ada"), ("alert.unacknowledge", "grace")]
+    assert harness.take_notifications() == ["acknowledged", "raised"]
+    assert harness.take_domain_events() == ["AlertUnacknowledged"]
+    harness.check_replay()
+
+
+async def test_a_resolved_alert_is_not_unacknowledged(harness: DetectionHarness, alert_id: UUID) -> None:
+    await harness.commands.resolve(alert_id, AlertNote(), samples.ACTOR)
+    with pytest.raises(Conflict):
+        await harness.commands.unacknowledge(alert_id, AlertNote(), samples.ACTOR)
+
+
+async def test_a_comment_is_stored_once_for_its_key(harness: DetectionHarness, alert_id: UUID) -> None:
+    for _ in range(2):
+        view = await harness.commands.comment(alert_id, AlertComment("Looking."), GRACE, key="k", body=b"{}")
+    assert view.history
+    assert [(line.action, line.actor, line.note) for line in view.history[2:]] == [("commented", "grace", "Looking.")]
+    assert audited(harness) == [("alert.comment", "grace")]
+    assert (harness.take_notifications(), harness.take_domain_events()) == ([], ["AlertUpdated"])
+    harness.check_replay()
+
+
+@pytest.mark.parametrize("text", [" \n\t", "a\u202eb"])
+async def test_a_comment_says_something_readable(harness: DetectionHarness, alert_id: UUID, text: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        await harness.commands.comment(alert_id, AlertComment(text), GRACE)
+    assert [error.pointer for error in caught.value.errors] == ["/text"]
+    assert harness.actions(harness.alerts[0]) == ["raised", "notified"]

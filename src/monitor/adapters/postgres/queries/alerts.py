@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ import msgspec
 from monitor.adapters.postgres.codec import from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.pages import list_rows
+from monitor.adapters.postgres.queries.told import critical_is_told, last_told, told
 from monitor.adapters.postgres.repositories.alerts import NO_ALERT
 from monitor.adapters.postgres.repositories.silences import NO_SILENCE
 from monitor.adapters.postgres.sql import Where
@@ -19,7 +21,7 @@ from monitor.domain.alerts.alert import AlertKind, AlertState
 from monitor.domain.alerts.silences import SilenceSpec
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.ports.queries.alerts import AlertFilter
+from monitor.domain.ports.queries.alerts import AlertFilter, WorstFirst
 from monitor.domain.views.alerts import (
     AlertCount,
     AlertsPerDay,
@@ -28,12 +30,17 @@ from monitor.domain.views.alerts import (
     AnomalyView,
     Durations,
     HistoryView,
+    LastTold,
     SilencePreview,
     SilenceView,
+    ToldView,
 )
-from monitor.domain.vocab import Severity
+from monitor.domain.vocab import SEVERITIES, Severity, is_worse
 
 PREVIEWED = 50
+
+HISTORY_SHOWN = 200
+"""Entries of an alert's history that a view has: the newest."""
 
 # The rule of Silence.matches, in SQL: `s` is a silence, `a` an alert, `w` its webhook.
 _MATCHES = """
@@ -51,10 +58,10 @@ FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id
 """
 
 _SILENCE = f"""
-SELECT s.*, s.ends_at > now() AS active, (
+SELECT s.*, named.name AS webhook_name, s.ends_at > now() AS active, (
     SELECT count(*) FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id
     WHERE s.ends_at > now() AND a.state <> 'resolved' AND {_MATCHES}) AS matches
-FROM silences s
+FROM silences s LEFT JOIN webhooks named ON named.id = s.webhook_id
 """
 
 _ANOMALY = "SELECT a.*, w.name AS webhook_name FROM anomalies a JOIN webhooks w ON w.id = a.webhook_id"
@@ -104,8 +111,8 @@ class PostgresAlertQueries:
         if row is None:
             raise NotFound(NO_ALERT)
         history = await self._db.fetch(
-            "SELECT version, at, action, actor, note, severity, title FROM alert_history"
-            " WHERE alert_id = $1 ORDER BY version",
+            "SELECT version, at, action, actor, note, severity, title, event_id FROM alert_history"
+            f" WHERE alert_id = $1 ORDER BY version DESC LIMIT {HISTORY_SHOWN}",
             alert_id,
         )
         entries = self._db.rows.readable(
@@ -115,18 +122,35 @@ class PostgresAlertQueries:
             lambda entry: (alert_id, entry["version"]),
         )
         view = self._db.rows.one(row, alert_view, "alerts")
-        return msgspec.structs.replace(view, history=list(entries.values()))
+        return msgspec.structs.replace(view, history=list(entries.values())[::-1])
 
     async def alerts(self, where: AlertFilter, *, after: UUID | None, limit: int) -> list[AlertView]:
-        condition = Where()
-        condition.add("a.state = ANY({})", list(where.states) or None)
-        condition.add("a.severity = {}", where.severity)
-        condition.add("a.kind = {}", where.kind)
-        condition.add("a.webhook_id = {}", where.webhook_id)
-        condition.add("a.raised_at >= {}", where.from_at)
-        condition.add("a.raised_at < {}", where.to_at)
-        condition.add("a.id < {}", after)
+        return await self._alerts(_conditions(where).add("a.id < {}", after), limit)
 
+    async def worst_alerts(self, where: AlertFilter, *, after: WorstFirst | None, limit: int) -> list[AlertView]:
+        found: list[AlertView] = []
+        for severity in reversed(SEVERITIES):
+            # One severity after the other, each in the order of the index of open alerts.
+            if where.severity not in (None, severity) or (after is not None and is_worse(severity, after.severity)):
+                continue
+            condition = _conditions(msgspec.structs.replace(where, severity=severity)).require("a.state <> 'resolved'")
+            if after is not None and after.severity is severity:
+                condition.add("a.id < {}", after.id)
+            found += await self._alerts(condition, limit - len(found))
+            if len(found) == limit:
+                break
+        return found
+
+    async def told(self, event_ids: Collection[UUID]) -> dict[UUID, ToldView]:
+        return await told(self._db, event_ids)
+
+    async def last_told(self, webhook_ids: Collection[UUID]) -> dict[UUID, LastTold]:
+        return await last_told(self._db, webhook_ids)
+
+    async def critical_is_told(self) -> bool:
+        return await critical_is_told(self._db)
+
+    async def _alerts(self, condition: Where, limit: int) -> list[AlertView]:
         async def fetch(where: Where) -> list[asyncpg.Record]:
             return await self._db.fetch(f"{_ALERT} {where} ORDER BY a.id DESC LIMIT {limit}", *where.args)
 
@@ -201,6 +225,17 @@ class PostgresAlertQueries:
             return await self._db.fetch(f"{_ANOMALY} {where} ORDER BY a.id DESC LIMIT {limit}", *where.args)
 
         return await list_rows(self._db, condition, fetch, _anomaly_view, "anomalies", limit, id_column="a.id")
+
+
+def _conditions(where: AlertFilter) -> Where:
+    condition = Where()
+    condition.add("a.state = ANY({})", list(where.states) or None)
+    condition.add("a.severity = {}", where.severity)
+    condition.add("a.kind = {}", where.kind)
+    condition.add("a.webhook_id = {}", where.webhook_id)
+    condition.add("a.raised_at >= {}", where.from_at)
+    condition.add("a.raised_at < {}", where.to_at)
+    return condition
 
 
 def alert_view(row: asyncpg.Record) -> AlertView:

@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.adapters.postgres.codec import RowReader, from_row, jsonb
 from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
+from monitor.domain.alerts.notification import NotificationRef
 from monitor.domain.errors import NotFound
 
 NO_ALERT = "There is no alert with this id."
@@ -39,6 +40,13 @@ ORDER BY id FOR UPDATE
 ADD_HISTORY = """
 INSERT INTO alert_history (alert_id, version, at, action, actor, note, severity, title, causes, evidence, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+"""
+
+
+LINK_EVENTS = """
+UPDATE alert_history AS h SET event_id = n.event_id
+FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS n (alert_id, version, event_id)
+WHERE h.alert_id = n.alert_id AND h.version = n.version
 """
 
 
@@ -78,6 +86,14 @@ class PostgresAlertRepository:
             ADD_HISTORY, [(after.id, version, *_columns(entry)) for version, entry in enumerate(entries, first)]
         )
         return True
+
+    async def link_events(self, notified: Sequence[NotificationRef]) -> None:
+        await self._connection.execute(
+            LINK_EVENTS,
+            [ref.alert_id for ref in notified],
+            [ref.version for ref in notified],
+            [ref.event_id for ref in notified],
+        )
 
 
 def read_alert(row: asyncpg.Record) -> Alert:

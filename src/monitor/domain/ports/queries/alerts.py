@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -10,7 +11,15 @@ import msgspec
 
 from monitor.domain.alerts.alert import AlertKind, AlertState
 from monitor.domain.alerts.silences import SilenceSpec
-from monitor.domain.views.alerts import AlertStatsView, AlertView, AnomalyView, SilencePreview, SilenceView
+from monitor.domain.views.alerts import (
+    AlertStatsView,
+    AlertView,
+    AnomalyView,
+    LastTold,
+    SilencePreview,
+    SilenceView,
+    ToldView,
+)
 from monitor.domain.vocab import Severity
 
 
@@ -25,6 +34,13 @@ class AlertFilter(msgspec.Struct, frozen=True):
     to_at: datetime | None = None
 
 
+class WorstFirst(msgspec.Struct, frozen=True):
+    """The place of an open alert in the order of severity, the most severe first, then newest first."""
+
+    severity: Severity
+    id: UUID
+
+
 class AlertQueries(Protocol):
     """Alerts, silences and anomalies. Pages are newest first; *after* is the last id of the page before."""
 
@@ -34,6 +50,23 @@ class AlertQueries(Protocol):
 
     async def alerts(self, where: AlertFilter, *, after: UUID | None, limit: int) -> list[AlertView]:
         """Return up to *limit* alerts, without their history."""
+        ...
+
+    async def worst_alerts(self, where: AlertFilter, *, after: WorstFirst | None, limit: int) -> list[AlertView]:
+        """Return up to *limit* alerts, the most severe first; only of open states, or the cost has no bound."""
+        ...
+
+    async def told(self, event_ids: Collection[UUID]) -> dict[UUID, ToldView]:
+        """Return how many destinations got each of the events, notifications of alerts; those that reached retention
+        are left out, and those whose deliveries workers are still making."""
+        ...
+
+    async def last_told(self, webhook_ids: Collection[UUID]) -> dict[UUID, LastTold]:
+        """Return the latest notification of an alert among the last 100 attempts of each webhook that has one."""
+        ...
+
+    async def critical_is_told(self) -> bool:
+        """Whether an enabled webhook subscribes to critical alerts, by the rule of ``gets_critical``."""
         ...
 
     async def stats(self, days: int) -> AlertStatsView:

@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
+from monitor.domain.alerts.notification import NotificationRef
 
 
 class AlertRepository(Protocol):
@@ -27,4 +28,9 @@ class AlertRepository(Protocol):
         Returns:
             ``False`` if another transaction was first: it changed the alert, or raised one of the same kind.
         """
+        ...
+
+    async def link_events(self, notified: Sequence[NotificationRef]) -> None:
+        """Store with each history entry the event by which subscribers were notified of it; entries that are not there
+        are left out."""
         ...

@@ -3,22 +3,26 @@
 import { api } from "./api.js";
 import { onFrame } from "./board.js";
 import { useFrames, usePages } from "./hooks.js";
+import { SEVERITIES } from "./words.js";
+
+/** States that are a queue to work through: worst first. The others are read back, newest first. */
+const QUEUES = new Set(["pending", "acknowledged"]);
 
 /** The list as the server has it, kept up to date by the feed. */
 export function useAlerts(filter) {
+  const order = QUEUES.has(filter.state) ? worstFirst : newestFirst;
+  const sort = order === worstFirst ? "worst" : "newest";
   const pages = usePages(
-    (cursor, signal) => api.alerts({ ...filter, limit: 50, cursor }, signal),
+    (cursor, signal) => api.alerts({ ...filter, sort, limit: 50, cursor }, signal),
     Object.values(filter),
   );
   const { load } = pages;
   const fits = (alert) =>
-    (filter.state === "all" ||
-      alert.state === filter.state ||
-      (filter.state === "open" && alert.state !== "resolved")) &&
+    (filter.state === "all" || alert.state === filter.state) &&
     (!filter.severity || alert.severity === filter.severity) &&
     (!filter.kind || alert.kind === filter.kind) &&
     (!filter.webhook_id || alert.webhook_id === filter.webhook_id);
-  const merge = (alert) => load.setData((page) => page && { ...page, items: merged(page.items, alert) });
+  const merge = (alert) => load.setData((page) => page && { ...page, items: merged(page.items, alert, order) });
   useFrames(onFrame, ({ type, data }) => {
     if (type === "alert_new" || type === "alert_updated") merge(data);
     if (type === "snapshot") load.reload();
@@ -32,6 +36,14 @@ function unique(items) {
   return items.filter((alert) => !seen.has(alert.id) && seen.add(alert.id));
 }
 
-function merged(items, alert) {
-  return [...items.filter((one) => one.id !== alert.id), alert].toSorted((a, b) => (a.id < b.id ? 1 : -1));
+function merged(items, alert, order) {
+  return [...items.filter((one) => one.id !== alert.id), alert].toSorted(order);
+}
+
+function newestFirst(a, b) {
+  return a.id < b.id ? 1 : -1;
+}
+
+function worstFirst(a, b) {
+  return SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || newestFirst(a, b);
 }

@@ -159,6 +159,12 @@ export const api = {
   acknowledge: (id, body) => post(`alerts/${enc(id)}/ack`, body),
   acknowledgeMany: (body) => post("alerts/ack", body),
   resolve: (id, body) => post(`alerts/${enc(id)}/resolve`, body),
+  unacknowledge: (id) => post(`alerts/${enc(id)}/unack`, {}),
+  comment: (id, body, key) => post(`alerts/${enc(id)}/comments`, body, { "Idempotency-Key": key }),
+
+  destinations: (query, signal) => get("notifications/destinations", query, signal),
+  coverage: (signal) => get("notifications/coverage", null, signal),
+  sendSample: (id) => post(`notifications/destinations/${enc(id)}/test`),
 
   silences: (query, signal) => get("silences", query, signal),
   silence: (spec) => post("silences", spec),

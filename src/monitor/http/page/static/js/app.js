@@ -28,6 +28,7 @@ import { Event } from "./views/event.js";
 import { Events } from "./views/events.js";
 import { Jobs } from "./views/jobs.js";
 import { More } from "./views/more.js";
+import { Notifications } from "./views/notifications.js";
 import { Overview } from "./views/overview.js";
 import { SignIn } from "./views/sign-in.js";
 import { NewSilence } from "./views/silence-new.js";
@@ -48,6 +49,7 @@ const VIEWS = {
   alert: [Alerts, "viewer"],
   silences: [Silences, "operator"],
   "silence-new": [NewSilence, "operator"],
+  notifications: [Notifications, "viewer"],
   events: [Events, "viewer"],
   event: [Event, "viewer"],
   deliveries: [Deliveries, "viewer"],
@@ -91,6 +93,7 @@ function Inside() {
     "g w": () => go("/webhooks"),
     "g a": () => go("/alerts"),
     "g s": () => may("operator") && go("/silences"),
+    "g n": () => go("/notifications"),
     "g e": () => go("/events"),
     "g d": () => go("/deliveries"),
     "g l": () => go("/activity"),

@@ -21,6 +21,7 @@ export const TAB_OF = {
   alert: "alerts",
   silences: "alerts",
   "silence-new": "alerts",
+  notifications: "alerts",
   event: "events",
   jobs: "overview",
 };

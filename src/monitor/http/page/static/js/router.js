@@ -12,6 +12,7 @@ const ROUTES = [
   ["alert", /^\/alerts\/([\w-]+)$/],
   ["silences", /^\/silences$/],
   ["silence-new", /^\/silences\/new$/],
+  ["notifications", /^\/notifications$/],
   ["events", /^\/events$/],
   ["event", /^\/events\/([\w-]+)$/],
   ["deliveries", /^\/deliveries$/],
@@ -84,9 +85,14 @@ export function go(path, query) {
   location.hash = href(path, query);
 }
 
+/** Goes somewhere in place of where one is, so that Back leads past it. */
+export function replace(path, query) {
+  history.replaceState(null, "", href(path, query));
+  show();
+}
+
 /** Changes the query of the present view without a step in the history. */
 export function setQuery(patch) {
   const path = location.hash.replace(/^#/, "").split("?")[0] || "/";
-  history.replaceState(null, "", href(path, { ...route.get().query, ...patch }));
-  show();
+  replace(path, { ...route.get().query, ...patch });
 }

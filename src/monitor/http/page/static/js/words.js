@@ -28,7 +28,7 @@ export const ATTEMPT_ERRORS = [
 
 /** The state of an alert: its icon and tone, and its word at the begin of a sentence. */
 export const ALERT_STATES = {
-  pending: { icon: "alerts", tone: "bad", text: "Pending" },
+  pending: { icon: "alerts", tone: "bad", text: "Open" },
   acknowledged: { icon: "check", tone: "info", text: "Acknowledged" },
   resolved: { icon: "healthy", tone: "ok", text: "Resolved" },
 };
@@ -37,14 +37,16 @@ export const ALERT_STATES = {
 export const ALERT_ACTIONS = {
   raised: { icon: "alerts", text: "raised" },
   repeated: { icon: "alerts", text: "raised again" },
-  cause_cleared: { icon: "info", text: "a cause cleared" },
+  cause_cleared: { icon: "info", text: "a cause is no longer true" },
   escalated: { icon: "critical", text: "escalated" },
   acknowledged: { icon: "check", text: "acknowledged" },
-  ack_expired: { icon: "pending", text: "acknowledgement expired" },
+  ack_expired: { icon: "alerts", text: "acknowledgement expired" },
+  unacknowledged: { icon: "alerts", text: "acknowledgement taken back" },
+  commented: { icon: "info", text: "comment" },
   resolved: { icon: "healthy", text: "resolved" },
   reopened: { icon: "alerts", text: "reopened" },
   notified: { icon: "events", text: "notification sent" },
-  flapping: { icon: "activity", text: "flapping" },
+  flapping: { icon: "activity", text: "flapping: notifications pause" },
   flapping_ended: { icon: "healthy", text: "flapping ended" },
 };
 

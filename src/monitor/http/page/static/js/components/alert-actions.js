@@ -11,7 +11,10 @@ import { AreaField, SelectField } from "./fields.js";
 import { toast } from "./toast.js";
 
 const NEVER = "";
-const EXPIRIES = [[NEVER, "until it is resolved or escalates"], ...SHORT_LENGTHS];
+const EXPIRIES = [
+  [NEVER, "until resolved or worse"],
+  ...SHORT_LENGTHS.map(([seconds, text]) => [seconds, text.replace(/^for /, "")]),
+];
 
 /** @param {object[]} alerts at least one */
 export function openAcknowledge(alerts) {
@@ -58,7 +61,7 @@ export function openAcknowledge(alerts) {
         hint="Findings and actions. Visible to all users."
         autofocus
       />
-      <${SelectField} label="Acknowledged" name="expiry" options=${EXPIRIES} value=${NEVER} />
+      <${SelectField} label="Acknowledge for" name="expiry" options=${EXPIRIES} value=${NEVER} />
     <//>
   `);
 }

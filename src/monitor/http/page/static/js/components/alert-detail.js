@@ -1,20 +1,31 @@
-/** One alert: what was measured, what was done, and what can be done now. */
+/** One alert: what fails, since when, what was done, and what can be done now. */
 
 import { api } from "../api.js";
-import { onFrame } from "../board.js";
-import { ago, at, capital, count, duration, ms, percent, precisely } from "../format.js";
-import { useFrames, useLoad, useNow } from "../hooks.js";
+import { onFrame, takeAlert } from "../board.js";
+import { ago, at, precisely } from "../format.js";
+import { useAction, useFrames, useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { href } from "../router.js";
 import { may } from "../session.js";
 import { ALERT_ACTIONS } from "../words.js";
 import { openAcknowledge, openResolve } from "./alert-actions.js";
+import { AlertChart, CauseLinks, Evidence, FailedExchange } from "./alert-cause.js";
+import { CommentBox, History } from "./alert-history.js";
+import { FormProblem } from "./fields.js";
 import { Icon } from "./icons.js";
 import { Loaded } from "./states.js";
 import { AlertState, Status } from "./status.js";
+import { toast } from "./toast.js";
 
-export function AlertDetail({ id, back }) {
-  const load = useLoad((signal) => api.alert(id, signal), [id]);
+/** Who was told, and the figures of now, change without a frame. */
+const REFRESH_MS = 15_000;
+
+/**
+ * @param {{id: string, back: string, query: object, following: object|null}} props `following` is the next alert of the
+ *   queue that is worked through
+ */
+export function AlertDetail({ id, back, query, following }) {
+  const load = useLoad((signal) => api.alert(id, signal), [id], { everyMs: REFRESH_MS });
   useFrames(onFrame, ({ type, data }) => {
     if (type.startsWith("alert_") && data.id === id) load.reload();
   });
@@ -24,13 +35,13 @@ export function AlertDetail({ id, back }) {
         <${Icon} name="close" />
       </a>
       <${Loaded} load=${load} what="Reading the alert" lines=${6}>
-        ${(alert) => html`<${Detail} alert=${alert} />`}
+        ${(alert) => html`<${Detail} alert=${alert} query=${query} following=${following} />`}
       <//>
     </section>
   `;
 }
 
-function Detail({ alert }) {
+function Detail({ alert, query, following }) {
   const now = useNow();
   return html`
     <p class="meta">
@@ -39,110 +50,57 @@ function Detail({ alert }) {
     <h2 class="alert-title">${alert.title}</h2>
     <p class="muted small">
       Raised${" "}
-      <time datetime=${alert.raised_at} title=${precisely(alert.raised_at)}>
-        ${ago(alert.raised_at, now)}
-      </time>
-      , ${at(alert.raised_at)}
-      ${alert.count > 1 ? ` · ${alert.count} times` : ""}
-      ${alert.webhook_id && html`
-        ${" "}
-        · <a href=${`#/webhooks/${alert.webhook_id}`}>${alert.webhook_name}</a>
-      `}
+      <time datetime=${alert.raised_at} title=${precisely(alert.raised_at)}>${ago(alert.raised_at, now)}</time>
+      , ${at(alert.raised_at)}${alert.count > 1 ? ` · ${alert.count} times` : ""}
+      ${alert.acknowledged_by && ` · acknowledged by ${alert.acknowledged_by}`}
+      ${alert.ack_expires_at && ` until ${at(alert.ack_expires_at)}`}
     </p>
-    ${may("operator") && html`
-      <div class="actions">
-        ${alert.state === "pending" && html`
-          <button type="button" class="primary" onClick=${() => openAcknowledge([alert])}>
-            Acknowledge
-          </button>
-        `}
-        ${alert.state !== "resolved" && html`
-          <button type="button" onClick=${() => openResolve(alert)}>Resolve</button>
-        `}
-        <a class="button" href=${href("/silences/new", { webhook: alert.webhook_id, kind: alert.kind })}>
-          Silence
+    ${may("operator") && html`<${Actions} alert=${alert} query=${query} />`}
+    ${following && html`
+      <p class="next-alert small">
+        <a href=${href(`/alerts/${following.id}`, query)}>
+          <${Icon} name="right" size=${12} /> Next: ${following.title}
         </a>
-      </div>
+      </p>
     `}
     ${alert.note && html`<blockquote>${alert.note}</blockquote>`}
-    ${alert.ack_expires_at && html`
-      <p class="small muted">The acknowledgement expires ${at(alert.ack_expires_at)}.</p>
+    ${alert.webhook_id ? html`
+      <${CauseLinks} alert=${alert} />
+      ${alert.last_failed_attempt && html`<${FailedExchange} alert=${alert} />`}
+    ` : html`
+      <p class="meta small alert-links"><a href="#/webhooks?status=unavailable">Unavailable webhooks</a></p>
     `}
     <h3>Evidence</h3>
-    ${Object.entries(alert.evidence).map(([cause, evidence]) => html`
-      <${Evidence} key=${cause} cause=${cause} evidence=${evidence} holds=${alert.causes.includes(cause)} />
-    `)}
+    <${Evidence} alert=${alert} />
+    ${alert.webhook_id && html`<${AlertChart} alert=${alert} />`}
     <h3>History</h3>
-    <ol class="timeline">
-      ${(alert.history ?? []).toReversed().map((entry) => html`<${Entry} entry=${entry} />`)}
-    </ol>
+    <${CommentBox} id=${alert.id} />
+    <${History} entries=${alert.history ?? []} title=${alert.title} />
   `;
 }
 
-const RATIOS = new Set(["failures", "latency_tail"]);
-const UNITS = { latency: ms, volume: count, no_data: count };
-
-function Evidence({ cause, evidence, holds }) {
-  const unit = RATIOS.has(cause) ? percent : UNITS[cause];
-  const isMeasured = typeof evidence?.observed === "number";
+function Actions({ alert, query }) {
+  const back = useAction(async () => {
+    takeAlert(await api.unacknowledge(alert.id));
+    toast("The alert is open again.");
+    return true;
+  });
+  const silence = { webhook: alert.webhook_id, kind: alert.kind, alert: alert.id, state: query.state };
   return html`
-    <div class="evidence">
-      <p class="small">
-        <b>${capital(cause.replaceAll("_", " "))}</b> ${!holds && html`<span class="muted">cleared</span>`}
-      </p>
-      ${isMeasured && unit ? html`
-        <dl class="pairs compact">
-          <div>
-            <dt>Observed</dt>
-            <dd>${unit(evidence.observed)}</dd>
-          </div>
-          <div>
-            <dt>Normal</dt>
-            <dd>${unit(evidence.expected)}</dd>
-          </div>
-          <div>
-            <dt>Sample</dt>
-            <dd>${count(evidence.n)} attempts in ${duration(evidence.window_s)}</dd>
-          </div>
-          <div>
-            <dt>p-value</dt>
-            <dd>${evidence.p_value.toExponential(1)}</dd>
-          </div>
-        </dl>
-      ` : html`
-        <dl class="pairs compact">
-          ${Object.entries(evidence ?? {}).map(([name, value]) => html`
-            <div>
-              <dt>${capital(name.replaceAll("_", " "))}</dt>
-              <dd>${shown(name, value)}</dd>
-            </div>
-          `)}
-        </dl>
+    <div class="actions">
+      ${alert.state === "pending" && html`
+        <button type="button" class="primary" onClick=${() => openAcknowledge([alert])}>Acknowledge</button>
       `}
+      ${alert.state === "acknowledged" && html`
+        <button type="button" onClick=${back.run} aria-disabled=${back.isBusy ? "true" : undefined}>
+          Take back acknowledgement
+        </button>
+      `}
+      ${alert.state !== "resolved" && html`
+        <button type="button" onClick=${() => openResolve(alert)}>Resolve</button>
+      `}
+      <a class="button" href=${href("/silences/new", silence)}>Silence</a>
     </div>
-  `;
-}
-
-function shown(name, value) {
-  if (name.endsWith("probability") || name.endsWith("ratio")) return percent(value);
-  if (name === "since" || name.endsWith("_at")) return at(value);
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
-}
-
-function Entry({ entry }) {
-  const { icon, text } = ALERT_ACTIONS[entry.action] ?? { icon: "info", text: entry.action };
-  return html`
-    <li>
-      <${Icon} name=${icon} size=${13} />
-      <div>
-        <p class="small">
-          <b>${capital(text)}</b>
-          ${entry.actor !== "system" && html` by ${entry.actor}`}${" "}
-          <time class="muted" datetime=${entry.at} title=${precisely(entry.at)}>${at(entry.at)}</time>
-        </p>
-        ${entry.title && html`<p class="small muted">${entry.title}</p>`}
-        ${entry.note && html`<blockquote>${entry.note}</blockquote>`}
-      </div>
-    </li>
+    <${FormProblem} problem=${back.problem} />
   `;
 }

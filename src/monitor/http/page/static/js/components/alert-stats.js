@@ -19,7 +19,7 @@ export function AlertStats() {
   } = load.data;
   return html`
     <dl class="figures-row slim">
-      <${Figure} name="Oldest pending" value=${oldest === null ? "none" : duration(oldest)} />
+      <${Figure} name="Oldest open" value=${oldest === null ? "none" : duration(oldest)} />
       <${Figure}
         name="Time to acknowledge"
         value=${duration(ack.median_s)}

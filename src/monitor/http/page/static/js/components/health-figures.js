@@ -22,12 +22,12 @@ export function Verdict({ view: { overview } }) {
   const tail = troubled ? `; ${troubled}.` : ".";
   if (critical || unavailable)
     return html`
-      <${Said} tone="bad" icon="critical">${plural(critical + warning, "alert")} pending${tail}<//>
+      <${Said} tone="bad" icon="critical">${plural(critical + warning, "open alert")}${tail}<//>
     `;
   if (warning || degraded)
     return html`
       <${Said} tone="warn" icon="warning">
-        ${warning ? `${plural(warning, "alert")} pending` : "No pending alert"}
+        ${warning ? plural(warning, "open alert") : "No open alerts"}
         ${tail}
       <//>
     `;

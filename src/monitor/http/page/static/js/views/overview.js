@@ -5,6 +5,7 @@ import { board } from "../board.js";
 import { FailureChart, LatencyChart, fill, startOf } from "../charts/series.js";
 import { AlertLine } from "../components/alert-line.js";
 import { AnomalyLine } from "../components/anomaly-line.js";
+import { CoverageBar } from "../components/coverage-bar.js";
 import { Figures, Verdict } from "../components/health-figures.js";
 import { RangePicker } from "../components/range-picker.js";
 import { Empty, Loaded, Loading } from "../components/states.js";
@@ -25,6 +26,7 @@ export function Overview() {
     `;
   return html`
     <h1 tabindex="-1">Overview</h1>
+    <${CoverageBar} />
     <${Verdict} view=${view} />
     <${Figures} overview=${view.overview} performance=${view.performance} />
     <div class="columns">
@@ -43,11 +45,11 @@ function Waiting({ alerts, overview }) {
   return html`
     <section class="panel" aria-labelledby="waiting">
       <header class="panel-head">
-        <h2 id="waiting">Pending alerts</h2>
+        <h2 id="waiting">Open alerts</h2>
         <a href="#/alerts">${total > SHOWN ? `All ${count(total)}` : "All alerts"}</a>
       </header>
       ${alerts.length === 0 ? html`
-        <${Empty} title="No pending alert" icon="healthy">
+        <${Empty} title="No open alerts" icon="healthy">
           Failures and departures from a webhook's normal appear here.
         <//>
       ` : html`

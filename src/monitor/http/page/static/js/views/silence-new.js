@@ -6,18 +6,25 @@ import { Icon } from "../components/icons.js";
 import { Empty, Loaded } from "../components/states.js";
 import { Status } from "../components/status.js";
 import { toast } from "../components/toast.js";
-import { at, plural } from "../format.js";
+import { at, fieldTime, plural } from "../format.js";
 import { useAction, useLoad, useSettled } from "../hooks.js";
 import { html, useState } from "../html.js";
 import { go, href, route } from "../router.js";
 import { useStore } from "../store.js";
 import { ALERT_KINDS, LENGTHS } from "../words.js";
 
+const DAY_MS = 86_400_000;
+const UNTIL = "until";
+const CHOICES = [...LENGTHS, [UNTIL, "until a time"]];
+
 export function NewSilence() {
   const { query } = useStore(route);
+  // From an alert, one comes back to it.
+  const back = query.alert ? [`/alerts/${query.alert}`, { state: query.state }] : ["/silences"];
   const [form, setForm] = useState({
     reason: "",
     length: "7200",
+    until: fieldTime(new Date(Date.now() + DAY_MS)),
     webhook: query.webhook ?? "",
     label: query.label ?? "",
     kind: query.kind ?? "",
@@ -33,10 +40,11 @@ export function NewSilence() {
   const action = useAction(async () => {
     await api.silence(specOf(form));
     toast(`Silenced until ${at(specOf(form).ends_at)}.`);
-    go("/silences");
+    go(...back);
     return true;
   });
   const wrong = errorsOf(action.problem);
+  const lengthError = form.length === UNTIL ? null : wrong("/ends_at");
   return html`
     <p class="crumbs">
       <a href="#/silences">
@@ -54,7 +62,16 @@ export function NewSilence() {
           error=${wrong("/reason")}
           ...${bind("reason")}
         />
-        <${SelectField} label="Duration" options=${LENGTHS} error=${wrong("/ends_at")} ...${bind("length")} />
+        <${SelectField} label="Duration" options=${CHOICES} error=${lengthError} ...${bind("length")} />
+        ${form.length === UNTIL && html`
+          <${TextField}
+            label="Ends"
+            type="datetime-local"
+            required
+            error=${wrong("/ends_at")}
+            ...${bind("until")}
+          />
+        `}
         <fieldset>
           <legend>Matchers: all given must match</legend>
           ${query.webhook && html`
@@ -87,7 +104,7 @@ export function NewSilence() {
           fields=${["/reason", "/ends_at", "/webhook_id", "/label", "/kind"]}
         />
         <footer class="form-foot">
-          <a class="button" href="#/silences">Cancel</a>
+          <a class="button" href=${href(...back)}>Cancel</a>
           <button class="primary" disabled=${action.isBusy}>Silence</button>
         </footer>
       </form>
@@ -96,10 +113,16 @@ export function NewSilence() {
   `;
 }
 
+/** A field that was emptied is no time: the server says what is wrong with the past. */
+function endOf({ length, until }) {
+  if (length !== UNTIL) return new Date(Date.now() + Number(length) * 1_000);
+  return new Date(Date.parse(until) || 0);
+}
+
 function specOf(form) {
   const spec = {
     reason: form.reason.trim() || "preview",
-    ends_at: new Date(Date.now() + Number(form.length) * 1_000).toISOString(),
+    ends_at: endOf(form).toISOString(),
   };
   if (form.webhook) spec.webhook_id = form.webhook;
   if (form.label.trim()) spec.label = form.label.trim();

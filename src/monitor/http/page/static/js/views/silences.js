@@ -66,7 +66,6 @@ function Item({ silence, onEnd }) {
   const what = [
     silence.kind && `kind ${silence.kind}`,
     silence.label && `label ${silence.label}`,
-    silence.webhook_id && "one webhook",
   ]
     .filter(Boolean)
     .join(", ");
@@ -92,8 +91,11 @@ function Item({ silence, onEnd }) {
       <div class="grow">
         <b>${silence.reason}</b>
         <p class="small muted">
-          ${what} ${silence.webhook_id && html`<a href=${`#/webhooks/${silence.webhook_id}`}>show</a>`} · by${" "}
-          ${silence.created_by} · ${plural(silence.matches, "open alert")} silenced
+          ${silence.webhook_id && html`
+            <a href=${`#/webhooks/${silence.webhook_id}`}>${silence.webhook_name ?? "a deleted webhook"}</a>
+            ${what && ", "}
+          `}
+          ${what} · by ${silence.created_by} · ${plural(silence.matches, "open alert")} silenced
         </p>
       </div>
       <time class="small muted" datetime=${silence.ends_at} title=${precisely(silence.ends_at)}>
