@@ -36,7 +36,7 @@ from monitor.domain.views.dashboard import (
     DashboardView,
     OverviewView,
     PerformanceView,
-    WebhookRow,
+    WebhookRows,
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.metrics import MetricsView
@@ -60,6 +60,7 @@ from monitor.http.openapi.resources import (
     ATTEMPT_IN_DETAIL,
     AUDIT,
     BULK_JOB,
+    COUNTS,
     CURSOR,
     DELIVERY,
     DELIVERY_ID,
@@ -133,7 +134,7 @@ RESPONSES: Mapping[Any, object] = {
     Page[AlertView]: Page([ALERT], CURSOR),
     Page[SilenceView]: Page([SILENCE], None),
     Page[AnomalyView]: Page([ANOMALY], None),
-    Page[WebhookRow]: Page([ROW], CURSOR),
+    WebhookRows: WebhookRows([ROW], CURSOR, 12, COUNTS),
     Page[AuditView]: Page([AUDIT], CURSOR),
     Revocation: REVOCATION,
     Page[Revocation]: Page([REVOCATION], None),

@@ -47,6 +47,7 @@ from monitor.domain.vocab import (
     Reenable,
     Severity,
     SignatureScheme,
+    WebhookStatus,
 )
 from monitor.domain.webhooks.disabled import Disabled
 
@@ -88,6 +89,8 @@ WEBHOOK = WebhookView(
     signature=SignatureScheme.V1,
     body_format=BodyFormat.STANDARD,
     health=HealthView(HealthStatus.DEGRADED, "6 of the last 20 attempts failed: 503.", 0.29, EARLIER),
+    status=WebhookStatus.DEGRADED,
+    status_reason="6 of the last 20 attempts failed: 503.",
     version=3,
     created_at=EARLIER,
     updated_at=EARLIER,
@@ -107,6 +110,8 @@ DETAILS = msgspec.structs.replace(
 DISABLED = msgspec.structs.replace(
     WEBHOOK,
     enabled=False,
+    status=WebhookStatus.DISABLED,
+    status_reason="The receiver answered 410 Gone.",
     disabled_reason="The receiver answered 410 Gone.",
     held=Held(HeldReason.DISABLED),
     disabled=Disabled(
@@ -232,9 +237,10 @@ ANOMALY = AnomalyView(
 )
 POINT = MetricsPoint(EARLIER, 60, 6, 0.9, 121.0, 110.0, 180.0, 240.0, 15.2, {"503": 6})
 TRAFFIC = TrafficSummary(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)
+COUNTS = dict.fromkeys(WebhookStatus, 0) | {WebhookStatus.HEALTHY: 11, WebhookStatus.DEGRADED: 1}
 OVERVIEW = OverviewView(
     as_of=NOW,
-    webhooks={"healthy": 11, "throttled": 0, "degraded": 1, "unavailable": 0, "unknown": 0},
+    webhooks=COUNTS,
     disabled=0,
     paused=0,
     traffic=TRAFFIC,
@@ -248,9 +254,15 @@ OVERVIEW = OverviewView(
 ROW = WebhookRow(
     id=WEBHOOK_ID,
     name=WEBHOOK.name,
+    url=WEBHOOK.url,
+    labels=WEBHOOK.labels,
     enabled=True,
     paused_at=None,
+    status=WebhookStatus.DEGRADED,
+    reason=WEBHOOK.health.reason,
     health=WEBHOOK.health,
+    waiting=4,
+    last_attempt_at=NOW,
     last_hour=LAST_HOUR,
     sparkline=Sparkline(300, [5] * 12, [0] * 10 + [3, 3]),
     alerts=1,
