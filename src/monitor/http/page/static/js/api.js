@@ -17,6 +17,13 @@ export class Problem extends Error {
   }
 }
 
+/** @returns {Problem} *error*; what is none, a defect of the page, is written to the console and made into one */
+export function asProblem(error) {
+  if (error instanceof Problem) return error;
+  console.error(error);
+  return new Problem(0, { title: "The page failed", detail: String(error) });
+}
+
 /**
  * @param {{query?: object, body?: any, headers?: object, signal?: AbortSignal}} [options]
  * @returns {Promise<{data: any, etag: string|null}>}
@@ -43,7 +50,8 @@ async function call(method, path, { query, body, headers = {}, signal } = {}) {
   }
   const data = await readBody(response);
   if (response.ok) return { data, etag: response.headers.get("etag") };
-  if (response.status === 401 && session.get().token === token) signOut(`Signed out: ${data?.detail ?? "the token was refused."}`);
+  if (response.status === 401 && session.get().token === token)
+    signOut(`Signed out: ${data?.detail ?? "the token was refused."}`);
   throw new Problem(response.status, data ?? {});
 }
 
@@ -64,7 +72,9 @@ function shown(_, value, context) {
 
 /** Leaves out what is null, undefined or empty. */
 export function queryText(query) {
-  const pairs = Object.entries(query ?? {}).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const pairs = Object.entries(query ?? {}).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
+  );
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 

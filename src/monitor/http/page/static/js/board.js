@@ -2,6 +2,7 @@
 
 import { clock, plural } from "./format.js";
 import { createStore } from "./store.js";
+import { ALERT_STATES } from "./words.js";
 
 const KEPT_ACTIVITY = 300;
 const KEPT_POINTS = 180;
@@ -13,8 +14,17 @@ const KEPT_CHANGES = 50;
  * `changes` are the alerts that changed lately, with when the server said so.
  */
 const EMPTY = {
-  known: false, staleAge: null, asOf: null, overview: null, webhooks: [], performance: null, anomalies: [], alerts: [],
-  activity: [], points: [], changes: [],
+  known: false,
+  staleAge: null,
+  asOf: null,
+  overview: null,
+  webhooks: [],
+  performance: null,
+  anomalies: [],
+  alerts: [],
+  activity: [],
+  points: [],
+  changes: [],
 };
 export const board = createStore(EMPTY);
 
@@ -83,7 +93,8 @@ const HANDLERS = {
   },
   alert_updated: (alert, frame) => {
     changeAlert(alert, frame.at);
-    log(frame, "alert", alert.severity, `${STATE_WORDS[alert.state]}: ${alert.title}`, `/alerts/${alert.id}`);
+    const word = alert.state === "pending" ? "Changed" : ALERT_STATES[alert.state].text;
+    log(frame, "alert", alert.severity, `${word}: ${alert.title}`, `/alerts/${alert.id}`);
   },
   webhook_status_changed: (data, frame) => {
     let name = null;
@@ -91,22 +102,43 @@ const HANDLERS = {
       webhooks: state.webhooks.map((row) => {
         if (row.id !== data.webhook_id) return row;
         name = row.name;
-        return { ...row, health: { ...row.health, status: data.status, reason: data.reason, changed_at: data.at } };
+        return {
+          ...row,
+          health: { ...row.health, status: data.status, reason: data.reason, changed_at: data.at },
+        };
       }),
     }));
-    log(frame, "health", data.status, `${name ?? "A webhook"} is ${data.status}: ${data.reason}`, `/webhooks/${data.webhook_id}`);
+    log(
+      frame,
+      "health",
+      data.status,
+      `${name ?? "A webhook"} is ${data.status}: ${data.reason}`,
+      `/webhooks/${data.webhook_id}`,
+    );
   },
   anomaly_opened: (anomaly, frame) => {
-    board.set((state) => ({ anomalies: [anomaly, ...state.anomalies.filter((other) => other.id !== anomaly.id)] }));
-    log(frame, "anomaly", anomaly.severity, `${anomaly.webhook_name}: ${anomaly.sentence}`, `/webhooks/${anomaly.webhook_id}`);
+    board.set((state) => ({
+      anomalies: [anomaly, ...state.anomalies.filter((other) => other.id !== anomaly.id)],
+    }));
+    log(
+      frame,
+      "anomaly",
+      anomaly.severity,
+      `${anomaly.webhook_name}: ${anomaly.sentence}`,
+      `/webhooks/${anomaly.webhook_id}`,
+    );
   },
   anomaly_closed: (anomaly, frame) => {
     board.set((state) => ({ anomalies: state.anomalies.filter((other) => other.id !== anomaly.id) }));
-    log(frame, "anomaly", "over", `Closed: ${anomaly.webhook_name}: ${anomaly.sentence}`, `/webhooks/${anomaly.webhook_id}`);
+    log(
+      frame,
+      "anomaly",
+      "over",
+      `Closed: ${anomaly.webhook_name}: ${anomaly.sentence}`,
+      `/webhooks/${anomaly.webhook_id}`,
+    );
   },
 };
-
-const STATE_WORDS = { pending: "Changed", acknowledged: "Acknowledged", resolved: "Resolved" };
 
 /** @returns {object[]} the waiting alerts, newest first, once *alert* is as it is now */
 function withAlert(alerts, alert) {
@@ -129,7 +161,11 @@ function hear(alert, isNews) {
 
 function figures(state, overview) {
   if (state.overview && overview.as_of <= state.overview.as_of) return {};
-  const point = { at: Date.parse(overview.as_of) / 1_000, pending: overview.queue.pending, ...overview.traffic };
+  const point = {
+    at: Date.parse(overview.as_of) / 1_000,
+    pending: overview.queue.pending,
+    ...overview.traffic,
+  };
   return { overview, points: [...state.points, point].slice(-KEPT_POINTS) };
 }
 

@@ -2,7 +2,12 @@
 
 const NONE = "–";
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const dayAndTime = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const dayAndTime = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric",
+  month: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+});
 const timeOfDay = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "long" });
 
@@ -44,7 +49,12 @@ export function perSecond(value) {
 export function duration(seconds) {
   if (isNone(seconds)) return NONE;
   if (seconds < 1) return "0 s";
-  const units = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]];
+  const units = [
+    ["d", 86_400],
+    ["h", 3_600],
+    ["min", 60],
+    ["s", 1],
+  ];
   const first = units.findIndex(([, size]) => seconds >= size);
   const parts = [];
   let rest = Math.floor(seconds);
@@ -64,7 +74,12 @@ export function ago(time, now) {
 }
 
 function briefly(seconds) {
-  const [name, size] = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]].find(([, unit]) => seconds >= unit) ?? ["s", 1];
+  const [name, size] = [
+    ["d", 86_400],
+    ["h", 3_600],
+    ["min", 60],
+    ["s", 1],
+  ].find(([, unit]) => seconds >= unit) ?? ["s", 1];
   return `${Math.floor(seconds / size)} ${name}`;
 }
 

@@ -1,14 +1,16 @@
 /** Hooks that many views share: loading with all its states, the time of day, and holding still. */
 
-import { Problem } from "./api.js";
+import { asProblem } from "./api.js";
 import { useCallback, useEffect, useRef, useState } from "./html.js";
+import { onTick } from "./tick.js";
 
 /**
  * Loads with *read* whenever *deps* change, and again every *everyMs* while the page is seen.
  *
  * @template T
  * @param {(signal: AbortSignal) => Promise<T>} read
- * @returns {{data: T|null, error: Problem|null, isLoading: boolean, at: number|null, reload: () => void, setData: Function}}
+ * @returns {{data: T|null, error: Problem|null, isLoading: boolean, at: number|null, reload: () => void,
+ *   setData: Function}}
  *   `error` beside `data` means that the data is the last good one.
  */
 export function useLoad(read, deps, { everyMs = 0 } = {}) {
@@ -19,14 +21,14 @@ export function useLoad(read, deps, { everyMs = 0 } = {}) {
     current.current?.abort();
     const controller = new AbortController();
     current.current = controller;
-    setState((before) => (keep ? { ...before, isLoading: true } : { data: null, error: null, isLoading: true, at: null }));
+    setState((before) =>
+      keep ? { ...before, isLoading: true } : { data: null, error: null, isLoading: true, at: null },
+    );
     read(controller.signal).then(
       (data) => controller.signal.aborted || setState({ data, error: null, isLoading: false, at: Date.now() }),
       (error) => {
         if (controller.signal.aborted) return;
-        if (!(error instanceof Problem)) console.error(error);
-        const problem = error instanceof Problem ? error : new Problem(0, { title: "The page failed", detail: String(error) });
-        setState((before) => ({ ...before, error: problem, isLoading: false }));
+        setState((before) => ({ ...before, error: asProblem(error), isLoading: false }));
       },
     );
   }, deps);
@@ -65,15 +67,22 @@ export function usePages(read, deps, { everyMs = 0 } = {}) {
     setOlder((before) => [...before, page]);
     return page;
   });
-  return { load, items: pages.flatMap((page) => page.items), hasMore: cursor !== null, more: action.run, isBusy: action.isBusy, problem: action.problem };
+  return {
+    load,
+    items: pages.flatMap((page) => page.items),
+    hasMore: cursor !== null,
+    more: action.run,
+    isBusy: action.isBusy,
+    problem: action.problem,
+  };
 }
 
 /** Unix milliseconds, fresh every *everyMs*. */
 export function useNow(everyMs = 5_000) {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
-    return () => clearInterval(timer);
+    setNow(Date.now());
+    return onTick(everyMs, setNow);
   }, [everyMs]);
   return now;
 }
@@ -93,7 +102,8 @@ export function useHeldOrder(rows, key) {
     onPointerEnter: () => setHeld(true),
     onPointerLeave: (event) => setHeld(event.currentTarget.contains(document.activeElement)),
     onFocusIn: () => setHeld(true),
-    onFocusOut: (event) => event.currentTarget.contains(event.relatedTarget) || setHeld(event.currentTarget.matches(":hover")),
+    onFocusOut: (event) =>
+      event.currentTarget.contains(event.relatedTarget) || setHeld(event.currentTarget.matches(":hover")),
   };
   return [shown, handlers];
 }
@@ -113,8 +123,7 @@ export function useAction(action) {
       setState({ isBusy: false, problem: null });
       return result;
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      setState({ isBusy: false, problem: error });
+      setState({ isBusy: false, problem: asProblem(error) });
       return undefined;
     }
   };

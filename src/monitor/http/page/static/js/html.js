@@ -5,4 +5,14 @@ import { Fragment, createContext, h, render } from "../vendor/preact.js";
 
 export const html = htm.bind(h);
 export { Fragment, createContext, render };
-export { useCallback, useContext, useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "../vendor/preact-hooks.js";
+export {
+  useCallback,
+  useContext,
+  useEffect,
+  useErrorBoundary,
+  useId,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "../vendor/preact-hooks.js";

@@ -73,7 +73,10 @@ function connect() {
   if (!token) return;
   drop();
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const opened = new WebSocket(`${scheme}//${location.host}/ws/dashboard${queryText(position)}`, ["monitor.v1", `bearer.${token}`]);
+  const opened = new WebSocket(`${scheme}//${location.host}/ws/dashboard${queryText(position)}`, [
+    "monitor.v1",
+    `bearer.${token}`,
+  ]);
   socket = opened;
   opened.onmessage = (message) => hear(message.data);
   opened.onclose = (event) => {
@@ -118,7 +121,8 @@ function watch() {
     drop();
     connect();
   }
-  const isDue = mode === "live" ? now - polledAt > REFRESH_MS : now - downSince > POLL_AFTER_MS && now - polledAt > POLL_MS;
+  const isDue =
+    mode === "live" ? now - polledAt > REFRESH_MS : now - downSince > POLL_AFTER_MS && now - polledAt > POLL_MS;
   if (isDue && !document.hidden) poll();
 }
 

@@ -38,7 +38,9 @@ export function startRouter() {
 
 /** Writes an address for *path*, its members of *query* that are not empty behind it. */
 export function href(path, query = {}) {
-  const pairs = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const pairs = Object.entries(query).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
+  );
   return `#${path}${pairs.length ? `?${new URLSearchParams(pairs)}` : ""}`;
 }
 

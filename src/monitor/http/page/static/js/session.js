@@ -12,7 +12,9 @@ const RANKS = { viewer: 1, operator: 2, admin: 3 };
 
 /**
  * @typedef {{sub: string, role: string, exp: number}} Claims
- * @type {ReturnType<typeof createStore<{token: string|null, claims: Claims|null, notice: string|null, offer: {token: string, claims: Claims}|null}>>}
+ * @typedef {{token: string|null, claims: Claims|null, notice: string|null,
+ *   offer: {token: string, claims: Claims}|null}} Session
+ * @type {ReturnType<typeof createStore<Session>>}
  *   `offer` is the token of a link that was opened in a tab with another session, until that is kept or replaced.
  */
 export const session = createStore({ token: null, claims: null, notice: null, offer: null });
@@ -30,8 +32,8 @@ export function restore() {
 }
 
 /**
- * Signs in with the token of a link where nobody is signed in. A session is never replaced unasked: a link can come from
- * anywhere, and what is done next would be done as somebody else.
+ * Signs in with the token of a link where nobody is signed in. A session is never replaced unasked: a link can come
+ * from anywhere, and what is done next would be done as somebody else.
  *
  * @returns {string|null} why the token cannot replace the session; where there is none, the sign-in form says it
  */
@@ -84,9 +86,11 @@ export function may(role) {
 
 function problemOf(claims) {
   if (!claims) return "This is not a token. It has three parts with dots between them.";
-  if (claims.role === "publisher") return "This token can only post events and report attempts. The dashboard needs the role viewer or above.";
+  if (claims.role === "publisher")
+    return "This token can only post events and report attempts. The dashboard needs the role viewer or above.";
   if (!Object.hasOwn(RANKS, claims.role)) return "This token has no role that the dashboard supports.";
-  if (claims.exp * 1000 < Date.now()) return "This token has expired. Create a new one with: monitor token --role viewer";
+  if (claims.exp * 1000 < Date.now())
+    return "This token has expired. Create a new one with: monitor token --role viewer";
   return null;
 }
 
@@ -94,7 +98,9 @@ function problemOf(claims) {
 function readClaims(token) {
   try {
     const [, payload] = token.split(".");
-    const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(payload.replaceAll("-", "+").replaceAll("_", "/")), (c) =>
+      c.charCodeAt(0),
+    );
     const { sub, role, exp } = JSON.parse(new TextDecoder().decode(bytes), (_, value) => safeValue(value));
     return { sub: String(sub), role: String(role), exp: Number(exp) };
   } catch {

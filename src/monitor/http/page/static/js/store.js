@@ -1,6 +1,6 @@
 /** State that several views share: a value, and who wants to hear when it is replaced. */
 
-import { useEffect, useState } from "./html.js";
+import { useEffect, useRef, useState } from "./html.js";
 
 /**
  * @template T
@@ -25,16 +25,21 @@ export function createStore(initial) {
   };
 }
 
+const whole = (state) => state;
+
 /** Returns what *select* picks from *store*, and renders again when that is another value (compared by identity). */
-export function useStore(store, select = (state) => state) {
-  const [picked, setPicked] = useState(() => ({ value: select(store.get()) }));
+export function useStore(store, select = whole) {
+  const [, draw] = useState(0);
+  const picked = select(store.get());
+  // The newest of each: *select* may close over props, which change without the store.
+  const latest = useRef(null);
+  latest.current = { select, picked };
   useEffect(() => {
     const check = () => {
-      const value = select(store.get());
-      setPicked((before) => (Object.is(before.value, value) ? before : { value }));
+      if (!Object.is(latest.current.select(store.get()), latest.current.picked)) draw((n) => n + 1);
     };
     check();
     return store.subscribe(check);
   }, [store]);
-  return picked.value;
+  return picked;
 }

@@ -24,11 +24,19 @@ export function chooseTheme(choice) {
 function apply(choice) {
   const shown = choice === "system" ? (dark.matches ? "dark" : "light") : choice;
   document.documentElement.dataset.theme = shown;
+  colours.clear();
   theme.set({ choice, shown });
 }
 
+const colours = new Map();
+
 /** Returns a colour of the present theme as canvases take it; custom properties alone are not resolved. */
 export function colour(name) {
+  if (!colours.has(name)) colours.set(name, resolved(name));
+  return colours.get(name);
+}
+
+function resolved(name) {
   const probe = document.createElement("i");
   probe.style.color = `var(--${name})`;
   document.body.append(probe);

@@ -4,16 +4,6 @@ import { count, ms, percent } from "../format.js";
 import { html, useMemo } from "../html.js";
 import { Chart } from "./plot.js";
 
-/** Name, seconds, and seconds of one point: at most about 180 points. */
-export const RANGES = [
-  ["15m", 900, 60],
-  ["1h", 3_600, 60],
-  ["6h", 21_600, 300],
-  ["24h", 86_400, 900],
-  ["7d", 604_800, 3_600],
-  ["30d", 2_592_000, 14_400],
-];
-
 /** Steps without attempts are left out of the answer; here they are put back, so that a gap looks like one. */
 export function fill(points, fromS, toS, stepS) {
   const found = new Map(points.map((point) => [Date.parse(point.at) / 1_000, point]));
@@ -38,22 +28,59 @@ const LATENCY = [
 /** @param {{x: number[], known: (object|null)[], normal?: object|null, spans?: object[]}} props */
 export function LatencyChart({ x, known, normal, spans, height }) {
   const series = useMemo(
-    () => LATENCY.map(([label, member, tone, kind]) => ({ label, tone, kind, format: ms, values: known.map((point) => point?.[member] ?? null) })),
+    () =>
+      LATENCY.map(([label, member, tone, kind]) => ({
+        label,
+        tone,
+        kind,
+        format: ms,
+        values: known.map((point) => point?.[member] ?? null),
+      })),
     [known],
   );
   const band = useMemo(
-    () => normal && { low: normal.latency_low_ms, high: normal.latency_high_ms, line: normal.slow_ms, label: "normal, dashed: 1 in 20 is slower" },
+    () =>
+      normal && {
+        low: normal.latency_low_ms,
+        high: normal.latency_high_ms,
+        line: normal.slow_ms,
+        label: "normal, dashed: 1 in 20 is slower",
+      },
     [normal],
   );
-  return html`<${Chart} label="Latency of successes" x=${x} series=${series} format=${ms} isLog=${true} band=${band} spans=${spans} height=${height} />`;
+  return html`
+    <${Chart}
+      label="Latency of successes"
+      x=${x}
+      series=${series}
+      format=${ms}
+      isLog=${true}
+      band=${band}
+      spans=${spans}
+      height=${height}
+    />
+  `;
 }
 
 /** Attempts in the background, what failed of them in front; with *normal* as a ratio against its band. */
 export function FailureChart({ x, known, normal, spans, height }) {
   const series = useMemo(
     () => [
-      { label: "attempts", tone: "quiet", kind: "bars", scale: "side", format: count, values: known.map((point) => point?.attempts ?? null) },
-      { label: "failed", tone: "bad", kind: "area", format: percent, values: known.map((point) => (point?.attempts ? point.failures / point.attempts : null)) },
+      {
+        label: "attempts",
+        tone: "quiet",
+        kind: "bars",
+        scale: "side",
+        format: count,
+        values: known.map((point) => point?.attempts ?? null),
+      },
+      {
+        label: "failed",
+        tone: "bad",
+        kind: "area",
+        format: percent,
+        values: known.map((point) => (point?.attempts ? point.failures / point.attempts : null)),
+      },
     ],
     [known],
   );
@@ -61,5 +88,15 @@ export function FailureChart({ x, known, normal, spans, height }) {
     () => normal && { low: 0, high: normal.failure_ratio, line: normal.failure_ratio, label: "normal" },
     [normal],
   );
-  return html`<${Chart} label="Failures" x=${x} series=${series} format=${(value) => `${Math.round(value * 1_000) / 10} %`} band=${band} spans=${spans} height=${height} />`;
+  return html`
+    <${Chart}
+      label="Failures"
+      x=${x}
+      series=${series}
+      format=${(value) => `${Math.round(value * 1_000) / 10} %`}
+      band=${band}
+      spans=${spans}
+      height=${height}
+    />
+  `;
 }

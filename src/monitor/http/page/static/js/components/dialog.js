@@ -13,20 +13,29 @@ export function Dialog({ title, onClose, isWide = false, children }) {
     element.current.showModal();
     return () => before?.isConnected && before.focus();
   }, []);
-  return html`<dialog ref=${element} class=${isWide ? "wide" : ""} aria-labelledby=${heading} onCancel=${(event) => (event.preventDefault(), onClose())}>
-    <header class="dialog-head">
-      <h2 id=${heading}>${title}</h2>
-      <button type="button" class="bare" aria-label="Close" onClick=${onClose}><${Icon} name="close" /></button>
-    </header>
-    ${children}
-  </dialog>`;
+  return html`
+    <dialog
+      ref=${element}
+      class=${isWide ? "wide" : ""}
+      aria-labelledby=${heading}
+      onCancel=${(event) => (event.preventDefault(), onClose())}
+    >
+      <header class="dialog-head">
+        <h2 id=${heading}>${title}</h2>
+        <button type="button" class="bare" aria-label="Close" onClick=${onClose}>
+          <${Icon} name="close" />
+        </button>
+      </header>
+      ${children}
+    </dialog>
+  `;
 }
 
 /**
  * Asks before something is done, then does it.
  *
- * @param {{title: string, verb: string, tone?: string, action: (form: FormData) => Promise<any>, onDone: (result: any) => void,
- *   onClose: () => void, children?: any}} props
+ * @param {{title: string, verb: string, tone?: string, action: (form: FormData) => Promise<any>,
+ *   onDone: (result: any) => void, onClose: () => void, children?: any}} props
  */
 export function ActionDialog({ title, verb, tone = "", action, onDone, onClose, children, isWide }) {
   const { isBusy, problem, run } = useAction(action);
@@ -35,13 +44,18 @@ export function ActionDialog({ title, verb, tone = "", action, onDone, onClose, 
     const result = await run(new FormData(event.target));
     if (result !== undefined) onDone(result);
   };
-  return html`<${Dialog} title=${title} onClose=${onClose} isWide=${isWide}>
-    <form onSubmit=${submit}>
-      <div class="dialog-body">${children}<${FormProblem} problem=${problem} /></div>
-      <footer class="dialog-foot">
-        <button type="button" onClick=${onClose}>Cancel</button>
-        <button class="primary ${tone}" disabled=${isBusy}>${isBusy ? "Working…" : verb}</button>
-      </footer>
-    </form>
-  <//>`;
+  return html`
+    <${Dialog} title=${title} onClose=${onClose} isWide=${isWide}>
+      <form onSubmit=${submit}>
+        <div class="dialog-body">
+          ${children}
+          <${FormProblem} problem=${problem} />
+        </div>
+        <footer class="dialog-foot">
+          <button type="button" onClick=${onClose}>Cancel</button>
+          <button class="primary ${tone}" disabled=${isBusy}>${isBusy ? "Working…" : verb}</button>
+        </footer>
+      </form>
+    <//>
+  `;
 }

@@ -7,47 +7,88 @@ import { Icon } from "./icons.js";
 function Field({ label, hint, error, children }) {
   const id = useId();
   const described = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ");
-  return html`<div class="field">
-    <label for=${id}>${label}</label>
-    ${children({ id, "aria-describedby": described || undefined, "aria-invalid": error ? "true" : undefined })}
-    ${hint && html`<p class="hint" id="${id}-hint">${hint}</p>`}
-    ${error && html`<p class="field-error" id="${id}-error"><${Icon} name="warning" size=${13} /> ${error}</p>`}
-  </div>`;
+  return html`
+    <div class="field">
+      <label for=${id}>${label}</label>
+      ${children({ id, "aria-describedby": described || undefined, "aria-invalid": error ? "true" : undefined })}
+      ${hint && html`<p class="hint" id="${id}-hint">${hint}</p>`}
+      ${error && html`
+        <p class="field-error" id="${id}-error">
+          <${Icon} name="warning" size=${13} /> ${error}
+        </p>
+      `}
+    </div>
+  `;
 }
 
 /** A line of text; other attributes go to the input. */
 export function TextField({ label, hint, error, ...rest }) {
-  return html`<${Field} label=${label} hint=${hint} error=${error}>${(own) => html`<input autocomplete="off" spellcheck=${false} ...${rest} ...${own} />`}<//>`;
+  return html`
+    <${Field} label=${label} hint=${hint} error=${error}>
+      ${(own) => html`<input autocomplete="off" spellcheck=${false} ...${rest} ...${own} />`}
+    <//>
+  `;
 }
 
 export function AreaField({ label, hint, error, value, ...rest }) {
-  return html`<${Field} label=${label} hint=${hint} error=${error}>${(own) => html`<textarea rows="3" spellcheck=${false} value=${value} ...${rest} ...${own}></textarea>`}<//>`;
+  return html`
+    <${Field} label=${label} hint=${hint} error=${error}>
+      ${(own) => html`<textarea rows="3" spellcheck=${false} value=${value} ...${rest} ...${own}></textarea>`}
+    <//>
+  `;
 }
 
 /** @param {{options: [string, string][]}} props value and text of each choice */
 export function SelectField({ label, hint, error, options, value, ...rest }) {
-  return html`<${Field} label=${label} hint=${hint} error=${error}>
-    ${(own) => html`<select value=${value} ...${rest} ...${own}>${options.map(([of, text]) => html`<option value=${of} selected=${of === value}>${text}</option>`)}</select>`}
-  <//>`;
+  return html`
+    <${Field} label=${label} hint=${hint} error=${error}>
+      ${(own) => html`
+        <select value=${value} ...${rest} ...${own}>
+          ${options.map(([of, text]) => html`<option value=${of} selected=${of === value}>${text}</option>`)}
+        </select>
+      `}
+    <//>
+  `;
 }
 
 export function CheckField({ label, hint, ...rest }) {
-  return html`<div class="field"><label class="check"><input type="checkbox" ...${rest} /> ${label}</label>${hint && html`<p class="hint">${hint}</p>`}</div>`;
+  return html`
+    <div class="field">
+      <label class="check">
+        <input type="checkbox" ...${rest} /> ${label}
+      </label>
+      ${hint && html`<p class="hint">${hint}</p>`}
+    </div>
+  `;
 }
 
 /** What the server said about a form, where no single field is to blame. */
 export function FormProblem({ problem, fields = [] }) {
   if (!problem) return null;
   const rest = problem.errors.filter((error) => !fields.some((field) => error.pointer.startsWith(field)));
-  return html`<div class="failed" role="alert">
-    <p><${Icon} name="critical" /> <strong>${problem.title}.</strong> ${problem.message}</p>
-    ${rest.length > 0 && html`<ul>${rest.map((error) => html`<li><code>${error.pointer}</code> ${error.detail}</li>`)}</ul>`}
-  </div>`;
+  return html`
+    <div class="failed" role="alert">
+      <p>
+        <${Icon} name="critical" /> <strong>${problem.title}.</strong> ${problem.message}
+      </p>
+      ${rest.length > 0 && html`
+        <ul>
+          ${rest.map((error) => html`
+            <li>
+              <code>${error.pointer}</code> ${error.detail}
+            </li>
+          `)}
+        </ul>
+      `}
+    </div>
+  `;
 }
 
 /** @returns {(pointer: string) => string|null} what *problem* says about a member or anything inside it */
 export function errorsOf(problem) {
-  return (pointer) => problem?.errors.find((error) => error.pointer === pointer || error.pointer.startsWith(`${pointer}/`))?.detail ?? null;
+  return (pointer) =>
+    problem?.errors.find((error) => error.pointer === pointer || error.pointer.startsWith(`${pointer}/`))
+      ?.detail ?? null;
 }
 
 /** A value to take away, such as a secret. */
@@ -58,8 +99,15 @@ export function Copyable({ label, value }) {
     await navigator.clipboard?.writeText(value);
     setCopied(true);
   };
-  return html`<div class="field"><label for=${id}>${label}</label>
-    <div class="joined"><input id=${id} class="mono" readonly value=${value} onFocus=${(event) => event.target.select()} />
-      <button type="button" onClick=${copy}><${Icon} name=${isCopied ? "check" : "copy"} /> ${isCopied ? "Copied" : "Copy"}</button></div>
-  </div>`;
+  return html`
+    <div class="field">
+      <label for=${id}>${label}</label>
+      <div class="joined">
+        <input id=${id} class="mono" readonly value=${value} onFocus=${(event) => event.target.select()} />
+        <button type="button" onClick=${copy}>
+          <${Icon} name=${isCopied ? "check" : "copy"} /> ${isCopied ? "Copied" : "Copy"}
+        </button>
+      </div>
+    </div>
+  `;
 }

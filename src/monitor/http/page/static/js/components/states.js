@@ -7,44 +7,79 @@ import { Icon } from "./icons.js";
 
 export function Loading({ what = "Loading", lines = 4 }) {
   const bars = Array.from({ length: lines }, (_, i) => html`<div class="skeleton" key=${i}></div>`);
-  return html`<div class="loading" role="status"><span class="visually-hidden">${what}…</span>${bars}</div>`;
+  return html`
+    <div class="loading" role="status">
+      <span class="visually-hidden">${what}…</span>
+      ${bars}
+    </div>
+  `;
 }
 
 export function Empty({ title, children, icon = "check" }) {
-  return html`<div class="empty"><${Icon} name=${icon} size=${22} /><p class="empty-title">${title}</p>${children && html`<p>${children}</p>`}</div>`;
+  return html`
+    <div class="empty">
+      <${Icon} name=${icon} size=${22} />
+      <p class="empty-title">${title}</p>
+      ${children && html`<p>${children}</p>`}
+    </div>
+  `;
 }
 
 export function Failed({ problem, onRetry }) {
-  return html`<div class="failed" role="alert">
-    <p><${Icon} name="critical" /> <strong>${problem.title}.</strong> ${problem.message}</p>
-    ${problem.requestId && html`<p class="muted small">Request ${problem.requestId}</p>`}
-    ${onRetry && html`<button type="button" onClick=${onRetry}>Try again</button>`}
-  </div>`;
+  return html`
+    <div class="failed" role="alert">
+      <p>
+        <${Icon} name="critical" /> <strong>${problem.title}.</strong> ${problem.message}
+      </p>
+      ${problem.requestId && html`<p class="muted small">Request ${problem.requestId}</p>`}
+      ${onRetry && html`<button type="button" onClick=${onRetry}>Try again</button>`}
+    </div>
+  `;
 }
 
 function Stale({ load }) {
   const now = useNow();
-  return html`<p class="notice warn" role="status"><${Icon} name="warning" />
-    From ${ago(load.at, now)}: ${load.error.message} <button type="button" class="link" onClick=${load.reload}>Try again</button></p>`;
+  return html`
+    <p class="notice warn" role="status">
+      <${Icon} name="warning" />
+      From ${ago(load.at, now)}: ${load.error.message}${" "}
+      <button type="button" class="link" onClick=${load.reload}>Try again</button>
+    </p>
+  `;
 }
 
 /** The button below a list that has older rows; of `usePages`. */
 export function Older({ pages, children }) {
-  return html`${pages.problem && html`<${Failed} problem=${pages.problem} />`}
-    ${pages.hasMore && html`<button type="button" class="block" disabled=${pages.isBusy} onClick=${pages.more}>${children}</button>`}`;
+  return html`
+    ${pages.problem && html`<${Failed} problem=${pages.problem} />`}
+    ${pages.hasMore && html`
+      <button type="button" class="block" disabled=${pages.isBusy} onClick=${pages.more}>
+        ${children}
+      </button>
+    `}
+  `;
 }
 
 /**
  * Shows *load* (of `useLoad`) in whichever state it is; `children` is a function of its data.
  *
- * @param {{load: object, what?: string, isEmpty?: (data: any) => boolean, empty?: any, children: (data: any) => any}} props
+ * @param {{load: object, what?: string, lines?: number, isEmpty?: (data: any) => boolean, empty?: any,
+ *   children: (data: any) => any}} props
  */
 export function Loaded({ load, what, lines, isEmpty, empty, children }) {
   if (load.data === null) {
-    return load.error ? html`<${Failed} problem=${load.error} onRetry=${load.reload} />` : html`<${Loading} what=${what} lines=${lines} />`;
+    return load.error ? html`<${Failed} problem=${load.error} onRetry=${load.reload} />` : html`
+      <${Loading} what=${what} lines=${lines} />
+    `;
   }
   return html`
     ${load.error && html`<${Stale} load=${{ ...load, at: new Date(load.at).toISOString() }} />`}
-    ${load.data.stale && html`<p class="notice warn" role="status"><${Icon} name="warning" />The database is unavailable; this data is ${Math.round(load.data.age_s)} s old.</p>`}
-    ${isEmpty?.(load.data) ? empty : children(load.data)}`;
+    ${load.data.stale && html`
+      <p class="notice warn" role="status">
+        <${Icon} name="warning" />
+        The database is unavailable; this data is ${Math.round(load.data.age_s)} s old.
+      </p>
+    `}
+    ${isEmpty?.(load.data) ? empty : children(load.data)}
+  `;
 }

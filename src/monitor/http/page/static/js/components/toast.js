@@ -28,12 +28,15 @@ export function Toasts() {
     <div class="visually-hidden" aria-live="polite" id="polite">${polite}</div>
     <div class="visually-hidden" aria-live="assertive" id="urgent">${urgent}</div>
     <section class="toasts" aria-label="Messages">
-      ${items.map(
-        (item) => html`<div class="toast ${item.tone}" key=${item.key}>
+      ${items.map((item) => html`
+        <div class="toast ${item.tone}" key=${item.key}>
           <${Icon} name=${ICONS[item.tone]} />
           ${item.to ? html`<a href=${`#${item.to}`}>${item.text}</a>` : html`<span>${item.text}</span>`}
-          <button type="button" class="bare" aria-label="Dismiss" onClick=${() => dismiss(item.key)}><${Icon} name="close" size=${12} /></button>
-        </div>`,
-      )}
-    </section>`;
+          <button type="button" class="bare" aria-label="Dismiss" onClick=${() => dismiss(item.key)}>
+            <${Icon} name="close" size=${12} />
+          </button>
+        </div>
+      `)}
+    </section>
+  `;
 }

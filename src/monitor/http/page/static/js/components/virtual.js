@@ -43,12 +43,33 @@ export function VirtualTable({ rows, head, label, row, at = -1, handlers = {} })
   const shown = rows.slice(first, last);
   const before = Math.min(first, rows.length) * height;
   const after = Math.max(rows.length - last, 0) * height;
-  return html`<table class="table rows" aria-label=${label} aria-rowcount=${rows.length + 1} ...${handlers}>
-    <thead><tr aria-rowindex="1">${head}</tr></thead>
-    <tbody ref=${body}>
-      ${before > 0 && html`<tr key="before" aria-hidden="true"><td class="space" style=${{ height: `${before}px` }}></td></tr>`}
-      ${shown.map((item, i) => html`<tr key=${item.id} data-row=${item.id} aria-rowindex=${first + i + 2} class=${first + i === at ? "current" : ""}>${row(item, first + i)}</tr>`)}
-      ${after > 0 && html`<tr key="after" aria-hidden="true"><td class="space" style=${{ height: `${after}px` }}></td></tr>`}
-    </tbody>
-  </table>`;
+  return html`
+    <table class="table rows" aria-label=${label} aria-rowcount=${rows.length + 1} ...${handlers}>
+      <thead>
+        <tr aria-rowindex="1">${head}</tr>
+      </thead>
+      <tbody ref=${body}>
+        ${before > 0 && html`
+          <tr key="before" aria-hidden="true">
+            <td class="space" style=${{ height: `${before}px` }}></td>
+          </tr>
+        `}
+        ${shown.map((item, i) => html`
+          <tr
+            key=${item.id}
+            data-row=${item.id}
+            aria-rowindex=${first + i + 2}
+            class=${first + i === at ? "current" : ""}
+          >
+            ${row(item, first + i)}
+          </tr>
+        `)}
+        ${after > 0 && html`
+          <tr key="after" aria-hidden="true">
+            <td class="space" style=${{ height: `${after}px` }}></td>
+          </tr>
+        `}
+      </tbody>
+    </table>
+  `;
 }

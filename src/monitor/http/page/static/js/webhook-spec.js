@@ -3,8 +3,23 @@
 const SCHEDULE = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
 
 export const BLANK = {
-  name: "", url: "", description: "", eventTypes: "*", labels: "", headers: "", enabled: true, reenable: "never", timeout: "15",
-  concurrency: "10", perSecond: "", burst: "", schedule: SCHEDULE.join(" "), ordered: "false", skipAfter: "", signature: "v1", bodyFormat: "standard",
+  name: "",
+  url: "",
+  description: "",
+  eventTypes: "*",
+  labels: "",
+  headers: "",
+  enabled: true,
+  reenable: "never",
+  timeout: "15",
+  concurrency: "10",
+  perSecond: "",
+  burst: "",
+  schedule: SCHEDULE.join(" "),
+  ordered: "false",
+  skipAfter: "",
+  signature: "v1",
+  bodyFormat: "standard",
 };
 
 export function fromWebhook(webhook) {
@@ -56,17 +71,24 @@ export function toSpec(form, before) {
 }
 
 function numbers(text) {
-  const found = text.split(/[\s,]+/).filter(Boolean).map(Number);
+  const found = text
+    .split(/[\s,]+/)
+    .filter(Boolean)
+    .map(Number);
   if (found.some(Number.isNaN)) throw new Error("Delays: enter seconds, separated by spaces.");
   return found;
 }
 
 function pairs(text, separator, what) {
-  const read = text.split("\n").map((line) => line.trim()).filter(Boolean).map((line) => {
-    const place = line.indexOf(separator);
-    if (place < 1) throw new Error(`${what}: “${line}” has no “${separator}” between name and value.`);
-    return [line.slice(0, place).trim(), line.slice(place + 1).trim()];
-  });
+  const read = text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean)
+    .map((line) => {
+      const place = line.indexOf(separator);
+      if (place < 1) throw new Error(`${what}: “${line}” has no “${separator}” between name and value.`);
+      return [line.slice(0, place).trim(), line.slice(place + 1).trim()];
+    });
   return Object.fromEntries(read);
 }
 
@@ -75,5 +97,7 @@ function withNulls(after, before = {}) {
 }
 
 function lines(object, separator) {
-  return Object.entries(object).map(([name, value]) => `${name}${separator}${value}`).join("\n");
+  return Object.entries(object)
+    .map(([name, value]) => `${name}${separator}${value}`)
+    .join("\n");
 }

@@ -1,0 +1,111 @@
+/** One delivery: where it stands, what can be done about it, and its attempts. */
+
+import { api } from "../api.js";
+import { board } from "../board.js";
+import { ago, at as timeOf, plural, precisely } from "../format.js";
+import { held } from "../held.js";
+import { useAction, useLoad, useNow } from "../hooks.js";
+import { Fragment, html } from "../html.js";
+import { may } from "../session.js";
+import { useStore } from "../store.js";
+import { Exchange } from "./exchange.js";
+import { Icon } from "./icons.js";
+import { Loaded } from "./states.js";
+import { Status } from "./status.js";
+import { toast } from "./toast.js";
+
+export function Delivery({ delivery, isOpen, onToggle, onChange }) {
+  const now = useNow(1_000);
+  const known = useStore(board, (state) => state.webhooks.find((row) => row.id === delivery.webhook_id));
+  const webhook = useLoad(
+    async (signal) => (await api.webhook(delivery.webhook_id, signal)).data,
+    [delivery.webhook_id],
+  );
+  const act = (call, words) => async () => {
+    const changed = await call(delivery.id);
+    toast(changed.held ? `${words} ${held(changed.held, Date.now())}` : words);
+    onChange();
+    return true;
+  };
+  const retry = useAction(act(api.retryDelivery, "The delivery is due now."));
+  const cancel = useAction(act(api.cancelDelivery, "The delivery is cancelled."));
+  const problem = retry.problem ?? cancel.problem;
+  const result = delivery.last_status_code ?? delivery.last_error;
+  return html`
+    <li class="delivery">
+      <div class="worst-row flat">
+        <${Status} of=${delivery.state} text=${delivery.in_flight ? "In flight" : undefined} />
+        <div class="grow">
+          <a class="strong" href=${`#/webhooks/${delivery.webhook_id}`}>
+            ${known?.name ?? webhook.data?.name ?? "Webhook"}
+          </a>
+          <p class="small muted">
+            ${plural(delivery.attempts, "attempt")}
+            ${result ? ` · last: ${result}` : ""}
+            ${delivery.due_at && !delivery.in_flight ? ` · ${due(delivery, now)}` : ""}
+            ${delivery.finished_at && html`
+              ${" "}
+              ·${" "}
+              <time datetime=${delivery.finished_at} title=${precisely(delivery.finished_at)}>
+                ${ago(delivery.finished_at, now)}
+              </time>
+            `}
+          </p>
+          ${delivery.held && html`<p class="small muted">${held(delivery.held, now)}</p>`}
+          ${delivery.aside && html`<p class="small muted">Stepped aside: those behind it overtake it</p>`}
+        </div>
+        ${may("operator") && delivery.state !== "delivered" && html`
+          <button type="button" class="small" disabled=${retry.isBusy} onClick=${retry.run}>
+            Retry now
+          </button>
+        `}
+        ${may("operator") && delivery.state === "pending" && html`
+          <button type="button" class="small" disabled=${cancel.isBusy} onClick=${cancel.run}>
+            Cancel
+          </button>
+        `}
+        <button
+          type="button"
+          class="bare"
+          aria-expanded=${isOpen ? "true" : "false"}
+          aria-label="Attempts"
+          onClick=${onToggle}
+        >
+          <span class=${isOpen ? "turned" : ""}>
+            <${Icon} name="right" size=${13} />
+          </span>
+        </button>
+      </div>
+      ${problem && html`<p class="field-error" role="alert">${problem.message}</p>`}
+      ${isOpen && html`<${Log} id=${delivery.id} attempts=${delivery.attempts} webhook=${webhook.data} />`}
+    </li>
+  `;
+}
+
+function due({ due_at: at }, now) {
+  return Date.parse(at) > now ? `next ${ago(at, now)}` : `due ${ago(at, now)}, queued`;
+}
+
+function Log({ id, attempts, webhook }) {
+  const load = useLoad((signal) => api.delivery(id, signal), [id, attempts]);
+  return html`
+    <${Loaded}
+      load=${load}
+      what="Reading attempts"
+      lines=${2}
+      isEmpty=${(one) => !one.attempt_log?.length}
+      empty=${html`<p class="small muted">No attempt yet.</p>`}
+    >
+      ${(one) =>
+        one.attempt_log.map((attempt) => html`
+          <${Fragment} key=${attempt.id}>
+            <p class="small">
+              <b>Attempt ${attempt.number}</b> ${timeOf(attempt.at)}
+            </p>
+            <${Exchange} attempt=${attempt} webhook=${webhook} />
+          <//>
+        `)
+      }
+    <//>
+  `;
+}

@@ -1,0 +1,115 @@
+/** The whole at a glance: one sentence, and the figures behind it. */
+
+import { count, duration, ms, perSecond, percent, plural, short } from "../format.js";
+import { html } from "../html.js";
+import { href } from "../router.js";
+import { Figure } from "./figure.js";
+import { Icon } from "./icons.js";
+import { Status } from "./status.js";
+
+const HEALTH = ["unavailable", "degraded", "throttled", "unknown", "healthy"];
+
+/** One sentence on the whole. */
+export function Verdict({ view: { overview } }) {
+  const { critical, warning } = overview.alerts;
+  const { unavailable, degraded } = overview.webhooks;
+  const troubled = [
+    unavailable && `${count(unavailable)} unavailable`,
+    degraded && `${count(degraded)} degraded`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+  const tail = troubled ? `; ${troubled}.` : ".";
+  if (critical || unavailable)
+    return html`
+      <${Said} tone="bad" icon="critical">${plural(critical + warning, "alert")} pending${tail}<//>
+    `;
+  if (warning || degraded)
+    return html`
+      <${Said} tone="warn" icon="warning">
+        ${warning ? `${plural(warning, "alert")} pending` : "No pending alert"}
+        ${tail}
+      <//>
+    `;
+  return html`<${Said} tone="ok" icon="healthy">No problems detected.<//>`;
+}
+
+function Said({ tone, icon, children }) {
+  return html`
+    <p class="verdict ${tone}">
+      <${Icon} name=${icon} size=${20} />
+      <span class="grow">${children}</span>
+    </p>
+  `;
+}
+
+export function Figures({ overview, performance }) {
+  const { traffic, queue } = overview;
+  const before = performance?.previous;
+  return html`
+    <dl class="figures-row">
+      <div class="figure wide">
+        <dt>Webhooks</dt>
+        <dd>
+          <${Health} overview=${overview} />
+        </dd>
+      </div>
+      <${Figure}
+        name="Success, last hour"
+        value=${percent(traffic.success_ratio)}
+        note=${before?.success_ratio != null && `previous hour ${percent(before.success_ratio)}`}
+      />
+      <${Figure}
+        name="Throughput"
+        value=${perSecond(traffic.throughput_per_s)}
+        note="${short(traffic.attempts)} attempts in the last hour"
+      />
+      <${Figure}
+        name="Latency of successes, p95"
+        value=${ms(traffic.p95_ms)}
+        note="p50 ${ms(traffic.p50_ms)} · p99 ${ms(traffic.p99_ms)}"
+      />
+      <${Figure}
+        name="Oldest due"
+        value=${duration(queue.oldest_due_age_s)}
+        tone=${queue.oldest_due_age_s > 300 ? "warn" : ""}
+        note="${short(queue.pending)} pending · ${short(queue.in_flight)} in flight"
+      />
+      <${Figure}
+        name="Open anomalies"
+        value=${count(overview.anomalies)}
+        note="${plural(overview.acknowledged, "alert")} acknowledged"
+      />
+    </dl>
+  `;
+}
+
+function Health({ overview }) {
+  const total = HEALTH.reduce((sum, status) => sum + (overview.webhooks[status] ?? 0), 0);
+  const held = [
+    overview.paused && `${count(overview.paused)} paused`,
+    overview.disabled && `${count(overview.disabled)} disabled`,
+  ]
+    .filter(Boolean)
+    .join(" · ");
+  return html`
+    <div class="health-bar" aria-hidden="true">
+      ${HEALTH.filter((status) => overview.webhooks[status]).map((status) => html`
+        <i class="tone-${status}" style=${{ flexGrow: overview.webhooks[status] }}></i>
+      `)}
+    </div>
+    <ul class="health-counts">
+      ${HEALTH.map((status) => html`
+        <li>
+          <a href=${href("/webhooks", { status })}>
+            <b>${count(overview.webhooks[status] ?? 0)}</b> <${Status} of=${status} text=${status} />
+          </a>
+        </li>
+      `)}
+    </ul>
+    <span class="note">
+      ${plural(total, "webhook")}
+      ${held && ` · ${held}`}
+    </span>
+  `;
+}

@@ -1,0 +1,84 @@
+/** The keyboard, on one page. */
+
+import { closeDialog, openDialog } from "../dialogs.js";
+import { html } from "../html.js";
+import { keyboard, setKeyboard } from "../keys.js";
+import { useStore } from "../store.js";
+import { Dialog } from "./dialog.js";
+
+const GROUPS = [
+  [
+    "Everywhere",
+    [
+      ["?", "this help"],
+      ["/", "search"],
+      ["g o", "overview"],
+      ["g w", "webhooks"],
+      ["g a", "alerts"],
+      ["g s", "silences"],
+      ["g e", "events"],
+      ["g l", "live activity"],
+      ["g j", "jobs"],
+    ],
+  ],
+  [
+    "In lists",
+    [
+      ["j", "next"],
+      ["k", "previous"],
+      ["Enter", "open"],
+    ],
+  ],
+  [
+    "Alerts",
+    [
+      ["a", "acknowledge the current alert or the selection"],
+      ["x", "select"],
+      ["r", "resolve"],
+      ["Esc", "close the alert"],
+    ],
+  ],
+  [
+    "Webhooks",
+    [
+      ["n", "new"],
+      ["e", "edit"],
+      ["t", "send a test"],
+    ],
+  ],
+  ["Live activity", [["p", "pause, continue"]]],
+];
+
+export const openHelp = () => openDialog(() => html`<${Help} />`);
+
+function Help() {
+  const { isOn } = useStore(keyboard);
+  return html`
+    <${Dialog} title="Keyboard" onClose=${closeDialog} isWide=${true}>
+      <div class="dialog-body keys">
+        ${GROUPS.map(([title, keys]) => html`
+          <section key=${title}>
+            <h3>${title}</h3>
+            <dl>
+              ${keys.map(([key, what]) => html`
+                <div>
+                  <dt>
+                    ${key.split(" ").map((one) => html`<kbd>${one}</kbd>${" "}`)}
+                  </dt>
+                  <dd>${what}</dd>
+                </div>
+              `)}
+            </dl>
+          </section>
+        `)}
+      </div>
+      <footer class="dialog-foot">
+        <label class="check">
+          <input type="checkbox" checked=${isOn} onChange=${(event) => setKeyboard(event.target.checked)} />${" "}
+          Enable single-key shortcuts
+        </label>
+        <button type="button" class="primary" onClick=${closeDialog}>Close</button>
+      </footer>
+    <//>
+  `;
+}

@@ -1,0 +1,148 @@
+/** A new silence, and the alerts that it would match. */
+
+import { api } from "../api.js";
+import { FormProblem, SelectField, TextField, errorsOf } from "../components/fields.js";
+import { Icon } from "../components/icons.js";
+import { Empty, Loaded } from "../components/states.js";
+import { Status } from "../components/status.js";
+import { toast } from "../components/toast.js";
+import { at, plural } from "../format.js";
+import { useAction, useLoad, useSettled } from "../hooks.js";
+import { html, useState } from "../html.js";
+import { go, href, route } from "../router.js";
+import { useStore } from "../store.js";
+import { ALERT_KINDS, LENGTHS } from "../words.js";
+
+export function NewSilence() {
+  const { query } = useStore(route);
+  const [form, setForm] = useState({
+    reason: "",
+    length: "7200",
+    webhook: query.webhook ?? "",
+    label: query.label ?? "",
+    kind: query.kind ?? "",
+  });
+  const webhook = useLoad(
+    async (signal) => (query.webhook ? (await api.webhook(query.webhook, signal)).data : null),
+    [query.webhook],
+  );
+  const bind = (name) => ({
+    value: form[name],
+    onInput: (event) => setForm({ ...form, [name]: event.target.value }),
+  });
+  const action = useAction(async () => {
+    await api.silence(specOf(form));
+    toast(`Silenced until ${at(specOf(form).ends_at)}.`);
+    go("/silences");
+    return true;
+  });
+  const wrong = errorsOf(action.problem);
+  return html`
+    <p class="crumbs">
+      <a href="#/silences">
+        <${Icon} name="left" size=${12} /> Silences
+      </a>
+    </p>
+    <h1 tabindex="-1">New silence</h1>
+    <div class="split has-detail even">
+      <form class="card form" onSubmit=${(event) => (event.preventDefault(), action.run())}>
+        <${TextField}
+          label="Reason"
+          required
+          maxlength="500"
+          placeholder="Planned upgrade of the receiver"
+          error=${wrong("/reason")}
+          ...${bind("reason")}
+        />
+        <${SelectField} label="Duration" options=${LENGTHS} error=${wrong("/ends_at")} ...${bind("length")} />
+        <fieldset>
+          <legend>Matchers: all given must match</legend>
+          ${query.webhook && html`
+            <${SelectField}
+              label="Webhook"
+              options=${[
+                [query.webhook, webhook.data?.name ?? query.webhook],
+                ["", "any"],
+              ]}
+              error=${wrong("/webhook_id")}
+              ...${bind("webhook")}
+            />
+          `}
+          <${TextField}
+            label="Label of the webhook"
+            class="mono"
+            placeholder="team=billing"
+            error=${wrong("/label")}
+            ...${bind("label")}
+          />
+          <${SelectField}
+            label="Kind of alert"
+            options=${[["", "any"], ...ALERT_KINDS.map((kind) => [kind, kind])]}
+            error=${wrong("/kind")}
+            ...${bind("kind")}
+          />
+        </fieldset>
+        <${FormProblem}
+          problem=${action.problem}
+          fields=${["/reason", "/ends_at", "/webhook_id", "/label", "/kind"]}
+        />
+        <footer class="form-foot">
+          <a class="button" href="#/silences">Cancel</a>
+          <button class="primary" disabled=${action.isBusy}>Silence</button>
+        </footer>
+      </form>
+      <${Preview} form=${form} />
+    </div>
+  `;
+}
+
+function specOf(form) {
+  const spec = {
+    reason: form.reason.trim() || "preview",
+    ends_at: new Date(Date.now() + Number(form.length) * 1_000).toISOString(),
+  };
+  if (form.webhook) spec.webhook_id = form.webhook;
+  if (form.label.trim()) spec.label = form.label.trim();
+  if (form.kind) spec.kind = form.kind;
+  return spec;
+}
+
+function Preview({ form }) {
+  const { webhook, label, kind } = useSettled(form, 300);
+  const isBlank = !webhook && !label.trim() && !kind;
+  const load = useLoad(
+    async () =>
+      isBlank ? { webhooks: 0, alerts: [] } : api.previewSilence(specOf({ ...form, webhook, label, kind })),
+    [webhook, label, kind],
+  );
+  return html`
+    <section class="panel" aria-labelledby="preview" aria-live="polite">
+      <header class="panel-head">
+        <h2 id="preview">Matches now</h2>
+      </header>
+      ${isBlank ? html`
+        <${Empty} title="Nothing yet" icon="silences">Give a webhook, a label or a kind.<//>
+      ` : html`
+        <${Loaded} load=${load} what="Counting" lines=${3}>
+          ${(preview) => html`
+            <p>
+              ${plural(preview.webhooks, "webhook")},${" "}
+              ${preview.alerts.length === 50
+                ? "50 or more open alerts"
+                : plural(preview.alerts.length, "open alert")}
+              .
+            </p>
+            <ul class="list">
+              ${preview.alerts.map((alert) => html`
+                <li class="worst-row" key=${alert.id}>
+                  <${Status} of=${alert.severity} />
+                  <a class="grow" href=${href(`/alerts/${alert.id}`)}>${alert.title}</a>
+                </li>
+              `)}
+            </ul>
+          `}
+        <//>
+      `}
+    </section>
+  `;
+}
