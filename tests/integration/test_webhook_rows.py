@@ -32,8 +32,8 @@ ADD_MANY = """
 INSERT INTO webhooks (id, name, url, description, event_types, labels, header_names, enabled, paused_at, timeout_s,
     retry, max_concurrency, ordered, signature, version, created_at, updated_at)
 SELECT gen_random_uuid(), 'Webhook ' || n, 'http://127.0.0.1:9/' || n, '', '{never}',
-    jsonb_build_object('team', 'team ' || n % 7), '{}', n % 100 <> 1, CASE WHEN n % 100 = 2 THEN now() END, 15, '{}', 10,
-    false, 'v1', 1, now(), now()
+    jsonb_build_object('team', 'team ' || n % 7), '{}', n % 100 <> 1, CASE WHEN n % 100 = 2 THEN now() END, 15, '{}',
+    10, false, 'v1', 1, now(), now()
 FROM generate_series(1, $1) AS n
 """
 ADD_LANES = """
@@ -77,7 +77,7 @@ async def ids_by_page(api: Api, **params: Any) -> list[str]:
 async def test_a_healthy_webhook_with_a_critical_alert_is_degraded_and_comes_first(
     seen: Seen, api: Api, parts: Container
 ) -> None:
-    slow, shaky, new = [(await api.create(URL, name=name))["id"] for name in ("slow", "shaky", "new")]
+    slow, shaky, _ = [(await api.create(URL, name=name))["id"] for name in ("slow", "shaky", "new")]
     await seen.report(slow, *[(1, 200, 10.0)] * 20)
     await seen.report(shaky, *[(1, 200, 10.0), (1, 503, 10.0), (1, 200, 10.0)] * 6)
     assert await names(seen) == ["shaky", "new", "slow"]
@@ -182,8 +182,10 @@ async def shop(seen: Seen, api: Api, parts: Container) -> dict[str, str]:
     }
     made = {name: (await api.create(**{"url": URL, "name": name} | spec))["id"] for name, spec in specs.items()}
     await seen.report(made["Archive"], *[(1, 200, 700.0)] * 5)
-    await seen.report(made["billing"], *[(1, 200, 20.0)] * 30, *[(2, 503, 20.0)] * 6)
-    await api.post("events", json={"type": "order.paid", "payload": {}}, role=Role.PUBLISHER)
+    await seen.report(made["billing"], *[(3, 200, 20.0)] * 30, *[(2, 503, 20.0)] * 4, *[(1, 200, 20.0)] * 2)
+    await api.post(
+        "events", json={"type": "order.paid", "payload": {}, "labels": {"owner": "money"}}, role=Role.PUBLISHER
+    )
     await execute(parts, OPEN_ALERT, UUID(made["Archive"]), "latency", "warning", "Slow.")
     await measure(parts)
     return made
@@ -299,7 +301,7 @@ async def test_a_condition_that_cannot_be_read_is_refused(api: Api, params: dict
 
 
 async def test_a_step_measures_a_chunk_and_leaves_alone_what_others_hold(api: Api, parts: Container) -> None:
-    one, other = sorted(UUID((await api.create(URL))["id"]) for _ in range(2))
+    one, other = sorted([UUID((await api.create(URL))["id"]) for _ in range(2)])
     await api.publish(1, 2)
     async with sql(parts) as db:
         async with db.transaction():
@@ -373,11 +375,13 @@ async def read_in_all(connection: asyncpg.Connection, statement: str) -> int:
 
 async def test_a_position_of_any_size_is_read(api: Api, parts: Container) -> None:
     await api.create(URL)
-    for sort, key in (("traffic", 1e12), ("worst", -1.0), ("name", "\U0010ffff" * 64), ("name", "")):
-        look = await parts.dashboards.rows(
-            RowFilter(),
-            RowOrder(sort),
-            after=RowPosition(sort, key, UUID(int=0)),
-            limit=1,  # type: ignore[arg-type]
-        )
+    positions: list[tuple[RowSort, float | str]] = [
+        ("traffic", 1e12),
+        ("worst", -1.0),
+        ("name", "\U0010ffff" * 64),
+        ("name", ""),
+    ]
+    for sort, key in positions:
+        after = RowPosition(sort, key, UUID(int=0))
+        look = await parts.dashboards.rows(RowFilter(), RowOrder(sort), after=after, limit=1)
         assert len(look.rows) <= 1

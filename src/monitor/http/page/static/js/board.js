@@ -102,8 +102,11 @@ const HANDLERS = {
       webhooks: state.webhooks.map((row) => {
         if (row.id !== data.webhook_id) return row;
         name = row.name;
+        // Alerts and what a user set say more than health; the next dashboard has them together.
+        const isHealth = row.status === row.health.status && !row.alerts;
         return {
           ...row,
+          ...(isHealth ? { status: data.status, reason: data.reason } : {}),
           health: { ...row.health, status: data.status, reason: data.reason, changed_at: data.at },
         };
       }),

@@ -42,6 +42,7 @@ const GROUPS = [
     "Webhooks",
     [
       ["n", "new"],
+      ["x", "select the current row; Space too"],
       ["e", "edit"],
       ["t", "send a test"],
     ],

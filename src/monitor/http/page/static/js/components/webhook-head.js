@@ -5,13 +5,13 @@ import { held } from "../held.js";
 import { useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { Icon } from "./icons.js";
-import { Status, standing } from "./status.js";
+import { Status } from "./status.js";
 import { Actions } from "./webhook-actions.js";
 
 export function WebhookHead({ webhook, onChange }) {
   const now = useNow();
   const { health } = webhook;
-  const state = standing(webhook);
+  const state = webhook.status;
   return html`
     <div class="title-row">
       <div class="grow">
@@ -26,9 +26,9 @@ export function WebhookHead({ webhook, onChange }) {
         ${state === "disabled"
           ? `${disabling(webhook, now)} `
           : state === "paused"
-            ? `Paused since ${at(webhook.paused_at)}: deliveries are held, none are lost. `
+            ? `Since ${at(webhook.paused_at)}. `
             : ""}
-        ${health.reason}
+        ${state === "disabled" ? health.reason : webhook.status_reason}
       </span>
       ${health.changed_at && html`
         <span class="muted small" title=${precisely(health.changed_at)}>
@@ -54,7 +54,9 @@ function disabling({ disabled }, now) {
   return `${reason}${kept}${probe ? ` Next probe ${ago(probe, now)}.` : ""}`;
 }
 
-const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["healthy", "ok"], open: ["degraded", "warn"] };
+/** A signal is about what is usual for this webhook, not about its health. */
+const STATE_WORDS = { learning: "learning", normal: "as usual", open: "unusual" };
+const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["check", "none"], open: ["degraded", "warn"] };
 
 export function Signals({ webhook }) {
   if (!webhook.signals) return null;
@@ -67,7 +69,7 @@ export function Signals({ webhook }) {
           return html`
             <li class="status ${tone}">
               <${Icon} name=${shape} size=${12} />
-              ${capital(signal.replaceAll("_", " "))}: ${state}
+              ${capital(signal.replaceAll("_", " "))}: ${STATE_WORDS[state] ?? state}
             </li>
           `;
         })}
