@@ -17,6 +17,7 @@ from monitor.domain.monitoring.status import urgency, webhook_status
 from monitor.domain.views.dashboard import RowFilter, RowOrder, RowPosition, RowSort
 from monitor.domain.vocab import SEVERITIES, HealthStatus, Role, Severity, WebhookStatus
 from tests.integration.detection_support import Watch, alert, fail
+from tests.integration.many_webhooks import ADD_FIGURES, ADD_LANES, ADD_MANY
 from tests.integration.plans import plan_of
 from tests.integration.support import Api, assert_problem, execute, sql
 from tests.integration.test_bounded import looked_at
@@ -27,26 +28,6 @@ URL = "http://127.0.0.1:9/hook"
 MANY = 10_000
 SORTS: tuple[RowSort, ...] = get_args(RowSort)
 
-# A few of each status, with figures of every size.
-ADD_MANY = """
-INSERT INTO webhooks (id, name, url, description, event_types, labels, header_names, enabled, paused_at, timeout_s,
-    retry, max_concurrency, ordered, signature, version, created_at, updated_at)
-SELECT gen_random_uuid(), 'Webhook ' || n, 'http://127.0.0.1:9/' || n, '', '{never}',
-    jsonb_build_object('team', 'team ' || n % 7), '{}', n % 100 <> 1, CASE WHEN n % 100 = 2 THEN now() END, 15, '{}',
-    10, false, 'v1', 1, now(), now()
-FROM generate_series(1, $1) AS n
-"""
-ADD_LANES = """
-INSERT INTO webhook_lanes (webhook_id, recent, health_status, health_reason, failure_probability, breaker_state,
-    breaker_trips, breaker_since)
-SELECT id, '{}', CASE WHEN random() < 0.001 THEN 'healthy' ELSE 'unknown' END, 'Because.', 0.05 + random() / 2,
-    'closed', 0, 0
-FROM webhooks
-"""
-ADD_FIGURES = """
-UPDATE webhook_summaries SET attempts = floor(random() * 100), failure_ratio = random(), p95_ms = random() * 1000,
-    waiting = floor(random() * 10)
-"""
 OPEN_ALERT = """
 INSERT INTO alerts (id, webhook_id, kind, severity, state, title, count, causes, evidence, raised_at, transitions,
     flapping, notified, pending_notification, version)

@@ -7,6 +7,7 @@ import { ALERT_STATES } from "./words.js";
 const KEPT_ACTIVITY = 300;
 const KEPT_POINTS = 180;
 const KEPT_CHANGES = 50;
+const KEPT_HEARD = 1_000;
 
 /**
  * `known` is false until the first picture came; `staleAge` (seconds) is set when the server answers from memory
@@ -160,6 +161,7 @@ function changeAlert(alert, at) {
 function hear(alert, isNews) {
   if (isNews && !heard.has(alert.id)) announce(alert);
   heard.add(alert.id);
+  if (heard.size > KEPT_HEARD) heard.delete(heard.values().next().value);
 }
 
 function figures(state, overview) {

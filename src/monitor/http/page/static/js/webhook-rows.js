@@ -6,12 +6,13 @@ import { useFrames } from "./hooks.js";
 import { useCallback, useEffect, useRef, useState } from "./html.js";
 
 const REFRESH_MS = 15_000;
-/** Frames that come together make one read. */
+/** Frames that come together make one read, and a storm of them one every few seconds. */
 const GATHER_MS = 400;
+const APART_MS = 3_000;
 const IDS_MAX = 100;
 
 export const SIZES = ["50", "100", "200"];
-const DEFAULT_SIZE = "100";
+export const DEFAULT_SIZE = "100";
 
 const EMPTY = { rows: [], cursor: null, total: null, counts: {}, isLoading: true, isFresh: false, error: null };
 
@@ -114,6 +115,7 @@ async function again(what, ids, setState) {
 /** Calls *refresh* now and then, and soon after the feed tells of a change of health or alerts. */
 function useRefreshes(refresh) {
   const soon = useRef(null);
+  const lately = useRef(0);
   useEffect(() => {
     const timer = setInterval(refresh, REFRESH_MS);
     return () => (clearInterval(timer), clearTimeout(soon.current));
@@ -122,7 +124,8 @@ function useRefreshes(refresh) {
     if (type !== "webhook_status_changed" && type !== "alert_new" && type !== "alert_updated") return;
     soon.current ??= setTimeout(() => {
       soon.current = null;
+      lately.current = Date.now();
       refresh();
-    }, GATHER_MS);
+    }, Math.max(GATHER_MS, lately.current + APART_MS - Date.now()));
   });
 }

@@ -4,12 +4,11 @@ import { capital, count } from "../format.js";
 import { useSettled } from "../hooks.js";
 import { html, useEffect, useState } from "../html.js";
 import { route, setQuery } from "../router.js";
-import { SIZES } from "../webhook-rows.js";
 import { STANDINGS } from "../words.js";
 import { FilterSelect } from "./filter-select.js";
 import { Icon } from "./icons.js";
 
-const SETTLE_MS = 120;
+const SETTLE_MS = 80;
 const NARROWING = ["q", "status", "label", "type", "failing", "alerting", "waiting"];
 const SORTS = [
   ["worst", "Worst first"],
@@ -69,13 +68,6 @@ export function WebhookFilters({ query, counts, field, onList }) {
           options=${SORTS}
           any=${null}
           onChange=${(sort) => setQuery({ sort, reverse: "" })}
-        />
-        <${FilterSelect}
-          label="Rows a page"
-          value=${SIZES.includes(query.size) ? query.size : "100"}
-          options=${SIZES}
-          any=${null}
-          onChange=${(size) => setQuery({ size })}
         />
         ${isFiltered(query) && html`<a class="small" href="#/webhooks">Clear filters</a>`}
       </div>

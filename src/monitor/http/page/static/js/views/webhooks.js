@@ -1,5 +1,6 @@
 /** All webhooks: search, filter, sort, select; the server finds them, a table draws those in sight. */
 
+import { FilterSelect } from "../components/filter-select.js";
 import { Icon } from "../components/icons.js";
 import { Empty, Failed, Loading } from "../components/states.js";
 import { WebhookBulk } from "../components/webhook-bulk.js";
@@ -10,11 +11,11 @@ import { plural } from "../format.js";
 import { useHeldOrder } from "../hooks.js";
 import { html, useRef } from "../html.js";
 import { useKeys } from "../keys.js";
-import { go, route } from "../router.js";
+import { go, route, setQuery } from "../router.js";
 import { useSelection } from "../selection.js";
 import { may } from "../session.js";
 import { useStore } from "../store.js";
-import { useWebhookRows } from "../webhook-rows.js";
+import { DEFAULT_SIZE, SIZES, useWebhookRows } from "../webhook-rows.js";
 
 export function Webhooks() {
   const { query } = useStore(route);
@@ -68,7 +69,7 @@ function scrollPage(event) {
 function ListHead({ found, query }) {
   if (found.total === null) return null;
   return html`
-    <div class="list-head" data-place="export">
+    <div class="list-head">
       <p class="muted small" role="status">
         ${isFiltered(query) ? `${plural(found.total, "webhook")} found` : plural(found.total, "webhook")}
       </p>
@@ -78,6 +79,14 @@ function ListHead({ found, query }) {
           <button type="button" class="link" onClick=${found.reload}>Try again</button>
         </p>
       `}
+      <span class="grow"></span>
+      <${FilterSelect}
+        label="Rows a page"
+        value=${SIZES.includes(query.size) ? query.size : DEFAULT_SIZE}
+        options=${SIZES}
+        any=${null}
+        onChange=${(size) => setQuery({ size })}
+      />
     </div>
   `;
 }
