@@ -11,6 +11,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,9 @@ def big_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     site = Site(folder)
     try:
         site.start()
-        asyncio.run(fill(folder))
+        # In a thread of its own: Playwright has a loop in this one.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: asyncio.run(fill(folder))).result()
         yield site
     finally:
         site.stop()

@@ -74,7 +74,7 @@ def test_rows_open_by_click_and_in_a_new_tab(page: Page, shop: dict[str, str]) -
     row = page.locator(ROWS).first
     for modifiers, button in ((["Control"], "left"), ([], "middle")):
         with page.context.expect_page() as opened:
-            row.locator(".cell-why").click(modifiers=modifiers, button=button)  # type: ignore[arg-type]
+            row.locator(".cell-why").click(modifiers=modifiers, button=button)
         assert opened.value.url.endswith(f"#/webhooks/{shop['Aardvark']}")
         opened.value.close()
     expect(row.get_by_role("link", name="Aardvark")).to_have_attribute("href", f"#/webhooks/{shop['Aardvark']}")

@@ -14,7 +14,7 @@ const IDS_MAX = 100;
 export const SIZES = ["50", "100", "200"];
 export const DEFAULT_SIZE = "100";
 
-const EMPTY = { rows: [], cursor: null, total: null, counts: {}, isLoading: true, isFresh: false, error: null };
+const EMPTY = { rows: [], key: null, cursor: null, total: null, counts: {}, isLoading: true, isFresh: false, error: null };
 
 /** What of the address the server filters and sorts by. */
 function asked(query) {
@@ -41,7 +41,7 @@ export function useWebhookRows(query) {
   const key = JSON.stringify(what);
   const [state, setState] = useState(EMPTY);
   const latest = useRef(null);
-  latest.current = { state, what };
+  latest.current = { state, what, key };
   const reading = useRef(null);
   const inSight = useRef([]);
 
@@ -51,9 +51,10 @@ export function useWebhookRows(query) {
     reading.current = controller;
     setState((before) => ({ ...before, isLoading: true }));
     try {
-      const page = await api.healthRows({ ...latest.current.what, cursor }, controller.signal);
+      const { what: wanted, key: of } = latest.current;
+      const page = await api.healthRows({ ...wanted, cursor }, controller.signal);
       if (controller.signal.aborted) return;
-      setState((before) => withPage(before, page, cursor));
+      setState((before) => withPage(before, page, cursor, of));
     } catch (error) {
       if (controller.signal.aborted) return;
       setState((before) => ({ ...before, isLoading: false, error: asProblem(error) }));
@@ -85,8 +86,9 @@ export function useWebhookRows(query) {
   return { ...state, more, watch, reload: () => read(null) };
 }
 
-function withPage(before, page, cursor) {
-  const fresh = { isLoading: false, isFresh: true, error: null, cursor: page.next_cursor };
+/** `key` names what the rows were asked by: they follow the address some time later. */
+function withPage(before, page, cursor, key) {
+  const fresh = { key, isLoading: false, isFresh: true, error: null, cursor: page.next_cursor };
   if (!cursor) return { ...before, ...fresh, rows: page.items, total: page.total, counts: page.counts };
   const known = new Set(before.rows.map((row) => row.id));
   // One that moved meanwhile may come twice.

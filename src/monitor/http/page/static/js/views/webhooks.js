@@ -22,7 +22,7 @@ export function Webhooks() {
   const field = useRef(null);
   const list = useRef(null);
   const found = useWebhookRows(query);
-  const [rows, handlers] = useHeldOrder(found.rows, JSON.stringify(query));
+  const [rows, handlers] = useHeldOrder(found.rows, found.key);
   const [at, move, put] = useCursor(rows);
   const selection = useSelection();
   const open = () => rows[at] && go(`/webhooks/${rows[at].id}`);
