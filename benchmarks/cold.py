@@ -23,7 +23,7 @@ from monitor.bootstrap.server import build_app, readiness
 from monitor.cache.server import ROOT
 from monitor.domain.paging import DEFAULT_LIMIT
 from monitor.domain.ports.queries.resources import WebhookFilter
-from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS
+from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS, RowFilter, RowOrder
 from monitor.domain.vocab import Role
 from monitor.http.server.server import Server
 
@@ -91,8 +91,8 @@ def _queries(parts: Container) -> dict[str, Query]:
     return {
         "GET /dashboard": first_paint,
         "overview": dashboards.overview,
-        "first rows": lambda: dashboards.rows(status=None, after=None, limit=INITIAL_ROWS),
-        "page of rows": lambda: dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1),
+        "first rows": lambda: dashboards.rows(RowFilter(), RowOrder(), after=None, limit=INITIAL_ROWS),
+        "page of rows": lambda: dashboards.rows(RowFilter(), RowOrder(), after=None, limit=DEFAULT_LIMIT),
         "webhook list": lambda: queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1),
         **{f"performance {window}": lambda window=window: dashboards.performance(window) for window in WINDOWS},  # type: ignore[misc]
         "alert statistics": lambda: parts.alert_queries.stats(30),

@@ -15,7 +15,7 @@ from monitor.domain.anomaly import Evidence, Signal
 from monitor.domain.events import AnomalyOpened
 from monitor.domain.ports.repositories.detection import AnomalyRecord
 from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS
-from monitor.domain.vocab import Role, Severity
+from monitor.domain.vocab import Role, Severity, WebhookStatus
 from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.support import Api, api_of, assert_problem, execute
 
@@ -66,6 +66,10 @@ class Seen:
         assert answer.status_code == 202, answer.text
 
 
+def counted(**counts: int) -> dict[str, int]:
+    return dict.fromkeys([status.value for status in WebhookStatus], 0) | counts
+
+
 def _ago(minute: datetime, minutes: float) -> datetime:
     return minute - timedelta(minutes=minutes)
 
@@ -78,7 +82,7 @@ def seen(api: Api, parts: Container) -> Seen:
 async def test_an_empty_system_has_an_empty_dashboard(seen: Seen) -> None:
     first = await seen.read()
     overview = first["overview"]
-    assert overview["webhooks"] == {"healthy": 0, "throttled": 0, "degraded": 0, "unavailable": 0, "unknown": 0}
+    assert overview["webhooks"] == counted()
     assert overview["traffic"] == {
         "window_s": 3600, "attempts": 0, "throughput_per_s": 0.0, "success_ratio": None,
         "p50_ms": None, "p95_ms": None, "p99_ms": None,
@@ -107,7 +111,7 @@ async def test_the_overview_counts_what_there_is(seen: Seen, api: Api, parts: Co
         bad,
     )
     overview = await seen.read("/overview")
-    assert overview["webhooks"] == {"healthy": 1, "throttled": 0, "degraded": 0, "unavailable": 1, "unknown": 2}
+    assert overview["webhooks"] == counted(healthy=1, unavailable=1, paused=1, disabled=1)
     assert (overview["disabled"], overview["paused"]) == (1, 1)
     traffic = overview["traffic"]
     assert (traffic["attempts"], traffic["success_ratio"], traffic["throughput_per_s"]) == (40, 0.75, 0.011)
@@ -180,7 +184,9 @@ async def test_webhooks_are_listed_worst_first(seen: Seen, api: Api) -> None:
         ("fine", "healthy"),
         ("off", "unavailable"),
     ]
-    assert [row["name"] for row in await seen.rows(status="unavailable")] == ["dead", "off"]
+    assert [row["status"] for row in rows] == ["unavailable", "degraded", "unknown", "healthy", "disabled"]
+    assert [row["name"] for row in await seen.rows(status="unavailable")] == ["dead"]
+    assert [row["name"] for row in await seen.rows(status="disabled")] == ["off"]
     assert (await seen.read())["webhooks"] == await seen.rows()
 
 

@@ -7,6 +7,7 @@ import structlog
 from monitor.adapters.key_factory import sign_v1a
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
 from monitor.adapters.postgres.maintenance.rollup_compaction import RollupCompactor
+from monitor.adapters.postgres.summaries import STEP_S, SummaryMeasuring
 from monitor.adapters.postgres.wakeups import PostgresWakeups
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.retention import retention
@@ -92,6 +93,7 @@ def build_scheduler(container: Container) -> Scheduler:
             "purge": (600.0, keeper.purge),
             "advance_lines": (600.0, keeper.advance_lines),
             "reseal": (600.0, keeper.reseal),
+            "measure_webhooks": (STEP_S, SummaryMeasuring(c.database).step),
             "compact_rollups": (60.0, RollupCompactor(c.database).compact),
         }
     )

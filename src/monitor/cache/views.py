@@ -19,7 +19,7 @@ import msgspec
 from monitor.cache import POLICIES, Cache, Creator, Entry, Key, View
 from monitor.domain.alerts.alert import AlertState
 from monitor.domain.errors import Unavailable
-from monitor.domain.paging import DEFAULT_LIMIT, page, page_by
+from monitor.domain.paging import DEFAULT_LIMIT, page
 from monitor.domain.ports.queries.alerts import AlertFilter, AlertQueries
 from monitor.domain.ports.queries.dashboard import DashboardQueries
 from monitor.domain.ports.queries.resources import Queries, WebhookFilter
@@ -28,9 +28,11 @@ from monitor.domain.views.dashboard import (
     INITIAL_WINDOW,
     WINDOWS,
     OverviewView,
-    WebhookRow,
-    cursor_position,
+    RowFilter,
+    RowOrder,
+    WebhookRows,
     performance_view,
+    rows_page,
 )
 from monitor.domain.views.webhooks import WebhookView, below_admin
 from monitor.domain.vocab import Page
@@ -70,7 +72,7 @@ class CachedViews:
         # Composed of other views, so what drops one of them drops it.
         self._add("dashboard", self._dashboard, "dashboard", "health", "anomalies", "alerts")
         self._add("overview", self._overview, "dashboard")
-        self._add("webhook_health", self._rows, "dashboard", "health")
+        self._add("webhook_health", self._rows, "dashboard", "health", "alerts")
         self._add("performance", dashboards.performance, "health", scope=("window",))
         self._add("performance_long", dashboards.performance, "health", scope=("window",))
         self._add("anomalies", self._anomalies, "anomalies")
@@ -180,9 +182,12 @@ class CachedViews:
             raise Unavailable(PART_MISSING)
         return entry.body
 
-    async def _rows(self) -> Page[WebhookRow]:
-        rows = await self._dashboards.rows(status=None, after=None, limit=DEFAULT_LIMIT + 1)
-        return page_by(rows, DEFAULT_LIMIT, cursor_position)
+    async def _rows(self) -> WebhookRows:
+        look, counts = await asyncio.gather(
+            self._dashboards.rows(RowFilter(), RowOrder(), after=None, limit=DEFAULT_LIMIT),
+            self._dashboards.row_counts(RowFilter()),
+        )
+        return rows_page(look, counts, None)
 
     async def _webhooks(self, *, admin: bool) -> Page[WebhookView]:
         views = await self._queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1)

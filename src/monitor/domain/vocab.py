@@ -53,7 +53,7 @@ _INCLUDED: dict[Role, frozenset[Role]] = {
 
 
 class HealthStatus(StrEnum):
-    """Status of a webhook's health; :data:`WORST_FIRST` orders them."""
+    """Status of a webhook's health."""
 
     HEALTHY = "healthy"
     THROTTLED = "throttled"
@@ -62,14 +62,17 @@ class HealthStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
-WORST_FIRST = (
-    HealthStatus.UNAVAILABLE,
-    HealthStatus.DEGRADED,
-    HealthStatus.THROTTLED,
-    HealthStatus.UNKNOWN,
-    HealthStatus.HEALTHY,
-)
-"""Every status in the order of urgency."""
+class WebhookStatus(StrEnum):
+    """What a webhook is in one word, from its configuration, its health and its open alerts; see
+    :mod:`monitor.domain.monitoring.status`. The names of :class:`HealthStatus` mean the same."""
+
+    HEALTHY = "healthy"
+    THROTTLED = "throttled"
+    DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+    UNKNOWN = "unknown"
+    PAUSED = "paused"
+    DISABLED = "disabled"
 
 
 class DeliveryState(StrEnum):

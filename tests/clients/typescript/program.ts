@@ -153,6 +153,7 @@ const overview = await ok(client.GET("/api/v1/dashboard/overview"));
 check(!Number.isNaN(Date.parse(overview.as_of)), "no time");
 await ok(client.GET("/api/v1/dashboard/performance"));
 await ok(client.GET("/api/v1/dashboard/webhooks", one));
+await ok(client.GET("/api/v1/dashboard/webhooks", { params: { query: { sort: "name", reverse: true, status: "paused", q: "a" } } }));
 await ok(client.GET("/api/v1/dashboard/anomalies", one));
 await ok(client.GET("/api/v1/dashboard/activity"));
 await ok(client.GET("/api/v1/audit-log", one));

@@ -25,7 +25,15 @@ from monitor.domain.events import (
     WebhookUpdated,
 )
 from monitor.domain.paging import DEFAULT_LIMIT
-from monitor.domain.views.dashboard import INITIAL_ROWS, WINDOWS, OverviewView, QueueView, Throughput, TrafficSummary
+from monitor.domain.views.dashboard import (
+    INITIAL_ROWS,
+    WINDOWS,
+    OverviewView,
+    QueueView,
+    RowLook,
+    Throughput,
+    TrafficSummary,
+)
 from tests import strategies
 from tests.fakes.clock import START, FakeClock
 
@@ -69,9 +77,11 @@ class FakeReads:
                 raise self.error
             if name == "overview":
                 return OVERVIEW
+            if name == "rows":
+                return RowLook([])
             if name in self.found:
                 return self.found[name]
-            return {} if name in {"performance", "stats", "webhook", "metrics", "uptime"} else []
+            return {} if name in {"performance", "stats", "webhook", "metrics", "uptime", "row_counts"} else []
 
         return query
 
@@ -172,7 +182,7 @@ async def test_the_overview_counts_the_sockets_and_hits_of_this_process(
 
 
 async def test_a_page_asks_for_one_row_more_than_it_shows(catalogue: CachedViews, reads: FakeReads) -> None:
-    for name in ("webhook_health", "webhooks", "anomalies", "alerts"):
+    for name in ("webhooks", "anomalies", "alerts"):
         await catalogue.answer(name, **SCOPES.get(name, {}))
     assert {kwargs["limit"] for _, kwargs in reads.asked} == {DEFAULT_LIMIT + 1}
     assert {kwargs.get("is_open") for name, kwargs in reads.asked if name == "anomalies"} == {True}

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.domain.monitoring.status import WORST_FIRST
 from monitor.domain.vocab import (
     SEVERITIES,
-    WORST_FIRST,
     Actor,
     BodyFormat,
     HealthStatus,
     Page,
     Role,
     Severity,
+    WebhookStatus,
     highest_severity,
 )
 from tests import strategies as our
@@ -44,8 +45,15 @@ def test_rights_are_reflexive_and_transitive(a: Role, b: Role, c: Role) -> None:
 
 
 def test_every_status_has_a_place_in_the_order_of_severity() -> None:
-    assert sorted(WORST_FIRST) == sorted(HealthStatus)
-    assert (WORST_FIRST[0], WORST_FIRST[-1]) == (HealthStatus.UNAVAILABLE, HealthStatus.HEALTHY)
+    assert sorted(WORST_FIRST) == sorted(WebhookStatus)
+    assert (WORST_FIRST[0], WORST_FIRST[-1]) == (WebhookStatus.UNAVAILABLE, WebhookStatus.DISABLED)
+
+
+def test_every_health_is_a_status_of_the_same_name() -> None:
+    assert {status.value for status in WebhookStatus} - {status.value for status in HealthStatus} == {
+        "paused",
+        "disabled",
+    }
 
 
 def test_severities_are_in_the_order_of_severity() -> None:

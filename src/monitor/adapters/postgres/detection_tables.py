@@ -112,3 +112,62 @@ alert_notifications = sa.Table(
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("notification", sa.LargeBinary, nullable=False),
 )
+
+# As PostgreSQL prints them. The rules are those of domain.monitoring.status, as a property on random rows proves.
+_STATUS = """
+CASE WHEN NOT enabled THEN 'disabled'::text
+    WHEN paused THEN 'paused'::text
+    WHEN health_status <> ALL (ARRAY['unavailable'::text, 'degraded'::text]) AND (critical > 0 OR warning > 0)
+        THEN 'degraded'::text
+    ELSE health_status
+END
+"""
+_URGENCY = """
+CASE WHEN critical > 0 AND (NOT enabled OR paused) THEN 2
+    WHEN NOT enabled THEN 13
+    WHEN paused THEN 7
+    ELSE
+        CASE WHEN health_status = 'unavailable'::text THEN 0
+            WHEN health_status = 'degraded'::text OR critical > 0 OR warning > 0 THEN 2
+            WHEN health_status = 'throttled'::text THEN 4
+            WHEN health_status = 'unknown'::text THEN 8
+            ELSE 10
+        END + CASE WHEN critical > 0 THEN 0 ELSE 1 END
+END::double precision - failure_probability
+"""
+
+summaries = sa.Table(
+    # What lists of webhooks are filtered and sorted by. Triggers keep configuration, health and alerts in it; the
+    # figures, of which -1 stands for none, are measured again every half a minute. Status and order are generated.
+    "webhook_summaries",
+    metadata,
+    sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", sa.Text(collation="C"), nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("paused", sa.Boolean, nullable=False),
+    sa.Column("health_status", sa.Text, nullable=False, server_default="unknown"),
+    sa.Column("failure_probability", sa.Double, nullable=False, server_default="0.05"),
+    *(sa.Column(name, sa.Integer, nullable=False, server_default="0") for name in ("critical", "warning", "info")),
+    # Of one type, since one statement pages through all of them.
+    sa.Column("attempts", sa.Double, nullable=False, server_default="0"),
+    sa.Column("failure_ratio", sa.Double, nullable=False, server_default="-1"),
+    sa.Column("p95_ms", sa.Double, nullable=False, server_default="-1"),
+    sa.Column("waiting", sa.Double, nullable=False, server_default="0"),
+    sa.Column("status", sa.Text, sa.Computed(_STATUS, persisted=True), nullable=False),
+    sa.Column("urgency", sa.Double, sa.Computed(_URGENCY, persisted=True), nullable=False),
+    *(
+        sa.Index(f"ix_webhook_summaries_{name}", name, "webhook_id")
+        for name in ("urgency", "name", "attempts", "failure_ratio", "p95_ms", "waiting")
+    ),
+    sa.Index("ix_webhook_summaries_status", "status", "urgency", "webhook_id"),
+)
+
+summary_progress = sa.Table(
+    # One row: the webhook up to which figures were measured in this round, and when the round and its last step began.
+    "summary_progress",
+    metadata,
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("after", sa.Uuid, nullable=False),
+    at("round_at"),
+    at("stepped_at"),
+)

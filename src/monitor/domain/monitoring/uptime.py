@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from monitor.domain.vocab import WORST_FIRST, HealthStatus
+from monitor.domain.monitoring.status import WORST_FIRST
+from monitor.domain.vocab import HealthStatus, WebhookStatus
 
 HOURS, DAYS = 72, 90
 """Buckets of an uptime strip; the last one of each is the current hour or day, UTC."""
@@ -101,7 +102,7 @@ def _bucket(at: datetime, counts: Counts, worst: HealthStatus | None) -> UptimeB
 
 
 def _worse(one: HealthStatus, other: HealthStatus) -> HealthStatus:
-    return min(one, other, key=WORST_FIRST.index)
+    return min(one, other, key=lambda status: WORST_FIRST.index(WebhookStatus(status)))
 
 
 def _ratio(counts: Counts) -> float | None:

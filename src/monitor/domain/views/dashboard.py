@@ -9,10 +9,11 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.monitoring.metrics import HOUR_S
+from monitor.domain.paging import decode_position, encode_cursor, malformed_cursor
 from monitor.domain.views.alerts import AlertView, AnomalyView
 from monitor.domain.views.metrics import MetricsPoint
 from monitor.domain.views.webhooks import HealthView, LastHour
-from monitor.domain.vocab import WORST_FIRST, Severity
+from monitor.domain.vocab import Severity, WebhookStatus
 
 Window = Literal["15m", "1h", "6h", "24h", "7d", "30d"]
 
@@ -45,25 +46,114 @@ class Sparkline(msgspec.Struct, frozen=True):
 
 
 class WebhookRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One webhook on the dashboard; ``alerts`` and ``anomalies`` count open ones."""
+    """
+    One webhook in the list. ``status`` is that of its health worsened by open alerts, and what its configuration says;
+    ``reason`` says why. Below the role admin, as for all roles here, ``url`` shows of a chat service its origin only.
+
+    ``alerts`` and ``anomalies`` count open ones. ``waiting`` counts its unfinished deliveries, at most
+    ``WAITING_COUNT_CAP``, as of the last measurement.
+    """
 
     id: UUID
     name: str
+    url: str
+    labels: dict[str, str]
     enabled: bool
     paused_at: datetime | None
+    status: WebhookStatus
+    reason: str
     health: HealthView
+    waiting: int
+    last_attempt_at: datetime | None
     last_hour: LastHour
     sparkline: Sparkline
     alerts: int
     anomalies: int
 
 
-class RowPosition(msgspec.Struct, frozen=True, array_like=True):
-    """Position of a webhook in the list: the rank of its health, the negated failure probability, and the id."""
+RowSort = Literal["worst", "name", "newest", "traffic", "failures", "latency", "waiting"]
+"""Orders of the list: by status and alerts, by name, by age, and by the figures of the last hour or of the queue."""
 
-    rank: Annotated[int, msgspec.Meta(ge=0, le=len(WORST_FIRST))]
-    negated_failure_probability: Annotated[float, msgspec.Meta(ge=-1, le=0)]
+
+class RowOrder(msgspec.Struct, frozen=True):
+    """Each sort begins with the worst or the largest, ``name`` with the first, ``newest`` with the youngest."""
+
+    sort: RowSort = "worst"
+    reverse: bool = False
+
+
+class RowFilter(msgspec.Struct, frozen=True):
+    """
+    Conditions on the webhooks of the list; ``None`` matches any.
+
+    ``q`` is part of the name, URL, description or the value of a label; ``label`` is ``name`` or ``name=value``;
+    ``failing`` is whether attempts failed in the last hour, ``alerting`` whether alerts are open, ``waiting`` whether
+    deliveries wait. ``ids`` names the webhooks.
+    """
+
+    status: WebhookStatus | None = None
+    q: str | None = None
+    label: str | None = None
+    event_type: str | None = None
+    failing: bool | None = None
+    alerting: bool | None = None
+    waiting: bool | None = None
+    ids: tuple[UUID, ...] | None = None
+
+
+class RowPosition(msgspec.Struct, frozen=True, array_like=True):
+    """Position of a webhook in one order of the list: the value sorted by, ``None`` by age, and the id."""
+
+    sort: RowSort
+    key: Annotated[float, msgspec.Meta(ge=-1, le=1e12)] | Annotated[str, msgspec.Meta(max_length=64)] | None
     id: UUID
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a webhook can have this position."""
+        if self.sort == "name":
+            return isinstance(self.key, str) and "\0" not in self.key
+        return self.key is None if self.sort == "newest" else isinstance(self.key, float)
+
+
+class RowLook(msgspec.Struct, frozen=True):
+    """Rows of one page, and the position after which the next one begins; ``None`` on the last page."""
+
+    rows: list[WebhookRow]
+    following: RowPosition | None = None
+
+
+class WebhookRows(msgspec.Struct, frozen=True):
+    """
+    A page of the list. On the first page, ``total`` counts the webhooks that match, and ``counts`` by status those
+    that match apart from the status; both are null on the next ones.
+    """
+
+    items: list[WebhookRow]
+    next_cursor: str | None = None
+    total: int | None = None
+    counts: dict[WebhookStatus, int] | None = None
+
+
+def rows_page(look: RowLook, counts: dict[WebhookStatus, int] | None, status: WebhookStatus | None) -> WebhookRows:
+    """Return the page of *look*. *counts* are of the first page, ``None`` on the next ones."""
+    cursor = encode_cursor(msgspec.msgpack.encode(look.following)) if look.following else None
+    if counts is None:
+        return WebhookRows(look.rows, cursor)
+    return WebhookRows(look.rows, cursor, sum(counts.values()) if status is None else counts[status], counts)
+
+
+def row_position(cursor: str | None, order: RowOrder) -> RowPosition | None:
+    """
+    Return the position after which the page begins; ``None`` for the first page.
+
+    Raises:
+        Malformed: not a cursor of this list, or of another order.
+    """
+    position = decode_position(cursor, RowPosition)
+    if position is not None and (position.sort != order.sort or not position.is_possible):
+        raise malformed_cursor()
+    return position
 
 
 class PerformanceView(msgspec.Struct, frozen=True):
@@ -91,13 +181,6 @@ class DashboardView(msgspec.Struct, frozen=True):
 def performance_view(window: Window) -> str:
     """Return the name of the cached view of *window*; views of an hour and more are cached for longer."""
     return "performance" if WINDOWS[window][0] < HOUR_S else "performance_long"
-
-
-def cursor_position(row: WebhookRow) -> bytes:
-    """Return the position of *row* in the order of :meth:`DashboardQueries.rows`, encoded for a cursor."""
-    # Disabled webhooks come last, since they get no deliveries.
-    rank = WORST_FIRST.index(row.health.status) if row.enabled else len(WORST_FIRST)
-    return msgspec.msgpack.encode(RowPosition(rank, -row.health.failure_probability, row.id))
 
 
 class QueueView(msgspec.Struct, frozen=True):
@@ -138,13 +221,13 @@ class Throughput(msgspec.Struct, frozen=True):
 class OverviewView(msgspec.Struct, frozen=True):
     """
     The first line of the dashboard. ``throughput`` covers the last five minutes, ``traffic`` the last hour;
-    ``webhooks`` counts by health, ``alerts`` the pending ones by severity, ``anomalies`` the open ones.
+    ``webhooks`` counts by status, ``alerts`` the pending ones by severity, ``anomalies`` the open ones.
 
     ``sockets`` and ``cache_hit_ratio`` are those of the responding process; null if it counts none.
     """
 
     as_of: datetime
-    webhooks: dict[str, int]
+    webhooks: dict[WebhookStatus, int]
     disabled: int
     paused: int
     throughput: Throughput
@@ -162,3 +245,6 @@ THROUGHPUT_MINUTES = 5
 
 PENDING_COUNT_CAP = 100_000
 """An exact count of more is not worth its cost."""
+
+WAITING_COUNT_CAP = 10_000
+"""Likewise, of one webhook."""

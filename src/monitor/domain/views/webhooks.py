@@ -20,7 +20,7 @@ from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retention import EVENTS_KEPT_S
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.monitoring.health import Health
-from monitor.domain.vocab import BodyFormat, HealthStatus, Reenable, SignatureScheme
+from monitor.domain.vocab import BodyFormat, HealthStatus, Reenable, SignatureScheme, WebhookStatus
 from monitor.domain.webhooks.chat_url import shown_url
 from monitor.domain.webhooks.disabled import Disabled, disabled_details
 from monitor.domain.webhooks.webhook import MASK, Webhook
@@ -50,9 +50,10 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     keeps its due deliveries from being sent; null if nothing does. ``disabled`` is set while Monitor has it disabled,
     ``disabled_at`` while it is disabled at all. ``backfill_job`` is set in the answer of a change that asked for one.
 
-    Details add ``signals``, the detection state of each signal (``learning``, ``normal`` or ``open``), ``normal``, the
-    normal range of the webhook, ``backlog``, what waits for it, and ``previous_secrets_expire_at``, until when former
-    secrets sign too; null if one signs alone.
+    ``status`` is that of ``health`` worsened by open alerts, and what its configuration says, and ``status_reason``
+    says why; answers to changes lack both. Details add ``signals``, the detection state of each signal (``learning``,
+    ``normal`` or ``open``), ``normal``, the normal range of the webhook, ``backlog``, what waits for it, and
+    ``previous_secrets_expire_at``, until when former secrets sign too; null if one signs alone.
     """
 
     id: UUID
@@ -81,6 +82,8 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     held: Held | None = None
     disabled: Disabled | None = None
     disabled_at: datetime | None = None
+    status: WebhookStatus | msgspec.UnsetType = msgspec.UNSET
+    status_reason: str | msgspec.UnsetType = msgspec.UNSET
     last_hour: LastHour | msgspec.UnsetType | None = msgspec.UNSET
     signals: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
     normal: NormalBand | msgspec.UnsetType = msgspec.UNSET

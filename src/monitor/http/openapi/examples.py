@@ -40,7 +40,7 @@ from monitor.domain.views.dashboard import (
     DashboardView,
     OverviewView,
     PerformanceView,
-    WebhookRow,
+    WebhookRows,
 )
 from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, DeliveryView, EventView
 from monitor.domain.views.history import AnnotationsView, UptimeView
@@ -67,6 +67,7 @@ from monitor.http.openapi.resources import (
     ATTEMPT_IN_DETAIL,
     AUDIT,
     BULK_JOB,
+    COUNTS,
     CURSOR,
     DELIVERY,
     DELIVERY_ID,
@@ -149,7 +150,7 @@ RESPONSES: Mapping[Any, object] = {
     Page[NotificationDestinationView]: Page([DESTINATION], None),
     NotificationCoverage: NotificationCoverage(critical=True),
     Page[AnomalyView]: Page([ANOMALY], None),
-    Page[WebhookRow]: Page([ROW], CURSOR),
+    WebhookRows: WebhookRows([ROW], CURSOR, 12, COUNTS),
     Page[AuditView]: Page([AUDIT], CURSOR),
     Revocation: REVOCATION,
     SessionView: SESSION,

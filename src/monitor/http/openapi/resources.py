@@ -67,6 +67,7 @@ from monitor.domain.vocab import (
     Severity,
     SignatureScheme,
     SigningSecret,
+    WebhookStatus,
 )
 from monitor.domain.webhooks.disabled import Disabled
 
@@ -108,6 +109,8 @@ WEBHOOK = WebhookView(
     signature=SignatureScheme.V1,
     body_format=BodyFormat.STANDARD,
     health=HealthView(HealthStatus.DEGRADED, "6 of the last 20 attempts failed: 503.", 0.29, EARLIER),
+    status=WebhookStatus.DEGRADED,
+    status_reason="6 of the last 20 attempts failed: 503.",
     version=3,
     created_at=EARLIER,
     updated_at=EARLIER,
@@ -138,6 +141,8 @@ DETAILS = msgspec.structs.replace(
 DISABLED = msgspec.structs.replace(
     WEBHOOK,
     enabled=False,
+    status=WebhookStatus.DISABLED,
+    status_reason="The receiver answered 410 Gone.",
     disabled_reason="The receiver answered 410 Gone.",
     held=Held(HeldReason.DISABLED),
     disabled=Disabled(
@@ -293,9 +298,10 @@ ANOMALY = AnomalyView(
 )
 POINT = MetricsPoint(EARLIER, 60, 6, 0.9, 121.0, 110.0, 180.0, 240.0, 15.2, {"503": 6})
 TRAFFIC = TrafficSummary(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)
+COUNTS = dict.fromkeys(WebhookStatus, 0) | {WebhookStatus.HEALTHY: 11, WebhookStatus.DEGRADED: 1}
 OVERVIEW = OverviewView(
     as_of=NOW,
-    webhooks={"healthy": 11, "throttled": 0, "degraded": 1, "unavailable": 0, "unknown": 0},
+    webhooks=COUNTS,
     disabled=0,
     paused=0,
     throughput=Throughput(300, 6, 0.02),
@@ -310,9 +316,15 @@ OVERVIEW = OverviewView(
 ROW = WebhookRow(
     id=WEBHOOK_ID,
     name=WEBHOOK.name,
+    url=WEBHOOK.url,
+    labels=WEBHOOK.labels,
     enabled=True,
     paused_at=None,
+    status=WebhookStatus.DEGRADED,
+    reason=WEBHOOK.health.reason,
     health=WEBHOOK.health,
+    waiting=4,
+    last_attempt_at=NOW,
     last_hour=LAST_HOUR,
     sparkline=Sparkline(300, [5] * 12, [0] * 10 + [3, 3]),
     alerts=1,
@@ -338,7 +350,7 @@ PROCESS_STATS = ProcessStatsView(
     redis="connected",
     database=DatabaseStats(
         version="18.1",
-        schema_revision="0018",
+        schema_revision="0021",
         read_only=False,
         size_bytes=52_428_800,
         processes=[ProcessSessions("serve web-1:311", 3, EARLIER), ProcessSessions("work web-1:312", 5, EARLIER)],

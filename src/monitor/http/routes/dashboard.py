@@ -8,26 +8,40 @@ from uuid import UUID
 from litestar import Controller, Response, get
 from litestar.params import QueryParameter
 
-from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, decode_position, page, page_by
+from monitor.domain.paging import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, page
 from monitor.domain.views.activity import MAX_ACTIVITY, ActivityKind, ActivityList
 from monitor.domain.views.alerts import AnomalyView
 from monitor.domain.views.dashboard import (
     DashboardView,
     OverviewView,
     PerformanceView,
-    RowPosition,
-    WebhookRow,
+    RowFilter,
+    RowOrder,
+    RowSort,
+    WebhookRows,
     Window,
-    cursor_position,
     performance_view,
+    row_position,
+    rows_page,
 )
-from monitor.domain.vocab import HealthStatus, Page, Role
+from monitor.domain.vocab import Page, Role, WebhookStatus
 from monitor.http.middleware.authentication import requires
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, problems
-from monitor.http.requests.query import Cursor, Limit
+from monitor.http.requests.query import NO_NUL, Cursor, Limit, check_query
 from monitor.http.responses.cached import cached_response
 from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import AnyRequest, Injected
+
+_ID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+IDS = f"^{_ID}(,{_ID}){{0,{MAX_LIMIT - 1}}}$"
+
+RowCursor = Annotated[
+    str | None,
+    QueryParameter(
+        min_length=1, max_length=512, pattern="^[A-Za-z0-9_-]+$", description="`next_cursor` of the page before."
+    ),
+]
+"""Longer than the others: it may hold a name."""
 
 
 class DashboardController(Controller):
@@ -57,24 +71,69 @@ class DashboardController(Controller):
 
     @get(
         "/webhooks",
-        summary="List webhooks by health",
-        description="Worst first, each with the last hour, a sparkline of it, and its open alerts and anomalies."
-        " Role: viewer.",
+        summary="List webhooks by status",
+        description="Worst first unless sorted otherwise, each with its status and the reason, the last hour, a"
+        " sparkline of it, what waits, and its open alerts and anomalies. The first page has the number of webhooks"
+        " that match, and how many of each status match the other conditions. Role: viewer.",
         responses=problems(*READ) | NOT_MODIFIED,
+        before_request=check_query,
     )
     async def webhooks(
         self,
         services: Injected,
         request: AnyRequest,
-        status: Annotated[HealthStatus | None, QueryParameter(description="Only this health.")] = None,
+        status: Annotated[WebhookStatus | None, QueryParameter(description="Only of this status.")] = None,
+        q: Annotated[
+            str | None,
+            QueryParameter(
+                max_length=200, pattern=NO_NUL, description="Part of name, URL, description or a label's value."
+            ),
+        ] = None,
+        label: Annotated[
+            str | None,
+            QueryParameter(
+                max_length=321, pattern=NO_NUL, description="Only those with a label: `name` or `name=value`."
+            ),
+        ] = None,
+        event_type: Annotated[
+            str | None,
+            QueryParameter(max_length=128, pattern=NO_NUL, description="Only those that get events of this type."),
+        ] = None,
+        failing: Annotated[
+            bool | None, QueryParameter(description="Only those with failed attempts in the last hour, or without.")
+        ] = None,
+        alerting: Annotated[bool | None, QueryParameter(description="Only those with open alerts, or without.")] = None,
+        waiting: Annotated[
+            bool | None, QueryParameter(description="Only those with unfinished deliveries, or without.")
+        ] = None,
+        ids: Annotated[
+            str | None,
+            QueryParameter(
+                max_length=7400, pattern=IDS, description="Only these webhooks, ids with commas between them: 200."
+            ),
+        ] = None,
+        sort: Annotated[
+            RowSort,
+            QueryParameter(
+                description="By status, name, age, attempts, share of failures, 95th percentile of latency, or"
+                " unfinished deliveries."
+            ),
+        ] = "worst",
+        reverse: Annotated[bool, QueryParameter(description="The other way round.")] = False,
         limit: Limit = DEFAULT_LIMIT,
-        cursor: Cursor = None,
-    ) -> Response[Page[WebhookRow]]:
-        if status is None and cursor is None and limit == DEFAULT_LIMIT:
+        cursor: RowCursor = None,
+    ) -> Response[WebhookRows]:
+        chosen = tuple(UUID(id_) for id_ in ids.split(",")) if ids else None
+        where, order = (
+            RowFilter(status, q, label, event_type, failing, alerting, waiting, chosen),
+            RowOrder(sort, reverse),
+        )
+        if where == RowFilter() and order == RowOrder() and cursor is None and limit == DEFAULT_LIMIT:
             return await cached_response(request, services.views, "webhook_health")
-        after = decode_position(cursor, RowPosition)
-        rows = await services.dashboards.rows(status=status, after=after, limit=limit + 1)
-        return encoded_response(request, page_by(rows, limit, cursor_position))
+        after = row_position(cursor, order)
+        look = await services.dashboards.rows(where, order, after=after, limit=limit)
+        counts = await services.dashboards.row_counts(where) if after is None else None
+        return encoded_response(request, rows_page(look, counts, status))
 
     @get(
         "/activity",

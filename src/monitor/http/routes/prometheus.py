@@ -236,7 +236,7 @@ def _task_metrics(report: TaskReport) -> Iterator[Metric]:
 def _overview_metrics(overview: OverviewView) -> Iterator[Metric]:
     traffic, queue = overview.traffic, overview.queue
     yield _gauge("overview_timestamp_seconds", "When what follows was counted", overview.as_of.timestamp())
-    yield _by("webhooks", "Webhooks by health", "status", overview.webhooks)
+    yield _by("webhooks", "Webhooks by status", "status", overview.webhooks)
     yield _gauge("webhooks_disabled", "Webhooks that are disabled", overview.disabled)
     yield _gauge("webhooks_paused", "Webhooks whose deliveries are held", overview.paused)
     yield _gauge("deliveries_pending", "Deliveries that are not finished", queue.pending)

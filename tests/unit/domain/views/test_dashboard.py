@@ -11,83 +11,98 @@ from hypothesis import strategies as st
 
 from monitor.domain.errors import Malformed
 from monitor.domain.monitoring.metrics import HOUR_S
-from monitor.domain.paging import decode_position, encode_cursor
+from monitor.domain.paging import encode_cursor
 from monitor.domain.views.dashboard import (
     SPARK_STEP_S,
     WINDOWS,
+    RowLook,
+    RowOrder,
     RowPosition,
+    RowSort,
     Sparkline,
     WebhookRow,
+    WebhookRows,
     Window,
-    cursor_position,
     performance_view,
+    row_position,
+    rows_page,
 )
 from monitor.domain.views.webhooks import HealthView, LastHour
-from monitor.domain.vocab import WORST_FIRST, HealthStatus
+from monitor.domain.vocab import HealthStatus, WebhookStatus
 
-rows = st.builds(
-    lambda id_, status, probability, enabled: WebhookRow(
-        id=id_,
-        name="shop",
-        enabled=enabled,
-        paused_at=None,
-        health=HealthView(status, "Because.", probability, None),
-        last_hour=LastHour(0, None, None),
-        sparkline=Sparkline(SPARK_STEP_S, [], []),
-        alerts=0,
-        anomalies=0,
-    ),
-    st.uuids(),
-    st.sampled_from(HealthStatus),
-    st.floats(0, 1),
-    st.booleans(),
+ROW = WebhookRow(
+    id=UUID(int=1),
+    name="shop",
+    url="https://shop.example.com/",
+    labels={},
+    enabled=True,
+    paused_at=None,
+    status=WebhookStatus.HEALTHY,
+    reason="Because.",
+    health=HealthView(HealthStatus.HEALTHY, "Because.", 0.05, None),
+    waiting=0,
+    last_attempt_at=None,
+    last_hour=LastHour(0, None, None),
+    sparkline=Sparkline(SPARK_STEP_S, [], []),
+    alerts=0,
+    anomalies=0,
+)
+COUNTS = dict.fromkeys(WebhookStatus, 0) | {WebhookStatus.HEALTHY: 3, WebhookStatus.PAUSED: 4}
+
+by_figure = st.sampled_from(["worst", "traffic", "failures", "latency", "waiting"])
+positions = st.one_of(
+    st.builds(RowPosition, by_figure, st.floats(-1, 1e9), st.uuids()),
+    st.builds(RowPosition, st.just("name"), st.text(max_size=64).filter(lambda text: "\0" not in text), st.uuids()),
+    st.builds(RowPosition, st.just("newest"), st.none(), st.uuids()),
 )
 
 
-def position_of(row: WebhookRow) -> RowPosition:
-    found = decode_position(encode_cursor(cursor_position(row)), RowPosition)
-    assert found is not None
-    return found
+def cursor_of(*position: object) -> str:
+    return encode_cursor(msgspec.msgpack.encode(position))
 
 
-@given(rows)
-def test_a_position_round_trips(row: WebhookRow) -> None:
-    """Law: a cursor holds the position of the row, to the last bit of its probability."""
-    position = position_of(row)
-    assert (position.negated_failure_probability, position.id) == (-row.health.failure_probability, row.id)
+@given(positions)
+def test_a_position_round_trips(position: RowPosition) -> None:
+    """Law: the cursor of a page is the position of its last row, to the last bit, in its own order only."""
+    cursor = rows_page(RowLook([ROW], position), None, None).next_cursor
+    assert row_position(cursor, RowOrder(position.sort)) == position
+    other: RowSort = "name" if position.sort == "newest" else "newest"
+    with pytest.raises(Malformed):
+        row_position(cursor, RowOrder(other))
 
 
-@given(rows, rows)
-def test_positions_order_the_worst_first(one: WebhookRow, other: WebhookRow) -> None:
-    """Law: what is sent to comes before what is disabled, then the worse health, then the likelier failure."""
-    first, second = sorted([one, other], key=lambda row: msgspec.structs.astuple(position_of(row)))
-    assert first.enabled or not second.enabled
-    if first.enabled and second.enabled:
-        ranks = [WORST_FIRST.index(row.health.status) for row in (first, second)]
-        assert ranks == sorted(ranks)
-    if position_of(first).rank == position_of(second).rank:
-        assert first.health.failure_probability >= second.health.failure_probability
+def test_the_first_page_counts_what_matches() -> None:
+    look = RowLook([ROW])
+    assert rows_page(look, COUNTS, None) == WebhookRows([ROW], None, 7, COUNTS)
+    assert rows_page(look, COUNTS, WebhookStatus.PAUSED) == WebhookRows([ROW], None, 4, COUNTS)
+    assert rows_page(look, None, WebhookStatus.PAUSED) == WebhookRows([ROW])
 
 
 def test_no_cursor_is_the_first_page() -> None:
-    assert decode_position(None, RowPosition) is None
+    assert row_position(None, RowOrder()) is None
 
 
 @pytest.mark.parametrize(
-    "cursor",
+    ("sort", "cursor"),
     [
-        "",
-        "!",
-        encode_cursor(UUID(int=1).bytes),
-        encode_cursor(msgspec.msgpack.encode([0, 0.5])),
-        encode_cursor(msgspec.msgpack.encode(["0", 0.5, UUID(int=1)])),
-        encode_cursor(msgspec.msgpack.encode([2**31, 0.5, UUID(int=1)])),
-        encode_cursor(msgspec.msgpack.encode([0, float("nan"), UUID(int=1)])),
+        ("worst", ""),
+        ("worst", "!"),
+        ("worst", encode_cursor(UUID(int=1).bytes)),
+        ("worst", cursor_of("worst", 0.5)),
+        ("worst", cursor_of("worst", "0", UUID(int=1))),
+        ("worst", cursor_of("worst", None, UUID(int=1))),
+        ("worst", cursor_of("worst", 2.0**62, UUID(int=1))),
+        ("worst", cursor_of("worst", float("nan"), UUID(int=1))),
+        ("name", cursor_of("name", 1.0, UUID(int=1))),
+        ("name", cursor_of("name", "a\0", UUID(int=1))),
+        ("name", cursor_of("name", "a" * 65, UUID(int=1))),
+        ("newest", cursor_of("newest", 1.0, UUID(int=1))),
+        ("age", cursor_of("age", 1.0, UUID(int=1))),
     ],
 )
-def test_the_cursor_of_another_list_is_malformed(cursor: str) -> None:
+def test_the_cursor_of_another_list_is_malformed(sort: RowSort, cursor: str) -> None:
     with pytest.raises(Malformed):
-        decode_position(cursor, RowPosition)
+        row_position(cursor, RowOrder(sort))
 
 
 @pytest.mark.parametrize("window", WINDOWS)

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
+
 from monitor.adapters.postgres.codec import from_jsonb, histogram_of, rollup_of
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.series import SERIES, SERIES_AS_STORED, levels
@@ -32,7 +34,7 @@ from monitor.domain.views.dashboard import (
 )
 from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.webhooks import LastHour
-from monitor.domain.vocab import HealthStatus, Severity
+from monitor.domain.vocab import Severity, WebhookStatus
 
 # Buckets are unnested in the select list: as a table function, once for each minute, it takes twice the time.
 LATENCIES = """
@@ -80,11 +82,8 @@ WITH RECURSIVE first AS (
         ORDER BY d.webhook_id, d.due_at LIMIT 1) AS next
 )
 SELECT now() AS as_of,
-    (SELECT jsonb_object_agg(health_status, n) FROM (
-        SELECT l.health_status, count(*) AS n FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
-        WHERE w.deleted_at IS NULL GROUP BY 1) AS h) AS by_health,
-    (SELECT count(*) FROM webhooks WHERE deleted_at IS NULL AND NOT enabled) AS disabled,
-    (SELECT count(*) FROM webhooks WHERE deleted_at IS NULL AND paused_at IS NOT NULL) AS paused,
+    (SELECT jsonb_object_agg(status, n) FROM (
+        SELECT status, count(*) AS n FROM webhook_summaries GROUP BY 1) AS s) AS by_status,
     (SELECT count(*) FROM (SELECT FROM deliveries LIMIT {PENDING_COUNT_CAP}) AS d) AS pending,
     (SELECT count(*) FROM deliveries WHERE leased_by IS NOT NULL AND due_at > now()) AS in_flight,
     (SELECT extract(epoch FROM now() - min(leased_at))::float8 FROM deliveries
@@ -134,7 +133,12 @@ async def total(database: Database, webhook_id: UUID, from_at: datetime, to_at: 
 async def last_hours(database: Database, webhook_ids: Collection[UUID]) -> dict[UUID, LastHour]:
     """Return how the last hour of each webhook went."""
     rows = await database.fetch(LAST_HOURS, list(webhook_ids))
-    return {row["id"]: last_hour(row["attempts"], row["failures"], histogram_of(row)) for row in rows}
+    return {row["id"]: hour_of(row) for row in rows}
+
+
+def hour_of(row: asyncpg.Record) -> LastHour:
+    """Read a row of ``LAST_HOURS``."""
+    return last_hour(row["attempts"], row["failures"], histogram_of(row))
 
 
 def last_hour(attempts: int, failures: int, latencies: Histogram) -> LastHour:
@@ -146,14 +150,15 @@ async def overview(database: Database) -> OverviewView:
     row, hour = await asyncio.gather(database.fetchrow(OVERVIEW), database.fetchrow(LAST_HOUR_OF_ALL, SYSTEM_IDS))
     assert row is not None
     assert hour is not None
-    by_health = from_jsonb(row["by_health"] or {}, dict[str, int])
+    by_status = from_jsonb(row["by_status"] or {}, dict[str, int])
+    webhooks = {status: by_status.get(status.value, 0) for status in WebhookStatus}
     pending = from_jsonb(row["alerts"] or {}, dict[str, int])
     p50_ms, p95_ms, p99_ms = _percentiles(histogram_of(hour))
     return OverviewView(
         as_of=row["as_of"],
-        webhooks={status: by_health.get(status, 0) for status in HealthStatus},
-        disabled=row["disabled"],
-        paused=row["paused"],
+        webhooks=webhooks,
+        disabled=webhooks[WebhookStatus.DISABLED],
+        paused=webhooks[WebhookStatus.PAUSED],
         throughput=Throughput(
             window_s=THROUGHPUT_MINUTES * MINUTE_S,
             attempts=hour["lately"],

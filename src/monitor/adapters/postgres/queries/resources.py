@@ -20,11 +20,13 @@ from monitor.adapters.postgres.queries.metrics import last_hours, series
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.rows import (
     ATTEMPT_COLUMNS,
+    OPEN_ALERT,
     attempt_view,
     delivery_view,
     evaluated_webhook_view,
     webhook_view,
 )
+from monitor.adapters.postgres.queries.webhook_conditions import add_conditions
 from monitor.adapters.postgres.queue import NO_DELIVERY
 from monitor.adapters.postgres.repositories.webhooks import (
     NO_WEBHOOK,
@@ -34,7 +36,6 @@ from monitor.adapters.postgres.repositories.webhooks import (
 )
 from monitor.adapters.postgres.sql import Where
 from monitor.adapters.secret_box import SecretBox, SecretBoxError
-from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.exchange import StoredExchange
 from monitor.domain.delivery.held import Held, held_by_secrets
 from monitor.domain.delivery.retention import EVENTS_KEPT_S
@@ -50,17 +51,18 @@ from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.tokens import Revocation, RevocationPosition
 from monitor.domain.views.webhooks import WebhookView
 from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, FanOutState
-from monitor.domain.webhooks.chat_url import CHAT_URL, ORIGIN, shown_url
+from monitor.domain.webhooks.chat_url import shown_url
 from monitor.domain.webhooks.destination import Destination
 
 _WEBHOOK = f"""
-SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS}
+SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS},
+    {OPEN_ALERT} AS open_alert
 FROM {HELD_FROM}
 """
 
 EVALUATED_WEBHOOK = f"""
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS},
-    {BACKLOG_COLUMNS}, b.signals, b.normal
+    {BACKLOG_COLUMNS}, {OPEN_ALERT} AS open_alert, b.signals, b.normal
 FROM {HELD_FROM} LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
 WHERE w.id = $1 AND w.deleted_at IS NULL
 """
@@ -113,24 +115,7 @@ class PostgresQueries:
         condition.add("w.id < {}", after)
         condition.add("l.health_status = {}", where.status)
         condition.add("w.enabled = {}", where.enabled)
-        if where.event_type is not None:
-            condition.add("w.event_types && {}", list(patterns_for(where.event_type)))
-        if where.label is not None:
-            name, separator, value = where.label.partition("=")
-            if separator:
-                condition.add("w.labels ->> {} = {}", name, value)
-            else:
-                condition.add("w.labels ? {}", name)
-        if where.q is not None:
-            pattern = "%" + where.q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-            # A search for parts of it would tell the secret of a chat URL bit by bit.
-            condition.add(
-                "(w.name ILIKE {0} OR w.description ILIKE {0} OR CASE WHEN w.body_format = 'standard'"
-                " AND w.url !~ {1}::text THEN w.url ELSE substring(w.url FROM {2}::text) END ILIKE {0})",
-                pattern,
-                CHAT_URL,
-                ORIGIN,
-            )
+        add_conditions(condition, event_type=where.event_type, label=where.label, q=where.q)
 
         async def fetch(where: Where) -> list[asyncpg.Record]:
             return await self._db.fetch(f"{_WEBHOOK} {where} ORDER BY w.id DESC LIMIT {limit}", *where.args)

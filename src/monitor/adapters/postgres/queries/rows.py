@@ -16,12 +16,34 @@ from monitor.domain.alerts.evaluation import NormalBand
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.ids import id_time
-from monitor.domain.monitoring.health import HealthPolicy
+from monitor.domain.monitoring.health import Health, HealthPolicy
+from monitor.domain.monitoring.status import OpenAlert, StatusReason, status_reason
 from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.deliveries import AttemptView, DeliveryView
 from monitor.domain.views.webhooks import HealthView, WebhookView
+from monitor.domain.vocab import SEVERITIES, Severity
 from monitor.domain.webhooks.disabled import disabled_details
 from monitor.domain.webhooks.webhook import MASK
+
+_SEVERITY_RANK = " ".join(f"WHEN '{severity}' THEN {rank}" for rank, severity in enumerate(SEVERITIES))
+
+OPEN_ALERT = f"""(
+    SELECT ARRAY[a.severity, a.title] FROM alerts a WHERE a.webhook_id = w.id AND a.state <> 'resolved'
+    ORDER BY CASE a.severity {_SEVERITY_RANK} END DESC, a.id DESC LIMIT 1
+)"""
+"""The most severe open alert of ``webhooks w``, the newest of several."""
+
+
+def status_of(row: asyncpg.Record) -> StatusReason:
+    """Read the status of a webhook from its row with ``OPEN_ALERT AS open_alert`` and the health of its lane."""
+    alert = row["open_alert"]
+    return status_reason(
+        health_of(row, Health),
+        OpenAlert(Severity(alert[0]), alert[1]) if alert else None,
+        enabled=row["enabled"],
+        paused=row["paused_at"] is not None,
+        disabled_reason=row["disabled_reason"],
+    )
 
 
 def webhook_view(row: asyncpg.Record, *, events_kept_s: float, **members: Any) -> WebhookView:
@@ -36,6 +58,8 @@ def webhook_view(row: asyncpg.Record, *, events_kept_s: float, **members: Any) -
         enabled=row["enabled"],
         events_kept_s=events_kept_s,
     )
+    status = status_of(row)
+    members |= {"status": status.status, "status_reason": status.reason}
     return from_row(row, WebhookView, "labels", "retry", "rate_limit", **members)
 
 

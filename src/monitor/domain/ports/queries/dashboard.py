@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from monitor.domain.views.dashboard import OverviewView, PerformanceView, RowPosition, WebhookRow, Window
-from monitor.domain.vocab import HealthStatus
+from monitor.domain.views.dashboard import (
+    OverviewView,
+    PerformanceView,
+    RowFilter,
+    RowLook,
+    RowOrder,
+    RowPosition,
+    Window,
+)
+from monitor.domain.vocab import WebhookStatus
 
 
 class DashboardQueries(Protocol):
@@ -15,8 +23,12 @@ class DashboardQueries(Protocol):
         """Return the counts and the traffic of all webhooks."""
         ...
 
-    async def rows(self, *, status: HealthStatus | None, after: RowPosition | None, limit: int) -> list[WebhookRow]:
-        """Return webhooks after *after*, worst first: by health, then by the chance that the next delivery fails."""
+    async def rows(self, where: RowFilter, order: RowOrder, *, after: RowPosition | None, limit: int) -> RowLook:
+        """Return up to *limit* webhooks after *after*."""
+        ...
+
+    async def row_counts(self, where: RowFilter) -> dict[WebhookStatus, int]:
+        """Count by status the webhooks that *where* matches apart from its status; each status is there."""
         ...
 
     async def performance(self, window: Window) -> PerformanceView:

@@ -5,6 +5,7 @@ import { createStore } from "./store.js";
 
 const KEPT_POINTS = 180;
 const KEPT_CHANGES = 50;
+const KEPT_HEARD = 1_000;
 
 /**
  * `known` is false until the first picture came; `staleAge` (seconds) is set when the server answers from memory
@@ -91,9 +92,7 @@ const HANDLERS = {
   webhook_status_changed: (data) =>
     board.set((state) => ({
       webhooks: state.webhooks.map((row) =>
-        row.id === data.webhook_id
-          ? { ...row, health: { ...row.health, status: data.status, reason: data.reason, changed_at: data.at } }
-          : row,
+        row.id === data.webhook_id ? withHealth(row, data) : row,
       ),
     })),
   anomaly_opened: (anomaly) =>
@@ -103,6 +102,13 @@ const HANDLERS = {
   anomaly_closed: (anomaly) =>
     board.set((state) => ({ anomalies: state.anomalies.filter((other) => other.id !== anomaly.id) })),
 };
+
+/** Alerts and what a user set say more than health; the next dashboard has them together. */
+function withHealth(row, { status, reason, at }) {
+  const isHealth = row.status === row.health.status && !row.alerts;
+  const health = { ...row.health, status, reason, changed_at: at };
+  return { ...row, ...(isHealth ? { status, reason } : {}), health };
+}
 
 /** @returns {object[]} the waiting alerts, newest first, once *alert* is as it is now */
 function withAlert(alerts, alert) {
@@ -121,6 +127,7 @@ function changeAlert(alert, at) {
 function hear(alert, isNews) {
   if (isNews && !heard.has(alert.id)) announce(alert);
   heard.add(alert.id);
+  if (heard.size > KEPT_HEARD) heard.delete(heard.values().next().value);
 }
 
 function figures(state, overview) {

@@ -29,7 +29,7 @@ export function verdict(webhook, last, now) {
   if (!webhook.enabled) return disabled(webhook, now);
   if (webhook.paused_at) return "Paused. New deliveries queue up.";
   const inRow = webhook.backlog?.breaker.failures_in_row ?? 0;
-  if (!last || !inRow) return webhook.health.reason;
+  if (!last || !inRow || webhook.status !== webhook.health.status) return webhook.status_reason;
   return `${inRow === 1 ? "The last attempt" : `Last ${inRow} attempts`} failed: ${failure(last)}.`;
 }
 

@@ -3,11 +3,13 @@
 import { count, duration, ms, perSecond, percent, plural, short } from "../format.js";
 import { html } from "../html.js";
 import { href } from "../router.js";
+import { STANDINGS } from "../words.js";
 import { Figure } from "./figure.js";
 import { Icon } from "./icons.js";
 import { Status } from "./status.js";
 
-const HEALTH = ["unavailable", "degraded", "throttled", "unknown", "healthy"];
+/** Shown also when there are none. */
+const USUAL = ["unavailable", "degraded", "throttled", "unknown", "healthy"];
 
 /** One sentence on the whole. */
 export function Verdict({ view: { overview } }) {
@@ -88,31 +90,24 @@ export function Figures({ overview, performance }) {
 }
 
 function Health({ overview }) {
-  const total = HEALTH.reduce((sum, status) => sum + (overview.webhooks[status] ?? 0), 0);
-  const held = [
-    overview.paused && `${count(overview.paused)} paused`,
-    overview.disabled && `${count(overview.disabled)} disabled`,
-  ]
-    .filter(Boolean)
-    .join(" · ");
+  const counts = overview.webhooks;
+  const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
+  const shown = STANDINGS.filter((status) => counts[status] || USUAL.includes(status));
   return html`
     <div class="health-bar" aria-hidden="true">
-      ${HEALTH.filter((status) => overview.webhooks[status]).map((status) => html`
-        <i class="tone-${status}" style=${{ flexGrow: overview.webhooks[status] }}></i>
+      ${shown.filter((status) => counts[status]).map((status) => html`
+        <i key=${status} class="tone-${status}" style=${{ flexGrow: counts[status] }}></i>
       `)}
     </div>
     <ul class="health-counts">
-      ${HEALTH.map((status) => html`
-        <li>
+      ${shown.map((status) => html`
+        <li key=${status}>
           <a href=${href("/webhooks", { status })}>
-            <b>${count(overview.webhooks[status] ?? 0)}</b> <${Status} of=${status} text=${status} />
+            <b>${count(counts[status] ?? 0)}</b> <${Status} of=${status} text=${status} />
           </a>
         </li>
       `)}
     </ul>
-    <span class="note">
-      ${plural(total, "webhook")}
-      ${held && ` · ${held}`}
-    </span>
+    <span class="note">${plural(total, "webhook")}</span>
   `;
 }

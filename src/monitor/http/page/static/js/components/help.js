@@ -48,6 +48,7 @@ const GROUPS = [
     "Webhooks",
     [
       ["n", "new"],
+      ["x", "select the current row; Space too"],
       ["e", "edit"],
       ["t", "send a test"],
       ["p", "pause, resume"],

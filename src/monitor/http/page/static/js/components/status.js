@@ -41,12 +41,6 @@ export function Status({ of, text }) {
   `;
 }
 
-/** What a webhook is in one word: held by people first, then its health. */
-export function standing(webhook) {
-  if (!webhook.enabled) return "disabled";
-  return webhook.paused_at ? "paused" : webhook.health.status;
-}
-
 export function AlertState({ alert }) {
   const { icon, tone, text } = ALERT_STATES[alert.state];
   return html`

@@ -6,10 +6,13 @@ const SPARE_ROWS = 8;
 const GUESSED_PX = 52;
 
 /**
- * @param {{rows: {id: string}[], columns: any, label: string, row: (item: object, index: number) => any,
- *   at?: number, handlers?: object}} props `at` is the row to keep in sight; `row` gives the cells of one `tr`
+ * @param {{rows: {id: string}[], total?: number, label: string, row: (item: object, index: number) => any,
+ *   at?: number, handlers?: object, rowHandlers?: (item: object) => object, onWindow?: (first: number,
+ *   last: number) => void}} props `at` is the row to keep in sight; `row` gives the cells of one `tr`; `onWindow` is
+ *   told which rows are drawn; `total` counts also the rows that are not read yet
  */
-export function VirtualTable({ rows, head, label, row, at = -1, handlers = {} }) {
+export function VirtualTable(props) {
+  const { rows, total = rows.length, head, label, row, at = -1, handlers = {}, rowHandlers, onWindow } = props;
   const body = useRef(null);
   const [height, setHeight] = useState(GUESSED_PX);
   const [window_, setWindow] = useState([0, 40]);
@@ -40,11 +43,12 @@ export function VirtualTable({ rows, head, label, row, at = -1, handlers = {} })
   }, [at]);
 
   const [first, last] = window_;
+  useEffect(() => onWindow?.(first, last), [first, last, rows]);
   const shown = rows.slice(first, last);
   const before = Math.min(first, rows.length) * height;
   const after = Math.max(rows.length - last, 0) * height;
   return html`
-    <table class="table rows" aria-label=${label} aria-rowcount=${rows.length + 1} ...${handlers}>
+    <table class="table rows" aria-label=${label} aria-rowcount=${total + 1} ...${handlers}>
       <thead>
         <tr aria-rowindex="1">${head}</tr>
       </thead>
@@ -60,6 +64,7 @@ export function VirtualTable({ rows, head, label, row, at = -1, handlers = {} })
             data-row=${item.id}
             aria-rowindex=${first + i + 2}
             class=${first + i === at ? "current" : ""}
+            ...${rowHandlers?.(item)}
           >
             ${row(item, first + i)}
           </tr>

@@ -8,7 +8,7 @@ import { useTitle } from "../title.js";
 import { chance, verdict } from "../verdict.js";
 import { CopyButton } from "./copy.js";
 import { Icon } from "./icons.js";
-import { Status, standing } from "./status.js";
+import { Status } from "./status.js";
 import { Actions } from "./webhook-actions.js";
 
 const TONES = { healthy: "ok", degraded: "warn", unavailable: "bad", paused: "info" };
@@ -34,7 +34,7 @@ export function WebhookHead({ webhook, onChange }) {
 function Verdict({ webhook }) {
   const now = useNow();
   const { health, backlog } = webhook;
-  const state = standing(webhook);
+  const state = webhook.status;
   const failures = backlog?.breaker.failures_in_row ?? 0;
   const last = useLoad(
     async (signal) => {
@@ -67,7 +67,9 @@ function Secrets({ webhook: { previous_secrets_expire_at: until } }) {
   `;
 }
 
-const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["healthy", "ok"], open: ["degraded", "warn"] };
+/** A signal is about what is usual for this webhook, not about its health. */
+const STATE_WORDS = { learning: "learning", normal: "as usual", open: "unusual" };
+const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["check", "none"], open: ["degraded", "warn"] };
 
 export function Signals({ webhook }) {
   if (!webhook.signals) return null;
@@ -80,7 +82,7 @@ export function Signals({ webhook }) {
           return html`
             <li class="status ${tone}">
               <${Icon} name=${shape} size=${12} />
-              ${capital(signal.replaceAll("_", " "))}: ${state}
+              ${capital(signal.replaceAll("_", " "))}: ${STATE_WORDS[state] ?? state}
             </li>
           `;
         })}

@@ -9,7 +9,7 @@ import { CoverageBar } from "../components/coverage-bar.js";
 import { Figures, Verdict } from "../components/health-figures.js";
 import { RangePicker } from "../components/range-picker.js";
 import { Empty, Loaded, Loading } from "../components/states.js";
-import { Sparkline, Status, standing } from "../components/status.js";
+import { Sparkline, Status } from "../components/status.js";
 import { ago, count, precisely } from "../format.js";
 import { useLoad, useNow } from "../hooks.js";
 import { html, useMemo, useState } from "../html.js";
@@ -77,11 +77,11 @@ function Worst({ rows }) {
         <ul class="list">
           ${rows.slice(0, SHOWN).map((row) => html`
             <li key=${row.id} class="worst-row">
-              <${Status} of=${standing(row)} />
+              <${Status} of=${row.status} />
               <div class="grow">
                 <a class="strong" href=${`#/webhooks/${row.id}`}>${row.name}</a>
                 <p class="muted small clip" title=${precisely(row.health.changed_at)}>
-                  ${row.health.reason} ${row.health.changed_at && `Since ${ago(row.health.changed_at, now)}.`}
+                  ${row.reason} ${row.status === row.health.status && row.health.changed_at && `Since ${ago(row.health.changed_at, now)}.`}
                 </p>
               </div>
               <${Sparkline} line=${row.sparkline} />
