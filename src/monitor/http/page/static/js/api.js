@@ -7,11 +7,15 @@ const TIMEOUT_MS = 20_000;
 
 /** What went wrong, ready to be shown: the members of an RFC 9457 problem. `status` is 0 when nobody answered. */
 export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {{title?: string, detail?: string, errors?: {pointer: string, detail: string}[], request_id?: string}}
+   *   [members]
+   */
   constructor(status, { title, detail, errors = [], request_id: requestId } = {}) {
     super(detail || title || "The request failed.");
     this.status = status;
     this.title = title ?? "The request failed";
-    /** @type {{pointer: string, detail: string}[]} */
     this.errors = errors;
     this.requestId = requestId;
   }
@@ -25,12 +29,15 @@ export function asProblem(error) {
 }
 
 /**
- * @param {{query?: object, body?: any, headers?: object, signal?: AbortSignal}} [options]
+ * @param {string} method
+ * @param {string} path
+ * @param {{query?: object|null, body?: any, headers?: Record<string, string>, signal?: AbortSignal}} [options]
  * @returns {Promise<{data: any, etag: string|null}>}
  */
 async function call(method, path, { query, body, headers = {}, signal } = {}) {
   const { token } = session.get();
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  /** @type {RequestInit & {headers: Record<string, string>}} */
   const init = {
     method,
     headers: { Authorization: `Bearer ${token}`, ...headers },
@@ -78,7 +85,7 @@ export function queryText(query) {
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
-const data = async (...request) => (await call(...request)).data;
+const data = async (method, path, options) => (await call(method, path, options)).data;
 const get = (path, query, signal) => data("GET", path, { query, signal });
 const post = (path, body, headers) => data("POST", path, { body, headers });
 const enc = encodeURIComponent;

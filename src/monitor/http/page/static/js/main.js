@@ -18,6 +18,6 @@ window.addEventListener("hashchange", () => {
 startTheme();
 startRouter();
 startKeys();
-const place = document.getElementById("app");
+const place = /** @type {HTMLElement} */ (document.getElementById("app"));
 place.replaceChildren();
 render(html`<${App} />`, place);

@@ -25,7 +25,7 @@ const LATENCY = [
   ["p99", "p99_ms", "warm", "line"],
 ];
 
-/** @param {{x: number[], known: (object|null)[], normal?: object|null, spans?: object[]}} props */
+/** @param {{x: number[], known: (object|null)[], normal?: object|null, spans?: object[], height?: number}} props */
 export function LatencyChart({ x, known, normal, spans, height }) {
   const series = useMemo(
     () =>

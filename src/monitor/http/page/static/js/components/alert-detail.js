@@ -44,8 +44,8 @@ function Detail({ alert }) {
       , ${at(alert.raised_at)}
       ${alert.count > 1 ? ` · ${alert.count} times` : ""}
       ${alert.webhook_id && html`
-        ${" "}
-        · <a href=${`#/webhooks/${alert.webhook_id}`}>${alert.webhook_name}</a>
+        ${" · "}
+        <a href=${`#/webhooks/${alert.webhook_id}`}>${alert.webhook_name}</a>
       `}
     </p>
     ${may("operator") && html`

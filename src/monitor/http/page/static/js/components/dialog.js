@@ -9,7 +9,7 @@ export function Dialog({ title, onClose, isWide = false, children }) {
   const element = useRef(null);
   const heading = useId();
   useEffect(() => {
-    const before = document.activeElement;
+    const before = /** @type {HTMLElement|null} */ (document.activeElement);
     element.current.showModal();
     return () => before?.isConnected && before.focus();
   }, []);
@@ -35,7 +35,7 @@ export function Dialog({ title, onClose, isWide = false, children }) {
  * Asks before something is done, then does it.
  *
  * @param {{title: string, verb: string, tone?: string, action: (form: FormData) => Promise<any>,
- *   onDone: (result: any) => void, onClose: () => void, children?: any}} props
+ *   onDone: (result: any) => void, onClose: () => void, children?: any, isWide?: boolean}} props
  */
 export function ActionDialog({ title, verb, tone = "", action, onDone, onClose, children, isWide }) {
   const { isBusy, problem, run } = useAction(action);

@@ -6,7 +6,7 @@ const SPARE_ROWS = 8;
 const GUESSED_PX = 52;
 
 /**
- * @param {{rows: {id: string}[], columns: any, label: string, row: (item: object, index: number) => any,
+ * @param {{rows: {id: string}[], head: any, label: string, row: (item: object, index: number) => any,
  *   at?: number, handlers?: object}} props `at` is the row to keep in sight; `row` gives the cells of one `tr`
  */
 export function VirtualTable({ rows, head, label, row, at = -1, handlers = {} }) {

@@ -146,8 +146,7 @@ function Found({ found, rows, at, handlers, query }) {
       ${found.isMore ? ", reading more…" : ""}
       ${found.isCut ? `; only the first ${count(CAP)} are read, search to narrow it` : ""}
       ${found.error && html`
-        ${" "}
-        ·${" "}
+        ${" · "}
         <span class="status warn">
           <${Icon} name="warning" /> not fresh: ${found.error.message}
         </span>
