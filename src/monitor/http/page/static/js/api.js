@@ -5,7 +5,10 @@ import { safeValue } from "./text.js";
 
 const TIMEOUT_MS = 20_000;
 
-/** What went wrong, ready to be shown: the members of an RFC 9457 problem. `status` is 0 when nobody answered. */
+/**
+ * What went wrong, ready to be shown: the members of an RFC 9457 problem. `status` is 0 when nobody answered, and -1 for
+ * a defect of the page.
+ */
 export class Problem extends Error {
   /**
    * @param {number} status
@@ -25,7 +28,7 @@ export class Problem extends Error {
 export function asProblem(error) {
   if (error instanceof Problem) return error;
   console.error(error);
-  return new Problem(0, { title: "The page failed", detail: String(error) });
+  return new Problem(-1, { title: "The page failed", detail: String(error) });
 }
 
 /**
