@@ -55,7 +55,7 @@ VENDORED = [
         "uplot@1.6.32",
         "sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==",
         {
-            "dist/uPlot.esm.js": PAGE / "uplot.js",
+            "dist/uPlot.iife.min.js": PAGE / "uplot.js",
             "dist/uPlot.min.css": PAGE / "uplot.css",
             "LICENSE": PAGE / "uplot.LICENSE",
         },
@@ -330,6 +330,14 @@ def clients(session: nox.Session) -> None:
     run_tests(session, "tests/clients", together=False, CLIENT_GENERATOR=f"{session.bin}/openapi-python-client")
 
 
+@nox.session(venv_backend="none", default=False)
+def page(session: nox.Session) -> None:
+    """The page's modules: style, types, and units that need no browser. Needs Node.js >= 20.19 and npm."""
+    with session.chdir("tests/page"):
+        session.run("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", external=True)
+        session.run("npm", "test", external=True)
+
+
 @in_dev
 def security(session: nox.Session) -> None:
     """
@@ -535,6 +543,12 @@ def vendor(session: nox.Session) -> None:
 
 
 def _for_browsers(source: bytes) -> bytes:
-    """Name the one bare import by its file, since there is no import map, and no source map, since there is none."""
+    """
+    Return a module without a source map, since there is none.
+
+    The one bare import is named by its file, for want of an import map. A script that sets one variable exports it.
+    """
     lines = source.replace(b'from"preact"', b'from"./preact.js"').splitlines(keepends=True)
-    return b"".join(line for line in lines if not line.startswith((b"//# sourceMappingURL", b"/*# sourceMappingURL")))
+    module = b"".join(line for line in lines if not line.startswith((b"//# sourceMappingURL", b"/*# sourceMappingURL")))
+    script = None if b"export" in module else re.search(rb"^var (\w+)=function\(", module, re.MULTILINE)
+    return module + b"export default %s;\n" % script[1] if script else module

@@ -6,14 +6,21 @@ import { safeValue } from "./text.js";
 
 const TIMEOUT_MS = 20_000;
 
-/** What went wrong, ready to be shown: the members of an RFC 9457 problem. `status` is 0 when nobody answered. */
+/**
+ * What went wrong, ready to be shown: the members of an RFC 9457 problem. `status` is 0 when nobody answered, and -1 for
+ * a defect of the page.
+ */
 export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {{type?: string|null, title?: string, detail?: string, errors?: {pointer: string, detail: string}[], request_id?: string}}
+   *   [members]
+   */
   constructor(status, { type = null, title, detail, errors = [], request_id: requestId } = {}) {
     super(detail || title || "The request failed.");
     this.status = status;
     this.type = type;
     this.title = title ?? "The request failed";
-    /** @type {{pointer: string, detail: string}[]} */
     this.errors = errors;
     this.requestId = requestId;
   }
@@ -23,7 +30,7 @@ export class Problem extends Error {
 export function asProblem(error) {
   if (error instanceof Problem) return error;
   console.error(error);
-  return new Problem(0, { title: "The page failed", detail: String(error) });
+  return new Problem(-1, { title: "The page failed", detail: String(error) });
 }
 
 /**
@@ -55,6 +62,7 @@ const reasonOf = ({ type, message }) =>
 
 async function send(method, path, { query, body, headers = {}, signal }) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  /** @type {RequestInit & {headers: Record<string, string>}} */
   const init = {
     method,
     headers: { ...(method === "GET" ? {} : { "X-Monitor-Session": "1" }), ...headers },
@@ -101,7 +109,7 @@ export function queryText(query) {
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
-const data = async (...request) => (await call(...request)).data;
+const data = async (method, path, options) => (await call(method, path, options)).data;
 const get = (path, query, signal) => data("GET", path, { query, signal });
 const post = (path, body, headers) => data("POST", path, { body, headers });
 const enc = encodeURIComponent;

@@ -105,7 +105,7 @@ function Inside() {
     <a
       class="skip"
       href="#main"
-      onClick=${(event) => (event.preventDefault(), document.querySelector("#main").focus())}
+      onClick=${(event) => (event.preventDefault(), document.getElementById("main")?.focus())}
     >
       Skip to content
     </a>

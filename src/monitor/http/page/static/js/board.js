@@ -12,6 +12,7 @@ const KEPT_HEARD = 1_000;
  * because its database is away. `points` (newest last) cover what this page has seen;
  * `changes` are the alerts that changed lately, with when the server said so.
  */
+/** @type {{[member: string]: any}} */
 const EMPTY = {
   known: false,
   staleAge: null,
@@ -27,6 +28,7 @@ const EMPTY = {
 export const board = createStore(EMPTY);
 
 /** Words for screen readers and toasts: `announce` hears of every alert that was not there before. */
+/** @type {(alert: object) => void} */
 let announce = () => {};
 const heard = new Set();
 const listeners = new Set();

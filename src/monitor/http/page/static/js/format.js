@@ -60,20 +60,22 @@ export function perSecond(value) {
   return value < 1 ? `${(value * 60).toFixed(1)} /min` : `${value.toFixed(value < 10 ? 2 : 0)} /s`;
 }
 
+/** @type {[string, number][]} name and seconds, the longest first */
+const UNITS = [
+  ["d", 86_400],
+  ["h", 3_600],
+  ["min", 60],
+  ["s", 1],
+];
+
 /** Two units at most: 90 → 1 min 30 s. */
 export function duration(seconds) {
   if (isNone(seconds)) return NONE;
   if (seconds < 1) return "0 s";
-  const units = [
-    ["d", 86_400],
-    ["h", 3_600],
-    ["min", 60],
-    ["s", 1],
-  ];
-  const first = units.findIndex(([, size]) => seconds >= size);
+  const first = UNITS.findIndex(([, size]) => seconds >= size);
   const parts = [];
   let rest = Math.floor(seconds);
-  for (const [name, size] of units.slice(first, first + 2)) {
+  for (const [name, size] of UNITS.slice(first, first + 2)) {
     if (Math.floor(rest / size)) parts.push(`${Math.floor(rest / size)} ${name}`);
     rest %= size;
   }
@@ -104,8 +106,7 @@ export function ahead(seconds) {
 }
 
 function briefly(seconds) {
-  const units = [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]];
-  const [name, size] = units.find(([, unit]) => seconds >= unit) ?? ["s", 1];
+  const [name, size] = UNITS.find(([, unit]) => seconds >= unit) ?? ["s", 1];
   return `${Math.floor(seconds / size)} ${name}`;
 }
 

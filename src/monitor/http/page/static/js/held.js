@@ -17,7 +17,7 @@ const HELD = {
 };
 
 /**
- * @param {{reason: string, until: ?string, behind?: string, order_key?: string}} held
+ * @param {{reason: string, until: ?string, detail?: string, behind?: string, order_key?: string}} held
  * @param {number} now milliseconds
  */
 export function held({ reason, until, detail, behind, order_key: key }, now) {

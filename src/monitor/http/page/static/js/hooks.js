@@ -4,16 +4,18 @@ import { asProblem } from "./api.js";
 import { useCallback, useEffect, useRef, useState } from "./html.js";
 import { onTick } from "./tick.js";
 
+/** @typedef {import("./api.js").Problem} Problem */
+
 /**
  * Loads with *read* whenever *deps* change, and again every *everyMs* while the page is seen.
  *
- * @template T
- * @param {(signal: AbortSignal) => Promise<T>} read
- * @returns {{data: T|null, error: Problem|null, isLoading: boolean, at: number|null, reload: () => void,
+ * @param {(signal: AbortSignal) => Promise<any>} read
+ * @returns {{data: any, error: Problem|null, isLoading: boolean, at: number|null, reload: () => void,
  *   setData: Function}}
  *   `error` beside `data` means that the data is the last good one.
  */
 export function useLoad(read, deps, { everyMs = 0 } = {}) {
+  /** @type {[any, Function]} */
   const [state, setState] = useState({ data: null, error: null, isLoading: true, at: null });
   const current = useRef(null);
 
@@ -90,12 +92,13 @@ export function useNow(everyMs = 5_000) {
 /**
  * Keeps rows where they are while somebody points at them or works in them: values change in place, the order does not.
  *
- * @param {{id: string}[]} rows in the order they should have
- * @returns {[{id: string}[], object]} rows in the order they are shown, and handlers for the element around them
+ * @param {any[]} rows in the order they should have; each has an `id`
+ * @param {string} key what the order depends on: another one begins anew
+ * @returns {[any[], object]} rows in the order they are shown, and handlers for the element around them
  */
 export function useHeldOrder(rows, key) {
   const [isHeld, setHeld] = useState(false);
-  const order = useRef({ key: null, ids: [] });
+  const order = useRef({ key: "", ids: /** @type {string[]} */ ([]) });
   const shown = isHeld && order.current.key === key ? inOrder(rows, order.current.ids) : rows;
   order.current = { key, ids: shown.map((row) => row.id) };
   const handlers = {
@@ -115,6 +118,7 @@ function inOrder(rows, ids) {
 
 /** Calls *action*, tells while it runs, and keeps the problem it ended with. */
 export function useAction(action) {
+  /** @type {[{isBusy: boolean, problem: any}, Function]} */
   const [state, setState] = useState({ isBusy: false, problem: null });
   const run = async (...args) => {
     setState({ isBusy: true, problem: null });

@@ -35,8 +35,9 @@ export function useKeys(bindings) {
 export function startKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !keyboard.get().isOn) return;
-    if (event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;
-    if (event.key === "Enter" && event.target.closest?.(PRESSED)) return;
+    const target = event.target instanceof Element ? event.target : null;
+    if (target?.closest(TYPING) || document.querySelector("dialog[open]")) return;
+    if (event.key === "Enter" && target?.closest(PRESSED)) return;
     const afterG = performance.now() - gPressedAt < G_MS;
     gPressedAt = event.key === "g" && !afterG ? performance.now() : -Infinity;
     const name = afterG ? `g ${event.key}` : event.key;

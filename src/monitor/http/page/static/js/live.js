@@ -29,6 +29,7 @@ const CLOSED_FOR_GOOD = {
 export const link = createStore({ mode: "connecting", heardAt: Date.now(), isSilent: false, pollError: null });
 
 /** What to do with a frame, and with a polled dashboard. */
+/** @type {{frame: (frame: any) => void, dashboard: (view: any) => void}} */
 let sink = { frame: () => {}, dashboard: () => {} };
 let socket = null;
 let position = null;

@@ -22,7 +22,7 @@ startTheme();
 startZone();
 startRouter(leave);
 startKeys();
-const place = document.getElementById("app");
+const place = /** @type {HTMLElement} */ (document.getElementById("app"));
 place.replaceChildren();
 render(html`<${App} />`, place);
 said(await restore(handed));

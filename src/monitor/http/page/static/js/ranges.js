@@ -1,6 +1,10 @@
 /** Over which time something is looked at: a named range that moves with now, or from one time to another. */
 
-/** Name, seconds, and seconds of one point: at most about 180 points. */
+/**
+ * Name, seconds, and seconds of one point: at most about 180 points.
+ *
+ * @type {[string, number, number][]}
+ */
 export const RANGES = [
   ["15m", 900, 60],
   ["1h", 3_600, 60],
@@ -13,11 +17,15 @@ export const RANGES = [
 const MOST_POINTS = 300;
 const STEPS = [60, 300, 900, 3_600, 14_400, 86_400];
 
-/** @returns {{fromS: number, toS: number, stepS: number, isMoving: boolean}} whole steps; the present one included */
+/**
+ * @param {{range?: string, from?: string, to?: string}} query
+ * @returns {{fromS: number, toS: number, stepS: number, isMoving: boolean}} whole steps; the present one
+ *   included
+ */
 export function rangeOf({ range = "1h", from, to }) {
   if (from && to && Date.parse(from) < Date.parse(to)) {
     const [fromS, toS] = [Date.parse(from) / 1_000, Date.parse(to) / 1_000];
-    const stepS = STEPS.find((step) => (toS - fromS) / step <= MOST_POINTS) ?? STEPS.at(-1);
+    const stepS = STEPS.find((step) => (toS - fromS) / step <= MOST_POINTS) ?? STEPS[STEPS.length - 1];
     return {
       fromS: Math.floor(fromS / stepS) * stepS,
       toS: Math.ceil(toS / stepS) * stepS,

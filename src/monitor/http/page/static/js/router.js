@@ -2,6 +2,7 @@
 
 import { createStore } from "./store.js";
 
+/** @type {[string, RegExp][]} */
 const ROUTES = [
   ["overview", /^\/?$/],
   ["webhooks", /^\/webhooks$/],
@@ -28,12 +29,12 @@ export const route = createStore(parse(location.hash));
 /** @returns {{name: string, id: string|null, query: Record<string, string>}} */
 function parse(hash) {
   const [path, search = ""] = hash.replace(/^#/, "").split("?");
-  const found = ROUTES.map(([name, pattern]) => [name, pattern.exec(path)]).find(([, match]) => match);
-  return {
-    name: found?.[0] ?? "lost",
-    id: found?.[1][1] ?? null,
-    query: Object.fromEntries(new URLSearchParams(search)),
-  };
+  const query = Object.fromEntries(new URLSearchParams(search));
+  for (const [name, pattern] of ROUTES) {
+    const match = pattern.exec(path);
+    if (match) return { name, id: match[1] ?? null, query };
+  }
+  return { name: "lost", id: null, query };
 }
 
 let shown = location.hash || "#/";

@@ -13,7 +13,7 @@ export const theme = createStore({ choice: "system", shown: "dark" });
 export function startTheme() {
   dark.addEventListener("change", () => apply(theme.get().choice));
   const kept = localStorage.getItem(KEY);
-  apply(THEMES.includes(kept) ? kept : "system");
+  apply(kept && THEMES.includes(kept) ? kept : "system");
 }
 
 export function chooseTheme(choice) {

@@ -10,7 +10,7 @@ export function CustomRange({ query }) {
   const [isOpen, setOpen] = useState(Boolean(query.from));
   const now = new Date();
   const [times, setTimes] = useState([
-    fieldTime(query.from ? new Date(query.from) : new Date(now - 3 * 3_600_000)),
+    fieldTime(query.from ? new Date(query.from) : new Date(now.getTime() - 3 * 3_600_000)),
     fieldTime(query.to ? new Date(query.to) : now),
   ]);
   const error = isOpen && !(times[0] < times[1]) ? "The start must be before the end." : null;

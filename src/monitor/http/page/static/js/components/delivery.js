@@ -45,8 +45,7 @@ export function Delivery({ delivery, isOpen, onToggle, onChange }) {
             ${result ? ` · last: ${result}` : ""}
             ${delivery.due_at && !delivery.in_flight ? ` · ${due(delivery, now)}` : ""}
             ${delivery.finished_at && html`
-              ${" "}
-              ·${" "}
+              ${" · "}
               <time datetime=${delivery.finished_at} title=${precisely(delivery.finished_at)}>
                 ${ago(delivery.finished_at, now)}
               </time>

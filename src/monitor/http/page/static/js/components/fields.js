@@ -38,7 +38,10 @@ export function AreaField({ label, hint, error, value, ...rest }) {
   `;
 }
 
-/** @param {{options: [string, string][]}} props value and text of each choice */
+/**
+ * @param {{label: string, options: [string, string][], hint?: any, error?: string|null, value?: string,
+ *   [attribute: string]: any}} props value and text of each choice
+ */
 export function SelectField({ label, hint, error, options, value, ...rest }) {
   return html`
     <${Field} label=${label} hint=${hint} error=${error}>

@@ -6,6 +6,7 @@ import { keyboard, setKeyboard } from "../keys.js";
 import { useStore } from "../store.js";
 import { Dialog } from "./dialog.js";
 
+/** @type {[string, [string, string][]][]} */
 const GROUPS = [
   [
     "Everywhere",

@@ -27,8 +27,8 @@ export function openReplay(webhook) {
 function Replay({ webhook }) {
   const now = new Date();
   const [spec, setSpec] = useState({
-    from: fieldTime(new Date(now - 86_400_000)),
-    to: fieldTime(new Date(+now + 60_000)),
+    from: fieldTime(new Date(now.getTime() - 86_400_000)),
+    to: fieldTime(new Date(now.getTime() + 60_000)),
     states: ["failed"],
     source: "deliveries",
   });

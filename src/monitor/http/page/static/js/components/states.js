@@ -1,8 +1,10 @@
 /** What a view shows when it has nothing to show: loading, empty, failed, or only what it knew before. */
 
-import { ago } from "../format.js";
-import { html } from "../html.js";
+import { ago, capital, duration } from "../format.js";
+import { html, useLayoutEffect, useRef } from "../html.js";
 import { useNow } from "../hooks.js";
+import { link } from "../live.js";
+import { useStore } from "../store.js";
 import { Icon } from "./icons.js";
 
 export function Loading({ what = "Loading", lines = 4 }) {
@@ -37,15 +39,34 @@ export function Failed({ problem, onRetry }) {
   `;
 }
 
+/**
+ * What is shown is the last that was read. While nothing answers, the banner says so once, and each panel its age alone;
+ * as soon as something does, it is read again.
+ */
 function Stale({ load }) {
   const now = useNow();
+  const { mode } = useStore(link);
+  const isAway = mode !== "live" && mode !== "polling";
+  const wasAway = useRef(isAway);
+  // Before it is painted: no bar flashes up in between.
+  useLayoutEffect(() => {
+    if (wasAway.current && !isAway) load.reload();
+    wasAway.current = isAway;
+  }, [isAway]);
+  const age = ago(new Date(load.at).toISOString(), now);
+  if (load.error.status === 0 && (isAway || load.isLoading)) return html`<p class="age">${capital(age)}</p>`;
   return html`
     <p class="notice warn" role="status">
       <${Icon} name="warning" />
-      From ${ago(load.at, now)}: ${load.error.message}${" "}
+      From ${age}: ${load.error.message}${" "}
       <button type="button" class="link" onClick=${load.reload}>Try again</button>
     </p>
   `;
+}
+
+/** The server answers of what it remembers. The banner says why; how old it is, each panel. */
+function Remembered({ ageS }) {
+  return html`<p class="age">${duration(ageS)} old</p>`;
 }
 
 /** The button below a list that has older rows; of `usePages`. */
@@ -73,13 +94,8 @@ export function Loaded({ load, what, lines, isEmpty, empty, children }) {
     `;
   }
   return html`
-    ${load.error && html`<${Stale} load=${{ ...load, at: new Date(load.at).toISOString() }} />`}
-    ${load.data.stale && html`
-      <p class="notice warn" role="status">
-        <${Icon} name="warning" />
-        The database is unavailable; this data is ${Math.round(load.data.age_s)} s old.
-      </p>
-    `}
+    ${load.error && html`<${Stale} load=${load} />`}
+    ${load.data.stale && html`<${Remembered} ageS=${load.data.age_s} />`}
     ${isEmpty?.(load.data) ? empty : children(load.data)}
   `;
 }

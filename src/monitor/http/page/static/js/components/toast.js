@@ -5,10 +5,14 @@ import { html } from "../html.js";
 import { Icon } from "./icons.js";
 
 const SHOWN_MS = 7_000;
+/** @type {ReturnType<typeof createStore<{items: object[], polite: string, urgent: string}>>} */
 const toasts = createStore({ items: [], polite: "", urgent: "" });
 let number = 0;
 
-/** @param {{tone?: "ok"|"bad"|"warn"|"info", to?: string, isUrgent?: boolean}} [options] */
+/**
+ * @param {string} text
+ * @param {{tone?: "ok"|"bad"|"warn"|"info", to?: string|null, isUrgent?: boolean}} [options]
+ */
 export function toast(text, { tone = "ok", to = null, isUrgent = false } = {}) {
   number += 1;
   const item = { key: number, text, tone, to };

@@ -92,8 +92,7 @@ function Series({ metrics, anomalies, changes, webhook, isMoving }) {
       ${plural(total.attempts, "attempt")} · <b>${percent(total.success_ratio)}</b> succeeded · p50${" "}
       ${ms(total.p50_ms)} · p95 ${ms(total.p95_ms)} · p99 ${ms(total.p99_ms)}
       ${errors.length > 0 && html`
-        ${" "}
-        · errors${" "}
+        ${" · errors "}
         ${errors.map(([label, n]) => html`
           <span class="tag">
             ${label} × ${count(n)}
@@ -121,6 +120,7 @@ function zoomTo(fromS, toS) {
 const OF_LATENCY = new Set(["latency", "latency_tail"]);
 
 function spansOf(anomalies) {
+  /** @type {Record<string, {from: number, to: number}[]>} */
   const spans = { latency: [], failures: [] };
   for (const { signal, opened_at: opened, closed_at: closed } of anomalies) {
     const span = { from: Date.parse(opened) / 1_000, to: closed ? Date.parse(closed) / 1_000 : Infinity };

@@ -28,8 +28,8 @@ export function Event({ id }) {
           Occurred ${timeOf(event.occurred_at)} · accepted ${timeOf(event.created_at)} ·${" "}
           <${ShortId} id=${event.id} what="event" isWhole=${true} />
           ${event.order_key && html`
-            ${" "}
-            · order key <code>${event.order_key}</code>
+            ${" · order key "}
+            <code>${event.order_key}</code>
           `}
         </p>
         <p>

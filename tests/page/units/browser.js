@@ -1,0 +1,25 @@
+/** As much of a browser as the page's modules touch when they are loaded. Import it before them. */
+
+class Kept extends Map {
+  getItem(name) {
+    return this.get(name) ?? null;
+  }
+  setItem(name, value) {
+    this.set(name, String(value));
+  }
+  removeItem(name) {
+    this.delete(name);
+  }
+}
+
+export const location = { hash: "", pathname: "/", protocol: "http:", host: "monitor.test" };
+
+globalThis.location = location;
+globalThis.history = {
+  replaceState: (_, __, address) => {
+    location.hash = address.slice(address.indexOf("#"));
+  },
+};
+globalThis.localStorage = new Kept();
+globalThis.sessionStorage = new Kept();
+globalThis.matchMedia = () => ({ matches: false, addEventListener: () => {} });
