@@ -6,7 +6,7 @@ import { Icon } from "../components/icons.js";
 import { openSecret } from "../components/secret.js";
 import { Loaded } from "../components/states.js";
 import { toast } from "../components/toast.js";
-import { openTest } from "../components/webhook-actions.js";
+import { openTest } from "../components/webhook-test.js";
 import { WebhookForm } from "../components/webhook-fields.js";
 import { useLoad } from "../hooks.js";
 import { html, useState } from "../html.js";
@@ -25,7 +25,7 @@ export function NewWebhook() {
       secret: made.secret,
       note: "It is shown only once. The receiver verifies signatures with it.",
       signature: made.signature,
-      onTest: () => openTest(made),
+      onTest: () => openTest(made, () => {}),
     });
     return made;
   };
