@@ -190,9 +190,8 @@ def test_retries_are_chosen_and_said_in_words(page: Page, site: Site) -> None:
     fill(page, "Retried")
     page.get_by_text("More: headers").click()
     schedule = page.get_by_label("Retry schedule")
-    expect(schedule.locator("option:checked")).to_have_text(
-        "Standard: 10 attempts: at once, then after 5 s, 5 min, 30 min … over 3.1 days."
-    )
+    expect(schedule.locator("option:checked")).to_have_text("Standard")
+    expect(page.get_by_text("10 attempts: at once, then after 5 s, 5 min, 30 min … over 3.1 days.")).to_be_visible()
     schedule.select_option("custom")
     delays = page.get_by_label("Delays before each attempt")
     expect(delays).to_have_value("0 5s 5m 30m 2h 5h 10h 14h 20h 1d")

@@ -95,8 +95,10 @@ function Inside() {
     <div class="shell">
       <${Side} />
       <div class="page">
-        <${Banner} />
-        <${SessionEnd} />
+        <div class="banners">
+          <${Banner} />
+          <${SessionEnd} />
+        </div>
         <${Main} />
       </div>
     </div>

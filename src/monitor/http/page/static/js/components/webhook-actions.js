@@ -97,7 +97,7 @@ function openRotate(webhook) {
     openSecret({
       title: "New signing secret",
       secret,
-      note: "It is shown only once. Configure it in the receiver before the old secret stops signing.",
+      note: "The secret is shown only once. Configure it in the receiver before the old secret stops signing.",
       signature: webhook.signature,
     });
   openDialog(() => html`
