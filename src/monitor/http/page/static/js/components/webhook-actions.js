@@ -35,7 +35,7 @@ export function Actions({ webhook, onChange }) {
   return html`
     <div class="actions">
       <button type="button" onClick=${() => openTest(webhook)}>Send test</button>
-      <button type="button" disabled=${hold.isBusy} onClick=${hold.run}>
+      <button type="button" aria-disabled=${hold.isBusy ? "true" : undefined} onClick=${hold.run}>
         ${webhook.paused_at ? "Resume" : "Pause"}
       </button>
       <button type="button" onClick=${() => openReplay(webhook)}>Replay</button>
