@@ -90,7 +90,9 @@ def test_the_copy_button_says_what_became_of_it(allowed: bool, page: Page, site:
     if allowed:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     else:
-        page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new DOMException('', 'NotAllowedError'))")
+        page.evaluate(
+            "void (navigator.clipboard.writeText = () => Promise.reject(new DOMException('', 'NotAllowedError')))"
+        )
     webhook = site.create("http://127.0.0.1:9/hook", name="To copy from")["id"]
     go(page, f"/webhooks/{webhook}")
     page.get_by_role("button", name="Rotate secret").click()
@@ -175,7 +177,7 @@ def test_a_form_with_unsaved_input_asks_before_it_is_left(page: Page) -> None:
         asked.get_by_role("button", name="Keep editing").click()
         expect(asked).to_have_count(0)
         expect(page.get_by_label("Name", exact=True)).to_have_value("Unsaved")
-        assert page.url.endswith("#/webhooks/new")
+        expect(page).to_have_url(re.compile("#/webhooks/new$"))
     page.get_by_role("link", name="Events", exact=True).click()
     asked.get_by_role("button", name="Discard changes").click()
     expect(page.get_by_role("heading", name="Events", exact=True)).to_be_visible()

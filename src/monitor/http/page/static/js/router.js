@@ -38,14 +38,25 @@ let guard = null;
 export function startRouter() {
   window.addEventListener("hashchange", () => {
     const wanted = location.hash;
-    if (wanted !== shown && guard && !guard(wanted.replace(/^#/, ""))) history.replaceState(null, "", shown);
+    if (wanted !== shown && guard && !guard(wanted.replace(/^#/, ""))) history.go(stepBack());
     else show();
   });
   show();
 }
 
+/** Place of the shown view among the entries of the history; each entry keeps its own. */
+let place = 0;
+
+/** @returns {number} steps from the entry that the browser is at to that of the shown view */
+function stepBack() {
+  const there = history.state?.place;
+  return there === undefined ? -1 : place - there;
+}
+
 function show() {
   shown = location.hash || "#/";
+  place = history.state?.place ?? place + 1;
+  history.replaceState({ place }, "");
   route.set(parse(location.hash));
 }
 
@@ -79,6 +90,6 @@ export function go(path, query) {
 /** Changes the query of the present view without a step in the history. */
 export function setQuery(patch) {
   const path = location.hash.replace(/^#/, "").split("?")[0] || "/";
-  history.replaceState(null, "", href(path, { ...route.get().query, ...patch }));
+  history.replaceState(history.state, "", href(path, { ...route.get().query, ...patch }));
   show();
 }
