@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import CHROMIUM, DESKTOP, go, sign_in
 from tests.browser.site import Receiver, Site
+from tests.browser.test_views import violations
 
 LAN = "monitor.lan"
 """A name that is no localhost: over plain http no secure context."""
@@ -249,3 +250,26 @@ def test_a_dialog_says_what_is_missing_in_its_own_words(page: Page, site: Site, 
     asked.get_by_role("button", name="Delete").click()
     expect(asked.get_by_role("alert")).to_contain_text("enter a value.")
     expect(asked.get_by_role("textbox")).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_forms_and_the_dialogs_of_a_session_are_accessible(
+    scheme: str, open_page: Callable[..., Page], site: Site
+) -> None:
+    page = sign_in(open_page, site, token=site.issue("admin"), color_scheme=scheme)
+    go(page, "/webhooks/new")
+    page.get_by_role("button", name="Create webhook").click()
+    page.get_by_text("More: headers").click()
+    page.get_by_role("button", name="Add header").click()
+    assert violations(page) == []
+    fill(page, f"Accessible {scheme}")
+    page.get_by_role("button", name="Remove header 1").click()
+    page.get_by_role("button", name="Create webhook").click()
+    made = page.get_by_role("dialog", name="Webhook created")
+    made.get_by_text("Verify signatures").click()
+    assert violations(page) == []
+    made.get_by_role("button", name="I've saved it", exact=True).click()
+    page.context.clear_cookies()
+    go(page, "/jobs")
+    expect(page.get_by_role("dialog", name="Your session has ended")).to_be_visible()
+    assert violations(page) == []
