@@ -18,7 +18,7 @@ import httpx
 from tests.integration.processes import environment
 from tests.servers import free_port
 
-START_S = 60.0
+START_S = 180.0
 
 
 def until(holds: Callable[[], Any], *, within_s: float = START_S) -> Any:

@@ -95,6 +95,7 @@ def test_a_session_that_ended_waits_with_what_was_typed(open_page: Callable[...,
     go(page, "/webhooks/new")
     page.get_by_label("Name", exact=True).fill("Saved after all")
     page.get_by_label("URL").fill("http://127.0.0.1:9/hook")
+    page.get_by_label("Event types").fill("session.*")
     jti = page.evaluate("fetch('/api/v1/session').then(response => response.json()).then(view => view.subject)")
     assert jti == "the-admin"
     page.context.clear_cookies()
@@ -119,6 +120,7 @@ def test_a_renewal_in_one_tab_is_one_in_all(open_page: Callable[..., Page], site
     tab.get_by_label("Name", exact=True).fill("Of two tabs")
     page.context.clear_cookies()
     tab.get_by_label("URL").fill("http://127.0.0.1:9/hook")
+    tab.get_by_label("Event types").fill("session.*")
     tab.get_by_role("button", name="Create webhook").click()
     expect(tab.get_by_role("dialog", name="Your session has ended")).to_be_visible()
     go(page, "/jobs")
@@ -134,6 +136,7 @@ def test_what_waited_is_not_sent_as_somebody_else(open_page: Callable[..., Page]
     go(page, "/webhooks/new")
     page.get_by_label("Name", exact=True).fill("Not mine")
     page.get_by_label("URL").fill("http://127.0.0.1:9/hook")
+    page.get_by_label("Event types").fill("session.*")
     page.context.clear_cookies()
     page.get_by_role("button", name="Create webhook").click()
     ended = page.get_by_role("dialog", name="Your session has ended")

@@ -109,7 +109,7 @@ CHANGES: dict[str, tuple[list[tuple[str, str]], int]] = {
         403,
     ),
     "page of a listed origin": ([COOKIE, ("Origin", LISTED), CONFIRMED], 403),
-    "origin with another scheme": ([COOKIE, ("Origin", "https://127.0.0.1:<port>"), CONFIRMED], 403),
+    "good, behind a proxy": ([COOKIE, ("Origin", "https://127.0.0.1:<port>"), CONFIRMED], 200),
     "sandboxed page": ([COOKIE, ("Origin", "null"), CONFIRMED], 403),
     "no word on where from": ([COOKIE, CONFIRMED], 403),
     "without our header": ([COOKIE, OWN, SAME], 403),

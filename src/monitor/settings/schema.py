@@ -130,7 +130,10 @@ class Http(msgspec.Struct, frozen=True):
     ] = ""
     serve_schema: Annotated[bool, doc("Serve the OpenAPI document and its page at /schema, without a token.")] = True
     metrics_open: Annotated[bool, doc("Serve /metrics without a token.")] = False
-    hsts: Annotated[bool, doc("Send Strict-Transport-Security; for use behind a proxy that terminates TLS.")] = False
+    hsts: Annotated[
+        bool,
+        doc("A proxy terminates TLS in front of Monitor: send Strict-Transport-Security, and cookies that are Secure."),
+    ] = False
 
 
 class Ws(msgspec.Struct, frozen=True):

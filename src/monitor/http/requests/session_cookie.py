@@ -82,7 +82,9 @@ def check_own_page(headers: Headers, *, secure: bool, required: bool = False) ->
     site = _single(headers, b"sec-fetch-site")
     if origin is not None:
         sent = parse_origin(origin.decode("latin-1"))
-        if sent is None or sent != _own_origin(headers, secure=secure):
+        # A proxy may end TLS without our knowing; an https page cannot call us over plain http itself (mixed content).
+        own = {_own_origin(headers, secure=True), _own_origin(headers, secure=secure)}
+        if sent is None or sent not in own:
             raise Forbidden("Pages of this origin may not use the session of this browser.")
     if site is not None and site not in _OWN_SITE:
         raise Forbidden("Pages of another origin may not use the session of this browser.")

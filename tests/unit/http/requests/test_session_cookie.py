@@ -103,6 +103,12 @@ def test_our_own_page_may_read(headers: list[tuple[bytes, bytes]]) -> None:
     check_cookie_use("GET", [HOST, *headers], secure=True)
 
 
+def test_behind_a_proxy_that_ends_tls_our_own_page_is_a_secure_one() -> None:
+    check_cookie_use("POST", [HOST, OWN, CONFIRMED], secure=False)
+    with pytest.raises(Forbidden):
+        check_cookie_use("POST", [HOST, (b"origin", b"http://monitor.example.com"), CONFIRMED], secure=True)
+
+
 ELSEWHERE = [
     [(b"origin", b"https://evil.test")],
     [(b"origin", b"null")],

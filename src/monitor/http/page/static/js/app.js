@@ -112,8 +112,10 @@ function Inside() {
     <div class="shell">
       <${Side} />
       <div class="page">
-        <${Banner} />
-        <${SessionEnd} />
+        <div class="banners">
+          <${Banner} />
+          <${SessionEnd} />
+        </div>
         <${Main} />
       </div>
     </div>

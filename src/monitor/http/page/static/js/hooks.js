@@ -116,19 +116,27 @@ function inOrder(rows, ids) {
   return rows.toSorted((a, b) => (place.get(a.id) ?? Infinity) - (place.get(b.id) ?? Infinity));
 }
 
-/** Calls *action*, tells while it runs, and keeps the problem it ended with. */
+/**
+ * Calls *action*, tells while it runs, and keeps the problem it ended with. Once at a time: a button keeps the focus
+ * while it is busy, so it is `aria-disabled` and can be pressed.
+ */
 export function useAction(action) {
   /** @type {[{isBusy: boolean, problem: any}, Function]} */
   const [state, setState] = useState({ isBusy: false, problem: null });
+  const isRunning = useRef(false);
   const run = async (...args) => {
+    if (isRunning.current) return undefined;
+    isRunning.current = true;
     setState({ isBusy: true, problem: null });
+    let problem = null;
     try {
-      const result = await action(...args);
-      setState({ isBusy: false, problem: null });
-      return result;
+      return await action(...args);
     } catch (error) {
-      setState({ isBusy: false, problem: asProblem(error) });
+      problem = asProblem(error);
       return undefined;
+    } finally {
+      isRunning.current = false;
+      setState({ isBusy: false, problem });
     }
   };
   return { ...state, run };

@@ -45,7 +45,7 @@ let guard = null;
 export function startRouter(onLeave) {
   window.addEventListener("hashchange", () => {
     const wanted = location.hash;
-    if (wanted !== shown && guard && !guard(wanted.replace(/^#/, ""))) history.replaceState(null, "", shown);
+    if (wanted !== shown && guard && !guard(wanted.replace(/^#/, ""))) history.go(stepBack());
     else {
       onLeave?.(route.get());
       show();
@@ -54,8 +54,19 @@ export function startRouter(onLeave) {
   show();
 }
 
+/** Place of the shown view among the entries of the history; each entry keeps its own. */
+let place = 0;
+
+/** @returns {number} steps from the entry that the browser is at to that of the shown view */
+function stepBack() {
+  const there = history.state?.place;
+  return there === undefined ? -1 : place - there;
+}
+
 function show() {
   shown = location.hash || "#/";
+  place = history.state?.place ?? place + 1;
+  history.replaceState({ place }, "");
   route.set(parse(location.hash));
 }
 
@@ -88,7 +99,7 @@ export function go(path, query) {
 
 /** Goes somewhere in place of where one is, so that Back leads past it. */
 export function replace(path, query) {
-  history.replaceState(null, "", href(path, query));
+  history.replaceState(history.state, "", href(path, query));
   show();
 }
 

@@ -4,7 +4,7 @@ import { html, useState } from "../html.js";
 import { PRESETS, delaysOf, inWords, presetOf, typed } from "../retry-schedule.js";
 import { SelectField, TextField } from "./fields.js";
 
-const OPTIONS = [...PRESETS.map(([of, name, delays]) => [of, `${name}: ${inWords(delays)}`]), ["custom", "Custom"]];
+const OPTIONS = [...PRESETS.map(([of, name]) => [of, name]), ["custom", "Custom"]];
 
 /** @param {{value: string, onChange: (text: string) => void, error?: string|null}} props *value* as a person types it */
 export function ScheduleField({ value, onChange, error }) {
@@ -21,6 +21,7 @@ export function ScheduleField({ value, onChange, error }) {
       options=${OPTIONS}
       value=${isCustom ? "custom" : presetOf(value)}
       onChange=${choose}
+      hint=${delays && inWords(delays)}
       error=${isCustom ? null : error}
     />
     ${isCustom && html`
@@ -29,7 +30,7 @@ export function ScheduleField({ value, onChange, error }) {
         class="mono"
         error=${error}
         value=${value}
-        hint=${`The first is 0; then such as 5s 5m 2h 1d. ${delays ? inWords(delays) : ""}`}
+        hint="The first is 0; then such as 5s 5m 2h 1d."
         onInput=${(event) => onChange(event.target.value)}
       />
     `}

@@ -19,7 +19,7 @@ Webhook(os.environ["WEBHOOK_SECRET"]).verify(body, headers)`,
   [
     "Node.js",
     `// npm install standardwebhooks
-import { Webhook } from "standardwebhooks";
+const { Webhook } = require("standardwebhooks");
 
 // body: the text as received. Throws if the signature is wrong.
 new Webhook(process.env.WEBHOOK_SECRET).verify(body, headers);`,

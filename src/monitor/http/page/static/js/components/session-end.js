@@ -29,7 +29,7 @@ export function SessionEnd() {
       ${leftMs <= WARN_MS && !ended && html`
         <p class="banner session-end">
           <${Icon} name="warning" />
-          <span>Your session ends in less than ${minutes}. Nothing you typed is lost.</span>
+          <span>Your session ends in less than ${minutes}.</span>
           <span class="mono" aria-hidden="true">${clock(leftMs)}</span>
           <button type="button" class="small" onClick=${() => setAsking(true)}>Enter a new token</button>
         </p>

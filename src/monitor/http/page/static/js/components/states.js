@@ -74,7 +74,7 @@ export function Older({ pages, children }) {
   return html`
     ${pages.problem && html`<${Failed} problem=${pages.problem} />`}
     ${pages.hasMore && html`
-      <button type="button" class="block" disabled=${pages.isBusy} onClick=${pages.more}>
+      <button type="button" class="block" aria-disabled=${pages.isBusy ? "true" : undefined} onClick=${pages.more}>
         ${children}
       </button>
     `}

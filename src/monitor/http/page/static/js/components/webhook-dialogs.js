@@ -23,7 +23,7 @@ export function openRotate(webhook, onChange) {
     openSecret({
       title: "New signing secret",
       secret,
-      note: "It is shown only once. Configure it in the receiver before the old secret stops signing.",
+      note: "The secret is shown only once. Configure it in the receiver before the old secret stops signing.",
       signature: webhook.signature,
     });
   };

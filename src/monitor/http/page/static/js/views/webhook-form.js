@@ -23,7 +23,7 @@ export function NewWebhook() {
     openSecret({
       title: "Webhook created",
       secret: made.secret,
-      note: "It is shown only once. The receiver verifies signatures with it.",
+      note: "The secret is shown only once. The receiver verifies signatures with it.",
       signature: made.signature,
       onTest: () => openTest(made, () => {}),
     });
