@@ -22,6 +22,7 @@ from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Conflict, Unavailable
 from monitor.domain.ids import SYSTEM_ID
+from monitor.domain.services.backlogs import BacklogCommands
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.services.settle import SentDelivery
@@ -221,6 +222,14 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.advance(seconds)
         self.run(self.commands.resume(self.webhook_id, samples.ACTOR))
         self.version += 2
+
+    @precondition(lambda self: self.requests)
+    @rule()
+    def send_now(self) -> None:
+        try:
+            self.run(BacklogCommands(self.unit_of_work, self.clock).send_now(self.webhook_id, samples.ACTOR))
+        except Conflict:
+            assert not self.database.tables.webhooks[self.webhook_id].webhook.enabled
 
     @precondition(lambda self: self.requests)
     @rule()

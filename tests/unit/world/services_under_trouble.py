@@ -18,6 +18,7 @@ from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.ports.unit_of_work import UnitOfWork
 from monitor.domain.services.alerts import Acknowledgement, AlertComment, AlertNote, BulkAcknowledgement
 from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
+from monitor.domain.services.backlogs import BacklogCommands
 from monitor.domain.services.publish import EventIn, Publisher
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.resends import ResendCommands, ResendSpec
@@ -55,6 +56,7 @@ class ServiceWorld(DetectionHarness):
         self.publisher = Publisher(self.unit_of_work, self.clock)
         self.replays = ReplayCommands(self.unit_of_work, self.clock)
         self.resends = ResendCommands(self.unit_of_work, self.clock)
+        self.backlogs = BacklogCommands(self.unit_of_work, self.clock)
         self.tokens = TokenCommands(self.unit_of_work, kept_s=3_600.0)
         self.sender = FakeWebhookSender()
         self.attempts = AttemptRecorder(
@@ -138,6 +140,7 @@ OPERATIONS: dict[str, Callable[[ServiceWorld], Awaitable[Any]]] = {
     "rotate_secret": lambda w: w.webhooks.rotate_secret(w.webhook_id, samples.ACTOR, **KEY),
     "pause": lambda w: w.webhooks.pause(w.webhook_id, samples.ACTOR),
     "retry": lambda w: w.webhooks.retry_delivery(w.failed_id, samples.ACTOR),
+    "send_now": lambda w: w.backlogs.send_now(w.webhook_id, samples.ACTOR),
     "cancel": lambda w: w.webhooks.cancel_delivery(w.waiting_id, samples.ACTOR),
     "acknowledge": lambda w: w.commands.acknowledge(w.alert_id, Acknowledgement("Seen."), samples.ACTOR),
     "acknowledge_many": lambda w: w.commands.acknowledge_many(BulkAcknowledgement(ids=[w.alert_id]), samples.ACTOR),

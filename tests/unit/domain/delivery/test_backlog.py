@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,10 @@ from monitor.domain.delivery.backlog import (
 )
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.held import Held, HeldReason
+from monitor.domain.delivery.lane import Lane, capacity, probe_now
+from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.monitoring.health import HealthPolicy, continuous_failure
+from tests.strategies.delivery import rate_limits
 from tests.strategies.values import instants
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -129,3 +133,41 @@ def test_no_try_is_announced_before_it_can_be_made(
         assert until is not None
         assert first is not None
         assert shown.next_try_at == max(until, first)
+
+
+@given(
+    state=st.sampled_from(BreakerState),
+    until=st.none() | instants,
+    throttled_until=st.none() | instants,
+    rate_limit=st.none() | rate_limits,
+    tokens=st.floats(0, 5),
+    in_flight=st.integers(0, 5),
+    now=instants,
+)
+def test_a_probe_that_is_asked_for_passes_no_limit(
+    state: BreakerState,
+    until: datetime | None,
+    throttled_until: datetime | None,
+    rate_limit: RateLimit | None,
+    tokens: float,
+    in_flight: int,
+    now: datetime,
+) -> None:
+    """LAW: asking for what waits to be sent allows one delivery more at most, the probe; none while throttled or beyond
+    the rate, and none to a closed breaker."""
+    lane = Lane(
+        webhook_id=UUID(int=1),
+        breaker=Breaker(state, until, 1),
+        throttled_until=throttled_until,
+        rate_limit=rate_limit,
+        tokens=tokens,
+        tokens_at=now,
+        in_flight=in_flight,
+    )
+    before, after = capacity(lane, now), capacity(probe_now(lane, now), now)
+    assert before <= after <= max(before, 1)
+    closed = state is BreakerState.CLOSED
+    throttled = throttled_until is not None and throttled_until > now
+    dry = rate_limit is not None and rate_limit.available(tokens, now, now) < 1
+    if closed or throttled or dry:
+        assert after == before
