@@ -86,7 +86,7 @@ def test_an_alert_arrives_live_is_acknowledged_and_survives_a_restart(
     page.get_by_label("Note").fill("The receiver moved; its owner is informed.")
     page.get_by_role("dialog").get_by_role("button", name="Acknowledge").click()
     pane = page.get_by_role("region", name="Alert", exact=True)
-    expect(pane.get_by_text("Acknowledged by local")).to_be_visible()
+    expect(pane.get_by_role("listitem").filter(has_text="Acknowledged by local")).to_be_visible()
     expect(pane.get_by_text("The receiver moved; its owner is informed.").first).to_be_visible()
     go(page, "/")
     expect(page.get_by_text("No open alerts", exact=True)).to_be_visible()
