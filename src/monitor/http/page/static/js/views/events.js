@@ -5,7 +5,7 @@ import { Deliveries } from "../components/deliveries.js";
 import { AreaField, FormProblem, TextField, errorsOf } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
 import { Empty, Loaded, Older } from "../components/states.js";
-import { ago, plural, precisely } from "../format.js";
+import { clockAndAge, plural, precisely } from "../format.js";
 import { useAction, useNow, usePages, useSettled } from "../hooks.js";
 import { html, useEffect, useRef, useState } from "../html.js";
 import { useKeys } from "../keys.js";
@@ -166,7 +166,7 @@ function Recent() {
                     </td>
                     <td>
                       <time datetime=${event.created_at} title=${precisely(event.created_at)}>
-                        ${ago(event.created_at, now)}
+                        ${clockAndAge(event.created_at, now)}
                       </time>
                     </td>
                     <td>
