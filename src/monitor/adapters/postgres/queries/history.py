@@ -28,8 +28,8 @@ from monitor.domain.views.history import (
 )
 from monitor.domain.vocab import Severity
 
-# The newest of each action, one walk of the index each: other actions of the same webhook may be many. Rows are compared
-# as a whole, and ordered by all of the index: by the time alone, the planner would walk the whole audit log.
+# The newest of each action, one walk of the index each: other actions of the same webhook may be many. Rows are
+# compared as a whole, and ordered by all of the index: by the time alone, the planner would walk the whole audit log.
 AUDITED_CHANGES = f"""
 SELECT found.* FROM unnest($2::text[]) AS wanted (name) CROSS JOIN LATERAL (
     SELECT {AUDIT_COLUMNS} FROM audit_log l

@@ -7,7 +7,7 @@ import { Segments } from "../components/segments.js";
 import { Empty, Loaded } from "../components/states.js";
 import { toast } from "../components/toast.js";
 import { closeDialog, openDialog } from "../dialogs.js";
-import { ago, at, clockAndAge, count, plural, precisely } from "../format.js";
+import { at, clockAndAge, count, plural, precisely } from "../format.js";
 import { useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { route, setQuery } from "../router.js";
