@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -79,7 +80,7 @@ def test_days_are_kept_in_the_address(page: Page, webhook_id: str) -> None:
 def test_the_strip_and_the_charts_have_no_axe_finding(
     open_page: Callable[..., Page], site: Site, webhook_id: str, scheme: str, viewport: dict[str, int] | None
 ) -> None:
-    options = {"color_scheme": scheme} | ({"viewport": viewport} if viewport else {})
+    options: dict[str, Any] = {"color_scheme": scheme} | ({"viewport": viewport} if viewport else {})
     page = sign_in(open_page, site, bypass_csp=True, **options)
     go(page, f"/webhooks/{webhook_id}?uptime=days")
     expect(page.locator(".uptime-bar").first).to_be_visible()
