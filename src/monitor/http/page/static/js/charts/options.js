@@ -90,7 +90,8 @@ function round125(value, direction) {
 
 function lineOf({ label, tone, kind = "line", scale = "y", dash }) {
   const stroke = colour(`tone-${tone}`);
-  const common = { label, scale, points: { show: true, size: 5, filter: (plot, index) => pointsOf(plot.data[index]) } };
+  const points = { show: true, size: 6, width: 0, fill: stroke, stroke, filter: (plot, index) => pointsOf(plot.data[index]) };
+  const common = { label, scale, points };
   if (kind === "bars")
     return {
       ...common,

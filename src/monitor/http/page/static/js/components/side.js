@@ -62,15 +62,6 @@ export function Side() {
           >
             <${Icon} name="theme" /> <span>${choice}</span>
           </button>
-          <button
-            type="button"
-            class="bare"
-            title="Times: ${zoneName()}"
-            aria-label="Times: ${times === "utc" ? "UTC" : "local"}. Change"
-            onClick=${() => chooseZone(ZONES[(ZONES.indexOf(times) + 1) % ZONES.length])}
-          >
-            <${Icon} name="clock" /> <span>${times === "utc" ? "UTC" : "local"}</span>
-          </button>
           <button type="button" class="bare" aria-label="Keyboard help" onClick=${openHelp}>
             <${Icon} name="help" />
           </button>
@@ -84,6 +75,15 @@ export function Side() {
             <${Icon} name="logout" />
           </button>
         </div>
+        <button
+          type="button"
+          class="bare zone"
+          title="Times: ${zoneName()}"
+          aria-label="Times: ${times === "utc" ? "UTC" : "local"}. Change"
+          onClick=${() => chooseZone(ZONES[(ZONES.indexOf(times) + 1) % ZONES.length])}
+        >
+          <${Icon} name="clock" /> <span>${times === "utc" ? "UTC" : "local time"}</span>
+        </button>
         <p class="who small muted clip" title=${claims.sub}>${claims.sub} · ${claims.role}</p>
       </div>
     </header>

@@ -7,7 +7,7 @@ import { Segments } from "../components/segments.js";
 import { Empty, Loaded } from "../components/states.js";
 import { toast } from "../components/toast.js";
 import { closeDialog, openDialog } from "../dialogs.js";
-import { ago, at, count, plural, precisely } from "../format.js";
+import { at, clockAndAge, count, plural, precisely } from "../format.js";
 import { useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { route, setQuery } from "../router.js";
@@ -123,7 +123,7 @@ function Item({ job, onChange }) {
         </p>
       </div>
       <time class="small muted" datetime=${job.created_at} title=${precisely(job.created_at)}>
-        ${ago(job.created_at, now)}
+        ${clockAndAge(job.created_at, now)}
       </time>
       ${isRunning && job.kind !== "cancel_deliveries" && may("operator") && html`
         <button type="button" class="small" aria-label="Cancel: ${name}" onClick=${cancel}>Cancel</button>
