@@ -1,5 +1,6 @@
 /** The HTTP API: one function per thing the page does. Every failure is a {@link Problem}. */
 
+import { memberText } from "./json-text.js";
 import { session, signOut } from "./session.js";
 import { safeValue } from "./text.js";
 
@@ -26,7 +27,7 @@ export function asProblem(error) {
 
 /**
  * @param {{query?: object, body?: any, headers?: object, signal?: AbortSignal}} [options]
- * @returns {Promise<{data: any, etag: string|null}>}
+ * @returns {Promise<{data: any, text: string, etag: string|null}>}
  */
 async function call(method, path, { query, body, headers = {}, signal } = {}) {
   const { token } = session.get();
@@ -48,15 +49,15 @@ async function call(method, path, { query, body, headers = {}, signal } = {}) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { title: "No answer", detail: "The server does not answer." });
   }
-  const data = await readBody(response);
-  if (response.ok) return { data, etag: response.headers.get("etag") };
+  const text = await response.text();
+  const data = readBody(text);
+  if (response.ok) return { data, text, etag: response.headers.get("etag") };
   if (response.status === 401 && session.get().token === token)
     signOut(`Signed out: ${data?.detail ?? "the token was refused."}`);
   throw new Problem(response.status, data ?? {});
 }
 
-async function readBody(response) {
-  const text = await response.text();
+function readBody(text) {
   try {
     return text ? JSON.parse(text, shown) : null;
   } catch {
@@ -112,7 +113,11 @@ export const api = {
 
   postEvent: (body) => post("events", body),
   events: (query, signal) => get("events", query, signal),
-  event: (id, signal) => get(`events/${enc(id)}`, null, signal),
+  /** `payloadText` is the payload as it was posted. */
+  event: async (id, signal) => {
+    const { data: event, text } = await call("GET", `events/${enc(id)}`, { signal });
+    return { ...event, payloadText: safeValue(memberText(text, "payload")) };
+  },
   deliveries: (query, signal) => get("deliveries", query, signal),
   delivery: (id, signal) => get(`deliveries/${enc(id)}`, null, signal),
   retryDelivery: (id) => post(`deliveries/${enc(id)}/retry`),
