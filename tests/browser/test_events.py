@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -143,3 +144,16 @@ def test_events_are_exported_with_their_outcomes(page: Page, events: list[str]) 
         (events[1], "1", "1"),
         (events[0], "1", "1"),
     ]
+
+
+def test_a_payload_is_shown_formatted_and_as_it_was_posted(page: Page, site: Site) -> None:
+    posted = '{"amount": 19.90,  "payload": {"a":[1, "}"]}, "a": 1, "a": 2}'
+    headers = {"Authorization": f"Bearer {site.token}", "Content-Type": "application/json"}
+    body = f'{{"type": "raw.now", "labels": {{"payload": "x"}}, "payload": {posted}}}'
+    answer = httpx.post(f"{site.base}/api/v1/events", content=body, headers=headers, timeout=30)
+    go(page, f"/events/{answer.json()['id']}")
+    payload = page.get_by_role("region", name="Payload")
+    expect(payload.locator("pre")).to_contain_text('"amount": 19.9,')
+    payload.get_by_role("button", name="As posted").click()
+    expect(payload.locator("pre")).to_have_text(posted)
+    assert payload.locator("pre").text_content() == posted

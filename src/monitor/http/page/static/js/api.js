@@ -1,5 +1,6 @@
 /** The HTTP API: one function per thing the page does. Every failure is a {@link Problem}. */
 
+import { memberText } from "./json-text.js";
 import { ROOT } from "./root.js";
 import { caller, endSession, session, sessionReady } from "./session.js";
 import { safeValue } from "./text.js";
@@ -37,7 +38,7 @@ export function asProblem(error) {
  * Waits while the session has ended, and repeats what was refused for it: a 401 has changed nothing.
  *
  * @param {{query?: object, body?: any, headers?: object, signal?: AbortSignal}} [options]
- * @returns {Promise<{data: any, etag: string|null}>}
+ * @returns {Promise<{data: any, text: string, etag: string|null}>}
  */
 async function call(method, path, options = {}) {
   const who = caller();
@@ -74,20 +75,20 @@ async function send(method, path, { query, body, headers = {}, signal }) {
     init.body = typeof body === "string" ? body : JSON.stringify(body);
   }
   let response;
-  let data;
+  let text;
   try {
     response = await fetch(`${ROOT}api/v1/${path}${queryText(query)}`, init);
-    data = await readBody(response);
+    text = await response.text();
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { title: "No answer", detail: "The server does not answer." });
   }
-  if (response.ok) return { data, etag: response.headers.get("etag") };
+  const data = readBody(text);
+  if (response.ok) return { data, text, etag: response.headers.get("etag") };
   throw new Problem(response.status, data ?? {});
 }
 
-async function readBody(response) {
-  const text = await response.text();
+function readBody(text) {
   try {
     return text ? JSON.parse(text, shown) : null;
   } catch {
@@ -149,7 +150,11 @@ export const api = {
 
   postEvent: (body) => post("events", body),
   events: (query, signal) => get("events", query, signal),
-  event: (id, signal) => get(`events/${enc(id)}`, null, signal),
+  /** `payloadText` is the payload as it was posted. */
+  event: async (id, signal) => {
+    const { data: event, text } = await call("GET", `events/${enc(id)}`, { signal });
+    return { ...event, payloadText: safeValue(memberText(text, "payload")) };
+  },
   deliveries: (query, signal) => get("deliveries", query, signal),
   delivery: (id, signal) => get(`deliveries/${enc(id)}`, null, signal),
   retryDelivery: (id) => post(`deliveries/${enc(id)}/retry`),

@@ -4,6 +4,7 @@ import { api } from "../api.js";
 import { Deliveries } from "../components/deliveries.js";
 import { Icon } from "../components/icons.js";
 import { Outcome } from "../components/outcome.js";
+import { Segments } from "../components/segments.js";
 import { ShortId } from "../components/short-id.js";
 import { Loaded } from "../components/states.js";
 import { toast } from "../components/toast.js";
@@ -12,9 +13,15 @@ import { useAction, useLoad } from "../hooks.js";
 import { html, useEffect, useState } from "../html.js";
 import { may } from "../session.js";
 
+const FORMS = [
+  [false, "Formatted"],
+  [true, "As posted"],
+];
+
 export function Event({ id }) {
   const load = useLoad((signal) => api.event(id, signal), [id]);
   const [again, setAgain] = useState(0);
+  const [isRaw, setRaw] = useState(false);
   return html`
     <p class="crumbs">
       <a href="#/events">
@@ -50,8 +57,9 @@ export function Event({ id }) {
         <section class="panel" aria-labelledby="payload">
           <header class="panel-head">
             <h2 id="payload">Payload</h2>
+            <${Segments} label="Payload" value=${isRaw} options=${FORMS} onChange=${setRaw} />
           </header>
-          <pre class="body" tabindex="0">${JSON.stringify(event.payload, null, 2)}</pre>
+          <pre class="body" tabindex="0">${isRaw ? event.payloadText : JSON.stringify(event.payload, null, 2)}</pre>
         </section>
       `}
     <//>
