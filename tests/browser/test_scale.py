@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import go, sign_in
-from tests.browser.site import Site
+from tests.browser.site import Site, until
 from tests.integration.many_webhooks import ADD_FIGURES, ADD_LANES, ADD_MANY
 
 MANY = 10_000
@@ -141,10 +141,10 @@ def test_the_list_grows_while_it_is_scrolled_and_draws_what_is_in_sight(
     expect(page.locator("tr[data-row]").first).to_be_visible()
     assert len(reads) == 1
     nodes = "document.querySelectorAll('*').length"
-    loaded = "() => document.querySelector('tbody').offsetHeight / document.querySelector('tr[data-row]').offsetHeight"
+    loaded = "document.querySelector('tbody').offsetHeight / document.querySelector('tr[data-row]').offsetHeight"
     for pages in (2, 3, 4):
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-        page.wait_for_function(f"({loaded})() > {200 * pages - 1}")
+        until(lambda rows=200 * pages: page.evaluate(loaded) > rows - 1)
         assert page.evaluate(nodes) < FEW_NODES
     expect(page.locator("table.rows")).to_have_attribute("aria-rowcount", str(MANY + 1))
     # What is in sight is read again, not the list.
