@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import go, sign_in
-from tests.browser.site import Site
+from tests.browser.site import Site, until
 from tests.integration.many_webhooks import ADD_FIGURES, ADD_LANES, ADD_MANY
 
 MANY = 10_000
@@ -131,6 +132,11 @@ def test_ten_thousand_webhooks_stay_smooth(
     assert max(page.evaluate("window.tasks"), default=0) < LONGEST_TASK_MS * slowdown
 
 
+def is_loaded(page: Page, rows: int) -> bool:
+    height = "document.querySelector('tbody').offsetHeight / document.querySelector('tr[data-row]').offsetHeight"
+    return float(page.evaluate(height)) > rows - 1
+
+
 def test_the_list_grows_while_it_is_scrolled_and_draws_what_is_in_sight(
     open_page: Callable[..., Page], big_site: Site
 ) -> None:
@@ -141,10 +147,9 @@ def test_the_list_grows_while_it_is_scrolled_and_draws_what_is_in_sight(
     expect(page.locator("tr[data-row]").first).to_be_visible()
     assert len(reads) == 1
     nodes = "document.querySelectorAll('*').length"
-    loaded = "() => document.querySelector('tbody').offsetHeight / document.querySelector('tr[data-row]').offsetHeight"
     for pages in (2, 3, 4):
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-        page.wait_for_function(f"({loaded})() > {200 * pages - 1}")
+        until(partial(is_loaded, page, 200 * pages))
         assert page.evaluate(nodes) < FEW_NODES
     expect(page.locator("table.rows")).to_have_attribute("aria-rowcount", str(MANY + 1))
     # What is in sight is read again, not the list.
