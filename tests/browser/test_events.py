@@ -153,7 +153,20 @@ def test_a_payload_is_shown_formatted_and_as_it_was_posted(page: Page, site: Sit
     answer = httpx.post(f"{site.base}/api/v1/events", content=body, headers=headers, timeout=30)
     go(page, f"/events/{answer.json()['id']}")
     payload = page.get_by_role("region", name="Payload")
-    expect(payload.locator("pre")).to_contain_text('"amount": 19.9,')
+    expect(payload.locator("pre")).to_contain_text('"amount": 19.90,')
+    assert payload.locator("pre").text_content().splitlines() == [
+        "{",
+        '  "amount": 19.90,',
+        '  "payload": {',
+        '    "a": [',
+        "      1,",
+        '      "}"',
+        "    ]",
+        "  },",
+        '  "a": 1,',
+        '  "a": 2',
+        "}",
+    ]
     payload.get_by_role("button", name="As posted").click()
     expect(payload.locator("pre")).to_have_text(posted)
     assert payload.locator("pre").text_content() == posted

@@ -127,5 +127,6 @@ def test_a_paused_and_a_disabled_webhook_say_so_beside_their_deliveries(
     site.call("POST", f"webhooks/{webhook}/pause")
     event = publish(site, "standing.now")
     expect(row_of(page, event)).to_contain_text("Held: the webhook is paused")
+    expect(row_of(page, event)).not_to_contain_text("queued")
     site.call("PATCH", f"webhooks/{webhook}", {"enabled": False})
     expect(row_of(page, event)).to_contain_text("Held: the webhook is disabled")

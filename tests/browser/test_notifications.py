@@ -22,7 +22,7 @@ def test_slack_is_added_in_three_clicks_and_a_url(
         expect(page.get_by_text(WARNING)).to_be_visible()
     go(page, "/alerts")
 
-    page.get_by_role("link", name="Notifications").click()
+    page.get_by_role("main").get_by_role("link", name="Notifications").click()
     page.get_by_role("button", name="Slack").click()
     expect(page.get_by_label("URL")).to_be_focused()
     page.keyboard.type(receiver.url)

@@ -31,11 +31,13 @@ VIEWS = {
     "silence-new": ("/silences/new?kind=failing", "New silence"),
     "notifications": ("/notifications", "Notifications"),
     "events": ("/events", "Events"),
+    "deliveries": ("/deliveries", "Deliveries"),
     "event": ("/events/{event}", "order.paid"),
     "activity": ("/activity", "Live activity"),
     "jobs": ("/jobs?state=all", "Jobs"),
     "system": ("/system", "System"),
     "audit": ("/audit", "Audit log"),
+    "more": ("/more", "More"),
     "lost": ("/nowhere", "Page not found"),
 }
 

@@ -4,6 +4,7 @@ export const TABS = [
   ["overview", "/", "Overview"],
   ["webhooks", "/webhooks", "Webhooks"],
   ["alerts", "/alerts", "Alerts"],
+  ["notifications", "/notifications", "Notifications"],
   ["events", "/events", "Events"],
   ["deliveries", "/deliveries", "Deliveries"],
   ["activity", "/activity", "Live"],
@@ -21,7 +22,6 @@ export const TAB_OF = {
   alert: "alerts",
   silences: "alerts",
   "silence-new": "alerts",
-  notifications: "alerts",
   event: "events",
   jobs: "overview",
 };

@@ -43,7 +43,7 @@ export function Delivery({ delivery, isOpen, onToggle, onChange }) {
           <p class="small muted">
             ${plural(delivery.attempts, "attempt")}
             ${result ? ` · last: ${result}` : ""}
-            ${delivery.due_at && !delivery.in_flight ? ` · ${due(delivery, now)}` : ""}
+            ${delivery.due_at && !delivery.in_flight && !delivery.held ? ` · ${due(delivery, now)}` : ""}
             ${delivery.finished_at && html`
               ${" · "}
               <time datetime=${delivery.finished_at} title=${precisely(delivery.finished_at)}>

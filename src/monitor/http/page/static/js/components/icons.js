@@ -44,6 +44,7 @@ const SHAPES = {
     <path d="M7 6.5L5 9.3M9 6.5l2 2.8M6.5 11.5h3" class="line" />
   `,
   alerts: html`<path d="M3.5 11.5V7a4.5 4.5 0 0 1 9 0v4.5l1.2 1.2H2.3zM6.5 14.6h3" class="line" />`,
+  notifications: html`<path d="M14.5 1.5L1.5 6.8l5 2.7 2.7 5zM6.5 9.5l4-4" class="line" />`,
   silences: html`<path d="M3.5 11.5V7a4.5 4.5 0 0 1 9 0v4.5l1.2 1.2H2.3zM1.5 1.5l13 13" class="line" />`,
   events: html`<path d="M8.8 1.2L3 9.2h4.4l-.6 5.6L13 6.6H8.4z" class="line" />`,
   activity: html`<path d="M1 8.5h3l2-6 3.6 11L12 8.5h3" class="line" />`,
@@ -65,11 +66,6 @@ const SHAPES = {
   search: html`
     <circle cx="7" cy="7" r="4.8" class="line" />
     <path d="M10.6 10.6L14.5 14.5" class="line" />
-  `,
-  more: html`
-    <circle cx="3" cy="8" r="1.5" fill="currentColor" />
-    <circle cx="8" cy="8" r="1.5" fill="currentColor" />
-    <circle cx="13" cy="8" r="1.5" fill="currentColor" />
   `,
   plus: html`<path d="M8 2.5v11M2.5 8h11" class="line" />`,
   close: html`<path d="M3.5 3.5l9 9M12.5 3.5l-9 9" class="line" />`,

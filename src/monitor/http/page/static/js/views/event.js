@@ -1,6 +1,7 @@
 /** One event and its deliveries, followed until each has come to an end. */
 
 import { api } from "../api.js";
+import { indented } from "../bytes.js";
 import { Deliveries } from "../components/deliveries.js";
 import { Icon } from "../components/icons.js";
 import { Outcome } from "../components/outcome.js";
@@ -59,7 +60,7 @@ export function Event({ id }) {
             <h2 id="payload">Payload</h2>
             <${Segments} label="Payload" value=${isRaw} options=${FORMS} onChange=${setRaw} />
           </header>
-          <pre class="body" tabindex="0">${isRaw ? event.payloadText : JSON.stringify(event.payload, null, 2)}</pre>
+          <pre class="body" tabindex="0">${isRaw ? event.payloadText : indented(event.payloadText)}</pre>
         </section>
       `}
     <//>
