@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import go, sign_in
 from tests.browser.seed import report
 from tests.browser.site import Receiver, Site, until
-from tests.browser.test_system_views import LOOKS, look
+from tests.browser.test_again import LOOKS, look
 
 FORMULA = "=HYPERLINK(1)"
 

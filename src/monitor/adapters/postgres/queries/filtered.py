@@ -74,7 +74,7 @@ FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
 """
 
 
-# Those events of a page whose fan-out is unfinished. A fan-out has the id of the first event of its request: of the event
+# Events of a page whose fan-out is unfinished. A fan-out has the id of the first event of its request: of the event
 # itself, or of one just before it, among requests of the same moment.
 _RUNNING = """
 SELECT e.id FROM unnest($1::uuid[]) AS e(id) WHERE EXISTS (
