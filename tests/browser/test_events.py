@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, go, sign_in
 from tests.browser.site import Receiver, Site, until
@@ -72,6 +73,31 @@ def test_events_and_their_outcomes_are_accessible_and_fit(
     page.screenshot(path=SCREENSHOTS / f"event-outcome-{theme}-{size['width']}.png", full_page=True)
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_an_event_that_is_being_sent_says_so(page: Page, site: Site, events: list[str]) -> None:
+    """Its fan-out takes more webhooks than a test makes, so the answers are changed on their way."""
+    is_running = True
+
+    def answer(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        for event in body.get("items", [body]):
+            if event["id"] == events[3] and is_running:
+                event["fan_out"] = "running"
+        route.fulfill(response=response, json=body)
+
+    page.route(re.compile(r"/api/v1/events[?/]"), answer)
+    go(page, "/events?type=lonely")
+    expect(row(page, events[3]).get_by_text("Being sent to its webhooks")).to_be_visible()
+    expect(row(page, events[3]).get_by_text("No deliveries")).to_have_count(0)
+    row(page, events[3]).get_by_role("link", name="lonely").click()
+    deliveries = page.get_by_role("region", name="Deliveries")
+    expect(deliveries.get_by_text("Being sent to its webhooks")).to_be_visible()
+    is_running = False
+    # By itself.
+    expect(deliveries.get_by_text("No webhook subscribes to this type")).to_be_visible()
+    expect(page.get_by_text("Being sent to its webhooks")).to_have_count(0)
 
 
 def test_an_outcome_leads_to_its_deliveries(page: Page, events: list[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import CHROMIUM, DESKTOP, go, sign_in
+from tests.browser.conftest import CHROMIUM, DESKTOP, choose, go, sign_in
 from tests.browser.site import Receiver, Site
 from tests.browser.test_views import violations
 
@@ -98,7 +98,7 @@ def test_the_copy_button_says_what_became_of_it(allowed: bool, page: Page, site:
         )
     webhook = site.create("http://127.0.0.1:9/hook", name="To copy from", event_types=["forms.*"])["id"]
     go(page, f"/webhooks/{webhook}")
-    page.get_by_role("button", name="Rotate secret").click()
+    choose(page, "Rotate secret")
     page.get_by_role("dialog").get_by_role("button", name="Rotate").click()
     shown = page.get_by_role("dialog", name="New signing secret")
     shown.get_by_role("button", name="Copy", exact=True).click()
@@ -252,7 +252,7 @@ def test_a_secret_can_be_brought_along(page: Page) -> None:
 def test_a_dialog_says_what_is_missing_in_its_own_words(page: Page, site: Site, receiver: Receiver) -> None:
     webhook = site.create(receiver.url, name="Not yet deleted", event_types=["forms.*"])["id"]
     go(page, f"/webhooks/{webhook}")
-    page.get_by_role("button", name="Delete").click()
+    choose(page, "Delete")
     asked = page.get_by_role("dialog", name="Delete the webhook")
     asked.get_by_role("button", name="Delete").click()
     expect(asked.get_by_role("alert")).to_contain_text("enter a value.")

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import go, sign_in
-from tests.browser.site import Site
+from tests.browser.site import Receiver, Site
 
 SHORT = ("--ttl", "6m")
 
@@ -37,6 +37,24 @@ def test_a_second_tab_and_a_deep_link_are_signed_in(page: Page, site: Site) -> N
     expect_live(tab)
     assert tab.url.endswith("#/webhooks?status=healthy")
     assert who(tab) == who(page)
+
+
+def test_a_link_to_an_attempt_is_kept_while_one_signs_in(
+    open_page: Callable[..., Page], site: Site, receiver: Receiver
+) -> None:
+    webhook = site.create(receiver.url, name="Linked from a chat", event_types=["session.linked"])["id"]
+    site.call("POST", f"webhooks/{webhook}/test")
+    [attempt] = site.call("GET", f"webhooks/{webhook}/attempts")["items"]
+    link = f"{site.base}/#/webhooks/{webhook}?attempt={attempt['id']}"
+    page = open_page(link)
+    page.get_by_label("Token").fill(site.issue("viewer"))
+    page.get_by_role("button", name="Sign in").click()
+    opened = page.locator(f".exchange[data-attempt='{attempt['id']}']")
+    expect(opened.get_by_role("group", name="Request body")).to_be_in_viewport()
+    assert page.url == link
+    # And in a tab of its own, where one is signed in.
+    tab = second_tab(page, link)
+    expect(tab.locator(f".exchange[data-attempt='{attempt['id']}']")).to_be_in_viewport()
 
 
 def test_no_script_can_read_the_token(page: Page, site: Site) -> None:

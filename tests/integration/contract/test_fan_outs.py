@@ -17,6 +17,7 @@ from monitor.domain.delivery.job import FanOutParameters, new_job
 from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import derived
+from monitor.domain.ports.queries.resources import EventFilter
 from monitor.domain.ports.queue import Finish
 from monitor.domain.services import fan_outs
 from monitor.domain.services.fan_outs import FanOutCommands, add_events
@@ -81,6 +82,22 @@ async def test_a_fan_out_makes_each_delivery_in_the_order_of_webhooks(world: Wor
         assert await reached(world, event) == [webhook.id for webhook in made]
         assert await state(world, event) == (FanOutState.DONE, 10)
     assert not await commands(world).step()
+
+
+async def test_a_list_says_which_events_are_fanned_out(world: World) -> None:
+    await webhooks(world, 10)
+    ready = samples.event(world.clock, type="order.done")
+    async with world.unit_of_work() as uow:
+        await uow.events.add([ready], [])
+        await uow.commit()
+    made = await publish(world, *("order.paid" for _ in range(3)))
+
+    async def said() -> dict[UUID, object]:
+        return {view.id: view.fan_out for view in (await world.queries.events(EventFilter(), after=None, limit=9)).rows}
+
+    assert await said() == {ready.id: FanOutState.DONE} | {event.id: FanOutState.RUNNING for event in made}
+    await finish(world)
+    assert set((await said()).values()) == {FanOutState.DONE}
 
 
 async def test_steps_side_by_side_make_each_delivery_once(world: World) -> None:

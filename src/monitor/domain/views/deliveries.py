@@ -30,7 +30,7 @@ class DeliveryCounts(msgspec.Struct, frozen=True):
 class EventView(msgspec.Struct, frozen=True, kw_only=True):
     """
     One event. ``payload`` is the JSON exactly as posted. ``deliveries`` counts those made so far: all, once ``fan_out``
-    is ``done``. Lists omit payload and fan-out, and count the first ``COUNTED_MAX`` deliveries of each event.
+    is ``done``. Lists omit the payload, and count the first ``COUNTED_MAX`` deliveries of each event.
     """
 
     id: UUID

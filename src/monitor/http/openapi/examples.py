@@ -142,7 +142,10 @@ RESPONSES: Mapping[Any, object] = {
     OverviewView: OVERVIEW,
     PerformanceView: PERFORMANCE,
     Page[WebhookView]: Page([msgspec.structs.replace(WEBHOOK, last_hour=LAST_HOUR), DISABLED], CURSOR),
-    Page[EventView]: Page([msgspec.structs.replace(EVENT, deliveries=DeliveryCounts(delivered=3, failed=1))], CURSOR),
+    Page[EventView]: Page(
+        [msgspec.structs.replace(EVENT, deliveries=DeliveryCounts(delivered=3, failed=1), fan_out=FanOutState.DONE)],
+        CURSOR,
+    ),
     Page[DeliveryView]: Page([DELIVERY], CURSOR),
     Page[AttemptView]: Page([ATTEMPT], CURSOR),
     Page[AlertView]: Page([ALERT], CURSOR),

@@ -116,12 +116,11 @@ class FakeQueries:
         if event_id not in tables.events:
             raise NotFound("There is no event with this id.")
         stored, counts = tables.events[event_id], self._states(event_id)
-        fans_out = any(event_id == event.id for fan_out in tables.fan_outs.values() for event in fan_out.events)
         return structs.replace(
             _event_view(stored),
             payload=Raw(stored.event.payload),
             deliveries=DeliveryCounts(**counts, complete=True),
-            fan_out=FanOutState.RUNNING if fans_out else FanOutState.DONE,
+            fan_out=self._fan_out(event_id),
         )
 
     async def payload(self, event_id: UUID) -> bytes | None:
@@ -149,6 +148,10 @@ class FakeQueries:
         )
         return Look([self._counted(view) for view in _page(wanted, after, limit)])
 
+    def _fan_out(self, event_id: UUID) -> FanOutState:
+        unfinished = (event.id for fan_out in self._tables.fan_outs.values() for event in fan_out.events)
+        return FanOutState.RUNNING if event_id in unfinished else FanOutState.DONE
+
     def _states(self, event_id: UUID) -> dict[str, int]:
         counts = {str(state): 0 for state in DeliveryState}
         counts["pending"] = sum(d.event_id == event_id for d in self._tables.deliveries.values())
@@ -160,7 +163,7 @@ class FakeQueries:
         counts = self._states(view.id)
         waiting, finished = counts["pending"], sum(counts.values()) - counts["pending"]
         shown = DeliveryCounts(**counts, complete=max(waiting, finished) < COUNTED_MAX)
-        return structs.replace(view, deliveries=shown)
+        return structs.replace(view, deliveries=shown, fan_out=self._fan_out(view.id))
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:
         tables = self._tables

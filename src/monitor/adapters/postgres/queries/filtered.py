@@ -33,7 +33,7 @@ from monitor.domain.paging import Look
 from monitor.domain.ports.queries.resources import AuditFilter, EventFilter
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import COUNTED_MAX, DeliveryCounts, DeliveryView, EventView
-from monitor.domain.vocab import DeliveryState
+from monitor.domain.vocab import DeliveryState, FanOutState
 
 T = TypeVar("T", DeliveryView, EventView, AuditView)
 
@@ -74,6 +74,16 @@ FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
 """
 
 
+# Events of a page whose fan-out is unfinished. A fan-out has the id of the first event of its request: of the event
+# itself, or of one just before it, among requests of the same moment.
+_RUNNING = """
+SELECT e.id FROM unnest($1::uuid[]) AS e(id) WHERE EXISTS (
+    SELECT FROM (SELECT event_ids FROM fan_outs WHERE id <= e.id ORDER BY id DESC LIMIT 20) AS f
+    WHERE e.id = ANY(f.event_ids)
+)
+"""
+
+
 def both_tables(pending: str, finished: str) -> str:
     """Compose the SELECT of deliveries of both tables, with one WHERE clause for each."""
     return (
@@ -102,7 +112,7 @@ async def list_deliveries(
 
 
 async def list_events(database: Database, where: EventFilter, after: UUID | None, limit: int) -> Look[EventView]:
-    """Return up to *limit* events with the states of their deliveries, without their payloads."""
+    """Return up to *limit* events with their fan-outs and the states of their deliveries, without their payloads."""
 
     def parts(base: Where) -> list[tuple[str, str, Side]]:
         side = event_conditions(base, where)
@@ -111,15 +121,23 @@ async def list_events(database: Database, where: EventFilter, after: UUID | None
 
     looked_at = EVENTS_LOOKED_AT if is_costly(where) else LOOKED_AT
     look = await _list(database, parts, lambda row: from_row(row, EventView, "labels"), "events", limit, looked_at)
-    counted = await _outcomes(database, [view.id for view in look.rows])
-    return Look([msgspec.structs.replace(view, deliveries=counted[view.id]) for view in look.rows], look.last)
+    return Look(await _with_outcomes(database, look.rows), look.last) if look.rows else look
 
 
-async def _outcomes(database: Database, event_ids: list[UUID]) -> dict[UUID, DeliveryCounts]:
-    by_state: dict[UUID, dict[str, int]] = {id_: {} for id_ in event_ids}
-    for row in await database.fetch(_OUTCOMES, event_ids) if event_ids else ():
+async def _with_outcomes(database: Database, events: list[EventView]) -> list[EventView]:
+    by_state: dict[UUID, dict[str, int]] = {view.id: {} for view in events}
+    # Before the counts: they are all there are of an event whose fan-out was finished.
+    running = {row["id"] for row in await database.fetch(_RUNNING, list(by_state))}
+    for row in await database.fetch(_OUTCOMES, list(by_state)):
         by_state[row["event_id"]][row["state"]] = row["n"]
-    return {id_: _counts(found) for id_, found in by_state.items()}
+    return [
+        msgspec.structs.replace(
+            view,
+            deliveries=_counts(by_state[view.id]),
+            fan_out=FanOutState.RUNNING if view.id in running else FanOutState.DONE,
+        )
+        for view in events
+    ]
 
 
 def _counts(found: dict[str, int]) -> DeliveryCounts:

@@ -97,8 +97,8 @@ class Queries(Protocol):
         ...
 
     async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
-        """Return up to *limit* events with the states of their deliveries, or fewer if a bounded number of rows has no
-        more."""
+        """Return up to *limit* events with their fan-outs and the states of their deliveries, or fewer if a bounded
+        number of rows has no more."""
         ...
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:

@@ -8,10 +8,13 @@ import { SEVERITIES } from "./words.js";
 /** States that are a queue to work through: worst first. The others are read back, newest first. */
 const QUEUES = new Set(["pending", "acknowledged"]);
 
+/** The order of the list of alerts in *state*. */
+export const sortOf = (state) => (QUEUES.has(state) ? "worst" : "newest");
+
 /** The list as the server has it, kept up to date by the feed. */
 export function useAlerts(filter) {
-  const order = QUEUES.has(filter.state) ? worstFirst : newestFirst;
-  const sort = order === worstFirst ? "worst" : "newest";
+  const sort = sortOf(filter.state);
+  const order = sort === "worst" ? worstFirst : newestFirst;
   const pages = usePages(
     (cursor, signal) => api.alerts({ ...filter, sort, limit: 50, cursor }, signal),
     Object.values(filter),

@@ -17,7 +17,7 @@ export const DEFAULT_SIZE = "100";
 const EMPTY = { rows: [], key: null, cursor: null, total: null, counts: {}, isLoading: true, isFresh: false, error: null };
 
 /** What of the address the server filters and sorts by. */
-function asked(query) {
+export function asked(query) {
   return {
     q: query.q,
     status: query.status,

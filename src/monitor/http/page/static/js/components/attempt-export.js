@@ -2,9 +2,9 @@
 
 import { api } from "../api.js";
 import { html } from "../html.js";
-import { Export } from "./export.js";
+import { Export, members } from "./export.js";
 
-const COLUMNS = [
+const COLUMNS = members(
   "id",
   "at",
   "kind",
@@ -18,7 +18,7 @@ const COLUMNS = [
   "event_id",
   "event_type",
   "response_body",
-].map((name) => [name, (row) => row[name]]);
+);
 
 export function AttemptExport({ webhook, filter }) {
   return html`

@@ -6,6 +6,7 @@ import { html, useEffect, useState } from "../html.js";
 import { route, setQuery } from "../router.js";
 import { useStore } from "../store.js";
 import { Delivery } from "./delivery.js";
+import { RUNNING } from "./outcome.js";
 import { Empty, Loaded } from "./states.js";
 
 const FOLLOW_MS = 1_000;
@@ -15,15 +16,15 @@ const LOOKED_AT = 20;
 /**
  * Follows closely while something may still happen soon.
  *
- * @param {{eventId: string, again?: number, onChange?: () => void}} props `again` changes when they were sent again;
- *   `onChange` is called after each list that says something else than the one before: what is counted elsewhere is
- *   older than it
+ * @param {{eventId: string, isRunning?: boolean, again?: number, onChange?: () => void}} props `isRunning` while
+ *   workers make them; `again` changes when they were sent again; `onChange` is called after each list that says
+ *   something else than the one before: what is counted elsewhere is older than it
  */
-export function Deliveries({ eventId, again = 0, onChange }) {
+export function Deliveries({ eventId, isRunning = false, again = 0, onChange }) {
   const [isMoving, setMoving] = useState(true);
   const { query } = useStore(route);
   const load = useLoad((signal) => api.deliveries({ event_id: eventId, limit: 200 }, signal), [eventId], {
-    everyMs: isMoving ? FOLLOW_MS : CALM_MS,
+    everyMs: isMoving || isRunning ? FOLLOW_MS : CALM_MS,
   });
   const items = load.data?.items;
   const found = useLoad(
@@ -52,9 +53,9 @@ export function Deliveries({ eventId, again = 0, onChange }) {
       what="Reading deliveries"
       lines=${2}
       isEmpty=${(page) => !page.items.length}
-      empty=${html`<${Empty} title="No deliveries" icon="webhooks">
-        No webhook subscribes to this type with these labels.
-      <//>`}
+      empty=${isRunning ? html`<${Empty} title=${RUNNING} icon="webhooks">Workers are making the deliveries.<//>` : html`
+        <${Empty} title="No deliveries" icon="webhooks">No webhook subscribes to this type with these labels.<//>
+      `}
     >
       ${(page) => html`
         <ul class="list">

@@ -27,7 +27,7 @@ export function EventRow({ event, isCurrent }) {
           `)}
         </div>
       </div>
-      <${Outcome} eventId=${event.id} counts=${event.deliveries} />
+      <${Outcome} eventId=${event.id} counts=${event.deliveries} isRunning=${event.fan_out === "running"} />
     </li>
   `;
 }

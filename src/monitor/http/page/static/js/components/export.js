@@ -16,19 +16,22 @@ const FORMATS = [
 ];
 const TYPES = { csv: "text/csv;charset=utf-8", ndjson: "application/x-ndjson" };
 
+/** Columns that are members of the rows, under their names. */
+export const members = (...names) => names.map((name) => [name, (row) => row[name]]);
+
 /**
  * A button that offers the rows of a list.
  *
- * @param {{name: string, columns: [string, (row: object) => any][],
+ * @param {{name: string, columns: [string, (row: object) => any][], isNewestFirst?: boolean, size?: string,
  *   read: (query: {limit: number, cursor: string|null}, signal: AbortSignal) => Promise<object>}} props `name` begins
  *   the name of the file; `columns` are those of the CSV; `read` reads a page with the filters of the list
  */
-export function Export({ name, columns, read }) {
-  const open = () => openDialog(() => html`<${ExportDialog} name=${name} columns=${columns} read=${read} />`);
-  return html`<button type="button" class="small" onClick=${open}>Export</button>`;
+export function Export({ name, columns, read, isNewestFirst = true, size = "small" }) {
+  const open = () => openDialog(() => html`<${ExportDialog} ...${{ name, columns, read, isNewestFirst }} />`);
+  return html`<button type="button" class=${size} onClick=${open}>Export</button>`;
 }
 
-function ExportDialog({ name, columns, read }) {
+function ExportDialog({ name, columns, read, isNewestFirst }) {
   const [format, setFormat] = useState("csv");
   const [state, setState] = useState({ rows: 0, isBusy: false, problem: null, done: null });
   const running = useRef(null);
@@ -46,7 +49,7 @@ function ExportDialog({ name, columns, read }) {
       controller.signal.throwIfAborted();
       const kept = rows.slice(0, MOST_ROWS);
       const text = format === "csv" ? csv(kept, columns) : ndjson(kept);
-      download(`${name}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${format}`, TYPES[format], text);
+      download(`${name.replaceAll(" ", "-")}-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.${format}`, TYPES[format], text);
       setState({ rows: kept.length, isBusy: false, problem: null, done: isWhole && rows.length <= MOST_ROWS });
     } catch (error) {
       const problem = controller.signal.aborted ? null : asProblem(error);
@@ -57,14 +60,17 @@ function ExportDialog({ name, columns, read }) {
     <${Dialog} title="Export ${name}" onClose=${closeDialog}>
       <form onSubmit=${start}>
         <div class="dialog-body">
-          <p>The rows that match the filters of the list, newest first; at most ${count(MOST_ROWS)}.</p>
+          <p>
+            The rows that match the filters of the list, ${isNewestFirst ? "newest first" : "in its order"};${" "}
+            at most ${count(MOST_ROWS)}.
+          </p>
           <${SelectField}
             label="Format"
             options=${FORMATS}
             value=${format}
             onInput=${(event) => setFormat(event.target.value)}
           />
-          <div aria-live="polite">${said(state)}</div>
+          <div aria-live="polite">${said(state, isNewestFirst ? "newest" : "first")}</div>
           <${FormProblem} problem=${state.problem} />
         </div>
         <footer class="dialog-foot">
@@ -80,13 +86,13 @@ function ExportDialog({ name, columns, read }) {
   `;
 }
 
-function said({ rows, isBusy, done }) {
+function said({ rows, isBusy, done }, which) {
   if (isBusy) return html`<p class="notice">${plural(rows, "row")} read…</p>`;
   if (done === null) return null;
   if (done) return html`<p class="notice info">${plural(rows, "row")} exported.</p>`;
   return html`
     <p class="notice warn">
-      Cut: the newest ${plural(rows, "row")} exported, there are more. Narrow the filters for the rest.
+      Cut: the ${which} ${plural(rows, "row")} exported, there are more. Narrow the filters for the rest.
     </p>
   `;
 }

@@ -4,6 +4,7 @@ import { useAlerts } from "../alert-pages.js";
 import { useQueue } from "../alert-queue.js";
 import { openAcknowledge, openResolve } from "../components/alert-actions.js";
 import { AlertDetail } from "../components/alert-detail.js";
+import { AlertExport } from "../components/alert-export.js";
 import { AlertItem } from "../components/alert-item.js";
 import { AlertStats } from "../components/alert-stats.js";
 import { AlertToolbar } from "../components/alert-toolbar.js";
@@ -62,6 +63,7 @@ export function Alerts() {
       <div class="title-row">
         <h1 tabindex="-1">Alerts</h1>
         <div class="actions">
+          <${AlertExport} filter=${filter} />
           <a class="button" href="#/notifications"><${Icon} name="events" /> Notifications</a>
           ${may("operator") && html`<a class="button" href="#/silences"><${Icon} name="silences" /> Silences</a>`}
         </div>

@@ -1,9 +1,11 @@
 /** Who changed what, and when. */
 
 import { api } from "../api.js";
+import { Export, members } from "../components/export.js";
 import { FilterSelect } from "../components/filter-select.js";
 import { Icon } from "../components/icons.js";
 import { Empty, Loaded, Older } from "../components/states.js";
+import { TimeRange, spanOf } from "../components/time-range.js";
 import { at, capital, precisely } from "../format.js";
 import { usePages, useSettled } from "../hooks.js";
 import { html, useState } from "../html.js";
@@ -19,12 +21,8 @@ const ACTIONS = [
   ["job.*", "Jobs"],
   ["token.*", "Tokens"],
 ];
-const SPANS = [
-  ["3600", "last hour"],
-  ["86400", "last 24 h"],
-  ["604800", "last 7 days"],
-  ["2592000", "last 30 days"],
-];
+const RANGE = "all";
+const COLUMNS = members("at", "subject", "role", "action", "target", "before", "after", "request_id", "id");
 
 export function Audit() {
   const { query } = useStore(route);
@@ -32,19 +30,25 @@ export function Audit() {
   const [target, setTarget] = useState(query.target ?? "");
   const settled = useSettled(subject.trim());
   const about = useSettled(target.trim());
-  const { action = "", last = "" } = query;
+  const { action = "", range, from, to } = query;
+  const read = (page, signal) => {
+    const filter = { subject: settled, target: targetOf(about), action, ...spanOf({ range, from, to }, RANGE) };
+    return api.audit({ ...filter, ...page }, signal);
+  };
   const pages = usePages(
     (cursor, signal) => {
       setQuery({ subject: settled, target: about });
-      const from = last && new Date(Date.now() - Number(last) * 1_000).toISOString();
-      return api.audit({ subject: settled, target: targetOf(about), action, from, limit: 50, cursor }, signal);
+      return read({ limit: 50, cursor }, signal);
     },
-    [settled, about, action, last],
+    [settled, about, action, range, from, to],
   );
-  const isFiltered = settled || about || action || last;
-  const clear = () => (setSubject(""), setTarget(""), setQuery({ action: "", last: "" }));
+  const isFiltered = settled || about || action || from || to || (range ?? RANGE) !== RANGE;
+  const clear = () => (setSubject(""), setTarget(""), setQuery({ action: "", range: "", from: "", to: "" }));
   return html`
-    <h1 tabindex="-1">Audit log</h1>
+    <div class="title-row">
+      <h1 tabindex="-1">Audit log</h1>
+      <${Export} name="audit log" columns=${COLUMNS} read=${read} />
+    </div>
     <div class="toolbar">
       <label class="inline">
         Who${" "}
@@ -64,13 +68,7 @@ export function Audit() {
         options=${ACTIONS}
         onChange=${(value) => setQuery({ action: value })}
       />
-      <${FilterSelect}
-        label="When"
-        value=${last}
-        options=${SPANS}
-        any="any time"
-        onChange=${(value) => setQuery({ last: value })}
-      />
+      <${TimeRange} query=${query} otherwise=${RANGE} label="Changed in" />
       ${isFiltered && html`<button type="button" class="small" onClick=${clear}>Clear filters</button>`}
     </div>
     <section class="panel" aria-label="List of changes">

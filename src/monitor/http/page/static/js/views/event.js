@@ -19,8 +19,13 @@ const FORMS = [
   [true, "As posted"],
 ];
 
+/** How often the event is read while workers are making its deliveries. */
+const FOLLOW_MS = 3_000;
+
 export function Event({ id }) {
-  const load = useLoad((signal) => api.event(id, signal), [id]);
+  const [isRunning, setRunning] = useState(false);
+  const load = useLoad((signal) => api.event(id, signal), [id], { everyMs: isRunning ? FOLLOW_MS : 0 });
+  useEffect(() => setRunning(load.data?.fan_out === "running"), [load.data]);
   const [again, setAgain] = useState(0);
   const [isRaw, setRaw] = useState(false);
   return html`
@@ -46,14 +51,14 @@ export function Event({ id }) {
               ${name}=${value}
             </span>${" "}
           `)}
-          <${Outcome} eventId=${event.id} counts=${event.deliveries} none="" />
+          <${Outcome} eventId=${event.id} counts=${event.deliveries} isRunning=${isRunning} none="" />
         </p>
         <section class="panel" aria-labelledby="deliveries">
           <header class="panel-head">
             <h2 id="deliveries">Deliveries</h2>
             ${may("operator") && html`<${Resend} id=${id} onSent=${() => (setAgain(again + 1), load.reload())} />`}
           </header>
-          <${Deliveries} eventId=${id} again=${again} onChange=${load.reload} />
+          <${Deliveries} eventId=${id} isRunning=${isRunning} again=${again} onChange=${load.reload} />
         </section>
         <section class="panel" aria-labelledby="payload">
           <header class="panel-head">

@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { EventRow } from "../components/event-row.js";
-import { Export } from "../components/export.js";
+import { Export, members } from "../components/export.js";
 import { FilterSelect } from "../components/filter-select.js";
 import { Icon } from "../components/icons.js";
 import { PostEvent } from "../components/post-event.js";
@@ -25,7 +25,7 @@ const RANGE = "24h";
 const LOOKED_AT = 1_000;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const COLUMNS = [
-  ...["id", "type", "created_at", "occurred_at", "order_key", "labels"].map((name) => [name, (row) => row[name]]),
+  ...members("id", "type", "created_at", "occurred_at", "order_key", "labels", "fan_out"),
   ...DELIVERY_STATES.map((state) => [state, (row) => row.deliveries[state]]),
   ["counts_complete", (row) => row.deliveries.complete],
 ];

@@ -4,6 +4,7 @@ import { FilterSelect } from "../components/filter-select.js";
 import { Icon } from "../components/icons.js";
 import { Empty, Failed, Loading } from "../components/states.js";
 import { WebhookBulk } from "../components/webhook-bulk.js";
+import { WebhookExport } from "../components/webhook-export.js";
 import { WebhookFilters, isFiltered } from "../components/webhook-filters.js";
 import { WebhookTable } from "../components/webhook-table.js";
 import { useCursor } from "../cursor.js";
@@ -87,6 +88,7 @@ function ListHead({ found, query }) {
         any=${null}
         onChange=${(size) => setQuery({ size })}
       />
+      <${WebhookExport} query=${query} />
     </div>
   `;
 }
