@@ -43,7 +43,7 @@ export function Notifications() {
           <${Older} pages=${pages}>Load more<//>
         `}
       <//>
-      <p class="muted small destinations-note">An alert about a destination itself is told to the others only.</p>
+      <p class="muted small destinations-note">An alert about a destination itself is sent to the others only.</p>
     </section>
   `;
 }
@@ -95,10 +95,10 @@ function Destination({ of }) {
 
 function LastTold({ told }) {
   const now = useNow(15_000);
-  if (told === null) return html`<span>Not told lately</span>`;
+  if (told === null) return html`<span>No recent notification</span>`;
   return html`
     <span>
-      ${told.error === null ? "Last told" : `Failed (${told.status_code ?? told.error})`}${" "}
+      ${told.error === null ? "Last notification" : `Failed (${told.status_code ?? told.error})`}${" "}
       <time datetime=${told.at} title=${precisely(told.at)}>${ago(told.at, now)}</time>
     </span>
   `;

@@ -12,10 +12,16 @@ import { Empty, Loaded, Loading } from "../components/states.js";
 import { Sparkline, Status } from "../components/status.js";
 import { ago, count, precisely } from "../format.js";
 import { useLoad, useNow } from "../hooks.js";
-import { html, useMemo, useState } from "../html.js";
+import { html, useMemo } from "../html.js";
+import { RANGES } from "../ranges.js";
+import { route, setQuery } from "../router.js";
 import { useStore } from "../store.js";
 
 const SHOWN = 8;
+const USUAL_RANGE = "1h";
+
+/** The range of the address, if there is one of this name. */
+const rangeNamed = (name) => (RANGES.some(([known]) => known === name) ? name : USUAL_RANGE);
 
 export function Overview() {
   const view = useStore(board);
@@ -94,7 +100,7 @@ function Worst({ rows }) {
 }
 
 function Performance() {
-  const [range, setRange] = useState("1h");
+  const range = useStore(route, ({ query }) => rangeNamed(query.range));
   const load = useLoad((signal) => api.performance(range, signal), [range], { everyMs: 15_000 });
   return html`
     <section class="panel" aria-labelledby="performance">
@@ -102,7 +108,7 @@ function Performance() {
         <h2 id="performance">All deliveries</h2>
         <a href="#/deliveries?state=failed&range=1h">Failed deliveries</a>
         <a href="#/jobs">Jobs</a>
-        <${RangePicker} value=${range} onChange=${setRange} />
+        <${RangePicker} value=${range} onChange=${(name) => setQuery({ range: name === USUAL_RANGE ? "" : name })} />
       </header>
       <${Loaded} load=${load} what="Reading performance" lines=${6}>
         ${(view) => html`<${PerformanceCharts} view=${view} />`}
