@@ -52,10 +52,9 @@ function Destination({ of }) {
   const sample = useAction(() => api.sendSample(of.webhook_id));
   const [result, setResult] = useState(null);
   const send = async () => setResult((await sample.run()) ?? null);
-  const standing = of.enabled ? (of.paused ? "paused" : of.health.status) : "disabled";
   return html`
     <li class="destination" data-destination=${of.webhook_id}>
-      <${Status} of=${standing} />
+      <${Status} of=${of.status} />
       <div class="grow">
         <p>
           <a class="strong" href=${`#/webhooks/${of.webhook_id}`}>${of.name}</a>${" "}
@@ -65,6 +64,7 @@ function Destination({ of }) {
           <span>${alertsOf(of.labels)}</span>
           <${LastTold} told=${of.last_told} />
         </p>
+        ${of.status !== "healthy" && html`<p class="small muted break">${of.status_reason}</p>`}
         <p class="small" role="status">
           ${result && html`
             <${Status} of=${result.ok ? "delivered" : "failed"} text=${result.ok ? "Sample sent" : "Sample failed"} />
