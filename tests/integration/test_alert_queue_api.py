@@ -118,6 +118,11 @@ async def test_the_history_says_who_was_told(api: Api, parts: Container, receive
     [destination] = (await api.read("notifications/destinations", role=Role.VIEWER))["items"]
     assert (destination["webhook_id"], destination["critical"], destination["labels"]) == (pager, True, {})
     assert destination["last_told"]["error"] is None
+    webhook = await api.read(f"webhooks/{pager}")
+    assert (destination["status"], destination["status_reason"]) == (webhook["status"], webhook["status_reason"])
+    await api.post(f"webhooks/{pager}/pause")
+    [destination] = (await api.read("notifications/destinations"))["items"]
+    assert destination["status"] == "paused"
 
 
 @pytest.mark.parametrize("body_format", ["standard", "slack", "discord", "teams"])

@@ -75,7 +75,7 @@ class CachedViews:
         self._add("webhook_health", self._rows, "dashboard", "health", "alerts")
         self._add("performance", dashboards.performance, "health", scope=("window",))
         self._add("performance_long", dashboards.performance, "health", scope=("window",))
-        self._add("anomalies", self._anomalies, "anomalies")
+        self._add("anomalies", self._anomalies, "anomalies", "alerts")
         self._add("alerts", self._pending_alerts, "alerts")
         self._add("alert_stats", alerts.stats, "alerts", scope=("days",))
         # ``admin``: whether a role sees the URLs of chat services.

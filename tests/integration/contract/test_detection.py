@@ -210,6 +210,27 @@ async def test_a_signal_may_close_and_open_again_at_once(world: World) -> None:
     assert await open_ones(world, made.id) == [second]
 
 
+async def test_an_open_anomaly_names_the_open_alert_of_which_it_is_a_cause(world: World) -> None:
+    made, other = await world.add_webhook(), await world.add_webhook()
+    failing, slow = anomaly(world, made.id, signal=Signal.FAILURES), anomaly(world, made.id)
+    over = replace(anomaly(world, made.id, signal=Signal.FAILURES), closed_at=world.clock.now())
+    elsewhere = anomaly(world, other.id, signal=Signal.FAILURES)
+    await save(world, failing, slow, over, elsewhere)
+    now = world.clock.now()
+    alert = await make(world, webhook_id=made.id, at=now, acknowledged_s=1)
+    await make(world, webhook_id=other.id, at=now, resolved_s=1)
+    assert {
+        one.id: (await world.alert_queries.anomaly(one.id)).alert_id for one in (failing, slow, over, elsewhere)
+    } == {
+        failing.id: alert.id,
+        slow.id: None,
+        over.id: None,
+        elsewhere.id: None,
+    }
+    listed = await world.alert_queries.anomalies(is_open=True, webhook_id=made.id, after=None, limit=10)
+    assert [(view.id, view.alert_id) for view in listed] == [(slow.id, None), (failing.id, alert.id)]
+
+
 async def test_anomalies_are_listed_newest_first_open_or_closed(world: World) -> None:
     made, other = await world.add_webhook(name="Refunds"), await world.add_webhook()
     first, second, third = anomaly(world, made.id), anomaly(world, other.id), anomaly(world, other.id)

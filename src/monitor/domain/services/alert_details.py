@@ -55,6 +55,8 @@ class AlertDetails:
                 enabled=webhook.enabled,
                 paused=webhook.paused_at is not None,
                 critical=gets_critical(webhook.labels, enabled=webhook.enabled),
+                status=webhook.status,
+                status_reason=webhook.status_reason,
                 health=webhook.health,
                 last_told=told.get(webhook.id),
             )

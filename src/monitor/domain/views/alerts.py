@@ -11,7 +11,7 @@ import msgspec
 from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.views.webhooks import HealthView
-from monitor.domain.vocab import BodyFormat, HealthStatus, Severity
+from monitor.domain.vocab import BodyFormat, HealthStatus, Severity, WebhookStatus
 
 
 class ToldView(msgspec.Struct, frozen=True):
@@ -113,7 +113,8 @@ class NotificationDestinationView(msgspec.Struct, frozen=True, kw_only=True):
     """
     A webhook that subscribes to ``monitor.alert.raised``. ``labels`` restrict the alerts that it gets: ``severity``,
     ``kind``, and labels of the webhook that an alert is about. ``critical``: it gets critical alerts, at least some.
-    ``last_told`` is null without a notification among its last 100 attempts.
+    ``status`` and ``status_reason`` are those of the webhook. ``last_told`` is null without a notification among its
+    last 100 attempts.
     """
 
     webhook_id: UUID
@@ -124,6 +125,8 @@ class NotificationDestinationView(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
     paused: bool
     critical: bool
+    status: WebhookStatus | msgspec.UnsetType = msgspec.UNSET
+    status_reason: str | msgspec.UnsetType = msgspec.UNSET
     health: HealthView
     last_told: LastTold | None
 
@@ -200,7 +203,8 @@ class SilencePreview(msgspec.Struct, frozen=True):
 
 
 class AnomalyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One anomaly; ``closed_at`` is null while it is open."""
+    """One anomaly; ``closed_at`` is null while it is open. ``alert_id`` is the open alert of which it is a cause, else
+    null."""
 
     id: UUID
     webhook_id: UUID
@@ -211,3 +215,4 @@ class AnomalyView(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence
     opened_at: datetime
     closed_at: datetime | None
+    alert_id: UUID | None = None

@@ -270,6 +270,8 @@ DESTINATION = NotificationDestinationView(
     enabled=True,
     paused=False,
     critical=True,
+    status=WebhookStatus.HEALTHY,
+    status_reason="All of the last 20 attempts succeeded.",
     health=HealthView(HealthStatus.HEALTHY, "All of the last 20 attempts succeeded.", 0.02, EARLIER),
     last_told=LastTold(ATTEMPT_ID, NOW, 200, None),
 )
@@ -295,6 +297,7 @@ ANOMALY = AnomalyView(
     evidence=EVIDENCE,
     opened_at=EARLIER,
     closed_at=None,
+    alert_id=ALERT_ID,
 )
 POINT = MetricsPoint(EARLIER, 60, 6, 0.9, 121.0, 110.0, 180.0, 240.0, 15.2, {"503": 6})
 TRAFFIC = TrafficSummary(3600, 60, 0.017, 0.9, 110.0, 180.0, 240.0)

@@ -18,6 +18,7 @@ from monitor.domain.alerts.silences import Silence, SilenceSpec
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import SYSTEM_ID, id_time
 from monitor.domain.ports.queries.alerts import AlertFilter, WorstFirst
+from monitor.domain.ports.repositories.detection import AnomalyRecord
 from monitor.domain.views.alerts import (
     AlertCount,
     AlertsPerDay,
@@ -161,18 +162,32 @@ class FakeAlertQueries:
         anomaly = self._tables.anomalies.get(anomaly_id)
         if anomaly is None:
             raise NotFound("There is no anomaly with this id.")
-        name = self._tables.webhooks[anomaly.webhook_id].webhook.name
-        return AnomalyView(webhook_name=name, **structs.asdict(anomaly))
+        return self._anomaly(anomaly)
 
     async def anomalies(
         self, *, is_open: bool, webhook_id: UUID | None, after: UUID | None, limit: int
     ) -> list[AnomalyView]:
         views = (
-            AnomalyView(webhook_name=self._tables.webhooks[a.webhook_id].webhook.name, **structs.asdict(a))
+            self._anomaly(a)
             for a in self._tables.anomalies.values()
             if (a.closed_at is None) is is_open and webhook_id in (None, a.webhook_id)
         )
         return _page(views, after, limit)
+
+    def _anomaly(self, anomaly: AnomalyRecord) -> AnomalyView:
+        name = self._tables.webhooks[anomaly.webhook_id].webhook.name
+        led_to = min(
+            (
+                alert.id
+                for alert in self._tables.alerts.values()
+                if anomaly.closed_at is None
+                and alert.is_open
+                and alert.webhook_id == anomaly.webhook_id
+                and anomaly.signal.value in {cause.value for cause in alert.causes}
+            ),
+            default=None,
+        )
+        return AnomalyView(webhook_name=name, alert_id=led_to, **structs.asdict(anomaly))
 
     @property
     def _tables(self) -> Tables:

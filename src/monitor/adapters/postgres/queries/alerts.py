@@ -64,7 +64,13 @@ SELECT s.*, named.name AS webhook_name, s.ends_at > now() AS active, (
 FROM silences s LEFT JOIN webhooks named ON named.id = s.webhook_id
 """
 
-_ANOMALY = "SELECT a.*, w.name AS webhook_name FROM anomalies a JOIN webhooks w ON w.id = a.webhook_id"
+_ANOMALY = """
+SELECT a.*, w.name AS webhook_name, (
+    SELECT l.id FROM alerts l
+    WHERE l.webhook_id = a.webhook_id AND l.state <> 'resolved' AND a.closed_at IS NULL AND a.signal = ANY(l.causes)
+    ORDER BY l.id LIMIT 1) AS alert_id
+FROM anomalies a JOIN webhooks w ON w.id = a.webhook_id
+"""
 
 # The silence that is only thought of stands where a stored one would.
 _THOUGHT_OF = "(SELECT $1::uuid AS webhook_id, $2::text AS kind, $3::text AS label) AS s"

@@ -45,7 +45,7 @@ async function call(method, path, options = {}) {
   for (;;) {
     await sessionReady();
     options.signal?.throwIfAborted();
-    if (!who || caller() !== who) throw new Problem(401, { title: "Signed out", detail: "Sign in to go on." });
+    if (!who || caller() !== who) throw new Problem(401, { title: "Signed out", detail: "Sign in to continue." });
     const { serial } = session.get();
     try {
       return await send(method, path, options);

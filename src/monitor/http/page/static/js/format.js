@@ -125,6 +125,8 @@ export const day = (time) => written(time, "day");
 export const utcDay = (time) => utcDays.format(new Date(time));
 /** 30 Nov 2026, 23:04:34 UTC */
 export const precisely = (time) => (time ? written(time, "exact") : "");
+/** 30 Nov, 23:04, 3 min ago: of a line in a list; its `title` says {@link precisely}. */
+export const atAndAge = (time, now) => (time ? `${at(time)}, ${ago(time, now)}` : NONE);
 /** 23:04:34, 3 min ago */
 export const clockAndAge = (time, now) => (time ? `${clock(time)}, ${ago(time, now)}` : NONE);
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;

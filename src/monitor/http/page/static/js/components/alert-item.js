@@ -1,6 +1,6 @@
 /** One alert in the list to work through. */
 
-import { ago, precisely } from "../format.js";
+import { atAndAge, precisely } from "../format.js";
 import { useNow } from "../hooks.js";
 import { html, useEffect, useRef } from "../html.js";
 import { href } from "../router.js";
@@ -36,7 +36,7 @@ export function AlertItem({ alert, isCurrent, isShown, isTicked, onTick, query }
         <p class="small muted meta">
           <${AlertState} alert=${alert} /> <span>${alert.kind}</span>
           <time datetime=${alert.raised_at} title=${precisely(alert.raised_at)}>
-            ${ago(alert.raised_at, now)}
+            ${atAndAge(alert.raised_at, now)}
           </time>
           ${alert.count > 1 && html`<span>× ${alert.count}</span>`}
           ${alert.acknowledged_by && html`<span>by ${alert.acknowledged_by}</span>`}

@@ -1,6 +1,6 @@
 /** One alert in a list, with the button that matters. */
 
-import { ago, precisely } from "../format.js";
+import { atAndAge, precisely } from "../format.js";
 import { useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { may } from "../session.js";
@@ -23,7 +23,7 @@ export function AlertLine({ alert, isStated = false }) {
         <a class="strong" href=${`#/alerts/${alert.id}`}>${alert.title}</a>
         <p class="muted small">
           <time datetime=${alert.raised_at} title=${precisely(alert.raised_at)}>
-            ${ago(alert.raised_at, now)}
+            ${atAndAge(alert.raised_at, now)}
           </time>
           ${alert.count > 1 && ` · raised ${alert.count} times`}
           ${alert.silenced && " · silenced"}

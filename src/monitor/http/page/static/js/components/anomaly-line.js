@@ -1,6 +1,7 @@
 /** One anomaly in a list: what was measured against what is normal. */
 
-import { ago, duration, plural, precisely } from "../format.js";
+import { probability } from "../alert-words.js";
+import { atAndAge, duration, plural, precisely } from "../format.js";
 import { html } from "../html.js";
 import { Status } from "./status.js";
 
@@ -18,13 +19,13 @@ export function AnomalyLine({ anomaly, now, isNamed = true }) {
         `}
         <p class="small">${anomaly.sentence}</p>
         <p class="muted small">
-          ${anomaly.signal.replaceAll("_", " ")} · ${plural(evidence.n, "attempt")} in${" "}
-          ${duration(evidence.window_s)} · p = ${evidence.p_value.toExponential(1)}
+          <time datetime=${anomaly.opened_at} title=${precisely(anomaly.opened_at)}>
+            ${atAndAge(anomaly.opened_at, now)}
+          </time>
+          ${` · ${anomaly.signal.replaceAll("_", " ")} · ${plural(evidence.n, "attempt")} in ${duration(evidence.window_s)}`}
+          ${` · ${probability(evidence.p_value)}`}
         </p>
       </div>
-      <time class="muted small" datetime=${anomaly.opened_at} title=${precisely(anomaly.opened_at)}>
-        ${ago(anomaly.opened_at, now)}
-      </time>
     </li>
   `;
 }

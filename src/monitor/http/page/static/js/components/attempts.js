@@ -102,7 +102,7 @@ export function Attempts({ webhook }) {
               />
             `)}
           <//>
-          <${Older} pages=${pages}>Older attempts<//>
+          <${Older} pages=${pages}>Load more<//>
         `}
       <//>
     </section>

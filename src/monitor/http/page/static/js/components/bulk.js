@@ -114,7 +114,7 @@ function Progress({ title, action, first, onDone }) {
         ></progress>
         <p>${of} ${ACTIONS[action].done}. ${job.error ?? ""}</p>
         <p aria-live="polite"><b>${ENDS[job.state] ?? ""}</b></p>
-        ${!isOver && html`<p class="small muted">It goes on when this is closed. Find it under Jobs.</p>`}
+        ${!isOver && html`<p class="small muted">It continues when this is closed. Find it under Jobs.</p>`}
         <${FormProblem} problem=${stop.problem ?? load.error} />
       </div>
       <footer class="dialog-foot">

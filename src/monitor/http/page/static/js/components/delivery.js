@@ -102,7 +102,7 @@ export function Log({ id, attempts, webhook }) {
       what="Reading attempts"
       lines=${2}
       isEmpty=${(one) => !one.attempt_log?.length}
-      empty=${html`<p class="small muted">No attempt yet.</p>`}
+      empty=${html`<p class="small muted">No attempts yet.</p>`}
     >
       ${(one) => html`
         <${AttemptTable} label="Attempts of the delivery">

@@ -1,6 +1,6 @@
 /** One event in the list: what it is, when it was accepted, and what became of it. */
 
-import { ago, at, precisely } from "../format.js";
+import { atAndAge, precisely } from "../format.js";
 import { useNow } from "../hooks.js";
 import { html, useEffect, useRef } from "../html.js";
 import { Outcome } from "./outcome.js";
@@ -19,7 +19,7 @@ export function EventRow({ event, isCurrent }) {
         <${ShortId} id=${event.id} what="event" />
         <div class="small muted meta">
           <time datetime=${event.created_at} title=${precisely(event.created_at)}>
-            ${at(event.created_at)}, ${ago(event.created_at, now)}
+            ${atAndAge(event.created_at, now)}
           </time>
           ${event.order_key && html`<span class="break">order key <code>${event.order_key}</code></span>`}
           ${Object.entries(event.labels).map(([name, value]) => html`

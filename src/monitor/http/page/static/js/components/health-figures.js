@@ -33,7 +33,7 @@ export function Verdict({ view: { overview } }) {
         ${tail}
       <//>
     `;
-  return html`<${Said} tone="ok" icon="healthy">No problems detected.<//>`;
+  return html`<${Said} tone="ok" icon="healthy">All clear.<//>`;
 }
 
 function Said({ tone, icon, children }) {

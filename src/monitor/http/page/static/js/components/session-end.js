@@ -60,7 +60,7 @@ function TokenDialog({ reason, claims, onClose }) {
         <div class="dialog-body">
           ${reason && html`<p>${reason}</p>`}
           <p>
-            Paste a new token of <b class="break">${claims.sub}</b> (${claims.role}) to go on where you are.
+            Paste a new token of <b class="break">${claims.sub}</b> (${claims.role}) to continue here.
             ${" "}With a token of somebody else the view starts anew.
           </p>
           <${TokenField} value=${token} error=${problem} onInput=${(text) => (setToken(text), setProblem(null))} />

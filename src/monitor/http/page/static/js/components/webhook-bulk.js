@@ -16,13 +16,13 @@ const ACTIONS = [
   {
     verb: "Pause",
     role: "operator",
-    text: "New deliveries wait until you resume.",
+    text: "New deliveries queue up until you resume.",
     act: ({ id }) => api.pauseWebhook(id),
   },
   {
     verb: "Resume",
     role: "operator",
-    text: "What waited is sent at a bounded rate.",
+    text: "Queued deliveries are sent, 50 a second.",
     act: ({ id }) => api.resumeWebhook(id),
   },
   {

@@ -65,7 +65,7 @@ export function openDelete(webhook) {
       onClose=${closeDialog}
     >
       <p>
-        Pending deliveries of <b>${webhook.name}</b> are cancelled. Its history is kept until its retention ends.
+        Queued deliveries of <b>${webhook.name}</b> are cancelled. History is kept until it expires.
         This cannot be undone.
       </p>
       <${TextField}

@@ -21,6 +21,8 @@ const KINDS = [
   ["anomaly", "Anomalies"],
   ["health", "Health"],
 ];
+/** What ends an alert or an anomaly. */
+const OVER = new Set(["closed", "resolved"]);
 const EVERY_MS = 15_000;
 const AFTER_FRAME_MS = 400;
 
@@ -91,8 +93,14 @@ function Line({ change }) {
   return html`
     <li class="worst-row">
       <time class="mono small muted" datetime=${change.at} title=${precisely(change.at)}>${clock(change.at)}</time>
-      <${Status} of=${change.action === "closed" || change.action === "resolved" ? "over" : change.level} />
-      <a class="grow" href=${`#${placeOf(change)}`}>${sentence(change)}</a>
+      <${Status}
+        of=${OVER.has(change.action) ? "over" : change.level}
+        text=${OVER.has(change.action) ? capital(change.action) : undefined}
+      />
+      <div class="grow">
+        <span class="tag">${capital(change.kind)}</span>${" "}
+        <a href=${`#${placeOf(change)}`}>${sentence(change)}</a>
+      </div>
     </li>
   `;
 }
@@ -104,8 +112,7 @@ function placeOf({ alert_id: alert, webhook_id: webhook }) {
 function sentence({ kind, action, level, text, webhook_name: name }) {
   const webhook = name ?? "A deleted webhook";
   if (kind === "health") return `${webhook} is ${level}: ${text}`;
-  if (kind === "anomaly") return `${action === "opened" ? "" : "Closed: "}${webhook}: ${text}`;
-  return `${capital(ALERT_ACTIONS[action]?.text ?? action)}: ${text}`;
+  return `${capital(ALERT_ACTIONS[action]?.text ?? action)}: ${kind === "anomaly" ? `${webhook}: ` : ""}${text}`;
 }
 
 function Now() {

@@ -43,7 +43,7 @@ export function Notifications() {
           <${Older} pages=${pages}>Load more<//>
         `}
       <//>
-      <p class="muted small destinations-note">An alert about a destination itself is told to the others only.</p>
+      <p class="muted small destinations-note">An alert about a destination itself is sent to the others only.</p>
     </section>
   `;
 }
@@ -52,10 +52,9 @@ function Destination({ of }) {
   const sample = useAction(() => api.sendSample(of.webhook_id));
   const [result, setResult] = useState(null);
   const send = async () => setResult((await sample.run()) ?? null);
-  const standing = of.enabled ? (of.paused ? "paused" : of.health.status) : "disabled";
   return html`
     <li class="destination" data-destination=${of.webhook_id}>
-      <${Status} of=${standing} />
+      <${Status} of=${of.status} />
       <div class="grow">
         <p>
           <a class="strong" href=${`#/webhooks/${of.webhook_id}`}>${of.name}</a>${" "}
@@ -65,6 +64,7 @@ function Destination({ of }) {
           <span>${alertsOf(of.labels)}</span>
           <${LastTold} told=${of.last_told} />
         </p>
+        ${of.status !== "healthy" && html`<p class="small muted break">${of.status_reason}</p>`}
         <p class="small" role="status">
           ${result && html`
             <${Status} of=${result.ok ? "delivered" : "failed"} text=${result.ok ? "Sample sent" : "Sample failed"} />
@@ -95,10 +95,10 @@ function Destination({ of }) {
 
 function LastTold({ told }) {
   const now = useNow(15_000);
-  if (told === null) return html`<span>Not told lately</span>`;
+  if (told === null) return html`<span>No recent notification</span>`;
   return html`
     <span>
-      ${told.error === null ? "Last told" : `Failed (${told.status_code ?? told.error})`}${" "}
+      ${told.error === null ? "Last notification" : `Failed (${told.status_code ?? told.error})`}${" "}
       <time datetime=${told.at} title=${precisely(told.at)}>${ago(told.at, now)}</time>
     </span>
   `;

@@ -10,12 +10,18 @@ import { Figures, Verdict } from "../components/health-figures.js";
 import { RangePicker } from "../components/range-picker.js";
 import { Empty, Loaded, Loading } from "../components/states.js";
 import { Sparkline, Status } from "../components/status.js";
-import { ago, count, precisely } from "../format.js";
+import { ago, count, plural, precisely } from "../format.js";
 import { useLoad, useNow } from "../hooks.js";
-import { html, useMemo, useState } from "../html.js";
+import { html, useMemo } from "../html.js";
+import { RANGES } from "../ranges.js";
+import { route, setQuery } from "../router.js";
 import { useStore } from "../store.js";
 
 const SHOWN = 8;
+const USUAL_RANGE = "1h";
+
+/** The range of the address, if there is one of this name. */
+const rangeNamed = (name) => (RANGES.some(([known]) => known === name) ? name : USUAL_RANGE);
 
 export function Overview() {
   const view = useStore(board);
@@ -32,7 +38,7 @@ export function Overview() {
     <div class="columns">
       <div class="stacked">
         <${Waiting} alerts=${view.alerts} overview=${view.overview} />
-        <${Anomalies} anomalies=${view.anomalies} />
+        <${Anomalies} view=${view} />
       </div>
       <${Worst} rows=${view.webhooks} />
     </div>
@@ -94,7 +100,7 @@ function Worst({ rows }) {
 }
 
 function Performance() {
-  const [range, setRange] = useState("1h");
+  const range = useStore(route, ({ query }) => rangeNamed(query.range));
   const load = useLoad((signal) => api.performance(range, signal), [range], { everyMs: 15_000 });
   return html`
     <section class="panel" aria-labelledby="performance">
@@ -102,7 +108,7 @@ function Performance() {
         <h2 id="performance">All deliveries</h2>
         <a href="#/deliveries?state=failed&range=1h">Failed deliveries</a>
         <a href="#/jobs">Jobs</a>
-        <${RangePicker} value=${range} onChange=${setRange} />
+        <${RangePicker} value=${range} onChange=${(name) => setQuery({ range: name === USUAL_RANGE ? "" : name })} />
       </header>
       <${Loaded} load=${load} what="Reading performance" lines=${6}>
         ${(view) => html`<${PerformanceCharts} view=${view} />`}
@@ -127,24 +133,38 @@ function PerformanceCharts({ view }) {
   `;
 }
 
-function Anomalies({ anomalies }) {
+/** Those that no open alert tells of already. */
+function Anomalies({ view: { anomalies, alerts } }) {
   const now = useNow();
+  const others = anomalies.filter((anomaly) => !anomaly.alert_id && !alerts.some((alert) => isCauseOf(anomaly, alert)));
+  const inAlerts = anomalies.length - others.length;
   return html`
     <section class="panel" aria-labelledby="anomalies">
       <header class="panel-head">
         <h2 id="anomalies">Open anomalies</h2>
       </header>
-      ${anomalies.length === 0 ? html`
+      ${anomalies.length === 0 && html`
         <${Empty} title="No open anomalies" icon="healthy">
           Every webhook is within its normal range or still learning it.
         <//>
-      ` : html`
+      `}
+      ${others.length > 0 && html`
         <ul class="list">
-          ${anomalies.map((anomaly) => html`
+          ${others.map((anomaly) => html`
             <${AnomalyLine} key=${anomaly.id} anomaly=${anomaly} now=${now} />
           `)}
         </ul>
       `}
+      ${inAlerts > 0 && html`
+        <p class="small muted">
+          ${plural(inAlerts, others.length ? "other" : "anomaly", others.length ? "others" : "anomalies")}${" "}
+          ${inAlerts === 1 ? "is a cause of an open alert." : "are causes of open alerts."}
+        </p>
+      `}
     </section>
   `;
 }
+
+/** An alert that came by the feed since the anomalies were read. */
+const isCauseOf = (anomaly, alert) =>
+  alert.webhook_id === anomaly.webhook_id && alert.causes.includes(anomaly.signal);

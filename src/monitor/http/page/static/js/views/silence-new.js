@@ -6,12 +6,13 @@ import { Icon } from "../components/icons.js";
 import { Empty, Loaded } from "../components/states.js";
 import { Status } from "../components/status.js";
 import { toast } from "../components/toast.js";
-import { at, fieldTime, plural } from "../format.js";
+import { at, fieldTime, plural, timeOfField } from "../format.js";
 import { useAction, useLoad, useSettled } from "../hooks.js";
 import { html, useState } from "../html.js";
 import { go, href, route } from "../router.js";
 import { useStore } from "../store.js";
 import { ALERT_KINDS, LENGTHS } from "../words.js";
+import { zoneName } from "../zone.js";
 
 const DAY_MS = 86_400_000;
 const UNTIL = "until";
@@ -65,7 +66,7 @@ export function NewSilence() {
         <${SelectField} label="Duration" options=${CHOICES} error=${lengthError} ...${bind("length")} />
         ${form.length === UNTIL && html`
           <${TextField}
-            label="Ends"
+            label="Ends (${zoneName()})"
             type="datetime-local"
             required
             error=${wrong("/ends_at")}
@@ -73,7 +74,7 @@ export function NewSilence() {
           />
         `}
         <fieldset>
-          <legend>Matchers: all given must match</legend>
+          <legend>Match (all conditions)</legend>
           ${query.webhook && html`
             <${SelectField}
               label="Webhook"
@@ -116,7 +117,7 @@ export function NewSilence() {
 /** A field that was emptied is no time: the server says what is wrong with the past. */
 function endOf({ length, until }) {
   if (length !== UNTIL) return new Date(Date.now() + Number(length) * 1_000);
-  return new Date(Date.parse(until) || 0);
+  return new Date(timeOfField(until).getTime() || 0);
 }
 
 function specOf(form) {

@@ -7,7 +7,7 @@ import { Segments } from "../components/segments.js";
 import { Empty, Loaded } from "../components/states.js";
 import { toast } from "../components/toast.js";
 import { closeDialog, openDialog } from "../dialogs.js";
-import { ago, plural, precisely } from "../format.js";
+import { atAndAge, plural, precisely } from "../format.js";
 import { useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { route, setQuery } from "../router.js";
@@ -97,10 +97,11 @@ function Item({ silence, onEnd }) {
           `}
           ${what} · by ${silence.created_by} · ${plural(silence.matches, "open alert")} silenced
         </p>
+        <p class="small muted">
+          ${silence.active ? "Ends" : "Ended"}${" "}
+          <time datetime=${silence.ends_at} title=${precisely(silence.ends_at)}>${atAndAge(silence.ends_at, now)}</time>
+        </p>
       </div>
-      <time class="small muted" datetime=${silence.ends_at} title=${precisely(silence.ends_at)}>
-        ${silence.active ? "ends" : "ended"} ${ago(silence.ends_at, now)}
-      </time>
       ${silence.active && html`
         <button type="button" class="small" aria-label="End: ${silence.reason}" onClick=${end}>End</button>
       `}
