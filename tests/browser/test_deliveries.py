@@ -199,6 +199,34 @@ def test_ticked_rows_are_retried_and_no_others(page: Page, site: Site, failing: 
     assert tried <= {ids[0], ids[4]}
 
 
+def test_bulk_work_whose_answer_is_lost_is_started_once(page: Page, site: Site, failing: object) -> None:
+    keys: list[str | None] = []
+
+    def lose_the_first(route: Route) -> None:
+        if (route.request.post_data_json or {}).get("dry_run"):
+            route.continue_()
+            return
+        keys.append(route.request.headers.get("idempotency-key"))
+        if len(keys) > 1:
+            route.continue_()
+            return
+        route.fetch()
+        route.abort()
+
+    before = len(site.call("GET", "jobs?limit=200")["items"])
+    page.route("**/deliveries/bulk", lose_the_first)
+    open_list(page, "state=failed")
+    page.get_by_role("button", name="Retry 6 matching…").click()
+    dialog = page.get_by_role("dialog", name="Retry deliveries")
+    dialog.get_by_role("button", name="Retry 6 deliveries").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    dialog.get_by_role("button", name="Retry 6 deliveries").click()
+    expect(dialog.get_by_text("Done.")).to_be_visible()
+    assert len(keys) == 2
+    assert keys[0] == keys[1] is not None
+    assert len(site.call("GET", "jobs?limit=200")["items"]) == before + 1
+
+
 def test_a_running_job_is_stopped_where_it_was_started(page: Page, failing: object) -> None:
     job: dict[str, Any] = {
         "id": "019cad3b-3c00-7379-9dbb-6b708f9e0caa",

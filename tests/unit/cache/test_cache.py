@@ -9,7 +9,7 @@ import pytest
 from dogpile.cache.api import NO_VALUE
 from sqlalchemy.util import greenlet_spawn
 
-from monitor.cache import Cache, Key, Policy, View
+from monitor.cache import POLICIES, Cache, Entry, Key, Policy, View
 from monitor.cache.load import Load
 from monitor.domain.errors import Unavailable
 from tests.unit.cache.world import ONE, TWO, VIEW, World, composer
@@ -173,6 +173,23 @@ def test_a_dependency_is_within_its_fresh_time_although_callers_may_get_an_older
     assert world.compose(cache) == b"2,1"
     assert world.compose(other) == b"2,1"
     assert world.source.calls == [ONE.text, TWO.text, ONE.text, TWO.text]
+
+
+def test_a_view_without_a_stale_time_is_computed_anew_once_it_is_not_fresh(world: World) -> None:
+    cache = world.cache()
+    exact = View("exact", POLICIES["webhook"], VIEW.tags, VIEW.scope).key(id=1)
+    world.source.versions[exact.text] = 1
+
+    def read() -> Entry:
+        return world.get(cache.get(exact, world.source.creator(exact)))
+
+    assert read().body == b"1"
+    world.source.change(exact)
+    world.clock.advance(1.2 * exact.view.policy.fresh_s)
+    assert read().body == b"2"
+    world.source.error = Unavailable("away")
+    world.clock.advance(1.2 * exact.view.policy.fresh_s)
+    assert (read().body, read().stale) == (b"2", True)
 
 
 def test_a_dependency_with_a_tag_that_its_parent_lacks_is_refused(world: World) -> None:

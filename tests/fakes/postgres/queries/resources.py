@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
 from uuid import UUID
 
 from msgspec import UNSET, Raw, UnsetType, structs
@@ -13,19 +12,14 @@ from msgspec.structs import astuple
 from monitor.domain.alerts.evaluation import NormalBand, normal_band
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.backlog import BACKLOG_COUNTED, Queued, backlog_of
-from monitor.domain.delivery.event_types import patterns_for
-from monitor.domain.delivery.held import Head, Held, held_delivery, held_webhook
-from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.order import BY_KEY, QueuedDelivery, head_of
 from monitor.domain.delivery.selection import DeliveryFilter, has_label, is_of_type, matches
 from monitor.domain.errors import NotFound
-from monitor.domain.ids import id_floor, id_time
+from monitor.domain.ids import id_time
 from monitor.domain.monitoring.health import HealthPolicy
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, Rollup, merge_rollups, percentile, whole_units
 from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.paging import Look
 from monitor.domain.ports.queries.resources import (
-    SEARCHED_BYTES,
     AttemptFilter,
     AuditFilter,
     EventFilter,
@@ -48,7 +42,6 @@ from monitor.domain.views.metrics import MetricsPoint, MetricsView
 from monitor.domain.views.tokens import Revocation, RevocationPosition
 from monitor.domain.views.webhooks import LastHour, WebhookView, view_of
 from monitor.domain.vocab import DeliveryState, FanOutState
-from monitor.domain.webhooks.chat_url import is_chat_url, origin
 from monitor.domain.webhooks.destination import Destination
 from tests.fakes.postgres.bulk import row_of
 from tests.fakes.postgres.database import (
@@ -56,19 +49,12 @@ from tests.fakes.postgres.database import (
     FinishedDelivery,
     StoredDelivery,
     StoredEvent,
-    StoredWebhook,
     Tables,
 )
+from tests.fakes.postgres.queries.filters import contains, is_audited, is_wanted, page, within
+from tests.fakes.postgres.queries.held import delivery_held, webhook_held
 
 HOUR = timedelta(hours=1)
-
-
-class _Row(Protocol):
-    @property
-    def id(self) -> UUID: ...
-
-
-R = TypeVar("R", bound=_Row)
 
 
 class FakeQueries:
@@ -87,7 +73,7 @@ class FakeQueries:
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         alive = [id_ for id_, row in self._tables.webhooks.items() if row.deleted_at is None]
         views = [self._webhook(id_, self._last_hour(id_)) for id_ in alive]
-        return _page((view for view in views if _matches(view, where)), after, limit)
+        return page((view for view in views if is_wanted(view, where)), after, limit)
 
     async def destinations(self, webhook_ids: Collection[UUID]) -> dict[UUID, tuple[int, Destination]]:
         tables, now = self._tables, self._database.clock.now()
@@ -143,10 +129,10 @@ class FakeQueries:
             and where.id in (None, view.id)
             and where.order_key in (None, view.order_key)
             and ((where.status_code is None and where.state is None) or view.id in with_delivery)
-            and (where.q is None or _contains(tables.events[view.id].event.payload, where.q))
-            and _within(view.id, where.from_at, where.to_at)
+            and (where.q is None or contains(tables.events[view.id].event.payload, where.q))
+            and within(view.id, where.from_at, where.to_at)
         )
-        return Look([self._counted(view) for view in _page(wanted, after, limit)])
+        return Look([self._counted(view) for view in page(wanted, after, limit)])
 
     def _fan_out(self, event_id: UUID) -> FanOutState:
         unfinished = (event.id for fan_out in self._tables.fan_outs.values() for event in fan_out.events)
@@ -170,12 +156,12 @@ class FakeQueries:
         if delivery_id not in tables.deliveries and delivery_id not in tables.finished:
             raise NotFound("There is no delivery with this id.")
         made = (attempt_view(a, id_time(a.id)) for a in tables.attempts.values() if a.delivery_id == delivery_id)
-        return structs.replace(self._delivery(delivery_id), attempt_log=_page(made, None, 200))
+        return structs.replace(self._delivery(delivery_id), attempt_log=page(made, None, 200))
 
     async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> Look[DeliveryView]:
         tables = self._tables
         ids = (id_ for id_ in (*tables.deliveries, *tables.finished) if matches(where, row_of(tables, id_)))
-        return Look(_page((self._delivery(id_) for id_ in ids), after, limit))
+        return Look(page((self._delivery(id_) for id_ in ids), after, limit))
 
     async def attempts(
         self, webhook_id: UUID, where: AttemptFilter, *, after: UUID | None, limit: int
@@ -187,9 +173,9 @@ class FakeQueries:
             if attempt.webhook_id == webhook_id
             and where.ok in (None, attempt.outcome.ok)
             and where.error in (None, attempt.outcome.error, attempt.outcome.label)
-            and _within(attempt.id, where.from_at, where.to_at)
+            and within(attempt.id, where.from_at, where.to_at)
         )
-        return _page(wanted, after, limit)
+        return page(wanted, after, limit)
 
     async def attempt(self, webhook_id: UUID, attempt_id: UUID) -> AttemptView:
         attempt = self._tables.attempts.get(attempt_id)
@@ -241,8 +227,8 @@ class FakeQueries:
         return self._database.clock.now()
 
     async def audit_log(self, where: AuditFilter, *, after: UUID | None, limit: int) -> Look[AuditView]:
-        wanted = [row for row in self._tables.audit.values() if _is_audited(row, where)]
-        return Look([without_secret_urls(row) for row in _page(wanted, after, limit)])
+        wanted = [row for row in self._tables.audit.values() if is_audited(row, where)]
+        return Look([without_secret_urls(row) for row in page(wanted, after, limit)])
 
     async def revocations(self, *, after: RevocationPosition | None, limit: int) -> list[Revocation]:
         now = self._database.clock.now()
@@ -263,13 +249,7 @@ class FakeQueries:
         row = self._tables.webhooks.get(webhook_id)
         if row is None or row.deleted_at is not None:
             raise NotFound("There is no webhook with this id.")
-        held = held_webhook(
-            self._lane(row),
-            enabled=row.webhook.enabled,
-            paused=row.webhook.paused_at is not None,
-            now=self._database.clock.now(),
-            head=self._waiting_head(row),
-        )
+        held = webhook_held(self._tables, row, self._database.clock.now())
         view = view_of(row.webhook, self._tables.lanes[webhook_id].health, held=held)
         return structs.replace(view, last_hour=last_hour)
 
@@ -304,50 +284,9 @@ class FakeQueries:
         point = _point(self._database.clock.now(), self._minutes_of_last_hour(webhook_id))
         return LastHour(point.attempts, point.success_ratio, point.p95_ms)
 
-    def _lane(self, row: StoredWebhook) -> Lane:
-        now, webhook = self._database.clock.now(), row.webhook
-        rows = [d for d in self._tables.deliveries.values() if d.webhook_id == webhook.id]
-        return structs.replace(
-            self._tables.lanes[webhook.id],
-            max_concurrency=webhook.max_concurrency,
-            rate_limit=webhook.rate_limit,
-            ordered=webhook.ordered,
-            in_flight=sum(d.leased_by is not None and d.due_at > now for d in rows),
-        )
-
-    def _queued(self, row: StoredWebhook) -> list[QueuedDelivery]:
-        now = self._database.clock.now()
-        return [d.queued(now) for d in self._tables.deliveries.values() if d.webhook_id == row.webhook.id]
-
-    def _waiting_head(self, row: StoredWebhook) -> Head | None:
-        """Return the head that holds others the longest, and waits for its next attempt."""
-        now, rows, ordered = self._database.clock.now(), self._queued(row), row.webhook.ordered
-        # By key, PostgreSQL knows of those that a claim marked; replayed ones hold nothing else up.
-        waiting = [one for one in rows if (one.behind if ordered is BY_KEY else not one.replayed)]
-        pairs = [(head, one) for one in waiting if (head := head_of(one, rows, ordered)) is not None]
-        heads = [head for head, one in pairs if head != one and head.due_at > now and not head.in_flight]
-        longest = max(heads, key=lambda head: head.due_at, default=None)
-        return None if longest is None else Head(longest.id, longest.due_at, longest.order_key)
-
-    def _held(self, delivery: StoredDelivery) -> Held | None:
-        row, now = self._tables.webhooks[delivery.webhook_id], self._database.clock.now()
-        if delivery.leased_by is not None and delivery.due_at > now:
-            return None
-        rows = self._queued(row)
-        head = head_of(delivery.queued(now), rows, row.webhook.ordered)
-        return held_delivery(
-            self._lane(row),
-            enabled=row.webhook.enabled,
-            paused=row.webhook.paused_at is not None,
-            delivery_id=delivery.id,
-            due_at=delivery.due_at,
-            head=None if head is None else Head(head.id, head.due_at, head.order_key),
-            now=now,
-        )
-
     def _delivery(self, delivery_id: UUID) -> DeliveryView:
         row = self._tables.deliveries.get(delivery_id) or self._tables.finished[delivery_id]
-        event = self._tables.events.get(row.event_id)
+        event, now = self._tables.events.get(row.event_id), self._database.clock.now()
         return DeliveryView(
             id=row.id,
             event_id=row.event_id,
@@ -355,9 +294,7 @@ class FakeQueries:
             event_type=None if event is None else event.event.type,
             state=row.state if isinstance(row, FinishedDelivery) else DeliveryState.PENDING,
             attempts=row.attempts,
-            in_flight=isinstance(row, StoredDelivery)
-            and row.leased_by is not None
-            and row.due_at > self._database.clock.now(),
+            in_flight=isinstance(row, StoredDelivery) and row.leased_by is not None and row.due_at > now,
             due_at=row.due_at if isinstance(row, StoredDelivery) else None,
             last_status_code=row.last_status_code,
             last_error=row.last_error,
@@ -365,37 +302,11 @@ class FakeQueries:
             finished_at=row.finished_at if isinstance(row, FinishedDelivery) else None,
             order_key=row.order_key,
             aside=isinstance(row, StoredDelivery) and row.aside,
-            held=self._held(row) if isinstance(row, StoredDelivery) else None,
+            held=delivery_held(self._tables, row, self._database.clock.now())
+            if isinstance(row, StoredDelivery)
+            else None,
             webhook_name=self._tables.webhooks[row.webhook_id].webhook.name,
         )
-
-
-def _contains(payload: bytes, text: str) -> bool:
-    return len(payload) <= SEARCHED_BYTES and text.encode() in payload
-
-
-def _page(rows: Iterable[R], after: UUID | None, limit: int) -> list[R]:
-    newest_first = sorted(rows, key=lambda row: row.id, reverse=True)
-    return [row for row in newest_first if after is None or row.id < after][:limit]
-
-
-def _matches(view: WebhookView, where: WebhookFilter) -> bool:
-    types = None if where.event_type is None else patterns_for(where.event_type)
-    name, separator, value = (where.label or "").partition("=")
-    labelled = view.labels.get(name) == value if separator else name in view.labels
-    url = origin(view.url) if is_chat_url(view.url, view.body_format) else view.url
-    texts = (view.name.lower(), url.lower(), view.description.lower())
-    return (
-        where.status in (None, view.health.status)
-        and where.enabled in (None, view.enabled)
-        and (types is None or not set(types).isdisjoint(view.event_types))
-        and (where.label is None or labelled)
-        and (where.q is None or any(where.q.lower() in text for text in texts))
-    )
-
-
-def _within(id_: UUID, from_at: datetime | None, to_at: datetime | None) -> bool:
-    return (from_at is None or id_ >= id_floor(from_at)) and (to_at is None or id_ < id_floor(to_at))
 
 
 def _event_view(stored: StoredEvent) -> EventView:
@@ -431,15 +342,4 @@ def _point(at: datetime, rollups: Iterable[Rollup]) -> MetricsPoint:
         p99_ms=p99,
         failed_mean_ms=failed_mean,
         errors=whole.errors,
-    )
-
-
-def _is_audited(row: AuditView, where: AuditFilter) -> bool:
-    action = where.action or ""
-    return (
-        where.subject in (None, row.subject)
-        and where.target in (None, row.target)
-        and (where.action in (None, row.action) or (action.endswith(".*") and row.action.startswith(action[:-1])))
-        and (where.from_at is None or id_time(row.id) >= where.from_at)
-        and (where.to_at is None or id_time(row.id) < where.to_at)
     )

@@ -160,7 +160,7 @@ export const api = {
   retryDelivery: (id) => post(`deliveries/${enc(id)}/retry`),
   cancelDelivery: (id) => post(`deliveries/${enc(id)}/cancel`),
 
-  bulkDeliveries: (body) => post("deliveries/bulk", body),
+  bulkDeliveries: (body, key) => post("deliveries/bulk", body, key ? { "Idempotency-Key": key } : {}),
 
   job: (id, signal) => get(`jobs/${enc(id)}`, null, signal),
   jobs: (query, signal) => get("jobs", query, signal),

@@ -5,6 +5,7 @@ import { closeDialog, openDialog } from "../dialogs.js";
 import { count, plural } from "../format.js";
 import { useAction, useLoad } from "../hooks.js";
 import { html, useEffect, useState } from "../html.js";
+import { idempotencyKey } from "../idempotency.js";
 import { Dialog } from "./dialog.js";
 import { FormProblem } from "./fields.js";
 import { Failed, Loading } from "./states.js";
@@ -50,8 +51,9 @@ function Bulk({ action, filter, words, onDone }) {
   const body = { action, filter, all: Object.keys(filter).length === 0 };
   const load = useLoad(() => api.bulkDeliveries({ ...body, dry_run: true }), []);
   const [job, setJob] = useState(null);
+  const [key] = useState(idempotencyKey);
   const start = useAction(async () => {
-    setJob(await api.bulkDeliveries(body));
+    setJob(await api.bulkDeliveries(body, key));
     onDone();
     return true;
   });
