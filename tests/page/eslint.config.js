@@ -27,7 +27,7 @@ export default [
           message: "Markup is written with html``.",
         },
       ],
-      "no-unused-vars": ["error", { args: "after-used", argsIgnorePattern: "^_" }],
+      "no-unused-vars": ["error", { args: "after-used", argsIgnorePattern: "^_", ignoreRestSiblings: true }],
       // Control characters are what text.js looks for.
       "no-control-regex": "off",
       "no-var": "error",

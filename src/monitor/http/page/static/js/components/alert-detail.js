@@ -7,7 +7,6 @@ import { useAction, useFrames, useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { href } from "../router.js";
 import { may } from "../session.js";
-import { ALERT_ACTIONS } from "../words.js";
 import { openAcknowledge, openResolve } from "./alert-actions.js";
 import { AlertChart, CauseLinks, Evidence, FailedExchange } from "./alert-cause.js";
 import { CommentBox, History } from "./alert-history.js";

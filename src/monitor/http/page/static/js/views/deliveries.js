@@ -5,7 +5,6 @@ import { openBulk } from "../components/bulk.js";
 import { DeliveryFilters } from "../components/delivery-filters.js";
 import { DeliveryRow } from "../components/delivery-row.js";
 import { Export } from "../components/export.js";
-import { Icon } from "../components/icons.js";
 import { Empty, Loaded, Older } from "../components/states.js";
 import { useCursor } from "../cursor.js";
 import { filterOf, saidOf, stateOf } from "../delivery-filter.js";

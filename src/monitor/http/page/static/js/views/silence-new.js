@@ -6,7 +6,7 @@ import { Icon } from "../components/icons.js";
 import { Empty, Loaded } from "../components/states.js";
 import { Status } from "../components/status.js";
 import { toast } from "../components/toast.js";
-import { at, fieldTime, plural } from "../format.js";
+import { at, fieldTime, plural, timeOfField } from "../format.js";
 import { useAction, useLoad, useSettled } from "../hooks.js";
 import { html, useState } from "../html.js";
 import { go, href, route } from "../router.js";
@@ -105,7 +105,7 @@ export function NewSilence() {
         />
         <footer class="form-foot">
           <a class="button" href=${href(...back)}>Cancel</a>
-          <button class="primary" disabled=${action.isBusy}>Silence</button>
+          <button class="primary" aria-disabled=${action.isBusy ? "true" : undefined}>Silence</button>
         </footer>
       </form>
       <${Preview} form=${form} />
@@ -116,7 +116,7 @@ export function NewSilence() {
 /** A field that was emptied is no time: the server says what is wrong with the past. */
 function endOf({ length, until }) {
   if (length !== UNTIL) return new Date(Date.now() + Number(length) * 1_000);
-  return new Date(Date.parse(until) || 0);
+  return new Date(timeOfField(until).getTime() || 0);
 }
 
 function specOf(form) {
