@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test, { beforeEach } from "node:test";
+import { alert, dashboard, frame, overview, time } from "./feed.js";
 import {
   board,
   onFrame,
@@ -7,32 +8,8 @@ import {
   startBoard,
   takeAlert,
   takeDashboard,
-  takeFrame,
   waiting,
 } from "../../../src/monitor/http/page/static/js/board.js";
-
-const time = (seconds) => new Date(Date.UTC(2026, 2, 1, 12, 0, seconds)).toISOString();
-
-function overview(seconds, pending = 0) {
-  const alerts = { critical: 0, warning: 0, info: 0 };
-  return { as_of: time(seconds), alerts, queue: { pending }, traffic: { p95_ms: 80 } };
-}
-
-function dashboard(seconds, members = {}) {
-  const figures = overview(seconds);
-  return { as_of: time(seconds), overview: figures, webhooks: [], performance: null, anomalies: [], alerts: [], ...members };
-}
-
-function alert(id, state = "pending", members = {}) {
-  return { id, state, severity: "critical", title: `Alert ${id}`, raised_at: time(0), ...members };
-}
-
-let seq = 0;
-
-function frame(type, data, seconds) {
-  seq += 1;
-  takeFrame({ type, data, at: time(seconds), epoch: "e", seq });
-}
 
 const ids = (rows) => rows.map((row) => row.id);
 let announced = [];
