@@ -2,16 +2,22 @@ import assert from "node:assert/strict";
 import test, { afterEach, mock } from "node:test";
 import "./browser.js";
 
-const { Problem, api, asProblem, queryText, readAll } = await import("../../../src/monitor/http/page/static/js/api.js");
+const { Problem, api, asProblem, readAll } = await import("../../../src/monitor/http/page/static/js/api.js");
+const { queryText } = await import("../../../src/monitor/http/page/static/js/query-text.js");
 const { session } = await import("../../../src/monitor/http/page/static/js/session.js");
 
-const TOKEN = "h.p.s";
+const { ROOT } = await import("../../../src/monitor/http/page/static/js/root.js");
+
+const ANN = { sub: "ann", role: "admin", exp: 0 };
 let asked = [];
+
+/** Signs *claims* in, in place of whoever is. */
+const enter = (claims) => session.set(({ serial }) => ({ state: "in", claims, serial: serial + 1, ended: null, notice: null }));
 
 /** What *act* gives while the server answers with *body*. */
 async function answered(body, init, act) {
   asked = [];
-  session.set({ token: TOKEN, claims: { sub: "a", role: "admin", exp: 0 }, notice: null });
+  enter(ANN);
   mock.method(globalThis, "fetch", async (address, options) => {
     asked.push({ address, ...options });
     return new Response(body, init);
@@ -21,17 +27,21 @@ async function answered(body, init, act) {
 
 afterEach(() => mock.restoreAll());
 
-test("a request carries the token in a header, and only members that are not empty", async () => {
+test("a request goes with the session's cookie to this server alone, and only members that are not empty", async () => {
   await answered("{}", {}, () => api.alerts({ state: "all", kind: "", severity: undefined, limit: 0, cursor: null }));
   const [{ address, headers, credentials }] = asked;
-  assert.equal(address, "/api/v1/alerts?state=all&limit=0");
-  assert.equal(headers.Authorization, `Bearer ${TOKEN}`);
-  assert.equal(credentials, "omit");
+  assert.equal(address, `${ROOT}api/v1/alerts?state=all&limit=0`);
+  assert.deepEqual([headers, credentials], [{}, "same-origin"]);
+});
+
+test("a request that changes something says so in a header, which no form of another page can send", async () => {
+  await answered("{}", {}, () => api.pauseWebhook("w"));
+  assert.equal(asked[0].headers["X-Monitor-Session"], "1");
 });
 
 test("an id cannot leave its place in the address", async () => {
   await answered("{}", {}, () => api.event("../system/stats?x=1#y"));
-  assert.equal(asked[0].address, "/api/v1/events/..%2Fsystem%2Fstats%3Fx%3D1%23y");
+  assert.equal(asked[0].address.slice(ROOT.length), "api/v1/events/..%2Fsystem%2Fstats%3Fx%3D1%23y");
 });
 
 test("an edit names the version that it is based on", async () => {
@@ -64,20 +74,54 @@ test("a refusal in no JSON, as a proxy writes it, is a problem all the same", as
   assert.ok(problem.message);
 });
 
-test("a refused token ends the session that it belonged to, and no newer one", async () => {
-  const refuse = (act) => answered('{"detail":"expired"}', { status: 401 }, act);
-  await refuse(() => api.dashboard().catch(() => {}));
-  assert.equal(session.get().token, null);
-  assert.match(session.get().notice, /expired/);
-  await refuse(async () => {
-    const answer = api.dashboard().catch(() => {});
-    session.set({ token: "another" });
-    await answer;
+/** A server that refuses the first request, and answers the next with *body*. */
+function refusedOnce(problem, body) {
+  let n = 0;
+  mock.method(globalThis, "fetch", async () => {
+    n += 1;
+    return n === 1 ? new Response(JSON.stringify(problem), { status: 401 }) : new Response(body);
   });
-  assert.equal(session.get().token, "another");
+}
+
+/** Runs what is due, until *holds* does. */
+async function until(holds) {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test("a refused request waits for the next token of the same person, and is made again", async () => {
+  enter(ANN);
+  refusedOnce({ detail: "The token has expired." }, '{"done":true}');
+  const answer = api.dashboard();
+  await until(() => session.get().ended);
+  assert.equal(session.get().ended, "The token has expired.");
+  assert.deepEqual(session.get().claims, ANN);
+  assert.equal(globalThis.fetch.mock.callCount(), 1);
+  enter(ANN);
+  assert.deepEqual(await answer, { done: true });
+});
+
+test("a request that waited is not made as somebody else", async () => {
+  enter(ANN);
+  refusedOnce({ type: "urn:monitor:problem:missing_token" }, "{}");
+  const answer = api.dashboard().catch((error) => error);
+  await until(() => session.get().ended);
+  assert.equal(session.get().ended, "This browser is no longer signed in.");
+  enter({ ...ANN, sub: "bob" });
+  assert.deepEqual([(await answer).status, globalThis.fetch.mock.callCount()], [401, 1]);
+});
+
+test("the refusal of an older token says nothing about a newer one", async () => {
+  enter(ANN);
+  refusedOnce({ detail: "expired" }, "{}");
+  const answer = api.dashboard();
+  await until(() => globalThis.fetch.mock.callCount() === 1);
+  enter(ANN);
+  await answer;
+  assert.equal(session.get().ended, null);
 });
 
 test("no answer is status 0, a defect of the page is none of the server's", async () => {
+  enter(ANN);
   mock.method(globalThis, "fetch", async () => Promise.reject(new TypeError("Failed to fetch")));
   const problem = await api.dashboard().catch((error) => error);
   assert.deepEqual([problem.status, problem.title], [0, "No answer"]);

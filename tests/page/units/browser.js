@@ -16,10 +16,16 @@ export const location = { hash: "", pathname: "/", protocol: "http:", host: "mon
 
 globalThis.location = location;
 globalThis.history = {
-  replaceState: (_, __, address) => {
-    location.hash = address.slice(address.indexOf("#"));
+  state: null,
+  replaceState: (state, _, address) => {
+    globalThis.history.state = state;
+    if (address !== undefined) location.hash = address.slice(address.indexOf("#"));
   },
 };
 globalThis.localStorage = new Kept();
 globalThis.sessionStorage = new Kept();
+/** Nobody else listens; that of Node.js would keep the process alive. */
+globalThis.BroadcastChannel = class {
+  postMessage() {}
+};
 globalThis.matchMedia = () => ({ matches: false, addEventListener: () => {} });

@@ -128,7 +128,7 @@ test("a time is told from now, before it and after it", () => {
     [3_600, "1 h ago"],
     [172_800, "2 d ago"],
     [-2, "in 2 s"],
-    [-7_300, "in 2 h"],
+    [-7_300, "in 2 h 2 min"],
   ];
   for (const [seconds, text] of cases) assert.equal(ago(then(seconds), now), text, String(seconds));
 });

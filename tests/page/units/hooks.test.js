@@ -1,30 +1,11 @@
 import assert from "node:assert/strict";
 import test, { mock } from "node:test";
 import "./browser.js";
+import { running, until } from "./probe.js";
 
 const { Problem } = await import("../../../src/monitor/http/page/static/js/api.js");
 const { useAction, useLoad } = await import("../../../src/monitor/http/page/static/js/hooks.js");
-const { html, render } = await import("../../../src/monitor/http/page/static/js/html.js");
 const { createStore, useStore } = await import("../../../src/monitor/http/page/static/js/store.js");
-
-globalThis.document = { hidden: false, createTextNode: () => ({}) };
-
-/** Renders components that show nothing, and tells what their hook returned last. */
-function running(hook) {
-  const place = { nodeType: 1, childNodes: [], firstChild: null };
-  const seen = { last: null };
-  const Probe = (props) => {
-    seen.last = hook(props);
-    return null;
-  };
-  seen.draw = (props) => render(html`<${Probe} ...${props} />`, place);
-  seen.end = () => render(null, place);
-  return seen;
-}
-
-async function until(holds) {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1));
-}
 
 test("what is picked of a store follows the props that the picking closes over", async () => {
   const store = createStore({ a: 1, b: 2 });

@@ -27,7 +27,7 @@ const NOW = Date.parse("2026-03-01T12:00:00Z");
 const later = (seconds) => new Date(NOW + seconds * 1_000).toISOString();
 
 test("what holds a delivery is said with when it goes on", () => {
-  assert.equal(held({ reason: "circuit_open", until: later(30) }, NOW), "Held: its breaker is open, next in 30 s");
+  assert.equal(held({ reason: "circuit_open", until: later(30) }, NOW), "Held: circuit open, next try in 30 s");
   assert.equal(held({ reason: "paused", until: null }, NOW), "Held: the webhook is paused");
 });
 

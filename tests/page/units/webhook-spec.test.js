@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { BLANK, fromWebhook, toSpec } from "../../../src/monitor/http/page/static/js/webhook-spec.js";
+import { BLANK, fromWebhook, problemsOf, toSpec } from "../../../src/monitor/http/page/static/js/webhook-spec.js";
 
 const WEBHOOK = {
   name: "Billing",
@@ -39,25 +39,48 @@ test("the blank form asks for what the API would choose, with ten attempts at on
   assert.deepEqual([spec.max_concurrency, spec.timeout_s, spec.rate_limit, spec.ordered], [10, 15, null, false]);
 });
 
+const pair = (name, value) => ({ name, value });
+
 test("labels and headers that were removed are patched away, others kept", () => {
-  const form = { ...fromWebhook(WEBHOOK), labels: "team = core", headers: "" };
+  const form = { ...fromWebhook(WEBHOOK), labels: [pair("team", " core ")], headers: [] };
   const { labels, headers } = toSpec(form, WEBHOOK);
   assert.deepEqual(labels, { region: null, team: "core" });
   assert.deepEqual(headers, { "X-Api-Key": null });
 });
 
-test("only the first separator of a line parts name and value", () => {
-  const form = { ...BLANK, labels: "a=b=c\n\n  d=  ", headers: "X-Url: https://example.com:8080/x" };
-  const { labels, headers } = toSpec(form);
-  assert.deepEqual(labels, { a: "b=c", d: "" });
-  assert.deepEqual(headers, { "X-Url": "https://example.com:8080/x" });
+test("a stored value is kept unless another is typed, and blank rows are left out", () => {
+  const stored = { name: "X-Api-Key", value: "", isStored: true };
+  const headersOf = (headers) => toSpec({ ...BLANK, headers }).headers;
+  assert.deepEqual(headersOf([stored, pair(" ", "")]), { "X-Api-Key": "***" });
+  assert.deepEqual(headersOf([{ ...stored, value: "new" }, pair("X-Empty", "")]), { "X-Api-Key": "new", "X-Empty": "" });
 });
 
-test("a line that cannot be read is named with its words", () => {
-  assert.throws(() => toSpec({ ...BLANK, labels: "team" }), /Labels: “team” has no “=”/);
-  assert.throws(() => toSpec({ ...BLANK, labels: "=billing" }), /Labels: “=billing”/);
-  assert.throws(() => toSpec({ ...BLANK, headers: "X-Api-Key secret" }), /Headers: .* has no “:”/);
-  assert.throws(() => toSpec({ ...BLANK, schedule: "0 five" }), /Delays: enter seconds/);
+test("what the form can tell is wrong by itself names its member", () => {
+  const good = { ...BLANK, name: "n", url: "https://example.com" };
+  const pointers = (patch) => problemsOf({ ...good, ...patch }).map(({ pointer }) => pointer);
+  assert.deepEqual(pointers({}), []);
+  const cases = [
+    [{ name: " " }, "/name"],
+    [{ url: "" }, "/url"],
+    [{ url: "ftp://example.com" }, "/url"],
+    [{ eventTypes: " , " }, "/event_types"],
+    [{ timeout: "0.5" }, "/timeout_s"],
+    [{ timeout: "" }, "/timeout_s"],
+    [{ concurrency: "1.5" }, "/max_concurrency"],
+    [{ perSecond: "0" }, "/rate_limit"],
+    [{ burst: "x" }, "/burst"],
+    [{ schedule: "0 five" }, "/retry"],
+    [{ skipAfter: "51" }, "/skip_after"],
+    [{ labels: [pair("", "billing")] }, "/labels"],
+    [{ headers: [pair("X-A", "1"), pair("X-A ", "2")] }, "/headers"],
+  ];
+  for (const [patch, pointer] of cases) assert.deepEqual(pointers(patch), [pointer], JSON.stringify(patch));
+});
+
+test("an own secret is sent when a webhook is made, and never with an edit", () => {
+  assert.equal(toSpec({ ...BLANK, secret: " whsec_x " }).secret, "whsec_x");
+  assert.equal("secret" in toSpec(BLANK), false);
+  assert.equal("secret" in toSpec({ ...fromWebhook(WEBHOOK), secret: "whsec_x" }, WEBHOOK), false);
 });
 
 test("lists may be parted by spaces, commas and line breaks", () => {

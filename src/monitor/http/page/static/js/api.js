@@ -1,6 +1,7 @@
 /** The HTTP API: one function per thing the page does. Every failure is a {@link Problem}. */
 
 import { memberText } from "./json-text.js";
+import { queryText } from "./query-text.js";
 import { ROOT } from "./root.js";
 import { caller, endSession, session, sessionReady } from "./session.js";
 import { safeValue } from "./text.js";
@@ -34,10 +35,12 @@ export function asProblem(error) {
   return new Problem(-1, { title: "The page failed", detail: String(error) });
 }
 
+/** @typedef {{query?: object, body?: any, headers?: object, signal?: AbortSignal}} Options */
+
 /**
  * Waits while the session has ended, and repeats what was refused for it: a 401 has changed nothing.
  *
- * @param {{query?: object, body?: any, headers?: object, signal?: AbortSignal}} [options]
+ * @param {Options} [options]
  * @returns {Promise<{data: any, text: string, etag: string|null}>}
  */
 async function call(method, path, options = {}) {
@@ -61,6 +64,7 @@ async function call(method, path, options = {}) {
 const reasonOf = ({ type, message }) =>
   type === "urn:monitor:problem:missing_token" ? "This browser is no longer signed in." : message;
 
+/** @type {(method: string, path: string, options: Options) => Promise<{data: any, text: string, etag: string|null}>} */
 async function send(method, path, { query, body, headers = {}, signal }) {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   /** @type {RequestInit & {headers: Record<string, string>}} */
@@ -74,8 +78,7 @@ async function send(method, path, { query, body, headers = {}, signal }) {
     init.headers["Content-Type"] ??= "application/json";
     init.body = typeof body === "string" ? body : JSON.stringify(body);
   }
-  let response;
-  let text;
+  let response, text;
   try {
     response = await fetch(`${ROOT}api/v1/${path}${queryText(query)}`, init);
     text = await response.text();
@@ -100,14 +103,6 @@ function readBody(text) {
 function shown(_, value, context) {
   const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
   return isRounded && context?.source && JSON.rawJSON ? JSON.rawJSON(context.source) : safeValue(value);
-}
-
-/** Leaves out what is null, undefined or empty. */
-export function queryText(query) {
-  const pairs = Object.entries(query ?? {}).filter(
-    ([, value]) => value !== null && value !== undefined && value !== "",
-  );
-  return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
 const data = async (method, path, options) => (await call(method, path, options)).data;

@@ -1,6 +1,8 @@
 /** Bodies as bytes, and as text to read. */
 
-/** @param {string} base64 @returns {Uint8Array} */
+import { TOKENS } from "./json-text.js";
+
+/** @param {string} base64 @returns {Uint8Array<ArrayBuffer>} */
 export const bytesOf = (base64) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
 
 /** @returns {string} base64 of *bytes*, with its padding */
@@ -8,8 +10,6 @@ export const base64Of = (bytes) => btoa(Array.from(bytes, (byte) => String.fromC
 
 /** @returns {string} *bytes* as UTF-8; what is none is replaced */
 export const textOf = (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-
-const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
 /** Returns JSON in lines, each name and value as it was written: 19.90 stays 19.90. Other texts are returned as they are. */
 export function indented(text) {

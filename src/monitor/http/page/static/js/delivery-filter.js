@@ -7,7 +7,9 @@ import { at } from "./format.js";
 const STATE = "failed";
 const RANGE = "24h";
 
+/** @param {{state?: string}} query of the address */
 export const stateOf = ({ state }) => state || STATE;
+/** @param {{range?: string}} query of the address */
 export const rangeNameOf = ({ range }) => range || RANGE;
 
 /**

@@ -121,7 +121,7 @@ export function clock(time) {
 export const minute = (time) => written(time, "minute");
 /** 30 Nov */
 export const day = (time) => written(time, "day");
-/** Sun, 29 Nov: of the day that a time begins in UTC, whatever the zone of times. */
+/** Sun 29 Nov: of the day that a time begins in UTC, whatever the zone of times. */
 export const utcDay = (time) => utcDays.format(new Date(time));
 /** 30 Nov 2026, 23:04:34 UTC */
 export const precisely = (time) => (time ? written(time, "exact") : "");

@@ -1,6 +1,6 @@
 /** JSON as it was written: what parsing loses, such as the notation of numbers. */
 
-const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
+export const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 
 /** @returns {string|null} the text of the member *name* of the object that *text* is; null if it has none */
 export function memberText(text, name) {

@@ -4,7 +4,8 @@
  * While no socket can be had the dashboard is polled, so figures stay fresh, only less so.
  */
 
-import { Problem, api, queryText } from "./api.js";
+import { Problem, api } from "./api.js";
+import { queryText } from "./query-text.js";
 import { ROOT } from "./root.js";
 import { endSession } from "./session.js";
 import { createStore } from "./store.js";

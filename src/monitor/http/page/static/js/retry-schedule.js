@@ -2,12 +2,19 @@
 
 import { duration } from "./format.js";
 
+/** @type {[string, number][]} */
 const UNITS = [["d", 86_400], ["h", 3_600], ["m", 60], ["s", 1]];
+/** @type {[string, number][]} */
 const WORDS = [["days", 86_400 * 2], ["h", 3_600], ["min", 60], ["s", 1]];
+const SECONDS = Object.fromEntries(UNITS);
 const DELAY = /^(\d+(?:\.\d+)?)(d|h|m|min|s)?$/;
 const SHOWN = 3;
 
-/** Name, and delays in seconds; the first is that of the Standard Webhooks specification. */
+/**
+ * Name, its words, and delays in seconds; the first is that of the Standard Webhooks specification.
+ *
+ * @type {[string, string, number[]][]}
+ */
 export const PRESETS = [
   ["standard", "Standard", [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]],
   ["short", "Short", [0, 5, 30, 300, 1_800]],
@@ -29,7 +36,7 @@ export function typed(delays) {
 export function delaysOf(text) {
   const found = text.split(/[\s,]+/).filter(Boolean).map((part) => {
     const match = DELAY.exec(part);
-    return match && Number(match[1]) * UNITS.find(([unit]) => unit === (match[2] ?? "s")[0])[1];
+    return match && Number(match[1]) * SECONDS[(match[2] ?? "s")[0]];
   });
   return found.length && found.every((delay) => delay !== null) ? found : null;
 }

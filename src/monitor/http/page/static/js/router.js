@@ -1,5 +1,6 @@
 /** Addresses of views: `#/webhooks/<id>?range=24h`. The fragment never reaches the server. */
 
+import { queryText } from "./query-text.js";
 import { createStore } from "./store.js";
 
 /** @type {[string, RegExp][]} */
@@ -87,10 +88,7 @@ export function guardRoute(allows) {
 
 /** Writes an address for *path*, its members of *query* that are not empty behind it. */
 export function href(path, query = {}) {
-  const pairs = Object.entries(query).filter(
-    ([, value]) => value !== null && value !== undefined && value !== "",
-  );
-  return `#${path}${pairs.length ? `?${new URLSearchParams(pairs)}` : ""}`;
+  return `#${path}${queryText(query)}`;
 }
 
 export function go(path, query) {

@@ -160,7 +160,7 @@ async function ask(method, token = null) {
     return { status: response.status, claims: null, endsAt: Infinity, problem: body?.detail ?? "The token was refused." };
   }
   // This machine's clock may be wrong; how long the token lives by the server's is not.
-  const serverNow = Date.parse(response.headers.get("date")) || Date.now();
+  const serverNow = Date.parse(response.headers.get("date") ?? "") || Date.now();
   const claims = { sub: body.subject, role: body.role, exp };
   return { status: response.status, claims, endsAt: Date.now() + exp * 1000 - serverNow, problem: null };
 }

@@ -17,8 +17,8 @@ const FORMS = [
 export async function verified(secret, fields, body) {
   if (!globalThis.crypto?.subtle) return "unavailable";
   const form = FORMS.find(({ prefix }) => secret.startsWith(prefix)) ?? FORMS[0];
-  const key = keyOf(secret.replace(form.prefix, ""), form);
-  if (key === null) return "malformed";
+  const key = decoded(secret.replace(form.prefix, ""));
+  if (key === null || key.length < form.least || key.length > form.most) return "malformed";
   const of = (name) => fields.find((field) => field.name.toLowerCase() === name)?.value ?? "";
   const start = new TextEncoder().encode(`${of("webhook-id")}.${of("webhook-timestamp")}.`);
   const content = new Uint8Array([...start, ...body]);
@@ -35,10 +35,10 @@ export async function verified(secret, fields, body) {
   }
 }
 
-function keyOf(base64, { least, most }) {
+/** @returns the bytes that *base64* stands for, null if it is none */
+function decoded(base64) {
   try {
-    const key = bytesOf(base64);
-    return key.length >= least && key.length <= most ? key : null;
+    return bytesOf(base64);
   } catch {
     return null;
   }
@@ -51,5 +51,6 @@ async function isMac(raw, content, signature) {
 
 async function isEd25519(raw, content, signature) {
   const key = await crypto.subtle.importKey("raw", raw, { name: "Ed25519" }, false, ["verify"]);
-  return crypto.subtle.verify("Ed25519", key, bytesOf(signature), content);
+  const bytes = decoded(signature ?? "");
+  return bytes !== null && crypto.subtle.verify("Ed25519", key, bytes, content);
 }

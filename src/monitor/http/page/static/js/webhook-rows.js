@@ -14,7 +14,11 @@ const IDS_MAX = 100;
 export const SIZES = ["50", "100", "200"];
 export const DEFAULT_SIZE = "100";
 
-const EMPTY = { rows: [], key: null, cursor: null, total: null, counts: {}, isLoading: true, isFresh: false, error: null };
+/**
+ * @type {{rows: object[], key: string, cursor: string|null, total: number|null, counts: Record<string, number>,
+ *   isLoading: boolean, isFresh: boolean, error: import("./api.js").Problem|null}}
+ */
+const EMPTY = { rows: [], key: "", cursor: null, total: null, counts: {}, isLoading: true, isFresh: false, error: null };
 
 /** What of the address the server filters and sorts by. */
 export function asked(query) {

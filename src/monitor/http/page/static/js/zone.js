@@ -9,7 +9,7 @@ export const ZONES = ["local", "utc"];
 export const zone = createStore({ choice: "local" });
 
 export function startZone() {
-  const kept = localStorage.getItem(KEY);
+  const kept = localStorage.getItem(KEY) ?? "";
   zone.set({ choice: ZONES.includes(kept) ? kept : "local" });
 }
 

@@ -9,7 +9,12 @@ import { pointsOf } from "./points.js";
 
 export const DAY_S = 86_400;
 
-/** @param {{onCursor: (plot) => void, onZoom: (fromS: number, toS: number) => void}} handlers */
+/**
+ * @param {{current: object}} latest what the chart shows now
+ * @param {number} width
+ * @param {number} height
+ * @param {{onCursor: (plot: object) => void, onZoom: (fromS: number, toS: number) => void}} handlers
+ */
 export function options(latest, width, height, { onCursor, onZoom }) {
   const { series, format, isLog, group } = latest.current;
   const hasSide = series.some((one) => one.scale === "side");

@@ -32,7 +32,12 @@ function openAdd({ format, name, placeholder, hint }, onAdd) {
   const done = (webhook) => {
     onAdd();
     if (format === "standard") {
-      openSecret("Destination added", webhook.secret, "Shown only once. Your program verifies signatures with it.");
+      openSecret({
+        title: "Destination added",
+        secret: webhook.secret,
+        note: "Shown only once. Your program verifies signatures with it.",
+        signature: webhook.signature,
+      });
       return;
     }
     closeDialog();

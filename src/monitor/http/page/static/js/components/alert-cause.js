@@ -102,8 +102,10 @@ function Course({ metrics, alert }) {
 /** What was measured when the alert was raised or escalated, beside the last minutes. */
 export function Evidence({ alert }) {
   const causes = Object.entries(alert.evidence);
-  const rows = causes.map(([cause, evidence]) => [cause, rowOf(cause, evidence, alert.now)]);
-  const compared = rows.filter(([, row]) => row !== null);
+  const compared = causes.flatMap(([cause, evidence]) => {
+    const row = rowOf(cause, evidence, alert.now);
+    return row ? [{ cause, row }] : [];
+  });
   const rest = causes.flatMap(([cause, evidence]) => (measured(cause, evidence) ? [] : facts(cause, evidence)));
   return html`
     ${compared.length > 0 && html`
@@ -117,7 +119,7 @@ export function Evidence({ alert }) {
           </tr>
         </thead>
         <tbody>
-          ${compared.map(([cause, row]) => html`
+          ${compared.map(({ cause, row }) => html`
             <${Fragment} key=${cause}>
               <tr>
                 <th scope="row">

@@ -6,12 +6,14 @@ import { Icon } from "./icons.js";
 const SHOWN_MS = 4_000;
 const BY_HAND = /Mac|iPhone|iPad/.test(navigator.platform) ? "Press ⌘C" : "Press Ctrl+C";
 
+/** @typedef {"idle"|"copied"|"by-hand"} State */
+
 /**
  * @param {string} text
  * @returns {Promise<boolean>} whether the clipboard has it now: there is none outside of a secure context, and a
  *   person may refuse it
  */
-export async function copyText(text) {
+async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -20,16 +22,17 @@ export async function copyText(text) {
   }
 }
 
-/** @returns {["idle"|"copied"|"by-hand", () => Promise<void>]} what came of it, for a while, and what copies *text* */
+/** @returns {[State, () => Promise<void>]} what came of it, for a while, and what copies *text* */
 function useCopy(text, select) {
-  const [state, setState] = useState("idle");
+  const [state, setState] = useState(/** @type {State} */ ("idle"));
+  useEffect(() => setState("idle"), [text]);
   useEffect(() => {
     if (state !== "copied") return undefined;
     const timer = setTimeout(() => setState("idle"), SHOWN_MS);
     return () => clearTimeout(timer);
   }, [state]);
   const copy = async () => {
-    const isCopied = await copyText(typeof text === "function" ? text() : text);
+    const isCopied = await copyText(text);
     if (!isCopied) select();
     setState(isCopied ? "copied" : "by-hand");
   };
@@ -59,35 +62,36 @@ export function CopyField({ label, value }) {
 }
 
 /**
- * A small button beside a value that is shown already.
+ * A button for a value that is shown already, or that is too long for its place.
  *
- * @param {{value: string | (() => string), label: string, text?: string, of?: {current: HTMLElement|null}}} props `label`
- *   says what is copied ("Copy id"); `text` is shown beside the sign; `of` is the element to select where there is no
- *   clipboard. Without it, the value is shown in a field beside the button.
+ * @param {{value: string, label: string, text?: string, of?: {current: HTMLElement|null}}} props `label` says what is
+ *   copied ("Copy id"); `text` is shown beside the sign; `of` is the element to select where there is no clipboard: it
+ *   shows all of the value. Without it, the value is shown in a field beside the button.
  */
 export function CopyButton({ value, label, text, of }) {
   const own = useRef(null);
-  const [state, copy] = useCopy(value, () => of?.current && getSelection().selectAllChildren(of.current));
-  const isShown = state === "by-hand" && !of?.current;
+  const select = () => (of?.current ? getSelection()?.selectAllChildren(of.current) : own.current?.select());
+  const [state, copy] = useCopy(value, select);
+  const isShown = state === "by-hand" && !of;
   useEffect(() => {
     if (isShown) own.current?.select();
   }, [isShown]);
   return html`
     <span class="copy">
-      <button type="button" class="bare small" aria-label=${label} title=${label} onClick=${copy}>
+      <button type="button" class="small ${text ? "" : "bare"}" aria-label=${label} title=${label} onClick=${copy}>
         <${Icon} name=${state === "copied" ? "check" : "copy"} size=${14} /> ${text}
       </button>
+      <span class="copied small" role="status">${SAID[state]}</span>
       ${isShown && html`
-        <input
+        <textarea
           class="mono copy-by-hand"
           readonly
-          aria-label=${label}
+          rows=${value.includes("\n") ? 4 : 1}
+          aria-label="${label}: ${BY_HAND}"
           ref=${own}
-          value=${typeof value === "function" ? value() : value}
-        />
+          value=${value}
+        ></textarea>
       `}
-      ${state === "by-hand" && html`<span class="small muted" aria-hidden="true">${BY_HAND}</span>`}
-      <span class="visually-hidden" role="status">${SAID[state]}</span>
     </span>
   `;
 }

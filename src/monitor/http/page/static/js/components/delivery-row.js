@@ -1,17 +1,19 @@
 /** One delivery in the list of all: tick it, or open it for its attempts. */
 
-import { api } from "../api.js";
 import { ago, at, plural, precisely } from "../format.js";
 import { held } from "../held.js";
-import { useAction, useNow } from "../hooks.js";
+import { useNow } from "../hooks.js";
 import { html, useEffect, useRef } from "../html.js";
 import { may } from "../session.js";
 import { Log } from "./delivery.js";
+import { useDeliveryActions } from "./delivery-actions.js";
 import { Icon } from "./icons.js";
 import { Status } from "./status.js";
-import { toast } from "./toast.js";
 
-/** @param {{delivery: object, query: object, isCurrent: boolean, isOpen: boolean, isTicked: boolean}} props */
+/**
+ * @param {{delivery: object, isCurrent: boolean, isOpen: boolean, isTicked: boolean, onTick: () => void,
+ *   onToggle: () => void, onChange: () => void}} props
+ */
 export function DeliveryRow({ delivery, isCurrent, isOpen, isTicked, onTick, onToggle, onChange }) {
   const now = useNow();
   const element = useRef(null);
@@ -71,26 +73,12 @@ function next({ due_at: due, held: reason }, now) {
 }
 
 function Detail({ delivery, onChange }) {
-  const act = (call, words) => async () => {
-    const changed = await call(delivery.id);
-    toast(changed.held ? `${words} ${held(changed.held, Date.now())}` : words);
-    onChange();
-    return true;
-  };
-  const retry = useAction(act(api.retryDelivery, "The delivery is due now."));
-  const cancel = useAction(act(api.cancelDelivery, "The delivery is cancelled."));
-  const problem = retry.problem ?? cancel.problem;
-  const button = (action, text) => html`
-    <button type="button" class="small" aria-disabled=${action.isBusy ? "true" : undefined} onClick=${action.run}>
-      ${text}
-    </button>
-  `;
+  const { buttons, problem } = useDeliveryActions(delivery, onChange);
   return html`
     <div class="delivery-detail">
       <h2 class="visually-hidden">Attempts</h2>
       <div class="row">
-        ${may("operator") && delivery.state !== "delivered" && button(retry, "Retry now")}
-        ${may("operator") && delivery.state === "pending" && button(cancel, "Cancel")}
+        ${buttons}
         <span class="small muted break">Delivery <code>${delivery.id}</code></span>
         ${delivery.order_key && html`
           <span class="small muted break">

@@ -4,16 +4,15 @@ import { api } from "../api.js";
 import { board } from "../board.js";
 import { ago, plural, precisely } from "../format.js";
 import { held } from "../held.js";
-import { useAction, useLoad, useNow } from "../hooks.js";
+import { useLoad, useNow } from "../hooks.js";
 import { html, useRef } from "../html.js";
 import { route, setQuery } from "../router.js";
-import { may } from "../session.js";
 import { useStore } from "../store.js";
 import { Attempt, AttemptTable } from "./attempt-table.js";
+import { useDeliveryActions } from "./delivery-actions.js";
 import { Icon } from "./icons.js";
 import { Loaded } from "./states.js";
 import { Status } from "./status.js";
-import { toast } from "./toast.js";
 
 export function Delivery({ delivery, isOpen, onToggle, onChange }) {
   const now = useNow(1_000);
@@ -22,15 +21,7 @@ export function Delivery({ delivery, isOpen, onToggle, onChange }) {
     async (signal) => (await api.webhook(delivery.webhook_id, signal)).data,
     [delivery.webhook_id],
   );
-  const act = (call, words) => async () => {
-    const changed = await call(delivery.id);
-    toast(changed.held ? `${words} ${held(changed.held, Date.now())}` : words);
-    onChange();
-    return true;
-  };
-  const retry = useAction(act(api.retryDelivery, "The delivery is due now."));
-  const cancel = useAction(act(api.cancelDelivery, "The delivery is cancelled."));
-  const problem = retry.problem ?? cancel.problem;
+  const { buttons, problem } = useDeliveryActions(delivery, onChange);
   const result = delivery.last_status_code ?? delivery.last_error;
   return html`
     <li class="delivery">
@@ -54,16 +45,7 @@ export function Delivery({ delivery, isOpen, onToggle, onChange }) {
           ${delivery.held && html`<p class="small muted">${held(delivery.held, now)}</p>`}
           ${delivery.aside && html`<p class="small muted">Stepped aside: those behind it overtake it</p>`}
         </div>
-        ${may("operator") && delivery.state !== "delivered" && html`
-          <button type="button" class="small" disabled=${retry.isBusy} onClick=${retry.run}>
-            Retry now
-          </button>
-        `}
-        ${may("operator") && delivery.state === "pending" && html`
-          <button type="button" class="small" disabled=${cancel.isBusy} onClick=${cancel.run}>
-            Cancel
-          </button>
-        `}
+        ${buttons}
         <button
           type="button"
           class="bare"

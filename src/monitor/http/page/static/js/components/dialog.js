@@ -6,14 +6,17 @@ import { Icon } from "./icons.js";
 import { FormProblem } from "./fields.js";
 import { firstInvalid } from "./validity.js";
 
-/** What a dialog is about: what asks for the focus, else its first field, else its main button; not the × before them. */
+/**
+ * What a dialog is about: what asks for the focus, else its first field, else its main button; not the × before them.
+ *
+ * @param {HTMLDialogElement} dialog
+ * @returns {HTMLElement|null}
+ */
 function firstWanted(dialog) {
-  const body = dialog.querySelector(".dialog-body");
-  return (
-    dialog.querySelector("[autofocus]") ??
-    body?.querySelector("input:not([type=hidden]), select, textarea") ??
-    dialog.querySelector(".dialog-foot .primary")
-  );
+  const wanted = ["[autofocus]", ".dialog-body :is(input:not([type=hidden]), select, textarea)", ".dialog-foot .primary"];
+  /** @type {(HTMLElement|null)[]} */
+  const found = wanted.map((selector) => dialog.querySelector(selector));
+  return found.find((element) => element !== null) ?? null;
 }
 
 /**
@@ -33,7 +36,7 @@ export function Dialog({ title, onClose, isWide = false, isSealed = false, child
     shown.addEventListener("close", stay);
     return () => {
       shown.removeEventListener("close", stay);
-      if (before?.isConnected) before.focus();
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
     };
   }, []);
   return html`
@@ -60,7 +63,7 @@ export function Dialog({ title, onClose, isWide = false, isSealed = false, child
  * Asks before something is done, then does it.
  *
  * @param {{title: string, verb: string, cancel?: string, tone?: string, action: (form: FormData) => Promise<any>,
- *   onDone: (result: any) => void, onClose: () => void, children?: any}} props
+ *   onDone: (result: any) => void, onClose: () => void, isWide?: boolean, children?: any}} props
  */
 export function ActionDialog({
   title,
@@ -70,8 +73,8 @@ export function ActionDialog({
   action,
   onDone,
   onClose,
+  isWide = false,
   children,
-  isWide,
 }) {
   const { isBusy, problem, run } = useAction(action);
   const [wrong, setWrong] = useState(null);

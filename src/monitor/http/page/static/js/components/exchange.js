@@ -5,7 +5,7 @@ import { ms } from "../format.js";
 import { useLoad } from "../hooks.js";
 import { html, useEffect, useRef } from "../html.js";
 import { href } from "../router.js";
-import { CopyButton } from "./copy-button.js";
+import { CopyButton } from "./copy.js";
 import { Request } from "./request.js";
 import { Loaded } from "./states.js";
 
@@ -52,8 +52,8 @@ function Response({ attempt }) {
       <header class="exchange-head">
         <h3>Response</h3>
         <div class="row">
-          ${attempt.response_body && html`<${CopyButton} value=${attempt.response_body}>Copy response<//>`}
-          <${CopyButton} value=${linkTo(attempt)}>Copy link<//>
+          ${attempt.response_body && html`<${CopyButton} value=${attempt.response_body} label="Copy response" text="Copy response" />`}
+          <${CopyButton} value=${linkTo(attempt)} label="Copy link" text="Copy link" />
         </div>
       </header>
       <p class="small">

@@ -31,9 +31,16 @@ export function Export({ name, columns, read, isNewestFirst = true, size = "smal
   return html`<button type="button" class=${size} onClick=${open}>Export</button>`;
 }
 
+/**
+ * `done`: null until it has ended, then whether the file has all rows.
+ *
+ * @type {{rows: number, isBusy: boolean, problem: import("../api.js").Problem|null, done: boolean|null}}
+ */
+const NOT_STARTED = { rows: 0, isBusy: false, problem: null, done: null };
+
 function ExportDialog({ name, columns, read, isNewestFirst }) {
   const [format, setFormat] = useState("csv");
-  const [state, setState] = useState({ rows: 0, isBusy: false, problem: null, done: null });
+  const [state, setState] = useState(NOT_STARTED);
   const running = useRef(null);
   const stop = () => running.current?.abort();
   useEffect(() => stop, []);

@@ -8,14 +8,23 @@ const UNPROCESSABLE = 422;
 const isOf = (error, pointer) => error.pointer === pointer || error.pointer.startsWith(`${pointer}/`);
 
 /**
+ * @typedef {import("../api.js").Problem} Problem
+ * @typedef {{pointer: string, detail: string}} FieldError
+ */
+
+/** @type {{errors: FieldError[], problem: Problem|null, serial: number}} */
+const NO_ERRORS = { errors: [], problem: null, serial: 0 };
+
+/**
  * Keeps the errors of a form: shown at their fields, gone when the field is edited, and the focus goes to the first.
  *
- * @returns {{form: {current: HTMLFormElement|null}, show: (errors: object[], problem?: object|null) => void,
- *   of: (pointer: string) => string|null, clear: (pointer: string) => void, problem: object|null, rest: object[]}}
+ * @returns {{form: {current: HTMLFormElement|null}, show: (errors: FieldError[], problem?: Problem|null) => void,
+ *   of: (pointer: string) => string|null, clear: (pointer: string) => void, problem: Problem|null,
+ *   errors: FieldError[]}}
  *   `show` takes problems of the page, or a `Problem` of the server with its errors
  */
 export function useFormErrors() {
-  const [state, setState] = useState({ errors: [], problem: null, serial: 0 });
+  const [state, setState] = useState(NO_ERRORS);
   const form = useRef(null);
   useEffect(() => {
     if (!state.serial) return;
@@ -23,6 +32,7 @@ export function useFormErrors() {
     wrong?.closest("details")?.setAttribute("open", "");
     (wrong ?? form.current?.querySelector(".form-problem"))?.focus();
   }, [state.serial]);
+  /** @type {(errors: FieldError[], problem?: Problem|null) => void} */
   const show = (errors, problem = null) => setState(({ serial }) => ({ errors, problem, serial: serial + 1 }));
   const clear = (pointer) =>
     setState((before) =>
@@ -37,7 +47,7 @@ export function useFormErrors() {
 /**
  * Says what is wrong above the buttons.
  *
- * @param {{errors: object[], problem: object|null, fields: string[]}} props *fields* are the pointers that say their
+ * @param {{errors: FieldError[], problem: Problem|null, fields: string[]}} props *fields* are the pointers that say their
  *   errors themselves
  */
 export function FormErrors({ errors, problem, fields }) {

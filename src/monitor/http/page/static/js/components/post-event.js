@@ -54,7 +54,7 @@ export function PostEvent() {
         />
         <${FormProblem} problem=${action.problem} fields=${["/type", "/payload", "/labels"]} />
         <footer class="form-foot">
-          <button class="primary" disabled=${action.isBusy}>
+          <button class="primary" aria-disabled=${action.isBusy ? "true" : undefined}>
             <${Icon} name="events" /> Post event
           </button>
         </footer>

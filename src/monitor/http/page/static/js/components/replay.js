@@ -2,7 +2,7 @@
 
 import { api } from "../api.js";
 import { closeDialog, openDialog } from "../dialogs.js";
-import { fieldTime, plural } from "../format.js";
+import { fieldTime, plural, timeOfField } from "../format.js";
 import { useAction, useLoad } from "../hooks.js";
 import { html, useEffect, useState } from "../html.js";
 import { Dialog } from "./dialog.js";
@@ -37,8 +37,8 @@ function Replay({ webhook }) {
   const change = (patch) => (setCounted(null), setSpec({ ...spec, ...patch }));
   const isBackfill = spec.source === "events";
   const body = (dry_run) => ({
-    from: new Date(spec.from).toISOString(),
-    to: new Date(spec.to).toISOString(),
+    from: timeOfField(spec.from).toISOString(),
+    to: timeOfField(spec.to).toISOString(),
     source: spec.source,
     dry_run,
     ...(isBackfill ? {} : { states: spec.states }),
@@ -54,10 +54,11 @@ function Replay({ webhook }) {
         ? spec.states.filter((one) => one !== state)
         : [...spec.states, state],
     });
+  const canSend = (isBackfill || spec.states.length > 0) && counted !== 0;
   if (job) return html`<${Progress} first=${job} />`;
   return html`
     <${Dialog} title="Replay deliveries" onClose=${closeDialog}>
-      <form onSubmit=${(event) => (event.preventDefault(), action.run())}>
+      <form onSubmit=${(event) => (event.preventDefault(), canSend && action.run())}>
         <div class="dialog-body">
           <p>
             ${isBackfill ? html`
@@ -117,7 +118,7 @@ function Replay({ webhook }) {
           <button type="button" onClick=${closeDialog}>Cancel</button>
           <button
             class="primary"
-            disabled=${action.isBusy || !(isBackfill || spec.states.length) || counted === 0}
+            aria-disabled=${action.isBusy || !canSend ? "true" : undefined}
           >
             ${counted ? `Send ${plural(counted, "delivery", "deliveries")}` : "Count"}
           </button>

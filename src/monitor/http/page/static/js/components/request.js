@@ -5,7 +5,7 @@ import { curlOf } from "../curl.js";
 import { plural } from "../format.js";
 import { html, useMemo, useState } from "../html.js";
 import { safeValue } from "../text.js";
-import { CopyButton } from "./copy-button.js";
+import { CopyButton } from "./copy.js";
 import { Segments } from "./segments.js";
 import { SignedWith, VerifySignature } from "./verify-signature.js";
 
@@ -33,8 +33,8 @@ export function Request({ attempt, webhook }) {
         <h3>Request</h3>
         <div class="row">
           ${body && html`<${Segments} label="Body" value=${isRaw} options=${FORMS} onChange=${setRaw} />`}
-          ${body && html`<${CopyButton} value=${text}>Copy body<//>`}
-          <${CopyButton} value=${curlOf(exchange, text)}>Copy as curl<//>
+          ${body && html`<${CopyButton} value=${text} label="Copy body" text="Copy body" />`}
+          <${CopyButton} value=${curlOf(exchange, text)} label="Copy as curl" text="Copy as curl" />
         </div>
       </header>
       <${Source} attempt=${attempt} body=${body} />

@@ -32,10 +32,10 @@ new Webhook(process.env.WEBHOOK_SECRET).verify(body, headers);`,
  * @param {{title: string, secret: string, note: string, signature?: "v1"|"v1a", onTest?: () => void}} options `onTest`
  *   opens the test message, the next step after a webhook was created
  */
-export function openSecret({ title, secret, note, signature = "v1", onTest = null }) {
+export function openSecret({ title, secret, note, signature = "v1", onTest }) {
   const test = () => {
     closeDialog();
-    onTest();
+    onTest?.();
   };
   openDialog(() => html`
     <${Dialog} title=${title}>

@@ -32,7 +32,7 @@ export function VerifySignature({ fields, body }) {
   const [result, setResult] = useState(null);
   const check = async (event) => {
     event.preventDefault();
-    const secret = new FormData(event.target).get("secret").trim();
+    const secret = String(new FormData(event.target).get("secret") ?? "").trim();
     setResult(await verified(secret, fields, body));
   };
   return html`

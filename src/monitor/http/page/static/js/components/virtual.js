@@ -6,10 +6,11 @@ const SPARE_ROWS = 8;
 const GUESSED_PX = 52;
 
 /**
- * @param {{rows: {id: string}[], total?: number, label: string, row: (item: object, index: number) => any,
- *   at?: number, handlers?: object, rowHandlers?: (item: object) => object, onWindow?: (first: number,
- *   last: number) => void}} props `at` is the row to keep in sight; `row` gives the cells of one `tr`; `onWindow` is
- *   told which rows are drawn; `total` counts also the rows that are not read yet
+ * @param {{rows: {id: string}[], total?: number, head: any, label: string,
+ *   row: (item: object, index: number) => any, at?: number, handlers?: object,
+ *   rowHandlers?: (item: object) => object, onWindow?: (first: number, last: number) => void}} props `head` has the
+ *   cells of the head; `at` is the row to keep in sight; `row` gives the cells of one `tr`; `onWindow` is told which
+ *   rows are drawn; `total` counts also the rows that are not read yet
  */
 export function VirtualTable(props) {
   const { rows, total = rows.length, head, label, row, at = -1, handlers = {}, rowHandlers, onWindow } = props;

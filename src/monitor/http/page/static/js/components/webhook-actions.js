@@ -33,6 +33,7 @@ export function Actions({ webhook, onChange }) {
     if (hold.problem) toast(hold.problem.message, { tone: "bad" });
   }, [hold.problem]);
   if (!may("operator")) return null;
+  /** @type {Parameters<typeof Menu>[0]["items"]} */
   const items = [
     { text: isPaused ? "Resume" : "Pause", hint: "p", act: hold.run },
     { text: "Silence alerts", hint: "s", act: silence },

@@ -50,7 +50,7 @@ export function WebhookTable({ found, rows, at, handlers, query, selection }) {
 /** A click opens the webhook; with Ctrl, ⌘ or the middle button in a new tab, as links do. */
 function opening(row) {
   const to = `/webhooks/${row.id}`;
-  const isOwn = (event) => event.target.closest(OWN) || getSelection().toString();
+  const isOwn = (event) => event.target.closest(OWN) || getSelection()?.toString();
   return {
     onClick: (event) => {
       if (isOwn(event)) return;

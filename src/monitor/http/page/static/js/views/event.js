@@ -82,7 +82,9 @@ function Resend({ id, onSent }) {
     if (resend.problem) toast(resend.problem.message, { tone: "bad" });
   }, [resend.problem]);
   return html`
-    <button type="button" class="small" disabled=${resend.isBusy} onClick=${resend.run}>Send again</button>
+    <button type="button" class="small" aria-disabled=${resend.isBusy ? "true" : undefined} onClick=${resend.run}>
+      Send again
+    </button>
   `;
 }
 

@@ -106,7 +106,7 @@ export function NewSilence() {
         />
         <footer class="form-foot">
           <a class="button" href=${href(...back)}>Cancel</a>
-          <button class="primary" disabled=${action.isBusy}>Silence</button>
+          <button class="primary" aria-disabled=${action.isBusy ? "true" : undefined}>Silence</button>
         </footer>
       </form>
       <${Preview} form=${form} />

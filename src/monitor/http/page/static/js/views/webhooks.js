@@ -113,7 +113,7 @@ function Found({ found, rows, at, handlers, query, selection }) {
   return html`
     <${WebhookTable} ...${{ found, rows, at, handlers, query, selection }} />
     ${found.cursor && html`
-      <button type="button" class="block" disabled=${found.isLoading} onClick=${found.more}>
+      <button type="button" class="block" aria-disabled=${found.isLoading ? "true" : undefined} onClick=${found.more}>
         ${found.isLoading ? "Loading…" : "Load more"}
       </button>
     `}
