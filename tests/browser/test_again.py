@@ -164,6 +164,7 @@ def test_what_an_event_counts_is_never_older_than_its_list(page: Page, site: Sit
     expect(row).to_contain_text("2 attempts")
     expect(page.get_by_text("1 delivered")).to_be_visible()
     assert late
+    page.unroute_all(behavior="wait")
 
 
 def test_an_event_is_sent_again_to_a_webhook_that_came_later(page: Page, site: Site, receiver: Receiver) -> None:
