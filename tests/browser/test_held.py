@@ -88,7 +88,7 @@ def test_a_receiver_that_asked_for_a_pause_holds_a_retry_which_says_so(
     expect(page.locator(".toast")).to_contain_text(said)
     expect(row).to_contain_text(said)
     go(page, f"/webhooks/{webhook}")
-    expect(page.get_by_text(said)).to_be_visible()
+    expect(page.get_by_role("main").get_by_text(said)).to_be_visible()
 
 
 @pytest.mark.parametrize(("ordered", "key", "which"), [(True, None, ""), ("key", "a", ", order key “a”")])
