@@ -62,7 +62,7 @@ export function Alerts() {
       <div class="title-row">
         <h1 tabindex="-1">Alerts</h1>
         <div class="actions">
-          <a class="button" href="#/notifications"><${Icon} name="notifications" /> Notifications</a>
+          <a class="button" href="#/notifications"><${Icon} name="events" /> Notifications</a>
           ${may("operator") && html`<a class="button" href="#/silences"><${Icon} name="silences" /> Silences</a>`}
         </div>
       </div>

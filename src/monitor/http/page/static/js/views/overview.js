@@ -100,10 +100,8 @@ function Performance() {
     <section class="panel" aria-labelledby="performance">
       <header class="panel-head">
         <h2 id="performance">All deliveries</h2>
-        <div class="grow meta small">
-          <a href="#/deliveries?state=failed&range=1h">Failed deliveries</a>
-          <a href="#/jobs">Jobs</a>
-        </div>
+        <a href="#/deliveries?state=failed&range=1h">Failed deliveries</a>
+        <a href="#/jobs">Jobs</a>
         <${RangePicker} value=${range} onChange=${setRange} />
       </header>
       <${Loaded} load=${load} what="Reading performance" lines=${6}>
