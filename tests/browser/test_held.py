@@ -85,7 +85,7 @@ def test_a_receiver_that_asked_for_a_pause_holds_a_retry_which_says_so(
     row = row_of(page, event)
     said = re.compile(rf"Held: receiver asked for a pause \(429\), next try in {AN_HOUR}")
     row.get_by_role("button", name="Retry now").click()
-    expect(page.locator(".toast")).to_contain_text(said)
+    expect(page.locator(".toast.ok")).to_contain_text(said)
     expect(row).to_contain_text(said)
     go(page, f"/webhooks/{webhook}")
     expect(page.get_by_role("main").get_by_text(said)).to_be_visible()
