@@ -56,7 +56,7 @@ def test_enabling_offers_what_was_missed_with_its_count(
     expect(save).to_be_focused()
     save.press("Enter")
     dialog.get_by_role("button", name="Enable and deliver").click()
-    expect(page.locator(".toast")).to_contain_text("What it missed is being delivered.")
+    expect(page.locator(".toast.ok")).to_contain_text("What it missed is being delivered.")
     expect(page.locator(".verdict")).not_to_contain_text("Disabled")
     for event in events:
         until(lambda event=event: site.call("GET", f"deliveries?event_id={event}")["items"])  # type: ignore[misc]
@@ -70,7 +70,7 @@ def test_a_webhook_is_enabled_without_what_it_missed(page: Page, site: Site, rec
     enable(page, webhook)
     expect(page.get_by_role("dialog")).to_contain_text("1 event found Missed left disabled. Deliver it?")
     page.get_by_role("button", name="No, enable only").click()
-    expect(page.locator(".toast")).to_have_text("Webhook saved.")
+    expect(page.locator(".toast.ok")).to_have_text("Webhook saved.")
     assert site.call("GET", f"webhooks/{webhook}")["enabled"]
     assert site.call("GET", f"deliveries?event_id={event}")["items"] == []
 
@@ -80,7 +80,7 @@ def test_a_webhook_that_missed_nothing_is_enabled_without_a_question(
 ) -> None:
     webhook, _ = missed(site, receiver, "nothing", 0)
     enable(page, webhook)
-    expect(page.locator(".toast")).to_have_text("Webhook saved.")
+    expect(page.locator(".toast.ok")).to_have_text("Webhook saved.")
     assert site.call("GET", f"webhooks/{webhook}")["enabled"]
 
 
@@ -124,7 +124,7 @@ def test_an_event_is_sent_again_before_ones_eyes(
         page.get_by_role("button", name="Send again").click()
         page.clock.run_for(1_000)
     page.clock.resume()
-    expect(page.locator(".toast")).to_have_text("1 delivery sent again, 0 new, 0 pending already.")
+    expect(page.locator(".toast.ok")).to_have_text("1 delivery sent again, 0 new, 0 pending already.")
     look(page, "event-sent-again", theme)
     expect(row).to_contain_text("2 attempts")
     expect(row).to_contain_text("Delivered")
@@ -135,7 +135,7 @@ def test_an_event_is_sent_again_before_ones_eyes(
     expect(attempts.first.locator("td.try")).to_have_text("2")
     site.call("DELETE", f"webhooks/{webhook}")
     page.get_by_role("button", name="Send again").click()
-    expect(page.locator(".toast").last).to_have_text("No enabled webhook matches this event.")
+    expect(page.locator(".toast.ok").last).to_have_text("No enabled webhook matches this event.")
 
 
 def test_what_an_event_counts_is_never_older_than_its_list(page: Page, site: Site, receiver: Receiver) -> None:
@@ -164,6 +164,7 @@ def test_what_an_event_counts_is_never_older_than_its_list(page: Page, site: Sit
     expect(row).to_contain_text("2 attempts")
     expect(page.get_by_text("1 delivered")).to_be_visible()
     assert late
+    page.unroute_all(behavior="wait")
 
 
 def test_an_event_is_sent_again_to_a_webhook_that_came_later(page: Page, site: Site, receiver: Receiver) -> None:
@@ -172,7 +173,7 @@ def test_an_event_is_sent_again_to_a_webhook_that_came_later(page: Page, site: S
     expect(page.get_by_text("No deliveries")).to_be_visible()
     site.create(receiver.url, name="Later", event_types=["later.*"])
     page.get_by_role("button", name="Send again").press("Enter")
-    expect(page.locator(".toast")).to_have_text("0 deliveries sent again, 1 new, 0 pending already.")
+    expect(page.locator(".toast.ok")).to_have_text("0 deliveries sent again, 1 new, 0 pending already.")
     expect(row).to_contain_text("Delivered")
     assert delivery_of(site, event)["attempts"] == 1
 

@@ -31,7 +31,7 @@ VIEWS = {
     "silence-new": ("/silences/new?kind=failing", "New silence"),
     "notifications": ("/notifications", "Notifications"),
     "events": ("/events", "Events"),
-    "deliveries": ("/deliveries", "Deliveries"),
+    "deliveries": ("/deliveries?state=delivered", "Deliveries"),
     "event": ("/events/{event}", "order.paid"),
     "activity": ("/activity", "Live activity"),
     "jobs": ("/jobs?state=all", "Jobs"),

@@ -117,6 +117,8 @@ export function clock(time) {
   if (!time) return NONE;
   return written(time, "day") === written(Date.now(), "day") ? written(time, "second") : written(time, "dayAndSecond");
 }
+/** 23:04:34 */
+export const second = (time) => written(time, "second");
 /** 23:04 */
 export const minute = (time) => written(time, "minute");
 /** 30 Nov */

@@ -1,7 +1,7 @@
 /** How uPlot draws a chart: its scales, axes and lines, in the colours of the theme. */
 
 import uPlot from "../../vendor/uplot.js";
-import { day, minute, short } from "../format.js";
+import { day, minute, second, short } from "../format.js";
 import { colour } from "../theme.js";
 import { drawBehind } from "./behind.js";
 import { drawMarks } from "./marks.js";
@@ -112,7 +112,7 @@ function lineOf({ label, tone, kind = "line", scale = "y", dash }) {
 function timeValues(_, splits, __, ___, increment) {
   return splits.map((seconds) => {
     const time = seconds * 1_000;
-    const text = minute(time);
+    const text = increment < 60 ? second(time) : minute(time);
     return increment >= DAY_S || text === "00:00" ? day(time) : text;
   });
 }

@@ -128,9 +128,8 @@ function BulkBar({ query, name, pages, items, ticked, onTick, onDone }) {
   };
   const actions = chosen.length
     ? [...new Set(chosen.flatMap((one) => ACTIONS[one.state] ?? []))]
-    : items.length || pages.hasMore
-      ? ACTIONS[stateOf(query)]
-      : [];
+    : ACTIONS[stateOf(query)];
+  if (!items.length && !pages.hasMore) return null;
   const matching = pages.hasMore ? "all matching…" : `${count(items.length)} matching…`;
   return html`
     <div class="toolbar bulk-bar" role="group" aria-label="Selected or matching deliveries">

@@ -3,7 +3,6 @@
 import { api } from "../api.js";
 import { AddDestination } from "../components/add-destination.js";
 import { CoverageBar } from "../components/coverage-bar.js";
-import { Icon } from "../components/icons.js";
 import { Empty, Loaded, Older } from "../components/states.js";
 import { Status } from "../components/status.js";
 import { FORMAT_NAMES, alertsOf } from "../destination-kinds.js";
@@ -20,9 +19,6 @@ export function Notifications() {
     everyMs: REFRESH_MS,
   });
   return html`
-    <p class="crumbs">
-      <a href="#/alerts"><${Icon} name="left" size=${12} /> Alerts</a>
-    </p>
     <h1 tabindex="-1">Notifications</h1>
     <${CoverageBar} at=${added} isHere=${true} />
     ${may("admin") && html`<${AddDestination} onAdd=${() => setAdded((n) => n + 1)} />`}

@@ -66,11 +66,14 @@ function Queue() {
         ${figures.map(([name, value]) => html`<${Figure} key=${name} name=${name} value=${value} />`)}
       </dl>
       ${points.length > 1 && html`
-        <${Chart} label="Queued deliveries" x=${x} series=${series} format=${short} height=${130} />
+        <${Chart} label="Queued deliveries" x=${x} series=${series} format=${whole} height=${130} />
       `}
     </section>
   `;
 }
+
+/** Between two whole numbers nothing is marked. */
+const whole = (value) => (Number.isInteger(value ?? 0) ? short(value) : "");
 
 function Cache({ stats: { cache, views } }) {
   const reads = views.reduce((sum, view) => sum + view.reads, 0);
