@@ -4,7 +4,7 @@ import { api } from "../api.js";
 import { openBulk } from "../components/bulk.js";
 import { DeliveryFilters } from "../components/delivery-filters.js";
 import { DeliveryRow } from "../components/delivery-row.js";
-import { Export } from "../components/export.js";
+import { Export, members } from "../components/export.js";
 import { Icon } from "../components/icons.js";
 import { Empty, Loaded, Older } from "../components/states.js";
 import { useCursor } from "../cursor.js";
@@ -18,7 +18,7 @@ import { may } from "../session.js";
 import { useStore } from "../store.js";
 
 const PAGE = 50;
-const COLUMNS = [
+const COLUMNS = members(
   "id",
   "state",
   "webhook_id",
@@ -32,7 +32,7 @@ const COLUMNS = [
   "due_at",
   "finished_at",
   "order_key",
-].map((name) => [name, (row) => row[name]]);
+);
 /** Of the states in a list, what may be done to all that match. */
 const ACTIONS = {
   any: ["retry", "cancel"],
