@@ -94,7 +94,7 @@ def test_alerts_are_exported_with_their_filters(page: Page, site: Site, receiver
 def test_the_audit_log_is_exported_with_its_filters(
     theme: str, size: dict[str, int], open_page: Callable[..., Page], site: Site, receiver: Receiver
 ) -> None:
-    webhook = site.create(receiver.url, name="Kept in a file")["id"]
+    webhook = site.create(receiver.url, name="Kept in a file", event_types=["files.*"])["id"]
     site.call("PATCH", f"webhooks/{webhook}", {"description": "now, with words"})
     page = sign_in(open_page, site, viewport=size, color_scheme=theme, reduced_motion="reduce")
     go(page, f"/audit?target={webhook}")
@@ -112,7 +112,7 @@ def test_the_audit_log_is_exported_with_its_filters(
 
 
 def test_the_audit_log_is_read_for_a_time_range(page: Page, site: Site, receiver: Receiver) -> None:
-    webhook = site.create(receiver.url, name="Of today")["id"]
+    webhook = site.create(receiver.url, name="Of today", event_types=["files.*"])["id"]
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/audit-log?" in request.url else None)
     go(page, f"/audit?target={webhook}")
