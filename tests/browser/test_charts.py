@@ -195,7 +195,7 @@ def test_times_are_shown_in_utc_when_that_is_chosen(open_page: Callable[..., Pag
     go(page, f"/webhooks/{webhook_id}")
     time = page.get_by_role("row").locator("time").first
     expect(time).to_have_attribute("title", re.compile(r"\d{4}, \d\d:\d\d:\d\d (GMT\+9|JST)$"))
-    page.get_by_role("button", name="Times: local. Change").click()
+    page.get_by_role("button", name="Times: local time. Change").click()
     expect(time).to_have_attribute("title", re.compile(r"\d{4}, \d\d:\d\d:\d\d UTC$"))
     shown, at = time.inner_text(), time.get_attribute("datetime")
     assert at is not None

@@ -79,7 +79,7 @@ export function Side() {
           type="button"
           class="bare zone"
           title="Times: ${zoneName()}"
-          aria-label="Times: ${times === "utc" ? "UTC" : "local"}. Change"
+          aria-label="Times: ${times === "utc" ? "UTC" : "local time"}. Change"
           onClick=${() => chooseZone(ZONES[(ZONES.indexOf(times) + 1) % ZONES.length])}
         >
           <${Icon} name="clock" /> <span>${times === "utc" ? "UTC" : "local time"}</span>
