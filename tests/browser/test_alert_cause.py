@@ -130,7 +130,7 @@ def test_a_silence_from_an_alert_leads_back_to_it_and_ends_in_two_hours(
     expect(page).to_have_url(re.compile(f"#/alerts/{alerts[0]}$"))
     go(page, "/silences")
     line = page.get_by_role("listitem").filter(has_text="Planned upgrade")
-    expect(line).to_contain_text("ends in 2 h")
+    expect(line).to_contain_text(re.compile(r"Ends \d+ \w+, \d\d:\d\d, in 2 h"))
     expect(line.get_by_role("link", name="Cause, first")).to_be_visible()
 
     go(page, f"/silences/new?kind=disabled&alert={alerts[0]}")

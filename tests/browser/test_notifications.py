@@ -68,7 +68,7 @@ def test_an_alert_says_that_it_was_told_to_all_that_subscribe(page: Page, site: 
     expect(page.get_by_role("heading", name="Notifications")).to_be_focused()
     line = page.locator(f"[data-destination='{teams}']")
     expect(line).to_contain_text("Only severity critical")
-    expect(line).to_contain_text("Last told")
+    expect(line).to_contain_text("Last notification")
     expect(line).to_contain_text("Microsoft Teams")
     for id_ in (teams, failing):
         site.call("DELETE", f"webhooks/{id_}")

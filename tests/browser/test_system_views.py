@@ -101,7 +101,7 @@ def test_a_change_is_found_in_the_audit_log(
 def test_who_may_not_see_a_view_has_no_way_to_it(open_page: Callable[..., Page], site: Site) -> None:
     page = sign_in(open_page, site, token=site.issue("viewer"))
     nav = page.get_by_role("navigation", name="Views")
-    expect(nav.get_by_role("link", name="Live")).to_be_visible()
+    expect(nav.get_by_role("link", name="Live", exact=True)).to_be_visible()
     expect(nav.get_by_role("link", name="Audit log")).to_have_count(0)
     expect(nav.get_by_role("link", name="System")).to_have_count(0)
     go(page, "/audit")

@@ -13,7 +13,7 @@ Every error that the product raises on purpose::
     ├── TooLarge             413
     ├── UnsupportedMedia     415
     ├── Invalid              422  readable, but against a rule
-    │   ├── UrlRefused            the URL may not be delivered to
+    │   ├── UrlRefused            the URL is not allowed
     │   └── IdempotencyMismatch   same key, other body
     ├── TooManyRequests      429
     ├── Unavailable          503  a dependency is down; nothing was changed, so try again
@@ -117,7 +117,7 @@ class UrlRefused(Invalid):
     """``reason`` is the egress guard's machine-readable verdict, for example ``ip_not_public``."""
 
     slug = "url_refused"
-    title = "The URL may not be delivered to"
+    title = "The URL is not allowed"
 
     def __init__(self, detail: str, *, reason: str) -> None:
         super().__init__(detail, errors=(FieldError("/url", detail),))

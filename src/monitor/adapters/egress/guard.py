@@ -80,7 +80,7 @@ SPECIAL_SUFFIXES = frozenset(
 )  # fmt: skip
 """Top-level labels that never name a host of the public Internet."""
 
-_OPENED_BY = "internal networks are opened by MONITOR_EGRESS__ALLOW_CIDRS"
+_ASK = "ask an admin to allow it with MONITOR_EGRESS__ALLOW_CIDRS"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f\\]")
@@ -169,7 +169,7 @@ def check_address(ip_text: str, policy: EgressPolicy, *, allowed_only: bool = Fa
     address = _judge(ip_text, policy, allowed_only)
     if address is None:
         raise UrlRefused(
-            f"the address is not a public one; {_OPENED_BY}",
+            f"the address is private or reserved; {_ASK}",
             reason="ip_not_public",
         )
     return address
@@ -315,7 +315,7 @@ def _parse_port(text: str | None, default: int) -> int:
 def _public_rules(scheme: str, port: int, name: str | None, policy: EgressPolicy) -> UrlRefused | None:
     """Return why the URL may reach nothing but ``allow_cidrs``, if so."""
     if name is not None and "_" in name:
-        return UrlRefused(f"a host name with underscores is not public; {_OPENED_BY}", reason="bad_host")
+        return UrlRefused(f"a host name with underscores is not public; {_ASK}", reason="bad_host")
     if policy.profile == "public" and scheme != "https":
         return UrlRefused("use https://; plain http is not sent over the Internet", reason="scheme")
     if policy.profile == "public" and port not in PUBLIC_PORTS:
@@ -323,7 +323,7 @@ def _public_rules(scheme: str, port: int, name: str | None, policy: EgressPolicy
     if name is None or (policy.profile == "local" and name == "localhost"):
         return None
     if "." not in name or name.rpartition(".")[2] in SPECIAL_SUFFIXES:
-        return UrlRefused(f"use a host name that is public on the Internet; {_OPENED_BY}", reason="special_name")
+        return UrlRefused(f"use a host name that is public on the Internet; {_ASK}", reason="special_name")
     return None
 
 

@@ -53,7 +53,7 @@ class Resolver:
         except UrlRefused:
             raise UrlRefused(
                 f"{target.host} resolves to an address that may not be reached; "
-                "internal networks are opened by MONITOR_EGRESS__ALLOW_CIDRS",
+                "ask an admin to allow it with MONITOR_EGRESS__ALLOW_CIDRS",
                 reason="dns_not_public",
             ) from None
 

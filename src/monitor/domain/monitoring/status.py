@@ -35,7 +35,7 @@ BAD_HEALTH = (HealthStatus.UNAVAILABLE, HealthStatus.DEGRADED)
 
 RANKS = 2 * len(WORST_FIRST)
 
-PAUSED = "Paused by a user. New deliveries wait."
+PAUSED = "Paused by a user. New deliveries queue up."
 DISABLED = "Disabled by a user. Nothing is sent."
 
 

@@ -81,7 +81,7 @@ class WebhookCommands:
 
         Raises:
             Invalid: the request breaks a rule.
-            UrlRefused: the URL may not be delivered to.
+            UrlRefused: the URL is not allowed.
             IdempotencyMismatch: *key* came with another body.
         """
         check(spec)
