@@ -30,6 +30,8 @@ from tests.servers import free_port
 NOBODY = "00000000-0000-7000-8000-000000000000"
 JSON = {"Content-Type": "application/json"}
 KEY = {"Idempotency-Key": "one"}
+SENDING = {"test_webhook", "send_sample_alert"}
+"""Operations without a body that an Idempotency-Key makes safe to repeat."""
 STALE = {"If-Match": '"999.00000000"'}
 
 
@@ -212,7 +214,9 @@ async def test_what_its_state_forbids_409(stage: Stage, parts: Container) -> Non
     await JobCommands(parts.unit_of_work).run()
     resolve = next(operation for operation in OPERATIONS if operation.id == "resolve_alert")
     await execute(parts, SOMEBODY_ELSE_WAS_FIRST)
-    assert_problem(await stage.call(resolve), 409, "raced")
+    comment = next(operation for operation in OPERATIONS if operation.id == "comment_on_alert")
+    for operation in (resolve, comment):
+        assert_problem(await stage.call(operation), 409, "raced")
     await execute(parts, "DROP TRIGGER too_late ON alerts")
     assert (await stage.call(resolve)).status_code == 200
     changes: dict[str, dict[str, Any]] = {
@@ -225,18 +229,21 @@ async def test_what_its_state_forbids_409(stage: Stage, parts: Container) -> Non
         assert (await stage.call(rotate, json=changes["rotate_secret"])).status_code == 200
     await execute(parts, "DELETE FROM events")
     async with parts.unit_of_work() as uow:
-        # As of a test message that is being sent.
-        scope = f"ada test {stage.ids['webhook_id']}"
-        await uow.idempotency.begin(scope, KEY["Idempotency-Key"], b"")
-        begun = msgspec.json.encode({"began_at": uow.now})
-        await uow.idempotency.finish(scope, KEY["Idempotency-Key"], begun)
+        # As of messages that are being sent.
+        for kind in ("test", "sample"):
+            scope = f"ada {kind} {stage.ids['webhook_id']}"
+            await uow.idempotency.begin(scope, KEY["Idempotency-Key"], b"")
+            begun = msgspec.json.encode({"began_at": uow.now})
+            await uow.idempotency.finish(scope, KEY["Idempotency-Key"], begun)
         await uow.commit()
+    disabled = stage.ids | {"webhook_id": (await stage.api.create(stage.url, enabled=False))["id"]}
     for operation in answering(409):
-        if operation != resolve:
+        if operation not in (resolve, comment):
             options: dict[str, Any] = {"json": changes[operation.id]} if operation.id in changes else {}
-            if operation.id == "test_webhook":
+            if operation.id in SENDING:
                 options["headers"] = KEY
-            assert_problem(await stage.call(operation, **options), 409, "conflict")
+            ids = disabled if operation.id == "send_now" else None
+            assert_problem(await stage.call(operation, ids, **options), 409, "conflict")
 
 
 async def test_a_change_of_what_has_changed_412(stage: Stage) -> None:
@@ -261,7 +268,7 @@ async def test_what_breaks_a_rule_422(stage: Stage) -> None:
         slug = "invalid"
         if operation.has_body:
             response = await stage.call(operation, json={"unknown": 1})
-        elif operation.id == "test_webhook":
+        elif operation.id in SENDING:
             assert (await stage.call(operation, headers=KEY)).status_code == 200
             response, slug = await stage.call(operation, headers=KEY, content=b"{}"), "idempotency_mismatch"
         else:
