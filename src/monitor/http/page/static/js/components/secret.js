@@ -51,7 +51,7 @@ export function openSecret({ title, secret, note, signature = "v1", onTest = nul
         `}
       </footer>
     <//>
-  `);
+  `, { stays: true });
 }
 
 function Verify() {
