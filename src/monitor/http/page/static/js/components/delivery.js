@@ -9,6 +9,7 @@ import { html, useRef } from "../html.js";
 import { route, setQuery } from "../router.js";
 import { may } from "../session.js";
 import { useStore } from "../store.js";
+import { kindOfError } from "../verdict.js";
 import { Attempt, AttemptTable } from "./attempt-table.js";
 import { Icon } from "./icons.js";
 import { Loaded } from "./states.js";
@@ -31,7 +32,7 @@ export function Delivery({ delivery, isOpen, onToggle, onChange }) {
   const retry = useAction(act(api.retryDelivery, "The delivery is due now."));
   const cancel = useAction(act(api.cancelDelivery, "The delivery is cancelled."));
   const problem = retry.problem ?? cancel.problem;
-  const result = delivery.last_status_code ?? delivery.last_error;
+  const result = delivery.last_status_code ?? (delivery.last_error && kindOfError(delivery.last_error));
   return html`
     <li class="delivery">
       <div class="worst-row flat">

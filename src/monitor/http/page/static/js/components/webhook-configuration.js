@@ -7,7 +7,7 @@ export function Configuration({ webhook }) {
   const { retry, rate_limit: limit } = webhook;
   const pairs = [
     ["Description", webhook.description || "–"],
-    ["Receives", tags(webhook.event_types)],
+    ["Event types", tags(webhook.event_types)],
     ["Required labels", tags(Object.entries(webhook.labels).map(([name, value]) => `${name}=${value}`))],
     [
       "Headers",

@@ -95,7 +95,7 @@ function Destination({ of }) {
 
 function LastTold({ told }) {
   const now = useNow(15_000);
-  if (told === null) return html`<span>Not told lately</span>`;
+  if (told === null) return html`<span>No alerts sent lately</span>`;
   return html`
     <span>
       ${told.error === null ? "Last told" : `Failed (${told.status_code ?? told.error})`}${" "}
