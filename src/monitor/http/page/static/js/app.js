@@ -9,12 +9,12 @@ import { SessionEnd } from "./components/session-end.js";
 import { Side } from "./components/side.js";
 import { Empty } from "./components/states.js";
 import { Toasts, toast } from "./components/toast.js";
-import { Dialogs, closeDialog } from "./dialogs.js";
+import { Dialogs, closeDialog, leaveDialog } from "./dialogs.js";
 import { html, useEffect, useRef } from "./html.js";
 import { useKeys } from "./keys.js";
 import { startLive, stopLive } from "./live.js";
 import { takeScroll } from "./left.js";
-import { TABS, TAB_OF } from "./places.js";
+import { titleOf } from "./places.js";
 import { go, route } from "./router.js";
 import { caller, may, session } from "./session.js";
 import { useStore } from "./store.js";
@@ -137,11 +137,12 @@ function Main() {
   useEffect(() => {
     const isFirst = first.current;
     first.current = false;
-    return isFirst ? undefined : arrive(main.current, takeScroll(at.name));
+    if (isFirst) return undefined;
+    leaveDialog();
+    return arrive(main.current, takeScroll(at.name));
   }, [place]);
   useEffect(() => {
-    const title = TABS.find(([name]) => name === (TAB_OF[at.name] ?? at.name))?.[2] ?? "Monitor";
-    document.title = `${pending ? `(${pending}) ` : ""}${name || title} · Monitor`;
+    document.title = `${pending ? `(${pending}) ` : ""}${name || titleOf(at.name)} · Monitor`;
   }, [at.name, name, pending]);
   return html`
     <main id="main" ref=${main} tabindex="-1">

@@ -2,6 +2,7 @@
 
 import { spanOf } from "./components/time-range.js";
 import { at } from "./format.js";
+import { kindOfError } from "./verdict.js";
 
 /** Failed ones of the last day: what somebody comes for. */
 const STATE = "failed";
@@ -42,7 +43,7 @@ export function saidOf(query, name) {
     query.type && `of ${query.type}`,
     query.webhook && `to ${name ?? "one webhook"}`,
     query.label && `to webhooks with ${query.label}`,
-    query.error && `with the error ${query.error}`,
+    query.error && `with the error “${kindOfError(query.error)}”`,
     query.event && `of event ${query.event}`,
     query.id && `with the id ${query.id}`,
     !query.event && !query.id && spanText(query),

@@ -25,3 +25,18 @@ export const TAB_OF = {
   event: "events",
   jobs: "overview",
 };
+
+/** What the title of the document says in views that are no tab of their own. */
+const TITLES = {
+  "webhook-new": "New webhook",
+  "webhook-edit": "Edit webhook",
+  silences: "Silences",
+  "silence-new": "New silence",
+  notifications: "Notifications",
+  jobs: "Jobs",
+  more: "More",
+  lost: "Page not found",
+};
+
+/** @param {string} name of a route */
+export const titleOf = (name) => TITLES[name] ?? TABS.find(([tab]) => tab === (TAB_OF[name] ?? name))[2];

@@ -2,6 +2,7 @@
 
 import { ago, at } from "./format.js";
 
+/** Why an attempt had no answer, in words. */
 const KINDS = {
   dns: "host name not found",
   connect: "could not connect",
@@ -12,6 +13,9 @@ const KINDS = {
   blocked: "address not allowed",
 };
 const SHOWN = 140;
+
+/** The kind of an error in words, where its details are not at hand. */
+export const kindOfError = (error) => (error === "status" ? "HTTP status" : (KINDS[error] ?? error));
 
 /** Why an attempt failed, as the sender met it. */
 export function failure({ error, status_code: status, error_detail: detail }) {
@@ -29,7 +33,9 @@ export function verdict(webhook, last, now) {
   if (!webhook.enabled) return disabled(webhook, now);
   if (webhook.paused_at) return "Paused. New deliveries queue up.";
   const inRow = webhook.backlog?.breaker.failures_in_row ?? 0;
-  if (!last || !inRow || webhook.status !== webhook.health.status) return webhook.status_reason;
+  // Of one that still answers at times, how often it fails says more than its latest failure, and stands still.
+  if (webhook.status !== "unavailable" || webhook.health.status !== "unavailable" || !last || !inRow)
+    return webhook.status_reason;
   return `${inRow === 1 ? "The last attempt" : `Last ${inRow} attempts`} failed: ${failure(last)}.`;
 }
 

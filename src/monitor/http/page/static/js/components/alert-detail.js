@@ -7,6 +7,7 @@ import { useAction, useFrames, useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { href } from "../router.js";
 import { may } from "../session.js";
+import { useTitle } from "../title.js";
 import { openAcknowledge, openResolve } from "./alert-actions.js";
 import { AlertChart, CauseLinks, Evidence, FailedExchange } from "./alert-cause.js";
 import { CommentBox, History } from "./alert-history.js";
@@ -28,6 +29,7 @@ export function AlertDetail({ id, back, query, following }) {
   useFrames(onFrame, ({ type, data }) => {
     if (type.startsWith("alert_") && data.id === id) load.reload();
   });
+  useTitle(load.data?.title ?? "");
   return html`
     <section class="panel detail-pane" aria-label="Alert">
       <a class="button bare close" href=${back} aria-label="Close the alert">
@@ -85,14 +87,18 @@ function Actions({ alert, query }) {
     return true;
   });
   const silence = { webhook: alert.webhook_id, kind: alert.kind, alert: alert.id, state: query.state };
+  const isOpen = alert.state === "pending";
+  // One button for both, so that it keeps the focus.
   return html`
     <div class="actions">
-      ${alert.state === "pending" && html`
-        <button type="button" class="primary" onClick=${() => openAcknowledge([alert])}>Acknowledge</button>
-      `}
-      ${alert.state === "acknowledged" && html`
-        <button type="button" onClick=${back.run} aria-disabled=${back.isBusy ? "true" : undefined}>
-          Take back acknowledgement
+      ${alert.state !== "resolved" && html`
+        <button
+          type="button"
+          class=${isOpen ? "primary" : ""}
+          aria-disabled=${back.isBusy ? "true" : undefined}
+          onClick=${isOpen ? () => openAcknowledge([alert]) : back.run}
+        >
+          ${isOpen ? "Acknowledge" : "Take back acknowledgement"}
         </button>
       `}
       ${alert.state !== "resolved" && html`

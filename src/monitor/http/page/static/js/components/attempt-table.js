@@ -2,6 +2,7 @@
 
 import { clock, ms, precisely } from "../format.js";
 import { Fragment, html } from "../html.js";
+import { kindOfError } from "../verdict.js";
 import { Exchange } from "./exchange.js";
 import { Icon } from "./icons.js";
 import { Status } from "./status.js";
@@ -29,7 +30,7 @@ export function AttemptTable({ label, children }) {
 }
 
 export function Attempt({ attempt, webhook, isOpen, isLinked, onToggle }) {
-  const result = attempt.status_code ?? attempt.error;
+  const result = attempt.status_code ?? kindOfError(attempt.error);
   return html`
     <${Fragment}>
       <tr class=${isOpen ? "attempt current" : "attempt"}>

@@ -6,6 +6,7 @@ import { useLoad, usePages } from "../hooks.js";
 import { html, useRef } from "../html.js";
 import { route, setQuery } from "../router.js";
 import { useStore } from "../store.js";
+import { kindOfError } from "../verdict.js";
 import { ATTEMPT_ERRORS } from "../words.js";
 import { Attempt, AttemptTable } from "./attempt-table.js";
 import { FilterSelect } from "./filter-select.js";
@@ -55,7 +56,7 @@ export function Attempts({ webhook }) {
           <${FilterSelect}
             label="Error"
             value=${error}
-            options=${ATTEMPT_ERRORS}
+            options=${ATTEMPT_ERRORS.map((error) => [error, kindOfError(error)])}
             onChange=${(value) => setQuery({ error: value, code: "", attempt: "" })}
           />
           <label class="inline">

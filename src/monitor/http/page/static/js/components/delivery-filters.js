@@ -5,6 +5,7 @@ import { stateOf } from "../delivery-filter.js";
 import { useLoad, useSettled } from "../hooks.js";
 import { html, useEffect, useId, useState } from "../html.js";
 import { setQuery } from "../router.js";
+import { kindOfError } from "../verdict.js";
 import { ATTEMPT_ERRORS, DELIVERY_STATES } from "../words.js";
 import { FilterSelect } from "./filter-select.js";
 import { Icon } from "./icons.js";
@@ -26,7 +27,10 @@ export function DeliveryFilters({ query, name, focus }) {
       <${FilterSelect}
         label="Error"
         value=${query.error}
-        options=${query.error && !ERRORS.includes(query.error) ? [...ERRORS, query.error] : ERRORS}
+        options=${(query.error && !ERRORS.includes(query.error) ? [...ERRORS, query.error] : ERRORS).map((error) => [
+          error,
+          kindOfError(error),
+        ])}
         onChange=${(error) => setQuery({ error })}
       />
       <${WebhookFilter} query=${query} name=${name} />

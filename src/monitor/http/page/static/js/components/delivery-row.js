@@ -5,6 +5,7 @@ import { held } from "../held.js";
 import { useNow } from "../hooks.js";
 import { html, useEffect, useRef } from "../html.js";
 import { may } from "../session.js";
+import { kindOfError } from "../verdict.js";
 import { Log } from "./delivery.js";
 import { useDeliveryActions } from "./delivery-actions.js";
 import { Icon } from "./icons.js";
@@ -64,7 +65,7 @@ export function DeliveryRow({ delivery, isCurrent, isOpen, isTicked, onTick, onT
 
 function last({ last_status_code: code, last_error: error }) {
   if (error === "status" || (code && !error)) return `HTTP ${code}`;
-  return error ?? "";
+  return error ? kindOfError(error) : "";
 }
 
 function next({ due_at: due, held: reason }, now) {

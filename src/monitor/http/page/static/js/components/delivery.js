@@ -8,6 +8,7 @@ import { useLoad, useNow } from "../hooks.js";
 import { html, useRef } from "../html.js";
 import { route, setQuery } from "../router.js";
 import { useStore } from "../store.js";
+import { kindOfError } from "../verdict.js";
 import { Attempt, AttemptTable } from "./attempt-table.js";
 import { useDeliveryActions } from "./delivery-actions.js";
 import { Icon } from "./icons.js";
@@ -22,7 +23,7 @@ export function Delivery({ delivery, isOpen, onToggle, onChange }) {
     [delivery.webhook_id],
   );
   const { buttons, problem } = useDeliveryActions(delivery, onChange);
-  const result = delivery.last_status_code ?? delivery.last_error;
+  const result = delivery.last_status_code ?? (delivery.last_error && kindOfError(delivery.last_error));
   return html`
     <li class="delivery">
       <div class="worst-row flat">

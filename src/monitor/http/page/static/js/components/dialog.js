@@ -19,6 +19,23 @@ function firstWanted(dialog) {
   return found.find((element) => element !== null) ?? null;
 }
 
+/** Gives the focus back to where it was, or to the heading of the view if that is gone, or goes by what was done. */
+function giveBack(before) {
+  const takeHeading = () => document.querySelector("main h1")?.focus({ preventScroll: true });
+  if (!before?.isConnected || before === document.body) {
+    takeHeading();
+    return;
+  }
+  before.focus();
+  const observer = new MutationObserver(() => {
+    if (before.isConnected) return;
+    observer.disconnect();
+    if (document.activeElement === document.body) takeHeading();
+  });
+  observer.observe(document.body, { childList: true, subtree: true });
+  document.addEventListener("focusin", () => observer.disconnect(), { once: true });
+}
+
 /**
  * @param {{title: string, onClose?: () => void, isWide?: boolean, isSealed?: boolean, children: any}} props without
  *   `onClose` only its own buttons close it; `isSealed` hides what is behind it
@@ -36,7 +53,7 @@ export function Dialog({ title, onClose, isWide = false, isSealed = false, child
     shown.addEventListener("close", stay);
     return () => {
       shown.removeEventListener("close", stay);
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      giveBack(before);
     };
   }, []);
   return html`
@@ -63,7 +80,9 @@ export function Dialog({ title, onClose, isWide = false, isSealed = false, child
  * Asks before something is done, then does it.
  *
  * @param {{title: string, verb: string, cancel?: string, tone?: string, action: (form: FormData) => Promise<any>,
- *   onDone: (result: any) => void, onClose: () => void, isWide?: boolean, children?: any}} props
+ *   onDone: (result: any) => void, onClose: () => void, isWide?: boolean, children?: any,
+ *   isCancelFirst?: boolean}} props
+ *   `isCancelFirst` puts the focus on the button that does nothing, so that Enter alone loses nothing
  */
 export function ActionDialog({
   title,
@@ -75,6 +94,7 @@ export function ActionDialog({
   onClose,
   isWide = false,
   children,
+  isCancelFirst = false,
 }) {
   const { isBusy, problem, run } = useAction(action);
   const [wrong, setWrong] = useState(null);
@@ -108,7 +128,7 @@ export function ActionDialog({
           <${FormProblem} problem=${wrong ? null : problem} />
         </div>
         <footer class="dialog-foot">
-          <button type="button" onClick=${onClose}>${cancel}</button>
+          <button type="button" autofocus=${isCancelFirst} onClick=${onClose}>${cancel}</button>
           <button class="primary ${tone}" aria-disabled=${isBusy ? "true" : undefined}>
             ${isBusy ? "Working…" : verb}
           </button>

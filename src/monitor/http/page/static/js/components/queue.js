@@ -17,6 +17,7 @@ export function Queue({ webhook, onChange }) {
   if (!backlog) return null;
   const { oldest_due_at: oldest, disables_at: disables } = backlog;
   const isHeldByUser = !webhook.enabled || webhook.paused_at;
+  const isFailing = backlog.breaker.state !== "closed" && !isHeldByUser;
   const waits = backlog.waiting > 0;
   const isShown = waits || backlog.breaker.state !== "closed";
   return html`
@@ -29,7 +30,7 @@ export function Queue({ webhook, onChange }) {
         `}
         ${backlog.in_flight > 0 && html`<span>${count(backlog.in_flight)} in flight</span>`}
         ${reason(webhook, now) && html`<span class="status warn"><${Icon} name="pending" />${reason(webhook, now)}</span>`}
-        ${disables && !isHeldByUser && html`
+        ${disables && isFailing && html`
           <span class="muted" title=${precisely(disables)}>${disabling(disables, now)}</span>
         `}
       </p>

@@ -51,7 +51,7 @@ export function openSecret({ title, secret, note, signature = "v1", onTest }) {
         `}
       </footer>
     <//>
-  `);
+  `, { stays: true });
 }
 
 function Verify() {

@@ -42,6 +42,7 @@ function ask(leave) {
       title="Leave without saving?"
       verb="Discard changes"
       cancel="Keep editing"
+      isCancelFirst
       tone="danger"
       action=${async () => true}
       onDone=${done}

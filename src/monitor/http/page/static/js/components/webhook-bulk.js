@@ -55,7 +55,7 @@ const ACTIONS = [
 export function WebhookBulk({ selection, onDone }) {
   const rows = [...selection.items.values()];
   if (!rows.length) return null;
-  const start = (action) => openDialog(() => html`<${Bulk} ...${{ action, rows, selection, onDone }} />`);
+  const start = (action) => openDialog(() => html`<${Bulk} ...${{ action, rows, selection, onDone }} />`, { stays: true });
   return html`
     <div class="bulk-bar" role="group" aria-label="Selected webhooks">
       <b>${plural(rows.length, "webhook")} selected</b>

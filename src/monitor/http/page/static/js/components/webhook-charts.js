@@ -9,6 +9,7 @@ import { html, useMemo } from "../html.js";
 import { rangeOf } from "../ranges.js";
 import { route, setQuery } from "../router.js";
 import { useStore } from "../store.js";
+import { kindOfError } from "../verdict.js";
 import { Changes } from "./changes.js";
 import { CustomRange } from "./custom-range.js";
 import { RangePicker } from "./range-picker.js";
@@ -95,7 +96,7 @@ function Series({ metrics, anomalies, changes, webhook, isMoving }) {
         ${" · errors "}
         ${errors.map(([label, n]) => html`
           <span class="tag">
-            ${label} × ${count(n)}
+            ${kindOfError(label)} × ${count(n)}
           </span>${" "}
         `)}
       `}

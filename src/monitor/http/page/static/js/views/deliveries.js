@@ -12,7 +12,7 @@ import { count, plural } from "../format.js";
 import { useHeldOrder, useLoad, usePages } from "../hooks.js";
 import { html, useEffect, useRef, useState } from "../html.js";
 import { useKeys } from "../keys.js";
-import { route, setQuery } from "../router.js";
+import { href, route, setQuery } from "../router.js";
 import { may } from "../session.js";
 import { useStore } from "../store.js";
 
@@ -94,7 +94,10 @@ export function Deliveries() {
         what="Reading deliveries"
         lines=${6}
         isEmpty=${() => !items.length && !pages.hasMore}
-        empty=${html`<${Empty} title="No matching deliveries" icon="check">${saidOf(query, name)}<//>`}
+        empty=${html`<${Empty} title="No matching deliveries" icon="check">
+          ${saidOf(query, name)}
+          ${stateOf(query) === "failed" && html`<${StillTried} query=${query} />`}
+        <//>`}
       >
         ${() => html`
           ${!items.length && html`<p class="muted">None among the newest. Search further back.</p>`}
@@ -116,6 +119,16 @@ export function Deliveries() {
         `}
       <//>
     </section>
+  `;
+}
+
+/** Attempts may have failed without a delivery that has: those are tried again. */
+function StillTried({ query }) {
+  return html`
+    <p>
+      Deliveries that will be tried again are${" "}
+      <a href=${href("/deliveries", { ...query, state: "pending" })}>pending</a>.
+    </p>
   `;
 }
 
