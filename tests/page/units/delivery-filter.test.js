@@ -44,7 +44,7 @@ test("the words say each condition that is asked for", () => {
   assert.equal(saidOf({ state: "any", range: "all" }), "Deliveries.");
   assert.equal(
     saidOf({ type: "order.*", webhook: "w", label: "team=a", error: "dns", from: DAY_AGO }, "Billing"),
-    "Failed deliveries of order.* to Billing to webhooks with team=a with the error dns accepted from 1 Mar, 12:00.",
+    "Failed deliveries of order.* to Billing to webhooks with team=a with the error “host name not found” accepted from 1 Mar, 12:00.",
   );
   assert.equal(saidOf({ webhook: "w", to: DAY_AGO }), "Failed deliveries to one webhook accepted until 1 Mar, 12:00.");
   assert.equal(saidOf({ state: "any", event: "e", range: "1h" }), "Deliveries of event e.");

@@ -31,9 +31,11 @@ test("a failed attempt is said as the sender met it", () => {
   assert.equal(failure({ error: "other", error_detail: "x".repeat(141) }), `${"x".repeat(140)}…`);
 });
 
-test("what fails now goes before the reason of the server", () => {
-  assert.equal(verdict(WEBHOOK, FAILED, NOW), "Last 2 attempts failed: connection refused.");
-  const once = { ...WEBHOOK, backlog: { breaker: { failures_in_row: 1 } } };
+test("of an unavailable webhook, what fails now goes before the reason of the server", () => {
+  const down = { ...WEBHOOK, status: "unavailable", health: { status: "unavailable" } };
+  assert.equal(verdict(down, FAILED, NOW), "Last 2 attempts failed: connection refused.");
+  assert.equal(verdict(WEBHOOK, FAILED, NOW), WEBHOOK.status_reason);
+  const once = { ...down, backlog: { breaker: { failures_in_row: 1 } } };
   assert.equal(verdict(once, FAILED, NOW), "The last attempt failed: connection refused.");
 });
 

@@ -39,4 +39,4 @@ const TITLES = {
 };
 
 /** @param {string} name of a route */
-export const titleOf = (name) => TITLES[name] ?? TABS.find(([tab]) => tab === (TAB_OF[name] ?? name))[2];
+export const titleOf = (name) => TITLES[name] ?? TABS.find(([tab]) => tab === (TAB_OF[name] ?? name))?.[2] ?? "Monitor";

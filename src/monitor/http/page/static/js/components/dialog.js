@@ -19,9 +19,14 @@ function firstWanted(dialog) {
   return found.find((element) => element !== null) ?? null;
 }
 
-/** Gives the focus back to where it was, or to the heading of the view if that is gone, or goes by what was done. */
+/**
+ * Gives the focus back to where it was, or to the heading of the view if that is gone, or goes by what was done.
+ *
+ * @param {HTMLElement|null} before
+ */
 function giveBack(before) {
-  const takeHeading = () => document.querySelector("main h1")?.focus({ preventScroll: true });
+  const heading = () => /** @type {HTMLElement|null} */ (document.querySelector("main h1"));
+  const takeHeading = () => heading()?.focus({ preventScroll: true });
   if (!before?.isConnected || before === document.body) {
     takeHeading();
     return;
@@ -44,7 +49,7 @@ export function Dialog({ title, onClose, isWide = false, isSealed = false, child
   const element = useRef(null);
   const heading = useId();
   useEffect(() => {
-    const before = document.activeElement;
+    const before = /** @type {HTMLElement|null} */ (document.activeElement);
     const shown = element.current;
     shown.showModal();
     firstWanted(shown)?.focus();
