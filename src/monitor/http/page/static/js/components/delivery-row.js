@@ -7,7 +7,7 @@ import { html, useEffect, useRef } from "../html.js";
 import { may } from "../session.js";
 import { Log } from "./delivery.js";
 import { useDeliveryActions } from "./delivery-actions.js";
-import { Icon } from "./icons.js";
+import { Disclosure } from "./disclosure.js";
 import { Status } from "./status.js";
 
 /**
@@ -45,17 +45,7 @@ export function DeliveryRow({ delivery, isCurrent, isOpen, isTicked, onTick, onT
             ${delivery.aside && html`<span>stepped aside</span>`}
           </p>
         </div>
-        <button
-          type="button"
-          class="bare"
-          aria-expanded=${isOpen ? "true" : "false"}
-          aria-label="Attempts of ${type} to ${name}"
-          onClick=${onToggle}
-        >
-          <span class=${isOpen ? "turned" : ""}>
-            <${Icon} name="right" size=${13} />
-          </span>
-        </button>
+        <${Disclosure} label="Attempts of ${type} to ${name}" isOpen=${isOpen} onToggle=${onToggle} />
       </div>
       ${isOpen && html`<${Detail} delivery=${delivery} onChange=${onChange} />`}
     </li>

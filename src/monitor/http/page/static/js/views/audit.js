@@ -1,8 +1,8 @@
 /** Who changed what, and when. */
 
 import { api } from "../api.js";
+import { Disclosure } from "../components/disclosure.js";
 import { FilterSelect } from "../components/filter-select.js";
-import { Icon } from "../components/icons.js";
 import { Empty, Loaded, Older } from "../components/states.js";
 import { at, capital, precisely } from "../format.js";
 import { usePages, useSettled } from "../hooks.js";
@@ -119,17 +119,11 @@ function Row({ row }) {
           </p>
         </div>
         ${hasChange && html`
-          <button
-            type="button"
-            class="bare"
-            aria-expanded=${isOpen ? "true" : "false"}
-            aria-label="Changed members: ${sentence(row.action)}, ${at(row.at)}"
-            onClick=${() => setOpen(!isOpen)}
-          >
-            <span class=${isOpen ? "turned" : ""}>
-              <${Icon} name="right" size=${13} />
-            </span>
-          </button>
+          <${Disclosure}
+            label="Changed members: ${sentence(row.action)}, ${at(row.at)}"
+            isOpen=${isOpen}
+            onToggle=${() => setOpen(!isOpen)}
+          />
         `}
       </div>
       ${isOpen && html`<${Change} row=${row} />`}
