@@ -166,6 +166,31 @@ def test_the_button_keeps_the_focus_while_it_is_busy(page: Page, site: Site) -> 
     expect(page.get_by_label("URL")).to_be_focused()
 
 
+@pytest.mark.parametrize(
+    ("path", "resource", "name"),
+    [("/silences/new", "silences", "Silence"), ("/events?post=1", "events", "Post event")],
+)
+def test_no_button_of_a_form_loses_the_focus_while_it_is_busy(page: Page, path: str, resource: str, name: str) -> None:
+    held: list[Callable[[], None]] = []
+    page.route(
+        re.compile(rf"/api/v1/{resource}$"),
+        lambda route: held.append(route.abort) if route.request.method == "POST" else route.continue_(),
+    )
+    go(page, path)
+    if name == "Silence":
+        page.get_by_label("Reason").fill("Upgrade of the receiver")
+    button = page.get_by_role("button", name=name, exact=True)
+    button.press("Enter")
+    # Browsers take the focus from a button that is disabled by its attribute.
+    expect(button).to_have_attribute("aria-disabled", "true")
+    expect(button).to_be_focused()
+    button.press("Enter")
+    assert len(held) == 1
+    held[0]()
+    expect(page.get_by_role("alert")).to_contain_text("The server does not answer.")
+    expect(button).to_be_focused()
+
+
 def test_a_form_with_unsaved_input_asks_before_it_is_left(page: Page) -> None:
     go(page, "/webhooks")
     go(page, "/webhooks/new")

@@ -2,9 +2,9 @@
 
 import { clock, ms, precisely } from "../format.js";
 import { Fragment, html } from "../html.js";
+import { Disclosure } from "./disclosure.js";
 import { kindOfError } from "../verdict.js";
 import { Exchange } from "./exchange.js";
-import { Icon } from "./icons.js";
 import { Status } from "./status.js";
 
 export function AttemptTable({ label, children }) {
@@ -51,17 +51,7 @@ export function Attempt({ attempt, webhook, isOpen, isLinked, onToggle }) {
         <td class="num try">${attempt.number}</td>
         <td class="num">${ms(attempt.latency_ms)}</td>
         <td class="num details">
-          <button
-            type="button"
-            class="bare"
-            aria-expanded=${isOpen ? "true" : "false"}
-            aria-label="Details of the attempt at ${clock(attempt.at)}"
-            onClick=${onToggle}
-          >
-            <span class=${isOpen ? "turned" : ""}>
-              <${Icon} name="right" size=${13} />
-            </span>
-          </button>
+          <${Disclosure} label="Details of the attempt at ${clock(attempt.at)}" isOpen=${isOpen} onToggle=${onToggle} />
         </td>
       </tr>
       ${isOpen && html`

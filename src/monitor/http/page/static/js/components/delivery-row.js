@@ -8,7 +8,7 @@ import { may } from "../session.js";
 import { kindOfError } from "../verdict.js";
 import { Log } from "./delivery.js";
 import { useDeliveryActions } from "./delivery-actions.js";
-import { Icon } from "./icons.js";
+import { Disclosure } from "./disclosure.js";
 import { Status } from "./status.js";
 
 /**
@@ -46,17 +46,7 @@ export function DeliveryRow({ delivery, isCurrent, isOpen, isTicked, onTick, onT
             ${delivery.aside && html`<span>stepped aside</span>`}
           </p>
         </div>
-        <button
-          type="button"
-          class="bare"
-          aria-expanded=${isOpen ? "true" : "false"}
-          aria-label="Attempts of ${type} to ${name}"
-          onClick=${onToggle}
-        >
-          <span class=${isOpen ? "turned" : ""}>
-            <${Icon} name="right" size=${13} />
-          </span>
-        </button>
+        <${Disclosure} label="Attempts of ${type} to ${name}" isOpen=${isOpen} onToggle=${onToggle} />
       </div>
       ${isOpen && html`<${Detail} delivery=${delivery} onChange=${onChange} />`}
     </li>

@@ -11,7 +11,7 @@ import { useStore } from "../store.js";
 import { kindOfError } from "../verdict.js";
 import { Attempt, AttemptTable } from "./attempt-table.js";
 import { useDeliveryActions } from "./delivery-actions.js";
-import { Icon } from "./icons.js";
+import { Disclosure } from "./disclosure.js";
 import { Loaded } from "./states.js";
 import { Status } from "./status.js";
 
@@ -47,17 +47,7 @@ export function Delivery({ delivery, isOpen, onToggle, onChange }) {
           ${delivery.aside && html`<p class="small muted">Stepped aside: those behind it overtake it</p>`}
         </div>
         ${buttons}
-        <button
-          type="button"
-          class="bare"
-          aria-expanded=${isOpen ? "true" : "false"}
-          aria-label="Attempts"
-          onClick=${onToggle}
-        >
-          <span class=${isOpen ? "turned" : ""}>
-            <${Icon} name="right" size=${13} />
-          </span>
-        </button>
+        <${Disclosure} label="Attempts" isOpen=${isOpen} onToggle=${onToggle} />
       </div>
       ${problem && html`<p class="field-error" role="alert">${problem.message}</p>`}
       ${isOpen && html`<${Log} id=${delivery.id} attempts=${delivery.attempts} webhook=${webhook.data} />`}

@@ -65,6 +65,20 @@ export function CheckField({ label, hint, ...rest }) {
   `;
 }
 
+/** @param {{errors: {pointer: string, detail: string}[]}} props what is wrong with members that no field shows */
+export function ErrorList({ errors }) {
+  if (!errors.length) return null;
+  return html`
+    <ul>
+      ${errors.map((error) => html`
+        <li>
+          <code>${error.pointer}</code> ${error.detail}
+        </li>
+      `)}
+    </ul>
+  `;
+}
+
 /** What the server said about a form, where no single field is to blame. */
 export function FormProblem({ problem, fields = [] }) {
   if (!problem) return null;
@@ -74,15 +88,7 @@ export function FormProblem({ problem, fields = [] }) {
       <p>
         <${Icon} name="critical" /> <strong>${problem.title}.</strong> ${problem.message}
       </p>
-      ${rest.length > 0 && html`
-        <ul>
-          ${rest.map((error) => html`
-            <li>
-              <code>${error.pointer}</code> ${error.detail}
-            </li>
-          `)}
-        </ul>
-      `}
+      <${ErrorList} errors=${rest} />
     </div>
   `;
 }

@@ -1,6 +1,7 @@
 /** What is wrong with a form: one voice for what the page and what the server find. */
 
 import { html, useEffect, useRef, useState } from "../html.js";
+import { ErrorList } from "./fields.js";
 import { Icon } from "./icons.js";
 
 const UNPROCESSABLE = 422;
@@ -64,15 +65,7 @@ export function FormErrors({ errors, problem, fields }) {
           ? html`<strong>${isMarked ? "Please fix the marked fields." : problem?.message}</strong>`
           : html`<strong>${problem.title}.</strong> ${problem.message}`}
       </p>
-      ${rest.length > 0 && html`
-        <ul>
-          ${rest.map((error) => html`
-            <li>
-              <code>${error.pointer}</code> ${error.detail}
-            </li>
-          `)}
-        </ul>
-      `}
+      <${ErrorList} errors=${rest} />
     </div>
   `;
 }

@@ -1,9 +1,9 @@
 /** Who changed what, and when. */
 
 import { api } from "../api.js";
+import { Disclosure } from "../components/disclosure.js";
 import { Export, members } from "../components/export.js";
 import { FilterSelect } from "../components/filter-select.js";
-import { Icon } from "../components/icons.js";
 import { Empty, Loaded, Older } from "../components/states.js";
 import { TimeRange, spanOf } from "../components/time-range.js";
 import { at, capital, precisely } from "../format.js";
@@ -117,17 +117,11 @@ function Row({ row }) {
           </p>
         </div>
         ${hasChange && html`
-          <button
-            type="button"
-            class="bare"
-            aria-expanded=${isOpen ? "true" : "false"}
-            aria-label="Changed members: ${sentence(row.action)}, ${at(row.at)}"
-            onClick=${() => setOpen(!isOpen)}
-          >
-            <span class=${isOpen ? "turned" : ""}>
-              <${Icon} name="right" size=${13} />
-            </span>
-          </button>
+          <${Disclosure}
+            label="Changed members: ${sentence(row.action)}, ${at(row.at)}"
+            isOpen=${isOpen}
+            onToggle=${() => setOpen(!isOpen)}
+          />
         `}
       </div>
       ${isOpen && html`<${Change} row=${row} />`}
