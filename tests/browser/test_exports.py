@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
-from tests.browser.conftest import go, sign_in
+from tests.browser.conftest import DESKTOP, PHONE, go, sign_in
 from tests.browser.seed import report
 from tests.browser.site import Receiver, Site, until
 from tests.browser.test_again import LOOKS, look
@@ -37,6 +37,13 @@ def downloaded(page: Page, name: str, format_: str) -> str:
     return path.read_bytes().decode()
 
 
+def look_wide_and_narrow(page: Page, name: str) -> None:
+    for size in (PHONE, DESKTOP):
+        page.set_viewport_size(ViewportSize(width=size["width"], height=size["height"]))
+        expect(page.get_by_role("button", name="Export", exact=True)).to_be_visible()
+        look(page, name, "dark")
+
+
 def table(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
@@ -58,6 +65,7 @@ def test_webhooks_are_exported_as_they_are_found_and_sorted(page: Page, site: Si
     assert [row["name"] for row in expected] == [FORMULA, "Files two", "Files, one"]
     go(page, f"/webhooks?{asked}")
     expect(page.locator("tr[data-row]")).to_have_count(3)
+    look_wide_and_narrow(page, "webhooks-export")
     rows = table(downloaded(page, "webhooks", "csv"))
     assert [row["id"] for row in rows] == [row["id"] for row in expected]
     # What a spreadsheet would run is a text there.
@@ -79,6 +87,7 @@ def test_alerts_are_exported_with_their_filters(page: Page, site: Site, receiver
     expect(page.locator(".alert-item")).to_have_count(
         len(site.call("GET", f"alerts?webhook_id={found[0]}&state=pending")["items"])
     )
+    look_wide_and_narrow(page, "alerts-export")
     expected = site.call("GET", f"alerts?webhook_id={found[0]}&state=pending&sort=worst&limit=200")["items"]
     rows = table(downloaded(page, "alerts", "csv"))
     assert [(row["id"], row["webhook_name"], row["title"]) for row in rows] == [
