@@ -97,6 +97,13 @@ def test_lists_have_one_type_of_items_since_generators_of_clients_read_no_tuples
     assert "The first is 0." in schedule["description"]
 
 
+def test_no_content_has_no_content() -> None:
+    operations = [operation for item in DOCUMENT["paths"].values() for operation in item.values()]
+    answers = [answers["204"] for answers in (one["responses"] for one in operations) if "204" in answers]
+    assert answers
+    assert [answer for answer in answers if "content" in answer] == []
+
+
 async def test_the_page_loads_what_is_there_and_nothing_from_elsewhere(api: Api) -> None:
     page = await api.get("/schema/swagger", role=None)
     assert page.headers["content-type"] == "text/html; charset=utf-8"

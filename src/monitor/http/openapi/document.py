@@ -74,6 +74,9 @@ def complete(app: Litestar) -> dict[str, Any]:
             response["headers"] = dict(_headers(int(status), operation))
             if int(status) >= HTTPStatus.BAD_REQUEST:
                 response["content"] = _problem_content(int(status), path, handler, schema_of[Problem])
+            elif int(status) == HTTPStatus.NO_CONTENT:
+                # Of a route that sets headers itself, Litestar says that it answers a text.
+                response.pop("content", None)
             elif response.get("content"):
                 _complete_response(int(status), operation, response, handler, schema_of)
     for schema in components.values():
