@@ -64,7 +64,9 @@ async def test_what_found_a_webhook_disabled_arrives_once_after_it_was_enabled_w
     [later] = await api.publish("later")
     job = enabled.json()["backfill_job"]
     assert "backfill_job" not in await api.read(f"webhooks/{created['id']}")
-    assert (await api.get(f"webhooks/{created['id']}")).headers["etag"] == enabled.headers["etag"]
+    # Of the same version; the rest of the tag is that of the backlog, too.
+    tags = [one.headers["etag"].partition(".") for one in (enabled, await api.get(f"webhooks/{created['id']}"))]
+    assert tags[0][0] == tags[1][0]
     async with working(parts):
         await run_jobs(parts, api)
         await receiver.takes(7)

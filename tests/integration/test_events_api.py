@@ -96,7 +96,8 @@ async def test_an_event_nobody_wants_is_accepted_and_kept(api: Api) -> None:
     assert accepted["deliveries"] == 0
     stored = await api.read(f"events/{accepted['id']}")
     assert stored["payload"] == {"x": 1}
-    assert stored["deliveries"] == dict.fromkeys(("pending", "delivered", "failed", "cancelled", "quarantined"), 0)
+    states = ("pending", "delivered", "failed", "cancelled", "quarantined")
+    assert stored["deliveries"] == dict.fromkeys(states, 0) | {"complete": True}
 
 
 async def test_a_time_of_occurrence_is_kept_and_given_in_utc(api: Api) -> None:
@@ -231,6 +232,7 @@ async def test_an_event_tells_where_its_deliveries_stand(api: Api, receiver: Rec
         "failed": 0,
         "cancelled": 0,
         "quarantined": 0,
+        "complete": True,
     }
     assert len(await api.ids("deliveries", event_id=event)) == 3
     assert_problem(await api.get(f"events/{held['id']}"), 404, "not_found")
