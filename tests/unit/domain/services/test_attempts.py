@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from monitor.domain.alerts.notification import RAISED
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.lane import Lane, LanePolicy
@@ -18,6 +19,7 @@ from monitor.domain.errors import Conflict, IdempotencyMismatch, Invalid, NotFou
 from monitor.domain.events import WebhookStatusChanged
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
+from monitor.domain.views.webhooks import below_admin
 from monitor.domain.vocab import ErrorKind, HealthStatus
 from tests import samples
 from tests.fakes.clock import START, FakeClock
@@ -189,6 +191,22 @@ async def test_a_ping_is_sent_signed_and_logged_and_counts_for_nothing(
     assert database.tables.minutes == {}
     [row] = database.tables.audit.values()
     assert (row.action, row.after) == ("webhook.test", {"outcome": "500"})
+
+
+async def test_a_sample_alert_says_that_it_is_one(
+    measurer: AttemptRecorder, sender: FakeWebhookSender, webhook_id: UUID
+) -> None:
+    assert (await measurer.ping(webhook_id, samples.ACTOR, sample_alert=True)).ok
+    [request] = sender.requests
+    assert dict(request.headers)["monitor-event-type"] == RAISED
+    assert b"This is a sample" in request.body
+
+
+async def test_below_admin_the_url_of_a_chat_service_ends_after_its_origin(
+    queries: FakeQueries, webhook_id: UUID
+) -> None:
+    view = replace(await queries.webhook(webhook_id), url="https://hooks.slack.com/services/T0/B0/secret")
+    assert below_admin(view) == replace(view, url="https://hooks.slack.com/***")
 
 
 async def test_a_paused_webhook_can_be_pinged(
