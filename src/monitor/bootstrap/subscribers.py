@@ -34,7 +34,7 @@ SUBSCRIBERS: Mapping[type[DomainEvent], Subscriber] = {
     # Alerts and anomalies show the webhook's name, and its labels may be silenced.
     events.WebhookUpdated: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
     # Who asked for an attempt sees at once whether one is made.
-    events.LaneChanged: Subscriber(Invalidation(("webhooks", "webhook:{webhook_id}"), acknowledged=True)),
+    events.LaneChanged: Subscriber(Invalidation(("webhooks", "webhook:{webhook_id}", "dashboard"), acknowledged=True)),
     events.WebhookDeleted: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
     events.WebhookStatusChanged: Subscriber(
         Invalidation(("webhooks", "webhook:{webhook_id}", "dashboard", "health")), MessageKind.WEBHOOK_STATUS_CHANGED

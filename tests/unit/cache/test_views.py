@@ -19,6 +19,7 @@ from monitor.domain.events import (
     AlertResolved,
     AlertUnacknowledged,
     DomainEvent,
+    LaneChanged,
     SilencesChanged,
     WebhookCreated,
     WebhookDeleted,
@@ -39,6 +40,7 @@ from tests.fakes.clock import START, FakeClock
 
 WEBHOOK = UUID(int=7)
 BY_A_PERSON = (
+    LaneChanged,
     WebhookCreated,
     WebhookUpdated,
     WebhookDeleted,

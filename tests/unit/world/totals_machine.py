@@ -43,9 +43,9 @@ from tests.unit.world.totals_worker import LEASE_S, Worker, patch
 
 T = TypeVar("T")
 
-WEBHOOKS_MAX = 4
+WEBHOOKS_MAX, ROUNDS = 4, 60
 LONGEST_HOLD_S = 4_000.0
-ROUNDS = 60
+PENDING = DeliveryState.PENDING
 DAY, MILLISECOND = timedelta(days=1), timedelta(milliseconds=1)
 KINDS: tuple[dict[str, Any], ...] = ({}, {}, {"ordered": True}, {"ordered": "key"})
 
@@ -399,6 +399,3 @@ class TotalsMachine(RuleBasedStateMachine):
         for subscriber in self.journal.alive:
             states = {state for _, state in self.found(subscriber)}
             assert states <= {DeliveryState.DELIVERED}, f"{states} after a replay"
-
-
-PENDING = DeliveryState.PENDING
