@@ -13,7 +13,7 @@ from monitor.bootstrap.container import Container
 from tests.integration.support import Api, Receiver, assert_problem, execute, sql
 
 CANARY = "canary-7d1f0a5c"
-DETAILS = ("backlog", "normal", "previous_secrets_expire_at", "signals")
+DETAILS = ("backlog", "previous_secrets_expire_at", "status", "status_reason")
 """Of one webhook, and not of a new one."""
 
 URL = "http://127.0.0.1:9/hook"
