@@ -13,6 +13,9 @@ from monitor.bootstrap.container import Container
 from tests.integration.support import Api, Receiver, assert_problem, execute, sql
 
 CANARY = "canary-7d1f0a5c"
+DETAILS = ("backlog", "previous_secrets_expire_at", "status", "status_reason")
+"""Of one webhook, and not of a new one."""
+
 URL = "http://127.0.0.1:9/hook"
 
 
@@ -25,7 +28,8 @@ async def test_a_new_webhook_is_answered_with_its_place_and_its_secret(api: Api)
     stored = await api.get(response.headers["location"])
     assert stored.headers["etag"].startswith('"1.')
     del created["secret"]
-    assert stored.json() == created
+    details = {name: stored.json()[name] for name in DETAILS}
+    assert stored.json() == created | details
     assert created["health"] | {"changed_at": None} == {
         "status": "unknown",
         "reason": "No attempts yet.",
@@ -68,6 +72,7 @@ async def test_put_sets_what_is_left_out_back_to_its_default(api: Api) -> None:
     view = response.json()
     fresh = await api.create(URL, name="new")
     moving = {"id", "secret", "version", "created_at", "updated_at"}
+    moving = {*moving, *DETAILS}
     assert {k: v for k, v in view.items() if k not in moving} == {k: v for k, v in fresh.items() if k not in moving}
     assert view["version"] == 2
     assert view["created_at"] == created["created_at"]
@@ -112,7 +117,8 @@ async def test_patch_merges_as_rfc_7396_says(api: Api, patch: dict[str, Any], ch
     assert response.status_code == 200
     view = response.json()
     times = {"updated_at": view["updated_at"], "disabled_at": None if view["enabled"] else view["updated_at"]}
-    assert view == {**created, **changed, "version": 2} | times
+    details = {name: view[name] for name in DETAILS}
+    assert view == {**created, **changed, "version": 2} | times | details
     assert view == (await api.get(f"webhooks/{created['id']}")).json()
 
 
