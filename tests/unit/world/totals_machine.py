@@ -44,8 +44,7 @@ from tests.unit.world.totals_worker import LEASE_S, Worker, patch
 T = TypeVar("T")
 
 WEBHOOKS_MAX, ROUNDS = 4, 60
-LONGEST_HOLD_S = 4_000.0
-PENDING = DeliveryState.PENDING
+LONGEST_HOLD_S, PENDING = 4_000.0, DeliveryState.PENDING
 DAY, MILLISECOND = timedelta(days=1), timedelta(milliseconds=1)
 KINDS: tuple[dict[str, Any], ...] = ({}, {}, {"ordered": True}, {"ordered": "key"})
 
