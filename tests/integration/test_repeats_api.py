@@ -17,6 +17,7 @@ from monitor.bootstrap.container import Container
 from monitor.cli.openapi import document
 from monitor.domain.errors import UnknownOutcome
 from tests import samples
+from tests.integration.detection_support import Watch, alert, fail
 from tests.integration.support import API, Api, Received, Receiver, assert_problem, sql
 
 URL = "http://127.0.0.1:9/hook"
@@ -32,6 +33,8 @@ BODIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"attempts": [{"delivered_at": NOW, "latency_ms": 2, "status_code": 200}]},
     ),
     "webhooks/{id}/test": ({}, {"other": 1}),
+    "notifications/destinations/{id}/test": ({}, {"other": 1}),
+    "alerts/{id}/comments": ({"text": "a"}, {"text": "b"}),
     "webhooks/{id}/replay": ({"from": BEFORE, "to": SOON}, {"from": BEFORE, "to": SOON, "states": ["failed"]}),
     "deliveries/bulk": (
         {"action": "retry", "filter": {"state": "failed"}},
@@ -47,21 +50,25 @@ BODIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 ROWS = (
     "SELECT (SELECT count(*) FROM webhooks), (SELECT count(*) FROM webhook_secrets), (SELECT count(*) FROM attempts),"
     " (SELECT count(*) FROM jobs), (SELECT count(*) FROM silences), (SELECT count(*) FROM events),"
-    " (SELECT count(*) FROM deliveries), (SELECT count(*) FROM audit_log)"
+    " (SELECT count(*) FROM deliveries), (SELECT count(*) FROM alert_history), (SELECT count(*) FROM audit_log)"
 )
 
 
-async def path_of(route: str, api: Api) -> str:
-    """Return *route* of a webhook and an event that were made for it."""
-    webhook = await api.create(URL)
-    return route.format(id=(await api.publish(1))[0] if route.startswith("events/") else webhook["id"])
+async def path_of(route: str, api: Api, parts: Container) -> str:
+    """Return *route* of a webhook, event or alert that was made for it."""
+    webhook_id = (await api.create(URL))["id"]
+    if route.startswith("alerts/"):
+        await fail(api, webhook_id)
+        await Watch(parts).look()
+        return route.format(id=(await alert(api, webhook_id))["id"])
+    return route.format(id=(await api.publish(1))[0] if route.startswith("events/") else webhook_id)
 
 
 @pytest.mark.parametrize("route", BODIES)
 async def test_a_repeat_with_its_key_adds_nothing_and_gets_the_same_response(
     route: str, api: Api, parts: Container
 ) -> None:
-    path = await path_of(route, api)
+    path = await path_of(route, api, parts)
     body, other = BODIES[route]
     key = {"Idempotency-Key": "one"}
     first = await api.post(path, json=body, headers=key)
@@ -129,9 +136,9 @@ async def test_a_commit_whose_answer_is_lost_has_an_unknown_outcome(parts: Conta
 
 @pytest.mark.parametrize("route", BODIES)
 async def test_a_call_whose_commit_is_not_answered_says_that_it_may_have_been_made(
-    route: str, api: Api, monkeypatch: pytest.MonkeyPatch
+    route: str, api: Api, parts: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, key = await path_of(route, api), {"Idempotency-Key": "one"}
+    path, key = await path_of(route, api, parts), {"Idempotency-Key": "one"}
     commit = AsyncSession.commit
 
     async def lose_the_answer(session: AsyncSession) -> None:
@@ -144,7 +151,7 @@ async def test_a_call_whose_commit_is_not_answered_says_that_it_may_have_been_ma
     assert "may have been made" in problem["detail"]
     assert "Idempotency-Key" in problem["detail"]
     again = await api.post(path, json=BODIES[route][0], headers=key)
-    if route == "webhooks/{id}/test":
+    if route.endswith("/test"):
         # What is stored is that a message begins to be sent; it may be on its way.
         assert_problem(again, 409, "conflict")
     else:
