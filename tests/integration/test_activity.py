@@ -38,8 +38,8 @@ async def test_what_happened_is_told_newest_first_with_what_it_is_about(api: Api
     assert {one["webhook_id"] for one in told} == {webhook_id}
     assert {one["webhook_name"] for one in told} == {"Orders"}
     assert [one["alert_id"] for one in told] == [alert_id] * 3 + [None]
-    assert told[-1]["text"] == "All of the last 5 attempts failed: 503."
-    assert told[0]["text"] == "Orders is unavailable: all of the last 5 attempts failed: 503."
+    assert told[-1]["text"] == "All of the last 5 attempts failed: HTTP 503."
+    assert told[0]["text"] == "Orders is unavailable: all of the last 5 attempts failed: HTTP 503."
     assert sorted((one["at"] for one in told), reverse=True) == [one["at"] for one in told]
 
 

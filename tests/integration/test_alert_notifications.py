@@ -116,7 +116,7 @@ async def test_a_chat_gets_a_message_it_understands_signed_over_what_is_sent(
             "teams": {"type", "attachments"},
         }[body_format]
     )
-    assert b"Orders is unavailable: all of the last 5 attempts failed: 503." in request.body
+    assert b"Orders is unavailable: all of the last 5 attempts failed: HTTP 503." in request.body
     ping = await api.post(f"webhooks/{chat['id']}/test")
     assert ping.json()["ok"]
     verify(chat["secret"], receiver.requests[-1])

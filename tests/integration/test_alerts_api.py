@@ -48,10 +48,10 @@ async def test_an_alert_tells_what_is_wrong_with_its_history_and_evidence(
     api: Api, alert_id: str, webhook_id: str
 ) -> None:
     found = await api.read(f"alerts/{alert_id}", role=Role.VIEWER)
-    assert found["title"] == "Orders is unavailable: all of the last 5 attempts failed: 503."
+    assert found["title"] == "Orders is unavailable: all of the last 5 attempts failed: HTTP 503."
     assert (found["kind"], found["severity"], found["state"], found["count"]) == ("failing", "critical", "pending", 1)
     assert (found["webhook_id"], found["webhook_name"], found["causes"]) == (webhook_id, "Orders", ["health"])
-    assert found["evidence"]["health"]["reason"] == "All of the last 5 attempts failed: 503."
+    assert found["evidence"]["health"]["reason"] == "All of the last 5 attempts failed: HTTP 503."
     assert [(line["action"], line["actor"]) for line in found["history"]] == [
         ("raised", "system"),
         ("notified", "system"),

@@ -76,7 +76,7 @@ async def test_a_failing_webhook_raises_one_critical_alert_resolves_by_itself_an
             1,
             2,
         )
-        assert raised["title"].startswith("Orders is unavailable: all of the last 5 attempts failed: 500")
+        assert raised["title"].startswith("Orders is unavailable: all of the last 5 attempts failed: HTTP 500")
         assert raised["evidence"]["health"]["status"] == "unavailable"
         assert actions(raised) == ["raised", "notified"]
         receiver.answer = answering(200)

@@ -184,7 +184,7 @@ async def test_attempts_that_time_out_count_beside_quick_ones(api: Api, receiver
 
     async def failed_by_half() -> dict[str, Any] | None:
         health: dict[str, Any] = (await api.read(f"webhooks/{webhook['id']}"))["health"]
-        return health if health["reason"] == "10 of the last 20 attempts failed: timeout." else None
+        return health if health["reason"] == "10 of the last 20 attempts failed: timed out." else None
 
     async with working(parts):
         health = await eventually(failed_by_half)

@@ -106,6 +106,17 @@ class ErrorKind(StrEnum):
     OTHER = "other"
 
 
+ERRORS_IN_WORDS: dict[str, str] = {
+    ErrorKind.DNS: "host name not found",
+    ErrorKind.BLOCKED: "address not allowed",
+    ErrorKind.CONNECT: "could not connect",
+    ErrorKind.TLS: "TLS handshake failed",
+    ErrorKind.TIMEOUT: "timed out",
+    ErrorKind.RESET: "connection reset",
+    ErrorKind.PROTOCOL: "invalid HTTP response",
+}
+"""What a sentence says of an error; the page says the same."""
+
 EXPIRED = "expired"
 """The error of a delivery that failed without an attempt, since its event had reached retention."""
 

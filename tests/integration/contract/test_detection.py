@@ -73,7 +73,7 @@ async def test_those_that_waited_longest_are_due_first_and_others_not_yet(world:
 async def test_a_look_finds_a_webhook_as_it_is(world: World) -> None:
     made = await world.add_webhook()
     at = world.clock.now()
-    health = Health(HealthStatus.DEGRADED, "2 of the last 9 attempts failed: 503.", 0.25, at)
+    health = Health(HealthStatus.DEGRADED, "2 of the last 9 attempts failed: HTTP 503.", 0.25, at)
     await change_lane(world, made.id, unevaluated=TRIED, failing_since=at, health=health)
     async with world.unit_of_work() as uow:
         await uow.webhooks.disable(made.id, "It is gone.")
@@ -263,7 +263,7 @@ async def mass_failure(world: World, since: timedelta = -HOUR / 4) -> MassFailur
 
 
 def unavailable(at: datetime) -> Health:
-    return Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, at)
+    return Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: HTTP 503.", 0.9, at)
 
 
 async def test_those_count_that_were_tried_lately_and_fail_since_lately(world: World) -> None:

@@ -24,7 +24,16 @@ from typing import Literal
 
 import msgspec
 
-from monitor.domain.vocab import OK_LABEL, REFUSALS, THROTTLED_LABEL, Count, HealthStatus, Ratio, Seconds
+from monitor.domain.vocab import (
+    ERRORS_IN_WORDS,
+    OK_LABEL,
+    REFUSALS,
+    THROTTLED_LABEL,
+    Count,
+    HealthStatus,
+    Ratio,
+    Seconds,
+)
 
 KINDS_SHOWN = 3
 """Error labels that a reason names; the rest is "others"."""
@@ -214,13 +223,18 @@ def _pending(sample: _Sample, status: HealthStatus, policy: HealthPolicy) -> str
     return f"; available again after {missing} more success{'es' if missing > 1 else ''} in a row"
 
 
+def in_words(label: str) -> str:
+    """Return what an error label says: ``503`` is ``HTTP 503``, and ``connect`` is ``could not connect``."""
+    return f"HTTP {label}" if label.isdecimal() else ERRORS_IN_WORDS.get(label, label)
+
+
 def _kinds(window: Sequence[str]) -> str:
     """Return the kinds of failure as text, most frequent first; with counts if there are several."""
     counts = Counter(label for label in window if label != OK_LABEL)
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     if len(ranked) == 1:
         (label, _), *_ = ranked
-        return f"{label}, {REFUSALS[label]}" if label in REFUSALS else label
-    shown = [f"{label} ({count})" for label, count in ranked[:KINDS_SHOWN]]
+        return f"{in_words(label)}, {REFUSALS[label]}" if label in REFUSALS else in_words(label)
+    shown = [f"{in_words(label)} ({count})" for label, count in ranked[:KINDS_SHOWN]]
     others = sum(count for _, count in ranked[KINDS_SHOWN:])
     return ", ".join([*shown, f"others ({others})"] if others else shown)

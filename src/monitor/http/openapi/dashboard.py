@@ -65,7 +65,7 @@ ACTIVITY = ActivityList(
             kind="health",
             action="changed",
             level="degraded",
-            text="2 of the last 20 attempts failed: timeout × 2.",
+            text="2 of the last 20 attempts failed: timed out × 2.",
             webhook_id=WEBHOOK_ID,
             webhook_name=WEBHOOK.name,
         )

@@ -36,7 +36,7 @@ def ago(**span: float) -> datetime:
 
 
 def unavailable(since: datetime | None) -> Health:
-    return Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, since)
+    return Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: HTTP 503.", 0.9, since)
 
 
 def verdict(signal: Signal, state: SignalState, severity: Severity = Severity.WARNING) -> Verdict:
@@ -61,17 +61,20 @@ def test_a_webhook_must_have_been_unavailable_for_a_minute() -> None:
     assert found(health=unavailable(None)) == {}
     (condition,) = found(health=unavailable(ago(seconds=60)))[AlertKind.FAILING]
     assert (condition.cause, condition.severity) == (Cause.HEALTH, Severity.CRITICAL)
-    assert condition.title == "Orders is unavailable: all of the last 5 attempts failed: 503."
+    assert condition.title == "Orders is unavailable: all of the last 5 attempts failed: HTTP 503."
     assert condition.evidence == {
         "status": "unavailable",
-        "reason": "All of the last 5 attempts failed: 503.",
+        "reason": "All of the last 5 attempts failed: HTTP 503.",
         "since": "2026-03-01T11:59:00Z",
         "failure_probability": 0.9,
     }
 
 
 def test_a_degraded_webhook_alone_has_no_condition() -> None:
-    assert found(health=Health(HealthStatus.DEGRADED, "2 of the last 20 attempts failed: 503.", 0.1, ago(days=1))) == {}
+    assert (
+        found(health=Health(HealthStatus.DEGRADED, "2 of the last 20 attempts failed: HTTP 503.", 0.1, ago(days=1)))
+        == {}
+    )
 
 
 @pytest.mark.parametrize("state", [SignalState.OPENED, SignalState.OPEN])

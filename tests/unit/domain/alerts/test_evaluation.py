@@ -30,7 +30,7 @@ from tests.unit.domain.anomaly.anomaly_streams import DAY_S, sample_of, stream
 POLICY = DetectionPolicy()
 BUSY, IDLE = NOW + timedelta(seconds=15), NOW + timedelta(seconds=60)
 HEALTHY = Health(HealthStatus.HEALTHY, "The last attempt succeeded.", 0.02)
-UNAVAILABLE = Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, NOW)
+UNAVAILABLE = Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: HTTP 503.", 0.9, NOW)
 MADE = tally_of([(True, 80.0)])
 
 
@@ -107,7 +107,7 @@ def test_an_open_signal_is_a_condition() -> None:
         ({"health": UNKNOWN_HEALTH}, IDLE),
         ({"unevaluated": MADE}, BUSY),
         ({"health": UNAVAILABLE}, BUSY),
-        ({"health": Health(HealthStatus.DEGRADED, "2 of the last 9 attempts failed: 503.", 0.2, NOW)}, BUSY),
+        ({"health": Health(HealthStatus.DEGRADED, "2 of the last 9 attempts failed: HTTP 503.", 0.2, NOW)}, BUSY),
         ({"webhook": {"quarantined": 1}}, BUSY),
         ({"webhook": {"expired": 1}}, BUSY),
         ({"webhook": {"enabled": False, "disabled_reason": "The receiver is gone."}}, BUSY),

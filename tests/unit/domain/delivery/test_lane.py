@@ -323,7 +323,7 @@ def test_a_shorter_wait_does_not_end_a_longer_one_and_another_url_ends_both() ->
 def test_failures_between_429s_are_failures() -> None:
     seen = after([(TIMED_OUT if n % 2 else SLOW_DOWN, n) for n in range(10)])
     assert seen.health.status is HealthStatus.UNAVAILABLE
-    assert seen.health.reason == "All of the last 5 attempts failed: timeout."
+    assert seen.health.reason == "All of the last 5 attempts failed: timed out."
     assert (seen.breaker.state, seen.failing_since) == (BreakerState.OPEN, NOW + timedelta(seconds=1))
     late = record_attempt(seen, OK, NOW + timedelta(seconds=7.5), NOW + timedelta(minutes=1), POLICY)
     assert late.failing_since == NOW + timedelta(seconds=9)

@@ -154,7 +154,7 @@ def test_the_reason_stays_current_while_the_status_stands() -> None:
     first = evaluate_health(outcomes("xxxxx"), None, POLICY, NOW)
     second = evaluate_health(outcomes("xxxxxx"), first, POLICY, LATER)
     assert (second.status, second.changed_at) == (first.status, NOW)
-    assert second.reason == "All of the last 6 attempts failed: 503."
+    assert second.reason == "All of the last 6 attempts failed: HTTP 503."
 
 
 @pytest.mark.parametrize(
@@ -163,22 +163,22 @@ def test_the_reason_stays_current_while_the_status_stands() -> None:
         ((), None, "No attempts yet."),
         (("ok",), None, "The last attempt succeeded."),
         (("ok",) * 20, None, "All of the last 20 attempts succeeded."),
-        (("dns",), None, "The last attempt failed: dns."),
-        (("ok",) * 14 + ("503",) * 6, None, "6 of the last 20 attempts failed: 503."),
+        (("dns",), None, "The last attempt failed: host name not found."),
+        (("ok",) * 14 + ("503",) * 6, None, "6 of the last 20 attempts failed: HTTP 503."),
         (
             ("ok", "timeout", "503", "503"),
             None,
-            "3 of the last 4 attempts failed: 503 (2), timeout (1).",
+            "3 of the last 4 attempts failed: HTTP 503 (2), timed out (1).",
         ),
         (
             ("tls", "503", "dns", "reset", "404", "503"),
             None,
-            "All of the last 6 attempts failed: 503 (2), 404 (1), dns (1), others (2).",
+            "All of the last 6 attempts failed: HTTP 503 (2), HTTP 404 (1), host name not found (1), others (2).",
         ),
         (
             ("503", "503", "ok"),
             UNAVAILABLE,
-            "2 of the last 3 attempts failed: 503; available again after 4 more successes in a row.",
+            "2 of the last 3 attempts failed: HTTP 503; available again after 4 more successes in a row.",
         ),
         (
             ("ok",) * 4,

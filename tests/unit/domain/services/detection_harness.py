@@ -87,7 +87,7 @@ class DetectionHarness:
     def make_unavailable(self, *webhook_ids: UUID, for_s: float = MINUTE) -> None:
         """Make webhooks unavailable since *for_s* ago."""
         at = self.clock.now() - timedelta(seconds=for_s)
-        health = Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, at)
+        health = Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: HTTP 503.", 0.9, at)
         for webhook_id in webhook_ids:
             self.set_lane(webhook_id, health=health, last_attempt_at=self.clock.now())
 

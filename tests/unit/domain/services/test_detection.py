@@ -55,7 +55,7 @@ async def test_a_webhook_unavailable_for_a_minute_raises_one_critical_alert_and_
     await harness.evaluate_all(after_s=1)
     alert = harness.alert(webhook_id)
     assert (alert.state, alert.severity, alert.count) == (PENDING, Severity.CRITICAL, 1)
-    assert alert.title == "Orders is unavailable: all of the last 5 attempts failed: 503."
+    assert alert.title == "Orders is unavailable: all of the last 5 attempts failed: HTTP 503."
     assert (harness.take_notifications(), harness.take_domain_events()) == (["raised"], ["AlertRaised"])
     await harness.evaluate_all(after_s=15)
     assert harness.alert(webhook_id) == alert

@@ -226,7 +226,7 @@ async def test_a_webhook_with_another_url_starts_with_a_closed_breaker_and_no_he
     registry: WebhookCommands, webhook_id: UUID, database: FakeDatabase
 ) -> None:
     shut = Breaker(BreakerState.OPEN, START + timedelta(minutes=10), 9)
-    health = Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: 503.", 0.9, START)
+    health = Health(HealthStatus.UNAVAILABLE, "All of the last 5 attempts failed: HTTP 503.", 0.9, START)
     failing = Lane(webhook_id=webhook_id, failing_since=START, recent=("503",) * 5, breaker=shut, health=health)
     database.tables.lanes[webhook_id] = failing
     database.domain_events.clear()
