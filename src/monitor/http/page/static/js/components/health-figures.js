@@ -78,7 +78,7 @@ export function Figures({ overview, performance }) {
         name="Delivery lag"
         value=${duration(queue.oldest_due_age_s)}
         tone=${queue.oldest_due_age_s > 300 ? "warn" : ""}
-        note="${short(queue.pending)} pending · ${short(queue.in_flight)} in flight"
+        note="${short(queue.pending)} queued · ${short(queue.in_flight)} in flight"
       />
       <${Figure}
         name="Open anomalies"

@@ -17,12 +17,12 @@ const SORTS = [
   ["traffic", "Most attempts"],
   ["failures", "Most failures"],
   ["latency", "Slowest"],
-  ["waiting", "Most waiting"],
+  ["waiting", "Most queued"],
 ];
 const SWITCHES = [
   ["failing", "Failing"],
   ["alerting", "Open alerts"],
-  ["waiting", "Waiting"],
+  ["waiting", "Queued"],
 ];
 
 export const isFiltered = (query) => NARROWING.some((name) => query[name]);

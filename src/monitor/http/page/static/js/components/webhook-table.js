@@ -31,7 +31,7 @@ export function WebhookTable({ found, rows, at, handlers, query, selection }) {
     <${Head} sort="traffic" query=${query} of="col-spark">Last hour<//>
     <${Head} sort="failures" query=${query} of="num">Success<//>
     <${Head} sort="latency" query=${query} of="num">p95<//>
-    <${Head} sort="waiting" query=${query} of="num">Waiting<//>
+    <${Head} sort="waiting" query=${query} of="num">Queued<//>
     <th scope="col" class="num">Last attempt</th>
   `;
   const draw = (row) => html`
@@ -132,7 +132,7 @@ function Cells({ row, now }) {
     </td>
     <td class="num" data-label="success">${percent(success)}</td>
     <td class="num" data-label="p95">${ms(p95)}</td>
-    <td class="num" data-label="waiting">${short(row.waiting)}${row.waiting >= CAP ? "+" : ""}</td>
+    <td class="num" data-label="queued">${short(row.waiting)}${row.waiting >= CAP ? "+" : ""}</td>
     <td class="num" data-label="last">${row.last_attempt_at ? ago(row.last_attempt_at, now) : "never"}</td>
   `;
 }
