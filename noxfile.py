@@ -518,9 +518,9 @@ def pythons(session: nox.Session) -> None:
 
 @in_dev
 def browser(session: nox.Session) -> None:
-    """The page in headless Chromium, which the system provides, against a server of its own."""
+    """The page in headless Chromium, which the system provides, each file against a server of its own."""
     install("browser")
-    run_tests(session, "tests/browser", together=False)
+    run_tests(session, "tests/browser")
 
 
 @nox.session(venv_backend="none", default=False)

@@ -39,8 +39,9 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server for the tests of one file: those of another leave webhooks behind that fail, or get every event."""
     running = Site(tmp_path_factory.mktemp("site"))
     try:
         running.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -131,8 +132,10 @@ class DashboardController(Controller):
         if where == RowFilter() and order == RowOrder() and cursor is None and limit == DEFAULT_LIMIT:
             return await cached_response(request, services.views, "webhook_health")
         after = row_position(cursor, order)
-        look = await services.dashboards.rows(where, order, after=after, limit=limit)
-        counts = await services.dashboards.row_counts(where) if after is None else None
+        look, counts = await asyncio.gather(
+            services.dashboards.rows(where, order, after=after, limit=limit),
+            services.dashboards.row_counts(where) if after is None else _uncounted(),
+        )
         return encoded_response(request, rows_page(look, counts, status))
 
     @get(
@@ -190,3 +193,7 @@ class DashboardController(Controller):
             is_open=state_ == "open", webhook_id=webhook_id, after=decode_cursor(cursor), limit=limit + 1
         )
         return encoded_response(request, page(rows, limit))
+
+
+async def _uncounted() -> None:
+    """The counts are those of the first page."""

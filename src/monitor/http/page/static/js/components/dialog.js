@@ -58,6 +58,8 @@ export function Dialog({ title, onClose, isWide = false, isSealed = false, child
     shown.addEventListener("close", stay);
     return () => {
       shown.removeEventListener("close", stay);
+      // While it is open, nothing behind it takes the focus.
+      shown.close();
       giveBack(before);
     };
   }, []);

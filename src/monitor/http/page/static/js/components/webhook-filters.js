@@ -8,7 +8,7 @@ import { STANDINGS } from "../words.js";
 import { FilterSelect } from "./filter-select.js";
 import { Icon } from "./icons.js";
 
-const SETTLE_MS = 80;
+const SETTLE_MS = 60;
 const NARROWING = ["q", "status", "label", "type", "failing", "alerting", "waiting"];
 const SORTS = [
   ["worst", "Worst first"],
