@@ -1,6 +1,6 @@
 /** A button with a menu (WAI-ARIA menu button): arrows move, Escape closes, and the focus goes back to the button. */
 
-import { html, useEffect, useId, useRef, useState } from "../html.js";
+import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "../html.js";
 import { Icon } from "./icons.js";
 
 const MOVES = {
@@ -21,9 +21,12 @@ export function Menu({ label, items }) {
   const id = useId();
   const entries = () => [...place.current.querySelectorAll("[role=menuitem]")];
   const close = () => (setOpen(false), button.current.focus());
+  // At once: a key that comes before would choose an item, and the focus would go to the first one after it.
+  useLayoutEffect(() => {
+    if (isOpen) entries()[0]?.focus();
+  }, [isOpen]);
   useEffect(() => {
     if (!isOpen) return undefined;
-    entries()[0]?.focus();
     const outside = (event) => place.current?.contains(event.target) || setOpen(false);
     document.addEventListener("pointerdown", outside);
     return () => document.removeEventListener("pointerdown", outside);
