@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.browser.site import Receiver, Site
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SLOW_MS = 20_000
+SLOW_MS = 45_000
 """How long an expectation may take to come true on a busy machine."""
 
 PHONE = {"width": 390, "height": 844}
@@ -79,6 +79,7 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
 
     def open_(url: str, **options: Any) -> Page:
         context = chromium.new_context(**{"viewport": DESKTOP, "color_scheme": "dark", **options})
+        context.set_default_timeout(SLOW_MS)
         contexts.append(context)
         page = context.new_page()
         watch(page)
