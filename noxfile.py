@@ -80,7 +80,7 @@ VENDORED = [
 """Packages of the npm registry, what their archives must hash to, and which files of theirs are kept, and where."""
 
 TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
-QUICK = "not (processes or demo or migrations or benchmarks)"
+QUICK = "not (processes or demo or migrations or benchmarks or pagers)"
 """What runs by default; each of the other markers has a session of its own, named for it."""
 OF_AN_SDIST = (
     *("tests/unit/test_architecture.py", "tests/unit/test_lock.py", "tests/unit/test_packaging.py", "tests/unit/http"),
@@ -284,6 +284,18 @@ def bench(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Each benchmark in a tiny form: it runs to its end. What it measures says nothing."""
     run_tests(session, "tests/integration", marked="benchmarks", together=False)
+
+
+@in_dev
+def pagers(session: nox.Session) -> None:
+    """Debian's Alertmanager as a destination: one alert there for each of ours. As root it installs a missing one."""
+    if shutil.which("prometheus-alertmanager") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        package = "prometheus-alertmanager"
+        for command in (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends", package)):
+            session.run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, external=True, silent=True)
+    if shutil.which("prometheus-alertmanager") is None and shutil.which("alertmanager") is None:
+        session.error("this session needs Alertmanager")
+    run_tests(session, "tests/integration", marked="pagers", together=False)
 
 
 @in_dev

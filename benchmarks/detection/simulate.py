@@ -8,8 +8,8 @@ from copy import copy
 from dataclasses import dataclass, field
 from random import Random
 
-from benchmarks.detection.detectors import Detector, all_detectors
-from benchmarks.detection.traffic import DAY_S, INCIDENTS, MONDAY, Incident, Traffic
+from benchmarks.detection.detectors import Detector, Monitor, all_detectors
+from benchmarks.detection.traffic import DAY_S, INCIDENTS, MONDAY, YOUNG_INCIDENT, Incident, Traffic
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,15 @@ SHORT: dict[float, Plan] = {
 }
 
 
+YOUNG_S = 7_200.0
+YOUNG_WEBHOOKS = 20
+YOUNG_RATES_PER_MIN = (10.0, 60.0)
+"""Rates at which a webhook has learned latency in good time before it is two hours old."""
+
+YOUNG_RESPONSES = 200
+"""A slowdown within the first responses is learned, so none begins before."""
+
+
 @dataclass
 class Score:
     """
@@ -55,6 +64,7 @@ class Score:
     the time to detect of each incident that was tried, ``None`` when it was missed.
     """
 
+    webhooks: int = 0
     days: float = 0.0
     alarms: Counter[str] = field(default_factory=Counter)
     minutes: dict[str, list[float | None]] = field(default_factory=lambda: {i.name: [] for i in INCIDENTS})
@@ -65,6 +75,7 @@ class Score:
 
     def merge(self, other: Score) -> None:
         """Add the runs of *other*."""
+        self.webhooks += other.webhooks
         self.days += other.days
         self.alarms.update(other.alarms)
         for name, minutes in other.minutes.items():
@@ -97,6 +108,28 @@ def _run_webhook(traffic: Traffic, plan: Plan, scores: dict[str, Score]) -> None
             del branches[0]
             for incident in INCIDENTS:
                 _branch(traffic, detectors, incident, end_at, plan, scores)
+
+
+def run_young(kind: str, rate_per_min: float, seed: int) -> Score:
+    """Simulate the first two hours of webhooks, and a fivefold slowdown in them, with the product's detector."""
+    scores = {Monitor.name: Score()}
+    plan = SHORT[rate_per_min]
+    for number in range(YOUNG_WEBHOOKS):
+        traffic = Traffic(kind, rate_per_min, Random(f"{seed}/young/{kind}/{rate_per_min}/{number}"))
+        detector: Detector = Monitor.start(MONDAY)
+        score, responses, slow_at = scores[Monitor.name], 0, 0.0
+        score.webhooks += 1
+        for start_at, end_at in _ticks(MONDAY, YOUNG_S, plan.tick_s):
+            attempts = traffic.tick(start_at, end_at)
+            score.alarms.update(detector.observe(end_at, attempts))
+            responses += sum(succeeded for succeeded, _ in attempts)
+            if responses < YOUNG_RESPONSES:
+                continue
+            slow_at = slow_at or traffic.random.uniform(end_at, MONDAY + YOUNG_S)
+            if start_at < slow_at <= end_at:
+                _branch(traffic, [detector], YOUNG_INCIDENT, end_at, plan, scores)
+        score.days += YOUNG_S / DAY_S
+    return scores[Monitor.name]
 
 
 def _branch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log, pi, sin
@@ -27,6 +28,7 @@ class Incident:
         fail_ratio: share of attempts that fail on top of the normal ones.
         slow_factor: what every latency is multiplied by.
         tail_ratio: share of answers that take ``tail_factor`` times as long.
+        timeout_s: how long a failed attempt takes; 0 for as long as any.
         is_silent: whether attempts stop.
         signals: the signals that should open.
     """
@@ -37,6 +39,7 @@ class Incident:
     slow_factor: float = 1.0
     tail_ratio: float = 0.0
     tail_factor: float = 6.0
+    timeout_s: float = 0.0
     is_silent: bool = False
 
 
@@ -47,6 +50,7 @@ INCIDENTS = (
     Incident("total outage", FAILING, fail_ratio=1.0),
     Incident("50 % failures", FAILING, fail_ratio=0.5),
     Incident("15 % failures", FAILING, fail_ratio=0.15),
+    Incident("50 % time out", FAILING, fail_ratio=0.5, timeout_s=30.0),
     Incident("slow ×1.3", SLOWING, slow_factor=1.3),
     Incident("slow ×2", SLOWING, slow_factor=2.0),
     Incident("slow ×5", SLOWING, slow_factor=5.0),
@@ -55,11 +59,13 @@ INCIDENTS = (
 )
 
 CALM = Incident("none", frozenset())
+YOUNG_INCIDENT = next(incident for incident in INCIDENTS if incident.name == "slow ×5")
+"""Tried on webhooks in their first two hours, too."""
 
 
 class Traffic:
     """
-    The attempts of one webhook, tick by tick.
+    The attempts of one webhook, tick by tick. An attempt is news when it ends, so a slow one follows faster ones.
 
     Every webhook draws its own failure ratio (0.2-2 %), median latency (40-400 ms) and latency spread (0.3-0.6 in
     logarithms). On top of that
@@ -83,26 +89,34 @@ class Traffic:
         self.burst_until = 0.0
         self.next_burst_at = MONDAY + random.expovariate(6 / DAY_S)
         self.next_at = MONDAY
+        self.in_flight: list[tuple[float, Attempt]] = []
 
     def tick(self, start_at: float, end_at: float, incident: Incident = CALM) -> list[Attempt]:
-        """Return the attempts from *start_at* up to *end_at*, in order."""
+        """Return the attempts that ended from *start_at* up to *end_at*, in the order in which they ended."""
         rate_per_s, fail_ratio, log_shift = self._level(start_at, end_at)
         fail_ratio = 1 - (1 - fail_ratio) * (1 - incident.fail_ratio)
         log_median = log(self.median_ms * incident.slow_factor) + log_shift
         uniform, gauss, expovariate = self.random.random, self.random.gauss, self.random.expovariate
         clump = 3 if self.kind == "bursty" else 1
         rate_per_s /= clump
-        attempts: list[Attempt] = []
+        made = list(self.in_flight)
         while self.next_at < end_at:
-            self.next_at = max(self.next_at, start_at) + expovariate(rate_per_s)
+            began_at = max(self.next_at, start_at)
+            self.next_at = began_at + expovariate(rate_per_s)
             if incident.is_silent:
                 continue
             for _ in range(clump):
                 latency_ms = exp(gauss(log_median, self.log_sd))
                 if incident.tail_ratio and uniform() < incident.tail_ratio:
                     latency_ms *= incident.tail_factor
-                attempts.append((uniform() >= fail_ratio, latency_ms))
-        return attempts
+                succeeded = uniform() >= fail_ratio
+                if incident.timeout_s and not succeeded:
+                    latency_ms = incident.timeout_s * 1_000
+                made.append((began_at + latency_ms / 1_000, (succeeded, latency_ms)))
+        made.sort()
+        ended = bisect_left(made, (end_at,))
+        self.in_flight = made[ended:]
+        return [attempt for _, attempt in made[:ended]]
 
     def _level(self, at: float, end_at: float) -> tuple[float, float, float]:
         """Return the rate, the failure ratio and the shift of log latency for this tick."""

@@ -50,7 +50,8 @@ def test_every_reason_has_words_and_its_time(page: Page, reason: HeldReason) -> 
     assert reason not in words.removeprefix("Held: ").split(" ")[0]
     assert "_" not in words
     waiting = page.evaluate(SAY, {"reason": reason, "until": "2026-03-02T12:05:00Z", "detail": None})
-    assert waiting == f"{words}, next try in 5 min"
+    ends = " until 2 Mar, 12:05" if reason is HeldReason.SILENCE else ", next try in 5 min"
+    assert waiting == words + ends
     # What is over by the clock of the page is about to change.
     assert page.evaluate(SAY, {"reason": reason, "until": "2026-03-02T11:59:00Z"}) == words
 

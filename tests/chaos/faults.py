@@ -274,6 +274,9 @@ class Chaos:
                 await self.system.database.fetch(statement, *args)
             except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
                 return False
+            except asyncpg.TooManyConnectionsError:
+                # Connections that a proxy swallowed are held until the database gives them up.
+                return False
             return True
 
         await eventually(done)

@@ -40,7 +40,8 @@ SHORT_MINUTES = 0.75
 SHORT_SEED = 216
 """Meets most kinds of faults in the short form."""
 
-DRAINED_S = 300.0
+STUCK_S = 150.0
+DRAINED_S = 1_800.0
 BATCHES_PER_STEP = 2
 PRODUCED_S = 60.0
 LONG_SCHEDULE = {"schedule_s": [0.0, *[1.0] * 49], "jitter_ratio": 0.2}
@@ -146,7 +147,7 @@ async def judged(chaos: Chaos, seed: int, steps: Sequence[Step]) -> list[Check]:
             producer.stop()
             async with asyncio.timeout(PRODUCED_S):
                 await producing
-            checks = [await queues_drain(chaos, DRAINED_S)]
+            checks = [await queues_drain(chaos, STUCK_S, DRAINED_S)]
             note_disabled(chaos)
             stored = await ended(chaos.system)
             deaths = sum(chaos.done[name] for name in ("kill_worker", "stop_worker", "crash_database"))

@@ -85,7 +85,8 @@ def routes() -> dict[tuple[str, str], str]:
 def test_every_route_is_in_the_reference_with_its_role_and_no_other_is() -> None:
     shown = {(method, path): role for method, path, role in DOCUMENTED_ROUTE.findall(REFERENCE)}
     shown[("GET", "/audit-log")] = "admin"
-    for outside in (("GET", "/"), ("GET", "/schema/openapi.json"), ("GET", "/schema/swagger")):
+    links = ("GET", "/act/{token}"), ("POST", "/act/{token}")
+    for outside in (("GET", "/"), ("GET", "/schema/openapi.json"), ("GET", "/schema/swagger"), *links):
         del shown[outside]
     assert shown == routes()
 

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,25 @@ STAGE: dict[str, Any] = json.loads(Path(os.environ["MONITOR_FUZZ_STAGE"]).read_t
 """``receiver`` is a URL; ``ids`` holds existing ids by the name of their path parameter."""
 
 _numbers = count()
+
+_FITTING = frozenset({"url", "body_format", "headers", "event_types"})
+_PAGERS = frozenset({"pagerduty", "opsgenie", "alertmanager"})
+_FORMATS: dict[str, tuple[str, dict[str, str]]] = {
+    "email": ("", {}),
+    "ntfy": ("/topic", {}),
+    "opsgenie": ("/v2/alerts", {"Authorization": "GenieKey fuzz"}),
+    "pagerduty": ("", {"X-Routing-Key": "fuzz"}),
+}
+"""The end of the URL and the headers that a body format asks for."""
+
+_RECURRENCES = cycle(
+    (
+        {"rrule": "FREQ=WEEKLY;BYDAY=MO", "timezone": "Europe/Berlin"},
+        {"rrule": "FREQ=DAILY;INTERVAL=2;BYHOUR=2,14;BYMINUTE=30", "timezone": "Australia/Lord_Howe"},
+        {"rrule": "FREQ=MONTHLY;BYDAY=-1SU;COUNT=12", "timezone": "America/New_York"},
+        {"rrule": "FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=29;WKST=SU", "timezone": "UTC"},
+    )
+)
 
 
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
@@ -73,16 +92,34 @@ def _as_it_is(_body: dict[str, Any]) -> None:
 def _webhook(body: dict[str, Any]) -> None:
     # It needs a webhook that is disabled.
     body.pop("backfill", None)
-    if "url" in body:
-        body["url"] = STAGE["receiver"]
-    if isinstance(body.get("headers"), dict):
-        body["headers"] = {"X-Fuzz": "1"} if body["headers"] else {}
+    if not _FITTING.isdisjoint(body):
+        _fit(body)
+    if body.get("reminders"):
+        # That each is later than the one before stands in words alone.
+        body["reminders"] = sorted(set(body["reminders"]))
     if isinstance(body.get("retry"), dict) and "schedule_s" in body["retry"]:
         # That the first wait is 0 and what all of them may come to stands in words alone.
         body["retry"]["schedule_s"] = [0, 5, 300]
     if body.get("secret") is not None:
         prefix = "whsk_" if body.get("signature") == "v1a" else "whsec_"
         body["secret"] = prefix + base64.b64encode(bytes(range(32))).decode()
+
+
+def _patch(body: dict[str, Any]) -> None:
+    _webhook(body)
+    if not _FITTING.isdisjoint(body):
+        # The stored members need not fit: a patch removes the headers of a webhook that becomes one for e-mail.
+        body["headers"] = body["headers"] or None
+
+
+def _fit(body: dict[str, Any]) -> None:
+    """Give *body* a URL, a format, event types and headers that fit each other."""
+    format_ = body["body_format"] = body.get("body_format") or "standard"
+    path, headers = _FORMATS.get(format_, ("", {"X-Fuzz": "1"} if body.get("headers") else {}))
+    body["url"] = "mailto:ops@example.org,boss@example.org" if format_ == "email" else STAGE["receiver"] + path
+    body["headers"] = dict(headers)
+    if format_ in _PAGERS:
+        body["event_types"] = ["monitor.alert.*"]
 
 
 def _rotation(body: dict[str, Any]) -> None:
@@ -101,9 +138,16 @@ def _attempts(body: dict[str, Any]) -> None:
 
 
 def _silence(body: dict[str, Any]) -> None:
-    body["ends_at"] = _text(3600)
+    body.pop("starts_at", None)
+    if isinstance(body.get("recurrence"), dict):
+        # Rules are refused by more than a schema can say.
+        body["recurrence"] = dict(next(_RECURRENCES))
+        body |= {"ends_at": None, "duration_s": 3600}
+    else:
+        body |= {"ends_at": _text(3600), "duration_s": None}
     body["kind"] = body.get("kind") or "failing"
-    if body.get("webhook_id") is not None:
+    if body.get("webhook_id") is not None or body.get("hold_deliveries"):
+        # Of whom deliveries are held has to be said.
         body["webhook_id"] = STAGE["ids"]["webhook_id"][0]
 
 
@@ -149,7 +193,7 @@ def _text(seconds: int = 0) -> str:
 _BODIES: dict[str, Callable[[dict[str, Any]], None]] = {
     "POST /api/v1/webhooks": _webhook,
     "PUT /api/v1/webhooks/{webhook_id}": _webhook,
-    "PATCH /api/v1/webhooks/{webhook_id}": _webhook,
+    "PATCH /api/v1/webhooks/{webhook_id}": _patch,
     "POST /api/v1/webhooks/{webhook_id}/rotate-secret": _rotation,
     "POST /api/v1/webhooks/{webhook_id}/attempts": _attempts,
     "POST /api/v1/webhooks/{webhook_id}/replay": _replay,

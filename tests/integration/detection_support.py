@@ -16,10 +16,10 @@ AT_ONCE = DetectionPolicy(busy_s=0.001, idle_s=0.001, alert=AlertPolicy(unavaila
 
 
 class Watch:
-    def __init__(self, parts: Container, policy: DetectionPolicy = AT_ONCE) -> None:
+    def __init__(self, parts: Container, policy: DetectionPolicy = AT_ONCE, page: str | None = None) -> None:
         self._parts = parts
         self.watcher = Detector(parts.unit_of_work, parts.clock, policy)
-        self._relay = AlertNotifier(parts.unit_of_work, parts.clock)
+        self._relay = AlertNotifier(parts.unit_of_work, parts.clock, page)
 
     async def look(self) -> None:
         """Look at every webhook, survey all of them, and publish what is to be told."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -58,13 +59,16 @@ async def test_subscribers_hear_of_alerts_signed_but_never_through_the_webhook_c
     secret = (await api.create(pager.url, event_types=["monitor.alert.*"]))["secret"]
     await api.create(everything.url, event_types=["*"])
     failing = (await api.create(itself.url, name="Orders", event_types=["monitor.*"], labels={}))["id"]
-    await fail(api, failing)
-    await watch.look()
-    found = await alert(api, failing)
-    await api.post(f"alerts/{found['id']}/ack", json={"note": "On it."}, subject="grace")
-    await recover(api, failing)
-    await watch.look()
     async with working(parts):
+        await fail(api, failing)
+        await watch.look()
+        await pager.takes(1)
+        found = await alert(api, failing)
+        await api.post(f"alerts/{found['id']}/ack", json={"note": "On it."}, subject="grace")
+        await watch.tell()
+        await pager.takes(2)
+        await recover(api, failing)
+        await watch.look()
         requests = await pager.takes(3)
         await finished(api, 3)
     told = {request.headers["monitor-event-type"]: request for request in requests}
@@ -160,3 +164,21 @@ async def test_two_relays_at_once_tell_each_alert_once(api: Api, parts: Containe
     await watch.watcher.tick()
     await asyncio.gather(*(Watch(parts).tell() for _ in range(10)))
     assert len((await api.read("events"))["items"]) == 4
+
+
+async def test_a_resolved_alert_is_told_with_what_is_well_now_and_links_to_the_page(
+    api: Api, parts: Container, receiver: Receiver
+) -> None:
+    watch = Watch(parts, page="https://monitor.example.com/")
+    await api.create(receiver.url, event_types=["monitor.alert.resolved"], body_format="slack")
+    failing = (await api.create(NOWHERE, name="Orders", event_types=["order.*"]))["id"]
+    await fail(api, failing)
+    await watch.look()
+    await recover(api, failing)
+    await watch.look()
+    async with working(parts):
+        (request,) = await receiver.takes(1)
+    (attachment,) = msgspec.json.decode(request.body)["attachments"]
+    assert re.match(r"Resolved after \d+ seconds?\. Back to normal: All of the last 20 ", attachment["text"])
+    found = await alert(api, failing)
+    assert attachment["actions"][0]["url"] == f"https://monitor.example.com/#/alerts/{found['id']}"

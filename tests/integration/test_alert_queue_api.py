@@ -103,17 +103,20 @@ async def test_an_alert_shows_now_and_the_last_failed_attempt(api: Api, alert_id
 async def test_the_history_says_who_was_told(api: Api, parts: Container, receiver: Receiver, alert_id: str) -> None:
     await AlertNotifier(parts.unit_of_work, parts.clock).run()
     line = await last_line(api, alert_id)
-    assert (line["action"], line["told"]) == ("notified", {"destinations": 0, "delivered": 0, "failed": 0})
+    assert (line["action"], line["told"]) == (
+        "notified",
+        {"destinations": 0, "delivered": 0, "failed": 0, "replaced": 0},
+    )
     assert (await api.read("notifications/coverage")) == {"critical": False}
     pager = (await api.create(receiver.url, name="Pager", event_types=["monitor.alert.*"]))["id"]
     assert (await api.read("notifications/coverage", role=Role.VIEWER)) == {"critical": True}
     await api.post(f"alerts/{alert_id}/ack")
     await AlertNotifier(parts.unit_of_work, parts.clock).run()
-    assert (await last_line(api, alert_id))["told"] == {"destinations": 1, "delivered": 0, "failed": 0}
+    assert (await last_line(api, alert_id))["told"] == {"destinations": 1, "delivered": 0, "failed": 0, "replaced": 0}
     async with working(parts):
         await finished(api, 1)
     line = await last_line(api, alert_id)
-    assert line["told"] == {"destinations": 1, "delivered": 1, "failed": 0}
+    assert line["told"] == {"destinations": 1, "delivered": 1, "failed": 0, "replaced": 0}
     assert (await api.read(f"events/{line['event_id']}"))["type"] == "monitor.alert.acknowledged"
     [destination] = (await api.read("notifications/destinations", role=Role.VIEWER))["items"]
     assert (destination["webhook_id"], destination["critical"], destination["labels"]) == (pager, True, {})

@@ -49,6 +49,10 @@ async def _alert_changes(api: Api, parts: Container, change: Callable[..., Await
     silence = {"reason": "moving", "ends_at": until, "kind": "latency"}
     row, made = await change("POST", "silences", "silences", 201, json=silence)
     assert row["action"] == "silence.create"
+    one = made.json()["id"]
+    row, _ = await change("POST", f"silences/{one}/end-occurrence", "silences/{silence_id}/end-occurrence", 200)
+    assert (row["action"], row["target"]) == ("silence.end_occurrence", f"silence:{one}")
+    made = await api.post("silences", json=silence)
     row, _ = await change("DELETE", f"silences/{made.json()['id']}", "silences/{silence_id}", 204)
     assert row["action"] == "silence.end"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from litestar.routes import HTTPRoute
 
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
+from tests import servers
 from tests.integration.detection_support import Watch, alert, fail
-from tests.integration.support import API, Api, assert_problem
+from tests.integration.support import API, Api, assert_problem, settings
 from tests.unit.http.support import undeclared_routes
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "cases" / "jwt.json").read_text())["authz"]
@@ -71,6 +72,7 @@ TABLE: dict[str, str | None] = {
     "POST /silences/preview": "operator",
     "GET /silences/{silence_id}": "operator",
     "DELETE /silences/{silence_id}": "operator",
+    "POST /silences/{silence_id}/end-occurrence": "operator",
     "GET /dashboard": "viewer",
     "GET /dashboard/overview": "viewer",
     "GET /dashboard/webhooks": "viewer",
@@ -93,6 +95,13 @@ MAY = {
 }
 
 
+@pytest.fixture(scope="module")
+async def module_parts(postgres: servers.Postgres) -> AsyncIterator[Container]:
+    """With a public URL, without which there are no links that act."""
+    async with postgres.database() as dsn, Container(settings(dsn, public_url="https://monitor.example.com/")) as parts:
+        yield parts
+
+
 def routes(app: Litestar) -> Iterator[tuple[str, str, Any]]:
     """Yield method, path template and declared role of every HTTP route."""
     for route in app.routes:
@@ -110,9 +119,12 @@ def test_every_route_has_the_role_that_the_specification_gives_it(api: Api) -> N
     assert found == {route: None if role is None else Role(role) for route, role in TABLE.items()}
 
 
-def test_outside_the_api_only_metrics_wants_a_token(api: Api) -> None:
-    closed = {(method, path) for method, path, role in routes(api.app) if not path.startswith(API) and role is not None}
-    assert closed == {("GET", "/metrics")}
+def test_outside_the_api_only_metrics_wants_a_token_and_only_a_link_acts(api: Api) -> None:
+    outside = {(method, path, role) for method, path, role in routes(api.app) if not path.startswith(API)}
+    assert {(method, path) for method, path, role in outside if role is not None} == {("GET", "/metrics")}
+    # The token of the link is the authority. Nothing else that is open takes more than a question.
+    assert ("GET", "/act/{token}", None) in outside
+    assert {(method, path) for method, path, _ in outside if method != "GET"} == {("POST", "/act/{token}")}
 
 
 async def test_every_role_is_admitted_and_refused_as_the_table_says(api: Api) -> None:

@@ -184,15 +184,15 @@ def test_a_setting_that_does_not_exist_or_fit_stops_the_start_with_one_line(invo
 
 
 def test_doctor_finds_everything_well(invoke: Invoke, database_url: str, redis_url: str) -> None:
-    env = production(database_url, REDIS_URL=redis_url)
+    env = production(database_url, REDIS_URL=redis_url, PUBLIC_URL="https://monitor.example.com/")
     well = invoke("doctor", "--json", env=env)
     findings = {finding["check"]: finding for finding in json.loads(well.out)}
     assert {name: finding["state"] for name, finding in findings.items()} == dict.fromkeys(
-        ("keys", "database", "clock", "migrations", "secrets", "redis"), "ok"
+        ("keys", "links", "database", "clock", "migrations", "secrets", "redis"), "ok"
     )
     assert well.code == 0
     people = invoke("doctor", env=env)
-    assert people.out.count("✓") == 6
+    assert people.out.count("✓") == 7
 
 
 def test_doctor_says_what_to_do_about_what_is_wrong(invoke: Invoke, empty_database_url: str) -> None:
@@ -200,7 +200,14 @@ def test_doctor_says_what_to_do_about_what_is_wrong(invoke: Invoke, empty_databa
     ill = invoke("doctor", "--json", env=production(empty_database_url, REDIS_URL=dead))
     states = {finding["check"]: finding["state"] for finding in json.loads(ill.out)}
     assert ill.code == 1
-    assert states == {"keys": "ok", "database": "ok", "clock": "ok", "migrations": "error", "redis": "error"}
+    assert states == {
+        "keys": "ok",
+        "links": "warning",
+        "database": "ok",
+        "clock": "ok",
+        "migrations": "error",
+        "redis": "error",
+    }
     alone = invoke("doctor", "--json", env=production(f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x"))
     findings = {finding["check"]: finding for finding in json.loads(alone.out)}
     assert (findings["database"]["state"], findings["redis"]["state"]) == ("error", "warning")

@@ -37,6 +37,8 @@ from tests.integration.support import (
     working,
 )
 
+SLOW_S = 15.0
+"""A busy machine may need as long from the begin of an attempt to its result."""
 OFTEN: dict[str, Any] = {"schedule_s": [0] + [0.001] * 40, "jitter_ratio": 0}
 
 
@@ -109,18 +111,19 @@ async def test_a_delivery_fails_for_good_when_its_attempts_are_used_up(
     [
         (429, "120", (120, 121)),
         (503, "120", (120, 121)),
-        (503, "date", (118, 121)),
-        (429, "1", (60, 61)),
+        (503, "date", (3_500, 3_601)),
+        (429, "20", (20, 21)),
+        (503, "20", (60, 61)),
         (429, "999999", (86_400, 86_401)),
         (429, "soon", (60, 61)),
         (500, "120", (60, 61)),
     ],
 )
-async def test_retry_after_lengthens_the_wait_on_429_and_503(
+async def test_retry_after_lengthens_the_wait_on_429_and_503_and_shortens_it_on_429(
     status: int, header: str, waits_s: tuple[float, float], api: Api, receiver: Receiver, parts: Container
 ) -> None:
     if header == "date":
-        header = format_datetime(datetime.now(UTC) + timedelta(seconds=120), usegmt=True)
+        header = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     receiver.answer = answering(status, headers={"Retry-After": header})
     await api.create(receiver.url, retry={"schedule_s": [0, 60], "jitter_ratio": 0})
     async with working(parts):
@@ -129,7 +132,7 @@ async def test_retry_after_lengthens_the_wait_on_429_and_503(
     delivery = await delivery_of(api, event)
     assert (delivery["state"], delivery["attempts"]) == ("pending", 1)
     wait_s = datetime.fromisoformat(delivery["due_at"]).timestamp() - uuid_ms(delivery["attempt_log"][0]["id"]) / 1000
-    assert waits_s[0] <= wait_s < waits_s[1] + 2
+    assert waits_s[0] <= wait_s < waits_s[1] + SLOW_S
 
 
 async def test_410_disables_the_webhook(api: Api, receiver: Receiver, parts: Container) -> None:

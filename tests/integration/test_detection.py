@@ -39,7 +39,7 @@ def watch(parts: Container) -> Watch:
 
 
 async def replayed(parts: Container, alert_id: str) -> bool:
-    """Whether the stored history makes the stored alert."""
+    """Whether the stored history makes the stored alert, but for ``lower_since``, which stands in no history."""
     async with sql(parts) as connection:
         row = await connection.fetchrow("SELECT * FROM alerts WHERE id = $1", UUID(alert_id))
         lines = await connection.fetch("SELECT * FROM alert_history WHERE alert_id = $1 ORDER BY version", row["id"])
@@ -51,6 +51,8 @@ async def replayed(parts: Container, alert_id: str) -> bool:
     shown = msgspec.structs.asdict(alert) | {
         "transitions": list(alert.transitions),
         "causes": [str(c) for c in alert.causes],
+        "told_severities": [str(severity) for severity in alert.told_severities],
+        "lower_since": row["lower_since"],
     }
     return shown == {**row, "evidence": msgspec.json.decode(row["evidence"])}
 

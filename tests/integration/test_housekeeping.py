@@ -102,6 +102,12 @@ async def test_every_purge_deletes_what_has_expired(parts: Container) -> None:
     for table, columns, past, fresh in (
         ("idempotency_keys", "scope, key, body_hash, created_at", "'s', 'a', '', now() - interval '26 hours'", ""),
         ("revoked_tokens", "jti, revoked_at, expires_at", "'a', now(), now() - interval '1 second'", ""),
+        (
+            "used_links",
+            "digest, used_at, used_by, expires_at",
+            "'a', now(), 'link of Ops', now() - interval '1 second'",
+            "'b', now(), 'link of Ops', now() + interval '1 hour'",
+        ),
         ("alert_notifications", "id, notification", f"'{old}', ''", f"'{young}', ''"),
         ("event_outbox", "id, event", f"'{old}', ''", f"'{young}', ''"),
     ):

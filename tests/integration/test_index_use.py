@@ -12,19 +12,23 @@ import pytest
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
 from monitor.adapters.postgres.maintenance.partitions import Retention
 from monitor.adapters.postgres.queries.resources import PostgresQueries
+from monitor.adapters.postgres.repositories.alerts import UNTOLD
 from monitor.adapters.postgres.repositories.detection import EXPIRED_DELIVERIES
+from monitor.adapters.postgres.repositories.reminders import DUE
 from monitor.bootstrap.container import Container
 from monitor.domain.alerts.conditions import EXPIRED_MAX
 from monitor.domain.delivery.selection import DeliveryFilter
 from monitor.domain.ports.queries.resources import AttemptFilter
 from monitor.domain.vocab import DeliveryState
 from tests import samples
+from tests.integration.many_webhooks import ADD_MANY
 from tests.integration.plans import plan_of
 from tests.integration.support import execute, sql
 from tests.integration.test_bounded import looked_at
 
 MANY = 20_000
 FEW = 3
+LIMIT = 25
 
 # Ids in their order, of this moment, so that their partition is there.
 _MS = "(extract(epoch FROM now()) * 1000)::bigint"
@@ -43,6 +47,17 @@ FROM generate_series(1, $2::int) AS n
 
 _AGED = "now() - CASE WHEN n <= $2 THEN interval '2 years' ELSE interval '0 s' END"
 _SERIES = "FROM generate_series(1, $1::int) AS n"
+
+
+def _alerts(*, state: str = "'pending'", resolved_at: str = "NULL", pending: str = "false") -> str:
+    return (
+        "INSERT INTO alerts (id, webhook_id, kind, severity, state, title, count, causes, evidence, raised_at,"
+        " resolved_at, transitions, flapping, notified, pending_notification, version)"
+        f" SELECT {_ID}, gen_random_uuid(), 'failing', 'critical', {state}, 't', 1, '{{}}', '{{}}', now(),"
+        f" {resolved_at}, '{{}}', false, false, {pending}, 1 {_SERIES}"
+    )
+
+
 PURGED = {
     "audit_log": f"INSERT INTO audit_log (id, at, subject, action, target)"
     f" SELECT gen_random_uuid(), {_AGED}, 's', 'a', 't' {_SERIES}",
@@ -54,11 +69,20 @@ PURGED = {
     f" SELECT gen_random_uuid(), 'replay', '{{}}', 'done', 'ada', now(), now(), 0, {_AGED} {_SERIES}",
     "idempotency_keys": f"INSERT INTO idempotency_keys (scope, key, body_hash, created_at)"
     f" SELECT 's', n::text, '', {_AGED} {_SERIES}",
-    "alerts": "INSERT INTO alerts (id, webhook_id, kind, severity, state, title, count, causes, evidence, raised_at,"
-    " resolved_at, transitions, flapping, notified, pending_notification, version)"
-    " SELECT gen_random_uuid(), gen_random_uuid(), 'failing', 'critical', 'resolved', 't', 1, '{}', '{}', now(),"
-    f" {_AGED}, '{{}}', false, false, false, 1 {_SERIES}",
+    "alerts": _alerts(state="'resolved'", resolved_at=_AGED),
+    "health_changes": "INSERT INTO health_changes (id, webhook_id, at, status, reason)"
+    f" SELECT gen_random_uuid(), gen_random_uuid(), {_AGED}, 'healthy', 'r' {_SERIES}",
+    "silenced_hours": "INSERT INTO silenced_hours (webhook_id, bucket_at, attempts, failures)"
+    f" SELECT gen_random_uuid(), {_AGED}, 1, 0 {_SERIES}",
+    "used_links": "INSERT INTO used_links (digest, used_at, used_by, expires_at)"
+    f" SELECT decode(md5(n::text), 'hex'), now(), 'l', {_AGED} + interval '1 day' {_SERIES}",
 }
+UNTOLD_ALERTS = _alerts(pending="n <= $2")
+REMINDERS = """
+INSERT INTO alert_reminders (alert_id, since, passed_s, next_at)
+SELECT id, raised_at, 0, now() + CASE WHEN pending_notification THEN interval '-1 minute' ELSE interval '1 hour' END
+FROM alerts
+"""
 
 
 class Recorder:
@@ -143,3 +167,23 @@ async def test_expired_deliveries_are_counted_up_to_a_bound(parts: Container, ex
         rows = await connection.fetch(EXPIRED_DELIVERIES, ids)
         assert [tuple(row) for row in rows] == ([(webhook_id, EXPIRED_MAX)] if expired else [])
         assert await most_looked_at(connection, EXPIRED_DELIVERIES, ids) <= max(EXPIRED_MAX, len(ids))
+
+
+@pytest.mark.parametrize("untold", [FEW, MANY])
+async def test_alerts_that_are_to_be_told_are_found_without_the_others(parts: Container, untold: int) -> None:
+    await execute(parts, ADD_MANY, 1_000)
+    await execute(parts, UNTOLD_ALERTS, MANY, untold)
+    await execute(parts, "ANALYZE alerts, webhooks")
+    async with sql(parts) as connection:
+        assert len(await connection.fetch(UNTOLD, UUID(int=0), LIMIT)) == min(untold, LIMIT)
+        assert await most_looked_at(connection, UNTOLD, UUID(int=0), LIMIT) <= min(untold, LIMIT)
+
+
+@pytest.mark.parametrize("due", [FEW, MANY])
+async def test_reminders_that_are_due_are_found_without_the_others(parts: Container, due: int) -> None:
+    await execute(parts, UNTOLD_ALERTS, MANY, due)
+    await execute(parts, REMINDERS)
+    await execute(parts, "ANALYZE alerts, alert_reminders")
+    async with sql(parts) as connection:
+        assert len(await connection.fetch(DUE, LIMIT)) == min(due, LIMIT)
+        assert await most_looked_at(connection, DUE, LIMIT) <= min(due, LIMIT)

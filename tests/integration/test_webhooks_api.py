@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.bootstrap.container import Container
+from monitor.domain.vocab import BodyFormat
 from tests.integration.support import Api, Receiver, assert_problem, execute, sql
 
 CANARY = "canary-7d1f0a5c"
@@ -234,7 +235,7 @@ async def test_an_etag_saves_reading_what_is_known(api: Api) -> None:
     [
         ("ordered", "keys", "false, true, key"),
         ("signature", "v2", "v1, v1a"),
-        ("body_format", "irc", "standard, slack, discord, teams"),
+        ("body_format", "irc", ", ".join(BodyFormat)),
         ("reenable", "always", "never, probe"),
     ],
 )
@@ -362,3 +363,30 @@ async def test_64_posts_at_once_with_one_key_make_one_webhook(api: Api) -> None:
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.text for answer in answers}) == 1
     assert len(await api.ids("webhooks")) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"body_format": "pagerduty"}, {"/headers"}),
+        ({"body_format": "opsgenie"}, {"/headers", "/url"}),
+        ({"body_format": "alertmanager", "event_types": ["*"]}, {"/event_types/0"}),
+        ({"body_format": "ntfy", "url": "https://ntfy.sh/"}, {"/url"}),
+    ],
+)
+async def test_what_a_format_needs_is_said_at_each_member(api: Api, changes: dict[str, Any], wrong: set[str]) -> None:
+    spec = {"name": "On call", "url": "https://pager.example/hook", "event_types": ["monitor.alert.*"]}
+    refused = await api.post("webhooks", json=spec | changes)
+    assert refused.status_code == 422
+    assert {error["pointer"] for error in refused.json()["errors"]} == wrong
+
+
+async def test_the_key_of_a_pager_is_never_returned(api: Api) -> None:
+    key = "0123456789abcdef0123456789abcdef"
+    spec = {"headers": {"X-Routing-Key": key}, "event_types": ["monitor.alert.*"]}
+    pager = await api.create("https://events.pagerduty.com/v2/enqueue", body_format="pagerduty", **spec)
+    assert pager["headers"] == {"X-Routing-Key": "***"}
+    renamed = await api.call("PATCH", f"webhooks/{pager['id']}", json={"name": "On call"})
+    assert renamed.status_code == 200, renamed.text
+    for path in (f"webhooks/{pager['id']}", "webhooks", "audit-log", "notifications/destinations"):
+        assert key not in (await api.get(path)).text

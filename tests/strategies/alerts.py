@@ -20,9 +20,11 @@ from monitor.domain.alerts import (
     HistoryEntry,
     Identity,
     MassFailure,
+    Remind,
     Resolve,
     Silence,
     SilenceSpec,
+    Tell,
     Unacknowledge,
     UpdateConditions,
     WebhookSnapshot,
@@ -32,6 +34,7 @@ from monitor.domain.alerts import notification as announce
 from monitor.domain.alerts.alert import IllegalTransition, apply_entry
 from monitor.domain.alerts.evaluation import EvaluationInput, NormalBand
 from monitor.domain.alerts.lifecycle import Trigger
+from monitor.domain.alerts.recurrence import Recurrence
 from monitor.domain.anomaly import Baselines, Evidence, Signal, SignalState, Verdict, observe_all, start_baselines
 from monitor.domain.anomaly.tally import Tally, tally_of, to_sample
 from monitor.domain.events import DomainEvent, WebhookStatusChanged
@@ -43,9 +46,8 @@ from monitor.domain.views.alerts import (
     AnomalyView,
     Durations,
     HistoryView,
-    SilencePreview,
-    SilenceView,
 )
+from monitor.domain.views.silences import SilencePreview, silence_view
 from monitor.domain.vocab import (
     Severity,
 )
@@ -109,7 +111,9 @@ cause_conditions = st.builds(
 condition_lists = st.lists(cause_conditions, max_size=3, unique_by=lambda condition: condition.cause)
 notes = st.none() | names
 triggers: st.SearchStrategy[Trigger] = st.one_of(
-    st.builds(UpdateConditions, condition_lists.map(tuple), st.booleans()),
+    st.builds(UpdateConditions, condition_lists.map(tuple), st.booleans(), superseded_note=notes),
+    st.builds(Tell, st.booleans()),
+    st.builds(Remind, names, st.booleans()),
     st.builds(Acknowledge, segments, notes, st.none() | instants, st.booleans()),
     st.builds(Unacknowledge, segments, notes, st.booleans()),
     st.builds(Comment, segments, names, st.booleans()),
@@ -161,9 +165,30 @@ scopes: dict[str, st.SearchStrategy[Any]] = {
     "label": st.none() | segments | st.tuples(segments, segments).map("=".join),
     "kind": st.none() | st.sampled_from(AlertKind),
 }
-silence_specs = st.builds(SilenceSpec, reason=names, ends_at=instants, **scopes)
+recurrences = st.builds(Recurrence, st.sampled_from(["FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO"]), st.just("Europe/Berlin"))
+silence_specs = st.builds(
+    SilenceSpec,
+    reason=names,
+    starts_at=st.none() | instants,
+    ends_at=st.none() | instants,
+    duration_s=st.none() | st.integers(60, 31_536_000),
+    recurrence=st.none() | recurrences,
+    **scopes,
+)
 silences = st.builds(
-    Silence, id=st.uuids(), created_by=segments, created_at=instants, reason=names, ends_at=instants, **scopes
+    Silence,
+    id=st.uuids(),
+    created_by=segments,
+    created_at=instants,
+    reason=names,
+    ends_at=instants,
+    starts_at=st.none() | instants,
+    rrule=st.sampled_from([None, "FREQ=DAILY"]),
+    timezone=st.just("Europe/Berlin"),
+    window_starts=st.none() | st.lists(instants, max_size=3).map(tuple),
+    window_ends=st.none() | st.lists(instants, max_size=3).map(tuple),
+    advance_at=st.none() | instants,
+    **scopes,
 )
 alert_event_types = st.sampled_from([announce.RAISED, announce.ACKNOWLEDGED, announce.RESOLVED, announce.FLAPPING])
 alert_notifications = st.builds(
@@ -204,7 +229,8 @@ lapses_s = st.none() | st.floats(0, 1e6)
 history_views = st.builds(HistoryView, at=instants)
 alert_views = st.builds(
     lambda alert, history, **others: msgspec.structs.replace(
-        msgspec.convert(msgspec.structs.asdict(alert) | others, AlertView), history=history
+        msgspec.convert(msgspec.structs.asdict(alert) | {"worst_severity": alert.worst} | others, AlertView),
+        history=history,
     ),
     alerts,
     st.just(msgspec.UNSET) | st.lists(history_views, max_size=3),
@@ -227,10 +253,7 @@ alert_stats_views = st.builds(
     time_to_resolve=durations,
 )
 silence_views = st.builds(
-    lambda silence, active, matches: SilenceView(**msgspec.structs.asdict(silence), active=active, matches=matches),
-    silences,
-    st.booleans(),
-    counts,
+    lambda silence, now, matches: silence_view(silence, now, matches=matches), silences, instants, counts
 )
 silence_previews = st.builds(SilencePreview, webhooks=counts, alerts=st.lists(alert_views, max_size=2))
 anomaly_views = st.builds(AnomalyView, evidence=evidences, opened_at=instants, closed_at=st.none() | instants)

@@ -7,6 +7,7 @@ sealed for is authenticated with it, so a value copied into another row does not
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Sequence
 
@@ -76,6 +77,11 @@ class SecretBox:
     def reseal(self, sealed: bytes, *, context: str) -> bytes:
         """Open with any key and seal with the first. Raises :class:`SecretBoxError`."""
         return self.seal(self.open(sealed, context=context), context=context)
+
+
+def derived_key(key: bytes, purpose: str) -> bytes:
+    """Return a key for *purpose*, of 32 bytes, which says nothing about *key* or the keys of other purposes."""
+    return hmac.digest(key, f"monitor {purpose}".encode(), "sha256")
 
 
 def _head(sealed: bytes) -> tuple[bytes, bytes]:

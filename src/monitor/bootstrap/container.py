@@ -17,7 +17,6 @@ import structlog
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.guard import EgressPolicy, parse_target
 from monitor.adapters.egress.jwks import HttpKeySource
-from monitor.adapters.egress.sender import HttpSender
 from monitor.adapters.postgres.clock_watch import ClockWatch
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.identity import database_identity
@@ -33,10 +32,12 @@ from monitor.adapters.redis.feed_log import PREFIX as FEED_PREFIX
 from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.adapters.redis.namespace import RedisNamespace
 from monitor.adapters.redis.rate_ledger import RedisRateLedger
-from monitor.adapters.secret_box import SecretBox
+from monitor.adapters.secret_box import SecretBox, derived_key
 from monitor.auth.jwks import ProviderKeys
 from monitor.auth.keys import KeyRing
+from monitor.bootstrap.mail import mail_server
 from monitor.bootstrap.outbound import outbound_tls
+from monitor.bootstrap.senders import build_sender
 from monitor.bootstrap.subscribers import invalidator, is_live, live_publisher
 from monitor.bootstrap.supervise import Supervisor
 from monitor.bootstrap.token_keys import jwt_keys, token_policy
@@ -44,14 +45,16 @@ from monitor.cache import Cache, RedisCacheServer
 from monitor.cache.redis_server import PREFIX as CACHE_PREFIX
 from monitor.cache.views import CachedViews
 from monitor.domain.alerts import AlertPolicy
+from monitor.domain.alerts.action_links import ActionLinks
 from monitor.domain.alerts.evaluation import DetectionPolicy
 from monitor.domain.delivery.lane import LanePolicy
-from monitor.domain.errors import Unavailable
+from monitor.domain.errors import Unavailable, UrlRefused
 from monitor.domain.events import DomainEvent
 from monitor.domain.live import Stream
 from monitor.domain.monitoring.metrics import DAY_S
 from monitor.domain.services.event_dispatch import EventDispatcher
 from monitor.domain.services.live_feed import LiveFeed
+from monitor.domain.webhooks.mail_url import canonical_mail_url, is_mail_url
 from monitor.http.live import Hub
 from monitor.http.live.frames import encode_entry
 from monitor.http.middleware.rate_limit import LocalRateLimiter
@@ -90,6 +93,7 @@ class Container:
         self.revoked: set[str] | None = None
         """Ids of revoked tokens; ``None`` until they were read once."""
         self.secret_box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
+        self.action_links = _action_links(settings)
         self.database = Database(_database_config(settings, command))
         self.clock_watch = ClockWatch(self.database, self.clock)
         self.key_watch = KeyWatch(self.database, self.secret_box)
@@ -105,7 +109,7 @@ class Container:
             self_hosts=settings.egress.self_hosts,
         )
         tls = outbound_tls(settings)
-        self.sender = HttpSender(self.egress, tls=tls)
+        self.sender = build_sender(settings, self.egress, tls)
         key_wanted = asyncio.Event()
         self.ring = KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None, on_unknown=key_wanted.set)
         self.provider_keys = _provider_keys(settings, self.ring, key_wanted, tls)
@@ -167,6 +171,11 @@ class Container:
 
     def canonical_url(self, url: str) -> str:
         """Return the one spelling of *url*. Raises ``UrlRefused``."""
+        if is_mail_url(url):
+            canonical = canonical_mail_url(url)
+            if mail_server(self.settings) is None:
+                raise UrlRefused("set MONITOR_SMTP__HOST and MONITOR_SMTP__FROM to send e-mail", reason="mail_settings")
+            return canonical
         return parse_target(url, self.egress).url
 
     def request_ids(self) -> Callable[[], str]:
@@ -278,6 +287,14 @@ def _database_config(settings: Settings, command: str) -> DatabaseConfig:
         acquire_timeout_s=settings.db.acquire_timeout_s,
         command=command,
     )
+
+
+def _action_links(settings: Settings) -> ActionLinks | None:
+    """Return what makes and reads the links in messages; ``None`` if there are to be none."""
+    if settings.public_url is None or not settings.alerts.action_links:
+        return None
+    keys = tuple(derived_key(key.decoded(), "action links") for key in settings.secrets.keys)
+    return ActionLinks(settings.public_url, keys)
 
 
 def _provider_keys(

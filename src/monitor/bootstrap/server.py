@@ -9,14 +9,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 from litestar import Litestar
+from litestar.types import ASGIApp
 
 from monitor.adapters.key_factory import WebhookKeyFactory, sign_v1a
 from monitor.adapters.postgres.migrate import schema_problem
 from monitor.adapters.postgres.peers import warn_of_missing_redis
+from monitor.adapters.recurrences import expand
 from monitor.auth.tokens import TokenVerifier
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.loops import CacheWarming, fetch_keys, first_revocations, server_loops
 from monitor.domain.errors import Unavailable
+from monitor.domain.services.action_links import LinkCommands
 from monitor.domain.services.alert_details import AlertDetails
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.attempts import AttemptRecorder
@@ -27,14 +30,17 @@ from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.resends import ResendCommands
+from monitor.domain.services.silences import SilenceCommands
 from monitor.domain.services.tokens import TokenCommands
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http import app as http_app
+from monitor.http import probes
 from monitor.http.live import LiveEndpoint
 from monitor.http.middleware.access_log import access_log
 from monitor.http.middleware.body_budget import BodyBudget
 from monitor.http.middleware.stack import Application
 from monitor.http.requests.hosts import LOOPBACK_NAMES, ServedHosts
+from monitor.http.routes.prometheus import Exposition, WorkerReport
 from monitor.http.routes.services import Services
 from monitor.settings.schema import Http, Settings
 
@@ -52,15 +58,18 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
             events_kept_s=c.events_kept_s,
         ),
         publisher=Publisher(c.unit_of_work, c.clock),
-        measurer=AttemptRecorder(c.unit_of_work, c.queries, c.sender, c.clock, sign_v1a, c.policy),
-        exchanges=ExchangeReader(c.queries, sign_v1a),
+        measurer=AttemptRecorder(
+            c.unit_of_work, c.queries, c.sender, c.clock, sign_v1a, c.policy, c.settings.public_url
+        ),
+        exchanges=ExchangeReader(c.queries, sign_v1a, c.action_links),
         replayer=ReplayCommands(c.unit_of_work, c.clock, deliveries_kept_s=c.deliveries_kept_s),
         resender=ResendCommands(c.unit_of_work, c.clock),
         jobs=JobCommands(c.unit_of_work),
         bulk=BulkCommands(c.unit_of_work, c.clock),
         backlogs=BacklogCommands(c.unit_of_work, c.clock),
         tokens=TokenCommands(c.unit_of_work, kept_s=c.token_policy.revocation_s),
-        triage=AlertCommands(c.unit_of_work, c.queries, c.alert_queries, c.clock, c.detection_policy.alert),
+        triage=AlertCommands(c.unit_of_work, c.queries, c.alert_queries, c.detection_policy.alert),
+        silencer=SilenceCommands(c.unit_of_work, c.queries, c.alert_queries, c.clock, expand),
         queries=c.queries,
         alert_queries=c.alert_queries,
         alert_details=AlertDetails(c.queries, c.alert_queries),
@@ -71,13 +80,20 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
     )
 
 
-def build_app(container: Container, *, owns_container: bool = True, hosts: ServedHosts | None = None) -> Application:
+def build_app(
+    container: Container,
+    *,
+    owns_container: bool = True,
+    hosts: ServedHosts | None = None,
+    worker_report: WorkerReport | None = None,
+) -> Application:
     """
     Return the ASGI application.
 
     Args:
         owns_container: opens and closes *container* with its lifespan; ``False`` if the caller does.
         hosts: by which clients may reach it; those of the settings by default, or all.
+        worker_report: figures of the worker in the same process, if there is one.
     """
     c, http = container, container.settings.http
     warming = CacheWarming(c)
@@ -111,8 +127,12 @@ def build_app(container: Container, *, owns_container: bool = True, hosts: Serve
         hosts=hosts,
         https=http.hsts,
     )
+    services = build_services(c, warming)
+    links = None
+    if c.action_links is not None:
+        links = LinkCommands(c.unit_of_work, services.triage, services.silencer, c.action_links)
     return http_app.build(
-        build_services(c, warming),
+        services,
         verifier,
         c.limiter,
         feed,
@@ -122,18 +142,32 @@ def build_app(container: Container, *, owns_container: bool = True, hosts: Serve
         task_report=c.supervisor,
         log_stream=c.log_stream,
         database_report=c.database,
+        worker_report=worker_report,
         has_redis=c.settings.redis_url is not None,
         retention_d=msgspec.structs.asdict(c.settings.retention),
         now=c.unix_s,
         ticks_s=time.monotonic,
         new_id=c.request_ids(),
         lifespan=[lifespan],
+        links=links,
         cors_origins=http.cors_origins,
         hosts=hosts,
         https=http.hsts,
         root_path=http.root_path,
         metrics_open=http.metrics_open,
         serve_schema=http.serve_schema,
+        write_line=access_log(c.lines, c.unix_s),
+    )
+
+
+def build_probes(container: Container, worker_report: WorkerReport) -> ASGIApp:
+    """Return the application with the probes and metrics of a worker."""
+    c = container
+    return probes.build(
+        Exposition(c.supervisor, c.log_stream, c.database, worker=worker_report),
+        lambda: readiness(c),
+        new_id=c.request_ids(),
+        ticks_s=time.monotonic,
         write_line=access_log(c.lines, c.unix_s),
     )
 

@@ -56,7 +56,8 @@ SUBSCRIBERS: Mapping[type[DomainEvent], Subscriber] = {
     events.AlertResolved: Subscriber(
         Invalidation(("alerts", "dashboard"), acknowledged=True), MessageKind.ALERT_UPDATED
     ),
-    events.SilencesChanged: Subscriber(Invalidation(("alerts", "dashboard"), acknowledged=True)),
+    # One that holds deliveries shows in lists of webhooks, too.
+    events.SilencesChanged: Subscriber(Invalidation(("alerts", "dashboard", "webhooks"), acknowledged=True)),
 }
 """An event without a row fails the tests. Attempts drop nothing, or each would empty the cache."""
 

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from monitor import __version__
-from monitor.cli.common import DEFAULT_DATA_DIR, add_address, add_json, count, environment, production, seconds
+from monitor.cli.common import (
+    DEFAULT_DATA_DIR,
+    DEFAULT_HOST,
+    add_address,
+    add_json,
+    count,
+    environment,
+    port,
+    production,
+    seconds,
+)
 from monitor.domain.vocab import Role
 from monitor.settings.schema import Settings
 
@@ -50,6 +60,8 @@ def _serve(sub: argparse.ArgumentParser) -> None:
 
 def _work(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--concurrency", type=count, help="concurrent attempts (default MONITOR_WORKER__CONCURRENCY)")
+    sub.add_argument("--port", type=port, help="serve /health/live, /health/ready and /metrics here, without a token")
+    sub.add_argument("--host", default=DEFAULT_HOST, help=f"address that --port is on (default {DEFAULT_HOST})")
 
 
 def _token(sub: argparse.ArgumentParser) -> None:
@@ -92,7 +104,8 @@ COMMANDS = (
     Command(
         "work",
         "Run a delivery worker and the periodic jobs.",
-        "Any number of them share MONITOR_DATABASE_URL. SIGTERM finishes deliveries in flight and exits with 0.",
+        "Any number of them share MONITOR_DATABASE_URL. SIGTERM finishes deliveries in flight and exits with 0.\nWith"
+        " --port it answers probes and Prometheus.",
         "monitor work --concurrency 200",
         _work,
         production,

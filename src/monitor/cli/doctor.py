@@ -17,8 +17,10 @@ from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.refusals import DATABASE_ERRORS, refusal
 from monitor.adapters.redis.ping import RedisRefused, ping
 from monitor.adapters.secret_box import SecretBox
+from monitor.adapters.smtp.check import mail_problem
 from monitor.auth.jwks import read_key_set
 from monitor.auth.keys import KeyRing
+from monitor.bootstrap.mail import mail_server, mail_tls
 from monitor.bootstrap.outbound import outbound_tls
 from monitor.bootstrap.token_keys import jwt_keys
 from monitor.domain.errors import Unavailable
@@ -27,6 +29,8 @@ from monitor.settings.schema import Settings
 
 MAX_SKEW_S = 2.0
 REDIS_ANSWER_S = 2.0
+MAIL_ANSWER_S = 10.0
+"""Some mail servers greet late on purpose."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -50,7 +54,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Return every finding; never raises because of a failing check."""
-    checks = [*_keys(settings), *_tls_files(settings), *await _provider_keys(settings)]
+    checks = [*_keys(settings), _page(settings), *_tls_files(settings), *await _provider_keys(settings)]
+    checks += await _mail(settings)
     return [*checks, *await _database(settings), await _redis(settings)]
 
 
@@ -64,6 +69,12 @@ def _keys(settings: Settings) -> list[Finding]:
     except (ValueError, OSError, msgspec.MsgspecError) as error:
         return [Finding("keys", "error", str(error))]
     return [Finding("keys", "ok", "token and encryption keys are valid")]
+
+
+def _page(settings: Settings) -> Finding:
+    if settings.public_url is None:
+        return Finding("links", "warning", "MONITOR_PUBLIC_URL is not set; notifications have no links to the page")
+    return Finding("links", "ok", f"notifications link to {settings.public_url}")
 
 
 def _tls_files(settings: Settings) -> list[Finding]:
@@ -98,6 +109,23 @@ async def _provider_keys(settings: Settings) -> list[Finding]:
         ]
     kids = ", ".join(repr(key.kid) for key in found.usable)
     return [Finding("jwks", "ok", f"MONITOR_JWT__JWKS_URL publishes {kids}{unused}")]
+
+
+async def _mail(settings: Settings) -> list[Finding]:
+    server = mail_server(settings)
+    if server is None:
+        return []
+    try:
+        tls = mail_tls(settings)
+    except ValueError as error:
+        return [Finding("mail", "error", str(error))]
+    where = f"{server.host}:{server.port}"
+    problem = await mail_problem(server, tls, within_s=MAIL_ANSWER_S)
+    if problem is not None:
+        return [Finding("mail", "error", f"{where}: {problem}")]
+    how = "without TLS" if server.tls == "none" else "over TLS"
+    login = "" if server.username is None else " and takes the login"
+    return [Finding("mail", "ok", f"{where} answers {how}{login}; mails come from {server.from_}")]
 
 
 async def _database(settings: Settings) -> list[Finding]:

@@ -27,7 +27,7 @@ from monitor.bootstrap.retention import retention
 from monitor.bootstrap.server import build_app, build_services, http_bounds, readiness, served_hosts
 from monitor.bootstrap.supervise import Loop
 from monitor.bootstrap.token_keys import jwt_keys
-from monitor.bootstrap.worker import build_fan_outs, build_scheduler, build_worker
+from monitor.bootstrap.worker import build_fan_outs, build_figures, build_scheduler, build_worker
 from monitor.cli.addresses import bound_addresses, link_authority, listen
 from monitor.cli.common import CommandError, database_file, local_jwt_key, local_secret_key
 from monitor.cli.demo import Demo
@@ -71,7 +71,8 @@ async def _up(args: argparse.Namespace, settings: Settings, stream: LogStream) -
         if postgres.is_new:
             print(f"Making a database in {args.data_dir}, which takes some seconds the first time …", flush=True)
         dsn = await postgres.start()
-        settings = local_settings(settings, dsn, load_or_create_keys(args.data_dir))
+        link = link_authority(args.host, args.port, sockets)
+        settings = local_settings(settings, dsn, load_or_create_keys(args.data_dir), f"http://{link}/")
         with database_errors(dsn):
             await upgrade(dsn, retention=retention(settings))
         write_private(database_file(args.data_dir), dsn.encode())
@@ -87,10 +88,11 @@ async def _run(
     args: argparse.Namespace, container: Container, sockets: list[socket.socket], stopping: asyncio.Event
 ) -> None:
     hosts = served_hosts(container.settings, args.host, bound_addresses(sockets))
-    app = build_app(container, owns_container=False, hosts=hosts)
+    figures = build_figures(container)
+    app = build_app(container, owns_container=False, hosts=hosts, worker_report=figures)
     server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
     fan_outs = build_fan_outs(container)
-    worker = build_worker(container, name=worker_name(), fan_outs=fan_outs)
+    worker = build_worker(container, name=worker_name(), fan_outs=fan_outs, figures=figures)
     loops = {**worker.loops(), **fan_outs.loops(), **build_scheduler(container).loops()}
     if args.demo:
         loops["demo"] = demo(container, server)
@@ -170,8 +172,9 @@ def quiet(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, log=msgspec.structs.replace(settings.log, level="warning"))
 
 
-def local_settings(settings: Settings, dsn: str, keys: LocalKeys) -> Settings:
-    """Return *settings* with the embedded database, the local keys and, unless one was chosen, the local egress."""
+def local_settings(settings: Settings, dsn: str, keys: LocalKeys, page: str) -> Settings:
+    """Return *settings* with the embedded database, the local keys and, unless they were chosen, the local egress and
+    *page*, the URL of the page."""
     egress = settings.egress
     if "MONITOR_EGRESS__PROFILE" not in os.environ:
         egress = msgspec.structs.replace(egress, profile="local")
@@ -181,6 +184,7 @@ def local_settings(settings: Settings, dsn: str, keys: LocalKeys) -> Settings:
         jwt=msgspec.structs.replace(settings.jwt, keys=(local_jwt_key(keys),), keys_file=None),
         secrets=msgspec.structs.replace(settings.secrets, keys=(local_secret_key(keys), *settings.secrets.keys)),
         egress=egress,
+        public_url=settings.public_url or page,
     )
 
 

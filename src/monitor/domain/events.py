@@ -96,7 +96,7 @@ class AlertResolved(msgspec.Struct, frozen=True, tag=True):
 
 
 class SilencesChanged(msgspec.Struct, frozen=True, tag=True):
-    """A silence was created or ended."""
+    """A silence was created or ended, or an occurrence began or ended."""
 
 
 DomainEvent = (

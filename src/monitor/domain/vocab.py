@@ -18,17 +18,31 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 OK_LABEL = "ok"
 """The outcome label of an attempt that succeeded; every other label names a failure."""
 
-THROTTLED_LABEL = "429"
-"""The outcome label of an attempt that the receiver refused for its rate alone (RFC 6585 section 4)."""
+SMTP_LABEL = "smtp_"
+"""Begins the outcome label of an attempt that a mail server refused; its reply code follows."""
+
+THROTTLED_LABELS = frozenset({"429", "smtp_421", "smtp_450"})
+"""The outcome labels of attempts that were refused for their rate alone: RFC 6585 section 4, and what mail servers
+reply to those that send too much or for the first time (RFC 5321 section 4.2.3, RFC 6647 section 5)."""
+
+
+def short_label(label: str) -> str:
+    """Return *label* as sentences show it: ``smtp_550`` is ``SMTP 550``."""
+    return f"SMTP {label.removeprefix(SMTP_LABEL)}" if label.startswith(SMTP_LABEL) else label
+
+
+LOGIN_REFUSED = frozenset({"smtp_530", "smtp_534", "smtp_535", "smtp_538"})
+"""The outcome labels of a mail server that wants another login, or one at all (RFC 4954 section 6)."""
 
 
 REFUSALS = {
     "401": "the receiver refuses the credentials",
     "403": "the receiver forbids the requests",
     "404": "the receiver has nothing at this URL",
+    **dict.fromkeys(sorted(LOGIN_REFUSED), "the mail server refuses the login of MONITOR_SMTP__USERNAME"),
 }
-"""Outcome labels that say that the receiver and the webhook's configuration do not fit, so that every delivery would
-fail (RFC 9110 sections 15.5.2, 15.5.4 and 15.5.5), each with its meaning."""
+"""Outcome labels that say that the receiver and the configuration do not fit, so that every delivery would fail
+(RFC 9110 sections 15.5.2, 15.5.4 and 15.5.5), each with its meaning."""
 
 
 class Role(StrEnum):
@@ -120,7 +134,10 @@ ERRORS_IN_WORDS: dict[str, str] = {
 EXPIRED = "expired"
 """The error of a delivery that failed without an attempt, since its event had reached retention."""
 
-DELIVERY_ERRORS = (*ErrorKind, EXPIRED)
+REPLACED = "replaced"
+"""The error of a delivery that was cancelled, since a newer message about its alert waits or was sent."""
+
+DELIVERY_ERRORS = (*ErrorKind, EXPIRED, REPLACED)
 """Every error of a delivery: those of attempts, and its own."""
 
 
@@ -147,12 +164,22 @@ def is_worse(severity: Severity, other: Severity) -> bool:
 
 
 class BodyFormat(StrEnum):
-    """Format of the request body: the event's payload unchanged, or a chat message about it."""
+    """Format of the request body: the event's payload unchanged, a message about it, or an incident of a pager."""
 
     STANDARD = "standard"
     SLACK = "slack"
     DISCORD = "discord"
     TEAMS = "teams"
+    GOOGLECHAT = "googlechat"
+    PAGERDUTY = "pagerduty"
+    OPSGENIE = "opsgenie"
+    NTFY = "ntfy"
+    ALERTMANAGER = "alertmanager"
+    EMAIL = "email"
+
+
+PAGERS = frozenset({BodyFormat.PAGERDUTY, BodyFormat.OPSGENIE, BodyFormat.ALERTMANAGER})
+"""Formats that are about alerts alone: each alert is one incident there."""
 
 
 class Reenable(StrEnum):

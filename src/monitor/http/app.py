@@ -10,6 +10,7 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 
 from monitor.auth.tokens import TokenVerifier
+from monitor.domain.services.action_links import LinkCommands
 from monitor.http.live import HubStatus, LiveEndpoint, live_route
 from monitor.http.middleware.body_budget import BodyBudget
 from monitor.http.middleware.cached_fast_path import CachedFastPath
@@ -21,6 +22,7 @@ from monitor.http.openapi.reference import openapi_config, reference_routes
 from monitor.http.page.assets import asset_routes, load_assets
 from monitor.http.requests.hosts import ServedHosts
 from monitor.http.requests.query import check_query
+from monitor.http.routes.action_links import action_link_routes
 from monitor.http.routes.alerts import AlertController
 from monitor.http.routes.audit import AuditController
 from monitor.http.routes.backlogs import BacklogController
@@ -30,7 +32,14 @@ from monitor.http.routes.events import EventController
 from monitor.http.routes.history import WebhookHistoryController
 from monitor.http.routes.jobs import JobController
 from monitor.http.routes.notifications import NotificationController
-from monitor.http.routes.prometheus import CacheReport, DatabaseReport, Exposition, LogReport, TaskReport
+from monitor.http.routes.prometheus import (
+    CacheReport,
+    DatabaseReport,
+    Exposition,
+    LogReport,
+    TaskReport,
+    WorkerReport,
+)
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
 from monitor.http.routes.session import session_controller
@@ -55,12 +64,14 @@ def build(
     task_report: TaskReport,
     log_stream: LogReport,
     database_report: DatabaseReport,
+    worker_report: WorkerReport | None = None,
     has_redis: bool,
     retention_d: Mapping[str, int],
     now: Callable[[], float],
     ticks_s: Callable[[], float],
     new_id: Callable[[], str],
     lifespan: Collection[Callable[[Litestar], AbstractAsyncContextManager[None]]] = (),
+    links: LinkCommands | None = None,
     cors_origins: Collection[str] = (),
     hosts: ServedHosts | None = None,
     https: bool = False,
@@ -74,10 +85,13 @@ def build(
 
     Args:
         retention_d: days that are kept, by what.
+        links: uses of the links in messages; without it, there are none.
         now: Unix seconds, for tokens.
         ticks_s: monotonic seconds, for durations.
     """
-    exposition = Exposition(cache_report, hub_status, task_report, log_stream, database_report)
+    exposition = Exposition(
+        task_report, log_stream, database_report, cache=cache_report, hub=hub_status, worker=worker_report
+    )
     dependencies: dict[str, Any] = {
         "services": Provide(lambda: services, sync_to_thread=False, use_cache=True),
         "exposition": Provide(lambda: exposition, sync_to_thread=False, use_cache=True),
@@ -110,6 +124,7 @@ def build(
             ready,
             metrics_route(is_open=metrics_open),
             live_route(feed),
+            *(() if links is None else (action_link_routes(links, limiter),)),
             *asset_routes(load_assets(root_path=root_path)),
             *(reference_routes(root_path) if serve_schema else ()),
         ],

@@ -34,7 +34,7 @@ def describe(struct: type = Settings, path: tuple[str, ...] = ()) -> Iterator[Do
     hints = typing.get_type_hints(struct, include_extras=True)
     for field in msgspec.structs.fields(struct):
         hint = hints[field.name]
-        here = (*path, field.name)
+        here = (*path, field.encode_name)
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
             yield from describe(hint, here)
             continue

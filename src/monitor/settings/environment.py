@@ -12,16 +12,21 @@ from urllib.parse import urlsplit
 import msgspec
 
 from monitor.settings.document import PREFIX, DocumentedSetting, describe
-from monitor.settings.schema import JwtKey, SecretKey, Settings, decode_base64url
+from monitor.settings.schema import JwtKey, SecretKey, Settings, Smtp, decode_base64url
 
 IGNORED_PREFIX = "MONITOR_TEST_"
 
 _ORIGIN = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d{1,5})?", re.IGNORECASE)
+_PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d{1,5})?(/[A-Za-z0-9._~-]+)*/?", re.IGNORECASE)
 _HOST = re.compile(r"\*|(\*\.)?[\w.-]+|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _JWKS_URL = re.compile(
     r"(https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])|http://(localhost|127\.0\.0\.1|\[::1\]))(:\d{1,5})?(/[!-~]*)?"
 )
-
+_MAIL_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_MAIL_FROM = re.compile(
+    r"(?P<name>[^\x00-\x1f\x7f<>@\",;:\\()\[\]]{0,200}<)?[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]*"
+    r"[A-Za-z0-9](?(name)>)"
+)
 
 MIN_SECRET_BYTES = 32
 
@@ -83,6 +88,11 @@ def _check(settings: Settings) -> None:
         raise SettingsError("MONITOR_WORKER__RENEW_S must be less than MONITOR_WORKER__LEASE_S.")
     _check_url("MONITOR_DATABASE_URL", settings.database_url, ("postgresql", "postgres", "postgresql+asyncpg"))
     _check_url("MONITOR_REDIS_URL", settings.redis_url, ("redis", "rediss", "unix"))
+    if settings.public_url is not None and not _PUBLIC_URL.fullmatch(settings.public_url):
+        raise SettingsError(
+            "MONITOR_PUBLIC_URL: expected the URL of the page, like https://monitor.example.com/ or"
+            " https://example.com/monitor, without a user, query or fragment."
+        )
     _check_hosts(settings)
     for cidr in settings.egress.allow_cidrs:
         try:
@@ -98,6 +108,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError("MONITOR_EGRESS__CLIENT_KEY_FILE needs MONITOR_EGRESS__CLIENT_CERT_FILE.")
     if settings.jwt.jwks_url is not None and not _JWKS_URL.fullmatch(settings.jwt.jwks_url):
         raise SettingsError("MONITOR_JWT__JWKS_URL: expected https://host/path without a user, or http:// on loopback.")
+    _check_smtp(settings.smtp)
     _check_kids("MONITOR_JWT__KEYS", settings.jwt.keys)
     _check_kids("MONITOR_SECRETS__KEYS", settings.secrets.keys)
 
@@ -114,6 +125,28 @@ def _check_hosts(settings: Settings) -> None:
             "MONITOR_HTTP__ALLOWED_HOSTS: expected hosts like monitor.example.com, *.example.com or [::1], without"
             " scheme, port or path, or `*`."
         )
+
+
+def _check_smtp(smtp: Smtp) -> None:
+    if smtp.host is None:
+        if smtp.from_ or smtp.username or smtp.password:
+            raise SettingsError("MONITOR_SMTP__HOST is not set; the other settings of MONITOR_SMTP need it.")
+        return
+    if not _MAIL_HOST.fullmatch(smtp.host):
+        raise SettingsError("MONITOR_SMTP__HOST: expected a host name or an address, without port.")
+    if smtp.from_ is None or not _MAIL_FROM.fullmatch(smtp.from_):
+        raise SettingsError("MONITOR_SMTP__FROM: expected monitor@example.org or Monitor <monitor@example.org>.")
+    if (smtp.username is None) != (smtp.password is None):
+        raise SettingsError("Set MONITOR_SMTP__USERNAME and MONITOR_SMTP__PASSWORD, or neither.")
+    if smtp.tls == "none" and not _is_loopback(smtp.host):
+        raise SettingsError("MONITOR_SMTP__TLS: none is for a mail server on loopback; use starttls or tls.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:

@@ -88,6 +88,25 @@ class Egress(msgspec.Struct, frozen=True):
     ] = None
 
 
+class Smtp(_Private, frozen=True):
+    host: Annotated[
+        str | None, doc("Mail server that sends e-mail to webhooks with a `mailto:` URL; without it there are none.")
+    ] = None
+    port: Annotated[
+        int, Meta(ge=1, le=65_535), doc("Its port: 587 as a rule, 465 for TLS from the start, 25 for a relay.")
+    ] = 587
+    tls: Annotated[
+        Literal["starttls", "tls", "none"],
+        doc("TLS with a certificate that is checked: begun by STARTTLS, or from the start. `none` on loopback only."),
+    ] = "starttls"
+    ca_file: Annotated[str | None, doc("PEM file of further certificate authorities, for the mail server.")] = None
+    username: Annotated[str | None, doc("User name of the login; without it there is none.")] = None
+    password: Annotated[str | None, doc("Password of the login.")] = None
+    from_: Annotated[
+        str | None, doc("Sender of the mails, as monitor@example.org or Monitor <monitor@example.org>.")
+    ] = msgspec.field(default=None, name="from")
+
+
 class Db(msgspec.Struct, frozen=True):
     read_pool: Annotated[Positive, doc("Connections for reads, per process.", "connections")] = 8
     write_pool: Annotated[Positive, doc("Connections for writes, per process.", "connections")] = 8
@@ -164,6 +183,16 @@ class RetentionDays(msgspec.Struct, frozen=True):
     ] = 365
 
 
+class Alerts(msgspec.Struct, frozen=True):
+    action_links: Annotated[
+        bool,
+        doc(
+            "Put links into notifications that acknowledge the alert or silence it, once and within a day, without"
+            " signing in. Whoever reads the message may use them. Without MONITOR_PUBLIC_URL there are none."
+        ),
+    ] = True
+
+
 class Log(msgspec.Struct, frozen=True):
     level: Annotated[Literal["debug", "info", "warning", "error"], doc("Lowest severity that is written.")] = "info"
     format: Annotated[Literal["json", "console", "auto"], doc("`auto`: console on a terminal, else JSON.")] = "auto"
@@ -180,14 +209,23 @@ class Settings(msgspec.Struct, frozen=True):
     redis_url: Annotated[str | None, doc("Redis, as redis://host:port/0. Needed when more than one process runs.")] = (
         None
     )
+    public_url: Annotated[
+        str | None,
+        doc(
+            "URL of the page as people open it, with its path prefix: https://monitor.example.com/. Notifications link"
+            " to it; without it they have no links. `monitor up` takes its own address."
+        ),
+    ] = None
     jwt: Jwt = Jwt()
     secrets: Secrets = Secrets()
     egress: Egress = Egress()
+    smtp: Smtp = Smtp()
     db: Db = Db()
     http: Http = Http()
     ws: Ws = Ws()
     worker: Worker = Worker()
     retention: RetentionDays = RetentionDays()
+    alerts: Alerts = Alerts()
     log: Log = Log()
 
 

@@ -39,7 +39,7 @@ from monitor.worker.config import DeliveryConfig
 from monitor.worker.results import Results
 from monitor.worker.slots import Flight, Slots
 from monitor.worker.stock import Pace, Stock
-from monitor.worker.writer import ResultWriter
+from monitor.worker.writer import ResultWriter, report
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +92,10 @@ class DeliveryWorker:
         self._pace = Pace(config.ahead_s)
         self._turn = asyncio.Lock()
         self._renewed_at = monotonic()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight)
 
     @property
     def held(self) -> int:
@@ -273,8 +277,8 @@ class DeliveryWorker:
         stalled_s = asyncio.get_running_loop().time() - self._results.settled_at
         if results and stalled_s > self._config.lease_s:
             # After an outage it is none of this worker's: its results are written first, and renewal goes on.
-            report = log.warning if self._is_database_away else log.error
-            report("lease_renewal_stopped", unsettled=results, stalled_s=round(stalled_s, 1))
+            write = log.warning if self._is_database_away else log.error
+            write("lease_renewal_stopped", unsettled=results, stalled_s=round(stalled_s, 1))
             return
         at = self._monotonic()
         if held:
@@ -393,7 +397,4 @@ class DeliveryWorker:
 
     def _report(self, batch: list[SentDelivery], settlement: Settlement) -> None:
         self._log_attempts(batch, set(settlement.lost))
-        for delivery_id, error in settlement.undecided.items():
-            log.error("delivery_undecided", delivery_id=str(delivery_id), exc_info=error)
-        for webhook_id, reason in settlement.disabled.items():
-            log.warning("webhook_disabled", webhook_id=str(webhook_id), reason=reason)
+        report(settlement)

@@ -101,3 +101,11 @@ class ResultWriter:
                 del self._results.kept[sent.attempt_id]
                 written.append(([sent], settlement))
         return written
+
+
+def report(settlement: Settlement) -> None:
+    """Log what a settlement could not decide, and which webhooks it disabled."""
+    for delivery_id, error in settlement.undecided.items():
+        log.error("delivery_undecided", delivery_id=str(delivery_id), exc_info=error)
+    for webhook_id, reason in settlement.disabled.items():
+        log.warning("webhook_disabled", webhook_id=str(webhook_id), reason=reason)

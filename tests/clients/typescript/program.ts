@@ -145,6 +145,15 @@ await ok(client.POST("/api/v1/silences/preview", { body: silencing }));
 await ok(client.POST("/api/v1/silences", { body: silencing }));
 await ok(client.GET("/api/v1/silences", one));
 await ok(client.GET("/api/v1/silences/{silence_id}", silence));
+const repeated: Schemas["SilenceSpec"] = {
+  reason: "They restart.",
+  label: "team=shipping",
+  duration_s: 7200,
+  recurrence: { rrule: "FREQ=WEEKLY;BYDAY=TU,TH", timezone: "Europe/Berlin" },
+};
+const [occurrence] = (await ok(client.POST("/api/v1/silences/preview", { body: repeated }))).occurrences ?? [];
+check(occurrence !== undefined, "the preview has no occurrences");
+await ok(client.POST("/api/v1/silences/{silence_id}/end-occurrence", silence));
 await ok(client.DELETE("/api/v1/silences/{silence_id}", silence));
 
 // The dashboard and the system

@@ -6,17 +6,19 @@ import asyncio
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Self
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
-from monitor.domain.alerts.alert import Alert, HistoryEntry
+from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.alerts.evaluation import Evaluation
 from monitor.domain.alerts.notification import AlertNotification
-from monitor.domain.alerts.silences import Silence
+from monitor.domain.alerts.reminders import ReminderSchedule
+from monitor.domain.alerts.silences import Silence, hold_of
 from monitor.domain.delivery.fan_out import FanOut, NewEvent
 from monitor.domain.delivery.job import Job
 from monitor.domain.delivery.lane import Lane
@@ -24,9 +26,11 @@ from monitor.domain.delivery.order import QueuedDelivery
 from monitor.domain.errors import Unavailable, UnknownOutcome
 from monitor.domain.events import DomainEvent
 from monitor.domain.monitoring.metrics import Rollup
+from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.ports.repositories.detection import AnomalyRecord
+from monitor.domain.ports.repositories.used_links import UsedLink
 from monitor.domain.ports.wakeups import DueWebhooks
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.tokens import Revocation
@@ -82,6 +86,7 @@ class StoredDelivery(msgspec.Struct, frozen=True):
         return QueuedDelivery(
             id=self.id,
             due_at=self.due_at,
+            event_id=self.event_id,
             order_key=self.order_key,
             replayed=self.replayed,
             aside=self.aside,
@@ -123,6 +128,7 @@ class Tables:
     finished: dict[UUID, FinishedDelivery] = field(default_factory=dict)
     attempts: dict[UUID, AttemptRecord] = field(default_factory=dict)
     minutes: dict[tuple[UUID, datetime], Rollup] = field(default_factory=dict)
+    silenced_hours: dict[tuple[UUID, datetime], Counts] = field(default_factory=dict)
     idempotency_keys: dict[tuple[str, str], IdempotencyKey] = field(default_factory=dict)
     audit: dict[UUID, AuditView] = field(default_factory=dict)
     revocations: dict[str, Revocation] = field(default_factory=dict)
@@ -135,6 +141,8 @@ class Tables:
     """The event about a history entry."""
     silences: dict[UUID, Silence] = field(default_factory=dict)
     notifications: tuple[AlertNotification, ...] = ()
+    reminders: dict[UUID, ReminderSchedule] = field(default_factory=dict)
+    used_links: dict[bytes, UsedLink] = field(default_factory=dict)
     jobs: dict[UUID, Job] = field(default_factory=dict)
     paced_until: dict[UUID, datetime] = field(default_factory=dict)
 
@@ -199,3 +207,13 @@ class FakeDatabase:
                     listener(one)
         if self.answers_lost:
             raise UnknownOutcome("The answer of the commit was lost.")
+
+
+def with_hold(tables: Tables, lane: Lane, now: datetime) -> Lane:
+    """Return *lane* with what silences hold of its webhook."""
+    labels = tables.webhooks[lane.webhook_id].webhook.labels
+    silences = [one for one in tables.silences.values() if one.ends_at > now - timedelta(days=1)]
+    hold = hold_of(silences, lane.webhook_id, labels, now)
+    kinds = (None, AlertKind.FAILING)
+    uncounted = any(s.kind in kinds and s.covers(lane.webhook_id, labels) and s.is_active(now) for s in silences)
+    return replace(lane, held_until=hold.until, hold_ended_at=hold.ended_at, uncounted=uncounted)

@@ -10,10 +10,17 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.delivery.fan_out import precedes
 from monitor.domain.delivery.job import Chunk, ReplayParameters
 from monitor.domain.delivery.lane import Lane
-from monitor.domain.delivery.order import BY_KEY, Order, QueuedDelivery, head_of, next_due_at, next_of, steps_aside
+from monitor.domain.delivery.order import (
+    BY_KEY,
+    Order,
+    QueuedDelivery,
+    head_of,
+    next_due_at,
+    next_of,
+    steps_aside,
+)
 from monitor.domain.delivery.quarantine import end_without_attempt
 from monitor.domain.delivery.ready import is_ready
 from monitor.domain.delivery.replay import COUNTED_MAX
@@ -22,12 +29,13 @@ from monitor.domain.ids import id_floor
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queue import ClaimedDelivery, Finish, LeaseState, Postpone
 from monitor.domain.vocab import DeliveryState
-from tests.fakes.postgres.database import FinishedDelivery, StoredDelivery, Tables
+from tests.fakes.postgres.database import FinishedDelivery, StoredDelivery, Tables, with_hold
+from tests.fakes.postgres.turns import FakeTurns, move_to_finished
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-class FakeDeliveryQueue:
+class FakeDeliveryQueue(FakeTurns):
     """Locks nothing, since transactions take turns; only the lanes in ``FakeDatabase.locked`` are skipped as locked,
     and those in ``locked_once`` at the first look."""
 
@@ -39,11 +47,7 @@ class FakeDeliveryQueue:
         locked: Collection[UUID] = frozenset(),
         locked_once: set[UUID] | None = None,
     ) -> None:
-        self._tables = tables
-        self._clock = clock
-        self._now = clock.now()
-        self._woken = woken
-        self._locked = locked
+        super().__init__(tables, clock, woken, locked)
         self._locked_once = set() if locked_once is None else locked_once
 
     async def clock(self) -> datetime:
@@ -78,7 +82,7 @@ class FakeDeliveryQueue:
         held: Collection[UUID] = (),
         since: Mapping[UUID, datetime] = MappingProxyType({}),
     ) -> list[ClaimedDelivery]:
-        taken = []
+        taken: list[UUID] = []
         for webhook_id, capacity in capacities.items():
             rows = [one.queued(self._now) for one in self._of(webhook_id)]
             order = ordered.get(webhook_id, False)
@@ -98,12 +102,15 @@ class FakeDeliveryQueue:
                     crashes=delivery.crashes + (delivery.leased_by is not None),
                 )
                 self._put(leased)
-                end = end_without_attempt(leased.crashes, event_stored=leased.event_id in self._tables.events)
-                if end is not None:
-                    await self.finish([Finish(leased.id, end[0], error=end[1])])
-                else:
-                    taken.append(self._claimed(leased))
-        return taken
+                taken.append(leased.id)
+        sendable = []
+        for leased in await self._take_turns(taken):
+            end = end_without_attempt(leased.crashes, event_stored=leased.event_id in self._tables.events)
+            if end is not None:
+                await self.finish([Finish(leased.id, end[0], error=end[1])])
+            else:
+                sendable.append(self._claimed(leased))
+        return sendable
 
     async def save_lanes(self, lanes: Sequence[Lane]) -> None:
         self._tables.lanes |= {lane.webhook_id: lane for lane in lanes if lane.webhook_id in self._tables.lanes}
@@ -117,6 +124,7 @@ class FakeDeliveryQueue:
             self._put(replace(delivery, due_at=self._now + timedelta(seconds=lease_s)))
             row = self._tables.webhooks[delivery.webhook_id]
             allowed = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
+            allowed = allowed and self._lane(delivery.webhook_id).held_until is None
             states[delivery.id, delivery.fencing_token] = LeaseState(True, allowed)
         return states
 
@@ -127,6 +135,7 @@ class FakeDeliveryQueue:
                 self._woken.add(delivery.webhook_id)
 
     async def finish(self, finished: Sequence[Finish]) -> None:
+        gone = []
         for f in finished:
             if delivery := self._tables.deliveries.get(f.delivery_id):
                 if f.new_attempts or f.error is not None:
@@ -134,8 +143,11 @@ class FakeDeliveryQueue:
                 delivery = replace(delivery, attempts=delivery.attempts + f.new_attempts)
                 move_to_finished(self._tables, delivery, f.state, self._now)
                 self._advance(delivery)
+                gone.append(delivery)
+        await self._end_turns(gone)
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:
+        settled = []
         for p in postponed:
             delivery = self._tables.deliveries.get(p.delivery_id)
             if delivery is None:
@@ -146,6 +158,7 @@ class FakeDeliveryQueue:
                     due_at=p.due_at,
                     leased_by=None,
                     attempts=delivery.attempts + 1,
+                    schedule_from=delivery.schedule_from + p.uncounted,
                     crashes=0,
                     last_status_code=p.status_code,
                     last_error=p.error,
@@ -154,6 +167,8 @@ class FakeDeliveryQueue:
                 )
             )
             self._advance(delivery)
+            settled.append(delivery)
+        await self._end_turns(settled, replace_older=True)
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
         if delivery := self._tables.deliveries.get(delivery_id):
@@ -263,9 +278,6 @@ class FakeDeliveryQueue:
             )
         )
 
-    def _of(self, webhook_id: UUID) -> list[StoredDelivery]:
-        return [one for one in self._tables.deliveries.values() if one.webhook_id == webhook_id]
-
     def _advance(self, gone: StoredDelivery) -> None:
         """Remove the mark of the head of the line that *gone* was in."""
         line = (gone.webhook_id, gone.order_key, gone.replayed)
@@ -276,7 +288,7 @@ class FakeDeliveryQueue:
     def _lane(self, webhook_id: UUID) -> Lane:
         row = self._tables.webhooks[webhook_id]
         return replace(
-            self._tables.lanes[webhook_id],
+            with_hold(self._tables, self._tables.lanes[webhook_id], self._now),
             version=row.webhook.version,
             max_concurrency=row.webhook.max_concurrency,
             rate_limit=row.webhook.rate_limit,
@@ -299,11 +311,7 @@ class FakeDeliveryQueue:
         )
 
     def _preceded(self, rows: Iterable[QueuedDelivery], webhook_id: UUID) -> set[UUID]:
-        fan_outs = self._tables.fan_outs.values()
-        if webhook_id not in self._tables.webhooks:
-            return set()
-        types = self._tables.webhooks[webhook_id].webhook.event_types
-        return {row.id for row in rows if any(precedes(one, row.id, webhook_id, types) for one in fan_outs)}
+        return {row.id for row in rows if self._is_preceded(row.id, webhook_id)}
 
     def _due(self, webhook_id: UUID) -> list[StoredDelivery]:
         due = (d for d in self._tables.deliveries.values() if d.webhook_id == webhook_id and d.due_at <= self._now)
@@ -333,23 +341,3 @@ class FakeDeliveryQueue:
             payload=event.payload,
             schedule_from=delivery.schedule_from,
         )
-
-    def _put(self, delivery: StoredDelivery) -> None:
-        self._tables.deliveries[delivery.id] = delivery
-
-
-def move_to_finished(tables: Tables, delivery: StoredDelivery, state: DeliveryState, now: datetime) -> None:
-    """Take *delivery* out of the hot table."""
-    del tables.deliveries[delivery.id]
-    tables.finished[delivery.id] = FinishedDelivery(
-        id=delivery.id,
-        event_id=delivery.event_id,
-        webhook_id=delivery.webhook_id,
-        state=state,
-        attempts=delivery.attempts,
-        fencing_token=delivery.fencing_token,
-        last_status_code=delivery.last_status_code,
-        last_error=delivery.last_error,
-        finished_at=now,
-        order_key=delivery.order_key,
-    )

@@ -20,8 +20,10 @@ from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
 from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
+from monitor.domain.ports.repositories.reminders import ReminderStore
 from monitor.domain.ports.repositories.revocations import RevocationStore
 from monitor.domain.ports.repositories.silences import SilenceRepository
+from monitor.domain.ports.repositories.used_links import UsedLinkStore
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 from tests.fakes.postgres.bulk import FakeBulkQueue
 from tests.fakes.postgres.database import FakeDatabase
@@ -38,7 +40,9 @@ from tests.fakes.postgres.repositories.events import FakeEventLog
 from tests.fakes.postgres.repositories.fan_outs import FakeFanOutQueue
 from tests.fakes.postgres.repositories.idempotency import FakeAuditLog, FakeIdempotencyStore
 from tests.fakes.postgres.repositories.jobs import FakeJobRepository
+from tests.fakes.postgres.repositories.reminders import FakeReminderStore
 from tests.fakes.postgres.repositories.revocations import FakeRevocationStore
+from tests.fakes.postgres.repositories.used_links import FakeUsedLinkStore
 from tests.fakes.postgres.repositories.webhooks import FakeWebhookRepository
 
 
@@ -58,6 +62,8 @@ class FakeUnitOfWork:
     alerts: AlertRepository
     silences: SilenceRepository
     notifications: AlertNotificationQueue
+    reminders: ReminderStore
+    used_links: UsedLinkStore
     jobs: JobRepository
     backfills: BackfillStore
     bulk: BulkQueue
@@ -89,6 +95,8 @@ class FakeUnitOfWork:
         self.alerts = FakeAlertRepository(tables, self.now)
         self.silences = FakeSilenceRepository(tables, self.now)
         self.notifications = FakeAlertNotificationQueue(tables)
+        self.reminders = FakeReminderStore(tables, self.now)
+        self.used_links = FakeUsedLinkStore(tables)
         self.jobs = FakeJobRepository(tables, self.now)
         self.backfills = FakeBackfillStore(tables, self.now, self._woken)
         self.bulk = FakeBulkQueue(tables, self.now, self.queue)

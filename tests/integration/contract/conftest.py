@@ -23,6 +23,7 @@ from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.fakes.postgres.repositories.events import FakeWakeups
 from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
 from tests.integration.contract.world import World
+from tests.integration.support import WITHIN_S
 
 
 @pytest.fixture(params=["fake", "postgres"])
@@ -51,7 +52,9 @@ async def world(dsn: str | None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         )
         return
     clock, secret_box = SystemClock(), SecretBox([("test", bytes(32))])
-    async with Database(DatabaseConfig(dsn, read_pool=2, write_pool=2)) as database:
+    # A busy machine is slow, not down.
+    config = DatabaseConfig(dsn, read_pool=2, write_pool=2, acquire_timeout_s=WITHIN_S)
+    async with Database(config) as database:
         yield World(
             lambda: PostgresUnitOfWork(database, secret_box, clock),
             PostgresQueries(database, secret_box),

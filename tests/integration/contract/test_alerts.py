@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +13,10 @@ from msgspec import UNSET
 
 from monitor.domain.alerts.alert import (
     Action,
-    Alert,
     AlertKind,
     AlertState,
     HistoryEntry,
     Identity,
-    apply_entry,
     replay,
 )
 from monitor.domain.alerts.notification import AlertNotification
@@ -29,29 +27,12 @@ from monitor.domain.ports.queries.alerts import AlertFilter
 from monitor.domain.ports.unit_of_work import DataRejected
 from monitor.domain.views.alerts import AlertCount, Durations
 from monitor.domain.vocab import Severity
-from tests.integration.contract.alerts_made import POLICY, made, make
+from tests.integration.contract.alerts_made import POLICY, latest, made, make, save, then
 from tests.integration.contract.world import World
 
 DAY = timedelta(days=1)
 INFO, WARNING, CRITICAL = Severity
 PENDING, ACKNOWLEDGED, RESOLVED = AlertState
-
-
-async def latest(world: World, *webhook_ids: UUID) -> dict[tuple[UUID, AlertKind], Alert]:
-    async with world.unit_of_work() as uow:
-        return await uow.alerts.latest(webhook_ids)
-
-
-async def save(world: World, before: Alert | None, after: Alert, *entries: HistoryEntry) -> bool:
-    async with world.unit_of_work() as uow:
-        saved = await uow.alerts.save(before, after, entries)
-        await uow.commit()
-    return saved
-
-
-def then(alert: Alert, action: Action, at: datetime, **members: Any) -> tuple[Alert, HistoryEntry]:
-    entry = HistoryEntry(at=at, action=action, **members)
-    return apply_entry(alert, entry, Identity(alert.id, alert.webhook_id, alert.kind), POLICY), entry
 
 
 # --------------------------------------------------------------------------------------------------------------- alerts
@@ -218,7 +199,10 @@ async def test_statistics_are_what_a_hand_computes(world: World) -> None:
     # Of the last seven days: acknowledged after 10, 20, 30, 100 s; resolved after 60, 120, 600 s.
     yesterday = today - DAY / 2
     for acknowledged_s, resolved_s in ((10, 60), (20, 120), (30, 600)):
-        await make(world, webhook_id=webhook_id, at=yesterday, acknowledged_s=acknowledged_s, resolved_s=resolved_s)
+        lasted: Any = {"acknowledged_s": acknowledged_s, "resolved_s": resolved_s}
+        await make(world, webhook_id=webhook_id, at=yesterday, told=True, **lasted)
+    # Silenced from its beginning to its end: nowhere.
+    await make(world, webhook_id=webhook_id, at=yesterday, acknowledged_s=1, resolved_s=9_999)
     await make(world, webhook_id=webhook_id, at=today - 3 * DAY, severity=CRITICAL, acknowledged_s=100)
     # Older: counts while it is open, and in no duration; resolved long ago: nowhere.
     await make(world, webhook_id=webhook_id, at=today - 9 * DAY, kind=AlertKind.VOLUME, severity=INFO)
@@ -232,6 +216,7 @@ async def test_statistics_are_what_a_hand_computes(world: World) -> None:
         at=today - 8 * DAY,
         kind=AlertKind.LATENCY,
         resolved_s=6.5 * DAY.total_seconds(),
+        told=True,
     )
     stats = await world.alert_queries.stats(7)
     assert stats.days == 7

@@ -14,6 +14,7 @@ from monitor.domain.alerts.alert import AlertKind, Identity
 from monitor.domain.alerts.notification import RAISED, notification_of
 from monitor.domain.delivery.backfill import matching, numbered
 from monitor.domain.delivery.fan_out import FanOutEvent, NewDelivery, NewEvent, Subscription
+from monitor.domain.delivery.reminders import DEFAULT_STEPS
 from monitor.domain.errors import Conflict, NotFound
 from monitor.domain.ids import id_floor
 from monitor.domain.ports.queue import Finish
@@ -174,8 +175,8 @@ async def test_a_disabled_webhook_subscribes_to_nothing_and_a_deleted_one_is_unk
         await uow.webhooks.remove(deleted.id)
         found = await uow.backfills.subscriptions([webhook.id, disabled.id, deleted.id, FIRST])
     assert sorted(found, key=lambda one: one.webhook_id) == [
-        Subscription(webhook.id, EVERYTHING, {"team": "blue"}),
-        Subscription(disabled.id, frozenset(), disabled.labels),
+        Subscription(webhook.id, EVERYTHING, {"team": "blue"}, DEFAULT_STEPS),
+        Subscription(disabled.id, frozenset(), disabled.labels, DEFAULT_STEPS),
     ]
 
 

@@ -7,18 +7,21 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
-from monitor.domain.alerts.alert import AlertKind
-from monitor.domain.alerts.conditions import MassFailure, WebhookSnapshot
+from monitor.domain.alerts.alert import AlertKind, Cause
+from monitor.domain.alerts.conditions import REACH_PAIRS, Condition, MassFailure, WebhookSnapshot
 from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation, EvaluationInput, evaluate_webhook, normal_band
-from monitor.domain.anomaly import Evidence, Signal
+from monitor.domain.anomaly import Evidence, Signal, start_baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, tally_of
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
+from monitor.domain.delivery.fan_out import Reach
 from monitor.domain.delivery.quarantine import MAX_CRASHES
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.health import UNKNOWN_HEALTH, Health
+from monitor.domain.ports.queries.alerts import AlertFilter
 from monitor.domain.ports.repositories.detection import AnomalyRecord
+from monitor.domain.views.alerts import HeldCondition
 from monitor.domain.vocab import HealthStatus, Severity
 from tests.integration.contract.alerts_made import make
 from tests.integration.contract.world import World
@@ -302,3 +305,48 @@ async def test_the_alert_about_all_tells_since_when(world: World) -> None:
     assert await since() is None
     await make(world, webhook_id=SYSTEM_ID, kind=AlertKind.MASS_FAILURE, at=now - HOUR / 2)
     assert await since() == now - HOUR / 2
+
+
+async def test_labels_of_those_that_fail_are_read_up_to_a_bound(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing_labels() -> Reach:
+        async with world.unit_of_work() as uow:
+            return await uow.detection.failing_labels(uow.now - HOUR / 4)
+
+    assert await failing_labels() == Reach()
+    lately, long_ago = unavailable(world.clock.now() - HOUR / 6), unavailable(world.clock.now() - HOUR)
+    for labels, health in (
+        ({"team": "payments", "region": "eu"}, lately),
+        ({"team": "search"}, lately),
+        ({"team": "payments"}, lately),
+        ({}, lately),
+        ({"team": "other"}, long_ago),
+    ):
+        made = await world.add_webhook(labels=labels)
+        await change_lane(world, made.id, health=health, last_attempt_at=timedelta(0))
+    assert await failing_labels() == Reach({"region": ("eu",), "team": ("payments", "search")})
+    for n in range(REACH_PAIRS // 30 + 1):
+        made = await world.add_webhook(labels={f"{n}-{i}": "x" for i in range(30)})
+        await change_lane(world, made.id, health=lately, last_attempt_at=timedelta(0))
+    assert await failing_labels() == Reach(every=True)
+
+
+async def test_alerts_show_what_holds_beside_what_they_began_with(world: World) -> None:
+    webhook_id = (await world.add_webhook()).id
+    alert = await make(world, webhook_id=webhook_id, at=world.clock.now())
+    before = await world.alert_queries.alert(alert.id)
+    assert (before.conditions, before.conditions_at) == ([], None)
+    held = Condition(Cause.HEALTH, Severity.CRITICAL, "Orders is unavailable.", {"reason": "503"})
+    mild = Condition(Cause.FAILURES, Severity.WARNING, "Orders: 3 of 20 attempts failed.", {"n": 20})
+    async with world.unit_of_work() as uow:
+        evaluation = Evaluation(
+            webhook_id=webhook_id,
+            baselines=start_baselines(0.0),
+            verdicts=(),
+            conditions={AlertKind.FAILING: (mild, held), AlertKind.LATENCY: ()},
+            evaluate_at=None,
+        )
+        await uow.detection.save([evaluation])
+        await uow.commit()
+    [view] = await world.alert_queries.alerts(AlertFilter(), after=None, limit=10)
+    assert view.conditions == [HeldCondition(**asdict(held)), HeldCondition(**asdict(mild))]
+    assert view.conditions_at is not None

@@ -10,7 +10,7 @@ from monitor.domain.delivery.fan_out import NewDelivery, Subscription
 from monitor.domain.errors import NotFound
 from monitor.domain.ports.queries.resources import EventFilter
 from monitor.domain.vocab import DeliveryState
-from monitor.domain.webhooks.webhook import Webhook
+from monitor.domain.webhooks.missed import subscription_of
 from tests import samples
 from tests.integration.contract.world import World
 
@@ -26,12 +26,9 @@ async def test_subscriptions_are_the_enabled_webhooks_with_a_pattern_for_one_of_
         async with world.unit_of_work() as uow:
             return await uow.events.subscriptions(types, limit=limit)
 
-    def subscription(webhook: Webhook) -> Subscription:
-        return Subscription(webhook.id, frozenset(webhook.event_types), webhook.labels)
-
-    assert await found("order.paid") == [subscription(w) for w in (exact, prefix, everything)]
-    assert await found("order") == [subscription(everything)]
-    assert await found("user.created", "order.paid") == [subscription(w) for w in (exact, prefix, everything)]
+    assert await found("order.paid") == [subscription_of(w) for w in (exact, prefix, everything)]
+    assert await found("order") == [subscription_of(everything)]
+    assert await found("user.created", "order.paid") == [subscription_of(w) for w in (exact, prefix, everything)]
     assert await found("user.created", "order.paid", limit=3) == await found("user.created", "order.paid")
     assert await found("user.created", "order.paid", limit=2) is None
     assert await found("order", limit=0) is None

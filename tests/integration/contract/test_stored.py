@@ -149,6 +149,17 @@ async def test_events_of_the_same_type_are_accepted_and_fanned_out(api: Api, par
     assert await api.ids("webhooks", limit=1) == [neighbour["id"]]
 
 
+@pytest.mark.parametrize("damage", DESTINATION, ids=named)
+async def test_events_are_accepted_for_a_webhook_that_a_newer_version_sends(
+    api: Api, parts: Container, damage: Damage
+) -> None:
+    other = await api.create(NOWHERE)
+    await damage_row(parts, damage, other["id"])
+    (event,) = await api.publish(1)
+    listed = (await api.read("deliveries", params={"event_id": event}))["items"]
+    assert [(one["webhook_id"], one["state"]) for one in listed] == [(other["id"], "pending")]
+
+
 @pytest.mark.parametrize(
     "damage", [*LABELS, LANE[0], Damage("webhook_lanes", "unevaluated", r"'\xc1'", "wrong")], ids=named
 )

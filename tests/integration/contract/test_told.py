@@ -15,7 +15,7 @@ from monitor.domain.ports.queries.alerts import AlertFilter, WorstFirst
 from monitor.domain.ports.queue import Finish
 from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.views.alerts import LastTold, ToldView
-from monitor.domain.vocab import DeliveryState, ErrorKind, Severity
+from monitor.domain.vocab import REPLACED, DeliveryState, ErrorKind, Severity
 from tests.integration.contract.alerts_made import POLICY, make
 from tests.integration.contract.world import World
 
@@ -96,6 +96,17 @@ async def test_an_event_says_how_many_destinations_it_has(world: World) -> None:
         delivered = int(state is DeliveryState.DELIVERED)
         assert (await world.alert_queries.told([both]))[both] == ToldView(2, delivered, failed)
     assert await world.alert_queries.told([]) == {}
+
+
+async def test_a_replaced_notification_is_no_failure(world: World) -> None:
+    one, two, three = [(await world.add_webhook()).id for _ in range(3)]
+    event_id = await _notification(world, one, two, three)
+    for webhook_id, error in ((one, REPLACED), (two, None)):
+        [delivery] = await world.take(webhook_id)
+        async with world.unit_of_work() as uow:
+            await uow.queue.finish([Finish(delivery.id, DeliveryState.CANCELLED, error=error)])
+            await uow.commit()
+    assert await world.alert_queries.told([event_id]) == {event_id: ToldView(3, 0, 1, 1)}
 
 
 async def test_an_event_whose_deliveries_are_still_made_is_left_out(world: World) -> None:

@@ -19,6 +19,7 @@ const WEBHOOK = {
   skip_after: 3,
   signature: "v1a",
   body_format: "slack",
+  reminders: [900, 3_600],
 };
 
 test("a webhook that is opened and saved is the same", () => {
@@ -71,6 +72,11 @@ test("what the form can tell is wrong by itself names its member", () => {
     [{ burst: "x" }, "/burst"],
     [{ schedule: "0 five" }, "/retry"],
     [{ skipAfter: "51" }, "/skip_after"],
+    [{ reminders: "soon" }, "/reminders"],
+    [{ reminders: "1m" }, "/reminders"],
+    [{ reminders: "1h 15m" }, "/reminders"],
+    [{ reminders: "25h" }, "/reminders"],
+    [{ reminders: Array.from({ length: 11 }, (_, i) => `${5 * i + 5}m`).join(" ") }, "/reminders"],
     [{ labels: [pair("", "billing")] }, "/labels"],
     [{ headers: [pair("X-A", "1"), pair("X-A ", "2")] }, "/headers"],
   ];
@@ -81,6 +87,16 @@ test("an own secret is sent when a webhook is made, and never with an edit", () 
   assert.equal(toSpec({ ...BLANK, secret: " whsec_x " }).secret, "whsec_x");
   assert.equal("secret" in toSpec(BLANK), false);
   assert.equal("secret" in toSpec({ ...fromWebhook(WEBHOOK), secret: "whsec_x" }, WEBHOOK), false);
+});
+
+test("reminders are those of the API, own ones, or none", () => {
+  const spec = (reminders) => toSpec({ ...BLANK, reminders }).reminders;
+  assert.deepEqual([spec(""), spec(" Never "), spec("15m, 1h 1d")], [null, [], [900, 3_600, 86_400]]);
+  for (const reminders of [null, [], [300, 7_200]]) {
+    const webhook = { ...WEBHOOK, reminders };
+    assert.deepEqual(toSpec(fromWebhook(webhook), webhook), webhook);
+    assert.deepEqual(problemsOf(fromWebhook(webhook)), []);
+  }
 });
 
 test("lists may be parted by spaces, commas and line breaks", () => {

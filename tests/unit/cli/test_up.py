@@ -7,7 +7,8 @@ from typing import Literal
 
 import pytest
 
-from monitor.cli.up import program, quiet
+from monitor.adapters.local_keys import LocalKey, LocalKeys
+from monitor.cli.up import local_settings, program, quiet
 from monitor.settings.schema import Log, Settings
 
 
@@ -34,3 +35,11 @@ def test_the_hint_names_the_command_as_it_can_be_typed(monkeypatch: pytest.Monke
     installed.touch(mode=0o755)
     monkeypatch.setattr("sys.argv", [str(installed), "up"])
     assert program() == "monitor"
+
+
+def test_the_page_is_at_the_commands_own_address_unless_another_is_set() -> None:
+    keys = LocalKeys(token=LocalKey("a", "x" * 43), secrets=LocalKey("b", "y" * 43))
+    own = "http://127.0.0.1:8000/"
+    assert local_settings(Settings(), "postgresql:///x", keys, own).public_url == own
+    chosen = Settings(public_url="https://monitor.example.com/")
+    assert local_settings(chosen, "postgresql:///x", keys, own).public_url == "https://monitor.example.com/"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.domain.monitoring.status import WORST_FIRST
 from monitor.domain.vocab import (
+    PAGERS,
     SEVERITIES,
     Actor,
     BodyFormat,
@@ -70,7 +71,9 @@ def test_the_highest_severity_is_the_last_in_that_order(severities: list[Severit
 
 
 def test_the_formats_of_bodies_have_their_product_names() -> None:
-    assert [*BodyFormat] == ["standard", "slack", "discord", "teams"]
+    chats, pagers = ["slack", "discord", "teams", "googlechat"], ["pagerduty", "opsgenie", "alertmanager"]
+    assert sorted(BodyFormat) == sorted(["standard", *chats, *pagers, "ntfy", "email"])
+    assert sorted(PAGERS) == sorted(pagers)
 
 
 @given(our.pages, our.actors)

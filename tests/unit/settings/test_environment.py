@@ -275,3 +275,66 @@ def test_a_key_from_an_example_is_weak(raw: bytes) -> None:
 def test_a_secrets_key_is_exactly_32_bytes_of_base64url(key: str) -> None:
     (problem,) = missing_for_production(production(secrets=Secrets(keys=(SecretKey("a", key),))))
     assert problem.startswith("MONITOR_SECRETS__KEYS[0]")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://monitor.example.com", "http://127.0.0.1:8000/", "https://[::1]:8443/a/b/", "https://x.example/m"]
+)
+def test_the_page_has_one_absolute_url_with_or_without_a_path(url: str) -> None:
+    assert from_env({"MONITOR_PUBLIC_URL": url}).public_url == url
+    assert from_env({"MONITOR_PUBLIC_URL": ""}).public_url is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("monitor.example.com", "ftp://x.example/", "https://", f"https://u:{CANARY}@x.example/", "//x.example/"),
+        *("https://x.example/#/", "javascript:alert(1)", "https://x.example/ y", "https://x.example//y"),
+        "https://x.example/?a",
+    ],
+)
+def test_another_url_of_the_page_is_refused_in_one_line(url: str) -> None:
+    text = refusal(MONITOR_PUBLIC_URL=url)
+    assert text.startswith("MONITOR_PUBLIC_URL: expected the URL of the page, like https://monitor.example.com/")
+    assert CANARY not in text
+
+
+MAIL = {"MONITOR_SMTP__HOST": "mail.example.org", "MONITOR_SMTP__FROM": "Monitor <monitor@example.org>"}
+
+
+def test_a_mail_server_needs_a_host_and_a_sender() -> None:
+    smtp = from_env(MAIL).smtp
+    assert (smtp.host, smtp.port, smtp.tls) == ("mail.example.org", 587, "starttls")
+    assert smtp.from_ == "Monitor <monitor@example.org>"
+    assert from_env({**MAIL, "MONITOR_SMTP__FROM": "monitor@example.org"}).smtp.from_ == "monitor@example.org"
+    assert from_env({**MAIL, "MONITOR_SMTP__HOST": "127.0.0.1", "MONITOR_SMTP__TLS": "none"}).smtp.tls == "none"
+    assert from_env({**MAIL, "MONITOR_SMTP__HOST": "localhost", "MONITOR_SMTP__TLS": "none"}).smtp.tls == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FROM", ""),
+        ("FROM", "monitor"),
+        ("FROM", "Monitor <monitor@example.org"),
+        ("FROM", "monitor@example.org>"),
+        ("FROM", "monitor@example.org\r\nBcc: a@example.org"),
+        ("HOST", "mail.example.org:587"),
+        ("HOST", "smtp://mail.example.org"),
+        ("USERNAME", "ada"),
+        ("PASSWORD", CANARY),
+        ("TLS", "none"),
+        ("TLS", "ssl"),
+        ("PORT", "0"),
+    ],
+)
+def test_settings_of_a_mail_server_that_cannot_work_are_refused(name: str, value: str) -> None:
+    text = refusal(**{**MAIL, f"MONITOR_SMTP__{name}": value})
+    assert "MONITOR_SMTP__" in text
+    assert CANARY not in text
+
+
+def test_settings_of_a_mail_server_without_its_host_are_refused_and_none_shows_a_password() -> None:
+    assert refusal(MONITOR_SMTP__FROM="a@example.org").startswith("MONITOR_SMTP__HOST is not set")
+    login = {"MONITOR_SMTP__USERNAME": "ada", "MONITOR_SMTP__PASSWORD": CANARY}
+    assert CANARY not in repr(from_env({**MAIL, **login}).smtp)

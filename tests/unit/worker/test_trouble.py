@@ -56,5 +56,7 @@ async def test_everything_is_delivered_in_spite_of_it(
             site.clock.advance(5)
             await asyncio.sleep(0.002)
 
-    assert trouble.left == 0 or method in {"release", "renew", "stored", "locked_elsewhere", "clock"}
+    # Not every run calls these; the last two take messages about alerts, and silences.
+    rare = {"release", "renew", "stored", "locked_elsewhere", "clock", "replace_older", "add_silenced"}
+    assert trouble.left == 0 or method in rare
     assert len(site.sender.requests) >= 7

@@ -71,7 +71,7 @@ class ServiceWorld(DetectionHarness):
         await self.evaluate_all()
         self.alert_id = self.alert(self.webhook_id).id
         spec = SilenceSpec(reason="Maintenance.", ends_at=self.clock.now() + HOUR, label="team=red")
-        self.silence_id = (await self.commands.silence(spec, samples.ACTOR)).id
+        self.silence_id = (await self.silencer.create(spec, samples.ACTOR)).id
         # What is evaluated next resolves the alert.
         self.make_healthy(self.webhook_id)
 
@@ -146,10 +146,10 @@ OPERATIONS: dict[str, Callable[[ServiceWorld], Awaitable[Any]]] = {
     "acknowledge_many": lambda w: w.commands.acknowledge_many(BulkAcknowledgement(ids=[w.alert_id]), samples.ACTOR),
     "comment": lambda w: w.commands.comment(w.alert_id, AlertComment("Looking."), samples.ACTOR, **KEY),
     "resolve": lambda w: w.commands.resolve(w.alert_id, AlertNote("Fixed."), samples.ACTOR),
-    "silence": lambda w: w.commands.silence(
+    "silence": lambda w: w.silencer.create(
         SilenceSpec(reason="Deployment.", ends_at=START + HOUR, label="team=blue"), samples.ACTOR, **KEY
     ),
-    "end_silence": lambda w: w.commands.end_silence(w.silence_id, samples.ACTOR),
+    "end_silence": lambda w: w.silencer.end(w.silence_id, samples.ACTOR),
     "backfill": lambda w: w.replays.start(w.webhook_id, BACKFILL, samples.ACTOR, **KEY),
     "resend": lambda w: w.resends.resend(w.event_id, ResendSpec(), samples.ACTOR, **KEY),
     "replay": lambda w: w.replays.start(w.webhook_id, RANGE, samples.ACTOR, **KEY),
@@ -176,6 +176,11 @@ async def _all_fail(world: ServiceWorld) -> None:
     world.make_unavailable(world.webhook_id, *others)
 
 
+async def _untold(world: ServiceWorld) -> None:
+    alerts = world.database.tables.alerts
+    alerts[world.alert_id] = msgspec.structs.replace(alerts[world.alert_id], pending_notification=True)
+
+
 AFTER: dict[str, tuple[Callable[[ServiceWorld], Awaitable[None]], Callable[[ServiceWorld], Awaitable[Any]]]] = {
     "resume": (_paused, lambda w: w.webhooks.resume(w.webhook_id, samples.ACTOR)),
     "unacknowledge": (
@@ -183,6 +188,7 @@ AFTER: dict[str, tuple[Callable[[ServiceWorld], Awaitable[None]], Callable[[Serv
         lambda w: w.commands.unacknowledge(w.alert_id, AlertNote("Not mine."), samples.ACTOR),
     ),
     "mass_failure": (_all_fail, lambda w: w.detector.check_mass_failure()),
+    "tell": (_untold, lambda w: w.detector.tell()),
     "evaluate_many": (_all_fail, lambda w: w.detector.tick()),
 }
 """Those that need more than the world has: what is done before, and the operation."""

@@ -1,4 +1,4 @@
-"""TLS towards receivers and identity providers, by the standard library."""
+"""TLS towards receivers, identity providers and the mail server, by the standard library."""
 
 from __future__ import annotations
 
@@ -23,20 +23,30 @@ def tls_context(
     Raises:
         ValueError: a file cannot be read or does not hold what it should; says which setting names it.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = _verifying(ca_file, "MONITOR_EGRESS__CA_FILE")
     context.set_alpn_protocols(["http/1.1"])
-    context.load_default_certs()
-    # Some Python builds (python.org on macOS) and slim images come without a system store.
-    context.load_verify_locations(cafile=certifi.where())
-    if ca_file is not None:
-        with _naming("MONITOR_EGRESS__CA_FILE", "holds no certificate in PEM"):
-            context.load_verify_locations(cafile=ca_file)
     if client_cert_file is not None:
         files = "MONITOR_EGRESS__CLIENT_CERT_FILE with MONITOR_EGRESS__CLIENT_KEY_FILE"
         with _naming(files, "holds no certificate in PEM with its key and without a passphrase"):
             # Without this function OpenSSL would ask for a passphrase on the terminal.
             context.load_cert_chain(client_cert_file, client_key_file, password=lambda: "")
+    return context
+
+
+def mail_tls_context(*, ca_file: str | None = None) -> ssl.SSLContext:
+    """Return the context towards the mail server; *ca_file* and what is raised as in :func:`tls_context`."""
+    return _verifying(ca_file, "MONITOR_SMTP__CA_FILE")
+
+
+def _verifying(ca_file: str | None, setting: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_default_certs()
+    # Some Python builds (python.org on macOS) and slim images come without a system store.
+    context.load_verify_locations(cafile=certifi.where())
+    if ca_file is not None:
+        with _naming(setting, "holds no certificate in PEM"):
+            context.load_verify_locations(cafile=ca_file)
     return context
 
 

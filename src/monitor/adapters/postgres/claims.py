@@ -23,7 +23,7 @@ import asyncpg
 
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.lanes import FIRST
-from monitor.domain.delivery.order import BY_KEY, Order
+from monitor.domain.delivery.order import ALERT_KEYS, BY_KEY, Order
 
 WALKS = (100, 1_000, 1_000, 1_000)
 """Rows that the steps of one claim walk in each webhook that is ordered by key. The first one suffices unless hundreds
@@ -35,7 +35,7 @@ SET due_at = now() + $3, fencing_token = d.fencing_token + 1, leased_by = $4, le
     crashes = d.crashes + (d.leased_by IS NOT NULL)::int
 FROM picked WHERE d.id = picked.id
 RETURNING d.id, d.event_id, d.webhook_id, d.fencing_token, d.attempts, d.schedule_from,
-    d.crashes
+    d.crashes, d.order_key
 """
 
 _LANES = "unnest($1::uuid[], $2::int[]) AS lane (webhook_id, capacity)"
@@ -88,7 +88,9 @@ WITH chosen AS MATERIALIZED (
 
 LEASE_BY_KEY = f"""
 WITH walked AS MATERIALIZED (
-    SELECT lane.capacity, due.*, due.aside OR due.order_key IS NULL AS is_free FROM {_LANES}, LATERAL (
+    SELECT lane.capacity, due.*,
+        due.aside OR due.order_key IS NULL OR starts_with(due.order_key, '{ALERT_KEYS}') AS is_free
+    FROM {_LANES}, LATERAL (
         SELECT d.id, d.webhook_id, d.order_key, d.replayed, d.aside, d.due_at FROM deliveries d
         WHERE d.webhook_id = lane.webhook_id AND d.due_at <= now() AND d.behind <= false AND d.id <> ALL($5::uuid[])
         ORDER BY d.behind, d.due_at LIMIT $6

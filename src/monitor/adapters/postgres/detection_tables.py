@@ -24,6 +24,8 @@ baselines = sa.Table(
     at("evaluated_at"),
     sa.Column("signals", JSONB, nullable=False),
     sa.Column("normal", JSONB, nullable=False),
+    # What held at that time, by kind of alert.
+    sa.Column("conditions", JSONB, nullable=True),
 )
 
 anomalies = sa.Table(
@@ -79,11 +81,16 @@ alerts = sa.Table(
     sa.Column("notified", sa.Boolean, nullable=False),
     sa.Column("pending_notification", sa.Boolean, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("worst_severity", sa.Text, nullable=True),
+    at("lower_since", nullable=True),
+    sa.Column("superseded", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("told_severities", ARRAY(sa.Text), nullable=False, server_default="{}"),
     # Ensures one open alert per webhook and kind under concurrency.
     sa.Index("ux_alerts_open", "webhook_id", "kind", unique=True, postgresql_where=sa.text("state <> 'resolved'")),
     sa.Index("ix_alerts_webhook_id", "webhook_id", "id"),
     sa.Index("ix_alerts_open", "severity", "id", postgresql_where=sa.text("state <> 'resolved'")),
     sa.Index("ix_alerts_raised_at", "raised_at"),
+    sa.Index("ix_alerts_untold", "id", postgresql_where=sa.text("pending_notification OR flapping")),
     sa.Index("ix_alerts_resolved_at", "resolved_at", postgresql_where=sa.text("state = 'resolved'")),
 )
 
@@ -104,6 +111,28 @@ alert_history = sa.Table(
     # The event by which subscribers were notified of the entry.
     sa.Column("event_id", sa.Uuid, nullable=True),
     sa.Index("ix_alert_history_at", "at"),
+)
+
+alert_reminders = sa.Table(
+    # The next look at each alert that may need reminders; a day after its beginning at most.
+    "alert_reminders",
+    metadata,
+    sa.Column("alert_id", sa.Uuid, sa.ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
+    at("since"),
+    sa.Column("passed_s", sa.Integer, nullable=False),
+    at("next_at"),
+    sa.Index("ix_alert_reminders_next_at", "next_at"),
+)
+
+used_links = sa.Table(
+    # Links in messages that were used, until they expire.
+    "used_links",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    at("used_at"),
+    sa.Column("used_by", sa.Text, nullable=False),
+    at("expires_at"),
+    sa.Index("ix_used_links_expires_at", "expires_at"),
 )
 
 alert_notifications = sa.Table(

@@ -14,6 +14,7 @@ import msgspec
 
 from monitor.adapters.postgres.codec import RowReader, from_jsonb, health_of
 from monitor.adapters.postgres.repositories.detection import decode_tally, encode_tally
+from monitor.adapters.postgres.silenced import HELD_UNTIL, HOLD_ENDED_AT, UNCOUNTED
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import BY_KEY, Order
@@ -23,9 +24,10 @@ from monitor.domain.monitoring.health import Health
 
 T = TypeVar("T", RateLimit, RetryPolicy)
 
-LANE_COLUMNS = """
+LANE_COLUMNS = f"""
     l.*, w.version, w.max_concurrency, w.rate_limit::text, w.ordered, w.order_by_key,
-    w.skip_after, w.retry::text, w.deleted_at IS NOT NULL AS deleted
+    w.skip_after, w.retry::text, w.deleted_at IS NOT NULL AS deleted, {HELD_UNTIL} AS held_until,
+    {HOLD_ENDED_AT} AS hold_ended_at, {UNCOUNTED} AS uncounted
 """
 
 LOCK_LANES = """
@@ -44,9 +46,11 @@ FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id WHERE l.webhook_id =
 """
 
 # The rule of domain.delivery.fan_out.precedes. The table is nearly always empty.
-FIRST = """NOT EXISTS (
+PRECEDING = """
     SELECT FROM fan_outs f
-    WHERE f.id < {delivery_id} AND coalesce(f.after < w.id, true) AND f.event_types && w.event_types)"""
+    WHERE f.id < {delivery_id} AND coalesce(f.after < w.id, true) AND f.event_types && w.event_types"""
+
+FIRST = f"NOT EXISTS ({PRECEDING})"
 
 # The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
 # hide others. A probe is sent even from a full lane. Those with nothing in flight go first: while the attempts of a
@@ -57,7 +61,7 @@ SELECT {LANE_COLUMNS}, 0 AS in_flight
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
 WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
   AND (l.breaker_state = 'closed' OR coalesce(l.breaker_until <= now(), true))
-  AND coalesce(l.throttled_until <= now(), true)
+  AND coalesce(l.throttled_until <= now(), true) AND {HELD_UNTIL} IS NULL
   AND ($1::uuid[] IS NULL OR l.webhook_id = ANY($1)) AND l.webhook_id <> ALL($3::uuid[])
   AND (SELECT d.due_at FROM deliveries d WHERE d.webhook_id = l.webhook_id ORDER BY d.due_at LIMIT 1) <= now()
   AND (NOT w.order_by_key OR now() >= (
@@ -101,16 +105,17 @@ SET recent = string_to_array(n.recent, ' '), last_attempt_at = n.last_attempt_at
     breaker_trips = n.breaker_trips, breaker_since = n.breaker_since, tokens = n.tokens, tokens_at = n.tokens_at,
     unevaluated = n.unevaluated, evaluate_at = n.evaluate_at,
     throttled_until = n.throttled_until, resumed_at = n.resumed_at, release_at = n.release_at,
+    hold_seen_at = n.hold_seen_at,
     breaker_cause = n.breaker_cause, breaker_cause_at = n.breaker_cause_at,
     recent_ends_s = string_to_array(n.recent_ends_s, ' ')::float8[]
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::float8[],
             $8::timestamptz[], $9::text[], $10::timestamptz[], $11::int[], $12::int[], $13::float8[],
             $14::timestamptz[], $15::bytea[], $16::timestamptz[], $17::text[], $18::timestamptz[],
-            $19::timestamptz[], $20::timestamptz[], $21::text[], $22::timestamptz[])
+            $19::timestamptz[], $20::timestamptz[], $21::text[], $22::timestamptz[], $23::timestamptz[])
     AS n (webhook_id, recent, last_attempt_at, failing_since, health_status, health_reason, failure_probability,
           health_changed_at, breaker_state, breaker_until, breaker_trips, breaker_since, tokens, tokens_at,
           unevaluated, evaluate_at, recent_ends_s, throttled_until, resumed_at, release_at,
-          breaker_cause, breaker_cause_at)
+          breaker_cause, breaker_cause_at, hold_seen_at)
 WHERE l.webhook_id = n.webhook_id
 """
 
@@ -183,6 +188,7 @@ class PostgresLanes:
             [lane.release_at for lane in lanes],
             [lane.breaker.cause for lane in lanes],
             [lane.breaker.cause_at for lane in lanes],
+            [lane.hold_seen_at for lane in lanes],
         )
 
 
@@ -210,6 +216,10 @@ def lane_of(row: asyncpg.Record) -> Lane:
         throttled_until=row["throttled_until"],
         resumed_at=row["resumed_at"],
         release_at=row["release_at"],
+        held_until=row["held_until"],
+        hold_ended_at=row["hold_ended_at"],
+        hold_seen_at=row["hold_seen_at"],
+        uncounted=row["uncounted"],
         unevaluated=decode_tally(row["unevaluated"]),
         evaluate_at=row["evaluate_at"],
         version=row["version"],

@@ -18,6 +18,8 @@ import asyncpg
 from monitor.adapters.postgres.claims import advance_lines, lease_rows
 from monitor.adapters.postgres.lanes import PostgresLanes
 from monitor.adapters.postgres.repositories.events import wake
+from monitor.adapters.postgres.silenced import HELD_UNTIL
+from monitor.adapters.postgres.turns import end_turns, replace_older, take_turns
 from monitor.domain.delivery.job import Chunk, ReplayParameters
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import Order
@@ -47,7 +49,7 @@ WITH gone AS (
 ), moved AS (
     INSERT INTO deliveries_finished ({_KEPT}, state, finished_at) SELECT {_KEPT}, state, now() FROM gone
 )
-SELECT DISTINCT webhook_id, order_key, replayed FROM gone WHERE order_key IS NOT NULL AND NOT aside
+SELECT DISTINCT webhook_id, order_key, replayed, aside FROM gone WHERE order_key IS NOT NULL
 """
 
 # By a range and an order that one index alone has, as in `claims`: for an equality, the planner may walk the key of the
@@ -134,10 +136,11 @@ FIRST_ID = UUID(int=0)
 POSTPONE = """
 UPDATE deliveries d
 SET due_at = p.due_at, leased_by = NULL, attempts = d.attempts + 1, crashes = 0,
+    schedule_from = d.schedule_from + p.uncounted::int,
     last_status_code = p.status_code, last_error = p.error,
     aside = d.aside OR p.aside, behind = d.behind AND NOT p.aside
-FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[], $5::bool[])
-    AS p (id, due_at, status_code, error, aside)
+FROM unnest($1::uuid[], $2::timestamptz[], $3::smallint[], $4::text[], $5::bool[], $6::bool[])
+    AS p (id, due_at, status_code, error, aside, uncounted)
 WHERE d.id = p.id
 RETURNING d.webhook_id, d.order_key, d.replayed, d.aside
 """
@@ -157,7 +160,7 @@ SELECT seen.*, gone.* FROM (
 ) AS seen LEFT JOIN gone ON true
 """
 
-RENEW = """
+RENEW = f"""
 WITH lease AS (
     SELECT * FROM unnest($1::uuid[], $2::int[]) AS given (id, fencing_token)
 ), free AS MATERIALIZED (
@@ -168,7 +171,8 @@ WITH lease AS (
     UPDATE deliveries d SET due_at = now() + $3 FROM free WHERE d.id = free.id RETURNING d.id
 )
 SELECT d.id, d.fencing_token, renewed.id IS NOT NULL AS renewed,
-       w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL AS allowed
+       w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL
+           AND {HELD_UNTIL} IS NULL AS allowed
 FROM lease JOIN deliveries d ON d.id = lease.id AND d.fencing_token = lease.fencing_token AND d.leased_by IS NOT NULL
 JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN renewed ON renewed.id = d.id
 """
@@ -195,6 +199,7 @@ class PostgresDeliveryQueue(PostgresLanes):
     ) -> list[ClaimedDelivery]:
         lease = timedelta(seconds=lease_s)
         leased = await lease_rows(self._connection, capacities, ordered, lease, worker, held, since)
+        leased = await take_turns(self._connection, leased)
         if not leased:
             return []
         rows = await self._connection.fetch(
@@ -252,7 +257,8 @@ class PostgresDeliveryQueue(PostgresLanes):
             [f.error for f in finished],
             [f.new_attempts for f in finished],
         )
-        await advance_lines(self._connection, lines)
+        await advance_lines(self._connection, [line for line in lines if not line["aside"]])
+        await end_turns(self._connection, lines)
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:
         rows = await self._connection.fetch(
@@ -262,8 +268,13 @@ class PostgresDeliveryQueue(PostgresLanes):
             [p.status_code for p in postponed],
             [p.error for p in postponed],
             [p.aside for p in postponed],
+            [p.uncounted for p in postponed],
         )
         await self._advance(rows)
+        await end_turns(self._connection, rows, replace=True)
+
+    async def replace_older(self, event_ids: Sequence[UUID]) -> None:
+        await replace_older(self._connection, event_ids)
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
         # The lane first, as everywhere; the webhook of a delivery never changes.

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from monitor.adapters.postgres import rollup_tables
 from monitor.adapters.postgres.detection_tables import at as _at
 from monitor.adapters.postgres.job_tables import JobRow, replays
-from monitor.domain.delivery.order import BY_KEY, Order
+from monitor.domain.delivery.order import ALERT_KEYS, BY_KEY, Order
 
 __all__ = ["JobRow", "SecretRow", "SilenceRow", "WebhookRow", "metadata", "replays"]
 
@@ -61,6 +61,7 @@ class WebhookRow(DefaultBase):
     skip_after: Mapped[int | None]
     signature: Mapped[str] = mapped_column(sa.Text)
     body_format: Mapped[str] = mapped_column(sa.Text, server_default="standard")
+    reminders: Mapped[list[int] | None] = mapped_column(ARRAY(sa.Integer))
     version: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
@@ -92,13 +93,26 @@ class SilenceRow(DefaultBase):
     """One silence of alerts. Ended ones stay until retention."""
 
     __tablename__ = "silences"
-    __table_args__ = (sa.Index("ix_silences_ends_at", "ends_at"),)
+    __table_args__ = (
+        sa.Index("ix_silences_ends_at", "ends_at"),
+        sa.Index("ix_silences_advance_at", "advance_at", postgresql_where=sa.text("advance_at IS NOT NULL")),
+        sa.Index("ix_silences_hold", "ends_at", postgresql_where=sa.text("hold_deliveries")),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     created_by: Mapped[str] = mapped_column(sa.Text)
     created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
     reason: Mapped[str] = mapped_column(sa.Text)
     ends_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
+    starts_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+    duration_s: Mapped[int | None]
+    rrule: Mapped[str | None] = mapped_column(sa.Text)
+    timezone: Mapped[str | None] = mapped_column(sa.Text)
+    # The latest occurrence that ended and the next ones, of a silence that repeats.
+    window_starts: Mapped[list[datetime] | None] = mapped_column(ARRAY(sa.DateTime(timezone=True)))
+    window_ends: Mapped[list[datetime] | None] = mapped_column(ARRAY(sa.DateTime(timezone=True)))
+    advance_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
+    hold_deliveries: Mapped[bool] = mapped_column(server_default=sa.false())
     webhook_id: Mapped[UUID | None]
     label: Mapped[str | None] = mapped_column(sa.Text)
     kind: Mapped[str | None] = mapped_column(sa.Text)
@@ -130,6 +144,8 @@ lanes = sa.Table(
     # What was due when a pause ended is released one after the other; the next one then.
     _at("resumed_at", nullable=True),
     _at("release_at", nullable=True),
+    # The end of the latest silence that held deliveries and whose release began.
+    _at("hold_seen_at", nullable=True),
     # Jobs have spread deliveries over the time until then; what the next ones bring back falls due after it.
     _at("paced_until", nullable=True),
     # What the detector has not evaluated yet, and when it is due.
@@ -197,6 +213,12 @@ deliveries = sa.Table(
         *("webhook_id", "order_key", "replayed", "id"),
         postgresql_where=sa.text("order_key IS NOT NULL AND NOT aside"),
     ),
+    # The newest message about an alert replaces the others.
+    sa.Index(
+        "ix_deliveries_alert",
+        *("webhook_id", "order_key", "event_id", "id"),
+        postgresql_where=sa.text(f"starts_with(order_key, '{ALERT_KEYS}')"),
+    ),
     sa.Index("ix_deliveries_walk", "webhook_id", "behind", "due_at"),
     sa.Index("ix_deliveries_behind", "webhook_id", "order_key", "replayed", postgresql_where=sa.text("behind")),
     sa.Index("ix_deliveries_aside", "webhook_id", "due_at", postgresql_where=sa.text("aside")),
@@ -262,6 +284,17 @@ attempts = sa.Table(
     postgresql_partition_by="RANGE (id)",
 )
 
+
+silenced_hours = sa.Table(
+    # Attempts inside silences, by the hour in which they started: uptime leaves them out.
+    "silenced_hours",
+    metadata,
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    sa.Column("bucket_at", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Index("ix_silenced_hours_bucket_at", "bucket_at"),
+)
 
 idempotency_keys = sa.Table(
     "idempotency_keys",

@@ -25,8 +25,10 @@ from monitor.adapters.postgres.repositories.fan_outs import PostgresFanOutQueue
 from monitor.adapters.postgres.repositories.idempotency import PostgresIdempotencyStore
 from monitor.adapters.postgres.repositories.jobs import PostgresJobRepository
 from monitor.adapters.postgres.repositories.notifications import PostgresAlertNotificationQueue
+from monitor.adapters.postgres.repositories.reminders import PostgresReminderStore
 from monitor.adapters.postgres.repositories.revocations import PostgresRevocationStore
 from monitor.adapters.postgres.repositories.silences import PostgresSilenceRepository
+from monitor.adapters.postgres.repositories.used_links import PostgresUsedLinkStore
 from monitor.adapters.postgres.repositories.webhooks import PostgresWebhookRepository
 from monitor.adapters.secret_box import SecretBox
 from monitor.domain.errors import Unavailable, UnknownOutcome
@@ -45,8 +47,10 @@ from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
 from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
+from monitor.domain.ports.repositories.reminders import ReminderStore
 from monitor.domain.ports.repositories.revocations import RevocationStore
 from monitor.domain.ports.repositories.silences import SilenceRepository
+from monitor.domain.ports.repositories.used_links import UsedLinkStore
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 
 COMMIT_UNANSWERED = (
@@ -76,6 +80,8 @@ class PostgresUnitOfWork:
     alerts: AlertRepository
     silences: SilenceRepository
     notifications: AlertNotificationQueue
+    reminders: ReminderStore
+    used_links: UsedLinkStore
     jobs: JobRepository
     backfills: BackfillStore
     bulk: BulkQueue
@@ -116,6 +122,8 @@ class PostgresUnitOfWork:
         self.alerts = PostgresAlertRepository(raw, self._rows)
         self.silences = PostgresSilenceRepository(self._session, self.now, self._rows)
         self.notifications = PostgresAlertNotificationQueue(raw, self._clock, self._rows)
+        self.reminders = PostgresReminderStore(raw)
+        self.used_links = PostgresUsedLinkStore(raw)
         self.jobs = PostgresJobRepository(self._session, self._rows)
         self.backfills = PostgresBackfillStore(raw, self._rows)
         self.bulk = PostgresBulkQueue(raw, self.queue)

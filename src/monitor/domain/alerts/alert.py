@@ -6,13 +6,18 @@ An alert, and the state machine that derives it from its history::
     repeated        pending, acknowledged   same           one more cause holds, or one holds again
     cause_cleared   any                     same           a cause holds no longer, others do
     escalated       pending, acknowledged   pending        more severe; ends the acknowledgement
+    eased           pending, acknowledged   same           less severe for a while; no notification
+    widened         pending, acknowledged   same           concerns destinations that were not told of it
     acknowledged    pending                 acknowledged   a user works on it
     ack_expired     acknowledged            pending        the acknowledgement reached its end
     unacknowledged  acknowledged            pending        a user took the acknowledgement back
     commented       any                     same           a user wrote a comment
     resolved        pending, acknowledged   resolved       no cause holds, or a user resolved it
-    reopened        resolved                pending        a cause holds again soon after
+    superseded      any                     resolved       the alert about all webhooks replaces it; its causes hold
+    recovered       resolved                same           of what was superseded no cause holds any more
+    reopened        resolved                pending        a cause holds again soon after, or is superseded no longer
     notified        any                     same           a notification of the present state was queued
+    reminded        pending                 same           a reminder that nobody acknowledged it was queued
     flapping        any                     same           too many transitions; notifications pause
     flapping_ended  any                     same           few enough again
 """
@@ -28,7 +33,7 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.delivery.retention import EVENTS_KEPT_S
-from monitor.domain.vocab import Count, Ratio, Seconds, Severity
+from monitor.domain.vocab import SEVERITIES, Count, Ratio, Seconds, Severity, highest_severity
 
 SYSTEM_ACTOR = "system"
 """Actor of automatic transitions. No token may have this subject."""
@@ -81,13 +86,18 @@ class Action(StrEnum):
     REPEATED = "repeated"
     CAUSE_CLEARED = "cause_cleared"
     ESCALATED = "escalated"
+    EASED = "eased"
+    WIDENED = "widened"
     ACKNOWLEDGED = "acknowledged"
     ACK_EXPIRED = "ack_expired"
     UNACKNOWLEDGED = "unacknowledged"
     COMMENTED = "commented"
     RESOLVED = "resolved"
+    SUPERSEDED = "superseded"
+    RECOVERED = "recovered"
     REOPENED = "reopened"
     NOTIFIED = "notified"
+    REMINDED = "reminded"
     FLAPPING = "flapping"
     FLAPPING_ENDED = "flapping_ended"
 
@@ -100,19 +110,24 @@ TRANSITIONS: dict[Action, tuple[frozenset[AlertState], AlertState | None]] = {
     Action.REPEATED: (_OPEN, None),
     Action.CAUSE_CLEARED: (_ANY, None),
     Action.ESCALATED: (_OPEN, AlertState.PENDING),
+    Action.EASED: (_OPEN, None),
+    Action.WIDENED: (_OPEN, None),
     Action.ACKNOWLEDGED: (frozenset({AlertState.PENDING}), AlertState.ACKNOWLEDGED),
     Action.ACK_EXPIRED: (frozenset({AlertState.ACKNOWLEDGED}), AlertState.PENDING),
     Action.UNACKNOWLEDGED: (frozenset({AlertState.ACKNOWLEDGED}), AlertState.PENDING),
     Action.COMMENTED: (_ANY, None),
     Action.RESOLVED: (_OPEN, AlertState.RESOLVED),
+    Action.SUPERSEDED: (_ANY, AlertState.RESOLVED),
+    Action.RECOVERED: (frozenset({AlertState.RESOLVED}), None),
     Action.REOPENED: (frozenset({AlertState.RESOLVED}), AlertState.PENDING),
     Action.NOTIFIED: (_ANY, None),
+    Action.REMINDED: (frozenset({AlertState.PENDING}), None),
     Action.FLAPPING: (_ANY, None),
     Action.FLAPPING_ENDED: (_ANY, None),
 }
 """By action: states it is allowed in, and the state after it, ``None`` if unchanged. ``RAISED`` creates the alert."""
 
-COUNTED_TRANSITIONS = frozenset({Action.RAISED, Action.REOPENED, Action.RESOLVED})
+COUNTED_TRANSITIONS = frozenset({Action.RAISED, Action.REOPENED, Action.RESOLVED, Action.RECOVERED})
 """Actions that count towards flapping."""
 
 
@@ -122,6 +137,7 @@ class AlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         reopen_s: a cause that holds again within this time of resolving reopens the same alert.
         flap_s: the time over which transitions are counted.
         flap_transitions: more transitions than this in that time are flapping.
+        ease_s: the severity of an open alert falls once what holds has been less severe for this time.
         suppress_s: how long a cause that still holds is suppressed after a user resolved its alert.
         unavailable_s: how long a webhook must have been unavailable before it raises an alert.
         mass_failure_ratio: if more than this fraction of the webhooks fail together, one alert replaces theirs.
@@ -133,6 +149,7 @@ class AlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reopen_s: Seconds = 900.0
     flap_s: Seconds = 3_600.0
     flap_transitions: Count = 4
+    ease_s: Seconds = 300.0
     suppress_s: Seconds = 86_400.0
     unavailable_s: Seconds = 60.0
     mass_failure_ratio: Ratio = 0.5
@@ -174,12 +191,19 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         title: one sentence.
         count: number of ``raised``, ``repeated``, ``escalated`` and ``reopened`` entries.
-        causes: those that hold; after a user resolved it, those that are suppressed and still hold.
-        evidence: measurements by cause; plain JSON values.
+        severity: of what holds; it falls after ``ease_s``.
+        worst_severity: the highest that it ever had; ``None`` of an alert of an older version, see :attr:`worst`.
+        lower_since: since when what holds has been less severe than ``severity``. The only member that does not follow
+            from the history: a severity that comes and goes must not fill it.
+        causes: those that hold; after a user resolved it, those that are suppressed and still hold; while another
+            alert supersedes it, those that held then.
+        evidence: measurements by cause, of the time when it began; plain JSON values.
         first_acknowledged_at: kept for statistics when an acknowledgement ends.
         note: of the acknowledgement, later of the resolution.
         transitions: recent times of raising, reopening and resolving, oldest first; the input of flapping.
-        notified: subscribers were notified of it as open.
+        superseded: the alert about all webhooks replaced it, so it was not resolved when it ended.
+        notified: subscribers were last notified of it as open.
+        told_severities: those with which they were since it began, lowest first; a subscriber may filter by them.
         pending_notification: its state changed since the last notification.
         version: number of entries.
     """
@@ -206,10 +230,24 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     notified: bool = False
     pending_notification: bool = True
     version: int = 1
+    worst_severity: Severity | None = None
+    lower_since: datetime | None = None
+    superseded: bool = False
+    told_severities: tuple[Severity, ...] = ()
 
     @property
     def is_open(self) -> bool:
         return self.state is not AlertState.RESOLVED
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the alert about all webhooks stands for it: it is superseded, and its causes hold."""
+        return self.superseded and not self.is_open and bool(self.causes)
+
+    @property
+    def worst(self) -> Severity:
+        """The highest severity that it ever had."""
+        return self.worst_severity or self.severity
 
 
 class IllegalTransition(ValueError):
@@ -232,6 +270,8 @@ def apply_entry(alert: Alert | None, entry: HistoryEntry, identity: Identity, po
         raise IllegalTransition(f"{entry.action} cannot follow {alert.state}")
     changes: dict[str, Any] = {"version": alert.version + 1, "state": following or alert.state}
     changes |= {name: value for name in ("severity", "title", "causes") if (value := getattr(entry, name)) is not None}
+    if entry.severity is not None:
+        changes["worst_severity"] = highest_severity(alert.worst, entry.severity)
     if entry.evidence is not None:
         changes["evidence"] = alert.evidence | entry.evidence
     if entry.action in COUNTED_TRANSITIONS:
@@ -267,6 +307,7 @@ def _raised(entry: HistoryEntry, identity: Identity) -> Alert:
         webhook_id=identity.webhook_id,
         kind=identity.kind,
         severity=entry.severity or Severity.WARNING,
+        worst_severity=entry.severity or Severity.WARNING,
         state=AlertState.PENDING,
         title=entry.title or "",
         count=1,
@@ -289,27 +330,51 @@ def _effects(alert: Alert, entry: HistoryEntry) -> dict[str, Any]:
         changes["count"] = alert.count + 1
     if entry.action in _END_ACK:
         changes |= {**_NO_ACK, "pending_notification": True}
+    if entry.action is Action.ACKNOWLEDGED:
+        changes |= {
+            "acknowledged_at": entry.at,
+            "acknowledged_by": entry.actor,
+            "ack_expires_at": entry.expires_at,
+            "first_acknowledged_at": alert.first_acknowledged_at or entry.at,
+            "note": entry.note,
+        }
+    return changes | _effects_of_end(alert, entry) | _effects_on_notification(alert, entry)
+
+
+def _effects_of_end(alert: Alert, entry: HistoryEntry) -> dict[str, Any]:
+    note = {} if entry.note is None else {"note": entry.note}
     match entry.action:
-        case Action.ACKNOWLEDGED:
-            changes |= {
-                "acknowledged_at": entry.at,
-                "acknowledged_by": entry.actor,
-                "ack_expires_at": entry.expires_at,
-                "first_acknowledged_at": alert.first_acknowledged_at or entry.at,
-                "note": entry.note,
-            }
-        case Action.RESOLVED:
-            changes |= {"resolved_at": entry.at, "resolved_by": entry.actor, "pending_notification": alert.notified}
-            changes |= {} if entry.note is None else {"note": entry.note}
+        case Action.RESOLVED | Action.RECOVERED:
+            ended = {"resolved_at": entry.at, "resolved_by": entry.actor, "pending_notification": alert.notified}
+            return ended | note
+        case Action.SUPERSEDED:
+            # Nothing to notify of: what holds is what destinations were told, or will be of the other alert.
+            ended = {"resolved_at": entry.at, "resolved_by": entry.actor, "pending_notification": False}
+            return ended | note | {"superseded": True}
         case Action.REOPENED:
-            changes |= {"resolved_at": None, "resolved_by": None}
+            told = alert.told_severities if alert.notified else ()
+            return {"resolved_at": None, "resolved_by": None, "superseded": False, "told_severities": told}
+        case _:
+            return {}
+
+
+def _effects_on_notification(alert: Alert, entry: HistoryEntry) -> dict[str, Any]:
+    match entry.action:
+        case Action.WIDENED:
+            return {"pending_notification": True}
         case Action.NOTIFIED:
-            changes |= {"notified": alert.is_open, "pending_notification": False}
+            return {"notified": alert.is_open, "pending_notification": False, "told_severities": _told(alert)}
         case Action.FLAPPING:
-            changes |= {"flapping": True, "notified": True, "pending_notification": False}
+            told = {"notified": True, "pending_notification": False, "told_severities": _told(alert)}
+            return told | {"flapping": True}
         case Action.FLAPPING_ENDED:
             # Subscribers were notified of the flapping, not of the final state.
-            changes |= {"flapping": False, "pending_notification": True}
+            return {"flapping": False, "pending_notification": not alert.is_replaced}
         case _:
-            pass
-    return changes
+            return {}
+
+
+def _told(alert: Alert) -> tuple[Severity, ...]:
+    """Return the severities with which subscribers know *alert* once they are notified of it."""
+    known = {*alert.told_severities, *((alert.severity,) if alert.is_open else ())}
+    return tuple(severity for severity in SEVERITIES if severity in known)

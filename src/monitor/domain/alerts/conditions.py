@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 
 from monitor.domain.alerts.alert import AlertKind, AlertPolicy, Cause
 from monitor.domain.anomaly import Signal, SignalState, Verdict
+from monitor.domain.delivery.fan_out import NO_REACH, Reach
 from monitor.domain.delivery.retention import kept_until
 from monitor.domain.monitoring.health import Health, HealthPolicy, continuous_failure
 from monitor.domain.vocab import HealthStatus, Severity
@@ -42,6 +43,13 @@ class WebhookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     expired: int = 0
 
 
+REACH_PAIRS = 200
+"""Labels of failing webhooks by which a mass failure finds its destinations. With more, it is told to every one."""
+
+REACH_WEBHOOKS = 1_000
+"""Failing webhooks whose labels are read. With more, a mass failure is told to every destination."""
+
+
 class MassFailure(msgspec.Struct, frozen=True):
     """Of the ``tried`` webhooks with recent attempts, ``failing`` became unavailable recently."""
 
@@ -49,7 +57,7 @@ class MassFailure(msgspec.Struct, frozen=True):
     tried: int
 
 
-_SIGNALS: dict[Signal, tuple[AlertKind, Cause]] = {
+SIGNALS: dict[Signal, tuple[AlertKind, Cause]] = {
     Signal.FAILURES: (AlertKind.FAILING, Cause.FAILURES),
     Signal.LATENCY: (AlertKind.LATENCY, Cause.LATENCY),
     Signal.LATENCY_TAIL: (AlertKind.LATENCY, Cause.LATENCY_TAIL),
@@ -78,7 +86,7 @@ def conditions_of(
             found[AlertKind.FAILING].append(unavailable)
         for verdict in verdicts:
             if verdict.state in (SignalState.OPENED, SignalState.OPEN):
-                kind, cause = _SIGNALS[verdict.signal]
+                kind, cause = SIGNALS[verdict.signal]
                 found[kind].append(_anomalous(webhook, verdict, cause))
         since = webhook.failing_since
         if since is not None and continuous_failure(since, now, health) != "none":
@@ -88,6 +96,19 @@ def conditions_of(
     if webhook.expired:
         found[AlertKind.EXPIRED].append(_expired(webhook))
     return {kind: tuple(conditions) for kind, conditions in found.items()}
+
+
+def with_reach(condition: Condition, reach: Reach, before: Mapping[str, Any]) -> Condition:
+    """Return *condition* with *reach* in its evidence, joined with that of the evidence *before*: who was told of it is
+    told of its end."""
+    joined = reach_of(before).joined(reach, REACH_PAIRS)
+    return msgspec.structs.replace(condition, evidence=condition.evidence | {"reach": msgspec.to_builtins(joined)})
+
+
+def reach_of(evidence: Mapping[str, Any]) -> Reach:
+    """Return which labels the *evidence* of an alert, by cause, reaches."""
+    stored = evidence.get(Cause.MASS_FAILURE, {}).get("reach")
+    return NO_REACH if stored is None else msgspec.convert(stored, Reach)
 
 
 def check_mass_failure(found: MassFailure, *, is_open: bool, policy: AlertPolicy) -> Condition | None:

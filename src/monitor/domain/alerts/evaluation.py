@@ -14,7 +14,8 @@ from monitor.domain.alerts.conditions import Condition, WebhookSnapshot, conditi
 from monitor.domain.anomaly import AnomalyPolicy, Baselines, Signal, SignalState, Verdict, observe_all, start_baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally, to_sample
 from monitor.domain.monitoring.health import HealthPolicy
-from monitor.domain.vocab import HealthStatus, Seconds
+from monitor.domain.monitoring.status import BAD_HEALTH
+from monitor.domain.vocab import SEVERITIES, HealthStatus, Seconds
 
 
 class DetectionPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,6 +43,8 @@ class EvaluationInput(msgspec.Struct, frozen=True, kw_only=True):
         held: Monitor itself holds attempts back: paused, disabled, throttled, or the breaker is
             open.
         evaluated_at: the last evaluation, ``None`` before the first.
+        quiet: signals that a silence covers, now or since the last evaluation: their baselines learn nothing, and they
+            open no anomaly.
         baselines: ``None`` before the first evaluation, and if the stored ones could not be read.
     """
 
@@ -50,6 +53,7 @@ class EvaluationInput(msgspec.Struct, frozen=True, kw_only=True):
     webhook: WebhookSnapshot
     deleted: bool = False
     held: bool = False
+    quiet: frozenset[Signal] = frozenset()
     unevaluated: Tally = NO_ATTEMPTS
     evaluated_at: datetime | None = None
     baselines: Baselines | None = None
@@ -84,6 +88,15 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         """The state of each signal as the API shows it: ``learning``, ``normal`` or ``open``."""
         return {verdict.signal: _STATES[verdict.state] for verdict in self.verdicts}
 
+    @property
+    def held_conditions(self) -> dict[AlertKind, tuple[Condition, ...]]:
+        """The kinds that have conditions, and these with the most severe first, as views show what holds now."""
+        return {
+            kind: tuple(sorted(held, key=lambda one: SEVERITIES.index(one.severity), reverse=True))
+            for kind, held in self.conditions.items()
+            if held
+        }
+
 
 _STATES = {
     SignalState.LEARNING: "learning",
@@ -94,13 +107,20 @@ _STATES = {
 }
 
 
+def signals_beside(health: HealthStatus, signals: Mapping[str, str]) -> dict[str, str]:
+    """Return *signals* as they stand beside *health*: of a webhook that fails, failures which are usual for it are not
+    called ``normal`` but ``failing``."""
+    fails_as_usual = health in BAD_HEALTH and signals.get(Signal.FAILURES) == "normal"
+    return {**signals, Signal.FAILURES: "failing"} if fails_as_usual else dict(signals)
+
+
 def evaluate_webhook(target: EvaluationInput, now: datetime, policy: DetectionPolicy) -> Evaluation:
     """Evaluate a webhook at *now*, aware UTC and after ``target.evaluated_at``. Pure and total."""
     at = now.timestamp()
     baselines = target.baselines or start_baselines(at - policy.busy_s)
     after_gap = target.evaluated_at is not None and now - target.evaluated_at > timedelta(seconds=policy.max_gap_s)
     baselines, verdicts = observe_all(
-        baselines, to_sample(target.unevaluated, at, held=target.held or after_gap), policy.anomaly
+        baselines, to_sample(target.unevaluated, at, held=target.held or after_gap), policy.anomaly, target.quiet
     )
     if target.deleted:
         return Evaluation(
@@ -122,12 +142,12 @@ def normal_band(baselines: Baselines, verdicts: tuple[Verdict, ...]) -> NormalBa
     """Return the normal range, without the signals that are still learning."""
     learned = {verdict.signal for verdict in verdicts if verdict.state is not SignalState.LEARNING}
     log_latency = baselines.latency.log_latency
-    sd = sqrt(log_latency.variance)
+    mean, sd = log_latency.mean + log_latency.usual_offset(baselines.latency.at), sqrt(log_latency.variance)
     latency = Signal.LATENCY in learned
     return NormalBand(
         failure_ratio=round(baselines.failures.proportion.mean, 5) if Signal.FAILURES in learned else None,
-        latency_ms=round(exp(log_latency.mean), 3) if latency else None,
-        latency_low_ms=round(exp(log_latency.mean - sd), 3) if latency else None,
-        latency_high_ms=round(exp(log_latency.mean + sd), 3) if latency else None,
+        latency_ms=round(exp(mean), 3) if latency else None,
+        latency_low_ms=round(exp(mean - sd), 3) if latency else None,
+        latency_high_ms=round(exp(mean + sd), 3) if latency else None,
         slow_ms=round(exp(baselines.latency_tail.log_threshold), 3) if Signal.LATENCY_TAIL in learned else None,
     )

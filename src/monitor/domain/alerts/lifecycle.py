@@ -20,7 +20,7 @@ from monitor.domain.alerts.alert import (
     apply_entry,
     recent_transitions,
 )
-from monitor.domain.alerts.conditions import Condition
+from monitor.domain.alerts.conditions import Condition, reach_of
 from monitor.domain.errors import Conflict
 from monitor.domain.vocab import highest_severity, is_worse
 
@@ -34,11 +34,14 @@ class UpdateConditions(msgspec.Struct, frozen=True):
     Args:
         silenced: a silence matches, so no notification is sent.
         resolve_note: note of the history entry if no condition holds any more.
+        superseded_note: the alert about all webhooks stands for the conditions; why, for the history. They raise no
+            alert, and one that is open ends without being resolved.
     """
 
     conditions: Sequence[Condition] = ()
     silenced: bool = False
     resolve_note: str = NOTE_BACK_TO_NORMAL
+    superseded_note: str | None = None
 
 
 class Acknowledge(msgspec.Struct, frozen=True):
@@ -67,14 +70,28 @@ class Unacknowledge(msgspec.Struct, frozen=True):
 
 
 class Comment(msgspec.Struct, frozen=True):
-    """User *by* writes *text* into the history, in any state. The only trigger whose repeat adds an entry."""
+    """User *by* writes *text* into the history, in any state. Its repeat adds another entry."""
 
     by: str
     text: str
     silenced: bool = False
 
 
-Trigger = UpdateConditions | Acknowledge | Unacknowledge | Comment | Resolve
+class Tell(msgspec.Struct, frozen=True):
+    """Nothing happened but that a silence may have ended: subscribers are notified of what changed under it."""
+
+    silenced: bool = False
+
+
+class Remind(msgspec.Struct, frozen=True):
+    """A reminder of the pending alert is due, which *note* says to users; silenced, it is not sent. Its
+    repeat adds another entry."""
+
+    note: str
+    silenced: bool = False
+
+
+Trigger = UpdateConditions | Tell | Acknowledge | Unacknowledge | Comment | Resolve | Remind
 
 
 def apply_trigger(
@@ -82,7 +99,7 @@ def apply_trigger(
 ) -> tuple[Alert | None, tuple[HistoryEntry, ...]]:
     """
     Return the alert after *trigger* and the entries that it adds, none if it changes nothing. Safe to repeat, but for
-    a comment.
+    a comment and a reminder.
 
     Args:
         alert: the latest of this webhook and kind, resolved or not; ``None`` if there never was one.
@@ -103,6 +120,10 @@ def apply_trigger(
             _comment(history, trigger)
         case Resolve():
             _resolve(history, trigger)
+        case Tell():
+            pass
+        case Remind():
+            _remind(history, trigger)
         case _:
             assert_never(trigger)
     _update_notification(history, silenced=trigger.silenced)
@@ -132,31 +153,69 @@ class _HistoryWriter:
 
 
 def _update_conditions(history: _HistoryWriter, trigger: UpdateConditions) -> None:
-    alert, now = history.alert, history.now
-    if alert is None or not alert.is_open:
+    if history.alert is None or not history.alert.is_open:
         _update_resolved(history, trigger)
-        return
-    current = _by_cause(trigger.conditions)
+    else:
+        _update_open(history, history.alert, trigger)
+    _note_lower_severity(history, trigger.conditions)
+
+
+def _update_open(history: _HistoryWriter, alert: Alert, trigger: UpdateConditions) -> None:
+    now, current = history.now, _by_cause(trigger.conditions)
     if not current:
         history.append(HistoryEntry(at=now, action=Action.RESOLVED, causes=(), note=trigger.resolve_note))
+        return
+    if trigger.superseded_note is not None:
+        history.append(_superseded_entry(now, tuple(current), trigger.superseded_note))
         return
     _expire(history, alert)
     severity = highest_severity(*(condition.severity for condition in trigger.conditions))
     if is_worse(severity, alert.severity):
         history.append(_conditions_entry(now, Action.ESCALATED, trigger.conditions))
+    elif is_worse(alert.severity, severity) and _has_eased(alert, now, history.policy):
+        history.append(_conditions_entry(now, Action.EASED, trigger.conditions))
     elif current.keys() - set(alert.causes):
-        # The severity of an open alert never falls.
         entry = _conditions_entry(now, Action.REPEATED, trigger.conditions)
-        history.append(msgspec.structs.replace(entry, severity=None, title=None))
+        history.append(msgspec.structs.replace(entry, severity=None))
     elif set(alert.causes) - current.keys():
-        history.append(HistoryEntry(at=now, action=Action.CAUSE_CLEARED, causes=tuple(current)))
+        title = _conditions_entry(now, Action.CAUSE_CLEARED, trigger.conditions).title
+        history.append(HistoryEntry(at=now, action=Action.CAUSE_CLEARED, causes=tuple(current), title=title))
+    elif not reach_of(alert.evidence).covers(reach_of({c.cause: c.evidence for c in trigger.conditions})):
+        entry = _conditions_entry(now, Action.WIDENED, trigger.conditions)
+        history.append(msgspec.structs.replace(entry, severity=None))
+
+
+def _superseded_entry(now: datetime, causes: tuple[Cause, ...], note: str) -> HistoryEntry:
+    return HistoryEntry(at=now, action=Action.SUPERSEDED, causes=causes, note=note)
+
+
+def _has_eased(alert: Alert, now: datetime, policy: AlertPolicy) -> bool:
+    return alert.lower_since is not None and now - alert.lower_since >= timedelta(seconds=policy.ease_s)
+
+
+def _note_lower_severity(history: _HistoryWriter, conditions: Sequence[Condition]) -> None:
+    """Note since when what holds is less severe than the alert says; see :attr:`Alert.lower_since`."""
+    alert = history.alert
+    if alert is None:
+        return
+    severities = [condition.severity for condition in conditions]
+    is_lower = alert.is_open and bool(severities) and is_worse(alert.severity, highest_severity(*severities))
+    lower_since = (alert.lower_since or history.now) if is_lower else None
+    if lower_since != alert.lower_since:
+        history.alert = msgspec.structs.replace(alert, lower_since=lower_since)
 
 
 def _update_resolved(history: _HistoryWriter, trigger: UpdateConditions) -> None:
     alert, now = history.alert, history.now
     current = _by_cause(trigger.conditions).keys()
+    if alert is not None and alert.is_replaced:
+        _update_replaced(history, trigger)
+        return
     suppressed = _suppressed_causes(alert, now, history.policy) & current
-    if current - suppressed:
+    if current - suppressed and trigger.superseded_note is not None and alert is not None and alert.notified:
+        # Its end was not told yet, and no longer holds.
+        history.append(_superseded_entry(now, tuple(current), trigger.superseded_note))
+    elif current - suppressed and trigger.superseded_note is None:
         # An open alert has all causes that hold, suppressed or not, or the next evaluation would add the others.
         if alert is not None and _is_recent(alert, now, history.policy):
             history.append(_conditions_entry(now, Action.REOPENED, trigger.conditions))
@@ -169,9 +228,18 @@ def _update_resolved(history: _HistoryWriter, trigger: UpdateConditions) -> None
         )
 
 
+def _update_replaced(history: _HistoryWriter, trigger: UpdateConditions) -> None:
+    """Update an alert that another one superseded: it is told as resolved only when its webhook is well."""
+    if not trigger.conditions:
+        history.append(HistoryEntry(at=history.now, action=Action.RECOVERED, causes=(), note=trigger.resolve_note))
+    elif trigger.superseded_note is None:
+        history.append(_conditions_entry(history.now, Action.REOPENED, trigger.conditions))
+
+
 def _is_recent(alert: Alert, now: datetime, policy: AlertPolicy) -> bool:
-    """Whether a cause reopens the resolved *alert*. It always does while flapping, or that would never end."""
-    return alert.flapping or now - _resolved_at(alert) < timedelta(seconds=policy.reopen_s)
+    """Whether a cause reopens the resolved *alert*. It always does while flapping, or that would never end, and while
+    subscribers know it as open: for them it never ended."""
+    return alert.flapping or alert.notified or now - _resolved_at(alert) < timedelta(seconds=policy.reopen_s)
 
 
 def _suppressed_causes(alert: Alert | None, now: datetime, policy: AlertPolicy) -> set[Cause]:
@@ -220,6 +288,12 @@ def _expire(history: _HistoryWriter, alert: Alert) -> None:
 def _resolve(history: _HistoryWriter, trigger: Resolve) -> None:
     if history.alert is not None and history.alert.is_open:
         history.append(HistoryEntry(at=history.now, action=Action.RESOLVED, actor=trigger.by, note=trigger.note))
+
+
+def _remind(history: _HistoryWriter, trigger: Remind) -> None:
+    alert = history.alert
+    if alert is not None and alert.state is AlertState.PENDING and not trigger.silenced:
+        history.append(HistoryEntry(at=history.now, action=Action.REMINDED, note=trigger.note))
 
 
 def _update_notification(history: _HistoryWriter, *, silenced: bool) -> None:

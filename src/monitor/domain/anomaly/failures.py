@@ -10,6 +10,8 @@ the larger probability is used.
 
 from __future__ import annotations
 
+from math import exp, log
+
 import msgspec
 
 from monitor.domain.anomaly.distributions import beta_binomial_tail
@@ -26,6 +28,7 @@ from monitor.domain.anomaly.episode import (
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.proportion import (
+    PRIOR_PAIRS,
     Dispersion,
     Excess,
     Proportion,
@@ -42,12 +45,21 @@ from monitor.domain.vocab import Severity
 PRIOR_PROPORTION = 0.01
 """Proportion of failures expected of a new webhook."""
 
-PRIOR_CONTINUATION = 0.1
-PRIOR_CONTINUATION_FAILURES = 10.0
+PRIOR_CONTINUATION = 0.05
+PRIOR_CONTINUATION_FAILURES = 5.0
 """Probability that a failure follows a failure, and the weight of this prior in failures."""
+
+RUN_PRIOR_PAIRS = 10.0
+"""Weight of the prior correlation in the test of runs: less than in that of windows, since `continuation` guards it."""
+
+MAX_TESTED_RUN = 100
+"""Longer runs are as improbable as this one; computing it costs the same however long an outage lasts."""
 
 MAX_LEARNED_RUN = 20
 """Longer runs are learned as this, so that one outage does not hide the next."""
+
+UNKNOWN_BURST_RATIO = 0.4
+"""Proportion of failures in the bursts of a webhook on its first day, before any is known."""
 
 CRITICAL_RATIO = 0.5
 
@@ -71,12 +83,28 @@ class FailureBaseline(msgspec.Struct, frozen=True):
     pending: Dispersion = Dispersion()
     episode: Episode | None = None
 
-    @property
-    def continuation_probability(self) -> float:
-        """Probability that a failure is followed by another, in (0, 1)."""
+    def run_probability(self, run: int) -> float:
+        """Probability that a failure is followed by *run* - 1 more."""
         learned = self.continuation
-        prior = PRIOR_CONTINUATION * PRIOR_CONTINUATION_FAILURES
-        return (learned.excess + prior) / (learned.weight + PRIOR_CONTINUATION_FAILURES)
+        followed = learned.excess + PRIOR_CONTINUATION * PRIOR_CONTINUATION_FAILURES
+        failures = learned.weight + PRIOR_CONTINUATION_FAILURES
+        probability = 1.0
+        for _ in range(min(run, MAX_TESTED_RUN) - 1):
+            probability *= followed / failures
+            followed, failures = followed + 1, failures + 1
+        return probability
+
+
+class Run(msgspec.Struct, frozen=True):
+    """
+    Consecutive failures to test, the first of which came after ``since``.
+
+    ``probability`` is that of the failures after the first, by what was learned before.
+    """
+
+    failures: int
+    since: float
+    probability: float
 
 
 def start_failure_baseline(at: float) -> FailureBaseline:
@@ -98,15 +126,17 @@ def observe_failures(
     longest = max(baseline.run + sample.run_head, sample.longest_run) if sample.failures or not sample.attempts else 0
     # A run within the sample began after the sample before.
     since = baseline.run_since if baseline.run and longest > sample.longest_run else baseline.at
+    # The runs of this sample are tested against those before, not against themselves.
+    run_probability = baseline.run_probability(longest)
     baseline = _add_sample(baseline, sample, mode, policy)
     if not has_learned:
         return baseline, _learning_verdict(baseline, policy)
     if sample.attempts == 0 and baseline.episode is None and baseline.run < policy.min_run:
         return baseline, current_verdict(Signal.FAILURES, None, sample.at)
-    proportion, worst = find_sustained_excess(baseline.proportion, sample.at, policy)
+    proportion, worst = find_sustained_excess(baseline.proportion, baseline.started_at, sample.at, policy)
     if proportion is not baseline.proportion:
         baseline = msgspec.structs.replace(baseline, proportion=proportion)
-    deviation = _deviation(baseline, worst, longest, since, policy)
+    deviation = _deviation(baseline, worst, Run(longest, since, run_probability), policy)
     is_normal = baseline.run == 0 and has_recovered(baseline.proportion, policy)
     before = baseline.episode
     episode, verdict = update_episode(Signal.FAILURES, before, sample.at, deviation, is_normal, policy)
@@ -157,20 +187,24 @@ def _learn_finished_runs(
     return msgspec.structs.replace(baseline, continuation=continuation, continuation_at=sample.at)
 
 
-def _deviation(
-    baseline: FailureBaseline, worst: Excess | None, run: int, run_since: float, policy: AnomalyPolicy
-) -> Deviation | None:
+def _deviation(baseline: FailureBaseline, worst: Excess | None, run: Run, policy: AnomalyPolicy) -> Deviation | None:
     mean = baseline.proportion.mean
-    run_s = baseline.at - run_since
-    if run >= policy.min_run and run_s >= policy.min_run_s:
-        together = beta_binomial_tail(run, run, mean, baseline.proportion.rho(0))
-        p_value = max(mean * baseline.continuation_probability ** (run - 1), together)
-        # The decayed count converges to the attempts of half-life / ln 2; 0.7 of it are those of one half-life.
-        per_day = max(baseline.proportion.n * 0.7 * DAY_S / policy.half_life_s, 1.0)
+    run_s = baseline.at - run.since
+    if run.failures >= policy.min_run and run_s >= policy.min_run_s:
+        rho = baseline.proportion.rho(0, RUN_PRIOR_PAIRS if run.failures <= MAX_LEARNED_RUN else PRIOR_PAIRS)
+        together = beta_binomial_tail(run.failures, run.failures, mean, rho)
+        # In a burst like the worst one known, each attempt fails with this probability.
+        in_burst = mean + baseline.proportion.peaks[0]
+        if baseline.at - baseline.started_at < policy.learn_s:
+            in_burst = max(in_burst, UNKNOWN_BURST_RATIO)
+        if run.failures > MAX_LEARNED_RUN:
+            in_burst = 0.0
+        p_value = max(mean * run.probability, mean * in_burst ** (run.failures - 1), together)
+        per_day = _attempts_per_day(baseline, policy)
         if p_value < policy.runs_per_day / per_day:
-            evidence = Evidence(1.0, mean, run, run_s, p_value)
+            evidence = Evidence(1.0, mean, run.failures, run_s, p_value)
             return Deviation(
-                evidence, Severity.CRITICAL, f"{run} attempts in a row failed; {mean:.1%} failing is normal."
+                evidence, Severity.CRITICAL, f"{run.failures} attempts in a row failed; {mean:.1%} failing is normal."
             )
     if worst is None:
         return None
@@ -179,6 +213,15 @@ def _deviation(
     failed = f"{worst.k} of {worst.n} attempts in {format_duration(worst.window_s)} failed"
     sentence = f"{failed} ({ratio:.1%}); {mean:.1%} is normal."
     return Deviation(Evidence(ratio, mean, worst.n, worst.window_s, worst.p_value), severity, sentence)
+
+
+def _attempts_per_day(baseline: FailureBaseline, policy: AnomalyPolicy) -> float:
+    """Return the attempts of a day, at least 1, from the decayed count and the time that it took."""
+    learned_s = max(baseline.proportion.learned_at - baseline.started_at, 60.0)
+    # A constant rate for this long, decayed, counts as many as an undecayed one for ``counted_s``.
+    mean_life_s = policy.half_life_s / log(2)
+    counted_s = mean_life_s * (1 - exp(-learned_s / mean_life_s))
+    return max(baseline.proportion.n * DAY_S / counted_s, 1.0)
 
 
 def _with_episode(

@@ -87,7 +87,7 @@ def _add_sample(baseline: LatencyBaseline, sample: Sample, has_learned: bool, po
 def _detect_shift(baseline: LatencyBaseline, policy: AnomalyPolicy) -> tuple[LatencyBaseline, Verdict]:
     criteria = latency_shift_criteria(policy)
     log_latency, before = baseline.log_latency, baseline.episode
-    deviation = _deviation(log_latency, criteria)
+    deviation = _deviation(log_latency, baseline.at, criteria)
     is_normal = before is not None and mean_baseline.has_recovered(log_latency, criteria)
     episode, verdict = update_episode(Signal.LATENCY, before, baseline.at, deviation, is_normal, policy)
     if before is None and episode is not None:
@@ -98,11 +98,12 @@ def _detect_shift(baseline: LatencyBaseline, policy: AnomalyPolicy) -> tuple[Lat
     return msgspec.structs.replace(baseline, log_latency=log_latency, episode=episode), verdict
 
 
-def _deviation(log_latency: MeanBaseline, criteria: ShiftCriteria) -> Deviation | None:
+def _deviation(log_latency: MeanBaseline, at: float, criteria: ShiftCriteria) -> Deviation | None:
     shift = mean_baseline.largest_shift(log_latency, criteria)
     if shift is None or not mean_baseline.is_anomalous(log_latency, shift, criteria):
         return None
-    observed, expected = exp(shift.mean), exp(log_latency.mean)
+    usual_offset = log_latency.usual_offset(at)
+    observed, expected = exp(shift.mean + usual_offset), exp(log_latency.mean + usual_offset)
     if observed - expected < MIN_RISE_MS:
         return None
     factor = observed / expected

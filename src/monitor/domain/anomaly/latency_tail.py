@@ -148,7 +148,7 @@ def _deviation(baseline: LatencyTailBaseline, worst: Excess | None) -> Deviation
 def _detect_excess(baseline: LatencyTailBaseline, policy: AnomalyPolicy) -> tuple[LatencyTailBaseline, Verdict]:
     before = baseline.episode
     is_normal = before is not None and has_recovered(baseline.proportion, policy)
-    proportion, worst = find_sustained_excess(baseline.proportion, baseline.at, policy)
+    proportion, worst = find_sustained_excess(baseline.proportion, baseline.started_at, baseline.at, policy)
     deviation = _deviation(baseline, worst)
     episode, verdict = update_episode(Signal.LATENCY_TAIL, before, baseline.at, deviation, is_normal, policy)
     if before is None and episode is not None:

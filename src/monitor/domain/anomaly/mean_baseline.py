@@ -6,13 +6,16 @@ windows move together (load, time of day), estimated per window length by moment
 ``E[(m - mean)^2] - sd^2 / n = between_window_sd^2`` (the one-way random effects model: Searle, Casella, McCulloch,
 *Variance Components*). Without it every autocorrelated series would raise anomalies all day.
 
+The mean depends on the time of day, too: its usual offset is learned for every two hours and taken off the values, or
+the daily cycle would widen the test or hide a slowdown in its trough.
+
 Values are clipped at ``CLIP_SD`` from the mean, so that one outlier is no anomaly and the normal law fits the mean
 (Huber 1964, *Ann. Math. Statist.* 35:73). The baseline learns only slots that have left the longest window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import sqrt
 
 import msgspec
@@ -22,6 +25,7 @@ from monitor.domain.anomaly.episode import LearningMode
 from monitor.domain.anomaly.policy import AnomalyPolicy
 from monitor.domain.anomaly.proportion import WINDOWS, Dispersion
 from monitor.domain.anomaly.windows import Ring, add_to_ring, advance_ring, empty_ring
+from monitor.domain.monitoring.metrics import DAY_S
 
 PRIOR_BETWEEN_WINDOW_SD = 0.3
 MIN_BETWEEN_WINDOW_SD = 0.06
@@ -42,6 +46,16 @@ ONSET_Z = 3.0
 
 MIN_JUMP_VALUES = 5
 """Values of one sample that are tested on their own: fewer are scatter, however far off."""
+
+DAY_SLOTS = 12
+DAY_SLOT_S = DAY_S / DAY_SLOTS
+"""The time of day is learned in slots of two hours."""
+
+DAY_PRIOR_VALUES = 20.0
+"""Weight of no offset at all, in values of a slot of the day."""
+
+DAY_KEEP = 0.5 ** (1 / 24)
+"""A slot of the longest window, eight of which make one of the day, keeps this much: a half-life of three days."""
 
 RECOVERY_VALUES = 20
 MIN_RECOVERY_VALUES = 2
@@ -68,6 +82,8 @@ class MeanBaseline(msgspec.Struct, frozen=True):
     The baseline and the present windows. ``weight`` and ``variance_weight`` are decayed counts.
 
     ``mean_from``, ``dispersion_from`` and ``pending`` as in :class:`monitor.domain.anomaly.proportion.Proportion`.
+    ``day`` holds decayed sums of the distances from the mean by time of day, per value. The windows hold values less
+    what is usual at their time of day.
     """
 
     rings: tuple[Ring, ...]
@@ -80,6 +96,17 @@ class MeanBaseline(msgspec.Struct, frozen=True):
     variance: float = 0.0
     dispersions: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
     pending: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
+    day: tuple[Dispersion, ...] = (Dispersion(),) * DAY_SLOTS
+
+    def usual_offset(self, at: float) -> float:
+        """Distance from the mean that is usual at the time of day of *at*, between the middles of slots linearly."""
+        after, share = divmod(at % DAY_S / DAY_SLOT_S - 0.5, 1.0)
+        earlier, later = (self._slot_offset(int(after) + step) for step in (0, 1))
+        return (1 - share) * earlier + share * later
+
+    def _slot_offset(self, slot: int) -> float:
+        sums = self.day[slot % DAY_SLOTS]
+        return sums.excess / (sums.weight + DAY_PRIOR_VALUES)
 
     def sd(self, criteria: ShiftCriteria) -> float:
         return max(sqrt(self.variance), criteria.min_sd)
@@ -113,7 +140,7 @@ def start_mean_baseline(at: float) -> MeanBaseline:
 def add_values(
     baseline: MeanBaseline,
     at: float,
-    values: Iterable[tuple[float, int]],
+    values: Sequence[tuple[float, int]],
     mode: LearningMode,
     criteria: ShiftCriteria,
     policy: AnomalyPolicy,
@@ -123,6 +150,8 @@ def add_values(
         baseline = _advance_windows(baseline, at, mode, criteria, policy)
     if not values:
         return baseline
+    offset = baseline.usual_offset(at)
+    values = [(value - offset, times) for value, times in values]
     if mode == "learning" and not _is_shift_while_learning(baseline, values, criteria, policy):
         baseline = _learn_values(baseline, at, values, policy)
     n, total, squares = _clipped_sums(baseline, values, criteria)
@@ -273,14 +302,20 @@ def _advance_windows(
             _, n, total = block
             # In a window of few values their own scatter hides the variance between windows.
             trust = n / (n + 4)
-            keep = 0.5 ** (ring.window_s / policy.dispersion_half_life_s)
+            # Fades like the mean, not slower: before the time of day is learned, its swing looks like dispersion.
+            keep = 0.5 ** (ring.window_s / policy.half_life_s)
             target = pending if mode == "frozen" else dispersions
             target[index] = target[index].learn(trust * ((total / n - baseline.mean) ** 2 - variance / n), trust, keep)
     n = total = 0.0
+    day = list(baseline.day)
     if mode == "detecting":
         for end_at, slot_n, slot_total in elapsed.dropped:
             if end_at - moved.slot_s >= baseline.mean_from:
+                middle_at = end_at - moved.slot_s / 2
                 n, total = n + slot_n, total + slot_total
+                distance = slot_total + slot_n * (baseline.usual_offset(middle_at) - baseline.mean)
+                number = int(middle_at % DAY_S // DAY_SLOT_S)
+                day[number] = day[number].learn(distance, slot_n, DAY_KEEP)
     weight, mean, learned_at = baseline.weight, baseline.mean, baseline.learned_at
     if n > 0:
         weight = weight * 0.5 ** ((at - learned_at) / policy.half_life_s) + n
@@ -294,4 +329,5 @@ def _advance_windows(
         learned_at=learned_at,
         weight=weight,
         mean=mean,
+        day=tuple(day),
     )

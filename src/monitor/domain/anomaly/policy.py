@@ -17,7 +17,7 @@ class AnomalyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         learn_attempts: (S) attempts after which a baseline is used.
         learn_s: (S) seconds after which it is used with fewer.
         half_life_s: (S) age at which an observation counts half in a mean.
-        dispersion_half_life_s: the same for dispersions. Longer, to bridge the time between two rare bursts.
+        dispersion_half_life_s: the same for the dispersion of failures. Longer, to bridge the time between two bursts.
         freeze_s: (S) how long an open anomaly keeps its baseline from learning.
         close_after_s: how long the recent window must agree with the baseline before an anomaly closes.
         burst_s: an anomaly that closes within this time counts as a burst, and adds to the dispersion.
@@ -25,6 +25,7 @@ class AnomalyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         min_points_ratio: (S) minimum excess over the baseline proportion.
         p_window: (S) tail probability below which a failure or tail window opens an anomaly.
         hold_s: how long an excess must last before it opens an anomaly, unless nearly everything fails.
+        young_hold_s: the same in the first ``learn_s``, when nothing is known of the webhook's bursts.
         min_run: consecutive failures below which a run opens no anomaly.
         min_run_s: minimum duration of a run, so that a busy webhook survives an interruption of seconds.
         runs_per_day: a run opens an anomaly if normal operation brings fewer such runs a day than this.
@@ -46,11 +47,12 @@ class AnomalyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_points_ratio: float = 0.05
     p_window: float = 1e-5
     hold_s: float = 120.0
-    min_run: int = 5
+    young_hold_s: float = 300.0
+    min_run: int = 3
     min_run_s: float = 60.0
-    runs_per_day: float = 0.005
+    runs_per_day: float = 0.01
     min_slowdown: float = 1.2
-    p_latency: float = 1e-7
+    p_latency: float = 1e-6
     volume_factor: float = 2.0
     p_volume: float = 1e-7
     gap_factor: float = 2.0

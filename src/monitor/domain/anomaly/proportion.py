@@ -31,8 +31,8 @@ PRIOR_PAIRS = 200.0
 """Weight of the prior correlation, in ``n (n - 1) p q``: outweighed after some two hundred failures in busy windows."""
 
 MIN_RHO = 5e-4
-MAX_RHO = 0.15
-"""A larger correlation would explain any outage as a burst. Larger bursts raise the peak instead."""
+MAX_RHO = (0.15, 0.04, 0.015)
+"""Maximum correlation, per window: a larger one would explain any outage as a burst. Larger bursts raise the peak."""
 
 BURST_P = 1e-3
 """A completed window less likely than this without over-dispersion is a burst, and raises the peak."""
@@ -44,7 +44,8 @@ OUTAGE_RATIO = 0.9
 """A proportion of failures that is an anomaly whatever the bursts before."""
 
 RECENT_SLOTS = 2
-"""Slots of the shortest window, of a minute each, that count as the present."""
+RECENT_ATTEMPTS = 20
+"""The present are the newest slots of the shortest window, of a minute each: up to two, or as many as hold enough."""
 
 RECOVERY_ATTEMPTS = 20
 """Recovery is tested on the shortest window with this many attempts; five successes by luck are not enough."""
@@ -69,7 +70,8 @@ class Proportion(msgspec.Struct, frozen=True):
     The baseline and the present windows. ``n`` attempts and ``k`` hits are decayed sums as of ``learned_at``.
 
     Slots that start before ``mean_from`` and windows that start before ``dispersion_from`` are not learned: they are
-    part of the baseline already, or belong to an anomaly. ``pending`` collects the windows of the open anomaly.
+    part of the baseline already, or belong to an anomaly. ``pending`` collects the windows of the open anomaly,
+    ``recent`` those of an excess that may become one.
     ``peaks`` are the highest excesses over the mean that ended without an anomaly, per window, decayed;
     ``pending_peaks`` those of the open anomaly; ``recent_peaks`` those of the last completed windows, which may turn
     out to be the onset of one.
@@ -86,6 +88,7 @@ class Proportion(msgspec.Struct, frozen=True):
     k: float = 0.0
     dispersions: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
     pending: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
+    recent: tuple[Dispersion, ...] = (Dispersion(),) * len(WINDOWS)
     peaks: tuple[float, ...] = (0.0,) * len(WINDOWS)
     recent_peaks: tuple[float, ...] = (0.0,) * len(WINDOWS)
     pending_peaks: tuple[float, ...] = (0.0,) * len(WINDOWS)
@@ -97,11 +100,22 @@ class Proportion(msgspec.Struct, frozen=True):
         """Expected proportion, in (0, 1)."""
         return (self.k + PRIOR_ATTEMPTS * self.prior) / (self.n + PRIOR_ATTEMPTS)
 
-    def rho(self, index: int) -> float:
-        """Correlation within window *index*, plus the variance of the estimated mean."""
-        dispersion = self.dispersions[index]
-        learned = (dispersion.excess + PRIOR_RHO[index] * PRIOR_PAIRS) / (dispersion.weight + PRIOR_PAIRS)
-        return min(max(learned, MIN_RHO), MAX_RHO) + 1 / (self.n + PRIOR_ATTEMPTS + 1)
+    def rho(self, index: int, prior_pairs: float = PRIOR_PAIRS) -> float:
+        """
+        Correlation within window *index*, plus the variance of the estimated mean.
+
+        Windows of independent shorter ones vary at least as much as the mean of those. So a longer window, of which few
+        are complete, does not wait for bursts of its own.
+        """
+        correlation = 0.0
+        for shorter in range(index + 1):
+            dispersion = self.dispersions[shorter]
+            learned = (dispersion.excess + PRIOR_RHO[shorter] * prior_pairs) / (dispersion.weight + prior_pairs)
+            implied = correlation * WINDOWS[max(shorter - 1, 0)][0] / WINDOWS[shorter][0]
+            # Where most attempts fail always, what varies is no burst.
+            most = MAX_RHO[shorter] if self.mean < 0.5 else MAX_RHO[0]
+            correlation = min(max(learned, implied, MIN_RHO), most)
+        return correlation + 1 / (self.n + PRIOR_ATTEMPTS + 1)
 
     def min_ratio(self, index: int, policy: AnomalyPolicy) -> float:
         """Proportion below which window *index* is no anomaly, however improbable."""
@@ -144,7 +158,9 @@ def add_attempts(
     )
 
 
-def find_sustained_excess(proportion: Proportion, at: float, policy: AnomalyPolicy) -> tuple[Proportion, Excess | None]:
+def find_sustained_excess(
+    proportion: Proportion, started_at: float, at: float, policy: AnomalyPolicy
+) -> tuple[Proportion, Excess | None]:
     """
     Find an excess that lasts.
 
@@ -162,9 +178,11 @@ def find_sustained_excess(proportion: Proportion, at: float, policy: AnomalyPoli
     if worst.k >= OUTAGE_RATIO * worst.n:
         return proportion, worst
     newest = proportion.rings[0]
-    n, k = sum(newest.ns[-RECENT_SLOTS:]), sum(newest.xs[-RECENT_SLOTS:])
+    slots = 1 if newest.ns[-1] >= RECENT_ATTEMPTS else RECENT_SLOTS
+    n, k = sum(newest.ns[-slots:]), sum(newest.xs[-slots:])
     is_present = k > 0 and k >= n * (proportion.mean + policy.min_points_ratio)
-    return proportion, worst if is_present and at - since >= policy.hold_s else None
+    hold_s = policy.young_hold_s if at - started_at < policy.learn_s else policy.hold_s
+    return proportion, worst if is_present and at - since >= hold_s else None
 
 
 def find_excess(proportion: Proportion, policy: AnomalyPolicy) -> Excess | None:
@@ -202,7 +220,8 @@ def open_episode(proportion: Proportion) -> Proportion:
     """Start collecting the windows of an anomaly."""
     return msgspec.structs.replace(
         proportion,
-        pending=(Dispersion(),) * len(WINDOWS),
+        pending=proportion.recent,
+        recent=(Dispersion(),) * len(WINDOWS),
         pending_peaks=proportion.recent_peaks,
         recent_peaks=(0.0,) * len(WINDOWS),
     )
@@ -224,7 +243,9 @@ def close_episode(proportion: Proportion, at: float, is_burst: bool) -> Proporti
 def _advance_windows(proportion: Proportion, at: float, mode: LearningMode, policy: AnomalyPolicy) -> Proportion:
     mean = proportion.mean
     rings, dispersions, pending = [], list(proportion.dispersions), list(proportion.pending)
+    recent = list(proportion.recent)
     peaks, recent_peaks = list(proportion.peaks), list(proportion.recent_peaks)
+    is_held = _is_held(proportion, at, policy)
     for index, ring in enumerate(proportion.rings):
         moved, elapsed = advance_ring(ring, at)
         rings.append(moved)
@@ -232,11 +253,15 @@ def _advance_windows(proportion: Proportion, at: float, mode: LearningMode, poli
             _, n, k = elapsed.block
             variance = n * mean * (1 - mean)
             keep = 0.5 ** (ring.window_s / policy.dispersion_half_life_s)
-            target = pending if mode == "frozen" else dispersions
+            target = pending if mode == "frozen" else recent if is_held else dispersions
             target[index] = target[index].learn((k - n * mean) ** 2 - variance, (n - 1) * variance, keep)
+            if target is dispersions:
+                dispersions[index] = dispersions[index].learn(recent[index].excess, recent[index].weight, 1.0)
+                recent[index] = Dispersion()
             if mode != "frozen":
-                peaks[index] = max(peaks[index] * keep, recent_peaks[index])
-                recent_peaks[index] = _burst_excess(n, k, mean, policy)
+                known = 0.0 if is_held else recent_peaks[index]
+                peaks[index] = max(peaks[index] * keep, known)
+                recent_peaks[index] = max(recent_peaks[index] - known, _burst_excess(n, k, mean, policy))
     keep, n, k = 1.0, 0.0, 0.0
     if mode == "detecting":
         for end_at, slot_n, slot_k in elapsed.dropped:
@@ -250,12 +275,19 @@ def _advance_windows(proportion: Proportion, at: float, mode: LearningMode, poli
         rings=tuple(rings),
         dispersions=tuple(dispersions),
         pending=tuple(pending),
+        recent=tuple(recent),
         peaks=tuple(peaks),
         recent_peaks=tuple(recent_peaks),
         learned_at=learned_at,
         n=proportion.n * keep + n,
         k=proportion.k * keep + k,
     )
+
+
+def _is_held(proportion: Proportion, at: float, policy: AnomalyPolicy) -> bool:
+    """Whether an excess may still open an anomaly. Until then its windows are not learned."""
+    lasts = at - proportion.excess_at <= policy.hold_s
+    return lasts and at - proportion.excess_since <= policy.young_hold_s + policy.hold_s
 
 
 def _burst_excess(n: float, k: float, mean: float, policy: AnomalyPolicy) -> float:

@@ -1,10 +1,14 @@
 """
-Baseline of the number of attempts by hour of the week, shared by volume and no data.
+Baseline of the number of attempts by time of the week, shared by volume and no data.
 
 The expected count of an hour of the week is the mean of its own history, shrunk towards the mean of the same hour of
 all days, and that towards the level of the last day. A mean of ``w`` weeks has the weight ``w / (w + noise / signal)``,
 with ``noise`` the Poisson variance and ``signal`` the variance between hours beyond it (empirical Bayes: Efron, Morris
 1975, *JASA* 70:311). The squared error of the prediction gives the dispersion of the negative binomial law.
+
+The mean is one opinion; what came in the same ten minutes of the last days and weeks is another (:mod:`slot_history`).
+Only what contradicts both is an anomaly. The history learns whatever was observed, so an anomaly that repeats becomes
+normal; the mean learns during an anomaly only hours that repeat those of the day or the week before.
 """
 
 from __future__ import annotations
@@ -15,6 +19,15 @@ from monitor.domain.anomaly.episode import Episode, current_verdict, is_frozen, 
 from monitor.domain.anomaly.model import Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import AnomalyPolicy
 from monitor.domain.anomaly.proportion import Dispersion
+from monitor.domain.anomaly.slot_history import (
+    SLOT_S,
+    SLOTS_PER_HOUR,
+    find_clock_change,
+    past_count,
+    record_slot,
+    shift_history,
+    slot_limits,
+)
 from monitor.domain.anomaly.windows import Ring, add_to_ring, advance_ring, empty_ring
 from monitor.domain.monitoring.metrics import HOUR_S
 
@@ -26,13 +39,14 @@ HOURS_PER_WEEK = 168
 EPOCH_HOUR_OF_WEEK = 72
 """1970-01-01 00:00 UTC was a Thursday; hour 0 of the week is Monday midnight."""
 
-VOLUME_WINDOW = (HOUR_S, 6)
+VOLUME_WINDOW = (HOUR_S, SLOTS_PER_HOUR)
 HALF_LIFE_DAYS = 3.0
 """Age at which an observation counts half in the mean of an hour of the day."""
 
 MEMORY_WEEKS = 4
 """Mean age of the observations in the mean of an hour of the week."""
 
+NOTHING_COVERED = (0.0,) * SLOTS_PER_HOUR
 PRIOR_DISPERSION = 0.1
 PRIOR_HOURS = 12.0
 MIN_DISPERSION = 0.005
@@ -65,12 +79,17 @@ class TrafficProfile(msgspec.Struct, frozen=True):
 
 class TrafficBaseline(msgspec.Struct, frozen=True):
     """
-    Baseline of the number of a webhook's attempts.
+    Baseline of the number of a webhook's attempts: about 6 KiB encoded, of which the history is 2.
 
     ``expected_per_s`` is the expected rate in the current ``hour`` (counted from the epoch), ``attempts_this_hour`` the
     count so far; ``is_hour_complete`` is false if part of the hour was not observed. ``ring`` holds pairs
-    ``(expected, observed)``. ``gap`` counts the attempts expected since the last attempt, ``longest_gap`` the most
-    between two attempts in normal operation.
+    ``(expected, observed)``, and ``covered_s`` the observed seconds of each of its slots.
+
+    ``history`` holds the slots of the last weeks, ``is_slot_complete`` is as for the hour, and ``limits`` are the least
+    and the most attempts of the slots from the one before the ring to the next one. Empty, they are not known yet.
+
+    ``gap`` counts the attempts expected since the last attempt, ``longest_gap`` the most between two attempts in normal
+    operation. ``late`` were expected in the slot before the current one and may still come.
     """
 
     at: float
@@ -89,6 +108,11 @@ class TrafficBaseline(msgspec.Struct, frozen=True):
     no_data_at: float = 0.0
     volume: Episode | None = None
     no_data: Episode | None = None
+    history: bytes = b""
+    covered_s: tuple[float, ...] = NOTHING_COVERED
+    limits: tuple[tuple[float, float], ...] = ()
+    is_slot_complete: bool = False
+    late: float = 0.0
 
 
 def start_traffic_baseline(at: float) -> TrafficBaseline:
@@ -116,28 +140,56 @@ def add_traffic(baseline: TrafficBaseline, sample: Sample, policy: AnomalyPolicy
     """Count *sample*. A repeat changes nothing, so both signals may call this."""
     if sample.at <= baseline.at:
         return baseline
-    if int(sample.at // HOUR_S) != baseline.hour:
-        baseline = _finish_hour(baseline, sample.at, policy)
+    slot = int(sample.at // SLOT_S)
+    if slot != baseline.ring.head or not baseline.limits:
+        baseline = _finish_slot(baseline, slot, policy)
     # Without evaluations the time is no gap, and its attempts are no surge.
-    is_observed = not sample.held and sample.at - baseline.at <= MAX_TICK_S
-    expected = baseline.expected_per_s * (sample.at - baseline.at) if is_observed else 0.0
+    elapsed_s = sample.at - baseline.at
+    is_observed = not sample.held and elapsed_s <= MAX_TICK_S
+    seen_s = elapsed_s if is_observed else 0.0
     observed = sample.attempts if is_observed else 0
-    ring, _ = advance_ring(baseline.ring, sample.at)
-    gap, gap_since, longest = baseline.gap + expected, baseline.gap_since, baseline.longest_gap
+    gap = baseline.gap + steady_count(baseline) * seen_s / SLOT_S
+    gap_since, longest, late = baseline.gap_since, baseline.longest_gap, baseline.late
     if sample.attempts or not is_observed:
-        if has_learned(baseline) and is_observed and not is_frozen(baseline.no_data, sample.at, policy):
+        if is_observed and _is_normal_gap(baseline, sample.at, policy):
             longest = max(longest, gap)
-        gap, gap_since = 0.0, sample.at
+        gap, gap_since, late = 0.0, sample.at, 0.0
     return msgspec.structs.replace(
         baseline,
         at=sample.at,
-        ring=add_to_ring(ring, expected, observed),
+        ring=add_to_ring(baseline.ring, baseline.expected_per_s * seen_s, observed),
+        covered_s=(*baseline.covered_s[:-1], baseline.covered_s[-1] + seen_s),
         attempts_this_hour=baseline.attempts_this_hour + observed,
         is_hour_complete=baseline.is_hour_complete and is_observed,
+        is_slot_complete=baseline.is_slot_complete and is_observed,
         gap=gap,
         gap_since=gap_since,
         longest_gap=longest,
+        late=late,
     )
+
+
+def steady_count(baseline: TrafficBaseline) -> float:
+    """Return the attempts of the current slot that come evenly: those that its neighbours have, too."""
+    return min(least for least, _ in baseline.limits[-3:])
+
+
+def window_limits(baseline: TrafficBaseline) -> tuple[float, float]:
+    """
+    Return the least and the most attempts that are plausible in the window of ``baseline.ring``.
+
+    What came at the edge of the window before may come a slot earlier or later. In the current slot all that is
+    expected may have come already, or nothing beyond what comes evenly.
+    """
+    *whole_s, current_s = baseline.covered_s
+    covered = [min(seconds / SLOT_S, 1.0) for seconds in whole_s]
+    least, most = float("inf"), 0.0
+    for first in range(3):
+        limits = baseline.limits[first : first + len(covered)]
+        least = min(least, sum(part * low for part, (low, _) in zip(covered, limits, strict=True)))
+        most = max(most, sum(part * high for part, (_, high) in zip(covered, limits, strict=True)))
+    steady = steady_count(baseline) * min(current_s / SLOT_S, 1.0)
+    return least + steady, most + max(high for _, high in baseline.limits[-2:])
 
 
 def expected_count(profile: TrafficProfile, hour: int) -> float:
@@ -152,14 +204,73 @@ def expected_count(profile: TrafficProfile, hour: int) -> float:
     return _shrink(week, daily, _variance_between(profile.hours_of_week, same_hours))
 
 
-def _finish_hour(baseline: TrafficBaseline, at: float, policy: AnomalyPolicy) -> TrafficBaseline:
-    """Learn the hour that ended, unless part of it was not observed, and set the expected rate of the new one."""
-    hour = int(at // HOUR_S)
+def _is_normal_gap(baseline: TrafficBaseline, at: float, policy: AnomalyPolicy) -> bool:
+    """
+    Whether the gap that ends at *at* is one of normal operation.
+
+    While learning, longer ones than an hour are left to the history. A gap that outlasts the freeze is an outage.
+    """
+    if has_learned(baseline):
+        return not is_frozen(baseline.no_data, baseline.gap_since, policy)
+    return at - baseline.gap_since <= HOUR_S
+
+
+def _finish_slot(baseline: TrafficBaseline, slot: int, policy: AnomalyPolicy) -> TrafficBaseline:
+    """Store the slot that ended, learn its hour if that ended, too, and set the limits of the slots around *slot*."""
+    ended, observed = baseline.ring.head, int(baseline.ring.xs[-1])
+    steps = slot - ended
+    history = record_slot(baseline.history, ended, observed if baseline.is_slot_complete else None, slot)
+    gap, late = baseline.gap, 0.0
+    if baseline.limits and not observed:
+        gap += baseline.late
+        part = min(baseline.covered_s[-1] / SLOT_S, 1.0)
+        late = part * (baseline.limits[-2][0] - steady_count(baseline))
+    baseline = msgspec.structs.replace(baseline, history=history, gap=gap, late=late, is_slot_complete=steps == 1)
+    limits, hour = baseline.limits, slot // SLOTS_PER_HOUR
+    if hour != baseline.hour:
+        baseline = _finish_hour(baseline, hour, policy)
+        hours = find_clock_change(history, slot)
+        if hours:
+            profile = _shift_profile(baseline.profile, hours)
+            rate_per_s = expected_count(profile, hour) / HOUR_S
+            history = shift_history(history, slot, hours)
+            baseline = msgspec.structs.replace(baseline, profile=profile, history=history, expected_per_s=rate_per_s)
+            limits = ()
+    fresh = range(slot + 1, slot + 2) if limits and steps == 1 else range(slot - SLOTS_PER_HOUR, slot + 2)
+    limits += tuple(_limits_of(baseline, number) for number in fresh)
+    return msgspec.structs.replace(
+        baseline,
+        ring=advance_ring(baseline.ring, slot * SLOT_S)[0],
+        covered_s=(baseline.covered_s + (0.0,) * steps)[-SLOTS_PER_HOUR:]
+        if steps < SLOTS_PER_HOUR
+        else NOTHING_COVERED,
+        limits=limits[-SLOTS_PER_HOUR - 2 :],
+    )
+
+
+def _limits_of(baseline: TrafficBaseline, slot: int) -> tuple[float, float]:
+    hour = slot // SLOTS_PER_HOUR
+    is_current = hour == baseline.hour
+    expected = baseline.expected_per_s * HOUR_S if is_current else expected_count(baseline.profile, hour)
+    return slot_limits(baseline.history, slot, expected)
+
+
+def _finish_hour(baseline: TrafficBaseline, hour: int, policy: AnomalyPolicy) -> TrafficBaseline:
+    """
+    Learn the hour that ended, unless part of it was not observed, and set the expected rate of the new one.
+
+    While an anomaly is open, only an hour that repeats is learned.
+    """
+    at = hour * HOUR_S
     frozen = is_frozen(baseline.volume, at, policy) or is_frozen(baseline.no_data, at, policy)
     profile, hours_learned, longest = baseline.profile, baseline.hours_learned, baseline.longest_gap
-    if baseline.is_hour_complete and not frozen:
-        profile = _learn_hour(profile, baseline.hour, baseline.attempts_this_hour, policy)
+    gap, gap_since = baseline.gap, baseline.gap_since
+    if baseline.is_hour_complete and not (frozen and not _is_repeat(baseline, policy)):
+        profile = _learn_hour(baseline, policy)
         hours_learned = min(hours_learned + 1, HOURS_PER_WEEK)
+        if hours_learned == HOURS_PER_DAY:
+            # Until now nobody knew which hours are quiet.
+            gap, gap_since = 0.0, at
         longest *= 0.5 ** (HOUR_S / policy.dispersion_half_life_s)
     return msgspec.structs.replace(
         baseline,
@@ -169,15 +280,29 @@ def _finish_hour(baseline: TrafficBaseline, at: float, policy: AnomalyPolicy) ->
         attempts_this_hour=0,
         is_hour_complete=hour == baseline.hour + 1,
         hours_learned=hours_learned,
+        gap=gap,
+        gap_since=gap_since,
         longest_gap=longest,
     )
 
 
-def _learn_hour(profile: TrafficProfile, hour: int, observed: int, policy: AnomalyPolicy) -> TrafficProfile:
+def _is_repeat(baseline: TrafficBaseline, policy: AnomalyPolicy) -> bool:
+    """Whether the hour that ended brought about as much as that of the day or the week before."""
+    slot, count = baseline.hour * SLOTS_PER_HOUR, max(baseline.attempts_this_hour, 1)
+    past = [past_count(baseline.history, slot, days, SLOTS_PER_HOUR) for days in (1, 7)]
+    return any(
+        before is not None and count / policy.volume_factor <= max(before, 1) <= count * policy.volume_factor
+        for before in past
+    )
+
+
+def _learn_hour(baseline: TrafficBaseline, policy: AnomalyPolicy) -> TrafficProfile:
+    profile, hour, observed = baseline.profile, baseline.hour, baseline.attempts_this_hour
     day, week = hour % HOURS_PER_DAY, (hour + EPOCH_HOUR_OF_WEEK) % HOURS_PER_WEEK
     dispersion = profile.dispersion
-    if profile.hours_of_day[day].weight > 0:
-        expected = max(expected_count(profile, hour), 0.1)
+    # What an anomaly brings is no ordinary variation, even when the mean follows it.
+    if profile.hours_of_day[day].weight > 0 and baseline.volume is None and baseline.no_data is None:
+        expected = max(_nearest_expected(baseline), 0.1)
         trust = (expected / (expected + 5)) ** 2
         error = min(((observed - expected) ** 2 - expected) / expected**2, MAX_ERROR)
         keep = 0.5 ** (HOUR_S / policy.dispersion_half_life_s)
@@ -187,6 +312,21 @@ def _learn_hour(profile: TrafficProfile, hour: int, observed: int, policy: Anoma
     hours_of_week[week] = _updated(hours_of_week[week], observed, 1 - 1 / MEMORY_WEEKS)
     level = _updated(profile.level, observed, 0.5 ** (HOUR_S / policy.half_life_s))
     return TrafficProfile(level, tuple(hours_of_day), tuple(hours_of_week), dispersion)
+
+
+def _nearest_expected(baseline: TrafficBaseline) -> float:
+    """Return the plausible count of the hour that is nearest to the observed one: a repeat is no dispersion."""
+    least = sum(low for low, _ in baseline.limits[1:-1])
+    most = sum(high for _, high in baseline.limits[1:-1])
+    return min(max(float(baseline.attempts_this_hour), least), most)
+
+
+def _shift_profile(profile: TrafficProfile, hours: int) -> TrafficProfile:
+    """Return *profile* with every hour *hours* later: -1 or 1."""
+    day, week = profile.hours_of_day, profile.hours_of_week
+    return msgspec.structs.replace(
+        profile, hours_of_day=day[-hours:] + day[:-hours], hours_of_week=week[-hours:] + week[:-hours]
+    )
 
 
 def _updated(slot: HourlyMean, observed: int, keep: float) -> HourlyMean:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.held import Held
 from monitor.domain.monitoring.health import HealthPolicy
-from monitor.domain.vocab import OK_LABEL, THROTTLED_LABEL
+from monitor.domain.vocab import OK_LABEL, THROTTLED_LABELS
 
 BACKLOG_COUNTED = 10_000
 """Deliveries of a backlog that are counted, at most: reading a webhook costs the same however much waits."""
@@ -107,7 +107,7 @@ def next_try_at(held: Held | None, first_due_at: datetime | None) -> datetime | 
 
 def breaker_view(breaker: Breaker, recent: Sequence[str]) -> BreakerView:
     """Return *breaker* as it is shown, with the failures at the end of *recent*, outcome labels, oldest first."""
-    judged = (label for label in reversed(recent) if label != THROTTLED_LABEL)
+    judged = (label for label in reversed(recent) if label not in THROTTLED_LABELS)
     return BreakerView(
         state=breaker.state,
         opened_at=breaker.cause_at,

@@ -1,9 +1,9 @@
 """
 Chat messages about events, in the formats of Slack, Discord and Teams.
 
-Sources: Slack "Incoming webhooks" (``text`` and ``attachments``), Discord "Execute Webhook" (``embeds``, colours as
-integers; 256 characters of title, 4,096 of description, 1,024 of a field, which may not be blank), Microsoft "Adaptive
-Cards for incoming webhooks" (an ``attachments`` list with one card of at most 28 KB).
+Sources: Slack "Incoming webhooks" (``text`` and ``attachments``, with link buttons), Discord "Execute Webhook"
+(``embeds``, colours as integers; 256 characters of title, 4,096 of description, 1,024 of a field, none blank),
+Microsoft "Adaptive Cards for incoming webhooks" (an ``attachments`` list with one card of at most 28 KB).
 
 The text of a message is untrusted: it is escaped so that it can neither mention users nor hide a link's target.
 """
@@ -16,14 +16,15 @@ from typing import Any
 
 import msgspec
 
-from monitor.domain.text import escaped_json, safe_text
+from monitor.domain.delivery.alert_event import AlertEvent, cut, read_alert
+from monitor.domain.text import escaped_json
 from monitor.domain.vocab import BodyFormat, Severity
-
-ALERTS = "monitor.alert."
-"""Prefix of the types of events about alerts."""
 
 TEXT_MAX = 1_500
 """Characters of a payload that a message shows; every service takes at least 2,000 in all."""
+
+FIELD_MAX = 1_024
+"""Characters of a field of Discord."""
 
 TITLE_MAX = 256
 """Characters of a title and of a fact."""
@@ -37,13 +38,15 @@ _TEAMS = {Severity.INFO: "accent", Severity.WARNING: "warning", Severity.CRITICA
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
-    """One chat message before a service shapes it. ``facts`` are pairs of label and value, neither blank."""
+    """One chat message before a service shapes it. ``facts`` are pairs of label and value, neither blank; ``links`` of
+    text and URL."""
 
     title: str
     text: str
     facts: tuple[tuple[str, str], ...] = ()
     colour: int = _PLAIN
     teams_colour: str = "default"
+    links: tuple[tuple[str, str], ...] = ()
 
 
 def render(body_format: BodyFormat, event_type: str, payload: bytes) -> bytes:
@@ -57,63 +60,26 @@ def render(body_format: BodyFormat, event_type: str, payload: bytes) -> bytes:
 
 def message_of(event_type: str, payload: bytes) -> ChatMessage:
     """Return an alert's sentence as the message of an event about it, of any other event its type and payload."""
-    if not event_type.startswith(ALERTS):
-        return _plain(event_type, payload)
-    try:
-        data = msgspec.json.decode(payload, type=_Payload).data
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _plain(event_type, payload)
-    return _alert_message(event_type.removeprefix(ALERTS), data)
+    event = read_alert(event_type, payload)
+    return _plain(event_type, payload) if event is None else _alert_message(event)
 
 
-class _AlertPart(msgspec.Struct):
-    title: str
-    severity: Severity
-    kind: str
-    count: int
-    acknowledged_by: str | None = None
-    note: str | None = None
-
-
-class _WebhookPart(msgspec.Struct):
-    name: str | None = None
-
-
-class _Data(msgspec.Struct):
-    alert: _AlertPart
-    webhook: _WebhookPart | None = None
-
-
-class _Payload(msgspec.Struct):
-    data: _Data
-
-
-def _alert_message(verb: str, data: _Data) -> ChatMessage:
-    alert = data.alert
-    facts = {
-        "Webhook": data.webhook and data.webhook.name,
-        "Severity": alert.severity.value,
-        "Kind": alert.kind,
-        "Times": str(alert.count),
-        "Acknowledged by": alert.acknowledged_by,
-        "Note": alert.note,
-    }
-    resolved = verb == "resolved"
+def _alert_message(event: AlertEvent) -> ChatMessage:
+    severity = event.alert.severity
     return ChatMessage(
-        title=_cut(f"{alert.severity.capitalize()} alert {verb}", TITLE_MAX),
-        text=_cut(safe_text(alert.title), TEXT_MAX),
-        facts=tuple(
-            (label, _cut(safe_text(value), TITLE_MAX)) for label, value in facts.items() if value and value.strip()
-        ),
-        colour=_RESOLVED if resolved else _COLOURS[alert.severity],
-        teams_colour="good" if resolved else _TEAMS[alert.severity],
+        title=cut(event.heading, TITLE_MAX),
+        text=cut(event.sentence, TEXT_MAX),
+        facts=tuple((label, cut(value, TITLE_MAX)) for label, value in event.facts().items()),
+        links=event.links,
+        colour=_RESOLVED if event.is_over else _COLOURS[severity],
+        teams_colour="good" if event.is_over else _TEAMS[severity],
     )
 
 
 def _plain(event_type: str, payload: bytes) -> ChatMessage:
     # Cut first: a shown character takes at most twelve bytes, as an escape.
     text = payload[: 12 * (TEXT_MAX + 1)].decode(errors="replace")
-    return ChatMessage(_cut(event_type, TITLE_MAX), _cut(_readable(escaped_json(text)), TEXT_MAX))
+    return ChatMessage(cut(event_type, TITLE_MAX), cut(_readable(escaped_json(text)), TEXT_MAX))
 
 
 def _readable(text: str) -> str:
@@ -128,20 +94,18 @@ def _character(escape: re.Match[str]) -> str:
     return character if character.isprintable() and character not in '"\\' else escape[0]
 
 
-def _cut(text: str, max_length: int) -> str:
-    return text if len(text) <= max_length else text[: max_length - 1] + "…"
-
-
 def _slack(message: ChatMessage) -> dict[str, Any]:
     fields = [
         {"title": _slack_text(label), "value": _slack_text(value), "short": True} for label, value in message.facts
     ]
-    return {
-        "text": _slack_text(message.title),
-        "attachments": [
-            {"color": f"#{message.colour:06x}", "text": _slack_text(message.text), "fields": fields, "mrkdwn_in": []}
-        ],
+    attachment = {
+        "color": f"#{message.colour:06x}",
+        "text": _slack_text(message.text),
+        "fields": fields,
+        "mrkdwn_in": [],
+        "actions": [{"type": "button", "text": text, "url": url} for text, url in message.links],
     }
+    return {"text": _slack_text(message.title), "attachments": [attachment]}
 
 
 def _slack_text(text: str) -> str:
@@ -151,6 +115,11 @@ def _slack_text(text: str) -> str:
 
 def _discord(message: ChatMessage) -> dict[str, Any]:
     fields = [{"name": label, "value": _discord_text(value), "inline": True} for label, value in message.facts]
+    if message.links:
+        links = [f"[{text}]({url})" for text, url in message.links]
+        while len(" · ".join(links)) > FIELD_MAX:
+            links.pop()
+        fields.append({"name": "Links", "value": " · ".join(links) or "–", "inline": False})
     text = _discord_text(message.text)
     embed = {"title": message.title, "description": text, "color": message.colour, "fields": fields}
     return {"embeds": [embed], "allowed_mentions": {"parse": []}}
@@ -173,6 +142,7 @@ def _teams(message: ChatMessage) -> dict[str, Any]:
             {"type": "TextBlock", "wrap": True, "text": _teams_text(message.text)},
             *([{"type": "FactSet", "facts": facts}] if facts else []),
         ],
+        "actions": [{"type": "Action.OpenUrl", "title": text, "url": url} for text, url in message.links],
     }
     return {
         "type": "message",

@@ -25,7 +25,16 @@ from enum import StrEnum
 import msgspec
 
 from monitor.domain.errors import Conflict
-from monitor.domain.vocab import OK_LABEL, REFUSALS, Count, Ratio, Seconds
+from monitor.domain.vocab import (
+    LOGIN_REFUSED,
+    OK_LABEL,
+    REFUSALS,
+    SMTP_LABEL,
+    THROTTLED_LABELS,
+    Count,
+    Ratio,
+    Seconds,
+)
 
 MAX_DOUBLINGS = 32
 """Bounds the exponent, so that a webhook that is down for a year cannot overflow a float."""
@@ -108,8 +117,11 @@ def concerns_receiver(label: str) -> bool:
     Whether an outcome counts for the breaker: it says how the receiver is.
 
     A 4xx says something about this event (RFC 9110 section 15.5), a 429 about the rate; either shows that the receiver
-    works. The exceptions are those that every event would get: bad credentials, a wrong path, no time to read.
+    works. The exceptions are those that every event would get: bad credentials, a wrong path, no time to read. What a
+    mail server says for good is about the recipients.
     """
+    if label.startswith(SMTP_LABEL):
+        return label in LOGIN_REFUSED or (label not in THROTTLED_LABELS and label[len(SMTP_LABEL) :].startswith("4"))
     return not (len(label) == 3 and label.startswith("4")) or label in _RECEIVER_STATUSES
 
 

@@ -29,7 +29,7 @@ class Exchange(msgspec.Struct, frozen=True):
 
     ``fixed_headers`` are the sender's own ones. ``response_headers`` hold at most 200 fields and 16 KiB, none without a
     valid answer. ``note`` says what was odd about an answer that counted, null if nothing was. ``http_version`` is that
-    of the answer, such as ``1.1``.
+    of the answer, such as ``1.1``. ``method`` is ``MAIL`` of an e-mail, whose body is its text.
     """
 
     request: OutboundRequest
@@ -41,7 +41,8 @@ class Exchange(msgspec.Struct, frozen=True):
 
     @property
     def request_headers(self) -> HeaderFields:
-        return (*self.fixed_headers, *self.request.headers, ("Content-Length", str(len(self.request.body))))
+        length = (("Content-Length", str(len(self.request.body))),) if self.method == "POST" else ()
+        return (*self.fixed_headers, *self.request.headers, *length)
 
 
 class HeaderField(msgspec.Struct, frozen=True):

@@ -17,6 +17,8 @@ import msgspec
 from msgspec.structs import replace
 
 from monitor.domain.delivery.event_types import patterns_for
+from monitor.domain.delivery.order import is_alert_key
+from monitor.domain.delivery.reminders import REMINDER, asks_for
 from monitor.domain.ids import derived
 
 REQUEST_MAX = 1_000
@@ -27,14 +29,61 @@ CHUNK = 200
 Few, so that neither the database nor the worker's event loop is held up; one NOTIFY can name as many webhooks."""
 
 
+class Reach(msgspec.Struct, frozen=True):
+    """
+    Values of labels that an event of Monitor has beside its labels, since it is about several webhooks or states.
+
+    Attributes:
+        labels: the values by name.
+        every: it is about so many webhooks that a label which the event lacks excludes no subscription.
+    """
+
+    labels: dict[str, tuple[str, ...]] = {}
+    every: bool = False
+
+    def covers(self, other: Reach) -> bool:
+        """Whether each subscription that *other* reaches is one of this."""
+        if other.every:
+            return self.every
+        return self.every or all(set(values) <= set(self.labels.get(name, ())) for name, values in other.labels.items())
+
+    def joined(self, other: Reach, most: int) -> Reach:
+        """Return what either reaches; more than *most* pairs of name and value are every one."""
+        names = sorted(self.labels.keys() | other.labels.keys())
+        labels = {name: tuple(sorted({*self.labels.get(name, ()), *other.labels.get(name, ())})) for name in names}
+        if self.every or other.every or sum(map(len, labels.values())) > most:
+            return Reach(every=True)
+        return Reach(labels)
+
+
+NO_REACH = Reach()
+
+
 class FanOutEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """What selects the subscriptions of an event. ``except_webhook`` gets no delivery."""
+    """What selects the subscriptions of an event. ``except_webhook`` gets no delivery, nor do those that ``told``
+    reaches: they know."""
 
     id: UUID
     type: str
     labels: dict[str, str]
     order_key: str | None = None
     except_webhook: UUID | None = None
+    reach: Reach = NO_REACH
+    told: Reach | None = None
+
+    def selects(self, subscription: Subscription) -> bool:
+        """Whether *subscription*, one of a pattern that matches the type, gets a delivery."""
+        if self.except_webhook == subscription.webhook_id or not self._has(subscription.labels, self.reach):
+            return False
+        return self.told is None or not self._has(subscription.labels, self.told)
+
+    def _has(self, labels: dict[str, str], reach: Reach) -> bool:
+        return all(
+            self.labels.get(name) == value
+            or value in reach.labels.get(name, ())
+            or (reach.every and name not in self.labels)
+            for name, value in labels.items()
+        )
 
 
 class NewEvent(FanOutEvent, frozen=True, kw_only=True):
@@ -54,11 +103,17 @@ class NewDelivery(msgspec.Struct, frozen=True):
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """Selects the events of a webhook: one of its patterns matches the type, and the event has all its labels."""
+    """Selects the events of a webhook: one of its patterns matches the type, and the event has all its labels; of
+    reminders, those that are due at one of its steps ``reminders``."""
 
     webhook_id: UUID
     event_types: frozenset[str]
     labels: dict[str, str]
+    reminders: tuple[int, ...] = ()
+
+    def takes(self, event: FanOutEvent) -> bool:
+        """Whether *event*, whose type one of the patterns matches, is for the webhook."""
+        return event.selects(self) and (event.type != REMINDER or asks_for(self.reminders, event.labels))
 
 
 class SubscriptionPage(msgspec.Struct, frozen=True):
@@ -137,20 +192,21 @@ def fan_out(
         if pairs > bound and index:
             return FanOutChunk(deliveries, index)
         for event in map(events.__getitem__, of_type):
-            if subscription.labels.items() <= event.labels.items() and event.except_webhook != subscription.webhook_id:
+            if subscription.takes(event):
                 id_ = derived(event.id, done + index + 1)
                 deliveries.append(NewDelivery(id_, event.id, subscription.webhook_id, event.order_key))
     return FanOutChunk(deliveries, len(subscriptions))
 
 
 def following(deliveries: Sequence[NewDelivery]) -> list[bool]:
-    """Return for each of *deliveries*, made together, whether another one of its webhook and key precedes it."""
+    """Return for each of *deliveries*, made together, whether another one of its webhook and key precedes it; never of
+    messages about an alert, which wait for none."""
     firsts: dict[tuple[UUID, str], UUID] = {}
     for one in deliveries:
-        if one.order_key is not None:
+        if one.order_key is not None and not is_alert_key(one.order_key):
             line = (one.webhook_id, one.order_key)
             firsts[line] = min(one.id, firsts.get(line, one.id))
-    return [one.order_key is not None and one.id > firsts[one.webhook_id, one.order_key] for one in deliveries]
+    return [one.id > firsts.get((one.webhook_id, one.order_key or ""), one.id) for one in deliveries]
 
 
 def _merged(positions: Sequence[list[int]]) -> list[int]:

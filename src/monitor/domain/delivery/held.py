@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permit, permit
 from monitor.domain.delivery.lane import Lane, refill_s
 from monitor.domain.delivery.order import BY_KEY
-from monitor.domain.vocab import REFUSALS
+from monitor.domain.vocab import REFUSALS, short_label
 
 
 class HeldReason(StrEnum):
@@ -21,6 +21,7 @@ class HeldReason(StrEnum):
     DELETED = "deleted"
     DISABLED = "disabled"
     PAUSED = "paused"
+    SILENCE = "silence"
     SECRETS = "secrets"
     CIRCUIT_OPEN = "circuit_open"
     REFUSED = "refused"
@@ -33,7 +34,7 @@ class HeldReason(StrEnum):
 
 PROBING = "The circuit is open, and a try is under way; its result decides."
 
-_BY_USER = frozenset({HeldReason.DELETED, HeldReason.DISABLED, HeldReason.PAUSED})
+_BY_USER = frozenset({HeldReason.DELETED, HeldReason.DISABLED, HeldReason.PAUSED, HeldReason.SILENCE})
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -130,6 +131,8 @@ def _closed(lane: Lane, *, enabled: bool, paused: bool, now: datetime) -> Held |
         return Held(HeldReason.DISABLED)
     if paused:
         return Held(HeldReason.PAUSED)
+    if lane.held_until is not None and lane.held_until > now:
+        return Held(HeldReason.SILENCE, lane.held_until)
     if permit(lane.breaker, now) is Permit.NONE:
         return _by_breaker(lane.breaker)
     if lane.throttled_until is not None and lane.throttled_until > now:
@@ -144,7 +147,8 @@ def _by_breaker(breaker: Breaker) -> Held:
     following = f"next try at {breaker.until:%H:%M:%S} UTC"
     if _is_probing(breaker):
         following = "a try is under way"
-    sentence = f"{breaker.cause} since {breaker.cause_at:%d %B, %H:%M} UTC: {REFUSALS[breaker.cause]}; {following}."
+    since = f"{short_label(breaker.cause)} since {breaker.cause_at:%d %B, %H:%M} UTC"
+    sentence = f"{since}: {REFUSALS[breaker.cause]}; {following}."
     return Held(HeldReason.REFUSED, breaker.until, sentence)
 
 

@@ -34,7 +34,7 @@ from monitor.domain.monitoring.health import (
     continuous_failure,
     evaluate_health,
 )
-from monitor.domain.vocab import OK_LABEL, THROTTLED_LABEL
+from monitor.domain.vocab import OK_LABEL, THROTTLED_LABELS
 
 THROTTLE_S = 5.0
 """How long a 429 without a readable ``Retry-After`` holds a lane."""
@@ -62,6 +62,9 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     Until ``throttled_until`` nothing is sent, as the receiver asked by a 429. ``resumed_at`` is when a pause ended,
     and ``release_at`` when the next delivery that was due by then may be leased; both are null once none is left.
 
+    Until ``held_until`` a silence holds what is due; ``hold_ended_at`` is when the latest one ended that is over, and
+    ``hold_seen_at`` the end of the one whose release began. While ``uncounted``, attempts are left out of the uptime.
+
     ``tokens`` is the rate limit's bucket as of ``tokens_at``, null while full. ``unevaluated`` is what the detector has
     yet to evaluate, at ``evaluate_at``, null for never. ``in_flight`` counts leased deliveries; ``version`` is that of
     the webhook's configuration.
@@ -79,6 +82,10 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
     throttled_until: datetime | None = None
     resumed_at: datetime | None = None
     release_at: datetime | None = None
+    held_until: datetime | None = None
+    hold_ended_at: datetime | None = None
+    hold_seen_at: datetime | None = None
+    uncounted: bool = False
     unevaluated: Tally = NO_ATTEMPTS
     evaluate_at: datetime | None = None
     version: int = 1
@@ -94,7 +101,9 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 def capacity(lane: Lane, now: datetime) -> int:
     """Return how many deliveries may be leased from *lane* now, at least 0. Pure and total."""
     allowed = permit(lane.breaker, now)
-    if allowed is Permit.NONE or (lane.throttled_until is not None and now < lane.throttled_until):
+    if allowed is Permit.NONE or any(
+        until is not None and now < until for until in (lane.throttled_until, lane.held_until)
+    ):
         return 0
     cap = 1 if lane.ordered is True or allowed is Permit.PROBE else lane.max_concurrency
     # A probe is sent even if attempts from before the opening still hang.
@@ -107,6 +116,17 @@ def capacity(lane: Lane, now: datetime) -> int:
 def resume(lane: Lane, now: datetime) -> Lane:
     """Return *lane* of a webhook whose pause ends: what is due by now is released, one after the other."""
     return msgspec.structs.replace(lane, resumed_at=now, release_at=now)
+
+
+def after_hold(lane: Lane) -> Lane:
+    """Return *lane* after the latest silence that held its deliveries: what was due by its end is released as after a
+    pause. A lane whose pause ended later is released from there."""
+    ended_at = lane.hold_ended_at
+    if ended_at is None or (lane.hold_seen_at is not None and lane.hold_seen_at >= ended_at):
+        return lane
+    if lane.resumed_at is None or lane.resumed_at < ended_at:
+        lane = resume(lane, ended_at)
+    return msgspec.structs.replace(lane, hold_seen_at=ended_at)
 
 
 def releasable(lane: Lane, now: datetime) -> int:
@@ -298,10 +318,10 @@ def _failing_since(lane: Lane, outcome: Outcome, ended_at: datetime, place: int,
             return since
         # Only failures ended after it.
         ends_s = zip(later, _ends_s(lane)[place:], strict=True)
-        first_s = next((end_s for label, end_s in ends_s if label != THROTTLED_LABEL), None)
+        first_s = next((end_s for label, end_s in ends_s if label not in THROTTLED_LABELS), None)
         return None if first_s is None else datetime.fromtimestamp(first_s, UTC)
     if since is None:
-        return None if set(later) - {THROTTLED_LABEL} else ended_at
+        return None if set(later) - THROTTLED_LABELS else ended_at
     # Whether a success came between this failure and a full window after it is not known any more.
     before_all_known = place == 0 and len(lane.recent) >= window
     return since if since <= ended_at or OK_LABEL in later or before_all_known else ended_at

@@ -4,12 +4,15 @@ Order of the deliveries of one webhook: which of them wait for which.
 Deliveries that are sent one after another form a *line*, in the order of their ids; its first one is the *head*.
 Replayed deliveries form lines of their own, since their ids are old: new ones never wait for them. A delivery that
 stepped aside is in no line.
+
+A message about an alert tells a state, not an event: of those with one alert's key, the newest *replaces* the others.
+It is sent once no other is in flight. So a webhook never gets an older one after a newer one, whatever its order is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -24,6 +27,15 @@ Order = bool | Literal["key"]
 """``True`` orders all deliveries of a webhook, ``"key"`` those with the same order key, ``False`` none."""
 
 MAX_KEY_LENGTH = 256
+
+ALERT_KEYS = "monitor.alert."
+"""Prefix of the order keys of events about alerts. Publishers cannot use it."""
+
+REPLACED_MAX = 100
+"""Messages about one alert that a newer one replaces at once; the rest follows before it is sent."""
+
+FAN_OUT_WAIT_S = 1.0
+"""How long a message waits for a fan-out that may yet make an older one, before it looks again."""
 
 OrderKey = Annotated[
     str,
@@ -55,11 +67,73 @@ class QueuedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     due_at: datetime
+    event_id: UUID = UUID(int=0)
     order_key: str | None = None
     replayed: bool = False
     aside: bool = False
     behind: bool = False
     in_flight: bool = False
+
+
+class Turns(msgspec.Struct, frozen=True):
+    """What becomes of leased messages that are not sent: ``replaced`` are finished, with others that were not leased;
+    ``waiting`` are due again at these times."""
+
+    replaced: frozenset[UUID]
+    waiting: dict[UUID, datetime]
+
+
+def alert_key(alert_id: UUID) -> str:
+    """Return the order key of the events about an alert."""
+    return f"{ALERT_KEYS}{alert_id}"
+
+
+def is_alert_key(order_key: str | None) -> bool:
+    """Whether deliveries with this key are messages about one alert."""
+    return order_key is not None and order_key.startswith(ALERT_KEYS)
+
+
+def replaced_of(line: Collection[QueuedDelivery], leased: Collection[UUID] = ()) -> list[UUID]:
+    """
+    Return which messages of *line*, all about one alert, its newest replaces: the oldest ``REPLACED_MAX``. Pure.
+
+    Those of events that were published later are newer; a message that was resent is as new as its event. What is in
+    flight is not replaced, as its attempt may have arrived.
+
+    Args:
+        leased: by the claim that asks. They do not count as in flight.
+    """
+    by_age = sorted(line, key=lambda one: (one.event_id, one.id))
+    return [one.id for one in by_age[:-1] if one.id in leased or not one.in_flight][:REPLACED_MAX]
+
+
+def turns(
+    leased: Collection[UUID], deliveries: Collection[QueuedDelivery], now: datetime, preceded: Collection[UUID] = ()
+) -> Turns:
+    """
+    Return which of *leased* are not sent now, and what they replace. Pure.
+
+    A message waits while an older one is in flight, or is still to be replaced, or may yet be made by a fan-out.
+
+    Args:
+        leased: by the claim that asks, at *now*.
+        deliveries: all of one webhook that are unfinished.
+        preceded: messages whose event an unfinished fan-out of alerts ``precedes``.
+    """
+    replaced: set[UUID] = set()
+    waiting: dict[UUID, datetime] = {}
+    for key in {one.order_key for one in deliveries if one.id in leased and is_alert_key(one.order_key)}:
+        line = [one for one in deliveries if one.order_key == key]
+        gone = replaced_of(line, leased)
+        replaced.update(gone)
+        rest = [one for one in line if one.id not in gone]
+        ends = [one.due_at for one in rest if one.in_flight and one.id not in leased]
+        for one in rest:
+            if one.id in leased and len(rest) > 1:
+                waiting[one.id] = max(ends, default=now)
+            elif one.id in leased and one.id in preceded:
+                waiting[one.id] = now + timedelta(seconds=FAN_OUT_WAIT_S)
+    return Turns(frozenset(replaced), waiting)
 
 
 def line_of(delivery: QueuedDelivery, ordered: Order) -> Hashable | None:
@@ -68,7 +142,8 @@ def line_of(delivery: QueuedDelivery, ordered: Order) -> Hashable | None:
         return None
     if ordered is True:
         return ("all", delivery.replayed)
-    return None if delivery.order_key is None else ("key", delivery.order_key, delivery.replayed)
+    is_free = delivery.order_key is None or is_alert_key(delivery.order_key)
+    return None if is_free else ("key", delivery.order_key, delivery.replayed)
 
 
 def head_of(delivery: QueuedDelivery, deliveries: Collection[QueuedDelivery], ordered: Order) -> QueuedDelivery | None:

@@ -1,11 +1,11 @@
-"""The outcome of one HTTP attempt."""
+"""The outcome of one attempt."""
 
 from __future__ import annotations
 
 import msgspec
 
 from monitor.domain.delivery.exchange import Exchange
-from monitor.domain.vocab import OK_LABEL, THROTTLED_LABEL, ErrorKind
+from monitor.domain.vocab import LOGIN_REFUSED, OK_LABEL, SMTP_LABEL, THROTTLED_LABELS, ErrorKind
 
 RESPONSE_BODY_BYTES = 4_096
 """How much of an answer's body is kept."""
@@ -21,8 +21,8 @@ class Phases(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Result of one HTTP exchange. Exactly one of ``status_code`` and a transport ``error`` is set;
-    a status outside 2xx also carries ``error = ErrorKind.STATUS``.
+    """Result of one HTTP exchange or SMTP transaction. Exactly one of ``status_code`` and a transport ``error`` is set;
+    a status outside 2xx also carries ``error = ErrorKind.STATUS``. ``smtp``: the status code is a reply code of SMTP.
 
     ``response_body`` holds at most ``RESPONSE_BODY_BYTES``; ``retry_after`` is the raw header. ``exchange`` is null
     when no byte of the request was written. ``local``: this process lacked what it needs (descriptors, ports, memory, a
@@ -38,6 +38,7 @@ class Outcome(msgspec.Struct, frozen=True):
     retry_after: str | None = None
     exchange: Exchange | None = None
     local: bool = False
+    smtp: bool = False
 
     @property
     def ok(self) -> bool:
@@ -46,13 +47,20 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def throttled(self) -> bool:
         """Whether the receiver works and asked for fewer requests."""
-        return self.label == THROTTLED_LABEL
+        return self.label in THROTTLED_LABELS
+
+    @property
+    def refused_for_good(self) -> bool:
+        """Whether the mail server will never take this mail: 5yz of RFC 5321 section 4.2.1, except about the login."""
+        code = self.status_code
+        return self.smtp and code is not None and 500 <= code < 600 and self.label not in LOGIN_REFUSED
 
     @property
     def label(self) -> str:
-        """``ok``, the status code as text, or the error kind: what health and rollups count."""
+        """``ok``, the status code as text, that of SMTP behind ``smtp_``, or the error kind: what health and rollups
+        count."""
         if self.error is None:
             return OK_LABEL
         if self.status_code is not None and self.error is ErrorKind.STATUS:
-            return str(self.status_code)
+            return f"{SMTP_LABEL}{self.status_code}" if self.smtp else str(self.status_code)
         return str(self.error)

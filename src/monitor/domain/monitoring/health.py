@@ -28,11 +28,12 @@ from monitor.domain.vocab import (
     ERRORS_IN_WORDS,
     OK_LABEL,
     REFUSALS,
-    THROTTLED_LABEL,
+    THROTTLED_LABELS,
     Count,
     HealthStatus,
     Ratio,
     Seconds,
+    short_label,
 )
 
 KINDS_SHOWN = 3
@@ -147,11 +148,11 @@ def continuous_failure(
 @lru_cache(maxsize=4096)
 def _assess(window: tuple[str, ...], before: HealthStatus, policy: HealthPolicy) -> tuple[HealthStatus, str, float]:
     """Cached, since every attempt needs it and most webhooks have one of a few windows."""
-    judged = tuple(label for label in window if label != THROTTLED_LABEL)
+    judged = tuple(label for label in window if label not in THROTTLED_LABELS)
     sample = _sample(judged)
     status = _status(sample, before, policy)
     well = status in (HealthStatus.HEALTHY, HealthStatus.UNKNOWN)
-    if well and THROTTLED_LABEL in window[-policy.recovery_streak :]:
+    if well and not THROTTLED_LABELS.isdisjoint(window[-policy.recovery_streak :]):
         return HealthStatus.THROTTLED, _throttled(window), failure_probability(window)
     return status, _reason(judged, sample, status, policy), failure_probability(window)
 
@@ -202,13 +203,18 @@ def _reason(window: Sequence[str], sample: _Sample, status: HealthStatus, policy
         if sample.failures == sample.size
         else f"{sample.failures} of the last {sample.size} attempts"
     )
-    return f"{subject} failed: {_kinds(window)}{_pending(sample, status, policy)}."
+    failed = f"{subject} failed: {_kinds(window)}{_pending(sample, status, policy)}."
+    if status is HealthStatus.HEALTHY and sample.success_streak >= policy.settled_streak:
+        # The failures alone would not say why it is healthy.
+        return f"{_all_of(sample.success_streak)} succeeded; {failed}"
+    return failed
 
 
 def _throttled(window: Sequence[str]) -> str:
-    count, size = window.count(THROTTLED_LABEL), len(window)
+    found, size = [label for label in window if label in THROTTLED_LABELS], len(window)
+    count = len(found)
     subject = _all_of(size) if count == size else f"{count} of the last {size} attempts"
-    return f"{subject} exceeded the rate that the receiver allows: {THROTTLED_LABEL}."
+    return f"{subject} exceeded the rate that the receiver allows: {short_label(found[-1])}."
 
 
 def _all_of(size: int) -> str:
@@ -225,7 +231,7 @@ def _pending(sample: _Sample, status: HealthStatus, policy: HealthPolicy) -> str
 
 def in_words(label: str) -> str:
     """Return what an error label says: ``503`` is ``HTTP 503``, and ``connect`` is ``could not connect``."""
-    return f"HTTP {label}" if label.isdecimal() else ERRORS_IN_WORDS.get(label, label)
+    return f"HTTP {label}" if label.isdecimal() else ERRORS_IN_WORDS.get(label, short_label(label))
 
 
 def _kinds(window: Sequence[str]) -> str:

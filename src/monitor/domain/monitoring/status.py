@@ -40,7 +40,7 @@ DISABLED = "Disabled by a user. Nothing is sent."
 
 
 class OpenAlert(msgspec.Struct, frozen=True):
-    """The most severe open alert of a webhook."""
+    """The most severe open alert of a webhook; ``title`` says what it measures now."""
 
     severity: Severity
     title: str
@@ -80,7 +80,8 @@ def status_reason(
     if status is WebhookStatus.PAUSED:
         return StatusReason(status, PAUSED)
     if alert is not None and status != health.status.value:
-        return StatusReason(status, alert.title)
+        # Both, or after a repair the reason would hide that the latest attempts succeeded.
+        return StatusReason(status, f"{alert.title} {health.reason}")
     return StatusReason(status, health.reason)
 
 

@@ -1,7 +1,8 @@
 """Uptime: how the attempts of each hour and day went.
 
 Attempts are made when there are events, not at an interval, so a bucket without attempts is ``unknown`` and counts
-neither as up nor as down. By its attempts, a bucket is::
+neither as up nor as down. Attempts inside a silence are left out: what is planned is no downtime. By its attempts, a
+bucket is::
 
     unavailable   half of them failed, or more
     degraded      1 in 100 failed, or more
@@ -38,7 +39,8 @@ NO_ATTEMPTS = Counts()
 
 
 class UptimeBucket(msgspec.Struct, frozen=True):
-    """One hour or day from ``at``. ``worst`` is the worst status of its hours; that of an hour is its own."""
+    """One hour or day from ``at``. ``worst`` is the worst status of its hours; that of an hour is its own. ``silenced``
+    attempts were made inside silences, and are not among the others."""
 
     at: datetime
     attempts: int
@@ -46,6 +48,21 @@ class UptimeBucket(msgspec.Struct, frozen=True):
     success_ratio: float | None
     status: HealthStatus
     worst: HealthStatus
+    silenced: int = 0
+
+
+def without_silenced(counts: Mapping[datetime, Counts], silenced: Mapping[datetime, Counts]) -> dict[datetime, Counts]:
+    """Return *counts* without those of *silenced*, by the start of a bucket."""
+    return {at: _without(counted, silenced.get(at, NO_ATTEMPTS)) for at, counted in counts.items()}
+
+
+def by_day(hours: Mapping[datetime, Counts]) -> dict[datetime, Counts]:
+    """Return the sums of *hours* by the day's start, UTC."""
+    days: dict[datetime, Counts] = {}
+    for at, counts in hours.items():
+        day = days.get(at.replace(hour=0), NO_ATTEMPTS)
+        days[at.replace(hour=0)] = Counts(day.attempts + counts.attempts, day.failures + counts.failures)
+    return days
 
 
 def bucket_status(counts: Counts) -> HealthStatus:
@@ -74,15 +91,20 @@ def uptime_buckets(
     width: timedelta,
     n: int,
     worst: Mapping[datetime, HealthStatus] | None = None,
+    silenced: Mapping[datetime, Counts] | None = None,
 ) -> list[UptimeBucket]:
     """
     Return *n* buckets of *width*, oldest first, the last one from *last* on; those without attempts too.
 
     Args:
         worst: by the start of a bucket, the worst status within it.
+        silenced: by the start of a bucket, what *counts* leave out.
     """
     starts = (last - width * i for i in reversed(range(n)))
-    return [_bucket(at, counts.get(at, NO_ATTEMPTS), (worst or {}).get(at)) for at in starts]
+    return [
+        _bucket(at, counts.get(at, NO_ATTEMPTS), (worst or {}).get(at), (silenced or {}).get(at, NO_ATTEMPTS).attempts)
+        for at in starts
+    ]
 
 
 def success_ratio(buckets: Iterable[UptimeBucket]) -> float | None:
@@ -94,11 +116,17 @@ def success_ratio(buckets: Iterable[UptimeBucket]) -> float | None:
     return _ratio(Counts(attempts, failures))
 
 
-def _bucket(at: datetime, counts: Counts, worst: HealthStatus | None) -> UptimeBucket:
+def _without(counts: Counts, silenced: Counts) -> Counts:
+    # Rollups may be past retention, or not be made of the newest minutes yet.
+    attempts = max(counts.attempts - silenced.attempts, 0)
+    return Counts(attempts, min(max(counts.failures - silenced.failures, 0), attempts))
+
+
+def _bucket(at: datetime, counts: Counts, worst: HealthStatus | None, silenced: int) -> UptimeBucket:
     status = bucket_status(counts)
     # Hours may be past retention, or not be made of the newest minutes yet.
     shown = status if worst is None or not counts.attempts else _worse(status, worst)
-    return UptimeBucket(at, counts.attempts, counts.failures, _ratio(counts), status, shown)
+    return UptimeBucket(at, counts.attempts, counts.failures, _ratio(counts), status, shown, silenced)
 
 
 def _worse(one: HealthStatus, other: HealthStatus) -> HealthStatus:

@@ -17,8 +17,9 @@ from monitor.domain.vocab import DeliveryState
 
 
 class ClaimedDelivery(msgspec.Struct, frozen=True):
-    """A delivery under lease. ``attempts`` counts those before, ``schedule_from`` those of them that were made before
-    its retry schedule last started over. ``probe``: it is the one that the breaker of its webhook admits."""
+    """A delivery under lease. ``attempts`` counts those before, ``schedule_from`` those of them that do not count in
+    its retry schedule: made before it last started over, or uncounted. ``probe``: it is the one that the breaker of
+    its webhook admits."""
 
     id: UUID
     event_id: UUID
@@ -43,13 +44,15 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class Postpone(msgspec.Struct, frozen=True):
-    """A delivery that is due again at ``due_at`` after one more attempt; ``aside`` lets those behind it overtake it."""
+    """A delivery that is due again at ``due_at`` after one more attempt; ``aside`` lets those behind it overtake it. An
+    ``uncounted`` attempt takes nothing of its retry schedule."""
 
     delivery_id: UUID
     due_at: datetime
     status_code: int | None
     error: str | None
     aside: bool = False
+    uncounted: bool = False
 
 
 class LeaseState(msgspec.Struct, frozen=True):
@@ -105,8 +108,8 @@ class DeliveryQueue(Protocol):
     ) -> list[ClaimedDelivery]:
         """
         Lease at most ``capacities[webhook_id]`` due deliveries each, as :func:`~monitor.domain.delivery.order.next_of`
-        chooses; finish those that :func:`~monitor.domain.delivery.quarantine.end_without_attempt` ends. The lanes are
-        locked by this transaction.
+        chooses; finish those that :func:`~monitor.domain.delivery.quarantine.end_without_attempt` ends. Messages about
+        alerts take :func:`~monitor.domain.delivery.order.turns`. The lanes are locked by this transaction.
 
         Args:
             ordered: how the deliveries of these webhooks are ordered; those of others are not.
@@ -133,11 +136,16 @@ class DeliveryQueue(Protocol):
         ...
 
     async def finish(self, finished: Sequence[Finish]) -> None:
-        """Move deliveries out of the queue."""
+        """Move deliveries out of the queue. The newest message about the same alert may go at once."""
         ...
 
     async def postpone(self, postponed: Sequence[Postpone]) -> None:
-        """Count one attempt of each and set its next due time."""
+        """Count one attempt of each and set its next due time; of messages about alerts, the newest replaces them."""
+        ...
+
+    async def replace_older(self, event_ids: Sequence[UUID]) -> None:
+        """Finish the messages that those of these new events replace, as far as their lanes are free: a claim does the
+        rest. Called in the transaction that publishes them."""
         ...
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:

@@ -25,8 +25,10 @@ from monitor.domain.ports.repositories.fan_outs import FanOutQueue
 from monitor.domain.ports.repositories.idempotency import IdempotencyStore
 from monitor.domain.ports.repositories.jobs import JobRepository
 from monitor.domain.ports.repositories.notifications import AlertNotificationQueue
+from monitor.domain.ports.repositories.reminders import ReminderStore
 from monitor.domain.ports.repositories.revocations import RevocationStore
 from monitor.domain.ports.repositories.silences import SilenceRepository
+from monitor.domain.ports.repositories.used_links import UsedLinkStore
 from monitor.domain.ports.repositories.webhooks import WebhookRepository
 
 
@@ -53,6 +55,8 @@ class UnitOfWork(Protocol):
     alerts: AlertRepository
     silences: SilenceRepository
     notifications: AlertNotificationQueue
+    reminders: ReminderStore
+    used_links: UsedLinkStore
     jobs: JobRepository
     backfills: BackfillStore
     bulk: BulkQueue

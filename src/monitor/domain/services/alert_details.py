@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from monitor.domain.alerts.destinations import gets_critical
 from monitor.domain.alerts.notification import RAISED
 from monitor.domain.errors import NotFound, UnreadableRow
 from monitor.domain.monitoring.metrics import MINUTE_S
+from monitor.domain.monitoring.status import StatusReason
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.resources import AttemptFilter, Queries, WebhookFilter
 from monitor.domain.views.alerts import AlertNow, AlertView, FailedAttemptRef, HistoryView, NotificationDestinationView
-from monitor.domain.views.webhooks import HealthView
+from monitor.domain.vocab import WebhookStatus
 
 NOW_S = 5 * MINUTE_S
 """The window of the figures of now."""
@@ -75,22 +77,26 @@ class AlertDetails:
             metrics = await self._queries.metrics(alert.webhook_id, as_of - timedelta(seconds=NOW_S), as_of, MINUTE_S)
         except NotFound:
             return None
-        health = await self._health(alert.webhook_id)
+        status = await self._status(alert.webhook_id)
         return AlertNow(
             window_s=NOW_S,
             attempts=metrics.total.attempts,
             failures=metrics.total.failures,
             p50_ms=metrics.total.p50_ms,
             p95_ms=metrics.total.p95_ms,
-            status=None if health is None else health.status,
-            reason=None if health is None else health.reason,
+            status=None if status is None else status.status,
+            reason=None if status is None else status.reason,
         )
 
-    async def _health(self, webhook_id: UUID) -> HealthView | None:
+    async def _status(self, webhook_id: UUID) -> StatusReason | None:
         try:
-            return (await self._queries.webhook(webhook_id)).health
+            webhook = await self._queries.webhook(webhook_id)
         except (NotFound, UnreadableRow):
             return None
+        return StatusReason(
+            WebhookStatus(webhook.health.status) if webhook.status is UNSET else webhook.status,
+            webhook.health.reason if webhook.status_reason is UNSET else webhook.status_reason,
+        )
 
     async def _last_failed(self, alert: AlertView) -> FailedAttemptRef | None:
         if alert.webhook_id is None:

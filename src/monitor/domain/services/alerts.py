@@ -1,4 +1,4 @@
-"""Commands on alerts and silences, and the transaction step by which any trigger changes an alert."""
+"""Commands on alerts, and the transaction step by which any trigger changes an alert."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from monitor.domain.alerts import (
     Identity,
     Resolve,
     Unacknowledge,
+    UpdateConditions,
     apply_trigger,
 )
 from monitor.domain.alerts.lifecycle import Trigger
-from monitor.domain.alerts.notification import event_types, notification_of
-from monitor.domain.alerts.silences import Silence, SilenceSpec, check_silence
+from monitor.domain.alerts.notification import ToldChange, changed_at, event_types, notification_of, told_before
+from monitor.domain.alerts.reminders import started
+from monitor.domain.alerts.silences import Silence
 from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, Raced, Unavailable, UnreadableRow
 from monitor.domain.events import (
     AlertAcknowledged,
@@ -34,16 +36,14 @@ from monitor.domain.events import (
     AlertUnacknowledged,
     AlertUpdated,
     DomainEvent,
-    SilencesChanged,
 )
 from monitor.domain.ids import SYSTEM_ID
-from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.alerts import AlertQueries
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.services.idempotency import read_back, store_response, stored_response
 from monitor.domain.text import LINES, text_errors
-from monitor.domain.views.alerts import AlertView, SilencePreview, SilenceView
+from monitor.domain.views.alerts import AlertView
 from monitor.domain.vocab import Actor
 
 MAX_BULK_ALERTS = 200
@@ -93,20 +93,18 @@ class WebhookRef(msgspec.Struct, frozen=True):
 
 
 class AlertCommands:
-    """Commands on alerts and silences. Each writes one audit row in its transaction."""
+    """Commands on alerts. Each writes one audit row in its transaction."""
 
     def __init__(
         self,
         unit_of_work: UnitOfWorkFactory,
         queries: Queries,
         alert_queries: AlertQueries,
-        clock: Clock,
         policy: AlertPolicy,
     ) -> None:
         self._unit_of_work = unit_of_work
         self._queries = queries
         self._alert_queries = alert_queries
-        self._clock = clock
         self._policy = policy
 
     async def acknowledge(self, alert_id: UUID, acknowledgement: Acknowledgement, actor: Actor) -> AlertView:
@@ -120,7 +118,7 @@ class AlertCommands:
         """
         _check_note(acknowledgement)
         async with self._unit_of_work() as uow:
-            written = await self._acknowledge(uow, alert_id, acknowledgement, actor)
+            written = await self.acknowledge_within(uow, alert_id, acknowledgement, actor)
             await uow.commit()
         return await read_back(self._alert_queries.alert(alert_id), written)
 
@@ -143,7 +141,7 @@ class AlertCommands:
                 continue
             try:
                 async with self._unit_of_work() as uow:
-                    await self._acknowledge(uow, alert_id, acknowledgement, actor)
+                    await self.acknowledge_within(uow, alert_id, acknowledgement, actor)
                     await uow.commit()
                 done.append(alert_id)
             except Unavailable as error:
@@ -222,53 +220,10 @@ class AlertCommands:
             await uow.commit()
         return await read_back(self._alert_queries.alert(alert_id), written)
 
-    async def silence(
-        self, spec: SilenceSpec, actor: Actor, *, key: str | None = None, body: bytes = b""
-    ) -> SilenceView:
-        """
-        Create a silence: alerts that *spec* matches cause no notifications.
-
-        Args:
-            key: the Idempotency-Key, bound to *body* for 24 hours.
-
-        Raises:
-            Invalid: *spec* breaks a rule.
-            IdempotencyMismatch: *key* came with another body.
-        """
-        scope = f"{actor.subject} silences"
-        async with self._unit_of_work() as uow:
-            if done := await stored_response(uow, scope, key, body, SilenceView):
-                return await read_back(self._alert_queries.silence(done.id), done)
-            check_silence(spec, uow.now)
-            silence = Silence(
-                id=self._clock.new_id(), created_by=actor.subject, created_at=uow.now, **msgspec.structs.asdict(spec)
-            )
-            await uow.silences.add(silence)
-            await uow.audit.add(
-                actor, "silence.create", f"silence:{silence.id}", before=None, after=msgspec.to_builtins(silence)
-            )
-            uow.record(SilencesChanged())
-            view = SilenceView(**msgspec.structs.asdict(silence), active=True, matches=0)
-            await store_response(uow, scope, key, view)
-            await uow.commit()
-        return await read_back(self._alert_queries.silence(silence.id), view)
-
-    async def preview(self, spec: SilenceSpec) -> SilencePreview:
-        """Return what a silence would match, without creating it. Raises ``Invalid``."""
-        check_silence(spec, await self._queries.now())
-        return await self._alert_queries.preview(spec)
-
-    async def end_silence(self, silence_id: UUID, actor: Actor) -> None:
-        """End a silence now; it stays in the list. Safe to repeat. Raises ``NotFound``."""
-        async with self._unit_of_work() as uow:
-            if await uow.silences.end(silence_id):
-                await uow.audit.add(actor, "silence.end", f"silence:{silence_id}", before=None, after=None)
-                uow.record(SilencesChanged())
-            await uow.commit()
-
-    async def _acknowledge(
+    async def acknowledge_within(
         self, uow: UnitOfWork, alert_id: UUID, acknowledgement: Acknowledgement, actor: Actor
     ) -> AlertView:
+        """Acknowledge an alert in the transaction of the caller, who commits. See :meth:`acknowledge`."""
         if acknowledgement.expires_at is not None and acknowledgement.expires_at <= uow.now:
             detail = "Choose a time in the future, or leave it out."
             raise Invalid("The acknowledgement breaks a rule.", errors=(FieldError("/expires_at", detail),))
@@ -316,16 +271,33 @@ async def transition_alert(
         Raced: nothing was stored; roll back and repeat.
     """
     after, entries = apply_trigger(before, trigger, uow.now, identity=identity, policy=policy)
-    if not entries or after is None:
+    if after is None or after is before:
         return before
     if not await uow.alerts.save(before, after, entries):
         raise Raced("The alert was changed at the same time; try again.")
+    if (schedule := started(before, after, entries)) is not None:
+        await uow.reminders.save(schedule)
     types = event_types(before, after, entries, silenced=trigger.silenced)
     if types:
+        conditions = trigger.conditions if isinstance(trigger, UpdateConditions) else None
+        told = told_before(before, entries)
         await uow.notifications.add(
-            [notification_of(type_, after, webhook.name, webhook.labels, version) for type_, version in types.items()]
+            [
+                notification_of(
+                    type_,
+                    after,
+                    webhook.name,
+                    webhook.labels,
+                    version,
+                    change=ToldChange(changed_at(after, entries, version), uow.now),
+                    conditions=conditions,
+                    told=told,
+                )
+                for type_, version in types.items()
+            ]
         )
-    uow.record(domain_event_of(after, entries))
+    if entries:
+        uow.record(domain_event_of(after, entries))
     return after
 
 
@@ -353,7 +325,12 @@ def is_silenced(
 def _written(alert: Alert, webhook: WebhookRef, silenced: bool) -> AlertView:
     """Return the view of *alert* as it was written, without its history."""
     about = None if alert.webhook_id == SYSTEM_ID else alert.webhook_id
-    shown = {"webhook_id": about, "webhook_name": webhook.name, "silenced": silenced}
+    shown = {
+        "webhook_id": about,
+        "webhook_name": webhook.name,
+        "silenced": silenced,
+        "worst_severity": alert.worst,
+    }
     return msgspec.convert(msgspec.structs.asdict(alert) | shown, AlertView)
 
 

@@ -10,10 +10,12 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from monitor.domain.alerts.links import with_links
 from monitor.domain.alerts.notification import sample_notification
 from monitor.domain.anomaly.tally import tally_of
-from monitor.domain.delivery.chat_formats import render
+from monitor.domain.delivery.answers import read_answer
 from monitor.domain.delivery.lane import LanePolicy, accumulate, attempt_end, catch_up, record_attempt
+from monitor.domain.delivery.lateness import as_sent
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.ping import PING_TYPE, ping_payload
 from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, UnreadableRow
@@ -27,8 +29,9 @@ from monitor.domain.services.settle import minute_rollups, status_changes
 from monitor.domain.text import LINE, text_errors
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.vocab import Actor, ErrorKind
+from monitor.domain.webhooks.outbound import outbound_request
 from monitor.domain.webhooks.secret_mask import SecretMask
-from monitor.domain.webhooks.signed_request import AsymmetricSigner, signed_request
+from monitor.domain.webhooks.signed_request import AsymmetricSigner
 
 MAX_REPORTED = 1000
 OLDEST = timedelta(days=1)
@@ -75,13 +78,16 @@ class AttemptRecorder:
         clock: Clock,
         sign_v1a: AsymmetricSigner,
         policy: LanePolicy,
+        page: str | None = None,
     ) -> None:
+        """*page* is the URL of the page, to which the sample of a notification links."""
         self._unit_of_work = unit_of_work
         self._queries = queries
         self._sender = sender
         self._clock = clock
         self._sign_v1a = sign_v1a
         self._policy = policy
+        self._page = page
 
     async def report(
         self,
@@ -135,7 +141,10 @@ class AttemptRecorder:
                     for attempt, outcome in pairs
                 ]
             )
-            await uow.attempts.add_minutes(minute_rollups((webhook_id, a.delivered_at, o) for a, o in pairs))
+            minutes = minute_rollups((webhook_id, a.delivered_at, o) for a, o in pairs)
+            await uow.attempts.add_minutes(minutes)
+            if lane.uncounted:
+                await uow.attempts.add_silenced(minutes)
             before = lane
             made = [(outcome, at) for (_, outcome), (at, _) in zip(pairs, ended, strict=True)]
             window = self._policy.health.window
@@ -229,19 +238,20 @@ class AttemptRecorder:
         type_, payload = PING_TYPE, ping_payload(webhook_id, attempt_id)
         if sample_alert:
             sample = sample_notification(self._clock.new_id(at), webhook_id, at)
-            type_, payload = sample.type, sample.payload
-        body = render(destination.body_format, type_, payload)
+            type_, payload = sample.type, with_links(sample.payload, self._page)
+        payload = as_sent(type_, payload, at)
         outcome = await self._sender.send(
-            signed_request(
+            outbound_request(
                 destination,
+                webhook_id=webhook_id,
                 message_id=str(attempt_id),
                 event_type=type_,
-                body=body,
+                payload=payload,
                 at=at,
                 sign_v1a=self._sign_v1a,
             )
         )
-        outcome, exchange = SecretMask(destination).kept(outcome)
+        outcome, exchange = SecretMask(destination).kept(read_answer(destination.body_format, outcome))
         record = AttemptRecord(
             id=attempt_id, webhook_id=webhook_id, outcome=outcome, kind="test", event_type=type_, exchange=exchange
         )

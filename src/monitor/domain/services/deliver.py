@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from monitor.domain.delivery.chat_formats import render
+from monitor.domain.alerts.action_links import ActionLinks
+from monitor.domain.delivery.answers import read_answer
+from monitor.domain.delivery.lateness import as_sent
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
 from monitor.domain.ports.queue import ClaimedDelivery
@@ -12,7 +14,8 @@ from monitor.domain.ports.sender import PendingSend, WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.leases import DeliverConfig, DeliveryLeases
 from monitor.domain.services.settle import SentDelivery, Settlement, settle
-from monitor.domain.webhooks.signed_request import AsymmetricSigner, signed_request
+from monitor.domain.webhooks.outbound import outbound_request
+from monitor.domain.webhooks.signed_request import AsymmetricSigner
 
 
 class Deliverer(DeliveryLeases):
@@ -26,10 +29,13 @@ class Deliverer(DeliveryLeases):
         clock: Clock,
         sign_v1a: AsymmetricSigner,
         config: DeliverConfig,
+        links: ActionLinks | None = None,
     ) -> None:
+        """*links* are added to what is sent about alerts."""
         super().__init__(unit_of_work, queries, clock, config)
         self._sender = sender
         self._sign_v1a = sign_v1a
+        self._links = links
 
     def start(self, delivery: ClaimedDelivery, on_sent: Callable[[SentDelivery], object]) -> PendingSend | None:
         """
@@ -42,19 +48,27 @@ class Deliverer(DeliveryLeases):
         if cached is None:
             return None
         destination, secrets, version = cached.destination, cached.secrets, cached.version
+        body_format = destination.body_format
         at, since = self._clock.now(), self._clock.monotonic()
-        request = signed_request(
+        payload = delivery.payload
+        if self._links is not None:
+            payload = self._links.added_to(payload, delivery.event_type, delivery.event_id, delivery.webhook_id)
+        payload = as_sent(delivery.event_type, payload, at)
+        request = outbound_request(
             destination,
+            webhook_id=delivery.webhook_id,
             message_id=str(delivery.event_id),
             event_type=delivery.event_type,
-            body=render(destination.body_format, delivery.event_type, delivery.payload),
+            payload=payload,
             at=at,
             sign_v1a=self._sign_v1a,
         )
         attempt_id = self._clock.new_id(at)
         return self._sender.start(
             request,
-            lambda outcome: on_sent(SentDelivery(delivery, attempt_id, at, outcome, secrets, version)),
+            lambda outcome: on_sent(
+                SentDelivery(delivery, attempt_id, at, read_answer(body_format, outcome), secrets, version)
+            ),
             may_write=lambda: self._is_leased(delivery, since),
         )
 

@@ -15,11 +15,13 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.alerts import Alert, AlertKind, Identity, UpdateConditions
-from monitor.domain.alerts.conditions import WEBHOOK_KINDS, Condition, check_mass_failure
+from monitor.domain.alerts import Alert, AlertKind, Identity, Tell, UpdateConditions
+from monitor.domain.alerts.conditions import WEBHOOK_KINDS, Condition, check_mass_failure, with_reach
 from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation, EvaluationInput, evaluate_webhook
+from monitor.domain.alerts.lifecycle import NOTE_BACK_TO_NORMAL
+from monitor.domain.alerts.quiet import QUIET_FOR, with_quiet
 from monitor.domain.alerts.silences import Silence
-from monitor.domain.anomaly import SignalState, Verdict
+from monitor.domain.anomaly import Signal, SignalState, Verdict
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.errors import Raced
 from monitor.domain.events import AnomalyClosed, AnomalyOpened
@@ -28,9 +30,22 @@ from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.repositories.detection import AnomalyRecord
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.services.alerts import WebhookRef, is_silenced, transition_alert
+from monitor.domain.vocab import HealthStatus
 
 BATCH = 25
 """Webhooks per transaction. Claims skip their lanes meanwhile, for a few milliseconds."""
+
+TELL_BATCH = 100
+"""Alerts per transaction that are looked at for what their destinations do not know yet."""
+
+TELL_PAGES = 10
+"""Such transactions of one run: under a silence of everything, the next runs look at the others."""
+
+FADES_FOR = timedelta(minutes=45)
+"""How long an anomaly may stay open after its webhook is available again: its window empties, then it must be normal
+for ten minutes. One that stays longer is raised."""
+
+FIRST = UUID(int=0)
 
 MAX_TRIES = 5
 
@@ -59,6 +74,7 @@ class Detector:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._policy = policy
+        self._told_up_to = FIRST
 
     async def tick(self) -> None:
         """Evaluate every webhook that is due."""
@@ -81,16 +97,47 @@ class Detector:
         """Raise one alert when most webhooks begin to fail together, and resolve it when they no longer do."""
         await _retry_on_race(self._update_mass_failure_alert)
 
+    async def tell(self) -> None:
+        """
+        Notify of what changed under silences that have ended, and of what flapping ended in.
+
+        Whenever that was, and whether or not the webhook is evaluated: the alerts themselves say what is not told.
+        """
+        for _ in range(TELL_PAGES):
+            looked_at = await self._tell_page()
+            if len(looked_at) < TELL_BATCH:
+                self._told_up_to = FIRST
+                return
+            self._told_up_to = looked_at[-1]
+
+    async def _tell_page(self) -> list[UUID]:
+        """Look at the next alerts that have something to tell; return their ids."""
+        async with self._unit_of_work() as uow:
+            page = await uow.alerts.untold(self._told_up_to, TELL_BATCH)
+            silences = await uow.silences.active() if page.alerts else []
+            for untold in page.alerts:
+                alert, webhook = untold.alert, WebhookRef(untold.webhook_name, untold.labels)
+                silenced = is_silenced(silences, alert.webhook_id, webhook, alert.kind, uow.now)
+                identity = Identity(alert.id, alert.webhook_id, alert.kind)
+                await transition_alert(
+                    uow, alert, Tell(silenced), identity=identity, webhook=webhook, policy=self._policy.alert
+                )
+            await uow.commit()
+        return page.ids
+
     async def _update_mass_failure_alert(self) -> None:
         policy = self._policy.alert
         async with self._unit_of_work() as uow:
             stored = (await uow.alerts.latest([SYSTEM_ID])).get((SYSTEM_ID, AlertKind.MASS_FAILURE))
             is_open = stored is not None and stored.is_open
             began = stored.transitions[-1] if stored is not None and is_open else uow.now
-            found = await uow.detection.mass_failure(began - timedelta(seconds=policy.mass_failure_s))
-            condition = check_mass_failure(found, is_open=is_open, policy=policy)
+            since = began - timedelta(seconds=policy.mass_failure_s)
+            condition = check_mass_failure(await uow.detection.mass_failure(since), is_open=is_open, policy=policy)
             if condition is None and stored is None:
                 return
+            if condition is not None:
+                known = stored.evidence if stored is not None and (is_open or stored.notified) else {}
+                condition = with_reach(condition, await uow.detection.failing_labels(since), known)
             silences = await uow.silences.active()
             silenced = is_silenced(silences, SYSTEM_ID, WebhookRef(), AlertKind.MASS_FAILURE, uow.now)
             conditions = () if condition is None else (condition,)
@@ -109,7 +156,9 @@ class Detector:
             open_anomalies: dict[UUID, list[AnomalyRecord]] = {id_: [] for id_ in ids}
             for anomaly in await uow.detection.open_anomalies(ids):
                 open_anomalies[anomaly.webhook_id].append(anomaly)
-            context = await self._context(uow, ids)
+            evaluated = min((target.evaluated_at for target in due if target.evaluated_at is not None), default=uow.now)
+            context = await self._context(uow, ids, since=max(evaluated, uow.now - QUIET_FOR))
+            due = [with_quiet(target, context.silences, uow.now) for target in due]
             evaluations = [self._evaluate_or_restart(target, uow.now, failed) for target in due]
             changed: list[AnomalyRecord] = []
             for evaluation in evaluations:
@@ -129,9 +178,9 @@ class Detector:
             restarted = msgspec.structs.replace(target, unevaluated=NO_ATTEMPTS, baselines=None)
             return evaluate_webhook(restarted, now, self._policy)
 
-    async def _context(self, uow: UnitOfWork, webhook_ids: Sequence[UUID]) -> _Context:
+    async def _context(self, uow: UnitOfWork, webhook_ids: Sequence[UUID], since: datetime) -> _Context:
         alerts = await uow.alerts.latest(webhook_ids)
-        return _Context(await uow.silences.active(), alerts, await uow.detection.mass_failure_since())
+        return _Context(await uow.silences.active(since), alerts, await uow.detection.mass_failure_since())
 
     def _anomaly_changes(
         self, uow: UnitOfWork, evaluation: Evaluation, open_anomalies: Sequence[AnomalyRecord]
@@ -175,45 +224,65 @@ class Detector:
     async def _update_alerts(
         self, uow: UnitOfWork, target: EvaluationInput, evaluation: Evaluation, context: _Context
     ) -> Evaluation:
-        """Update the alerts of a webhook; return *evaluation*, due again while a notification is pending."""
+        """Update the alerts of a webhook; return *evaluation*."""
         webhook = WebhookRef(target.webhook.name, target.labels)
-        is_unsettled = False
         for kind in WEBHOOK_KINDS:
             stored = context.alerts.get((target.webhook_id, kind))
             conditions = evaluation.conditions.get(kind, ())
             if stored is None and not conditions:
                 continue
-            conditions, resolve_note = self._effective_conditions(kind, stored, conditions, target, context)
-            silenced = is_silenced(context.silences, target.webhook_id, webhook, kind, uow.now)
-            trigger = UpdateConditions(conditions, silenced, resolve_note)
-            identity = Identity(self._clock.new_id(), target.webhook_id, kind)
-            alert = await transition_alert(
-                uow, stored, trigger, identity=identity, webhook=webhook, policy=self._policy.alert
+            conditions, resolve_note = self._effective_conditions(kind, conditions, target)
+            replaced = kind is AlertKind.FAILING and (
+                self._is_part_of_mass_failure(stored, target, context)
+                or self._fades_after_mass_failure(stored, target, evaluation, uow.now)
             )
-            is_unsettled = is_unsettled or (alert is not None and (alert.pending_notification or alert.flapping))
-        if evaluation.evaluate_at is None and is_unsettled:
-            return msgspec.structs.replace(evaluation, evaluate_at=uow.now + timedelta(seconds=self._policy.idle_s))
+            silenced = is_silenced(context.silences, target.webhook_id, webhook, kind, uow.now)
+            trigger = UpdateConditions(conditions, silenced, resolve_note, NOTE_MASS_FAILURE if replaced else None)
+            identity = Identity(self._clock.new_id(), target.webhook_id, kind)
+            await transition_alert(uow, stored, trigger, identity=identity, webhook=webhook, policy=self._policy.alert)
         return evaluation
 
     def _effective_conditions(
-        self,
-        kind: AlertKind,
-        stored: Alert | None,
-        conditions: tuple[Condition, ...],
-        target: EvaluationInput,
-        context: _Context,
+        self, kind: AlertKind, conditions: tuple[Condition, ...], target: EvaluationInput
     ) -> tuple[tuple[Condition, ...], str]:
         """Return the conditions that count, and the note of the resolution if there are none."""
         if target.deleted:
             return (), NOTE_DELETED
         if not target.webhook.enabled and kind is not AlertKind.DISABLED:
             return conditions, target.webhook.disabled_reason or NOTE_NOT_MONITORED
-        since = context.mass_failure_since
-        if kind is AlertKind.FAILING and since is not None:
-            together = since - timedelta(seconds=self._policy.alert.mass_failure_s)
-            if stored is None or not stored.is_open or stored.transitions[-1] >= together:
-                return (), NOTE_MASS_FAILURE
         return conditions, _resolve_note(kind, target)
+
+    def _is_part_of_mass_failure(self, stored: Alert | None, target: EvaluationInput, context: _Context) -> bool:
+        """Whether the open alert about all webhooks counts this one, whose own is not older than they fail together."""
+        health = target.webhook.health
+        if context.mass_failure_since is None or health.status is not HealthStatus.UNAVAILABLE:
+            return False
+        together = context.mass_failure_since - timedelta(seconds=self._policy.alert.mass_failure_s)
+        if health.changed_at is None or health.changed_at <= together:
+            return False
+        return stored is None or not stored.is_open or stored.transitions[-1] >= together
+
+    @staticmethod
+    def _fades_after_mass_failure(
+        stored: Alert | None, target: EvaluationInput, evaluation: Evaluation, now: datetime
+    ) -> bool:
+        """
+        Whether only an anomaly holds that needs a while to close, of a webhook that is available again. Raised now, it
+        would say of each webhook that it fails when the failure is over.
+
+        The alert about all webhooks replaced that of this one, or raised none: else it is open since the anomaly is.
+        """
+        health = target.webhook.health
+        if (stored is not None and stored.is_open) or health.status is HealthStatus.UNAVAILABLE:
+            return False
+        if health.changed_at is None or now - health.changed_at >= FADES_FOR:
+            return False
+        if stored is not None and stored.is_replaced:
+            return True
+        began = [
+            v.opened_at for v in evaluation.verdicts if v.signal is Signal.FAILURES and v.state is SignalState.OPEN
+        ]
+        return any(at is not None and at <= health.changed_at.timestamp() for at in began)
 
 
 async def _retry_on_race(attempt: Callable[[], Awaitable[T]]) -> T:
@@ -234,8 +303,10 @@ def _resolve_note(kind: AlertKind, target: EvaluationInput) -> str:
             return NOTE_NO_QUARANTINE
         case AlertKind.EXPIRED:
             return NOTE_NO_EXPIRY
-        case _:
+        case _ if target.webhook.health.status is HealthStatus.HEALTHY:
             return f"Back to normal: {target.webhook.health.reason}"
+        case _:
+            return NOTE_BACK_TO_NORMAL
 
 
 def _with_verdict(anomaly: AnomalyRecord, verdict: Verdict) -> AnomalyRecord:

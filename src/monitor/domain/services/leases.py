@@ -15,6 +15,7 @@ from monitor.domain.delivery.circuit_breaker import BreakerState, Permit, permit
 from monitor.domain.delivery.lane import (
     Lane,
     LanePolicy,
+    after_hold,
     capacity,
     end_release,
     recharge,
@@ -119,7 +120,7 @@ class DeliveryLeases:
         async with self._unit_of_work() as uow:
             limit_lanes = min(self._config.lanes_per_claim, limit + SPARE_LANES)
             lanes = await uow.queue.lock_ready_lanes(hints, limit_lanes, without=unreadable)
-            lanes = await _without_releases(uow, lanes)
+            lanes = await _without_releases(uow, await _after_holds(uow, lanes))
             now = await _now(uow, lanes.values())
             capacities = allot(lanes.values(), limit, now)
             # Before the lease, so that the lane stays as it is for another worker.
@@ -326,6 +327,14 @@ def _next_s(lane: Lane, now: datetime) -> float | None:
     if _is_releasing(lane, now) and lane.release_at is not None:
         return max(refill_s(lane, now) or 0.0, (lane.release_at - now).total_seconds())
     return refill_s(lane, now)
+
+
+async def _after_holds(uow: UnitOfWork, lanes: dict[UUID, Lane]) -> dict[UUID, Lane]:
+    """Return *lanes*, in their order, with the release of what a silence held that is over."""
+    after = {id_: after_hold(lane) for id_, lane in lanes.items()}
+    if changed := [lane for id_, lane in after.items() if lane is not lanes[id_]]:
+        await uow.queue.save_lanes(changed)
+    return after
 
 
 async def _without_releases(uow: UnitOfWork, lanes: dict[UUID, Lane]) -> dict[UUID, Lane]:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from monitor.domain.delivery.event_types import EVENT_TYPE, is_event_type, is_reserved
 from monitor.domain.delivery.fan_out import REQUEST_MAX, NewEvent
-from monitor.domain.delivery.order import OrderKey
+from monitor.domain.delivery.order import ALERT_KEYS, OrderKey, is_alert_key
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
@@ -125,6 +125,8 @@ def _event_errors(event: EventIn, pointer: str) -> list[FieldError]:
     if len(event.labels) > MAX_LABELS:
         errors.append(FieldError(f"{pointer}/labels", f"Use at most {MAX_LABELS} labels."))
     errors += label_errors(f"{pointer}/labels", event.labels)
+    if is_alert_key(event.order_key):
+        errors.append(FieldError(f"{pointer}/order_key", f"Use another key: {ALERT_KEYS}… are those of alerts."))
     if event.occurred_at is not None and not is_instant(event.occurred_at):
         errors.append(FieldError(f"{pointer}/occurred_at", "Give an RFC 3339 time with its offset."))
     return errors

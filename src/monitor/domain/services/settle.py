@@ -83,7 +83,11 @@ async def settle(
         return Settlement(0, lost, {}, {}, locked)
     undecided, gone = await _write_states(uow, held.values(), fenced, lanes, clock.jitter, undecided_s)
     await uow.attempts.add([_record(sent) for sent in made])
-    await uow.attempts.add_minutes(minute_rollups((s.delivery.webhook_id, s.at, s.outcome) for s in made))
+    minutes = minute_rollups((s.delivery.webhook_id, s.at, s.outcome) for s in made)
+    await uow.attempts.add_minutes(minutes)
+    uncounted = {id_ for id_, lane in lanes.items() if lane.uncounted}
+    if inside := [minute for minute in minutes if minute.webhook_id in uncounted]:
+        await uow.attempts.add_silenced(inside)
     updated = _update_lanes(made, lanes, uow.now, behind, policy)
     uow.record(*status_changes(lanes, updated, uow.now))
     await uow.queue.save_lanes(updated)
@@ -170,6 +174,7 @@ async def _write_states(
                 now=uow.now,
                 jitter=jitter(),
                 superseded=not _is_current(sent, lanes),
+                before=schedule_from[id_],
             )
         except Exception as error:  # noqa: BLE001 - one row that raises must not stop the loop
             undecided[id_] = error
@@ -177,9 +182,10 @@ async def _write_states(
         match decision:
             case Done():
                 finished.append(Finish(id_, DeliveryState.DELIVERED, outcome.status_code, None, 1))
-            case Retry(at):
-                aside = lane is not None and steps_aside(lane.ordered, lane.skip_after, attempts)
-                postponed.append(Postpone(id_, at, outcome.status_code, outcome.error, aside))
+            case Retry(at, uncounted):
+                failed = attempts - uncounted
+                aside = lane is not None and steps_aside(lane.ordered, lane.skip_after, failed)
+                postponed.append(Postpone(id_, at, outcome.status_code, outcome.error, aside, uncounted))
             case Dead(disable):
                 finished.append(Finish(id_, DeliveryState.FAILED, outcome.status_code, outcome.error, 1))
                 if disable:

@@ -11,16 +11,18 @@ import msgspec
 from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.views.webhooks import HealthView
-from monitor.domain.vocab import BodyFormat, HealthStatus, Severity, WebhookStatus
+from monitor.domain.vocab import BodyFormat, Severity, WebhookStatus
 
 
 class ToldView(msgspec.Struct, frozen=True):
-    """How many destinations got the notification of a change of an alert, and how many finally did not, of all that
-    subscribed; up to 100 are counted. ``destinations`` of 0 means that none subscribed."""
+    """How many destinations got the notification of a change of an alert, how many finally did not, and for how many a
+    newer one ``replaced`` it before it was sent, of all that subscribed; up to 100 are counted. ``destinations`` of 0
+    means that none subscribed."""
 
     destinations: int
     delivered: int
     failed: int
+    replaced: int = 0
 
 
 class HistoryView(msgspec.Struct, frozen=True):
@@ -43,7 +45,7 @@ class HistoryView(msgspec.Struct, frozen=True):
 class AlertNow(msgspec.Struct, frozen=True, kw_only=True):
     """
     The webhook of an alert now, beside the evidence of then: its attempts of the last ``window_s`` seconds, with the
-    latency of the successful ones, and its health: ``status`` and ``reason`` are null of a deleted webhook.
+    latency of the successful ones, and its ``status`` with the ``reason``, null of a deleted webhook.
     """
 
     window_s: int
@@ -51,8 +53,17 @@ class AlertNow(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     p50_ms: float | None
     p95_ms: float | None
-    status: HealthStatus | None
+    status: WebhookStatus | None
     reason: str | None
+
+
+class HeldCondition(msgspec.Struct, frozen=True):
+    """A cause that holds for a webhook now, with the sentence and the measurements of now."""
+
+    cause: Cause
+    severity: Severity
+    title: str
+    evidence: dict[str, Any]
 
 
 class FailedAttemptRef(msgspec.Struct, frozen=True):
@@ -67,8 +78,11 @@ class FailedAttemptRef(msgspec.Struct, frozen=True):
 
 class AlertView(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One alert. ``webhook_id`` is null for one about all webhooks; ``evidence`` is keyed by cause; ``silenced`` is
-    true while a silence matches.
+    One alert. ``webhook_id`` is null for one about all webhooks; ``evidence`` is that of the beginning, keyed by cause;
+    ``conditions`` is what holds at ``conditions_at``, the worst first: none before the first evaluation, and of an
+    alert about all webhooks. ``severity`` follows what holds, and ``worst_severity`` is the highest that it ever had.
+    ``superseded``: the alert about all webhooks replaced it, and it counts in no statistics. ``silenced`` is true while
+    a silence matches.
 
     Details add the last 200 lines of the ``history``, oldest first; ``now``, the webhook's figures of the last minutes,
     null if the alert is about all webhooks; and the ``last_failed_attempt`` from a quarter of an hour before raising
@@ -95,6 +109,10 @@ class AlertView(msgspec.Struct, frozen=True, kw_only=True):
     silenced: bool
     flapping: bool
     version: int
+    worst_severity: Severity | msgspec.UnsetType = msgspec.UNSET
+    superseded: bool = False
+    conditions_at: datetime | None = None
+    conditions: list[HeldCondition] = []
     history: list[HistoryView] | msgspec.UnsetType = msgspec.UNSET
     now: AlertNow | msgspec.UnsetType | None = msgspec.UNSET
     last_failed_attempt: FailedAttemptRef | msgspec.UnsetType | None = msgspec.UNSET
@@ -176,30 +194,6 @@ class AlertStatsView(msgspec.Struct, frozen=True):
     series: list[AlertsPerDay]
     time_to_acknowledge: Durations
     time_to_resolve: Durations
-
-
-class SilenceView(msgspec.Struct, frozen=True, kw_only=True):
-    """One silence. ``matches`` counts the open alerts that it silences now; ``webhook_name`` is null for one that names
-    no webhook, and once its history is gone."""
-
-    id: UUID
-    created_by: str
-    created_at: datetime
-    reason: str
-    ends_at: datetime
-    webhook_id: UUID | None
-    label: str | None
-    kind: AlertKind | None
-    active: bool
-    matches: int
-    webhook_name: str | None = None
-
-
-class SilencePreview(msgspec.Struct, frozen=True):
-    """Matches of a silence: open alerts (the first 50) and the number of webhooks."""
-
-    webhooks: int
-    alerts: list[AlertView]
 
 
 class AnomalyView(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,10 @@ from monitor.domain.monitoring.uptime import (
     HOURS,
     Counts,
     UptimeBucket,
+    by_day,
     success_ratio,
     uptime_buckets,
+    without_silenced,
     worst_by_day,
 )
 from monitor.domain.vocab import Severity
@@ -49,18 +52,27 @@ class UptimeView(msgspec.Struct, frozen=True):
     days: list[UptimeBucket]
 
 
-def uptime_view(now: datetime, hours: Mapping[datetime, Counts], days: Mapping[datetime, Counts]) -> UptimeView:
-    """Return the uptime from the attempts of hours and days, by their starts; see :class:`UptimeView`."""
+def uptime_view(
+    now: datetime,
+    hours: Mapping[datetime, Counts],
+    days: Mapping[datetime, Counts],
+    silenced: Mapping[datetime, Counts] = MappingProxyType({}),
+) -> UptimeView:
+    """Return the uptime from the attempts of hours and days, by their starts, without those of *silenced* hours; see
+    :class:`UptimeView`."""
+    silenced_days = by_day(silenced)
+    hours, days = without_silenced(hours, silenced), without_silenced(days, silenced_days)
     hour = now.replace(minute=0, second=0, microsecond=0)
-    by_hour = uptime_buckets(hours, hour, timedelta(seconds=HOUR_S), HOURS)
-    by_day = uptime_buckets(days, hour.replace(hour=0), timedelta(seconds=DAY_S), DAYS, worst_by_day(hours))
+    day, width = hour.replace(hour=0), timedelta(seconds=DAY_S)
+    hourly = uptime_buckets(hours, hour, timedelta(seconds=HOUR_S), HOURS, silenced=silenced)
+    daily = uptime_buckets(days, day, width, DAYS, worst_by_day(hours), silenced_days)
     ratios = SuccessRatios(
-        last_24h=success_ratio(by_hour[-24:]),
-        last_7d=success_ratio(by_day[-7:]),
-        last_30d=success_ratio(by_day[-30:]),
-        last_90d=success_ratio(by_day),
+        last_24h=success_ratio(hourly[-24:]),
+        last_7d=success_ratio(daily[-7:]),
+        last_30d=success_ratio(daily[-30:]),
+        last_90d=success_ratio(daily),
     )
-    return UptimeView(now, ratios, by_hour, by_day)
+    return UptimeView(now, ratios, hourly, daily)
 
 
 class AnnotationKind(StrEnum):
@@ -77,6 +89,7 @@ class AnnotationKind(StrEnum):
     ALERT_RAISED = "alert_raised"
     ALERT_ESCALATED = "alert_escalated"
     ALERT_ACKNOWLEDGED = "alert_acknowledged"
+    ALERT_SUPERSEDED = "alert_superseded"
     ALERT_RESOLVED = "alert_resolved"
 
 
@@ -121,6 +134,8 @@ ALERTED: Mapping[Action, AnnotationKind] = {
     Action.REOPENED: AnnotationKind.ALERT_RAISED,
     Action.ESCALATED: AnnotationKind.ALERT_ESCALATED,
     Action.ACKNOWLEDGED: AnnotationKind.ALERT_ACKNOWLEDGED,
+    Action.SUPERSEDED: AnnotationKind.ALERT_SUPERSEDED,
+    Action.RECOVERED: AnnotationKind.ALERT_RESOLVED,
     Action.RESOLVED: AnnotationKind.ALERT_RESOLVED,
 }
 """By the action of an alert's history."""

@@ -52,8 +52,9 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
 
     ``status`` is that of ``health`` worsened by open alerts, and what its configuration says, and ``status_reason``
     says why; answers to changes lack both. Details add ``signals``, the detection state of each signal (``learning``,
-    ``normal`` or ``open``), ``normal``, the normal range of the webhook, ``backlog``, what waits for it, and
-    ``previous_secrets_expire_at``, until when former secrets sign too; null if one signs alone.
+    ``normal``, ``open``, or ``failing`` where attempts fail no more than is usual for it), ``normal``, the normal range
+    of the webhook, ``backlog``, what waits for it, and ``previous_secrets_expire_at``, until when former secrets sign
+    too; null if one signs alone.
     """
 
     id: UUID
@@ -79,6 +80,7 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False
     version: int
     created_at: datetime
     updated_at: datetime
+    reminders: list[int] | None = None
     held: Held | None = None
     disabled: Disabled | None = None
     disabled_at: datetime | None = None

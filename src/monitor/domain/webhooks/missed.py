@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from monitor.domain.delivery.backfill import COMMITTED_S
 from monitor.domain.delivery.fan_out import Subscription
 from monitor.domain.delivery.job import BackfillParameters
+from monitor.domain.delivery.reminders import steps_of
 from monitor.domain.webhooks.webhook import Webhook
 
 FAN_OUT_S = 60.0
@@ -15,7 +16,8 @@ FAN_OUT_S = 60.0
 
 def subscription_of(webhook: Webhook) -> Subscription:
     """Return what *webhook* subscribes to, whether it is enabled or not."""
-    return Subscription(webhook.id, frozenset(webhook.event_types), webhook.labels)
+    steps = steps_of(webhook.reminders, webhook.body_format)
+    return Subscription(webhook.id, frozenset(webhook.event_types), webhook.labels, steps)
 
 
 def since_disabled(webhook: Webhook, now: datetime) -> BackfillParameters:

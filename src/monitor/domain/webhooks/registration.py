@@ -14,12 +14,15 @@ from msgspec import Meta
 from monitor.domain.delivery.event_types import EVENT_PATTERN, is_pattern
 from monitor.domain.delivery.order import Order, SkipAfter
 from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.reminders import MAX_STEPS, STEP_SCHEMA, step_errors
 from monitor.domain.delivery.retry import MAX_ATTEMPTS, MAX_RETRY_S, RetryPolicy
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.text import LINE, LINES, label_errors, text_errors
 from monitor.domain.vocab import BodyFormat, Reenable, SignatureScheme
+from monitor.domain.webhooks.body_format import format_errors, mail_errors
 from monitor.domain.webhooks.chat_url import origin
 from monitor.domain.webhooks.disabled import enabled_by_user, keep_disabled
+from monitor.domain.webhooks.mail_url import is_mail_url
 from monitor.domain.webhooks.webhook import MASK, RESERVED_HEADERS, Webhook
 
 MAX_LABELS = 32
@@ -47,7 +50,14 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=200, description="Display name.", extra_json_schema=LINE)]
-    url: Annotated[str, Meta(min_length=1, max_length=2048, description="Where deliveries go, by POST.")]
+    url: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=2048,
+            description="Where deliveries go, by POST; or recipients of e-mail, as `mailto:ops@example.org`.",
+        ),
+    ]
     description: Annotated[str, Meta(max_length=2000, extra_json_schema=LINES)] = ""
     event_types: Annotated[
         list[Annotated[str, Meta(extra_json_schema=EVENT_PATTERN)]], Meta(min_length=1, max_length=64)
@@ -73,8 +83,23 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     skip_after: SkipAfter | None = None
     signature: SignatureScheme = SignatureScheme.V1
     body_format: Annotated[
-        BodyFormat, Meta(description="`standard` sends the payload as it is, the others a chat message about it.")
+        BodyFormat,
+        Meta(
+            description="`standard` sends the payload as it is, the others a message about it; `pagerduty`, `opsgenie`"
+            " and `alertmanager` make each alert one incident there."
+        ),
     ] = BodyFormat.STANDARD
+    reminders: (
+        Annotated[
+            tuple[Annotated[int, Meta(extra_json_schema=STEP_SCHEMA)], ...],
+            Meta(
+                description="When to send `monitor.alert.reminder`, in seconds since a critical alert was sent, while"
+                " nobody acknowledges it; empty for never. Left out: after 15 min, 1 h and 4 h, but never to pagers.",
+                extra_json_schema={"maxItems": MAX_STEPS},
+            ),
+        ]
+        | None
+    ) = None
 
 
 class WebhookChangeSpec(WebhookSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +137,11 @@ def check(spec: WebhookSpec, old: Webhook | None = None) -> None:
         Invalid: with one error for each wrong member.
     """
     known = () if old is None else old.header_names
-    errors = (*_texts(spec, old), *_patterns(spec), *_labels(spec), *_headers(spec, known), *_limits(spec))
+    errors = (
+        *(*_texts(spec, old), *_patterns(spec), *_labels(spec), *_headers(spec, known), *_limits(spec)),
+        *format_errors(spec.body_format, spec.url, spec.event_types, spec.headers),
+        *mail_errors(spec.body_format, spec.url, spec.headers),
+    )
     if errors:
         raise Invalid("The webhook breaks a rule; see errors.", errors=errors)
 
@@ -202,7 +231,9 @@ def _shared(source: WebhookSpec | Webhook) -> dict[str, Any]:
 
 def _configured(spec: WebhookSpec, url: str) -> dict[str, Any]:
     event_types = tuple(dict.fromkeys(spec.event_types))
-    return _shared(spec) | {"url": url, "event_types": event_types, "header_names": tuple(spec.headers)}
+    body_format = BodyFormat.EMAIL if is_mail_url(url) else spec.body_format
+    own = {"url": url, "body_format": body_format, "event_types": event_types, "header_names": tuple(spec.headers)}
+    return _shared(spec) | own
 
 
 def _texts(spec: WebhookSpec, old: Webhook | None) -> Iterator[FieldError]:
@@ -248,6 +279,7 @@ def _header_pointer(name: str) -> str:
 
 
 def _limits(spec: WebhookSpec) -> Iterator[FieldError]:
+    yield from step_errors("/reminders", spec.reminders)
     schedule = spec.retry.schedule_s
     if not 1 <= len(schedule) <= MAX_ATTEMPTS or not all(0 <= wait <= MAX_RETRY_S for wait in schedule):
         yield FieldError("/retry/schedule_s", f"Give 1 to {MAX_ATTEMPTS} waits of 0 to {MAX_RETRY_S} seconds.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from string import ascii_lowercase, ascii_uppercase
@@ -24,6 +25,9 @@ LEAST_PART_CHARS = 8
 
 MOST_PARTS = 8
 """Of one value; the last one holds the rest."""
+
+_LINK_TOKEN = re.compile(r"((?:(?<![A-Za-z0-9])|(?<=%2[fF]))act(?:\\?/|%2[fF]))[A-Za-z0-9_-]{60,72}")
+"""Token of a one-use link in a message, also one whose end is cut off, if little of it is missing."""
 
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
@@ -51,19 +55,19 @@ class SecretMask:
 
     def mask(self, text: str, *, is_cut: bool = False) -> str:
         """
-        Return *text* without secrets.
+        Return *text* without secrets, and without the tokens of one-use links.
 
         Args:
             is_cut: the text goes on; the beginning of a secret at its end is masked, too.
         """
         if not self._secrets:
-            return text
+            return _without_tokens(text)
         masked, at = [], 0
         for start, end in sorted(self._spans(text, is_cut, LAYERS)):
             if end > at:
                 masked += [text[at:start], MASK] if start >= at else []
                 at = end
-        return "".join((*masked, text[at:]))
+        return _without_tokens("".join((*masked, text[at:])))
 
     def kept(self, outcome: Outcome) -> tuple[Outcome, StoredExchange | None]:
         """Return what is stored of *outcome*: the body as masked UTF-8 text, and the exchange apart."""
@@ -81,7 +85,7 @@ class SecretMask:
         body = exchange.request.body
         return StoredExchange(
             exchange.method,
-            shown_url(exchange.request.url, self._body_format),
+            _without_tokens(shown_url(exchange.request.url, self._body_format)),
             tuple(
                 HeaderField(name, MASK if name.lower() in self._names else value)
                 for name, value in exchange.request_headers
@@ -113,6 +117,10 @@ class SecretMask:
         if plain is not None:
             for start, end in self._spans(plain.text, is_cut, layers - 1):
                 yield plain.starts[start], plain.ends[end - 1]
+
+
+def _without_tokens(text: str) -> str:
+    return _LINK_TOKEN.sub(rf"\1{MASK}", text)
 
 
 def _folded(text: str) -> str:
@@ -150,7 +158,7 @@ def _texts(destination: Destination) -> Iterator[str]:
         yield from (part for part in parts if len(part) >= LEAST_PART_CHARS)
         yield from _credentials(parts)
     if is_chat_url(destination.url, destination.body_format):
-        yield from secret_parts(destination.url)
+        yield from secret_parts(destination.url, destination.body_format)
 
 
 def _credentials(parts: Sequence[str]) -> Iterator[str]:

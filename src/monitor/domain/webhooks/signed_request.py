@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from monitor.domain.delivery.rendered import RenderedBody
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.vocab import SignatureScheme
 from monitor.domain.webhooks.destination import Destination
@@ -15,7 +16,13 @@ AsymmetricSigner = Callable[[bytes, bytes], str]
 
 
 def signed_request(
-    destination: Destination, *, message_id: str, event_type: str, body: bytes, at: datetime, sign_v1a: AsymmetricSigner
+    destination: Destination,
+    *,
+    message_id: str,
+    event_type: str,
+    body: RenderedBody,
+    at: datetime,
+    sign_v1a: AsymmetricSigner,
 ) -> OutboundRequest:
     """
     Return the POST that carries *body*, signed with every live key of *destination*.
@@ -25,18 +32,18 @@ def signed_request(
         at: start of this attempt; receivers refuse messages more than five minutes old.
     """
     timestamp_s = int(at.timestamp())
-    content = signed_content(message_id, timestamp_s, body)
+    content = signed_content(message_id, timestamp_s, body.body)
     sign = sign_v1 if destination.signature is SignatureScheme.V1 else sign_v1a
     return OutboundRequest(
-        url=destination.url,
+        url=body.url(destination.url),
         headers=(
-            ("content-type", "application/json"),
+            ("content-type", body.content_type),
             ("webhook-id", message_id),
             ("webhook-timestamp", str(timestamp_s)),
             ("webhook-signature", " ".join(sign(key, content) for key in destination.keys)),
             ("monitor-event-type", event_type),
-            *destination.headers,
+            *destination.sent_headers,
         ),
-        body=body,
+        body=body.body,
         timeout_s=destination.timeout_s,
     )

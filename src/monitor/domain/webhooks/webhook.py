@@ -30,7 +30,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     Configuration of one destination. Secrets and header values are stored apart, encrypted.
 
     ``disabled_at`` is set while it is disabled, unless an older version disabled it; ``disabled_reason`` while it is
-    Monitor that disabled it; ``probe_at`` while the next of its probes is due, after ``probes`` of them.
+    Monitor that disabled it; ``probe_at`` while the next of its probes is due, after ``probes`` of them. ``reminders``
+    are its own steps, if it has any; see :func:`monitor.domain.delivery.reminders.steps_of`.
     """
 
     id: UUID
@@ -55,6 +56,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     skip_after: int | None = None
     signature: SignatureScheme = SignatureScheme.V1
     body_format: BodyFormat = BodyFormat.STANDARD
+    reminders: tuple[int, ...] | None = None
     version: int = 1
     created_at: datetime
     updated_at: datetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,13 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from monitor.domain.errors import Unavailable, UnknownOutcome
 from monitor.http.responses.headers import API_HEADERS, HSTS, Headers, incoming_request_id
+from monitor.http.responses.problems import raw_problem
 
 _log = structlog.get_logger()
+
+SAFE = ("GET", "HEAD", "OPTIONS")
 
 WriteLine = Callable[[str, str | None, int, float, str, str | None], None]
 
@@ -68,6 +73,13 @@ class Edge:
 
         try:
             await self.app(scope, receive, answer)
+        except asyncio.CancelledError:
+            # The server stops, and waits no longer. It would answer 500 in plain text.
+            if status:
+                raise
+            status, headers, body = raw_problem(_given_up(scope["method"]), scope["path"], request_id)
+            await answer({"type": "http.response.start", "status": status, "headers": headers})
+            await answer({"type": "http.response.body", "body": body, "more_body": False})
         finally:
             user: Any = scope.get("user")
             subject = user.subject if user is not None else None
@@ -102,3 +114,11 @@ class Edge:
         complete += [header for header in self.headers if header[0] not in present]
         complete.append((b"x-request-id", request_id.encode()))
         return complete
+
+
+def _given_up(method: str) -> Unavailable:
+    """Return what a client is told of a request that the server no longer waits for."""
+    if method in SAFE:
+        return Unavailable("The server is stopping; try again.")
+    detail = "The server is stopping, and the request may have been carried out. Repeat it with its Idempotency-Key."
+    return UnknownOutcome(detail)

@@ -32,8 +32,6 @@ from monitor.domain.views.alerts import (
     Durations,
     NotificationCoverage,
     NotificationDestinationView,
-    SilencePreview,
-    SilenceView,
 )
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.dashboard import (
@@ -46,6 +44,7 @@ from monitor.domain.views.deliveries import AttemptView, DeliveryCounts, Deliver
 from monitor.domain.views.history import AnnotationsView, UptimeView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.process import ProcessStatsView
+from monitor.domain.views.silences import SilencePreview, SilenceView
 from monitor.domain.views.tokens import Revocation, SessionView
 from monitor.domain.views.webhooks import SecretView, WebhookView
 from monitor.domain.vocab import (
@@ -87,6 +86,7 @@ from monitor.http.openapi.resources import (
     JOB,
     LAST_HOUR,
     NOW,
+    OCCURRENCE,
     REPLAY,
     REPLAY_ID,
     REVOCATION,
@@ -130,7 +130,7 @@ RESPONSES: Mapping[Any, object] = {
         time_to_resolve=Durations(3, 1260.0, 3900.0, 1810.0),
     ),
     SilenceView: SILENCE,
-    SilencePreview: SilencePreview(3, [ALERT]),
+    SilencePreview: SilencePreview(3, [ALERT], [OCCURRENCE]),
     ReplayView: REPLAY,
     JobView: JOB,
     Page[JobView]: Page([JOB], CURSOR),
@@ -182,6 +182,14 @@ _WEBHOOK = {
 }
 _EVENT = {"type": "order.paid", "payload": {"order": 7, "total": "12.50"}, "labels": {"team": "shipping"}}
 _RANGE = {"from": "2026-03-02T10:00:00Z", "to": "2026-03-02T12:00:00Z"}
+_WEEKLY = {
+    "reason": "The warehouse restarts its servers.",
+    "starts_at": "2026-03-03T02:00:00+01:00",
+    "duration_s": 7200,
+    "recurrence": {"rrule": "FREQ=WEEKLY;BYDAY=TU,TH", "timezone": "Europe/Berlin"},
+    "hold_deliveries": True,
+    "label": "team=shipping",
+}
 _SILENCE = {"reason": "The warehouse moves its servers.", "ends_at": "2026-03-02T18:00:00Z", "label": "team=shipping"}
 
 REQUESTS: Mapping[str, Mapping[str, object]] = {
@@ -220,8 +228,8 @@ REQUESTS: Mapping[str, Mapping[str, object]] = {
     "comment_on_alert": {"A finding": {"text": "Their proxy answers 503."}},
     "resolve_alert": {"With a note": {"note": "They fixed it."}},
     "acknowledge_alerts": {"Two at once": {"ids": [str(ALERT_ID), str(ANOMALY_ID)], "note": "One cause."}},
-    "create_silence": {"By label": _SILENCE},
-    "preview_silence": {"By label": _SILENCE},
+    "create_silence": {"By label": _SILENCE, "Every week": _WEEKLY},
+    "preview_silence": {"By label": _SILENCE, "Every week": _WEEKLY},
     "revoke_token": {"By its jti": {"jti": REVOCATION.jti}},
 }
 """By operation id, each with what it shows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
 from uuid import UUID
 
@@ -10,6 +10,7 @@ import msgspec
 
 from monitor.domain.alerts.alert import Action, AlertKind, AlertState, Cause
 from monitor.domain.alerts.evaluation import NormalBand
+from monitor.domain.alerts.silences import SilenceState
 from monitor.domain.anomaly.model import Evidence, Signal
 from monitor.domain.delivery.backlog import Backlog, BreakerView
 from monitor.domain.delivery.circuit_breaker import BreakerState
@@ -27,15 +28,16 @@ from monitor.domain.views.alerts import (
     AlertView,
     AnomalyView,
     FailedAttemptRef,
+    HeldCondition,
     HistoryView,
     LastTold,
     NotificationDestinationView,
-    SilenceView,
     ToldView,
 )
 from monitor.domain.views.audit import AuditView
 from monitor.domain.views.deliveries import AttemptView, DeliveryView, EventView
 from monitor.domain.views.history import Annotation, AnnotationKind, AnnotationsView, UptimeView, uptime_view
+from monitor.domain.views.silences import OccurrenceView, SilenceView
 from monitor.domain.views.tokens import Revocation, SessionView
 from monitor.domain.views.webhooks import HealthView, LastHour, WebhookView
 from monitor.domain.vocab import (
@@ -89,6 +91,7 @@ WEBHOOK = WebhookView(
     skip_after=3,
     signature=SignatureScheme.V1,
     body_format=BodyFormat.STANDARD,
+    reminders=[900, 3_600],
     health=HealthView(HealthStatus.DEGRADED, "6 of the last 20 attempts failed: HTTP 503.", 0.29, EARLIER),
     status=WebhookStatus.DEGRADED,
     status_reason="6 of the last 20 attempts failed: HTTP 503.",
@@ -217,6 +220,16 @@ ALERT = AlertView(
     silenced=False,
     flapping=False,
     version=2,
+    worst_severity=Severity.CRITICAL,
+    conditions_at=NOW,
+    conditions=[
+        HeldCondition(
+            Cause.FAILURES,
+            Severity.WARNING,
+            "9 of 40 attempts in 5 min failed; 0.4 % is normal.",
+            msgspec.to_builtins(Evidence(observed=0.225, expected=0.004, n=40, window_s=300.0, p_value=1.4e-12)),
+        )
+    ],
 )
 RAISED = HistoryView(EARLIER, Action.RAISED, "system", None, Severity.WARNING, ALERT.title)
 ACKNOWLEDGED = msgspec.structs.replace(
@@ -237,7 +250,7 @@ ACKNOWLEDGED = msgspec.structs.replace(
         failures=6,
         p50_ms=110.0,
         p95_ms=180.0,
-        status=HealthStatus.DEGRADED,
+        status=WebhookStatus.DEGRADED,
         reason="6 of the last 20 attempts failed: HTTP 503 × 6.",
     ),
     last_failed_attempt=FailedAttemptRef(ATTEMPT_ID, WEBHOOK_ID, NOW, 503, "status"),
@@ -261,12 +274,21 @@ SILENCE = SilenceView(
     created_by="grace",
     created_at=EARLIER,
     reason="The warehouse moves its servers.",
+    starts_at=EARLIER,
     ends_at=NOW + timedelta(hours=6),
     webhook_id=None,
     label="team=shipping",
     kind=None,
+    state=SilenceState.ACTIVE,
     active=True,
+    active_until=NOW + timedelta(hours=6),
     matches=1,
+)
+OCCURRENCE = OccurrenceView(
+    datetime(2026, 3, 3, 1, tzinfo=UTC),
+    datetime(2026, 3, 3, 3, tzinfo=UTC),
+    datetime(2026, 3, 3, 2, tzinfo=timezone(timedelta(hours=1))),
+    datetime(2026, 3, 3, 4, tzinfo=timezone(timedelta(hours=1))),
 )
 ANOMALY = AnomalyView(
     id=ANOMALY_ID,

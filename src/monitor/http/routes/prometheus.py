@@ -90,28 +90,56 @@ class DatabaseReport(Protocol):
     def listening(self) -> bool | None: ...
 
 
+class WorkerReport(Protocol):
+    """
+    The delivery worker of this process.
+
+    Attributes:
+        concurrency: how many attempts it makes at once.
+        in_flight: how many attempts are under way.
+        held: how many deliveries it has leased and not settled, those in flight too.
+        attempts: attempts that were settled, by outcome: ``ok``, a status code or a kind of error.
+        seconds: the latencies of all of them, added up.
+    """
+
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def held(self) -> int: ...
+    @property
+    def attempts(self) -> Mapping[str, int]: ...
+    @property
+    def seconds(self) -> float: ...
+
+
 class Exposition:
     """
     One registry per application, so that two in a process do not mix.
 
     Args:
-        cache: looks at the cache of this process.
-        hub: looks at its sockets.
+        cache: looks at the cache of this process, if it serves.
+        hub: looks at its sockets, if it serves.
+        worker: its delivery worker, if it has one.
     """
 
     def __init__(
         self,
-        cache: Callable[[], CacheReport],
-        hub: Callable[[], HubStatus],
         tasks: TaskReport,
         log: LogReport,
         database: DatabaseReport,
+        *,
+        cache: Callable[[], CacheReport] | None = None,
+        hub: Callable[[], HubStatus] | None = None,
+        worker: WorkerReport | None = None,
     ) -> None:
-        self._cache = cache
-        self._hub = hub
         self._tasks = tasks
         self._log = log
         self._database = database
+        self._cache = cache
+        self._hub = hub
+        self._worker = worker
         self._overview: OverviewView | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -137,7 +165,7 @@ class Exposition:
     def render(self, overview: OverviewView | None, media_type: str = TEXT) -> bytes:
         """
         Return the exposition in the format of *media_type*, one of :data:`TEXT` and :data:`OPENMETRICS`. Without
-        *overview*, when the database is away, it covers this process alone.
+        *overview*, as when the database is away, it covers this process alone.
         """
         self._overview = overview
         if media_type == OPENMETRICS:
@@ -147,8 +175,12 @@ class Exposition:
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry for values that are read now rather than counted as they change."""
-        yield from _cache_metrics(self._cache())
-        yield from _socket_metrics(self._hub())
+        if self._cache is not None:
+            yield from _cache_metrics(self._cache())
+        if self._hub is not None:
+            yield from _socket_metrics(self._hub())
+        if self._worker is not None:
+            yield from _worker_metrics(self._worker)
         yield from _task_metrics(self._tasks)
         yield CounterMetricFamily("monitor_log_writes_dropped", "Log writes that failed", self._log.dropped)
         unreadable = CounterMetricFamily(
@@ -221,6 +253,17 @@ def _socket_metrics(hub: HubStatus) -> Iterator[Metric]:
         for value, count in counts.items():
             family.add_metric((value,), count)
         yield family
+
+
+def _worker_metrics(report: WorkerReport) -> Iterator[Metric]:
+    yield _gauge("worker_concurrency", "Attempts that the worker of this process makes at once", report.concurrency)
+    yield _gauge("worker_attempts_in_flight", "Attempts that it is making", report.in_flight)
+    yield _gauge("worker_deliveries_held", "Deliveries that it has leased and not settled", report.held)
+    attempts = CounterMetricFamily("monitor_worker_attempts", "Attempts that it settled", labels=("outcome",))
+    for outcome, count in report.attempts.items():
+        attempts.add_metric((outcome,), count)
+    yield attempts
+    yield CounterMetricFamily("monitor_worker_attempt_seconds", "Time that these attempts took", report.seconds)
 
 
 def _task_metrics(report: TaskReport) -> Iterator[Metric]:

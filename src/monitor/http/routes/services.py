@@ -23,6 +23,7 @@ from monitor.domain.services.jobs import JobCommands
 from monitor.domain.services.publish import Publisher
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.resends import ResendCommands
+from monitor.domain.services.silences import SilenceCommands
 from monitor.domain.services.tokens import TokenCommands
 from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http.responses.cached import CachedViews
@@ -37,6 +38,7 @@ class Services:
     measurer: AttemptRecorder
     exchanges: ExchangeReader
     triage: AlertCommands
+    silencer: SilenceCommands
     replayer: ReplayCommands
     resender: ResendCommands
     jobs: JobCommands

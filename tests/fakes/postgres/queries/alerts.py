@@ -12,9 +12,9 @@ from uuid import UUID
 
 from msgspec import convert, structs
 
-from monitor.domain.alerts.alert import Alert, AlertKind, AlertState
+from monitor.domain.alerts.alert import Action, Alert, AlertKind, AlertState
 from monitor.domain.alerts.destinations import RAISED_PATTERNS, gets_critical
-from monitor.domain.alerts.silences import Silence, SilenceSpec
+from monitor.domain.alerts.silences import Silence, SilenceSpec, SilenceState
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import SYSTEM_ID, id_time
 from monitor.domain.ports.queries.alerts import AlertFilter, WorstFirst
@@ -28,11 +28,10 @@ from monitor.domain.views.alerts import (
     Durations,
     HistoryView,
     LastTold,
-    SilencePreview,
-    SilenceView,
     ToldView,
 )
-from monitor.domain.vocab import SEVERITIES, DeliveryState, Severity
+from monitor.domain.views.silences import SilencePreview, SilenceView, silence_view
+from monitor.domain.vocab import REPLACED, SEVERITIES, DeliveryState, Severity
 from tests.fakes.postgres.database import FakeDatabase, Tables
 
 PREVIEWED = 50
@@ -79,10 +78,12 @@ class FakeAlertQueries:
         found = {}
         for id_ in event_ids:
             if id_ in tables.events and id_ not in unmade:
-                states = [row.state for row in tables.finished.values() if row.event_id == id_]
+                rows = [row for row in tables.finished.values() if row.event_id == id_]
+                replaced = sum((row.state, row.last_error) == (DeliveryState.CANCELLED, REPLACED) for row in rows)
+                states = [row.state for row in rows]
                 pending = sum(row.event_id == id_ for row in tables.deliveries.values())
                 delivered = states.count(DeliveryState.DELIVERED)
-                found[id_] = ToldView(pending + len(states), delivered, len(states) - delivered)
+                found[id_] = ToldView(pending + len(states), delivered, len(states) - delivered - replaced, replaced)
         return found
 
     async def last_told(self, webhook_ids: Collection[UUID]) -> dict[UUID, LastTold]:
@@ -116,10 +117,12 @@ class FakeAlertQueries:
         )
 
     async def stats(self, days: int) -> AlertStatsView:
-        now, alerts = self._now, list(self._tables.alerts.values())
+        now, alerts = self._now, [alert for alert in self._tables.alerts.values() if self._counts(alert)]
         first = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
         raised = [alert for alert in alerts if alert.raised_at >= first]
-        counted = Counter((a.state, a.severity, a.kind) for a in alerts if a.is_open or a.raised_at >= first)
+        counted = Counter(
+            (a.state, a.severity, a.kind) for a in alerts if (a.is_open or a.raised_at >= first) and not a.superseded
+        )
         pending = [now - alert.raised_at for alert in alerts if alert.state is AlertState.PENDING]
         dates = [(first + timedelta(days=offset)).date() for offset in range(days)]
         return AlertStatsView(
@@ -131,25 +134,41 @@ class FakeAlertQueries:
                 AlertsPerDay(
                     day,
                     {s: sum(a.severity is s and _day(a.raised_at) == day for a in raised) for s in Severity},
-                    sum(a.resolved_at is not None and _day(a.resolved_at) == day for a in alerts),
+                    sum(a.resolved_at is not None and _day(a.resolved_at) == day and not a.superseded for a in alerts),
                 )
                 for day in dates
             ],
             time_to_acknowledge=_durations((a.first_acknowledged_at, a.raised_at) for a in raised),
-            time_to_resolve=_durations((a.resolved_at, a.raised_at) for a in raised),
+            time_to_resolve=_durations((a.resolved_at, a.raised_at) for a in raised if not a.superseded),
         )
+
+    def _counts(self, alert: Alert) -> bool:
+        told = {Action.NOTIFIED, Action.FLAPPING}
+        return alert.is_open or any(entry.action in told for entry in self._tables.history_of(alert.id))
 
     async def silence(self, silence_id: UUID) -> SilenceView:
         if silence_id not in self._tables.silences:
             raise NotFound("There is no silence with this id.")
         return self._silence(self._tables.silences[silence_id])
 
-    async def silences(self, *, active: bool | None, after: UUID | None, limit: int) -> list[SilenceView]:
+    async def silences(
+        self, *, active: bool | None, after: UUID | None, limit: int, state: SilenceState | None = None
+    ) -> list[SilenceView]:
         views = (self._silence(silence) for silence in self._tables.silences.values())
-        return _page((view for view in views if active in (None, view.active)), after, limit)
+        wanted = (view for view in views if active in (None, view.ends_at > self._now) and state in (None, view.state))
+        return _page(wanted, after, limit)
 
     async def preview(self, spec: SilenceSpec) -> SilencePreview:
-        silence = Silence(id=SYSTEM_ID, created_by="", created_at=self._now, **structs.asdict(spec))
+        silence = Silence(
+            id=SYSTEM_ID,
+            created_by="",
+            created_at=self._now,
+            reason=spec.reason,
+            ends_at=self._now + timedelta(hours=1),
+            webhook_id=spec.webhook_id,
+            label=spec.label,
+            kind=spec.kind,
+        )
         alerts = (alert for alert in self._tables.alerts.values() if alert.is_open and self._matches(silence, alert))
         webhooks = sum(
             silence.matches(id_, row.webhook.labels, spec.kind or AlertKind.FAILING, self._now)
@@ -204,7 +223,12 @@ class FakeAlertQueries:
 
     def _alert(self, alert: Alert) -> AlertView:
         row = self._tables.webhooks.get(alert.webhook_id)
+        at, evaluation = self._tables.evaluations.get(alert.webhook_id, (None, None))
+        held = () if evaluation is None else evaluation.held_conditions.get(alert.kind, ())
         shown = structs.asdict(alert) | {
+            "worst_severity": alert.worst,
+            "conditions_at": at,
+            "conditions": [structs.asdict(condition) for condition in held],
             "webhook_id": None if alert.webhook_id == SYSTEM_ID else alert.webhook_id,
             "webhook_name": None if row is None else row.webhook.name,
             "silenced": any(self._matches(silence, alert) for silence in self._tables.silences.values()),
@@ -214,9 +238,9 @@ class FakeAlertQueries:
     def _silence(self, silence: Silence) -> SilenceView:
         alerts = self._tables.alerts.values()
         row = None if silence.webhook_id is None else self._tables.webhooks.get(silence.webhook_id)
-        return SilenceView(
-            **structs.asdict(silence),
-            active=silence.ends_at > self._now,
+        return silence_view(
+            silence,
+            self._now,
             webhook_name=None if row is None else row.webhook.name,
             matches=sum(alert.is_open and self._matches(silence, alert) for alert in alerts),
         )

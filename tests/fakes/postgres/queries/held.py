@@ -9,7 +9,7 @@ from msgspec import structs
 from monitor.domain.delivery.held import Head, Held, held_delivery, held_webhook
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.order import BY_KEY, QueuedDelivery, head_of
-from tests.fakes.postgres.database import StoredDelivery, StoredWebhook, Tables
+from tests.fakes.postgres.database import StoredDelivery, StoredWebhook, Tables, with_hold
 
 
 def webhook_held(tables: Tables, row: StoredWebhook, now: datetime) -> Held | None:
@@ -42,7 +42,7 @@ def _lane(tables: Tables, row: StoredWebhook, now: datetime) -> Lane:
     webhook = row.webhook
     rows = [d for d in tables.deliveries.values() if d.webhook_id == webhook.id]
     return structs.replace(
-        tables.lanes[webhook.id],
+        with_hold(tables, tables.lanes[webhook.id], now),
         max_concurrency=webhook.max_concurrency,
         rate_limit=webhook.rate_limit,
         ordered=webhook.ordered,

@@ -204,7 +204,8 @@ class FakeQueries:
         now = self._database.clock.now()
         series = [await self.metrics(webhook_id, now - timedelta(days=89), now, step_s) for step_s in (HOUR_S, DAY_S)]
         hours, days = ({point.at: Counts(point.attempts, point.failures) for point in view.points} for view in series)
-        return uptime_view(now, hours, days)
+        silenced = {at: n for (id_, at), n in self._tables.silenced_hours.items() if id_ == webhook_id}
+        return uptime_view(now, hours, days, silenced)
 
     async def annotations(self, webhook_id: UUID, from_at: datetime, to_at: datetime) -> AnnotationsView:
         self._require_history(webhook_id)

@@ -14,6 +14,7 @@ from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.alerts.notification import AlertNotification, NotificationRef
 from monitor.domain.alerts.silences import Silence
 from monitor.domain.errors import NotFound
+from monitor.domain.ports.repositories.alerts import UntoldAlert, UntoldPage
 from monitor.domain.ports.unit_of_work import DataRejected
 from tests.fakes.postgres.database import Tables
 
@@ -30,8 +31,21 @@ class FakeAlertRepository:
         return {
             (alert.webhook_id, alert.kind): alert
             for alert in sorted(self._tables.alerts.values(), key=lambda alert: (alert.is_open, alert.id))
-            if alert.webhook_id in webhook_ids and (alert.resolved_at is None or alert.resolved_at > oldest)
+            if alert.webhook_id in webhook_ids
+            and (alert.resolved_at is None or alert.notified or alert.resolved_at > oldest)
         }
+
+    async def untold(self, after: UUID, limit: int) -> UntoldPage:
+        found = [
+            alert
+            for id_, alert in sorted(self._tables.alerts.items())
+            if id_ > after and (alert.pending_notification or alert.flapping)
+        ][:limit]
+        return UntoldPage([self._untold(alert) for alert in found], [alert.id for alert in found])
+
+    def _untold(self, alert: Alert) -> UntoldAlert:
+        row = self._tables.webhooks.get(alert.webhook_id)
+        return UntoldAlert(alert, None, {}) if row is None else UntoldAlert(alert, row.webhook.name, row.webhook.labels)
 
     async def get(self, alert_id: UUID) -> Alert:
         if alert_id not in self._tables.alerts:
@@ -80,8 +94,24 @@ class FakeSilenceRepository:
         self._tables = tables
         self._now = now
 
-    async def active(self) -> list[Silence]:
-        return [silence for silence in self._tables.silences.values() if silence.ends_at > self._now]
+    async def active(self, since: datetime | None = None) -> list[Silence]:
+        return [silence for silence in self._tables.silences.values() if silence.ends_at > (since or self._now)]
+
+    async def holding(self) -> int:
+        return sum(silence.hold_deliveries for silence in await self.active())
+
+    async def lock(self, silence_id: UUID) -> Silence:
+        silence = self._tables.silences.get(silence_id)
+        if silence is None:
+            raise NotFound("There is no silence with this id.")
+        return silence
+
+    async def due(self, limit: int) -> list[Silence]:
+        due = [(one.advance_at, one.id, one) for one in self._tables.silences.values() if one.advance_at is not None]
+        return [one for at, _, one in sorted(due, key=lambda row: row[:2]) if at <= self._now][:limit]
+
+    async def save(self, silence: Silence) -> None:
+        self._tables.silences[silence.id] = silence
 
     async def add(self, silence: Silence) -> None:
         self._tables.silences[silence.id] = silence
@@ -92,7 +122,7 @@ class FakeSilenceRepository:
             raise NotFound("There is no silence with this id.")
         if silence.ends_at <= self._now:
             return False
-        self._tables.silences[silence_id] = replace(silence, ends_at=self._now)
+        self._tables.silences[silence_id] = replace(silence, ends_at=self._now, advance_at=None)
         return True
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups
+from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.ports.unit_of_work import DataRejected
 from tests.fakes.postgres.database import Tables
@@ -25,6 +26,14 @@ class FakeAttemptLog:
     async def stored(self, attempts: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
         found = ((webhook_id, id_, self._tables.attempts.get(id_)) for webhook_id, id_ in attempts)
         return {id_ for webhook_id, id_, one in found if one is not None and one.webhook_id == webhook_id}
+
+    async def add_silenced(self, minutes: Sequence[MinuteRollup]) -> None:
+        for minute in minutes:
+            key = (minute.webhook_id, minute.at.replace(minute=0))
+            before = self._tables.silenced_hours.get(key, Counts())
+            self._tables.silenced_hours[key] = Counts(
+                before.attempts + minute.rollup.attempts, before.failures + minute.rollup.failures
+            )
 
     async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
         for minute in minutes:

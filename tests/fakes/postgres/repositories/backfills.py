@@ -8,9 +8,16 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from monitor.domain.alerts.notification import except_webhook_of
+from monitor.domain.alerts.notification import NO_SELECTION, selection_of
 from monitor.domain.delivery.event_types import is_event_type, is_reserved
-from monitor.domain.delivery.fan_out import EventPage, FanOutEvent, NewDelivery, NewEvent, Subscription, patterns_of
+from monitor.domain.delivery.fan_out import (
+    EventPage,
+    FanOutEvent,
+    NewDelivery,
+    NewEvent,
+    Subscription,
+    patterns_of,
+)
 from monitor.domain.errors import Conflict, NotFound
 from monitor.domain.webhooks.webhook import Webhook
 from tests.fakes.postgres.database import StoredDelivery, Tables
@@ -100,8 +107,14 @@ class FakeBackfillStore:
 
 
 def _stored(event: NewEvent) -> FanOutEvent:
-    """Return what is stored of *event*: the webhook that gets no delivery only stands in the payload."""
-    except_webhook = except_webhook_of(event.payload) if is_reserved(event.type) else None
+    """Return what is stored of *event*: who gets no delivery, and who does besides, only stands in the payload."""
+    own = selection_of(event.payload) if is_reserved(event.type) else NO_SELECTION
     return FanOutEvent(
-        id=event.id, type=event.type, labels=event.labels, order_key=event.order_key, except_webhook=except_webhook
+        id=event.id,
+        type=event.type,
+        labels=event.labels,
+        order_key=event.order_key,
+        except_webhook=own.except_webhook,
+        reach=own.reach,
+        told=own.told,
     )

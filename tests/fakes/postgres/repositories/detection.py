@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from msgspec.structs import replace
 
 from monitor.domain.alerts.alert import AlertKind
-from monitor.domain.alerts.conditions import EXPIRED_MAX, MassFailure, WebhookSnapshot
+from monitor.domain.alerts.conditions import EXPIRED_MAX, REACH_PAIRS, REACH_WEBHOOKS, MassFailure, WebhookSnapshot
 from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput
 from monitor.domain.anomaly.tally import NO_ATTEMPTS
 from monitor.domain.delivery.circuit_breaker import BreakerState
+from monitor.domain.delivery.fan_out import Reach
+from monitor.domain.delivery.lane import Lane
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.repositories.detection import AnomalyRecord
 from monitor.domain.vocab import EXPIRED, DeliveryState, HealthStatus
@@ -50,16 +52,26 @@ class FakeDetectionStore:
 
     async def mass_failure(self, since: datetime) -> MassFailure:
         failing = tried = 0
+        for lane in self._tried():
+            tried += 1
+            failing += _fails(lane, since)
+        return MassFailure(failing, tried)
+
+    async def failing_labels(self, since: datetime) -> Reach:
+        failing = [self._tables.webhooks[lane.webhook_id].webhook for lane in self._tried() if _fails(lane, since)]
+        if len(failing) > REACH_WEBHOOKS:
+            return Reach(every=True)
+        pairs = sorted({pair for webhook in failing for pair in webhook.labels.items()})
+        if len(pairs) > REACH_PAIRS:
+            return Reach(every=True)
+        return Reach({name: tuple(v for n, v in pairs if n == name) for name, _ in pairs})
+
+    def _tried(self) -> Iterator[Lane]:
         for webhook_id, lane in self._tables.lanes.items():
             row = self._tables.webhooks[webhook_id]
             usable = row.webhook.enabled and row.webhook.paused_at is None and row.deleted_at is None
-            if not usable or lane.last_attempt_at is None or lane.last_attempt_at <= self._now - timedelta(hours=1):
-                continue
-            tried += 1
-            changed_at = lane.health.changed_at
-            unavailable = lane.health.status is HealthStatus.UNAVAILABLE
-            failing += unavailable and changed_at is not None and changed_at > since
-        return MassFailure(failing, tried)
+            if usable and lane.last_attempt_at is not None and lane.last_attempt_at > self._now - timedelta(hours=1):
+                yield lane
 
     async def mass_failure_since(self) -> datetime | None:
         for alert in self._tables.alerts.values():
@@ -103,3 +115,8 @@ class FakeDetectionStore:
             and done.finished_at > since
             for done in self._tables.finished.values()
         )
+
+
+def _fails(lane: Lane, since: datetime) -> bool:
+    changed_at = lane.health.changed_at
+    return lane.health.status is HealthStatus.UNAVAILABLE and changed_at is not None and changed_at > since

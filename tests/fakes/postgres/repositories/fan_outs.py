@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from monitor.domain.delivery.fan_out import FanOut, FanOutEvent, Subscription, SubscriptionPage, patterns_of
+from monitor.domain.delivery.reminders import steps_of
 from monitor.domain.errors import NotFound
 from tests.fakes.postgres.database import StoredWebhook, Tables
 
@@ -19,10 +20,8 @@ class FakeFanOutQueue:
         self._now = now
 
     async def add(self, events: Sequence[FanOutEvent]) -> None:
-        unsent = tuple(
-            FanOutEvent(id=e.id, type=e.type, labels=e.labels, order_key=e.order_key, except_webhook=e.except_webhook)
-            for e in events
-        )
+        members = FanOutEvent.__struct_fields__
+        unsent = tuple(FanOutEvent(**{name: getattr(event, name) for name in members}) for event in events)
         self._tables.fan_outs[events[0].id] = FanOut(id=events[0].id, events=unsent, accepted_at=self._now)
 
     async def take(self) -> UUID | None:
@@ -56,7 +55,8 @@ def subscribes(row: StoredWebhook, patterns: set[str], at: datetime | None = Non
 
 
 def subscription_of(row: StoredWebhook) -> Subscription:
-    return Subscription(row.webhook.id, frozenset(row.webhook.event_types), row.webhook.labels)
+    steps = steps_of(row.webhook.reminders, row.webhook.body_format)
+    return Subscription(row.webhook.id, frozenset(row.webhook.event_types), row.webhook.labels, steps)
 
 
 def _is_next(row: StoredWebhook, fan_out: FanOut) -> bool:

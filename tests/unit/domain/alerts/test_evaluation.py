@@ -18,6 +18,7 @@ from monitor.domain.alerts.evaluation import (
     NormalBand,
     evaluate_webhook,
     normal_band,
+    signals_beside,
 )
 from monitor.domain.anomaly import Baselines, Signal, SignalState, Verdict, observe_all, start_baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, tally_of
@@ -181,3 +182,11 @@ def test_a_signal_shows_as_learning_normal_or_open() -> None:
     for state, shown in states.items():
         verdict = Verdict(Signal.VOLUME, state, 0.0, "Said.")
         assert msgspec.structs.replace(found, verdicts=(verdict,)).signals == {"volume": shown}
+
+
+@pytest.mark.parametrize("health", HealthStatus)
+@pytest.mark.parametrize("state", ["learning", "normal", "open"])
+def test_failures_are_not_called_normal_beside_bad_health(health: HealthStatus, state: str) -> None:
+    shown = signals_beside(health, {"failures": state, "latency": "normal"})
+    is_bad = health in (HealthStatus.DEGRADED, HealthStatus.UNAVAILABLE)
+    assert shown == {"failures": "failing" if is_bad and state == "normal" else state, "latency": "normal"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -10,28 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.alerts import Acknowledge, Alert, AlertKind
+from monitor.domain.alerts import Acknowledge, Alert, AlertKind, Condition
 from monitor.domain.alerts.notification import (
     ACKNOWLEDGED,
     LABELS_MAX,
     RAISED,
     RESOLVED,
     AlertNotification,
+    Selection,
+    ToldChange,
     alert_payload,
+    changed_at,
     event_types,
-    except_webhook_of,
     notification_of,
     sample_notification,
+    selection_of,
 )
 from monitor.domain.delivery.event_types import is_event_type, is_reserved
+from monitor.domain.delivery.fan_out import NO_REACH, Reach
 from monitor.domain.ids import SYSTEM_ID
 from tests import strategies as our
-from tests.unit.domain.alerts.alert_stories import DOWN, FAILURES, NOW, WEBHOOK, Story
+from tests.unit.domain.alerts.alert_stories import DOWN, FAILURES, NOW, SLOW, WEBHOOK, Story
 
 PUBLIC_MEMBERS = [
     "id",
     "kind",
     "severity",
+    "worst_severity",
     "state",
     "webhook_id",
     "title",
@@ -76,7 +81,7 @@ def test_the_payload_holds_the_alert_and_the_webhook() -> None:
     story = Story()
     story.update(DOWN)
     payload = payload_of(story.alert)
-    assert list(payload) == ["type", "timestamp", "data"]
+    assert list(payload) == ["type", "timestamp", "due_at", "data"]
     assert payload["type"] == RAISED
     assert payload["data"]["webhook"] == {"id": str(WEBHOOK), "name": "Orders"}
     alert = payload["data"]["alert"]
@@ -85,18 +90,61 @@ def test_the_payload_holds_the_alert_and_the_webhook() -> None:
     assert alert["evidence"] == {"health": {"reason": "503"}}
 
 
-def test_the_timestamp_is_of_the_latest_that_happened() -> None:
+def told(story: Story, *conditions: Condition, silenced: bool = False) -> tuple[str, datetime]:
+    """Return the type and the time of the one event that an update makes."""
+    before = story.latest
+    story.update(*conditions, silenced=silenced)
+    [(type_, version)] = event_types(before, story.alert, story.entries, silenced=silenced).items()
+    return type_, changed_at(story.alert, story.entries, version)
+
+
+def test_the_time_is_that_of_the_change_which_an_event_tells() -> None:
+    story = Story()
+    assert told(story, SLOW) == (RAISED, NOW)
+    story.wait(60).ack()
+    # The acknowledgement before it is older.
+    story.wait(60)
+    assert told(story, SLOW, DOWN) == (RAISED, NOW + timedelta(minutes=2))
+    story.wait(60)
+    assert told(story) == (RESOLVED, NOW + timedelta(minutes=3))
+
+
+def test_who_was_told_with_another_severity_is_told_of_the_end() -> None:
+    story = Story()
+    story.update(FAILURES)
+    assert notification_of(RAISED, story.alert, "Orders", {}).reach == NO_REACH
+    story.update(FAILURES, DOWN)
+    story.update()
+    made = notification_of(RESOLVED, story.alert, "Orders", {}, conditions=())
+    assert (made.labels["severity"], made.reach) == ("critical", Reach({"severity": ("warning",)}))
+    assert selection_of(made.payload) == Selection(WEBHOOK, made.reach, None)
+    assert msgspec.json.decode(made.payload)["data"]["alert"]["conditions"] == []
+
+
+def test_the_time_of_an_acknowledgement_is_its_own() -> None:
     story = Story()
     story.update(DOWN)
-    assert payload_of(story.alert)["timestamp"] == "2026-03-01T12:00:00Z"
     story.wait(60).ack()
-    assert payload_of(story.alert)["timestamp"] == "2026-03-01T12:01:00Z"
-    story.wait(60).update()
-    assert payload_of(story.alert, RESOLVED)["timestamp"] == "2026-03-01T12:02:00Z"
-    story.wait(60).update(DOWN)
-    assert payload_of(story.alert)["timestamp"] == "2026-03-01T12:03:00Z"
-    assert story.alert.raised_at == NOW
-    assert story.now == NOW + timedelta(minutes=3)
+    assert changed_at(story.alert, story.entries, story.alert.version) == NOW + timedelta(minutes=1)
+
+
+def test_what_a_silence_held_has_the_time_when_it_came_about() -> None:
+    story = Story()
+    story.update(DOWN, silenced=True)
+    story.wait(600)
+    assert told(story, DOWN) == (RAISED, NOW)
+    story.wait(60).update(silenced=True)
+    story.wait(60)
+    assert told(story) == (RESOLVED, NOW + timedelta(seconds=660))
+
+
+def test_a_notification_says_when_it_was_true_and_when_it_was_due() -> None:
+    story = Story()
+    story.update(DOWN)
+    due_at = NOW + timedelta(minutes=5)
+    made = notification_of(RAISED, story.alert, "Orders", {}, change=ToldChange(NOW, due_at))
+    payload = msgspec.json.decode(made.payload)
+    assert (payload["timestamp"], payload["due_at"]) == ("2026-03-01T12:00:00Z", "2026-03-01T12:05:00Z")
 
 
 def test_an_alert_about_all_webhooks_names_none() -> None:
@@ -108,14 +156,14 @@ def test_an_alert_about_all_webhooks_names_none() -> None:
     assert payload["data"]["webhook"] is None
     assert payload["data"]["alert"]["webhook_id"] is None
     assert made.except_webhook == SYSTEM_ID
-    assert except_webhook_of(made.payload) is None
+    assert selection_of(made.payload).except_webhook is None
 
 
 def test_the_stored_event_says_which_webhook_gets_no_delivery_of_it() -> None:
     story = Story()
     story.update(DOWN)
     made = notification_of(RAISED, story.alert, "Orders", {})
-    assert except_webhook_of(made.payload) == made.except_webhook == story.alert.webhook_id
+    assert selection_of(made.payload).except_webhook == made.except_webhook == story.alert.webhook_id
 
 
 @pytest.mark.parametrize("count", [0, 30, 31, 32])

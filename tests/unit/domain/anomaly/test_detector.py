@@ -14,7 +14,7 @@ from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, sam
 attempts = st.tuples(st.booleans(), st.floats(0, 60_000))
 moves = st.lists(st.tuples(st.floats(0.001, 5_000), st.lists(attempts, max_size=10)), max_size=40)
 QUICK = AnomalyPolicy(learn_attempts=20, learn_s=600.0)
-MOST_BYTES = 8_192
+MOST_BYTES = 16_384
 
 
 @given(moves, st.integers(0, 40))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.anomaly import AnomalyPolicy, SignalState
-from monitor.domain.anomaly.failures import FailureBaseline, observe_failures, start_failure_baseline
+from monitor.domain.anomaly import AnomalyPolicy, Sample, SignalState
+from monitor.domain.anomaly.failures import FailureBaseline, _attempts_per_day, observe_failures, start_failure_baseline
 from monitor.domain.anomaly.proportion import Dispersion, add_attempts, has_recovered, start_proportion
 from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, sample_of, stream
 
@@ -41,11 +43,11 @@ def test_a_rare_webhook_is_learning_for_a_day_at_most() -> None:
     assert states(verdicts) == [SignalState.LEARNING] * 23 + [SignalState.NORMAL] * 3
 
 
-def test_a_total_outage_is_found_at_the_fifth_failure() -> None:
+def test_a_total_outage_is_found_at_the_third_failure() -> None:
     baseline = settled(fail_ratio=0.002)
     _, verdicts = feed(observe_failures, baseline, stream(baseline.at, 1_800, fail_ratio=1.0))
     opened = states(verdicts).index(SignalState.OPENED)
-    assert opened <= 4
+    assert opened == 2
     assert verdicts[opened].severity == "critical"
     evidence = verdicts[opened].evidence
     assert evidence is not None
@@ -65,6 +67,105 @@ def test_a_breaker_that_stops_attempts_does_not_hide_the_run() -> None:
     assert verdict.state is SignalState.NORMAL, "ten seconds are too short"
     baseline, verdict = observe_failures(baseline, sample_of(baseline.at + 60.0, []))
     assert verdict.state is SignalState.OPENED
+
+
+def bursts(at: float, days: int, burst_s: float) -> Iterator[Sample]:
+    """Yield 10 attempts a minute, of which half fail for *burst_s* every four hours."""
+    for number in range(days * 6):
+        begin_at = at + number * 4 * HOUR_S
+        calm_s = 4 * HOUR_S - burst_s
+        yield from stream(begin_at, calm_s, per_tick=10, fail_ratio=0.005, seed=2 * number)
+        yield from stream(begin_at + calm_s, burst_s, per_tick=10, fail_ratio=0.5, seed=2 * number + 1)
+
+
+def test_usual_bursts_are_normal_in_every_window() -> None:
+    """Bursts of three minutes are learned; two of them in half an hour open nothing in the longer windows either."""
+    baseline, _ = feed(observe_failures, start_failure_baseline(MONDAY), bursts(MONDAY, 2, 180.0))
+    baseline, verdicts = feed(observe_failures, baseline, stream(baseline.at, 600.0, per_tick=10, fail_ratio=0.005))
+    for number in range(2):
+        burst = stream(baseline.at, 180.0, per_tick=10, fail_ratio=0.5, seed=90 + number)
+        baseline, during = feed(observe_failures, baseline, burst)
+        quiet = stream(baseline.at, 600.0, per_tick=10, fail_ratio=0.005, seed=80 + number)
+        baseline, after = feed(observe_failures, baseline, quiet)
+        verdicts += during + after
+    assert set(states(verdicts)) == {SignalState.NORMAL}
+
+
+def test_bursts_of_minutes_widen_the_longer_windows() -> None:
+    """Windows of independent shorter ones vary at least as much as the mean of those."""
+    bursty = msgspec.structs.replace(
+        start_proportion(MONDAY, 0.01),
+        dispersions=(Dispersion(300.0, 3_000.0), Dispersion(0.0, 9e9), Dispersion(0.0, 9e9)),
+    )
+    own = bursty.rho(0) - bursty.rho(2)
+    assert bursty.rho(1) - bursty.rho(2) == pytest.approx(own * (1 / 6 - 1 / 24) / (1 - 1 / 24), rel=1e-6)
+
+
+@pytest.mark.parametrize(("age_s", "least", "most"), [(6 * HOUR_S, 4, 8), (2 * DAY_S, 2, 4)])
+def test_a_partial_failure_must_last_longer_on_the_first_day(age_s: float, least: int, most: int) -> None:
+    baseline, _ = feed(observe_failures, start_failure_baseline(MONDAY), stream(MONDAY, age_s, per_tick=60))
+    _, verdicts = feed(observe_failures, baseline, stream(baseline.at, HOUR_S, per_tick=60, fail_ratio=0.2, seed=7))
+    assert least <= states(verdicts).index(SignalState.OPENED) <= most
+
+
+def test_peaks_are_not_learned_while_an_excess_may_open() -> None:
+    policy = AnomalyPolicy()
+    burst = msgspec.structs.replace(
+        start_proportion(MONDAY, 0.01), recent_peaks=(0.3, 0.0, 0.0), excess_since=MONDAY + 200, excess_at=MONDAY + 280
+    )
+    burst = add_attempts(burst, MONDAY + 290, 50, 15, "detecting", policy)
+    held = add_attempts(burst, MONDAY + 305, 10, 0, "detecting", policy)
+    assert held.peaks[0] == 0.0
+    assert held.recent_peaks[0] == pytest.approx(0.3, abs=0.02)
+    ended = add_attempts(held, MONDAY + 605, 10, 0, "detecting", policy)
+    assert ended.peaks[0] == held.recent_peaks[0]
+    assert ended.recent_peaks[0] == 0.0
+
+
+@pytest.mark.parametrize(("failures", "state"), [(8, SignalState.NORMAL), (21, SignalState.OPENED)])
+def test_a_run_that_usual_bursts_bring_is_normal(failures: int, state: SignalState) -> None:
+    calm = settled(per_tick=10)
+    sample = sample_of(calm.at + 60, [(True, 100.0), *[(False, 100.0)] * failures, (True, 100.0)])
+    assert observe_failures(calm, sample)[1].state is SignalState.OPENED
+    bursty = msgspec.structs.replace(calm, proportion=msgspec.structs.replace(calm.proportion, peaks=(0.5, 0.1, 0.02)))
+    assert observe_failures(bursty, sample)[1].state is state
+
+
+def test_a_burst_that_has_just_ended_is_not_present() -> None:
+    """Of a busy webhook the newest minute decides, not the last two."""
+    baseline = settled(per_tick=60)
+    burst = stream(baseline.at, 150.0, tick_s=15.0, per_tick=15, fail_ratio=0.4, seed=7)
+    baseline, during = feed(observe_failures, baseline, burst)
+    _, after = feed(observe_failures, baseline, stream(baseline.at + 60.0, 240.0, tick_s=60.0, per_tick=60, seed=8))
+    assert SignalState.OPENED not in states(after)
+    assert during
+
+
+def test_timeouts_beside_fast_successes_are_judged_when_they_end() -> None:
+    """Ten quick successes a minute, and ten timeouts that began beside them but end a minute later: half fail."""
+    baseline = settled(per_tick=20)
+    verdicts = []
+    for minute in range(10):
+        timeouts = [FAILED] * 10 if minute else []
+        baseline, verdict = observe_failures(baseline, sample_of(baseline.at + 60.0, [OK] * 10 + timeouts))
+        verdicts.append(verdict)
+    opened = verdicts[states(verdicts).index(SignalState.OPENED)]
+    assert opened.evidence is not None
+    assert opened.at <= MONDAY + 2 * DAY_S + 360.0
+    assert opened.evidence.observed > 0.1
+    assert verdicts[-1].severity == "critical"
+
+
+def test_a_young_webhook_has_its_own_rate_not_a_smaller_one() -> None:
+    """Failures in a row are as rare an hour after the start as they are a week later."""
+    young = settled_for(HOUR_S)
+    old = settled_for(4 * DAY_S)
+    assert _attempts_per_day(young, AnomalyPolicy()) == pytest.approx(14_400, rel=0.05)
+    assert _attempts_per_day(old, AnomalyPolicy()) == pytest.approx(14_400, rel=0.1)
+
+
+def settled_for(length_s: float) -> FailureBaseline:
+    return feed(observe_failures, start_failure_baseline(MONDAY), stream(MONDAY, length_s, per_tick=10))[0]
 
 
 def test_fifteen_percent_are_found_by_a_window() -> None:
@@ -134,7 +235,7 @@ def test_a_burst_raises_the_peak_for_the_next_one() -> None:
 
 def test_a_completed_burst_without_an_anomaly_raises_the_peak() -> None:
     baseline = settled(fail_ratio=0.0, per_tick=10)
-    burst = [[FAILED] * 3 + [OK] * 7] + [[OK] * 10] * 14
+    burst = [[FAILED, OK] * 3 + [OK] * 4] + [[OK] * 10] * 14
     for number, attempts in enumerate(burst):
         baseline, verdict = observe_failures(baseline, sample_of(baseline.at + 60.0, attempts))
         assert verdict.state is SignalState.NORMAL, number

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from math import exp, log
+from collections.abc import Iterator
+from math import exp, log, pi, sin
 from random import Random  # noqa: TID251 -- seeded, so the same dice every time
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +56,46 @@ def test_a_doubled_latency_is_found() -> None:
     assert opened.evidence is not None
     assert opened.evidence.observed > 1.2 * opened.evidence.expected
     assert "times the normal" in opened.sentence
+
+
+def daily(at: float, length_s: float, factor: float = 1.0) -> Iterator[Sample]:
+    """Yield a response a minute whose latency swings by a third in a day, slowest at six in the morning."""
+    dice = Random(4)
+    for number in range(round(length_s / 60.0)):
+        now = at + (number + 1) * 60.0
+        median_ms = 100.0 * factor * exp(0.33 * sin(2 * pi * now / DAY_S))
+        yield sample_of(now, [(True, exp(dice.gauss(log(median_ms), 0.4)))])
+
+
+def test_the_time_of_day_is_learned() -> None:
+    baseline, verdicts = feed(observe_latency, start_latency_baseline(MONDAY), daily(MONDAY, 4 * DAY_S))
+    assert SignalState.OPENED not in states(verdicts)
+    usual_ms = [
+        exp(baseline.log_latency.mean + baseline.log_latency.usual_offset(MONDAY + h * HOUR_S)) for h in (6, 18)
+    ]
+    assert usual_ms == [pytest.approx(139.0, rel=0.1), pytest.approx(72.0, rel=0.1)]
+    before_midnight, after_midnight = (
+        baseline.log_latency.usual_offset(MONDAY + s) for s in (DAY_S - 1.0, DAY_S + 1.0)
+    )
+    assert before_midnight == pytest.approx(after_midnight, abs=0.01), "midnight is no step"
+
+
+def test_a_doubled_latency_is_found_in_the_fast_hours() -> None:
+    """At 18:00 twice the usual is hardly more than the mean of the day."""
+    baseline, _ = feed(observe_latency, start_latency_baseline(MONDAY), daily(MONDAY, 3 * DAY_S + 17 * HOUR_S))
+    _, verdicts = feed(observe_latency, baseline, daily(baseline.at, 2 * HOUR_S, factor=2.0))
+    opened = verdicts[states(verdicts).index(SignalState.OPENED)]
+    assert opened.evidence is not None
+    assert opened.evidence.expected == pytest.approx(72.0, rel=0.15), "what is usual now, not at noon"
+
+
+def test_a_baseline_stored_before_the_time_of_day_goes_on() -> None:
+    stored = msgspec.json.decode(msgspec.json.encode(settled_latency()))
+    del stored["log_latency"]["day"]
+    baseline = msgspec.convert(stored, LatencyBaseline)
+    assert baseline.log_latency.usual_offset(baseline.at) == 0.0
+    _, verdicts = feed(observe_latency, baseline, stream(baseline.at, HOUR_S, per_tick=2, median_ms=200.0))
+    assert SignalState.OPENED in states(verdicts)
 
 
 def test_ten_times_slower_is_critical() -> None:
@@ -225,7 +267,10 @@ def test_a_constant_latency_is_never_anomalous(value_ms: float, per_tick: int, t
 
 @given(st.lists(st.tuples(st.integers(1, 4_000), st.lists(st.floats(-5, 5), max_size=4)), max_size=40))
 def test_the_learned_mean_is_the_mean_of_what_left_the_window(moves: list[tuple[int, list[float]]]) -> None:
-    """Streaming equals batch: without fading or clipping, mean and windows together are the mean of all values."""
+    """
+    Streaming equals batch: without fading or clipping, mean and windows together are the mean of all values, each less
+    what is usual at its time of day.
+    """
     policy = AnomalyPolicy(half_life_s=1e18)
     criteria = mean_baseline.ShiftCriteria(min_sd=1e9, min_shift=0.0, p_open=0.0)
     learned, at = mean_baseline.start_mean_baseline(MONDAY), MONDAY
@@ -235,7 +280,7 @@ def test_the_learned_mean_is_the_mean_of_what_left_the_window(moves: list[tuple[
         learned = mean_baseline.add_values(
             learned, at, tuple((value, 1) for value in values), "detecting", criteria, policy
         )
-        everything += values
+        everything += [value - learned.usual_offset(at) for value in values]
     assert learned.weight + sum(learned.rings[-1].ns) == pytest.approx(len(everything))
     total = learned.weight * learned.mean + sum(learned.rings[-1].xs)
     assert total == pytest.approx(sum(everything), abs=1e-6)

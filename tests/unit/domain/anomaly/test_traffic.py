@@ -7,13 +7,15 @@ from math import pi, sin
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain.anomaly import AnomalyPolicy, Sample, SignalState, Verdict
 from monitor.domain.anomaly.no_data import observe_no_data
 from monitor.domain.anomaly.policy import DEFAULT_POLICY
+from monitor.domain.anomaly.slot_history import SLOT_S, past_count
 from monitor.domain.anomaly.traffic import (
+    MAX_TICK_S,
     TrafficBaseline,
     add_traffic,
     expected_count,
@@ -88,7 +90,7 @@ def test_a_drop_is_a_warning() -> None:
     _, verdicts = feed(observe_volume, baseline, stream(baseline.at, 2 * HOUR_S, per_tick=1))
     opened = verdicts[states(verdicts).index(SignalState.OPENED)]
     assert opened.severity == "warning"
-    assert "is normal for this hour of the week" in opened.sentence
+    assert "is normal for this time of the week" in opened.sentence
 
 
 def test_no_data_opens_and_closes() -> None:
@@ -202,3 +204,38 @@ def test_the_longest_gap_fades() -> None:
         baseline = add_traffic(baseline, Sample(at=begin + 60 * minute, attempts=1), DEFAULT_POLICY)
     # Of five hours that ended, the first does not count as seen whole.
     assert baseline.longest_gap == pytest.approx(100 * 0.5 ** (4 * 3_600 / DEFAULT_POLICY.dispersion_half_life_s))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+@settings(deadline=None)
+def test_held_time_and_pauses_teach_no_zeros(held: list[bool]) -> None:
+    """No slot that was held or not observed becomes a count, and the expected counts stay."""
+    baseline = before = settled(days=2)
+    for is_held in held:
+        at = baseline.at + (600.0 if is_held else MAX_TICK_S + 1)
+        baseline = add_traffic(baseline, Sample(at=at, held=is_held), DEFAULT_POLICY)
+    slots = range(int(before.at // SLOT_S) + 1, int(baseline.at // SLOT_S))
+    assert all(past_count(baseline.history, slot, 0) is None for slot in slots)
+    assert baseline.profile == before.profile
+    assert baseline.gap == 0.0
+
+
+def test_a_baseline_of_the_version_before_keeps_what_it_learned() -> None:
+    """Its history begins empty; the window is judged once it was observed whole."""
+    learned = settled(days=3)
+    stored = msgspec.to_builtins(learned)
+    for name in ("history", "covered_s", "limits", "is_slot_complete", "late"):
+        del stored[name]
+    baseline = msgspec.convert(stored, TrafficBaseline)
+    assert baseline.profile == learned.profile
+    baseline, verdicts = feed(observe_both, baseline, stream(baseline.at, 2 * HOUR_S))
+    assert set(states(verdicts)) == {SignalState.NORMAL}
+    _, verdicts = feed(observe_both, baseline, stream(baseline.at, 2 * HOUR_S, per_tick=0))
+    assert SignalState.OPENED in states(verdicts)
+
+
+def test_what_an_outage_brings_is_no_ordinary_variation() -> None:
+    baseline = settled(per_tick=10)
+    before = baseline.profile.overdispersion
+    after, _ = feed(observe_both, baseline, stream(baseline.at, 30 * HOUR_S, per_tick=0))
+    assert after.profile.overdispersion <= before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -12,59 +13,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from monitor.domain.alerts import Alert
+from monitor.domain.alerts.links import links_of
 from monitor.domain.alerts.notification import FLAPPING, RAISED, RESOLVED, notification_of
-from monitor.domain.delivery.chat_formats import ALERTS, TEXT_MAX, TITLE_MAX, ChatMessage, message_of, render
+from monitor.domain.delivery.alert_event import ALERTS
+from monitor.domain.delivery.chat_formats import TEXT_MAX, TITLE_MAX, ChatMessage, message_of, render
+from monitor.domain.delivery.lateness import as_sent
 from monitor.domain.vocab import BodyFormat, Severity
 from tests import strategies as our
 from tests.strategies import json_texts
-from tests.unit.domain.alerts.alert_stories import DOWN, Story
+from tests.unit.domain.alerts.alert_stories import NOW, WEBHOOK
+from tests.unit.domain.delivery.alert_events import PAGE, alert_payload, linked_payload, payloads, types
 
 CHATS = [BodyFormat.SLACK, BodyFormat.DISCORD, BodyFormat.TEAMS]
 MOST_BYTES = 28_000
 """What Teams takes; the others take more."""
-
-hostile_texts = st.lists(
-    st.sampled_from(
-        [
-            "@everyone",
-            "<!channel>",
-            "<@U1>",
-            "<at>",
-            "&",
-            "[a](http://x)",
-            "*",
-            "\\",
-            "\x00",
-            '"',
-            "\U0001f600",
-            "a" * 900,
-        ]
-    ),
-    max_size=4,
-).map("".join)
-alert_parts = st.fixed_dictionaries(
-    {
-        "title": hostile_texts,
-        "severity": st.sampled_from(Severity),
-        "kind": hostile_texts,
-        "count": st.integers(-(2**63), 2**63 - 1),
-    },
-    optional={"acknowledged_by": st.none() | hostile_texts, "note": st.none() | hostile_texts},
-)
-alert_payloads = st.builds(
-    lambda alert, name: msgspec.json.encode({"data": {"alert": alert, "webhook": name}}),
-    alert_parts,
-    st.none() | st.fixed_dictionaries({"name": st.none() | hostile_texts}),
-)
-payloads = st.binary(max_size=300) | alert_payloads | hostile_texts.map(str.encode)
-types = our.event_types | our.alert_event_types | st.text(max_size=600).map(ALERTS.__add__)
-
-
-def alert_payload(event_type: str = RAISED, webhook: str = "Orders", **changes: Any) -> bytes:
-    story = Story()
-    story.update(DOWN)
-    alert = msgspec.structs.replace(story.alert, **changes)
-    return notification_of(event_type, alert, webhook, {}).payload
 
 
 def sent(body_format: BodyFormat, event_type: str, payload: bytes) -> Any:
@@ -134,7 +96,7 @@ def test_discord_takes_it(event_type: str, payload: bytes) -> None:
     assert sum(map(len, texts)) + sum(len(field["name"]) for field in embed["fields"]) <= 6_000
     assert 0 <= embed["color"] <= 0xFFFFFF
     assert body["allowed_mentions"] == {"parse": []}
-    for text in texts[1:]:
+    for text in [embed["description"], *(field["value"] for field in embed["fields"] if field["name"] != "Links")]:
         assert not re.search(r"(?<!\\)(\\\\)*[<>\[\]*`~|_]", text)
 
 
@@ -152,7 +114,9 @@ def test_slack_sees_neither_mentions_nor_links(event_type: str, payload: bytes) 
 @given(types, payloads)
 def test_teams_hides_no_link(event_type: str, payload: bytes) -> None:
     """No text or fact holds a Markdown link, and there is no list of facts without facts."""
-    title, text, *facts = blocks(sent(BodyFormat.TEAMS, event_type, payload))
+    body = sent(BodyFormat.TEAMS, event_type, payload)
+    title, text, *facts = blocks(body)
+    assert all(action["type"] == "Action.OpenUrl" for action in body["attachments"][0]["content"]["actions"])
     assert title["color"] in {"default", "accent", "good", "warning", "attention"}
     assert "](" not in text["text"]
     for block in facts:
@@ -170,12 +134,20 @@ def test_an_alert_is_shown_as_its_sentence() -> None:
             ("Severity", "critical"),
             ("Kind", "failing"),
             ("Times", "1"),
+            ("Time", f"{NOW:%Y-%m-%d %H:%M:%S} UTC"),
             ("Acknowledged by", "ada"),
             ("Note", "Looking."),
         ),
         colour=0xC53030,
         teams_colour="attention",
     )
+
+
+@pytest.mark.parametrize("body_format", CHATS)
+def test_a_late_message_says_so(body_format: BodyFormat) -> None:
+    payload = as_sent(RAISED, alert_payload(), NOW + timedelta(minutes=18, seconds=10))
+    assert message_of(RAISED, payload).title == "Critical alert raised (18 minutes late)"
+    assert "18 minutes late" in render(body_format, RAISED, payload).decode()
 
 
 @pytest.mark.parametrize("body_format", CHATS)
@@ -259,6 +231,28 @@ def test_every_announcement_is_understood(body_format: BodyFormat, event_type: s
     made = notification_of(event_type, alert, "Orders", {})
     message = message_of(event_type, made.payload)
     assert message.title == f"{alert.severity.capitalize()} alert {event_type.removeprefix(ALERTS)}"
-    assert message.text == alert.title
+    assert alert.title in message.text
     assert ("Times", str(alert.count)) in message.facts
     assert isinstance(sent(body_format, event_type, made.payload), dict)
+
+
+def test_messages_link_to_the_alert_its_webhook_and_the_failed_attempts() -> None:
+    payload = linked_payload()
+    links = links_of(PAGE, msgspec.json.decode(payload)["data"]["alert"]["id"], WEBHOOK)
+    urls = [links.alert, links.webhook, links.failed_attempts]
+    texts = ["Open alert", "Webhook", "Failed attempts"]
+    (attachment,) = sent(BodyFormat.SLACK, RAISED, payload)["attachments"]
+    assert attachment["actions"] == [
+        {"type": "button", "text": text, "url": url} for text, url in zip(texts, urls, strict=True)
+    ]
+    card = sent(BodyFormat.TEAMS, RAISED, payload)["attachments"][0]["content"]
+    assert [(action["title"], action["url"]) for action in card["actions"]] == list(zip(texts, urls, strict=True))
+    (embed,) = sent(BodyFormat.DISCORD, RAISED, payload)["embeds"]
+    shown = " · ".join(f"[{text}]({url})" for text, url in zip(texts, urls, strict=True))
+    assert embed["fields"][-1] == {"name": "Links", "value": shown, "inline": False}
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", f"{PAGE}) [x](http://evil", f"{PAGE}|x>", "", 7])
+def test_a_link_that_is_none_is_left_out(url: object) -> None:
+    payload = msgspec.json.decode(linked_payload()) | {"links": {"alert": url}}
+    assert message_of(RAISED, msgspec.json.encode(payload)).links == ()

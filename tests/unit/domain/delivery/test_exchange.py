@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain.delivery.exchange import response_text
+from monitor.domain.delivery.exchange import Exchange, response_text
+from monitor.domain.delivery.request import OutboundRequest
 
 
 def read(body: bytes, content_type: str, *, is_cut: bool = False) -> str:
@@ -33,6 +34,12 @@ def read(body: bytes, content_type: str, *, is_cut: bool = False) -> str:
 )
 def test_the_charset_of_the_answer_counts_where_it_is_one(body: bytes, content_type: str, text: str) -> None:
     assert read(body, content_type) == text
+
+
+def test_an_e_mail_has_no_content_length() -> None:
+    sent = OutboundRequest("mailto:a@b.example", (("Subject", "x"),), b"text", 1.0)
+    assert Exchange(sent, method="MAIL").request_headers == (("Subject", "x"),)
+    assert Exchange(sent).request_headers == (("Subject", "x"), ("Content-Length", "4"))
 
 
 def test_without_a_content_type_it_is_utf_8() -> None:

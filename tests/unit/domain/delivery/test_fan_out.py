@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,8 +14,10 @@ from monitor.domain.delivery.fan_out import (
     CHUNK,
     REQUEST_MAX,
     FanOut,
+    FanOutEvent,
     NewDelivery,
     NewEvent,
+    Reach,
     Subscription,
     SubscriptionPage,
     fan_out,
@@ -159,3 +162,62 @@ def test_what_is_made_behind_another_one_of_its_webhook_and_key_follows_it() -> 
 
     together = [made(2, 1, "a"), made(1, 1, "a"), made(3, 1, "b"), made(4, 2, "a"), made(5, 1, None), made(6, 1, None)]
     assert following(together) == [True, False, False, False, False, False]
+
+
+labels_of_reach = st.dictionaries(our.segments, st.lists(our.segments, min_size=1, max_size=3, unique=True).map(tuple))
+reaches = st.builds(Reach, labels_of_reach, st.booleans())
+
+
+def subscribed_to(labels: dict[str, str]) -> Subscription:
+    return Subscription(UUID(int=1), frozenset({"monitor.*"}), labels)
+
+
+def reaching(**members: Any) -> FanOutEvent:
+    return FanOutEvent(id=UUID(int=2), type="monitor.alert.raised", labels={"severity": "critical"}, **members)
+
+
+@pytest.mark.parametrize(
+    ("labels", "selected"),
+    [
+        ({}, True),
+        ({"severity": "critical"}, True),
+        ({"severity": "info"}, True),
+        ({"severity": "warning"}, False),
+        ({"team": "payments", "severity": "critical"}, True),
+        ({"team": "search"}, True),
+        ({"team": "other"}, False),
+        ({"region": "eu"}, False),
+    ],
+)
+def test_an_event_reaches_further_values_of_labels(labels: dict[str, str], selected: bool) -> None:
+    event = reaching(reach=Reach({"team": ("payments", "search"), "severity": ("info",)}))
+    assert event.selects(subscribed_to(labels)) is selected
+
+
+@pytest.mark.parametrize(
+    ("labels", "selected"), [({"team": "any", "region": "eu"}, True), ({"team": "any", "severity": "info"}, False)]
+)
+def test_an_event_that_reaches_every_one_is_still_bound_to_its_own_labels(
+    labels: dict[str, str], selected: bool
+) -> None:
+    assert reaching(reach=Reach(every=True)).selects(subscribed_to(labels)) is selected
+
+
+@pytest.mark.parametrize(
+    ("labels", "selected"), [({}, False), ({"team": "payments"}, False), ({"team": "search"}, True)]
+)
+def test_those_who_know_get_no_delivery(labels: dict[str, str], selected: bool) -> None:
+    event = reaching(reach=Reach({"team": ("payments", "search")}), told=Reach({"team": ("payments",)}))
+    assert event.selects(subscribed_to(labels)) is selected
+
+
+@given(reaches, reaches, our.label_maps)
+def test_joined_reaches_select_what_either_selects(one: Reach, other: Reach, labels: dict[str, str]) -> None:
+    """Also: what covers another one selects all that it selects; and a bound only ever adds."""
+    joined, subscription = one.joined(other, 100), subscribed_to(labels)
+    assert joined.covers(one)
+    assert joined.covers(other)
+    assert one.covers(other) == (one.joined(other, 100) == one.joined(one, 100))
+    for reach in (one, other):
+        assert reaching(reach=reach).selects(subscription) <= reaching(reach=joined).selects(subscription)
+    assert one.joined(other, 0).covers(joined)

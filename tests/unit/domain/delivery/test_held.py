@@ -13,6 +13,7 @@ from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permi
 from monitor.domain.delivery.held import Head, Held, HeldReason, held_by_secrets, held_delivery, held_webhook
 from monitor.domain.delivery.lane import Lane, probe_now, resume
 from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.vocab import REFUSALS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOON, LATER = NOW + timedelta(seconds=30), NOW + timedelta(hours=1)
@@ -47,6 +48,8 @@ def hold(
         (replace(OPEN, breaker=Breaker(BreakerState.OPEN, NOW, 1), in_flight=2), None),
         (replace(LANE, throttled_until=SOON), Held(HeldReason.THROTTLED, SOON)),
         (replace(LANE, throttled_until=NOW), None),
+        (replace(LANE, held_until=SOON, throttled_until=LATER), Held(HeldReason.SILENCE, SOON)),
+        (replace(LANE, held_until=NOW), None),
         (LIMITED, Held(HeldReason.RATE_LIMIT, NOW + timedelta(seconds=0.5))),
         (replace(LIMITED, tokens=1.0), None),
         (resume(LANE, NOW), Held(HeldReason.RELEASE)),
@@ -80,6 +83,11 @@ SINCE = NOW - timedelta(minutes=88)
             "404",
             "404 since 01 March, 10:32 UTC: the receiver has nothing at this URL; next try at 12:00:30 UTC.",
         ),
+        (
+            BreakerState.HALF_OPEN,
+            "smtp_535",
+            f"SMTP 535 since 01 March, 10:32 UTC: {REFUSALS['smtp_535']}; a try is under way.",
+        ),
     ],
 )
 def test_a_refusal_holds_with_its_cause_in_words(state: BreakerState, cause: str, detail: str) -> None:
@@ -103,7 +111,7 @@ def test_a_user_holds_more_than_a_lane() -> None:
 def test_secrets_that_do_not_open_hold_more_than_anything_but_a_user(reason: HeldReason) -> None:
     by_secrets = Held(HeldReason.SECRETS, detail="No key.")
     by_lane = Held(reason, SOON)
-    by_user = {HeldReason.DELETED, HeldReason.DISABLED, HeldReason.PAUSED}
+    by_user = {HeldReason.DELETED, HeldReason.DISABLED, HeldReason.PAUSED, HeldReason.SILENCE}
     assert held_by_secrets(by_lane, "No key.") == (by_lane if reason in by_user else by_secrets)
     assert held_by_secrets(None, "No key.") == by_secrets
 

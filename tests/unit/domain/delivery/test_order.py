@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -26,7 +27,7 @@ LATER = NOW + timedelta(hours=1)
 ORDERS: list[Order] = [False, True, "key"]
 
 
-def queued(n: int, key: str | None = None, *, due_at: datetime = NOW, **members: bool) -> QueuedDelivery:
+def queued(n: int, key: str | None = None, *, due_at: datetime = NOW, **members: Any) -> QueuedDelivery:
     return QueuedDelivery(id=UUID(int=n), due_at=due_at, order_key=key, **members)
 
 

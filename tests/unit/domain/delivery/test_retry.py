@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,6 +16,7 @@ from monitor.domain.delivery.retry import (
     MAX_WAIT_S,
     RETRY_AFTER_CAP_S,
     STANDARD_SCHEDULE_S,
+    UNCOUNTED_MAX,
     Dead,
     Done,
     Retry,
@@ -34,6 +36,9 @@ attempt_counts = st.integers(1, 20)
 
 def answered(status_code: int, retry_after: str | None = None) -> Outcome:
     return Outcome(latency_ms=5, status_code=status_code, error=ErrorKind.STATUS, retry_after=retry_after)
+
+
+throttles = st.sampled_from(["0", "1", "2.5", "600"]).map(lambda asked: answered(429, asked))
 
 
 def wait_s(outcome: Outcome, attempts: int = 1, policy: RetryPolicy = POLICY, jitter: float = 0.5) -> float:
@@ -62,15 +67,51 @@ def test_no_wait_is_longer_than_a_week() -> None:
     assert wait_s(TIMED_OUT, policy=RetryPolicy((0.0, 30 * 86_400.0), 0.0)) == 7 * 86_400
 
 
-@given(st.lists(our.outcomes, min_size=13, max_size=13), our.retry_policies, our.jitters)
+@given(st.lists(our.outcomes | throttles, min_size=13, max_size=13), our.retry_policies, our.jitters)
 def test_attempts_are_finite(outcomes: list[Outcome], policy: RetryPolicy, jitter: float) -> None:
-    """Whatever receivers answer, a delivery ends after at most one attempt per entry of the schedule."""
-    decisions = [
-        decide(outcome, attempts=made, policy=policy, now=NOW, jitter=jitter)
-        for made, outcome in enumerate(outcomes, start=1)
-    ]
-    end = next(made for made, decision in enumerate(decisions, start=1) if not isinstance(decision, Retry))
-    assert end <= max(len(policy.schedule_s), 1)
+    """Whatever receivers answer, a delivery ends after at most one attempt per entry of the schedule, and those that
+    do not count."""
+    uncounted = UNCOUNTED_MAX - 5
+    counted = 0
+    for outcome in itertools.cycle(outcomes):
+        decision = decide(outcome, attempts=counted + 1, policy=policy, now=NOW, jitter=jitter, before=uncounted)
+        if not isinstance(decision, Retry):
+            break
+        uncounted += decision.uncounted
+        counted += not decision.uncounted
+        assert uncounted <= UNCOUNTED_MAX
+        assert counted <= len(policy.schedule_s)
+
+
+@pytest.mark.parametrize("retry_after", ["1", "1.25", "0", "4"])
+@pytest.mark.parametrize("attempts", [1, 2, 5, len(STANDARD_SCHEDULE_S)])
+def test_a_429_is_tried_again_when_the_receiver_says_however_many_came(attempts: int, retry_after: str) -> None:
+    """Today the second one waited five minutes. It takes nothing of the schedule."""
+    outcome = answered(429, retry_after)
+    decision = decide(outcome, attempts=attempts, policy=POLICY, now=NOW, jitter=0.9, before=900)
+    assert decision == Retry(NOW + timedelta(seconds=max(float(retry_after), 1.0)), uncounted=True)
+
+
+def test_a_429_that_asks_for_longer_than_the_schedule_counts() -> None:
+    assert decide(answered(429, "120"), attempts=1, policy=POLICY, now=NOW, jitter=0.5) == Retry(
+        NOW + timedelta(seconds=120)
+    )
+
+
+def test_after_many_429s_each_one_counts() -> None:
+    last = decide(answered(429, "1"), attempts=2, policy=POLICY, now=NOW, jitter=0.5, before=UNCOUNTED_MAX)
+    assert last == Retry(NOW + timedelta(seconds=300))
+
+
+def test_a_429_does_not_prolong_a_schedule_of_one_attempt() -> None:
+    assert decide(answered(429, "1"), attempts=1, policy=RetryPolicy((0.0,)), now=NOW, jitter=0.5) == Dead()
+
+
+@pytest.mark.parametrize("retry_after", [None, "soon"])
+def test_a_429_that_names_no_wait_counts(retry_after: str | None) -> None:
+    assert decide(answered(429, retry_after), attempts=2, policy=POLICY, now=NOW, jitter=0.5) == Retry(
+        NOW + timedelta(seconds=300)
+    )
 
 
 @given(our.successes, attempt_counts, our.retry_policies, our.jitters)
@@ -162,7 +203,7 @@ def test_no_header_can_break_the_reader(value: str) -> None:
     assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP_S
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-5", "1.5", "٣", "Sun, 99 Foo 2026 12:00:00 GMT"])
+@pytest.mark.parametrize("value", ["", "soon", "-5", "1.5.2", ".", "٣", "Sun, 99 Foo 2026 12:00:00 GMT"])
 def test_what_cannot_be_read_is_no_retry_after(value: str) -> None:
     assert parse_retry_after(value, NOW) is None
 

@@ -164,6 +164,11 @@ def test_the_reason_stays_current_while_the_status_stands() -> None:
         (("ok",), None, "The last attempt succeeded."),
         (("ok",) * 20, None, "All of the last 20 attempts succeeded."),
         (("dns",), None, "The last attempt failed: host name not found."),
+        (
+            ("503",) * 10 + ("ok",) * 10,
+            UNAVAILABLE,
+            "All of the last 10 attempts succeeded; 10 of the last 20 attempts failed: HTTP 503.",
+        ),
         (("ok",) * 14 + ("503",) * 6, None, "6 of the last 20 attempts failed: HTTP 503."),
         (
             ("ok", "timeout", "503", "503"),

@@ -48,7 +48,8 @@ def test_the_status_is_total_and_what_a_user_set_comes_first(
 @pytest.mark.parametrize("severity", [Severity.WARNING, Severity.CRITICAL])
 def test_an_open_alert_makes_a_webhook_degraded_and_is_the_reason(health: HealthStatus, severity: Severity) -> None:
     found = reason_of(health, OpenAlert(severity, "Latency is 4.4 times its normal."))
-    assert found == StatusReason(WebhookStatus.DEGRADED, "Latency is 4.4 times its normal.")
+    expected = "Latency is 4.4 times its normal. Because of its attempts."
+    assert found == StatusReason(WebhookStatus.DEGRADED, expected)
 
 
 @pytest.mark.parametrize("health", [HealthStatus.DEGRADED, HealthStatus.UNAVAILABLE])

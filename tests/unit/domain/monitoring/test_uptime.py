@@ -15,8 +15,10 @@ from monitor.domain.monitoring.uptime import (
     HOURS,
     Counts,
     bucket_status,
+    by_day,
     success_ratio,
     uptime_buckets,
+    without_silenced,
     worst_by_day,
 )
 from monitor.domain.views.history import uptime_view
@@ -94,9 +96,28 @@ def test_a_day_whose_hours_are_past_retention_is_as_bad_as_it_was() -> None:
     assert day.worst is HealthStatus.UNAVAILABLE
 
 
-def by_day(found: dict[datetime, Counts]) -> dict[datetime, Counts]:
-    days: dict[datetime, Counts] = {}
-    for at, one in found.items():
-        day = days.get(at.replace(hour=0), Counts())
-        days[at.replace(hour=0)] = Counts(day.attempts + one.attempts, day.failures + one.failures)
-    return days
+@given(hours, hours)
+def test_silenced_attempts_are_left_out_and_shown(
+    counted: dict[datetime, Counts], silenced: dict[datetime, Counts]
+) -> None:
+    """Law: with all that was silenced added before, the uptime is that of the others."""
+    both = {
+        at: Counts(
+            counted.get(at, Counts()).attempts + silenced.get(at, Counts()).attempts,
+            counted.get(at, Counts()).failures + silenced.get(at, Counts()).failures,
+        )
+        for at in counted.keys() | silenced.keys()
+    }
+    view = uptime_view(NOW, both, by_day(both), silenced)
+    alone = uptime_view(NOW, counted, by_day(counted))
+    assert view.success_ratios == alone.success_ratios
+    for buckets, others, inside in ((view.hours, alone.hours, silenced), (view.days, alone.days, by_day(silenced))):
+        assert [(b.attempts, b.failures, b.worst) for b in buckets] == [
+            (b.attempts, b.failures, b.worst) for b in others
+        ]
+        assert [b.silenced for b in buckets] == [inside.get(b.at, Counts()).attempts for b in buckets]
+
+
+def test_rollups_that_lack_silenced_attempts_are_not_negative() -> None:
+    assert without_silenced({NOW: Counts(3, 2)}, {NOW: Counts(4, 1)}) == {NOW: Counts(0, 0)}
+    assert without_silenced({NOW: Counts(5, 5)}, {NOW: Counts(1, 0)}) == {NOW: Counts(4, 4)}

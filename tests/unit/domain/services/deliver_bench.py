@@ -6,6 +6,7 @@ from uuid import UUID
 
 from monitor.domain.delivery.lane import Lane
 from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.leases import DeliverConfig
@@ -60,3 +61,8 @@ class Bench:
 
     def states(self) -> list[DeliveryState]:
         return [done.state for done in self.database.tables.finished.values()]
+
+    def counted(self) -> int:
+        """Return how many attempts the rollups of all webhooks count."""
+        minutes = self.database.tables.minutes
+        return sum(rollup.attempts for (id_, _), rollup in minutes.items() if id_ == SYSTEM_ID)

@@ -11,6 +11,7 @@ from uuid import UUID
 from msgspec import json
 from msgspec.structs import replace
 
+from monitor.adapters.recurrences import expand
 from monitor.domain.alerts import Alert, AlertKind, AlertPolicy, Silence, replay
 from monitor.domain.alerts.alert import Identity
 from monitor.domain.alerts.evaluation import DetectionPolicy, Evaluation
@@ -21,6 +22,7 @@ from monitor.domain.monitoring.health import Health
 from monitor.domain.services.alerts import AlertCommands
 from monitor.domain.services.detection import Detector
 from monitor.domain.services.notifications import AlertNotifier
+from monitor.domain.services.silences import SilenceCommands
 from monitor.domain.vocab import HealthStatus
 from tests import samples
 from tests.fakes.clock import START, FakeClock
@@ -53,7 +55,8 @@ class DetectionHarness:
         self.queries = FakeQueries(self.database)
         self.alert_queries = FakeAlertQueries(self.database)
         self.detector = Detector(self.unit_of_work, self.clock, POLICY)
-        self.commands = AlertCommands(self.unit_of_work, self.queries, self.alert_queries, self.clock, POLICY.alert)
+        self.commands = AlertCommands(self.unit_of_work, self.queries, self.alert_queries, POLICY.alert)
+        self.silencer = SilenceCommands(self.unit_of_work, self.queries, self.alert_queries, self.clock, expand)
         self.notifier = AlertNotifier(self.unit_of_work, self.clock)
 
     def unit_of_work(self) -> FakeUnitOfWork:

@@ -14,7 +14,7 @@ from monitor.domain.ports.repositories.attempts import AttemptRecord
 from monitor.domain.services.alert_details import AlertDetails
 from monitor.domain.services.alerts import AlertNote
 from monitor.domain.views.alerts import HistoryView, ToldView
-from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, HealthStatus
+from monitor.domain.vocab import BodyFormat, DeliveryState, ErrorKind, WebhookStatus
 from tests import samples
 from tests.fakes.postgres.database import FinishedDelivery
 from tests.unit.domain.services.detection_harness import MINUTE, DetectionHarness
@@ -91,7 +91,7 @@ async def test_an_alert_shows_its_webhook_now(
     now = (await details.alert(alert_id)).now
     assert now
     assert (now.window_s, now.attempts, now.failures) == (300, 0, 0)
-    assert (now.status, now.reason) == (HealthStatus.HEALTHY, "All of the last 20 attempts succeeded.")
+    assert (now.status, now.reason) == (WebhookStatus.HEALTHY, "All of the last 20 attempts succeeded.")
     harness.delete(webhook_id)
     now = (await details.alert(alert_id)).now
     assert now

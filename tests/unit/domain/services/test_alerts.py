@@ -8,10 +8,26 @@ from uuid import UUID
 
 import pytest
 
-from monitor.domain.alerts import AlertKind, AlertState, SilenceSpec
+from monitor.domain.alerts import (
+    AlertKind,
+    AlertPolicy,
+    AlertState,
+    Cause,
+    Condition,
+    Identity,
+    SilenceSpec,
+    UpdateConditions,
+)
 from monitor.domain.errors import Conflict, Invalid, NotFound, Unavailable
-from monitor.domain.services.alerts import Acknowledgement, AlertComment, AlertNote, BulkAcknowledgement
-from monitor.domain.vocab import Actor, Role
+from monitor.domain.services.alerts import (
+    Acknowledgement,
+    AlertComment,
+    AlertNote,
+    BulkAcknowledgement,
+    WebhookRef,
+    transition_alert,
+)
+from monitor.domain.vocab import Actor, Role, Severity
 from tests import samples
 from tests.unit.domain.services.detection_harness import MINUTE, DetectionHarness
 
@@ -40,6 +56,21 @@ async def alert_id(harness: DetectionHarness, webhook_id: UUID) -> UUID:
 
 def audited(harness: DetectionHarness) -> list[tuple[str, str]]:
     return [(row.action, row.subject) for row in harness.database.tables.audit.values()]
+
+
+async def test_that_what_holds_is_less_severe_is_noted_before_anything_is_told(
+    harness: DetectionHarness, webhook_id: UUID, alert_id: UUID
+) -> None:
+    alert = harness.alert(webhook_id)
+    milder = UpdateConditions((Condition(Cause.HEALTH, Severity.WARNING, "Orders is degraded.", {}),))
+    identity = Identity(alert_id, webhook_id, alert.kind)
+    async with harness.unit_of_work() as uow:
+        await transition_alert(uow, alert, milder, identity=identity, webhook=WebhookRef(), policy=AlertPolicy())
+        await uow.commit()
+    stored = harness.alert(webhook_id)
+    assert (stored.severity, stored.lower_since) == (Severity.CRITICAL, harness.clock.now())
+    assert (harness.take_notifications(), harness.take_domain_events()) == ([], [])
+    assert harness.actions(stored) == ["raised", "notified"]
 
 
 async def test_the_first_acknowledgement_counts_and_the_second_returns_it(
@@ -220,24 +251,24 @@ async def test_a_silence_records_its_creator_and_ends_once(harness: DetectionHar
         label="team=blue",
         kind=AlertKind.FAILING,
     )
-    assert (await harness.commands.preview(spec)).webhooks == 1
+    assert (await harness.silencer.preview(spec)).webhooks == 1
     assert harness.database.tables.silences == {}
-    made = await harness.commands.silence(spec, samples.ACTOR)
+    made = await harness.silencer.create(spec, samples.ACTOR)
     assert (made.created_by, made.reason, made.active, made.label) == ("ada", "Maintenance.", True, "team=blue")
     harness.clock.advance(1)
     for _ in range(2):
-        await harness.commands.end_silence(made.id, GRACE)
+        await harness.silencer.end(made.id, GRACE)
     ended = await harness.alert_queries.silence(made.id)
     assert (ended.active, ended.ends_at) == (False, harness.clock.now())
     assert audited(harness) == [("silence.create", "ada"), ("silence.end", "grace")]
     assert harness.take_domain_events() == ["SilencesChanged"] * 2
     with pytest.raises(NotFound):
-        await harness.commands.end_silence(harness.clock.new_id(), GRACE)
+        await harness.silencer.end(harness.clock.new_id(), GRACE)
 
 
 async def test_a_silence_that_breaks_a_rule_is_not_created(harness: DetectionHarness) -> None:
     spec = SilenceSpec(reason="Why not.", ends_at=harness.clock.now())
-    for call in (harness.commands.silence(spec, samples.ACTOR), harness.commands.preview(spec)):
+    for call in (harness.silencer.create(spec, samples.ACTOR), harness.silencer.preview(spec)):
         with pytest.raises(Invalid) as refused:
             await call
         assert [error.pointer for error in refused.value.errors] == ["", "/ends_at"]

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
+from monitor.domain.alerts import Silence
 from monitor.domain.alerts.notification import RAISED
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.circuit_breaker import BreakerState
@@ -17,6 +18,7 @@ from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.ping import PING_TYPE
 from monitor.domain.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
 from monitor.domain.events import WebhookStatusChanged
+from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
 from monitor.domain.views.webhooks import below_admin
@@ -67,6 +69,25 @@ async def test_reported_attempts_count_for_health_and_rollups_but_not_for_the_br
     (row,) = database.tables.audit.values()
     assert (row.subject, row.action, row.target) == ("ada", "attempts.report", f"webhook:{webhook_id}")
     assert (row.before, row.after) == (None, {"recorded": 6})
+
+
+async def test_what_is_reported_inside_a_silence_is_left_out_of_the_uptime(
+    measurer: AttemptRecorder, database: FakeDatabase, unit_of_work: UnitOfWorkFactory, webhook_id: UUID
+) -> None:
+    async with unit_of_work() as uow:
+        silence = Silence(
+            id=UUID(int=1),
+            created_by="ada",
+            created_at=START,
+            reason="Maintenance.",
+            ends_at=START + timedelta(hours=1),
+            webhook_id=webhook_id,
+        )
+        await uow.silences.add(silence)
+        await uow.commit()
+    await measurer.report(webhook_id, [reported(), failed(START)], samples.ACTOR)
+    assert list(database.tables.silenced_hours.values()) == [Counts(2, 1)]
+    assert sum(r.attempts for (id_, _), r in database.tables.minutes.items() if id_ == webhook_id) == 2
 
 
 async def test_what_is_reported_is_kept_for_the_detector_in_its_order(

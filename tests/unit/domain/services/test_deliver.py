@@ -6,12 +6,15 @@ from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from monitor.domain.delivery.chat_formats import render
+from monitor.domain.delivery.body_formats import render_body
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
+from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.rate_limit import RateLimit
+from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
@@ -207,10 +210,35 @@ async def test_a_chat_gets_a_message_about_the_event_signed_as_it_is_sent(bench:
     await bench.webhook(body_format=BodyFormat.SLACK)
     [sent] = await bench.sent()
     [request] = bench.sender.requests
-    assert request.body == render(BodyFormat.SLACK, "order.paid", b'{"amount": 1}') != b'{"amount": 1}'
+    assert request.body == render_body(BodyFormat.SLACK, "order.paid", b'{"amount": 1}').body != b'{"amount": 1}'
     headers = dict(request.headers)
     content = signed_content(str(sent.delivery.event_id), int(headers["webhook-timestamp"]), request.body)
     assert headers["webhook-signature"] == sign_v1(samples.KEY, content)
+
+
+async def test_a_message_about_an_alert_says_how_late_it_is_at_each_attempt(bench: Bench) -> None:
+    webhook_id = await bench.webhook(0, retry=RetryPolicy((0.0, 1_080.0), 0.0))
+    payload = msgspec.json.encode({"timestamp": START, "data": {}})
+    event = samples.event(bench.clock, type="monitor.alert.raised", payload=payload)
+    async with bench.unit_of_work() as uow:
+        await uow.events.add([event], [NewDelivery(bench.clock.new_id(), event.id, webhook_id)])
+        await uow.commit()
+    await bench.deliverer.settle(await bench.sent(samples.REFUSED))
+    bench.clock.advance(1_080)
+    await bench.sent()
+    assert [msgspec.json.decode(request.body)["late_s"] for request in bench.sender.requests] == [0, 1_080]
+
+
+async def test_an_error_of_teams_under_the_status_of_a_success_is_a_failure(bench: Bench) -> None:
+    webhook_id = await bench.webhook(body_format=BodyFormat.TEAMS)
+    body = (
+        b"Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 429 with ContextId x"
+    )
+    await bench.deliverer.settle(await bench.sent(replace(samples.OK, status_code=200, response_body=body)))
+    assert bench.states() == []
+    [waiting] = bench.database.tables.deliveries.values()
+    assert (waiting.last_status_code, waiting.last_error) == (429, "status")
+    assert bench.lane(webhook_id).throttled_until is not None
 
 
 async def test_a_destination_is_read_again_when_it_changes_or_grows_old(bench: Bench) -> None:

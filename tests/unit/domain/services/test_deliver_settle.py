@@ -1,4 +1,4 @@
-"""Settling attempts: what is written, retried, disabled, released and quarantined."""
+"""Settling attempts: what is written, retried, counted and disabled, once each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.outcome import Outcome
-from monitor.domain.delivery.quarantine import MAX_CRASHES
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Unavailable
 from monitor.domain.events import WebhookStatusChanged, WebhookUpdated
@@ -33,8 +32,6 @@ from tests.fakes.postgres.database import FakeDatabase
 from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
 from tests.samples import rollup_of
 from tests.unit.domain.services.deliver_bench import Bench
-
-# --------------------------------------------------------------------------------------------------------------- settle
 
 
 async def test_a_success_is_written_everywhere_at_once(bench: Bench) -> None:
@@ -117,6 +114,26 @@ async def test_a_429_holds_every_delivery_of_its_webhook_and_counts_as_no_failur
     assert await bench.count() == 5
 
 
+async def test_429s_that_ask_for_a_second_are_tried_again_after_it_and_leave_the_schedule(bench: Bench) -> None:
+    """However many came: today the second one waited five minutes, and the tenth was the last."""
+    await bench.webhook(retry=RetryPolicy((0.0, 5.0, 300.0), 0.0))
+    slow_down = Outcome(latency_ms=3.0, status_code=429, error=ErrorKind.STATUS, retry_after="1")
+    for _ in range(12):
+        [sent] = await bench.sent(slow_down)
+        await bench.deliverer.settle([sent])
+        assert await bench.count() == 0
+        bench.clock.advance(1)
+    for wait_s in (5, 300):
+        [sent] = await bench.sent(samples.REFUSED)
+        await bench.deliverer.settle([sent])
+        bench.clock.advance(wait_s - 1)
+        assert await bench.count() == 0
+        bench.clock.advance(1)
+    [sent] = await bench.sent(samples.OK)
+    await bench.deliverer.settle([sent])
+    assert bench.states() == [DeliveryState.DELIVERED]
+
+
 async def test_a_change_of_status_is_told_and_looked_at_at_once(bench: Bench) -> None:
     webhook_id = await bench.webhook(2)
     bench.database.tables.lanes[webhook_id] = replace(bench.lane(webhook_id), evaluate_at=None)
@@ -191,7 +208,7 @@ async def test_a_worker_that_lost_its_lease_stores_its_attempt_and_changes_no_de
     assert (await other.settle([second, late, second])).settled == 1
     assert bench.states() == [DeliveryState.DELIVERED]
     assert stored(bench) == {late.attempt_id, second.attempt_id}
-    assert counted(bench) == 2
+    assert bench.counted() == 2
 
 
 @pytest.mark.parametrize("end", ["cancelled", "deleted", "purged"])
@@ -211,7 +228,7 @@ async def test_an_attempt_of_a_delivery_that_ended_meanwhile_is_stored(bench: Be
         assert (settlement.settled, len(settlement.lost)) == (0, 2)
     assert bench.states() == [DeliveryState.CANCELLED] * 2
     assert stored(bench) == {one.attempt_id for one in sent}
-    assert counted(bench) == 2
+    assert bench.counted() == 2
     if end == "cancelled":
         assert bench.lane(webhook_id).recent == ("ok", "ok")
     elif end == "deleted":
@@ -228,7 +245,7 @@ async def test_settling_is_safe_to_repeat(bench: Bench) -> None:
     bench.database.commits_fail = False
     assert (await bench.deliverer.settle(sent)).settled == 2
     assert (await bench.deliverer.settle(sent)).settled == 0
-    assert counted(bench) == len(stored(bench)) == 2
+    assert bench.counted() == len(stored(bench)) == 2
 
 
 async def test_a_settle_whose_answer_was_lost_ends_as_if_it_had_not_been(bench: Bench) -> None:
@@ -242,123 +259,11 @@ async def test_a_settle_whose_answer_was_lost_ends_as_if_it_had_not_been(bench: 
     assert not tables.webhooks[webhook_id].webhook.enabled
     assert (await bench.deliverer.settle(sent)).settled == 0
     assert bench.database.tables == tables
-    assert counted(bench) == len(stored(bench)) == 2
+    assert bench.counted() == len(stored(bench)) == 2
 
 
 def stored(bench: Bench) -> set[UUID]:
     return set(bench.database.tables.attempts)
-
-
-def counted(bench: Bench) -> int:
-    return sum(rollup.attempts for (id_, _), rollup in bench.database.tables.minutes.items() if id_ == SYSTEM_ID)
-
-
-async def change_url(bench: Bench, webhook_id: UUID, url: str = "https://new.example/hook") -> None:
-    async with bench.unit_of_work() as uow:
-        old = await uow.webhooks.get(webhook_id)
-        await uow.webhooks.save(replace(old, url=url, version=old.version + 1), None)
-        await uow.commit()
-
-
-async def test_a_late_410_of_an_old_url_disables_nothing_and_the_new_one_is_tried(bench: Bench) -> None:
-    webhook_id = await bench.webhook()
-    sent = await bench.sent(samples.GONE)
-    await change_url(bench, webhook_id)
-    assert (await bench.deliverer.settle(sent)).disabled == {}
-    assert bench.database.tables.webhooks[webhook_id].webhook.enabled
-    bench.clock.advance(10)
-    await bench.deliverer.settle(await bench.sent())
-    assert bench.sender.requests[-1].url == "https://new.example/hook"
-    assert bench.states() == [DeliveryState.DELIVERED]
-    assert bench.lane(webhook_id).recent == ("ok",)
-    assert counted(bench) == 2
-
-
-async def test_attempts_of_an_earlier_configuration_judge_nothing(bench: Bench) -> None:
-    webhook_id = await bench.webhook(6)
-    sent = await bench.sent(samples.TIMED_OUT)
-    await change_url(bench, webhook_id)
-    bench.database.tables.lanes[webhook_id] = replace(
-        bench.lane(webhook_id), failing_since=START - timedelta(days=5, seconds=1)
-    )
-    before = bench.lane(webhook_id)
-    assert (await bench.deliverer.settle(sent)).disabled == {}
-    lane = bench.lane(webhook_id)
-    assert (lane.recent, lane.health, lane.breaker, lane.failing_since) == (
-        before.recent, before.health, before.breaker, before.failing_since
-    )  # fmt: skip
-    assert lane.unevaluated.attempts == counted(bench) == 6
-
-
-async def test_a_delivery_that_cannot_be_judged_waits_and_does_not_stop_the_others(bench: Bench) -> None:
-    bad = await bench.webhook(retry=RetryPolicy((0.0, "soon")))  # type: ignore[arg-type]
-    await bench.webhook()
-    settlement = await bench.deliverer.settle(await bench.sent(samples.REFUSED))
-    assert settlement.settled == 2
-    [(id_, error)] = settlement.undecided.items()
-    assert isinstance(error, TypeError)
-    waiting = bench.database.tables.deliveries[id_]
-    assert (waiting.webhook_id, waiting.due_at) == (bad, START + timedelta(seconds=60))
-
-
-async def test_a_batch_is_judged_in_the_order_in_which_its_attempts_ended(bench: Bench) -> None:
-    webhook_id = await bench.webhook(2)
-    claim = await bench.deliverer.claim(None, 10)
-    bench.sender.receiver = lambda _: samples.TIMED_OUT
-    slow = await samples.send(bench.deliverer, claim.deliveries[0])
-    bench.clock.advance(1)
-    bench.sender.receiver = lambda _: samples.OK
-    quick = await samples.send(bench.deliverer, claim.deliveries[1])
-    assert slow is not None
-    assert quick is not None
-    bench.clock.advance(14)
-    await bench.deliverer.settle([slow, quick])
-    assert bench.lane(webhook_id).recent == ("ok", "timeout")
-    assert bench.lane(webhook_id).failing_since == START + timedelta(seconds=15)
-
-
-async def test_ends_are_compared_by_the_clock_of_the_database(
-    bench: Bench, sender: FakeWebhookSender, clock: FakeClock
-) -> None:
-    webhook_id = await bench.webhook(2)
-    ahead = FakeClock(START + timedelta(minutes=10))
-    other = Bench(bench.database, bench.unit_of_work, sender, ahead)
-    first = await other.sent(samples.TIMED_OUT, limit=1)
-    for one in (clock, ahead):
-        one.advance(15)
-    await other.deliverer.settle(first)
-    assert bench.lane(webhook_id).last_attempt_at == START + timedelta(seconds=15)
-    clock.advance(1)
-    await bench.deliverer.settle(await bench.sent())
-    assert bench.lane(webhook_id).recent == ("timeout", "ok")
-
-
-# ------------------------------------------------------------------------------------------------------------- the rest
-
-
-async def test_a_renewed_lease_is_not_taken_over(bench: Bench) -> None:
-    await bench.webhook()
-    claim = await bench.deliverer.claim(None, 10)
-    bench.clock.advance(25)
-    await bench.deliverer.renew(claim.deliveries)
-    bench.clock.advance(25)
-    assert (await bench.another("worker-2").claim(None, 10)).deliveries == []
-
-
-async def test_what_is_released_can_be_claimed_at_once(bench: Bench) -> None:
-    await bench.webhook(3)
-    claim = await bench.deliverer.claim(None, 10)
-    await bench.deliverer.release(claim.deliveries)
-    assert len((await bench.another("worker-2").claim(None, 10)).deliveries) == 3
-
-
-async def test_a_delivery_under_which_workers_keep_dying_is_quarantined(bench: Bench) -> None:
-    await bench.webhook()
-    for _ in range(MAX_CRASHES):
-        assert await bench.count() == 1
-        bench.clock.advance(31)
-    assert await bench.count() == 0
-    assert bench.states() == [DeliveryState.QUARANTINED]
 
 
 attempts = st.lists(
@@ -390,5 +295,4 @@ async def test_every_delivery_is_counted_once_whatever_receivers_answer(outcomes
     tables, made = database.tables, len(sender.requests)
     assert len(tables.deliveries) + len(tables.finished) == 5
     assert len(tables.attempts) == made
-    stored = [rollup for (id_, _), rollup in tables.minutes.items() if id_ == SYSTEM_ID]
-    assert sum(rollup.attempts for rollup in stored) == made
+    assert bench.counted() == made

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from monitor.domain.alerts import AlertKind, AlertState
 from monitor.domain.anomaly.tally import Tally
+from monitor.domain.delivery.alert_event import read_alert
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.services.detection import (
     NOTE_DELETED,
@@ -98,6 +99,17 @@ async def test_a_webhook_disabled_by_410_is_an_alert_until_it_is_enabled_again(
     assert harness.alert(webhook_id, AlertKind.DISABLED).note == NOTE_ENABLED
 
 
+async def test_the_end_of_an_alert_says_what_is_well_now(harness: DetectionHarness, webhook_id: UUID) -> None:
+    harness.make_unavailable(webhook_id)
+    await harness.evaluate_all()
+    harness.make_healthy(webhook_id)
+    await harness.evaluate_all(after_s=15)
+    _, resolved = harness.database.tables.notifications
+    told = read_alert(resolved.type, resolved.payload)
+    assert told is not None
+    assert told.sentence == "Resolved after 15 seconds. Back to normal: All of the last 20 attempts succeeded."
+
+
 async def test_disabling_a_webhook_resolves_its_alert(harness: DetectionHarness, webhook_id: UUID) -> None:
     harness.make_unavailable(webhook_id)
     await harness.evaluate_all()
@@ -168,7 +180,7 @@ async def test_resolving_for_a_deleted_webhook_is_published_when_its_silence_end
     assert harness.take_notifications() == []
     for _ in range(3):
         harness.clock.advance(POLICY.idle_s)
-        await harness.detector.tick()
+        await harness.detector.tell()
     assert harness.take_notifications() == ["resolved"]
     assert harness.database.tables.lanes[webhook_id].evaluate_at is None
 

@@ -6,16 +6,22 @@ from collections.abc import Callable
 from hashlib import sha256
 from uuid import UUID
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from monitor.domain.alerts.action_links import ActionLinks
+from monitor.domain.alerts.notification import RAISED
 from monitor.domain.delivery.exchange import Exchange, RequestBody
+from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.errors import NotFound
 from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
+from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.exchanges import ExchangeReader
+from monitor.domain.services.leases import DeliverConfig
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.vocab import BodyFormat, SigningSecret
 from tests import samples
@@ -130,3 +136,60 @@ async def test_of_a_reported_attempt_nothing_is_known(
     assert told(await reader.attempt(webhook_id, attempt_id)) == (None, None)
     with pytest.raises(NotFound):
         await reader.attempt(attempt_id, attempt_id)
+
+
+async def test_the_routing_key_of_a_pager_is_sent_but_never_shown(
+    bench: Bench, attempts: AttemptRecorder, reader: ExchangeReader
+) -> None:
+    key = "0123456789abcdef0123456789abcdef"
+    webhook_id = await bench.webhook(0, body_format=BodyFormat.PAGERDUTY)
+    row = bench.database.tables.webhooks[webhook_id]
+    bench.database.tables.webhooks[webhook_id] = replace(row, headers={"X-Routing-Key": key})
+    ping = await attempts.ping(webhook_id, samples.ACTOR)
+    [request] = bench.sender.requests
+    assert request.body.startswith(b'{"routing_key":"' + key.encode())
+    assert key not in dict(request.headers).values()
+    view = await reader.attempt(webhook_id, ping.id)
+    assert isinstance(view.request_body, RequestBody)
+    assert view.request_body.base64.startswith(b'{"routing_key":"***","event_action":"resolve"')
+    assert told(view) == (False, SigningSecret.CURRENT)
+    assert key.encode() not in msgspec.json.encode(view)
+
+
+PAGE = "https://monitor.example.com"
+OLD_LINKS = ActionLinks(PAGE, (b"o" * 32,))
+
+
+async def delivered_alert(bench: Bench) -> tuple[UUID, UUID]:
+    """Return the webhook and the attempt of one delivery about an alert, with links of the old key."""
+    webhook_id = await bench.webhook(0)
+    payload = msgspec.json.encode({"type": RAISED, "data": {"alert": {"id": UUID(int=5), "state": "pending"}}})
+    told_event = replace(samples.event(bench.clock), type=RAISED, payload=payload)
+    async with bench.unit_of_work() as uow:
+        await uow.events.add([told_event], [NewDelivery(bench.clock.new_id(), told_event.id, webhook_id, None)])
+        await uow.commit()
+    bench.sender.receiver = answer
+    queries, config = FakeQueries(bench.database), DeliverConfig("worker-1")
+    deliverer = Deliverer(bench.unit_of_work, queries, bench.sender, bench.clock, sign_v1a, config, OLD_LINKS)
+    [claimed] = (await deliverer.claim(None, 1)).deliveries
+    sent = await samples.send(deliverer, claimed)
+    assert sent is not None
+    await deliverer.settle([sent])
+    return webhook_id, next(iter(bench.database.tables.attempts))
+
+
+@pytest.mark.parametrize(("keys", "is_rebuilt"), [((b"n" * 32, b"o" * 32), False), ((b"n" * 32,), True)])
+async def test_links_are_shown_without_their_tokens_by_whichever_key_made_them(
+    bench: Bench, queries: FakeQueries, keys: tuple[bytes, ...], is_rebuilt: bool
+) -> None:
+    webhook_id, attempt_id = await delivered_alert(bench)
+    view = await ExchangeReader(queries, sign_v1a, ActionLinks(PAGE, keys)).attempt(webhook_id, attempt_id)
+    [request] = bench.sender.requests
+    assert b"monitor.example.com" in request.body
+    body = view.request_body
+    assert isinstance(body, RequestBody)
+    assert body.rebuilt == is_rebuilt
+    assert (b"/***" in body.base64) != is_rebuilt
+    tokens = [link.rpartition("/")[2].encode() for link in msgspec.json.decode(request.body)["links"].values()]
+    assert tokens
+    assert not any(token in body.base64 for token in tokens)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from monitor.domain.alerts.notification import AlertNotification
+from monitor.domain.delivery.order import alert_key
 from monitor.domain.errors import Unavailable
 from monitor.domain.services.notifications import BATCH, AlertNotifier
 from tests.unit.domain.services.detection_harness import DetectionHarness
@@ -39,9 +40,8 @@ async def test_subscribers_get_alerts_but_not_the_webhook_that_fails(harness: De
     harness.make_healthy(failing)
     await harness.evaluate_all()
     assert await harness.notifier.publish() == 2
-    assert reached(harness) == sorted(
-        [(alerts, "raised"), (alerts, "resolved"), (raised, "raised")], key=lambda pair: pair[0]
-    )
+    # The newest replaces what waits for the same destination.
+    assert reached(harness) == sorted([(alerts, "resolved"), (raised, "raised")], key=lambda pair: pair[0])
     assert everything not in dict(reached(harness))
     assert await harness.notifier.publish() == 0
 
@@ -57,6 +57,32 @@ async def test_the_event_holds_the_alert_and_its_webhook(harness: DetectionHarne
     assert payload["type"] == stored.event.type == "monitor.alert.raised"
     assert payload["data"]["webhook"] == {"id": str(failing), "name": "Orders"}
     assert payload["data"]["alert"]["id"] == str(harness.alert(failing).id)
+    assert stored.event.order_key == alert_key(harness.alert(failing).id)
+
+
+async def test_one_that_an_older_version_queued_without_its_alert_has_no_order(harness: DetectionHarness) -> None:
+    webhook_id = await harness.add()
+    async with harness.unit_of_work() as uow:
+        await uow.notifications.add([AlertNotification("monitor.alert.raised", b"{}", {}, webhook_id)])
+        await uow.commit()
+    assert await harness.notifier.publish() == 1
+    [stored] = harness.database.tables.events.values()
+    assert stored.event.order_key is None
+
+
+async def test_the_last_word_is_that_of_the_history_whatever_clock_queued_it(harness: DetectionHarness) -> None:
+    failing, listener = await harness.add(), await harness.add(event_types=("monitor.alert.*",))
+    told = {4: "resolved", 1: "raised", 3: "acknowledged"}
+    alert_id = harness.clock.new_id()
+    other = AlertNotification("monitor.alert.flapping", b"{}", {}, failing, harness.clock.new_id(), 2)
+    queued = [AlertNotification(f"monitor.alert.{type_}", b"{}", {}, failing, alert_id, n) for n, type_ in told.items()]
+    async with harness.unit_of_work() as uow:
+        await uow.notifications.add([queued[0], other, *queued[1:]])
+        await uow.commit()
+    assert await harness.notifier.publish() == 4
+    assert reached(harness) == [(listener, "flapping"), (listener, "resolved")]
+    events = [stored.event.type for _, stored in sorted(harness.database.tables.events.items())]
+    assert [type_.rpartition(".")[2] for type_ in events] == ["raised", "flapping", "acknowledged", "resolved"]
 
 
 async def test_subscribers_filter_alerts_by_labels(harness: DetectionHarness) -> None:
@@ -110,3 +136,13 @@ async def test_one_run_publishes_several_batches(harness: DetectionHarness) -> N
         await uow.commit()
     await harness.notifier.run()
     assert len(harness.database.tables.events) == len(told)
+
+
+async def test_events_link_to_the_page_where_its_url_is_known(harness: DetectionHarness) -> None:
+    failing = await harness.add()
+    harness.make_unavailable(failing)
+    await harness.evaluate_all()
+    await AlertNotifier(harness.unit_of_work, harness.clock, "https://example.com/monitor/").run()
+    [stored] = harness.database.tables.events.values()
+    links = msgspec.json.decode(stored.event.payload)["links"]
+    assert links["alert"] == f"https://example.com/monitor/#/alerts/{harness.alert(failing).id}"

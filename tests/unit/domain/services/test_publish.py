@@ -55,6 +55,7 @@ async def test_an_event_without_a_time_occurred_when_it_was_accepted(
     [
         ({"type_": "order paid"}, "/events/1/type"),
         ({"type_": "monitor.alert.raised"}, "/events/1/type"),
+        ({"order_key": "monitor.alert.7"}, "/events/1/order_key"),
         ({"labels": {str(n): "" for n in range(33)}}, "/events/1/labels"),
         ({"labels": {"team\x1b": "blue"}}, "/events/1/labels"),
         ({"labels": {"team": "\u202eeulb"}}, "/events/1/labels"),

@@ -28,11 +28,15 @@ from tests.unit.domain.services.deliver_bench import Bench
 async def resumed(bench: Bench, waiting: int, **changes: object) -> UUID:
     """Add a webhook whose pause just ended, with *waiting* deliveries."""
     webhook_id = await bench.webhook(waiting, **changes)
+    await resume_lane(bench, webhook_id)
+    return webhook_id
+
+
+async def resume_lane(bench: Bench, webhook_id: UUID) -> None:
     async with bench.unit_of_work() as uow:
         lanes = await uow.queue.lock_lanes([webhook_id])
         await uow.queue.save_lanes([resume(lane, uow.now) for lane in lanes.values()])
         await uow.commit()
-    return webhook_id
 
 
 async def claim(bench: Bench) -> ClaimResult:

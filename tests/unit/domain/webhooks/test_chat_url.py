@@ -28,10 +28,14 @@ SLACK = "https://hooks.slack.com/services/T0000/B0000/abcdefghijklmnopqrstuvwx"
         (SLACK, BodyFormat.STANDARD, "https://hooks.slack.com/***"),
         ("https://ptb.discord.com/api/webhooks/1/x", BodyFormat.STANDARD, "https://ptb.discord.com/***"),
         ("https://a.webhook.office.com:8443/x", BodyFormat.STANDARD, "https://a.webhook.office.com:8443/***"),
+        ("https://ntfy.sh/alerts", BodyFormat.STANDARD, "https://ntfy.sh/***"),
+        ("https://ntfy.example.com/alerts", BodyFormat.NTFY, "https://ntfy.example.com/***"),
+        ("https://chat.googleapis.com/v1/spaces/A/messages?key=k", BodyFormat.STANDARD, "https://chat.googleapis.com/***"),
         ("https://chat.example.com/hooks/x?k=1", BodyFormat.TEAMS, "https://chat.example.com/***"),
         ("https://example.com/x", "of a newer version", "https://example.com/***"),
         ("http://[::1]:9000/x", BodyFormat.DISCORD, "http://[::1]:9000/***"),
         ("https://shop.example.com/hooks?k=1", BodyFormat.STANDARD, "https://shop.example.com/hooks?k=1"),
+        ("mailto:ops@example.org", BodyFormat.EMAIL, "mailto:ops@example.org"),
         ("https://notdiscord.com/x", BodyFormat.STANDARD, "https://notdiscord.com/x"),
         ("https://hooks.slack.com.example.com/x", BodyFormat.STANDARD, "https://hooks.slack.com.example.com/x"),
         ("https://example.com/https://hooks.slack.com/x", BodyFormat.STANDARD, "https://example.com/https://hooks.slack.com/x"),
@@ -48,14 +52,22 @@ def test_a_text_without_an_origin_has_none() -> None:
 
 
 def test_what_a_receiver_may_echo_of_a_chat_url() -> None:
-    assert secret_parts(SLACK) == [SLACK.removeprefix("https://hooks.slack.com"), "abcdefghijklmnopqrstuvwx"]
-    assert secret_parts("https://a.com/x/y") == []
-    assert secret_parts("https://a.com/run?sig=0123456789abcdef%2Bx") == [
+    assert secret_parts(SLACK, BodyFormat.SLACK) == [
+        SLACK.removeprefix("https://hooks.slack.com"),
+        "abcdefghijklmnopqrstuvwx",
+    ]
+    assert secret_parts("https://a.com/x/y", BodyFormat.SLACK) == []
+    assert secret_parts("https://a.com/run?sig=0123456789abcdef%2Bx", BodyFormat.TEAMS) == [
         "/run?sig=0123456789abcdef%2Bx",
         "0123456789abcdef+x",
         "sig=0123456789abcdef%2Bx",
         "sig=0123456789abcdef+x",
     ]
+
+
+def test_ntfy_echoes_topics_of_any_length() -> None:
+    assert secret_parts("https://ntfy.sh/alerts?x=1", BodyFormat.NTFY) == ["alerts"]
+    assert secret_parts("https://ntfy.sh/alerts", BodyFormat.STANDARD) == []
 
 
 def test_an_old_audit_row_shows_no_chat_url() -> None:

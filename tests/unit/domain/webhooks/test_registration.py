@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.errors import Invalid
+from monitor.domain.vocab import BodyFormat
 from monitor.domain.webhooks.registration import (
     WebhookSpec,
     check,
@@ -55,6 +56,22 @@ def pointers(spec: WebhookSpec, known: tuple[str, ...] | None = None) -> list[st
 
 
 # ---------------------------------------------------------------------------------------------------------------- rules
+
+
+def test_of_e_mail_neither_header_fields_nor_format_can_be_chosen() -> None:
+    mail = with_(url="mailto:ops@example.org")
+    assert pointers(mail) == []
+    chosen = msgspec.structs.replace(mail, headers={"X-Team": "ops"}, body_format=BodyFormat.SLACK)
+    assert pointers(chosen) == ["/headers", "/body_format"]
+    assert pointers(with_(body_format=BodyFormat.EMAIL)) == ["/body_format"]
+
+
+def test_a_webhook_for_e_mail_is_of_its_format_whether_that_was_said_or_not() -> None:
+    mail = with_(url="mailto:ops@example.org")
+    webhook = register(mail, UUID(int=1), mail.url, NOW)
+    assert webhook.body_format is BodyFormat.EMAIL
+    assert pointers(spec_of(webhook)) == []
+    assert reconfigure(webhook, SPEC, URL, NOW).body_format is BodyFormat.STANDARD
 
 
 def test_a_name_and_an_address_are_enough() -> None:

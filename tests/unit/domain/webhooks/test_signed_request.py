@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 
 from standardwebhooks import Webhook as Verifier
 
-from monitor.domain.vocab import SignatureScheme
+from monitor.domain.delivery.formats.pagerduty import ROUTING_KEY
+from monitor.domain.delivery.rendered import TEXT, RenderedBody
+from monitor.domain.delivery.request import OutboundRequest
+from monitor.domain.vocab import BodyFormat, SignatureScheme
 from monitor.domain.webhooks.destination import Destination
 from monitor.domain.webhooks.signatures import encode_secret
 from monitor.domain.webhooks.signed_request import signed_request
@@ -25,7 +28,7 @@ def headers(signature: SignatureScheme = SignatureScheme.V1, at: datetime | None
         destination(signature),
         message_id="msg_1",
         event_type="order.paid",
-        body=BODY,
+        body=RenderedBody(BODY),
         at=at or datetime(2026, 3, 1, 12, 0, 0, 999_999, tzinfo=UTC),
         sign_v1a=lambda key, content: f"v1a,{key[:1].decode()}:{len(content)}",
     )
@@ -58,3 +61,25 @@ def test_every_live_key_signs_so_that_receivers_can_rotate() -> None:
 def test_a_webhook_that_chose_ed25519_is_signed_by_it() -> None:
     length = len(b"msg_1.1772366400.") + len(BODY)
     assert headers(SignatureScheme.V1A)["webhook-signature"] == f"v1a,n:{length} v1a,o:{length}"
+
+
+def sent(body_format: BodyFormat, body: RenderedBody) -> OutboundRequest:
+    fields = (("X-Team", "blue"), (ROUTING_KEY.upper(), "key"))
+    to = Destination("https://a.example/x?y=1", 7.5, fields, SignatureScheme.V1, (NEW,), body_format)
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    return signed_request(to, message_id="1", event_type="a", body=body, at=at, sign_v1a=lambda *_: "")
+
+
+def test_a_format_adds_to_the_url_and_sets_the_type_of_the_content() -> None:
+    request = sent(BodyFormat.NTFY, RenderedBody(BODY, "/z", "q=2", TEXT))
+    assert request.url == "https://a.example/x/z?y=1&q=2"
+    assert dict(request.headers)["content-type"] == TEXT
+
+
+def test_the_routing_key_of_pagerduty_is_no_header_of_the_request() -> None:
+    assert "key" not in dict(sent(BodyFormat.PAGERDUTY, RenderedBody(BODY)).headers).values()
+    assert dict(sent(BodyFormat.STANDARD, RenderedBody(BODY)).headers)[ROUTING_KEY.upper()] == "key"
+    fields = (("x-routing-key", "key"),)
+    to = Destination("https://a.example/", 1.0, fields, SignatureScheme.V1, (), BodyFormat.PAGERDUTY)
+    assert to.routing_key == "key"
+    assert Destination("https://a.example/", 1.0, fields, SignatureScheme.V1, ()).routing_key == ""

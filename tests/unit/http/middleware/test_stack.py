@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -126,6 +127,48 @@ def test_a_line_is_written_even_if_the_application_breaks_down() -> None:
             asyncio.run(edge(scope, nothing, nothing))
     assert [line["status"] for line in http_lines(logs)] == [0]
     assert request_id_of(scope) == "made-1"
+
+
+@pytest.mark.parametrize(("method", "slug"), [("GET", "unavailable"), ("POST", "unknown_outcome")])
+async def test_a_request_that_outlasts_the_stop_of_the_server_is_a_problem(method: str, slug: str) -> None:
+    begun = asyncio.Event()
+    sent: list[Any] = []
+
+    async def endless(*_: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> Any:
+        sent.append(message)
+
+    scope: Any = {"type": "http", "method": method, "path": "/open", "headers": []}
+    with capture_logs() as logs:
+        edge = Edge(endless, new_id=lambda: "made-1", ticks_s=lambda: 0.0)
+        request = asyncio.create_task(edge(scope, send, send))
+        await begun.wait()
+        request.cancel()
+        await request
+    start, body = sent
+    assert start["status"] == 503
+    assert dict(start["headers"])[b"retry-after"] == b"1"
+    assert json.loads(body["body"])["type"] == f"urn:monitor:problem:{slug}"
+    assert [line["status"] for line in http_lines(logs)] == [503]
+
+
+async def test_an_answer_that_has_begun_is_cut_short_when_the_server_stops() -> None:
+    sent: list[Any] = []
+
+    async def cut(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise asyncio.CancelledError
+
+    async def send(message: Any) -> Any:
+        sent.append(message)
+
+    scope: Any = {"type": "http", "method": "GET", "path": "/open", "headers": []}
+    with pytest.raises(asyncio.CancelledError):
+        await Edge(cut, new_id=lambda: "made-1", ticks_s=lambda: 0.0)(scope, send, send)
+    assert [message["type"] for message in sent] == ["http.response.start"]
 
 
 async def test_a_socket_passes_through_unlogged_and_untouched() -> None:

@@ -17,6 +17,7 @@ from monitor.adapters.postgres.repositories.idempotency import answer_context
 from monitor.adapters.postgres.repositories.webhooks import Secrets, Webhooks, headers_context, secret_context
 from monitor.adapters.secret_box import SecretBox, SecretBoxError
 from monitor.domain.ids import id_floor
+from monitor.domain.monitoring.uptime import DAYS
 
 log = structlog.get_logger(__name__)
 
@@ -108,12 +109,14 @@ class PostgresHousekeeping:
         overdue = id_floor(now - timedelta(days=OVERDUE_D))
         await self._delete("idempotency_keys", "created_at < $1", now - timedelta(hours=25))
         await self._delete("revoked_tokens", "expires_at < $1", now)
+        await self._delete("used_links", "expires_at < $1", now)
         await self._delete("webhook_secrets", "expires_at < $1", now - timedelta(hours=1))
         await self.purge_audit_log()
         await self._delete_alerts(aged_at)
         await self._delete("anomalies", "closed_at < $1", aged_at)
         await self._delete("health_changes", "at < $1", now - timedelta(days=self._retention.attempts_d))
         await self._delete("silences", "ends_at < $1", aged_at)
+        await self._delete("silenced_hours", "bucket_at < $1", now - timedelta(days=DAYS + 1))
         await self._delete("jobs", "finished_at < $1", aged_at)
         await self._delete("alert_notifications", "id < $1", overdue)
         await self._delete("event_outbox", "id < $1", overdue)
@@ -135,8 +138,12 @@ class PostgresHousekeeping:
                 break
 
     async def _delete_alerts(self, before: object) -> None:
-        """Delete the alerts that were resolved *before*; the history of a chunk of them first, chunk by chunk."""
-        aged = f"SELECT id FROM alerts WHERE state = 'resolved' AND resolved_at < $1 ORDER BY resolved_at LIMIT {CHUNK}"
+        """Delete the alerts that were resolved *before*, once that is told; the history of a chunk of them first, chunk
+        by chunk."""
+        aged = (
+            "SELECT id FROM alerts WHERE state = 'resolved' AND resolved_at < $1 AND NOT pending_notification"
+            f" ORDER BY resolved_at LIMIT {CHUNK}"
+        )
         for _ in range(CHUNKS_PER_RUN):
             if await self._delete_chunk("alert_history", f"alert_id = ANY(ARRAY({aged}))", before) == CHUNK:
                 continue

@@ -10,15 +10,16 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from monitor.adapters.postgres.codec import from_row
+from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.told import critical_is_told, last_told, told
 from monitor.adapters.postgres.repositories.alerts import NO_ALERT
 from monitor.adapters.postgres.repositories.silences import NO_SILENCE
+from monitor.adapters.postgres.silenced import ACTIVE, LABELLED
 from monitor.adapters.postgres.sql import Where
 from monitor.domain.alerts.alert import AlertKind, AlertState
-from monitor.domain.alerts.silences import SilenceSpec
+from monitor.domain.alerts.silences import Silence, SilenceSpec, SilenceState
 from monitor.domain.errors import NotFound
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.ports.queries.alerts import AlertFilter, WorstFirst
@@ -29,12 +30,12 @@ from monitor.domain.views.alerts import (
     AlertView,
     AnomalyView,
     Durations,
+    HeldCondition,
     HistoryView,
     LastTold,
-    SilencePreview,
-    SilenceView,
     ToldView,
 )
+from monitor.domain.views.silences import SilencePreview, SilenceView, silence_view
 from monitor.domain.vocab import SEVERITIES, Severity, is_worse
 
 PREVIEWED = 50
@@ -43,26 +44,31 @@ HISTORY_SHOWN = 200
 """Entries of an alert's history that a view has: the newest."""
 
 # The rule of Silence.matches, in SQL: `s` is a silence, `a` an alert, `w` its webhook.
-_MATCHES = """
+_MATCHES = f"""
 (s.webhook_id IS NULL OR s.webhook_id = a.webhook_id)
 AND (s.kind IS NULL OR s.kind = a.kind)
-AND (s.label IS NULL OR (w.labels ? split_part(s.label, '=', 1)
-     AND (position('=' IN s.label) = 0
-          OR w.labels ->> split_part(s.label, '=', 1) = substr(s.label, position('=' IN s.label) + 1))))
+AND {LABELLED}
 """
 
 _ALERT = f"""
 SELECT a.*, w.name AS webhook_name, EXISTS (
-    SELECT FROM silences s WHERE s.ends_at > now() AND {_MATCHES}) AS silenced
-FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id
+    SELECT FROM silences s WHERE s.ends_at > now() AND {ACTIVE} AND {_MATCHES}) AS silenced,
+    b.evaluated_at AS conditions_at, coalesce(b.conditions -> a.kind, '[]') AS conditions
+FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id LEFT JOIN webhook_baselines b ON b.webhook_id = a.webhook_id
 """
 
 _SILENCE = f"""
-SELECT s.*, named.name AS webhook_name, s.ends_at > now() AS active, (
+SELECT s.*, named.name AS webhook_name, now() AS read_at, (
     SELECT count(*) FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id
-    WHERE s.ends_at > now() AND a.state <> 'resolved' AND {_MATCHES}) AS matches
+    WHERE s.ends_at > now() AND {ACTIVE} AND a.state <> 'resolved' AND {_MATCHES}) AS matches
 FROM silences s LEFT JOIN webhooks named ON named.id = s.webhook_id
 """
+
+_STATES = {
+    SilenceState.SCHEDULED: f"s.ends_at > now() AND NOT {ACTIVE}",
+    SilenceState.ACTIVE: f"s.ends_at > now() AND {ACTIVE}",
+    SilenceState.ENDED: "s.ends_at <= now()",
+}
 
 _ANOMALY = """
 SELECT a.*, w.name AS webhook_name, (
@@ -75,23 +81,29 @@ FROM anomalies a JOIN webhooks w ON w.id = a.webhook_id
 # The silence that is only thought of stands where a stored one would.
 _THOUGHT_OF = "(SELECT $1::uuid AS webhook_id, $2::text AS kind, $3::text AS label) AS s"
 
-COUNTS = """
-SELECT state, severity, kind, count(*) AS n FROM alerts
-WHERE state <> 'resolved' OR raised_at >= $1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+# One that was raised and resolved inside silences was never notified, and does not count.
+COUNTED = """
+(state <> 'resolved' OR EXISTS (
+    SELECT FROM alert_history h WHERE h.alert_id = alerts.id AND h.action IN ('notified', 'flapping')))
 """
 
-DAYS = """
+COUNTS = f"""
+SELECT state, severity, kind, count(*) AS n FROM alerts
+WHERE (state <> 'resolved' OR raised_at >= $1) AND NOT superseded AND {COUNTED} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+DAYS = f"""
 SELECT day, severity, sum(raised)::int AS raised, sum(resolved)::int AS resolved FROM (
     SELECT (raised_at AT TIME ZONE 'UTC')::date AS day, severity, 1 AS raised, 0 AS resolved
-    FROM alerts WHERE raised_at >= $1
+    FROM alerts WHERE raised_at >= $1 AND {COUNTED}
     UNION ALL
     SELECT (resolved_at AT TIME ZONE 'UTC')::date, severity, 0, 1
-    FROM alerts WHERE state = 'resolved' AND resolved_at >= $1
+    FROM alerts WHERE state = 'resolved' AND resolved_at >= $1 AND NOT superseded AND {COUNTED}
 ) AS moves GROUP BY 1, 2
 """
 
 # The oldest by its wait: for the least time of raising, the planner would walk all alerts ever raised.
-TIMES = """
+TIMES = f"""
 SELECT now() AS as_of,
     (SELECT extract(epoch FROM max(now() - raised_at))::float8 FROM alerts WHERE state = 'pending') AS oldest_s,
     count(ack_s)::int AS ack_n, avg(ack_s) AS ack_mean,
@@ -100,8 +112,8 @@ SELECT now() AS as_of,
     percentile_cont(ARRAY[0.5, 0.9]) WITHIN GROUP (ORDER BY resolve_s) AS resolve
 FROM (
     SELECT extract(epoch FROM first_acknowledged_at - raised_at)::float8 AS ack_s,
-           extract(epoch FROM resolved_at - raised_at)::float8 AS resolve_s
-    FROM alerts WHERE raised_at >= $1
+           CASE WHEN NOT superseded THEN extract(epoch FROM resolved_at - raised_at)::float8 END AS resolve_s
+    FROM alerts WHERE raised_at >= $1 AND {COUNTED}
 ) AS t
 """
 
@@ -188,10 +200,14 @@ class PostgresAlertQueries:
             raise NotFound(NO_SILENCE)
         return self._db.rows.one(row, _silence_view, "silences")
 
-    async def silences(self, *, active: bool | None, after: UUID | None, limit: int) -> list[SilenceView]:
+    async def silences(
+        self, *, active: bool | None, after: UUID | None, limit: int, state: SilenceState | None = None
+    ) -> list[SilenceView]:
         condition = Where()
         condition.add("s.id < {}", after)
         condition.add("(s.ends_at > now()) = {}", active)
+        if state is not None:
+            condition.require(_STATES[state])
 
         async def fetch(where: Where) -> list[asyncpg.Record]:
             return await self._db.fetch(f"{_SILENCE} {where} ORDER BY s.id DESC LIMIT {limit}", *where.args)
@@ -247,11 +263,21 @@ def _conditions(where: AlertFilter) -> Where:
 def alert_view(row: asyncpg.Record) -> AlertView:
     """Read one row of :data:`_ALERT`."""
     about_all = row["webhook_id"] == SYSTEM_ID
-    return from_row(row, AlertView, "evidence", webhook_id=None if about_all else row["webhook_id"])
+    return from_row(
+        row,
+        AlertView,
+        "evidence",
+        webhook_id=None if about_all else row["webhook_id"],
+        worst_severity=row["worst_severity"] or row["severity"],
+        conditions_at=row["conditions_at"],
+        conditions=from_jsonb(row["conditions"], list[HeldCondition]),
+    )
 
 
 def _silence_view(row: asyncpg.Record) -> SilenceView:
-    return from_row(row, SilenceView)
+    return silence_view(
+        from_row(row, Silence), row["read_at"], matches=row["matches"], webhook_name=row["webhook_name"]
+    )
 
 
 def _anomaly_view(row: asyncpg.Record) -> AnomalyView:

@@ -11,15 +11,18 @@ import asyncpg
 from monitor.adapters.postgres.codec import from_jsonb
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.lanes import LANE_COLUMNS, lane_of, order_of
+from monitor.adapters.postgres.silenced import HELD_UNTIL
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.held import Head, Held, held_delivery, held_webhook
 from monitor.domain.delivery.lane import Lane
+from monitor.domain.delivery.order import ALERT_KEYS
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.views.deliveries import DeliveryView
 from monitor.domain.vocab import DeliveryState
 
-HELD_COLUMNS = """
+HELD_COLUMNS = f"""
     l.breaker_state, l.breaker_until, l.breaker_cause, l.breaker_cause_at, l.throttled_until, l.tokens, l.tokens_at,
+    {HELD_UNTIL} AS held_until,
     now() AS read_at, head.id AS head_id, head.due_at AS head_due_at, head.order_key AS head_key
 """
 """Columns of a webhook's lane that :func:`held_of` reads, beside those of the webhook, from ``HELD_FROM``."""
@@ -59,7 +62,10 @@ _HEAD = """
     ORDER BY {by}h.replayed, h.id LIMIT 1
 """
 
-_SAME_KEY = "w.order_by_key AND h.order_key BETWEEN d.order_key AND d.order_key"
+_SAME_KEY = (
+    f"w.order_by_key AND NOT starts_with(d.order_key, '{ALERT_KEYS}')"
+    " AND h.order_key BETWEEN d.order_key AND d.order_key"
+)
 
 # Of one moment: a delivery that set out since its row was read is not held by its own probe.
 _WAITING = f"""
@@ -127,6 +133,7 @@ def held_of(row: asyncpg.Record) -> Held | None:
         webhook_id=row["id"],
         breaker=breaker_of(row),
         throttled_until=row["throttled_until"],
+        held_until=row["held_until"],
         tokens=row["tokens"],
         tokens_at=row["tokens_at"],
         ordered=order_of(row),

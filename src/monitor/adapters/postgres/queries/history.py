@@ -51,14 +51,18 @@ WHERE h.action = ANY($3) AND h.at >= $4 AND h.at < $5 ORDER BY h.at DESC LIMIT {
 """
 
 
+SILENCED = "SELECT bucket_at AS at, attempts, failures FROM silenced_hours WHERE webhook_id = $1 AND bucket_at >= $2"
+
+
 async def read_uptime(database: Database, webhook_id: UUID, now: datetime) -> UptimeView:
     """Return the uptime until *now*, from at most 90 days of hours and days."""
     since = now - timedelta(days=DAYS - 1)
-    hours, days = await asyncio.gather(
+    hours, days, silenced = await asyncio.gather(
         _counts(database, webhook_id, since.replace(hour=0), now, HOUR_S),
         _counts(database, webhook_id, since, now, DAY_S),
+        database.fetch(SILENCED, webhook_id, since - timedelta(days=1)),
     )
-    return uptime_view(now, hours, days)
+    return uptime_view(now, hours, days, {row["at"]: Counts(row["attempts"], row["failures"]) for row in silenced})
 
 
 async def _counts(

@@ -13,6 +13,7 @@ from monitor.adapters.postgres.codec import from_jsonb, histogram_of, rollup_of
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.series import SERIES, SERIES_AS_STORED, levels
 from monitor.adapters.postgres.repositories.attempts import SYSTEM_IDS
+from monitor.adapters.postgres.silenced import HELD_UNTIL, HOLD_ENDED_AT
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import (
     HOUR_S,
@@ -89,7 +90,8 @@ SELECT now() AS as_of,
     (SELECT extract(epoch FROM now() - min(leased_at))::float8 FROM deliveries
      WHERE leased_by IS NOT NULL AND due_at > now()) AS oldest_lease_age_s,
     (SELECT extract(epoch FROM now() - min(late_from))::float8 FROM (
-        SELECT greatest(first.due_at, l.breaker_until, l.throttled_until,
+        SELECT greatest(first.due_at, l.breaker_until, l.throttled_until, {HELD_UNTIL},
+                        {HOLD_ENDED_AT},
                         CASE WHEN first.due_at <= l.resumed_at THEN l.release_at END) AS late_from
         FROM first JOIN webhooks w ON w.id = first.webhook_id JOIN webhook_lanes l ON l.webhook_id = w.id
         WHERE w.deleted_at IS NULL AND w.enabled AND w.paused_at IS NULL) AS lane

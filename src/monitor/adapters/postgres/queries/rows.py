@@ -12,7 +12,7 @@ from monitor.adapters.postgres.codec import from_jsonb, from_row, health_of
 from monitor.adapters.postgres.lanes import order_of
 from monitor.adapters.postgres.queries.backlog import read_backlog
 from monitor.adapters.postgres.queries.held import held_of
-from monitor.domain.alerts.evaluation import NormalBand
+from monitor.domain.alerts.evaluation import NormalBand, signals_beside
 from monitor.domain.anomaly.model import Signal
 from monitor.domain.delivery.outcome import Phases
 from monitor.domain.ids import id_time
@@ -28,10 +28,12 @@ from monitor.domain.webhooks.webhook import MASK
 _SEVERITY_RANK = " ".join(f"WHEN '{severity}' THEN {rank}" for rank, severity in enumerate(SEVERITIES))
 
 OPEN_ALERT = f"""(
-    SELECT ARRAY[a.severity, a.title] FROM alerts a WHERE a.webhook_id = w.id AND a.state <> 'resolved'
+    SELECT ARRAY[a.severity, coalesce((
+        SELECT b.conditions -> a.kind -> 0 ->> 'title' FROM webhook_baselines b WHERE b.webhook_id = a.webhook_id
+    ), a.title)] FROM alerts a WHERE a.webhook_id = w.id AND a.state <> 'resolved'
     ORDER BY CASE a.severity {_SEVERITY_RANK} END DESC, a.id DESC LIMIT 1
 )"""
-"""The most severe open alert of ``webhooks w``, the newest of several."""
+"""The most severe open alert of ``webhooks w``, the newest of several, with what it says now."""
 
 
 def status_of(row: asyncpg.Record) -> StatusReason:
@@ -71,7 +73,7 @@ def evaluated_webhook_view(row: asyncpg.Record, *, events_kept_s: float, policy:
     view = webhook_view(
         row,
         events_kept_s=events_kept_s,
-        signals=signals or dict.fromkeys(Signal, "learning"),
+        signals=signals_beside(health_of(row, Health).status, signals or dict.fromkeys(Signal, "learning")),
         normal=from_jsonb(row["normal"], NormalBand) if row["normal"] else NormalBand(),
         previous_secrets_expire_at=row["previous_secrets_expire_at"],
     )

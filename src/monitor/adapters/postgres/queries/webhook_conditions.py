@@ -9,8 +9,9 @@ from monitor.domain.webhooks.chat_url import CHAT_URL, ORIGIN
 # A search for parts of it would tell the secret of a chat URL bit by bit. The first comparison spares most rows the
 # others, which take longer.
 _NAMED = (
-    "w.name ILIKE {0} OR w.description ILIKE {0} OR w.url ILIKE {0} AND CASE WHEN w.body_format = 'standard'"
-    " AND w.url !~ {1}::text THEN w.url ELSE substring(w.url FROM {2}::text) END ILIKE {0}"
+    "w.name ILIKE {0} OR w.description ILIKE {0} OR w.url ILIKE {0} AND CASE"
+    " WHEN w.body_format IN ('standard', 'email') AND w.url !~ {1}::text THEN w.url"
+    " ELSE substring(w.url FROM {2}::text) END ILIKE {0}"
 )
 _LABELED = " OR EXISTS (SELECT FROM jsonb_each_text(w.labels) AS label WHERE label.value ILIKE {0})"
 

@@ -9,10 +9,11 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from monitor.adapters.postgres.codec import RowReader, from_row, jsonb
+from monitor.adapters.postgres.codec import RowReader, from_jsonb, from_row, jsonb
 from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.alerts.notification import NotificationRef
 from monitor.domain.errors import NotFound
+from monitor.domain.ports.repositories.alerts import UntoldAlert, UntoldPage
 
 NO_ALERT = "There is no alert with this id."
 
@@ -30,11 +31,19 @@ UPDATE alerts SET {", ".join(f"{name} = ${i}" for i, name in enumerate(COLUMNS, 
 WHERE id = $1 AND version = ${len(COLUMNS) + 1} RETURNING id
 """
 
-# An alert that was resolved longer ago is neither reopened nor suppressed.
+# An alert that was resolved longer ago is neither reopened nor suppressed, unless destinations know it as open.
 LATEST = f"""
 SELECT {", ".join(COLUMNS)} FROM alerts
-WHERE webhook_id = ANY($1) AND (state <> 'resolved' OR resolved_at > now() - interval '2 days')
+WHERE webhook_id = ANY($1) AND (state <> 'resolved' OR notified OR resolved_at > now() - interval '2 days')
 ORDER BY id FOR UPDATE
+"""
+
+# Those that others change at the moment are looked at by the next run.
+UNTOLD = f"""
+SELECT {", ".join(f"a.{name}" for name in COLUMNS)}, w.name AS webhook_name, w.labels AS webhook_labels
+FROM alerts a LEFT JOIN webhooks w ON w.id = a.webhook_id
+WHERE (a.pending_notification OR a.flapping) AND a.id > $1
+ORDER BY a.id LIMIT $2 FOR UPDATE OF a SKIP LOCKED
 """
 
 ADD_HISTORY = """
@@ -64,6 +73,11 @@ class PostgresAlertRepository:
             self._rows.readable(rows, read_alert, "alerts").values(), key=lambda alert: (alert.is_open, alert.id)
         )
         return {(alert.webhook_id, alert.kind): alert for alert in alerts}
+
+    async def untold(self, after: UUID, limit: int) -> UntoldPage:
+        rows = await self._connection.fetch(UNTOLD, after, limit)
+        found = self._rows.readable(rows, _untold, "alerts")
+        return UntoldPage(list(found.values()), [row["id"] for row in rows])
 
     async def get(self, alert_id: UUID) -> Alert:
         row = await self._connection.fetchrow(
@@ -98,6 +112,11 @@ class PostgresAlertRepository:
 
 def read_alert(row: asyncpg.Record) -> Alert:
     return from_row(row, Alert, "evidence")
+
+
+def _untold(row: asyncpg.Record) -> UntoldAlert:
+    labels = from_jsonb(row["webhook_labels"], dict[str, str]) if row["webhook_labels"] else {}
+    return UntoldAlert(read_alert(row), row["webhook_name"], labels)
 
 
 def _value(alert: Alert, name: str) -> Any:

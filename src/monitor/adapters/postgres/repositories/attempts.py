@@ -84,6 +84,16 @@ ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET (indexes, counts) = (
 """
 
 
+ADD_SILENCED = """
+INSERT INTO silenced_hours AS s (webhook_id, bucket_at, attempts, failures)
+SELECT webhook_id, date_trunc('hour', at, 'UTC') AS hour, sum(attempts)::int, sum(failures)::int
+FROM unnest($1::uuid[], $2::timestamptz[], $3::int[], $4::int[]) AS n (webhook_id, at, attempts, failures)
+GROUP BY webhook_id, hour ORDER BY webhook_id, hour
+ON CONFLICT (webhook_id, bucket_at) DO UPDATE SET
+    attempts = s.attempts + excluded.attempts, failures = s.failures + excluded.failures
+"""
+
+
 class PostgresAttemptLog:
     """See :class:`monitor.domain.ports.repositories.attempts.AttemptLog`."""
 
@@ -110,6 +120,15 @@ class PostgresAttemptLog:
         system_id = SYSTEM_IDS[taken] if taken else SYSTEM_IDS[-1]
         # Ordered against deadlocks.
         await self.merge([*sorted(minutes, key=lambda m: (m.webhook_id, m.at)), *_system(minutes, system_id)])
+
+    async def add_silenced(self, minutes: Sequence[MinuteRollup]) -> None:
+        await self._connection.execute(
+            ADD_SILENCED,
+            [m.webhook_id for m in minutes],
+            [m.at for m in minutes],
+            [m.rollup.attempts for m in minutes],
+            [m.rollup.failures for m in minutes],
+        )
 
     async def merge(self, rows: Sequence[MinuteRollup]) -> None:
         """Add *rows*, each of another webhook or minute, to what is stored."""

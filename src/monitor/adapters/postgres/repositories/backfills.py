@@ -8,10 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
-from monitor.adapters.postgres.codec import RowReader, from_jsonb
-from monitor.adapters.postgres.repositories.events import subscription_of, wake
-from monitor.domain.alerts.notification import except_webhook_of
-from monitor.domain.delivery.event_types import RESERVED_SEGMENT, is_event_type, is_reserved
+from monitor.adapters.postgres.codec import RowReader
+from monitor.adapters.postgres.repositories.events import FAN_OUT_EVENT, fan_out_event, subscription_of, wake
+from monitor.domain.delivery.event_types import is_event_type
 from monitor.domain.delivery.fan_out import EventPage, FanOutEvent, NewDelivery, Subscription
 from monitor.domain.errors import Conflict, NotFound
 from monitor.domain.ids import id_floor, id_time
@@ -20,10 +19,7 @@ from monitor.domain.webhooks.webhook import Webhook
 CLOCKS_APART = timedelta(days=1)
 """How much earlier the id of a delivery may be than that of its event, since two processes give them."""
 
-# The payload of Monitor's own events alone: it names the webhook that gets no delivery.
-_EVENT = f"id, type, labels, order_key, CASE WHEN type LIKE '{RESERVED_SEGMENT}.%' THEN payload END AS own_payload"
-
-_EXAMINE = f"SELECT {_EVENT} FROM events WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3"
+_EXAMINE = f"SELECT {FAN_OUT_EVENT} FROM events WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3"
 
 # Sorted by the index of each type, and merged.
 _EXAMINE_TYPES = f"""
@@ -32,7 +28,7 @@ WITH found AS MATERIALIZED (
         SELECT e.id FROM events e WHERE e.type = wanted.type AND e.id > $1 AND e.id < $2 ORDER BY e.id LIMIT $3
     ) AS one ORDER BY one.id LIMIT $3
 )
-SELECT {_EVENT} FROM events WHERE id = ANY(ARRAY(SELECT id FROM found)) AND id > $1 AND id < $2 ORDER BY id
+SELECT {FAN_OUT_EVENT} FROM events WHERE id = ANY(ARRAY(SELECT id FROM found)) AND id > $1 AND id < $2 ORDER BY id
 """
 
 # The table is nearly always empty. Events of a fan-out come after its id.
@@ -79,7 +75,8 @@ SELECT EXISTS (SELECT FROM deliveries WHERE event_id = $1) OR EXISTS (
 """
 
 _SUBSCRIPTIONS = """
-SELECT id, CASE WHEN enabled THEN event_types ELSE '{}' END AS event_types, labels FROM webhooks
+SELECT id, CASE WHEN enabled THEN event_types ELSE '{}' END AS event_types, labels, reminders, body_format
+FROM webhooks
 WHERE id = ANY($1) AND deleted_at IS NULL
 """
 
@@ -96,7 +93,7 @@ class PostgresBackfillStore:
             rows = await self._connection.fetch(_EXAMINE_TYPES, after, before, limit, list(patterns))
         else:
             rows = await self._connection.fetch(_EXAMINE, after, before, limit)
-        found = self._rows.readable(rows, _event, "events")
+        found = self._rows.readable(rows, fan_out_event, "events")
         return EventPage(list(found.values()), rows[-1]["id"] if len(rows) == limit else None)
 
     async def first_unreached(self, webhook: Webhook) -> UUID | None:
@@ -126,14 +123,14 @@ class PostgresBackfillStore:
         await wake(self._connection, {one.webhook_id for one in deliveries})
 
     async def event(self, event_id: UUID) -> FanOutEvent:
-        row = await self._connection.fetchrow(f"SELECT {_EVENT} FROM events WHERE id = $1", event_id)
+        row = await self._connection.fetchrow(f"SELECT {FAN_OUT_EVENT} FROM events WHERE id = $1", event_id)
         if row is None:
             if await self._connection.fetchval(_HAD_DELIVERY, event_id):
                 raise Conflict("This event is past its retention; there is nothing left to send.")
             raise NotFound("There is no event with this id.")
         if await self._connection.fetchval("SELECT 1 FROM fan_outs WHERE $1 = ANY(event_ids) LIMIT 1", event_id):
             raise Conflict("The deliveries of this event are still being made; send it again when its fan-out is done.")
-        return self._rows.one(row, _event, "events")
+        return self._rows.one(row, fan_out_event, "events")
 
     async def subscriptions(self, webhook_ids: Collection[UUID]) -> list[Subscription]:
         rows = await self._connection.fetch(_SUBSCRIPTIONS, list(webhook_ids))
@@ -149,13 +146,3 @@ class PostgresBackfillStore:
 def _floor(event_id: UUID) -> UUID:
     """Return a bound below the ids of all deliveries of the event, so that earlier partitions are left alone."""
     return id_floor(id_time(event_id) - CLOCKS_APART)
-
-
-def _event(row: asyncpg.Record) -> FanOutEvent:
-    return FanOutEvent(
-        id=row["id"],
-        type=row["type"],
-        labels=from_jsonb(row["labels"], dict[str, str]),
-        order_key=row["order_key"],
-        except_webhook=except_webhook_of(row["own_payload"]) if is_reserved(row["type"]) else None,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import reduce
 from operator import itemgetter
 from uuid import UUID
 
@@ -14,11 +15,12 @@ import structlog
 from monitor.adapters.postgres.codec import RowReader, from_jsonb, from_row, health_of, jsonb
 from monitor.adapters.postgres.repositories.alerts import LATEST, read_alert
 from monitor.domain.alerts.alert import AlertKind
-from monitor.domain.alerts.conditions import EXPIRED_MAX, MassFailure, WebhookSnapshot
+from monitor.domain.alerts.conditions import EXPIRED_MAX, REACH_PAIRS, REACH_WEBHOOKS, MassFailure, WebhookSnapshot
 from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput, normal_band
 from monitor.domain.anomaly import Baselines
 from monitor.domain.anomaly.tally import NO_ATTEMPTS, Tally
 from monitor.domain.delivery.circuit_breaker import BreakerState
+from monitor.domain.delivery.fan_out import NO_REACH, Reach
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.health import Health
 from monitor.domain.ports.repositories.detection import AnomalyRecord
@@ -61,12 +63,13 @@ FROM unnest($1::uuid[], $2::timestamptz[]) AS n (webhook_id, evaluate_at) WHERE 
 """
 
 SAVE_BASELINES = """
-INSERT INTO webhook_baselines (webhook_id, baselines, evaluated_at, signals, normal)
-SELECT webhook_id, baselines, now(), signals::jsonb, normal::jsonb
-FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[]) AS n (webhook_id, baselines, signals, normal)
+INSERT INTO webhook_baselines (webhook_id, baselines, evaluated_at, signals, normal, conditions)
+SELECT webhook_id, baselines, now(), signals::jsonb, normal::jsonb, conditions::jsonb
+FROM unnest($1::uuid[], $2::bytea[], $3::text[], $4::text[], $5::text[])
+    AS n (webhook_id, baselines, signals, normal, conditions)
 ON CONFLICT (webhook_id) DO UPDATE SET
     baselines = excluded.baselines, evaluated_at = excluded.evaluated_at, signals = excluded.signals,
-    normal = excluded.normal
+    normal = excluded.normal, conditions = excluded.conditions
 """
 
 SAVE_ANOMALIES = """
@@ -79,11 +82,24 @@ ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, sentence = excluded
     evidence = excluded.evidence, closed_at = excluded.closed_at
 """
 
-MASS_FAILURE = """
-SELECT count(*) AS tried,
-       count(*) FILTER (WHERE l.health_status = 'unavailable' AND l.health_changed_at > $1) AS failing
+_FAILING = "l.health_status = 'unavailable' AND l.health_changed_at > $1"
+
+_TRIED = """
 FROM webhook_lanes l JOIN webhooks w ON w.id = l.webhook_id
 WHERE w.enabled AND w.paused_at IS NULL AND w.deleted_at IS NULL AND l.last_attempt_at > now() - interval '1 hour'
+"""
+
+MASS_FAILURE = f"SELECT count(*) AS tried, count(*) FILTER (WHERE {_FAILING}) AS failing {_TRIED}"
+
+# The labels of one webhook more than are read, and one label more: then there are too many.
+FAILING_LABELS = f"""
+WITH failing AS MATERIALIZED (SELECT w.labels {_TRIED} AND {_FAILING} LIMIT {REACH_WEBHOOKS + 1}),
+pairs AS (
+    SELECT DISTINCT label.key, label.value FROM failing, jsonb_each_text(failing.labels) AS label
+    LIMIT {REACH_PAIRS + 1}
+)
+SELECT (SELECT count(*) FROM failing) AS failing, pairs.key, pairs.value
+FROM (VALUES (1)) AS one LEFT JOIN pairs ON true ORDER BY pairs.key, pairs.value
 """
 
 _encoder = msgspec.msgpack.Encoder()
@@ -161,6 +177,7 @@ class PostgresDetectionStore:
             [_encoder.encode(evaluation.baselines) for evaluation in evaluations],
             [jsonb(evaluation.signals) for evaluation in evaluations],
             [jsonb(normal_band(evaluation.baselines, evaluation.verdicts)) for evaluation in evaluations],
+            [jsonb(evaluation.held_conditions) for evaluation in evaluations],
         )
 
     async def open_anomalies(self, webhook_ids: Collection[UUID]) -> list[AnomalyRecord]:
@@ -185,6 +202,13 @@ class PostgresDetectionStore:
     async def mass_failure(self, since: datetime) -> MassFailure:
         row = await self._connection.fetchrow(MASS_FAILURE, since)
         return MassFailure(failing=row["failing"], tried=row["tried"])
+
+    async def failing_labels(self, since: datetime) -> Reach:
+        rows = await self._connection.fetch(FAILING_LABELS, since)
+        if rows[0]["failing"] > REACH_WEBHOOKS:
+            return Reach(every=True)
+        pairs = [Reach({row["key"]: (row["value"],)}) for row in rows if row["key"] is not None]
+        return reduce(lambda found, pair: found.joined(pair, REACH_PAIRS), pairs, NO_REACH)
 
     async def mass_failure_since(self) -> datetime | None:
         since: datetime | None = await self._connection.fetchval(

@@ -10,8 +10,10 @@ from uuid import UUID
 import asyncpg
 
 from monitor.adapters.postgres.codec import RowReader, from_jsonb, jsonb
-from monitor.domain.delivery.event_types import patterns_for
-from monitor.domain.delivery.fan_out import NewDelivery, NewEvent, Subscription, following
+from monitor.domain.alerts.notification import NO_SELECTION, selection_of
+from monitor.domain.delivery.event_types import RESERVED_SEGMENT, is_reserved, patterns_for
+from monitor.domain.delivery.fan_out import FanOutEvent, NewDelivery, NewEvent, Subscription, following
+from monitor.domain.delivery.reminders import steps_of
 
 CHANNEL = "monitor_due"
 WAKE_ALL = "*"
@@ -19,14 +21,19 @@ WAKE_IDS_MAX = 200
 """A NOTIFY payload holds 8,000 bytes; beyond this many ids it means every webhook."""
 
 
+# The payload of Monitor's own events alone: it says who gets no delivery, and who does besides.
+FAN_OUT_EVENT = (
+    f"id, type, labels, order_key, CASE WHEN type LIKE '{RESERVED_SEGMENT}.%' THEN payload END AS own_payload"
+)
+
 # Unordered, so that the scan ends with the first too many; then one row without an id stands for all of them.
 _SUBSCRIPTIONS = """
 WITH found AS MATERIALIZED (
-    SELECT id, event_types, labels FROM webhooks
+    SELECT id, event_types, labels, reminders, body_format FROM webhooks
     WHERE event_types && $1 AND enabled AND deleted_at IS NULL LIMIT $2
 ), counted AS (SELECT count(*) >= $2 AS too_many FROM found)
 SELECT found.* FROM found, counted WHERE NOT too_many
-UNION ALL SELECT NULL, NULL, NULL FROM counted WHERE too_many
+UNION ALL SELECT NULL, NULL, NULL, NULL, NULL FROM counted WHERE too_many
 """
 
 _ADD_EVENTS = """
@@ -106,4 +113,21 @@ class PostgresEventLog:
 
 
 def subscription_of(row: asyncpg.Record) -> Subscription:
-    return Subscription(row["id"], frozenset(row["event_types"]), from_jsonb(row["labels"], dict[str, str]))
+    labels = from_jsonb(row["labels"], dict[str, str])
+    # A format of a newer version as well: events are accepted for it, and a worker of that version sends them.
+    steps = steps_of(row["reminders"], row["body_format"])
+    return Subscription(row["id"], frozenset(row["event_types"]), labels, steps)
+
+
+def fan_out_event(row: asyncpg.Record) -> FanOutEvent:
+    """Read a row of :data:`FAN_OUT_EVENT`."""
+    own = selection_of(row["own_payload"]) if is_reserved(row["type"]) else NO_SELECTION
+    return FanOutEvent(
+        id=row["id"],
+        type=row["type"],
+        labels=from_jsonb(row["labels"], dict[str, str]),
+        order_key=row["order_key"],
+        except_webhook=own.except_webhook,
+        reach=own.reach,
+        told=own.told,
+    )

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
+from msgspec.structs import replace
 
-from monitor.adapters.postgres.codec import RowReader, from_jsonb
-from monitor.adapters.postgres.repositories.events import subscription_of
+from monitor.adapters.postgres.codec import RowReader
+from monitor.adapters.postgres.repositories.events import FAN_OUT_EVENT, fan_out_event, subscription_of
 from monitor.domain.delivery.fan_out import FanOut, FanOutEvent, SubscriptionPage, patterns_of
 from monitor.domain.errors import NotFound
 
@@ -35,7 +36,7 @@ _GET = "SELECT * FROM fan_outs WHERE id = $1 FOR UPDATE"
 # By the key, whose order the fan-out follows: a page ends the scan, and the next one begins there. All times are the
 # database's.
 _SUBSCRIPTIONS = """
-SELECT id, event_types, labels FROM webhooks
+SELECT id, event_types, labels, reminders, body_format FROM webhooks
 WHERE id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid) AND event_types && $1
     AND (enabled OR coalesce(disabled_at > $3, false)) AND deleted_at IS NULL AND created_at <= $3
 ORDER BY id LIMIT $4
@@ -78,7 +79,7 @@ class PostgresFanOutQueue:
 
     async def _events(self, event_ids: list[UUID]) -> list[asyncpg.Record]:
         found: list[asyncpg.Record] = await self._connection.fetch(
-            "SELECT id, type, labels, order_key FROM events WHERE id = ANY($1) ORDER BY id", event_ids
+            f"SELECT {FAN_OUT_EVENT} FROM events WHERE id = ANY($1) ORDER BY id", event_ids
         )
         return found
 
@@ -99,16 +100,7 @@ class PostgresFanOutQueue:
 def _fan_out(stored: _Stored) -> FanOut:
     row = stored.fan_out
     excepted = dict(zip(row["event_ids"], row["except_webhook_ids"], strict=True))
-    events = [
-        FanOutEvent(
-            id=event["id"],
-            type=event["type"],
-            labels=from_jsonb(event["labels"], dict[str, str]),
-            order_key=event["order_key"],
-            except_webhook=excepted[event["id"]],
-        )
-        for event in stored.events
-    ]
+    events = [replace(fan_out_event(event), except_webhook=excepted[event["id"]]) for event in stored.events]
     if len(events) < len(excepted):
         raise ValueError("events of the fan-out are missing")
     return FanOut(

@@ -10,16 +10,15 @@ from uuid import UUID
 import msgspec
 
 from monitor.domain.alerts.alert import AlertKind, AlertState
-from monitor.domain.alerts.silences import SilenceSpec
+from monitor.domain.alerts.silences import SilenceSpec, SilenceState
 from monitor.domain.views.alerts import (
     AlertStatsView,
     AlertView,
     AnomalyView,
     LastTold,
-    SilencePreview,
-    SilenceView,
     ToldView,
 )
+from monitor.domain.views.silences import SilencePreview, SilenceView
 from monitor.domain.vocab import Severity
 
 
@@ -77,8 +76,10 @@ class AlertQueries(Protocol):
         """Return a silence. Raises ``NotFound``."""
         ...
 
-    async def silences(self, *, active: bool | None, after: UUID | None, limit: int) -> list[SilenceView]:
-        """Return up to *limit* silences; *active* of ``None`` includes ended ones."""
+    async def silences(
+        self, *, active: bool | None, after: UUID | None, limit: int, state: SilenceState | None = None
+    ) -> list[SilenceView]:
+        """Return up to *limit* silences: those that have not ended, or have, or all; and of one *state*, or any."""
         ...
 
     async def preview(self, spec: SilenceSpec) -> SilencePreview:

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 from uuid import UUID
 
+import msgspec
+
 from monitor.domain.alerts.alert import Alert, AlertKind, HistoryEntry
 from monitor.domain.alerts.notification import NotificationRef
+
+
+class UntoldAlert(msgspec.Struct, frozen=True):
+    """An alert and its webhook; ``webhook_name`` is ``None`` for an alert about all webhooks."""
+
+    alert: Alert
+    webhook_name: str | None
+    labels: Mapping[str, str]
+
+
+class UntoldPage(msgspec.Struct, frozen=True):
+    """Alerts in the order of their ids. ``ids`` are all of the page, those too that cannot be read."""
+
+    alerts: list[UntoldAlert]
+    ids: list[UUID]
 
 
 class AlertRepository(Protocol):
     """Alerts and their append-only history, updated with optimistic concurrency."""
 
     async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
-        """Lock and return the latest alert of each webhook and kind, without those resolved over two days ago."""
+        """Lock and return the latest alert of each webhook and kind, without those resolved over two days ago unless
+        destinations know them as open."""
+        ...
+
+    async def untold(self, after: UUID, limit: int) -> UntoldPage:
+        """Lock and return up to *limit* alerts after *after* that have a pending notification or are flapping, in the
+        order of their ids, without those that are locked."""
         ...
 
     async def get(self, alert_id: UUID) -> Alert:
@@ -23,7 +46,7 @@ class AlertRepository(Protocol):
 
     async def save(self, before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> bool:
         """
-        Store *after* and append *entries*, if *before* is still stored unchanged.
+        Store *after* and append *entries*, which may be none, if *before* is still stored unchanged.
 
         Returns:
             ``False`` if another transaction was first: it changed the alert, or raised one of the same kind.

@@ -54,3 +54,7 @@ class AttemptLog(Protocol):
     async def add_minutes(self, minutes: Sequence[MinuteRollup]) -> None:
         """Merge *minutes* into the stored ones of their webhooks and of the whole system."""
         ...
+
+    async def add_silenced(self, minutes: Sequence[MinuteRollup]) -> None:
+        """Add *minutes*, which are stored beside, to what uptime leaves out: they are inside silences."""
+        ...

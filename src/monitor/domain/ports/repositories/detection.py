@@ -12,6 +12,7 @@ import msgspec
 from monitor.domain.alerts.conditions import MassFailure
 from monitor.domain.alerts.evaluation import Evaluation, EvaluationInput
 from monitor.domain.anomaly.model import Evidence, Signal
+from monitor.domain.delivery.fan_out import Reach
 from monitor.domain.vocab import Severity
 
 
@@ -49,6 +50,11 @@ class DetectionStore(Protocol):
 
     async def mass_failure(self, since: datetime) -> MassFailure:
         """Count active webhooks with attempts in the last hour, and of those the ones unavailable since *since*."""
+        ...
+
+    async def failing_labels(self, since: datetime) -> Reach:
+        """Return the labels of the webhooks that :meth:`mass_failure` counts as failing; everything if there are more
+        than :data:`REACH_WEBHOOKS`, or if these have more than :data:`REACH_PAIRS` labels."""
         ...
 
     async def mass_failure_since(self) -> datetime | None:

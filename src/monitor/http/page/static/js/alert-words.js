@@ -46,7 +46,7 @@ const WORDS = {
   tried: (value) => ["With attempts lately", plural(value, "webhook")],
 };
 /** Said by the title, or by the row of health. */
-const SAID = new Set(["reason", "status", "since", "failure_probability"]);
+const SAID = new Set(["reason", "status", "since", "failure_probability", "reach"]);
 
 /** @returns {[string, string][]} what else the evidence holds, without what the title says */
 export function facts(cause, evidence) {
@@ -55,10 +55,22 @@ export function facts(cause, evidence) {
     .map(([name, value]) => WORDS[name]?.(value, cause) ?? [capital(name.replaceAll("_", " ")), String(value)]);
 }
 
+/** @returns {string} what is measured now, where that is not what the title says; empty otherwise */
+export function nowText({ title, conditions }) {
+  const now = conditions?.[0]?.title ?? "";
+  return now === title ? "" : now;
+}
+
+/** @returns {string} how severe it was, where it is less severe now; empty otherwise */
+export function worstText({ severity, worst_severity: worst }) {
+  return worst && worst !== severity ? `was ${worst}` : "";
+}
+
 /** @returns {string} how many destinations a change was told to */
-export function toldText({ destinations, delivered, failed }) {
+export function toldText({ destinations, delivered, failed, replaced }) {
   if (destinations === 0) return "nobody subscribes";
-  return `told ${count(delivered)} of ${count(destinations)}${failed ? `, ${count(failed)} failed` : ""}`;
+  const told = `told ${count(delivered)} of ${count(destinations)}${failed ? `, ${count(failed)} failed` : ""}`;
+  return `${told}${replaced ? `, ${count(replaced)} got a newer message instead` : ""}`;
 }
 
 /** The time of an alert for other views: a little before it was raised until a little after it ended, or now. */

@@ -177,6 +177,7 @@ export const api = {
   silences: (query, signal) => get("silences", query, signal),
   silence: (spec) => post("silences", spec),
   previewSilence: (spec) => post("silences/preview", spec),
+  endOccurrence: (id) => post(`silences/${enc(id)}/end-occurrence`),
   endSilence: (id) => data("DELETE", `silences/${enc(id)}`),
 };
 

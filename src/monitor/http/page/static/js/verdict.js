@@ -2,7 +2,7 @@
 
 import { ago, at } from "./format.js";
 
-/** Why an attempt had no answer, in words. */
+/** Why an attempt had no answer, or a delivery no attempt, in words. */
 const KINDS = {
   dns: "host name not found",
   connect: "could not connect",
@@ -11,6 +11,7 @@ const KINDS = {
   reset: "connection reset",
   protocol: "invalid HTTP response",
   blocked: "address not allowed",
+  replaced: "replaced by a newer message",
 };
 const SHOWN = 140;
 
@@ -19,10 +20,17 @@ export const kindOfError = (error) => (error === "status" ? "HTTP status" : (KIN
 
 /** Why an attempt failed, as the sender met it. */
 export function failure({ error, status_code: status, error_detail: detail }) {
-  if (error === "status") return `HTTP ${status}`;
+  // Of a mail server's reply the detail says what it means: "SMTP 550: …".
+  if (error === "status" && !detail?.startsWith("SMTP ")) return `HTTP ${status}`;
   const words = detail?.replace(/^could not connect: /, "") || KINDS[error] || error;
   return words.length > SHOWN ? `${words.slice(0, SHOWN)}…` : words;
 }
+
+/** Replies of mail servers that receivers of webhooks do not answer. */
+const OF_SMTP = new Set([250, 421, 450, 451, 452, 530, 534, 535, 538, 550, 551, 552, 553, 554]);
+
+/** A status code, where nothing else is at hand that says of which protocol it is. */
+export const codeInWords = (status) => `${OF_SMTP.has(status) ? "SMTP" : "HTTP"} ${status}`;
 
 /**
  * @param {object} webhook with its details

@@ -23,6 +23,7 @@ export const BLANK = {
   skipAfter: "",
   signature: "v1",
   bodyFormat: "standard",
+  reminders: "",
   secret: "",
 };
 
@@ -47,6 +48,7 @@ export function fromWebhook(webhook) {
     skipAfter: webhook.skip_after === null ? "" : String(webhook.skip_after),
     signature: webhook.signature,
     bodyFormat: webhook.body_format,
+    reminders: typedReminders(webhook.reminders),
     secret: "",
   };
 }
@@ -75,6 +77,7 @@ export function toSpec(form, before) {
     skip_after: form.ordered !== "false" && form.skipAfter ? Number(form.skipAfter) : null,
     signature: form.signature,
     body_format: form.bodyFormat,
+    reminders: remindersOf(form.reminders),
     ...(before || !form.secret.trim() ? {} : { secret: form.secret.trim() }),
   };
 }
@@ -96,10 +99,27 @@ export function problemsOf(form) {
   if (form.burst && !whole(form.burst, 1, 100_000)) say("/burst", "Enter a whole number from 1 to 100,000.");
   if (!delaysOf(form.schedule)) say("/retry", "Enter delays separated by spaces, such as 0 5s 5m 2h.");
   if (form.skipAfter && !whole(form.skipAfter, 1, 50)) say("/skip_after", "Enter a whole number from 1 to 50.");
+  if (!areReminders(remindersOf(form.reminders))) say("/reminders", "Enter up to 10 times, such as 15m 1h 4h, or never.");
   named(form.labels, "/labels", say);
   named(form.headers, "/headers", say);
   return found;
 }
+
+const NEVER = "never";
+
+/** @returns {string} *reminders*, null for those that the API chooses, as a person types them: `15m 1h 4h` */
+const typedReminders = (reminders) => (reminders === null ? "" : reminders.length ? typed(reminders) : NEVER);
+
+/** @returns {number[]|null|undefined} seconds, null for what the API chooses; undefined if *text* is neither */
+function remindersOf(text) {
+  const trimmed = text.trim().toLowerCase();
+  return trimmed === "" ? null : trimmed === NEVER ? [] : (delaysOf(trimmed) ?? undefined);
+}
+
+/** Whole five minutes within a day, ascending. */
+const areReminders = (steps) =>
+  steps === null || (steps?.length <= 10 && steps.every((step, i) =>
+    step >= 300 && step <= 86_400 && step % 300 === 0 && (i === 0 || step > steps[i - 1])));
 
 function named(rows, pointer, say) {
   const names = rows.filter((row) => !isBlank(row)).map((row) => row.name.trim());

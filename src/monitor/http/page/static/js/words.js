@@ -33,19 +33,27 @@ export const ALERT_STATES = {
   resolved: { icon: "healthy", tone: "ok", text: "Resolved" },
 };
 
+/** Of an alert for which the one about all webhooks stands; its details and history say so. */
+export const REPLACED = { icon: "info", tone: "none", text: "Replaced" };
+
 /** What happens to an alert: its icon, and what is said of it. */
 export const ALERT_ACTIONS = {
   raised: { icon: "alerts", text: "raised" },
   repeated: { icon: "alerts", text: "raised again" },
   cause_cleared: { icon: "info", text: "a cause is no longer true" },
   escalated: { icon: "critical", text: "escalated" },
+  eased: { icon: "info", text: "less severe" },
+  widened: { icon: "alerts", text: "concerns more webhooks" },
   acknowledged: { icon: "check", text: "acknowledged" },
   ack_expired: { icon: "alerts", text: "acknowledgement expired" },
   unacknowledged: { icon: "alerts", text: "acknowledgement taken back" },
   commented: { icon: "info", text: "comment" },
   resolved: { icon: "healthy", text: "resolved" },
+  superseded: { icon: "info", text: "replaced by the alert about all webhooks" },
+  recovered: { icon: "healthy", text: "back to normal" },
   reopened: { icon: "alerts", text: "reopened" },
-  notified: { icon: "events", text: "notification sent" },
+  notified: { icon: "notifications", text: "notification sent" },
+  reminded: { icon: "notifications", text: "reminder sent" },
   flapping: { icon: "activity", text: "flapping: notifications pause" },
   flapping_ended: { icon: "healthy", text: "flapping ended" },
 };

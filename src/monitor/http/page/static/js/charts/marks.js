@@ -15,6 +15,7 @@ export const MARKS = {
   alert_raised: ["!", "Alert"],
   alert_escalated: ["!", "Escalated"],
   alert_acknowledged: ["A", "Acknowledged"],
+  alert_superseded: ["R", "Replaced"],
   alert_resolved: ["R", "Resolved"],
 };
 
@@ -26,7 +27,7 @@ export const KEY = {
   D: "enabled or disabled",
   E: "edited",
   P: "paused or resumed",
-  R: "resolved",
+  R: "resolved or replaced",
   S: "new secret",
   X: "deleted",
 };

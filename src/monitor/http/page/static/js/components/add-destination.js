@@ -27,7 +27,8 @@ export function AddDestination({ onAdd }) {
   `;
 }
 
-function openAdd({ format, name, placeholder, hint }, onAdd) {
+function openAdd(kind, onAdd) {
+  const { format, name, placeholder, hint, url, secret } = kind;
   const key = idempotencyKey();
   const done = (webhook) => {
     onAdd();
@@ -47,7 +48,7 @@ function openAdd({ format, name, placeholder, hint }, onAdd) {
     <${ActionDialog}
       title="Add ${name}"
       verb="Add"
-      action=${(form) => api.createWebhook(destinationSpec(format, form), key)}
+      action=${(form) => api.createWebhook(destinationSpec(kind, form), key)}
       onDone=${done}
       onClose=${closeDialog}
     >
@@ -59,8 +60,18 @@ function openAdd({ format, name, placeholder, hint }, onAdd) {
         required
         autofocus
         placeholder=${placeholder}
+        defaultValue=${url}
         hint=${hint}
       />
+      ${secret && html`
+        <${TextField}
+          label=${secret.label}
+          name="key"
+          class="mono"
+          required=${!secret.isOptional}
+          hint="${secret.hint} Stored encrypted and never shown again."
+        />
+      `}
       <${TextField} label="Name" name="name" required maxlength="200" defaultValue=${name} />
       <${SelectField} label="Alerts" name="severity" options=${ALERT_CHOICES} value="" />
     <//>

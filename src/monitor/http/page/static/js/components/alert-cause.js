@@ -152,7 +152,7 @@ export function Evidence({ alert }) {
 function rowOf(cause, evidence, now) {
   if (cause !== "health") return measured(cause, evidence, now);
   return {
-    name: "Health",
+    name: "Status",
     then: `${capital(evidence.status ?? "unavailable")} since ${at(evidence.since)}`,
     normal: "–",
     now: now?.status ? html`<${Status} of=${now.status} />` : "–",

@@ -1,8 +1,9 @@
 /** One alert: what fails, since when, what was done, and what can be done now. */
 
+import { nowText, worstText } from "../alert-words.js";
 import { api } from "../api.js";
 import { onFrame, takeAlert } from "../board.js";
-import { ago, at, precisely } from "../format.js";
+import { ago, at, capital, precisely } from "../format.js";
 import { useAction, useFrames, useLoad, useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { href } from "../router.js";
@@ -49,8 +50,16 @@ function Detail({ alert, query, following }) {
       <${Status} of=${alert.severity} /> <${AlertState} alert=${alert} /> <span class="tag">${alert.kind}</span>
     </p>
     <h2 class="alert-title">${alert.title}</h2>
+    ${alert.state !== "resolved" && nowText(alert) && html`
+      <p class="small">Now: ${nowText(alert)}</p>
+    `}
+    ${alert.superseded && html`
+      <p class="small">
+        Replaced by <a href="#/alerts?kind=mass_failure&state=all">the alert about all webhooks</a>.
+      </p>
+    `}
     <p class="muted small">
-      Raised${" "}
+      ${worstText(alert) && html`${capital(worstText(alert))}. `}Raised${" "}
       <time datetime=${alert.raised_at} title=${precisely(alert.raised_at)}>${ago(alert.raised_at, now)}</time>
       , ${at(alert.raised_at)}${alert.count > 1 ? ` · ${alert.count} times` : ""}
       ${alert.acknowledged_by && ` · acknowledged by ${alert.acknowledged_by}`}

@@ -1,5 +1,6 @@
 /** One alert in the list to work through. */
 
+import { nowText, worstText } from "../alert-words.js";
 import { atAndAge, precisely } from "../format.js";
 import { useNow } from "../hooks.js";
 import { html, useEffect, useRef } from "../html.js";
@@ -39,8 +40,10 @@ export function AlertItem({ alert, isCurrent, isShown, isTicked, onTick, query }
             ${atAndAge(alert.raised_at, now)}
           </time>
           ${alert.count > 1 && html`<span>× ${alert.count}</span>`}
+          ${worstText(alert) && html`<span>${worstText(alert)}</span>`}
           ${alert.acknowledged_by && html`<span>by ${alert.acknowledged_by}</span>`}
         </p>
+        ${alert.state !== "resolved" && nowText(alert) && html`<p class="small">Now: ${nowText(alert)}</p>`}
       </div>
     </li>
   `;

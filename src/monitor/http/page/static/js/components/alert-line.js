@@ -1,5 +1,6 @@
 /** One alert in a list, with the button that matters. */
 
+import { nowText, worstText } from "../alert-words.js";
 import { atAndAge, precisely } from "../format.js";
 import { useNow } from "../hooks.js";
 import { html } from "../html.js";
@@ -26,9 +27,11 @@ export function AlertLine({ alert, isStated = false }) {
             ${atAndAge(alert.raised_at, now)}
           </time>
           ${alert.count > 1 && ` · raised ${alert.count} times`}
-          ${alert.silenced && " · silenced"}
-          ${alert.flapping && " · flapping"}
+          ${worstText(alert) && ` · ${worstText(alert)}`}
+          ${!isStated && alert.silenced && " · silenced"}
+          ${!isStated && alert.flapping && " · flapping"}
         </p>
+        ${alert.state !== "resolved" && nowText(alert) && html`<p class="small">Now: ${nowText(alert)}</p>`}
       </div>
       ${may("operator") && alert.state === "pending" && html`
         <button

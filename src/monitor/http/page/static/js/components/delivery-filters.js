@@ -12,7 +12,7 @@ import { Icon } from "./icons.js";
 import { SettledSearch } from "./settled-search.js";
 import { TimeRange } from "./time-range.js";
 
-const ERRORS = [...ATTEMPT_ERRORS, "expired"];
+const ERRORS = [...ATTEMPT_ERRORS, "expired", "replaced"];
 
 export function DeliveryFilters({ query, name, focus }) {
   return html`

@@ -5,7 +5,7 @@ import { held } from "../held.js";
 import { useNow } from "../hooks.js";
 import { html, useEffect, useRef } from "../html.js";
 import { may } from "../session.js";
-import { kindOfError } from "../verdict.js";
+import { codeInWords, kindOfError } from "../verdict.js";
 import { Log } from "./delivery.js";
 import { useDeliveryActions } from "./delivery-actions.js";
 import { Disclosure } from "./disclosure.js";
@@ -54,7 +54,7 @@ export function DeliveryRow({ delivery, isCurrent, isOpen, isTicked, onTick, onT
 }
 
 function last({ last_status_code: code, last_error: error }) {
-  if (error === "status" || (code && !error)) return `HTTP ${code}`;
+  if (error === "status" || (code && !error)) return codeInWords(code);
   return error ? kindOfError(error) : "";
 }
 

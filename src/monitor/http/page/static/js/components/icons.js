@@ -58,6 +58,11 @@ const SHAPES = {
     <path d="M5.5 5h5M5.5 8h5M5.5 11h3" class="line" />
   `,
   jobs: html`<path d="M8 1.8A6.2 6.2 0 1 1 1.8 8M8 4.5V8l2.5 1.5" class="line" />`,
+  more: html`
+    <circle cx="3" cy="8" r="1.5" fill="currentColor" />
+    <circle cx="8" cy="8" r="1.5" fill="currentColor" />
+    <circle cx="13" cy="8" r="1.5" fill="currentColor" />
+  `,
   search: html`
     <circle cx="7" cy="7" r="4.8" class="line" />
     <path d="M10.6 10.6L14.5 14.5" class="line" />

@@ -1,6 +1,6 @@
 /** Rows of names and values, such as headers and labels. */
 
-import { html, useEffect, useId, useRef } from "../html.js";
+import { html, useId, useLayoutEffect, useRef } from "../html.js";
 import { Icon } from "./icons.js";
 
 /**
@@ -12,7 +12,8 @@ export function PairsField({ label, one, hint, error, rows, onChange, name, valu
   const id = useId();
   const group = useRef(null);
   const wanted = useRef(null);
-  useEffect(() => {
+  // Before the next key: a later one would take what is typed into another row.
+  useLayoutEffect(() => {
     if (wanted.current) group.current.querySelector(wanted.current)?.focus();
     wanted.current = null;
   });

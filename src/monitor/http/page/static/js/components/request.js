@@ -9,6 +9,8 @@ import { CopyButton } from "./copy.js";
 import { Segments } from "./segments.js";
 import { SignedWith, VerifySignature } from "./verify-signature.js";
 
+/** The method of an exchange that handed an e-mail over. */
+const MAIL = "MAIL";
 const FORMS = [
   [true, "Raw"],
   [false, "Formatted"],
@@ -34,7 +36,9 @@ export function Request({ attempt, webhook }) {
         <div class="row">
           ${body && html`<${Segments} label="Body" value=${isRaw} options=${FORMS} onChange=${setRaw} />`}
           ${body && html`<${CopyButton} value=${text} label="Copy body" text="Copy body" />`}
-          <${CopyButton} value=${curlOf(exchange, text)} label="Copy as curl" text="Copy as curl" />
+          ${exchange.method !== MAIL && html`
+            <${CopyButton} value=${curlOf(exchange, text)} label="Copy as curl" text="Copy as curl" />
+          `}
         </div>
       </header>
       <${Source} attempt=${attempt} body=${body} />
@@ -43,7 +47,7 @@ export function Request({ attempt, webhook }) {
         <pre class="body" tabindex="0" aria-label="Request body" role="group">${safeValue(isRaw ? text : indented(text))}</pre>
       `}
       <${SignedWith} attempt=${attempt} />
-      ${sent && body && html`<${VerifySignature} fields=${sent.request_headers} body=${body} />`}
+      ${sent && sent.method !== MAIL && body && html`<${VerifySignature} fields=${sent.request_headers} body=${body} />`}
     </section>
   `;
 }
@@ -71,10 +75,11 @@ function Source({ attempt, body }) {
 const UNSENT = new Set(["dns", "connect", "tls", "blocked"]);
 
 function head({ method, url, request_headers: fields }) {
-  return [`${method} ${url} HTTP/1.1`, ...fields.map(({ name, value }) => `${name}: ${value}`)].join("\n");
+  return [`${method} ${url}${method === MAIL ? "" : " HTTP/1.1"}`, ...fields.map(({ name, value }) => `${name}: ${value}`)].join("\n");
 }
 
 function rebuilt(attempt, webhook) {
+  if (webhook?.url?.startsWith("mailto:")) return { method: MAIL, url: webhook.url, request_headers: [] };
   const fields = {
     "content-type": "application/json",
     "webhook-id": attempt.event_id ?? attempt.id,

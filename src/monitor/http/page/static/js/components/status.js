@@ -2,7 +2,7 @@
 
 import { capital, percent, plural } from "../format.js";
 import { html } from "../html.js";
-import { ALERT_STATES } from "../words.js";
+import { ALERT_STATES, REPLACED } from "../words.js";
 import { Icon } from "./icons.js";
 
 const TONES = {
@@ -42,7 +42,7 @@ export function Status({ of, text }) {
 }
 
 export function AlertState({ alert }) {
-  const { icon, tone, text } = ALERT_STATES[alert.state];
+  const { icon, tone, text } = alert.superseded ? REPLACED : ALERT_STATES[alert.state];
   return html`
     <span class="status ${tone}">
       <${Icon} name=${icon} />

@@ -98,10 +98,11 @@ function Bars({ bars, unit }) {
 }
 
 /** A bar in words: what its shape and colour say, and the figures behind them. */
-function textOf({ at: start, attempts, failures, success_ratio: ratio, status, worst }, unit) {
+function textOf({ at: start, attempts, failures, success_ratio: ratio, status, worst, silenced }, unit) {
   const when = unit === "days" ? `${utcDay(start)} (UTC)` : `${at(start)}, one hour`;
-  if (!attempts) return `${when}: no attempts.`;
+  const inside = silenced ? ` ${plural(silenced, "attempt")} inside silences ${silenced === 1 ? "is" : "are"} left out.` : "";
+  if (!attempts) return `${when}: no attempts${inside ? " that count" : ""}.${inside}`;
   const failed = failures ? `, ${count(failures)} failed` : ", none failed";
   const worse = worst === status ? "" : ` Worst hour: ${worst}.`;
-  return `${when}: ${capital(status)}. ${plural(attempts, "attempt")}${failed}, ${percent(ratio)} succeeded.${worse}`;
+  return `${when}: ${capital(status)}. ${plural(attempts, "attempt")}${failed}, ${percent(ratio)} succeeded.${worse}${inside}`;
 }

@@ -1,5 +1,6 @@
 /** How a webhook is set up, to read. */
 
+import { BODY_FORMATS } from "../body-formats.js";
 import { at, duration, plural } from "../format.js";
 import { html } from "../html.js";
 
@@ -17,16 +18,9 @@ export function Configuration({ webhook }) {
         "–"
       ),
     ],
-    [
-      "Body",
-      {
-        standard: "the payload as it was posted",
-        slack: "a Slack message",
-        discord: "a Discord message",
-        teams: "a Teams message",
-      }[webhook.body_format] ?? webhook.body_format,
-    ],
+    ["Body", new Map(BODY_FORMATS).get(webhook.body_format) ?? webhook.body_format],
     ["Signature", webhook.signature === "v1a" ? "v1a, Ed25519" : "v1, HMAC-SHA256"],
+    ["Reminders", reminders(webhook.reminders)],
     ["Attempt timeout", duration(webhook.timeout_s)],
     [
       "Attempts",
@@ -62,6 +56,11 @@ export function Configuration({ webhook }) {
       </dl>
     </section>
   `;
+}
+
+function reminders(steps) {
+  if (steps === null) return "as the body's format has them: after 15 min, 1 h, 4 h; never to pagers";
+  return steps.length ? `after ${steps.map((step) => duration(step)).join(", ")}` : "never";
 }
 
 function order({ ordered, skip_after: after }) {

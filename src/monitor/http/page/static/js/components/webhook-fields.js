@@ -23,6 +23,7 @@ const POINTERS = {
   burst: "/burst",
   schedule: "/retry",
   skipAfter: "/skip_after",
+  reminders: "/reminders",
   secret: "/secret",
 };
 

@@ -43,7 +43,9 @@ function Verdict({ webhook }) {
     },
     [webhook.id, failures > 0, backlog?.failing_since],
   );
-  const since = webhook.paused_at ?? (webhook.enabled ? health.changed_at : webhook.disabled_at);
+  // Of a status that an open alert makes, the alert says since when.
+  const ofHealth = state === health.status ? health.changed_at : null;
+  const since = webhook.paused_at ?? (webhook.enabled ? ofHealth : webhook.disabled_at);
   return html`
     <div class="verdict ${TONES[state] ?? ""}">
       <${Status} of=${state} />
@@ -68,8 +70,13 @@ function Secrets({ webhook: { previous_secrets_expire_at: until } }) {
 }
 
 /** A signal is about what is usual for this webhook, not about its health. */
-const STATE_WORDS = { learning: "learning", normal: "as usual", open: "unusual" };
-const STATE_SHAPES = { learning: ["unknown", "none"], normal: ["check", "none"], open: ["degraded", "warn"] };
+const STATE_WORDS = { learning: "learning", normal: "as usual", open: "unusual", failing: "no more than usual" };
+const STATE_SHAPES = {
+  learning: ["unknown", "none"],
+  normal: ["check", "none"],
+  open: ["degraded", "warn"],
+  failing: ["degraded", "warn"],
+};
 
 export function Signals({ webhook }) {
   if (!webhook.signals) return null;

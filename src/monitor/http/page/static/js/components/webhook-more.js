@@ -1,5 +1,6 @@
 /** The fields of a webhook that most leave as they are: labels, headers, limits, signature. */
 
+import { BODY_FORMATS } from "../body-formats.js";
 import { html } from "../html.js";
 import { SelectField, TextField } from "./fields.js";
 import { PairsField } from "./pairs-field.js";
@@ -11,6 +12,9 @@ const SECRET_HINT = `Leave it empty to get a new one. Your own is whsec_ and 24 
   Ed25519 key.`;
 const SKIP_HINT = `A delivery that fails holds those behind it until it is delivered or its attempts are used up.
   With a number, they overtake it after so many, and it goes on with its own retries.`;
+
+const REMINDERS_HINT = `Of alerts that are critical and not acknowledged, for webhooks that subscribe to monitor.alert.*. Whole
+  five minutes, up to a day, or never.`;
 
 const ORDERS = [
   ["false", "None: side by side"],
@@ -70,15 +74,16 @@ export function More({ form, bind, tied, isNew }) {
       />
       <${SelectField}
         label="Body"
-        options=${[
-          ["standard", "Payload as posted"],
-          ["slack", "Slack message"],
-          ["discord", "Discord message"],
-          ["teams", "Teams message"],
-        ]}
+        options=${BODY_FORMATS}
         ...${bind("bodyFormat")}
       />
     </div>
+    <${TextField}
+      label="Reminders"
+      placeholder="15m 1h 4h; never for pagers"
+      hint=${REMINDERS_HINT}
+      ...${bind("reminders")}
+    />
     ${isNew && html`
       <${TextField}
         label="Signing secret"

@@ -5,7 +5,7 @@ import { closeDialog, openDialog } from "../dialogs.js";
 import { ms } from "../format.js";
 import { html } from "../html.js";
 import { href } from "../router.js";
-import { failure } from "../verdict.js";
+import { codeInWords, failure } from "../verdict.js";
 import { ActionDialog, Dialog } from "./dialog.js";
 import { OfferSend } from "./queue.js";
 import { Status } from "./status.js";
@@ -34,7 +34,7 @@ function openResult(webhook, attempt, onChange) {
       <div class="dialog-body">
         <p>
           <${Status} of=${attempt.ok ? "delivered" : "failed"} text=${attempt.ok ? "It arrived" : "Failed"} />${" "}
-          ${attempt.ok ? `HTTP ${attempt.status_code}` : failure(attempt)} in ${ms(attempt.latency_ms)}
+          ${attempt.ok ? codeInWords(attempt.status_code) : failure(attempt)} in ${ms(attempt.latency_ms)}
         </p>
         ${attempt.response_body && html`
           <h3>Response</h3>

@@ -22,7 +22,7 @@ const KINDS = [
   ["health", "Health"],
 ];
 /** What ends an alert or an anomaly. */
-const OVER = new Set(["closed", "resolved"]);
+const OVER = new Set(["closed", "resolved", "recovered"]);
 const EVERY_MS = 15_000;
 const AFTER_FRAME_MS = 400;
 

@@ -64,7 +64,7 @@ export function Alerts() {
         <h1 tabindex="-1">Alerts</h1>
         <div class="actions">
           <${AlertExport} filter=${filter} />
-          <a class="button" href="#/notifications"><${Icon} name="events" /> Notifications</a>
+          <a class="button" href="#/notifications"><${Icon} name="notifications" /> Notifications</a>
           ${may("operator") && html`<a class="button" href="#/silences"><${Icon} name="silences" /> Silences</a>`}
         </div>
       </div>

@@ -29,7 +29,7 @@ export function Notifications() {
         what="Reading destinations"
         isEmpty=${(page) => !page.items.length}
         empty=${html`<${Empty} title="No destinations yet" icon="alerts">
-          ${may("admin") ? "Add Slack, Teams, Discord or a program of your own." : "An admin can add one."}
+          ${may("admin") ? "Add a chat, a pager or a program of your own." : "An admin can add one."}
         <//>`}
       >
         ${() => html`
@@ -74,7 +74,7 @@ function Destination({ of }) {
           <button
             type="button"
             class="small"
-            aria-label="Send a sample to ${of.name}"
+            aria-label="Send sample to ${of.name}"
             aria-disabled=${sample.isBusy ? "true" : undefined}
             onClick=${() => sample.isBusy || send()}
           >

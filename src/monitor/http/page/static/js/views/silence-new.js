@@ -1,22 +1,34 @@
-/** A new silence, and the alerts that it would match. */
+/** A new silence, when it would be active, and what it would match. */
 
 import { api } from "../api.js";
-import { FormProblem, SelectField, TextField, errorsOf } from "../components/fields.js";
+import { CheckField, FormProblem, SelectField, TextField, errorsOf } from "../components/fields.js";
 import { Icon } from "../components/icons.js";
+import { SilenceTime } from "../components/silence-time.js";
 import { Empty, Loaded } from "../components/states.js";
 import { Status } from "../components/status.js";
 import { toast } from "../components/toast.js";
-import { at, fieldTime, plural, timeOfField } from "../format.js";
+import { at, fieldTime, plural } from "../format.js";
 import { useAction, useLoad, useSettled } from "../hooks.js";
 import { html, useState } from "../html.js";
 import { go, href, route } from "../router.js";
+import { inWords, ruleOf, specOf } from "../silence-spec.js";
 import { useStore } from "../store.js";
-import { ALERT_KINDS, LENGTHS } from "../words.js";
+import { ALERT_KINDS } from "../words.js";
 import { zoneName } from "../zone.js";
 
-const DAY_MS = 86_400_000;
-const UNTIL = "until";
-const CHOICES = [...LENGTHS, [UNTIL, "until a time"]];
+const HOUR_MS = 3_600_000;
+const FIELDS = [
+  "/reason",
+  "/starts_at",
+  "/duration_s",
+  "/ends_at",
+  "/recurrence/rrule",
+  "/recurrence/timezone",
+  "/hold_deliveries",
+  "/webhook_id",
+  "/label",
+  "/kind",
+];
 
 export function NewSilence() {
   const { query } = useStore(route);
@@ -24,8 +36,16 @@ export function NewSilence() {
   const back = query.alert ? [`/alerts/${query.alert}`, { state: query.state }] : ["/silences"];
   const [form, setForm] = useState({
     reason: "",
+    begin: "now",
+    starts: fieldTime(new Date(Date.now() + HOUR_MS)),
     length: "7200",
-    until: fieldTime(new Date(Date.now() + DAY_MS)),
+    until: fieldTime(new Date(Date.now() + 24 * HOUR_MS)),
+    repeat: "",
+    days: [],
+    rule: "",
+    zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    last: "",
+    hold: false,
     webhook: query.webhook ?? "",
     label: query.label ?? "",
     kind: query.kind ?? "",
@@ -34,18 +54,18 @@ export function NewSilence() {
     async (signal) => (query.webhook ? (await api.webhook(query.webhook, signal)).data : null),
     [query.webhook],
   );
+  const set = (changes) => setForm({ ...form, ...changes });
   const bind = (name) => ({
     value: form[name],
-    onInput: (event) => setForm({ ...form, [name]: event.target.value }),
+    onInput: (event) => set({ [name]: event.target.value }),
   });
   const action = useAction(async () => {
-    await api.silence(specOf(form));
-    toast(`Silenced until ${at(specOf(form).ends_at)}.`);
+    const made = await api.silence(specOf(form));
+    toast(made.active ? `Silenced until ${at(made.active_until)}.` : `Silenced from ${at(made.next_starts_at)}.`);
     go(...back);
     return true;
   });
   const wrong = errorsOf(action.problem);
-  const lengthError = form.length === UNTIL ? null : wrong("/ends_at");
   return html`
     <p class="crumbs">
       <a href="#/silences">
@@ -63,16 +83,7 @@ export function NewSilence() {
           error=${wrong("/reason")}
           ...${bind("reason")}
         />
-        <${SelectField} label="Duration" options=${CHOICES} error=${lengthError} ...${bind("length")} />
-        ${form.length === UNTIL && html`
-          <${TextField}
-            label="Ends (${zoneName()})"
-            type="datetime-local"
-            required
-            error=${wrong("/ends_at")}
-            ...${bind("until")}
-          />
-        `}
+        <${SilenceTime} form=${form} bind=${bind} set=${set} wrong=${wrong} />
         <fieldset>
           <legend>Match (all conditions)</legend>
           ${query.webhook && html`
@@ -100,10 +111,15 @@ export function NewSilence() {
             ...${bind("kind")}
           />
         </fieldset>
-        <${FormProblem}
-          problem=${action.problem}
-          fields=${["/reason", "/ends_at", "/webhook_id", "/label", "/kind"]}
-        />
+        ${(form.webhook || form.label.trim()) && html`
+          <${CheckField}
+            label="Hold deliveries meanwhile"
+            hint="They are kept, and sent one after the other when the silence ends."
+            checked=${form.hold}
+            onChange=${(event) => set({ hold: event.target.checked })}
+          />
+        `}
+        <${FormProblem} problem=${action.problem} fields=${FIELDS} />
         <footer class="form-foot">
           <a class="button" href=${href(...back)}>Cancel</a>
           <button class="primary" aria-disabled=${action.isBusy ? "true" : undefined}>Silence</button>
@@ -114,43 +130,29 @@ export function NewSilence() {
   `;
 }
 
-/** A field that was emptied is no time: the server says what is wrong with the past. */
-function endOf({ length, until }) {
-  if (length !== UNTIL) return new Date(Date.now() + Number(length) * 1_000);
-  return new Date(timeOfField(until).getTime() || 0);
-}
-
-function specOf(form) {
-  const spec = {
-    reason: form.reason.trim() || "preview",
-    ends_at: endOf(form).toISOString(),
-  };
-  if (form.webhook) spec.webhook_id = form.webhook;
-  if (form.label.trim()) spec.label = form.label.trim();
-  if (form.kind) spec.kind = form.kind;
-  return spec;
-}
-
 function Preview({ form }) {
-  const { webhook, label, kind } = useSettled(form, 300);
-  const isBlank = !webhook && !label.trim() && !kind;
+  const settled = useSettled(form, 300);
+  const { webhook, label, kind } = settled;
+  const isBlank = (!webhook && !label.trim() && !kind) || (settled.repeat === "custom" && !ruleOf(settled));
+  // Of the reason nothing depends.
+  const asked = JSON.stringify({ ...settled, reason: "" });
   const load = useLoad(
-    async () =>
-      isBlank ? { webhooks: 0, alerts: [] } : api.previewSilence(specOf({ ...form, webhook, label, kind })),
-    [webhook, label, kind],
+    async () => (isBlank ? { webhooks: 0, alerts: [], occurrences: [] } : api.previewSilence(specOf(settled))),
+    [asked],
   );
   return html`
     <section class="panel" aria-labelledby="preview" aria-live="polite">
       <header class="panel-head">
-        <h2 id="preview">Matches now</h2>
+        <h2 id="preview">Preview</h2>
       </header>
       ${isBlank ? html`
         <${Empty} title="Nothing yet" icon="silences">Give a webhook, a label or a kind.<//>
       ` : html`
         <${Loaded} load=${load} what="Counting" lines=${3}>
           ${(preview) => html`
+            <${Occurrences} of=${preview.occurrences} form=${settled} />
             <p>
-              ${plural(preview.webhooks, "webhook")},${" "}
+              Matches now: ${plural(preview.webhooks, "webhook")},${" "}
               ${preview.alerts.length === 50
                 ? "50 or more open alerts"
                 : plural(preview.alerts.length, "open alert")}
@@ -168,5 +170,22 @@ function Preview({ form }) {
         <//>
       `}
     </section>
+  `;
+}
+
+function Occurrences({ of, form }) {
+  if (!form.repeat && form.begin === "now") return null;
+  const isElsewhere = form.repeat && form.zone !== zoneName();
+  const city = form.zone.split("/").at(-1).replaceAll("_", " ");
+  return html`
+    <p>${form.repeat ? inWords({ rrule: ruleOf(form), timezone: form.zone }) : "Once"}:</p>
+    <ul class="list" aria-label="Next occurrences">
+      ${of.map((one) => html`
+        <li class="worst-row small" key=${one.starts_at}>
+          <span class="grow">${at(one.starts_at)} – ${at(one.ends_at)}</span>
+          ${isElsewhere && html`<span class="muted">${one.local_starts_at.slice(11, 16)} ${city}</span>`}
+        </li>
+      `)}
+    </ul>
   `;
 }

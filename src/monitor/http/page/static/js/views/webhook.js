@@ -26,7 +26,9 @@ export function Webhook({ id }) {
   // What waits changes by itself, and its next try is near.
   useEffect(() => setMoving(Boolean(backlog && (backlog.waiting || backlog.breaker.state !== "closed"))), [backlog]);
   useFrames(onFrame, (frame) => {
-    if (frame.type === "webhook_status_changed" && frame.data.webhook_id === id) load.reload();
+    // An alert makes a status, too.
+    const isStatus = frame.type === "webhook_status_changed" || frame.type.startsWith("alert_");
+    if (isStatus && frame.data.webhook_id === id) load.reload();
   });
   return html`
     <p class="crumbs">

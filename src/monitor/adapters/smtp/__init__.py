@@ -1,0 +1,11 @@
+"""
+E-mail to the recipients of ``mailto:`` webhooks, by the SMTP server of the settings.
+
+``message`` writes the mail, ``session`` is a connection to the server, ``sender`` makes the transaction and says how it
+went.
+"""
+
+from monitor.adapters.smtp.sender import SmtpSender
+from monitor.adapters.smtp.session import SmtpServer
+
+__all__ = ["SmtpSender", "SmtpServer"]

@@ -1,0 +1,1 @@
+"""Bodies of requests to chat services, push services and pagers, one file a format."""
