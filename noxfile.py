@@ -530,7 +530,11 @@ def pythons(session: nox.Session) -> None:
 
 @in_dev
 def browser(session: nox.Session) -> None:
-    """The page in headless Chromium, which the system provides, each file against a server of its own."""
+    """
+    The page in headless Chromium, which the system provides, each file against a server of its own.
+
+    MONITOR_TEST_LONG=1 looks at everything in both themes and both sizes; the short form has each of them once.
+    """
     install("browser")
     run_tests(session, "tests/browser")
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks import (
     accept,
     cache,
+    capacity,
     claim,
     cold,
     deliver,
@@ -48,6 +49,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "live": live.run,
     "cold": cold.run,
     "neighbours": neighbours.run,
+    "capacity": capacity.run,
 }
 if find_spec("pgqueuer") is not None:
     from benchmarks import pgqueuer

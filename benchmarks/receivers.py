@@ -108,6 +108,7 @@ class Receivers:
 
     def __init__(self, child: asyncio.subprocess.Process, ports: list[int]) -> None:
         self._child = child
+        self.pid = child.pid
         self.urls = [f"http://127.0.0.1:{port}/hook" for port in ports]
 
     async def count(self) -> Count:

@@ -21,6 +21,8 @@ class Stream(msgspec.Struct):
     swallowed: bool = False
     tried: bool = False
     """Whether it was asked something since it was swallowed."""
+    answered: bool = True
+    """Whether the server wrote last."""
 
 
 class Proxy:
@@ -31,6 +33,8 @@ class Proxy:
         url: that of the server, through the proxy.
         swallows_new: connections made from now on are swallowed, too.
         accepted: connections since the start.
+        round_trips: how often a client wrote after its server had written.
+        bytes: passed in both directions.
     """
 
     def __init__(self, url: str) -> None:
@@ -39,6 +43,8 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.swallows_new = False
         self.accepted = 0
+        self.round_trips = 0
+        self.bytes = 0
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -77,8 +83,8 @@ class Proxy:
         far_in, far_out = await self._connect()
         stream = Stream(near_out, far_out, self.swallows_new)
         self._streams.append(stream)
-        for source, sink in ((near_in, far_out), (far_in, near_out)):
-            task = asyncio.create_task(self._copy(stream, source, sink))
+        for source, sink, asks in ((near_in, far_out, True), (far_in, near_out, False)):
+            task = asyncio.create_task(self._copy(stream, source, sink, asks))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -88,11 +94,13 @@ class Proxy:
             return await asyncio.open_unix_connection(f"{folder[0]}/.s.PGSQL.{self._server_url.port or 5432}")
         return await asyncio.open_connection(self._server_url.hostname, self._server_url.port or 5432)
 
-    @staticmethod
-    async def _copy(stream: Stream, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _copy(self, stream: Stream, source: asyncio.StreamReader, sink: asyncio.StreamWriter, asks: bool) -> None:
         with suppress(OSError):
             while data := await source.read(65_536):
                 if not stream.swallowed:
+                    self.bytes += len(data)
+                    self.round_trips += asks and stream.answered
+                    stream.answered = not asks
                     sink.write(data)
                 elif not data.startswith(TERMINATE):
                     stream.tried = True

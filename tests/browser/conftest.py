@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,10 +21,31 @@ SLOW_MS = 45_000
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1440, "height": 900}
 
+NO_PARAMETERS = SimpleNamespace(params={})
+
 EXPECTED_ERRORS = ("Failed to load resource", "WebSocket connection to")
 """What Chromium itself writes when a server is away or refuses; the page shows it to people in its own way."""
 
+LONG = "MONITOR_TEST_LONG" in os.environ
+"""Whether to look at everything in both themes and both sizes, and not at each theme and each size once."""
+
 expect.set_options(timeout=SLOW_MS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out half of the looks in the short form: light on the desktop, dark on the phone."""
+    if LONG:
+        return
+    left_out = [item for item in items if _is_mixed(list(getattr(item, "callspec", NO_PARAMETERS).params.values()))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_mixed(values: list[object]) -> bool:
+    is_phone = PHONE in values or "phone" in values
+    is_desktop = DESKTOP in values or "desktop" in values or None in values
+    return ("light" in values and is_desktop) or ("dark" in values and is_phone)
 
 
 @pytest.fixture(scope="session")

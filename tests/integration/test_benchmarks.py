@@ -13,6 +13,14 @@ from benchmarks.__main__ import BENCHES
 TINY: dict[str, dict[str, Any]] = {
     "accept": {"EVENTS": 5, "PAUSE_S": 0.0, "CLIENTS": 2, "MEASURED_S": 0.2},
     "cache": {"PEEKS": 100, "READS": 10, "FLOOD": 100},
+    "capacity": {
+        "COUNTS": (1, 2),
+        "DELIVERIES": 40,
+        "CONNECTIONS": 2,
+        "SECONDS": 0.2,
+        "METERED": 20,
+        "METERED_S": 0.2,
+    },
     "claim": {"SCALES": (3,), "MILLION": 100, "DUE": 60, "CLAIM": 5, "CLAIMS": 2, "ROUNDS": 1},
     "cold": {"WEBHOOKS": 3, "ATTEMPTS": {"1 M": 100, "10 M": 200}, "MANY": 5, "MANY_ATTEMPTS": 100, "RUNS": 1},
     "deliver": {"WEBHOOKS": 3, "CONCURRENCY": 5, "DELIVERIES": 20, "BATCH": 10, "ROUNDS": 1},
