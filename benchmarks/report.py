@@ -1,5 +1,5 @@
 """
-Writes docs/PERFORMANCE_METRICS.md from what was measured: ``python -m benchmarks.report``.
+Writes docs/PERFORMANCE_METRICS.md and docs/SCALING.md from what was measured: ``python -m benchmarks.report``.
 
 ``docs/measurements`` holds one file for each run, written by ``--json`` of the command that the file names.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from benchmarks import scaling
 from benchmarks.load.exchange import CREATION_MS, CREATIONS
 from benchmarks.support import Figure
 from benchmarks.written import Run
@@ -20,6 +21,7 @@ from monitor.http.routes.prometheus import READ_FROM
 DOCS = Path(__file__).parents[1] / "docs"
 MEASUREMENTS = DOCS / "measurements"
 REPORT = DOCS / "PERFORMANCE_METRICS.md"
+SCALING = DOCS / "SCALING.md"
 
 INTRODUCTION = """\
 # Performance
@@ -54,7 +56,10 @@ showed where requests wait:
 
 
 def main() -> int:
-    REPORT.write_text(render(runs()), encoding="utf-8")
+    measured = runs()
+    if "capacity" in measured:
+        SCALING.write_text(scaling.render(measured["capacity"]), encoding="utf-8")
+    REPORT.write_text(render(measured), encoding="utf-8")
     return 0
 
 
