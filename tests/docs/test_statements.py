@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from benchmarks.report import REPORT, render, runs
+from benchmarks import scaling
+from benchmarks.report import REPORT, SCALING, render, runs
 from monitor.cli.openapi import document
 from monitor.domain.alerts import notification as announce
 from monitor.domain.alerts.alert import Action, AlertKind, AlertState
@@ -174,8 +175,10 @@ def test_paths_and_settings_that_a_document_names_exist(path: Path) -> None:
     assert [path for path in paths if not any((root / path).exists() for root in ROOTS)] == []
 
 
-def test_the_page_of_measurements_is_that_of_the_files() -> None:
-    assert REPORT.read_text(encoding="utf-8") == render(runs()), "run: python -m benchmarks.report"
+def test_the_pages_of_measurements_are_those_of_the_files() -> None:
+    measured = runs()
+    assert SCALING.read_text(encoding="utf-8") == scaling.render(measured["capacity"]), "run: python -m benchmarks.report"
+    assert REPORT.read_text(encoding="utf-8") == render(measured), "run: python -m benchmarks.report"
 
 
 def test_what_users_read_says_fix() -> None:
