@@ -251,14 +251,14 @@ def redis_executable() -> str:
 def _process(command: Sequence[str], ready: Callable[[], bool]) -> Iterator[None]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        _wait(process, ready)
+        wait_for(process, ready)
         yield
     finally:
         process.terminate()
         process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
+def wait_for(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
     for _ in range(int(START_S / 0.02)):
         if ready():
             return

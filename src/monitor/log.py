@@ -26,7 +26,7 @@ _SECRET_WORDS = frozenset(
 )
 """A name that has one of these among its words holds a secret."""
 
-_SECRET_NAMES = frozenset({"database_url", "redis_url"})
+_SECRET_NAMES = frozenset({"database_url", "redis_url", "direct_url"})
 _SECRET_VALUES = re.compile(
     r"wh(?:sec|sk)_[A-Za-z0-9+/=_-]+"
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"

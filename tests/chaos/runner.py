@@ -35,6 +35,7 @@ from tests.chaos.state import (
     queues_drain,
 )
 from tests.faults.system import System, make_template, system
+from tests.pgbouncer import if_asked_for, through
 
 SHORT_MINUTES = 0.75
 SHORT_SEED = 216
@@ -82,8 +83,12 @@ async def world(seed: int, directory: Path) -> AsyncIterator[Chaos]:
         made = await stack.enter_async_context(system(directory, **LEASES))
         database = await stack.enter_async_context(proxy(_unix(made)))
         redis = await stack.enter_async_context(proxy(_tcp(made.redis.url)))
+        database_url = f"postgresql://postgres@127.0.0.1:{database.port}{urlsplit(made.database.dsn).path}"
+        stack.enter_context(if_asked_for(database_url))
+        database_url, direct_url = through(database_url)
         made.configure(
-            DATABASE_URL=f"postgresql://postgres@127.0.0.1:{database.port}{urlsplit(made.database.dsn).path}",
+            DATABASE_URL=database_url,
+            **({} if direct_url is None else {"DB__DIRECT_URL": direct_url}),
             REDIS_URL=f"redis://127.0.0.1:{redis.port}/0",
         )
         servers, workers = await made.start(SERVERS, WORKERS)

@@ -24,6 +24,7 @@ from tests.integration.cache.processes import LONG, Redis, redis
 from tests.integration.live_support import POLICY, name
 from tests.integration.processes import Client, Running, production, run, running
 from tests.integration.support import JWT_KEY, eventually
+from tests.pgbouncer import if_asked_for
 from tests.servers import accepts, free_port
 
 PATIENCE_S = 180.0
@@ -210,6 +211,7 @@ async def system(template: Path, **settings: str) -> AsyncIterator[System]:
         await database.start()
         try:
             async with redis() as cache, AsyncExitStack() as stack:
+                stack.enter_context(if_asked_for(database.dsn))
                 env = production(database.dsn, REDIS_URL=cache.url, **UNLIMITED, **settings)
                 made = System(directory, database, cache, admin_token(), env, stack)
                 try:

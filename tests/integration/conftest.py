@@ -20,11 +20,12 @@ from monitor.cli import main
 from tests import servers
 from tests.integration.processes import Invoke, Result
 from tests.integration.support import Api, Receiver, api_of, served, settings
+from tests.pgbouncer import if_asked_for
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[servers.Postgres]:
-    with servers.postgres() as server:
+    with servers.postgres() as server, if_asked_for(server.dsn):
         yield server
 
 

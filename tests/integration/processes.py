@@ -20,6 +20,7 @@ import psutil
 
 import monitor
 from tests.integration.support import API, JWT_KEY, SECRET_KEY, eventually
+from tests.pgbouncer import through
 
 SOURCE = str(Path(monitor.__file__).parents[1])
 START_S = 90.0
@@ -40,7 +41,9 @@ def production(dsn: str, **settings: str) -> dict[str, str]:
         "SECRETS__KEYS": [{"kid": "test", "key": SECRET_KEY}],
     }
     texts = {name: json.dumps(value) for name, value in keys.items()}
-    return environment(**texts, DATABASE_URL=dsn, EGRESS__PROFILE="local", **settings)
+    url, direct_url = through(dsn)
+    direct = {} if direct_url is None else {"DB__DIRECT_URL": direct_url}
+    return environment(**texts, DATABASE_URL=url, EGRESS__PROFILE="local", **direct, **settings)
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ from monitor.domain.vocab import Role
 from monitor.http.server.server import Server
 from monitor.settings.schema import Db, Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
 from monitor.worker.delivery_loop import DeliveryWorker
+from tests.pgbouncer import through
 
 API = "/api/v1"
 WITHIN_S = 60.0
@@ -52,9 +53,10 @@ ONCE: dict[str, Any] = {"schedule_s": [0], "jitter_ratio": 0}
 
 def settings(dsn: str, **changes: Any) -> Settings:
     """Return settings for *dsn* that may deliver to loopback; *changes* replace whole sections."""
-    return msgspec.structs.replace(
+    url, direct_url = through(dsn)
+    made = msgspec.structs.replace(
         Settings(
-            database_url=dsn,
+            database_url=url,
             jwt=Jwt(keys=(JwtKey("test", "HS256", JWT_KEY),)),
             secrets=Secrets(keys=(SecretKey("test", SECRET_KEY),)),
             # A busy machine is slow, not down.
@@ -65,6 +67,13 @@ def settings(dsn: str, **changes: Any) -> Settings:
         ),
         **changes,
     )
+    return msgspec.structs.replace(made, db=msgspec.structs.replace(made.db, direct_url=direct_url))
+
+
+def database_config(dsn: str, **options: Any) -> DatabaseConfig:
+    """Return what opens the database at *dsn* for a test of adapters."""
+    url, direct_url = through(dsn)
+    return DatabaseConfig(url, direct_dsn=direct_url, **options)
 
 
 async def eventually(holds: Callable[[], Any], *, within_s: float = WITHIN_S) -> Any:
@@ -350,7 +359,7 @@ def deliverer(
 async def lost_after_commit(dsn: str) -> AsyncIterator[PostgresUnitOfWork]:
     """A unit of work of a process that ends right after its commit, before it dispatches what it recorded."""
     async with (
-        Database(DatabaseConfig(dsn, read_pool=1, write_pool=1)) as database,
+        Database(database_config(dsn, read_pool=1, write_pool=1)) as database,
         PostgresUnitOfWork(database, SecretBox([("test", bytes(32))]), SystemClock()) as uow,
     ):
         yield uow

@@ -96,7 +96,7 @@ REFUSALS = [
     ("42501", "permission denied for database m", "grant it to the user of MONITOR_DATABASE_URL"),
     ("53300", 'too many connections for role "ada"', "raise max_connections"),
     ("57P03", "the database system is starting up", "try again in a moment"),
-    ("08P01", "unsupported startup parameter: jit", "see the log of the server"),
+    ("08P01", "unsupported startup parameter: jit", "set MONITOR_DB__DIRECT_URL"),
     ("XX000", "something unforeseen", "see the log of the server"),
 ]
 

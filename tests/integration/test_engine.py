@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import asyncpg
-import msgspec
 import pytest
 
 from monitor.adapters.postgres.engine import CLOSE_S, Database, DatabaseConfig
@@ -61,7 +60,7 @@ async def test_a_read_waits_for_a_connection_for_a_bounded_time(database_url: st
 
 
 async def test_callers_that_hold_every_connection_leave_readiness_and_revocations_alone(database_url: str) -> None:
-    brief = msgspec.structs.replace(settings(database_url), db=Db(read_pool=1, write_pool=1, acquire_timeout_s=0.5))
+    brief = settings(database_url, db=Db(read_pool=1, write_pool=1, acquire_timeout_s=0.5))
     async with Container(brief) as parts, parts.database.reads.acquire(), parts.unit_of_work():
         assert await readiness(parts) == []
         assert await parts.queries.revoked() == set()

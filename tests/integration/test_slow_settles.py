@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from monitor.bootstrap.container import Container
 from monitor.settings.schema import Db
 from tests.integration.support import WITHIN_S, Api, Receiver, eventually, execute, finished, settings, working
@@ -18,9 +16,7 @@ async def test_results_are_written_in_parts_that_fit_into_the_limit(
     own_api: Api, own_parts: Container, receiver: Receiver
 ) -> None:
     await own_api.create(receiver.url, max_concurrency=100)
-    brief = msgspec.structs.replace(
-        settings(own_parts.database.dsn), db=Db(statement_timeout_ms=1_500, acquire_timeout_s=WITHIN_S)
-    )
+    brief = settings(own_parts.database.dsn, db=Db(statement_timeout_ms=1_500, acquire_timeout_s=WITHIN_S))
     await execute(own_parts, SLOW.format(each_s=0.1))
     ids = await own_api.publish(*range(60))
     async with Container(brief) as own, working(own) as worker:

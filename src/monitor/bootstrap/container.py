@@ -286,6 +286,7 @@ def _database_config(settings: Settings, command: str) -> DatabaseConfig:
         statement_timeout_ms=settings.db.statement_timeout_ms,
         acquire_timeout_s=settings.db.acquire_timeout_s,
         command=command,
+        direct_dsn=settings.db.direct_url,
     )
 
 

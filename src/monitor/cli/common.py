@@ -66,6 +66,16 @@ def database_url(settings: Settings) -> str:
     return settings.database_url
 
 
+def session_url(settings: Settings) -> str:
+    """Return the database for a command that ends: past a pooler. Raises :class:`CommandError` if none is set."""
+    return settings.db.direct_url or database_url(settings)
+
+
+def session_setting(settings: Settings) -> str:
+    """Return the name of the setting that :func:`session_url` reads."""
+    return "MONITOR_DB__DIRECT_URL" if settings.db.direct_url else "MONITOR_DATABASE_URL"
+
+
 def local_jwt_key(keys: LocalKeys) -> JwtKey:
     return JwtKey(keys.token.kid, "HS256", keys.token.key)
 

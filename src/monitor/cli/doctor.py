@@ -23,6 +23,7 @@ from monitor.auth.keys import KeyRing
 from monitor.bootstrap.mail import mail_server, mail_tls
 from monitor.bootstrap.outbound import outbound_tls
 from monitor.bootstrap.token_keys import jwt_keys
+from monitor.cli.pooling import examine_pooler
 from monitor.domain.errors import Unavailable
 from monitor.settings.environment import missing_for_production
 from monitor.settings.schema import Settings
@@ -133,16 +134,20 @@ async def _database(settings: Settings) -> list[Finding]:
         return [Finding("database", "error", "set MONITOR_DATABASE_URL")]
     where = describe(settings.database_url)
     try:
-        async with Database(DatabaseConfig(dsn=settings.database_url)) as database:
+        config = DatabaseConfig(dsn=settings.database_url, direct_dsn=settings.db.direct_url)
+        async with Database(config) as database:
             queries = PostgresQueries(database, SecretBox([("-", bytes(32))]))
             ahead_s = (await queries.now() - SystemClock().now()).total_seconds()
             revision = await queries.revision()
             problem = schema_problem(revision)
             stored = [] if problem else await _stored_secrets(settings, database)
+            with database.translating():
+                pooler = await examine_pooler(database)
     except DATABASE_ERRORS as error:
         return [Finding("database", "error", f"{where}: {refusal(error)}")]
     return [
         Finding("database", "ok", f"{where} answers"),
+        *([] if pooler is None else [Finding("pooler", pooler.state, pooler.text)]),
         Finding("clock", "ok", f"the database's clock is {ahead_s:+.3f} s from the host's")
         if abs(ahead_s) <= MAX_SKEW_S
         else Finding(

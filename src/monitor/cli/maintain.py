@@ -9,14 +9,15 @@ from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
 from monitor.adapters.secret_box import SecretBox
 from monitor.bootstrap.retention import retention
-from monitor.cli.common import CommandError, database_url
-from monitor.cli.doors import database_errors
+from monitor.cli.common import CommandError, session_setting, session_url
+from monitor.cli.doors import ANSWER_S, database_errors
+from monitor.cli.pooling import check_sessions
 from monitor.settings.schema import Settings
 
 
 def run(_args: argparse.Namespace, settings: Settings) -> int:
-    dsn = database_url(settings)
-    with database_errors(dsn):
+    dsn = session_url(settings)
+    with database_errors(dsn, session_setting(settings)):
         owns = asyncio.run(_maintain(dsn, settings))
     if not owns:
         raise CommandError(
@@ -27,6 +28,7 @@ def run(_args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _maintain(dsn: str, settings: Settings) -> bool:
+    await check_sessions(dsn, timeout_s=ANSWER_S)
     days = settings.retention
     async with Database(DatabaseConfig(dsn=dsn, read_pool=1, write_pool=1)) as database:
         # Nothing is decrypted here, so that the job needs no key.

@@ -32,7 +32,7 @@ async def check_servers(settings: Settings) -> None:
         CommandError: the database does not answer, refuses, or belongs to a newer Monitor; or Redis refuses.
     """
     if settings.database_url is not None:
-        await check_database(settings.database_url)
+        await check_database(settings.database_url, settings.db.direct_url)
     if settings.redis_url is not None:
         await check_redis(settings.redis_url)
 

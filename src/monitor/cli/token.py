@@ -16,9 +16,9 @@ from monitor.auth.tokens import Principal, TokenVerifier, is_name, issue
 from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cli.common import (
     CommandError,
-    database_url,
     local_database_url,
     read_local_keys,
+    session_url,
 )
 from monitor.domain.vocab import Role
 from monitor.settings.schema import Settings
@@ -30,7 +30,7 @@ class _Named(msgspec.Struct):
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.revoke is not None:
-        dsn = database_url(settings) if args.data_dir is None else local_database_url(args.data_dir)
+        dsn = session_url(settings) if args.data_dir is None else local_database_url(args.data_dir)
         jti = jti_of(args.revoke)
         from monitor.cli.token_records import revoke  # noqa: PLC0415 - brings the database's libraries
 
@@ -62,7 +62,7 @@ def make(keys: list[Key], settings: Settings, role: str, subject: str, ttl_s: fl
 
 def _record(settings: Settings, data_dir: Path | None, issued: Principal) -> None:
     """Write the audit row of a new token. Raises :class:`CommandError` if there is no database, or no answer of it."""
-    dsn = database_url(settings) if data_dir is None else local_database_url(data_dir)
+    dsn = session_url(settings) if data_dir is None else local_database_url(data_dir)
     from monitor.cli.token_records import record_issue  # noqa: PLC0415 - brings the database's libraries
 
     record_issue(dsn, issued, token_policy(settings))

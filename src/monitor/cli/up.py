@@ -181,6 +181,7 @@ def local_settings(settings: Settings, dsn: str, keys: LocalKeys, page: str) -> 
     return msgspec.structs.replace(
         settings,
         database_url=dsn,
+        db=msgspec.structs.replace(settings.db, direct_url=None),
         jwt=msgspec.structs.replace(settings.jwt, keys=(local_jwt_key(keys),), keys_file=None),
         secrets=msgspec.structs.replace(settings.secrets, keys=(local_secret_key(keys), *settings.secrets.keys)),
         egress=egress,

@@ -28,6 +28,7 @@ _MAIL_FROM = re.compile(
     r"[A-Za-z0-9](?(name)>)"
 )
 
+POSTGRESQL = ("postgresql", "postgres", "postgresql+asyncpg")
 MIN_SECRET_BYTES = 32
 
 LEAST_EVENTS_D = 4
@@ -86,7 +87,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError("Set MONITOR_JWT__KEYS or MONITOR_JWT__KEYS_FILE, not both.")
     if settings.worker.renew_s >= settings.worker.lease_s:
         raise SettingsError("MONITOR_WORKER__RENEW_S must be less than MONITOR_WORKER__LEASE_S.")
-    _check_url("MONITOR_DATABASE_URL", settings.database_url, ("postgresql", "postgres", "postgresql+asyncpg"))
+    _check_url("MONITOR_DATABASE_URL", settings.database_url, POSTGRESQL)
+    _check_url("MONITOR_DB__DIRECT_URL", settings.db.direct_url, POSTGRESQL)
     _check_url("MONITOR_REDIS_URL", settings.redis_url, ("redis", "rediss", "unix"))
     if settings.public_url is not None and not _PUBLIC_URL.fullmatch(settings.public_url):
         raise SettingsError(

@@ -107,11 +107,18 @@ class Smtp(_Private, frozen=True):
     ] = msgspec.field(default=None, name="from")
 
 
-class Db(msgspec.Struct, frozen=True):
+class Db(_Private, frozen=True):
     read_pool: Annotated[Positive, doc("Connections for reads, per process.", "connections")] = 8
     write_pool: Annotated[Positive, doc("Connections for writes, per process.", "connections")] = 8
     statement_timeout_ms: Annotated[Positive, doc("Maximum duration of one statement.", "ms")] = 5_000
     acquire_timeout_s: Annotated[Seconds, doc("Maximum wait for a connection before the response is 503.", "s")] = 2.0
+    direct_url: Annotated[
+        str | None,
+        doc(
+            "PostgreSQL itself, when MONITOR_DATABASE_URL leads to PgBouncer in transaction mode: for `monitor migrate`"
+            " and `maintain`, and one connection of each worker."
+        ),
+    ] = None
 
 
 class Http(msgspec.Struct, frozen=True):

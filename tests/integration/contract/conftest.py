@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from monitor.adapters.clock import SystemClock
-from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
@@ -23,7 +23,7 @@ from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.fakes.postgres.repositories.events import FakeWakeups
 from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
 from tests.integration.contract.world import World
-from tests.integration.support import WITHIN_S
+from tests.integration.support import WITHIN_S, database_config
 
 
 @pytest.fixture(params=["fake", "postgres"])
@@ -53,7 +53,7 @@ async def world(dsn: str | None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         return
     clock, secret_box = SystemClock(), SecretBox([("test", bytes(32))])
     # A busy machine is slow, not down.
-    config = DatabaseConfig(dsn, read_pool=2, write_pool=2, acquire_timeout_s=WITHIN_S)
+    config = database_config(dsn, read_pool=2, write_pool=2, acquire_timeout_s=WITHIN_S)
     async with Database(config) as database:
         yield World(
             lambda: PostgresUnitOfWork(database, secret_box, clock),

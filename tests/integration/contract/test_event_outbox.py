@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
-from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.repositories.event_outbox import PostgresEventOutbox, append_events
 from monitor.domain.events import WebhookCreated
 from monitor.domain.ports.repositories.event_outbox import EventOutbox, StoredEvent
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres.repositories.event_outbox import FakeEventOutbox
+from tests.integration.support import database_config
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ async def stored(dsn: str | None) -> AsyncIterator[Stored]:
 
         yield Stored(fake, keep)
         return
-    async with Database(DatabaseConfig(dsn, read_pool=1, write_pool=1)) as database:
+    async with Database(database_config(dsn, read_pool=1, write_pool=1)) as database:
 
         async def insert(events: Sequence[StoredEvent]) -> None:
             connection = await database.connect()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from monitor.adapters.clock import SystemClock
-from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
@@ -20,6 +20,7 @@ from monitor.domain.delivery import backfill
 from monitor.domain.services import fan_outs, jobs, resends, webhooks
 from tests.integration.contract.conftest import age
 from tests.integration.contract.world import World
+from tests.integration.support import database_config
 from tests.servers import Postgres
 from tests.unit.world.totals_machine import TotalsMachine
 
@@ -33,7 +34,7 @@ def test_nothing_accepted_is_out_of_reach(
         async def open(self) -> World:
             self.stack = AsyncExitStack()
             clock, secret_box = SystemClock(), SecretBox([("test", bytes(32))])
-            config = DatabaseConfig(database_url, read_pool=1, write_pool=1)
+            config = database_config(database_url, read_pool=1, write_pool=1)
             database = await self.stack.enter_async_context(Database(config))
             return World(
                 lambda: PostgresUnitOfWork(database, secret_box, clock),

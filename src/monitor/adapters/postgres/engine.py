@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import msgspec
+import sqlalchemy as sa
 from sqlalchemy import AdaptedConnection, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -23,6 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from monitor.adapters.postgres.codec import RowReader
 from monitor.adapters.postgres.connection import IdleConnections, PostgresConnection
 from monitor.adapters.postgres.outages import DRIVER_ERRORS, NO_ANSWER, NO_CONNECTION, outage, translating
+from monitor.adapters.postgres.pooler import IDLE_IN_TRANSACTION, PooledConnection, first_statement
 from monitor.domain.errors import Unavailable
 
 T = TypeVar("T")
@@ -35,7 +37,7 @@ RESERVED = 2
 
 SESSION = {
     # A process that vanished in the middle of a transaction holds its locks for this long, and not for hours.
-    "idle_in_transaction_session_timeout": "10s",
+    "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION,
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "3",
     "tcp_keepalives_count": "3",
@@ -46,7 +48,8 @@ SESSION = {
 
 class DatabaseConfig(msgspec.Struct, frozen=True):
     """``read_pool`` and ``write_pool`` count connections of this process; the timeouts are milliseconds. ``command`` is
-    the one that runs: a part of the name of its sessions."""
+    the one that runs: a part of the name of its sessions. With a ``direct_dsn``, ``dsn`` leads to a pooler in
+    transaction mode, and what needs a session of its own goes there instead."""
 
     dsn: str
     read_pool: int = 8
@@ -54,6 +57,7 @@ class DatabaseConfig(msgspec.Struct, frozen=True):
     statement_timeout_ms: int = 5_000
     acquire_timeout_s: float = 2.0
     command: str = "serve"
+    direct_dsn: str | None = None
 
 
 def application_name(command: str) -> str:
@@ -85,7 +89,14 @@ class Database:
 
     def __init__(self, config: DatabaseConfig) -> None:
         self.config = config
-        self.dsn = raw_dsn(config.dsn)
+        self.dsn = raw_dsn(config.direct_dsn or config.dsn)
+        """Of the server itself, past a pooler."""
+        self.is_pooled = config.direct_dsn is not None
+        self.first_statement: sa.Executable = (
+            first_statement(config.statement_timeout_ms) if self.is_pooled else sa.select(sa.func.now())
+        )
+        """What begins a unit of work; its only row begins with the time of the transaction."""
+        self._connection_class = PooledConnection if self.is_pooled else PostgresConnection
         self.rows = RowReader()
         self.listening: bool | None = None
         """Whether wake-ups arrive; ``None`` in a process without a worker."""
@@ -186,21 +197,22 @@ class Database:
 
     async def _pool(self, size: int) -> asyncpg.Pool:
         return await asyncpg.create_pool(
-            self.dsn,
+            raw_dsn(self.config.dsn),
             min_size=0,
             max_size=size,
             command_timeout=self.config.statement_timeout_ms / 1000,
             server_settings=self._server_settings(),
             reset=self._give_back,
             connect=self._connect,
-            connection_class=PostgresConnection,
+            connection_class=self._connection_class,
         )
 
     async def connect(self) -> asyncpg.Connection:
-        """Open one connection outside the pools, for LISTEN or maintenance. Raises as :meth:`fetch`."""
+        """Open one connection outside the pools, past a pooler: for LISTEN or maintenance. Raises as :meth:`fetch`."""
         with self.translating():
             name = application_name(self.config.command)
-            return await self._connect(self.dsn, server_settings={"application_name": name, **SESSION})
+            options = {"server_settings": {"application_name": name, **SESSION}, "connection_class": PostgresConnection}
+            return await self._connect(self.dsn, **options)
 
     def translating(self) -> AbstractContextManager[None]:
         """Return :func:`translating` with the limit of a statement here."""
@@ -218,6 +230,9 @@ class Database:
         return self._reads
 
     def _server_settings(self) -> dict[str, str]:
+        if self.is_pooled:
+            # PgBouncer takes no others; the limits are those of :attr:`first_statement`.
+            return {"application_name": application_name(self.config.command)}
         # jit costs more than it brings on queries of a few milliseconds.
         return {
             "application_name": application_name(self.config.command),
@@ -228,7 +243,7 @@ class Database:
 
     async def _connect_to_write(self) -> asyncpg.Connection:
         return await self._connect(
-            self.dsn,
+            raw_dsn(self.config.dsn),
             server_settings=self._server_settings(),
             # The server's own limit is no help when the server itself hangs.
             command_timeout=self.config.statement_timeout_ms / 1000 + 1,
@@ -236,9 +251,9 @@ class Database:
 
     async def _connect(self, dsn: str, **options: Any) -> PostgresConnection:
         options |= {"timeout": self.config.acquire_timeout_s}
-        options.pop("connection_class", None)
+        connection_class: type[PostgresConnection] = options.pop("connection_class", self._connection_class)
         try:
-            return await PostgresConnection.open(dsn, **options)
+            return await connection_class.open(dsn, **options)
         except TimeoutError as error:
             # Elsewhere a statement that takes too long raises the same.
             raise ConnectionError("no connection in time") from error

@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from monitor.adapters.postgres.pooler_answers import DIRECT_URL_MISSING, pooler_outage
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.unit_of_work import DataRejected
 
@@ -39,6 +40,9 @@ CAUSES: tuple[tuple[type[asyncpg.PostgresError], str], ...] = (
     (asyncpg.InsufficientResourcesError, "The database lacks memory or another resource"),
     (asyncpg.CannotConnectNowError, "The database is starting, stopping or recovering"),
     (asyncpg.OperatorInterventionError, "The database ended the connection"),
+    # Another connection of the server than the one that prepared the statement, or one on which another client did.
+    (asyncpg.InvalidSQLStatementNameError, DIRECT_URL_MISSING),
+    (asyncpg.DuplicatePreparedStatementError, DIRECT_URL_MISSING),
     (asyncpg.PostgresConnectionError, NO_ANSWER),
 )
 """Refusals that end by themselves or by an operator, not by another request: the first that matches."""
@@ -95,7 +99,8 @@ def outage(error: BaseException, statement_timeout_s: float | None = None) -> st
         # Not of a named constraint: the row met a partition that was attached or detached just then.
         return None if error.constraint_name else "A partition is being moved"
     if isinstance(error, asyncpg.PostgresError):
-        return next((text for kind, text in CAUSES if isinstance(error, kind)), None)
+        own_words = pooler_outage(str(error)) if isinstance(error, asyncpg.ProtocolViolationError) else None
+        return own_words or next((text for kind, text in CAUSES if isinstance(error, kind)), None)
     if isinstance(error, asyncpg.OutdatedSchemaCacheError):
         return "The schema was changed a moment ago"
     if isinstance(error, asyncpg.InternalClientError):

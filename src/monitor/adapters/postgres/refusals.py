@@ -12,12 +12,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from monitor.adapters.postgres.outages import DRIVER_ERRORS, driver_error
+from monitor.adapters.postgres.pooler_answers import DIRECT_URL_MISSING, may_pass, pooler_remedy
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.unit_of_work import DataRejected
 
 DATABASE_ERRORS = (Unavailable, DataRejected, PoolTimeout, DBAPIError, *DRIVER_ERRORS)
 """What a call to the database raises, translated or not."""
 
+DATABASE_URL = "MONITOR_DATABASE_URL"
 CHECK_ADDRESS = "check host and port in MONITOR_DATABASE_URL, and that PostgreSQL runs there"
 CHECK_FILES = "check the host and the files of certificates in MONITOR_DATABASE_URL, and that PostgreSQL runs there"
 
@@ -42,6 +44,8 @@ REMEDIES: tuple[tuple[type[asyncpg.PostgresError], str], ...] = (
     ),
     (asyncpg.CannotConnectNowError, "try again in a moment"),
     (asyncpg.QueryCanceledError, "try again, when the server has less to do"),
+    (asyncpg.InvalidSQLStatementNameError, DIRECT_URL_MISSING),
+    (asyncpg.DuplicatePreparedStatementError, DIRECT_URL_MISSING),
 )
 """By the class of the error: the first that matches."""
 
@@ -64,14 +68,23 @@ class Refusal(NamedTuple):
         return f"{self.words}; {self.remedy}."
 
 
-def refusal(error: BaseException) -> Refusal:
-    """Return what one of :data:`DATABASE_ERRORS` means. Holds no password: drivers and servers repeat none."""
+def refusal(error: BaseException, setting: str = DATABASE_URL) -> Refusal:
+    """
+    Return what one of :data:`DATABASE_ERRORS` means. Holds no password: drivers and servers repeat none.
+
+    Args:
+        setting: the one that names the database.
+    """
+    found = _refusal(error)
+    return found._replace(remedy=found.remedy.replace(DATABASE_URL, setting))
+
+
+def _refusal(error: BaseException) -> Refusal:
     if isinstance(error, Unavailable | DataRejected | PoolTimeout) and error.__cause__ is not None:
-        return refusal(error.__cause__)
+        return _refusal(error.__cause__)
     found = driver_error(error)
     if isinstance(found, asyncpg.PostgresError):
-        remedy = next((text for kind, text in REMEDIES if isinstance(found, kind)), "see the log of the server")
-        return Refusal(_line(found.message or str(found)), remedy, isinstance(found, MAY_PASS))
+        return _refusal_of_server(found)
     if isinstance(found, asyncpg.InterfaceError) and isinstance(found, ValueError):
         return Refusal(_line(str(found)), "correct MONITOR_DATABASE_URL")
     if isinstance(found, ssl.SSLError):
@@ -90,6 +103,14 @@ def refusal(error: BaseException) -> Refusal:
         remedy = CHECK_FILES if isinstance(found, FileNotFoundError | PermissionError) else CHECK_ADDRESS
         return Refusal(_line(words or type(found).__name__), remedy, may_pass=True)
     return Refusal(_line(str(found)) or type(found).__name__, "see the log of the server")
+
+
+def _refusal_of_server(error: asyncpg.PostgresError) -> Refusal:
+    words = error.message or str(error)
+    if isinstance(error, asyncpg.ProtocolViolationError) and (remedy := pooler_remedy(words)):
+        return Refusal(_line(words), remedy, may_pass(words))
+    remedy = next((text for kind, text in REMEDIES if isinstance(error, kind)), "see the log of the server")
+    return Refusal(_line(words), remedy, isinstance(error, MAY_PASS))
 
 
 def _line(text: str) -> str:

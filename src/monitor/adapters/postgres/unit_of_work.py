@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import Self
 
 import asyncpg
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from monitor.adapters.postgres.bulk import PostgresBulkQueue
@@ -101,7 +100,7 @@ class PostgresUnitOfWork:
         try:
             with self._database.translating():
                 # SQLAlchemy begins the transaction with its first statement.
-                self.now = (await self._session.scalars(sa.select(sa.func.now()))).one()
+                self.now = (await self._session.scalars(self._database.first_statement)).one()
                 raw = await self._raw()
         except BaseException:
             # Also when cancelled: ``__aexit__`` does not run for a block that was not entered.
