@@ -112,6 +112,10 @@ class Db(msgspec.Struct, frozen=True):
     write_pool: Annotated[Positive, doc("Connections for writes, per process.", "connections")] = 8
     statement_timeout_ms: Annotated[Positive, doc("Maximum duration of one statement.", "ms")] = 5_000
     acquire_timeout_s: Annotated[Seconds, doc("Maximum wait for a connection before the response is 503.", "s")] = 2.0
+    read_url: Annotated[
+        str | None,
+        doc("A streaming replica, as MONITOR_DATABASE_URL: it serves heavy reads of `serve` while it is up to date."),
+    ] = None
 
 
 class Http(msgspec.Struct, frozen=True):
@@ -205,7 +209,10 @@ class Settings(msgspec.Struct, frozen=True):
         # The URLs of PostgreSQL and Redis contain passwords.
         return "Settings(…)"
 
-    database_url: Annotated[str | None, doc("PostgreSQL, as postgresql://user:password@host:port/database.")] = None
+    database_url: Annotated[
+        str | None,
+        doc("PostgreSQL, as postgresql://user:password@host:port/database; several hosts as host:port,host:port."),
+    ] = None
     redis_url: Annotated[str | None, doc("Redis, as redis://host:port/0. Needed when more than one process runs.")] = (
         None
     )
