@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -277,7 +277,7 @@ class ReplicaReads:
             raise Unusable("no_primary")
         if self._identity is None:
             self._identity = await self._primary.fetchrow(IDENTITY)
-        with _answering(connection):
+        async with _answering(connection):
             await self._check_server(connection, position.timeline)
             started_s, looks = asyncio.get_running_loop().time(), 0
             while True:
@@ -305,7 +305,7 @@ class ReplicaReads:
 
     async def _measure(self, connection: asyncpg.Connection) -> Lag | None:
         position = await self._position.now()
-        with _answering(connection):
+        async with _answering(connection):
             replayed = await connection.fetchval(REPLAYED)
             if position is None or replayed is None:
                 return None
@@ -326,18 +326,19 @@ class ReplicaReads:
         self.trouble = trouble
 
 
-@contextmanager
-def _answering(connection: asyncpg.Connection) -> Iterator[None]:
+@asynccontextmanager
+async def _answering(connection: asyncpg.Connection) -> AsyncIterator[None]:
     """End *connection* if the replica does not answer in time. What it refuses here is a reason not to use it."""
-    limit = asyncio.get_running_loop().call_later(ANSWER_S, connection.itself().terminate)
     try:
-        yield
+        async with asyncio.timeout(ANSWER_S):
+            yield
     except asyncpg.InsufficientPrivilegeError as error:
         raise Unusable("privilege", error) from error
+    except TimeoutError as error:
+        connection.itself().terminate()
+        raise Unusable("unreachable", error) from error
     except DRIVER_ERRORS as error:
         raise Unusable("unreachable", error) from error
-    finally:
-        limit.cancel()
 
 
 def _trouble(error: BaseException) -> Trouble | None:
