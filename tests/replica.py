@@ -66,7 +66,7 @@ class Server:
     async def start(self) -> None:
         options = [part for setting in SETTINGS for part in ("-c", setting)]
         with (self.data.parent / f"{self.data.name}.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: ASYNC220 - it has a user of its own, which asyncio's cannot set
                 [
                     *(executable("postgres"), "-D", str(self.data), "-p", str(self.port)),
                     *("-k", str(self.data.parent), *options),

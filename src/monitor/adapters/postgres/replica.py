@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -201,22 +201,31 @@ class ReplicaReads:
             lambda connection: connection.fetchrow(sql, *args), lambda: self._primary.fetchrow(sql, *args)
         )
 
-    async def probe(self) -> None:
-        """Try the replica without a caller, and measure its lag."""
+    async def examine(self) -> Trouble | None:
+        """
+        Measure the lag, and return what keeps the replica from serving a read now.
+
+        Raises:
+            Unavailable: the primary does not answer.
+        """
         self.lag = None
         try:
             async with self._connection() as connection:
                 self.lag = await self._measure(connection)
                 await self._catch_up(connection)
-        except Unavailable:
-            return  # The primary is away, and reads fail without it.
         except Unusable as error:
             self._note(error)
-        else:
-            self._misses = 0
-            if self.trouble is not None:
-                log.info("replica_used", after=self.trouble)
-                self.trouble = None
+            return error.trouble
+        return None
+
+    async def probe(self) -> None:
+        """Try the replica without a caller. While the primary is away nothing changes, since no read is served."""
+        with suppress(Unavailable):
+            if await self.examine() is None:
+                self._misses = 0
+                if self.trouble is not None:
+                    log.info("replica_used", after=self.trouble)
+                    self.trouble = None
 
     async def loop(self) -> None:
         while True:
