@@ -61,6 +61,10 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def lead_to(self, url: str) -> None:
+        """Lead connections that are made from now on to another server."""
+        self._server_url = urlsplit(url)
+
     def swallow(self) -> None:
         """Take what the present connections are sent, pass nothing on and close none, as a NAT that forgot them."""
         for stream in self._streams:

@@ -17,7 +17,6 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.adapters.postgres import migrate
-from monitor.adapters.postgres.engine import sqlalchemy_url
 from monitor.adapters.postgres.tables import metadata
 from monitor.domain.anomaly import Baselines
 from monitor.domain.delivery.job import JobParameters, ReplayParameters
@@ -119,7 +118,7 @@ def test_baselines_stored_under_the_old_names_keep_what_they_learned() -> None:
 
 async def on(dsn: str, work: Any) -> Any:
     """Run *work* on a connection of its own and commit."""
-    engine = create_async_engine(sqlalchemy_url(dsn))
+    engine = create_async_engine(dsn.replace("postgresql://", "postgresql+asyncpg://", 1))
     try:
         async with engine.begin() as connection:
             return await connection.run_sync(work)

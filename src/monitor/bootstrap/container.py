@@ -25,6 +25,7 @@ from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.dashboard import PostgresDashboardQueries
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.queries.system import PostgresSystemQueries
+from monitor.adapters.postgres.replica import ReplicaReads
 from monitor.adapters.postgres.repositories.event_outbox import PostgresEventOutbox
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from monitor.adapters.redis.client import keepalive
@@ -39,7 +40,7 @@ from monitor.bootstrap.mail import mail_server
 from monitor.bootstrap.outbound import outbound_tls
 from monitor.bootstrap.senders import build_sender
 from monitor.bootstrap.subscribers import invalidator, is_live, live_publisher
-from monitor.bootstrap.supervise import Supervisor
+from monitor.bootstrap.supervise import Loop, Supervisor
 from monitor.bootstrap.token_keys import jwt_keys, token_policy
 from monitor.cache import Cache, RedisCacheServer
 from monitor.cache.redis_server import PREFIX as CACHE_PREFIX
@@ -88,7 +89,6 @@ class Container:
         self.supervisor = Supervisor()
         self.policy = LanePolicy()
         self.events_kept_s = settings.retention.events_d * DAY_S
-        self.deliveries_kept_s = settings.retention.deliveries_d * DAY_S
         self.detection_policy = DetectionPolicy(alert=AlertPolicy(events_kept_s=self.events_kept_s))
         self.revoked: set[str] | None = None
         """Ids of revoked tokens; ``None`` until they were read once."""
@@ -97,12 +97,13 @@ class Container:
         self.database = Database(_database_config(settings, command))
         self.clock_watch = ClockWatch(self.database, self.clock)
         self.key_watch = KeyWatch(self.database, self.secret_box)
+        self.replica = _replica(settings, self.database) if serves else None
         self.queries = PostgresQueries(
-            self.database, self.secret_box, events_kept_s=self.events_kept_s, health=self.policy.health
+            self.database, self.secret_box, self.replica, events_kept_s=self.events_kept_s, health=self.policy.health
         )
-        self.alert_queries = PostgresAlertQueries(self.database)
-        self.dashboards = PostgresDashboardQueries(self.database)
-        self.system = PostgresSystemQueries(self.database)
+        self.alert_queries = PostgresAlertQueries(self.database, self.replica)
+        self.dashboards = PostgresDashboardQueries(self.database, self.replica)
+        self.system = PostgresSystemQueries(self.database, self.replica)
         self.egress = EgressPolicy(
             profile=settings.egress.profile,
             allow_cidrs=settings.egress.allow_cidrs,
@@ -157,6 +158,10 @@ class Container:
 
     # Functions that others take as arguments -------------------------------------------------------------------------
 
+    @property
+    def deliveries_kept_s(self) -> float:
+        return self.settings.retention.deliveries_d * DAY_S
+
     def unit_of_work(self) -> PostgresUnitOfWork:
         return PostgresUnitOfWork(self.database, self.secret_box, self.clock, self.dispatcher.dispatch)
 
@@ -188,10 +193,17 @@ class Container:
     async def __aenter__(self) -> Self:
         stack = self._stack
         await stack.enter_async_context(self.database)
+        loops: dict[str, Loop] = {}
+        if self.database.has_failover_hosts:
+            loops["database_hosts"] = self.database.follow_failovers
+        if self.replica is not None:
+            await stack.enter_async_context(self.replica)
+            loops["replica"] = self.replica.loop
+        await stack.enter_async_context(self.supervisor.running(loops))
         await stack.enter_async_context(self.sender)
         if self.namespace is not None and not await self.namespace.learn():
-            loops = {"redis.namespace": self.namespace.learn_loop}
-            await stack.enter_async_context(self.supervisor.running(loops))
+            learning = {"redis.namespace": self.namespace.learn_loop}
+            await stack.enter_async_context(self.supervisor.running(learning))
         if self.cache_server is not None:
             stack.push_async_callback(self.cache_server.close)
         await stack.enter_async_context(self.cache)
@@ -288,6 +300,10 @@ def _database_config(settings: Settings, command: str) -> DatabaseConfig:
         command=command,
         direct_dsn=settings.db.direct_url,
     )
+
+
+def _replica(settings: Settings, database: Database) -> ReplicaReads | None:
+    return None if settings.db.read_url is None else ReplicaReads(database, settings.db.read_url)
 
 
 def _action_links(settings: Settings) -> ActionLinks | None:

@@ -143,6 +143,7 @@ def build_app(
         log_stream=c.log_stream,
         database_report=c.database,
         worker_report=worker_report,
+        replica_report=c.replica,
         has_redis=c.settings.redis_url is not None,
         retention_d=msgspec.structs.asdict(c.settings.retention),
         now=c.unix_s,

@@ -15,6 +15,7 @@ from monitor.adapters.postgres.key_watch import KeyWatch
 from monitor.adapters.postgres.migrate import schema_problem
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.refusals import DATABASE_ERRORS, refusal
+from monitor.adapters.postgres.replica import Lag, ReplicaReads, Trouble
 from monitor.adapters.redis.ping import RedisRefused, ping
 from monitor.adapters.secret_box import SecretBox
 from monitor.adapters.smtp.check import mail_problem
@@ -32,6 +33,17 @@ MAX_SKEW_S = 2.0
 REDIS_ANSWER_S = 2.0
 MAIL_ANSWER_S = 10.0
 """Some mail servers greet late on purpose."""
+
+
+REPLICA_REMEDIES: dict[Trouble | None, str] = {
+    "unreachable": "it does not answer, or refuses the login; check host, port, user and password",
+    "busy": "it has no connection left; raise max_connections of the server",
+    "not_a_replica": "the server takes writes, or follows another primary; name a streaming replica of the database",
+    "other_database": "it is another database than that of MONITOR_DATABASE_URL; name a streaming replica of that one",
+    "privilege": "grant its user pg_control_system(), pg_control_recovery() and pg_control_checkpoint()",
+    "no_primary": "the server of MONITOR_DATABASE_URL is a replica itself; name the primary there",
+}
+"""What to do about a replica that cannot be used."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -57,7 +69,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """Return every finding; never raises because of a failing check."""
     checks = [*_keys(settings), _page(settings), *_tls_files(settings), *await _provider_keys(settings)]
     checks += await _mail(settings)
-    return [*checks, *await _database(settings), await _redis(settings)]
+    return [*checks, *await _database(settings), *await _replica(settings), await _redis(settings)]
 
 
 def _keys(settings: Settings) -> list[Finding]:
@@ -158,6 +170,30 @@ async def _database(settings: Settings) -> list[Finding]:
         else Finding("migrations", "error", problem),
         *stored,
     ]
+
+
+async def _replica(settings: Settings) -> list[Finding]:
+    """Try the replica as a server does."""
+    url = settings.db.read_url
+    if url is None or settings.database_url is None:
+        return []
+    where = f"MONITOR_DB__READ_URL, {describe(url)}"
+    async with (
+        Database(DatabaseConfig(dsn=settings.database_url)) as database,
+        ReplicaReads(database, url) as reads,
+    ):
+        try:
+            found = await reads.examine()
+        except DATABASE_ERRORS:
+            # Said by the finding on the database itself.
+            return []
+    if found in REPLICA_REMEDIES:
+        return [Finding("replica", "error", f"{where}: {REPLICA_REMEDIES[found]}")]
+    lag = reads.lag or Lag(0, 0.0)
+    behind = f"{lag.size_bytes} bytes and {lag.seconds:.1f} s behind the primary"
+    if found is not None:
+        return [Finding("replica", "warning", f"{where} is {behind}; reads go to the primary until it has caught up")]
+    return [Finding("replica", "ok", f"{where} is a replica, {behind}")]
 
 
 async def _stored_secrets(settings: Settings, database: Database) -> list[Finding]:

@@ -37,6 +37,7 @@ from monitor.http.routes.prometheus import (
     DatabaseReport,
     Exposition,
     LogReport,
+    ReplicaReport,
     TaskReport,
     WorkerReport,
 )
@@ -65,6 +66,7 @@ def build(
     log_stream: LogReport,
     database_report: DatabaseReport,
     worker_report: WorkerReport | None = None,
+    replica_report: ReplicaReport | None = None,
     has_redis: bool,
     retention_d: Mapping[str, int],
     now: Callable[[], float],
@@ -90,7 +92,13 @@ def build(
         ticks_s: monotonic seconds, for durations.
     """
     exposition = Exposition(
-        task_report, log_stream, database_report, cache=cache_report, hub=hub_status, worker=worker_report
+        task_report,
+        log_stream,
+        database_report,
+        cache=cache_report,
+        hub=hub_status,
+        worker=worker_report,
+        replica=replica_report,
     )
     dependencies: dict[str, Any] = {
         "services": Provide(lambda: services, sync_to_thread=False, use_cache=True),

@@ -89,6 +89,7 @@ def _check(settings: Settings) -> None:
         raise SettingsError("MONITOR_WORKER__RENEW_S must be less than MONITOR_WORKER__LEASE_S.")
     _check_url("MONITOR_DATABASE_URL", settings.database_url, POSTGRESQL)
     _check_url("MONITOR_DB__DIRECT_URL", settings.db.direct_url, POSTGRESQL)
+    _check_url("MONITOR_DB__READ_URL", settings.db.read_url, POSTGRESQL)
     _check_url("MONITOR_REDIS_URL", settings.redis_url, ("redis", "rediss", "unix"))
     if settings.public_url is not None and not _PUBLIC_URL.fullmatch(settings.public_url):
         raise SettingsError(
@@ -165,7 +166,9 @@ def _is_readable(url: str) -> bool:
     """Whether *url* falls into parts, none of which holds what seems to be the rest of a password."""
     try:
         parts = urlsplit(url)
-        return (parts.port or 1) > 0 and "@" not in parts.path + parts.fragment
+        user, at, hosts = parts.netloc.rpartition("@")
+        ports = [urlsplit(f"//{user}{at}{host}").port for host in hosts.split(",")]
+        return all((port or 1) > 0 for port in ports) and "@" not in parts.path + parts.fragment
     except ValueError:
         return False
 

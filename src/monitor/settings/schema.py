@@ -119,6 +119,10 @@ class Db(_Private, frozen=True):
             " and `maintain`, and one connection of each worker."
         ),
     ] = None
+    read_url: Annotated[
+        str | None,
+        doc("A streaming replica, as MONITOR_DATABASE_URL: it serves heavy reads of `serve` while it is up to date."),
+    ] = None
 
 
 class Http(msgspec.Struct, frozen=True):
@@ -212,7 +216,10 @@ class Settings(msgspec.Struct, frozen=True):
         # The URLs of PostgreSQL and Redis contain passwords.
         return "Settings(…)"
 
-    database_url: Annotated[str | None, doc("PostgreSQL, as postgresql://user:password@host:port/database.")] = None
+    database_url: Annotated[
+        str | None,
+        doc("PostgreSQL, as postgresql://user:password@host:port/database; several hosts as host:port,host:port."),
+    ] = None
     redis_url: Annotated[str | None, doc("Redis, as redis://host:port/0. Needed when more than one process runs.")] = (
         None
     )

@@ -11,7 +11,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, Self, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import asyncpg
 import msgspec
@@ -23,6 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from monitor.adapters.postgres.codec import RowReader
 from monitor.adapters.postgres.connection import IdleConnections, PostgresConnection
+from monitor.adapters.postgres.hosts import Hosts, host_urls
 from monitor.adapters.postgres.outages import DRIVER_ERRORS, NO_ANSWER, NO_CONNECTION, outage, translating
 from monitor.adapters.postgres.pooler import IDLE_IN_TRANSACTION, PooledConnection, first_statement
 from monitor.domain.errors import Unavailable
@@ -49,7 +50,8 @@ SESSION = {
 class DatabaseConfig(msgspec.Struct, frozen=True):
     """``read_pool`` and ``write_pool`` count connections of this process; the timeouts are milliseconds. ``command`` is
     the one that runs: a part of the name of its sessions. With a ``direct_dsn``, ``dsn`` leads to a pooler in
-    transaction mode, and what needs a session of its own goes there instead."""
+    transaction mode, and what needs a session of its own goes there instead. ``target`` is what is looked for among
+    several hosts."""
 
     dsn: str
     read_pool: int = 8
@@ -58,6 +60,7 @@ class DatabaseConfig(msgspec.Struct, frozen=True):
     acquire_timeout_s: float = 2.0
     command: str = "serve"
     direct_dsn: str | None = None
+    target: str = "read-write"
 
 
 def application_name(command: str) -> str:
@@ -69,15 +72,6 @@ def application_name(command: str) -> str:
 def raw_dsn(dsn: str) -> str:
     """Return *dsn* as asyncpg reads it, without a SQLAlchemy driver name."""
     return dsn.replace("postgresql+asyncpg://", "postgresql://", 1)
-
-
-def sqlalchemy_url(dsn: str) -> str:
-    """Return *dsn* with the driver name that SQLAlchemy needs."""
-    return (
-        raw_dsn(dsn)
-        .replace("postgresql://", "postgresql+asyncpg://", 1)
-        .replace("postgres://", "postgresql+asyncpg://", 1)
-    )
 
 
 class Database:
@@ -97,6 +91,7 @@ class Database:
         )
         """What begins a unit of work; its only row begins with the time of the transaction."""
         self._connection_class = PooledConnection if self.is_pooled else PostgresConnection
+        self._known_hosts: dict[str, Hosts] = {}
         self.rows = RowReader()
         self.listening: bool | None = None
         """Whether wake-ups arrive; ``None`` in a process without a worker."""
@@ -104,7 +99,8 @@ class Database:
         self._reads: asyncpg.Pool | None = None
         self._reserved: asyncpg.Pool | None = None
         self.engine: AsyncEngine = create_async_engine(
-            sqlalchemy_url(config.dsn),
+            # The driver alone: SQLAlchemy cannot read a URL of several hosts.
+            "postgresql+asyncpg://",
             pool_size=config.write_pool,
             max_overflow=0,
             pool_timeout=config.acquire_timeout_s,
@@ -214,6 +210,19 @@ class Database:
             options = {"server_settings": {"application_name": name, **SESSION}, "connection_class": PostgresConnection}
             return await self._connect(self.dsn, **options)
 
+    @property
+    def has_failover_hosts(self) -> bool:
+        """Whether the URL names several hosts, of which one takes writes."""
+        return self._hosts(self.dsn).is_fenced
+
+    async def follow_failovers(self) -> None:
+        """See :meth:`monitor.adapters.postgres.hosts.Hosts.follow`."""
+        name = application_name(self.config.command)
+        await self._hosts(self.dsn).follow(server_settings={"application_name": name})
+
+    def _hosts(self, dsn: str) -> Hosts:
+        return self._known_hosts.setdefault(dsn, Hosts(dsn, self.config.target))
+
     def translating(self) -> AbstractContextManager[None]:
         """Return :func:`translating` with the limit of a statement here."""
         return translating(self.config.statement_timeout_ms / 1000)
@@ -253,7 +262,7 @@ class Database:
         options |= {"timeout": self.config.acquire_timeout_s}
         connection_class: type[PostgresConnection] = options.pop("connection_class", self._connection_class)
         try:
-            return await connection_class.open(dsn, **options)
+            return await self._hosts(dsn).open(connection_class=connection_class, **options)
         except TimeoutError as error:
             # Elsewhere a statement that takes too long raises the same.
             raise ConnectionError("no connection in time") from error
@@ -299,10 +308,13 @@ async def _end(pool: asyncpg.Pool) -> None:
 
 
 def describe(dsn: str) -> str:
-    """Return host, port and database of *dsn*, without user and password."""
-    parts = urlsplit(raw_dsn(dsn))
-    host = parts.hostname or parse_qs(parts.query).get("host", ["local socket"])[0]
-    if ":" in host:
-        host = f"[{host}]"
-    port = f":{parts.port}" if parts.port else ""
-    return f"{host}{port}{parts.path}"
+    """Return the hosts, ports and the database of *dsn*, without user and password."""
+    urls = [urlsplit(url) for url in host_urls(raw_dsn(dsn), "")]
+    return f"{','.join(map(_host, urls))}{urls[0].path}"
+
+
+def _host(url: SplitResult) -> str:
+    query = parse_qs(url.query)
+    host = url.hostname or query.get("host", ["local socket"])[0]
+    port = url.port or query.get("port", [None])[0]
+    return f"{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"

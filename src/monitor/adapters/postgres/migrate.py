@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from monitor import __version__
 from monitor.adapters.postgres.engine import raw_dsn
+from monitor.adapters.postgres.hosts import Hosts
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
 from monitor.adapters.postgres.outages import translating
 
@@ -53,9 +54,11 @@ async def upgrade(dsn: str, *, retention: Retention | None = None, revision: str
         NewerSchema: a newer version migrated it.
     """
 
+    hosts = Hosts(raw_dsn(dsn))
+
     async def connect() -> asyncpg.Connection:
         # By the driver itself, since SQLAlchemy does not read the TLS settings of a URL.
-        return await asyncpg.connect(raw_dsn(dsn), timeout=CONNECT_S)
+        return await hosts.open(timeout=CONNECT_S)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     with translating():

@@ -90,6 +90,36 @@ class DatabaseReport(Protocol):
     def listening(self) -> bool | None: ...
 
 
+class ReplicaLag(Protocol):
+    """How far the replica was behind."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class ReplicaReport(Protocol):
+    """
+    The replica that serves heavy reads.
+
+    Attributes:
+        is_used: whether reads try it at present.
+        served: how many it served.
+        passed_on: how many the primary served instead, by the cause.
+        lag: as last measured; ``None`` if the replica did not answer.
+    """
+
+    @property
+    def is_used(self) -> bool: ...
+    @property
+    def served(self) -> int: ...
+    @property
+    def passed_on(self) -> Mapping[str, int]: ...
+    @property
+    def lag(self) -> ReplicaLag | None: ...
+
+
 class WorkerReport(Protocol):
     """
     The delivery worker of this process.
@@ -122,6 +152,7 @@ class Exposition:
         cache: looks at the cache of this process, if it serves.
         hub: looks at its sockets, if it serves.
         worker: its delivery worker, if it has one.
+        replica: the replica that it reads from, if it has one.
     """
 
     def __init__(
@@ -133,6 +164,7 @@ class Exposition:
         cache: Callable[[], CacheReport] | None = None,
         hub: Callable[[], HubStatus] | None = None,
         worker: WorkerReport | None = None,
+        replica: ReplicaReport | None = None,
     ) -> None:
         self._tasks = tasks
         self._log = log
@@ -140,6 +172,7 @@ class Exposition:
         self._cache = cache
         self._hub = hub
         self._worker = worker
+        self._replica = replica
         self._overview: OverviewView | None = None
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -181,6 +214,8 @@ class Exposition:
             yield from _socket_metrics(self._hub())
         if self._worker is not None:
             yield from _worker_metrics(self._worker)
+        if self._replica is not None:
+            yield from _replica_metrics(self._replica)
         yield from _task_metrics(self._tasks)
         yield CounterMetricFamily("monitor_log_writes_dropped", "Log writes that failed", self._log.dropped)
         unreadable = CounterMetricFamily(
@@ -264,6 +299,24 @@ def _worker_metrics(report: WorkerReport) -> Iterator[Metric]:
         attempts.add_metric((outcome,), count)
     yield attempts
     yield CounterMetricFamily("monitor_worker_attempt_seconds", "Time that these attempts took", report.seconds)
+
+
+def _replica_metrics(report: ReplicaReport) -> Iterator[Metric]:
+    yield _gauge("replica_used", "1 while heavy reads try the replica", report.is_used)
+    lag = report.lag
+    yield _gauge("replica_lag_bytes", "WAL that the replica had not replayed", None if lag is None else lag.size_bytes)
+    yield _gauge(
+        "replica_lag_seconds",
+        "Age of what it replayed last, while it is behind",
+        None if lag is None else lag.seconds,
+    )
+    yield CounterMetricFamily("monitor_replica_reads", "Heavy reads that the replica served", report.served)
+    passed_on = CounterMetricFamily(
+        "monitor_replica_reads_passed_on", "Heavy reads that the primary served instead", labels=("cause",)
+    )
+    for cause, count in report.passed_on.items():
+        passed_on.add_metric((cause,), count)
+    yield passed_on
 
 
 def _task_metrics(report: TaskReport) -> Iterator[Metric]:

@@ -14,6 +14,7 @@ from monitor.adapters.postgres.codec import from_jsonb, from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.told import critical_is_told, last_told, told
+from monitor.adapters.postgres.replica import Reads
 from monitor.adapters.postgres.repositories.alerts import NO_ALERT
 from monitor.adapters.postgres.repositories.silences import NO_SILENCE
 from monitor.adapters.postgres.silenced import ACTIVE, LABELLED
@@ -121,8 +122,10 @@ FROM (
 class PostgresAlertQueries:
     """See :class:`monitor.domain.ports.queries.alerts.AlertQueries`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, reads: Reads | None = None) -> None:
+        """*reads* serves what reads many rows; by default *database* does."""
         self._db = database
+        self._reads = database if reads is None else reads
 
     async def alert(self, alert_id: UUID) -> AlertView:
         row = await self._db.fetchrow(f"{_ALERT} WHERE a.id = $1", alert_id)
@@ -170,7 +173,7 @@ class PostgresAlertQueries:
 
     async def _alerts(self, condition: Where, limit: int) -> list[AlertView]:
         async def fetch(where: Where) -> list[asyncpg.Record]:
-            return await self._db.fetch(f"{_ALERT} {where} ORDER BY a.id DESC LIMIT {limit}", *where.args)
+            return await self._reads.fetch(f"{_ALERT} {where} ORDER BY a.id DESC LIMIT {limit}", *where.args)
 
         return await list_rows(self._db, condition, fetch, alert_view, "alerts", limit, id_column="a.id")
 
@@ -180,9 +183,9 @@ class PostgresAlertQueries:
         )
         assert since is not None
         first: datetime = since["at"]
-        counts = await self._db.fetch(COUNTS, first)
-        by_day = await self._db.fetch(DAYS, first)
-        times = await self._db.fetchrow(TIMES, first)
+        counts = await self._reads.fetch(COUNTS, first)
+        by_day = await self._reads.fetch(DAYS, first)
+        times = await self._reads.fetchrow(TIMES, first)
         assert times is not None
         return AlertStatsView(
             as_of=times["as_of"],
@@ -210,7 +213,7 @@ class PostgresAlertQueries:
             condition.require(_STATES[state])
 
         async def fetch(where: Where) -> list[asyncpg.Record]:
-            return await self._db.fetch(f"{_SILENCE} {where} ORDER BY s.id DESC LIMIT {limit}", *where.args)
+            return await self._reads.fetch(f"{_SILENCE} {where} ORDER BY s.id DESC LIMIT {limit}", *where.args)
 
         return await list_rows(self._db, condition, fetch, _silence_view, "silences", limit, id_column="s.id")
 
@@ -244,7 +247,7 @@ class PostgresAlertQueries:
         condition.add("a.id < {}", after)
 
         async def fetch(where: Where) -> list[asyncpg.Record]:
-            return await self._db.fetch(f"{_ANOMALY} {where} ORDER BY a.id DESC LIMIT {limit}", *where.args)
+            return await self._reads.fetch(f"{_ANOMALY} {where} ORDER BY a.id DESC LIMIT {limit}", *where.args)
 
         return await list_rows(self._db, condition, fetch, _anomaly_view, "anomalies", limit, id_column="a.id")
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.metrics import overview, series, total, traffic_of
 from monitor.adapters.postgres.queries.webhook_rows import row_counts, rows_look
+from monitor.adapters.postgres.replica import Reads
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.views.dashboard import (
     WINDOWS,
@@ -25,17 +26,19 @@ from monitor.domain.vocab import WebhookStatus
 class PostgresDashboardQueries:
     """See :class:`monitor.domain.ports.queries.dashboard.DashboardQueries`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, reads: Reads | None = None) -> None:
+        """*reads* serves what reads many rows; by default *database* does."""
         self._db = database
+        self._reads = database if reads is None else reads
 
     async def overview(self) -> OverviewView:
-        return await overview(self._db)
+        return await overview(self._reads)
 
     async def rows(self, where: RowFilter, order: RowOrder, *, after: RowPosition | None, limit: int) -> RowLook:
-        return await rows_look(self._db, where, order, after, limit)
+        return await rows_look(self._reads, where, order, after, limit)
 
     async def row_counts(self, where: RowFilter) -> dict[WebhookStatus, int]:
-        return await row_counts(self._db, where)
+        return await row_counts(self._reads, where)
 
     async def performance(self, window: Window) -> PerformanceView:
         window_s, step_s = WINDOWS[window]
@@ -47,8 +50,8 @@ class PostgresDashboardQueries:
         end = row["step_at"] + timedelta(seconds=step_s)
         start = end - timedelta(seconds=window_s)
         current, previous = await asyncio.gather(
-            series(self._db, SYSTEM_ID, start, end, step_s),
-            total(self._db, SYSTEM_ID, start - timedelta(seconds=window_s), start, step_s),
+            series(self._reads, SYSTEM_ID, start, end, step_s),
+            total(self._reads, SYSTEM_ID, start - timedelta(seconds=window_s), start, step_s),
         )
         return PerformanceView(
             as_of=row["as_of"],

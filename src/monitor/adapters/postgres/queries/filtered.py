@@ -15,9 +15,9 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_row
-from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.rows import AUDIT_COLUMNS, audit_view, delivery_view
+from monitor.adapters.postgres.replica import Reads
 from monitor.adapters.postgres.selection import (
     EVENTS_LOOKED_AT,
     LOOKED_AT,
@@ -93,7 +93,7 @@ def both_tables(pending: str, finished: str) -> str:
 
 
 async def list_deliveries(
-    database: Database, chosen: DeliveryFilter, after: UUID | None, limit: int
+    database: Reads, chosen: DeliveryFilter, after: UUID | None, limit: int
 ) -> Look[DeliveryView]:
     """Return up to *limit* deliveries, without their event types, the names of their webhooks and what holds them."""
 
@@ -111,7 +111,7 @@ async def list_deliveries(
     return await _list(database, parts, lambda row: delivery_view(row, {}), "deliveries_finished", limit, LOOKED_AT)
 
 
-async def list_events(database: Database, where: EventFilter, after: UUID | None, limit: int) -> Look[EventView]:
+async def list_events(database: Reads, where: EventFilter, after: UUID | None, limit: int) -> Look[EventView]:
     """Return up to *limit* events with their fan-outs and the states of their deliveries, without their payloads."""
 
     def parts(base: Where) -> list[tuple[str, str, Side]]:
@@ -124,7 +124,7 @@ async def list_events(database: Database, where: EventFilter, after: UUID | None
     return Look(await _with_outcomes(database, look.rows), look.last) if look.rows else look
 
 
-async def _with_outcomes(database: Database, events: list[EventView]) -> list[EventView]:
+async def _with_outcomes(database: Reads, events: list[EventView]) -> list[EventView]:
     by_state: dict[UUID, dict[str, int]] = {view.id: {} for view in events}
     # Before the counts: they are all there are of an event whose fan-out was finished.
     running = {row["id"] for row in await database.fetch(_RUNNING, list(by_state))}
@@ -147,7 +147,7 @@ def _counts(found: dict[str, int]) -> DeliveryCounts:
     return DeliveryCounts(**known, complete=max(pending, sum(found.values()) - pending) < COUNTED_MAX)
 
 
-async def list_audit(database: Database, where: AuditFilter, after: UUID | None, limit: int) -> Look[AuditView]:
+async def list_audit(database: Reads, where: AuditFilter, after: UUID | None, limit: int) -> Look[AuditView]:
     """Return up to *limit* rows of the audit log."""
 
     def parts(base: Where) -> list[tuple[str, str, Side]]:
@@ -164,7 +164,7 @@ async def list_audit(database: Database, where: AuditFilter, after: UUID | None,
 
 
 async def _list(
-    database: Database,
+    database: Reads,
     parts_of: Callable[[Where], list[tuple[str, str, Side]]],
     read: Callable[[asyncpg.Record], T],
     table: str,

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
-from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.rows import AUDIT_COLUMNS, audit_view
 from monitor.adapters.postgres.queries.series import COUNTS, levels
+from monitor.adapters.postgres.replica import Reads
 from monitor.domain.alerts.alert import Action
 from monitor.domain.ids import id_floor
 from monitor.domain.monitoring.metrics import DAY_S, HOUR_S, whole_units
@@ -54,7 +54,7 @@ WHERE h.action = ANY($3) AND h.at >= $4 AND h.at < $5 ORDER BY h.at DESC LIMIT {
 SILENCED = "SELECT bucket_at AS at, attempts, failures FROM silenced_hours WHERE webhook_id = $1 AND bucket_at >= $2"
 
 
-async def read_uptime(database: Database, webhook_id: UUID, now: datetime) -> UptimeView:
+async def read_uptime(database: Reads, webhook_id: UUID, now: datetime) -> UptimeView:
     """Return the uptime until *now*, from at most 90 days of hours and days."""
     since = now - timedelta(days=DAYS - 1)
     hours, days, silenced = await asyncio.gather(
@@ -66,14 +66,14 @@ async def read_uptime(database: Database, webhook_id: UUID, now: datetime) -> Up
 
 
 async def _counts(
-    database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int
+    database: Reads, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int
 ) -> dict[datetime, Counts]:
     from_at, to_at = whole_units(from_at, to_at + timedelta(seconds=1), step_s)
     rows = await database.fetch(COUNTS, [webhook_id], from_at, to_at, float(step_s), levels(step_s))
     return {row["at"]: Counts(row["attempts"], row["failures"]) for row in rows}
 
 
-async def read_annotations(database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime) -> AnnotationsView:
+async def read_annotations(database: Reads, webhook_id: UUID, from_at: datetime, to_at: datetime) -> AnnotationsView:
     """Return the newest annotations of ``[from_at, to_at)``."""
     changes, alerts = await asyncio.gather(
         database.fetch(AUDITED_CHANGES, f"webhook:{webhook_id}", list(AUDITED), from_at, to_at),

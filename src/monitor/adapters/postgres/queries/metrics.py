@@ -10,8 +10,8 @@ from uuid import UUID
 import asyncpg
 
 from monitor.adapters.postgres.codec import from_jsonb, histogram_of, rollup_of
-from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.series import SERIES, SERIES_AS_STORED, levels
+from monitor.adapters.postgres.replica import Reads
 from monitor.adapters.postgres.repositories.attempts import SYSTEM_IDS
 from monitor.adapters.postgres.silenced import HELD_UNTIL, HOLD_ENDED_AT
 from monitor.domain.ids import SYSTEM_ID
@@ -105,7 +105,7 @@ SELECT now() AS as_of,
 """
 
 
-async def series(database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
+async def series(database: Reads, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
     """Return the series of one webhook, or of the whole system for ``SYSTEM_ID``."""
     from_at, to_at = whole_units(from_at, to_at, step_s)
     # What is stored by the minute needs no merging by the database to be shown by the minute.
@@ -124,7 +124,7 @@ async def series(database: Database, webhook_id: UUID, from_at: datetime, to_at:
     )
 
 
-async def total(database: Database, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsPoint:
+async def total(database: Reads, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsPoint:
     """Return the ``total`` that :func:`series` would have, merged by the database."""
     from_at, to_at = whole_units(from_at, to_at, step_s)
     width_s = (to_at - from_at).total_seconds()
@@ -132,7 +132,7 @@ async def total(database: Database, webhook_id: UUID, from_at: datetime, to_at: 
     return _point(from_at, Rollup() if row is None else rollup_of(row))
 
 
-async def last_hours(database: Database, webhook_ids: Collection[UUID]) -> dict[UUID, LastHour]:
+async def last_hours(database: Reads, webhook_ids: Collection[UUID]) -> dict[UUID, LastHour]:
     """Return how the last hour of each webhook went."""
     rows = await database.fetch(LAST_HOURS, list(webhook_ids))
     return {row["id"]: hour_of(row) for row in rows}
@@ -147,7 +147,7 @@ def last_hour(attempts: int, failures: int, latencies: Histogram) -> LastHour:
     return LastHour(attempts, _ratio(attempts, failures), _rounded(percentile(latencies, 0.95)))
 
 
-async def overview(database: Database) -> OverviewView:
+async def overview(database: Reads) -> OverviewView:
     """Return the totals; cost follows the number of webhooks, not of attempts."""
     row, hour = await asyncio.gather(database.fetchrow(OVERVIEW), database.fetchrow(LAST_HOUR_OF_ALL, SYSTEM_IDS))
     assert row is not None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.replica import Reads
 from monitor.adapters.postgres.sql import Where
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ Fetch = Callable[[Where], Awaitable[list[asyncpg.Record]]]
 
 
 async def list_rows(
-    database: Database,
+    database: Reads,
     condition: Where,
     fetch: Fetch,
     read: Callable[[asyncpg.Record], T],

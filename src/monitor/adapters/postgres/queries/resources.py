@@ -28,6 +28,7 @@ from monitor.adapters.postgres.queries.rows import (
 )
 from monitor.adapters.postgres.queries.webhook_conditions import add_conditions
 from monitor.adapters.postgres.queue import NO_DELIVERY
+from monitor.adapters.postgres.replica import Reads
 from monitor.adapters.postgres.repositories.webhooks import (
     NO_WEBHOOK,
     NOT_OPENED,
@@ -92,12 +93,19 @@ class PostgresQueries:
         self,
         database: Database,
         secret_box: SecretBox,
+        reads: Reads | None = None,
         *,
         events_kept_s: float = EVENTS_KEPT_S,
         health: HealthPolicy = _HEALTH,
     ) -> None:
-        """*events_kept_s* is the retention of events; *health* says when a failing webhook is disabled."""
+        """
+        Args:
+            reads: serves what reads many rows; by default *database* does.
+            events_kept_s: the retention of events.
+            health: when a failing webhook is disabled.
+        """
         self._db = database
+        self._reads = database if reads is None else reads
         self._health = health
         self._events_kept_s = events_kept_s
         self._secret_box = secret_box
@@ -118,11 +126,11 @@ class PostgresQueries:
         add_conditions(condition, event_type=where.event_type, label=where.label, q=where.q)
 
         async def fetch(where: Where) -> list[asyncpg.Record]:
-            return await self._db.fetch(f"{_WEBHOOK} {where} ORDER BY w.id DESC LIMIT {limit}", *where.args)
+            return await self._reads.fetch(f"{_WEBHOOK} {where} ORDER BY w.id DESC LIMIT {limit}", *where.args)
 
         read = partial(webhook_view, events_kept_s=self._events_kept_s)
         found = await list_rows(self._db, condition, fetch, read, "webhooks", limit, id_column="w.id")
-        hours = await last_hours(self._db, [view.id for view in found])
+        hours = await last_hours(self._reads, [view.id for view in found])
         return [msgspec.structs.replace(view, last_hour=hours[view.id]) for view in await self._with_secrets(found)]
 
     async def _with_secrets(self, views: Sequence[WebhookView]) -> list[WebhookView]:
@@ -188,7 +196,7 @@ class PostgresQueries:
         return None if row is None else row["payload"]
 
     async def events(self, where: EventFilter, *, after: UUID | None, limit: int) -> Look[EventView]:
-        return await list_events(self._db, where, after, limit)
+        return await list_events(self._reads, where, after, limit)
 
     async def delivery(self, delivery_id: UUID) -> DeliveryView:
         row = await self._db.fetchrow(both_tables("WHERE d.id = $1", "WHERE d.id = $1"), delivery_id)
@@ -205,7 +213,7 @@ class PostgresQueries:
         return msgspec.structs.replace(view, held=held.get(view.id), webhook_name=names.get(view.webhook_id))
 
     async def deliveries(self, where: DeliveryFilter, *, after: UUID | None, limit: int) -> Look[DeliveryView]:
-        look = await list_deliveries(self._db, where, after, limit)
+        look = await list_deliveries(self._reads, where, after, limit)
         types = await self._event_types({view.event_id for view in look.rows})
         names = await self._names({view.webhook_id for view in look.rows})
         held = await self._held(look.rows)
@@ -255,7 +263,7 @@ class PostgresQueries:
         condition.add_range("id", after, where.from_at, where.to_at)
 
         async def fetch(where: Where) -> list[asyncpg.Record]:
-            return await self._db.fetch(
+            return await self._reads.fetch(
                 f"SELECT {ATTEMPT_COLUMNS} FROM attempts {where} ORDER BY id DESC LIMIT {limit}", *where.args
             )
 
@@ -275,15 +283,15 @@ class PostgresQueries:
 
     async def metrics(self, webhook_id: UUID, from_at: datetime, to_at: datetime, step_s: int) -> MetricsView:
         await self._require_history(webhook_id)
-        return await series(self._db, webhook_id, from_at, to_at, step_s)
+        return await series(self._reads, webhook_id, from_at, to_at, step_s)
 
     async def uptime(self, webhook_id: UUID) -> UptimeView:
         await self._require_history(webhook_id)
-        return await read_uptime(self._db, webhook_id, await self.now())
+        return await read_uptime(self._reads, webhook_id, await self.now())
 
     async def annotations(self, webhook_id: UUID, from_at: datetime, to_at: datetime) -> AnnotationsView:
         await self._require_history(webhook_id)
-        return await read_annotations(self._db, webhook_id, from_at, to_at)
+        return await read_annotations(self._reads, webhook_id, from_at, to_at)
 
     async def _require_history(self, webhook_id: UUID) -> None:
         """Raise ``NotFound`` unless the webhook exists or existed: a deletion leaves its history until retention."""
@@ -291,7 +299,7 @@ class PostgresQueries:
             raise NotFound(NO_WEBHOOK)
 
     async def audit_log(self, where: AuditFilter, *, after: UUID | None, limit: int) -> Look[AuditView]:
-        return await list_audit(self._db, where, after, limit)
+        return await list_audit(self._reads, where, after, limit)
 
     async def revocations(self, *, after: RevocationPosition | None, limit: int) -> list[Revocation]:
         condition = Where("expires_at > now()")

@@ -6,6 +6,7 @@ import asyncpg
 
 from monitor.adapters.postgres.codec import from_row
 from monitor.adapters.postgres.engine import Database
+from monitor.adapters.postgres.replica import Reads
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.views.activity import ActivityKind, ActivityView
 from monitor.domain.views.process import MAX_PROCESSES, DatabaseStats, ProcessSessions
@@ -51,13 +52,15 @@ GROUP BY 1 ORDER BY 1 LIMIT {MAX_PROCESSES}
 class PostgresSystemQueries:
     """See :class:`monitor.domain.ports.queries.system.SystemQueries`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, reads: Reads | None = None) -> None:
+        """*reads* serves what reads many rows; by default *database* does."""
         self._db = database
+        self._reads = database if reads is None else reads
 
     async def activity(self, *, kind: ActivityKind | None, limit: int) -> list[ActivityView]:
         parts = ACTIVITY.values() if kind is None else [ACTIVITY[kind]]
         union = " UNION ALL ".join(f"({part})" for part in parts)
-        rows = await self._db.fetch(
+        rows = await self._reads.fetch(
             "SELECT n.*, w.name AS webhook_name"
             f" FROM (SELECT * FROM ({union}) AS u ORDER BY at DESC, place DESC LIMIT $1) AS n"
             " LEFT JOIN webhooks w ON w.id = n.webhook_id AND w.deleted_at IS NULL ORDER BY n.at DESC, n.place DESC",

@@ -8,11 +8,11 @@ import asyncpg
 import msgspec
 
 from monitor.adapters.postgres.codec import from_row, health_of, histogram_of
-from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.queries.metrics import LATENCIES, last_hour
 from monitor.adapters.postgres.queries.pages import list_rows
 from monitor.adapters.postgres.queries.rows import OPEN_ALERT, status_of
 from monitor.adapters.postgres.queries.webhook_conditions import add_conditions
+from monitor.adapters.postgres.replica import Reads
 from monitor.adapters.postgres.sql import Where
 from monitor.domain.monitoring.metrics import Histogram
 from monitor.domain.views.dashboard import (
@@ -74,7 +74,7 @@ NO_TRAFFIC = Sparkline(SPARK_STEP_S, [], [])
 
 
 async def rows_look(
-    database: Database, where: RowFilter, order: RowOrder, after: RowPosition | None, limit: int
+    database: Reads, where: RowFilter, order: RowOrder, after: RowPosition | None, limit: int
 ) -> RowLook:
     """See :meth:`monitor.domain.ports.queries.dashboard.DashboardQueries.rows`."""
     column, descends = KEYS[order.sort]
@@ -107,7 +107,7 @@ async def rows_look(
     return RowLook(await _with_traffic(database, [row for row, _ in shown]), following)
 
 
-async def row_counts(database: Database, where: RowFilter) -> dict[WebhookStatus, int]:
+async def row_counts(database: Reads, where: RowFilter) -> dict[WebhookStatus, int]:
     """See :meth:`monitor.domain.ports.queries.dashboard.DashboardQueries.row_counts`."""
     tables, condition = _conditions(where)
     found = await database.fetch(COUNTS.format(tables=tables, where=condition), *condition.args)
@@ -150,7 +150,7 @@ def _row(row: asyncpg.Record) -> tuple[WebhookRow, float | str | None]:
     ), row["key"]
 
 
-async def _with_traffic(database: Database, rows: list[WebhookRow]) -> list[WebhookRow]:
+async def _with_traffic(database: Reads, rows: list[WebhookRow]) -> list[WebhookRow]:
     ids = [row.id for row in rows]
     latencies, steps = await asyncio.gather(database.fetch(LATENCIES, ids), database.fetch(SPARKLINES, ids))
     histograms = {row["webhook_id"]: histogram_of(row) for row in latencies}
