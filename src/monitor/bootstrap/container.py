@@ -28,7 +28,7 @@ from monitor.adapters.postgres.queries.system import PostgresSystemQueries
 from monitor.adapters.postgres.replica import ReplicaReads
 from monitor.adapters.postgres.repositories.event_outbox import PostgresEventOutbox
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
-from monitor.adapters.redis.client import keepalive
+from monitor.adapters.redis.endpoint import endpoint
 from monitor.adapters.redis.feed_log import PREFIX as FEED_PREFIX
 from monitor.adapters.redis.feed_log import RedisFeedLog
 from monitor.adapters.redis.namespace import RedisNamespace
@@ -254,8 +254,9 @@ class Container:
     def _cache_server(self) -> RedisCacheServer | None:
         if self.settings.redis_url is None or self.namespace is None:
             return None
-        url = self.settings.redis_url
-        return RedisCacheServer(url, prefix=self.namespace.prefix(CACHE_PREFIX), options=keepalive(url))
+        prefix = self.namespace.prefix(CACHE_PREFIX)
+        at = endpoint(self.settings.redis_url, prefix)
+        return RedisCacheServer(at.url, prefix=prefix, options=at.options, find_s=at.find_s)
 
     def _feed_log(self) -> RedisFeedLog | None:
         if self.settings.redis_url is None or self.namespace is None:

@@ -110,7 +110,8 @@ class InvalidationBus:
 
         Returns:
             Whether the server has taken it; if not, it is pending: sent before this process is trusted again. With
-            *acknowledged*, also that no live process can serve an older value any more.
+            *acknowledged*, also that no live process can serve an older value any more; or, if it is not taken, that
+            none can that has lost the server like this one.
         """
         message = self.message(tags=tags, needs_ack=acknowledged)
         collector = self._ack_collectors[message.id] = _AckCollector(self._clock.monotonic, self._config.lease_s)
@@ -119,7 +120,7 @@ class InvalidationBus:
             members = await self._publish(message)
             taken = True
         except ServerGone:
-            return False
+            pass
         finally:
             # Also when the caller was cancelled: the change behind it is committed.
             if not taken:
@@ -127,12 +128,20 @@ class InvalidationBus:
             self._apply(tags, ())
             if not (taken and acknowledged):
                 del self._ack_collectors[message.id]
+        if not taken:
+            if acknowledged:
+                await self._outlast_leases()
+            return False
         if acknowledged:
             try:
                 await collector.wait(member for member in members if member.name != self._member)
             finally:
                 del self._ack_collectors[message.id]
         return True
+
+    async def _outlast_leases(self) -> None:
+        """Processes that share an outage notice it within an interval, and serve what they read before for a lease."""
+        await asyncio.sleep(self._config.ping_interval_s + self._config.lease_s)
 
     async def _publish(self, message: Invalidated) -> list[Member]:
         """Unlike reads, retry for a while, and try also while the gate is closed. Raises ``ServerGone``."""

@@ -1,8 +1,15 @@
-"""``CacheServer`` on Redis 6 or later, or a fork of it. Run that server without persistence."""
+"""
+``CacheServer`` on Redis 6.2 or later, or a fork of it. Run that server without persistence.
+
+Tokens are compared, so they must come from one history. A server that was restarted or promoted may have lost the last
+invalidations; so every connection asks for the identity of its server, and is used only if that is the one on which
+this process has replaced the root token.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import MappingProxyType
@@ -13,23 +20,26 @@ import structlog
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AskError, ClusterDownError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from monitor.cache.server import ROOT, Acked, BusMessage, Fetched, Invalidated, Member, Pong, Released, ServerGone
 from monitor.domain.monitoring.metrics import DAY_S
 
-DEFAULT_PREFIX = "monitor:cache:2:"
-PREFIX = "monitor:cache:2:*:"
-"""With the installation in place of ``*``. The number is that of the format."""
-"""With the version of the formats, so that processes with others do not meet."""
+DEFAULT_PREFIX = "{monitor:cache:3}:"
+PREFIX = "{monitor:cache:3:*}:"
+"""With the installation in place of ``*``. The number is that of the formats, so that processes with others do not meet.
+The braces keep all names in one slot of a cluster: there is one order of invalidations."""
 
 CONNECTIONS = 16
 ANSWER_S = 0.15
 CONNECT_S = 0.1
 TOKEN_TTL_S = 2 * DAY_S
 """Longer than any value lives, so that no value outlives the tokens in front of it."""
+
+MOVED_AWAY = (ReadOnlyError, AskError, ClusterDownError, TryAgainError)
+"""Answers of a server that is not, or not yet, the one for our names: the next connection looks for it anew."""
 
 _NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
@@ -53,6 +63,13 @@ return {{'invalidated', unpack(members)}}
 
 _RENEW = f"{_NOW_MS} {_MEMBERS} return redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])"
 
+# The writes of a member that leaves fail where those of an invalidation do: it goes on to read values only from a
+# server that takes writes (a full one does not), since others may wait to be sent.
+_LEAVE = """
+redis.call('ZADD', KEYS[1], 0, ARGV[1])
+return redis.call('ZREM', KEYS[1], ARGV[1])
+"""
+
 _MINT = """
 for i, key in ipairs(KEYS) do
     if redis.call('TYPE', key).ok ~= 'string' then redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1]) end
@@ -66,13 +83,17 @@ redis.call('DEL', KEYS[1])
 return redis.call('PUBLISH', ARGV[2], ARGV[3])
 """
 
+# The list of members goes, too: leases that were renewed last may be missing in it.
 _RESET_IF_SERVER_CHANGED = """
-if redis.pcall('GET', KEYS[1]) == ARGV[1] then return 0 end
+if ARGV[6] == '0' and redis.pcall('GET', KEYS[1]) == ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+redis.call('DEL', KEYS[3])
 redis.call('PUBLISH', ARGV[4], ARGV[5])
 return 1
 """
+
+_IDENTITY = re.compile(rb"^(?:run_id|master_replid):(\w+)", re.MULTILINE)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(BusMessage).decode
@@ -88,7 +109,9 @@ class RedisCacheServer:
         prefix: stands, or returns what stands, in front of every name in Redis. May
             raise the driver's error: the server counts as unreachable then.
         patience: multiplies the time limits, for machines on which processes wait for each other.
-        options: of the connections, as the driver names them: how they notice that the network forgot them.
+        options: of the connections, as the driver names them: how they find the server, and notice that the network
+            forgot them.
+        find_s: how long finding the server may take.
     """
 
     def __init__(
@@ -98,6 +121,7 @@ class RedisCacheServer:
         prefix: str | Callable[[], str] = DEFAULT_PREFIX,
         patience: float = 1.0,
         options: Mapping[str, Any] = MappingProxyType({}),
+        find_s: float = 0.0,
     ) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
@@ -107,19 +131,27 @@ class RedisCacheServer:
             **options,
         }
         self._prefix = prefix if callable(prefix) else lambda: prefix
-        self._subscribe_s = patience * (CONNECT_S + ANSWER_S)
+        self._identity: str | None = None
+        """Of the server on which this process has replaced the root token, or found it replaced."""
+        self._subscribe_s = patience * (find_s + CONNECT_S + ANSWER_S)
+        answer_s = patience * ANSWER_S
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-            url, max_connections=CONNECTIONS, timeout=patience * ANSWER_S, socket_timeout=patience * ANSWER_S, **common
+            url,
+            max_connections=CONNECTIONS,
+            timeout=answer_s,
+            socket_timeout=answer_s,
+            redis_connect_func=self._greet,
+            **common,
         )
         # Any, since the driver's types cover text and bytes, and calls with and without a wait, at once.
         self._redis: Any = Redis(connection_pool=pool)
         # A subscriber waits for as long as nothing is published; pings prove that the connection still works.
-        self._listeners: Any = ConnectionPool.from_url(url, socket_timeout=None, **common)
+        self._singles: Any = ConnectionPool.from_url(url, socket_timeout=None, **common)
         self._invalidate = self._redis.register_script(_INVALIDATE)
         self._renew = self._redis.register_script(_RENEW)
         self._mint = self._redis.register_script(_MINT)
+        self._leave = self._redis.register_script(_LEAVE)
         self._unlock = self._redis.register_script(_UNLOCK)
-        self._reset_if_server_changed = self._redis.register_script(_RESET_IF_SERVER_CHANGED)
 
     async def close(self) -> None:
         with _translated():
@@ -175,18 +207,28 @@ class RedisCacheServer:
 
     async def leave(self, member: str) -> None:
         async with self._calling():
-            await self._redis.zrem(self._members, member)
+            await self._leave(keys=[self._members], args=[member])
 
     async def ack(self, sender: str, message: Acked) -> None:
         async with self._calling():
             await self._redis.publish(self._own_bus(sender), _encode(message))
 
     async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
-        async with self._calling():
-            run_id = (await self._redis.info("server"))["run_id"]
-            args: list[Any] = [run_id, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message)]
-            names = [f"{self._prefix()}run", *map(self._token, message.tags)]
-            return bool(await self._reset_if_server_changed(keys=names, args=args))
+        async with self._calling(), self._single() as connection:
+            found = await _identify(connection)
+            # Another one than before: what it holds may be of a time before the one that this process comes from.
+            forced = self._identity not in (None, found)
+            names = [f"{self._prefix()}run", *map(self._token, message.tags), self._members]
+            args: list[Any] = [found, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message), int(forced)]
+            await connection.send_command("EVAL", _RESET_IF_SERVER_CHANGED, len(names), *names, *args)
+            changed = await connection.read_response()
+            if changed not in (0, 1):
+                raise ValueError("not the answer of the script")
+            if found != self._identity:
+                self._identity = found
+                # They are to the server before.
+                await self._redis.connection_pool.disconnect(inuse_connections=True)
+            return bool(changed)
 
     async def claim(self, name: str, ttl_s: float) -> bool:
         async with self._calling():
@@ -194,19 +236,34 @@ class RedisCacheServer:
 
     @asynccontextmanager
     async def subscribe(self, member: str) -> AsyncIterator[RedisSubscription]:
-        connection = self._listeners.make_connection()
-        try:
+        async with self._single() as connection:
             with _translated():
                 async with asyncio.timeout(self._subscribe_s):
-                    await connection.connect()
+                    found = await _identify(connection)
                     await connection.send_command("SUBSCRIBE", self._bus, self._own_bus(member))
                     for _ in range(2):
                         kind, *_ = await connection.read_response()
                         if kind != b"subscribe":
                             raise ValueError("not subscribed")
-            yield RedisSubscription(connection)
+            yield RedisSubscription(connection, lambda: self._identity == found)
+
+    @asynccontextmanager
+    async def _single(self) -> AsyncIterator[Any]:
+        """A connection of one's own."""
+        connection = self._singles.make_connection()
+        try:
+            with _translated():
+                async with asyncio.timeout(self._subscribe_s):
+                    await connection.connect()
+            yield connection
         finally:
             await connection.disconnect(nowait=True)
+
+    async def _greet(self, connection: Any) -> None:
+        """Prepare a connection of the pool. Raises the driver's error if its server has not been reset yet."""
+        await connection.on_connect()
+        if await _identify(connection) != self._identity:
+            raise RedisConnectionError("another server, whose values may be of the past")
 
     @asynccontextmanager
     async def _calling(self) -> AsyncIterator[None]:
@@ -214,7 +271,7 @@ class RedisCacheServer:
             with _translated():
                 yield
         except ServerGone as error:
-            if isinstance(error.__cause__, RedisConnectionError | RedisTimeoutError | OSError):
+            if isinstance(error.__cause__, (*MOVED_AWAY, RedisConnectionError, RedisTimeoutError, OSError)):
                 # What dropped one connection silently dropped those that were idle, too.
                 with suppress(RedisError, OSError):
                     await self._redis.connection_pool.disconnect(inuse_connections=False)
@@ -248,10 +305,14 @@ class RedisSubscription:
     """
     See :class:`monitor.cache.server.BusSubscription`. A bare connection, because redis-py's ``PubSub`` reconnects on
     its own, which hides that messages were lost in between.
+
+    Args:
+        is_current: whether its server is the one that takes the commands of this process.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, is_current: Callable[[], bool]) -> None:
         self._connection = connection
+        self._is_current = is_current
 
     async def ping(self, payload: bytes) -> None:
         with _translated():
@@ -261,6 +322,8 @@ class RedisSubscription:
         with _translated():
             kind, *_, payload = await self._connection.read_response()
             if kind == b"pong":
+                if not self._is_current():
+                    raise RedisConnectionError("another server has taken over")
                 return Pong(payload)
             if kind != b"message":
                 raise ValueError(f"not a message: {kind!r}")
@@ -282,6 +345,18 @@ def _translated() -> Iterator[None]:
     except Exception as error:
         log.warning("cache_server_answer_unreadable", error=repr(error))
         raise ServerGone(f"unreadable answer: {error!r}") from error
+
+
+async def _identify(connection: Any) -> str:
+    """Return what changes when a server is restarted or promoted. Raises the driver's error for a replica."""
+    sections = []
+    for section in ("server", "replication"):
+        await connection.send_command("INFO", section)
+        sections.append(await connection.read_response())
+    text = b"\n".join(sections)
+    if b"role:master" not in text:
+        raise RedisConnectionError("a replica")
+    return b" ".join(_IDENTITY.findall(text)).decode()
 
 
 def _strings(answer: Any, count: int) -> Any:

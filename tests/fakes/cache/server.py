@@ -28,6 +28,7 @@ class FakeRedis:
         self._kept: dict[str, tuple[bytes, float]] = {}
         self._members: dict[str, float] = {}
         self._last_run_id: int | None = None
+        self.replicate()
 
     def get(self, name: str) -> bytes | None:
         value, until = self._kept.get(name, (b"", 0.0))
@@ -73,7 +74,20 @@ class FakeRedis:
     def has_changed(self) -> bool:
         """Return whether this is another server than at the last call."""
         changed, self._last_run_id = self._last_run_id != self.run_id, self.run_id
+        if changed:
+            self._members.clear()
         return changed
+
+    def replicate(self) -> None:
+        """Copy everything to the replica, which :meth:`fail_over` promotes."""
+        self._replica = dict(self._kept), dict(self._members), self._last_run_id
+
+    def fail_over(self) -> None:
+        """Be killed and succeeded by the replica, which lacks what has happened since :meth:`replicate`."""
+        self.stop()
+        kept, members, self._last_run_id = self._replica
+        self._kept, self._members = dict(kept), dict(members)
+        self.start(restored=True)
 
     def flush(self) -> None:
         """``FLUSHALL``."""
@@ -145,6 +159,8 @@ class FakeCacheServer:
 
     def __init__(self, redis: FakeRedis) -> None:
         self.redis = redis
+        self.run_id: int | None = None
+        """The run of the server that this process has reset, or found reset; commands get through to no other."""
         self.cut = False
         """No command gets through, and no new subscription."""
         self.bus_held = False
@@ -222,6 +238,7 @@ class FakeCacheServer:
     async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
         async with self._call("reset_if_server_changed"):
             changed = self.redis.has_changed()
+            self.run_id = self.redis.run_id
             if changed:
                 for tag in message.tags:
                     self.redis.put(f"t:{tag}", root_token, TOKEN_TTL_S)
@@ -250,6 +267,8 @@ class FakeCacheServer:
         """The block is what the server does, at once; request and answer take a turn of the loop each, at least."""
         await self._travel(self.before.get(operation))
         self._check()
+        if operation not in {"reset_if_server_changed", "subscribe"} and self.run_id != self.redis.run_id:
+            raise ServerGone("another server")
         if operation in self.errors:
             raise self.errors[operation]
         yield

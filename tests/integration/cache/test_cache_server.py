@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.cache.redis_server import RedisCacheServer
-from monitor.cache.server import Acked, CacheServer, Invalidated, Pong, Released, ServerGone
+from monitor.cache.server import ROOT, Acked, CacheServer, Invalidated, Pong, Released, ServerGone
 from tests import servers
 from tests.fakes.cache.server import FakeCacheServer, FakeRedis
 from tests.fakes.clock import FakeClock
@@ -20,12 +20,15 @@ SENT = Invalidated(1, "writer", ("tag",), needs_ack=True)
 
 @pytest.fixture(params=["fake", "redis"])
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CacheServer]:
+    made: CacheServer
     if request.param == "fake":
-        yield FakeCacheServer(FakeRedis(FakeClock()))
-        return
-    real = RedisCacheServer(request.getfixturevalue("redis_url"), prefix=f"{tmp_path.name}:")
-    yield real
-    await real.close()
+        made = FakeCacheServer(FakeRedis(FakeClock()))
+    else:
+        made = RedisCacheServer(request.getfixturevalue("redis_url"), prefix=f"{tmp_path.name}:")
+    if "reset_once" not in request.node.name:
+        await made.reset_if_server_changed(OLD, Invalidated(0, "", (ROOT,)))
+    yield made
+    await made.close()
 
 
 async def test_a_value_is_found_with_the_tokens_as_they_stand(server: CacheServer) -> None:
@@ -104,8 +107,10 @@ async def test_a_deleted_key_is_gone_and_its_message_published(server: CacheServ
     assert await server.fetch("key", []) == (None, [])
 
 
-async def test_a_server_is_reset_once_and_loses_its_root_token_then(server: CacheServer) -> None:
+async def test_a_server_is_reset_once_and_loses_its_root_token_before_it_is_used(server: CacheServer) -> None:
     sent = Invalidated(3, "member", ("*",))
+    with pytest.raises(ServerGone):
+        await server.fetch("key", ["*"])
     assert await server.reset_if_server_changed(NEW, sent)
     assert not await server.reset_if_server_changed(OLD, sent)
     assert (await server.fetch("key", ["*"]))[1] == [NEW]

@@ -156,7 +156,7 @@ class CacheMachine(RuleBasedStateMachine):
                 asyncio.Event()
             )
 
-    @rule(process=PROCESSES, what=st.sampled_from(["break the bus", "cut off", "crash", "flush", "restart", "restore"]))
+    @rule(process=PROCESSES, what=st.sampled_from(["break the bus", "cut off", "crash", "flush", "restart", "restore", "fail over"]))
     def harm(self, process: int, what: str) -> None:
         server = self.server(process)
         if server.cut:
@@ -172,13 +172,24 @@ class CacheMachine(RuleBasedStateMachine):
         elif what == "flush":
             self.faults += 1
             self.world.redis.flush()
+        elif what == "fail over":
+            self.fault_everywhere()
+            self.world.redis.fail_over()
         else:
             self.restart_server(restored=what == "restore")
         self.world.loop.run_ready()
 
-    def restart_server(self, *, restored: bool) -> None:
+    @rule()
+    def replicate(self) -> None:
+        """Bring the replica up to date; what happens until the next time is lost when it is promoted."""
+        self.world.redis.replicate()
+
+    def fault_everywhere(self) -> None:
         for process in range(3):
             self.fault(process)
+
+    def restart_server(self, *, restored: bool) -> None:
+        self.fault_everywhere()
         self.world.redis.stop()
         self.world.loop.run_ready()
         self.world.redis.start(restored=restored)

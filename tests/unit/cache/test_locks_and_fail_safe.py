@@ -233,6 +233,20 @@ def test_the_values_of_a_server_restored_from_the_past_are_not_valid(world: Worl
     assert world.read(cache) == b"2"
 
 
+def test_the_values_of_a_promoted_replica_are_not_valid(world: World) -> None:
+    """It lacks the invalidation, and the tokens that it holds are those of the older value."""
+    writer, reader = world.cache(), world.cache()
+    world.read(reader)
+    world.redis.replicate()
+    world.write(writer)
+    world.read(reader)
+
+    world.redis.fail_over()
+    world.pass_time(0.5)
+
+    assert world.read(reader) == b"2"
+
+
 def test_nor_are_they_to_a_process_that_never_used_the_server_before(world: World) -> None:
     first = world.cache()
     world.read(first)

@@ -231,9 +231,25 @@ def failure_hides_every_answer(patch: pytest.MonkeyPatch) -> None:
 
 def another_server_is_not_noticed(patch: pytest.MonkeyPatch) -> None:
     async def never(self: FakeCacheServer, root_token: bytes, message: Invalidated) -> bool:
+        self.run_id = self.redis.run_id
         return False
 
     patch.setattr(FakeCacheServer, "reset_if_server_changed", never)
+
+
+def a_failed_invalidation_returns_at_once(patch: pytest.MonkeyPatch) -> None:
+    async def at_once(self: InvalidationBus) -> None:
+        return None
+
+    patch.setattr(InvalidationBus, "_outlast_leases", at_once)
+
+
+def the_members_of_another_server_are_believed(patch: pytest.MonkeyPatch) -> None:
+    def has_changed(self: FakeRedis) -> bool:
+        changed, self._last_run_id = self._last_run_id != self.run_id, self.run_id
+        return changed
+
+    patch.setattr(FakeRedis, "has_changed", has_changed)
 
 
 MUTANTS: list[tuple[int, Patch, Scenario]] = [
@@ -309,6 +325,17 @@ MUTANTS: list[tuple[int, Patch, Scenario]] = [
         locks.test_after_a_failure_the_last_good_value_is_marked_and_the_creator_pauses,
     ),
     (11, failure_hides_every_answer, locks.test_a_not_found_is_not_hidden_behind_the_last_good_value),
+    (
+        9,
+        a_failed_invalidation_returns_at_once,
+        trust.test_a_write_in_an_outage_returns_when_no_process_in_it_serves_what_it_read_before,
+    ),
+    (
+        13,
+        the_members_of_another_server_are_believed,
+        trust.test_a_promoted_replica_does_not_let_an_acknowledged_invalidation_return_early,
+    ),
+    (13, another_server_is_not_noticed, locks.test_the_values_of_a_promoted_replica_are_not_valid),
     (13, another_server_is_not_noticed, locks.test_the_values_of_a_server_restored_from_the_past_are_not_valid),
 ]
 

@@ -226,7 +226,7 @@ def test_an_invalidation_that_could_not_be_sent_goes_out_later(world: World) -> 
 
     world.server(writer).before["invalidate"] = world.gate()
     invalidating = world.write(writer)
-    world.pass_time(0.5)
+    world.pass_time(2.0)
     assert invalidating.result() is False
     del world.server(writer).before["invalidate"]
     world.pass_time(0.6)

@@ -112,6 +112,23 @@ def test_a_flushed_server_does_not_let_an_acknowledged_invalidation_return_early
     assert slow.peek(ONE.text) is None
 
 
+def test_a_promoted_replica_does_not_let_an_acknowledged_invalidation_return_early(world: World) -> None:
+    reader, writer = world.cache(), world.cache()
+    world.redis.replicate()
+    world.pass_time(LEASE_S + 0.1)
+    world.read(reader)
+
+    world.server(reader).cut = True
+    world.redis.fail_over()
+    world.pass_time(0.2)
+    invalidating = world.write(writer)
+    while not invalidating.done:
+        world.pass_time(0.05)
+
+    assert invalidating.result() is True
+    assert world.read(reader) == b"2"
+
+
 def test_an_invalidation_without_acknowledgement_waits_for_no_process(world: World) -> None:
     slow, writer = world.cache(), world.cache()
 
@@ -214,6 +231,19 @@ def test_in_an_outage_nothing_older_than_the_lease_is_served(world: World) -> No
     world.pass_time(LEASE_S + 0.1)
 
     assert world.read(cache) == b"2"
+
+
+def test_a_write_in_an_outage_returns_when_no_process_in_it_serves_what_it_read_before(world: World) -> None:
+    reader, writer = world.cache(), world.cache()
+    world.read(reader)
+
+    world.redis.stop()
+    invalidating = world.write(writer)
+    while not invalidating.done:
+        world.pass_time(0.05)
+
+    assert invalidating.result() is False
+    assert world.read(reader) == b"2"
 
 
 def test_messages_published_without_a_subscription_are_made_up_for(world: World) -> None:

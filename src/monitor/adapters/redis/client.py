@@ -1,8 +1,8 @@
-"""Connections to Redis 6 or later, or a fork of it."""
+"""Connections to Redis 6.2 or later, or a fork of it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -10,37 +10,37 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AskError, ClusterDownError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from monitor.adapters.tcp import KEEPALIVE
+from monitor.adapters.redis.endpoint import endpoint
 from monitor.domain.errors import Unavailable
+
+MOVED_AWAY = (ReadOnlyError, AskError, ClusterDownError, TryAgainError)
+"""Answers of a server that is not, or not yet, the one for our names: the next connection looks for it anew."""
 
 log = structlog.get_logger(__name__)
 
 
-def connect(url: str, *, connect_s: float, answer_s: float) -> Any:
+def connect(url: str, *, connect_s: float, answer_s: float, key: Callable[[], str]) -> Any:
     """
     Return a client that connects when first used, and again after any failure.
 
     Its type is ``Any``: the driver's annotations mix text and bytes, and calls with and without ``await``.
+
+    Args:
+        key: returns a name in the slot whose node is meant, in a cluster.
     """
+    at = endpoint(url, key)
     return Redis.from_url(
-        url,
+        at.url,
         protocol=2,
         socket_connect_timeout=connect_s,
         socket_timeout=answer_s,
         retry=Retry(NoBackoff(), 0),
-        **keepalive(url),
+        **at.options,
     )
-
-
-def keepalive(url: str) -> dict[str, Any]:
-    """Return the options by which connections to *url* notice that the network forgot them; none for a local socket."""
-    if url.startswith("unix:"):
-        return {}
-    return {"socket_keepalive": True, "socket_keepalive_options": dict(KEEPALIVE)}
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def translating(redis: Any) -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+        if isinstance(error, (*MOVED_AWAY, RedisConnectionError, RedisTimeoutError, OSError)):
             # What dropped one connection silently dropped those that were idle, too.
             with suppress(RedisError, OSError):
                 await redis.connection_pool.disconnect(inuse_connections=False)

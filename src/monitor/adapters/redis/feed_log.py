@@ -1,4 +1,4 @@
-"""``FeedLog`` on a Redis stream (Redis 6 or later, or a fork of it)."""
+"""``FeedLog`` on a Redis stream (Redis 6.2 or later, or a fork of it)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,18 @@ log = structlog.get_logger(__name__)
 
 # The state is a hash of the epoch and the last number. The stream's ids are the numbers, so that Redis itself refuses
 # one that does not ascend; each entry repeats the epoch, so that a reader of an older one notices the change. Keys that
-# something else has written to are deleted, and a new epoch begins.
+# something else has written to are deleted, and a new epoch begins. So it does on a server that was restarted or
+# promoted, which changes the id of its history: what was appended last may be missing there, and other messages would
+# get the numbers that some clients have seen.
 _BEGIN = """
+local info = redis.call('INFO', 'replication')
+if not string.find(info, 'role:master', 1, true) then
+  return redis.error_reply('READONLY the feed is read and written on the master alone')
+end
+local history = string.match(info, 'master_replid:(%w+)') or '-'
 local function begin(epoch)
   redis.call('DEL', KEYS[1], KEYS[2])
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', 0)
+  redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', 0, 'history', history)
   return {epoch, '0'}
 end
 local function is_a(key, wanted)
@@ -38,8 +45,9 @@ local function is_a(key, wanted)
 end
 local function state(epoch)
   if not is_a(KEYS[1], 'hash') or not is_a(KEYS[2], 'stream') then return begin(epoch) end
-  local found = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
+  local found = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'history')
   if not found[1] or not found[2] or not tonumber(found[2]) then return begin(epoch) end
+  if found[3] ~= history then return begin(epoch) end
   local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
   if last and last[1] ~= found[2] .. '-0' then return begin(epoch) end
   return found
@@ -57,14 +65,17 @@ return {found[1], tonumber(found[2]), redis.call('XREVRANGE', KEYS[2], '+', '-',
 """
 )
 
+# A repetition whose count was evicted may have been appended before: a new epoch, lest a client sees a message twice.
 _APPEND = (
     _BEGIN
     + """
 local epoch = state(ARGV[1])[1]
 if not is_a(KEYS[3], 'string') then redis.call('DEL', KEYS[3]) end
-local appended = tonumber(redis.call('GET', KEYS[3]) or '0') or 0
-for i = 5, #ARGV do
-  local number = ARGV[4] + i - 5
+local counted = redis.call('GET', KEYS[3])
+if not counted and ARGV[5] == '1' then epoch = begin(ARGV[1])[1] end
+local appended = tonumber(counted or '0') or 0
+for i = 6, #ARGV do
+  local number = ARGV[4] + i - 6
   if number > appended then
     local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
     redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[2], seq .. '-0', 'epoch', epoch, 'entry', ARGV[i])
@@ -107,14 +118,16 @@ class RedisFeedLog:
         now: Callable[[], datetime],
         prefix: str | Callable[[], str],
     ) -> None:
-        self._redis = connect(url, connect_s=CONNECT_S, answer_s=ANSWER_S)
+        self._prefix = prefix if callable(prefix) else lambda: prefix
+        self._redis = connect(url, connect_s=CONNECT_S, answer_s=ANSWER_S, key=self._prefix)
         self._new_epoch = new_epoch
         self._now = now
-        self._prefix = prefix if callable(prefix) else lambda: prefix
         self._producer = producer
         self._restart = self._redis.register_script(_RESTART)
         self._open = self._redis.register_script(_OPEN)
         self._append = self._redis.register_script(_APPEND)
+        self._repeats = False
+        """Whether the last call to append may have taken effect without an answer."""
         self.unreadable = 0
         """Entries that this version could not read, since the start of the process."""
 
@@ -154,12 +167,14 @@ class RedisFeedLog:
 
     async def append(self, first: int, entries: Sequence[FeedEntry]) -> None:
         packed = [_encode(entry) for entry in entries]
-        args: list[Any] = [self._new_epoch(), RING_MESSAGES, PRODUCER_TTL_S, first, *packed]
+        args: list[Any] = [self._new_epoch(), RING_MESSAGES, PRODUCER_TTL_S, first, int(self._repeats), *packed]
+        self._repeats = True
         async with translating(self._redis):
             # The answer of anything else than this script must not pass for success: the messages would be lost.
             epoch, appended = await self._append(keys=[self._state, self._stream, self._appended], args=args)
             if not isinstance(epoch, bytes) or appended < first + len(entries) - 1:
                 raise ValueError("not the answer of the script")
+        self._repeats = False
 
     async def restart(self) -> None:
         epoch = self._new_epoch()

@@ -40,9 +40,9 @@ class RedisRateLedger:
     """
 
     def __init__(self, url: str, *, per_s: float, longest_s: float, prefix: str | Callable[[], str]) -> None:
-        self._redis = connect(url, connect_s=CONNECT_S, answer_s=ANSWER_S)
-        self._rate = (per_s, longest_s)
         self._prefix = prefix if callable(prefix) else lambda: prefix
+        self._redis = connect(url, connect_s=CONNECT_S, answer_s=ANSWER_S, key=self._prefix)
+        self._rate = (per_s, longest_s)
         self._spend = self._redis.register_script(_SPEND)
 
     async def __aenter__(self) -> Self:
