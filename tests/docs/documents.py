@@ -29,7 +29,7 @@ _FENCE = re.compile(
 _MAPS = ("/errors", "/signals")
 """Objects whose names are values: counts by kind of error, states by signal once there was a look."""
 
-_OWN_PORT = re.compile(r"\b(?:8000|900\d)\b")
+_OWN_PORT = re.compile(r"\b(?:800[01]|900\d|9464)\b")
 
 
 class Block(msgspec.Struct, frozen=True):

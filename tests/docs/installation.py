@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ import redis
 
 from monitor.adapters.embedded import EmbeddedPostgres
 from tests import servers
+from tests.docs.documents import ROOT
 
 PASSWORDS = """
 local all postgres trust
@@ -39,7 +40,8 @@ def setting(text, name):
 
 
 def start(unit):
-    text = (UNITS / f"{{unit}}.service").read_text()
+    name, at, instance = unit.partition("@")
+    text = (UNITS / f"{{name}}{{at}}.service").read_text().replace("%i", instance)
     lines = pathlib.Path(setting(text, "EnvironmentFile")).read_text().splitlines()
     env = {{"PATH": os.defpath, "PYTHONPATH": os.environ["PYTHONPATH"]}}
     env.update(LINE.fullmatch(line).groups() for line in lines)
@@ -105,7 +107,6 @@ def prepare(directory: Path) -> dict[str, str]:
         "/etc/monitor": "etc",
         "/etc/systemd/system": "units",
         "/opt/monitor/bin": ".venv/bin",
-        "/etc/nginx/conf.d": "nginx",
     }
     for folder in (*folders.values(), "logs"):
         (directory / folder).mkdir(parents=True, exist_ok=True)
@@ -116,6 +117,14 @@ def prepare(directory: Path) -> dict[str, str]:
     server = Path(servers.redis_executable())
     (systemctl.parent / "redis-cli").symlink_to(server.with_name(server.name.replace("-server", "-cli")))
     return {shown: str(directory / folder) for shown, folder in folders.items()}
+
+
+def put_units(directory: Path, adapt: Callable[[str], str]) -> None:
+    """Put the units of ``deploy/systemd`` into *directory*, as in a checkout, with the paths and ports of *adapt*."""
+    folder = directory / "deploy" / "systemd"
+    folder.mkdir(parents=True)
+    for unit in (ROOT / "deploy" / "systemd").iterdir():
+        (folder / unit.name).write_text(adapt(unit.read_text()))
 
 
 async def _make_ready(dsn: str) -> None:

@@ -205,7 +205,8 @@ async def api_of(parts: Container) -> AsyncIterator[Api]:
 async def served(parts: Container) -> AsyncIterator[Api]:
     """The same on a real uvicorn and a real socket."""
     app = build_app(parts, owns_container=False)
-    server = Server(app, bounds=http_bounds(parts.settings.http), host="127.0.0.1", port=0)
+    http = parts.settings.http
+    server = Server(app, bounds=http_bounds(http), trusted_proxies=http.trusted_proxies, host="127.0.0.1", port=0)
     serving = asyncio.create_task(server.serve())
     try:
         await eventually(lambda: server.started)

@@ -191,7 +191,7 @@ async def test_a_fresh_process_is_warm_before_it_is_ready_and_logs_what_it_answe
     await fresh.command.says('"hot-1"')
     (line,) = [json.loads(line) for line in fresh.command.output.splitlines() if '"hot-1"' in line]
     assert (line["event"], line["method"], line["status"], line["subject"]) == ("http_request", "GET", 200, "ada")
-    assert line["route"] == "/api/v1/dashboard/overview"
+    assert (line["route"], line["client"]) == ("/api/v1/dashboard/overview", "127.0.0.1")
 
 
 async def test_a_writer_that_dies_before_it_tells_anyone_is_made_good_for(cluster: Cluster, shared: Container) -> None:

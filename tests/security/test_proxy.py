@@ -1,14 +1,10 @@
-"""The nginx of the deployment checklist, word for word but for addresses, in front of a server."""
+"""The nginx of the deployment checklist in front of a server; the other port of its upstream is closed."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import ssl
-import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,27 +18,10 @@ from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from monitor.settings.schema import Http
 from tests import servers
-from tests.docs.documents import ROOT, blocks
 from tests.integration.live_support import receive
 from tests.integration.sender.support import certificate
 from tests.integration.support import API, eventually, served, settings
-
-(SNIPPET,) = [block.text for block in blocks(ROOT / "docs" / "DEPLOYMENT_CHECKLIST.md") if block.language == "nginx"]
-MAIN = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    include {folder}/monitor.conf;
-}}
-"""
+from tests.reverse_proxies import nginx
 
 
 class Proxy(NamedTuple):
@@ -59,32 +38,6 @@ class Proxy(NamedTuple):
         return httpx.AsyncClient(base_url=f"https://127.0.0.1:{self.port}", verify=self.tls, headers=headers)
 
 
-@contextmanager
-def nginx(folder: Path, *, port: int, to_port: int, pem: str) -> Iterator[None]:
-    changed = SNIPPET
-    for shown, real in {
-        "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
-        "127.0.0.1:8000": f"127.0.0.1:{to_port}",
-        "/etc/ssl/monitor.pem": pem,
-        "/etc/ssl/monitor.key": pem,
-    }.items():
-        assert changed.count(shown) == 1
-        changed = changed.replace(shown, real)
-    (folder / "monitor.conf").write_text(changed)
-    main = folder / "nginx.conf"
-    # Started by root, its workers would be another user, which may not enter the folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    main.write_text(user + MAIN.format(folder=folder))
-    program = shutil.which("nginx")
-    assert program is not None, "nginx is not installed"
-    process = subprocess.Popen([program, "-c", str(main), "-e", str(folder / "error.log")])
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 @pytest.fixture(scope="module")
 async def proxy(postgres: servers.Postgres) -> AsyncIterator[Proxy]:
     with tempfile.TemporaryDirectory(prefix="monitor-nginx-", dir="/tmp") as directory:
@@ -97,7 +50,7 @@ async def proxy(postgres: servers.Postgres) -> AsyncIterator[Proxy]:
         ):
             to_port = api.client.base_url.port
             assert to_port is not None
-            with nginx(folder, port=port, to_port=to_port, pem=pem):
+            with nginx(folder, port=port, to=(to_port, servers.free_port()), pem=pem):
                 await eventually(lambda: servers.accepts(port))
                 tls = ssl.create_default_context(cafile=pem)
                 yield Proxy(port, tls, api._sign(Role.ADMIN, "ada"), api._sign(Role.VIEWER, "bob"))

@@ -69,7 +69,8 @@ async def _supervise(count: int, host: str, sockets: Sequence[socket.socket]) ->
 def _serve(container: Container, host: str, sockets: list[socket.socket], lifeline: int | None = None) -> int:
     app = build_app(container, hosts=served_hosts(container.settings, host, bound_addresses(sockets)))
     freeze_gc()
-    server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
+    http = container.settings.http
+    server = Server(app, container.hub.drain, bounds=http_bounds(http), trusted_proxies=http.trusted_proxies)
 
     async def serve() -> int:
         _on_stop_signals(server.stop)

@@ -90,7 +90,8 @@ async def _run(
     hosts = served_hosts(container.settings, args.host, bound_addresses(sockets))
     figures = build_figures(container)
     app = build_app(container, owns_container=False, hosts=hosts, worker_report=figures)
-    server = Server(app, container.hub.drain, bounds=http_bounds(container.settings.http))
+    http = container.settings.http
+    server = Server(app, container.hub.drain, bounds=http_bounds(http), trusted_proxies=http.trusted_proxies)
     fan_outs = build_fan_outs(container)
     worker = build_worker(container, name=worker_name(), fan_outs=fan_outs, figures=figures)
     loops = {**worker.loops(), **fan_outs.loops(), **build_scheduler(container).loops()}

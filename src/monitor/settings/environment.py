@@ -97,11 +97,12 @@ def _check(settings: Settings) -> None:
             " https://example.com/monitor, without a user, query or fragment."
         )
     _check_hosts(settings)
-    for cidr in settings.egress.allow_cidrs:
-        try:
-            ipaddress.ip_network(cidr)
-        except ValueError:
-            raise SettingsError("MONITOR_EGRESS__ALLOW_CIDRS: expected networks like 10.1.0.0/16.") from None
+    for name, networks in (
+        ("MONITOR_EGRESS__ALLOW_CIDRS", settings.egress.allow_cidrs),
+        ("MONITOR_HTTP__TRUSTED_PROXIES", settings.http.trusted_proxies),
+    ):
+        if not all(map(_is_network, networks)):
+            raise SettingsError(f"{name}: expected networks like 10.1.0.0/16.")
     if settings.retention.events_d < LEAST_EVENTS_D:
         raise SettingsError(
             f"MONITOR_RETENTION__EVENTS_D: at least {LEAST_EVENTS_D} days, since the standard schedule of retries takes"
@@ -114,6 +115,14 @@ def _check(settings: Settings) -> None:
     _check_smtp(settings.smtp)
     _check_kids("MONITOR_JWT__KEYS", settings.jwt.keys)
     _check_kids("MONITOR_SECRETS__KEYS", settings.secrets.keys)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_hosts(settings: Settings) -> None:

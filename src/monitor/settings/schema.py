@@ -158,6 +158,13 @@ class Http(msgspec.Struct, frozen=True):
         Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$", max_length=256),
         doc("Path prefix under which a proxy serves Monitor, as `/monitor`; the proxy may strip it or not."),
     ] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        doc(
+            "Networks of the proxies in front, as 10.1.0.0/16 or 127.0.0.1: `X-Forwarded-For` and `X-Forwarded-Proto`"
+            " are read from them alone. Without any, nobody's are."
+        ),
+    ] = ()
     serve_schema: Annotated[bool, doc("Serve the OpenAPI document and its page at /schema, without a token.")] = True
     metrics_open: Annotated[bool, doc("Serve /metrics without a token.")] = False
     hsts: Annotated[

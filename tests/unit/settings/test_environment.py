@@ -234,6 +234,8 @@ def test_the_page_about_settings_is_the_generated_one() -> None:
         ("MONITOR_DATABASE_URL", "mysql://localhost/monitor"),
         ("MONITOR_REDIS_URL", "localhost:6379"),
         ("MONITOR_EGRESS__ALLOW_CIDRS", "10.0.0.1/8"),
+        ("MONITOR_HTTP__TRUSTED_PROXIES", "*"),
+        ("MONITOR_HTTP__TRUSTED_PROXIES", "10.1.0.0/16,proxy.internal"),
         ("MONITOR_WS__ALLOWED_ORIGINS", "*"),
         ("MONITOR_HTTP__CORS_ORIGINS", "https://example.com/"),
         ("MONITOR_HTTP__ALLOWED_HOSTS", "https://example.com"),

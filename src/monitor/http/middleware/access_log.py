@@ -13,7 +13,7 @@ from monitor.log import LineLog, masked
 
 
 class RequestLine(msgspec.Struct):
-    """One line. ``ms`` is the time to respond."""
+    """One line. ``ms`` is the time to respond, ``client`` the address."""
 
     method: str
     route: str | None
@@ -21,6 +21,7 @@ class RequestLine(msgspec.Struct):
     ms: float
     request_id: str
     subject: str | None
+    client: str | None
     timestamp: datetime
     event: str = "http_request"
     level: str = "info"
@@ -37,11 +38,17 @@ def access_log(lines: LineLog, now: Callable[[], float]) -> WriteLine:
     masked_subject = lru_cache(maxsize=1024)(masked)
 
     def write(
-        method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
+        method: str,
+        route: str | None,
+        status: int,
+        elapsed_s: float,
+        request_id: str,
+        subject: str | None,
+        client: str | None,
     ) -> None:
         shown = None if subject is None else masked_subject(subject)
         at = datetime.fromtimestamp(now(), UTC)
         # The request id is generated here, or was validated when it came in.
-        lines.write([RequestLine(method, route, status, round(elapsed_s * 1000, 3), request_id, shown, at)])
+        lines.write([RequestLine(method, route, status, round(elapsed_s * 1000, 3), request_id, shown, client, at)])
 
     return write

@@ -17,7 +17,7 @@ from litestar.types import Receive, Scope, Send
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import MonitorError
 from monitor.domain.vocab import Role
-from monitor.http.middleware.edge import Edge
+from monitor.http.middleware.edge import Edge, client_address
 from monitor.http.middleware.rate_limit import RateLimiter
 from monitor.http.requests.hosts import ServedHosts
 from monitor.http.requests.session_cookie import check_cookie_use, is_https, session_token
@@ -139,7 +139,8 @@ class CachedFastPath:
             fields = [*self._fields(selected), (b"x-request-id", request_id.encode())]
             await send({"type": "http.response.start", "status": status, "headers": fields})
             await send({"type": "http.response.body", "body": selected.body, "more_body": False})
-        self._edge.record("GET", route, status, self._ticks_s() - started_s, request_id, principal.subject)
+        elapsed_s = self._ticks_s() - started_s
+        self._edge.record("GET", route, status, elapsed_s, request_id, principal.subject, client_address(scope))
         return True
 
     def _write_full(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -18,7 +20,24 @@ _log = structlog.get_logger()
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
-WriteLine = Callable[[str, str | None, int, float, str, str | None], None]
+WriteLine = Callable[[str, str | None, int, float, str, str | None, str | None], None]
+
+
+@lru_cache(maxsize=1024)
+def _address(host: str) -> str | None:
+    """Return *host* if it is an IP address: a trusted proxy may pass on what a client has written."""
+    bare = host.partition("%")[0]
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        return None
+    return bare
+
+
+def client_address(scope: Scope) -> str | None:
+    """Return the address of the client, which a trusted proxy may have told the server; none for a Unix socket."""
+    client = scope.get("client")
+    return None if client is None else _address(client[0])
 
 
 class Edge:
@@ -26,14 +45,14 @@ class Edge:
     Wraps the whole application, so that responses of no route (404, 405, preflight) are treated alike.
 
     The line ``http_request`` holds the route template, never the path, and nothing that a client sent but its request
-    id and the token's subject.
+    id and the token's subject. Its address is that of the connection, or the one that a trusted proxy adds.
 
     Args:
         new_id: makes a request id.
         ticks_s: a monotonic clock in seconds.
         observe: counts (method, route template, status, seconds) of each response.
-        write_line: takes (method, route template, status, seconds, request id, subject) of each response; without it,
-            the general logger gets the line.
+        write_line: takes (method, route template, status, seconds, request id, subject, client) of each response;
+            without it, the general logger gets the line.
         https: adds ``Strict-Transport-Security``; only right when clients reach us over TLS.
     """
 
@@ -84,18 +103,33 @@ class Edge:
             user: Any = scope.get("user")
             subject = user.subject if user is not None else None
             elapsed_s = self._ticks_s() - started_s
-            self.record(scope["method"], scope.get("path_template"), status, elapsed_s, request_id, subject)
+            client = client_address(scope)
+            self.record(scope["method"], scope.get("path_template"), status, elapsed_s, request_id, subject, client)
 
     def record(
-        self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
+        self,
+        method: str,
+        route: str | None,
+        status: int,
+        elapsed_s: float,
+        request_id: str,
+        subject: str | None,
+        client: str | None,
     ) -> None:
         """Count one response and write its line."""
         if self._observe is not None:
             self._observe(method, route or "", status, elapsed_s)
-        self._write_line(method, route, status, elapsed_s, request_id, subject)
+        self._write_line(method, route, status, elapsed_s, request_id, subject, client)
 
     def _log_line(
-        self, method: str, route: str | None, status: int, elapsed_s: float, request_id: str, subject: str | None
+        self,
+        method: str,
+        route: str | None,
+        status: int,
+        elapsed_s: float,
+        request_id: str,
+        subject: str | None,
+        client: str | None,
     ) -> None:
         _log.info(
             "http_request",
@@ -105,6 +139,7 @@ class Edge:
             ms=round(elapsed_s * 1000, 3),
             request_id=request_id,
             subject=subject,
+            client=client,
         )
 
     def _complete(self, headers: Headers, request_id: str) -> list[tuple[bytes, bytes]]:

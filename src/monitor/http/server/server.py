@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,8 @@ class Server(uvicorn.Server):
     Args:
         on_stop: called before the port is closed, so that open sockets are sent to another process in time.
         bounds: attributes of :class:`BoundedHttp` that differ from its own.
+        trusted_proxies: networks of peers whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` replace the address and
+            the scheme of a request. uvicorn would read those of any peer on loopback, and ``FORWARDED_ALLOW_IPS``.
         options: of ``uvicorn.Config``.
     """
 
@@ -33,6 +35,7 @@ class Server(uvicorn.Server):
         on_stop: Callable[[], None] = lambda: None,
         *,
         bounds: Mapping[str, float] = MappingProxyType({}),
+        trusted_proxies: Collection[str] = (),
         **options: Any,
     ) -> None:
         ours: dict[str, Any] = {
@@ -44,6 +47,8 @@ class Server(uvicorn.Server):
             "ws_max_size": MAX_MESSAGE_BYTES,
             "ws_per_message_deflate": False,
             "server_header": False,
+            "proxy_headers": bool(trusted_proxies),
+            "forwarded_allow_ips": list(trusted_proxies),
             "timeout_graceful_shutdown": DRAIN_S,
         }
         super().__init__(uvicorn.Config(app, **(ours | options)))

@@ -18,7 +18,9 @@ def written(*, subject: str | None = "ada") -> dict[str, Any]:
     """Return the line of one request."""
     stream = io.BytesIO()
     lines = LineLog(LogStream(stream), style="json")
-    access_log(lines, lambda: NOW)("GET", "/api/v1/webhooks/{webhook_id}", 200, 0.0123456, "req-1", subject)
+    access_log(lines, lambda: NOW)(
+        "GET", "/api/v1/webhooks/{webhook_id}", 200, 0.0123456, "req-1", subject, "192.0.2.7"
+    )
     lines.flush()
     line: dict[str, Any] = msgspec.json.decode(stream.getvalue())
     return line
@@ -32,6 +34,7 @@ async def test_a_line_holds_the_request_and_its_answer() -> None:
         "ms": 12.346,
         "request_id": "req-1",
         "subject": "ada",
+        "client": "192.0.2.7",
         "timestamp": "2027-01-15T08:00:00.250000Z",
         "event": "http_request",
         "level": "info",

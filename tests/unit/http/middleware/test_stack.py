@@ -81,6 +81,8 @@ def test_one_line_tells_a_request_by_its_route_and_subject(
             "ms": 1000.0,
             "request_id": "r-1",
             "subject": "user-1",
+            # Litestar's test client has none.
+            "client": None,
         }
     ]
 
