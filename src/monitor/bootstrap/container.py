@@ -41,6 +41,7 @@ from monitor.bootstrap.senders import build_sender
 from monitor.bootstrap.subscribers import invalidator, is_live, live_publisher
 from monitor.bootstrap.supervise import Supervisor
 from monitor.bootstrap.token_keys import jwt_keys, token_policy
+from monitor.bootstrap.tracing import process_tracing
 from monitor.cache import Cache, RedisCacheServer
 from monitor.cache.redis_server import PREFIX as CACHE_PREFIX
 from monitor.cache.views import CachedViews
@@ -88,7 +89,6 @@ class Container:
         self.supervisor = Supervisor()
         self.policy = LanePolicy()
         self.events_kept_s = settings.retention.events_d * DAY_S
-        self.deliveries_kept_s = settings.retention.deliveries_d * DAY_S
         self.detection_policy = DetectionPolicy(alert=AlertPolicy(events_kept_s=self.events_kept_s))
         self.revoked: set[str] | None = None
         """Ids of revoked tokens; ``None`` until they were read once."""
@@ -151,9 +151,14 @@ class Container:
             on_undelivered=self._reset_feed,
             on_error=_log_dispatch_error,
         )
+        self.tracing = process_tracing(settings)
         self.rate_ledger = self._rate_ledger()
         self.limiter = self._limiter(self.rate_ledger)
         self._stack = AsyncExitStack()
+
+    @property
+    def deliveries_kept_s(self) -> int:
+        return self.settings.retention.deliveries_d * DAY_S
 
     # Functions that others take as arguments -------------------------------------------------------------------------
 
@@ -187,6 +192,9 @@ class Container:
 
     async def __aenter__(self) -> Self:
         stack = self._stack
+        if self.tracing is not None:
+            # Closed last, when the spans of all attempts have ended.
+            stack.push_async_callback(self.tracing.aclose)
         await stack.enter_async_context(self.database)
         await stack.enter_async_context(self.sender)
         if self.namespace is not None and not await self.namespace.learn():
