@@ -42,6 +42,7 @@ from monitor.bootstrap.senders import build_sender
 from monitor.bootstrap.subscribers import invalidator, is_live, live_publisher
 from monitor.bootstrap.supervise import Loop, Supervisor
 from monitor.bootstrap.token_keys import jwt_keys, token_policy
+from monitor.bootstrap.tracing import process_tracing
 from monitor.cache import Cache, RedisCacheServer
 from monitor.cache.redis_server import PREFIX as CACHE_PREFIX
 from monitor.cache.views import CachedViews
@@ -152,9 +153,14 @@ class Container:
             on_undelivered=self._reset_feed,
             on_error=_log_dispatch_error,
         )
+        self.tracing = process_tracing(settings)
         self.rate_ledger = self._rate_ledger()
         self.limiter = self._limiter(self.rate_ledger)
         self._stack = AsyncExitStack()
+
+    @property
+    def deliveries_kept_s(self) -> int:
+        return self.settings.retention.deliveries_d * DAY_S
 
     # Functions that others take as arguments -------------------------------------------------------------------------
 
@@ -192,6 +198,9 @@ class Container:
 
     async def __aenter__(self) -> Self:
         stack = self._stack
+        if self.tracing is not None:
+            # Closed last, when the spans of all attempts have ended.
+            stack.push_async_callback(self.tracing.aclose)
         await stack.enter_async_context(self.database)
         loops: dict[str, Loop] = {}
         if self.database.has_failover_hosts:

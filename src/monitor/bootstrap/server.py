@@ -57,7 +57,7 @@ def build_services(container: Container, warming: CacheWarming | None = None) ->
             c.canonical_url,
             events_kept_s=c.events_kept_s,
         ),
-        publisher=Publisher(c.unit_of_work, c.clock),
+        publisher=Publisher(c.unit_of_work, c.clock, c.tracing),
         measurer=AttemptRecorder(
             c.unit_of_work, c.queries, c.sender, c.clock, sign_v1a, c.policy, c.settings.public_url
         ),

@@ -70,6 +70,7 @@ def build_worker(
         sign_v1a,
         DeliverConfig(worker=name, lease_s=worker.lease_s, policy=c.policy),
         c.action_links,
+        c.tracing,
     )
     built = DeliveryWorker(
         deliverer,

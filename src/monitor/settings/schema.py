@@ -211,6 +211,24 @@ class Alerts(msgspec.Struct, frozen=True):
     ] = True
 
 
+class Tracing(msgspec.Struct, frozen=True):
+    enabled: Annotated[
+        bool,
+        doc(
+            "Make spans of what is published and of every attempt, and send them by OTLP over HTTP. Needs the extra"
+            " `webhook-monitor[otel]`; where to, how many and as whom say the standard variables OTEL_…."
+        ),
+    ] = False
+
+
+class Metrics(msgspec.Struct, frozen=True):
+    per_webhook: Annotated[
+        int,
+        Meta(ge=0, le=1_000),
+        doc("Webhooks with series of their own at /metrics of `serve`: those with most attempts in the last hour."),
+    ] = 0
+
+
 class Log(msgspec.Struct, frozen=True):
     level: Annotated[Literal["debug", "info", "warning", "error"], doc("Lowest severity that is written.")] = "info"
     format: Annotated[Literal["json", "console", "auto"], doc("`auto`: console on a terminal, else JSON.")] = "auto"
@@ -247,6 +265,8 @@ class Settings(msgspec.Struct, frozen=True):
     worker: Worker = Worker()
     retention: RetentionDays = RetentionDays()
     alerts: Alerts = Alerts()
+    metrics: Metrics = Metrics()
+    tracing: Tracing = Tracing()
     log: Log = Log()
 
 

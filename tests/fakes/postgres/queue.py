@@ -340,4 +340,5 @@ class FakeDeliveryQueue(FakeTurns):
             event_type=event.type,
             payload=event.payload,
             schedule_from=delivery.schedule_from,
+            traceparent=event.traceparent,
         )

@@ -79,3 +79,15 @@ async def test_a_new_delivery_is_due_at_once(world: World) -> None:
     view = await world.queries.delivery(id_)
     assert (view.state, view.attempts, view.in_flight) == (DeliveryState.PENDING, 0, False)
     assert [delivery.id for delivery in await world.take(made.id)] == [id_]
+
+
+async def test_the_trace_of_an_event_comes_with_its_deliveries(world: World) -> None:
+    made = await world.add_webhook()
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for trace in (traceparent, None):
+        event = samples.event(world.clock, traceparent=trace)
+        async with world.unit_of_work() as uow:
+            await uow.events.add([event], [NewDelivery(world.clock.new_id(), event.id, made.id)])
+            await uow.commit()
+        [claimed] = await world.take(made.id)
+        assert (claimed.event_id, claimed.traceparent) == (event.id, trace)

@@ -203,7 +203,8 @@ class PostgresDeliveryQueue(PostgresLanes):
         if not leased:
             return []
         rows = await self._connection.fetch(
-            "SELECT id, type, payload FROM events WHERE id = ANY($1)", list({row["event_id"] for row in leased})
+            "SELECT id, type, payload, traceparent FROM events WHERE id = ANY($1)",
+            list({row["event_id"] for row in leased}),
         )
         events = {row["id"]: row for row in rows}
         ends = {
@@ -221,6 +222,7 @@ class PostgresDeliveryQueue(PostgresLanes):
                 event_type=events[row["event_id"]]["type"],
                 payload=events[row["event_id"]]["payload"],
                 schedule_from=row["schedule_from"],
+                traceparent=events[row["event_id"]]["traceparent"],
             )
             for row in leased
             if ends[row["id"]] is None

@@ -164,6 +164,7 @@ events = sa.Table(
     _at("occurred_at"),
     _at("created_at"),
     sa.Column("order_key", sa.Text, nullable=True),
+    sa.Column("traceparent", sa.Text, nullable=True),
     sa.Index("ix_events_type_id", "type", "id"),
     postgresql_partition_by="RANGE (id)",
 )

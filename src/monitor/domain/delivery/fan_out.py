@@ -87,10 +87,11 @@ class FanOutEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewEvent(FanOutEvent, frozen=True, kw_only=True):
-    """One event to store. ``payload`` is kept byte for byte."""
+    """One event to store. ``payload`` is kept byte for byte; its attempts belong to the trace of ``traceparent``."""
 
     payload: bytes
     occurred_at: datetime
+    traceparent: str | None = None
 
 
 class NewDelivery(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from monitor.domain.vocab import DeliveryState
 class ClaimedDelivery(msgspec.Struct, frozen=True):
     """A delivery under lease. ``attempts`` counts those before, ``schedule_from`` those of them that do not count in
     its retry schedule: made before it last started over, or uncounted. ``probe``: it is the one that the breaker of
-    its webhook admits."""
+    its webhook admits. ``traceparent`` is that of its event."""
 
     id: UUID
     event_id: UUID
@@ -30,6 +30,7 @@ class ClaimedDelivery(msgspec.Struct, frozen=True):
     payload: bytes
     schedule_from: int = 0
     probe: bool = False
+    traceparent: str | None = None
 
 
 class Finish(msgspec.Struct, frozen=True):

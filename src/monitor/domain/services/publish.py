@@ -13,8 +13,10 @@ from msgspec import Meta
 from monitor.domain.delivery.event_types import EVENT_TYPE, is_event_type, is_reserved
 from monitor.domain.delivery.fan_out import REQUEST_MAX, NewEvent
 from monitor.domain.delivery.order import ALERT_KEYS, OrderKey, is_alert_key
+from monitor.domain.delivery.trace_context import read_traceparent
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.tracing import Tracing
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.fan_outs import add_events
 from monitor.domain.services.idempotency import store_response, stored_response
@@ -61,43 +63,63 @@ class PublishResult(msgspec.Struct, frozen=True):
 class Publisher:
     """Stores events with their deliveries. Safe to repeat with an Idempotency-Key."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock) -> None:
+    def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock, tracing: Tracing | None = None) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
+        self._tracing = tracing
 
     async def publish(
-        self, events: Sequence[EventIn], actor: Actor, *, key: str | None = None, body: bytes = b""
+        self,
+        events: Sequence[EventIn],
+        actor: Actor,
+        *,
+        key: str | None = None,
+        body: bytes = b"",
+        traceparent: str | None = None,
     ) -> PublishResult:
         """
         Accept *events*, 1 to 1,000. When this returns they are committed.
 
         Args:
             key: the Idempotency-Key, bound to *body* for 24 hours.
+            traceparent: as received; one that breaks the format is left out.
 
         Raises:
             Invalid: an event breaks a rule; nothing is stored.
             IdempotencyMismatch: *key* came with another body.
         """
         _check(events)
-        scope = f"{actor.subject} events"
+        scope, received = f"{actor.subject} events", read_traceparent(traceparent)
+        if self._tracing is None:
+            return await self._publish(events, scope, key, body, received)
+        with self._tracing.publish(received) as span:
+            result = await self._publish(events, scope, key, body, span.traceparent)
+            span.published([event.id for event in result.events])
+        return result
+
+    async def _publish(
+        self, events: Sequence[EventIn], scope: str, key: str | None, body: bytes, traceparent: str | None
+    ) -> PublishResult:
         async with self._unit_of_work() as uow:
             if done := await stored_response(uow, scope, key, body, PublishResult):
                 return done
-            stored = [self._stored(event, uow.now) for event in events]
+            stored = [_stored(event, self._clock.new_id(), uow.now, traceparent) for event in events]
             result = _result(stored, await add_events(uow, stored))
             await store_response(uow, scope, key, result)
             await uow.commit()
         return result
 
-    def _stored(self, event: EventIn, now: datetime) -> NewEvent:
-        return NewEvent(
-            id=self._clock.new_id(),
-            type=event.type,
-            payload=bytes(event.payload),
-            labels=event.labels,
-            occurred_at=event.occurred_at or now,
-            order_key=event.order_key,
-        )
+
+def _stored(event: EventIn, id_: UUID, now: datetime, traceparent: str | None) -> NewEvent:
+    return NewEvent(
+        id=id_,
+        type=event.type,
+        payload=bytes(event.payload),
+        labels=event.labels,
+        occurred_at=event.occurred_at or now,
+        order_key=event.order_key,
+        traceparent=traceparent,
+    )
 
 
 def _result(events: Sequence[NewEvent], counts: Mapping[UUID, int] | None) -> PublishResult:

@@ -48,6 +48,12 @@ def shown_url(url: str, body_format: str) -> str:
     return f"{origin(url)}/{MASK}" if is_chat_url(url, body_format) else url
 
 
+def traced_url(url: str, body_format: str) -> str:
+    """Return *url*, in its canonical form, as spans have it: as it is shown, with ``***`` for the query."""
+    target, mark, _ = shown_url(url, body_format).partition("?")
+    return f"{target}?{MASK}" if mark else target
+
+
 def secret_parts(url: str, body_format: BodyFormat) -> list[str]:
     """Return what a receiver may echo of a chat URL: the path with its query, and the long parts of both. Of ntfy it is
     any part of the path: people choose topics, and its answers name them."""

@@ -22,6 +22,7 @@ def outbound_request(
     payload: bytes,
     at: datetime,
     sign_v1a: AsymmetricSigner,
+    traceparent: str | None = None,
 ) -> OutboundRequest:
     """
     Return the request that carries an event to *destination*, the one of the webhook with *webhook_id*.
@@ -29,6 +30,7 @@ def outbound_request(
     Args:
         message_id: the same for every attempt of a delivery.
         at: start of this attempt.
+        traceparent: goes along as a header, but for e-mail.
     """
     if is_mail_url(destination.url):
         return mail_request(
@@ -36,5 +38,11 @@ def outbound_request(
         )
     body = render_body(destination.body_format, event_type, payload, destination.routing_key)
     return signed_request(
-        destination, message_id=message_id, event_type=event_type, body=body, at=at, sign_v1a=sign_v1a
+        destination,
+        message_id=message_id,
+        event_type=event_type,
+        body=body,
+        at=at,
+        sign_v1a=sign_v1a,
+        traceparent=traceparent,
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from monitor.domain.delivery.rendered import RenderedBody
 from monitor.domain.delivery.request import OutboundRequest
+from monitor.domain.delivery.trace_context import TRACEPARENT
 from monitor.domain.vocab import SignatureScheme
 from monitor.domain.webhooks.destination import Destination
 from monitor.domain.webhooks.signatures import sign_v1, signed_content
@@ -23,6 +24,7 @@ def signed_request(
     body: RenderedBody,
     at: datetime,
     sign_v1a: AsymmetricSigner,
+    traceparent: str | None = None,
 ) -> OutboundRequest:
     """
     Return the POST that carries *body*, signed with every live key of *destination*.
@@ -30,6 +32,7 @@ def signed_request(
     Args:
         message_id: the same for every attempt of a delivery; receivers drop repeats by it.
         at: start of this attempt; receivers refuse messages more than five minutes old.
+        traceparent: takes the place of a header of that name that the webhook has of its own.
     """
     timestamp_s = int(at.timestamp())
     content = signed_content(message_id, timestamp_s, body.body)
@@ -42,8 +45,16 @@ def signed_request(
             ("webhook-timestamp", str(timestamp_s)),
             ("webhook-signature", " ".join(sign(key, content) for key in destination.keys)),
             ("monitor-event-type", event_type),
-            *destination.sent_headers,
+            *_own_headers(destination, traceparent),
         ),
         body=body.body,
         timeout_s=destination.timeout_s,
     )
+
+
+def _own_headers(destination: Destination, traceparent: str | None) -> tuple[tuple[str, str], ...]:
+    own = destination.sent_headers
+    if traceparent is None:
+        return own
+    # Versions before traces let a webhook have one of its own.
+    return (*((name, value) for name, value in own if name.lower() != TRACEPARENT), (TRACEPARENT, traceparent))

@@ -19,7 +19,8 @@ RESERVED_HEADERS = frozenset(
     {
         "connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive",
         "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-        "accept-encoding", "monitor-event-type", "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp",
+        "accept-encoding", "monitor-event-type", "traceparent", "tracestate", "user-agent", "webhook-id",
+        "webhook-signature", "webhook-timestamp",
     }
 )  # fmt: skip
 """Lower-case names that a webhook's own headers may not set."""

@@ -14,6 +14,13 @@ IdempotencyKey = Annotated[
         name="Idempotency-Key", min_length=1, max_length=255, description="Repeats within 24 h get the first answer."
     ),
 ]
+Traceparent = Annotated[
+    str | None,
+    HeaderParameter(
+        name="traceparent",
+        description="W3C Trace Context: the trace that goes on to the receivers. A malformed one is ignored.",
+    ),
+]
 IfMatch = Annotated[
     str | None,
     HeaderParameter(

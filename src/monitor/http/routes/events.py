@@ -26,7 +26,7 @@ from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
 from monitor.http.openapi.document import DOCUMENTED_AS
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
-from monitor.http.requests.headers import IdempotencyKey
+from monitor.http.requests.headers import IdempotencyKey, Traceparent
 from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, check_conditions, time_range
 from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import AnyRequest, Injected
@@ -88,11 +88,16 @@ class EventController(Controller):
         request: AnyRequest,
         data: JSONBody[PublishRequest],
         idempotency_key: IdempotencyKey = None,
+        traceparent: Traceparent = None,
     ) -> Accepted | PublishResult:
         single = data.single()
         events = [single] if single is not None else data.events or []
         answer = await services.publisher.publish(
-            events, actor_of(request), key=idempotency_key, body=await request.body()
+            events,
+            actor_of(request),
+            key=idempotency_key,
+            body=await request.body(),
+            traceparent=traceparent,
         )
         return answer if single is None else answer.events[0]
 

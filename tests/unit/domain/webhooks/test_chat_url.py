@@ -13,7 +13,7 @@ from monitor.domain.monitoring.health import UNKNOWN_HEALTH
 from monitor.domain.views.audit import AuditView, without_secret_urls
 from monitor.domain.views.webhooks import below_admin, view_of
 from monitor.domain.vocab import BodyFormat
-from monitor.domain.webhooks.chat_url import is_chat_url, origin, secret_parts, shown_url
+from monitor.domain.webhooks.chat_url import is_chat_url, origin, secret_parts, shown_url, traced_url
 from monitor.domain.webhooks.webhook import Webhook
 from tests import strategies as our
 from tests.fakes.clock import START
@@ -89,3 +89,16 @@ def test_a_view_for_roles_below_admin_differs_in_the_url_alone(webhook: Webhook,
     shown = below_admin(view)
     assert shown.url == shown_url(view.url, body_format)
     assert msgspec.structs.replace(shown, url=view.url) == view
+
+
+@pytest.mark.parametrize(
+    ("url", "traced"),
+    [
+        ("https://a.example/hook", "https://a.example/hook"),
+        ("https://a.example:8443/hook?token=canary&x=1", "https://a.example:8443/hook?***"),
+        ("https://a.example/hook?", "https://a.example/hook?***"),
+        ("https://hooks.slack.com/services/T0/B0/canary?x", "https://hooks.slack.com/***"),
+    ],
+)
+def test_spans_have_a_url_without_its_query(url: str, traced: str) -> None:
+    assert traced_url(url, BodyFormat.STANDARD) == traced

@@ -101,8 +101,8 @@ def test_a_secret_is_the_prefix_and_the_key_in_base64(key: bytes) -> None:
     assert base64.b64decode(encoded, validate=True) == key
 
 
-def test_a_webhook_cannot_set_the_headers_of_the_signature() -> None:
-    assert {"webhook-id", "webhook-timestamp", "webhook-signature"} <= RESERVED_HEADERS
+def test_a_webhook_cannot_set_the_headers_of_the_signature_and_of_the_trace() -> None:
+    assert {"webhook-id", "webhook-timestamp", "webhook-signature", "traceparent", "tracestate"} <= RESERVED_HEADERS
     assert all(name == name.lower() for name in RESERVED_HEADERS)
 
 

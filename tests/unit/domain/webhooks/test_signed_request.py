@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
 from standardwebhooks import Webhook as Verifier
 
 from monitor.domain.delivery.formats.pagerduty import ROUTING_KEY
@@ -83,3 +84,24 @@ def test_the_routing_key_of_pagerduty_is_no_header_of_the_request() -> None:
     to = Destination("https://a.example/", 1.0, fields, SignatureScheme.V1, (), BodyFormat.PAGERDUTY)
     assert to.routing_key == "key"
     assert Destination("https://a.example/", 1.0, fields, SignatureScheme.V1, ()).routing_key == ""
+
+
+def test_the_trace_of_the_event_takes_the_place_of_a_stored_header() -> None:
+    own = (("X-Team", "blue"), ("Traceparent", "old"))
+    of_its_own = replace(destination(), headers=own)
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+    def sent(traceparent: str | None) -> list[tuple[str, str]]:
+        request = signed_request(
+            of_its_own,
+            message_id="msg_1",
+            event_type="order.paid",
+            body=RenderedBody(BODY),
+            at=datetime(2026, 3, 1, tzinfo=UTC),
+            sign_v1a=lambda _key, _content: "v1a,x",
+            traceparent=traceparent,
+        )
+        return list(request.headers[5:])
+
+    assert sent(None) == [("X-Team", "blue"), ("Traceparent", "old")]
+    assert sent(trace) == [("X-Team", "blue"), ("traceparent", trace)]

@@ -37,10 +37,10 @@ UNION ALL SELECT NULL, NULL, NULL, NULL, NULL FROM counted WHERE too_many
 """
 
 _ADD_EVENTS = """
-INSERT INTO events (id, type, payload, labels, occurred_at, created_at, order_key)
-SELECT id, type, payload, labels::jsonb, occurred_at, now(), order_key
-FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::timestamptz[], $6::text[])
-    AS e (id, type, payload, labels, occurred_at, order_key)
+INSERT INTO events (id, type, payload, labels, occurred_at, created_at, order_key, traceparent)
+SELECT id, type, payload, labels::jsonb, occurred_at, now(), order_key, traceparent
+FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::timestamptz[], $6::text[], $7::text[])
+    AS e (id, type, payload, labels, occurred_at, order_key, traceparent)
 """
 
 # One statement, since a producer waits for each round trip. What comes behind another one of its key is marked at once,
@@ -50,10 +50,10 @@ WITH events_added AS ({_ADD_EVENTS}), deliveries_added AS (
     INSERT INTO deliveries (id, event_id, webhook_id, due_at, order_key, behind)
     SELECT id, event_id, webhook_id, now(), order_key,
         follows AND EXISTS (SELECT FROM webhooks w WHERE w.id = webhook_id AND w.order_by_key)
-    FROM unnest($7::uuid[], $8::uuid[], $9::uuid[], $10::text[], $11::bool[])
+    FROM unnest($8::uuid[], $9::uuid[], $10::uuid[], $11::text[], $12::bool[])
         AS d (id, event_id, webhook_id, order_key, follows)
 )
-SELECT pg_notify('{CHANNEL}', $12)
+SELECT pg_notify('{CHANNEL}', $13)
 """
 
 
@@ -96,6 +96,7 @@ class PostgresEventLog:
             [jsonb(e.labels) for e in events],
             [e.occurred_at for e in events],
             [e.order_key for e in events],
+            [e.traceparent for e in events],
         )
         if not deliveries:
             await self._connection.execute(_ADD_EVENTS, *columns)
