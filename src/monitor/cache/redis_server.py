@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
@@ -66,12 +66,13 @@ redis.call('DEL', KEYS[1])
 return redis.call('PUBLISH', ARGV[2], ARGV[3])
 """
 
-_RESET_IF_SERVER_CHANGED = """
-if redis.pcall('GET', KEYS[1]) == ARGV[1] then return 0 end
+_RESET_IF_CHANGED = """
+local before = redis.pcall('GET', KEYS[1])
+if before == ARGV[1] then return {0, before} end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('PUBLISH', ARGV[4], ARGV[5])
-return 1
+return {1, type(before) == 'string' and before or ''}
 """
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -89,6 +90,8 @@ class RedisCacheServer:
             raise the driver's error: the server counts as unreachable then.
         patience: multiplies the time limits, for machines on which processes wait for each other.
         options: of the connections, as the driver names them: how they notice that the network forgot them.
+        incarnation: returns what changes when the data behind the values may have been set back.
+        on_set_back: called after a reset for that reason.
     """
 
     def __init__(
@@ -98,6 +101,8 @@ class RedisCacheServer:
         prefix: str | Callable[[], str] = DEFAULT_PREFIX,
         patience: float = 1.0,
         options: Mapping[str, Any] = MappingProxyType({}),
+        incarnation: Callable[[], Awaitable[str]] | None = None,
+        on_set_back: Callable[[], object] = lambda: None,
     ) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
@@ -107,6 +112,8 @@ class RedisCacheServer:
             **options,
         }
         self._prefix = prefix if callable(prefix) else lambda: prefix
+        self._incarnation = incarnation
+        self._on_set_back = on_set_back
         self._subscribe_s = patience * (CONNECT_S + ANSWER_S)
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
             url, max_connections=CONNECTIONS, timeout=patience * ANSWER_S, socket_timeout=patience * ANSWER_S, **common
@@ -119,7 +126,7 @@ class RedisCacheServer:
         self._renew = self._redis.register_script(_RENEW)
         self._mint = self._redis.register_script(_MINT)
         self._unlock = self._redis.register_script(_UNLOCK)
-        self._reset_if_server_changed = self._redis.register_script(_RESET_IF_SERVER_CHANGED)
+        self._reset_if_changed = self._redis.register_script(_RESET_IF_CHANGED)
 
     async def close(self) -> None:
         with _translated():
@@ -182,11 +189,18 @@ class RedisCacheServer:
             await self._redis.publish(self._own_bus(sender), _encode(message))
 
     async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
+        incarnation = "" if self._incarnation is None else await self._incarnation()
         async with self._calling():
             run_id = (await self._redis.info("server"))["run_id"]
-            args: list[Any] = [run_id, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message)]
+            mark = f"{run_id}/{incarnation}"
+            args: list[Any] = [mark, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message)]
             names = [f"{self._prefix()}run", *map(self._token, message.tags)]
-            return bool(await self._reset_if_server_changed(keys=names, args=args))
+            changed, before = await self._reset_if_changed(keys=names, args=args)
+            known = before.decode().partition("/")[2]
+        if changed and known not in ("", incarnation):
+            log.warning("database_set_back", before=known, now=incarnation)
+            self._on_set_back()
+        return bool(changed)
 
     async def claim(self, name: str, ttl_s: float) -> bool:
         async with self._calling():

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
-from monitor.adapters.postgres.migrate import NewerSchema, check_not_newer
-from monitor.adapters.postgres.queries.resources import PostgresQueries
+from monitor.adapters.postgres.migrate import NewerSchema, check_not_too_new
 from monitor.adapters.postgres.refusals import DATABASE_ERRORS, refusal
-from monitor.adapters.secret_box import SecretBox
+from monitor.adapters.postgres.schema import stored_schema
 from monitor.cli.common import CommandError
 
 ANSWER_S = 5.0
@@ -34,7 +33,7 @@ def database_errors(dsn: str) -> Iterator[None]:
 
 async def check_database(dsn: str, *, wait_s: float = WAIT_S) -> None:
     """
-    Return when the database answers, and its schema is not that of a newer Monitor.
+    Return when the database answers, and its schema is none of a newer Monitor that this one cannot work with.
 
     Raises:
         CommandError: it refuses, or does not answer within *wait_s*.
@@ -42,10 +41,9 @@ async def check_database(dsn: str, *, wait_s: float = WAIT_S) -> None:
     with database_errors(dsn):
         deadline = asyncio.get_running_loop().time() + wait_s
         async with Database(DatabaseConfig(dsn=dsn, acquire_timeout_s=ANSWER_S)) as database:
-            queries = PostgresQueries(database, SecretBox([("-", bytes(32))]))
             while True:
                 try:
-                    check_not_newer(await queries.revision())
+                    check_not_too_new(await stored_schema(database))
                 except DATABASE_ERRORS as error:
                     if not refusal(error).may_pass or asyncio.get_running_loop().time() > deadline:
                         raise
