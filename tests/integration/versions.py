@@ -1,4 +1,4 @@
-"""Other versions beside this one: the last release, and imagined next ones. Each is a folder with ``src`` to run from."""
+"""Other versions beside this one: the last release, and imagined next ones, each in a folder to run it from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ compatible_from = {compatible_from!r}
 
 
 def upgrade() -> None:
-    op.execute({sql!r})
+    for statement in {sql!r}.split(";"):
+        op.execute(statement)
 """
 
 
