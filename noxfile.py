@@ -80,7 +80,7 @@ VENDORED = [
 """Packages of the npm registry, what their archives must hash to, and which files of theirs are kept, and where."""
 
 TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
-QUICK = "not (processes or demo or migrations or benchmarks or pagers or topology or deploy or telemetry)"
+QUICK = "not (processes or demo or migrations or benchmarks or pagers or topology or deploy or telemetry or upgrades)"
 """What runs by default; each of the other markers has a session of its own, named for it."""
 OF_AN_SDIST = (
     *("tests/unit/test_architecture.py", "tests/unit/test_lock.py", "tests/unit/test_packaging.py", "tests/unit/http"),
@@ -307,6 +307,26 @@ def deploy(session: nox.Session) -> None:
     """
     install("deploy")
     run_tests(session, "tests/deploy", together=False)
+
+
+@in_dev
+def upgrades(session: nox.Session) -> None:
+    """
+    The last release is replaced under traffic, and backups are restored. As root on Debian it installs PostgreSQL.
+
+    Needs the history of the repository, and the programs of a PostgreSQL server. MONITOR_TEST_LONG=1 runs it whole.
+    """
+    if not _has_postgres() and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends", "postgresql")):
+            session.run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, external=True, silent=True)
+    if not _has_postgres():
+        session.error("this session needs a PostgreSQL server: initdb, pg_dump, pg_basebackup")
+    run_tests(session, "tests/integration", marked="upgrades", together=False)
+
+
+def _has_postgres() -> bool:
+    """Whether there are the programs of a server: Debian has them in a folder of each version."""
+    return shutil.which("initdb") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
 @in_dev

@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from monitor.adapters.postgres.migrate import newest_revision
+from monitor.adapters.postgres.migrate import newest_revision, upgrade
+from monitor.cli.doors import check_database
 from monitor.cli.start import check_redis
 from tests.integration.processes import Invoke, Result, production, run
 from tests.servers import free_port, with_database
@@ -181,7 +182,8 @@ async def newer(dsn: str) -> None:
     """Let the database be one that a newer version migrated."""
     connection = await asyncpg.connect(dsn)
     await connection.execute(
-        "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('9999')"
+        "CREATE TABLE alembic_version (version_num text, compatible_from text);"
+        " INSERT INTO alembic_version VALUES ('9999', '9999')"
     )
     await connection.close()
 
@@ -190,10 +192,28 @@ async def test_a_newer_schema_asks_for_a_newer_monitor_and_not_to_migrate(empty_
     await newer(empty_database_url)
     env = production(empty_database_url)
     refused = await run("migrate", env=env)
-    assert_one_line(refused, "migrate", "schema is 9999, which is newer than this Monitor", "install the version")
+    words = ("schema is 9999, which is newer than this Monitor", "the version that migrated it, or a later one")
+    assert_one_line(refused, "migrate", *words)
     found = finding(await run("doctor", "--json", env=env), "migrations")
     assert "which is newer than this Monitor" in found
-    assert "run `monitor migrate`" not in found + refused.err
+    assert "run `monitor migrate`" not in found
+    assert_one_line(await run("maintain", env=env), "maintain", *words)
+
+
+async def test_a_newer_schema_that_this_version_can_work_with_is_a_warning(empty_database_url: str) -> None:
+    await upgrade(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.close()
+    env = production(empty_database_url)
+    found = json.loads((await run("doctor", "--json", env=env)).out)
+    (row,) = [row for row in found if row["check"] == "migrations"]
+    assert (row["state"], row["text"]) == (
+        "warning",
+        f"schema 9999 is of a newer version; this one ({newest_revision()}) works with it; finish the upgrade",
+    )
+    await check_database(empty_database_url)
+    assert_one_line(await run("migrate", env=env), "migrate", "only the version that migrated it, or a later one")
 
 
 @pytest.mark.processes
@@ -213,7 +233,9 @@ async def test_a_process_does_not_start_on_a_database_that_refuses(command: str,
 
 async def test_an_older_schema_asks_to_migrate(invoke: Invoke, empty_database_url: str) -> None:
     found = finding(await run("doctor", "--json", env=production(empty_database_url)), "migrations")
-    assert found == f"The database schema is missing, this version needs {newest_revision()}; run `monitor migrate`."
+    missing = f"The database schema is missing, this version needs {newest_revision()}; run `monitor migrate`."
+    assert found == missing
+    assert_one_line(await run("maintain", env=production(empty_database_url)), "maintain", missing)
 
 
 # Redis ----------------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -17,6 +18,8 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.adapters.postgres import migrate
+from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.schema import StoredSchema, stored_schema
 from monitor.adapters.postgres.tables import metadata
 from monitor.domain.anomaly import Baselines
 from monitor.domain.delivery.job import JobParameters, ReplayParameters
@@ -43,6 +46,24 @@ async def test_migrating_again_changes_nothing(empty_database_url: str) -> None:
     before = await on(empty_database_url, table_names)
     assert await migrate.upgrade(empty_database_url) == (migrate.newest_revision(), migrate.newest_revision())
     assert await on(empty_database_url, table_names) == before
+
+
+async def test_what_a_migration_states_is_stored_with_it(empty_database_url: str) -> None:
+    stated = {
+        script.revision: getattr(script.module, "compatible_from", None)
+        for script in ScriptDirectory.from_config(migrate._config()).walk_revisions()
+    }
+    newest = migrate.newest_revision()
+    async with Database(DatabaseConfig(empty_database_url)) as database:
+        assert await stored_schema(database) == StoredSchema()
+        await migrate.upgrade(empty_database_url, revision="0025")
+        assert await stored_schema(database) == StoredSchema("0025")
+        await migrate.upgrade(empty_database_url)
+        assert await stored_schema(database) == StoredSchema(newest, stated[newest])
+        await on(empty_database_url, partial(downgrade, to="0027"))
+        assert await stored_schema(database) == StoredSchema("0027", "0027")
+        await on(empty_database_url, partial(downgrade, to="0025"))
+        assert await stored_schema(database) == StoredSchema("0025")
 
 
 async def test_a_migration_gives_up_behind_a_long_transaction_and_can_be_repeated(empty_database_url: str) -> None:
@@ -136,10 +157,10 @@ def is_no_partition(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "table" or name is None or name in metadata.tables or PARTITION.fullmatch(name) is None
 
 
-def downgrade(connection: Connection) -> None:
+def downgrade(connection: Connection, to: str = "base") -> None:
     config = migrate._config()
     config.attributes["connection"] = connection
-    command.downgrade(config, "base")
+    command.downgrade(config, to)
 
 
 def table_names(connection: Connection) -> set[str]:

@@ -64,7 +64,7 @@ async def test_until_the_database_can_be_asked_redis_counts_as_unreachable() -> 
             raise Unavailable("The database is away.")
         return answers[0]
 
-    namespace = RedisNamespace(identify)
+    namespace = RedisNamespace(identify, identify)
     prefix = namespace.prefix("{monitor:*}:")
     assert not await namespace.learn()
     with pytest.raises(RedisConnectionError):

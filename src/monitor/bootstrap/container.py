@@ -19,7 +19,7 @@ from monitor.adapters.egress.guard import EgressPolicy, parse_target
 from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.postgres.clock_watch import ClockWatch
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
-from monitor.adapters.postgres.identity import database_identity
+from monitor.adapters.postgres.identity import database_identity, database_incarnation
 from monitor.adapters.postgres.key_watch import KeyWatch
 from monitor.adapters.postgres.queries.alerts import PostgresAlertQueries
 from monitor.adapters.postgres.queries.dashboard import PostgresDashboardQueries
@@ -116,7 +116,7 @@ class Container:
         self.ring = KeyRing(jwt_keys(settings), alone=settings.jwt.jwks_url is None, on_unknown=key_wanted.set)
         self.provider_keys = _provider_keys(settings, self.ring, key_wanted, tls)
         self.token_policy = token_policy(settings)
-        self.namespace = RedisNamespace(partial(database_identity, self.database)) if settings.redis_url else None
+        self.namespace = self._namespace() if settings.redis_url else None
         self.cache_server = self._cache_server()
         self.cache = Cache(self.clock, server=self.cache_server, supervise=self.supervisor.start)
         self.feed_log = self._feed_log()
@@ -257,15 +257,29 @@ class Container:
             log.warning("live_feed_reset", undelivered=len(undelivered))
             self.feed.reset()
 
+    def _on_set_back(self) -> None:
+        # Sockets that resume would get messages of a future that is gone.
+        self.feed.reset()
+
     def _random_name(self) -> str:
         return self.clock.token_bytes(12).hex()
+
+    def _namespace(self) -> RedisNamespace:
+        return RedisNamespace(partial(database_identity, self.database), partial(database_incarnation, self.database))
 
     def _cache_server(self) -> RedisCacheServer | None:
         if self.settings.redis_url is None or self.namespace is None:
             return None
         prefix = self.namespace.prefix(CACHE_PREFIX)
         at = endpoint(self.settings.redis_url, prefix)
-        return RedisCacheServer(at.url, prefix=prefix, options=at.options, find_s=at.find_s)
+        return RedisCacheServer(
+            at.url,
+            prefix=prefix,
+            options=at.options,
+            find_s=at.find_s,
+            incarnation=self.namespace.incarnation,
+            on_set_back=self._on_set_back,
+        )
 
     def _feed_log(self) -> RedisFeedLog | None:
         if self.settings.redis_url is None or self.namespace is None:

@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 from monitor.adapters.key_factory import WebhookKeyFactory, sign_v1a
 from monitor.adapters.postgres.migrate import schema_problem
 from monitor.adapters.postgres.peers import warn_of_missing_redis
+from monitor.adapters.postgres.schema import stored_schema
 from monitor.adapters.recurrences import expand
 from monitor.auth.tokens import TokenVerifier
 from monitor.bootstrap.container import Container
@@ -197,13 +198,13 @@ def http_bounds(http: Http) -> dict[str, float]:
 async def readiness(container: Container, warming: CacheWarming | None = None) -> list[str]:
     """Return what keeps this process from serving, one line each."""
     try:
-        revision = await container.queries.revision()
+        schema = await stored_schema(container.database)
         read_only = await container.queries.is_read_only()
     except Unavailable as error:
         return [error.detail]
     if read_only:
         return ["The database is read-only, so nothing can be accepted or delivered."]
-    if problem := schema_problem(revision):
+    if problem := schema_problem(schema):
         return [problem]
     if warming is not None and container.revoked is None:
         return ["The revoked tokens have not been read yet, so no token is accepted."]

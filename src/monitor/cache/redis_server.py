@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
@@ -84,13 +84,14 @@ return redis.call('PUBLISH', ARGV[2], ARGV[3])
 """
 
 # The list of members goes, too: leases that were renewed last may be missing in it.
-_RESET_IF_SERVER_CHANGED = """
-if ARGV[6] == '0' and redis.pcall('GET', KEYS[1]) == ARGV[1] then return 0 end
+_RESET_IF_CHANGED = """
+local before = redis.pcall('GET', KEYS[1])
+if ARGV[6] == '0' and before == ARGV[1] then return {0, before} end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('DEL', KEYS[3])
 redis.call('PUBLISH', ARGV[4], ARGV[5])
-return 1
+return {1, type(before) == 'string' and before or ''}
 """
 
 _IDENTITY = re.compile(rb"^(?:run_id|master_replid):(\w+)", re.MULTILINE)
@@ -112,6 +113,8 @@ class RedisCacheServer:
         options: of the connections, as the driver names them: how they find the server, and notice that the network
             forgot them.
         find_s: how long finding the server may take.
+        incarnation: returns what changes when the data behind the values may have been set back.
+        on_set_back: called after a reset for that reason.
     """
 
     def __init__(
@@ -122,6 +125,8 @@ class RedisCacheServer:
         patience: float = 1.0,
         options: Mapping[str, Any] = MappingProxyType({}),
         find_s: float = 0.0,
+        incarnation: Callable[[], Awaitable[str]] | None = None,
+        on_set_back: Callable[[], object] = lambda: None,
     ) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
@@ -133,6 +138,8 @@ class RedisCacheServer:
         self._prefix = prefix if callable(prefix) else lambda: prefix
         self._identity: str | None = None
         """Of the server on which this process has replaced the root token, or found it replaced."""
+        self._incarnation = incarnation
+        self._on_set_back = on_set_back
         self._subscribe_s = patience * (find_s + CONNECT_S + ANSWER_S)
         answer_s = patience * ANSWER_S
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
@@ -214,21 +221,27 @@ class RedisCacheServer:
             await self._redis.publish(self._own_bus(sender), _encode(message))
 
     async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
+        incarnation = "" if self._incarnation is None else await self._incarnation()
         async with self._calling(), self._single() as connection:
             found = await _identify(connection)
             # Another one than before: what it holds may be of a time before the one that this process comes from.
             forced = self._identity not in (None, found)
             names = [f"{self._prefix()}run", *map(self._token, message.tags), self._members]
-            args: list[Any] = [found, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message), int(forced)]
-            await connection.send_command("EVAL", _RESET_IF_SERVER_CHANGED, len(names), *names, *args)
-            changed = await connection.read_response()
+            mark = f"{found}/{incarnation}"
+            args: list[Any] = [mark, root_token, TOKEN_TTL_S * 1000, self._bus, _encode(message), int(forced)]
+            await connection.send_command("EVAL", _RESET_IF_CHANGED, len(names), *names, *args)
+            changed, before = await connection.read_response()
             if changed not in (0, 1):
                 raise ValueError("not the answer of the script")
+            known = before.decode().partition("/")[2]
             if found != self._identity:
                 self._identity = found
                 # They are to the server before.
                 await self._redis.connection_pool.disconnect(inuse_connections=True)
-            return bool(changed)
+        if changed and known not in ("", incarnation):
+            log.warning("database_set_back", before=known, now=incarnation)
+            self._on_set_back()
+        return bool(changed)
 
     async def claim(self, name: str, ttl_s: float) -> bool:
         async with self._calling():

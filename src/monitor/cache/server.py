@@ -121,9 +121,11 @@ class CacheServer(Protocol):
 
     async def reset_if_server_changed(self, root_token: bytes, message: Invalidated) -> bool:
         """
-        Invalidate the root tag if this is another server than at the last call of any process; return whether it is.
+        Invalidate the root tag if this is another server than at the last call of any process, or the data behind the
+        values may have been set back since; return whether it is so.
 
-        A server restored from a file, or one that took over from another, may hold tokens and values of the past.
+        A server restored from a file, or one that took over from another, may hold tokens and values of the past; of
+        data restored from a backup, those of a future that is gone.
         """
 
     async def claim(self, name: str, ttl_s: float) -> bool:

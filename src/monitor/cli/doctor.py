@@ -12,10 +12,11 @@ from monitor.adapters.clock import SystemClock
 from monitor.adapters.egress.jwks import HttpKeySource
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.key_watch import KeyWatch
-from monitor.adapters.postgres.migrate import schema_problem
+from monitor.adapters.postgres.migrate import is_newer, newest_revision, schema_problem
 from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.refusals import DATABASE_ERRORS, refusal
 from monitor.adapters.postgres.replica import Lag, ReplicaReads, Trouble
+from monitor.adapters.postgres.schema import StoredSchema, stored_schema
 from monitor.adapters.redis.ping import RedisRefused, ping
 from monitor.adapters.secret_box import SecretBox
 from monitor.adapters.smtp.check import mail_problem
@@ -150,8 +151,8 @@ async def _database(settings: Settings) -> list[Finding]:
         async with Database(config) as database:
             queries = PostgresQueries(database, SecretBox([("-", bytes(32))]))
             ahead_s = (await queries.now() - SystemClock().now()).total_seconds()
-            revision = await queries.revision()
-            problem = schema_problem(revision)
+            schema = await stored_schema(database)
+            problem = schema_problem(schema)
             stored = [] if problem else await _stored_secrets(settings, database)
             with database.translating():
                 pooler = await examine_pooler(database)
@@ -165,9 +166,7 @@ async def _database(settings: Settings) -> list[Finding]:
         else Finding(
             "clock", "warning", f"the database's clock is {ahead_s:+.1f} s from the host's; synchronise both (NTP)"
         ),
-        Finding("migrations", "ok", f"schema {revision}")
-        if problem is None
-        else Finding("migrations", "error", problem),
+        Finding("migrations", "error", problem) if problem is not None else _schema(schema),
         *stored,
     ]
 
@@ -194,6 +193,12 @@ async def _replica(settings: Settings) -> list[Finding]:
     if found is not None:
         return [Finding("replica", "warning", f"{where} is {behind}; reads go to the primary until it has caught up")]
     return [Finding("replica", "ok", f"{where} is a replica, {behind}")]
+def _schema(schema: StoredSchema) -> Finding:
+    """Return the finding about a schema that this version can work with."""
+    if is_newer(schema):
+        text = f"schema {schema.revision} is of a newer version; this one ({newest_revision()}) works with it"
+        return Finding("migrations", "warning", f"{text}; finish the upgrade")
+    return Finding("migrations", "ok", f"schema {schema.revision}")
 
 
 async def _stored_secrets(settings: Settings, database: Database) -> list[Finding]:

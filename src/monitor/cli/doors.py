@@ -9,10 +9,9 @@ from contextlib import contextmanager
 import structlog
 
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
-from monitor.adapters.postgres.migrate import NewerSchema, check_not_newer
-from monitor.adapters.postgres.queries.resources import PostgresQueries
+from monitor.adapters.postgres.migrate import NewerSchema, check_not_too_new
 from monitor.adapters.postgres.refusals import DATABASE_ERRORS, DATABASE_URL, refusal
-from monitor.adapters.secret_box import SecretBox
+from monitor.adapters.postgres.schema import stored_schema
 from monitor.cli.common import CommandError
 from monitor.cli.pooling import examine_pooler
 
@@ -39,7 +38,7 @@ def database_errors(dsn: str, setting: str = DATABASE_URL) -> Iterator[None]:
 
 async def check_database(dsn: str, direct_dsn: str | None = None, *, wait_s: float = WAIT_S) -> None:
     """
-    Return when the database answers, and its schema is not that of a newer Monitor.
+    Return when the database answers, and its schema is none of a newer Monitor that this one cannot work with.
 
     Raises:
         CommandError: it refuses, does not answer within *wait_s*, or the settings do not fit its pooler.
@@ -47,10 +46,9 @@ async def check_database(dsn: str, direct_dsn: str | None = None, *, wait_s: flo
     with database_errors(dsn):
         deadline = asyncio.get_running_loop().time() + wait_s
         async with Database(DatabaseConfig(dsn=dsn, acquire_timeout_s=ANSWER_S, direct_dsn=direct_dsn)) as database:
-            queries = PostgresQueries(database, SecretBox([("-", bytes(32))]))
             while True:
                 try:
-                    check_not_newer(await queries.revision())
+                    check_not_too_new(await stored_schema(database))
                     with database.translating():
                         found = await examine_pooler(database)
                 except DATABASE_ERRORS as error:

@@ -7,6 +7,8 @@ import asyncio
 
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
+from monitor.adapters.postgres.migrate import schema_problem
+from monitor.adapters.postgres.schema import stored_schema
 from monitor.adapters.secret_box import SecretBox
 from monitor.bootstrap.retention import retention
 from monitor.cli.common import CommandError, session_setting, session_url
@@ -31,6 +33,8 @@ async def _maintain(dsn: str, settings: Settings) -> bool:
     await check_sessions(dsn, timeout_s=ANSWER_S)
     days = settings.retention
     async with Database(DatabaseConfig(dsn=dsn, read_pool=1, write_pool=1)) as database:
+        if problem := schema_problem(await stored_schema(database)):
+            raise CommandError(f"{describe(dsn)}: {problem}")
         # Nothing is decrypted here, so that the job needs no key.
         box = SecretBox([("-", bytes(32))])
         keeper = PostgresHousekeeping(database, box, retention(settings), audit_d=days.audit_d, alerts_d=days.alerts_d)

@@ -28,3 +28,23 @@ async def database_identity(database: Database) -> str:
     row = await database.fetchrow("SELECT oid::bigint, datname FROM pg_database WHERE datname = current_database()")
     assert row is not None
     return f"{cluster:x}-{row['oid']:x}" if cluster else f"{row['datname']}-{row['oid']:x}"
+
+
+async def database_incarnation(database: Database) -> str:
+    """
+    Return what changes whenever the database may have been set back, under the same identity: when its server started,
+    and the oid of a table, which a dump that is restored in place makes anew.
+
+    A restart of the server changes it, too, and so does a failover, which may lose the last commits.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    # Of the primary, as all that is asked for on the reserved connections.
+    row = await database.fetchrow(
+        "SELECT extract(epoch FROM pg_postmaster_start_time()) AS started_at,"
+        " coalesce(to_regclass('alembic_version')::oid::bigint, 0) AS oid",
+        reserved=True,
+    )
+    assert row is not None
+    return f"{row['started_at']:f}-{row['oid']:x}"

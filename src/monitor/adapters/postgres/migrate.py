@@ -19,6 +19,7 @@ from monitor.adapters.postgres.engine import raw_dsn
 from monitor.adapters.postgres.hosts import Hosts
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
 from monitor.adapters.postgres.outages import translating
+from monitor.adapters.postgres.schema import StoredSchema
 
 ADVISORY_LOCK = 0x6D6F6E02
 LOCK_TIMEOUT_S = 5
@@ -26,7 +27,7 @@ CONNECT_S = 10.0
 
 
 class NewerSchema(Exception):
-    """A newer version of Monitor migrated the database; this one cannot tell what that changed."""
+    """A newer version of Monitor migrated the database, and this one cannot work with that, or not migrate it."""
 
 
 def migrations_path() -> Path:
@@ -66,7 +67,7 @@ async def upgrade(dsn: str, *, retention: Retention | None = None, revision: str
             async with engine.connect() as connection:
                 before = await connection.run_sync(_current)
                 await connection.rollback()
-                check_not_newer(before)
+                _check_can_migrate(before)
                 await connection.run_sync(_upgrade, revision)
                 after = await connection.run_sync(_current)
         finally:
@@ -84,24 +85,39 @@ def newest_revision() -> str:
     return _revisions()[0]
 
 
-def schema_problem(revision: str | None) -> str | None:
-    """Return what is wrong with the schema *revision* and what to do, ``None`` if it is what this version needs."""
+def schema_problem(schema: StoredSchema) -> str | None:
+    """Return why this version cannot work with *schema* and what to do, ``None`` if it can."""
     try:
-        check_not_newer(revision)
+        check_not_too_new(schema)
     except NewerSchema as error:
         return str(error)
     newest = newest_revision()
-    if revision == newest:
+    if schema.revision == newest or is_newer(schema):
         return None
-    return f"The database schema is {revision or 'missing'}, this version needs {newest}; run `monitor migrate`."
+    return f"The database schema is {schema.revision or 'missing'}, this version needs {newest}; run `monitor migrate`."
 
 
-def check_not_newer(revision: str | None) -> None:
-    """Raise :class:`NewerSchema` if *revision* is none that this version knows."""
-    if revision is not None and revision not in _revisions():
+def is_newer(schema: StoredSchema) -> bool:
+    """Whether a newer version migrated the database."""
+    return schema.revision is not None and schema.revision not in _revisions()
+
+
+def check_not_too_new(schema: StoredSchema) -> None:
+    """Raise :class:`NewerSchema` if a newer version migrated the database and this one cannot work with that."""
+    # Revisions have one order, so one that is among ours is not newer than our newest.
+    if is_newer(schema) and schema.compatible_from not in _revisions():
         raise NewerSchema(
-            f"The database schema is {revision}, which is newer than this Monitor ({__version__}) knows; install the"
-            " version that migrated it, or a later one."
+            f"The database schema is {schema.revision}, which is newer than this Monitor ({__version__}, schema"
+            f" {newest_revision()}) can work with; install the version that migrated it, or a later one."
+        )
+
+
+def _check_can_migrate(revision: str | None) -> None:
+    if is_newer(StoredSchema(revision)):
+        raise NewerSchema(
+            f"The database schema is {revision}, which is newer than this Monitor ({__version__}, schema"
+            f" {newest_revision()}), and only the version that migrated it, or a later one, can migrate it; run"
+            " `monitor migrate` of that one. There is no way back but the backup."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -24,11 +25,15 @@ class RedisNamespace:
 
     Args:
         identify: returns the identity. Raises ``Unavailable``.
+        incarnate: returns what changes when a database of the same identity may have been set back, as by a restore.
+            Raises ``Unavailable``.
     """
 
-    def __init__(self, identify: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, identify: Callable[[], Awaitable[str]], incarnate: Callable[[], Awaitable[str]]) -> None:
         self._identify = identify
+        self._incarnate = incarnate
         self._identity: str | None = None
+        self._incarnation = ""
 
     def prefix(self, template: str) -> Callable[[], str]:
         """Return what puts the identity in place of the ``*`` of *template*, or raises the driver's error."""
@@ -44,11 +49,19 @@ class RedisNamespace:
         """Ask the database unless the identity is known; return whether it is now."""
         if self._identity is None:
             try:
+                # The incarnation first: nothing in Redis may be read before it can be compared.
+                self._incarnation = await self._incarnate()
                 self._identity = await self._identify()
             except Unavailable:
                 return False
             log.info("redis_namespace", identity=self._identity)
         return True
+
+    async def incarnation(self) -> str:
+        """Return the incarnation of the database: the last one known while it cannot be reached."""
+        with suppress(Unavailable):
+            self._incarnation = await self._incarnate()
+        return self._incarnation
 
     async def learn_loop(self) -> None:
         """Ask until the identity is known, then wait for ever."""

@@ -331,14 +331,6 @@ class PostgresQueries:
         assert row is not None
         return bool(row["read_only"])
 
-    async def revision(self) -> str | None:
-        """Return the schema's revision, ``None`` on a database without one. Raises ``Unavailable``."""
-        found = await self._db.fetchrow("SELECT to_regclass('alembic_version') AS name", reserved=True)
-        if found is None or found["name"] is None:
-            return None
-        row = await self._db.fetchrow("SELECT version_num FROM alembic_version", reserved=True)
-        return None if row is None else row["version_num"]
-
 
 def _exchange(row: asyncpg.Record) -> StoredExchange | None:
     """Return the exchange of an attempt. Older versions stored the whole URL of a chat service."""

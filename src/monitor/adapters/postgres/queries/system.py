@@ -7,6 +7,7 @@ import asyncpg
 from monitor.adapters.postgres.codec import from_row
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.replica import Reads
+from monitor.adapters.postgres.schema import stored_schema
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.views.activity import ActivityKind, ActivityView
 from monitor.domain.views.process import MAX_PROCESSES, DatabaseStats, ProcessSessions
@@ -71,11 +72,7 @@ class PostgresSystemQueries:
 
     async def database(self) -> DatabaseStats:
         (state,) = await self._db.fetch(DATABASE, reserved=True)
-        (table,) = await self._db.fetch("SELECT to_regclass('alembic_version') AS name", reserved=True)
-        revision = None
-        if table["name"] is not None:
-            (row,) = await self._db.fetch("SELECT max(version_num) AS revision FROM alembic_version", reserved=True)
-            revision = row["revision"]
+        revision = (await stored_schema(self._db)).revision
         processes = [from_row(row, ProcessSessions) for row in await self._db.fetch(PROCESSES, reserved=True)]
         return from_row(state, DatabaseStats, schema_revision=revision, processes=processes)
 
