@@ -156,6 +156,10 @@ def _refusal(url: str, answer: Answer) -> ApiRefused:
         where = answer.headers.get("location", "elsewhere")
         return ApiRefused(f"{url} redirects to {where}; give that as --url.", answer.status)
     text = problem.get("detail") or problem.get("title") or "no answer of Monitor; is this the right --url?"
-    errors = [f"{error.get('pointer', '')}: {error.get('detail', '')}" for error in problem.get("errors", ())]
+    errors = [
+        f"{error.get('pointer', '')}: {error.get('detail', '')}"
+        for error in problem.get("errors", ())
+        if error["detail"] != text
+    ]
     remedy = _REMEDIES.get(answer.status, "")
     return ApiRefused(" ".join(filter(None, [f"{answer.status}: {text}", *errors, remedy])), answer.status)

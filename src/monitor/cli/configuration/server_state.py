@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.domain.alerts.alert import AlertKind
 from monitor.domain.alerts.recurrence import Recurrence
-from monitor.domain.alerts.silences import SilenceSpec
+from monitor.domain.alerts.silences import MAX_SERIES, SilenceSpec
 from monitor.domain.vocab import OWNER_LABEL
 from monitor.domain.webhooks.registration import WebhookSpec
 
@@ -69,6 +69,7 @@ class ServerState(msgspec.Struct, frozen=True):
 class _SilenceRow(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     reason: str
+    created_at: datetime
     starts_at: datetime
     ends_at: datetime
     duration_s: int | None = None
@@ -93,10 +94,11 @@ def read_silence(row: dict[str, Any]) -> SilenceState:
     """Read a silence of an answer. Raises as :func:`read_webhook`."""
     silence = msgspec.convert(row, _SilenceRow)
     mark = _MARK.search(silence.reason)
+    has_no_end = silence.recurrence is not None and silence.ends_at - silence.created_at >= MAX_SERIES
     spec = SilenceSpec(
         reason=silence.reason[: mark.start()] if mark else silence.reason,
         starts_at=silence.starts_at,
-        ends_at=silence.ends_at,
+        ends_at=None if has_no_end else silence.ends_at,
         duration_s=silence.duration_s,
         recurrence=silence.recurrence,
         hold_deliveries=silence.hold_deliveries,

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def read_configuration(path: Path, owner: str | None) -> tuple[Configuration, Re
 
 def _read(path: Path, name: str) -> str:
     try:
-        raw = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if path == STDIN else path.open("rb").read(MAX_FILE_BYTES + 1)
+        with nullcontext(sys.stdin.buffer) if path == STDIN else path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise CommandError(f"{name}: {error.strerror}.") from None
     if len(raw) > MAX_FILE_BYTES:
