@@ -15,7 +15,8 @@ from monitor.settings.environment import SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; an error of usage, of settings or of a server behind it becomes one line and exit code 2."""
+    """Run one command; an error of usage, of settings or of a server behind it becomes a line and the exit code 2, or 1
+    of `diff` and `apply`, where 2 means a difference."""
     parsed = build_parser().parse_args(arguments)
     try:
         # First, since importing a command may take seconds of CPU.
@@ -24,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (SettingsError, CommandError) as error:
         print(f"monitor {parsed.command}: {error}", file=sys.stderr)
-        return 2
+        failure: int = parsed.spec.failure
+        return failure
     except BrokenPipeError:
         if not _is_output_closed():
             raise
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         problem = os.strerror(error.errno)
         print(f"monitor {parsed.command}: {problem}; make room on the disk with its output and files.", file=sys.stderr)
-        return 2
+        return int(parsed.spec.failure)
     except KeyboardInterrupt:
         return 130
     return code

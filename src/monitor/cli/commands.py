@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from monitor import __version__
 from monitor.cli.common import (
@@ -17,22 +18,27 @@ from monitor.cli.common import (
     DEFAULT_HOST,
     add_address,
     add_json,
+    add_server,
     count,
     environment,
     port,
     production,
     seconds,
 )
+from monitor.domain.live.messages import TOPICS
 from monitor.domain.vocab import Role
 from monitor.settings.schema import Settings
 
 SHELLS = ("bash", "zsh", "fish")
+EXPORTS = ("configuration", "webhooks", "silences", "events", "deliveries", "attempts", "alerts", "audit-log")
+ROW_FORMATS = ("ndjson", "csv")
 
 
 class Command(NamedTuple):
     """
     Attributes:
         settings: returns the settings that the command runs with; they are complete before its module is imported.
+        failure: exit code of an error of usage, of settings or of a server behind it.
     """
 
     name: str
@@ -41,6 +47,7 @@ class Command(NamedTuple):
     example: str
     arguments: Callable[[argparse.ArgumentParser], object]
     settings: Callable[[], Settings] = environment
+    failure: int = 2
 
 
 def _up(sub: argparse.ArgumentParser) -> None:
@@ -70,6 +77,48 @@ def _token(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--ttl", type=seconds, default=3600.0, help="lifetime: 90s, 15m, 1h, 30d (default 1h)")
     sub.add_argument("--data-dir", type=Path, help="data directory of the `monitor up` that the token is for")
     sub.add_argument("--revoke", metavar="JTI", help="revoke a token, given as a whole or by its `jti`")
+    add_json(sub)
+
+
+def _export(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "what", nargs="?", default=EXPORTS[0], choices=EXPORTS, help=f"what to export (default {EXPORTS[0]})"
+    )
+    sub.add_argument("--owner", help="only the configuration of this owner")
+    sub.add_argument("--format", choices=ROW_FORMATS, help="of rows (default ndjson); the configuration is YAML")
+    sub.add_argument("--from", dest="from_at", metavar="TIME", help="only rows since this time (RFC 3339)")
+    sub.add_argument("--to", dest="to_at", metavar="TIME", help="only rows before this time (RFC 3339)")
+    sub.add_argument("--webhook", metavar="ID", help="only rows of this webhook")
+    sub.add_argument("--state", help="only deliveries, alerts or silences in this state")
+    add_server(sub)
+    add_json(sub)
+
+
+def _diff(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("file", type=Path, metavar="FILE", help="configuration in YAML; - reads standard input")
+    sub.add_argument("--owner", help="whose configuration it is, unless the file says so")
+    sub.add_argument("--prune", action="store_true", help="delete what the owner has and the file lacks")
+    sub.add_argument("--adopt", action="store_true", help="take over what has no owner and the name of one in the file")
+    sub.add_argument(
+        "--set-secrets",
+        action="append",
+        metavar="WEBHOOK",
+        help="send the secret and header values of this webhook again; * for all in the file",
+    )
+    add_server(sub)
+    add_json(sub)
+
+
+def _apply(sub: argparse.ArgumentParser) -> None:
+    _diff(sub)
+    sub.add_argument("--yes", action="store_true", help="apply without being asked")
+
+
+def _tail(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--topic", action="append", choices=TOPICS, help="only messages of this topic; may be repeated")
+    sub.add_argument("--webhook", action="append", metavar="ID", help="only about this webhook; may be repeated")
+    add_server(sub)
+    add_json(sub)
 
 
 def _nothing(_sub: argparse.ArgumentParser) -> None:
@@ -123,7 +172,7 @@ COMMANDS = (
         "For a daily job where `serve` and `work` run as a role that owns nothing. Safe to repeat, and beside running"
         " workers.",
         "MONITOR_DATABASE_URL=postgresql://monitor_owner:secret@db/monitor monitor maintain",
-        _nothing,
+        add_json,
     ),
     Command(
         "token",
@@ -140,6 +189,38 @@ COMMANDS = (
         " any error.",
         "monitor doctor --json",
         add_json,
+    ),
+    Command(
+        "export",
+        "Print the configuration as YAML, or rows as NDJSON or CSV.",
+        "The configuration is webhooks and silences, without secrets: references stand in their places. Needs the role"
+        "\nadmin; rows need that of their list.",
+        "monitor export > monitor.yaml",
+        _export,
+    ),
+    Command(
+        "diff",
+        "Print what `monitor apply` would change.",
+        "Exits with 0 if nothing, 2 if something, 1 on an error. Writes nothing.",
+        "monitor diff monitor.yaml --owner shop",
+        _diff,
+        failure=1,
+    ),
+    Command(
+        "apply",
+        "Make the server's configuration agree with a file.",
+        "Prints the plan, asks, and writes by the API. Changes only what carries the label monitor.managed_by of the"
+        " owner.\nSafe to repeat: where nothing differs, nothing is written. Exits with 1 on an error.",
+        "monitor apply monitor.yaml --owner shop --prune --yes",
+        _apply,
+        failure=1,
+    ),
+    Command(
+        "tail",
+        "Print the live feed: alerts, anomalies and status changes.",
+        "One line a message, until Ctrl-C. After a lost connection it goes on where it was. Needs the role viewer.",
+        "monitor tail --topic alerts --json",
+        _tail,
     ),
     Command(
         "openapi",
@@ -162,6 +243,12 @@ COMMANDS = (
 
 class Parser(argparse.ArgumentParser):
     """Refuses with the usage of the command itself, and suggests what is nearly the same."""
+
+    failure = 2
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(self.failure, f"{self.prog}: error: {message}\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         parsed, unknown = super().parse_known_args(args, namespace)
@@ -207,6 +294,7 @@ def build_parser() -> Parser:
                 formatter_class=argparse.RawDescriptionHelpFormatter,
             )
         )
+        sub.failure = command.failure
         sub.set_defaults(spec=command)
     return top
 

@@ -14,6 +14,7 @@ from monitor.settings.schema import JwtKey, SecretKey, Settings
 DEFAULT_DATA_DIR = Path("monitor-data")
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -30,6 +31,12 @@ def add_address(sub: argparse.ArgumentParser) -> None:
 
 def add_json(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print JSON for scripts")
+
+
+def add_server(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--url", help=f"server to call (default MONITOR_URL, or {DEFAULT_URL})")
+    sub.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token (default MONITOR_TOKEN)")
+    sub.add_argument("--data-dir", type=Path, help="instead of a token: data directory of a `monitor up` here")
 
 
 def environment() -> Settings:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import sys
 
 from monitor.adapters.postgres.engine import Database, DatabaseConfig, describe
 from monitor.adapters.postgres.maintenance.housekeeping import PostgresHousekeeping
@@ -17,15 +19,17 @@ from monitor.cli.pooling import check_sessions
 from monitor.settings.schema import Settings
 
 
-def run(_args: argparse.Namespace, settings: Settings) -> int:
+def run(args: argparse.Namespace, settings: Settings) -> int:
     dsn = session_url(settings)
+    print(f"maintaining {describe(dsn)} …", file=sys.stderr)
     with database_errors(dsn, session_setting(settings)):
         owns = asyncio.run(_maintain(dsn, settings))
     if not owns:
         raise CommandError(
             f"{describe(dsn)}: this user does not own the tables; use the one that ran `monitor migrate`."
         )
-    print("partitions are made, and what is past retention is deleted")
+    done = "partitions are made, and what is past retention is deleted"
+    print(json.dumps({"partitions": "made", "past_retention": "deleted"}) if args.json else done)
     return 0
 
 

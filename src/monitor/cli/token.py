@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from base64 import urlsafe_b64decode
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -35,7 +38,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         from monitor.cli.token_records import revoke  # noqa: PLC0415 - brings the database's libraries
 
         revoke(dsn, jti, token_policy(settings))
-        print(f"revoked {jti}; refused everywhere within 5 s")
+        print(json.dumps({"revoked": jti}) if args.json else f"revoked {jti}; refused everywhere within 5 s")
         return 0
     if args.role is None or args.subject is None:
         raise CommandError("give --role and --subject.")
@@ -48,8 +51,19 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     except CommandError as error:
         # Whoever holds the key can sign without this command, so a refusal would protect nothing.
         print(f"monitor token: the audit log does not show this token: {error}", file=sys.stderr)
-    print(token)
+    print(json.dumps(_described(token, issued)) if args.json else token)
     return 0
+
+
+def _described(token: str, issued: Principal) -> dict[str, Any]:
+    expires_at = datetime.fromtimestamp(issued.expires_at, UTC).isoformat().replace("+00:00", "Z")
+    return {
+        "token": token,
+        "jti": issued.jti,
+        "subject": issued.subject,
+        "role": issued.role,
+        "expires_at": expires_at,
+    }
 
 
 def make(keys: list[Key], settings: Settings, role: str, subject: str, ttl_s: float) -> tuple[str, Principal]:

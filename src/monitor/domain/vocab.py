@@ -15,6 +15,9 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 """Positive numbers in policies, validated when settings and requests are decoded."""
 
 
+OWNER_LABEL = "monitor.managed_by"
+"""Label of a webhook that names the configuration file it is managed by; no condition on events."""
+
 OK_LABEL = "ok"
 """The outcome label of an attempt that succeeded; every other label names a failure."""
 

@@ -15,6 +15,8 @@ from monitor.settings.document import PREFIX, DocumentedSetting, describe
 from monitor.settings.schema import JwtKey, SecretKey, Settings, Smtp, decode_base64url
 
 IGNORED_PREFIX = "MONITOR_TEST_"
+CLIENT_NAMES = frozenset({"MONITOR_URL", "MONITOR_TOKEN"})
+"""What the commands that call a server read themselves; no settings of one."""
 
 _ORIGIN = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d{1,5})?", re.IGNORECASE)
 _PUBLIC_URL = re.compile(r"https?://([\w.-]+|\[[0-9a-f:]+\])(:\d{1,5})?(/[A-Za-z0-9._~-]+)*/?", re.IGNORECASE)
@@ -64,7 +66,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
     known = {setting.name: setting for setting in describe()}
     tree: dict[str, Any] = {}
     for name, text in sorted(environ.items()):
-        if not name.startswith(PREFIX) or name.startswith(IGNORED_PREFIX):
+        if not name.startswith(PREFIX) or name.startswith(IGNORED_PREFIX) or name in CLIENT_NAMES:
             continue
         setting = known.get(name)
         if setting is None:

@@ -20,6 +20,7 @@ from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.delivery.order import is_alert_key
 from monitor.domain.delivery.reminders import REMINDER, asks_for
 from monitor.domain.ids import derived
+from monitor.domain.vocab import OWNER_LABEL
 
 REQUEST_MAX = 1_000
 """Most deliveries that a request makes; also the most events that it has."""
@@ -83,6 +84,7 @@ class FanOutEvent(msgspec.Struct, frozen=True, kw_only=True):
             or value in reach.labels.get(name, ())
             or (reach.every and name not in self.labels)
             for name, value in labels.items()
+            if name != OWNER_LABEL
         )
 
 
@@ -104,8 +106,8 @@ class NewDelivery(msgspec.Struct, frozen=True):
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """Selects the events of a webhook: one of its patterns matches the type, and the event has all its labels; of
-    reminders, those that are due at one of its steps ``reminders``."""
+    """Selects the events of a webhook: one of its patterns matches the type, and the event has all its labels, but for
+    that of its owner; of reminders, those that are due at one of its steps ``reminders``."""
 
     webhook_id: UUID
     event_types: frozenset[str]

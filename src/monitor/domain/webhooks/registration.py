@@ -46,7 +46,8 @@ class WebhookSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Request to configure a webhook.
 
     ``event_types`` holds exact types, prefixes (``order.*``) or ``*``. An event must carry every one of ``labels`` to
-    reach the webhook. A header value of ``***`` keeps the stored one.
+    reach the webhook, but for ``monitor.managed_by``, which names a configuration file. A header value of ``***`` keeps
+    the stored one.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=200, description="Display name.", extra_json_schema=LINE)]
