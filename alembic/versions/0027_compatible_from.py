@@ -8,7 +8,7 @@ do not read it, and are ready on their own revision alone.
 from alembic import op
 
 revision = "0027"
-down_revision = "0025"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 

@@ -177,7 +177,8 @@ def test_paths_and_settings_that_a_document_names_exist(path: Path) -> None:
 
 def test_the_pages_of_measurements_are_those_of_the_files() -> None:
     measured = runs()
-    assert SCALING.read_text(encoding="utf-8") == scaling.render(measured["capacity"]), "run: python -m benchmarks.report"
+    page = scaling.render(measured["capacity"])
+    assert SCALING.read_text(encoding="utf-8") == page, "run: python -m benchmarks.report"
     assert REPORT.read_text(encoding="utf-8") == render(measured), "run: python -m benchmarks.report"
 
 

@@ -89,7 +89,6 @@ class Container:
         self.clock = SystemClock()
         self.supervisor = Supervisor()
         self.policy = LanePolicy()
-        self.events_kept_s = settings.retention.events_d * DAY_S
         self.detection_policy = DetectionPolicy(alert=AlertPolicy(events_kept_s=self.events_kept_s))
         self.revoked: set[str] | None = None
         """Ids of revoked tokens; ``None`` until they were read once."""
@@ -158,11 +157,11 @@ class Container:
         self.limiter = self._limiter(self.rate_ledger)
         self._stack = AsyncExitStack()
 
-    @property
-    def deliveries_kept_s(self) -> int:
-        return self.settings.retention.deliveries_d * DAY_S
-
     # Functions that others take as arguments -------------------------------------------------------------------------
+
+    @property
+    def events_kept_s(self) -> float:
+        return self.settings.retention.events_d * DAY_S
 
     @property
     def deliveries_kept_s(self) -> float:
