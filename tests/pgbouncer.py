@@ -75,10 +75,8 @@ class PgBouncer:
         self._user = _user(server_url)
         self._process: subprocess.Popen[bytes] | None = None
         defaults = {"mode": "transaction", "size": POOL_SIZE, "clients": 1000, "ignored": "", "wait_s": 120}
-        text = CONFIGURATION.format(
-            server=_server(server_url), port=self.port, directory=directory, **(defaults | options)
-        )
-        (directory / "pgbouncer.ini").write_text(text)
+        self._options = {"port": self.port, "directory": directory} | defaults | options
+        self._write(server_url)
         directory.chmod(0o755)
         if os.geteuid() == 0:
             os.chown(directory, self._user.pw_uid, self._user.pw_gid)
@@ -87,6 +85,16 @@ class PgBouncer:
         """Return the URL of *database*, or of the one that the URL *database* names, through the pooler."""
         name = urlsplit(database).path.lstrip("/") if "://" in database else database
         return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+    def lead_to(self, server_url: str) -> None:
+        """Lead new connections to another server, and give up those to the one before as they become idle."""
+        self._write(server_url)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
+    def _write(self, server_url: str) -> None:
+        text = CONFIGURATION.format(server=_server(server_url), **self._options)
+        (self._directory / "pgbouncer.ini").write_text(text)
 
     def start(self) -> None:
         """Start it and wait until it listens. It does not run as root."""

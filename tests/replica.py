@@ -140,6 +140,19 @@ class Pair:
 
         await eventually(paused, within_s=START_S)
 
+    async def commit_alone(self) -> None:
+        """Have the primary answer commits without its replica."""
+        await self._synchronize("")
+
+    async def commit_together(self) -> None:
+        """Have the primary answer a commit once the replica has it."""
+        await self._synchronize(NAME)
+        await eventually(lambda: _is_synchronous(self.primary), within_s=START_S)
+
+    async def _synchronize(self, names: str) -> None:
+        await self.primary.fetch(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        await self.primary.fetch("SELECT pg_reload_conf()")
+
     async def resume(self) -> None:
         await self.replica.fetch("SELECT pg_wal_replay_resume()")
 
@@ -174,9 +187,7 @@ async def replicated(*, synchronous: bool = False) -> AsyncIterator[Pair]:
         await replica.start()
         pair = Pair(primary, replica)
         if synchronous:
-            await primary.fetch(f"ALTER SYSTEM SET synchronous_standby_names = '{NAME}'")
-            await primary.fetch("SELECT pg_reload_conf()")
-            await eventually(lambda: _is_synchronous(primary), within_s=START_S)
+            await pair.commit_together()
         await pair.caught_up()
         yield pair
     finally:

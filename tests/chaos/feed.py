@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
-
-from tests.faults.system import Served
 
 NUMBERED = {"alert_new", "alert_updated", "webhook_status_changed", "anomaly_opened", "anomaly_closed"}
 
@@ -24,7 +23,14 @@ class Follower:
         seen: each numbered frame, by epoch and number.
     """
 
-    def __init__(self, name: str, servers: Sequence[Served], token: str, first: int) -> None:
+    def __init__(
+        self, name: str, bases: Sequence[str], token: str, first: int, *, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """
+        Args:
+            bases: ``ws://host:port`` of each server; *first* is the index of the one to begin with.
+            tls: what trusts their certificates, for ``wss``.
+        """
         self.name = name
         self.connections = 0
         self.snapshots = 0
@@ -32,7 +38,8 @@ class Follower:
         self.violations: list[str] = []
         self.statuses: dict[str, str] = {}
         self.seen: dict[tuple[str, int], str] = {}
-        self._servers = servers
+        self._bases = bases
+        self._tls = tls
         self._token = token
         self._turn = first
         self._epoch = ""
@@ -42,12 +49,13 @@ class Follower:
     async def follow(self) -> None:
         """Read until cancelled."""
         while True:
-            server = self._servers[self._turn % len(self._servers)]
             query = f"?epoch={self._epoch}&seq={self._seq}" if self._epoch else ""
-            url = f"ws://127.0.0.1:{server.port}/ws/dashboard{query}"
+            url = f"{self._bases[self._turn % len(self._bases)]}/ws/dashboard{query}"
             headers = {"Authorization": f"Bearer {self._token}"}
             try:
-                async with connect(url, additional_headers=headers, proxy=None, compression=None) as socket:
+                async with connect(
+                    url, additional_headers=headers, proxy=None, compression=None, ssl=self._tls
+                ) as socket:
                     self.connections += 1
                     async for text in socket:
                         self.take(json.loads(text))

@@ -140,7 +140,8 @@ async def harm(chaos: Chaos, steps: Sequence[Step], producer: JournalingProducer
 async def judged(chaos: Chaos, seed: int, steps: Sequence[Step]) -> list[Check]:
     """Harm *chaos* under traffic, let it heal, and judge it."""
     before = {"serve": Footprint.of(chaos.servers[0].process), "work": Footprint.of(chaos.workers[0])}
-    followers = [Follower(f"client {i}", chaos.servers, chaos.system.token, i) for i in range(2)]
+    bases = [f"ws://127.0.0.1:{server.port}" for server in chaos.servers]
+    followers = [Follower(f"client {i}", bases, chaos.system.token, i) for i in range(2)]
     following = [asyncio.create_task(follower.follow()) for follower in followers]
     try:
         async with chaos.system.session() as session:

@@ -1,0 +1,1 @@
+"""The whole of an installation beyond one machine, by Debian's programs."""
