@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +44,7 @@ def instructions(name: str) -> list[str]:
 
 
 def test_its_linter_takes_it() -> None:
-    assert not output("hadolint", "--failure-threshold", "style", str(FILE))
+    assert not output(str(Path(sys.executable).with_name("hadolint")), "--failure-threshold", "style", str(FILE))
 
 
 def test_it_is_run_by_no_root_and_gets_signals() -> None:
