@@ -206,7 +206,7 @@ async def test_first_children_that_cannot_start_end_the_parent_and_their_sibling
         f"sys.exit({CANNOT_START})"
     )
     with pytest.raises(StartFailed):
-        await asyncio.wait_for(ProcessGroup(lambda _: child(code), 2).run(), 20)
+        await asyncio.wait_for(ProcessGroup(lambda *_: child(code), 2).run(), 20)
     assert not born()
 
 
@@ -221,7 +221,7 @@ async def test_a_replacement_that_cannot_start_is_tried_again(tmp_path: Path) ->
         f"if born == 2: sys.exit({CANNOT_START})\n"
         f"time.sleep(600)"
     )
-    group = ProcessGroup(lambda _: child(code), 1)
+    group = ProcessGroup(lambda *_: child(code), 1)
     running = asyncio.create_task(group.run())
     await eventually(lambda: count.exists() and count.stat().st_size == 3)
     group.stop()
@@ -236,7 +236,7 @@ async def test_a_child_that_does_not_stop_is_killed(tmp_path: Path, born: Born) 
         f"pathlib.Path({str(deaf)!r}).touch()\n"
         "time.sleep(600)"
     )
-    group = ProcessGroup(lambda _: child(code), 1, stop_s=0.2)
+    group = ProcessGroup(lambda *_: child(code), 1, stop_s=0.2)
     running = asyncio.create_task(group.run())
     await eventually(deaf.exists)
     group.stop()
@@ -253,7 +253,7 @@ async def test_children_that_are_told_to_stop_while_they_end_still_count_as_stop
         f"pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()\n"
         "time.sleep(600)"
     )
-    group = ProcessGroup(lambda _: child(code), 8)
+    group = ProcessGroup(lambda *_: child(code), 8)
     running = asyncio.create_task(group.run())
     await eventually(lambda: len(list(tmp_path.iterdir())) == 8)
     while not running.done():
@@ -277,7 +277,7 @@ async def test_only_the_parent_holds_the_other_end_of_the_lifeline(tmp_path: Pat
     )
     lifelines: list[int] = []
 
-    def command(lifeline: int) -> list[str]:
+    def command(lifeline: int, _slot: int) -> list[str]:
         lifelines.append(lifeline)
         return child(code)
 

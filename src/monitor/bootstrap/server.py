@@ -37,6 +37,7 @@ from monitor.domain.services.webhooks import WebhookCommands
 from monitor.http import app as http_app
 from monitor.http import probes
 from monitor.http.live import LiveEndpoint
+from monitor.http.metrics import GroupMetrics
 from monitor.http.middleware.access_log import access_log
 from monitor.http.middleware.body_budget import BodyBudget
 from monitor.http.middleware.stack import Application
@@ -87,6 +88,7 @@ def build_app(
     owns_container: bool = True,
     hosts: ServedHosts | None = None,
     worker_report: WorkerReport | None = None,
+    group: GroupMetrics | None = None,
 ) -> Application:
     """
     Return the ASGI application.
@@ -95,9 +97,20 @@ def build_app(
         owns_container: opens and closes *container* with its lifespan; ``False`` if the caller does.
         hosts: by which clients may reach it; those of the settings by default, or all.
         worker_report: figures of the worker in the same process, if there is one.
+        group: metrics of the other processes behind the same socket, if there are any.
     """
     c, http = container, container.settings.http
     warming = CacheWarming(c)
+    exposition = Exposition(
+        c.supervisor,
+        c.log_stream,
+        c.database,
+        cache=c.cache.stats,
+        hub=c.hub.status,
+        worker=worker_report,
+        replica=c.replica,
+        group=group,
+    )
     hosts = hosts or served_hosts(c.settings)
 
     @asynccontextmanager
@@ -113,7 +126,11 @@ def build_app(
             await c.key_watch.measure()
             if c.settings.redis_url is None:
                 await warn_of_missing_redis(c.database)
-            await stack.enter_async_context(c.supervisor.running(server_loops(c, warming)))
+            stack.callback(exposition.share)
+            loops = {**server_loops(c, warming)}
+            if group is not None:
+                loops["metrics.share"] = exposition.share_loop
+            await stack.enter_async_context(c.supervisor.running(loops))
             stack.callback(c.lines.flush)
             stack.callback(c.hub.drain)
             yield
@@ -141,10 +158,7 @@ def build_app(
         cache_report=c.cache.stats,
         hub_status=c.hub.status,
         task_report=c.supervisor,
-        log_stream=c.log_stream,
-        database_report=c.database,
-        worker_report=worker_report,
-        replica_report=c.replica,
+        exposition=exposition,
         has_redis=c.settings.redis_url is not None,
         retention_d=msgspec.structs.asdict(c.settings.retention),
         now=c.unix_s,
@@ -157,6 +171,7 @@ def build_app(
         https=http.hsts,
         root_path=http.root_path,
         metrics_open=http.metrics_open,
+        metrics_per_webhook=c.settings.metrics.per_webhook,
         serve_schema=http.serve_schema,
         write_line=access_log(c.lines, c.unix_s),
     )

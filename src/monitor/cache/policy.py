@@ -33,6 +33,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
         "dashboard": Policy(5, 30, 600),
         "overview": Policy(5, 30, 600),
+        "busiest_webhooks": Policy(30, 60, 600),
         "webhook_health": Policy(5, 30, 600),
         "performance": Policy(10, 60, 600),
         "performance_long": Policy(60, 300, 3600),

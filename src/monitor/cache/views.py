@@ -29,6 +29,7 @@ from monitor.domain.views.dashboard import (
     WINDOWS,
     OverviewView,
     RowFilter,
+    RowLook,
     RowOrder,
     WebhookRows,
     performance_view,
@@ -78,6 +79,8 @@ class CachedViews:
         self._add("anomalies", self._anomalies, "anomalies", "alerts")
         self._add("alerts", self._pending_alerts, "alerts")
         self._add("alert_stats", alerts.stats, "alerts", scope=("days",))
+        # Without tags: whatever happens, single webhooks are read twice a minute for scrapes.
+        self._add("busiest_webhooks", self._busiest, scope=("limit",))
         # ``admin``: whether a role sees the URLs of chat services.
         self._add("webhooks", self._webhooks, "webhooks", scope=("admin",))
         self._add("webhook", self._webhook, "webhook:{webhook_id}", scope=("webhook_id", "admin"))
@@ -188,6 +191,9 @@ class CachedViews:
             self._dashboards.row_counts(RowFilter()),
         )
         return rows_page(look, counts, None)
+
+    async def _busiest(self, *, limit: int) -> RowLook:
+        return await self._dashboards.rows(RowFilter(), RowOrder("traffic"), after=None, limit=limit)
 
     async def _webhooks(self, *, admin: bool) -> Page[WebhookView]:
         views = await self._queries.webhooks(WebhookFilter(), after=None, limit=DEFAULT_LIMIT + 1)

@@ -63,6 +63,8 @@ def _serve(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--processes", type=count, default=1, help="server processes (default 1)")
     # From a parent to its children: descriptors of the lifeline and of the sockets to listen on.
     sub.add_argument("--inherited", type=_numbers, default=(), help=argparse.SUPPRESS)
+    # Its slot, and descriptors of the memory that the children share for their metrics.
+    sub.add_argument("--metrics-memory", type=_numbers, default=(), help=argparse.SUPPRESS)
 
 
 def _work(sub: argparse.ArgumentParser) -> None:

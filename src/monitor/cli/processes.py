@@ -59,13 +59,19 @@ class ProcessGroup:
     Keeps *count* slots filled with a child each.
 
     Args:
-        command: returns the command line of a child, given the file descriptor of its end of the lifeline.
+        command: returns the command line of a child, given the file descriptor of its end of the lifeline and its slot,
+            0 to *count* - 1.
         shared: file descriptors that every child inherits under the same numbers.
         stop_s: time for the children to stop before SIGKILL.
     """
 
     def __init__(
-        self, command: Callable[[int], Sequence[str]], count: int, shared: Sequence[int] = (), *, stop_s: float = STOP_S
+        self,
+        command: Callable[[int, int], Sequence[str]],
+        count: int,
+        shared: Sequence[int] = (),
+        *,
+        stop_s: float = STOP_S,
     ) -> None:
         self._command = command
         self._count = count
@@ -90,7 +96,7 @@ class ProcessGroup:
             StartFailed: the first child of a slot could not start; the others have been stopped.
         """
         with _pipe() as lifeline:
-            slots = [asyncio.create_task(self._keep(lifeline)) for _ in range(self._count)]
+            slots = [asyncio.create_task(self._keep(lifeline, slot)) for slot in range(self._count)]
             for slot in slots:
                 slot.add_done_callback(lambda _: self.stop())
             await self._stopping.wait()
@@ -102,11 +108,11 @@ class ProcessGroup:
             stopped_cleanly = [slot.result() for slot in slots]
             return all(stopped_cleanly)
 
-    async def _keep(self, lifeline: int) -> bool:
+    async def _keep(self, lifeline: int, slot: int) -> bool:
         """Keep one slot filled; return whether its last child stopped cleanly."""
         replaced, early_deaths = False, 0
         while not self._stopping.is_set():
-            code, lived_s = await self._live(lifeline)
+            code, lived_s = await self._live(lifeline, slot)
             if self._stopping.is_set():
                 # A child that had not installed its handlers yet dies of SIGTERM, and had no requests in flight.
                 return code in {0, -signal.SIGTERM}
@@ -118,13 +124,13 @@ class ProcessGroup:
                 await asyncio.wait_for(self._stopping.wait(), pause_s(early_deaths))
         return True
 
-    async def _live(self, lifeline: int) -> tuple[int, float]:
+    async def _live(self, lifeline: int, slot: int) -> tuple[int, float]:
         """Run one child; return its exit code and its lifetime in seconds."""
         now_s = asyncio.get_running_loop().time
         born_s = now_s()
         # In its own session, since a Ctrl-C that comes before its handlers are installed would kill it.
         child = await asyncio.create_subprocess_exec(
-            *self._command(lifeline), pass_fds=(lifeline, *self._shared), start_new_session=True
+            *self._command(lifeline, slot), pass_fds=(lifeline, *self._shared), start_new_session=True
         )
         self._children.add(child)
         if self._stopping.is_set():

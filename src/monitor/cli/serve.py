@@ -7,6 +7,7 @@ import asyncio
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from monitor import log as logs
@@ -17,6 +18,7 @@ from monitor.cli.addresses import bound_addresses, listen
 from monitor.cli.common import CommandError
 from monitor.cli.processes import CANNOT_START, ProcessGroup, StartFailed, when_parent_dies
 from monitor.cli.start import build_container, check_servers
+from monitor.http.metrics import GroupMetrics, SharedMemory, make_files
 from monitor.http.server.server import Server
 from monitor.settings.schema import Settings
 
@@ -34,7 +36,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         signal.signal(name, signal.SIG_IGN)
     if args.inherited:
         lifeline, *numbers = args.inherited
-        return _serve(container, args.host, [socket.socket(fileno=number) for number in numbers], lifeline)
+        slot, *files = args.metrics_memory
+        group = GroupMetrics(SharedMemory(files, slot), time.monotonic)
+        return _serve(container, args.host, [socket.socket(fileno=number) for number in numbers], lifeline, group)
     sockets = listen(args.host, args.port)
     # Not the children: one that replaces another while the database restarts waits for it, and answers 503.
     asyncio.run(check_servers(settings))
@@ -47,10 +51,12 @@ async def _supervise(count: int, host: str, sockets: Sequence[socket.socket]) ->
     # Or its exit would go through everything that was imported for the children.
     freeze_gc()
     numbers = [listener.fileno() for listener in sockets]
+    files = make_files(count)
 
-    def command(lifeline: int) -> list[str]:
-        inherited = ",".join(map(str, (lifeline, *numbers)))
-        return [sys.executable, "-m", "monitor", "serve", "--host", host, "--inherited", inherited]
+    def command(lifeline: int, slot: int) -> list[str]:
+        inherited, memory = (",".join(map(str, part)) for part in ((lifeline, *numbers), (slot, *files)))
+        serve = (sys.executable, "-m", "monitor", "serve", "--host", host)
+        return [*serve, "--inherited", inherited, "--metrics-memory", memory]
 
     def stop() -> None:
         # Or a client that connects while the children finish would wait without an answer.
@@ -58,7 +64,7 @@ async def _supervise(count: int, host: str, sockets: Sequence[socket.socket]) ->
             listener.close()
         group.stop()
 
-    group = ProcessGroup(command, count, numbers)
+    group = ProcessGroup(command, count, [*numbers, *files])
     _on_stop_signals(stop)
     try:
         return 0 if await group.run() else 1
@@ -66,8 +72,14 @@ async def _supervise(count: int, host: str, sockets: Sequence[socket.socket]) ->
         raise CommandError("a server process could not start; the log has the reason.") from None
 
 
-def _serve(container: Container, host: str, sockets: list[socket.socket], lifeline: int | None = None) -> int:
-    app = build_app(container, hosts=served_hosts(container.settings, host, bound_addresses(sockets)))
+def _serve(
+    container: Container,
+    host: str,
+    sockets: list[socket.socket],
+    lifeline: int | None = None,
+    group: GroupMetrics | None = None,
+) -> int:
+    app = build_app(container, hosts=served_hosts(container.settings, host, bound_addresses(sockets)), group=group)
     freeze_gc()
     http = container.settings.http
     server = Server(app, container.hub.drain, bounds=http_bounds(http), trusted_proxies=http.trusted_proxies)

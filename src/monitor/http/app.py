@@ -32,15 +32,7 @@ from monitor.http.routes.events import EventController
 from monitor.http.routes.history import WebhookHistoryController
 from monitor.http.routes.jobs import JobController
 from monitor.http.routes.notifications import NotificationController
-from monitor.http.routes.prometheus import (
-    CacheReport,
-    DatabaseReport,
-    Exposition,
-    LogReport,
-    ReplicaReport,
-    TaskReport,
-    WorkerReport,
-)
+from monitor.http.routes.prometheus import CacheReport, Exposition, TaskReport
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
 from monitor.http.routes.session import session_controller
@@ -63,10 +55,7 @@ def build(
     cache_report: Callable[[], CacheReport],
     hub_status: Callable[[], HubStatus],
     task_report: TaskReport,
-    log_stream: LogReport,
-    database_report: DatabaseReport,
-    worker_report: WorkerReport | None = None,
-    replica_report: ReplicaReport | None = None,
+    exposition: Exposition,
     has_redis: bool,
     retention_d: Mapping[str, int],
     now: Callable[[], float],
@@ -79,6 +68,7 @@ def build(
     https: bool = False,
     root_path: str = "",
     metrics_open: bool = False,
+    metrics_per_webhook: int = 0,
     serve_schema: bool = True,
     write_line: WriteLine | None = None,
 ) -> Application:
@@ -91,15 +81,6 @@ def build(
         now: Unix seconds, for tokens.
         ticks_s: monotonic seconds, for durations.
     """
-    exposition = Exposition(
-        task_report,
-        log_stream,
-        database_report,
-        cache=cache_report,
-        hub=hub_status,
-        worker=worker_report,
-        replica=replica_report,
-    )
     dependencies: dict[str, Any] = {
         "services": Provide(lambda: services, sync_to_thread=False, use_cache=True),
         "exposition": Provide(lambda: exposition, sync_to_thread=False, use_cache=True),
@@ -130,7 +111,7 @@ def build(
             api,
             live,
             ready,
-            metrics_route(is_open=metrics_open),
+            metrics_route(is_open=metrics_open, per_webhook=metrics_per_webhook),
             live_route(feed),
             *(() if links is None else (action_link_routes(links, limiter),)),
             *asset_routes(load_assets(root_path=root_path)),

@@ -1,5 +1,6 @@
 """
-The Prometheus exposition of one process: its requests, cache and sockets, and figures of the database about all.
+The Prometheus exposition of a process, or of all that share a socket: requests, cache and sockets; and, of those that
+serve, figures of the database about the whole installation.
 
 Whether caching a view pays can be read off its counters: reads a second times seconds per creation, and reads per
 invalidation.
@@ -7,17 +8,19 @@ invalidation.
 
 from __future__ import annotations
 
-import math
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Histogram, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from monitor.domain.views.dashboard import OverviewView
+from monitor.domain.views.dashboard import OverviewView, WebhookRow
 from monitor.http.live import HubStatus
+from monitor.http.metrics import GroupMetrics, RequestTimes, processes, request_metric
+from monitor.http.metrics.installation import gauge, overview_metrics, webhook_metrics
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -26,7 +29,8 @@ _OURS = {"text/plain": TEXT, "text/*": TEXT, "*/*": TEXT, "application/openmetri
 _VERSION = re.compile(r'version="?[01]\.\d+\.\d+"?')
 _WEIGHT = re.compile(r"q=([01](?:\.\d*)?)")
 
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+SHARE_S = 1.0
+"""How often a process of a group writes what it has counted, which takes it about a thousandth of its time."""
 
 READ_FROM = {
     "memory": "l1_hits", "server": "l2_hits", "stale": "stale_hits", "fail_safe": "fail_safe", "created": "misses",
@@ -153,6 +157,7 @@ class Exposition:
         hub: looks at its sockets, if it serves.
         worker: its delivery worker, if it has one.
         replica: the replica that it reads from, if it has one.
+        group: the other processes behind its socket, if there are any.
     """
 
     def __init__(
@@ -165,6 +170,7 @@ class Exposition:
         hub: Callable[[], HubStatus] | None = None,
         worker: WorkerReport | None = None,
         replica: ReplicaReport | None = None,
+        group: GroupMetrics | None = None,
     ) -> None:
         self._tasks = tasks
         self._log = log
@@ -173,38 +179,48 @@ class Exposition:
         self._hub = hub
         self._worker = worker
         self._replica = replica
-        self._overview: OverviewView | None = None
+        self._group = group
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        self._requests = Histogram(
-            "monitor_http_request_seconds",
-            "Time to answer, by route template",
-            ("method", "route", "status"),
-            registry=self._registry,
-            buckets=BUCKETS_S,
-        )
-        # By template, so there are few; looking one up through the library costs as much as counting it.
-        self._series: dict[tuple[str, str, int], Histogram] = {}
+        self._times = RequestTimes()
+        self.observe_request = self._times.observe
         self._registry.register(self)
 
-    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one response."""
-        series = self._series.get((method, route, status))
-        if series is None:
-            series = self._series[method, route, status] = self._requests.labels(method, route, str(status))
-        series.observe(seconds)
+    def render(
+        self, overview: OverviewView | None, media_type: str = TEXT, webhooks: Sequence[WebhookRow] = ()
+    ) -> bytes:
+        """
+        Return the exposition in the format of *media_type*, one of :data:`TEXT` and :data:`OPENMETRICS`.
 
-    def render(self, overview: OverviewView | None, media_type: str = TEXT) -> bytes:
+        Args:
+            overview: of the installation; ``None`` without the database, which leaves the processes.
+            webhooks: those with series of their own.
         """
-        Return the exposition in the format of *media_type*, one of :data:`TEXT` and :data:`OPENMETRICS`. Without
-        *overview*, as when the database is away, it covers this process alone.
-        """
-        self._overview = overview
+        families = _Families(self._registry.collect())
+        if self._group is not None:
+            families = _Families(self._group.merged(families, self._times.series))
+        else:
+            families += (request_metric(self._times.series), processes(1))
+        if overview is not None:
+            families += overview_metrics(overview)
+        if webhooks:
+            families += webhook_metrics(webhooks)
         if media_type == OPENMETRICS:
-            encoded: bytes = generate_openmetrics(self._registry)  # type: ignore[no-untyped-call]
+            encoded: bytes = generate_openmetrics(families)  # type: ignore[no-untyped-call]
             return encoded
-        return generate_latest(self._registry)
+        return generate_latest(families)
+
+    def share(self) -> None:
+        """Let the other processes of the group answer for this one."""
+        if self._group is not None:
+            self._group.share(self._registry.collect(), self._times.series)
+
+    async def share_loop(self) -> None:
+        """Do so every :data:`SHARE_S`."""
+        while True:
+            self.share()
+            await asyncio.sleep(SHARE_S)
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry for values that are read now rather than counted as they change."""
@@ -225,11 +241,14 @@ class Exposition:
             unreadable.add_metric((table,), count)
         yield unreadable
         if self._database.listening is not None:
-            yield _gauge(
-                "wakeups_connected", "1 while the worker here is woken by new events", self._database.listening
-            )
-        if self._overview is not None:
-            yield from _overview_metrics(self._overview)
+            yield gauge("wakeups_connected", "1 while the worker here is woken by new events", self._database.listening)
+
+
+class _Families(list[Metric]):
+    """Metrics that were collected, as encoders take them."""
+
+    def collect(self) -> Iterable[Metric]:
+        return self
 
 
 def negotiated(accept: str) -> str:
@@ -259,11 +278,11 @@ def _cache_metrics(report: CacheReport) -> Iterator[Metric]:
     yield _by_view("creation_failures", "Of those, the ones that failed", ((v.view, v.failures) for v in views))
     yield _by_view("creation_seconds", "Time spent computing a view", ((v.view, v.creation_s) for v in views))
     yield _by_view("invalidations", "Values in memory dropped by an event", ((v.view, v.invalidations) for v in views))
-    yield _gauge("cache_entries", "Values in memory", report.entries)
-    yield _gauge("cache_bytes", "What the values in memory take", report.bytes)
-    yield _gauge("cache_trusted", "1 while memory may be answered from", report.trusted)
+    yield gauge("cache_entries", "Values in memory", report.entries)
+    yield gauge("cache_bytes", "What the values in memory take", report.bytes)
+    yield gauge("cache_trusted", "1 while memory may be answered from", report.trusted)
     pending = report.pending_invalidations
-    yield _gauge("cache_pending_invalidations", "Tags whose invalidation Redis has not taken yet", pending)
+    yield gauge("cache_pending_invalidations", "Tags whose invalidation Redis has not taken yet", pending)
 
 
 def _by_view(name: str, text: str, counts: Iterable[tuple[str, float]]) -> Metric:
@@ -274,11 +293,11 @@ def _by_view(name: str, text: str, counts: Iterable[tuple[str, float]]) -> Metri
 
 
 def _socket_metrics(hub: HubStatus) -> Iterator[Metric]:
-    yield _gauge("sockets", "Open live feeds", len(hub.sockets))
-    yield _gauge("socket_users", "Subjects that hold one", len(hub.per_user))
-    yield _gauge("socket_backlog", "Messages that sockets have yet to be sent", sum(s.backlog for s in hub.sockets))
-    yield _gauge("sockets_congested", "Sockets whose peer does not read", sum(s.congested for s in hub.sockets))
-    yield _gauge("feed_connected", "1 while this process follows the log of the live feed", hub.connected)
+    yield gauge("sockets", "Open live feeds", len(hub.sockets))
+    yield gauge("socket_users", "Subjects that hold one", len(hub.per_user))
+    yield gauge("socket_backlog", "Messages that sockets have yet to be sent", sum(s.backlog for s in hub.sockets))
+    yield gauge("sockets_congested", "Sockets whose peer does not read", sum(s.congested for s in hub.sockets))
+    yield gauge("feed_connected", "1 while this process follows the log of the live feed", hub.connected)
     yield CounterMetricFamily("monitor_sockets_opened", "Live feeds opened", hub.opened)
     for name, text, label, counts in (
         ("closed", "Live feeds closed", "reason", hub.closed),
@@ -291,9 +310,9 @@ def _socket_metrics(hub: HubStatus) -> Iterator[Metric]:
 
 
 def _worker_metrics(report: WorkerReport) -> Iterator[Metric]:
-    yield _gauge("worker_concurrency", "Attempts that the worker of this process makes at once", report.concurrency)
-    yield _gauge("worker_attempts_in_flight", "Attempts that it is making", report.in_flight)
-    yield _gauge("worker_deliveries_held", "Deliveries that it has leased and not settled", report.held)
+    yield gauge("worker_concurrency", "Attempts that the worker of this process makes at once", report.concurrency)
+    yield gauge("worker_attempts_in_flight", "Attempts that it is making", report.in_flight)
+    yield gauge("worker_deliveries_held", "Deliveries that it has leased and not settled", report.held)
     attempts = CounterMetricFamily("monitor_worker_attempts", "Attempts that it settled", labels=("outcome",))
     for outcome, count in report.attempts.items():
         attempts.add_metric((outcome,), count)
@@ -302,10 +321,10 @@ def _worker_metrics(report: WorkerReport) -> Iterator[Metric]:
 
 
 def _replica_metrics(report: ReplicaReport) -> Iterator[Metric]:
-    yield _gauge("replica_used", "1 while heavy reads try the replica", report.is_used)
+    yield gauge("replica_used", "1 while heavy reads try the replica", report.is_used)
     lag = report.lag
-    yield _gauge("replica_lag_bytes", "WAL that the replica had not replayed", None if lag is None else lag.size_bytes)
-    yield _gauge(
+    yield gauge("replica_lag_bytes", "WAL that the replica had not replayed", None if lag is None else lag.size_bytes)
+    yield gauge(
         "replica_lag_seconds",
         "Age of what it replayed last, while it is behind",
         None if lag is None else lag.seconds,
@@ -327,37 +346,3 @@ def _task_metrics(report: TaskReport) -> Iterator[Metric]:
         failures.add_metric((name,), report.failures.get(name, 0))
     yield up
     yield failures
-
-
-def _overview_metrics(overview: OverviewView) -> Iterator[Metric]:
-    traffic, queue = overview.traffic, overview.queue
-    yield _gauge("overview_timestamp_seconds", "When what follows was counted", overview.as_of.timestamp())
-    yield _by("webhooks", "Webhooks by status", "status", overview.webhooks)
-    yield _gauge("webhooks_disabled", "Webhooks that are disabled", overview.disabled)
-    yield _gauge("webhooks_paused", "Webhooks whose deliveries are held", overview.paused)
-    yield _gauge("deliveries_pending", "Deliveries that are not finished", queue.pending)
-    yield _gauge("deliveries_in_flight", "Deliveries under lease", queue.in_flight)
-    yield _gauge("oldest_lease_age_seconds", "How long the oldest live lease has been held", queue.oldest_lease_age_s)
-    yield _gauge("oldest_due_age_seconds", "How late the oldest due delivery is", queue.oldest_due_age_s)
-    yield _gauge("fan_outs_unfinished", "Fan-outs whose deliveries workers are still making", queue.fan_outs)
-    yield _gauge("oldest_fan_out_age_seconds", "How long ago the oldest of them began", queue.oldest_fan_out_age_s)
-    yield _gauge("attempts_last_hour", "Attempts in the last hour", traffic.attempts)
-    yield _gauge("success_ratio_last_hour", "Share of those that succeeded", traffic.success_ratio)
-    latencies = {"0.5": traffic.p50_ms, "0.95": traffic.p95_ms, "0.99": traffic.p99_ms}
-    seconds = {quantile: None if ms is None else ms / 1000 for quantile, ms in latencies.items()}
-    text = "Latency of the successful attempts of the last hour"
-    yield _by("attempt_latency_seconds_last_hour", text, "quantile", seconds)
-    yield _by("alerts_pending", "Alerts that are not acknowledged", "severity", overview.alerts)
-    yield _gauge("alerts_acknowledged", "Alerts that are acknowledged and not resolved", overview.acknowledged)
-    yield _gauge("anomalies_open", "Departures from a webhook's normal", overview.anomalies)
-
-
-def _by(name: str, text: str, label: str, values: Mapping[Any, float | None]) -> Metric:
-    family = GaugeMetricFamily(f"monitor_{name}", text, labels=(label,))
-    for value, number in values.items():
-        family.add_metric((value,), math.nan if number is None else number)
-    return family
-
-
-def _gauge(name: str, text: str, value: float | None) -> Metric:
-    return GaugeMetricFamily(f"monitor_{name}", text, math.nan if value is None else float(value))

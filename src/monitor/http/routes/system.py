@@ -9,7 +9,7 @@ from litestar import MediaType, Response, get
 from litestar.di import NamedDependency
 
 from monitor.domain.errors import Unavailable
-from monitor.domain.views.dashboard import OverviewView
+from monitor.domain.views.dashboard import OverviewView, RowLook, WebhookRow
 from monitor.domain.vocab import Role
 from monitor.http.middleware.authentication import OPEN, requires
 from monitor.http.openapi.responses import MEDIA_TYPES, problems
@@ -47,8 +47,18 @@ async def _overview(services: Services) -> OverviewView | None:
     return msgspec.json.decode(answer.body, type=OverviewView)
 
 
-def metrics_route(*, is_open: bool) -> Any:
-    """Return the route of the Prometheus exposition."""
+async def _busiest(services: Services, limit: int) -> list[WebhookRow]:
+    if not limit:
+        return []
+    try:
+        answer = await services.views.answer("busiest_webhooks", limit=limit)
+    except Unavailable:
+        return []
+    return msgspec.json.decode(answer.body, type=RowLook).rows
+
+
+def metrics_route(*, is_open: bool, per_webhook: int = 0) -> Any:
+    """Return the route of the Prometheus exposition, with series of *per_webhook* single webhooks at most."""
 
     @get(
         "/metrics",
@@ -60,14 +70,16 @@ def metrics_route(*, is_open: bool) -> Any:
         media_type=MediaType.TEXT,
         summary="Prometheus metrics",
         description="In the text format, or as OpenMetrics to clients that accept it. Role: viewer, unless"
-        " `MONITOR_HTTP__METRICS_OPEN` opens it. Answers without the database, too.",
+        " `MONITOR_HTTP__METRICS_OPEN` opens it. Covers all processes of this `monitor serve`. Answers without the"
+        " database, too.",
         responses=problems(400, 401, 403, 429),
     )
     async def metrics(
         services: Injected, request: AnyRequest, exposition: NamedDependency[Exposition]
     ) -> Response[bytes]:
         media_type = negotiated(list_header(request.scope["headers"], b"accept") or "")
-        body = exposition.render(await _overview(services), media_type)
+        webhooks = await _busiest(services, per_webhook)
+        body = exposition.render(await _overview(services), media_type, webhooks)
         # As a header: the framework would add a second charset.
         return Response(body, headers={"content-type": media_type, "vary": "Accept"})
 
