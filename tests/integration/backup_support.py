@@ -103,7 +103,8 @@ class Machine:
             **user,
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        printed: str = done.stdout
+        return printed
 
     def _program(self, name: str, text: str) -> None:
         path = self._bin / name
