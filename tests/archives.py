@@ -2,12 +2,13 @@
 Check of what was built: ``python tests/archives.py FOLDER`` reads the one wheel and the one sdist of a folder.
 
 The wheel holds every file of the package, the migrations and the licences; the sdist all that builds and tests it.
-Needs nothing but the standard library.
+Needs nothing but the standard library, and git for the list of what there is.
 """
 
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -15,10 +16,13 @@ from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 URLS = {"Repository", "Documentation", "Changelog", "Issues"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 RETOLD = ("tests/unit/test_packaging.py", "noxfile.py", "requirements/lock.txt", "docs/openapi.json", "CONTRIBUTING.md")
 """What the tests of an sdist read beside the package."""
+LEFT_OUT = {".ci", ".gitignore"}
+"""What a checkout has at its top and an sdist lacks: it is for those who have the repository."""
 
 
 def main(folder: Path) -> None:
@@ -33,10 +37,18 @@ def main(folder: Path) -> None:
     check(bool(source) and bool(migrations), "the sdist has no source")
     check(package == source | migrations, f"the wheel is not the package: {sorted(package ^ (source | migrations))}")
     check(all(name in in_sdist for name in RETOLD), "the sdist cannot be tested")
+    check_complete({name.partition("/")[0] for name in in_sdist})
     check(not any("tests/browser/vendor" in name for name in in_sdist), "the sdist holds work under another licence")
     described(in_wheel[f"{info}/METADATA"], {name.removeprefix(f"{info}/licenses/") for name in in_wheel})
     described(in_sdist["PKG-INFO"], set(in_sdist))
     print(f"archives: {wheel.name} and {sdist.name} hold what they should", flush=True)
+
+
+def check_complete(in_sdist: set[str]) -> None:
+    """Check that an sdist has all that the checkout has at its top."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    there = {name.partition("/")[0] for name in listed.splitlines()}
+    check(there <= in_sdist | LEFT_OUT, f"the sdist lacks {sorted(there - in_sdist - LEFT_OUT)}")
 
 
 def described(metadata: bytes, files: set[str]) -> None:

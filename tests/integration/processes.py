@@ -67,7 +67,7 @@ async def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(2 * START_S):
         out, err = await process.communicate()
     return Result(process.returncode or 0, out.decode(), err.decode())
 

@@ -7,12 +7,15 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 import redis
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from monitor.adapters.postgres.identity import database_identity
+from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.identity import database_identity, database_incarnation
+from monitor.adapters.postgres.migrate import upgrade
 from monitor.adapters.redis.namespace import RedisNamespace
 from monitor.bootstrap.container import Container
 from monitor.domain.errors import Unavailable
@@ -83,3 +86,34 @@ async def test_a_container_whose_database_is_away_opens_all_the_same(redis_url: 
         assert not await parts.namespace.learn()
         with pytest.raises(Unavailable):
             await parts.feed_log.restart()  # type: ignore[union-attr]
+
+
+async def test_the_incarnation_of_a_database_changes_when_its_tables_are_made_anew(empty_database_url: str) -> None:
+    async with Database(DatabaseConfig(empty_database_url)) as database:
+        without_tables = await database_incarnation(database)
+        found = []
+        for _ in range(2):
+            await upgrade(empty_database_url)
+            found += [await database_incarnation(database), await database_incarnation(database)]
+            connection = await asyncpg.connect(empty_database_url)
+            await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            await connection.close()
+        assert found[0] == found[1]
+        assert found[2] == found[3]
+        assert len({without_tables, *found}) == 3
+
+
+async def test_the_last_incarnation_holds_while_the_database_is_away() -> None:
+    answers = ["7-1"]
+
+    async def answer() -> str:
+        if not answers:
+            raise Unavailable("The database is away.")
+        return answers[0]
+
+    namespace = RedisNamespace(answer, answer)
+    assert await namespace.learn()
+    answers.clear()
+    assert await namespace.incarnation() == "7-1"
+    answers.append("7-2")
+    assert await namespace.incarnation() == "7-2"

@@ -51,8 +51,8 @@ class Step(msgspec.Struct, frozen=True):
 
 def next_version(folder: Path, *steps: Step) -> str:
     """Make this version with more migrations in *folder*, and return what runs from it."""
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "static"))
-    shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("static"))
+    shutil.copytree(ROOT / "alembic", folder / "alembic")
     before = compatible_from = newest_revision()
     for number, step in enumerate(steps, 9901):
         revision = str(number)

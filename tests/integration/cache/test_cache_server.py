@@ -149,3 +149,25 @@ async def test_a_server_that_does_not_answer_is_gone_after_the_time_limit(tmp_pa
     for writer in writers:
         writer.close()
     listener.close()
+
+
+async def test_a_server_is_reset_when_the_data_behind_it_may_have_been_set_back(redis_url: str, tmp_path: Path) -> None:
+    incarnations, found = ["first", "first", "second", "second", "second"], []
+
+    async def incarnation() -> str:
+        return incarnations.pop(0)
+
+    server = RedisCacheServer(
+        redis_url,
+        prefix=f"{tmp_path.name}:",
+        incarnation=incarnation,
+        on_set_back=lambda: found.append(incarnations[:]),
+    )
+    sent = Invalidated(3, "member", ("*",))
+    try:
+        changed = [await server.reset_if_server_changed(NEW, sent) for _ in range(5)]
+    finally:
+        await server.close()
+    assert changed == [True, False, True, False, False]
+    # Not at the first look, which has nothing to compare with.
+    assert found == [["second", "second"]]

@@ -28,7 +28,7 @@ def test_each_migration_states_the_oldest_revision_that_works_with_it(place: int
 
 
 def test_what_a_migration_broke_stays_broken() -> None:
-    since = [REVISIONS.index(revision) for revision in STATED[FIRST:]]
+    since = [REVISIONS.index(str(revision)) for revision in STATED[FIRST:]]
     assert since == sorted(since)
 
 
