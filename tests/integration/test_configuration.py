@@ -284,7 +284,7 @@ async def test_a_token_of_too_little_rights_is_refused_in_words(
 
 @given(data=st.data(), owner=st.none() | st.just("shop"))
 @settings(
-    max_examples=12,
+    max_examples=6,
     deadline=None,
     # An example takes a second; a smaller one would take minutes to find.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],

@@ -155,7 +155,8 @@ class Reader:
         before = len(self._problems)
         secret = self._secret((*path, "secret"), members.pop("secret", None))
         headers = self._headers((*path, "headers"), members)
-        members["url"] = self._url((*path, "url"), members.get("url"))
+        if "url" in members:
+            members["url"] = self._url((*path, "url"), members["url"])
         if len(self._problems) > before:
             return None
         spec = self._converted(path, members, WebhookSpec)
@@ -243,7 +244,9 @@ class Reader:
         except msgspec.ValidationError as error:
             text, _, pointer = str(error).partition(" - at `$")
             steps = [
-                int(found[2]) if found[2] else found[1] for found in _STEP.finditer(pointer) if found[1] or found[2]
+                int(found[2]) if found[2] else found[1]
+                for found in _STEP.finditer(pointer.rstrip("`"))
+                if found[1] or found[2]
             ]
             where = f" ({'.'.join(map(str, steps))})" if steps else ""
             self._add((*path, *steps), f"{text}{where}.")

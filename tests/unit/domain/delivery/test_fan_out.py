@@ -26,6 +26,7 @@ from monitor.domain.delivery.fan_out import (
     page_size,
     precedes,
 )
+from monitor.domain.vocab import OWNER_LABEL
 from tests import samples
 from tests import strategies as our
 from tests.fakes.clock import FakeClock
@@ -88,6 +89,12 @@ def test_more_labels_on_an_event_never_hide_it(labels: dict[str, str], more: dic
     [delivery] = fan_out([samples.event(FakeClock(), labels={**more, **labels})], [subscription], 1).deliveries
 
     assert delivery.webhook_id == subscription.webhook_id
+
+
+def test_the_label_of_an_owner_is_no_condition() -> None:
+    subscription = Subscription(UUID(int=1), frozenset({"*"}), {"team": "blue", OWNER_LABEL: "shop"})
+    assert samples.event(FakeClock(), labels={"team": "blue"}).selects(subscription)
+    assert not samples.event(FakeClock(), labels={OWNER_LABEL: "shop"}).selects(subscription)
 
 
 def test_the_webhook_that_an_event_leaves_out_gets_none() -> None:
