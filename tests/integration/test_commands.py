@@ -195,6 +195,17 @@ def test_doctor_finds_everything_well(invoke: Invoke, database_url: str, redis_u
     assert people.out.count("✓") == 7
 
 
+@pytest.mark.parametrize(
+    ("proxies", "state", "said"),
+    [("10.1.0.0/16", "ok", "10.1.0.0/16"), ("", "warning", "the proxy's address"), ("::/0", "warning", "every client")],
+)
+def test_doctor_says_whose_forwarded_addresses_are_read(invoke: Invoke, proxies: str, state: str, said: str) -> None:
+    told = invoke("doctor", "--json", env=environment(HTTP__HSTS="true", HTTP__TRUSTED_PROXIES=proxies))
+    (finding,) = [finding for finding in json.loads(told.out) if finding["check"] == "proxies"]
+    assert finding["state"] == state
+    assert said in finding["text"]
+
+
 def test_doctor_says_what_to_do_about_what_is_wrong(invoke: Invoke, empty_database_url: str) -> None:
     dead = f"redis://127.0.0.1:{free_port()}/0"
     ill = invoke("doctor", "--json", env=production(empty_database_url, REDIS_URL=dead))

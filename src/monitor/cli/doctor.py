@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import json
 
 import msgspec
@@ -28,7 +29,7 @@ from monitor.bootstrap.token_keys import jwt_keys
 from monitor.cli.pooling import examine_pooler
 from monitor.domain.errors import Unavailable
 from monitor.settings.environment import missing_for_production
-from monitor.settings.schema import Settings
+from monitor.settings.schema import Http, Settings
 
 MAX_SKEW_S = 2.0
 REDIS_ANSWER_S = 2.0
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 async def examine(settings: Settings) -> list[Finding]:
     """Return every finding; never raises because of a failing check."""
-    checks = [*_keys(settings), _page(settings), *_tls_files(settings), *await _provider_keys(settings)]
+    checks = [*_keys(settings), _page(settings), *_proxies(settings.http), *_tls_files(settings)]
+    checks += await _provider_keys(settings)
     checks += await _mail(settings)
     return [*checks, *await _database(settings), *await _replica(settings), await _redis(settings)]
 
@@ -89,6 +91,18 @@ def _page(settings: Settings) -> Finding:
     if settings.public_url is None:
         return Finding("links", "warning", "MONITOR_PUBLIC_URL is not set; notifications have no links to the page")
     return Finding("links", "ok", f"notifications link to {settings.public_url}")
+
+
+def _proxies(http: Http) -> list[Finding]:
+    """Return what is wrong about the proxies in front, as far as settings show that there is one."""
+    if not http.trusted_proxies:
+        text = "MONITOR_HTTP__TRUSTED_PROXIES is not set; the log shows the proxy's address instead of its clients'"
+        return [Finding("proxies", "warning", text)] if http.hsts else []
+    everybody = [text for text in http.trusted_proxies if ipaddress.ip_network(text).prefixlen == 0]
+    if everybody:
+        text = f"{everybody[0]} lets every client choose its address; list the proxies alone"
+        return [Finding("proxies", "warning", f"MONITOR_HTTP__TRUSTED_PROXIES: {text}")]
+    return [Finding("proxies", "ok", f"forwarded addresses are read from {', '.join(http.trusted_proxies)} alone")]
 
 
 def _tls_files(settings: Settings) -> list[Finding]:
