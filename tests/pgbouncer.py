@@ -14,15 +14,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-import asyncpg
-
 from monitor.adapters.embedded.folders import past_closed_folders
+from monitor.adapters.postgres.engine import DatabaseConfig
 from tests.servers import accepts, free_port, wait_for
 
 POOLER = "MONITOR_TEST_POOLER"
@@ -161,14 +160,10 @@ def through(url: str) -> tuple[str, str | None]:
     return urlunsplit(urlsplit(pooler)._replace(path=urlsplit(url).path)), url
 
 
-@asynccontextmanager
-async def backends(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """Hold a connection to the server itself, to look at the others."""
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()
+def database_config(dsn: str, **options: Any) -> DatabaseConfig:
+    """Return what opens the database at *dsn* for a test of adapters."""
+    url, direct_url = through(dsn)
+    return DatabaseConfig(url, direct_dsn=direct_url, **options)
 
 
 def _server_of(url: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from standardwebhooks import Webhook
 
 from monitor.adapters.clock import SystemClock
 from monitor.adapters.key_factory import sign_v1a
-from monitor.adapters.postgres.engine import Database, DatabaseConfig
+from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.unit_of_work import PostgresUnitOfWork
 from monitor.adapters.secret_box import SecretBox
 from monitor.auth.tokens import issue
@@ -39,7 +39,7 @@ from monitor.domain.vocab import Role
 from monitor.http.server.server import Server
 from monitor.settings.schema import Db, Egress, Http, Jwt, JwtKey, SecretKey, Secrets, Settings, Worker
 from monitor.worker.delivery_loop import DeliveryWorker
-from tests.pgbouncer import through
+from tests.pgbouncer import database_config, through
 
 API = "/api/v1"
 WITHIN_S = 60.0
@@ -68,12 +68,6 @@ def settings(dsn: str, **changes: Any) -> Settings:
         **changes,
     )
     return msgspec.structs.replace(made, db=msgspec.structs.replace(made.db, direct_url=direct_url))
-
-
-def database_config(dsn: str, **options: Any) -> DatabaseConfig:
-    """Return what opens the database at *dsn* for a test of adapters."""
-    url, direct_url = through(dsn)
-    return DatabaseConfig(url, direct_dsn=direct_url, **options)
 
 
 async def eventually(holds: Callable[[], Any], *, within_s: float = WITHIN_S) -> Any:

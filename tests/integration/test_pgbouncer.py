@@ -38,6 +38,8 @@ OF_SESSIONS = "jit,statement_timeout,idle_in_transaction_session_timeout,tcp_kee
 IGNORED = f"{OF_SESSIONS},tcp_keepalives_count,tcp_user_timeout"
 """The startup parameters of a process that does not know of a pooler."""
 
+POLL_S = 120
+
 SOURCES = "SELECT current_setting('statement_timeout') || current_setting('idle_in_transaction_session_timeout')"
 
 
@@ -99,7 +101,8 @@ async def test_the_doctor_examines_the_direct_url(
     postgres: servers.Postgres, pooler: PgBouncer, database_url: str
 ) -> None:
     async def doctor(main: str, direct: str) -> str:
-        return found((await run("doctor", env=production(main) | {DIRECT_URL: direct})).out)
+        result = await run("doctor", env=production(main) | {DIRECT_URL: direct})
+        return found(result.out) or result.out + result.err
 
     url = pooler.url(database_url)
     assert await doctor(url, database_url) == (
@@ -128,7 +131,7 @@ async def test_a_process_does_not_start_on_two_databases(pooler: PgBouncer, data
 # The product ---------------------------------------------------------------------------------------------------------
 
 
-async def test_commands_serve_and_deliver_through_it_and_outlive_it(
+async def test_commands_serve_and_deliver_through_it_and_outlive_it(  # noqa: PLR0915 - one start of processes
     pooler: PgBouncer, empty_database_url: str, receiver: Receiver, tmp_path: Path
 ) -> None:
     env = behind(pooler, empty_database_url, HTTP__RATE_LIMIT_PER_S="1000000", HTTP__RATE_BURST="1000000")
@@ -142,7 +145,7 @@ async def test_commands_serve_and_deliver_through_it_and_outlive_it(
             running("serve", "--port", str(port), env=env, log=tmp_path / "serve.log")
         )
         workers = [
-            await stack.enter_async_context(running("work", env=env | {"MONITOR_WORKER__POLL_S": "30"}, log=log))
+            await stack.enter_async_context(running("work", env=env | {"MONITOR_WORKER__POLL_S": str(POLL_S)}, log=log))
             for log in (tmp_path / "work1.log", tmp_path / "work2.log")
         ]
         for worker in workers:
@@ -150,11 +153,11 @@ async def test_commands_serve_and_deliver_through_it_and_outlive_it(
         await eventually(client.ready, within_s=90)
         await client.call("POST", "webhooks", json={"name": "n", "url": receiver.url, "max_concurrency": 50})
 
-        # Woken by LISTEN past the pooler: polling is 30 s away.
+        # Woken by LISTEN past the pooler, since polling is far away.
         started_at = time.monotonic()
         await publish(client, 1)
-        await receiver.takes(1)
-        assert time.monotonic() - started_at < 10
+        await eventually(lambda: receiver.ids, within_s=POLL_S)
+        assert time.monotonic() - started_at < POLL_S / 2
 
         statuses = await under_load(client, rounds=10)
         assert statuses == {200, 202}
@@ -175,17 +178,16 @@ async def test_commands_serve_and_deliver_through_it_and_outlive_it(
         await eventually(lambda: len(set(receiver.ids)) == before + 5, within_s=90)
         await nothing_pending(client)
 
-        pools = [pool for pool in await pooler.show("pools") if pool["database"] in empty_database_url]
-        assert pools and all(int(pool["sv_active"]) + int(pool["sv_idle"]) <= POOL_SIZE for pool in pools)
+        pools = [pool for pool in await pooler.show("pools") if f"/{pool['database']}" in empty_database_url]
+        assert pools
+        assert all(int(pool["sv_active"]) + int(pool["sv_idle"]) <= POOL_SIZE for pool in pools)
         await nothing_held(pooler, empty_database_url)
         assert await kept_settings(pooler.url(empty_database_url)) == {"5s0"}
         assert serve.process.returncode is None
         assert await serve.stop() == 0
         assert [await worker.stop() for worker in workers] == [0, 0]
-    for log in tmp_path.iterdir():
-        text = log.read_text()
-        assert "Traceback" not in text, log
-        assert "PreparedStatement" not in text, log
+    for name in ("serve", "work1", "work2"):
+        assert_quiet(tmp_path / f"{name}.log")
 
 
 async def test_a_worker_polls_while_the_direct_url_is_away(
@@ -205,6 +207,13 @@ async def test_a_worker_polls_while_the_direct_url_is_away(
         await publish(client, 3)
         await eventually(lambda: len(set(receiver.ids)) == 3, within_s=90)
         assert await client.ready()
+
+
+def assert_quiet(log: Path) -> None:
+    """Check that outages were the worst that a command met."""
+    text = log.read_text()
+    assert "Traceback" not in text, log
+    assert "PreparedStatement" not in text, log
 
 
 async def publish(client: Client, count: int) -> set[int]:

@@ -23,7 +23,8 @@ from tests.fakes.postgres.queries.resources import FakeQueries
 from tests.fakes.postgres.repositories.events import FakeWakeups
 from tests.fakes.postgres.unit_of_work import FakeUnitOfWork
 from tests.integration.contract.world import World
-from tests.integration.support import WITHIN_S, database_config
+from tests.integration.support import WITHIN_S
+from tests.pgbouncer import database_config
 
 
 @pytest.fixture(params=["fake", "postgres"])

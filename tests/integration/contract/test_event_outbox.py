@@ -14,7 +14,7 @@ from monitor.domain.events import WebhookCreated
 from monitor.domain.ports.repositories.event_outbox import EventOutbox, StoredEvent
 from tests.fakes.clock import FakeClock
 from tests.fakes.postgres.repositories.event_outbox import FakeEventOutbox
-from tests.integration.support import database_config
+from tests.pgbouncer import database_config
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ from monitor.domain.delivery import backfill
 from monitor.domain.services import fan_outs, jobs, resends, webhooks
 from tests.integration.contract.conftest import age
 from tests.integration.contract.world import World
-from tests.integration.support import database_config
+from tests.pgbouncer import database_config
 from tests.servers import Postgres
 from tests.unit.world.totals_machine import TotalsMachine
 

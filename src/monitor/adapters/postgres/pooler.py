@@ -65,6 +65,11 @@ class PooledConnection(PostgresConnection):
     async def _execute(self, *args: Any, **options: Any) -> Any:
         try:
             return await super()._execute(*args, **options)
+        except asyncpg.ProtocolError as error:
+            # The rows are not those that were described: a migration added a column. Where statements have names, the
+            # server refuses to run the old one.
+            self._drop_global_statement_cache()
+            raise asyncpg.OutdatedSchemaCacheError(str(error)) from error
         except (asyncpg.DataError, asyncpg.InterfaceError):
             if not self.is_closed() and not self.is_in_transaction():
                 # asyncpg refuses an argument after it had the statement described, which it does without a Sync. Until
