@@ -299,6 +299,20 @@ def pagers(session: nox.Session) -> None:
 
 
 @in_dev
+def telemetry(session: nox.Session) -> None:
+    """Debian's Prometheus on real processes, with the rules and queries of deploy/, and traces into a collector.
+
+    As root it installs a missing one.
+    """
+    if shutil.which("promtool") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends", "prometheus")):
+            session.run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, external=True, silent=True)
+    if shutil.which("prometheus") is None or shutil.which("promtool") is None:
+        session.error("this session needs Prometheus and promtool")
+    run_tests(session, "tests/integration", marked="telemetry", together=False)
+
+
+@in_dev
 def load(session: nox.Session) -> None:
     """
     A hundred users against servers of its own, held to the bars: ``nox -s load -- --minutes 5``.
