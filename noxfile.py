@@ -82,6 +82,16 @@ VENDORED = [
 TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
 QUICK = "not (processes or demo or migrations or benchmarks or pagers or topology or deploy or telemetry or upgrades)"
 """What runs by default; each of the other markers has a session of its own, named for it."""
+PARTS = (
+    ("postgresql", "initdb", "pg_basebackup"),
+    ("pgbouncer", "pgbouncer"),
+    ("redis-server", "redis-server"),
+    ("redis-sentinel", "redis-sentinel"),
+    ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+)
+"""What the session `topology` runs: packages of Debian and their programs."""
+
 OF_AN_SDIST = (
     *("tests/unit/test_architecture.py", "tests/unit/test_lock.py", "tests/unit/test_packaging.py", "tests/unit/http"),
     "tests/integration/test_end_to_end.py",
@@ -158,6 +168,21 @@ def run_tests(session: nox.Session, *suites: str, marked: str = "", together: bo
     selected = session.posargs if names_files else (*suites, *session.posargs)
     split = TWO_PROCESSES if together and not session.posargs else ()
     run(session, "pytest", *split, *(("-m", marked) if marked else ()), *selected, **env)
+
+
+def need(session: nox.Session, package: str, *programs: str) -> None:
+    """Install *package* as root on Debian where one of *programs* is missing, and fail the session if it stays so."""
+    if not all(map(_is_there, programs)) and os.geteuid() == 0 and shutil.which("apt-get"):
+        for command in (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends", package)):
+            session.run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, external=True, silent=True)
+    if missing := [program for program in programs if not _is_there(program)]:
+        session.error(f"this session needs {', '.join(missing)}, which Debian has in {package}")
+
+
+def _is_there(program: str) -> bool:
+    # Debian has the programs of a PostgreSQL server in a folder of each version.
+    folders = (os.environ["PATH"], "/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin")))
+    return shutil.which(program, path=os.pathsep.join(folders)) is not None
 
 
 @in_dev
@@ -289,12 +314,8 @@ def benchmarks(session: nox.Session) -> None:
 @in_dev
 def pagers(session: nox.Session) -> None:
     """Debian's Alertmanager as a destination: one alert there for each of ours. As root it installs a missing one."""
-    if shutil.which("prometheus-alertmanager") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        package = "prometheus-alertmanager"
-        for command in (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends", package)):
-            session.run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, external=True, silent=True)
-    if shutil.which("prometheus-alertmanager") is None and shutil.which("alertmanager") is None:
-        session.error("this session needs Alertmanager")
+    if shutil.which("alertmanager") is None:
+        need(session, "prometheus-alertmanager", "prometheus-alertmanager")
     run_tests(session, "tests/integration", marked="pagers", together=False)
 
 
@@ -316,17 +337,30 @@ def upgrades(session: nox.Session) -> None:
 
     Needs the history of the repository, and the programs of a PostgreSQL server. MONITOR_TEST_LONG=1 runs it whole.
     """
-    if not _has_postgres() and os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends", "postgresql")):
-            session.run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, external=True, silent=True)
-    if not _has_postgres():
-        session.error("this session needs a PostgreSQL server: initdb, pg_dump, pg_basebackup")
+    need(session, "postgresql", "initdb", "pg_dump", "pg_basebackup")
     run_tests(session, "tests/integration", marked="upgrades", together=False)
 
 
-def _has_postgres() -> bool:
-    """Whether there are the programs of a server: Debian has them in a folder of each version."""
-    return shutil.which("initdb") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+@in_dev
+def topology(session: nox.Session) -> None:
+    """
+    Behind nginx and HAProxy, PgBouncer, with a replica, and Redis under Sentinel and as a cluster, all of Debian.
+
+    One part of each kind is killed under load and the primary fails over. As root it installs what is missing.
+    """
+    for package, *programs in PARTS:
+        need(session, package, *programs)
+    run_tests(session, "tests/topology", "tests/integration", marked="topology", together=False)
+
+
+@in_dev
+def telemetry(session: nox.Session) -> None:
+    """Debian's Prometheus on real processes, with the rules and queries of deploy/, and traces into a collector.
+
+    As root it installs a missing one.
+    """
+    need(session, "prometheus", "prometheus", "promtool")
+    run_tests(session, "tests/integration", marked="telemetry", together=False)
 
 
 @in_dev
@@ -388,11 +422,7 @@ def security(session: nox.Session) -> None:
 
     It ends with one line for each list: tried, as expected, wrong. As root on Debian it installs a missing nginx.
     """
-    if shutil.which("nginx") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in (("apt-get", "update"), ("apt-get", "install", "-y", "--no-install-recommends", "nginx")):
-            session.run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, external=True, silent=True)
-    if shutil.which("nginx") is None:
-        session.error("this session needs nginx")
+    need(session, "nginx", "nginx")
     run_tests(session, "tests/docs/test_installation.py", "tests/security", together=False)
 
 
