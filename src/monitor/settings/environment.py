@@ -176,10 +176,13 @@ def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
 def _is_readable(url: str) -> bool:
     """Whether *url* falls into parts, none of which holds what seems to be the rest of a password."""
     try:
-        parts = urlsplit(url)
-        user, at, hosts = parts.netloc.rpartition("@")
-        ports = [urlsplit(f"//{user}{at}{host}").port for host in hosts.split(",")]
-        return all((port or 1) > 0 for port in ports) and "@" not in parts.path + parts.fragment
+        authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+        user, at, hosts = authority.rpartition("@")
+        for host in hosts.split(","):
+            parts = urlsplit(url.replace(authority, f"{user}{at}{host}", 1))
+            if parts.port == 0 or "@" in parts.path + parts.fragment:
+                return False
+        return True
     except ValueError:
         return False
 

@@ -124,6 +124,13 @@ def test_a_url_whose_password_is_not_escaped_is_refused_without_a_part_of_it(nam
     assert CANARY not in text
 
 
+def test_urls_of_several_hosts_are_taken() -> None:
+    url = "postgresql://u:p@db1:5432,[::1]:5433,db2/monitor?target_session_attrs=read-write"
+    settings = from_env({"MONITOR_DATABASE_URL": url, "MONITOR_DB__READ_URL": url})
+    assert (settings.database_url, settings.db.read_url) == (url, url)
+    assert "cannot be read" in refusal(MONITOR_DB__READ_URL="postgresql://u:p@db1:5432,db2:x/monitor")
+
+
 def test_urls_of_local_sockets_are_taken() -> None:
     urls = {
         "MONITOR_DATABASE_URL": "postgresql://postgres@/monitor?host=%2Ftmp%2Fx&port=5432",

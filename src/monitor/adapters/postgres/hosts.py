@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 from weakref import WeakKeyDictionary
 
 import asyncpg
@@ -40,9 +41,12 @@ def host_urls(dsn: str, target: str) -> tuple[str, ...]:
     Return *dsn* once for each host that it names. Of several, one that is *target* is looked for, unless the URL says
     otherwise by ``target_session_attrs``.
     """
-    parts = urlsplit(dsn)
+    scheme, _, rest = dsn.partition("://")
+    # By hand, since newer versions of Python take brackets in the second host for an invalid address.
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    parts = urlsplit(f"{scheme}://{rest.removeprefix(authority)}")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    user, at, named = parts.netloc.rpartition("@")
+    user, at, named = authority.rpartition("@")
     if named:
         hosts: list[tuple[str, dict[str, str]]] = [(host, {}) for host in named.split(",")]
     else:
@@ -59,9 +63,7 @@ def host_urls(dsn: str, target: str) -> tuple[str, ...]:
     wanted = query.get(TARGET, target)
     # Monitor itself prefers: without a replica it reads from the primary.
     query[TARGET] = "standby" if wanted == "prefer-standby" else wanted
-    return tuple(
-        urlunsplit(parts._replace(netloc=f"{user}{at}{host}", query=urlencode(query | own))) for host, own in hosts
-    )
+    return tuple(f"{scheme}://{user}{at}{host}{parts.path}?{urlencode(query | own)}" for host, own in hosts)
 
 
 class Hosts:

@@ -226,6 +226,9 @@ class ReplicaReads:
                 if self.trouble is not None:
                     log.info("replica_used", after=self.trouble)
                     self.trouble = None
+            elif self.trouble is not None:
+                # The replica may be another server by now, as after a failover.
+                await self._replica.reads.expire_connections()
 
     async def loop(self) -> None:
         while True:
