@@ -18,7 +18,7 @@ import pytest
 
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.identity import database_identity
-from tests.faults.system import admin_token
+from tests.faults.system import PATIENCE_S, admin_token
 from tests.integration.backup_support import Machine, machine, section
 from tests.integration.processes import Client, production, run, running
 from tests.integration.support import Receiver, answering, eventually, ok, verify
@@ -61,7 +61,7 @@ class Installation:
                 assert server.process.returncode is None, server.output
                 return await client.ready()
 
-            await eventually(ready, within_s=90)
+            await eventually(ready, within_s=PATIENCE_S)
             await worker.says("worker_started")
             yield client
             assert (await server.stop(), await worker.stop()) == (0, 0)
@@ -86,14 +86,14 @@ async def names(client: Client) -> list[str]:
 
 
 async def delivered(receiver: Receiver, ids: list[str]) -> None:
-    await eventually(lambda: set(ids) <= set(receiver.ids), within_s=60)
+    await eventually(lambda: set(ids) <= set(receiver.ids), within_s=PATIENCE_S)
 
 
 async def nothing_waits(client: Client) -> None:
     async def empty() -> bool:
         return not (await client.read("deliveries?state=pending&limit=1"))["items"]
 
-    await eventually(empty, within_s=60)
+    await eventually(empty, within_s=PATIENCE_S)
 
 
 async def identity(server: Machine) -> str:
@@ -111,7 +111,7 @@ async def archived(server: Machine) -> None:
             last = await connection.fetchval("SELECT last_archived_wal FROM pg_stat_archiver")
             return last is not None and last >= name
 
-        await eventually(kept, within_s=60)
+        await eventually(kept, within_s=PATIENCE_S)
     finally:
         await connection.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +26,7 @@ from monitor.domain.anomaly import Baselines
 from monitor.domain.delivery.job import JobParameters, ReplayParameters
 from monitor.domain.errors import Unavailable
 from monitor.domain.vocab import DeliveryState
+from tests.integration.support import eventually
 
 pytestmark = pytest.mark.migrations
 
@@ -77,6 +79,30 @@ async def test_a_migration_gives_up_behind_a_long_transaction_and_can_be_repeate
     finally:
         await other.close()
     assert await migrate.upgrade(empty_database_url) == ("0008", migrate.newest_revision())
+
+
+async def test_a_migration_that_meets_a_request_in_a_deadlock_is_repeated(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url, revision="0023")
+    other, watch = await asyncpg.connect(empty_database_url), await asyncpg.connect(empty_database_url)
+    try:
+        # The migration is the one that gives way, however late the other one comes.
+        name = await watch.fetchval("SELECT current_database()")
+        await watch.execute(f"ALTER DATABASE {name} SET deadlock_timeout = '3s'")
+        async with other.transaction():
+            await other.execute("SET LOCAL deadlock_timeout = '1h'; LOCK TABLE alerts IN ROW EXCLUSIVE MODE")
+            migrating = asyncio.create_task(migrate.upgrade(empty_database_url))
+
+            waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'alerts'::regclass)"
+
+            async def waits() -> bool:
+                return bool(await watch.fetchval(waiting))
+
+            await eventually(waits)
+            await other.execute("SELECT FROM webhooks")
+        assert await migrating == ("0023", migrate.newest_revision())
+    finally:
+        await other.close()
+        await watch.close()
 
 
 async def test_stored_replays_become_jobs(empty_database_url: str) -> None:

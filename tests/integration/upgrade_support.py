@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from tests.faults.system import admin_token
+from tests.faults.system import PATIENCE_S, admin_token
 from tests.integration.processes import SOURCE, Client, Result, Running, production, run, running
 from tests.integration.support import Received, Receiver, eventually
 from tests.servers import free_port
@@ -93,7 +93,7 @@ class Upgrade:
                 assert process.process.returncode is None, process.output
                 return await client.ready()
 
-            await eventually(ready, within_s=90)
+            await eventually(ready, within_s=PATIENCE_S)
             yield process, client
 
     @asynccontextmanager
@@ -123,7 +123,7 @@ class Upgrade:
     async def goes_on(self, events: int) -> None:
         """Wait until so many more events were accepted, from now on."""
         goal = len(self.accepted) + events
-        await eventually(lambda: len(self.accepted) >= goal, within_s=60)
+        await eventually(lambda: len(self.accepted) >= goal, within_s=PATIENCE_S)
 
     async def _post_until(self, stopped: asyncio.Event) -> None:
         for number in itertools.count():
@@ -178,7 +178,7 @@ class Upgrade:
         async def done() -> bool:
             return not (await server.read("deliveries?state=pending&limit=1"))["items"]
 
-        await eventually(done, within_s=120)
+        await eventually(done, within_s=PATIENCE_S)
         for state in ("failed", "cancelled", "quarantined"):
             assert (await server.read(f"deliveries?state={state}"))["items"] == []
 

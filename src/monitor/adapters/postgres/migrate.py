@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -18,12 +20,14 @@ from monitor import __version__
 from monitor.adapters.postgres.engine import raw_dsn
 from monitor.adapters.postgres.hosts import Hosts
 from monitor.adapters.postgres.maintenance.partitions import Retention, maintain
-from monitor.adapters.postgres.outages import translating
+from monitor.adapters.postgres.outages import driver_error, translating
 from monitor.adapters.postgres.schema import StoredSchema
 
 ADVISORY_LOCK = 0x6D6F6E02
 LOCK_TIMEOUT_S = 5
 CONNECT_S = 10.0
+DEADLOCKS = 10
+"""How many deadlocks with requests and workers one run gets over."""
 
 
 class NewerSchema(Exception):
@@ -146,10 +150,23 @@ def _upgrade(connection: Connection, revision: str) -> None:
     try:
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        _repeating_deadlocks(connection, lambda: command.upgrade(config, revision))
         connection.commit()
     finally:
         # Or the unlock of a transaction that failed would fail itself, and hide why.
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:id)"), {"id": ADVISORY_LOCK})
         connection.commit()
+
+
+def _repeating_deadlocks(connection: Connection, run: Callable[[], None]) -> None:
+    """Call *run* again after a deadlock: the migration in which it happened was undone, those before it are kept."""
+    for left in reversed(range(DEADLOCKS)):
+        try:
+            run()
+        except DBAPIError as error:
+            if not left or not isinstance(driver_error(error), asyncpg.DeadlockDetectedError):
+                raise
+            connection.rollback()
+        else:
+            break
