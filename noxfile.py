@@ -80,7 +80,7 @@ VENDORED = [
 """Packages of the npm registry, what their archives must hash to, and which files of theirs are kept, and where."""
 
 TWO_PROCESSES = ("-n", "2", "--dist", "loadfile")
-QUICK = "not (processes or demo or migrations or benchmarks or pagers)"
+QUICK = "not (processes or demo or migrations or benchmarks or pagers or topology)"
 """What runs by default; each of the other markers has a session of its own, named for it."""
 OF_AN_SDIST = (
     *("tests/unit/test_architecture.py", "tests/unit/test_lock.py", "tests/unit/test_packaging.py", "tests/unit/http"),

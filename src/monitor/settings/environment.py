@@ -43,6 +43,7 @@ EXAMPLE_KEYS = frozenset(
 """Public example keys: of jwt.io, and the bytes 0 to 31."""
 
 
+_REDIS_FORMS = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 _TYPE_WORDS = {
     "int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "array": "a list",
     "object": "an object",
@@ -87,7 +88,7 @@ def _check(settings: Settings) -> None:
     if settings.worker.renew_s >= settings.worker.lease_s:
         raise SettingsError("MONITOR_WORKER__RENEW_S must be less than MONITOR_WORKER__LEASE_S.")
     _check_url("MONITOR_DATABASE_URL", settings.database_url, ("postgresql", "postgres", "postgresql+asyncpg"))
-    _check_url("MONITOR_REDIS_URL", settings.redis_url, ("redis", "rediss", "unix"))
+    _check_url("MONITOR_REDIS_URL", settings.redis_url, _REDIS_FORMS)
     if settings.public_url is not None and not _PUBLIC_URL.fullmatch(settings.public_url):
         raise SettingsError(
             "MONITOR_PUBLIC_URL: expected the URL of the page, like https://monitor.example.com/ or"
@@ -163,7 +164,9 @@ def _is_readable(url: str) -> bool:
     """Whether *url* falls into parts, none of which holds what seems to be the rest of a password."""
     try:
         parts = urlsplit(url)
-        return (parts.port or 1) > 0 and "@" not in parts.path + parts.fragment
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        readable = all((urlsplit(f"//{host}").port or 1) > 0 for host in hosts)
+        return readable and "@" not in parts.path + parts.fragment
     except ValueError:
         return False
 

@@ -206,9 +206,13 @@ class Settings(msgspec.Struct, frozen=True):
         return "Settings(…)"
 
     database_url: Annotated[str | None, doc("PostgreSQL, as postgresql://user:password@host:port/database.")] = None
-    redis_url: Annotated[str | None, doc("Redis, as redis://host:port/0. Needed when more than one process runs.")] = (
-        None
-    )
+    redis_url: Annotated[
+        str | None,
+        doc(
+            "Redis, as redis://host:port/0, redis+sentinel://host:port,host:port/master-name/0 or"
+            " redis+cluster://host:port,host:port; rediss for TLS. Needed when more than one process runs."
+        ),
+    ] = None
     public_url: Annotated[
         str | None,
         doc(

@@ -156,7 +156,10 @@ class CacheMachine(RuleBasedStateMachine):
                 asyncio.Event()
             )
 
-    @rule(process=PROCESSES, what=st.sampled_from(["break the bus", "cut off", "crash", "flush", "restart", "restore", "fail over"]))
+    @rule(
+        process=PROCESSES,
+        what=st.sampled_from(["break the bus", "cut off", "crash", "flush", "restart", "restore", "fail over"]),
+    )
     def harm(self, process: int, what: str) -> None:
         server = self.server(process)
         if server.cut:
