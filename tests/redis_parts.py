@@ -30,7 +30,7 @@ from tests.integration.support import eventually
 SERVER = shutil.which("redis-server", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin") or "redis-server"
 MASTER_NAME = "monitor-cache"
 DOWN_AFTER_MS = 700
-NODE_TIMEOUT_MS = 1000
+NODE_TIMEOUT_MS = 2000
 START_S = 60.0
 """How long what takes a second may take on a machine that is busy with other things."""
 
@@ -78,7 +78,9 @@ class Node:
 class SentinelSet:
     """A master and a replica, and three Sentinels of which two decide. ``url`` is that of Monitor."""
 
-    def __init__(self, nodes: list[Node], sentinels: list[Node]) -> None:
+    def __init__(self, nodes: list[Node], sentinels: list[Node], watched: str) -> None:
+        self.watched = watched
+        """In the configuration of each Sentinel."""
         self.nodes = nodes
         self.sentinels = sentinels
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
@@ -96,9 +98,7 @@ class SentinelSet:
         successor = next(node for node in self.nodes if node is not before)
 
         async def agreed() -> bool:
-            named = [
-                await sentinel.ask("SENTINEL GET-MASTER-ADDR-BY-NAME", MASTER_NAME) for sentinel in self.sentinels
-            ]
+            named = [await sentinel.ask("SENTINEL GET-MASTER-ADDR-BY-NAME", MASTER_NAME) for sentinel in self.sentinels]
             return {int(port) for _, port in named} == {successor.port} and await _is_master(successor)
 
         await eventually(agreed, within_s=START_S)
@@ -128,7 +128,7 @@ async def sentinel_set() -> AsyncIterator[SentinelSet]:
             return all((state["num-other-sentinels"], state["num-slaves"]) == (2, 1) for state in states)
 
         await eventually(complete, within_s=START_S)
-        yield SentinelSet([master, replica], sentinels)
+        yield SentinelSet([master, replica], sentinels, watched)
 
 
 class Cluster:
@@ -151,7 +151,7 @@ class Cluster:
         async def agreed() -> bool:
             owners = {await self._owner(node, name) for node in left}
             states = [await node.ask("CLUSTER INFO") for node in left]
-            return len(owners) == 1 and owners != {before} and all("cluster_state:ok" in state for state in states)
+            return len(owners) == 1 and owners != {before} and all(state["cluster_state"] == "ok" for state in states)
 
         await eventually(agreed, within_s=START_S)
         return await self.owner(name)
@@ -181,7 +181,7 @@ async def cluster() -> AsyncIterator[Cluster]:
         async def whole() -> bool:
             states = [await node.ask("CLUSTER INFO") for node in nodes]
             ranges = [await node.ask("CLUSTER SLOTS") for node in nodes]
-            return all("cluster_state:ok" in state for state in states) and all(
+            return all(state["cluster_state"] == "ok" for state in states) and all(
                 len(each) == 3 and all(len(one) == 4 for one in each) for each in ranges
             )
 
@@ -190,9 +190,9 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 
 @asynccontextmanager
-async def single(config: str = "", *, port: int | None = None) -> AsyncIterator[Node]:
+async def single(config: str = "", *options: str) -> AsyncIterator[Node]:
     async with _nodes() as start:
-        yield await start(config, port=port)
+        yield await start(config, *options)
 
 
 class Certificates:
@@ -272,10 +272,9 @@ async def _nodes() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="monitor-redis-", dir="/tmp")))
 
-        async def start(config: str = "", *options: str, below: int = 65_536, port: int | None = None) -> Node:
-            if port is None:
-                while (port := servers.free_port()) >= below:
-                    pass
+        async def start(config: str = "", *options: str, below: int = 65_536) -> Node:
+            while (port := servers.free_port()) >= below:
+                pass
             node = Node(port, directory, *options, config=config)
             stack.push_async_callback(node.kill)
             await node.start()

@@ -235,9 +235,9 @@ async def _redis(settings: Settings) -> Finding:
     if settings.redis_url is None:
         return Finding("redis", "warning", "MONITOR_REDIS_URL is not set; required for more than one process")
     try:
-        await ping(settings.redis_url, within_s=REDIS_ANSWER_S)
+        found = await ping(settings.redis_url, within_s=REDIS_ANSWER_S)
     except RedisRefused as error:
         return Finding("redis", "error", str(error))
     except Unavailable as error:
         return Finding("redis", "error", error.detail)
-    return Finding("redis", "ok", "answers")
+    return Finding("redis", "ok", found)

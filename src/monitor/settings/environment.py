@@ -46,6 +46,7 @@ EXAMPLE_KEYS = frozenset(
 """Public example keys: of jwt.io, and the bytes 0 to 31."""
 
 
+_REDIS_FORMS = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 _TYPE_WORDS = {
     "int": "an integer", "float": "a number", "bool": "true or false", "str": "text", "array": "a list",
     "object": "an object",
@@ -92,7 +93,7 @@ def _check(settings: Settings) -> None:
     _check_url("MONITOR_DATABASE_URL", settings.database_url, POSTGRESQL)
     _check_url("MONITOR_DB__DIRECT_URL", settings.db.direct_url, POSTGRESQL)
     _check_url("MONITOR_DB__READ_URL", settings.db.read_url, POSTGRESQL)
-    _check_url("MONITOR_REDIS_URL", settings.redis_url, ("redis", "rediss", "unix"))
+    _check_url("MONITOR_REDIS_URL", settings.redis_url, _REDIS_FORMS)
     if settings.public_url is not None and not _PUBLIC_URL.fullmatch(settings.public_url):
         raise SettingsError(
             "MONITOR_PUBLIC_URL: expected the URL of the page, like https://monitor.example.com/ or"

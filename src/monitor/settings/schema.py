@@ -245,9 +245,13 @@ class Settings(msgspec.Struct, frozen=True):
         str | None,
         doc("PostgreSQL, as postgresql://user:password@host:port/database; several hosts as host:port,host:port."),
     ] = None
-    redis_url: Annotated[str | None, doc("Redis, as redis://host:port/0. Needed when more than one process runs.")] = (
-        None
-    )
+    redis_url: Annotated[
+        str | None,
+        doc(
+            "Redis, as redis://host:port/0, redis+sentinel://host:port,host:port/master-name/0 or"
+            " redis+cluster://host:port,host:port; rediss for TLS. Needed when more than one process runs."
+        ),
+    ] = None
     public_url: Annotated[
         str | None,
         doc(

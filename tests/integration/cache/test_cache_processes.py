@@ -66,16 +66,16 @@ async def test_no_read_is_older_than_an_acknowledged_write_before_it(redis_url: 
     assert [error for answer in answers for error in answer["errors"]] == []
     stale = late = 0
     oldest_ms = 0.0
-    by_key: dict[int, list[tuple[int, int, float, float, bool]]] = {}
+    by_key: dict[int, list[tuple[int, int, float, float, bool, bool]]] = {}
     for write in writes:
         by_key.setdefault(write[0], []).append(tuple(write))
-    for number, began_at, version, marked in reads:
+    for number, began_at, version, marked, _ in reads:
         missed = [w for w in by_key.get(number, []) if w[1] > version and not marked]
-        stale += any(acknowledged and done_at <= began_at for _, _, _, done_at, acknowledged in missed)
-        behind_ms = max(((began_at - done_at) * 1000 for _, _, _, done_at, _ in missed), default=0.0)
+        stale += any(asked and taken and done_at <= began_at for _, _, _, done_at, asked, taken in missed)
+        behind_ms = max(((began_at - done_at) * 1000 for _, _, _, done_at, _, _ in missed), default=0.0)
         oldest_ms = max(oldest_ms, behind_ms)
         late += behind_ms > 50
-    ack_ms = [(done - at) * 1000 for _, _, at, done, acknowledged in writes if acknowledged]
+    ack_ms = [(done - at) * 1000 for _, _, at, done, asked, taken in writes if asked and taken]
     print(f"{len(reads)} reads, {len(writes)} writes: {stale} stale after an acknowledged one")
     print(f"after one that is not acknowledged: {late} more than 50 ms behind, at most {oldest_ms:.1f} ms")
     print(f"acknowledged in p50 {quantile(ack_ms, 0.5):.1f} ms, p99 {quantile(ack_ms, 0.99):.1f} ms")

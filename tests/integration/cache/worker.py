@@ -23,6 +23,7 @@ import psutil
 import structlog
 
 from monitor.adapters.clock import SystemClock
+from monitor.adapters.redis.endpoint import endpoint
 from monitor.cache import Cache, Key, Policy, RedisCacheServer, View, Warmer
 
 KEYS = 50
@@ -60,7 +61,9 @@ class Worker:
         self.source = Source(directory)
         self.clock = SystemClock()
         # Tests share a server, not a cache.
-        self.server = RedisCacheServer(url, prefix=f"{directory.name}:", patience=patience)
+        prefix = f"{{{directory.name}}}:"
+        at = endpoint(url, lambda: prefix)
+        self.server = RedisCacheServer(at.url, prefix=prefix, patience=patience, options=at.options, find_s=at.find_s)
         self.cache = Cache(self.clock, server=self.server)
 
     def creator(self, key: Key, creator_s: float) -> Callable[[], Awaitable[bytes]]:
@@ -83,6 +86,12 @@ class Worker:
         keys = [VIEW.key(id=number) for number in ids]
         return {"ms": await asyncio.gather(*(one(key) for key in keys for _ in range(callers)))}
 
+    async def read(self, *, id: int) -> dict[str, Any]:  # noqa: A002
+        """Return the version read, and whether memory is trusted."""
+        key = VIEW.key(id=id)
+        entry = await self.cache.get(key, self.creator(key, 0))
+        return {"version": int(entry.body), "trusted": self.cache.stats().trusted}
+
     async def create_endlessly(self, *, id: int) -> dict[str, Any]:  # noqa: A002
         """Start a creation that never ends; return once it runs."""
         begun = asyncio.Event()
@@ -102,20 +111,21 @@ class Worker:
         dice = random.Random(os.getpid())
         weights = [1 / (rank + 1) for rank in range(KEYS)]
         end = time.monotonic() + seconds
-        reads: list[tuple[int, float, int, bool]] = []
-        writes: list[tuple[int, int, float, float, bool]] = []
+        reads: list[tuple[int, float, int, bool, bool]] = []
+        writes: list[tuple[int, int, float, float, bool, bool]] = []
         errors: list[str] = []
 
         async def read() -> None:
             number = dice.choices(range(KEYS), weights)[0]
             key = VIEW.key(id=number)
-            began_at = time.monotonic()
+            began_at, gate = time.monotonic(), self.cache._state.gate
+            shares = gate.is_open
             try:
                 entry = await self.cache.get(key, self.creator(key, dice.random() * 0.3))
             except Exception as error:  # noqa: BLE001 - counted
                 errors.append(repr(error))
             else:
-                reads.append((number, began_at, int(entry.body), entry.stale))
+                reads.append((number, began_at, int(entry.body), entry.stale, shares or gate.is_open))
 
         async def write() -> None:
             number = dice.choices(range(KEYS), weights)[0]
@@ -123,7 +133,7 @@ class Worker:
             version, written_at = self.source.change(key), time.monotonic()
             acknowledged = dice.random() < 0.5
             taken = await self.cache.invalidate([key.tags[1]], acknowledged=acknowledged)
-            writes.append((number, version, written_at, time.monotonic(), acknowledged and taken))
+            writes.append((number, version, written_at, time.monotonic(), acknowledged, taken))
 
         async def at_rate(per_s: float, act: Callable[[], Awaitable[None]], tasks: set[asyncio.Task[None]]) -> None:
             while time.monotonic() < end:

@@ -69,7 +69,10 @@ def endpoint(url: str, key: Callable[[], str] = str, *, within_s: float = FIND_S
     if not (database or "0").isdigit() or (form == "cluster" and int(database or 0)):
         raise ValueError("its database number is not one")
     query = dict(parse_qsl(parts.query))
-    sentinel_login = {"username": query.pop("sentinel_username", None), "password": query.pop("sentinel_password", None)}
+    sentinel_login = {
+        "username": query.pop("sentinel_username", None),
+        "password": query.pop("sentinel_password", None),
+    }
     single = f"redis://{login}{at}{_written(hosts[0])}/{database or 0}?{urlencode(query)}"
     read = cast("dict[str, Any]", parse_url(single))
     node_login = {"username": read.get("username"), "password": read.get("password")}
@@ -83,7 +86,7 @@ def endpoint(url: str, key: Callable[[], str] = str, *, within_s: float = FIND_S
         "retry": Retry(NoBackoff(), 0),
     }
     name = unquote(name)
-    find: Find = _SentinelSet(hosts, name, looking_up) if name else _Cluster(hosts, key, looking_up)
+    find: Find = SentinelSet(hosts, name, looking_up) if name else _Cluster(hosts, key, looking_up)
     kind = _FoundTlsConnection if driver == "rediss" else _FoundConnection
     options = {**_keepalive(url), "connection_class": kind, "find": find}
     return Endpoint(single, options, 2 * within_s * len(hosts), find, name)
@@ -108,7 +111,7 @@ def _keepalive(url: str) -> dict[str, Any]:
     return {"socket_keepalive": True, "socket_keepalive_options": dict(KEEPALIVE)}
 
 
-class _SentinelSet:
+class SentinelSet:
     """Returns the address of the master *name*, from the first Sentinel that has it."""
 
     def __init__(self, hosts: list[Address], name: str, options: Mapping[str, Any]) -> None:
@@ -125,6 +128,18 @@ class _SentinelSet:
             answered = first["host"], first["port"]
             self._hosts = [answered, *(each for each in self._hosts if each != answered)]
             return str(host), int(port)
+
+    async def names(self) -> set[str]:
+        """Return the names of the masters, from the first Sentinel that answers. Raises the driver's errors."""
+        failure: Exception = RedisConnectionError("no Sentinel answers")
+        for host, port in self._hosts:
+            try:
+                node: Any = Redis(host=host, port=port, **self._options)
+                async with node:
+                    return set(await node.sentinel_masters())
+            except (RedisError, OSError) as error:
+                failure = error
+        raise failure
 
 
 class _Cluster:

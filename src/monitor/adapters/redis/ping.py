@@ -6,53 +6,194 @@ import os
 import re
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
+from monitor.adapters.redis.endpoint import Endpoint, SentinelSet, endpoint
 from monitor.domain.errors import Unavailable
 
 NAME = "MONITOR_REDIS_URL"
+FORMS = (
+    "redis://user:password@host:6379/0, redis+sentinel://user:password@host1:26379,host2:26379/master-name/0"
+    " or redis+cluster://user:password@host1:6379,host2:6379; rediss instead of redis for TLS"
+)
 _CONNECT = re.compile(r"Connect call failed \(.*\)")
+
+_IN_SCRIPT = re.compile("ACL|user executing the script")
+"""In the words for a command that the user may not call in a script."""
+
+_KEY, _CHANNEL, _SCRIPT = "{monitor:check}:key", "{monitor:cache:check}:bus", "return redis.call('TIME')[1]"
+_PROBES: tuple[tuple[str | int, ...], ...] = (
+    ("INFO", "server"),
+    ("MGET", _KEY),
+    ("SET", _KEY, "1", "PX", 1000),
+    ("GET", _KEY),
+    ("TYPE", _KEY),
+    ("DEL", _KEY),
+    ("HSET", _KEY, "seq", 1),
+    ("HMGET", _KEY, "seq"),
+    ("HINCRBY", _KEY, "seq", 1),
+    ("DEL", _KEY),
+    ("ZADD", _KEY, 0, "member"),
+    ("ZRANGEBYSCORE", _KEY, 0, 1),
+    ("ZREM", _KEY, "member"),
+    ("XADD", _KEY, "1-0", "entry", "1"),
+    ("XREAD", "COUNT", 1, "STREAMS", _KEY, "0"),
+    ("XREVRANGE", _KEY, "+", "-", "COUNT", 1),
+    ("DEL", _KEY),
+    ("PUBLISH", _CHANNEL, "check"),
+    ("EVAL", _SCRIPT, 0),
+    ("SCRIPT LOAD", _SCRIPT),
+    ("EVALSHA", "0" * 40, 0),
+    ("MULTI",),
+    ("EXEC",),
+    # The last, since nothing else can be asked behind it.
+    ("SUBSCRIBE", _CHANNEL),
+)
+"""Each command that Monitor sends, on names of the form that it uses; leaves nothing behind."""
+
+_REMEDIES: tuple[tuple[type[Exception], str], ...] = (
+    (OutOfMemoryError, "give it more memory, or a policy that evicts: maxmemory-policy allkeys-lru"),
+    (MovedError, "it is a node of a cluster; write redis+cluster://"),
+    (ReadOnlyError, "it is a replica; write the address of the master, or redis+sentinel://"),
+    (BusyLoadingError, "try again in a moment"),
+    (ClusterDownError, "check the nodes: redis-cli --cluster check"),
+)
+_PASSING = (ReadOnlyError, OutOfMemoryError, BusyLoadingError, ClusterDownError, AskError, TryAgainError)
 
 
 class RedisRefused(Exception):
     """Redis answers and refuses, which does not pass by itself. The text is one line with its words and what to do."""
 
 
-async def ping(url: str, *, within_s: float) -> None:
+async def ping(url: str, *, within_s: float) -> str:
     """
-    Return when Redis has answered.
+    Return what has answered, in a few words, once Redis has taken every command that Monitor sends.
 
     Raises:
-        RedisRefused: it refuses the login, the database number, TLS or the command; or *url* cannot be read.
-        Unavailable: it does not answer within *within_s*, or is starting.
+        RedisRefused: it refuses the login, the database number, TLS or a command; or *url* cannot be read.
+        Unavailable: it does not answer within *within_s*, is starting, or takes no writes now.
     """
     try:
+        at = endpoint(url, lambda: _KEY, within_s=within_s)
         client = Redis.from_url(
-            url, socket_timeout=within_s, socket_connect_timeout=within_s, retry=Retry(NoBackoff(), 0)
+            at.url,
+            protocol=2,
+            socket_timeout=within_s,
+            socket_connect_timeout=within_s,
+            retry=Retry(NoBackoff(), 0),
+            **at.options,
         )
     except ValueError:
         # The driver's words may hold a part of the password.
-        raise RedisRefused(f"{NAME} cannot be read; write redis://user:password@host:6379/0.") from None
+        raise RedisRefused(f"{NAME} cannot be read; write {FORMS}.") from None
     try:
-        await client.ping()
-    except (AuthenticationError, AuthorizationError) as error:
-        raise RedisRefused(f"{NAME}: {_line(error)}; correct its user and password.") from None
-    except ResponseError as error:
-        raise RedisRefused(f"{NAME}: {_line(error)}; correct its database number, or what its user may do.") from None
+        where = await _found(at)
+        await _probe(client)
+    except TypeError:
+        raise RedisRefused(f"{NAME} has an option that Redis's driver lacks; ssl_ options need rediss://.") from None
     except (RedisError, OSError) as error:
-        if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
-            raise RedisRefused(f"{NAME}: {_line(error)}; rediss:// needs a Redis with TLS.") from None
-        tls = " and has TLS" if url.startswith("rediss://") else ""
-        remedy = f"check its host and port, and that Redis runs there{tls}"
-        if isinstance(error, BusyLoadingError):
-            remedy = "try again in a moment"
-        raise Unavailable(f"{NAME}: {_line(error)}; {remedy}.") from None
+        raise _judged(error, url) from None
     finally:
         await client.aclose()
+    return where
+
+
+async def _found(at: Endpoint) -> str:
+    """Return which server it is. Raises the driver's errors, and what :func:`ping` raises for Sentinels' answers."""
+    if at.find is None:
+        return "answers"
+    try:
+        host, port = await at.find()
+    except MasterNotFoundError:
+        # Not here: what is raised inside a handler loses its cause, which has the words of the system.
+        pass
+    else:
+        return f"answers; {at.name or 'the node of the cluster'} is at {host}:{port}"
+    assert isinstance(at.find, SentinelSet)
+    names = await at.find.names()
+    if at.name in names:
+        raise Unavailable(
+            f"{NAME}: Sentinel has no master of {at.name!r} that is up; check Redis, or wait for a failover."
+        )
+    others = ", ".join(map(repr, sorted(names))) or "none"
+    raise RedisRefused(f"{NAME}: Sentinel has no master named {at.name!r}; correct the name, it has: {others}.")
+
+
+async def _probe(client: Any) -> None:
+    """Raises the first error; if it is one of permission, one with the names of all the commands concerned."""
+    connection = await client.connection_pool.get_connection()
+    try:
+        await connection.send_command("PING")
+        await connection.read_response()
+        refused: dict[str, NoPermissionError] = {}
+        for command in _PROBES:
+            name = str(command[0])
+            try:
+                await connection.send_command(*command)
+                await connection.read_response()
+            except NoPermissionError as error:
+                refused.setdefault(name, error)
+            except ResponseError as error:
+                if name == "EVAL" and _IN_SCRIPT.search(str(error)):
+                    refused.setdefault("TIME", NoPermissionError(str(error)))
+                    continue
+                # Without MULTI, EXEC is an error; the script of that digest is not there; and a key that DEL left.
+                if name not in ("EXEC", "EVALSHA") and not refused:
+                    raise error
+        if refused:
+            words = _line(next(iter(refused.values())))
+            raise NoPermissionError(f"{words} ({', '.join(refused)})")
+    finally:
+        # It may be subscribed.
+        await connection.disconnect()
+        await client.connection_pool.release(connection)
+
+
+def _judged(error: Exception, url: str) -> RedisRefused | Unavailable:
+    line = f"{NAME}: {_line(error)}"
+    if isinstance(error, AuthenticationError | AuthorizationError):
+        sentinel = ", or sentinel_username and sentinel_password in its query" if "+sentinel:" in url else ""
+        return RedisRefused(f"{line}; correct its user and password{sentinel}.")
+    if isinstance(error, NoPermissionError):
+        return RedisRefused(
+            f"{line}; give its user the commands, keys and channels of DEPLOYMENT_CHECKLIST, section 3."
+        )
+    remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), None)
+    if isinstance(error, MovedError) or (isinstance(error, ResponseError) and not isinstance(error, _PASSING)):
+        return RedisRefused(f"{line}; {remedy or _other_form(str(error))}.")
+    if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+        return RedisRefused(
+            f"{line}; rediss:// needs a Redis with TLS, and ssl_ca_certs=FILE in its query a CA of yours."
+        )
+    tls = " and has TLS" if url.startswith("rediss") else ""
+    return Unavailable(f"{line}; {remedy or f'check its host and port, and that Redis runs there{tls}'}.")
+
+
+def _other_form(words: str) -> str:
+    if "cluster support disabled" in words:
+        return "it is no cluster; write redis://"
+    if "unknown command" in words:
+        return "if it is Sentinel, write redis+sentinel://; it must be Redis 6.2 or newer"
+    return "correct its database number, or what its user may do"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
