@@ -12,6 +12,7 @@ import pytest
 import redis
 from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.identity import database_identity, database_incarnation
@@ -117,3 +118,25 @@ async def test_the_last_incarnation_holds_while_the_database_is_away() -> None:
     assert await namespace.incarnation() == "7-1"
     answers.append("7-2")
     assert await namespace.incarnation() == "7-2"
+
+
+async def test_what_was_cached_in_a_future_that_is_gone_is_not_served(
+    empty_database_url: str, empty_redis_url: str
+) -> None:
+    await upgrade(empty_database_url)
+    async with installation(empty_database_url, empty_redis_url) as before, api_of(before) as api:
+        await api.create("http://127.0.0.1:9/hook")
+        assert len((await api.read("webhooks"))["items"]) == 1
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        # As a dump from before the webhook, restored in place: the same database, with other tables.
+        await connection.execute(
+            "TRUNCATE webhooks CASCADE; ALTER TABLE alembic_version RENAME TO gone;"
+            "CREATE TABLE alembic_version AS SELECT * FROM gone; DROP TABLE gone"
+        )
+    finally:
+        await connection.close()
+    with capture_logs() as logs:
+        async with installation(empty_database_url, empty_redis_url) as after, api_of(after) as api:
+            assert (await api.read("webhooks"))["items"] == []
+    assert [line["log_level"] for line in logs if line["event"] == "database_set_back"] == ["warning"]

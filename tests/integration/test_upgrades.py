@@ -41,7 +41,7 @@ async def test_the_last_release_is_replaced_under_traffic_and_nothing_is_lost(
             await upgrade.subscribe(ordered.url, ordered=True),
             await upgrade.subscribe(by_key.url, ordered="key"),
         ]
-        async with upgrade.traffic():
+        async with upgrade.traffic(flaky, ordered, by_key):
             await upgrade.goes_on(EVENTS)
             await upgrade.migrate(SOURCE)
             # The last release is ready on its own schema alone; what reaches it is answered all the same.
@@ -88,7 +88,7 @@ async def test_a_schema_that_grew_leaves_processes_of_this_version_ready_and_one
         upgrade.servers = [client]
         webhook = await upgrade.subscribe(plain.url)
         await upgrade.subscribe(ordered.url, ordered=True)
-        async with upgrade.traffic():
+        async with upgrade.traffic(plain, ordered):
             await upgrade.goes_on(EVENTS)
             await upgrade.migrate(grown)
             assert (await client.call("GET", "/health/ready")).status_code == 200

@@ -19,6 +19,7 @@ from tests.integration.processes import SOURCE, Client, Result, Running, product
 from tests.integration.support import Received, Receiver, eventually
 from tests.servers import free_port
 
+AHEAD = 200
 RETRY = {"schedule_s": [0, *[0.3] * 11], "jitter_ratio": 0}
 EXPECTED = ("The schema was changed a moment ago",)
 """What processes may log as an error while the schema changes under them."""
@@ -110,10 +111,10 @@ class Upgrade:
             yield process
 
     @asynccontextmanager
-    async def traffic(self) -> AsyncIterator[None]:
-        """Post events until the block is left; then the last one has been accepted."""
+    async def traffic(self, *journals: Journal) -> AsyncIterator[None]:
+        """Post events until the block is left, no more than ``AHEAD`` before any of *journals* has taken them."""
         stopped = asyncio.Event()
-        posting = asyncio.create_task(self._post_until(stopped))
+        posting = asyncio.create_task(self._post_until(stopped, journals))
         try:
             yield
         finally:
@@ -125,8 +126,11 @@ class Upgrade:
         goal = len(self.accepted) + events
         await eventually(lambda: len(self.accepted) >= goal, within_s=PATIENCE_S)
 
-    async def _post_until(self, stopped: asyncio.Event) -> None:
+    async def _post_until(self, stopped: asyncio.Event, journals: Sequence[Journal]) -> None:
         for number in itertools.count():
+            # Or a slow machine, where a process takes a minute to start, has a backlog of hours.
+            while not stopped.is_set() and number > AHEAD + min(len(journal.taken) for journal in journals):
+                await asyncio.sleep(0.05)
             if stopped.is_set():
                 break
             await self._post(number)
