@@ -20,7 +20,7 @@ LONGEST_WAIT_S = 60.0
 PAGE_ROWS = 200
 
 _LATER = frozenset({429, 503})
-_REMEDIES = {
+REMEDIES = {
     401: "make a new token with `monitor token`.",
     403: "use a token of the role that this needs.",
     421: "give --url a host that MONITOR_HTTP__ALLOWED_HOSTS of the server lists.",
@@ -161,5 +161,5 @@ def _refusal(url: str, answer: Answer) -> ApiRefused:
         for error in problem.get("errors", ())
         if error["detail"] != text
     ]
-    remedy = _REMEDIES.get(answer.status, "")
+    remedy = REMEDIES.get(answer.status, "")
     return ApiRefused(" ".join(filter(None, [f"{answer.status}: {text}", *errors, remedy])), answer.status)

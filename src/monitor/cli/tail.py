@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from monitor.cli.api_client import REMEDIES
 from monitor.cli.common import CommandError
 from monitor.cli.feed_lines import line_of
 from monitor.cli.server_access import find_token, server_url
@@ -23,7 +24,7 @@ OPEN_S = 15.0
 SILENT_S = 75.0
 """Heartbeats come every 30 s; a connection without any for this long is lost."""
 
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 15.0
 LARGEST_FRAME_BYTES = 64 * 1024 * 1024
 
 _DEFAULT_TOPICS = ["alerts", "anomalies", "webhooks"]
@@ -118,7 +119,9 @@ class Tail:
             detail = json.loads(response.body or b"")["detail"]
         except (ValueError, KeyError, TypeError):
             detail = response.reason_phrase
-        text = f"the server answers {response.status_code}: {detail}"
+        text = " ".join(
+            filter(None, [f"the server answers {response.status_code}: {detail}", REMEDIES.get(response.status_code)])
+        )
         if response.status_code not in _LATER or (self._is_first and response.status_code == 429):
             return CommandError(text)
         wait = response.headers.get("Retry-After", "")

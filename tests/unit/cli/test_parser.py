@@ -18,7 +18,7 @@ from monitor.cli.completion import bash, fish, zsh
 
 HEAVY = (
     "aiohttp", "alembic", "asyncio", "asyncpg", "litestar", "prometheus_client", "redis", "rich", "sqlalchemy",
-    "structlog", "uvicorn", "uvloop",
+    "structlog", "uvicorn", "uvloop", "websockets", "yaml",
 )  # fmt: skip
 CRYPTOGRAPHIC = ("cryptography", "jwt")
 IMPORTED = """
@@ -115,6 +115,15 @@ def test_a_wrong_argument_is_refused_with_the_usage_of_its_command(
     assert says in shown
 
 
+@pytest.mark.parametrize("command", ["diff", "apply"])
+def test_an_error_is_no_difference(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--file", "x"])
+    assert ended.value.code == 1
+    assert cli.main([command, "x.yaml"]) == 1
+    assert "no token" in capsys.readouterr().err
+
+
 def test_a_command_that_is_nearly_one_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["sreve"])
@@ -132,6 +141,10 @@ def test_a_command_that_is_nearly_one_is_suggested(capsys: pytest.CaptureFixture
         (["serve", "--inh"], []),
         (["token", "--role", "v"], ["viewer"]),
         (["token", "--subject", "v"], []),
+        (["export", "deli"], ["deliveries"]),
+        (["export", "--format", "c"], ["csv"]),
+        (["apply", "--pr"], ["--prune"]),
+        (["tail", "--topic", "anomalies"], ["anomalies"]),
         (["completion", "f"], ["fish"]),
         (["up", "--data-dir", "some"], ["some-data"]),
     ],

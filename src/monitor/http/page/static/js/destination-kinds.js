@@ -1,5 +1,7 @@
 /** Kinds of destinations of alerts, and the webhook that each becomes. */
 
+import { conditions } from "./labels.js";
+
 /**
  * `url` is what the URL most often is; `secret` is a header of the webhook, stored encrypted, whose value is asked for.
  *
@@ -120,6 +122,6 @@ export function destinationSpec({ format, secret }, form) {
 
 /** @returns {string} which alerts reach a destination with *labels* */
 export function alertsOf(labels) {
-  const pairs = Object.entries(labels);
+  const pairs = conditions(labels);
   return pairs.length ? `Only ${pairs.map(([name, value]) => `${name} ${value}`).join(", ")}` : "All alerts";
 }

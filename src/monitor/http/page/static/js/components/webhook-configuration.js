@@ -3,13 +3,15 @@
 import { BODY_FORMATS } from "../body-formats.js";
 import { at, duration, plural } from "../format.js";
 import { html } from "../html.js";
+import { OWNER_LABEL, conditions } from "../labels.js";
 
 export function Configuration({ webhook }) {
   const { retry, rate_limit: limit } = webhook;
   const pairs = [
     ["Description", webhook.description || "–"],
     ["Event types", tags(webhook.event_types)],
-    ["Required labels", tags(Object.entries(webhook.labels).map(([name, value]) => `${name}=${value}`))],
+    ["Required labels", tags(conditions(webhook.labels).map(([name, value]) => `${name}=${value}`))],
+    ...(OWNER_LABEL in webhook.labels ? [["Managed by", `the configuration file of ${webhook.labels[OWNER_LABEL]}`]] : []),
     [
       "Headers",
       Object.keys(webhook.headers).length ? html`
