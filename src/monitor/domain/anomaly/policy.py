@@ -50,7 +50,7 @@ class AnomalyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     burst_hold_s: float = 300.0
     min_run: int = 3
     min_run_s: float = 60.0
-    runs_per_day: float = 0.1
+    runs_per_day: float = 0.06
     min_slowdown: float = 1.2
     p_latency: float = 1e-6
     volume_factor: float = 2.0
