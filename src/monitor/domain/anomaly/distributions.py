@@ -1,8 +1,9 @@
 """
 Tail probabilities of the counting models, in plain Python.
 
-A pmf is evaluated once by ``math.lgamma``; the following terms are products of its ratios, so a tail costs a few
-microseconds and keeps its relative precision far below 1e-16, where ``1 - cdf`` would be zero.
+A pmf is evaluated once by ``math.lgamma``; the following terms are products of its ratios. A tail keeps its relative
+precision far below 1e-16, where ``1 - cdf`` would be zero. That of a count is a continued fraction, so it costs less
+than 0.1 ms however many attempts there are.
 
 Sources: Johnson, Kemp, Kotz, *Univariate Discrete Distributions*, 3rd ed., chapters 5 (negative binomial) and 6
 (beta-binomial).
@@ -64,20 +65,15 @@ def negative_binomial_tails(x: int, mean: float, dispersion: float) -> tuple[flo
         mean: positive.
         dispersion: 0 gives the Poisson law.
     """
-    if dispersion < NEGLIGIBLE_DISPERSION:
-        log_pmf = x * log(mean) - mean - lgamma(x + 1)
-
-        def ratio(i: int) -> float:
-            return mean / (i + 1)
-    else:
+    if dispersion >= NEGLIGIBLE_DISPERSION:
         r = 1 / dispersion
-        p = mean / (r + mean)
-        log_pmf = lgamma(x + r) - lgamma(r) - lgamma(x + 1) - r * log1p(mean / r) + x * log(p)
+        p, q = mean / (r + mean), r / (r + mean)
+        return _incomplete_beta(r, x + 1, q, p), _incomplete_beta(x, r, p, q) if x else 1.0
+    pmf = exp(x * log(mean) - mean - lgamma(x + 1))
 
-        def ratio(i: int) -> float:
-            return (i + r) / (i + 1) * p
+    def ratio(i: int) -> float:
+        return mean / (i + 1)
 
-    pmf = exp(log_pmf)
     if x > mean:
         upper = _sum_up(x, None, pmf, ratio)
         return 1.0 - upper + min(pmf, upper), upper
@@ -103,6 +99,33 @@ def _log_choose(n: int, k: int) -> float:
 
 def _log_beta(a: float, b: float) -> float:
     return lgamma(a) + lgamma(b) - lgamma(a + b)
+
+
+def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:
+    """
+    Return the regularized incomplete beta function of *x*, with ``y = 1 - x``.
+
+    By its continued fraction (DLMF 8.17.22), whose terms grow in number with the square root of *a* and *b*; a sum of
+    the pmf takes as many as there are attempts. Beyond the mean the fraction converges slowly, but there the complement
+    loses no digits.
+    """
+    if x > (a + 1) / (a + b + 2):
+        return max(1.0 - _incomplete_beta(b, a, y, x), 0.0)
+    value = above = 1.0
+    below = change = 0.0
+    number = 0
+    while abs(change - 1) > PRECISION:
+        number += 1
+        m = number // 2
+        if number % 2:
+            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        # Lentz's method: the value is the product of the ratios of successive numerators and denominators.
+        above, below = 1 + term / above, 1 / (1 + term * below)
+        change = above * below
+        value *= change
+    return exp(a * log(x) + b * log(y) - _log_beta(a, b)) / (a * value)
 
 
 def _sum_up(k: int, last: int | None, pmf: float, ratio: Callable[[int], float]) -> float:

@@ -28,13 +28,13 @@ from monitor.domain.anomaly.episode import (
 from monitor.domain.anomaly.model import Evidence, Sample, Signal, Verdict
 from monitor.domain.anomaly.policy import DEFAULT_POLICY, AnomalyPolicy
 from monitor.domain.anomaly.proportion import (
-    PRIOR_PAIRS,
     Dispersion,
     Excess,
     Proportion,
     add_attempts,
     close_episode,
     find_sustained_excess,
+    has_burst,
     has_recovered,
     open_episode,
     start_proportion,
@@ -48,9 +48,6 @@ PRIOR_PROPORTION = 0.01
 PRIOR_CONTINUATION = 0.05
 PRIOR_CONTINUATION_FAILURES = 5.0
 """Probability that a failure follows a failure, and the weight of this prior in failures."""
-
-RUN_PRIOR_PAIRS = 10.0
-"""Weight of the prior correlation in the test of runs: less than in that of windows, since `continuation` guards it."""
 
 MAX_TESTED_RUN = 100
 """Longer runs are as improbable as this one; computing it costs the same however long an outage lasts."""
@@ -69,7 +66,8 @@ class FailureBaseline(msgspec.Struct, frozen=True):
     Baseline of the failures of a webhook.
 
     ``run`` counts the latest consecutive failures, the first of which came after ``run_since``. ``continuation`` holds
-    decayed sums, failures that followed a failure per failure; ``pending`` those of the open anomaly.
+    decayed sums, failures that followed a failure per failure; ``pending`` those of the open anomaly. ``burst_since``
+    is when the failures of the last minutes began to exceed the mean clearly, whether or not that is usual here.
     """
 
     at: float
@@ -82,6 +80,7 @@ class FailureBaseline(msgspec.Struct, frozen=True):
     continuation_at: float = 0.0
     pending: Dispersion = Dispersion()
     episode: Episode | None = None
+    burst_since: float | None = None
 
     def run_probability(self, run: int) -> float:
         """Probability that a failure is followed by *run* - 1 more."""
@@ -128,7 +127,7 @@ def observe_failures(
     since = baseline.run_since if baseline.run and longest > sample.longest_run else baseline.at
     # The runs of this sample are tested against those before, not against themselves.
     run_probability = baseline.run_probability(longest)
-    baseline = _add_sample(baseline, sample, mode, policy)
+    baseline = _with_burst(_add_sample(baseline, sample, mode, policy), policy)
     if not has_learned:
         return baseline, _learning_verdict(baseline, policy)
     if sample.attempts == 0 and baseline.episode is None and baseline.run < policy.min_run:
@@ -143,6 +142,19 @@ def observe_failures(
     if episode is before:
         return baseline, verdict
     return _with_episode(baseline, before, episode, policy), verdict
+
+
+def is_in_burst(baseline: FailureBaseline, policy: AnomalyPolicy) -> bool:
+    """Whether attempts fail in a burst just now. What lasts longer than ``policy.burst_s`` is none."""
+    return baseline.burst_since is not None and baseline.at - baseline.burst_since <= policy.burst_s
+
+
+def _with_burst(baseline: FailureBaseline, policy: AnomalyPolicy) -> FailureBaseline:
+    """Set when the present burst began, if there is one."""
+    since = baseline.burst_since
+    if not has_burst(baseline.proportion, policy):
+        return baseline if since is None else msgspec.structs.replace(baseline, burst_since=None)
+    return baseline if since is not None else msgspec.structs.replace(baseline, burst_since=baseline.at)
 
 
 def _add_sample(
@@ -191,7 +203,8 @@ def _deviation(baseline: FailureBaseline, worst: Excess | None, run: Run, policy
     mean = baseline.proportion.mean
     run_s = baseline.at - run.since
     if run.failures >= policy.min_run and run_s >= policy.min_run_s:
-        rho = baseline.proportion.rho(0, RUN_PRIOR_PAIRS if run.failures <= MAX_LEARNED_RUN else PRIOR_PAIRS)
+        # A chance pair of failures is no clustering: `continuation` and the peaks guard short runs, too.
+        rho = baseline.proportion.seen_rho if run.failures <= MAX_LEARNED_RUN else baseline.proportion.rho(0)
         together = beta_binomial_tail(run.failures, run.failures, mean, rho)
         # In a burst like the worst one known, each attempt fails with this probability.
         in_burst = mean + baseline.proportion.peaks[0]

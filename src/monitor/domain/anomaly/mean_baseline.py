@@ -31,12 +31,18 @@ PRIOR_BETWEEN_WINDOW_SD = 0.3
 MIN_BETWEEN_WINDOW_SD = 0.06
 """Standard deviation between windows, in units of the standard deviation of values."""
 
-PRIOR_WINDOWS = 6.0
+PRIOR_WINDOWS = 4.0
 """Weight of the prior, in completed windows."""
+
+UNKNOWN_DAY_TRUST = 0.25
+"""Weight of a window at a time of day of which nothing is learned yet: its departure may be usual there."""
 
 CLIP_SD = 5.0
 CLIP_AFTER_VALUES = 20
 """Values are clipped this many standard deviations from the mean, but not before this many values are learned."""
+
+WINDOW_SHARES = (0.5, 2.5, 10.0)
+"""Factors of the limit of the tail probability, per window: a day has fewer long windows to be wrong in."""
 
 MIN_VALUES = 5
 """Windows with fewer values are not tested."""
@@ -122,13 +128,17 @@ class MeanBaseline(msgspec.Struct, frozen=True):
 
 
 class Shift(msgspec.Struct, frozen=True):
-    """A window whose mean departs from the baseline. ``z`` is in standard errors, ``mean`` of the clipped values."""
+    """
+    A window whose mean departs from the baseline. ``z`` is in standard errors, ``mean`` of the clipped values, and
+    ``limit`` what the probability must be below to open an anomaly.
+    """
 
     mean: float
     n: int
     window_s: float
     z: float
     p_value: float
+    limit: float
 
 
 def start_mean_baseline(at: float) -> MeanBaseline:
@@ -172,14 +182,15 @@ def largest_shift(baseline: MeanBaseline, criteria: ShiftCriteria) -> Shift | No
         if n < MIN_VALUES:
             continue
         shift = _shift(baseline, index, n, sum(ring.xs), criteria)
-        if worst is None or shift.z > worst.z:
+        # Far from the baseline the probabilities are zero.
+        if worst is None or (shift.p_value * worst.limit, -shift.z) < (worst.p_value * shift.limit, -worst.z):
             worst = shift
     return worst
 
 
 def is_anomalous(baseline: MeanBaseline, shift: Shift, criteria: ShiftCriteria) -> bool:
     """Whether *shift* is both improbable and large enough to matter."""
-    return shift.p_value < criteria.p_open and shift.mean - baseline.mean >= criteria.min_shift
+    return shift.p_value < shift.limit and shift.mean - baseline.mean >= criteria.min_shift
 
 
 def has_recovered(baseline: MeanBaseline, criteria: ShiftCriteria) -> bool:
@@ -213,7 +224,9 @@ def _shift(baseline: MeanBaseline, index: int, n: float, total: float, criteria:
     """Compare *n* values, which add up to *total*, with the baseline by the error of window *index*."""
     mean = total / n
     z = (mean - baseline.mean) / baseline.standard_error(index, n, criteria)
-    return Shift(mean, int(n), baseline.rings[index].window_s, z, normal_tail(z))
+    return Shift(
+        mean, int(n), baseline.rings[index].window_s, z, normal_tail(z), criteria.p_open * WINDOW_SHARES[index]
+    )
 
 
 def _is_jump(baseline: MeanBaseline, n: float, total: float, criteria: ShiftCriteria) -> bool:
@@ -289,6 +302,10 @@ def _learn_values(
     )
 
 
+def _day_slot(at: float) -> int:
+    return int(at % DAY_S // DAY_SLOT_S)
+
+
 def _advance_windows(
     baseline: MeanBaseline, at: float, mode: LearningMode, criteria: ShiftCriteria, policy: AnomalyPolicy
 ) -> MeanBaseline:
@@ -302,6 +319,8 @@ def _advance_windows(
             _, n, total = block
             # In a window of few values their own scatter hides the variance between windows.
             trust = n / (n + 4)
+            if baseline.day[_day_slot(block[0])].weight == 0:
+                trust *= UNKNOWN_DAY_TRUST
             # Fades like the mean, not slower: before the time of day is learned, its swing looks like dispersion.
             keep = 0.5 ** (ring.window_s / policy.half_life_s)
             target = pending if mode == "frozen" else dispersions
@@ -314,7 +333,7 @@ def _advance_windows(
                 middle_at = end_at - moved.slot_s / 2
                 n, total = n + slot_n, total + slot_total
                 distance = slot_total + slot_n * (baseline.usual_offset(middle_at) - baseline.mean)
-                number = int(middle_at % DAY_S // DAY_SLOT_S)
+                number = _day_slot(middle_at)
                 day[number] = day[number].learn(distance, slot_n, DAY_KEEP)
     weight, mean, learned_at = baseline.weight, baseline.mean, baseline.learned_at
     if n > 0:

@@ -25,7 +25,7 @@ class AnomalyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         min_points_ratio: (S) minimum excess over the baseline proportion.
         p_window: (S) tail probability below which a failure or tail window opens an anomaly.
         hold_s: how long an excess must last before it opens an anomaly, unless nearly everything fails.
-        young_hold_s: the same in the first ``learn_s``, when nothing is known of the webhook's bursts.
+        burst_hold_s: the same where bursts are usual, and in the first ``learn_s``, when none is known yet.
         min_run: consecutive failures below which a run opens no anomaly.
         min_run_s: minimum duration of a run, so that a busy webhook survives an interruption of seconds.
         runs_per_day: a run opens an anomaly if normal operation brings fewer such runs a day than this.
@@ -47,10 +47,10 @@ class AnomalyPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_points_ratio: float = 0.05
     p_window: float = 1e-5
     hold_s: float = 120.0
-    young_hold_s: float = 300.0
+    burst_hold_s: float = 300.0
     min_run: int = 3
     min_run_s: float = 60.0
-    runs_per_day: float = 0.01
+    runs_per_day: float = 0.06
     min_slowdown: float = 1.2
     p_latency: float = 1e-6
     volume_factor: float = 2.0

@@ -11,6 +11,8 @@ The baseline learns only slots that have left the longest window, so tested atte
 
 from __future__ import annotations
 
+from math import sqrt
+
 import msgspec
 
 from monitor.domain.anomaly.distributions import beta_binomial_tail
@@ -36,6 +38,9 @@ MAX_RHO = (0.15, 0.04, 0.015)
 
 BURST_P = 1e-3
 """A completed window less likely than this without over-dispersion is a burst, and raises the peak."""
+
+USUAL_BURST = 0.2
+"""A peak of the shortest window from which bursts are usual: chance brings none so high."""
 
 PEAK_FACTOR = 1.5
 """A window must exceed the webhook's worst burst by this factor, up to ``OUTAGE_RATIO``."""
@@ -100,22 +105,41 @@ class Proportion(msgspec.Struct, frozen=True):
         """Expected proportion, in (0, 1)."""
         return (self.k + PRIOR_ATTEMPTS * self.prior) / (self.n + PRIOR_ATTEMPTS)
 
-    def rho(self, index: int, prior_pairs: float = PRIOR_PAIRS) -> float:
+    def rho(self, index: int) -> float:
         """
         Correlation within window *index*, plus the variance of the estimated mean.
 
         Windows of independent shorter ones vary at least as much as the mean of those. So a longer window, of which few
-        are complete, does not wait for bursts of its own.
+        are complete, does not wait for bursts of its own. Only clustering that was seen says something of longer
+        windows: the prior of the shorter would hide outages there.
         """
-        correlation = 0.0
+        seen = 0.0
         for shorter in range(index + 1):
-            dispersion = self.dispersions[shorter]
-            learned = (dispersion.excess + PRIOR_RHO[shorter] * prior_pairs) / (dispersion.weight + prior_pairs)
-            implied = correlation * WINDOWS[max(shorter - 1, 0)][0] / WINDOWS[shorter][0]
-            # Where most attempts fail always, what varies is no burst.
-            most = MAX_RHO[shorter] if self.mean < 0.5 else MAX_RHO[0]
-            correlation = min(max(learned, implied, MIN_RHO), most)
-        return correlation + 1 / (self.n + PRIOR_ATTEMPTS + 1)
+            implied = seen * WINDOWS[max(shorter - 1, 0)][0] / WINDOWS[shorter][0]
+            seen = min(max(self._seen_correlation(shorter), implied), self._max_rho(shorter))
+        dispersion = self.dispersions[index]
+        learned = (dispersion.excess + PRIOR_RHO[index] * PRIOR_PAIRS) / (dispersion.weight + PRIOR_PAIRS)
+        return min(max(learned, seen, MIN_RHO), self._max_rho(index)) + self._mean_variance
+
+    @property
+    def seen_rho(self) -> float:
+        """The same within the shortest window, where nothing but what was seen counts as clustering."""
+        return min(max(self._seen_correlation(0), MIN_RHO), self._max_rho(0)) + self._mean_variance
+
+    def _seen_correlation(self, index: int) -> float:
+        """Correlation beyond chance: the standard deviation of the excess of independent attempts is no clustering."""
+        dispersion = self.dispersions[index]
+        # At most this: windows of n attempts have the variance weight / (n - 1).
+        chance = sqrt(max(dispersion.weight, 0.0))
+        return max(dispersion.excess - chance, 0.0) / (dispersion.weight + PRIOR_PAIRS)
+
+    def _max_rho(self, index: int) -> float:
+        # Where most attempts fail always, what varies is no burst.
+        return MAX_RHO[index] if self.mean < 0.5 else MAX_RHO[0]
+
+    @property
+    def _mean_variance(self) -> float:
+        return 1 / (self.n + PRIOR_ATTEMPTS + 1)
 
     def min_ratio(self, index: int, policy: AnomalyPolicy) -> float:
         """Proportion below which window *index* is no anomaly, however improbable."""
@@ -181,7 +205,8 @@ def find_sustained_excess(
     slots = 1 if newest.ns[-1] >= RECENT_ATTEMPTS else RECENT_SLOTS
     n, k = sum(newest.ns[-slots:]), sum(newest.xs[-slots:])
     is_present = k > 0 and k >= n * (proportion.mean + policy.min_points_ratio)
-    hold_s = policy.young_hold_s if at - started_at < policy.learn_s else policy.hold_s
+    may_be_burst = at - started_at < policy.learn_s or proportion.peaks[0] >= USUAL_BURST
+    hold_s = policy.burst_hold_s if may_be_burst else policy.hold_s
     return proportion, worst if is_present and at - since >= hold_s else None
 
 
@@ -214,6 +239,12 @@ def has_recovered(proportion: Proportion, policy: AnomalyPolicy) -> bool:
     if k <= n * (proportion.mean + policy.min_points_ratio / 2):
         return True
     return beta_binomial_tail(int(k), int(n), proportion.mean, proportion.rho(index)) > RECOVERY_P
+
+
+def has_burst(proportion: Proportion, policy: AnomalyPolicy) -> bool:
+    """Whether the shortest window has more hits than independent attempts explain, be that usual or not."""
+    shortest = proportion.rings[0]
+    return _burst_excess(sum(shortest.ns), sum(shortest.xs), proportion.mean, policy) > 0
 
 
 def open_episode(proportion: Proportion) -> Proportion:
@@ -287,7 +318,7 @@ def _advance_windows(proportion: Proportion, at: float, mode: LearningMode, poli
 def _is_held(proportion: Proportion, at: float, policy: AnomalyPolicy) -> bool:
     """Whether an excess may still open an anomaly. Until then its windows are not learned."""
     lasts = at - proportion.excess_at <= policy.hold_s
-    return lasts and at - proportion.excess_since <= policy.young_hold_s + policy.hold_s
+    return lasts and at - proportion.excess_since <= policy.burst_hold_s + policy.hold_s
 
 
 def _burst_excess(n: float, k: float, mean: float, policy: AnomalyPolicy) -> float:

@@ -57,7 +57,8 @@ def _compare_volume(baseline: TrafficBaseline, policy: AnomalyPolicy) -> tuple[D
     fewer, more = negative_binomial_tails(observed, mean, baseline.profile.overdispersion)
     p_value = min(fewer, more)
     if not is_large or observed == 0 or p_value >= policy.p_volume:
-        return None, p_value > RECOVERY_P or not is_large
+        # A drop does not end because the last attempts leave the hour.
+        return None, p_value > RECOVERY_P or (observed > 0 and not is_large)
     severity = Severity.WARNING if observed < mean else Severity.INFO
     window_s = baseline.ring.window_s
     sentence = f"{observed} attempts in the last hour; {expected:.0f} is normal for this time of the week."

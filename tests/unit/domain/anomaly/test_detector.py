@@ -78,3 +78,16 @@ def test_an_outage_opens_failures_alone() -> None:
         baselines, verdicts = observe_all(baselines, sample)
         opened |= {verdict.signal for verdict in verdicts if verdict.state is SignalState.OPENED}
     assert opened == {Signal.FAILURES}
+
+
+def test_slow_responses_in_a_burst_of_failures_are_part_of_it() -> None:
+    """What answers between failures says nothing of latency: neither a signal opens, nor is it learned."""
+    baselines = start_baselines(MONDAY)
+    for sample in stream(MONDAY, 2 * DAY_S, per_tick=10):
+        baselines, _ = observe_all(baselines, sample)
+    opened = set()
+    for sample in stream(MONDAY + 2 * DAY_S, 180.0, per_tick=10, fail_ratio=0.5, median_ms=300.0, tick_s=15.0):
+        baselines, verdicts = observe_all(baselines, sample)
+        opened |= {verdict.signal for verdict in verdicts if verdict.state is SignalState.OPENED}
+    assert opened <= {Signal.FAILURES}
+    assert sum(baselines.latency.log_latency.rings[0].ns) < 60

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.anomaly import AnomalyPolicy, Sample, SignalState
-from monitor.domain.anomaly.failures import FailureBaseline, _attempts_per_day, observe_failures, start_failure_baseline
+from monitor.domain.anomaly.failures import (
+    FailureBaseline,
+    _attempts_per_day,
+    is_in_burst,
+    observe_failures,
+    start_failure_baseline,
+)
 from monitor.domain.anomaly.proportion import Dispersion, add_attempts, has_recovered, start_proportion
 from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, sample_of, stream
 
@@ -97,8 +103,17 @@ def test_bursts_of_minutes_widen_the_longer_windows() -> None:
         start_proportion(MONDAY, 0.01),
         dispersions=(Dispersion(300.0, 3_000.0), Dispersion(0.0, 9e9), Dispersion(0.0, 9e9)),
     )
-    own = bursty.rho(0) - bursty.rho(2)
-    assert bursty.rho(1) - bursty.rho(2) == pytest.approx(own * (1 / 6 - 1 / 24) / (1 - 1 / 24), rel=1e-6)
+    seen = (300.0 - 3_000.0**0.5) / 3_200.0
+    assert bursty.rho(1) - bursty.rho(2) == pytest.approx(seen * (1 / 6 - 1 / 24), rel=1e-6)
+
+
+@pytest.mark.parametrize("shortest", [Dispersion(), Dispersion(4.0, 150.0)])
+def test_clustering_that_was_not_seen_widens_no_longer_window(shortest: Dispersion) -> None:
+    """Neither the prior of the shortest window nor one chance pair of failures says anything of the longer ones."""
+    calm = msgspec.structs.replace(
+        start_proportion(MONDAY, 0.01), dispersions=(shortest, Dispersion(0.0, 9e9), Dispersion(0.0, 9e9))
+    )
+    assert calm.rho(0) > calm.rho(1) == calm.rho(2) == calm.seen_rho
 
 
 @pytest.mark.parametrize(("age_s", "least", "most"), [(6 * HOUR_S, 4, 8), (2 * DAY_S, 2, 4)])
@@ -129,6 +144,23 @@ def test_a_run_that_usual_bursts_bring_is_normal(failures: int, state: SignalSta
     assert observe_failures(calm, sample)[1].state is SignalState.OPENED
     bursty = msgspec.structs.replace(calm, proportion=msgspec.structs.replace(calm.proportion, peaks=(0.5, 0.1, 0.02)))
     assert observe_failures(bursty, sample)[1].state is state
+
+
+def test_a_burst_is_present_for_as_long_as_its_window_shows_it() -> None:
+    """Whether it is usual or not; what lasts longer than a burst is none."""
+    policy = AnomalyPolicy()
+    baseline = settled(per_tick=10)
+    assert not is_in_burst(baseline, policy)
+    baseline, _ = feed(observe_failures, baseline, stream(baseline.at, 120.0, per_tick=10, fail_ratio=0.6, seed=7))
+    assert is_in_burst(baseline, policy)
+    began_at = baseline.burst_since
+    baseline, _ = feed(observe_failures, baseline, stream(baseline.at, 60.0, per_tick=10, fail_ratio=0.6, seed=8))
+    assert baseline.burst_since == began_at
+    calm, _ = feed(observe_failures, baseline, stream(baseline.at, 600.0, per_tick=10, fail_ratio=0.0))
+    assert not is_in_burst(calm, policy)
+    lasting, _ = feed(observe_failures, baseline, stream(baseline.at, 7_200.0, per_tick=10, fail_ratio=0.6, seed=9))
+    assert lasting.burst_since == began_at
+    assert not is_in_burst(lasting, policy)
 
 
 def test_a_burst_that_has_just_ended_is_not_present() -> None:
