@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import test from "node:test";
+
 import { alertsOf } from "../../../src/monitor/http/page/static/js/destination-kinds.js";
 import { conditions } from "../../../src/monitor/http/page/static/js/labels.js";
 
