@@ -132,6 +132,12 @@ async def test_behind_one_address_another_server_may_answer(pair: Pair) -> None:
         assert await database_identity(parts.database) == identity
 
 
+async def test_a_host_that_is_not_what_its_url_asks_for_is_an_outage(pair: Pair) -> None:
+    async with Database(DatabaseConfig(f"{pair.replica.dsn()}?target_session_attrs=read-write")) as database:
+        with pytest.raises(Unavailable):
+            await database.fetch("SELECT 1")
+
+
 class Caller:
     """Makes one request again and again, and notes each answer."""
 

@@ -105,13 +105,14 @@ class Hosts:
         """Look once at each host but the one in use."""
         for index in range(len(self.urls)):
             if index != self._first:
+                before = self._timeline
                 try:
                     async with asyncio.timeout(LOOK_S):
                         found = await self._open(index, timeout=LOOK_S, **options)
                 except DRIVER_ERRORS:
                     continue
                 found.terminate()
-                if self._timelines[found] == self._timeline:
+                if self._timeline > before:
                     self._first = index
 
     async def _race(self, **options: Any) -> PostgresConnection:
