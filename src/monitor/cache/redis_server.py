@@ -29,8 +29,8 @@ from monitor.domain.monitoring.metrics import DAY_S
 
 DEFAULT_PREFIX = "{monitor:cache:3}:"
 PREFIX = "{monitor:cache:3:*}:"
-"""With the installation in place of ``*``. The number is that of the formats, so that processes with others do not meet.
-The braces keep all names in one slot of a cluster: there is one order of invalidations."""
+"""With the installation in place of ``*``. The number is that of the formats: processes with others do not meet.
+The braces keep all names in one slot of a cluster, for there is one order of invalidations."""
 
 CONNECTIONS = 16
 ANSWER_S = 0.15

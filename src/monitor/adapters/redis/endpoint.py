@@ -1,5 +1,5 @@
 """
-Where Redis is: at one address, at that of the master that Sentinel names, or on the node of a cluster that has our slot.
+Where Redis is: at one address, at that of the master that Sentinel names, or on the node that has our slot.
 
 The last two are looked up for each new connection, and a failure costs the connections that are open. So whatever
 happens to a server, everything above sees a single Redis that was away and is another one afterwards.
@@ -69,10 +69,7 @@ def endpoint(url: str, key: Callable[[], str] = str, *, within_s: float = FIND_S
     if not (database or "0").isdigit() or (form == "cluster" and int(database or 0)):
         raise ValueError("its database number is not one")
     query = dict(parse_qsl(parts.query))
-    sentinel_login = {
-        "username": query.pop("sentinel_username", None),
-        "password": query.pop("sentinel_password", None),
-    }
+    sentinel_login = {field: query.pop(f"sentinel_{field}", None) for field in ("username", "password")}
     single = f"redis://{login}{at}{_written(hosts[0])}/{database or 0}?{urlencode(query)}"
     read = cast("dict[str, Any]", parse_url(single))
     node_login = {"username": read.get("username"), "password": read.get("password")}
