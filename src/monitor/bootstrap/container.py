@@ -244,7 +244,7 @@ class Container:
             return None
         prefix = self.namespace.prefix(CACHE_PREFIX)
         at = endpoint(self.settings.redis_url, prefix)
-        return RedisCacheServer(at.url, prefix=prefix, options=at.options, find_s=at.find_s)
+        return RedisCacheServer(at.url, prefix=prefix, options=at.options, find_s=at.find_s, handshake_s=at.handshake_s)
 
     def _feed_log(self) -> RedisFeedLog | None:
         if self.settings.redis_url is None or self.namespace is None:

@@ -112,6 +112,7 @@ class RedisCacheServer:
         options: of the connections, as the driver names them: how they find the server, and notice that the network
             forgot them.
         find_s: how long finding the server may take.
+        handshake_s: how much longer than to a plain socket connecting may take.
     """
 
     def __init__(
@@ -122,10 +123,11 @@ class RedisCacheServer:
         patience: float = 1.0,
         options: Mapping[str, Any] = MappingProxyType({}),
         find_s: float = 0.0,
+        handshake_s: float = 0.0,
     ) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
-            "socket_connect_timeout": patience * CONNECT_S,
+            "socket_connect_timeout": patience * (CONNECT_S + handshake_s),
             "retry": Retry(NoBackoff(), 0),
             "decode_responses": False,
             **options,
@@ -133,7 +135,7 @@ class RedisCacheServer:
         self._prefix = prefix if callable(prefix) else lambda: prefix
         self._identity: str | None = None
         """Of the server on which this process has replaced the root token, or found it replaced."""
-        self._subscribe_s = patience * (find_s + CONNECT_S + ANSWER_S)
+        self._subscribe_s = patience * (find_s + handshake_s + CONNECT_S + ANSWER_S)
         answer_s = patience * ANSWER_S
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
             url,

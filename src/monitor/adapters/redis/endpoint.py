@@ -27,6 +27,9 @@ from monitor.adapters.tcp import KEEPALIVE
 FIND_S = 0.1
 """How long connecting to one Sentinel or node takes at most, and as long its answer."""
 
+HANDSHAKE_S = 0.4
+"""How much longer connecting may take with TLS: the driver reads the certificates for each connection."""
+
 SENTINEL_PORT, NODE_PORT = 26379, 6379
 
 Address = tuple[str, int]
@@ -34,11 +37,14 @@ Find = Callable[[], Awaitable[Address]]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """What the driver needs: a URL that it reads, and options of the connections. *find_s*: the longest look-up."""
+    """What the driver needs: a URL that it reads, and options of the connections."""
 
     url: str
     options: Mapping[str, Any]
     find_s: float = 0.0
+    """The longest look-up."""
+    handshake_s: float = 0.0
+    """How much longer than to a plain socket connecting may take."""
     find: Find | None = None
     """Looks the address up, where it is not that of *url*. Raises the driver's errors."""
     name: str = ""
@@ -58,7 +64,7 @@ def endpoint(url: str, key: Callable[[], str] = str, *, within_s: float = FIND_S
     parts = urlsplit(url)
     driver, _, form = parts.scheme.partition("+")
     if not form:
-        return Endpoint(url, _keepalive(url))
+        return Endpoint(url, _keepalive(url), handshake_s=HANDSHAKE_S if driver == "rediss" else 0.0)
     login, at, rest = parts.netloc.rpartition("@")
     hosts = [_address(host, SENTINEL_PORT if form == "sentinel" else NODE_PORT) for host in rest.split(",")]
     name, _, database = parts.path.strip("/").partition("/")
@@ -79,14 +85,15 @@ def endpoint(url: str, key: Callable[[], str] = str, *, within_s: float = FIND_S
         "ssl": driver == "rediss",
         "protocol": 2,
         "socket_timeout": within_s,
-        "socket_connect_timeout": within_s,
+        "socket_connect_timeout": within_s + (HANDSHAKE_S if driver == "rediss" else 0.0),
         "retry": Retry(NoBackoff(), 0),
     }
     name = unquote(name)
     find: Find = SentinelSet(hosts, name, looking_up) if name else _Cluster(hosts, key, looking_up)
     kind = _FoundTlsConnection if driver == "rediss" else _FoundConnection
     options = {**_keepalive(url), "connection_class": kind, "find": find}
-    return Endpoint(single, options, 2 * within_s * len(hosts), find, name)
+    handshake_s = HANDSHAKE_S if driver == "rediss" else 0.0
+    return Endpoint(single, options, len(hosts) * (2 * within_s + handshake_s), handshake_s, find, name)
 
 
 def _address(text: str, default_port: int) -> Address:
