@@ -1,6 +1,6 @@
 """
-Redis as it is run, from Debian's programs: a master with a replica under three Sentinels, a cluster, and one with TLS and
-access control. All on free ports of loopback, in temporary directories, and without persistence.
+Redis as it is run, from Debian's programs: a master with a replica under three Sentinels, a cluster, and one with TLS.
+All on free ports of loopback, in temporary directories, and without persistence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from monitor.adapters.clock import SystemClock
 from tests import servers
 from tests.integration.support import eventually
 
@@ -219,7 +220,7 @@ class Certificates:
         return certificate, private
 
     def _sign(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, ca: bool = False) -> bytes:
-        now = datetime.now(UTC)
+        now = SystemClock().now()
         made = (
             x509.CertificateBuilder()
             .subject_name(name)

@@ -86,7 +86,6 @@ async def test_a_failover_costs_a_snapshot_and_neither_gap_nor_repetition(topolo
         )
     for viewer in (near, far):
         check_order(viewer)
-    print(f"{sum(counts.values())} published, {len(near.of('snapshot'))} and {len(far.of('snapshot'))} snapshots")
 
 
 def entry(number: int) -> FeedEntry:

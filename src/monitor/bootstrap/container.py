@@ -276,6 +276,7 @@ class Container:
             prefix=prefix,
             options=at.options,
             find_s=at.find_s,
+            handshake_s=at.handshake_s,
             incarnation=self.namespace.incarnation,
             on_set_back=self._on_set_back,
         )

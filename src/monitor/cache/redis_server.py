@@ -29,8 +29,8 @@ from monitor.domain.monitoring.metrics import DAY_S
 
 DEFAULT_PREFIX = "{monitor:cache:3}:"
 PREFIX = "{monitor:cache:3:*}:"
-"""With the installation in place of ``*``. The number is that of the formats, so that processes with others do not meet.
-The braces keep all names in one slot of a cluster: there is one order of invalidations."""
+"""With the installation in place of ``*``. The number is that of the formats: processes with others do not meet.
+The braces keep all names in one slot of a cluster, for there is one order of invalidations."""
 
 CONNECTIONS = 16
 ANSWER_S = 0.15
@@ -113,6 +113,7 @@ class RedisCacheServer:
         options: of the connections, as the driver names them: how they find the server, and notice that the network
             forgot them.
         find_s: how long finding the server may take.
+        handshake_s: how much longer than to a plain socket connecting may take.
         incarnation: returns what changes when the data behind the values may have been set back.
         on_set_back: called after a reset for that reason.
     """
@@ -125,12 +126,13 @@ class RedisCacheServer:
         patience: float = 1.0,
         options: Mapping[str, Any] = MappingProxyType({}),
         find_s: float = 0.0,
+        handshake_s: float = 0.0,
         incarnation: Callable[[], Awaitable[str]] | None = None,
         on_set_back: Callable[[], object] = lambda: None,
     ) -> None:
         common: dict[str, Any] = {
             "protocol": 2,
-            "socket_connect_timeout": patience * CONNECT_S,
+            "socket_connect_timeout": patience * (CONNECT_S + handshake_s),
             "retry": Retry(NoBackoff(), 0),
             "decode_responses": False,
             **options,
@@ -140,7 +142,7 @@ class RedisCacheServer:
         """Of the server on which this process has replaced the root token, or found it replaced."""
         self._incarnation = incarnation
         self._on_set_back = on_set_back
-        self._subscribe_s = patience * (find_s + CONNECT_S + ANSWER_S)
+        self._subscribe_s = patience * (find_s + handshake_s + CONNECT_S + ANSWER_S)
         answer_s = patience * ANSWER_S
         pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
             url,

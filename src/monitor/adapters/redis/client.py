@@ -36,7 +36,7 @@ def connect(url: str, *, connect_s: float, answer_s: float, key: Callable[[], st
     return Redis.from_url(
         at.url,
         protocol=2,
-        socket_connect_timeout=connect_s,
+        socket_connect_timeout=connect_s + at.handshake_s,
         socket_timeout=answer_s,
         retry=Retry(NoBackoff(), 0),
         **at.options,

@@ -1,5 +1,5 @@
 """
-Where Redis is: at one address, at that of the master that Sentinel names, or on the node of a cluster that has our slot.
+Where Redis is: at one address, at that of the master that Sentinel names, or on the node that has our slot.
 
 The last two are looked up for each new connection, and a failure costs the connections that are open. So whatever
 happens to a server, everything above sees a single Redis that was away and is another one afterwards.
@@ -27,6 +27,9 @@ from monitor.adapters.tcp import KEEPALIVE
 FIND_S = 0.1
 """How long connecting to one Sentinel or node takes at most, and as long its answer."""
 
+HANDSHAKE_S = 0.4
+"""How much longer connecting may take with TLS: the driver reads the certificates for each connection."""
+
 SENTINEL_PORT, NODE_PORT = 26379, 6379
 
 Address = tuple[str, int]
@@ -34,11 +37,14 @@ Find = Callable[[], Awaitable[Address]]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """What the driver needs: a URL that it reads, and options of the connections. *find_s*: the longest look-up."""
+    """What the driver needs: a URL that it reads, and options of the connections."""
 
     url: str
     options: Mapping[str, Any]
     find_s: float = 0.0
+    """The longest look-up."""
+    handshake_s: float = 0.0
+    """How much longer than to a plain socket connecting may take."""
     find: Find | None = None
     """Looks the address up, where it is not that of *url*. Raises the driver's errors."""
     name: str = ""
@@ -58,7 +64,7 @@ def endpoint(url: str, key: Callable[[], str] = str, *, within_s: float = FIND_S
     parts = urlsplit(url)
     driver, _, form = parts.scheme.partition("+")
     if not form:
-        return Endpoint(url, _keepalive(url))
+        return Endpoint(url, _keepalive(url), handshake_s=HANDSHAKE_S if driver == "rediss" else 0.0)
     login, at, rest = parts.netloc.rpartition("@")
     hosts = [_address(host, SENTINEL_PORT if form == "sentinel" else NODE_PORT) for host in rest.split(",")]
     name, _, database = parts.path.strip("/").partition("/")
@@ -69,10 +75,7 @@ def endpoint(url: str, key: Callable[[], str] = str, *, within_s: float = FIND_S
     if not (database or "0").isdigit() or (form == "cluster" and int(database or 0)):
         raise ValueError("its database number is not one")
     query = dict(parse_qsl(parts.query))
-    sentinel_login = {
-        "username": query.pop("sentinel_username", None),
-        "password": query.pop("sentinel_password", None),
-    }
+    sentinel_login = {field: query.pop(f"sentinel_{field}", None) for field in ("username", "password")}
     single = f"redis://{login}{at}{_written(hosts[0])}/{database or 0}?{urlencode(query)}"
     read = cast("dict[str, Any]", parse_url(single))
     node_login = {"username": read.get("username"), "password": read.get("password")}
@@ -82,14 +85,15 @@ def endpoint(url: str, key: Callable[[], str] = str, *, within_s: float = FIND_S
         "ssl": driver == "rediss",
         "protocol": 2,
         "socket_timeout": within_s,
-        "socket_connect_timeout": within_s,
+        "socket_connect_timeout": within_s + (HANDSHAKE_S if driver == "rediss" else 0.0),
         "retry": Retry(NoBackoff(), 0),
     }
     name = unquote(name)
     find: Find = SentinelSet(hosts, name, looking_up) if name else _Cluster(hosts, key, looking_up)
     kind = _FoundTlsConnection if driver == "rediss" else _FoundConnection
     options = {**_keepalive(url), "connection_class": kind, "find": find}
-    return Endpoint(single, options, 2 * within_s * len(hosts), find, name)
+    handshake_s = HANDSHAKE_S if driver == "rediss" else 0.0
+    return Endpoint(single, options, len(hosts) * (2 * within_s + handshake_s), handshake_s, find, name)
 
 
 def _address(text: str, default_port: int) -> Address:

@@ -37,8 +37,8 @@ FORMS = (
 )
 _CONNECT = re.compile(r"Connect call failed \(.*\)")
 
-_IN_SCRIPT = re.compile("ACL|user executing the script")
-"""In the words for a command that the user may not call in a script."""
+_NESTED = re.compile("NOPERM|ACL|user executing the script")
+"""In the words for a command that the user may not call, in a script or to end a transaction."""
 
 _KEY, _CHANNEL, _SCRIPT = "{monitor:check}:key", "{monitor:cache:check}:bus", "return redis.call('TIME')[1]"
 _PROBES: tuple[tuple[str | int, ...], ...] = (
@@ -131,9 +131,7 @@ async def _found(at: Endpoint) -> str:
     assert isinstance(at.find, SentinelSet)
     names = await at.find.names()
     if at.name in names:
-        raise Unavailable(
-            f"{NAME}: Sentinel has no master of {at.name!r} that is up; check Redis, or wait for a failover."
-        )
+        raise Unavailable(f"{NAME}: Sentinel has no master of {at.name!r} that is up; wait, or check Redis.")
     others = ", ".join(map(repr, sorted(names))) or "none"
     raise RedisRefused(f"{NAME}: Sentinel has no master named {at.name!r}; correct the name, it has: {others}.")
 
@@ -153,12 +151,12 @@ async def _probe(client: Any) -> None:
             except NoPermissionError as error:
                 refused.setdefault(name, error)
             except ResponseError as error:
-                if name == "EVAL" and _IN_SCRIPT.search(str(error)):
-                    refused.setdefault("TIME", NoPermissionError(str(error)))
+                if _NESTED.search(str(error)):
+                    refused.setdefault("TIME" if name == "EVAL" else name, NoPermissionError(str(error)))
                     continue
                 # Without MULTI, EXEC is an error; the script of that digest is not there; and a key that DEL left.
                 if name not in ("EXEC", "EVALSHA") and not refused:
-                    raise error
+                    raise
         if refused:
             words = _line(next(iter(refused.values())))
             raise NoPermissionError(f"{words} ({', '.join(refused)})")
@@ -174,16 +172,12 @@ def _judged(error: Exception, url: str) -> RedisRefused | Unavailable:
         sentinel = ", or sentinel_username and sentinel_password in its query" if "+sentinel:" in url else ""
         return RedisRefused(f"{line}; correct its user and password{sentinel}.")
     if isinstance(error, NoPermissionError):
-        return RedisRefused(
-            f"{line}; give its user the commands, keys and channels of DEPLOYMENT_CHECKLIST, section 3."
-        )
+        return RedisRefused(f"{line}; give its user the rights that DEPLOYMENT_CHECKLIST lists in section 3.")
     remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), None)
     if isinstance(error, MovedError) or (isinstance(error, ResponseError) and not isinstance(error, _PASSING)):
         return RedisRefused(f"{line}; {remedy or _other_form(str(error))}.")
     if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
-        return RedisRefused(
-            f"{line}; rediss:// needs a Redis with TLS, and ssl_ca_certs=FILE in its query a CA of yours."
-        )
+        return RedisRefused(f"{line}; rediss:// needs a Redis with TLS; ssl_ca_certs=FILE names a CA of yours.")
     tls = " and has TLS" if url.startswith("rediss") else ""
     return Unavailable(f"{line}; {remedy or f'check its host and port, and that Redis runs there{tls}'}.")
 
