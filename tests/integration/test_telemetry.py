@@ -292,6 +292,29 @@ async def test_a_panel_of_each_row_has_data(installation: Installation) -> None:
         await eventually(has_data)
 
 
+async def test_the_checklist_names_metrics_that_there_are(installation: Installation) -> None:
+    exposed = await installation.exposed()
+    checklist = (DEPLOY.parent / "docs" / "DEPLOYMENT_CHECKLIST.md").read_text(encoding="utf-8")
+    section = checklist.partition("## Watch Monitor itself")[2].partition("\n## ")[0]
+    names = set(re.findall(r"\bmonitor_[a-z0-9_*]+", section))
+    assert len(names) > 20
+    for name in names:
+        pattern = re.compile(name.replace("*", ".*"))
+        assert any(map(pattern.fullmatch, exposed)), name
+    runbooks = set(re.findall(r"runbook: (\w+)", RULES.read_text(encoding="utf-8")))
+    assert {name for name in runbooks if name not in section} == set()
+
+
+async def test_doctor_says_whether_the_collector_takes_spans(
+    installation: Installation, database_url: str, own_redis_url: str
+) -> None:
+    for endpoint, state in ((installation.collector.url, "ok"), (f"http://127.0.0.1:{free_port()}", "warning")):
+        env = production(database_url, REDIS_URL=own_redis_url, TRACING__ENABLED="true")
+        found = await run("doctor", "--json", env=env | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+        states = {finding["check"]: finding["state"] for finding in json.loads(found.out)}
+        assert states["traces"] == state
+
+
 async def test_an_alert_fires_once_the_worker_is_killed(installation: Installation) -> None:
     prometheus = installation.prometheus
     installation.worker.process.kill()

@@ -20,7 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, set_span_in_context
 
 from monitor import __version__
@@ -72,6 +72,12 @@ class OtelTracing:
             if not is_mail:
                 span.set_attributes(_http(delivery, url))
         return OtelAttemptSpan(span, started_ns)
+
+    @staticmethod
+    def collector_answers(within_s: float) -> bool:
+        """Whether the collector takes an empty export. Blocks for *within_s* at most; the library logs why not."""
+        result: bool = OTLPSpanExporter(timeout=within_s).export([]) is SpanExportResult.SUCCESS
+        return result
 
     async def aclose(self) -> None:
         """Send what is left, for :data:`FLUSH_S` at most. Safe to repeat."""

@@ -26,6 +26,7 @@ from monitor.auth.keys import KeyRing
 from monitor.bootstrap.mail import mail_server, mail_tls
 from monitor.bootstrap.outbound import outbound_tls
 from monitor.bootstrap.token_keys import jwt_keys
+from monitor.bootstrap.tracing import process_tracing
 from monitor.cli.pooling import examine_pooler
 from monitor.domain.errors import Unavailable
 from monitor.settings.environment import missing_for_production
@@ -33,6 +34,7 @@ from monitor.settings.schema import Http, Settings
 
 MAX_SKEW_S = 2.0
 REDIS_ANSWER_S = 2.0
+COLLECTOR_ANSWER_S = 3.0
 MAIL_ANSWER_S = 10.0
 """Some mail servers greet late on purpose."""
 
@@ -71,7 +73,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """Return every finding; never raises because of a failing check."""
     checks = [*_keys(settings), _page(settings), *_proxies(settings.http), *_tls_files(settings)]
     checks += await _provider_keys(settings)
-    checks += await _mail(settings)
+    checks += [*await _mail(settings), *await _traces(settings)]
     return [*checks, *await _database(settings), *await _replica(settings), await _redis(settings)]
 
 
@@ -154,6 +156,19 @@ async def _mail(settings: Settings) -> list[Finding]:
     how = "without TLS" if server.tls == "none" else "over TLS"
     login = "" if server.username is None else " and takes the login"
     return [Finding("mail", "ok", f"{where} answers {how}{login}; mails come from {server.from_}")]
+
+
+async def _traces(settings: Settings) -> list[Finding]:
+    try:
+        tracing = process_tracing(settings)
+    except ValueError as error:
+        return [Finding("traces", "error", str(error))]
+    if tracing is None:
+        return []
+    await tracing.aclose()
+    if await asyncio.to_thread(tracing.collector_answers, COLLECTOR_ANSWER_S):
+        return [Finding("traces", "ok", "the collector takes spans")]
+    return [Finding("traces", "warning", "the collector takes no spans; check OTEL_EXPORTER_OTLP_ENDPOINT")]
 
 
 async def _database(settings: Settings) -> list[Finding]:

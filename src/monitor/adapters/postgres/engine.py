@@ -95,6 +95,8 @@ class Database:
         self.rows = RowReader()
         self.listening: bool | None = None
         """Whether wake-ups arrive; ``None`` in a process without a worker."""
+        self.partitions_missing: int | None = None
+        """Of the coming days, at the last look; ``None`` in a process that did not look."""
         self._idle = IdleConnections()
         self._reads: asyncpg.Pool | None = None
         self._reserved: asyncpg.Pool | None = None

@@ -85,13 +85,15 @@ class LogReport(Protocol):
 
 
 class DatabaseReport(Protocol):
-    """The database as this process sees it: counts of rows set aside by table, and whether wake-ups arrive (``None``
-    without a worker)."""
+    """The database as this process sees it: counts of rows set aside by table, whether wake-ups arrive, and how many
+    partitions of the coming days are missing (both ``None`` without a worker)."""
 
     @property
     def unreadable_rows(self) -> Mapping[str, int]: ...
     @property
     def listening(self) -> bool | None: ...
+    @property
+    def partitions_missing(self) -> int | None: ...
 
 
 class ReplicaLag(Protocol):
@@ -242,6 +244,9 @@ class Exposition:
         yield unreadable
         if self._database.listening is not None:
             yield gauge("wakeups_connected", "1 while the worker here is woken by new events", self._database.listening)
+        if self._database.partitions_missing is not None:
+            text = "Partitions of the coming days that are missing, at the hourly look"
+            yield gauge("partitions_missing", text, self._database.partitions_missing)
 
 
 class _Families(list[Metric]):

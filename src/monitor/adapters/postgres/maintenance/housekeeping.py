@@ -96,7 +96,9 @@ class PostgresHousekeeping:
                 owns: bool = await connection.fetchval(OWNS_TABLES)
                 if owns:
                     await maintain(connection, self._retention)
-                elif names := await missing(connection, self._retention):
+                names = [] if owns else await missing(connection, self._retention)
+                self._database.partitions_missing = len(names)
+                if names:
                     log.warning("partitions_missing", partitions=names)
         finally:
             connection.terminate()
