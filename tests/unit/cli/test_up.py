@@ -9,7 +9,7 @@ import pytest
 
 from monitor.adapters.local_keys import LocalKey, LocalKeys
 from monitor.cli.up import local_settings, program, quiet
-from monitor.settings.schema import Log, Settings
+from monitor.settings.schema import Db, Log, Settings
 
 
 @pytest.mark.parametrize("style", ["console", "json", "auto"])
@@ -43,3 +43,9 @@ def test_the_page_is_at_the_commands_own_address_unless_another_is_set() -> None
     assert local_settings(Settings(), "postgresql:///x", keys, own).public_url == own
     chosen = Settings(public_url="https://monitor.example.com/")
     assert local_settings(chosen, "postgresql:///x", keys, own).public_url == "https://monitor.example.com/"
+
+
+def test_a_pooler_of_another_database_is_left_out() -> None:
+    keys = LocalKeys(token=LocalKey("a", "x" * 43), secrets=LocalKey("b", "y" * 43))
+    behind = Settings(db=Db(read_pool=3, direct_url="postgresql://db.internal/monitor"))
+    assert local_settings(behind, "postgresql:///x", keys, "http://127.0.0.1:8000/").db == Db(read_pool=3)

@@ -11,7 +11,7 @@ import pytest
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.settings.document import document
 from monitor.settings.environment import SettingsError, from_env, missing_for_production
-from monitor.settings.schema import Egress, Jwt, JwtKey, SecretKey, Secrets, Settings
+from monitor.settings.schema import Db, Egress, Jwt, JwtKey, SecretKey, Secrets, Settings
 
 CANARY = "canary-5f2e"
 STRONG = base64.urlsafe_b64encode(bytes(range(100, 132))).decode().rstrip("=")
@@ -113,7 +113,7 @@ def test_a_value_of_a_wrong_type_is_refused_in_words(name: str, value: str, says
     assert refusal(**{name: value}) == f"{name}: {says}"
 
 
-@pytest.mark.parametrize("name", ["MONITOR_DATABASE_URL", "MONITOR_REDIS_URL"])
+@pytest.mark.parametrize("name", ["MONITOR_DATABASE_URL", "MONITOR_DB__DIRECT_URL", "MONITOR_REDIS_URL"])
 @pytest.mark.parametrize(
     "rest", [f"u:{CANARY}/x@db/m", f"u:{CANARY}#x@db:1/m", f"u:p@db:{CANARY}/m", "u:p@[db/m", "u:p@db:0x/m"]
 )
@@ -270,7 +270,9 @@ def test_a_secret_in_the_wrong_place_is_not_repeated() -> None:
 
 
 def test_the_password_of_a_database_does_not_show_in_a_repr() -> None:
-    assert CANARY not in repr(Settings(database_url=f"postgresql://monitor:{CANARY}@localhost/monitor"))
+    url = f"postgresql://monitor:{CANARY}@localhost/monitor"
+    settings = Settings(database_url=url, db=Db(direct_url=url))
+    assert CANARY not in repr(settings) + repr(settings.db)
 
 
 @pytest.mark.parametrize("raw", [bytes(range(32)), b"a-string-secret-at-least-256-bits-long"])

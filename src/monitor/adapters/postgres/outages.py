@@ -99,8 +99,7 @@ def outage(error: BaseException, statement_timeout_s: float | None = None) -> st
         # Not of a named constraint: the row met a partition that was attached or detached just then.
         return None if error.constraint_name else "A partition is being moved"
     if isinstance(error, asyncpg.PostgresError):
-        own_words = pooler_outage(str(error)) if isinstance(error, asyncpg.ProtocolViolationError) else None
-        return own_words or next((text for kind, text in CAUSES if isinstance(error, kind)), None)
+        return pooler_outage(error) or next((text for kind, text in CAUSES if isinstance(error, kind)), None)
     if isinstance(error, asyncpg.OutdatedSchemaCacheError):
         return "The schema was changed a moment ago"
     if isinstance(error, asyncpg.InternalClientError):

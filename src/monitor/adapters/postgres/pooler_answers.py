@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncpg
+
 DIRECT_URL_MISSING = (
     "MONITOR_DATABASE_URL leads to a pooler in transaction mode, so set MONITOR_DB__DIRECT_URL to the URL of PostgreSQL"
     " itself"
@@ -38,8 +40,21 @@ REMEDIES = (
 PERMANENT = ("unsupported startup parameter", "no such database", "no such user")
 
 
-def pooler_outage(text: str) -> str | None:
-    """Return the cause in words if *text* is an answer of the pooler itself that :data:`OUTAGES` has."""
+def pooler_answer(error: BaseException) -> str | None:
+    """
+    Return the words by which a server or pooler refused the protocol, ``None`` if *error* is something else.
+
+    asyncpg makes the last answer before the end of a connection the cause of the error about this end.
+    """
+    for found in (error, error.__cause__):
+        if isinstance(found, asyncpg.ProtocolViolationError):
+            return str(found)
+    return None
+
+
+def pooler_outage(error: BaseException) -> str | None:
+    """Return the cause in words if *error* is an answer of the pooler itself that :data:`OUTAGES` has."""
+    text = pooler_answer(error) or ""
     return next((cause for words, cause in OUTAGES if words in text), None)
 
 

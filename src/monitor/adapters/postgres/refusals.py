@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from monitor.adapters.postgres.outages import DRIVER_ERRORS, driver_error
-from monitor.adapters.postgres.pooler_answers import DIRECT_URL_MISSING, may_pass, pooler_remedy
+from monitor.adapters.postgres.pooler_answers import DIRECT_URL_MISSING, may_pass, pooler_answer, pooler_remedy
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.unit_of_work import DataRejected
 
@@ -106,8 +106,8 @@ def _refusal(error: BaseException) -> Refusal:
 
 
 def _refusal_of_server(error: asyncpg.PostgresError) -> Refusal:
-    words = error.message or str(error)
-    if isinstance(error, asyncpg.ProtocolViolationError) and (remedy := pooler_remedy(words)):
+    words = pooler_answer(error) or error.message or str(error)
+    if remedy := pooler_remedy(words):
         return Refusal(_line(words), remedy, may_pass(words))
     remedy = next((text for kind, text in REMEDIES if isinstance(error, kind)), "see the log of the server")
     return Refusal(_line(words), remedy, isinstance(error, MAY_PASS))

@@ -35,6 +35,13 @@ def test_an_answer_of_the_pooler_is_an_outage_in_its_words(words: str, cause: st
     assert told.may_pass is passes or told.remedy == "see the log of the server"
 
 
+def test_an_answer_that_ended_the_connection_is_its_cause() -> None:
+    ended = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation: query_wait_timeout")
+    ended.__cause__ = answer("query_wait_timeout")
+    assert outage(ended) == "The connection pooler had no connection to the database in time"
+    assert "default_pool_size" in refusal(ended).remedy
+
+
 def test_each_answer_that_is_known_has_a_case_here() -> None:
     for words, _ in (*OUTAGES, *REMEDIES):
         assert any(words in said for said, _, _ in ANSWERS) or words == "server closed the connection"
