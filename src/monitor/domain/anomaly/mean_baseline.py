@@ -35,7 +35,7 @@ PRIOR_WINDOWS = 4.0
 """Weight of the prior, in completed windows."""
 
 UNKNOWN_DAY_TRUST = 0.25
-"""Weight of a window at a time of day of which nothing is learned yet: its departure may be usual there."""
+"""Weight of a longer window at a time of day of which nothing is learned yet: its departure may be usual there."""
 
 CLIP_SD = 5.0
 CLIP_AFTER_VALUES = 20
@@ -319,7 +319,7 @@ def _advance_windows(
             _, n, total = block
             # In a window of few values their own scatter hides the variance between windows.
             trust = n / (n + 4)
-            if baseline.day[_day_slot(block[0])].weight == 0:
+            if index > 0 and baseline.day[_day_slot(block[0])].weight == 0:
                 trust *= UNKNOWN_DAY_TRUST
             # Fades like the mean, not slower: before the time of day is learned, its swing looks like dispersion.
             keep = 0.5 ** (ring.window_s / policy.half_life_s)
