@@ -222,6 +222,8 @@ async def _replica(settings: Settings) -> list[Finding]:
     if found is not None:
         return [Finding("replica", "warning", f"{where} is {behind}; reads go to the primary until it has caught up")]
     return [Finding("replica", "ok", f"{where} is a replica, {behind}")]
+
+
 def _schema(schema: StoredSchema) -> Finding:
     """Return the finding about a schema that this version can work with."""
     if is_newer(schema):
