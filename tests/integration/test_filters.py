@@ -132,7 +132,7 @@ async def test_a_filter_looks_at_a_bounded_part(
     await add(parts, ADD_WAITING, webhook["id"], 20_000)
     await add(parts, ADD_FINISHED, webhook["id"], 20_000)
     database = Recorder(parts.database)
-    await filtered.list_deliveries(database, chosen, None, 51)  # type: ignore[arg-type]
+    await filtered.list_deliveries(database, chosen, None, 51)
     async with sql(parts) as connection:
         assert await _most_looked_at(connection, database) <= 2 * 500 + 51
         for action in BulkAction:
@@ -160,7 +160,7 @@ async def test_events_are_looked_at_in_a_bounded_part(
         EventFilter(q="none"),
     ):
         database = Recorder(parts.database)
-        look = await filtered.list_events(database, where, None, 51)  # type: ignore[arg-type]
+        look = await filtered.list_events(database, where, None, 51)
         assert (look.rows, look.last is None) == ([], False)
         async with sql(parts) as connection:
             assert await _most_looked_at(connection, database) <= 200

@@ -322,10 +322,10 @@ async def test_at_ten_thousand_webhooks_a_page_reads_little(api: Api, parts: Con
         for sort in SORTS:
             for reverse in (False, True):
                 recorder = Recorder(parts.database)
-                look = await rows_look(recorder, RowFilter(), RowOrder(sort, reverse), None, limit)  # type: ignore[arg-type]
+                look = await rows_look(recorder, RowFilter(), RowOrder(sort, reverse), None, limit)
                 position = look.following
                 assert position is not None
-                await rows_look(recorder, RowFilter(), RowOrder(sort, reverse), position, limit)  # type: ignore[arg-type]
+                await rows_look(recorder, RowFilter(), RowOrder(sort, reverse), position, limit)
                 lists = [(text, args) for text, args in recorder.statements if "webhook_summaries" in text]
                 assert len(lists) == 2
                 for text, args in lists:
@@ -333,7 +333,7 @@ async def test_at_ten_thousand_webhooks_a_page_reads_little(api: Api, parts: Con
         # The few of one status among so many, in the order that people see first.
         recorder = Recorder(parts.database)
         for status in (WebhookStatus.HEALTHY, WebhookStatus.PAUSED, WebhookStatus.UNKNOWN):
-            await rows_look(recorder, RowFilter(status), RowOrder(), None, limit)  # type: ignore[arg-type]
+            await rows_look(recorder, RowFilter(status), RowOrder(), None, limit)
             text, args = recorder.statements[-3]
             assert await most(db, text, *args) <= 2 * (limit + 1)
         assert await most(db, NEXT, UUID(int=0)) == CHUNK
