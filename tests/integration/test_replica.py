@@ -52,6 +52,16 @@ async def test_a_replica_that_is_up_to_date_serves_heavy_reads(pair: Pair) -> No
         assert (reads.served, dict(reads.passed_on)) == (2, {})
 
 
+async def test_beside_a_pooler_of_the_primary_the_replica_has_sessions(pair: Pair) -> None:
+    """They carry its limits: a session of a pooler has none of its own, and JIT compiles what is read once."""
+    pooled = DatabaseConfig(pair.primary.dsn(), direct_dsn=pair.primary.dsn())
+    async with Database(pooled) as database, ReplicaReads(database, pair.replica.dsn()) as reads:
+        await pair.caught_up()
+        found = await reads.fetchrow("SELECT current_setting('jit') AS jit, current_setting('statement_timeout') AS it")
+        assert found is not None
+        assert (reads.served, dict(found)) == (1, {"jit": "off", "it": "5s"})
+
+
 async def test_a_replica_that_replays_nothing_is_left_alone_until_it_has(pair: Pair) -> None:
     async with reading(pair.primary.dsn(), pair.replica.dsn()) as (database, reads):
         await pair.caught_up()

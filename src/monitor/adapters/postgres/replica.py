@@ -160,6 +160,7 @@ class ReplicaReads:
             msgspec.structs.replace(
                 primary.config,
                 dsn=url,
+                direct_dsn=None,
                 target="standby",
                 acquire_timeout_s=min(CONNECT_S, primary.config.acquire_timeout_s),
             )
