@@ -14,8 +14,7 @@ from tests import servers
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 
-# Of the branches that are merged with this one.
-KNOWN = frozenset(setting.name for setting in describe()) | {"MONITOR_DB__DIRECT_URL"}
+KNOWN = frozenset(setting.name for setting in describe())
 """The names of all settings."""
 
 
