@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -113,9 +114,15 @@ async def _has_all(arrivals: Callable[[], Awaitable[dict[str, int]]], accepted: 
     return accepted <= (await arrivals()).keys()
 
 
+LOST_CONNECTION = re.compile(
+    "Future exception was never retrieved.*ConnectionDoesNotExistError|The garbage collector is trying to clean up",
+    re.DOTALL,
+)
+"""What the drivers say of a connection that was lost in the middle of an operation; its slot in the pool is free."""
+
+
 def _errors(made: Topology) -> list[str]:
     """Return what processes logged as an error: an outage is none."""
-    lines = [line for output in made.outputs for line in output.splitlines()]
-    return [
-        line for line in lines if not line.startswith("{") or json.loads(line).get("level") in {"error", "critical"}
-    ]
+    lines = [json.loads(line) for output in made.outputs for line in output.splitlines() if line.startswith("{")]
+    failed = [line for line in lines if line.get("level") in {"error", "critical"}]
+    return [str(line) for line in failed if not LOST_CONNECTION.match(line["event"])]
