@@ -13,6 +13,7 @@ from tests.integration.processes import SOURCE
 from tests.integration.support import eventually
 from tests.integration.upgrade_support import Journal, Upgrade, sometimes, stop
 from tests.integration.versions import Step, last_release, next_version
+from tests.servers import free_port
 
 pytestmark = pytest.mark.upgrades
 
@@ -115,7 +116,7 @@ async def test_a_schema_that_grew_leaves_processes_of_this_version_ready_and_one
             return answer.status_code == 503 and "install the version that migrated it" in answer.text
 
         await eventually(unready)
-        for command in (("maintain",), ("work",), ("serve", "--port", "0")):
+        for command in (("maintain",), ("work",), ("serve", "--port", str(free_port()))):
             refused = await upgrade.command(*command)
             assert (refused.code, "install the version that migrated it" in refused.err) == (2, True), refused.err
         await stop([process, worker])
