@@ -17,7 +17,7 @@ DEPENDENCIES = [Requirement(text) for text in PROJECT["project"]["dependencies"]
 GROUPS = [
     Requirement(text) for group in PROJECT["dependency-groups"].values() for text in group if isinstance(text, str)
 ]
-BOUNDED = {"dogpile.cache", "litestar", "sqlalchemy", "uvicorn"}
+BOUNDED = {"asyncpg", "dogpile.cache", "litestar", "sqlalchemy", "uvicorn"}
 """Libraries of which we subclass or call what they may change without notice."""
 LOWEST = {"litestar": "2.23.0"}
 """Bounds that are easily set too low: no earlier Litestar can be imported by what we use of it."""
