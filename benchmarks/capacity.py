@@ -339,6 +339,6 @@ def _requests(parts: Container, webhook: str) -> dict[str, Request]:
     return {
         "cached read": Request(request("GET", "dashboard/overview")),
         "webhook read": Request(request("GET", f"webhooks/{webhook}")),
-        "attempt reported": Request(request("POST", f"webhooks/{webhook}/attempts", report), operations=REPORTED),
+        "attempt reported": Request(request("POST", f"webhooks/{webhook}/attempts", report), b"http/1.1 202", REPORTED),
         "event accepted": Request(request("POST", "events", event), b"http/1.1 202"),
     }
