@@ -20,7 +20,7 @@ from monitor.adapters.redis.rate_ledger import RedisRateLedger
 from monitor.adapters.tcp import KEEPALIVE
 from monitor.bootstrap.container import Container
 from monitor.cache import RedisCacheServer
-from monitor.cache.server import ServerGone
+from monitor.cache.server import ROOT, Invalidated, ServerGone
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.wakeups import DueWebhooks
 from tests.integration.support import Api, api_of, eventually, settings
@@ -133,6 +133,7 @@ async def test_wake_ups_come_again(proxy: Proxy, database_url: str, monkeypatch:
 async def test_one_call_of_the_cache_finds_out_for_all_connections(redis_url: str) -> None:
     async with Proxy(redis_url) as proxy:
         server = RedisCacheServer(proxy.url, prefix="forgotten:cache:", patience=4.0)
+        await server.reset_if_server_changed(b"root", Invalidated(1, "", (ROOT,)))
         await asyncio.gather(*(server.fetch("key", ["tag"]) for _ in range(8)))
         assert proxy.accepted > 1
         proxy.swallow()

@@ -21,7 +21,6 @@ from monitor.settings.schema import Settings
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     dsn = session_url(settings)
-    print(f"maintaining {describe(dsn)} …", file=sys.stderr)
     with database_errors(dsn, session_setting(settings)):
         owns = asyncio.run(_maintain(dsn, settings))
     if not owns:
@@ -39,6 +38,7 @@ async def _maintain(dsn: str, settings: Settings) -> bool:
     async with Database(DatabaseConfig(dsn=dsn, read_pool=1, write_pool=1)) as database:
         if problem := schema_problem(await stored_schema(database)):
             raise CommandError(f"{describe(dsn)}: {problem}")
+        print(f"maintaining {describe(dsn)} …", file=sys.stderr)
         # Nothing is decrypted here, so that the job needs no key.
         box = SecretBox([("-", bytes(32))])
         keeper = PostgresHousekeeping(database, box, retention(settings), audit_d=days.audit_d, alerts_d=days.alerts_d)
