@@ -95,12 +95,12 @@ def _cpu_s(measured: Mapping[str, float]) -> dict[str, float]:
 def _limits(measured: Mapping[str, float]) -> dict[str, float]:
     cpu = _cpu_s(measured)
     limits = {
-        "one `serve` process": 1 / cpu["servers"],
-        "one `work` process": 1 / cpu["workers"],
-        "PostgreSQL, each core": 1 / cpu["PostgreSQL"],
+        "a `serve` process": 1 / cpu["servers"],
+        "a `work` process": 1 / cpu["workers"],
+        "a core of PostgreSQL": 1 / cpu["PostgreSQL"],
     }
     if cpu["Redis"] > 0:
-        limits["Redis, which has one core"] = 1 / cpu["Redis"]
+        limits["Redis, which uses one core"] = 1 / cpu["Redis"]
     return limits
 
 
