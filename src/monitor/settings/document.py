@@ -69,6 +69,11 @@ def document() -> str:
         f"| `{s.name}` | {s.type_text} | {s.unit or '–'} | {s.default} | {s.description} |".replace("\n", " ")
         for s in describe()
     ]
+    lines += [
+        "",
+        "Commands that call a server (`monitor export`, `diff`, `apply`, `tail`) read its URL from `MONITOR_URL` and",
+        "their token from `MONITOR_TOKEN`, without `--url` and `--token-file`. Servers and workers ignore both.",
+    ]
     return "\n".join(lines) + "\n"
 
 
