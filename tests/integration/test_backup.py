@@ -20,11 +20,15 @@ from monitor.adapters.postgres.engine import Database, DatabaseConfig
 from monitor.adapters.postgres.identity import database_identity
 from tests.faults.system import PATIENCE_S, admin_token
 from tests.integration.backup_support import Machine, machine, section
+from tests.integration.cache.processes import LONG
 from tests.integration.processes import Client, production, run, running
 from tests.integration.support import Receiver, answering, eventually, ok, verify
 from tests.servers import free_port
 
-pytestmark = pytest.mark.upgrades
+pytestmark = [
+    pytest.mark.upgrades,
+    pytest.mark.skipif(not LONG, reason="takes minutes: MONITOR_TEST_LONG=1 makes a backup and restores it twice"),
+]
 
 ONCE_A_SECOND = {"schedule_s": [0, *[1.0] * 49], "jitter_ratio": 0}
 DUMP, RESTORE_DUMP, ARCHIVE, RESTORE_TO = section("Back up")
