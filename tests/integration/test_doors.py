@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -13,9 +14,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitor.adapters.postgres.migrate import newest_revision, upgrade
+from monitor.adapters.redis.ping import ping
 from monitor.cli.doors import check_database
 from monitor.cli.start import check_redis
 from tests.integration.processes import Invoke, Result, production, run
+from tests.integration.support import WITHIN_S
 from tests.servers import free_port, with_database
 
 TLS_REQUEST = 80877103
@@ -258,6 +261,11 @@ def test_a_redis_that_refuses_is_told_in_its_words(invoke: Invoke, redis_url: st
     assert "index" in redis_finding(invoke, f"redis://{host}/999999")
     assert "password" in redis_finding(invoke, f"redis://ada:hunter2@{host}/0")
     assert "has TLS" in redis_finding(invoke, f"rediss://{host}/0")
+
+
+async def test_many_that_start_at_once_do_not_refuse_redis_for_each_other(redis_url: str) -> None:
+    found = await asyncio.gather(*(ping(redis_url, within_s=WITHIN_S) for _ in range(32)))
+    assert set(found) == {"answers"}
 
 
 def test_a_redis_that_is_not_reached_is_named_with_the_systems_words(invoke: Invoke) -> None:

@@ -40,7 +40,9 @@ _CONNECT = re.compile(r"Connect call failed \(.*\)")
 _NESTED = re.compile("NOPERM|ACL|user executing the script")
 """In the words for a command that the user may not call, in a script or to end a transaction."""
 
-_KEY, _CHANNEL, _SCRIPT = "{monitor:check}:key", "{monitor:cache:check}:bus", "return redis.call('TIME')[1]"
+# One for each type: processes that start at the same time use the same ones.
+_KEY, _HASH, _SET, _STREAM = (f"{{monitor:check}}:{kind}" for kind in ("key", "hash", "set", "stream"))
+_CHANNEL, _SCRIPT = "{monitor:cache:check}:bus", "return redis.call('TIME')[1]"
 _PROBES: tuple[tuple[str | int, ...], ...] = (
     ("INFO", "server"),
     ("MGET", _KEY),
@@ -48,17 +50,17 @@ _PROBES: tuple[tuple[str | int, ...], ...] = (
     ("GET", _KEY),
     ("TYPE", _KEY),
     ("DEL", _KEY),
-    ("HSET", _KEY, "seq", 1),
-    ("HMGET", _KEY, "seq"),
-    ("HINCRBY", _KEY, "seq", 1),
-    ("DEL", _KEY),
-    ("ZADD", _KEY, 0, "member"),
-    ("ZRANGEBYSCORE", _KEY, 0, 1),
-    ("ZREM", _KEY, "member"),
-    ("XADD", _KEY, "1-0", "entry", "1"),
-    ("XREAD", "COUNT", 1, "STREAMS", _KEY, "0"),
-    ("XREVRANGE", _KEY, "+", "-", "COUNT", 1),
-    ("DEL", _KEY),
+    ("HSET", _HASH, "seq", 1),
+    ("HMGET", _HASH, "seq"),
+    ("HINCRBY", _HASH, "seq", 1),
+    ("DEL", _HASH),
+    ("ZADD", _SET, 0, "member"),
+    ("ZRANGEBYSCORE", _SET, 0, 1),
+    ("ZREM", _SET, "member"),
+    ("XADD", _STREAM, "*", "entry", "1"),
+    ("XREAD", "COUNT", 1, "STREAMS", _STREAM, "0"),
+    ("XREVRANGE", _STREAM, "+", "-", "COUNT", 1),
+    ("DEL", _STREAM),
     ("PUBLISH", _CHANNEL, "check"),
     ("EVAL", _SCRIPT, 0),
     ("SCRIPT LOAD", _SCRIPT),
