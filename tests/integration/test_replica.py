@@ -229,6 +229,15 @@ async def test_a_read_that_replay_ends_is_repeated_on_the_primary(pair: Pair) ->
         assert (reads.is_used, reads.passed_on["conflict"]) == (True, 1)
 
 
+async def test_a_connection_that_ends_while_it_is_held_is_trouble_of_the_replica(pair: Pair) -> None:
+    async with reading(pair.primary.dsn(), pair.replica.dsn()) as (_, reads):
+        async with reads._connection() as connection:
+            connection.itself().terminate()
+            with pytest.raises(replica_module.Unusable, match="unreachable"):
+                await reads._catch_up(connection)
+        await eventually(lambda: reads.fetch(WHERE))
+
+
 async def test_what_the_replica_refuses_as_the_primary_would_is_no_trouble_of_it(pair: Pair) -> None:
     async with reading(pair.primary.dsn(), pair.replica.dsn()) as (_, reads):
         await eventually(lambda: _served(reads))

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 
 from monitor.adapters.postgres.codec import RowReader
+from monitor.adapters.postgres.connection import PostgresConnection
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.outages import DRIVER_ERRORS, NO_ANSWER, NO_CONNECTION, outage
 from monitor.domain.errors import Unavailable
@@ -306,7 +307,7 @@ class ReplicaReads:
 
     async def _check_server(self, connection: asyncpg.Connection, timeline: int) -> None:
         """Positions compare on one timeline of one cluster. A server stays of one cluster, and its timeline grows."""
-        itself = connection.itself()
+        itself = _itself(connection)
         if itself not in self._timelines:
             if await connection.fetchrow(IDENTITY) != self._identity:
                 raise Unusable("other_database")
@@ -348,10 +349,21 @@ async def _answering(connection: asyncpg.Connection) -> AsyncIterator[None]:
     except asyncpg.InsufficientPrivilegeError as error:
         raise Unusable("privilege", error) from error
     except TimeoutError as error:
-        connection.itself().terminate()
+        with suppress(ConnectionError):
+            _itself(connection).terminate()
         raise Unusable("unreachable", error) from error
     except DRIVER_ERRORS as error:
         raise Unusable("unreachable", error) from error
+
+
+def _itself(connection: asyncpg.Connection) -> PostgresConnection:
+    """Return the connection behind its proxy. Raises ``ConnectionError`` if it has ended."""
+    try:
+        itself: PostgresConnection = connection.itself()
+    except AttributeError as error:
+        # The pool takes it from its proxy when it ends.
+        raise ConnectionError("the connection has ended") from error
+    return itself
 
 
 def _trouble(error: BaseException) -> Trouble | None:
