@@ -40,6 +40,10 @@ def test_the_beta_binomial_tail_is_exact(n: int, k: int, mean: Fraction, rho: Fr
 
 
 @given(counts, st.integers(0, 60), means)
+@example(10, 0, Fraction(1, 2))
+@example(10, 11, Fraction(1, 2))
+@example(10, 9, Fraction(1, 2))
+@example(10, 3, Fraction(9, 10))
 def test_without_correlation_it_is_the_binomial_tail(n: int, k: int, mean: Fraction) -> None:
     """``rho = 0`` gives the plain binomial law."""
     exact = float(sum(comb(n, i) * mean**i * (1 - mean) ** (n - i) for i in range(k, n + 1)))
@@ -58,6 +62,8 @@ def test_the_negative_binomial_tails_are_exact(x: int, mean: Fraction, dispersio
 
 
 @given(st.integers(0, 80), st.floats(0.1, 50))
+@example(60, 20.0)
+@example(60, 62.0)
 def test_without_dispersion_it_is_the_poisson_law(x: int, mean: float) -> None:
     """``dispersion = 0`` gives the limit of small dispersions."""
     for exact, limit in zip(negative_binomial_tails(x, mean, 0.0), negative_binomial_tails(x, mean, 1e-7), strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.domain.alerts.notification import ACKNOWLEDGED, RAISED, RESOLVED, sample_notification
@@ -103,6 +103,8 @@ def test_times_are_in_utc() -> None:
 
 
 @given(st.datetimes(timezones=st.sampled_from([timezone.max, timezone.min, UTC])), st.timedeltas(timedelta(0)))
+@example(datetime.max.replace(tzinfo=UTC), timedelta.max)
+@example(datetime.max.replace(tzinfo=timezone.min), timedelta(0))
 def test_a_later_time_never_overflows(at: datetime, by: timedelta) -> None:
     """Law: no earlier than the time itself, up to the last one that there is."""
     assert utc(at).endswith(" UTC")

@@ -205,6 +205,12 @@ def test_ntfy_gets_a_text_with_links() -> None:
     assert [action["label"] for action in json.loads(actions)] == ["Open alert", "Webhook", "Failed attempts"]
 
 
+def test_without_links_ntfy_gets_none() -> None:
+    query = parse_qs(made(BodyFormat.NTFY, RAISED, alert_payload()).query)
+    assert query["title"] == ["Critical alert raised"]
+    assert query.keys().isdisjoint({"click", "actions"})
+
+
 def test_links_that_the_url_does_not_hold_are_left_out() -> None:
     long = msgspec.json.decode(linked_payload()) | {"links": {"alert": PAGE + "a" * 700, "webhook": PAGE}}
     query = parse_qs(made(BodyFormat.NTFY, RAISED, msgspec.json.encode(long)).query)

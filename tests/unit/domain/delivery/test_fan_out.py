@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.domain.delivery.fan_out import (
@@ -125,6 +125,13 @@ def test_chunks_make_what_one_call_makes_with_ids_in_the_order_of_events(
     assert all(clock.new_id() > delivery.id > delivery.event_id for delivery in made)
 
 
+def test_a_full_chunk_ends_within_a_page_and_the_next_goes_on_behind_it() -> None:
+    clock = FakeClock()
+    events = [samples.event(clock), samples.event(clock)]
+    found = chunks(events, everything(3), 10, bound=3)
+    assert [[d.webhook_id.int for d in chunk] for chunk in found] == [[1, 1], [2, 2], [3, 3]]
+
+
 def test_no_chunk_is_larger_than_its_bound() -> None:
     clock = FakeClock()
     for count in (1, 3, 99, 101, REQUEST_MAX):
@@ -219,6 +226,7 @@ def test_those_who_know_get_no_delivery(labels: dict[str, str], selected: bool) 
 
 
 @given(reaches, reaches, our.label_maps)
+@example(Reach(), Reach(every=True), {})
 def test_joined_reaches_select_what_either_selects(one: Reach, other: Reach, labels: dict[str, str]) -> None:
     """Also: what covers another one selects all that it selects; and a bound only ever adds."""
     joined, subscription = one.joined(other, 100), subscribed_to(labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.domain.monitoring.health import Health
@@ -74,6 +74,7 @@ def test_what_is_held_says_who_holds_it() -> None:
 
 
 @given(statuses, severities, probabilities, statuses, severities, probabilities)
+@example(WebhookStatus.HEALTHY, Severity.CRITICAL, 0.5, WebhookStatus.HEALTHY, None, 0.5)
 def test_the_order_is_by_rank_and_then_by_the_chance_of_failure(
     one: WebhookStatus, severity: Severity | None, p: float, other: WebhookStatus, its: Severity | None, q: float
 ) -> None:
