@@ -10,11 +10,12 @@ from uuid import UUID
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState
 from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.lane import Lane, capacity
-from monitor.domain.delivery.order import Order, QueuedDelivery, next_due_at
+from monitor.domain.delivery.order import BY_KEY, Order, QueuedDelivery, head_of, next_due_at
 from monitor.domain.delivery.rate_limit import RateLimit
 from monitor.domain.delivery.ready import is_ready
 from monitor.domain.ports.clock import Clock
@@ -82,6 +83,8 @@ class Case(NamedTuple):
             QueuedDelivery(id=d, due_at=now + _due(one), order_key=one.order_key, aside=one.aside)
             for d, one in zip(ids, self.deliveries, strict=True)
         ]
+        # Of what was posted together it is known at once.
+        rows = [replace(row, behind=head_of(row, rows, self.ordered) not in (None, row)) for row in rows]
         return is_ready(
             self.lane(id_, now),
             enabled=self.gate is not Gate.DISABLED,
@@ -93,6 +96,8 @@ class Case(NamedTuple):
 
 USUAL = Case(Gate.OPEN, False, 1, None, None, None, BreakerState.CLOSED, None, None, [Waiting(Lease.NONE, 0.0)])
 HEAD_AND_OLDER_LEASE = [Waiting(Lease.NONE, 0.0), Waiting(Lease.HELD, 0.0)]
+BEHIND_A_LATER_ONE = [Waiting(Lease.NONE, 1.0, "a"), Waiting(Lease.NONE, -1.0, "a")]
+BEHIND_ONE_ASIDE = [Waiting(Lease.NONE, 1.0, "a", True), Waiting(Lease.NONE, -1.0, "a")]
 LIMITED = USUAL._replace(rate_limit=RateLimit(10.0, 3), tokens=1.0)
 
 around_now_s = st.sampled_from([-1e-6, 0.0, 1e-6]) | st.floats(-5, 5)
@@ -167,6 +172,7 @@ async def schedule(uow: UnitOfWork, rows: dict[UUID, tuple[Case, list[UUID]]]) -
 
 @example(some=[USUAL._replace(ordered=True, max_concurrency=2, deliveries=HEAD_AND_OLDER_LEASE)])
 @example(some=[USUAL._replace(breaker=BreakerState.OPEN, until_s=None)])
+@example(some=[USUAL._replace(ordered=BY_KEY, deliveries=some) for some in (BEHIND_A_LATER_ONE, BEHIND_ONE_ASIDE)])
 @example(some=[LIMITED._replace(tokens=0.0, tokens_s=None), LIMITED._replace(tokens_s=5.0)])
 @given(some=st.lists(cases, min_size=1, max_size=8))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
