@@ -231,9 +231,9 @@ def laws(session: nox.Session) -> None:
 
 @in_dev
 def coverage(session: nox.Session) -> None:
-    """Unit tests take every branch of the domain."""
+    """The domain's own unit tests take every branch of it."""
     report = ("--cov=monitor.domain", "--cov-report=term-missing:skip-covered")
-    run(session, "pytest", *TWO_PROCESSES, *report, "tests/unit")
+    run(session, "pytest", *TWO_PROCESSES, *report, "tests/unit/domain")
 
 
 @in_dev
