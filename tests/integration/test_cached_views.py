@@ -112,7 +112,7 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 
 async def test_without_its_database_it_answers_what_it_last_knew_and_says_so(database_url: str) -> None:
     async with Way(database_url) as way:
-        changed = settings(way.dsn, db=Db(acquire_timeout_s=0.5))
+        changed = settings(way.dsn, db=Db(acquire_timeout_s=10.0))
         async with Container(changed) as parts, api_of(parts) as api:
             created = await api.create(URL, name="shop")
             path = f"webhooks/{created['id']}"

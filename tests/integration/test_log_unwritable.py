@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -60,9 +59,9 @@ async def settled(dsn: str) -> int:
 
 @pytest.mark.parametrize("how", ["full disk", "closed pipe"])
 async def test_every_delivery_is_settled_and_revocation_works(
-    how: str, database_url: str, redis_url: str, receiver: Receiver, tmp_path: Path
+    how: str, database_url: str, own_redis_url: str, receiver: Receiver
 ) -> None:
-    env, port = production(database_url, REDIS_URL=redis_url), free_port()
+    env, port = production(database_url, REDIS_URL=own_redis_url), free_port()
     admin = (await run("token", "--role", "admin", "--subject", "ci", env=env)).out.strip()
     other = (await run("token", "--role", "viewer", "--subject", "other", env=env)).out.strip()
     client, visitor = Client(port, admin), Client(port, other)

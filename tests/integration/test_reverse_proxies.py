@@ -70,12 +70,12 @@ class Proxy(NamedTuple):
 
 @pytest.fixture(scope="module")
 async def pair(
-    postgres: servers.Postgres, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+    postgres: servers.Postgres, own_redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Pair]:
     folder, ports = tmp_path_factory.mktemp("pair"), (servers.free_port(), servers.free_port())
     proxied = {"HTTP__HSTS": "true", "HTTP__TRUSTED_PROXIES": "127.0.0.1", "HTTP__ROOT_PATH": "/monitor"}
     async with postgres.database() as dsn, AsyncExitStack() as stack:
-        env = production(dsn, REDIS_URL=redis_url, **proxied)
+        env = production(dsn, REDIS_URL=own_redis_url, **proxied)
         admin = (await run("token", "--role", "admin", "--subject", "ada", env=env)).out.strip()
         one, other = [
             await stack.enter_async_context(running("serve", "--port", str(port), env=env, log=folder / f"{port}.log"))
