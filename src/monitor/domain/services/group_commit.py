@@ -1,8 +1,9 @@
 """
 Group commit: concurrent calls of one process share a transaction, and with it its round trips and its flush to disk.
 
-An idle process commits a call at once. What arrives while a transaction is under way gathers, and the next one takes
-it, so no call waits for a timer, and the busier the process is, the more calls share a transaction (ADR 0028).
+An idle process commits a call at once. What arrives while :data:`AT_ONCE` transactions are under way gathers, and the
+next one takes it, so no call waits for a timer, and the busier the process is, the more calls share a transaction
+(ADR 0028).
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ ROWS_MAX = 200
 BYTES_MAX = 2 * 1024 * 1024
 """The same for the bytes of the calls."""
 
+AT_ONCE = 2
+"""Transactions at once: the process reads requests for one of them while the database works on the other."""
+
 STALLED_S = 0.05
 """A transaction that takes longer, for the locks of others, no longer holds the next one up."""
 
 UNDER_WAY_MAX = 4
-"""Most transactions at once: stalled ones, and the one after them."""
+"""Most transactions at once, with those that stall."""
 
 
 class SharedCall(Protocol):
@@ -72,7 +76,7 @@ class GroupCommit(Generic[C, R]):
         self._commit = commit
         self._gathered: deque[_Waiting[C, R]] = deque()
         self._under_way: set[_Transaction[C, R]] = set()
-        self._latest: _Transaction[C, R] | None = None
+        self._timely: set[_Transaction[C, R]] = set()
 
     async def run(self, call: C) -> R:
         """
@@ -93,11 +97,11 @@ class GroupCommit(Generic[C, R]):
                 await self._give_up(waiting)
 
     def _begin(self) -> None:
-        """Begin a transaction, unless the latest one is under way and did not stall."""
-        if self._gathered and self._latest is None and len(self._under_way) < UNDER_WAY_MAX:
+        """Begin a transaction for what has gathered, unless enough of them are under way that did not stall."""
+        if self._gathered and len(self._timely) < AT_ONCE and len(self._under_way) < UNDER_WAY_MAX:
             transaction: _Transaction[C, R] = _Transaction()
             self._under_way.add(transaction)
-            self._latest = transaction
+            self._timely.add(transaction)
             # It is no part of the request that happened to be first.
             transaction.task = asyncio.create_task(self._run(transaction), context=Context())
 
@@ -114,8 +118,7 @@ class GroupCommit(Generic[C, R]):
 
     def _let_next(self, transaction: _Transaction[C, R]) -> None:
         """Go on without waiting for *transaction*, which is over or stalled."""
-        if self._latest is transaction:
-            self._latest = None
+        self._timely.discard(transaction)
         self._begin()
 
     def _take(self, transaction: _Transaction[C, R]) -> list[_Waiting[C, R]]:
