@@ -23,6 +23,9 @@ BYTES_MAX = 2 * 1024 * 1024
 AT_ONCE = 2
 """Transactions at once: the process reads requests for one of them while the database works on the other."""
 
+SECOND_FROM = 20
+"""Calls that are worth a second transaction beside the first, which would otherwise take them when it ends."""
+
 STALLED_S = 0.05
 """A transaction that takes longer, for the locks of others, no longer holds the next one up."""
 
@@ -98,7 +101,8 @@ class GroupCommit(Generic[C, R]):
 
     def _begin(self) -> None:
         """Begin a transaction for what has gathered, unless enough of them are under way that did not stall."""
-        if self._gathered and len(self._timely) < AT_ONCE and len(self._under_way) < UNDER_WAY_MAX:
+        wanted = SECOND_FROM if self._timely else 1
+        if len(self._gathered) >= wanted and len(self._timely) < AT_ONCE and len(self._under_way) < UNDER_WAY_MAX:
             transaction: _Transaction[C, R] = _Transaction()
             self._under_way.add(transaction)
             self._timely.add(transaction)

@@ -33,7 +33,8 @@ MAX_KEY_BYTES = 255
 ROLE = Role.PUBLISHER
 
 _BEARER = b"Bearer "
-_UNUSUAL = (b"origin", b"content-encoding", b"expect")
+_JSON = JSON.encode()
+_UNUSUAL = frozenset({b"origin", b"content-encoding", b"expect"})
 _ACCEPTED = 202
 
 
@@ -91,12 +92,12 @@ class PublishFastPath:
         size, key = headers.get(b"content-length", b""), headers.get(b"idempotency-key")
         return (
             not scope["query_string"]
-            and headers.get(b"content-type") == JSON.encode()
+            and headers.get(b"content-type") == _JSON
             and size.isdigit()
             and len(size) <= len(str(MAX_BYTES))
             and 0 < int(size) <= MAX_BYTES
             and (key is None or (0 < len(key) <= MAX_KEY_BYTES and key.isascii()))
-            and not any(name in headers for name in _UNUSUAL)
+            and _UNUSUAL.isdisjoint(headers)
             and self._serves(headers.get(b"host", b""))
         )
 
@@ -133,7 +134,7 @@ class PublishFastPath:
         except Exception as error:  # noqa: BLE001 - every error has its problem
             return raw_error(error, scope["path"], request_id)
         selected = select(msgspec.json.encode(accepted), headers.get(b"accept-encoding", b"").decode("latin-1"))
-        return _ACCEPTED, [(b"content-type", JSON.encode()), *encoded(selected.headers)], selected.body
+        return _ACCEPTED, [(b"content-type", _JSON), *encoded(selected.headers)], selected.body
 
 
 async def _body(receive: Receive) -> bytes:
