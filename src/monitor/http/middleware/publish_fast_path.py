@@ -83,9 +83,10 @@ class PublishFastPath:
             return
         scope["user"], scope["path_template"] = principal, self._path
         status, fields, body = await self._respond(scope, receive, headers, principal)
-        fields.append((b"content-length", b"%d" % len(body)))
+        selected = select(body, headers.get(b"accept-encoding", b"").decode("latin-1"))
+        fields += [*encoded(selected.headers), (b"content-length", b"%d" % len(selected.body))]
         await send({"type": "http.response.start", "status": status, "headers": fields})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        await send({"type": "http.response.body", "body": selected.body, "more_body": False})
 
     def _is_plain(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         """Whether nothing but token, budget and body may refuse the request."""
@@ -133,8 +134,7 @@ class PublishFastPath:
                 self._budget.give_back(subject, size)
         except Exception as error:  # noqa: BLE001 - every error has its problem
             return raw_error(error, scope["path"], request_id)
-        selected = select(msgspec.json.encode(accepted), headers.get(b"accept-encoding", b"").decode("latin-1"))
-        return _ACCEPTED, [(b"content-type", _JSON), *encoded(selected.headers)], selected.body
+        return _ACCEPTED, [(b"content-type", _JSON)], msgspec.json.encode(accepted)
 
 
 async def _body(receive: Receive) -> bytes:
