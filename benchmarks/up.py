@@ -60,3 +60,16 @@ async def until_ready(base: str) -> None:
             except aiohttp.ClientConnectionError:
                 pass  # not listening yet
             await asyncio.sleep(0.01)
+
+
+async def until_listens(port: int) -> None:
+    """Wait for what listens on *port* of loopback. Raises ``TimeoutError``."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return

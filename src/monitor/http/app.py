@@ -15,6 +15,7 @@ from monitor.http.live import HubStatus, LiveEndpoint, live_route
 from monitor.http.middleware.body_budget import BodyBudget
 from monitor.http.middleware.cached_fast_path import CachedFastPath
 from monitor.http.middleware.edge import WriteLine
+from monitor.http.middleware.publish_fast_path import PublishFastPath
 from monitor.http.middleware.rate_limit import RateLimiter
 from monitor.http.middleware.root_path import UnderRootPath
 from monitor.http.middleware.stack import Application, build_edge, litestar_options
@@ -130,6 +131,16 @@ def build(
         cors_origins=cors_origins,
         hosts=hosts,
         https=https,
+        layer=lambda app: PublishFastPath(
+            app,
+            services.publisher,
+            verifier,
+            limiter,
+            bodies,
+            path=f"{API}{EventController.path}",
+            now=now,
+            hosts=hosts,
+        ),
         observe=exposition.observe_request,
         write_line=write_line,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -67,7 +68,6 @@ class PostgresUnitOfWork:
     """
 
     now: datetime
-    webhooks: WebhookRepository
     events: EventLog
     fan_outs: FanOutQueue
     queue: DeliveryQueue
@@ -77,11 +77,9 @@ class PostgresUnitOfWork:
     revocations: RevocationStore
     detection: DetectionStore
     alerts: AlertRepository
-    silences: SilenceRepository
     notifications: AlertNotificationQueue
     reminders: ReminderStore
     used_links: UsedLinkStore
-    jobs: JobRepository
     backfills: BackfillStore
     bulk: BulkQueue
 
@@ -107,9 +105,6 @@ class PostgresUnitOfWork:
             await self._session.close()
             raise
         self._raw_connection = raw
-        self.webhooks = PostgresWebhookRepository(
-            self._session, raw, self._secret_box, self._clock, self.now, self._rows
-        )
         self.events = PostgresEventLog(raw, self.now, self._rows)
         self.fan_outs = PostgresFanOutQueue(raw, self._rows)
         self.queue = PostgresDeliveryQueue(raw, self._rows)
@@ -119,14 +114,28 @@ class PostgresUnitOfWork:
         self.revocations = PostgresRevocationStore(raw)
         self.detection = PostgresDetectionStore(raw, self._rows)
         self.alerts = PostgresAlertRepository(raw, self._rows)
-        self.silences = PostgresSilenceRepository(self._session, self.now, self._rows)
         self.notifications = PostgresAlertNotificationQueue(raw, self._clock, self._rows)
         self.reminders = PostgresReminderStore(raw)
         self.used_links = PostgresUsedLinkStore(raw)
-        self.jobs = PostgresJobRepository(self._session, self._rows)
         self.backfills = PostgresBackfillStore(raw, self._rows)
         self.bulk = PostgresBulkQueue(raw, self.queue)
         return self
+
+    # Made when first used: a repository of advanced-alchemy costs as much as a small statement.
+
+    @cached_property
+    def webhooks(self) -> WebhookRepository:
+        return PostgresWebhookRepository(
+            self._session, self._raw_connection, self._secret_box, self._clock, self.now, self._rows
+        )
+
+    @cached_property
+    def silences(self) -> SilenceRepository:
+        return PostgresSilenceRepository(self._session, self.now, self._rows)
+
+    @cached_property
+    def jobs(self) -> JobRepository:
+        return PostgresJobRepository(self._session, self._rows)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

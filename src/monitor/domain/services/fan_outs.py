@@ -8,31 +8,91 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.domain.delivery.fan_out import CHUNK, REQUEST_MAX, NewEvent, fan_out, next_chunk, page_size
+from monitor.domain.delivery.event_types import patterns_for
+from monitor.domain.delivery.fan_out import (
+    CHUNK,
+    REQUEST_MAX,
+    NewDelivery,
+    NewEvent,
+    Subscription,
+    fan_out,
+    next_chunk,
+    page_size,
+)
 from monitor.domain.delivery.job import FanOutParameters, described, fail, new_job
 from monitor.domain.errors import NotFound, Unavailable
 from monitor.domain.ports.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from monitor.domain.vocab import SYSTEM
 
 
+class RequestFanOut(msgspec.Struct, frozen=True):
+    """The events of one request, 1 to 1,000, with their deliveries; ``None`` if workers are to make all of them."""
+
+    events: Sequence[NewEvent]
+    deliveries: list[NewDelivery] | None
+
+    def counts(self) -> Counter[UUID] | None:
+        """Return how many deliveries each event has; ``None`` if workers are to make all of them."""
+        return None if self.deliveries is None else Counter(delivery.event_id for delivery in self.deliveries)
+
+
 async def add_events(uow: UnitOfWork, events: Sequence[NewEvent]) -> Counter[UUID] | None:
     """
-    Store *events*, 1 to 1,000, with their deliveries, or with a fan-out if those may be more than
-    :data:`REQUEST_MAX`: pairs with a matching type count.
-
-    The cost is bounded, however many webhooks subscribe.
+    Store *events*, 1 to 1,000, with their deliveries or a fan-out. The cost is bounded, however many webhooks
+    subscribe.
 
     Returns:
         how many deliveries each event has; ``None`` if workers are to make all of them.
     """
-    subscriptions = await uow.events.subscriptions({event.type for event in events}, limit=REQUEST_MAX)
-    chunk = None if subscriptions is None else fan_out(events, subscriptions, REQUEST_MAX)
-    if subscriptions is None or chunk is None or chunk.subscriptions < len(subscriptions):
-        await uow.events.add(events, [])
-        await uow.fan_outs.add(events)
-        return None
-    await uow.events.add(events, chunk.deliveries)
-    return Counter(delivery.event_id for delivery in chunk.deliveries)
+    (request,) = await request_fan_outs(uow, [events])
+    await add_requests(uow, [request])
+    return request.counts()
+
+
+async def request_fan_outs(uow: UnitOfWork, requests: Sequence[Sequence[NewEvent]]) -> list[RequestFanOut]:
+    """
+    Return the first of *requests*, at least one, with what :func:`add_requests` stores. Each is left to workers if its
+    deliveries may be more than :data:`REQUEST_MAX`: pairs with a matching type count.
+
+    A transaction makes at most :data:`REQUEST_MAX` deliveries, so those of the other requests may be too many for it.
+    """
+    subscriptions = await _subscriptions_of(uow, [frozenset(event.type for event in events) for events in requests])
+    found: list[RequestFanOut] = []
+    count = 0
+    for events, matching in zip(requests, subscriptions, strict=True):
+        chunk = None if matching is None else fan_out(events, matching, REQUEST_MAX)
+        if matching is None or chunk is None or chunk.subscriptions < len(matching):
+            found.append(RequestFanOut(events, None))
+            continue
+        count += len(chunk.deliveries)
+        if found and count > REQUEST_MAX:
+            break
+        found.append(RequestFanOut(events, chunk.deliveries))
+    return found
+
+
+async def add_requests(uow: UnitOfWork, requests: Sequence[RequestFanOut]) -> None:
+    """Store the events of *requests*, with their deliveries or a fan-out each."""
+    events = [event for one in requests for event in one.events]
+    await uow.events.add(events, [delivery for one in requests for delivery in one.deliveries or ()])
+    for one in requests:
+        if one.deliveries is None:
+            await uow.fan_outs.add(one.events)
+
+
+async def _subscriptions_of(uow: UnitOfWork, requests: Sequence[frozenset[str]]) -> list[list[Subscription] | None]:
+    """Return the subscriptions of the types of each request; ``None`` for one with more than :data:`REQUEST_MAX`."""
+    types = frozenset[str]().union(*requests)
+    found: dict[frozenset[str], list[Subscription] | None] = {}
+    of_all = found[types] = await uow.events.subscriptions(types, limit=REQUEST_MAX)
+    for one in set(requests) - {types}:
+        if of_all is None:
+            # Too many together, which need not hold for each.
+            found[one] = await uow.events.subscriptions(one, limit=REQUEST_MAX)
+        else:
+            patterns = {pattern for type_ in one for pattern in patterns_for(type_)}
+            found[one] = [each for each in of_all if not patterns.isdisjoint(each.event_types)]
+    return [found[one] for one in requests]
 
 
 class FanOutResult(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
@@ -14,12 +14,14 @@ from monitor.domain.delivery.event_types import EVENT_TYPE, is_event_type, is_re
 from monitor.domain.delivery.fan_out import REQUEST_MAX, NewEvent
 from monitor.domain.delivery.order import ALERT_KEYS, OrderKey, is_alert_key
 from monitor.domain.delivery.trace_context import read_traceparent
-from monitor.domain.errors import FieldError, Invalid
+from monitor.domain.errors import FieldError, Invalid, Unavailable
 from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.repositories.idempotency import KeyedCall
 from monitor.domain.ports.tracing import Tracing
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.fan_outs import add_events
-from monitor.domain.services.idempotency import store_response, stored_response
+from monitor.domain.services.fan_outs import RequestFanOut, add_requests, request_fan_outs
+from monitor.domain.services.group_commit import GroupCommit
+from monitor.domain.services.idempotency import store_responses, stored_responses
 from monitor.domain.text import label_errors
 from monitor.domain.vocab import Actor, FanOutState
 from monitor.domain.webhooks.registration import MAX_LABELS, Labels
@@ -60,13 +62,35 @@ class PublishResult(msgspec.Struct, frozen=True):
     events: list[Accepted]
 
 
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of one request, 1 to 1,000. ``call`` has its Idempotency-Key."""
+
+    events: Sequence[EventIn]
+    call: KeyedCall | None = None
+    traceparent: str | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.events)
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(len(memoryview(event.payload)) for event in self.events)
+
+    @property
+    def exclusive_key(self) -> tuple[str, str] | None:
+        return None if self.call is None else (self.call.scope, self.call.key)
+
+
 class Publisher:
-    """Stores events with their deliveries. Safe to repeat with an Idempotency-Key."""
+    """Stores events with their deliveries; concurrent requests share a transaction. Safe to repeat with an
+    Idempotency-Key."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock, tracing: Tracing | None = None) -> None:
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._tracing = tracing
+        self._group = GroupCommit[Publication, PublishResult](self._commit)
 
     async def publish(
         self,
@@ -89,25 +113,48 @@ class Publisher:
             IdempotencyMismatch: *key* came with another body.
         """
         _check(events)
-        scope, received = f"{actor.subject} events", read_traceparent(traceparent)
+        call = None if key is None else KeyedCall(f"{actor.subject} events", key, body)
+        received = read_traceparent(traceparent)
         if self._tracing is None:
-            return await self._publish(events, scope, key, body, received)
+            return await self._group.run(Publication(events=events, call=call, traceparent=received))
         with self._tracing.publish(received) as span:
-            result = await self._publish(events, scope, key, body, span.traceparent)
+            result = await self._group.run(Publication(events=events, call=call, traceparent=span.traceparent))
             span.published([event.id for event in result.events])
         return result
 
-    async def _publish(
-        self, events: Sequence[EventIn], scope: str, key: str | None, body: bytes, traceparent: str | None
-    ) -> PublishResult:
+    async def _commit(self, publications: Sequence[Publication]) -> list[PublishResult | Exception]:
+        """Commit *publications* in one transaction, or in halves if one of them makes it fail. Returns a result or an
+        error for each of the first ones, at least one."""
+        try:
+            return await self._commit_together(publications)
+        except Unavailable as error:
+            return [error] * len(publications)
+        except Exception as error:  # noqa: BLE001 - its caller raises it, and nobody else
+            if len(publications) == 1:
+                return [error]
+        half = len(publications) // 2
+        first = await self._commit(publications[:half])
+        # Those behind the first one that was left wait with it.
+        return first if len(first) < half else [*first, *await self._commit(publications[half:])]
+
+    async def _commit_together(self, publications: Sequence[Publication]) -> list[PublishResult | Exception]:
         async with self._unit_of_work() as uow:
-            if done := await stored_response(uow, scope, key, body, PublishResult):
-                return done
-            stored = [_stored(event, self._clock.new_id(), uow.now, traceparent) for event in events]
-            result = _result(stored, await add_events(uow, stored))
-            await store_response(uow, scope, key, result)
-            await uow.commit()
-        return result
+            fan_outs = await request_fan_outs(uow, [self._new_events(one, uow.now) for one in publications])
+            calls = [one.call for one in publications[: len(fan_outs)]]
+            stored = await stored_responses(uow, calls, PublishResult)
+            results: list[PublishResult | Exception] = [
+                _result(fan_out) if response is None else response
+                for fan_out, response in zip(fan_outs, stored, strict=True)
+            ]
+            new = [index for index, response in enumerate(stored) if response is None]
+            if new:
+                await add_requests(uow, [fan_outs[index] for index in new])
+                await store_responses(uow, [(calls[index], results[index]) for index in new])
+                await uow.commit()
+        return results
+
+    def _new_events(self, publication: Publication, now: datetime) -> list[NewEvent]:
+        return [_stored(event, self._clock.new_id(), now, publication.traceparent) for event in publication.events]
 
 
 def _stored(event: EventIn, id_: UUID, now: datetime, traceparent: str | None) -> NewEvent:
@@ -122,10 +169,11 @@ def _stored(event: EventIn, id_: UUID, now: datetime, traceparent: str | None) -
     )
 
 
-def _result(events: Sequence[NewEvent], counts: Mapping[UUID, int] | None) -> PublishResult:
+def _result(fan_out: RequestFanOut) -> PublishResult:
+    counts = fan_out.counts()
     if counts is None:
-        return PublishResult([Accepted(event.id, event.type, 0, FanOutState.RUNNING) for event in events])
-    return PublishResult([Accepted(event.id, event.type, counts[event.id]) for event in events])
+        return PublishResult([Accepted(event.id, event.type, 0, FanOutState.RUNNING) for event in fan_out.events])
+    return PublishResult([Accepted(event.id, event.type, counts[event.id]) for event in fan_out.events])
 
 
 def _check(events: Sequence[EventIn]) -> None:

@@ -17,7 +17,7 @@ from litestar.types import Receive, Scope, Send
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import MonitorError
 from monitor.domain.vocab import Role
-from monitor.http.middleware.edge import Edge, client_address
+from monitor.http.middleware.edge import FULL_RESPONSE, Edge, client_address
 from monitor.http.middleware.rate_limit import RateLimiter
 from monitor.http.requests.hosts import ServedHosts
 from monitor.http.requests.session_cookie import check_cookie_use, is_https, session_token
@@ -42,9 +42,6 @@ _BEARER = b"Bearer "
 
 Views = tuple[str, str]
 """What a target shows below the role admin, and with it: the same, mostly."""
-
-FULL_RESPONSE = "monitor.full_response"
-"""The ASGI extension of our own server: a callable that takes the head and the body of a 200, and writes both."""
 
 
 class CachedFastPath:

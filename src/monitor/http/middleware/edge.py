@@ -20,6 +20,12 @@ _log = structlog.get_logger()
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
+FULL_RESPONSE = "monitor.full_response"
+"""The ASGI extension of our own server: a callable that takes head, body and status of a response, and writes all."""
+
+_WHOLE = frozenset({200, 201, 202})
+"""Statuses of responses with a body that are written at once; others are rare."""
+
 WriteLine = Callable[[str, str | None, int, float, str, str | None, str | None], None]
 
 
@@ -81,20 +87,32 @@ class Edge:
         request_id = incoming_request_id(scope["headers"]) or self.new_id()
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        status = 0
+        status, start = 0, None
+        extensions: Any = scope.get("extensions") or {}
+        write = extensions.get(FULL_RESPONSE) if scope["method"] != "HEAD" else None
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, start
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = self._complete(message["headers"], request_id)
+                if write is not None:
+                    start = message
+                    return
+            elif start is not None and write is not None:
+                begun, start = start, None
+                if not message.get("more_body"):
+                    head = _whole_head(begun, message["body"])
+                    if head is not None and write(head, message["body"], status):
+                        return
+                await send(begun)
             await send(message)
 
         try:
             await self.app(scope, receive, answer)
         except asyncio.CancelledError:
             # The server stops, and waits no longer. It would answer 500 in plain text.
-            if status:
+            if status and start is None:
                 raise
             status, headers, body = raw_problem(_given_up(scope["method"]), scope["path"], request_id)
             await answer({"type": "http.response.start", "status": status, "headers": headers})
@@ -149,6 +167,17 @@ class Edge:
         complete += [header for header in self.headers if header[0] not in present]
         complete.append((b"x-request-id", request_id.encode()))
         return complete
+
+
+def _whole_head(start: Any, body: bytes) -> bytes | None:
+    """Return the head of a response that declares the length of *body*, as it is sent; ``None`` for any other."""
+    fields = start["headers"]
+    if start["status"] not in _WHOLE or (b"content-length", b"%d" % len(body)) not in fields:
+        return None
+    head = b"".join(b"%b: %b\r\n" % field for field in fields)
+    # A field that would end its line would begin one of its own; ASGI's messages are checked for that.
+    is_plain = head.count(b"\n") == head.count(b"\r") == len(fields) and b"connection: " not in head.lower()
+    return head + b"\r\n" if is_plain else None
 
 
 def _given_up(method: str) -> Unavailable:

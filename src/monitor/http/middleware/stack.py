@@ -1,9 +1,9 @@
 """
 The layers around the routes, assembled in one place.
 
-From the outside in: ``Edge`` (request id, headers, log line), ``CheckHead`` (hosts, repeated headers), ``Cors`` if any
-origin is listed, ``HeadRequests``, Litestar's routing, then per route ``Authenticate``, ``LimitRate``, ``LimitBodies``,
-``Compress`` and the handler.
+From the outside in: ``Edge`` (request id, headers, log line), ``PublishFastPath`` for events, ``CheckHead`` (hosts,
+repeated headers), ``Cors`` if any origin is listed, ``HeadRequests``, Litestar's routing, then per route
+``Authenticate``, ``LimitRate``, ``LimitBodies``, ``Compress`` and the handler.
 Errors of the layers per route become problems outside of them, inside ``Edge``.
 """
 
@@ -81,15 +81,21 @@ def build_edge(
     cors_origins: Collection[str] = (),
     hosts: ServedHosts | None = None,
     https: bool = False,
+    layer: Callable[[ASGIApp], ASGIApp] | None = None,
     observe: Callable[[str, str, int, float], None] | None = None,
     write_line: WriteLine | None = None,
 ) -> Edge:
     """
     Return :class:`Edge`, and inside of it :class:`CheckHead`, and :class:`Cors` if *cors_origins* are listed, around
     all of *app*.
+
+    Args:
+        layer: is put between the first two.
     """
     inner: ASGIApp = HeadRequests(app)
     if cors_origins:
         inner = Cors(inner, cors_origins)
     inner = CheckHead(inner, hosts or ServedHosts())
+    if layer is not None:
+        inner = layer(inner)
     return Edge(inner, new_id=new_id, ticks_s=ticks_s, https=https, observe=observe, write_line=write_line)

@@ -156,6 +156,14 @@ def raw_problem(exc: MonitorError, path: str, request_id: str | None) -> tuple[i
     return problem.status, headers, msgspec.json.encode(problem)
 
 
+def raw_error(exc: Exception, path: str, request_id: str | None) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return what :func:`raw_problem` does, of any error; one that is unforeseen is logged, as in a route."""
+    if isinstance(exc, MonitorError) and status_of(type(exc)) != HTTPStatus.INTERNAL_SERVER_ERROR:
+        return raw_problem(exc, path, request_id)
+    _log.error("unexpected_error", request_id=request_id, exc_info=exc)
+    return raw_problem(UNEXPECTED, path, request_id)
+
+
 def exception_handlers() -> ExceptionHandlersMap:
     """Return the handlers for ``Litestar(exception_handlers=…)``."""
     return {

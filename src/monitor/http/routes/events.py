@@ -2,69 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-import msgspec
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
-from msgspec import UNSET, UnsetType
 
 from monitor.domain.delivery.event_types import FILTER_TYPE
-from monitor.domain.delivery.order import OrderKey
 from monitor.domain.delivery.selection import STATUS_CODES
-from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page_of
 from monitor.domain.ports.queries.resources import EventFilter
-from monitor.domain.services.publish import MAX_BATCH, Accepted, EventIn, PublishResult
+from monitor.domain.services.publish import Accepted, EventIn, PublishResult
 from monitor.domain.services.resends import ResendSpec, ResendView
 from monitor.domain.views.deliveries import EventView
 from monitor.domain.vocab import DeliveryState, Page, Role
-from monitor.domain.webhooks.registration import Labels
 from monitor.http.middleware.authentication import actor_of, requires
 from monitor.http.middleware.rate_limit import BATCH_BODY_BYTES
 from monitor.http.openapi.document import DOCUMENTED_AS
 from monitor.http.openapi.responses import NOT_MODIFIED, READ, WRITE, problems
+from monitor.http.requests.events import EventBatch, PublishRequest, publish
 from monitor.http.requests.headers import IdempotencyKey, Traceparent
 from monitor.http.requests.query import NO_NUL, Cursor, From, Limit, To, check_conditions, time_range
 from monitor.http.responses.conditional import encoded_response
 from monitor.http.routes.services import AnyRequest, Injected
-
-
-class EventBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """1 to 1,000 events: all are accepted, or none."""
-
-    events: Annotated[list[EventIn], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
-
-
-class PublishRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The members of an :class:`EventIn`, or those of an :class:`EventBatch`: msgspec reads no union of the two."""
-
-    type: str | UnsetType = UNSET
-    payload: msgspec.Raw | UnsetType = UNSET
-    labels: Labels | UnsetType = UNSET
-    occurred_at: datetime | UnsetType | None = UNSET
-    order_key: OrderKey | UnsetType | None = UNSET
-    events: Annotated[list[EventIn], msgspec.Meta(min_length=1, max_length=MAX_BATCH)] | UnsetType = UNSET
-
-    def single(self) -> EventIn | None:
-        """Return the one event, or ``None`` for a batch. Raises ``Invalid`` if it is both or neither."""
-        if self.events is not UNSET:
-            single = (self.type, self.payload, self.labels, self.occurred_at, self.order_key)
-            if any(member is not UNSET for member in single):
-                raise Invalid("Give one event or a list of events, not both.")
-            return None
-        if self.type is UNSET or self.payload is UNSET:
-            name = "type" if self.type is UNSET else "payload"
-            raise Invalid(f"The event lacks {name}.", errors=(FieldError(f"/{name}", "Give it."),))
-        return EventIn(
-            type=self.type,
-            payload=self.payload,
-            labels=self.labels or {},
-            occurred_at=self.occurred_at or None,
-            order_key=self.order_key or None,
-        )
 
 
 class EventController(Controller):
@@ -90,16 +50,14 @@ class EventController(Controller):
         idempotency_key: IdempotencyKey = None,
         traceparent: Traceparent = None,
     ) -> Accepted | PublishResult:
-        single = data.single()
-        events = [single] if single is not None else data.events or []
-        answer = await services.publisher.publish(
-            events,
+        return await publish(
+            services.publisher,
+            data,
             actor_of(request),
             key=idempotency_key,
             body=await request.body(),
             traceparent=traceparent,
         )
-        return answer if single is None else answer.events[0]
 
     @get(
         summary="List events",

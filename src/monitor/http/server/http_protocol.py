@@ -18,14 +18,14 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from monitor.domain.errors import Malformed, MonitorError, Unavailable
-from monitor.http.middleware.cached_fast_path import FULL_RESPONSE
+from monitor.http.middleware.edge import FULL_RESPONSE
 from monitor.http.responses.headers import API_HEADERS
 from monitor.http.responses.problems import HeadTooLarge, RequestTimeout, raw_problem
 
 
-def write_full_response(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
+def write_full_response(cycle: RequestResponseCycle, head: bytes, body: bytes, status: int = 200) -> bool:
     """
-    Write a complete 200 response at once: *head* begins with its first header, *body* is as long as it declares.
+    Write a complete response at once: *head* begins with its first header, *body* is as long as it declares.
 
     ASGI's two messages are checked header by header and written separately, which costs more than everything else about
     a response from memory.
@@ -37,7 +37,7 @@ def write_full_response(cycle: RequestResponseCycle, head: bytes, body: bytes) -
     if cycle.response_started or cycle.disconnected or cycle.flow.write_paused or not cycle.keep_alive:
         return False
     defaults = b"".join(b"%b: %b\r\n" % header for header in cycle.default_headers)
-    cycle.transport.write(b"".join((STATUS_LINE[200], defaults, head, body)))
+    cycle.transport.write(b"".join((STATUS_LINE[status], defaults, head, body)))
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()
     cycle.on_response()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from monitor.domain.errors import IdempotencyMismatch
+from monitor.domain.errors import IdempotencyMismatch, UnreadableRow
 from monitor.domain.ports.clock import Clock
+from monitor.domain.ports.repositories.idempotency import KeyedCall
 from monitor.domain.views.audit import AuditView
 from monitor.domain.vocab import Actor
 from tests.fakes.postgres.database import IdempotencyKey, Tables
@@ -32,6 +34,19 @@ class FakeIdempotencyStore:
         if row.body != body:
             raise IdempotencyMismatch("This Idempotency-Key came with another body in the last 24 hours.")
         return row.answer
+
+    async def begin_all(self, calls: Sequence[KeyedCall]) -> list[bytes | IdempotencyMismatch | UnreadableRow | None]:
+        begun: list[bytes | IdempotencyMismatch | UnreadableRow | None] = []
+        for call in calls:
+            try:
+                begun.append(await self.begin(call.scope, call.key, call.body))
+            except IdempotencyMismatch as error:
+                begun.append(error)
+        return begun
+
+    async def finish_all(self, answers: Mapping[tuple[str, str], bytes]) -> None:
+        for (scope, key), answer in answers.items():
+            await self.finish(scope, key, answer)
 
     async def finish(self, scope: str, key: str, answer: bytes) -> None:
         if row := self._tables.idempotency_keys.get((scope, key)):
