@@ -40,8 +40,9 @@ async def _compare(figures: Figures, up: Up, webhooks: list[str], connections: l
     for _ in range(ROUNDS):
         # Both sides get ready-made input: only what happens to it is timed.
         each = range(BATCHES // len(webhooks))
-        bodies = [msgspec.json.encode({"attempts": [_attempt(i) for i in range(BATCH)]}) for _ in each]
-        copies = [[_rows(webhook) for _ in each] for webhook in webhooks]
+        ats = [_times() for _ in each]
+        bodies = [msgspec.json.encode({"attempts": [_attempt(i, at) for i, at in enumerate(one)]}) for one in ats]
+        copies = [[_rows(webhook, one) for one in ats] for webhook in webhooks]
         copy_s += await _timed([_copies(c, batches) for c, batches in zip(connections, copies, strict=True)])
         http_s += await _timed([_reports(up, webhook, bodies) for webhook in webhooks])
     rows = ROUNDS * BATCHES * BATCH
@@ -68,19 +69,35 @@ async def _copies(connection: asyncpg.Connection, batches: list[list[tuple[objec
         await connection.copy_records_to_table("attempts", records=rows, columns=COLUMNS)
 
 
-def _rows(webhook: str) -> list[tuple[object, ...]]:
-    """Return one batch as the product would store it."""
+def _times() -> list[datetime]:
+    """Return the times of one batch: a second of them, as of a sender that reports each second."""
+    now = datetime.now(UTC)
+    return [now - timedelta(milliseconds=i) for i in range(BATCH, 0, -1)]
+
+
+def _rows(webhook: str, ats: list[datetime]) -> list[tuple[object, ...]]:
+    """Return one batch as the product would store it: an id carries the time that was reported."""
     clock = SystemClock()
 
     def row(i: int) -> tuple[object, ...]:
-        given = (webhook, clock.new_id(), "reported", None, None, "order.paid", 1, *_outcome(i), None, 12.5 + i % 100)
+        given = (
+            webhook,
+            clock.new_id(ats[i]),
+            "reported",
+            None,
+            None,
+            "order.paid",
+            1,
+            *_outcome(i),
+            None,
+            12.5 + i % 100,
+        )
         return given + (None,) * (len(COLUMNS) - len(given))
 
     return [row(i) for i in range(BATCH)]
 
 
-def _attempt(i: int) -> dict[str, object]:
-    at = datetime.now(UTC) - timedelta(milliseconds=i)
+def _attempt(i: int, at: datetime) -> dict[str, object]:
     return {
         "delivered_at": at, "latency_ms": 12.5 + i % 100, "status_code": _outcome(i)[0], "event_type": "order.paid",
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -44,6 +45,9 @@ class FakeClock:
             return uuid7(stamp(unix_millis(at), self._dice.getrandbits(TAIL_BITS)))
         self._last_stamp = next_stamp(self._last_stamp, unix_millis(self._now), self._dice.getrandbits(TAIL_BITS))
         return uuid7(self._last_stamp)
+
+    def new_ids(self, millis: Sequence[int]) -> list[UUID]:
+        return [uuid7(stamp(at_ms, self._dice.getrandbits(TAIL_BITS))) for at_ms in millis]
 
     def jitter(self) -> float:
         return self._dice.random()

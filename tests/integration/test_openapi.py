@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from monitor.cli.openapi import document
+from monitor.http.openapi import reference
 from monitor.http.openapi.reference import POLICY
 from monitor.http.requests.query import TEXT
 from tests.integration.support import API, Api, assert_problem
@@ -31,6 +32,19 @@ EVERYWHERE = {"400", "401", "403", "429", "503"}
 
 def test_the_committed_document_is_that_of_the_code() -> None:
     assert COMMITTED.read_bytes().strip() == document().strip(), "run: monitor openapi > docs/openapi.json"
+
+
+async def test_the_served_document_is_that_of_the_routes(api: Api) -> None:
+    served = await api.get("/schema/openapi.json", role=None)
+    assert served.json() == DOCUMENT
+    assert served.headers["content-encoding"] == "gzip"
+    seen = {"if-none-match": served.headers["etag"]}
+    assert (await api.client.get("/schema/openapi.json", headers=seen)).status_code == 304
+
+
+async def test_without_a_stored_document_it_is_generated(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "STORED", ())
+    assert (await api.get("/schema/openapi.json", role=None)).json() == DOCUMENT
 
 
 def test_every_route_is_documented_with_its_role(api: Api) -> None:

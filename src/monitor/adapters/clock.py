@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from uuid import UUID
 
-from monitor.domain.ids import TAIL_BITS, next_stamp, stamp, unix_millis, uuid7
+from asyncpg.pgproto import pgproto
+
+from monitor.domain.ids import RANDOM_BITS, TAIL_BITS, next_stamp, stamp, unix_millis, uuid7, uuid7_bytes
 
 _NS_PER_MS = 1_000_000
 _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -49,6 +52,10 @@ class SystemClock:
             now_ms = time.time_ns() // _NS_PER_MS + self._correction_ms
             self._last_stamp = next_stamp(self._last_stamp, now_ms, random_bits)
             return uuid7(self._last_stamp)
+
+    def new_ids(self, millis: Sequence[int]) -> list[UUID]:
+        # The driver's subclass, which costs a sixth of a UUID of the standard library to make, and less to store.
+        return [pgproto.UUID(uuid7_bytes(at_ms, random.getrandbits(RANDOM_BITS))) for at_ms in millis]
 
     def jitter(self) -> float:
         return random.random()

@@ -17,9 +17,14 @@ ROOM_BITS = 24
 _TIME_SHIFT = 80
 """Bits below the Unix millisecond."""
 
+RANDOM_BITS = _TIME_SHIFT
+"""Bits that :func:`uuid7_bytes` takes."""
+
 _LOW_BITS = 62
 _VERSION = 7 << 76
 _VARIANT = 0b10 << _LOW_BITS
+_FIXED = _VERSION | _VARIANT
+_FREE = (1 << _TIME_SHIFT) - 1 ^ (0xF << 76 | 0b11 << _LOW_BITS)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -68,6 +73,11 @@ def uuid7(stamp_: int) -> UUID:
     millis, tail = stamp_ >> TAIL_BITS, stamp_ & ((1 << TAIL_BITS) - 1)
     high, low = tail >> _LOW_BITS, tail & ((1 << _LOW_BITS) - 1)
     return UUID(int=millis << _TIME_SHIFT | _VERSION | high << 64 | _VARIANT | low)
+
+
+def uuid7_bytes(millis: int, random_bits: int) -> bytes:
+    """Return a version 7 UUID of *millis* and most of *random_bits*, below ``2 ** RANDOM_BITS``, as its 16 bytes."""
+    return (millis << _TIME_SHIFT | random_bits & _FREE | _FIXED).to_bytes(16, "big")
 
 
 def derived(id_: UUID, n: int) -> UUID:

@@ -120,7 +120,7 @@ def build(
         ],
         dependencies=dependencies,
         lifespan=list(lifespan),
-        openapi_config=openapi_config(root_path) if serve_schema else None,
+        openapi_config=openapi_config(root_path, stored=not metrics_open) if serve_schema else None,
         signature_types=[Services, Exposition],
         **litestar_options(verifier=verifier, now=now, limiter=limiter, bodies=bodies, https=https),
     )

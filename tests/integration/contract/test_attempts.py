@@ -10,11 +10,13 @@ from msgspec.structs import replace
 
 from monitor.domain.delivery.exchange import HeaderField, StoredExchange
 from monitor.domain.delivery.outcome import Outcome, Phases
+from monitor.domain.delivery.reported import ReportedAttempt, columns_of
 from monitor.domain.errors import NotFound
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups
 from monitor.domain.ports.queries.resources import AttemptFilter
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.views.metrics import MetricsPoint
+from monitor.domain.vocab import ErrorKind
 from tests import samples
 from tests.integration.contract.world import World
 from tests.samples import rollup_of
@@ -92,6 +94,34 @@ async def test_attempts_are_listed_newest_first_and_by_how_they_ended(world: Wor
         assert [view.id for view in page] == found
     page = await world.queries.attempts(made.id, AttemptFilter(), after=timed_out, limit=1)
     assert [view.id for view in page] == [refused]
+
+
+async def test_columns_are_stored_as_their_attempts(world: World) -> None:
+    made = await world.add_webhook()
+    now, event_id = world.clock.now(), world.clock.new_id()
+    columns = columns_of(
+        [
+            ReportedAttempt(delivered_at=now, latency_ms=5.0, error=ErrorKind.TIMEOUT, event_id=event_id),
+            ReportedAttempt(delivered_at=now - timedelta(seconds=2), latency_ms=8.5, status_code=503),
+            ReportedAttempt(
+                delivered_at=now - timedelta(seconds=3), latency_ms=7.0, status_code=204, event_type="order.paid"
+            ),
+        ],
+        now,
+    )
+    ids = world.clock.new_ids([started_us // 1_000 for started_us in columns.started_us])
+    async with world.unit_of_work() as uow:
+        await uow.attempts.add_reported(made.id, ids, columns)
+        await uow.commit()
+    views = await world.queries.attempts(made.id, AttemptFilter(), after=None, limit=10)
+    assert [view.id for view in views] == ids[::-1]
+    assert {(view.kind, view.number, view.delivery_id) for view in views} == {("reported", 1, None)}
+    assert [(view.ok, view.status_code, view.error, view.latency_ms) for view in views] == [
+        (False, None, "timeout", 5.0), (False, 503, "status", 8.5), (True, 204, None, 7.0),
+    ]  # fmt: skip
+    assert [(view.event_id, view.event_type) for view in views] == [
+        (event_id, None), (None, None), (None, "order.paid"),
+    ]  # fmt: skip
 
 
 async def test_minutes_added_one_by_one_are_their_merge(world: World) -> None:

@@ -62,6 +62,14 @@ def test_ids_for_one_given_time_differ_and_leave_the_sequence_alone(clock: Clock
     assert before < after < clock.new_id(future)
 
 
+def test_ids_for_given_milliseconds_carry_them(clock: Clock) -> None:
+    millis = [1_234_567_890_123, 1_700_000_000_001, 1_700_000_000_001]
+    ids = clock.new_ids(millis)
+    assert [id_millis(id_) for id_ in ids] == millis
+    assert {(id_.version, id_.variant) for id_ in ids} == {(7, "specified in RFC 4122")}
+    assert len(set(ids)) == len({str(id_) for id_ in ids}) == 3
+
+
 def test_jitter_stays_within_zero_and_one_and_varies(clock: Clock) -> None:
     throws = [clock.jitter() for _ in range(1_000)]
     assert all(0 <= throw < 1 for throw in throws)

@@ -14,10 +14,11 @@ import msgspec
 from monitor.domain.alerts.silences import SilenceSpec
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.delivery.replay import ReplaySource, ReplaySpec
+from monitor.domain.delivery.reported import ReportedAttempt
 from monitor.domain.delivery.retry import RetryPolicy
 from monitor.domain.ports.unit_of_work import UnitOfWork
 from monitor.domain.services.alerts import Acknowledgement, AlertComment, AlertNote, BulkAcknowledgement
-from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.backlogs import BacklogCommands
 from monitor.domain.services.publish import EventIn, Publisher
 from monitor.domain.services.replays import ReplayCommands

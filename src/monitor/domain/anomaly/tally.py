@@ -7,7 +7,8 @@ Tallies form a monoid that keeps the order needed for runs of failures, so each 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -51,6 +52,22 @@ def tally_of(attempts: Iterable[tuple[bool, float]]) -> Tally:
         head += failures == total
         longest = max(longest, run)
     return Tally(total, failures, head, run, longest, runs, Histogram.of(latencies_ms))
+
+
+def tally_of_runs(failed: Sequence[bool], latencies: Histogram) -> Tally:
+    """Add up attempts of which *failed* says in their order whether each did; *latencies* are those of the others."""
+    if not failed:
+        return NO_ATTEMPTS
+    runs = [len(list(run)) for did, run in groupby(failed) if did]
+    return Tally(
+        attempts=len(failed),
+        failures=sum(runs),
+        run_head=runs[0] if failed[0] else 0,
+        run_tail=runs[-1] if failed[-1] else 0,
+        longest_run=max(runs, default=0),
+        runs=len(runs),
+        latencies=latencies,
+    )
 
 
 def merge_tallies(first: Tally, then: Tally) -> Tally:

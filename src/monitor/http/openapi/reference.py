@@ -33,6 +33,9 @@ from monitor.http.page.assets import (
 )
 
 REFERENCE = Path(__file__).with_name("reference")
+STORED = (Path(__file__).with_name("openapi.json"), Path(__file__).parents[4] / "docs" / "openapi.json")
+"""The document as ``monitor openapi`` prints it: inside an installed package, and in a checkout."""
+
 PATH = "/schema"
 
 POLICY = (
@@ -72,8 +75,13 @@ def document(app: Litestar) -> bytes:
     return msgspec.json.encode(complete(app))
 
 
-def openapi_config(root_path: str = "") -> OpenAPIConfig:
-    """Return what ``Litestar(openapi_config=…)`` needs to serve the document."""
+def openapi_config(root_path: str = "", *, stored: bool = True) -> OpenAPIConfig:
+    """
+    Return what ``Litestar(openapi_config=…)`` needs to serve the document.
+
+    Args:
+        stored: the routes are those of the document that was built with the package, so that it can be served.
+    """
     return OpenAPIConfig(
         title="Monitor",
         version=__version__,
@@ -83,7 +91,11 @@ def openapi_config(root_path: str = "") -> OpenAPIConfig:
         tags=[Tag(name, description) for name, description in _TAGS.items()],
         # Litestar's handlers below this path serve neither the completed document nor problems.
         openapi_router=Router(
-            PATH, route_handlers=[], opt=OPEN, include_in_schema=False, before_request=_Document().answer
+            PATH,
+            route_handlers=[],
+            opt=OPEN,
+            include_in_schema=False,
+            before_request=_Document(root_path or "/", stored=stored).answer,
         ),
         render_plugins=[JsonRenderPlugin()],
         components=Components(
@@ -99,9 +111,16 @@ def reference_routes(root_path: str = "") -> list[HTTPRouteHandler]:
 
 
 class _Document:
-    """The completed document, built at the first request, beside the event loop."""
+    """
+    The document, read at the first request, beside the event loop.
 
-    def __init__(self) -> None:
+    To generate it takes seconds and tens of megabytes, so that is done when the package is built, and here only where
+    the routes are others.
+    """
+
+    def __init__(self, url: str, *, stored: bool) -> None:
+        self._url = url
+        self._stored = stored
         self._asset: Asset | None = None
 
     async def answer(self, request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -112,10 +131,17 @@ class _Document:
         return asset_response(request, self._asset, REVALIDATE, _NO_POLICY)
 
     def _made(self, app: Litestar) -> Asset:
-        asset = asset_of(document(app), "application/json")
+        stored = self._read() if self._stored else None
+        asset = asset_of(document(app) if stored is None else stored, "application/json")
         # Compressed here as well, beside the event loop.
         _ = asset.gzipped()
         return asset
+
+    def _read(self) -> bytes | None:
+        path = next(filter(Path.is_file, STORED), None)
+        if path is None:
+            return None
+        return msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), "servers": [{"url": self._url}]})
 
 
 def _operation_id(handler: HTTPRouteHandler, _method: Method, _path: list[Any]) -> str:

@@ -48,6 +48,7 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 """Brackets as signed bytes: one deeper, one less deep."""
 
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_NOT_SHAPE = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 # Never fails to match at a quote, closed or not, so that hostile input cannot make the scan start over and over.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _DIGITS = bytes.maketrans(b"123456789", b"000000000")
@@ -196,15 +197,22 @@ def _check_grammar(body: bytes | bytearray) -> None:
 
 def _is_deeper_than(limit: int, body: bytes) -> bool:
     """Whether more than *limit* brackets are ever open at once, as far as *body* is JSON. Linear, whatever it holds."""
-    steps = memoryview(_outside_strings(body).translate(_STEPS, _NOT_BRACKETS)).cast("b")
-    return max(accumulate(steps), default=0) > limit
+    brackets = _outside_strings(body).translate(None, _NOT_BRACKETS)
+    # Most large bodies are one list of flat objects. Each step takes away one level at most.
+    left = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    if left.count(b"[") + left.count(b"{") + 2 <= limit:
+        return False
+    return max(accumulate(memoryview(brackets.translate(_STEPS)).cast("b")), default=0) > limit
 
 
 def _outside_strings(body: bytes) -> bytes:
     if b"\\" in body:
         return _STRING.sub(b"", body)
     # Nothing escaped: every quote begins or ends a string. Four times as fast, and most large bodies are such.
-    return b"".join(body.split(b'"')[::2])
+    # Without a bracket in any string, the two quotes of each stand side by side once all else is gone, and if one held
+    # a bracket, its first quote would be left.
+    shape = body.translate(None, _NOT_SHAPE).replace(b'""', b"")
+    return b"".join(body.split(b'"')[::2]) if b'"' in shape else shape
 
 
 def _refuse(exc: msgspec.ValidationError, type_: Any) -> NoReturn:

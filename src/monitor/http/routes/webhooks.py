@@ -10,11 +10,12 @@ import msgspec
 from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 
+from monitor.domain.delivery.reported import OLDEST, ReportedAttempt
 from monitor.domain.digest import body_digest
 from monitor.domain.errors import FieldError, Invalid
 from monitor.domain.paging import DEFAULT_LIMIT, decode_cursor, page
 from monitor.domain.ports.queries.resources import AttemptFilter, WebhookFilter
-from monitor.domain.services.attempts import OLDEST, Recorded, ReportedAttempt
+from monitor.domain.services.attempts import Recorded
 from monitor.domain.views.deliveries import AttemptView
 from monitor.domain.views.metrics import MetricsView
 from monitor.domain.views.webhooks import SecretView, WebhookView, below_admin

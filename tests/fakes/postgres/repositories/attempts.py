@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from monitor.domain.delivery.reported import AttemptColumns
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import Rollup, merge_rollups
 from monitor.domain.monitoring.uptime import Counts
@@ -22,6 +23,21 @@ class FakeAttemptLog:
         if len(added) < len(attempts) or added.keys() & self._tables.attempts.keys():
             raise DataRejected("An attempt is stored twice.")
         self._tables.attempts |= added
+
+    async def add_reported(self, webhook_id: UUID, ids: Sequence[UUID], attempts: AttemptColumns) -> None:
+        await self.add(
+            [
+                AttemptRecord(
+                    id=id_,
+                    webhook_id=webhook_id,
+                    outcome=attempts.made(n)[0],
+                    kind="reported",
+                    event_id=attempts.event_ids[n],
+                    event_type=attempts.event_types[n],
+                )
+                for n, id_ in enumerate(ids)
+            ]
+        )
 
     async def stored(self, attempts: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
         found = ((webhook_id, id_, self._tables.attempts.get(id_)) for webhook_id, id_ in attempts)

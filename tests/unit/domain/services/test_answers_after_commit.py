@@ -13,10 +13,11 @@ import pytest
 from monitor.domain.alerts.silences import SilenceSpec
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.delivery.replay import ReplaySpec
+from monitor.domain.delivery.reported import ReportedAttempt
 from monitor.domain.errors import IdempotencyMismatch
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.alerts import Acknowledgement, AlertNote
-from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.replays import ReplayCommands
 from monitor.domain.services.webhooks import WebhookCommands
 from tests import samples

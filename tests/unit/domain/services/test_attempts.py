@@ -16,11 +16,12 @@ from monitor.domain.delivery.circuit_breaker import BreakerState
 from monitor.domain.delivery.lane import Lane, LanePolicy
 from monitor.domain.delivery.outcome import Outcome
 from monitor.domain.delivery.ping import PING_TYPE
+from monitor.domain.delivery.reported import ReportedAttempt
 from monitor.domain.errors import Conflict, IdempotencyMismatch, Invalid, NotFound
 from monitor.domain.events import WebhookStatusChanged
 from monitor.domain.monitoring.uptime import Counts
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
-from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.views.webhooks import below_admin
 from monitor.domain.vocab import ErrorKind, HealthStatus
 from tests import samples

@@ -16,9 +16,10 @@ from monitor.domain.delivery.exchange import Exchange, RequestBody
 from monitor.domain.delivery.fan_out import NewDelivery
 from monitor.domain.delivery.lane import LanePolicy
 from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.reported import ReportedAttempt
 from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.errors import NotFound
-from monitor.domain.services.attempts import AttemptRecorder, ReportedAttempt
+from monitor.domain.services.attempts import AttemptRecorder
 from monitor.domain.services.deliver import Deliverer
 from monitor.domain.services.exchanges import ExchangeReader
 from monitor.domain.services.leases import DeliverConfig

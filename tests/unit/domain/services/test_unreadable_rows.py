@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from monitor.domain.delivery.lane import LanePolicy
+from monitor.domain.delivery.reported import ReportedAttempt
 from monitor.domain.errors import UnreadableRow
 from monitor.domain.ports.unit_of_work import UnitOfWorkFactory
 from monitor.domain.services.alerts import Acknowledgement
-from monitor.domain.services.attempts import AttemptRecorder, Recorded, ReportedAttempt
+from monitor.domain.services.attempts import AttemptRecorder, Recorded
 from monitor.domain.services.idempotency import read_back, stored_response
 from monitor.domain.views.webhooks import WebhookView
 from monitor.domain.webhooks.destination import Destination

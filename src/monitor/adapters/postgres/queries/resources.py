@@ -63,8 +63,11 @@ FROM {HELD_FROM}
 
 EVALUATED_WEBHOOK = f"""
 SELECT w.*, l.health_status, l.health_reason, l.failure_probability, l.health_changed_at, {HELD_COLUMNS},
-    {BACKLOG_COLUMNS}, {OPEN_ALERT} AS open_alert, b.signals, b.normal
-FROM {HELD_FROM} LEFT JOIN webhook_baselines b ON b.webhook_id = w.id
+    {BACKLOG_COLUMNS}, {OPEN_ALERT} AS open_alert, b.signals, b.normal, secrets.ids AS secret_ids, secrets.sealed
+FROM {HELD_FROM} LEFT JOIN webhook_baselines b ON b.webhook_id = w.id LEFT JOIN LATERAL (
+    SELECT array_agg(s.id ORDER BY s.id DESC) AS ids, array_agg(s.sealed ORDER BY s.id DESC) AS sealed
+    FROM webhook_secrets s WHERE s.webhook_id = w.id AND (s.expires_at IS NULL OR s.expires_at > now())
+) AS secrets ON true
 WHERE w.id = $1 AND w.deleted_at IS NULL
 """
 
@@ -115,8 +118,9 @@ class PostgresQueries:
         if row is None:
             raise NotFound(NO_WEBHOOK)
         read = partial(evaluated_webhook_view, events_kept_s=self._events_kept_s, policy=self._health)
-        (view,) = await self._with_secrets([self._db.rows.one(row, read, "webhooks")])
-        return view
+        view = self._db.rows.one(row, read, "webhooks")
+        unopened = None if row["secret_ids"] is None else self._why_unopened(row)
+        return view if unopened is None else msgspec.structs.replace(view, held=held_by_secrets(view.held, unopened))
 
     async def webhooks(self, where: WebhookFilter, *, after: UUID | None, limit: int) -> list[WebhookView]:
         condition = Where("w.deleted_at IS NULL")
@@ -157,14 +161,16 @@ class PostgresQueries:
 
     async def _unopened(self, webhook_ids: Collection[UUID]) -> dict[UUID, str]:
         """Return why the secrets or headers of webhooks do not open here, without those that do."""
-        found = {}
-        for row in await self._db.fetch(_DESTINATIONS, list(webhook_ids)) if webhook_ids else ():
-            try:
-                self._destination(row)
-            except (SecretBoxError, msgspec.MsgspecError) as error:
-                cause = error if isinstance(error, SecretBoxError) else "another version of Monitor wrote them"
-                found[row["id"]] = f"{NOT_OPENED}: {cause}."
-        return found
+        rows = await self._db.fetch(_DESTINATIONS, list(webhook_ids)) if webhook_ids else ()
+        return {row["id"]: unopened for row in rows if (unopened := self._why_unopened(row)) is not None}
+
+    def _why_unopened(self, row: asyncpg.Record) -> str | None:
+        try:
+            self._destination(row)
+        except (SecretBoxError, msgspec.MsgspecError) as error:
+            cause = error if isinstance(error, SecretBoxError) else "another version of Monitor wrote them"
+            return f"{NOT_OPENED}: {cause}."
+        return None
 
     async def event(self, event_id: UUID) -> EventView:
         # Before the counts: they are complete if it was finished.

@@ -36,6 +36,9 @@ OPEN_ALERT = f"""(
 """The most severe open alert of ``webhooks w``, the newest of several, with what it says now."""
 
 
+_LEARNING: dict[str, str] = dict.fromkeys(Signal, "learning")
+
+
 def status_of(row: asyncpg.Record) -> StatusReason:
     """Read the status of a webhook from its row with ``OPEN_ALERT AS open_alert`` and the health of its lane."""
     alert = row["open_alert"]
@@ -73,7 +76,7 @@ def evaluated_webhook_view(row: asyncpg.Record, *, events_kept_s: float, policy:
     view = webhook_view(
         row,
         events_kept_s=events_kept_s,
-        signals=signals_beside(health_of(row, Health).status, signals or dict.fromkeys(Signal, "learning")),
+        signals=signals_beside(health_of(row, Health).status, signals or _LEARNING),
         normal=from_jsonb(row["normal"], NormalBand) if row["normal"] else NormalBand(),
         previous_secrets_expire_at=row["previous_secrets_expire_at"],
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import repeat
 from uuid import UUID
 
 import asyncpg
 
 from monitor.adapters.postgres.codec import jsonb
+from monitor.domain.delivery.reported import AttemptColumns
 from monitor.domain.ids import SYSTEM_ID
 from monitor.domain.monitoring.metrics import HOUR_S, Rollup, merge_rollups
 from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRollup
@@ -16,6 +18,10 @@ from monitor.domain.ports.repositories.attempts import AttemptRecord, MinuteRoll
 COLUMNS = (
     "webhook_id", "id", "kind", "delivery_id", "event_id", "event_type", "number", "status_code", "error",
     "error_detail", "latency_ms", "dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "response_body", "exchange",
+)  # fmt: skip
+
+REPORTED_COLUMNS = (
+    "webhook_id", "id", "kind", "event_id", "event_type", "number", "status_code", "error", "latency_ms",
 )  # fmt: skip
 
 HOUR_LOCK = 0x6D6F6E04
@@ -104,6 +110,13 @@ class PostgresAttemptLog:
         await self._connection.copy_records_to_table(
             "attempts", records=[_record(attempt) for attempt in attempts], columns=COLUMNS
         )
+
+    async def add_reported(self, webhook_id: UUID, ids: Sequence[UUID], attempts: AttemptColumns) -> None:
+        rows = zip(
+            repeat(webhook_id), ids, repeat("reported"), attempts.event_ids, attempts.event_types, repeat(1),
+            attempts.status_codes, attempts.errors, attempts.latencies_ms,
+        )  # fmt: skip
+        await self._connection.copy_records_to_table("attempts", records=rows, columns=REPORTED_COLUMNS)
 
     async def stored(self, attempts: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
         rows = await self._connection.fetch(

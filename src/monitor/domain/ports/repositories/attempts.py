@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.domain.delivery.exchange import StoredExchange
 from monitor.domain.delivery.outcome import Outcome
+from monitor.domain.delivery.reported import AttemptColumns
 from monitor.domain.monitoring.metrics import Rollup
 
 
@@ -45,6 +46,10 @@ class AttemptLog(Protocol):
 
     async def add(self, attempts: Sequence[AttemptRecord]) -> None:
         """Append *attempts*; none of them may be stored yet."""
+        ...
+
+    async def add_reported(self, webhook_id: UUID, ids: Sequence[UUID], attempts: AttemptColumns) -> None:
+        """Append *attempts* of one webhook under *ids*, as :meth:`add` would with the kind ``reported``."""
         ...
 
     async def stored(self, attempts: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
