@@ -13,7 +13,6 @@ app, _urls = app_of_environment()
 _of_thread = threading.local()
 
 
-@app.task(name=TASK)
 def deliver(number: int, payload: str) -> None:
     """Post one message on a connection that this thread keeps open."""
     if not hasattr(_of_thread, "session"):
@@ -22,3 +21,6 @@ def deliver(number: int, payload: str) -> None:
         _of_thread.session.trust_env = False
     answer = _of_thread.session.post(_urls[number % len(_urls)], data=payload.encode(), headers=signed_headers())
     answer.raise_for_status()
+
+
+app.task(name=TASK)(deliver)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -34,7 +35,8 @@ async def drain(dsn: str, targets: Receivers, jobs: int, concurrency: int, direc
             deferrer = app.configure_task(TASK)
             for start in range(0, jobs, BATCH):
                 numbers = range(start, min(start + BATCH, jobs))
-                await deferrer.batch_defer_async(*({"number": n, "payload": PAYLOAD.decode()} for n in numbers))
+                arguments: list[Any] = [{"number": n, "payload": PAYLOAD.decode()} for n in numbers]
+                await deferrer.batch_defer_async(*arguments)
         return await drained_s(__name__, dsn, targets, jobs, concurrency, directory, connection, "procrastinate_jobs")
     finally:
         await connection.close()
@@ -44,10 +46,10 @@ async def _work(dsn: str, urls: list[str], concurrency: int) -> None:
     app = App(connector=PsycopgConnector(conninfo=dsn))
     async with bare_session() as session:
 
-        @app.task(name=TASK)
         async def deliver(number: int, payload: str) -> None:  # noqa: ARG001
             await post_signed(session, urls[number % len(urls)])
 
+        app.task(name=TASK)(deliver)
         async with app.open_async():
             await app.run_worker_async(concurrency=concurrency, wait=False, delete_jobs="always")
 
