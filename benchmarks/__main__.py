@@ -11,7 +11,6 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks import (
@@ -51,10 +50,6 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "neighbours": neighbours.run,
     "capacity": capacity.run,
 }
-if find_spec("pgqueuer") is not None:
-    from benchmarks import pgqueuer
-
-    BENCHES["pgqueuer"] = pgqueuer.run
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,18 +1,23 @@
-"""Deliveries a second of one ``monitor work``, beside a bare aiohttp loop that signs and posts the same."""
+"""
+Deliveries a second of one ``monitor work``, beside a bare aiohttp loop that signs and posts the same, and beside task
+queues whose jobs do (:mod:`benchmarks.peers`).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import aiohttp
 import msgspec
 import uvloop
 
+from benchmarks.peers import PEERS, installed
 from benchmarks.receivers import Count, Receivers, receivers
+from benchmarks.signed_post import bare_session, post_signed
 from benchmarks.support import (
     ACTOR,
     PATIENCE_S,
@@ -25,25 +30,25 @@ from benchmarks.support import (
     scratch,
     settings_of,
 )
-from monitor.adapters.clock import SystemClock
 from monitor.bootstrap.container import Container
 from monitor.bootstrap.server import build_services
 from monitor.domain.services.publish import EventIn, Publisher
-from monitor.domain.webhooks.signatures import sign_v1, signed_content
 
 WEBHOOKS = 100
 CONCURRENCY = 100
 DELIVERIES = 20_000
 BATCH = 1000
+PEER_JOBS = 2_000
+"""They are slower, and their rate does not depend on how many there are."""
 ROUNDS = 2
-KEY = b"k" * 32
-CLOCK = SystemClock()
 
 
 async def run() -> list[Figure]:
-    """Bare, worker, bare, worker, …: the machine's noise falls on both alike."""
+    """Bare, worker, peers, bare, worker, …: the machine's noise falls on all alike."""
     figures = Figures("deliver")
-    worker_s, bare_s, late_s = 0.0, 0.0, 0.0
+    peers = installed()
+    worker_s, bare_s, late_s, peer_s = 0.0, 0.0, 0.0, dict.fromkeys(peers, 0.0)
+    lost = duplicates = 0
     with scratch() as directory, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         async with (
             receivers(WEBHOOKS, directory / "receivers.log") as targets,
@@ -59,11 +64,28 @@ async def run() -> list[Figure]:
                 count, settled_ns = await work(parts, targets, env, directory / "worker.log")
                 worker_s += (settled_ns - count.first_ns) / 1e9
                 late_s = max(late_s, (settled_ns - count.last_ns) / 1e9)
-                figures.note("requests beyond one per delivery", count.requests - DELIVERIES, "requests")
+                lost += DELIVERIES - count.messages
+                duplicates += count.requests - count.messages
+                for name, drain in peers.items():
+                    await targets.forget()
+                    peer_s[name] += await drain(parts.database.dsn, targets, PEER_JOBS, CONCURRENCY, directory)
+    worker_per_s = ROUNDS * DELIVERIES / worker_s
     figures.note("bare aiohttp loop with signing", ROUNDS * DELIVERIES / bare_s, "posts/s")
-    figures.note("one worker, signed and settled", ROUNDS * DELIVERIES / worker_s, "deliveries/s")
+    figures.note("one worker, signed and settled", worker_per_s, "deliveries/s")
+    for name, seconds in peer_s.items():
+        figures.note(f"{name}, same POST", ROUNDS * PEER_JOBS / seconds, "deliveries/s")
+    for name in PEERS.keys() - peers.keys():
+        print(f"{name} is not installed and left out", file=sys.stderr)
     figures.note("last request to last settle", late_s * 1000, "ms")
-    figures.at_least(0.6, "worker to bare loop", bare_s / worker_s, "×")
+    figures.at_most(0, "deliveries lost", lost, "messages")
+    figures.at_most(0, "requests beyond one per delivery", duplicates, "requests")
+    figures.at_least(0.8, "worker to bare loop", bare_s / worker_s, "×")
+    for name, seconds in peer_s.items():
+        ratio = worker_per_s * seconds / (ROUNDS * PEER_JOBS)
+        if name == "PgQueuer":
+            figures.at_least(2.5, "worker to PgQueuer", ratio, "×")
+        else:
+            figures.note(f"worker to {name}", ratio, "×")
     return figures.all
 
 
@@ -81,8 +103,9 @@ async def work(parts: Container, targets: Receivers, env: dict[str, str], log: P
     """Run one worker until nothing is left; return what arrived and when the last delivery was settled."""
     command = ("-m", "monitor", "work", "--concurrency", str(CONCURRENCY))
     async with process(*command, env=env, log=log):
-        count = await targets.until(DELIVERIES)
-        return count, await emptied_ns(parts, "deliveries")
+        await targets.until(DELIVERIES)
+        settled_ns = await emptied_ns(parts, "deliveries")
+        return await targets.count(), settled_ns
 
 
 async def emptied_ns(parts: Container, table: str) -> int:
@@ -109,21 +132,3 @@ async def _bare_posts(urls: list[str], total: int, concurrency: int) -> float:
         started = time.perf_counter()
         await asyncio.gather(*(post_on() for _ in range(concurrency)))
         return time.perf_counter() - started
-
-
-def bare_session() -> aiohttp.ClientSession:
-    """Return a session without a limit of connections; needs the running loop."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-
-
-async def post_signed(session: aiohttp.ClientSession, url: str) -> None:
-    """Post one message, signed as the product signs, and read the answer."""
-    message_id, at = str(CLOCK.new_id()), int(time.time())
-    headers = {
-        "content-type": "application/json",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(at),
-        "webhook-signature": sign_v1(KEY, signed_content(message_id, at, PAYLOAD)),
-    }
-    async with session.post(url, data=PAYLOAD, headers=headers) as answer:
-        await answer.read()

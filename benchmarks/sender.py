@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import uvloop
 
-from benchmarks.deliver import bare_session
 from benchmarks.receivers import receivers
+from benchmarks.signed_post import bare_session
 from benchmarks.support import PAYLOAD, Figure, Figures, scratch
 from monitor.adapters.egress.guard import EgressPolicy
 from monitor.adapters.egress.sender import HttpSender

@@ -23,7 +23,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "claim": {"SCALES": (3,), "MILLION": 100, "DUE": 60, "CLAIM": 5, "CLAIMS": 2, "ROUNDS": 1},
     "cold": {"WEBHOOKS": 3, "ATTEMPTS": {"1 M": 100, "10 M": 200}, "MANY": 5, "MANY_ATTEMPTS": 100, "RUNS": 1},
-    "deliver": {"WEBHOOKS": 3, "CONCURRENCY": 5, "DELIVERIES": 20, "BATCH": 10, "ROUNDS": 1},
+    "deliver": {"WEBHOOKS": 3, "CONCURRENCY": 5, "DELIVERIES": 20, "BATCH": 10, "PEER_JOBS": 20, "ROUNDS": 1},
     "fan_out": {"SUBSCRIBERS": (1, 2, 3), "EVENTS": 2, "FRESH": 3, "ROUNDS": 1, "PAUSE_S": 0.0},
     "http": {"CONNECTIONS": 2, "SECONDS": 0.2, "ROUNDS": 1, "WEBHOOKS": 20},
     "ingest": {"BATCH": 10, "BATCHES": 4, "SENDERS": (1, 2), "ROUNDS": 1},
@@ -50,4 +50,4 @@ async def test_a_benchmark_measures_something(module: str, monkeypatch: pytest.M
 
 def test_no_benchmark_is_left_out() -> None:
     named = {name.replace("_", "") for name in TINY}
-    assert named == set(BENCHES) - {"pgqueuer"}
+    assert named == set(BENCHES)

@@ -177,11 +177,17 @@ def build_app(
     )
 
 
-def build_probes(container: Container, worker_report: WorkerReport) -> ASGIApp:
+def build_exposition(container: Container, worker_report: WorkerReport, group: GroupMetrics | None) -> Exposition:
+    """Return the metrics of a worker, among those of the other processes of its *group*, if there are any."""
+    c = container
+    return Exposition(c.supervisor, c.log_stream, c.database, worker=worker_report, group=group)
+
+
+def build_probes(container: Container, exposition: Exposition) -> ASGIApp:
     """Return the application with the probes and metrics of a worker."""
     c = container
     return probes.build(
-        Exposition(c.supervisor, c.log_stream, c.database, worker=worker_report),
+        exposition,
         lambda: readiness(c),
         new_id=c.request_ids(),
         ticks_s=time.monotonic,

@@ -60,7 +60,11 @@ def _up(sub: argparse.ArgumentParser) -> None:
 
 def _serve(sub: argparse.ArgumentParser) -> None:
     add_address(sub)
-    sub.add_argument("--processes", type=count, default=1, help="server processes (default 1)")
+    _processes(sub, "server")
+
+
+def _processes(sub: argparse.ArgumentParser, kind: str) -> None:
+    sub.add_argument("--processes", type=count, default=1, help=f"{kind} processes (default 1)")
     # From a parent to its children: descriptors of the lifeline and of the sockets to listen on.
     sub.add_argument("--inherited", type=_numbers, default=(), help=argparse.SUPPRESS)
     # Its slot, and descriptors of the memory that the children share for their metrics.
@@ -68,7 +72,10 @@ def _serve(sub: argparse.ArgumentParser) -> None:
 
 
 def _work(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--concurrency", type=count, help="concurrent attempts (default MONITOR_WORKER__CONCURRENCY)")
+    _processes(sub, "worker")
+    sub.add_argument(
+        "--concurrency", type=count, help="concurrent attempts of each process (default MONITOR_WORKER__CONCURRENCY)"
+    )
     sub.add_argument("--port", type=port, help="serve /health/live, /health/ready and /metrics here, without a token")
     sub.add_argument("--host", default=DEFAULT_HOST, help=f"address that --port is on (default {DEFAULT_HOST})")
 
@@ -156,8 +163,9 @@ COMMANDS = (
         "work",
         "Run a delivery worker and the periodic jobs.",
         "Any number of them share MONITOR_DATABASE_URL. SIGTERM finishes deliveries in flight and exits with 0.\nWith"
-        " --port it answers probes and Prometheus.",
-        "monitor work --concurrency 200",
+        " --port it answers probes and Prometheus. With --processes N it keeps N workers running, and"
+        "\nreplaces those that exit.",
+        "monitor work --processes 2 --concurrency 200",
         _work,
         production,
     ),

@@ -89,7 +89,10 @@ def response_text(body: bytes, headers: Iterable[tuple[str, str]], *, is_cut: bo
     Args:
         is_cut: the body goes on; half a character at its end is left out then.
     """
-    decoder = codecs.getincrementaldecoder(_charset(headers))("replace")
+    charset = _charset(headers)
+    if not is_cut and charset == "utf-8":
+        return body.decode(errors="replace")
+    decoder = codecs.getincrementaldecoder(charset)("replace")
     return decoder.decode(body, final=not is_cut)
 
 

@@ -329,7 +329,9 @@ def _insert(lane: Lane, outcome: Outcome, ended_at: datetime, window: int) -> tu
 def _ends_s(lane: Lane) -> tuple[float, ...]:
     """Return an end for each recent label; a version that stored none leaves some without."""
     missing = len(lane.recent) - len(lane.recent_ends_s)
-    return (0.0,) * missing + lane.recent_ends_s if missing >= 0 else lane.recent_ends_s[-missing:]
+    if not missing:
+        return lane.recent_ends_s
+    return (0.0,) * missing + lane.recent_ends_s if missing > 0 else lane.recent_ends_s[-missing:]
 
 
 def _failing_since(lane: Lane, outcome: Outcome, ended_at: datetime, place: int, window: int) -> datetime | None:
@@ -352,6 +354,10 @@ def _failing_since(lane: Lane, outcome: Outcome, ended_at: datetime, place: int,
 
 
 def _break(lane: Lane, outcome: Outcome, later: tuple[str, ...], now: datetime, policy: LanePolicy) -> Lane:
+    settled = lane.breaker.state is BreakerState.CLOSED and lane.breaker.since == policy.breaker.window
+    if settled and outcome.ok and lane.recent.count(OK_LABEL) == len(lane.recent):
+        # What nearly every attempt finds, and nothing below changes it.
+        return lane
     counts = concerns_receiver(outcome.label)
     if lane.breaker.state is BreakerState.CLOSED:
         ended_before_it_closed = sum(map(concerns_receiver, later)) > lane.breaker.since

@@ -21,9 +21,9 @@ def as_sent(event_type: str, payload: bytes, at: datetime) -> bytes:
 
     Of *at*, whole seconds count, so that the id of the attempt and the payload make the same bytes again.
     """
-    at = at.replace(microsecond=0)
     if not event_type.startswith(ALERT_KEYS):
         return payload
+    at = at.replace(microsecond=0)
     try:
         members = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
         due = msgspec.json.decode(payload, type=_Due)

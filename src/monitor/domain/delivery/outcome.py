@@ -47,7 +47,7 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def throttled(self) -> bool:
         """Whether the receiver works and asked for fewer requests."""
-        return self.label in THROTTLED_LABELS
+        return self.error is not None and self.label in THROTTLED_LABELS
 
     @property
     def refused_for_good(self) -> bool:

@@ -18,6 +18,8 @@ class RenderedBody(msgspec.Struct, frozen=True):
 
     def url(self, base: str) -> str:
         """Return *base*, a URL in its canonical form, with the path below it and the query behind it."""
+        if not self.path and not self.query:
+            return base
         path, mark, query = base.partition("?")
         if self.path:
             path = path.rstrip("/") + self.path

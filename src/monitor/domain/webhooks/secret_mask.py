@@ -28,6 +28,8 @@ MOST_PARTS = 8
 
 _LINK_TOKEN = re.compile(r"((?:(?<![A-Za-z0-9])|(?<=%2[fF]))act(?:\\?/|%2[fF]))[A-Za-z0-9_-]{60,72}")
 """Token of a one-use link in a message, also one whose end is cut off, if little of it is missing."""
+LEAST_TOKEN_CHARS = 60
+"""No shorter text holds one."""
 
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
@@ -52,6 +54,8 @@ class SecretMask:
         self._body_format = destination.body_format
         self._names = frozenset(name.lower() for name, _ in destination.headers)
         self._secrets = {_folded(secret) for secret in _secrets(destination) if len(secret) >= LEAST_CHARS}
+        self._least_chars = min(map(len, self._secrets), default=0)
+        self._shown = (destination.url, self._show(destination.url))
 
     def mask(self, text: str, *, is_cut: bool = False) -> str:
         """
@@ -60,7 +64,8 @@ class SecretMask:
         Args:
             is_cut: the text goes on; the beginning of a secret at its end is masked, too.
         """
-        if not self._secrets:
+        # No escape is shorter than what it stands for, so one that is too short holds no secret behind escapes either.
+        if not self._secrets or (len(text) < self._least_chars and not is_cut):
             return _without_tokens(text)
         masked, at = [], 0
         for start, end in sorted(self._spans(text, is_cut, LAYERS)):
@@ -76,32 +81,41 @@ class SecretMask:
         is_cut = len(body) >= RESPONSE_BODY_BYTES
         if body:
             text = self.mask(response_text(body, headers, is_cut=is_cut), is_cut=is_cut)
-            outcome = msgspec.structs.replace(outcome, response_body=text.encode(errors="replace"))
+            if (stored := text.encode(errors="replace")) != body:
+                outcome = msgspec.structs.replace(outcome, response_body=stored)
         if outcome.error_detail is not None:
             outcome = msgspec.structs.replace(outcome, error_detail=self.mask(outcome.error_detail))
         return outcome, None if exchange is None else self._stored(exchange)
 
     def _stored(self, exchange: Exchange) -> StoredExchange:
-        body = exchange.request.body
+        body, url, names = exchange.request.body, exchange.request.url, self._names
         return StoredExchange(
             exchange.method,
-            _without_tokens(shown_url(exchange.request.url, self._body_format)),
+            self._shown[1] if url == self._shown[0] else self._show(url),
             tuple(
-                HeaderField(name, MASK if name.lower() in self._names else value)
-                for name, value in exchange.request_headers
+                [
+                    HeaderField(name, MASK if name.lower() in names else value)
+                    for name, value in exchange.request_headers
+                ]
+                if names
+                else [HeaderField(name, value) for name, value in exchange.request_headers]
             ),
             len(body),
             sha256(body).hexdigest(),
-            tuple(self._answered(name, value) for name, value in exchange.response_headers),
+            tuple([self._answered(name, value) for name, value in exchange.response_headers]),
             None if exchange.note is None else self.mask(exchange.note),
             exchange.http_version,
         )
 
+    def _show(self, url: str) -> str:
+        return _without_tokens(shown_url(url, self._body_format))
+
     def _answered(self, name: str, value: str) -> HeaderField:
         """Return a field of the response without secrets of the destination or of the receiver."""
-        if name.lower() in _ANSWERED_SECRETS:
+        lower = name.lower()
+        if lower in _ANSWERED_SECRETS:
             value = MASK
-        elif name.lower() in _COOKIES:
+        elif lower in _COOKIES:
             cookie, sign, _ = value.partition(";")[0].partition("=")
             value = f"{cookie}={MASK}" if sign else MASK
         return HeaderField(self.mask(name), self.mask(value))
@@ -120,7 +134,7 @@ class SecretMask:
 
 
 def _without_tokens(text: str) -> str:
-    return _LINK_TOKEN.sub(rf"\1{MASK}", text)
+    return text if len(text) < LEAST_TOKEN_CHARS else _LINK_TOKEN.sub(rf"\1{MASK}", text)
 
 
 def _folded(text: str) -> str:

@@ -199,3 +199,11 @@ def test_a_destination_without_secrets_changes_nothing() -> None:
 def test_no_secret_of_four_characters_survives(secret: str, before: str, after: str) -> None:
     mask = SecretMask(Destination("https://a.com/", 1.0, (("X", secret),), SignatureScheme.V1, ()))
     assert secret not in mask.mask(f"{before}{secret}{after}").replace("***", "")
+
+
+@given(st.text(alphabet="act/%2F\\u0026&lt;x", max_size=40), st.text(alphabet="\\u0061%20&amp;", max_size=40))
+def test_a_text_too_short_for_a_secret_stays(before: str, after: str) -> None:
+    """No text without escapes is longer than with them, so a shorter one than all secrets is never masked."""
+    only_key = SecretMask(Destination("https://example.com/", 5.0, (), SignatureScheme.V1, (KEY,)))
+    text = (before + after)[:31]
+    assert only_key.mask(text) == text
