@@ -6,8 +6,8 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
@@ -48,7 +49,7 @@ Monitor = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture
-def monitor(server: Api, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Monitor:
+def monitor(server: Api, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Monitor]:
     """Run a command that calls the server."""
     token = tmp_path / "token"
     token.write_text(server._sign(Role.ADMIN, "ci") + "\n")
@@ -60,7 +61,9 @@ def monitor(server: Api, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.Mon
         # In a thread, since it blocks, and the server runs here.
         return await asyncio.to_thread(invoke, command, *arguments, *to)
 
-    return run
+    # The server's warnings would stand in the output of the command, which runs in the same process.
+    with capture_logs():
+        yield run
 
 
 @pytest.fixture
@@ -212,6 +215,46 @@ async def test_a_failure_in_the_middle_says_so_and_a_repeat_goes_on(monitor: Mon
     rewrite(shop, SHOP)
     assert (await monitor("apply", str(shop), "--yes")).out.splitlines()[-1] == "applied: 2 of 2"
     assert (await monitor("diff", str(shop))).code == 0
+
+
+async def test_many_changes_are_made_at_once_and_a_refused_one_ends_them(
+    monitor: Monitor, server: Api, tmp_path: Path
+) -> None:
+    path = tmp_path / "many.yaml"
+    names = [f"n{number:02}" for number in range(30)]
+    rows = [{"name": name, "url": f"https://{name}.example.com/"} for name in names]
+    in_a_week = (datetime.now(UTC) + timedelta(days=7)).isoformat(timespec="seconds")
+    quiet = [{"reason": name, "webhook": name, "ends_at": in_a_week} for name in names[:5]]
+    refused = [*rows[:10], {"name": "refused", "url": "http://10.0.0.1/"}, *rows[10:]]
+
+    rewrite(path, json.dumps({"owner": "many", "webhooks": refused, "silences": quiet}))
+    failed = await monitor("apply", str(path), "--yes", "--parallel", "4", "--json")
+    data = json.loads(failed.out)
+    done = {step["name"] for step in data["steps"] if step["done"]}
+    assert (failed.code, data["done"], data["problem"][:5]) == (1, len(done), "422: ")
+    assert [step["name"] for step in data["steps"] if step["problem"]] == ["refused"]
+    assert set(await owned(server, "many")) == done
+    # Three more at most were in flight, and no silence.
+    assert set(names[:8]) <= done <= set(names[:13])
+    assert f"{36 - len(done) - 1} not begun." in failed.err.splitlines()
+
+    rewrite(path, json.dumps({"owner": "many", "webhooks": rows, "silences": quiet}))
+    assert (await monitor("apply", str(path), "--yes")).code == 0
+    made = await owned(server, "many")
+    assert len(made) == 30
+    silences = (await server.read("silences", params={"limit": 100}))["items"]
+    assert {row["webhook_id"] for row in silences} == {made[name]["id"] for name in names[:5]}
+    before = await audited(server)
+    assert (await monitor("apply", str(path), "--yes", "--prune", "--parallel", "1")).code == 0
+    assert await audited(server) == before
+    exported = yaml.safe_load((await monitor("export", "--owner", "many")).out)
+    assert [row["name"] for row in exported["webhooks"]] == names
+
+
+@pytest.mark.parametrize("number", ["0", "33", "x"])
+async def test_how_many_changes_at_once_is_bounded(monitor: Monitor, shop: Path, number: str) -> None:
+    refused = await monitor("apply", str(shop), "--parallel", number)
+    assert (refused.code, "give a number from 1 to 32" in refused.err) == (1, True)
 
 
 async def test_without_a_terminal_nothing_is_applied_unasked(monitor: Monitor, server: Api, shop: Path) -> None:

@@ -162,6 +162,29 @@ async def test_no_process_shows_older_than_the_last_answered_write(pair: Pair, r
         assert passed_on > 0
 
 
+async def test_the_state_of_the_system_shows_what_the_replica_serves(pair: Pair) -> None:
+    made = settings(pair.primary.dsn(), db=Db(acquire_timeout_s=WITHIN_S, read_url=pair.replica.dsn()))
+    async with Container(made) as parts, api_of(parts) as api:
+        assert parts.replica is not None
+        await pair.caught_up()
+        await parts.replica.probe()
+        await parts.replica.fetch(WHERE)
+        shown = (await api.read("system/stats"))["replica"]
+        assert (shown["used"], shown["trouble"], shown["reads"] > 0) == (True, None, True)
+        assert (shown["lag_bytes"] >= 0, shown["lag_s"] >= 0) == (True, True)
+        await pair.pause()
+        try:
+            await parts.database.fetch("SELECT pg_logical_emit_message(false, 'monitor', 'x')")
+            await parts.database.fetch("SELECT pg_switch_wal()")
+            for _ in range(replica_module.MISSES):
+                await parts.replica.fetch(WHERE)
+            shown = (await api.read("system/stats"))["replica"]
+        finally:
+            await pair.resume()
+        assert (shown["used"], shown["trouble"]) == (False, "behind")
+        assert shown["passed_on"]["behind"] >= replica_module.MISSES
+
+
 @pytest.mark.parametrize("cause", ["not_a_replica", "other_database", "unreachable", "refused"])
 async def test_what_is_no_replica_of_the_primary_serves_nothing(pair: Pair, cause: str) -> None:
     urls = {

@@ -160,6 +160,7 @@ def build_app(
         task_report=c.supervisor,
         exposition=exposition,
         has_redis=c.settings.redis_url is not None,
+        replica_report=c.replica,
         retention_d=msgspec.structs.asdict(c.settings.retention),
         now=c.unix_s,
         ticks_s=time.monotonic,

@@ -16,11 +16,14 @@ from monitor import __version__
 from monitor.cli.common import (
     DEFAULT_DATA_DIR,
     DEFAULT_HOST,
+    DEFAULT_PARALLEL,
+    MAX_PARALLEL,
     add_address,
     add_json,
     add_server,
     count,
     environment,
+    parallel,
     port,
     production,
     seconds,
@@ -121,6 +124,13 @@ def _diff(sub: argparse.ArgumentParser) -> None:
 def _apply(sub: argparse.ArgumentParser) -> None:
     _diff(sub)
     sub.add_argument("--yes", action="store_true", help="apply without being asked")
+    sub.add_argument(
+        "--parallel",
+        type=parallel,
+        default=DEFAULT_PARALLEL,
+        metavar="N",
+        help=f"changes at once, 1 to {MAX_PARALLEL} (default {DEFAULT_PARALLEL})",
+    )
 
 
 def _tail(sub: argparse.ArgumentParser) -> None:
@@ -220,7 +230,8 @@ COMMANDS = (
         "apply",
         "Make the server's configuration agree with a file.",
         "Prints the plan, asks, and writes by the API. Changes only what carries the label monitor.managed_by of the"
-        " owner.\nSafe to repeat: where nothing differs, nothing is written. Exits with 1 on an error.",
+        " owner.\nSafe to repeat: where nothing differs, nothing is written. Begins no further change after one that"
+        " failed,\nand prints what was done. Exits with 1 on an error, 130 after Ctrl-C.",
         "monitor apply monitor.yaml --owner shop --prune --yes",
         _apply,
         failure=1,

@@ -15,6 +15,9 @@ DEFAULT_DATA_DIR = Path("monitor-data")
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
+DEFAULT_PARALLEL = 8
+MAX_PARALLEL = 32
+"""Requests of one command in flight; a server bounds those of a subject per second."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -56,6 +59,13 @@ def count(text: str) -> int:
     """Read how many of something there are, at least one."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a count; give a whole number from 1")
+    return int(text)
+
+
+def parallel(text: str) -> int:
+    """Read how many requests may be in flight."""
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PARALLEL:
+        raise argparse.ArgumentTypeError(f"{text!r} is out of range; give a number from 1 to {MAX_PARALLEL}")
     return int(text)
 
 

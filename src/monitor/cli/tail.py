@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +35,15 @@ _FINAL = {
 }
 """Close codes after which connecting again would change nothing."""
 
+_CLOSED = {
+    1006: ("the connection was lost", None),
+    1011: ("the server failed (1011)", None),
+    1012: ("the server restarts (1012)", 0.0),
+    1013: ("this reads too slowly (1013)", 0.0),
+    4429: ("the server received too many frames (4429)", 60.0),
+}
+"""Other close codes: what happened, and how long to wait."""
+
 _LATER = frozenset({429, 502, 503, 504})
 
 
@@ -58,13 +67,14 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 class Tail:
     """The frames of the feed over one connection after the other, each from where the one before ended."""
 
-    def __init__(self, args: argparse.Namespace, token: str) -> None:
+    def __init__(self, args: argparse.Namespace, token: str, *, sleep: Callable[[float], object] = time.sleep) -> None:
         parts = urlsplit(server_url(args))
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise CommandError(f"{server_url(args)!r} is not the URL of a server; write it like http://127.0.0.1:8000.")
         scheme = "wss" if parts.scheme == "https" else "ws"
         self._url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/ws/dashboard"
         self._token = token
+        self._sleep = sleep
         self._filter = {"topics": args.topic or _DEFAULT_TOPICS, "webhooks": args.webhook}
         self._position: dict[str, Any] | None = None
         self._is_first = True
@@ -80,7 +90,7 @@ class Tail:
             except Lost as lost:
                 wait_s = pause_s if lost.pause_s is None else lost.pause_s
                 print(f"monitor tail: {lost}; connecting again in {wait_s:.0f} s …", file=sys.stderr, flush=True)
-                time.sleep(wait_s)
+                self._sleep(wait_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def _connection_frames(self) -> Iterator[dict[str, Any]]:
@@ -94,7 +104,7 @@ class Tail:
             code = 1006 if error.rcvd is None else error.rcvd.code
             if code in _FINAL:
                 raise CommandError(_FINAL[code]) from None
-            raise Lost(f"the connection was closed ({code})", {1012: 0.0, 1013: 0.0, 4429: 60.0}.get(code)) from None
+            raise Lost(*_CLOSED.get(code, (f"the connection was closed ({code})", None))) from None
 
     def _open(self) -> ClientConnection:
         try:
@@ -119,12 +129,16 @@ class Tail:
             detail = json.loads(response.body or b"")["detail"]
         except (ValueError, KeyError, TypeError):
             detail = response.reason_phrase
-        text = " ".join(
-            filter(None, [f"the server answers {response.status_code}: {detail}", REMEDIES.get(response.status_code)])
-        )
-        if response.status_code not in _LATER or (self._is_first and response.status_code == 429):
-            return CommandError(text)
         wait = response.headers.get("Retry-After", "")
+        remedies = {
+            **REMEDIES,
+            404: "is it the right --url?",
+            429: f"run this again {f'in {wait} s' if wait.isdecimal() else 'later'}.",
+        }
+        remedy = remedies.get(response.status_code)
+        text = f"the server answers {response.status_code}: {detail}"
+        if response.status_code not in _LATER or (self._is_first and response.status_code == 429):
+            return CommandError(" ".join(filter(None, [text, remedy])))
         return Lost(text.rstrip("."), float(wait) if wait.isdecimal() else None)
 
     def _received(self, socket: ClientConnection) -> Iterator[dict[str, Any]]:

@@ -33,7 +33,7 @@ from monitor.http.routes.events import EventController
 from monitor.http.routes.history import WebhookHistoryController
 from monitor.http.routes.jobs import JobController
 from monitor.http.routes.notifications import NotificationController
-from monitor.http.routes.prometheus import CacheReport, Exposition, TaskReport
+from monitor.http.routes.prometheus import CacheReport, Exposition, ReplicaReport, TaskReport
 from monitor.http.routes.replays import ReplayController
 from monitor.http.routes.services import Services
 from monitor.http.routes.session import session_controller
@@ -58,6 +58,7 @@ def build(
     task_report: TaskReport,
     exposition: Exposition,
     has_redis: bool,
+    replica_report: ReplicaReport | None = None,
     retention_d: Mapping[str, int],
     now: Callable[[], float],
     ticks_s: Callable[[], float],
@@ -102,7 +103,15 @@ def build(
             DashboardController,
             AuditController,
             TokenController,
-            stats_route(cache_report, hub_status, task_report, now, has_redis=has_redis, retention_d=retention_d),
+            stats_route(
+                cache_report,
+                hub_status,
+                task_report,
+                now,
+                has_redis=has_redis,
+                replica=replica_report,
+                retention_d=retention_d,
+            ),
             session_controller(now, https=https),
         ],
         before_request=check_query,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,17 @@ from monitor.cli.configuration.plan import Plan, Step
 from monitor.cli.configuration.server_state import WebhookState, marked_reason, read_webhook
 from monitor.domain.vocab import OWNER_LABEL
 from monitor.domain.webhooks.webhook import MASK
+
+
+def stages(plan: Plan) -> list[list[int]]:
+    """Return the numbers of the steps in groups: a silence may name a webhook of an earlier group, and is ended before
+    a webhook of a later one is deleted."""
+    numbers = range(len(plan.steps))
+    return [list(group) for _, group in groupby(numbers, lambda number: _stage(plan.steps[number]))]
+
+
+def _stage(step: Step) -> tuple[bool, str]:
+    return step.action == "delete", step.kind
 
 
 class Applier:
@@ -51,17 +63,20 @@ class Applier:
         if item.secret is not None and (step.set_secret or step.action == "create"):
             yield "secret", item.secret
 
-    def take(self, plan: Plan) -> Iterator[Step]:
-        """Take each step and yield it. Raises :class:`CommandError` at the first that fails; those before are done."""
-        for number, step in enumerate(plan.steps):
-            key = f"{self._run}-{number}"
-            if step.kind == "silence":
-                self._silence(step, key)
-            elif step.webhook is not None:
-                self._webhook(step, step.webhook, key)
-            elif step.old_webhook is not None:
-                self._delete(step, step.old_webhook)
-            yield step
+    def take(self, number: int, step: Step) -> None:
+        """
+        Take a step of the plan. Safe from several threads for steps of one stage (:func:`stages`).
+
+        Raises:
+            CommandError: it failed, or its answer did not come.
+        """
+        key = f"{self._run}-{number}"
+        if step.kind == "silence":
+            self._silence(step, key)
+        elif step.webhook is not None:
+            self._webhook(step, step.webhook, key)
+        elif step.old_webhook is not None:
+            self._delete(step, step.old_webhook)
 
     # Webhooks --------------------------------------------------------------------------------------------------------
 

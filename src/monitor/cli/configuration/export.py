@@ -36,24 +36,28 @@ add_core_resolvers(_Dumper)
 
 def export_text(server: ServerState, owner: str | None) -> Iterator[str]:
     """
-    Yield the parts of a file.
+    Yield the parts of a file, by name: two exports of one configuration are the same, however it came to be.
 
     Args:
         owner: only what is of this owner, who then is that of the file; ``None`` exports everything.
     """
-    webhooks = [state for state in server.webhooks if owner in (None, state.owner)]
-    silences = [state for state in server.silences if owner in (None, state.owner)]
+    webhooks = sorted((row for row in server.webhooks if owner in (None, row.owner)), key=_order)
+    silences = sorted((row for row in server.silences if owner in (None, row.owner)), key=_order)
     names = Counter(state.name for state in webhooks)
     variables = _Variables()
     if owner is not None:
         yield _dumped({"owner": owner})
     yield "webhooks:" + (" []\n" if not webhooks else "\n")
-    for webhook in reversed(webhooks):
+    for webhook in webhooks:
         yield _dumped([webhook_row(webhook, variables)])
     if silences:
         yield "silences:\n"
-    for silence in reversed(silences):
+    for silence in silences:
         yield _dumped([silence_row(silence, is_unique=names[silence.webhook_name or ""] == 1)])
+
+
+def _order(state: WebhookState | SilenceState) -> tuple[str, str]:
+    return state.name, state.id
 
 
 def repeated_names(server: ServerState, owner: str | None) -> list[str]:

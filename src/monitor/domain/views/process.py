@@ -58,6 +58,22 @@ class DatabaseStats(msgspec.Struct, frozen=True, kw_only=True):
     processes: list[ProcessSessions]
 
 
+class ReplicaStats(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The streaming replica of ``MONITOR_DB__READ_URL``, as the responding process sees it, which reads from it since it
+    started. ``trouble`` is why reads do not try it at present, and null while they do. The lag is the last that was
+    measured: WAL that it had not replayed, and the age of what it replayed last; null if it did not answer.
+    ``passed_on`` counts the reads that the primary served instead, by the cause.
+    """
+
+    used: bool
+    trouble: str | None
+    lag_bytes: int | None
+    lag_s: float | None
+    reads: int
+    passed_on: dict[str, int]
+
+
 class CacheState(msgspec.Struct, frozen=True, kw_only=True):
     """``trusted`` is whether memory may be served: not while Redis cannot be heard. ``pending_invalidations`` counts
     what Redis has yet to take."""
@@ -71,8 +87,8 @@ class CacheState(msgspec.Struct, frozen=True, kw_only=True):
 class ProcessStatsView(msgspec.Struct, frozen=True, kw_only=True):
     """
     The responding process, of which there may be several. ``users`` lists at most 200. ``redis`` is that of the
-    settings, and null without one; ``database`` is null while it is away. ``tasks`` says of each background task
-    whether it is up, and ``retention_d`` how many days are kept, by what.
+    settings, and null without one; ``database`` is null while it is away, and ``replica`` without
+    one. ``tasks`` says of each background task whether it is up, and ``retention_d`` how many days are kept, by what.
     """
 
     as_of: datetime
@@ -80,6 +96,7 @@ class ProcessStatsView(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     redis: Literal["connected", "disconnected"] | None
     database: DatabaseStats | None
+    replica: ReplicaStats | None
     tasks: dict[str, bool]
     retention_d: dict[str, int]
     cache: CacheState

@@ -19,6 +19,7 @@ from monitor.domain.views.process import (
     DatabaseStats,
     ProcessSessions,
     ProcessStatsView,
+    ReplicaStats,
     SocketStats,
 )
 from monitor.domain.vocab import Severity, WebhookStatus
@@ -82,6 +83,9 @@ PROCESS_STATS = ProcessStatsView(
         read_only=False,
         size_bytes=52_428_800,
         processes=[ProcessSessions("serve web-1:311", 3, EARLIER), ProcessSessions("work web-1:312", 5, EARLIER)],
+    ),
+    replica=ReplicaStats(
+        used=True, trouble=None, lag_bytes=0, lag_s=0.0, reads=5200, passed_on={"behind": 3, "conflict": 1}
     ),
     tasks={"live_feed.send": True, "live_hub.ticks": True},
     retention_d={"events_d": 30, "attempts_d": 14},

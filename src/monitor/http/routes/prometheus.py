@@ -111,6 +111,7 @@ class ReplicaReport(Protocol):
 
     Attributes:
         is_used: whether reads try it at present.
+        trouble: why they do not; ``None`` while they do.
         served: how many it served.
         passed_on: how many the primary served instead, by the cause.
         lag: as last measured; ``None`` if the replica did not answer.
@@ -118,6 +119,8 @@ class ReplicaReport(Protocol):
 
     @property
     def is_used(self) -> bool: ...
+    @property
+    def trouble(self) -> str | None: ...
     @property
     def served(self) -> int: ...
     @property

@@ -11,13 +11,20 @@ from litestar import get
 
 from monitor import __version__
 from monitor.domain.errors import Unavailable
-from monitor.domain.views.process import MAX_USERS, CachedViewStats, CacheState, ProcessStatsView, SocketStats
+from monitor.domain.views.process import (
+    MAX_USERS,
+    CachedViewStats,
+    CacheState,
+    ProcessStatsView,
+    ReplicaStats,
+    SocketStats,
+)
 from monitor.domain.vocab import Role
 from monitor.http.live import HubStatus
 from monitor.http.live.hub import SocketStatus
 from monitor.http.middleware.authentication import requires
 from monitor.http.openapi.responses import problems
-from monitor.http.routes.prometheus import CacheReport, TaskReport, ViewCounts
+from monitor.http.routes.prometheus import CacheReport, ReplicaReport, TaskReport, ViewCounts
 from monitor.http.routes.services import Injected
 
 
@@ -28,6 +35,7 @@ def stats_route(
     now: Callable[[], float],
     *,
     has_redis: bool,
+    replica: ReplicaReport | None,
     retention_d: Mapping[str, int],
 ) -> Any:
     """
@@ -35,6 +43,7 @@ def stats_route(
 
     Args:
         now: Unix seconds.
+        replica: the replica that this process reads from, if it has one.
         retention_d: days that are kept, by what.
     """
 
@@ -44,7 +53,8 @@ def stats_route(
         opt=requires(Role.OPERATOR),
         summary="Read the state of the system",
         description="Of the responding process: version, background tasks, open live feeds by user and since when, the"
-        " cache and the hit ratio of each cached view by tier. Of all: the database, the processes that have sessions"
+        " cache and the hit ratio of each cached view by tier, the replica of `MONITOR_DB__READ_URL`. Of all: the"
+        " database, the processes that have sessions"
         " on it, retention. Answers without the database, too. Role: operator.",
         responses=problems(400, 401, 403, 429),
     )
@@ -60,6 +70,7 @@ def stats_route(
             python=platform.python_version(),
             redis=("connected" if counts.trusted else "disconnected") if has_redis else None,
             database=database,
+            replica=None if replica is None else replica_stats(replica),
             tasks=dict(sorted(tasks.tasks.items())),
             retention_d=dict(retention_d),
             cache=CacheState(
@@ -74,6 +85,19 @@ def stats_route(
         )
 
     return system_stats
+
+
+def replica_stats(report: ReplicaReport) -> ReplicaStats:
+    """Return the figures of *report*."""
+    lag = report.lag
+    return ReplicaStats(
+        used=report.is_used,
+        trouble=report.trouble,
+        lag_bytes=None if lag is None else lag.size_bytes,
+        lag_s=None if lag is None else round(lag.seconds, 3),
+        reads=report.served,
+        passed_on=dict(sorted(report.passed_on.items())),
+    )
 
 
 def users_of(sockets: Iterable[SocketStatus]) -> list[SocketStats]:

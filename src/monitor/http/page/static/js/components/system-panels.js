@@ -1,6 +1,6 @@
 /** The database and its sessions, the process that answers, and what is kept for how long. */
 
-import { ago, bytes, count, plural, precisely } from "../format.js";
+import { ago, bytes, count, duration, plural, precisely } from "../format.js";
 import { useNow } from "../hooks.js";
 import { html } from "../html.js";
 import { Icon } from "./icons.js";
@@ -59,6 +59,40 @@ export function Database({ database }) {
           </tbody>
         </table>
       `}
+    </section>
+  `;
+}
+
+const TROUBLES = {
+  unreachable: "it does not answer",
+  behind: "it is too far behind",
+  not_a_replica: "it is no replica of this database",
+  other_database: "it is another database",
+  privilege: "its role lacks a privilege",
+  no_primary: "the primary is a replica itself",
+  conflict: "replay ended the read",
+  busy: "its connections are taken",
+};
+
+/** The replica of MONITOR_DB__READ_URL, and the reads of the process that answers. */
+export function Replica({ replica }) {
+  const causes = Object.entries(replica.passed_on);
+  return html`
+    <section class="panel" aria-labelledby="replica">
+      <header class="panel-head">
+        <h2 id="replica">Read replica</h2>
+        <${State} is=${replica.used} yes="In use" no="Not in use" />
+      </header>
+      <dl class="facts">
+        ${replica.trouble && html`<${Fact} name="Cause">${TROUBLES[replica.trouble] ?? replica.trouble}<//>`}
+        <${Fact} name="Behind">
+          ${replica.lag_bytes === null ? "unknown" : `${bytes(replica.lag_bytes)}, ${duration(replica.lag_s)}`}
+        <//>
+        <${Fact} name="Reads">${count(replica.reads)}<//>
+        <${Fact} name="Passed on to the primary">
+          ${causes.length === 0 ? "none" : causes.map(([cause, n]) => `${count(n)}: ${TROUBLES[cause] ?? cause}`).join("; ")}
+        <//>
+      </dl>
     </section>
   `;
 }

@@ -6,7 +6,7 @@ import { Chart } from "../charts/plot.js";
 import { CachedViews, Feeds } from "../components/process.js";
 import { Figure } from "../components/figure.js";
 import { Loaded } from "../components/states.js";
-import { Database, Process, Retention } from "../components/system-panels.js";
+import { Database, Process, Replica, Retention } from "../components/system-panels.js";
 import { bytes, count, duration, percent, plural, short } from "../format.js";
 import { useLoad } from "../hooks.js";
 import { html, useMemo } from "../html.js";
@@ -24,6 +24,7 @@ export function System() {
         <div class="columns">
           <div class="stacked">
             <${Database} database=${stats.database} />
+            ${stats.replica && html`<${Replica} replica=${stats.replica} />`}
             <${Process} stats=${stats} />
           </div>
           <${Retention} days=${stats.retention_d} />
