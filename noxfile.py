@@ -92,6 +92,12 @@ PARTS = (
 )
 """What the session `topology` runs: packages of Debian and their programs."""
 
+POOLED = {"MONITOR_TEST_POOLER": "pgbouncer"}
+"""Puts PgBouncer in transaction mode in front of every database of the suite."""
+
+POOLED_SHORT = ("tests/integration/contract/test_unit_of_work.py", "tests/integration/test_settle.py")
+"""What `topology` runs so; `pooled` runs all."""
+
 OF_AN_SDIST = (
     *("tests/unit/test_architecture.py", "tests/unit/test_lock.py", "tests/unit/test_packaging.py"),
     *("tests/unit/http/middleware/test_authentication.py", "tests/integration/test_webhooks_api.py"),
@@ -356,6 +362,25 @@ def topology(session: nox.Session) -> None:
         need(session, package, *programs)
     whole = ("tests/integration",) if "MONITOR_TEST_LONG" in os.environ else ()
     run_tests(session, "tests/topology", *whole, marked="topology", together=False)
+    if not session.posargs:
+        run_tests(session, *POOLED_SHORT, together=False, **POOLED)
+
+
+@in_dev
+def pooled(session: nox.Session) -> None:
+    """
+    `integration`, `processes`, `faults` and `chaos` through Debian's PgBouncer in transaction mode: about an hour.
+
+    As root it installs a missing one. Arguments are those of pytest: ``nox -s pooled -- tests/faults``.
+    """
+    need(session, "pgbouncer", "pgbouncer")
+    if session.posargs:
+        run(session, "pytest", *session.posargs, **POOLED)
+        return
+    run_tests(session, "tests/integration", marked=QUICK, **POOLED)
+    run_tests(session, "tests/integration", marked="processes", together=False, **POOLED)
+    run_tests(session, "tests/faults", together=False, **POOLED)
+    run(session, "python", "-m", "tests.chaos", **POOLED)
 
 
 @in_dev

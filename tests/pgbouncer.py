@@ -138,18 +138,22 @@ def pgbouncer(server_url: str, **options: Any) -> Iterator[PgBouncer]:
 
 
 @contextmanager
-def if_asked_for(server_url: str) -> Iterator[None]:
+def if_asked_for(server_url: str) -> Iterator[PgBouncer | None]:
     """Run one if ``MONITOR_TEST_POOLER`` asks for it, for :func:`through`."""
-    if not os.environ.get(POOLER):
-        yield
+    if not asked_for():
+        yield None
         return
     with pgbouncer(server_url) as pooler:
         before = {name: os.environ.pop(name, "") for name in (POOLED, POOLER_URL)}
         os.environ |= {POOLED: server_url, POOLER_URL: pooler.url("")}
         try:
-            yield
+            yield pooler
         finally:
             os.environ |= before
+
+
+def asked_for() -> bool:
+    return bool(os.environ.get(POOLER))
 
 
 def through(url: str) -> tuple[str, str | None]:

@@ -23,6 +23,7 @@ from tests.chaos.receivers import Hook
 from tests.faults.system import PATIENCE_S, Served, System
 from tests.integration.processes import Running
 from tests.integration.support import eventually
+from tests.pgbouncer import PgBouncer
 
 T = TypeVar("T")
 
@@ -46,10 +47,16 @@ class Chaos:
     redis_proxy: Proxy
     people: People
     hostile: list[Hook]
+    pooler: PgBouncer | None = None
     done: Counter[str] = field(default_factory=Counter)
     unlogged: Running | None = None
     exits: int = 0
     failures: list[str] = field(default_factory=list)
+
+    @property
+    def database_ports(self) -> set[int]:
+        """Where processes of the product connect to the database, by both of their URLs."""
+        return {self.database_proxy.port, *([] if self.pooler is None else [self.pooler.port])}
 
     async def do(self, step: Step) -> None:
         self.done[step.name] += 1
@@ -107,7 +114,7 @@ class Chaos:
             assert worker.process.returncode is None, "it ended"
             connections = psutil.Process(worker.pid).net_connections("tcp")
             ports = [c.raddr.port for c in connections if c.status == psutil.CONN_ESTABLISHED]
-            return ports.count(self.database_proxy.port) >= UNLOGGED_CONNECTIONS
+            return sum(map(ports.count, self.database_ports)) >= UNLOGGED_CONNECTIONS
 
         await eventually(works, within_s=PATIENCE_S)
         return worker
@@ -148,6 +155,12 @@ class Chaos:
     async def _set(self, value: str) -> None:
         await self.system.database.fetch(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
         await self.system.database.fetch("SELECT pg_reload_conf()")
+
+    async def kill_pooler(self, number: int) -> None:
+        assert self.pooler is not None
+        self.pooler.stop()
+        await asyncio.sleep(AWAY_S)
+        await asyncio.to_thread(self.pooler.start)
 
     async def cut_database(self, number: int) -> None:
         self.database_proxy.cut()

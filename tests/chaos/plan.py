@@ -23,6 +23,9 @@ PEOPLE = (
     "cancel_job", "create", "delete", "disable_by_410",
 )  # fmt: skip
 
+POOLER = ("kill_pooler",)
+"""Beside the stores, where there is one."""
+
 LANES = {
     # Lane: what happens in it, and the shortest and longest pause between two beginnings, in seconds.
     "processes": (PROCESSES, 3.0, 7.0),
@@ -50,11 +53,12 @@ class Step:
         return f"{self.at_s:7.1f} s  {self.lane:<9}  {self.name} {self.number}"
 
 
-def plan(seed: int, duration_s: float) -> list[Step]:
+def plan(seed: int, duration_s: float, *, pooled: bool = False) -> list[Step]:
     """Return the steps of *seed*, in the order of their times. Each lane deals all of its cards before it shuffles."""
     rng = Random(seed)
     steps: list[Step] = []
-    for lane, (cards, shortest_s, longest_s) in LANES.items():
+    lanes = LANES | ({"stores": (STORES + POOLER, *LANES["stores"][1:])} if pooled else {})
+    for lane, (cards, shortest_s, longest_s) in lanes.items():
         deck: list[str] = []
         at_s = rng.uniform(0.5, 2.0)
         while at_s < duration_s:

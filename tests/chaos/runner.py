@@ -35,7 +35,7 @@ from tests.chaos.state import (
     queues_drain,
 )
 from tests.faults.system import System, make_template, system
-from tests.pgbouncer import if_asked_for, through
+from tests.pgbouncer import POOLER, asked_for, if_asked_for, through
 
 SHORT_MINUTES = 0.75
 SHORT_SEED = 216
@@ -84,7 +84,7 @@ async def world(seed: int, directory: Path) -> AsyncIterator[Chaos]:
         database = await stack.enter_async_context(proxy(_unix(made)))
         redis = await stack.enter_async_context(proxy(_tcp(made.redis.url)))
         database_url = f"postgresql://postgres@127.0.0.1:{database.port}{urlsplit(made.database.dsn).path}"
-        stack.enter_context(if_asked_for(database_url))
+        pooler = stack.enter_context(if_asked_for(database_url))
         database_url, direct_url = through(database_url)
         made.configure(
             DATABASE_URL=database_url,
@@ -103,7 +103,7 @@ async def world(seed: int, directory: Path) -> AsyncIterator[Chaos]:
         for first in range(0, MANY, AT_ONCE):
             members = {"event_types": [WIDE], "timeout_s": 4, "retry": LONG_SCHEDULE}
             await asyncio.gather(*(people.register(one, **members) for one in wide[first : first + AT_ONCE]))
-        yield Chaos(made, servers, workers, database, redis, people, hostile)
+        yield Chaos(made, servers, workers, database, redis, people, hostile, pooler)
 
 
 def _child(rng: Random) -> Random:
@@ -205,12 +205,13 @@ def report(checks: Sequence[Check], seed: int, minutes: float) -> int:
         for violation in check.violations[:5]:
             say(f"\nVIOLATION ({check.name}): {violation}")
     bad = sum(len(check.violations) for check in checks)
-    say(f"\nseed {seed}: {bad} violations; again by: nox -s chaos -- --minutes {minutes:g} --seed {seed}")
+    command = f"{POOLER}=pgbouncer nox" if asked_for() else "nox"
+    say(f"\nseed {seed}: {bad} violations; again by: {command} -s chaos -- --minutes {minutes:g} --seed {seed}")
     return 1 if bad else 0
 
 
 async def run(seed: int, minutes: float) -> int:
-    steps = plan(seed, minutes * 60)
+    steps = plan(seed, minutes * 60, pooled=asked_for())
     say(f"chaos of seed {seed}, {minutes:g} minutes:")
     for step in steps:
         say(f"  {step}")

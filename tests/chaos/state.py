@@ -49,7 +49,9 @@ QUEUES = {
         " WHERE application_name LIKE 'monitor %' AND xact_start < clock_timestamp() - interval '12 s'"
     ),
 }
-LOST_CONNECTIONS = ("swallow_database", "swallow_transaction", "cut_database", "cut_transaction", "crash_database")
+LOST_CONNECTIONS = (
+    "swallow_database", "swallow_transaction", "cut_database", "cut_transaction", "crash_database", "kill_pooler",
+)  # fmt: skip
 EXPLAINED = {
     "row_unreadable": ("poison",),
     "lease_renewal_stopped": ("swallow_transaction", "stop_worker"),
@@ -245,7 +247,7 @@ async def _bounded(chaos: Chaos, check: Check, role: str, process: Running, befo
 
 
 def _closed_by_peers(chaos: Chaos, process: Running) -> Iterator[str]:
-    names = {chaos.database_proxy.port: "database", chaos.redis_proxy.port: "Redis"}
+    names = dict.fromkeys(chaos.database_ports, "database") | {chaos.redis_proxy.port: "Redis"}
     for connection in psutil.Process(process.pid).net_connections("tcp"):
         if connection.status == psutil.CONN_CLOSE_WAIT:
             yield names.get(connection.raddr.port, "another peer")

@@ -23,9 +23,13 @@ from monitor.adapters.postgres.migrate import newest_revision
 from monitor.cli.commands import COMMANDS
 from tests.integration.processes import Client, Invoke, environment, jti_of, production, run, running
 from tests.integration.support import Receiver, eventually, verify
+from tests.pgbouncer import asked_for
 from tests.servers import free_port
 
 STOP_S = 5.0
+
+POOLER = ("pooler",) if asked_for() else ()
+"""What `doctor` examines besides."""
 
 
 @pytest.mark.processes
@@ -187,12 +191,11 @@ def test_doctor_finds_everything_well(invoke: Invoke, database_url: str, redis_u
     env = production(database_url, REDIS_URL=redis_url, PUBLIC_URL="https://monitor.example.com/")
     well = invoke("doctor", "--json", env=env)
     findings = {finding["check"]: finding for finding in json.loads(well.out)}
-    assert {name: finding["state"] for name, finding in findings.items()} == dict.fromkeys(
-        ("keys", "links", "database", "clock", "migrations", "secrets", "redis"), "ok"
-    )
+    examined = {"keys", "links", "database", "clock", "migrations", "secrets", "redis", *POOLER}
+    assert {name: finding["state"] for name, finding in findings.items()} == dict.fromkeys(examined, "ok")
     assert well.code == 0
     people = invoke("doctor", env=env)
-    assert people.out.count("✓") == 7
+    assert people.out.count("✓") == len(examined)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +221,7 @@ def test_doctor_says_what_to_do_about_what_is_wrong(invoke: Invoke, empty_databa
         "clock": "ok",
         "migrations": "error",
         "redis": "error",
+        **dict.fromkeys(POOLER, "ok"),
     }
     alone = invoke("doctor", "--json", env=production(f"postgresql://u:hunter2@127.0.0.1:{free_port()}/x"))
     findings = {finding["check"]: finding for finding in json.loads(alone.out)}

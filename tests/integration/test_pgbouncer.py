@@ -1,7 +1,7 @@
 """
 Behind Debian's PgBouncer in transaction mode: the product as its commands run it, and the adapters beneath.
 
-``MONITOR_TEST_POOLER=pgbouncer pytest tests/integration`` runs the other suites through it.
+``nox -s pooled`` runs the other suites through it.
 """
 
 from __future__ import annotations

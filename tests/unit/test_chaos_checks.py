@@ -185,4 +185,6 @@ def test_a_snapshot_replaces_what_a_client_knew() -> None:
 
 def test_a_seed_is_a_schedule_and_a_long_one_deals_every_card() -> None:
     assert plan(7, 30.0) == plan(7, 30.0) != plan(8, 30.0)
-    assert {step.name for step in plan(7, 120.0)} == {name for cards, _, _ in LANES.values() for name in cards}
+    cards = {name for cards, _, _ in LANES.values() for name in cards}
+    assert {step.name for step in plan(7, 120.0)} == cards
+    assert {step.name for step in plan(7, 120.0, pooled=True)} == cards | {"kill_pooler"}
