@@ -101,7 +101,7 @@ class Edge:
                     return
             elif start is not None and write is not None:
                 begun, start = start, None
-                if not message.get("more_body"):
+                if message["type"] == "http.response.body" and not message.get("more_body"):
                     head = _whole_head(begun, message["body"])
                     if head is not None and write(head, message["body"], status):
                         return
