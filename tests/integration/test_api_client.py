@@ -156,7 +156,7 @@ def test_a_call_under_way_is_cut() -> None:
         (301, {"Location": "https://other.example.com"}, b"", "redirects to https://other.example.com; give that"),
         (200, {}, b"<html>", "502: no answer of Monitor; is this the right --url?"),
         (404, {}, b"<html>", "404: no answer of Monitor"),
-        (401, {}, b'{"detail": "It has expired."}', "401: It has expired. make a new token with `monitor token`."),
+        (401, {}, b'{"detail": "It has expired."}', "401: It has expired. Make a new token with `monitor token`."),
         (
             422,
             {},

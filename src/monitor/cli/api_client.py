@@ -27,9 +27,9 @@ PAGE_ROWS = 200
 
 _LATER = frozenset({429, 503})
 REMEDIES = {
-    401: "make a new token with `monitor token`.",
-    403: "use a token of the role that this needs.",
-    421: "give --url a host that MONITOR_HTTP__ALLOWED_HOSTS of the server lists.",
+    401: "Make a new token with `monitor token`.",
+    403: "Use a token of the role that this needs.",
+    421: "Give --url a host that MONITOR_HTTP__ALLOWED_HOSTS of the server lists.",
 }
 
 

@@ -30,6 +30,10 @@ REMEDIES = (
     ),
     ("no such database", "name the database in [databases] of PgBouncer, or correct MONITOR_DATABASE_URL"),
     ("no such user", "name the user in PgBouncer's auth_file, or correct MONITOR_DATABASE_URL"),
+    (
+        "SASL authentication failed",
+        "correct user and password in MONITOR_DATABASE_URL, or those in PgBouncer's auth_file",
+    ),
     ("does not allow connections", "ENABLE the database in PgBouncer's console"),
     ("no more connections allowed", "raise max_client_conn of PgBouncer"),
     ("query_wait_timeout", "raise default_pool_size of PgBouncer, or find out what its connections do"),
@@ -37,7 +41,7 @@ REMEDIES = (
     ("cannot connect", "check that PgBouncer reaches PostgreSQL; see its log"),
 )
 
-PERMANENT = ("unsupported startup parameter", "no such database", "no such user")
+PERMANENT = ("unsupported startup parameter", "no such database", "no such user", "SASL authentication failed")
 
 
 def pooler_answer(error: BaseException) -> str | None:

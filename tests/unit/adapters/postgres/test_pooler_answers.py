@@ -19,6 +19,7 @@ ANSWERS = [
     ("server conn crashed?", "The connection pooler lost the database", True),
     ("no such database: monitor", NO_ANSWER, False),
     ("no such user: ada", NO_ANSWER, False),
+    ("SASL authentication failed", NO_ANSWER, False),
 ]
 
 
