@@ -138,12 +138,12 @@ def pgbouncer(server_url: str, **options: Any) -> Iterator[PgBouncer]:
 
 
 @contextmanager
-def if_asked_for(server_url: str) -> Iterator[PgBouncer | None]:
-    """Run one if ``MONITOR_TEST_POOLER`` asks for it, for :func:`through`."""
+def if_asked_for(server_url: str, **options: Any) -> Iterator[PgBouncer | None]:
+    """Run one if ``MONITOR_TEST_POOLER`` asks for it, for :func:`through`. Options are those of :class:`PgBouncer`."""
     if not asked_for():
         yield None
         return
-    with pgbouncer(server_url) as pooler:
+    with pgbouncer(server_url, **options) as pooler:
         before = {name: os.environ.pop(name, "") for name in (POOLED, POOLER_URL)}
         os.environ |= {POOLED: server_url, POOLER_URL: pooler.url("")}
         try:

@@ -34,7 +34,7 @@ from tests.chaos.state import (
     nothing_leaked,
     queues_drain,
 )
-from tests.faults.system import System, make_template, system
+from tests.faults.system import POOLER_WAIT_S, System, make_template, system
 from tests.pgbouncer import POOLER, asked_for, if_asked_for, through
 
 SHORT_MINUTES = 0.75
@@ -84,7 +84,7 @@ async def world(seed: int, directory: Path) -> AsyncIterator[Chaos]:
         database = await stack.enter_async_context(proxy(_unix(made)))
         redis = await stack.enter_async_context(proxy(_tcp(made.redis.url)))
         database_url = f"postgresql://postgres@127.0.0.1:{database.port}{urlsplit(made.database.dsn).path}"
-        pooler = stack.enter_context(if_asked_for(database_url))
+        pooler = stack.enter_context(if_asked_for(database_url, wait_s=POOLER_WAIT_S))
         database_url, direct_url = through(database_url)
         made.configure(
             DATABASE_URL=database_url,

@@ -35,6 +35,10 @@ SLACK = 1 if LONG else 5
 """What the bars of times are multiplied by: the short form runs on machines that do other things meanwhile."""
 
 
+POOLER_WAIT_S = 2
+"""As deploy/ has it: with a longer one, a request that waits at the pooler ends by the limit of a statement, late."""
+
+
 class Database:
     """A PostgreSQL of one's own at an address that outlives it. It has production's settings: fsync is on."""
 
@@ -211,7 +215,7 @@ async def system(template: Path, **settings: str) -> AsyncIterator[System]:
         await database.start()
         try:
             async with redis() as cache, AsyncExitStack() as stack:
-                stack.enter_context(if_asked_for(database.dsn))
+                stack.enter_context(if_asked_for(database.dsn, wait_s=POOLER_WAIT_S))
                 env = production(database.dsn, REDIS_URL=cache.url, **UNLIMITED, **settings)
                 made = System(directory, database, cache, admin_token(), env, stack)
                 try:
