@@ -12,14 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor.domain.delivery.circuit_breaker import (
-    Breaker,
-    BreakerState,
-    Permit,
-    concerns_receiver,
-    permit,
-    record_outcome,
-)
+from monitor.domain.delivery.circuit_breaker import Breaker, BreakerState, Permit, permit
 from monitor.domain.delivery.lane import (
     Lane,
     LanePolicy,
@@ -295,18 +288,6 @@ def test_failures_that_ended_before_the_breaker_closed_do_not_open_it_again() ->
 
 SLOW_DOWN = Outcome(latency_ms=3.0, status_code=429, error=ErrorKind.STATUS, retry_after="300")
 UNPROCESSABLE = Outcome(latency_ms=3.0, status_code=422, error=ErrorKind.STATUS)
-
-
-@given(
-    recent=st.lists(st.sampled_from(["ok", "ok", "ok", "500", "404", "429"]), max_size=20).map(tuple),
-    since=st.integers(0, 20),
-)
-def test_a_success_is_judged_by_the_breaker_whatever_came_before(recent: tuple[str, ...], since: int) -> None:
-    """The shortcut for a webhook without failures gives what the breaker gives."""
-    lane = replace(LANE, recent=recent, breaker=Breaker(since=since))
-    after = record_attempt(lane, OK, NOW, NOW, POLICY)
-    judged = tuple(filter(concerns_receiver, after.recent))
-    assert after.breaker == record_outcome(lane.breaker, judged, True, NOW, POLICY.breaker, label="ok")
 
 
 def test_a_429_holds_the_lane_as_long_as_the_receiver_asks_and_is_no_failure() -> None:
