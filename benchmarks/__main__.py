@@ -2,6 +2,7 @@
 Command line of the benchmarks. Exits 1 when a bar is missed.
 
 Machines differ and are noisy, so most bars are ratios, and both sides of a ratio are measured in the same run.
+``--store`` keeps each run in docs/measurements, which ``python -m benchmarks.report`` makes pages of.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks import (
     cold,
     deliver,
     fan_out,
+    growth,
     http,
     ingest,
     keys,
@@ -31,7 +33,7 @@ from benchmarks import (
     startup,
 )
 from benchmarks.support import Figure
-from benchmarks.written import Run, line, machine, write_run
+from benchmarks.written import Run, machine, print_figures, stored, write_run
 
 BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "deliver": deliver.run,
@@ -47,6 +49,7 @@ BENCHES: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "http": http.run,
     "live": live.run,
     "cold": cold.run,
+    "growth": growth.run,
     "neighbours": neighbours.run,
     "capacity": capacity.run,
 }
@@ -57,13 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.disable(logging.INFO)
     figures: list[Figure] = []
-    for name in options.bench or BENCHES:
+    names = options.bench or list(BENCHES)
+    for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)
-        for figure in asyncio.run(_measure(name)):
-            figures.append(figure)
-            print(line(figure), flush=True)
+        found = asyncio.run(_measure(name))
+        print_figures(found)
+        figures += found
+        if options.store:
+            write_run(stored(name), Run(name, f"python -m benchmarks {name}", machine(), found))
     if options.json is not None:
-        names = options.bench or list(BENCHES)
         write_run(options.json, Run(", ".join(names), f"python -m benchmarks {' '.join(names)}", machine(), figures))
     return 1 if any(figure.holds is False for figure in figures) else 0
 
@@ -75,7 +80,10 @@ async def _measure(name: str) -> list[Figure]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the product against its bars.")
     parser.add_argument("bench", nargs="*", choices=[[], *BENCHES], help="which ones (default: all)", metavar="bench")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too, for benchmarks.report")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of all of them here, too")
+    parser.add_argument(
+        "--store", action="store_true", help="keep each run for benchmarks.report, which makes the pages"
+    )
     return parser
 
 

@@ -18,8 +18,9 @@ from benchmarks.support import PATIENCE_S, environment, free_port, process
 class Up:
     """A server that is ready. ``ready_s`` is how long that took; ``session`` carries an admin token."""
 
-    def __init__(self, base: str, ready_s: float, session: aiohttp.ClientSession) -> None:
+    def __init__(self, base: str, pid: int, ready_s: float, session: aiohttp.ClientSession) -> None:
         self.base = base
+        self.pid = pid
         self.ready_s = ready_s
         self.session = session
 
@@ -31,12 +32,12 @@ async def monitor_up(data_dir: Path, log: Path) -> AsyncIterator[Up]:
     base = f"http://127.0.0.1:{port}"
     command = ("-m", "monitor", "up", "--data-dir", str(data_dir), "--port", str(port))
     started = time.perf_counter()
-    async with process(*command, env=environment(), log=log):
+    async with process(*command, env=environment(), log=log) as child:
         await until_ready(base)
         ready_s = time.perf_counter() - started
         headers = {"authorization": f"Bearer {await token(data_dir)}", "content-type": "application/json"}
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
-            yield Up(base, ready_s, session)
+            yield Up(base, child.pid, ready_s, session)
 
 
 async def token(data_dir: Path) -> str:

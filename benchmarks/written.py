@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +14,19 @@ import psutil
 
 from benchmarks.support import Figure
 
+ROOT = Path(__file__).parents[1]
+MEASUREMENTS = ROOT / "docs" / "measurements"
+COMMIT = ("git", "describe", "--always", "--dirty", "--abbrev=10")
+
 
 class Machine(msgspec.Struct, frozen=True):
-    """What a figure depends on. ``load`` is how many processes wanted a core in the last minute, when it ended."""
+    """
+    What a figure depends on.
+
+    Args:
+        load: how many processes wanted a core in the last minute, when the run ended.
+        commit: of the code that ran, marked if it was changed; empty outside of a repository.
+    """
 
     at: datetime
     cores: int
@@ -23,6 +34,7 @@ class Machine(msgspec.Struct, frozen=True):
     system: str
     python: str
     load: float
+    commit: str = ""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -51,7 +63,21 @@ def machine() -> Machine:
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         load=round(os.getloadavg()[0], 1),
+        commit=_commit(),
     )
+
+
+def _commit() -> str:
+    try:
+        described = subprocess.run(COMMIT, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return described.stdout.strip()
+
+
+def stored(name: str) -> Path:
+    """Return the file of docs/measurements that keeps a run of *name*."""
+    return MEASUREMENTS / f"{name}.json"
 
 
 def write_run(file: Path, run: Run) -> None:
