@@ -377,7 +377,7 @@ def pooled(session: nox.Session) -> None:
     if session.posargs:
         run(session, "pytest", *session.posargs, **POOLED)
         return
-    run_tests(session, "tests/integration", marked=QUICK, **POOLED)
+    run_tests(session, "tests/integration", marked=QUICK, together=True, **POOLED)
     run_tests(session, "tests/integration", marked="processes", together=False, **POOLED)
     run_tests(session, "tests/faults", together=False, **POOLED)
     run(session, "python", "-m", "tests.chaos", **POOLED)

@@ -191,7 +191,7 @@ def test_a_reader_that_leaves_ends_a_command_without_a_word(command: tuple[str, 
     # More than the buffer of a pipe, so that there is something left to write.
     page = {"items": [row] * 1000 if command[0] == "export" else [], "next_cursor": None}
     wanted = [{"name": f"{number:090}", "url": "https://a.example.com/"} for number in range(1000)]
-    silences = {"items": [], "next_cursor": None}
+    silences: dict[str, Any] = {"items": [], "next_cursor": None}
     with scripted([(200, {}, json.dumps(page).encode()), (200, {}, json.dumps(silences).encode())]) as (url, _):
         running = subprocess.Popen(
             [sys.executable, "-m", "monitor", *command, "--url", url],

@@ -28,8 +28,8 @@ CALLS = [
     (FakeQueries, "destinations"),
 ]
 UNUSED = {"get", "has_event", "requeue", "wake", "step_aside", "cancel_waiting", "left_behind", "released"}
-UNUSED |= {"count_finished", "requeue_finished"}
-"""Methods of the queue that people and jobs call, and the worker does not for webhooks that were never paused."""
+UNUSED |= {"count_finished", "requeue_finished", "add_reported"}
+"""Methods that people and jobs call, and the worker does not for webhooks that were never paused."""
 TROUBLES = [
     (fake, method, when)
     for fake, method in CALLS

@@ -43,7 +43,6 @@ class UnitOfWork(Protocol):
     """
 
     now: datetime
-    webhooks: WebhookRepository
     events: EventLog
     fan_outs: FanOutQueue
     queue: DeliveryQueue
@@ -53,13 +52,22 @@ class UnitOfWork(Protocol):
     revocations: RevocationStore
     detection: DetectionStore
     alerts: AlertRepository
-    silences: SilenceRepository
     notifications: AlertNotificationQueue
     reminders: ReminderStore
     used_links: UsedLinkStore
-    jobs: JobRepository
     backfills: BackfillStore
     bulk: BulkQueue
+
+    # Read alone, so that an adapter may make them when they are first used.
+
+    @property
+    def webhooks(self) -> WebhookRepository: ...
+
+    @property
+    def silences(self) -> SilenceRepository: ...
+
+    @property
+    def jobs(self) -> JobRepository: ...
 
     async def __aenter__(self) -> Self:
         """Begin the transaction and set ``now``."""

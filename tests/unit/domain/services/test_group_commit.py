@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,13 @@ async def test_many_calls_get_a_second_transaction_beside_the_first_and_none_a_t
 
 
 async def test_a_transaction_is_bounded_by_rows_and_by_bytes(database: Database) -> None:
-    sizes = [{"rows": ROWS_MAX}, {"rows": 1}, {"rows": 5 * ROWS_MAX}, {"size_bytes": BYTES_MAX}, {"size_bytes": 1}]
+    sizes: list[dict[str, Any]] = [
+        {"rows": ROWS_MAX},
+        {"rows": 1},
+        {"rows": 5 * ROWS_MAX},
+        {"size_bytes": BYTES_MAX},
+        {"size_bytes": 1},
+    ]
     tasks = [await database.first(), *(database.call(str(n), **size) for n, size in enumerate(sizes))]
     database.may_commit.set()
     await asyncio.gather(*tasks)
