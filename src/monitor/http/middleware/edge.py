@@ -102,8 +102,9 @@ class Edge:
             elif start is not None and write is not None:
                 begun, start = start, None
                 if message["type"] == "http.response.body" and not message.get("more_body"):
-                    head = _whole_head(begun, message["body"])
-                    if head is not None and write(head, message["body"], status):
+                    body = message.get("body", b"")
+                    head = _whole_head(begun, body)
+                    if head is not None and write(head, body, status):
                         return
                 await send(begun)
             await send(message)
