@@ -351,6 +351,12 @@ def upgrades(session: nox.Session) -> None:
 
 
 @in_dev
+def postgres(session: nox.Session) -> None:
+    """All that is SQL on PostgreSQL 14, 16 and 17, which npm has: ``nox -s postgres -- 14`` for one of them."""
+    run(session, "python", "-m", "tests.postgres_versions", *session.posargs)
+
+
+@in_dev
 def topology(session: nox.Session) -> None:
     """
     Behind nginx, PgBouncer, with a replica and Redis under Sentinel, of Debian: one part of each kind is killed under
