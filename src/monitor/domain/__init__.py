@@ -1,1 +1,1 @@
-"""Decisions as pure functions, and the ports through which the shell carries them out."""
+"""Pure decision functions, and the ports through which the shell carries out the decisions."""

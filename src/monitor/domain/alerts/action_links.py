@@ -54,11 +54,11 @@ _CODES = dict(enumerate(LinkAction, 1))
 SILENCE_S = {LinkAction.SILENCE_HOUR: 3_600, LinkAction.SILENCE_DAY: 86_400}
 
 OFFERED = frozenset({RAISED, REMINDER, FLAPPING})
-"""Types of the events that carry links: those about an alert that somebody should see to."""
+"""Types of the events that carry links: those about an alert that needs attention."""
 
 
 class ActionLink(msgspec.Struct, frozen=True):
-    """What a token says. ``expires_at`` is aware UTC, in whole seconds."""
+    """Content of a token. ``expires_at`` is aware UTC, in whole seconds."""
 
     action: LinkAction
     alert_id: UUID
@@ -89,7 +89,7 @@ class ActionLinks(msgspec.Struct, frozen=True):
         return base64.urlsafe_b64encode(body + _mac(key or self.keys[0], body)).decode()
 
     def read(self, token: str) -> ActionLink | None:
-        """Return what *token* says, expired or not; ``None`` if it was not signed here."""
+        """Return the content of *token*, expired or not; ``None`` if it was not signed here."""
         if _TOKEN.fullmatch(token) is None:
             return None
         signed = base64.urlsafe_b64decode(token)

@@ -7,7 +7,7 @@ An alert, and the state machine that derives it from its history::
     cause_cleared   any                     same           a cause holds no longer, others do
     escalated       pending, acknowledged   pending        more severe; ends the acknowledgement
     eased           pending, acknowledged   same           less severe for a while; no notification
-    widened         pending, acknowledged   same           concerns destinations that were not told of it
+    widened         pending, acknowledged   same           concerns destinations that were not notified of it
     acknowledged    pending                 acknowledged   a user works on it
     ack_expired     acknowledged            pending        the acknowledgement reached its end
     unacknowledged  acknowledged            pending        a user took the acknowledgement back
@@ -17,7 +17,7 @@ An alert, and the state machine that derives it from its history::
     recovered       resolved                same           of what was superseded no cause holds any more
     reopened        resolved                pending        a cause holds again soon after, or is superseded no longer
     notified        any                     same           a notification of the present state was queued
-    reminded        pending                 same           a reminder that nobody acknowledged it was queued
+    reminded        pending                 same           a reminder of the missing acknowledgement was queued
     flapping        any                     same           too many transitions; notifications pause
     flapping_ended  any                     same           few enough again
 """
@@ -143,7 +143,7 @@ class AlertPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         mass_failure_ratio: if more than this fraction of the webhooks fail together, one alert replaces theirs.
         mass_failure_min: minimum number of failing webhooks for a mass failure.
         mass_failure_s: webhooks that began to fail within this time fail together.
-        events_kept_s: retention of events, for what an alert about a disabled webhook says.
+        events_kept_s: retention of events, for the text of an alert about a disabled webhook.
     """
 
     reopen_s: Seconds = 900.0
@@ -203,7 +203,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
         transitions: recent times of raising, reopening and resolving, oldest first; the input of flapping.
         superseded: the alert about all webhooks replaced it, so it was not resolved when it ended.
         notified: subscribers were last notified of it as open.
-        told_severities: those with which they were since it began, lowest first; a subscriber may filter by them.
+        told_severities: those of the notifications since it began, lowest first; a subscriber may filter by severity.
         pending_notification: its state changed since the last notification.
         version: number of entries.
     """
@@ -348,7 +348,7 @@ def _effects_of_end(alert: Alert, entry: HistoryEntry) -> dict[str, Any]:
             ended = {"resolved_at": entry.at, "resolved_by": entry.actor, "pending_notification": alert.notified}
             return ended | note
         case Action.SUPERSEDED:
-            # Nothing to notify of: what holds is what destinations were told, or will be of the other alert.
+            # Nothing to notify of: destinations were notified of what holds, or will be of the other alert.
             ended = {"resolved_at": entry.at, "resolved_by": entry.actor, "pending_notification": False}
             return ended | note | {"superseded": True}
         case Action.REOPENED:
@@ -375,6 +375,6 @@ def _effects_on_notification(alert: Alert, entry: HistoryEntry) -> dict[str, Any
 
 
 def _told(alert: Alert) -> tuple[Severity, ...]:
-    """Return the severities with which subscribers know *alert* once they are notified of it."""
+    """Return the severities of all notifications of *alert*, its present one included while it is open."""
     known = {*alert.told_severities, *((alert.severity,) if alert.is_open else ())}
     return tuple(severity for severity in SEVERITIES if severity in known)

@@ -44,10 +44,10 @@ class WebhookSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 REACH_PAIRS = 200
-"""Labels of failing webhooks by which a mass failure finds its destinations. With more, it is told to every one."""
+"""Labels of failing webhooks by which a mass failure finds its destinations. With more, every one is notified."""
 
 REACH_WEBHOOKS = 1_000
-"""Failing webhooks whose labels are read. With more, a mass failure is told to every destination."""
+"""Number of failing webhooks up to which labels are read. With more, a mass failure goes to every destination."""
 
 
 class MassFailure(msgspec.Struct, frozen=True):
@@ -99,8 +99,8 @@ def conditions_of(
 
 
 def with_reach(condition: Condition, reach: Reach, before: Mapping[str, Any]) -> Condition:
-    """Return *condition* with *reach* in its evidence, joined with that of the evidence *before*: who was told of it is
-    told of its end."""
+    """Return *condition* with *reach* in its evidence, joined with that of the evidence *before*: the destinations
+    notified of it are notified of its end."""
     joined = reach_of(before).joined(reach, REACH_PAIRS)
     return msgspec.structs.replace(condition, evidence=condition.evidence | {"reach": msgspec.to_builtins(joined)})
 

@@ -1,4 +1,4 @@
-"""Which webhooks are told of alerts: those that subscribe to Monitor's own events about them."""
+"""Which webhooks are notified of alerts: those that subscribe to Monitor's own events about alerts."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ class EvaluationInput(msgspec.Struct, frozen=True, kw_only=True):
         held: Monitor itself holds attempts back: paused, disabled, throttled, or the breaker is
             open.
         evaluated_at: the last evaluation, ``None`` before the first.
-        quiet: signals that a silence covers, now or since the last evaluation: their baselines learn nothing, and they
-            open no anomaly.
+        quiet: signals that a silence covers, now or since the last evaluation: their baselines learn nothing, and none
+            opens an anomaly.
         baselines: ``None`` before the first evaluation, and if the stored ones could not be read.
     """
 
@@ -108,7 +108,7 @@ _STATES = {
 
 
 def signals_beside(health: HealthStatus, signals: Mapping[str, str]) -> dict[str, str]:
-    """Return *signals* as they stand beside *health*: of a webhook that fails, failures which are usual for it are not
+    """Return *signals* as shown beside *health*: of a webhook that fails, failures which are usual for it are not
     called ``normal`` but ``failing``."""
     fails_as_usual = health in BAD_HEALTH and signals.get(Signal.FAILURES) == "normal"
     return {**signals, Signal.FAILURES: "failing"} if fails_as_usual else dict(signals)

@@ -34,7 +34,7 @@ class UpdateConditions(msgspec.Struct, frozen=True):
     Args:
         silenced: a silence matches, so no notification is sent.
         resolve_note: note of the history entry if no condition holds any more.
-        superseded_note: the alert about all webhooks stands for the conditions; why, for the history. They raise no
+        superseded_note: the alert about all webhooks stands for the conditions; why, for the history. These raise no
             alert, and one that is open ends without being resolved.
     """
 
@@ -62,7 +62,7 @@ class Resolve(msgspec.Struct, frozen=True):
 
 
 class Unacknowledge(msgspec.Struct, frozen=True):
-    """User *by* takes the acknowledgement back, so that the alert needs somebody again."""
+    """User *by* takes the acknowledgement back, so that the alert needs attention again."""
 
     by: str
     note: str | None = None
@@ -84,7 +84,7 @@ class Tell(msgspec.Struct, frozen=True):
 
 
 class Remind(msgspec.Struct, frozen=True):
-    """A reminder of the pending alert is due, which *note* says to users; silenced, it is not sent. Its
+    """A reminder of the pending alert is due, with *note* as its text; silenced, it is not sent. Its
     repeat adds another entry."""
 
     note: str
@@ -194,7 +194,7 @@ def _has_eased(alert: Alert, now: datetime, policy: AlertPolicy) -> bool:
 
 
 def _note_lower_severity(history: _HistoryWriter, conditions: Sequence[Condition]) -> None:
-    """Note since when what holds is less severe than the alert says; see :attr:`Alert.lower_since`."""
+    """Note since when what holds is less severe than the alert; see :attr:`Alert.lower_since`."""
     alert = history.alert
     if alert is None:
         return
@@ -213,7 +213,7 @@ def _update_resolved(history: _HistoryWriter, trigger: UpdateConditions) -> None
         return
     suppressed = _suppressed_causes(alert, now, history.policy) & current
     if current - suppressed and trigger.superseded_note is not None and alert is not None and alert.notified:
-        # Its end was not told yet, and no longer holds.
+        # Its end was not notified yet, and no longer holds.
         history.append(_superseded_entry(now, tuple(current), trigger.superseded_note))
     elif current - suppressed and trigger.superseded_note is None:
         # An open alert has all causes that hold, suppressed or not, or the next evaluation would add the others.
@@ -229,7 +229,7 @@ def _update_resolved(history: _HistoryWriter, trigger: UpdateConditions) -> None
 
 
 def _update_replaced(history: _HistoryWriter, trigger: UpdateConditions) -> None:
-    """Update an alert that another one superseded: it is told as resolved only when its webhook is well."""
+    """Update an alert that another one superseded: its resolution is notified only when its webhook is well."""
     if not trigger.conditions:
         history.append(HistoryEntry(at=history.now, action=Action.RECOVERED, causes=(), note=trigger.resolve_note))
     elif trigger.superseded_note is None:
@@ -238,7 +238,7 @@ def _update_replaced(history: _HistoryWriter, trigger: UpdateConditions) -> None
 
 def _is_recent(alert: Alert, now: datetime, policy: AlertPolicy) -> bool:
     """Whether a cause reopens the resolved *alert*. It always does while flapping, or that would never end, and while
-    subscribers know it as open: for them it never ended."""
+    subscribers were last notified of it as open: for these it never ended."""
     return alert.flapping or alert.notified or now - _resolved_at(alert) < timedelta(seconds=policy.reopen_s)
 
 

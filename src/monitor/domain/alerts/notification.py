@@ -34,13 +34,13 @@ TOLD_CHANGES = frozenset(
         Action.RECOVERED,
     }
 )
-"""Actions that ask for a notification."""
+"""Actions that cause a notification."""
 
 
 class AlertNotification(msgspec.Struct, frozen=True):
     """
     An event to publish. ``labels`` are those of the webhook, with ``severity`` and ``kind``, so that a subscriber can
-    filter by them. ``except_webhook`` gets no delivery: a failing webhook cannot report itself. ``version`` is that of
+    filter by these. ``except_webhook`` gets no delivery: a failing webhook cannot report itself. ``version`` is that of
     the history entry which it is about; 0 of one that an older version of Monitor queued. ``reach`` and ``told`` are
     those of the event, see :class:`~monitor.domain.delivery.fan_out.FanOutEvent`.
     """
@@ -56,7 +56,7 @@ class AlertNotification(msgspec.Struct, frozen=True):
 
 
 class ToldChange(NamedTuple):
-    """When a change came about, and when it is to be told: later than that if a silence or flapping held it."""
+    """When a change came about, and when its notification is due: later than that if a silence or flapping held it."""
 
     changed_at: datetime
     due_at: datetime
@@ -98,10 +98,10 @@ def told_before(before: Alert | None, entries: Sequence[HistoryEntry]) -> Reach 
 
 def changed_at(alert: Alert, entries: Sequence[HistoryEntry], version: int) -> datetime:
     """
-    Return when the change came about that the event of a history entry tells.
+    Return when the change came about that the event of a history entry reports.
 
     Args:
-        entries: the last ones of *alert*, added at once; one of them has this *version*.
+        entries: the last ones of *alert*, added at once; one has this *version*.
     """
     entry = entries[version - alert.version - 1]
     if entry.action is not Action.NOTIFIED:
@@ -129,7 +129,7 @@ def notification_of(
     Args:
         webhook_name: ``None`` for an alert about all webhooks.
         version: of the history entry which makes it.
-        change: the one that it tells; the last transition, told at once, unless given.
+        change: the one that it reports; the last transition, reported at once, unless given.
         conditions: what holds now, ``None`` if that was not evaluated.
         told: destinations that this notification leaves out.
     """
@@ -161,7 +161,7 @@ def _reach(alert: Alert) -> Reach:
 
 
 def sample_notification(alert_id: UUID, webhook_id: UUID, now: datetime) -> AlertNotification:
-    """Return a notification that says it is a sample, of an alert that does not exist about *webhook_id*."""
+    """Return a notification marked as a sample, of an alert that does not exist about *webhook_id*."""
     sample = Alert(
         id=alert_id,
         webhook_id=webhook_id,

@@ -1,4 +1,4 @@
-"""Quiet: the signals of a webhook whose attempts a silence covers. What is planned says nothing of what is normal."""
+"""Quiet: the signals of a webhook whose attempts a silence covers. What is planned is no measure of what is normal."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Recurrence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 Expand = Callable[[Recurrence, datetime], Iterator[datetime]]
 """Returns the starts of the occurrences from a time on, ascending, each in the zone of the recurrence, without bound
-unless the rule has one. Raises ``Invalid`` for a zone that is not known."""
+unless the rule has one. Raises ``Invalid`` for an unknown zone."""
 
 
 class _Part(Exception):

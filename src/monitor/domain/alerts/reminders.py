@@ -1,4 +1,4 @@
-"""When reminders of an alert are due: while it is critical and nobody acknowledged it."""
+"""When reminders of an alert are due: while it is critical and not acknowledged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monitor.domain.delivery.reminders import LAST_S, REMINDER, STEP_S, span_lab
 from monitor.domain.vocab import Severity
 
 RESTARTS = frozenset({Action.REOPENED, Action.ESCALATED, Action.ACK_EXPIRED, Action.UNACKNOWLEDGED})
-"""After one of these the steps begin anew."""
+"""After one of these the steps start over."""
 
 _FAILING = frozenset({AlertKind.FAILING, AlertKind.MASS_FAILURE})
 
@@ -25,7 +25,7 @@ class ReminderSchedule(msgspec.Struct, frozen=True):
 
     Attributes:
         since: when subscribers were notified that it is critical; steps count from there.
-        passed_s: the steps up to this one are done, told or not.
+        passed_s: the steps up to this one are done, sent or not.
         next_at: when it is looked at again.
     """
 
@@ -43,13 +43,13 @@ class ReminderSpan(msgspec.Struct, frozen=True):
 
 
 def needs_reminders(alert: Alert) -> bool:
-    """Whether *alert* is critical, its subscribers were notified of that, and nobody acknowledged it."""
+    """Whether *alert* is critical, its subscribers were notified of that, and it is not acknowledged."""
     is_told = alert.notified and not alert.pending_notification and not alert.flapping
     return alert.state is AlertState.PENDING and alert.severity is Severity.CRITICAL and is_told
 
 
 def started(before: Alert | None, after: Alert, entries: Sequence[HistoryEntry]) -> ReminderSchedule | None:
-    """Return the schedule that *entries*, the last ones of *after*, begin, or begin anew; ``None`` if they do not."""
+    """Return the schedule that *entries*, the last ones of *after*, begin or restart; ``None`` if none does."""
     if not needs_reminders(after):
         return None
     is_same = before is not None and before.id == after.id and needs_reminders(before)

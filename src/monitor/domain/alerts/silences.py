@@ -196,7 +196,7 @@ def check_silence(spec: SilenceSpec, now: datetime) -> None:
 
 def plan_silence(spec: SilenceSpec, now: datetime, expand: Expand, *, id_: UUID, created_by: str) -> Silence:
     """
-    Return the silence that *spec* asks for.
+    Return the silence that *spec* describes.
 
     Raises:
         Invalid: *spec* breaks a rule.

@@ -55,7 +55,7 @@ def observe_all(
     While failures are open, the other signals get an empty, held sample: attempts are retries and probes rather than
     the producer's traffic, the few responses are not typical, and one incident should not open five anomalies. In a
     burst of failures the signals of latency get one, too, whether or not that burst is usual: what answers between
-    failures is slower and says nothing of the time after. So do signals that are *quiet*: what happens inside a silence
+    failures is slower and no measure of the time after. So do signals that are *quiet*: what happens inside a silence
     is not learned.
     """
     nothing = Sample(at=sample.at, held=True)

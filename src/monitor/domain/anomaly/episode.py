@@ -11,7 +11,7 @@ from monitor.domain.anomaly.policy import AnomalyPolicy
 from monitor.domain.vocab import Severity, highest_severity
 
 LearningMode = Literal["learning", "detecting", "frozen"]
-"""What a baseline does with new observations: learn them at once, when they have left the windows, or not at all."""
+"""What a baseline does with new observations: learn each at once, when it has left the windows, or not at all."""
 
 
 class Deviation(msgspec.Struct, frozen=True):

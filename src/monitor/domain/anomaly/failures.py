@@ -56,7 +56,7 @@ MAX_LEARNED_RUN = 20
 """Longer runs are learned as this, so that one outage does not hide the next."""
 
 UNKNOWN_BURST_RATIO = 0.4
-"""Proportion of failures in the bursts of a webhook on its first day, before any is known."""
+"""Proportion of failures in the bursts of a webhook on its first day, before one was seen."""
 
 CRITICAL_RATIO = 0.5
 
@@ -121,7 +121,7 @@ def observe_failures(
         return baseline, _current_verdict(baseline, policy)
     has_learned = _has_learned(baseline, sample.at, policy)
     mode = learning_mode(has_learned, baseline.episode, sample.at, policy)
-    # Without new attempts the last run goes on: the breaker may hold them back.
+    # Without new attempts the last run goes on: the breaker may hold attempts back.
     longest = max(baseline.run + sample.run_head, sample.longest_run) if sample.failures or not sample.attempts else 0
     # A run within the sample began after the sample before.
     since = baseline.run_since if baseline.run and longest > sample.longest_run else baseline.at
@@ -206,7 +206,7 @@ def _deviation(baseline: FailureBaseline, worst: Excess | None, run: Run, policy
         # A chance pair of failures is no clustering: `continuation` and the peaks guard short runs, too.
         rho = baseline.proportion.seen_rho if run.failures <= MAX_LEARNED_RUN else baseline.proportion.rho(0)
         together = beta_binomial_tail(run.failures, run.failures, mean, rho)
-        # In a burst like the worst one known, each attempt fails with this probability.
+        # In a burst like the worst one seen, each attempt fails with this probability.
         in_burst = mean + baseline.proportion.peaks[0]
         if baseline.at - baseline.started_at < policy.learn_s:
             in_burst = max(in_burst, UNKNOWN_BURST_RATIO)

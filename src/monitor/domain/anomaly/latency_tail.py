@@ -51,7 +51,7 @@ MIN_GAIN = 0.0005
 """Minimum step of the approximation for one response: a memory of about two thousand responses."""
 
 LOG_MARGIN = 0.05
-"""Responses count as slow when they are this much (in logarithms) above the percentile. The percentile of a constant
+"""A response counts as slow when it is this much (in logarithms) above the percentile. The percentile of a constant
 series oscillates around its value by half as much."""
 
 

@@ -231,9 +231,9 @@ def _shift(baseline: MeanBaseline, index: int, n: float, total: float, criteria:
 
 def _is_jump(baseline: MeanBaseline, n: float, total: float, criteria: ShiftCriteria) -> bool:
     """
-    Whether the values of one sample, taken as a window, would open an anomaly. Then they are no scatter.
+    Whether the values of one sample, taken as a window, would open an anomaly. Then the sample is no scatter.
 
-    The windows react too late: they still hold the minutes before, and one sample of a busy webhook can outweigh a
+    The windows react too late: each still holds the minutes before, and one sample of a busy webhook can outweigh a
     young baseline. Its variance would grow to include the whole rise, and no window could be significant again.
     """
     return n >= MIN_JUMP_VALUES and is_anomalous(baseline, _shift(baseline, 0, n, total, criteria), criteria)

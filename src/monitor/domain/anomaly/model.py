@@ -64,8 +64,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     The attempts of one webhook that were settled since the sample before.
 
     ``at`` is the time of the evaluation, in Unix seconds, and must increase: a sample that is not newer than the
-    baseline is a repeat and changes nothing, so a tick may safely be run again. Late attempts belong to the sample in
-    which they arrive. An empty sample only advances time.
+    baseline is a repeat and changes nothing, so a tick may safely be run again. Late attempts belong to the sample of
+    their arrival. An empty sample only advances time.
 
     Order matters only to runs of failures: ``run_head`` failures came before the first success, ``run_tail`` after the
     last one (both are ``failures`` when nothing succeeded), at most ``longest_run`` in a row, in ``runs`` runs in all.

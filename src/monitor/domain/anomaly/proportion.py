@@ -74,7 +74,7 @@ class Proportion(msgspec.Struct, frozen=True):
     """
     The baseline and the present windows. ``n`` attempts and ``k`` hits are decayed sums as of ``learned_at``.
 
-    Slots that start before ``mean_from`` and windows that start before ``dispersion_from`` are not learned: they are
+    Slots that start before ``mean_from`` and windows that start before ``dispersion_from`` are not learned: these are
     part of the baseline already, or belong to an anomaly. ``pending`` collects the windows of the open anomaly,
     ``recent`` those of an excess that may become one.
     ``peaks`` are the highest excesses over the mean that ended without an anomaly, per window, decayed;
@@ -110,7 +110,7 @@ class Proportion(msgspec.Struct, frozen=True):
         Correlation within window *index*, plus the variance of the estimated mean.
 
         Windows of independent shorter ones vary at least as much as the mean of those. So a longer window, of which few
-        are complete, does not wait for bursts of its own. Only clustering that was seen says something of longer
+        are complete, does not wait for bursts of its own. Only clustering that was seen is evidence for longer
         windows: the prior of the shorter would hide outages there.
         """
         seen = 0.0

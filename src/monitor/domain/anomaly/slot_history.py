@@ -1,7 +1,7 @@
 """
 What came at the same time before: the attempts of the last 17 days, in slots of ten minutes.
 
-The mean of an hour knows neither a job inside the hour nor what began this week. The history does: :func:`slot_limits`
+The mean of an hour shows neither a job inside the hour nor what began this week. The history does: :func:`slot_limits`
 widens the mean to all that the same time of the last weeks and days makes plausible. Counts are stored in one byte
 each, on a logarithmic scale (error 3.5 %), so that the history of a webhook has 2,448 bytes, whatever its traffic.
 """
@@ -27,7 +27,7 @@ _COUNTS = tuple(2 ** (code / STEPS_PER_OCTAVE) - 1 for code in range(UNKNOWN))
 """The count that each code stands for."""
 
 CLEAR_DEVIATIONS = 3.0
-"""Counts differ clearly if they are further apart than so many standard deviations of a Poisson count."""
+"""Counts differ clearly if further apart than so many standard deviations of a Poisson count."""
 
 SURE_DEVIATIONS = 5.0
 MAX_UNEXPLAINED = 0.25
@@ -61,8 +61,8 @@ def slot_limits(history: bytes, slot: int, hourly_mean: float) -> tuple[float, f
     Return the least and the most attempts that are plausible in *slot*, in an hour of which *hourly_mean* is expected.
 
     Plausible are that mean; what came at this time in both of the last weeks; and what came a week or two before,
-    changed as both of the last days changed since then. A day or week that is not known does not count; a single one
-    that is known stands for both. What does not differ clearly from the mean is the mean.
+    changed as both of the last days changed since then. An unknown day or week does not count; a single one that is
+    known stands for both. What does not differ clearly from the mean is the mean.
     """
     mean = _share_of_hour(history, slot, hourly_mean)
     weekly, weekly_hour = _weekly(history, slot, mean, hourly_mean)
@@ -126,7 +126,7 @@ def _share_of_hour(history: bytes, slot: int, hourly_mean: float) -> float:
 
 
 def _weekly(history: bytes, slot: int, mean: float, hourly_mean: float) -> tuple[float, float]:
-    """Return what the last two weeks brought in *slot* and in its hour, where they differ clearly from the means."""
+    """Return what the last two weeks brought in *slot* and in its hour, where clearly different from the means."""
     hour = _agreed_if_clear(_known_weeks(history, slot, SLOTS_PER_HOUR), hourly_mean)
     own = _agreed_if_clear(_known_weeks(history, slot, 1), mean)
     if own != mean or hour == hourly_mean:

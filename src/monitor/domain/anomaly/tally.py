@@ -33,7 +33,7 @@ NO_ATTEMPTS = Tally()
 
 def tally_of(attempts: Iterable[tuple[bool, float]]) -> Tally:
     """
-    Add up *attempts*, pairs ``(succeeded, latency_ms)`` in the order they were made.
+    Add up *attempts*, pairs ``(succeeded, latency_ms)`` in chronological order.
 
     Raises:
         ValueError: the latency of a success is negative, infinite or NaN.
@@ -55,7 +55,7 @@ def tally_of(attempts: Iterable[tuple[bool, float]]) -> Tally:
 
 
 def tally_of_runs(failed: Sequence[bool], latencies: Histogram) -> Tally:
-    """Add up attempts of which *failed* says in their order whether each did; *latencies* are those of the others."""
+    """Add up attempts: *failed* holds, in their order, whether each failed; *latencies* are those of the others."""
     if not failed:
         return NO_ATTEMPTS
     runs = [len(list(run)) for did, run in groupby(failed) if did]

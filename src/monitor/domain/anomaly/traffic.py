@@ -32,7 +32,7 @@ from monitor.domain.anomaly.windows import Ring, add_to_ring, advance_ring, empt
 from monitor.domain.monitoring.metrics import HOUR_S
 
 MAX_TICK_S = 900.0
-"""After a longer pause between two samples the time between them does not count."""
+"""A longer time between two samples does not count."""
 
 HOURS_PER_DAY = 24
 HOURS_PER_WEEK = 168
@@ -86,7 +86,7 @@ class TrafficBaseline(msgspec.Struct, frozen=True):
     ``(expected, observed)``, and ``covered_s`` the observed seconds of each of its slots.
 
     ``history`` holds the slots of the last weeks, ``is_slot_complete`` is as for the hour, and ``limits`` are the least
-    and the most attempts of the slots from the one before the ring to the next one. Empty, they are not known yet.
+    and the most attempts of the slots from the one before the ring to the next one. Empty while unknown.
 
     ``gap`` counts the attempts expected since the last attempt, ``longest_gap`` the most between two attempts in normal
     operation. ``late`` were expected in the slot before the current one and may still come.
@@ -269,7 +269,7 @@ def _finish_hour(baseline: TrafficBaseline, hour: int, policy: AnomalyPolicy) ->
         profile = _learn_hour(baseline, policy)
         hours_learned = min(hours_learned + 1, HOURS_PER_WEEK)
         if hours_learned == HOURS_PER_DAY:
-            # Until now nobody knew which hours are quiet.
+            # Until now it was unknown which hours are quiet.
             gap, gap_since = 0.0, at
         longest *= 0.5 ** (HOUR_S / policy.dispersion_half_life_s)
     return msgspec.structs.replace(
