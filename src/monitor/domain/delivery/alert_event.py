@@ -1,5 +1,5 @@
 """
-Events about alerts as messages and pagers need them, read from the payload that subscribers get.
+Events about alerts as needed by messages and pagers, read from the payload that subscribers get.
 
 Payloads are untrusted: those that cannot be read are ``None``, and of links only those to HTTP URLs without special
 characters are kept.
@@ -45,7 +45,7 @@ AwareTime = Annotated[datetime, Meta(tz=True)]
 
 
 class EventAlert(msgspec.Struct, frozen=True):
-    """The alert of an event. ``note`` is the user's; of an alert that resolved by itself it says what is well now."""
+    """The alert of an event. ``note`` is the user's; of an alert that resolved by itself it states what is well now."""
 
     title: str
     severity: Severity

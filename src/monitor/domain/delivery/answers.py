@@ -1,5 +1,5 @@
 """
-Answers of chat services that say an error under the status of a success.
+Answers of chat services that report an error under the status of a success.
 
 Source: the Office connectors of Microsoft Teams answer 200 to whatever they accept, with "1" or with a sentence such as
 "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 429 with ContextId …". Their
@@ -29,7 +29,7 @@ _STATUS = re.compile(rb"HTTP error ([45]\d\d)\b")
 
 
 def read_answer(body_format: BodyFormat, outcome: Outcome) -> Outcome:
-    """Return *outcome* as the error that its body says, if the service says errors there. Reads only the part of the
+    """Return *outcome* as the error in its body, if the service reports errors there. Reads only the part of the
     body that is kept. Total."""
     body = outcome.response_body.lstrip()
     if body_format is not BodyFormat.TEAMS or not outcome.ok or not body.startswith(TEAMS_FAILED):

@@ -1,7 +1,7 @@
 """
 Backfill: deliveries of stored events that a webhook has none of, since it was disabled then or did not exist.
 
-Deliveries made so get ids of the time at which they are made, and go in a line of their own, as replayed ones do.
+Deliveries made so get ids of their creation time, and go in a line of their own, as replayed ones do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMMITTED_S = 5.0
 """Age at which an event is looked at: its id carries the time at which its request began, and it is committed later."""
 
 DELIVERIES_KEPT_S = EVENTS_KEPT_S
-"""Retention of finished deliveries, unless settings say otherwise."""
+"""Retention of finished deliveries, unless settings override it."""
 
 _NUMBERS = (1 << ROOM_BITS) - 1
 
@@ -33,7 +33,7 @@ def id_range(chosen: BackfillParameters, now: datetime, deliveries_kept_s: float
     """
     Return the bounds of the ids of the events to look at by *now*, both exclusive.
 
-    An event whose delivery may be past its own retention is left out: it may have been delivered.
+    An event with a delivery that may be past its own retention is left out: it may have been delivered.
     """
     kept_from = now - timedelta(seconds=deliveries_kept_s)
     committed_to = now - timedelta(seconds=COMMITTED_S)

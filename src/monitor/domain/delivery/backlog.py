@@ -21,9 +21,9 @@ BACKLOG_COUNTED = 10_000
 
 class Queued(msgspec.Struct, frozen=True):
     """
-    Unfinished deliveries of one webhook, as they are read.
+    Unfinished deliveries of one webhook, as read.
 
-    ``counted`` are all of them, up to ``BACKLOG_COUNTED`` and one more. ``oldest_due_at`` is the earliest due time of
+    ``counted`` are all, up to ``BACKLOG_COUNTED`` and one more. ``oldest_due_at`` is the earliest due time of
     those that are due; ``next_due_at`` that of those that wait for a later attempt.
     """
 

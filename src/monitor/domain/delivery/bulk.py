@@ -110,7 +110,7 @@ def check_bulk(spec: BulkSpec) -> None:
 
 
 def bulk_parameters(spec: BulkSpec, now: datetime) -> BulkParameters:
-    """Return the parameters of the job that *spec* asks for; what is accepted after *now* is not chosen."""
+    """Return the parameters of the job that *spec* describes; what is accepted after *now* is not chosen."""
     # Ids carry whole milliseconds, and those of this one are chosen.
     end = now + timedelta(milliseconds=1)
     to_at = end if spec.filter.to_at is None else min(spec.filter.to_at, end)

@@ -12,7 +12,7 @@ While open, attempts that began before change nothing: a failure adds nothing, a
 the whole queue; only the probe decides. The shortest opening lasts as long as the longest attempt, so an attempt that
 settles while half-open is the probe.
 
-A refusal (401, 403, 404) says that the configuration is wrong, so that every delivery would fail: fewer of them open
+A refusal (401, 403, 404) shows a wrong configuration, with which every delivery would fail: fewer refusals open
 the breaker than failures that may pass, and it keeps the refusal as its cause.
 """
 
@@ -80,7 +80,7 @@ class BreakerPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     It opens at ``consecutive`` failures in a row, or when at least ``ratio`` of a full ``window`` of attempts failed,
     or at ``refusals`` in a row. One or two of those may be about their events (a 404 for an order that is unknown): a
-    share of 1 % of them, at 100 attempts a second, would open it every second, or every two minutes; three in a row
+    share of 1 % of these, at 100 attempts a second, would open it every second, or every two minutes; three in a row
     come every three hours.
     Each failed probe doubles the opening, from ``base_open_s`` to ``cap_open_s``. ``base_open_s`` should not be
     shorter than the longest attempt (30 s); ``probe_lease_s`` covers that attempt and settling it.
@@ -114,11 +114,11 @@ class Breaker(msgspec.Struct, frozen=True):
 
 def concerns_receiver(label: str) -> bool:
     """
-    Whether an outcome counts for the breaker: it says how the receiver is.
+    Whether an outcome counts for the breaker: it shows the state of the receiver.
 
-    A 4xx says something about this event (RFC 9110 section 15.5), a 429 about the rate; either shows that the receiver
-    works. The exceptions are those that every event would get: bad credentials, a wrong path, no time to read. What a
-    mail server says for good is about the recipients.
+    A 4xx is about this event (RFC 9110 section 15.5), a 429 about the rate; either shows that the receiver
+    works. The exceptions are those that every event would get: bad credentials, a wrong path, no time to read. A mail
+    server's permanent error is about the recipients.
     """
     if label.startswith(SMTP_LABEL):
         return label in LOGIN_REFUSED or (label not in THROTTLED_LABELS and label[len(SMTP_LABEL) :].startswith("4"))
@@ -148,7 +148,7 @@ def reconfigured(breaker: Breaker, now: datetime) -> Breaker:
     """
     Return a breaker that a refusal opened with its first probe due at *now*, any other as it is. Pure and total.
 
-    The configuration was changed, so what was refused says nothing any more. It is not closed: if the change is wrong,
+    The configuration was changed, so earlier refusals prove nothing now. It is not closed: if the change is wrong,
     one attempt shows it instead of as many as may run at once.
     """
     if breaker.cause is None or breaker.state is BreakerState.CLOSED:
@@ -186,7 +186,7 @@ def record_outcome(
     """
     Return the breaker after one attempt settled. Pure and total.
 
-    Call it once for each attempt, in the order in which they entered *recent*.
+    Call it once for each attempt, in the order of entry into *recent*.
 
     Args:
         recent: outcome labels, oldest first, this attempt included; must reach back ``policy.window`` attempts for

@@ -1,4 +1,4 @@
-"""Event types and the patterns that subscribe to them."""
+"""Event types and the patterns of subscriptions."""
 
 from __future__ import annotations
 

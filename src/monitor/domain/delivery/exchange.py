@@ -28,8 +28,8 @@ class Exchange(msgspec.Struct, frozen=True):
     """The request as it was written to a connection, and the head of its answer. Header values are not masked.
 
     ``fixed_headers`` are the sender's own ones. ``response_headers`` hold at most 200 fields and 16 KiB, none without a
-    valid answer. ``note`` says what was odd about an answer that counted, null if nothing was. ``http_version`` is that
-    of the answer, such as ``1.1``. ``method`` is ``MAIL`` of an e-mail, whose body is its text.
+    valid answer. ``note`` is what was odd about an answer that counted, null if nothing was. ``http_version`` is that
+    of the answer, such as ``1.1``. ``method`` is ``MAIL`` of an e-mail; its body is the text.
     """
 
     request: OutboundRequest
@@ -84,7 +84,7 @@ class RequestBody(msgspec.Struct, frozen=True):
 
 def response_text(body: bytes, headers: Iterable[tuple[str, str]], *, is_cut: bool) -> str:
     """
-    Decode *body* by the charset in *headers*: by UTF-8 without one, or with one that is not known.
+    Decode *body* by the charset in *headers*: by UTF-8 without one, or with an unknown one.
 
     Args:
         is_cut: the body goes on; half a character at its end is left out then.

@@ -1,9 +1,9 @@
 """
 Fan-out: the deliveries of an event, one for each webhook that subscribed.
 
-A request makes up to :data:`REQUEST_MAX` of them. More are left to workers as a :class:`FanOut`, which is worked off in
+A request makes up to :data:`REQUEST_MAX`. More are left to workers as a :class:`FanOut`, which is worked off in
 chunks, webhook by webhook in the order of their ids. A delivery's id is derived from that of its event, so deliveries
-sort like their events, whenever and wherever they are made; an ordered webhook relies on that.
+sort like their events, whenever and wherever made; an ordered webhook relies on that.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ NO_REACH = Reach()
 
 class FanOutEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What selects the subscriptions of an event. ``except_webhook`` gets no delivery, nor do those that ``told``
-    reaches: they know."""
+    reaches: these were notified."""
 
     id: UUID
     type: str
@@ -115,7 +115,7 @@ class Subscription(msgspec.Struct, frozen=True):
     reminders: tuple[int, ...] = ()
 
     def takes(self, event: FanOutEvent) -> bool:
-        """Whether *event*, whose type one of the patterns matches, is for the webhook."""
+        """Whether *event*, of a type that one of the patterns matches, is for the webhook."""
         return event.selects(self) and (event.type != REMINDER or asks_for(self.reminders, event.labels))
 
 
@@ -136,7 +136,7 @@ class EventPage(msgspec.Struct, frozen=True):
 
 class FanOut(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Accepted events whose deliveries workers are still to make.
+    Accepted events with deliveries that workers are still to make.
 
     Attributes:
         id: of the first event.
@@ -154,7 +154,7 @@ class FanOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FanOutChunk(msgspec.Struct, frozen=True):
-    """Some deliveries, and how many subscriptions they complete."""
+    """Some deliveries, and how many subscriptions these complete."""
 
     deliveries: list[NewDelivery]
     subscriptions: int

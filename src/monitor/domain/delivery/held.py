@@ -42,7 +42,7 @@ class Held(msgspec.Struct, frozen=True):
     What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver.
 
     ``detail`` is the cause in one sentence, of secrets that do not open, of a breaker that a refusal opened, and of one
-    whose probe is under way; null for any other. The order holds what is ``behind`` a delivery until that one is
+    with a probe under way; null for any other. The order holds what is ``behind`` a delivery until that one is
     finished or steps aside; ``until`` is its next attempt, null while it is due or in flight. At a webhook that is
     ordered by key, only the deliveries with its ``order_key`` are held.
     """
@@ -107,11 +107,11 @@ def held_delivery(
 
 def held_by_secrets(held: Held | None, detail: str) -> Held:
     """
-    Return what holds deliveries whose webhook's secrets do not open: a user, as *held* says, else the secrets.
+    Return what holds deliveries of a webhook with secrets that do not open: a user, as in *held*, else the secrets.
 
     Args:
         held: of the same webhook or delivery, whatever its secrets are.
-        detail: why they do not open.
+        detail: why the secrets do not open.
     """
     if held is not None and held.reason in _BY_USER:
         return held

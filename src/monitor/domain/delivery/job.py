@@ -1,7 +1,7 @@
 """
 Jobs: work over any number of rows, done in chunks of bounded size.
 
-A chunk and the cursor after it are written in one transaction, so a job whose process dies goes on from its cursor,
+A chunk and the cursor after it are written in one transaction, so a job goes on from its cursor when its process dies,
 and nothing is done twice.
 """
 

@@ -43,7 +43,7 @@ THROTTLE_S = 5.0
 
 RELEASE_PER_S = 50.0
 RELEASE_BURST = 10
-"""Rate at which a resumed webhook gets the deliveries that were held, and how many of them at once."""
+"""Rate at which a resumed webhook gets the deliveries that were held, and how many at once."""
 
 
 class LanePolicy(msgspec.Struct, frozen=True):
@@ -56,11 +56,11 @@ class LanePolicy(msgspec.Struct, frozen=True):
 class Lane(msgspec.Struct, frozen=True, kw_only=True):
     """State of one webhook that changes with every attempt, and the limits of its configuration.
 
-    ``recent`` holds outcome labels in the order in which the attempts ended, oldest first; ``recent_ends_s`` when they
-    ended, in seconds since 1970. Labels without a time, at the front, ended before all others. ``last_attempt_at`` is
+    ``recent`` holds outcome labels in the order in which the attempts ended, oldest first; ``recent_ends_s`` their
+    ends, in seconds since 1970. Labels without a time, at the front, ended before all others. ``last_attempt_at`` is
     the latest end, ``failing_since`` the end of the first failure after the last success.
 
-    Until ``throttled_until`` nothing is sent, as the receiver asked by a 429. ``resumed_at`` is when a pause ended,
+    Until ``throttled_until`` nothing is sent, as the receiver requested by a 429. ``resumed_at`` is when a pause ended,
     and ``release_at`` when the next delivery that was due by then may be leased; both are null once none is left.
 
     Until ``held_until`` a silence holds what is due; ``hold_ended_at`` is when the latest one ended that is over, and
@@ -180,7 +180,7 @@ def start_over(lane: Lane, now: datetime) -> Lane:
 
 
 def probe_now(lane: Lane, now: datetime) -> Lane:
-    """Return *lane* with its probe due at *now* if its breaker is open: a user asked for an attempt."""
+    """Return *lane* with its probe due at *now* if its breaker is open: a user requested an attempt."""
     breaker = probe_due(lane.breaker, now)
     return lane if breaker == lane.breaker else msgspec.structs.replace(lane, breaker=breaker)
 
@@ -245,8 +245,8 @@ def record_attempt(lane: Lane, outcome: Outcome, ended_at: datetime, now: dateti
     """
     Return *lane* after one more attempt. Pure and total.
 
-    What an attempt shows is known when it ends, so the end decides its place among the others, whatever order they
-    are settled in: an attempt that timed out counts as much as its quick neighbours. One that ended before all of a
+    What an attempt shows is known when it ends, so the end decides its place among the others, whatever the order
+    of settling: an attempt that timed out counts as much as its quick neighbours. One that ended before all of a
     full window changes nothing but a half-open breaker.
 
     Args:
@@ -265,8 +265,8 @@ def catch_up(lane: Lane, attempts: Iterable[tuple[Outcome, datetime]], policy: L
     Return *lane* after attempts that newer ones will push out of its window. Pure and total.
 
     Args:
-        attempts: outcome and end. Health and breaker do not follow them, the rest does as in :func:`record_attempt`:
-            evaluating health a thousand times to keep the last result costs more than storing them all.
+        attempts: outcome and end. Health and breaker do not follow these, the rest does as in :func:`record_attempt`:
+            evaluating health a thousand times to keep the last result costs more than storing all.
     """
     for outcome, ended_at in attempts:
         lane, _ = _insert(lane, outcome, ended_at, policy.health.window)

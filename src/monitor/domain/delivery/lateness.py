@@ -9,7 +9,7 @@ import msgspec
 from monitor.domain.delivery.order import ALERT_KEYS
 
 LATE_S = 60
-"""From how many seconds on a message says in words that it is late."""
+"""From how many seconds on a message states in words that it is late."""
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
@@ -37,7 +37,7 @@ def late_text(late_s: int) -> str | None:
     """Return the words for a message that is late, such as "18 minutes late"; ``None`` if it is not."""
     if late_s < LATE_S:
         return None
-    # Two of a unit at least: 119 minutes say more than 1 hour.
+    # Two of a unit at least: 119 minutes are more exact than 1 hour.
     unit_s, name = next(unit for unit in _UNITS if late_s >= 2 * unit[0] or unit is _UNITS[-1])
     count = late_s // unit_s
     return f"{count} {name}{'' if count == 1 else 's'} late"

@@ -1,7 +1,7 @@
 """
 E-mails about events: subject and plain text.
 
-A mail about an alert begins with what holds now, as its sentence says it. Nothing in the text is trusted: a subject is
+A mail about an alert begins with its sentence on what holds now. Nothing in the text is trusted: a subject is
 one line, and no text holds characters that reorder what is shown.
 """
 
@@ -18,7 +18,7 @@ from monitor.domain.text import safe_text
 
 
 class Mail(msgspec.Struct, frozen=True):
-    """One e-mail. ``alert_id`` is that of the alert that it is about, whose mails form one thread."""
+    """One e-mail. ``alert_id`` is that of the alert that it is about; mails about one alert form one thread."""
 
     subject: str
     text: str

@@ -1,11 +1,11 @@
 """
-Order of the deliveries of one webhook: which of them wait for which.
+Order of the deliveries of one webhook: which ones wait for which.
 
 Deliveries that are sent one after another form a *line*, in the order of their ids; its first one is the *head*.
-Replayed deliveries form lines of their own, since their ids are old: new ones never wait for them. A delivery that
+Replayed deliveries form lines of their own, since their ids are old: new ones never wait for these. A delivery that
 stepped aside is in no line.
 
-A message about an alert tells a state, not an event: of those with one alert's key, the newest *replaces* the others.
+A message about an alert conveys a state, not an event: of those with one alert's key, the newest *replaces* the others.
 It is sent once no other is in flight. So a webhook never gets an older one after a newer one, whatever its order is.
 """
 
@@ -62,7 +62,7 @@ class QueuedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the order looks at in an unfinished delivery.
 
-    ``behind`` says that a claim met it behind another one of its key, and that one is still there.
+    ``behind``: a claim met it behind another one of its key, and that one is still there.
     """
 
     id: UUID
@@ -101,7 +101,7 @@ def replaced_of(line: Collection[QueuedDelivery], leased: Collection[UUID] = ())
     flight is not replaced, as its attempt may have arrived.
 
     Args:
-        leased: by the claim that asks. They do not count as in flight.
+        leased: by the calling claim. These do not count as in flight.
     """
     by_age = sorted(line, key=lambda one: (one.event_id, one.id))
     return [one.id for one in by_age[:-1] if one.id in leased or not one.in_flight][:REPLACED_MAX]
@@ -111,14 +111,14 @@ def turns(
     leased: Collection[UUID], deliveries: Collection[QueuedDelivery], now: datetime, preceded: Collection[UUID] = ()
 ) -> Turns:
     """
-    Return which of *leased* are not sent now, and what they replace. Pure.
+    Return which of *leased* are not sent now, and what these replace. Pure.
 
     A message waits while an older one is in flight, or is still to be replaced, or may yet be made by a fan-out.
 
     Args:
-        leased: by the claim that asks, at *now*.
+        leased: by the calling claim, at *now*.
         deliveries: all of one webhook that are unfinished.
-        preceded: messages whose event an unfinished fan-out of alerts ``precedes``.
+        preceded: messages of an event that an unfinished fan-out of alerts ``precedes``.
     """
     replaced: set[UUID] = set()
     waiting: dict[UUID, datetime] = {}
@@ -169,8 +169,8 @@ def next_of(
     one key one is in flight, a replayed one only if no other of it is due.
 
     Args:
-        without: deliveries to leave out, which hold those behind them nevertheless.
-        preceded: deliveries that an unfinished fan-out ``precedes``; they wait for it if they have a line.
+        without: deliveries to leave out, which hold those behind nevertheless.
+        preceded: deliveries that an unfinished fan-out ``precedes``; each waits for it if it has a line.
     """
     due = [one for one in deliveries if one.due_at <= now and head_of(one, deliveries, ordered) in (None, one)]
     due = sorted((one for one in due if one.id not in without), key=lambda one: (one.due_at, one.id))

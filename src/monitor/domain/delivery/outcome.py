@@ -26,7 +26,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     ``response_body`` holds at most ``RESPONSE_BODY_BYTES``; ``retry_after`` is the raw header. ``exchange`` is null
     when no byte of the request was written. ``local``: this process lacked what it needs (descriptors, ports, memory, a
-    name server), which says nothing about the receiver.
+    name server), which is no evidence about the receiver.
     """
 
     latency_ms: float
@@ -46,7 +46,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def throttled(self) -> bool:
-        """Whether the receiver works and asked for fewer requests."""
+        """Whether the receiver works and requested a lower rate."""
         return self.error is not None and self.label in THROTTLED_LABELS
 
     @property

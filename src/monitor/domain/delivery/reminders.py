@@ -1,9 +1,9 @@
 """
-Reminders: which webhooks get the event that an alert is still critical and that nobody acknowledged it.
+Reminders: which webhooks get the event that an alert is still critical and not acknowledged.
 
-A webhook asks for them by steps, in seconds since the subscribers were notified. Steps are whole five minutes, so
-however many webhooks ask, an alert makes at most one event for each five minutes of its first day. An event stands for
-all steps in a span, which its labels name: after an outage one event tells what several would have told.
+A webhook chooses reminders by steps, in seconds since the subscribers were notified. Steps are whole five minutes, so
+for any number of webhooks, an alert makes at most one event for each five minutes of its first day. An event stands for
+all steps in a span, which its labels name: after an outage one event reports what several would have reported.
 """
 
 from __future__ import annotations

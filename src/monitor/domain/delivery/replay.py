@@ -1,5 +1,5 @@
 """
-Replays: deliveries of a webhook that are sent again, chosen by when they were accepted and how they ended; or, as a
+Replays: deliveries of a webhook that are sent again, chosen by time of acceptance and by result; or, as a
 backfill, made of stored events that it has none of.
 """
 
@@ -102,7 +102,7 @@ def check_replay(spec: ReplaySpec) -> None:
 
 
 def parameters_of(webhook_id: UUID, spec: ReplaySpec, now: datetime) -> ReplayParameters | BackfillParameters:
-    """Return the parameters of the job that *spec* asks for at *now*. What is published later needs no backfill."""
+    """Return the parameters of the job that *spec* describes at *now*. What is published later needs no backfill."""
     if spec.source is ReplaySource.EVENTS:
         return BackfillParameters(webhook_id=webhook_id, from_at=spec.from_at, to_at=min(spec.to_at, now))
     return ReplayParameters(webhook_id=webhook_id, from_at=spec.from_at, to_at=spec.to_at, states=tuple(spec.states))

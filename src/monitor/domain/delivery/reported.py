@@ -47,7 +47,7 @@ class ReportedAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 class AttemptColumns(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The attempts of one report as parallel columns, in the order in which they ended.
+    The attempts of one report as parallel columns, in the order of their ends.
 
     Times are microseconds since 1970. ``labels`` holds each :attr:`Outcome.label`, ``errors`` what is stored of it.
     """
@@ -79,7 +79,7 @@ class AttemptColumns(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def tally(self, minutes: Sequence[tuple[datetime, Rollup]]) -> Tally:
-        """Return what the detector counts, given :meth:`minutes`. That the receiver asked for a lower rate is neither
+        """Return what the detector counts, given :meth:`minutes`. That the receiver requested a lower rate is neither
         success nor failure."""
         failed = [label != OK_LABEL for label in self.labels if label not in THROTTLED_LABELS]
         return tally_of_runs(failed, merge_histograms(*(rollup.histogram for _, rollup in minutes)))

@@ -63,7 +63,7 @@ class Retry(msgspec.Struct, frozen=True, tag=True):
 
 
 class Dead(msgspec.Struct, frozen=True, tag=True):
-    """No more attempts. ``disable`` asks to disable the webhook (410 Gone)."""
+    """No more attempts. ``disable``: the webhook is to be disabled (410 Gone)."""
 
     disable: bool = False
 
@@ -94,7 +94,7 @@ def decide(
     Returns:
         ``Retry(at)`` with ``now < at <= now + MAX_WAIT_S`` or a terminal ``Done`` / ``Dead``. 410 means gone for good
         (Standard Webhooks), and a mail server's 5yz that a repeat is useless. ``Retry-After`` on 429 and 503 can
-        lengthen the wait. On 429 it can shorten it, too: the receiver works and says when it takes the next request.
+        lengthen the wait. On 429 it can shorten it, too: the receiver works and names the time of the next request.
         Such an attempt does not count, or a busy receiver used up the schedule within seconds; a schedule of one
         attempt stays one.
     """
@@ -120,7 +120,7 @@ def decide(
 
 
 def _asked_s(outcome: Outcome, now: datetime) -> float | None:
-    """Return the wait that the receiver asks for; ``None`` if it asks for none."""
+    """Return the wait that the receiver requests; ``None`` if it requests none."""
     if outcome.status_code not in RETRY_AFTER_STATUSES or outcome.retry_after is None:
         return None
     return parse_retry_after(outcome.retry_after, now)

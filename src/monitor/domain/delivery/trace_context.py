@@ -20,7 +20,7 @@ def read_traceparent(value: str | None) -> str | None:
     """
     Return a received *value* in the form of version 00, or ``None`` if it is missing or breaks the format.
 
-    What a later version appends is left out, as the standard asks of those that do not read it.
+    What a later version appends is left out, as the standard requires of implementations that do not read it.
     """
     found = _TRACEPARENT.fullmatch(value.strip(" \t")) if value else None
     if found is None or (found["version"] == "00" and found["rest"] is not None):

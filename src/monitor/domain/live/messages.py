@@ -1,4 +1,4 @@
-"""Messages of the feed, and the topics that select them."""
+"""Messages of the feed, and the topics for selecting messages."""
 
 from __future__ import annotations
 

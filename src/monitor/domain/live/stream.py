@@ -66,7 +66,7 @@ class Stream:
         Append the new entries of *tail*; safe to repeat.
 
         Returns:
-            The new messages, or ``None`` without a change if they do not continue the stream.
+            The new messages, or ``None`` without a change if these do not continue the stream.
         """
         fresh = [(seq, entry) for seq, entry in tail.entries if seq > self.seq]
         follows = [seq for seq, _ in fresh] == list(range(self.seq + 1, self.seq + len(fresh) + 1))

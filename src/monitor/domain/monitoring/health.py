@@ -205,7 +205,7 @@ def _reason(window: Sequence[str], sample: _Sample, status: HealthStatus, policy
     )
     failed = f"{subject} failed: {_kinds(window)}{_pending(sample, status, policy)}."
     if status is HealthStatus.HEALTHY and sample.success_streak >= policy.settled_streak:
-        # The failures alone would not say why it is healthy.
+        # The failures alone would not explain why it is healthy.
         return f"{_all_of(sample.success_streak)} succeeded; {failed}"
     return failed
 
@@ -230,7 +230,7 @@ def _pending(sample: _Sample, status: HealthStatus, policy: HealthPolicy) -> str
 
 
 def in_words(label: str) -> str:
-    """Return what an error label says: ``503`` is ``HTTP 503``, and ``connect`` is ``could not connect``."""
+    """Return an error label in words: ``503`` is ``HTTP 503``, and ``connect`` is ``could not connect``."""
     return f"HTTP {label}" if label.isdecimal() else ERRORS_IN_WORDS.get(label, short_label(label))
 
 

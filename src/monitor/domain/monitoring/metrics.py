@@ -22,7 +22,7 @@ from monitor.domain.vocab import OK_LABEL
 K = TypeVar("K", int, str)
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
-"""Widths of the stored rollups; they start at whole minutes, hours and days, UTC."""
+"""Widths of the stored rollups, which start at whole minutes, hours and days, UTC."""
 
 ACCURACY = 0.024
 """Relative error by construction. The promise is 0.025; the rest is room for floating-point rounding."""
@@ -52,7 +52,7 @@ associative to the last bit."""
 
 class Histogram(msgspec.Struct, frozen=True):
     """Sparse latency counts: ``indexes`` strictly ascending in [0, MAX_BUCKET], ``counts`` positive and parallel to
-    them. The default is empty, and the identity of :func:`merge_histograms`.
+    these. The default is empty, and the identity of :func:`merge_histograms`.
     """
 
     indexes: tuple[int, ...] = ()
@@ -64,7 +64,7 @@ class Histogram(msgspec.Struct, frozen=True):
         Count *latencies_ms*.
 
         Raises:
-            ValueError: one of them is negative, infinite or NaN.
+            ValueError: one is negative, infinite or NaN.
         """
         buckets: dict[int, int] = {}
         for latency_ms in latencies_ms:
@@ -241,7 +241,7 @@ def whole_units(from_at: datetime, to_at: datetime, step_s: int) -> tuple[dateti
     Widen ``[from_at, to_at)``, both aware, to the resolution of the rollups for steps of *step_s* seconds.
 
     Returns:
-        Whole days or hours, UTC, if the steps consist of them; else the range unchanged. It ends no later than
+        Whole days or hours, UTC, if the steps consist of these; else the range unchanged. It ends no later than
         ``datetime.max``.
     """
     unit = timedelta(seconds=unit_s(step_s))

@@ -40,7 +40,7 @@ DISABLED = "Disabled by a user. Nothing is sent."
 
 
 class OpenAlert(msgspec.Struct, frozen=True):
-    """The most severe open alert of a webhook; ``title`` says what it measures now."""
+    """The most severe open alert of a webhook; ``title`` is what it measures now."""
 
     severity: Severity
     title: str

@@ -4,7 +4,7 @@ Attempts are made when there are events, not at an interval, so a bucket without
 neither as up nor as down. Attempts inside a silence are left out: what is planned is no downtime. By its attempts, a
 bucket is::
 
-    unavailable   half of them failed, or more
+    unavailable   half failed, or more
     degraded      1 in 100 failed, or more
     healthy       fewer failed
     unknown       there were none
@@ -29,7 +29,7 @@ DEGRADED_RATIO = 0.01
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Attempts of one bucket, and how many of them failed."""
+    """Attempts of one bucket, and how many failed."""
 
     attempts: int = 0
     failures: int = 0

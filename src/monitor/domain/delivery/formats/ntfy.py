@@ -3,7 +3,7 @@ Messages to ntfy: a plain text, with title, priority and links in the query of t
 
 Source: ntfy "Publishing" (each header may be a query parameter: ``title``, ``priority`` 1 to 5, ``tags``, ``click``,
 ``actions`` as JSON, ``sequence-id`` by which a later message replaces an earlier one, from 2.16 on; a body of more than
-4,096 bytes would become an attachment). Text is shown as it is, unless Markdown is asked for.
+4,096 bytes would become an attachment). Text is shown as it is, unless Markdown is requested.
 """
 
 from __future__ import annotations
