@@ -3,7 +3,7 @@ Short texts that users type: names, labels, notes. None may end a line, or reord
 
 Refused are control characters (Unicode category Cc), the line and paragraph separators, and the controls of
 bidirectional text (UAX #9 section 2), by which a name could be read as another one. Joiners stay: emoji and several
-scripts need them.
+scripts need these.
 """
 
 from __future__ import annotations

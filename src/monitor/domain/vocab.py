@@ -44,7 +44,7 @@ REFUSALS = {
     "404": "the receiver has nothing at this URL",
     **dict.fromkeys(sorted(LOGIN_REFUSED), "the mail server refuses the login of MONITOR_SMTP__USERNAME"),
 }
-"""Outcome labels that say that the receiver and the configuration do not fit, so that every delivery would fail
+"""Outcome labels of a receiver and a configuration that do not fit, so that every delivery would fail
 (RFC 9110 sections 15.5.2, 15.5.4 and 15.5.5), each with its meaning."""
 
 
@@ -132,7 +132,7 @@ ERRORS_IN_WORDS: dict[str, str] = {
     ErrorKind.RESET: "connection reset",
     ErrorKind.PROTOCOL: "invalid HTTP response",
 }
-"""What a sentence says of an error; the page says the same."""
+"""Errors as worded in a sentence; the page uses the same words."""
 
 EXPIRED = "expired"
 """The error of a delivery that failed without an attempt, since its event had reached retention."""

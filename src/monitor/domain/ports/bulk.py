@@ -12,7 +12,7 @@ from monitor.domain.delivery.selection import DeliveryFilter
 
 
 class BulkQueue(Protocol):
-    """Part of one unit of work. A delivery of a deleted webhook never matches, nor does one whose event is past its
+    """Part of one unit of work. A delivery of a deleted webhook never matches, nor does one of an event past its
     retention, unless it is to be cancelled."""
 
     async def count(self, action: BulkAction, chosen: DeliveryFilter) -> BulkCount:
@@ -20,7 +20,7 @@ class BulkQueue(Protocol):
         ...
 
     async def look(self, action: BulkAction, chosen: DeliveryFilter, *, after: UUID | None, limit: int) -> BulkLook:
-        """Find the next *limit* of them behind *after*, in the order of ids, in a bounded number of rows. Locks
+        """Find the next *limit* deliveries behind *after*, in the order of ids, in a bounded number of rows. Locks
         nothing."""
         ...
 

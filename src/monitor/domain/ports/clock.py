@@ -27,7 +27,7 @@ class Clock(Protocol):
         ...
 
     def new_ids(self, millis: Sequence[int]) -> list[UUID]:
-        """Return a version 7 UUID for each of *millis*, the Unix milliseconds that they carry."""
+        """Return a version 7 UUID for each of *millis*, its Unix milliseconds."""
         ...
 
     def jitter(self) -> float:

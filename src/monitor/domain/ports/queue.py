@@ -81,7 +81,7 @@ class DeliveryQueue(Protocol):
         version cannot read.
 
         Args:
-            wait: for other transactions; otherwise the lanes that they hold are left out.
+            wait: for other transactions; otherwise the lanes held by these are left out.
         """
         ...
 
@@ -114,8 +114,8 @@ class DeliveryQueue(Protocol):
 
         Args:
             ordered: how the deliveries of these webhooks are ordered; those of others are not.
-            held: deliveries to leave out, since the worker still has them from leases that ran out.
-            since: of these lanes, none of them ordered, only what fell due after these times.
+            held: deliveries to leave out, still held by the worker from leases that ran out.
+            since: of these lanes, none ordered, only what fell due after these times.
         """
         ...
 
@@ -146,7 +146,7 @@ class DeliveryQueue(Protocol):
 
     async def replace_older(self, event_ids: Sequence[UUID]) -> None:
         """Finish the messages that those of these new events replace, as far as their lanes are free: a claim does the
-        rest. Called in the transaction that publishes them."""
+        rest. Called in the publishing transaction."""
         ...
 
     async def get(self, delivery_id: UUID) -> tuple[DeliveryState, UUID]:
@@ -174,7 +174,7 @@ class DeliveryQueue(Protocol):
         ...
 
     async def released(self, lanes: Collection[Lane]) -> set[UUID]:
-        """Return those of *lanes*, all resumed, that have nothing left which was due when they were."""
+        """Return those of *lanes*, all resumed, with nothing left that was due at the resumption."""
         ...
 
     async def cancel_waiting(self, webhook_id: UUID, *, after: UUID | None, limit: int) -> Chunk:
@@ -197,7 +197,7 @@ class DeliveryQueue(Protocol):
         """
         Make the *chosen* deliveries among the next *limit* finished ones behind *after* due again, in the order of
         their ids, each with its whole retry schedule. None of a deleted webhook. At an ordered webhook, other
-        deliveries do not wait for them.
+        deliveries do not wait for these.
 
         Args:
             after_s: when the first one is due, in seconds from now; the others follow at *per_s*.

@@ -36,8 +36,8 @@ class WebhookSender(Protocol):
         Send *request* once and call *on_outcome* exactly once, after this has returned.
 
         Args:
-            may_write: asked, if given, when a connection has been opened for the request, which may take a while. If it
-                says no, nothing is written, and the outcome is a lack of this process.
+            may_write: called, if given, when a connection has been opened for the request, which may take a while.
+                If it returns false, nothing is written, and the outcome is a lack of this process.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Traces of events: a span for the request that publishes them, and one for each attempt."""
+"""Traces of events: a span for the publishing request, and one for each attempt."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Tracing(Protocol):
         Return a span that lasts as long as its block.
 
         Args:
-            traceparent: that of the request, whose trace goes on; without it, a trace begins.
+            traceparent: that of the request, to continue its trace; without it, a trace begins.
         """
         ...
 

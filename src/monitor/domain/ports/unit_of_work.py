@@ -58,7 +58,7 @@ class UnitOfWork(Protocol):
     backfills: BackfillStore
     bulk: BulkQueue
 
-    # Read alone, so that an adapter may make them when they are first used.
+    # Read alone, so that an adapter may make each on first use.
 
     @property
     def webhooks(self) -> WebhookRepository: ...
@@ -80,7 +80,7 @@ class UnitOfWork(Protocol):
         ...
 
     def record(self, *events: DomainEvent) -> None:
-        """Store *events* with the commit and dispatch them after it."""
+        """Store *events* with the commit, for dispatch after it."""
         ...
 
     async def commit(self) -> None:

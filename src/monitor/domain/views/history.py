@@ -156,7 +156,7 @@ def audited_annotation(
 
 
 def changed_members(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return the names of the members that differ, and of those that changed although they are shown alike."""
+    """Return the names of the members that differ, and of those that changed although shown alike."""
     hidden = after.get("hidden_changes")
     names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} - CHANGES_ALONE
     return sorted(names | set(hidden if isinstance(hidden, list) else ()))

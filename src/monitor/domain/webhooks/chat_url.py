@@ -26,7 +26,7 @@ LEAST_PART_CHARS = 16
 """Shorter parts of a path are words and ids; the tokens of all services are longer."""
 
 SHOWN = frozenset({BodyFormat.STANDARD, BodyFormat.EMAIL})
-"""Formats whose URLs are no secrets; the same in Python and in PostgreSQL."""
+"""Formats with URLs that are no secrets; the same in Python and in PostgreSQL."""
 
 _CHAT_URL = re.compile(CHAT_URL)
 _ORIGIN = re.compile(ORIGIN)
@@ -56,7 +56,7 @@ def traced_url(url: str, body_format: str) -> str:
 
 def secret_parts(url: str, body_format: BodyFormat) -> list[str]:
     """Return what a receiver may echo of a chat URL: the path with its query, and the long parts of both. Of ntfy it is
-    any part of the path: people choose topics, and its answers name them."""
+    any part of the path: users choose topics, and its answers name these."""
     least_path = 1 if body_format is BodyFormat.NTFY else LEAST_PART_CHARS
     split = urlsplit(url)
     target = url[len(origin(url)) :]

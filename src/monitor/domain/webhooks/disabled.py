@@ -61,8 +61,8 @@ def without_probes(webhook: Webhook, patch: dict[str, Any]) -> dict[str, Any]:
     """
     Return *patch* with the end of the probes if it disables *webhook*, which Monitor has disabled.
 
-    A probe must not undo what a user asked for, also where that was so already. A PUT needs no such rule, since without
-    ``reenable`` it ends them.
+    A probe must not undo what a user requested, also where that was so already. A PUT needs no such rule, since without
+    ``reenable`` it ends the probes.
     """
     if is_probed(webhook) and patch.get("enabled") is False and "reenable" not in patch:
         return patch | {"reenable": Reenable.NEVER.value}
@@ -73,7 +73,7 @@ def keep_disabled(before: Webhook, after: Webhook, now: datetime) -> Webhook:
     """
     Return *after*, which is disabled, with its probes and the time when it was disabled.
 
-    They go on as they were. Those that were chosen just now, or of a webhook with another URL, begin at once.
+    The probes go on unchanged. Those that were chosen just now, or of a webhook with another URL, begin at once.
     """
     if before.enabled:
         after = msgspec.structs.replace(after, disabled_at=now)
@@ -85,7 +85,7 @@ def keep_disabled(before: Webhook, after: Webhook, now: datetime) -> Webhook:
 
 
 def enabled_by_user(webhook: Webhook) -> Webhook:
-    """Return *webhook*, which is enabled, without what is known of its disabling."""
+    """Return *webhook*, which is enabled, without the fields about its disabling."""
     return msgspec.structs.replace(webhook, disabled_reason=None, disabled_at=None, probe_at=None, probes=0)
 
 

@@ -12,7 +12,7 @@ from monitor.domain.delivery.request import OutboundRequest
 from monitor.domain.webhooks.destination import Destination
 
 ID_FIELDS = ("Message-ID", "In-Reply-To", "References")
-"""Fields that hold an id. Its domain is that of the sender's address, which only the adapter knows."""
+"""Fields that hold an id. Its domain is that of the sender's address, which only the adapter has."""
 
 
 def mail_request(

@@ -188,7 +188,7 @@ def reconfigure(webhook: Webhook, spec: WebhookSpec, url: str, now: datetime) ->
 
 def check_backfill(spec: WebhookSpec, webhook: Webhook) -> bool:
     """
-    Return whether *spec* asks for a backfill of *webhook*, which it changes.
+    Return whether *spec* requests a backfill of *webhook*, which it changes.
 
     Raises:
         Invalid: it does not enable the webhook.
@@ -209,7 +209,7 @@ def check_origin(spec: WebhookSpec, old_url: str, url: str) -> None:
         old_url, url: the former and the new URL in their canonical form.
 
     Raises:
-        Invalid: with one error for each header whose value has to be given anew.
+        Invalid: with one error for each header with a value to be given again.
     """
     kept = [name for name, value in spec.headers.items() if value == MASK]
     if kept and origin(old_url) != origin(url):

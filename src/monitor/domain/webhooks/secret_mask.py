@@ -27,7 +27,7 @@ MOST_PARTS = 8
 """Of one value; the last one holds the rest."""
 
 _LINK_TOKEN = re.compile(r"((?:(?<![A-Za-z0-9])|(?<=%2[fF]))act(?:\\?/|%2[fF]))[A-Za-z0-9_-]{60,72}")
-"""Token of a one-use link in a message, also one whose end is cut off, if little of it is missing."""
+"""Token of a one-use link in a message, also one with its end cut off, if little of it is missing."""
 LEAST_TOKEN_CHARS = 60
 """No shorter text holds one."""
 
@@ -35,7 +35,7 @@ _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 _ANSWERED_SECRETS = frozenset({"authentication-info", "authorization", "cookie", "proxy-authorization"})
 _COOKIES = frozenset({"set-cookie", "set-cookie2"})
-"""Response headers whose values are secrets of the receiver; of a cookie the name is none."""
+"""Response headers with values that are secrets of the receiver; of a cookie the name is none."""
 
 Span = tuple[int, int]
 """Where a part of a text begins and ends."""
@@ -46,7 +46,7 @@ class SecretMask:
     Replaces the secrets of one destination by ``***``: its header values and signing keys, and the URL of a chat
     service.
 
-    Receivers echo what they were sent, in capitals, in base64, escaped for JSON, HTML or a URL, and cut off where the
+    Receivers echo what was sent, in capitals, in base64, escaped for JSON, HTML or a URL, and cut off where the
     kept body ends.
     """
 

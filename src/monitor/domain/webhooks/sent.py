@@ -26,7 +26,7 @@ def sent_body(
     routing_key: str = "",
 ) -> RequestBody:
     """
-    Return the body of an attempt: the one whose hash *exchange* has, in whichever format it was sent.
+    Return the body of an attempt: the one with the hash in *exchange*, in whichever format it was sent.
 
     Args:
         body_format: the webhook's one now; it may have been another at the time.

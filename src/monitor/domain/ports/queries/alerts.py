@@ -57,7 +57,7 @@ class AlertQueries(Protocol):
 
     async def told(self, event_ids: Collection[UUID]) -> dict[UUID, ToldView]:
         """Return how many destinations got each of the events, notifications of alerts; those that reached retention
-        are left out, and those whose deliveries workers are still making."""
+        are left out, and those with deliveries that workers are still making."""
         ...
 
     async def last_told(self, webhook_ids: Collection[UUID]) -> dict[UUID, LastTold]:

@@ -32,7 +32,7 @@ class AlertRepository(Protocol):
 
     async def latest(self, webhook_ids: Collection[UUID]) -> dict[tuple[UUID, AlertKind], Alert]:
         """Lock and return the latest alert of each webhook and kind, without those resolved over two days ago unless
-        destinations know them as open."""
+        destinations were last notified of these as open."""
         ...
 
     async def untold(self, after: UUID, limit: int) -> UntoldPage:

@@ -45,7 +45,7 @@ class AttemptLog(Protocol):
     """Attempts, and their rollups by minute."""
 
     async def add(self, attempts: Sequence[AttemptRecord]) -> None:
-        """Append *attempts*; none of them may be stored yet."""
+        """Append *attempts*; none may be stored yet."""
         ...
 
     async def add_reported(self, webhook_id: UUID, ids: Sequence[UUID], attempts: AttemptColumns) -> None:

@@ -12,7 +12,7 @@ from monitor.domain.webhooks.webhook import Webhook
 
 class BackfillStore(Protocol):
     """
-    Stored events, and which webhooks have deliveries of them.
+    Stored events, and which webhooks have deliveries of these.
 
     A pair of event and webhook stays unique if the lane of the webhook is locked from :meth:`existing` to the commit,
     and no fan-out may yet make its delivery.
@@ -20,11 +20,11 @@ class BackfillStore(Protocol):
 
     async def examine(self, patterns: Collection[str], *, after: UUID, before: UUID, limit: int) -> EventPage:
         """Return the next events between two ids, both exclusive; without those that match none of *patterns* where an
-        index leaves them out. Looks at *limit* events, or so many for each of *patterns*."""
+        index excludes these. Looks at *limit* events, or so many for each of *patterns*."""
         ...
 
     async def first_unreached(self, webhook: Webhook) -> UUID | None:
-        """Return the first event whose fan-out has yet to reach *webhook*, going by types alone; ``None`` if there is
+        """Return the first event with a fan-out yet to reach *webhook*, going by types alone; ``None`` if there is
         none."""
         ...
 

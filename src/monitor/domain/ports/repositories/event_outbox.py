@@ -1,4 +1,4 @@
-"""Domain events stored with the change that caused them, until they are dispatched."""
+"""Domain events, each stored with the change that caused it, until dispatched."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class FanOutQueue(Protocol):
         ...
 
     async def take(self) -> UUID | None:
-        """Lock the fan-out whose last step is longest ago until the end of the transaction, without those that others
+        """Lock the fan-out with the oldest last step until the end of the transaction, without those that others
         have and those of jobs; ``None`` if there is none."""
         ...
 

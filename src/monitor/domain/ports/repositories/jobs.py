@@ -24,7 +24,7 @@ class JobRepository(Protocol):
         ...
 
     async def take(self) -> Job | None:
-        """Lock and return the unfinished job whose last chunk is the longest ago, skipping locked ones."""
+        """Lock and return the unfinished job with the oldest last chunk, skipping locked ones."""
         ...
 
     async def save(self, job: Job) -> None:

@@ -19,6 +19,6 @@ class AlertNotificationQueue(Protocol):
         """
         Remove and return up to *limit* notifications, oldest first; unreadable ones stay.
 
-        One transaction at a time may hold some, so that they are published in order; meanwhile others get none.
+        One transaction at a time may hold some, so that publishing keeps the order; meanwhile others get none.
         """
         ...

@@ -22,7 +22,7 @@ class UsedLink(msgspec.Struct, frozen=True):
 
 
 class UsedLinkStore(Protocol):
-    """Links that were used, until they expire."""
+    """Links that were used, until expiry."""
 
     async def get(self, digest: bytes) -> UsedLink | None:
         """Return the use of a link, ``None`` if it was not used."""

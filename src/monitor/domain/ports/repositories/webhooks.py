@@ -47,12 +47,12 @@ class WebhookRepository(Protocol):
         ...
 
     async def due_probes(self, limit: int) -> dict[UUID, int]:
-        """Lock up to *limit* webhooks that Monitor disabled and whose probe is due, skipping those that others have
+        """Lock up to *limit* webhooks that Monitor disabled, with a probe due, skipping those that others have
         locked; return how many probes were sent before."""
         ...
 
     async def schedule_probe(self, webhook_id: UUID, at: datetime, probes: int) -> None:
-        """Set when the next probe is due, after *probes* of them. The version stays. Raises ``NotFound``."""
+        """Set when the next probe is due, after *probes* earlier ones. The version stays. Raises ``NotFound``."""
         ...
 
     async def set_paused(self, webhook_id: UUID, paused: bool) -> None:
