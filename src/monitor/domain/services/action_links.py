@@ -66,7 +66,7 @@ class LinkCommands:
         self._links = links
 
     def read(self, token: str) -> ActionLink | None:
-        """Return what *token* says; ``None`` if it was not made here. Reads nothing that is stored."""
+        """Return the content of *token*; ``None`` if it was not made here. Reads nothing that is stored."""
         return self._links.read(token)
 
     async def look(self, token: str) -> LinkView:
@@ -74,7 +74,7 @@ class LinkCommands:
         return await self._view(token, None)
 
     async def act(self, token: str, *, request_id: str | None) -> LinkView:
-        """Do what *token* says, unless it was used, has expired, or there is nothing left to do. Safe to repeat."""
+        """Act on *token*, unless it was used, has expired, or there is nothing left to do. Safe to repeat."""
         return await self._view(token, Actor("link", request_id=request_id))
 
     async def _view(self, token: str, actor: Actor | None) -> LinkView:

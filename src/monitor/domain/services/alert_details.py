@@ -1,4 +1,4 @@
-"""Alerts beside what became of them, and the destinations of their notifications: composed of bounded reads."""
+"""Alerts beside what became of each, and the destinations of their notifications: composed of bounded reads."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class AlertDetails:
         self._alert_queries = alert_queries
 
     async def alert(self, alert_id: UUID) -> AlertView:
-        """Return an alert with its history, who was told, the figures of now, and the last failed attempt. Raises
-        ``NotFound``."""
+        """Return an alert with its history, how many destinations were notified, the figures of now, and the
+        last failed attempt. Raises ``NotFound``."""
         alert = await self._alert_queries.alert(alert_id)
         return replace(
             alert,
@@ -44,7 +44,7 @@ class AlertDetails:
         )
 
     async def destinations(self, *, after: UUID | None, limit: int) -> list[NotificationDestinationView]:
-        """Return up to *limit* webhooks that are told of alerts, newest first."""
+        """Return up to *limit* webhooks that are notified of alerts, newest first."""
         webhooks = await self._queries.webhooks(WebhookFilter(event_type=RAISED), after=after, limit=limit)
         told = await self._alert_queries.last_told([webhook.id for webhook in webhooks])
         return [

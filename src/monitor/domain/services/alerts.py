@@ -223,7 +223,7 @@ class AlertCommands:
     async def acknowledge_within(
         self, uow: UnitOfWork, alert_id: UUID, acknowledgement: Acknowledgement, actor: Actor
     ) -> AlertView:
-        """Acknowledge an alert in the transaction of the caller, who commits. See :meth:`acknowledge`."""
+        """Acknowledge an alert in the transaction of the caller, which commits. See :meth:`acknowledge`."""
         if acknowledgement.expires_at is not None and acknowledgement.expires_at <= uow.now:
             detail = "Choose a time in the future, or leave it out."
             raise Invalid("The acknowledgement breaks a rule.", errors=(FieldError("/expires_at", detail),))

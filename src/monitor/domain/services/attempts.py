@@ -30,7 +30,7 @@ from monitor.domain.webhooks.secret_mask import SecretMask
 from monitor.domain.webhooks.signed_request import AsymmetricSigner
 
 LONGEST_PING = timedelta(minutes=1)
-"""Twice the longest timeout of an attempt: a call whose process died does not hold its Idempotency-Key longer."""
+"""Twice the longest timeout of an attempt: a call of a process that died does not hold its Idempotency-Key longer."""
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ class AttemptRecorder:
         body: bytes = b"",
     ) -> Recorded:
         """
-        Store 1 to 1,000 attempts; they count for health and rollups like Monitor's own, but not for the breaker,
+        Store 1 to 1,000 attempts; these count for health and rollups like Monitor's own, but not for the breaker,
         and hold nothing back.
 
         Args:
@@ -96,7 +96,7 @@ class AttemptRecorder:
             columns = columns_of(reported, uow.now)
             lane = (await uow.queue.lock_lanes([webhook_id])).get(webhook_id)
             if lane is None:
-                # Its webhook says whether there is none; else it is the lane that this version cannot read.
+                # Its webhook shows whether there is none; else it is the lane that this version cannot read.
                 await uow.webhooks.read(webhook_id)
                 raise UnreadableRow("Another version of Monitor wrote the state of this webhook; nothing was stored.")
             if lane.deleted:
@@ -141,7 +141,7 @@ class AttemptRecorder:
 
         Args:
             key: the Idempotency-Key, bound to *body* for 24 hours.
-            sample_alert: send a notification of an alert, which says that it is a sample, in place of a ping.
+            sample_alert: send a notification of an alert, marked as a sample, in place of a ping.
 
         Raises:
             NotFound: there is no such webhook.

@@ -41,7 +41,7 @@ async def backfill_chunk(
     """
     Make the deliveries of the next *limit* events, due one after the other at *per_s*.
 
-    A chunk ends before an event whose fan-out has yet to reach the webhook; the job goes on when it has.
+    A chunk ends before an event with a fan-out yet to reach the webhook; the job goes on when it has.
     """
     try:
         # Locks the lane, so that two backfills and a resend take turns, and no claim sees a part.

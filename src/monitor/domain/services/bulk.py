@@ -34,7 +34,7 @@ class BulkCommands:
         self, spec: BulkSpec, actor: Actor, *, key: str | None = None, body: bytes = b""
     ) -> JobView | BulkCount:
         """
-        Count the deliveries that *spec* chooses and, unless it is a dry run, store a job that changes them.
+        Count the deliveries that *spec* chooses and, unless it is a dry run, store a job that changes these.
 
         Args:
             key: the Idempotency-Key, bound to *body* for 24 hours.
@@ -86,7 +86,7 @@ async def bulk_chunk(
     free = [id_ for id_, webhook_id in found.items() if webhook_id not in locked]
     change = await uow.bulk.change(action, chosen, free, per_s=per_s)
     if action is not BulkAction.CANCEL:
-        # Attempts are asked for: an open breaker admits its probe, once for what is spread over time.
+        # Attempts are requested: an open breaker admits its probe, once for what is spread over time.
         lanes = await uow.queue.lock_lanes(change.paced & set(change.changed), wait=False)
         await uow.queue.save_lanes([probe_now(lane, uow.now) for lane in lanes.values()])
     await uow.queue.wake(set(change.changed))

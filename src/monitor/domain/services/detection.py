@@ -36,7 +36,7 @@ BATCH = 25
 """Webhooks per transaction. Claims skip their lanes meanwhile, for a few milliseconds."""
 
 TELL_BATCH = 100
-"""Alerts per transaction that are looked at for what their destinations do not know yet."""
+"""Alerts per transaction that are looked at for what is not notified yet."""
 
 TELL_PAGES = 10
 """Such transactions of one run: under a silence of everything, the next runs look at the others."""
@@ -68,7 +68,7 @@ class _Context(msgspec.Struct, frozen=True):
 
 
 class Detector:
-    """The periodic jobs of detection. Any number of processes may run them."""
+    """The periodic jobs of detection. Any number of processes may run these."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock, policy: DetectionPolicy) -> None:
         self._unit_of_work = unit_of_work
@@ -94,14 +94,14 @@ class Detector:
         return evaluated
 
     async def check_mass_failure(self) -> None:
-        """Raise one alert when most webhooks begin to fail together, and resolve it when they no longer do."""
+        """Raise one alert when most webhooks begin to fail together, and resolve it when this ends."""
         await _retry_on_race(self._update_mass_failure_alert)
 
     async def tell(self) -> None:
         """
         Notify of what changed under silences that have ended, and of what flapping ended in.
 
-        Whenever that was, and whether or not the webhook is evaluated: the alerts themselves say what is not told.
+        Whenever that was, and whether or not the webhook is evaluated: the alerts themselves hold what is not notified.
         """
         for _ in range(TELL_PAGES):
             looked_at = await self._tell_page()
@@ -111,7 +111,7 @@ class Detector:
             self._told_up_to = looked_at[-1]
 
     async def _tell_page(self) -> list[UUID]:
-        """Look at the next alerts that have something to tell; return their ids."""
+        """Look at the next alerts with something to notify of; return their ids."""
         async with self._unit_of_work() as uow:
             page = await uow.alerts.untold(self._told_up_to, TELL_BATCH)
             silences = await uow.silences.active() if page.alerts else []
@@ -268,7 +268,7 @@ class Detector:
     ) -> bool:
         """
         Whether only an anomaly holds that needs a while to close, of a webhook that is available again. Raised now, it
-        would say of each webhook that it fails when the failure is over.
+        would report each webhook as failing when the failure is over.
 
         The alert about all webhooks replaced that of this one, or raised none: else it is open since the anomaly is.
         """

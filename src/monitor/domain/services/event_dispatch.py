@@ -4,7 +4,7 @@ Dispatch of domain events after their commit: cached views are invalidated, live
 An event is stored in the transaction that caused it, dispatched right after the commit, and deleted when both handlers
 are done. One that stays, because its process died in between, is found by every other process, which invalidates what
 it makes untrue within two seconds. Invalidation is safe to repeat. Publishing is not, and whether it happened is
-unknown: a second later ``on_undelivered`` resets the live feed, whose readers then start from a snapshot.
+unknown: a second later ``on_undelivered`` resets the live feed; its readers then start from a snapshot.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class ExchangeReader:
     """Reads single attempts."""
 
     def __init__(self, queries: Queries, sign_v1a: AsymmetricSigner, links: ActionLinks | None = None) -> None:
-        """*links* were added to what was sent about alerts; users see them without their tokens."""
+        """*links* were added to what was sent about alerts; users see these without their tokens."""
         self._queries = queries
         self._sign_v1a = sign_v1a
         self._links = links

@@ -26,13 +26,13 @@ from monitor.domain.vocab import SYSTEM
 
 
 class RequestFanOut(msgspec.Struct, frozen=True):
-    """The events of one request, 1 to 1,000, with their deliveries; ``None`` if workers are to make all of them."""
+    """The events of one request, 1 to 1,000, with their deliveries; ``None`` if workers are to make all."""
 
     events: Sequence[NewEvent]
     deliveries: list[NewDelivery] | None
 
     def counts(self) -> Counter[UUID] | None:
-        """Return how many deliveries each event has; ``None`` if workers are to make all of them."""
+        """Return how many deliveries each event has; ``None`` if workers are to make all."""
         return None if self.deliveries is None else Counter(delivery.event_id for delivery in self.deliveries)
 
 
@@ -42,7 +42,7 @@ async def add_events(uow: UnitOfWork, events: Sequence[NewEvent]) -> Counter[UUI
     subscribe.
 
     Returns:
-        how many deliveries each event has; ``None`` if workers are to make all of them.
+        how many deliveries each event has; ``None`` if workers are to make all.
     """
     (request,) = await request_fan_outs(uow, [events])
     await add_requests(uow, [request])
@@ -136,11 +136,11 @@ class FanOutCommands:
         """
         Make the next deliveries of one fan-out, at most :data:`CHUNK`, with its progress in one transaction.
 
-        One whose chunk fails, or takes too long, is left to a job: it must not be first in line for ever. The job
+        One with a chunk that fails, or takes too long, is left to a job: it must not be first in line for ever. The job
         makes its chunks later, and ends it after some errors.
 
         Returns:
-            ``None`` if no fan-out is unfinished, or others have them.
+            ``None`` if no fan-out is unfinished, or others have all.
 
         Raises:
             Unavailable: nothing was done.

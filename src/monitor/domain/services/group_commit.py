@@ -21,10 +21,10 @@ BYTES_MAX = 2 * 1024 * 1024
 """The same for the bytes of the calls."""
 
 AT_ONCE = 2
-"""Transactions at once: the process reads requests for one of them while the database works on the other."""
+"""Transactions at once: the process reads requests for one while the database works on the other."""
 
 SECOND_FROM = 20
-"""Calls that are worth a second transaction beside the first, which would otherwise take them when it ends."""
+"""Calls that are worth a second transaction beside the first, which would otherwise take these when it ends."""
 
 STALLED_S = 0.05
 """A transaction that takes longer, for the locks of others, no longer holds the next one up."""
@@ -100,7 +100,7 @@ class GroupCommit(Generic[C, R]):
                 await self._give_up(waiting)
 
     def _begin(self) -> None:
-        """Begin a transaction for what has gathered, unless enough of them are under way that did not stall."""
+        """Begin a transaction for what has gathered, unless enough that did not stall are under way."""
         wanted = SECOND_FROM if self._timely else 1
         if len(self._gathered) >= wanted and len(self._timely) < AT_ONCE and len(self._under_way) < UNDER_WAY_MAX:
             transaction: _Transaction[C, R] = _Transaction()

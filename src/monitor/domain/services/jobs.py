@@ -56,7 +56,7 @@ REPLAY_PER_S = 50.0
 """Deliveries a second that a job makes due for one webhook."""
 
 LEAD_S = 3.0
-"""How long before they are due a replay or backfill makes deliveries: what a cancellation comes too late for."""
+"""How long before its due time a replay or backfill makes a delivery: what a cancellation comes too late for."""
 
 RESEND_CHUNK = 200
 """Webhooks that one transaction of a resend delivers to, each with its lane locked."""
@@ -120,7 +120,7 @@ class JobCommands:
                 await _save(uow, _paced(advance(job, chunk, uow.now), uow.now))
                 await uow.commit()
                 return True
-        # Around the unit of work, which tells an outage of the database from a fault of the job.
+        # Around the unit of work, which distinguishes an outage of the database from a fault of the job.
         except Unavailable as error:
             if job is not None:
                 # If that fails as well, the database is away, and the job is not the cause.

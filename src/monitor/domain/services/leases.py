@@ -57,8 +57,8 @@ class DeliverConfig(msgspec.Struct, frozen=True):
 
 class ClaimResult(msgspec.Struct, frozen=True):
     """
-    Result of one claim. ``exhausted`` are webhooks without capacity for all that is due, ``refill_s`` those whose rate
-    limit is the reason, with the seconds until its next token. ``at`` is the monotonic time when it began.
+    Result of one claim. ``exhausted`` are webhooks without capacity for all that is due, ``refill_s`` those with the
+    rate limit as the reason, and the seconds until its next token. ``at`` is the monotonic time when it began.
     """
 
     deliveries: list[ClaimedDelivery]
@@ -99,7 +99,7 @@ class DeliveryLeases:
         self._config = config
         self._destinations: dict[UUID, CachedDestination] = {}
         self._unreadable: dict[UUID, float] = {}
-        """Webhooks whose secrets or headers do not open here, with the monotonic time when they were read."""
+        """Webhooks with secrets or headers that do not open here, with the monotonic time of reading."""
         self._renewed_at = clock.monotonic()
         self._lost: set[tuple[UUID, int]] = set()
         """Leases that the latest renewal found lost."""
@@ -178,8 +178,8 @@ class DeliveryLeases:
 
     async def check(self, stock: Sequence[ClaimedDelivery]) -> CheckResult:
         """
-        Determine which of *stock*, leased some time ago, may be sent now: those whose lease is still held, and whose
-        webhook is as it was then. Extends their leases, loads destinations that changed, and charges rate limits anew;
+        Determine which of *stock*, leased some time ago, may be sent now: those with the lease still held and
+        the webhook as it was then. Extends their leases, loads destinations that changed, and charges rate limits anew;
         what may not be sent is released.
         """
         at = self._clock.monotonic()
@@ -214,7 +214,7 @@ class DeliveryLeases:
         held: Sequence[ClaimedDelivery],
         allowed: Sequence[ClaimedDelivery],
     ) -> list[ClaimedDelivery]:
-        """Return those of *allowed* that the rate limits allow now; *held* were charged when they were leased."""
+        """Return those of *allowed* that the rate limits allow now; *held* were charged when leased."""
         now = await _now(uow, lanes.values())
         charged, wanted = Counter(d.webhook_id for d in held), Counter(d.webhook_id for d in allowed)
         left: dict[UUID, int] = {}
@@ -233,14 +233,14 @@ class DeliveryLeases:
         return sendable
 
     async def _without_unreadable(self, uow: UnitOfWork, leased: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
-        """Release those whose secrets do not open here any more, for other workers: an expired lease would count as a
+        """Release those with secrets that no longer open here, for other workers: an expired lease would count as a
         crash."""
         if unsendable := [d for d in leased if d.webhook_id not in self._destinations]:
             await _release(uow, unsendable)
         return [d for d in leased if d.webhook_id in self._destinations]
 
     async def renew(self, deliveries: Sequence[ClaimedDelivery]) -> list[ClaimedDelivery]:
-        """Extend the leases of *deliveries*; return those whose lease is lost: another worker has it, or none."""
+        """Extend the leases of *deliveries*; return those with a lost lease: another worker has it, or none."""
         at = self._clock.monotonic()
         async with self._unit_of_work() as uow:
             states = await uow.queue.renew(_leases(deliveries), lease_s=self._config.lease_s)
@@ -256,7 +256,7 @@ class DeliveryLeases:
         return age_s < self._config.lease_s * MARGIN and _lease(delivery) not in self._lost
 
     async def release(self, deliveries: Sequence[ClaimedDelivery], *, after_s: float = 0.0) -> None:
-        """Return unsent deliveries to the queue, due in *after_s*; a probe among them makes the next one due now."""
+        """Return unsent deliveries to the queue, due in *after_s*; a probe among these makes the next one due now."""
         async with self._unit_of_work() as uow:
             await _release(uow, deliveries, after_s=after_s)
             await uow.commit()
@@ -348,7 +348,7 @@ async def _without_releases(uow: UnitOfWork, lanes: dict[UUID, Lane]) -> dict[UU
 
 
 async def _now(uow: UnitOfWork, lanes: Iterable[Lane]) -> datetime:
-    """Return the time by which tokens are counted: after the locks, since the wait for them fills buckets too."""
+    """Return the time by which tokens are counted: after the locks, since the wait for locks fills buckets too."""
     return await uow.queue.clock() if any(lane.rate_limit is not None for lane in lanes) else uow.now
 
 

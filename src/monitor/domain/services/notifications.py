@@ -22,7 +22,7 @@ class AlertNotifier:
     """Any number of processes may run it. Taking and publishing is one transaction, so each is published once."""
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, clock: Clock, page: str | None = None) -> None:
-        """*page* is the URL of the page, to which notifications link; without it they have no links."""
+        """*page* is the URL of the page, to which notifications link; without it there are no links."""
         self._unit_of_work = unit_of_work
         self._clock = clock
         self._page = page
@@ -69,7 +69,7 @@ def in_order(notifications: Sequence[AlertNotification]) -> list[AlertNotificati
     """
     Return *notifications* with those of each alert in the order of its history, in the places of these.
 
-    They were queued by processes whose clocks may differ by a second, and the last one replaces those before.
+    Clocks of the queuing processes may differ by a second, and the last notification replaces those before.
     """
     of_alert: dict[UUID, deque[AlertNotification]] = {}
     for one in sorted(notifications, key=lambda one: one.version):

@@ -102,7 +102,7 @@ class Publisher:
         traceparent: str | None = None,
     ) -> PublishResult:
         """
-        Accept *events*, 1 to 1,000. When this returns they are committed.
+        Accept *events*, 1 to 1,000. When this returns, all are committed.
 
         Args:
             key: the Idempotency-Key, bound to *body* for 24 hours.
@@ -123,13 +123,13 @@ class Publisher:
         return result
 
     async def _commit(self, publications: Sequence[Publication]) -> list[PublishResult | Exception]:
-        """Commit *publications* in one transaction, or in halves if one of them makes it fail. Returns a result or an
+        """Commit *publications* in one transaction, or in halves if one makes it fail. Returns a result or an
         error for each of the first ones, at least one."""
         try:
             return await self._commit_together(publications)
         except Unavailable as error:
             return [error] * len(publications)
-        except Exception as error:  # noqa: BLE001 - its caller raises it, and nobody else
+        except Exception as error:  # noqa: BLE001 - only its caller raises it
             if len(publications) == 1:
                 return [error]
         half = len(publications) // 2

@@ -1,4 +1,4 @@
-"""Reenable: signed pings to webhooks that Monitor disabled, by choice; a 2xx enables them again."""
+"""Reenable: signed pings to webhooks that Monitor disabled, by choice; a 2xx enables the webhook again."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ReenableProbes:
             await uow.commit()
         pings = await asyncio.gather(*map(self._recorder.send_ping, due), return_exceptions=True)
         failed: list[Exception] = []
-        # One after the other: together they would take all connections from the settling of deliveries.
+        # One after the other: all at once would take all connections from the settling of deliveries.
         for webhook_id, ping in zip(due, pings, strict=True):
             try:
                 await self._store(webhook_id, ping)

@@ -1,4 +1,4 @@
-"""Reminders: looks at critical alerts that nobody acknowledged, and queues the notifications that are due."""
+"""Reminders: looks at unacknowledged critical alerts, and queues the notifications that are due."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BATCH = 25
 class AlertReminders:
     """
     Any number of processes may run it. A look moves its schedule on in the transaction that queues the reminder, so
-    each step is told at most once; steps that passed while no process ran are told together.
+    each step is sent at most once; steps that passed while no process ran are sent together.
     """
 
     def __init__(self, unit_of_work: UnitOfWorkFactory, policy: AlertPolicy) -> None:
@@ -59,7 +59,7 @@ class AlertReminders:
         try:
             alert = await uow.alerts.get(schedule.alert_id)
         except UnreadableRow:
-            # For a process that can read it; what is due then is told late.
+            # For a process that can read it; what is due then is sent late.
             later = uow.now + timedelta(seconds=STEP_S)
             await uow.reminders.save(msgspec.structs.replace(schedule, next_at=later))
             return

@@ -30,7 +30,7 @@ class ReplayCommands:
         self, webhook_id: UUID, spec: ReplaySpec, actor: Actor, *, key: str | None = None, body: bytes = b""
     ) -> ReplayView | ReplayCount:
         """
-        Count the deliveries that *spec* chooses and, unless it is a dry run, store a replay of them.
+        Count the deliveries that *spec* chooses and, unless it is a dry run, store a replay of these.
 
         Args:
             key: the Idempotency-Key, bound to *body* for 24 hours.

@@ -107,7 +107,7 @@ async def settle(
 
 
 def status_changes(before: Mapping[UUID, Lane], after: Iterable[Lane], now: datetime) -> list[WebhookStatusChanged]:
-    """Return an event for each lane whose health status changed."""
+    """Return an event for each lane with a changed health status."""
     return [
         WebhookStatusChanged(lane.webhook_id, lane.health.status, lane.health.reason, now)
         for lane in after
@@ -116,7 +116,7 @@ def status_changes(before: Mapping[UUID, Lane], after: Iterable[Lane], now: date
 
 
 def minute_rollups(attempts: Iterable[tuple[UUID, datetime, Outcome]]) -> list[MinuteRollup]:
-    """Add attempts up by webhook and by the minute in which they started."""
+    """Add attempts up by webhook and by the minute of their start."""
     # Keyed by a number: hashing a time costs more than all the rest.
     builders: dict[tuple[UUID, int], RollupBuilder] = {}
     for webhook_id, at, outcome in attempts:
@@ -163,7 +163,7 @@ async def _write_states(
     for sent in batch:
         id_, outcome = sent.delivery.id, sent.outcome
         lane = lanes.get(sent.delivery.webhook_id)
-        # As stored now: a retry that a user asked for meanwhile is not the end of the schedule.
+        # As stored now: a retry that a user requested meanwhile is not the end of the schedule.
         attempts = sent.delivery.attempts + 1 - schedule_from[id_]
         try:
             decision = decide(
@@ -224,7 +224,7 @@ def _update_lanes(
             before = record_attempt(before, sent.outcome, at, now, policy)
         updated[id_] = before
         made = attempts.setdefault(id_, [])
-        # The detector compares failures and latencies: that the receiver asked for a lower rate is neither.
+        # The detector compares failures and latencies: that the receiver requested a lower rate is neither.
         if not sent.outcome.throttled:
             made.append((sent.outcome.ok, sent.outcome.latency_ms))
     return [accumulate(lanes[id_], lane, tally_of(attempts[id_]), now) for id_, lane in updated.items()]
@@ -243,7 +243,7 @@ def _newest(batch: Iterable[SentDelivery]) -> Iterable[SentDelivery]:
 def _is_current(sent: SentDelivery, lanes: Mapping[UUID, Lane]) -> bool:
     """Whether an attempt was made with the present configuration of its webhook; only then does it judge the webhook.
 
-    What another configuration showed, such as a URL that is gone, says nothing about this one.
+    What another configuration showed, such as a URL that is gone, is no evidence about this one.
     """
     lane = lanes.get(sent.delivery.webhook_id)
     return lane is not None and sent.version == lane.version

@@ -20,7 +20,7 @@ from monitor.domain.views.silences import SilencePreview, SilenceView, occurrenc
 from monitor.domain.vocab import Actor
 
 MAX_HOLDING = 100
-"""Silences that hold deliveries and have not ended: a claim looks at each of them for each lane."""
+"""Silences that hold deliveries and have not ended: a claim looks at every one for each lane."""
 
 ADVANCED = 50
 """Silences that one transaction of the periodic job advances."""
@@ -67,7 +67,7 @@ class SilenceCommands:
         return await read_back(self._alert_queries.silence(view.id), view)
 
     async def create_within(self, uow: UnitOfWork, spec: SilenceSpec, actor: Actor) -> SilenceView:
-        """Create a silence in the transaction of the caller, who commits. See :meth:`create`."""
+        """Create a silence in the transaction of the caller, which commits. See :meth:`create`."""
         silence = plan_silence(spec, uow.now, self._expand, id_=self._clock.new_id(), created_by=actor.subject)
         if spec.hold_deliveries and await uow.silences.holding() >= MAX_HOLDING:
             raise Conflict(f"{MAX_HOLDING} silences hold deliveries already; end one of them first.")

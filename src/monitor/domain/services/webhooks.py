@@ -271,7 +271,7 @@ class WebhookCommands:
         return await read_back(self._queries.webhook(webhook_id), written)
 
     async def resume(self, webhook_id: UUID, actor: Actor) -> WebhookView:
-        """Release the held deliveries, ``RELEASE_PER_S`` of them a second. Safe to repeat. Raises ``NotFound``."""
+        """Release the held deliveries, ``RELEASE_PER_S`` a second. Safe to repeat. Raises ``NotFound``."""
         async with self._unit_of_work() as uow:
             webhook = await uow.webhooks.get(webhook_id)
             if webhook.paused_at is not None:
@@ -366,7 +366,7 @@ def _shown(webhook: Webhook) -> dict[str, Any]:
 
 
 def _hidden_changes(old: Webhook, new: Webhook, headers: Mapping[str, str | None]) -> dict[str, Any]:
-    """Return ``hidden_changes``, the members that changed although they are shown alike, if there are any."""
+    """Return ``hidden_changes``, the members that changed although shown alike, if there are any."""
     hidden = []
     if new.url != old.url and _shown(new)["url"] == _shown(old)["url"]:
         hidden.append("url")
