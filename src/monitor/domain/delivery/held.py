@@ -42,7 +42,7 @@ class Held(msgspec.Struct, frozen=True):
     What holds deliveries, and until when; ``until`` is null where that depends on a user or a receiver.
 
     ``detail`` is the cause in one sentence, of secrets that do not open, of a breaker that a refusal opened, and of one
-    with a probe under way; null for any other. The order holds what is ``behind`` a delivery until that one is
+    whose probe is under way; null for any other. The order holds what is ``behind`` a delivery until that one is
     finished or steps aside; ``until`` is its next attempt, null while it is due or in flight. At a webhook that is
     ordered by key, only the deliveries with its ``order_key`` are held.
     """

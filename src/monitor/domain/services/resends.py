@@ -36,7 +36,7 @@ class ResendSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ResendView(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a resend did. ``requeued`` deliveries were finished and are sent again, ``created`` ones are new, and
-    ``pending`` ones were waiting already and are left unchanged. ``job`` does it all if it is too much for a request.
+    ``pending`` ones were waiting already and are left as they are. ``job`` does it all if it is too much for a request.
     """
 
     event_id: UUID
