@@ -36,7 +36,7 @@ _SECRET_VALUES = re.compile(
     re.DOTALL,
 )
 _SECRET_MARKS = ("whsec_", "whsk_", "eyJ", "://", "earer ", "PRIVATE KEY")
-"""One of them is in every text that ``_SECRET_VALUES`` matches."""
+"""At least one is in every text that ``_SECRET_VALUES`` matches."""
 
 GATHER_S = 0.05
 GATHER_BYTES = 64 * 1024
@@ -119,7 +119,7 @@ def configure(level: str = "info", style: Style = "auto") -> LogStream:
     stream = LogStream(sys.stderr.buffer)
     console = is_console(style)
     renderer: Any = (
-        # The default shows the local variables of every frame, and with them tokens and secrets.
+        # The default shows the local variables of every frame, tokens and secrets included.
         structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback) if console else render_json
     )
     shared: list[Any] = [

@@ -88,7 +88,7 @@ class OtelTracing:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(done.set)
 
-        # Not by the loop's executor, for whose threads the end of the process would wait.
+        # Not by the loop's executor: the end of the process would wait for its threads.
         threading.Thread(target=shut_down, name="otel.shutdown", daemon=True).start()
         try:
             async with asyncio.timeout(FLUSH_S):

@@ -24,7 +24,7 @@ class SecretBoxError(Exception):
 
 
 class SecretBox:
-    """Seals with the first key of its ring and opens with any of them."""
+    """Seals with the first key of its ring and opens with any."""
 
     def __init__(self, keys: Sequence[tuple[str, bytes]]) -> None:
         """*keys* are ``(kid, 32 bytes)``. Raises ``ValueError`` for none, a wrong size or a kid used twice."""
@@ -80,7 +80,7 @@ class SecretBox:
 
 
 def derived_key(key: bytes, purpose: str) -> bytes:
-    """Return a key for *purpose*, of 32 bytes, which says nothing about *key* or the keys of other purposes."""
+    """Return a key for *purpose*, of 32 bytes, which reveals nothing about *key* or the keys of other purposes."""
     return hmac.digest(key, f"monitor {purpose}".encode(), "sha256")
 
 

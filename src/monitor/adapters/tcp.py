@@ -1,4 +1,4 @@
-"""How a TCP connection finds out that its peer is gone, or that the network between them forgot it."""
+"""How a TCP connection detects that its peer is gone, or that the network in between dropped it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEEPALIVE: Mapping[int, int] = {
     getattr(socket, name): value for name, value in (_SECONDS | _MILLISECONDS).items() if hasattr(socket, name)
 }
 """
-Options of ``IPPROTO_TCP``, those that the platform has: a silent peer is asked after 10 s and given up 9 s later, one
+Options of ``IPPROTO_TCP``, those that the platform has: a silent peer is probed after 10 s and given up 9 s later, one
 that does not confirm what it is sent after 15 s. An idle connection is also kept alive in the tables of a NAT.
 """
 

@@ -1,7 +1,7 @@
 """
 JSON Web Tokens: the identity and the rights of a caller.
 
-PyJWT supplies the signatures; everything around them is checked here, because its strictest settings still let through
+PyJWT supplies the signatures; everything around these is checked here, because its strictest settings still let through
 ``exp`` as text or in milliseconds, duplicate claims, foreign header members and tokens of any size. The order matters:
 size and shape before JSON, header before crypto, crypto before claims. Rules: RFC 7515, RFC 7519, RFC 8725.
 """

@@ -93,7 +93,7 @@ class Container:
         self.policy = LanePolicy()
         self.detection_policy = DetectionPolicy(alert=AlertPolicy(events_kept_s=self.events_kept_s))
         self.revoked: set[str] | None = None
-        """Ids of revoked tokens; ``None`` until they were read once."""
+        """Ids of revoked tokens; ``None`` before the first read."""
         self.secret_box = SecretBox([(key.kid, key.decoded()) for key in settings.secrets.keys])
         self.action_links = _action_links(settings)
         self.database = Database(_database_config(settings, command))
@@ -301,7 +301,7 @@ class Container:
         return RedisRateLedger(
             self.settings.redis_url,
             per_s=http.rate_limit_per_s,
-            # All of the burst, and as much again that processes admitted before they exchanged their counts.
+            # All of the burst, and as much again that processes admitted before exchanging counts.
             longest_s=2 * http.rate_burst / http.rate_limit_per_s,
             # Counts under other limits are meaningless under these.
             prefix=self.namespace.prefix(f"{{monitor:rate:*}}:{http.rate_limit_per_s:g}:{http.rate_burst}:"),

@@ -15,14 +15,14 @@ from monitor.domain.errors import Unavailable
 from monitor.http.middleware.shared_rate_limit import REPORT_S, SharedRateLimiter
 
 REFRESH_S = 2.0
-"""How often revocations and the key file are read: a revoked token, or one whose key was taken away, is refused
+"""How often revocations and the key file are read: a revoked token, or one with a removed key, is refused
 everywhere within 5 s, and its live feeds are closed."""
 
 METRICS_S = 1.0
 """How often the live feed reads new metrics."""
 
 WARM_S = 30.0
-"""How often one process of all computes the first views of the dashboard again: before they expire."""
+"""How often one process of all computes the first views of the dashboard again: before their expiry."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ class CacheWarming:
 
 
 def server_loops(container: Container, warming: CacheWarming) -> Mapping[str, Loop]:
-    """Return the loops of a serving process by name, those of the live feed among them."""
+    """Return the loops of a serving process by name, those of the live feed included."""
     loops: dict[str, Loop] = {
         # Apart, so that neither an outage of the database nor a damaged file keeps the other from being read.
         "access_refresh": lambda: _every(REFRESH_S, lambda: read_revocations(container)),

@@ -202,7 +202,7 @@ def served_hosts(settings: Settings, host: str = "", addresses: Iterable[str] = 
     known of a process that listens on loopback alone, unless it is behind a proxy, which has a name of its own.
 
     Args:
-        host: what the process was asked to listen on.
+        host: what the process is to listen on.
         addresses: what it listens on.
     """
     addresses = tuple(addresses)

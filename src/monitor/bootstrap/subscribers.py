@@ -33,7 +33,7 @@ SUBSCRIBERS: Mapping[type[DomainEvent], Subscriber] = {
     ),
     # Alerts and anomalies show the webhook's name, and its labels may be silenced.
     events.WebhookUpdated: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
-    # Who asked for an attempt sees at once whether one is made.
+    # The requester of an attempt sees at once whether one is made.
     events.LaneChanged: Subscriber(Invalidation(("webhooks", "webhook:{webhook_id}", "dashboard"), acknowledged=True)),
     events.WebhookDeleted: Subscriber(Invalidation(CONFIGURED, acknowledged=True)),
     events.WebhookStatusChanged: Subscriber(
@@ -75,7 +75,7 @@ def invalidator(cache: Cache) -> Callable[[Sequence[DomainEvent]], Awaitable[boo
 
 
 def live_publisher(feed: LiveFeed, alert_queries: AlertQueries) -> Callable[[Sequence[DomainEvent]], Awaitable[None]]:
-    """Return a function that publishes the live messages of events, with the views as they are now."""
+    """Return a function that publishes the live messages of events, with the current views."""
 
     async def publish(happened: Sequence[DomainEvent]) -> None:
         for event in happened:

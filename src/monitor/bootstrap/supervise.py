@@ -74,7 +74,7 @@ class Supervisor:
 
     @asynccontextmanager
     async def running(self, loops: Mapping[str, Loop]) -> AsyncIterator[None]:
-        """Keep *loops* running inside the block; leaving it cancels them and waits for their end."""
+        """Keep *loops* running inside the block; leaving it cancels these and waits for their end."""
         tasks = [self.start(name, loop) for name, loop in loops.items()]
         try:
             yield

@@ -51,7 +51,7 @@ def build_fan_outs(container: Container) -> FanOutLoop:
 
 
 def build_figures(container: Container) -> WorkerFigures:
-    """Return what the worker of this process tells of itself."""
+    """Return what the worker of this process reports of itself."""
     c = container
     return WorkerFigures(c.settings.worker.concurrency, attempt_log(c.lines, c.clock.now))
 

@@ -1,8 +1,8 @@
 """
 Coherent two-tier cache: one dogpile.cache region over L1 in the process and L2 in Redis.
 
-How a value stays true: each tag has a random token in Redis. A value is stored behind the tokens of its tags as they
-were *before* it was computed, and is valid only while they are the current ones. Invalidating a tag replaces its token,
+How a value stays true: each tag has a random token in Redis. A value is stored behind the tokens that its tags
+had *before* it was computed, and is valid only while these are the current ones. Invalidating a tag replaces its token,
 so a value computed from older data can never be valid again, whichever process stores it, and whenever.
 """
 

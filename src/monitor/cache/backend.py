@@ -28,7 +28,7 @@ CLOCK_TOLERANCE_S = 1.0
 
 class RedisTier(BytesBackend):
     """
-    Stores a value behind the tokens that its load read first, and returns it only while they are current.
+    Stores a value behind the tokens that its load read first, and returns it only while these are current.
 
     Reading raises ``ServerGone``; writing does not, since a lost write costs no more than a query. The proxy in front
     never passes on more than one key.

@@ -56,8 +56,8 @@ class Cache:
     After an acknowledged :meth:`invalidate`, no process serves an older value, unless marked ``stale``. Without a
     *server* the process shares nothing, and memory is the only tier.
 
-    Creators return the encoded answer. They must open a session of their own when called, and keep nothing of a
-    request: they may run again to warm the cache, long after the request that brought them.
+    Creators return the encoded answer. Each must open a session of its own when called, and keep nothing of a
+    request: it may run again to warm the cache, long after the request that brought it.
     """
 
     def __init__(
@@ -327,7 +327,7 @@ class Cache:
         return not changed or await self._bus.invalidate(changed, acknowledged=acknowledged)
 
     def expiring(self, within_s: float, limit: int) -> list[tuple[Key, Creator]]:
-        """Return the keys that were read since the last call and expire *within_s*: *limit* of them, hottest first."""
+        """Return the keys that were read since the last call and expire *within_s*: at most *limit*, hottest first."""
         before = self._ticks() + within_s
         read = [slot for slot in self._slots.values() if slot.hits]
         hot = heapq.nlargest(limit, (slot for slot in read if slot.fresh_until < before), key=lambda slot: slot.hits)

@@ -15,7 +15,7 @@ class ConnectionGate:
     """
     Circuit breaker for the cache server: closed to calls by a failed one, opened again by the next heartbeat.
 
-    Reads fail fast: in an outage one call waits for the timeout, not each of them.
+    Reads fail fast: in an outage one call waits for the timeout, not each call.
     """
 
     def __init__(self) -> None:

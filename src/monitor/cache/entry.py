@@ -33,7 +33,7 @@ class Entry:
         self._packed = [] if packed is None else packed
 
     def aged(self, age_s: float, *, stale: bool) -> Entry:
-        """Return the same bytes with another age; they share one compressed form."""
+        """Return the same bytes with another age; both share one compressed form."""
         return Entry(self.body, digest=self.digest, age_s=max(age_s, 0.0), stale=stale, packed=self._packed)
 
     def gzipped(self) -> bytes:

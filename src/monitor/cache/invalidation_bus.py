@@ -4,7 +4,7 @@ Invalidations from process to process, and the proof that this one receives them
 Memory may be served only under trust, which a process earns in rounds: *renew the membership, then ping on the
 connection that brings the messages*. The pong arrives behind everything published before the ping, and until
 ``lease_s`` after the round began the process counts as a live member. A writer that has replaced the tokens therefore
-waits only for the members it then finds: each of them applies the message and acknowledges it, or loses its trust.
+waits only for the members it then finds: each member applies the message and acknowledges it, or loses its trust.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class InvalidationBus:
         self._member = clock.token_bytes(TOKEN_BYTES).hex()
         self._last_id = 0
         self._pending: dict[str, int] = {}
-        """Tags whose invalidation the server has not taken, each with the id of the last that failed."""
+        """Tags with an invalidation that the server has not taken, each with the id of the last that failed."""
         self._ack_collectors: dict[int, _AckCollector] = {}
         self._pings: dict[bytes, float] = {}
         """Payloads of the pings that have not been answered, each with the beginning of its round."""
@@ -140,7 +140,7 @@ class InvalidationBus:
         return True
 
     async def _outlast_leases(self) -> None:
-        """Processes that share an outage notice it within an interval, and serve what they read before for a lease."""
+        """Processes that share an outage notice it within an interval, and serve what was read before for a lease."""
         await asyncio.sleep(self._config.ping_interval_s + self._config.lease_s)
 
     async def _publish(self, message: Invalidated) -> list[Member]:

@@ -1,4 +1,4 @@
-"""From domain events to the tags they invalidate. The table of rules stands where both are in view."""
+"""From domain events to the invalidated tags. The table of rules stands where both are in view."""
 
 from __future__ import annotations
 

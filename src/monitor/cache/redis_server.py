@@ -1,8 +1,8 @@
 """
 ``CacheServer`` on Redis 6.2 or later, or a fork of it. Run that server without persistence.
 
-Tokens are compared, so they must come from one history. A server that was restarted or promoted may have lost the last
-invalidations; so every connection asks for the identity of its server, and is used only if that is the one on which
+Tokens are compared, so all must come from one history. A server that was restarted or promoted may have lost the last
+invalidations; so every connection reads the identity of its server, and is used only if that is the one on which
 this process has replaced the root token.
 """
 
@@ -39,7 +39,7 @@ TOKEN_TTL_S = 2 * DAY_S
 """Longer than any value lives, so that no value outlives the tokens in front of it."""
 
 MOVED_AWAY = (ReadOnlyError, AskError, ClusterDownError, TryAgainError)
-"""Answers of a server that is not, or not yet, the one for our names: the next connection looks for it anew."""
+"""Answers of a server that is not, or not yet, the one for our names: the next connection looks for it again."""
 
 _NOW_MS = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
@@ -110,8 +110,8 @@ class RedisCacheServer:
         prefix: stands, or returns what stands, in front of every name in Redis. May
             raise the driver's error: the server counts as unreachable then.
         patience: multiplies the time limits, for machines on which processes wait for each other.
-        options: of the connections, as the driver names them: how they find the server, and notice that the network
-            forgot them.
+        options: of the connections, as the driver names them: how each finds the server, and detects that the
+            network dropped it.
         find_s: how long finding the server may take.
         handshake_s: how much longer than to a plain socket connecting may take.
         incarnation: returns what changes when the data behind the values may have been set back.
@@ -238,7 +238,7 @@ class RedisCacheServer:
             known = before.decode().partition("/")[2]
             if found != self._identity:
                 self._identity = found
-                # They are to the server before.
+                # The open ones are to the server before.
                 await self._redis.connection_pool.disconnect(inuse_connections=True)
         if changed and known not in ("", incarnation):
             log.warning("database_set_back", before=known, now=incarnation)

@@ -58,7 +58,7 @@ class CacheStats(msgspec.Struct, frozen=True):
     trusted: bool
     """Whether memory may be served."""
     pending_invalidations: int
-    """Tags whose invalidation the server has not taken yet."""
+    """Tags with an invalidation that the server has not taken yet."""
     hit_ratio: float | None
     """Reads that waited for no creation, 0 to 1; ``None`` before the first read."""
 

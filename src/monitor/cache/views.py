@@ -79,7 +79,7 @@ class CachedViews:
         self._add("anomalies", self._anomalies, "anomalies", "alerts")
         self._add("alerts", self._pending_alerts, "alerts")
         self._add("alert_stats", alerts.stats, "alerts", scope=("days",))
-        # Not dropped by traffic: single webhooks are read twice a minute for scrapes, whatever they do.
+        # Not dropped by traffic: single webhooks are read twice a minute for scrapes, whatever the traffic.
         self._add("busiest_webhooks", self._busiest, "webhooks", scope=("limit",))
         # ``admin``: whether a role sees the URLs of chat services.
         self._add("webhooks", self._webhooks, "webhooks", scope=("admin",))

@@ -57,7 +57,7 @@ def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        # Two processes can bind one port; only one of them can listen.
+        # Two processes can bind one port; only one can listen.
         listener.listen()
     except OSError:
         listener.close()
@@ -66,7 +66,7 @@ def _listener(family: int, address: tuple[Any, ...]) -> socket.socket:
 
 
 def authority(host: str, port: int) -> str:
-    """Return *host* and *port* as they stand in a URL."""
+    """Return *host* and *port* as written in a URL."""
     bare = host.strip("[]")
     return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
 

@@ -53,7 +53,7 @@ class ApiClient:
 
     A call that was answered 429 or 503, or whose answer was lost, is made again after a pause; so a POST needs an
     Idempotency-Key, and a write with If-Match may find its own change. Threads may share a client: each has its own
-    connection, and new calls of all keep a pause that the server asked of one.
+    connection, and new calls of all keep a pause that the server required of one.
 
     Args:
         url: with scheme, and with a path where the server has a prefix.
@@ -142,7 +142,7 @@ class ApiClient:
         self._stopped.set()
 
     def cut(self) -> None:
-        """End calls under way, whose answers are lost then. After :meth:`stop`."""
+        """End calls under way; their answers are lost. After :meth:`stop`."""
         for connection in list(self._connections.values()):
             if (sock := connection.sock) is not None:
                 with suppress(OSError):
@@ -173,12 +173,12 @@ class ApiClient:
             return Answer(response.status if response.status >= 300 else 502, found, None)
 
     def _keep_pause(self) -> None:
-        """Wait for the end of a pause that another thread was asked for."""
+        """Wait for the end of a pause that the server required of another thread."""
         if (wait_s := self._paused_until - time.monotonic()) > 0:
             self._sleep(wait_s)
 
     def _pause(self, answer: Answer) -> float:
-        """Wait as long as *answer* says, and return how long that was."""
+        """Wait as long as *answer* requires, and return how long that was."""
         text = answer.headers.get("retry-after", "")
         wait_s = max(min(float(text) if text.isdecimal() else 1.0, LONGEST_WAIT_S), 0.05)
         with self._lock:

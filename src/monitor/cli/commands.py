@@ -40,7 +40,7 @@ ROW_FORMATS = ("ndjson", "csv")
 class Command(NamedTuple):
     """
     Attributes:
-        settings: returns the settings that the command runs with; they are complete before its module is imported.
+        settings: returns the settings that the command runs with, complete before its module is imported.
         failure: exit code of an error of usage, of settings or of a server behind it.
     """
 

@@ -124,7 +124,7 @@ async def _provider_keys(settings: Settings) -> list[Finding]:
     try:
         tls = outbound_tls(settings)
     except ValueError:
-        # Said by the finding on the files themselves.
+        # Reported by the finding on the files themselves.
         return []
     try:
         found = read_key_set(await HttpKeySource(url, tls=tls)())
@@ -213,7 +213,7 @@ async def _replica(settings: Settings) -> list[Finding]:
         try:
             found = await reads.examine()
         except DATABASE_ERRORS:
-            # Said by the finding on the database itself.
+            # Reported by the finding on the database itself.
             return []
     if found in REPLICA_REMEDIES:
         return [Finding("replica", "error", f"{where}: {REPLICA_REMEDIES[found]}")]

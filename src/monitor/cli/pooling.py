@@ -17,7 +17,7 @@ DIRECT_URL = "MONITOR_DB__DIRECT_URL"
 class PoolerFinding(NamedTuple):
     """
     Attributes:
-        stops: processes must not start so; else an error is one that passes, or that they work in spite of.
+        stops: processes must not start so; else an error is one that passes, or that processes work in spite of.
     """
 
     state: Literal["ok", "warning", "error"]
@@ -27,7 +27,7 @@ class PoolerFinding(NamedTuple):
 
 async def examine_pooler(database: Database) -> PoolerFinding | None:
     """
-    Look at the way to an open *database*; ``None`` if it is as direct as the settings say.
+    Look at the way to an open *database*; ``None`` if it is as direct as the settings state.
 
     Raises what the database refuses, but for what the direct URL meets.
     """

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 import structlog
 
 CANNOT_START = 3
-"""Exit code of a child whose next start would fail in the same way."""
+"""Exit code of a child that would fail in the same way at the next start."""
 
 USAGE = 2
 """Exit code of a command with a wrong argument or setting."""

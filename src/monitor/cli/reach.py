@@ -10,7 +10,7 @@ from monitor.settings.schema import Http
 
 def reach(addresses: Iterable[str], http: Http) -> str:
     """
-    Return lines that say what is open to which machines; nothing if only this one can connect.
+    Return lines about what is open to which machines; nothing if only this one can connect.
 
     Args:
         addresses: what the process listens on.

@@ -25,7 +25,7 @@ class RowKind(msgspec.Struct, frozen=True):
     """
     Attributes:
         conditions: the options of the command that the list takes, by the names of its parameters.
-        query: what is asked for unless an option says otherwise.
+        query: what is requested unless an option replaces it.
     """
 
     path: str

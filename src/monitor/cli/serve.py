@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.processes > 1 and settings.redis_url is None:
         print("warning: without MONITOR_REDIS_URL, processes share neither caches nor rate limits", file=sys.stderr)
     stream = logs.configure(settings.log.level, settings.log.format)
-    # Before children are started: each of them would report a bad key.
+    # Before children are started: each would report a bad key.
     container = build_container(settings, stream, "serve")
     for name in HARMLESS:
         signal.signal(name, signal.SIG_IGN)

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     try:
         _record(settings, args.data_dir, issued)
     except CommandError as error:
-        # Whoever holds the key can sign without this command, so a refusal would protect nothing.
+        # The holder of the key can sign without this command, so a refusal would protect nothing.
         print(f"monitor token: the audit log does not show this token: {error}", file=sys.stderr)
     print(json.dumps(_described(token, issued)) if args.json else token)
     return 0
@@ -67,7 +67,7 @@ def _described(token: str, issued: Principal) -> dict[str, Any]:
 
 
 def make(keys: list[Key], settings: Settings, role: str, subject: str, ttl_s: float) -> tuple[str, Principal]:
-    """Return a signed token and what it says. Raises ``ValueError`` if the keys or the request are not acceptable."""
+    """Return a signed token and its claims. Raises ``ValueError`` if the keys or the request are not acceptable."""
     ring, policy, now = KeyRing(keys), token_policy(settings), time.time()
     jti = SystemClock().new_id().hex
     token = issue(ring, policy, subject=subject, role=Role(role), ttl_s=ttl_s, now=now, jti=jti)

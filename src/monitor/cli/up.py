@@ -45,7 +45,7 @@ from monitor.settings.schema import Settings
 TOKEN_TTL_S = 12 * 3600
 READY_TICK_S = 0.05
 LATE_S = 15.0
-"""After this time the log says what keeps the server from being ready."""
+"""After this time the log names what keeps the server from being ready."""
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ async def _up(args: argparse.Namespace, settings: Settings, stream: LogStream) -
     postgres = EmbeddedPostgres(args.data_dir)
     try:
         postgres.claim()
-        sockets = listen(args.host, args.port)  # Before the database, whose first start takes seconds.
+        sockets = listen(args.host, args.port)  # Before the database: its first start takes seconds.
         if postgres.is_new:
             print(f"Making a database in {args.data_dir}, which takes some seconds the first time …", flush=True)
         dsn = await postgres.start()
@@ -174,7 +174,7 @@ def quiet(settings: Settings) -> Settings:
 
 
 def local_settings(settings: Settings, dsn: str, keys: LocalKeys, page: str) -> Settings:
-    """Return *settings* with the embedded database, the local keys and, unless they were chosen, the local egress and
+    """Return *settings* with the embedded database, the local keys and, unless configured, the local egress and
     *page*, the URL of the page."""
     egress = settings.egress
     if "MONITOR_EGRESS__PROFILE" not in os.environ:

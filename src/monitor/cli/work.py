@@ -99,7 +99,7 @@ async def _work(
     async with container:
         if missing := await readiness(container):
             raise CommandError(" ".join(missing))
-        # After readiness: a machine whose clock is off can deliver, by the corrected time.
+        # After readiness: a machine with a wrong clock can deliver, by the corrected time.
         await container.clock_watch.measure()
         if container.settings.redis_url is None:
             await warn_of_missing_redis(container.database)

@@ -29,7 +29,7 @@ def build(
     write_line: WriteLine | None = None,
 ) -> ASGIApp:
     """
-    Return an application with ``/health/live``, ``/health/ready`` and ``/metrics``, open to all who reach its port.
+    Return an application with ``/health/live``, ``/health/ready`` and ``/metrics``, open to all that reach its port.
 
     Args:
         readiness: returns what keeps the process from working, one line each.

@@ -1,4 +1,4 @@
-"""Every setting with its type, unit and default, and the reference document made of them."""
+"""Every setting with its type, unit and default, and the reference document made of these."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ worker claims when half of its stock is used up and lets results gather; an idle
 
 What waited in stock for over a second, since receivers are slow or this process slept, is checked before it is sent:
 its webhook may be paused, changed or deleted, and its lease lost. After an outage that leases may not have survived,
-they are renewed and results settled before the next claim.
+these are renewed and results settled before the next claim.
 
 A delivery in flight takes no task: its outcome calls back, is kept for the next settle, and the next one sets out.
 
@@ -81,7 +81,7 @@ class DeliveryWorker:
         self._stopping = asyncio.Event()
         self._slots = Slots(config.concurrency)
         self._stock = Stock(monotonic, config.lease_s, self._slots.is_quick)
-        # By lease, not by delivery: one whose lease ran out may come back while its first attempt still hangs.
+        # By lease, not by delivery: one with an expired lease may come back while its first attempt still hangs.
         self._in_flight: dict[tuple[UUID, int], Flight] = {}
         self._returned = asyncio.Event()
         self._results = Results()
@@ -163,7 +163,7 @@ class DeliveryWorker:
         self._stock.add(claim.deliveries, claim.at)
         self._start_ready()
         if len(claim.deliveries) >= free:
-            # The worker was the limit, not the webhooks: look again at all of them as soon as there is room.
+            # The worker was the limit, not the webhooks: look again at all as soon as there is room.
             self._poll_all = True
         self._exhausted |= claim.exhausted
         for webhook_id, wait_s in claim.refill_s.items():
@@ -217,7 +217,7 @@ class DeliveryWorker:
                 return 0
             result = await self._deliverer.check(stale)
             if self._stopping.is_set():
-                # Stopping releases all of them.
+                # Stopping releases all.
                 return 0
             undetermined = {delivery.id for delivery in result.undetermined}
             decided = [delivery for delivery in stale if delivery.id not in undetermined]

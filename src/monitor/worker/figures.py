@@ -1,4 +1,4 @@
-"""What a worker tells of itself."""
+"""What a worker reports of itself."""
 
 from __future__ import annotations
 

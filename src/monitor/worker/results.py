@@ -12,7 +12,7 @@ from monitor.domain.services.settle import SentDelivery
 
 class Results:
     """
-    Outcomes in the order in which they came.
+    Outcomes in the order of arrival.
 
     Attributes:
         unmade: attempts of which no byte was sent, since this process lacked what it needs; to be released.
@@ -33,7 +33,7 @@ class Results:
         return len(self._waiting) + len(self._batch) + len(self.unmade)
 
     def deliveries(self) -> Iterator[ClaimedDelivery]:
-        """Yield whose results these are, the kept ones too."""
+        """Yield the deliveries of these results, the kept ones too."""
         for sent in (*self.unmade, *self._batch, *self._waiting):
             yield sent.delivery
         for _, sent in self.kept.values():

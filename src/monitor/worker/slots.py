@@ -1,4 +1,4 @@
-"""The slots of a worker: how many attempts may run at once, and for whom."""
+"""The slots of a worker: how many attempts may run at once, and for which webhooks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from monitor.domain.ports.queue import ClaimedDelivery
 from monitor.domain.ports.sender import PendingSend
 
 QUICK_S = 0.5
-"""A webhook of whose two latest attempts one took less answers quickly: a single hitch, which may be this machine's,
+"""A webhook answers quickly if one of its two latest attempts took less: a single hitch, which may be this machine's,
 must not put it in line behind all slow ones."""
 
 KEPT_SHARE = 0.25
-"""Share of the slots that only such webhooks get: hundreds of slow receivers would take all of them otherwise."""
+"""Share of the slots that only such webhooks get: hundreds of slow receivers would take all slots otherwise."""
 
 SMALL = 20
 """A worker with fewer slots keeps none."""
@@ -45,11 +45,11 @@ class Slots:
 
     @property
     def is_full(self) -> bool:
-        """Whether webhooks that are not quick have all the slots that they may have."""
+        """Whether webhooks that are not quick have all of their slots."""
         return self._others >= self._limit
 
     def defer(self, hints: set[UUID] | None) -> set[UUID]:
-        """Return the quick ones of *hints*, ``None`` for all webhooks; keep the others for when they have slots."""
+        """Return the quick ones of *hints*, ``None`` for all webhooks; keep the others until there are slots."""
         if hints is None:
             self._deferred = None
             return {*self._quick}
@@ -74,7 +74,7 @@ class Slots:
         return is_quick
 
     def end(self, flight: Flight, now: float, *, made: bool = True) -> None:
-        """Free the slot of *flight*, and learn from how long it took; one that was not made says nothing good."""
+        """Free the slot of *flight*, and learn from how long it took; one that was not made does not count as quick."""
         self._others -= not flight.is_quick
         webhook_id = flight.delivery.webhook_id
         was_slow = self._quick.pop(webhook_id, True)
@@ -85,7 +85,7 @@ class Slots:
                 del self._quick[next(iter(self._quick))]
 
     def watch(self, flights: Iterable[Flight], now: float) -> None:
-        """Forget webhooks as quick with two attempts that hang, or one after one that was slow."""
+        """Stop counting webhooks as quick that have two hanging attempts, or one after a slow one."""
         hanging = Counter(f.delivery.webhook_id for f in flights if now - f.since >= QUICK_S)
         for webhook_id, count in hanging.items():
             if count + self._quick.get(webhook_id, False) >= 2:

@@ -1,4 +1,4 @@
-"""The stock of a worker: deliveries under lease whose attempt has not begun."""
+"""The stock of a worker: deliveries under lease, before their attempt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FRESH_S = 1.0
 
 class Pace:
     """How many deliveries to hold in stock: what is expected to be sent in the next *ahead_s* seconds, by what was sent
-    lately, so that a worker whose receivers hang leases nothing ahead."""
+    lately, so that a worker with receivers that hang leases nothing ahead."""
 
     def __init__(self, ahead_s: float) -> None:
         self._ahead_s = ahead_s
@@ -89,7 +89,7 @@ class Stock:
         return None
 
     def _next(self, others: bool) -> deque[tuple[float, ClaimedDelivery]]:
-        """Return the queue whose first delivery has waited longest."""
+        """Return the queue of which the first delivery has waited longest."""
         if not others or not self._others:
             return self._quick
         return self._quick if self._quick and self._quick[0][0] <= self._others[0][0] else self._others

@@ -3,7 +3,7 @@ Reads one HTTP/1.1 answer from pieces that may be cut anywhere. Pure.
 
 llhttp (httptools) is not used: it refuses heads that can well be framed, such as a length stated twice, lines without
 CR, or a blank before a colon, and with them deliveries that were accepted. The rule instead: a complete status line and
-a head that says where the answer ends are the verdict. What is odd behind them is noted, closes the connection and
+a head that defines where the answer ends are the verdict. What is odd behind both is noted, closes the connection and
 changes nothing. The verdict never depends on how the bytes were cut.
 """
 
@@ -23,7 +23,7 @@ CUT_SHORT = "the answer's body was cut short"
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _INTERIM_HEADS = re.compile(rb"(?:HTTP/1\.[0-9] +1(?!01)[0-9]{2}(?:[ \t][^\n]*)?\r*\n(?:(?!\r?\n)[^\n]*\n)*\r?\n)+")
-"""Whole ones that are nothing but skipped: thousands of them read one by one would hold up all other exchanges."""
+"""Whole ones that are nothing but skipped: thousands, read one by one, would hold up all other exchanges."""
 
 
 class AnswerReader:

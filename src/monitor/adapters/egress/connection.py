@@ -37,10 +37,10 @@ class Connection(asyncio.Protocol):
     """
     Carries one exchange after the other, and decides which bytes are an answer.
 
-    Bytes that no request asked for are none (RFC 9112 section 9.2): they end the connection. An answer counts once the
-    whole request has been handed to the kernel. One that refuses a request still under way counts at once and ends the
-    connection; one that accepts it waits for the rest of the request, unless the connection was used before: there it
-    may be a second answer to the request before.
+    Unsolicited bytes are none (RFC 9112 section 9.2): these end the connection. An answer counts once the whole request
+    has been handed to the kernel. One that refuses a request still under way counts at once and ends the connection;
+    one that accepts it waits for the rest of the request, unless the connection was used before: there it may be a
+    second answer to the request before.
 
     Attributes:
         early: the answer began before the whole request was handed over.
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def is_silent(self) -> bool:
-        """Whether it is open and nothing waits to be read: neither bytes that no request asked for, nor its end."""
+        """Whether it is open and nothing waits to be read: neither unsolicited bytes nor its end."""
         return self.is_open() and not self._idle_poll.poll(0)
 
     async def quiet(self, for_s: float) -> None:

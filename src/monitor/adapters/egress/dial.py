@@ -16,7 +16,7 @@ async def connect_first(addresses: Sequence[str], port: int, admit: Callable[[st
     Return a non-blocking socket to the first address that takes the connection.
 
     Args:
-        admit: raises for an address that may not be reached; asked before each dial, and about the peer after it.
+        admit: raises for an address that may not be reached; called before each dial, and for the peer after it.
 
     Raises:
         OSError: none takes it; that of the first that failed. Whatever *admit* raises.

@@ -14,7 +14,7 @@ profile       scheme and port             names                               ad
 ``allow_cidrs`` opens single networks in either profile: a host that is an address of theirs, or a name whose *every*
 answer is one, may be reached by http, on any port, and under a special-use name or one with underscores, such as
 services of Compose have (``Target.allowed_only``).
-``self_hosts`` are our own names and addresses; delivering to them would loop, so nothing opens them.
+``self_hosts`` are our own names and addresses; a delivery to one would loop, so nothing opens these.
 
 Addresses are judged by the table below. ``ipaddress.is_global`` is no substitute: it calls multicast, NAT64 and
 6to4 relays public, and its answers change with the Python version.
@@ -177,7 +177,7 @@ def check_address(ip_text: str, policy: EgressPolicy, *, allowed_only: bool = Fa
 
 @lru_cache(maxsize=4_096)
 def _judge(ip_text: str, policy: EgressPolicy, allowed_only: bool) -> str | None:
-    """Cached, because the sender asks again about the peer of every exchange."""
+    """Cached, because the sender checks the peer of every exchange again."""
     try:
         ip = _unmapped(ip_address(ip_text))
     except ValueError:

@@ -12,7 +12,7 @@ FIELDS_KEPT_BYTES = 16_384
 RETRY_AFTER_LIMIT_CHARS = 64
 
 UNTIL_CLOSE, CHUNKED = -1, -2
-"""Lengths of bodies that end where no number says."""
+"""In place of a length, for bodies that state none."""
 
 START = b"HTTP/1."
 NOT_HTTP = "the answer is not valid HTTP/1.1"
@@ -31,7 +31,7 @@ class Head(msgspec.Struct, frozen=True):
     """A final or interim head.
 
     ``length`` is that of the body, or one of the two constants above. ``fields`` are the first ones, up to 16 KiB.
-    ``problem`` says why this is no valid answer; ``note`` what is odd about it although it is one. ``version`` is
+    ``problem`` is why this is no valid answer; ``note`` what is odd about it although it is one. ``version`` is
     that of HTTP.
     """
 

@@ -29,7 +29,7 @@ class DnsLookup:
     addresses; raises ``OSError`` when there are none.
 
     Args:
-        servers: ``address:port`` of name servers to ask instead of the configured ones.
+        servers: ``address:port`` of name servers to query instead of the configured ones.
     """
 
     def __init__(self, servers: Sequence[str] = ()) -> None:

@@ -46,7 +46,7 @@ class PendingExchange:
     Attributes:
         connection: carries it, once there is one.
         dialling: the task that opens a connection for it, until then.
-        done: its outcome was given, or nobody waits for it any more.
+        done: its outcome was given, or no caller waits for it any more.
         head: the bytes in front of the body.
         written_at: when the request was written; null while no byte of it was.
     """

@@ -1,4 +1,4 @@
-"""Idle connections, by what they may carry."""
+"""Idle connections, by what each may carry."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from monitor.adapters.egress.connection import Connection, Key
 
 class Pool:
     """
-    Keeps connections until they are taken, end, or are too old.
+    Keeps each connection until it is taken, ends, or is too old.
 
     The one used last is taken first, so that those beyond the need age out. There is no limit: the caller caps what is
     under way per webhook, and a shared limit would let one slow receiver starve the others.
 
     Args:
-        idle_s: how long a connection may lie idle; servers and middleboxes drop them sooner or later without a word.
+        idle_s: how long a connection may lie idle; servers and middleboxes drop it silently sooner or later.
         max_age_s: how old it may be at all, so that a name that moved is noticed.
     """
 
@@ -40,7 +40,7 @@ class Pool:
             elif connection.is_silent():
                 found = connection
             elif connection.is_tls:
-                # What waits to be read may be a session ticket: the loop will tell.
+                # What waits to be read may be a session ticket: the loop finds out.
                 noisy.append(connection)
                 connection.pooled = True
             else:
@@ -63,7 +63,7 @@ class Pool:
             idle.append(connection)
 
     def discard(self, connection: Connection) -> None:
-        """Forget a connection that has ended, if it is here."""
+        """Remove a connection that has ended, if it is here."""
         if connection.pooled:
             connection.pooled = False
             idle = self._idle[connection.key]

@@ -23,7 +23,7 @@ Lookup = Callable[[str], Coroutine[Any, Any, Sequence[str]]]
 class Resolver:
     """Turns a :class:`Target` into the addresses that may be dialled for it.
 
-    Keeps no answers, and failures for a few seconds. Callers that ask for a name while it is being looked up share the
+    Keeps no answers, and failures for a few seconds. Callers that need a name while it is being looked up share the
     one lookup, so a dead name costs one lookup however many deliveries wait for it.
     """
 

@@ -17,18 +17,18 @@ def tls_context(
 
     Args:
         ca_file: PEM file of further authorities.
-        client_cert_file: PEM file with the certificate, and its chain, for those that ask for one.
+        client_cert_file: PEM file with the certificate, and its chain, for servers that request one.
         client_key_file: PEM file of its key; null if the certificate's file holds it.
 
     Raises:
-        ValueError: a file cannot be read or does not hold what it should; says which setting names it.
+        ValueError: a file cannot be read or does not hold what it should; the text names its setting.
     """
     context = _verifying(ca_file, "MONITOR_EGRESS__CA_FILE")
     context.set_alpn_protocols(["http/1.1"])
     if client_cert_file is not None:
         files = "MONITOR_EGRESS__CLIENT_CERT_FILE with MONITOR_EGRESS__CLIENT_KEY_FILE"
         with _naming(files, "holds no certificate in PEM with its key and without a passphrase"):
-            # Without this function OpenSSL would ask for a passphrase on the terminal.
+            # Without this function OpenSSL would prompt for a passphrase on the terminal.
             context.load_cert_chain(client_cert_file, client_key_file, password=lambda: "")
     return context
 

@@ -34,7 +34,7 @@ _CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
 
 
 class EmbeddedError(Exception):
-    """The embedded database cannot be used; the text says what to do."""
+    """The embedded database cannot be used; the text is what to do."""
 
 
 def run_as(pgdata: Path) -> pwd.struct_passwd | None:
@@ -86,7 +86,7 @@ def _check_ours(folder: Path) -> None:
 
 
 def is_passable(path: Path, user: pwd.struct_passwd) -> bool:
-    """Whether *user* may pass all folders above *path*, as far as their modes tell."""
+    """Whether *user* may pass all folders above *path*, as far as their modes show."""
     return all(_may(folder.stat(), user, stat.S_IXUSR) for folder in path.parents)
 
 

@@ -48,7 +48,7 @@ _LEFTOVER_MEMORY = "shared memory block"
 """In the server's log when processes of a killed server are still on their way out."""
 
 _DISK_FULL = ("Check free disk space", os.strerror(errno.ENOSPC))
-"""In what a program of PostgreSQL says on a full disk."""
+"""In what a program of PostgreSQL reports on a full disk."""
 
 
 class Server:
@@ -73,7 +73,7 @@ class Server:
         self._process = self._left_behind() or self._spawn()
 
     def stop(self) -> None:
-        """Ask for a fast shutdown, then insist. Returns when the process is gone."""
+        """Request a fast shutdown, then force it. Returns when the process is gone."""
         process, self._process = self._process, None
         if process is not None:
             _end(process)

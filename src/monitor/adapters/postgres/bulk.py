@@ -179,7 +179,7 @@ class PostgresBulkQueue:
     async def _lock(
         self, action: BulkAction, chosen: DeliveryFilter, ids: Collection[UUID]
     ) -> tuple[list[UUID], list[UUID]]:
-        """Lock those of *ids* that are pending and match; return them, and those that another transaction has."""
+        """Lock those of *ids* that are pending and match; return these, and those that another transaction has."""
         where = self._conditions(Where(), action, chosen).add("d.id = ANY({}::uuid[])", list(ids))
         if action is not BulkAction.CANCEL:
             where.require(_WAITS)

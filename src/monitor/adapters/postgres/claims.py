@@ -9,8 +9,8 @@ another one of its key. So each row is walked once, however long its head is stu
 whatever takes a head out of its line removes the mark of the next one (:func:`advance_lines`). The rows that a claim
 meets again are those that it might have leased.
 
-The statements bound the columns of an index by ranges (``replayed <= false``) and sort by them, where an equality would
-do: so no other index has that order, and a plan made before the statistics know of a backlog does not filter it.
+The statements bound the columns of an index by ranges (``replayed <= false``) and sort by these, where an equality
+would do: so no other index has that order, and a plan made before the statistics show a backlog does not filter it.
 """
 
 from __future__ import annotations

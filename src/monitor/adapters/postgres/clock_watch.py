@@ -13,7 +13,7 @@ from monitor.domain.errors import Unavailable
 EVERY_S = 30.0
 
 CORRECTED_S = 1.0
-"""Smaller differences are left alone: they may be the time that the answer took."""
+"""Smaller differences are left alone: each may be the time that the answer took."""
 
 WARNED_S = 5.0
 """Receivers of Standard Webhooks refuse signatures that are five minutes off."""

@@ -20,7 +20,7 @@ T = TypeVar("T")
 Row = TypeVar("Row")
 
 ROUNDS = 50
-"""Queries after which a page of rows stays shorter than asked for, because so many cannot be read."""
+"""Queries after which a page of rows stays shorter than requested, because so many cannot be read."""
 
 REPORTED_MAX = 10_000
 """Rows whose keys are kept, so that each is logged and counted once and not at every poll."""
@@ -101,7 +101,7 @@ class RowReader:
         *,
         detail: str = UNREADABLE,
     ) -> T:
-        """Return what *read* makes of a row that was asked for by itself. Raises ``UnreadableRow`` with *detail*."""
+        """Return what *read* makes of a row that was requested by itself. Raises ``UnreadableRow`` with *detail*."""
         for found in self.readable([row], read, table, key).values():
             return found
         raise UnreadableRow(detail)

@@ -13,7 +13,7 @@ from monitor.adapters.postgres.outages import DRIVER_ERRORS
 from monitor.adapters.tcp import keep_alive
 
 IDLE_S = 1.0
-"""Idle time after which a connection is asked before it is used: a round trip that a busy connection does not take."""
+"""Idle time after which a connection is probed before it is used: a round trip that a busy connection does not take."""
 
 PROBE_S = 0.5
 """How long it may take to answer."""
@@ -28,7 +28,7 @@ class PostgresConnection(asyncpg.Connection):  # type: ignore[misc]
 
     @classmethod
     async def open(cls, dsn: str, **options: Any) -> Self:
-        """Connect. A stateful firewall may forget the connection, so the operating system checks it when it is idle."""
+        """Connect. A stateful firewall may drop the connection, so the operating system checks it when it is idle."""
         connection: Self = await asyncpg.connect(dsn, **options, connection_class=cls)
         keep_alive(connection._transport.get_extra_info("socket"))
         return connection
@@ -47,7 +47,7 @@ class PostgresConnection(asyncpg.Connection):  # type: ignore[misc]
         return self
 
     async def answers(self) -> bool:
-        """Ask the server for nothing; a connection that does not answer within :data:`PROBE_S` is terminated."""
+        """Run an empty query; a connection that does not answer within :data:`PROBE_S` is terminated."""
         limit = asyncio.get_running_loop().call_later(PROBE_S, self.terminate)
         try:
             await self.execute("SELECT")
@@ -62,7 +62,7 @@ class IdleConnections:
     """
     Connections that wait in the pools of one process.
 
-    What drops one of them silently, such as a NAT over night, drops all: when one does not answer, all are terminated
+    What drops one silently, such as a NAT over night, drops all: when one does not answer, all are terminated
     that waited then, so that the pools replace them, and only one probe is waited for.
     """
 

@@ -125,7 +125,7 @@ alert_reminders = sa.Table(
 )
 
 used_links = sa.Table(
-    # Links in messages that were used, until they expire.
+    # Links in messages that were used, each until it expires.
     "used_links",
     metadata,
     sa.Column("digest", sa.LargeBinary, primary_key=True),
@@ -177,7 +177,7 @@ summaries = sa.Table(
     sa.Column("health_status", sa.Text, nullable=False, server_default="unknown"),
     sa.Column("failure_probability", sa.Double, nullable=False, server_default="0.05"),
     *(sa.Column(name, sa.Integer, nullable=False, server_default="0") for name in ("critical", "warning", "info")),
-    # Of one type, since one statement pages through all of them.
+    # Of one type, since one statement pages through all.
     sa.Column("attempts", sa.Double, nullable=False, server_default="0"),
     sa.Column("failure_ratio", sa.Double, nullable=False, server_default="-1"),
     sa.Column("p95_ms", sa.Double, nullable=False, server_default="-1"),

@@ -22,7 +22,7 @@ FOLLOW_S = 5.0
 """How often other hosts are looked at for a primary that was promoted."""
 
 LOOK_S = 1.0
-"""How long one of them may take to answer."""
+"""How long a host may take to answer."""
 
 TARGET = "target_session_attrs"
 WRITES = ("read-write", "primary")
@@ -38,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 def host_urls(dsn: str, target: str) -> tuple[str, ...]:
     """
-    Return *dsn* once for each host that it names. Of several, one that is *target* is looked for, unless the URL says
-    otherwise by ``target_session_attrs``.
+    Return *dsn* once for each host that it names. Of several, one that is *target* is looked for, unless the URL
+    specifies another by ``target_session_attrs``.
     """
     scheme, _, rest = dsn.partition("://")
     # By hand, since newer versions of Python take brackets in the second host for an invalid address.
@@ -88,7 +88,7 @@ class Hosts:
 
         Raises:
             TimeoutError: no host answered in time.
-            ConnectionError: none is what the URL asks for.
+            ConnectionError: none is what the URL requires.
         """
         if len(self.urls) == 1:
             return await self._open(0, timeout=timeout, **options)

@@ -33,14 +33,14 @@ async def database_identity(database: Database) -> str:
 async def database_incarnation(database: Database) -> str:
     """
     Return what changes whenever the database may have been set back, under the same identity: when its server started,
-    and the oid of a table, which a dump that is restored in place makes anew.
+    and the oid of a table, which changes when a dump is restored in place.
 
     A restart of the server changes it, too, and so does a failover, which may lose the last commits.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    # Of the primary, as all that is asked for on the reserved connections.
+    # Of the primary, as all that is read on the reserved connections.
     row = await database.fetchrow(
         "SELECT extract(epoch FROM pg_postmaster_start_time()) AS started_at,"
         " coalesce(to_regclass('alembic_version')::oid::bigint, 0) AS oid",

@@ -55,7 +55,7 @@ class KeyWatch:
         Open stored values of each key in use.
 
         Returns:
-            For each key id why none of them opens, or ``None``. What no version sealed is left out.
+            For each key id why none of its values opens, or ``None``. What no version sealed is left out.
 
         Raises:
             Unavailable: the database does not answer.

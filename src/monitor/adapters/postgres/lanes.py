@@ -52,7 +52,7 @@ PRECEDING = """
 
 FIRST = f"NOT EXISTS ({PRECEDING})"
 
-# The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of them would fill the limit and
+# The rule of domain.delivery.ready. Lanes without capacity are left out, or enough of these would fill the limit and
 # hide others. A probe is sent even from a full lane. Those with nothing in flight go first: while the attempts of a
 # lane hang, its latest one stays as old as it is, so one free slot after the other would go to it.
 # Earliest rows by LIMIT where EXISTS would read better: the planner may turn that into a join, which reads the backlog.

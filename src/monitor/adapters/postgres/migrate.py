@@ -127,7 +127,7 @@ def _check_can_migrate(revision: str | None) -> None:
 
 @cache
 def _revisions() -> tuple[str, ...]:
-    """Return the revisions that this version knows, the newest first. Read once, since each is a module to run."""
+    """Return the revisions of this version, the newest first. Read once, since each is a module to run."""
     return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 

@@ -39,7 +39,7 @@ CONNECT_S = 1.0
 """How long a connection to the replica may take; the primary is there."""
 
 ANSWER_S = 0.5
-"""How long it may take to say how far it is."""
+"""How long it may take to report how far it is."""
 
 WAIT_S = 0.05
 """How long a read waits for the replica to replay what the primary had written when it began."""
@@ -149,10 +149,10 @@ class ReplicaReads:
     Reads of *primary* that its replica at *url* serves whenever it is up to date.
 
     Attributes:
-        trouble: why no read tries the replica at present; ``None`` while they do.
+        trouble: why no read tries the replica at present; ``None`` while reads do.
         served: reads by the replica.
         passed_on: reads that the primary had to serve, by the cause.
-        lag: as last measured; ``None`` if the replica could not be asked.
+        lag: as last measured; ``None`` if the replica could not be queried.
     """
 
     def __init__(self, primary: Database, url: str) -> None:

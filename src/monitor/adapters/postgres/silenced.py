@@ -1,6 +1,6 @@
 """What silences do to a webhook now, in SQL: ``s`` is a silence, ``w`` a webhook, ``o`` an occurrence.
 
-The rules of ``domain.alerts.silences``; the contract suites prove them equal.
+The rules of ``domain.alerts.silences``; the contract suites prove that both are equal.
 """
 
 from __future__ import annotations

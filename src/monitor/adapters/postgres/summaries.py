@@ -21,7 +21,7 @@ FIRST = UUID(int=0)
 
 BEGIN = "INSERT INTO summary_progress VALUES (1, $1, '-infinity', '-infinity') ON CONFLICT (id) DO NOTHING"
 
-# Nobody waits for the row: whoever finds it locked leaves the step to the other.
+# No process waits for the row: one that finds it locked leaves the step to the other.
 TAKE = """
 SELECT after FROM summary_progress WHERE id = 1
   AND (stepped_at < now() - make_interval(secs => $2) OR stepped_at > now())
@@ -38,7 +38,7 @@ SELECT n.id, (
 FROM unnest($1::uuid[]) AS n (id)
 """
 
-# Rows that others change at the moment are left to the next round: whoever waits while it holds some may deadlock.
+# Rows that others change at the moment are left to the next round: waiting while holding some may deadlock.
 SAVE = """
 WITH free AS MATERIALIZED (
     SELECT webhook_id FROM webhook_summaries WHERE webhook_id = ANY($1::uuid[]) FOR NO KEY UPDATE SKIP LOCKED

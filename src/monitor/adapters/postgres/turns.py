@@ -22,7 +22,7 @@ from monitor.domain.vocab import REPLACED
 
 _LINES = "unnest($1::uuid[], $2::text[]) AS line (webhook_id, order_key)"
 
-# As the predicate of the index says it. The key as a range, by which no other index has this order.
+# As the predicate of the index has it. The key as a range, by which no other index has this order.
 _OF_LINE = f"""d.webhook_id = {{line}}.webhook_id AND starts_with(d.order_key, '{ALERT_KEYS}')
           AND d.order_key BETWEEN {{line}}.order_key AND {{line}}.order_key"""
 
@@ -102,7 +102,7 @@ async def take_turns(connection: asyncpg.Connection, leased: Sequence[asyncpg.Re
     gone = await _replace(connection, messages, ids)
     rest = [id_ for id_ in ids if id_ not in gone]
     waiting = await connection.fetch(WAIT, rest, _ALERT_PATTERNS, timedelta(seconds=FAN_OUT_WAIT_S))
-    # What they took of the lane's capacity is free.
+    # The lane's capacity that the replaced ones took is free.
     woken = {row["webhook_id"] for row in messages if row["id"] in gone}
     await wake(connection, woken | {row["webhook_id"] for row in waiting if row["is_due"]})
     unsent = gone | {row["id"] for row in waiting}
@@ -111,7 +111,7 @@ async def take_turns(connection: asyncpg.Connection, leased: Sequence[asyncpg.Re
 
 async def end_turns(connection: asyncpg.Connection, lines: Iterable[asyncpg.Record], *, replace: bool = False) -> None:
     """Let the newest messages of these lines (webhook, key), of which an attempt was settled, go at once. With
-    *replace*, they replace the older ones: a failed one is not tried again."""
+    *replace*, these replace the older ones: a failed one is not tried again."""
     messages = [line for line in lines if is_alert_key(line["order_key"])]
     if not messages:
         return

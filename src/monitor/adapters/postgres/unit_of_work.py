@@ -64,7 +64,7 @@ class PostgresUnitOfWork:
     See :class:`monitor.domain.ports.unit_of_work.UnitOfWork`. Used once and from one task.
 
     Args:
-        dispatch: called with the recorded domain events once they are committed; commit returns when it does.
+        dispatch: called with the recorded domain events once committed; commit returns when it does.
     """
 
     now: datetime

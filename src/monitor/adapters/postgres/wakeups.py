@@ -29,7 +29,7 @@ class PostgresWakeups:
     ) -> None:
         """
         Args:
-            probe_s: how long a connection may be silent before it is asked whether it is alive.
+            probe_s: how long a connection may be silent before it is probed.
             on_fan_out: called when a fan-out was left to workers, and after each connect.
         """
         self._database = database

@@ -18,7 +18,7 @@ from monitor.adapters.redis.endpoint import endpoint
 from monitor.domain.errors import Unavailable
 
 MOVED_AWAY = (ReadOnlyError, AskError, ClusterDownError, TryAgainError)
-"""Answers of a server that is not, or not yet, the one for our names: the next connection looks for it anew."""
+"""Answers of a server that is not, or not yet, the one for our names: the next connection looks for it again."""
 
 log = structlog.get_logger(__name__)
 

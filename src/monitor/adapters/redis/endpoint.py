@@ -109,7 +109,7 @@ def _written(address: Address) -> str:
 
 
 def _keepalive(url: str) -> dict[str, Any]:
-    """Return the options by which connections notice that the network forgot them; none for a local socket."""
+    """Return the options by which a connection detects that the network dropped it; none for a local socket."""
     if url.startswith("unix:"):
         return {}
     return {"socket_keepalive": True, "socket_keepalive_options": dict(KEEPALIVE)}
@@ -127,7 +127,7 @@ class SentinelSet:
         sentinels: Any = Sentinel(self._hosts, sentinel_kwargs=dict(self._options))  # type: ignore[no-untyped-call]
         async with sentinels:
             host, port = await sentinels.discover_master(self._name)
-            # The one that answered is asked first from now on, so that one that is away costs its time limit once.
+            # The one that answered is tried first from now on, so that one that is away costs its time limit once.
             first = sentinels.sentinels[0].connection_pool.connection_kwargs
             answered = first["host"], first["port"]
             self._hosts = [answered, *(each for each in self._hosts if each != answered)]

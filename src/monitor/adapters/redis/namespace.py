@@ -21,7 +21,7 @@ class RedisNamespace:
     The identity of the database, which every name in Redis holds: installations that share a Redis share nothing else,
     not even its channels, which have no database number.
 
-    Until it is known, Redis counts as unreachable.
+    Until it has been read, Redis counts as unreachable.
 
     Args:
         identify: returns the identity. Raises ``Unavailable``.
@@ -46,7 +46,7 @@ class RedisNamespace:
         return named
 
     async def learn(self) -> bool:
-        """Ask the database unless the identity is known; return whether it is now."""
+        """Read the identity from the database unless it has been read; return whether it has now."""
         if self._identity is None:
             try:
                 # The incarnation first: nothing in Redis may be read before it can be compared.
@@ -58,13 +58,13 @@ class RedisNamespace:
         return True
 
     async def incarnation(self) -> str:
-        """Return the incarnation of the database: the last one known while it cannot be reached."""
+        """Return the incarnation of the database: the last one read while it cannot be reached."""
         with suppress(Unavailable):
             self._incarnation = await self._incarnate()
         return self._incarnation
 
     async def learn_loop(self) -> None:
-        """Ask until the identity is known, then wait for ever."""
+        """Retry until the identity has been read, then wait for ever."""
         while True:
             if await self.learn():
                 await asyncio.Event().wait()

@@ -67,7 +67,7 @@ _PROBES: tuple[tuple[str | int, ...], ...] = (
     ("EVALSHA", "0" * 40, 0),
     ("MULTI",),
     ("EXEC",),
-    # The last, since nothing else can be asked behind it.
+    # The last, since nothing else can be sent behind it.
     ("SUBSCRIBE", _CHANNEL),
 )
 """Each command that Monitor sends, on names of the form that it uses; leaves nothing behind."""
@@ -199,7 +199,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _line(error: Exception) -> str:
-    """Return the words of *error*, and those of the system where they name its function instead."""
+    """Return the words of *error*, and those of the system where its function is named instead."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     number = next((cause.errno for cause in _causes(error) if isinstance(cause, OSError) and cause.errno), None)
     return _CONNECT.sub(os.strerror(number), text) if number else text

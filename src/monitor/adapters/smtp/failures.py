@@ -18,7 +18,7 @@ _log = structlog.get_logger(__name__)
 
 
 def reply_of(error: Exception, step: Step) -> tuple[int, str] | None:
-    """Return code and text of the reply that *error* is, if it says something about the mail, the login or the rate."""
+    """Return code and text of the reply that *error* is, if it is about the mail, the login or the rate."""
     if not isinstance(error, SMTPResponseException) or not 400 <= error.code < 600:
         return None
     temporary = error.code < 500
@@ -97,6 +97,6 @@ def without_login(text: str, server: SmtpServer) -> str:
 
 
 def _root(error: Exception) -> Exception:
-    """Return what the client library wrapped, if that says more."""
+    """Return what the client library wrapped, if that is more specific."""
     cause = error.__cause__
     return cause if isinstance(cause, OSError) and not isinstance(error, SMTPResponseException) else error

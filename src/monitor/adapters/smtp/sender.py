@@ -152,7 +152,7 @@ class SmtpSender:
 
 
 class Transaction:
-    """One mail transaction in a session, and the outcome it ends in, whose latency is added later."""
+    """One mail transaction in a session, and the outcome it ends in, to which the latency is added later."""
 
     def __init__(self, server: SmtpServer, session: SmtpSession, request: OutboundRequest) -> None:
         self._server = server
@@ -188,7 +188,7 @@ class Transaction:
         if isinstance(error, UrlRefused):
             return self.failed(Failure(ErrorKind.BLOCKED, error.detail))
         if isinstance(error, SMTPResponseException) and 200 <= error.code < 300 and self._session.step is Step.MAIL:
-            # The library knows no other success than 250.
+            # The library takes nothing but 250 for success.
             return self._answered(error.code, None, f"{error.code} {error.message}")
         reply = reply_of(error, self._session.step)
         if reply is None:

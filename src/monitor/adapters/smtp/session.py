@@ -24,7 +24,7 @@ QUIT_S = 2.0
 
 class SmtpServer(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The server that takes the mail, and who sends it.
+    The server that takes the mail, and the sender.
 
     ``from_`` is an address, or a name with one in ``<>``. With ``tls`` as ``none`` only a server on loopback is
     spoken to.
@@ -144,7 +144,7 @@ class SmtpSession:
         return client
 
     async def quit(self) -> None:
-        """Say goodbye, as RFC 5321 asks for. Never raises."""
+        """Send QUIT, as RFC 5321 requires. Never raises."""
         try:
             async with asyncio.timeout(QUIT_S):
                 if self.client is not None:

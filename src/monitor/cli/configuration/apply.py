@@ -107,7 +107,7 @@ class Applier:
         try:
             self._client.call("DELETE", f"webhooks/{old.id}", If_Match=tag)
         except ApiRefused as error:
-            # That of a call whose answer was lost.
+            # That of a call with a lost answer.
             if error.status != 404:
                 raise
 
@@ -115,7 +115,7 @@ class Applier:
         try:
             self._client.call("PUT", path, body, If_Match=tag)
         except ApiRefused as error:
-            # The change of a call whose answer was lost is found by the next one.
+            # The change of a call with a lost answer is found by the next one.
             if error.status != 412 or read_webhook(self._client.get(path).body).spec != item.spec:
                 raise
 

@@ -82,7 +82,7 @@ class SilenceItem(msgspec.Struct, frozen=True):
         return self.spec.reason
 
     def digest(self) -> str:
-        """Return what tells this silence from one that is configured otherwise."""
+        """Return what distinguishes this silence from one that is configured otherwise."""
         return sha256(msgspec.json.encode([self.spec, self.webhook], order="deterministic")).hexdigest()[:12]
 
 

@@ -39,7 +39,7 @@ def export_text(server: ServerState, owner: str | None) -> Iterator[str]:
     Yield the parts of a file, by name: two exports of one configuration are the same, however it came to be.
 
     Args:
-        owner: only what is of this owner, who then is that of the file; ``None`` exports everything.
+        owner: only what is of this owner, which then is that of the file; ``None`` exports everything.
     """
     webhooks = sorted((row for row in server.webhooks if owner in (None, row.owner)), key=_order)
     silences = sorted((row for row in server.silences if owner in (None, row.owner)), key=_order)
@@ -102,7 +102,7 @@ def webhook_row(state: WebhookState, variables: _Variables) -> dict[str, Any]:
 
 
 def silence_row(state: SilenceState, *, is_unique: bool) -> dict[str, Any]:
-    """Return the members of a silence in a file; *is_unique*: the name of its webhook says which one it is."""
+    """Return the members of a silence in a file; *is_unique*: the name of its webhook identifies it."""
     members: dict[str, Any] = msgspec.to_builtins(state.spec)
     row = {name: value for name, value in members.items() if value is not None and value is not False}
     if is_unique and row.pop("webhook_id", None):

@@ -54,7 +54,7 @@ def run_parallel(
     Args:
         take: takes one step, in a thread. Raises :class:`CommandError` if it fails.
         stop: makes steps in flight end soon; called at Ctrl-C.
-        cut: makes them end at once; called when they did not, or at another Ctrl-C.
+        cut: makes these end at once; called when they did not, or at another Ctrl-C.
         progress: called after each step that was done.
     """
     outcome = Outcome()
@@ -100,7 +100,7 @@ def _on_interrupt(call: Callable[[], None]) -> Iterator[None]:
     """Call *call* at Ctrl-C instead of raising ``KeyboardInterrupt``, which would lose what is in flight."""
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # Only the main thread may set a handler; shells have the jobs that they start in the background ignore Ctrl-C.
+        # Only the main thread may set a handler; shells have the jobs started in the background ignore Ctrl-C.
         yield
         return
 

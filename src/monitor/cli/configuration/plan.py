@@ -25,7 +25,7 @@ EVERY = "*"
 """Stands for every webhook of the file, where their secrets are to be sent again."""
 
 _FILLED_IN = frozenset({"starts_at", "ends_at"})
-"""Members of a silence that the server sets where they are left out."""
+"""Members of a silence that the server sets if left out."""
 
 Action = Literal["create", "change", "delete"]
 
@@ -51,7 +51,7 @@ class Step(msgspec.Struct, frozen=True):
     One write.
 
     Attributes:
-        headers: those whose values are sent.
+        headers: those sent with their values.
         set_secret: the signing secret is replaced by that of the file.
         target: the id of the webhook that a silence names; ``None`` for one that an earlier step creates.
     """
@@ -72,7 +72,7 @@ class Step(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """
     Attributes:
-        steps: in the order in which they are taken: what others refer to comes first, deletions last.
+        steps: in the order of execution: what others refer to comes first, deletions last.
         left: of the owner and not in the file; only pruning deletes them.
         over: silences of the file that have ended.
     """
@@ -91,7 +91,7 @@ class Options(msgspec.Struct, frozen=True):
     Attributes:
         prune: delete what is of the owner and not in the file.
         adopt: take over what has no owner and the name of one in the file.
-        set_secrets: names of webhooks whose secrets are sent again.
+        set_secrets: names of webhooks with secrets to send again.
     """
 
     prune: bool = False

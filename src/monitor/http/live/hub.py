@@ -243,7 +243,7 @@ class Hub:
         snapshot = await self._snapshot_message(position)
         for chunk in _chunks(waiting):
             for socket in chunk:
-                # A socket that asked again meanwhile may have been sent more than this snapshot shows.
+                # A socket that began again meanwhile may have been sent more than this snapshot shows.
                 fits = self._waiting.get(socket, position.seq + 1) <= position.seq
                 if fits and socket.start(self.stream, snapshot):
                     del self._waiting[socket]
@@ -309,7 +309,7 @@ class Hub:
             await self._broadcast(encode_entry(entry, self.stream.epoch, cursor), self._sockets)
 
     async def _send_metrics(self) -> None:
-        """Send the newest metrics to every socket that lacks them: all once they change, else those skipped then."""
+        """Send the newest metrics to every socket that lacks these: all after a change, else those skipped then."""
         metrics, version = self._metrics, self._metrics_version
         lacking = [socket for socket in self._sockets if socket.metrics_version != version]
         if metrics is not None and lacking:

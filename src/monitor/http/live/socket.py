@@ -59,7 +59,7 @@ class Socket:
         return True
 
     def start(self, stream: Stream, snapshot: Message) -> bool:
-        """Write *snapshot* and the messages since; ``False`` if some of them are no longer there."""
+        """Write *snapshot* and the messages since; ``False`` if some are no longer there."""
         if not self.is_open:
             return True
         if not self.reader.start(stream, snapshot):
@@ -69,7 +69,7 @@ class Socket:
         return True
 
     def resume(self, stream: Stream, position: Position) -> bool:
-        """Write the messages since *position*; ``False`` if some of them are no longer there."""
+        """Write the messages since *position*; ``False`` if some are no longer there."""
         if not self.reader.resume(stream, position):
             return False
         self.catch_up(stream)

@@ -1,5 +1,5 @@
 """
-One answer for all processes of a group, whichever of them a scrape reaches.
+One answer for all processes of a group, whichever one a scrape reaches.
 
 What accumulates (counters and histograms) is added up; what each process has of its own now (gauges) gets the label
 ``process``, the number of its place in the group. A process that takes the place of another one goes on counting where
@@ -63,9 +63,9 @@ class GroupMetrics:
 
     def merged(self, families: Iterable[Metric], times: Series) -> list[Metric]:
         """
-        Return the metrics of the group, with those of this process as they are now.
+        Return the metrics of the group, with the present ones of this process.
 
-        They are shared first: what one answer has counted, the next one has, too, whoever gives it.
+        Its own are shared first: what one answer has counted, the next one has, too, whichever process gives it.
         """
         own = self.share(families, times)
         parts: dict[int, Snapshot] = {}

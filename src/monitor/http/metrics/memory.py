@@ -1,8 +1,8 @@
 """
 Memory that the processes of a group share: a file without a name for each, written by one and read by all.
 
-It is inherited like the sockets, so it needs no directory, nobody else can open it, and it is gone with the last of
-them. A process that is killed leaves what it wrote last.
+It is inherited like the sockets, so it needs no directory, no other process can open it, and it is gone with the
+last process. One that is killed leaves what it wrote last.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Sequence
 
 COPY_BYTES = 16 << 20
-"""Room of one copy. The files are sparse: they take what was written."""
+"""Room of one copy. The files are sparse: each takes what was written."""
 
 _HEAD = struct.Struct("<QII")
 _TRIES = 3

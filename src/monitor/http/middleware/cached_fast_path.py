@@ -169,7 +169,7 @@ class CachedFastPath:
         return fields
 
     def _token(self, scope: Scope, headers: dict[bytes, bytes]) -> bytes | None:
-        """Return the one token; where it is none, or may not be used, the full path says why."""
+        """Return the one token; where it is none, or may not be used, the full path gives the reason."""
         authorization = headers.get(b"authorization")
         if authorization is not None:
             return authorization[len(_BEARER) :] if authorization.startswith(_BEARER) else None

@@ -41,7 +41,7 @@ def _address(host: str) -> str | None:
 
 
 def client_address(scope: Scope) -> str | None:
-    """Return the address of the client, which a trusted proxy may have told the server; none for a Unix socket."""
+    """Return the address of the client, which a trusted proxy may have sent; none for a Unix socket."""
     client = scope.get("client")
     return None if client is None else _address(client[0])
 
@@ -162,7 +162,7 @@ class Edge:
         )
 
     def _complete(self, headers: Headers, request_id: str) -> list[tuple[bytes, bytes]]:
-        """Return *headers* and, behind them, those of ours that the response did not set."""
+        """Return *headers*, followed by those of ours that the response did not set."""
         complete = list(headers)
         present = {name.lower() for name, _ in complete}
         complete += [header for header in self.headers if header[0] not in present]
@@ -182,7 +182,7 @@ def _whole_head(start: Any, body: bytes) -> bytes | None:
 
 
 def _given_up(method: str) -> Unavailable:
-    """Return what a client is told of a request that the server no longer waits for."""
+    """Return the error of a request that the server no longer waits for."""
     if method in SAFE:
         return Unavailable("The server is stopping; try again.")
     detail = "The server is stopping, and the request may have been carried out. Repeat it with its Idempotency-Key."

@@ -1,7 +1,7 @@
 """
 Accepts events in front of routing and the framework, which cost more than everything else about a small event.
 
-:class:`PublishFastPath` takes a plain request whose token was verified before, and does what the layers behind it would
+:class:`PublishFastPath` takes a plain request with a token verified before, and does what the layers behind it would
 do, no more and no less: token, role, rate, budget of bodies, decoding, response. Any other request takes the full path.
 """
 

@@ -11,11 +11,11 @@ from monitor.http.responses.headers import request_id_of
 from monitor.http.responses.problems import raw_problem
 
 PROBES = "/health/"
-"""Load balancers and orchestrators ask by address; these answers hold nothing to protect."""
+"""Load balancers and orchestrators request by address; these answers hold nothing to protect."""
 
 
 class CheckHead:
-    """Stands in front of everything that reads a header. Handshakes pass: they have their own refusals."""
+    """Stands in front of everything that reads a header. Handshakes pass: these have their own refusals."""
 
     def __init__(self, app: ASGIApp, hosts: ServedHosts) -> None:
         self.app = app

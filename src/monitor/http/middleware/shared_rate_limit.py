@@ -20,7 +20,7 @@ class SharedRateLimiter(LocalRateLimiter):
     The local buckets, lowered every ``REPORT_S`` by what other processes admitted.
 
     No request waits for another process. Between two reports a process may admit too much: beyond
-    rate and burst, all together at most what each of them admits between two of its reports, and never more than a
+    rate and burst, all together at most what each admits between two of its reports, and never more than a
     bucket each. That is counted like the rest, and so paid back before more is admitted; of it at most a whole burst.
     Without the ledger each process goes by its own buckets.
 
@@ -52,7 +52,7 @@ class SharedRateLimiter(LocalRateLimiter):
         Exchange counts with the ledger. Costs nothing when nothing was admitted since the last report.
 
         Raises:
-            Unavailable: the ledger is away. The counts are dropped: added later, they would hold callers back
+            Unavailable: the ledger is away. The counts are dropped: added later, these would hold callers back
                 for what each process had found within their rate.
         """
         admitted, self._admitted = self._admitted, {}

@@ -4,7 +4,7 @@ The layers around the routes, assembled in one place.
 From the outside in: ``Edge`` (request id, headers, log line), ``PublishFastPath`` for events, ``CheckHead`` (hosts,
 repeated headers), ``Cors`` if any origin is listed, ``HeadRequests``, Litestar's routing, then per route
 ``Authenticate``, ``LimitRate``, ``LimitBodies``, ``Compress`` and the handler.
-Errors of the layers per route become problems outside of them, inside ``Edge``.
+Errors of the layers per route become problems outside of these layers, inside ``Edge``.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from monitor.http.responses.problems import MEDIA_TYPE, Problem
 
 REF = "#/components/schemas/"
 DOCUMENTED_AS = "documented_as"
-"""The ``opt`` of a route whose body is one of several types, while another type reads it."""
+"""The ``opt`` of a route with a body of one of several types, while another type reads it."""
 
 PATCHES = "patches"
 """The ``opt`` of a merge patch: what the patched resource must look like."""
@@ -38,7 +38,7 @@ _JOBS = {"replay", "resend_event"}
 """Operations that answer with a job."""
 
 _TIMES = {"at", "as_of"}
-"""Times whose name does not end with ``_at``."""
+"""Times with names that do not end with ``_at``."""
 
 _HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-ID": {"description": "Names this request in the log.", "schema": {"type": "string"}},
@@ -75,7 +75,7 @@ def complete(app: Litestar) -> dict[str, Any]:
             if int(status) >= HTTPStatus.BAD_REQUEST:
                 response["content"] = _problem_content(int(status), path, handler, schema_of[Problem])
             elif int(status) == HTTPStatus.NO_CONTENT:
-                # Of a route that sets headers itself, Litestar says that it answers a text.
+                # Of a route that sets headers itself, Litestar declares that it answers a text.
                 response.pop("content", None)
             elif response.get("content"):
                 _complete_response(int(status), operation, response, handler, schema_of)

@@ -2,7 +2,7 @@
 One example of every request and response, for the OpenAPI document.
 
 Responses are made of the structs that routes return, so that an example cannot miss a member. Requests are what a
-person would type; the tests send every one of them.
+person would type; the tests send every one.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ READ = (400, 401, 403, 429, 503)
 WRITE = (*READ, 413, 415, 422)
 
 MEDIA_TYPES = "media_types"
-"""The ``opt`` of a route whose answer is text: its media types."""
+"""The ``opt`` of a route that answers text: its media types."""
 
 NOT_MODIFIED = {
     304: ResponseSpec(None, generate_examples=False, description="The copy named by If-None-Match is current")

@@ -54,7 +54,7 @@ def status_code_of(view: LinkView, *, used: bool) -> int:
 
 
 def action_page(view: LinkView) -> bytes:
-    """Return the page about *view*, whose texts are untrusted."""
+    """Return the page about *view*, which has untrusted texts."""
     heading, paragraphs, button = _content(view)
     parts = [f"<h1>{escape(heading)}</h1>"]
     if view.title:
@@ -73,7 +73,7 @@ def action_page(view: LinkView) -> bytes:
 
 
 def _content(view: LinkView) -> tuple[str, list[str], str | None]:
-    """Return heading, paragraphs, and what the button says, ``None`` without one."""
+    """Return heading, paragraphs, and the label of the button, ``None`` without one."""
     ago = _at(view.at)
     match view.status:
         case LinkStatus.READY:

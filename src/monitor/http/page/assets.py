@@ -89,7 +89,7 @@ def load_assets(folder: Path = STATIC, *, under: str = "", root_path: str = "", 
 
 
 def asset_routes(page: AssetBundle, path: str = "/") -> list[HTTPRouteHandler]:
-    """Return the routes of *page*, read at *path*. They are open: the page holds no data, and signs in by itself."""
+    """Return the routes of *page*, read at *path*. These are open: the page holds no data, and signs in by itself."""
 
     @get(path, opt=OPEN, include_in_schema=False, sync_to_thread=False)
     def document(request: Request[Any, Any, Any]) -> Response[bytes]:

@@ -69,7 +69,7 @@ EventType = Annotated[
         description="Only of this type, or of types with this prefix: `order.*`.",
     ),
 ]
-"""Conditions of lists; check them with :func:`check_conditions`."""
+"""Conditions of lists; check these with :func:`check_conditions`."""
 
 TEXT = frozenset({"q", "label", "event_type", "type", "order_key"})
 """Parameters that hold any text, ``null`` too."""

@@ -2,7 +2,7 @@
 The cookie of a signed-in browser, and which requests it may authenticate.
 
 Its value is the token itself, so expiry, revocation and keys are checked as for a bearer token, and no state is kept.
-A browser sends it with every request to this host, whichever page asks, so the page that asks is checked as well: by
+A browser sends it with every request to this host, from whichever page, so the requesting page is checked as well: by
 ``Sec-Fetch-Site`` and ``Origin``, which no script can set, and for a request that changes something by
 :data:`CONFIRMATION`, which a page of another origin can only send after a preflight that is never granted.
 """
@@ -19,7 +19,7 @@ CONFIRMATION = b"x-monitor-session"
 """A header that a request by cookie needs if it may change something; its value means nothing."""
 
 MAX_TOKEN_BYTES = 4000
-"""Browsers drop a cookie whose name and value are longer than 4,096 bytes."""
+"""Browsers drop a cookie if its name and value are longer than 4,096 bytes."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -50,7 +50,7 @@ def session_token(headers: Headers, *, secure: bool) -> str | None:
     Return the token of the session cookie, ``None`` if there is no such cookie.
 
     Raises:
-        Malformed: there are several; which one a proxy or the browser means cannot be told.
+        Malformed: there are several; which one a proxy or the browser means cannot be determined.
         Unauthenticated: it is empty, or no ASCII.
     """
     lines = [value for name, value in headers if name == b"cookie"]
@@ -72,7 +72,7 @@ def check_own_page(headers: Headers, *, secure: bool, required: bool = False) ->
     Check that no page of another origin makes this request; another port is another origin, though the same site.
 
     Args:
-        required: refuse also a request that does not say where it comes from; no browser sends such a one where it
+        required: refuse also a request that does not state where it comes from; no browser sends such a one where it
             matters, but for GET and HEAD.
 
     Raises:
@@ -117,7 +117,7 @@ def _own_origin(headers: Headers, *, secure: bool) -> Origin | None:
 
 
 def _pairs(lines: Iterable[bytes]) -> Iterable[tuple[str, str]]:
-    """Yield names and values of cookies (RFC 6265 section 5.4); HTTP/2 splits them over several lines."""
+    """Yield names and values of cookies (RFC 6265 section 5.4); HTTP/2 splits these over several lines."""
     for line in lines:
         for pair in line.decode("latin-1").split(";"):
             name, is_pair, value = pair.partition("=")

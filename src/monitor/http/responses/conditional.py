@@ -136,7 +136,7 @@ def matches_version(header: str, version: int) -> bool:
     """
     Whether *header*, an ``If-Match``, names *version*. ``*`` names any.
 
-    A weak tag does, too: RFC 9110 section 13.1.1 asks for the strong comparison, since weak tags of different bytes may
+    A weak tag does, too: RFC 9110 section 13.1.1 requires the strong comparison, since weak tags of different bytes may
     be equal; but the version is compared alone, and a proxy that compresses changes the bytes, not the version.
 
     Raises:

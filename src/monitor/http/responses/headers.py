@@ -11,7 +11,7 @@ from litestar.types import Scope
 from monitor.log import masked
 
 Headers = Iterable[tuple[bytes, bytes]]
-"""As ASGI has them; names are in lower case."""
+"""In the form of ASGI; names are in lower case."""
 
 API_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -19,7 +19,7 @@ API_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
-"""Set unless the response sets its own: a page, say, has its own content policy."""
+"""Set unless the response sets its own: a page, for example, has its own content policy."""
 
 HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
@@ -56,5 +56,5 @@ def with_head(methods: AbstractSet[str]) -> list[str]:
 
 
 def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return *headers* as ASGI has them."""
+    """Return *headers* in the form of ASGI."""
     return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -1,4 +1,4 @@
-"""What msgspec says about a value, in the words of the documents instead of the names of Python's types."""
+"""What msgspec reports about a value, in the words of the documents instead of the names of Python's types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MEMBER = re.compile(r"Object (contains unknown|missing required) field `(.*)`",
 
 
 def in_plain_words(text: str) -> str:
-    """Return *text*, a message of msgspec without the place, as a person would say it; unchanged if it is none."""
+    """Return *text*, a message of msgspec without the place, in plain words; unchanged if it is none."""
     if found := _WRONG_TYPE.fullmatch(text):
         given = "a decimal number" if found[2] == "float" else _types(found[2])
         return f"Must be {_types(found[1])}, not {given}"

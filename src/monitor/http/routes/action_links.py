@@ -1,7 +1,7 @@
 """
 The one-use links in messages. Open: the token in the path is the authority, so a forged request gains nothing.
 
-Mail scanners and chat previews fetch links, so GET only asks; the form on the page posts. Tokens stand in no log: the
+Mail scanners and chat previews fetch links, so GET only shows the page; its form posts. Tokens stand in no log: the
 access log has the template of the path.
 """
 

@@ -1,4 +1,4 @@
-"""Routes of the dashboard: cached views, all of them."""
+"""Routes of the dashboard: all are cached views."""
 
 from __future__ import annotations
 

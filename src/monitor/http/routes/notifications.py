@@ -1,4 +1,4 @@
-"""Routes of notifications: which webhooks are told of alerts."""
+"""Routes of notifications: which webhooks are notified of alerts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from monitor.http.routes.services import AnyRequest, Injected
 
 
 class NotificationController(Controller):
-    """Webhooks that are told of alerts."""
+    """Webhooks that are notified of alerts."""
 
     path = "/notifications"
     tags = ("notifications",)

@@ -54,7 +54,7 @@ class ViewCounts(Protocol):
 
 
 class CacheReport(Protocol):
-    """The cache of this process. ``pending_invalidations`` counts tags whose invalidation Redis has not taken."""
+    """The cache of this process. ``pending_invalidations`` counts tags of invalidations that Redis has not taken."""
 
     @property
     def views(self) -> Sequence[ViewCounts]: ...
@@ -111,7 +111,7 @@ class ReplicaReport(Protocol):
 
     Attributes:
         is_used: whether reads try it at present.
-        trouble: why they do not; ``None`` while they do.
+        trouble: why not; ``None`` while reads try it.
         served: how many it served.
         passed_on: how many the primary served instead, by the cause.
         lag: as last measured; ``None`` if the replica did not answer.
@@ -138,7 +138,7 @@ class WorkerReport(Protocol):
         in_flight: how many attempts are under way.
         held: how many deliveries it has leased and not settled, those in flight too.
         attempts: attempts that were settled, by outcome: ``ok``, a status code or a kind of error.
-        seconds: the latencies of all of them, added up.
+        seconds: the latencies of all, added up.
     """
 
     @property
@@ -228,7 +228,7 @@ class Exposition:
             await asyncio.sleep(SHARE_S)
 
     def collect(self) -> Iterator[Metric]:
-        """Called by the registry for values that are read now rather than counted as they change."""
+        """Called by the registry for values that are read now rather than counted at each change."""
         if self._cache is not None:
             yield from _cache_metrics(self._cache())
         if self._hub is not None:
@@ -253,7 +253,7 @@ class Exposition:
 
 
 class _Families(list[Metric]):
-    """Metrics that were collected, as encoders take them."""
+    """Collected metrics, in the form that encoders take."""
 
     def collect(self) -> Iterable[Metric]:
         return self

@@ -124,7 +124,7 @@ class BoundedHttp(HttpToolsProtocol):
             # The request has not begun to run: its task starts when this callback has returned.
             extensions: dict[str, Any] = {FULL_RESPONSE: partial(write_full_response, self.cycle)}
             self.cycle.scope["extensions"] = extensions
-            # Trailers are no headers (RFC 9110 section 6.5.1), and uvicorn would append them without bound.
+            # Trailers are no headers (RFC 9110 section 6.5.1), and uvicorn would append these without bound.
             self.headers = deque(maxlen=0)  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
@@ -169,7 +169,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._timer = self.loop.call_later(self.head_s / 2, self._check_timeouts)
 
     def _is_slow(self) -> bool:
-        """Whether less of a body came since the last look than the least rate asks, although it was read."""
+        """Whether less of a body came since the last look than the least rate requires, although it was read."""
         now, came = self.loop.time(), self._body_bytes
         asked = self.body_bytes_per_s * (now - self._looked_at)
         is_body = self._since is not None and not self._in_head and not self.flow.read_paused

@@ -32,7 +32,7 @@ class LiveProtocol(WebSocketsSansIOProtocol):
     """
     The :class:`~monitor.http.live.frame_transport.FrameTransport` of our own server.
 
-    ``end`` also closes a connection whose peer reads nothing, which ASGI cannot express.
+    ``end`` also closes a connection to a peer that reads nothing, which ASGI cannot express.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -28,7 +28,7 @@ ANSWERS_PER_RUN = 1_000_000
 """Responses for repeated calls that one statement looks at, and one run: a service may store millions a day."""
 
 ANSWERS_BATCH = 100
-"""Responses that one statement reads to seal them again: each may have 100 KB."""
+"""Responses that one statement reads for sealing again: each may have 100 KB."""
 
 CHUNK = 1_000
 CHUNKS_PER_RUN = 100
@@ -88,7 +88,7 @@ class PostgresHousekeeping:
 
         Returns:
             ``False`` if the role does not own the tables. Then `monitor maintain`, as the owner, is the one to do it,
-            and a warning says which partitions it has not made.
+            and a warning names the partitions that were not made.
         """
         connection = await self._database.connect()
         try:
@@ -134,14 +134,14 @@ class PostgresHousekeeping:
         await advance_all_lines(self._database, CHUNK)
 
     async def _delete(self, table: str, condition: str, before: object) -> None:
-        """Delete the rows of *table* under *condition*, whose ``$1`` is *before*."""
+        """Delete the rows of *table* under *condition*, where ``$1`` is *before*."""
         for _ in range(CHUNKS_PER_RUN):
             if await self._delete_chunk(table, condition, before) < CHUNK:
                 break
 
     async def _delete_alerts(self, before: object) -> None:
-        """Delete the alerts that were resolved *before*, once that is told; the history of a chunk of them first, chunk
-        by chunk."""
+        """Delete the alerts that were resolved *before*, once no notification is pending; the history of a chunk first,
+        chunk by chunk."""
         aged = (
             "SELECT id FROM alerts WHERE state = 'resolved' AND resolved_at < $1 AND NOT pending_notification"
             f" ORDER BY resolved_at LIMIT {CHUNK}"
@@ -191,7 +191,7 @@ class PostgresHousekeeping:
                 break
             self._answers_after = rows[-1]["scope"], rows[-1]["key"]
         if unopened:
-            # One line for all: they may be millions, and their day ends soon.
+            # One line for all: these may be millions, and their day ends soon.
             log.error("reseal_failed", context="idempotency", rows=unopened)
 
     async def _reseal_batch(self, keys: Sequence[tuple[str, str]]) -> int:
@@ -221,7 +221,7 @@ class PostgresHousekeeping:
         try:
             return self._secret_box.reseal(sealed, context=context)
         except SecretBoxError as error:
-            log.error("reseal_failed", context=context, error=str(error))  # noqa: TRY400 - the text says all
+            log.error("reseal_failed", context=context, error=str(error))  # noqa: TRY400 - the text is enough
             return sealed
 
     @asynccontextmanager

@@ -30,7 +30,7 @@ CHUNKS_PER_RUN = 20
 """Rows of a default partition that one statement deletes, and statements of one run."""
 
 MOVED_MAX = 50_000
-"""Rows of a default partition that move in one transaction, a second or so. A day with more of them stays there."""
+"""Rows of a default partition that move in one transaction, a second or so. A day with more rows stays there."""
 
 log = structlog.get_logger(__name__)
 
@@ -98,10 +98,10 @@ async def maintain(connection: asyncpg.Connection, retention: Retention, *, wait
 
     Rows outside every partition land in each table's default one, are never lost before their retention, and move once
     theirs is made, unless they are more than :data:`MOVED_MAX`. Minutes and hours stay until the next resolution holds
-    them, at any age; events stay while a delivery of theirs is pending or still to be made.
+    these, at any age; events stay while a delivery of theirs is pending or still to be made.
 
     Each step is a transaction of its own, and one that another transaction holds up, a long reader for one, is left to
-    the next run: whoever waits for a table makes all others wait behind.
+    the next run: a step that waits for a table makes all others wait behind.
 
     Args:
         wait: for another process that does the same; without it this one does nothing then.

@@ -143,7 +143,7 @@ ON CONFLICT DO NOTHING
 
 
 FOLDED_AFTER = timedelta(minutes=2)
-"""Age of a minute whose rows of the system are folded into one, so that reads need not add them up."""
+"""Age of a minute whose rows of the system are folded into one, so that reads need not add these up."""
 
 FOLDED_UNTIL = timedelta(hours=2)
 """Older minutes are in hours that are sealed, as a rule, and stay as they are: their hours were made of these rows."""

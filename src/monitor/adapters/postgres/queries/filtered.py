@@ -1,8 +1,8 @@
 """
 Lists of deliveries, events and audit rows by filters.
 
-A page is read from a bounded number of rows of each table. If they have too few that match, it is shorter, and the next
-one goes on where the look ended.
+A page is read from a bounded number of rows of each table. If too few of these match, it is shorter, and the next one
+goes on where the look ended.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SELECT d.id, d.type, d.labels, d.occurred_at, d.created_at, d.order_key FROM {ro
 
 _AUDIT = f"SELECT {AUDIT_COLUMNS} FROM {{rows}} d {{where}}"
 
-# The ends of all looks, and beside them each row that was found.
+# The ends of all looks, and beside these each row that was found.
 _LISTED = """
 SELECT looks.ends, listed.* FROM (SELECT ARRAY[{ends}]::uuid[] AS ends) AS looks
 LEFT JOIN (SELECT * FROM ({parts}) AS united ORDER BY id DESC LIMIT {limit}) AS listed ON true
@@ -95,7 +95,7 @@ def both_tables(pending: str, finished: str) -> str:
 async def list_deliveries(
     database: Reads, chosen: DeliveryFilter, after: UUID | None, limit: int
 ) -> Look[DeliveryView]:
-    """Return up to *limit* deliveries, without their event types, the names of their webhooks and what holds them."""
+    """Return up to *limit* deliveries, without event types, names of webhooks and what holds each."""
 
     def parts(base: Where) -> list[tuple[str, str, Side]]:
         sides = []
@@ -126,7 +126,7 @@ async def list_events(database: Reads, where: EventFilter, after: UUID | None, l
 
 async def _with_outcomes(database: Reads, events: list[EventView]) -> list[EventView]:
     by_state: dict[UUID, dict[str, int]] = {view.id: {} for view in events}
-    # Before the counts: they are all there are of an event whose fan-out was finished.
+    # Before the counts: these are complete for an event with a finished fan-out.
     running = {row["id"] for row in await database.fetch(_RUNNING, list(by_state))}
     for row in await database.fetch(_OUTCOMES, list(by_state)):
         by_state[row["event_id"]][row["state"]] = row["n"]
@@ -184,7 +184,7 @@ async def _list(
         )
         rows = await database.fetch(sql, *base.args)
         ends[:] = [end for end in rows[0]["ends"] if end is not None]
-        # Below the end of one look, the other table may have rows that this one was not asked for.
+        # Below the end of one look, the rows of its table were not read, while those of the other may have been.
         return [row for row in rows if row["id"] is not None and (not ends or row["id"] >= max(ends))]
 
     found = await list_rows(database, Where(), fetch, read, table, limit, id_column="d.id")

@@ -73,7 +73,7 @@ FROM unnest($1) AS id LEFT JOIN counts ON counts.webhook_id = id LEFT JOIN bucke
 # The first delivery of each webhook that has any, one step in the index each, however many wait behind it. What a
 # breaker or a 429 holds back is late from the end of its pause on: until then no worker may take it, however many run.
 # While the deliveries of a pause are released, the next one is late from when its turn came.
-# Lanes that nothing is claimed from have no say: those of paused, disabled and deleted webhooks.
+# Lanes that nothing is claimed from do not count: those of paused, disabled and deleted webhooks.
 OVERVIEW = f"""
 WITH RECURSIVE first AS (
     (SELECT webhook_id, due_at FROM deliveries ORDER BY webhook_id, due_at LIMIT 1)
@@ -190,7 +190,7 @@ async def overview(database: Reads) -> OverviewView:
 
 
 def traffic_of(total: MetricsPoint, window_s: int) -> TrafficSummary:
-    """Return the traffic of a window of *window_s* seconds whose rollups add up to *total*."""
+    """Return the traffic of a window of *window_s* seconds with rollups that add up to *total*."""
     return TrafficSummary(
         window_s=window_s,
         attempts=total.attempts,

@@ -27,7 +27,7 @@ async def list_rows(
     id_column: str = "id",
 ) -> list[T]:
     """
-    Return up to *limit* rows of *table* as *read* makes them.
+    Return up to *limit* rows of *table*, each as *read* makes it.
 
     Args:
         fetch: runs the query of the list under a condition: *condition*, and without the rows set aside.

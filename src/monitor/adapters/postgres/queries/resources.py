@@ -173,7 +173,7 @@ class PostgresQueries:
         return None
 
     async def event(self, event_id: UUID) -> EventView:
-        # Before the counts: they are complete if it was finished.
+        # Before the counts: these are complete if it was finished.
         row = await self._db.fetchrow(
             "SELECT *, EXISTS (SELECT FROM fan_outs f WHERE f.id <= e.id AND e.id = ANY(f.event_ids)) AS fans_out"
             " FROM events e WHERE id = $1",

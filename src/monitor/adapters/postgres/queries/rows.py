@@ -33,7 +33,7 @@ OPEN_ALERT = f"""(
     ), a.title)] FROM alerts a WHERE a.webhook_id = w.id AND a.state <> 'resolved'
     ORDER BY CASE a.severity {_SEVERITY_RANK} END DESC, a.id DESC LIMIT 1
 )"""
-"""The most severe open alert of ``webhooks w``, the newest of several, with what it says now."""
+"""The most severe open alert of ``webhooks w``, the newest of several, with its present title."""
 
 
 _LEARNING: dict[str, str] = dict.fromkeys(Signal, "learning")
@@ -118,7 +118,7 @@ AUDIT_COLUMNS = (
     "id, least(greatest(at, '0001-01-01 00:00Z'), '9999-12-31 23:59Z') AS at,"
     " subject, role, request_id, action, target, before, after"
 )
-"""The driver fails on times that Python lacks, and with them on all rows: whoever may add one could hide the others."""
+"""The driver fails on times that Python lacks, and so on all rows: a role that may add one could hide the others."""
 
 
 def audit_view(row: asyncpg.Record) -> AuditView:

@@ -1,4 +1,4 @@
-"""Who is told of alerts, and who was."""
+"""Which webhooks are notified of alerts, and which were."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from monitor.adapters.postgres.sql import Where
 from monitor.domain.delivery.event_types import patterns_for
 from monitor.domain.webhooks.chat_url import CHAT_URL, ORIGIN
 
-# A search for parts of it would tell the secret of a chat URL bit by bit. The first comparison spares most rows the
+# A search for parts of it would reveal the secret of a chat URL bit by bit. The first comparison spares most rows the
 # others, which take longer.
 _NAMED = (
     "w.name ILIKE {0} OR w.description ILIKE {0} OR w.url ILIKE {0} AND CASE"

@@ -31,7 +31,7 @@ UPDATE alerts SET {", ".join(f"{name} = ${i}" for i, name in enumerate(COLUMNS, 
 WHERE id = $1 AND version = ${len(COLUMNS) + 1} RETURNING id
 """
 
-# An alert that was resolved longer ago is neither reopened nor suppressed, unless destinations know it as open.
+# An alert that was resolved longer ago is neither reopened nor suppressed, unless destinations have it as open.
 LATEST = f"""
 SELECT {", ".join(COLUMNS)} FROM alerts
 WHERE webhook_id = ANY($1) AND (state <> 'resolved' OR notified OR resolved_at > now() - interval '2 days')

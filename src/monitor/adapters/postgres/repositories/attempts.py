@@ -31,7 +31,7 @@ SYSTEM_IDS = [UUID(int=SYSTEM_ID.int + n) for n in range(17)]
 """
 What stands for the whole system in the rollups: its figures are the sum over these rows.
 
-Each transaction writes to one that no other has, so that one that is slow, or whose process vanished, holds nobody up;
+Each transaction writes to one that no other has, so that one that is slow, or whose process vanished, blocks no other;
 the first one is written by older versions.
 """
 

@@ -17,7 +17,7 @@ from monitor.domain.ids import id_floor, id_time
 from monitor.domain.webhooks.webhook import Webhook
 
 CLOCKS_APART = timedelta(days=1)
-"""How much earlier the id of a delivery may be than that of its event, since two processes give them."""
+"""How much earlier the id of a delivery may be than that of its event, since two processes give the ids."""
 
 _EXAMINE = f"SELECT {FAN_OUT_EVENT} FROM events WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3"
 

@@ -155,8 +155,8 @@ class PostgresDetectionStore:
         return list(due.values())
 
     async def _unreadable_history(self, webhook_ids: Collection[UUID]) -> set[UUID]:
-        """Return which webhooks have an anomaly or alert that cannot be read: evaluated as if there was none, they
-        would open a second one, which the table refuses for the whole batch."""
+        """Return which webhooks have an anomaly or alert that cannot be read: evaluated as if there was none,
+        each would open a second one, which the table refuses for the whole batch."""
         found: set[UUID] = set()
         reads: tuple[tuple[str, str, Callable[[asyncpg.Record], object]], ...] = (
             (OPEN_ANOMALIES, "anomalies", _anomaly),

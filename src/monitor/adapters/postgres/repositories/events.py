@@ -21,12 +21,12 @@ WAKE_IDS_MAX = 200
 """A NOTIFY payload holds 8,000 bytes; beyond this many ids it means every webhook."""
 
 
-# The payload of Monitor's own events alone: it says who gets no delivery, and who does besides.
+# The payload of Monitor's own events alone: it names the webhooks that get no delivery, and those that do besides.
 FAN_OUT_EVENT = (
     f"id, type, labels, order_key, CASE WHEN type LIKE '{RESERVED_SEGMENT}.%' THEN payload END AS own_payload"
 )
 
-# Unordered, so that the scan ends with the first too many; then one row without an id stands for all of them.
+# Unordered, so that the scan ends with the first too many; then one row without an id stands for all.
 _SUBSCRIPTIONS = """
 WITH found AS MATERIALIZED (
     SELECT id, event_types, labels, reminders, body_format FROM webhooks
