@@ -23,7 +23,7 @@ from monitor.cache import RedisCacheServer
 from monitor.cache.server import ROOT, Invalidated, ServerGone
 from monitor.domain.errors import Unavailable
 from monitor.domain.ports.wakeups import DueWebhooks
-from tests.integration.support import Api, api_of, eventually, settings
+from tests.integration.support import api_of, eventually, settings
 from tests.proxy import Proxy
 
 EVENT = {"type": "order.paid", "payload": 1}
@@ -37,16 +37,22 @@ async def proxy(database_url: str) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-async def fill(parts: Container, api: Api) -> None:
+async def fill(parts: Container) -> None:
     """Have every pool hold several connections."""
-    await asyncio.gather(*(api.post("events", json=EVENT) for _ in range(8)))
+    begun = asyncio.Barrier(8)
+
+    async def hold() -> None:
+        async with parts.unit_of_work():
+            await begun.wait()
+
+    await asyncio.gather(*(hold() for _ in range(8)))
     await asyncio.gather(*(parts.database.fetch("SELECT pg_sleep(0.2)") for _ in range(4)))
     await asyncio.gather(*(parts.database.fetch("SELECT pg_sleep(0.2)", reserved=True) for _ in range(2)))
 
 
 async def test_the_first_post_of_the_morning_is_accepted_at_once(proxy: Proxy) -> None:
     async with Container(settings(proxy.url)) as parts, api_of(parts) as api:
-        await fill(parts, api)
+        await fill(parts)
         forgotten = proxy.accepted
         await asyncio.sleep(IDLE_S * 1.2)
         proxy.swallow()
@@ -159,7 +165,7 @@ async def test_a_whole_server_goes_on_after_redis_was_forgotten(proxy: Proxy, ow
     async with Proxy(own_redis_url) as redis:
         both = msgspec.structs.replace(settings(proxy.url), redis_url=redis.url)
         async with Container(both) as parts, api_of(parts) as api:
-            await fill(parts, api)
+            await fill(parts)
             await eventually(lambda: parts.cache.stats().trusted)
             await asyncio.sleep(IDLE_S * 1.2)
             proxy.swallow()

@@ -82,11 +82,11 @@ def tail(url: str, pauses: list[float]) -> Tail:
     [
         (
             (421, {}, "The host is not served."),
-            "421: The host is not served. give --url a host that MONITOR_HTTP__ALLOWED_HOSTS",
+            "421: The host is not served. Give --url a host that MONITOR_HTTP__ALLOWED_HOSTS",
         ),
         ((429, {"Retry-After": "7"}, "Too many requests."), "429: Too many requests. run this again in 7 s."),
         ((429, {}, "Too many feeds."), "429: Too many feeds. run this again later."),
-        ((401, {}, "The token expired."), "401: The token expired. make a new token with `monitor token`."),
+        ((401, {}, "The token expired."), "401: The token expired. Make a new token with `monitor token`."),
         ((404, {}, "Nothing is there."), "404: Nothing is there. is it the right --url?"),
         (4400, "is it of another version?"),
         (4401, "make a new one with `monitor token`"),
