@@ -21,6 +21,8 @@ URLS = {"Repository", "Documentation", "Changelog", "Issues"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 RETOLD = ("tests/unit/test_packaging.py", "noxfile.py", "requirements/lock.txt", "docs/openapi.json", "CONTRIBUTING.md")
 """What the tests of an sdist read beside the package."""
+OPENAPI = "monitor/http/openapi/openapi.json"
+"""Where the wheel has docs/openapi.json."""
 LEFT_OUT = {".ci", ".gitignore"}
 """What a checkout has at its top and an sdist lacks: it is for those who have the repository."""
 
@@ -35,7 +37,8 @@ def main(folder: Path) -> None:
         f"monitor/migrations/{name.removeprefix('alembic/')}" for name in in_sdist if name.startswith("alembic/")
     }
     check(bool(source) and bool(migrations), "the sdist has no source")
-    check(package == source | migrations, f"the wheel is not the package: {sorted(package ^ (source | migrations))}")
+    wanted = source | migrations | {OPENAPI}
+    check(package == wanted, f"the wheel is not the package: {sorted(package ^ wanted)}")
     check(all(name in in_sdist for name in RETOLD), "the sdist cannot be tested")
     check_complete({name.partition("/")[0] for name in in_sdist})
     check(not any("tests/browser/vendor" in name for name in in_sdist), "the sdist holds work under another licence")
