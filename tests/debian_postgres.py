@@ -23,16 +23,19 @@ def versions() -> list[Path]:
 
 
 @contextmanager
-def debian_postgres(files: Sequence[Path] = (), **settings: str) -> Iterator[str]:
+def debian_postgres(
+    files: Sequence[Path] = (), programs: Path | None = None, account_name: str = "postgres", **settings: str
+) -> Iterator[str]:
     """
-    Run the newest one; yield the URL of its database `postgres`.
+    Run the newest one, or that of *programs*; yield the URL of its database `postgres`.
 
     Args:
         files: copied into its data directory, readable by the server alone.
+        account_name: whose process it is, if this one is root's.
         settings: of the server.
     """
-    programs = versions()[0]
-    account = pwd.getpwnam("postgres")
+    programs = programs or versions()[0]
+    account = pwd.getpwnam(account_name)
     as_server = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
     as_server = as_server if os.geteuid() == 0 else []
     directory = Path(tempfile.mkdtemp(prefix="monitor-debian-", dir="/tmp"))

