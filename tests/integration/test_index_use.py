@@ -45,6 +45,14 @@ SELECT {_ID}, $1, $1, CASE WHEN n <= $3 THEN 'failed' ELSE 'delivered' END, 1, 1
 FROM generate_series(1, $2::int) AS n
 """
 
+
+async def as_planned(parts: Container, *tables: str) -> None:
+    """Have the planner see *tables* as they are: a reused database keeps the pages that an index once had."""
+    for table in tables:
+        await execute(parts, f"REINDEX TABLE {table}")
+    await execute(parts, f"ANALYZE {', '.join(tables)}")
+
+
 _AGED = "now() - CASE WHEN n <= $2 THEN interval '2 years' ELSE interval '0 s' END"
 _SERIES = "FROM generate_series(1, $1::int) AS n"
 
@@ -109,7 +117,7 @@ async def most_looked_at(connection: asyncpg.Connection, statement: str, *args: 
 async def test_the_failures_of_a_healthy_webhook_are_found_without_its_successes(parts: Container) -> None:
     webhook_id = (await samples.add_webhook(parts.unit_of_work, parts.clock)).id
     await execute(parts, ADD_ATTEMPTS, webhook_id, MANY, FEW)
-    await execute(parts, "ANALYZE attempts")
+    await as_planned(parts, "attempts")
     recorder: Any = Recorder(parts.database)
     queries = PostgresQueries(recorder, parts.secret_box)
     for where in (AttemptFilter(ok=False), AttemptFilter(error="503"), AttemptFilter(error="status")):
@@ -127,7 +135,7 @@ async def test_the_failed_deliveries_of_a_healthy_webhook_are_found_without_the_
 ) -> None:
     webhook_id = (await samples.add_webhook(parts.unit_of_work, parts.clock)).id
     await execute(parts, ADD_FINISHED, webhook_id, MANY, FEW)
-    await execute(parts, "VACUUM (ANALYZE) deliveries_finished")
+    await as_planned(parts, "deliveries_finished")
     recorder: Any = Recorder(parts.database)
     queries = PostgresQueries(recorder, parts.secret_box)
     found = await queries.deliveries(DeliveryFilter(webhook_id=webhook_id, state=state), after=None, limit=50)
@@ -146,7 +154,7 @@ async def test_a_purge_finds_what_has_expired_without_the_rest(parts: Container,
             "INSERT INTO alert_history (alert_id, version, at, action, actor)"
             " SELECT id, 1, now(), 'raised', 'system' FROM alerts",
         )
-    await execute(parts, f"ANALYZE {table}, alert_history")
+    await as_planned(parts, table, "alert_history")
     now = parts.clock.now()
     recorder: Any = Recorder(parts.database, [{"at": now, "now": now, "n": 0, "allowed": True}])
     await PostgresHousekeeping(recorder, parts.secret_box, Retention(), audit_d=365, alerts_d=365).purge()
@@ -161,7 +169,7 @@ async def test_a_purge_finds_what_has_expired_without_the_rest(parts: Container,
 async def test_expired_deliveries_are_counted_up_to_a_bound(parts: Container, expired: int) -> None:
     webhook_id, other = [(await samples.add_webhook(parts.unit_of_work, parts.clock)).id for _ in range(2)]
     await execute(parts, ADD_FINISHED, webhook_id, MANY, expired)
-    await execute(parts, "VACUUM (ANALYZE) deliveries_finished")
+    await as_planned(parts, "deliveries_finished")
     ids: list[UUID] = [webhook_id, other]
     async with sql(parts) as connection:
         rows = await connection.fetch(EXPIRED_DELIVERIES, ids)
@@ -173,7 +181,7 @@ async def test_expired_deliveries_are_counted_up_to_a_bound(parts: Container, ex
 async def test_alerts_that_are_to_be_told_are_found_without_the_others(parts: Container, untold: int) -> None:
     await execute(parts, ADD_MANY, 1_000)
     await execute(parts, UNTOLD_ALERTS, MANY, untold)
-    await execute(parts, "ANALYZE alerts, webhooks")
+    await as_planned(parts, "alerts", "webhooks")
     async with sql(parts) as connection:
         assert len(await connection.fetch(UNTOLD, UUID(int=0), LIMIT)) == min(untold, LIMIT)
         assert await most_looked_at(connection, UNTOLD, UUID(int=0), LIMIT) <= min(untold, LIMIT)
@@ -183,7 +191,7 @@ async def test_alerts_that_are_to_be_told_are_found_without_the_others(parts: Co
 async def test_reminders_that_are_due_are_found_without_the_others(parts: Container, due: int) -> None:
     await execute(parts, UNTOLD_ALERTS, MANY, due)
     await execute(parts, REMINDERS)
-    await execute(parts, "ANALYZE alerts, alert_reminders")
+    await as_planned(parts, "alerts", "alert_reminders")
     async with sql(parts) as connection:
         assert len(await connection.fetch(DUE, LIMIT)) == min(due, LIMIT)
         assert await most_looked_at(connection, DUE, LIMIT) <= min(due, LIMIT)
