@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.ids import (
+    RANDOM_BITS,
     ROOM_BITS,
     TAIL_BITS,
     derived,
@@ -19,6 +20,7 @@ from monitor.domain.ids import (
     stamp,
     unix_millis,
     uuid7,
+    uuid7_bytes,
 )
 from tests import strategies as our
 
@@ -85,6 +87,16 @@ def test_a_uuid_keeps_the_order_of_stamps(a: int, b: int) -> None:
     assert (a < b) == (uuid7(a) < uuid7(b))
     assert id_millis(uuid7(a)) == a >> TAIL_BITS
     assert uuid7(a).version == 7
+
+
+@given(milliseconds=millis, random_bits=st.integers(0, 2**RANDOM_BITS - 1))
+def test_bytes_of_an_id_are_those_of_a_version_7_uuid(milliseconds: int, random_bits: int) -> None:
+    """The time comes back whole, version and variant are those of RFC 9562, and what is random stays in its place."""
+    id_ = UUID(bytes=uuid7_bytes(milliseconds, random_bits))
+    assert (id_.version, id_.variant) == (7, RFC_4122)
+    assert id_millis(id_) == milliseconds
+    free = ~((0xF << 76) | (0x3 << 62))
+    assert id_.int & (2**80 - 1) & free == random_bits & (2**80 - 1) & free
 
 
 @given(st.integers(0, 4_102_444_800_000), st.integers(0, 999))

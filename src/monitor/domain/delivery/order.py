@@ -11,6 +11,7 @@ It is sent once no other is in flight. So a webhook never gets an older one afte
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Hashable
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -44,6 +45,7 @@ OrderKey = Annotated[
         max_length=MAX_KEY_LENGTH,
         description="Orders the event among those with the same key, at webhooks with `ordered: key`: the id of a"
         " customer or an order, for example.",
+        extra_json_schema={"pattern": f"^(?!{re.escape(ALERT_KEYS)})"},
     ),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.domain.delivery.circuit_breaker import Breaker, concerns_receiver, record_outcome
@@ -20,6 +20,8 @@ POLICY = LanePolicy()
     recent=st.lists(st.sampled_from(["ok", "ok", "ok", "500", "404", "429"]), max_size=20).map(tuple),
     since=st.integers(0, 20),
 )
+@example(recent=("ok",) * 3, since=POLICY.breaker.window)
+@example(recent=("ok", "500"), since=POLICY.breaker.window)
 def test_a_success_is_judged_by_the_breaker_whatever_came_before(recent: tuple[str, ...], since: int) -> None:
     """The shortcut gives what the breaker gives."""
     lane = Lane(webhook_id=UUID(int=1), recent=recent, breaker=Breaker(since=since))

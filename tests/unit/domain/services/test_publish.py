@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -99,3 +100,17 @@ async def test_nothing_is_accepted_that_was_not_committed(publisher: Publisher, 
     database.commits_fail = False
     assert database.tables.events == {}
     assert len((await publisher.publish([posted()], samples.ACTOR, key="k", body=b"one")).events) == 1
+
+
+@pytest.mark.parametrize("key", ["monitor.alert.7", "monitor.alert.", "monitor.alerts", "monitor-alert.7", "customer"])
+async def test_the_schema_of_an_order_key_refuses_what_is_refused(publisher: Publisher, key: str) -> None:
+    """A client that checks its requests against the document sends none that is refused for its key."""
+    order_key = msgspec.json.schema_components([EventIn])[1]["EventIn"]["properties"]["order_key"]
+    (pattern,) = [one["pattern"] for one in order_key["anyOf"] if "pattern" in one]
+    try:
+        await publisher.publish([posted(order_key=key)], samples.ACTOR)
+    except Invalid:
+        taken = False
+    else:
+        taken = True
+    assert (re.search(pattern, key) is not None) == taken
