@@ -311,12 +311,14 @@ def openapi(session: nox.Session) -> None:
 @in_dev
 def bench(session: nox.Session) -> None:
     """Throughput and latency beside bare yardsticks in the same run: ``nox -s bench -- NAME``."""
+    install("peers")
     run(session, "python", "-m", "benchmarks", *session.posargs)
 
 
 @in_dev
 def benchmarks(session: nox.Session) -> None:
     """Each benchmark in a tiny form: it runs to its end. What it measures says nothing."""
+    install("peers")
     run_tests(session, "tests/integration", marked="benchmarks", together=False)
 
 
@@ -479,7 +481,7 @@ def lock(session: nox.Session) -> None:
     asked = [option for option in session.posargs if option != "--check"]
     how = ("--no-annotate", "--custom-compile-command", "nox -s lock", *asked)
     session.run(*command, *how, "--generate-hashes", "--output-file", LOCKS[0])
-    groups = [part for group in ("dev", "browser", "fuzz", "load", "deploy") for part in ("--group", group)]
+    groups = [part for group in ("dev", "browser", "fuzz", "load", "peers", "deploy") for part in ("--group", group)]
     session.run(*command, *how, *groups, "--constraint", LOCKS[0], "--output-file", LOCKS[1])
     if "--check" in session.posargs and before != [file.read_bytes() for file in LOCKS]:
         session.error("the lock did not fit pyproject.toml; it does now, commit it")

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import repeat
@@ -276,9 +276,13 @@ class _CpuClock:
 
 
 def _cpu_s(process: psutil.Process) -> float:
+    # Children first: what one that ends meanwhile took is then in its parent's times.
+    running = 0.0
+    for child in process.children():
+        with suppress(psutil.NoSuchProcess):
+            running += _cpu_s(child)
     own = process.cpu_times()
-    ended = own.children_user + own.children_system
-    return float(own.user + own.system + ended) + sum(_cpu_s(child) for child in process.children())
+    return float(own.user + own.system + own.children_user + own.children_system) + running
 
 
 async def _disk_bytes(stage: Stage) -> float:

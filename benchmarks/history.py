@@ -2,7 +2,7 @@
 A past to measure against: webhooks, lanes, rollups and, if wanted, raw attempts of the last 24 hours.
 
 Every attempt is made up by the server, from a fixed seed, and added up as the product adds up its own; hours and days
-are folded by the product itself. The webhooks' secrets open with no key: they are there to be looked at, not sent to.
+are folded by the product itself. The webhooks' secrets open with the key of this run alone.
 """
 
 from __future__ import annotations

@@ -89,12 +89,15 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+_KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+# One for each run: a process is not ready while its key is not that of the stored secrets.
+
+
 def environment(dsn: str | None = None) -> dict[str, str]:
     """Return the settings of a production process that may deliver to loopback and is not slowed by rate limits."""
-    key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
     values = {
-        "MONITOR_JWT__KEYS": f'[{{"kid": "bench", "alg": "HS256", "key": "{key}"}}]',
-        "MONITOR_SECRETS__KEYS": f'[{{"kid": "bench", "key": "{key}"}}]',
+        "MONITOR_JWT__KEYS": f'[{{"kid": "bench", "alg": "HS256", "key": "{_KEY}"}}]',
+        "MONITOR_SECRETS__KEYS": f'[{{"kid": "bench", "key": "{_KEY}"}}]',
     }
     common = {
         "MONITOR_EGRESS__PROFILE": "local",

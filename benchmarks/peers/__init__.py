@@ -1,7 +1,7 @@
 """
 Task queues that do what the worker does: take a job, make the same signed POST, end the job.
 
-None of them is a dependency. A peer that is not installed is left out: ``pip install pgqueuer "procrastinate" celery``.
+``nox -s bench`` installs them, as the dependency group ``peers``. One that is not installed is left out.
 """
 
 from __future__ import annotations

@@ -14,15 +14,15 @@ from benchmarks.__main__ import BENCHES
 from benchmarks.rows import ROWS
 
 TINY: dict[str, dict[str, Any]] = {
-    "accept": {"EVENTS": 5, "PAUSE_S": 0.0, "CLIENTS": 2, "MEASURED_S": 0.2},
+    "accept": {"EVENTS": 5, "PAUSE_S": 0.0, "CLIENTS": 2, "SECONDS": 0.5, "ROUNDS": 1},
     "cache": {"PEEKS": 100, "READS": 10, "FLOOD": 100},
     "capacity": {
         "COUNTS": (1, 2),
         "DELIVERIES": 40,
         "CONNECTIONS": 2,
-        "SECONDS": 0.2,
+        "SECONDS": 1.0,
         "METERED": 20,
-        "METERED_S": 0.2,
+        "METERED_S": 2.0,
     },
     "claim": {"SCALES": (3,), "MILLION": 100, "DUE": 60, "CLAIM": 5, "CLAIMS": 2, "ROUNDS": 1},
     "cold": {"WEBHOOKS": 3, "ATTEMPTS": {"1 M": 100, "10 M": 200}, "MANY": 5, "MANY_ATTEMPTS": 100, "RUNS": 1},
@@ -31,7 +31,7 @@ TINY: dict[str, dict[str, Any]] = {
     "growth": {"WEBHOOKS": (2, 3), "ATTEMPTS": 100, "RUNS": 1},
     "http": {"CONNECTIONS": 2, "SECONDS": 0.2, "ROUNDS": 1, "WEBHOOKS": 20},
     "ingest": {"BATCH": 10, "BATCHES": 4, "SENDERS": (1, 2), "ROUNDS": 1},
-    "live": {"SIZES": (5,), "ROUNDS": 3, "SLOW_S": 0.2, "FINISH_S": 0.2},
+    "live": {"SIZES": (5,), "JUDGED": 5, "ROUNDS": 3, "SLOW_S": 0.2, "FINISH_S": 0.2},
     "keys": {"KEYS": 4, "BACKLOG": 20, "BATCH": 10, "ROUNDS": 1, "EVENTS": 4},
     "neighbours": {"ROUNDS": 1, "EVENTS": 4, "MANY": 3, "DEAD_NAMES": 2, "LOCKED_S": 0.2, "TIMEOUT_S": 1.0},
     "replays": {"ROWS": 20, "ROUNDS": 1, "EVENTS": 4},
