@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from monitor.adapters.clock import SystemClock
@@ -339,31 +338,6 @@ async def test_a_direct_connection_is_one(database: Database) -> None:
         assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "10s"
     finally:
         await connection.close()
-
-
-async def test_what_the_pooler_refuses_is_an_outage_in_its_words(postgres: servers.Postgres, database_url: str) -> None:
-    with pgbouncer(postgres.dsn, size=1, clients=3, wait_s=1) as narrow:
-        url = narrow.url(database_url)
-        async with Database(DatabaseConfig(url, direct_dsn=database_url, acquire_timeout_s=WITHIN_S)) as database:
-            await database.fetch("SELECT 1")
-            holding = await asyncpg.connect(url, statement_cache_size=0)
-            async with holding.transaction():
-                await holding.execute("SELECT")
-                with pytest.raises(Unavailable, match="pooler had no connection to the database in time"):
-                    await database.fetch("SELECT 1")
-            others = [await asyncpg.connect(url) for _ in range(2)]
-            with pytest.raises(Unavailable, match="pooler takes no more connections"):
-                await database.fetch("SELECT 1")
-            for other in (holding, *others):
-                other.terminate()
-
-            async def answers() -> bool:
-                try:
-                    return bool(await database.fetch("SELECT 1"))
-                except Unavailable:
-                    return False
-
-            await eventually(answers)
 
 
 async def test_ids_and_arrays_of_all_types_in_use_pass(database: Database) -> None:

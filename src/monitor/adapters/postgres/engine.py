@@ -227,7 +227,7 @@ class Database:
 
     def translating(self) -> AbstractContextManager[None]:
         """Return :func:`translating` with the limit of a statement here."""
-        return translating(self.config.statement_timeout_ms / 1000)
+        return translating(self.config.statement_timeout_ms / 1000, is_pooled=self.is_pooled)
 
     @property
     def unreadable_rows(self) -> Mapping[str, int]:

@@ -52,7 +52,7 @@ REJECTIONS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 @contextmanager
-def translating(statement_timeout_s: float | None = None) -> Iterator[None]:
+def translating(statement_timeout_s: float | None = None, *, is_pooled: bool = False) -> Iterator[None]:
     """
     Turn what drivers raise when the database is away, too slow or refuses its service into :class:`Unavailable`, whose
     detail names the cause, and the refusal of a value into :class:`DataRejected`.
@@ -61,6 +61,7 @@ def translating(statement_timeout_s: float | None = None) -> Iterator[None]:
 
     Args:
         statement_timeout_s: limit of a statement, for the detail.
+        is_pooled: the limit of the driver includes a wait at a pooler, unlike that of the server.
     """
     try:
         yield
@@ -71,6 +72,8 @@ def translating(statement_timeout_s: float | None = None) -> Iterator[None]:
         detail = outage(found, statement_timeout_s)
         if detail is not None:
             too_long = detail.startswith(TOO_LONG)
+            if too_long and is_pooled and isinstance(found, TimeoutError):
+                detail += ", or waited so long at the connection pooler"
             less = ", or with less at once" if too_long else ""
             raise Unavailable(f"{detail}; try again in a moment{less}.", took_too_long=too_long) from error
         if isinstance(found, REJECTIONS) or _is_invalid_argument(found):

@@ -6,15 +6,20 @@ Nothing of a session lasts there: no named statement, no setting, no lock and no
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any
 
 import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from monitor.adapters.postgres.connection import PostgresConnection
 from monitor.adapters.postgres.outages import DRIVER_ERRORS
+from monitor.adapters.postgres.pooler_answers import WAITED
+from monitor.domain.errors import Unavailable
 
 IDLE_IN_TRANSACTION = "10s"
 """After this time the server ends a transaction whose process vanished, and frees its locks."""
@@ -83,6 +88,37 @@ def first_statement(statement_timeout_ms: int) -> sa.TextClause:
     """Return what begins a unit of work: its time, and limits that end with the transaction, in one round trip."""
     limits = {"statement_timeout": str(statement_timeout_ms), "idle_in_transaction": IDLE_IN_TRANSACTION}
     return sa.text(BEGIN).bindparams(**limits)
+
+
+@contextmanager
+def waiting_until(deadline: float, connection: asyncpg.Connection) -> Iterator[None]:
+    """
+    Limit the first statement of a transaction, which waits at the pooler until a connection of the server is free.
+
+    The connection is terminated then: a request to cancel would wait in the same queue.
+
+    Args:
+        deadline: on the clock of the event loop.
+
+    Raises:
+        Unavailable: it has passed.
+    """
+    has_passed = False
+
+    def give_up() -> None:
+        nonlocal has_passed
+        has_passed = True
+        connection.terminate()
+
+    limit = asyncio.get_running_loop().call_at(deadline, give_up)
+    try:
+        yield
+    except (DBAPIError, *DRIVER_ERRORS) as error:
+        if has_passed:
+            raise Unavailable(f"{WAITED}; try again in a moment.") from error
+        raise
+    finally:
+        limit.cancel()
 
 
 async def is_pooled(connection: asyncpg.Connection) -> bool:

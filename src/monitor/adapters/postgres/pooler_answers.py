@@ -9,8 +9,10 @@ DIRECT_URL_MISSING = (
     " itself"
 )
 
+WAITED = "The connection pooler had no connection to the database in time"
+
 OUTAGES = (
-    ("query_wait_timeout", "The connection pooler had no connection to the database in time"),
+    ("query_wait_timeout", WAITED),
     ("no more connections allowed", "The connection pooler takes no more connections"),
     ("does not allow connections", "The database is disabled in the connection pooler"),
     ("unsupported startup parameter", DIRECT_URL_MISSING),
@@ -36,7 +38,13 @@ REMEDIES = (
     ),
     ("does not allow connections", "ENABLE the database in PgBouncer's console"),
     ("no more connections allowed", "raise max_client_conn of PgBouncer"),
-    ("query_wait_timeout", "raise default_pool_size of PgBouncer, or find out what its connections do"),
+    (
+        "query_wait_timeout",
+        (
+            "check that PgBouncer reaches PostgreSQL, see its log; if it does, raise its default_pool_size, or find out"
+            " what its connections do"
+        ),
+    ),
     ("login failed", "check that PgBouncer reaches PostgreSQL, and with which user; see its log"),
     ("cannot connect", "check that PgBouncer reaches PostgreSQL; see its log"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import nullcontext
 from datetime import datetime
 from functools import cached_property
 from types import TracebackType
@@ -13,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from monitor.adapters.postgres.bulk import PostgresBulkQueue
 from monitor.adapters.postgres.engine import Database
 from monitor.adapters.postgres.outages import READ_ONLY, driver_error, outage
+from monitor.adapters.postgres.pooler import waiting_until
 from monitor.adapters.postgres.queue import PostgresDeliveryQueue
 from monitor.adapters.postgres.repositories.alerts import PostgresAlertRepository
 from monitor.adapters.postgres.repositories.attempts import PostgresAttemptLog
@@ -97,9 +100,7 @@ class PostgresUnitOfWork:
     async def __aenter__(self) -> Self:
         try:
             with self._database.translating():
-                # SQLAlchemy begins the transaction with its first statement.
-                self.now = (await self._session.scalars(self._database.first_statement)).one()
-                raw = await self._raw()
+                raw = await self._begin()
         except BaseException:
             # Also when cancelled: ``__aexit__`` does not run for a block that was not entered.
             await self._session.close()
@@ -171,6 +172,14 @@ class PostgresUnitOfWork:
             raise UnknownOutcome(COMMIT_UNANSWERED) from error
         if stored and self._dispatch is not None:
             await self._dispatch(stored)
+
+    async def _begin(self) -> asyncpg.Connection:
+        deadline = asyncio.get_running_loop().time() + self._database.config.acquire_timeout_s
+        raw = await self._raw()
+        with waiting_until(deadline, raw) if self._database.is_pooled else nullcontext():
+            # SQLAlchemy begins the transaction with its first statement.
+            self.now = (await self._session.scalars(self._database.first_statement)).one()
+        return raw
 
     async def _raw(self) -> asyncpg.Connection:
         connection = await self._session.connection()
