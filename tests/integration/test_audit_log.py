@@ -167,7 +167,7 @@ PROXIED = [
 async def test_a_row_states_the_address_that_a_trusted_proxy_passes_on_and_that_of_the_peer_otherwise(
     trusted: tuple[str, ...], client: str, parts: Container
 ) -> None:
-    made = settings(parts.settings.database_url)
+    made = settings(parts.database.dsn)
     made = msgspec.structs.replace(made, http=msgspec.structs.replace(made.http, trusted_proxies=trusted))
     async with Container(made) as behind, served(behind) as api:
         id_ = (await api.create(URL))["id"]
