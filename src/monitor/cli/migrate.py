@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import unquote, urlsplit
 
 from monitor.adapters.postgres.engine import describe
 from monitor.adapters.postgres.migrate import upgrade
+from monitor.adapters.postgres.refusals import DATABASE_ERRORS, lacks_privilege, migration_remedy, refusal
 from monitor.bootstrap.retention import retention
-from monitor.cli.common import session_setting, session_url
+from monitor.cli.common import CommandError, session_setting, session_url
 from monitor.cli.doors import ANSWER_S, database_errors
 from monitor.cli.pooling import check_sessions
 from monitor.settings.schema import Settings
@@ -19,13 +24,26 @@ from monitor.settings.schema import Settings
 def run(args: argparse.Namespace, settings: Settings) -> int:
     dsn = session_url(settings)
     print(f"migrating {describe(dsn)} …", file=sys.stderr)
-    with database_errors(dsn, session_setting(settings)):
+    with database_errors(dsn, session_setting(settings)), _privileges(dsn):
         before, after = asyncio.run(_migrate(dsn, settings))
     if args.json:
         print(json.dumps({"before": before, "after": after}))
     else:
         print(f"schema {after}" + ("" if before != after else " (nothing to do)"))
     return 0
+
+
+@contextmanager
+def _privileges(dsn: str) -> Iterator[None]:
+    """Turn what the role of *dsn* may not do into :class:`CommandError`, with the privilege and how to get it."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        if not lacks_privilege(error):
+            raise
+        words = refusal(error).words
+        role = unquote(urlsplit(dsn).username or "") or getpass.getuser()
+        raise CommandError(f"{describe(dsn)}: {words}; {migration_remedy(words, role)}.") from None
 
 
 async def _migrate(dsn: str, settings: Settings) -> tuple[str | None, str]:
