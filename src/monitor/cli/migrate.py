@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
 from monitor.adapters.postgres.engine import describe
+from monitor.adapters.postgres.grants import GrantRefused, grant_rows
 from monitor.adapters.postgres.migrate import upgrade
 from monitor.adapters.postgres.refusals import DATABASE_ERRORS, lacks_privilege, migration_remedy, refusal
 from monitor.bootstrap.retention import retention
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     dsn = session_url(settings)
     print(f"migrating {describe(dsn)} …", file=sys.stderr)
     with database_errors(dsn, session_setting(settings)), _privileges(dsn):
-        before, after = asyncio.run(_migrate(dsn, settings))
+        before, after = asyncio.run(_migrate(dsn, settings, args.grant))
     if args.json:
         print(json.dumps({"before": before, "after": after}))
     else:
@@ -46,6 +47,12 @@ def _privileges(dsn: str) -> Iterator[None]:
         raise CommandError(f"{describe(dsn)}: {words}; {migration_remedy(words, role)}.") from None
 
 
-async def _migrate(dsn: str, settings: Settings) -> tuple[str | None, str]:
+async def _migrate(dsn: str, settings: Settings, role: str | None) -> tuple[str | None, str]:
     await check_sessions(dsn, timeout_s=ANSWER_S)
-    return await upgrade(dsn, retention=retention(settings))
+    found = await upgrade(dsn, retention=retention(settings))
+    if role is not None:
+        try:
+            await grant_rows(dsn, role)
+        except GrantRefused as error:
+            raise CommandError(f"schema {found[1]}, without the grants: {error}") from None
+    return found
