@@ -40,11 +40,11 @@ def _privileges(dsn: str) -> Iterator[None]:
     try:
         yield
     except DATABASE_ERRORS as error:
-        if not lacks_privilege(error):
-            raise
         words = refusal(error).words
-        role = unquote(urlsplit(dsn).username or "") or getpass.getuser()
-        raise CommandError(f"{describe(dsn)}: {words}; {migration_remedy(words, role)}.") from None
+        remedy = migration_remedy(words, unquote(urlsplit(dsn).username or "") or getpass.getuser())
+        if not lacks_privilege(error) or remedy is None:
+            raise
+        raise CommandError(f"{describe(dsn)}: {words}; {remedy}.") from None
 
 
 async def _migrate(dsn: str, settings: Settings, role: str | None) -> tuple[str | None, str]:

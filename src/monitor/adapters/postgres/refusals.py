@@ -87,8 +87,9 @@ def lacks_privilege(error: BaseException) -> bool:
     return isinstance(driver_error(error), asyncpg.InsufficientPrivilegeError)
 
 
-def migration_remedy(words: str, role: str) -> str:
-    """Return which privilege *role* lacks by the server's *words*, and the statement or command that helps."""
+def migration_remedy(words: str, role: str) -> str | None:
+    """Return which privilege *role* lacks by the server's *words*, and the statement or command that helps; ``None`` if
+    they name neither a schema nor a table."""
     owner = "run `monitor migrate` with the URL of the role that owns the tables"
     if found := re.fullmatch(r"permission denied for schema (\S+)", words):
         return (
@@ -99,7 +100,7 @@ def migration_remedy(words: str, role: str) -> str:
         return f'"{role}" does not own the table, which is no right to grant; {owner}'
     if found := re.fullmatch(r"permission denied for (?:table|relation) (\S+)", words):
         return f'"{role}" may not write the table {found[1]}, which only migrations do; {owner}'
-    return f'"{role}" needs the rights of the owner; {owner}'
+    return None
 
 
 def _refusal(error: BaseException) -> Refusal:
