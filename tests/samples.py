@@ -19,7 +19,7 @@ from monitor.domain.services.settle import SentDelivery
 from monitor.domain.vocab import Actor, ErrorKind, Role
 from monitor.domain.webhooks.webhook import Webhook
 
-ACTOR = Actor("ada", Role.ADMIN, "request-1")
+ACTOR = Actor("ada", Role.ADMIN, "request-1", "192.0.2.7")
 KEY = bytes(range(32))
 OK = Outcome(latency_ms=12.5, status_code=204)
 REFUSED = Outcome(latency_ms=8.0, status_code=503, error=ErrorKind.STATUS)

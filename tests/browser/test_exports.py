@@ -114,6 +114,8 @@ def test_the_audit_log_is_exported_with_its_filters(
     assert [(row["id"], row["action"], row["target"]) for row in rows] == [
         (row["id"], row["action"], f"webhook:{webhook}") for row in expected
     ]
+    assert [row["client"] for row in rows] == ["127.0.0.1"] * 2
+    expect(changes.first).to_contain_text(", admin from 127.0.0.1 ·")
     assert json.loads(rows[0]["after"])["description"] == "now, with words"
     assert rows[1]["before"] == ""
     assert lines(downloaded(page, "audit log", "ndjson")) == expected

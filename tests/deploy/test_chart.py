@@ -21,6 +21,7 @@ LEAST: dict[str, Any] = {"secret": "monitor"}
 MOST: dict[str, Any] = {
     "secret": "monitor",
     "ownerSecret": "monitor-owner",
+    "migration": {"grantTo": "monitor_app"},
     "imagePullSecrets": [{"name": "registry"}],
     "serve": {"autoscaling": {"enabled": True}},
     "work": {"autoscaling": {"enabled": True, "prometheusUrl": "http://prometheus:9090"}},
@@ -118,6 +119,8 @@ def test_the_owner_alone_migrates() -> None:
     }
     own, owner = ["monitor"], ["monitor", "monitor-owner"]
     assert secrets == {"serve": own, "work": own, "migrate": owner, "maintain": owner}
+    assert pods(MOST)["migrate"]["containers"][0]["args"] == ["migrate", "--grant", "monitor_app"]
+    assert pods(LEAST)["migrate"]["containers"][0]["args"] == ["migrate"]
     hook = one("Job", MOST)["metadata"]["annotations"]
     assert hook["helm.sh/hook"] == "pre-install,pre-upgrade"
 

@@ -79,8 +79,8 @@ async def test_a_click_asks_and_the_form_acts_once(api: Api, message: Message) -
         assert again.status_code == status
         assert "Used by link of Ops channel at " in text_of(again)
     rows = (await api.read("audit-log", params={"action": "alert.acknowledge"}))["items"]
-    assert [(row["subject"], row["role"], row["target"]) for row in rows] == [
-        ("link of Ops channel", None, f"alert:{acknowledged['id']}")
+    assert [(row["subject"], row["role"], row["client"], row["target"]) for row in rows] == [
+        ("link of Ops channel", None, "127.0.0.1", f"alert:{acknowledged['id']}")
     ]
 
 

@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
+
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from tests.integration.detection_support import Watch, alert, fail
-from tests.integration.support import API, Api, Receiver, assert_problem, execute
+from tests.integration.support import API, Api, Receiver, assert_problem, execute, served, settings
 from tests.integration.test_authorization import routes
 
 URL = "http://127.0.0.1:9/hook"
@@ -151,6 +154,28 @@ async def test_a_change_that_fails_leaves_no_row_in_the_audit_log(api: Api, part
         await execute(parts, "ALTER TABLE audit_log DROP CONSTRAINT full_")
     assert_problem(refused, 500, "internal")
     assert await api.ids("webhooks") == [created["id"]]
+
+
+PROXIED = [
+    pytest.param(("127.0.0.0/8",), "203.0.113.9", id="trusted"),
+    pytest.param(("192.0.2.7",), "127.0.0.1", id="not the proxy of the setting"),
+    pytest.param((), "127.0.0.1", id="no proxy"),
+]
+
+
+@pytest.mark.parametrize(("trusted", "client"), PROXIED)
+async def test_a_row_states_the_address_that_a_trusted_proxy_passes_on_and_that_of_the_peer_otherwise(
+    trusted: tuple[str, ...], client: str, parts: Container
+) -> None:
+    made = settings(parts.database.dsn)
+    made = msgspec.structs.replace(made, http=msgspec.structs.replace(made.http, trusted_proxies=trusted))
+    async with Container(made) as behind, served(behind) as api:
+        id_ = (await api.create(URL))["id"]
+        claimed = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
+        assert (await api.post(f"webhooks/{id_}/pause", headers=claimed)).status_code == 200
+        newest, oldest = (await api.read("audit-log"))["items"]
+    assert (newest["action"], newest["client"]) == ("webhook.pause", client)
+    assert oldest["client"] == "127.0.0.1"
 
 
 async def test_the_audit_log_has_pages(api: Api) -> None:

@@ -158,6 +158,31 @@ def test_a_name_that_the_real_server_does_not_have(invoke: Invoke, database_url:
     assert 'database "no_such" does not exist; ' in finding(invoke("doctor", "--json", env=env), "database")
 
 
+async def test_a_role_without_ddl_cannot_migrate_and_the_words_say_who_can(empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    role = "writes_rows_alone"
+    env = production(empty_database_url.replace("//postgres@", f"//{role}@"))
+    await connection.execute(f"CREATE ROLE {role} LOGIN")
+    try:
+        nothing = await run("migrate", env=env)
+        assert_one_line(nothing, "migrate", "permission denied for schema public; ")
+        assert f'as its owner, run GRANT USAGE, CREATE ON SCHEMA public TO "{role}"; or ' in nothing.err
+        await upgrade(empty_database_url, revision="0027")
+        await connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
+        rows = await run("migrate", env=env)
+        assert_one_line(rows, "migrate", "must be owner of table audit_log; ", "is no right to grant")
+        assert "run `monitor migrate` with the URL of the role that owns the tables." in rows.err
+        # What it says is enough, where nothing was migrated before.
+        await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        await connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {role}")
+        migrated = await run("migrate", env=env)
+        assert migrated.code == 0, migrated.err
+    finally:
+        await connection.execute(f"DROP OWNED BY {role}")
+        await connection.execute(f"DROP ROLE {role}")
+        await connection.close()
+
+
 async def test_a_privilege_that_is_missing(invoke: Invoke, empty_database_url: str) -> None:
     connection = await asyncpg.connect(empty_database_url)
     role = "lacks_everything"
@@ -165,7 +190,7 @@ async def test_a_privilege_that_is_missing(invoke: Invoke, empty_database_url: s
     try:
         env = production(empty_database_url.replace("//postgres@", f"//{role}@"))
         refused = await run("migrate", env=env)
-        assert_one_line(refused, "migrate", "permission denied for schema public; ", "grant it to the user")
+        assert_one_line(refused, "migrate", "permission denied for schema public; ", "GRANT USAGE, CREATE ON SCHEMA")
         await connection.execute("CREATE TABLE alembic_version (version_num text)")
         refused = await run(*TOKEN, env=env)
         assert_one_line(refused, "token", 'relation "revoked_tokens" does not exist; run `monitor migrate`')

@@ -105,6 +105,20 @@ async def test_a_migration_that_meets_a_request_in_a_deadlock_is_repeated(empty_
         await watch.close()
 
 
+async def test_processes_of_the_version_before_add_audit_rows_without_an_address(empty_database_url: str) -> None:
+    await migrate.upgrade(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        # The statement of schema 0027.
+        await connection.execute(
+            "INSERT INTO audit_log (id, at, subject, role, request_id, action, target, before, after)"
+            " VALUES (gen_random_uuid(), now(), 'ada', 'admin', 'r1', 'webhook.pause', 'webhook:1', NULL, NULL)"
+        )
+        assert await connection.fetchval("SELECT client FROM audit_log") is None
+    finally:
+        await connection.close()
+
+
 async def test_stored_replays_become_jobs(empty_database_url: str) -> None:
     await migrate.upgrade(empty_database_url, revision="0009")
     insert = (

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from monitor.adapters.redis.ping import RedisRefused, ping
+from monitor.adapters.redis.ping import RedisRefused, is_open_to_others, open_users, ping
 from monitor.bootstrap.container import Container
+from monitor.cli.doctor import Finding, examine
 from monitor.domain.errors import Unavailable
 from tests import servers
 from tests.integration.support import api_of, eventually, settings
 from tests.redis_parts import MASTER_NAME, Cluster, Node, Secured, SentinelSet, cluster, secured, sentinel_set, single
+from tests.servers import free_port
 
 pytestmark = pytest.mark.topology
 
@@ -113,6 +115,38 @@ async def test_each_right_of_the_checklist_is_needed_and_doctor_names_it(locked:
         assert "DEPLOYMENT_CHECKLIST" in said, right
         if right.startswith("+"):
             assert right[1:].partition("|")[0].upper() in said.upper(), right
+
+
+@pytest.mark.parametrize("user", ["default", "ada"])
+async def test_a_user_without_a_password_is_found(user: str) -> None:
+    async with single() as node:
+        await node.ask("ACL", "SETUSER", "ada", "on", ">right", "~*", "&*", "+@all")
+        await node.ask("ACL", "SETUSER", user, "nopass")
+        if user != "default":
+            await node.ask("ACL", "SETUSER", "default", "resetpass", ">other")
+        url = f"redis://ada:right@127.0.0.1:{node.port}/0"
+        assert await open_users(url, within_s=WITHIN_S) == [user]
+        finding = await doctors_redis(url)
+        assert (finding.state, f"takes any password of '{user}'" in finding.text) == ("warning", True)
+
+
+async def test_a_redis_with_passwords_and_one_of_this_machine_alone_are_well() -> None:
+    async with single() as node:
+        await node.ask("CONFIG", "SET", "requirepass", "right")
+        url = f"redis://:right@127.0.0.1:{node.port}/0"
+        assert await open_users(url, within_s=WITHIN_S) == []
+        assert (await doctors_redis(url)).state == "ok"
+    assert await open_users(url, within_s=WITHIN_S) == []
+    async with single() as node:
+        # Nobody else reaches it.
+        assert (await doctors_redis(f"redis://127.0.0.1:{node.port}/0")).state == "ok"
+    assert is_open_to_others("redis+sentinel://127.0.0.1,10.0.0.2/name")
+    assert not is_open_to_others("unix:///run/redis.sock")
+
+
+async def doctors_redis(url: str) -> Finding:
+    found = await examine(replace(settings(f"postgresql://127.0.0.1:{free_port()}/none"), redis_url=url))
+    return next(finding for finding in found if finding.check == "redis")
 
 
 # Sentinel ---------------------------------------------------------------------------------------------------------

@@ -159,6 +159,15 @@ async def test_the_address_of_the_client_is_in_the_log_whatever_it_claims(proxy:
     assert line["client"] == "198.51.100.7"
 
 
+async def test_the_audit_log_states_the_address_of_the_client_whatever_it_claims(proxy: Proxy) -> None:
+    async with proxy.client as client:
+        hook = {"name": "n", "url": "http://127.0.0.1:9/hook"}
+        made = await client.post(f"{API}/webhooks", json=hook, headers={"X-Forwarded-For": SPOOFED})
+        assert made.status_code == 201, made.text
+        rows = await client.get(f"{API}/audit-log", params={"target": f"webhook:{made.json()['id']}"})
+    assert [row["client"] for row in rows.json()["items"]] == ["198.51.100.7"]
+
+
 async def test_a_client_that_reaches_a_server_itself_is_seen_as_it_is(pair: Pair, tmp_path: Path) -> None:
     # As if 127.0.0.2 were no proxy: only 127.0.0.1 is trusted.
     transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")

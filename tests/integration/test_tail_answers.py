@@ -17,7 +17,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from monitor.cli.common import CommandError
-from monitor.cli.tail import LONGEST_PAUSE_S, Tail
+from monitor.cli.tail import LONGEST_PAUSE_S, STABLE_S, Tail
 from tests.integration.processes import environment
 
 Answer = tuple[int, dict[str, str], str] | int | None
@@ -74,7 +74,7 @@ def feeding(
 
 def tail(url: str, pauses: list[float]) -> Tail:
     args = argparse.Namespace(url=url, topic=None, webhook=None)
-    return Tail(args, "t0ken", sleep=pauses.append)
+    return Tail(args, "t0ken", sleep=pauses.append, fraction=lambda: 1.0)
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_what_connecting_again_would_not_change_ends_it(answer: Answer, says: st
         (1000, 1.0, "the connection was closed (1000)"),
         (1001, 1.0, "the connection was closed (1001)"),
         (1011, 1.0, "the server failed (1011)"),
-        (1012, 0.0, "the server restarts (1012)"),
-        (1013, 0.0, "this reads too slowly (1013)"),
+        (1012, 1.0, "the server restarts (1012)"),
+        (1013, 1.0, "this reads too slowly (1013)"),
         (4429, 60.0, "the server received too many frames (4429)"),
         (None, 1.0, "the connection was lost"),
     ],
@@ -123,7 +123,7 @@ def test_after_another_close_it_goes_on_where_it_was(
     assert pauses == [pause_s]
     assert [frame["type"] for frame in feed.first_frames] == ["subscribe", "resume"]
     assert (feed.first_frames[1]["epoch"], feed.first_frames[1]["seq"]) == ("e", 1)
-    assert f"monitor tail: {says}; connecting again in {pause_s:.0f} s …" in capsys.readouterr().err
+    assert f"monitor tail: {says}; connecting again in {pause_s:.1f} s …" in capsys.readouterr().err
 
 
 def test_a_refusal_for_now_is_awaited_as_long_as_it_says() -> None:
@@ -132,7 +132,7 @@ def test_a_refusal_for_now_is_awaited_as_long_as_it_says() -> None:
     limited: Answer = (429, {"Retry-After": "4"}, "Too many requests.")
     with feeding([*later, 1012, limited, 4401]) as (url, _), pytest.raises(CommandError, match="expired"):
         list(tail(url, pauses).frames())
-    assert pauses == [9.0, 2.0, 0.0, 4.0]
+    assert pauses == [9.0, 2.0, 4.0, 4.0]
 
 
 def test_a_server_that_is_away_is_tried_again_and_again() -> None:
@@ -147,12 +147,53 @@ def test_a_server_that_is_away_is_tried_again_and_again() -> None:
             raise Enough
 
     with feeding([1012]) as (url, _):
-        watching = Tail(argparse.Namespace(url=url, topic=None, webhook=None), "t0ken", sleep=pause)
+        watching = Tail(
+            argparse.Namespace(url=url, topic=None, webhook=None), "t0ken", sleep=pause, fraction=lambda: 1.0
+        )
         frames = watching.frames()
         next(frames)
     with pytest.raises(Enough):
         next(frames)
-    assert pauses == [0.0, 2.0, 4.0, 8.0, LONGEST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    assert pauses == [1.0, 2.0, 4.0, 8.0, LONGEST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+
+
+@pytest.mark.parametrize("code", [1012, 1013])
+def test_a_server_that_closes_each_connection_gets_few_of_them(code: int) -> None:
+    """The pauses grow, although each connection had a frame, and shrink after one that lasted."""
+    now = 0.0
+    pauses: list[float] = []
+
+    class Enough(Exception):
+        """An hour is over."""
+
+    def pause(seconds: float) -> None:
+        nonlocal now
+        pauses.append(seconds)
+        now += seconds
+        if now >= 3600:
+            raise Enough
+
+    with feeding([code]) as (url, feed):
+        args = argparse.Namespace(url=url, topic=None, webhook=None)
+        watching = Tail(args, "t0ken", sleep=pause, fraction=lambda: 0.0, now=lambda: now)
+        with pytest.raises(Enough):
+            list(watching.frames())
+    # Half of each pause, as the least jitter has it.
+    assert pauses[:5] == [0.5, 1.0, 2.0, 4.0, LONGEST_PAUSE_S / 2]
+    assert set(pauses[4:]) == {LONGEST_PAUSE_S / 2}
+    assert len(feed.first_frames) == len(pauses) <= 3600 / (LONGEST_PAUSE_S / 2) + 5
+
+
+def test_a_connection_that_lasted_makes_the_pauses_short_again() -> None:
+    pauses: list[float] = []
+    # At the beginning and the end of each connection: the third lasts.
+    times = iter([0.0, 1.0, 2.0, 3.0, 4.0, 4.0 + STABLE_S, 50.0, 51.0, 52.0])
+    with feeding([1012, 1012, 1012, 1012, 4401]) as (url, _):
+        args = argparse.Namespace(url=url, topic=None, webhook=None)
+        watching = Tail(args, "t0ken", sleep=pauses.append, fraction=lambda: 1.0, now=lambda: next(times))
+        with pytest.raises(CommandError, match="expired"):
+            list(watching.frames())
+    assert pauses == [1.0, 2.0, 1.0, 2.0]
 
 
 @pytest.mark.processes

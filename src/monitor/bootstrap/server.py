@@ -46,6 +46,9 @@ from monitor.http.routes.prometheus import Exposition, WorkerReport
 from monitor.http.routes.services import Services
 from monitor.settings.schema import Http, Settings
 
+FEED_OPENED_S = 2.0
+"""How long a start waits for the log of the live feed; without it, sockets begin with snapshots."""
+
 
 def build_services(container: Container, warming: CacheWarming | None = None) -> Services:
     """Return what the routes call."""
@@ -131,6 +134,7 @@ def build_app(
             if group is not None:
                 loops["metrics.share"] = exposition.share_loop
             await stack.enter_async_context(c.supervisor.running(loops))
+            await c.feed.opened(FEED_OPENED_S)
             stack.callback(c.lines.flush)
             stack.callback(c.hub.drain)
             yield

@@ -53,6 +53,15 @@ class Command(NamedTuple):
     failure: int = 2
 
 
+def _add_migrate(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--grant",
+        metavar="ROLE",
+        help="then give the role of serve and work its rights to rows",
+    )
+    add_json(sub)
+
+
 def _up(sub: argparse.ArgumentParser) -> None:
     add_address(sub)
     sub.add_argument(
@@ -184,7 +193,7 @@ COMMANDS = (
         "Migrate the database to the schema of this version.",
         "Safe to repeat and to run from several machines at once.",
         "MONITOR_DATABASE_URL=postgresql://monitor:secret@db/monitor monitor migrate",
-        add_json,
+        _add_migrate,
     ),
     Command(
         "maintain",

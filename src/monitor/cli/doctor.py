@@ -18,7 +18,7 @@ from monitor.adapters.postgres.queries.resources import PostgresQueries
 from monitor.adapters.postgres.refusals import DATABASE_ERRORS, refusal
 from monitor.adapters.postgres.replica import Lag, ReplicaReads, Trouble
 from monitor.adapters.postgres.schema import StoredSchema, stored_schema
-from monitor.adapters.redis.ping import RedisRefused, ping
+from monitor.adapters.redis.ping import RedisRefused, is_open_to_others, open_users, ping
 from monitor.adapters.secret_box import SecretBox
 from monitor.adapters.smtp.check import mail_problem
 from monitor.auth.jwks import read_key_set
@@ -257,4 +257,10 @@ async def _redis(settings: Settings) -> Finding:
         return Finding("redis", "error", str(error))
     except Unavailable as error:
         return Finding("redis", "error", error.detail)
+    users = await open_users(settings.redis_url, within_s=REDIS_ANSWER_S)
+    if users and is_open_to_others(settings.redis_url):
+        named = " and ".join(map(repr, users))
+        text = f"{found}, and takes any password of {named}: whoever reaches it may read and change what it holds"
+        remedy = "set requirepass for 'default', and a password by ACL SETUSER for another user"
+        return Finding("redis", "warning", f"{text}; {remedy}, as in section 3 of DEPLOYMENT_CHECKLIST")
     return Finding("redis", "ok", found)

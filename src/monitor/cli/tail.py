@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,12 @@ OPEN_S = 15.0
 SILENT_S = 75.0
 """Heartbeats come every 30 s; a connection without any for this long is lost."""
 
+FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 15.0
+STABLE_S = 30.0
+"""A connection that lasted this long makes the pauses short again; a first frame alone does not, since a server that is
+overloaded sends one and closes."""
+
 LARGEST_FRAME_BYTES = 64 * 1024 * 1024
 
 _DEFAULT_TOPICS = ["alerts", "anomalies", "webhooks"]
@@ -38,8 +44,8 @@ _FINAL = {
 _CLOSED = {
     1006: ("the connection was lost", None),
     1011: ("the server failed (1011)", None),
-    1012: ("the server restarts (1012)", 0.0),
-    1013: ("this reads too slowly (1013)", 0.0),
+    1012: ("the server restarts (1012)", None),
+    1013: ("this reads too slowly (1013)", None),
     4429: ("the server received too many frames (4429)", 60.0),
 }
 """Other close codes: what happened, and how long to wait."""
@@ -67,7 +73,17 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 class Tail:
     """The frames of the feed over one connection after the other, each from where the one before ended."""
 
-    def __init__(self, args: argparse.Namespace, token: str, *, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        token: str,
+        *,
+        sleep: Callable[[float], object] = time.sleep,
+        fraction: Callable[[], float] = random.random,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*fraction* is in [0, 1): a pause without a wish of the server is between its half and its whole, so that not
+        all clients of a server that restarts come back at once."""
         parts = urlsplit(server_url(args))
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise CommandError(f"{server_url(args)!r} is not the URL of a server; write it like http://127.0.0.1:8000.")
@@ -75,21 +91,24 @@ class Tail:
         self._url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/ws/dashboard"
         self._token = token
         self._sleep = sleep
+        self._fraction = fraction
+        self._now = now
         self._filter = {"topics": args.topic or _DEFAULT_TOPICS, "webhooks": args.webhook}
         self._position: dict[str, Any] | None = None
         self._is_first = True
 
     def frames(self) -> Iterator[dict[str, Any]]:
         """Yield every frame but heartbeats. Raises :class:`CommandError` where connecting again is of no use."""
-        pause_s = 1.0
+        pause_s = FIRST_PAUSE_S
         while True:
+            started_s = self._now()
             try:
-                for frame in self._connection_frames():
-                    pause_s = 1.0
-                    yield frame
+                yield from self._connection_frames()
             except Lost as lost:
-                wait_s = pause_s if lost.pause_s is None else lost.pause_s
-                print(f"monitor tail: {lost}; connecting again in {wait_s:.0f} s …", file=sys.stderr, flush=True)
+                if self._now() - started_s >= STABLE_S:
+                    pause_s = FIRST_PAUSE_S
+                wait_s = pause_s * (0.5 + self._fraction() / 2) if lost.pause_s is None else lost.pause_s
+                print(f"monitor tail: {lost}; connecting again in {wait_s:.1f} s …", file=sys.stderr, flush=True)
                 self._sleep(wait_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 

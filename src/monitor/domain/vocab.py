@@ -208,11 +208,12 @@ class SignatureScheme(StrEnum):
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Cause of a change: the token's subject, or ``system``."""
+    """Cause of a change: the token's subject, or ``system``. ``client`` is the IP address of the request."""
 
     subject: str
     role: Role | None = None
     request_id: str | None = None
+    client: str | None = None
 
 
 SYSTEM = Actor("system")

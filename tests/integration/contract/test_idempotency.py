@@ -60,5 +60,6 @@ async def test_an_audit_row_tells_who_did_what(world: World) -> None:
     assert (oldest.subject, oldest.role, oldest.request_id, oldest.at) == ("ada", "admin", "request-1", now)
     assert (oldest.action, oldest.target) == ("webhook.update", "webhook:1")
     assert (oldest.before, oldest.after) == ({"n": 1}, {"n": [2, None]})
+    assert (oldest.client, newest.client) == ("192.0.2.7", None)
     assert (newest.subject, newest.role, newest.before, newest.after) == ("system", None, None, None)
     assert (await world.queries.audit_log(AuditFilter(), after=newest.id, limit=10)).rows == [oldest]

@@ -17,6 +17,8 @@ OUTAGES = (
     ("does not allow connections", "The database is disabled in the connection pooler"),
     ("unsupported startup parameter", DIRECT_URL_MISSING),
     ("login failed", "The connection pooler does not reach the database"),
+    # What clients get until the next try, after server_login_retry.
+    ("login has been failing", "The connection pooler does not reach the database"),
     ("cannot connect", "The connection pooler does not reach the database"),
     ("server conn crashed", "The connection pooler lost the database"),
     ("server closed the connection", "The connection pooler lost the database"),
@@ -45,6 +47,7 @@ REMEDIES = (
             " what its connections do"
         ),
     ),
+    ("login has been failing", "check that PgBouncer reaches PostgreSQL, and with which user; see its log"),
     ("login failed", "check that PgBouncer reaches PostgreSQL, and with which user; see its log"),
     ("cannot connect", "check that PgBouncer reaches PostgreSQL; see its log"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 from typing import NamedTuple
@@ -77,6 +78,29 @@ def refusal(error: BaseException, setting: str = DATABASE_URL) -> Refusal:
     """
     found = _refusal(error)
     return found._replace(remedy=found.remedy.replace(DATABASE_URL, setting))
+
+
+def lacks_privilege(error: BaseException) -> bool:
+    """Whether one of :data:`DATABASE_ERRORS` is that of a role without a privilege."""
+    if isinstance(error, Unavailable | DataRejected | PoolTimeout) and error.__cause__ is not None:
+        return lacks_privilege(error.__cause__)
+    return isinstance(driver_error(error), asyncpg.InsufficientPrivilegeError)
+
+
+def migration_remedy(words: str, role: str) -> str | None:
+    """Return which privilege *role* lacks by the server's *words*, and the statement or command that helps; ``None`` if
+    they name neither a schema nor a table."""
+    owner = "run `monitor migrate` with the URL of the role that owns the tables"
+    if found := re.fullmatch(r"permission denied for schema (\S+)", words):
+        return (
+            f'"{role}" needs USAGE and CREATE on the schema; as its owner, run GRANT USAGE, CREATE ON SCHEMA'
+            f' {found[1]} TO "{role}"; or {owner}'
+        )
+    if found := re.fullmatch(r"must be owner of (?:table|relation) (\S+)", words):
+        return f'"{role}" does not own the table, which is no right to grant; {owner}'
+    if found := re.fullmatch(r"permission denied for (?:table|relation) (\S+)", words):
+        return f'"{role}" may not write the table {found[1]}, which only migrations do; {owner}'
+    return None
 
 
 def _refusal(error: BaseException) -> Refusal:

@@ -320,6 +320,7 @@ audit_log = sa.Table(
     sa.Column("target", sa.Text, nullable=False),
     sa.Column("before", JSONB, nullable=True),
     sa.Column("after", JSONB, nullable=True),
+    sa.Column("client", sa.Text, nullable=True),
     sa.Index("ix_audit_log_at", "at"),
     sa.Index("ix_audit_log_target", "target", "action", "at"),
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import ssl
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -36,6 +38,8 @@ FORMS = (
     " or redis+cluster://user:password@host1:6379,host2:6379; rediss instead of redis for TLS"
 )
 _CONNECT = re.compile(r"Connect call failed \(.*\)")
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _NESTED = re.compile("NOPERM|ACL|user executing the script")
 """In the words for a command that the user may not call, in a script or to end a transaction."""
@@ -96,14 +100,7 @@ async def ping(url: str, *, within_s: float) -> str:
     """
     try:
         at = endpoint(url, lambda: _KEY, within_s=within_s)
-        client = Redis.from_url(
-            at.url,
-            protocol=2,
-            socket_timeout=within_s,
-            socket_connect_timeout=within_s,
-            retry=Retry(NoBackoff(), 0),
-            **at.options,
-        )
+        client = _client(at, within_s)
     except ValueError:
         # The driver's words may hold a part of the password.
         raise RedisRefused(f"{NAME} cannot be read; write {FORMS}.") from None
@@ -117,6 +114,57 @@ async def ping(url: str, *, within_s: float) -> str:
     finally:
         await client.aclose()
     return where
+
+
+async def open_users(url: str, *, within_s: float) -> list[str]:
+    """
+    Return which of ``default`` and the user of *url* logs in with any password, as one with ``nopass`` does.
+
+    Empty, too, if Redis has gone away since :func:`ping`. It records each refused try in its ``ACL LOG``.
+    """
+    at = endpoint(url, lambda: _KEY, within_s=within_s)
+    client = _client(at, within_s)
+    found = []
+    try:
+        connection = await client.connection_pool.get_connection()
+        try:
+            for user in sorted({"default", unquote(urlsplit(at.url).username or "default")}):
+                try:
+                    await connection.send_command("AUTH", user, secrets.token_urlsafe(24))
+                    await connection.read_response()
+                except AuthenticationError:
+                    continue
+                found.append(user)
+        finally:
+            # It may be logged in as another user.
+            await connection.disconnect()
+            await client.connection_pool.release(connection)
+    except (RedisError, OSError):
+        return []
+    finally:
+        await client.aclose()
+    return found
+
+
+def is_open_to_others(url: str) -> bool:
+    """Whether a password matters: *url* has one, or Redis is on another machine."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return False
+    return bool(parts.password) or any(
+        urlsplit(f"//{host}").hostname not in _LOOPBACK for host in parts.netloc.rpartition("@")[2].split(",")
+    )
+
+
+def _client(at: Endpoint, within_s: float) -> Any:
+    return Redis.from_url(
+        at.url,
+        protocol=2,
+        socket_timeout=within_s,
+        socket_connect_timeout=within_s,
+        retry=Retry(NoBackoff(), 0),
+        **at.options,
+    )
 
 
 async def _found(at: Endpoint) -> str:

@@ -73,9 +73,9 @@ class LinkCommands:
         """Return what a use of *token* would do. Changes nothing."""
         return await self._view(token, None)
 
-    async def act(self, token: str, *, request_id: str | None) -> LinkView:
+    async def act(self, token: str, *, request_id: str | None, client: str | None) -> LinkView:
         """Act on *token*, unless it was used, has expired, or there is nothing left to do. Safe to repeat."""
-        return await self._view(token, Actor("link", request_id=request_id))
+        return await self._view(token, Actor("link", request_id=request_id, client=client))
 
     async def _view(self, token: str, actor: Actor | None) -> LinkView:
         link = self._links.read(token)

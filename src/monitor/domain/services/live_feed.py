@@ -74,6 +74,7 @@ class LiveFeed:
         self._has_lost = False
         self._filled = asyncio.Event()
         self._reset_requested = asyncio.Event()
+        self._tried = asyncio.Event()
         if log is not None:
             stream.disconnect()
 
@@ -97,6 +98,19 @@ class LiveFeed:
             async with asyncio.timeout(within_s):
                 while self._outbox:
                     await self._sleep(FLUSH_S)
+
+    async def opened(self, within_s: float) -> None:
+        """
+        Return once the log was read or refused, or after *within_s*: before the process takes sockets.
+
+        Before that the stream has an epoch of its own, so that no position of a client fits, and one that comes from
+        another process would get a snapshot instead of what it has missed.
+        """
+        if self._log is None or self._sink is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._tried.wait()
 
     @property
     def waiting(self) -> int:
@@ -168,6 +182,7 @@ class LiveFeed:
                 if stream.connected:
                     self._on_disconnected(error)
                 stream.disconnect()
+                self._tried.set()
                 await self._sleep(RETRY_S)
                 continue
             messages = stream.extend(tail)
@@ -178,6 +193,8 @@ class LiveFeed:
                 stream.disconnect()
             else:
                 self._restart(tail)
+            if stream.connected:
+                self._tried.set()
 
     def _restart(self, tail: FeedTail) -> None:
         self.stream.restart(tail)

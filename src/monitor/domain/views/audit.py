@@ -13,13 +13,18 @@ from monitor.domain.webhooks.chat_url import shown_url
 
 
 class AuditView(msgspec.Struct, frozen=True):
-    """One changing call. ``before`` and ``after`` hold the changed members, never a secret."""
+    """One changing call. ``before`` and ``after`` hold the changed members, never a secret.
+
+    ``client`` is the IP address of the request, as in the access log: null for what Monitor or a command changed, for a
+    request over a Unix socket, and in rows of versions that did not store it.
+    """
 
     id: UUID
     at: datetime
     subject: str
     role: str | None
     request_id: str | None
+    client: str | None
     action: str
     target: str
     before: dict[str, Any] | None

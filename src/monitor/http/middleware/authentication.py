@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import Forbidden, Malformed, MissingToken, Unauthenticated
 from monitor.domain.vocab import Actor, Role
+from monitor.http.middleware.edge import client_address
 from monitor.http.requests.session_cookie import check_cookie_use, is_https, session_token
 from monitor.http.responses.headers import request_id_of
 
@@ -113,4 +114,5 @@ def _is_socket(scope: Scope) -> bool:
 def actor_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Actor:
     """Return the actor of this request, for the audit log. Only for routes that are not open."""
     principal: Principal = connection.user
-    return Actor(principal.subject, principal.role, request_id_of(connection.scope))
+    scope = connection.scope
+    return Actor(principal.subject, principal.role, request_id_of(scope), client_address(scope))

@@ -308,6 +308,7 @@ AUDIT = AuditView(
     subject="grace",
     role="admin",
     request_id=REQUEST_ID,
+    client="203.0.113.9",
     action="webhook.update",
     target=f"webhook:{WEBHOOK_ID}",
     before={"timeout_s": 10.0},

@@ -16,6 +16,7 @@ from monitor.domain.alerts.action_links import PATH
 from monitor.domain.errors import TooManyRequests
 from monitor.domain.services.action_links import UNKNOWN, LinkCommands, LinkView
 from monitor.http.middleware.authentication import OPEN
+from monitor.http.middleware.edge import client_address
 from monitor.http.middleware.rate_limit import RateLimiter
 from monitor.http.page.action_page import POLICY, action_page, status_code_of
 from monitor.http.responses.headers import request_id_of
@@ -42,8 +43,10 @@ def action_link_routes(links: LinkCommands, limiter: RateLimiter) -> Router:
 
     @post(ROUTE, opt=OPEN, include_in_schema=False)
     async def act(token: FromPath[str], request: AnyRequest) -> Response[bytes]:
-        known = await is_known(token)
-        return _page(await links.act(token, request_id=request_id_of(request.scope)) if known else UNKNOWN, used=True)
+        if not await is_known(token):
+            return _page(UNKNOWN, used=True)
+        scope = request.scope
+        return _page(await links.act(token, request_id=request_id_of(scope), client=client_address(scope)), used=True)
 
     return Router(f"/{PATH}", route_handlers=[ask, act])
 

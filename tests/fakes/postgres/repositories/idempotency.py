@@ -69,6 +69,7 @@ class FakeAuditLog:
             subject=actor.subject,
             role=actor.role,
             request_id=actor.request_id,
+            client=actor.client,
             action=action,
             target=target,
             # As the database gives them back: what JSON makes of them.

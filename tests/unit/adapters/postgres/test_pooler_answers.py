@@ -14,6 +14,7 @@ ANSWERS = [
     ("no more connections allowed (max_client_conn)", "The connection pooler takes no more connections", True),
     ("database does not allow connections: monitor", "The database is disabled in the connection pooler", True),
     ("unsupported startup parameter: jit", DIRECT_URL_MISSING, False),
+    ("server login has been failing, try again later (server_login_retry)", "does not reach the database", True),
     ("server login failed: FATAL the database system is starting up", "does not reach the database", True),
     ("pgbouncer cannot connect to server", "does not reach the database", True),
     ("server conn crashed?", "The connection pooler lost the database", True),

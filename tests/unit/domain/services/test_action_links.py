@@ -40,7 +40,7 @@ class LinkHarness(DetectionHarness):
         return LINKS.token(self.link(action))
 
     async def act(self, token: str) -> LinkView:
-        return await self.links.act(token, request_id="r1")
+        return await self.links.act(token, request_id="r1", client="192.0.2.7")
 
 
 @pytest.fixture

@@ -126,6 +126,30 @@ async def test_all_processes_hear_the_same_in_one_order(stack: AsyncExitStack) -
     assert [i for i in near.data if i > 0] == list(range(1, 300))
 
 
+async def test_sockets_are_taken_once_the_log_was_read(stack: AsyncExitStack) -> None:
+    shared = FakeFeed()
+    first = feed_on(shared, "first")
+    await stack.enter_async_context(running(first))
+    await first.opened(60)
+    before = first.stream.position
+    second = feed_on(shared, "second")
+    await stack.enter_async_context(running(second))
+    await second.opened(60)
+    # Where a client of the first one resumes.
+    assert second.stream.position == before
+
+
+async def test_sockets_do_not_wait_for_a_log_that_is_away_or_not_there(stack: AsyncExitStack) -> None:
+    shared = FakeFeed()
+    shared.up = False
+    away, nowhere, worker = feed_on(shared), feed_on(None), feed_on(shared, has_sink=False)
+    await away.opened(0)
+    await stack.enter_async_context(running(away))
+    for feed in (away, nowhere, worker):
+        await feed.opened(60)
+    assert not away.stream.connected
+
+
 async def test_a_process_without_sockets_only_speaks(stack: AsyncExitStack) -> None:
     shared = FakeFeed()
     worker, server = feed_on(shared, "worker", has_sink=False), feed_on(shared, "server")

@@ -72,7 +72,7 @@ def test_ntfy_echoes_topics_of_any_length() -> None:
 
 def test_an_old_audit_row_shows_no_chat_url() -> None:
     row = AuditView(
-        UUID(int=1), START, "ada", "admin", None, "webhook.update", "webhook:1",
+        UUID(int=1), START, "ada", "admin", None, None, "webhook.update", "webhook:1",
         {"url": SLACK, "name": "ops"}, {"url": "https://example.com/x", "body_format": "slack"},
     )  # fmt: skip
     shown = without_secret_urls(row)

@@ -116,7 +116,7 @@ def attempt_view(row: asyncpg.Record, **members: Any) -> AttemptView:
 
 AUDIT_COLUMNS = (
     "id, least(greatest(at, '0001-01-01 00:00Z'), '9999-12-31 23:59Z') AS at,"
-    " subject, role, request_id, action, target, before, after"
+    " subject, role, request_id, client, action, target, before, after"
 )
 """The driver fails on times that Python lacks, and so on all rows: a role that may add one could hide the others."""
 

@@ -22,12 +22,13 @@ class PostgresAuditLog:
         self, actor: Actor, action: str, target: str, *, before: dict[str, Any] | None, after: dict[str, Any] | None
     ) -> None:
         await self._connection.execute(
-            "INSERT INTO audit_log (id, at, subject, role, request_id, action, target, before, after)"
-            " VALUES ($1, now(), $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO audit_log (id, at, subject, role, request_id, client, action, target, before, after)"
+            " VALUES ($1, now(), $2, $3, $4, $5, $6, $7, $8, $9)",
             self._clock.new_id(),
             actor.subject,
             actor.role,
             actor.request_id,
+            actor.client,
             action,
             target,
             None if before is None else jsonb(before),

@@ -74,9 +74,13 @@ const TROUBLES = {
   busy: "its connections are taken",
 };
 
+const behind = ({ lag_bytes: size, lag_s: age }) =>
+  `${bytes(size)} of WAL to replay${age === null ? "" : `, ${duration(age)} old`}`;
+
 /** The replica of MONITOR_DB__READ_URL, and the reads of the process that answers. */
 export function Replica({ replica }) {
   const causes = Object.entries(replica.passed_on);
+  const isUpToDate = replica.lag_bytes === 0;
   return html`
     <section class="panel" aria-labelledby="replica">
       <header class="panel-head">
@@ -85,14 +89,17 @@ export function Replica({ replica }) {
       </header>
       <dl class="facts">
         ${replica.trouble && html`<${Fact} name="Cause">${TROUBLES[replica.trouble] ?? replica.trouble}<//>`}
-        <${Fact} name="Behind">
-          ${replica.lag_bytes === null ? "unknown" : `${bytes(replica.lag_bytes)}, ${duration(replica.lag_s)}`}
+        <${Fact} name="Lag">
+          ${replica.lag_bytes === null ? "unknown" : isUpToDate ? "up to date" : behind(replica)}
         <//>
-        <${Fact} name="Reads">${count(replica.reads)}<//>
-        <${Fact} name="Passed on to the primary">
-          ${causes.length === 0 ? "none" : causes.map(([cause, n]) => `${count(n)}: ${TROUBLES[cause] ?? cause}`).join("; ")}
+        <${Fact} name="Reads by the replica">${count(replica.reads)}<//>
+        <${Fact} name="Reads by the primary instead">
+          ${causes.length === 0 ? "none" : causes.map(([cause, n]) => html`
+            <div key=${cause}>${count(n)}: ${TROUBLES[cause] ?? cause}</div>
+          `)}
         <//>
       </dl>
+      <p class="small muted">Heavy reads of the process that answers, since it started. The primary serves the others.</p>
     </section>
   `;
 }

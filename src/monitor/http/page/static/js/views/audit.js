@@ -22,7 +22,7 @@ const ACTIONS = [
   ["token.*", "Tokens"],
 ];
 const RANGE = "all";
-const COLUMNS = members("at", "subject", "role", "action", "target", "before", "after", "request_id", "id");
+const COLUMNS = members("at", "subject", "role", "action", "target", "before", "after", "request_id", "client", "id");
 
 export function Audit() {
   const { query } = useStore(route);
@@ -110,7 +110,8 @@ function Row({ row }) {
           <b>${sentence(row.action)}</b>
           ${nameOf(row) && html` <span>${nameOf(row)}</span>`}
           <p class="small muted">
-            by <b>${row.subject}</b>${row.role ? `, ${row.role}` : ""} · ${" "}
+            by <b>${row.subject}</b>${row.role ? `, ${row.role}` : ""}
+            ${row.client && html` from <span class="mono">${row.client}</span>`} · ${" "}
             ${place ? html`<a class="mono" href=${`#${place}`}>${row.target}</a>` : html`
               <span class="mono">${row.target}</span>
             `}
