@@ -246,7 +246,7 @@ def laws(session: nox.Session) -> None:
 
 @in_dev
 def coverage(session: nox.Session) -> None:
-    """The domain's own unit tests take every branch of it, with few examples of each law and the same ones each time."""
+    """The domain's own unit tests take every branch of it, with few examples of each law and always the same ones."""
     report = ("--cov=monitor.domain", "--cov-report=term-missing:skip-covered")
     run(session, "pytest", *TWO_PROCESSES, *report, "tests/unit/domain", HYPOTHESIS_PROFILE="few")
 
