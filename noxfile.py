@@ -27,6 +27,8 @@ nox.options.reuse_venv = "yes"
 # uv does not read pip's configuration, so it is used only by those who started nox with it (`uvx nox`).
 nox.options.default_venv_backend = "uv|virtualenv" if "UV" in os.environ else "virtualenv"
 nox.options.sessions = ["lint", "tests"]
+# Compiled modules are kept: without them each start of a process or of pytest costs a quarter to a half more.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 LOCKS = (Path("requirements/lock.txt"), Path("requirements/ci.txt"))
@@ -179,6 +181,13 @@ def run_tests(session: nox.Session, *suites: str, marked: str = "", together: bo
     run(session, "pytest", *split, *(("-m", marked) if marked else ()), *selected, **env)
 
 
+def run_marked(session: nox.Session, marker: str, *suites: str) -> None:
+    """Run the tests of *marker*, of the files that name it: pytest takes as long to import all as some sessions run."""
+    files = sorted(Path("tests/integration").rglob("test_*.py"))
+    named = [str(file) for file in files if f"mark.{marker}" in file.read_text(encoding="utf-8")]
+    run_tests(session, *suites, *named, marked=marker, together=False)
+
+
 def need(session: nox.Session, package: str, *programs: str) -> None:
     """Install *package* as root on Debian where one of *programs* is missing, and fail the session if it stays so."""
     if not all(map(_is_there, programs)) and os.geteuid() == 0 and shutil.which("apt-get"):
@@ -237,15 +246,15 @@ def laws(session: nox.Session) -> None:
 
 @in_dev
 def coverage(session: nox.Session) -> None:
-    """The domain's own unit tests take every branch of it."""
+    """The domain's own unit tests take every branch of it, with few examples of each law and always the same ones."""
     report = ("--cov=monitor.domain", "--cov-report=term-missing:skip-covered")
-    run(session, "pytest", *TWO_PROCESSES, *report, "tests/unit/domain")
+    run(session, "pytest", *TWO_PROCESSES, *report, "tests/unit/domain", HYPOTHESIS_PROFILE="few")
 
 
 @in_dev
 def processes(session: nox.Session) -> None:
     """Servers and workers in numbers, as processes that are killed, stopped and started again."""
-    run_tests(session, "tests/integration", marked="processes", together=False)
+    run_marked(session, "processes")
 
 
 @in_dev
@@ -285,13 +294,13 @@ def sender(session: nox.Session) -> None:
 @in_dev
 def migrations(session: nox.Session) -> None:
     """Upgrade an empty database, compare it with the tables the code knows, go down and up again."""
-    run_tests(session, "tests/integration", marked="migrations", together=False)
+    run_marked(session, "migrations")
 
 
 @in_dev
 def demo(session: nox.Session) -> None:
     """What a newcomer sees of `monitor up --demo`, in real time: two minutes."""
-    run_tests(session, "tests/integration", marked="demo", together=False)
+    run_marked(session, "demo")
 
 
 @in_dev
@@ -319,7 +328,7 @@ def bench(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Each benchmark in a tiny form: it runs to its end. What it measures says nothing."""
     install("peers")
-    run_tests(session, "tests/integration", marked="benchmarks", together=False)
+    run_marked(session, "benchmarks")
 
 
 @in_dev
@@ -327,7 +336,7 @@ def pagers(session: nox.Session) -> None:
     """Debian's Alertmanager as a destination: one alert there for each of ours. As root it installs a missing one."""
     if shutil.which("alertmanager") is None:
         need(session, "prometheus-alertmanager", "prometheus-alertmanager")
-    run_tests(session, "tests/integration", marked="pagers", together=False)
+    run_marked(session, "pagers")
 
 
 @in_dev
@@ -349,7 +358,7 @@ def upgrades(session: nox.Session) -> None:
     Needs the history of the repository, and the programs of a PostgreSQL server. MONITOR_TEST_LONG=1 runs it whole.
     """
     need(session, "postgresql", "initdb", "pg_dump", "pg_basebackup")
-    run_tests(session, "tests/integration", marked="upgrades", together=False)
+    run_marked(session, "upgrades")
 
 
 @in_dev
@@ -368,8 +377,10 @@ def topology(session: nox.Session) -> None:
     """
     for package, *programs in PARTS:
         need(session, package, *programs)
-    whole = ("tests/integration",) if "MONITOR_TEST_LONG" in os.environ else ()
-    run_tests(session, "tests/topology", *whole, marked="topology", together=False)
+    if "MONITOR_TEST_LONG" in os.environ:
+        run_marked(session, "topology", "tests/topology")
+    else:
+        run_tests(session, "tests/topology", marked="topology", together=False)
     if not session.posargs:
         run_tests(session, *POOLED_SHORT, together=False, **POOLED)
 
@@ -398,7 +409,7 @@ def telemetry(session: nox.Session) -> None:
     As root it installs a missing one.
     """
     need(session, "prometheus", "prometheus", "promtool")
-    run_tests(session, "tests/integration", marked="telemetry", together=False)
+    run_marked(session, "telemetry")
 
 
 @in_dev

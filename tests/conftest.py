@@ -32,6 +32,9 @@ for _name, _examples in (("dev", 50), ("ci", 300), ("coherence", 500), ("nightly
     )
 # Only whether a law fails is asked of a mutant; reducing its example would take minutes.
 settings.register_profile("mutants", settings.get_profile("dev"), phases=[Phase.explicit, Phase.generate])
+# Coverage asks for each branch and not for each value. It finds the same everywhere, so the branches that five examples
+# miss have examples of their own.
+settings.register_profile("few", settings.get_profile("dev"), max_examples=5, derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 

@@ -72,6 +72,11 @@ async def run(*arguments: str, env: Mapping[str, str] | None = None) -> Result:
     return Result(process.returncode or 0, out.decode(), err.decode())
 
 
+async def run_inside(invoke: Invoke, *arguments: str, env: Mapping[str, str]) -> Result:
+    """As :func:`run`, without a process: where only what the command says matters."""
+    return await asyncio.to_thread(lambda: invoke(*arguments, env=env))
+
+
 class Running:
     """A command that runs until it is stopped. What it wrote so far is in ``output``."""
 

@@ -17,7 +17,7 @@ from monitor.adapters.postgres.migrate import newest_revision, upgrade
 from monitor.adapters.redis.ping import ping
 from monitor.cli.doors import check_database
 from monitor.cli.start import check_redis
-from tests.integration.processes import Invoke, Result, production, run
+from tests.integration.processes import Invoke, Result, production, run, run_inside
 from tests.integration.support import WITHIN_S
 from tests.servers import free_port, with_database
 
@@ -189,16 +189,18 @@ async def test_a_privilege_that_is_missing(invoke: Invoke, empty_database_url: s
     await connection.execute(f"CREATE ROLE {role} LOGIN")
     try:
         env = production(empty_database_url.replace("//postgres@", f"//{role}@"))
-        refused = await run("migrate", env=env)
+        refused = await run_inside(invoke, "migrate", env=env)
         assert_one_line(refused, "migrate", "permission denied for schema public; ", "GRANT USAGE, CREATE ON SCHEMA")
         await connection.execute("CREATE TABLE alembic_version (version_num text)")
-        refused = await run(*TOKEN, env=env)
+        refused = await run_inside(invoke, *TOKEN, env=env)
         assert_one_line(refused, "token", 'relation "revoked_tokens" does not exist; run `monitor migrate`')
         await connection.execute(
             "CREATE TABLE revoked_tokens (jti text PRIMARY KEY, revoked_at timestamptz, expires_at timestamptz)"
         )
-        assert_one_line(await run(*TOKEN, env=env), "token", "permission denied for table revoked_tokens; ")
-        found = finding(await run("doctor", "--json", env=env), "database")
+        assert_one_line(
+            await run_inside(invoke, *TOKEN, env=env), "token", "permission denied for table revoked_tokens; "
+        )
+        found = finding(await run_inside(invoke, "doctor", "--json", env=env), "database")
         assert "permission denied for table alembic_version; grant it to the user" in found
     finally:
         await connection.execute(f"DROP OWNED BY {role}")
@@ -216,32 +218,38 @@ async def newer(dsn: str) -> None:
     await connection.close()
 
 
-async def test_a_newer_schema_asks_for_a_newer_monitor_and_not_to_migrate(empty_database_url: str) -> None:
+async def test_a_newer_schema_asks_for_a_newer_monitor_and_not_to_migrate(
+    invoke: Invoke, empty_database_url: str
+) -> None:
     await newer(empty_database_url)
     env = production(empty_database_url)
-    refused = await run("migrate", env=env)
+    refused = await run_inside(invoke, "migrate", env=env)
     words = ("schema is 9999, which is newer than this Monitor", "the version that migrated it, or a later one")
     assert_one_line(refused, "migrate", *words)
-    found = finding(await run("doctor", "--json", env=env), "migrations")
+    found = finding(await run_inside(invoke, "doctor", "--json", env=env), "migrations")
     assert "which is newer than this Monitor" in found
     assert "run `monitor migrate`" not in found
-    assert_one_line(await run("maintain", env=env), "maintain", *words)
+    assert_one_line(await run_inside(invoke, "maintain", env=env), "maintain", *words)
 
 
-async def test_a_newer_schema_that_this_version_can_work_with_is_a_warning(empty_database_url: str) -> None:
+async def test_a_newer_schema_that_this_version_can_work_with_is_a_warning(
+    invoke: Invoke, empty_database_url: str
+) -> None:
     await upgrade(empty_database_url)
     connection = await asyncpg.connect(empty_database_url)
     await connection.execute("UPDATE alembic_version SET version_num = '9999'")
     await connection.close()
     env = production(empty_database_url)
-    found = json.loads((await run("doctor", "--json", env=env)).out)
+    found = json.loads((await run_inside(invoke, "doctor", "--json", env=env)).out)
     (row,) = [row for row in found if row["check"] == "migrations"]
     assert (row["state"], row["text"]) == (
         "warning",
         f"schema 9999 is of a newer version; this one ({newest_revision()}) works with it; finish the upgrade",
     )
     await check_database(empty_database_url)
-    assert_one_line(await run("migrate", env=env), "migrate", "only the version that migrated it, or a later one")
+    assert_one_line(
+        await run_inside(invoke, "migrate", env=env), "migrate", "only the version that migrated it, or a later one"
+    )
 
 
 @pytest.mark.processes
@@ -260,10 +268,10 @@ async def test_a_process_does_not_start_on_a_database_that_refuses(command: str,
 
 
 async def test_an_older_schema_asks_to_migrate(invoke: Invoke, empty_database_url: str) -> None:
-    found = finding(await run("doctor", "--json", env=production(empty_database_url)), "migrations")
+    found = finding(await run_inside(invoke, "doctor", "--json", env=production(empty_database_url)), "migrations")
     missing = f"The database schema is missing, this version needs {newest_revision()}; run `monitor migrate`."
     assert found == missing
-    assert_one_line(await run("maintain", env=production(empty_database_url)), "maintain", missing)
+    assert_one_line(await run_inside(invoke, "maintain", env=production(empty_database_url)), "maintain", missing)
 
 
 # Redis ----------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from monitor.bootstrap.container import Container
-from tests.integration.processes import Client, jti_of, production, run
+from tests.integration.processes import Client, Invoke, jti_of, production, run_inside
 from tests.integration.support import Api, Received, Receiver, eventually
 from tests.servers import free_port
 
@@ -59,11 +59,11 @@ async def settled(dsn: str) -> int:
 
 @pytest.mark.parametrize("how", ["full disk", "closed pipe"])
 async def test_every_delivery_is_settled_and_revocation_works(
-    how: str, database_url: str, own_redis_url: str, receiver: Receiver
+    how: str, database_url: str, own_redis_url: str, receiver: Receiver, invoke: Invoke
 ) -> None:
     env, port = production(database_url, REDIS_URL=own_redis_url), free_port()
-    admin = (await run("token", "--role", "admin", "--subject", "ci", env=env)).out.strip()
-    other = (await run("token", "--role", "viewer", "--subject", "other", env=env)).out.strip()
+    admin = (await run_inside(invoke, "token", "--role", "admin", "--subject", "ci", env=env)).out.strip()
+    other = (await run_inside(invoke, "token", "--role", "viewer", "--subject", "other", env=env)).out.strip()
     client, visitor = Client(port, admin), Client(port, other)
     async with (
         unwritable(how) as stderr,
@@ -83,7 +83,7 @@ async def test_every_delivery_is_settled_and_revocation_works(
         assert len(receiver.requests) == EVENTS
 
         assert (await visitor.call("GET", "webhooks")).status_code == 200
-        assert (await run("token", "--revoke", jti_of(other), env=env)).code == 0
+        assert (await run_inside(invoke, "token", "--revoke", jti_of(other), env=env)).code == 0
 
         async def refused() -> bool:
             return (await visitor.call("GET", "webhooks")).status_code == 401

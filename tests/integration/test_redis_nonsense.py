@@ -60,8 +60,9 @@ async def test_changes_are_answered_and_shown_when_the_nonsense_begins(database_
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
 async def test_a_process_that_starts_beside_nonsense_feeds_its_sockets_and_closes_those_of_revoked_tokens(
-    database_url: str, redis_url: str, nonsense: bytes, stack: AsyncExitStack
+    database_url: str, redis_url: str, nonsense: bytes, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("monitor.http.live.hub.DISCONNECTED_SNAPSHOT_S", 1.0)
     garbler = Garbler(redis_url)
     await stack.enter_async_context(garbler.running())
     garbler.nonsense = nonsense
@@ -70,7 +71,7 @@ async def test_a_process_that_starts_beside_nonsense_feeds_its_sockets_and_close
     revoked, good = [signer(parts)(Role.VIEWER, name) for name in ("ada", "grace")]
     ends, _ = await stack.enter_async_context(watching(socket_of(api, revoked)))
     stays, _ = await stack.enter_async_context(watching(socket_of(api, good)))
-    # One for the start, and one every 5 s in place of messages.
+    # One for the start, and one now and then in place of messages.
     await eventually(lambda: len(stays.of("snapshot")) > 1 and ends.of("snapshot"))
     await execute(parts, REVOKE, jti_of(revoked))
     await eventually(lambda: ends.closed)

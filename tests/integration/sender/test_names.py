@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from monitor.adapters.egress.lookup import DnsLookup, NoNameServer
+from monitor.adapters.egress.lookup import SILENT_NAMES, DnsLookup, NoNameServer
 from monitor.adapters.egress.sender import HttpSender
 from monitor.domain.vocab import ErrorKind
 from tests.integration.raw_receivers import OK, answering, receiver
@@ -59,7 +59,7 @@ async def test_a_hundred_dead_names_do_not_hold_up_another() -> None:
 
 async def test_a_dead_name_is_the_receiver_s_trouble_as_long_as_others_are_answered() -> None:
     async with name_server() as there, asking(there.server) as lookup:
-        for number in range(4):
+        for number in range(SILENT_NAMES):
             with pytest.raises(TimeoutError):
                 await lookup(f"n{number}.dead.net")
             await lookup(f"n{number}.example.org")

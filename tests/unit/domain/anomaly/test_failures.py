@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import msgspec
 import pytest
@@ -24,6 +25,7 @@ OK, FAILED = (True, 100.0), (False, 100.0)
 batches = st.lists(st.lists(st.booleans(), max_size=8), max_size=30)
 
 
+@cache
 def settled(fail_ratio: float = 0.01, per_tick: int = 1) -> FailureBaseline:
     """Return the baseline of a webhook after two days."""
     return feed(
@@ -196,6 +198,7 @@ def test_a_young_webhook_has_its_own_rate_not_a_smaller_one() -> None:
     assert _attempts_per_day(old, AnomalyPolicy()) == pytest.approx(14_400, rel=0.1)
 
 
+@cache
 def settled_for(length_s: float) -> FailureBaseline:
     return feed(observe_failures, start_failure_baseline(MONDAY), stream(MONDAY, length_s, per_tick=10))[0]
 

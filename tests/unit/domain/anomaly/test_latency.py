@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from math import exp, log, pi, sin
 from random import Random  # noqa: TID251 -- seeded, so the same dice every time
 
@@ -23,11 +24,13 @@ from monitor.domain.anomaly.policy import DEFAULT_POLICY
 from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, sample_of, stream
 
 
+@cache
 def settled_latency(per_tick: int = 2, median_ms: float = 100.0) -> LatencyBaseline:
     samples = stream(MONDAY, 2 * DAY_S, per_tick=per_tick, median_ms=median_ms)
     return feed(observe_latency, start_latency_baseline(MONDAY), samples)[0]
 
 
+@cache
 def settled_tail(per_tick: int = 2, median_ms: float = 100.0) -> LatencyTailBaseline:
     samples = stream(MONDAY, 2 * DAY_S, per_tick=per_tick, median_ms=median_ms)
     return feed(observe_latency_tail, start_latency_tail_baseline(MONDAY), samples)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from math import pi, sin
 
 import msgspec
@@ -26,6 +27,7 @@ from monitor.domain.anomaly.volume import observe_volume
 from tests.unit.domain.anomaly.anomaly_streams import DAY_S, HOUR_S, MONDAY, feed, stream
 
 
+@cache
 def settled(per_tick: int = 1, tick_s: float = 60.0, days: int = 3) -> TrafficBaseline:
     samples = stream(MONDAY, days * DAY_S, per_tick=per_tick, tick_s=tick_s)
     return feed(observe_both, start_traffic_baseline(MONDAY), samples)[0]
