@@ -88,5 +88,5 @@ class SharedMemory:
 
 
 def _checksum(number: int, data: bytes) -> int:
-    # With the number, or that of nothing would be the one of a head that was just begun.
-    return zlib.crc32(data, number & 0xFFFFFFFF)
+    # With all of the number, or that of nothing would be the one of a head of which a part was written.
+    return zlib.crc32(data, zlib.crc32(number.to_bytes(8, "little")))

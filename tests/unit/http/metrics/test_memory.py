@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.http.metrics import SharedMemory, make_files
@@ -41,6 +41,7 @@ def test_a_successor_goes_on_where_its_predecessor_ended(files: list[int]) -> No
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=4), st.binary(min_size=1, max_size=40), st.integers(0, 80))
+@example([b"0"], b"\1", 4)
 def test_a_write_that_was_cut_leaves_the_one_before(written: list[bytes], cut: bytes, offset: int) -> None:
     """However much of the next write has come down, the last whole one is read, or the next one."""
     files = make_files(1)

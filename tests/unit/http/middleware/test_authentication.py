@@ -144,7 +144,7 @@ def test_a_lesser_role_is_refused_and_a_greater_one_admitted(
 
 def test_a_handler_learns_who_acts(client: TestClient[Application], token: Callable[..., str]) -> None:
     response = client.get(ROUTE, headers={"Authorization": f"Bearer {token()}", "X-Request-ID": "r-7"})
-    assert response.json() == {"subject": "user-1", "role": "viewer", "request_id": "r-7"}
+    assert response.json() == {"subject": "user-1", "role": "viewer", "request_id": "r-7", "client": None}
 
 
 def test_a_route_without_a_declared_role_is_listed_and_refused_to_all(
