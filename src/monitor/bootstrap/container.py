@@ -173,7 +173,7 @@ class Container:
         return PostgresUnitOfWork(self.database, self.secret_box, self.clock, self.dispatcher.dispatch)
 
     def unix_s(self) -> float:
-        return self.clock.now().timestamp()
+        return self.clock.unix_s()
 
     def is_revoked(self, jti: str) -> bool:
         """Whether the token is revoked. Raises ``Unavailable`` until that was read once: no token is taken on trust."""

@@ -78,7 +78,7 @@ class PublishFastPath:
         is_plain = len(headers) == len(pairs) and self._is_plain(scope, headers)
         principal = self._caller(headers) if is_plain else None
         # A refusal, too, is left to the full path: it counts nothing.
-        if principal is None or await self._limiter.check(principal.subject) is not None:
+        if principal is None or self._limiter.check(principal.subject) is not None:
             await self.app(scope, receive, send)
             return
         scope["user"], scope["path_template"] = principal, self._path

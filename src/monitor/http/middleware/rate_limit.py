@@ -21,7 +21,7 @@ BATCH_BODY_BYTES = 5 * 1024 * 1024
 class RateLimiter(Protocol):
     """Admits requests per subject. Never raises: a limiter that loses its store falls back to a local one."""
 
-    async def check(self, subject: str) -> float | None:
+    def check(self, subject: str) -> float | None:
         """Count one request of *subject*; return ``None`` to admit it, or the seconds until the next may come."""
 
 
@@ -43,7 +43,7 @@ class LocalRateLimiter:
         self._max_subjects = max_subjects
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    async def check(self, subject: str) -> float | None:
+    def check(self, subject: str) -> float | None:
         now_s = self._ticks_s()
         tokens, since_s = self._buckets.pop(subject, (self._burst, now_s))
         tokens = min(self._burst, tokens + (now_s - since_s) * self._per_s)
@@ -65,7 +65,7 @@ class LimitRate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         user = scope.get("user")
         if user is not None and scope["type"] == ScopeType.HTTP:
-            wait_s = await self._limiter.check(user.subject)
+            wait_s = self._limiter.check(user.subject)
             if wait_s is not None:
                 raise TooManyRequests(f"Wait {math.ceil(wait_s)} s before the next request.", retry_after_s=wait_s)
         await self.app(scope, receive, send)

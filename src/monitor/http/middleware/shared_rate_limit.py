@@ -41,8 +41,8 @@ class SharedRateLimiter(LocalRateLimiter):
         self._ledger = ledger
         self._admitted: dict[str, int] = {}
 
-    async def check(self, subject: str) -> float | None:
-        wait_s = await super().check(subject)
+    def check(self, subject: str) -> float | None:
+        wait_s = super().check(subject)
         if wait_s is None:
             self._admitted[subject] = self._admitted.get(subject, 0) + 1
         return wait_s

@@ -32,7 +32,7 @@ def action_link_routes(links: LinkCommands, limiter: RateLimiter) -> Router:
         link = links.read(token)
         if link is None:
             return False
-        wait_s = await limiter.check(f"link {link.alert_id}")
+        wait_s = limiter.check(f"link {link.alert_id}")
         if wait_s is not None:
             raise TooManyRequests(f"Wait {math.ceil(wait_s)} s before the next request.", retry_after_s=wait_s)
         return True

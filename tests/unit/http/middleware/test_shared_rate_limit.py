@@ -30,7 +30,7 @@ class World:
     async def admits(self, process: int, requests: int, subject: str = "u") -> int:
         """Make *requests* at one process; return how many of them it admitted."""
         limiter = self.processes[process]
-        return sum([await limiter.check(subject) is None for _ in range(requests)])
+        return sum([limiter.check(subject) is None for _ in range(requests)])
 
     async def report(self) -> None:
         for process in self.processes:
@@ -115,7 +115,7 @@ async def test_a_refusal_says_when_to_come_back_also_in_debt() -> None:
     for process in (0, 1):
         await world.admits(process, 50)
     await world.report()
-    wait_s = await world.processes[1].check("u")
+    wait_s = world.processes[1].check("u")
     assert wait_s == pytest.approx(5.1)
     world.now_s += 5.1
     assert await world.admits(1, 1) == 1

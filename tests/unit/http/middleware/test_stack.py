@@ -263,19 +263,19 @@ def test_a_bucket_never_admits_more_than_burst_and_rate_allow(waits: list[float]
     limiter = LocalRateLimiter(per_s=per_s, burst=burst, ticks_s=lambda: now_s)
     for wait_s in waits:
         now_s += wait_s
-        told_s = asyncio.run(limiter.check("u"))
+        told_s = limiter.check("u")
         admitted += told_s is None
         assert told_s is None or 0 < told_s <= 1 / per_s + 1e-9
     assert admitted <= burst + now_s * per_s + 1e-6
-    told_s = asyncio.run(limiter.check("u"))
+    told_s = limiter.check("u")
     now_s += (told_s or 0.0) + 1 / per_s + 1e-9
-    assert asyncio.run(limiter.check("u")) is None
+    assert limiter.check("u") is None
 
 
-async def test_subjects_do_not_share_a_bucket_and_the_longest_unused_is_forgotten() -> None:
+def test_subjects_do_not_share_a_bucket_and_the_longest_unused_is_forgotten() -> None:
     limiter = LocalRateLimiter(per_s=1, burst=1, ticks_s=lambda: 0.0, max_subjects=2)
-    assert [await limiter.check(subject) for subject in ("a", "b")] == [None, None]
-    assert await limiter.check("a") == 1.0
-    assert await limiter.check("c") is None
-    assert await limiter.check("a") == 1.0
-    assert await limiter.check("b") is None
+    assert [limiter.check(subject) for subject in ("a", "b")] == [None, None]
+    assert limiter.check("a") == 1.0
+    assert limiter.check("c") is None
+    assert limiter.check("a") == 1.0
+    assert limiter.check("b") is None
