@@ -47,7 +47,7 @@ def test_rows_have_every_member_in_the_order_of_the_head() -> None:
     write = write_csv(AuditView, out)
     write({"target": "webhook:1", "id": "x", "before": None, "after": {"a": 1}, "later": 1})
     assert out.getvalue() == (
-        'id,at,subject,role,request_id,action,target,before,after\r\nx,,,,,,webhook:1,,"{""a"":1}"\r\n'
+        'id,at,subject,role,request_id,client,action,target,before,after\r\nx,,,,,,,webhook:1,,"{""a"":1}"\r\n'
     )
     lines = io.StringIO()
     write_ndjson(AuditView, lines)({"a": "ä"})
