@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,8 +12,7 @@ import pytest
 from monitor.bootstrap.container import Container
 from monitor.domain.vocab import Role
 from monitor.http.server import http_protocol as server
-from monitor.http.server.server import Server
-from tests.integration.support import API, eventually, served, signer
+from tests.integration.support import API, served, signer
 
 PATH = f"{API}/dashboard/overview"
 VARYING = {"x-request-id", "date"}
@@ -101,69 +99,3 @@ async def test_a_connection_that_ends_is_ended(parts: Container) -> None:
                 assert answer.headers["connection"] == "close"
                 assert await reader.read() == b""
                 writer.close()
-
-
-class Echo:
-    """An application that responds at once to what is at /now, and in a task to the rest."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self._error = error
-        self.tasks = 0
-
-    def respond_at_once(self, scope: Any, write: Callable[[bytes, bytes], bool]) -> bool:
-        if self._error is not None:
-            raise self._error
-        return scope["path"] == "/now" and write(b"content-length: 3\r\n\r\n", b"now")
-
-    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
-        self.tasks += 1
-        await asyncio.sleep(0)
-        body = scope["path"][1:].encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
-        await send({"type": "http.response.body", "body": body})
-
-
-@asynccontextmanager
-async def echoing(app: Echo, **options: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    running = Server(app, host="127.0.0.1", port=0, lifespan="off", **options)
-    serving = asyncio.create_task(running.serve())
-    try:
-        await eventually(lambda: running.started)
-        reader, writer = await asyncio.open_connection(*running.servers[0].sockets[0].getsockname())
-        yield reader, writer
-        writer.close()
-    finally:
-        running.stop()
-        await serving
-
-
-@pytest.mark.parametrize(
-    ("targets", "tasks"),
-    [(["/now"] * 150, 0), (["/later", "/now", "/now"], 3), (["/now", "/later"] + ["/now"] * 90, 91)],
-)
-async def test_what_is_answered_at_once_needs_no_task_and_overtakes_nothing(targets: list[str], tasks: int) -> None:
-    """A request behind one that is not answered yet waits for it, and is then started as any other."""
-    app = Echo()
-    async with asyncio.timeout(20), echoing(app) as (reader, writer):
-        writer.write(b"".join(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for target in targets))
-        bodies = [(await read(reader)).body.decode() for _ in targets]
-        assert bodies == [target[1:] for target in targets]
-    assert app.tasks == tasks
-
-
-async def test_an_error_of_what_answers_at_once_leaves_the_request_to_its_task() -> None:
-    app = Echo(RuntimeError("broken"))
-    async with asyncio.timeout(20), echoing(app) as (reader, writer):
-        for _ in range(2):
-            writer.write(b"GET /now HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert (await read(reader)).body == b"now"
-    assert app.tasks == 2
-
-
-async def test_behind_a_proxy_every_request_has_its_task() -> None:
-    """The proxy's header is read there: without it the log would have the proxy's address."""
-    app = Echo()
-    async with asyncio.timeout(20), echoing(app, trusted_proxies=["127.0.0.1"]) as (reader, writer):
-        writer.write(b"GET /now HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await read(reader)).body == b"now"
-    assert app.tasks == 1

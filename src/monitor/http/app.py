@@ -164,6 +164,4 @@ def build(
         hosts=hosts,
         https=https,
     )
-    if root_path:
-        return Application(litestar, UnderRootPath(fast_path, root_path))
-    return Application(litestar, fast_path, fast_path.respond_at_once)
+    return Application(litestar, UnderRootPath(fast_path, root_path) if root_path else fast_path)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 from litestar.enums import ScopeType
-from litestar.types import HTTPScope, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from monitor.auth.tokens import Principal, TokenVerifier
 from monitor.domain.errors import MonitorError
 from monitor.domain.vocab import Role
-from monitor.http.middleware.edge import FULL_RESPONSE, Edge, WriteFull, client_address
+from monitor.http.middleware.edge import FULL_RESPONSE, Edge, client_address
 from monitor.http.middleware.rate_limit import RateLimiter
 from monitor.http.requests.hosts import ServedHosts
 from monitor.http.requests.session_cookie import check_cookie_use, is_https, session_token
@@ -40,20 +40,8 @@ MAX_TARGET_BYTES = 512
 
 _BEARER = b"Bearer "
 
-_BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
-
 Views = tuple[str, str]
 """What a target shows below the role admin, and with it: the same, mostly."""
-
-
-class _Found(NamedTuple):
-    """What is in memory for a request, and what of the request its response depends on."""
-
-    headers: dict[bytes, bytes]
-    principal: Principal
-    answer: Representation
-    accepted: str
-    request_id: str
 
 
 class CachedFastPath:
@@ -108,24 +96,6 @@ class CachedFastPath:
         elif not await self._respond(scope, send, *remembered):
             await self._edge(scope, receive, send)
 
-    def respond_at_once(self, scope: HTTPScope, write: WriteFull) -> bool:
-        """Respond with *write*, which must not return ``False``, if a response is in memory and no layer refuses."""
-        if scope["method"] != "GET":
-            return False
-        remembered = self._targets.get((scope["raw_path"], scope["query_string"]))
-        if remembered is None:
-            return False
-        started_s = self._ticks_s()
-        views, route, role = remembered
-        found = self._find(scope, views, role)
-        if found is None or not _BODY_HEADERS.isdisjoint(found.headers) or b"if-none-match" in found.headers:
-            return False
-        if self._limiter.check(found.principal.subject) is not None:
-            return False
-        self._write_full(write, found)
-        self._record(scope, found, route, 200, started_s)
-        return True
-
     def _remember_target(self, scope: Scope, target: tuple[bytes, bytes]) -> None:
         """Remember views, route and role of *target*, if it showed a cached view to a token."""
         views = scope["state"].get("cached_view")
@@ -140,58 +110,51 @@ class CachedFastPath:
     async def _respond(self, scope: Scope, send: Send, views: Views, route: str, role: Role) -> bool:
         """Respond, unless the request must be refused or needs the full path; return whether it had its response."""
         started_s = self._ticks_s()
-        found = self._find(scope, views, role)
-        if found is None or self._limiter.check(found.principal.subject) is not None:
-            return False
-        known = found.headers.get(b"if-none-match")
-        extensions: dict[str, Any] = scope.get("extensions") or {}
-        write = extensions.get(FULL_RESPONSE)
-        status = 200
-        if write is None or known is not None or not self._write_full(write, found):
-            if_none_match = None if known is None else known.decode("latin-1")
-            selected = self._select(found.answer, found.accepted, if_none_match)
-            status = selected.status
-            fields = [*self._fields(selected), (b"x-request-id", found.request_id.encode())]
-            await send({"type": "http.response.start", "status": status, "headers": fields})
-            await send({"type": "http.response.body", "body": selected.body, "more_body": False})
-        self._record(scope, found, route, status, started_s)
-        return True
-
-    def _find(self, scope: Scope, views: Views, role: Role) -> _Found | None:
-        """Return what is in memory for a request, unless it must be refused or needs the full path."""
         pairs = list(scope["headers"])
         headers = dict(pairs)
         # A header sent twice may be one that must be refused.
         if len(headers) != len(pairs) or b"origin" in headers or not self._serves(headers.get(b"host", b"")):
-            return None
+            return False
         token = self._token(scope, headers)
         principal = None if token is None else self._authorize(token, role)
         answer = None if principal is None else self._peek(views[principal.role.includes(Role.ADMIN)])
         if principal is None or answer is None or answer.stale:
-            return None
+            return False
+        if self._limiter.check(principal.subject) is not None:
+            return False
         request_id = incoming_request_id(pairs) if b"x-request-id" in headers else None
+        request_id = request_id or self._edge.new_id()
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
-        return _Found(headers, principal, answer, accepted, request_id or self._edge.new_id())
-
-    def _record(self, scope: Scope, found: _Found, route: str, status: int, started_s: float) -> None:
+        known = headers.get(b"if-none-match")
+        extensions: dict[str, Any] = scope.get("extensions") or {}
+        write = extensions.get(FULL_RESPONSE)
+        status = 200
+        if write is None or known is not None or not self._write_full(write, answer, accepted, request_id):
+            if_none_match = None if known is None else known.decode("latin-1")
+            selected = self._select(answer, accepted, if_none_match)
+            status = selected.status
+            fields = [*self._fields(selected), (b"x-request-id", request_id.encode())]
+            await send({"type": "http.response.start", "status": status, "headers": fields})
+            await send({"type": "http.response.body", "body": selected.body, "more_body": False})
         elapsed_s = self._ticks_s() - started_s
-        client = client_address(scope)
-        self._edge.record("GET", route, status, elapsed_s, found.request_id, found.principal.subject, client)
+        self._edge.record("GET", route, status, elapsed_s, request_id, principal.subject, client_address(scope))
+        return True
 
-    def _write_full(self, write: WriteFull, found: _Found) -> bool:
+    def _write_full(
+        self, write: Callable[[bytes, bytes], bool], answer: Representation, accepted: str, request_id: str
+    ) -> bool:
         """Write a 200 in one piece, with headers encoded once for all responses with this body."""
-        answer, accepted = found.answer, found.accepted
         key = (answer.digest, accepted_codings(accepted))
-        known = self._heads.get(key)
-        if known is None:
+        found = self._heads.get(key)
+        if found is None:
             selected = self._select(answer, accepted, None)
             head = b"".join(b"%b: %b\r\n" % field for field in self._fields(selected))
             if len(self._heads) >= MAX_TARGETS:
                 self._heads.clear()
-            known = self._heads[key] = (head, "content-encoding" in selected.headers)
-        head, is_gzipped = known
+            found = self._heads[key] = (head, "content-encoding" in selected.headers)
+        head, is_gzipped = found
         body = answer.gzipped() if is_gzipped else answer.body
-        return write(b"%bx-request-id: %b\r\n\r\n" % (head, found.request_id.encode()), body)
+        return write(b"%bx-request-id: %b\r\n\r\n" % (head, request_id.encode()), body)
 
     @staticmethod
     def _select(answer: Representation, accepted: str, if_none_match: str | None) -> Selected:

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.domain.errors import Unavailable, UnknownOutcome
 from monitor.http.responses.headers import API_HEADERS, HSTS, Headers, incoming_request_id
@@ -25,12 +25,6 @@ FULL_RESPONSE = "monitor.full_response"
 
 _WHOLE = frozenset({200, 201, 202})
 """Statuses of responses with a body that are written at once; others are rare."""
-
-WriteFull = Callable[[bytes, bytes], bool]
-"""Writes a whole response of status 200 from its head and body, and returns whether it could."""
-
-AtOnce = Callable[[HTTPScope, WriteFull], bool]
-"""Responds to a request without awaiting anything, or returns ``False``: it then needs its task."""
 
 WriteLine = Callable[[str, str | None, int, float, str, str | None, str | None], None]
 

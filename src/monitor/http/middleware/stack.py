@@ -21,7 +21,7 @@ from monitor.http.middleware.authentication import Authenticate
 from monitor.http.middleware.body_budget import BodyBudget, LimitBodies
 from monitor.http.middleware.compression import Compress
 from monitor.http.middleware.cors import Cors
-from monitor.http.middleware.edge import AtOnce, Edge, WriteLine
+from monitor.http.middleware.edge import Edge, WriteLine
 from monitor.http.middleware.head_requests import HeadRequests
 from monitor.http.middleware.options_requests import OptionsRequests
 from monitor.http.middleware.rate_limit import API_BODY_BYTES, LimitRate, RateLimiter
@@ -63,16 +63,10 @@ def litestar_options(
 
 
 class Application:
-    """
-    ASGI application: Litestar inside *layers*, which also cover what its routing refuses (404, 405).
+    """ASGI application: Litestar inside *layers*, which also cover what its routing refuses (404, 405)."""
 
-    Attributes:
-        respond_at_once: responds to some requests in front of all layers, and does what these would do.
-    """
-
-    def __init__(self, litestar: Litestar, layers: ASGIApp, respond_at_once: AtOnce | None = None) -> None:
+    def __init__(self, litestar: Litestar, layers: ASGIApp) -> None:
         self.litestar = litestar
-        self.respond_at_once = respond_at_once
         self._layers = layers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

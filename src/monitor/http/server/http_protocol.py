@@ -15,15 +15,12 @@ from collections import deque
 from functools import partial
 from typing import Any
 
-import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from monitor.domain.errors import Malformed, MonitorError, Unavailable
-from monitor.http.middleware.edge import FULL_RESPONSE, WriteFull
+from monitor.http.middleware.edge import FULL_RESPONSE
 from monitor.http.responses.headers import API_HEADERS
 from monitor.http.responses.problems import HeadTooLarge, RequestTimeout, raw_problem
-
-_log = structlog.get_logger()
 
 
 def write_full_response(cycle: RequestResponseCycle, head: bytes, body: bytes, status: int = 200) -> bool:
@@ -58,10 +55,6 @@ def refusal(error: MonitorError) -> bytes:
     return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % field for field in fields), b"\r\n", body])
 
 
-def _needs_a_task(_scope: Any, _write: WriteFull) -> bool:
-    return False
-
-
 class BoundedHttp(HttpToolsProtocol):
     """
     Attributes:
@@ -71,7 +64,6 @@ class BoundedHttp(HttpToolsProtocol):
         head_s: how long a head may take, counted from the connection or from its first byte.
         body_bytes_per_s: the least rate of a body between two looks, each half of ``head_s`` apart.
         max_connections: how many connections the process holds, WebSockets included.
-        respond_at_once: see :data:`AtOnce`; a task costs a tenth of a response from memory.
         request_s: how long head and body together may take, and how long a client may read nothing of its responses.
     """
 
@@ -81,13 +73,11 @@ class BoundedHttp(HttpToolsProtocol):
     request_s = 60.0
     body_bytes_per_s = 4096
     max_connections = 10_000
-    respond_at_once = staticmethod(_needs_a_task)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._received = 0
         self._in_head = True
-        self._in_headers = False
         self._has_progress = False
         self._since: float | None = self.loop.time()
         self._unread = 0
@@ -129,29 +119,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = False
         self._has_progress = True
         before = self.cycle
-        self._in_headers = True
         super().on_headers_complete()
-        self._in_headers = False
         if self.cycle is not before and self.cycle is not None:
             # The request has not begun to run: its task starts when this callback has returned.
             extensions: dict[str, Any] = {FULL_RESPONSE: partial(write_full_response, self.cycle)}
             self.cycle.scope["extensions"] = extensions
             # Trailers are no headers (RFC 9110 section 6.5.1), and uvicorn would append these without bound.
             self.headers = deque(maxlen=0)  # type: ignore[assignment]
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        # One that waited for the responses before it is started inside of them, as deep as they are many.
-        at_once = self._in_headers and app is self.app and cycle.keep_alive and not cycle.flow.write_paused
-        if not (at_once and self._responded(cycle)):
-            super()._start_asgi_task(cycle, app)
-
-    def _responded(self, cycle: RequestResponseCycle) -> bool:
-        try:
-            return self.respond_at_once(cycle.scope, partial(write_full_response, cycle))
-        except Exception:  # noqa: BLE001 - its task gives the error its response
-            # The parser would take it for an invalid request.
-            _log.exception("respond_at_once_failed")
-            return cycle.response_started
 
     def on_body(self, body: bytes) -> None:
         self._received = 0

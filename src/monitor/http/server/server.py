@@ -22,7 +22,6 @@ class Server(uvicorn.Server):
     A server that leaves signals to its command: uvicorn's own handler would kill the process again at its end.
 
     Args:
-        app: an ASGI application, and ``respond_at_once`` of :class:`BoundedHttp` as an attribute, if it has one.
         on_stop: called before the port is closed, so that open sockets are sent to another process in time.
         bounds: attributes of :class:`BoundedHttp` that differ from its own.
         trusted_proxies: networks of peers whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` replace the address and
@@ -39,15 +38,11 @@ class Server(uvicorn.Server):
         trusted_proxies: Collection[str] = (),
         **options: Any,
     ) -> None:
-        protocol: dict[str, Any] = dict(bounds)
-        # The address that a proxy passes on is put into a request by a layer of uvicorn's.
-        if not trusted_proxies and (at_once := getattr(app, "respond_at_once", None)) is not None:
-            protocol["respond_at_once"] = staticmethod(at_once)
         ours: dict[str, Any] = {
             # It would print query strings.
             "access_log": False,
             "log_config": None,
-            "http": type("Http", (BoundedHttp,), protocol),
+            "http": type("Http", (BoundedHttp,), dict(bounds)),
             "ws": LiveProtocol,
             "ws_max_size": MAX_MESSAGE_BYTES,
             "ws_per_message_deflate": False,

@@ -78,22 +78,10 @@ class FakeViews:
 
 
 class Site:
-    """
-    A small application with both ways, and what it counted and wrote.
-
-    Args:
-        at_once: its server calls ``respond_at_once`` first.
-    """
+    """A small application with both ways, and what it counted and wrote."""
 
     def __init__(
-        self,
-        views: FakeViews,
-        verifier: TokenVerifier,
-        token: str,
-        *,
-        burst: int = 10_000,
-        at_once: bool = False,
-        **edge: Any,
+        self, views: FakeViews, verifier: TokenVerifier, token: str, *, burst: int = 10_000, **edge: Any
     ) -> None:
         @get("/things", opt=requires(Role.VIEWER))
         async def things(request: Request[Any, Any, Any], limit: Limit = 50) -> Response[Any]:
@@ -153,27 +141,7 @@ class Site:
             hosts=edge.get("hosts"),
             https=edge.get("https", False),
         )
-        application = Application(litestar, self.hot)
-        self._transport = httpx.ASGITransport(self._served(application) if at_once else application)  # type: ignore[arg-type]
-
-    def _served(self, application: Application) -> Any:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            written: list[tuple[bytes, bytes]] = []
-
-            def write(head: bytes, body: bytes) -> bool:
-                written.append((head, body))
-                return True
-
-            if not self.hot.respond_at_once(scope, write):
-                await application(scope, receive, send)
-                return
-            ((head, body),) = written
-            lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
-            headers = [tuple(line.split(b": ", 1)) for line in lines]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-
-        return app
+        self._transport = httpx.ASGITransport(Application(litestar, self.hot))  # type: ignore[arg-type]
 
     def call(self, target: str = "/things", *, method: str = "GET", headers: Any = None) -> httpx.Response:
         """Send exactly *headers*, pairs or a mapping, and the token."""

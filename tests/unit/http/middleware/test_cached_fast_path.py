@@ -22,9 +22,9 @@ def views() -> FakeViews:
     return FakeViews()
 
 
-@pytest.fixture(params=[False, True], ids=["in a task", "at once"])
-def site(views: FakeViews, verifier: TokenVerifier, token: Callable[..., str], request: pytest.FixtureRequest) -> Site:
-    return Site(views, verifier, token(), at_once=request.param)
+@pytest.fixture
+def site(views: FakeViews, verifier: TokenVerifier, token: Callable[..., str]) -> Site:
+    return Site(views, verifier, token())
 
 
 def test_the_first_answer_is_the_frameworks_and_the_next_ones_are_not(site: Site) -> None:
@@ -39,7 +39,7 @@ def test_the_first_answer_is_the_frameworks_and_the_next_ones_are_not(site: Site
 @pytest.mark.parametrize(
     "condition", [{}, {"if-none-match": "current"}, {"if-none-match": '"old"'}, {"if-none-match": "*"}]
 )
-@pytest.mark.parametrize("edge", [{}, {"at_once": True}, {"https": True}, {"cors_origins": [ORIGIN]}])
+@pytest.mark.parametrize("edge", [{}, {"https": True}, {"cors_origins": [ORIGIN]}])
 def test_both_ways_answer_alike(
     body: bytes,
     accepted: dict[str, str],
