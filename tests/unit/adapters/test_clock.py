@@ -48,3 +48,12 @@ def test_ids_keep_rising_when_the_wall_clock_steps_back() -> None:
     before = clock.new_id()
     clock.set_to(clock.now() - timedelta(hours=1))
     assert clock.new_id() > before
+
+
+@pytest.mark.parametrize("offset_s", [0.0, 600.0, -0.25])
+def test_unix_seconds_are_those_of_now(offset_s: float) -> None:
+    clock = SystemClock()
+    clock.correct(offset_s)
+    before, seconds, after = clock.now().timestamp(), clock.unix_s(), clock.now().timestamp()
+    # A datetime has microseconds.
+    assert before - 2e-6 <= seconds <= after + 2e-6
