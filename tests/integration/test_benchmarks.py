@@ -18,7 +18,7 @@ TINY: dict[str, dict[str, Any]] = {
     "cache": {"PEEKS": 100, "READS": 10, "FLOOD": 100},
     "capacity": {
         "COUNTS": (1, 2),
-        "DELIVERIES": 40,
+        "DELIVERIES": 3_000,
         "CONNECTIONS": 2,
         "SECONDS": 1.0,
         "METERED": 20,
