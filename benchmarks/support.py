@@ -90,7 +90,7 @@ def scratch() -> Iterator[Path]:
 
 
 _KEY = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
-# One for each run: a process is not ready while its key is not that of the stored secrets.
+"""One for the run: a process is not ready while its key is not the one of the stored secrets."""
 
 
 def environment(dsn: str | None = None) -> dict[str, str]:
